@@ -1,0 +1,33 @@
+/** A fault the person can mend: what was found, what is allowed, what to do. Shown without a stack. */
+export class UserError extends Error {
+  override readonly name = 'UserError';
+  /** Stable identifier of the fault, for tests and quick fixes: `safetensors/truncated`, `config/unknown-key` … */
+  readonly code: string;
+  /** The next step for the person. */
+  readonly hint: string;
+
+  constructor(code: string, message: string, hint = '') {
+    super(message);
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+/** The person (or a signal) stopped the work. What was done so far is on disk. */
+export class Cancelled extends Error {
+  override readonly name = 'Cancelled';
+
+  constructor(message = 'Cancelled') {
+    super(message);
+  }
+}
+
+/** Throws {@link Cancelled} when the signal has fired. */
+export function throwIfCancelled(signal?: AbortSignal): void {
+  if (signal?.aborted) throw new Cancelled();
+}
+
+/** Text of anything thrown, for logs and messages. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
