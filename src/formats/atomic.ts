@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+
+/**
+ * Writes a file so that a reader sees the old file or the whole new one, never a part:
+ * temporary file in the same folder, fsync, rename, fsync of the folder.
+ */
+export async function writeAtomic(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await fill(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** Makes a rename durable. Windows cannot open folders; there the rename itself is journalled. */
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Writes all bytes at the file's position (a single `write` may be short, and fails above 2 GiB). */
+export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+  const CHUNK = 1 << 26;
+  for (let start = 0; start < bytes.length; ) {
+    const { bytesWritten } = await file.write(bytes, start, Math.min(CHUNK, bytes.length - start));
+    start += bytesWritten;
+  }
+}

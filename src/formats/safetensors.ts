@@ -1,0 +1,245 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { visit } from 'jsonc-parser';
+import { messageOf, UserError } from '../protocol/errors.ts';
+import type { DType, FileTensor } from '../protocol/tensor.ts';
+import { BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts';
+import { readFully } from './tensor-io.ts';
+
+export const SAFETENSORS_DTYPES: Readonly<Record<string, DType>> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  I32: 'int32',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+};
+
+/** The format's own limit: a larger header is an attack or not a header. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+const DAMAGED =
+  'The file is damaged or incomplete: copy or download it again, or save it again with safetensors.';
+
+/** What a safetensors file holds; the tensors' data stays in the file. */
+export interface SafetensorsFile {
+  readonly path: string;
+  readonly tensors: ReadonlyMap<string, FileTensor>;
+  /** The free-text `__metadata__` entry. */
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly sizeBytes: number;
+}
+
+/**
+ * Reads and checks the header: nothing is trusted before names, dtypes, shapes and byte ranges agree with each other
+ * and with the file's size. Layout: u64 little-endian header length, JSON header, data.
+ * @throws UserError `safetensors/…` naming the file, the tensor, what was found and what is allowed.
+ */
+export function readSafetensorsHeader(path: string): SafetensorsFile {
+  const { text, sizeBytes, dataStart } = readHeaderText(path);
+  const header = parseHeader(path, text);
+  const metadata = readMetadata(path, header.get('__metadata__'));
+  header.delete('__metadata__');
+  const tensors = new Map<string, FileTensor>();
+  for (const [name, entry] of header)
+    tensors.set(name, readEntry({ path, name, sizeBytes, dataStart }, entry));
+  checkCoverage(path, tensors, dataStart, sizeBytes);
+  return { path, tensors, metadata, sizeBytes };
+}
+
+function readHeaderText(path: string): { text: string; sizeBytes: number; dataStart: number } {
+  const fd = openFile(path);
+  try {
+    const sizeBytes = fstatSync(fd).size;
+    if (sizeBytes < 8) {
+      throw new UserError(
+        'safetensors/truncated',
+        `${path}: ${sizeBytes} bytes are no safetensors file.`,
+        DAMAGED,
+      );
+    }
+    const prefix = new Uint8Array(8);
+    readFully(fd, prefix, 0, path);
+    const length = new DataView(prefix.buffer).getBigUint64(0, true);
+    checkHeaderLength(path, length, sizeBytes);
+    const bytes = new Uint8Array(Number(length));
+    readFully(fd, bytes, 8, path);
+    return { text: decodeUtf8(path, bytes), sizeBytes, dataStart: 8 + bytes.length };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw new UserError(
+      'safetensors/unreadable',
+      `${path} cannot be read: ${messageOf(error)}.`,
+      'Check the path.',
+    );
+  }
+}
+
+function checkHeaderLength(path: string, length: bigint, sizeBytes: number): void {
+  if (length > BigInt(MAX_HEADER_BYTES)) {
+    throw new UserError(
+      'safetensors/header-size',
+      `${path} announces a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are allowed.`,
+      'This is probably no safetensors file.',
+    );
+  }
+  if (length + 8n > BigInt(sizeBytes)) {
+    throw new UserError(
+      'safetensors/truncated',
+      `${path} announces a header of ${length} bytes but the whole file has ${sizeBytes}.`,
+      DAMAGED,
+    );
+  }
+}
+
+function decodeUtf8(path: string, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new UserError('safetensors/json', `${path}: the header is not valid UTF-8.`, DAMAGED);
+  }
+}
+
+function parseHeader(path: string, text: string): Map<string, unknown> {
+  let header: unknown;
+  try {
+    header = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(
+      'safetensors/json',
+      `${path}: the header is not valid JSON: ${messageOf(error)}.`,
+      DAMAGED,
+    );
+  }
+  if (!isRecord(header)) {
+    throw new UserError('safetensors/json', `${path}: the header is not a JSON object.`, DAMAGED);
+  }
+  const duplicate = findDuplicateName(text);
+  if (duplicate !== undefined) {
+    throw new UserError('safetensors/duplicate', `${path}: tensor ${duplicate} is listed twice.`, DAMAGED);
+  }
+  return new Map(Object.entries(header));
+}
+
+/** JSON.parse keeps the last of equal names in silence, so they are looked for in the text. */
+function findDuplicateName(text: string): string | undefined {
+  const names = new Set<string>();
+  let depth = 0;
+  let duplicate: string | undefined;
+  visit(text, {
+    onObjectBegin: () => {
+      depth++;
+    },
+    onObjectEnd: () => {
+      depth--;
+    },
+    onObjectProperty: (name) => {
+      if (depth !== 1) return;
+      if (names.has(name)) duplicate ??= name;
+      names.add(name);
+    },
+  });
+  return duplicate;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+}
+
+function readMetadata(path: string, value: unknown): Record<string, string> {
+  if (value === undefined || value === null) return {};
+  if (!isRecord(value) || !Object.values(value).every((text) => typeof text === 'string')) {
+    throw new UserError('safetensors/metadata', `${path}: __metadata__ must map text to text.`, DAMAGED);
+  }
+  return value as Record<string, string>;
+}
+
+interface EntryContext {
+  readonly path: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly dataStart: number;
+}
+
+function readEntry(context: EntryContext, entry: unknown): FileTensor {
+  const { path, name, sizeBytes, dataStart } = context;
+  const fail = (code: string, found: string): never => {
+    throw new UserError(`safetensors/${code}`, `${path}: tensor ${name} ${found}.`, DAMAGED);
+  };
+  if (!isRecord(entry)) return fail('entry', 'has no description object');
+  const { dtype: tag, shape, data_offsets: offsets } = entry;
+  const dtype =
+    typeof tag === 'string' && Object.hasOwn(SAFETENSORS_DTYPES, tag) ? SAFETENSORS_DTYPES[tag] : undefined;
+  if (dtype === undefined) {
+    throw new UserError(
+      'safetensors/dtype',
+      `${path}: tensor ${name} has dtype ${JSON.stringify(tag)}; supported are ${Object.keys(SAFETENSORS_DTYPES).join(', ')}.`,
+      'Convert the checkpoint to bfloat16, float16 or float32.',
+    );
+  }
+  if (!Array.isArray(shape) || !shape.every(isCount))
+    return fail('shape', `has shape ${JSON.stringify(shape)}`);
+  if (
+    !Array.isArray(offsets) ||
+    offsets.length !== 2 ||
+    !offsets.every(isCount) ||
+    offsets[0]! > offsets[1]!
+  ) {
+    return fail('range', `has data_offsets ${JSON.stringify(offsets)}; [begin, end] in bytes is expected`);
+  }
+  const [begin, end] = offsets as [number, number];
+  if (dataStart + end > sizeBytes) {
+    return fail('truncated', `reaches to byte ${dataStart + end} but the file has ${sizeBytes}`);
+  }
+  const expected = elementCount(shape) * BYTES_PER_ELEMENT[dtype];
+  if (end - begin !== expected) {
+    return fail('range', `has ${end - begin} bytes; ${tag} ${JSON.stringify(shape)} takes ${expected}`);
+  }
+  return { kind: 'file', dtype, dims: shape, path, byteOffset: dataStart + begin, byteLength: expected };
+}
+
+/** The ranges must tile the data exactly: no overlap, no hole, no rest. */
+function checkCoverage(
+  path: string,
+  tensors: Map<string, FileTensor>,
+  dataStart: number,
+  sizeBytes: number,
+): void {
+  const ordered = [...tensors].sort(
+    ([, a], [, b]) => a.byteOffset - b.byteOffset || a.byteLength - b.byteLength,
+  );
+  let position = dataStart;
+  let previous = 'the header';
+  for (const [name, tensor] of ordered) {
+    if (tensor.byteOffset < position) {
+      throw new UserError(
+        'safetensors/overlap',
+        `${path}: tensors ${previous} and ${name} overlap.`,
+        DAMAGED,
+      );
+    }
+    if (tensor.byteOffset > position) {
+      const gap = tensor.byteOffset - position;
+      throw new UserError('safetensors/hole', `${path}: ${gap} unused bytes before tensor ${name}.`, DAMAGED);
+    }
+    position += tensor.byteLength;
+    previous = name;
+  }
+  if (position !== sizeBytes) {
+    const rest = sizeBytes - position;
+    throw new UserError('safetensors/hole', `${path}: ${rest} unused bytes after ${previous}.`, DAMAGED);
+  }
+}
