@@ -1,0 +1,75 @@
+import { UserError } from '../protocol/errors.ts';
+
+/** Where in a text: offset and length in UTF-16 units, line and column counted from 1 as editors show them. */
+export interface TextRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly line: number;
+  readonly column: number;
+}
+
+export type JsonPath = readonly (string | number)[];
+
+/** A fault of an experiment before it has a place in the text. */
+export interface RuleFault {
+  readonly severity: 'error' | 'warning';
+  /** Stable identifier, for quick fixes and tests: `config/unknown-key` … */
+  readonly code: string;
+  readonly path: JsonPath;
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** One fault of an experiment file, at its place. */
+export interface Fault extends RuleFault {
+  readonly range: TextRange;
+}
+
+/** An experiment file cannot be used. Carries every fault, the message shows them all. */
+export class ExperimentError extends UserError {
+  readonly file: string;
+  readonly faults: readonly Fault[];
+
+  constructor(file: string, faults: readonly Fault[]) {
+    const errors = faults.filter((fault) => fault.severity === 'error');
+    const count = errors.length === 1 ? 'a fault' : `${errors.length} faults`;
+    const lines = errors.map((fault) => `  ${formatFault(file, fault)}`);
+    const first = errors[0];
+    super(first?.code ?? 'config/invalid', `${file} has ${count}:\n${lines.join('\n')}`, first?.hint ?? '');
+    this.file = file;
+    this.faults = faults;
+  }
+}
+
+/** `quick.spinquant.json:4:13: message`, the form that terminals and editors turn into links. */
+export function formatFault(file: string, fault: Fault): string {
+  return `${file}:${fault.range.line}:${fault.range.column}: ${fault.message}`;
+}
+
+/** `quantization.weights.bits`, `evaluation.perplexity[0].name`; the whole file is `the experiment`. */
+export function formatPath(path: JsonPath): string {
+  if (path.length === 0) return 'the experiment';
+  return path
+    .map((part, index) => (typeof part === 'number' ? `[${part}]` : index === 0 ? part : `.${part}`))
+    .join('');
+}
+
+/** Offsets to lines and columns of one text. */
+export class LineIndex {
+  private readonly starts: number[] = [0];
+
+  constructor(text: string) {
+    for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) this.starts.push(at + 1);
+  }
+
+  range(offset: number, length: number): TextRange {
+    let low = 0;
+    let high = this.starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.starts[middle]! <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { offset, length, line: low + 1, column: offset - this.starts[low]! + 1 };
+  }
+}

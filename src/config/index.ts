@@ -1,0 +1,32 @@
+/** The experiment file: types, defaults, JSON schema, faults with text ranges. */
+export { bitsLabel, hasLearnedRotation, learningWeightBits, learningWeightClip } from './derived.ts';
+export type { Difference } from './differences.ts';
+export { experimentDifferences } from './differences.ts';
+export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
+export { ExperimentError, formatFault, formatPath } from './faults.ts';
+export type { JsonSchema } from './json-schema.ts';
+export { experimentJsonSchema } from './json-schema.ts';
+export type { ParsedExperiment } from './parse.ts';
+export { parseExperiment } from './parse.ts';
+export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';
+export {
+  checkExperiment,
+  EXPERIMENT_SUFFIX,
+  experimentSlug,
+  portableExperiment,
+  resolveExperiment,
+  resolvePortable,
+} from './resolve.ts';
+export type { Device, Experiment, ExperimentInput, PerplexityTask } from './schema.ts';
+export { experimentSchema } from './schema.ts';
+export type {
+  ActivationQuantization,
+  Bits,
+  CacheQuantization,
+  Quantization,
+  WeightQuantization,
+} from './schema-quantization.ts';
+export { BITS } from './schema-quantization.ts';
+export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
+export type { Purpose } from './validate-together.ts';
+export { validateTogether } from './validate-together.ts';

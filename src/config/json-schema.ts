@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import type { JsonPath } from './faults.ts';
+import { experimentSchema } from './schema.ts';
+
+/** The parts of JSON schema (draft 7) that the experiment schema uses. */
+export interface JsonSchema {
+  readonly $schema?: string;
+  readonly title?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly type?: string;
+  readonly enum?: readonly (string | number)[];
+  readonly const?: string | number;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly minLength?: number;
+  readonly maxLength?: number;
+  readonly maxItems?: number;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+let cached: JsonSchema | undefined;
+
+/** JSON schema (draft 7, the one editors know best) of the experiment file, with descriptions and defaults. */
+export function experimentJsonSchema(): JsonSchema {
+  cached ??= {
+    title: 'SpinQuant Lab experiment',
+    ...(z.toJSONSchema(experimentSchema, { io: 'input', target: 'draft-7' }) as JsonSchema),
+  };
+  return cached;
+}
+
+/** The schema of the value at a path, or undefined where the path leaves the schema. */
+export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema()): JsonSchema | undefined {
+  let schema: JsonSchema | undefined = root;
+  for (const part of path) {
+    if (typeof part === 'number') schema = arrayOf(schema)?.items;
+    else schema = schema?.properties?.[part];
+  }
+  return schema;
+}
+
+function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
+  return schema?.anyOf?.find((option) => option.items) ?? schema;
+}
+
+/** Dotted paths of the objects that have a key of this name: where a misplaced key may belong. */
+export function placesOf(key: string, schema: JsonSchema = experimentJsonSchema(), prefix = ''): string[] {
+  const places: string[] = [];
+  for (const [name, child] of Object.entries(schema.properties ?? {})) {
+    const path = prefix ? `${prefix}.${name}` : name;
+    if (name === key) places.push(path);
+    places.push(...placesOf(key, child, path));
+  }
+  return places;
+}
+
+/** The allowed values in words: `a whole number from 1 to 1024, or null`. */
+export function allowedValues(schema: JsonSchema): string {
+  if (schema.enum) return listOf(schema.enum.map((value) => JSON.stringify(value)));
+  if (schema.const !== undefined) return JSON.stringify(schema.const);
+  if (schema.anyOf) return schema.anyOf.map(allowedValues).join(', or ');
+  switch (schema.type) {
+    case 'integer':
+    case 'number':
+      return `a ${schema.type === 'integer' ? 'whole number' : 'number'} ${allowedRange(schema)}`;
+    case 'boolean':
+      return 'true or false';
+    case 'string':
+      return schema.maxLength === undefined ? 'a text' : `a text of 1 to ${schema.maxLength} characters`;
+    case 'array':
+      return `a list [ … ] of at most ${schema.maxItems}`;
+    case 'object':
+      return `an object { … } with the keys ${Object.keys(schema.properties ?? {}).join(', ')}`;
+    default:
+      return 'null';
+  }
+}
+
+function allowedRange(schema: JsonSchema): string {
+  const lower =
+    schema.exclusiveMinimum === undefined ? `from ${schema.minimum}` : `above ${schema.exclusiveMinimum}`;
+  return `${lower} ${schema.exclusiveMinimum === undefined ? 'to' : 'up to'} ${schema.maximum}`;
+}
+
+function listOf(values: readonly string[]): string {
+  if (values.length === 1) return values[0]!;
+  return `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+}

@@ -1,0 +1,182 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { messageOf, UserError } from '../protocol/errors.ts';
+import { ExperimentError, type Fault, formatPath, type JsonPath } from './faults.ts';
+import { parseExperiment } from './parse.ts';
+import type { Experiment } from './schema.ts';
+import type { Purpose } from './validate-together.ts';
+
+export const EXPERIMENT_SUFFIX = '.spinquant.json';
+
+/** Where a resolved experiment came from. */
+export interface ExperimentSource {
+  /** Absolute path of the experiment file. */
+  readonly file: string;
+  /** Its folder, which paths in it are relative to. */
+  readonly directory: string;
+  readonly warnings: readonly Fault[];
+}
+
+/** A validated experiment whose paths (model, texts, runs) are absolute and exist (runs may not yet). */
+export type ResolvedExperiment = Experiment & { readonly source: ExperimentSource };
+
+export interface CheckedExperiment {
+  /** Null when there is an error among the faults. */
+  readonly experiment: ResolvedExperiment | null;
+  readonly faults: readonly Fault[];
+}
+
+/**
+ * Reads and checks an experiment file.
+ * @throws ExperimentError with every fault; UserError when the file cannot be read.
+ */
+export async function resolveExperiment(
+  path: string,
+  purpose: Purpose = 'edit',
+): Promise<ResolvedExperiment> {
+  const file = resolve(path);
+  const { experiment, faults } = await checkExperiment(await readExperimentText(file), file, purpose);
+  if (!experiment) throw new ExperimentError(relativeToHere(file), faults);
+  return experiment;
+}
+
+/** As {@link resolveExperiment}, for a text that may not be saved yet. Never throws on what a person wrote. */
+export async function checkExperiment(
+  text: string,
+  file: string,
+  purpose: Purpose = 'edit',
+): Promise<CheckedExperiment> {
+  const parsed = parseExperiment(text, file, purpose);
+  if (!parsed.experiment) return { experiment: null, faults: parsed.faults };
+  const directory = dirname(resolve(file));
+  const absolute = mapPaths(parsed.experiment, (path) => resolve(directory, path));
+  const missing = await missingFiles(absolute);
+  const faults = [
+    ...parsed.faults,
+    ...missing.map((fault) => ({ ...fault, range: parsed.rangeAt(fault.path) })),
+  ].sort((a, b) => a.range.offset - b.range.offset);
+  if (faults.some((fault) => fault.severity === 'error')) return { experiment: null, faults };
+  return {
+    experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults } },
+    faults,
+  };
+}
+
+/** The experiment with its paths relative to the experiment file again (with `/`), as a run keeps it. */
+export function portableExperiment(experiment: ResolvedExperiment): Experiment {
+  const { source, ...settings } = experiment;
+  return mapPaths(settings, (path) => relative(source.directory, path).split(sep).join('/') || '.');
+}
+
+/** The inverse of {@link portableExperiment}: paths absolute, from where the experiment file is. */
+export function resolvePortable(experiment: Experiment, file: string): ResolvedExperiment {
+  const directory = dirname(resolve(file));
+  return {
+    ...mapPaths(experiment, (path) => resolve(directory, path)),
+    source: { file: resolve(file), directory, warnings: [] },
+  };
+}
+
+/** `quick` of `quick.spinquant.json`: a short name for run folders. */
+export function experimentSlug(file: string): string {
+  const name = basename(file)
+    .replace(/\.json$/i, '')
+    .replace(/\.spinquant$/i, '');
+  return (
+    name
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, 40) || 'experiment'
+  );
+}
+
+async function readExperimentText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    throw new UserError(
+      'config/unreadable',
+      `The experiment file ${relativeToHere(file)} cannot be read: ${messageOf(error)}.`,
+      `An experiment is a file that ends in ${EXPERIMENT_SUFFIX}; \`spinquant schema\` prints what it may hold.`,
+    );
+  }
+}
+
+function mapPaths(experiment: Experiment, map: (path: string) => string): Experiment {
+  return {
+    ...experiment,
+    model: map(experiment.model),
+    calibration: { ...experiment.calibration, text: experiment.calibration.text.map(map) },
+    evaluation: {
+      perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: map(task.text) })),
+    },
+    runs: map(experiment.runs),
+  };
+}
+
+type UnplacedFault = Omit<Fault, 'range'>;
+
+async function missingFiles(experiment: Experiment): Promise<UnplacedFault[]> {
+  const checks = [
+    modelFault(experiment.model),
+    ...experiment.calibration.text.map((file, index) => textFault(['calibration', 'text', index], file)),
+    ...experiment.evaluation.perplexity.map((task, index) =>
+      textFault(['evaluation', 'perplexity', index, 'text'], task.text),
+    ),
+  ];
+  return (await Promise.all(checks)).filter((fault) => fault !== null);
+}
+
+async function modelFault(model: string): Promise<UnplacedFault | null> {
+  const kind = await kindOf(model);
+  if (kind === 'file')
+    return missing(
+      ['model'],
+      `${model} is a file; a model is a folder.`,
+      'Convert a .bin or .gguf file first: spinquant import FILE --out FOLDER.',
+    );
+  if (kind === null)
+    return missing(
+      ['model'],
+      `there is no folder ${model}.`,
+      'Paths are relative to the folder of the experiment file.',
+    );
+  if ((await kindOf(resolve(model, 'config.json'))) !== 'file')
+    return missing(
+      ['model'],
+      `the folder ${model} has no config.json.`,
+      'A model is a Hugging Face folder: config.json, *.safetensors, tokenizer.json.',
+    );
+  return null;
+}
+
+async function textFault(path: JsonPath, file: string): Promise<UnplacedFault | null> {
+  const kind = await kindOf(file);
+  if (kind === 'file') return null;
+  const what = kind === 'folder' ? `${file} is a folder, not a text file.` : `there is no file ${file}.`;
+  return missing(path, what, 'Paths are relative to the folder of the experiment file.');
+}
+
+function missing(path: JsonPath, message: string, hint: string): UnplacedFault {
+  return {
+    severity: 'error',
+    code: 'config/missing-file',
+    path,
+    message: `${formatPath(path)}: ${message}`,
+    hint,
+  };
+}
+
+async function kindOf(path: string): Promise<'file' | 'folder' | null> {
+  try {
+    return (await stat(path)).isDirectory() ? 'folder' : 'file';
+  } catch {
+    return null; // Not there, or not to be seen: the same to the person.
+  }
+}
+
+function relativeToHere(file: string): string {
+  const path = relative(process.cwd(), file);
+  return path.startsWith('..') ? file : path;
+}

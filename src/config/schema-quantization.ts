@@ -1,0 +1,97 @@
+import { z } from 'zod';
+
+/** Bits of one number; 16 means: left as it is. */
+export const BITS = [2, 3, 4, 5, 6, 7, 8, 16] as const;
+export const bitsSchema = z.literal(BITS);
+export type Bits = (typeof BITS)[number];
+
+const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
+const clipRatio = z.number().gt(0).max(1).default(1);
+
+const weightsSchema = z
+  .strictObject({
+    bits: bitsSchema
+      .default(4)
+      .describe(
+        'Bits of the weights of every linear layer in the blocks; 16 leaves them. Embeddings and the language-model head always stay. Reference: 16, its scripts pass 4.',
+      ),
+    method: z
+      .enum(['rtn', 'gptq'])
+      .default('rtn')
+      .describe(
+        'How weights are rounded: rtn rounds each to the nearest grid point, gptq compensates each rounding error with the weights that follow. gptq is not available yet. Reference: gptq.',
+      ),
+    groupSize: groupSize.describe(
+      'Consecutive inputs of a row that share one scale; null for one scale per output channel. Reference: null.',
+    ),
+    symmetric: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Symmetric grid (no zero point), or asymmetric. Reference: true (its asymmetric weights are broken).',
+      ),
+    clip: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Search, per scale, the clipping ratio 1.00 to 0.21 with the least error |Q(w)-w|^2.4. Reference: false, its scripts pass true.',
+      ),
+  })
+  .prefault({})
+  .describe('Weights of the linear layers in the blocks.');
+
+const activationsSchema = z
+  .strictObject({
+    bits: bitsSchema
+      .default(4)
+      .describe(
+        'Bits of the input of every linear layer in the blocks, quantized dynamically; 16 leaves them. Reference: 16, its scripts pass 4 or 8.',
+      ),
+    symmetric: z
+      .boolean()
+      .default(false)
+      .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
+    groupSize: groupSize.describe(
+      'Consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj always has one scale per head. Reference: null.',
+    ),
+    clipRatio: clipRatio.describe(
+      'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.9).',
+    ),
+  })
+  .prefault({})
+  .describe('Inputs of the linear layers, one dynamic scale per token.');
+
+function cacheSchema(what: 'Keys' | 'Values', where: string) {
+  return z
+    .strictObject({
+      bits: bitsSchema
+        .default(4)
+        .describe(
+          `Bits of the ${what.toLowerCase()} in the KV cache, ${where}; 16 leaves them. Reference: 16, its scripts pass 4 or 8.`,
+        ),
+      symmetric: z
+        .boolean()
+        .default(false)
+        .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
+      clipRatio: clipRatio.describe(
+        'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.95).',
+      ),
+    })
+    .prefault({})
+    .describe(`${what} of the attention, ${where}.`);
+}
+
+export const quantizationSchema = z
+  .strictObject({
+    weights: weightsSchema,
+    activations: activationsSchema,
+    keys: cacheSchema('Keys', 'after RoPE and R3, one scale per token and head'),
+    values: cacheSchema('Values', 'after R2, one scale per token and head'),
+  })
+  .prefault({})
+  .describe('The bits and grids of weights, activations and KV cache. W4A4KV4 by default.');
+
+export type Quantization = z.output<typeof quantizationSchema>;
+export type WeightQuantization = Quantization['weights'];
+export type ActivationQuantization = Quantization['activations'];
+export type CacheQuantization = Quantization['keys'];

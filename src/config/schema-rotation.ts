@@ -1,0 +1,125 @@
+import { z } from 'zod';
+import { bitsSchema } from './schema-quantization.ts';
+
+const rotationKind = z.enum(['none', 'random', 'hadamard', 'learned']);
+
+const learningSchema = z
+  .strictObject({
+    objective: z
+      .enum(['cross-entropy'])
+      .default('cross-entropy')
+      .describe(
+        'What the quantized network minimizes: next-token cross-entropy, averaged over the tokens. Reference: cross-entropy.',
+      ),
+    optimizer: z
+      .enum(['cayley-sgd'])
+      .default('cayley-sgd')
+      .describe(
+        'How a rotation moves: gradient descent on the Stiefel manifold with the Cayley transform. Reference: cayley-sgd.',
+      ),
+    steps: z.int().min(1).max(1_000_000).default(100).describe('Optimizer steps. Reference: 100.'),
+    learningRate: z
+      .number()
+      .gt(0)
+      .max(1000)
+      .default(1.5)
+      .describe(
+        'Learning rate at the first step; a step is also capped at 1 / ‖W‖₁ of its skew matrix W. Reference: 1.5.',
+      ),
+    batchSize: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .default(8)
+      .describe('Sequences in one optimizer step. Reference: 8 (one on each of 8 GPUs).'),
+    schedule: z
+      .enum(['cosine', 'linear', 'constant'])
+      .default('cosine')
+      .describe(
+        'How the learning rate falls to 0 over the steps, without warm-up. Reference script: cosine; paper: linear.',
+      ),
+    gradientClip: z
+      .number()
+      .gt(0)
+      .max(1e9)
+      .nullable()
+      .default(1)
+      .describe(
+        'Largest global norm of the gradient over all rotations; null for no clipping. Reference: 1.0 (implicit). Without it every step runs into its cap.',
+      ),
+    weightBits: bitsSchema
+      .nullable()
+      .default(null)
+      .describe(
+        'Bits of the weights while learning. null follows the final rounding: the bits of quantization.weights for rtn, 16 for gptq. Reference: 16 before gptq, 4 before rtn.',
+      ),
+    weightClip: z
+      .boolean()
+      .nullable()
+      .default(null)
+      .describe(
+        'Search clipping ratios of the weights at every step of learning; null follows quantization.weights.clip. Reference: true, at every forward pass.',
+      ),
+    microBatch: z
+      .int()
+      .min(1)
+      .max(65_536)
+      .nullable()
+      .default(null)
+      .describe(
+        'Sequences computed at once; gradients are summed to a whole batch. null lets the product choose by memory. Reference: 1 per GPU.',
+      ),
+  })
+  .prefault({})
+  .describe('How rotations marked "learned" are learned.');
+
+export const rotationSchema = z
+  .strictObject({
+    r1: rotationKind
+      .default('learned')
+      .describe(
+        'R1 rotates the residual stream, [hidden, hidden], one for the network, merged into the weights. Reference: learned.',
+      ),
+    r2: rotationKind
+      .default('learned')
+      .describe(
+        'R2 rotates the values inside each head, [head, head], one per layer, merged into v_proj and o_proj. Reference: learned.',
+      ),
+    r3: z
+      .boolean()
+      .default(true)
+      .describe(
+        'R3 is an online Hadamard transform of queries and keys after RoPE. Reference: on whenever keys have fewer than 16 bits.',
+      ),
+    r4: z
+      .boolean()
+      .default(true)
+      .describe(
+        'R4 is an online Hadamard transform of the input of down_proj. Reference: always on. r3 and r4 off is the paper\'s "no had".',
+      ),
+    start: z
+      .enum(['hadamard', 'random'])
+      .default('hadamard')
+      .describe(
+        'Where learned rotations start: a Hadamard matrix with random signs, or a random orthogonal matrix (QR of Gaussian). Reference: hadamard.',
+      ),
+    seed: z
+      .int()
+      .min(0)
+      .max(2 ** 32 - 1)
+      .default(0)
+      .describe('Seed of random signs and random orthogonal matrices. Reference: 0.'),
+    embeddingCentring: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Subtract from every embedding row its mean, as the reference does (true there). It changes the output of RMSNorm networks and is here for parity only.',
+      ),
+    learning: learningSchema,
+  })
+  .prefault({})
+  .describe('The four rotations of SpinQuant and how they are found.');
+
+export type Rotation = z.output<typeof rotationSchema>;
+export type RotationKind = Rotation['r1'];
+export type Learning = Rotation['learning'];

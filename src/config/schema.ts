@@ -1,0 +1,130 @@
+/**
+ * The experiment file (`*.spinquant.json`): one schema that gives the types, the defaults, the JSON schema and the faults.
+ * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
+ */
+import { z } from 'zod';
+import { quantizationSchema } from './schema-quantization.ts';
+import { rotationSchema } from './schema-rotation.ts';
+
+const MAX_SEED = 2 ** 32 - 1;
+const MAX_SEQUENCE_LENGTH = 1_048_576;
+
+const filePath = z.string().min(1).max(4096);
+
+/** Two tokens are the least: one to read, one to predict. */
+const sequenceLength = z.int().min(2).max(MAX_SEQUENCE_LENGTH);
+
+const calibrationSchema = z
+  .strictObject({
+    text: z
+      .union([filePath, z.array(filePath).max(1000)])
+      .default([])
+      .transform((text) => (typeof text === 'string' ? [text] : text))
+      .describe(
+        'Text that rotations are learned on and activations are measured on: one UTF-8 file, or a list of files read in this order. Reference: the WikiText-2 train split.',
+      ),
+    samples: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(800)
+      .describe(
+        'How many sequences of the calibration text to use at most. Reference: 800 (100 steps of 8 sequences).',
+      ),
+    sequenceLength: sequenceLength
+      .default(2048)
+      .describe('Tokens in one calibration sequence. Reference: 2048.'),
+    seed: z
+      .int()
+      .min(0)
+      .max(MAX_SEED)
+      .default(0)
+      .describe('Seed of the choice of calibration sequences. Reference: 0.'),
+    bos: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Put the beginning-of-sequence token before every calibration sequence. Reference: false when rotations are learned.',
+      ),
+  })
+  .prefault({})
+  .describe('The text that rotations are learned on.');
+
+const perplexitySchema = z
+  .strictObject({
+    name: z
+      .string()
+      .min(1)
+      .max(100)
+      .describe('Name of this text in tables and results, for example "wikitext2".'),
+    text: filePath.describe(
+      'The UTF-8 text file to predict, tokenized once as a whole. Reference: the WikiText-2 test split, all rows joined with two newlines.',
+    ),
+    sequenceLength: sequenceLength
+      .default(2048)
+      .describe(
+        'Tokens in one window. Windows do not overlap and the last, partial one is dropped. Reference: 2048.',
+      ),
+    maxWindows: z
+      .int()
+      .min(1)
+      .max(10_000_000)
+      .nullable()
+      .default(null)
+      .describe('Evaluate only the first so many windows; null for all of them. Reference: null (all).'),
+    bos: z
+      .boolean()
+      .default(false)
+      .describe('Put the beginning-of-sequence token before every window. Reference: false.'),
+  })
+  .describe('One perplexity measurement: exp of the mean negative log-likelihood over windows of a text.');
+
+const evaluationSchema = z
+  .strictObject({
+    perplexity: z
+      .array(perplexitySchema)
+      .max(100)
+      .default([])
+      .describe('The texts to measure perplexity on. Reference: WikiText-2 test.'),
+  })
+  .prefault({})
+  .describe('What is measured, at full precision and quantized.');
+
+export const experimentSchema = z
+  .strictObject({
+    $schema: z
+      .string()
+      .optional()
+      .describe('Address of the JSON schema, for editors. The product ignores it.'),
+    model: filePath.describe(
+      'A Hugging Face model folder of the LLaMA family: config.json, *.safetensors, tokenizer.json. Relative to this file.',
+    ),
+    calibration: calibrationSchema,
+    quantization: quantizationSchema,
+    rotation: rotationSchema,
+    evaluation: evaluationSchema,
+    device: z
+      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .default('auto')
+      .describe(
+        'Where the network runs. auto takes the best device of this machine that the product supports. Reference: CUDA only.',
+      ),
+    threads: z
+      .int()
+      .min(1)
+      .max(1024)
+      .nullable()
+      .default(null)
+      .describe('Threads of the CPU to compute with; null for all physical cores.'),
+    runs: filePath
+      .default('.spinquant/runs')
+      .describe('The folder that runs are written to, relative to this file.'),
+  })
+  .describe('A SpinQuant Lab experiment: a model, how to quantize it, how to rotate it, what to measure.');
+
+/** A validated experiment: every key has its value. Paths are as written unless said otherwise. */
+export type Experiment = z.output<typeof experimentSchema>;
+/** An experiment file as a person may write it: only `model` is needed. */
+export type ExperimentInput = z.input<typeof experimentSchema>;
+export type PerplexityTask = Experiment['evaluation']['perplexity'][number];
+export type Device = Experiment['device'];

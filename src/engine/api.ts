@@ -1,0 +1,72 @@
+/** What the front doors (CLI, worker, tests) may ask of the engine, and what they get back. */
+import type { ResolvedExperiment } from '../config/index.ts';
+import type { RunEvent, Variant } from '../protocol/events.ts';
+import type { ActivationsFile } from '../runs/activations.ts';
+import type { LossSummary, PerplexityResult } from '../runs/results.ts';
+
+export type { LossSummary, PerplexityResult } from '../runs/results.ts';
+
+export interface EngineOptions {
+  /** Stops the work within milliseconds; the engine then throws `Cancelled`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Where custom operators come from; `auto` (default) is native when it is built. */
+  readonly kernels?: 'auto' | 'native' | 'composed' | undefined;
+}
+
+export interface OptimizeOptions extends EngineOptions {
+  /** A run folder to go on from its checkpoint. */
+  readonly resumeFrom?: string | undefined;
+}
+
+export interface EvaluateOptions extends EngineOptions {
+  /** Rotations (`rotations.safetensors`, or a run folder) to use for those marked learned. */
+  readonly rotations?: string | undefined;
+  /** A run folder that the results are added to. */
+  readonly runDir?: string | undefined;
+  /** What to measure; both unless said. */
+  readonly variants?: readonly Variant[] | undefined;
+}
+
+export interface InspectOptions extends EngineOptions {
+  readonly rotations?: string | undefined;
+}
+
+/** The document of `optimize --json`. */
+export interface OptimizeResult {
+  /** Absolute path of the run folder. */
+  readonly run: string;
+  /** Training loss at the first and the last step, in nats per token. */
+  readonly loss: LossSummary;
+  /** max |RᵀR − I| over the rotations written. */
+  readonly orthogonalityError: number;
+  readonly steps: number;
+  readonly perplexity: readonly PerplexityResult[];
+}
+
+/** The document of `evaluate --json`. */
+export interface EvaluateResult {
+  readonly perplexity: readonly PerplexityResult[];
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
+}
+
+/** The document of `inspect --json`: the contents of `activations.json`. */
+export type InspectResult = ActivationsFile;
+
+export interface Engine {
+  /** Learns the rotations marked `learned`, writes a run folder, evaluates. */
+  optimizeRotation(
+    experiment: ResolvedExperiment,
+    options: OptimizeOptions,
+  ): AsyncGenerator<RunEvent, OptimizeResult>;
+  /** Measures perplexity at full precision and quantized. */
+  evaluateExperiment(
+    experiment: ResolvedExperiment,
+    options: EvaluateOptions,
+  ): AsyncGenerator<RunEvent, EvaluateResult>;
+  /** Collects activation statistics before and after rotation, per layer and site. */
+  inspectActivations(
+    experiment: ResolvedExperiment,
+    options: InspectOptions,
+  ): AsyncGenerator<RunEvent, InspectResult>;
+}

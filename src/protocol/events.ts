@@ -1,0 +1,174 @@
+/**
+ * Everything a run can say. The engine yields these, the worker forwards them, and each line of a run's
+ * `events.jsonl` is one of them as JSON.
+ */
+
+export type PhaseName =
+  | 'load'
+  | 'scan'
+  | 'tokenize'
+  | 'prepare'
+  | 'preserve-check'
+  | 'learn'
+  | 'fuse'
+  | 'evaluate'
+  | 'statistics'
+  | 'write';
+
+export type Variant = 'full-precision' | 'quantized';
+export type JobKind = 'optimize' | 'evaluate' | 'inspect';
+export type FinishedStatus = 'finished' | 'cancelled' | 'failed';
+
+interface Timed {
+  /** ISO 8601, UTC. */
+  readonly time: string;
+}
+
+export interface RunStarted extends Timed {
+  readonly type: 'run-started';
+  readonly job: JobKind;
+  /** Absolute path of the run folder, or null when nothing is kept. */
+  readonly run: string | null;
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
+  /** The runtime for people: `onnxruntime 1.30.0, native kernels avx512, 2 threads`. */
+  readonly runtime: string;
+  /** The step that a resumed run goes on from; 0 for a new one. */
+  readonly resumedFromStep: number;
+}
+
+export interface PhaseEvent extends Timed {
+  readonly type: 'phase';
+  readonly phase: PhaseName;
+  readonly state: 'started' | 'finished';
+  /** What exactly, for people: a file, a variant, the Hadamard construction used. */
+  readonly detail?: string;
+  /** Duration, when finished. */
+  readonly seconds?: number;
+}
+
+/** Full-precision logits before against after a change that must preserve the function. */
+export interface PreservationEvent extends Timed {
+  readonly type: 'preservation';
+  /** Which change: `gains folded`, `R1`, `R1 R2 R3 R4`. */
+  readonly where: string;
+  /** max |logit after − logit before|. */
+  readonly maxLogitDifference: number;
+  /** The same, divided by the largest |logit| before. */
+  readonly relative: number;
+  /** The largest relative difference that rounding explains. */
+  readonly tolerance: number;
+}
+
+export interface StepEvent extends Timed {
+  readonly type: 'step';
+  /** Optimizer steps done, from 1. */
+  readonly step: number;
+  readonly of: number;
+  /** Mean negative log-likelihood over the tokens of the batch, in nats, before the step. */
+  readonly loss: number;
+  /** Global norm over all rotations, before clipping. */
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  /** Largest step the Cayley iteration allows, 1 / ‖W‖₁: of R1, and the largest over all R2; null where not learned. */
+  readonly stepCap: { readonly r1: number | null; readonly r2Max: number | null };
+  /** max |RᵀR − I| over all rotations, after the step. */
+  readonly orthogonalityError: number;
+  /** ‖R − R_start‖_F / ‖R_start‖_F: of R1, and the mean over all R2; null where not learned. */
+  readonly distanceFromStart: { readonly r1: number | null; readonly r2: number | null };
+  /** Duration of this step. */
+  readonly seconds: number;
+  /** Tokens predicted in this step. */
+  readonly tokens: number;
+}
+
+export interface CheckpointEvent extends Timed {
+  readonly type: 'checkpoint';
+  /** Steps that the checkpoint holds. */
+  readonly step: number;
+}
+
+export interface EvaluationProgressEvent extends Timed {
+  readonly type: 'evaluation-progress';
+  readonly name: string;
+  readonly variant: Variant;
+  readonly windowsDone: number;
+  readonly windows: number;
+  readonly runningPerplexity: number;
+}
+
+export interface EvaluationEvent extends Timed {
+  readonly type: 'evaluation';
+  readonly name: string;
+  readonly variant: Variant;
+  readonly perplexity: number;
+  readonly windows: number;
+  /** Tokens predicted. */
+  readonly tokens: number;
+  readonly seconds: number;
+}
+
+/** Activation statistics were written. */
+export interface StatisticsEvent extends Timed {
+  readonly type: 'statistics';
+  /** Path of `activations.json`. */
+  readonly file: string;
+  readonly layers: number;
+  readonly sites: number;
+  readonly seconds: number;
+}
+
+export interface WarningEvent extends Timed {
+  readonly type: 'warning';
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface RunFinished extends Timed {
+  readonly type: 'run-finished';
+  readonly status: FinishedStatus;
+  readonly seconds: number;
+  /** Why it failed; absent otherwise. */
+  readonly message?: string;
+}
+
+export type RunEvent =
+  | RunStarted
+  | PhaseEvent
+  | PreservationEvent
+  | StepEvent
+  | CheckpointEvent
+  | EvaluationProgressEvent
+  | EvaluationEvent
+  | StatisticsEvent
+  | WarningEvent
+  | RunFinished;
+
+export type RunEventType = RunEvent['type'];
+
+type Untimed<Event> = Event extends RunEvent ? Omit<Event, 'time'> : never;
+
+/** Stamps an event with the present time. */
+export function timed<E extends Untimed<RunEvent>>(event: E): E & { readonly time: string } {
+  return { ...event, time: new Date().toISOString() };
+}
+
+const EVENT_TYPES: ReadonlySet<string> = new Set<RunEventType>([
+  'run-started',
+  'phase',
+  'preservation',
+  'step',
+  'checkpoint',
+  'evaluation-progress',
+  'evaluation',
+  'statistics',
+  'warning',
+  'run-finished',
+]);
+
+/** Whether a value read from a file is an event of this version. */
+export function isRunEvent(value: unknown): value is RunEvent {
+  if (typeof value !== 'object' || value === null) return false;
+  const { type, time } = value as { type?: unknown; time?: unknown };
+  return typeof type === 'string' && EVENT_TYPES.has(type) && typeof time === 'string';
+}

@@ -1,0 +1,102 @@
+/** `events.jsonl`: one event a line, only ever appended to, and cut back when a run resumes. */
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { messageOf, UserError } from '../protocol/errors.ts';
+import { isRunEvent, type RunEvent } from '../protocol/events.ts';
+
+/** Appends events. One writer per file. */
+export class EventLog {
+  private readonly path: string;
+  private file: number | null = null;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Writes one whole line. A checkpoint is also flushed to the disk, so that the steps before it outlive a power cut. */
+  append(event: RunEvent): void {
+    if (this.file === null) {
+      cutTornLine(this.path);
+      this.file = openSync(this.path, 'a');
+    }
+    writeSync(this.file, `${JSON.stringify(event)}\n`);
+    if (event.type === 'checkpoint' || event.type === 'run-finished') fsyncSync(this.file);
+  }
+
+  /**
+   * Drops everything after the last `step` or `checkpoint` event of at most this step: what a run did after the
+   * checkpoint that it resumes from. With no such event, everything from the first step on.
+   */
+  truncateAfterStep(step: number): void {
+    this.close();
+    if (!existsSync(this.path)) return;
+    const { events, ends } = parseLines(readFileSync(this.path), this.path);
+    const numbered = events.map((event) =>
+      event.type === 'step' || event.type === 'checkpoint' ? event.step : null,
+    );
+    const last = numbered.findLastIndex((number) => number !== null && number <= step);
+    const firstStep = numbered.findIndex((number) => number !== null);
+    const kept = last >= 0 ? last + 1 : firstStep >= 0 ? firstStep : events.length;
+    truncateSync(this.path, kept === 0 ? 0 : ends[kept - 1]!);
+  }
+
+  close(): void {
+    if (this.file !== null) closeSync(this.file);
+    this.file = null;
+  }
+}
+
+/**
+ * Reads all events. A last line without its newline (the writer was killed in the middle) is left out.
+ * @throws UserError `runs/damaged` with the number of a line that is not an event.
+ */
+export async function readEvents(path: string): Promise<RunEvent[]> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // Nothing happened yet.
+    throw error;
+  }
+  return parseLines(bytes, path).events;
+}
+
+interface Lines {
+  readonly events: RunEvent[];
+  /** Byte offset just after each event's newline. */
+  readonly ends: number[];
+}
+
+function parseLines(bytes: Buffer, path: string): Lines {
+  const events: RunEvent[] = [];
+  const ends: number[] = [];
+  let start = 0;
+  for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+    events.push(parseLine(bytes.toString('utf8', start, end), path, events.length + 1));
+    start = end + 1;
+    ends.push(start);
+  }
+  return { events, ends };
+}
+
+function parseLine(line: string, path: string, number: number): RunEvent {
+  let problem = 'not an event that this version knows';
+  try {
+    const value = JSON.parse(line) as unknown;
+    if (isRunEvent(value)) return value;
+  } catch (error) {
+    problem = messageOf(error);
+  }
+  throw new UserError(
+    'runs/damaged',
+    `${path}:${number} cannot be read: ${problem}.`,
+    'Delete that line, or use the version of SpinQuant Lab that wrote the run.',
+  );
+}
+
+function cutTornLine(path: string): void {
+  if (!existsSync(path)) return;
+  const bytes = readFileSync(path);
+  const whole = bytes.lastIndexOf(10) + 1;
+  if (whole < bytes.length) truncateSync(path, whole);
+}

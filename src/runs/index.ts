@@ -1,0 +1,16 @@
+/** The run folder: the one record of an experiment's run that every part of the product reads. */
+export type {
+  ActivationsFile,
+  Histogram,
+  RotationName,
+  Site,
+  SiteRecord,
+  SiteStatistics,
+} from './activations.ts';
+export { EventLog, readEvents } from './event-log.ts';
+export { RUN_FILES, readJson, writeFileAtomic, writeJsonAtomic } from './files.ts';
+export type { RunList } from './list.ts';
+export { isResumable, listRuns } from './list.ts';
+export type { Provenance, RunRecord, RunStatus } from './record.ts';
+export type { LossSummary, PerplexityResult, ResultsFile } from './results.ts';
+export { createRun, openRun, Run } from './run.ts';

@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { RUN_FILES } from './files.ts';
+import { openRun, type Run } from './run.ts';
+
+export interface RunList {
+  /** Newest first. */
+  readonly runs: readonly Run[];
+  /** Folders with a `run.json` that cannot be read, with the reason. */
+  readonly damaged: readonly { readonly dir: string; readonly error: unknown }[];
+}
+
+/** The runs in a runs folder. A folder that does not exist holds none. */
+export async function listRuns(folder: string): Promise<RunList> {
+  const runs: Run[] = [];
+  const damaged: { dir: string; error: unknown }[] = [];
+  for (const name of await foldersIn(folder)) {
+    const dir = join(folder, name);
+    if (!existsSync(join(dir, RUN_FILES.run))) continue;
+    try {
+      runs.push(await openRun(dir));
+    } catch (error) {
+      damaged.push({ dir, error });
+    }
+  }
+  const age = (run: Run) => `${run.record.startedAt} ${run.record.id}`;
+  runs.sort((a, b) => (age(a) < age(b) ? 1 : -1));
+  return { runs, damaged };
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Whether a run stopped before its end and left a checkpoint to go on from. */
+export function isResumable(run: Run): boolean {
+  const { status } = run.record;
+  return status !== 'finished' && status !== 'running' && existsSync(run.path('checkpoint'));
+}

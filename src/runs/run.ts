@@ -1,0 +1,177 @@
+import { mkdirSync } from 'node:fs';
+import { join, relative, resolve, sep } from 'node:path';
+import {
+  bitsLabel,
+  type Experiment,
+  experimentSchema,
+  portableExperiment,
+  type ResolvedExperiment,
+  resolvePortable,
+} from '../config/index.ts';
+import { UserError } from '../protocol/errors.ts';
+import type { FinishedStatus, RunEvent } from '../protocol/events.ts';
+import type { ActivationsFile } from './activations.ts';
+import { EventLog, readEvents } from './event-log.ts';
+import { RUN_FILES, readJson, readVersion1, writeJsonAtomic } from './files.ts';
+import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
+import type { ResultsFile } from './results.ts';
+
+/** A run folder. Whoever holds one made by {@link createRun} or claimed by {@link Run.resume} may write to it. */
+export class Run {
+  /** Absolute path of the folder. */
+  readonly dir: string;
+  private current: RunRecord;
+  private readonly log: EventLog;
+
+  constructor(dir: string, record: RunRecord) {
+    this.dir = dir;
+    this.current = record;
+    this.log = new EventLog(join(dir, RUN_FILES.events));
+  }
+
+  get record(): RunRecord {
+    return this.current;
+  }
+
+  /** Absolute path of one of the run's files. */
+  path(file: keyof typeof RUN_FILES): string {
+    return join(this.dir, RUN_FILES[file]);
+  }
+
+  /** Absolute path of the experiment file that the run was made from. */
+  get experimentFile(): string {
+    return resolve(this.dir, this.current.experimentFile);
+  }
+
+  /** The experiment as it was when the run began, its paths absolute again. */
+  async readExperiment(): Promise<ResolvedExperiment> {
+    return resolvePortable(await readStoredExperiment(this.path('experiment')), this.experimentFile);
+  }
+
+  readEvents(): Promise<RunEvent[]> {
+    return readEvents(this.path('events'));
+  }
+
+  readResults(): Promise<ResultsFile> {
+    return readVersion1<ResultsFile>(this.path('results'));
+  }
+
+  readActivations(): Promise<ActivationsFile> {
+    return readVersion1<ActivationsFile>(this.path('activations'));
+  }
+
+  appendEvent(event: RunEvent): void {
+    this.log.append(event);
+  }
+
+  /** See {@link EventLog.truncateAfterStep}. */
+  truncateEventsAfterStep(step: number): void {
+    this.log.truncateAfterStep(step);
+  }
+
+  writeResults(results: ResultsFile): void {
+    writeJsonAtomic(this.path('results'), results);
+  }
+
+  writeActivations(activations: ActivationsFile): void {
+    writeJsonAtomic(this.path('activations'), activations);
+  }
+
+  setProvenance(provenance: Provenance): void {
+    this.update({ provenance });
+  }
+
+  /**
+   * Claims a stopped run for this process and marks it running again.
+   * @throws UserError `runs/busy` while another process is at work on it.
+   */
+  resume(): void {
+    const owner = this.current.process;
+    if (this.current.status === 'running' && owner.pid !== process.pid)
+      throw new UserError(
+        'runs/busy',
+        `The run ${this.current.id} is at work in process ${owner.pid} on ${owner.host}.`,
+        'Wait for it, or stop it first.',
+      );
+    this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
+  }
+
+  /** Ends the run. The event log is closed. */
+  finish(status: FinishedStatus, error: RunRecord['error'] = null): void {
+    this.log.close();
+    this.update({ status, error, finishedAt: new Date().toISOString() });
+  }
+
+  private update(patch: Partial<RunRecord>): void {
+    const next = { ...this.current, ...patch };
+    writeJsonAtomic(this.path('run'), next);
+    this.current = next;
+  }
+}
+
+/**
+ * Makes a run folder `<runs>/<UTC time>-<slug>/` with `experiment.json` and `run.json` (status running).
+ * @param experiment its `runs` folder is where; its source is remembered.
+ * @param slug lower-case letters, digits and `-`.
+ */
+export function createRun(experiment: ResolvedExperiment, slug: string): Run {
+  const startedAt = new Date();
+  const { dir, id } = makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
+  writeJsonAtomic(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
+  const record: RunRecord = {
+    version: 1,
+    id,
+    status: 'running',
+    startedAt: startedAt.toISOString(),
+    finishedAt: null,
+    experimentFile: relative(dir, experiment.source.file).split(sep).join('/'),
+    bits: bitsLabel(experiment.quantization),
+    process: thisProcess(),
+    provenance: null,
+    error: null,
+  };
+  writeJsonAtomic(join(dir, RUN_FILES.run), record);
+  return new Run(dir, record);
+}
+
+/**
+ * Opens a run folder for reading. A run whose status is `running` while its process is gone is shown as `interrupted`.
+ * @throws UserError when the folder is not a run.
+ */
+export async function openRun(dir: string): Promise<Run> {
+  const path = join(resolve(dir), RUN_FILES.run);
+  const record = parseRunRecord(await readJson(path), path);
+  const killed = record.status === 'running' && !isAlive(record.process);
+  return new Run(resolve(dir), killed ? { ...record, status: 'interrupted' } : record);
+}
+
+async function readStoredExperiment(path: string): Promise<Experiment> {
+  const result = experimentSchema.safeParse(await readJson(path));
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new UserError(
+    'runs/damaged',
+    `${path} is not an experiment: ${issue.path.join('.')}: ${issue.message}.`,
+    'Use the version of SpinQuant Lab that wrote the run.',
+  );
+}
+
+/** `20250131T094500Z`: sorts by time. */
+function compactTime(time: Date): string {
+  return time.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
+}
+
+/** Two runs may start in the same second: the second is called `…-2`. */
+function makeFolder(parent: string, name: string): { dir: string; id: string } {
+  mkdirSync(parent, { recursive: true });
+  for (let attempt = 1; ; attempt++) {
+    const id = attempt === 1 ? name : `${name}-${attempt}`;
+    const dir = resolve(parent, id);
+    try {
+      mkdirSync(dir);
+      return { dir, id };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
