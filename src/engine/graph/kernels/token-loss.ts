@@ -1,0 +1,45 @@
+import { apply, type OpDefinition, type Value } from '../graph.ts';
+import { equal, exp, less, mul, sub, where } from '../ops/elementwise.ts';
+import { logSumExp, reduceSum } from '../ops/reduce.ts';
+import { cast, reshape } from '../ops/shape.ts';
+
+/** Next-token negative log-likelihood per row of logits [T, V]; a negative label means: not counted, loss 0. */
+const TokenLoss: OpDefinition = {
+  name: 'TokenLoss',
+  domain: 'spinquant',
+  infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: [inputs[0]!.dim(0)] }],
+  gradient: (node, [dy]) => [apply(TokenLossGrad, [node.inputs[0]!, node.inputs[1]!, dy!]), null],
+  compose(inputs) {
+    const [logits, labels] = inputs as [Value, Value];
+    const g = logits.graph;
+    const picked = reduceSum(where(oneHot(logits, labels), logits, g.scalar(0)), [1], false);
+    const loss = sub(reshape(logSumExp(logits), [logits.dim(0)]), picked);
+    return [where(less(labels, g.scalar(0, 'int64')), g.scalar(0), loss)];
+  },
+};
+
+/** ∂logits = ∂loss·(softmax(logits) − onehot(label)). */
+const TokenLossGrad: OpDefinition = {
+  name: 'TokenLossGrad',
+  domain: 'spinquant',
+  infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
+  compose(inputs) {
+    const [logits, labels, dloss] = inputs as [Value, Value, Value];
+    const g = logits.graph;
+    const probabilities = exp(sub(logits, logSumExp(logits)));
+    const target = cast(oneHot(logits, labels), g.real);
+    const counted = where(less(labels, g.scalar(0, 'int64')), g.scalar(0), dloss);
+    return [mul(sub(probabilities, target), reshape(counted, [logits.dim(0), 1]))];
+  },
+};
+
+/** bool [T, V]: column equals label. */
+function oneHot(logits: Value, labels: Value): Value {
+  const columns = logits.graph.ints(Array.from({ length: logits.dim(1) }, (_, column) => column));
+  return equal(reshape(labels, [logits.dim(0), 1]), columns);
+}
+
+/** @param labels int64 [T]. @returns loss [T] in nats. */
+export function tokenLoss(logits: Value, labels: Value): Value {
+  return apply(TokenLoss, [logits, labels]);
+}

@@ -1,0 +1,158 @@
+import { elementCount } from '../../../protocol/tensor.ts';
+import { intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import {
+  abs,
+  add,
+  and,
+  div,
+  equal,
+  exp,
+  less,
+  log,
+  maximum,
+  minimum,
+  mul,
+  round,
+  scale,
+  sub,
+  where,
+} from '../ops/elementwise.ts';
+import { reduceMax, reduceMin, reduceSum } from '../ops/reduce.ts';
+import { expand, reshape } from '../ops/shape.ts';
+
+/** Round-to-nearest weights: one scale per output channel, or per group of consecutive inputs. */
+export interface WeightQuantizer {
+  readonly bits: number;
+  readonly symmetric: boolean;
+  /** Inputs that share a scale; 0 for the whole row. */
+  readonly group: number;
+  /** Search the clip ratio 1.00 … 0.21 that minimises Σ|Q(w) − w|^2.4 per row or group. */
+  readonly clipSearch: boolean;
+}
+
+/** Candidates of the clip search: ratio 1 − i/100 for i = 0 … 79 (grid 100, shrink to 0.2). */
+const CLIP_STEPS = 80;
+const CLIP_GRID = 100;
+const ERROR_POWER = 2.4;
+
+const FakeQuantizeWeight: OpDefinition = {
+  name: 'FakeQuantizeWeight',
+  domain: 'spinquant',
+  infer(inputs, attributes) {
+    const w = inputs[0]!;
+    const group = intAttribute(attributes, 'group') || w.dim(1);
+    return [
+      { dtype: w.dtype, dims: w.dims },
+      { dtype: w.dtype, dims: [w.dim(0), w.dim(1) / group] },
+    ];
+  },
+  // Straight-through, scale detached.
+  gradient: (_node, [dy]) => [dy!],
+  compose(inputs, attributes) {
+    const w = inputs[0]!;
+    const group = intAttribute(attributes, 'group') || w.dim(1);
+    const grid = new Grid(reshape(w, [elementCount(w.dims) / group, group]), {
+      bits: intAttribute(attributes, 'bits'),
+      symmetric: intAttribute(attributes, 'symmetric') === 1,
+      includeZero: group === w.dim(1),
+    });
+    const ratio = intAttribute(attributes, 'clip_search') === 1 ? grid.searchRatio() : grid.fullRange();
+    return [reshape(grid.quantize(ratio), w.dims), reshape(ratio, [w.dim(0), w.dim(1) / group])];
+  },
+};
+
+interface GridOptions {
+  readonly bits: number;
+  readonly symmetric: boolean;
+  readonly includeZero: boolean;
+}
+
+/** The uniform grid of each row of w [rows, group] as a function of the clip ratio [rows, 1]. */
+class Grid {
+  readonly #w: Value;
+  readonly #options: GridOptions;
+  readonly #lo: Value;
+  readonly #hi: Value;
+
+  constructor(w: Value, options: GridOptions) {
+    const zero = w.graph.scalar(0);
+    this.#w = w;
+    this.#options = options;
+    let lo = reduceMin(w, [1]);
+    let hi = reduceMax(w, [1]);
+    if (options.includeZero) [lo, hi] = [minimum(lo, zero), maximum(hi, zero)];
+    if (options.symmetric) {
+      this.#hi = maximum(maximum(abs(lo), abs(hi)), w.graph.scalar(1e-5));
+      this.#lo = this.#hi;
+    } else {
+      const empty = and(equal(lo, zero), equal(hi, zero));
+      this.#lo = where(empty, w.graph.scalar(-1), lo);
+      this.#hi = where(empty, w.graph.scalar(1), hi);
+    }
+  }
+
+  fullRange(): Value {
+    return expand(reshape(this.#w.graph.scalar(1), [1, 1]), [this.#w.dim(0), 1]);
+  }
+
+  quantize(ratio: Value): Value {
+    return this.#options.symmetric ? this.#symmetric(ratio) : this.#asymmetric(ratio);
+  }
+
+  #symmetric(ratio: Value): Value {
+    const g = this.#w.graph;
+    const top = 2 ** (this.#options.bits - 1) - 1;
+    const s = div(mul(ratio, this.#hi), g.scalar(top));
+    return mul(s, maximum(minimum(round(div(this.#w, s)), g.scalar(top)), g.scalar(-top - 1)));
+  }
+
+  #asymmetric(ratio: Value): Value {
+    const g = this.#w.graph;
+    const zero = g.scalar(0);
+    const top = g.scalar(2 ** this.#options.bits - 1);
+    const lo = mul(ratio, this.#lo);
+    const constant = equal(this.#lo, this.#hi);
+    const s = where(constant, g.scalar(1), div(sub(mul(ratio, this.#hi), lo), top));
+    const z = round(div(sub(zero, lo), s));
+    const q = maximum(minimum(add(round(div(this.#w, s)), z), top), zero);
+    return where(constant, this.#w, mul(s, sub(q, z)));
+  }
+
+  /** The first strict minimum of the error over the candidate ratios. */
+  searchRatio(): Value {
+    const g = this.#w.graph;
+    let best = this.fullRange();
+    let bestError = this.#error(best);
+    for (let i = 1; i < CLIP_STEPS; i++) {
+      const ratio = scale(this.fullRange(), 1 - i / CLIP_GRID);
+      const error = this.#error(ratio);
+      const better = less(error, bestError);
+      best = where(better, ratio, best);
+      bestError = where(better, error, bestError);
+    }
+    return minimum(best, g.scalar(1));
+  }
+
+  /** Σ|Q(w) − w|^2.4 per row; |e|^p as exp(p·log|e|), 0 where e is 0. */
+  #error(ratio: Value): Value {
+    const g = this.#w.graph;
+    const e = abs(sub(this.quantize(ratio), this.#w));
+    const none = equal(e, g.scalar(0));
+    const power = exp(scale(log(where(none, g.scalar(1), e)), ERROR_POWER));
+    return reduceSum(where(none, g.scalar(0), power), [1]);
+  }
+}
+
+/** Weights [out, in] rounded to the grid and back. */
+export function fakeQuantizeWeight(w: Value, quantizer: WeightQuantizer): Value {
+  if (quantizer.bits >= 16) return w;
+  const group = quantizer.group === w.dim(1) ? 0 : quantizer.group;
+  if (group !== 0 && w.dim(1) % group !== 0)
+    throw new Error(`weight group ${group} does not divide ${w.dim(1)}`);
+  return w.graph.apply(FakeQuantizeWeight, [w], {
+    bits: quantizer.bits,
+    symmetric: quantizer.symmetric ? 1 : 0,
+    group,
+    clip_search: quantizer.clipSearch ? 1 : 0,
+  })[0]!;
+}

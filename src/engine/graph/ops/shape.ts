@@ -1,0 +1,195 @@
+import { elementCount } from '../../../protocol/tensor.ts';
+import {
+  type Attributes,
+  apply,
+  intAttribute,
+  intsAttribute,
+  type OpDefinition,
+  type Value,
+} from '../graph.ts';
+import { sumTo } from './reduce.ts';
+
+const Reshape: OpDefinition = {
+  name: 'Reshape',
+  domain: '',
+  infer(inputs) {
+    const [x, shape] = inputs as [Value, Value];
+    const dims = Array.from(shape.constant!.data, Number);
+    if (elementCount(dims) !== elementCount(x.dims)) throw new Error(`Reshape: [${x.dims}] to [${dims}]`);
+    return [{ dtype: x.dtype, dims }];
+  },
+  gradient: (node, [dy]) => [reshape(dy!, node.inputs[0]!.dims), null],
+};
+
+/** The same elements in another shape. */
+export function reshape(x: Value, dims: readonly number[]): Value {
+  if (dims.length === x.rank && dims.every((dim, axis) => dim === x.dims[axis])) return x;
+  return apply(Reshape, [x, x.graph.ints(dims)]);
+}
+
+const Transpose: OpDefinition = {
+  name: 'Transpose',
+  domain: '',
+  infer(inputs, attributes) {
+    const x = inputs[0]!;
+    return [{ dtype: x.dtype, dims: intsAttribute(attributes, 'perm').map((axis) => x.dim(axis)) }];
+  },
+  gradient(node, [dy]) {
+    const perm = intsAttribute(node.attributes, 'perm');
+    const inverse = perm.map((_, axis) => perm.indexOf(axis));
+    return [transpose(dy!, inverse)];
+  },
+};
+
+/** Output axis i is input axis perm[i]. */
+export function transpose(x: Value, perm: readonly number[]): Value {
+  return apply(Transpose, [x], { perm });
+}
+
+/** Swap the last two axes. */
+export function transposeLast(x: Value): Value {
+  const perm = x.dims.map((_, axis) => axis);
+  perm.splice(-2, 2, x.rank - 1, x.rank - 2);
+  return transpose(x, perm);
+}
+
+const Concat: OpDefinition = {
+  name: 'Concat',
+  domain: '',
+  infer(inputs, attributes) {
+    const axis = intAttribute(attributes, 'axis');
+    const dims = [...inputs[0]!.dims];
+    dims[axis] = inputs.reduce((sum, input) => sum + input.dim(axis), 0);
+    return [{ dtype: inputs[0]!.dtype, dims }];
+  },
+  gradient(node, [dy]) {
+    const axis = intAttribute(node.attributes, 'axis');
+    let start = 0;
+    return node.inputs.map((input) => {
+      const part = slice(dy!, axis, start, start + input.dim(axis));
+      start += input.dim(axis);
+      return part;
+    });
+  },
+};
+
+/** Join along an axis (not negative). */
+export function concat(inputs: readonly Value[], axis: number): Value {
+  return apply(Concat, inputs, { axis });
+}
+
+const Slice: OpDefinition = {
+  name: 'Slice',
+  domain: '',
+  infer(inputs) {
+    const [x, starts, ends, axes] = inputs as [Value, Value, Value, Value];
+    const axis = Number(axes.constant!.data[0]);
+    const dims = [...x.dims];
+    dims[axis] = Number(ends.constant!.data[0]) - Number(starts.constant!.data[0]);
+    return [{ dtype: x.dtype, dims }];
+  },
+  gradient(node, [dy]) {
+    const [x, starts, ends, axes] = node.inputs as [Value, Value, Value, Value];
+    const axis = Number(axes.constant!.data[0]);
+    const pads = new Array<number>(2 * x.rank).fill(0);
+    pads[axis] = Number(starts.constant!.data[0]);
+    pads[x.rank + axis] = x.dim(axis) - Number(ends.constant!.data[0]);
+    return [apply(Pad, [dy!, x.graph.ints(pads)]), null, null, null];
+  },
+};
+
+/** Elements start … end−1 of one axis. */
+export function slice(x: Value, axis: number, start: number, end: number): Value {
+  if (start === 0 && end === x.dim(axis)) return x;
+  const g = x.graph;
+  return apply(Slice, [x, g.ints([start]), g.ints([end]), g.ints([axis])]);
+}
+
+/** Zero padding; constant pads input holds all begins, then all ends. */
+const Pad: OpDefinition = {
+  name: 'Pad',
+  domain: '',
+  infer(inputs) {
+    const [x, pads] = inputs as [Value, Value];
+    const counts = Array.from(pads.constant!.data, Number);
+    return [
+      { dtype: x.dtype, dims: x.dims.map((dim, axis) => dim + counts[axis]! + counts[x.rank + axis]!) },
+    ];
+  },
+};
+
+const Expand: OpDefinition = {
+  name: 'Expand',
+  domain: '',
+  infer(inputs) {
+    const [x, shape] = inputs as [Value, Value];
+    return [{ dtype: x.dtype, dims: Array.from(shape.constant!.data, Number) }];
+  },
+  gradient: (node, [dy]) => [sumTo(dy!, node.inputs[0]!.dims), null],
+};
+
+/** Repeat axes of size 1 to the given shape. */
+export function expand(x: Value, dims: readonly number[]): Value {
+  return apply(Expand, [x, x.graph.ints(dims)]);
+}
+
+const Gather: OpDefinition = {
+  name: 'Gather',
+  domain: '',
+  infer(inputs) {
+    const [table, indices] = inputs as [Value, Value];
+    return [{ dtype: table.dtype, dims: [...indices.dims, ...table.dims.slice(1)] }];
+  },
+  // Rows may repeat, so the derivative adds: ∂table = onehot(indices)ᵀ · dy.
+  gradient(node, [dy]) {
+    const [table, indices] = node.inputs as [Value, Value];
+    const zeros = expand(
+      reshape(
+        table.graph.scalar(0),
+        table.dims.map(() => 1),
+      ),
+      table.dims,
+    );
+    return [
+      apply(ScatterRows, [zeros, reshape(indices, [...indices.dims, 1]), dy!], { reduction: 'add' }),
+      null,
+    ];
+  },
+};
+
+const ScatterRows: OpDefinition = {
+  name: 'ScatterND',
+  domain: '',
+  infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
+};
+
+/** Rows of a table [V, …] by int64 indices. */
+export function gatherRows(table: Value, indices: Value): Value {
+  return apply(Gather, [table, indices], { axis: 0 });
+}
+
+const TO_ONNX_TYPE = { float32: 1, float64: 11, int64: 7, bool: 9 } as const;
+
+const Cast: OpDefinition = {
+  name: 'Cast',
+  domain: '',
+  infer(inputs, attributes: Attributes) {
+    const to = intAttribute(attributes, 'to');
+    const entry = Object.entries(TO_ONNX_TYPE).find(([, id]) => id === to)!;
+    return [{ dtype: entry[0] as keyof typeof TO_ONNX_TYPE, dims: inputs[0]!.dims }];
+  },
+  gradient(node, [dy]) {
+    const from = node.inputs[0]!.dtype;
+    return [from === 'float32' || from === 'float64' ? cast(dy!, from) : null];
+  },
+};
+
+/** Convert the element type; a no-op where it is right already. */
+export function cast(x: Value, dtype: keyof typeof TO_ONNX_TYPE): Value {
+  return x.dtype === dtype ? x : apply(Cast, [x], { to: TO_ONNX_TYPE[dtype] });
+}
+
+/** To the real type that the graph computes with (weights come as float16, bfloat16 or float32). */
+export function toReal(x: Value): Value {
+  return cast(x, x.graph.real);
+}

@@ -1,0 +1,81 @@
+import type { HostTensor, Tensor } from '../../protocol/tensor.ts';
+import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
+import type { Graph, Value } from './graph.ts';
+import { encodeModel } from './onnx.ts';
+import { identity } from './ops/elementwise.ts';
+import { composeAll, composeHelpers, rebuild } from './rebuild.ts';
+
+export type Tensors = Readonly<Record<string, Tensor>>;
+export type HostTensors = Record<string, HostTensor>;
+
+/** A compiled graph: pruned to its outputs, lowered for the runtime at hand, loaded as a session. */
+export class Program {
+  /** Names of the inputs that the pruned graph really reads. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly #session: Session;
+
+  private constructor(session: Session, inputs: readonly string[], outputs: readonly string[]) {
+    this.#session = session;
+    this.inputs = inputs;
+    this.outputs = outputs;
+  }
+
+  /**
+   * @param outputs values of the graph by the name they get outside. Nulls (no gradient) are left out.
+   * @param cut intermediate values that the program takes as inputs instead of computing them.
+   */
+  static async compile(
+    runtime: Runtime,
+    graph: Graph,
+    outputs: Readonly<Record<string, Value | null>>,
+    cut?: ReadonlyMap<Value, string>,
+  ): Promise<Program> {
+    const wanted = Object.entries(outputs).filter((entry): entry is [string, Value] => entry[1] !== null);
+    // float64 graphs exist to prove derivatives; our kernels are float32 only.
+    const lower = runtime.kernels === 'native' && graph.real === 'float32' ? composeHelpers : composeAll;
+    const pruned = rebuild(graph, Object.fromEntries(wanted), lower, cut);
+    const results = distinct(pruned.outputs);
+    const specs = Object.fromEntries(
+      Object.entries(results).map(([name, { dtype, dims }]): [string, OutputSpec] => [name, { dtype, dims }]),
+    );
+    const session = await runtime.createSession(encodeModel(pruned.graph, results), specs);
+    const inputs = pruned.graph.inputs.map((value) => value.inputName!);
+    return new Program(session, inputs, Object.keys(results));
+  }
+
+  /**
+   * Run on tensors by name; tensors that the graph does not read are ignored.
+   * @param into tensors to fill in place, by output name; others are newly allocated.
+   */
+  async run(
+    tensors: Tensors,
+    signal?: AbortSignal,
+    into?: Readonly<Record<string, HostTensor>>,
+  ): Promise<HostTensors> {
+    const feed: Record<string, Tensor> = {};
+    for (const name of this.inputs) {
+      const tensor = tensors[name];
+      if (!tensor)
+        throw new Error(`the graph needs input ${name}; given are ${Object.keys(tensors).join(', ')}`);
+      feed[name] = tensor;
+    }
+    return this.#session.run(feed, into ?? this.outputs, signal);
+  }
+
+  release(): void {
+    this.#session.release();
+  }
+}
+
+/** An output must be the result of a node and appear once: copy where it is an input or is asked for twice. */
+function distinct(outputs: Readonly<Record<string, Value>>): Record<string, Value> {
+  const seen = new Set<Value>();
+  return Object.fromEntries(
+    Object.entries(outputs).map(([name, value]) => {
+      const own = value.node === null || seen.has(value) ? identity(value) : value;
+      seen.add(own);
+      return [name, own];
+    }),
+  );
+}

@@ -1,0 +1,69 @@
+import { Graph, type Node, type Value } from './graph.ts';
+
+/** Replaces a node while a graph is copied: gets the copied inputs, returns the copied outputs, or null to keep it. */
+export type Rewrite = (node: Node, inputs: readonly Value[]) => Value[] | null;
+
+export interface Rebuilt {
+  readonly graph: Graph;
+  readonly outputs: Record<string, Value>;
+}
+
+/**
+ * Copy what the outputs need into a new graph, rewriting nodes on the way.
+ * @param cut intermediate values to turn into inputs of the copy, by name (saved tensors).
+ */
+export function rebuild(
+  source: Graph,
+  outputs: Readonly<Record<string, Value>>,
+  rewrite: Rewrite,
+  cut: ReadonlyMap<Value, string> = new Map(),
+): Rebuilt {
+  const needed = neededNodes(source, Object.values(outputs), cut);
+  const graph = new Graph(source.real);
+  const copies = new Map<Value, Value>();
+  const copyOf = (value: Value): Value => {
+    const known = copies.get(value);
+    if (known) return known;
+    const name = cut.get(value) ?? value.inputName;
+    if (name === null && !value.constant) throw new Error('a value is used before its node');
+    const copy = name === null ? graph.constant(value.constant!) : graph.input(name, value.dims, value.dtype);
+    copies.set(value, copy);
+    return copy;
+  };
+  for (const node of source.nodes) {
+    if (!needed.has(node)) continue;
+    const inputs = node.inputs.map(copyOf);
+    const results = rewrite(node, inputs) ?? graph.apply(node.op, inputs, node.attributes);
+    node.outputs.forEach((output, index) => {
+      if (!cut.has(output)) copies.set(output, results[index]!);
+    });
+  }
+  return {
+    graph,
+    outputs: Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, copyOf(value)])),
+  };
+}
+
+/** Nodes that the outputs depend on, not looking behind cut values. */
+function neededNodes(source: Graph, outputs: readonly Value[], cut: ReadonlyMap<Value, string>): Set<Node> {
+  const values = new Set<Value>(outputs);
+  const needed = new Set<Node>();
+  for (const node of [...source.nodes].reverse()) {
+    if (!node.outputs.some((output) => values.has(output) && !cut.has(output))) continue;
+    needed.add(node);
+    for (const input of node.inputs) values.add(input);
+  }
+  return needed;
+}
+
+/** Expand every `spinquant` node into standard operators, for runtimes without our kernels. */
+export const composeAll: Rewrite = (node, inputs) => composeNode(node, inputs, true);
+
+/** Expand only the helpers that have no kernel of their own. */
+export const composeHelpers: Rewrite = (node, inputs) => composeNode(node, inputs, false);
+
+function composeNode(node: Node, inputs: readonly Value[], all: boolean): Value[] | null {
+  if (node.op.domain === '' || !(all || node.op.composedOnly)) return null;
+  if (!node.op.compose) throw new Error(`${node.op.name} has no composed form`);
+  return node.op.compose(inputs, node.attributes);
+}

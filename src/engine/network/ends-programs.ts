@@ -1,0 +1,89 @@
+import type { DType } from '../../protocol/tensor.ts';
+import { gradients } from '../autodiff/gradients.ts';
+import { Graph, type Real, type Value } from '../graph/graph.ts';
+import { rmsNorm } from '../graph/kernels/rms-norm.ts';
+import { tokenLoss } from '../graph/kernels/token-loss.ts';
+import { mul, sub } from '../graph/ops/elementwise.ts';
+import { gemm } from '../graph/ops/matmul.ts';
+import { reduceMean } from '../graph/ops/reduce.ts';
+import { gatherRows, toReal } from '../graph/ops/shape.ts';
+import { Program } from '../graph/program.ts';
+import type { ModelConfig } from '../model/config.ts';
+import type { Runtime } from '../runtime/types.ts';
+
+/** The two ends of the network: token ids to residual, residual to loss. */
+export interface EndsShape {
+  readonly config: ModelConfig;
+  readonly tokens: number;
+  /** Whether the residual between the ends is in R1's basis. */
+  readonly r1: boolean;
+  /** Subtract each embedding row's mean, as the reference does (not function-preserving for RMSNorm models). */
+  readonly centreEmbedding: boolean;
+  readonly embeddingType: DType;
+  readonly headType: DType;
+  readonly normType: DType;
+}
+
+export interface EndExpression {
+  readonly graph: Graph;
+  readonly y: Value;
+  readonly x: Value | null;
+  readonly r1: Value | null;
+}
+
+/** ids int64 [T] → x [T, d] = E[ids]·R1. */
+export function embeddingExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
+  const graph = new Graph(real);
+  const { hiddenSize, vocabSize } = shape.config;
+  const table = graph.input('embedding', [vocabSize, hiddenSize], shape.embeddingType);
+  const rows = toReal(gatherRows(table, graph.input('ids', [shape.tokens], 'int64')));
+  const centred = shape.centreEmbedding ? sub(rows, reduceMean(rows, [-1])) : rows;
+  const r1 = shape.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
+  return { graph, y: r1 ? gemm(centred, r1) : centred, x: null, r1 };
+}
+
+/** x [T, d] → logits [T, V] = (norm(x)·R1ᵀ ∘ gain)·Wᵀ: the language-model head stays unrotated and 16 bits. */
+export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
+  const graph = new Graph(real);
+  const { hiddenSize, vocabSize, rmsNormEps } = shape.config;
+  const x = graph.input('x', [shape.tokens, hiddenSize]);
+  const r1 = shape.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
+  const normed = rmsNorm(x, rmsNormEps);
+  const unrotated = r1 ? gemm(normed, r1, { transB: true }) : normed;
+  const hidden = mul(unrotated, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
+  const weight = toReal(graph.input('lmHead', [vocabSize, hiddenSize], shape.headType));
+  return { graph, y: gemm(hidden, weight, { transB: true }), x, r1 };
+}
+
+export function compileEmbedding(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y } = embeddingExpression(shape);
+  return Program.compile(runtime, graph, { x: y });
+}
+
+/** ids, dx → r1Gradient. */
+export function compileEmbeddingBackward(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y, r1 } = embeddingExpression(shape);
+  const [r1Gradient] = gradients([[y, graph.input('dx', y.dims)]], [r1!]);
+  return Program.compile(runtime, graph, { r1Gradient: r1Gradient! });
+}
+
+export function compileLogits(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y } = headExpression(shape);
+  return Program.compile(runtime, graph, { logits: y });
+}
+
+/** x, labels int64 [T] (negative: not counted) → nll [T] in nats. */
+export function compileLoss(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y } = headExpression(shape);
+  return Program.compile(runtime, graph, { nll: tokenLoss(y, graph.input('labels', [shape.tokens], 'int64')) });
+}
+
+/** x, labels, lossWeight [T] (∂loss/∂nll) → nll, dx and, with R1, r1Gradient; logits are computed once. */
+export function compileLossBackward(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y, x, r1 } = headExpression(shape);
+  const nll = tokenLoss(y, graph.input('labels', [shape.tokens], 'int64'));
+  const seed = graph.input('lossWeight', [shape.tokens]);
+  const wanted = r1 ? [x!, r1] : [x!];
+  const [dx, r1Gradient] = gradients([[nll, seed]], wanted);
+  return Program.compile(runtime, graph, { nll, dx: dx!, r1Gradient: r1Gradient ?? null });
+}

@@ -1,0 +1,95 @@
+import { gradients } from '../autodiff/gradients.ts';
+import { Graph, type Real, type Value } from '../graph/graph.ts';
+import { fakeQuantizeWeight } from '../graph/kernels/weight-quantize.ts';
+import { Program } from '../graph/program.ts';
+import type { Runtime } from '../runtime/types.ts';
+import { type AttentionTables, buildLayer } from './layer.ts';
+import { LayerInputs, type LayerTypes, LINEAR_ROLES, preparedName } from './layer-inputs.ts';
+import type { LayerShape } from './layer-shape.ts';
+import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
+import { rotateWeight } from './rotated-linear.ts';
+
+/**
+ * plain: the checkpoint as it is. merged: rotations and rounding are in the weights, as deployed.
+ * unrotated: 16-bit weights, activations rotated at their quantizers only (cheap learning).
+ */
+export type NetworkMode = 'plain' | 'merged' | 'unrotated';
+
+/** A layer's expression with its graph inputs. */
+export interface LayerExpression {
+  readonly graph: Graph;
+  readonly x: Value;
+  readonly y: Value;
+  readonly r1: Value | null;
+  readonly r2: Value | null;
+}
+
+/** Build y = layer(x) in a graph of its own; x and y are [B·S, d]. */
+export function layerExpression(
+  shape: LayerShape,
+  types: LayerTypes,
+  mode: NetworkMode,
+  learn: boolean,
+  real: Real = 'float32',
+): LayerExpression {
+  const graph = new Graph(real);
+  const { config, batch, sequence } = shape;
+  const x = graph.input('x', [batch * sequence, config.hiddenSize]);
+  const inputs = new LayerInputs(graph, shape, types);
+  const sites =
+    mode === 'plain'
+      ? plainSites(inputs)
+      : mode === 'merged'
+        ? mergedSites(inputs, shape, learn)
+        : unrotatedSites(inputs, shape);
+  const tables: AttentionTables = {
+    cos: graph.input('cos', [sequence, config.headDim / 2]),
+    sin: graph.input('sin', [sequence, config.headDim / 2]),
+    qNorm: inputs.optional('qNorm'),
+    kNorm: inputs.optional('kNorm'),
+  };
+  const y = buildLayer(x, shape, sites, tables);
+  return { graph, x, y, r1: inputs.r1, r2: inputs.r2 };
+}
+
+/** x → y. */
+export function compileForward(
+  runtime: Runtime,
+  shape: LayerShape,
+  types: LayerTypes,
+  mode: NetworkMode,
+): Promise<Program> {
+  const { graph, y } = layerExpression(shape, types, mode, false);
+  return Program.compile(runtime, graph, { y });
+}
+
+/** x, dy → dx and, where present, r1Gradient [d, d], r2Gradient [h, h]. Recomputes the layer. */
+export function compileBackward(
+  runtime: Runtime,
+  shape: LayerShape,
+  types: LayerTypes,
+  mode: NetworkMode,
+): Promise<Program> {
+  const { graph, x, y, r1, r2 } = layerExpression(shape, types, mode, true);
+  const dy = graph.input('dy', y.dims);
+  const wanted = [x, ...(r1 ? [r1] : []), ...(r2 ? [r2] : [])];
+  const found = new Map(gradients([[y, dy]], wanted).map((gradient, index) => [wanted[index]!, gradient]));
+  return Program.compile(runtime, graph, {
+    dx: found.get(x) ?? null,
+    r1Gradient: (r1 && found.get(r1)) ?? null,
+    r2Gradient: (r2 && found.get(r2)) ?? null,
+  });
+}
+
+/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, float32. */
+export function compilePrepare(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
+  const graph = new Graph();
+  const inputs = new LayerInputs(graph, shape, types);
+  const bases = weightBases(inputs, shape);
+  const outputs = LINEAR_ROLES.map((role): [string, Value] => {
+    const { left, right } = bases[role];
+    const rotated = rotateWeight(inputs.weight(role), left, right);
+    return [preparedName(role), fakeQuantizeWeight(rotated, shape.quantizers.weights)];
+  });
+  return Program.compile(runtime, graph, Object.fromEntries(outputs));
+}

@@ -1,0 +1,54 @@
+import type { HadamardTransform } from '../graph/kernels/hadamard.ts';
+import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
+import type { WeightQuantizer } from '../graph/kernels/weight-quantize.ts';
+import type { ModelConfig } from '../model/config.ts';
+
+/** Sequences and tokens of one run of a layer graph. */
+export interface BatchShape {
+  readonly batch: number;
+  readonly sequence: number;
+}
+
+/** The quantizers at every site of a layer. 16 bits anywhere means: left alone. */
+export interface LayerQuantizers {
+  readonly weights: WeightQuantizer;
+  /** Input of q, k, v and of gate, up: per token unless grouped. */
+  readonly input: ActivationQuantizer;
+  /** Input of o: one scale per token and head, since R2 mixes inside heads only. */
+  readonly outputInput: ActivationQuantizer;
+  readonly downInput: ActivationQuantizer;
+  /** Keys after RoPE and R3, per token and head. */
+  readonly keys: ActivationQuantizer;
+  readonly values: ActivationQuantizer;
+}
+
+/** Which rotations a network has. R3 and R4 are fixed; R1 and R2 are matrices given at run time. */
+export interface RotationSites {
+  readonly r1: boolean;
+  readonly r2: boolean;
+  /** Online Hadamard on queries and keys after RoPE; cancels in q·k. */
+  readonly r3: HadamardTransform | null;
+  /** Online Hadamard at the input of down_proj, merged into the weight. */
+  readonly r4: HadamardTransform | null;
+}
+
+/** Everything that decides the graph of a layer; layers of one shape share it. */
+export interface LayerShape extends BatchShape {
+  readonly config: ModelConfig;
+  readonly quantizers: LayerQuantizers;
+  readonly rotations: RotationSites;
+}
+
+export const NO_ROTATION: RotationSites = { r1: false, r2: false, r3: null, r4: null };
+
+const SIXTEEN: ActivationQuantizer = { bits: 16, symmetric: true, group: 0, clipRatio: 1, includeZero: true };
+
+/** A network in full precision. */
+export const FULL_PRECISION: LayerQuantizers = {
+  weights: { bits: 16, symmetric: true, group: 0, clipSearch: false },
+  input: SIXTEEN,
+  outputInput: SIXTEEN,
+  downInput: SIXTEEN,
+  keys: SIXTEEN,
+  values: SIXTEEN,
+};

@@ -1,0 +1,231 @@
+import { float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import type { Program, Tensors } from '../graph/program.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
+import { ropeTables } from '../model/rope.ts';
+import * as ends from './ends-programs.ts';
+import { layerTensors, typesOf } from './layer-inputs.ts';
+import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
+import type { BatchShape, LayerQuantizers, RotationSites } from './layer-shape.ts';
+import type { ProgramCache } from './programs.ts';
+
+/** The matrices of a rotated network: R1 [d, d] and one R2 [h, h] per layer; null where there is none. */
+export interface RotationMatrices {
+  readonly r1: Float32Array | null;
+  readonly r2: readonly Float32Array[] | null;
+}
+
+export interface NetworkOptions {
+  readonly mode: NetworkMode;
+  readonly quantizers: LayerQuantizers;
+  readonly sites: RotationSites;
+  readonly centreEmbedding: boolean;
+}
+
+export type Activations = HostTensor<Float32Array>;
+
+/** Logits are computed for at most this many elements at once: a vocabulary of 128 k must not blow memory. */
+const LOGIT_ELEMENTS = 1 << 22;
+
+/**
+ * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
+ * prepared weights are kept until {@link setRotations}.
+ */
+export class Network {
+  readonly checkpoint: Checkpoint;
+  readonly options: NetworkOptions;
+  readonly #cache: ProgramCache;
+  readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
+  /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
+  readonly #layerPrograms = new Map<string, Promise<Program>>();
+  #matrices: { r1: Tensor | null; r2: readonly Tensor[] | null } = { r1: null, r2: null };
+  #prepared: (Tensors | undefined)[] = [];
+
+  constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
+    this.#cache = cache;
+    this.checkpoint = checkpoint;
+    this.options = options;
+  }
+
+  get layers(): number {
+    return this.checkpoint.config.layers;
+  }
+
+  /** Sets R1 and R2 and forgets the weights prepared with the old ones. */
+  setRotations(matrices: RotationMatrices): void {
+    const { hiddenSize: d, headDim: h } = this.checkpoint.config;
+    this.#matrices = {
+      r1: matrices.r1 && float32([d, d], matrices.r1),
+      r2: matrices.r2?.map((matrix) => float32([h, h], matrix)) ?? null,
+    };
+    this.#prepared = [];
+  }
+
+  /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
+  async embed(ids: Int32Array, signal?: AbortSignal): Promise<Activations> {
+    const program = await this.#end('embedding', ids.length, ends.compileEmbedding);
+    return (await program.run(this.#endTensors({ ids: idTensor(ids) }), signal)).x as Activations;
+  }
+
+  /** @param dx ∂loss/∂x of the first layer. @returns ∂loss/∂R1 through the embedding, or null without R1. */
+  async embedBackward(ids: Int32Array, dx: Activations, signal?: AbortSignal): Promise<Float32Array | null> {
+    if (!this.#residualRotated) return null;
+    const program = await this.#end('embedding-backward', ids.length, ends.compileEmbeddingBackward);
+    const { r1Gradient } = await program.run(this.#endTensors({ ids: idTensor(ids), dx }), signal);
+    return r1Gradient!.data as Float32Array;
+  }
+
+  /** y = layer(x), x and y [B·S, d]. */
+  async layer(index: number, x: Activations, shape: BatchShape, signal?: AbortSignal): Promise<Activations> {
+    const tensors = await this.#layerTensors(index, shape, signal);
+    const program = await this.#layerProgram('forward', index, shape);
+    return (await program.run({ ...tensors, x }, signal)).y as Activations;
+  }
+
+  /** Recomputes layer `index` at x and returns ∂loss/∂x with the layer's share of the rotation gradients. */
+  async layerBackward(
+    index: number,
+    x: Activations,
+    dy: Activations,
+    shape: BatchShape,
+    signal?: AbortSignal,
+  ): Promise<{ dx: Activations; r1: Float32Array | null; r2: Float32Array | null }> {
+    const tensors = await this.#layerTensors(index, shape, signal);
+    const program = await this.#layerProgram('backward', index, shape);
+    const { dx, r1Gradient, r2Gradient } = await program.run({ ...tensors, x, dy }, signal);
+    return {
+      dx: dx as Activations,
+      r1: (r1Gradient?.data as Float32Array | undefined) ?? null,
+      r2: (r2Gradient?.data as Float32Array | undefined) ?? null,
+    };
+  }
+
+  /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
+  async logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
+    const program = await this.#end('logits', x.dims[0]!, ends.compileLogits);
+    return (await program.run(this.#endTensors({ x }), signal)).logits as Activations;
+  }
+
+  /** Negative log-likelihood [T] in nats, float32 logits, streamed over slices of tokens. */
+  async loss(x: Activations, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    const nll = new Float32Array(labels.length);
+    for (const { start, end } of this.#slices(labels.length)) {
+      const program = await this.#end('loss', end - start, ends.compileLoss);
+      const slice = this.#endTensors({ x: rows(x, start, end), labels: idTensor(labels.subarray(start, end)) });
+      nll.set((await program.run(slice, signal)).nll!.data as Float32Array, start);
+    }
+    return nll;
+  }
+
+  /**
+   * Loss and its derivative for Σ_t weight·nll_t.
+   * @returns nll [T], ∂loss/∂x [T, d] and ∂loss/∂R1 through the head (null without R1).
+   */
+  async lossBackward(
+    x: Activations,
+    labels: Int32Array,
+    weight: number,
+    signal?: AbortSignal,
+  ): Promise<{ nll: Float32Array; dx: Activations; r1: Float64Array | null }> {
+    const d = x.dims[1]!;
+    const nll = new Float32Array(labels.length);
+    const dx = float32(x.dims, new Float32Array(labels.length * d));
+    const r1 = this.#residualRotated ? new Float64Array(d * d) : null;
+    for (const { start, end } of this.#slices(labels.length)) {
+      const program = await this.#end('loss-backward', end - start, ends.compileLossBackward);
+      const lossWeight = float32([end - start], new Float32Array(end - start).fill(weight));
+      const slice = { x: rows(x, start, end), labels: idTensor(labels.subarray(start, end)), lossWeight };
+      const out = await program.run(this.#endTensors(slice), signal);
+      nll.set(out.nll!.data as Float32Array, start);
+      dx.data.set(out.dx!.data as Float32Array, start * d);
+      if (r1) accumulate(r1, out.r1Gradient!.data as Float32Array);
+    }
+    return { nll, dx, r1 };
+  }
+
+  /** In the unrotated mode R1 lives at the quantizers only. */
+  get #residualRotated(): boolean {
+    return this.options.mode === 'merged' && this.options.sites.r1;
+  }
+
+  #slices(tokens: number): { start: number; end: number }[] {
+    const size = Math.max(1, Math.min(tokens, Math.floor(LOGIT_ELEMENTS / this.checkpoint.config.vocabSize)));
+    return Array.from({ length: Math.ceil(tokens / size) }, (_, i) => ({
+      start: i * size,
+      end: Math.min(tokens, (i + 1) * size),
+    }));
+  }
+
+  #end(name: string, tokens: number, compile: typeof ends.compileLoss): Promise<Program> {
+    const { config, embedding, lmHead, finalNorm } = this.checkpoint;
+    const shape: ends.EndsShape = {
+      config,
+      tokens,
+      r1: this.#residualRotated,
+      centreEmbedding: this.options.centreEmbedding,
+      embeddingType: embedding.dtype,
+      headType: lmHead.dtype,
+      normType: finalNorm.dtype,
+    };
+    return this.#cache.get(`${name} ${JSON.stringify(shape)}`, (runtime) => compile(runtime, shape));
+  }
+
+  #endTensors(tensors: Tensors): Tensors {
+    const { embedding, lmHead, finalNorm } = this.checkpoint;
+    return { embedding, lmHead, finalNorm, ...(this.#matrices.r1 && { r1: this.#matrices.r1 }), ...tensors };
+  }
+
+  async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
+    const weights = layerTensors(this.checkpoint.layer(index));
+    const { r1, r2 } = this.#matrices;
+    const own = { ...weights, ...this.#positions(shape), ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
+    if (this.options.mode !== 'merged') return own;
+    this.#prepared[index] ??= await (await this.#layerProgram('prepare', index, shape)).run(own, signal);
+    return { ...own, ...this.#prepared[index] };
+  }
+
+  #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
+    const known = this.#tables.get(sequence);
+    if (known) return known;
+    const { config } = this.checkpoint;
+    const { cos, sin } = ropeTables(config, sequence);
+    const dims = [sequence, config.headDim / 2];
+    const tables = { cos: float32(dims, cos), sin: float32(dims, sin) };
+    this.#tables.set(sequence, tables);
+    return tables;
+  }
+
+  #layerProgram(part: LayerPart, index: number, batch: BatchShape): Promise<Program> {
+    const shortKey = `${part} ${index} ${batch.batch}x${batch.sequence}`;
+    const program = this.#layerPrograms.get(shortKey) ?? this.#sharedLayerProgram(part, index, batch);
+    this.#layerPrograms.set(shortKey, program);
+    return program;
+  }
+
+  #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape): Promise<Program> {
+    const { mode, quantizers, sites } = this.options;
+    const { config } = this.checkpoint;
+    const types = typesOf(layerTensors(this.checkpoint.layer(index)));
+    const shape = { ...batch, config, quantizers, rotations: sites };
+    const dependsOn = [part === 'prepare' ? null : batch, config, quantizers, sites, types];
+    return this.#cache.get(`${part} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
+      if (part === 'prepare') return compilePrepare(runtime, shape, types);
+      return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode);
+    });
+  }
+}
+
+type LayerPart = 'forward' | 'backward' | 'prepare';
+
+/** Adds float32 terms into a float64 sum. */
+export function accumulate(sum: Float64Array, terms: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i] += terms[i];
+}
+
+function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
+  return int64([ids.length], BigInt64Array.from(ids, BigInt));
+}
+
+function rows(x: Activations, start: number, end: number): Activations {
+  const d = x.dims[1]!;
+  return float32([end - start, d], x.data.subarray(start * d, end * d));
+}

@@ -1,0 +1,94 @@
+import type { Value } from '../graph/graph.ts';
+import { type HadamardTransform, hadamard } from '../graph/kernels/hadamard.ts';
+import { mul } from '../graph/ops/elementwise.ts';
+import { gemm, matmul } from '../graph/ops/matmul.ts';
+import { reshape, transpose } from '../graph/ops/shape.ts';
+
+/** A linear map on the channels at one side of a weight: what R1, R2, R4 (and a norm gain) amount to there. */
+export type SideTransform =
+  | { readonly kind: 'identity' }
+  /** diag(gain) [n]: a norm's gain, folded. */
+  | { readonly kind: 'diagonal'; readonly gain: Value }
+  /** A dense matrix [n, n]: R1, or diag(gain)·R1. */
+  | { readonly kind: 'dense'; readonly matrix: Value }
+  /** One [h, h] matrix on every head of h channels: R2. */
+  | { readonly kind: 'heads'; readonly matrix: Value }
+  /** The fixed online Hadamard: R4. */
+  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
+
+export const IDENTITY: SideTransform = { kind: 'identity' };
+
+/** Rows x [T, n] times A. */
+export function timesTransform(x: Value, a: SideTransform): Value {
+  switch (a.kind) {
+    case 'identity':
+      return x;
+    case 'diagonal':
+      return mul(x, a.gain);
+    case 'dense':
+      return gemm(x, a.matrix);
+    case 'heads':
+      return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix));
+    case 'hadamard':
+      return hadamard(x, a.transform);
+  }
+}
+
+/** Rows x [T, n] times Aᵀ. */
+export function timesTransposed(x: Value, a: SideTransform): Value {
+  switch (a.kind) {
+    case 'identity':
+      return x;
+    case 'diagonal':
+      return mul(x, a.gain);
+    case 'dense':
+      return gemm(x, a.matrix, { transB: true });
+    case 'heads':
+      return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB: true }));
+    case 'hadamard':
+      return hadamard(x, a.transform, true);
+  }
+}
+
+/** Lᵀ W for W [out, in]: the new output basis of a weight. */
+export function transposedTimesWeight(l: SideTransform, w: Value): Value {
+  switch (l.kind) {
+    case 'identity':
+      return w;
+    case 'dense':
+      return gemm(l.matrix, w, { transA: true });
+    case 'heads': {
+      const h = l.matrix.dim(0);
+      const blocks = reshape(w, [w.dim(0) / h, h, w.dim(1)]);
+      return reshape(matmul(transpose(l.matrix, [1, 0]), blocks), w.dims);
+    }
+    case 'diagonal':
+    case 'hadamard':
+      throw new Error(`no rotation of ours is ${l.kind} on the output side of a weight`);
+  }
+}
+
+/**
+ * ∂loss/∂A for a map whose loss depends on A through y = f(p Aᵀ…): the sum over tokens of pᵀ x, taken per head
+ * where A is one matrix for all heads. @returns null for transforms that are not learned.
+ */
+export function outerGradient(p: Value, x: Value, a: SideTransform): Value | null {
+  switch (a.kind) {
+    case 'dense':
+      return gemm(p, x, { transA: true });
+    case 'heads': {
+      const h = a.matrix.dim(0);
+      return gemm(headRows(p, h), headRows(x, h), { transA: true });
+    }
+    default:
+      return null;
+  }
+}
+
+function headRows(x: Value, h: number): Value {
+  return reshape(x, [(x.dim(0) * x.dim(1)) / h, h]);
+}
+
+function perHead(x: Value, h: number, map: (rows: Value) => Value): Value {
+  return reshape(map(headRows(x, h)), x.dims);
+}
