@@ -9,7 +9,8 @@ export class ByteReader {
 
   constructor(path: string, bytes: Uint8Array) {
     this.path = path;
-    this.bytes = bytes;
+    // A Buffer's slice is a view of its pool; a plain Uint8Array's is an aligned copy.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 

@@ -1,0 +1,39 @@
+import { createHash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FileTensor } from '../../protocol/tensor.ts';
+
+const BLOCK_BYTES = 4096;
+const BLOCKS = 16;
+
+/**
+ * sha256 over config.json and, for each tensor in order of name: name, dtype, shape and bytes; of a tensor longer than
+ * 64 KiB, sixteen evenly spread blocks of 4 KiB. Finds another model or another training step, not one flipped bit.
+ */
+export async function hashCheckpoint(dir: string, tensors: ReadonlyMap<string, FileTensor>): Promise<string> {
+  const hash = createHash('sha256');
+  hash.update(await readFile(join(dir, 'config.json')));
+  const files = new Map<string, FileHandle>();
+  try {
+    for (const [name, tensor] of [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      hash.update(`\n${name} ${tensor.dtype} [${tensor.dims}]\n`);
+      const file = files.get(tensor.path) ?? (await open(tensor.path, 'r'));
+      files.set(tensor.path, file);
+      for (const [offset, length] of sampledRanges(tensor.byteLength)) {
+        const bytes = new Uint8Array(length);
+        const { bytesRead } = await file.read(bytes, 0, length, tensor.byteOffset + offset);
+        hash.update(bytes.subarray(0, bytesRead));
+      }
+    }
+  } finally {
+    for (const file of files.values()) await file.close();
+  }
+  return hash.digest('hex');
+}
+
+function sampledRanges(byteLength: number): [offset: number, length: number][] {
+  if (byteLength <= BLOCKS * BLOCK_BYTES) return [[0, byteLength]];
+  const stride = (byteLength - BLOCK_BYTES) / (BLOCKS - 1);
+  return Array.from({ length: BLOCKS }, (_, i) => [Math.floor(i * stride), BLOCK_BYTES]);
+}

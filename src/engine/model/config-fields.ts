@@ -1,0 +1,70 @@
+import { messageOf, UserError } from '../../protocol/errors.ts';
+
+/** Typed access to the keys of a config.json object; null counts as absent wherever there is a default. */
+export class ConfigFields {
+  readonly path: string;
+  private readonly object: Readonly<Record<string, unknown>>;
+
+  private constructor(path: string, object: Readonly<Record<string, unknown>>) {
+    this.path = path;
+    this.object = object;
+  }
+
+  static parse(path: string, text: string): ConfigFields {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch (error) {
+      throw new UserError(
+        'model/json',
+        `${path} is not valid JSON: ${messageOf(error)}.`,
+        'Repair or download it again.',
+      );
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw new UserError('model/json', `${path} is not a JSON object.`, 'Repair or download it again.');
+    }
+    return new ConfigFields(path, value as Record<string, unknown>);
+  }
+
+  /** The fields of a nested object, undefined when it is absent or null. Keys in messages get its name as prefix. */
+  nested(key: string): ConfigFields | undefined {
+    const value = this.value(key);
+    if (value === undefined || value === null) return undefined;
+    if (typeof value !== 'object' || Array.isArray(value)) return this.fail(key, 'an object');
+    return new ConfigFields(`${this.path}: ${key}`, value as Record<string, unknown>);
+  }
+
+  value(key: string): unknown {
+    return Object.hasOwn(this.object, key) ? this.object[key] : undefined;
+  }
+
+  /** A whole number of at least 1. */
+  count(key: string, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    if (value === fallback && fallback !== undefined) return fallback;
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
+    return this.fail(key, 'a whole number of at least 1');
+  }
+
+  positive(key: string, fallback?: number): number {
+    const value = this.value(key) ?? fallback;
+    if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
+    return this.fail(key, 'a number above 0');
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.value(key) ?? fallback;
+    return typeof value === 'boolean' ? value : this.fail(key, 'true or false');
+  }
+
+  fail(key: string, allowed: string): never {
+    const value = this.value(key);
+    const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`;
+    throw new UserError(
+      'model/config-value',
+      `${this.path}: ${key} ${found}; it must be ${allowed}.`,
+      'Check config.json against the model card.',
+    );
+  }
+}
