@@ -34,7 +34,7 @@ const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
   InvalidSymbol: 'this is not JSON: a text needs double quotes',
   InvalidNumberFormat: 'this number is not written as JSON has it',
   PropertyNameExpected: 'a key in double quotes is expected here',
-  ValueExpected: 'a value is expected here',
+  ValueExpected: 'a value is expected here; the least experiment is { "model": "path/to/model" }',
   ColonExpected: 'a colon ":" is missing here',
   CommaExpected: 'a comma "," is missing here',
   CloseBraceExpected: 'a closing brace "}" is missing here',
@@ -63,10 +63,7 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
   const lines = new LineIndex(text);
   const rangeAt = (path: JsonPath) => rangeInTree(tree, path, lines);
   const faults: Fault[] = syntaxErrors.map((error) => syntaxFault(error, lines));
-  if (!tree) {
-    if (faults.length === 0) faults.push(emptyFault(lines));
-    return { file, experiment: null, faults, rangeAt };
-  }
+  if (!tree) return { file, experiment: null, faults, rangeAt };
   collectDuplicates(tree, [], lines, faults);
   const result = experimentSchema.safeParse(getNodeValue(tree));
   if (result.success) {
@@ -78,17 +75,6 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
   faults.sort((a, b) => a.range.offset - b.range.offset);
   const experiment = result.success && syntaxErrors.length === 0 ? result.data : null;
   return { file, experiment, faults, rangeAt };
-}
-
-function emptyFault(lines: LineIndex): Fault {
-  return {
-    severity: 'error',
-    code: 'config/empty',
-    path: [],
-    range: lines.range(0, 0),
-    message: 'the experiment file is empty.',
-    hint: 'The least experiment is { "model": "path/to/model" }.',
-  };
 }
 
 function syntaxFault(error: ParseError, lines: LineIndex): Fault {

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { type Fault, parseExperiment } from '../../src/config/index.ts';
+
+function faultsOf(text: string): readonly Fault[] {
+  return parseExperiment(text, 'x.spinquant.json').faults;
+}
+
+function onlyFault(text: string): Fault {
+  const faults = faultsOf(text);
+  assert.equal(faults.length, 1, JSON.stringify(faults, null, 1));
+  return faults[0]!;
+}
+
+function textAt(text: string, fault: Fault): string {
+  return text.slice(fault.range.offset, fault.range.offset + fault.range.length);
+}
+
+const HADAMARD = '"rotation": { "r1": "hadamard", "r2": "hadamard" }';
+
+test('a model alone gets every default', () => {
+  const { experiment } = parseExperiment('{ "model": "m" }', 'x.spinquant.json');
+  assert.deepEqual(experiment, {
+    model: 'm',
+    calibration: { text: [], samples: 800, sequenceLength: 2048, seed: 0, bos: false },
+    quantization: {
+      weights: { bits: 4, method: 'rtn', groupSize: null, symmetric: true, clip: true },
+      activations: { bits: 4, symmetric: false, groupSize: null, clipRatio: 1 },
+      keys: { bits: 4, symmetric: false, clipRatio: 1 },
+      values: { bits: 4, symmetric: false, clipRatio: 1 },
+    },
+    rotation: {
+      r1: 'learned',
+      r2: 'learned',
+      r3: true,
+      r4: true,
+      start: 'hadamard',
+      seed: 0,
+      embeddingCentring: false,
+      learning: {
+        objective: 'cross-entropy',
+        optimizer: 'cayley-sgd',
+        steps: 100,
+        learningRate: 1.5,
+        batchSize: 8,
+        schedule: 'cosine',
+        gradientClip: 1,
+        weightBits: null,
+        weightClip: null,
+        microBatch: null,
+      },
+    },
+    evaluation: { perplexity: [] },
+    device: 'auto',
+    threads: null,
+    runs: '.spinquant/runs',
+  });
+});
+
+test('comments, trailing commas, a byte order mark and CRLF are allowed', () => {
+  const text = `\uFEFF// an experiment\r\n{ "model": "m", /* none */ ${HADAMARD},\r\n "calibration": { "text": ["a", "b",], }, }`;
+  const { experiment, faults } = parseExperiment(text, 'x');
+  assert.deepEqual(faults, []);
+  assert.deepEqual(experiment?.calibration.text, ['a', 'b']);
+});
+
+test('calibration.text may be one path', () => {
+  const { experiment } = parseExperiment('{ "model": "m", "calibration": { "text": "a.txt" } }', 'x');
+  assert.deepEqual(experiment?.calibration.text, ['a.txt']);
+});
+
+test('every fault is reported at its place, in the order of the text', () => {
+  const text = `{
+  "model": "m",
+  "quantization": { "weights": { "bits": 9, "groupsize": 128 } },
+  "rotation": { "r1": "learnt", "learning": { "steps": 0 } },
+  "evaluation": { "perplexity": [ { "name": "w", "text": 3 } ] },
+  "sead": 1
+}`;
+  const faults = faultsOf(text);
+  const seen = faults.map((fault) => [
+    fault.code,
+    fault.path.join('.'),
+    textAt(text, fault),
+    fault.range.line,
+    fault.range.column,
+  ]);
+  assert.deepEqual(seen, [
+    ['config/invalid-value', 'quantization.weights.bits', '9', 3, 42],
+    ['config/unknown-key', 'quantization.weights.groupsize', '"groupsize"', 3, 45],
+    ['config/invalid-value', 'rotation.r1', '"learnt"', 4, 23],
+    ['config/invalid-value', 'rotation.learning.steps', '0', 4, 56],
+    ['config/invalid-value', 'evaluation.perplexity.0.text', '3', 5, 58],
+    ['config/unknown-key', 'sead', '"sead"', 6, 3],
+  ]);
+  assert.match(faults[0]!.message, /is 9; allowed: 2, 3, 4, 5, 6, 7, 8 or 16\./);
+  assert.match(faults[1]!.message, /Did you mean "groupSize"\?/);
+  assert.match(faults[3]!.message, /is 0; allowed: a whole number from 1 to 1000000\./);
+});
+
+test('a key in the wrong object names the right one', () => {
+  const fault = onlyFault(`{ "model": "m", ${HADAMARD}, "learningRate": 1 }`);
+  assert.match(fault.message, /"learningRate" belongs in rotation\.learning\.learningRate\./);
+});
+
+test('allowed ranges are exact', () => {
+  const cases: [string, string, boolean][] = [
+    ['quantization.activations.clipRatio', '0', false],
+    ['quantization.activations.clipRatio', '0.0001', true],
+    ['quantization.activations.clipRatio', '1', true],
+    ['quantization.activations.clipRatio', '1.0001', false],
+    ['quantization.weights.bits', '1', false],
+    ['quantization.weights.bits', '2', true],
+    ['quantization.weights.bits', '8', true],
+    ['quantization.weights.bits', '12', false],
+    ['quantization.weights.bits', '16', true],
+    ['quantization.weights.bits', '4.5', false],
+    ['quantization.weights.bits', '"4"', false],
+    ['quantization.weights.groupSize', '0', false],
+    ['quantization.weights.groupSize', '1', true],
+    ['quantization.weights.groupSize', 'null', true],
+    ['rotation.learning.learningRate', '0', false],
+    ['rotation.learning.learningRate', '1000', true],
+    ['rotation.learning.gradientClip', 'null', true],
+    ['rotation.learning.gradientClip', '0', false],
+    ['rotation.seed', '4294967295', true],
+    ['rotation.seed', '4294967296', false],
+    ['calibration.sequenceLength', '1', false],
+    ['calibration.sequenceLength', '2', true],
+    ['calibration.text', '""', false],
+    ['calibration', 'null', false],
+    ['device', '"gpu"', false],
+    ['threads', '0', false],
+    ['model', '""', false],
+  ];
+  for (const [path, value, allowed] of cases) {
+    const [text, start] = nest(path, value);
+    const errors = faultsOf(text).filter(
+      (fault) => fault.code === 'config/invalid-value' && fault.path.join('.') === path,
+    );
+    assert.equal(errors.length, allowed ? 0 : 1, `${path} = ${value}`);
+    if (!allowed) assert.equal(errors[0]!.range.offset, start, `${path} = ${value}`);
+  }
+});
+
+/** An experiment text with one value at a dotted path, and the offset of the value. */
+function nest(path: string, value: string): [string, number] {
+  const keys = path.split('.');
+  const prefix = keys[0] === 'model' ? '' : '{ "model": "m", ';
+  const opened = keys.map((key) => `"${key}": `).join('{ ');
+  const head = prefix ? prefix + opened : `{ ${opened}`;
+  return [head + value + ' }'.repeat(keys.length), head.length];
+}
+
+test('a missing model points at the brace that lacks it', () => {
+  const fault = onlyFault('  { "device": "cpu" }');
+  assert.equal(fault.code, 'config/missing-key');
+  assert.deepEqual(fault.range, { offset: 2, length: 1, line: 1, column: 3 });
+});
+
+test('syntax faults do not hide value faults, nor claim that keys are missing', () => {
+  const text = '{ "device": "gpu" "threads": 2';
+  const codes = faultsOf(text).map((fault) => [fault.code, fault.message]);
+  assert.deepEqual(
+    codes.map(([code]) => code),
+    ['config/invalid-value', 'config/syntax', 'config/syntax'],
+  );
+  assert.match(codes[1]![1]!, /comma/);
+  assert.match(codes[2]![1]!, /brace/);
+  assert.equal(parseExperiment('{ "model": "m" ', 'x').experiment, null);
+});
+
+test('an empty file, a list and a bare word are faults, not crashes', () => {
+  assert.equal(onlyFault('').code, 'config/syntax');
+  assert.equal(onlyFault('[]').code, 'config/invalid-value');
+  assert.ok(faultsOf('model').length > 0);
+});
+
+test('a key written twice is a fault at the second', () => {
+  const text = `{ "model": "a", ${HADAMARD}, "model": "b" }`;
+  const fault = onlyFault(text);
+  assert.equal(fault.code, 'config/duplicate-key');
+  assert.equal(fault.range.offset, text.lastIndexOf('"model"'));
+});
+
+test('rangeAt falls back to what is there', () => {
+  const text = '{ "model": "m", "calibration": { "text": "t" } }';
+  const parsed = parseExperiment(text, 'x');
+  const at = (...path: (string | number)[]) => {
+    const range = parsed.rangeAt(path);
+    return text.slice(range.offset, range.offset + range.length);
+  };
+  assert.equal(at('model'), '"m"');
+  assert.equal(at('calibration', 'text', 0), '"t"');
+  assert.equal(at('rotation', 'r1'), '{');
+});

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import {
+  checkExperiment,
+  ExperimentError,
+  experimentSlug,
+  portableExperiment,
+  resolveExperiment,
+  resolvePortable,
+} from '../../src/config/index.ts';
+
+async function folderWith(t: { after(fn: () => Promise<void>): void }, text: string) {
+  const folder = await mkdtemp(join(tmpdir(), 'spinquant-config-'));
+  t.after(() => rm(folder, { recursive: true }));
+  await mkdir(join(folder, 'model'));
+  await writeFile(join(folder, 'model', 'config.json'), '{}');
+  await writeFile(join(folder, 'train.txt'), 'once upon a time');
+  await writeFile(join(folder, 'x.spinquant.json'), text);
+  return { folder, file: join(folder, 'x.spinquant.json') };
+}
+
+test('paths become absolute from the folder of the file, and portable again', async (t) => {
+  const { folder, file } = await folderWith(
+    t,
+    '{ "model": "./model", "calibration": { "text": "train.txt" }, "evaluation": { "perplexity": [ { "name": "t", "text": "train.txt" } ] } }',
+  );
+  const experiment = await resolveExperiment(file, 'optimize');
+  assert.equal(experiment.model, join(folder, 'model'));
+  assert.deepEqual(experiment.calibration.text, [join(folder, 'train.txt')]);
+  assert.equal(experiment.evaluation.perplexity[0]?.text, join(folder, 'train.txt'));
+  assert.equal(experiment.runs, join(folder, '.spinquant', 'runs'));
+  assert.equal(experiment.source.directory, folder);
+  const portable = portableExperiment(experiment);
+  assert.equal(portable.model, 'model');
+  assert.equal(portable.runs, '.spinquant/runs');
+  assert.deepEqual(resolvePortable(portable, file), experiment);
+});
+
+test('every file that is missing is a fault at its place', async (t) => {
+  const text =
+    '{ "model": "nomodel", "calibration": { "text": ["train.txt", "no.txt"] }, "evaluation": { "perplexity": [ { "name": "t", "text": "model" } ] } }';
+  const { file } = await folderWith(t, text);
+  const { experiment, faults } = await checkExperiment(text, file);
+  assert.equal(experiment, null);
+  assert.deepEqual(
+    faults.map((fault) => [
+      fault.code,
+      text.slice(fault.range.offset, fault.range.offset + fault.range.length),
+    ]),
+    [
+      ['config/missing-file', '"nomodel"'],
+      ['config/missing-file', '"no.txt"'],
+      ['config/missing-file', '"model"'],
+    ],
+  );
+});
+
+test('a model that is a file says how to convert it', async (t) => {
+  const { file } = await folderWith(
+    t,
+    '{ "model": "train.txt", "rotation": { "r1": "none", "r2": "none" } }',
+  );
+  await assert.rejects(resolveExperiment(file), (error) => {
+    assert.ok(error instanceof ExperimentError);
+    assert.match(error.message, /x\.spinquant\.json:1:12: model: .*train\.txt is a file/);
+    assert.match(error.hint, /spinquant import/);
+    return true;
+  });
+});
+
+test('all errors are in the message of the exception', async (t) => {
+  const { file } = await folderWith(t, '{ "model": 3, "device": "gpu" }');
+  await assert.rejects(resolveExperiment(file), /2 faults[\s\S]*model is 3[\s\S]*device is "gpu"/);
+});
+
+test('a file that is not there is a fault with a hint', async () => {
+  await assert.rejects(resolveExperiment('nowhere.spinquant.json'), { code: 'config/unreadable' });
+});
+
+test('slugs fit every file system', () => {
+  assert.equal(experimentSlug('/a/Quick test (2).spinquant.json'), 'quick-test-2');
+  assert.equal(experimentSlug('ünï.json'), 'n');
+  assert.equal(experimentSlug('§.spinquant.json'), 'experiment');
+});

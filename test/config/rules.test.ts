@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  bitsLabel,
+  type Experiment,
+  experimentDifferences,
+  experimentJsonSchema,
+  experimentSchema,
+  type JsonSchema,
+  learningWeightBits,
+  learningWeightClip,
+  type Purpose,
+  parseExperiment,
+  validateTogether,
+} from '../../src/config/index.ts';
+import { editDistance, nearestName } from '../../src/config/nearest.ts';
+
+/** An experiment without any fault, and what a case changes in it. */
+function experimentWith(change: (draft: Experiment) => void): Experiment {
+  const draft = experimentSchema.parse({
+    model: 'm',
+    calibration: { text: 'c.txt' },
+    evaluation: { perplexity: [{ name: 'w', text: 't.txt' }] },
+  });
+  change(draft);
+  return draft;
+}
+
+const cases: {
+  name: string;
+  change: (draft: Experiment) => void;
+  purpose?: Purpose;
+  expected: string[];
+}[] = [
+  { name: 'the plain case has no fault', change: () => {}, expected: [] },
+  {
+    name: 'learned without calibration text',
+    change: (e) => (e.calibration.text = []),
+    expected: ['error config/no-calibration-text'],
+  },
+  {
+    name: 'given rotations need no calibration text',
+    change: (e) => (e.calibration.text = []),
+    purpose: 'evaluate',
+    expected: [],
+  },
+  {
+    name: 'Hadamard rotations need no calibration text',
+    change: (e) =>
+      Object.assign(e, {
+        calibration: { ...e.calibration, text: [] },
+        rotation: { ...e.rotation, r1: 'hadamard', r2: 'none' },
+      }),
+    expected: [],
+  },
+  {
+    name: 'optimize with nothing learned',
+    change: (e) => Object.assign(e.rotation, { r1: 'random', r2: 'none' }),
+    purpose: 'optimize',
+    expected: ['error config/nothing-learned'],
+  },
+  {
+    name: 'gptq while editing',
+    change: (e) => (e.quantization.weights.method = 'gptq'),
+    expected: ['warning config/not-available'],
+  },
+  {
+    name: 'gptq when run',
+    change: (e) => (e.quantization.weights.method = 'gptq'),
+    purpose: 'optimize',
+    expected: ['error config/not-available'],
+  },
+  {
+    name: 'a device that is not there yet',
+    change: (e) => (e.device = 'cuda'),
+    purpose: 'evaluate',
+    expected: ['error config/not-available'],
+  },
+  {
+    name: 'nothing to evaluate',
+    change: (e) => (e.evaluation.perplexity = []),
+    purpose: 'evaluate',
+    expected: ['error config/no-evaluation'],
+  },
+  {
+    name: 'two measurements of one name',
+    change: (e) => e.evaluation.perplexity.push(e.evaluation.perplexity[0]!),
+    expected: ['error config/same-name'],
+  },
+  {
+    name: 'a micro-batch larger than the batch',
+    change: (e) => (e.rotation.learning.microBatch = 9),
+    expected: ['error config/micro-batch'],
+  },
+  {
+    name: 'R4 off with A4',
+    change: (e) => (e.rotation.r4 = false),
+    expected: ['warning config/r4-off'],
+  },
+  {
+    name: 'R4 off with A8',
+    change: (e) =>
+      Object.assign(e, {
+        rotation: { ...e.rotation, r4: false },
+        quantization: { ...e.quantization, activations: { ...e.quantization.activations, bits: 8 } },
+      }),
+    expected: [],
+  },
+  {
+    name: 'R3 off with K4',
+    change: (e) => (e.rotation.r3 = false),
+    expected: ['warning config/r3-off'],
+  },
+  {
+    name: 'learned for other weights than are deployed',
+    change: (e) => (e.rotation.learning.weightBits = 16),
+    expected: ['warning config/weight-bits'],
+  },
+  {
+    name: 'fewer sequences than a batch',
+    change: (e) => (e.calibration.samples = 7),
+    expected: ['warning config/few-samples'],
+  },
+  {
+    name: 'the parity flag',
+    change: (e) => (e.rotation.embeddingCentring = true),
+    expected: ['warning config/embedding-centring'],
+  },
+  {
+    name: 'nothing quantized',
+    change: (e) => {
+      for (const part of Object.values(e.quantization)) part.bits = 16;
+    },
+    expected: ['warning config/nothing-quantized'],
+  },
+];
+
+for (const { name, change, purpose, expected } of cases)
+  test(`rules: ${name}`, () => {
+    const faults = validateTogether(experimentWith(change), purpose);
+    assert.deepEqual(
+      faults.map((fault) => `${fault.severity} ${fault.code}`),
+      expected,
+    );
+  });
+
+test('rules between keys get text ranges', () => {
+  const text = '{ "model": "m", "calibration": { "text": "c" }, "rotation": { "r4": false } }';
+  const [fault] = parseExperiment(text, 'x').faults;
+  assert.equal(fault?.code, 'config/r4-off');
+  assert.equal(fault.range.offset, text.indexOf('false'));
+  assert.equal(fault.range.length, 5);
+});
+
+test('the setting has the name the field uses', () => {
+  const { quantization } = experimentWith(() => {});
+  assert.equal(bitsLabel(quantization), 'W4A4KV4');
+  assert.equal(bitsLabel({ ...quantization, values: { ...quantization.values, bits: 8 } }), 'W4A4K4V8');
+});
+
+test('learning follows the final rounding unless told otherwise', () => {
+  assert.equal(learningWeightBits(experimentWith(() => {})), 4);
+  assert.equal(learningWeightBits(experimentWith((e) => (e.quantization.weights.method = 'gptq'))), 16);
+  assert.equal(learningWeightBits(experimentWith((e) => (e.rotation.learning.weightBits = 8))), 8);
+  assert.equal(learningWeightClip(experimentWith(() => {})), true);
+  assert.equal(learningWeightClip(experimentWith((e) => (e.rotation.learning.weightClip = false))), false);
+});
+
+/** Every key of an object schema with its dotted path. Keys of list items are written `list[].key`. */
+function keysOf(schema: JsonSchema, prefix = ''): [string, JsonSchema][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, child]) => [
+    [prefix + key, child],
+    ...keysOf(child, `${prefix}${key}.`),
+    ...keysOf(child.items ?? {}, `${prefix}${key}[].`),
+  ]);
+}
+
+test('the JSON schema describes every key', () => {
+  const keys = keysOf(experimentJsonSchema());
+  assert.ok(keys.length > 40);
+  for (const [path, schema] of keys) assert.ok((schema.description ?? '').length > 20, path);
+});
+
+test('the defaults in the JSON schema are those of the parser', () => {
+  const parsed: unknown = experimentSchema.parse({ model: 'm' });
+  const valueAt = (path: string) =>
+    path.split('.').reduce((value, key) => (value as Record<string, unknown>)[key], parsed);
+  for (const [path, schema] of keysOf(experimentJsonSchema()))
+    if (!schema.properties && !path.includes('[]') && path !== 'model')
+      assert.deepEqual(schema.default, valueAt(path), path);
+});
+
+test('differences name the keys', () => {
+  const a = experimentWith(() => {});
+  const b = experimentWith((e) => {
+    e.rotation.seed = 1;
+    e.evaluation.perplexity = [];
+  });
+  assert.deepEqual(experimentDifferences(a, a), []);
+  assert.deepEqual(
+    experimentDifferences(a, b).map((difference) => difference.path),
+    ['rotation.seed', 'evaluation.perplexity.0'],
+  );
+});
+
+test('edit distance and the nearest name', () => {
+  assert.equal(editDistance('kitten', 'sitting'), 3);
+  assert.equal(editDistance('', 'abc'), 3);
+  assert.equal(nearestName('Seed', ['seed', 'steps']), 'seed');
+  assert.equal(nearestName('qantization', ['quantization', 'rotation']), 'quantization');
+  assert.equal(nearestName('xyz', ['seed', 'steps']), null);
+});

@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { experimentSchema, type ResolvedExperiment, resolvePortable } from '../../src/config/index.ts';
+import { type RunEvent, timed } from '../../src/protocol/events.ts';
+import {
+  createRun,
+  isResumable,
+  listRuns,
+  openRun,
+  type Run,
+  writeJsonAtomic,
+} from '../../src/runs/index.ts';
+
+type Context = { after(fn: () => Promise<void>): void };
+
+async function experimentIn(t: Context): Promise<ResolvedExperiment> {
+  const folder = await mkdtemp(join(tmpdir(), 'spinquant-runs-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const settings = experimentSchema.parse({ model: 'models/m', calibration: { text: '../train.txt' } });
+  return resolvePortable(settings, join(folder, 'quick.spinquant.json'));
+}
+
+function step(number: number, of = 10): RunEvent {
+  return timed({
+    type: 'step',
+    step: number,
+    of,
+    loss: 3 / number,
+    gradientNorm: 1,
+    learningRate: 1.5,
+    stepCap: { r1: 1, r2Max: null },
+    orthogonalityError: 1e-6,
+    distanceFromStart: { r1: 0.1, r2: null },
+    seconds: 0.5,
+    tokens: 4096,
+  });
+}
+
+const checkpoint = (number: number) => timed({ type: 'checkpoint', step: number });
+const started = () => timed({ type: 'phase', phase: 'learn', state: 'started' });
+
+/** `phase step1 step2 checkpoint2` */
+async function shapeOf(run: Run): Promise<string> {
+  const events = await run.readEvents();
+  return events
+    .map((e) => (e.type === 'step' || e.type === 'checkpoint' ? e.type + e.step : e.type))
+    .join(' ');
+}
+
+test('a new run holds its experiment and is running', async (t) => {
+  const experiment = await experimentIn(t);
+  const run = createRun(experiment, 'quick');
+  assert.match(run.record.id, /^\d{8}T\d{6}Z-quick$/);
+  assert.equal(run.dir, join(experiment.runs, run.record.id));
+  const opened = await openRun(run.dir);
+  assert.equal(opened.record.status, 'running');
+  assert.equal(opened.record.bits, 'W4A4KV4');
+  assert.equal(opened.experimentFile, experiment.source.file);
+  assert.deepEqual(await opened.readExperiment(), experiment);
+});
+
+test('two runs of one second get two folders; the list is newest first', async (t) => {
+  const experiment = await experimentIn(t);
+  const ids = [createRun(experiment, 'a'), createRun(experiment, 'a')].map((run) => run.record.id);
+  assert.notEqual(ids[0], ids[1]);
+  mkdirSync(join(experiment.runs, 'damaged'));
+  writeFileSync(join(experiment.runs, 'damaged', 'run.json'), '{ "version": 2 }');
+  const { runs, damaged } = await listRuns(experiment.runs);
+  assert.deepEqual(
+    runs.map((run) => run.record.id),
+    ids.reverse(),
+  );
+  assert.equal(damaged.length, 1);
+  assert.deepEqual(await listRuns(join(experiment.runs, 'nothing')), { runs: [], damaged: [] });
+});
+
+test('events are read back; a torn last line is ignored and then cut', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  for (const event of [started(), step(1)]) run.appendEvent(event);
+  run.finish('cancelled');
+  appendFileSync(run.path('events'), '{"type":"step","step":2,"lo');
+  assert.equal(await shapeOf(run), 'phase step1');
+  const resumed = await openRun(run.dir);
+  resumed.resume();
+  resumed.appendEvent(step(2));
+  assert.equal(await shapeOf(resumed), 'phase step1 step2');
+});
+
+test('a line in the middle that is not an event is a fault with its number', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  run.appendEvent(step(1));
+  appendFileSync(run.path('events'), 'garbage\n');
+  await assert.rejects(run.readEvents(), /events\.jsonl:2 cannot be read/);
+});
+
+test('events after a checkpoint are dropped when a run resumes from it', async (t) => {
+  const cases: [number, string][] = [
+    [4, 'phase step1 step2 checkpoint2 step3 step4'],
+    [2, 'phase step1 step2 checkpoint2'],
+    [1, 'phase step1'],
+    [0, 'phase'],
+  ];
+  const run = createRun(await experimentIn(t), 'q');
+  for (const event of [started(), step(1), step(2), checkpoint(2), step(3), step(4)]) run.appendEvent(event);
+  for (const [after, expected] of cases) {
+    run.truncateEventsAfterStep(after);
+    assert.equal(await shapeOf(run), expected, `after ${after}`);
+  }
+  run.appendEvent(step(1));
+  assert.equal(await shapeOf(run), 'phase step1');
+});
+
+test('a run that was killed shows as interrupted, is resumable, and can be claimed', async (t) => {
+  const experiment = await experimentIn(t);
+  const dir = await runOfKilledProcess(experiment);
+  const run = await openRun(dir);
+  assert.equal(run.record.status, 'interrupted');
+  assert.equal(await shapeOf(run), 'step1');
+  assert.equal(isResumable(run), false, 'no checkpoint, nothing to go on from');
+  mkdirSync(run.path('checkpoint'));
+  assert.equal(isResumable(run), true);
+  run.resume();
+  assert.equal((await openRun(dir)).record.status, 'running');
+  assert.equal((await openRun(dir)).record.process.pid, process.pid);
+});
+
+/** Starts a run in another process, which is killed with SIGKILL in the middle of it. */
+async function runOfKilledProcess(experiment: ResolvedExperiment): Promise<string> {
+  const code = `
+    const { createRun } = await import(${JSON.stringify(new URL('../../src/runs/index.ts', import.meta.url).href)});
+    const run = createRun(${JSON.stringify(experiment)}, 'killed');
+    run.appendEvent(${JSON.stringify(step(1))});
+    console.log(run.dir);
+    setInterval(() => {}, 1000);`;
+  const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [output] = (await once(child.stdout, 'data')) as [Buffer];
+  const dir = output.toString().trim();
+  const alive = await openRun(dir);
+  assert.equal(alive.record.status, 'running');
+  assert.throws(() => alive.resume(), { code: 'runs/busy' });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  return dir;
+}
+
+test('a pid that was given to another process is not the run', {
+  skip: process.platform !== 'linux' && 'needs /proc',
+}, async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  const record = { ...run.record, process: { ...run.record.process, startTicks: '1' } };
+  writeJsonAtomic(run.path('run'), record);
+  assert.equal((await openRun(run.dir)).record.status, 'interrupted');
+});
+
+test('a failed run keeps its reason; results and activations are versioned', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  run.writeResults({
+    version: 1,
+    bits: 'W4A4KV4',
+    loss: null,
+    orthogonalityError: null,
+    steps: 0,
+    perplexity: [],
+    seconds: {},
+  });
+  run.finish('failed', { code: 'x', message: 'no', hint: '' });
+  const opened = await openRun(run.dir);
+  assert.equal(opened.record.error?.message, 'no');
+  assert.equal((await opened.readResults()).bits, 'W4A4KV4');
+  writeJsonAtomic(run.path('results'), { version: 9 });
+  await assert.rejects(opened.readResults(), /version 9/);
+  await assert.rejects(opened.readActivations(), { code: 'runs/unreadable' });
+});
+
+test('writing leaves no temporary file and never half a file', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  const circular: Record<string, unknown> = {};
+  circular.self = circular;
+  const before = readFileSync(run.path('run'), 'utf8');
+  assert.throws(() => writeJsonAtomic(run.path('run'), circular));
+  assert.equal(readFileSync(run.path('run'), 'utf8'), before);
+  assert.deepEqual(readdirSync(run.dir).sort(), ['experiment.json', 'run.json']);
+  assert.equal(existsSync(run.path('events')), false);
+});
+
+test('a folder that is not a run is a fault with a hint', async (t) => {
+  const experiment = await experimentIn(t);
+  await assert.rejects(openRun(experiment.source.directory), { code: 'runs/unreadable' });
+});
