@@ -1,7 +1,6 @@
 /** Names of the files in a run folder, and how they are written and read. */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { writeAll, writeAtomic } from '../formats/atomic.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 
 export const RUN_FILES = {
@@ -18,39 +17,10 @@ export const RUN_FILES = {
   results: 'results.json',
 } as const;
 
-/**
- * Writes a file so that a reader, or a crash at any moment, sees the old or the new contents and nothing between:
- * temporary file in the same folder, fsync, rename. Synchronous, so that two writes of one process never interleave.
- */
-export function writeFileAtomic(path: string, contents: string | Uint8Array): void {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
-  const file = openSync(temporary, 'w');
-  try {
-    writeFileSync(file, contents);
-    fsyncSync(file);
-  } catch (error) {
-    closeSync(file);
-    rmSync(temporary, { force: true });
-    throw error;
-  }
-  closeSync(file);
-  renameSync(temporary, path);
-  syncFolder(dirname(path));
-}
-
-export function writeJsonAtomic(path: string, value: unknown): void {
-  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-/** Makes a rename in this folder durable. Windows has no such call for folders. */
-function syncFolder(folder: string): void {
-  if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
-  try {
-    fsyncSync(handle);
-  } finally {
-    closeSync(handle);
-  }
+/** Writes JSON so that a reader, or a crash at any moment, sees the old or the new contents and nothing between. */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
+  await writeAtomic(path, (file) => writeAll(file, bytes));
 }
 
 /**

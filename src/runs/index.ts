@@ -8,7 +8,7 @@ export type {
   SiteStatistics,
 } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
-export { RUN_FILES, readJson, writeFileAtomic, writeJsonAtomic } from './files.ts';
+export { RUN_FILES, readJson, writeJson } from './files.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns } from './list.ts';
 export type { Provenance, RunRecord, RunStatus } from './record.ts';

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import {
   bitsLabel,
@@ -12,7 +12,7 @@ import { UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, RunEvent } from '../protocol/events.ts';
 import type { ActivationsFile } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
-import { RUN_FILES, readJson, readVersion1, writeJsonAtomic } from './files.ts';
+import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
 import type { ResultsFile } from './results.ts';
 
@@ -69,23 +69,23 @@ export class Run {
     this.log.truncateAfterStep(step);
   }
 
-  writeResults(results: ResultsFile): void {
-    writeJsonAtomic(this.path('results'), results);
+  writeResults(results: ResultsFile): Promise<void> {
+    return writeJson(this.path('results'), results);
   }
 
-  writeActivations(activations: ActivationsFile): void {
-    writeJsonAtomic(this.path('activations'), activations);
+  writeActivations(activations: ActivationsFile): Promise<void> {
+    return writeJson(this.path('activations'), activations);
   }
 
-  setProvenance(provenance: Provenance): void {
-    this.update({ provenance });
+  setProvenance(provenance: Provenance): Promise<void> {
+    return this.update({ provenance });
   }
 
   /**
    * Claims a stopped run for this process and marks it running again.
    * @throws UserError `runs/busy` while another process is at work on it.
    */
-  resume(): void {
+  async resume(): Promise<void> {
     const owner = this.current.process;
     if (this.current.status === 'running' && owner.pid !== process.pid)
       throw new UserError(
@@ -93,19 +93,18 @@ export class Run {
         `The run ${this.current.id} is at work in process ${owner.pid} on ${owner.host}.`,
         'Wait for it, or stop it first.',
       );
-    this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
+    await this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
   }
 
   /** Ends the run. The event log is closed. */
-  finish(status: FinishedStatus, error: RunRecord['error'] = null): void {
+  finish(status: FinishedStatus, error: RunRecord['error'] = null): Promise<void> {
     this.log.close();
-    this.update({ status, error, finishedAt: new Date().toISOString() });
+    return this.update({ status, error, finishedAt: new Date().toISOString() });
   }
 
-  private update(patch: Partial<RunRecord>): void {
-    const next = { ...this.current, ...patch };
-    writeJsonAtomic(this.path('run'), next);
-    this.current = next;
+  private async update(patch: Partial<RunRecord>): Promise<void> {
+    this.current = { ...this.current, ...patch };
+    await writeJson(this.path('run'), this.current);
   }
 }
 
@@ -114,10 +113,10 @@ export class Run {
  * @param experiment its `runs` folder is where; its source is remembered.
  * @param slug lower-case letters, digits and `-`.
  */
-export function createRun(experiment: ResolvedExperiment, slug: string): Run {
+export async function createRun(experiment: ResolvedExperiment, slug: string): Promise<Run> {
   const startedAt = new Date();
-  const { dir, id } = makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
-  writeJsonAtomic(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
+  const { dir, id } = await makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
+  await writeJson(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
   const record: RunRecord = {
     version: 1,
     id,
@@ -130,7 +129,7 @@ export function createRun(experiment: ResolvedExperiment, slug: string): Run {
     provenance: null,
     error: null,
   };
-  writeJsonAtomic(join(dir, RUN_FILES.run), record);
+  await writeJson(join(dir, RUN_FILES.run), record);
   return new Run(dir, record);
 }
 
@@ -162,13 +161,13 @@ function compactTime(time: Date): string {
 }
 
 /** Two runs may start in the same second: the second is called `…-2`. */
-function makeFolder(parent: string, name: string): { dir: string; id: string } {
-  mkdirSync(parent, { recursive: true });
+async function makeFolder(parent: string, name: string): Promise<{ dir: string; id: string }> {
+  await mkdir(parent, { recursive: true });
   for (let attempt = 1; ; attempt++) {
     const id = attempt === 1 ? name : `${name}-${attempt}`;
     const dir = resolve(parent, id);
     try {
-      mkdirSync(dir);
+      await mkdir(dir);
       return { dir, id };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
