@@ -1,0 +1,209 @@
+import { readFileSync } from 'node:fs';
+import { unzipSync } from 'fflate';
+import { messageOf, UserError } from '../protocol/errors.ts';
+import type { DType, HostTensor, TensorData } from '../protocol/tensor.ts';
+import { allocate, BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts';
+import { parsePickle } from './pickle.ts';
+import type { PickleValue } from './pickle-values.ts';
+import { PickleCall, PickleDict, PickleGlobal, PicklePersistent, PickleTuple } from './pickle-values.ts';
+
+const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
+const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
+
+const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
+  'torch.FloatStorage': 'float32',
+  'torch.DoubleStorage': 'float64',
+  'torch.HalfStorage': 'float16',
+  'torch.BFloat16Storage': 'bfloat16',
+};
+
+const ALLOWED_GLOBALS = new Set([
+  REBUILD_TENSOR,
+  REBUILD_PARAMETER,
+  'collections.OrderedDict',
+  ...Object.keys(STORAGE_DTYPES),
+]);
+
+/** Rotations of the largest models are some hundred MiB; a zip that unpacks to more is an attack or another thing. */
+const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
+
+/**
+ * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors, such as the
+ * published rotations: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed; the
+ * device that a tensor was saved from is ignored; views with strides are made contiguous.
+ * @returns tensors in their own dtype, in the order of the dict.
+ * @throws UserError `torch/…`
+ */
+export function readTorchTensors(path: string): Map<string, HostTensor> {
+  const archive = new Archive(path);
+  const root = parsePickle(path, archive.record('data.pkl'), ALLOWED_GLOBALS);
+  if (!(root instanceof PickleDict)) {
+    throw new UserError(
+      'torch/content',
+      `${path} holds ${describe(root)}; a dict of tensors is expected.`,
+      'Save a dict: torch.save({"R1": …, "model.layers.0.self_attn.R2": …}, path).',
+    );
+  }
+  const tensors = new Map<string, HostTensor>();
+  for (const [key, value] of root.entries) {
+    if (typeof key !== 'string') throw archive.fault(`a key is ${describe(key)} instead of text`);
+    tensors.set(key, archive.tensor(key, value));
+  }
+  return tensors;
+}
+
+function describe(value: PickleValue | undefined): string {
+  if (value instanceof PickleCall) return value.callee === REBUILD_TENSOR ? 'a tensor' : `a ${value.callee}`;
+  if (value instanceof PickleGlobal) return `the name ${value.name}`;
+  if (value instanceof PickleTuple) return 'a tuple';
+  return typeof value === 'object' && value !== null ? 'a list or dict' : JSON.stringify(value ?? null);
+}
+
+class Archive {
+  private readonly path: string;
+  private readonly entries: Readonly<Record<string, Uint8Array>>;
+  /** The folder in the zip that holds everything; torch names it after the file. */
+  private readonly prefix: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.entries = unzip(path);
+    const pickle = Object.keys(this.entries).find((name) => /^[^/]+\/data\.pkl$/.test(name));
+    if (pickle === undefined) throw this.fault('the zip has no data.pkl, so torch.save did not write it');
+    this.prefix = pickle.slice(0, -'data.pkl'.length);
+    const order = this.entries[`${this.prefix}byteorder`];
+    if (order && new TextDecoder().decode(order).trim() !== 'little')
+      throw this.fault('the data is big-endian');
+  }
+
+  fault(problem: string): UserError {
+    return new UserError(
+      'torch/content',
+      `${this.path}: ${problem}.`,
+      'Save the rotations again with torch.save as a plain dict of float tensors.',
+    );
+  }
+
+  record(name: string): Uint8Array {
+    const bytes = Object.hasOwn(this.entries, this.prefix + name)
+      ? this.entries[this.prefix + name]
+      : undefined;
+    if (!bytes) throw this.fault(`the zip has no record ${name}`);
+    return bytes;
+  }
+
+  tensor(key: string, value: PickleValue): HostTensor {
+    const call = value instanceof PickleCall && value.callee === REBUILD_PARAMETER ? value.args[0] : value;
+    if (!(call instanceof PickleCall) || call.callee !== REBUILD_TENSOR) {
+      throw this.fault(`${key} is ${describe(call)}; a tensor is expected`);
+    }
+    const [reference, offset, size, stride] = call.args;
+    const { dtype, data } = this.storage(key, reference);
+    const dims = this.counts(key, 'size', size);
+    const strides = this.counts(key, 'stride', stride);
+    if (typeof offset !== 'number' || offset < 0 || strides.length !== dims.length) {
+      throw this.fault(`${key} has size [${dims}], stride [${strides}] and offset ${describe(offset)}`);
+    }
+    const last = dims.reduce((sum, dim, axis) => sum + (dim - 1) * strides[axis]!, offset);
+    const count = elementCount(dims);
+    if (count > data.length || (count > 0 && last >= data.length)) {
+      throw this.fault(`${key} of size [${dims}] does not fit its storage of ${data.length} values`);
+    }
+    return { kind: 'host', dtype, dims, data: gather(data, dtype, { offset, dims, strides }) };
+  }
+
+  private counts(key: string, word: string, value: PickleValue | undefined): number[] {
+    const items = value instanceof PickleTuple ? value.items : undefined;
+    if (
+      items?.every(
+        (item): item is number => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0,
+      )
+    ) {
+      return items as number[];
+    }
+    throw this.fault(`${key} has a ${word} that is no tuple of whole numbers`);
+  }
+
+  /** The persistent id is ('storage', type, record, device, count). */
+  private storage(key: string, reference: PickleValue | undefined): { dtype: DType; data: TensorData } {
+    const id = reference instanceof PicklePersistent ? reference.id : undefined;
+    const [tag, type, name, , count] = id instanceof PickleTuple ? id.items : [];
+    const dtype = type instanceof PickleGlobal ? STORAGE_DTYPES[type.name] : undefined;
+    if (tag !== 'storage' || dtype === undefined || typeof name !== 'string' || typeof count !== 'number') {
+      throw this.fault(`${key} has no storage of a floating-point type`);
+    }
+    const bytes = this.record(`data/${name}`);
+    if (bytes.length !== count * BYTES_PER_ELEMENT[dtype]) {
+      throw this.fault(
+        `record data/${name} has ${bytes.length} bytes; ${key} needs ${count} ${dtype} values`,
+      );
+    }
+    const data = allocate(dtype, count);
+    new Uint8Array(data.buffer).set(bytes);
+    return { dtype, data };
+  }
+}
+
+interface View {
+  readonly offset: number;
+  readonly dims: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** A contiguous row-major copy of a strided view. */
+function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View): TensorData {
+  const out = allocate(dtype, elementCount(dims));
+  const index = new Array<number>(dims.length).fill(0);
+  let from = offset;
+  for (let i = 0; i < out.length; i++) {
+    out[i] = data[from]!;
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      from += strides[axis]!;
+      if (++index[axis]! < dims[axis]!) break;
+      from -= dims[axis]! * strides[axis]!;
+      index[axis] = 0;
+    }
+  }
+  return out;
+}
+
+function unzip(path: string): Readonly<Record<string, Uint8Array>> {
+  const bytes = readInput(path);
+  // Local file header "PK\3\4".
+  if (bytes.length < 4 || new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) !== 0x04034b50) {
+    throw new UserError(
+      'torch/not-zip',
+      `${path} is no zip file, as torch.save has written since torch 1.6.`,
+      'Load it and save it again with a current version of torch.',
+    );
+  }
+  let unpacked = 0;
+  try {
+    return unzipSync(bytes, {
+      filter: ({ originalSize }) => {
+        unpacked += originalSize;
+        if (unpacked > MAX_UNPACKED_BYTES)
+          throw new RangeError(`it unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
+        return true;
+      },
+    });
+  } catch (error) {
+    throw new UserError(
+      'torch/zip',
+      `${path} cannot be unpacked: ${messageOf(error)}.`,
+      'Copy or download it again.',
+    );
+  }
+}
+
+function readInput(path: string): Uint8Array {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new UserError(
+      'torch/unreadable',
+      `${path} cannot be read: ${messageOf(error)}.`,
+      'Check the path.',
+    );
+  }
+}
