@@ -39,7 +39,9 @@ export class Program {
     const specs = Object.fromEntries(
       Object.entries(results).map(([name, { dtype, dims }]): [string, OutputSpec] => [name, { dtype, dims }]),
     );
-    const session = await runtime.createSession(encodeModel(pruned.graph, results), specs);
+    const session = await runtime.createSession(encodeModel(pruned.graph, results), specs, {
+      fuse: graph.real === 'float32',
+    });
     const inputs = pruned.graph.inputs.map((value) => value.inputName!);
     return new Program(session, inputs, Object.keys(results));
   }

@@ -75,7 +75,9 @@ export function compileLogits(runtime: Runtime, shape: EndsShape): Promise<Progr
 /** x, labels int64 [T] (negative: not counted) → nll [T] in nats. */
 export function compileLoss(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = headExpression(shape);
-  return Program.compile(runtime, graph, { nll: tokenLoss(y, graph.input('labels', [shape.tokens], 'int64')) });
+  return Program.compile(runtime, graph, {
+    nll: tokenLoss(y, graph.input('labels', [shape.tokens], 'int64')),
+  });
 }
 
 /** x, labels, lossWeight [T] (∂loss/∂nll) → nll, dx and, with R1, r1Gradient; logits are computed once. */

@@ -77,16 +77,22 @@ export class LayerInputs {
 }
 
 /** Element type and shape of every tensor of a layer, by name. */
-export type LayerTypes = Readonly<Record<string, { readonly dtype: DType; readonly dims: readonly number[] }>>;
+export type LayerTypes = Readonly<
+  Record<string, { readonly dtype: DType; readonly dims: readonly number[] }>
+>;
 
 /** The tensors of a layer that exist, by graph input name. */
 export function layerTensors(weights: LayerWeights): Record<string, Tensor> {
   return Object.fromEntries(
-    Object.entries(weights).filter((entry): entry is [string, Tensor] => entry[1] !== null && entry[1] !== undefined),
+    Object.entries(weights).filter(
+      (entry): entry is [string, Tensor] => entry[1] !== null && entry[1] !== undefined,
+    ),
   );
 }
 
 /** Layers with equal keys share one compiled graph. */
 export function typesOf(tensors: Readonly<Record<string, Tensor>>): LayerTypes {
-  return Object.fromEntries(Object.entries(tensors).map(([name, { dtype, dims }]) => [name, { dtype, dims }]));
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, { dtype, dims }]) => [name, { dtype, dims }]),
+  );
 }

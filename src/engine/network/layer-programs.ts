@@ -81,9 +81,13 @@ export function compileBackward(
   });
 }
 
-/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, float32. */
-export function compilePrepare(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
-  const graph = new Graph();
+/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name. */
+export function prepareExpression(
+  shape: LayerShape,
+  types: LayerTypes,
+  real: Real = 'float32',
+): { graph: Graph; outputs: Record<string, Value> } {
+  const graph = new Graph(real);
   const inputs = new LayerInputs(graph, shape, types);
   const bases = weightBases(inputs, shape);
   const outputs = LINEAR_ROLES.map((role): [string, Value] => {
@@ -91,5 +95,10 @@ export function compilePrepare(runtime: Runtime, shape: LayerShape, types: Layer
     const rotated = rotateWeight(inputs.weight(role), left, right);
     return [preparedName(role), fakeQuantizeWeight(rotated, shape.quantizers.weights)];
   });
-  return Program.compile(runtime, graph, Object.fromEntries(outputs));
+  return { graph, outputs: Object.fromEntries(outputs) };
+}
+
+export function compilePrepare(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
+  const { graph, outputs } = prepareExpression(shape, types);
+  return Program.compile(runtime, graph, outputs);
 }

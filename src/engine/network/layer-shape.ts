@@ -1,5 +1,5 @@
-import type { HadamardTransform } from '../graph/kernels/hadamard.ts';
 import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
+import type { HadamardTransform } from '../graph/kernels/hadamard.ts';
 import type { WeightQuantizer } from '../graph/kernels/weight-quantize.ts';
 import type { ModelConfig } from '../model/config.ts';
 
@@ -35,6 +35,8 @@ export interface RotationSites {
 /** Everything that decides the graph of a layer; layers of one shape share it. */
 export interface LayerShape extends BatchShape {
   readonly config: ModelConfig;
+  /** Tokens that a query sees, itself included; null for all before it. */
+  readonly window: number | null;
   readonly quantizers: LayerQuantizers;
   readonly rotations: RotationSites;
 }

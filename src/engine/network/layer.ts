@@ -30,7 +30,12 @@ export interface AttentionTables {
 }
 
 /** One transformer block on the residual x [B·S, d]. */
-export function buildLayer(x: Value, shape: LayerShape, linears: LinearSites, tables: AttentionTables): Value {
+export function buildLayer(
+  x: Value,
+  shape: LayerShape,
+  linears: LinearSites,
+  tables: AttentionTables,
+): Value {
   const epsilon = shape.config.rmsNormEps;
   const [q, k, v] = linears.qkv(rmsNorm(x, epsilon));
   const attended = add(x, linears.output(attention(q, k, v, shape, tables)));
@@ -44,7 +49,7 @@ export function buildLayer(x: Value, shape: LayerShape, linears: LinearSites, ta
  */
 function attention(q: Value, k: Value, v: Value, shape: LayerShape, tables: AttentionTables): Value {
   const { batch, sequence, quantizers } = shape;
-  const { heads, kvHeads, headDim, slidingWindow } = shape.config;
+  const { heads, kvHeads, headDim } = shape.config;
   const repeats = heads / kvHeads;
   const queries = positioned(
     splitHeads(headNorm(q, tables.qNorm, shape), [batch, sequence, kvHeads, repeats, headDim]),
@@ -52,13 +57,17 @@ function attention(q: Value, k: Value, v: Value, shape: LayerShape, tables: Atte
     tables,
   );
   const keys = fakeQuantize(
-    positioned(splitHeads(headNorm(k, tables.kNorm, shape), [batch, sequence, kvHeads, headDim]), shape, tables),
+    positioned(
+      splitHeads(headNorm(k, tables.kNorm, shape), [batch, sequence, kvHeads, headDim]),
+      shape,
+      tables,
+    ),
     quantizers.keys,
   );
   const values = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
   const stacked = reshape(queries, [batch, kvHeads, repeats * sequence, headDim]);
   const scores = matmul(stacked, transposeLast(keys));
-  const mask = { rows: sequence, window: slidingWindow ?? 0 };
+  const mask = { rows: sequence, window: shape.window ?? 0 };
   const mixed = matmul(causalSoftmax(scores, 1 / Math.sqrt(headDim), mask), values);
   const perHead = reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]);
   return reshape(transpose(perHead, [0, 3, 1, 2, 4]), [batch * sequence, heads * headDim]);

@@ -85,7 +85,8 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
     return products.map((y, index) => withBias(y, inputs, roles[index]!, bases[roles[index]!].left));
   };
   return {
-    qkv: (normed) => multiply(fakeQuantize(normed, quantizers.input), ['q', 'k', 'v']) as [Value, Value, Value],
+    qkv: (normed) =>
+      multiply(fakeQuantize(normed, quantizers.input), ['q', 'k', 'v']) as [Value, Value, Value],
     output: (mixed) => multiply(fakeQuantize(mixed, quantizers.outputInput), ['o'])[0]!,
     gateUp: (normed) => multiply(fakeQuantize(normed, quantizers.input), ['gate', 'up']) as [Value, Value],
     down(product) {

@@ -26,6 +26,9 @@ export type Activations = HostTensor<Float32Array>;
 /** Logits are computed for at most this many elements at once: a vocabulary of 128 k must not blow memory. */
 const LOGIT_ELEMENTS = 1 << 22;
 
+/** Prepared weights up to this size are kept for all layers. */
+const KEPT_PREPARED_BYTES = 2 ** 31;
+
 /**
  * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
  * prepared weights are kept until {@link setRotations}.
@@ -58,6 +61,16 @@ export class Network {
       r2: matrices.r2?.map((matrix) => float32([h, h], matrix)) ?? null,
     };
     this.#prepared = [];
+  }
+
+  /** Whether all prepared weights stay in memory; else each layer's are forgotten once the caller moved on. */
+  get keepsPrepared(): boolean {
+    if (this.options.mode !== 'merged') return true;
+    return preparedBytes(this.checkpoint) <= KEPT_PREPARED_BYTES;
+  }
+
+  forgetPrepared(index: number): void {
+    this.#prepared[index] = undefined;
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -110,7 +123,10 @@ export class Network {
     const nll = new Float32Array(labels.length);
     for (const { start, end } of this.#slices(labels.length)) {
       const program = await this.#end('loss', end - start, ends.compileLoss);
-      const slice = this.#endTensors({ x: rows(x, start, end), labels: idTensor(labels.subarray(start, end)) });
+      const slice = this.#endTensors({
+        x: rows(x, start, end),
+        labels: idTensor(labels.subarray(start, end)),
+      });
       nll.set((await program.run(slice, signal)).nll!.data as Float32Array, start);
     }
     return nll;
@@ -205,8 +221,10 @@ export class Network {
     const { mode, quantizers, sites } = this.options;
     const { config } = this.checkpoint;
     const types = typesOf(layerTensors(this.checkpoint.layer(index)));
-    const shape = { ...batch, config, quantizers, rotations: sites };
-    const dependsOn = [part === 'prepare' ? null : batch, config, quantizers, sites, types];
+    const limit = config.layerWindows[index] ?? null;
+    const window = limit !== null && limit < batch.sequence ? limit : null;
+    const shape = { ...batch, config, window, quantizers, rotations: sites };
+    const dependsOn = [part === 'prepare' ? null : [batch, window], config, quantizers, sites, types];
     return this.#cache.get(`${part} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       if (part === 'prepare') return compilePrepare(runtime, shape, types);
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode);
@@ -216,8 +234,15 @@ export class Network {
 
 type LayerPart = 'forward' | 'backward' | 'prepare';
 
-/** Adds float32 terms into a float64 sum. */
-export function accumulate(sum: Float64Array, terms: Float32Array): void {
+/** Bytes of all rotated and rounded weights as float32. */
+function preparedBytes({ config }: Checkpoint): number {
+  const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
+  const perLayer = 2 * hiddenSize * headDim * (heads + kvHeads) + 3 * hiddenSize * intermediateSize;
+  return layers * perLayer * Float32Array.BYTES_PER_ELEMENT;
+}
+
+/** Adds terms into a float64 sum. */
+export function accumulate(sum: Float64Array, terms: Float32Array | Float64Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] += terms[i];
 }
 

@@ -2,7 +2,13 @@ import type { Node, OpDefinition, Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
-import { outerGradient, type SideTransform, timesTransform, timesTransposed, transposedTimesWeight } from './side-transform.ts';
+import {
+  outerGradient,
+  type SideTransform,
+  timesTransform,
+  timesTransposed,
+  transposedTimesWeight,
+} from './side-transform.ts';
 
 /** One weight of a layer in the rotated network: Ŵ = Q(Lᵀ W A). */
 export interface RotatedWeight {
@@ -23,8 +29,14 @@ export interface RotatedWeight {
  * the one product with x̂.
  */
 export function rotatedLinears(x: Value, weights: readonly RotatedWeight[], right: SideTransform): Value[] {
-  const matrices = [right, ...weights.map((weight) => weight.left)].flatMap((t) => ('matrix' in t ? [t.matrix] : []));
-  const inputs = [x, ...weights.flatMap((weight) => [weight.prepared, weight.original]), ...new Set(matrices)];
+  const matrices = [right, ...weights.map((weight) => weight.left)].flatMap((t) =>
+    'matrix' in t ? [t.matrix] : [],
+  );
+  const inputs = [
+    x,
+    ...weights.flatMap((weight) => [weight.prepared, weight.original]),
+    ...new Set(matrices),
+  ];
   return x.graph.apply(rotatedLinearOp(weights, right), inputs);
 }
 
@@ -34,7 +46,8 @@ function rotatedLinearOp(weights: readonly RotatedWeight[], right: SideTransform
     domain: 'spinquant',
     composedOnly: true,
     infer: ([x]) => weights.map(({ prepared }) => ({ dtype: x!.dtype, dims: [x!.dim(0), prepared.dim(0)] })),
-    compose: (inputs) => weights.map((_, index) => gemm(inputs[0]!, inputs[1 + 2 * index]!, { transB: true })),
+    compose: (inputs) =>
+      weights.map((_, index) => gemm(inputs[0]!, inputs[1 + 2 * index]!, { transB: true })),
     gradient(node, gradients, wanted) {
       const sums = new Map<Value, Value>();
       const accumulate = (value: Value, gradient: Value | null): void => {

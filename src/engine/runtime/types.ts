@@ -11,9 +11,18 @@ export interface Runtime {
   /** `native`: graphs may hold `spinquant` nodes. `composed`: lower them first (graph/lower.ts). */
   readonly kernels: KernelSource;
   readonly threads: number;
-  createSession(model: Uint8Array, outputs: Readonly<Record<string, OutputSpec>>): Promise<Session>;
+  createSession(
+    model: Uint8Array,
+    outputs: Readonly<Record<string, OutputSpec>>,
+    settings?: SessionSettings,
+  ): Promise<Session>;
   /** Release maps and pools. Sessions must be released before. */
   close(): void;
+}
+
+export interface SessionSettings {
+  /** False keeps ONNX Runtime from fusing nodes: some of its fusions have no float64 kernel. Default true. */
+  readonly fuse?: boolean;
 }
 
 /** All our graphs have static shapes, so outputs are allocated in JavaScript before the run (Electron forbids external memory). */

@@ -1,0 +1,134 @@
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { float32 } from '../../protocol/tensor.ts';
+import { concatenate, nextTokens } from '../learn/gradient-step.ts';
+import type { Activations, Network } from '../network/network.ts';
+
+/** Non-overlapping windows of one text. */
+export interface PerplexityText {
+  readonly name: string;
+  /** Token ids per window, all of one length. */
+  readonly windows: readonly Int32Array[];
+}
+
+export interface PerplexityProgress {
+  readonly windowsDone: number;
+  readonly windows: number;
+  readonly runningPerplexity: number;
+}
+
+export interface Perplexity {
+  readonly perplexity: number;
+  readonly windows: number;
+  /** Tokens predicted. */
+  readonly tokens: number;
+}
+
+/** Tokens that go through a layer at once: enough for full speed of the products, little enough memory. */
+const TOKENS_AT_ONCE = 2048;
+/** Bytes of hidden state kept while a group of windows passes through the layers. */
+const GROUP_BYTES = 1 << 29;
+
+/**
+ * Cut a text's ids into windows of `sequenceLength`; a partial window at the end is dropped (SpinQuant's protocol).
+ * @param bos id put first in every window, or null.
+ */
+export function cutWindows(
+  ids: Int32Array,
+  sequenceLength: number,
+  bos: number | null,
+  maxWindows: number | null,
+): Int32Array[] {
+  const fresh = bos === null ? sequenceLength : sequenceLength - 1;
+  const count = Math.min(Math.floor(ids.length / fresh), maxWindows ?? Number.POSITIVE_INFINITY);
+  return Array.from({ length: count }, (_, index) => {
+    const part = ids.subarray(index * fresh, (index + 1) * fresh);
+    return bos === null ? part : concatenate([Int32Array.of(bos), part]);
+  });
+}
+
+/**
+ * Perplexity: exp of the mean over windows of each window's mean negative log-likelihood, every window on its own.
+ * Logits are float32 and streamed. Windows go through a layer at a time in groups, so weights are prepared once a group.
+ */
+export async function* measurePerplexity(
+  network: Network,
+  text: PerplexityText,
+  signal?: AbortSignal,
+): AsyncGenerator<PerplexityProgress, Perplexity> {
+  const { windows } = text;
+  if (windows.length === 0) {
+    throw new UserError(
+      'evaluation/too-short',
+      `The text ${text.name} is shorter than one window.`,
+      'Use a longer text, or a smaller evaluation.perplexity[].sequenceLength.',
+    );
+  }
+  const sequence = windows[0]!.length;
+  const batch = Math.max(1, Math.floor(TOKENS_AT_ONCE / sequence));
+  const group = network.keepsPrepared
+    ? batch
+    : groupSize(sequence, network.checkpoint.config.hiddenSize, batch);
+  let sum = 0;
+  for (let start = 0; start < windows.length; start += group) {
+    const part = windows.slice(start, start + group);
+    for (const nll of await windowLosses(network, part, batch, signal)) sum += nll;
+    const done = start + part.length;
+    yield { windowsDone: done, windows: windows.length, runningPerplexity: Math.exp(sum / done) };
+  }
+  return {
+    perplexity: Math.exp(sum / windows.length),
+    windows: windows.length,
+    tokens: windows.length * (sequence - 1),
+  };
+}
+
+function groupSize(sequence: number, hiddenSize: number, batch: number): number {
+  const windows = Math.floor(GROUP_BYTES / (sequence * hiddenSize * Float32Array.BYTES_PER_ELEMENT));
+  return Math.max(batch, windows - (windows % batch));
+}
+
+/** Mean negative log-likelihood of each window. */
+async function windowLosses(
+  network: Network,
+  windows: readonly Int32Array[],
+  batch: number,
+  signal?: AbortSignal,
+): Promise<number[]> {
+  const sequence = windows[0]!.length;
+  const parts: { ids: Int32Array; x: Activations; batch: number }[] = [];
+  for (let start = 0; start < windows.length; start += batch) {
+    const some = windows.slice(start, start + batch);
+    const ids = concatenate(some);
+    parts.push({ ids, x: await network.embed(ids, signal), batch: some.length });
+  }
+  for (let layer = 0; layer < network.layers; layer++) {
+    for (const part of parts) {
+      throwIfCancelled(signal);
+      part.x = await network.layer(layer, part.x, { batch: part.batch, sequence }, signal);
+    }
+    if (!network.keepsPrepared) network.forgetPrepared(layer);
+  }
+  const means: number[] = [];
+  for (const { ids, x } of parts) {
+    const nll = await network.loss(x, nextTokens(ids, sequence), signal);
+    for (let start = 0; start < nll.length; start += sequence) {
+      means.push(
+        nll.subarray(start, start + sequence).reduce((total, value) => total + value, 0) / (sequence - 1),
+      );
+    }
+  }
+  return means;
+}
+
+/** Logits [S, V] of one sequence. */
+export async function sequenceLogits(
+  network: Network,
+  ids: Int32Array,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  let x = await network.embed(ids, signal);
+  for (let layer = 0; layer < network.layers; layer++) {
+    x = await network.layer(layer, x, { batch: 1, sequence: ids.length }, signal);
+  }
+  return (await network.logits(float32(x.dims, x.data), signal)).data;
+}

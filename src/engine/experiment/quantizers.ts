@@ -1,0 +1,86 @@
+import {
+  type ActivationQuantization,
+  learningWeightBits,
+  learningWeightClip,
+  type ResolvedExperiment,
+} from '../../config/index.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
+import type { ModelConfig } from '../model/config.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
+
+/**
+ * The quantizer of every site from the experiment file, as SpinQuant places them: whole tokens at the inputs of
+ * q, k, v, gate, up and down (zero inside the range); one scale per head at the input of o, for values, and for keys.
+ * @throws UserError when a group size does not divide a width.
+ */
+export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
+  const { weights, activations, keys, values } = experiment.quantization;
+  const { hiddenSize, intermediateSize, headDim } = config;
+  const cache = (side: typeof keys, includeZero: boolean): ActivationQuantizer => ({
+    bits: side.bits,
+    symmetric: side.symmetric,
+    group: headDim,
+    clipRatio: side.clipRatio,
+    includeZero,
+  });
+  return {
+    weights: {
+      bits: weights.bits,
+      symmetric: weights.symmetric,
+      group: checkedGroup('quantization.weights.groupSize', weights.groupSize, [
+        hiddenSize,
+        intermediateSize,
+        config.heads * headDim,
+      ]),
+      clipSearch: weights.clip,
+    },
+    input: activationQuantizer(activations, activations.groupSize, hiddenSize),
+    outputInput: { ...activationQuantizer(activations, null, headDim), group: headDim, includeZero: false },
+    downInput: activationQuantizer(activations, downGroup(activations.groupSize, config), intermediateSize),
+    // Keys go through the per-token range (zero inside), values through the group range, as in the reference.
+    keys: cache(keys, true),
+    values: cache(values, false),
+  };
+}
+
+/** The same with the weights as they are inside the learning loop. */
+export function learningQuantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
+  const final = quantizersOf(experiment, config);
+  const bits = learningWeightBits(experiment);
+  return { ...final, weights: { ...final.weights, bits, clipSearch: learningWeightClip(experiment) } };
+}
+
+function activationQuantizer(
+  settings: ActivationQuantization,
+  groupSize: number | null,
+  width: number,
+): ActivationQuantizer {
+  return {
+    bits: settings.bits,
+    symmetric: settings.symmetric,
+    group: checkedGroup('quantization.activations.groupSize', groupSize, [width]),
+    clipRatio: settings.clipRatio,
+    includeZero: groupSize === null,
+  };
+}
+
+/** Where the group does not divide the width of down_proj, as many groups as the hidden size has. */
+function downGroup(groupSize: number | null, config: ModelConfig): number | null {
+  const { hiddenSize, intermediateSize } = config;
+  if (groupSize === null || intermediateSize % groupSize === 0) return groupSize;
+  const groups = hiddenSize / groupSize;
+  return Number.isInteger(groups) && intermediateSize % groups === 0 ? intermediateSize / groups : groupSize;
+}
+
+/** @returns 0 for whole rows. */
+function checkedGroup(key: string, groupSize: number | null, widths: readonly number[]): number {
+  if (groupSize === null) return 0;
+  const bad = widths.find((width) => width % groupSize !== 0);
+  if (bad === undefined) return groupSize;
+  throw new UserError(
+    'quantization/group-size',
+    `${key} is ${groupSize}, which does not divide the width ${bad} of this model.`,
+    `Use a divisor of ${[...new Set(widths)].join(' and ')}, or null for one scale per row.`,
+  );
+}

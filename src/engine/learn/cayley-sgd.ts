@@ -1,0 +1,131 @@
+import type { HostTensor } from '../../protocol/tensor.ts';
+import { float32 } from '../../protocol/tensor.ts';
+import { Graph, type Value } from '../graph/graph.ts';
+import { abs, add, div, minimum, mul, neg, scale, sqrt, sub } from '../graph/ops/elementwise.ts';
+import { matmul } from '../graph/ops/matmul.ts';
+import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
+import { reshape, transposeLast } from '../graph/ops/shape.ts';
+import { Program } from '../graph/program.ts';
+import type { ProgramCache } from '../network/programs.ts';
+
+/** Fixed-point iterations of the Cayley transform; at the step cap each contracts by at least ½. */
+const ITERATIONS = 5;
+const EPSILON = 1e-8;
+/** Drift from orthogonality above which a Newton–Schulz pass pulls the rotations back. */
+const MAX_DRIFT = 1e-5;
+
+/** What one optimizer step reports about a group of rotations. */
+export interface CayleyStep {
+  /** The new rotations, in the order given. */
+  readonly matrices: Float32Array[];
+  /** 1/‖W‖₁ per rotation: the largest step that the iteration allows. */
+  readonly caps: readonly number[];
+  /** max |PPᵀ − I| over the rotations. */
+  readonly orthogonalityError: number;
+}
+
+/**
+ * One step of gradient descent on the Stiefel manifold for rotations of one size (SGDG of Li et al. 2020, as SpinQuant
+ * uses it): with U the row-normalised P and V = −Gᵀ, W is the skew part of V U − ½Uᵀ(U V U), α = min(1/‖W‖₁, η), and
+ * the Cayley transform Y = (I − αW/2)⁻¹(I + αW/2)Uᵀ is approached from Uᵀ + αV by Y ← Uᵀ + (α/2)W(Uᵀ + Y). New P = Yᵀ.
+ *
+ * @param rotations N matrices [n, n], row-major.
+ * @param rotationGradients ∂loss/∂P, same shapes, clipped already.
+ */
+export async function cayleyStep(
+  cache: ProgramCache,
+  rotations: readonly Float32Array[],
+  rotationGradients: readonly Float32Array[],
+  learningRate: number,
+  signal?: AbortSignal,
+): Promise<CayleyStep> {
+  const n = Math.sqrt(rotations[0]!.length);
+  const dims = [rotations.length, n, n];
+  const program = await cache.get(`cayley ${dims}`, (runtime) => {
+    const graph = new Graph();
+    return Program.compile(runtime, graph, cayleyExpression(graph, dims));
+  });
+  const rate = float32([], Float32Array.of(learningRate));
+  const out = await program.run(
+    { p: stack(dims, rotations), g: stack(dims, rotationGradients), rate },
+    signal,
+  );
+  const error = out.drift!.data[0] as number;
+  const result = { caps: Array.from(out.cap!.data as Float32Array) };
+  if (error <= MAX_DRIFT) {
+    return { ...result, matrices: unstack(out.next!, rotations.length), orthogonalityError: error };
+  }
+  const polished = await orthogonalize(cache, out.next!, signal);
+  return {
+    ...result,
+    matrices: unstack(polished.next, rotations.length),
+    orthogonalityError: polished.error,
+  };
+}
+
+/** p, g [N, n, n], rate → next [N, n, n], cap [N], drift. Shared with the tests, in either real type. */
+export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<string, Value> {
+  const p = graph.input('p', dims);
+  const g = graph.input('g', dims);
+  const rate = graph.input('rate', []);
+  const rowNorm = sqrt(reduceSum(mul(p, p), [-1]));
+  const u = div(p, add(rowNorm, graph.scalar(EPSILON)));
+  const ut = transposeLast(u);
+  const v = neg(transposeLast(g));
+  const vu = matmul(v, u);
+  const half = sub(vu, scale(matmul(ut, matmul(u, vu)), 0.5));
+  const w = sub(half, transposeLast(half));
+  const cap = div(graph.scalar(1), add(reduceMax(reduceSum(abs(w), [1]), [2]), graph.scalar(EPSILON)));
+  const alpha = minimum(cap, rate);
+  const halfStep = mul(w, scale(alpha, 0.5));
+  let y = add(ut, mul(v, alpha));
+  for (let i = 0; i < ITERATIONS; i++) y = add(ut, matmul(halfStep, add(ut, y)));
+  const next = transposeLast(y);
+  return { next, cap: reshape(cap, [dims[0]!]), drift: driftOf(next) };
+}
+
+/** max |PPᵀ − I|, a scalar. */
+function driftOf(p: Value): Value {
+  const n = p.dim(-1);
+  const identity = p.graph.reals([1, n, n], identityMatrix(n));
+  return reshape(reduceMax(abs(sub(matmul(p, transposeLast(p)), identity)), [0, 1, 2]), []);
+}
+
+/**
+ * One Newton–Schulz pass P ← ½(3I − PPᵀ)P towards the nearest orthogonal matrix. The reference re-orthogonalises by a
+ * QR with probability 1/101 per step from a per-process random state; a pass when it is needed is reproducible.
+ */
+async function orthogonalize(
+  cache: ProgramCache,
+  p: HostTensor,
+  signal?: AbortSignal,
+): Promise<{ next: HostTensor; error: number }> {
+  const program = await cache.get(`newton-schulz ${p.dims}`, (runtime) => {
+    const graph = new Graph();
+    const x = graph.input('p', p.dims);
+    const next = sub(scale(x, 1.5), scale(matmul(matmul(x, transposeLast(x)), x), 0.5));
+    return Program.compile(runtime, graph, { next, drift: driftOf(next) });
+  });
+  const out = await program.run({ p }, signal);
+  return { next: out.next!, error: out.drift!.data[0] as number };
+}
+
+function identityMatrix(n: number): Float64Array {
+  const identity = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) identity[i * n + i] = 1;
+  return identity;
+}
+
+function stack(dims: readonly number[], matrices: readonly Float32Array[]): HostTensor {
+  const data = new Float32Array(dims[0]! * dims[1]! * dims[2]!);
+  matrices.forEach((matrix, index) => {
+    data.set(matrix, index * matrix.length);
+  });
+  return float32(dims, data);
+}
+
+function unstack(tensor: HostTensor, count: number): Float32Array[] {
+  const data = tensor.data as Float32Array;
+  const size = data.length / count;
+  return Array.from({ length: count }, (_, index) => data.slice(index * size, (index + 1) * size));
+}

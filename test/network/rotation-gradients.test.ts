@@ -1,0 +1,246 @@
+/**
+ * The derivative of the whole network's loss with respect to R1 and every R2, against central finite differences in
+ * float64, in both modes. A quantizer is a staircase, so its straight-through derivative is the exact derivative of
+ * x + c with c = Q(x) − x frozen at the base point: the differences are taken on that network.
+ */
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import type { Graph, Value } from '../../src/engine/graph/graph.ts';
+import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
+import { add, sub } from '../../src/engine/graph/ops/elementwise.ts';
+import { Program, type Tensors } from '../../src/engine/graph/program.ts';
+import { rebuild } from '../../src/engine/graph/rebuild.ts';
+import { ropeTables } from '../../src/engine/model/rope.ts';
+import {
+  type EndsShape,
+  embeddingExpression,
+  headExpression,
+} from '../../src/engine/network/ends-programs.ts';
+import {
+  layerExpression,
+  type NetworkMode,
+  prepareExpression,
+} from '../../src/engine/network/layer-programs.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import type { Runtime } from '../../src/engine/runtime/types.ts';
+import { type HostTensor, int64 } from '../../src/protocol/tensor.ts';
+import {
+  layerTypes,
+  noise,
+  randomLayer,
+  randomTensor,
+  TINY_CONFIG,
+  tinyQuantizers,
+  tinyShape,
+} from '../helpers/tiny-network.ts';
+
+const config = TINY_CONFIG;
+const { hiddenSize: D, headDim: H, vocabSize: V, layers: L } = config;
+const TOKENS = 10;
+let runtime: Runtime;
+
+before(async () => {
+  runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+});
+after(() => runtime.close());
+
+/** A graph with its quantizers frozen at a base point, and the program that measures the offsets there. */
+interface Frozen {
+  /** Null where nothing is quantized. */
+  readonly offsets: Program | null;
+  readonly run: Program;
+}
+
+const QUANTIZERS = new Set(['FakeQuantize', 'FakeQuantizeWeight']);
+
+async function freeze(graph: Graph, outputs: Record<string, Value>): Promise<Frozen> {
+  const nodes = graph.nodes.filter((node) => QUANTIZERS.has(node.op.name));
+  const frozen = rebuild(graph, outputs, (node, inputs) => {
+    const index = nodes.indexOf(node);
+    const x = inputs[0]!;
+    return index < 0 ? null : [add(x, x.graph.input(`offset${index}`, x.dims))];
+  });
+  const run = await Program.compile(runtime, frozen.graph, frozen.outputs);
+  const measured = nodes.map((node, index): [string, Value] => [
+    `offset${index}`,
+    sub(node.outputs[0]!, node.inputs[0]!),
+  ]);
+  return {
+    run,
+    offsets: nodes.length > 0 ? await Program.compile(runtime, graph, Object.fromEntries(measured)) : null,
+  };
+}
+
+/** Runs with the offsets of the base point: measured at the first call, kept afterwards. */
+class FrozenRunner {
+  readonly #frozen: Frozen;
+  readonly #kept = new Map<string, Tensors>();
+
+  constructor(frozen: Frozen) {
+    this.#frozen = frozen;
+  }
+
+  async run(key: string, tensors: Tensors): Promise<Record<string, HostTensor>> {
+    const { offsets, run } = this.#frozen;
+    if (!this.#kept.has(key)) this.#kept.set(key, (await offsets?.run(tensors)) ?? {});
+    return run.run({ ...tensors, ...this.#kept.get(key) });
+  }
+}
+
+interface Rotations {
+  readonly r1: HostTensor;
+  readonly r2: HostTensor[];
+}
+
+const ends: EndsShape = {
+  config,
+  tokens: TOKENS,
+  r1: true,
+  centreEmbedding: false,
+  embeddingType: 'float32',
+  headType: 'float32',
+  normType: 'float32',
+};
+
+function double(dims: readonly number[], numbers: ArrayLike<number>): HostTensor<Float64Array> {
+  return { kind: 'host', dtype: 'float64', dims, data: Float64Array.from(numbers) };
+}
+
+/** The tiny model as float64 programs: frozen forward pieces and the derivative pieces under test. */
+async function tinyModel(mode: NetworkMode, weightBits: number) {
+  const random = noise(7);
+  const shape = tinyShape(tinyQuantizers(config, weightBits));
+  const types = layerTypes(config);
+  const layers = Array.from({ length: L }, () => randomLayer(config, random));
+  const tables = ropeTables(config, shape.sequence);
+  const shared = {
+    cos: double([shape.sequence, H / 2], tables.cos),
+    sin: double([shape.sequence, H / 2], tables.sin),
+    embedding: randomTensor([V, D], random),
+    lmHead: randomTensor([V, D], random),
+    finalNorm: randomTensor([D], random),
+    ids: int64(
+      [TOKENS],
+      BigInt64Array.from({ length: TOKENS }, (_, i) => BigInt((i * 7) % V)),
+    ),
+    labels: int64(
+      [TOKENS],
+      BigInt64Array.from({ length: TOKENS }, (_, i) => (i % 5 === 4 ? -1n : BigInt((i * 3) % V))),
+    ),
+    lossWeight: double([TOKENS], new Array(TOKENS).fill(1 / 8)),
+  };
+  const endsShape = { ...ends, r1: mode === 'merged' };
+  const embedding = embeddingExpression(endsShape, 'float64');
+  const head = headExpression(endsShape, 'float64');
+  const nll = tokenLoss(head.y, head.graph.input('labels', [TOKENS], 'int64'));
+  const forward = layerExpression(shape, types, mode, true, 'float64');
+  const prepare = prepareExpression(shape, types, 'float64');
+  const runners = {
+    embed: new FrozenRunner(await freeze(embedding.graph, { x: embedding.y })),
+    prepare: new FrozenRunner(await freeze(prepare.graph, prepare.outputs)),
+    layer: new FrozenRunner(await freeze(forward.graph, { y: forward.y })),
+    head: new FrozenRunner(await freeze(head.graph, { nll })),
+  };
+  const preparedWeights = async (layer: number, rotations: Rotations) =>
+    mode === 'merged'
+      ? runners.prepare.run(`${layer}`, { ...layers[layer], r1: rotations.r1, r2: rotations.r2[layer]! })
+      : {};
+  const forwardPass = async (rotations: Rotations) => {
+    const { r1 } = rotations;
+    const boundaries = [(await runners.embed.run('', { ...shared, r1 })).x!];
+    const weights: Tensors[] = [];
+    for (let i = 0; i < L; i++) {
+      const r2 = rotations.r2[i]!;
+      weights.push({ ...shared, ...layers[i], ...(await preparedWeights(i, rotations)), r1, r2 });
+      boundaries.push((await runners.layer.run(`${i}`, { ...weights[i], x: boundaries[i]! })).y!);
+    }
+    const out = await runners.head.run('', { ...shared, x: boundaries[L]!, r1 });
+    const loss = (out.nll!.data as Float64Array).reduce((sum, value) => sum + value / 8, 0);
+    return { loss, boundaries, weights };
+  };
+  return { shared, embedding, head, nll, forward, forwardPass };
+}
+
+type TinyModel = Awaited<ReturnType<typeof tinyModel>>;
+
+/** ∂loss/∂R1 and ∂loss/∂R2 by the graphs that the product runs, in float64. */
+async function analytic(model: TinyModel, rotations: Rotations) {
+  const { shared, embedding, head, nll, forward } = model;
+  const { boundaries, weights } = await model.forwardPass(rotations);
+  const seed = head.graph.input('lossWeight', [TOKENS]);
+  const headWanted = [head.x!, ...(head.r1 ? [head.r1] : [])];
+  const [hx, hr1] = gradients([[nll, seed]], headWanted);
+  const headBackward = await Program.compile(runtime, head.graph, { dx: hx!, r1Gradient: hr1 ?? null });
+  const dy = forward.graph.input('dy', forward.y.dims);
+  const [dx, r1, r2] = gradients([[forward.y, dy]], [forward.x, forward.r1!, forward.r2!]);
+  const layerBackward = await Program.compile(runtime, forward.graph, {
+    dx: dx!,
+    r1Gradient: r1!,
+    r2Gradient: r2!,
+  });
+
+  const sumR1 = new Float64Array(D * D);
+  const add1 = (terms?: HostTensor) =>
+    terms && (terms.data as Float64Array).forEach((v, i) => (sumR1[i] = sumR1[i]! + v));
+  const out = await headBackward.run({ ...shared, x: boundaries[L]!, r1: rotations.r1 });
+  add1(out.r1Gradient);
+  let d = out.dx!;
+  const gradientsR2: Float64Array[] = [];
+  for (let i = L - 1; i >= 0; i--) {
+    const share = await layerBackward.run({ ...weights[i], x: boundaries[i]!, dy: d });
+    add1(share.r1Gradient);
+    gradientsR2[i] = share.r2Gradient!.data as Float64Array;
+    d = share.dx!;
+  }
+  if (embedding.r1) {
+    const dxInput = embedding.graph.input('dx', embedding.y.dims);
+    const [er1] = gradients([[embedding.y, dxInput]], [embedding.r1]);
+    const backward = await Program.compile(runtime, embedding.graph, { r1Gradient: er1! });
+    add1((await backward.run({ ...shared, dx: d })).r1Gradient);
+  }
+  return { r1: sumR1, r2: gradientsR2 };
+}
+
+async function checkMode(mode: NetworkMode, weightBits: number): Promise<void> {
+  const model = await tinyModel(mode, weightBits);
+  const random = noise(3);
+  // Not orthogonal on purpose: the derivative must hold for every matrix, and errors would hide on the manifold.
+  const near = (n: number) =>
+    double(
+      [n, n],
+      Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0) + 0.3 * random()),
+    );
+  const rotations = { r1: near(D), r2: Array.from({ length: L }, () => near(H)) };
+  const found = await analytic(model, rotations);
+  const pairs: [string, HostTensor, Float64Array][] = [
+    ['R1', rotations.r1, found.r1],
+    ...rotations.r2.map((r, i): [string, HostTensor, Float64Array] => [`R2.${i}`, r, found.r2[i]!]),
+  ];
+  // Central differences at step e err by e²|f‴|/6 + eps|f|/e: about 1e-9 here for derivatives of order one.
+  const step = 1e-5;
+  for (const [name, rotation, gradient] of pairs) {
+    const largest = gradient.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
+    assert.ok(largest > 1e-3, `${name}: the derivative must not vanish, found ${largest}`);
+    let worst = 0;
+    const data = rotation.data as Float64Array;
+    for (let i = 0; i < data.length; i++) {
+      const kept = data[i]!;
+      data[i] = kept + step;
+      const above = (await model.forwardPass(rotations)).loss;
+      data[i] = kept - step;
+      const below = (await model.forwardPass(rotations)).loss;
+      data[i] = kept;
+      worst = Math.max(worst, Math.abs((above - below) / (2 * step) - gradient[i]!));
+    }
+    assert.ok(
+      worst < 1e-8 * Math.max(1, largest),
+      `${mode} W${weightBits} ${name}: differs by ${worst} of ${largest}`,
+    );
+  }
+}
+
+test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 16-bit weights in the loop', () =>
+  checkMode('unrotated', 16));
+test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 4-bit weights in the loop', () => checkMode('merged', 4));
+test('∂loss/∂R1 and ∂loss/∂R2 through 16-bit merged weights', () => checkMode('merged', 16));
