@@ -1,0 +1,151 @@
+import { type HadamardKind, hadamardTable, MAX_TABLE_ORDER } from './hadamard-tables.ts';
+
+/**
+ * How an orthogonal Hadamard transform of width n is carried out.
+ * The width splits into n/block independent pieces. A piece z of length b = K·2^m is read row by row as Z[K, 2^m] and
+ * becomes (H_K × (Z × H_{2^m})) / √b, i.e. the row vector z becomes z·M with M = (H_Kᵀ ⊗ H_{2^m}) / √b.
+ */
+export interface HadamardPlan {
+  /** Width n of the rows that are transformed. */
+  readonly n: number;
+  /** K; 1 when the block is a power of two. */
+  readonly order: number;
+  /** b = K·2^m, a divisor of n; equal to n when all channels are mixed. */
+  readonly block: number;
+  /** K×K entries ±1, row by row; null when K = 1. */
+  readonly matrix: Int8Array | null;
+  readonly kind: HadamardKind | 'block-diagonal';
+  /** What was used, for people. */
+  readonly statement: string;
+}
+
+/**
+ * The plan for any width: the smallest generated order K with n = K·2^m (an element costs K + m additions), else a
+ * block-diagonal transform with the largest block that divides n and can be served.
+ * @param n width, a positive integer.
+ * @throws RangeError when n is no positive integer.
+ */
+export function planHadamard(n: number): HadamardPlan {
+  if (!Number.isInteger(n) || n < 1)
+    throw new RangeError(`a Hadamard width must be a positive integer, not ${n}`);
+  const order = smallestOrder(n);
+  if (order !== null) return wholePlan(n, order);
+  for (let parts = 2; ; parts++) {
+    if (n % parts !== 0) continue;
+    const block = n / parts;
+    const blockOrder = smallestOrder(block);
+    if (blockOrder !== null) return blockPlan(n, block, blockOrder);
+  }
+}
+
+/** Smallest K with n = K·2^m for which there is a table; 1 for a power of two; null when there is none. */
+function smallestOrder(n: number): number | null {
+  let odd = n;
+  while (odd % 2 === 0) odd /= 2;
+  if (odd === 1) return 1;
+  for (let order = 4 * odd; order <= MAX_TABLE_ORDER && n % order === 0; order *= 2) {
+    if (hadamardTable(order) !== null) return order;
+  }
+  return null;
+}
+
+function wholePlan(n: number, order: number): HadamardPlan {
+  if (n === 1) {
+    const statement = '1 channel: nothing to mix, the identity';
+    return { n, order, block: n, matrix: null, kind: 'sylvester', statement };
+  }
+  const { matrix, kind, recipe } = describeBlock(n, order);
+  return { n, order, block: n, matrix, kind, statement: `${n} = ${recipe}; mixes all ${n} channels` };
+}
+
+function blockPlan(n: number, block: number, order: number): HadamardPlan {
+  const reason = `no generated Hadamard matrix serves the full width ${n}`;
+  if (block === 1) {
+    const statement = `${reason} and ${n} has no factor that one serves: the identity, no mixing`;
+    return { n, order, block, matrix: null, kind: 'block-diagonal', statement };
+  }
+  const { matrix, recipe } = describeBlock(block, order);
+  const statement = `${reason}: ${n / block} independent blocks of ${block} = ${recipe}; channels mix only inside a block`;
+  return { n, order, block, matrix, kind: 'block-diagonal', statement };
+}
+
+function describeBlock(block: number, order: number) {
+  const power = block / order;
+  const table = order === 1 ? null : hadamardTable(order);
+  if (table === null) {
+    return { matrix: null, kind: 'sylvester' as const, recipe: `2^${Math.log2(block)} (Sylvester)` };
+  }
+  const tail = power === 1 ? '' : `·2^${Math.log2(power)}`;
+  return { matrix: table.matrix, kind: table.kind, recipe: `${order}${tail} (${table.construction})` };
+}
+
+/**
+ * Applies the transform to every row in place; the loop reference of the `Hadamard` operator.
+ * @param rows row-major [..., n]; computed in float64, rounded once on the way back into a Float32Array.
+ * @param transpose multiply by Mᵀ instead of M, which undoes the transform.
+ * @throws RangeError when the length is no multiple of n.
+ */
+export function applyHadamard(
+  plan: HadamardPlan,
+  rows: Float64Array | Float32Array,
+  transpose = false,
+): void {
+  const { n, order, block, matrix } = plan;
+  if (rows.length % n !== 0) throw new RangeError(`${rows.length} values are no whole rows of ${n}`);
+  const width = block / order;
+  const scale = 1 / Math.sqrt(block);
+  const piece = new Float64Array(block);
+  const mixed = new Float64Array(block);
+  for (let start = 0; start < rows.length; start += block) {
+    for (let i = 0; i < block; i++) piece[i] = rows[start + i]! * scale;
+    for (let row = 0; row < block; row += width) sylvesterInPlace(piece, row, width);
+    if (matrix !== null) mixRows(matrix, order, piece, mixed, width, transpose);
+    rows.set(matrix === null ? piece : mixed, start);
+  }
+}
+
+/** x ← x·H for x = values[start .. start + width), width a power of two, by butterflies. */
+function sylvesterInPlace(values: Float64Array, start: number, width: number): void {
+  for (let half = 1; half < width; half *= 2) {
+    for (let base = start; base < start + width; base += 2 * half) {
+      for (let i = base; i < base + half; i++) {
+        const a = values[i]!;
+        const b = values[i + half]!;
+        values[i] = a + b;
+        values[i + half] = a - b;
+      }
+    }
+  }
+}
+
+/** target[K, width] = H·source, or Hᵀ·source. */
+function mixRows(
+  matrix: Int8Array,
+  order: number,
+  source: Float64Array,
+  target: Float64Array,
+  width: number,
+  transpose: boolean,
+): void {
+  target.fill(0);
+  for (let i = 0; i < order; i++) {
+    for (let k = 0; k < order; k++) {
+      const sign = transpose ? matrix[k * order + i]! : matrix[i * order + k]!;
+      for (let j = 0; j < width; j++) {
+        target[i * width + j] = target[i * width + j]! + sign * source[k * width + j]!;
+      }
+    }
+  }
+}
+
+/**
+ * The transform as a matrix: M with z ↦ z·M, [n, n] float64, orthogonal.
+ * Row i is the transform of the unit vector e_i, so M = I_{n/b} ⊗ (H_Kᵀ ⊗ H_{2^m}) / √b.
+ */
+export function hadamardMatrix(plan: HadamardPlan): Float64Array {
+  const { n } = plan;
+  const matrix = new Float64Array(n * n);
+  for (let i = 0; i < n; i++) matrix[i * n + i] = 1;
+  applyHadamard(plan, matrix);
+  return matrix;
+}
