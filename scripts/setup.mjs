@@ -1,0 +1,70 @@
+/** Everything a plain clone needs before it can run: dependencies, bundle, native kernels. What is up to date is left alone. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const OLDEST_NODE = 20;
+
+/** Dependencies, native kernels, bundle. Ends the process with a message when a stage fails. */
+export async function setUp() {
+  requireNode();
+  installDependencies();
+  await buildNativeKernels();
+  const { build } = await import('./build.mjs');
+  await build();
+}
+
+/** Runs a program and waits; its output goes where ours goes. @returns its exit status, 1 for a signal. */
+export function run(command, args, options = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', ...options });
+  if (error) throw error;
+  return status ?? 1;
+}
+
+function requireNode() {
+  const [major] = process.versions.node.split('.');
+  if (Number(major) < OLDEST_NODE)
+    fail(`Node ${OLDEST_NODE} or newer is needed; this is ${process.version}.`);
+}
+
+function installDependencies() {
+  if (isInstalled()) return;
+  console.error('Installing dependencies …');
+  // onnxruntime-node would otherwise download CUDA libraries; its CPU library is inside the package.
+  const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' };
+  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
+  const npm = process.env.npm_execpath;
+  const status = npm?.endsWith('.js')
+    ? run(process.execPath, [npm, ...args], { env })
+    : run('npm', args, { env, shell: process.platform === 'win32' });
+  if (status !== 0) fail('npm ci failed: see above. A connection to the npm registry is needed once.');
+}
+
+/** Compares what npm says it installed with what the lock file asks for; packages for other platforms are optional. */
+function isInstalled() {
+  const installedPath = join(ROOT, 'node_modules', '.package-lock.json');
+  if (!existsSync(installedPath)) return false;
+  const packagesIn = (path) => JSON.parse(readFileSync(path, 'utf8')).packages;
+  const installed = packagesIn(installedPath);
+  return Object.entries(packagesIn(join(ROOT, 'package-lock.json'))).every(([path, wanted]) => {
+    if (path === '') return true;
+    const found = installed[path];
+    return found ? found.version === wanted.version && found.integrity === wanted.integrity : wanted.optional;
+  });
+}
+
+async function buildNativeKernels() {
+  const script = join(ROOT, 'scripts', 'build-native.mjs');
+  if (!existsSync(script)) return;
+  const { buildNative } = await import(pathToFileURL(script).href);
+  await buildNative();
+}
+
+function fail(message) {
+  console.error(message);
+  process.exit(1);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await setUp();

@@ -1,0 +1,41 @@
+/**
+ * `npm test`: sets everything up, then types, lint and all tests.
+ * `npm test -- test/runs` or a file: only those tests, without types and lint.
+ */
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { ROOT, run, setUp } from './setup.mjs';
+
+const named = process.argv.slice(2);
+const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);
+await setUp();
+const failed = named.length > 0 ? [] : failedChecks();
+// Two at a time: each test file may itself run ONNX Runtime on several threads.
+const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2'];
+if (run(process.execPath, [...args, ...files]) !== 0) failed.push('tests');
+if (failed.length > 0) {
+  console.error(`Failed: ${failed.join(', ')}.`);
+  process.exitCode = 1;
+}
+
+function failedChecks() {
+  const checks = [
+    ['types', ['node_modules/typescript/bin/tsc', '--noEmit']],
+    ['lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '--diagnostic-level=warn']],
+  ];
+  return checks.filter(([, command]) => run(process.execPath, command) !== 0).map(([name]) => name);
+}
+
+/** Node 20 takes no patterns: names every `*.test.ts` below a folder, or the file itself. */
+function testFilesIn(path) {
+  const absolute = resolve(path);
+  if (!existsSync(absolute)) {
+    console.error(`There is no test file or folder ${path}.`);
+    process.exit(1);
+  }
+  if (!statSync(absolute).isDirectory()) return [relative(ROOT, absolute)];
+  return readdirSync(absolute, { recursive: true })
+    .filter((name) => name.endsWith('.test.ts'))
+    .sort()
+    .map((name) => relative(ROOT, join(absolute, name)));
+}

@@ -1,0 +1,101 @@
+import { join } from 'node:path';
+import type { ResolvedExperiment } from '../../config/index.ts';
+import { bitsLabel } from '../../config/index.ts';
+import type { Engine, OptimizeResult, PerplexityResult } from '../../engine/api.ts';
+import { loadEngine } from '../engine.ts';
+import { type KernelOption, loadExperiment } from '../experiment.ts';
+import { interruptible } from '../interrupt.ts';
+import type { Output } from '../output.ts';
+import { follow } from '../progress.ts';
+import { projectRoot } from '../project-root.ts';
+import { formatTable } from '../table.ts';
+import { formatDelta, formatPerplexity, formatSeconds } from '../text.ts';
+
+interface Row {
+  readonly method: string;
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
+  readonly perplexity: number | null;
+  readonly seconds: number;
+}
+
+/**
+ * The method in one table, on a small model: full precision, then 4 bits without rotation, with Hadamard rotations,
+ * and with learned ones. Each row is what `evaluate` or `optimize` gives for that experiment.
+ */
+export async function demo(flags: { readonly kernels: KernelOption }, output: Output): Promise<undefined> {
+  const file = join(projectRoot(), 'examples', 'demo', 'quick.spinquant.json');
+  const experiment = await loadExperiment(file, 'optimize', output);
+  const engine = await loadEngine();
+  const { rows, learned } = await interruptible(output, (signal) =>
+    compare(engine, experiment, { signal, kernels: flags.kernels }, output),
+  );
+  output.document({ experiment: file, rows, run: learned.run, loss: learned.loss });
+  output.result(
+    [
+      `\nPerplexity on ${learned.perplexity[0]?.name ?? 'the text'} (lower is better):\n`,
+      table(rows),
+      `\nExperiment: ${file}\nRun: ${learned.run}`,
+    ].join('\n'),
+  );
+}
+
+async function compare(
+  engine: Engine,
+  experiment: ResolvedExperiment,
+  options: { readonly signal: AbortSignal; readonly kernels: KernelOption },
+  output: Output,
+): Promise<{ rows: Row[]; learned: OptimizeResult }> {
+  const bits = bitsLabel(experiment.quantization);
+  const rows: Row[] = [];
+  const plain = await timedRun(() =>
+    follow(engine.evaluateExperiment(withRotation(experiment, 'none'), options), output),
+  );
+  const first = plain.value.perplexity[0];
+  rows.push({ method: 'full precision', bits: '16', perplexity: first?.fullPrecision ?? null, seconds: 0 });
+  rows.push(row('round to nearest', bits, first, plain.seconds));
+  const hadamard = await timedRun(() =>
+    follow(
+      engine.evaluateExperiment(withRotation(experiment, 'hadamard'), {
+        ...options,
+        variants: ['quantized'],
+      }),
+      output,
+    ),
+  );
+  rows.push(row('random Hadamard rotation', bits, hadamard.value.perplexity[0], hadamard.seconds));
+  const learned = await timedRun(() => follow(engine.optimizeRotation(experiment, options), output));
+  rows.push(row('learned rotation (SpinQuant)', bits, learned.value.perplexity[0], learned.seconds));
+  return { rows, learned: learned.value };
+}
+
+function row(method: string, bits: string, result: PerplexityResult | undefined, seconds: number): Row {
+  return { method, bits, perplexity: result?.quantized ?? null, seconds };
+}
+
+/** The same experiment with R1 and R2 of one kind; `none` also turns the online rotations R3 and R4 off. */
+function withRotation(experiment: ResolvedExperiment, kind: 'none' | 'hadamard'): ResolvedExperiment {
+  const online = kind === 'hadamard';
+  return { ...experiment, rotation: { ...experiment.rotation, r1: kind, r2: kind, r3: online, r4: online } };
+}
+
+async function timedRun<T>(work: () => Promise<T>): Promise<{ value: T; seconds: number }> {
+  const start = performance.now();
+  const value = await work();
+  return { value, seconds: (performance.now() - start) / 1000 };
+}
+
+function table(rows: readonly Row[]): string {
+  const base = rows[0]?.perplexity ?? null;
+  return formatTable(
+    ['method', 'setting', 'perplexity', 'change', 'time'],
+    rows.map(({ method, bits, perplexity, seconds }, index) => [
+      method,
+      bits,
+      formatPerplexity(perplexity),
+      index === 0 ? '' : formatDelta(perplexity, base),
+      index === 0 ? '' : formatSeconds(seconds),
+    ]),
+    ['left', 'left', 'right', 'right', 'right'],
+  );
+}

@@ -1,0 +1,28 @@
+import { openRun } from '../../runs/index.ts';
+import { loadEngine } from '../engine.ts';
+import { chooseRotations, type KernelOption, loadExperiment } from '../experiment.ts';
+import { interruptible } from '../interrupt.ts';
+import type { Output } from '../output.ts';
+import { perplexityTable } from '../perplexity-table.ts';
+import { follow } from '../progress.ts';
+
+export interface EvaluateFlags {
+  readonly rotations?: string;
+  readonly run?: string;
+  readonly kernels: KernelOption;
+}
+
+export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<undefined> {
+  const experiment = await loadExperiment(file, 'evaluate', output);
+  const runDir = flags.run === undefined ? undefined : (await openRun(flags.run)).dir;
+  const rotations = await chooseRotations(experiment, flags.rotations ?? runDir);
+  const engine = await loadEngine();
+  const result = await interruptible(output, (signal) =>
+    follow(
+      engine.evaluateExperiment(experiment, { signal, kernels: flags.kernels, rotations, runDir }),
+      output,
+    ),
+  );
+  output.document(result);
+  output.result(`${result.bits}\n\n${perplexityTable(result.perplexity)}`);
+}

@@ -1,0 +1,34 @@
+import { Cancelled, messageOf, UserError } from '../protocol/errors.ts';
+import type { Output } from './output.ts';
+
+export const EXIT = { success: 0, fault: 1, bug: 2, cancelled: 130 } as const;
+export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+
+/** Tells the person what went wrong, in the words that fit who has to mend it. @returns the exit code. */
+export function reportFailure(error: unknown, output: Output): ExitCode {
+  const { colors } = output;
+  if (error instanceof Cancelled) {
+    output.note('Cancelled. What was done so far is kept.');
+    output.document({ error: { code: 'cancelled', message: error.message, hint: '' } });
+    return EXIT.cancelled;
+  }
+  if (error instanceof UserError) {
+    output.note(`${colors.red('Error:')} ${error.message}`);
+    if (error.hint) output.note(error.hint);
+    output.document({ error: { code: error.code, message: error.message, hint: error.hint } });
+    return EXIT.fault;
+  }
+  if (isUsageError(error)) {
+    output.document({ error: { code: 'cli/usage', message: error.message, hint: 'See spinquant --help.' } });
+    return EXIT.fault;
+  }
+  output.note(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  output.note(`${colors.red('This is a bug')} in SpinQuant Lab. Please report it with the lines above.`);
+  output.document({ error: { code: 'bug', message: messageOf(error), hint: '' } });
+  return EXIT.bug;
+}
+
+/** Commander has already written these to stderr. */
+function isUsageError(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('commander.');
+}

@@ -1,0 +1,132 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import manifest from '../../package.json' with { type: 'json' };
+import type { ExitCode } from './failure.ts';
+import type { Output } from './output.ts';
+
+const MAX_SEED = 2 ** 32 - 1;
+
+/** A command's own module is imported when the command runs. */
+type Run = () => Promise<ExitCode | undefined>;
+
+/**
+ * The command line.
+ * @param setExit called with the exit code of a command that ends without an exception.
+ */
+export function buildProgram(output: Output, setExit: (code: ExitCode) => void): Command {
+  const program = new Command('spinquant')
+    .description('Learn the rotations that let large language models survive 4-bit quantization.')
+    .version(manifest.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .showHelpAfterError('(spinquant --help shows what is allowed)')
+    .exitOverride();
+  const done = async (run: Run) => {
+    const code = await run();
+    if (code !== undefined) setExit(code);
+  };
+  addExperimentCommands(program, output, done);
+  addFileCommands(program, output, done);
+  addOtherCommands(program, output, done);
+  return program;
+}
+
+type Done = (run: Run) => Promise<void>;
+
+const json = () => new Option('--json', 'print one JSON document on stdout, progress on stderr');
+const kernels = () =>
+  new Option('--kernels <source>', 'custom operators: native code, or composed of standard operators')
+    .choices(['auto', 'native', 'composed'])
+    .default('auto');
+
+function addExperimentCommands(program: Command, output: Output, done: Done): void {
+  program
+    .command('optimize <file>')
+    .description('learn the rotations of an experiment, write a run folder, evaluate')
+    .option(
+      '--resume [run]',
+      'go on with a stopped run: its folder or name; without one, the newest that fits',
+    )
+    .option('--seed <n>', 'use this rotation seed instead of the one in the file', parseSeed)
+    .addOption(kernels())
+    .addOption(json())
+    .action((file, options) =>
+      done(async () => (await import('./commands/optimize.ts')).optimize(file, options, output)),
+    );
+  program
+    .command('evaluate <file>')
+    .description('measure perplexity at full precision and quantized')
+    .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
+    .option('--run <folder>', 'use the rotations of this run and add the results to it')
+    .addOption(kernels())
+    .addOption(json())
+    .action((file, options) =>
+      done(async () => (await import('./commands/evaluate.ts')).evaluate(file, options, output)),
+    );
+  program
+    .command('inspect <file-or-model>')
+    .description('experiment: activation statistics before and after rotation; model folder: what is in it')
+    .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
+    .option('--out <file>', 'also write the statistics to this JSON file')
+    .addOption(kernels())
+    .addOption(json())
+    .action((path, options) =>
+      done(async () => (await import('./commands/inspect.ts')).inspect(path, options, output)),
+    );
+}
+
+function addFileCommands(program: Command, output: Output, done: Done): void {
+  program
+    .command('import <source>')
+    .description('convert a llama2.c checkpoint (.bin) to a Hugging Face model folder')
+    .requiredOption('--out <folder>', 'the model folder to make')
+    .option('--tokenizer <file>', 'the llama2.c tokenizer (.bin) of the checkpoint')
+    .addOption(json())
+    .action((source, options) =>
+      done(async () => (await import('./commands/import.ts')).importModel(source, options, output)),
+    );
+  program
+    .command('export <run>')
+    .description('write the learned rotations of a run to a file')
+    .addOption(
+      new Option('--format <format>', 'safetensors; rbin is the R.bin of the SpinQuant reference')
+        .choices(['safetensors', 'rbin'])
+        .default('safetensors'),
+    )
+    .requiredOption('--out <file>', 'the file to write')
+    .addOption(json())
+    .action((run, options) =>
+      done(async () => (await import('./commands/export.ts')).exportRun(run, options, output)),
+    );
+  program
+    .command('runs [folder]')
+    .description('list runs: of a runs folder, an experiment file, or this folder')
+    .addOption(json())
+    .action((folder, _options) =>
+      done(async () => (await import('./commands/runs.ts')).runs(folder ?? '.', output)),
+    );
+}
+
+function addOtherCommands(program: Command, output: Output, done: Done): void {
+  program
+    .command('doctor')
+    .description('check what this machine offers: Node, ONNX Runtime, native kernels')
+    .addOption(json())
+    .action(() => done(async () => (await import('./commands/doctor.ts')).doctor(output)));
+  program
+    .command('schema')
+    .description('print the JSON schema of the experiment file')
+    .addOption(json())
+    .action(() => done(async () => (await import('./commands/schema.ts')).schema()));
+  program
+    .command('demo')
+    .description('compare rounding to nearest, Hadamard and learned rotations on a small model')
+    .addOption(kernels())
+    .addOption(json())
+    .action((options) => done(async () => (await import('./commands/demo.ts')).demo(options, output)));
+}
+
+function parseSeed(text: string): number {
+  const seed = Number(text);
+  if (/^\d+$/.test(text) && seed <= MAX_SEED) return seed;
+  throw new InvalidArgumentError(`Allowed: a whole number from 0 to ${MAX_SEED}.`);
+}

@@ -1,0 +1,131 @@
+import type { EvaluationProgressEvent, RunEvent, StepEvent } from '../protocol/events.ts';
+import type { Output } from './output.ts';
+import { formatPerplexity, formatSeconds } from './text.ts';
+
+/** Without a terminal, lines of the same kind come at least so far apart. */
+const PLAIN_INTERVAL_MS = 2000;
+
+const PHASE_WORDS = {
+  load: 'Loading the model',
+  scan: 'Scanning the weights',
+  tokenize: 'Tokenizing',
+  prepare: 'Preparing the network',
+  'preserve-check': 'Checking that rotation preserves the function',
+  learn: 'Learning rotations',
+  fuse: 'Merging rotations',
+  evaluate: 'Evaluating',
+  statistics: 'Measuring activations',
+  write: 'Writing',
+} as const;
+
+/** Shows the events of a run: one line that changes on a terminal, plain lines elsewhere. */
+export class Progress {
+  private readonly output: Output;
+  private readonly now: () => number;
+  private lastPlain = Number.NEGATIVE_INFINITY;
+  private secondsPerStep = 0;
+
+  constructor(output: Output, now: () => number = Date.now) {
+    this.output = output;
+    this.now = now;
+  }
+
+  show(event: RunEvent): void {
+    switch (event.type) {
+      case 'step':
+        this.changing(this.stepText(event), event.step === 1 || event.step === event.of);
+        break;
+      case 'evaluation-progress':
+        this.changing(evaluationText(event), false);
+        break;
+      case 'phase':
+        if (event.state === 'started') this.changing(`${PHASE_WORDS[event.phase]} …`, false);
+        else this.note(`${PHASE_WORDS[event.phase]}${phaseTail(event.detail, event.seconds)}`);
+        break;
+      default: {
+        const text = describe(event);
+        if (text !== null) this.note(text);
+      }
+    }
+  }
+
+  /** Clears the changing line. */
+  end(): void {
+    this.output.status('');
+  }
+
+  private note(text: string): void {
+    this.output.note(text);
+  }
+
+  private changing(text: string, always: boolean): void {
+    if (this.output.live) {
+      this.output.status(text.slice(0, Math.max(20, this.output.columns - 1)));
+    } else if (always || this.now() - this.lastPlain >= PLAIN_INTERVAL_MS) {
+      this.lastPlain = this.now();
+      this.output.note(text);
+    }
+  }
+
+  private stepText(event: StepEvent): string {
+    // The first step also warms caches up, so recent steps count for more.
+    this.secondsPerStep =
+      this.secondsPerStep === 0 ? event.seconds : 0.8 * this.secondsPerStep + 0.2 * event.seconds;
+    const left = (event.of - event.step) * this.secondsPerStep;
+    const parts = [
+      `step ${event.step}/${event.of}`,
+      `loss ${event.loss.toFixed(4)}`,
+      `gradient ${event.gradientNorm.toPrecision(3)}`,
+      `${formatSeconds(this.secondsPerStep)}/step`,
+    ];
+    if (event.step < event.of) parts.push(`${formatSeconds(left)} left`);
+    return parts.join(' · ');
+  }
+}
+
+function evaluationText(event: EvaluationProgressEvent): string {
+  const perplexity = formatPerplexity(event.runningPerplexity);
+  return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
+}
+
+function phaseTail(detail: string | undefined, seconds: number | undefined): string {
+  const time = seconds === undefined ? '' : ` (${formatSeconds(seconds)})`;
+  return `${detail ? `: ${detail}` : ''}${time}`;
+}
+
+/** The line of an event that happens once; null for those not shown. */
+function describe(
+  event: Exclude<RunEvent, { type: 'step' | 'evaluation-progress' | 'phase' }>,
+): string | null {
+  switch (event.type) {
+    case 'run-started': {
+      const from = event.resumedFromStep > 0 ? `, resumed from step ${event.resumedFromStep}` : '';
+      return `${event.bits} on ${event.runtime}${from}${event.run ? `\nRun: ${event.run}` : ''}`;
+    }
+    case 'preservation':
+      return `${event.where}: full-precision logits differ by ${event.relative.toExponential(1)} of their largest (allowed ${event.tolerance.toExponential(1)})`;
+    case 'evaluation':
+      return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
+    case 'statistics':
+      return `Activation statistics of ${event.layers} layers: ${event.file}`;
+    case 'warning':
+      return `Warning: ${event.message}${event.hint ? ` ${event.hint}` : ''}`;
+    case 'checkpoint':
+    case 'run-finished':
+      return null;
+  }
+}
+
+/** Shows every event of a run. @returns what the run returned. */
+export async function follow<T>(run: AsyncGenerator<RunEvent, T>, output: Output): Promise<T> {
+  const progress = new Progress(output);
+  try {
+    for (;;) {
+      const next = await run.next();
+      if (next.done) return next.value;
+      progress.show(next.value);
+    }
+  } finally {
+    progress.end();
+  }
+}

@@ -1,0 +1,31 @@
+/** Numbers as tables and progress lines show them. */
+
+/** Perplexity: two decimals; large ones in full, and a dash where it was not measured. */
+export function formatPerplexity(value: number | null): string {
+  if (value === null) return '–';
+  if (!Number.isFinite(value)) return String(value);
+  return value < 10_000 ? value.toFixed(value < 100 ? 3 : 1) : value.toExponential(2);
+}
+
+/** `+1.234`, against another number; a dash when either is missing. */
+export function formatDelta(value: number | null, base: number | null): string {
+  if (value === null || base === null) return '–';
+  const delta = value - base;
+  return `${delta < 0 ? '−' : '+'}${formatPerplexity(Math.abs(delta))}`;
+}
+
+/** `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`. */
+export function formatSeconds(seconds: number): string {
+  if (!Number.isFinite(seconds)) return '–';
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
+  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
+}
