@@ -1,0 +1,91 @@
+#include "environment.h"
+#include <cstring>
+#include <mutex>
+#include "../core/custom_op.h"
+
+namespace spinquant {
+
+const napi_type_tag Environment::kTag = {0x6c1b0f5a4e7d4f10, 0x9d5be4a3c2f80a01};
+
+namespace {
+
+// ONNX Runtime keeps one environment per process: if another one (onnxruntime-node's, or ours with another number
+// of threads) came first, the pool asked for here does not exist, and sessions bring their own threads.
+std::mutex g_mutex;
+int g_environments = 0;
+int g_pool_threads = 0;
+
+struct OptionsOwner {
+  ort::SessionOptions* options = nullptr;
+  OptionsOwner() { check(api().CreateSessionOptions(&options)); }
+  ~OptionsOwner() { api().ReleaseSessionOptions(options); }
+};
+
+struct ThreadingOwner {
+  ort::ThreadingOptions* options = nullptr;
+  ThreadingOwner() { check(api().CreateThreadingOptions(&options)); }
+  ~ThreadingOwner() { api().ReleaseThreadingOptions(options); }
+};
+
+void set_threads(ort::SessionOptions* options, bool shared_pool, int threads) {
+  check(api().AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
+  if (shared_pool) {
+    check(api().DisablePerSessionThreads(options));
+  } else {
+    check(api().SetIntraOpNumThreads(options, threads));
+  }
+  check(api().SetInterOpNumThreads(options, 1));
+}
+
+bool lacks_shared_pool(const OrtError& error) {
+  return std::strstr(error.what(), "CreateEnvWithGlobalThreadPools") != nullptr;
+}
+
+}  // namespace
+
+Environment::Environment(const std::string& library_path, int threads, Isa isa)
+    : version_(load_ort(library_path)), threads_(threads), isa_(isa) {
+  ThreadingOwner threading;
+  check(api().SetGlobalIntraOpNumThreads(threading.options, threads));
+  check(api().SetGlobalInterOpNumThreads(threading.options, 1));
+  check(api().SetGlobalSpinControl(threading.options, 0));
+  std::lock_guard<std::mutex> lock(g_mutex);
+  check(api().CreateEnvWithGlobalThreadPools(ort::kLogError, "spinquant", threading.options, &env_));
+  if (g_environments++ == 0) g_pool_threads = threads;
+}
+
+Environment::~Environment() {
+  std::lock_guard<std::mutex> lock(g_mutex);
+  g_environments--;
+  api().ReleaseEnv(env_);
+}
+
+ort::Session* Environment::create_session(const void* model, size_t bytes) const {
+  bool shared_pool = false;
+  {
+    std::lock_guard<std::mutex> lock(g_mutex);
+    shared_pool = g_pool_threads == threads_;
+  }
+  if (!shared_pool) return try_create(model, bytes, false);
+  try {
+    return try_create(model, bytes, true);
+  } catch (const OrtError& error) {
+    if (!lacks_shared_pool(error)) throw;
+    return try_create(model, bytes, false);
+  }
+}
+
+ort::Session* Environment::try_create(const void* model, size_t bytes, bool shared_pool) const {
+  OptionsOwner owner;
+  ort::SessionOptions* options = owner.options;
+  set_threads(options, shared_pool, threads_);
+  check(api().SetSessionGraphOptimizationLevel(options, ort::kOptimizeAll));
+  check(api().SetSessionLogSeverityLevel(options, ort::kLogError));
+  check(api().AddCustomOpDomain(options, custom_op_domain()));
+  SettingsScope settings({isa_, threads_});
+  ort::Session* session = nullptr;
+  check(api().CreateSessionFromArray(env_, model, bytes, options, &session));
+  return session;
+}
+
+}  // namespace spinquant

@@ -1,0 +1,127 @@
+#include "probe.h"
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include "../core/operator.h"
+#include "napi_util.h"
+#include "team.h"
+
+namespace spinquant {
+namespace {
+
+/// Attributes from a JavaScript object of numbers.
+class ObjectAttributes final : public Attributes {
+ public:
+  ObjectAttributes(napi_env env, napi_value object) : env_(env), object_(object) {}
+
+  int64_t integer(const char* name, int64_t fallback) const override {
+    return has(name) ? static_cast<int64_t>(value(name)) : fallback;
+  }
+
+  float number(const char* name, float fallback) const override {
+    return has(name) ? static_cast<float>(value(name)) : fallback;
+  }
+
+ private:
+  bool has(const char* name) const {
+    bool result = false;
+    check(env_, napi_has_named_property(env_, object_, name, &result));
+    return result;
+  }
+
+  double value(const char* name) const {
+    napi_value property;
+    check(env_, napi_get_named_property(env_, object_, name, &property));
+    return to_number(env_, property);
+  }
+
+  napi_env env_;
+  napi_value object_;
+};
+
+const OperatorType& find_type(const std::string& name) {
+  for (const OperatorType& type : operator_types()) {
+    if (name == type.name) return type;
+  }
+  throw ArgumentError("no operator is called " + name);
+}
+
+napi_value property(napi_env env, napi_value object, const char* name) {
+  napi_value value;
+  check(env, napi_get_named_property(env, object, name, &value));
+  return value;
+}
+
+Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
+  Tensor tensor;
+  for (napi_value dim : to_array(env, property(env, object, "dims"))) {
+    tensor.shape.push_back(static_cast<int64_t>(to_number(env, dim)));
+  }
+  bool integers = type == ElementType::int64;
+  Bytes bytes = to_bytes_of(env, property(env, object, "data"), integers ? napi_bigint64_array : napi_float32_array);
+  if (bytes.size != tensor.count() * (integers ? 8 : 4)) throw ArgumentError("data and dims do not agree");
+  tensor.data = bytes.data;
+  return tensor;
+}
+
+std::vector<Tensor> to_inputs(napi_env env, napi_value list, const OperatorType& type) {
+  std::vector<Tensor> inputs(type.inputs.size());
+  std::vector<napi_value> given = to_array(env, list);
+  if (given.size() > inputs.size()) throw ArgumentError("too many inputs");
+  for (size_t i = 0; i < inputs.size(); i++) {
+    bool present = i < given.size() && !is_nullish(env, given[i]);
+    if (!present && !type.inputs[i].optional) throw ArgumentError("too few inputs");
+    if (present) inputs[i] = to_tensor(env, given[i], type.inputs[i].type);
+  }
+  return inputs;
+}
+
+std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<Shape>& shapes) {
+  std::vector<napi_value> given = to_array(env, list);
+  if (given.size() != shapes.size()) throw ArgumentError("wrong number of outputs");
+  std::vector<Tensor> outputs;
+  for (size_t i = 0; i < shapes.size(); i++) {
+    Bytes bytes = to_bytes_of(env, given[i], napi_float32_array);
+    if (bytes.size != element_count(shapes[i]) * 4) throw ArgumentError("an output has the wrong size");
+    outputs.push_back({bytes.data, shapes[i]});
+  }
+  return outputs;
+}
+
+template <class Body>
+napi_value timed(napi_env env, int repeats, Body body) {
+  napi_value times;
+  check(env, napi_create_array(env, &times));
+  for (int i = 0; i < repeats; i++) {
+    auto start = std::chrono::steady_clock::now();
+    body();
+    std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    check(env, napi_set_element(env, times, static_cast<uint32_t>(i), from_number(env, elapsed.count())));
+  }
+  return times;
+}
+
+}  // namespace
+
+napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments) {
+  const OperatorType& type = find_type(to_string(env, arguments[0]));
+  Isa isa = parse_isa(to_string(env, arguments[1]));
+  std::unique_ptr<Operator> op = type.create(ObjectAttributes(env, arguments[2]));
+  std::vector<Tensor> inputs = to_inputs(env, arguments[3], type);
+  std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs));
+  Team team(to_int32(env, arguments[5]));
+  Work work = op->plan(inputs, outputs, isa);
+  return timed(env, to_int32(env, arguments[6]), [&] { team.run(work.units, work.run); });
+}
+
+napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {
+  Bytes source = to_bytes(env, arguments[0]), target = to_bytes(env, arguments[1]);
+  if (source.size != target.size) throw ArgumentError("source and target must have the same size");
+  Team team(to_int32(env, arguments[2]));
+  auto copy = [&](size_t first, size_t last) {
+    std::memcpy(static_cast<char*>(target.data) + first, static_cast<const char*>(source.data) + first, last - first);
+  };
+  return timed(env, to_int32(env, arguments[3]), [&] { team.run(source.size, copy); });
+}
+
+}  // namespace spinquant

@@ -1,0 +1,15 @@
+// Operators called without a session, for tests and benchmarks.
+#pragma once
+#include <node_api.h>
+#include <vector>
+
+namespace spinquant {
+
+/// runOperator(name, isa, attributes, inputs: {data, dims}[], outputs: TypedArray[], threads, repeats): seconds[]
+/// One call per repeat, on the JavaScript thread and threads - 1 helpers; returns the time of each.
+napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments);
+
+/// copyTimes(source, target, threads, repeats): seconds[] of memcpy of all of source.
+napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments);
+
+}  // namespace spinquant

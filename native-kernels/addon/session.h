@@ -1,0 +1,58 @@
+// A session and its runs.
+#pragma once
+#include <node_api.h>
+#include <memory>
+#include <string>
+#include <vector>
+#include "environment.h"
+
+namespace spinquant {
+
+/// Lives as long as its JavaScript handle or any pending run holds it.
+class Session {
+ public:
+  static constexpr const char* kName = "session";
+  static const napi_type_tag kTag;
+
+  Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  ort::Session* get() const { return session_; }
+  const std::vector<std::string>& inputs() const { return inputs_; }
+  const std::vector<std::string>& outputs() const { return outputs_; }
+
+ private:
+  std::shared_ptr<Environment> environment_;
+  ort::Session* session_;
+  std::vector<std::string> inputs_, outputs_;
+};
+
+/// Lets JavaScript stop a run.
+class RunToken {
+ public:
+  static constexpr const char* kName = "run token";
+  static const napi_type_tag kTag;
+
+  RunToken();
+  ~RunToken();
+  RunToken(const RunToken&) = delete;
+  RunToken& operator=(const RunToken&) = delete;
+
+  ort::RunOptions* get() const { return options_; }
+  void terminate() const;
+
+ private:
+  ort::RunOptions* options_ = nullptr;
+};
+
+/// createSession(environment, model: Uint8Array): Promise<session>; parsed off the JavaScript thread.
+napi_value create_session(napi_env env, const std::vector<napi_value>& arguments);
+
+/// run(session, tensors: (TypedArray | file map)[], layout: Float64Array, token | null): Promise<void>.
+/// The layout: number of inputs (all, in the session's order), number of outputs; then for each tensor
+/// [output index, for outputs only], element type, byte offset and length (of a file map), rank, dimensions.
+napi_value run_session(napi_env env, const std::vector<napi_value>& arguments);
+
+}  // namespace spinquant

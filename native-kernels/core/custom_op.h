@@ -1,0 +1,29 @@
+// Makes our operators known to ONNX Runtime.
+#pragma once
+#include "isa.h"
+#include "ort_api.h"
+
+namespace spinquant {
+
+/// The custom-op domain `spinquant`, made on first use and kept for the life of the process: sessions point into it.
+ort::CustomOpDomain* custom_op_domain();
+
+struct KernelSettings {
+  Isa isa = best_isa();
+  /// Threads of the session's pool: how finely a large operator is shared out.
+  int threads = 1;
+};
+
+/// Kernels of a session created on this thread while the scope lives take these settings.
+class SettingsScope {
+ public:
+  explicit SettingsScope(KernelSettings settings);
+  ~SettingsScope();
+  SettingsScope(const SettingsScope&) = delete;
+  SettingsScope& operator=(const SettingsScope&) = delete;
+
+ private:
+  KernelSettings previous_;
+};
+
+}  // namespace spinquant

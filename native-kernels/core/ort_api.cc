@@ -1,0 +1,50 @@
+#include "ort_api.h"
+#include <dlfcn.h>
+#include <mutex>
+
+namespace spinquant {
+namespace {
+
+ort::Api g_api;
+std::string g_version;
+std::mutex g_mutex;
+
+void bind(const void* table) {
+  void* const* functions = static_cast<void* const*>(table);
+#define SPINQUANT_ORT_BIND(index, result, name, parameters) \
+  g_api.name = reinterpret_cast<decltype(g_api.name)>(functions[index]);
+  SPINQUANT_ORT_FUNCTIONS(SPINQUANT_ORT_BIND)
+#undef SPINQUANT_ORT_BIND
+}
+
+}  // namespace
+
+const ort::Api& api() { return g_api; }
+
+std::string load_ort(const std::string& library_path) {
+  std::lock_guard<std::mutex> lock(g_mutex);
+  if (!g_version.empty()) return g_version;
+  // Never closed: its threads and static data must live as long as the process.
+  void* library = dlopen(library_path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!library) throw std::runtime_error(std::string("cannot load ONNX Runtime: ") + dlerror());
+  auto get_base = reinterpret_cast<const ort::ApiBase* (*)()>(dlsym(library, "OrtGetApiBase"));
+  if (!get_base) throw std::runtime_error(library_path + " is not an ONNX Runtime library (no OrtGetApiBase)");
+  const ort::ApiBase* base = get_base();
+  const void* table = base->GetApi(ort::kApiVersion);
+  if (!table) {
+    throw std::runtime_error("ONNX Runtime " + std::string(base->GetVersionString()) +
+                             " is too old: version 1." + std::to_string(ort::kApiVersion) + " or newer is needed");
+  }
+  bind(table);
+  g_version = base->GetVersionString();
+  return g_version;
+}
+
+void check(ort::Status* status) {
+  if (!status) return;
+  OrtError error(g_api.GetErrorCode(status), g_api.GetErrorMessage(status));
+  g_api.ReleaseStatus(status);
+  throw error;
+}
+
+}  // namespace spinquant

@@ -1,0 +1,151 @@
+// Vectors of float as wide as the instruction set this file is compiled for; only for kernel.cc files.
+// Everything is static inline in the namespace of the instruction set, so that bodies never mix at link time.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#if !defined(__clang__)
+// GCC's own intrinsics start from deliberately uninitialized vectors and then warn about them (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+#endif
+
+#if !defined(SPINQUANT_ISA)
+#error "compile with -DSPINQUANT_ISA=portable, avx2 or avx512"
+#endif
+
+#if defined(__AVX512F__)
+#define SPINQUANT_LANES 16
+#elif defined(__AVX2__)
+#define SPINQUANT_LANES 8
+#else
+#define SPINQUANT_LANES 4
+#endif
+#define SPINQUANT_INLINE static inline __attribute__((always_inline))
+#define SPINQUANT_INLINE_MEMBER inline __attribute__((always_inline))
+
+namespace spinquant::SPINQUANT_ISA {
+
+constexpr size_t kLanes = SPINQUANT_LANES;
+
+typedef float Vec __attribute__((vector_size(4 * SPINQUANT_LANES)));
+typedef int32_t IntVec __attribute__((vector_size(4 * SPINQUANT_LANES)));
+typedef float UnalignedVec __attribute__((vector_size(4 * SPINQUANT_LANES), aligned(4), may_alias));
+
+SPINQUANT_INLINE Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
+SPINQUANT_INLINE void store(float* p, Vec v) { *reinterpret_cast<UnalignedVec*>(p) = v; }
+SPINQUANT_INLINE Vec splat(float x) { return x - Vec{}; }
+SPINQUANT_INLINE IntVec splat_int(int32_t x) { return x - IntVec{}; }
+SPINQUANT_INLINE IntVec bits_of(Vec v) { return reinterpret_cast<IntVec>(v); }
+SPINQUANT_INLINE Vec from_bits(IntVec v) { return reinterpret_cast<Vec>(v); }
+
+/// 0, 1, 2, …
+SPINQUANT_INLINE IntVec lane_index() {
+  IntVec v;
+  for (size_t i = 0; i < kLanes; i++) v[i] = static_cast<int32_t>(i);
+  return v;
+}
+
+/// a where the mask is all ones, b where it is zero.
+SPINQUANT_INLINE Vec choose(IntVec mask, Vec a, Vec b) { return mask ? a : b; }
+
+/// The first `count` < kLanes floats; `fill` in the other lanes.
+SPINQUANT_INLINE Vec load_part(const float* p, size_t count, float fill) {
+#if defined(__AVX512F__)
+  return _mm512_mask_loadu_ps(splat(fill), static_cast<__mmask16>((1u << count) - 1), p);
+#else
+  Vec v = splat(fill);
+  float lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (size_t i = 0; i < count; i++) lanes[i] = p[i];
+  memcpy(&v, lanes, sizeof v);
+  return v;
+#endif
+}
+
+SPINQUANT_INLINE void store_part(float* p, size_t count, Vec v) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), v);
+#else
+  float lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (size_t i = 0; i < count; i++) p[i] = lanes[i];
+#endif
+}
+
+/// a·b + c, in one rounding where the processor can. Elsewhere the compiler must not contract (-ffp-contract=off).
+SPINQUANT_INLINE Vec fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+SPINQUANT_INLINE Vec max(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_max_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_max_ps(a, b);
+#else
+  return choose(a > b, a, b);
+#endif
+}
+
+SPINQUANT_INLINE Vec min(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(a, b);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(a, b);
+#else
+  return choose(a < b, a, b);
+#endif
+}
+
+SPINQUANT_INLINE Vec abs(Vec v) { return from_bits(bits_of(v) & splat_int(0x7fffffff)); }
+
+/// Nearest integer, halves to even.
+SPINQUANT_INLINE Vec round_even(Vec v) {
+#if defined(__AVX512F__)
+  return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__AVX2__)
+  return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  // Adding 2^23 leaves no bits for a fraction; a float that large already has none.
+  const Vec magic = splat(8388608.0f);
+  IntVec sign = bits_of(v) & splat_int(INT32_MIN);
+  Vec magnitude = abs(v);
+  Vec rounded = (magnitude + magic) - magic;
+  return choose(magnitude < magic, from_bits(bits_of(rounded) | sign), v);
+#endif
+}
+
+/// Integer value of each lane; lanes must hold integers that fit.
+SPINQUANT_INLINE IntVec to_int(Vec v) { return __builtin_convertvector(v, IntVec); }
+SPINQUANT_INLINE Vec to_float(IntVec v) { return __builtin_convertvector(v, Vec); }
+
+/// Lane sums in a fixed order: halves added to halves.
+SPINQUANT_INLINE float sum(Vec v) {
+  float lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  }
+  return lanes[0];
+}
+
+SPINQUANT_INLINE float largest(Vec v) {
+  float lanes[kLanes];
+  memcpy(lanes, &v, sizeof v);
+  for (size_t i = 1; i < kLanes; i++) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
+  return lanes[0];
+}
+
+SPINQUANT_INLINE float smallest(Vec v) { return -largest(-v); }
+
+}  // namespace spinquant::SPINQUANT_ISA

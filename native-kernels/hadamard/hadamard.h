@@ -1,0 +1,19 @@
+// Y = scale · (M × (Z · H)), Z = X as [order, block / order] row-major, H the Sylvester-Hadamard matrix of entries ±1.
+#pragma once
+#include "../core/variants.h"
+
+namespace spinquant {
+
+struct HadamardArgs {
+  const float* x;  // [units, block]
+  float* y;        // the same; may be x
+  const float* m;  // [order, order]; null when order is 1
+  size_t block;    // order · 2^k
+  size_t order;
+  float scale;
+  bool transpose;  // Mᵀ in place of M
+};
+
+SPINQUANT_DECLARE_KERNEL(hadamard, HadamardArgs)
+
+}  // namespace spinquant

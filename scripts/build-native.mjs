@@ -1,0 +1,184 @@
+// Builds native-kernels/ into build/native/spinquant.node with the C++ compiler on PATH (or $CXX).
+// Incremental: nothing runs when sources, flags and compiler are those of the last build.
+// Without a compiler the product works with operators composed of standard ones, slower; that is no error.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
+const sources = path.join(root, 'native-kernels');
+const output = path.join(root, 'build', 'native');
+const addon = path.join(output, 'spinquant.node');
+
+/** Instruction sets each kernel.cc is compiled for; a namespace keeps the bodies apart. */
+const instructionSets = {
+  portable: [],
+  ...(process.arch === 'x64' && {
+    avx2: ['-mavx2', '-mfma'],
+    avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mprefer-vector-width=512'],
+  }),
+};
+
+// No contraction: a·b + c must round twice wherever the source does not say fma, on every instruction set.
+const compileFlags = [
+  '-std=c++17',
+  '-O3',
+  '-ffp-contract=off',
+  '-fno-math-errno',
+  '-fPIC',
+  '-fvisibility=hidden',
+  '-pthread',
+  '-Wall',
+  '-Wextra',
+  '-DNAPI_VERSION=8',
+];
+const linkFlags =
+  process.platform === 'darwin'
+    ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
+    : ['-shared', '-pthread', '-ldl'];
+
+/** The first compiler that answers, with its version text; undefined if there is none. */
+async function findCompiler() {
+  const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  for (const command of candidates) {
+    try {
+      const { stdout } = await run(command, ['--version']);
+      return { command, version: stdout };
+    } catch {
+      // Not there: the next one.
+    }
+  }
+  return undefined;
+}
+
+async function sourceFiles() {
+  const entries = await readdir(sources, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
+    .map((entry) => path.relative(sources, path.join(entry.parentPath ?? entry.path, entry.name)))
+    .sort();
+}
+
+async function nodeHeaders() {
+  const headers = path.join(root, 'node_modules', 'node-api-headers', 'include');
+  await readFile(path.join(headers, 'node_api.h'));
+  return headers;
+}
+
+/** One object per plain source, one per instruction set of a kernel. */
+function compilations(files) {
+  const units = [];
+  for (const file of files.filter((name) => name.endsWith('.cc'))) {
+    const stem = file.replace(/\.cc$/, '').replaceAll(path.sep, '-');
+    if (path.basename(file) !== 'kernel.cc') units.push({ file, object: `${stem}.o`, flags: [] });
+    else
+      for (const [name, flags] of Object.entries(instructionSets))
+        units.push({ file, object: `${stem}.${name}.o`, flags: [...flags, `-DSPINQUANT_ISA=${name}`] });
+  }
+  return units;
+}
+
+/** The text of a source and all it includes from our folders, to know when an object is out of date. */
+async function textWithIncludes(file, texts, seen = new Set()) {
+  if (seen.has(file)) return '';
+  seen.add(file);
+  texts[file] ??= await readFile(path.join(sources, file), 'utf8');
+  let all = texts[file];
+  for (const [, included] of texts[file].matchAll(/^#include "([^"]+)"/gm))
+    all += await textWithIncludes(path.join(path.dirname(file), included), texts, seen);
+  return all;
+}
+
+const hashOf = (...parts) => createHash('sha256').update(JSON.stringify(parts)).digest('hex');
+
+async function readStamp(file) {
+  try {
+    return await readFile(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+async function compile(compiler, headers, unit, texts) {
+  const object = path.join(output, unit.object);
+  const flags = [...compileFlags, ...unit.flags];
+  const stamp = hashOf(compiler.version, flags, await textWithIncludes(unit.file, texts));
+  if ((await readStamp(`${object}.stamp`)) === stamp) return stamp;
+  const fresh = `${object}.${process.pid}.tmp`;
+  const source = path.join(sources, unit.file);
+  const { stderr } = await run(compiler.command, [...flags, `-I${headers}`, '-c', source, '-o', fresh]);
+  if (stderr) console.error(stderr);
+  await rename(fresh, object);
+  await writeFile(`${object}.stamp`, stamp);
+  return stamp;
+}
+
+/** Runs the tasks, as many at a time as there are processors; results in order. */
+async function inParallel(tasks) {
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    while (next < tasks.length) {
+      const index = next++;
+      results[index] = await tasks[index]();
+    }
+  };
+  await Promise.all(Array.from({ length: os.availableParallelism() }, worker));
+  return results;
+}
+
+async function link(compiler, units, stamps) {
+  const stamp = hashOf(linkFlags, stamps);
+  const stampFile = path.join(output, 'spinquant.stamp');
+  if ((await readStamp(stampFile)) === stamp && (await readStamp(addon)) !== '') return false;
+  const objects = units.map((unit) => path.join(output, unit.object));
+  // A new file under the old name: a process that has the old one loaded keeps it.
+  const fresh = path.join(output, `spinquant.${process.pid}.tmp`);
+  await run(compiler.command, ['-o', fresh, ...objects, ...linkFlags]);
+  await rm(addon, { force: true });
+  await rename(fresh, addon);
+  await writeFile(stampFile, stamp);
+  return true;
+}
+
+/**
+ * Builds the native operators if they are out of date.
+ * @returns {Promise<{status: 'built' | 'current', addon: string} | {status: 'unavailable', reason: string}>}
+ * @throws when a compiler is there but fails: its messages are in the error.
+ */
+export async function buildNative() {
+  if (process.platform === 'win32') return { status: 'unavailable', reason: 'Windows is not supported' };
+  const compiler = await findCompiler();
+  if (!compiler) return { status: 'unavailable', reason: 'no C++ compiler was found' };
+  const headers = await nodeHeaders().catch(() => undefined);
+  if (!headers) return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
+  await mkdir(output, { recursive: true });
+  const texts = {};
+  const units = compilations(await sourceFiles());
+  const stamps = await inParallel(units.map((unit) => () => compile(compiler, headers, unit, texts)));
+  return { status: (await link(compiler, units, stamps)) ? 'built' : 'current', addon };
+}
+
+async function main() {
+  const started = performance.now();
+  const result = await buildNative();
+  if (result.status === 'unavailable')
+    console.log(
+      `Native operators are not built (${result.reason}); composed ones are used, which are slower.`,
+    );
+  else if (result.status === 'built')
+    console.log(`Native operators built in ${((performance.now() - started) / 1000).toFixed(1)} s.`);
+  else console.log('Native operators are up to date.');
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  main().catch((error) => {
+    console.error(error.stderr || error.message);
+    process.exitCode = 1;
+  });
+}

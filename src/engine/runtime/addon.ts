@@ -1,0 +1,110 @@
+/** Finds and loads the native addon and the ONNX Runtime library it drives. */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { messageOf, UserError } from '../../protocol/errors.ts';
+import type { TensorData } from '../../protocol/tensor.ts';
+
+// Objects owned by the addon. They free what they hold when collected, or earlier when released.
+declare const brand: unique symbol;
+interface Handle<Name extends string> {
+  readonly [brand]: Name;
+}
+export type EnvironmentHandle = Handle<'environment'>;
+export type SessionHandle = Handle<'session'>;
+export type MapHandle = Handle<'map'>;
+export type TokenHandle = Handle<'token'>;
+
+export interface ProbeTensor {
+  readonly data: Float32Array | BigInt64Array;
+  readonly dims: readonly number[];
+}
+
+/** What native-kernels/addon/module.cc exports. */
+export interface Addon {
+  /** Usable on this processor, slowest first: `portable`, `avx2`, `avx512`. */
+  instructionSets(): string[];
+  open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
+  ortVersion(environment: EnvironmentHandle): string;
+  close(environment: EnvironmentHandle): void;
+  createSession(environment: EnvironmentHandle, model: Uint8Array): Promise<SessionHandle>;
+  sessionInputs(session: SessionHandle): string[];
+  sessionOutputs(session: SessionHandle): string[];
+  /** Pending runs finish first. */
+  releaseSession(session: SessionHandle): void;
+  mapFile(path: string): MapHandle;
+  mapSize(map: MapHandle): number;
+  unmapFile(map: MapHandle): void;
+  createToken(): TokenHandle;
+  /** Stops the runs that carry the token. */
+  terminate(token: TokenHandle): void;
+  /** Layout: addon/session.h. */
+  run(
+    session: SessionHandle,
+    tensors: readonly (TensorData | MapHandle)[],
+    layout: Float64Array,
+    token: TokenHandle | null,
+  ): Promise<void>;
+  /**
+   * One operator without a session, for tests and benchmarks.
+   * @param instructionSet one of {@link instructionSets}, or `reference` for the loops in double precision.
+   * @returns seconds of each repeat.
+   */
+  runOperator(
+    name: string,
+    instructionSet: string,
+    attributes: Readonly<Record<string, number>>,
+    inputs: readonly (ProbeTensor | null)[],
+    outputs: readonly Float32Array[],
+    threads: number,
+    repeats: number,
+  ): number[];
+  /** Seconds of each memcpy of the whole array. */
+  copyTimes(source: Float32Array, target: Float32Array, threads: number, repeats: number): number[];
+}
+
+const require = createRequire(import.meta.url);
+
+/** The nearest folder above this module that holds the relative path; sources and bundles sit at different depths. */
+function findAbove(relative: string): string | undefined {
+  let folder = path.dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    const candidate = path.join(folder, relative);
+    if (existsSync(candidate)) return candidate;
+    const parent = path.dirname(folder);
+    if (parent === folder) return undefined;
+    folder = parent;
+  }
+}
+
+const libraryNames: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'libonnxruntime.so.1',
+  darwin: 'libonnxruntime.1.dylib',
+};
+
+/** The ONNX Runtime library inside the npm package, or undefined if it has none for this platform. */
+export function ortLibraryPath(): string | undefined {
+  const name = libraryNames[process.platform];
+  if (name === undefined) return undefined;
+  const relative = path.join('bin', 'napi-v6', process.platform, process.arch, name);
+  return findAbove(path.join('node_modules', 'onnxruntime-node', relative));
+}
+
+/**
+ * @returns undefined when the addon has not been built.
+ * @throws UserError `runtime/addon` when it is there but cannot be loaded.
+ */
+export function loadAddon(): Addon | undefined {
+  const file = findAbove(path.join('build', 'native', 'spinquant.node'));
+  if (file === undefined) return undefined;
+  try {
+    return require(file) as Addon;
+  } catch (error) {
+    throw new UserError(
+      'runtime/addon',
+      `The native operators in ${file} cannot be loaded: ${messageOf(error)}`,
+      'Build them again with `npm run build:native`, or delete that file to use composed operators.',
+    );
+  }
+}

@@ -1,0 +1,207 @@
+/** The runtime with our own operators: sessions run off the JavaScript thread, weights stay in mapped files. */
+import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import type { FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
+import {
+  type Addon,
+  type EnvironmentHandle,
+  type MapHandle,
+  ortLibraryPath,
+  type SessionHandle,
+} from './addon.ts';
+import { inputsInOrder, outputTensors } from './bindings.ts';
+import { ONNX_ELEMENT_TYPE } from './element-types.ts';
+import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
+import type { OutputSpec, Runtime, Session } from './types.ts';
+
+/** Misaligned tensors are copied: rare, as writers of safetensors align their data. */
+const MISALIGNED_CACHE_BYTES = 256 * 2 ** 20;
+
+/** @throws UserError `runtime/library` when ONNX Runtime's library cannot be found or loaded. */
+export function openNativeRuntime(addon: Addon, threads: number, instructionSet?: string): Runtime {
+  const library = ortLibraryPath();
+  if (library === undefined) {
+    throw new UserError(
+      'runtime/library',
+      `The package onnxruntime-node has no library for ${process.platform} ${process.arch}.`,
+      'Run `npm install` again.',
+    );
+  }
+  const isa = instructionSet ?? addon.instructionSets().at(-1) ?? 'portable';
+  try {
+    return new NativeRuntime(addon, addon.open(library, threads, isa), threads, isa);
+  } catch (error) {
+    throw new UserError('runtime/library', messageOf(error), 'Run `npm install` again.');
+  }
+}
+
+class NativeRuntime implements Runtime {
+  readonly kernels = 'native';
+  readonly description: string;
+  readonly ortVersion: string;
+  readonly threads: number;
+  readonly #addon: Addon;
+  readonly #environment: EnvironmentHandle;
+  readonly #files: MappedFiles;
+
+  constructor(addon: Addon, environment: EnvironmentHandle, threads: number, isa: string) {
+    this.#addon = addon;
+    this.#environment = environment;
+    this.#files = new MappedFiles(addon);
+    this.threads = threads;
+    this.ortVersion = addon.ortVersion(environment);
+    this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+  }
+
+  async createSession(model: Uint8Array, outputs: Readonly<Record<string, OutputSpec>>): Promise<Session> {
+    const handle = await this.#addon.createSession(this.#environment, model);
+    return new NativeSession(this.#addon, handle, outputs, this.#files);
+  }
+
+  close(): void {
+    this.#files.close();
+    this.#addon.close(this.#environment);
+  }
+}
+
+/** Memory of a tensor as the addon takes it. */
+interface Binding {
+  readonly source: TensorData | MapHandle;
+  /** Bytes from the start of a mapped file; 0 for an array. */
+  readonly offset: number;
+}
+
+/** Maps each file once, until it is replaced or the runtime is closed. */
+class MappedFiles {
+  readonly #addon: Addon;
+  readonly #maps = new Map<string, { identity: string; map: MapHandle; size: number }>();
+  readonly #copies = new FileBuffers(MISALIGNED_CACHE_BYTES);
+
+  constructor(addon: Addon) {
+    this.#addon = addon;
+  }
+
+  bind(tensor: FileTensor, checked: Set<string>): Binding {
+    if (!isAligned(tensor)) return { source: this.#copies.read(tensor), offset: 0 };
+    const { map, size } = this.#mapped(tensor.path, checked);
+    if (tensor.byteOffset + tensor.byteLength > size) {
+      throw new UserError(
+        'runtime/file',
+        `A tensor ends at byte ${tensor.byteOffset + tensor.byteLength} of ${tensor.path}, which has ${size} bytes.`,
+        'The file is cut short: copy or download it again.',
+      );
+    }
+    return { source: map, offset: tensor.byteOffset };
+  }
+
+  /** @param checked files already looked at in this run: one look at each is enough. */
+  #mapped(path: string, checked: Set<string>): { map: MapHandle; size: number } {
+    const known = this.#maps.get(path);
+    if (known !== undefined && checked.has(path)) return known;
+    const identity = fileIdentity(path);
+    checked.add(path);
+    if (known?.identity === identity) return known;
+    if (known !== undefined) this.#addon.unmapFile(known.map);
+    const map = this.#map(path);
+    const entry = { identity, map, size: this.#addon.mapSize(map) };
+    this.#maps.set(path, entry);
+    return entry;
+  }
+
+  #map(path: string): MapHandle {
+    try {
+      return this.#addon.mapFile(path);
+    } catch (error) {
+      throw new UserError('runtime/file', messageOf(error));
+    }
+  }
+
+  close(): void {
+    for (const { map } of this.#maps.values()) this.#addon.unmapFile(map);
+    this.#maps.clear();
+    this.#copies.clear();
+  }
+}
+
+class NativeSession implements Session {
+  readonly #addon: Addon;
+  readonly #handle: SessionHandle;
+  readonly #specs: Readonly<Record<string, OutputSpec>>;
+  readonly #files: MappedFiles;
+  readonly #inputs: readonly string[];
+  readonly #outputIndex: ReadonlyMap<string, number>;
+
+  constructor(
+    addon: Addon,
+    handle: SessionHandle,
+    specs: Readonly<Record<string, OutputSpec>>,
+    files: MappedFiles,
+  ) {
+    this.#addon = addon;
+    this.#handle = handle;
+    this.#specs = specs;
+    this.#files = files;
+    this.#inputs = addon.sessionInputs(handle);
+    this.#outputIndex = new Map(addon.sessionOutputs(handle).map((name, index) => [name, index]));
+  }
+
+  async run(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
+    signal?: AbortSignal,
+  ): Promise<Record<string, HostTensor>> {
+    throwIfCancelled(signal);
+    const filled = outputTensors(this.#specs, outputs);
+    const { tensors, layout } = this.#bind(inputsInOrder(this.#inputs, inputs), filled);
+    await this.#start(tensors, layout, signal);
+    return filled;
+  }
+
+  release(): void {
+    this.#addon.releaseSession(this.#handle);
+  }
+
+  /** Arrays and numbers in the order that addon/session.h describes. */
+  #bind(
+    inputs: readonly Tensor[],
+    outputs: Readonly<Record<string, HostTensor>>,
+  ): { tensors: (TensorData | MapHandle)[]; layout: Float64Array } {
+    const names = Object.keys(outputs);
+    const tensors: (TensorData | MapHandle)[] = [];
+    const layout: number[] = [inputs.length, names.length];
+    const checked = new Set<string>();
+    for (const tensor of inputs) {
+      const binding =
+        tensor.kind === 'file' ? this.#files.bind(tensor, checked) : { source: tensor.data, offset: 0 };
+      const byteLength = tensor.kind === 'file' ? tensor.byteLength : tensor.data.byteLength;
+      tensors.push(binding.source);
+      layout.push(ONNX_ELEMENT_TYPE[tensor.dtype], binding.offset, byteLength, tensor.dims.length);
+      layout.push(...tensor.dims);
+    }
+    for (const name of names) {
+      const { dtype, dims, data } = outputs[name]!;
+      const index = this.#outputIndex.get(name);
+      if (index === undefined) throw new UserError('runtime/outputs', `The graph has no output ${name}.`);
+      tensors.push(data);
+      layout.push(index, ONNX_ELEMENT_TYPE[dtype], 0, data.byteLength, dims.length, ...dims);
+    }
+    return { tensors, layout: Float64Array.from(layout) };
+  }
+
+  async #start(
+    tensors: readonly (TensorData | MapHandle)[],
+    layout: Float64Array,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (signal === undefined) return this.#addon.run(this.#handle, tensors, layout, null);
+    const token = this.#addon.createToken();
+    const stop = () => this.#addon.terminate(token);
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      await this.#addon.run(this.#handle, tensors, layout, token);
+    } catch (error) {
+      throw signal.aborted ? new Cancelled() : error;
+    } finally {
+      signal.removeEventListener('abort', stop);
+    }
+  }
+}
