@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { createColors } from 'picocolors';
+import { reportFailure } from '../../src/cli/failure.ts';
+import { interruptible } from '../../src/cli/interrupt.ts';
+import type { Output } from '../../src/cli/output.ts';
+import { follow, Progress } from '../../src/cli/progress.ts';
+import { formatTable } from '../../src/cli/table.ts';
+import { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/cli/text.ts';
+import { Cancelled, throwIfCancelled, UserError } from '../../src/protocol/errors.ts';
+import { type RunEvent, timed } from '../../src/protocol/events.ts';
+
+/** An output that remembers what was written to it. */
+function recorder(live: boolean) {
+  const notes: string[] = [];
+  const statuses: string[] = [];
+  const documents: unknown[] = [];
+  const output: Output = {
+    json: true,
+    colors: createColors(false),
+    live,
+    columns: 60,
+    result: () => {},
+    document: (value) => documents.push(value),
+    note: (text) => notes.push(text),
+    status: (text) => statuses.push(text),
+  };
+  return { output, notes, statuses, documents };
+}
+
+function step(number: number, seconds = 2): RunEvent {
+  return timed({
+    type: 'step',
+    step: number,
+    of: 11,
+    loss: 3.41234,
+    gradientNorm: 61.5,
+    learningRate: 1.5,
+    stepCap: { r1: null, r2Max: null },
+    orthogonalityError: 0,
+    distanceFromStart: { r1: null, r2: null },
+    seconds,
+    tokens: 1,
+  });
+}
+
+test('on a terminal steps rewrite one line, cut to its width', () => {
+  const { output, notes, statuses } = recorder(true);
+  const progress = new Progress(output);
+  progress.show(step(1));
+  assert.equal(statuses[0], 'step 1/11 · loss 3.4123 · gradient 61.5 · 2.0 s/step · 20 s left'.slice(0, 59));
+  progress.show(timed({ type: 'warning', message: 'few samples.', hint: 'Add text.' }));
+  assert.deepEqual(notes, ['Warning: few samples. Add text.']);
+});
+
+test('elsewhere lines come seldom, the first and the last step always', () => {
+  const { output, notes, statuses } = recorder(false);
+  let now = 0;
+  const progress = new Progress(output, () => now);
+  for (let number = 1; number <= 11; number++, now += 500) progress.show(step(number));
+  assert.deepEqual(
+    notes.map((note) => note.split(' ·')[0]),
+    ['step 1/11', 'step 5/11', 'step 9/11', 'step 11/11'],
+  );
+  assert.deepEqual(statuses, []);
+});
+
+test('the time left follows recent steps', () => {
+  const { output, notes } = recorder(false);
+  let now = 0;
+  const progress = new Progress(output, () => now);
+  progress.show(step(1, 10));
+  now = 10_000;
+  progress.show(step(2, 5));
+  assert.match(notes[0]!, /10 s\/step · 1 min 40 s left/);
+  // 0.8 · 10 s + 0.2 · 5 s a step, 9 steps to go.
+  assert.match(notes[1]!, /9\.0 s\/step · 1 min 21 s left/);
+});
+
+test('follow shows every event and returns what the run returned, or throws what it threw', async () => {
+  async function* run(fails: boolean): AsyncGenerator<RunEvent, number> {
+    yield timed({ type: 'phase', phase: 'evaluate', state: 'finished', detail: 'wiki', seconds: 3 });
+    yield timed({
+      type: 'evaluation',
+      name: 'wiki',
+      variant: 'quantized',
+      perplexity: 12.0712,
+      windows: 3,
+      tokens: 9,
+      seconds: 3,
+    });
+    if (fails) throw new Cancelled();
+    return 7;
+  }
+  const { output, notes } = recorder(false);
+  assert.equal(await follow(run(false), output), 7);
+  assert.deepEqual(notes, [
+    'Evaluating: wiki (3.0 s)',
+    'wiki, quantized: perplexity 12.071 over 3 windows (3.0 s)',
+  ]);
+  await assert.rejects(follow(run(true), output), Cancelled);
+});
+
+test('exit codes: 1 a fault in the input, 2 a bug with its stack, 130 cancelled', () => {
+  const { output, notes, documents } = recorder(false);
+  assert.equal(reportFailure(new UserError('a/b', 'wrong.', 'mend it'), output), 1);
+  assert.deepEqual(notes.splice(0), ['Error: wrong.', 'mend it']);
+  assert.equal(reportFailure(new RangeError('index 7'), output), 2);
+  assert.match(
+    notes.splice(0).join('\n'),
+    /RangeError: index 7[\s\S]*progress\.test\.ts[\s\S]*This is a bug/,
+  );
+  assert.equal(reportFailure(new Cancelled(), output), 130);
+  assert.deepEqual(documents, [
+    { error: { code: 'a/b', message: 'wrong.', hint: 'mend it' } },
+    { error: { code: 'bug', message: 'index 7', hint: '' } },
+    { error: { code: 'cancelled', message: 'Cancelled', hint: '' } },
+  ]);
+});
+
+test('the first SIGINT aborts the signal and leaves no listener behind', async () => {
+  const { output, notes } = recorder(false);
+  const before = process.listenerCount('SIGINT');
+  const work = interruptible(output, async (signal) => {
+    process.kill(process.pid, 'SIGINT');
+    for (let turn = 0; turn < 1000; turn++) {
+      throwIfCancelled(signal);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return 'not cancelled';
+  });
+  await assert.rejects(work, Cancelled);
+  assert.equal(notes.length, 1);
+  assert.equal(process.listenerCount('SIGINT'), before);
+});
+
+test('tables are aligned', () => {
+  assert.equal(
+    formatTable(
+      ['name', 'ppl'],
+      [
+        ['a', '3.5'],
+        ['long name', '12.25'],
+      ],
+      ['left', 'right'],
+    ),
+    ['name         ppl', '---------  -----', 'a            3.5', 'long name  12.25'].join('\n'),
+  );
+});
+
+test('numbers as people read them', () => {
+  assert.deepEqual([3.54841, 191.23, 123456, null, Number.NaN].map(formatPerplexity), [
+    '3.548',
+    '191.2',
+    '1.23e+5',
+    '–',
+    'NaN',
+  ]);
+  assert.deepEqual(
+    [formatDelta(4, 3.5), formatDelta(3, 3.5), formatDelta(null, 3)],
+    ['+0.500', '−0.500', '–'],
+  );
+  assert.deepEqual([0.42, 12.3, 59.7, 200, 7500].map(formatSeconds), [
+    '0.4 s',
+    '12 s',
+    '1 min 0 s',
+    '3 min 20 s',
+    '2 h 5 min',
+  ]);
+  assert.deepEqual([0, 1023, 1024, 5 * 2 ** 30].map(formatBytes), ['0 B', '1023 B', '1.0 KiB', '5.0 GiB']);
+});
