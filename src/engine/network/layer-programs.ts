@@ -3,7 +3,7 @@ import { Graph, type Real, type Value } from '../graph/graph.ts';
 import { fakeQuantizeWeight } from '../graph/kernels/weight-quantize.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
-import { type AttentionTables, buildLayer } from './layer.ts';
+import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
 import { LayerInputs, type LayerTypes, LINEAR_ROLES, preparedName } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
@@ -31,6 +31,7 @@ export function layerExpression(
   mode: NetworkMode,
   learn: boolean,
   real: Real = 'float32',
+  observe?: SiteObserver,
 ): LayerExpression {
   const graph = new Graph(real);
   const { config, batch, sequence } = shape;
@@ -48,7 +49,7 @@ export function layerExpression(
     qNorm: inputs.optional('qNorm'),
     kNorm: inputs.optional('kNorm'),
   };
-  const y = buildLayer(x, shape, sites, tables);
+  const y = buildLayer(x, shape, sites, tables, observe);
   return { graph, x, y, r1: inputs.r1, r2: inputs.r2 };
 }
 

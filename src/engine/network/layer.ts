@@ -1,3 +1,4 @@
+import { elementCount } from '../../protocol/tensor.ts';
 import type { Value } from '../graph/graph.ts';
 import { causalSoftmax } from '../graph/kernels/causal-softmax.ts';
 import { fakeQuantize } from '../graph/kernels/fake-quantize.ts';
@@ -29,48 +30,71 @@ export interface AttentionTables {
   readonly kNorm: Value | null;
 }
 
+/** Tensors that quantizers read: what a {@link SiteObserver} gets, before any rotation in the plain network. */
+export type ObservedSite =
+  | 'attention-input'
+  | 'query'
+  | 'key'
+  | 'value'
+  | 'o-input'
+  | 'mlp-input'
+  | 'down-input';
+
+/** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
+export type SiteObserver = (site: ObservedSite, value: Value) => void;
+
+const NOBODY: SiteObserver = () => undefined;
+
 /** One transformer block on the residual x [B·S, d]. */
 export function buildLayer(
   x: Value,
   shape: LayerShape,
   linears: LinearSites,
   tables: AttentionTables,
+  observe: SiteObserver = NOBODY,
 ): Value {
   const epsilon = shape.config.rmsNormEps;
-  const [q, k, v] = linears.qkv(rmsNorm(x, epsilon));
-  const attended = add(x, linears.output(attention(q, k, v, shape, tables)));
-  const [gate, up] = linears.gateUp(rmsNorm(attended, epsilon));
-  return add(attended, linears.down(swiGlu(gate, up)));
+  const attentionInput = rmsNorm(x, epsilon);
+  observe('attention-input', attentionInput);
+  const [q, k, v] = linears.qkv(attentionInput);
+  const mixed = attention({ q, k, v }, shape, tables, observe);
+  observe('o-input', mixed);
+  const attended = add(x, linears.output(mixed));
+  const mlpInput = rmsNorm(attended, epsilon);
+  observe('mlp-input', mlpInput);
+  const [gate, up] = linears.gateUp(mlpInput);
+  const product = swiGlu(gate, up);
+  observe('down-input', product);
+  return add(attended, linears.down(product));
 }
 
 /**
  * Causal grouped-query attention. Queries of one key/value head are stacked along the rows, so that each head's
  * keys enter one larger product: scores [B, G, (H/G)·S, S].
  */
-function attention(q: Value, k: Value, v: Value, shape: LayerShape, tables: AttentionTables): Value {
+function attention(
+  { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
+  shape: LayerShape,
+  tables: AttentionTables,
+  observe: SiteObserver,
+): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
   const repeats = heads / kvHeads;
-  const queries = positioned(
-    splitHeads(headNorm(q, tables.qNorm, shape), [batch, sequence, kvHeads, repeats, headDim]),
-    shape,
-    tables,
-  );
-  const keys = fakeQuantize(
-    positioned(
-      splitHeads(headNorm(k, tables.kNorm, shape), [batch, sequence, kvHeads, headDim]),
-      shape,
-      tables,
-    ),
-    quantizers.keys,
-  );
-  const values = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
-  const stacked = reshape(queries, [batch, kvHeads, repeats * sequence, headDim]);
-  const scores = matmul(stacked, transposeLast(keys));
+  const rope = (x: Value, gain: Value | null, dims: readonly number[]): Value =>
+    rotaryEmbedding(splitHeads(headNorm(x, gain, shape), dims), tables.cos, tables.sin);
+  const queries = rope(q, tables.qNorm, [batch, sequence, kvHeads, repeats, headDim]);
+  const keys = rope(k, tables.kNorm, [batch, sequence, kvHeads, headDim]);
+  observe('query', joinHeads(queries));
+  observe('key', joinHeads(keys));
+  observe('value', v);
+  const cachedKeys = fakeQuantize(rotateHeads(keys, shape), quantizers.keys);
+  const cachedValues = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
+  const stacked = reshape(rotateHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
+  const scores = matmul(stacked, transposeLast(cachedKeys));
   const mask = { rows: sequence, window: shape.window ?? 0 };
-  const mixed = matmul(causalSoftmax(scores, 1 / Math.sqrt(headDim), mask), values);
-  const perHead = reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]);
-  return reshape(transpose(perHead, [0, 3, 1, 2, 4]), [batch * sequence, heads * headDim]);
+  const mixed = matmul(causalSoftmax(scores, 1 / Math.sqrt(headDim), mask), cachedValues);
+  return joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
 }
 
 /** Qwen3: RMSNorm with gain over each head's channels, before RoPE. */
@@ -87,8 +111,14 @@ function splitHeads(x: Value, dims: readonly number[]): Value {
   return transpose(reshape(x, dims), perm);
 }
 
-/** RoPE, then R3. */
-function positioned(x: Value, shape: LayerShape, tables: AttentionTables): Value {
-  const rotated = rotaryEmbedding(x, tables.cos, tables.sin);
-  return shape.rotations.r3 ? hadamard(rotated, shape.rotations.r3) : rotated;
+/** The inverse: [B, …heads, S, h] to [B·S, heads·h]. */
+function joinHeads(x: Value): Value {
+  const perm = x.rank === 5 ? [0, 3, 1, 2, 4] : [0, 2, 1, 3];
+  const tokens = x.dim(0) * x.dim(-2);
+  return reshape(transpose(x, perm), [tokens, elementCount(x.dims) / tokens]);
+}
+
+/** R3 on the last axis, after RoPE. */
+function rotateHeads(x: Value, shape: LayerShape): Value {
+  return shape.rotations.r3 ? hadamard(x, shape.rotations.r3) : x;
 }

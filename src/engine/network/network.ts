@@ -3,9 +3,9 @@ import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import * as ends from './ends-programs.ts';
-import { layerTensors, typesOf } from './layer-inputs.ts';
+import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
-import type { BatchShape, LayerQuantizers, RotationSites } from './layer-shape.ts';
+import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './layer-shape.ts';
 import type { ProgramCache } from './programs.ts';
 
 /** The matrices of a rotated network: R1 [d, d] and one R2 [h, h] per layer; null where there is none. */
@@ -191,9 +191,9 @@ export class Network {
   }
 
   async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
-    const weights = layerTensors(this.checkpoint.layer(index));
     const { r1, r2 } = this.#matrices;
-    const own = { ...weights, ...this.#positions(shape), ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
+    const { tensors } = this.layerContext(index, shape);
+    const own = { ...tensors, ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
     if (this.options.mode !== 'merged') return own;
     this.#prepared[index] ??= await (await this.#layerProgram('prepare', index, shape)).run(own, signal);
     return { ...own, ...this.#prepared[index] };
@@ -218,17 +218,28 @@ export class Network {
   }
 
   #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape): Promise<Program> {
-    const { mode, quantizers, sites } = this.options;
-    const { config } = this.checkpoint;
-    const types = typesOf(layerTensors(this.checkpoint.layer(index)));
-    const limit = config.layerWindows[index] ?? null;
-    const window = limit !== null && limit < batch.sequence ? limit : null;
-    const shape = { ...batch, config, window, quantizers, rotations: sites };
-    const dependsOn = [part === 'prepare' ? null : [batch, window], config, quantizers, sites, types];
+    const { mode } = this.options;
+    const { shape, types } = this.layerContext(index, batch);
+    const { config, window, quantizers, rotations } = shape;
+    const dependsOn = [part === 'prepare' ? null : [batch, window], config, quantizers, rotations, types];
     return this.#cache.get(`${part} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       if (part === 'prepare') return compilePrepare(runtime, shape, types);
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode);
     });
+  }
+
+  /** What a graph of layer `index` is built from, and the tensors that it reads. */
+  layerContext(index: number, batch: BatchShape): { shape: LayerShape; types: LayerTypes; tensors: Tensors } {
+    const { config } = this.checkpoint;
+    const weights = layerTensors(this.checkpoint.layer(index));
+    const limit = config.layerWindows[index] ?? null;
+    const window = limit !== null && limit < batch.sequence ? limit : null;
+    const { quantizers, sites } = this.options;
+    return {
+      shape: { ...batch, config, window, quantizers, rotations: sites },
+      types: typesOf(weights),
+      tensors: { ...weights, ...this.#positions(batch) },
+    };
   }
 }
 

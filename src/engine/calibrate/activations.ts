@@ -1,0 +1,157 @@
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
+import type { ActivationsFile, RotationName, Run, SiteRecord } from '../../runs/index.ts';
+import { labelOf } from '../experiment/evaluation.ts';
+import { plainNetwork, rotationSites } from '../experiment/networks.ts';
+import { quantizersOf } from '../experiment/quantizers.ts';
+import type { Workbench } from '../experiment/workbench.ts';
+import type { HostTensors } from '../graph/program.ts';
+import type { RotationState } from '../learn/learner.ts';
+import type { ObservedSite } from '../network/layer.ts';
+import type { RotationSites } from '../network/layer-shape.ts';
+import type { Activations } from '../network/network.ts';
+import { compileObserved, noiseName, rowsName, type Side } from './observe-layer.ts';
+import { StreamingStatistics } from './site-statistics.ts';
+
+/** Tokens that statistics are taken over: maxima and fourth moments have settled, the pass stays short. */
+const OBSERVED_TOKENS = 8192;
+const SITES: readonly ObservedSite[] = [
+  'attention-input',
+  'query',
+  'key',
+  'value',
+  'o-input',
+  'mlp-input',
+  'down-input',
+];
+
+/**
+ * Streams calibration text once through the full-precision network and gathers, per layer and site, what the rotation
+ * does: histogram on a shared axis, channel maxima, kurtosis, and SQNR under the experiment's quantizer.
+ * @param run where `activations.json` is written; null to only return it.
+ */
+export async function* collectActivations(
+  bench: Workbench,
+  rotations: RotationState,
+  blocks: readonly Int32Array[],
+  run: Run | null,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, ActivationsFile> {
+  const began = performance.now();
+  const sites = rotationSites(bench.experiment, bench.checkpoint.config);
+  const count = Math.max(1, Math.min(blocks.length, Math.floor(OBSERVED_TOKENS / blocks[0]!.length)));
+  const observer = new Observer(bench, rotations, sites);
+  for (const ids of blocks.slice(0, count)) await observer.add(ids, signal);
+  const file: ActivationsFile = {
+    version: 1,
+    bits: labelOf(bench),
+    axis: 'Histograms count activations in equally wide bins from min to max, in units of the activation; before and after share the axis.',
+    sites: observer.records(),
+  };
+  run?.writeActivations(file);
+  const seconds = (performance.now() - began) / 1000;
+  const { layers } = bench.checkpoint.config;
+  yield timed({
+    type: 'statistics',
+    file: run?.path('activations') ?? '',
+    layers,
+    sites: file.sites.length,
+    seconds,
+  });
+  return file;
+}
+
+type SiteStreams = Readonly<Record<Side, StreamingStatistics>>;
+
+/** Per layer and site, the statistics before and after rotation. */
+class Observer {
+  readonly #bench: Workbench;
+  readonly #rotations: RotationState;
+  readonly #sites: RotationSites;
+  readonly #streams: Map<ObservedSite, SiteStreams>[];
+
+  constructor(bench: Workbench, rotations: RotationState, sites: RotationSites) {
+    this.#bench = bench;
+    this.#rotations = rotations;
+    this.#sites = sites;
+    this.#streams = Array.from({ length: bench.checkpoint.config.layers }, () => new Map());
+  }
+
+  /** One sequence through all layers. */
+  async add(ids: Int32Array, signal?: AbortSignal): Promise<void> {
+    const network = plainNetwork(this.#bench);
+    let x = await network.embed(ids, signal);
+    for (let layer = 0; layer < network.layers; layer++) {
+      throwIfCancelled(signal);
+      const out = await this.#observe(layer, x, ids.length, signal);
+      for (const site of SITES) this.#gather(layer, site, out);
+      x = out.y as Activations;
+    }
+  }
+
+  records(): SiteRecord[] {
+    return this.#streams.flatMap((streams, layer) =>
+      [...streams].map(([site, { before, after }]) => ({
+        layer,
+        site,
+        rotation: this.#acting(site),
+        before: before.result(),
+        after: after.result(),
+      })),
+    );
+  }
+
+  async #observe(
+    layer: number,
+    x: Activations,
+    sequence: number,
+    signal?: AbortSignal,
+  ): Promise<HostTensors> {
+    const { checkpoint, experiment, cache } = this.#bench;
+    const { config } = checkpoint;
+    const network = plainNetwork(this.#bench);
+    const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence });
+    const observed = { ...shape, quantizers: quantizersOf(experiment, config), rotations: this.#sites };
+    const key = `observe ${shape.window} ${sequence} ${JSON.stringify(types)}`;
+    const program = await cache.get(key, (runtime) => compileObserved(runtime, observed, types));
+    return program.run({ ...tensors, ...this.#matrices(layer), x }, signal);
+  }
+
+  #matrices(layer: number): HostTensors {
+    const { hiddenSize: d, headDim: h } = this.#bench.checkpoint.config;
+    const { r1, r2 } = this.#rotations;
+    return {
+      ...(r1 && { r1: { kind: 'host', dtype: 'float32', dims: [d, d], data: r1 } }),
+      ...(r2 && { r2: { kind: 'host', dtype: 'float32', dims: [h, h], data: r2[layer]! } }),
+    };
+  }
+
+  #gather(layer: number, site: ObservedSite, out: HostTensors): void {
+    const known = this.#streams[layer]!.get(site);
+    const streams = known ?? { before: new StreamingStatistics(), after: new StreamingStatistics() };
+    this.#streams[layer]!.set(site, streams);
+    for (const side of ['before', 'after'] as const) {
+      const rows = out[rowsName(site, side)]!;
+      const noise = out[noiseName(site, side)];
+      streams[side].add(rows.data as Float32Array, rows.dims[1]!, noise ? (noise.data[0] as number) : null);
+    }
+    const limit = Math.max(streams.before.largest, streams.after.largest);
+    streams.before.bin(limit);
+    streams.after.bin(limit);
+  }
+
+  #acting(site: ObservedSite): RotationName[] {
+    const { r1, r2, r3, r4 } = this.#sites;
+    const acting: Record<ObservedSite, RotationName | false> = {
+      'attention-input': r1 && 'R1',
+      'mlp-input': r1 && 'R1',
+      'o-input': r2 && 'R2',
+      value: r2 && 'R2',
+      query: r3 !== null && 'R3',
+      key: r3 !== null && 'R3',
+      'down-input': r4 !== null && 'R4',
+    };
+    const name = acting[site];
+    return name ? [name] : [];
+  }
+}

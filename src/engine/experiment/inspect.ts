@@ -1,0 +1,37 @@
+import type { ResolvedExperiment } from '../../config/index.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
+import type { InspectOptions, InspectResult } from '../api.ts';
+import { collectActivations } from '../calibrate/activations.ts';
+import { scanForNonFinite } from '../model/scan.ts';
+import { chooseRotations } from './evaluate.ts';
+import { labelOf } from './evaluation.ts';
+import { phase } from './phases.ts';
+import { calibrationBlocks, openWorkbench } from './workbench.ts';
+
+/** Collects activation statistics before and after rotation. See {@link Engine.inspectActivations}. */
+export async function* inspectActivations(
+  experiment: ResolvedExperiment,
+  options: InspectOptions,
+): AsyncGenerator<RunEvent, InspectResult> {
+  const { signal } = options;
+  const seconds = {};
+  const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
+  try {
+    yield timed({
+      type: 'run-started',
+      job: 'inspect',
+      run: null,
+      bits: labelOf(bench),
+      runtime: bench.runtime.description,
+      resumedFromStep: 0,
+    });
+    const rotations = await chooseRotations(bench, options);
+    yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
+    const blocks = yield* phase('tokenize', seconds, () => calibrationBlocks(bench, signal));
+    return yield* phase('statistics', seconds, () =>
+      collectActivations(bench, rotations, blocks, null, signal),
+    );
+  } finally {
+    await bench.close();
+  }
+}

@@ -1,0 +1,84 @@
+import { learningWeightBits, type ResolvedExperiment } from '../../config/index.ts';
+import type { RotationState } from '../learn/learner.ts';
+import type { ModelConfig } from '../model/config.ts';
+import type { NetworkMode } from '../network/layer-programs.ts';
+import {
+  FULL_PRECISION,
+  type LayerQuantizers,
+  NO_ROTATION,
+  type RotationSites,
+} from '../network/layer-shape.ts';
+import { Network } from '../network/network.ts';
+import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
+import { Rng } from '../rotation/random.ts';
+import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
+import { learningQuantizersOf, quantizersOf } from './quantizers.ts';
+import type { Workbench } from './workbench.ts';
+
+/** The rotations that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
+export function rotationSites(experiment: ResolvedExperiment, config: ModelConfig): RotationSites {
+  const { r1, r2, r3, r4 } = experiment.rotation;
+  return {
+    r1: r1 !== 'none',
+    r2: r2 !== 'none',
+    r3: r3 && experiment.quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
+    r4: r4 ? planHadamard(config.intermediateSize) : null,
+  };
+}
+
+/** How the fixed Hadamard transforms were made, for people; one sentence each. */
+export function hadamardStatements(sites: RotationSites): string[] {
+  const say = (name: string, plan: RotationSites['r3']) =>
+    plan ? [`${name}: ${(plan as HadamardPlan).statement}`] : [];
+  return [...say('R3', sites.r3), ...say('R4', sites.r4)];
+}
+
+/** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */
+export function startingRotations(experiment: ResolvedExperiment, config: ModelConfig): RotationState {
+  const { r1, r2, start, seed } = experiment.rotation;
+  const kind = (wanted: typeof r1): RandomRotationKind | null =>
+    wanted === 'none' ? null : wanted === 'learned' ? start : wanted;
+  const { hiddenSize: hidden, headDim, layers } = config;
+  return drawRotations({ hidden, headDim, layers }, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
+}
+
+/** The checkpoint's own network. */
+export function plainNetwork(bench: Workbench): Network {
+  return networkOf(bench, 'plain', FULL_PRECISION, NO_ROTATION, null);
+}
+
+/** Rotated and quantized, as it would be deployed. */
+export function deployedNetwork(bench: Workbench, rotations: RotationState): Network {
+  const { experiment, checkpoint } = bench;
+  const quantizers = quantizersOf(experiment, checkpoint.config);
+  return networkOf(bench, 'merged', quantizers, rotationSites(experiment, checkpoint.config), rotations);
+}
+
+/** Rotated at full precision: must compute the same function as the plain network. */
+export function rotatedNetwork(bench: Workbench, rotations: RotationState): Network {
+  const { experiment, checkpoint } = bench;
+  // R3 is measured here too, although it would be left out at 16-bit keys.
+  const sites = rotationSites(experiment, checkpoint.config);
+  return networkOf(bench, 'merged', FULL_PRECISION, sites, rotations);
+}
+
+/** The network that rotations are learned on; 16-bit weights take the cheaper unrotated form. */
+export function learningNetwork(bench: Workbench): Network {
+  const { experiment, checkpoint } = bench;
+  const mode = learningWeightBits(experiment) >= 16 ? 'unrotated' : 'merged';
+  const quantizers = learningQuantizersOf(experiment, checkpoint.config);
+  return networkOf(bench, mode, quantizers, rotationSites(experiment, checkpoint.config), null);
+}
+
+function networkOf(
+  bench: Workbench,
+  mode: NetworkMode,
+  quantizers: LayerQuantizers,
+  sites: RotationSites,
+  rotations: RotationState | null,
+): Network {
+  const centreEmbedding = mode !== 'plain' && bench.experiment.rotation.embeddingCentring;
+  const network = new Network(bench.cache, bench.checkpoint, { mode, quantizers, sites, centreEmbedding });
+  if (rotations) network.setRotations(rotations);
+  return network;
+}

@@ -1,0 +1,20 @@
+import manifest from '../../../package.json' with { type: 'json' };
+import type { Provenance } from '../../runs/index.ts';
+import type { Workbench } from './workbench.ts';
+
+/** Where a run's numbers come from. */
+export async function provenanceOf(bench: Workbench): Promise<Provenance> {
+  const { experiment, runtime, checkpoint } = bench;
+  return {
+    productVersion: manifest.version,
+    ortVersion: runtime.ortVersion,
+    kernels: runtime.kernels,
+    runtime: runtime.description,
+    threads: runtime.threads,
+    device: 'cpu',
+    node: process.version,
+    platform: `${process.platform}-${process.arch}`,
+    model: { path: experiment.model, sha256: await checkpoint.hash() },
+    seeds: { calibration: experiment.calibration.seed, rotation: experiment.rotation.seed },
+  };
+}

@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import type { PerplexityTask, ResolvedExperiment } from '../../config/index.ts';
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import type { EngineOptions } from '../api.ts';
+import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
+import { beginningOfSequence, readCalibration } from '../learn/calibration.ts';
+import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
+import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
+import { ProgramCache } from '../network/programs.ts';
+import { createRuntime } from '../runtime/index.ts';
+import type { Runtime } from '../runtime/types.ts';
+
+/** What every job works with: the checked model, its tokenizer, and a runtime with its compiled programs. */
+export interface Workbench {
+  readonly experiment: ResolvedExperiment;
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: Tokenizer;
+  readonly runtime: Runtime;
+  readonly cache: ProgramCache;
+  close(): Promise<void>;
+}
+
+/** Opens and checks the model before anything is computed. */
+export async function openWorkbench(
+  experiment: ResolvedExperiment,
+  options: EngineOptions,
+): Promise<Workbench> {
+  checkDevice(experiment);
+  const checkpoint = await openCheckpoint(experiment.model);
+  const tokenizer = openTokenizer(experiment.model, checkpoint.config.vocabSize);
+  throwIfCancelled(options.signal);
+  const runtime = await createRuntime({
+    kernels: options.kernels ?? 'auto',
+    ...(experiment.threads !== null && { threads: experiment.threads }),
+  });
+  const cache = new ProgramCache(runtime);
+  return {
+    experiment,
+    checkpoint,
+    tokenizer,
+    runtime,
+    cache,
+    async close() {
+      await cache.release();
+      runtime.close();
+    },
+  };
+}
+
+function checkDevice({ device }: ResolvedExperiment): void {
+  if (device === 'auto' || device === 'cpu') return;
+  throw new UserError(
+    'device/unavailable',
+    `device is "${device}", which this version cannot use yet.`,
+    'Set device to "cpu" or "auto".',
+  );
+}
+
+/** The calibration text as token blocks. */
+export function calibrationBlocks(bench: Workbench, signal?: AbortSignal): Promise<Int32Array[]> {
+  const { text, samples, sequenceLength, bos } = bench.experiment.calibration;
+  return readCalibration(bench.tokenizer, { texts: text, samples, sequenceLength, bos }, signal);
+}
+
+/** The evaluation texts as windows of token ids, each text tokenized once as a whole. */
+export async function evaluationTexts(bench: Workbench, signal?: AbortSignal): Promise<PerplexityText[]> {
+  const texts: PerplexityText[] = [];
+  for (const task of bench.experiment.evaluation.perplexity) {
+    throwIfCancelled(signal);
+    texts.push(await evaluationText(bench, task));
+  }
+  return texts;
+}
+
+async function evaluationText(bench: Workbench, task: PerplexityTask): Promise<PerplexityText> {
+  const ids = bench.tokenizer.encode(await readFile(task.text, 'utf8'));
+  const bos = task.bos ? beginningOfSequence(bench.tokenizer) : null;
+  const windows = cutWindows(ids, task.sequenceLength, bos, task.maxWindows);
+  if (windows.length === 0) {
+    throw new UserError(
+      'evaluation/too-short',
+      `${task.text} has ${ids.length} tokens, fewer than one window of ${task.sequenceLength}.`,
+      `Use a longer text for "${task.name}", or a smaller sequenceLength.`,
+    );
+  }
+  return { name: task.name, windows };
+}
