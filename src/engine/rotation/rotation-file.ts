@@ -1,0 +1,154 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSafetensorsHeader } from '../../formats/safetensors.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
+import { toFloat32 } from '../../formats/tensor-io.ts';
+import { readTorchTensors } from '../../formats/torch-zip.ts';
+import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
+import { messageOf, UserError } from '../../protocol/errors.ts';
+import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
+import { estimateOrthogonalityError, orthogonalityError } from './orthogonal.ts';
+
+/** Rotations of a model as they lie in files: row vectors are rotated, x ↦ x·R. */
+export interface ModelRotations {
+  /** [hidden, hidden], or null. */
+  readonly r1: Float32Array | null;
+  /** One [headDim, headDim] per layer, or null. */
+  readonly r2: readonly Float32Array[] | null;
+}
+
+/** What a model's rotations must measure. */
+export interface RotationSizes {
+  readonly hidden: number;
+  readonly headDim: number;
+  readonly layers: number;
+}
+
+/** Name of the file in a run folder. */
+export const ROTATIONS_FILE = 'rotations.safetensors';
+
+/** Largest max |RᵀR − I| accepted: well above bfloat16 storage and rounding drift, far below another matrix. */
+const MAX_ERROR = 1e-3;
+/** Up to this width the error is computed, above it estimated: exact checking takes n³ operations. */
+const MAX_EXACT_WIDTH = 1024;
+
+const LAYER_R2 = /^(?:R2\.(\d+)|model\.layers\.(\d+)\.self_attn\.R2)$/;
+
+/**
+ * Writes rotations, atomically. `*.bin` and `*.pt` become a PyTorch dict under the reference's names (`R1`,
+ * `model.layers.{i}.self_attn.R2`, no metadata); anything else a safetensors file with `R1`, `R2.{i}` in float32.
+ * @param metadata where the rotations come from: model, bits, seed …
+ */
+export async function writeRotations(
+  path: string,
+  { r1, r2 }: ModelRotations,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const torch = /\.(bin|pt|pth)$/.test(path);
+  const nameOf = (layer: number) => (torch ? `model.layers.${layer}.self_attn.R2` : `R2.${layer}`);
+  const tensors: Record<string, HostTensor<Float32Array>> = {};
+  if (r1 !== null) tensors.R1 = square(r1);
+  r2?.forEach((matrix, layer) => {
+    tensors[nameOf(layer)] = square(matrix);
+  });
+  if (torch) await writeTorchTensors(path, tensors);
+  else await writeSafetensors(path, tensors, metadata);
+}
+
+function square(matrix: Float32Array): HostTensor<Float32Array> {
+  const n = Math.sqrt(matrix.length);
+  return float32([n, n], matrix);
+}
+
+/**
+ * Reads rotations written by {@link writeRotations} or published as `R.bin`; a folder means its `rotations.safetensors`.
+ * The kind of file is told from its first bytes.
+ * @throws UserError `rotation/…` when a tensor is unknown, has another size than the model needs, is missing for some
+ * layers, or is not orthogonal to 1e-3.
+ */
+export async function readRotations(path: string, sizes: RotationSizes): Promise<ModelRotations> {
+  const file = isDirectory(path) ? join(path, ROTATIONS_FILE) : path;
+  const tensors = startsAsZip(file) ? readTorchTensors(file) : readSafetensorsHeader(file).tensors;
+  const layers = new Map<number, Float32Array>();
+  let r1: Float32Array | null = null;
+  for (const [name, tensor] of tensors) {
+    const match = LAYER_R2.exec(name);
+    if (match) {
+      const layer = Number(match[1] ?? match[2]);
+      layers.set(layer, readRotation(file, name, tensor, sizes.headDim));
+    } else if (name === 'R1') {
+      r1 = readRotation(file, name, tensor, sizes.hidden);
+    } else {
+      throw new UserError(
+        'rotation/unknown-tensor',
+        `${file} holds a tensor ${name}; known are R1, R2.{layer} and model.layers.{layer}.self_attn.R2.`,
+        'Name a file of rotations, not of weights.',
+      );
+    }
+  }
+  return { r1, r2: layers.size === 0 ? null : inOrder(file, layers, sizes.layers) };
+}
+
+function inOrder(path: string, byLayer: ReadonlyMap<number, Float32Array>, layers: number): Float32Array[] {
+  const missing = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => !byLayer.has(layer));
+  const extra = [...byLayer.keys()].filter((layer) => layer >= layers);
+  if (missing.length > 0 || extra.length > 0) {
+    const fault =
+      missing.length > 0 ? `no R2 for layer ${missing.join(', ')}` : `an R2 for layer ${extra.join(', ')}`;
+    throw new UserError(
+      'rotation/layers',
+      `${path} holds ${fault}; the model has the layers 0 to ${layers - 1}.`,
+      'Use rotations that were learned for this model.',
+    );
+  }
+  return Array.from({ length: layers }, (_, layer) => byLayer.get(layer)!);
+}
+
+function readRotation(path: string, name: string, tensor: Tensor, n: number): Float32Array {
+  const { dims } = tensor;
+  if (dims.length !== 2 || dims[0] !== n || dims[1] !== n) {
+    throw new UserError(
+      'rotation/size',
+      `${path}: ${name} has the shape [${dims.join(', ')}]; the model needs [${n}, ${n}].`,
+      'Use rotations that were learned for this model.',
+    );
+  }
+  const rotation = toFloat32(tensor);
+  const exact = n <= MAX_EXACT_WIDTH;
+  const error = exact ? orthogonalityError(rotation, n) : estimateOrthogonalityError(rotation, n);
+  // Written so that NaN fails.
+  if (!(error <= MAX_ERROR)) {
+    const about = exact ? '' : 'about ';
+    throw new UserError(
+      'rotation/not-orthogonal',
+      `${path}: ${name} is no rotation: max |RᵀR − I| is ${about}${error.toExponential(2)}; at most ${MAX_ERROR} is allowed.`,
+      'The file is damaged or holds something else; learn the rotation again.',
+    );
+  }
+  return rotation;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** PyTorch files are zip archives, which begin with PK\x03\x04. */
+function startsAsZip(path: string): boolean {
+  const start = Buffer.alloc(4);
+  let fd: number;
+  try {
+    fd = openSync(path, 'r');
+  } catch (error) {
+    throw new UserError(
+      'rotation/unreadable',
+      `${path} cannot be read: ${messageOf(error)}.`,
+      'Check the path.',
+    );
+  }
+  try {
+    readSync(fd, start, 0, 4, 0);
+  } finally {
+    closeSync(fd);
+  }
+  return start.toString('latin1') === 'PK\x03\x04';
+}
