@@ -229,6 +229,16 @@ for (const [golden, name, flat, bits, index] of NON_FINITE) {
   });
 }
 
+test('a float64 weight is scanned too', async (t) => {
+  const dir = copyGolden(t, 'llama');
+  const gains = Float64Array.from({ length: 32 }, (_, i) => (i === 3 ? NaN : 1e300));
+  await rewrite(dir, (tensors) => {
+    tensors['model.norm.weight'] = { kind: 'host', dtype: 'float64', dims: [32], data: gains };
+  });
+  const checkpoint = await openCheckpoint(dir);
+  await rejectsWith(() => scanForNonFinite(checkpoint), 'model/non-finite', /model\.norm\.weight.*\[3\]/);
+});
+
 test('the largest finite values pass; a fired signal stops the scan', async (t) => {
   const dir = copyGolden(t, 'llama');
   await rewrite(dir, (tensors) => {
