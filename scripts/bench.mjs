@@ -1,7 +1,8 @@
 /** `npm run bench`: every `*.bench.ts` below `bench/`, one after another. `npm run bench -- name`: those with the name in their path. */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { ROOT, run, setUp } from './setup.mjs';
+import { ROOT, run } from './project.mjs';
+import { setUp } from './setup.mjs';
 
 await setUp();
 const wanted = process.argv.slice(2);

@@ -2,7 +2,7 @@
 import { chmodSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ROOT } from './setup.mjs';
+import { ROOT } from './project.mjs';
 
 /** Packages that stay packages: they find native libraries beside themselves. */
 const EXTERNAL = ['onnxruntime-node', 'onnxruntime-common'];

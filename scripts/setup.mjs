@@ -1,10 +1,10 @@
 /** Everything a plain clone needs before it can run: dependencies, bundle, native kernels. What is up to date is left alone. */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { build } from './build.mjs';
+import { ROOT, run } from './project.mjs';
 
-export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OLDEST_NODE = 20;
 
 /** Dependencies, native kernels, bundle. Ends the process with a message when a stage fails. */
@@ -12,15 +12,7 @@ export async function setUp() {
   requireNode();
   installDependencies();
   await buildNativeKernels();
-  const { build } = await import('./build.mjs');
   await build();
-}
-
-/** Runs a program and waits; its output goes where ours goes. @returns its exit status, 1 for a signal. */
-export function run(command, args, options = {}) {
-  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: 'inherit', ...options });
-  if (error) throw error;
-  return status ?? 1;
 }
 
 function requireNode() {
@@ -59,7 +51,14 @@ async function buildNativeKernels() {
   const script = join(ROOT, 'scripts', 'build-native.mjs');
   if (!existsSync(script)) return;
   const { buildNative } = await import(pathToFileURL(script).href);
-  await buildNative();
+  if (!existsSync(join(ROOT, 'build', 'native'))) console.error('Building native kernels …');
+  try {
+    const { status, reason } = await buildNative();
+    if (status === 'unavailable')
+      console.error(`Without native kernels (${reason}): operators are composed of standard ones, slower.`);
+  } catch (error) {
+    fail(`The native kernels do not compile:\n${error.stderr || error.message}`);
+  }
 }
 
 function fail(message) {

@@ -1,7 +1,8 @@
 /** `npm start`: sets everything up, then runs the demonstration. Arguments after `--` go to it. */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { ROOT, setUp } from './setup.mjs';
+import { ROOT } from './project.mjs';
+import { setUp } from './setup.mjs';
 
 await setUp();
 const cli = join(ROOT, 'dist', 'cli.js');

@@ -4,7 +4,8 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
-import { ROOT, run, setUp } from './setup.mjs';
+import { ROOT, run } from './project.mjs';
+import { setUp } from './setup.mjs';
 
 const named = process.argv.slice(2);
 const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);

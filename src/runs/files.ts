@@ -1,6 +1,7 @@
 /** Names of the files in a run folder, and how they are written and read. */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { writeAll, writeAtomic } from '../formats/atomic.ts';
+import { basename, dirname, join } from 'node:path';
 import { messageOf, UserError } from '../protocol/errors.ts';
 
 export const RUN_FILES = {
@@ -17,10 +18,32 @@ export const RUN_FILES = {
   results: 'results.json',
 } as const;
 
-/** Writes JSON so that a reader, or a crash at any moment, sees the old or the new contents and nothing between. */
-export async function writeJson(path: string, value: unknown): Promise<void> {
-  const bytes = new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`);
-  await writeAtomic(path, (file) => writeAll(file, bytes));
+/**
+ * Writes JSON so that a reader, or a crash at any moment, sees the old or the new contents and nothing between.
+ * Synchronous: the writes of a run keep their order with its events, and an ending process cannot lose one.
+ */
+export function writeJson(path: string, value: unknown): void {
+  const text = `${JSON.stringify(value, null, 2)}\n`;
+  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  try {
+    writeFileSync(temporary, text, { flush: true });
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+  syncFolder(dirname(path));
+}
+
+/** Makes a rename in this folder durable. Windows has no such call for folders. */
+function syncFolder(folder: string): void {
+  if (process.platform === 'win32') return;
+  const handle = openSync(folder, 'r');
+  try {
+    fsyncSync(handle);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 /**

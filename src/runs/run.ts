@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 import {
   bitsLabel,
@@ -69,23 +69,23 @@ export class Run {
     this.log.truncateAfterStep(step);
   }
 
-  writeResults(results: ResultsFile): Promise<void> {
-    return writeJson(this.path('results'), results);
+  writeResults(results: ResultsFile): void {
+    writeJson(this.path('results'), results);
   }
 
-  writeActivations(activations: ActivationsFile): Promise<void> {
-    return writeJson(this.path('activations'), activations);
+  writeActivations(activations: ActivationsFile): void {
+    writeJson(this.path('activations'), activations);
   }
 
-  setProvenance(provenance: Provenance): Promise<void> {
-    return this.update({ provenance });
+  setProvenance(provenance: Provenance): void {
+    this.update({ provenance });
   }
 
   /**
    * Claims a stopped run for this process and marks it running again.
    * @throws UserError `runs/busy` while another process is at work on it.
    */
-  async resume(): Promise<void> {
+  resume(): void {
     const owner = this.current.process;
     if (this.current.status === 'running' && owner.pid !== process.pid)
       throw new UserError(
@@ -93,18 +93,19 @@ export class Run {
         `The run ${this.current.id} is at work in process ${owner.pid} on ${owner.host}.`,
         'Wait for it, or stop it first.',
       );
-    await this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
+    this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
   }
 
   /** Ends the run. The event log is closed. */
-  finish(status: FinishedStatus, error: RunRecord['error'] = null): Promise<void> {
+  finish(status: FinishedStatus, error: RunRecord['error'] = null): void {
     this.log.close();
-    return this.update({ status, error, finishedAt: new Date().toISOString() });
+    this.update({ status, error, finishedAt: new Date().toISOString() });
   }
 
-  private async update(patch: Partial<RunRecord>): Promise<void> {
-    this.current = { ...this.current, ...patch };
-    await writeJson(this.path('run'), this.current);
+  private update(patch: Partial<RunRecord>): void {
+    const next = { ...this.current, ...patch };
+    writeJson(this.path('run'), next);
+    this.current = next;
   }
 }
 
@@ -113,10 +114,10 @@ export class Run {
  * @param experiment its `runs` folder is where; its source is remembered.
  * @param slug lower-case letters, digits and `-`.
  */
-export async function createRun(experiment: ResolvedExperiment, slug: string): Promise<Run> {
+export function createRun(experiment: ResolvedExperiment, slug: string): Run {
   const startedAt = new Date();
-  const { dir, id } = await makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
-  await writeJson(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
+  const { dir, id } = makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
+  writeJson(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
   const record: RunRecord = {
     version: 1,
     id,
@@ -129,7 +130,7 @@ export async function createRun(experiment: ResolvedExperiment, slug: string): P
     provenance: null,
     error: null,
   };
-  await writeJson(join(dir, RUN_FILES.run), record);
+  writeJson(join(dir, RUN_FILES.run), record);
   return new Run(dir, record);
 }
 
@@ -161,13 +162,13 @@ function compactTime(time: Date): string {
 }
 
 /** Two runs may start in the same second: the second is called `…-2`. */
-async function makeFolder(parent: string, name: string): Promise<{ dir: string; id: string }> {
-  await mkdir(parent, { recursive: true });
+function makeFolder(parent: string, name: string): { dir: string; id: string } {
+  mkdirSync(parent, { recursive: true });
   for (let attempt = 1; ; attempt++) {
     const id = attempt === 1 ? name : `${name}-${attempt}`;
     const dir = resolve(parent, id);
     try {
-      await mkdir(dir);
+      mkdirSync(dir);
       return { dir, id };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -48,7 +48,7 @@ async function shapeOf(run: Run): Promise<string> {
 
 test('a new run holds its experiment and is running', async (t) => {
   const experiment = await experimentIn(t);
-  const run = await createRun(experiment, 'quick');
+  const run = createRun(experiment, 'quick');
   assert.match(run.record.id, /^\d{8}T\d{6}Z-quick$/);
   assert.equal(run.dir, join(experiment.runs, run.record.id));
   const opened = await openRun(run.dir);
@@ -60,9 +60,7 @@ test('a new run holds its experiment and is running', async (t) => {
 
 test('two runs of one second get two folders; the list is newest first', async (t) => {
   const experiment = await experimentIn(t);
-  const ids = [await createRun(experiment, 'a'), await createRun(experiment, 'a')].map(
-    (run) => run.record.id,
-  );
+  const ids = [createRun(experiment, 'a'), createRun(experiment, 'a')].map((run) => run.record.id);
   assert.notEqual(ids[0], ids[1]);
   mkdirSync(join(experiment.runs, 'damaged'));
   writeFileSync(join(experiment.runs, 'damaged', 'run.json'), '{ "version": 2 }');
@@ -76,19 +74,19 @@ test('two runs of one second get two folders; the list is newest first', async (
 });
 
 test('events are read back; a torn last line is ignored and then cut', async (t) => {
-  const run = await createRun(await experimentIn(t), 'q');
+  const run = createRun(await experimentIn(t), 'q');
   for (const event of [started(), step(1)]) run.appendEvent(event);
-  await run.finish('cancelled');
+  run.finish('cancelled');
   appendFileSync(run.path('events'), '{"type":"step","step":2,"lo');
   assert.equal(await shapeOf(run), 'phase step1');
   const resumed = await openRun(run.dir);
-  await resumed.resume();
+  resumed.resume();
   resumed.appendEvent(step(2));
   assert.equal(await shapeOf(resumed), 'phase step1 step2');
 });
 
 test('a line in the middle that is not an event is a fault with its number', async (t) => {
-  const run = await createRun(await experimentIn(t), 'q');
+  const run = createRun(await experimentIn(t), 'q');
   run.appendEvent(step(1));
   appendFileSync(run.path('events'), 'garbage\n');
   await assert.rejects(run.readEvents(), /events\.jsonl:2 cannot be read/);
@@ -101,7 +99,7 @@ test('events after a checkpoint are dropped when a run resumes from it', async (
     [1, 'phase step1'],
     [0, 'phase'],
   ];
-  const run = await createRun(await experimentIn(t), 'q');
+  const run = createRun(await experimentIn(t), 'q');
   for (const event of [started(), step(1), step(2), checkpoint(2), step(3), step(4)]) run.appendEvent(event);
   for (const [after, expected] of cases) {
     run.truncateEventsAfterStep(after);
@@ -120,7 +118,7 @@ test('a run that was killed shows as interrupted, is resumable, and can be claim
   assert.equal(isResumable(run), false, 'no checkpoint, nothing to go on from');
   mkdirSync(run.path('checkpoint'));
   assert.equal(isResumable(run), true);
-  await run.resume();
+  run.resume();
   assert.equal((await openRun(dir)).record.status, 'running');
   assert.equal((await openRun(dir)).record.process.pid, process.pid);
 });
@@ -129,7 +127,7 @@ test('a run that was killed shows as interrupted, is resumable, and can be claim
 async function runOfKilledProcess(experiment: ResolvedExperiment): Promise<string> {
   const code = `
     const { createRun } = await import(${JSON.stringify(new URL('../../src/runs/index.ts', import.meta.url).href)});
-    const run = await createRun(${JSON.stringify(experiment)}, 'killed');
+    const run = createRun(${JSON.stringify(experiment)}, 'killed');
     run.appendEvent(${JSON.stringify(step(1))});
     console.log(run.dir);
     setInterval(() => {}, 1000);`;
@@ -140,7 +138,7 @@ async function runOfKilledProcess(experiment: ResolvedExperiment): Promise<strin
   const dir = output.toString().trim();
   const alive = await openRun(dir);
   assert.equal(alive.record.status, 'running');
-  await assert.rejects(alive.resume(), { code: 'runs/busy' });
+  assert.throws(() => alive.resume(), { code: 'runs/busy' });
   child.kill('SIGKILL');
   await once(child, 'exit');
   return dir;
@@ -149,15 +147,15 @@ async function runOfKilledProcess(experiment: ResolvedExperiment): Promise<strin
 test('a pid that was given to another process is not the run', {
   skip: process.platform !== 'linux' && 'needs /proc',
 }, async (t) => {
-  const run = await createRun(await experimentIn(t), 'q');
+  const run = createRun(await experimentIn(t), 'q');
   const record = { ...run.record, process: { ...run.record.process, startTicks: '1' } };
-  await writeJson(run.path('run'), record);
+  writeJson(run.path('run'), record);
   assert.equal((await openRun(run.dir)).record.status, 'interrupted');
 });
 
 test('a failed run keeps its reason; results and activations are versioned', async (t) => {
-  const run = await createRun(await experimentIn(t), 'q');
-  await run.writeResults({
+  const run = createRun(await experimentIn(t), 'q');
+  run.writeResults({
     version: 1,
     bits: 'W4A4KV4',
     loss: null,
@@ -166,21 +164,21 @@ test('a failed run keeps its reason; results and activations are versioned', asy
     perplexity: [],
     seconds: {},
   });
-  await run.finish('failed', { code: 'x', message: 'no', hint: '' });
+  run.finish('failed', { code: 'x', message: 'no', hint: '' });
   const opened = await openRun(run.dir);
   assert.equal(opened.record.error?.message, 'no');
   assert.equal((await opened.readResults()).bits, 'W4A4KV4');
-  await writeJson(run.path('results'), { version: 9 });
+  writeJson(run.path('results'), { version: 9 });
   await assert.rejects(opened.readResults(), /version 9/);
   await assert.rejects(opened.readActivations(), { code: 'runs/unreadable' });
 });
 
 test('writing leaves no temporary file and never half a file', async (t) => {
-  const run = await createRun(await experimentIn(t), 'q');
+  const run = createRun(await experimentIn(t), 'q');
   const circular: Record<string, unknown> = {};
   circular.self = circular;
   const before = readFileSync(run.path('run'), 'utf8');
-  await assert.rejects(writeJson(run.path('run'), circular));
+  assert.throws(() => writeJson(run.path('run'), circular));
   assert.equal(readFileSync(run.path('run'), 'utf8'), before);
   assert.deepEqual(readdirSync(run.dir).sort(), ['experiment.json', 'run.json']);
   assert.equal(existsSync(run.path('events')), false);

@@ -1,9 +1,9 @@
 import { readSafetensorsHeader, type SafetensorsFile } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
-import { readTensor, toFloat32 } from '../../formats/tensor-io.ts';
+import { toFloat32 } from '../../formats/tensor-io.ts';
 import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { float32 } from '../../protocol/tensor.ts';
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { openRun } from '../../runs/index.ts';
 import { rotationsFile } from '../experiment.ts';
 import type { Output } from '../output.ts';
@@ -13,8 +13,12 @@ export interface ExportFlags {
   readonly out: string;
 }
 
-/** The names that the reference gives rotations in R.bin. Nothing else belongs in one. */
-const ROTATION_NAME = /^(R1|model\.layers\.\d+\.self_attn\.R2)$/;
+/** The name that the reference gives a rotation in R.bin, by its name in a run; null for anything else. */
+function referenceName(name: string): string | null {
+  const layer = /^R2\.(\d+)$/.exec(name)?.[1];
+  if (layer !== undefined) return `model.layers.${layer}.self_attn.R2`;
+  return name === 'R1' ? name : null;
+}
 
 /**
  * Writes the learned rotations of a run. `rbin` is the reference's R.bin: a dict of float32 tensors, `R1`
@@ -37,17 +41,17 @@ async function writeCopy(source: SafetensorsFile, out: string, run: string): Pro
 }
 
 async function writeRbin(source: SafetensorsFile, out: string): Promise<string[]> {
-  const rotations = [...source.tensors].filter(([name]) => ROTATION_NAME.test(name));
-  if (rotations.length === 0)
+  const rotations: Record<string, HostTensor<Float32Array>> = {};
+  for (const [name, tensor] of source.tensors) {
+    const reference = referenceName(name);
+    if (reference !== null) rotations[reference] = float32(tensor.dims, toFloat32(tensor));
+  }
+  if (Object.keys(rotations).length === 0)
     throw new UserError(
       'export/no-rotations',
       `${source.path} holds neither R1 nor R2; found: ${[...source.tensors.keys()].slice(0, 4).join(', ') || 'nothing'}.`,
       'R.bin holds merged rotations only. Use --format safetensors.',
     );
-  const tensors = rotations.map(([name, tensor]) => [
-    name,
-    float32(tensor.dims, toFloat32(readTensor(tensor))),
-  ]);
-  await writeTorchTensors(out, Object.fromEntries(tensors));
-  return rotations.map(([name]) => name);
+  await writeTorchTensors(out, rotations);
+  return Object.keys(rotations);
 }

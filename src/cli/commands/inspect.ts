@@ -59,7 +59,7 @@ async function inspectExperiment(file: string, flags: InspectFlags, output: Outp
   const statistics = await interruptible(output, (signal) =>
     follow(engine.inspectActivations(experiment, { signal, kernels: flags.kernels, rotations }), output),
   );
-  if (flags.out !== undefined) await writeJson(flags.out, statistics);
+  if (flags.out !== undefined) writeJson(flags.out, statistics);
   output.document(statistics);
   output.result(statisticsTable(statistics));
 }
