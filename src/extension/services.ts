@@ -1,0 +1,77 @@
+/**
+ * What the parts of the extension ask of each other. Trees, lenses and panels see runs and jobs only through these;
+ * the implementations are in jobs/ and runs/.
+ */
+import type * as vscode from 'vscode';
+import type { RunEvent } from '../protocol/events.ts';
+import type { Run } from '../runs/index.ts';
+
+export type JobKind = 'optimize' | 'evaluate' | 'inspect';
+export type JobState = 'waiting' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted';
+
+/** One piece of work in the queue; only one runs at a time. */
+export interface Job {
+  readonly id: string;
+  readonly kind: JobKind;
+  /** Absolute path of the experiment file. */
+  readonly experiment: string;
+  readonly state: JobState;
+  /** Absolute path of the run folder, once it is known. */
+  readonly runDir: string | null;
+  /** Why it failed or was interrupted, for people. */
+  readonly message: string | null;
+}
+
+export interface JobRequest {
+  readonly kind: JobKind;
+  readonly experiment: string;
+  /** Run folder to go on from (optimize), or whose rotations are evaluated. */
+  readonly runDir?: string;
+  /** Evaluate with the learned rotations (default) or without any. */
+  readonly withoutRotations?: boolean;
+}
+
+export interface Jobs extends vscode.Disposable {
+  /** Fires when a job is added or changes state. */
+  readonly onDidChange: vscode.Event<Job>;
+  /** Every event of the running job as the worker sends it. */
+  readonly onEvent: vscode.Event<{ readonly job: Job; readonly event: RunEvent }>;
+  readonly all: readonly Job[];
+  readonly running: Job | null;
+  /** Puts a job at the end of the queue; resolves when it has ended. */
+  submit(request: JobRequest): Promise<Job>;
+  /** Asks the worker to stop at the next safe moment; kills it after a grace period. */
+  cancel(id: string): Promise<void>;
+  /** Stops after the present step; the run can be resumed. */
+  pause(id: string): Promise<void>;
+}
+
+/** The run folders of the workspace, watched. */
+export interface RunStore extends vscode.Disposable {
+  /** Fires (at most ten times a second) when runs appear, change or go; names the folders that changed. */
+  readonly onDidChange: vscode.Event<readonly string[]>;
+  /** Newest first. */
+  list(): readonly Run[];
+  /** Runs made from one experiment file, newest first. */
+  ofExperiment(experimentFile: string): readonly Run[];
+  get(runDir: string): Run | undefined;
+  /** What the person says of runs (not the run's own record): `.spinquant/labels.json` beside the runs. */
+  annotation(runDir: string): RunAnnotation;
+  annotate(runDir: string, change: Partial<RunAnnotation>): Promise<void>;
+  delete(runDir: string): Promise<void>;
+  refresh(): Promise<void>;
+}
+
+export interface RunAnnotation {
+  /** Name given by the person, or null for the folder's. */
+  readonly name: string | null;
+  readonly label: string | null;
+  readonly starred: boolean;
+}
+
+export interface Services {
+  readonly context: vscode.ExtensionContext;
+  readonly jobs: Jobs;
+  readonly runs: RunStore;
+  readonly log: vscode.LogOutputChannel;
+}
