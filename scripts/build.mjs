@@ -12,12 +12,11 @@ const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
 
 /**
- * `src/cli/main.ts` → `dist/cli.js`. What a command imports when it runs lies in its own chunk,
+ * `src/cli/main.ts` → `cli.js` in `dist/` or another folder. What a command imports when it runs lies in its own chunk,
  * so that `--help` does not read the engine.
  */
-export async function build() {
+export async function build(outdir = join(ROOT, 'dist')) {
   const { build: bundle } = await import('esbuild');
-  const outdir = join(ROOT, 'dist');
   const { metafile } = await bundle({
     absWorkingDir: ROOT,
     entryPoints: [{ in: 'src/cli/main.ts', out: 'cli' }],
@@ -28,6 +27,8 @@ export async function build() {
     format: 'esm',
     platform: 'node',
     target: 'node20',
+    // ES modules where a package has them: its CommonJS form may load its parts in ways that no bundler follows.
+    mainFields: ['module', 'main'],
     external: EXTERNAL,
     banner: { js: REQUIRE },
     sourcemap: true,
@@ -45,4 +46,4 @@ function removeStale(outdir, outputs) {
     if (/^chunk-.*\.js(\.map)?$/.test(name) && !current.has(name)) rmSync(join(outdir, name));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await build();
+if (process.argv[1] === fileURLToPath(import.meta.url)) await build(process.argv[2]);
