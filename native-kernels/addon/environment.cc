@@ -50,7 +50,7 @@ Environment::Environment(const std::string& library_path, int threads, Isa isa)
   check(api().SetGlobalInterOpNumThreads(threading.options, 1));
   check(api().SetGlobalSpinControl(threading.options, 0));
   std::lock_guard<std::mutex> lock(g_mutex);
-  check(api().CreateEnvWithGlobalThreadPools(ort::kLogError, "spinquant", threading.options, &env_));
+  check(api().CreateEnvWithGlobalThreadPools(ort::kLogFatal, "spinquant", threading.options, &env_));
   if (g_environments++ == 0) g_pool_threads = threads;
 }
 
@@ -80,7 +80,8 @@ ort::Session* Environment::try_create(const void* model, size_t bytes, bool shar
   ort::SessionOptions* options = owner.options;
   set_threads(options, shared_pool, threads_);
   check(api().SetSessionGraphOptimizationLevel(options, ort::kOptimizeAll));
-  check(api().SetSessionLogSeverityLevel(options, ort::kLogError));
+  // What goes wrong is thrown; ONNX Runtime need not print it as well.
+  check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));
   check(api().AddCustomOpDomain(options, custom_op_domain()));
   SettingsScope settings({isa_, threads_});
   ort::Session* session = nullptr;

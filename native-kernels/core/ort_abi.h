@@ -128,7 +128,7 @@ static_assert(sizeof(void*) != 8 || sizeof(CustomOp) == 208, "OrtCustomOp layout
 constexpr int kFloat = 1;
 constexpr int kInt64 = 7;
 constexpr int kInvalidArgument = 2;
-constexpr int kLogError = 3;
+constexpr int kLogFatal = 4;
 constexpr int kOptimizeAll = 99;
 constexpr int kDeviceAllocator = 0;
 constexpr int kDefaultMemory = 0;

@@ -8,17 +8,19 @@ namespace {
 
 struct Candidate {
   float scale, zero, low, high;
+  bool symmetric;
   float operator()(float w) const {
-    float level = std::nearbyint(w / scale) + zero;
-    return scale * (std::min(std::max(level, low), high) - zero);
+    float level = std::nearbyint(w / scale);
+    if (symmetric) return scale * std::min(std::max(level, low), high);
+    return scale * (std::min(std::max(level + zero, low), high) - zero);
   }
 };
 
 Candidate make_candidate(const WeightQuantizeArgs& args, float low, float high, float p) {
   float q = args.max_level;
-  if (args.symmetric) return {p * std::max(std::max(std::fabs(low), std::fabs(high)), 1e-5f) / q, 0, -q - 1, q};
+  if (args.symmetric) return {p * std::max(std::max(std::fabs(low), std::fabs(high)), 1e-5f) / q, 0, -q - 1, q, true};
   float scale = (high * p - low * p) / q;
-  return {scale, std::nearbyint(-(low * p) / scale), 0, q};
+  return {scale, std::nearbyint(-(low * p) / scale), 0, q, false};
 }
 
 double error_of(const WeightQuantizeArgs& args, const Candidate& quantized, const float* w) {

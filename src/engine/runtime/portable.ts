@@ -37,7 +37,8 @@ class PortableRuntime implements Runtime {
       graphOptimizationLevel: 'all',
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
-      logSeverityLevel: 3,
+      // What goes wrong is thrown; ONNX Runtime need not print it as well.
+      logSeverityLevel: 4,
       extra: { session: { intra_op: { allow_spinning: '0' } } },
     });
     return new PortableSession(this.#ort, session, outputs, this.#files);

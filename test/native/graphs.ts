@@ -1,0 +1,17 @@
+/** Sessions on tiny graphs. */
+import type { Runtime, Session } from '../../src/engine/runtime/index.ts';
+import { type NodeSpec, onnxModel, type ValueSpec } from './onnx-model.ts';
+
+export function build(
+  runtime: Runtime,
+  nodes: NodeSpec[],
+  inputs: ValueSpec[],
+  outputs: ValueSpec[],
+): Promise<Session> {
+  const specs = outputs.map(({ name, dims, dtype = 'float32' as const }) => [name, { dtype, dims }] as const);
+  return runtime.createSession(onnxModel(nodes, inputs, outputs), Object.fromEntries(specs));
+}
+
+export const add: NodeSpec = { op: 'Add', inputs: ['a', 'b'], outputs: ['c'] };
+export const pair = (name: string): ValueSpec => ({ name, dims: [2, 3] });
+export const buildAdd = (runtime: Runtime) => build(runtime, [add], [pair('a'), pair('b')], [pair('c')]);

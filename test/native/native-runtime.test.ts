@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
+import { build, buildAdd, pair } from './graphs.ts';
+import type { NodeSpec } from './onnx-model.ts';
+import { addon, assertSameBits, notBuilt, random, runOperator } from './support.ts';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Resident memory outside JavaScript's heap. */
+function nativeBytes(): number {
+  collectGarbage();
+  const { rss, heapTotal } = process.memoryUsage();
+  return rss - heapTotal;
+}
+
+const native = addon && (await createRuntime({ kernels: 'native', threads: 2 }));
+
+after(() => native?.close());
+
+test('native: a signal stops a run on its way', { skip: notBuilt }, async () => {
+  // Each product takes milliseconds, all of them seconds.
+  const size = 1024;
+  const count = 400;
+  const nodes = Array.from({ length: count }, (_, i) => {
+    return { op: 'MatMul', inputs: [i === 0 ? 'x' : `y${i - 1}`, 'w'], outputs: [`y${i}`] };
+  });
+  const dims = [size, size];
+  const session = await build(
+    native!,
+    nodes,
+    [
+      { name: 'x', dims },
+      { name: 'w', dims },
+    ],
+    [{ name: `y${count - 1}`, dims }],
+  );
+  const x = float32(dims, random(size * size, 1, 0.01));
+  const controller = new AbortController();
+  const outcome = assert.rejects(session.run({ x, w: x }, [`y${count - 1}`], controller.signal), Cancelled);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const aborted = performance.now();
+  controller.abort();
+  // Released with the run pending: it must finish first.
+  session.release();
+  await outcome;
+  const elapsed = performance.now() - aborted;
+  // One product, not the hundreds that are left; generous, as the machine may be busy.
+  assert.ok(elapsed < 1000, `stopped after ${elapsed} ms`);
+  await assert.rejects(session.run({ x, w: x }, [`y${count - 1}`]), /released/);
+});
+
+test('native: runs at the same time on one session do not disturb each other', {
+  skip: notBuilt,
+}, async () => {
+  const session = await buildAdd(native!);
+  const results = await Promise.all(
+    Array.from({ length: 50 }, (_, i) => {
+      const a = float32([2, 3], new Float32Array(6).fill(i));
+      return session.run({ a, b: a }, ['c']);
+    }),
+  );
+  results.forEach(({ c }, i) => {
+    assert.deepEqual(c!.data, new Float32Array(6).fill(2 * i));
+  });
+  session.release();
+});
+
+test('native: the operators in a session, shared out over threads, give the bits of a direct call', {
+  skip: notBuilt,
+}, async () => {
+  const dims = [65, 11008];
+  const x = random(65 * 11008, 4);
+  const cases: { op: string; attributes: Record<string, number>; floats: string[] }[] = [
+    { op: 'Hadamard', attributes: { block: 64, scale: 0.125 }, floats: ['scale'] },
+    { op: 'FakeQuantize', attributes: { bits: 4, symmetric: 0, clip_ratio: 0.9 }, floats: ['clip_ratio'] },
+    { op: 'RmsNorm', attributes: { epsilon: 1e-5 }, floats: ['epsilon'] },
+    { op: 'CausalSoftmax', attributes: { scale: 0.5, rows: 65, window: 100 }, floats: ['scale'] },
+  ];
+  for (const { op, attributes, floats } of cases) {
+    // Between two standard operators, so that the operator may work in place.
+    const nodes: NodeSpec[] = [
+      { op: 'Neg', inputs: ['x'], outputs: ['minus'] },
+      { op, domain: 'spinquant', inputs: ['minus'], outputs: ['out'], attributes, floats },
+      { op: 'Neg', inputs: ['out'], outputs: ['y'] },
+    ];
+    const session = await build(native!, nodes, [{ name: 'x', dims }], [{ name: 'y', dims }]);
+    const { y } = await session.run({ x: float32(dims, x) }, ['y']);
+    const input = { data: x.map((value) => -value), dims };
+    const best = addon!.instructionSets().at(-1)!;
+    const [direct] = runOperator({ name: op, attributes, inputs: [input], outputs: [x.length] }, best);
+    assertSameBits(
+      y!.data as Float32Array,
+      direct!.map((value) => -value),
+      op,
+    );
+    session.release();
+  }
+});
+
+test('native: an operator with a fault names itself', { skip: notBuilt }, async () => {
+  const node: NodeSpec = {
+    op: 'Hadamard',
+    domain: 'spinquant',
+    inputs: ['a'],
+    outputs: ['c'],
+    attributes: { block: 3 },
+  };
+  await assert.rejects(
+    build(native!, [node], [pair('a')], [pair('c')]),
+    /spinquant::Hadamard: block must be order times/,
+  );
+  const wide = { ...node, attributes: { block: 4 } };
+  const session = await build(native!, [wide], [pair('a')], [pair('c')]);
+  const a = float32([2, 3], new Float32Array(6));
+  await assert.rejects(
+    session.run({ a }, ['c']),
+    /spinquant::Hadamard: the last dimension must be a multiple of block 4/,
+  );
+  session.release();
+});
+
+test('native: thousands of runs keep no memory', { skip: notBuilt }, async () => {
+  const session = await buildAdd(native!);
+  const a = float32([2, 3], new Float32Array(6));
+  const signal = new AbortController().signal;
+  const runMany = async (count: number) => {
+    for (let i = 0; i < count; i++) await session.run({ a, b: a }, { c: a }, i % 2 ? signal : undefined);
+  };
+  await runMany(10000);
+  // A leak grows every time; the garbage collector's own memory comes and goes.
+  const growth: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    const before = nativeBytes();
+    await runMany(10000);
+    growth.push(nativeBytes() - before);
+  }
+  // Leaking one OrtValue (about 200 bytes) for each of three tensors would be 6 MB.
+  assert.ok(Math.min(...growth) < 3e6, `grew by ${growth.join(', ')} bytes`);
+  session.release();
+});

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { assertSameBits, forEachVariant, notBuilt, type Operation, random, runOperator } from './support.ts';
+
+/** Rows that have caused trouble: zeros, one value, both signs of zero, exact ties, very small, very uneven. */
+function difficultRows(width: number, rows: number): Float32Array {
+  const x = random(rows * width, width + rows, 3);
+  const special: ((i: number) => number)[] = [
+    () => 0,
+    () => 0.7,
+    () => -0.25,
+    (i) => (i % 2 ? -0 : 0),
+    (i) => (i % 16) - 7.5,
+    (i) => ((i % 29) - 14) / 2,
+    (i) => 1e-42 * (i % 5),
+    (i) => (i === 0 ? 1e30 : 1e-3 * i),
+  ];
+  // Every third row, when there are enough of them.
+  for (let row = 1; row < rows; row += 3) {
+    const fill = special[((row - 1) / 3) % special.length]!;
+    for (let i = 0; i < width; i++) x[row * width + i] = fill(i);
+  }
+  return x;
+}
+
+function checkFakeQuantize(rows: number, width: number, bits: number, symmetric: number): void {
+  const group = width === 288 ? 32 : 0;
+  const operation: Operation = {
+    name: 'FakeQuantize',
+    attributes: { bits, symmetric, group, clip_ratio: bits === 4 ? 0.9 : 1, include_zero: rows % 2 },
+    inputs: [{ data: difficultRows(width, rows), dims: [rows, width] }],
+    outputs: [rows * width],
+  };
+  const [expected] = runOperator(operation, 'reference');
+  assert.ok(expected!.every(Number.isFinite));
+  forEachVariant((instructionSet, threads) => {
+    const what = `${JSON.stringify(operation.attributes)} [${rows}, ${width}] ${instructionSet}`;
+    assertSameBits(runOperator(operation, instructionSet, threads)[0]!, expected!, what);
+  });
+}
+
+test('FakeQuantize: every instruction set gives the bits of the reference', { skip: notBuilt }, () => {
+  for (const width of [1, 3, 172, 288, 576, 11008]) {
+    for (const rows of width > 10000 ? [3] : [1, 4, 65]) {
+      for (const bits of [2, 4, 8])
+        for (const symmetric of [0, 1]) checkFakeQuantize(rows, width, bits, symmetric);
+    }
+  }
+});
+
+test('FakeQuantize: values by hand', { skip: notBuilt }, () => {
+  const run = (x: number[], attributes: Record<string, number>) =>
+    Array.from(
+      runOperator(
+        {
+          name: 'FakeQuantize',
+          attributes,
+          inputs: [{ data: Float32Array.from(x), dims: [x.length] }],
+          outputs: [x.length],
+        },
+        'portable',
+      )[0]!,
+    );
+  // Scale 1: halves go to the even neighbour.
+  assert.deepEqual(run([7, 0.5, 1.5, 2.5, -3.5, -7], { bits: 4, symmetric: 1 }), [7, 0, 2, 2, -4, -7]);
+  // Levels 0..3 over [-1, 2]: scale 1, zero point 1.
+  assert.deepEqual(run([-1, 2, 0.4, 0.6], { bits: 2, symmetric: 0 }), [-1, 2, 0, 1]);
+  assert.deepEqual(run([5, 5, 5], { bits: 4, symmetric: 0 }), [5, 5, 5]);
+  assert.deepEqual(run([0, 0], { bits: 4, symmetric: 0 }), [0, 0]);
+});
+
+const candidates = Array.from({ length: 80 }, (_, i) => Math.fround(1 - i / 100));
+
+/** Σ |Q(w) - w|^2.4 for each candidate, from the definition: float32 quantization, double sums. */
+function candidateErrors(w: Float32Array, bits: number, symmetric: boolean, forceZero: boolean): number[] {
+  const f = Math.fround;
+  let low = w.reduce((a, b) => Math.min(a, b));
+  let high = w.reduce((a, b) => Math.max(a, b));
+  if (forceZero) [low, high] = [Math.min(low, 0), Math.max(high, 0)];
+  if (!symmetric && low === 0 && high === 0) [low, high] = [-1, 1];
+  const top = symmetric ? 2 ** (bits - 1) - 1 : 2 ** bits - 1;
+  const bottom = symmetric ? -top - 1 : 0;
+  const largest = Math.max(Math.abs(low), Math.abs(high), f(1e-5));
+  return candidates.map((p) => {
+    const scale = symmetric ? f(f(p * largest) / top) : f(f(f(high * p) - f(low * p)) / top);
+    const zero = symmetric ? 0 : roundEven(f(f(-f(low * p)) / scale));
+    let total = 0;
+    for (const value of w) {
+      const level = Math.min(Math.max(f(roundEven(f(value / scale)) + zero), bottom), top);
+      total += Math.abs(f(scale * f(level - zero)) - value) ** 2.4;
+    }
+    return total;
+  });
+}
+
+function roundEven(x: number): number {
+  const floor = Math.floor(x);
+  const fraction = x - floor;
+  if (fraction !== 0.5) return fraction < 0.5 ? floor : floor + 1;
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+test('FakeQuantizeWeight: the clip ratio has the least error, and the weights follow from it', {
+  skip: notBuilt,
+}, () => {
+  for (const [rows, width, group] of [
+    [1, 1, 0],
+    [3, 3, 0],
+    [5, 172, 0],
+    [9, 576, 0],
+    [3, 288, 32],
+    [2, 11008, 0],
+  ] as const) {
+    for (const bits of [3, 4, 8]) {
+      for (const symmetric of [true, false]) checkSearch(rows, width, group, bits, symmetric);
+    }
+  }
+});
+
+function checkSearch(rows: number, width: number, group: number, bits: number, symmetric: boolean): void {
+  const size = group || width;
+  const groups = (rows * width) / size;
+  // Cubes of uniform numbers: a few large weights, so that clipping pays.
+  const w = random(rows * width, bits + width).map((x) => x ** 3 * 0.1);
+  if (rows >= 5) w.fill(0, width, 2 * width);
+  const operation: Operation = {
+    name: 'FakeQuantizeWeight',
+    attributes: { bits, symmetric: Number(symmetric), group, clip_search: 1 },
+    inputs: [{ data: w, dims: [rows, width] }],
+    outputs: [rows * width, groups],
+  };
+  const [expectedY, expectedRatio] = runOperator(operation, 'reference');
+  const errors = Array.from({ length: groups }, (_, g) =>
+    candidateErrors(w.subarray(g * size, (g + 1) * size), bits, symmetric, group === 0),
+  );
+  expectedRatio!.forEach((ratio, g) => {
+    assert.equal(errors[g]![candidates.indexOf(ratio)], Math.min(...errors[g]!), 'the reference itself');
+  });
+  forEachVariant((instructionSet, threads) => {
+    const [y, ratio] = runOperator(operation, instructionSet, threads);
+    ratio!.forEach((p, g) => {
+      const what = `${JSON.stringify(operation.attributes)} [${rows}, ${width}] ${instructionSet} group ${g}`;
+      const error = errors[g]![candidates.indexOf(p)]!;
+      // Candidates within 1e-6 of each other count as tied: |e|^2.4 is computed that well.
+      assert.ok(
+        error <= Math.min(...errors[g]!) * (1 + 2e-6),
+        `${what}: ratio ${p}, best ${expectedRatio![g]}`,
+      );
+      if (p !== expectedRatio![g]) return;
+      const part = [g * size, (g + 1) * size] as const;
+      assertSameBits(y!.subarray(...part), expectedY!.subarray(...part), what);
+    });
+  });
+}
+
+test('FakeQuantizeWeight: without search the ratio is 1', { skip: notBuilt }, () => {
+  const w = difficultRows(172, 65);
+  for (const symmetric of [0, 1]) {
+    for (const group of [0, 4]) {
+      const operation: Operation = {
+        name: 'FakeQuantizeWeight',
+        attributes: { bits: 4, symmetric, group, clip_search: 0 },
+        inputs: [{ data: w, dims: [65, 172] }],
+        outputs: [w.length, group ? w.length / group : 65],
+      };
+      const [expected] = runOperator(operation, 'reference');
+      forEachVariant((instructionSet, threads) => {
+        const [y, ratio] = runOperator(operation, instructionSet, threads);
+        assert.ok(ratio!.every((p) => p === 1));
+        assertSameBits(y!, expected!, `${JSON.stringify(operation.attributes)} ${instructionSet}`);
+      });
+    }
+  }
+});

@@ -1,0 +1,69 @@
+/** The addon, random data and comparisons for the tests of native operators. */
+import assert from 'node:assert/strict';
+import { type Addon, loadAddon, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
+
+/** Why tests of native operators cannot run here, or false. */
+export const addon: Addon | undefined = loadAddon();
+export const notBuilt = addon === undefined ? 'the native operators are not built' : false;
+
+/** Half a unit in the last place of 1 in float32: the largest relative error of one rounding. */
+export const ROUNDING = 2 ** -24;
+
+/** Uniform in [-1, 1) times `scale`, the same for the same seed (mulberry32). */
+export function random(count: number, seed: number, scale = 1): Float32Array {
+  let state = seed;
+  return Float32Array.from({ length: count }, () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return (((t ^ (t >>> 14)) >>> 0) / 2 ** 31 - 1) * scale;
+  });
+}
+
+export interface Operation {
+  readonly name: string;
+  readonly attributes: Readonly<Record<string, number>>;
+  readonly inputs: readonly (ProbeTensor | null)[];
+  /** Number of elements of each output. */
+  readonly outputs: readonly number[];
+}
+
+/** Outputs of one operator; every element starts as NaN, so that one left out is seen. */
+export function runOperator(operation: Operation, instructionSet: string, threads = 1): Float32Array[] {
+  const outputs = operation.outputs.map((count) => new Float32Array(count).fill(Number.NaN));
+  const { name, attributes, inputs } = operation;
+  addon!.runOperator(name, instructionSet, attributes, inputs, outputs, threads, 1);
+  return outputs;
+}
+
+/** Fails unless each element is within its tolerance of the expected one. */
+export function assertClose(
+  actual: Float32Array,
+  expected: Float32Array,
+  tolerance: (index: number) => number,
+  what: string,
+): void {
+  assert.equal(actual.length, expected.length, what);
+  actual.forEach((value, i) => {
+    const error = Math.abs(value - expected[i]!);
+    if (!(error <= tolerance(i))) {
+      assert.fail(`${what}: element ${i} is ${value}, expected ${expected[i]} ± ${tolerance(i)}`);
+    }
+  });
+}
+
+/** Fails unless all bits are equal (so that -0 and 0 differ). */
+export function assertSameBits(actual: Float32Array, expected: Float32Array, what: string): void {
+  assert.equal(actual.length, expected.length, what);
+  const a = new Uint32Array(actual.buffer, actual.byteOffset, actual.length);
+  const b = new Uint32Array(expected.buffer, expected.byteOffset, expected.length);
+  a.forEach((bits, i) => {
+    if (bits !== b[i]) assert.fail(`${what}: element ${i} is ${actual[i]}, expected ${expected[i]}`);
+  });
+}
+
+/** Runs `body` for every instruction set of this processor on one thread and on two. */
+export function forEachVariant(body: (instructionSet: string, threads: number) => void): void {
+  for (const instructionSet of addon!.instructionSets())
+    for (const threads of [1, 2]) body(instructionSet, threads);
+}
