@@ -27,11 +27,14 @@ export class LayerInputs {
   readonly r2: Value | null;
   readonly #graph: Graph;
   readonly #types: LayerTypes;
+  readonly #prefix: string;
   readonly #values = new Map<string, Value>();
 
-  constructor(graph: Graph, shape: LayerShape, types: LayerTypes) {
+  /** @param prefix put before every input name, where several layers share a graph. */
+  constructor(graph: Graph, shape: LayerShape, types: LayerTypes, prefix = '') {
     this.#graph = graph;
     this.#types = types;
+    this.#prefix = prefix;
     const { hiddenSize, headDim } = shape.config;
     this.r1 = shape.rotations.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
     this.r2 = shape.rotations.r2 ? graph.input('r2', [headDim, headDim]) : null;
@@ -52,7 +55,7 @@ export class LayerInputs {
   /** Ŵ: the shape of the weight in the graph's real type. */
   prepared(role: LinearRole): Value {
     const type = this.#types[role]!;
-    return this.#once(preparedName(role), () => this.#graph.input(preparedName(role), type.dims));
+    return this.#once(preparedName(role), () => this.#graph.input(this.#prefix + preparedName(role), type.dims));
   }
 
   bias(role: BiasRole): Value | null {
@@ -66,7 +69,7 @@ export class LayerInputs {
   #required(name: string): Value {
     const type = this.#types[name];
     if (!type) throw new Error(`the layer has no ${name}`);
-    return this.#once(name, () => this.#graph.input(name, type.dims, type.dtype));
+    return this.#once(name, () => this.#graph.input(this.#prefix + name, type.dims, type.dtype));
   }
 
   #once(name: string, create: () => Value): Value {
