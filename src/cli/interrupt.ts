@@ -29,7 +29,10 @@ export async function interruptible<T>(
   try {
     return await work(controller.signal);
   } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    // After a stop the handlers stay: the press that comes twice must not end the process before its last words.
+    if (!controller.signal.aborted) {
+      process.off('SIGINT', stop);
+      process.off('SIGTERM', stop);
+    }
   }
 }

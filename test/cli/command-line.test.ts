@@ -1,35 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { experimentJsonSchema, resolveExperiment } from '../../src/config/index.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { readTorchTensors } from '../../src/formats/torch-zip.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { createRun } from '../../src/runs/index.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
-
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function spinquant(args: readonly string[], cwd = tmpdir()): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], { cwd });
-  const output = { stdout: '', stderr: '' };
-  child.stdout.on('data', (chunk) => (output.stdout += chunk));
-  child.stderr.on('data', (chunk) => (output.stderr += chunk));
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => resolve({ code, ...output }));
-  });
-}
+import { spinquant } from './spinquant.ts';
 
 async function workspace(t: { after(fn: () => Promise<void>): void }): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-cli-'));

@@ -118,20 +118,27 @@ test('exit codes: 1 a fault in the input, 2 a bug with its stack, 130 cancelled'
   ]);
 });
 
-test('the first SIGINT aborts the signal and leaves no listener behind', async () => {
+test('SIGINT aborts the signal, and the same press again does no harm', async (t) => {
   const { output, notes } = recorder(false);
-  const before = process.listenerCount('SIGINT');
+  const before = process.listeners('SIGINT');
+  t.after(() => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const)
+      for (const listener of process.listeners(name))
+        if (!before.includes(listener)) process.off(name, listener);
+  });
+  assert.equal(await interruptible(output, async () => 7), 7);
+  assert.deepEqual(process.listeners('SIGINT'), before, 'work that ended leaves no listener behind');
   const work = interruptible(output, async (signal) => {
     process.kill(process.pid, 'SIGINT');
     for (let turn = 0; turn < 1000; turn++) {
       throwIfCancelled(signal);
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
-    return 'not cancelled';
   });
   await assert.rejects(work, Cancelled);
-  assert.equal(notes.length, 1);
-  assert.equal(process.listenerCount('SIGINT'), before);
+  process.kill(process.pid, 'SIGINT');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(notes, ['Stopping. Press Ctrl-C again to quit at once.']);
 });
 
 test('tables are aligned', () => {

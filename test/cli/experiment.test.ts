@@ -1,0 +1,162 @@
+/** An experiment from its file to its tables, in the terminal, on a tiny trained-from-nothing LLaMA. */
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { EvaluateResult, OptimizeResult } from '../../src/engine/api.ts';
+import { readSafetensorsHeader } from '../../src/formats/safetensors.ts';
+import { toFloat32 } from '../../src/formats/tensor-io.ts';
+import { openRun, RUN_FILES } from '../../src/runs/index.ts';
+import { spinquant } from './spinquant.ts';
+
+const GOLDEN = fileURLToPath(new URL('../goldens/models/llama', import.meta.url));
+const CHARACTERS = ' abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.';
+const STEPS = 12;
+
+const workspace = mkdtempSync(join(tmpdir(), 'spinquant-experiment-'));
+after(() => rmSync(workspace, { recursive: true }));
+writeModel(join(workspace, 'model'));
+writeFileSync(join(workspace, 'train.txt'), someText(4000, 1));
+writeFileSync(join(workspace, 'test.txt'), someText(400, 2));
+writeExperiment('tiny.spinquant.json', STEPS);
+
+function writeModel(dir: string): void {
+  mkdirSync(dir);
+  for (const name of ['config.json', 'model.safetensors']) copyFileSync(join(GOLDEN, name), join(dir, name));
+  const vocab = Object.fromEntries([...CHARACTERS].map((character, id) => [character, id]));
+  const tokenizer = {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: { type: 'Fuse' },
+    model: { type: 'BPE', vocab, merges: [] },
+  };
+  writeFileSync(join(dir, 'tokenizer.json'), JSON.stringify(tokenizer));
+}
+
+function someText(length: number, seed: number): string {
+  let state = seed;
+  const next = () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return CHARACTERS[state >>> 26]!;
+  };
+  return Array.from({ length }, next).join('');
+}
+
+function writeExperiment(name: string, steps: number): void {
+  const experiment = {
+    model: 'model',
+    calibration: { text: 'train.txt', samples: 16, sequenceLength: 32 },
+    rotation: { learning: { steps, batchSize: 2 } },
+    evaluation: { perplexity: [{ name: 'tiny', text: 'test.txt', sequenceLength: 32, maxWindows: 4 }] },
+    threads: 1,
+  };
+  writeFileSync(join(workspace, name), JSON.stringify(experiment));
+}
+
+async function optimize(name: string, ...flags: string[]): Promise<OptimizeResult> {
+  const { code, stdout, stderr } = await spinquant(['optimize', name, '--json', ...flags], workspace);
+  assert.equal(code, 0, stderr);
+  return JSON.parse(stdout) as OptimizeResult;
+}
+
+function rotationsOf(run: string): Record<string, number[]> {
+  const { tensors } = readSafetensorsHeader(join(run, RUN_FILES.rotations));
+  return Object.fromEntries([...tensors].map(([name, tensor]) => [name, [...toFloat32(tensor)]]));
+}
+
+/** Sends a signal once the newest run has done this many steps. */
+function whenSteps(steps: number, signal: NodeJS.Signals) {
+  const runs = join(workspace, '.spinquant', 'runs');
+  const before = new Set(existsSync(runs) ? readdirSync(runs) : []);
+  return (child: ChildProcess) => {
+    const timer = setInterval(() => {
+      const fresh = existsSync(runs) ? readdirSync(runs).find((name) => !before.has(name)) : undefined;
+      const events = fresh === undefined ? '' : join(runs, fresh, RUN_FILES.events);
+      const done = existsSync(events)
+        ? readFileSync(events, 'utf8').split('"type":"checkpoint"').length - 1
+        : 0;
+      if (done < steps) return;
+      clearInterval(timer);
+      child.kill(signal);
+    }, 5);
+    child.on('close', () => clearInterval(timer));
+  };
+}
+
+test('optimize leaves a whole run behind; evaluate, runs and resume agree with it', async () => {
+  const result = await optimize('tiny.spinquant.json');
+  assert.equal(result.steps, STEPS);
+  assert.ok(Number.isFinite(result.loss.first) && Number.isFinite(result.loss.last));
+  // Entries of RᵀR are sums of 32 products: rounding a rotation to float32 moves them by at most about √32 · 2⁻²⁴.
+  assert.ok(result.orthogonalityError < Math.sqrt(32) * 2 ** -22, String(result.orthogonalityError));
+  const [tiny] = result.perplexity;
+  assert.equal(tiny?.windows, 4);
+  assert.equal(tiny.tokens, 4 * 31);
+
+  const run = await openRun(result.run);
+  assert.equal(run.record.status, 'finished');
+  assert.match(run.record.provenance?.model.sha256 ?? '', /^[0-9a-f]{64}$/);
+  const steps = (await run.readEvents()).filter((event) => event.type === 'step');
+  assert.deepEqual(
+    steps.map((event) => event.step),
+    Array.from({ length: STEPS }, (_, index) => index + 1),
+  );
+  assert.deepEqual((await run.readResults()).perplexity, result.perplexity);
+  assert.equal((await run.readActivations()).sites.length, 2 * 7);
+
+  const again = await spinquant(
+    ['evaluate', 'tiny.spinquant.json', '--rotations', result.run, '--json'],
+    workspace,
+  );
+  assert.deepEqual((JSON.parse(again.stdout) as EvaluateResult).perplexity, result.perplexity);
+  const resumed = await spinquant(['optimize', 'tiny.spinquant.json', '--resume', result.run], workspace);
+  assert.equal(resumed.code, 1);
+  assert.match(resumed.stderr, /is finished/);
+});
+
+test('a run that is killed resumes to the same bits', async () => {
+  writeExperiment('long.spinquant.json', 60);
+  const whole = await optimize('long.spinquant.json');
+  const killed = await spinquant(['optimize', 'long.spinquant.json'], workspace, whenSteps(3, 'SIGKILL'));
+  assert.equal(killed.code, null, 'it was killed, it did not end');
+  const { stdout } = await spinquant(['runs', '--json'], workspace);
+  const [newest] = (JSON.parse(stdout) as { runs: { dir: string; status: string }[] }).runs;
+  assert.equal(newest?.status, 'interrupted');
+  const resumed = await optimize('long.spinquant.json', '--resume');
+  assert.equal(resumed.run, newest.dir);
+  assert.deepEqual({ ...resumed, run: '' }, { ...whole, run: '' });
+  assert.deepEqual(rotationsOf(resumed.run), rotationsOf(whole.run));
+  const events = await (await openRun(resumed.run)).readEvents();
+  const starts = events.filter((event) => event.type === 'run-started');
+  assert.ok(starts.at(-1)!.resumedFromStep >= 3);
+  assert.deepEqual(
+    events.filter((event) => event.type === 'step').map((event) => event.step),
+    Array.from({ length: 60 }, (_, index) => index + 1),
+  );
+});
+
+test('Ctrl-C ends a run in order, with exit code 130', async () => {
+  writeExperiment('stopped.spinquant.json', 5000);
+  const flags = ['optimize', 'stopped.spinquant.json', '--json'];
+  const { code, stdout, stderr } = await spinquant(flags, workspace, whenSteps(2, 'SIGINT'));
+  assert.equal(code, 130, stderr);
+  assert.equal((JSON.parse(stdout) as { error: { code: string } }).error.code, 'cancelled');
+  const { runs } = JSON.parse((await spinquant(['runs', '--json'], workspace)).stdout) as {
+    runs: { status: string }[];
+  };
+  assert.equal(runs[0]?.status, 'cancelled');
+});
