@@ -45,7 +45,9 @@ for (const kernels of KERNELS) {
         const difference = maxDifference(logits, golden.logits.flat());
         // transformers' own float32 pass differs by this much; rotating adds two products per site: four times it.
         const bound = 4 * golden.float32MaxDifference;
-        t.diagnostic(`${form.mode}: max |Δlogit| ${difference.toExponential(2)}, bound ${bound.toExponential(2)}`);
+        t.diagnostic(
+          `${form.mode}: max |Δlogit| ${difference.toExponential(2)}, bound ${bound.toExponential(2)}`,
+        );
         assert.ok(difference <= bound, `${form.mode}: logits differ by ${difference}, bound ${bound}`);
       }
       await cache.release();

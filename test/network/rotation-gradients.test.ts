@@ -181,8 +181,10 @@ async function analytic(model: TinyModel, rotations: Rotations) {
   });
 
   const sumR1 = new Float64Array(D * D);
-  const add1 = (terms?: HostTensor) =>
-    terms && (terms.data as Float64Array).forEach((v, i) => (sumR1[i] = sumR1[i]! + v));
+  const add1 = (terms?: HostTensor): void => {
+    const values = terms?.data as Float64Array | undefined;
+    for (let i = 0; values && i < values.length; i++) sumR1[i] = sumR1[i]! + values[i]!;
+  };
   const out = await headBackward.run({ ...shared, x: boundaries[L]!, r1: rotations.r1 });
   add1(out.r1Gradient);
   let d = out.dx!;

@@ -1,6 +1,7 @@
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
+import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
 
 /** The seven matrices of a block. */
@@ -55,7 +56,9 @@ export class LayerInputs {
   /** Ŵ: the shape of the weight in the graph's real type. */
   prepared(role: LinearRole): Value {
     const type = this.#types[role]!;
-    return this.#once(preparedName(role), () => this.#graph.input(this.#prefix + preparedName(role), type.dims));
+    return this.#once(preparedName(role), () =>
+      this.#graph.input(this.#prefix + preparedName(role), type.dims),
+    );
   }
 
   bias(role: BiasRole): Value | null {
@@ -93,9 +96,12 @@ export function layerTensors(weights: LayerWeights): Record<string, Tensor> {
   );
 }
 
-/** Layers with equal keys share one compiled graph. */
-export function typesOf(tensors: Readonly<Record<string, Tensor>>): LayerTypes {
+/** Types of a layer's graph inputs, as the runtime takes them; layers with equal types share one compiled graph. */
+export function typesOf(tensors: Readonly<Record<string, Tensor>>, runtime: Runtime): LayerTypes {
   return Object.fromEntries(
-    Object.entries(tensors).map(([name, { dtype, dims }]) => [name, { dtype, dims }]),
+    Object.entries(tensors).map(([name, { dtype, dims }]) => [
+      name,
+      { dtype: runtime.inputType(dtype), dims },
+    ]),
   );
 }

@@ -173,14 +173,15 @@ export class Network {
 
   #end(name: string, tokens: number, compile: typeof ends.compileLoss): Promise<Program> {
     const { config, embedding, lmHead, finalNorm } = this.checkpoint;
+    const { runtime } = this.#cache;
     const shape: ends.EndsShape = {
       config,
       tokens,
       r1: this.#residualRotated,
       centreEmbedding: this.options.centreEmbedding,
-      embeddingType: embedding.dtype,
-      headType: lmHead.dtype,
-      normType: finalNorm.dtype,
+      embeddingType: runtime.inputType(embedding.dtype),
+      headType: runtime.inputType(lmHead.dtype),
+      normType: runtime.inputType(finalNorm.dtype),
     };
     return this.#cache.get(`${name} ${JSON.stringify(shape)}`, (runtime) => compile(runtime, shape));
   }
@@ -237,7 +238,7 @@ export class Network {
     const { quantizers, sites } = this.options;
     return {
       shape: { ...batch, config, window, quantizers, rotations: sites },
-      types: typesOf(weights),
+      types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions(batch) },
     };
   }

@@ -1,6 +1,6 @@
 /** The runtime with our own operators: sessions run off the JavaScript thread, weights stay in mapped files. */
 import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
-import type { FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
+import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import {
   type Addon,
   type EnvironmentHandle,
@@ -50,6 +50,10 @@ class NativeRuntime implements Runtime {
     this.threads = threads;
     this.ortVersion = addon.ortVersion(environment);
     this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+  }
+
+  inputType(dtype: DType): DType {
+    return dtype;
   }
 
   async createSession(model: Uint8Array, outputs: Readonly<Record<string, OutputSpec>>): Promise<Session> {

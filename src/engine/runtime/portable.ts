@@ -1,11 +1,12 @@
 /** The runtime through onnxruntime-node alone: standard operators, files read into memory, runs that block. */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
-import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { bfloat16ToFloat32 } from '../../formats/float-bits.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { DType, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import { inputsInOrder, outputTensors } from './bindings.ts';
 import { ORT_JS_TYPE } from './element-types.ts';
 import { FileBuffers } from './file-buffers.ts';
-import type { OutputSpec, Runtime, Session } from './types.ts';
+import type { OutputSpec, Runtime, Session, SessionSettings } from './types.ts';
 
 type OrtModule = typeof import('onnxruntime-node');
 
@@ -31,10 +32,19 @@ class PortableRuntime implements Runtime {
     this.description = `onnxruntime ${this.ortVersion}, composed kernels, ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 
-  async createSession(model: Uint8Array, outputs: Readonly<Record<string, OutputSpec>>): Promise<Session> {
+  /** onnxruntime-node takes no bfloat16: such tensors are widened when they are bound. */
+  inputType(dtype: DType): DType {
+    return dtype === 'bfloat16' ? 'float32' : dtype;
+  }
+
+  async createSession(
+    model: Uint8Array,
+    outputs: Readonly<Record<string, OutputSpec>>,
+    { fuse = true }: SessionSettings = {},
+  ): Promise<Session> {
     const session = await this.#ort.InferenceSession.create(model, {
       executionProviders: ['cpu'],
-      graphOptimizationLevel: 'all',
+      graphOptimizationLevel: fuse ? 'all' : 'basic',
       intraOpNumThreads: this.threads,
       interOpNumThreads: 1,
       // What goes wrong is thrown; ONNX Runtime need not print it as well.
@@ -97,13 +107,13 @@ class PortableSession implements Session {
   }
 }
 
+/** Widened copies of bfloat16 arrays, for as long as the arrays live. */
+const widened = new WeakMap<Uint16Array, Float32Array>();
+
 function makeTensor(ort: OrtModule, dtype: DType, data: TensorData, dims: readonly number[]): OrtTensor {
-  if (dtype === 'bfloat16') {
-    throw new UserError(
-      'runtime/bfloat16',
-      'onnxruntime-node cannot take bfloat16 tensors.',
-      'Build the native operators (`npm run build:native`), or convert the weights to float32 or float16.',
-    );
-  }
-  return new ort.Tensor(ORT_JS_TYPE[dtype], data, dims);
+  if (dtype !== 'bfloat16') return new ort.Tensor(ORT_JS_TYPE[dtype], data, dims);
+  const bits = data as Uint16Array;
+  const wide = widened.get(bits) ?? bfloat16ToFloat32(bits);
+  widened.set(bits, wide);
+  return new ort.Tensor('float32', wide, dims);
 }

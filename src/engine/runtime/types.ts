@@ -11,6 +11,8 @@ export interface Runtime {
   /** `native`: graphs may hold `spinquant` nodes. `composed`: lower them first (graph/lower.ts). */
   readonly kernels: KernelSource;
   readonly threads: number;
+  /** The type that a graph must declare for an input stored as `dtype`: not every binding takes bfloat16. */
+  inputType(dtype: DType): DType;
   createSession(
     model: Uint8Array,
     outputs: Readonly<Record<string, OutputSpec>>,
