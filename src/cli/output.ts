@@ -32,7 +32,7 @@ export function createOutput(json: boolean): Output {
     json,
     colors,
     live,
-    columns: process.stderr.columns ?? 80,
+    columns: process.stderr.columns || 80, // 0 where the terminal does not know
     result(text) {
       if (!json) process.stdout.write(`${text}\n`);
     },
