@@ -36,10 +36,23 @@ const H3 = Int8Array.of(1, 1, 1, -1, 1, 1, 1, -1, -1);
 
 const RULES: Readonly<Record<string, Rule>> = {
   Add: { dims: [[2, 3], [3]], build: (_g, [a, b]) => ew.add(a!, b!) },
-  Sub: { dims: [[2, 1], [2, 3]], build: (_g, [a, b]) => ew.sub(a!, b!) },
+  Sub: {
+    dims: [
+      [2, 1],
+      [2, 3],
+    ],
+    build: (_g, [a, b]) => ew.sub(a!, b!),
+  },
   Mul: { dims: [[2, 3], [1]], build: (_g, [a, b]) => ew.mul(a!, b!) },
   'Mul by itself': { dims: [[4]], build: (_g, [a]) => ew.mul(a!, a!) },
-  Div: { dims: [[2, 3], [2, 1]], build: (_g, [a, b]) => ew.div(a!, b!), range: [0.5, 2] },
+  Div: {
+    dims: [
+      [2, 3],
+      [2, 1],
+    ],
+    build: (_g, [a, b]) => ew.div(a!, b!),
+    range: [0.5, 2],
+  },
   Neg: { dims: [[3]], build: (_g, [a]) => ew.neg(a!) },
   Exp: { dims: [[3]], build: (_g, [a]) => ew.exp(a!) },
   Log: { dims: [[3]], build: (_g, [a]) => ew.log(a!), range: [0.5, 2] },
@@ -50,15 +63,57 @@ const RULES: Readonly<Record<string, Rule>> = {
     dims: [[2, 3], [3]],
     build: (g, [a, b]) => ew.where(ew.less(g.reals([2, 3], [1, -1, 1, -1, 1, -1]), g.scalar(0)), a!, b!),
   },
-  MatMul: { dims: [[2, 3, 4], [4, 2]], build: (_g, [a, b]) => matmul(a!, b!) },
-  'MatMul, broadcast batch': { dims: [[1, 3, 4], [2, 4, 2]], build: (_g, [a, b]) => matmul(a!, b!) },
-  Gemm: { dims: [[3, 4], [4, 2]], build: (_g, [a, b]) => gemm(a!, b!, { alpha: 0.7 }) },
-  'Gemm, A transposed': { dims: [[4, 3], [4, 2]], build: (_g, [a, b]) => gemm(a!, b!, { transA: true }) },
-  'Gemm, B transposed': { dims: [[3, 4], [2, 4]], build: (_g, [a, b]) => gemm(a!, b!, { transB: true, alpha: 2 }) },
-  'Gemm, both transposed': { dims: [[4, 3], [2, 4]], build: (_g, [a, b]) => gemm(a!, b!, { transA: true, transB: true }) },
+  MatMul: {
+    dims: [
+      [2, 3, 4],
+      [4, 2],
+    ],
+    build: (_g, [a, b]) => matmul(a!, b!),
+  },
+  'MatMul, broadcast batch': {
+    dims: [
+      [1, 3, 4],
+      [2, 4, 2],
+    ],
+    build: (_g, [a, b]) => matmul(a!, b!),
+  },
+  Gemm: {
+    dims: [
+      [3, 4],
+      [4, 2],
+    ],
+    build: (_g, [a, b]) => gemm(a!, b!, { alpha: 0.7 }),
+  },
+  'Gemm, A transposed': {
+    dims: [
+      [4, 3],
+      [4, 2],
+    ],
+    build: (_g, [a, b]) => gemm(a!, b!, { transA: true }),
+  },
+  'Gemm, B transposed': {
+    dims: [
+      [3, 4],
+      [2, 4],
+    ],
+    build: (_g, [a, b]) => gemm(a!, b!, { transB: true, alpha: 2 }),
+  },
+  'Gemm, both transposed': {
+    dims: [
+      [4, 3],
+      [2, 4],
+    ],
+    build: (_g, [a, b]) => gemm(a!, b!, { transA: true, transB: true }),
+  },
   Reshape: { dims: [[2, 3]], build: (_g, [a]) => shape.reshape(a!, [3, 2]) },
   Transpose: { dims: [[2, 3, 4]], build: (_g, [a]) => shape.transpose(a!, [2, 0, 1]) },
-  Concat: { dims: [[2, 3], [2, 1]], build: (_g, [a, b]) => shape.concat([a!, b!], 1) },
+  Concat: {
+    dims: [
+      [2, 3],
+      [2, 1],
+    ],
+    build: (_g, [a, b]) => shape.concat([a!, b!], 1),
+  },
   Slice: { dims: [[2, 5]], build: (_g, [a]) => shape.slice(a!, 1, 1, 4) },
   Expand: { dims: [[2, 1]], build: (_g, [a]) => shape.expand(a!, [2, 3]) },
   'Gather, repeated rows': { dims: [[4, 3]], build: (g, [a]) => shape.gatherRows(a!, g.ints([2, 0, 2])) },
@@ -66,17 +121,39 @@ const RULES: Readonly<Record<string, Rule>> = {
   ReduceMean: { dims: [[2, 3]], build: (_g, [a]) => reduceMean(a!, [-1], false) },
   Softmax: { dims: [[2, 4]], build: (_g, [a]) => softmax(a!) },
   Hadamard: { dims: [[2, 8]], build: (_g, [a]) => hadamard(a!, { block: 8, order: 1, matrix: null }) },
-  'Hadamard, order 3·4': { dims: [[2, 12]], build: (_g, [a]) => hadamard(a!, { block: 12, order: 3, matrix: H3 }) },
-  'Hadamard, inverse': { dims: [[2, 12]], build: (_g, [a]) => hadamard(a!, { block: 12, order: 3, matrix: H3 }, true) },
-  'Hadamard, blocks': { dims: [[2, 12]], build: (_g, [a]) => hadamard(a!, { block: 4, order: 1, matrix: null }) },
+  'Hadamard, order 3·4': {
+    dims: [[2, 12]],
+    build: (_g, [a]) => hadamard(a!, { block: 12, order: 3, matrix: H3 }),
+  },
+  'Hadamard, inverse': {
+    dims: [[2, 12]],
+    build: (_g, [a]) => hadamard(a!, { block: 12, order: 3, matrix: H3 }, true),
+  },
+  'Hadamard, blocks': {
+    dims: [[2, 12]],
+    build: (_g, [a]) => hadamard(a!, { block: 4, order: 1, matrix: null }),
+  },
   CausalSoftmax: { dims: [[2, 6, 3]], build: (_g, [a]) => causalSoftmax(a!, 0.4, { rows: 3, window: 0 }) },
-  'CausalSoftmax, window': { dims: [[1, 8, 4]], build: (_g, [a]) => causalSoftmax(a!, 0.4, { rows: 4, window: 2 }) },
+  'CausalSoftmax, window': {
+    dims: [[1, 8, 4]],
+    build: (_g, [a]) => causalSoftmax(a!, 0.4, { rows: 4, window: 2 }),
+  },
   RmsNorm: { dims: [[3, 5]], build: (_g, [a]) => rmsNorm(a!, 1e-3) },
-  SwiGlu: { dims: [[2, 3], [2, 3]], build: (_g, [a, b]) => swiGlu(a!, b!) },
+  SwiGlu: {
+    dims: [
+      [2, 3],
+      [2, 3],
+    ],
+    build: (_g, [a, b]) => swiGlu(a!, b!),
+  },
   RotaryEmbedding: {
     dims: [[2, 3, 4]],
     build: (g, [a]) =>
-      rotaryEmbedding(a!, g.reals([3, 2], [1, 0.5, 0.2, 0.1, 0.4, 0.6]), g.reals([3, 2], [0, 0.5, 0.9, 0.8, 0.4, 0.6])),
+      rotaryEmbedding(
+        a!,
+        g.reals([3, 2], [1, 0.5, 0.2, 0.1, 0.4, 0.6]),
+        g.reals([3, 2], [0, 0.5, 0.9, 0.8, 0.4, 0.6]),
+      ),
   },
   TokenLoss: { dims: [[3, 5]], build: (g, [a]) => tokenLoss(a!, g.ints([1, -1, 4])) },
 };
@@ -102,7 +179,10 @@ for (const [name, rule] of Object.entries(RULES)) {
       kind: 'host',
       dtype: 'float64',
       dims,
-      data: Float64Array.from({ length: elementCount(dims) }, () => low + ((random() + 1) / 2) * (high - low)),
+      data: Float64Array.from(
+        { length: elementCount(dims) },
+        () => low + ((random() + 1) / 2) * (high - low),
+      ),
     });
     const tensors: Record<string, HostTensor<Float64Array>> = { weight: draw(y.dims) };
     rule.dims.forEach((dims, i) => {
@@ -114,7 +194,10 @@ for (const [name, rule] of Object.entries(RULES)) {
     for (let i = 0; i < rule.dims.length; i++) {
       const { data } = tensors[`x${i}`]!;
       const gradient = analytic[`g${i}`]!.data as Float64Array;
-      assert.ok(gradient.some((value) => value !== 0), 'the derivative must not vanish');
+      assert.ok(
+        gradient.some((value) => value !== 0),
+        'the derivative must not vanish',
+      );
       for (let j = 0; j < data.length; j++) {
         const kept = data[j]!;
         data[j] = kept + STEP;

@@ -7,12 +7,7 @@ import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
 import { reshape, transposeLast } from '../graph/ops/shape.ts';
 import { Program } from '../graph/program.ts';
 import type { ProgramCache } from '../network/programs.ts';
-
-/** Fixed-point iterations of the Cayley transform; at the step cap each contracts by at least ½. */
-const ITERATIONS = 5;
-const EPSILON = 1e-8;
-/** Drift from orthogonality above which a Newton–Schulz pass pulls the rotations back. */
-const MAX_DRIFT = 1e-5;
+import { CAYLEY_EPSILON, CAYLEY_ITERATIONS, MAX_DRIFT } from '../rotation/cayley-sgd.ts';
 
 /** What one optimizer step reports about a group of rotations. */
 export interface CayleyStep {
@@ -69,17 +64,17 @@ export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<
   const g = graph.input('g', dims);
   const rate = graph.input('rate', []);
   const rowNorm = sqrt(reduceSum(mul(p, p), [-1]));
-  const u = div(p, add(rowNorm, graph.scalar(EPSILON)));
+  const u = div(p, add(rowNorm, graph.scalar(CAYLEY_EPSILON)));
   const ut = transposeLast(u);
   const v = neg(transposeLast(g));
   const vu = matmul(v, u);
   const half = sub(vu, scale(matmul(ut, matmul(u, vu)), 0.5));
   const w = sub(half, transposeLast(half));
-  const cap = div(graph.scalar(1), add(reduceMax(reduceSum(abs(w), [1]), [2]), graph.scalar(EPSILON)));
+  const cap = div(graph.scalar(1), add(reduceMax(reduceSum(abs(w), [1]), [2]), graph.scalar(CAYLEY_EPSILON)));
   const alpha = minimum(cap, rate);
   const halfStep = mul(w, scale(alpha, 0.5));
   let y = add(ut, mul(v, alpha));
-  for (let i = 0; i < ITERATIONS; i++) y = add(ut, matmul(halfStep, add(ut, y)));
+  for (let i = 0; i < CAYLEY_ITERATIONS; i++) y = add(ut, matmul(halfStep, add(ut, y)));
   const next = transposeLast(y);
   return { next, cap: reshape(cap, [dims[0]!]), drift: driftOf(next) };
 }

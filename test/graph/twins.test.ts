@@ -1,0 +1,150 @@
+/** Every operator of ours has two bodies: the native kernel and its twin of standard operators must agree. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
+import { causalSoftmax } from '../../src/engine/graph/kernels/causal-softmax.ts';
+import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
+import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
+import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
+import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
+import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
+import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
+import { fakeQuantizeWeight } from '../../src/engine/graph/kernels/weight-quantize.ts';
+import { Program } from '../../src/engine/graph/program.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
+import { noise } from '../helpers/tiny-network.ts';
+
+const EPSILON = 2 ** -23;
+
+interface Twin {
+  readonly dims: readonly (readonly number[])[];
+  readonly build: (graph: Graph, inputs: Value[]) => Value;
+  /** Largest difference allowed: so many roundings of values of order one. 0 for quantizers, which must agree exactly. */
+  readonly roundings: number;
+  /** Operators that have no derivative worth comparing. */
+  readonly forwardOnly?: boolean;
+}
+
+const activation = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
+const weight = { bits: 4, symmetric: true, group: 0, clipSearch: false };
+
+const TWINS: Record<string, Twin> = {
+  'FakeQuantize, asymmetric, per token': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, activation),
+    roundings: 0,
+  },
+  'FakeQuantize, symmetric, clipped': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, { ...activation, symmetric: true, clipRatio: 0.9 }),
+    roundings: 0,
+  },
+  'FakeQuantize, groups, zero outside': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 8, includeZero: false }),
+    roundings: 0,
+  },
+  'FakeQuantizeWeight, per row': {
+    dims: [[6, 40]],
+    build: (_g, [x]) => fakeQuantizeWeight(x!, weight),
+    roundings: 0,
+  },
+  'FakeQuantizeWeight, clip search': {
+    dims: [[6, 40]],
+    build: (_g, [x]) => fakeQuantizeWeight(x!, { ...weight, clipSearch: true }),
+    roundings: 0,
+  },
+  'FakeQuantizeWeight, asymmetric groups, clip search': {
+    dims: [[6, 40]],
+    build: (_g, [x]) => fakeQuantizeWeight(x!, { bits: 3, symmetric: false, group: 8, clipSearch: true }),
+    roundings: 0,
+  },
+  CausalSoftmax: {
+    dims: [[2, 14, 7]],
+    build: (_g, [x]) => causalSoftmax(x!, 3, { rows: 7, window: 0 }),
+    roundings: 64,
+  },
+  'CausalSoftmax, window': {
+    dims: [[2, 14, 7]],
+    build: (_g, [x]) => causalSoftmax(x!, 3, { rows: 7, window: 3 }),
+    roundings: 64,
+  },
+  RmsNorm: { dims: [[5, 33]], build: (_g, [x]) => rmsNorm(x!, 1e-5), roundings: 64 },
+  SwiGlu: {
+    dims: [
+      [5, 33],
+      [5, 33],
+    ],
+    build: (_g, [a, b]) => swiGlu(a!, b!),
+    roundings: 16,
+  },
+  RotaryEmbedding: {
+    dims: [[2, 3, 4, 6]],
+    build: (g, [x]) => rotaryEmbedding(x!, table(g, Math.cos), table(g, Math.sin)),
+    roundings: 8,
+  },
+  TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
+};
+for (const width of [1, 3, 8, 12, 172, 288]) {
+  TWINS[`Hadamard ${width}`] = {
+    dims: [[3, width]],
+    build: (_g, [x]) => hadamard(x!, planHadamard(width)),
+    roundings: 64,
+  };
+}
+
+function table(graph: Graph, angle: (x: number) => number): Value {
+  return graph.reals(
+    [4, 3],
+    Array.from({ length: 12 }, (_, i) => angle(i)),
+  );
+}
+
+async function evaluate(kernels: 'native' | 'composed', twin: Twin): Promise<Record<string, HostTensor>> {
+  const graph = new Graph();
+  const inputs = twin.dims.map((dims, i) => graph.input(`x${i}`, dims));
+  const y = twin.build(graph, inputs);
+  const dy = graph.input('dy', y.dims);
+  const found = gradients([[y, dy]], inputs);
+  const runtime = await createRuntime({ kernels, threads: 1 });
+  const outputs = Object.fromEntries(found.map((gradient, i) => [`g${i}`, gradient]));
+  const program = await Program.compile(runtime, graph, { y, ...outputs });
+  const random = noise(2);
+  const draw = (dims: readonly number[]) =>
+    float32(
+      dims,
+      Float32Array.from({ length: elementCount(dims) }, () => random()),
+    );
+  const tensors: Record<string, HostTensor> = { dy: draw(y.dims) };
+  twin.dims.forEach((dims, i) => {
+    tensors[`x${i}`] = draw(dims);
+  });
+  const out = await program.run(tensors);
+  program.release();
+  runtime.close();
+  return out;
+}
+
+for (const [name, twin] of Object.entries(TWINS)) {
+  test(`native and composed agree: ${name}`, async (t) => {
+    if (!KERNELS.includes('native')) return t.skip('the native operators are not built');
+    const native = await evaluate('native', twin);
+    const composed = await evaluate('composed', twin);
+    assert.deepEqual(Object.keys(native), Object.keys(composed));
+    for (const output of Object.keys(native)) {
+      const a = native[output]!.data as Float32Array;
+      const b = composed[output]!.data as Float32Array;
+      let worst = 0;
+      for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
+      assert.ok(worst <= twin.roundings * EPSILON, `${output} differs by ${worst}`);
+      assert.ok(
+        a.some((value) => value !== 0),
+        `${output} is all zero`,
+      );
+    }
+  });
+}
