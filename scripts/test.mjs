@@ -12,11 +12,27 @@ const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFile
 await setUp();
 const failed = named.length > 0 ? [] : failedChecks();
 // Two at a time: each test file may itself run ONNX Runtime on several threads.
-const args = ['--import', 'tsx', '--test', '--test-reporter=spec', '--test-concurrency=2'];
-if (run(process.execPath, [...args, ...files]) !== 0) failed.push('tests');
+if (
+  !passes(
+    files.filter((file) => !isEditorTest(file)),
+    2,
+  )
+)
+  failed.push('tests');
+// One at a time: each has a browser, a server and runs of its own.
+if (!passes(files.filter(isEditorTest), 1)) failed.push('tests in the editor');
 if (failed.length > 0) {
   console.error(`Failed: ${failed.join(', ')}.`);
   process.exitCode = 1;
+}
+
+function passes(files, concurrency) {
+  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`];
+  return files.length === 0 || run(process.execPath, [...args, ...files]) === 0;
+}
+
+function isEditorTest(file) {
+  return file.startsWith(join('test', 'workbench'));
 }
 
 function failedChecks() {

@@ -1,0 +1,30 @@
+/** `npm run workbench`: the extension and the demo in a browser, for people without VS Code; until Ctrl-C. */
+import { cpSync, existsSync, mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startServer } from './server.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
+
+try {
+  const server = await startServer({ extensions: [ROOT] });
+  console.log(`Open ${server.url(folderToOpen())}\nCtrl-C ends it.`);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void server.stop().then(() => process.exit(0)));
+  setInterval(() => {}, 2 ** 30);
+} catch (error) {
+  console.error(`The browser-hosted VS Code cannot start: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+
+/** The folder named, else a copy of the demo that keeps its runs from one time to the next. */
+function folderToOpen(): string {
+  const [named] = process.argv.slice(2);
+  if (named) return resolve(named);
+  const copy = join(ROOT, 'build', 'demo');
+  if (!existsSync(copy)) {
+    mkdirSync(join(ROOT, 'build'), { recursive: true });
+    cpSync(join(ROOT, 'examples', 'demo'), copy, { recursive: true });
+  }
+  return copy;
+}

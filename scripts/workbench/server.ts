@@ -1,0 +1,152 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { installServer } from './install.ts';
+
+const START_LIMIT_MS = 60_000;
+const STOP_LIMIT_MS = 5_000;
+
+/** Nothing that opens by itself, asks a question or calls home. */
+const QUIET_SETTINGS = {
+  'chat.disableAIFeatures': true,
+  'extensions.autoCheckUpdates': false,
+  'extensions.ignoreRecommendations': true,
+  'security.workspace.trust.enabled': false,
+  'telemetry.telemetryLevel': 'off',
+  'update.mode': 'none',
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
+  'workbench.startupEditor': 'none',
+  'workbench.tips.enabled': false,
+};
+
+export interface ServerOptions {
+  /** Folders of unpacked extensions that are installed from the start. */
+  readonly extensions?: readonly string[];
+  /** User settings besides the quiet ones. */
+  readonly settings?: Readonly<Record<string, unknown>>;
+  /** Environment of the server and so of the extension host. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface Server {
+  readonly port: number;
+  readonly pid: number;
+  /** User data, extensions and log; gone after `stop`. */
+  readonly dir: string;
+  /** Address of the workbench with that folder open. */
+  url(folder: string): string;
+  log(): string;
+  stop(): Promise<void>;
+}
+
+/** Starts the browser-hosted VS Code on a free port of 127.0.0.1 with user data of its own and waits until it answers. */
+export async function startServer(options: ServerOptions = {}): Promise<Server> {
+  const { node, entry } = await installServer();
+  const dir = mkdtempSync(join(tmpdir(), 'spinquant-workbench-'));
+  const port = await freePort();
+  const logPath = join(dir, 'server.log');
+  const log = openSync(logPath, 'w');
+  const child = spawn(node, [entry, ...prepare(dir, port, options)], {
+    // A group of its own, so that one signal ends the extension host and its children too.
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { ...withoutNpm(process.env), ...options.env },
+  });
+  const endAtExit = () => signalGroup(child, 'SIGKILL');
+  process.once('exit', endAtExit);
+  const server: Server = {
+    port,
+    pid: child.pid!,
+    dir,
+    url: (folder) => `http://127.0.0.1:${port}/?${new URLSearchParams({ folder })}`,
+    log: () => readFileSync(logPath, 'utf8'),
+    stop: async () => {
+      await end(child);
+      process.off('exit', endAtExit);
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+  await waitUntilHealthy(server, child);
+  return server;
+}
+
+/** Writes settings, links extensions. @returns the command line. */
+function prepare(dir: string, port: number, options: ServerOptions): string[] {
+  const [userData, extensions, config] = ['user-data', 'extensions', 'config.yaml'].map((x) => join(dir, x));
+  mkdirSync(join(userData!, 'User'), { recursive: true });
+  mkdirSync(extensions!);
+  const settings = { ...QUIET_SETTINGS, ...options.settings };
+  writeFileSync(join(userData!, 'User', 'settings.json'), JSON.stringify(settings, null, 2));
+  writeFileSync(config!, 'auth: none\n');
+  for (const folder of options.extensions ?? []) {
+    const { publisher, name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    symlinkSync(folder, join(extensions!, `${publisher}.${name}-${version}`));
+  }
+  const flags = [
+    ...['disable-telemetry', 'disable-update-check', 'disable-workspace-trust'],
+    'disable-getting-started-override',
+  ];
+  return [
+    ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--config', config!],
+    ...['--user-data-dir', userData!, '--extensions-dir', extensions!],
+    ...flags.map((flag) => `--${flag}`),
+  ];
+}
+
+async function waitUntilHealthy(server: Server, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + START_LIMIT_MS;
+  while (!(await isHealthy(server.port))) {
+    if (child.exitCode !== null || Date.now() > deadline) {
+      const log = server.log().slice(-2000);
+      await server.stop();
+      throw new Error(`The workbench server did not start (${basename(server.dir)}):\n${log}`);
+    }
+    await sleep(100);
+  }
+}
+
+async function isHealthy(port: number): Promise<boolean> {
+  try {
+    return (await fetch(`http://127.0.0.1:${port}/healthz`)).ok;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const probe = createServer().once('error', reject);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+}
+
+/** Under `npm test` npm's own settings are in the environment; a terminal in the workbench must not inherit them. */
+function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(env).filter(([name]) => !/^npm_(config|package|lifecycle)/i.test(name)),
+  );
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  const exited = new Promise<void>((resolve) => {
+    if (child.exitCode !== null || child.signalCode !== null) resolve();
+    else child.once('exit', () => resolve());
+  });
+  signalGroup(child, 'SIGTERM');
+  await Promise.race([exited, sleep(STOP_LIMIT_MS, undefined, { ref: false })]);
+  signalGroup(child, 'SIGKILL');
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-child.pid!, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}

@@ -1,0 +1,19 @@
+/** The mocha suite of host/ inside the real extension host; each of its tests is reported as one here. */
+import { test } from 'node:test';
+import { runHostSuite } from './rig/host-run.ts';
+import { reasonToSkip } from './rig/rig.ts';
+import { createWorkspace } from './rig/workspace.ts';
+
+test('in the extension host', async (t) => {
+  const reason = await reasonToSkip();
+  if (reason) return t.skip(reason);
+  const workspace = createWorkspace();
+  try {
+    for (const { title, error } of await runHostSuite(workspace.folder))
+      await t.test(title, () => {
+        if (error) throw new Error(error);
+      });
+  } finally {
+    workspace.remove();
+  }
+});

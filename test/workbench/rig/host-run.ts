@@ -1,0 +1,73 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { build } from 'esbuild';
+import { developIn } from './development.ts';
+import { type Rig, ROOT, screenshot, startRig } from './rig.ts';
+
+/** One mocha test as it went in the extension host. */
+export interface HostTest {
+  readonly title: string;
+  readonly durationMs: number;
+  /** Message and stack, or null when it passed. */
+  readonly error: string | null;
+}
+
+const LIMIT_MS = 120_000;
+const OUT = join(ROOT, 'build', 'workbench');
+
+/**
+ * Bundles the suite for the extension host, which takes no TypeScript: one CommonJS file per test file.
+ * @returns the module that VS Code is to load.
+ */
+export async function buildHostSuite(): Promise<string> {
+  const source = join(ROOT, 'test', 'workbench', 'host');
+  const names = readdirSync(source).filter((name) => name === 'index.ts' || name.endsWith('.host.ts'));
+  rmSync(OUT, { recursive: true, force: true });
+  await build({
+    entryPoints: names.map((name) => join(source, name)),
+    outdir: OUT,
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node20',
+    external: ['vscode', 'mocha'],
+    sourcemap: 'inline',
+    logLevel: 'warning',
+  });
+  return join(OUT, 'index.cjs');
+}
+
+/** Runs the suite inside the extension host of the browser-hosted VS Code, on the development tree, in `folder`. */
+export async function runHostSuite(folder: string): Promise<HostTest[]> {
+  const tests = await buildHostSuite();
+  const dir = mkdtempSync(join(tmpdir(), 'spinquant-host-'));
+  const result = join(dir, 'result.json');
+  const rig = await startRig({ env: { SPINQUANT_HOST_RESULT: result } });
+  try {
+    await developIn(rig.page, rig.server.port, { extension: ROOT, tests });
+    const said: string[] = [];
+    const ended = exitOf(rig, said);
+    await rig.page.goto(rig.server.url(folder), { waitUntil: 'domcontentloaded' });
+    const code = await Promise.race([ended, sleep(LIMIT_MS, 'no end', { ref: false })]);
+    const outcomes: HostTest[] = existsSync(result) ? JSON.parse(readFileSync(result, 'utf8')) : [];
+    if (outcomes.length > 0) return outcomes;
+    await screenshot(rig.page, 'host-suite-failed');
+    throw new Error(`The extension host ran no suite (${code}):\n${said.join('\n')}\n${rig.server.log()}`);
+  } finally {
+    await rig.stop();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The workbench calls these two functions of the page when a suite writes to the console and when it has ended. */
+async function exitOf({ page }: Rig, said: string[]): Promise<number> {
+  await page.exposeFunction('codeAutomationLog', (type: string, args: unknown[]) => {
+    said.push(`${type}: ${args.map(String).join(' ')}`);
+  });
+  return new Promise((resolve) => {
+    void page.exposeFunction('codeAutomationExit', (code: number) => resolve(code));
+  });
+}

@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Frame, Locator, Page } from 'playwright-core';
+
+const SHOWN_LIMIT_MS = 60_000;
+
+/** What a person does in the workbench, and what they see there. Every wait ends with an error after its time. */
+export class Workbench {
+  readonly page: Page;
+
+  constructor(page: Page) {
+    this.page = page;
+  }
+
+  /** Opens the address of a folder and waits until the workbench stands. */
+  async open(url: string): Promise<void> {
+    await this.page.goto(url, { waitUntil: 'domcontentloaded' });
+    await this.untilShown();
+  }
+
+  async reload(): Promise<void> {
+    await this.page.reload({ waitUntil: 'domcontentloaded' });
+    await this.untilShown();
+  }
+
+  private async untilShown(): Promise<void> {
+    await this.page.locator('.monaco-workbench .activitybar').waitFor({ timeout: SHOWN_LIMIT_MS });
+    await this.page
+      .locator('.explorer-folders-view, .pane-body')
+      .first()
+      .waitFor({ timeout: SHOWN_LIMIT_MS });
+  }
+
+  /** Runs a command as from the palette: F1, its title, Enter. */
+  async command(title: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const input = this.page.locator('.quick-input-widget input').first();
+    await input.fill(`>${title}`);
+    await this.choice(title).waitFor();
+    await input.press('Enter');
+  }
+
+  /** A row of the open quick pick. */
+  choice(text: string | RegExp): Locator {
+    return this.page.locator('.quick-input-list .monaco-list-row', { hasText: text }).first();
+  }
+
+  async pick(text: string | RegExp): Promise<void> {
+    await this.choice(text).click();
+  }
+
+  /** Opens a file of the workspace folder by name (quick open). */
+  async openFile(name: string): Promise<void> {
+    await this.page.keyboard.press('Control+P');
+    await this.page.locator('.quick-input-widget input').first().fill(name);
+    await this.choice(name).waitFor();
+    await this.page.keyboard.press('Enter');
+    await this.page
+      .getByRole('tab', { name: new RegExp(escapeRegExp(name)) })
+      .first()
+      .waitFor();
+  }
+
+  /** CodeLenses of the editors in view. */
+  lens(text: string | RegExp): Locator {
+    return this.page.locator('.codelens-decoration a', { hasText: text }).first();
+  }
+
+  notification(text: string | RegExp): Locator {
+    return this.page.locator('.notification-toast', { hasText: text }).first();
+  }
+
+  /** A rows of a view of the side bar, by the view's name. */
+  treeItem(view: string, text: string | RegExp): Locator {
+    return this.view(view).locator('.monaco-list-row', { hasText: text }).first();
+  }
+
+  async treeTexts(view: string): Promise<string[]> {
+    return this.view(view).locator('.monaco-list-row').allInnerTexts();
+  }
+
+  private view(name: string): Locator {
+    const header = this.page.getByRole('button', { name: new RegExp(`^${escapeRegExp(name)} Section`) });
+    return this.page.locator('.split-view-view .pane', { has: header });
+  }
+
+  async openContainer(name: string): Promise<void> {
+    const item = this.page.locator(`.activitybar [aria-label^="${name}"]`).first();
+    if ((await item.getAttribute('aria-expanded')) !== 'true') await item.click();
+  }
+
+  /** The document of the webview with that title. */
+  async webview(title: string, limitMs = 30_000): Promise<Frame> {
+    const deadline = Date.now() + limitMs;
+    for (;;) {
+      for (const frame of this.page.frames()) if (await isWebview(frame, title)) return frame;
+      if (Date.now() > deadline) throw new Error(`No webview "${title}" after ${limitMs} ms.`);
+      await sleep(100);
+    }
+  }
+}
+
+/** A webview's document is the frame `active-frame` inside another one; the workbench gives it the webview's title. */
+async function isWebview(frame: Frame, title: string): Promise<boolean> {
+  if (!frame.parentFrame()) return false;
+  try {
+    const element = await frame.frameElement();
+    return (
+      (await element.getAttribute('id')) === 'active-frame' && (await element.getAttribute('title')) === title
+    );
+  } catch {
+    // The frame went away meanwhile.
+    return false;
+  }
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+}
