@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { type Fault, parseExperiment } from '../../src/config/index.ts';
 
 function faultsOf(text: string): readonly Fault[] {
@@ -193,4 +195,11 @@ test('rangeAt falls back to what is there', () => {
   assert.equal(at('model'), '"m"');
   assert.equal(at('calibration', 'text', 0), '"t"');
   assert.equal(at('rotation', 'r1'), '{');
+});
+
+test('the example has neither errors nor warnings', () => {
+  const file = fileURLToPath(new URL('../../examples/demo/quick.spinquant.json', import.meta.url));
+  const { experiment, faults } = parseExperiment(readFileSync(file, 'utf8'), file, 'optimize');
+  assert.deepEqual(faults, []);
+  assert.equal(experiment?.model, 'model');
 });
