@@ -74,7 +74,7 @@ async function* optimizeInRun(
       runtime: bench.runtime.description,
       resumedFromStep: resumed?.step ?? 0,
     });
-    yield* warnings(bench);
+    yield* statements(bench);
     yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
     const texts = yield* phase('tokenize', seconds, () => tokenizeAll(bench, signal));
     const initial = startingRotations(experiment, bench.checkpoint.config);
@@ -115,9 +115,8 @@ async function tokenizeAll(
   return { blocks: await calibrationBlocks(bench, signal), evaluation: await evaluationTexts(bench, signal) };
 }
 
-function* warnings(bench: Workbench): Generator<RunEvent> {
-  for (const { message, hint } of bench.experiment.source.warnings)
-    yield timed({ type: 'warning', message, hint });
+/** Says how the fixed Hadamard transforms were made. */
+function* statements(bench: Workbench): Generator<RunEvent> {
   const sites = rotationSites(bench.experiment, bench.checkpoint.config);
   for (const statement of hadamardStatements(sites)) {
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail: statement });

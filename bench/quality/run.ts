@@ -1,0 +1,118 @@
+/**
+ * The quality tables of the README, each cell by the same engine calls as the command line:
+ * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M]
+ * Writes bench/results/quality-<name>.json.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ResolvedExperiment } from '../../src/config/index.ts';
+import { evaluateExperiment, optimizeRotation } from '../../src/engine/experiment.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
+import { type Subject, subjects } from './subjects.ts';
+
+type Rotation = ResolvedExperiment['rotation'];
+type Switches = Pick<Rotation, 'r1' | 'r2' | 'r3' | 'r4'>;
+
+const HADAMARD_SEEDS = 10;
+const ABLATION_SEEDS = 3;
+const OFF: Switches = { r1: 'none', r2: 'none', r3: false, r4: false };
+
+/** Each switch alone and together; R1 and R2 as random Hadamard, and learned. */
+const ABLATION: readonly (readonly [string, Partial<Switches>])[] = [
+  ['none', {}],
+  ['R1', { r1: 'hadamard' }],
+  ['R2', { r2: 'hadamard' }],
+  ['R3', { r3: true }],
+  ['R4', { r4: true }],
+  ['R3 R4', { r3: true, r4: true }],
+  ['R1 R2 (no_had)', { r1: 'hadamard', r2: 'hadamard' }],
+  ['R1 R2 R3', { r1: 'hadamard', r2: 'hadamard', r3: true }],
+  ['R1 R2 R4', { r1: 'hadamard', r2: 'hadamard', r4: true }],
+  ['R1 R2 R3 R4 (had)', { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true }],
+];
+
+async function last<T>(events: AsyncGenerator<RunEvent, T>): Promise<T> {
+  for (;;) {
+    const next = await events.next();
+    if (next.done) return next.value;
+  }
+}
+
+function vary(experiment: ResolvedExperiment, switches: Switches, seed: number): ResolvedExperiment {
+  return { ...experiment, rotation: { ...experiment.rotation, ...switches, seed } };
+}
+
+async function drawn(experiment: ResolvedExperiment, switches: Switches, seed: number): Promise<number> {
+  const varied = vary(experiment, switches, seed);
+  const { perplexity } = await last(evaluateExperiment(varied, { variants: ['quantized'] }));
+  return perplexity[0]!.quantized!;
+}
+
+async function learned(experiment: ResolvedExperiment, switches: Switches, seed: number): Promise<number> {
+  const { perplexity } = await last(optimizeRotation(vary(experiment, switches, seed), {}));
+  return perplexity[0]!.quantized!;
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** The same switches with `learned` where a Hadamard was drawn. */
+function learnable(switches: Switches): Switches | null {
+  const kind = (value: Switches['r1']) => (value === 'hadamard' ? 'learned' : value);
+  const changed = { ...switches, r1: kind(switches.r1), r2: kind(switches.r2) };
+  return changed.r1 === 'learned' || changed.r2 === 'learned' ? changed : null;
+}
+
+async function ablate(experiment: ResolvedExperiment) {
+  const rows = [];
+  for (const [name, partial] of ABLATION) {
+    const switches = { ...OFF, ...partial };
+    const random = learnable(switches) !== null;
+    const draws: number[] = [];
+    for (let seed = 0; seed < (random ? ABLATION_SEEDS : 1); seed++)
+      draws.push(await drawn(experiment, switches, seed));
+    const toLearn = learnable(switches);
+    const row = {
+      name,
+      hadamard: mean(draws),
+      draws,
+      learned: toLearn && (await learned(experiment, toLearn, 0)),
+    };
+    console.log(`  ${name.padEnd(20)} ${row.hadamard.toFixed(2)}  ${row.learned?.toFixed(2) ?? ''}`);
+    rows.push(row);
+  }
+  return rows;
+}
+
+async function measure({ name, experiment }: Subject): Promise<void> {
+  const { perplexity, bits } = await last(evaluateExperiment(vary(experiment, OFF, 0), {}));
+  const all: Switches = { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true };
+  const draws: number[] = [];
+  for (let seed = 0; seed < HADAMARD_SEEDS; seed++) draws.push(await drawn(experiment, all, seed));
+  const learnedRuns: number[] = [];
+  for (let seed = 0; seed < ABLATION_SEEDS; seed++) {
+    learnedRuns.push(await learned(experiment, learnable(all)!, seed));
+  }
+  const { fullPrecision, quantized, windows, tokens } = perplexity[0]!;
+  const summary = {
+    name,
+    bits,
+    fullPrecision,
+    noRotation: quantized,
+    hadamard: draws,
+    learned: learnedRuns,
+    windows,
+    tokens,
+  };
+  console.log(
+    `${name} ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${quantized?.toFixed(2)}, Hadamard ${Math.min(...draws).toFixed(3)} … ${Math.max(...draws).toFixed(3)}, learned ${learnedRuns.map((value) => value.toFixed(3)).join(' ')}`,
+  );
+  const ablation = await ablate(experiment);
+  const folder = join(import.meta.dirname, '..', 'results');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(
+    join(folder, `quality-${name}.json`),
+    `${JSON.stringify({ ...summary, ablation }, null, 2)}\n`,
+  );
+}
+
+for (const subject of await subjects(process.argv.slice(2))) await measure(subject);
