@@ -1,0 +1,137 @@
+/**
+ * The contract between the worker process and whoever drives it: method → parameters and result, over JSON-RPC on the
+ * child process's own channel. Facts only; tensors, events and results lie in the run folder.
+ */
+import type { RunEvent } from './events.ts';
+
+/** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
+export const WORKER_PROTOCOL = 1;
+
+export interface HandshakeParams {
+  readonly protocol: number;
+}
+
+/** Answered without loading ONNX Runtime or a model. */
+export interface Handshake {
+  readonly protocol: number;
+  /** Version of the product that the worker was built from. */
+  readonly product: string;
+  /** Version of onnxruntime-node beside the worker; null when it is not there. */
+  readonly ort: string | null;
+  /** Custom operators: `native avx512`, or `composed` of standard ones. */
+  readonly kernels: string;
+  readonly device: 'cpu';
+  readonly node: string;
+  /** Such as `linux-x64`. */
+  readonly platform: string;
+  readonly pid: number;
+  /** What stands in the way of running experiments; null when nothing does. */
+  readonly problem: { readonly message: string; readonly hint: string } | null;
+}
+
+/** Stand in for what an experiment file leaves at its default; null leaves that default. */
+export interface ExperimentOverrides {
+  readonly device: 'cpu' | 'webgpu' | 'cuda' | null;
+  readonly threads: number | null;
+  /** Folder for runs, absolute or relative to the experiment file. */
+  readonly runs: string | null;
+}
+
+interface JobParams {
+  /** Names the job in `event` notifications and in `pause`. */
+  readonly job: string;
+  /** Absolute path of the experiment file. */
+  readonly experiment: string;
+  readonly overrides: ExperimentOverrides;
+}
+
+export interface OptimizeParams extends JobParams {
+  /** Absolute path of a stopped run to go on with, by the experiment that it keeps; null for a new run. */
+  readonly resumeFrom: string | null;
+}
+
+export interface MeasureParams extends JobParams {
+  /** Run folder with the learned rotations; null takes the newest of this experiment. */
+  readonly run: string | null;
+  /** R1 to R4 off: what rounding alone gives. */
+  readonly withoutRotations: boolean;
+}
+
+export interface JobResult {
+  /** Absolute path of the run folder that holds what was found. */
+  readonly run: string;
+}
+
+export interface CheckParams {
+  /** Text of an experiment file, saved or not. */
+  readonly text: string;
+  /** Absolute path of that file. */
+  readonly file: string;
+}
+
+/** A fault that only shows against the model: its place is a path in the JSON text. */
+export interface ModelFault {
+  readonly severity: 'error' | 'warning';
+  readonly code: string;
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** What the layer tree needs to know of a model before anything ran. */
+export interface ModelOutline {
+  readonly architecture: string;
+  readonly layers: number;
+  readonly hiddenSize: number;
+  readonly headDim: number;
+  readonly intermediateSize: number;
+}
+
+export interface CheckResult {
+  readonly faults: readonly ModelFault[];
+  /** Null when the experiment does not parse or its model cannot be read. */
+  readonly model: ModelOutline | null;
+}
+
+export interface WorkerRequests {
+  readonly handshake: { readonly params: HandshakeParams; readonly result: Handshake };
+  readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
+  readonly evaluate: { readonly params: MeasureParams; readonly result: JobResult };
+  readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
+  readonly check: { readonly params: CheckParams; readonly result: CheckResult };
+  /** Stops a job after the present step; its request then ends as cancelled. */
+  readonly pause: { readonly params: { readonly job: string }; readonly result: null };
+  /** The worker ends itself once it has answered. */
+  readonly shutdown: { readonly params: Readonly<Record<string, never>>; readonly result: null };
+}
+
+export type WorkerMethod = keyof WorkerRequests;
+
+/** The one notification, from the worker: something happened in a job. */
+export const EVENT_NOTIFICATION = 'event';
+export interface EventNotification {
+  readonly job: string;
+  readonly event: RunEvent;
+}
+
+/** `data` of an error reply. The message is that of the reply. */
+export interface WorkerErrorData {
+  /** `user`: a fault the person can mend. `bug`: ours, with its stack in the log. */
+  readonly kind: 'user' | 'cancelled' | 'bug';
+  readonly code: string;
+  readonly hint: string;
+}
+
+/** Error codes of JSON-RPC: the application's own, and that of a cancelled request. */
+export const WORKER_ERROR = -32_000;
+export const REQUEST_CANCELLED = -32_800;
+
+export function isWorkerErrorData(value: unknown): value is WorkerErrorData {
+  if (typeof value !== 'object' || value === null) return false;
+  const { kind, code, hint } = value as Partial<Record<string, unknown>>;
+  return (
+    (kind === 'user' || kind === 'cancelled' || kind === 'bug') &&
+    typeof code === 'string' &&
+    typeof hint === 'string'
+  );
+}

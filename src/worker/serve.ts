@@ -1,0 +1,131 @@
+/** Requests in, engine calls, events out. */
+import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc';
+import { Cancelled } from '../protocol/errors.ts';
+import type { RunEvent } from '../protocol/events.ts';
+import {
+  EVENT_NOTIFICATION,
+  type EventNotification,
+  type JobResult,
+  type WorkerMethod,
+  type WorkerRequests,
+} from '../protocol/worker.ts';
+import { toReply } from './failures.ts';
+
+type Handler<M extends WorkerMethod> = (
+  params: WorkerRequests[M]['params'],
+  token: CancellationToken,
+) => Promise<WorkerRequests[M]['result']>;
+
+type Job = (signal: AbortSignal) => AsyncGenerator<RunEvent, JobResult>;
+
+export interface Server {
+  /** Stops what runs, in order; resolves when nothing runs any more. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Answers the requests of one host. What a request needs is loaded when it comes: the handshake must not wait for the
+ * engine.
+ * @param leave called once a `shutdown` has been answered.
+ */
+export function serve(connection: MessageConnection, leave: () => void): Server {
+  const running = new Map<string, RunningJob>();
+  const on = <M extends WorkerMethod>(method: M, handler: Handler<M>) =>
+    connection.onRequest(method, async (params: WorkerRequests[M]['params'], token): Promise<unknown> => {
+      try {
+        return await handler(params, token);
+      } catch (error) {
+        throw toReply(error);
+      }
+    });
+  const onJob = (method: 'optimize' | 'evaluate' | 'inspect') =>
+    on(method, async (params, token) => {
+      const jobs = await import('./jobs.ts');
+      const job = new RunningJob(params.job, token, connection);
+      running.set(params.job, job);
+      try {
+        return await job.follow(await jobs.jobOf(method, params));
+      } finally {
+        running.delete(params.job);
+        job.end();
+      }
+    });
+  on('handshake', async () => (await import('./handshake.ts')).handshake());
+  on('check', async (params) => (await import('./check.ts')).checkAgainstModel(params));
+  for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
+  on('pause', async ({ job }) => {
+    running.get(job)?.pause();
+    return null;
+  });
+  on('shutdown', async () => {
+    setImmediate(leave);
+    return null;
+  });
+  // The host went away in the middle of a message: main.ts sees the channel close and ends the process.
+  connection.onError(() => {});
+  connection.listen();
+  return {
+    async stop() {
+      const jobs = [...running.values()];
+      for (const job of jobs) job.abort();
+      await Promise.all(jobs.map((job) => job.ended));
+    },
+  };
+}
+
+/** One job at work: forwards its events, and stops it when asked. */
+class RunningJob {
+  readonly ended: Promise<void>;
+  readonly #id: string;
+  readonly #connection: MessageConnection;
+  readonly #controller = new AbortController();
+  #resolveEnded: () => void = () => {};
+  #learning = false;
+  #pauseAsked = false;
+
+  constructor(id: string, token: CancellationToken, connection: MessageConnection) {
+    this.#id = id;
+    this.#connection = connection;
+    this.ended = new Promise((resolve) => {
+      this.#resolveEnded = resolve;
+    });
+    token.onCancellationRequested(() => this.abort());
+    if (token.isCancellationRequested) this.abort();
+  }
+
+  async follow(job: Job): Promise<JobResult> {
+    if (this.#controller.signal.aborted) throw new Cancelled();
+    const events = job(this.#controller.signal);
+    for (;;) {
+      const next = await events.next();
+      if (next.done) return next.value;
+      this.#send(next.value);
+      this.#watch(next.value);
+    }
+  }
+
+  /** While rotations are learned the present step is finished first, so that none of its work is lost. */
+  pause(): void {
+    if (this.#learning) this.#pauseAsked = true;
+    else this.abort();
+  }
+
+  abort(): void {
+    this.#controller.abort();
+  }
+
+  end(): void {
+    this.#resolveEnded();
+  }
+
+  #watch(event: RunEvent): void {
+    if (event.type === 'phase' && event.phase === 'learn') this.#learning = event.state === 'started';
+    if (this.#pauseAsked && (event.type === 'step' || !this.#learning)) this.abort();
+  }
+
+  #send(event: RunEvent): void {
+    if (!process.connected) return; // The host is gone: what is in the run folder stays.
+    const notification: EventNotification = { job: this.#id, event };
+    void this.#connection.sendNotification(EVENT_NOTIFICATION, notification);
+  }
+}

@@ -1,0 +1,174 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import test from 'node:test';
+import { WorkerClient, WorkerEnded } from '../../src/extension/jobs/client.ts';
+import { WORKER_PROTOCOL } from '../../src/protocol/worker.ts';
+import { scriptedLaunch, startWorker, workerLaunch } from './launch.ts';
+import { makeWorkspace } from './workspace.ts';
+
+/** Answers the handshake as this version does. */
+const HANDSHAKE = `
+  const reply = (id, result) => process.send({ jsonrpc: '2.0', id, result });
+  process.on('message', (message) => {
+    if (message.method === 'handshake') reply(message.id, { protocol: ${WORKER_PROTOCOL}, product: '0', problem: null });
+    else onRequest(message);
+  });`;
+
+test('the handshake says what the worker computes with, and loads no ONNX Runtime', async (t) => {
+  const client = await startWorker(t);
+  const { handshake } = client;
+  assert.equal(handshake.protocol, WORKER_PROTOCOL);
+  assert.equal(handshake.pid, client.pid);
+  assert.match(handshake.ort ?? '', /^1\.\d+\.\d+/);
+  assert.match(handshake.kernels, /^(native \w+|composed)$/);
+  assert.equal(handshake.problem, null);
+  if (process.platform === 'linux') {
+    const { readFileSync } = await import('node:fs');
+    assert.doesNotMatch(readFileSync(`/proc/${client.pid}/maps`, 'utf8'), /libonnxruntime/);
+  }
+  await client.shutdown();
+  assert.equal(client.alive, false);
+});
+
+test('a worker of another protocol is refused with what to do', async () => {
+  const code = `process.on('message', ({ id }) => process.send({ jsonrpc: '2.0', id, result: { protocol: 99, product: '9.9.9' } }));`;
+  await assert.rejects(WorkerClient.start(scriptedLaunch(code)), {
+    code: 'worker/protocol',
+    message: /speaks protocol 99 \(product 9\.9\.9\)/,
+    hint: /reload the window/,
+  });
+});
+
+test('a worker that cannot start rejects with the reason', async () => {
+  await assert.rejects(WorkerClient.start({ command: '/no/such/node', args: [] }), (error: Error) => {
+    assert.ok(error instanceof WorkerEnded);
+    assert.match(error.message, /ENOENT/);
+    return true;
+  });
+});
+
+test('exit rejects every open request with code and last lines of stderr', async (t) => {
+  const code = `${HANDSHAKE}
+    let waiting = 0;
+    const onRequest = () => { if (++waiting === 2) { console.error('out of\\nmemory'); process.exitCode = 7; process.disconnect(); } };`;
+  const client = await WorkerClient.start(scriptedLaunch(code));
+  t.after(() => client.kill());
+  const check = { text: '{}', file: '/x.spinquant.json' };
+  const outcomes = await Promise.allSettled([client.request('check', check), client.request('check', check)]);
+  for (const outcome of outcomes) {
+    assert.equal(outcome.status, 'rejected');
+    const { reason } = outcome as PromiseRejectedResult;
+    assert.ok(reason instanceof WorkerEnded);
+    assert.equal(reason.exitCode, 7);
+    assert.deepEqual(reason.lastLines.slice(-2), ['out of', 'memory']);
+  }
+  assert.equal(client.alive, false);
+  await assert.rejects(client.request('check', check), WorkerEnded);
+});
+
+test('what the worker prints cannot be taken for a message', async (t) => {
+  const code = `${HANDSHAKE}
+    process.stdout.write('Content-Length: 5\\r\\n\\r\\n{"jsonrpc":"2.0"}\\u0000\\u0001\\n{"id":1}\\n');
+    const onRequest = ({ id }) => { console.log('noise'); reply(id, { faults: [], model: null }); };`;
+  const lines: string[] = [];
+  const client = await WorkerClient.start(
+    scriptedLaunch(code, { graceMs: 200, log: (line) => lines.push(line) }),
+  );
+  t.after(() => client.kill());
+  const answer = await client.request('check', { text: '', file: '/x.spinquant.json' });
+  assert.deepEqual(answer, { faults: [], model: null });
+  await client.shutdown().catch(() => {});
+  assert.ok(lines.includes('noise') && lines.includes('{"id":1}'));
+});
+
+test('a worker that does not listen is killed after the grace period', async (t) => {
+  const code = `${HANDSHAKE} const onRequest = () => { for (;;); };`;
+  const client = await WorkerClient.start(scriptedLaunch(code, { graceMs: 300 }));
+  t.after(() => client.kill());
+  const controller = new AbortController();
+  const began = Date.now();
+  setTimeout(() => controller.abort(), 100);
+  await assert.rejects(
+    client.request('check', { text: '', file: '/x' }, { signal: controller.signal }),
+    (error: Error) => error instanceof WorkerEnded && error.signal === 'SIGKILL',
+  );
+  const took = Date.now() - began;
+  assert.ok(took >= 400 && took < 5000, `${took} ms`);
+});
+
+test('an experiment is checked against its model', async (t) => {
+  const client = await startWorker(t);
+  const { variant, folder } = makeWorkspace(t);
+  const text = (settings: object) => JSON.stringify({ model: 'model', ...settings });
+  const check = (settings: object) =>
+    client.request('check', { text: text(settings), file: variant('x', {}) });
+  const sound = await check({ calibration: { sequenceLength: 32 }, rotation: { r4: false } });
+  assert.deepEqual(sound.faults, []);
+  assert.deepEqual(sound.model, {
+    architecture: 'llama',
+    layers: 2,
+    hiddenSize: 32,
+    headDim: 8,
+    intermediateSize: 48,
+  });
+  const long = await check({});
+  assert.deepEqual(
+    long.faults.map(({ code, path }) => [code, path.join('.')]),
+    [['model/positions', 'calibration.sequenceLength']],
+  );
+  const group = await check({
+    calibration: { sequenceLength: 32 },
+    quantization: { weights: { groupSize: 5 } },
+  });
+  assert.deepEqual(
+    group.faults.map(({ code, path, severity }) => [code, path.join('.'), severity]),
+    [['quantization/group-size', 'quantization.weights.groupSize', 'error']],
+  );
+  const missing = await client.request('check', {
+    text: '{ "model": "nowhere" }',
+    file: `${folder}/x.spinquant.json`,
+  });
+  assert.equal(missing.model, null);
+  assert.deepEqual(
+    missing.faults.map(({ path }) => path),
+    [['model']],
+  );
+});
+
+test('the worker ends when its parent does', async () => {
+  const launch = JSON.stringify(workerLaunch());
+  const client = new URL('../../src/extension/jobs/client.ts', import.meta.url).href;
+  const parent = spawn(
+    process.execPath,
+    [
+      '--import',
+      'tsx',
+      '--input-type=module',
+      '-e',
+      `const { WorkerClient } = await import(${JSON.stringify(client)});
+       const worker = await WorkerClient.start(${launch});
+       console.log(worker.pid);`,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const [output] = (await once(parent.stdout, 'data')) as [Buffer];
+  const pid = Number(output.toString());
+  assert.ok(pid > 0);
+  process.kill(pid, 0);
+  parent.kill('SIGKILL');
+  await once(parent, 'exit');
+  await gone(pid, 5000);
+});
+
+async function gone(pid: number, withinMs: number): Promise<void> {
+  for (const end = Date.now() + withinMs; Date.now() < end; ) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`process ${pid} is still there`);
+}

@@ -1,0 +1,29 @@
+import { fileURLToPath } from 'node:url';
+import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
+
+const WORKER = fileURLToPath(new URL('../../src/worker/main.ts', import.meta.url));
+
+/** The worker from its sources, in plain Node. */
+export function workerLaunch(more: Partial<WorkerLaunch> = {}): WorkerLaunch {
+  return { command: process.execPath, args: ['--import', 'tsx', WORKER], ...more };
+}
+
+/** A worker made of a few lines of JavaScript: `send(message)` and `process.on('message', …)` are there. */
+export function scriptedLaunch(code: string, more: Partial<WorkerLaunch> = {}): WorkerLaunch {
+  return {
+    command: process.execPath,
+    args: ['--input-type=module', '-e', code],
+    ...more,
+  };
+}
+
+export async function startWorker(
+  t: { after(fn: () => void): void },
+  more: Partial<WorkerLaunch> = {},
+): Promise<WorkerClient> {
+  const client = await WorkerClient.start(workerLaunch(more));
+  t.after(() => client.kill());
+  return client;
+}
+
+export const NO_OVERRIDES = { device: null, threads: null, runs: null };

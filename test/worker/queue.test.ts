@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
+import { JobQueue } from '../../src/extension/jobs/queue.ts';
+import type { Job } from '../../src/extension/services.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
+import { listRuns, openRun, type RunRecord } from '../../src/runs/index.ts';
+import { NO_OVERRIDES, workerLaunch } from './launch.ts';
+import { makeWorkspace, readJson } from './workspace.ts';
+
+interface Rig {
+  readonly queue: JobQueue;
+  /** `job-1 waiting`, `job-1 running` … as they came. */
+  readonly states: string[];
+  readonly events: RunEvent[];
+  worker(): WorkerClient;
+  /** Calls back at the first event that fits. */
+  on(fits: (event: RunEvent) => boolean, then: () => void): void;
+}
+
+function makeRig(t: { after(fn: () => void): void }, launch: Partial<WorkerLaunch> = {}): Rig {
+  let client: WorkerClient | null = null;
+  const states: string[] = [];
+  const events: RunEvent[] = [];
+  let watch: ((event: RunEvent) => void) | null = null;
+  const queue = new JobQueue({
+    async connect() {
+      if (!client?.alive) client = await WorkerClient.start(workerLaunch(launch));
+      return client;
+    },
+    overrides: () => NO_OVERRIDES,
+    changed: (job) => {
+      // A job also changes when its run folder becomes known.
+      if (!states.includes(`${job.id} ${job.state}`)) states.push(`${job.id} ${job.state}`);
+    },
+    happened: (_job, event) => {
+      events.push(event);
+      watch?.(event);
+    },
+  });
+  t.after(() => client?.kill());
+  return {
+    queue,
+    states,
+    events,
+    worker: () => client!,
+    on(fits, then) {
+      watch = (event) => {
+        if (!fits(event)) return;
+        watch = null;
+        then();
+      };
+    },
+  };
+}
+
+const isStep = (event: RunEvent) => event.type === 'step';
+const recordOf = (job: Job) => readJson(job.runDir!, 'run.json') as unknown as RunRecord;
+const stepsIn = async (dir: string) =>
+  (await (await openRun(dir)).readEvents()).flatMap((event) => (event.type === 'step' ? [event.step] : []));
+
+test('two jobs in sequence: learn, then measure into the same run; and without rotations into another', async (t) => {
+  const { experiment } = makeWorkspace(t);
+  const { queue, states, events } = makeRig(t);
+  const [learned, measured, plain] = await Promise.all([
+    queue.submit({ kind: 'optimize', experiment }),
+    queue.submit({ kind: 'evaluate', experiment }),
+    queue.submit({ kind: 'evaluate', experiment, withoutRotations: true }),
+  ]);
+  assert.deepEqual(states, [
+    'job-1 waiting',
+    'job-1 running',
+    'job-2 waiting',
+    'job-3 waiting',
+    'job-1 finished',
+    'job-2 running',
+    'job-2 finished',
+    'job-3 running',
+    'job-3 finished',
+  ]);
+  assert.deepEqual(await stepsIn(learned.runDir!), [1, 2, 3]);
+  assert.equal(measured.runDir, learned.runDir);
+  assert.notEqual(plain.runDir, learned.runDir);
+  const first = await (await openRun(learned.runDir!)).readResults();
+  const evaluations = events.filter((event) => event.type === 'evaluation' && event.variant === 'quantized');
+  assert.equal(evaluations.length, 3);
+  // The second measurement repeats the first to the bit.
+  assert.deepEqual(
+    evaluations.slice(0, 2).map((event) => event.type === 'evaluation' && event.perplexity),
+    [first.perplexity[0]!.quantized, first.perplexity[0]!.quantized],
+  );
+  const baseline = await openRun(plain.runDir!);
+  assert.equal(baseline.record.status, 'finished');
+  assert.equal((await baseline.readExperiment()).rotation.r1, 'none');
+  assert.ok((await baseline.readResults()).perplexity[0]!.quantized! > 1);
+});
+
+test('an experiment that changed is measured into a run of its own, with the rotations it used', async (t) => {
+  const { experiment, variant } = makeWorkspace(t);
+  const { queue } = makeRig(t);
+  const learned = await queue.submit({ kind: 'optimize', experiment });
+  variant('tiny', { quantization: { activations: { bits: 8 } } });
+  const again = await queue.submit({ kind: 'evaluate', experiment, runDir: learned.runDir! });
+  assert.equal(again.state, 'finished', again.message ?? '');
+  assert.notEqual(again.runDir, learned.runDir);
+  assert.equal(recordOf(again).bits, 'W4A8KV4');
+  assert.ok(existsSync(join(again.runDir!, 'rotations.safetensors')));
+  const inspected = await queue.submit({ kind: 'inspect', experiment, runDir: learned.runDir! });
+  assert.equal(inspected.state, 'finished', inspected.message ?? '');
+  assert.ok((await (await openRun(inspected.runDir!)).readActivations()).sites.length > 0);
+});
+
+test('kill -9 in mid-run: interrupted with a message, the next job gets a new worker, and the run resumes', async (t) => {
+  const { experiment } = makeWorkspace(t, { steps: 12 });
+  const rig = makeRig(t);
+  rig.on(
+    (event) => event.type === 'checkpoint' && event.step >= 2,
+    () => process.kill(rig.worker().pid!, 'SIGKILL'),
+  );
+  const killed = await rig.queue.submit({ kind: 'optimize', experiment });
+  assert.equal(killed.state, 'interrupted');
+  assert.match(killed.message ?? '', /ended by SIGKILL/);
+  assert.equal(recordOf(killed).status, 'interrupted');
+  assert.equal(rig.queue.running, null);
+  const resumed = await rig.queue.submit({ kind: 'optimize', experiment, runDir: killed.runDir! });
+  assert.equal(resumed.state, 'finished', resumed.message ?? '');
+  assert.equal(resumed.runDir, killed.runDir);
+  assert.deepEqual(
+    await stepsIn(killed.runDir!),
+    Array.from({ length: 12 }, (_, i) => i + 1),
+  );
+  const whole = await rig.queue.submit({ kind: 'optimize', experiment });
+  const perplexity = async (job: Job) => (await (await openRun(job.runDir!)).readResults()).perplexity;
+  assert.deepEqual(await perplexity(resumed), await perplexity(whole), 'resumed to the same bits');
+});
+
+test('cancel: a waiting job goes at once, a running one ends in order and keeps its worker', async (t) => {
+  const { experiment } = makeWorkspace(t, { steps: 500 });
+  const rig = makeRig(t);
+  rig.on(isStep, () => {
+    void rig.queue.cancel('job-2').then(() => rig.queue.cancel('job-1'));
+  });
+  const [running, waiting] = await Promise.all([
+    rig.queue.submit({ kind: 'optimize', experiment }),
+    rig.queue.submit({ kind: 'optimize', experiment }),
+  ]);
+  assert.equal(running.state, 'cancelled');
+  assert.equal(waiting.state, 'cancelled');
+  assert.equal(recordOf(running).status, 'cancelled');
+  assert.equal(rig.worker().alive, true);
+  const { runs } = await listRuns(join(running.runDir!, '..'));
+  assert.equal(runs.length, 1, 'the waiting job made no folder');
+});
+
+test('pause ends after a whole step, whose checkpoint is there', async (t) => {
+  const { experiment } = makeWorkspace(t, { steps: 500 });
+  const rig = makeRig(t);
+  rig.on(isStep, () => void rig.queue.pause('job-1'));
+  const paused = await rig.queue.submit({ kind: 'optimize', experiment });
+  assert.equal(paused.state, 'cancelled');
+  assert.equal(paused.message, 'Paused.');
+  const steps = await stepsIn(paused.runDir!);
+  assert.ok(steps.length >= 1 && steps.length < 500);
+  const { readCheckpoint } = await import('../../src/engine/experiment/checkpoint-file.ts');
+  assert.equal(readCheckpoint(join(paused.runDir!, 'checkpoint'))?.step, steps.at(-1));
+});
+
+test('a fault of the experiment is its message, and the queue goes on', async (t) => {
+  const { variant, experiment, folder } = makeWorkspace(t);
+  const { queue } = makeRig(t);
+  const wrong = variant('wrong', { model: 'nowhere', rotaton: {} });
+  const [failed, fine] = await Promise.all([
+    queue.submit({ kind: 'optimize', experiment: wrong }),
+    queue.submit({ kind: 'evaluate', experiment, withoutRotations: true }),
+  ]);
+  assert.equal(failed.state, 'failed');
+  assert.match(failed.message ?? '', /Did you mean "rotation"/);
+  assert.equal(failed.runDir, null);
+  assert.equal(fine.state, 'finished', fine.message ?? '');
+  const unlearned = await queue.submit({ kind: 'evaluate', experiment });
+  assert.match(unlearned.message ?? '', /no learned rotation yet/);
+  assert.deepEqual(readdirSync(join(folder, '.spinquant', 'runs')).length, 1);
+});
