@@ -104,6 +104,8 @@ describe('polarProjection', () => {
     const repaired = polarProjection(drifted, 64);
     assert.ok(orthogonalityError(repaired, 64) <= 64 * Number.EPSILON);
     assert.ok(largestDifference(repaired, rotation) <= 2 * 2 ** -24);
+    const quick = polarProjection(drifted, 64, 1e-9);
+    assert.ok(orthogonalityError(quick, 64) <= 1e-9 && orthogonalityError(quick, 64) > 0);
     const plain = Float64Array.of(0, 1, -1, 0);
     assert.deepEqual(polarProjection(plain, 2), plain);
   });
