@@ -1,0 +1,120 @@
+import type { Quantization } from '../../../config/index.ts';
+import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import {
+  type DepthPoint,
+  type LayersMemory,
+  type LayersState,
+  type Quality,
+  SITES,
+  type SideDetail,
+  type Site,
+  type SiteDetail,
+} from '../../../protocol/panels/layers.ts';
+import type { LayersStrings } from '../../../protocol/panels/layers-strings.ts';
+import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../../runs/index.ts';
+import { finite } from '../finite.ts';
+import { quantizationGrid, siteQuantizer } from './grid.ts';
+
+/** The run shown and what was measured in it. */
+export interface LayersSource {
+  readonly name: RunName;
+  readonly model: string;
+  readonly activations: ActivationsFile;
+  readonly quantization: Quantization;
+}
+
+export interface LayersInput {
+  readonly strings: LayersStrings;
+  readonly memory: LayersMemory;
+  readonly runs: readonly RunName[];
+  readonly shown: LayersSource | null;
+  readonly problem: Problem | null;
+}
+
+/** The complete state of the layers panel: all layers in outline, one site of one layer in full. */
+export function layersState({ strings, memory, runs, shown, problem }: LayersInput): LayersState {
+  const records = shown?.activations.sites ?? [];
+  const sites = SITES.filter((site) => records.some((record) => record.site === site));
+  const record = chooseRecord(records, memory);
+  return {
+    strings,
+    remembered: memory,
+    runs,
+    run: shown && { ...shown.name, model: shown.model },
+    sites,
+    layers: 1 + records.reduce((most, { layer }) => Math.max(most, layer), -1),
+    depth: records.map(depthPoint),
+    detail: shown && record ? siteDetail(record, shown.quantization) : null,
+    problem,
+  };
+}
+
+/** What the person chose as far as it exists; else the site and layer that rotation leaves worst. */
+function chooseRecord(records: readonly SiteRecord[], { layer, site }: LayersMemory): SiteRecord | null {
+  const bySite = site === null ? records : records.filter((record) => record.site === site);
+  const known = bySite.length > 0 ? bySite : records;
+  const byLayer = layer === null ? known : known.filter((record) => record.layer === layer);
+  return worst(byLayer.length > 0 ? byLayer : known);
+}
+
+/** The least SQNR after rotation; of sites that are not quantized, the largest kurtosis. */
+function worst(records: readonly SiteRecord[]): SiteRecord | null {
+  const badness = ({ after }: SiteRecord): readonly [number, number] =>
+    after.sqnrDb === null ? [0, after.kurtosis] : [1, -after.sqnrDb];
+  return records.reduce<SiteRecord | null>((most, record) => {
+    if (!most) return record;
+    const [a, b] = [badness(record), badness(most)];
+    return a[0] > b[0] || (a[0] === b[0] && a[1] > b[1]) ? record : most;
+  }, null);
+}
+
+function depthPoint({ layer, site, before, after }: SiteRecord): DepthPoint {
+  return { layer, site: site satisfies Site, before: quality(before), after: quality(after) };
+}
+
+function quality({ kurtosis, sqnrDb, maxAbs, rms }: SiteStatistics): Quality {
+  return { kurtosis: finite(kurtosis), sqnrDb: finite(sqnrDb), peak: rms > 0 ? finite(maxAbs / rms) : null };
+}
+
+function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail {
+  const { layer, site, rotation, before, after } = record;
+  const quantizer = siteQuantizer(site, quantization);
+  const side = (statistics: SiteStatistics): SideDetail => {
+    const [lo, hi] = extent(statistics);
+    return {
+      ...quality(statistics),
+      counts: statistics.histogram.counts,
+      channelMaxima: statistics.channelMaxima.map(short),
+      rms: statistics.rms,
+      maxAbs: statistics.maxAbs,
+      grid: quantizer && quantizationGrid(quantizer, lo, hi),
+    };
+  };
+  return {
+    layer,
+    site,
+    rotation,
+    scalePart: quantizer?.scalePart ?? 'token',
+    tokens: before.tokens,
+    min: before.histogram.min,
+    max: before.histogram.max,
+    before: side(before),
+    after: side(after),
+  };
+}
+
+/** The least and largest value: the outermost bins that hold anything, and the largest magnitude, bound them. */
+export function extent({ histogram, maxAbs }: SiteStatistics): readonly [number, number] {
+  const { min, max, counts } = histogram;
+  const largest = finite(maxAbs) ?? max;
+  const width = (max - min) / counts.length;
+  const first = counts.findIndex((count) => count > 0);
+  const last = counts.findLastIndex((count) => count > 0);
+  if (first < 0) return [-largest, largest];
+  return [Math.max(-largest, min + first * width), Math.min(largest, min + (last + 1) * width)];
+}
+
+/** Four digits are more than a cell of a heat map can show, and a quarter of the bytes. */
+function short(value: number): number {
+  return Number((finite(value) ?? 0).toPrecision(4));
+}

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
+import { messageOf } from '../../protocol/errors.ts';
+import { COMMANDS } from '../../protocol/ids.ts';
+import type { StateMessage } from '../../protocol/panels/common.ts';
+import type { Services } from '../services.ts';
+import { panelPage } from './page.ts';
+import { Throttle } from './throttle.ts';
+
+/** Live charts change at most ten times a second. */
+const UPDATE_INTERVAL_MS = 100;
+
+/** What every panel understands beside its own intents. */
+type CommonIntent = { readonly type: 'ready' } | { readonly type: 'begin'; readonly what: BeginWith };
+type BeginWith = 'new-experiment' | 'optimize';
+
+/** One kind of panel: what it shows and what it does. */
+export interface PanelView<State, Intent> {
+  readonly viewType: string;
+  /** Name of its bundle: `dist/webview/<bundle>.js` and `.css`. */
+  readonly bundle: string;
+  readonly title: string;
+  titleOf(state: State): string;
+  /** The complete state. Faults of the person's files belong into it. */
+  state(): Promise<State>;
+  /** @returns null for what this panel does not understand. */
+  parse(message: unknown): Intent | CommonIntent | null;
+  act(intent: Intent): Promise<void>;
+}
+
+/** The one open panel of a kind, if any: makes it, feeds it and listens to it. */
+export class PanelHost<State, Intent> implements vscode.Disposable {
+  readonly #services: Services;
+  readonly #view: PanelView<State, Intent>;
+  readonly #throttle = new Throttle(() => this.#send(), UPDATE_INTERVAL_MS);
+  #panel: vscode.WebviewPanel | null = null;
+  /** A webview that was hidden starts anew: nothing is sent before it says that it is ready. */
+  #ready = false;
+
+  constructor(services: Services, view: PanelView<State, Intent>) {
+    this.#services = services;
+    this.#view = view;
+  }
+
+  show(): void {
+    if (this.#panel) {
+      this.#panel.reveal(undefined, true);
+      this.update();
+      return;
+    }
+    const { viewType, title } = this.#view;
+    const column = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
+    this.adopt(vscode.window.createWebviewPanel(viewType, title, column, this.#options()));
+  }
+
+  /** Takes over a panel that VS Code restored, or that was just made. */
+  adopt(panel: vscode.WebviewPanel): void {
+    this.#panel?.dispose();
+    this.#panel = panel;
+    this.#ready = false;
+    panel.webview.options = this.#options();
+    panel.webview.onDidReceiveMessage((message: unknown) => void this.#receive(message));
+    panel.onDidDispose(() => {
+      if (this.#panel === panel) this.#panel = null;
+    });
+    panel.onDidChangeViewState(() => {
+      if (!panel.visible) this.#ready = false;
+    });
+    panel.webview.html = this.#page(panel.webview);
+  }
+
+  /** Something that the panel shows has changed. */
+  update(): void {
+    if (this.#panel?.visible && this.#ready) this.#throttle.ask();
+  }
+
+  dispose(): void {
+    this.#throttle.dispose();
+    this.#panel?.dispose();
+  }
+
+  async #send(): Promise<void> {
+    try {
+      const state = await this.#view.state();
+      const panel = this.#panel;
+      if (!panel?.visible || !this.#ready) return;
+      panel.title = this.#view.titleOf(state);
+      const message: StateMessage<State> = { type: 'state', state };
+      await panel.webview.postMessage(message);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  async #receive(message: unknown): Promise<void> {
+    const intent = this.#view.parse(message);
+    if (!intent) {
+      this.#services.log.warn(`${this.#view.viewType}: not an intent: ${JSON.stringify(message)}`);
+      return;
+    }
+    try {
+      if (isCommon(intent)) await this.#actCommon(intent);
+      else await this.#view.act(intent);
+    } catch (error) {
+      this.#report(error);
+    }
+    this.update();
+  }
+
+  async #actCommon(intent: CommonIntent): Promise<void> {
+    if (intent.type === 'ready') {
+      this.#ready = true;
+      return;
+    }
+    const command = intent.what === 'optimize' ? COMMANDS.optimize : COMMANDS.newExperiment;
+    await vscode.commands.executeCommand(command);
+  }
+
+  #report(error: unknown): void {
+    this.#services.log.error(error instanceof Error ? error : String(error));
+    void vscode.window.showErrorMessage(messageOf(error));
+  }
+
+  #options(): vscode.WebviewOptions & vscode.WebviewPanelOptions {
+    return { enableScripts: true, localResourceRoots: [this.#folder()] };
+  }
+
+  #folder(): vscode.Uri {
+    return vscode.Uri.joinPath(this.#services.context.extensionUri, 'dist', 'webview');
+  }
+
+  #page(webview: vscode.Webview): string {
+    const address = (file: string) =>
+      webview.asWebviewUri(vscode.Uri.joinPath(this.#folder(), file)).toString();
+    const { bundle, title } = this.#view;
+    return panelPage({
+      title,
+      locale: vscode.env.language,
+      cspSource: webview.cspSource,
+      nonce: randomBytes(16).toString('base64'),
+      script: address(`${bundle}.js`),
+      style: address(`${bundle}.css`),
+    });
+  }
+}
+
+function isCommon(intent: unknown): intent is CommonIntent {
+  const { type } = intent as { type?: unknown };
+  return type === 'ready' || type === 'begin';
+}

@@ -1,0 +1,99 @@
+import * as vscode from 'vscode';
+import { messageOf, UserError } from '../../../protocol/errors.ts';
+import type { RunEvent } from '../../../protocol/events.ts';
+import type { Problem } from '../../../protocol/panels/common.ts';
+import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
+import type { Run } from '../../../runs/index.ts';
+import type { Services } from '../../services.ts';
+import { modelName, runName } from '../names.ts';
+import { RunHistory } from './history.ts';
+import type { TrainingSource } from './state.ts';
+
+interface Known {
+  readonly history: RunHistory;
+  readonly model: string;
+  readonly plannedSteps: number;
+  readonly gradientClip: number | null;
+  readonly unreadable: Problem | null;
+}
+
+/** The histories of the runs shown: read from their folders once, then followed by the worker's events. */
+export class TrainingSources {
+  readonly #services: Services;
+  readonly #strings: TrainingStrings;
+  readonly #known = new Map<string, Promise<Known>>();
+  /** Events that came while the file was being read, or since. */
+  readonly #live = new Map<string, RunEvent[]>();
+
+  constructor(services: Services, strings: TrainingStrings) {
+    this.#services = services;
+    this.#strings = strings;
+  }
+
+  /** An event of a running job. @returns whether its run is shown. */
+  async hear(dir: string, event: RunEvent): Promise<boolean> {
+    const known = this.#known.get(dir);
+    if (!known) return false;
+    this.#live.get(dir)?.push(event);
+    (await known).history.add(event);
+    return true;
+  }
+
+  /** The files of a run changed, and nobody tells its events: read them again when they are next asked for. */
+  forget(dir: string): void {
+    if (this.#services.jobs.running?.runDir === dir) return;
+    this.#known.delete(dir);
+    this.#live.delete(dir);
+  }
+
+  /** Keeps only these runs. */
+  retain(dirs: readonly string[]): void {
+    for (const dir of this.#known.keys())
+      if (!dirs.includes(dir)) {
+        this.#known.delete(dir);
+        this.#live.delete(dir);
+      }
+  }
+
+  async get(run: Run): Promise<TrainingSource> {
+    const name = runName(run, this.#services.runs.annotation(run.dir), vscode.env.language);
+    const known = await this.#open(run);
+    return { ...known, name, record: run.record };
+  }
+
+  #open(run: Run): Promise<Known> {
+    const known = this.#known.get(run.dir);
+    if (known) return known;
+    this.#live.set(run.dir, []);
+    const reading = this.#read(run);
+    this.#known.set(run.dir, reading);
+    return reading;
+  }
+
+  async #read(run: Run): Promise<Known> {
+    try {
+      const [events, experiment] = await Promise.all([run.readEvents(), run.readExperiment()]);
+      const history = new RunHistory(events);
+      for (const event of this.#live.get(run.dir) ?? []) history.add(event);
+      return {
+        history,
+        model: modelName(run, experiment.model),
+        plannedSteps: experiment.rotation.learning.steps,
+        gradientClip: experiment.rotation.learning.gradientClip,
+        unreadable: null,
+      };
+    } catch (error) {
+      if (!(error instanceof UserError)) this.#services.log.error(messageOf(error));
+      return {
+        history: new RunHistory(),
+        model: modelName(run, ''),
+        plannedSteps: 0,
+        gradientClip: null,
+        unreadable: {
+          message: `${this.#strings.unreadable} ${messageOf(error)}`,
+          hint: error instanceof UserError ? error.hint : '',
+        },
+      };
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import { fill, type Problem, type RunName } from '../../../protocol/panels/common.ts';
+import type {
+  FinalPerplexity,
+  Note,
+  OverlayChoice,
+  RunCurves,
+  TrainingMemory,
+  TrainingRun,
+  TrainingState,
+} from '../../../protocol/panels/training.ts';
+import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
+import type { RunRecord } from '../../../runs/index.ts';
+import { finite, sayNumber } from '../finite.ts';
+import { type RunHistory, stepColumns } from './history.ts';
+import { judgeTraining } from './verdict.ts';
+import { verdictText } from './verdict-text.ts';
+
+/** A run as the panel needs it. */
+export interface TrainingSource {
+  readonly name: RunName;
+  readonly model: string;
+  readonly record: Pick<RunRecord, 'status' | 'error'>;
+  readonly history: RunHistory;
+  /** From the experiment, for before the first step. */
+  readonly plannedSteps: number;
+  readonly gradientClip: number | null;
+  /** Why its files could not be read; null when they were. */
+  readonly unreadable: Problem | null;
+}
+
+/** What the queue says of the run shown. */
+export interface RunControl {
+  readonly waiting: boolean;
+  readonly running: boolean;
+  readonly resumable: boolean;
+}
+
+export interface TrainingInput {
+  readonly strings: TrainingStrings;
+  readonly memory: TrainingMemory;
+  readonly shown: TrainingSource | null;
+  readonly control: RunControl;
+  readonly overlays: readonly TrainingSource[];
+  /** All other runs that may be laid over it, newest first. */
+  readonly others: readonly RunName[];
+}
+
+/** The complete state of the training panel. */
+export function trainingState(input: TrainingInput): TrainingState {
+  const { strings, memory, shown, overlays, others } = input;
+  const sources = shown ? [shown, ...overlays] : [];
+  const curves = sources.map((source, index) => runCurves(source, markOf(index)));
+  const marks = new Map(curves.map(({ dir, mark }) => [dir, mark]));
+  return {
+    strings,
+    remembered: memory,
+    run: shown && trainingRun(shown, input.control, strings),
+    others: others.map(
+      (name): OverlayChoice => ({ ...name, shown: marks.has(name.dir), mark: marks.get(name.dir) ?? null }),
+    ),
+    curves,
+  };
+}
+
+const markOf = (index: number): string => String.fromCharCode('A'.charCodeAt(0) + index);
+
+function runCurves({ name, history, plannedSteps, gradientClip }: TrainingSource, mark: string): RunCurves {
+  return {
+    dir: name.dir,
+    name: name.name,
+    mark,
+    of: history.of || plannedSteps,
+    gradientClip,
+    steps: stepColumns(history.steps),
+  };
+}
+
+function trainingRun(source: TrainingSource, control: RunControl, strings: TrainingStrings): TrainingRun {
+  const { name, model, record, history, plannedSteps } = source;
+  return {
+    ...name,
+    model,
+    status: record.status,
+    waiting: control.waiting,
+    canPause: control.running && history.phase === 'learn',
+    canCancel: control.running,
+    canResume: control.resumable && !control.running && !control.waiting,
+    step: history.steps.at(-1)?.step ?? 0,
+    of: history.of || plannedSteps,
+    secondsLeft: record.status === 'running' ? history.secondsLeft : null,
+    verdict: verdictText(judgeTraining(stepColumns(history.steps)), strings),
+    activity: record.status === 'running' ? activityText(history, strings) : null,
+    problem: source.unreadable ?? problemOf(record, strings),
+    notes: notesOf(history, strings),
+    perplexity: perplexityOf(history),
+  };
+}
+
+function activityText(history: RunHistory, strings: TrainingStrings): string | null {
+  const { evaluating, phase } = history;
+  if (evaluating) {
+    const variant = evaluating.variant === 'quantized' ? strings.quantized : strings.fullPrecision;
+    const { name, windowsDone, windows, runningPerplexity } = evaluating;
+    const perplexity = sayNumber(runningPerplexity, (value) => value.toPrecision(4));
+    return fill(strings.evaluating, name, variant, windowsDone, windows, perplexity);
+  }
+  return phase === null || phase === 'learn' ? null : `${strings.activity[phase]} …`;
+}
+
+function problemOf({ status, error }: TrainingSource['record'], strings: TrainingStrings): Problem | null {
+  if (error) return { message: error.message, hint: error.hint };
+  if (status === 'interrupted') return { message: strings.interruptedTitle, hint: strings.interruptedHint };
+  return null;
+}
+
+const exponential = (value: number): string => value.toExponential(1);
+
+function notesOf(history: RunHistory, strings: TrainingStrings): Note[] {
+  const checks = history.preservation.map(({ where, relative, tolerance }): Note => {
+    const passed = finite(relative) !== null && relative <= tolerance;
+    const template = passed ? strings.preserved : strings.notPreserved;
+    const capital = where.charAt(0).toUpperCase() + where.slice(1);
+    const text = fill(template, capital, sayNumber(relative, exponential), sayNumber(tolerance, exponential));
+    return { kind: passed ? 'passed' : 'warning', text };
+  });
+  const warnings = history.warnings.map(
+    ({ message, hint }): Note => ({ kind: 'warning', text: hint ? `${message} ${hint}` : message }),
+  );
+  return [...warnings, ...checks];
+}
+
+function perplexityOf(history: RunHistory): FinalPerplexity[] {
+  const names = [...new Set(history.evaluations.map(({ name }) => name))];
+  const value = (name: string, variant: string) =>
+    finite(history.evaluations.find((one) => one.name === name && one.variant === variant)?.perplexity);
+  return names.map((name) => ({
+    name,
+    fullPrecision: value(name, 'full-precision'),
+    quantized: value(name, 'quantized'),
+  }));
+}

@@ -1,0 +1,56 @@
+/** What every panel's contract shares. The host sends complete states; a panel sends intents, which the host checks. */
+import { z } from 'zod';
+
+/** Host → panel. */
+export interface StateMessage<State> {
+  readonly type: 'state';
+  readonly state: State;
+}
+
+export type RunState = 'running' | 'finished' | 'cancelled' | 'interrupted' | 'failed';
+
+/** A run as pickers, legends and headings name it. */
+export interface RunName {
+  /** Absolute path of the run folder: the run's identity. */
+  readonly dir: string;
+  /** The person's name for it, or the folder's. */
+  readonly name: string;
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
+  /** ISO 8601, UTC. */
+  readonly startedAt: string;
+}
+
+/** A fault in the person's words: what happened and what to do next. */
+export interface Problem {
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** Translates an English text; placeholders are `{0}`, `{1}` … `vscode.l10n.t` is one. */
+export type Translate = (message: string) => string;
+
+/** Puts values in the place of `{0}`, `{1}` … A placeholder without a value stays. */
+export function fill(template: string, ...values: readonly (string | number)[]): string {
+  return template.replace(/\{(\d+)\}/g, (placeholder, index: string) =>
+    String(values[Number(index)] ?? placeholder),
+  );
+}
+
+/** Paths longer than any file system allows are not paths. */
+export const runDirSchema = z.string().min(1).max(4096);
+
+/** The panel has loaded and waits for its first state. */
+export const readySchema = z.strictObject({ type: z.literal('ready') });
+
+/** A button of an empty state: the command that brings something to show. */
+export const beginSchema = z.strictObject({
+  type: z.literal('begin'),
+  what: z.enum(['new-experiment', 'optimize']),
+});
+
+/** @returns the intent, or null for anything a panel of this version would not send. */
+export function parseIntent<Intent>(schema: z.ZodType<Intent>, value: unknown): Intent | null {
+  const result = schema.safeParse(value);
+  return result.success ? result.data : null;
+}

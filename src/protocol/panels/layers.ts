@@ -1,0 +1,101 @@
+/** Contract of the layers panel: where did the outliers go, which layers still hurt? */
+import { z } from 'zod';
+import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
+import type { LayersStrings } from './layers-strings.ts';
+
+export const SITES = [
+  'attention-input',
+  'query',
+  'key',
+  'value',
+  'o-input',
+  'mlp-input',
+  'down-input',
+] as const;
+export type Site = (typeof SITES)[number];
+
+/** Kurtosis and SQNR of one site on one side of its rotation. */
+export interface Quality {
+  /** 3 for a Gaussian; null when it is not a finite number. */
+  readonly kurtosis: number | null;
+  /** Null where nothing is quantized. */
+  readonly sqnrDb: number | null;
+  /** Largest magnitude in units of the root mean square. */
+  readonly peak: number | null;
+}
+
+export interface DepthPoint {
+  readonly layer: number;
+  readonly site: Site;
+  readonly before: Quality;
+  readonly after: Quality;
+}
+
+/** The quantizer of a site, and the grid it lays over the widest token. */
+export interface Grid {
+  readonly bits: number;
+  readonly symmetric: boolean;
+  /** Values that can be stored, ascending, in units of the activation. */
+  readonly levels: readonly number[];
+}
+
+export interface SideDetail extends Quality {
+  /** Values in each equally wide bin of the histogram. */
+  readonly counts: readonly number[];
+  /** max |x| of each channel. */
+  readonly channelMaxima: readonly number[];
+  readonly rms: number;
+  readonly maxAbs: number;
+  /** Null where nothing is quantized. */
+  readonly grid: Grid | null;
+}
+
+export interface SiteDetail {
+  readonly layer: number;
+  readonly site: Site;
+  /** The rotations that act here: `R1`. */
+  readonly rotation: readonly string[];
+  /** Whether a scale covers part of a token only: the grid drawn is wider than most. */
+  readonly scalePart: 'token' | 'head' | 'group';
+  readonly tokens: number;
+  /** Ends of the histogram, shared by both sides. */
+  readonly min: number;
+  readonly max: number;
+  readonly before: SideDetail;
+  readonly after: SideDetail;
+}
+
+export interface LayersState {
+  readonly strings: LayersStrings;
+  readonly remembered: LayersMemory;
+  /** Runs with activation statistics, newest first. */
+  readonly runs: readonly RunName[];
+  /** The one shown. */
+  readonly run: (RunName & { readonly model: string }) | null;
+  /** Sites that were measured, in the order of the data flow. */
+  readonly sites: readonly Site[];
+  readonly layers: number;
+  readonly depth: readonly DepthPoint[];
+  readonly detail: SiteDetail | null;
+  readonly problem: Problem | null;
+}
+
+const layer = z.int().min(0).max(100_000);
+
+export const layersMemorySchema = z.strictObject({
+  /** Null follows the newest run. */
+  run: runDirSchema.nullable(),
+  /** Null: the layer that rotation leaves worst. */
+  layer: layer.nullable(),
+  site: z.enum(SITES).nullable(),
+});
+export type LayersMemory = z.output<typeof layersMemorySchema>;
+
+export const layersIntentSchema = z.discriminatedUnion('type', [
+  readySchema,
+  beginSchema,
+  z.strictObject({ type: z.literal('run'), run: runDirSchema }),
+  z.strictObject({ type: z.literal('site'), site: z.enum(SITES) }),
+  z.strictObject({ type: z.literal('layer'), layer }),
+]);
+export type LayersIntent = z.output<typeof layersIntentSchema>;

@@ -1,0 +1,82 @@
+/** Contract of the results panel: which setting is best, and why do two runs differ? */
+import { z } from 'zod';
+import { beginSchema, type RunName, type RunState, readySchema, runDirSchema } from './common.ts';
+import type { ResultsStrings } from './results-strings.ts';
+
+/** What an experiment's key holds, when it is not a container. */
+export type Setting = string | number | boolean | null;
+
+export interface TextResult {
+  readonly name: string;
+  readonly sequenceLength: number | null;
+  readonly windows: number;
+  /** Tokens predicted. */
+  readonly tokens: number;
+  readonly fullPrecision: number | null;
+  readonly quantized: number | null;
+}
+
+export interface ResultRun extends RunName {
+  readonly label: string | null;
+  readonly starred: boolean;
+  readonly status: RunState;
+  readonly model: string;
+  /** As papers name it: `RTN`, `SpinQuant had + GPTQ`. */
+  readonly method: string;
+  /** Bits of weights, activations and cache as papers print them: `4-4-4`. */
+  readonly paperBits: string;
+  /** Nats per token; null where nothing was learned. */
+  readonly loss: { readonly first: number | null; readonly last: number | null } | null;
+  readonly steps: number;
+  readonly texts: readonly TextResult[];
+  /** Every key of the experiment by its dotted path. */
+  readonly settings: Readonly<Record<string, Setting>>;
+  readonly hasActivations: boolean;
+}
+
+/** In what the experiments of two runs differ. */
+export interface Comparison {
+  readonly a: RunName;
+  readonly b: RunName;
+  readonly differences: readonly { readonly path: string; readonly a: string; readonly b: string }[];
+}
+
+export interface ResultsState {
+  readonly strings: ResultsStrings;
+  /** BCP 47, for ages. */
+  readonly locale: string;
+  readonly remembered: ResultsMemory;
+  /** Runs with results, newest first. */
+  readonly runs: readonly ResultRun[];
+  /** Runs that have no results (yet). */
+  readonly withoutResults: number;
+  /** When two are selected. */
+  readonly comparison: Comparison | null;
+}
+
+export const resultsMemorySchema = z.strictObject({ selected: z.array(runDirSchema).max(2) });
+export type ResultsMemory = z.output<typeof resultsMemorySchema>;
+
+export const EXPORT_FORMATS = ['markdown', 'latex', 'csv'] as const;
+export type ExportFormat = (typeof EXPORT_FORMATS)[number];
+
+/** More than any table of runs, less than what would choke a clipboard. */
+const MAX_COPY_LENGTH = 4_000_000;
+
+export const resultsIntentSchema = z.discriminatedUnion('type', [
+  readySchema,
+  beginSchema,
+  z.strictObject({ type: z.literal('select'), selected: z.array(runDirSchema).max(2) }),
+  z.strictObject({ type: z.literal('star'), run: runDirSchema, starred: z.boolean() }),
+  z.strictObject({
+    type: z.literal('copy'),
+    format: z.enum(EXPORT_FORMATS),
+    text: z.string().max(MAX_COPY_LENGTH),
+  }),
+  z.strictObject({
+    type: z.literal('open'),
+    run: runDirSchema,
+    what: z.enum(['experiment', 'training', 'layers']),
+  }),
+]);
+export type ResultsIntent = z.output<typeof resultsIntentSchema>;

@@ -1,0 +1,125 @@
+import type { Translate } from './common.ts';
+
+/** Every text of the training panel. */
+export function trainingStrings(t: Translate) {
+  return {
+    panel: t('Training'),
+    charts: {
+      loss: t('Loss'),
+      orthogonality: t('‖RᵀR − I‖'),
+      gradient: t('Gradient norm'),
+      stepSize: t('Learning rate and step cap'),
+      distance: t('Distance from start'),
+      seconds: t('Time per step'),
+    },
+    about: {
+      loss: t('Mean negative log-likelihood of the batch, before the step'),
+      orthogonality: t('Largest |RᵀR − I| over all rotations, after the step; log axis'),
+      gradient: t('Global norm over all rotations, before clipping'),
+      stepSize: t('The step taken is the smaller of the rate and its cap 1 / ‖W‖₁; log axis'),
+      distance: t('‖R − R start‖ / ‖R start‖, Frobenius norm'),
+      seconds: t('Forward, backward and Cayley update'),
+    },
+    units: { loss: t('nats per token'), seconds: t('seconds') },
+    series: {
+      rate: t('learning rate'),
+      capR1: t('cap R1'),
+      capR2: t('largest cap R2'),
+      r1: t('R1'),
+      r2: t('R2 (mean)'),
+    },
+    clip: t('clipped at {0}'),
+    step: t('step'),
+    stepOf: t('step {0}/{1}'),
+    left: t('{0} left'),
+    atStep: t('step {0}'),
+    lossGap: t('The loss is not a number at step {0}: the line has a gap there, marked ✕.'),
+    lossGaps: t('The loss is not a number at {0} steps, {1} to {2}: the line has a gap there, marked ✕.'),
+    pause: t('Pause'),
+    cancel: t('Cancel'),
+    resume: t('Resume'),
+    openExperiment: t('Open experiment'),
+    overlay: t('Overlay'),
+    thisRun: t('this run'),
+    notes: t('Notes ({0})'),
+    showTable: t('Table'),
+    showChart: t('Chart'),
+    showTableOf: t('Show {0} as a table'),
+    chartHelp: t('Arrow keys move along the steps.'),
+    summary: t('{0}: {1} at step {2}, {3} at step {4}.'),
+    noSteps: t('No steps yet.'),
+    noValue: t('not a number'),
+    status: {
+      running: t('running'),
+      finished: t('finished'),
+      cancelled: t('cancelled'),
+      interrupted: t('interrupted'),
+      failed: t('failed'),
+      waiting: t('waiting for its turn'),
+    },
+    verdict: {
+      'too-early': t('too early to say'),
+      converging: t('converging'),
+      settled: t('settled'),
+      stalled: t('stalled'),
+      diverging: t('diverging'),
+    },
+    reason: {
+      noSteps: t('no steps yet'),
+      fewSteps: t('{0} of the {1} steps needed to tell a trend from noise'),
+      falling: t('loss −{0} % in {1} steps'),
+      settled: t('loss −{0} % in {1} steps, level since the learning rate fell'),
+      flat: t('loss changed by {0} % in {1} steps, within its noise'),
+      flatCapped: t(
+        'loss changed by {0} % in {1} steps: the step cap holds every step below {2} % of the learning rate',
+      ),
+      flatStill: t(
+        'loss changed by {0} % in {1} steps: the rotations hardly moved, try a larger learning rate',
+      ),
+      rising: t('loss is {0} % above its best, of step {1}: try a smaller learning rate or a gradient clip'),
+      notANumber: t(
+        'the loss is not a number since step {0}: look for overflow in the model or the gradient',
+      ),
+      offManifold: t('‖RᵀR − I‖ reached {0}: the matrices are no longer rotations'),
+    },
+    activity: {
+      load: t('Loading the model'),
+      scan: t('Scanning the weights'),
+      tokenize: t('Tokenizing'),
+      prepare: t('Preparing the network'),
+      'preserve-check': t('Checking that rotation preserves the function'),
+      learn: t('Learning rotations'),
+      fuse: t('Merging rotations'),
+      evaluate: t('Evaluating'),
+      statistics: t('Measuring activations'),
+      write: t('Writing'),
+    },
+    evaluating: t('Evaluating {0}, {1}: window {2} of {3} · perplexity {4} so far'),
+    fullPrecision: t('full precision'),
+    quantized: t('quantized'),
+    perplexity: t('{0} perplexity'),
+    against: t('{0}, full precision {1}'),
+    preserved: t(
+      '{0} preserve the function: full-precision logits differ by {1} of their size (allowed {2}).',
+    ),
+    notPreserved: t(
+      '{0} change the function: full-precision logits differ by {1} of their size (allowed {2}).',
+    ),
+    unreadable: t('The run cannot be read.'),
+    interruptedTitle: t('The run was interrupted.'),
+    interruptedHint: t('Resume goes on from its last checkpoint and gives the same bits.'),
+    empty: {
+      title: t('No run yet'),
+      text: t(
+        'Optimize rotation in an experiment file starts a run. Its loss, gradient norm, step sizes, ‖RᵀR − I‖ and distance from start are drawn here while it learns.',
+      ),
+      time: t(
+        'After the first step this panel says how long the rest takes on this machine; the default is 100 steps.',
+      ),
+      optimize: t('Optimize rotation'),
+      newExperiment: t('New experiment'),
+    },
+  };
+}
+
+export type TrainingStrings = ReturnType<typeof trainingStrings>;

@@ -1,0 +1,120 @@
+/** Contract of the training panel: is it learning, and when is it done? */
+import { z } from 'zod';
+import {
+  beginSchema,
+  type Problem,
+  type RunName,
+  type RunState,
+  readySchema,
+  runDirSchema,
+} from './common.ts';
+import type { TrainingStrings } from './training-strings.ts';
+
+export type VerdictKind = 'too-early' | 'converging' | 'settled' | 'stalled' | 'diverging';
+
+export interface VerdictText {
+  readonly kind: VerdictKind;
+  /** One word. */
+  readonly word: string;
+  /** Why, in one sentence. */
+  readonly reason: string;
+}
+
+/** One row per optimizer step, as columns of equal length. Null: not learned, or not a finite number. */
+export interface StepColumns {
+  readonly step: readonly number[];
+  /** Nats per token. */
+  readonly loss: readonly (number | null)[];
+  /** Before clipping. */
+  readonly gradientNorm: readonly (number | null)[];
+  readonly learningRate: readonly (number | null)[];
+  /** 1 / ‖W‖₁ of R1, and the largest over all R2. */
+  readonly stepCapR1: readonly (number | null)[];
+  readonly stepCapR2: readonly (number | null)[];
+  /** max |RᵀR − I|. */
+  readonly orthogonalityError: readonly (number | null)[];
+  /** ‖R − R_start‖_F / ‖R_start‖_F of R1, and the mean over all R2. */
+  readonly distanceR1: readonly (number | null)[];
+  readonly distanceR2: readonly (number | null)[];
+  readonly seconds: readonly (number | null)[];
+}
+
+export interface RunCurves {
+  readonly dir: string;
+  readonly name: string;
+  /** Letter that stands at the end of the run's lines. */
+  readonly mark: string;
+  /** Steps the run is to make. */
+  readonly of: number;
+  /** Largest gradient norm allowed; null without clipping. */
+  readonly gradientClip: number | null;
+  readonly steps: StepColumns;
+}
+
+export interface FinalPerplexity {
+  readonly name: string;
+  readonly fullPrecision: number | null;
+  readonly quantized: number | null;
+}
+
+export interface TrainingRun extends RunName {
+  readonly model: string;
+  readonly status: RunState;
+  /** Waits in the queue. */
+  readonly waiting: boolean;
+  readonly canPause: boolean;
+  readonly canCancel: boolean;
+  readonly canResume: boolean;
+  readonly step: number;
+  readonly of: number;
+  /** Seconds until the last step; null when nothing is being learned. */
+  readonly secondsLeft: number | null;
+  readonly verdict: VerdictText;
+  /** What the run does now, when it is not learning. */
+  readonly activity: string | null;
+  readonly problem: Problem | null;
+  /** Warnings and checks of the run, each in a sentence. */
+  readonly notes: readonly Note[];
+  readonly perplexity: readonly FinalPerplexity[];
+}
+
+export interface Note {
+  readonly kind: 'passed' | 'warning';
+  readonly text: string;
+}
+
+export interface OverlayChoice extends RunName {
+  readonly shown: boolean;
+  /** Letter of its lines, while shown. */
+  readonly mark: string | null;
+}
+
+export interface TrainingState {
+  readonly strings: TrainingStrings;
+  /** What the panel shows; kept by the webview for the serializer. */
+  readonly remembered: TrainingMemory;
+  /** Null when there is no run. */
+  readonly run: TrainingRun | null;
+  /** Other runs with steps, newest first. */
+  readonly others: readonly OverlayChoice[];
+  /** The run's own curves, then those of the overlays. */
+  readonly curves: readonly RunCurves[];
+}
+
+export const trainingMemorySchema = z.strictObject({
+  /** Null follows the newest run. */
+  run: runDirSchema.nullable(),
+  overlays: z.array(runDirSchema).max(16),
+});
+export type TrainingMemory = z.output<typeof trainingMemorySchema>;
+
+export const trainingIntentSchema = z.discriminatedUnion('type', [
+  readySchema,
+  beginSchema,
+  z.strictObject({ type: z.literal('pause'), run: runDirSchema }),
+  z.strictObject({ type: z.literal('cancel'), run: runDirSchema }),
+  z.strictObject({ type: z.literal('resume'), run: runDirSchema }),
+  z.strictObject({ type: z.literal('overlay'), run: runDirSchema, shown: z.boolean() }),
+  z.strictObject({ type: z.literal('open-experiment'), run: runDirSchema }),
+]);
+export type TrainingIntent = z.output<typeof trainingIntentSchema>;
