@@ -124,4 +124,8 @@ napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {
   return timed(env, to_int32(env, arguments[3]), [&] { team.run(source.size, copy); });
 }
 
+napi_value misalignment(napi_env env, const std::vector<napi_value>& arguments) {
+  return from_number(env, static_cast<double>(reinterpret_cast<uintptr_t>(to_bytes(env, arguments[0]).data) % 64));
+}
+
 }  // namespace spinquant

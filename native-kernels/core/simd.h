@@ -25,6 +25,11 @@
 #define SPINQUANT_LANES 4
 #endif
 #define SPINQUANT_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define SPINQUANT_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define SPINQUANT_UNROLL _Pragma("GCC unroll 32")
+#endif
 #define SPINQUANT_INLINE_MEMBER inline __attribute__((always_inline))
 
 namespace spinquant::SPINQUANT_ISA {

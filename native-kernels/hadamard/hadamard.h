@@ -1,9 +1,10 @@
-// Y = scale · (M × (Z · H)), Z = X as [order, block / order] row-major, H the Sylvester-Hadamard matrix of entries ±1.
+// Y = scale · (M × (Z · H)), Z = X as [order, block / order] row-major, H the Sylvester-Hadamard matrix of ±1.
 #pragma once
 #include "../core/variants.h"
 
 namespace spinquant {
 
+/// Unit: one block.
 struct HadamardArgs {
   const float* x;  // [units, block]
   float* y;        // the same; may be x
@@ -12,6 +13,9 @@ struct HadamardArgs {
   size_t order;
   float scale;
   bool transpose;  // Mᵀ in place of M
+  // What prepare_mix made of M (the reference does not look): codes if its entries are ±1, else entries.
+  const unsigned char* codes;
+  const float* entries;
 };
 
 SPINQUANT_DECLARE_KERNEL(hadamard, HadamardArgs)

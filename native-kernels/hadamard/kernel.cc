@@ -1,54 +1,30 @@
-#include "../core/scratch.h"
-#include "../core/simd.h"
 #include "hadamard.h"
+#include "../core/scratch.h"
+#include "mix.h"
+#include "sylvester.h"
 
 namespace spinquant::SPINQUANT_ISA {
 namespace {
 
-/// z · H in place, one stage at a time.
-void sylvester(float* z, size_t n) {
-  for (size_t half = 1; half < n; half *= 2) {
-    for (size_t i = 0; i < n; i += 2 * half) {
-      float* a = z + i;
-      float* b = z + i + half;
-      for (size_t j = 0; j < half; j++) {
-        float p = a[j], q = b[j];
-        a[j] = p + q;
-        b[j] = p - q;
-      }
-    }
+/// Order above 1: the power-of-two part on the rows of each block, then M on its columns.
+void hadamard_mixed(const HadamardArgs& args, size_t first, size_t last) {
+  const size_t columns = args.block / args.order, step = blocks_per_tile(args);
+  Scratch scratch(MixMemory::bytes(args.order));
+  const MixMemory memory(scratch.bytes(), args.order);
+  for (size_t u = first; u < last; u += step) {
+    size_t blocks = last - u < step ? last - u : step;
+    float* y = args.y + u * args.block;
+    sylvester(args.x + u * args.block, y, blocks * args.block, columns, 1.0f);
+    mix(args, y, blocks, memory);
   }
-}
-
-/// y = scale · (M × z), z and y as [order, columns].
-void mix(const HadamardArgs& args, const float* z, float* y) {
-  size_t order = args.order, columns = args.block / order;
-  for (size_t i = 0; i < order; i++) {
-    float* out = y + i * columns;
-    for (size_t c = 0; c < columns; c++) out[c] = 0;
-    for (size_t j = 0; j < order; j++) {
-      float entry = args.transpose ? args.m[j * order + i] : args.m[i * order + j];
-      for (size_t c = 0; c < columns; c++) out[c] += entry * z[j * columns + c];
-    }
-    for (size_t c = 0; c < columns; c++) out[c] *= args.scale;
-  }
-}
-
-void transform(const HadamardArgs& args, const float* x, float* y, float* z) {
-  size_t columns = args.block / args.order;
-  memcpy(z, x, args.block * sizeof(float));
-  for (size_t k = 0; k < args.order; k++) sylvester(z + k * columns, columns);
-  if (args.order > 1) return mix(args, z, y);
-  for (size_t i = 0; i < args.block; i++) y[i] = args.scale * z[i];
 }
 
 }  // namespace
 
 void hadamard(const HadamardArgs& args, size_t first, size_t last) {
-  Scratch scratch(args.block * sizeof(float));
-  for (size_t u = first; u < last; u++) {
-    transform(args, args.x + u * args.block, args.y + u * args.block, scratch.floats());
-  }
+  if (args.order > 1) return hadamard_mixed(args, first, last);
+  const size_t start = first * args.block, size = (last - first) * args.block;
+  sylvester(args.x + start, args.y + start, size, args.block, args.scale);
 }
 
 }  // namespace spinquant::SPINQUANT_ISA

@@ -1,5 +1,6 @@
 #include "../core/families.h"
 #include "hadamard.h"
+#include "mix_codes.h"
 
 namespace spinquant {
 namespace {
@@ -35,13 +36,26 @@ class Hadamard final : public Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    size_t block = static_cast<size_t>(block_), order = static_cast<size_t>(order_);
-    // A single entry M = [±1] still counts; without M it is 1.
-    const float* m = inputs[1].data ? inputs[1].floats() : nullptr;
-    HadamardArgs args{inputs[0].floats(), outputs[0].mutable_floats(), m, block, order, scale_, transpose_};
-    if (order == 1 && m) args.scale *= m[0];
-    size_t per_element = order > 1 ? 1 + order / 32 : 1;
-    return kernel_work(kHadamard, isa, args, inputs[0].count() / block, block * per_element);
+    const size_t block = static_cast<size_t>(block_), order = static_cast<size_t>(order_);
+    HadamardArgs args{};
+    args.x = inputs[0].floats();
+    args.y = outputs[0].mutable_floats();
+    args.block = block;
+    args.order = order;
+    args.scale = scale_;
+    args.transpose = transpose_;
+    const size_t units = inputs[0].count() / block;
+    if (order == 1) {
+      if (inputs[1].data) args.scale *= inputs[1].floats()[0];
+      return kernel_work(kHadamard, isa, args, units, block);
+    }
+    args.m = inputs[1].floats();
+    auto mix = std::make_shared<const MixMatrix>(prepare_mix(args.m, order, transpose_));
+    args.codes = mix->codes.empty() ? nullptr : mix->codes.data();
+    args.entries = mix->entries.data();
+    Kernel<HadamardArgs> kernel = kHadamard.pick(isa);
+    return {units, block * (1 + order / kMixGroup / 4),
+            [args, kernel, mix](size_t first, size_t last) { kernel(args, first, last); }};
   }
 
  private:

@@ -1,0 +1,114 @@
+/**
+ * Hadamard in place against memcpy of the same bytes on as many threads, as ratios within one run.
+ * Usage: node --import tsx bench/hadamard.bench.ts [instruction set]
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Addon, loadAddon } from '../src/engine/runtime/addon.ts';
+
+interface Transform {
+  readonly label: string;
+  readonly block: number;
+  readonly order: number;
+  /** Ratio to memcpy that is aimed at. */
+  readonly target: number;
+}
+
+interface Row extends Transform {
+  readonly kilobytes: number;
+  readonly threads: number;
+  readonly copyMicroseconds: number;
+  readonly hadamardMicroseconds: number;
+  readonly ratio: number;
+  readonly gigabytesPerSecond: number;
+}
+
+const KB = 1024;
+const sizes = [64 * KB, 256 * KB, 1024 * KB, 4096 * KB, 16384 * KB, 65536 * KB];
+const transforms: Transform[] = [
+  ...[16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 32768].map((block) => {
+    return { label: `${block}`, block, order: 1, target: 1.3 };
+  }),
+  ...[
+    [12, 128],
+    [36, 16],
+    [12, 64],
+    [28, 128],
+    [76, 64],
+    [148, 128],
+    [172, 64],
+  ].map(([order, rest]) => {
+    return { label: `${order}·${rest}`, block: order! * rest!, order: order!, target: 2 };
+  }),
+];
+
+const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
+
+/** ONNX Runtime aligns its tensors to 64 bytes; JavaScript does not. */
+function alignedArray(addon: Addon, count: number): Float32Array {
+  const memory = new Float32Array(count + 16);
+  const skip = ((64 - addon.misalignment(memory)) % 64) / 4;
+  return memory.subarray(skip, skip + count);
+}
+
+/** Medians of alternating rounds, so that a change of clock or load meets both. */
+function measure(addon: Addon, isa: string, transform: Transform, bytes: number, threads: number): Row {
+  const { block, order } = transform;
+  const blocks = Math.max(1, Math.round(bytes / 4 / block));
+  const count = blocks * block;
+  const x = alignedArray(addon, count).fill(1);
+  const copy = alignedArray(addon, count).fill(0);
+  const m = Float32Array.from({ length: order * order }, (_, i) => ((i * 2654435761) & 65536 ? 1 : -1));
+  const inputs = [{ data: x, dims: [blocks, block] }, order > 1 ? { data: m, dims: [order, order] } : null];
+  // M is no Hadamard matrix here, but its norm is at most its order: values stay finite and do not vanish quickly.
+  const attributes = { block, order, scale: 1 / Math.sqrt(block) };
+  const rounds = 7;
+  const repeats = Math.max(3, Math.min(400, Math.round(24e6 / bytes)));
+  const copies: number[] = [];
+  const runs: number[] = [];
+  for (let round = 0; round < rounds; round++) {
+    copies.push(...addon.copyTimes(x, copy, threads, repeats).slice(1));
+    x.set(copy.map((_, i) => ((i * 40503) & 1023) / 1024 - 0.5));
+    runs.push(...addon.runOperator('Hadamard', isa, attributes, inputs, [x], threads, repeats).slice(1));
+  }
+  const [copyTime, time] = [median(copies), median(runs)];
+  return {
+    ...transform,
+    kilobytes: Math.round((count * 4) / KB),
+    threads,
+    copyMicroseconds: copyTime * 1e6,
+    hadamardMicroseconds: time * 1e6,
+    ratio: time / copyTime,
+    gigabytesPerSecond: (count * 4) / time / 1e9,
+  };
+}
+
+function main(): void {
+  const addon = loadAddon();
+  if (addon === undefined) {
+    console.log('The native operators are not built: nothing to measure.');
+    return;
+  }
+  const isa = process.argv[2] ?? addon.instructionSets().at(-1)!;
+  const rows: Row[] = [];
+  for (const threads of [1, 2].filter((n) => n <= os.availableParallelism())) {
+    console.log(`\n${isa}, ${threads} thread(s): time / memcpy time (GB/s transformed)`);
+    console.log(['block'.padEnd(9), ...sizes.map((bytes) => `${bytes / KB} KB`.padStart(15))].join(''));
+    for (const transform of transforms) {
+      const line = sizes.map((bytes) => measure(addon, isa, transform, bytes, threads));
+      rows.push(...line);
+      const cells = line.map((row) =>
+        `${row.ratio.toFixed(2)} (${row.gigabytesPerSecond.toFixed(1)})`.padStart(15),
+      );
+      console.log([transform.label.padEnd(9), ...cells].join(''));
+    }
+  }
+  const folder = path.join(path.dirname(fileURLToPath(import.meta.url)), 'results');
+  mkdirSync(folder, { recursive: true });
+  const report = { instructionSet: isa, processor: os.cpus()[0]?.model, node: process.version, rows };
+  writeFileSync(path.join(folder, 'hadamard.json'), `${JSON.stringify(report, null, 1)}\n`);
+}
+
+main();
