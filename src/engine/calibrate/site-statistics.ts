@@ -3,6 +3,9 @@ import type { SiteStatistics } from '../../runs/index.ts';
 /** Bins of a histogram; a power of two so that pairs merge when the axis doubles. */
 const BINS = 128;
 
+/** Significant digits of channel maxima: enough for a picture, a quarter of the file. */
+const SHOWN_DIGITS = 4;
+
 /** Histogram, moments and channel maxima of one tensor, gathered over a stream of batches. */
 export class StreamingStatistics {
   /** The axis is −limit … limit; limit is a power of two times the first batch's. */
@@ -13,6 +16,8 @@ export class StreamingStatistics {
   #maxima: Float64Array | null = null;
   #noise = 0;
   #tokens = 0;
+  /** Batches whose values wait for the axis to be settled. */
+  #pending: Float32Array[] = [];
 
   /**
    * @param rows [tokens, channels]. @param noise Σ(Q(x) − x)² over them, or null where nothing is quantized.
@@ -29,9 +34,6 @@ export class StreamingStatistics {
     this.#addMoments(rows);
     this.#pending.push(rows);
   }
-
-  /** Batches whose values wait for the axis to be settled. */
-  #pending: Float32Array[] = [];
 
   get largest(): number {
     return this.#maxima?.reduce((max, value) => Math.max(max, value), 0) ?? 0;
@@ -59,7 +61,7 @@ export class StreamingStatistics {
     const fourth = s4 / n - (4 * mean * s3) / n + (6 * mean ** 2 * s2) / n - 3 * mean ** 4;
     return {
       histogram: { min: -this.#limit, max: this.#limit, counts: Array.from(this.#counts) },
-      channelMaxima: Array.from(this.#maxima ?? []),
+      channelMaxima: Array.from(this.#maxima ?? [], (value) => Number(value.toPrecision(SHOWN_DIGITS))),
       kurtosis: variance > 0 ? fourth / variance ** 2 : 0,
       sqnrDb: Number.isNaN(this.#noise) || this.#noise === 0 ? null : 10 * Math.log10(s2 / this.#noise),
       rms: Math.sqrt(s2 / n),

@@ -150,7 +150,7 @@ async function* preservation(
 /** The final polar projection takes the last rounding drift out of the rotations; then they are written. */
 async function projectAndWrite(run: Run, bench: Workbench, state: RotationState): Promise<RotationState> {
   const project = (matrix: Float32Array): Float32Array =>
-    Float32Array.from(polarProjection(Float64Array.from(matrix), Math.sqrt(matrix.length)));
+    Float32Array.from(polarProjection(Float64Array.from(matrix), Math.sqrt(matrix.length), 1e-9));
   const rotations = { r1: state.r1 && project(state.r1), r2: state.r2?.map(project) ?? null };
   await writeRotations(run.path('rotations'), rotations, {
     bits: labelOf(bench),

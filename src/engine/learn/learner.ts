@@ -1,4 +1,4 @@
-import { throwIfCancelled } from '../../protocol/errors.ts';
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import type { Network } from '../network/network.ts';
 import type { ProgramCache } from '../network/programs.ts';
 import { clipGlobalNorm } from '../rotation/gradient-clip.ts';
@@ -61,6 +61,7 @@ export async function* learnRotations(
     const batch = batchOfStep(blocks, step, options.batchSize, options.dataSeed);
     const { loss, tokens, gradients } = await lossAndGradients(network, batch, options.microBatch, signal);
     const clipped = clip(gradients, options);
+    checkFinite(step + 1, loss, clipped.norm);
     const learningRate = learningRateAt(options.schedule, options.learningRate, step, options.steps);
     const moved = await move(cache, state, clipped, learningRate, signal);
     state = moved.state;
@@ -77,6 +78,16 @@ export async function* learnRotations(
     };
   }
   return state;
+}
+
+/** Rotations after a step with NaN would be lost: stop before it, the checkpoint holds the last good ones. */
+function checkFinite(step: number, loss: number, gradientNorm: number): void {
+  if (Number.isFinite(loss) && Number.isFinite(gradientNorm)) return;
+  throw new UserError(
+    'learn/diverged',
+    `Step ${step} gave a loss of ${loss} and a gradient norm of ${gradientNorm}: learning diverged, or an activation overflowed.`,
+    'Lower rotation.learning.learningRate, keep gradientClip at 1, or start from another seed; the rotations before this step are in the checkpoint.',
+  );
 }
 
 interface ClippedGradients {

@@ -1,0 +1,166 @@
+/** Whole jobs on the demo model through the engine's contract: what any front door calls. */
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
+import { evaluateExperiment, inspectActivations, optimizeRotation } from '../../src/engine/experiment.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
+import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
+import { openRun } from '../../src/runs/index.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
+
+const DEMO = join(import.meta.dirname, '..', '..', 'examples', 'demo');
+const folder = mkdtempSync(join(tmpdir(), 'spinquant-demo-'));
+cpSync(DEMO, folder, { recursive: true, filter: (source) => !source.includes('.spinquant/') });
+after(() => rmSync(folder, { recursive: true }));
+
+type Learning = Partial<ResolvedExperiment['rotation']['learning']>;
+
+/** The demo experiment, cut short: few steps of few short sequences. */
+async function experiment(learning: Learning, rotation: Partial<ResolvedExperiment['rotation']> = {}) {
+  const demo = await resolveExperiment(join(folder, 'quick.spinquant.json'), 'optimize');
+  const short = { steps: 4, batchSize: 3, microBatch: 2, ...learning };
+  return {
+    ...demo,
+    calibration: { ...demo.calibration, sequenceLength: 48, samples: 9 },
+    rotation: { ...demo.rotation, ...rotation, learning: { ...demo.rotation.learning, ...short } },
+    evaluation: {
+      perplexity: demo.evaluation.perplexity.map((task) => ({ ...task, sequenceLength: 64, maxWindows: 4 })),
+    },
+  } satisfies ResolvedExperiment;
+}
+
+async function collect<T>(job: AsyncGenerator<RunEvent, T>): Promise<{ events: RunEvent[]; result: T }> {
+  const events: RunEvent[] = [];
+  for (;;) {
+    const next = await job.next();
+    if (next.done) return { events, result: next.value };
+    events.push(next.value);
+  }
+}
+
+const steps = (events: readonly RunEvent[]) =>
+  events.filter((event): event is StepEvent => event.type === 'step');
+const rotationBytes = (run: string) => readFileSync(join(run, 'rotations.safetensors'));
+
+for (const kernels of KERNELS) {
+  for (const weightBits of [4, 16] as const) {
+    test(`optimize: ${weightBits}-bit weights in the loop, ${kernels} kernels`, async () => {
+      const { events, result } = await collect(
+        optimizeRotation(await experiment({ weightBits }), { kernels }),
+      );
+      const run = await openRun(result.run);
+      assert.equal(run.record.status, 'finished');
+      assert.deepEqual(await run.readEvents(), events, 'the folder tells what the consumer was told');
+      assert.deepEqual(
+        steps(events).map(({ step }) => step),
+        [1, 2, 3, 4],
+      );
+      for (const step of steps(events)) {
+        assert.ok(step.loss > 0 && step.gradientNorm > 0 && step.orthogonalityError < 1e-5);
+        assert.ok(step.distanceFromStart.r1! > 0 && step.distanceFromStart.r2! > 0, 'rotations move');
+      }
+      for (const event of events.filter((e) => e.type === 'preservation')) {
+        assert.ok(
+          event.relative <= event.tolerance,
+          `${event.where}: ${event.relative} > ${event.tolerance}`,
+        );
+      }
+      assert.equal(events.filter((event) => event.type === 'preservation').length, 2);
+      assert.ok(result.orthogonalityError < 1e-6);
+      const [perplexity] = result.perplexity;
+      assert.ok(perplexity!.quantized! > perplexity!.fullPrecision!);
+    });
+  }
+}
+
+test('cancelled in the middle of a step, a run resumes to the same bits', async () => {
+  const whole = await collect(optimizeRotation(await experiment({}), {}));
+  const controller = new AbortController();
+  const seen: RunEvent[] = [];
+  const stopped = async () => {
+    for await (const event of optimizeRotation(await experiment({}), { signal: controller.signal })) {
+      seen.push(event);
+      if (event.type === 'step' && event.step === 2) setTimeout(() => controller.abort(), 5);
+    }
+  };
+  await assert.rejects(stopped, Cancelled);
+  const started = seen.find((event) => event.type === 'run-started')!;
+  assert.equal((await openRun(started.run!)).record.status, 'cancelled');
+  const resumed = await collect(optimizeRotation(await experiment({}), { resumeFrom: started.run! }));
+  assert.deepEqual(rotationBytes(resumed.result.run), rotationBytes(whole.result.run));
+  assert.deepEqual(resumed.result.perplexity, whole.result.perplexity);
+  assert.deepEqual(resumed.result.loss, whole.result.loss);
+  const numbers = steps(await (await openRun(resumed.result.run)).readEvents()).map(({ step }) => step);
+  assert.deepEqual(numbers, [1, 2, 3, 4], 'each step stands once in the log');
+});
+
+test('a consumer that stops listening leaves a resumable run', async () => {
+  let dir = '';
+  for await (const event of optimizeRotation(await experiment({}), {})) {
+    if (event.type === 'run-started') dir = event.run!;
+    if (event.type === 'step' && event.step === 3) break;
+  }
+  assert.equal((await openRun(dir)).record.status, 'cancelled');
+  const { events } = await collect(optimizeRotation(await experiment({}), { resumeFrom: dir }));
+  assert.deepEqual(
+    steps(events).map(({ step }) => step),
+    [4],
+  );
+});
+
+test('micro-batches sum to the batch: the first loss and gradient do not depend on their size', async () => {
+  const first = async (microBatch: number) =>
+    steps((await collect(optimizeRotation(await experiment({ microBatch, steps: 1 }), {}))).events)[0]!;
+  const [whole, parts] = [await first(3), await first(1)];
+  // The same sums in another order: a few roundings of float32.
+  assert.ok(Math.abs(whole.loss - parts.loss) < 1e-5 * whole.loss);
+  assert.ok(Math.abs(whole.gradientNorm - parts.gradientNorm) < 1e-3 * whole.gradientNorm);
+});
+
+test('even a huge learning rate stays on the manifold: the step cap holds it', async () => {
+  const huge = await experiment({ learningRate: 1000, gradientClip: null, steps: 2 });
+  // 1/‖W‖₁ bounds every step, so the fixed-point iteration contracts whatever the rate.
+  const { events } = await collect(optimizeRotation(huge, {}));
+  for (const step of steps(events)) assert.ok(step.orthogonalityError < 1e-5);
+});
+
+test('evaluate with given rotations equals the run; without them it says what to do', async () => {
+  const { result } = await collect(optimizeRotation(await experiment({}), {}));
+  const again = await collect(evaluateExperiment(await experiment({}), { rotations: result.run }));
+  assert.deepEqual(again.result.perplexity, result.perplexity);
+  await assert.rejects(collect(evaluateExperiment(await experiment({}), {})), {
+    code: 'rotation/not-learned-yet',
+  });
+});
+
+test('nothing to learn is said before any work', async () => {
+  const fixed = await experiment({}, { r1: 'hadamard', r2: 'none' });
+  await assert.rejects(collect(optimizeRotation(fixed, {})), { code: 'rotation/nothing-to-learn' });
+});
+
+test('inspect: rotation lowers kurtosis and raises SQNR where outliers are', async () => {
+  const { result } = await collect(
+    inspectActivations(await experiment({}, { r1: 'hadamard', r2: 'hadamard' }), {}),
+  );
+  const { sites } = result;
+  assert.equal(sites.length, 5 * 7, 'five layers, seven sites');
+  const mean = (site: string, side: 'before' | 'after', of: 'kurtosis' | 'sqnrDb') => {
+    const values = sites.filter((record) => record.site === site).map((record) => record[side][of]!);
+    return values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+  for (const site of ['attention-input', 'mlp-input', 'down-input']) {
+    assert.ok(mean(site, 'after', 'kurtosis') < mean(site, 'before', 'kurtosis'), `${site}: kurtosis`);
+    assert.ok(mean(site, 'after', 'sqnrDb') > mean(site, 'before', 'sqnrDb'), `${site}: SQNR`);
+  }
+  for (const { before, after, site } of sites) {
+    const count = (counts: readonly number[]) => counts.reduce((sum, value) => sum + value, 0);
+    assert.equal(before.histogram.max, after.histogram.max, 'one axis for both');
+    assert.equal(count(before.histogram.counts), count(after.histogram.counts));
+    // An orthogonal map keeps the energy.
+    assert.ok(Math.abs(before.rms / after.rms - 1) < 1e-5, site);
+    assert.equal(before.sqnrDb === null, site === 'query');
+  }
+});
