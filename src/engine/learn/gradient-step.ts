@@ -82,7 +82,7 @@ async function microBatchGradients(
   return end.nll.reduce((loss, nll) => loss + nll, 0);
 }
 
-function add(sum: Float64Array | null, terms: Float32Array | Float64Array | null): void {
+function add(sum: Float64Array | null, terms: Float32Array | null): void {
   if (sum && terms) accumulate(sum, terms);
 }
 

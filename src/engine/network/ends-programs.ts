@@ -42,17 +42,24 @@ export function embeddingExpression(shape: EndsShape, real: Real = 'float32'): E
   return { graph, y: r1 ? gemm(centred, r1) : centred, x: null, r1 };
 }
 
-/** x [T, d] → logits [T, V] = (norm(x)·R1ᵀ ∘ gain)·Wᵀ: the language-model head stays unrotated and 16 bits. */
-export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
+/** x [T, d] → what the output layer reads [T, d]: norm(x)·R1ᵀ ∘ gain, back in the checkpoint's own basis. */
+export function hiddenExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
   const graph = new Graph(real);
-  const { hiddenSize, vocabSize, rmsNormEps } = shape.config;
+  const { hiddenSize, rmsNormEps } = shape.config;
   const x = graph.input('x', [shape.tokens, hiddenSize]);
   const r1 = shape.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
   const normed = rmsNorm(x, rmsNormEps);
   const unrotated = r1 ? gemm(normed, r1, { transB: true }) : normed;
-  const hidden = mul(unrotated, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
-  const weight = toReal(graph.input('lmHead', [vocabSize, hiddenSize], shape.headType));
-  return { graph, y: gemm(hidden, weight, { transB: true }), x, r1 };
+  const y = mul(unrotated, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
+  return { graph, y, x, r1 };
+}
+
+/** x [T, d] → logits [T, V]: the language-model head stays unrotated and 16 bits. */
+export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
+  const hidden = hiddenExpression(shape, real);
+  const { hiddenSize, vocabSize } = shape.config;
+  const weight = toReal(hidden.graph.input('lmHead', [vocabSize, hiddenSize], shape.headType));
+  return { ...hidden, y: gemm(hidden.y, weight, { transB: true }) };
 }
 
 export function compileEmbedding(runtime: Runtime, shape: EndsShape): Promise<Program> {
@@ -65,6 +72,20 @@ export function compileEmbeddingBackward(runtime: Runtime, shape: EndsShape): Pr
   const { graph, y, r1 } = embeddingExpression(shape);
   const [r1Gradient] = gradients([[y, graph.input('dx', y.dims)]], [r1!]);
   return Program.compile(runtime, graph, { r1Gradient: r1Gradient! });
+}
+
+/** x → hidden [T, d], for an output layer applied in slices. */
+export function compileHidden(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y } = hiddenExpression(shape);
+  return Program.compile(runtime, graph, { hidden: y });
+}
+
+/** x, dhidden → dx and, with R1, r1Gradient. */
+export function compileHiddenBackward(runtime: Runtime, shape: EndsShape): Promise<Program> {
+  const { graph, y, x, r1 } = hiddenExpression(shape);
+  const seed = graph.input('dhidden', y.dims);
+  const [dx, r1Gradient] = gradients([[y, seed]], r1 ? [x!, r1] : [x!]);
+  return Program.compile(runtime, graph, { dx: dx!, r1Gradient: r1Gradient ?? null });
 }
 
 export function compileLogits(runtime: Runtime, shape: EndsShape): Promise<Program> {

@@ -1,5 +1,5 @@
 import { float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import type { Program, Tensors } from '../graph/program.ts';
+import type { HostTensors, Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import * as ends from './ends-programs.ts';
@@ -7,6 +7,7 @@ import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './layer-shape.ts';
 import type { ProgramCache } from './programs.ts';
+import { SlicedLoss } from './sliced-loss.ts';
 
 /** The matrices of a rotated network: R1 [d, d] and one R2 [h, h] per layer; null where there is none. */
 export interface RotationMatrices {
@@ -19,12 +20,11 @@ export interface NetworkOptions {
   readonly quantizers: LayerQuantizers;
   readonly sites: RotationSites;
   readonly centreEmbedding: boolean;
+  /** Logits kept in memory at once; the default suits processors' caches. */
+  readonly logitElements?: number;
 }
 
 export type Activations = HostTensor<Float32Array>;
-
-/** Logits are computed for at most this many elements at once: a vocabulary of 128 k must not blow memory. */
-const LOGIT_ELEMENTS = 1 << 22;
 
 /** Prepared weights up to this size are kept for all layers. */
 const KEPT_PREPARED_BYTES = 2 ** 31;
@@ -37,6 +37,7 @@ export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
   readonly #cache: ProgramCache;
+  readonly #sliced: SlicedLoss;
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
@@ -45,6 +46,7 @@ export class Network {
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
+    this.#sliced = new SlicedLoss(cache, checkpoint.lmHead, options.logitElements);
     this.checkpoint = checkpoint;
     this.options = options;
   }
@@ -118,18 +120,15 @@ export class Network {
     return (await program.run(this.#endTensors({ x }), signal)).logits as Activations;
   }
 
-  /** Negative log-likelihood [T] in nats, float32 logits, streamed over slices of tokens. */
+  /** Negative log-likelihood [T] in nats, float32 logits, a large vocabulary in slices. */
   async loss(x: Activations, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const nll = new Float32Array(labels.length);
-    for (const { start, end } of this.#slices(labels.length)) {
-      const program = await this.#end('loss', end - start, ends.compileLoss);
-      const slice = this.#endTensors({
-        x: rows(x, start, end),
-        labels: idTensor(labels.subarray(start, end)),
-      });
-      nll.set((await program.run(slice, signal)).nll!.data as Float32Array, start);
+    const tokens = labels.length;
+    if (this.#sliced.isNeeded(tokens)) {
+      return (await this.#sliced.forward(await this.#hidden(x, signal), labels, signal)).nll;
     }
-    return nll;
+    const program = await this.#end('loss', tokens, ends.compileLoss);
+    return (await program.run(this.#endTensors({ x, labels: idTensor(labels) }), signal)).nll!
+      .data as Float32Array;
   }
 
   /**
@@ -141,34 +140,31 @@ export class Network {
     labels: Int32Array,
     weight: number,
     signal?: AbortSignal,
-  ): Promise<{ nll: Float32Array; dx: Activations; r1: Float64Array | null }> {
-    const d = x.dims[1]!;
-    const nll = new Float32Array(labels.length);
-    const dx = float32(x.dims, new Float32Array(labels.length * d));
-    const r1 = this.#residualRotated ? new Float64Array(d * d) : null;
-    for (const { start, end } of this.#slices(labels.length)) {
-      const program = await this.#end('loss-backward', end - start, ends.compileLossBackward);
-      const lossWeight = float32([end - start], new Float32Array(end - start).fill(weight));
-      const slice = { x: rows(x, start, end), labels: idTensor(labels.subarray(start, end)), lossWeight };
-      const out = await program.run(this.#endTensors(slice), signal);
-      nll.set(out.nll!.data as Float32Array, start);
-      dx.data.set(out.dx!.data as Float32Array, start * d);
-      if (r1) accumulate(r1, out.r1Gradient!.data as Float32Array);
-    }
-    return { nll, dx, r1 };
+  ): Promise<{ nll: Float32Array; dx: Activations; r1: Float32Array | null }> {
+    const tokens = labels.length;
+    if (this.#sliced.isNeeded(tokens)) return this.#slicedBackward(x, labels, weight, signal);
+    const program = await this.#end('loss-backward', tokens, ends.compileLossBackward);
+    const lossWeight = float32([tokens], new Float32Array(tokens).fill(weight));
+    const out = await program.run(this.#endTensors({ x, labels: idTensor(labels), lossWeight }), signal);
+    return { nll: out.nll!.data as Float32Array, ...headGradients(out) };
+  }
+
+  async #slicedBackward(x: Activations, labels: Int32Array, weight: number, signal?: AbortSignal) {
+    const hidden = await this.#hidden(x, signal);
+    const { nll, logSum } = await this.#sliced.forward(hidden, labels, signal);
+    const dhidden = await this.#sliced.backward(hidden, labels, logSum, weight, signal);
+    const program = await this.#end('hidden-backward', labels.length, ends.compileHiddenBackward);
+    return { nll, ...headGradients(await program.run(this.#endTensors({ x, dhidden }), signal)) };
+  }
+
+  async #hidden(x: Activations, signal?: AbortSignal): Promise<Activations> {
+    const program = await this.#end('hidden', x.dims[0]!, ends.compileHidden);
+    return (await program.run(this.#endTensors({ x }), signal)).hidden as Activations;
   }
 
   /** In the unrotated mode R1 lives at the quantizers only. */
   get #residualRotated(): boolean {
     return this.options.mode === 'merged' && this.options.sites.r1;
-  }
-
-  #slices(tokens: number): { start: number; end: number }[] {
-    const size = Math.max(1, Math.min(tokens, Math.floor(LOGIT_ELEMENTS / this.checkpoint.config.vocabSize)));
-    return Array.from({ length: Math.ceil(tokens / size) }, (_, i) => ({
-      start: i * size,
-      end: Math.min(tokens, (i + 1) * size),
-    }));
   }
 
   #end(name: string, tokens: number, compile: typeof ends.compileLoss): Promise<Program> {
@@ -254,7 +250,7 @@ function preparedBytes({ config }: Checkpoint): number {
 }
 
 /** Adds terms into a float64 sum. */
-export function accumulate(sum: Float64Array, terms: Float32Array | Float64Array): void {
+export function accumulate(sum: Float64Array, terms: Float32Array): void {
   for (let i = 0; i < sum.length; i++) sum[i] += terms[i];
 }
 
@@ -262,7 +258,6 @@ function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
   return int64([ids.length], BigInt64Array.from(ids, BigInt));
 }
 
-function rows(x: Activations, start: number, end: number): Activations {
-  const d = x.dims[1]!;
-  return float32([end - start, d], x.data.subarray(start * d, end * d));
+function headGradients(out: HostTensors): { dx: Activations; r1: Float32Array | null } {
+  return { dx: out.dx as Activations, r1: (out.r1Gradient?.data as Float32Array | undefined) ?? null };
 }

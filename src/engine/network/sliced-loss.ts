@@ -1,0 +1,169 @@
+import {
+  BYTES_PER_ELEMENT,
+  type DType,
+  type FileTensor,
+  float32,
+  type HostTensor,
+  int64,
+} from '../../protocol/tensor.ts';
+import { Graph, type Value } from '../graph/graph.ts';
+import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
+import { gemm } from '../graph/ops/matmul.ts';
+import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
+import { cast, reshape, toReal } from '../graph/ops/shape.ts';
+import { Program } from '../graph/program.ts';
+import type { Runtime } from '../runtime/types.ts';
+import type { ProgramCache } from './programs.ts';
+
+/** Logits in memory at once, in elements: 32 MiB, small enough to stay near the processor. */
+const SLICE_ELEMENTS = 1 << 23;
+/** Below every logit, and far enough from the largest float32 to stay finite. */
+const LOWEST = -1e30;
+
+export type Hidden = HostTensor<Float32Array>;
+
+/**
+ * Next-token loss over a large vocabulary without its logits in memory: the output layer is applied to slices of the
+ * vocabulary, so that each of its rows is read once per pass. Forward keeps a running maximum and sum of exponentials;
+ * backward computes each slice's logits again, ∂h = Σ w·(softmax − onehot)·W.
+ */
+export class SlicedLoss {
+  readonly #cache: ProgramCache;
+  readonly #head: FileTensor;
+  readonly #sliceElements: number;
+
+  /** @param head output layer [V, d], in its file. */
+  constructor(cache: ProgramCache, head: FileTensor, sliceElements = SLICE_ELEMENTS) {
+    this.#cache = cache;
+    this.#head = head;
+    this.#sliceElements = sliceElements;
+  }
+
+  /** Whether the logits of so many tokens exceed one slice. */
+  isNeeded(tokens: number): boolean {
+    return tokens * this.#head.dims[0]! > this.#sliceElements;
+  }
+
+  /**
+   * @param hidden what the output layer reads [T, d]. @param labels token ids [T]; negative: not counted.
+   * @returns nll [T] in nats and the log of the softmax's denominator [T].
+   */
+  async forward(
+    hidden: Hidden,
+    labels: Int32Array,
+    signal?: AbortSignal,
+  ): Promise<{ nll: Float32Array; logSum: Float32Array }> {
+    const tokens = labels.length;
+    let state: Record<string, HostTensor> = {
+      top: float32([tokens, 1], new Float32Array(tokens).fill(LOWEST)),
+      sum: float32([tokens, 1], new Float32Array(tokens)),
+      picked: float32([tokens, 1], new Float32Array(tokens)),
+    };
+    for (const slice of this.#slices(tokens)) {
+      const program = await this.#program('loss-slice', hidden, slice.rows, compileForwardSlice);
+      const out = await program.run({ ...state, hidden, ...this.#sliceTensors(slice, labels) }, signal);
+      state = { top: out.newTop!, sum: out.newSum!, picked: out.newPicked! };
+    }
+    const [top, sum, picked] = [state.top!, state.sum!, state.picked!].map(
+      ({ data }) => data as Float32Array,
+    );
+    const logSum = top!.map((value, t) => value + Math.log(sum![t]!));
+    return { nll: logSum.map((value, t) => (labels[t]! < 0 ? 0 : value - picked![t]!)), logSum };
+  }
+
+  /** ∂/∂hidden [T, d] of Σ weight·nll over the counted tokens. */
+  async backward(
+    hidden: Hidden,
+    labels: Int32Array,
+    logSum: Float32Array,
+    weight: number,
+    signal?: AbortSignal,
+  ): Promise<Hidden> {
+    const tokens = labels.length;
+    const weights = Float32Array.from(labels, (label) => (label < 0 ? 0 : weight));
+    const given = { hidden, logSum: float32([tokens, 1], logSum), weight: float32([tokens, 1], weights) };
+    let dhidden: HostTensor = float32(hidden.dims, new Float32Array(hidden.data.length));
+    for (const slice of this.#slices(tokens)) {
+      const program = await this.#program('loss-slice-backward', hidden, slice.rows, compileBackwardSlice);
+      const tensors = { ...given, dhidden, ...this.#sliceTensors(slice, labels) };
+      dhidden = (await program.run(tensors, signal)).newDhidden!;
+    }
+    return dhidden as Hidden;
+  }
+
+  #slices(tokens: number): { start: number; rows: number }[] {
+    const vocabulary = this.#head.dims[0]!;
+    const rows = Math.max(1, Math.min(vocabulary, Math.floor(this.#sliceElements / tokens)));
+    return Array.from({ length: Math.ceil(vocabulary / rows) }, (_, i) => ({
+      start: i * rows,
+      rows: Math.min(rows, vocabulary - i * rows),
+    }));
+  }
+
+  /** The slice's rows of the output layer, and labels counted from its start. */
+  #sliceTensors({ start, rows }: { start: number; rows: number }, labels: Int32Array) {
+    const { dims, dtype, byteOffset } = this.#head;
+    const rowBytes = dims[1]! * BYTES_PER_ELEMENT[dtype];
+    const head: FileTensor = {
+      ...this.#head,
+      dims: [rows, dims[1]!],
+      byteOffset: byteOffset + start * rowBytes,
+      byteLength: rows * rowBytes,
+    };
+    const shifted = BigInt64Array.from(labels, (label) => BigInt(label - start));
+    return { head, labels: int64([labels.length, 1], shifted) };
+  }
+
+  #program(name: string, hidden: Hidden, rows: number, compile: CompileSlice): Promise<Program> {
+    const [tokens, width] = hidden.dims as [number, number];
+    const dtype = this.#cache.runtime.inputType(this.#head.dtype);
+    return this.#cache.get(`${name} ${tokens} ${width} ${rows} ${dtype}`, (runtime) =>
+      compile(runtime, { tokens, width, rows, dtype }),
+    );
+  }
+}
+
+interface SliceShape {
+  readonly tokens: number;
+  readonly width: number;
+  readonly rows: number;
+  readonly dtype: DType;
+}
+
+type CompileSlice = (runtime: Runtime, shape: SliceShape) => Promise<Program>;
+
+interface SliceExpression {
+  readonly graph: Graph;
+  readonly head: Value;
+  /** [T, rows] */
+  readonly logits: Value;
+  /** Column equals label, bool [T, rows]. */
+  readonly isLabel: Value;
+}
+
+function sliceExpression({ tokens, width, rows, dtype }: SliceShape): SliceExpression {
+  const graph = new Graph();
+  const head = toReal(graph.input('head', [rows, width], dtype));
+  const logits = gemm(graph.input('hidden', [tokens, width]), head, { transB: true });
+  const columns = graph.ints(Array.from({ length: rows }, (_, column) => column));
+  const isLabel = equal(graph.input('labels', [tokens, 1], 'int64'), reshape(columns, [1, rows]));
+  return { graph, head, logits, isLabel };
+}
+
+function compileForwardSlice(runtime: Runtime, shape: SliceShape): Promise<Program> {
+  const { graph, logits, isLabel } = sliceExpression(shape);
+  const column = [shape.tokens, 1];
+  const [top, sum, picked] = ['top', 'sum', 'picked'].map((name) => graph.input(name, column));
+  const newTop = maximum(top!, reduceMax(logits, [1]));
+  const newSum = add(mul(sum!, exp(sub(top!, newTop))), reduceSum(exp(sub(logits, newTop)), [1]));
+  const newPicked = add(picked!, reduceSum(where(isLabel, logits, graph.scalar(0)), [1]));
+  return Program.compile(runtime, graph, { newTop, newSum, newPicked });
+}
+
+function compileBackwardSlice(runtime: Runtime, shape: SliceShape): Promise<Program> {
+  const { graph, head, logits, isLabel } = sliceExpression(shape);
+  const probability = exp(sub(logits, graph.input('logSum', [shape.tokens, 1])));
+  const dlogits = mul(sub(probability, cast(isLabel, 'float32')), graph.input('weight', [shape.tokens, 1]));
+  const dhidden = graph.input('dhidden', [shape.tokens, shape.width]);
+  return Program.compile(runtime, graph, { newDhidden: add(dhidden, gemm(dlogits, head)) });
+}
