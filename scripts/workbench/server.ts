@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { installServer } from './install.ts';
+import { installServer, type Release } from './install.ts';
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 5_000;
@@ -23,6 +23,8 @@ const QUIET_SETTINGS = {
 };
 
 export interface ServerOptions {
+  /** Which VS Code; the newest unless said. */
+  readonly release?: Release;
   /** Folders of unpacked extensions that are installed from the start. */
   readonly extensions?: readonly string[];
   /** User settings besides the quiet ones. */
@@ -44,7 +46,7 @@ export interface Server {
 
 /** Starts the browser-hosted VS Code on a free port of 127.0.0.1 with user data of its own and waits until it answers. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
-  const { node, entry } = await installServer();
+  const { node, entry } = await installServer(options.release);
   const dir = mkdtempSync(join(tmpdir(), 'spinquant-workbench-'));
   const port = await freePort();
   const logPath = join(dir, 'server.log');

@@ -4,16 +4,17 @@ import { runHostSuite } from './rig/host-run.ts';
 import { reasonToSkip } from './rig/rig.ts';
 import { createWorkspace } from './rig/workspace.ts';
 
-test('in the extension host', async (t) => {
-  const reason = await reasonToSkip();
-  if (reason) return t.skip(reason);
-  const workspace = createWorkspace();
-  try {
-    for (const { title, error } of await runHostSuite(workspace.folder))
-      await t.test(title, () => {
-        if (error) throw new Error(error);
-      });
-  } finally {
-    workspace.remove();
-  }
-});
+for (const release of ['newest', 'oldest'] as const)
+  test(`in the extension host of the ${release} VS Code`, async (t) => {
+    const reason = await reasonToSkip(release);
+    if (reason) return t.skip(reason);
+    const workspace = createWorkspace();
+    try {
+      for (const { title, error } of await runHostSuite(workspace.folder, release))
+        await t.test(title, () => {
+          if (error) throw new Error(error);
+        });
+    } finally {
+      workspace.remove();
+    }
+  });

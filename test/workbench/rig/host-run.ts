@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from 'esbuild';
+import type { Release } from '../../../scripts/workbench/install.ts';
 import { developIn } from './development.ts';
 import { type Rig, ROOT, screenshot, startRig } from './rig.ts';
 
@@ -40,12 +41,12 @@ export async function buildHostSuite(): Promise<string> {
   return join(OUT, 'index.cjs');
 }
 
-/** Runs the suite inside the extension host of the browser-hosted VS Code, on the development tree, in `folder`. */
-export async function runHostSuite(folder: string): Promise<HostTest[]> {
+/** Runs the suite inside the extension host of a browser-hosted VS Code, on the development tree, in `folder`. */
+export async function runHostSuite(folder: string, release: Release): Promise<HostTest[]> {
   const tests = await buildHostSuite();
   const dir = mkdtempSync(join(tmpdir(), 'spinquant-host-'));
   const result = join(dir, 'result.json');
-  const rig = await startRig({ env: { SPINQUANT_HOST_RESULT: result } });
+  const rig = await startRig({ release, env: { SPINQUANT_HOST_RESULT: result } });
   try {
     await developIn(rig.page, rig.server.port, { extension: ROOT, tests });
     const said: string[] = [];

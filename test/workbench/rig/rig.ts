@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { findChromium } from '../../../scripts/workbench/chromium.ts';
-import { installServer } from '../../../scripts/workbench/install.ts';
+import { installServer, type Release } from '../../../scripts/workbench/install.ts';
 import { type Server, type ServerOptions, startServer } from '../../../scripts/workbench/server.ts';
+import { Unavailable } from '../../../scripts/workbench/unavailable.ts';
 import { openBrowser } from './browser.ts';
 
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
@@ -20,15 +21,14 @@ export interface Rig {
  * Installs or finds what the suites need.
  * @returns why they cannot run here, in one line, or null when they can. With CI=true nothing may be left out: throws.
  */
-export async function reasonToSkip(): Promise<string | null> {
+export async function reasonToSkip(release?: Release): Promise<string | null> {
   try {
     await findChromium();
-    await installServer();
+    await installServer(release);
     return null;
   } catch (error) {
-    const { message } = error as Error;
-    if (process.env.CI === 'true') throw new Error(`With CI=true the workbench is needed: ${message}`);
-    return message;
+    if (!(error instanceof Unavailable) || process.env.CI === 'true') throw error;
+    return error.message;
   }
 }
 
