@@ -6,11 +6,11 @@ import { startServer } from './server.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
 
+// The server ends with this process.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(0));
 try {
   const server = await startServer({ extensions: [ROOT] });
   console.log(`Open ${server.url(folderToOpen())}\nCtrl-C ends it.`);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, () => void server.stop().then(() => process.exit(0)));
   setInterval(() => {}, 2 ** 30);
 } catch (error) {
   console.error(`The browser-hosted VS Code cannot start: ${(error as Error).message}`);

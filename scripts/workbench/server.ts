@@ -8,6 +8,7 @@ import { installServer, type Release } from './install.ts';
 
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 5_000;
+const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Nothing that opens by itself, asks a question or calls home. */
 const QUIET_SETTINGS = {
@@ -57,8 +58,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     stdio: ['ignore', log, log],
     env: { ...withoutNpm(process.env), ...options.env },
   });
-  const endAtExit = () => signalGroup(child, 'SIGKILL');
-  process.once('exit', endAtExit);
+  const forget = endWithUs(child, dir);
   const server: Server = {
     port,
     pid: child.pid!,
@@ -67,8 +67,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
     log: () => readFileSync(logPath, 'utf8'),
     stop: async () => {
       await end(child);
-      process.off('exit', endAtExit);
-      rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
+      forget();
+      remove(dir);
     },
   };
   await waitUntilHealthy(server, child);
@@ -133,6 +133,25 @@ function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(env).filter(([name]) => !/^npm_(config|package|lifecycle)/i.test(name)),
   );
+}
+
+/** However this process ends, the server does not outlive it. @returns a function for when it has ended already. */
+function endWithUs(child: ChildProcess, dir: string): () => void {
+  const end = () => {
+    signalGroup(child, 'SIGKILL');
+    remove(dir);
+  };
+  const exit = () => process.exit(1);
+  process.once('exit', end);
+  for (const signal of ENDING_SIGNALS) process.once(signal, exit);
+  return () => {
+    process.off('exit', end);
+    for (const signal of ENDING_SIGNALS) process.off(signal, exit);
+  };
+}
+
+function remove(dir: string): void {
+  rmSync(dir, { recursive: true, force: true, maxRetries: 5 });
 }
 
 async function end(child: ChildProcess): Promise<void> {
