@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 #if defined(__AVX2__)
 #if !defined(__clang__)
 // GCC's own intrinsics start from deliberately uninitialized vectors and then warn about them (GCC bug 105593).
@@ -134,21 +135,38 @@ SPINQUANT_INLINE Vec round_even(Vec v) {
 SPINQUANT_INLINE IntVec to_int(Vec v) { return __builtin_convertvector(v, IntVec); }
 SPINQUANT_INLINE Vec to_float(IntVec v) { return __builtin_convertvector(v, Vec); }
 
-/// Lane sums in a fixed order: halves added to halves.
-SPINQUANT_INLINE float sum(Vec v) {
-  float lanes[kLanes];
-  memcpy(lanes, &v, sizeof v);
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
+template <size_t Distance, size_t... I>
+SPINQUANT_INLINE Vec swapped(Vec v, std::index_sequence<I...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+  return __builtin_shufflevector(v, v, static_cast<int>(I ^ Distance)...);
+#else
+  return __builtin_shuffle(v, IntVec{static_cast<int32_t>(I ^ Distance)...});
+#endif
 }
 
+/// Lane i takes the value of lane i ^ Distance.
+template <size_t Distance>
+SPINQUANT_INLINE Vec swap_lanes(Vec v) {
+  return swapped<Distance>(v, std::make_index_sequence<kLanes>());
+}
+
+/// Lane sums in a fixed order: halves added to halves.
+template <size_t Half = kLanes / 2>
+SPINQUANT_INLINE float sum(Vec v) {
+  if constexpr (Half == 0) {
+    return v[0];
+  } else {
+    return sum<Half / 2>(v + swap_lanes<Half>(v));
+  }
+}
+
+template <size_t Half = kLanes / 2>
 SPINQUANT_INLINE float largest(Vec v) {
-  float lanes[kLanes];
-  memcpy(lanes, &v, sizeof v);
-  for (size_t i = 1; i < kLanes; i++) lanes[0] = lanes[i] > lanes[0] ? lanes[i] : lanes[0];
-  return lanes[0];
+  if constexpr (Half == 0) {
+    return v[0];
+  } else {
+    return largest<Half / 2>(max(v, swap_lanes<Half>(v)));
+  }
 }
 
 SPINQUANT_INLINE float smallest(Vec v) { return -largest(-v); }

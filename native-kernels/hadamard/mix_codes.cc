@@ -1,12 +1,22 @@
 #include "mix_codes.h"
+#include <cstring>
 
 namespace spinquant {
 namespace {
 
+constexpr uint32_t kSignBit = 0x80000000u;
+constexpr uint32_t kOneBits = 0x3f800000u;  // 1.0f
+
+uint32_t bits_of(const float* value) {
+  uint32_t bits;
+  std::memcpy(&bits, value, sizeof bits);
+  return bits;
+}
+
 bool is_sign_matrix(const float* m, size_t count) {
-  bool signs = true;
-  for (size_t i = 0; i < count; i++) signs &= m[i] == 1 || m[i] == -1;
-  return signs;
+  uint32_t difference = 0;
+  for (size_t i = 0; i < count; i++) difference |= (bits_of(m + i) & ~kSignBit) ^ kOneBits;
+  return difference == 0;
 }
 
 std::vector<float> transposed(const float* m, size_t order) {
@@ -19,20 +29,19 @@ std::vector<float> transposed(const float* m, size_t order) {
 
 /// Bit b is set when entry b of the group is -1.
 uint8_t code_of(const float* entries, size_t count) {
-  unsigned code = 0;
-  for (size_t b = 0; b < count; b++) code |= static_cast<unsigned>(entries[b] < 0) << b;
+  uint32_t code = 0;
+  for (size_t b = 0; b < count; b++) code |= bits_of(entries + b) >> 31 << b;
   return static_cast<uint8_t>(code * kMixCodeUnit);
 }
 
 std::vector<uint8_t> encode(const float* m, size_t order, size_t groups) {
-  size_t sets = (order + kMixRows - 1) / kMixRows;
+  const size_t sets = (order + kMixRows - 1) / kMixRows, whole = order / kMixGroup;
   std::vector<uint8_t> codes(sets * groups * kMixRows, 0);
   for (size_t i = 0; i < order; i++) {
     uint8_t* set = &codes[i / kMixRows * groups * kMixRows + i % kMixRows];
-    for (size_t g = 0; g < groups; g++) {
-      size_t left = order - g * kMixGroup;
-      set[g * kMixRows] = code_of(m + i * order + g * kMixGroup, left < kMixGroup ? left : kMixGroup);
-    }
+    const float* row = m + i * order;
+    for (size_t g = 0; g < whole; g++) set[g * kMixRows] = code_of(row + g * kMixGroup, kMixGroup);
+    if (whole < groups) set[whole * kMixRows] = code_of(row + whole * kMixGroup, order - whole * kMixGroup);
   }
   return codes;
 }
@@ -41,13 +50,13 @@ std::vector<uint8_t> encode(const float* m, size_t order, size_t groups) {
 
 MixMatrix prepare_mix(const float* m, size_t order, bool transpose) {
   MixMatrix mix;
-  mix.order = order;
-  mix.groups = (order + kMixGroup - 1) / kMixGroup;
-  std::vector<float> entries = transpose ? transposed(m, order) : std::vector<float>(m, m + order * order);
-  if (is_sign_matrix(entries.data(), entries.size())) {
-    mix.codes = encode(entries.data(), order, mix.groups);
+  std::vector<float> turned;
+  if (transpose) turned = transposed(m, order);
+  const float* entries = transpose ? turned.data() : m;
+  if (is_sign_matrix(m, order * order)) {
+    mix.codes = encode(entries, order, (order + kMixGroup - 1) / kMixGroup);
   } else {
-    mix.entries = std::move(entries);
+    mix.entries.assign(entries, entries + order * order);
   }
   return mix;
 }

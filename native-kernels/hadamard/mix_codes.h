@@ -17,9 +17,7 @@ constexpr size_t kMixCodeUnit = 16;
 /// The four Russians' method: M with entries ±1 as sixteen-way choices. Row i of M × z is a sum over groups of four
 /// columns of one of the 16 signed sums ±z0 ±z1 ±z2 ±z3, computed once per group: K/4 additions per entry, not K.
 struct MixMatrix {
-  size_t order = 0;
-  size_t groups = 0;  // of columns, the last one filled up with entries +1 of rows that are 0
-  /// [sets of rows][groups][kMixRows]; empty when some entry is not ±1. Rows past the order repeat +1.
+  /// [sets of rows][groups of columns][kMixRows]; empty when some entry is not ±1. Past the order, entries count as +1.
   std::vector<uint8_t> codes;
   /// [order, order], already transposed if asked; empty when there are codes.
   std::vector<float> entries;

@@ -5,7 +5,6 @@
 // Operations per vector of L lanes: log2 n additions + log2 L shuffles (+ ½ for the scale), so on a processor that
 // starts two of either per cycle (AVX-512 server cores) at least (log2 n + log2 L + ½) / 2 cycles.
 #pragma once
-#include <utility>
 #include "../core/simd.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -14,16 +13,6 @@ namespace spinquant::SPINQUANT_ISA {
 constexpr size_t kRadix = kLanes == 16 ? 16 : 8;
 /// Floats a strided pass may walk over repeatedly without leaving the first-level cache.
 constexpr size_t kCacheBlock = 8192;
-
-/// Lane i takes the value of lane i ^ Distance.
-template <size_t Distance, size_t... I>
-SPINQUANT_INLINE Vec swapped(Vec v, std::index_sequence<I...>) {
-#if defined(__clang__) || __GNUC__ >= 12
-  return __builtin_shufflevector(v, v, static_cast<int>(I ^ Distance)...);
-#else
-  return __builtin_shuffle(v, IntVec{static_cast<int32_t>(I ^ Distance)...});
-#endif
-}
 
 /// +1 in the lower lane of each pair, -1 in the upper one.
 template <size_t Distance, size_t... I>
@@ -35,8 +24,8 @@ SPINQUANT_INLINE Vec pair_signs(std::index_sequence<I...>) {
 template <size_t Distance, size_t Span>
 SPINQUANT_INLINE Vec stages_within(Vec v) {
   if constexpr (Distance < Span) {
-    constexpr auto lanes = std::make_index_sequence<kLanes>();
-    Vec next = fma(v, pair_signs<Distance>(lanes), swapped<Distance>(v, lanes));
+    Vec signs = pair_signs<Distance>(std::make_index_sequence<kLanes>());
+    Vec next = fma(v, signs, swap_lanes<Distance>(v));
     return stages_within<2 * Distance, Span>(next);
   } else {
     return v;

@@ -1,4 +1,5 @@
 #include "../core/families.h"
+#include "power_tables.h"
 #include "weight_quantize.h"
 
 namespace spinquant {
@@ -30,8 +31,16 @@ class FakeQuantizeWeight final : public Operator {
     const Tensor& w = inputs[0];
     size_t group = group_size(w);
     float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
-    WeightQuantizeArgs args{w.floats(), outputs[0].mutable_floats(), outputs[1].mutable_floats(), group, max_level,
-                            symmetric_, group_ == 0,                 search_};
+    WeightQuantizeArgs args{};
+    args.w = w.floats();
+    args.y = outputs[0].mutable_floats();
+    args.ratio = outputs[1].mutable_floats();
+    args.group = group;
+    args.max_level = max_level;
+    args.symmetric = symmetric_;
+    args.include_zero = group_ == 0;
+    args.search = search_;
+    args.tables = &power_tables();
     size_t unit_cost = group * (search_ ? 2 * kClipCandidates : 2);
     return kernel_work(kWeightQuantize, isa, args, w.count() / group, unit_cost);
   }

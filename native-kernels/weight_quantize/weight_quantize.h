@@ -10,6 +10,8 @@ constexpr int kClipCandidates = 80;
 /// Rounded to float32 from double, as Python and JavaScript would.
 inline float clip_candidate(int i) { return static_cast<float>(1.0 - i / 100.0); }
 
+struct PowerTables;
+
 /// Unit: one group. With p the clip ratio (1 without search) and rne rounding halves to even:
 ///   symmetric:  s = p·max(max|w|, 1e-5) / q, q = 2^(bits-1) - 1;   Q(w) = s·clamp(rne(w/s), -q-1, q)
 ///   asymmetric: s = (p·max - p·min) / q, q = 2^bits - 1; z = rne(-p·min/s); Q(w) = s·(clamp(rne(w/s) + z, 0, q) - z)
@@ -23,6 +25,7 @@ struct WeightQuantizeArgs {
   bool symmetric;
   bool include_zero;  // the range is widened to hold 0
   bool search;
+  const PowerTables* tables;  // not for the reference
 };
 
 SPINQUANT_DECLARE_KERNEL(weight_quantize, WeightQuantizeArgs)
