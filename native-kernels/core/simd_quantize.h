@@ -10,19 +10,21 @@ struct Range {
 
 /// Smallest and largest of count >= 1 floats.
 SPINQUANT_INLINE Range range_of(const float* x, size_t count) {
-  Vec low = splat(x[0]), high = low;
+  Vec low = splat(x[0]), high = low, low2 = low, high2 = low;
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    Vec v = load(x + i);
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
+    const Vec v = load(x + i), w = load(x + i + kLanes);
+    low = min(low, v);
+    high = max(high, v);
+    low2 = min(low2, w);
+    high2 = max(high2, w);
+  }
+  for (; i < count; i += kLanes) {
+    const Vec v = count - i < kLanes ? load_part(x + i, count - i, x[0]) : load(x + i);
     low = min(low, v);
     high = max(high, v);
   }
-  if (i < count) {
-    Vec v = load_part(x + i, count - i, x[0]);
-    low = min(low, v);
-    high = max(high, v);
-  }
-  return {smallest(low), largest(high)};
+  return {smallest(min(low, low2)), largest(max(high, high2))};
 }
 
 /// A uniform quantizer: y = scale·(clamp(rne(x / scale) + zero, low, high) - zero).
@@ -43,20 +45,63 @@ struct VectorQuantizer {
     if (!HasZero) return scale * min(max(level, low), high);
     return scale * (min(max(level + zero, low), high) - zero);
   }
-
-  SPINQUANT_INLINE_MEMBER Vec operator()(Vec x) const { return dequantized(x / scale); }
 };
 
-template <bool HasZero>
-SPINQUANT_INLINE void quantize_all(const VectorQuantizer<HasZero>& quantized, const float* x, float* y, size_t count) {
+/// x / scale as the processor's division gives it.
+struct Division {
+  Vec divisor;
+  explicit Division(float scale) : divisor(splat(scale)) {}
+  SPINQUANT_INLINE_MEMBER Vec operator()(Vec x) const { return x / divisor; }
+};
+
+#if defined(__FMA__)
+/// The same to the last bit, several times faster: with the correctly rounded inverse, each step adds the quotient of
+/// the exact remainder; the first leaves an error below one unit in the last place, and from there the second rounds
+/// correctly (Markstein 1990, theorem on division by fused multiply-add).
+struct FusedDivision {
+  Vec divisor, inverse;
+  explicit FusedDivision(float scale) : divisor(splat(scale)), inverse(splat(1.0f / scale)) {}
+
+  SPINQUANT_INLINE_MEMBER Vec operator()(Vec x) const {
+    Vec q = x * inverse;
+    q = fma(fma(-q, divisor, x), inverse, q);
+    q = fma(fma(-q, divisor, x), inverse, q);
+    // The sign of -0 is lost on the way.
+    return from_bits(bits_of(q) | (bits_of(x) & splat_int(INT32_MIN)));
+  }
+};
+
+/// Whether no inverse or remainder that matters leaves the range of normal floats.
+SPINQUANT_INLINE bool divides_fused(float scale, float largest) {
+  return scale > 0x1p-80f && scale < 0x1p80f && largest < 0x1p80f;
+}
+#endif
+
+template <bool HasZero, class Divide>
+SPINQUANT_INLINE void quantize_with(const Quantizer& q, const float* x, float* y, size_t count) {
+  const VectorQuantizer<HasZero> quantizer(q);
+  const Divide divide(q.scale);
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(y + i, quantized(load(x + i)));
-  if (i < count) store_part(y + i, count - i, quantized(load_part(x + i, count - i, 0)));
+  for (; i + kLanes <= count; i += kLanes) store(y + i, quantizer.dequantized(divide(load(x + i))));
+  if (i < count) store_part(y + i, count - i, quantizer.dequantized(divide(load_part(x + i, count - i, 0))));
 }
 
-SPINQUANT_INLINE void quantize(const Quantizer& q, bool symmetric, const float* x, float* y, size_t count) {
-  if (symmetric) return quantize_all(VectorQuantizer<false>(q), x, y, count);
-  quantize_all(VectorQuantizer<true>(q), x, y, count);
+template <bool HasZero>
+SPINQUANT_INLINE void quantize_any(const Quantizer& q, Range range, const float* x, float* y, size_t count) {
+#if !defined(__FMA__)
+  (void)range;
+#else
+  if (divides_fused(q.scale, range.high > -range.low ? range.high : -range.low)) {
+    return quantize_with<HasZero, FusedDivision>(q, x, y, count);
+  }
+#endif
+  quantize_with<HasZero, Division>(q, x, y, count);
+}
+
+/// Quantizes and dequantizes `count` floats whose range is known.
+SPINQUANT_INLINE void quantize(const Quantizer& q, bool symmetric, Range range, const float* x, float* y,
+                               size_t count) {
+  symmetric ? quantize_any<false>(q, range, x, y, count) : quantize_any<true>(q, range, x, y, count);
 }
 
 /// Nearest integer of one float, halves to even.

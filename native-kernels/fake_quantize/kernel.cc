@@ -44,7 +44,7 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
       memmove(y, x, args.group * sizeof(float));
       continue;
     }
-    quantize(quantizer, args.symmetric, x, y, args.group);
+    quantize(quantizer, args.symmetric, range, x, y, args.group);
   }
 }
 

@@ -21,7 +21,7 @@ SPINQUANT_INLINE Gradient gradient(Vec gate, Vec up, Vec dy) {
 void swiglu(const SwigluArgs& args, size_t first, size_t last) {
   size_t start = first * kSwigluUnit, count = swiglu_end(last, args.count) - start;
   map2(args.gate + start, args.up + start, args.y + start, count,
-       [](Vec gate, Vec up) { return gate / (splat(1.0f) + exp(-gate)) * up; });
+       [](Vec gate, Vec up) { return gate * sigmoid(gate) * up; });
 }
 
 void swiglu_grad(const SwigluGradArgs& args, size_t first, size_t last) {

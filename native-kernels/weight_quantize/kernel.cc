@@ -98,7 +98,7 @@ void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, fl
   if (args.search) {
     *ratio = args.symmetric ? best_ratio<false>(args, range, w, sorted) : best_ratio<true>(args, range, w, sorted);
   }
-  quantize(quantizer_for(args, range, *ratio), args.symmetric, w, y, args.group);
+  quantize(quantizer_for(args, range, *ratio), args.symmetric, range, w, y, args.group);
 }
 
 }  // namespace
