@@ -1,3 +1,59 @@
-import type * as vscode from 'vscode';
+/** Wiring of the extension. Nothing here waits: what reads files or starts the worker does so when it is needed. */
+import * as vscode from 'vscode';
+import { PRODUCT_NAME } from '../protocol/ids.ts';
+import { registerTools } from './chat/tools.ts';
+import { ExperimentChecker } from './experiments/checker.ts';
+import { ExperimentFiles } from './experiments/files.ts';
+import { registerExperiments } from './experiments/register.ts';
+import { registerGate } from './gate/tests.ts';
+import { registerJobCommands } from './jobs/commands.ts';
+import { WorkerJobs } from './jobs/index.ts';
+import { notifyEnds } from './jobs/notifications.ts';
+import { showJobStatus } from './jobs/status.ts';
+import { Worker } from './jobs/worker.ts';
+import { registerLayers } from './layers/register.ts';
+import { registerPanels } from './panels/index.ts';
+import type { Parts } from './parts.ts';
+import { registerRuns } from './runs/register.ts';
+import { WorkspaceRuns } from './runs/store.ts';
+import { RunSummaries } from './runs/summaries.ts';
+import type { Services } from './services.ts';
 
-export function activate(_context: vscode.ExtensionContext): void {}
+let worker: Worker | null = null;
+
+/** @returns what the parts see of each other, for the tests in the editor. */
+export function activate(context: vscode.ExtensionContext): Services {
+  const own = <T extends { dispose(): unknown }>(item: T): T => {
+    context.subscriptions.push(item);
+    return item;
+  };
+  const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
+  worker = own(new Worker(context.extensionPath, log));
+  const parts: Parts = {
+    context,
+    log,
+    worker,
+    jobs: own(new WorkerJobs(worker, log)),
+    runs: own(new WorkspaceRuns(log)),
+    experiments: own(new ExperimentFiles(context)),
+  };
+  const summaries = own(new RunSummaries(parts.runs, log));
+  const checker = own(new ExperimentChecker(worker, log));
+  own(registerJobCommands(parts));
+  own(showJobStatus(parts.jobs));
+  own(notifyEnds(parts.jobs));
+  own(registerExperiments(parts, checker, summaries));
+  own(registerRuns(parts, summaries));
+  own(registerLayers(parts, checker, summaries));
+  own(registerGate(parts));
+  own(registerTools(parts, summaries));
+  own(registerPanels(parts));
+  void parts.experiments.refresh();
+  void parts.runs.refresh();
+  return parts;
+}
+
+/** The window closes: the worker gets the time to write the checkpoint of what runs. */
+export async function deactivate(): Promise<void> {
+  await worker?.stop();
+}

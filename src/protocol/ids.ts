@@ -19,11 +19,46 @@ export const COMMANDS = {
   showTraining: 'spinquant.showTraining',
   showLayers: 'spinquant.showLayers',
   showResults: 'spinquant.showResults',
+  showLog: 'spinquant.showLog',
+  pause: 'spinquant.pause',
+  resume: 'spinquant.resume',
+  renameRun: 'spinquant.renameRun',
+  labelRun: 'spinquant.labelRun',
+  starRun: 'spinquant.starRun',
+  unstarRun: 'spinquant.unstarRun',
+  deleteRun: 'spinquant.deleteRun',
+  revealRun: 'spinquant.revealRun',
+  refreshRuns: 'spinquant.refreshRuns',
+  chooseExperiment: 'spinquant.chooseExperiment',
+  sortLayersByDepth: 'spinquant.sortLayersByDepth',
+  sortLayersByError: 'spinquant.sortLayersByError',
+  filterLayers: 'spinquant.filterLayers',
+  clearLayerFilter: 'spinquant.clearLayerFilter',
+  choosePath: 'spinquant.choosePath',
 } as const;
 
 export const VIEWS = {
   layers: 'spinquant.layers',
   runs: 'spinquant.runs',
+} as const;
+
+export const VIEW_CONTAINER = 'spinquant';
+
+/** Tools that language models may call. */
+export const TOOLS = {
+  start: 'spinquant_start_experiment',
+  status: 'spinquant_get_status',
+  results: 'spinquant_get_results',
+  cancel: 'spinquant_cancel_experiment',
+} as const;
+
+export const SETTINGS = {
+  device: 'spinquant.device',
+  threads: 'spinquant.threads',
+  runsFolder: 'spinquant.runsFolder',
+  workerMemoryLimit: 'spinquant.workerMemoryLimit',
+  nodePath: 'spinquant.nodePath',
+  gateIncrease: 'spinquant.gate.maxRelativeIncrease',
 } as const;
 
 export const PANELS = {

@@ -76,6 +76,11 @@ export interface ModelFault {
   readonly path: readonly (string | number)[];
   readonly message: string;
   readonly hint: string;
+  /** A value that mends it, and where. */
+  readonly suggestion?: {
+    readonly path: readonly (string | number)[];
+    readonly value: string | number | null;
+  };
 }
 
 /** What the layer tree needs to know of a model before anything ran. */

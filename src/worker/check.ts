@@ -41,13 +41,18 @@ function hadamardFaults({ rotation, quantization }: Experiment, config: ModelCon
   ];
   return uses
     .filter(([used]) => used)
-    .map(([, name, width]) => blockFault(name, planHadamard(width)))
+    .map(([, name, width]) => blockFault(name, rotation[name], planHadamard(width)))
     .filter((fault) => fault !== null);
 }
 
-function blockFault(name: 'r1' | 'r2' | 'r3' | 'r4', plan: HadamardPlan): ModelFault | null {
+function blockFault(
+  name: 'r1' | 'r2' | 'r3' | 'r4',
+  kind: boolean | string,
+  plan: HadamardPlan,
+): ModelFault | null {
   if (plan.kind !== 'block-diagonal') return null;
-  const free = name === 'r1' || name === 'r2';
+  const free = typeof kind === 'string';
+  const place = kind === 'learned' ? 'start' : name;
   return {
     severity: 'warning',
     code: 'rotation/block-hadamard',
@@ -56,6 +61,7 @@ function blockFault(name: 'r1' | 'r2' | 'r3' | 'r4', plan: HadamardPlan): ModelF
     hint: free
       ? 'A "random" rotation (or start) mixes all channels; a learned one leaves its blocks while it learns.'
       : 'Outliers spread only inside a block; nothing else needs to change.',
+    ...(free && { suggestion: { path: ['rotation', place], value: 'random' } }),
   };
 }
 
@@ -75,6 +81,7 @@ function lengthFaults({ calibration, evaluation }: Experiment, config: ModelConf
       path,
       message: `${length} tokens are more than the ${config.maxPositions} positions that this model was made for.`,
       hint: `Use ${config.maxPositions} or fewer: beyond, perplexity says little about quantization.`,
+      suggestion: { path, value: config.maxPositions },
     }));
 }
 
@@ -85,6 +92,7 @@ function groupFaults(build: () => unknown): ModelFault[] {
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     // The message begins with the key at fault: `quantization.weights.groupSize is …`.
-    return [{ ...described(error), path: error.message.split(' ', 1)[0]!.split('.') }];
+    const path = error.message.split(' ', 1)[0]!.split('.');
+    return [{ ...described(error), path, suggestion: { path, value: null } }];
   }
 }

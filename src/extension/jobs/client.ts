@@ -84,6 +84,7 @@ export class WorkerClient {
   readonly #listeners = new Map<string, (event: RunEvent) => void>();
   readonly #lastLines: string[] = [];
   #alive = true;
+  #leaving = false;
   #handshake: Handshake | null = null;
 
   /**
@@ -195,11 +196,21 @@ export class WorkerClient {
     this.#child.kill('SIGKILL');
   }
 
-  /** Asks the worker to end, and sees to it. */
+  /** Ends the worker once it has answered; what runs in it is not waited for. */
   async shutdown(): Promise<void> {
     if (!this.#alive) return;
     const killer = setTimeout(() => this.kill(), this.#graceMs);
     this.request('shutdown', {}).catch(() => {});
+    await this.#death.catch(() => {});
+    clearTimeout(killer);
+  }
+
+  /** Closes the channel: the worker stops what runs in order, writes its checkpoint and ends. */
+  async stop(): Promise<void> {
+    if (!this.#alive) return;
+    const killer = setTimeout(() => this.kill(), this.#graceMs);
+    this.#leaving = true;
+    if (this.#child.connected) this.#child.disconnect();
     await this.#death.catch(() => {});
     clearTimeout(killer);
   }
@@ -219,7 +230,7 @@ export class WorkerClient {
       });
       this.#child.on('close', end);
       // Without its channel it can neither be asked nor answer.
-      this.#child.on('disconnect', () => setTimeout(() => this.kill(), DRAIN_MS));
+      this.#child.on('disconnect', () => this.#leaving || setTimeout(() => this.kill(), DRAIN_MS));
       // A grandchild may hold the pipes open for ever.
       this.#child.on('exit', (code, signal) => setTimeout(() => end(code, signal), DRAIN_MS));
     });

@@ -1,0 +1,143 @@
+/** What a language model may do here: start, look, read results, cancel. Starting and cancelling ask the person first. */
+import { isAbsolute, resolve } from 'node:path';
+import * as vscode from 'vscode';
+import { messageOf } from '../../protocol/errors.ts';
+import { COMMANDS, TOOLS } from '../../protocol/ids.ts';
+import { experimentText } from '../experiments/files.ts';
+import { advance, NO_PROGRESS } from '../jobs/progress.ts';
+import { loadConfig } from '../lazy.ts';
+import type { Parts } from '../parts.ts';
+import type { RunSummaries } from '../runs/summaries.ts';
+import type { Job } from '../services.ts';
+
+interface StartInput {
+  readonly experiment: string;
+  readonly action: 'optimize' | 'evaluate' | 'inspect';
+  readonly withoutRotations?: boolean;
+}
+
+export function registerTools(parts: Parts, summaries: RunSummaries): vscode.Disposable {
+  let progress = NO_PROGRESS;
+  return vscode.Disposable.from(
+    parts.jobs.onEvent(({ event }) => {
+      progress = event.type === 'run-started' ? NO_PROGRESS : advance(progress, event);
+    }),
+    vscode.lm.registerTool<StartInput>(TOOLS.start, {
+      prepareInvocation: ({ input }) => confirmStart(input),
+      invoke: ({ input }) => answer(() => start(parts, input)),
+    }),
+    vscode.lm.registerTool<object>(TOOLS.status, {
+      invoke: () =>
+        answer(async () => ({ jobs: parts.jobs.all.slice(-10).map((job) => jobFacts(job, progress)) })),
+    }),
+    vscode.lm.registerTool<{ readonly experiment?: string }>(TOOLS.results, {
+      invoke: ({ input }) => answer(() => results(summaries, input.experiment)),
+    }),
+    vscode.lm.registerTool<{ readonly job?: string }>(TOOLS.cancel, {
+      prepareInvocation: () => ({
+        invocationMessage: vscode.l10n.t('Cancelling the run'),
+        confirmationMessages: {
+          title: vscode.l10n.t('Cancel the run'),
+          message: vscode.l10n.t('The run stops; its finished steps are kept and it can be resumed.'),
+        },
+      }),
+      invoke: ({ input }) => answer(() => cancel(parts, input.job)),
+    }),
+  );
+}
+
+function confirmStart({ experiment, action }: StartInput): vscode.PreparedToolInvocation {
+  return {
+    invocationMessage: vscode.l10n.t('Starting {0} of {1}', action, experiment),
+    confirmationMessages: {
+      title: vscode.l10n.t('Start an experiment'),
+      message: vscode.l10n.t(
+        'Run {0} on {1}? This computes on this machine for minutes to hours and writes a run folder.',
+        action,
+        experiment,
+      ),
+    },
+  };
+}
+
+/** Starts and returns: the work takes far longer than a turn of a conversation. */
+async function start(parts: Parts, input: StartInput): Promise<object> {
+  const file = fileIn(input.experiment);
+  const { checkExperiment, formatFault } = await loadConfig();
+  const { faults } = await checkExperiment(await experimentText(file), file, input.action);
+  const errors = faults.filter(({ severity }) => severity === 'error');
+  if (errors.length > 0)
+    return {
+      error: 'The experiment has faults: mend them in the file, then start again.',
+      faults: errors.map((fault) => `${formatFault(file, fault)} ${fault.hint}`),
+    };
+  const { action: kind, withoutRotations = false } = input;
+  void parts.jobs.submit({ kind, experiment: file, withoutRotations });
+  if (kind === 'optimize') void vscode.commands.executeCommand(COMMANDS.showTraining);
+  const job = parts.jobs.all.at(-1)!;
+  return { ...jobFacts(job, NO_PROGRESS), next: `Call ${TOOLS.status} to follow it.` };
+}
+
+function fileIn(path: string): string {
+  if (isAbsolute(path)) return path;
+  const root = vscode.workspace.workspaceFolders?.[0]?.uri.fsPath;
+  if (root === undefined) throw new Error('No folder is open: give an absolute path.');
+  return resolve(root, path);
+}
+
+function jobFacts(job: Job, progress: typeof NO_PROGRESS): object {
+  const { id, kind, experiment, state, runDir, message } = job;
+  const { phase, step, of, windowsDone, windows, secondsLeft } = progress;
+  return {
+    job: id,
+    action: kind,
+    experiment,
+    state,
+    run: runDir,
+    message,
+    ...(state === 'running' && { progress: { phase, step, of, windowsDone, windows, secondsLeft } }),
+  };
+}
+
+async function results(summaries: RunSummaries, experiment: string | undefined): Promise<object> {
+  const chosen =
+    experiment === undefined ? await summaries.all() : await summaries.ofExperiment(fileIn(experiment));
+  return {
+    unit: 'perplexity, lower is better',
+    runs: chosen.slice(0, 50).map(({ run, results: found, measuredAt, experiment: settings }) => ({
+      run: run.record.id,
+      experiment: run.experimentFile,
+      status: run.record.status,
+      setting: run.record.bits,
+      rotation: settings && {
+        r1: settings.rotation.r1,
+        r2: settings.rotation.r2,
+        r3: settings.rotation.r3,
+        r4: settings.rotation.r4,
+      },
+      measuredAt: found === null ? null : measuredAt.toISOString(),
+      loss: found?.loss ?? null,
+      perplexity: found?.perplexity ?? [],
+    })),
+  };
+}
+
+async function cancel({ jobs }: Parts, id: string | undefined): Promise<object> {
+  const job = jobs.all.find((candidate) => candidate.id === id) ?? (id === undefined ? jobs.running : null);
+  if (!job) return { error: id === undefined ? 'Nothing is running.' : `There is no job ${id}.` };
+  await jobs.cancel(job.id);
+  return jobFacts(job, NO_PROGRESS);
+}
+
+/** A model reads errors too: they say what to do, in words. */
+async function answer(work: () => Promise<object>): Promise<vscode.LanguageModelToolResult> {
+  let facts: object;
+  try {
+    facts = await work();
+  } catch (error) {
+    facts = { error: messageOf(error) };
+  }
+  return new vscode.LanguageModelToolResult([
+    new vscode.LanguageModelTextPart(JSON.stringify(facts, null, 2)),
+  ]);
+}

@@ -1,0 +1,120 @@
+/** What mends a fault, as edits of the text. Knows nothing of the editor. */
+import { applyEdits, findNodeAtLocation, getNodeValue, modify, type Node, parseTree } from 'jsonc-parser';
+import { type JsonSchema, placesOf, schemaAt } from '../../config/json-schema.ts';
+import { nearestName } from '../../config/nearest.ts';
+import type { PlacedFault } from './checker.ts';
+
+type Path = readonly (string | number)[];
+
+export type Fix =
+  | { readonly kind: 'rename'; readonly name: string; readonly text: string }
+  | { readonly kind: 'move'; readonly to: string; readonly text: string }
+  | { readonly kind: 'set'; readonly path: Path; readonly value: unknown; readonly text: string }
+  | { readonly kind: 'remove'; readonly path: Path; readonly text: string }
+  /** The person picks a file or folder. */
+  | { readonly kind: 'choose'; readonly path: Path; readonly what: 'model' | 'text' };
+
+/** Values that mend a fault of the schema's rules, by its code. */
+const VALUES: Readonly<Record<string, unknown>> = {
+  'config/r3-off': true,
+  'config/r4-off': true,
+  'config/embedding-centring': false,
+  'config/weight-bits': null,
+  'config/micro-batch': null,
+};
+
+/** The best first. `text` of each is the whole text after it. */
+export function fixesOf(fault: PlacedFault, text: string): Fix[] {
+  const { code, path, suggestion } = fault;
+  if (suggestion) return [set(text, suggestion.path, suggestion.value)];
+  if (code in VALUES) return [set(text, path, VALUES[code])];
+  switch (code) {
+    case 'config/unknown-key':
+      return unknownKeyFixes(text, path);
+    case 'config/invalid-value':
+      return valueFixes(text, path);
+    case 'config/not-available':
+      return [set(text, path, path.at(-1) === 'method' ? 'rtn' : 'auto')];
+    case 'config/missing-key':
+    case 'config/missing-file':
+      return isPath(path) ? [choose(path)] : [];
+    case 'config/no-calibration-text':
+      return [
+        choose(path),
+        ...(['r1', 'r2'] as const)
+          .filter((name) => valueAt(text, ['rotation', name]) === 'learned')
+          .map((name) => set(text, ['rotation', name], 'hadamard')),
+      ];
+    case 'config/same-name':
+      return [set(text, path, `${String(valueAt(text, path))}-2`)];
+    default:
+      return [];
+  }
+}
+
+/** `text` with another value at a path, its format kept. */
+export function withValue(text: string, path: Path, value: unknown): string {
+  const formattingOptions = { insertSpaces: !/^\t/m.test(text), tabSize: 2, eol: '\n' };
+  return applyEdits(text, modify(text, [...path], value, { formattingOptions }));
+}
+
+function set(text: string, path: Path, value: unknown): Fix {
+  return { kind: 'set', path, value, text: withValue(text, path, value) };
+}
+
+function choose(path: Path): Fix {
+  return { kind: 'choose', path, what: path[0] === 'model' ? 'model' : 'text' };
+}
+
+function isPath(path: Path): boolean {
+  return path[0] === 'model' || path.includes('text');
+}
+
+function unknownKeyFixes(text: string, path: Path): Fix[] {
+  const key = String(path.at(-1));
+  const parent = path.slice(0, -1);
+  const fixes: Fix[] = [];
+  const nearest = nearestName(key, Object.keys(schemaAt(parent)?.properties ?? {}));
+  const node = nodeAt(text, path)?.parent?.children?.[0];
+  if (nearest !== null && node !== undefined && nodeAt(text, [...parent, nearest]) === undefined)
+    fixes.push({
+      kind: 'rename',
+      name: nearest,
+      text: text.slice(0, node.offset) + JSON.stringify(nearest) + text.slice(node.offset + node.length),
+    });
+  const removed = withValue(text, path, undefined);
+  const places = nearest === null ? placesOf(key) : [];
+  for (const place of places) {
+    const value = valueAt(text, path);
+    fixes.push({ kind: 'move', to: place, text: withValue(removed, place.split('.'), value) });
+  }
+  return [...fixes, { kind: 'remove', path, text: removed }];
+}
+
+/** The nearest allowed value, else the default. */
+function valueFixes(text: string, path: Path): Fix[] {
+  const schema = schemaAt(path);
+  if (schema === undefined) return [];
+  const written = valueAt(text, path);
+  const allowed = allowedValues(schema);
+  const nearest = nearestName(String(written), allowed.map(String));
+  const best = allowed.find((value) => String(value) === nearest);
+  const values = [best, schema.default].filter((value) => value !== undefined && typeof value !== 'object');
+  return [...new Set(values)].map((value) => set(text, path, value));
+}
+
+function allowedValues(schema: JsonSchema): readonly (string | number | boolean)[] {
+  if (schema.enum) return schema.enum;
+  if (schema.type === 'boolean') return [true, false];
+  return schema.anyOf?.flatMap(allowedValues) ?? [];
+}
+
+function nodeAt(text: string, path: Path): Node | undefined {
+  const tree = parseTree(text, [], { allowTrailingComma: true });
+  return tree && findNodeAtLocation(tree, [...path]);
+}
+
+function valueAt(text: string, path: Path): unknown {
+  const node = nodeAt(text, path);
+  return node && getNodeValue(node);
+}

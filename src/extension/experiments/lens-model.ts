@@ -1,0 +1,172 @@
+/** What stands above the lines of an experiment file. Knows nothing of the editor; words are made where it is shown. */
+import {
+  bitsLabel,
+  type Difference,
+  type Experiment,
+  experimentDifferences,
+  hasLearnedRotation,
+  type ParsedExperiment,
+  portableExperiment,
+  type RotationKind,
+  resolvePortable,
+} from '../../config/index.ts';
+import type { RunSummary } from '../runs/summaries.ts';
+import type { Job } from '../services.ts';
+
+/** A measurement that a lens shows. */
+export interface LastResult {
+  readonly runDir: string;
+  /** Quantized perplexity of each text, in the order of the results. */
+  readonly perplexity: readonly (number | null)[];
+  readonly bits: string;
+  readonly measuredAt: Date;
+  /** Settings that are different in the file now; empty when the number still holds. */
+  readonly changed: readonly string[];
+}
+
+export type Lens = { readonly line: number } & (
+  | { readonly kind: 'optimize' }
+  | { readonly kind: 'progress'; readonly job: Job }
+  | { readonly kind: 'pause' | 'cancel'; readonly job: Job }
+  | { readonly kind: 'resume'; readonly runDir: string }
+  | { readonly kind: 'evaluate'; readonly last: LastResult | null; readonly runDir: string | null }
+  | { readonly kind: 'evaluate-plain'; readonly last: LastResult | null }
+  | { readonly kind: 'compare'; readonly runDirs: readonly string[] }
+  | { readonly kind: 'rotation'; readonly rotation: Experiment['rotation']; readonly runDir: string | null }
+  | { readonly kind: 'layers'; readonly bits: string; readonly runDir: string | null }
+  | { readonly kind: 'inspect'; readonly runDir: string | null }
+);
+
+export interface LensInput {
+  readonly parsed: ParsedExperiment;
+  /** Runs of this file, newest first. */
+  readonly summaries: readonly RunSummary[];
+  /** The job of this file that waits or runs. */
+  readonly job: Job | null;
+  /** Whether a run left a checkpoint to go on from. */
+  isResumable(summary: RunSummary): boolean;
+  /** Whether a run has rotations. */
+  hasRotations(summary: RunSummary): boolean;
+  /** Whether a run has activation statistics. */
+  hasActivations(summary: RunSummary): boolean;
+}
+
+/** Settings that do not change what is computed. */
+const ELSEWHERE = /^(runs|device|threads|\$schema)(\.|$)/;
+
+/** No lenses while the text is not an experiment: its faults are shown, and nothing could be started. */
+export function lensesOf(input: LensInput): Lens[] {
+  const { parsed, summaries, job } = input;
+  const { experiment } = parsed;
+  if (experiment === null) return [];
+  const lineOf = (key: string) => parsed.rangeAt([key]).line - 1;
+  const learned = hasLearnedRotation(experiment.rotation);
+  const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
+  return [
+    ...workLenses(input, lineOf('model'), learned),
+    {
+      line: lineOf('rotation'),
+      kind: 'rotation',
+      rotation: experiment.rotation,
+      runDir: withActivations,
+    },
+    ...(withActivations === null
+      ? []
+      : [
+          {
+            line: lineOf('quantization'),
+            kind: 'layers' as const,
+            bits: bitsLabel(experiment.quantization),
+            runDir: withActivations,
+          },
+        ]),
+    ...(job === null
+      ? evaluationLenses(input, experiment, lineOf('evaluation'), learned)
+      : ([] satisfies Lens[])),
+  ];
+}
+
+function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
+  const { job, summaries } = input;
+  if (job !== null)
+    return [
+      { line, kind: 'progress', job },
+      ...(job.kind === 'optimize' && job.state === 'running' ? [{ line, kind: 'pause' as const, job }] : []),
+      { line, kind: 'cancel', job },
+    ];
+  if (!learned) return [];
+  const newest = summaries.find(({ run }) => run.record.status !== 'running');
+  const resumable = newest !== undefined && input.isResumable(newest);
+  return [
+    ...(resumable ? [{ line, kind: 'resume' as const, runDir: newest.run.dir }] : []),
+    { line, kind: 'optimize' },
+  ];
+}
+
+function evaluationLenses(input: LensInput, experiment: Experiment, line: number, learned: boolean): Lens[] {
+  if (experiment.evaluation.perplexity.length === 0) return [];
+  const { summaries } = input;
+  const source =
+    summaries.find((summary) => input.hasRotations(summary) && !isPlain(summary))?.run.dir ?? null;
+  const rotated = !isUnrotated(experiment.rotation);
+  const measured = summaries.filter(({ results }) => (results?.perplexity.length ?? 0) > 0);
+  const last = newestOf(measured.filter((summary) => !rotated || !isPlain(summary)));
+  const plain = newestOf(measured.filter(isPlain));
+  const lenses: Lens[] = [];
+  if (!learned || source !== null)
+    lenses.push({ line, kind: 'evaluate', last: last && lastResult(last, experiment), runDir: source });
+  if (rotated)
+    lenses.push({ line, kind: 'evaluate-plain', last: plain && lastResult(plain, unrotated(experiment)) });
+  if (!learned || source !== null) lenses.push({ line, kind: 'inspect', runDir: source });
+  if (measured.length > 0)
+    lenses.push({ line, kind: 'compare', runDirs: measured.slice(0, 2).map(({ run }) => run.dir) });
+  return lenses;
+}
+
+function newestOf(summaries: readonly RunSummary[]): RunSummary | null {
+  let newest: RunSummary | null = null;
+  for (const summary of summaries)
+    if (newest === null || summary.measuredAt > newest.measuredAt) newest = summary;
+  return newest;
+}
+
+function lastResult(summary: RunSummary, now: Experiment): LastResult {
+  const { run, results, measuredAt } = summary;
+  return {
+    runDir: run.dir,
+    perplexity: results!.perplexity.map(({ quantized }) => quantized),
+    bits: results!.bits,
+    measuredAt,
+    changed: changedSettings(summary, now).map(({ path }) => path),
+  };
+}
+
+/** What has changed in the file since a run, where it runs aside. */
+export function changedSettings({ experiment, run }: RunSummary, now: Experiment): Difference[] {
+  if (experiment === null) return [];
+  const present = resolvePortable(now, run.experimentFile);
+  return experimentDifferences(portableExperiment(experiment), portableExperiment(present)).filter(
+    ({ path }) => !ELSEWHERE.test(path),
+  );
+}
+
+interface Switches {
+  readonly r1: RotationKind;
+  readonly r2: RotationKind;
+  readonly r3: boolean;
+  readonly r4: boolean;
+}
+
+export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
+  return r1 === 'none' && r2 === 'none' && !r3 && !r4;
+}
+
+/** Whether a run measured what rounding alone gives. */
+export function isPlain({ experiment }: RunSummary): boolean {
+  return experiment !== null && isUnrotated(experiment.rotation);
+}
+
+function unrotated(experiment: Experiment): Experiment {
+  const off = { r1: 'none', r2: 'none', r3: false, r4: false } as const;
+  return { ...experiment, rotation: { ...experiment.rotation, ...off } };
+}

@@ -1,0 +1,189 @@
+import { existsSync } from 'node:fs';
+import * as vscode from 'vscode';
+import type { Experiment } from '../../config/index.ts';
+import { COMMANDS } from '../../protocol/ids.ts';
+import { Disposables } from '../disposables.ts';
+import { advance, NO_PROGRESS } from '../jobs/progress.ts';
+import { loadConfig, loadRuns } from '../lazy.ts';
+import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
+import type { Jobs, RunStore } from '../services.ts';
+import { throttle } from '../throttle.ts';
+import { formatAge, formatPerplexity, progressText } from '../words.ts';
+import type { LastResult, Lens } from './lens-model.ts';
+
+const AGE_INTERVAL_MS = 60_000;
+const EVENT_INTERVAL_MS = 500;
+
+/** What can be done with an experiment and what it gave last, above its lines. */
+export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<void>();
+  readonly onDidChangeCodeLenses = this.#changed.event;
+  readonly #jobs: Jobs;
+  readonly #summaries: RunSummaries;
+  readonly #disposables = new Disposables();
+  #progress = NO_PROGRESS;
+
+  constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
+    this.#jobs = jobs;
+    this.#summaries = summaries;
+    const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), EVENT_INTERVAL_MS));
+    const ages = setInterval(refresh, AGE_INTERVAL_MS);
+    this.#disposables.add({ dispose: () => clearInterval(ages) });
+    this.#disposables.add(this.#changed);
+    this.#disposables.add(runs.onDidChange(refresh));
+    this.#disposables.add(
+      jobs.onDidChange((job) => {
+        if (job.state !== 'running') this.#progress = NO_PROGRESS;
+        refresh();
+      }),
+    );
+    this.#disposables.add(
+      jobs.onEvent(({ event }) => {
+        this.#progress = advance(this.#progress, event);
+        refresh();
+      }),
+    );
+  }
+
+  async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
+    const file = document.uri.fsPath;
+    const [{ parseExperiment }, { isResumable }, { lensesOf }, summaries] = await Promise.all([
+      loadConfig(),
+      loadRuns(),
+      import('./lens-model.ts'),
+      this.#summaries.ofExperiment(file),
+    ]);
+    const has = (name: 'rotations' | 'activations') => (summary: RunSummary) =>
+      existsSync(summary.run.path(name));
+    const lenses = lensesOf({
+      parsed: parseExperiment(document.getText(), file),
+      summaries,
+      job:
+        this.#jobs.all.find(
+          ({ state, experiment }) => experiment === file && (state === 'running' || state === 'waiting'),
+        ) ?? null,
+      isResumable: ({ run }) => isResumable(run),
+      hasRotations: has('rotations'),
+      hasActivations: has('activations'),
+    });
+    return lenses.map((lens) => this.#render(document, lens));
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  #render(document: vscode.TextDocument, lens: Lens): vscode.CodeLens {
+    const range = document.lineAt(Math.min(lens.line, document.lineCount - 1)).range;
+    return new vscode.CodeLens(range, this.#command(document.uri, lens));
+  }
+
+  #command(uri: vscode.Uri, lens: Lens): vscode.Command {
+    const { l10n } = vscode;
+    switch (lens.kind) {
+      case 'optimize':
+        return {
+          title: `$(play) ${l10n.t('Optimize rotation')}`,
+          command: COMMANDS.optimize,
+          arguments: [uri],
+        };
+      case 'progress':
+        return {
+          title:
+            lens.job.state === 'waiting'
+              ? `$(watch) ${l10n.t('waits for its turn')}`
+              : `$(sync~spin) ${progressText(this.#progress)}`,
+          command: COMMANDS.showTraining,
+          arguments: [lens.job.runDir],
+        };
+      case 'pause':
+        return {
+          title: `$(debug-pause) ${l10n.t('Pause')}`,
+          command: COMMANDS.pause,
+          arguments: [lens.job.id],
+        };
+      case 'cancel':
+        return { title: `$(stop) ${l10n.t('Cancel')}`, command: COMMANDS.cancel, arguments: [lens.job.id] };
+      case 'resume':
+        return {
+          title: `$(debug-continue) ${l10n.t('Resume')}`,
+          command: COMMANDS.resume,
+          arguments: [lens.runDir],
+        };
+      case 'evaluate':
+        return evaluateCommand(uri, lens.last, lens.runDir);
+      case 'evaluate-plain':
+        return plainCommand(uri, lens.last);
+      case 'compare':
+        return {
+          title: `$(diff) ${l10n.t('Compare…')}`,
+          command: COMMANDS.compare,
+          arguments: [null, lens.runDirs.map((runDir) => ({ runDir }))],
+        };
+      case 'rotation':
+        return {
+          title: rotationText(lens.rotation),
+          command: lens.runDir === null ? '' : COMMANDS.showLayers,
+          arguments: [lens.runDir],
+        };
+      case 'layers':
+        return {
+          title: `$(graph) ${l10n.t('Show layers ({0})', lens.bits)}`,
+          command: COMMANDS.showLayers,
+          arguments: [lens.runDir],
+        };
+      case 'inspect':
+        return {
+          title: `$(pulse) ${l10n.t('Measure activations')}`,
+          command: COMMANDS.inspect,
+          arguments: [uri, lens.runDir === null ? {} : { runDir: lens.runDir }],
+        };
+    }
+  }
+}
+
+function evaluateCommand(uri: vscode.Uri, last: LastResult | null, runDir: string | null): vscode.Command {
+  return {
+    title:
+      last === null
+        ? `$(play) ${vscode.l10n.t('Evaluate')}`
+        : `$(sync) ${vscode.l10n.t('Re-run evaluation (last: {0})', lastText(last))}`,
+    command: COMMANDS.evaluate,
+    arguments: [uri, runDir === null ? {} : { runDir }],
+    ...tooltipOf(last),
+  };
+}
+
+function plainCommand(uri: vscode.Uri, last: LastResult | null): vscode.Command {
+  return {
+    title:
+      last === null
+        ? `$(circle-slash) ${vscode.l10n.t('Evaluate without rotation')}`
+        : `$(circle-slash) ${vscode.l10n.t('Without rotation (last: {0})', lastText(last))}`,
+    command: COMMANDS.evaluate,
+    arguments: [uri, { withoutRotations: true }],
+    ...tooltipOf(last),
+  };
+}
+
+/** `12.31, W4A4KV4, 2 h ago`, and whether the file has changed since. */
+function lastText({ perplexity, bits, measuredAt, changed }: LastResult): string {
+  const numbers = perplexity.map(formatPerplexity).join(' / ');
+  const text = `${numbers}, ${bits}, ${formatAge(measuredAt)}`;
+  return changed.length === 0 ? text : vscode.l10n.t('{0}, stale', text);
+}
+
+function tooltipOf(last: LastResult | null): { tooltip?: string } {
+  if (last === null || last.changed.length === 0) return {};
+  return { tooltip: vscode.l10n.t('Changed since that run: {0}', last.changed.join(', ')) };
+}
+
+/** `R1 learned · R2 learned · R3, R4 Hadamard`. */
+function rotationText({ r1, r2, r3, r4 }: Experiment['rotation']): string {
+  const online = [r3 ? 'R3' : '', r4 ? 'R4' : ''].filter((name) => name !== '').join(', ');
+  return [
+    vscode.l10n.t('R1 {0}', r1),
+    vscode.l10n.t('R2 {0}', r2),
+    online === '' ? vscode.l10n.t('R3, R4 off') : vscode.l10n.t('{0} online Hadamard', online),
+  ].join(' · ');
+}

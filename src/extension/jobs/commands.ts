@@ -1,0 +1,135 @@
+import * as vscode from 'vscode';
+import { messageOf } from '../../protocol/errors.ts';
+import { COMMANDS } from '../../protocol/ids.ts';
+import { chooseExperiment } from '../experiments/choose.ts';
+import { experimentText } from '../experiments/files.ts';
+import { loadConfig, loadRuns } from '../lazy.ts';
+import type { Parts } from '../parts.ts';
+import { runDirOf } from '../runs/choose.ts';
+import type { Job, JobKind, JobRequest } from '../services.ts';
+import { experimentName, jobTitle } from '../words.ts';
+
+/** What a command that starts a job may be told beside the experiment. */
+export interface MeasureOptions {
+  readonly runDir?: string;
+  readonly withoutRotations?: boolean;
+}
+
+/** How a job ended, for whoever ran the command. */
+type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
+
+export function registerJobCommands(parts: Parts): vscode.Disposable {
+  const { jobs, log } = parts;
+  const register = vscode.commands.registerCommand;
+  return vscode.Disposable.from(
+    register(COMMANDS.optimize, (argument: unknown) => start(parts, 'optimize', argument, {})),
+    register(COMMANDS.evaluate, (argument: unknown, options: MeasureOptions = {}) =>
+      start(parts, 'evaluate', argument, options),
+    ),
+    register(COMMANDS.inspect, (argument: unknown, options: MeasureOptions = {}) =>
+      start(parts, 'inspect', argument, options),
+    ),
+    register(COMMANDS.resume, (argument: unknown) => resume(parts, argument)),
+    register(COMMANDS.cancel, async (argument: unknown) => {
+      const job = jobToStop(parts, argument);
+      if (job) await jobs.cancel(job.id);
+    }),
+    register(COMMANDS.pause, async (argument: unknown) => {
+      const job = jobToStop(parts, argument);
+      if (job) await jobs.pause(job.id);
+    }),
+    register(COMMANDS.showLog, () => log.show(true)),
+  );
+}
+
+async function start(
+  parts: Parts,
+  kind: JobKind,
+  argument: unknown,
+  options: MeasureOptions,
+): Promise<Outcome | null> {
+  const experiment = await chooseExperiment(parts.experiments, argument);
+  if (experiment === null || !(await isReady(experiment, kind, options))) return null;
+  return submit(parts, { kind, experiment, ...options });
+}
+
+async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
+  parts.experiments.activate(request.experiment);
+  const waits = parts.jobs.running !== null;
+  const ended = parts.jobs.submit(request);
+  if (waits)
+    vscode.window.setStatusBarMessage(
+      vscode.l10n.t(
+        '{0} {1}: waits for its turn',
+        jobTitle(request.kind),
+        experimentName(request.experiment),
+      ),
+      5000,
+    );
+  else if (request.kind === 'optimize') void showTraining();
+  const { state, runDir, message } = await ended;
+  return { state, runDir, message };
+}
+
+/** Beside the file; the person keeps the keyboard where it is. */
+async function showTraining(): Promise<void> {
+  await vscode.commands.executeCommand(COMMANDS.showTraining);
+}
+
+/** Saves the file and leads to its faults, if it has any: nothing is started that cannot run. */
+async function isReady(file: string, kind: JobKind, { withoutRotations }: MeasureOptions): Promise<boolean> {
+  const open = vscode.workspace.textDocuments.find(({ uri }) => uri.fsPath === file);
+  if (open?.isDirty && !(await open.save())) return false;
+  const { checkExperiment, formatFault } = await loadConfig();
+  const purpose = withoutRotations ? 'evaluate' : kind;
+  let fault: string | undefined;
+  try {
+    const { faults } = await checkExperiment(await experimentText(file), file, purpose);
+    const first = faults.find(({ severity }) => severity === 'error');
+    fault = first && `${formatFault(vscode.workspace.asRelativePath(file), first)} ${first.hint}`;
+    if (first === undefined) return true;
+    const position = new vscode.Position(first.range.line - 1, first.range.column - 1);
+    await vscode.window.showTextDocument(vscode.Uri.file(file), {
+      selection: new vscode.Range(position, position),
+    });
+  } catch (error) {
+    fault = messageOf(error);
+  }
+  const show = vscode.l10n.t('Show Problems');
+  const chosen = await vscode.window.showErrorMessage(fault ?? '', show);
+  if (chosen === show) await vscode.commands.executeCommand('workbench.actions.view.problems');
+  return false;
+}
+
+async function resume(parts: Parts, argument: unknown): Promise<Outcome | null> {
+  const runDir = runDirOf(argument) ?? (await newestResumable(parts));
+  if (runDir === null) return null;
+  const { openRun } = await loadRuns();
+  const run = await openRun(runDir);
+  if (run.record.status === 'finished' || run.record.status === 'running') {
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('The run {0} is {1}: there is nothing to resume.', run.record.id, run.record.status),
+    );
+    return null;
+  }
+  return submit(parts, { kind: 'optimize', experiment: run.experimentFile, runDir });
+}
+
+async function newestResumable({ runs }: Parts): Promise<string | null> {
+  const { isResumable } = await loadRuns();
+  const run = runs.list().find(isResumable);
+  if (run === undefined)
+    void vscode.window.showInformationMessage(
+      vscode.l10n.t('No stopped run has a checkpoint to go on from.'),
+    );
+  return run?.dir ?? null;
+}
+
+/** A job by its id, that of a run, or the one that runs. */
+function jobToStop({ jobs }: Parts, argument: unknown): Job | null {
+  const runDir = runDirOf(argument);
+  const live = jobs.all.filter(({ state }) => state === 'running' || state === 'waiting');
+  return (
+    live.find(({ id, runDir: dir }) => id === argument || (dir !== null && dir === runDir)) ?? jobs.running
+  );
+}

@@ -1,0 +1,76 @@
+import * as vscode from 'vscode';
+import { COMMANDS, VIEWS } from '../../protocol/ids.ts';
+import { Disposables } from '../disposables.ts';
+import type { Job, Jobs } from '../services.ts';
+import { throttle } from '../throttle.ts';
+import { experimentName, jobTitle, progressText } from '../words.ts';
+import { advance, type JobProgress, NO_PROGRESS } from './progress.ts';
+
+const INTERVAL_MS = 250;
+
+/** One status bar item while something runs, and the bar of the views above its runs. */
+export function showJobStatus(jobs: Jobs): vscode.Disposable {
+  const disposables = new Disposables();
+  const item = disposables.add(
+    vscode.window.createStatusBarItem('spinquant.status', vscode.StatusBarAlignment.Left, 10),
+  );
+  item.name = vscode.l10n.t('SpinQuant: what runs');
+  item.command = COMMANDS.showTraining;
+  let progress: JobProgress = NO_PROGRESS;
+  let shown: Job | null = null;
+  const update = disposables.add(
+    throttle(() => {
+      const job = jobs.running;
+      if (job === null) item.hide();
+      else render(item, job, progress, jobs.all.filter(({ state }) => state === 'waiting').length);
+    }, INTERVAL_MS),
+  );
+  disposables.add(
+    jobs.onEvent(({ event }) => {
+      progress = advance(progress, event);
+      update();
+    }),
+  );
+  disposables.add(
+    jobs.onDidChange(() => {
+      const job = jobs.running;
+      if (job !== shown) {
+        progress = NO_PROGRESS;
+        shown = job;
+        void setRunningContext(job !== null);
+        if (job !== null) showViewProgress(jobs, job);
+      }
+      update();
+    }),
+  );
+  return disposables;
+}
+
+function render(item: vscode.StatusBarItem, job: Job, progress: JobProgress, waiting: number): void {
+  const name = experimentName(job.experiment);
+  item.text = `$(sync~spin) ${name}: ${progressText(progress)}`;
+  const more = waiting === 0 ? '' : `\n${vscode.l10n.t('{0} waiting', waiting)}`;
+  item.tooltip = `${jobTitle(job.kind)}: ${name}\n${progressText(progress)}${more}`;
+  item.accessibilityInformation = { label: `${jobTitle(job.kind)} ${name}, ${progressText(progress)}` };
+  item.show();
+}
+
+/** For `when` clauses of commands that need something to stop. */
+function setRunningContext(running: boolean): Thenable<unknown> {
+  return vscode.commands.executeCommand('setContext', 'spinquant.running', running);
+}
+
+/** The thin bar of the runs view, until the job ends. */
+function showViewProgress(jobs: Jobs, job: Job): void {
+  void vscode.window.withProgress(
+    { location: { viewId: VIEWS.runs } },
+    () =>
+      new Promise<void>((resolve) => {
+        const listener = jobs.onDidChange((changed) => {
+          if (changed.id !== job.id || changed.state === 'running') return;
+          listener.dispose();
+          resolve();
+        });
+      }),
+  );
+}

@@ -1,0 +1,183 @@
+import { dirname } from 'node:path';
+import * as vscode from 'vscode';
+import { bitsLabel } from '../../config/derived.ts';
+import { COMMANDS } from '../../protocol/ids.ts';
+import { Disposables } from '../disposables.ts';
+import type { ExperimentChecker } from '../experiments/checker.ts';
+import type { Parts } from '../parts.ts';
+import type { RunSummaries } from '../runs/summaries.ts';
+import { throttle } from '../throttle.ts';
+import { layerUri } from './decorations.ts';
+import {
+  filterLayers,
+  type LayerNode,
+  type RotationNode,
+  type SiteNode,
+  sortByError,
+  worstLayers,
+} from './model.ts';
+import { type LayerSource, readLayerSource } from './source.ts';
+import { recordText, rotationPlace, siteName, stateIcon, stateName } from './words.ts';
+
+interface ModelNode {
+  readonly type: 'model';
+}
+export type LayerElement = ModelNode | RotationNode | LayerNode | SiteNode;
+export type LayerOrder = 'depth' | 'error';
+
+/** The layers view: which rotation stands where, and how bad each layer is. */
+export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<void>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly #read = new vscode.EventEmitter<void>();
+  /** Fires when new data has been read. */
+  readonly onDidRead = this.#read.event;
+  readonly #parts: Parts;
+  readonly #checker: ExperimentChecker;
+  readonly #summaries: RunSummaries;
+  readonly #disposables = new Disposables();
+  #source: LayerSource | null = null;
+  #order: LayerOrder = 'depth';
+  #filter = '';
+
+  constructor(parts: Parts, checker: ExperimentChecker, summaries: RunSummaries) {
+    this.#parts = parts;
+    this.#checker = checker;
+    this.#summaries = summaries;
+    const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), 400));
+    this.#disposables.add(this.#changed);
+    this.#disposables.add(this.#read);
+    this.#disposables.add(parts.experiments.onDidChange(refresh));
+    this.#disposables.add(checker.onDidOutline((file) => file === this.#source?.file && refresh()));
+    this.#disposables.add(
+      parts.runs.onDidChange((dirs) => {
+        const file = parts.experiments.active;
+        if (dirs.some((dir) => (parts.runs.get(dir)?.experimentFile ?? file) === file)) refresh();
+      }),
+    );
+    this.#disposables.add(parts.jobs.onDidChange(refresh));
+    this.#disposables.add(
+      vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        if (document.uri.fsPath === parts.experiments.active) refresh();
+      }),
+    );
+  }
+
+  get source(): LayerSource | null {
+    return this.#source;
+  }
+
+  get filter(): string {
+    return this.#filter;
+  }
+
+  show(change: { readonly order?: LayerOrder; readonly filter?: string }): void {
+    this.#order = change.order ?? this.#order;
+    this.#filter = change.filter ?? this.#filter;
+    this.#changed.fire();
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  async getChildren(element?: LayerElement): Promise<LayerElement[]> {
+    if (element === undefined) {
+      const file = this.#parts.experiments.active;
+      this.#source =
+        file === null
+          ? null
+          : await readLayerSource(this.#parts, this.#checker, this.#summaries, file).catch(() => null);
+      this.#read.fire();
+      return this.#source === null ? [] : [{ type: 'model' }];
+    }
+    if (element.type === 'layer') return [...element.sites];
+    if (element.type !== 'model' || this.#source === null) return [];
+    const { rotations, layers } = this.#source.data;
+    const left = filterLayers(layers, this.#filter, siteName);
+    const sorted = this.#order === 'error' ? sortByError(left) : left;
+    return [...(this.#filter === '' ? rotations : []), ...sorted];
+  }
+
+  getTreeItem(element: LayerElement): vscode.TreeItem {
+    switch (element.type) {
+      case 'model':
+        return this.#modelItem();
+      case 'rotation':
+        return rotationItem(element);
+      case 'layer':
+        return this.#layerItem(element);
+      case 'site':
+        return this.#siteItem(element);
+    }
+  }
+
+  /** Layers that get a badge. */
+  worst(): readonly number[] {
+    return this.#source === null ? [] : worstLayers(this.#source.data.layers);
+  }
+
+  #modelItem(): vscode.TreeItem {
+    const source = this.#source!;
+    const item = new vscode.TreeItem(source.modelName, vscode.TreeItemCollapsibleState.Expanded);
+    item.id = `model ${source.file}`;
+    item.description = bitsLabel(source.experiment.quantization);
+    item.iconPath = new vscode.ThemeIcon('symbol-structure');
+    item.tooltip = `${vscode.workspace.asRelativePath(source.file)}\n${dirname(source.file)}`;
+    item.contextValue = 'model';
+    return item;
+  }
+
+  #layerItem({ layer, worst }: LayerNode): vscode.TreeItem {
+    const state = this.#filter === '' ? 'Collapsed' : 'Expanded';
+    const item = new vscode.TreeItem(
+      vscode.l10n.t('layer {0}', layer),
+      vscode.TreeItemCollapsibleState[state],
+    );
+    item.id = `layer ${layer} ${state}`;
+    item.resourceUri = layerUri(layer);
+    item.iconPath = new vscode.ThemeIcon('layers');
+    if (worst !== null)
+      item.description = vscode.l10n.t('worst: {0} {1}', siteName(worst.site), recordText(worst));
+    item.contextValue = 'layer';
+    return item;
+  }
+
+  #siteItem({ layer, site, rotation, state, record }: SiteNode): vscode.TreeItem {
+    const item = new vscode.TreeItem(siteName(site));
+    item.id = `site ${layer} ${site}`;
+    item.iconPath = stateIcon(state);
+    item.description = record === null ? '' : recordText(record);
+    const words = `${rotation} ${stateName(state)}`;
+    item.tooltip =
+      record === null
+        ? vscode.l10n.t('{0}. Not measured yet: "Measure activations" fills this in.', words)
+        : `${words}\n${recordText(record)}\nmax |x| ${record.before.maxAbs.toPrecision(3)} → ${record.after.maxAbs.toPrecision(3)}`;
+    item.accessibilityInformation = {
+      label: [vscode.l10n.t('layer {0}', layer), siteName(site), words, item.description].join(', '),
+    };
+    item.command = {
+      command: COMMANDS.showLayers,
+      title: vscode.l10n.t('Show Layers'),
+      arguments: [this.#source?.runDir, layer, site],
+    };
+    item.contextValue = 'site';
+    return item;
+  }
+}
+
+function rotationItem({ name, state }: RotationNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(name);
+  item.id = `rotation ${name}`;
+  item.description = `${stateName(state)} · ${rotationPlace(name)}`;
+  item.iconPath = stateIcon(state);
+  const isOn = state !== 'none';
+  item.checkboxState = {
+    state: isOn ? vscode.TreeItemCheckboxState.Checked : vscode.TreeItemCheckboxState.Unchecked,
+    tooltip: isOn
+      ? vscode.l10n.t('Switch {0} off in the experiment file', name)
+      : vscode.l10n.t('Switch {0} on in the experiment file', name),
+  };
+  item.contextValue = 'rotation';
+  return item;
+}

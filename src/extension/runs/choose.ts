@@ -1,0 +1,40 @@
+import * as vscode from 'vscode';
+import type { Run } from '../../runs/index.ts';
+import type { RunStore } from '../services.ts';
+import { experimentName, formatAge } from '../words.ts';
+
+/** The run folder that a command is given: its path, or an element of the runs view. */
+export function runDirOf(argument: unknown): string | null {
+  if (typeof argument === 'string') return argument;
+  if (argument instanceof vscode.Uri) return argument.fsPath;
+  if (typeof argument !== 'object' || argument === null || !('runDir' in argument)) return null;
+  return typeof argument.runDir === 'string' ? argument.runDir : null;
+}
+
+/** The name that the person gave, or that of the experiment. */
+export function runName(run: Run, runs: RunStore): string {
+  return runs.annotation(run.dir).name ?? experimentName(run.experimentFile);
+}
+
+export async function pickRun(runs: RunStore, title: string): Promise<string | null> {
+  const picked = await vscode.window.showQuickPick(runItems(runs), { title, matchOnDescription: true });
+  return picked?.dir ?? null;
+}
+
+export async function pickRuns(runs: RunStore, title: string): Promise<string[]> {
+  const picked = await vscode.window.showQuickPick(runItems(runs), {
+    title,
+    matchOnDescription: true,
+    canPickMany: true,
+  });
+  return picked?.map(({ dir }) => dir) ?? [];
+}
+
+function runItems(runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
+  return runs.list().map((run) => ({
+    label: runName(run, runs),
+    description: `${run.record.bits} · ${formatAge(new Date(run.record.startedAt))}`,
+    detail: run.record.id,
+    dir: run.dir,
+  }));
+}

@@ -1,0 +1,26 @@
+import { dirname, resolve } from 'node:path';
+import * as vscode from 'vscode';
+import { EXPERIMENT_GLOB, SETTINGS } from '../../protocol/ids.ts';
+import { loadConfig } from '../lazy.ts';
+
+const NOT_HERE = '**/node_modules/**';
+
+/** Folders that hold runs: those of the usual name, and those that experiments or the settings name. */
+export async function findRunFolders(): Promise<Set<string>> {
+  const folders = new Set<string>();
+  const records = await vscode.workspace.findFiles('**/.spinquant/runs/*/run.json', NOT_HERE);
+  for (const { scheme, fsPath } of records) if (scheme === 'file') folders.add(dirname(dirname(fsPath)));
+  const experiments = await vscode.workspace.findFiles(EXPERIMENT_GLOB, NOT_HERE);
+  for (const uri of experiments) for (const folder of await foldersOfExperiment(uri)) folders.add(folder);
+  return folders;
+}
+
+async function foldersOfExperiment(uri: vscode.Uri): Promise<string[]> {
+  if (uri.scheme !== 'file') return [];
+  const { parseExperiment } = await loadConfig();
+  const bytes = await vscode.workspace.fs.readFile(uri);
+  const { experiment } = parseExperiment(new TextDecoder().decode(bytes), uri.fsPath);
+  const set = vscode.workspace.getConfiguration().get<string>(SETTINGS.runsFolder);
+  const named = [experiment?.runs, set].filter((folder) => typeof folder === 'string' && folder !== '');
+  return named.map((folder) => resolve(dirname(uri.fsPath), folder as string));
+}

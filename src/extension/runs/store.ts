@@ -1,0 +1,157 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
+import * as vscode from 'vscode';
+import { messageOf } from '../../protocol/errors.ts';
+import type { Run } from '../../runs/index.ts';
+import { Disposables } from '../disposables.ts';
+import { loadRuns } from '../lazy.ts';
+import type { RunAnnotation, RunStore } from '../services.ts';
+import { throttle } from '../throttle.ts';
+import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts';
+import { findRunFolders } from './folders.ts';
+
+const INTERVAL_MS = 100;
+
+/** The run folders of the workspace, kept up to date by watching their files. */
+export class WorkspaceRuns implements RunStore {
+  readonly #changed = new vscode.EventEmitter<readonly string[]>();
+  readonly onDidChange = this.#changed.event;
+  readonly #log: vscode.LogOutputChannel;
+  readonly #runs = new Map<string, Run>();
+  readonly #folders = new Set<string>();
+  readonly #watchers = new Disposables();
+  /** Run folders to read again. */
+  readonly #dirty = new Set<string>();
+  readonly #flush = throttle(() => void this.#readDirty(), INTERVAL_MS);
+  #sorted: readonly Run[] = [];
+  #reading: Promise<void> = Promise.resolve();
+
+  constructor(log: vscode.LogOutputChannel) {
+    this.#log = log;
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs/**'));
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/labels.json'));
+  }
+
+  list(): readonly Run[] {
+    return this.#sorted;
+  }
+
+  ofExperiment(experimentFile: string): readonly Run[] {
+    return this.#sorted.filter((run) => run.experimentFile === experimentFile);
+  }
+
+  get(runDir: string): Run | undefined {
+    return this.#runs.get(runDir);
+  }
+
+  annotation(runDir: string): RunAnnotation {
+    try {
+      return readAnnotation(runDir);
+    } catch (error) {
+      this.#log.warn(messageOf(error));
+      return NO_ANNOTATION;
+    }
+  }
+
+  async annotate(runDir: string, change: Partial<RunAnnotation>): Promise<void> {
+    await writeAnnotation(runDir, change);
+    this.#changed.fire([runDir]);
+  }
+
+  async delete(runDir: string): Promise<void> {
+    await rm(runDir, { recursive: true, force: true, maxRetries: 3 });
+    await writeAnnotation(runDir, null);
+    this.touch(runDir);
+  }
+
+  /** Looks for runs everywhere again. */
+  async refresh(): Promise<void> {
+    for (const folder of await findRunFolders()) this.#addFolder(folder);
+    const { listRuns } = await loadRuns();
+    const found = new Set<string>();
+    for (const folder of this.#folders) {
+      const { runs, damaged } = await listRuns(folder);
+      for (const run of runs) found.add(run.dir);
+      for (const { error } of damaged) this.#log.warn(messageOf(error));
+    }
+    for (const dir of [...found, ...this.#runs.keys()]) this.#dirty.add(dir);
+    await this.#readDirty();
+  }
+
+  /** Reads one run folder again soon: somebody knows that it changed before the file system says so. */
+  touch(runDir: string): void {
+    this.#addFolder(dirname(runDir));
+    this.#dirty.add(runDir);
+    this.#flush();
+  }
+
+  dispose(): void {
+    this.#flush.dispose();
+    this.#watchers.dispose();
+    this.#changed.dispose();
+  }
+
+  #watch(watcher: vscode.FileSystemWatcher): void {
+    this.#watchers.add(watcher);
+    const changed = ({ fsPath }: vscode.Uri) => this.#fileChanged(fsPath);
+    watcher.onDidCreate(changed);
+    watcher.onDidChange(changed);
+    watcher.onDidDelete(changed);
+  }
+
+  #fileChanged(path: string): void {
+    if (basename(path) === 'labels.json') {
+      this.#changed.fire([...this.#runs.keys()]);
+      return;
+    }
+    const dir = this.#runDirOf(path);
+    if (dir !== null) this.touch(dir);
+  }
+
+  /** The run folder that a file lies in: the folder just below a runs folder. */
+  #runDirOf(path: string): string | null {
+    const marker = `${sep}.spinquant${sep}runs${sep}`;
+    const at = path.lastIndexOf(marker);
+    const known = [...this.#folders].find((folder) => path.startsWith(folder + sep));
+    const folder = at >= 0 ? path.slice(0, at + marker.length - 1) : known;
+    const name = folder === undefined ? '' : path.slice(folder.length + 1).split(sep, 1)[0]!;
+    return folder === undefined || name === '' ? null : join(folder, name);
+  }
+
+  #addFolder(folder: string): void {
+    if (this.#folders.has(folder)) return;
+    this.#folders.add(folder);
+    if (folder.endsWith(join('.spinquant', 'runs'))) return;
+    this.#watch(
+      vscode.workspace.createFileSystemWatcher(new vscode.RelativePattern(vscode.Uri.file(folder), '**')),
+    );
+  }
+
+  /** One reading at a time, so that an older one cannot overwrite a newer. */
+  #readDirty(): Promise<void> {
+    this.#reading = this.#reading.then(async () => {
+      const dirs = [...this.#dirty];
+      this.#dirty.clear();
+      if (dirs.length === 0) return;
+      const { openRun, RUN_FILES } = await loadRuns();
+      for (const dir of dirs) {
+        if (existsSync(join(dir, RUN_FILES.run))) await this.#read(dir, openRun);
+        else this.#runs.delete(dir);
+      }
+      const age = ({ record }: Run) => `${record.startedAt} ${record.id}`;
+      this.#sorted = [...this.#runs.values()].sort((a, b) => (age(a) < age(b) ? 1 : -1));
+      this.#changed.fire(dirs);
+    });
+    return this.#reading;
+  }
+
+  async #read(dir: string, openRun: (dir: string) => Promise<Run>): Promise<void> {
+    try {
+      this.#runs.set(dir, await openRun(dir));
+    } catch (error) {
+      this.#runs.delete(dir);
+      this.#log.warn(messageOf(error));
+    }
+  }
+}

@@ -1,0 +1,72 @@
+import { existsSync, statSync } from 'node:fs';
+import type * as vscode from 'vscode';
+import type { ResolvedExperiment } from '../../config/index.ts';
+import { messageOf } from '../../protocol/errors.ts';
+import type { ResultsFile, Run } from '../../runs/index.ts';
+import type { RunStore } from '../services.ts';
+
+/** What lenses and views say of a run, read from its folder. */
+export interface RunSummary {
+  readonly run: Run;
+  readonly results: ResultsFile | null;
+  /** When the results were written. */
+  readonly measuredAt: Date;
+  /** The experiment as it was run, paths absolute; null when it cannot be read. */
+  readonly experiment: ResolvedExperiment | null;
+}
+
+/** Summaries of runs, read once until their folder changes. */
+export class RunSummaries implements vscode.Disposable {
+  readonly #runs: RunStore;
+  readonly #log: vscode.LogOutputChannel;
+  readonly #known = new Map<string, Promise<RunSummary>>();
+  readonly #listener: vscode.Disposable;
+
+  constructor(runs: RunStore, log: vscode.LogOutputChannel) {
+    this.#runs = runs;
+    this.#log = log;
+    this.#listener = runs.onDidChange((dirs) => {
+      for (const dir of dirs) this.#known.delete(dir);
+    });
+  }
+
+  of(run: Run): Promise<RunSummary> {
+    const known = this.#known.get(run.dir) ?? this.#read(run);
+    this.#known.set(run.dir, known);
+    return known;
+  }
+
+  /** Of one experiment file, newest first. */
+  ofExperiment(file: string): Promise<RunSummary[]> {
+    return Promise.all(this.#runs.ofExperiment(file).map((run) => this.of(run)));
+  }
+
+  all(): Promise<RunSummary[]> {
+    return Promise.all(this.#runs.list().map((run) => this.of(run)));
+  }
+
+  dispose(): void {
+    this.#listener.dispose();
+  }
+
+  async #read(run: Run): Promise<RunSummary> {
+    const path = run.path('results');
+    const hasResults = existsSync(path);
+    return {
+      run,
+      results: hasResults ? await this.#attempt(() => run.readResults()) : null,
+      measuredAt: hasResults ? statSync(path).mtime : new Date(run.record.startedAt),
+      experiment: await this.#attempt(() => run.readExperiment()),
+    };
+  }
+
+  /** A damaged file of one run must not take the others off the screen. */
+  async #attempt<T>(read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read();
+    } catch (error) {
+      this.#log.warn(messageOf(error));
+      return null;
+    }
+  }
+}

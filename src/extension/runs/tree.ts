@@ -1,0 +1,157 @@
+import * as vscode from 'vscode';
+import { COMMANDS } from '../../protocol/ids.ts';
+import type { RunStatus } from '../../runs/index.ts';
+import { loadRuns } from '../lazy.ts';
+import type { Job, Jobs, RunStore } from '../services.ts';
+import { throttle } from '../throttle.ts';
+import { experimentName, formatAge, formatPerplexity, jobTitle } from '../words.ts';
+import { runName } from './choose.ts';
+import type { RunSummaries, RunSummary } from './summaries.ts';
+
+/** A run, or a job that waits and has no folder yet. Commands take it as it is. */
+export interface RunElement {
+  readonly runDir: string | null;
+  readonly experiment: string;
+  readonly job: Job | null;
+}
+
+/** Ages are told in minutes: they are renewed as often. */
+const AGE_INTERVAL_MS = 60_000;
+
+/** The runs view: what waits, then starred runs, then all others, newest first. */
+export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Disposable {
+  readonly #changed = new vscode.EventEmitter<void>();
+  readonly onDidChangeTreeData = this.#changed.event;
+  readonly #runs: RunStore;
+  readonly #jobs: Jobs;
+  readonly #summaries: RunSummaries;
+  readonly #disposables: vscode.Disposable;
+
+  constructor(runs: RunStore, jobs: Jobs, summaries: RunSummaries) {
+    this.#runs = runs;
+    this.#jobs = jobs;
+    this.#summaries = summaries;
+    const refresh = throttle(() => this.#changed.fire(), 300);
+    const ages = setInterval(refresh, AGE_INTERVAL_MS);
+    this.#disposables = vscode.Disposable.from(
+      this.#changed,
+      refresh,
+      runs.onDidChange(refresh),
+      jobs.onDidChange(refresh),
+      { dispose: () => clearInterval(ages) },
+    );
+  }
+
+  dispose(): void {
+    this.#disposables.dispose();
+  }
+
+  getChildren(element?: RunElement): RunElement[] {
+    if (element !== undefined) return [];
+    const waiting = this.#jobs.all.filter(({ state }) => state === 'waiting');
+    const starred = (dir: string) => (this.#runs.annotation(dir).starred ? 0 : 1);
+    const runs = this.#runs
+      .list()
+      .map(({ dir, experimentFile }) => ({ runDir: dir, experiment: experimentFile, job: null }))
+      .sort((a, b) => starred(a.runDir) - starred(b.runDir));
+    return [...waiting.map((job) => ({ runDir: job.runDir, experiment: job.experiment, job })), ...runs];
+  }
+
+  async getTreeItem({ runDir, experiment, job }: RunElement): Promise<vscode.TreeItem> {
+    if (job !== null) return waitingItem(job);
+    const run = runDir === null ? undefined : this.#runs.get(runDir);
+    if (run === undefined) return new vscode.TreeItem(experimentName(experiment));
+    return this.#runItem(await this.#summaries.of(run));
+  }
+
+  async #runItem(summary: RunSummary): Promise<vscode.TreeItem> {
+    const { run, results } = summary;
+    const { record, dir } = run;
+    const { starred, label } = this.#runs.annotation(dir);
+    const item = new vscode.TreeItem(runName(run, this.#runs));
+    item.id = dir;
+    item.iconPath = statusIcon(record.status, starred);
+    const numbers = results?.perplexity.map(({ quantized }) => formatPerplexity(quantized)).join(', ');
+    item.description = [record.bits, numbers, label, formatAge(summary.measuredAt)]
+      .filter((part) => part !== undefined && part !== null && part !== '')
+      .join(' · ');
+    item.tooltip = tooltip(summary, label);
+    const resumable = (await loadRuns()).isResumable(run) ? 'resumable' : '';
+    item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
+    item.command = {
+      command: results === null ? COMMANDS.showTraining : COMMANDS.showResults,
+      title: vscode.l10n.t('Show'),
+      arguments: [results === null ? dir : [dir]],
+    };
+    item.accessibilityInformation = {
+      label: `${item.label}, ${statusText(record.status)}, ${item.description}`,
+    };
+    return item;
+  }
+}
+
+function waitingItem(job: Job): vscode.TreeItem {
+  const item = new vscode.TreeItem(experimentName(job.experiment));
+  item.id = job.id;
+  item.iconPath = new vscode.ThemeIcon('watch');
+  item.description = vscode.l10n.t('{0}: waits for its turn', jobTitle(job.kind));
+  item.contextValue = 'waiting';
+  return item;
+}
+
+function statusIcon(status: RunStatus, starred: boolean): vscode.ThemeIcon {
+  switch (status) {
+    case 'running':
+      return new vscode.ThemeIcon('sync~spin');
+    case 'finished':
+      return starred
+        ? new vscode.ThemeIcon('star-full', new vscode.ThemeColor('charts.yellow'))
+        : new vscode.ThemeIcon('pass', new vscode.ThemeColor('testing.iconPassed'));
+    case 'cancelled':
+      return new vscode.ThemeIcon('circle-slash');
+    case 'interrupted':
+      return new vscode.ThemeIcon('debug-disconnect', new vscode.ThemeColor('list.warningForeground'));
+    case 'failed':
+      return new vscode.ThemeIcon('error', new vscode.ThemeColor('list.errorForeground'));
+  }
+}
+
+export function statusText(status: RunStatus): string {
+  switch (status) {
+    case 'running':
+      return vscode.l10n.t('running');
+    case 'finished':
+      return vscode.l10n.t('finished');
+    case 'cancelled':
+      return vscode.l10n.t('cancelled');
+    case 'interrupted':
+      return vscode.l10n.t('interrupted');
+    case 'failed':
+      return vscode.l10n.t('failed');
+  }
+}
+
+function tooltip({ run, results }: RunSummary, label: string | null): vscode.MarkdownString {
+  const { record } = run;
+  const text = new vscode.MarkdownString();
+  text.appendMarkdown(`**${record.id}** · ${statusText(record.status)} · ${record.bits}\n\n`);
+  if (label !== null) text.appendText(`${label}\n\n`);
+  if (record.error !== null) text.appendText(`${record.error.message} ${record.error.hint}\n\n`);
+  if (results !== null && results.perplexity.length > 0) {
+    text.appendMarkdown(
+      `| ${vscode.l10n.t('text')} | ${vscode.l10n.t('full precision')} | ${record.bits} |\n|---|--:|--:|\n`,
+    );
+    for (const { name, fullPrecision, quantized } of results.perplexity)
+      text.appendMarkdown(
+        `| ${name.replace(/[|\\`*_<[\]]/g, '\\$&')} | ${formatPerplexity(fullPrecision)} | ${formatPerplexity(quantized)} |\n`,
+      );
+  }
+  if (results?.loss) {
+    const { first, last } = results.loss;
+    text.appendMarkdown(
+      `\n${vscode.l10n.t('Loss {0} → {1} in {2} steps', first.toFixed(4), last.toFixed(4), results.steps)}\n`,
+    );
+  }
+  if (record.provenance !== null) text.appendMarkdown(`\n`).appendText(record.provenance.runtime);
+  return text;
+}
