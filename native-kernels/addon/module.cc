@@ -83,6 +83,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "run", entry<run_session>);
   define(env, exports, "runOperator", entry<run_operator>);
   define(env, exports, "copyTimes", entry<copy_times>);
+  define(env, exports, "clockRate", entry<clock_rate>);
   define(env, exports, "misalignment", entry<misalignment>);
   return exports;
 }

@@ -1,4 +1,5 @@
 #include "probe.h"
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -122,6 +123,23 @@ napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {
     std::memcpy(static_cast<char*>(target.data) + first, static_cast<const char*>(source.data) + first, last - first);
   };
   return timed(env, to_int32(env, arguments[3]), [&] { team.run(source.size, copy); });
+}
+
+napi_value clock_rate(napi_env env, const std::vector<napi_value>&) {
+  constexpr int kSteps = 100000;
+  double best = 0;
+  for (int attempt = 0; attempt < 20; attempt++) {
+    auto start = std::chrono::steady_clock::now();
+    uint64_t x = 0;
+    for (int i = 0; i < kSteps; i++) {
+      x++;
+      // Each addition waits for the one before: one cycle each.
+      asm volatile("" : "+r"(x));
+    }
+    std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    best = std::max(best, kSteps / elapsed.count());
+  }
+  return from_number(env, best);
 }
 
 napi_value misalignment(napi_env env, const std::vector<napi_value>& arguments) {

@@ -144,3 +144,22 @@ test('native: thousands of runs keep no memory', { skip: notBuilt }, async () =>
   assert.ok(Math.min(...growth) < 3e6, `grew by ${growth.join(', ')} bytes`);
   session.release();
 });
+
+test('native: runtimes side by side and after each other, with other threads and instruction sets', {
+  skip: notBuilt,
+}, async () => {
+  const a = float32([2, 3], Float32Array.of(1, 2, 3, 4, 5, 6));
+  for (const instructionSet of addon!.instructionSets()) {
+    for (const threads of [1, 2, 3]) {
+      const runtime = await createRuntime({ kernels: 'native', threads, instructionSet });
+      assert.match(runtime.description, new RegExp(`native kernels ${instructionSet}, ${threads} thread`));
+      const session = await buildAdd(runtime);
+      // The session outlives its runtime.
+      runtime.close();
+      const { c } = await session.run({ a, b: a }, ['c']);
+      assert.deepEqual(c!.data, Float32Array.of(2, 4, 6, 8, 10, 12));
+      session.release();
+    }
+  }
+  await assert.rejects(createRuntime({ kernels: 'native', instructionSet: 'mmx' }), /mmx is not usable/);
+});

@@ -62,6 +62,8 @@ export interface Addon {
   ): number[];
   /** Seconds of each memcpy of the whole array. */
   copyTimes(source: Float32Array, target: Float32Array, threads: number, repeats: number): number[];
+  /** Processor cycles per second, as measured now. */
+  clockRate(): number;
   /** Bytes by which the array's memory lies past a multiple of 64. */
   misalignment(view: Float32Array): number;
 }
