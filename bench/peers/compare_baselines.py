@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Unrotated round-to-nearest under every reading of the method, each with ten perturbations of the weights by 1e-7.
+
+Usage: baselines.py TEXT MODEL_FOLDER...   Prints JSON: model -> setting -> variant -> perplexity and spread.
+"""
+
+import json
+import statistics
+import sys
+
+import torch
+
+import spinquant_torch as peer
+
+SETTINGS = {"W4A16": [4, 16, 16, 16], "W4A4": [4, 4, 16, 16], "W4A4KV4": [4, 4, 4, 4]}
+VARIANTS = {
+    "as specified": [],
+    "computed in float64": ["--float64"],
+    "o-input per token": ["--output-per-token"],
+    "gains not folded": ["--keep-gains"],
+    "o-input per token, gains not folded": ["--output-per-token", "--keep-gains"],
+    "0 in the range of groups too": ["--zero-in-groups"],
+    "0 not forced in for keys": ["--zero-free-keys"],
+    "0 not forced in for tokens": ["--zero-free-tokens"],
+}
+DRAWS = 10
+NOISE = 1e-7
+
+
+def spread(model: str, text: str, bits: list[int], flags: list[str]) -> dict:
+    line = ["evaluate", model, "--test", text, "--bits", *map(str, bits), "--noise", str(NOISE), *flags]
+    args = peer.parse(line)
+    drawn = [peer.measure(args, noise_seed=seed + 1) for seed in range(DRAWS)]
+    return {
+        "perplexity": peer.measure(args),
+        "perturbed": {
+            "least": min(drawn),
+            "median": statistics.median(drawn),
+            "most": max(drawn),
+            "standardDeviation": statistics.stdev(drawn),
+        },
+    }
+
+
+def main() -> None:
+    text, *models = sys.argv[1:]
+    torch.set_num_threads(2)
+    found: dict = {}
+    for model in models:
+        for name, bits in SETTINGS.items():
+            for variant, flags in VARIANTS.items():
+                found.setdefault(model.rstrip("/").split("/")[-1], {}).setdefault(name, {})[variant] = spread(
+                    model, text, bits, flags
+                )
+                print(model, name, variant, file=sys.stderr, flush=True)
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

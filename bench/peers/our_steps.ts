@@ -1,0 +1,41 @@
+/**
+ * Learning steps on demand: one for every line on stdin, `{"loss", "gradientNorm", "seconds"}` on stdout.
+ *
+ *     node --import tsx bench/peers/our_steps.ts EXPERIMENT
+ */
+import { createInterface } from 'node:readline';
+import { resolveExperiment } from '../../src/config/index.ts';
+import { learningNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
+import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
+import { learnRotations } from '../../src/engine/learn/learner.ts';
+
+const file = process.argv[2];
+if (file === undefined) throw new Error('usage: our_steps.ts EXPERIMENT');
+const experiment = await resolveExperiment(file, 'optimize');
+const bench = await openWorkbench(experiment, {});
+const { learning } = experiment.rotation;
+const learner = learnRotations(
+  bench.cache,
+  learningNetwork(bench),
+  { step: 0, state: startingRotations(experiment, bench.checkpoint.config) },
+  await calibrationBlocks(bench),
+  {
+    steps: learning.steps,
+    learningRate: learning.learningRate,
+    schedule: learning.schedule,
+    batchSize: learning.batchSize,
+    microBatch: learning.microBatch ?? learning.batchSize,
+    gradientClip: learning.gradientClip,
+    learnR1: true,
+    learnR2: true,
+    dataSeed: experiment.calibration.seed,
+  },
+);
+process.stdout.write(`ready ${bench.runtime.description}\n`);
+for await (const _ of createInterface({ input: process.stdin })) {
+  const next = await learner.next();
+  if (next.done) break;
+  const { loss, gradientNorm, seconds } = next.value;
+  process.stdout.write(`${JSON.stringify({ loss, gradientNorm, seconds })}\n`);
+}
+await bench.close();
