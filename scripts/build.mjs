@@ -1,6 +1,6 @@
 /** Bundles the product into `dist/`. */
-import { chmodSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { ROOT } from './project.mjs';
 
@@ -23,16 +23,16 @@ const REQUIRE =
 
 /** Everything the product consists of, in `dist/` or another folder. Bundles do not depend on each other. */
 export async function build(outdir = join(ROOT, 'dist')) {
-  const { build: bundle } = await import('esbuild');
-  await Promise.all([bundleNode(bundle, outdir), bundleExtension(bundle, outdir)]);
-  await writeEditorSchema(bundle, outdir);
+  const esbuild = await import('esbuild');
+  await Promise.all([bundleNode(esbuild, outdir), bundleExtension(esbuild, outdir)]);
+  await writeEditorSchema(esbuild, outdir);
 }
 
 /**
  * `cli.js` and `worker.js`. What a command or request imports when it comes lies in its own chunk, shared by both, so
  * that neither `--help` nor the handshake reads the engine.
  */
-async function bundleNode(bundle, outdir) {
+async function bundleNode({ build: bundle }, outdir) {
   const { metafile } = await bundle({
     ...COMMON,
     entryPoints: [
@@ -49,26 +49,54 @@ async function bundleNode(bundle, outdir) {
     banner: { js: REQUIRE },
     metafile: true,
   });
-  removeStale(outdir, Object.keys(metafile.outputs));
+  removeStale(outdir, /^chunk-.*\.js(\.map)?$/, Object.keys(metafile.outputs));
   chmodSync(join(outdir, 'cli.js'), 0o755);
 }
 
-/** `extension.cjs`: CommonJS, which every editor of the supported versions loads. Never the engine. */
-async function bundleExtension(bundle, outdir) {
-  await bundle({
+/**
+ * `extension.cjs`: CommonJS, which every editor of the supported versions loads. Never the engine. What activation does
+ * not need lies in chunks, which only ES modules can be split into: each is turned into CommonJS afterwards.
+ */
+async function bundleExtension({ build: bundle, transform }, outdir) {
+  const { outputFiles } = await bundle({
     ...COMMON,
-    entryPoints: ['src/extension/main.ts'],
-    outfile: join(outdir, 'extension.cjs'),
-    format: 'cjs',
+    entryPoints: [{ in: 'src/extension/main.ts', out: 'extension' }],
+    outdir,
+    outExtension: { '.js': '.cjs' },
+    chunkNames: 'extension-[hash]',
+    splitting: true,
+    format: 'esm',
     mainFields: ['module', 'main'],
     external: ['vscode'],
     minifySyntax: true,
     minifyWhitespace: true,
+    sourcemap: 'inline',
+    write: false,
   });
+  mkdirSync(outdir, { recursive: true });
+  for (const { path, text } of outputFiles) {
+    const name = basename(path);
+    const { code, map } = await transform(text, {
+      format: 'cjs',
+      platform: 'node',
+      target: 'node20',
+      minifyWhitespace: true,
+      supported: { 'dynamic-import': false },
+      sourcemap: 'external',
+      sourcefile: name,
+    });
+    writeFileSync(path, `${code}//# sourceMappingURL=${name}.map\n`);
+    writeFileSync(`${path}.map`, map);
+  }
+  removeStale(
+    outdir,
+    /^extension-.*\.cjs(\.map)?$/,
+    outputFiles.flatMap(({ path }) => [path, `${path}.map`]),
+  );
 }
 
 /** `experiment.schema.json`, which the manifest names for completion and hover in `*.spinquant.json`. */
-async function writeEditorSchema(bundle, outdir) {
+async function writeEditorSchema({ build: bundle }, outdir) {
   const module = join(outdir, `schema-${process.pid}.mjs`);
   await bundle({
     ...COMMON,
@@ -84,10 +112,10 @@ async function writeEditorSchema(bundle, outdir) {
 }
 
 /** Chunks are named by their contents: those of earlier builds would stay for ever. */
-function removeStale(outdir, outputs) {
-  const current = new Set(outputs.map((path) => path.slice(path.lastIndexOf('/') + 1)));
+function removeStale(outdir, chunks, outputs) {
+  const current = new Set(outputs.map((path) => basename(path)));
   for (const name of readdirSync(outdir))
-    if (/^chunk-.*\.js(\.map)?$/.test(name) && !current.has(name)) rmSync(join(outdir, name));
+    if (chunks.test(name) && !current.has(name)) rmSync(join(outdir, name));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await build(process.argv[2]);

@@ -12,7 +12,7 @@ import { notifyEnds } from './jobs/notifications.ts';
 import { showJobStatus } from './jobs/status.ts';
 import { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
-import { registerPanels } from './panels/index.ts';
+import { registerPanelsLater } from './panels-later.ts';
 import type { Parts } from './parts.ts';
 import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
@@ -22,7 +22,7 @@ import type { Services } from './services.ts';
 let worker: Worker | null = null;
 
 /** @returns what the parts see of each other, for the tests in the editor. */
-export function activate(context: vscode.ExtensionContext): Services {
+export async function activate(context: vscode.ExtensionContext): Promise<Services> {
   const own = <T extends { dispose(): unknown }>(item: T): T => {
     context.subscriptions.push(item);
     return item;
@@ -47,9 +47,9 @@ export function activate(context: vscode.ExtensionContext): Services {
   own(registerLayers(parts, checker, summaries));
   own(registerGate(parts));
   own(registerTools(parts, summaries));
-  own(registerPanels(parts));
   void parts.experiments.refresh();
   void parts.runs.refresh();
+  own(await registerPanelsLater(parts));
   return parts;
 }
 

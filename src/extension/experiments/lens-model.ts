@@ -59,7 +59,11 @@ export function lensesOf(input: LensInput): Lens[] {
   const { parsed, summaries, job } = input;
   const { experiment } = parsed;
   if (experiment === null) return [];
-  const lineOf = (key: string) => parsed.rangeAt([key]).line - 1;
+  // What is not written stands with the model, which always is: its range is the one brace around.
+  const lineOf = (key: string) => {
+    const range = parsed.rangeAt([key]);
+    return (range.length > 1 ? range : parsed.rangeAt(['model'])).line - 1;
+  };
   const learned = hasLearnedRotation(experiment.rotation);
   const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
   return [

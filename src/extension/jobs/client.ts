@@ -23,6 +23,7 @@ import {
   type WorkerMethod,
   type WorkerRequests,
 } from '../../protocol/worker.ts';
+import { WorkerEnded } from './worker-ended.ts';
 
 /** Lines of stderr that the message of a dead worker ends with. */
 const LAST_LINES = 12;
@@ -40,28 +41,6 @@ export interface WorkerLaunch {
   readonly graceMs?: number;
   /** Every line that the worker prints. */
   readonly log?: (line: string) => void;
-}
-
-/** The worker process ended while something was expected of it. */
-export class WorkerEnded extends Error {
-  override readonly name = 'WorkerEnded';
-  readonly exitCode: number | null;
-  readonly signal: NodeJS.Signals | null;
-  /** Its last lines on stderr. */
-  readonly lastLines: readonly string[];
-
-  constructor(exitCode: number | null, signal: NodeJS.Signals | null, lastLines: readonly string[]) {
-    const how =
-      signal !== null
-        ? `was ended by ${signal}`
-        : exitCode === null
-          ? 'ended'
-          : `ended with code ${exitCode}`;
-    super([`The worker process ${how}.`, ...lastLines].join('\n'));
-    this.exitCode = exitCode;
-    this.signal = signal;
-    this.lastLines = lastLines;
-  }
 }
 
 /** A bug inside the worker; its stack is in the log. */

@@ -1,14 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { RUN_FILES, writeJson } from '../../runs/index.ts';
+import { loadRuns } from '../lazy.ts';
 
 /**
  * Writes into a run's record that its process is gone. Reading the record says so too, but only on this machine and
  * as long as no other process gets the same number.
  * @param pid of the worker that ended: a run that another process has claimed since is left alone.
  */
-export function markInterrupted(runDir: string | null, pid: number | undefined): void {
+export async function markInterrupted(runDir: string | null, pid: number | undefined): Promise<void> {
   if (runDir === null || pid === undefined) return;
+  const { RUN_FILES, writeJson } = await loadRuns();
   const path = join(runDir, RUN_FILES.run);
   try {
     const record = JSON.parse(readFileSync(path, 'utf8')) as {

@@ -3,8 +3,9 @@ import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { ExperimentOverrides } from '../../protocol/worker.ts';
 import type { Job, JobKind, JobRequest, JobState } from '../services.ts';
-import { type WorkerClient, WorkerEnded } from './client.ts';
+import type { WorkerClient } from './client.ts';
 import { markInterrupted } from './interrupted.ts';
+import { WorkerEnded } from './worker-ended.ts';
 
 export interface QueueHost {
   /** The worker, started when there is none. */
@@ -115,7 +116,7 @@ export class JobQueue {
       entry.runDir = run;
       this.#finish(entry, 'finished', null);
     } catch (error) {
-      this.#fail(entry, error);
+      await this.#fail(entry, error);
     }
   }
 
@@ -137,10 +138,10 @@ export class JobQueue {
     this.#host.happened(entry, event);
   }
 
-  #fail(entry: Entry, error: unknown): void {
+  async #fail(entry: Entry, error: unknown): Promise<void> {
     const asked = entry.controller.signal.aborted || entry.paused;
     if (error instanceof WorkerEnded) {
-      markInterrupted(entry.runDir, entry.client?.pid);
+      await markInterrupted(entry.runDir, entry.client?.pid);
       this.#finish(
         entry,
         asked ? 'cancelled' : 'interrupted',

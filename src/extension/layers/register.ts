@@ -5,7 +5,6 @@ import type { ExperimentChecker } from '../experiments/checker.ts';
 import { replaceWith } from '../experiments/code-actions.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
-import { experimentName } from '../words.ts';
 import { LayerBadges } from './decorations.ts';
 import { type LayerElement, LayersTree } from './tree.ts';
 
@@ -33,10 +32,6 @@ export function registerLayers(
     badges,
     view,
     vscode.window.registerFileDecorationProvider(badges),
-    tree.onDidChangeTreeData(() => {
-      const file = parts.experiments.active;
-      view.description = file === null ? '' : experimentName(file);
-    }),
     view.onDidChangeCheckboxState(async ({ items }) => {
       for (const [element, state] of items)
         if (element.type === 'rotation')

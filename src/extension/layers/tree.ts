@@ -7,6 +7,7 @@ import type { ExperimentChecker } from '../experiments/checker.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import { throttle } from '../throttle.ts';
+import { experimentName } from '../words.ts';
 import { layerUri } from './decorations.ts';
 import {
   filterLayers,
@@ -121,7 +122,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const source = this.#source!;
     const item = new vscode.TreeItem(source.modelName, vscode.TreeItemCollapsibleState.Expanded);
     item.id = `model ${source.file}`;
-    item.description = bitsLabel(source.experiment.quantization);
+    item.description = `${experimentName(source.file)} · ${bitsLabel(source.experiment.quantization)}`;
     item.iconPath = new vscode.ThemeIcon('symbol-structure');
     item.tooltip = `${vscode.workspace.asRelativePath(source.file)}\n${dirname(source.file)}`;
     item.contextValue = 'model';
