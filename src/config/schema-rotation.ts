@@ -6,25 +6,35 @@ const rotationKind = z.enum(['none', 'random', 'hadamard', 'learned']);
 const learningSchema = z
   .strictObject({
     objective: z
-      .enum(['cross-entropy'])
+      .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis'])
       .default('cross-entropy')
       .describe(
-        'What the quantized network minimizes: next-token cross-entropy, averaged over the tokens. Reference: cross-entropy.',
+        'What a rotation makes small. cross-entropy is the loss of the quantized network (SpinQuant). The others look only at the distribution of captured activations, so nothing is propagated through the network and learning takes seconds: peak (soft peak, InfoQuant), range (squared range), whip (DartQuant), kurtosis (KurTail). Reference: cross-entropy.',
       ),
     optimizer: z
-      .enum(['cayley-sgd'])
-      .default('cayley-sgd')
+      .enum(['cayley-sgd', 'lie-adam'])
+      .nullable()
+      .default(null)
       .describe(
-        'How a rotation moves: gradient descent on the Stiefel manifold with the Cayley transform. Reference: cayley-sgd.',
+        'How a rotation moves on the orthogonal matrices: cayley-sgd is gradient descent by the Cayley transform, lie-adam is Adam on infinitesimal rotations. null follows the objective: cayley-sgd for cross-entropy, lie-adam for the others. Reference: cayley-sgd.',
       ),
-    steps: z.int().min(1).max(1_000_000).default(100).describe('Optimizer steps. Reference: 100.'),
+    steps: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .nullable()
+      .default(null)
+      .describe(
+        'Optimizer steps; null for 100 with cross-entropy, 200 with the other objectives. Reference: 100.',
+      ),
     learningRate: z
       .number()
       .gt(0)
       .max(1000)
-      .default(1.5)
+      .nullable()
+      .default(null)
       .describe(
-        'Learning rate at the first step; a step is also capped at 1 / ‖W‖₁ of its skew matrix W. Reference: 1.5.',
+        'Learning rate at the first step; null for 1.5 with cayley-sgd (a step is also capped at 1 / ‖W‖₁ of its skew matrix W), 0.02 with lie-adam (radians, about half the largest turn of a step). Reference: 1.5.',
       ),
     batchSize: z
       .int()
@@ -71,6 +81,16 @@ const learningSchema = z
       ),
   })
   .prefault({})
+  .transform((learning) => {
+    const fromNetwork = learning.objective === 'cross-entropy';
+    const optimizer = learning.optimizer ?? (fromNetwork ? ('cayley-sgd' as const) : ('lie-adam' as const));
+    return {
+      ...learning,
+      optimizer,
+      steps: learning.steps ?? (fromNetwork ? 100 : 200),
+      learningRate: learning.learningRate ?? (optimizer === 'cayley-sgd' ? 1.5 : 0.02),
+    };
+  })
   .describe('How rotations marked "learned" are learned.');
 
 export const rotationSchema = z

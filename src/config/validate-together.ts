@@ -41,6 +41,16 @@ function availabilityFaults(experiment: Experiment, purpose: Purpose): RuleFault
         'Use "rtn" (round to nearest).',
       ),
     );
+  const { objective, optimizer } = experiment.rotation.learning;
+  if ((objective === 'cross-entropy') !== (optimizer === 'cayley-sgd'))
+    faults.push(
+      report(
+        'config/not-available',
+        ['rotation', 'learning', 'optimizer'],
+        `"${optimizer}" with the objective "${objective}" is not available in this version.`,
+        'Leave optimizer out: it follows the objective.',
+      ),
+    );
   if (experiment.device === 'webgpu' || experiment.device === 'cuda')
     faults.push(
       report(

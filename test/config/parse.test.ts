@@ -97,7 +97,7 @@ test('every fault is reported at its place, in the order of the text', () => {
   ]);
   assert.match(faults[0]!.message, /is 9; allowed: 2, 3, 4, 5, 6, 7, 8 or 16\./);
   assert.match(faults[1]!.message, /Did you mean "groupSize"\?/);
-  assert.match(faults[3]!.message, /is 0; allowed: a whole number from 1 to 1000000\./);
+  assert.match(faults[3]!.message, /is 0; allowed: a whole number from 1 to 1000000, or null\./);
 });
 
 test('a key in the wrong object names the right one', () => {

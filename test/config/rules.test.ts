@@ -175,6 +175,24 @@ function keysOf(schema: JsonSchema, prefix = ''): [string, JsonSchema][] {
   ]);
 }
 
+test('optimizer, steps and learning rate follow the objective', () => {
+  const learning = (objective: string) =>
+    experimentSchema.parse({ model: 'm', rotation: { learning: { objective } } }).rotation.learning;
+  const { optimizer, steps, learningRate } = learning('cross-entropy');
+  assert.deepEqual(
+    { optimizer, steps, learningRate },
+    { optimizer: 'cayley-sgd', steps: 100, learningRate: 1.5 },
+  );
+  const peak = learning('peak');
+  assert.equal(peak.optimizer, 'lie-adam');
+  assert.deepEqual([peak.steps, peak.learningRate], [200, 0.02]);
+  // What a run keeps parses to itself.
+  assert.deepEqual(
+    experimentSchema.parse({ model: 'm', rotation: { learning: peak } }).rotation.learning,
+    peak,
+  );
+});
+
 test('the JSON schema describes every key', () => {
   const keys = keysOf(experimentJsonSchema());
   assert.ok(keys.length > 40);
@@ -185,9 +203,13 @@ test('the defaults in the JSON schema are those of the parser', () => {
   const parsed: unknown = experimentSchema.parse({ model: 'm' });
   const valueAt = (path: string) =>
     path.split('.').reduce((value, key) => (value as Record<string, unknown>)[key], parsed);
-  for (const [path, schema] of keysOf(experimentJsonSchema()))
-    if (!schema.properties && !path.includes('[]') && path !== 'model')
-      assert.deepEqual(schema.default, valueAt(path), path);
+  // null in the file stands for a value that follows the objective; the parser resolves it.
+  const following = new Set(['optimizer', 'steps', 'learningRate'].map((key) => `rotation.learning.${key}`));
+  for (const [path, schema] of keysOf(experimentJsonSchema())) {
+    if (schema.properties || path.includes('[]') || path === 'model') continue;
+    if (!following.has(path)) assert.deepEqual(schema.default, valueAt(path), path);
+    else assert.ok(schema.default === null && valueAt(path) !== null, path);
+  }
 });
 
 test('differences name the keys', () => {

@@ -1,13 +1,17 @@
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
 import type { LossSummary, Run } from '../../runs/index.ts';
+import { captureActivations } from '../learn/capture.ts';
+import { learnFromActivations } from '../learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations, type RotationState } from '../learn/learner.ts';
 import { type LearningCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
-import { learningNetwork } from './networks.ts';
+import { learningNetwork, plainNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Checkpoints may take this share of the time, and are written at least every minute. */
 const CHECKPOINT_SHARE = 0.05;
 const CHECKPOINT_SECONDS = 60;
+/** Tokens that activations are captured over, for objectives on their distribution. */
+const CAPTURED_TOKENS = 32_768;
 /** Tokens in a micro-batch unless the experiment says otherwise. */
 const TOKENS_AT_ONCE = 2048;
 
@@ -26,27 +30,53 @@ export async function* learnPhase(
   from: LearningCheckpoint,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, Learned> {
-  const options = learnOptions(bench, blocks);
-  const writer = new CheckpointWriter(run.path('checkpoint'));
+  const { steps, objective } = bench.experiment.rotation.learning;
+  // Learning on captured activations takes seconds and carries an optimizer state: it starts over, to the same bits.
+  const writer = objective === 'cross-entropy' ? new CheckpointWriter(run.path('checkpoint')) : null;
   const losses = await earlierLosses(run);
-  const learning = learnRotations(bench.cache, learningNetwork(bench), from, blocks, options, signal);
+  const learning = chooseLearner(bench, blocks, initial, from, signal);
   let last: LearnStep | null = null;
   try {
     for (;;) {
       const next = await learning.next();
-      if (next.done) return { state: next.value, loss: summary(losses), steps: options.steps };
+      if (next.done) return { state: next.value, loss: summary(losses), steps };
       last = next.value;
       losses.push(last.loss);
-      yield stepEvent(last, options.steps, initial);
-      if (writer.isDue(last, options.steps)) {
+      yield stepEvent(last, steps, initial);
+      if (writer?.isDue(last, steps)) {
         await writer.write(last);
         yield timed({ type: 'checkpoint', step: last.step });
       }
     }
   } finally {
     // Cancelled or left in the middle: keep the steps that were finished.
-    if (last) await writer.write(last);
+    if (last) await writer?.write(last);
   }
+}
+
+/** By the experiment's objective: through the quantized network, or on captured activations. */
+async function* chooseLearner(
+  bench: Workbench,
+  blocks: readonly Int32Array[],
+  initial: RotationState,
+  from: LearningCheckpoint,
+  signal?: AbortSignal,
+): AsyncGenerator<LearnStep, RotationState> {
+  const { calibration, rotation } = bench.experiment;
+  const { objective } = rotation.learning;
+  if (objective === 'cross-entropy') {
+    const options = learnOptions(bench, blocks);
+    return yield* learnRotations(bench.cache, learningNetwork(bench), from, blocks, options, signal);
+  }
+  const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+  const captured = await captureActivations(bench.cache, plainNetwork(bench), some, calibration.seed, signal);
+  const options = {
+    ...rotation.learning,
+    objective,
+    learnR1: rotation.r1 === 'learned',
+    learnR2: rotation.r2 === 'learned',
+  };
+  return yield* learnFromActivations(bench.cache, initial, captured, options, signal);
 }
 
 function learnOptions(bench: Workbench, blocks: readonly Int32Array[]): LearnOptions {

@@ -80,7 +80,7 @@ export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<
 }
 
 /** max |PPᵀ − I|, a scalar. */
-function driftOf(p: Value): Value {
+export function driftOf(p: Value): Value {
   const n = p.dim(-1);
   const identity = p.graph.reals([1, n, n], identityMatrix(n));
   return reshape(reduceMax(abs(sub(matmul(p, transposeLast(p)), identity)), [0, 1, 2]), []);

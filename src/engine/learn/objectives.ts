@@ -1,0 +1,82 @@
+import type { Value } from '../graph/graph.ts';
+import {
+  abs,
+  add,
+  div,
+  equal,
+  exp,
+  mul,
+  scale,
+  sqrt,
+  stopGradient,
+  sub,
+  where,
+} from '../graph/ops/elementwise.ts';
+import { reduceMax, reduceMean, reduceMin, reduceSum, softmax } from '../graph/ops/reduce.ts';
+import { cast, reshape } from '../graph/ops/shape.ts';
+
+/**
+ * What a rotation may make small about the distribution of rotated activations alone, without the network behind them:
+ * the quantizer's step is the range of a token over 2^b − 1, and rotations keep each token's energy.
+ */
+export type DistributionObjective = 'peak' | 'range' | 'whip' | 'kurtosis';
+
+/** Softness of the peak (InfoQuant). */
+const PEAK_TEMPERATURE = 2;
+/** Kurtosis of the uniform distribution, which uses a uniform grid best (KurTail). */
+const UNIFORM_KURTOSIS = 1.8;
+const EPSILON = 1e-6;
+
+/**
+ * Loss of rotated tokens.
+ * @param y [N, tokens, n], each of N rotations with its own tokens. @returns mean over tokens [N].
+ */
+export function distributionLoss(y: Value, objective: DistributionObjective): Value {
+  return meanOverTokens(TOKEN_LOSS[objective](y));
+}
+
+/** [N, tokens, n] → [N, tokens, 1]. */
+const TOKEN_LOSS: Record<DistributionObjective, (y: Value) => Value> = {
+  /** ‖score∘a‖ with a = |y − mean(y)| and score = softmax(a / T): a smooth stand-in for the largest deviation. */
+  peak(y) {
+    const deviation = magnitude(sub(y, reduceMean(y, [-1])));
+    const weighted = mul(softmax(scale(deviation, 1 / PEAK_TEMPERATURE)), deviation);
+    return sqrt(add(reduceSum(mul(weighted, weighted), [-1]), y.graph.scalar(EPSILON)));
+  },
+  /** (max y − min y)²: the squared quantization step, up to a factor. */
+  range(y) {
+    const width = sub(atExtreme(y, reduceMax(y, [-1])), atExtreme(y, reduceMin(y, [-1])));
+    return mul(width, width);
+  },
+  /** Σ exp(−|y|) (DartQuant): small entries are pushed up, so with fixed energy the large ones come down. */
+  whip: (y) => reduceSum(exp(scale(magnitude(y), -1)), [-1]),
+  /** |κ − 1.8| per token (KurTail). */
+  kurtosis(y) {
+    const centred = sub(y, reduceMean(y, [-1]));
+    const square = mul(centred, centred);
+    const variance = add(reduceMean(square, [-1]), y.graph.scalar(EPSILON));
+    const kurtosis = div(reduceMean(mul(square, square), [-1]), mul(variance, variance));
+    return magnitude(sub(kurtosis, y.graph.scalar(UNIFORM_KURTOSIS)));
+  },
+};
+
+/** |x| with derivative sign(x): 0 at 0. */
+function magnitude(x: Value): Value {
+  const zero = x.graph.scalar(0);
+  const sign = where(
+    equal(x, zero),
+    zero,
+    div(x, stopGradient(where(equal(x, zero), x.graph.scalar(1), abs(x)))),
+  );
+  return mul(x, stopGradient(sign));
+}
+
+/** The extreme value with a derivative: the mean over the entries that attain it. */
+function atExtreme(y: Value, extreme: Value): Value {
+  const attains = stopGradient(cast(equal(y, extreme), y.graph.real as 'float32'));
+  return div(reduceSum(mul(attains, y), [-1]), reduceSum(attains, [-1]));
+}
+
+function meanOverTokens(loss: Value): Value {
+  return reshape(reduceMean(loss, [1]), [loss.dim(0)]);
+}

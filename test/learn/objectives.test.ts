@@ -1,0 +1,146 @@
+/** Objectives on the distribution of activations, LieAdam, and the learner made of them. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { Program } from '../../src/engine/graph/program.ts';
+import type { CapturedRows } from '../../src/engine/learn/capture.ts';
+import { learnFromActivations } from '../../src/engine/learn/distribution-learner.ts';
+import { newtonSchulz } from '../../src/engine/learn/lie-adam.ts';
+import { type DistributionObjective, distributionLoss } from '../../src/engine/learn/objectives.ts';
+import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { orthogonalityError } from '../../src/engine/rotation/orthogonal.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import type { HostTensor } from '../../src/protocol/tensor.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
+
+const OBJECTIVES: readonly DistributionObjective[] = ['peak', 'range', 'whip', 'kurtosis'];
+
+/** Loops straight from the definitions. */
+const REFERENCE: Record<DistributionObjective, (y: number[]) => number> = {
+  peak(y) {
+    const mean = average(y);
+    const deviation = y.map((value) => Math.abs(value - mean));
+    const weights = deviation.map((a) => Math.exp(a / 2));
+    const total = weights.reduce((a, b) => a + b);
+    return Math.sqrt(deviation.reduce((sum, a, i) => sum + ((weights[i]! / total) * a) ** 2, 0) + 1e-6);
+  },
+  range: (y) => (Math.max(...y) - Math.min(...y)) ** 2,
+  whip: (y) => y.reduce((sum, value) => sum + Math.exp(-Math.abs(value)), 0),
+  kurtosis(y) {
+    const mean = average(y);
+    const variance = average(y.map((value) => (value - mean) ** 2)) + 1e-6;
+    return Math.abs(average(y.map((value) => (value - mean) ** 4)) / variance ** 2 - 1.8);
+  },
+};
+
+function average(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b) / values.length;
+}
+
+function double(dims: readonly number[], data: Float64Array): HostTensor<Float64Array> {
+  return { kind: 'host', dtype: 'float64', dims, data };
+}
+
+for (const objective of OBJECTIVES) {
+  test(`${objective}: value by its definition, derivative by finite differences`, async () => {
+    const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+    const graph = new Graph('float64');
+    const dims = [1, 4, 6];
+    const y = graph.input('y', dims);
+    const loss = distributionLoss(y, objective);
+    const [dy] = gradients([[loss, graph.reals([1], [1])]], [y]);
+    const program = await Program.compile(runtime, graph, { loss, dy: dy! });
+    const rng = new Rng(3);
+    const data = Float64Array.from({ length: 24 }, () => 2 * rng.normal());
+    const lossAt = async () => (await program.run({ y: double(dims, data) })).loss!.data[0] as number;
+    const tokens = [0, 1, 2, 3].map((t) => [...data.subarray(6 * t, 6 * t + 6)]);
+    assert.ok(Math.abs((await lossAt()) - average(tokens.map(REFERENCE[objective]))) < 1e-12);
+    const analytic = (await program.run({ y: double(dims, data) })).dy!.data as Float64Array;
+    for (let i = 0; i < data.length; i++) {
+      const kept = data[i]!;
+      data[i] = kept + 1e-6;
+      const above = await lossAt();
+      data[i] = kept - 1e-6;
+      const below = await lossAt();
+      data[i] = kept;
+      assert.ok(Math.abs((above - below) / 2e-6 - analytic[i]!) < 1e-7, `element ${i}`);
+    }
+    program.release();
+    runtime.close();
+  });
+}
+
+test('one Newton–Schulz pass takes an error of 0.04 per turn to rounding', async () => {
+  const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+  const graph = new Graph('float64');
+  const n = 16;
+  const program = await Program.compile(runtime, graph, { y: newtonSchulz(graph.input('x', [1, n, n])) });
+  const rotation = haarRotation(n, new Rng(1));
+  // R(I − S) with ‖S‖₂ = 0.04: singular values up to √(1 + 0.04²), an error of 0.0016 in YᵀY.
+  const skew = new Float64Array(n * n);
+  for (let i = 0; i < n; i += 2) {
+    skew[i * n + i + 1] = 0.04;
+    skew[(i + 1) * n + i] = -0.04;
+  }
+  const moved = Float64Array.from(rotation);
+  for (let i = 0; i < n; i++) {
+    for (let j = 0; j < n; j++) {
+      for (let k = 0; k < n; k++)
+        moved[i * n + j] = moved[i * n + j]! - rotation[i * n + k]! * skew[k * n + j]!;
+    }
+  }
+  assert.ok(orthogonalityError(moved, n) > 1e-3);
+  const out = await program.run({ x: double([1, n, n], moved) });
+  // The pass leaves 5/8 of the cube of the error: 3e-9.
+  assert.ok(orthogonalityError(out.y!.data as Float64Array, n) < 3e-9);
+  program.release();
+  runtime.close();
+});
+
+/** Rows with a few channels far larger than the rest, as activations have. */
+function rowsWithOutliers(width: number, count: number, rng: Rng): CapturedRows {
+  const rows = Float32Array.from(
+    { length: width * count },
+    (_, i) => rng.normal() * (i % width < 2 ? 6 : 0.5),
+  );
+  return { width, count, rows };
+}
+
+for (const kernels of KERNELS) {
+  for (const objective of OBJECTIVES) {
+    test(`${objective}: learning lowers it below the start's and stays orthogonal (${kernels} kernels)`, async () => {
+      const runtime = await createRuntime({ kernels, threads: 1 });
+      const cache = new ProgramCache(runtime);
+      const rng = new Rng(2);
+      const start = {
+        r1: Float32Array.from(haarRotation(12, rng)),
+        r2: [0, 1].map(() => Float32Array.from(haarRotation(8, rng))),
+      };
+      const captured = {
+        r1: rowsWithOutliers(12, 256, rng),
+        r2: [0, 1].map(() => rowsWithOutliers(8, 256, rng)),
+      };
+      const options = {
+        objective,
+        steps: 60,
+        learningRate: 0.05,
+        schedule: 'cosine',
+        learnR1: true,
+        learnR2: true,
+      } as const;
+      const losses: number[] = [];
+      for await (const step of learnFromActivations(cache, start, captured, options)) {
+        losses.push(step.loss);
+        // float32 rounding of a product of length 12, and what the pass leaves of turns of 0.1.
+        assert.ok(step.orthogonalityError < 2e-5, `step ${step.step}: ${step.orthogonalityError}`);
+        assert.notDeepEqual(step.state.r2, start.r2);
+      }
+      assert.ok(losses.at(-1)! < 0.97 * losses[0]!, `${losses[0]} → ${losses.at(-1)}`);
+      await cache.release();
+      runtime.close();
+    });
+  }
+}
