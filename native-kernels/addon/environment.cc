@@ -60,26 +60,26 @@ Environment::~Environment() {
   api().ReleaseEnv(env_);
 }
 
-ort::Session* Environment::create_session(const void* model, size_t bytes) const {
+ort::Session* Environment::create_session(const void* model, size_t bytes, bool fuse) const {
   bool shared_pool = false;
   {
     std::lock_guard<std::mutex> lock(g_mutex);
     shared_pool = g_pool_threads == threads_;
   }
-  if (!shared_pool) return try_create(model, bytes, false);
+  if (!shared_pool) return try_create(model, bytes, fuse, false);
   try {
-    return try_create(model, bytes, true);
+    return try_create(model, bytes, fuse, true);
   } catch (const OrtError& error) {
     if (!lacks_shared_pool(error)) throw;
-    return try_create(model, bytes, false);
+    return try_create(model, bytes, fuse, false);
   }
 }
 
-ort::Session* Environment::try_create(const void* model, size_t bytes, bool shared_pool) const {
+ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse, bool shared_pool) const {
   OptionsOwner owner;
   ort::SessionOptions* options = owner.options;
   set_threads(options, shared_pool, threads_);
-  check(api().SetSessionGraphOptimizationLevel(options, ort::kOptimizeAll));
+  check(api().SetSessionGraphOptimizationLevel(options, fuse ? ort::kOptimizeAll : ort::kOptimizeBasic));
   // What goes wrong is thrown; ONNX Runtime need not print it as well.
   check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));
   check(api().AddCustomOpDomain(options, custom_op_domain()));

@@ -19,13 +19,14 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 
   /// Creates a session with our operators; may run on any thread.
-  ort::Session* create_session(const void* model, size_t bytes) const;
+  /// fuse: false keeps ONNX Runtime from fusing nodes; some of its fusions have no float64 kernel.
+  ort::Session* create_session(const void* model, size_t bytes, bool fuse) const;
 
   const ort::Env* env() const { return env_; }
   const std::string& version() const { return version_; }
 
  private:
-  ort::Session* try_create(const void* model, size_t bytes, bool shared_pool) const;
+  ort::Session* try_create(const void* model, size_t bytes, bool fuse, bool shared_pool) const;
 
   std::string version_;
   int threads_;

@@ -33,6 +33,7 @@ struct CreateJob {
   std::shared_ptr<Environment> environment;
   Keep keep;
   Bytes bytes;
+  bool fuse = true;
   std::shared_ptr<Session> session;
   std::exception_ptr failure;
   napi_deferred deferred = nullptr;
@@ -42,7 +43,7 @@ struct CreateJob {
 void execute(napi_env, void* data) {
   CreateJob& job = *static_cast<CreateJob*>(data);
   try {
-    job.session = std::make_shared<Session>(job.environment, job.bytes.data, job.bytes.size);
+    job.session = std::make_shared<Session>(job.environment, job.bytes.data, job.bytes.size, job.fuse);
   } catch (...) {
     job.failure = std::current_exception();
   }
@@ -66,8 +67,8 @@ void complete(napi_env env, napi_status, void* data) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes)
-    : environment_(std::move(environment)), session_(environment_->create_session(model, bytes)) {
+Session::Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes, bool fuse)
+    : environment_(std::move(environment)), session_(environment_->create_session(model, bytes, fuse)) {
   inputs_ = names_of(session_, api().SessionGetInputCount, api().SessionGetInputName);
   outputs_ = names_of(session_, api().SessionGetOutputCount, api().SessionGetOutputName);
 }
@@ -84,6 +85,7 @@ napi_value create_session(napi_env env, const std::vector<napi_value>& arguments
   std::shared_ptr<Environment> environment = from_handle<Environment>(env, arguments[0]);
   auto job = std::make_unique<CreateJob>(env, arguments[1]);
   job->environment = std::move(environment);
+  job->fuse = to_number(env, arguments[2]) != 0;
   napi_value promise = nullptr;
   check(env, napi_create_promise(env, &job->deferred, &promise));
   napi_value name = from_string(env, "spinquant.createSession");

@@ -14,7 +14,7 @@ class Session {
   static constexpr const char* kName = "session";
   static const napi_type_tag kTag;
 
-  Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes);
+  Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes, bool fuse);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

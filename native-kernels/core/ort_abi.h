@@ -129,6 +129,7 @@ constexpr int kFloat = 1;
 constexpr int kInt64 = 7;
 constexpr int kInvalidArgument = 2;
 constexpr int kLogFatal = 4;
+constexpr int kOptimizeBasic = 1;
 constexpr int kOptimizeAll = 99;
 constexpr int kDeviceAllocator = 0;
 constexpr int kDefaultMemory = 0;

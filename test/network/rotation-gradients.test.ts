@@ -25,6 +25,7 @@ import {
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { type HostTensor, int64 } from '../../src/protocol/tensor.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
 import {
   layerTypes,
   noise,
@@ -41,7 +42,8 @@ const TOKENS = 10;
 let runtime: Runtime;
 
 before(async () => {
-  runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+  // float64 graphs are always composed; the native runtime must run them too.
+  runtime = await createRuntime({ kernels: KERNELS.at(-1)!, threads: 1 });
 });
 after(() => runtime.close());
 

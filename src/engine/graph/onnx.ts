@@ -1,19 +1,7 @@
 import protobuf from 'protobufjs/minimal.js';
-import type { DType, HostTensor } from '../../protocol/tensor.ts';
+import type { HostTensor } from '../../protocol/tensor.ts';
+import { ONNX_ELEMENT_TYPE } from '../runtime/element-types.ts';
 import type { Attribute, Graph, Node, Value } from './graph.ts';
-
-/** Element type ids of onnx.TensorProto.DataType. */
-export const ONNX_TYPE: Readonly<Record<DType, number>> = {
-  float32: 1,
-  uint8: 2,
-  int8: 3,
-  int32: 6,
-  int64: 7,
-  bool: 9,
-  float16: 10,
-  float64: 11,
-  bfloat16: 16,
-};
 
 const IR_VERSION = 9;
 const OPSET = 18;
@@ -71,7 +59,7 @@ function nodeMessage(node: Node, nameOf: (value: Value) => string): Message {
 function initializer(name: string, tensor: HostTensor): Message {
   return (w) => {
     for (const dim of tensor.dims) integer(w, 1, dim);
-    integer(w, 2, ONNX_TYPE[tensor.dtype]);
+    integer(w, 2, ONNX_ELEMENT_TYPE[tensor.dtype]);
     text(w, 8, name);
     const { buffer, byteOffset, byteLength } = tensor.data;
     w.uint32(bytes(9)).bytes(new Uint8Array(buffer, byteOffset, byteLength));
@@ -83,7 +71,7 @@ function valueInfo(name: string, value: Value): Message {
     text(w, 1, name);
     nested(w, 2, (type) =>
       nested(type, 1, (tensor) => {
-        integer(tensor, 1, ONNX_TYPE[value.dtype]);
+        integer(tensor, 1, ONNX_ELEMENT_TYPE[value.dtype]);
         nested(tensor, 2, (shape) => {
           for (const dim of value.dims) nested(shape, 1, (d) => integer(d, 1, dim));
         });

@@ -73,7 +73,7 @@ function magnitude(x: Value): Value {
 
 /** The extreme value with a derivative: the mean over the entries that attain it. */
 function atExtreme(y: Value, extreme: Value): Value {
-  const attains = stopGradient(cast(equal(y, extreme), y.graph.real as 'float32'));
+  const attains = stopGradient(cast(equal(y, extreme), y.graph.real));
   return div(reduceSum(mul(attains, y), [-1]), reduceSum(attains, [-1]));
 }
 

@@ -28,7 +28,8 @@ export interface Addon {
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;
   close(environment: EnvironmentHandle): void;
-  createSession(environment: EnvironmentHandle, model: Uint8Array): Promise<SessionHandle>;
+  /** @param fuse 1, or 0 to keep ONNX Runtime from fusing nodes. */
+  createSession(environment: EnvironmentHandle, model: Uint8Array, fuse: 0 | 1): Promise<SessionHandle>;
   sessionInputs(session: SessionHandle): string[];
   sessionOutputs(session: SessionHandle): string[];
   /** Pending runs finish first. */

@@ -1,13 +1,8 @@
 /** Tensors read from files into memory, where they cannot be mapped. */
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { messageOf, UserError } from '../../protocol/errors.ts';
-import {
-  allocate,
-  BYTES_PER_ELEMENT,
-  elementCount,
-  type FileTensor,
-  type TensorData,
-} from '../../protocol/tensor.ts';
+import { statSync } from 'node:fs';
+import { readTensor } from '../../formats/tensor-io.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { BYTES_PER_ELEMENT, type FileTensor, type TensorData } from '../../protocol/tensor.ts';
 
 /** Changes when a file is replaced or written: its inode, size and time of modification. */
 export function fileIdentity(path: string): string {
@@ -20,30 +15,6 @@ export function fileIdentity(path: string): string {
     );
   }
   return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}`;
-}
-
-/** @throws UserError `runtime/file` for a file that is too short or cannot be read. */
-export function readTensor(tensor: FileTensor): TensorData {
-  const data = allocate(tensor.dtype, elementCount(tensor.dims));
-  const bytes = new Uint8Array(data.buffer);
-  let file: number | undefined;
-  try {
-    file = openSync(tensor.path, 'r');
-    let done = 0;
-    while (done < bytes.length) {
-      const count = readSync(file, bytes, done, bytes.length - done, tensor.byteOffset + done);
-      if (count === 0) throw new Error('unexpected end of file');
-      done += count;
-    }
-  } catch (error) {
-    throw new UserError(
-      'runtime/file',
-      `Cannot read ${bytes.length} bytes at ${tensor.byteOffset} of ${tensor.path}: ${messageOf(error)}`,
-    );
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-  return data;
 }
 
 /** Whether the tensor's elements start at multiples of their size. */
@@ -65,7 +36,7 @@ export class FileBuffers {
     const { path, byteOffset, dtype, byteLength } = tensor;
     const key = `${fileIdentity(path)}:${byteOffset}:${byteLength}:${dtype}:${path}`;
     const known = this.#entries.get(key);
-    const data = known ?? readTensor(tensor);
+    const data = known ?? readTensor(tensor).data;
     // The map keeps the order of insertion: the first entry is the one not used for longest.
     this.#entries.delete(key);
     this.#entries.set(key, data);

@@ -11,7 +11,7 @@ import {
 import { inputsInOrder, outputTensors } from './bindings.ts';
 import { ONNX_ELEMENT_TYPE } from './element-types.ts';
 import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
-import type { OutputSpec, Runtime, Session } from './types.ts';
+import type { OutputSpec, Runtime, Session, SessionSettings } from './types.ts';
 
 /** Misaligned tensors are copied: rare, as writers of safetensors align their data. */
 const MISALIGNED_CACHE_BYTES = 256 * 2 ** 20;
@@ -56,8 +56,12 @@ class NativeRuntime implements Runtime {
     return dtype;
   }
 
-  async createSession(model: Uint8Array, outputs: Readonly<Record<string, OutputSpec>>): Promise<Session> {
-    const handle = await this.#addon.createSession(this.#environment, model);
+  async createSession(
+    model: Uint8Array,
+    outputs: Readonly<Record<string, OutputSpec>>,
+    { fuse = true }: SessionSettings = {},
+  ): Promise<Session> {
+    const handle = await this.#addon.createSession(this.#environment, model, fuse ? 1 : 0);
     return new NativeSession(this.#addon, handle, outputs, this.#files);
   }
 

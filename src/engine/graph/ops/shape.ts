@@ -1,4 +1,5 @@
-import { elementCount } from '../../../protocol/tensor.ts';
+import { type DType, elementCount } from '../../../protocol/tensor.ts';
+import { ONNX_ELEMENT_TYPE } from '../../runtime/element-types.ts';
 import {
   type Attributes,
   apply,
@@ -168,15 +169,13 @@ export function gatherRows(table: Value, indices: Value): Value {
   return apply(Gather, [table, indices], { axis: 0 });
 }
 
-const TO_ONNX_TYPE = { float32: 1, float64: 11, int64: 7, bool: 9 } as const;
-
 const Cast: OpDefinition = {
   name: 'Cast',
   domain: '',
   infer(inputs, attributes: Attributes) {
     const to = intAttribute(attributes, 'to');
-    const entry = Object.entries(TO_ONNX_TYPE).find(([, id]) => id === to)!;
-    return [{ dtype: entry[0] as keyof typeof TO_ONNX_TYPE, dims: inputs[0]!.dims }];
+    const dtype = (Object.keys(ONNX_ELEMENT_TYPE) as DType[]).find((name) => ONNX_ELEMENT_TYPE[name] === to)!;
+    return [{ dtype, dims: inputs[0]!.dims }];
   },
   gradient(node, [dy]) {
     const from = node.inputs[0]!.dtype;
@@ -185,8 +184,8 @@ const Cast: OpDefinition = {
 };
 
 /** Convert the element type; a no-op where it is right already. */
-export function cast(x: Value, dtype: keyof typeof TO_ONNX_TYPE): Value {
-  return x.dtype === dtype ? x : apply(Cast, [x], { to: TO_ONNX_TYPE[dtype] });
+export function cast(x: Value, dtype: DType): Value {
+  return x.dtype === dtype ? x : apply(Cast, [x], { to: ONNX_ELEMENT_TYPE[dtype] });
 }
 
 /** To the real type that the graph computes with (weights come as float16, bfloat16 or float32). */
