@@ -1,7 +1,9 @@
 /** Bundles the product into `dist/`. */
-import { chmodSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { buildWebview } from './build-webview.mjs';
+import { messages } from './l10n.mjs';
 import { ROOT } from './project.mjs';
 
 /** Packages that stay packages: they find native libraries beside themselves. */
@@ -24,8 +26,13 @@ const REQUIRE =
 /** Everything the product consists of, in `dist/` or another folder. Bundles do not depend on each other. */
 export async function build(outdir = join(ROOT, 'dist')) {
   const esbuild = await import('esbuild');
-  await Promise.all([bundleNode(esbuild, outdir), bundleExtension(esbuild, outdir)]);
+  await Promise.all([
+    bundleNode(esbuild, outdir),
+    bundleExtension(esbuild, outdir),
+    buildWebview(esbuild.build, join(outdir, 'webview')),
+  ]);
   await writeEditorSchema(esbuild, outdir);
+  writeTexts(outdir);
 }
 
 /**
@@ -109,6 +116,15 @@ async function writeEditorSchema({ build: bundle }, outdir) {
   const { editorSchema } = await import(pathToFileURL(module).href);
   rmSync(module);
   writeFileSync(join(outdir, 'experiment.schema.json'), `${JSON.stringify(editorSchema(), null, 2)}\n`);
+}
+
+/** `l10n/bundle.l10n.json`, and the translations that lie in `l10n/`. */
+function writeTexts(outdir) {
+  const folder = join(outdir, 'l10n');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'bundle.l10n.json'), `${JSON.stringify(messages(), null, 2)}\n`);
+  const translations = join(ROOT, 'l10n');
+  if (existsSync(translations)) cpSync(translations, folder, { recursive: true });
 }
 
 /** Chunks are named by their contents: those of earlier builds would stay for ever. */

@@ -95,15 +95,23 @@ function unknownKeyFixes(text: string, path: Path): Fix[] {
 function valueFixes(text: string, path: Path): Fix[] {
   const schema = schemaAt(path);
   if (schema === undefined) return [];
-  const written = valueAt(text, path);
-  const allowed = allowedValues(schema);
-  const nearest = nearestName(String(written), allowed.map(String));
-  const best = allowed.find((value) => String(value) === nearest);
+  const best = nearestValue(valueAt(text, path), allowedValues(schema));
   const values = [best, schema.default].filter((value) => value !== undefined && typeof value !== 'object');
   return [...new Set(values)].map((value) => set(text, path, value));
 }
 
-function allowedValues(schema: JsonSchema): readonly (string | number | boolean)[] {
+type Scalar = string | number | boolean;
+
+function nearestValue(written: unknown, allowed: readonly Scalar[]): Scalar | undefined {
+  if (typeof written === 'number') {
+    const numbers = allowed.filter((value) => typeof value === 'number');
+    return numbers.sort((a, b) => Math.abs(a - written) - Math.abs(b - written))[0];
+  }
+  const nearest = nearestName(String(written), allowed.map(String));
+  return allowed.find((value) => String(value) === nearest);
+}
+
+function allowedValues(schema: JsonSchema): readonly Scalar[] {
   if (schema.enum) return schema.enum;
   if (schema.type === 'boolean') return [true, false];
   return schema.anyOf?.flatMap(allowedValues) ?? [];

@@ -10,6 +10,8 @@ export interface GateOutcome {
 /** @param limit largest allowed relative increase: 0.1 allows 10 %. */
 export function judge(result: PerplexityResult | undefined, limit: number): GateOutcome {
   if (result?.quantized == null || result.fullPrecision == null) return { passed: false, increase: null };
-  const increase = result.quantized / result.fullPrecision - 1;
-  return { passed: Number.isFinite(increase) && increase <= limit, increase };
+  const { quantized, fullPrecision } = result;
+  // Not by the quotient: 11 against 10 is 10 %, and 11 / 10 − 1 is more than 0.1.
+  const passed = Number.isFinite(quantized) && quantized <= fullPrecision * (1 + limit);
+  return { passed, increase: quantized / fullPrecision - 1 };
 }

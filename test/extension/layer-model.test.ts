@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { experimentSchema } from '../../src/config/index.ts';
+import {
+  filterLayers,
+  type LayerTreeInput,
+  layerTree,
+  sortByError,
+  worstLayers,
+} from '../../src/extension/layers/model.ts';
+import type { ActivationsFile, Site, SiteRecord, SiteStatistics } from '../../src/runs/index.ts';
+
+function statistics(sqnrDb: number | null): SiteStatistics {
+  const histogram = { min: -1, max: 1, counts: [1] };
+  return { histogram, channelMaxima: [1], kurtosis: 3, sqnrDb, rms: 1, maxAbs: 1, tokens: 1 };
+}
+
+/** dB after rotation, per layer and site. */
+function activations(layers: Partial<Record<Site, number | null>>[]): ActivationsFile {
+  const sites = layers.flatMap((byName, layer) =>
+    Object.entries(byName).map(([site, sqnr]): SiteRecord => {
+      const after = statistics(sqnr);
+      return { layer, site: site as Site, rotation: [], before: statistics(null), after };
+    }),
+  );
+  return { version: 1, bits: 'W4A4KV4', axis: '', sites };
+}
+
+const MODEL = { architecture: 'llama', layers: 3, hiddenSize: 8, headDim: 4, intermediateSize: 12 };
+
+function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
+  const experiment = experimentSchema.parse({ model: 'm', ...settings });
+  return layerTree({ experiment, model: MODEL, activations: null, progress: 'none', ...input });
+}
+
+const states = (...args: Parameters<typeof tree>) => tree(...args).rotations.map(({ state }) => state);
+
+test('states of the rotations', () => {
+  assert.deepEqual(states(), ['planned', 'planned', 'online', 'online']);
+  assert.deepEqual(states({ progress: 'learning' }).slice(0, 2), ['learning', 'learning']);
+  assert.deepEqual(states({ progress: 'learned' })[0], 'learned');
+  assert.deepEqual(states({ progress: 'merged' })[0], 'merged');
+  assert.deepEqual(
+    states({ progress: 'merged' }, { rotation: { r1: 'hadamard', r2: 'none', r3: false, r4: false } }),
+    ['hadamard', 'none', 'none', 'none'],
+  );
+  assert.equal(states({}, { quantization: { keys: { bits: 16 } } })[2], 'none', 'R3 cancels in q·k');
+});
+
+test('before anything was measured the model gives the layers, with every site', () => {
+  const { layers } = tree();
+  assert.equal(layers.length, 3);
+  assert.deepEqual(
+    layers[2]!.sites.map(({ site }) => site),
+    ['attention-input', 'query', 'key', 'value', 'o-input', 'mlp-input', 'down-input'],
+  );
+  assert.equal(layers[0]!.worst, null);
+  assert.deepEqual(worstLayers(layers), []);
+  assert.deepEqual(tree({ model: null }).layers, []);
+});
+
+test('measured layers: worst site, order by error, badges', () => {
+  const measured = activations([
+    { 'down-input': 17, key: 20, query: null },
+    { 'down-input': 9, key: 20 },
+    { 'down-input': 12, key: 8.5 },
+  ]);
+  const { layers } = tree({ activations: measured });
+  assert.deepEqual(
+    layers.map(({ worst }) => worst?.site),
+    ['down-input', 'down-input', 'key'],
+  );
+  assert.deepEqual(
+    sortByError(layers).map(({ layer }) => layer),
+    [2, 1, 0],
+  );
+  assert.deepEqual(worstLayers(layers), [2]);
+  const many = activations(Array.from({ length: 32 }, (_, layer) => ({ 'down-input': 40 - layer })));
+  assert.deepEqual(worstLayers(tree({ activations: many }).layers), [31, 30, 29]);
+});
+
+test('the filter takes a layer number, a name of a site, or a bound in dB', () => {
+  const { layers } = tree({ activations: activations([{ 'down-input': 17, key: 20 }, { 'down-input': 9 }]) });
+  const names: Partial<Record<Site, string>> = { 'down-input': 'down input', key: 'keys' };
+  const left = (filter: string) =>
+    filterLayers(layers, filter, (site) => names[site] ?? site).map(
+      ({ layer, sites }) => `${layer}: ${sites.map(({ site }) => site).join(' ')}`,
+    );
+  assert.deepEqual(left(''), ['0: key down-input', '1: down-input']);
+  assert.deepEqual(left('1'), ['1: down-input']);
+  assert.deepEqual(left('Keys'), ['0: key']);
+  assert.deepEqual(left('<18'), ['0: down-input', '1: down-input']);
+  assert.deepEqual(left('< 9.5 dB'), ['1: down-input']);
+  assert.deepEqual(left('nothing'), []);
+});

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { parseExperiment } from '../../src/config/index.ts';
+import { type LensInput, lensesOf } from '../../src/extension/experiments/lens-model.ts';
+import type { Job } from '../../src/extension/services.ts';
+import { FILE, summary, TEXTS } from './run-fixture.ts';
+
+const PLAIN = { rotation: { r1: 'none', r2: 'none', r3: false, r4: false } };
+
+function lenses(input: Partial<LensInput>, settings: object = {}) {
+  const text = JSON.stringify({ ...TEXTS, rotation: { r1: 'learned' }, ...settings }, null, 1);
+  return lensesOf({
+    parsed: parseExperiment(text, FILE),
+    summaries: [],
+    job: null,
+    isResumable: () => false,
+    hasRotations: ({ run }) => run.record.id.startsWith('learned'),
+    hasActivations: () => false,
+    ...input,
+  });
+}
+
+const kinds = (input: Partial<LensInput>, settings: object = {}) =>
+  lenses(input, settings).map(({ kind }) => kind);
+
+test('without a run: optimize, and what rounding alone gives', () => {
+  assert.deepEqual(kinds({}), ['optimize', 'rotation', 'evaluate-plain']);
+  assert.deepEqual(kinds({}, { rotation: { r1: 'hadamard', r2: 'hadamard' } }), [
+    'rotation',
+    'evaluate',
+    'evaluate-plain',
+    'inspect',
+  ]);
+});
+
+test('lenses stand on the lines of their sections; what is not written stands with the model', () => {
+  const lines = Object.fromEntries(lenses({}).map(({ kind, line }) => [kind, line]));
+  // { / model / calibration { text } / evaluation { … } / rotation
+  assert.equal(lines.optimize, 1);
+  assert.equal(lines['evaluate-plain'], 5);
+  assert.equal(lines.rotation, 13);
+  const bare = lensesOf({
+    parsed: parseExperiment('{\n"model": "m", "calibration": { "text": "t" } }', FILE),
+    summaries: [],
+    job: null,
+    isResumable: () => false,
+    hasRotations: () => false,
+    hasActivations: () => false,
+  });
+  assert.deepEqual(
+    bare.map(({ kind, line }) => [kind, line]),
+    [
+      ['optimize', 1],
+      ['rotation', 1],
+    ],
+  );
+});
+
+test('a text with faults has no lenses', () => {
+  assert.deepEqual(kinds({ parsed: parseExperiment('{ "modell": 1 }', FILE) }), []);
+});
+
+test('the last result is the newest measurement with rotations; the baseline stands apart', () => {
+  const summaries = [
+    summary({ id: 'plain', settings: PLAIN, perplexity: 900, measuredAt: '2026-01-03T00:00:00Z' }),
+    summary({ id: 'learned-2', perplexity: 12.5, measuredAt: '2026-01-01T00:00:00Z' }),
+    summary({ id: 'learned-1', perplexity: 12.31, measuredAt: '2026-01-02T00:00:00Z' }),
+  ];
+  const found = lenses({ summaries });
+  const evaluate = found.find(({ kind }) => kind === 'evaluate');
+  assert.ok(evaluate?.kind === 'evaluate');
+  assert.deepEqual(evaluate.last?.perplexity, [12.31]);
+  assert.equal(evaluate.last?.bits, 'W4A4KV4');
+  assert.deepEqual(evaluate.last?.changed, []);
+  assert.equal(evaluate.runDir, '/lab/.spinquant/runs/learned-2', 'rotations of the newest run');
+  const plain = found.find(({ kind }) => kind === 'evaluate-plain');
+  assert.ok(plain?.kind === 'evaluate-plain');
+  assert.deepEqual(plain.last?.perplexity, [900]);
+  assert.deepEqual(plain.last?.changed, [], 'the baseline is compared with the file without its rotations');
+  const compare = found.find(({ kind }) => kind === 'compare');
+  assert.ok(compare?.kind === 'compare' && compare.runDirs.length === 2);
+});
+
+test('a result is stale when the file says something else now, not when it runs elsewhere', () => {
+  const summaries = [summary({ id: 'learned', perplexity: 12 })];
+  const changed = (settings: object) => {
+    const lens = lenses({ summaries }, settings).find(({ kind }) => kind === 'evaluate');
+    return lens?.kind === 'evaluate' ? lens.last?.changed : undefined;
+  };
+  assert.deepEqual(changed({ rotation: { seed: 1 } }), ['rotation.seed']);
+  assert.deepEqual(changed({ threads: 2, device: 'cpu', runs: 'elsewhere' }), []);
+  assert.deepEqual(changed({ model: './x/../m' }), []);
+});
+
+test('a stopped run can be resumed; a running one paused and cancelled', () => {
+  const stopped = [summary({ id: 'stopped', status: 'interrupted' })];
+  assert.deepEqual(kinds({ summaries: stopped, isResumable: () => true }).slice(0, 2), [
+    'resume',
+    'optimize',
+  ]);
+  const job: Job = {
+    id: 'job-1',
+    kind: 'optimize',
+    experiment: FILE,
+    state: 'running',
+    runDir: null,
+    message: null,
+  };
+  assert.deepEqual(kinds({ job }), ['progress', 'pause', 'cancel', 'rotation']);
+  assert.deepEqual(kinds({ job: { ...job, state: 'waiting' } }), ['progress', 'cancel', 'rotation']);
+});
+
+test('measured activations lead to the layers', () => {
+  const summaries = [summary({ id: 'learned', perplexity: 12 })];
+  const found = lenses({ summaries, hasActivations: () => true });
+  const layers = found.find(({ kind }) => kind === 'layers');
+  assert.ok(layers?.kind === 'layers');
+  assert.equal(layers.bits, 'W4A4KV4');
+  assert.equal(layers.runDir, '/lab/.spinquant/runs/learned');
+});

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import manifest from '../../package.json' with { type: 'json' };
+import texts from '../../package.nls.json' with { type: 'json' };
+import { COMMANDS, PANELS, SETTINGS, TOOLS, VIEW_CONTAINER, VIEWS } from '../../src/protocol/ids.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const { contributes } = manifest;
+const sorted = (values: readonly string[]) => [...values].sort();
+
+test('the manifest and the code name the same commands, views, settings, tools and panels', () => {
+  assert.deepEqual(
+    sorted(contributes.commands.map(({ command }) => command)),
+    sorted(Object.values(COMMANDS)),
+  );
+  assert.deepEqual(
+    contributes.viewsContainers.activitybar.map(({ id }) => id),
+    [VIEW_CONTAINER],
+  );
+  assert.deepEqual(
+    sorted(contributes.views[VIEW_CONTAINER].map(({ id }) => id)),
+    sorted(Object.values(VIEWS)),
+  );
+  assert.deepEqual(
+    sorted(Object.keys(contributes.configuration.properties)),
+    sorted(Object.values(SETTINGS)),
+  );
+  assert.deepEqual(
+    sorted(contributes.languageModelTools.map(({ name }) => name)),
+    sorted(Object.values(TOOLS)),
+  );
+  for (const panel of Object.values(PANELS))
+    assert.ok(manifest.activationEvents.includes(`onWebviewPanel:${panel}`), panel);
+});
+
+test('menus, welcome views and walkthroughs name commands that exist', () => {
+  const known = new Set<string>(Object.values(COMMANDS));
+  const named = [...JSON.stringify(manifest).matchAll(/"command":"(spinquant\.\w+)"/g)].map(([, id]) => id!);
+  const linked = [...JSON.stringify(texts).matchAll(/command:(spinquant\.\w+)/g)].map(([, id]) => id!);
+  assert.ok(named.length > 30 && linked.length > 5);
+  for (const id of [...named, ...linked]) assert.ok(known.has(id), id);
+  const views = new Set<string>(Object.values(VIEWS));
+  for (const { view } of contributes.viewsWelcome) assert.ok(views.has(view), view);
+});
+
+test('every text of the manifest can be translated, and every translation is used', () => {
+  const used = [...JSON.stringify(manifest).matchAll(/"%([^"%]+)%"/g)].map(([, key]) => key!);
+  assert.deepEqual(sorted([...new Set(used)]), sorted(Object.keys(texts)));
+  const plain = textsOf(contributes).filter((text) => !/^%.+%$/.test(text));
+  assert.deepEqual(plain, []);
+});
+
+/** What people read, wherever it stands in the contributions. */
+function textsOf(value: unknown): string[] {
+  if (Array.isArray(value)) return value.flatMap(textsOf);
+  if (typeof value !== 'object' || value === null) return [];
+  const readable = /^(title|displayName|userDescription|markdownDescription|contents|altText|category)$/;
+  return Object.entries(value).flatMap(([key, child]) =>
+    typeof child === 'string' && readable.test(key) ? [child] : textsOf(child),
+  );
+}
+
+test('every text that the extension shows is a literal, so that it is found for translation', () => {
+  const folder = join(ROOT, 'src', 'extension');
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts') || name.startsWith('panels')) continue;
+    const calls = readFileSync(join(folder, name), 'utf8').matchAll(/l10n\.t\(\s*([^\s])/g);
+    for (const [call, first] of calls) assert.match(first!, /['"]/, `${name}: ${call}`);
+  }
+});
+
+test('pictures of the manifest are there', () => {
+  const paths = [...JSON.stringify(manifest).matchAll(/"(?:\.\/)?(media\/[^"]+)"/g)].map(([, path]) => path!);
+  assert.ok(paths.length >= 7);
+  for (const path of paths) assert.ok(existsSync(join(ROOT, path)), path);
+});

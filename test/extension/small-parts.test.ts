@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { parseExperiment } from '../../src/config/index.ts';
+import { experimentText, PRESETS } from '../../src/extension/experiments/presets.ts';
+import { judge } from '../../src/extension/gate/model.ts';
+import { advance, NO_PROGRESS } from '../../src/extension/jobs/progress.ts';
+import { labelsPath, readAnnotation, writeAnnotation } from '../../src/extension/runs/annotations.ts';
+import { throttle } from '../../src/extension/throttle.ts';
+import { type RunEvent, timed } from '../../src/protocol/events.ts';
+
+test('every preset is an experiment without errors, cut to what the model was made for', () => {
+  for (const preset of PRESETS) {
+    const choices = { preset, model: 'models/"m"', train: 'data/train.txt', test: 'data/test.txt' };
+    const { experiment, faults } = parseExperiment(experimentText({ ...choices, maxPositions: 512 }), '/x');
+    assert.deepEqual(faults, [], preset);
+    assert.equal(experiment?.model, 'models/"m"');
+    assert.equal(experiment?.calibration.sequenceLength, preset === 'quick' ? 256 : 512);
+    assert.equal(experiment?.evaluation.perplexity[0]?.name, 'test');
+    const bare = experimentText({
+      ...choices,
+      train: null,
+      test: null,
+      maxPositions: Number.POSITIVE_INFINITY,
+    });
+    const { faults: missing } = parseExperiment(bare, '/x');
+    assert.deepEqual(
+      missing.map(({ code }) => code),
+      ['config/no-calibration-text'],
+    );
+  }
+  const faithful = parseExperiment(
+    experimentText({ preset: 'faithful', model: 'm', train: 't', test: 't', maxPositions: 4096 }),
+    '/x',
+  ).experiment!;
+  const { steps, batchSize, learningRate } = faithful.rotation.learning;
+  assert.deepEqual([steps, batchSize, learningRate, faithful.calibration.samples], [100, 8, 1.5, 800]);
+});
+
+test('the gate passes up to its limit, and never without both numbers', () => {
+  const result = (quantized: number | null, fullPrecision: number | null) => ({
+    name: 'a',
+    quantized,
+    fullPrecision,
+    windows: 1,
+    tokens: 1,
+  });
+  assert.equal(judge(result(11, 10), 0.1).passed, true);
+  assert.equal(judge(result(11.1, 10), 0.1).passed, false);
+  assert.equal(judge(result(9, 10), 0).passed, true);
+  assert.equal(judge(result(Number.POSITIVE_INFINITY, 10), 100).passed, false);
+  assert.equal(judge(result(Number.NaN, 10), 100).passed, false);
+  assert.deepEqual(judge(result(null, 10), 1), { passed: false, increase: null });
+  assert.deepEqual(judge(undefined, 1), { passed: false, increase: null });
+});
+
+test('progress follows the steps and forgets what is over', () => {
+  const step = (number: number, seconds: number): RunEvent =>
+    timed({
+      type: 'step',
+      step: number,
+      of: 10,
+      loss: 1,
+      gradientNorm: 1,
+      learningRate: 1,
+      stepCap: { r1: null, r2Max: null },
+      orthogonalityError: 0,
+      distanceFromStart: { r1: null, r2: null },
+      seconds,
+      tokens: 1,
+    });
+  let progress = advance(NO_PROGRESS, timed({ type: 'phase', phase: 'learn', state: 'started' }));
+  progress = advance(progress, step(1, 10));
+  assert.equal(progress.secondsLeft, 90);
+  progress = advance(progress, step(2, 5));
+  // 0.8 · 10 + 0.2 · 5 seconds a step, 8 steps.
+  assert.ok(Math.abs(progress.secondsLeft! - 72) < 1e-9);
+  assert.equal(progress.fraction, 0.2);
+  progress = advance(progress, timed({ type: 'phase', phase: 'evaluate', state: 'started' }));
+  assert.equal(progress.fraction, null);
+  assert.equal(progress.secondsLeft, null);
+});
+
+test('annotations lie beside the runs, keep each other, and go when they say nothing', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'spinquant-labels-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const runs = join(folder, '.spinquant', 'runs');
+  mkdirSync(runs, { recursive: true });
+  const [a, b] = [join(runs, 'a'), join(runs, 'b')];
+  await writeAnnotation(a, { starred: true });
+  await writeAnnotation(b, { label: 'seed 1' });
+  await writeAnnotation(a, { name: 'best' });
+  assert.equal(labelsPath(runs), join(folder, '.spinquant', 'labels.json'));
+  assert.deepEqual(readAnnotation(a), { name: 'best', label: null, starred: true });
+  assert.deepEqual(readAnnotation(b), { name: null, label: 'seed 1', starred: false });
+  await writeAnnotation(b, { label: null });
+  await writeAnnotation(a, null);
+  assert.deepEqual(JSON.parse(readFileSync(labelsPath(runs), 'utf8')), { version: 1, runs: {} });
+  writeFileSync(labelsPath(runs), '{ torn');
+  await assert.rejects(writeAnnotation(a, { starred: true }), { code: 'runs/labels' });
+  assert.equal(readFileSync(labelsPath(runs), 'utf8'), '{ torn', 'what cannot be read is not written over');
+  assert.equal(labelsPath('/data/my-runs'), join('/data/my-runs', 'labels.json'));
+});
+
+test('a throttled call comes at once, gathers those that follow, and loses none', async () => {
+  let calls = 0;
+  const call = throttle(() => {
+    calls++;
+  }, 40);
+  call();
+  assert.equal(calls, 1);
+  for (let i = 0; i < 5; i++) call();
+  assert.equal(calls, 1);
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  assert.equal(calls, 2);
+  call();
+  call();
+  call.dispose();
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(calls, 3);
+});
