@@ -38,6 +38,7 @@ function isEditorTest(file) {
 function failedChecks() {
   const checks = [
     ['types', ['node_modules/typescript/bin/tsc', '--noEmit']],
+    ['types of the panels', ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'webview']],
     ['lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '--diagnostic-level=warn']],
   ];
   return checks.filter(([, command]) => run(process.execPath, command) !== 0).map(([name]) => name);

@@ -30,13 +30,6 @@ export interface Problem {
 /** Translates an English text; placeholders are `{0}`, `{1}` … `vscode.l10n.t` is one. */
 export type Translate = (message: string) => string;
 
-/** Puts values in the place of `{0}`, `{1}` … A placeholder without a value stays. */
-export function fill(template: string, ...values: readonly (string | number)[]): string {
-  return template.replace(/\{(\d+)\}/g, (placeholder, index: string) =>
-    String(values[Number(index)] ?? placeholder),
-  );
-}
-
 /** Paths longer than any file system allows are not paths. */
 export const runDirSchema = z.string().min(1).max(4096);
 

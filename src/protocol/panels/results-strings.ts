@@ -44,7 +44,7 @@ export function resultsStrings(t: Translate) {
     fullPrecisionMethod: t('Full precision'),
     textSetting: t('{0} · {1} tokens × {2} windows'),
     textSettingShort: t('{0} · {1} windows'),
-    meanOf: t('mean ± standard deviation of {0} seeds'),
+    meanOf: t('mean ± sd of {0} seeds'),
     bestOf: t('best of {0} runs'),
     best: t('best'),
     starRun: t('Star {0}'),

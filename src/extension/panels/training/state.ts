@@ -1,4 +1,5 @@
-import { fill, type Problem, type RunName } from '../../../protocol/panels/common.ts';
+import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import { fill } from '../../../protocol/panels/fill.ts';
 import type {
   FinalPerplexity,
   Note,

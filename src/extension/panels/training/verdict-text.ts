@@ -1,4 +1,4 @@
-import { fill } from '../../../protocol/panels/common.ts';
+import { fill } from '../../../protocol/panels/fill.ts';
 import type { VerdictText } from '../../../protocol/panels/training.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import type { Verdict, VerdictReason } from './verdict.ts';

@@ -1,0 +1,22 @@
+/** Bundles the panels into `dist/webview/`: one script and one style sheet each, for the browser inside the editor. */
+import { join } from 'node:path';
+import { ROOT } from './project.mjs';
+
+const PANELS = ['training', 'layers', 'results'];
+
+/** @param bundle esbuild's `build`. @param outdir where `<panel>.js` and `<panel>.css` go. */
+export async function buildWebview(bundle, outdir = join(ROOT, 'dist', 'webview')) {
+  await bundle({
+    absWorkingDir: ROOT,
+    entryPoints: PANELS.map((panel) => ({ in: `webview/${panel}/main.ts`, out: panel })),
+    outdir,
+    bundle: true,
+    format: 'iife',
+    platform: 'browser',
+    // The browser of the oldest editor supported, VS Code 1.100.
+    target: 'chrome132',
+    minify: true,
+    sourcemap: false,
+    logLevel: 'warning',
+  });
+}

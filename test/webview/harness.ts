@@ -1,0 +1,179 @@
+/** Opens one panel alone in headless Chromium, with a stub of the editor, under the policy it has there. */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { buildWebview } from '../../scripts/build-webview.mjs';
+import { panelPage } from '../../src/extension/panels/page.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const ORIGIN = 'https://panel.invalid';
+/** Plain JavaScript: it runs in the page, where no loader of ours is. */
+const STUB = fileURLToPath(new URL('./stub-editor.js', import.meta.url));
+const SCREENSHOTS = join(ROOT, 'build', 'screenshots');
+
+export type ThemeName = 'light' | 'dark' | 'high-contrast' | 'high-contrast-light';
+interface ThemeTokens {
+  readonly bodyClass: string;
+  readonly tokens: Readonly<Record<string, string>>;
+}
+/** The values of VS Code's default themes, as its workbench writes them into a webview. */
+const THEMES = JSON.parse(readFileSync(new URL('./themes.json', import.meta.url), 'utf8')) as Record<
+  ThemeName,
+  ThemeTokens
+>;
+
+const CHROMIUMS = [
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+  '/snap/bin/chromium',
+];
+
+/** A Chromium of this machine: CHROMIUM_PATH, or where distributions put it; null when there is none. */
+export function findChromium(): string | null {
+  const named = process.env.CHROMIUM_PATH;
+  return [...(named ? [named] : []), ...CHROMIUMS].find((path) => existsSync(path)) ?? null;
+}
+
+export const NO_CHROMIUM = 'needs Chromium: apt-get install chromium, or name one in CHROMIUM_PATH';
+
+/** Bundles the panels into a folder of their own and starts a browser; both go when the test ends. */
+export async function startBrowser(t: TestContext): Promise<PanelBrowser> {
+  const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));
+  await buildWebview(build, folder);
+  const browser = await chromium.launch({ executablePath: findChromium()!, args: ['--no-sandbox'] });
+  t.after(async () => {
+    await browser.close();
+    await rm(folder, { recursive: true });
+  });
+  return new PanelBrowser(browser, folder);
+}
+
+export interface OpenOptions {
+  readonly theme?: ThemeName;
+  readonly width?: number;
+  readonly height?: number;
+  /** What the webview kept before a reload. */
+  readonly kept?: unknown;
+}
+
+export class PanelBrowser {
+  readonly #browser: Browser;
+  readonly #folder: string;
+
+  constructor(browser: Browser, folder: string) {
+    this.#browser = browser;
+    this.#folder = folder;
+  }
+
+  /** Opens the panel and waits until it asks for its state. */
+  async open(bundle: string, options: OpenOptions = {}): Promise<PanelPage> {
+    const { theme = 'light', width = 900, height = 820, kept = null } = options;
+    const context = await this.#browser.newContext({ viewport: { width, height }, locale: 'en' });
+    const page = await context.newPage();
+    await page.addInitScript(`globalThis.stubOptions = ${JSON.stringify({ kept, theme: THEMES[theme] })};`);
+    await page.addInitScript({ path: STUB });
+    await page.route('**/*', async (route) => {
+      const name = new URL(route.request().url()).pathname.slice(1);
+      if (name === '') await route.fulfill({ contentType: 'text/html', body: pageOf(bundle) });
+      else await route.fulfill({ contentType: typeOf(name), body: await readFile(join(this.#folder, name)) });
+    });
+    const panel = new PanelPage(page);
+    await page.goto(`${ORIGIN}/`);
+    await panel.intentOf('ready');
+    return panel;
+  }
+}
+
+function pageOf(bundle: string): string {
+  return panelPage({
+    title: bundle,
+    locale: 'en',
+    cspSource: ORIGIN,
+    nonce: 'bm9uY2U=',
+    script: `${ORIGIN}/${bundle}.js`,
+    style: `${ORIGIN}/${bundle}.css`,
+  });
+}
+
+const typeOf = (name: string): string => (name.endsWith('.css') ? 'text/css' : 'text/javascript');
+
+/** What the stub of the editor gathers in the page. */
+interface EditorWindow extends Window {
+  editor: { intents: { type: string }[]; kept: unknown; violations: string[] };
+}
+
+export class PanelPage {
+  readonly page: Page;
+
+  /** What went wrong inside. */
+  readonly errors: string[] = [];
+
+  constructor(page: Page) {
+    this.page = page;
+    page.on('pageerror', (error) => this.errors.push(String(error.stack ?? error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') this.errors.push(message.text());
+    });
+  }
+
+  /** Sends a state and waits until it is drawn. */
+  async send(state: unknown): Promise<void> {
+    await this.page.evaluate(async (value) => {
+      window.postMessage({ type: 'state', state: value }, '*');
+      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+    }, state);
+  }
+
+  /** Intents so far, without `ready`. */
+  async intents(): Promise<readonly { readonly type: string }[]> {
+    const all = await this.page.evaluate(() => (window as unknown as EditorWindow).editor.intents);
+    return all.filter(({ type }) => type !== 'ready');
+  }
+
+  /** Waits for an intent of a type and gives the last one. The page's policy forbids Playwright's own waiting. */
+  async intentOf(type: string): Promise<unknown> {
+    for (let attempt = 0; attempt < 200; attempt++) {
+      const all = await this.page.evaluate(() => (window as unknown as EditorWindow).editor.intents);
+      const found = all.findLast((intent) => intent.type === type);
+      if (found) return found;
+      await this.page.waitForTimeout(25);
+    }
+    throw new Error(`The panel sent no intent "${type}". ${this.errors.join(' ')}`);
+  }
+
+  kept(): Promise<unknown> {
+    return this.page.evaluate(() => (window as unknown as EditorWindow).editor.kept);
+  }
+
+  violations(): Promise<readonly string[]> {
+    return this.page.evaluate(() => (window as unknown as EditorWindow).editor.violations);
+  }
+
+  /** As the editor does when the person picks another theme. */
+  async setTheme(theme: ThemeName): Promise<void> {
+    await this.page.evaluate(({ bodyClass, tokens }) => {
+      const { style } = document.documentElement;
+      for (const name of [...style]) style.removeProperty(name);
+      for (const [name, value] of Object.entries(tokens)) style.setProperty(name, value);
+      document.body.className = bodyClass;
+    }, THEMES[theme]);
+    await this.page.waitForTimeout(100);
+  }
+
+  /** Writes `build/screenshots/<name>.png`: the whole page. */
+  async screenshot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    await this.page.mouse.move(0, 0);
+    await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
+  }
+
+  async close(): Promise<void> {
+    await this.page.context().close();
+  }
+}

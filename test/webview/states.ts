@@ -1,0 +1,119 @@
+/** States of the panels from recorded run folders, made by the same code as in the editor. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { portableExperiment } from '../../src/config/index.ts';
+import { layersState } from '../../src/extension/panels/layers/state.ts';
+import { modelName, runName } from '../../src/extension/panels/names.ts';
+import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
+import { RunHistory } from '../../src/extension/panels/training/history.ts';
+import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
+import type { LayersMemory, LayersState } from '../../src/protocol/panels/layers.ts';
+import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import type { ResultsState } from '../../src/protocol/panels/results.ts';
+import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import type { TrainingState } from '../../src/protocol/panels/training.ts';
+import { trainingStrings } from '../../src/protocol/panels/training-strings.ts';
+import { isResumable, openRun } from '../../src/runs/index.ts';
+
+const LOCALE = 'en';
+const english = (message: string): string => message;
+const NOTHING_SAID = { name: null, label: null, starred: false };
+
+/** A folder for runs, gone when the test ends. */
+export async function runsFolder(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'spinquant-panels-'));
+  t.after(() => rm(folder, { recursive: true }));
+  return join(folder, '.spinquant', 'runs');
+}
+
+async function trainingSource(dir: string, firstSteps: number): Promise<TrainingSource> {
+  const run = await openRun(dir);
+  const [events, experiment] = await Promise.all([run.readEvents(), run.readExperiment()]);
+  const { learning } = experiment.rotation;
+  return {
+    name: runName(run, NOTHING_SAID, LOCALE),
+    model: modelName(run, experiment.model),
+    record: run.record,
+    history: new RunHistory(events.filter((event) => event.type !== 'step' || event.step <= firstSteps)),
+    plannedSteps: learning.steps,
+    gradientClip: learning.gradientClip,
+    unreadable: null,
+  };
+}
+
+export interface TrainingChoice {
+  readonly overlays?: readonly string[];
+  readonly others?: readonly string[];
+  /** Only the steps up to this one. */
+  readonly firstSteps?: number;
+}
+
+export async function trainingOf(dir: string | null, choice: TrainingChoice = {}): Promise<TrainingState> {
+  const { overlays = [], others = overlays, firstSteps = Number.POSITIVE_INFINITY } = choice;
+  const run = dir === null ? null : await openRun(dir);
+  return trainingState({
+    strings: trainingStrings(english),
+    memory: { run: dir, overlays: [...overlays] },
+    shown: dir === null ? null : await trainingSource(dir, firstSteps),
+    control: {
+      waiting: false,
+      running: run?.record.status === 'running',
+      resumable: run !== null && isResumable(run),
+    },
+    overlays: await Promise.all(overlays.map((one) => trainingSource(one, Number.POSITIVE_INFINITY))),
+    others: await Promise.all(others.map(async (one) => runName(await openRun(one), NOTHING_SAID, LOCALE))),
+  });
+}
+
+export async function layersOf(dir: string | null, choice: Partial<LayersMemory> = {}): Promise<LayersState> {
+  const run = dir === null ? null : await openRun(dir);
+  const experiment = await run?.readExperiment();
+  const name = run && runName(run, NOTHING_SAID, LOCALE);
+  return layersState({
+    strings: layersStrings(english),
+    memory: { run: dir, layer: null, site: null, ...choice },
+    runs: name ? [name] : [],
+    shown:
+      run && name && experiment
+        ? {
+            name,
+            model: modelName(run, experiment.model),
+            activations: await run.readActivations(),
+            quantization: experiment.quantization,
+          }
+        : null,
+    problem: null,
+  });
+}
+
+export async function resultsOf(
+  dirs: readonly string[],
+  selected: readonly string[] = [],
+  starred: readonly string[] = [],
+): Promise<ResultsState> {
+  const sources = await Promise.all(
+    dirs.map(async (dir): Promise<ResultsSource> => {
+      const run = await openRun(dir);
+      const [results, experiment] = await Promise.all([run.readResults(), run.readExperiment()]);
+      return {
+        name: runName(run, NOTHING_SAID, LOCALE),
+        label: null,
+        starred: starred.includes(dir),
+        status: run.record.status,
+        model: modelName(run, experiment.model),
+        results,
+        experiment: portableExperiment(experiment),
+        hasActivations: false,
+      };
+    }),
+  );
+  return resultsState({
+    strings: resultsStrings(english),
+    locale: LOCALE,
+    memory: { selected: [...selected] },
+    sources,
+    withoutResults: 0,
+  });
+}

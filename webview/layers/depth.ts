@@ -1,0 +1,189 @@
+import { fill } from '../../src/protocol/panels/fill.ts';
+import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
+import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import { logTicks, stableDomain } from '../shared/domain.ts';
+import { formatDecibel, formatNumber } from '../shared/format.ts';
+import type { Theme } from '../shared/theme.ts';
+import { SIDES, type Side } from './histogram.ts';
+
+export type Measure = 'sqnrDb' | 'kurtosis';
+
+const HEIGHT = 150;
+
+/** The points of one site, by layer. */
+function pointsOf({ depth }: LayersState, site: Site): readonly DepthPoint[] {
+  return depth.filter((point) => point.site === site).sort((a, b) => a.layer - b.layer);
+}
+
+export function depthChart(
+  state: LayersState,
+  measure: Measure,
+  site: Site,
+  layer: number,
+  theme: Theme,
+): ChartModel {
+  const { strings, layers } = state;
+  const points = pointsOf(state, site);
+  const rows = points.flatMap((point) =>
+    SIDES.map((side): Row => ({ layer: point.layer, side, value: point[side][measure] })),
+  );
+  const log = measure === 'kurtosis';
+  const values = rows.map(({ value }) => value as number | null);
+  const domain = stableDomain(values, null, log ? 'log' : 'linear');
+  const measured = values.some((value) => value !== null);
+  return {
+    spec: depthSpec(theme, log),
+    data: { points: rows, selected: [{ layer, from: layer - 0.5, to: layer + 0.5 }] },
+    signals: {
+      layerMax: layers - 0.5,
+      layerWord: strings.layer.toLowerCase(),
+      lastLayer: layers - 1,
+      yMin: domain[0],
+      yMax: domain[1],
+      ...(log && { yTicks: logTicks(domain) }),
+    },
+    summary: depthSummary(state, measure, site, layer),
+    readout: '',
+    note: measured ? '' : strings.notQuantized,
+  };
+}
+
+/** The value of one side of one layer, with its unit. */
+export function depthValue(
+  point: DepthPoint | undefined,
+  side: Side,
+  measure: Measure,
+  strings: LayersStrings,
+) {
+  const value = point?.[side][measure] ?? null;
+  if (measure === 'kurtosis') return formatNumber(value, 3);
+  return value === null ? '–' : fill(strings.decibel, formatDecibel(value));
+}
+
+/** Both sides at a layer, for the legend. */
+export function depthValues(
+  state: LayersState,
+  measure: Measure,
+  site: Site,
+  layer: number,
+): readonly string[] {
+  const point = pointsOf(state, site).find((one) => one.layer === layer);
+  return SIDES.map((side) => depthValue(point, side, measure, state.strings));
+}
+
+export function depthSummary(state: LayersState, measure: Measure, site: Site, layer: number): string {
+  const { strings } = state;
+  const [before, after] = depthValues(state, measure, site, layer);
+  const title = measure === 'sqnrDb' ? strings.sqnrDepth : strings.kurtosisDepth;
+  return `${fill(strings.depthSummary, title, layer, before!, after!)} ${strings.depthHelp}`;
+}
+
+/** Before: muted, dashed, hollow circles. After: accent, solid, filled squares. */
+function depthSpec(theme: Theme, log: boolean): ChartSpec {
+  const x = (field: string) => ({
+    field,
+    type: 'quantitative',
+    scale: { domainMin: -0.5, domainMax: { expr: 'layerMax' }, nice: false, zero: false },
+    axis: {
+      title: null,
+      format: 'd',
+      tickMinStep: 1,
+      tickCount: 8,
+      labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
+    },
+  });
+  const y = {
+    field: 'value',
+    type: 'quantitative',
+    scale: {
+      type: log ? 'log' : 'linear',
+      domainMin: { expr: 'yMin' },
+      domainMax: { expr: 'yMax' },
+      nice: false,
+      ...(!log && { zero: false }),
+    },
+    axis: {
+      title: null,
+      minExtent: 36,
+      ...(log ? { values: { expr: 'yTicks' }, format: '~g' } : { tickCount: 5, format: '~r' }),
+    },
+  };
+  const bySide = (range: readonly unknown[]) => ({
+    field: 'side',
+    type: 'nominal',
+    scale: { domain: [...SIDES], range },
+    legend: null,
+  });
+  const color = bySide([theme.muted, theme.accent]);
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    width: 320,
+    height: HEIGHT,
+    autosize: { type: 'fit-x', contains: 'padding' },
+    padding: { left: 2, right: 12, top: 6, bottom: 2 },
+    params: [
+      { name: 'layerMax', value: 1 },
+      { name: 'layerWord', value: '' },
+      { name: 'lastLayer', value: 1 },
+      { name: 'yMin', value: 0.1 },
+      { name: 'yMax', value: 1 },
+      { name: 'yTicks', value: [0.1, 1] },
+    ],
+    layer: [
+      {
+        data: { name: 'selected' },
+        mark: {
+          type: 'rect',
+          fill: theme.accent,
+          fillOpacity: 0.2,
+          stroke: theme.accent,
+          strokeOpacity: 0.7,
+        },
+        encoding: { x: x('from'), x2: { field: 'to' } },
+      },
+      { data: { name: 'cursor' }, mark: { type: 'rule', color: theme.muted }, encoding: { x: x('layer') } },
+      {
+        data: { name: 'points' },
+        mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
+        encoding: {
+          x: x('layer'),
+          y,
+          color,
+          strokeDash: bySide([
+            [5, 3],
+            [1, 0],
+          ]),
+        },
+      },
+      {
+        data: { name: 'points' },
+        transform: [{ filter: 'isValid(datum.value)' }],
+        mark: { type: 'point', opacity: 1, size: 26, strokeWidth: 1.5, fill: theme.background },
+        encoding: {
+          x: x('layer'),
+          y,
+          color,
+          shape: bySide(['circle', 'square']),
+          fill: bySide([theme.background, theme.accent]),
+        },
+      },
+    ],
+  } as ChartSpec;
+}
+
+export function depthTable(state: LayersState, measure: Measure, site: Site): TableModel {
+  const { strings } = state;
+  return {
+    caption: `${measure === 'sqnrDb' ? strings.sqnrDepth : strings.kurtosisDepth} · ${strings.sites[site]}`,
+    columns: [
+      { title: strings.layer, numeric: true },
+      { title: strings.before, numeric: true },
+      { title: strings.after, numeric: true },
+    ],
+    rows: pointsOf(state, site).map((point) => [
+      String(point.layer),
+      ...SIDES.map((side) => depthValue(point, side, measure, strings)),
+    ]),
+  };
+}

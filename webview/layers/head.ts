@@ -1,0 +1,108 @@
+import { fill } from '../../src/protocol/panels/fill.ts';
+import type { LayersIntent, LayersState, SiteDetail } from '../../src/protocol/panels/layers.ts';
+import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import { Picker, ProblemBox } from '../shared/controls.ts';
+import { button, h, setText } from '../shared/dom.ts';
+import { formatDecibel, formatNumber } from '../shared/format.ts';
+
+/** Which run, layer and site, and what rotation did there in four pairs of numbers. */
+export class LayersHead {
+  readonly element: HTMLElement;
+  readonly #title = h('h1');
+  readonly #facts = h('span', { class: 'quiet' });
+  readonly #runs: Picker;
+  readonly #sites: Picker;
+  readonly #layers: Picker;
+  readonly #previous: HTMLButtonElement;
+  readonly #next: HTMLButtonElement;
+  readonly #stats = h('dl', { class: 'stats' });
+  readonly #problem = new ProblemBox();
+
+  /** @param choose moves to a layer, relative to the present one or by number. */
+  constructor(
+    strings: LayersStrings,
+    send: (intent: LayersIntent) => void,
+    choose: { by(step: number): void; to(layer: number): void },
+  ) {
+    this.#runs = new Picker(strings.run, (run) => send({ type: 'run', run }), true);
+    this.#sites = new Picker(strings.site, (site) =>
+      send({ type: 'site', site: site as SiteDetail['site'] }),
+    );
+    this.#layers = new Picker(strings.layer, (layer) => choose.to(Number(layer)));
+    this.#previous = button('‹', () => choose.by(-1), { class: 'icon', 'aria-label': strings.previousLayer });
+    this.#next = button('›', () => choose.by(1), { class: 'icon', 'aria-label': strings.nextLayer });
+    const layerControls = h(
+      'span',
+      { class: 'layer-controls' },
+      this.#layers.element,
+      this.#previous,
+      this.#next,
+    );
+    this.element = h(
+      'header',
+      { class: 'panel-head' },
+      h('div', { class: 'titles' }, this.#title, this.#facts),
+      h('div', { class: 'row' }, this.#runs.element, layerControls, this.#sites.element),
+      this.#stats,
+      this.#problem.element,
+    );
+  }
+
+  show(state: LayersState): void {
+    const { strings, run, runs, sites, layers, detail, problem } = state;
+    this.#problem.show(problem);
+    this.#runs.show(
+      runs.map(({ dir, name, bits }) => ({ value: dir, label: `${name} · ${bits}` })),
+      run?.dir ?? '',
+    );
+    if (!run || !detail) return;
+    setText(this.#title, `${fill(strings.layerNumber, detail.layer)} · ${strings.sites[detail.site]}`);
+    setText(this.#facts, `${run.model} · ${run.bits} · ${run.name}`);
+    this.#sites.show(
+      sites.map((site) => ({ value: site, label: strings.sites[site] })),
+      detail.site,
+    );
+    this.#layers.show(
+      Array.from({ length: layers }, (_, layer) => ({ value: String(layer), label: String(layer) })),
+      String(detail.layer),
+    );
+    this.#previous.disabled = detail.layer === 0;
+    this.#next.disabled = detail.layer === layers - 1;
+    this.#showStats(detail, strings);
+  }
+
+  #showStats(detail: SiteDetail, strings: LayersStrings): void {
+    const { before, after, rotation } = detail;
+    const peak = (value: number | null) => fill(strings.sigma, formatNumber(value, 3));
+    const decibel = (value: number | null) =>
+      value === null ? strings.notQuantized : fill(strings.decibel, formatDecibel(value));
+    const pairs: readonly (readonly [string, string, string])[] = [
+      [strings.sqnr, decibel(before.sqnrDb), decibel(after.sqnrDb)],
+      [strings.kurtosis, formatNumber(before.kurtosis, 3), formatNumber(after.kurtosis, 3)],
+      [strings.peak, peak(before.peak), peak(after.peak)],
+      [strings.worstChannel, worstChannel(before.channelMaxima), worstChannel(after.channelMaxima)],
+    ];
+    const title = rotation.length > 0 ? rotation.join(' ') : strings.noRotation;
+    this.#stats.replaceChildren(
+      h('div', { class: 'stat' }, h('dt', {}, strings.rotation), h('dd', {}, title)),
+      ...pairs.map(([name, a, b]) =>
+        h(
+          'div',
+          { class: 'stat' },
+          h('dt', {}, name),
+          h('dd', {}, ...(a === b ? [a] : [`${a} → `, h('strong', {}, b)])),
+        ),
+      ),
+    );
+  }
+}
+
+/** Number of the channel with the largest maximum, and how far it stands above the median: `1812 (74×)`. */
+export function worstChannel(maxima: readonly number[]): string {
+  if (maxima.length === 0) return '–';
+  const largest = maxima.reduce((most, value) => Math.max(most, value), 0);
+  const sorted = [...maxima].sort((a, b) => a - b);
+  const median = sorted[sorted.length >> 1]!;
+  const times = median > 0 ? ` (${formatNumber(largest / median, 2)}×)` : '';
+  return `${maxima.indexOf(largest)}${times}`;
+}

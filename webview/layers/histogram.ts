@@ -1,0 +1,225 @@
+import { fill } from '../../src/protocol/panels/fill.ts';
+import type { Grid, SideDetail, SiteDetail } from '../../src/protocol/panels/layers.ts';
+import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import { formatCount, formatNumber } from '../shared/format.ts';
+import type { Theme } from '../shared/theme.ts';
+
+export type Side = 'before' | 'after';
+export const SIDES: readonly Side[] = ['before', 'after'];
+
+/** Each side has its own strip, one above the other, over one axis: pixels from the top. */
+const STRIPS = {
+  before: { top: 16, base: 106 },
+  after: { top: 140, base: 230 },
+} as const;
+const HEIGHT = 244;
+/** Ticks of a finer grid would run into each other. */
+const MAX_TICKS = 64;
+const TICK_PX = 8;
+/** A bin with one value still has a height on a log axis. */
+const LOG_FLOOR = 0.6;
+
+/** Ends of bin `index`. */
+function binEnds({ min, max, before }: SiteDetail, index: number): readonly [number, number] {
+  const width = (max - min) / before.counts.length;
+  return [min + index * width, min + (index + 1) * width];
+}
+
+/** The histogram's axis may be twice as long as needed: the part that either side reaches, with a little room. */
+export function visibleDomain(detail: SiteDetail): readonly [number, number] {
+  const used = detail.before.counts.flatMap((count, index) =>
+    count > 0 || detail.after.counts[index]! > 0 ? [index] : [],
+  );
+  if (used.length === 0) return [detail.min, detail.max];
+  const largest = Math.max(detail.before.maxAbs, detail.after.maxAbs);
+  const lo = Math.max(binEnds(detail, used[0]!)[0], -largest);
+  const hi = Math.min(binEnds(detail, used.at(-1)!)[1], largest);
+  // A grid with its zero point rounded reaches beyond the values by up to half a step.
+  const levels = SIDES.flatMap((side) => detail[side].grid?.levels ?? []);
+  const [from, to] = [Math.min(lo, ...levels), Math.max(hi, ...levels)];
+  const room = 0.02 * (to - from);
+  return [from - room, to + room];
+}
+
+export function histogramChart(
+  detail: SiteDetail,
+  strings: LayersStrings,
+  theme: Theme,
+  logCounts: boolean,
+): ChartModel {
+  const [lo, hi] = visibleDomain(detail);
+  const top = Math.max(1, ...detail.before.counts, ...detail.after.counts);
+  const floor = logCounts ? LOG_FLOOR : 0;
+  return {
+    spec: histogramSpec(strings, theme, logCounts),
+    data: {
+      ...Object.fromEntries(SIDES.map((side) => [side, bars(detail, side, floor)])),
+      ticks: SIDES.flatMap((side) => gridTicks(detail[side].grid, side)),
+      brackets: SIDES.flatMap((side) => gridBracket(detail[side].grid, side)),
+      labels: SIDES.map((side) => ({ y: STRIPS[side].top - 6, text: sideLabel(detail, side, strings) })),
+    },
+    signals: { xMin: lo, xMax: hi, yMax: logCounts ? 1.5 * top : 1.05 * top },
+    summary: fill(
+      strings.histogramSummary,
+      strings.histogram,
+      formatNumber(detail.before.peak, 3),
+      formatNumber(detail.before.kurtosis, 3),
+      formatNumber(detail.after.peak, 3),
+      formatNumber(detail.after.kurtosis, 3),
+    ),
+    readout: '',
+    note: '',
+  };
+}
+
+function bars(detail: SiteDetail, side: Side, floor: number): Row[] {
+  return detail[side].counts.flatMap((count, index) => {
+    if (count === 0) return [];
+    const [from, to] = binEnds(detail, index);
+    return [{ from, to, count, floor }];
+  });
+}
+
+/** Between the ticks and the bars no distance, so that a level can be read upwards into the bars. */
+function gridTicks(grid: Grid | null, side: Side): Row[] {
+  if (!grid || grid.levels.length > MAX_TICKS) return [];
+  const { base } = STRIPS[side];
+  return grid.levels.map((level) => ({ side, level, from: base + 1, to: base + 1 + TICK_PX }));
+}
+
+/** The reach of the grid; alone where its levels are too fine to draw. */
+function gridBracket(grid: Grid | null, side: Side): Row[] {
+  if (!grid) return [];
+  return [{ side, from: grid.levels[0]!, to: grid.levels.at(-1)!, y: STRIPS[side].base + 1 + TICK_PX / 2 }];
+}
+
+/** `after R4 · largest 4.1 σ` */
+function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: LayersStrings): string {
+  const names = rotation.join(' ') || strings.rotation;
+  const when = fill(side === 'before' ? strings.beforeRotation : strings.afterRotation, names);
+  const { peak, maxAbs } = detail[side];
+  return `${when} · ${strings.peak} ${formatNumber(maxAbs, 3)} = ${fill(strings.sigma, formatNumber(peak, 3))}`;
+}
+
+const solid = (color: string) => ({ fill: color, stroke: color, strokeWidth: 0.6 });
+
+function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean): ChartSpec {
+  const x = (field: string) => ({
+    field,
+    type: 'quantitative',
+    scale: { domainMin: { expr: 'xMin' }, domainMax: { expr: 'xMax' }, nice: false, zero: false },
+    axis: { title: strings.value, offset: 6, tickCount: 8 },
+  });
+  const y = (side: Side) => ({
+    field: 'count',
+    type: 'quantitative',
+    scale: {
+      type: logCounts ? 'log' : 'linear',
+      domainMin: logCounts ? LOG_FLOOR : 0,
+      domainMax: { expr: 'yMax' },
+      range: [STRIPS[side].base, STRIPS[side].top],
+      nice: false,
+      ...(!logCounts && { zero: true }),
+    },
+    axis: { title: strings.count, orient: 'left', grid: true, format: '~s', tickCount: 4, minExtent: 36 },
+  });
+  const color = {
+    field: 'side',
+    type: 'nominal',
+    scale: { domain: [...SIDES], range: [theme.muted, theme.accent] },
+    legend: null,
+  };
+  const bar = (side: Side) => ({
+    data: { name: side },
+    // The outline closes the hairlines that smoothing leaves between neighbours.
+    mark: { type: 'rect', ...solid(side === 'before' ? theme.muted : theme.accent) },
+    encoding: { x: x('from'), x2: { field: 'to' }, y: y(side), y2: { field: 'floor' } },
+  });
+  const pixels = { scale: null, axis: null, type: 'quantitative' };
+  return {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    width: 640,
+    height: HEIGHT,
+    autosize: { type: 'fit-x', contains: 'padding' },
+    padding: { left: 2, right: 12, top: 4, bottom: 2 },
+    params: [
+      { name: 'xMin', value: -1 },
+      { name: 'xMax', value: 1 },
+      { name: 'yMax', value: 10 },
+    ],
+    resolve: { scale: { y: 'independent' }, axis: { y: 'independent' } },
+    layer: [
+      {
+        data: { name: 'cursor' },
+        mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
+        encoding: { x: x('from'), x2: { field: 'to' } },
+      },
+      bar('before'),
+      bar('after'),
+      {
+        data: { name: 'brackets' },
+        mark: { type: 'rule', strokeWidth: 1, opacity: 0.7 },
+        encoding: { x: x('from'), x2: { field: 'to' }, y: { field: 'y', ...pixels }, color },
+      },
+      {
+        data: { name: 'ticks' },
+        mark: { type: 'rule', strokeWidth: 1.5 },
+        encoding: { x: x('level'), y: { field: 'from', ...pixels }, y2: { field: 'to' }, color },
+      },
+      {
+        data: { name: 'labels' },
+        mark: { type: 'text', align: 'left', baseline: 'bottom', fontWeight: 'bold' },
+        encoding: { x: { value: 2 }, y: { field: 'y', ...pixels }, text: { field: 'text' } },
+      },
+    ],
+  } as ChartSpec;
+}
+
+/** What the quantizer's grid is, in a sentence. */
+export function gridAbout({ before, after, scalePart }: SiteDetail, strings: LayersStrings): string {
+  const grid = after.grid ?? before.grid;
+  if (!grid) return strings.notQuantized;
+  const template = grid.levels.length > MAX_TICKS ? strings.gridFine : strings.gridAbout;
+  const kind = grid.symmetric ? strings.symmetric : strings.asymmetric;
+  const text = fill(template, grid.levels.length, grid.bits, kind);
+  if (scalePart === 'token') return text;
+  return `${text}; ${scalePart === 'head' ? strings.gridHead : strings.gridGroup}`;
+}
+
+/** The bin under a value. */
+export function binAt(detail: SiteDetail, value: number): number | null {
+  const { min, max, before } = detail;
+  const index = Math.floor(((value - min) / (max - min)) * before.counts.length);
+  return index >= 0 && index < before.counts.length ? index : null;
+}
+
+export function binReadout(detail: SiteDetail, index: number, strings: LayersStrings): string {
+  const [from, to] = binEnds(detail, index);
+  const counts = SIDES.map((side) => `${strings[side]} ${formatCount(detail[side].counts[index]!)}`);
+  return `${formatNumber(from, 3)} … ${formatNumber(to, 3)}: ${counts.join(' · ')}`;
+}
+
+export function binRow(detail: SiteDetail, index: number): Row {
+  const [from, to] = binEnds(detail, index);
+  return { from, to };
+}
+
+/** Bins that hold anything. */
+export function histogramTable(detail: SiteDetail, strings: LayersStrings): TableModel {
+  const side = (which: SideDetail, index: number) => formatCount(which.counts[index]!);
+  return {
+    caption: strings.histogram,
+    columns: [
+      { title: strings.bin, numeric: true },
+      { title: strings.before, numeric: true },
+      { title: strings.after, numeric: true },
+    ],
+    rows: detail.before.counts.flatMap((count, index) => {
+      if (count === 0 && detail.after.counts[index] === 0) return [];
+      const [from, to] = binEnds(detail, index);
+      const bin = `${formatNumber(from, 3)} … ${formatNumber(to, 3)}`;
+      return [[bin, side(detail.before, index), side(detail.after, index)]];
+    }),
+  };
+}

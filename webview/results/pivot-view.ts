@@ -1,0 +1,64 @@
+import { fill } from '../../src/protocol/panels/fill.ts';
+import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { h } from '../shared/dom.ts';
+import { formatPerplexity } from '../shared/format.ts';
+import type { Pivot, PivotCell } from './pivot.ts';
+
+/** One table per model and text; under each number its distance to full precision. */
+export function pivotView(all: readonly Pivot[], strings: ResultsStrings, withDelta: boolean): HTMLElement {
+  return h('div', { class: 'pivots' }, ...all.map((pivot) => pivotTable(pivot, strings, withDelta)));
+}
+
+function pivotTable(pivot: Pivot, strings: ResultsStrings, withDelta: boolean): HTMLElement {
+  const { title, bits, methods, fullPrecision } = pivot;
+  const full = h(
+    'tr',
+    { class: 'full-precision' },
+    h('th', { scope: 'row' }, strings.fullPrecisionMethod),
+    ...bits.map(() => h('td', { class: 'number' }, formatPerplexity(fullPrecision))),
+  );
+  const table = h(
+    'table',
+    { class: 'results pivot' },
+    h('caption', {}, fill(strings.pivotCaption, title)),
+    h(
+      'thead',
+      {},
+      h(
+        'tr',
+        {},
+        h('th', { scope: 'col' }, strings.columns.method),
+        ...bits.map((setting) => h('th', { scope: 'col', class: 'number' }, setting)),
+      ),
+    ),
+    h(
+      'tbody',
+      {},
+      ...(fullPrecision === null ? [] : [full]),
+      ...methods.map(({ name, cells }) =>
+        h(
+          'tr',
+          {},
+          h('th', { scope: 'row' }, name),
+          ...cells.map((cell) => pivotCell(cell, strings, withDelta)),
+        ),
+      ),
+    ),
+  );
+  return h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': title }, table);
+}
+
+function pivotCell(cell: PivotCell | null, strings: ResultsStrings, withDelta: boolean): HTMLElement {
+  if (!cell) return h('td', { class: 'number quiet' }, '–');
+  const starred = cell.rows.some(({ run }) => run.starred);
+  const value = cell.best ? h('strong', {}, cell.text) : cell.text;
+  return h(
+    'td',
+    { class: 'number' },
+    starred ? '★ ' : null,
+    value,
+    cell.best ? h('span', { class: 'visually-hidden' }, ` ${strings.best}`) : null,
+    withDelta && cell.delta !== '' ? h('span', { class: 'delta' }, cell.delta) : null,
+    cell.from === '' ? null : h('span', { class: 'from' }, cell.from),
+  );
+}

@@ -1,0 +1,123 @@
+import '@vscode-elements/elements/dist/vscode-button/index.js';
+import '@vscode-elements/elements/dist/vscode-checkbox/index.js';
+import '@vscode-elements/elements/dist/vscode-option/index.js';
+import '@vscode-elements/elements/dist/vscode-single-select/index.js';
+import '@vscode-elements/elements/dist/vscode-textfield/index.js';
+import type { Problem } from '../../src/protocol/panels/common.ts';
+import { h, setHidden, setText } from './dom.ts';
+
+/** The thin layer over `@vscode-elements/elements`: everything a panel takes from that package is made here. */
+
+export function pushButton(text: string, action: () => void, secondary = false): HTMLElement {
+  const element = h('vscode-button', {}, text);
+  element.secondary = secondary;
+  element.addEventListener('click', action);
+  return element;
+}
+
+export interface Toggle {
+  readonly element: HTMLElement;
+  set(checked: boolean): void;
+}
+
+export function checkbox(label: string, checked: boolean, change: (checked: boolean) => void): Toggle {
+  const element = h('vscode-checkbox', { label });
+  element.checked = checked;
+  element.addEventListener('change', () => change(element.checked));
+  return {
+    element,
+    set(next) {
+      if (element.checked !== next) element.checked = next;
+    },
+  };
+}
+
+export interface Choice {
+  readonly value: string;
+  readonly label: string;
+}
+
+/** A labelled drop-down list. Its options are rewritten only when they change, so that an open list stays open. */
+export class Picker {
+  readonly element: HTMLElement;
+  readonly #select = h('vscode-single-select');
+  #known = '';
+
+  constructor(label: string, change: (value: string) => void, wide = false) {
+    this.#select.label = label;
+    this.element = h(
+      'div',
+      { class: wide ? 'picker wide' : 'picker' },
+      h('span', { class: 'picker-label', 'aria-hidden': 'true' }, label),
+      this.#select,
+    );
+    this.#select.addEventListener('change', () => change(this.#select.value));
+  }
+
+  show(choices: readonly Choice[], value: string): void {
+    const known = JSON.stringify(choices);
+    if (known !== this.#known) {
+      this.#known = known;
+      this.#select.replaceChildren(
+        ...choices.map((choice) =>
+          h('vscode-option', { value: choice.value, selected: choice.value === value }, choice.label),
+        ),
+      );
+    }
+    if (this.#select.value !== value) this.#select.value = value;
+  }
+}
+
+export function textField(label: string, value: string, change: (value: string) => void): HTMLElement {
+  const element = h('vscode-textfield', { placeholder: label, type: 'search' });
+  element.label = label;
+  element.value = value;
+  element.addEventListener('input', () => change(element.value));
+  return element;
+}
+
+interface EmptyStrings {
+  readonly title: string;
+  readonly text: string;
+  readonly time: string;
+  readonly optimize: string;
+  readonly newExperiment: string;
+}
+
+/** What a panel will show, how long that takes, and how to begin. */
+export function emptyState(
+  strings: EmptyStrings,
+  begin: (what: 'new-experiment' | 'optimize') => void,
+): HTMLElement {
+  return h(
+    'section',
+    { class: 'empty' },
+    h('h2', {}, strings.title),
+    h('p', {}, strings.text),
+    h('p', { class: 'quiet' }, strings.time),
+    h(
+      'p',
+      { class: 'buttons' },
+      pushButton(strings.optimize, () => begin('optimize')),
+      pushButton(strings.newExperiment, () => begin('new-experiment'), true),
+    ),
+  );
+}
+
+/** Where the fault of a run stands. */
+export class ProblemBox {
+  readonly element: HTMLElement;
+  readonly #message = h('strong');
+  readonly #hint = h('span');
+
+  constructor() {
+    this.element = h('div', { class: 'problem', role: 'alert' }, this.#message, this.#hint);
+    this.element.hidden = true;
+  }
+
+  show(problem: Problem | null): void {
+    setText(this.#message, problem?.message ?? '');
+    setText(this.#hint, problem?.hint ?? '');
+    setHidden(this.element, !problem);
+  }
+}

@@ -1,0 +1,80 @@
+/** The colours and fonts of the editor's theme, as charts need them. Pages read the same variables in CSS. */
+
+export interface Theme {
+  readonly foreground: string;
+  /** What is of less weight: the state before rotation, axes. */
+  readonly muted: string;
+  readonly background: string;
+  /** What the eye should find: the state after rotation, the run shown. */
+  readonly accent: string;
+  readonly grid: string;
+  readonly danger: string;
+  readonly font: string;
+  readonly fontSizePx: number;
+  /** Colours of runs A, B, C …; each also has its own letter and shape. */
+  readonly runs: readonly string[];
+  readonly highContrast: boolean;
+}
+
+/** The variables a theme may lack, with the default theme's values. */
+const FALLBACK = {
+  '--vscode-editor-foreground': '#3b3b3b',
+  '--vscode-editor-background': '#ffffff',
+  '--vscode-descriptionForeground': '#717171',
+  '--vscode-charts-blue': '#1a85ff',
+  '--vscode-charts-orange': '#d18616',
+  '--vscode-charts-green': '#388a34',
+  '--vscode-charts-purple': '#652d90',
+  '--vscode-charts-red': '#e51400',
+  '--vscode-charts-yellow': '#bf8803',
+  '--vscode-font-family': 'sans-serif',
+  '--vscode-font-size': '13px',
+} as const;
+
+type Token = keyof typeof FALLBACK;
+
+/** @param read value of a CSS variable, empty where the theme has none. */
+export function themeFrom(read: (token: string) => string, highContrast: boolean): Theme {
+  const token = (name: Token): string => read(name).trim() || FALLBACK[name];
+  const foreground = token('--vscode-editor-foreground');
+  return {
+    foreground,
+    muted: highContrast ? foreground : token('--vscode-descriptionForeground'),
+    background: token('--vscode-editor-background'),
+    accent: token('--vscode-charts-blue'),
+    grid: highContrast ? foreground : token('--vscode-descriptionForeground'),
+    danger: token('--vscode-charts-red'),
+    font: token('--vscode-font-family'),
+    fontSizePx: Number.parseFloat(token('--vscode-font-size')) || 13,
+    runs: [
+      token('--vscode-charts-blue'),
+      token('--vscode-charts-orange'),
+      token('--vscode-charts-green'),
+      token('--vscode-charts-purple'),
+      token('--vscode-charts-red'),
+      token('--vscode-charts-yellow'),
+    ],
+    highContrast,
+  };
+}
+
+export function readTheme(): Theme {
+  const style = getComputedStyle(document.documentElement);
+  const highContrast = /vscode-high-contrast/.test(document.body.className);
+  return themeFrom((token) => style.getPropertyValue(token), highContrast);
+}
+
+/** VS Code writes a new theme into the attributes of the page; both come in one turn, so one call is enough. */
+export function onThemeChange(listener: (theme: Theme) => void): void {
+  let asked = false;
+  const observer = new MutationObserver(() => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => {
+      asked = false;
+      listener(readTheme());
+    });
+  });
+  observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
+  observer.observe(document.body, { attributes: true, attributeFilter: ['class', 'data-vscode-theme-id'] });
+}
