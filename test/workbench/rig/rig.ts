@@ -11,6 +11,9 @@ import { openBrowser } from './browser.ts';
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url)).replace(/\/$/, '');
 export const SCREENSHOTS = join(ROOT, 'build', 'screenshots');
 
+/** Tests ask no extension gallery. */
+const NO_GALLERY = { EXTENSIONS_GALLERY: '{}' };
+
 export interface Rig {
   readonly server: Server;
   readonly page: Page;
@@ -36,7 +39,7 @@ export async function reasonToSkip(release?: Release): Promise<string | null> {
 export async function startRig(options: ServerOptions): Promise<Rig> {
   const browser = await openBrowser(await findChromium());
   try {
-    const server = await startServer(options);
+    const server = await startServer({ ...options, env: { ...NO_GALLERY, ...options.env } });
     const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     const page = await context.newPage();

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'mocha';
+import * as vscode from 'vscode';
+import type { Parts } from '../../../src/extension/parts.ts';
+import type { Job } from '../../../src/extension/services.ts';
+import { COMMANDS } from '../../../src/protocol/ids.ts';
+import { openRun } from '../../../src/runs/index.ts';
+import { EXPERIMENT } from '../rig/names.ts';
+import { activeParts, lensesOf, lineOf, open, until, workspaceUri } from './editor.ts';
+
+type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
+
+describe('jobs', function () {
+  this.timeout(120_000);
+  let parts: Parts;
+  before(async () => {
+    parts = await activeParts();
+  });
+
+  const optimize = () => vscode.commands.executeCommand<Outcome>(COMMANDS.optimize, workspaceUri(EXPERIMENT));
+  const steps = (count: number) =>
+    new Promise<void>((resolve) => {
+      const subscription = parts.jobs.onEvent(({ event }) => {
+        if (event.type !== 'step' || event.step < count) return;
+        subscription.dispose();
+        resolve();
+      });
+    });
+
+  it('a worker killed in mid-run interrupts the run, which resumes to its end', async () => {
+    const ended = optimize();
+    await steps(3);
+    process.kill(parts.worker.pid!, 'SIGKILL');
+    const { state, runDir, message } = await ended;
+    assert.equal(state, 'interrupted');
+    assert.match(message ?? '', /SIGKILL/);
+    assert.equal((await openRun(runDir!)).record.status, 'interrupted');
+
+    const resumed = await vscode.commands.executeCommand<Outcome>(COMMANDS.resume, runDir);
+    assert.deepEqual(resumed, { state: 'finished', runDir, message: null });
+    const run = await openRun(runDir!);
+    const done = (await run.readEvents()).flatMap((event) => (event.type === 'step' ? [event.step] : []));
+    assert.equal(Math.max(...done), 24);
+    assert.equal(run.record.status, 'finished');
+  });
+
+  it('the lens and the tools tell the result of the run', async () => {
+    const document = await open(EXPERIMENT);
+    const [run] = parts.runs.ofExperiment(document.uri.fsPath);
+    const { perplexity } = await run!.readResults();
+    const last = await until(async () =>
+      (await lensesOf(document)).find(({ title }) => title.startsWith('Re-run evaluation')),
+    );
+    assert.equal(last.line, lineOf(document, '"evaluation"'));
+    assert.ok(last.title.includes(`last: ${perplexity[0]!.quantized!.toFixed(2)}, W4A4KV4`), last.title);
+  });
+
+  it('a cancelled run stops and can be resumed', async () => {
+    const ended = optimize();
+    await steps(2);
+    await vscode.commands.executeCommand(COMMANDS.cancel);
+    const { state, runDir } = await ended;
+    assert.equal(state, 'cancelled');
+    assert.equal((await openRun(runDir!)).record.status, 'cancelled');
+    const document = await open(EXPERIMENT);
+    await until(async () => (await lensesOf(document)).find(({ title }) => title === 'Resume'));
+    await parts.runs.delete(runDir!);
+  });
+});
