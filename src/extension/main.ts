@@ -34,7 +34,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<Servic
     log,
     worker,
     jobs: own(new WorkerJobs(worker, log)),
-    runs: own(new WorkspaceRuns(log)),
+    runs: own(new WorkspaceRuns(context.workspaceState, log)),
     experiments: own(new ExperimentFiles(context)),
   };
   const summaries = own(new RunSummaries(parts.runs, log));
@@ -47,8 +47,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<Servic
   own(registerLayers(parts, checker, summaries));
   own(registerGate(parts));
   own(registerTools(parts, summaries));
-  void parts.experiments.refresh();
-  void parts.runs.refresh();
+  for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])
+    looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
   own(await registerPanelsLater(parts));
   return parts;
 }

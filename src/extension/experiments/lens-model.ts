@@ -7,10 +7,9 @@ import {
   hasLearnedRotation,
   type ParsedExperiment,
   portableExperiment,
-  type RotationKind,
   resolvePortable,
 } from '../../config/index.ts';
-import type { RunSummary } from '../runs/summaries.ts';
+import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
 
 /** A measurement that a lens shows. */
@@ -152,22 +151,6 @@ export function changedSettings({ experiment, run }: RunSummary, now: Experiment
   return experimentDifferences(portableExperiment(experiment), portableExperiment(present)).filter(
     ({ path }) => !ELSEWHERE.test(path),
   );
-}
-
-interface Switches {
-  readonly r1: RotationKind;
-  readonly r2: RotationKind;
-  readonly r3: boolean;
-  readonly r4: boolean;
-}
-
-export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
-  return r1 === 'none' && r2 === 'none' && !r3 && !r4;
-}
-
-/** Whether a run measured what rounding alone gives. */
-export function isPlain({ experiment }: RunSummary): boolean {
-  return experiment !== null && isUnrotated(experiment.rotation);
 }
 
 function unrotated(experiment: Experiment): Experiment {

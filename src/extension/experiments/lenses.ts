@@ -13,6 +13,8 @@ import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;
 const EVENT_INTERVAL_MS = 500;
+/** Between icon and words; a plain space is lost there. */
+const GAP = '\u00a0';
 
 /** What can be done with an experiment and what it gave last, above its lines. */
 export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposable {
@@ -83,7 +85,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     switch (lens.kind) {
       case 'optimize':
         return {
-          title: `$(play) ${l10n.t('Optimize rotation')}`,
+          title: `$(play)${GAP}${l10n.t('Optimize rotation')}`,
           command: COMMANDS.optimize,
           arguments: [uri],
         };
@@ -91,22 +93,26 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         return {
           title:
             lens.job.state === 'waiting'
-              ? `$(watch) ${l10n.t('waits for its turn')}`
-              : `$(sync~spin) ${progressText(this.#progress)}`,
+              ? `$(watch)${GAP}${l10n.t('waits for its turn')}`
+              : `$(sync~spin)${GAP}${progressText(this.#progress)}`,
           command: COMMANDS.showTraining,
           arguments: [lens.job.runDir],
         };
       case 'pause':
         return {
-          title: `$(debug-pause) ${l10n.t('Pause')}`,
+          title: `$(debug-pause)${GAP}${l10n.t('Pause')}`,
           command: COMMANDS.pause,
           arguments: [lens.job.id],
         };
       case 'cancel':
-        return { title: `$(stop) ${l10n.t('Cancel')}`, command: COMMANDS.cancel, arguments: [lens.job.id] };
+        return {
+          title: `$(stop)${GAP}${l10n.t('Cancel')}`,
+          command: COMMANDS.cancel,
+          arguments: [lens.job.id],
+        };
       case 'resume':
         return {
-          title: `$(debug-continue) ${l10n.t('Resume')}`,
+          title: `$(debug-continue)${GAP}${l10n.t('Resume')}`,
           command: COMMANDS.resume,
           arguments: [lens.runDir],
         };
@@ -116,7 +122,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         return plainCommand(uri, lens.last);
       case 'compare':
         return {
-          title: `$(diff) ${l10n.t('Compare…')}`,
+          title: `$(diff)${GAP}${l10n.t('Compare…')}`,
           command: COMMANDS.compare,
           arguments: [null, lens.runDirs.map((runDir) => ({ runDir }))],
         };
@@ -128,13 +134,13 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         };
       case 'layers':
         return {
-          title: `$(graph) ${l10n.t('Show layers ({0})', lens.bits)}`,
+          title: `$(graph)${GAP}${l10n.t('Show layers ({0})', lens.bits)}`,
           command: COMMANDS.showLayers,
           arguments: [lens.runDir],
         };
       case 'inspect':
         return {
-          title: `$(pulse) ${l10n.t('Measure activations')}`,
+          title: `$(pulse)${GAP}${l10n.t('Measure activations')}`,
           command: COMMANDS.inspect,
           arguments: [uri, lens.runDir === null ? {} : { runDir: lens.runDir }],
         };
@@ -146,8 +152,8 @@ function evaluateCommand(uri: vscode.Uri, last: LastResult | null, runDir: strin
   return {
     title:
       last === null
-        ? `$(play) ${vscode.l10n.t('Evaluate')}`
-        : `$(sync) ${vscode.l10n.t('Re-run evaluation (last: {0})', lastText(last))}`,
+        ? `$(play)${GAP}${vscode.l10n.t('Evaluate')}`
+        : `$(sync)${GAP}${vscode.l10n.t('Re-run evaluation (last: {0})', lastText(last))}`,
     command: COMMANDS.evaluate,
     arguments: [uri, runDir === null ? {} : { runDir }],
     ...tooltipOf(last),
@@ -158,8 +164,8 @@ function plainCommand(uri: vscode.Uri, last: LastResult | null): vscode.Command 
   return {
     title:
       last === null
-        ? `$(circle-slash) ${vscode.l10n.t('Evaluate without rotation')}`
-        : `$(circle-slash) ${vscode.l10n.t('Without rotation (last: {0})', lastText(last))}`,
+        ? `$(circle-slash)${GAP}${vscode.l10n.t('Evaluate without rotation')}`
+        : `$(circle-slash)${GAP}${vscode.l10n.t('Without rotation (last: {0})', lastText(last))}`,
     command: COMMANDS.evaluate,
     arguments: [uri, { withoutRotations: true }],
     ...tooltipOf(last),

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
@@ -50,6 +51,8 @@ async function start(
 ): Promise<Outcome | null> {
   const experiment = await chooseExperiment(parts.experiments, argument);
   if (experiment === null || !(await isReady(experiment, kind, options))) return null;
+  if (kind !== 'optimize' && options.runDir === undefined && !options.withoutRotations)
+    if (await lacksRotation(parts, experiment)) return offerOptimize(parts, experiment);
   return submit(parts, { kind, experiment, ...options });
 }
 
@@ -99,6 +102,23 @@ async function isReady(file: string, kind: JobKind, { withoutRotations }: Measur
   const chosen = await vscode.window.showErrorMessage(fault ?? '', show);
   if (chosen === show) await vscode.commands.executeCommand('workbench.actions.view.problems');
   return false;
+}
+
+/** Whether an experiment uses rotations that no run has learned yet. */
+async function lacksRotation({ runs }: Parts, file: string): Promise<boolean> {
+  const { hasLearnedRotation, parseExperiment } = await loadConfig();
+  const { experiment } = parseExperiment(await experimentText(file), file);
+  if (experiment === null || !hasLearnedRotation(experiment.rotation)) return false;
+  return !runs.ofExperiment(file).some((run) => existsSync(run.path('rotations')));
+}
+
+async function offerOptimize(parts: Parts, file: string): Promise<Outcome | null> {
+  const optimize = vscode.l10n.t('Optimize Rotation');
+  const chosen = await vscode.window.showInformationMessage(
+    vscode.l10n.t('{0} uses learned rotations, and none have been learned yet.', experimentName(file)),
+    optimize,
+  );
+  return chosen === optimize ? start(parts, 'optimize', file, {}) : null;
 }
 
 async function resume(parts: Parts, argument: unknown): Promise<Outcome | null> {

@@ -42,7 +42,10 @@ export class Worker implements vscode.Disposable {
 
   async #start(): Promise<WorkerClient> {
     const { WorkerClient } = await import('./client.ts');
-    const launch = workerLaunch(this.#extensionPath, (line) => this.#log.info(line));
+    const launch = workerLaunch(this.#extensionPath, (line) => {
+      // The last lines come while the window closes, when the channel is gone.
+      if (!this.#stopped) this.#log.info(line);
+    });
     this.#log.info(`Starting the worker: ${launch.command} ${launch.args.join(' ')}`);
     this.#client = await WorkerClient.start(launch);
     const { ort, kernels, node, pid, product, platform, problem } = this.#client.handshake;

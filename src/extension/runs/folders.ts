@@ -7,10 +7,12 @@ const NOT_HERE = '**/node_modules/**';
 
 /** Folders that hold runs: those of the usual name, and those that experiments or the settings name. */
 export async function findRunFolders(): Promise<Set<string>> {
+  const [records, experiments] = await Promise.all([
+    vscode.workspace.findFiles('**/.spinquant/runs/*/run.json', NOT_HERE),
+    vscode.workspace.findFiles(EXPERIMENT_GLOB, NOT_HERE),
+  ]);
   const folders = new Set<string>();
-  const records = await vscode.workspace.findFiles('**/.spinquant/runs/*/run.json', NOT_HERE);
   for (const { scheme, fsPath } of records) if (scheme === 'file') folders.add(dirname(dirname(fsPath)));
-  const experiments = await vscode.workspace.findFiles(EXPERIMENT_GLOB, NOT_HERE);
   for (const uri of experiments) for (const folder of await foldersOfExperiment(uri)) folders.add(folder);
   return folders;
 }

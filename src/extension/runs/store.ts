@@ -12,11 +12,13 @@ import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts
 import { findRunFolders } from './folders.ts';
 
 const INTERVAL_MS = 100;
+const REMEMBERED = 'spinquant.runFolders';
 
 /** The run folders of the workspace, kept up to date by watching their files. */
 export class WorkspaceRuns implements RunStore {
   readonly #changed = new vscode.EventEmitter<readonly string[]>();
   readonly onDidChange = this.#changed.event;
+  readonly #memory: vscode.Memento;
   readonly #log: vscode.LogOutputChannel;
   readonly #runs = new Map<string, Run>();
   readonly #folders = new Set<string>();
@@ -27,7 +29,8 @@ export class WorkspaceRuns implements RunStore {
   #sorted: readonly Run[] = [];
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(log: vscode.LogOutputChannel) {
+  constructor(memory: vscode.Memento, log: vscode.LogOutputChannel) {
+    this.#memory = memory;
     this.#log = log;
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs/**'));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/labels.json'));
@@ -65,18 +68,14 @@ export class WorkspaceRuns implements RunStore {
     this.touch(runDir);
   }
 
-  /** Looks for runs everywhere again. */
+  /** Looks for runs everywhere again: first where they were the last time, since a search takes its time. */
   async refresh(): Promise<void> {
+    for (const folder of this.#memory.get<string[]>(REMEMBERED) ?? []) this.#addFolder(folder);
+    await this.#readFolders();
+    const before = this.#folders.size;
     for (const folder of await findRunFolders()) this.#addFolder(folder);
-    const { listRuns } = await loadRuns();
-    const found = new Set<string>();
-    for (const folder of this.#folders) {
-      const { runs, damaged } = await listRuns(folder);
-      for (const run of runs) found.add(run.dir);
-      for (const { error } of damaged) this.#log.warn(messageOf(error));
-    }
-    for (const dir of [...found, ...this.#runs.keys()]) this.#dirty.add(dir);
-    await this.#readDirty();
+    if (this.#folders.size > before) await this.#readFolders();
+    void this.#memory.update(REMEMBERED, [...this.#folders]);
   }
 
   /** Reads one run folder again soon: somebody knows that it changed before the file system says so. */
@@ -90,6 +89,17 @@ export class WorkspaceRuns implements RunStore {
     this.#flush.dispose();
     this.#watchers.dispose();
     this.#changed.dispose();
+  }
+
+  async #readFolders(): Promise<void> {
+    const { listRuns } = await loadRuns();
+    for (const folder of this.#folders) {
+      const { runs, damaged } = await listRuns(folder);
+      for (const { dir } of runs) this.#dirty.add(dir);
+      for (const { error } of damaged) this.#log.warn(messageOf(error));
+    }
+    for (const dir of this.#runs.keys()) this.#dirty.add(dir);
+    await this.#readDirty();
   }
 
   #watch(watcher: vscode.FileSystemWatcher): void {

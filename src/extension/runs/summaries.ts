@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import type * as vscode from 'vscode';
-import type { ResolvedExperiment } from '../../config/index.ts';
+import type { ResolvedExperiment, RotationKind } from '../../config/index.ts';
 import { messageOf } from '../../protocol/errors.ts';
 import type { ResultsFile, Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
@@ -13,6 +13,22 @@ export interface RunSummary {
   readonly measuredAt: Date;
   /** The experiment as it was run, paths absolute; null when it cannot be read. */
   readonly experiment: ResolvedExperiment | null;
+}
+
+interface Switches {
+  readonly r1: RotationKind;
+  readonly r2: RotationKind;
+  readonly r3: boolean;
+  readonly r4: boolean;
+}
+
+export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
+  return r1 === 'none' && r2 === 'none' && !r3 && !r4;
+}
+
+/** Whether a run measured what rounding alone gives. */
+export function isPlain({ experiment }: RunSummary): boolean {
+  return experiment !== null && isUnrotated(experiment.rotation);
 }
 
 /** Summaries of runs, read once until their folder changes. */

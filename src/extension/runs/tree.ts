@@ -6,7 +6,7 @@ import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, formatAge, formatPerplexity, jobTitle } from '../words.ts';
 import { runName } from './choose.ts';
-import type { RunSummaries, RunSummary } from './summaries.ts';
+import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
 
 /** A run, or a job that waits and has no folder yet. Commands take it as it is. */
 export interface RunElement {
@@ -72,7 +72,8 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     item.id = dir;
     item.iconPath = statusIcon(record.status, starred);
     const numbers = results?.perplexity.map(({ quantized }) => formatPerplexity(quantized)).join(', ');
-    item.description = [record.bits, numbers, label, formatAge(summary.measuredAt)]
+    const plain = isPlain(summary) ? vscode.l10n.t('no rotation') : null;
+    item.description = [record.bits, plain, numbers, label, formatAge(summary.measuredAt)]
       .filter((part) => part !== undefined && part !== null && part !== '')
       .join(' · ');
     item.tooltip = tooltip(summary, label);
