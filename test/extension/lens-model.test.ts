@@ -106,8 +106,8 @@ test('a stopped run can be resumed; a running one paused and cancelled', () => {
     runDir: null,
     message: null,
   };
-  assert.deepEqual(kinds({ job }), ['progress', 'pause', 'cancel', 'rotation']);
-  assert.deepEqual(kinds({ job: { ...job, state: 'waiting' } }), ['progress', 'cancel', 'rotation']);
+  assert.deepEqual(kinds({ job }), ['pause', 'cancel', 'progress', 'rotation']);
+  assert.deepEqual(kinds({ job: { ...job, state: 'waiting' } }), ['cancel', 'progress', 'rotation']);
 });
 
 test('measured activations lead to the layers', () => {

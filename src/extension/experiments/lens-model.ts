@@ -93,9 +93,10 @@ function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
   const { job, summaries } = input;
   if (job !== null)
     return [
-      { line, kind: 'progress', job },
       ...(job.kind === 'optimize' && job.state === 'running' ? [{ line, kind: 'pause' as const, job }] : []),
       { line, kind: 'cancel', job },
+      // Last: its width changes, and the others are to stay where they are.
+      { line, kind: 'progress', job },
     ];
   if (!learned) return [];
   const newest = summaries.find(({ run }) => run.record.status !== 'running');

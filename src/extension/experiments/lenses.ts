@@ -5,6 +5,7 @@ import { COMMANDS } from '../../protocol/ids.ts';
 import { Disposables } from '../disposables.ts';
 import { advance, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
+import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
 import type { Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
@@ -12,7 +13,9 @@ import { formatAge, formatPerplexity, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;
-const EVENT_INTERVAL_MS = 500;
+const CHANGE_INTERVAL_MS = 500;
+/** Seldom: lenses are drawn anew, and one that is being pressed would slip away. */
+const PROGRESS_INTERVAL_MS = 5000;
 /** Between icon and words; a plain space is lost there. */
 const GAP = '\u00a0';
 
@@ -28,11 +31,12 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
     this.#jobs = jobs;
     this.#summaries = summaries;
-    const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), EVENT_INTERVAL_MS));
+    const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), CHANGE_INTERVAL_MS));
+    const proceed = this.#disposables.add(throttle(() => this.#changed.fire(), PROGRESS_INTERVAL_MS));
     const ages = setInterval(refresh, AGE_INTERVAL_MS);
     this.#disposables.add({ dispose: () => clearInterval(ages) });
     this.#disposables.add(this.#changed);
-    this.#disposables.add(runs.onDidChange(refresh));
+    this.#disposables.add(onShownChange(runs, refresh));
     this.#disposables.add(
       jobs.onDidChange((job) => {
         if (job.state !== 'running') this.#progress = NO_PROGRESS;
@@ -42,7 +46,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add(
       jobs.onEvent(({ event }) => {
         this.#progress = advance(this.#progress, event);
-        refresh();
+        proceed();
       }),
     );
   }

@@ -18,6 +18,8 @@ export interface LayerSource {
   readonly modelName: string;
   /** The run whose activations are shown. */
   readonly runDir: string | null;
+  /** Settings of the file that are others than those of that run. */
+  readonly changed: readonly string[];
   readonly data: LayerTreeData;
 }
 
@@ -33,8 +35,10 @@ export async function readLayerSource(
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
   const own = await summaries.ofExperiment(file);
-  const measured = own.find(({ run }) => existsSync(run.path('activations')))?.run ?? null;
-  const activations = measured && (await readActivations(parts, measured));
+  const measured = own.find(({ run }) => existsSync(run.path('activations'))) ?? null;
+  const activations = measured && (await readActivations(parts, measured.run));
+  const { changedSettings } = await import('../experiments/lens-model.ts');
+  const changed = measured === null ? [] : changedSettings(measured, experiment).map(({ path }) => path);
   const model = checker.model(file) ?? (activations ? null : await checker.outline(file, text));
   const learned = own.find(({ run }) => existsSync(run.path('rotations')));
   const isLearning = parts.jobs.running?.kind === 'optimize' && parts.jobs.running.experiment === file;
@@ -49,7 +53,9 @@ export async function readLayerSource(
     file,
     experiment,
     modelName: basename(resolvePortable(experiment, file).model),
-    runDir: measured?.dir ?? null,
+    runDir: measured?.run.dir ?? null,
+    // What is evaluated does not change what was measured here.
+    changed: changed.filter((path) => !path.startsWith('evaluation')),
     data: layerTree({ experiment, model, activations, progress }),
   };
 }

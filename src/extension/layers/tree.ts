@@ -1,10 +1,10 @@
-import { dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { bitsLabel } from '../../config/derived.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { Disposables } from '../disposables.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
 import type { Parts } from '../parts.ts';
+import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName } from '../words.ts';
@@ -51,7 +51,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     this.#disposables.add(parts.experiments.onDidChange(refresh));
     this.#disposables.add(checker.onDidOutline((file) => file === this.#source?.file && refresh()));
     this.#disposables.add(
-      parts.runs.onDidChange((dirs) => {
+      onShownChange(parts.runs, (dirs) => {
         const file = parts.experiments.active;
         if (dirs.some((dir) => (parts.runs.get(dir)?.experimentFile ?? file) === file)) refresh();
       }),
@@ -122,9 +122,19 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const source = this.#source!;
     const item = new vscode.TreeItem(source.modelName, vscode.TreeItemCollapsibleState.Expanded);
     item.id = `model ${source.file}`;
-    item.description = `${experimentName(source.file)} · ${bitsLabel(source.experiment.quantization)}`;
+    const stale = source.changed.length > 0;
+    item.description = [
+      experimentName(source.file),
+      bitsLabel(source.experiment.quantization),
+      ...(stale ? [vscode.l10n.t('numbers stale')] : []),
+    ].join(' · ');
     item.iconPath = new vscode.ThemeIcon('symbol-structure');
-    item.tooltip = `${vscode.workspace.asRelativePath(source.file)}\n${dirname(source.file)}`;
+    item.tooltip = stale
+      ? vscode.l10n.t(
+          'Changed since the activations were measured: {0}. "Measure activations" renews them.',
+          source.changed.join(', '),
+        )
+      : source.file;
     item.contextValue = 'model';
     return item;
   }

@@ -5,6 +5,7 @@ import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, formatAge, formatPerplexity, jobTitle } from '../words.ts';
+import { onShownChange } from './changes.ts';
 import { runName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
 
@@ -36,7 +37,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     this.#disposables = vscode.Disposable.from(
       this.#changed,
       refresh,
-      runs.onDidChange(refresh),
+      onShownChange(runs, refresh),
       jobs.onDidChange(refresh),
       { dispose: () => clearInterval(ages) },
     );
