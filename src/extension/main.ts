@@ -47,9 +47,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<Servic
   own(registerLayers(parts, checker, summaries));
   own(registerGate(parts));
   own(registerTools(parts, summaries));
-  for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])
-    looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
   own(await registerPanelsLater(parts));
+  // Afterwards: reading runs loads the schema, which activation need not wait for.
+  setImmediate(() => {
+    for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])
+      looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
+  });
   return parts;
 }
 
