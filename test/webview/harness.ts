@@ -1,4 +1,5 @@
 /** Opens one panel alone in headless Chromium, with a stub of the editor, under the policy it has there. */
+import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildWebview } from '../../scripts/build-webview.mjs';
 import { panelPage } from '../../src/extension/panels/page.ts';
 
@@ -16,7 +17,8 @@ const ORIGIN = 'https://panel.invalid';
 const STUB = fileURLToPath(new URL('./stub-editor.js', import.meta.url));
 const SCREENSHOTS = join(ROOT, 'build', 'screenshots');
 
-export type ThemeName = 'light' | 'dark' | 'high-contrast' | 'high-contrast-light';
+export const THEME_NAMES = ['light', 'dark', 'high-contrast', 'high-contrast-light'] as const;
+export type ThemeName = (typeof THEME_NAMES)[number];
 interface ThemeTokens {
   readonly bodyClass: string;
   readonly tokens: Readonly<Record<string, string>>;
@@ -151,10 +153,6 @@ export class PanelPage {
     return this.page.evaluate(() => (window as unknown as EditorWindow).editor.kept);
   }
 
-  violations(): Promise<readonly string[]> {
-    return this.page.evaluate(() => (window as unknown as EditorWindow).editor.violations);
-  }
-
   /** As the editor does when the person picks another theme. */
   async setTheme(theme: ThemeName): Promise<void> {
     await this.page.evaluate(({ bodyClass, tokens }) => {
@@ -173,7 +171,35 @@ export class PanelPage {
     await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
   }
 
-  async close(): Promise<void> {
-    await this.page.context().close();
+  /** Waits until what was asked for is drawn. */
+  async settle(): Promise<void> {
+    await this.page.evaluate(async () => {
+      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+    });
   }
+
+  /** Shows states one after the other. @returns milliseconds of processor time that the page's thread took for each. */
+  async timeToShow(states: readonly unknown[]): Promise<number> {
+    const session = await this.page.context().newCDPSession(this.page);
+    // Not time on the clock: other work on the machine must not count.
+    await session.send('Performance.enable', { timeDomain: 'threadTicks' });
+    const began = await threadSeconds(session);
+    for (const state of states) await this.send(state);
+    const seconds = (await threadSeconds(session)) - began;
+    await session.detach();
+    return (1000 * seconds) / states.length;
+  }
+
+  /** Closes the panel. Nothing may have gone wrong in it, and nothing may have broken its policy. */
+  async end(): Promise<void> {
+    const violations = await this.page.evaluate(() => (window as unknown as EditorWindow).editor.violations);
+    await this.page.context().close();
+    assert.deepEqual(violations, [], 'breaches of the content security policy');
+    assert.deepEqual(this.errors, [], 'errors and warnings in the page');
+  }
+}
+
+async function threadSeconds(session: CDPSession): Promise<number> {
+  const { metrics } = await session.send('Performance.getMetrics');
+  return metrics.find(({ name }) => name === 'TaskDuration')!.value;
 }

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { portableExperiment } from '../../src/config/index.ts';
 import { layersState } from '../../src/extension/panels/layers/state.ts';
 import { modelName, runName } from '../../src/extension/panels/names.ts';
@@ -26,6 +27,11 @@ export async function runsFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-panels-'));
   t.after(() => rm(folder, { recursive: true }));
   return join(folder, '.spinquant', 'runs');
+}
+
+/** A run of the demo model that was really made, with its numbers shortened. */
+export function realRun(): string {
+  return fileURLToPath(new URL('../fixtures/runs/demo', import.meta.url));
 }
 
 async function trainingSource(dir: string, firstSteps: number): Promise<TrainingSource> {

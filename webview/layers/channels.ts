@@ -1,7 +1,13 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import {
+  type ChartModel,
+  type ChartSpec,
+  chartSpec,
+  type Row,
+  type TableModel,
+} from '../shared/chart-model.ts';
 import { formatCount, formatNumber } from '../shared/format.ts';
 import type { Theme } from '../shared/theme.ts';
 import { SIDES, type Side } from './histogram.ts';
@@ -88,7 +94,7 @@ export function channelsAbout({ before }: SiteDetail, strings: LayersStrings): s
 
 /** Light to dark by the theme's own background and foreground: lightness tells it all, no hue is needed. */
 function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): ChartSpec {
-  return {
+  return chartSpec({
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: 640,
     height: 2 * ROW_PX,
@@ -105,7 +111,7 @@ function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): Ch
       x: {
         field: 'from',
         type: 'quantitative',
-        scale: { domainMin: 0, domainMax: { expr: 'xMax' }, nice: false },
+        scale: { domain: [0, { expr: 'xMax' }], nice: false },
         axis: { title: sorted ? strings.rank : strings.channel, format: 'd', tickCount: 8, tickMinStep: 1 },
       },
       x2: { field: 'to' },
@@ -120,8 +126,7 @@ function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): Ch
         type: 'quantitative',
         scale: {
           type: 'log',
-          domainMin: { expr: 'least' },
-          domainMax: { expr: 'largest' },
+          domain: [{ expr: 'least' }, { expr: 'largest' }],
           range: [theme.background, theme.foreground],
           interpolate: 'lab',
           clamp: true,
@@ -147,7 +152,7 @@ function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): Ch
         },
       },
     },
-  } as ChartSpec;
+  });
 }
 
 /** The channels of the cell under a place on the axis, with both maxima. */
@@ -186,4 +191,14 @@ export function channelsTable(detail: SiteDetail, strings: LayersStrings): Table
     ],
     rows,
   };
+}
+
+/** Number of the channel with the largest maximum, and how far it stands above the median: `1812 (74×)`. */
+export function worstChannel(maxima: readonly number[]): string {
+  if (maxima.length === 0) return '–';
+  const largest = maxima.reduce((most, value) => Math.max(most, value), 0);
+  const sorted = [...maxima].sort((a, b) => a - b);
+  const median = sorted[sorted.length >> 1]!;
+  const times = median > 0 ? ` (${formatNumber(largest / median, 2)}×)` : '';
+  return `${maxima.indexOf(largest)}${times}`;
 }

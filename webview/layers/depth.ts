@@ -1,7 +1,13 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import {
+  type ChartModel,
+  type ChartSpec,
+  chartSpec,
+  type Row,
+  type TableModel,
+} from '../shared/chart-model.ts';
 import { logTicks, stableDomain } from '../shared/domain.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
 import type { Theme } from '../shared/theme.ts';
@@ -84,7 +90,7 @@ function depthSpec(theme: Theme, log: boolean): ChartSpec {
   const x = (field: string) => ({
     field,
     type: 'quantitative',
-    scale: { domainMin: -0.5, domainMax: { expr: 'layerMax' }, nice: false, zero: false },
+    scale: { domain: [-0.5, { expr: 'layerMax' }], nice: false, zero: false },
     axis: {
       title: null,
       format: 'd',
@@ -98,8 +104,7 @@ function depthSpec(theme: Theme, log: boolean): ChartSpec {
     type: 'quantitative',
     scale: {
       type: log ? 'log' : 'linear',
-      domainMin: { expr: 'yMin' },
-      domainMax: { expr: 'yMax' },
+      domain: [{ expr: 'yMin' }, { expr: 'yMax' }],
       nice: false,
       ...(!log && { zero: false }),
     },
@@ -116,7 +121,7 @@ function depthSpec(theme: Theme, log: boolean): ChartSpec {
     legend: null,
   });
   const color = bySide([theme.muted, theme.accent]);
-  return {
+  return chartSpec({
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: 320,
     height: HEIGHT,
@@ -169,7 +174,7 @@ function depthSpec(theme: Theme, log: boolean): ChartSpec {
         },
       },
     ],
-  } as ChartSpec;
+  });
 }
 
 export function depthTable(state: LayersState, measure: Measure, site: Site): TableModel {

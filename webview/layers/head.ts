@@ -4,6 +4,7 @@ import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts'
 import { Picker, ProblemBox } from '../shared/controls.ts';
 import { button, h, setText } from '../shared/dom.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
+import { worstChannel } from './channels.ts';
 
 /** Which run, layer and site, and what rotation did there in four pairs of numbers. */
 export class LayersHead {
@@ -95,14 +96,4 @@ export class LayersHead {
       ),
     );
   }
-}
-
-/** Number of the channel with the largest maximum, and how far it stands above the median: `1812 (74×)`. */
-export function worstChannel(maxima: readonly number[]): string {
-  if (maxima.length === 0) return '–';
-  const largest = maxima.reduce((most, value) => Math.max(most, value), 0);
-  const sorted = [...maxima].sort((a, b) => a - b);
-  const median = sorted[sorted.length >> 1]!;
-  const times = median > 0 ? ` (${formatNumber(largest / median, 2)}×)` : '';
-  return `${maxima.indexOf(largest)}${times}`;
 }

@@ -1,7 +1,13 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { Grid, SideDetail, SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import {
+  type ChartModel,
+  type ChartSpec,
+  chartSpec,
+  type Row,
+  type TableModel,
+} from '../shared/chart-model.ts';
 import { formatCount, formatNumber } from '../shared/format.ts';
 import type { Theme } from '../shared/theme.ts';
 
@@ -108,7 +114,7 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
   const x = (field: string) => ({
     field,
     type: 'quantitative',
-    scale: { domainMin: { expr: 'xMin' }, domainMax: { expr: 'xMax' }, nice: false, zero: false },
+    scale: { domain: [{ expr: 'xMin' }, { expr: 'xMax' }], nice: false, zero: false },
     axis: { title: strings.value, offset: 6, tickCount: 8 },
   });
   const y = (side: Side) => ({
@@ -116,8 +122,7 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     type: 'quantitative',
     scale: {
       type: logCounts ? 'log' : 'linear',
-      domainMin: logCounts ? LOG_FLOOR : 0,
-      domainMax: { expr: 'yMax' },
+      domain: [logCounts ? LOG_FLOOR : 0, { expr: 'yMax' }],
       range: [STRIPS[side].base, STRIPS[side].top],
       nice: false,
       ...(!logCounts && { zero: true }),
@@ -137,7 +142,7 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     encoding: { x: x('from'), x2: { field: 'to' }, y: y(side), y2: { field: 'floor' } },
   });
   const pixels = { scale: null, axis: null, type: 'quantitative' };
-  return {
+  return chartSpec({
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: 640,
     height: HEIGHT,
@@ -173,7 +178,7 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
         encoding: { x: { value: 2 }, y: { field: 'y', ...pixels }, text: { field: 'text' } },
       },
     ],
-  } as ChartSpec;
+  });
 }
 
 /** What the quantizer's grid is, in a sentence. */

@@ -4,7 +4,9 @@ export type Domain = readonly [number, number];
 export type AxisKind = 'linear' | 'from-zero' | 'log';
 
 /** An axis is drawn anew when its data fill less than this share of it. */
-const LEAST_FILL = 0.45;
+const LEAST_FILL = 0.4;
+/** Space for data to come, as a share of those there are. */
+const ROOM = 0.2;
 
 /**
  * The domain of a live axis: the old one as long as the data fit and fill it, so that axes do not jump; else a new one
@@ -38,9 +40,8 @@ function fits(lo: number, hi: number, [from, to]: Domain, kind: AxisKind): boole
 function linearDomain(lo: number, hi: number, kind: AxisKind): Domain {
   const span = hi - lo || Math.abs(hi) || 1;
   const step = roundStep(span / 4);
-  const room = 0.15 * span;
-  const from = kind === 'from-zero' && lo === 0 ? 0 : Math.floor((lo - room) / step) * step;
-  return [clean(from), clean(Math.ceil((hi + room) / step) * step)];
+  const from = kind === 'from-zero' && lo === 0 ? 0 : Math.floor((lo - ROOM * span) / step) * step;
+  return [clean(from), clean(Math.ceil((hi + ROOM * span) / step) * step)];
 }
 
 /** Whole decades, at least one, and not glued to the data. */

@@ -2,12 +2,15 @@ import { changeset, parse, truthy, View } from 'vega';
 import { expressionInterpreter } from 'vega-interpreter';
 import { compile } from 'vega-lite';
 import { type ChartModel, changeOf, type Row, type Signals } from './chart-model.ts';
+import { h } from './dom.ts';
 import type { Theme } from './theme.ts';
 import { vegaConfig } from './vega-config.ts';
 
 /** A chart on the page. It is built when its structure, the theme or its place changes; else only data flow into it. */
 export class VegaChart {
   readonly #container: HTMLElement;
+  /** vega gives its element a role and a label of its own: those of the container are ours. */
+  readonly #canvas = h('div', { 'aria-hidden': 'true' });
   #view: View | null = null;
   #key = '';
   #rows: Readonly<Record<string, readonly Row[]>> = {};
@@ -15,6 +18,7 @@ export class VegaChart {
 
   constructor(container: HTMLElement) {
     this.#container = container;
+    container.append(this.#canvas);
     new ResizeObserver(() => this.#resize()).observe(container);
   }
 
@@ -36,7 +40,7 @@ export class VegaChart {
   /** The value of the x axis under a place on the page; null beside the axis. */
   valueAt(clientX: number): number | null {
     const view = this.#view;
-    const drawing = this.#container.querySelector('svg');
+    const drawing = this.#canvas.querySelector('svg');
     if (!view || !drawing) return null;
     const left = drawing.getBoundingClientRect().left + view.origin()[0];
     const x = clientX - left;
@@ -47,12 +51,12 @@ export class VegaChart {
 
   #build(model: ChartModel, theme: Theme, key: string): void {
     this.#view?.finalize();
-    this.#container.replaceChildren();
+    this.#canvas.replaceChildren();
     const { spec } = compile(model.spec, { config: vegaConfig(theme) });
     const view = new View(parse(spec, undefined, { ast: true }), {
       expr: expressionInterpreter,
       renderer: 'svg',
-      container: this.#container,
+      container: this.#canvas,
       hover: false,
       tooltip: () => undefined,
     });

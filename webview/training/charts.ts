@@ -26,8 +26,9 @@ export interface ChartInput {
 
 /** One training chart from the curves of all runs shown. */
 export function trainingChart({ definition, curves, strings, theme, previous }: ChartInput): TrainingChart {
-  const steps = rows(definition, curves);
-  const values = steps.map(({ value }) => value as number | null);
+  const steps = rows(definition, curves.slice(0, 1));
+  const others = rows(definition, curves.slice(1));
+  const values = [...steps, ...others].map(({ value }) => value as number);
   const domain = stableDomain(values, previous, definition.axis);
   const xMax = Math.max(2, ...curves.map(({ of }) => of));
   const gaps = definition.id === 'loss' ? gapSteps(curves) : [];
@@ -37,6 +38,7 @@ export function trainingChart({ definition, curves, strings, theme, previous }: 
       spec: trainingSpec(definition, theme),
       data: {
         steps,
+        others,
         ends: labelled(ends(definition, curves), domain, definition.axis, xMax, curves.length > 1),
         rules: clipRule(definition, curves, domain, strings),
         gaps: gaps.map((step) => ({ step })),
@@ -57,17 +59,20 @@ export function trainingChart({ definition, curves, strings, theme, previous }: 
   };
 }
 
-/** Overlays first: the rows of the run at work come last, so that a new step is only a few rows at the end. */
+/**
+ * Step by step, so that a new step is only a few rows at the end. Where a line has a gap, its next piece begins: pieces
+ * are not joined.
+ */
 function rows({ axis, series }: ChartDefinition, curves: readonly RunCurves[]): Row[] {
-  return curves.toReversed().flatMap(({ mark, steps }) => {
+  return curves.flatMap(({ mark, steps }) => {
     const used = series.filter(({ column }) => isUsed(steps, column));
+    const pieces = used.map(() => 0);
     return steps.step.flatMap((step, index) =>
-      used.map(({ id, column }) => ({
-        run: mark,
-        series: id,
-        step,
-        value: drawable(steps[column][index]!, axis),
-      })),
+      used.flatMap(({ id, column }, line) => {
+        const value = drawable(steps[column][index]!, axis);
+        if (value === null) pieces[line]! += 1;
+        return value === null ? [] : [{ run: mark, series: id, piece: pieces[line]!, step, value }];
+      }),
     );
   });
 }

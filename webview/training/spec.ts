@@ -1,4 +1,4 @@
-import type { ChartSpec } from '../shared/chart-model.ts';
+import { type ChartSpec, chartSpec } from '../shared/chart-model.ts';
 import type { Theme } from '../shared/theme.ts';
 import { type ChartDefinition, DASHES, MARKS, SHAPES } from './definitions.ts';
 
@@ -7,7 +7,8 @@ const HEIGHT = 150;
 type SpecColors = Pick<Theme, 'runs' | 'danger' | 'muted' | 'foreground' | 'background'>;
 
 /**
- * Lines over the steps. Data sets: `steps` {run, series, step, value}, `ends` {run, series, step, value, label},
+ * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself, `others` of the overlays, which
+ * are not evaluated again while the run goes on; `ends` {run, series, step, value, label},
  * `rules` {value, label}, `gaps` {step}, `cursor` {step}.
  * Parameters: `xMax`, `xEnd` (with room for letters), `xTicks`, `stepWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
@@ -15,21 +16,21 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
   const x = {
     field: 'step',
     type: 'quantitative',
-    scale: { domainMin: 1, domainMax: { expr: 'xEnd' }, nice: false, zero: false },
+    scale: { domain: [1, { expr: 'xEnd' }], nice: false, zero: false },
     axis: {
       title: null,
       format: 'd',
       values: { expr: 'xTicks' },
       labelExpr: "datum.value == xMax ? stepWord + ' ' + datum.label : datum.label",
     },
-  } as const;
+  };
   const y = {
     field: 'value',
     type: 'quantitative',
     scale: {
       type: axis === 'log' ? 'log' : 'linear',
-      domainMin: { expr: 'yMin' },
-      domainMax: { expr: 'yMax' },
+      // Not domainMin and domainMax: they leave the data in the domain, and each new row would touch every mark.
+      domain: [{ expr: 'yMin' }, { expr: 'yMax' }],
       nice: false,
       ...(axis !== 'log' && { zero: false }),
     },
@@ -39,13 +40,13 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
       minExtent: 44,
       ...(axis === 'log' ? { values: { expr: 'yTicks' } } : { tickCount: 5 }),
     },
-  } as const;
+  };
   const color = {
     field: 'run',
     type: 'nominal',
     scale: { domain: [...MARKS], range: [...colors.runs] },
     legend: null,
-  } as const;
+  };
   const dash = {
     field: 'series',
     type: 'nominal',
@@ -54,14 +55,20 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
       range: DASHES.slice(0, series.length).map((pattern) => [...pattern]),
     },
     legend: null,
-  } as const;
+  };
   const shape = {
     field: 'run',
     type: 'nominal',
     scale: { domain: [...MARKS], range: [...SHAPES] },
     legend: null,
-  } as const;
-  return {
+  };
+  const line = (name: string) => ({
+    data: { name },
+    // Gaps come as pieces: to ask of every point whether it is valid costs a third of an update.
+    mark: { type: 'line', invalid: null, clip: true },
+    encoding: { x, y, color, strokeDash: dash, detail: { field: 'piece' } },
+  });
+  return chartSpec({
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
     width: 320,
     height: HEIGHT,
@@ -92,11 +99,8 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
         mark: { type: 'rule', color: colors.muted, opacity: 0.8 },
         encoding: { x },
       },
-      {
-        data: { name: 'steps' },
-        mark: { type: 'line', invalid: 'break-paths-show-path-domains', clip: true },
-        encoding: { x, y, color, strokeDash: dash, detail: { field: 'series' } },
-      },
+      line('others'),
+      line('steps'),
       {
         data: { name: 'gaps' },
         mark: { type: 'point', shape: 'cross', filled: true, angle: 45, size: 55, color: colors.danger },
@@ -127,5 +131,5 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
         encoding: { x, y, text: { field: 'label' } },
       },
     ],
-  } as ChartSpec;
+  });
 }

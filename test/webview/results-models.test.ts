@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
+import { experimentSchema } from '../../src/config/index.ts';
+import { flatSettings, methodName, paperBits } from '../../src/extension/panels/results/method.ts';
+import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { exportTables, flatTable, pivotTable } from '../../webview/results/export.ts';
+import { nextSelection } from '../../webview/results/flat-view.ts';
+import { pivots } from '../../webview/results/pivot.ts';
+import {
+  bestRows,
+  commonFacts,
+  filterRows,
+  resultColumns,
+  resultRows,
+  sortRows,
+} from '../../webview/results/rows.ts';
+import { resultsOf, runsFolder } from './states.ts';
+
+const strings = resultsStrings((text) => text);
+const NOW = Date.UTC(2026, 10, 22);
+type Input = Parameters<typeof experimentSchema.parse>[0];
+const experiment = (rest: object) => experimentSchema.parse({ model: 'm', ...rest } as Input);
+
+test('experiments are called what papers call them', () => {
+  const cases: readonly [object, string][] = [
+    [{}, 'SpinQuant had + RTN'],
+    [{ rotation: { r3: false, r4: false } }, 'SpinQuant no_had + RTN'],
+    [{ rotation: { r3: false } }, 'SpinQuant had R4 + RTN'],
+    [{ rotation: { r2: 'none' } }, 'SpinQuant had R1 only + RTN'],
+    [{ rotation: { r1: 'none', r2: 'none', r3: false, r4: false } }, 'RTN'],
+    [{ rotation: { r1: 'hadamard', r2: 'hadamard' } }, 'Hadamard R1–R4 + RTN'],
+    [{ rotation: { r1: 'random', r2: 'none', r3: false, r4: false } }, 'Random R1 + RTN'],
+    [{ quantization: { weights: { bits: 16 } } }, 'SpinQuant had'],
+  ];
+  for (const [settings, expected] of cases) assert.equal(methodName(experiment(settings)), expected);
+  const gptq = experiment({});
+  gptq.quantization.weights.method = 'gptq';
+  assert.equal(methodName(gptq), 'SpinQuant had + GPTQ');
+  assert.equal(paperBits(experiment({ quantization: { keys: { bits: 8 } } }).quantization), '4-4-K8V4');
+});
+
+test('settings are flat, in the order of the schema, and JSON values only', () => {
+  const settings = flatSettings(experiment({ evaluation: { perplexity: [{ name: 'w', text: 't' }] } }));
+  assert.equal(settings['evaluation.perplexity.0.name'], 'w');
+  assert.equal(settings['calibration.text'], null);
+  assert.equal(settings['rotation.r3'], true);
+  assert.ok(Object.keys(settings).indexOf('model') < Object.keys(settings).indexOf('rotation.r1'));
+});
+
+async function table(t: test.TestContext) {
+  const dirs = makeResultRuns(await runsFolder(t));
+  const state = await resultsOf(dirs.toReversed(), [], [dirs[15]!]);
+  const rows = resultRows(state);
+  return { dirs, state, rows, columns: resultColumns(rows, state, NOW, false) };
+}
+
+test('the whole table sorts by any column; rows without a value stay last', async (t) => {
+  const { rows, columns } = await table(t);
+  const order = (column: string, descending: boolean, of = rows) =>
+    sortRows(of, columns, { column, descending }).map(({ text }) => text.quantized);
+  const values = order('quantized', false);
+  assert.deepEqual(
+    values,
+    values.toSorted((a, b) => a! - b!),
+  );
+  assert.deepEqual(order('quantized', true), values.toReversed());
+  const holed = rows.map((row, index) =>
+    index === 3 ? { ...row, text: { ...row.text, quantized: null } } : row,
+  );
+  assert.equal(order('quantized', false, holed).at(-1), null);
+  assert.equal(order('quantized', true, holed).at(-1), null);
+  const bits = sortRows(rows, columns, { column: 'bits', descending: false }).map(({ run }) => run.paperBits);
+  assert.deepEqual(
+    [...new Set(bits)],
+    ['4-8-16', '4-8-8', '4-4-16', '4-4-4'],
+    'many bits first, as papers print',
+  );
+  const seeds = sortRows(rows, columns, { column: 'rotation.seed', descending: true });
+  assert.equal(seeds[0]!.run.settings['rotation.seed'], 2);
+});
+
+test('the filter finds rows in which every word occurs', async (t) => {
+  const { rows, columns } = await table(t);
+  assert.equal(filterRows(rows, columns, 'spinquant 4-4-4').length, 4);
+  assert.equal(filterRows(rows, columns, 'W4A4KV4 NO_HAD').length, 1);
+  assert.equal(filterRows(rows, columns, '  ').length, rows.length);
+  assert.equal(filterRows(rows, columns, 'nothing-like-it').length, 0);
+});
+
+test('only what differs: columns that tell rows apart, the rest said once', async (t) => {
+  const { rows, columns, state } = await table(t);
+  const changed = resultColumns(rows, state, NOW, true);
+  const ids = changed.map(({ id }) => id);
+  for (const id of ['method', 'bits', 'quantized', 'delta', 'rotation.r1', 'rotation.seed'])
+    assert.ok(ids.includes(id), id);
+  for (const id of ['model', 'text', 'windows', 'rotation.learning.steps', 'quantization.activations.bits'])
+    assert.ok(!ids.includes(id), id);
+  assert.ok(columns.length > 3 * changed.length);
+  const facts = commonFacts(rows, changed, state, NOW);
+  assert.equal(facts, 'full precision 5.472 · model llama-2-7b · text wikitext2 · windows 141');
+});
+
+test('the pivot prints methods × bits, weakest first, seeds as mean ± deviation', async (t) => {
+  const { rows } = await table(t);
+  const [pivot, ...others] = pivots(rows, strings);
+  assert.equal(others.length, 0);
+  assert.deepEqual(pivot!.bits, ['4-8-16', '4-8-8', '4-4-16', '4-4-4']);
+  assert.deepEqual(
+    pivot!.methods.map(({ name }) => name),
+    ['RTN', 'SpinQuant no_had + RTN', 'Hadamard R1–R4 + RTN', 'SpinQuant had + RTN'],
+  );
+  const cell = pivot!.methods[3]!.cells[3]!;
+  // 5.944, 5.975, 6.006: mean 5.975, deviation 0.031.
+  assert.equal(cell.text, '5.975 ± 0.031');
+  assert.equal(cell.delta, '+0.503');
+  assert.equal(cell.from, 'mean ± sd of 3 seeds');
+  assert.ok(cell.best);
+  assert.ok(!pivot!.methods[0]!.cells[3]!.best);
+});
+
+test('runs that differ in more than seeds are not averaged; other texts are other tables', async (t) => {
+  const { rows } = await table(t);
+  const had = rows.filter(({ run }) => run.method === 'SpinQuant had + RTN' && run.paperBits === '4-4-4');
+  const longer = had.map((row, index) =>
+    index === 0
+      ? { ...row, run: { ...row.run, settings: { ...row.run.settings, 'rotation.learning.steps': 800 } } }
+      : row,
+  );
+  const [cell] = pivots(longer, strings)[0]!.methods[0]!.cells;
+  assert.equal(cell!.text, '5.944');
+  assert.equal(cell!.from, 'best of 3 runs');
+  const shorter = rows.map((row, index) => (index < 2 ? { ...row, text: { ...row.text, windows: 9 } } : row));
+  assert.equal(pivots(shorter, strings).length, 2);
+  assert.equal(bestRows(shorter).size, 2);
+});
+
+test('exports: Markdown, LaTeX and CSV of the pivot', async (t) => {
+  const { rows } = await table(t);
+  const text = pivotTable(pivots(rows, strings)[0]!, strings, true);
+  const markdown = exportTables([text], 'markdown').split('\n');
+  assert.equal(markdown[0], '**llama-2-7b · wikitext2 · 2048 tokens × 141 windows**');
+  assert.equal(markdown[2], '| method | 4-8-16 | 4-8-8 | 4-4-16 | 4-4-4 |');
+  assert.equal(markdown[3], '| :--- | ---: | ---: | ---: | ---: |');
+  assert.equal(markdown[4], '| Full precision | 5.472 | 5.472 | 5.472 | 5.472 |');
+  assert.ok(
+    markdown.includes(
+      '| SpinQuant had + RTN | 5.702 (+0.230) | 5.711 (+0.239) | 5.927 (+0.455) | 5.975 ± 0.031 (+0.503) |',
+    ),
+  );
+  assert.match(markdown[6]!, /SpinQuant no\\_had/);
+  const latex = exportTables([text], 'latex');
+  assert.match(latex, /\\begin\{tabular\}\{lrrrr\}/);
+  assert.match(latex, /SpinQuant no\\_had \+ RTN & 5\.812/);
+  assert.match(latex, /5\.975 \$\\pm\$ 0\.031/);
+  const csv = exportTables([text], 'csv').split('\r\n');
+  assert.equal(csv[1], 'method,4-8-16,4-8-8,4-4-16,4-4-4');
+});
+
+test('exports of the runs keep order and columns; nothing a spreadsheet would run gets out', async (t) => {
+  const { rows, state } = await table(t);
+  const columns = resultColumns(rows, state, NOW, true);
+  const sorted = sortRows(rows, columns, { column: 'quantized', descending: false });
+  const csv = exportTables([flatTable(sorted, columns)], 'csv')
+    .trim()
+    .split('\r\n');
+  assert.equal(csv.length, rows.length + 1);
+  assert.match(csv[1]!, /,5\.702,\+0\.230,/);
+  const odd = {
+    title: '',
+    head: [{ title: 'a|b', numeric: false }],
+    rows: [['=1+1'], ['x,"y"'], ['−2.5'], ['100 % & $_#{}\\']],
+  };
+  assert.deepEqual(exportTables([odd], 'csv').trim().split('\r\n'), [
+    'a|b',
+    "'=1+1",
+    '"x,""y"""',
+    '-2.5',
+    '100 % & $_#{}\\',
+  ]);
+  assert.match(exportTables([odd], 'markdown'), /a\\\|b/);
+  assert.match(exportTables([odd], 'latex'), /100 \\% \\& \\\$\\_\\#\\\{\\\}\\textbackslash\{\}/);
+});
+
+test('two runs are selected; a third takes the place of the older; their experiments are compared', async (t) => {
+  assert.deepEqual(nextSelection(['a', 'b'], 'c', true), ['b', 'c']);
+  assert.deepEqual(nextSelection(['a', 'b'], 'a', false), ['b']);
+  const { dirs } = await table(t);
+  const state = await resultsOf(dirs, [dirs[15]!, dirs[16]!]);
+  assert.deepEqual(state.comparison?.differences, [{ path: 'rotation.seed', a: '0', b: '1' }]);
+  const gone = await resultsOf(dirs.slice(0, 16), [dirs[15]!, dirs[16]!]);
+  assert.equal(gone.comparison, null);
+  assert.deepEqual(gone.remembered.selected, [dirs[15]!]);
+});

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { panelPage } from '../../src/extension/panels/page.ts';
+import { Throttle } from '../../src/extension/panels/throttle.ts';
+import { parseIntent } from '../../src/protocol/panels/common.ts';
+import { fill } from '../../src/protocol/panels/fill.ts';
+import { layersIntentSchema, layersMemorySchema } from '../../src/protocol/panels/layers.ts';
+import { resultsIntentSchema } from '../../src/protocol/panels/results.ts';
+import { trainingIntentSchema, trainingMemorySchema } from '../../src/protocol/panels/training.ts';
+import { changeOf } from '../../webview/shared/chart-model.ts';
+import { logTicks, stableDomain, stepTicks } from '../../webview/shared/domain.ts';
+import { formatAge, formatCount, formatNumber } from '../../webview/shared/format.ts';
+import { themeFrom } from '../../webview/shared/theme.ts';
+
+test('an axis stays while its data fit and fill it', () => {
+  const first = stableDomain([2.52, 2.89], null, 'linear');
+  assert.ok(first[0] <= 2.52 && first[1] >= 2.89);
+  assert.equal(stableDomain([2.5, 2.9], first, 'linear'), first, 'a little more data: the same axis');
+  const wider = stableDomain([2.5, 4], first, 'linear');
+  assert.notEqual(wider, first);
+  assert.ok(wider[1] >= 4);
+  const narrower = stableDomain([2.51, 2.6], [0, 10], 'linear');
+  assert.ok(narrower[1] - narrower[0] < 1, 'an axis ten times too long is drawn anew');
+  assert.equal(stableDomain([0.2, 3], null, 'from-zero')[0], 0);
+  assert.deepEqual(stableDomain([null, 0, -1], null, 'log'), [0.1, 1], 'nothing to draw on a log axis');
+  assert.deepEqual(stableDomain([null], [3, 4], 'linear'), [3, 4]);
+  assert.deepEqual(
+    stableDomain([5, 5], null, 'linear').map((end) => Math.sign(end - 5)),
+    [-1, 1],
+  );
+});
+
+test('growing data move an axis a few times, not at every step', () => {
+  const values: number[] = [];
+  let domain: readonly [number, number] | null = null;
+  let moves = 0;
+  for (let step = 1; step <= 100; step++) {
+    values.push(0.1 * Math.sqrt(step / 100));
+    const next = stableDomain(values, domain, 'from-zero');
+    if (domain && next !== domain) moves++;
+    domain = next;
+  }
+  assert.ok(moves <= 5, `${moves} moves`);
+});
+
+test('ticks: decades of a log axis, first and last step of a step axis', () => {
+  assert.deepEqual(logTicks([1e-7, 1e-5]), [1e-7, 1e-6, 1e-5]);
+  assert.deepEqual(logTicks([1, 10]), [1, 2, 5, 10]);
+  assert.deepEqual(logTicks([1e-6, 1e2]), [1e-6, 1e-4, 1e-2, 1, 100]);
+  assert.deepEqual(stepTicks(100), [1, 20, 40, 60, 80, 100]);
+  assert.deepEqual(stepTicks(2), [1, 2]);
+});
+
+test('only new rows flow into a chart', () => {
+  const rows = [{ a: 1 }, { a: 2 }];
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }, { a: 3 }]), { replace: false, insert: [{ a: 3 }] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }]), { replace: false, insert: [] });
+  assert.equal(changeOf(rows, [{ a: 1 }, { a: 9 }]).replace, true);
+  assert.equal(changeOf(rows, [{ a: 1 }]).replace, true);
+});
+
+test('numbers have four digits, powers of ten at the ends, and a sign as wide as a plus', () => {
+  assert.deepEqual(
+    [2.3141592, 0.000000123, -3.5, 0, 123456, null, Number.NaN].map((value) => formatNumber(value)),
+    ['2.314', '1.2e−7', '−3.500', '0.000', '1.2e5', '–', '–'],
+  );
+  assert.equal(formatCount(8192), '8\u202f192');
+  const now = Date.UTC(2026, 0, 2);
+  assert.equal(formatAge(new Date(now - 2 * 3_600_000).toISOString(), now, 'en'), '2 hr. ago');
+  assert.equal(formatAge('never', now, 'en'), '–');
+});
+
+test('a theme without a colour gets the default theme’s', () => {
+  const theme = themeFrom((token) => (token === '--vscode-charts-blue' ? ' #123456 ' : ''), false);
+  assert.equal(theme.accent, '#123456');
+  assert.match(theme.background, /^#/);
+  assert.equal(theme.runs.length, 6);
+});
+
+test('placeholders without a value stay', () => {
+  assert.equal(fill('{0} of {1}, {2}', 1, 'two'), '1 of two, {2}');
+});
+
+test('intents that no panel sends are refused', () => {
+  const run = '/w/.spinquant/runs/r';
+  assert.ok(parseIntent(trainingIntentSchema, { type: 'pause', run }));
+  assert.ok(parseIntent(resultsIntentSchema, { type: 'select', selected: [run, run] }));
+  const refused: readonly [Parameters<typeof parseIntent>[0], unknown][] = [
+    [trainingIntentSchema, { type: 'pause' }],
+    [trainingIntentSchema, { type: 'pause', run, extra: 1 }],
+    [trainingIntentSchema, { type: 'delete', run }],
+    [trainingIntentSchema, null],
+    [layersIntentSchema, { type: 'layer', layer: -1 }],
+    [layersIntentSchema, { type: 'layer', layer: 1.5 }],
+    [layersIntentSchema, { type: 'site', site: 'elsewhere' }],
+    [resultsIntentSchema, { type: 'copy', format: 'exe', text: '' }],
+    [resultsIntentSchema, { type: 'select', selected: [run, run, run] }],
+    [resultsIntentSchema, { type: 'open', run, what: 'terminal' }],
+    [trainingMemorySchema, { run: 7, overlays: [] }],
+    [layersMemorySchema, { run: null, layer: null }],
+  ];
+  for (const [schema, value] of refused)
+    assert.equal(parseIntent(schema, value), null, JSON.stringify(value));
+});
+
+test('the page has nothing inline and escapes what it is given', () => {
+  const page = panelPage({
+    title: '<b>"',
+    locale: 'en',
+    cspSource: "https://x 'self'",
+    nonce: 'abc',
+    script: 'https://x/a.js?q="&',
+    style: 'https://x/a.css',
+  });
+  assert.match(page, /default-src 'none'; style-src https:\/\/x 'self'; script-src 'nonce-abc'/);
+  assert.doesNotMatch(page, /<style|style=|unsafe|<b>/);
+  assert.match(page, /a\.js\?q=&quot;&amp;"/);
+});
+
+test('a throttled task runs at most once per interval and never forgets the last wish', async () => {
+  const times: number[] = [];
+  let running = 0;
+  const throttle = new Throttle(async () => {
+    assert.equal(++running, 1, 'never twice at once');
+    times.push(performance.now());
+    await new Promise((done) => setTimeout(done, 5));
+    running--;
+  }, 40);
+  const end = performance.now() + 130;
+  while (performance.now() < end) {
+    throttle.ask();
+    await new Promise((done) => setTimeout(done, 2));
+  }
+  const asked = times.length;
+  throttle.ask();
+  await new Promise((done) => setTimeout(done, 80));
+  assert.ok(times.length > asked, 'the last wish was heard');
+  const gaps = times.slice(1).map((time, index) => time - times[index]!);
+  // Timers may fire a millisecond early by their rounding.
+  for (const gap of gaps) assert.ok(gap >= 38, `${gap} ms apart`);
+  throttle.dispose();
+  throttle.ask();
+  await new Promise((done) => setTimeout(done, 60));
+  assert.equal(running, 0);
+});
+
+test('panels import types of the contracts, and code only from what has no dependencies', () => {
+  const folder = fileURLToPath(new URL('../../webview', import.meta.url));
+  const allowed = /src\/(protocol\/panels\/fill|cli\/text)\.ts$/;
+  let files = 0;
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
+    if (!name.endsWith('.ts')) continue;
+    files++;
+    const text = readFileSync(`${folder}/${name}`, 'utf8');
+    for (const [, type, path] of text.matchAll(
+      /^(?:import|export)\s+(type\s)?[^'"]*from '([^']*src\/[^']+)';/gm,
+    ))
+      assert.ok(type !== undefined || allowed.test(path!), `${name} imports ${path} at run time`);
+  }
+  assert.ok(files > 20);
+});

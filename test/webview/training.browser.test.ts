@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import {
+  makeCurveRun,
+  makeDeepRun,
+  makeNanRun,
+  makeRunningRun,
+  makeSeedRuns,
+} from '../../scripts/fixtures/make-runs.mts';
+import {
+  findChromium,
+  NO_CHROMIUM,
+  type PanelBrowser,
+  type PanelPage,
+  startBrowser,
+  THEME_NAMES,
+} from './harness.ts';
+import { realRun, runsFolder, trainingOf } from './states.ts';
+
+/** Ten updates a second leave this much for each; a live chart must take far less. */
+const UPDATE_BUDGET_MS = 100;
+
+test('training panel', { skip: findChromium() === null && NO_CHROMIUM }, async (t) => {
+  const folder = await runsFolder(t);
+  const running = makeRunningRun(folder);
+  const seeds = makeSeedRuns(folder);
+  const browser = await startBrowser(t);
+  const opened = (options = {}) => browser.open('training', options);
+
+  await t.test('a run at work: six charts, verdict, buttons', async () => {
+    const panel = await opened();
+    await panel.send(await trainingOf(running, { others: seeds }));
+    assert.equal(await panel.page.locator('.plot svg').count(), 6);
+    assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points');
+    assert.match(await panel.page.locator('.verdict').innerText(), /converging: loss −1\d % in 41 steps/);
+    assert.match(
+      await panel.page.locator('.facts').innerText(),
+      /^llama-8b · running · step 41\/100 · 1\d min/,
+    );
+    assert.match(await panel.page.locator('#loss .readout').innerText(), /^2\.5\d\d nats per token$/);
+    assert.match(await panel.page.locator('#stepSize .legend').innerText(), /cap R1/);
+    for (const name of ['Pause', 'Cancel']) {
+      await panel.page.getByRole('button', { name, exact: true }).click();
+      assert.deepEqual(await panel.intentOf(name.toLowerCase()), { type: name.toLowerCase(), run: running });
+    }
+    assert.equal(await panel.page.getByRole('button', { name: 'Resume' }).count(), 0);
+    await panel.end();
+  });
+
+  await t.test('a loss that is not a number: a gap, crosses and a sentence', async () => {
+    const panel = await opened();
+    await panel.send(await trainingOf(makeNanRun(folder)));
+    assert.equal(await lineSegments(panel, 'loss'), '2 lines of 55 points');
+    assert.match(await panel.page.locator('#loss .note').innerText(), /not a number at 5 steps, 37 to 41/);
+    assert.match(
+      await panel.page.locator('.verdict').innerText(),
+      /diverging: the loss is not a number since step 37/,
+    );
+    assert.equal(await lineSegments(panel, 'gradient'), '1 line of 60 points');
+    await panel.end();
+  });
+
+  await t.test('live: five runs, a step at a time, in place and in time', async () => {
+    await checkLive(await opened(), running, seeds);
+  });
+
+  await t.test('overlays: boxes ask, letters answer', async () => {
+    const panel = await opened();
+    await panel.send(await trainingOf(running, { others: seeds }));
+    await panel.page.getByRole('checkbox', { name: /^seed-2/ }).press('Space');
+    assert.deepEqual(await panel.intentOf('overlay'), { type: 'overlay', run: seeds[1], shown: true });
+    await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
+    assert.equal(await lineSegments(panel, 'loss'), '4 lines of 341 points');
+    assert.deepEqual(await texts(panel, '#loss .plot svg .mark-text.role-mark text', /^[A-D ]+$/), [
+      'A',
+      'B C',
+      'D',
+    ]);
+    await panel.end();
+  });
+
+  await t.test('keys move a cursor that all charts share', async () => {
+    const panel = await opened();
+    await panel.send(await trainingOf(running));
+    const loss = panel.page.getByRole('slider', { name: /^Loss/ });
+    await loss.focus();
+    await panel.page.keyboard.press('ArrowLeft');
+    assert.match((await loss.getAttribute('aria-valuetext')) ?? '', /^step 40: 2\.\d{3} nats per token/);
+    assert.match(await panel.page.locator('#gradient .readout').innerText(), /^step 40: /);
+    await panel.page.keyboard.press('Home');
+    assert.equal(await loss.getAttribute('aria-valuenow'), '1');
+    await panel.page.locator('#loss .plot').hover({ position: { x: 120, y: 60 } });
+    assert.match(await panel.page.locator('#seconds .readout').innerText(), /^step \d+: /);
+    await panel.end();
+  });
+
+  await t.test('every chart has a table; which are open is kept over a reload', async () => {
+    await checkTables(browser, running);
+  });
+
+  await t.test('a theme is applied when it comes', async () => {
+    const panel = await opened({ theme: 'light' });
+    await panel.send(await trainingOf(running));
+    const stroke = () => panel.page.locator('#loss .mark-line path').first().getAttribute('stroke');
+    const light = await stroke();
+    await panel.setTheme('dark');
+    assert.notEqual(await stroke(), light);
+    assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points', 'with all its data');
+    await panel.end();
+  });
+
+  await t.test('no run: what will be here, and how to begin', async () => {
+    const panel = await opened();
+    await panel.send(await trainingOf(null));
+    await panel.page.getByRole('button', { name: 'New experiment' }).click();
+    assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'new-experiment' });
+    await panel.send(await trainingOf(running));
+    assert.equal(await panel.page.locator('.plot svg').count(), 6, 'the run that was begun');
+    await panel.end();
+  });
+
+  await t.test('a failed run says why, an interrupted one can go on', async () => {
+    const panel = await opened();
+    const error = { code: 'x', message: 'model.safetensors ends too early.', hint: 'Copy it again.' };
+    const failed = makeCurveRun(folder, {
+      slug: 'f',
+      shape: 'stalled',
+      seed: 1,
+      minute: 70,
+      steps: 3,
+      status: 'failed',
+      error,
+    });
+    await panel.send(await trainingOf(failed));
+    assert.equal(await panel.page.getByRole('alert').innerText(), `${error.message}\n${error.hint}`);
+    const stopped = makeCurveRun(folder, {
+      slug: 'i',
+      shape: 'converging',
+      seed: 1,
+      minute: 71,
+      steps: 9,
+      status: 'interrupted',
+      resumable: true,
+    });
+    await panel.send(await trainingOf(stopped));
+    await panel.page.getByRole('button', { name: 'Resume' }).click();
+    assert.deepEqual(await panel.intentOf('resume'), { type: 'resume', run: stopped });
+    await panel.end();
+  });
+
+  await t.test('screenshots in every theme', async () => {
+    const broken = makeNanRun(folder);
+    const deep = makeDeepRun(folder);
+    for (const theme of THEME_NAMES) {
+      const panel = await opened({ theme });
+      await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
+      await panel.screenshot(`training-overlay-${theme}`);
+      await panel.send(await trainingOf(running, { others: seeds }));
+      await panel.screenshot(`training-running-${theme}`);
+      await panel.send(await trainingOf(broken, { others: seeds }));
+      await panel.screenshot(`training-nan-${theme}`);
+      await panel.send(await trainingOf(realRun()));
+      await panel.screenshot(`training-real-${theme}`);
+      await panel.end();
+    }
+    const narrow = await opened({ width: 420 });
+    await narrow.send(await trainingOf(deep, { others: seeds }));
+    await narrow.screenshot('training-narrow-light');
+    assert.ok(await fitsInWidth(narrow), 'nothing is wider than the panel');
+    await narrow.end();
+  });
+});
+
+async function checkLive(panel: PanelPage, running: string, seeds: readonly string[]): Promise<void> {
+  const states = await Promise.all(
+    Array.from({ length: 30 }, (_, index) =>
+      trainingOf(running, { overlays: seeds, firstSteps: 12 + index }),
+    ),
+  );
+  await panel.send(states[0]);
+  const drawing = await panel.page.locator('#loss .plot svg').elementHandle();
+  const axis = await texts(panel, '#loss .role-axis-label text', /./);
+  const each = await panel.timeToShow(states.slice(1));
+  assert.ok(each < UPDATE_BUDGET_MS / 2, `an update took ${each.toFixed(1)} ms`);
+  assert.ok(await drawing!.evaluate((element) => element.isConnected), 'the same drawing all the time');
+  assert.deepEqual(await texts(panel, '#loss .role-axis-label text', /./), axis, 'axes stood still');
+  assert.equal(await lineSegments(panel, 'loss'), '5 lines of 441 points');
+  await panel.end();
+  console.log(`    ${each.toFixed(1)} ms of processor time per update of 5 runs × 6 charts`);
+}
+
+async function checkTables(browser: PanelBrowser, running: string): Promise<void> {
+  const panel = await browser.open('training');
+  const state = await trainingOf(running);
+  await panel.send(state);
+  for (const toggle of await panel.page.getByRole('button', { name: /^Show .* as a table$/ }).all()) {
+    await toggle.focus();
+    await panel.page.keyboard.press('Enter');
+  }
+  assert.equal(await panel.page.locator('.plot svg:visible').count(), 0);
+  const tables = panel.page.getByRole('table');
+  assert.equal(await tables.count(), 6);
+  for (const table of await tables.all()) {
+    assert.equal(await table.locator('tbody tr').count(), 41);
+    assert.ok((await table.locator('caption').innerText()).length > 0);
+    assert.equal(await table.locator('thead th:not([scope=col])').count(), 0);
+  }
+  const first = await panel.page.locator('#loss tbody tr').first().innerText();
+  assert.match(first, /^1\s+2\.8\d\d$/);
+  const kept = await panel.kept();
+  await panel.end();
+  const again = await browser.open('training', { kept });
+  await again.send(state);
+  assert.equal(await again.page.getByRole('table').count(), 6);
+  assert.deepEqual((kept as { remembered: unknown }).remembered, state.remembered);
+  await again.end();
+}
+
+/** `2 lines of 55 points`: unbroken pieces of the line marks of a chart, and the points in them. */
+async function lineSegments(panel: PanelPage, id: string): Promise<string> {
+  const paths = await panel.page
+    .locator(`#${id} .mark-line path`)
+    .evaluateAll((elements) => elements.map((element) => element.getAttribute('d') ?? ''));
+  const all = paths.join('');
+  const lines = all.match(/M/g)?.length ?? 0;
+  return `${lines} line${lines === 1 ? '' : 's'} of ${all.match(/[ML]/g)?.length ?? 0} points`;
+}
+
+async function texts(panel: PanelPage, selector: string, pattern: RegExp): Promise<string[]> {
+  const found = await panel.page.locator(selector).allTextContents();
+  return found.filter((text) => pattern.test(text));
+}
+
+function fitsInWidth(panel: PanelPage): Promise<boolean> {
+  return panel.page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth);
+}
