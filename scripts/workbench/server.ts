@@ -77,23 +77,27 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
 
 /** Writes settings, links extensions. @returns the command line. */
 function prepare(dir: string, port: number, options: ServerOptions): string[] {
-  const [userData, extensions, config] = ['user-data', 'extensions', 'config.yaml'].map((x) => join(dir, x));
-  mkdirSync(join(userData!, 'User'), { recursive: true });
-  mkdirSync(extensions!);
+  const [userData, extensions, config] = [
+    join(dir, 'user-data'),
+    join(dir, 'extensions'),
+    join(dir, 'config.yaml'),
+  ];
+  mkdirSync(join(userData, 'User'), { recursive: true });
+  mkdirSync(extensions);
   const settings = { ...QUIET_SETTINGS, ...options.settings };
-  writeFileSync(join(userData!, 'User', 'settings.json'), JSON.stringify(settings, null, 2));
-  writeFileSync(config!, 'auth: none\n');
+  writeFileSync(join(userData, 'User', 'settings.json'), JSON.stringify(settings, null, 2));
+  writeFileSync(config, 'auth: none\n');
   for (const folder of options.extensions ?? []) {
     const { publisher, name, version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-    symlinkSync(folder, join(extensions!, `${publisher}.${name}-${version}`));
+    symlinkSync(folder, join(extensions, `${publisher}.${name}-${version}`));
   }
   const flags = [
     ...['disable-telemetry', 'disable-update-check', 'disable-workspace-trust'],
     'disable-getting-started-override',
   ];
   return [
-    ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--config', config!],
-    ...['--user-data-dir', userData!, '--extensions-dir', extensions!],
+    ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--config', config],
+    ...['--user-data-dir', userData, '--extensions-dir', extensions],
     ...flags.map((flag) => `--${flag}`),
   ];
 }

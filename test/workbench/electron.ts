@@ -1,10 +1,11 @@
 /** `npm run test:electron`: the suite of host/ in the desktop's VS Code, which is downloaded. For open networks. */
 import { runTests } from '@vscode/test-electron';
+import { HOST_SIZE } from './rig/experiment.ts';
 import { buildHostSuite } from './rig/host-run.ts';
 import { ROOT } from './rig/rig.ts';
 import { createWorkspace } from './rig/workspace.ts';
 
-const workspace = createWorkspace();
+const workspace = createWorkspace(HOST_SIZE);
 try {
   await runTests({
     extensionDevelopmentPath: ROOT,

@@ -1,24 +1,44 @@
-/** The extension as a person uses it: the whole workbench in a browser, real runs. */
+/** The extension as a person uses it: the whole workbench in a browser, the demo model, real runs. */
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ROOT, reasonToSkip, screenshot, startRig } from './rig/rig.ts';
-import { Workbench } from './rig/workbench.ts';
-import { createWorkspace } from './rig/workspace.ts';
+import { reasonToSkip, screenshot } from './rig/rig.ts';
+import { killAndResume, learn } from './ui/learning.ts';
+import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
+import { type Session, startSession } from './ui/session.ts';
+
+/** The story in its order: each part begins where the one before left the workbench. */
+const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
+  ['palette: "SpinQuant: Optimize Rotation" learns while its curve grows', learn],
+  ['the layer tree shows learned rotations and errors', lookAtTree],
+  ['a click on a layer shows its histograms before and after rotation', lookAtLayer],
+  ['the evaluation lens and the results table agree with the command line', evaluate],
+  ['every panel shows itself in light, dark and high contrast', photograph],
+  ['everything is still there after a reload', reload],
+  ['a killed worker is explained, and its run resumes to the end', killAndResume],
+];
 
 test('in the workbench', async (t) => {
   const reason = await reasonToSkip();
   if (reason) return t.skip(reason);
-  const workspace = createWorkspace();
-  const rig = await startRig({ extensions: [ROOT] });
+  const session = await startSession();
+  let failed = false;
   try {
-    const workbench = new Workbench(rig.page);
-    await workbench.open(rig.server.url(workspace.folder));
-    await t.test('an experiment file opens', async () => {
-      await workbench.openFile('quick.spinquant.json');
-      await workbench.command('View: Show Explorer');
-      await screenshot(rig.page, 'experiment');
+    for (const [title, part] of STORY)
+      await t.test(title, async () => {
+        // What comes after a failure would only fail of it.
+        assert.ok(!failed, 'An earlier part failed.');
+        failed = true;
+        try {
+          await part(session);
+          failed = false;
+        } finally {
+          if (failed) await screenshot(session.rig.page, 'ui-failed');
+        }
+      });
+    await t.test('no panel broke its content security policy, nothing threw', () => {
+      assert.deepEqual(session.complaints, []);
     });
   } finally {
-    await rig.stop();
-    workspace.remove();
+    await session.end();
   }
 });

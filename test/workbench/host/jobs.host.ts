@@ -5,7 +5,7 @@ import type { Parts } from '../../../src/extension/parts.ts';
 import type { Job } from '../../../src/extension/services.ts';
 import { COMMANDS } from '../../../src/protocol/ids.ts';
 import { openRun } from '../../../src/runs/index.ts';
-import { EXPERIMENT } from '../rig/names.ts';
+import { EXPERIMENT, HOST_SIZE } from '../rig/experiment.ts';
 import { activeParts, lensesOf, lineOf, open, until, workspaceUri } from './editor.ts';
 
 type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
@@ -40,7 +40,7 @@ describe('jobs', function () {
     assert.deepEqual(resumed, { state: 'finished', runDir, message: null });
     const run = await openRun(runDir!);
     const done = (await run.readEvents()).flatMap((event) => (event.type === 'step' ? [event.step] : []));
-    assert.equal(Math.max(...done), 24);
+    assert.equal(Math.max(...done), HOST_SIZE.steps);
     assert.equal(run.record.status, 'finished');
   });
 

@@ -40,7 +40,7 @@ export async function startRig(options: ServerOptions): Promise<Rig> {
   const browser = await openBrowser(await findChromium());
   try {
     const server = await startServer({ ...options, env: { ...NO_GALLERY, ...options.env } });
-    const context = await browser.newContext({ viewport: { width: 1400, height: 900 } });
+    const context = await browser.newContext({ viewport: { width: 1600, height: 1000 } });
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     const page = await context.newPage();
     return {

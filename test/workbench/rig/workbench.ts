@@ -30,13 +30,12 @@ export class Workbench {
       .waitFor({ timeout: SHOWN_LIMIT_MS });
   }
 
-  /** Runs a command as from the palette: F1, its title, Enter. */
+  /** Runs a command as from the palette: F1, its title, a click. */
   async command(title: string): Promise<void> {
     await this.page.keyboard.press('F1');
     const input = this.page.locator('.quick-input-widget input').first();
     await input.fill(`>${title}`);
-    await this.choice(title).waitFor();
-    await input.press('Enter');
+    await this.pick(title);
   }
 
   /** A row of the open quick pick. */
@@ -60,6 +59,11 @@ export class Workbench {
       .waitFor();
   }
 
+  /** Brings an editor or panel that is open to the front of its group. */
+  async showTab(title: RegExp): Promise<void> {
+    await this.page.getByRole('tab', { name: title }).first().click();
+  }
+
   /** CodeLenses of the editors in view. */
   lens(text: string | RegExp): Locator {
     return this.page.locator('.codelens-decoration a', { hasText: text }).first();
@@ -69,7 +73,7 @@ export class Workbench {
     return this.page.locator('.notification-toast', { hasText: text }).first();
   }
 
-  /** A rows of a view of the side bar, by the view's name. */
+  /** A row of a view of the side bar, by the view's name. */
   treeItem(view: string, text: string | RegExp): Locator {
     return this.view(view).locator('.monaco-list-row', { hasText: text }).first();
   }
@@ -88,25 +92,30 @@ export class Workbench {
     if ((await item.getAttribute('aria-expanded')) !== 'true') await item.click();
   }
 
+  /** The document of a panel that may be hidden behind other tabs. */
+  async panel(title: RegExp): Promise<Frame> {
+    await this.showTab(title);
+    return this.webview(title);
+  }
+
   /** The document of the webview with that title. */
-  async webview(title: string, limitMs = 30_000): Promise<Frame> {
+  async webview(title: RegExp, limitMs = 30_000): Promise<Frame> {
     const deadline = Date.now() + limitMs;
     for (;;) {
       for (const frame of this.page.frames()) if (await isWebview(frame, title)) return frame;
-      if (Date.now() > deadline) throw new Error(`No webview "${title}" after ${limitMs} ms.`);
+      if (Date.now() > deadline) throw new Error(`No webview ${title} after ${limitMs} ms.`);
       await sleep(100);
     }
   }
 }
 
 /** A webview's document is the frame `active-frame` inside another one; the workbench gives it the webview's title. */
-async function isWebview(frame: Frame, title: string): Promise<boolean> {
+async function isWebview(frame: Frame, title: RegExp): Promise<boolean> {
   if (!frame.parentFrame()) return false;
   try {
     const element = await frame.frameElement();
-    return (
-      (await element.getAttribute('id')) === 'active-frame' && (await element.getAttribute('title')) === title
-    );
+    if ((await element.getAttribute('id')) !== 'active-frame') return false;
+    return title.test((await element.getAttribute('title')) ?? '');
   } catch {
     // The frame went away meanwhile.
     return false;

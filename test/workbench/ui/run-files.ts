@@ -1,0 +1,31 @@
+/** What stands in the run folders, beside what the editor shows of it. */
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { EvaluateResult } from '../../../src/engine/api.ts';
+import type { RunEvent } from '../../../src/protocol/events.ts';
+import { openRun, type Run } from '../../../src/runs/index.ts';
+import { EXPERIMENT } from '../rig/experiment.ts';
+import { ROOT } from '../rig/rig.ts';
+
+/** The run that began last, or null while there is none. */
+export async function newestRun(folder: string): Promise<Run | null> {
+  const runs = join(folder, '.spinquant', 'runs');
+  const name = existsSync(runs) ? readdirSync(runs).sort().at(-1) : undefined;
+  if (name === undefined || !existsSync(join(runs, name, 'run.json'))) return null;
+  return openRun(join(runs, name));
+}
+
+export async function lossesOf(run: Run): Promise<number[]> {
+  const isStep = (event: RunEvent) => event.type === 'step';
+  return (await run.readEvents()).filter(isStep).map(({ loss }) => loss);
+}
+
+/** Perplexity of the experiment with the rotations of a run, as the command line measures it. */
+export async function perplexityByCli(folder: string, run: Run): Promise<number> {
+  const args = [join(ROOT, 'dist', 'cli.js'), 'evaluate', EXPERIMENT, '--rotations', run.path('rotations')];
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, '--json'], { cwd: folder });
+  const { perplexity }: EvaluateResult = JSON.parse(stdout);
+  return perplexity[0]!.quantized!;
+}

@@ -1,0 +1,50 @@
+import type { Size } from '../rig/experiment.ts';
+import { type Rig, ROOT, startRig } from '../rig/rig.ts';
+import { Workbench } from '../rig/workbench.ts';
+import { createWorkspace } from '../rig/workspace.ts';
+
+/** A person in front of the workbench, with the demo folder open. */
+export interface Session {
+  readonly folder: string;
+  readonly rig: Rig;
+  readonly workbench: Workbench;
+  /** Breaches of a panel's content security policy, and errors that nothing caught. */
+  readonly complaints: readonly string[];
+  end(): Promise<void>;
+}
+
+/** Long enough to see its curve grow, and to kill its worker in between. */
+export const SIZE: Size = { steps: 30, batchSize: 8, sequenceLength: 128 };
+
+/** Lenses and panels side by side need the width. */
+const SETTINGS = { 'workbench.colorTheme': 'Light Modern', 'editor.minimap.enabled': false };
+
+export async function startSession(): Promise<Session> {
+  const { folder, remove } = createWorkspace(SIZE);
+  try {
+    const rig = await startRig({ extensions: [ROOT], settings: SETTINGS });
+    const end = async () => {
+      await rig.stop();
+      remove();
+    };
+    const complaints = collectComplaints(rig);
+    const workbench = new Workbench(rig.page);
+    await workbench.open(rig.server.url(folder)).catch(async (error: unknown) => {
+      await end();
+      throw error;
+    });
+    return { folder, rig, workbench, complaints, end };
+  } catch (error) {
+    remove();
+    throw error;
+  }
+}
+
+function collectComplaints({ page }: Rig): string[] {
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (/Content Security Policy|Refused to/.test(message.text())) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  return complaints;
+}
