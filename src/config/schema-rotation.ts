@@ -118,10 +118,10 @@ export const rotationSchema = z
         'R4 is an online Hadamard transform of the input of down_proj. Reference: always on. r3 and r4 off is the paper\'s "no had".',
       ),
     start: z
-      .enum(['hadamard', 'random'])
+      .enum(['hadamard', 'random', 'captured'])
       .default('hadamard')
       .describe(
-        'Where learned rotations start: a Hadamard matrix with random signs, or a random orthogonal matrix (QR of Gaussian). Reference: hadamard.',
+        'Where learned rotations start: a Hadamard matrix with random signs, a random orthogonal matrix (QR of Gaussian), or captured: the Hadamard start is first moved to a small soft peak of captured activations (seconds), from where cross-entropy needs far fewer steps. Reference: hadamard.',
       ),
     seed: z
       .int()

@@ -111,6 +111,23 @@ test('a consumer that stops listening leaves a resumable run', async () => {
   );
 });
 
+for (const [name, rotation] of [
+  ['start captured', { start: 'captured' }],
+  ['R2 alone', { r1: 'hadamard' }],
+  ['R1 alone, no_had', { r2: 'none', r3: false, r4: false }],
+] as const) {
+  test(`optimize: ${name}`, async () => {
+    const { events, result } = await collect(optimizeRotation(await experiment({ steps: 2 }, rotation), {}));
+    assert.equal(steps(events).length, 2);
+    assert.ok(result.orthogonalityError < 1e-6);
+    const [first] = steps(events);
+    if (name === 'start captured')
+      assert.ok(first!.distanceFromStart.r1! > 0.1, 'the warm start has moved R1 before step 1');
+    if (name === 'R2 alone') assert.equal(first!.stepCap.r1, null);
+    if (name === 'R1 alone, no_had') assert.equal(first!.stepCap.r2Max, null);
+  });
+}
+
 test('micro-batches sum to the batch: the first loss and gradient do not depend on their size', async () => {
   const first = async (microBatch: number) =>
     steps((await collect(optimizeRotation(await experiment({ microBatch, steps: 1 }), {}))).events)[0]!;

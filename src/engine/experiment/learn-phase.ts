@@ -1,7 +1,7 @@
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
 import type { LossSummary, Run } from '../../runs/index.ts';
 import { captureActivations } from '../learn/capture.ts';
-import { learnFromActivations } from '../learn/distribution-learner.ts';
+import { type DistributionOptions, learnFromActivations } from '../learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations, type RotationState } from '../learn/learner.ts';
 import { type LearningCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import { learningNetwork, plainNetwork } from './networks.ts';
@@ -62,21 +62,42 @@ async function* chooseLearner(
   from: LearningCheckpoint,
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, RotationState> {
-  const { calibration, rotation } = bench.experiment;
-  const { objective } = rotation.learning;
-  if (objective === 'cross-entropy') {
-    const options = learnOptions(bench, blocks);
-    return yield* learnRotations(bench.cache, learningNetwork(bench), from, blocks, options, signal);
+  const { learning, start } = bench.experiment.rotation;
+  const { objective } = learning;
+  if (objective !== 'cross-entropy') {
+    return yield* learnOnCaptured(bench, blocks, initial, { ...learning, objective }, signal);
   }
+  const options = learnOptions(bench, blocks);
+  const warm = start === 'captured' && from.step === 0;
+  const state = warm
+    ? await lastState(learnOnCaptured(bench, blocks, initial, WARM_START, signal))
+    : from.state;
+  const begin = { step: from.step, state };
+  return yield* learnRotations(bench.cache, learningNetwork(bench), begin, blocks, options, signal);
+}
+
+/** Steps of the start `captured`: enough to settle, seconds of work. */
+const WARM_START = { objective: 'peak', steps: 200, learningRate: 0.02, schedule: 'cosine' } as const;
+
+async function* learnOnCaptured(
+  bench: Workbench,
+  blocks: readonly Int32Array[],
+  initial: RotationState,
+  settings: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate' | 'schedule'>,
+  signal?: AbortSignal,
+): AsyncGenerator<LearnStep, RotationState> {
+  const { calibration, rotation } = bench.experiment;
   const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
   const captured = await captureActivations(bench.cache, plainNetwork(bench), some, calibration.seed, signal);
-  const options = {
-    ...rotation.learning,
-    objective,
-    learnR1: rotation.r1 === 'learned',
-    learnR2: rotation.r2 === 'learned',
-  };
-  return yield* learnFromActivations(bench.cache, initial, captured, options, signal);
+  const learned = { learnR1: rotation.r1 === 'learned', learnR2: rotation.r2 === 'learned' };
+  return yield* learnFromActivations(bench.cache, initial, captured, { ...settings, ...learned }, signal);
+}
+
+async function lastState(steps: AsyncGenerator<LearnStep, RotationState>): Promise<RotationState> {
+  for (;;) {
+    const next = await steps.next();
+    if (next.done) return next.value;
+  }
 }
 
 function learnOptions(bench: Workbench, blocks: readonly Int32Array[]): LearnOptions {

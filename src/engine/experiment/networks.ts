@@ -37,7 +37,7 @@ export function hadamardStatements(sites: RotationSites): string[] {
 export function startingRotations(experiment: ResolvedExperiment, config: ModelConfig): RotationState {
   const { r1, r2, start, seed } = experiment.rotation;
   const kind = (wanted: typeof r1): RandomRotationKind | null =>
-    wanted === 'none' ? null : wanted === 'learned' ? start : wanted;
+    wanted === 'none' ? null : wanted === 'learned' ? (start === 'random' ? 'random' : 'hadamard') : wanted;
   const { hiddenSize: hidden, headDim, layers } = config;
   return drawRotations({ hidden, headDim, layers }, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
 }
