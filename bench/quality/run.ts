@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { evaluateExperiment, optimizeRotation } from '../../src/engine/experiment.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
+import { openRun } from '../../src/runs/index.ts';
 import { type Subject, subjects } from './subjects.ts';
 
 type Rotation = ResolvedExperiment['rotation'];
@@ -15,6 +16,8 @@ type Switches = Pick<Rotation, 'r1' | 'r2' | 'r3' | 'r4'>;
 
 const HADAMARD_SEEDS = 10;
 const ABLATION_SEEDS = 3;
+const LEARNED_SEEDS = 3;
+const RUNS = join(import.meta.dirname, '..', '..', 'build', 'quality', 'runs');
 const OFF: Switches = { r1: 'none', r2: 'none', r3: false, r4: false };
 
 /** Each switch alone and together; R1 and R2 as random Hadamard, and learned. */
@@ -48,9 +51,35 @@ async function drawn(experiment: ResolvedExperiment, switches: Switches, seed: n
   return perplexity[0]!.quantized!;
 }
 
-async function learned(experiment: ResolvedExperiment, switches: Switches, seed: number): Promise<number> {
-  const { perplexity } = await last(optimizeRotation(vary(experiment, switches, seed), {}));
-  return perplexity[0]!.quantized!;
+/** The paper's learner, the same from a warm start, and the warm start alone. */
+const LEARNERS = {
+  'cross-entropy, 100 steps': { start: 'hadamard', learning: { steps: 100 } },
+  'captured start, then cross-entropy, 50 steps': { start: 'captured', learning: { steps: 50 } },
+  'captured activations (peak), 200 steps': {
+    start: 'hadamard',
+    learning: { objective: 'peak', optimizer: 'lie-adam', steps: 200, learningRate: 0.02 },
+  },
+} as const;
+type Learner = keyof typeof LEARNERS;
+const ABLATION_LEARNER: Learner = 'captured start, then cross-entropy, 50 steps';
+
+interface Learned {
+  readonly perplexity: number;
+  readonly seconds: number;
+}
+
+async function learned(
+  experiment: ResolvedExperiment,
+  switches: Switches,
+  seed: number,
+  learner: Learner,
+): Promise<Learned> {
+  const varied = vary(experiment, switches, seed);
+  const { start, learning } = LEARNERS[learner];
+  const rotation = { ...varied.rotation, start, learning: { ...varied.rotation.learning, ...learning } };
+  const { run, perplexity } = await last(optimizeRotation({ ...varied, rotation, runs: RUNS }, {}));
+  const { seconds } = await (await openRun(run)).readResults();
+  return { perplexity: perplexity[0]!.quantized!, seconds: seconds.learn! };
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -88,24 +117,35 @@ async function measure({ name, experiment }: Subject): Promise<void> {
   const all: Switches = { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true };
   const draws: number[] = [];
   for (let seed = 0; seed < HADAMARD_SEEDS; seed++) draws.push(await drawn(experiment, all, seed));
-  const learnedRuns: number[] = [];
-  for (let seed = 0; seed < ABLATION_SEEDS; seed++) {
-    learnedRuns.push(await learned(experiment, learnable(all)!, seed));
-  }
   const { fullPrecision, quantized, windows, tokens } = perplexity[0]!;
+  console.log(`${name} ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${quantized?.toFixed(2)}`);
+  console.log(
+    `  Hadamard ${[...draws]
+      .sort((a, b) => a - b)
+      .map((value) => value.toFixed(3))
+      .join(' ')}`,
+  );
+  const learners: Record<string, Learned[]> = {};
+  for (const learner of Object.keys(LEARNERS) as Learner[]) {
+    learners[learner] = [];
+    for (let seed = 0; seed < LEARNED_SEEDS; seed++) {
+      learners[learner].push(await learned(experiment, learnable(all)!, seed, learner));
+    }
+    const shown = learners[learner].map(
+      (run) => `${run.perplexity.toFixed(3)} (${run.seconds.toFixed(0)} s)`,
+    );
+    console.log(`  ${learner}: ${shown.join(', ')}`);
+  }
   const summary = {
     name,
     bits,
     fullPrecision,
     noRotation: quantized,
     hadamard: draws,
-    learned: learnedRuns,
+    learners,
     windows,
     tokens,
   };
-  console.log(
-    `${name} ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${quantized?.toFixed(2)}, Hadamard ${Math.min(...draws).toFixed(3)} … ${Math.max(...draws).toFixed(3)}, learned ${learnedRuns.map((value) => value.toFixed(3)).join(' ')}`,
-  );
   const ablation = await ablate(experiment);
   const folder = join(import.meta.dirname, '..', 'results');
   mkdirSync(folder, { recursive: true });
