@@ -1,6 +1,6 @@
 /** Opens one panel alone in headless Chromium, with a stub of the editor, under the policy it has there. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildWebview } from '../../scripts/build-webview.mjs';
+import { chromiumHere } from '../../scripts/workbench/chromium.ts';
 import { panelPage } from '../../src/extension/panels/page.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -29,26 +30,11 @@ const THEMES = JSON.parse(readFileSync(new URL('./themes.json', import.meta.url)
   ThemeTokens
 >;
 
-const CHROMIUMS = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-  '/snap/bin/chromium',
-];
-
-/** A Chromium of this machine: CHROMIUM_PATH, or where distributions put it; null when there is none. */
-export function findChromium(): string | null {
-  const named = process.env.CHROMIUM_PATH;
-  return [...(named ? [named] : []), ...CHROMIUMS].find((path) => existsSync(path)) ?? null;
-}
-
-export const NO_CHROMIUM = 'needs Chromium: apt-get install chromium, or name one in CHROMIUM_PATH';
-
 /** Bundles the panels into a folder of their own and starts a browser; both go when the test ends. */
 export async function startBrowser(t: TestContext): Promise<PanelBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));
   await buildWebview(build, folder);
-  const browser = await chromium.launch({ executablePath: findChromium()!, args: ['--no-sandbox'] });
+  const browser = await chromium.launch({ executablePath: chromiumHere()!, args: ['--no-sandbox'] });
   t.after(async () => {
     await browser.close();
     await rm(folder, { recursive: true });

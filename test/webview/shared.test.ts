@@ -49,7 +49,7 @@ test('ticks: decades of a log axis, first and last step of a step axis', () => {
   assert.deepEqual(logTicks([1e-7, 1e-5]), [1e-7, 1e-6, 1e-5]);
   assert.deepEqual(logTicks([1, 10]), [1, 2, 5, 10]);
   assert.deepEqual(logTicks([1e-6, 1e2]), [1e-6, 1e-4, 1e-2, 1, 100]);
-  assert.deepEqual(stepTicks(100), [1, 20, 40, 60, 80, 100]);
+  assert.deepEqual(stepTicks(100), [1, 20, 40, 60, 100]);
   assert.deepEqual(stepTicks(2), [1, 2]);
 });
 

@@ -132,3 +132,17 @@ test('the table has one row per step of any run and one column per line', () => 
   assert.equal(table.rows.length, 100);
   assert.deepEqual(table.rows[50]!.slice(1, 3), ['–', '–']);
 });
+
+test('the bold line of the loss is the mean of the last ten steps', () => {
+  const own = run('A', 'not-a-number', 60);
+  const trend = chart(loss, [own]).model.data.trend!;
+  const tenth = own.steps.loss.slice(0, 10) as number[];
+  const mean = tenth.reduce((sum, value) => sum + value, 0) / 10;
+  assert.ok(Math.abs((trend.find(({ step }) => step === 10)!.value as number) - mean) < 1e-12);
+  assert.deepEqual(
+    [trend[0]!.step, trend.find(({ piece }) => piece !== 0)!.step],
+    [3, 44],
+    'anew after the gap',
+  );
+  assert.deepEqual(chart(gradient, [own]).model.data.trend, []);
+});

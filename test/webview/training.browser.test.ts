@@ -101,7 +101,7 @@ test('training panel', { skip: findChromium() === null && NO_CHROMIUM }, async (
   await t.test('a theme is applied when it comes', async () => {
     const panel = await opened({ theme: 'light' });
     await panel.send(await trainingOf(running));
-    const stroke = () => panel.page.locator('#loss .mark-line path').first().getAttribute('stroke');
+    const stroke = () => panel.page.locator('#loss .steps_marks path').first().getAttribute('stroke');
     const light = await stroke();
     await panel.setTheme('dark');
     assert.notEqual(await stroke(), light);
@@ -219,7 +219,7 @@ async function checkTables(browser: PanelBrowser, running: string): Promise<void
 /** `2 lines of 55 points`: unbroken pieces of the line marks of a chart, and the points in them. */
 async function lineSegments(panel: PanelPage, id: string): Promise<string> {
   const paths = await panel.page
-    .locator(`#${id} .mark-line path`)
+    .locator(`#${id} .steps_marks path, #${id} .others_marks path`)
     .evaluateAll((elements) => elements.map((element) => element.getAttribute('d') ?? ''));
   const all = paths.join('');
   const lines = all.match(/M/g)?.length ?? 0;

@@ -16,6 +16,8 @@ import { SIDES, type Side } from './histogram.ts';
 export type Measure = 'sqnrDb' | 'kurtosis';
 
 const HEIGHT = 150;
+/** Half the width of the band that marks the layer chosen, as a share of the axis. */
+const BAND = 0.016;
 
 /** The points of one site, by layer. */
 function pointsOf({ depth }: LayersState, site: Site): readonly DepthPoint[] {
@@ -37,10 +39,12 @@ export function depthChart(
   const log = measure === 'kurtosis';
   const values = rows.map(({ value }) => value as number | null);
   const domain = stableDomain(values, null, log ? 'log' : 'linear');
+  // Of few layers, half the way to the next one would be a wide band.
+  const half = Math.min(0.5, BAND * layers);
   const measured = values.some((value) => value !== null);
   return {
     spec: depthSpec(theme, log),
-    data: { points: rows, selected: [{ layer, from: layer - 0.5, to: layer + 0.5 }] },
+    data: { points: rows, selected: [{ layer, from: layer - half, to: layer + half }] },
     signals: {
       layerMax: layers - 0.5,
       layerWord: strings.layer.toLowerCase(),

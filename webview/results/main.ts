@@ -74,7 +74,7 @@ function draw(state: ResultsState): void {
   content.replaceChildren(
     ...(facts === '' ? [] : [h('p', { class: 'quiet facts' }, facts)]),
     rows.length === 0 ? h('p', { class: 'quiet' }, strings.noMatch) : table,
-    comparisonView(state, send),
+    ...(view === 'runs' || state.comparison ? [comparisonView(state, send)] : []),
   );
   const parts = [fill(strings.shown, rows.length, all.length)];
   if (withoutResults > 0)

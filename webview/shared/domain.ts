@@ -82,6 +82,6 @@ export function logTicks([from, to]: Domain): number[] {
 export function stepTicks(last: number): number[] {
   const stride = Math.max(1, roundStep(last / 5));
   const ticks = [1];
-  for (let tick = stride; tick <= last - stride; tick += stride) if (tick > 1) ticks.push(tick);
+  for (let tick = stride; tick < last - stride; tick += stride) if (tick > 1) ticks.push(tick);
   return [...ticks, last];
 }

@@ -39,6 +39,7 @@ export function trainingChart({ definition, curves, strings, theme, previous }: 
       data: {
         steps,
         others,
+        trend: definition.id === 'loss' ? curves.flatMap(trend) : [],
         ends: labelled(ends(definition, curves), domain, definition.axis, xMax, curves.length > 1),
         rules: clipRule(definition, curves, domain, strings),
         gaps: gaps.map((step) => ({ step })),
@@ -74,6 +75,27 @@ function rows({ axis, series }: ChartDefinition, curves: readonly RunCurves[]): 
         return value === null ? [] : [{ run: mark, series: id, piece: pieces[line]!, step, value }];
       }),
     );
+  });
+}
+
+/** Steps that the bold line of the loss is a mean of: batches differ more than steps do. */
+export const TREND_STEPS = 10;
+
+/** The mean over each step and those before it, from the third on; what is not a number begins it anew. */
+function trend({ mark, steps: { step, loss } }: RunCurves): Row[] {
+  let piece = 0;
+  let recent: number[] = [];
+  return step.flatMap((number, index) => {
+    const value = loss[index]!;
+    if (value === null) {
+      piece++;
+      recent = [];
+      return [];
+    }
+    recent = [...recent, value].slice(-TREND_STEPS);
+    if (recent.length < 3) return [];
+    const mean = recent.reduce((sum, one) => sum + one, 0) / recent.length;
+    return [{ run: mark, series: 'value', piece, step: number, value: mean }];
   });
 }
 

@@ -1,3 +1,4 @@
+import { fill } from '../../src/protocol/panels/fill.ts';
 import type { RunCurves, TrainingState } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
 import { h, setText } from '../shared/dom.ts';
@@ -5,7 +6,7 @@ import type { Domain } from '../shared/domain.ts';
 import { Figure } from '../shared/figure.ts';
 import { lineSwatch } from '../shared/swatch.ts';
 import { readTheme, type Theme } from '../shared/theme.ts';
-import { trainingChart } from './charts.ts';
+import { TREND_STEPS, trainingChart } from './charts.ts';
 import { type ChartDefinition, type ChartId, DASHES, DEFINITIONS } from './definitions.ts';
 import { legendValues, readout, spokenValues, trainingTable } from './readouts.ts';
 
@@ -42,7 +43,7 @@ export class TrainingFigures {
       figure: new Figure({
         id: definition.id,
         title: strings.charts[definition.id],
-        about: strings.about[definition.id],
+        about: fill(strings.about[definition.id], TREND_STEPS),
         strings,
         asTable: open.has(definition.id),
         onToggle: (asTable) => {

@@ -8,11 +8,11 @@ type SpecColors = Pick<Theme, 'runs' | 'danger' | 'muted' | 'foreground' | 'back
 
 /**
  * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself, `others` of the overlays, which
- * are not evaluated again while the run goes on; `ends` {run, series, step, value, label},
+ * are not evaluated again while the run goes on; `trend` likewise, of the loss; `ends` {run, series, step, value, label},
  * `rules` {value, label}, `gaps` {step}, `cursor` {step}.
  * Parameters: `xMax`, `xEnd` (with room for letters), `xTicks`, `stepWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
-export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: SpecColors): ChartSpec {
+export function trainingSpec({ id, axis, series, labels }: ChartDefinition, colors: SpecColors): ChartSpec {
   const x = {
     field: 'step',
     type: 'quantitative',
@@ -62,10 +62,13 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
     scale: { domain: [...MARKS], range: [...SHAPES] },
     legend: null,
   };
-  const line = (name: string) => ({
+  // Under its bold mean, the loss of each batch steps back.
+  const faint = id === 'loss' ? { strokeWidth: 1, opacity: 0.45 } : {};
+  const line = (name: string, look: object) => ({
+    name,
     data: { name },
     // Gaps come as pieces: to ask of every point whether it is valid costs a third of an update.
-    mark: { type: 'line', invalid: null, clip: true },
+    mark: { type: 'line', invalid: null, clip: true, ...look },
     encoding: { x, y, color, strokeDash: dash, detail: { field: 'piece' } },
   });
   return chartSpec({
@@ -99,8 +102,9 @@ export function trainingSpec({ axis, series, labels }: ChartDefinition, colors: 
         mark: { type: 'rule', color: colors.muted, opacity: 0.8 },
         encoding: { x },
       },
-      line('others'),
-      line('steps'),
+      line('others', faint),
+      line('steps', faint),
+      ...(id === 'loss' ? [line('trend', { strokeWidth: 2 })] : []),
       {
         data: { name: 'gaps' },
         mark: { type: 'point', shape: 'cross', filled: true, angle: 45, size: 55, color: colors.danger },

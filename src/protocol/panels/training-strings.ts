@@ -13,7 +13,7 @@ export function trainingStrings(t: Translate) {
       seconds: t('Time per step'),
     },
     about: {
-      loss: t('Mean negative log-likelihood of the batch, before the step'),
+      loss: t('Of each batch, before its step; bold: mean of the last {0} steps'),
       orthogonality: t('Largest |RᵀR − I| over all rotations, after the step; log axis'),
       gradient: t('Global norm over all rotations, before clipping'),
       stepSize: t('Taken is the smaller of rate and cap 1 / ‖W‖₁; log axis'),
@@ -24,7 +24,7 @@ export function trainingStrings(t: Translate) {
     series: {
       rate: t('rate'),
       capR1: t('cap R1'),
-      capR2: t('largest cap R2'),
+      capR2: t('max cap R2'),
       r1: t('R1'),
       r2: t('R2 (mean)'),
     },
@@ -69,7 +69,7 @@ export function trainingStrings(t: Translate) {
       fewSteps: t('{0} of the {1} steps needed to tell a trend from noise'),
       falling: t('loss −{0} % in {1} steps'),
       settled: t('loss −{0} % in {1} steps, level since the learning rate fell'),
-      flat: t('loss changed by {0} % in {1} steps, within its noise'),
+      flat: t('loss changed by {0} % in {1} steps; less than {2} % is lost in the noise between batches'),
       flatCapped: t(
         'loss changed by {0} % in {1} steps: the step cap holds every step below {2} % of the learning rate',
       ),

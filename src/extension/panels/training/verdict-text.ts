@@ -19,7 +19,7 @@ function reasonText(reason: VerdictReason, { reason: say }: TrainingStrings): st
     case 'settled':
       return fill(say.settled, percent(reason.percent), reason.steps);
     case 'flat':
-      return fill(say.flat, percent(reason.percent), reason.steps);
+      return fill(say.flat, percent(reason.percent), reason.steps, percent(reason.visiblePercent));
     case 'flat-capped':
       return fill(say.flatCapped, percent(reason.percent), reason.steps, percent(reason.ofRate));
     case 'flat-still':

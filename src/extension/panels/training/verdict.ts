@@ -5,7 +5,13 @@ export type VerdictReason =
   | { readonly code: 'few-steps'; readonly steps: number; readonly needed: number }
   | { readonly code: 'falling'; readonly percent: number; readonly steps: number }
   | { readonly code: 'settled'; readonly percent: number; readonly steps: number }
-  | { readonly code: 'flat'; readonly percent: number; readonly steps: number }
+  | {
+      readonly code: 'flat';
+      readonly percent: number;
+      readonly steps: number;
+      /** The least change that the noise between batches would let through. */
+      readonly visiblePercent: number;
+    }
   | {
       readonly code: 'flat-capped';
       readonly percent: number;
@@ -76,10 +82,11 @@ function judgeTrend(steps: StepColumns, loss: readonly number[]): Verdict {
       ? { kind: 'settled', reason: { code: 'settled', percent, steps: done } }
       : { kind: 'converging', reason: { code: 'falling', percent, steps: done } };
   }
-  return { kind: 'stalled', reason: whyFlat(steps, Math.abs(percent), width) };
+  const visible = percentOf(threshold, first);
+  return { kind: 'stalled', reason: whyFlat(steps, Math.abs(percent), visible, width) };
 }
 
-function whyFlat(steps: StepColumns, percent: number, recent: number): VerdictReason {
+function whyFlat(steps: StepColumns, percent: number, visiblePercent: number, recent: number): VerdictReason {
   const done = steps.step.at(-1)!;
   const shares = steps.learningRate
     .slice(-recent)
@@ -87,7 +94,8 @@ function whyFlat(steps: StepColumns, percent: number, recent: number): VerdictRe
   const worst = Math.max(...shares);
   if (worst < CAPPED) return { code: 'flat-capped', percent, steps: done, ofRate: 100 * worst };
   const moved = Math.max(steps.distanceR1.at(-1) ?? 0, steps.distanceR2.at(-1) ?? 0);
-  return { code: moved < STILL ? 'flat-still' : 'flat', percent, steps: done };
+  if (moved < STILL) return { code: 'flat-still', percent, steps: done };
+  return { code: 'flat', percent, steps: done, visiblePercent };
 }
 
 /** The largest step that any rotation may take; infinite where no cap was recorded. */
