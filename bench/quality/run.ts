@@ -100,12 +100,8 @@ async function ablate(experiment: ResolvedExperiment) {
     for (let seed = 0; seed < (random ? ABLATION_SEEDS : 1); seed++)
       draws.push(await drawn(experiment, switches, seed));
     const toLearn = learnable(switches);
-    const row = {
-      name,
-      hadamard: mean(draws),
-      draws,
-      learned: toLearn && (await learned(experiment, toLearn, 0)),
-    };
+    const learning = toLearn && (await learned(experiment, toLearn, 0, ABLATION_LEARNER));
+    const row = { name, hadamard: mean(draws), draws, learned: learning?.perplexity ?? null };
     console.log(`  ${name.padEnd(20)} ${row.hadamard.toFixed(2)}  ${row.learned?.toFixed(2) ?? ''}`);
     rows.push(row);
   }
