@@ -10,6 +10,7 @@ import { setUp } from './setup.mjs';
 const named = process.argv.slice(2);
 const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);
 await setUp();
+if (process.env.CI === 'true') installChromium();
 const failed = named.length > 0 ? [] : failedChecks();
 // Two at a time: each test file may itself run ONNX Runtime on several threads.
 if (
@@ -24,6 +25,12 @@ if (!passes(files.filter(isEditorTest), 1)) failed.push('tests in the editor');
 if (failed.length > 0) {
   console.error(`Failed: ${failed.join(', ')}.`);
   process.exitCode = 1;
+}
+
+/** Elsewhere tests that need a browser say that there is none. */
+function installChromium() {
+  const script = join('scripts', 'workbench', 'chromium.ts');
+  if (run(process.execPath, ['--import', 'tsx', script]) !== 0) process.exit(1);
 }
 
 function passes(files, concurrency) {

@@ -1,36 +1,44 @@
 import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { lastWords } from './install.ts';
+import { holdLock } from './lock.ts';
 import { Unavailable } from './unavailable.ts';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
+/** Where there is none, in one line. */
+export const NO_CHROMIUM = `no Chromium on the PATH (${NAMES.join(', ')}) or in CHROME_PATH`;
+
+/** Path of the Chromium that this machine has: what CHROME_PATH names, else the first on the PATH. */
+export function chromiumHere(): string | null {
+  const folders = (process.env.PATH ?? '').split(delimiter);
+  const named = process.env.CHROME_PATH;
+  const paths = named ? [named] : NAMES.flatMap((name) => folders.map((folder) => join(folder, name)));
+  return paths.find(isExecutable) ?? null;
+}
+
 /**
- * Path of a Chromium: what CHROME_PATH names, else the first on the PATH. With CI=true on a Debian where we are root
- * a missing one is installed.
+ * As {@link chromiumHere}; with CI=true, on a Debian where we are root, a missing one is installed.
  * @throws Unavailable, whose message says in one line why there is none.
  */
 export async function findChromium(): Promise<string> {
-  const named = process.env.CHROME_PATH;
-  if (named !== undefined) {
-    if (isExecutable(named)) return named;
-    throw new Unavailable(`CHROME_PATH names ${named}, which is no program`);
-  }
-  const found = onPath();
+  const found = chromiumHere();
   if (found) return found;
   if (process.env.CI !== 'true' || process.getuid?.() !== 0 || !existsSync('/etc/debian_version'))
-    throw new Unavailable(`no Chromium on the PATH (${NAMES.join(', ')}) or in CHROME_PATH`);
-  await installFromDebian();
-  const installed = onPath();
+    throw new Unavailable(NO_CHROMIUM);
+  const letGo = await holdLock(join(tmpdir(), 'spinquant-lab-chromium.lock'));
+  try {
+    if (!chromiumHere()) await installFromDebian();
+  } finally {
+    letGo();
+  }
+  const installed = chromiumHere();
   if (installed) return installed;
-  throw new Unavailable('apt-get installed chromium, but it is not on the PATH');
-}
-
-function onPath(): string | undefined {
-  const folders = (process.env.PATH ?? '').split(delimiter);
-  return NAMES.flatMap((name) => folders.map((folder) => join(folder, name))).find(isExecutable);
+  throw new Unavailable(`apt-get installed chromium, but there is ${NO_CHROMIUM}`);
 }
 
 function isExecutable(path: string): boolean {
@@ -44,17 +52,15 @@ function isExecutable(path: string): boolean {
 
 async function installFromDebian(): Promise<void> {
   console.error('Installing Chromium …');
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   const run = promisify(execFile);
-  const options = { env, maxBuffer: 64 * 2 ** 20 };
+  const options = { env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, maxBuffer: 64 * 2 ** 20 };
+  const packages = ['chromium', 'fonts-dejavu-core'];
   try {
     await run('apt-get', ['update'], options);
-    await run(
-      'apt-get',
-      ['install', '--yes', '--no-install-recommends', 'chromium', 'fonts-dejavu-core'],
-      options,
-    );
+    await run('apt-get', ['install', '--yes', '--no-install-recommends', ...packages], options);
   } catch (error) {
     throw new Unavailable(`apt-get could not install Chromium: ${lastWords(error)}`);
   }
 }
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(await findChromium());

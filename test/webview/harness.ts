@@ -30,6 +30,8 @@ const THEMES = JSON.parse(readFileSync(new URL('./themes.json', import.meta.url)
   ThemeTokens
 >;
 
+export { chromiumHere as findChromium, NO_CHROMIUM } from '../../scripts/workbench/chromium.ts';
+
 /** Bundles the panels into a folder of their own and starts a browser; both go when the test ends. */
 export async function startBrowser(t: TestContext): Promise<PanelBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));

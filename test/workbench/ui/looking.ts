@@ -83,6 +83,7 @@ async function resultRows(results: Frame): Promise<string[][]> {
 
 /** Every panel in every theme, to be looked at. */
 export async function photograph({ workbench }: Session): Promise<void> {
+  await workbench.command('Notifications: Clear All Notifications');
   for (const [title, name] of PANELS) {
     await workbench.panel(title);
     await screenshotInEveryTheme(workbench, name);
