@@ -4,12 +4,12 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildWebview } from '../../scripts/build-webview.mjs';
-import { chromiumHere } from '../../scripts/workbench/chromium.ts';
+import { chromiumHere, NO_CHROMIUM } from '../../scripts/workbench/chromium.ts';
 import { panelPage } from '../../src/extension/panels/page.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -30,17 +30,25 @@ const THEMES = JSON.parse(readFileSync(new URL('./themes.json', import.meta.url)
   ThemeTokens
 >;
 
-export { chromiumHere as findChromium, NO_CHROMIUM } from '../../scripts/workbench/chromium.ts';
+/** Whether panels can be drawn here. */
+export const CAN_DRAW = chromiumHere() !== null;
+let toldWhyNot = false;
 
-/** Bundles the panels into a folder of their own and starts a browser; both go when the test ends. */
-export async function startBrowser(t: TestContext): Promise<PanelBrowser> {
+/** A test that draws. Without a browser all those of a file are skipped in one line. */
+export function drawn(name: string, work: () => Promise<void>): void {
+  if (CAN_DRAW) {
+    test(name, work);
+    return;
+  }
+  if (!toldWhyNot) test('panels in Chromium', { skip: NO_CHROMIUM });
+  toldWhyNot = true;
+}
+
+/** Bundles the panels into a folder of their own and starts a browser. */
+export async function startBrowser(): Promise<PanelBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));
   await buildWebview(build, folder);
   const browser = await chromium.launch({ executablePath: chromiumHere()!, args: ['--no-sandbox'] });
-  t.after(async () => {
-    await browser.close();
-    await rm(folder, { recursive: true });
-  });
   return new PanelBrowser(browser, folder);
 }
 
@@ -59,6 +67,17 @@ export class PanelBrowser {
   constructor(browser: Browser, folder: string) {
     this.#browser = browser;
     this.#folder = folder;
+  }
+
+  /** A folder for runs. */
+  async runsFolder(): Promise<string> {
+    return join(await mkdtemp(join(this.#folder, 'workspace-')), '.spinquant', 'runs');
+  }
+
+  /** Closes the browser and deletes its folders. */
+  async end(): Promise<void> {
+    await this.#browser.close();
+    await rm(this.#folder, { recursive: true });
   }
 
   /** Opens the panel and waits until it asks for its state. */

@@ -1,161 +1,173 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { after, before } from 'node:test';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
-import { findChromium, NO_CHROMIUM, type PanelPage, startBrowser, THEME_NAMES } from './harness.ts';
-import { layersOf, realRun, runsFolder } from './states.ts';
+import type { LayersState } from '../../src/protocol/panels/layers.ts';
+import {
+  CAN_DRAW,
+  drawn,
+  type OpenOptions,
+  type PanelBrowser,
+  type PanelPage,
+  startBrowser,
+  THEME_NAMES,
+} from './harness.ts';
+import { layersOf, realRun } from './states.ts';
 
 /** A jump to another layer must feel immediate. */
 const JUMP_BUDGET_MS = 200;
 
-test('layers panel', { skip: findChromium() === null && NO_CHROMIUM }, async (t) => {
-  const deep = makeDeepRun(await runsFolder(t));
-  const chosen = { layer: 7, site: 'down-input' } as const;
-  const state = await layersOf(deep, chosen);
-  const browser = await startBrowser(t);
-  const opened = async (options = {}) => {
-    const panel = await browser.open('layers', options);
-    await panel.send(state);
-    return panel;
-  };
+const chosen = { layer: 7, site: 'down-input' } as const;
+let browser: PanelBrowser;
+let deep: string;
+let state: LayersState;
 
-  await t.test('two histograms with different data, and the grid of each', async () => {
-    const panel = await opened();
-    assert.equal(await panel.page.locator('h1').innerText(), 'layer 7 · down_proj input');
-    const bars = await histogramBars(panel);
-    assert.deepEqual(
-      bars.map(({ count }) => count),
-      [state.detail!.before, state.detail!.after].map(({ counts }) => counts.filter((one) => one > 0).length),
-    );
-    assert.ok(bars[0]!.width > 3 * bars[1]!.width, 'rotation drew the outliers in');
-    const rules = await panel.page.locator('#histogram .mark-rule.role-mark line').count();
-    assert.equal(rules, 2 + 2 * 16, 'a bracket and 16 levels on each side');
-    assert.match(await panel.page.locator('.stats').innerText(), /SQNR\s+−?[\d.]+ dB → 1\d\.\d dB/);
+before(async () => {
+  if (!CAN_DRAW) return;
+  browser = await startBrowser();
+  deep = makeDeepRun(await browser.runsFolder());
+  state = await layersOf(deep, chosen);
+});
+after(() => browser?.end());
+
+async function opened(options: OpenOptions = {}): Promise<PanelPage> {
+  const panel = await browser.open('layers', options);
+  await panel.send(state);
+  return panel;
+}
+
+drawn('two histograms with different data, and the grid of each', async () => {
+  const panel = await opened();
+  assert.equal(await panel.page.locator('h1').innerText(), 'layer 7 · down_proj input');
+  const bars = await histogramBars(panel);
+  assert.deepEqual(
+    bars.map(({ count }) => count),
+    [state.detail!.before, state.detail!.after].map(({ counts }) => counts.filter((one) => one > 0).length),
+  );
+  assert.ok(bars[0]!.width > 3 * bars[1]!.width, 'rotation drew the outliers in');
+  const rules = await panel.page.locator('#histogram .mark-rule.role-mark line').count();
+  assert.equal(rules, 2 + 2 * 16, 'a bracket and 16 levels on each side');
+  assert.match(await panel.page.locator('.stats').innerText(), /SQNR\s+−?[\d.]+ dB → 1\d\.\d dB/);
+  await panel.end();
+});
+
+drawn('log counts is a switch that is kept', async () => {
+  const panel = await opened();
+  const before = await histogramBars(panel);
+  await panel.page.getByRole('checkbox', { name: 'log counts' }).press('Space');
+  await panel.settle();
+  const after = await histogramBars(panel);
+  assert.ok(after[0]!.area < before[0]!.area / 2, 'the tails are gone from sight');
+  const kept = (await panel.kept()) as { toggles: { logCounts: boolean } };
+  assert.equal(kept.toggles.logCounts, false);
+  await panel.end();
+});
+
+drawn('a layer is chosen by picker, button, key, click and drag', async () => {
+  const panel = await opened();
+  await panel.page.getByRole('button', { name: 'Next layer' }).click();
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 8 });
+  await panel.send(await layersOf(deep, { ...chosen, layer: 8 }));
+  const depth = panel.page.getByRole('slider', { name: /^SQNR over depth/ });
+  await depth.focus();
+  await panel.page.keyboard.press('ArrowRight');
+  await panel.page.keyboard.press('ArrowRight');
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 10 }, 'keys do not wait for data');
+  await panel.page.keyboard.press('End');
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 31 });
+  await pointAtLayer(panel, 20);
+  await panel.page.mouse.down();
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 20 });
+  await pointAtLayer(panel, 24);
+  await panel.page.mouse.up();
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 24 }, 'dragging goes along');
+  await choose(panel, 'Layer', '3');
+  assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 3 });
+  await choose(panel, 'Site', 'o_proj input');
+  assert.deepEqual(await panel.intentOf('site'), { type: 'site', site: 'o-input' });
+  await panel.end();
+});
+
+drawn('depth: 32 layers on both sides; the values of the layer under the pointer', async () => {
+  const panel = await opened();
+  for (const id of ['sqnr-depth', 'kurtosis-depth'])
+    assert.equal(await panel.page.locator(`#${id} .mark-symbol path`).count(), 64);
+  await pointAtLayer(panel, 15);
+  const point = state.depth.find(({ layer, site }) => layer === 15 && site === 'down-input')!;
+  const legend = await panel.page.locator('#sqnr-depth .legend').innerText();
+  assert.match(legend, new RegExp(`after\\s*${point.after.sqnrDb!.toFixed(1)} dB`));
+  await panel.end();
+});
+
+drawn('channel maxima: two strips of cells, by index or sorted', async () => {
+  const panel = await opened();
+  const cells = panel.page.locator('#channels .mark-rect.role-mark path');
+  assert.equal(await cells.count(), 2 * Math.ceil(2752 / 11));
+  const fills = () =>
+    cells.evaluateAll((elements) => elements.map((element) => element.getAttribute('fill')));
+  const byIndex = await fills();
+  await panel.page.getByRole('checkbox', { name: 'sorted' }).press('Space');
+  await panel.settle();
+  const sorted = await fills();
+  assert.notDeepEqual(sorted, byIndex);
+  assert.deepEqual(sorted.toSorted(), sorted.length === byIndex.length ? (await fills()).toSorted() : []);
+  await panel.page.locator('#channels .plot').hover({ position: { x: 90, y: 60 } });
+  assert.match(
+    await panel.page.locator('#channels .readout').innerText(),
+    /^rank \d+–\d+: before [\d.]+ · after [\d.]+$/,
+  );
+  await panel.end();
+});
+
+drawn('every chart has a table', async () => {
+  const panel = await opened();
+  for (const toggle of await panel.page.getByRole('button', { name: /^Show .* as a table$/ }).all())
+    await toggle.click();
+  const rows = async (id: string) => panel.page.locator(`#${id} tbody tr`).count();
+  assert.deepEqual(
+    [await rows('sqnr-depth'), await rows('kurtosis-depth'), await rows('channels')],
+    [32, 32, 100],
+  );
+  assert.ok((await rows('histogram')) > 20);
+  assert.match(
+    await panel.page.locator('#sqnr-depth tbody tr').nth(7).innerText(),
+    /^7\s+−?[\d.]+ dB\s+[\d.]+ dB$/,
+  );
+  await panel.end();
+});
+
+drawn('a jump to another layer is immediate', async () => {
+  const panel = await opened();
+  const layers = Array.from({ length: 12 }, (_, layer) => layersOf(deep, { ...chosen, layer }));
+  const each = await panel.timeToShow(await Promise.all(layers));
+  assert.ok(each < JUMP_BUDGET_MS, `a jump took ${each.toFixed(0)} ms`);
+  console.log(`    ${each.toFixed(0)} ms of processor time per jump among 32 layers`);
+  await panel.end();
+});
+
+drawn('no statistics: what will be here', async () => {
+  const panel = await browser.open('layers');
+  await panel.send(await layersOf(null));
+  await panel.page.getByRole('button', { name: 'Optimize rotation' }).click();
+  assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'optimize' });
+  const problem = { message: 'activations.json is not JSON.', hint: 'Run it again.' };
+  await panel.send({ ...(await layersOf(null)), problem });
+  assert.match(await panel.page.getByRole('alert').innerText(), /not JSON/);
+  await panel.end();
+});
+
+drawn('screenshots in every theme', async () => {
+  for (const theme of THEME_NAMES) {
+    const panel = await opened({ theme });
+    await panel.screenshot(`layers-deep-${theme}`);
+    await panel.send(await layersOf(realRun()));
+    await panel.screenshot(`layers-real-${theme}`);
     await panel.end();
-  });
-
-  await t.test('log counts is a switch that is kept', async () => {
-    const panel = await opened();
-    const before = await histogramBars(panel);
-    await panel.page.getByRole('checkbox', { name: 'log counts' }).press('Space');
-    await panel.settle();
-    const after = await histogramBars(panel);
-    assert.ok(after[0]!.area < before[0]!.area / 2, 'the tails are gone from sight');
-    const kept = (await panel.kept()) as { toggles: { logCounts: boolean } };
-    assert.equal(kept.toggles.logCounts, false);
-    await panel.end();
-  });
-
-  await t.test('a layer is chosen by picker, button, key, click and drag', async () => {
-    const panel = await opened();
-    await panel.page.getByRole('button', { name: 'Next layer' }).click();
-    assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 8 });
-    await panel.send(await layersOf(deep, { ...chosen, layer: 8 }));
-    const depth = panel.page.getByRole('slider', { name: /^SQNR over depth/ });
-    await depth.focus();
-    await panel.page.keyboard.press('ArrowRight');
-    await panel.page.keyboard.press('ArrowRight');
-    assert.deepEqual(
-      await panel.intentOf('layer'),
-      { type: 'layer', layer: 10 },
-      'keys do not wait for data',
-    );
-    await panel.page.keyboard.press('End');
-    assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 31 });
-    await pointAtLayer(panel, 20);
-    await panel.page.mouse.down();
-    assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 20 });
-    await pointAtLayer(panel, 24);
-    await panel.page.mouse.up();
-    assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 24 }, 'dragging goes along');
-    await choose(panel, 'Layer', '3');
-    assert.deepEqual(await panel.intentOf('layer'), { type: 'layer', layer: 3 });
-    await choose(panel, 'Site', 'o_proj input');
-    assert.deepEqual(await panel.intentOf('site'), { type: 'site', site: 'o-input' });
-    await panel.end();
-  });
-
-  await t.test('depth: 32 layers on both sides; the values of the layer under the pointer', async () => {
-    const panel = await opened();
-    for (const id of ['sqnr-depth', 'kurtosis-depth'])
-      assert.equal(await panel.page.locator(`#${id} .mark-symbol path`).count(), 64);
-    await pointAtLayer(panel, 15);
-    const point = state.depth.find(({ layer, site }) => layer === 15 && site === 'down-input')!;
-    const legend = await panel.page.locator('#sqnr-depth .legend').innerText();
-    assert.match(legend, new RegExp(`after\\s*${point.after.sqnrDb!.toFixed(1)} dB`));
-    await panel.end();
-  });
-
-  await t.test('channel maxima: two strips of cells, by index or sorted', async () => {
-    const panel = await opened();
-    const cells = panel.page.locator('#channels .mark-rect.role-mark path');
-    assert.equal(await cells.count(), 2 * Math.ceil(2752 / 11));
-    const fills = () =>
-      cells.evaluateAll((elements) => elements.map((element) => element.getAttribute('fill')));
-    const byIndex = await fills();
-    await panel.page.getByRole('checkbox', { name: 'sorted' }).press('Space');
-    await panel.settle();
-    const sorted = await fills();
-    assert.notDeepEqual(sorted, byIndex);
-    assert.deepEqual(sorted.toSorted(), sorted.length === byIndex.length ? (await fills()).toSorted() : []);
-    await panel.page.locator('#channels .plot').hover({ position: { x: 90, y: 60 } });
-    assert.match(
-      await panel.page.locator('#channels .readout').innerText(),
-      /^rank \d+–\d+: before [\d.]+ · after [\d.]+$/,
-    );
-    await panel.end();
-  });
-
-  await t.test('every chart has a table', async () => {
-    const panel = await opened();
-    for (const toggle of await panel.page.getByRole('button', { name: /^Show .* as a table$/ }).all())
-      await toggle.click();
-    const rows = async (id: string) => panel.page.locator(`#${id} tbody tr`).count();
-    assert.deepEqual(
-      [await rows('sqnr-depth'), await rows('kurtosis-depth'), await rows('channels')],
-      [32, 32, 100],
-    );
-    assert.ok((await rows('histogram')) > 20);
-    assert.match(
-      await panel.page.locator('#sqnr-depth tbody tr').nth(7).innerText(),
-      /^7\s+−?[\d.]+ dB\s+[\d.]+ dB$/,
-    );
-    await panel.end();
-  });
-
-  await t.test('a jump to another layer is immediate', async () => {
-    const panel = await opened();
-    const layers = Array.from({ length: 12 }, (_, layer) => layersOf(deep, { ...chosen, layer }));
-    const each = await panel.timeToShow(await Promise.all(layers));
-    assert.ok(each < JUMP_BUDGET_MS, `a jump took ${each.toFixed(0)} ms`);
-    console.log(`    ${each.toFixed(0)} ms of processor time per jump among 32 layers`);
-    await panel.end();
-  });
-
-  await t.test('no statistics: what will be here', async () => {
-    const panel = await browser.open('layers');
-    await panel.send(await layersOf(null));
-    await panel.page.getByRole('button', { name: 'Optimize rotation' }).click();
-    assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'optimize' });
-    const problem = { message: 'activations.json is not JSON.', hint: 'Run it again.' };
-    await panel.send({ ...(await layersOf(null)), problem });
-    assert.match(await panel.page.getByRole('alert').innerText(), /not JSON/);
-    await panel.end();
-  });
-
-  await t.test('screenshots in every theme', async () => {
-    for (const theme of THEME_NAMES) {
-      const panel = await opened({ theme });
-      await panel.screenshot(`layers-deep-${theme}`);
-      await panel.send(await layersOf(realRun()));
-      await panel.screenshot(`layers-real-${theme}`);
-      await panel.end();
-    }
-    const narrow = await opened({ width: 420 });
-    await narrow.screenshot('layers-narrow-light');
-    const fits = () => document.documentElement.scrollWidth <= window.innerWidth;
-    assert.ok(await narrow.page.evaluate(fits), 'nothing is wider than the panel');
-    await narrow.end();
-  });
+  }
+  const narrow = await opened({ width: 420 });
+  await narrow.screenshot('layers-narrow-light');
+  const fits = () => document.documentElement.scrollWidth <= window.innerWidth;
+  assert.ok(await narrow.page.evaluate(fits), 'nothing is wider than the panel');
+  await narrow.end();
 });
 
 interface Bars {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import { after, before } from 'node:test';
 import {
   makeCurveRun,
   makeDeepRun,
@@ -8,167 +8,176 @@ import {
   makeSeedRuns,
 } from '../../scripts/fixtures/make-runs.mts';
 import {
-  findChromium,
-  NO_CHROMIUM,
+  CAN_DRAW,
+  drawn,
+  type OpenOptions,
   type PanelBrowser,
   type PanelPage,
   startBrowser,
   THEME_NAMES,
 } from './harness.ts';
-import { realRun, runsFolder, trainingOf } from './states.ts';
+import { realRun, trainingOf } from './states.ts';
 
 /** Ten updates a second leave this much for each; a live chart must take far less. */
 const UPDATE_BUDGET_MS = 100;
 
-test('training panel', { skip: findChromium() === null && NO_CHROMIUM }, async (t) => {
-  const folder = await runsFolder(t);
-  const running = makeRunningRun(folder);
-  const seeds = makeSeedRuns(folder);
-  const browser = await startBrowser(t);
-  const opened = (options = {}) => browser.open('training', options);
+let browser: PanelBrowser;
+let folder: string;
+let running: string;
+let seeds: readonly string[];
 
-  await t.test('a run at work: six charts, verdict, buttons', async () => {
-    const panel = await opened();
-    await panel.send(await trainingOf(running, { others: seeds }));
-    assert.equal(await panel.page.locator('.plot svg').count(), 6);
-    assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points');
-    assert.match(await panel.page.locator('.verdict').innerText(), /converging: loss −1\d % in 41 steps/);
-    assert.match(
-      await panel.page.locator('.facts').innerText(),
-      /^llama-8b · running · step 41\/100 · 1\d min/,
-    );
-    assert.match(await panel.page.locator('#loss .readout').innerText(), /^2\.5\d\d nats per token$/);
-    assert.match(await panel.page.locator('#stepSize .legend').innerText(), /cap R1/);
-    for (const name of ['Pause', 'Cancel']) {
-      await panel.page.getByRole('button', { name, exact: true }).click();
-      assert.deepEqual(await panel.intentOf(name.toLowerCase()), { type: name.toLowerCase(), run: running });
-    }
-    assert.equal(await panel.page.getByRole('button', { name: 'Resume' }).count(), 0);
-    await panel.end();
+before(async () => {
+  if (!CAN_DRAW) return;
+  browser = await startBrowser();
+  folder = await browser.runsFolder();
+  running = makeRunningRun(folder);
+  seeds = makeSeedRuns(folder);
+});
+after(() => browser?.end());
+
+const opened = (options: OpenOptions = {}) => browser.open('training', options);
+
+drawn('a run at work: six charts, verdict, buttons', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(running, { others: seeds }));
+  assert.equal(await panel.page.locator('.plot svg').count(), 6);
+  assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points');
+  assert.match(await panel.page.locator('.verdict').innerText(), /converging: loss −1\d % in 41 steps/);
+  assert.match(
+    await panel.page.locator('.facts').innerText(),
+    /^llama-8b · running · step 41\/100 · 1\d min/,
+  );
+  assert.match(await panel.page.locator('#loss .readout').innerText(), /^2\.5\d\d nats per token$/);
+  assert.match(await panel.page.locator('#stepSize .legend').innerText(), /cap R1/);
+  for (const name of ['Pause', 'Cancel']) {
+    await panel.page.getByRole('button', { name, exact: true }).click();
+    assert.deepEqual(await panel.intentOf(name.toLowerCase()), { type: name.toLowerCase(), run: running });
+  }
+  assert.equal(await panel.page.getByRole('button', { name: 'Resume' }).count(), 0);
+  await panel.end();
+});
+
+drawn('a loss that is not a number: a gap, crosses and a sentence', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(makeNanRun(folder)));
+  assert.equal(await lineSegments(panel, 'loss'), '2 lines of 55 points');
+  assert.match(await panel.page.locator('#loss .note').innerText(), /not a number at 5 steps, 37 to 41/);
+  assert.match(
+    await panel.page.locator('.verdict').innerText(),
+    /diverging: the loss is not a number since step 37/,
+  );
+  assert.equal(await lineSegments(panel, 'gradient'), '1 line of 60 points');
+  await panel.end();
+});
+
+drawn('live: five runs, a step at a time, in place and in time', async () => {
+  await checkLive(await opened(), running, seeds);
+});
+
+drawn('overlays: boxes ask, letters answer', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(running, { others: seeds }));
+  await panel.page.getByRole('checkbox', { name: /^seed-2/ }).press('Space');
+  assert.deepEqual(await panel.intentOf('overlay'), { type: 'overlay', run: seeds[1], shown: true });
+  await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
+  assert.equal(await lineSegments(panel, 'loss'), '4 lines of 341 points');
+  assert.deepEqual(await texts(panel, '#loss .plot svg .mark-text.role-mark text', /^[A-D ]+$/), [
+    'A',
+    'B C',
+    'D',
+  ]);
+  await panel.end();
+});
+
+drawn('keys move a cursor that all charts share', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(running));
+  const loss = panel.page.getByRole('slider', { name: /^Loss/ });
+  await loss.focus();
+  await panel.page.keyboard.press('ArrowLeft');
+  assert.match((await loss.getAttribute('aria-valuetext')) ?? '', /^step 40: 2\.\d{3} nats per token/);
+  assert.match(await panel.page.locator('#gradient .readout').innerText(), /^step 40: /);
+  await panel.page.keyboard.press('Home');
+  assert.equal(await loss.getAttribute('aria-valuenow'), '1');
+  await panel.page.locator('#loss .plot').hover({ position: { x: 120, y: 60 } });
+  assert.match(await panel.page.locator('#seconds .readout').innerText(), /^step \d+: /);
+  await panel.end();
+});
+
+drawn('every chart has a table; which are open is kept over a reload', async () => {
+  await checkTables(browser, running);
+});
+
+drawn('a theme is applied when it comes', async () => {
+  const panel = await opened({ theme: 'light' });
+  await panel.send(await trainingOf(running));
+  const stroke = () => panel.page.locator('#loss .steps_marks path').first().getAttribute('stroke');
+  const light = await stroke();
+  await panel.setTheme('dark');
+  assert.notEqual(await stroke(), light);
+  assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points', 'with all its data');
+  await panel.end();
+});
+
+drawn('no run: what will be here, and how to begin', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(null));
+  await panel.page.getByRole('button', { name: 'New experiment' }).click();
+  assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'new-experiment' });
+  await panel.send(await trainingOf(running));
+  assert.equal(await panel.page.locator('.plot svg').count(), 6, 'the run that was begun');
+  await panel.end();
+});
+
+drawn('a failed run says why, an interrupted one can go on', async () => {
+  const panel = await opened();
+  const error = { code: 'x', message: 'model.safetensors ends too early.', hint: 'Copy it again.' };
+  const failed = makeCurveRun(folder, {
+    slug: 'f',
+    shape: 'stalled',
+    seed: 1,
+    minute: 70,
+    steps: 3,
+    status: 'failed',
+    error,
   });
-
-  await t.test('a loss that is not a number: a gap, crosses and a sentence', async () => {
-    const panel = await opened();
-    await panel.send(await trainingOf(makeNanRun(folder)));
-    assert.equal(await lineSegments(panel, 'loss'), '2 lines of 55 points');
-    assert.match(await panel.page.locator('#loss .note').innerText(), /not a number at 5 steps, 37 to 41/);
-    assert.match(
-      await panel.page.locator('.verdict').innerText(),
-      /diverging: the loss is not a number since step 37/,
-    );
-    assert.equal(await lineSegments(panel, 'gradient'), '1 line of 60 points');
-    await panel.end();
+  await panel.send(await trainingOf(failed));
+  assert.equal(await panel.page.getByRole('alert').innerText(), `${error.message}\n${error.hint}`);
+  const stopped = makeCurveRun(folder, {
+    slug: 'i',
+    shape: 'converging',
+    seed: 1,
+    minute: 71,
+    steps: 9,
+    status: 'interrupted',
+    resumable: true,
   });
+  await panel.send(await trainingOf(stopped));
+  await panel.page.getByRole('button', { name: 'Resume' }).click();
+  assert.deepEqual(await panel.intentOf('resume'), { type: 'resume', run: stopped });
+  await panel.end();
+});
 
-  await t.test('live: five runs, a step at a time, in place and in time', async () => {
-    await checkLive(await opened(), running, seeds);
-  });
-
-  await t.test('overlays: boxes ask, letters answer', async () => {
-    const panel = await opened();
-    await panel.send(await trainingOf(running, { others: seeds }));
-    await panel.page.getByRole('checkbox', { name: /^seed-2/ }).press('Space');
-    assert.deepEqual(await panel.intentOf('overlay'), { type: 'overlay', run: seeds[1], shown: true });
+drawn('screenshots in every theme', async () => {
+  const broken = makeNanRun(folder);
+  const deep = makeDeepRun(folder);
+  for (const theme of THEME_NAMES) {
+    const panel = await opened({ theme });
     await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
-    assert.equal(await lineSegments(panel, 'loss'), '4 lines of 341 points');
-    assert.deepEqual(await texts(panel, '#loss .plot svg .mark-text.role-mark text', /^[A-D ]+$/), [
-      'A',
-      'B C',
-      'D',
-    ]);
+    await panel.screenshot(`training-overlay-${theme}`);
+    await panel.send(await trainingOf(running, { others: seeds }));
+    await panel.screenshot(`training-running-${theme}`);
+    await panel.send(await trainingOf(broken, { others: seeds }));
+    await panel.screenshot(`training-nan-${theme}`);
+    await panel.send(await trainingOf(realRun()));
+    await panel.screenshot(`training-real-${theme}`);
     await panel.end();
-  });
-
-  await t.test('keys move a cursor that all charts share', async () => {
-    const panel = await opened();
-    await panel.send(await trainingOf(running));
-    const loss = panel.page.getByRole('slider', { name: /^Loss/ });
-    await loss.focus();
-    await panel.page.keyboard.press('ArrowLeft');
-    assert.match((await loss.getAttribute('aria-valuetext')) ?? '', /^step 40: 2\.\d{3} nats per token/);
-    assert.match(await panel.page.locator('#gradient .readout').innerText(), /^step 40: /);
-    await panel.page.keyboard.press('Home');
-    assert.equal(await loss.getAttribute('aria-valuenow'), '1');
-    await panel.page.locator('#loss .plot').hover({ position: { x: 120, y: 60 } });
-    assert.match(await panel.page.locator('#seconds .readout').innerText(), /^step \d+: /);
-    await panel.end();
-  });
-
-  await t.test('every chart has a table; which are open is kept over a reload', async () => {
-    await checkTables(browser, running);
-  });
-
-  await t.test('a theme is applied when it comes', async () => {
-    const panel = await opened({ theme: 'light' });
-    await panel.send(await trainingOf(running));
-    const stroke = () => panel.page.locator('#loss .steps_marks path').first().getAttribute('stroke');
-    const light = await stroke();
-    await panel.setTheme('dark');
-    assert.notEqual(await stroke(), light);
-    assert.equal(await lineSegments(panel, 'loss'), '1 line of 41 points', 'with all its data');
-    await panel.end();
-  });
-
-  await t.test('no run: what will be here, and how to begin', async () => {
-    const panel = await opened();
-    await panel.send(await trainingOf(null));
-    await panel.page.getByRole('button', { name: 'New experiment' }).click();
-    assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'new-experiment' });
-    await panel.send(await trainingOf(running));
-    assert.equal(await panel.page.locator('.plot svg').count(), 6, 'the run that was begun');
-    await panel.end();
-  });
-
-  await t.test('a failed run says why, an interrupted one can go on', async () => {
-    const panel = await opened();
-    const error = { code: 'x', message: 'model.safetensors ends too early.', hint: 'Copy it again.' };
-    const failed = makeCurveRun(folder, {
-      slug: 'f',
-      shape: 'stalled',
-      seed: 1,
-      minute: 70,
-      steps: 3,
-      status: 'failed',
-      error,
-    });
-    await panel.send(await trainingOf(failed));
-    assert.equal(await panel.page.getByRole('alert').innerText(), `${error.message}\n${error.hint}`);
-    const stopped = makeCurveRun(folder, {
-      slug: 'i',
-      shape: 'converging',
-      seed: 1,
-      minute: 71,
-      steps: 9,
-      status: 'interrupted',
-      resumable: true,
-    });
-    await panel.send(await trainingOf(stopped));
-    await panel.page.getByRole('button', { name: 'Resume' }).click();
-    assert.deepEqual(await panel.intentOf('resume'), { type: 'resume', run: stopped });
-    await panel.end();
-  });
-
-  await t.test('screenshots in every theme', async () => {
-    const broken = makeNanRun(folder);
-    const deep = makeDeepRun(folder);
-    for (const theme of THEME_NAMES) {
-      const panel = await opened({ theme });
-      await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
-      await panel.screenshot(`training-overlay-${theme}`);
-      await panel.send(await trainingOf(running, { others: seeds }));
-      await panel.screenshot(`training-running-${theme}`);
-      await panel.send(await trainingOf(broken, { others: seeds }));
-      await panel.screenshot(`training-nan-${theme}`);
-      await panel.send(await trainingOf(realRun()));
-      await panel.screenshot(`training-real-${theme}`);
-      await panel.end();
-    }
-    const narrow = await opened({ width: 420 });
-    await narrow.send(await trainingOf(deep, { others: seeds }));
-    await narrow.screenshot('training-narrow-light');
-    assert.ok(await fitsInWidth(narrow), 'nothing is wider than the panel');
-    await narrow.end();
-  });
+  }
+  const narrow = await opened({ width: 420 });
+  await narrow.send(await trainingOf(deep, { others: seeds }));
+  await narrow.screenshot('training-narrow-light');
+  assert.ok(await fitsInWidth(narrow), 'nothing is wider than the panel');
+  await narrow.end();
 });
 
 async function checkLive(panel: PanelPage, running: string, seeds: readonly string[]): Promise<void> {

@@ -1,14 +1,9 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import {
-  type ChartModel,
-  type ChartSpec,
-  chartSpec,
-  type Row,
-  type TableModel,
-} from '../shared/chart-model.ts';
+import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
 import { formatCount, formatNumber } from '../shared/format.ts';
+import { fittedSpec, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 import { SIDES, type Side } from './histogram.ts';
 
@@ -94,65 +89,63 @@ export function channelsAbout({ before }: SiteDetail, strings: LayersStrings): s
 
 /** Light to dark by the theme's own background and foreground: lightness tells it all, no hue is needed. */
 function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): ChartSpec {
-  return chartSpec({
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: 640,
-    height: 2 * ROW_PX,
-    autosize: { type: 'fit-x', contains: 'padding' },
-    padding: { left: 2, right: 12, top: 4, bottom: 2 },
-    params: [
-      { name: 'xMax', value: 1 },
-      { name: 'least', value: 0.1 },
-      { name: 'largest', value: 1 },
-    ],
-    data: { name: 'cells' },
-    mark: { type: 'rect', strokeWidth: 0 },
-    encoding: {
-      x: {
-        field: 'from',
-        type: 'quantitative',
-        scale: { domain: [0, { expr: 'xMax' }], nice: false },
-        axis: { title: sorted ? strings.rank : strings.channel, format: 'd', tickCount: 8, tickMinStep: 1 },
-      },
-      x2: { field: 'to' },
-      y: {
-        field: 'side',
-        type: 'nominal',
-        scale: { domain: SIDES.map((side) => strings[side]), paddingInner: 0.1, paddingOuter: 0 },
-        axis: { title: null, domain: false, ticks: false, minExtent: 36 },
-      },
-      color: {
-        field: 'value',
-        type: 'quantitative',
-        scale: {
-          type: 'log',
-          domain: [{ expr: 'least' }, { expr: 'largest' }],
-          range: [theme.background, theme.foreground],
-          interpolate: 'lab',
-          clamp: true,
-          nice: false,
+  return fittedSpec(
+    2 * ROW_PX,
+    { xMax: 1, least: 0.1, largest: 1 },
+    {
+      data: { name: 'cells' },
+      mark: { type: 'rect', strokeWidth: 0 },
+      encoding: {
+        x: xAxis('from', [0, { expr: 'xMax' }], {
+          title: sorted ? strings.rank : strings.channel,
+          format: 'd',
+          tickCount: 8,
+          tickMinStep: 1,
+        }),
+        x2: { field: 'to' },
+        y: {
+          field: 'side',
+          type: 'nominal',
+          scale: { domain: SIDES.map((side) => strings[side]), paddingInner: 0.1, paddingOuter: 0 },
+          axis: { title: null, domain: false, ticks: false, minExtent: 36 },
         },
-        legend: {
-          title: strings.maximum,
-          orient: 'top',
-          direction: 'horizontal',
-          gradientLength: 180,
-          gradientThickness: 8,
-          gradientStrokeColor: theme.muted,
-          gradientStrokeWidth: 1,
-          labelColor: theme.muted,
-          titleColor: theme.muted,
-          titleFontWeight: 'normal',
-          titleFontSize: 11,
-          labelFontSize: 11,
-          titleOrient: 'left',
-          tickCount: 4,
-          format: '~g',
-          offset: 6,
+        color: {
+          field: 'value',
+          type: 'quantitative',
+          scale: {
+            type: 'log',
+            domain: [{ expr: 'least' }, { expr: 'largest' }],
+            range: [theme.background, theme.foreground],
+            interpolate: 'lab',
+            clamp: true,
+            nice: false,
+          },
+          legend: colorLegend(strings, theme),
         },
       },
     },
-  });
+  );
+}
+
+function colorLegend(strings: LayersStrings, theme: Theme): object {
+  return {
+    title: strings.maximum,
+    orient: 'top',
+    direction: 'horizontal',
+    gradientLength: 180,
+    gradientThickness: 8,
+    gradientStrokeColor: theme.muted,
+    gradientStrokeWidth: 1,
+    labelColor: theme.muted,
+    titleColor: theme.muted,
+    titleFontWeight: 'normal',
+    titleFontSize: 11,
+    labelFontSize: 11,
+    titleOrient: 'left',
+    tickCount: 4,
+    format: '~g',
+    offset: 6,
+  };
 }
 
 /** The channels of the cell under a place on the axis, with both maxima. */

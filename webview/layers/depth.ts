@@ -1,15 +1,10 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import {
-  type ChartModel,
-  type ChartSpec,
-  chartSpec,
-  type Row,
-  type TableModel,
-} from '../shared/chart-model.ts';
+import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
 import { logTicks, stableDomain } from '../shared/domain.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
+import { category, fittedSpec, valueAxis, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 import { SIDES, type Side } from './histogram.ts';
 
@@ -48,7 +43,6 @@ export function depthChart(
     signals: {
       layerMax: layers - 0.5,
       layerWord: strings.layer.toLowerCase(),
-      lastLayer: layers - 1,
       yMin: domain[0],
       yMax: domain[1],
       ...(log && { yTicks: logTicks(domain) }),
@@ -91,94 +85,56 @@ export function depthSummary(state: LayersState, measure: Measure, site: Site, l
 
 /** Before: muted, dashed, hollow circles. After: accent, solid, filled squares. */
 function depthSpec(theme: Theme, log: boolean): ChartSpec {
-  const x = (field: string) => ({
-    field,
-    type: 'quantitative',
-    scale: { domain: [-0.5, { expr: 'layerMax' }], nice: false, zero: false },
-    axis: {
+  const x = (field: string) =>
+    xAxis(field, [-0.5, { expr: 'layerMax' }], {
       title: null,
       format: 'd',
       tickMinStep: 1,
       tickCount: 8,
       labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
-    },
-  });
-  const y = {
-    field: 'value',
-    type: 'quantitative',
-    scale: {
-      type: log ? 'log' : 'linear',
-      domain: [{ expr: 'yMin' }, { expr: 'yMax' }],
-      nice: false,
-      ...(!log && { zero: false }),
-    },
-    axis: {
-      title: null,
-      minExtent: 36,
-      ...(log ? { values: { expr: 'yTicks' }, format: '~g' } : { tickCount: 5, format: '~r' }),
-    },
-  };
-  const bySide = (range: readonly unknown[]) => ({
-    field: 'side',
-    type: 'nominal',
-    scale: { domain: [...SIDES], range },
-    legend: null,
-  });
+    });
+  const bySide = (range: readonly (string | readonly number[])[]) => category('side', SIDES, range);
+  const y = valueAxis(log, log ? '~g' : '~r', 36);
   const color = bySide([theme.muted, theme.accent]);
-  return chartSpec({
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: 320,
-    height: HEIGHT,
-    autosize: { type: 'fit-x', contains: 'padding' },
-    padding: { left: 2, right: 12, top: 6, bottom: 2 },
-    params: [
-      { name: 'layerMax', value: 1 },
-      { name: 'layerWord', value: '' },
-      { name: 'lastLayer', value: 1 },
-      { name: 'yMin', value: 0.1 },
-      { name: 'yMax', value: 1 },
-      { name: 'yTicks', value: [0.1, 1] },
-    ],
-    layer: [
-      {
-        data: { name: 'selected' },
-        mark: {
-          type: 'rect',
-          fill: theme.accent,
-          fillOpacity: 0.2,
-          stroke: theme.accent,
-          strokeOpacity: 0.7,
+  const strokeDash = bySide([
+    [5, 3],
+    [1, 0],
+  ]);
+  const points = {
+    x: x('layer'),
+    y,
+    color,
+    shape: bySide(['circle', 'square']),
+    fill: bySide([theme.background, theme.accent]),
+  };
+  const band = {
+    type: 'rect',
+    fill: theme.accent,
+    fillOpacity: 0.2,
+    stroke: theme.accent,
+    strokeOpacity: 0.7,
+  };
+  return fittedSpec(
+    HEIGHT,
+    { layerMax: 1, layerWord: '', yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
+    {
+      layer: [
+        { data: { name: 'selected' }, mark: band, encoding: { x: x('from'), x2: { field: 'to' } } },
+        { data: { name: 'cursor' }, mark: { type: 'rule', color: theme.muted }, encoding: { x: x('layer') } },
+        {
+          data: { name: 'points' },
+          mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
+          encoding: { x: x('layer'), y, color, strokeDash },
         },
-        encoding: { x: x('from'), x2: { field: 'to' } },
-      },
-      { data: { name: 'cursor' }, mark: { type: 'rule', color: theme.muted }, encoding: { x: x('layer') } },
-      {
-        data: { name: 'points' },
-        mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
-        encoding: {
-          x: x('layer'),
-          y,
-          color,
-          strokeDash: bySide([
-            [5, 3],
-            [1, 0],
-          ]),
+        {
+          data: { name: 'points' },
+          transform: [{ filter: 'isValid(datum.value)' }],
+          mark: { type: 'point', opacity: 1, size: 26, strokeWidth: 1.5, fill: theme.background },
+          encoding: points,
         },
-      },
-      {
-        data: { name: 'points' },
-        transform: [{ filter: 'isValid(datum.value)' }],
-        mark: { type: 'point', opacity: 1, size: 26, strokeWidth: 1.5, fill: theme.background },
-        encoding: {
-          x: x('layer'),
-          y,
-          color,
-          shape: bySide(['circle', 'square']),
-          fill: bySide([theme.background, theme.accent]),
-        },
-      },
-    ],
-  });
+      ],
+    },
+  );
 }
 
 export function depthTable(state: LayersState, measure: Measure, site: Site): TableModel {

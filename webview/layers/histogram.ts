@@ -1,14 +1,9 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { Grid, SideDetail, SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import {
-  type ChartModel,
-  type ChartSpec,
-  chartSpec,
-  type Row,
-  type TableModel,
-} from '../shared/chart-model.ts';
+import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
 import { formatCount, formatNumber } from '../shared/format.ts';
+import { category, fittedSpec, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 
 export type Side = 'before' | 'after';
@@ -111,13 +106,48 @@ function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: Lay
 const solid = (color: string) => ({ fill: color, stroke: color, strokeWidth: 0.6 });
 
 function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean): ChartSpec {
-  const x = (field: string) => ({
-    field,
-    type: 'quantitative',
-    scale: { domain: [{ expr: 'xMin' }, { expr: 'xMax' }], nice: false, zero: false },
-    axis: { title: strings.value, offset: 6, tickCount: 8 },
+  const x = (field: string) =>
+    xAxis(field, [{ expr: 'xMin' }, { expr: 'xMax' }], { title: strings.value, offset: 6, tickCount: 8 });
+  const span = { x: x('from'), x2: { field: 'to' } };
+  const bar = (side: Side) => ({
+    data: { name: side },
+    // The outline closes the hairlines that smoothing leaves between neighbours.
+    mark: { type: 'rect', ...solid(side === 'before' ? theme.muted : theme.accent) },
+    encoding: { ...span, y: countAxis(side, logCounts, strings.count), y2: { field: 'floor' } },
   });
-  const y = (side: Side) => ({
+  const color = category('side', SIDES, [theme.muted, theme.accent]);
+  const pixels = (field: string) => ({ field, scale: null, axis: null, type: 'quantitative' });
+  const layer = [
+    {
+      data: { name: 'cursor' },
+      mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
+      encoding: span,
+    },
+    bar('before'),
+    bar('after'),
+    {
+      data: { name: 'brackets' },
+      mark: { type: 'rule', strokeWidth: 1, opacity: 0.7 },
+      encoding: { ...span, y: pixels('y'), color },
+    },
+    {
+      data: { name: 'ticks' },
+      mark: { type: 'rule', strokeWidth: 1.5 },
+      encoding: { x: x('level'), y: pixels('from'), y2: { field: 'to' }, color },
+    },
+    {
+      data: { name: 'labels' },
+      mark: { type: 'text', align: 'left', baseline: 'bottom', fontWeight: 'bold' },
+      encoding: { x: { value: 2 }, y: pixels('y'), text: { field: 'text' } },
+    },
+  ];
+  const resolve = { scale: { y: 'independent' }, axis: { y: 'independent' } };
+  return fittedSpec(HEIGHT, { xMin: -1, xMax: 1, yMax: 10 }, { resolve, layer });
+}
+
+/** Each side has its own strip of the drawing, and its own axis of the same length. */
+function countAxis(side: Side, logCounts: boolean, title: string): object {
+  return {
     field: 'count',
     type: 'quantitative',
     scale: {
@@ -127,58 +157,8 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
       nice: false,
       ...(!logCounts && { zero: true }),
     },
-    axis: { title: strings.count, orient: 'left', grid: true, format: '~s', tickCount: 4, minExtent: 36 },
-  });
-  const color = {
-    field: 'side',
-    type: 'nominal',
-    scale: { domain: [...SIDES], range: [theme.muted, theme.accent] },
-    legend: null,
+    axis: { title, orient: 'left', grid: true, format: '~s', tickCount: 4, minExtent: 36 },
   };
-  const bar = (side: Side) => ({
-    data: { name: side },
-    // The outline closes the hairlines that smoothing leaves between neighbours.
-    mark: { type: 'rect', ...solid(side === 'before' ? theme.muted : theme.accent) },
-    encoding: { x: x('from'), x2: { field: 'to' }, y: y(side), y2: { field: 'floor' } },
-  });
-  const pixels = { scale: null, axis: null, type: 'quantitative' };
-  return chartSpec({
-    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    width: 640,
-    height: HEIGHT,
-    autosize: { type: 'fit-x', contains: 'padding' },
-    padding: { left: 2, right: 12, top: 4, bottom: 2 },
-    params: [
-      { name: 'xMin', value: -1 },
-      { name: 'xMax', value: 1 },
-      { name: 'yMax', value: 10 },
-    ],
-    resolve: { scale: { y: 'independent' }, axis: { y: 'independent' } },
-    layer: [
-      {
-        data: { name: 'cursor' },
-        mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
-        encoding: { x: x('from'), x2: { field: 'to' } },
-      },
-      bar('before'),
-      bar('after'),
-      {
-        data: { name: 'brackets' },
-        mark: { type: 'rule', strokeWidth: 1, opacity: 0.7 },
-        encoding: { x: x('from'), x2: { field: 'to' }, y: { field: 'y', ...pixels }, color },
-      },
-      {
-        data: { name: 'ticks' },
-        mark: { type: 'rule', strokeWidth: 1.5 },
-        encoding: { x: x('level'), y: { field: 'from', ...pixels }, y2: { field: 'to' }, color },
-      },
-      {
-        data: { name: 'labels' },
-        mark: { type: 'text', align: 'left', baseline: 'bottom', fontWeight: 'bold' },
-        encoding: { x: { value: 2 }, y: { field: 'y', ...pixels }, text: { field: 'text' } },
-      },
-    ],
-  });
 }
 
 /** What the quantizer's grid is, in a sentence. */

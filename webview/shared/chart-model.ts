@@ -1,14 +1,6 @@
 import type { TopLevelSpec } from 'vega-lite';
 
 export type ChartSpec = TopLevelSpec;
-/**
- * Takes an object that is put together from parts for a spec: the compiler cannot follow vega-lite's type through them.
- * Tests compile every spec of ours and allow no warning.
- */
-export function chartSpec(spec: object): ChartSpec {
-  return spec as ChartSpec;
-}
-
 export type Row = Readonly<Record<string, string | number | boolean | null>>;
 
 export type Signals = Readonly<Record<string, number | string | readonly number[]>>;

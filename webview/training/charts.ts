@@ -39,7 +39,8 @@ export function trainingChart({ definition, curves, strings, theme, previous }: 
       data: {
         steps,
         others,
-        trend: definition.id === 'loss' ? curves.flatMap(trend) : [],
+        // The run itself comes last: on top, and its new step at the end.
+        trend: definition.id === 'loss' ? curves.toReversed().flatMap(trend) : [],
         ends: labelled(ends(definition, curves), domain, definition.axis, xMax, curves.length > 1),
         rules: clipRule(definition, curves, domain, strings),
         gaps: gaps.map((step) => ({ step })),

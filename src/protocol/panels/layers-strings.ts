@@ -2,6 +2,10 @@ import type { Translate } from './common.ts';
 
 /** Every text of the layers panel. */
 export function layersStrings(t: Translate) {
+  return { ...headTexts(t), ...chartTexts(t), ...emptyTexts(t) };
+}
+
+function headTexts(t: Translate) {
   return {
     panel: t('Layers'),
     run: t('Run'),
@@ -33,6 +37,11 @@ export function layersStrings(t: Translate) {
     sigma: t('{0} σ'),
     worstChannel: t('worst channel'),
     notQuantized: t('not quantized'),
+  };
+}
+
+function chartTexts(t: Translate) {
+  return {
     histogram: t('Activation histogram'),
     histogramAbout: t('Values of {0} tokens in {1} bins, one axis for both'),
     gridAbout: t(
@@ -66,6 +75,11 @@ export function layersStrings(t: Translate) {
     channelsSummary: t('{0}. Before: largest {1} in channel {2}. After: largest {3} in channel {4}.'),
     depthSummary: t('{0}. Layer {1}: before {2}, after {3}.'),
     depthHelp: t('Arrow keys choose a layer.'),
+  };
+}
+
+function emptyTexts(t: Translate) {
+  return {
     empty: {
       title: t('No activation statistics yet'),
       text: t(

@@ -2,6 +2,10 @@ import type { Translate } from './common.ts';
 
 /** Every text of the results panel. */
 export function resultsStrings(t: Translate) {
+  return { ...headTexts(t), ...columnTexts(t), ...rowTexts(t), ...emptyTexts(t) };
+}
+
+function headTexts(t: Translate) {
   return {
     panel: t('Results'),
     title: t('Perplexity, lower is better'),
@@ -15,6 +19,11 @@ export function resultsStrings(t: Translate) {
     copyAs: t('Copy as'),
     formats: { markdown: t('Markdown'), latex: t('LaTeX'), csv: t('CSV') },
     copied: t('Copied {0} rows as {1}.'),
+  };
+}
+
+function columnTexts(t: Translate) {
+  return {
     columns: {
       selected: t('compare'),
       star: t('star'),
@@ -41,6 +50,11 @@ export function resultsStrings(t: Translate) {
       interrupted: t('interrupted'),
       failed: t('failed'),
     },
+  };
+}
+
+function rowTexts(t: Translate) {
+  return {
     fullPrecisionMethod: t('Full precision'),
     textSetting: t('{0} · {1} tokens × {2} windows'),
     textSettingShort: t('{0} · {1} windows'),
@@ -68,6 +82,11 @@ export function resultsStrings(t: Translate) {
     yes: t('yes'),
     no: t('no'),
     pivotCaption: t('Perplexity of {0}'),
+  };
+}
+
+function emptyTexts(t: Translate) {
+  return {
     empty: {
       title: t('No results yet'),
       text: t(

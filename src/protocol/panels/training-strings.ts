@@ -2,6 +2,10 @@ import type { Translate } from './common.ts';
 
 /** Every text of the training panel. */
 export function trainingStrings(t: Translate) {
+  return { ...chartTexts(t), ...controlTexts(t), ...verdictTexts(t), ...phaseTexts(t), ...emptyTexts(t) };
+}
+
+function chartTexts(t: Translate) {
   return {
     panel: t('Training'),
     charts: {
@@ -35,6 +39,11 @@ export function trainingStrings(t: Translate) {
     atStep: t('step {0}'),
     lossGap: t('The loss is not a number at step {0}: the line has a gap there, marked ✕.'),
     lossGaps: t('The loss is not a number at {0} steps, {1} to {2}: the line has a gap there, marked ✕.'),
+  };
+}
+
+function controlTexts(t: Translate) {
+  return {
     pause: t('Pause'),
     cancel: t('Cancel'),
     resume: t('Resume'),
@@ -57,6 +66,11 @@ export function trainingStrings(t: Translate) {
       failed: t('failed'),
       waiting: t('waiting for its turn'),
     },
+  };
+}
+
+function verdictTexts(t: Translate) {
+  return {
     verdict: {
       'too-early': t('too early to say'),
       converging: t('converging'),
@@ -82,6 +96,11 @@ export function trainingStrings(t: Translate) {
       ),
       offManifold: t('‖RᵀR − I‖ reached {0}: the matrices are no longer rotations'),
     },
+  };
+}
+
+function phaseTexts(t: Translate) {
+  return {
     activity: {
       load: t('Loading the model'),
       scan: t('Scanning the weights'),
@@ -108,6 +127,11 @@ export function trainingStrings(t: Translate) {
     unreadable: t('The run cannot be read.'),
     interruptedTitle: t('The run was interrupted.'),
     interruptedHint: t('Resume goes on from its last checkpoint and gives the same bits.'),
+  };
+}
+
+function emptyTexts(t: Translate) {
+  return {
     empty: {
       title: t('No run yet'),
       text: t(
