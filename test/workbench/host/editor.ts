@@ -61,6 +61,6 @@ export async function lensesOf(document: vscode.TextDocument): Promise<{ line: n
   );
   return lenses.map(({ range, command }) => ({
     line: range.start.line,
-    title: (command?.title ?? '').replace(/\$\([^)]*\) ?/g, ''),
+    title: (command?.title ?? '').replace(/\$\([^)]*\)\s*/g, ''),
   }));
 }

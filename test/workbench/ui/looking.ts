@@ -76,6 +76,7 @@ export async function evaluate({ folder, workbench }: Session): Promise<void> {
 
 /** What does not change with time: run, method and perplexity of each row. */
 async function resultRows(results: Frame): Promise<string[][]> {
+  await results.locator('table.results').waitFor();
   const column = (id: string) => results.locator(`table.results tbody [data-column="${id}"]`).allInnerTexts();
   const [runs, methods, values] = [await column('run'), await column('method'), await column('quantized')];
   return runs.map((run, index) => [run, methods[index] ?? '', values[index] ?? '']);
