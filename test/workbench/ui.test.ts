@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reasonToSkip, screenshot } from './rig/rig.ts';
+import { refuseFaults } from './ui/faults.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
 import { type Session, startSession } from './ui/session.ts';
@@ -15,6 +16,7 @@ const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
   ['every panel shows itself in light, dark and high contrast', photograph],
   ['everything is still there after a reload', reload],
   ['a killed worker is explained, and its run resumes to the end', killAndResume],
+  ['a faulty experiment is not started, and its fault is shown', refuseFaults],
 ];
 
 test('in the workbench', async (t) => {

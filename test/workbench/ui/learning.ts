@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { EXPERIMENT } from '../rig/experiment.ts';
+import { screenshot } from '../rig/rig.ts';
 import { eventually } from './eventually.ts';
 import { drawnLine, numberOf, tableBehind } from './panels.ts';
 import { lossesOf, newestRun } from './run-files.ts';
@@ -34,7 +35,7 @@ export async function learn({ folder, workbench }: Session): Promise<void> {
 }
 
 /** The worker dies in the middle; the person reads why and presses Resume. */
-export async function killAndResume({ folder, workbench }: Session): Promise<void> {
+export async function killAndResume({ folder, rig, workbench }: Session): Promise<void> {
   const before = (await newestRun(folder))!.record.id;
   await workbench.showTab(/^lab\.spinquant\.json/);
   await workbench.lens('Optimize rotation').click();
@@ -52,6 +53,7 @@ export async function killAndResume({ folder, workbench }: Session): Promise<voi
   const message = workbench.notification('was ended by SIGKILL');
   await message.waitFor();
   assert.match(await message.innerText(), /Its steps are kept/);
+  await screenshot(rig.page, 'interrupted-light');
   await message.getByRole('button', { name: 'Resume' }).click();
   await workbench.notification('rotation learned').waitFor({ timeout: 180_000 });
   const finished = await finishedRun(folder);
