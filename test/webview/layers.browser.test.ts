@@ -147,6 +147,7 @@ drawn('a jump to another layer is immediate', async () => {
 drawn('no statistics: what will be here', async () => {
   const panel = await browser.open('layers');
   await panel.send(await layersOf(null));
+  await panel.screenshot('layers-empty-light');
   await panel.page.getByRole('button', { name: 'Optimize rotation' }).click();
   assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'optimize' });
   const problem = { message: 'activations.json is not JSON.', hint: 'Run it again.' };

@@ -48,6 +48,7 @@ drawn('a run at work: six charts, verdict, buttons', async () => {
     /^llama-8b · running · step 41\/100 · 1\d min/,
   );
   assert.match(await panel.page.locator('#loss .readout').innerText(), /^2\.5\d\d nats per token$/);
+  assert.match(await panel.page.locator('#gradient .about').innerText(), /clipped at 1\.0 \(dotted\)/);
   assert.match(await panel.page.locator('#stepSize .legend').innerText(), /cap R1/);
   for (const name of ['Pause', 'Cancel']) {
     await panel.page.getByRole('button', { name, exact: true }).click();
@@ -122,6 +123,7 @@ drawn('a theme is applied when it comes', async () => {
 drawn('no run: what will be here, and how to begin', async () => {
   const panel = await opened();
   await panel.send(await trainingOf(null));
+  await panel.screenshot('training-empty-light');
   await panel.page.getByRole('button', { name: 'New experiment' }).click();
   assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'new-experiment' });
   await panel.send(await trainingOf(running));

@@ -69,6 +69,20 @@ test('a run stalls for a reason: its cap, rotations that stay, or noise', () => 
   assert.equal(judgeTraining({ ...free, distanceR1: free.distanceR1.map(() => 0.1) }).reason.code, 'flat');
 });
 
+test('noise that would hide a gain leaves the question open, unless there is a reason', () => {
+  const steps = columns('stalled', 30, 3);
+  const noisy = {
+    ...steps,
+    loss: steps.loss.map((value, index) => value! + (index % 2 === 0 ? 0.3 : -0.3)),
+    stepCapR1: steps.stepCapR1.map(() => 5),
+    distanceR1: steps.distanceR1.map(() => 0.1),
+  };
+  const { kind, reason } = judgeTraining(noisy);
+  assert.equal(kind, 'unclear');
+  assert.ok(reason.code === 'noisy' && reason.visiblePercent > 3, JSON.stringify(reason));
+  assert.equal(judgeTraining({ ...noisy, distanceR1: steps.distanceR1 }).kind, 'stalled');
+});
+
 test('a matrix that is no rotation any more outweighs a falling loss', () => {
   const steps = columns('converging', 30, 3);
   const error = steps.orthogonalityError.map((value, index) => (index === 20 ? 0.02 : value));

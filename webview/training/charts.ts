@@ -3,7 +3,6 @@ import type { RunCurves } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
 import type { ChartModel, Row } from '../shared/chart-model.ts';
 import { type Domain, logTicks, stableDomain, stepTicks } from '../shared/domain.ts';
-import { formatNumber } from '../shared/format.ts';
 import type { Theme } from '../shared/theme.ts';
 import type { ChartDefinition } from './definitions.ts';
 import { isUsed, readout, summary } from './readouts.ts';
@@ -42,7 +41,7 @@ export function trainingChart({ definition, curves, strings, theme, previous }: 
         // The run itself comes last: on top, and its new step at the end.
         trend: definition.id === 'loss' ? curves.toReversed().flatMap(trend) : [],
         ends: labelled(ends(definition, curves), domain, definition.axis, xMax, curves.length > 1),
-        rules: clipRule(definition, curves, domain, strings),
+        rules: clipRule(definition, curves, domain),
         gaps: gaps.map((step) => ({ step })),
       },
       signals: {
@@ -151,15 +150,9 @@ function labelled(
 }
 
 /** Where the gradient is cut off, as long as that is in sight. */
-function clipRule(
-  { id }: ChartDefinition,
-  curves: readonly RunCurves[],
-  domain: Domain,
-  strings: TrainingStrings,
-): Row[] {
+function clipRule({ id }: ChartDefinition, curves: readonly RunCurves[], domain: Domain): Row[] {
   const clip = id === 'gradient' ? (curves[0]?.gradientClip ?? null) : null;
-  if (clip === null || clip > domain[1]) return [];
-  return [{ value: clip, label: fill(strings.clip, formatNumber(clip, 2)) }];
+  return clip === null || clip > domain[1] ? [] : [{ value: clip }];
 }
 
 /** Steps of any run whose loss is not a number. */

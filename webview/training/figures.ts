@@ -1,9 +1,11 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { RunCurves, TrainingState } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
+import type { Row } from '../shared/chart-model.ts';
 import { h, setText } from '../shared/dom.ts';
 import type { Domain } from '../shared/domain.ts';
 import { Figure } from '../shared/figure.ts';
+import { formatNumber } from '../shared/format.ts';
 import { lineSwatch } from '../shared/swatch.ts';
 import { readTheme, type Theme } from '../shared/theme.ts';
 import { TREND_STEPS, trainingChart } from './charts.ts';
@@ -43,7 +45,7 @@ export class TrainingFigures {
       figure: new Figure({
         id: definition.id,
         title: strings.charts[definition.id],
-        about: fill(strings.about[definition.id], TREND_STEPS),
+        about: aboutOf(definition.id, strings, []),
         strings,
         asTable: open.has(definition.id),
         onToggle: (asTable) => {
@@ -69,6 +71,7 @@ export class TrainingFigures {
       const drawn = trainingChart({ definition, curves, strings, theme, previous: chart.domain });
       chart.domain = drawn.domain;
       const model = { ...drawn.model, readout: readout(definition, curves, strings, this.#cursor) };
+      figure.setAbout(aboutOf(definition.id, strings, model.data.rules ?? []));
       figure.show(model, () => trainingTable(definition, curves, strings), theme);
       this.#showLegend(chart, theme);
       this.#say(chart);
@@ -126,4 +129,11 @@ export class TrainingFigures {
     const text = spokenValues(definition, this.#curves, this.#strings, this.#cursor);
     figure.setPosition(this.#cursor ?? last, steps[0] ?? 0, last, text);
   }
+}
+
+/** What is drawn, with the numbers that belong to it. */
+function aboutOf(id: ChartId, strings: TrainingStrings, rules: readonly Row[]): string {
+  const clip = rules[0]?.value;
+  if (typeof clip === 'number') return fill(strings.clip, formatNumber(clip, 2));
+  return fill(strings.about[id], TREND_STEPS);
 }

@@ -8,6 +8,7 @@ import { formatPerplexity, formatSeconds } from '../shared/format.ts';
 /** Signs beside the verdict's word; each has its own shape. */
 const SIGNS = {
   'too-early': '…',
+  unclear: '?',
   converging: '●',
   settled: '✓',
   stalled: '■',

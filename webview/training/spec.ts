@@ -11,7 +11,7 @@ type Encoding = Readonly<Record<'x' | 'y' | 'color', object>>;
 /**
  * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself; `others` of the overlays,
  * which are not evaluated again while the run goes on; `trend` likewise, of the loss; `ends` {run, series, step, value,
- * label}, `rules` {value, label}, `gaps` {step}, `cursor` {step}.
+ * label}, `rules` {value}, `gaps` {step}, `cursor` {step}.
  * Parameters: `xMax`, `xEnd` (with room for letters), `xTicks`, `stepWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
 export function trainingSpec(definition: ChartDefinition, colors: SpecColors): ChartSpec {
@@ -30,7 +30,11 @@ export function trainingSpec(definition: ChartDefinition, colors: SpecColors): C
     { xMax: 1, xEnd: 1, xTicks: [1], stepWord: '', yTicks: [0.1, 1], yMin: 0.1, yMax: 1 },
     {
       layer: [
-        ...clipLayers(encoding, colors),
+        {
+          data: { name: 'rules' },
+          mark: { type: 'rule', strokeDash: [2, 2], color: colors.muted },
+          encoding: { y: encoding.y },
+        },
         {
           data: { name: 'cursor' },
           mark: { type: 'rule', color: colors.muted, opacity: 0.8 },
@@ -46,14 +50,6 @@ export function trainingSpec(definition: ChartDefinition, colors: SpecColors): C
       ],
     },
   );
-}
-
-function clipLayers({ y }: Encoding, { muted }: SpecColors): object[] {
-  const label = { type: 'text', align: 'left', baseline: 'bottom', dx: 4, dy: -2, color: muted };
-  return [
-    { data: { name: 'rules' }, mark: { type: 'rule', strokeDash: [2, 2], color: muted }, encoding: { y } },
-    { data: { name: 'rules' }, mark: label, encoding: { x: { value: 0 }, y, text: { field: 'label' } } },
-  ];
 }
 
 function lineLayers({ id, series }: ChartDefinition, encoding: Encoding): object[] {

@@ -32,7 +32,7 @@ function chartTexts(t: Translate) {
       r1: t('R1'),
       r2: t('R2 (mean)'),
     },
-    clip: t('clipped at {0}'),
+    clip: t('Global norm over all rotations; clipped at {0} (dotted)'),
     step: t('step'),
     stepOf: t('step {0}/{1}'),
     left: t('{0} left'),
@@ -73,6 +73,7 @@ function verdictTexts(t: Translate) {
   return {
     verdict: {
       'too-early': t('too early to say'),
+      unclear: t('unclear'),
       converging: t('converging'),
       settled: t('settled'),
       stalled: t('stalled'),
@@ -83,7 +84,10 @@ function verdictTexts(t: Translate) {
       fewSteps: t('{0} of the {1} steps needed to tell a trend from noise'),
       falling: t('loss −{0} % in {1} steps'),
       settled: t('loss −{0} % in {1} steps, level since the learning rate fell'),
-      flat: t('loss changed by {0} % in {1} steps; less than {2} % is lost in the noise between batches'),
+      flat: t('loss changed by {0} % in {1} steps, within its noise'),
+      noisy: t(
+        'the noise between batches hides any change of the loss below {0} %; larger batches show more',
+      ),
       flatCapped: t(
         'loss changed by {0} % in {1} steps: the step cap holds every step below {2} % of the learning rate',
       ),

@@ -10,7 +10,7 @@ import {
 } from './common.ts';
 import type { TrainingStrings } from './training-strings.ts';
 
-export type VerdictKind = 'too-early' | 'converging' | 'settled' | 'stalled' | 'diverging';
+export type VerdictKind = 'too-early' | 'unclear' | 'converging' | 'settled' | 'stalled' | 'diverging';
 
 export interface VerdictText {
   readonly kind: VerdictKind;

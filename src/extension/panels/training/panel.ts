@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { PANELS } from '../../../protocol/ids.ts';
 import { parseIntent, type RunName } from '../../../protocol/panels/common.ts';
@@ -131,7 +132,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
   #shown(): Run | null {
     const { runs } = this.#services;
     const chosen = this.#memory.run === null ? undefined : runs.get(this.#memory.run);
-    return chosen ?? runs.list()[0] ?? null;
+    return chosen ?? runs.list().find(hasLearned) ?? null;
   }
 
   #overlays(shown: Run | null): Run[] {
@@ -145,7 +146,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
     const { runs } = this.#services;
     return runs
       .list()
-      .filter(({ dir }) => dir !== shown?.dir)
+      .filter((run) => run.dir !== shown?.dir && hasLearned(run))
       .slice(0, MAX_CHOICES)
       .map((run) => runName(run, runs.annotation(run.dir), vscode.env.language));
   }
@@ -171,4 +172,9 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
       this.#memory = { ...this.#memory, run: job.runDir };
     this.host.update();
   }
+}
+
+/** Evaluations leave runs without a curve: learning has begun where there is a checkpoint, or is about to. */
+function hasLearned(run: Run): boolean {
+  return run.record.status === 'running' || existsSync(run.path('checkpoint'));
 }

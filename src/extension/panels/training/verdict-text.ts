@@ -19,7 +19,9 @@ function reasonText(reason: VerdictReason, { reason: say }: TrainingStrings): st
     case 'settled':
       return fill(say.settled, percent(reason.percent), reason.steps);
     case 'flat':
-      return fill(say.flat, percent(reason.percent), reason.steps, percent(reason.visiblePercent));
+      return fill(say.flat, percent(reason.percent), reason.steps);
+    case 'noisy':
+      return fill(say.noisy, percent(reason.visiblePercent));
     case 'flat-capped':
       return fill(say.flatCapped, percent(reason.percent), reason.steps, percent(reason.ofRate));
     case 'flat-still':

@@ -5,13 +5,9 @@ export type VerdictReason =
   | { readonly code: 'few-steps'; readonly steps: number; readonly needed: number }
   | { readonly code: 'falling'; readonly percent: number; readonly steps: number }
   | { readonly code: 'settled'; readonly percent: number; readonly steps: number }
-  | {
-      readonly code: 'flat';
-      readonly percent: number;
-      readonly steps: number;
-      /** The least change that the noise between batches would let through. */
-      readonly visiblePercent: number;
-    }
+  | { readonly code: 'flat'; readonly percent: number; readonly steps: number }
+  /** The least change that the noise between batches would let through. */
+  | { readonly code: 'noisy'; readonly visiblePercent: number }
   | {
       readonly code: 'flat-capped';
       readonly percent: number;
@@ -36,6 +32,8 @@ const ORTHOGONALITY_LIMIT = 1e-3;
 const SIGNIFICANT = 3;
 /** Rises and falls below this share of the loss are of no interest, however significant. */
 const RELEVANT = 0.005;
+/** Percent of the loss that learned rotations may well gain: noise that hides more leaves the question open. */
+const WORTH_HAVING = 3;
 /** A cap at less than this share of the learning rate in every recent step decides the step size alone. */
 const CAPPED = 0.1;
 /** Relative distance below which a rotation still is where it started. */
@@ -82,20 +80,26 @@ function judgeTrend(steps: StepColumns, loss: readonly number[]): Verdict {
       ? { kind: 'settled', reason: { code: 'settled', percent, steps: done } }
       : { kind: 'converging', reason: { code: 'falling', percent, steps: done } };
   }
-  const visible = percentOf(threshold, first);
-  return { kind: 'stalled', reason: whyFlat(steps, Math.abs(percent), visible, width) };
+  return judgeFlat(steps, Math.abs(percent), percentOf(threshold, first), width);
 }
 
-function whyFlat(steps: StepColumns, percent: number, visiblePercent: number, recent: number): VerdictReason {
+/** A level loss has stalled when there is a reason for it, or when a change worth having would have been seen. */
+function judgeFlat(steps: StepColumns, percent: number, visiblePercent: number, recent: number): Verdict {
   const done = steps.step.at(-1)!;
   const shares = steps.learningRate
     .slice(-recent)
     .map((rate, index) => largestCap(steps, steps.step.length - recent + index) / (rate ?? Number.NaN));
   const worst = Math.max(...shares);
-  if (worst < CAPPED) return { code: 'flat-capped', percent, steps: done, ofRate: 100 * worst };
+  if (worst < CAPPED)
+    return {
+      kind: 'stalled',
+      reason: { code: 'flat-capped', percent, steps: done, ofRate: 100 * worst },
+    };
   const moved = Math.max(steps.distanceR1.at(-1) ?? 0, steps.distanceR2.at(-1) ?? 0);
-  if (moved < STILL) return { code: 'flat-still', percent, steps: done };
-  return { code: 'flat', percent, steps: done, visiblePercent };
+  if (moved < STILL) return { kind: 'stalled', reason: { code: 'flat-still', percent, steps: done } };
+  return visiblePercent > WORTH_HAVING
+    ? { kind: 'unclear', reason: { code: 'noisy', visiblePercent } }
+    : { kind: 'stalled', reason: { code: 'flat', percent, steps: done } };
 }
 
 /** The largest step that any rotation may take; infinite where no cap was recorded. */
