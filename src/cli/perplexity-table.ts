@@ -1,6 +1,6 @@
+import { formatDelta, formatPerplexity } from '../protocol/text.ts';
 import type { PerplexityResult } from '../runs/index.ts';
 import { formatTable } from './table.ts';
-import { formatDelta, formatPerplexity } from './text.ts';
 
 /** Perplexity of each text, full precision against quantized. */
 export function perplexityTable(results: readonly PerplexityResult[]): string {

@@ -1,6 +1,6 @@
 import type { EvaluationProgressEvent, RunEvent, StepEvent } from '../protocol/events.ts';
+import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
-import { formatPerplexity, formatSeconds } from './text.ts';
 
 /** Without a terminal, lines of the same kind come at least so far apart. */
 const PLAIN_INTERVAL_MS = 2000;

@@ -26,13 +26,6 @@ export function formatAge(time: Date, now: Date = new Date()): string {
   return vscode.l10n.t('{0} days ago', Math.floor(seconds / DAY));
 }
 
-/** Two decimals, as papers print it; large ones shorter. */
-export function formatPerplexity(value: number | null): string {
-  if (value === null) return '–';
-  if (!Number.isFinite(value)) return String(value);
-  return value < 1000 ? value.toFixed(2) : value < 100_000 ? value.toFixed(0) : value.toExponential(1);
-}
-
 /** `quick` of `/…/quick.spinquant.json`. */
 export function experimentName(file: string): string {
   return basename(file).replace(/\.spinquant\.json$/i, '');

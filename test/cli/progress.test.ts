@@ -6,7 +6,7 @@ import { interruptible } from '../../src/cli/interrupt.ts';
 import type { Output } from '../../src/cli/output.ts';
 import { follow, Progress } from '../../src/cli/progress.ts';
 import { formatTable } from '../../src/cli/table.ts';
-import { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/cli/text.ts';
+import { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
 import { Cancelled, throwIfCancelled, UserError } from '../../src/protocol/errors.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
 

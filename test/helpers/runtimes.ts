@@ -5,4 +5,6 @@ import { join } from 'node:path';
 const ADDON = join(import.meta.dirname, '..', '..', 'build', 'native', 'spinquant.node');
 
 /** `npm test` builds the native operators first; without a compiler there are none. */
-export const KERNELS: readonly ('composed' | 'native')[] = existsSync(ADDON) ? ['composed', 'native'] : ['composed'];
+export const KERNELS: readonly ('composed' | 'native')[] = existsSync(ADDON)
+  ? ['composed', 'native']
+  : ['composed'];

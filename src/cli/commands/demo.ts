@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../config/index.ts';
 import { bitsLabel } from '../../config/index.ts';
 import type { Engine, OptimizeResult, PerplexityResult } from '../../engine/api.ts';
+import { formatDelta, formatPerplexity, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type KernelOption, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -9,7 +10,6 @@ import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
 import { projectRoot } from '../project-root.ts';
 import { formatTable } from '../table.ts';
-import { formatDelta, formatPerplexity, formatSeconds } from '../text.ts';
 
 interface Row {
   readonly method: string;

@@ -2,11 +2,11 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import manifest from '../../../package.json' with { type: 'json' };
 import { messageOf } from '../../protocol/errors.ts';
 import { PRODUCT_NAME } from '../../protocol/ids.ts';
+import { formatBytes } from '../../protocol/text.ts';
 import { loadRuntimes } from '../engine.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { formatTable } from '../table.ts';
-import { formatBytes } from '../text.ts';
 
 const OLDEST_NODE = 20;
 

@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { elementCount } from '../../protocol/tensor.ts';
+import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
@@ -8,7 +9,6 @@ import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
 import { formatTable } from '../table.ts';
-import { formatBytes } from '../text.ts';
 
 export interface InspectFlags {
   readonly rotations?: string;

@@ -2,10 +2,10 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { resolveExperiment } from '../../config/index.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
+import { formatPerplexity } from '../../protocol/text.ts';
 import { listRuns, type ResultsFile, type Run } from '../../runs/index.ts';
 import type { Output } from '../output.ts';
 import { formatTable } from '../table.ts';
-import { formatPerplexity } from '../text.ts';
 
 export async function runs(path: string, output: Output): Promise<undefined> {
   const folder = await runsFolder(path);

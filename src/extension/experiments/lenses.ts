@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import type { Experiment } from '../../config/index.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { formatPerplexity } from '../../protocol/text.ts';
 import { Disposables } from '../disposables.ts';
 import { advance, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
@@ -9,7 +10,7 @@ import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
 import type { Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { formatAge, formatPerplexity, progressText } from '../words.ts';
+import { formatAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;

@@ -2,11 +2,12 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { SETTINGS } from '../../protocol/ids.ts';
+import { formatPerplexity } from '../../protocol/text.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { throttle } from '../throttle.ts';
-import { experimentName, formatPerplexity } from '../words.ts';
+import { experimentName } from '../words.ts';
 import { judge } from './model.ts';
 
 const DEFAULT_LIMIT = 0.1;

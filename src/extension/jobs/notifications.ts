@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { formatPerplexity } from '../../protocol/text.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs } from '../services.ts';
-import { experimentName, formatPerplexity } from '../words.ts';
+import { experimentName } from '../words.ts';
 
 /** One notification at the end of a job, with the one thing to do next. What the person stopped needs none. */
 export function notifyEnds(jobs: Jobs): vscode.Disposable {

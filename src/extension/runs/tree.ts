@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { formatPerplexity } from '../../protocol/text.ts';
 import type { RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { experimentName, formatAge, formatPerplexity, jobTitle } from '../words.ts';
+import { experimentName, formatAge, jobTitle } from '../words.ts';
 import { onShownChange } from './changes.ts';
 import { runName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';

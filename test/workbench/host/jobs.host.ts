@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import type { Parts } from '../../../src/extension/parts.ts';
 import type { Job } from '../../../src/extension/services.ts';
 import { COMMANDS } from '../../../src/protocol/ids.ts';
+import { formatPerplexity } from '../../../src/protocol/text.ts';
 import { openRun } from '../../../src/runs/index.ts';
 import { EXPERIMENT, HOST_SIZE } from '../rig/experiment.ts';
 import { activeParts, lensesOf, lineOf, open, until, workspaceUri } from './editor.ts';
@@ -52,7 +53,10 @@ describe('jobs', function () {
       (await lensesOf(document)).find(({ title }) => title.startsWith('Re-run evaluation')),
     );
     assert.equal(last.line, lineOf(document, '"evaluation"'));
-    assert.ok(last.title.includes(`last: ${perplexity[0]!.quantized!.toFixed(2)}, W4A4KV4`), last.title);
+    assert.ok(
+      last.title.includes(`last: ${formatPerplexity(perplexity[0]!.quantized)}, W4A4KV4`),
+      last.title,
+    );
   });
 
   it('a cancelled run stops and can be resumed', async () => {

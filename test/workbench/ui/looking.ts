@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Frame } from 'playwright-core';
+import { formatPerplexity } from '../../../src/protocol/text.ts';
 import type { Site } from '../../../src/runs/index.ts';
 import { eventually } from './eventually.ts';
 import { figure, numberOf, tableBehind } from './panels.ts';
@@ -57,7 +58,10 @@ export async function evaluate({ folder, workbench }: Session): Promise<void> {
   const run = (await newestRun(folder))!;
   const byCli = await perplexityByCli(folder, run);
   const lens = await workbench.lens('Re-run evaluation').innerText();
-  assert.ok(lens.includes(`last: ${byCli.toFixed(2)}, W4A4KV4`), `${lens}; the command line says ${byCli}`);
+  assert.ok(
+    lens.includes(`last: ${formatPerplexity(byCli)}, W4A4KV4`),
+    `${lens}; the command line says ${byCli}`,
+  );
 
   await workbench.lens('Evaluate without rotation').click();
   await workbench.lens('Without rotation (last: ').waitFor({ timeout: 120_000 });

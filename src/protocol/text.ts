@@ -1,6 +1,6 @@
-/** Numbers as tables and progress lines show them. */
+/** Numbers as people read them, the same in the terminal, in lenses, trees and panels. */
 
-/** Perplexity: two decimals; large ones in full, and a dash where it was not measured. */
+/** Perplexity: three decimals below 100, one above; a dash where it was not measured. */
 export function formatPerplexity(value: number | null): string {
   if (value === null) return '–';
   if (!Number.isFinite(value)) return String(value);

@@ -1,0 +1,193 @@
+/**
+ * Every native operator at the shapes of a learning step (stories3M, 8 × 256 tokens) against memcpy of the bytes that it
+ * reads and writes, on as many threads, as ratios within one run. Writes bench/results/operators.json.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadAddon, type ProbeTensor } from '../src/engine/runtime/addon.ts';
+
+const TOKENS = 2048;
+const [D, F, V, HEADS, S, H] = [192, 512, 4096, 6, 256, 32];
+const REPEATS = 15;
+const ROUNDS = 5;
+
+interface Case {
+  readonly name: string;
+  readonly label: string;
+  readonly attributes: Readonly<Record<string, number>>;
+  readonly inputs: readonly (readonly number[])[];
+  readonly outputs: readonly (readonly number[])[];
+  /** Inputs that hold token ids. */
+  readonly labels?: readonly number[];
+}
+
+const token = { bits: 4, symmetric: 0, group: 0, clip_ratio: 1, include_zero: 1 };
+const weight = { bits: 4, symmetric: 1, group: 0, clip_search: 0 };
+const scores = [8, HEADS, S, S];
+const mask = { scale: 0.18, rows: S, window: 0 };
+const CASES: readonly Case[] = [
+  {
+    name: 'FakeQuantize',
+    label: 'per token, d',
+    attributes: token,
+    inputs: [[TOKENS, D]],
+    outputs: [[TOKENS, D]],
+  },
+  {
+    name: 'FakeQuantize',
+    label: 'per token, f',
+    attributes: token,
+    inputs: [[TOKENS, F]],
+    outputs: [[TOKENS, F]],
+  },
+  {
+    name: 'FakeQuantize',
+    label: 'per head',
+    attributes: { ...token, group: H, include_zero: 0 },
+    inputs: [[TOKENS, D]],
+    outputs: [[TOKENS, D]],
+  },
+  {
+    name: 'FakeQuantizeWeight',
+    label: 'per row',
+    attributes: weight,
+    inputs: [[F, D]],
+    outputs: [
+      [F, D],
+      [F, 1],
+    ],
+  },
+  {
+    name: 'FakeQuantizeWeight',
+    label: 'clip search, 80 ratios',
+    attributes: { ...weight, clip_search: 1 },
+    inputs: [[F, D]],
+    outputs: [
+      [F, D],
+      [F, 1],
+    ],
+  },
+  { name: 'CausalSoftmax', label: 'T×T', attributes: mask, inputs: [scores], outputs: [scores] },
+  { name: 'CausalSoftmaxGrad', label: 'T×T', attributes: mask, inputs: [scores, scores], outputs: [scores] },
+  {
+    name: 'RmsNorm',
+    label: 'd',
+    attributes: { epsilon: 1e-5 },
+    inputs: [[TOKENS, D]],
+    outputs: [[TOKENS, D]],
+  },
+  {
+    name: 'RmsNormGrad',
+    label: 'd',
+    attributes: { epsilon: 1e-5 },
+    inputs: [
+      [TOKENS, D],
+      [TOKENS, D],
+    ],
+    outputs: [[TOKENS, D]],
+  },
+  {
+    name: 'SwiGlu',
+    label: 'f',
+    attributes: {},
+    inputs: [
+      [TOKENS, F],
+      [TOKENS, F],
+    ],
+    outputs: [[TOKENS, F]],
+  },
+  {
+    name: 'SwiGluGrad',
+    label: 'f',
+    attributes: {},
+    inputs: [
+      [TOKENS, F],
+      [TOKENS, F],
+      [TOKENS, F],
+    ],
+    outputs: [
+      [TOKENS, F],
+      [TOKENS, F],
+    ],
+  },
+  {
+    name: 'RotaryEmbedding',
+    label: 'queries',
+    attributes: { inverse: 0 },
+    inputs: [
+      [8, HEADS, S, H],
+      [S, H / 2],
+      [S, H / 2],
+    ],
+    outputs: [[8, HEADS, S, H]],
+  },
+  {
+    name: 'TokenLoss',
+    label: 'V',
+    attributes: {},
+    inputs: [[TOKENS, V], [TOKENS]],
+    outputs: [[TOKENS]],
+    labels: [1],
+  },
+  {
+    name: 'TokenLossGrad',
+    label: 'V',
+    attributes: {},
+    inputs: [[TOKENS, V], [TOKENS], [TOKENS]],
+    outputs: [[TOKENS, V]],
+    labels: [1],
+  },
+];
+
+const count = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
+const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+const addon = loadAddon();
+if (!addon) throw new Error('the native operators are not built: npm run build:native');
+const isa = addon.instructionSets().at(-1)!;
+
+function probe(dims: readonly number[], isLabels: boolean): ProbeTensor {
+  const size = count(dims);
+  if (isLabels) return { dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % V)) };
+  // Values spread like activations: mostly small, some large.
+  return {
+    dims,
+    data: Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) * (i % 97 === 0 ? 8 : 1)),
+  };
+}
+
+function measure(which: Case, threads: number) {
+  const inputs = which.inputs.map((dims, i) => probe(dims, which.labels?.includes(i) ?? false));
+  const outputs = which.outputs.map((dims) => new Float32Array(count(dims)));
+  const floats = [...which.inputs, ...which.outputs].reduce((sum, dims) => sum + count(dims), 0);
+  // A copy of n bytes reads n and writes n.
+  const source = new Float32Array(Math.ceil(floats / 2)).fill(1);
+  const target = new Float32Array(source.length);
+  const [copies, runs]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    copies.push(...addon!.copyTimes(source, target, threads, REPEATS).slice(1));
+    runs.push(
+      ...addon!.runOperator(which.name, isa, which.attributes, inputs, outputs, threads, REPEATS).slice(1),
+    );
+  }
+  const [copy, run] = [median(copies), median(runs)];
+  return {
+    operator: which.name,
+    label: which.label,
+    threads,
+    megabytes: (floats * 4) / 2 ** 20,
+    copyMilliseconds: copy * 1e3,
+    milliseconds: run * 1e3,
+    ratio: run / copy,
+  };
+}
+
+const rows = CASES.flatMap((which) => [1, 2].map((threads) => measure(which, threads)));
+for (const row of rows) {
+  console.log(
+    `${row.operator.padEnd(20)} ${row.label.padEnd(24)} ${row.threads} thread${row.threads > 1 ? 's' : ' '} ${row.milliseconds.toFixed(3).padStart(8)} ms  memcpy ${row.copyMilliseconds.toFixed(3).padStart(7)} ms  ×${row.ratio.toFixed(1)}`,
+  );
+}
+const folder = join(import.meta.dirname, 'results');
+mkdirSync(folder, { recursive: true });
+writeFileSync(join(folder, 'operators.json'), `${JSON.stringify({ instructionSet: isa, rows }, null, 1)}\n`);
