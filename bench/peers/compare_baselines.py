@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
 """Unrotated round-to-nearest under every reading of the method, each with ten perturbations of the weights by 1e-7.
 
-Usage: baselines.py TEXT MODEL_FOLDER...   Prints JSON: model -> setting -> variant -> perplexity and spread.
+Usage: compare_baselines.py TEXT WORK_FOLDER MODEL_FOLDER...
 """
 
-import json
 import statistics
 import sys
+from pathlib import Path
 
 import torch
 
 import spinquant_torch as peer
+from peer import product
 
 SETTINGS = {"W4A16": [4, 16, 16, 16], "W4A4": [4, 4, 16, 16], "W4A4KV4": [4, 4, 4, 4]}
 VARIANTS = {
@@ -27,8 +28,15 @@ DRAWS = 10
 NOISE = 1e-7
 
 
-def spread(model: str, text: str, bits: list[int], flags: list[str]) -> dict:
-    line = ["evaluate", model, "--test", text, "--bits", *map(str, bits), "--noise", str(NOISE), *flags]
+def ours(model: Path, text: Path, work: Path, bits: list[int]) -> dict:
+    """The product's perplexity with both kinds of operators."""
+    file = product.experiment(work / "baseline.spinquant.json", model, bits, test=text, online=False)
+    kinds = ("native", "composed")
+    return {k: product.spinquant("evaluate", file, "--kernels", k)["perplexity"][0]["quantized"] for k in kinds}
+
+
+def spread(model: Path, text: Path, bits: list[int], flags: list[str]) -> dict:
+    line = ["evaluate", str(model), "--test", str(text), "--bits", *map(str, bits), "--noise", str(NOISE), *flags]
     args = peer.parse(line)
     drawn = [peer.measure(args, noise_seed=seed + 1) for seed in range(DRAWS)]
     return {
@@ -43,17 +51,17 @@ def spread(model: str, text: str, bits: list[int], flags: list[str]) -> dict:
 
 
 def main() -> None:
-    text, *models = sys.argv[1:]
+    text, work, *models = map(Path, sys.argv[1:])
     torch.set_num_threads(2)
     found: dict = {}
     for model in models:
         for name, bits in SETTINGS.items():
+            rows: dict = {"product": ours(model, text, work, bits)}
             for variant, flags in VARIANTS.items():
-                found.setdefault(model.rstrip("/").split("/")[-1], {}).setdefault(name, {})[variant] = spread(
-                    model, text, bits, flags
-                )
+                rows[variant] = spread(model, text, bits, flags)
                 print(model, name, variant, file=sys.stderr, flush=True)
-    print(json.dumps(found, indent=1))
+            found.setdefault(model.name, {})[name] = rows
+    product.record("baselines", found)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def main() -> None:
     model, text, work = map(Path, sys.argv[1:])
     torch.set_num_threads(2)
     one = lambda bits, *options, **settings: case(model, text, work, bits, list(options), **settings)
+    # The cheap form for 16-bit weights continues the loss differently off the manifold: compare its tangent part.
     whole, short = ["--sequences", "8"], ["--sequences", "1", "--prepared", "--no-logits"]
     found = {
         "W16A16KV16, native operators": one([16] * 4, *whole, "--unquantized"),
@@ -41,6 +42,7 @@ def main() -> None:
         "W4A16KV16": one([4, 16, 16, 16], *whole, "--prepared"),
         "W4A16KV16, clip search": one([4, 16, 16, 16], *whole, "--prepared", weight_clip=True),
         "W4A4KV4": one([4] * 4, *whole),
+        "W16A4KV4 (unrotated form)": one([16, 4, 4, 4], *whole),
         "W4A4KV4, five tokens": [one([4] * 4, *short, "--from", s, length=5) for s in SHORT],
         "W16A4KV4 (unrotated form), five tokens": [
             one([16, 4, 4, 4], "--sequences", "1", "--no-logits", "--from", s, length=5) for s in SHORT

@@ -1,10 +1,11 @@
 /**
  * Seconds of one learning step, the product against the PyTorch program, one step of each in turn.
  *
- *     node bench/peers/compare_step.mjs PYTHON MODEL_FOLDER CALIBRATION_TEXT [ROUNDS]
+ *     node bench/peers/compare_step.mjs PYTHON MODEL_FOLDER CALIBRATION_TEXT [ROUNDS [THREADS]]
  *
  * Prints JSON. Absolute seconds depend on what else the machine does; the ratios are medians over rounds of steps that
- * ran within seconds of each other. 8 × 256 tokens, W4A4KV4 with the weights rounded in the loop, two threads each.
+ * ran within seconds of each other. Where other programs take the cores, threads wait for each other: then one thread and
+ * CPU seconds say more. 8 × 256 tokens, W4A4KV4 with the weights rounded in the loop.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,12 +14,13 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const [python, model, calibration, roundsText = '7'] = process.argv.slice(2);
-if (!calibration) throw new Error('usage: compare_step.mjs PYTHON MODEL_FOLDER CALIBRATION_TEXT [ROUNDS]');
+const [python, model, calibration, roundsText = '7', threadsText = '2'] = process.argv.slice(2);
+if (!calibration)
+  throw new Error('usage: compare_step.mjs PYTHON MODEL_FOLDER CALIBRATION_TEXT [ROUNDS [THREADS]]');
 const here = dirname(fileURLToPath(import.meta.url));
 const repository = resolve(here, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'compare-step-'));
-const THREADS = 2;
+const THREADS = Number(threadsText);
 const LENGTH = 256;
 
 function experimentFile(weightClip) {
@@ -74,36 +76,41 @@ const programs = {
   'torch, float32, clip search': await torch('--fast', '--weight-clip'),
 };
 
-const seconds = Object.fromEntries(Object.keys(programs).map((name) => [name, []]));
+const KINDS = ['seconds', 'cpuSeconds'];
+const steps = Object.fromEntries(Object.keys(programs).map((name) => [name, []]));
 for (const program of Object.values(programs)) await program.step();
 for (let round = 0; round < Number(roundsText); round++) {
-  for (const [name, program] of Object.entries(programs)) seconds[name].push((await program.step()).seconds);
+  for (const [name, program] of Object.entries(programs)) steps[name].push(await program.step());
 }
 for (const program of Object.values(programs)) program.stop();
 rmSync(folder, { recursive: true });
 
 const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
-const round = (value) => Number(value.toPrecision(3));
-const ratio = (a, b) => round(median(seconds[a].map((value, index) => value / seconds[b][index])));
+const digits = (value) => Number(value.toPrecision(3));
+const perKind = (make) => Object.fromEntries(KINDS.map((kind) => [kind, make(kind)]));
+
+function summary(name) {
+  return perKind((kind) => {
+    const all = steps[name].map((step) => step[kind]);
+    return { least: digits(Math.min(...all)), median: digits(median(all)) };
+  });
+}
+
+/** How many times longer than the product's own step of the same round. */
+function timesTheProduct(name) {
+  const own = steps[name.endsWith('clip search') ? 'product, clip search' : 'product'];
+  return perKind((kind) => digits(median(steps[name].map((step, index) => step[kind] / own[index][kind]))));
+}
+
+const names = Object.keys(programs);
+const peers = names.filter((name) => name.startsWith('torch'));
 const result = {
   tokens: 8 * LENGTH,
   threads: THREADS,
+  rounds: Number(roundsText),
   cpu: cpus()[0].model,
   runtime: programs.product.description,
-  seconds: Object.fromEntries(
-    Object.entries(seconds).map(([name, all]) => [
-      name,
-      { least: round(Math.min(...all)), median: round(median(all)) },
-    ]),
-  ),
-  timesTheProduct: {
-    'torch, float64 rotation': ratio('torch, float64 rotation', 'product'),
-    'torch, float32': ratio('torch, float32', 'product'),
-    'torch, float64 rotation, clip search': ratio(
-      'torch, float64 rotation, clip search',
-      'product, clip search',
-    ),
-    'torch, float32, clip search': ratio('torch, float32, clip search', 'product, clip search'),
-  },
+  steps: Object.fromEntries(names.map((name) => [name, summary(name)])),
+  timesTheProduct: Object.fromEntries(peers.map((name) => [name, timesTheProduct(name)])),
 };
 process.stdout.write(`${JSON.stringify(result, null, 1)}\n`);

@@ -51,7 +51,7 @@ const { values, positionals } = parseArgs({
 const [experimentFile, out] = positionals;
 if (experimentFile === undefined || out === undefined)
   throw new Error('usage: dump.ts EXPERIMENT OUT.safetensors');
-const experiment = await resolveExperiment(experimentFile, 'optimize');
+const experiment = await resolveExperiment(experimentFile);
 const bench = await openWorkbench(experiment, { kernels: values.kernels as 'auto' | 'native' | 'composed' });
 try {
   await writeSafetensors(out, await collect(bench), { runtime: bench.runtime.description });

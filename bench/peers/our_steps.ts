@@ -1,5 +1,5 @@
 /**
- * Learning steps on demand: one for every line on stdin, `{"loss", "gradientNorm", "seconds"}` on stdout.
+ * Learning steps on demand: one for every line on stdin, loss, gradient norm, seconds and CPU seconds on stdout.
  *
  *     node --import tsx bench/peers/our_steps.ts EXPERIMENT
  */
@@ -33,9 +33,13 @@ const learner = learnRotations(
 );
 process.stdout.write(`ready ${bench.runtime.description}\n`);
 for await (const _ of createInterface({ input: process.stdin })) {
+  const before = process.cpuUsage();
   const next = await learner.next();
+  const { user, system } = process.cpuUsage(before);
   if (next.done) break;
   const { loss, gradientNorm, seconds } = next.value;
-  process.stdout.write(`${JSON.stringify({ loss, gradientNorm, seconds })}\n`);
+  process.stdout.write(
+    `${JSON.stringify({ loss, gradientNorm, seconds, cpuSeconds: (user + system) / 1e6 })}\n`,
+  );
 }
 await bench.close();

@@ -204,7 +204,7 @@ def gradient(args: argparse.Namespace) -> dict:
     exact = passes["float64"]
     return {
         "loss": exact.loss,
-        "normR1": exact.gradients[0].norm().item(),
+        "norms": {n: gradients.norms(p, given) for n, p in {"ours": ours, **passes}.items()},
         "oursAgainstFloat64": gradients.compare(ours, exact, given),
         "oursAgainstFast": gradients.compare(ours, passes["fast"], given),
         "referenceAgainstFloat64": gradients.compare(passes["reference"], exact, given),

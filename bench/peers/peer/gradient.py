@@ -73,6 +73,12 @@ def tangent(gradient: torch.Tensor, rotation: torch.Tensor) -> torch.Tensor:
     return (a - a.T) / 2
 
 
+def norms(p: Pass, given: list[torch.Tensor]) -> dict:
+    """Global norms over R1 and all R2: of the gradient, which clipping sees, and of its tangent part, which moves."""
+    total = lambda matrices: sum(m.pow(2).sum() for m in matrices).sqrt().item()
+    return {"gradient": total(p.gradients), "tangent": total([tangent(g, r) for g, r in zip(p.gradients, given)])}
+
+
 def compare(a: Pass, b: Pass, given: list[torch.Tensor]) -> dict:
     """Relative Frobenius distances ||a - b|| / ||b||."""
     flat = lambda gradients: torch.cat([g.flatten() for g in gradients])

@@ -52,7 +52,7 @@ class Learner:
 
     def step(self, index: int) -> dict[str, float]:
         """Forward, backward, clip, Cayley; batches follow the text without shuffling and wrap around."""
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         rows = [(index * self.batch + i) % len(self.blocks) for i in range(self.batch)]
         ids = self.blocks[rows]
         weights = self.model.prepare(self.state(), self.quantizers)
@@ -63,7 +63,12 @@ class Learner:
         for p in self.parameters:
             p.data.copy_(cayley_step(p.data, p.grad, rate, self.rng))
             p.grad = None
-        return {"loss": value.item(), "gradientNorm": norm.item(), "seconds": time.perf_counter() - began}
+        return {
+            "loss": value.item(),
+            "gradientNorm": norm.item(),
+            "seconds": time.perf_counter() - began,
+            "cpuSeconds": time.process_time() - cpu,
+        }
 
     @torch.no_grad()
     def polished(self) -> Rotations:
