@@ -6,9 +6,9 @@ import { interruptible } from '../../src/cli/interrupt.ts';
 import type { Output } from '../../src/cli/output.ts';
 import { follow, Progress } from '../../src/cli/progress.ts';
 import { formatTable } from '../../src/cli/table.ts';
-import { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
 import { Cancelled, throwIfCancelled, UserError } from '../../src/protocol/errors.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
+import { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
 
 /** An output that remembers what was written to it. */
 function recorder(live: boolean) {
