@@ -64,7 +64,8 @@ def one_seed(model: Path, calibration: Path, test: Path, work: Path, seed: int) 
 
 def main() -> None:
     text, work, model = map(Path, sys.argv[1:4])
-    torch.set_num_threads(2)
+    # One thread: two wait for each other wherever other programs take the cores.
+    torch.set_num_threads(1)
     calibration, test = split(text, work)
     line = [str(model), "--test", str(test)]
     args = peer.parse(["evaluate", *line])

@@ -71,7 +71,8 @@ const programs = {
   product: await ours(false),
   'product, clip search': await ours(true),
   'torch, float64 rotation': await torch(),
-  'torch, float64 rotation, clip search': await torch('--weight-clip'),
+  'torch, float64 rotation, recomputing': await torch('--recompute'),
+  'torch, float64 rotation, recomputing, clip search': await torch('--recompute', '--weight-clip'),
   'torch, float32': await torch('--fast'),
   'torch, float32, clip search': await torch('--fast', '--weight-clip'),
 };

@@ -66,6 +66,8 @@ def add_learning(job: argparse.ArgumentParser) -> None:
     job.add_argument("--batch", type=int, default=8)
     job.add_argument("--samples", type=int, default=800, help="blocks of the calibration text used at most")
     job.add_argument("--learning-weight-bits", type=int, default=None, help="weights in the loop; as --bits unless said")
+    job.add_argument("--recompute", action="store_true", help="gradient checkpointing, weights rotated again backward")
+    job.add_argument("--clip", type=float, default=1.0, help="largest global norm of the gradient")
     job.add_argument("--no-qr", action="store_true", help="never re-orthogonalise by the QR of 1 in 101 steps")
     job.add_argument("--out", type=Path, help="file for the learned rotations")
 
@@ -149,6 +151,8 @@ def learner_of(args: argparse.Namespace) -> Learner:
         steps=args.steps,
         rate=args.rate,
         batch=args.batch,
+        clip=args.clip,
+        recompute=args.recompute,
     )
     if args.no_qr:
         learner.rng = None

@@ -41,6 +41,8 @@ class Learner:
     batch: int = 8
     clip: float = 1.0
     seed: int = 42
+    recompute: bool = False
+    """Gradient checkpointing, which the reference has on."""
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -50,13 +52,17 @@ class Learner:
         r1, *r2 = self.parameters
         return Rotations(r1, r2, self.rotations.r3, self.rotations.r4)
 
+    def logits(self, ids: torch.Tensor) -> torch.Tensor:
+        if self.recompute:
+            return self.model.logits_recomputing(ids, self.state(), self.quantizers)
+        return self.model.logits(ids, self.model.prepare(self.state(), self.quantizers), self.quantizers)
+
     def step(self, index: int) -> dict[str, float]:
         """Forward, backward, clip, Cayley; batches follow the text without shuffling and wrap around."""
         began, cpu = time.perf_counter(), time.process_time()
         rows = [(index * self.batch + i) % len(self.blocks) for i in range(self.batch)]
         ids = self.blocks[rows]
-        weights = self.model.prepare(self.state(), self.quantizers)
-        value = loss(self.model.logits(ids, weights, self.quantizers), ids)
+        value = loss(self.logits(ids), ids)
         value.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
         rate = self.rate / 2 * (1 + math.cos(math.pi * index / self.steps))

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch.utils.checkpoint import checkpoint
 
 from .hadamard import transform
 from .quantizers import Quantizers
@@ -126,16 +127,20 @@ class Llama:
 
     def prepare(self, rotations: Rotations, quantizers: Quantizers) -> Prepared:
         """Rotate and round every weight; R1 and R2 are rounded to `dtype` one after the other, as the reference does."""
+        self.check_r4(rotations)
+        layers = [self.prepare_layer(i, rotations, quantizers) for i in range(self.config.layers)]
+        return Prepared(layers, rotations.r1, rotations.r3, rotations.r4)
+
+    def prepare_layer(self, index: int, rotations: Rotations, quantizers: Quantizers) -> dict[str, torch.Tensor]:
+        r2 = rotations.r2[index] if rotations.r2 else None
+        w = self.layers[index].w
+        return {n: quantizers.weight(self.rotate(n, w[n], rotations.r1, r2)) for n in LINEARS}
+
+    def check_r4(self, rotations: Rotations) -> None:
         if rotations.r4:
             self.merge_r4()
         elif self._r4_merged:
             raise ValueError("R4 is merged already; load the model again")
-        r1 = rotations.r1
-        prepared = []
-        for index, layer in enumerate(self.layers):
-            r2 = rotations.r2[index] if rotations.r2 else None
-            prepared.append({n: quantizers.weight(self.rotate(n, layer.w[n], r1, r2)) for n in LINEARS})
-        return Prepared(prepared, r1, rotations.r3, rotations.r4)
 
     def rotate(self, name: str, w: torch.Tensor, r1: torch.Tensor | None, r2: torch.Tensor | None) -> torch.Tensor:
         wide = self.rotate_in
@@ -162,19 +167,37 @@ class Llama:
     def logits(self, ids: torch.Tensor, weights: Prepared, quantizers: Quantizers, watch=None) -> torch.Tensor:
         """ids [B, S] -> logits [B, S, V]; `watch(layer, site, quantizer, x)` sees what every quantizer reads."""
         x = self.times_r1(self.embedding[ids], weights.r1, back=False)
-        position = self.positions(ids.shape[1])
-        for index, (layer, w) in enumerate(zip(self.layers, weights.layers)):
-            def quantize(site, quantizer, value, index=index):
-                if watch:
-                    watch(index, site, quantizer, value)
-                return quantizer(value)
-
-            x = x + self.attention(self.norm(x, layer.attention_gain), w, weights, quantizers, position, quantize)
-            x = x + self.mlp(self.norm(x, layer.mlp_gain), w, weights, quantizers, quantize)
-        # The reference unrotates after the final norm and keeps the head as it is.
+        for index, w in enumerate(weights.layers):
+            x = self.run_layer(index, x, w, weights, quantizers, watch)
         return self.norm_head(x, weights) @ self.head.T
 
+    def logits_recomputing(self, ids: torch.Tensor, rotations: Rotations, quantizers: Quantizers) -> torch.Tensor:
+        """The same with gradient checkpointing: each layer, its rotated weights included, is computed again backward."""
+        self.check_r4(rotations)
+        frame = Prepared([], rotations.r1, rotations.r3, rotations.r4)
+        x = self.times_r1(self.embedding[ids], rotations.r1, back=False)
+        for index in range(self.config.layers):
+            def layer(x, index=index):
+                w = self.prepare_layer(index, rotations, quantizers)
+                return self.run_layer(index, x, w, frame, quantizers, None)
+
+            x = checkpoint(layer, x, use_reentrant=False)
+        return self.norm_head(x, frame) @ self.head.T
+
+    def run_layer(self, index: int, x, w, weights: Prepared, quantizers: Quantizers, watch) -> torch.Tensor:
+        layer = self.layers[index]
+        position = self.positions(x.shape[1])
+
+        def quantize(site, quantizer, value):
+            if watch:
+                watch(index, site, quantizer, value)
+            return quantizer(value)
+
+        x = x + self.attention(self.norm(x, layer.attention_gain), w, weights, quantizers, position, quantize)
+        return x + self.mlp(self.norm(x, layer.mlp_gain), w, weights, quantizers, quantize)
+
     def norm_head(self, x: torch.Tensor, weights: Prepared) -> torch.Tensor:
+        """As the reference learns: R1 is undone after the final norm, and the head stays as it is."""
         ones = torch.ones_like(self.final_gain)
         return self.times_r1(self.norm(x, ones), weights.r1, back=True) * self.final_gain
 
