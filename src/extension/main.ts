@@ -12,7 +12,7 @@ import { notifyEnds } from './jobs/notifications.ts';
 import { showJobStatus } from './jobs/status.ts';
 import { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
-import { registerPanelsLater } from './panels-later.ts';
+import { registerPanels } from './panels/index.ts';
 import type { Parts } from './parts.ts';
 import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
@@ -22,7 +22,7 @@ import type { Services } from './services.ts';
 let worker: Worker | null = null;
 
 /** @returns what the parts see of each other, for the tests in the editor. */
-export async function activate(context: vscode.ExtensionContext): Promise<Services> {
+export function activate(context: vscode.ExtensionContext): Services {
   const own = <T extends { dispose(): unknown }>(item: T): T => {
     context.subscriptions.push(item);
     return item;
@@ -47,7 +47,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<Servic
   own(registerLayers(parts, checker, summaries));
   own(registerGate(parts));
   own(registerTools(parts, summaries));
-  own(await registerPanelsLater(parts));
+  own(registerPanels(parts));
   // Afterwards: reading runs loads the schema, which activation need not wait for.
   setImmediate(() => {
     for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])

@@ -1,27 +1,37 @@
 /**
- * Calls `work` soon after the first call and at most once in `intervalMs`; calls in between are gathered into the next.
- * A trailing call is never lost.
+ * Calls `work` at once, then at most once in `intervalMs` and never before it has ended; calls in between are gathered
+ * into the next, so that the last state is always told.
+ * @param work must not reject.
  */
-export function throttle(work: () => void, intervalMs: number): { (): void; dispose(): void } {
+export function throttle(work: () => unknown, intervalMs: number): { (): void; dispose(): void } {
   let timer: NodeJS.Timeout | null = null;
-  let again = false;
-  const run = () => {
-    again = false;
+  let busy = false;
+  let wanted = false;
+  let disposed = false;
+  const proceed = () => {
+    if (!wanted || busy || timer !== null || disposed) return;
+    wanted = false;
     timer = setTimeout(() => {
       timer = null;
-      if (again) run();
+      proceed();
     }, intervalMs);
-    work();
+    const ended = work();
+    if (!(ended instanceof Promise)) return;
+    busy = true;
+    void ended.finally(() => {
+      busy = false;
+      proceed();
+    });
   };
   const call = () => {
-    if (timer === null) run();
-    else again = true;
+    wanted = true;
+    proceed();
   };
   return Object.assign(call, {
     dispose() {
+      disposed = true;
       if (timer !== null) clearTimeout(timer);
       timer = null;
-      again = false;
     },
   });
 }

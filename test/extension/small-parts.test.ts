@@ -8,7 +8,6 @@ import { experimentText, PRESETS } from '../../src/extension/experiments/presets
 import { judge } from '../../src/extension/gate/model.ts';
 import { advance, NO_PROGRESS } from '../../src/extension/jobs/progress.ts';
 import { labelsPath, readAnnotation, writeAnnotation } from '../../src/extension/runs/annotations.ts';
-import { throttle } from '../../src/extension/throttle.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
 
 test('every preset is an experiment without errors, cut to what the model was made for', () => {
@@ -102,22 +101,4 @@ test('annotations lie beside the runs, keep each other, and go when they say not
   await assert.rejects(writeAnnotation(a, { starred: true }), { code: 'runs/labels' });
   assert.equal(readFileSync(labelsPath(runs), 'utf8'), '{ torn', 'what cannot be read is not written over');
   assert.equal(labelsPath('/data/my-runs'), join('/data/my-runs', 'labels.json'));
-});
-
-test('a throttled call comes at once, gathers those that follow, and loses none', async () => {
-  let calls = 0;
-  const call = throttle(() => {
-    calls++;
-  }, 40);
-  call();
-  assert.equal(calls, 1);
-  for (let i = 0; i < 5; i++) call();
-  assert.equal(calls, 1);
-  await new Promise((resolve) => setTimeout(resolve, 150));
-  assert.equal(calls, 2);
-  call();
-  call();
-  call.dispose();
-  await new Promise((resolve) => setTimeout(resolve, 80));
-  assert.equal(calls, 3);
 });

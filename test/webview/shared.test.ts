@@ -3,7 +3,6 @@ import { readdirSync, readFileSync } from 'node:fs';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { panelPage } from '../../src/extension/panels/page.ts';
-import { Throttle } from '../../src/extension/panels/throttle.ts';
 import { parseIntent } from '../../src/protocol/panels/common.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
 import { layersIntentSchema, layersMemorySchema } from '../../src/protocol/panels/layers.ts';
@@ -117,33 +116,6 @@ test('the page has nothing inline and escapes what it is given', () => {
   assert.match(page, /default-src 'none'; style-src https:\/\/x 'self'; script-src 'nonce-abc'/);
   assert.doesNotMatch(page, /<style|style=|unsafe|<b>/);
   assert.match(page, /a\.js\?q=&quot;&amp;"/);
-});
-
-test('a throttled task runs at most once per interval and never forgets the last wish', async () => {
-  const times: number[] = [];
-  let running = 0;
-  const throttle = new Throttle(async () => {
-    assert.equal(++running, 1, 'never twice at once');
-    times.push(performance.now());
-    await new Promise((done) => setTimeout(done, 5));
-    running--;
-  }, 40);
-  const end = performance.now() + 130;
-  while (performance.now() < end) {
-    throttle.ask();
-    await new Promise((done) => setTimeout(done, 2));
-  }
-  const asked = times.length;
-  throttle.ask();
-  await new Promise((done) => setTimeout(done, 80));
-  assert.ok(times.length > asked, 'the last wish was heard');
-  const gaps = times.slice(1).map((time, index) => time - times[index]!);
-  // Timers may fire a millisecond early by their rounding.
-  for (const gap of gaps) assert.ok(gap >= 38, `${gap} ms apart`);
-  throttle.dispose();
-  throttle.ask();
-  await new Promise((done) => setTimeout(done, 60));
-  assert.equal(running, 0);
 });
 
 test('panels import types of the contracts, and code only from what has no dependencies', () => {

@@ -4,8 +4,8 @@ import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import type { StateMessage } from '../../protocol/panels/common.ts';
 import type { Services } from '../services.ts';
+import { throttle } from '../throttle.ts';
 import { panelPage } from './page.ts';
-import { Throttle } from './throttle.ts';
 
 /** Live charts change at most ten times a second. */
 const UPDATE_INTERVAL_MS = 100;
@@ -32,7 +32,7 @@ export interface PanelView<State, Intent> {
 export class PanelHost<State, Intent> implements vscode.Disposable {
   readonly #services: Services;
   readonly #view: PanelView<State, Intent>;
-  readonly #throttle = new Throttle(() => this.#send(), UPDATE_INTERVAL_MS);
+  readonly #tell = throttle(() => this.#send(), UPDATE_INTERVAL_MS);
   #panel: vscode.WebviewPanel | null = null;
   /** A webview that was hidden starts anew: nothing is sent before it says that it is ready. */
   #ready = false;
@@ -71,11 +71,11 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
 
   /** Something that the panel shows has changed. */
   update(): void {
-    if (this.#panel?.visible && this.#ready) this.#throttle.ask();
+    if (this.#panel?.visible && this.#ready) this.#tell();
   }
 
   dispose(): void {
-    this.#throttle.dispose();
+    this.#tell.dispose();
     this.#panel?.dispose();
   }
 
