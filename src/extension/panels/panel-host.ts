@@ -5,6 +5,7 @@ import { COMMANDS } from '../../protocol/ids.ts';
 import type { StateMessage } from '../../protocol/panels/common.ts';
 import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
+import { columnForPanel } from './groups.ts';
 import { panelPage } from './page.ts';
 
 /** Live charts change at most ten times a second. */
@@ -49,7 +50,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       return;
     }
     const { viewType, title } = this.#view;
-    const column = { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true };
+    const column = { viewColumn: columnForPanel(), preserveFocus: true };
     this.adopt(vscode.window.createWebviewPanel(viewType, title, column, this.#options()));
   }
 

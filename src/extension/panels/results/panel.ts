@@ -13,6 +13,7 @@ import {
 import { resultsStrings } from '../../../protocol/panels/results-strings.ts';
 import type { Run } from '../../../runs/index.ts';
 import type { Services } from '../../services.ts';
+import { showText } from '../groups.ts';
 import { modelName, runName } from '../names.ts';
 import { PanelHost, type PanelView } from '../panel-host.ts';
 import { type ResultsSource, resultsState } from './state.ts';
@@ -102,8 +103,7 @@ export class ResultsPanel implements PanelView<ResultsState, OwnIntent>, vscode.
       await vscode.commands.executeCommand(command, run.dir);
       return;
     }
-    const column = { viewColumn: vscode.ViewColumn.One };
-    await vscode.window.showTextDocument(vscode.Uri.file(run.experimentFile), column);
+    await showText(run.experimentFile);
   }
 
   /** Null for a run without results, or whose files cannot be read: the log says why. */

@@ -11,6 +11,7 @@ import {
 import { trainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { isResumable, type Run } from '../../../runs/index.ts';
 import type { Job, Services } from '../../services.ts';
+import { showText } from '../groups.ts';
 import { runName } from '../names.ts';
 import { PanelHost, type PanelView } from '../panel-host.ts';
 import { TrainingSources } from './sources.ts';
@@ -105,9 +106,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
         this.#overlay(run.dir, intent.shown);
         break;
       case 'open-experiment':
-        await vscode.window.showTextDocument(vscode.Uri.file(run.experimentFile), {
-          viewColumn: vscode.ViewColumn.One,
-        });
+        await showText(run.experimentFile);
         break;
     }
   }
