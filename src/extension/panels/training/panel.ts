@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { PANELS } from '../../../protocol/ids.ts';
 import { parseIntent, type RunName } from '../../../protocol/panels/common.ts';
@@ -14,6 +13,7 @@ import type { Job, Services } from '../../services.ts';
 import { showText } from '../groups.ts';
 import { runName } from '../names.ts';
 import { PanelHost, type PanelView } from '../panel-host.ts';
+import { LearnedRuns } from './learned.ts';
 import { TrainingSources } from './sources.ts';
 import { type RunControl, trainingState } from './state.ts';
 
@@ -32,6 +32,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
   readonly #services: Services;
   readonly #strings = trainingStrings((message) => vscode.l10n.t(message));
   readonly #sources: TrainingSources;
+  readonly #learned = new LearnedRuns();
   readonly #subscriptions: vscode.Disposable[];
   #memory: TrainingMemory = { run: null, overlays: [] };
 
@@ -45,7 +46,10 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
       jobs.onEvent(({ job, event }) => void this.#hear(job, event)),
       jobs.onDidChange((job) => this.#jobChanged(job)),
       runs.onDidChange((dirs) => {
-        for (const dir of dirs) this.#sources.forget(dir);
+        for (const dir of dirs) {
+          this.#sources.forget(dir);
+          this.#learned.forget(dir);
+        }
         this.host.update();
       }),
     ];
@@ -74,7 +78,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
   }
 
   async state(): Promise<TrainingState> {
-    const run = this.#shown();
+    const run = await this.#shown();
     const overlays = this.#overlays(run);
     this.#sources.retain([...(run ? [run.dir] : []), ...overlays.map(({ dir }) => dir)]);
     return trainingState({
@@ -83,7 +87,7 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
       shown: run && (await this.#sources.get(run)),
       control: this.#control(run),
       overlays: await Promise.all(overlays.map((overlay) => this.#sources.get(overlay))),
-      others: this.#others(run),
+      others: await this.#others(run),
     });
   }
 
@@ -128,10 +132,13 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
     this.#memory = { ...this.#memory, overlays };
   }
 
-  #shown(): Run | null {
+  /** What the person chose, which may have no steps; else the newest that has. */
+  async #shown(): Promise<Run | null> {
     const { runs } = this.#services;
     const chosen = this.#memory.run === null ? undefined : runs.get(this.#memory.run);
-    return chosen ?? runs.list().find(hasLearned) ?? null;
+    if (chosen) return chosen;
+    const [newest] = await this.#learned.among(runs.list(), 1);
+    return newest ?? null;
   }
 
   #overlays(shown: Run | null): Run[] {
@@ -141,13 +148,11 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
       .filter((run) => run !== undefined);
   }
 
-  #others(shown: Run | null): RunName[] {
+  async #others(shown: Run | null): Promise<RunName[]> {
     const { runs } = this.#services;
-    return runs
-      .list()
-      .filter((run) => run.dir !== shown?.dir && hasLearned(run))
-      .slice(0, MAX_CHOICES)
-      .map((run) => runName(run, runs.annotation(run.dir), vscode.env.language));
+    const others = runs.list().filter((run) => run.dir !== shown?.dir);
+    const offered = await this.#learned.among(others, MAX_CHOICES);
+    return offered.map((run) => runName(run, runs.annotation(run.dir), vscode.env.language));
   }
 
   #control(run: Run | null): RunControl {
@@ -171,9 +176,4 @@ export class TrainingPanel implements PanelView<TrainingState, OwnIntent>, vscod
       this.#memory = { ...this.#memory, run: job.runDir };
     this.host.update();
   }
-}
-
-/** Evaluations leave runs without a curve: learning has begun where there is a checkpoint, or is about to. */
-function hasLearned(run: Run): boolean {
-  return run.record.status === 'running' || existsSync(run.path('checkpoint'));
 }
