@@ -23,7 +23,8 @@ interface Case {
 
 const token = { bits: 4, symmetric: 0, group: 0, clip_ratio: 1, include_zero: 1 };
 const weight = { bits: 4, symmetric: 1, group: 0, clip_search: 0 };
-const scores = [8, HEADS, S, S];
+const heads = [8, HEADS, S, H];
+const lse = [8, HEADS, S];
 const mask = { scale: 0.18, rows: S, window: 0 };
 const CASES: readonly Case[] = [
   {
@@ -67,8 +68,20 @@ const CASES: readonly Case[] = [
       [F, 1],
     ],
   },
-  { name: 'CausalSoftmax', label: 'T×T', attributes: mask, inputs: [scores], outputs: [scores] },
-  { name: 'CausalSoftmaxGrad', label: 'T×T', attributes: mask, inputs: [scores, scores], outputs: [scores] },
+  {
+    name: 'CausalAttention',
+    label: 'S = 256',
+    attributes: mask,
+    inputs: [heads, heads, heads],
+    outputs: [heads, lse],
+  },
+  {
+    name: 'CausalAttentionGrad',
+    label: 'S = 256',
+    attributes: mask,
+    inputs: [heads, heads, heads, heads, lse, heads],
+    outputs: [heads, heads, heads],
+  },
   {
     name: 'RmsNorm',
     label: 'd',

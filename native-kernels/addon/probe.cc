@@ -112,7 +112,9 @@ napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments) 
   std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs));
   Team team(to_int32(env, arguments[5]));
   Work work = op->plan(inputs, outputs, isa);
-  return timed(env, to_int32(env, arguments[6]), [&] { team.run(work.units, work.run); });
+  return timed(env, to_int32(env, arguments[6]), [&] {
+    for (const Work* stage = &work; stage; stage = stage->next.get()) team.run(stage->units, stage->run);
+  });
 }
 
 napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {

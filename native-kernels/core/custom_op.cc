@@ -122,7 +122,9 @@ void compute(const Node& node, ort::KernelContext* context) {
   std::list<std::vector<float>> unwanted;
   std::vector<Tensor> outputs = make_outputs(context, node.op->output_shapes(inputs), unwanted);
   Work work = node.op->plan(inputs, outputs, node.settings.isa);
-  if (work.units > 0) run_on_pool(context, work, node.settings.threads);
+  for (const Work* stage = &work; stage; stage = stage->next.get()) {
+    if (stage->units > 0) run_on_pool(context, *stage, node.settings.threads);
+  }
 }
 
 /// Runs the body; an exception becomes a status that names the operator.

@@ -7,8 +7,8 @@ namespace spinquant {
 OperatorType hadamard_type();
 OperatorType fake_quantize_type();
 OperatorType fake_quantize_weight_type();
-OperatorType causal_softmax_type();
-OperatorType causal_softmax_grad_type();
+OperatorType causal_attention_type();
+OperatorType causal_attention_grad_type();
 OperatorType rms_norm_type();
 OperatorType rms_norm_grad_type();
 OperatorType swiglu_type();
@@ -40,7 +40,7 @@ inline size_t row_count(const Tensor& tensor) { return tensor.width() == 0 ? 0 :
 template <class Args>
 Work kernel_work(const Variants<Args>& variants, Isa isa, const Args& args, size_t units, size_t unit_cost) {
   Kernel<Args> kernel = variants.pick(isa);
-  return {units, unit_cost, [args, kernel](size_t first, size_t last) { kernel(args, first, last); }};
+  return {units, unit_cost, [args, kernel](size_t first, size_t last) { kernel(args, first, last); }, nullptr};
 }
 
 }  // namespace spinquant

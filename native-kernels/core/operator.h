@@ -45,6 +45,8 @@ struct Work {
   /// Rough cost of one unit in elementary steps, to decide how finely to share out.
   size_t unit_cost = 1;
   std::function<void(size_t first, size_t last)> run;
+  /// What follows when all units are done, if anything.
+  std::shared_ptr<Work> next;
 };
 
 /// One node: attributes read and checked.

@@ -55,7 +55,7 @@ class Hadamard final : public Operator {
     args.entries = mix->entries.data();
     Kernel<HadamardArgs> kernel = kHadamard.pick(isa);
     return {units, block * (1 + order / kMixGroup / 4),
-            [args, kernel, mix](size_t first, size_t last) { kernel(args, first, last); }};
+            [args, kernel, mix](size_t first, size_t last) { kernel(args, first, last); }, nullptr};
   }
 
  private:

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { causalSoftmax } from '../../src/engine/graph/kernels/causal-softmax.ts';
+import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
@@ -133,10 +133,21 @@ const RULES: Readonly<Record<string, Rule>> = {
     dims: [[2, 12]],
     build: (_g, [a]) => hadamard(a!, { block: 4, order: 1, matrix: null }),
   },
-  CausalSoftmax: { dims: [[2, 6, 3]], build: (_g, [a]) => causalSoftmax(a!, 0.4, { rows: 3, window: 0 }) },
-  'CausalSoftmax, window': {
-    dims: [[1, 8, 4]],
-    build: (_g, [a]) => causalSoftmax(a!, 0.4, { rows: 4, window: 2 }),
+  CausalAttention: {
+    dims: [
+      [2, 6, 2],
+      [2, 3, 2],
+      [2, 3, 2],
+    ],
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 3, window: 0 }),
+  },
+  'CausalAttention, window': {
+    dims: [
+      [8, 3],
+      [5, 3],
+      [5, 3],
+    ],
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 4, window: 2 }),
   },
   RmsNorm: { dims: [[3, 5]], build: (_g, [a]) => rmsNorm(a!, 1e-3) },
   SwiGlu: {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { causalSoftmax } from '../../src/engine/graph/kernels/causal-softmax.ts';
+import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
@@ -63,14 +63,22 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [x]) => fakeQuantizeWeight(x!, { bits: 3, symmetric: false, group: 8, clipSearch: true }),
     roundings: 0,
   },
-  CausalSoftmax: {
-    dims: [[2, 14, 7]],
-    build: (_g, [x]) => causalSoftmax(x!, 3, { rows: 7, window: 0 }),
+  CausalAttention: {
+    dims: [
+      [2, 14, 8],
+      [2, 7, 8],
+      [2, 7, 8],
+    ],
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 0 }),
     roundings: 64,
   },
-  'CausalSoftmax, window': {
-    dims: [[2, 14, 7]],
-    build: (_g, [x]) => causalSoftmax(x!, 3, { rows: 7, window: 3 }),
+  'CausalAttention, window, odd width': {
+    dims: [
+      [2, 3, 14, 5],
+      [2, 3, 9, 5],
+      [2, 3, 9, 5],
+    ],
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 }),
     roundings: 64,
   },
   RmsNorm: { dims: [[5, 33]], build: (_g, [x]) => rmsNorm(x!, 1e-5), roundings: 64 },

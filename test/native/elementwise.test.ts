@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import {
-  addon,
   assertClose,
   forEachVariant,
   notBuilt,
@@ -45,67 +44,6 @@ function check(
 
 /** Roundings of a sum of n terms in 4 or more lanes, then over the lanes. */
 const sumDepth = (n: number) => n / 4 + 4;
-
-test('CausalSoftmax: rows sum to one, masked keys are zero', { skip: notBuilt }, () => {
-  for (const [rows, keys] of [
-    [1, 1],
-    [3, 3],
-    [1, 172],
-    [3, 172],
-    [65, 65],
-    [64, 288],
-    [3, 11008],
-  ] as const) {
-    for (const window of [0, 2, 40]) {
-      const dims = [2, rows, keys];
-      const operation: Operation = {
-        name: 'CausalSoftmax',
-        attributes: { scale: 0.125, window, rows },
-        inputs: [tensor(dims, keys, 80)],
-        outputs: [2 * rows * keys],
-      };
-      // Exponent scale·s - max of size 20 rounded twice, exponential, sum, product with the inverse.
-      const relative = 2 * EXP_ERROR + (2 * 20 + sumDepth(keys) + 3) * ROUNDING;
-      check(operation, (_, i, [y]) => y![i]! * relative + 2 ** -124);
-      const [y] = runOperator(operation, addon!.instructionSets().at(-1)!);
-      for (let row = 0; row < 2 * rows; row++) {
-        const position = (row % rows) + keys - rows;
-        const values = y!.subarray(row * keys, (row + 1) * keys);
-        values.forEach((value, j) => {
-          const visible = j <= position && (window === 0 || j > position - window);
-          assert.ok(visible ? value >= 0 : Object.is(value, 0));
-        });
-      }
-    }
-  }
-});
-
-test('CausalSoftmaxGrad', { skip: notBuilt }, () => {
-  for (const [rows, keys] of [
-    [1, 1],
-    [3, 172],
-    [65, 65],
-    [64, 288],
-    [3, 11008],
-  ] as const) {
-    for (const window of [0, 40]) {
-      const dims = [rows, keys];
-      const attributes = { scale: 0.125, window, rows };
-      const [p] = runOperator(
-        { name: 'CausalSoftmax', attributes, inputs: [tensor(dims, keys, 20)], outputs: [rows * keys] },
-        'reference',
-      );
-      const operation: Operation = {
-        name: 'CausalSoftmaxGrad',
-        attributes,
-        inputs: [{ data: p!, dims }, tensor(dims, keys + 1)],
-        outputs: [rows * keys],
-      };
-      // |dp - Σ p·dp| <= 2, and the sum of terms of total size at most 1 carries sumDepth roundings.
-      check(operation, (_, i) => 0.125 * p![i]! * (sumDepth(keys) + 4) * 2 * ROUNDING + 2 ** -124);
-    }
-  }
-});
 
 test('RmsNorm and RmsNormGrad', { skip: notBuilt }, () => {
   for (const n of widths) {

@@ -80,7 +80,6 @@ test('native: the operators in a session, shared out over threads, give the bits
     { op: 'Hadamard', attributes: { block: 64, scale: 0.125 }, floats: ['scale'] },
     { op: 'FakeQuantize', attributes: { bits: 4, symmetric: 0, clip_ratio: 0.9 }, floats: ['clip_ratio'] },
     { op: 'RmsNorm', attributes: { epsilon: 1e-5 }, floats: ['epsilon'] },
-    { op: 'CausalSoftmax', attributes: { scale: 0.5, rows: 65, window: 100 }, floats: ['scale'] },
   ];
   for (const { op, attributes, floats } of cases) {
     // Between two standard operators, so that the operator may work in place.

@@ -1,14 +1,13 @@
 import { elementCount } from '../../protocol/tensor.ts';
 import type { Value } from '../graph/graph.ts';
-import { causalSoftmax } from '../graph/kernels/causal-softmax.ts';
+import { causalAttention } from '../graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../graph/kernels/fake-quantize.ts';
 import { hadamard } from '../graph/kernels/hadamard.ts';
 import { rmsNorm } from '../graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../graph/kernels/rotary.ts';
 import { swiGlu } from '../graph/kernels/swiglu.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
-import { matmul } from '../graph/ops/matmul.ts';
-import { reshape, toReal, transpose, transposeLast } from '../graph/ops/shape.ts';
+import { reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';
 
 /** The four places where a layer multiplies by weights. Each mode of the network (linear-sites.ts) fills them in. */
@@ -69,8 +68,7 @@ export function buildLayer(
 }
 
 /**
- * Causal grouped-query attention. Queries of one key/value head are stacked along the rows, so that each head's
- * keys enter one larger product: scores [B, G, (H/G)·S, S].
+ * Causal grouped-query attention. Queries of one key/value head are stacked along the rows: [B, G, (H/G)·S, h].
  */
 function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
@@ -91,9 +89,8 @@ function attention(
   const cachedKeys = fakeQuantize(rotateHeads(keys, shape), quantizers.keys);
   const cachedValues = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
   const stacked = reshape(rotateHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
-  const scores = matmul(stacked, transposeLast(cachedKeys));
-  const mask = { rows: sequence, window: shape.window ?? 0 };
-  const mixed = matmul(causalSoftmax(scores, 1 / Math.sqrt(headDim), mask), cachedValues);
+  const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
+  const mixed = causalAttention(stacked, cachedKeys, cachedValues, mask);
   return joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
 }
 
