@@ -12,6 +12,11 @@ export interface Histogram {
   readonly counts: readonly number[];
 }
 
+export interface MedianRange {
+  readonly min: number;
+  readonly max: number;
+}
+
 export interface SiteStatistics {
   readonly histogram: Histogram;
   /** max |x| of each channel over the tokens. */
@@ -23,6 +28,11 @@ export interface SiteStatistics {
   readonly rms: number;
   readonly maxAbs: number;
   readonly tokens: number;
+  /**
+   * Least and largest value of what shares a scale (a token, a head of it, a group in it) and whose quantization step is
+   * the median of all; null where nothing is quantized. Files of earlier versions are without it.
+   */
+  readonly medianRange?: MedianRange | null;
 }
 
 export interface SiteRecord {

@@ -2,6 +2,7 @@
 export type {
   ActivationsFile,
   Histogram,
+  MedianRange,
   RotationName,
   Site,
   SiteRecord,

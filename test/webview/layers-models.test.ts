@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import test from 'node:test';
 import { deepActivations } from '../../scripts/fixtures/activations.mts';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
@@ -7,6 +8,7 @@ import { quantizationGrid, siteQuantizer } from '../../src/extension/panels/laye
 import { extent } from '../../src/extension/panels/layers/state.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import { openRun } from '../../src/runs/index.ts';
 import {
   cellMaxima,
   cellReadout,
@@ -23,6 +25,7 @@ import {
   histogramTable,
   visibleDomain,
 } from '../../webview/layers/histogram.ts';
+import { formatNumber } from '../../webview/shared/format.ts';
 import { themeFrom } from '../../webview/shared/theme.ts';
 import { compileWarnings } from './compile.ts';
 import { layersOf, runsFolder } from './states.ts';
@@ -102,16 +105,42 @@ test('the histogram: both sides on one axis, every tick inside it', async (t) =>
     total(data.before),
     detail.before.counts.reduce((a, b) => a + b),
   );
-  assert.match(gridAbout(detail, strings), /16 levels of the 4-bit asymmetric grid/);
   const bin = binAt(detail, 0)!;
   assert.match(binReadout(detail, bin, strings), /before [\d\u202f]+ · after [\d\u202f]+/);
   assert.equal(binAt(detail, 1e9), null);
   assert.ok(histogramTable(detail, strings).rows.length <= 128);
 });
 
+test('the grid is that of the median token, and says so; a file without it gives the widest', async (t) => {
+  const dir = makeDeepRun(await runsFolder(t));
+  const { detail } = await layersOf(dir, { layer: 7, site: 'down-input' });
+  const { medianRange, ...older } = (await (await openRun(dir)).readActivations()).sites.find(
+    ({ layer, site }) => layer === 7 && site === 'down-input',
+  )!.before;
+  const ends = ({ levels }: { levels: readonly number[] }) => [levels[0], levels.at(-1)];
+  const { min, max } = medianRange!;
+  assert.deepEqual(ends(detail!.before.grid!), ends(quantizationGrid(base, min, max)));
+  assert.equal(
+    gridAbout(detail!, strings),
+    'ticks: the 16 levels of the 4-bit asymmetric grid of the median token; half of all tokens have a finer one',
+  );
+  const step = (max - min) / 15;
+  const [label] = histogramChart(detail!, strings, theme, true).data.labels!;
+  assert.ok(String(label!.text).endsWith(`· step ${formatNumber(step, 3)}`), String(label!.text));
+  const { detail: key } = await layersOf(dir, { layer: 7, site: 'key' });
+  assert.match(gridAbout(key!, strings), /of the median head of a token; half of all heads have/);
+
+  const activations = { ...(await (await openRun(dir)).readActivations()) };
+  const sites = activations.sites.map((record) => ({ ...record, before: older, after: older }));
+  writeFileSync((await openRun(dir)).path('activations'), JSON.stringify({ ...activations, sites }));
+  const { detail: wide } = await layersOf(dir, { layer: 7, site: 'down-input' });
+  assert.deepEqual(ends(wide!.before.grid!), ends(quantizationGrid(base, ...extent(older))));
+  assert.match(gridAbout(wide!, strings), /over the widest token; a token’s own grid is narrower$/);
+});
+
 test('a fine grid is a bracket, no grid is said', async (t) => {
   const { detail } = await detailOf(t, { layer: 7, site: 'down-input' });
-  const grid = quantizationGrid({ ...base, bits: 8 }, -1, 1);
+  const grid = { of: 'median', ...quantizationGrid({ ...base, bits: 8 }, -1, 1) } as const;
   const fine = { ...detail, before: { ...detail.before, grid }, after: { ...detail.after, grid } };
   const { data } = histogramChart(fine, strings, theme, true);
   assert.deepEqual([data.ticks!.length, data.brackets!.length], [0, 2]);

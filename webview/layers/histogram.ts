@@ -95,12 +95,18 @@ function gridBracket(grid: Grid | null, side: Side): Row[] {
   return [{ side, from: grid.levels[0]!, to: grid.levels.at(-1)!, y: STRIPS[side].base + 1 + TICK_PX / 2 }];
 }
 
-/** `after R4 · largest 4.1 σ` */
+/** `after R4 · largest 2.1 = 4.1 σ · step 0.2` */
 function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: LayersStrings): string {
   const names = rotation.join(' ') || strings.rotation;
   const when = fill(side === 'before' ? strings.beforeRotation : strings.afterRotation, names);
-  const { peak, maxAbs } = detail[side];
-  return `${when} · ${strings.peak} ${formatNumber(maxAbs, 3)} = ${fill(strings.sigma, formatNumber(peak, 3))}`;
+  const { peak, maxAbs, grid } = detail[side];
+  const largest = `${strings.peak} ${formatNumber(maxAbs, 3)} = ${fill(strings.sigma, formatNumber(peak, 3))}`;
+  return [when, largest, ...(grid ? [gridStep(grid, strings)] : [])].join(' · ');
+}
+
+/** The distance of two levels. */
+function gridStep({ levels }: Grid, strings: LayersStrings): string {
+  return fill(strings.gridStep, formatNumber(levels[1]! - levels[0]!, 3));
 }
 
 const solid = (color: string) => ({ fill: color, stroke: color, strokeWidth: 0.6 });
@@ -165,9 +171,21 @@ function countAxis(side: Side, logCounts: boolean, title: string): object {
 export function gridAbout({ before, after, scalePart }: SiteDetail, strings: LayersStrings): string {
   const grid = after.grid ?? before.grid;
   if (!grid) return strings.notQuantized;
-  const template = grid.levels.length > MAX_TICKS ? strings.gridFine : strings.gridAbout;
-  const kind = grid.symmetric ? strings.symmetric : strings.asymmetric;
-  const text = fill(template, grid.levels.length, grid.bits, kind);
+  const { levels, bits, symmetric } = grid;
+  const kind = symmetric ? strings.symmetric : strings.asymmetric;
+  const isFine = levels.length > MAX_TICKS;
+  if (grid.of === 'median') {
+    const template = isFine ? strings.gridMedianFine : strings.gridMedian;
+    return fill(
+      template,
+      levels.length,
+      bits,
+      kind,
+      strings.scalePart[scalePart],
+      strings.scaleParts[scalePart],
+    );
+  }
+  const text = fill(isFine ? strings.gridFine : strings.gridAbout, levels.length, bits, kind);
   if (scalePart === 'token') return text;
   return `${text}; ${scalePart === 'head' ? strings.gridHead : strings.gridGroup}`;
 }

@@ -8,9 +8,9 @@ import type { Workbench } from '../experiment/workbench.ts';
 import type { HostTensors } from '../graph/program.ts';
 import type { RotationState } from '../learn/learner.ts';
 import type { ObservedSite } from '../network/layer.ts';
-import type { RotationSites } from '../network/layer-shape.ts';
+import type { LayerQuantizers, RotationSites } from '../network/layer-shape.ts';
 import type { Activations } from '../network/network.ts';
-import { compileObserved, noiseName, rowsName, type Side } from './observe-layer.ts';
+import { compileObserved, noiseName, rowsName, type Side, siteQuantizer } from './observe-layer.ts';
 import { StreamingStatistics } from './site-statistics.ts';
 
 /** Tokens that statistics are taken over: maxima and fourth moments have settled, the pass stays short. */
@@ -68,12 +68,14 @@ class Observer {
   readonly #bench: Workbench;
   readonly #rotations: RotationState;
   readonly #sites: RotationSites;
+  readonly #quantizers: LayerQuantizers;
   readonly #streams: Map<ObservedSite, SiteStreams>[];
 
   constructor(bench: Workbench, rotations: RotationState, sites: RotationSites) {
     this.#bench = bench;
     this.#rotations = rotations;
     this.#sites = sites;
+    this.#quantizers = quantizersOf(bench.experiment, bench.checkpoint.config);
     this.#streams = Array.from({ length: bench.checkpoint.config.layers }, () => new Map());
   }
 
@@ -107,11 +109,10 @@ class Observer {
     sequence: number,
     signal?: AbortSignal,
   ): Promise<HostTensors> {
-    const { checkpoint, experiment, cache } = this.#bench;
-    const { config } = checkpoint;
+    const { cache } = this.#bench;
     const network = plainNetwork(this.#bench);
     const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence });
-    const observed = { ...shape, quantizers: quantizersOf(experiment, config), rotations: this.#sites };
+    const observed = { ...shape, quantizers: this.#quantizers, rotations: this.#sites };
     const key = `observe ${shape.window} ${sequence} ${JSON.stringify(types)}`;
     const program = await cache.get(key, (runtime) => compileObserved(runtime, observed, types));
     return program.run({ ...tensors, ...this.#matrices(layer), x }, signal);
@@ -128,7 +129,11 @@ class Observer {
 
   #gather(layer: number, site: ObservedSite, out: HostTensors): void {
     const known = this.#streams[layer]!.get(site);
-    const streams = known ?? { before: new StreamingStatistics(), after: new StreamingStatistics() };
+    const quantizer = siteQuantizer(site, this.#quantizers);
+    const streams = known ?? {
+      before: new StreamingStatistics(quantizer),
+      after: new StreamingStatistics(quantizer),
+    };
     this.#streams[layer]!.set(site, streams);
     for (const side of ['before', 'after'] as const) {
       const rows = out[rowsName(site, side)]!;

@@ -1,4 +1,6 @@
 import type { SiteStatistics } from '../../runs/index.ts';
+import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
+import { StreamingMedianRange } from './median-range.ts';
 
 /** Bins of a histogram; a power of two so that pairs merge when the axis doubles. */
 const BINS = 128;
@@ -6,7 +8,7 @@ const BINS = 128;
 /** Significant digits of channel maxima: enough for a picture, a quarter of the file. */
 const SHOWN_DIGITS = 4;
 
-/** Histogram, moments and channel maxima of one tensor, gathered over a stream of batches. */
+/** Histogram, moments, channel maxima and the median range of one tensor, gathered over a stream of batches. */
 export class StreamingStatistics {
   /** The axis is −limit … limit; limit is a power of two times the first batch's. */
   #limit = 0;
@@ -18,6 +20,12 @@ export class StreamingStatistics {
   #tokens = 0;
   /** Batches whose values wait for the axis to be settled. */
   #pending: Float32Array[] = [];
+  readonly #range: StreamingMedianRange | null;
+
+  /** @param quantizer null where nothing is quantized. */
+  constructor(quantizer: ActivationQuantizer | null) {
+    this.#range = quantizer && new StreamingMedianRange(quantizer);
+  }
 
   /**
    * @param rows [tokens, channels]. @param noise Σ(Q(x) − x)² over them, or null where nothing is quantized.
@@ -32,6 +40,7 @@ export class StreamingStatistics {
     this.#tokens += rows.length / channels;
     this.#noise = noise === null ? Number.NaN : this.#noise + noise;
     this.#addMoments(rows);
+    this.#range?.add(rows, channels);
     this.#pending.push(rows);
   }
 
@@ -67,6 +76,7 @@ export class StreamingStatistics {
       rms: Math.sqrt(s2 / n),
       maxAbs: this.largest,
       tokens: this.#tokens,
+      medianRange: this.#range?.result() ?? null,
     };
   }
 

@@ -50,6 +50,15 @@ function chartTexts(t: Translate) {
     gridFine: t('the {0} levels of the {1}-bit {2} grid reach from end to end of the bracket'),
     gridHead: t('each head has its own'),
     gridGroup: t('each group has its own'),
+    gridMedian: t(
+      'ticks: the {0} levels of the {1}-bit {2} grid of the median {3}; half of all {4} have a finer one',
+    ),
+    gridMedianFine: t(
+      'bracket: the reach of the {0} levels of the {1}-bit {2} grid of the median {3}; half of all {4} have a finer one',
+    ),
+    scalePart: { token: t('token'), head: t('head of a token'), group: t('group of a token') },
+    scaleParts: { token: t('tokens'), head: t('heads'), group: t('groups') },
+    gridStep: t('step {0}'),
     symmetric: t('symmetric'),
     asymmetric: t('asymmetric'),
     gridLevels: t('{0} levels'),

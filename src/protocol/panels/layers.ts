@@ -31,8 +31,10 @@ export interface DepthPoint {
   readonly after: Quality;
 }
 
-/** The quantizer of a site, and the grid it lays over the widest token. */
+/** The quantizer of a site, and the grid it gives to what shares one scale. */
 export interface Grid {
+  /** Which: the one with the median step, or the widest where only that is known. */
+  readonly of: 'median' | 'widest';
   readonly bits: number;
   readonly symmetric: boolean;
   /** Values that can be stored, ascending, in units of the activation. */
@@ -55,7 +57,7 @@ export interface SiteDetail {
   readonly site: Site;
   /** The rotations that act here: `R1`. */
   readonly rotation: readonly string[];
-  /** Whether a scale covers part of a token only: the grid drawn is wider than most. */
+  /** What shares one scale. */
   readonly scalePart: 'token' | 'head' | 'group';
   readonly tokens: number;
   /** Ends of the histogram, shared by both sides. */

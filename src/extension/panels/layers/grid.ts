@@ -40,7 +40,7 @@ export function siteQuantizer(site: Site, { activations, keys, values }: Quantiz
  * Symmetric: s = c·max|x|/(2^{b−1}−1), codes −2^{b−1} … 2^{b−1}−1. Asymmetric: s = c·(hi−lo)/(2^b−1),
  * z = round(−c·lo/s), codes 0 … 2^b−1, value s(q − z).
  */
-export function quantizationGrid(quantizer: SiteQuantizer, lo: number, hi: number): Grid {
+export function quantizationGrid(quantizer: SiteQuantizer, lo: number, hi: number): Omit<Grid, 'of'> {
   const { bits, symmetric, clipRatio, includeZero } = quantizer;
   const codes = Array.from({ length: 2 ** bits }, (_, code) => code);
   if (symmetric) {

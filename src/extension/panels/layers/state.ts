@@ -2,6 +2,7 @@ import type { Quantization } from '../../../config/index.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
 import {
   type DepthPoint,
+  type Grid,
   type LayersMemory,
   type LayersState,
   type Quality,
@@ -13,7 +14,7 @@ import {
 import type { LayersStrings } from '../../../protocol/panels/layers-strings.ts';
 import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../../runs/index.ts';
 import { finite } from '../finite.ts';
-import { quantizationGrid, siteQuantizer } from './grid.ts';
+import { quantizationGrid, type SiteQuantizer, siteQuantizer } from './grid.ts';
 
 /** The run shown and what was measured in it. */
 export interface LayersSource {
@@ -79,17 +80,14 @@ function quality({ kurtosis, sqnrDb, maxAbs, rms }: SiteStatistics): Quality {
 function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail {
   const { layer, site, rotation, before, after } = record;
   const quantizer = siteQuantizer(site, quantization);
-  const side = (statistics: SiteStatistics): SideDetail => {
-    const [lo, hi] = extent(statistics);
-    return {
-      ...quality(statistics),
-      counts: statistics.histogram.counts,
-      channelMaxima: statistics.channelMaxima.map(short),
-      rms: statistics.rms,
-      maxAbs: statistics.maxAbs,
-      grid: quantizer && quantizationGrid(quantizer, lo, hi),
-    };
-  };
+  const side = (statistics: SiteStatistics): SideDetail => ({
+    ...quality(statistics),
+    counts: statistics.histogram.counts,
+    channelMaxima: statistics.channelMaxima.map(short),
+    rms: statistics.rms,
+    maxAbs: statistics.maxAbs,
+    grid: quantizer && drawnGrid(quantizer, statistics),
+  });
   return {
     layer,
     site,
@@ -101,6 +99,13 @@ function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail 
     before: side(before),
     after: side(after),
   };
+}
+
+/** That of the median token; of files without it, the grid over everything, which no token needs wider. */
+function drawnGrid(quantizer: SiteQuantizer, statistics: SiteStatistics): Grid {
+  const { medianRange } = statistics;
+  if (medianRange) return { of: 'median', ...quantizationGrid(quantizer, medianRange.min, medianRange.max) };
+  return { of: 'widest', ...quantizationGrid(quantizer, ...extent(statistics)) };
 }
 
 /** The least and largest value: the outermost bins that hold anything, and the largest magnitude, bound them. */
