@@ -76,13 +76,23 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
 
 function addFileCommands(program: Command, output: Output, done: Done): void {
   program
-    .command('import <source>')
-    .description('convert a llama2.c checkpoint (.bin) to a Hugging Face model folder')
-    .requiredOption('--out <folder>', 'the model folder to make')
-    .option('--tokenizer <file>', 'the llama2.c tokenizer (.bin) of the checkpoint')
+    .command('import <source> [folder]')
+    .description(
+      'convert a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1) or a llama2.c checkpoint (.bin) to a Hugging Face model folder',
+    )
+    .option('--out <folder>', 'the model folder to make, if not named as an argument; else beside the source')
+    .addOption(
+      new Option(
+        '--dtype <dtype>',
+        'of weights that are quantized in a GGUF file: float32 is exact, bfloat16 rounds and takes half the space',
+      )
+        .choices(['float32', 'bfloat16'])
+        .default('float32'),
+    )
+    .option('--tokenizer <file>', 'the tokenizer (.bin) of a llama2.c checkpoint')
     .addOption(json())
-    .action((source, options) =>
-      done(async () => (await import('./commands/import.ts')).importModel(source, options, output)),
+    .action((source, folder, options) =>
+      done(async () => (await import('./commands/import.ts')).importModel(source, folder, options, output)),
     );
   program
     .command('export <run>')

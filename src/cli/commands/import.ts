@@ -1,19 +1,80 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import type { DequantizedDType } from '../../engine/model/import-gguf.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
+import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 
 export interface ImportFlags {
-  readonly out: string;
+  readonly out?: string;
   readonly tokenizer?: string;
+  readonly dtype?: DequantizedDType;
 }
 
-export async function importModel(source: string, flags: ImportFlags, output: Output): Promise<undefined> {
-  if (firstBytes(source) === 'GGUF')
+interface Summary {
+  readonly dir: string;
+  readonly parameters: number;
+  readonly warnings: readonly string[];
+}
+
+/** @param folder the model folder to make, as an argument; `--out` says the same. */
+export async function importModel(
+  source: string,
+  folder: string | undefined,
+  flags: ImportFlags,
+  output: Output,
+): Promise<undefined> {
+  const isGguf = firstBytes(source) === 'GGUF' || source.endsWith('.gguf');
+  const out = chooseFolder(source, folder, flags.out);
+  const summary = isGguf
+    ? await importFromGguf(source, out, flags, output)
+    : await importFromLlama2c(source, out, flags);
+  for (const warning of summary.warnings) output.note(`${output.colors.yellow('Warning:')} ${warning}`);
+  output.document({ model: summary.dir, parameters: summary.parameters, warnings: summary.warnings });
+  output.result(`${summary.dir}: ${summary.parameters.toLocaleString('en')} parameters`);
+}
+
+/** Named once, or beside the source with its name. */
+function chooseFolder(source: string, argument: string | undefined, option: string | undefined): string {
+  if (argument !== undefined && option !== undefined && argument !== option)
     throw new UserError(
-      'import/gguf',
-      `${source} is a GGUF file; this version imports llama2.c checkpoints only.`,
-      'Use the Hugging Face folder that the GGUF file was made from: experiments read it as it is.',
+      'import/two-folders',
+      `Two folders are named: ${argument} and ${option}.`,
+      'Name one of them.',
     );
+  const out = argument ?? option ?? source.replace(/\.[^./\\]+$/, '');
+  if (out !== source) return out;
+  throw new UserError('import/no-folder', `No folder is named for ${source}.`, 'Name it: --out FOLDER.');
+}
+
+async function importFromGguf(
+  source: string,
+  out: string,
+  flags: ImportFlags,
+  output: Output,
+): Promise<Summary> {
+  if (flags.tokenizer !== undefined)
+    throw new UserError(
+      'import/tokenizer',
+      'A GGUF file holds its tokenizer; --tokenizer is for llama2.c checkpoints.',
+      'Leave --tokenizer out.',
+    );
+  const { importGguf } = await import('../../engine/model/import-gguf.ts');
+  return interruptible(output, async (signal) => {
+    try {
+      return await importGguf({
+        file: source,
+        out,
+        dtype: flags.dtype,
+        signal,
+        onTensor: (done, all) => output.status(`tensor ${done + 1} of ${all}`),
+      });
+    } finally {
+      output.status('');
+    }
+  });
+}
+
+async function importFromLlama2c(source: string, out: string, flags: ImportFlags): Promise<Summary> {
   if (flags.tokenizer === undefined)
     throw new UserError(
       'import/no-tokenizer',
@@ -21,9 +82,7 @@ export async function importModel(source: string, flags: ImportFlags, output: Ou
       'Name it: --tokenizer tokenizer.bin (tok512.bin, tok4096.bin … beside the checkpoint).',
     );
   const { importLlama2c } = await import('../../engine/model/import-llama2c.ts');
-  const summary = await importLlama2c({ checkpoint: source, tokenizer: flags.tokenizer, out: flags.out });
-  output.document({ model: summary.dir, parameters: summary.parameters });
-  output.result(`${summary.dir}: ${summary.parameters.toLocaleString('en')} parameters`);
+  return { ...(await importLlama2c({ checkpoint: source, tokenizer: flags.tokenizer, out })), warnings: [] };
 }
 
 function firstBytes(path: string): string {

@@ -1,8 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import type { Llama2cCheckpoint, Llama2cHeader, Llama2cTensor } from '../../formats/llama2c.ts';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Llama2cCheckpoint, Llama2cHeader } from '../../formats/llama2c.ts';
 import { parseLlama2c } from '../../formats/llama2c.ts';
 import { parseLlama2cTokenizer } from '../../formats/llama2c-tokenizer.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
@@ -10,6 +8,8 @@ import { messageOf, UserError } from '../../protocol/errors.ts';
 import type { HostTensor } from '../../protocol/tensor.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { BOS_ID, buildTokenizerJson, EOS_ID } from './llama2c-tokenizer-json.ts';
+import { newModelFolder, writeJson, writeModelFolder } from './model-folder.ts';
+import { pairByHalves } from './rotary-rows.ts';
 import type { LayerRole } from './weights.ts';
 import { EMBEDDING_NAME, FINAL_NORM_NAME, LM_HEAD_NAME, layerTensorName } from './weights.ts';
 
@@ -35,39 +35,20 @@ export interface ImportSummary {
  * @throws UserError `llama2c/…`, `import/…`
  */
 export async function importLlama2c(options: ImportLlama2cOptions): Promise<ImportSummary> {
-  const out = resolve(options.out);
-  requireEmpty(out);
+  const out = newModelFolder(options.out);
   const checkpoint = parseLlama2c(options.checkpoint, readInput(options.checkpoint));
   const { header } = checkpoint;
   const pieces = parseLlama2cTokenizer(options.tokenizer, readInput(options.tokenizer), header.vocabSize);
   const tokenizerJson = buildTokenizerJson(options.tokenizer, pieces);
   const tensors = convertTensors(checkpoint);
-  const temporary = join(dirname(out), `.${basename(out)}.${randomBytes(6).toString('hex')}.tmp`);
-  await mkdir(temporary, { recursive: true });
-  try {
-    await writeSafetensors(join(temporary, 'model.safetensors'), tensors, { format: 'pt' });
-    await writeJson(join(temporary, 'config.json'), buildConfig(header));
-    await writeJson(join(temporary, 'tokenizer.json'), tokenizerJson);
-    await writeJson(join(temporary, 'tokenizer_config.json'), buildTokenizerConfig(header));
-    if (existsSync(out)) await rmdir(out);
-    await rename(temporary, out);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await writeModelFolder(out, async (folder) => {
+    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' });
+    await writeJson(join(folder, 'config.json'), buildConfig(header));
+    await writeJson(join(folder, 'tokenizer.json'), tokenizerJson);
+    await writeJson(join(folder, 'tokenizer_config.json'), buildTokenizerConfig(header));
+  });
   const parameters = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
   return { dir: out, parameters, header };
-}
-
-function requireEmpty(out: string): void {
-  if (!existsSync(out)) return;
-  const isFolder = statSync(out).isDirectory();
-  if (isFolder && readdirSync(out).length === 0) return;
-  throw new UserError(
-    'import/exists',
-    `${out} exists and is ${isFolder ? 'not empty' : 'a file'}; nothing is overwritten.`,
-    'Choose another folder, or remove this one first.',
-  );
 }
 
 function readInput(path: string): Uint8Array {
@@ -80,10 +61,6 @@ function readInput(path: string): Uint8Array {
       'Check the path.',
     );
   }
-}
-
-async function writeJson(path: string, value: object): Promise<void> {
-  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
 const LAYER_SOURCES: readonly (readonly [source: string, role: LayerRole])[] = [
@@ -104,7 +81,9 @@ function convertTensors({ header, tensors }: Llama2cCheckpoint): Record<string, 
   const put = (name: string, source: string, pairHeads = false): void => {
     const tensor = tensors.get(source);
     if (!tensor) throw new RangeError(`llama2.c checkpoint without ${source}`);
-    out[name] = float32(tensor.dims, pairHeads ? pairByHalves(tensor, headDim) : tensor.data);
+    const values = float32(tensor.dims, tensor.data);
+    // llama2.c turns neighbouring rows together.
+    out[name] = pairHeads ? pairByHalves(values, headDim) : values;
   };
   put(EMBEDDING_NAME, 'tok_embeddings');
   put(FINAL_NORM_NAME, 'norm');
@@ -113,21 +92,6 @@ function convertTensors({ header, tensors }: Llama2cCheckpoint): Record<string, 
     for (const [source, role] of LAYER_SOURCES) {
       put(layerTensorName(layer, role), `layers.${layer}.${source}`, role === 'q' || role === 'k');
     }
-  }
-  return out;
-}
-
-/**
- * llama2.c turns rows (2j, 2j+1) of a head together, Hugging Face rows (j, j + headDim/2): row 2j moves to j and row
- * 2j+1 to j + headDim/2 in every head. q·k is unchanged since both are permuted alike.
- */
-function pairByHalves({ dims, data }: Llama2cTensor, headDim: number): Float32Array {
-  const [rows, width] = dims as [number, number];
-  const out = new Float32Array(data.length);
-  for (let row = 0; row < rows; row++) {
-    const within = row % headDim;
-    const target = row - within + (within % 2) * (headDim / 2) + Math.floor(within / 2);
-    out.set(data.subarray(row * width, (row + 1) * width), target * width);
   }
   return out;
 }

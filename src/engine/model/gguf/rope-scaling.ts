@@ -1,0 +1,145 @@
+import { UserError } from '../../../protocol/errors.ts';
+import type { RopeScaling } from '../config-rope.ts';
+import { ropeFrequencies } from '../rope.ts';
+import type { GgufFields } from './fields.ts';
+
+/**
+ * Largest relative difference of a frequency factor from the file's. Converters compute in float32: θ^(−2j/headDim) is
+ * off by up to ln θ · 2⁻²⁴ ≈ 1e-6, and where the blend is near 1/factor this grows by the factor (8 or 32).
+ */
+const TOLERANCE = 1e-4;
+/** Meta's choice for all Llama 3.x models. */
+const LOW = 1;
+const HIGH = 4;
+const ORIGINAL_POSITIONS = 8192;
+
+type Llama3 = Extract<RopeScaling, { type: 'llama3' }>;
+
+/** Rotary settings of a model without its scaling. */
+export interface RopeBase {
+  readonly headDim: number;
+  readonly ropeTheta: number;
+}
+
+/** A pair's base frequency ω and its share s of being kept: scaled frequency = ω (s + (1 − s)/factor). */
+interface Pair {
+  readonly frequency: number;
+  readonly share: number;
+}
+
+/**
+ * Scaling of the rotary frequencies: `rope.scaling.*` (none or linear) or the tensor `rope_freqs.weight`, by whose
+ * numbers the frequencies are divided, from which the parameters of the Llama 3 rule are found.
+ * @param factors values of `rope_freqs.weight` [headDim/2], or undefined.
+ * @throws UserError `gguf/rope` for other rules.
+ */
+export function readRopeScaling(
+  fields: GgufFields,
+  architecture: string,
+  base: RopeBase,
+  factors: Float32Array | undefined,
+): RopeScaling {
+  const prefix = `${architecture}.rope.scaling`;
+  const type = fields.text(`${prefix}.type`) ?? 'none';
+  // The name of the key before scaling had a type.
+  const legacy = fields.positive(`${architecture}.rope.scale_linear`);
+  const factor = type === 'linear' ? fields.positive(`${prefix}.factor`) : legacy;
+  if (type !== 'none' && type !== 'linear')
+    throw new UserError(
+      'gguf/rope',
+      `${fields.path}: ${prefix}.type is ${JSON.stringify(type)}; supported are "none", "linear" and the tensor rope_freqs.weight of Llama 3.`,
+      'If the model was trained without scaling and only stretched for long contexts, convert it again without.',
+    );
+  const linear: RopeScaling = factor === undefined || factor === 1 ? null : { type: 'linear', factor };
+  const solved = factors && solveFrequencyFactors(base, factors);
+  if (solved === undefined && factors) throw unsolved(fields.path);
+  if (linear && solved)
+    throw new UserError(
+      'gguf/rope',
+      `${fields.path} has both ${prefix}.factor and rope_freqs.weight; one of them is supported.`,
+      'Convert the model again with a current version of llama.cpp.',
+    );
+  return solved ?? linear;
+}
+
+function unsolved(path: string): UserError {
+  return new UserError(
+    'gguf/rope',
+    `${path}: the frequency factors in rope_freqs.weight follow no rule that is supported (linear, Llama 3).`,
+    'Use the Hugging Face folder that the GGUF file was made from.',
+  );
+}
+
+/**
+ * The rule that gives these frequency factors, checked on every pair; undefined when there is none.
+ *
+ * Llama 3: with t = L ω/2π turns in the original context of L tokens, s = (t − low)/(high − low) cut to [0, 1]. Only
+ * L : low : high matters, so one of the three may be chosen.
+ */
+export function solveFrequencyFactors(base: RopeBase, factors: Float32Array): RopeScaling | undefined {
+  if (factors.length !== base.headDim / 2 || !factors.every((f) => Number.isFinite(f) && f > 0))
+    return undefined;
+  const factor = nearestSimple(factors.reduce((a, b) => Math.max(a, b)));
+  if (factors.every((f) => Math.abs(f / factor - 1) <= TOLERANCE))
+    return Math.abs(factor - 1) <= TOLERANCE ? null : { type: 'linear', factor };
+  const frequencies = ropeFrequencies({ ...base, ropeScaling: null });
+  const pairs = Array.from(frequencies, (frequency, j) => ({
+    frequency,
+    share: (1 / factors[j]! - 1 / factor) / (1 - 1 / factor),
+  }));
+  const candidates = [...standardRules(factor, pairs), ...freeRules(factor, pairs)];
+  return candidates.find((rule) => gives(base, frequencies, rule, factors));
+}
+
+function gives(base: RopeBase, frequencies: Float64Array, rule: Llama3, factors: Float32Array): boolean {
+  const scaled = ropeFrequencies({ ...base, ropeScaling: rule });
+  return factors.every((f, j) => Math.abs(frequencies[j]! / scaled[j]! / f - 1) <= TOLERANCE);
+}
+
+function isBlended({ share }: Pair): boolean {
+  return share > 1e-3 && share < 1 - 1e-3;
+}
+
+/** Rules with Meta's low and high: L from a blended pair, else anywhere between the kept and the divided ones. */
+function standardRules(factor: number, pairs: readonly Pair[]): Llama3[] {
+  const positions = (turns: number, { frequency }: Pair): number => (2 * Math.PI * turns) / frequency;
+  const blended = pairs.filter(isBlended).map((pair) => positions(LOW + (HIGH - LOW) * pair.share, pair));
+  const kept = pairs.filter(({ share }) => share >= 0.5).map((pair) => positions(HIGH, pair));
+  const divided = pairs.filter(({ share }) => share < 0.5).map((pair) => positions(LOW, pair));
+  const between = Math.sqrt(Math.max(...kept, 1) * Math.min(...divided));
+  const found = blended.length > 0 ? blended : [between];
+  return [ORIGINAL_POSITIONS, ...found.map(Math.round), ...found].map((length) => scaledTo(factor, length));
+}
+
+/** The rule with Meta's low and high for a context that need not be a whole number of tokens. */
+function scaledTo(factor: number, length: number): Llama3 {
+  if (Number.isInteger(length)) return rule(factor, LOW, HIGH, length);
+  const ratio = ORIGINAL_POSITIONS / length;
+  return rule(factor, LOW * ratio, HIGH * ratio, ORIGINAL_POSITIONS);
+}
+
+/** Low and high free: s is a straight line over ω through two blended pairs. */
+function freeRules(factor: number, pairs: readonly Pair[]): Llama3[] {
+  const blended = pairs.filter(isBlended);
+  const [first, last] = [blended[0], blended.at(-1)];
+  if (!first || !last || first === last) return [];
+  const slope = (first.share - last.share) / (first.frequency - last.frequency);
+  const span = ORIGINAL_POSITIONS / (2 * Math.PI * slope);
+  const low = -(last.share - slope * last.frequency) * span;
+  return [rule(factor, low, low + span, ORIGINAL_POSITIONS)];
+}
+
+function rule(
+  factor: number,
+  lowFreqFactor: number,
+  highFreqFactor: number,
+  originalMaxPositions: number,
+): Llama3 {
+  return { type: 'llama3', factor, lowFreqFactor, highFreqFactor, originalMaxPositions };
+}
+
+/** The whole number that float32 rounding has moved, or the number itself. */
+function nearestSimple(value: number): number {
+  const whole = Math.round(value);
+  return Math.abs(value / whole - 1) <= TOLERANCE ? whole : value;
+}

@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import { readGguf } from '../../formats/gguf.ts';
+import { writeModelWeights } from '../../formats/safetensors-shards.ts';
+import type { LazyTensor } from '../../formats/safetensors-write.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import { elementCount } from '../../protocol/tensor.ts';
+import { parseModelConfig } from './config.ts';
+import { buildGgufConfig } from './gguf/config.ts';
+import { GgufFields } from './gguf/fields.ts';
+import type { DequantizedDType } from './gguf/tensors.ts';
+import { convertGgufTensors, modelDType } from './gguf/tensors.ts';
+import type { GgufTokenizer } from './gguf/tokenizer.ts';
+import { buildGgufTokenizer } from './gguf/tokenizer.ts';
+import { newModelFolder, writeJson, writeModelFolder } from './model-folder.ts';
+import type { SpecialToken } from './tokenizer-json.ts';
+
+export type { DequantizedDType } from './gguf/tensors.ts';
+
+export interface ImportGgufOptions {
+  readonly file: string;
+  /** Folder to make; it may exist if it is empty. */
+  readonly out: string;
+  /**
+   * Of tensors that are quantized in the file: float32 (default) holds their values exactly, bfloat16 rounds them to 8
+   * bits of precision in half the space. F32, F16 and BF16 tensors keep their bits in either case.
+   */
+  readonly dtype?: DequantizedDType | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Called before each tensor, with how many are done. */
+  readonly onTensor?: ((done: number, all: number) => void) | undefined;
+  /** Longest weight file in bytes; for tests. */
+  readonly shardBytes?: number | undefined;
+}
+
+export interface ImportGgufSummary {
+  /** Absolute path of the new folder. */
+  readonly dir: string;
+  readonly parameters: number;
+  /** What could not be known from the file, for the person. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Turns a GGUF model into a Hugging Face folder: config.json, safetensors, tokenizer.json, tokenizer_config.json,
+ * generation_config.json. One tensor is in memory at a time; the folder appears whole or not at all.
+ * @throws UserError `gguf/…`, `import/…`; Cancelled.
+ */
+export async function importGguf(options: ImportGgufOptions): Promise<ImportGgufSummary> {
+  const out = newModelFolder(options.out);
+  const dequantized = options.dtype ?? 'float32';
+  const file = await readGguf(options.file);
+  const fields = new GgufFields(file);
+  const json = buildGgufConfig(file, modelDType(file, dequantized));
+  const config = parseModelConfig(options.file, JSON.stringify(json));
+  const tensors = convertGgufTensors(file, config, dequantized);
+  const tokenizer = buildGgufTokenizer(fields, config.vocabSize);
+  const ids = specialIds(tokenizer);
+  await writeModelFolder(out, async (folder) => {
+    await writeJson(join(folder, 'config.json'), { ...json, ...ids });
+    await writeJson(join(folder, 'generation_config.json'), { ...ids, ...endOfGeneration(tokenizer) });
+    await writeJson(join(folder, 'tokenizer.json'), tokenizer.json);
+    await writeJson(join(folder, 'tokenizer_config.json'), tokenizerConfig(tokenizer, config.maxPositions));
+    await writeModelWeights(folder, watched(tensors, options), options.shardBytes);
+  });
+  const parameters = Object.values(tensors).reduce((sum, { dims }) => sum + elementCount(dims), 0);
+  return { dir: out, parameters, warnings: tokenizer.warnings };
+}
+
+/** The tensors, each telling when its turn comes. */
+function watched(
+  tensors: Readonly<Record<string, LazyTensor>>,
+  { signal, onTensor }: ImportGgufOptions,
+): Record<string, LazyTensor> {
+  const entries = Object.entries(tensors);
+  let done = 0;
+  const load = async (tensor: LazyTensor) => {
+    // Lets a signal in: reading and decoding never wait.
+    await new Promise(setImmediate);
+    throwIfCancelled(signal);
+    onTensor?.(done++, entries.length);
+    return tensor.load();
+  };
+  return Object.fromEntries(entries.map(([name, tensor]) => [name, { ...tensor, load: () => load(tensor) }]));
+}
+
+/** Of the tokens that the file names. */
+function specialIds({ vocabulary }: GgufTokenizer): Record<string, number> {
+  const { bos, eos, padding } = vocabulary;
+  return known({ bos_token_id: bos?.id, eos_token_id: eos?.id, pad_token_id: padding?.id });
+}
+
+/** Text ends at the end of a turn too. */
+function endOfGeneration({ vocabulary: { eos, eot } }: GgufTokenizer): object {
+  return eos && eot ? { eos_token_id: [eos.id, eot.id] } : {};
+}
+
+function tokenizerConfig(tokenizer: GgufTokenizer, maxPositions: number): object {
+  const { bos, eos, unknown, padding, chatTemplate } = tokenizer.vocabulary;
+  const content = (token: SpecialToken | null): string | undefined => token?.content;
+  return known({
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    bos_token: content(bos),
+    eos_token: content(eos),
+    unk_token: content(unknown),
+    pad_token: content(padding),
+    add_bos_token: tokenizer.addBos,
+    add_eos_token: tokenizer.addEos,
+    model_max_length: maxPositions,
+    clean_up_tokenization_spaces: false,
+    chat_template: chatTemplate,
+  });
+}
+
+/** Without the keys that have no value. */
+function known<T>(object: Readonly<Record<string, T | undefined>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Record<
+    string,
+    T
+  >;
+}

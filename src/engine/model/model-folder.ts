@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { UserError } from '../../protocol/errors.ts';
+
+/**
+ * The absolute path of a model folder that may be made: it does not exist, or is empty.
+ * @throws UserError `import/exists`
+ */
+export function newModelFolder(path: string): string {
+  const out = resolve(path);
+  if (!existsSync(out)) return out;
+  const isFolder = statSync(out).isDirectory();
+  if (isFolder && readdirSync(out).length === 0) return out;
+  throw new UserError(
+    'import/exists',
+    `${out} exists and is ${isFolder ? 'not empty' : 'a file'}; nothing is overwritten.`,
+    'Choose another folder, or remove this one first.',
+  );
+}
+
+/** Makes a folder that appears whole or not at all: `fill` writes into a temporary one beside it. */
+export async function writeModelFolder(out: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  const temporary = join(dirname(out), `.${basename(out)}.${randomBytes(6).toString('hex')}.tmp`);
+  await mkdir(temporary, { recursive: true });
+  try {
+    await fill(temporary);
+    if (existsSync(out)) await rmdir(out);
+    await rename(temporary, out);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+export async function writeJson(path: string, value: object): Promise<void> {
+  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+}

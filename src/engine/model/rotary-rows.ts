@@ -1,0 +1,23 @@
+import { bytesOf } from '../../formats/tensor-io.ts';
+import type { HostTensor } from '../../protocol/tensor.ts';
+import { allocate, elementCount } from '../../protocol/tensor.ts';
+
+/**
+ * From the order of interleaved rotary pairs to that of halves, for q and k projections [heads·headDim, in] and their
+ * biases [heads·headDim]: interleaved turns rows (2j, 2j+1) of a head together, Hugging Face rows (j, j + headDim/2),
+ * so row 2j moves to j and row 2j+1 to j + headDim/2 in every head. q·k is unchanged since both are permuted alike.
+ */
+export function pairByHalves<T extends HostTensor>(tensor: T, headDim: number): HostTensor<T['data']> {
+  const { dtype, dims } = tensor;
+  const rows = dims[0]!;
+  const data = allocate(dtype, elementCount(dims)) as T['data'];
+  const out: HostTensor<T['data']> = { kind: 'host', dtype, dims, data };
+  const [source, target] = [bytesOf(tensor), bytesOf(out)];
+  const width = source.length / rows;
+  for (let row = 0; row < rows; row++) {
+    const within = row % headDim;
+    const to = row - within + (within % 2) * (headDim / 2) + Math.floor(within / 2);
+    target.set(source.subarray(row * width, (row + 1) * width), to * width);
+  }
+  return out;
+}

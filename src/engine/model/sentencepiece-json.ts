@@ -1,0 +1,96 @@
+import { addedToken, aroundText } from './tokenizer-json.ts';
+
+/** SentencePiece's visible space, the convention of Hugging Face files of this family. */
+const SPACE = '▁';
+
+/** A vocabulary entry. Only `normal` pieces arise by merging; `special` and `literal` ones are found in the text first. */
+export interface Piece {
+  /** Spaces as `▁`. */
+  readonly text: string;
+  /** Higher merges first. */
+  readonly score: number;
+  readonly kind: 'normal' | 'byte' | 'special' | 'literal' | 'unused';
+}
+
+export interface SentencePieceModel {
+  /** By id. Texts differ. */
+  readonly pieces: readonly Piece[];
+  /** Stands for a character that has neither a piece nor byte pieces. */
+  readonly unknownId: number;
+  /** A space is put in front of the text. */
+  readonly spacePrefix: boolean;
+  /** Id of the token that the post-processor puts before every text, or null. */
+  readonly bosId: number | null;
+  /** Id of the token that the post-processor puts behind every text, or null. */
+  readonly eosId: number | null;
+}
+
+/**
+ * Builds `tokenizer.json` (byte-fallback BPE) that encodes as a SentencePiece BPE model does: characters outside the
+ * vocabulary become byte tokens, then the adjacent pair whose joined text is the piece of the highest score merges
+ * first, the leftmost on a tie. A merge rule is therefore listed for every split of every piece into two pieces,
+ * ordered by the score of the piece.
+ *
+ * Two differences remain. BPE rules have distinct ranks, so pieces of equal score merge in order of id, not from the
+ * left. And special tokens and `▁` in the text are read as themselves.
+ */
+export function buildSentencePieceJson(model: SentencePieceModel): object {
+  const { pieces, spacePrefix } = model;
+  const token = (id: number | null) => (id === null ? null : { id, content: pieces[id]!.text });
+  const decoders: object[] = [
+    { type: 'Replace', pattern: { String: SPACE }, content: ' ' },
+    { type: 'ByteFallback' },
+    { type: 'Fuse' },
+  ];
+  const normalizers: object[] = [{ type: 'Replace', pattern: { String: ' ' }, content: SPACE }];
+  if (spacePrefix) {
+    normalizers.unshift({ type: 'Prepend', prepend: SPACE });
+    decoders.push({ type: 'Strip', content: ' ', start: 1, stop: 0 });
+  }
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: pieces.flatMap(({ text, kind }, id) =>
+      kind === 'special' || kind === 'literal' ? [addedToken({ id, content: text }, kind === 'special')] : [],
+    ),
+    normalizer: { type: 'Sequence', normalizers },
+    pre_tokenizer: null,
+    post_processor: aroundText(token(model.bosId), token(model.eosId)),
+    decoder: { type: 'Sequence', decoders },
+    model: {
+      type: 'BPE',
+      dropout: null,
+      unk_token: pieces[model.unknownId]!.text,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: true,
+      byte_fallback: true,
+      ignore_merges: false,
+      vocab: Object.fromEntries(pieces.map(({ text }, id) => [text, id])),
+      merges: buildMerges(pieces),
+    },
+  };
+}
+
+function buildMerges(pieces: readonly Piece[]): [string, string][] {
+  const mergeable = pieces.filter(({ kind }) => kind === 'normal');
+  const known = new Set(mergeable.map(({ text }) => text));
+  const ordered = mergeable.sort((a, b) => b.score - a.score);
+  return ordered.flatMap(({ text }) =>
+    splits(text).filter(([left, right]) => known.has(left) && known.has(right)),
+  );
+}
+
+/** Every way to cut a text in two between characters (code points). */
+function splits(text: string): [string, string][] {
+  const characters = Array.from(text);
+  return characters
+    .slice(1)
+    .map((_, i) => [characters.slice(0, i + 1).join(''), characters.slice(i + 1).join('')]);
+}
+
+/** Text of the byte piece of a byte. */
+export function bytePiece(byte: number): string {
+  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+}
