@@ -31,6 +31,23 @@ export function withWords(json: JsonObject): JsonObject {
   return withPreTokenizers(json, pre ? [pre, WORDS] : [WORDS]);
 }
 
+/**
+ * Spells Digits pre-tokenizers out as the regular expression that they mean: the library used here takes 0–9 alone for
+ * digits, the reference every number of Unicode (², ½, ٣).
+ */
+export function withNumbers(json: JsonObject): JsonObject {
+  const pre = asObject(json.pre_tokenizer);
+  return pre ? { ...json, pre_tokenizer: spellDigits(pre) } : json;
+}
+
+function spellDigits(pre: JsonObject): JsonObject {
+  if (pre.type === 'Sequence' && Array.isArray(pre.pretokenizers))
+    return { ...pre, pretokenizers: pre.pretokenizers.map(spellDigits) };
+  if (pre.type !== 'Digits') return pre;
+  const pattern = { Regex: pre.individual_digits === true ? '\\p{N}' : '\\p{N}+' };
+  return { type: 'Split', pattern, behavior: 'Isolated', invert: false };
+}
+
 function asObject(value: unknown): JsonObject | undefined {
   return typeof value === 'object' && value !== null ? (value as JsonObject) : undefined;
 }

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { messageOf, UserError } from '../../protocol/errors.ts';
-import { withWords } from './tokenizer-words.ts';
+import { withNumbers, withWords } from './tokenizer-words.ts';
 
 export interface Tokenizer {
   /**
@@ -84,7 +84,10 @@ function readJson(path: string): JsonObject {
 function build(path: string, json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
   try {
     // The library wants the key to be there; files without added tokens may leave it out.
-    return new HuggingFaceTokenizer({ ...withWords(json), added_tokens: json.added_tokens ?? [] }, config);
+    return new HuggingFaceTokenizer(
+      { ...withWords(withNumbers(json)), added_tokens: json.added_tokens ?? [] },
+      config,
+    );
   } catch (error) {
     throw new UserError(
       'tokenizer/unsupported',

@@ -42,7 +42,7 @@ const gpt2: PreTokenizer = { ...PLAIN, preTokenizer: byteLevel(true) };
 /** Every digit on its own, then as GPT-2. */
 const digits: PreTokenizer = {
   ...PLAIN,
-  preTokenizer: sequence({ type: 'Digits', individual_digits: true }, byteLevel(true)),
+  preTokenizer: sequence(split('\\p{N}'), byteLevel(true)),
 };
 const llama3: PreTokenizer = {
   normalizer: null,
