@@ -1,25 +1,21 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import {
-  formatFault,
-  hasLearnedRotation,
-  type Purpose,
-  type ResolvedExperiment,
-  resolveExperiment,
-} from '../config/index.ts';
+import { formatFault, hasLearnedRotation, type Purpose, type ResolvedExperiment } from '../config/index.ts';
 import { UserError } from '../protocol/errors.ts';
 import { listRuns, RUN_FILES } from '../runs/index.ts';
 import type { Output } from './output.ts';
 
 export type KernelOption = 'auto' | 'native' | 'composed';
 
-/** Reads an experiment and says its warnings. @throws ExperimentError with every fault. */
+/** Reads an experiment, checks it against its model too, and says its warnings. @throws ExperimentError with every fault. */
 export async function loadExperiment(
   file: string,
   purpose: Purpose,
   output: Output,
 ): Promise<ResolvedExperiment> {
-  const experiment = await resolveExperiment(file, purpose);
+  // Only now: help and faults of the command line must not wait for the engine.
+  const { loadExperiment: load } = await import('../engine/experiment/load.ts');
+  const experiment = await load(file, purpose);
   for (const fault of experiment.source.warnings)
     output.note(`${output.colors.yellow('Warning:')} ${formatFault(file, fault)} ${fault.hint}`);
   return experiment;

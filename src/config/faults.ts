@@ -25,6 +25,14 @@ export interface Fault extends RuleFault {
   readonly range: TextRange;
 }
 
+/** In the order of the text; what is found twice at one place is said once. */
+export function uniqueFaults<F extends Fault>(faults: readonly F[]): F[] {
+  const byPlace = new Map(
+    faults.map((fault) => [`${fault.range.offset} ${fault.code} ${fault.message}`, fault]),
+  );
+  return [...byPlace.values()].sort((a, b) => a.range.offset - b.range.offset);
+}
+
 /** An experiment file cannot be used. Carries every fault, the message shows them all. */
 export class ExperimentError extends UserError {
   readonly file: string;

@@ -3,10 +3,10 @@ export { bitsLabel, hasLearnedRotation, learningWeightBits, learningWeightClip }
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
-export { ExperimentError, formatFault, formatPath } from './faults.ts';
+export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
 export type { JsonSchema } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
-export type { ParsedExperiment } from './parse.ts';
+export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
 export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';
 export {
@@ -14,6 +14,8 @@ export {
   EXPERIMENT_SUFFIX,
   experimentSlug,
   portableExperiment,
+  readExperimentText,
+  relativeToHere,
   resolveExperiment,
   resolvePortable,
 } from './resolve.ts';

@@ -43,7 +43,8 @@ export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema
   return schema;
 }
 
-function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
+/** The list among the kinds that a value may be of. */
+export function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
   return schema?.anyOf?.find((option) => option.items) ?? schema;
 }
 

@@ -1,12 +1,4 @@
-import {
-  findNodeAtLocation,
-  getNodeValue,
-  type Node,
-  type ParseError,
-  parseTree,
-  printParseErrorCode,
-} from 'jsonc-parser';
-import type { z } from 'zod';
+import { type Node, type ParseError, parseTree } from 'jsonc-parser';
 import {
   type Fault,
   formatPath,
@@ -14,11 +6,22 @@ import {
   LineIndex,
   type RuleFault,
   type TextRange,
+  uniqueFaults,
 } from './faults.ts';
-import { allowedValues, placesOf, schemaAt } from './json-schema.ts';
-import { nearestName } from './nearest.ts';
-import { type Experiment, experimentSchema } from './schema.ts';
-import { type Purpose, validateTogether } from './validate-together.ts';
+import { allowedValues, experimentJsonSchema, type JsonSchema, schemaAt } from './json-schema.ts';
+import { type Pick, Values } from './read-values.ts';
+import type { Experiment } from './schema.ts';
+import { SoundParts } from './sound-parts.ts';
+import { isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
+import { type Purpose, rulesFor } from './validate-together.ts';
+
+/** An experiment that may have faults: rules are asked of what is sound in it, and their faults find their place. */
+export interface Reading {
+  /** What `read` finds; undefined when that needs a value that is at fault or missing. Paths are as written. */
+  readonly ask: <T>(read: (experiment: Experiment) => T) => T | undefined;
+  /** A fault with its range. Its path becomes that of the text, where a misspelt key counts under another name. */
+  readonly place: <F extends RuleFault>(fault: F) => F & Fault;
+}
 
 export interface ParsedExperiment {
   readonly file: string;
@@ -26,34 +29,18 @@ export interface ParsedExperiment {
   readonly experiment: Experiment | null;
   /** Every error and warning, in the order of the text. */
   readonly faults: readonly Fault[];
+  /** What can be read in spite of faults: nothing of an empty text; twice where a key is written twice. */
+  readonly readings: readonly Reading[];
   /** Range of the value at a path, or of the nearest thing around it that is in the text. */
   rangeAt(path: JsonPath): TextRange;
 }
 
-const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
-  InvalidSymbol: 'this is not JSON: a text needs double quotes',
-  InvalidNumberFormat: 'this number is not written as JSON has it',
-  PropertyNameExpected: 'a key in double quotes is expected here',
-  ValueExpected: 'a value is expected here; the least experiment is { "model": "path/to/model" }',
-  ColonExpected: 'a colon ":" is missing here',
-  CommaExpected: 'a comma "," is missing here',
-  CloseBraceExpected: 'a closing brace "}" is missing here',
-  CloseBracketExpected: 'a closing bracket "]" is missing here',
-  EndOfFileExpected: 'the experiment ended before this',
-  InvalidCommentToken: 'this comment is not closed or not allowed',
-  UnexpectedEndOfComment: 'a comment is not closed',
-  UnexpectedEndOfString: 'a text is not closed with a double quote',
-  UnexpectedEndOfNumber: 'a number ends too early',
-  InvalidUnicode: 'this \\u escape is not four hexadecimal digits',
-  InvalidEscapeCharacter: 'this backslash escape does not exist in JSON (write paths with / or \\\\)',
-  InvalidCharacter: 'this character is not allowed here',
-};
-
 /**
  * Reads the text of an experiment file: JSON with comments and trailing commas.
- * Never throws on what a person wrote: every fault is in `faults`, with its JSON path and its range in the text.
+ * Never throws on what a person wrote: every fault is in `faults`, with its JSON path and its range in the text. One
+ * fault does not hide another: rules between keys are asked of all values that are sound.
  * @param file its path, only carried along.
- * @param purpose what the experiment is read for; some rules hold only then. See {@link validateTogether}.
+ * @param purpose what the experiment is read for; some rules hold only then. See {@link rulesFor}.
  */
 export function parseExperiment(text: string, file: string, purpose: Purpose = 'edit'): ParsedExperiment {
   // A byte order mark is not JSON; a space in its place keeps the offsets.
@@ -61,99 +48,107 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
   const syntaxErrors: ParseError[] = [];
   const tree = parseTree(json, syntaxErrors, { allowTrailingComma: true });
   const lines = new LineIndex(text);
-  const rangeAt = (path: JsonPath) => rangeInTree(tree, path, lines);
-  const faults: Fault[] = syntaxErrors.map((error) => syntaxFault(error, lines));
-  if (!tree) return { file, experiment: null, faults, rangeAt };
-  collectDuplicates(tree, [], lines, faults);
-  const result = experimentSchema.safeParse(getNodeValue(tree));
-  if (result.success) {
-    for (const fault of validateTogether(result.data, purpose))
-      faults.push({ ...fault, range: rangeAt(fault.path) });
-  } else {
-    faults.push(...schemaFaults(result.error.issues, tree, lines, syntaxErrors.length > 0));
-  }
-  faults.sort((a, b) => a.range.offset - b.range.offset);
-  const experiment = result.success && syntaxErrors.length === 0 ? result.data : null;
-  return { file, experiment, faults, rangeAt };
-}
-
-function syntaxFault(error: ParseError, lines: LineIndex): Fault {
-  const words = SYNTAX_ERRORS[printParseErrorCode(error.error)] ?? 'this is not JSON';
+  const syntaxFaults = syntaxErrors.map((error) => syntaxFault(error, lines));
+  if (!tree)
+    return { file, experiment: null, faults: syntaxFaults, readings: [], rangeAt: () => lines.range(0, 0) };
+  const first = new ReadText(tree, 'first', syntaxErrors, lines);
+  const readings = first.writtenTwice ? [first, new ReadText(tree, 'last', syntaxErrors, lines)] : [first];
+  const faults = [...syntaxFaults, ...readings.flatMap((reading) => reading.faults(purpose))];
   return {
-    severity: 'error',
-    code: 'config/syntax',
-    path: [],
-    range: lines.range(error.offset, error.length),
-    message: `${words}.`,
-    hint: 'The file is JSON; comments and trailing commas are allowed.',
+    file,
+    experiment:
+      syntaxErrors.length === 0 && first.whole ? (first.ask((experiment) => experiment) ?? null) : null,
+    faults: uniqueFaults(faults),
+    readings,
+    rangeAt: (path) => first.rangeAt(path),
   };
 }
 
-function collectDuplicates(node: Node, path: JsonPath, lines: LineIndex, faults: Fault[]): void {
-  const seen = new Set<string>();
-  for (const [index, child] of (node.children ?? []).entries()) {
-    if (node.type !== 'object') {
-      collectDuplicates(child, [...path, index], lines, faults);
-      continue;
+/** One reading of a text: where a key is written twice, one of its values counts. */
+class ReadText implements Reading {
+  readonly #values: Values;
+  readonly #sound: SoundParts;
+  readonly #lines: LineIndex;
+  readonly #tree: Node;
+  readonly #isGuess: boolean;
+
+  constructor(tree: Node, pick: Pick, syntaxErrors: readonly ParseError[], lines: LineIndex) {
+    this.#tree = tree;
+    this.#lines = lines;
+    this.#values = new Values(tree, pick);
+    this.#isGuess = !syntaxErrors.every(leavesRestAlone);
+    const unsure = [...brokenValues(this.#values, syntaxErrors)];
+    // After some errors the person may well have written what the tree lacks.
+    if (this.#isGuess) unsure.push(...absentPaths(this.#values));
+    this.#sound = new SoundParts(this.#values.root, unsure);
+  }
+
+  get writtenTwice(): boolean {
+    return this.#values.faults.some(({ code }) => code === 'config/duplicate-key');
+  }
+
+  /** Whether this is all that is written, and nothing of it at fault. */
+  get whole(): boolean {
+    return this.#sound.whole && this.#values.faults.every(({ code }) => code === 'config/duplicate-key');
+  }
+
+  readonly ask: Reading['ask'] = (read) => this.#sound.ask(read);
+
+  readonly place: Reading['place'] = (fault) => ({
+    ...fault,
+    path: this.#values.writtenPath(fault.path),
+    range: this.rangeAt(fault.path),
+  });
+
+  faults(purpose: Purpose): Fault[] {
+    const keys = this.#values.faults.map(({ node, ...fault }) => ({
+      ...fault,
+      range: this.#lines.range(node.offset, node.length),
+    }));
+    const values = this.#sound.atFault
+      .map((path) => ({ path, node: this.#values.nodeAt(path) }))
+      .filter(({ node }) => node !== undefined || !this.#isGuess)
+      .map(({ path, node }) => this.place(valueFault(path, node)));
+    const tasks = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+    const rules = rulesFor(tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
+    return [...keys, ...values, ...rules.map((fault) => this.place(fault))];
+  }
+
+  rangeAt(path: JsonPath): TextRange {
+    for (let depth = path.length; depth >= 0; depth--) {
+      const node = this.#values.nodeAt(path.slice(0, depth));
+      if (!node) continue;
+      // A key that is not there: point at the opening brace of the object that lacks it.
+      const isAround = depth < path.length && node.type === 'object';
+      return this.#lines.range(node.offset, isAround ? 1 : node.length);
     }
-    const [key, value] = child.children ?? [];
-    const name = String(key?.value);
-    if (seen.has(name))
-      faults.push({
-        severity: 'error',
-        code: 'config/duplicate-key',
-        path: [...path, name],
-        range: lines.range(key!.offset, key!.length),
-        message: `${formatPath([...path, name])} is written twice.`,
-        hint: 'Keep one of the two.',
-      });
-    seen.add(name);
-    if (value) collectDuplicates(value, [...path, name], lines, faults);
+    return this.#lines.range(this.#tree.offset, 1);
   }
 }
 
-function schemaFaults(
-  issues: readonly z.core.$ZodIssue[],
-  tree: Node,
-  lines: LineIndex,
-  recovered: boolean,
-): Fault[] {
-  const faults: Fault[] = [];
-  for (const issue of issues) {
-    const path = issue.path as JsonPath;
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) {
-        const fault = unknownKeyFault(path, key);
-        faults.push({ ...fault, range: keyRange(tree, fault.path, lines) });
-      }
-      continue;
-    }
-    const node = nodeAt(tree, path);
-    // After a syntax error the tree is a guess: do not call a key missing that the person may well have written.
-    if (!node && recovered) continue;
-    const fault = valueFault(path, node);
-    faults.push({ ...fault, range: rangeInTree(tree, path, lines) });
-  }
-  return faults;
+/** Paths of values that a syntax error goes through. */
+function* brokenValues(values: Values, errors: readonly ParseError[]): Generator<JsonPath> {
+  const inside = errors.filter(isInsideValue);
+  if (inside.length === 0) return;
+  for (const [path, node] of values.all())
+    if (!node.children && inside.some((error) => overlaps(node, error))) yield path;
 }
 
-function unknownKeyFault(parent: JsonPath, key: string): RuleFault {
-  const path = [...parent, key];
-  const names = Object.keys(schemaAt(parent)?.properties ?? {});
-  const nearest = nearestName(key, names);
-  const elsewhere = placesOf(key);
-  const hint = nearest
-    ? `Did you mean "${nearest}"?`
-    : elsewhere.length > 0
-      ? `"${key}" belongs in ${elsewhere.join(', or ')}.`
-      : `The keys here are: ${names.join(', ')}.`;
-  return {
-    severity: 'error',
-    code: 'config/unknown-key',
-    path,
-    message: `${formatPath(path)} is not a key of an experiment. ${hint}`,
-    hint,
-  };
+function overlaps(a: { offset: number; length: number }, b: { offset: number; length: number }): boolean {
+  return a.offset <= b.offset + b.length && b.offset <= a.offset + a.length;
+}
+
+/** Keys of the schema that nothing is written for: the outermost of each. */
+function* absentPaths(
+  values: Values,
+  schema: JsonSchema = experimentJsonSchema(),
+  path: JsonPath = [],
+): Generator<JsonPath> {
+  for (const [name, child] of Object.entries(schema.properties ?? {})) {
+    const inside = [...path, name];
+    if (values.nodeAt(inside)) yield* absentPaths(values, child, inside);
+    else yield inside;
+  }
 }
 
 function valueFault(path: JsonPath, node: Node | undefined): RuleFault {
@@ -182,25 +177,4 @@ function foundText(node: Node): string {
   if (node.type === 'array') return 'a list [ … ]';
   const text = JSON.stringify(node.value);
   return text.length > 60 ? `${text.slice(0, 57)}…"` : text;
-}
-
-function nodeAt(tree: Node, path: JsonPath): Node | undefined {
-  return findNodeAtLocation(tree, [...path]);
-}
-
-function keyRange(tree: Node, path: JsonPath, lines: LineIndex): TextRange {
-  const key = nodeAt(tree, path)?.parent?.children?.[0];
-  return key ? lines.range(key.offset, key.length) : rangeInTree(tree, path, lines);
-}
-
-function rangeInTree(tree: Node | undefined, path: JsonPath, lines: LineIndex): TextRange {
-  if (!tree) return lines.range(0, 0);
-  for (let depth = path.length; depth >= 0; depth--) {
-    const node = nodeAt(tree, path.slice(0, depth));
-    if (!node) continue;
-    // A key that is not there: point at the opening brace of the object that lacks it.
-    const isAround = depth < path.length && node.type === 'object';
-    return lines.range(node.offset, isAround ? 1 : node.length);
-  }
-  return lines.range(tree.offset, 1);
 }

@@ -1,8 +1,15 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
 import { messageOf, UserError } from '../protocol/errors.ts';
-import { ExperimentError, type Fault, formatPath, type JsonPath } from './faults.ts';
-import { parseExperiment } from './parse.ts';
+import {
+  ExperimentError,
+  type Fault,
+  formatPath,
+  type JsonPath,
+  type RuleFault,
+  uniqueFaults,
+} from './faults.ts';
+import { type ParsedExperiment, parseExperiment, type Reading } from './parse.ts';
 import type { Experiment } from './schema.ts';
 import type { Purpose } from './validate-together.ts';
 
@@ -24,6 +31,7 @@ export interface CheckedExperiment {
   /** Null when there is an error among the faults. */
   readonly experiment: ResolvedExperiment | null;
   readonly faults: readonly Fault[];
+  readonly parsed: ParsedExperiment;
 }
 
 /**
@@ -47,18 +55,16 @@ export async function checkExperiment(
   purpose: Purpose = 'edit',
 ): Promise<CheckedExperiment> {
   const parsed = parseExperiment(text, file, purpose);
-  if (!parsed.experiment) return { experiment: null, faults: parsed.faults };
   const directory = dirname(resolve(file));
+  const missing = await Promise.all(parsed.readings.map((reading) => missingFiles(reading, directory)));
+  const faults = uniqueFaults([...parsed.faults, ...missing.flat()]);
+  if (!parsed.experiment || faults.some((fault) => fault.severity === 'error'))
+    return { experiment: null, faults, parsed };
   const absolute = mapPaths(parsed.experiment, (path) => resolve(directory, path));
-  const missing = await missingFiles(absolute);
-  const faults = [
-    ...parsed.faults,
-    ...missing.map((fault) => ({ ...fault, range: parsed.rangeAt(fault.path) })),
-  ].sort((a, b) => a.range.offset - b.range.offset);
-  if (faults.some((fault) => fault.severity === 'error')) return { experiment: null, faults };
   return {
     experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults } },
     faults,
+    parsed,
   };
 }
 
@@ -91,7 +97,8 @@ export function experimentSlug(file: string): string {
   );
 }
 
-async function readExperimentText(file: string): Promise<string> {
+/** @throws UserError `config/unreadable`. */
+export async function readExperimentText(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8');
   } catch (error) {
@@ -115,50 +122,71 @@ function mapPaths(experiment: Experiment, map: (path: string) => string): Experi
   };
 }
 
-type UnplacedFault = Omit<Fault, 'range'>;
-
-async function missingFiles(experiment: Experiment): Promise<UnplacedFault[]> {
-  const checks = [
-    modelFault(experiment.model),
-    ...experiment.calibration.text.map((file, index) => textFault(['calibration', 'text', index], file)),
-    ...experiment.evaluation.perplexity.map((task, index) =>
-      textFault(['evaluation', 'perplexity', index, 'text'], task.text),
-    ),
+/** Files and folders that a reading names and that are not there, or not what they must be. */
+async function missingFiles(reading: Reading, directory: string): Promise<Fault[]> {
+  const { ask } = reading;
+  const texts = range(ask(({ calibration }) => calibration.text.length));
+  const tasks = range(ask(({ evaluation }) => evaluation.perplexity.length));
+  const checks: [JsonPath, string | undefined, Check][] = [
+    [['model'], ask(({ model }) => model), modelFault],
+    ...texts.map((index): [JsonPath, string | undefined, Check] => [
+      ['calibration', 'text', index],
+      ask(({ calibration }) => calibration.text[index]),
+      textFault,
+    ]),
+    ...tasks.map((index): [JsonPath, string | undefined, Check] => [
+      ['evaluation', 'perplexity', index, 'text'],
+      ask(({ evaluation }) => evaluation.perplexity[index]?.text),
+      textFault,
+    ]),
+    [['runs'], ask(({ runs }) => runs), runsFault],
   ];
-  return (await Promise.all(checks)).filter((fault) => fault !== null);
+  const faults = await Promise.all(
+    checks.map(([path, name, check]) => (name === undefined ? null : check(path, resolve(directory, name)))),
+  );
+  return faults.filter((fault) => fault !== null).map((fault) => reading.place(fault));
 }
 
-async function modelFault(model: string): Promise<UnplacedFault | null> {
+type Check = (path: JsonPath, file: string) => Promise<RuleFault | null>;
+
+const range = (length = 0): number[] => Array.from({ length }, (_, index) => index);
+
+async function modelFault(path: JsonPath, model: string): Promise<RuleFault | null> {
   const kind = await kindOf(model);
   if (kind === 'file')
     return missing(
-      ['model'],
+      path,
       `${model} is a file; a model is a folder.`,
       'Convert a .bin or .gguf file first: spinquant import FILE --out FOLDER.',
     );
   if (kind === null)
     return missing(
-      ['model'],
+      path,
       `there is no folder ${model}.`,
       'Paths are relative to the folder of the experiment file.',
     );
   if ((await kindOf(resolve(model, 'config.json'))) !== 'file')
     return missing(
-      ['model'],
+      path,
       `the folder ${model} has no config.json.`,
       'A model is a Hugging Face folder: config.json, *.safetensors, tokenizer.json.',
     );
   return null;
 }
 
-async function textFault(path: JsonPath, file: string): Promise<UnplacedFault | null> {
+async function textFault(path: JsonPath, file: string): Promise<RuleFault | null> {
   const kind = await kindOf(file);
   if (kind === 'file') return null;
   const what = kind === 'folder' ? `${file} is a folder, not a text file.` : `there is no file ${file}.`;
   return missing(path, what, 'Paths are relative to the folder of the experiment file.');
 }
 
-function missing(path: JsonPath, message: string, hint: string): UnplacedFault {
+async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | null> {
+  if ((await kindOf(folder)) !== 'file') return null;
+  return missing(path, `${folder} is a file; runs are written to a folder.`, 'Name another folder, or none.');
+}
+
+function missing(path: JsonPath, message: string, hint: string): RuleFault {
   return {
     severity: 'error',
     code: 'config/missing-file',
@@ -176,7 +204,8 @@ async function kindOf(path: string): Promise<'file' | 'folder' | null> {
   }
 }
 
-function relativeToHere(file: string): string {
+/** A path as a person in this folder would write it. */
+export function relativeToHere(file: string): string {
   const path = relative(process.cwd(), file);
   return path.startsWith('..') ? file : path;
 }

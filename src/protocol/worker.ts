@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 1;
+export const WORKER_PROTOCOL = 2;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -69,11 +69,19 @@ export interface CheckParams {
   readonly file: string;
 }
 
-/** A fault that only shows against the model: its place is a path in the JSON text. */
+/** A fault that only shows against the model. */
 export interface ModelFault {
   readonly severity: 'error' | 'warning';
   readonly code: string;
+  /** Path in the JSON text. */
   readonly path: readonly (string | number)[];
+  /** Offset and length in UTF-16 units; line and column from 1. */
+  readonly range: {
+    readonly offset: number;
+    readonly length: number;
+    readonly line: number;
+    readonly column: number;
+  };
   readonly message: string;
   readonly hint: string;
   /** A value that mends it, and where. */
@@ -94,7 +102,7 @@ export interface ModelOutline {
 
 export interface CheckResult {
   readonly faults: readonly ModelFault[];
-  /** Null when the experiment does not parse or its model cannot be read. */
+  /** Null when the experiment names no model, or it cannot be read. */
   readonly model: ModelOutline | null;
 }
 

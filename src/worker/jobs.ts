@@ -8,8 +8,8 @@ import {
   hasLearnedRotation,
   portableExperiment,
   type ResolvedExperiment,
-  resolveExperiment,
 } from '../config/index.ts';
+import { loadExperiment } from '../engine/experiment/load.ts';
 import { recordRun } from '../engine/experiment/record-run.ts';
 import { evaluateExperiment, inspectActivations, optimizeRotation } from '../engine/experiment.ts';
 import { UserError } from '../protocol/errors.ts';
@@ -32,7 +32,7 @@ export async function jobOf(
 async function optimizeJob({ experiment: file, resumeFrom, overrides }: OptimizeParams): Promise<Job> {
   const experiment =
     resumeFrom === null
-      ? withOverrides(await resolveExperiment(file, 'optimize'), overrides)
+      ? withOverrides(await loadExperiment(file, 'optimize'), overrides)
       : await (await openRun(resumeFrom)).readExperiment();
   return async function* (signal) {
     const { run } = yield* optimizeRotation(experiment, { signal, resumeFrom: resumeFrom ?? undefined });
@@ -111,7 +111,7 @@ async function measured(
   params: MeasureParams,
   purpose: 'evaluate' | 'inspect',
 ): Promise<{ experiment: ResolvedExperiment; source: Run | null }> {
-  const written = withOverrides(await resolveExperiment(params.experiment, purpose), params.overrides);
+  const written = withOverrides(await loadExperiment(params.experiment, purpose), params.overrides);
   if (params.withoutRotations) {
     const off = { r1: 'none', r2: 'none', r3: false, r4: false } as const;
     return { experiment: { ...written, rotation: { ...written.rotation, ...off } }, source: null };

@@ -51,7 +51,7 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
       }
     });
   on('handshake', async () => (await import('./handshake.ts')).handshake());
-  on('check', async (params) => (await import('./check.ts')).checkAgainstModel(params));
+  on('check', async (params) => (await import('./check.ts')).checkText(params));
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
   on('pause', async ({ job }) => {
     running.get(job)?.pause();

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { experimentJsonSchema, resolveExperiment } from '../../src/config/index.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { readTorchTensors } from '../../src/formats/torch-zip.ts';
@@ -10,13 +11,33 @@ import { float32 } from '../../src/protocol/tensor.ts';
 import { createRun } from '../../src/runs/index.ts';
 import { spinquant } from './spinquant.ts';
 
+const GOLDEN = fileURLToPath(new URL('../goldens/models/llama', import.meta.url));
+const LETTERS = {
+  added_tokens: [],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: null,
+  model: {
+    type: 'BPE',
+    vocab: Object.fromEntries([...' abcdefghijklmnopqrstuvwxyz'].map((letter, id) => [letter, id])),
+    merges: [],
+  },
+};
+
 async function workspace(t: { after(fn: () => Promise<void>): void }): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-cli-'));
   t.after(() => rm(folder, { recursive: true }));
-  await mkdir(join(folder, 'model'));
-  await writeFile(join(folder, 'model', 'config.json'), '{}');
+  await cp(GOLDEN, join(folder, 'model'), { recursive: true });
+  await writeFile(join(folder, 'model', 'tokenizer.json'), JSON.stringify(LETTERS));
   await writeFile(join(folder, 'text.txt'), 'once upon a time');
   return folder;
+}
+
+/** An experiment of that folder without a fault, and what a case changes in it. */
+function experiment(settings: object = {}): string {
+  const calibration = { text: 'text.txt', sequenceLength: 4 };
+  return JSON.stringify({ model: 'model', calibration, ...settings });
 }
 
 test('help and version are answers, not faults', async () => {
@@ -72,6 +93,38 @@ test('faults of an experiment: every one with its line, exit code 1, no stack', 
   assert.doesNotMatch(stderr, /\n\s+at /);
 });
 
+test('faults of keys, values, files and of settings against the model are told at once', async (t) => {
+  const folder = await workspace(t);
+  const text = `{
+  "model": "model",
+  "calibration": { "text": "no.txt", "sequenceLength": 4 },
+  "quantisation": { "weights": { "groupSize": 5 }, "activations": { "groupSize": 7 } },
+  "rotation": { "r1": "learnt", "r4": false },
+  "evaluation": { "perplexity": [ { "name": "t", "text": "text.txt", "sequenceLength": 20 } ] }
+}`;
+  await writeFile(join(folder, 'x.spinquant.json'), text);
+  const { code, stderr } = await spinquant(['optimize', 'x.spinquant.json'], folder);
+  assert.equal(code, 1);
+  const found = [...stderr.matchAll(/x\.spinquant\.json:(\d+:\d+): (.*)/g)].map(([, at, message]) => [
+    at,
+    message,
+  ]);
+  const expected: [string, RegExp][] = [
+    ['3:28', /there is no file .*no\.txt/],
+    ['4:3', /quantisation is not a key/],
+    ['4:47', /groupSize is 5, which does not divide/],
+    ['4:82', /groupSize is 7, which does not divide/],
+    ['5:23', /r1 is "learnt"/],
+    ['6:58', /text\.txt has 16 tokens, fewer than one window of 20/],
+  ];
+  assert.deepEqual(
+    found.map(([at]) => at),
+    expected.map(([at]) => at),
+    stderr,
+  );
+  for (const [index, [, message]] of expected.entries()) assert.match(found[index]![1]!, message);
+});
+
 test('--json prints exactly one document, also when it fails', async (t) => {
   const folder = await workspace(t);
   const cases: [string[], string][] = [
@@ -90,8 +143,7 @@ test('--json prints exactly one document, also when it fails', async (t) => {
 
 test('what is not available yet is said at its place', async (t) => {
   const folder = await workspace(t);
-  const text =
-    '{ "model": "model", "calibration": { "text": "text.txt" }, "quantization": { "weights": { "method": "gptq" } } }';
+  const text = experiment({ quantization: { weights: { method: 'gptq' } } });
   await writeFile(join(folder, 'x.spinquant.json'), text);
   const { code, stderr } = await spinquant(['optimize', 'x.spinquant.json'], folder);
   assert.equal(code, 1);
@@ -101,10 +153,8 @@ test('what is not available yet is said at its place', async (t) => {
 test('evaluating learned rotations needs them named; the newest run is offered', async (t) => {
   const folder = await workspace(t);
   const file = join(folder, 'x.spinquant.json');
-  await writeFile(
-    file,
-    '{ "model": "model", "calibration": { "text": "text.txt" }, "evaluation": { "perplexity": [ { "name": "t", "text": "text.txt" } ] } }',
-  );
+  const perplexity = [{ name: 't', text: 'text.txt', sequenceLength: 4 }];
+  await writeFile(file, experiment({ evaluation: { perplexity } }));
   const none = await spinquant(['evaluate', file], folder);
   assert.equal(none.code, 1);
   assert.match(none.stderr, /none are named[\s\S]*spinquant optimize/);
@@ -117,7 +167,7 @@ test('evaluating learned rotations needs them named; the newest run is offered',
 test('resume refuses a run of other settings and names them', async (t) => {
   const folder = await workspace(t);
   const file = join(folder, 'x.spinquant.json');
-  await writeFile(file, '{ "model": "model", "calibration": { "text": "text.txt" } }');
+  await writeFile(file, experiment());
   const nothing = await spinquant(['optimize', file, '--resume'], folder);
   assert.match(nothing.stderr, /No stopped run/);
   const run = createRun(await resolveExperiment(file), 'x');
@@ -133,7 +183,7 @@ test('resume refuses a run of other settings and names them', async (t) => {
 test('runs lists a folder, newest first', async (t) => {
   const folder = await workspace(t);
   const file = join(folder, 'x.spinquant.json');
-  await writeFile(file, '{ "model": "model", "calibration": { "text": "text.txt" } }');
+  await writeFile(file, experiment());
   const empty = await spinquant(['runs'], folder);
   assert.equal(empty.code, 0);
   assert.match(empty.stdout, /No runs/);
@@ -164,7 +214,7 @@ test('runs lists a folder, newest first', async (t) => {
 test('export writes the rotations of a run as safetensors and as R.bin', async (t) => {
   const folder = await workspace(t);
   const file = join(folder, 'x.spinquant.json');
-  await writeFile(file, '{ "model": "model", "calibration": { "text": "text.txt" } }');
+  await writeFile(file, experiment());
   const run = createRun(await resolveExperiment(file), 'x');
   const early = await spinquant(['export', run.dir, '--out', 'r.bin'], folder);
   assert.match(early.stderr, /has no rotations\.safetensors/);

@@ -58,6 +58,35 @@ test('every file that is missing is a fault at its place', async (t) => {
   );
 });
 
+test('files that are missing are told together with wrong keys and values, also under a misspelt key', async (t) => {
+  const text = `{
+  "model": "nomodel",
+  "calibraton": { "text": ["train.txt", 4, "no.txt"] },
+  "evaluation": { "perplexity": [ { "name": 1, "text": "none.txt" }, { "name": "t", "text": "train.txt" } ] },
+  "runs": "train.txt",
+  "runs": "model/config.json",
+  "device": "gpu"
+}`;
+  const { file } = await folderWith(t, text);
+  const { experiment, faults } = await checkExperiment(text, file);
+  assert.equal(experiment, null);
+  assert.deepEqual(
+    faults.map(({ code, range }) => `${code} ${text.slice(range.offset, range.offset + range.length)}`),
+    [
+      'config/missing-file "nomodel"',
+      'config/unknown-key "calibraton"',
+      'config/invalid-value 4',
+      'config/missing-file "no.txt"',
+      'config/invalid-value 1',
+      'config/missing-file "none.txt"',
+      'config/missing-file "train.txt"',
+      'config/duplicate-key "runs"',
+      'config/missing-file "model/config.json"',
+      'config/invalid-value "gpu"',
+    ],
+  );
+});
+
 test('a model that is a file says how to convert it', async (t) => {
   const { file } = await folderWith(
     t,
@@ -73,7 +102,10 @@ test('a model that is a file says how to convert it', async (t) => {
 
 test('all errors are in the message of the exception', async (t) => {
   const { file } = await folderWith(t, '{ "model": 3, "device": "gpu" }');
-  await assert.rejects(resolveExperiment(file), /2 faults[\s\S]*model is 3[\s\S]*device is "gpu"/);
+  await assert.rejects(
+    resolveExperiment(file),
+    /3 faults[\s\S]*needs a text[\s\S]*model is 3[\s\S]*device is "gpu"/,
+  );
 });
 
 test('a file that is not there is a fault with a hint', async () => {

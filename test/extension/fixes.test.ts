@@ -29,6 +29,11 @@ const CASES: [string, string, object][] = [
     { quantization: { weights: { bits: 8 } } },
   ],
   ['config/not-available', '"device": "cuda"', { device: 'auto' }],
+  [
+    'config/not-available',
+    '"rotation": { "learning": { "optimizer": "lie-adam" } }',
+    { rotation: { learning: { optimizer: null } } },
+  ],
   ['config/r4-off', '"rotation": { "r4": false }', { rotation: { r4: true } }],
   ['config/r3-off', '"rotation": { "r3": false }', { rotation: { r3: true } }],
   [
@@ -83,6 +88,16 @@ test('an unknown key can always be taken out', () => {
   const last = fixes(withRest('"nothingLikeThis": 1')).fixes.at(-1)!;
   assert.equal(last.kind, 'remove');
   assert.ok(last.kind === 'remove' && !last.text.includes('nothingLikeThis'));
+});
+
+test('what stands under a misspelt key waits for the key to be mended', () => {
+  const text = '{ "model": "m", "calibration": { "text": "t" }, "rotaton": { "r4": false, "seed": "one" } }';
+  const { faults } = parseExperiment(text, '/x/a.spinquant.json');
+  for (const fault of faults) {
+    const left = fixesOf(fault, text).map((fix) => (fix.kind === 'choose' ? {} : parse(fix.text)));
+    for (const settings of left) assert.ok(!('rotation' in settings && 'rotaton' in settings), fault.code);
+  }
+  assert.equal(faults.length, 3);
 });
 
 test('what the worker suggests is set where it says', () => {

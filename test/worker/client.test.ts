@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'node:test';
 import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { WorkerEnded } from '../../src/extension/jobs/worker-ended.ts';
@@ -130,11 +132,33 @@ test('an experiment is checked against its model', async (t) => {
     text: '{ "model": "nowhere" }',
     file: `${folder}/x.spinquant.json`,
   });
-  assert.equal(missing.model, null);
+  // That there is no model is a fault of the file alone, which needs no worker.
+  assert.deepEqual(missing, { faults: [], model: null });
+});
+
+test('faults against the model are found beside all others, each at its place', async (t) => {
+  const client = await startWorker(t);
+  const { variant, folder } = makeWorkspace(t);
+  const file = variant('x', {});
+  rmSync(join(folder, 'model', 'tokenizer.json'));
+  const text = `{ "model": "model",
+    "calibration": { "text": "nowhere.txt", "samples": "all" },
+    "quantisation": { "weights": { "groupSize": 5, "bits": 9 }, "activations": { "groupSize": 3 } },
+    "rotation": { "r4": 1 } }`;
+  const { faults, model } = await client.request('check', { text, file });
+  assert.equal(model?.layers, 2);
+  const at = ({ range }: (typeof faults)[number]) => text.slice(range.offset, range.offset + range.length);
   assert.deepEqual(
-    missing.faults.map(({ path }) => path),
-    [['model']],
+    faults.map((fault) => [fault.code, at(fault)]),
+    [
+      ['tokenizer/missing', '"model"'],
+      ['model/positions', '{'],
+      ['quantization/group-size', '5'],
+      ['quantization/group-size', '3'],
+    ],
   );
+  // What would be set under the right name of a misspelt key comes too early.
+  assert.ok(faults.every(({ code, suggestion }) => code === 'model/positions' || !suggestion));
 });
 
 test('the worker ends when its parent does', async () => {

@@ -16,7 +16,8 @@ import type { LayerQuantizers } from '../network/layer-shape.ts';
  */
 export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
   const { weights, activations, keys, values } = experiment.quantization;
-  const { hiddenSize, intermediateSize, headDim } = config;
+  const { headDim } = config;
+  const groups = activationGroups(activations.groupSize, config);
   const cache = (side: typeof keys, includeZero: boolean): ActivationQuantizer => ({
     bits: side.bits,
     symmetric: side.symmetric,
@@ -28,16 +29,12 @@ export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig
     weights: {
       bits: weights.bits,
       symmetric: weights.symmetric,
-      group: checkedGroup('quantization.weights.groupSize', weights.groupSize, [
-        hiddenSize,
-        intermediateSize,
-        config.heads * headDim,
-      ]),
+      group: weightGroup(weights.groupSize, config),
       clipSearch: weights.clip,
     },
-    input: activationQuantizer(activations, activations.groupSize, hiddenSize),
-    outputInput: { ...activationQuantizer(activations, null, headDim), group: headDim, includeZero: false },
-    downInput: activationQuantizer(activations, downGroup(activations.groupSize, config), intermediateSize),
+    input: activationQuantizer(activations, groups.input),
+    outputInput: { ...activationQuantizer(activations, 0), group: headDim, includeZero: false },
+    downInput: activationQuantizer(activations, groups.downInput),
     // Keys go through the per-token range (zero inside), values through the group range, as in the reference.
     keys: cache(keys, true),
     values: cache(values, false),
@@ -51,17 +48,39 @@ export function learningQuantizersOf(experiment: ResolvedExperiment, config: Mod
   return { ...final, weights: { ...final.weights, bits, clipSearch: learningWeightClip(experiment) } };
 }
 
-function activationQuantizer(
-  settings: ActivationQuantization,
-  groupSize: number | null,
-  width: number,
-): ActivationQuantizer {
+/** @param group channels of one scale; 0 for whole tokens. */
+function activationQuantizer(settings: ActivationQuantization, group: number): ActivationQuantizer {
   return {
     bits: settings.bits,
     symmetric: settings.symmetric,
-    group: checkedGroup('quantization.activations.groupSize', groupSize, [width]),
+    group,
     clipRatio: settings.clipRatio,
-    includeZero: groupSize === null,
+    includeZero: group === 0,
+  };
+}
+
+/**
+ * Inputs of a weight row that share a scale; 0 for whole rows.
+ * @throws UserError `quantization/group-size` when the size does not divide the width of a linear layer.
+ */
+export function weightGroup(groupSize: number | null, config: ModelConfig): number {
+  const { hiddenSize, intermediateSize, heads, headDim } = config;
+  const widths = [hiddenSize, intermediateSize, heads * headDim];
+  return checkedGroup('quantization.weights.groupSize', groupSize, widths);
+}
+
+/**
+ * Channels that share a scale, at the inputs of hidden width and at that of down; 0 for whole tokens.
+ * @throws UserError `quantization/group-size` when the size does not divide a width.
+ */
+export function activationGroups(
+  groupSize: number | null,
+  config: ModelConfig,
+): { readonly input: number; readonly downInput: number } {
+  const key = 'quantization.activations.groupSize';
+  return {
+    input: checkedGroup(key, groupSize, [config.hiddenSize]),
+    downInput: checkedGroup(key, downGroup(groupSize, config), [config.intermediateSize]),
   };
 }
 

@@ -67,14 +67,19 @@ export async function evaluationTexts(bench: Workbench, signal?: AbortSignal): P
   const texts: PerplexityText[] = [];
   for (const task of bench.experiment.evaluation.perplexity) {
     throwIfCancelled(signal);
-    texts.push(await evaluationText(bench, task));
+    texts.push(await evaluationText(bench.tokenizer, task));
   }
   return texts;
 }
 
-async function evaluationText(bench: Workbench, task: PerplexityTask): Promise<PerplexityText> {
-  const ids = bench.tokenizer.encode(await readFile(task.text, 'utf8'));
-  const bos = task.bos ? beginningOfSequence(bench.tokenizer) : null;
+/**
+ * One text as windows of token ids.
+ * @param task its path is absolute.
+ * @throws UserError `evaluation/too-short`, `calibration/no-bos`.
+ */
+export async function evaluationText(tokenizer: Tokenizer, task: PerplexityTask): Promise<PerplexityText> {
+  const ids = tokenizer.encode(await readFile(task.text, 'utf8'));
+  const bos = task.bos ? beginningOfSequence(tokenizer) : null;
   const windows = cutWindows(ids, task.sequenceLength, bos, task.maxWindows);
   if (windows.length === 0) {
     throw new UserError(

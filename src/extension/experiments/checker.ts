@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { Fault } from '../../config/index.ts';
 import { messageOf } from '../../protocol/errors.ts';
@@ -8,6 +9,8 @@ import { loadConfig } from '../lazy.ts';
 import { isExperiment } from './files.ts';
 
 const DELAY_MS = 250;
+/** How long the faults of the file alone wait for those found against the model. */
+const TOGETHER_MS = 500;
 const SOURCE = 'SpinQuant';
 
 /** A fault at its place; those found against the model may say what to put there. */
@@ -90,16 +93,18 @@ export class ExperimentChecker implements vscode.Disposable {
   async #check(document: vscode.TextDocument): Promise<void> {
     const { version, uri } = document;
     const text = document.getText();
-    const { checkExperiment, parseExperiment } = await loadConfig();
+    const { checkExperiment, uniqueFaults } = await loadConfig();
+    const byModel = this.#againstModel(uri.fsPath, text);
     const { faults } = await checkExperiment(text, uri.fsPath);
-    if (document.version !== version || document.isClosed) return;
-    this.#publish(document, faults);
-    const { experiment, rangeAt } = parseExperiment(text, uri.fsPath);
-    // Without the model's folder the check above has said all there is.
-    if (experiment === null || faults.some(({ path }) => path[0] === 'model')) return;
-    const found = await this.#againstModel(uri.fsPath, text);
-    if (document.version !== version || document.isClosed || found.length === 0) return;
-    this.#publish(document, [...faults, ...found.map((fault) => ({ ...fault, range: rangeAt(fault.path) }))]);
+    const isCurrent = () => document.version === version && !document.isClosed;
+    // Together, so that nobody mends one and then meets another; but the first start of the worker takes its time.
+    const found = await Promise.race([byModel, sleep(TOGETHER_MS, null)]);
+    if (!isCurrent()) return;
+    this.#publish(document, uniqueFaults<PlacedFault>([...faults, ...(found ?? [])]));
+    if (found !== null) return;
+    const late = await byModel;
+    if (isCurrent() && late.length > 0)
+      this.#publish(document, uniqueFaults<PlacedFault>([...faults, ...late]));
   }
 
   async #againstModel(file: string, text: string): Promise<readonly ModelFault[]> {

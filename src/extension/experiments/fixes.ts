@@ -23,6 +23,9 @@ const VALUES: Readonly<Record<string, unknown>> = {
   'config/micro-batch': null,
 };
 
+/** What this version can run, by the key. */
+const AVAILABLE: Readonly<Record<string, unknown>> = { method: 'rtn', optimizer: null, device: 'auto' };
+
 /** The best first. `text` of each is the whole text after it. */
 export function fixesOf(fault: PlacedFault, text: string): Fix[] {
   const { code, path, suggestion } = fault;
@@ -34,7 +37,7 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
     case 'config/invalid-value':
       return valueFixes(text, path);
     case 'config/not-available':
-      return [set(text, path, path.at(-1) === 'method' ? 'rtn' : 'auto')];
+      return [set(text, path, AVAILABLE[String(path.at(-1))])];
     case 'config/missing-key':
     case 'config/missing-file':
       return isPath(path) ? [choose(path)] : [];

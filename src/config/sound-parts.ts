@@ -1,0 +1,94 @@
+/** What can be said of an experiment while some of its values are at fault. */
+import type { z } from 'zod';
+import type { JsonPath } from './faults.ts';
+import { schemaAt } from './json-schema.ts';
+import { type Experiment, experimentSchema } from './schema.ts';
+
+/** A rule asked for a value that is at fault. */
+class AtFault extends Error {}
+
+export class SoundParts {
+  /** Paths of values that do not fit the schema, or are missing; the outermost of each. */
+  readonly atFault: readonly JsonPath[];
+  /** Whether nothing is at fault or hidden. */
+  readonly whole: boolean;
+  readonly #experiment: Experiment;
+
+  /**
+   * @param value as it is written; only keys that the schema knows.
+   * @param unsure paths whose values (or absence) are not to be believed.
+   */
+  constructor(value: unknown, unsure: readonly JsonPath[]) {
+    const atFault: JsonPath[] = [];
+    let sound = structuredClone(value);
+    for (;;) {
+      const result = experimentSchema.safeParse(sound);
+      if (result.success) {
+        this.#experiment = result.data;
+        break;
+      }
+      for (const path of result.error.issues.flatMap(placesOfIssue)) {
+        // What stands in for a value at fault may lack something itself: the fault is still the one that was found.
+        if (!atFault.some((other) => isWithin(path, other))) atFault.push(path);
+        sound = replaced(sound, path);
+      }
+    }
+    this.atFault = atFault;
+    this.whole = atFault.length === 0 && unsure.length === 0;
+    for (const path of [...atFault, ...unsure]) this.#experiment = hidden(this.#experiment, path);
+  }
+
+  /** What `read` finds in the experiment; undefined when that needs a value that is at fault. */
+  ask<T>(read: (experiment: Experiment) => T): T | undefined {
+    try {
+      return read(this.#experiment);
+    } catch (error) {
+      if (error instanceof AtFault) return undefined;
+      throw error;
+    }
+  }
+}
+
+function isWithin(path: JsonPath, around: JsonPath): boolean {
+  return around.every((part, depth) => path[depth] === part);
+}
+
+/** Of a value that may be of several kinds, the fault lies inside where one of the kinds fits from outside. */
+function placesOfIssue(issue: z.core.$ZodIssue): JsonPath[] {
+  const path = issue.path as JsonPath;
+  if (issue.code !== 'invalid_union') return [path];
+  const inside = issue.errors.find(
+    (errors) => errors.length > 0 && errors.every((one) => one.path.length > 0),
+  );
+  return inside?.map((one) => [...path, ...(one.path as JsonPath)]) ?? [path];
+}
+
+/** The value with its default, or something that fits, in the place of what is at fault. */
+function replaced(root: unknown, path: JsonPath): unknown {
+  const name = path.at(-1);
+  if (name === undefined) return {};
+  let around = root as Record<string | number, unknown>;
+  for (const part of path.slice(0, -1)) around = around[part] as Record<string | number, unknown>;
+  const schema = schemaAt(path);
+  if (schema?.type === 'string' && schema.default === undefined) around[name] = '?';
+  else if (Array.isArray(around)) around[name] = {};
+  else delete around[name];
+  return root;
+}
+
+/** Reading what stands at the path, from then on, says that it is at fault. */
+function hidden(experiment: Experiment, path: JsonPath): Experiment {
+  const get = () => {
+    throw new AtFault();
+  };
+  const name = path.at(-1);
+  if (name === undefined) return new Proxy(experiment, { get });
+  let around: unknown = experiment;
+  for (const part of path.slice(0, -1)) {
+    const inside = Object.getOwnPropertyDescriptor(around, part)?.value as unknown;
+    if (typeof inside !== 'object' || inside === null) return experiment; // Hidden as a whole already.
+    around = inside;
+  }
+  Object.defineProperty(around, name, { get, enumerable: true, configurable: true });
+  return experiment;
+}

@@ -1,0 +1,49 @@
+/** What is wrong with a text as JSON. */
+import { type ParseError, printParseErrorCode } from 'jsonc-parser';
+import type { Fault, LineIndex } from './faults.ts';
+
+const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
+  InvalidSymbol: 'this is not JSON: a text needs double quotes',
+  InvalidNumberFormat: 'this number is not written as JSON has it',
+  PropertyNameExpected: 'a key in double quotes is expected here',
+  ValueExpected: 'a value is expected here; the least experiment is { "model": "path/to/model" }',
+  ColonExpected: 'a colon ":" is missing here',
+  CommaExpected: 'a comma "," is missing here',
+  CloseBraceExpected: 'a closing brace "}" is missing here',
+  CloseBracketExpected: 'a closing bracket "]" is missing here',
+  EndOfFileExpected: 'the experiment ended before this',
+  InvalidCommentToken: 'this comment is not closed or not allowed',
+  UnexpectedEndOfComment: 'a comment is not closed',
+  UnexpectedEndOfString: 'a text is not closed with a double quote',
+  UnexpectedEndOfNumber: 'a number ends too early',
+  InvalidUnicode: 'this \\u escape is not four hexadecimal digits',
+  InvalidEscapeCharacter: 'this backslash escape does not exist in JSON (write paths with / or \\\\)',
+  InvalidCharacter: 'this character is not allowed here',
+};
+
+/** Errors after which the rest of the text is still read as it was meant. */
+const REST_ALONE = /^(CommaExpected|Invalid(CommentToken|Unicode|EscapeCharacter|Character))$/;
+
+/** Errors inside a value, which then is not what was meant. */
+const INSIDE_VALUE =
+  /^(UnexpectedEndOf(String|Number)|Invalid(Unicode|EscapeCharacter|Character|Symbol|NumberFormat))$/;
+
+export function leavesRestAlone({ error }: ParseError): boolean {
+  return REST_ALONE.test(printParseErrorCode(error));
+}
+
+export function isInsideValue({ error }: ParseError): boolean {
+  return INSIDE_VALUE.test(printParseErrorCode(error));
+}
+
+export function syntaxFault(error: ParseError, lines: LineIndex): Fault {
+  const words = SYNTAX_ERRORS[printParseErrorCode(error.error)] ?? 'this is not JSON';
+  return {
+    severity: 'error',
+    code: 'config/syntax',
+    path: [],
+    range: lines.range(error.offset, error.length),
+    message: `${words}.`,
+    hint: 'The file is JSON; comments and trailing commas are allowed.',
+  };
+}
