@@ -147,7 +147,7 @@ const CASES: readonly Case[] = [
     label: 'V',
     attributes: {},
     inputs: [[TOKENS, V], [TOKENS], [TOKENS]],
-    outputs: [[TOKENS, V]],
+    outputs: [[TOKENS, V], [TOKENS]],
     labels: [1],
   },
 ];

@@ -42,6 +42,10 @@ Normalizer normalizer_of(const float* x, size_t count) {
   return n;
 }
 
+float loss_of(const Normalizer& n, float logit) {
+  return static_cast<float>(__builtin_log(n.total) + (static_cast<double>(n.highest) - logit));
+}
+
 }  // namespace
 
 void token_loss(const TokenLossArgs& args, size_t first, size_t last) {
@@ -53,7 +57,7 @@ void token_loss(const TokenLossArgs& args, size_t first, size_t last) {
       continue;
     }
     Normalizer n = normalizer_of(logits, args.vocabulary);
-    args.nll[row] = static_cast<float>(__builtin_log(n.total) + (static_cast<double>(n.highest) - logits[label]));
+    args.nll[row] = loss_of(n, logits[label]);
   }
 }
 
@@ -63,10 +67,12 @@ void token_loss_grad(const TokenLossGradArgs& args, size_t first, size_t last) {
     float* d_logits = args.d_logits + row * args.vocabulary;
     int64_t label = args.labels[row];
     if (label < 0) {
+      args.nll[row] = 0;
       fill_zero(d_logits, args.vocabulary);
       continue;
     }
     Normalizer n = normalizer_of(logits, args.vocabulary);
+    args.nll[row] = loss_of(n, logits[label]);
     const Vec highest = splat(n.highest);
     const Vec weight = splat(static_cast<float>(args.d_nll[row] / n.total));
     map(logits, d_logits, args.vocabulary, [&](Vec x) { return weight * exp(x - highest); });

@@ -42,13 +42,13 @@ class TokenLossGrad final : public Operator {
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_labels(inputs[0], inputs[1]);
     require_same_shape("labels", inputs[1], "dnll", inputs[2]);
-    return {inputs[0].shape};
+    return {inputs[0].shape, inputs[1].shape};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor& logits = inputs[0];
     TokenLossGradArgs args{logits.floats(), inputs[1].integers(), inputs[2].floats(), outputs[0].mutable_floats(),
-                           logits.width()};
+                           outputs[1].mutable_floats(), logits.width()};
     return kernel_work(kTokenLossGrad, isa, args, row_count(logits), 6 * logits.width());
   }
 };
@@ -60,7 +60,7 @@ constexpr InputSpec kLabels{ElementType::int64, false};
 OperatorType token_loss_type() { return {"TokenLoss", {{}, kLabels}, 1, -1, make_operator<TokenLoss>}; }
 
 OperatorType token_loss_grad_type() {
-  return {"TokenLossGrad", {{}, kLabels, {}}, 1, 0, make_operator<TokenLossGrad>};
+  return {"TokenLossGrad", {{}, kLabels, {}}, 2, 0, make_operator<TokenLossGrad>};
 }
 
 }  // namespace spinquant

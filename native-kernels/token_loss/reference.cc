@@ -27,6 +27,7 @@ void token_loss_grad(const TokenLossGradArgs& args, size_t first, size_t last) {
     float* d_logits = args.d_logits + row * args.vocabulary;
     int64_t label = args.labels[row];
     double normalizer = label < 0 ? 0 : log_sum_exp(logits, args.vocabulary);
+    args.nll[row] = label < 0 ? 0 : static_cast<float>(normalizer - logits[label]);
     for (size_t i = 0; i < args.vocabulary; i++) {
       double p = std::exp(logits[i] - normalizer) - (static_cast<int64_t>(i) == label ? 1 : 0);
       d_logits[i] = label < 0 ? 0 : static_cast<float>(args.d_nll[row] * p);

@@ -13,12 +13,13 @@ struct TokenLossArgs {
   size_t vocabulary;
 };
 
-/// Unit: one row. d_logits = d_nll·(softmax(logits) - onehot(label)); 0 where label < 0.
+/// Unit: one row. nll as above and d_logits = d_nll·(softmax(logits) - onehot(label)); 0 where label < 0.
 struct TokenLossGradArgs {
   const float* logits;
   const int64_t* labels;
   const float* d_nll;
   float* d_logits;  // may be logits
+  float* nll;
   size_t vocabulary;
 };
 

@@ -2,7 +2,6 @@ import type { DType } from '../../protocol/tensor.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import { rmsNorm } from '../graph/kernels/rms-norm.ts';
-import { tokenLoss } from '../graph/kernels/token-loss.ts';
 import { mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMean } from '../graph/ops/reduce.ts';
@@ -74,7 +73,7 @@ export function compileEmbeddingBackward(runtime: Runtime, shape: EndsShape): Pr
   return Program.compile(runtime, graph, { r1Gradient: r1Gradient! });
 }
 
-/** x → hidden [T, d], for an output layer applied in slices. */
+/** x → hidden [T, d]. */
 export function compileHidden(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = hiddenExpression(shape);
   return Program.compile(runtime, graph, { hidden: y });
@@ -91,22 +90,4 @@ export function compileHiddenBackward(runtime: Runtime, shape: EndsShape): Promi
 export function compileLogits(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = headExpression(shape);
   return Program.compile(runtime, graph, { logits: y });
-}
-
-/** x, labels int64 [T] (negative: not counted) → nll [T] in nats. */
-export function compileLoss(runtime: Runtime, shape: EndsShape): Promise<Program> {
-  const { graph, y } = headExpression(shape);
-  return Program.compile(runtime, graph, {
-    nll: tokenLoss(y, graph.input('labels', [shape.tokens], 'int64')),
-  });
-}
-
-/** x, labels, lossWeight [T] (∂loss/∂nll) → nll, dx and, with R1, r1Gradient; logits are computed once. */
-export function compileLossBackward(runtime: Runtime, shape: EndsShape): Promise<Program> {
-  const { graph, y, x, r1 } = headExpression(shape);
-  const nll = tokenLoss(y, graph.input('labels', [shape.tokens], 'int64'));
-  const seed = graph.input('lossWeight', [shape.tokens]);
-  const wanted = r1 ? [x!, r1] : [x!];
-  const [dx, r1Gradient] = gradients([[nll, seed]], wanted);
-  return Program.compile(runtime, graph, { nll, dx: dx!, r1Gradient: r1Gradient ?? null });
 }

@@ -1,11 +1,13 @@
-import { float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import type { HostTensors, Program, Tensors } from '../graph/program.ts';
+import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
+import { ChunkedLoss } from './chunked-loss.ts';
 import * as ends from './ends-programs.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './layer-shape.ts';
+import type { OutputLoss } from './output-loss.ts';
 import type { ProgramCache } from './programs.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 
@@ -20,14 +22,26 @@ export interface NetworkOptions {
   readonly quantizers: LayerQuantizers;
   readonly sites: RotationSites;
   readonly centreEmbedding: boolean;
-  /** Logits kept in memory at once; the default suits processors' caches. */
-  readonly logitElements?: number;
+  readonly memory?: NetworkMemory;
 }
 
 export type Activations = HostTensor<Float32Array>;
 
-/** Prepared weights up to this size are kept for all layers. */
-const KEPT_PREPARED_BYTES = 2 ** 31;
+/** What a network may hold in memory at once. */
+export interface NetworkMemory {
+  /** Rotated and rounded weights up to this size are kept for all layers. */
+  readonly preparedBytes: number;
+  /** Logits. */
+  readonly logitElements: number;
+  /** An output layer up to this size in float32 is applied whole, to some tokens at a time; a larger one in slices. */
+  readonly headBytes: number;
+}
+
+export const DEFAULT_MEMORY: NetworkMemory = {
+  preparedBytes: 2 ** 31,
+  logitElements: 3 << 23,
+  headBytes: 2 ** 28,
+};
 
 /**
  * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
@@ -37,7 +51,7 @@ export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
   readonly #cache: ProgramCache;
-  readonly #sliced: SlicedLoss;
+  readonly #loss: OutputLoss;
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
@@ -46,7 +60,7 @@ export class Network {
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
-    this.#sliced = new SlicedLoss(cache, checkpoint.lmHead, options.logitElements);
+    this.#loss = outputLoss(cache, checkpoint, options.memory ?? DEFAULT_MEMORY);
     this.checkpoint = checkpoint;
     this.options = options;
   }
@@ -68,7 +82,7 @@ export class Network {
   /** Whether all prepared weights stay in memory; else each layer's are forgotten once the caller moved on. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedBytes(this.checkpoint) <= KEPT_PREPARED_BYTES;
+    return preparedBytes(this.checkpoint) <= (this.options.memory ?? DEFAULT_MEMORY).preparedBytes;
   }
 
   forgetPrepared(index: number): void {
@@ -120,15 +134,9 @@ export class Network {
     return (await program.run(this.#endTensors({ x }), signal)).logits as Activations;
   }
 
-  /** Negative log-likelihood [T] in nats, float32 logits, a large vocabulary in slices. */
+  /** Negative log-likelihood [T] in nats, float32 logits, in bounded memory. */
   async loss(x: Activations, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const tokens = labels.length;
-    if (this.#sliced.isNeeded(tokens)) {
-      return (await this.#sliced.forward(await this.#hidden(x, signal), labels, signal)).nll;
-    }
-    const program = await this.#end('loss', tokens, ends.compileLoss);
-    return (await program.run(this.#endTensors({ x, labels: idTensor(labels) }), signal)).nll!
-      .data as Float32Array;
+    return this.#loss.forward(await this.#hidden(x, signal), labels, signal);
   }
 
   /**
@@ -141,20 +149,11 @@ export class Network {
     weight: number,
     signal?: AbortSignal,
   ): Promise<{ nll: Float32Array; dx: Activations; r1: Float32Array | null }> {
-    const tokens = labels.length;
-    if (this.#sliced.isNeeded(tokens)) return this.#slicedBackward(x, labels, weight, signal);
-    const program = await this.#end('loss-backward', tokens, ends.compileLossBackward);
-    const lossWeight = float32([tokens], new Float32Array(tokens).fill(weight));
-    const out = await program.run(this.#endTensors({ x, labels: idTensor(labels), lossWeight }), signal);
-    return { nll: out.nll!.data as Float32Array, ...headGradients(out) };
-  }
-
-  async #slicedBackward(x: Activations, labels: Int32Array, weight: number, signal?: AbortSignal) {
     const hidden = await this.#hidden(x, signal);
-    const { nll, logSum } = await this.#sliced.forward(hidden, labels, signal);
-    const dhidden = await this.#sliced.backward(hidden, labels, logSum, weight, signal);
+    const { nll, dhidden } = await this.#loss.backward(hidden, labels, weight, signal);
     const program = await this.#end('hidden-backward', labels.length, ends.compileHiddenBackward);
-    return { nll, ...headGradients(await program.run(this.#endTensors({ x, dhidden }), signal)) };
+    const { dx, r1Gradient } = await program.run(this.#endTensors({ x, dhidden }), signal);
+    return { nll, dx: dx as Activations, r1: (r1Gradient?.data as Float32Array | undefined) ?? null };
   }
 
   async #hidden(x: Activations, signal?: AbortSignal): Promise<Activations> {
@@ -167,7 +166,7 @@ export class Network {
     return this.options.mode === 'merged' && this.options.sites.r1;
   }
 
-  #end(name: string, tokens: number, compile: typeof ends.compileLoss): Promise<Program> {
+  #end(name: string, tokens: number, compile: typeof ends.compileLogits): Promise<Program> {
     const { config, embedding, lmHead, finalNorm } = this.checkpoint;
     const { runtime } = this.#cache;
     const shape: ends.EndsShape = {
@@ -242,6 +241,12 @@ export class Network {
 
 type LayerPart = 'forward' | 'backward' | 'prepare';
 
+function outputLoss(cache: ProgramCache, { lmHead }: Checkpoint, memory: NetworkMemory): OutputLoss {
+  const bytes = elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT;
+  const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
+  return new Loss(cache, lmHead, memory.logitElements);
+}
+
 /** Bytes of all rotated and rounded weights as float32. */
 function preparedBytes({ config }: Checkpoint): number {
   const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
@@ -256,8 +261,4 @@ export function accumulate(sum: Float64Array, terms: Float32Array): void {
 
 function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
   return int64([ids.length], BigInt64Array.from(ids, BigInt));
-}
-
-function headGradients(out: HostTensors): { dx: Activations; r1: Float32Array | null } {
-  return { dx: out.dx as Activations, r1: (out.r1Gradient?.data as Float32Array | undefined) ?? null };
 }

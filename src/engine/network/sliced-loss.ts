@@ -13,42 +13,34 @@ import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
 import { cast, reshape, toReal } from '../graph/ops/shape.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
+import type { Hidden, OutputLoss } from './output-loss.ts';
 import type { ProgramCache } from './programs.ts';
 
-/** Logits in memory at once, in elements: 32 MiB, small enough to stay near the processor. */
-const SLICE_ELEMENTS = 1 << 23;
 /** Below every logit, and far enough from the largest float32 to stay finite. */
 const LOWEST = -1e30;
 
-export type Hidden = HostTensor<Float32Array>;
-
 /**
- * Next-token loss over a large vocabulary without its logits in memory: the output layer is applied to slices of the
- * vocabulary, so that each of its rows is read once per pass. Forward keeps a running maximum and sum of exponentials;
+ * The loss over slices of the vocabulary, so that each row of the output layer is read and converted once per pass. Forward keeps a running maximum and sum of exponentials;
  * backward computes each slice's logits again, ∂h = Σ w·(softmax − onehot)·W.
  */
-export class SlicedLoss {
+export class SlicedLoss implements OutputLoss {
   readonly #cache: ProgramCache;
   readonly #head: FileTensor;
   readonly #sliceElements: number;
 
-  /** @param head output layer [V, d], in its file. */
-  constructor(cache: ProgramCache, head: FileTensor, sliceElements = SLICE_ELEMENTS) {
+  /** @param head output layer [V, d], in its file. @param sliceElements logits in memory at once. */
+  constructor(cache: ProgramCache, head: FileTensor, sliceElements: number) {
     this.#cache = cache;
     this.#head = head;
     this.#sliceElements = sliceElements;
   }
 
-  /** Whether the logits of so many tokens exceed one slice. */
-  isNeeded(tokens: number): boolean {
-    return tokens * this.#head.dims[0]! > this.#sliceElements;
+  async forward(hidden: Hidden, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+    return (await this.#pass(hidden, labels, signal)).nll;
   }
 
-  /**
-   * @param hidden what the output layer reads [T, d]. @param labels token ids [T]; negative: not counted.
-   * @returns nll [T] in nats and the log of the softmax's denominator [T].
-   */
-  async forward(
+  /** @returns nll [T] in nats and the log of the softmax's denominator [T]. */
+  async #pass(
     hidden: Hidden,
     labels: Int32Array,
     signal?: AbortSignal,
@@ -71,14 +63,8 @@ export class SlicedLoss {
     return { nll: logSum.map((value, t) => (labels[t]! < 0 ? 0 : value - picked![t]!)), logSum };
   }
 
-  /** ∂/∂hidden [T, d] of Σ weight·nll over the counted tokens. */
-  async backward(
-    hidden: Hidden,
-    labels: Int32Array,
-    logSum: Float32Array,
-    weight: number,
-    signal?: AbortSignal,
-  ): Promise<Hidden> {
+  async backward(hidden: Hidden, labels: Int32Array, weight: number, signal?: AbortSignal) {
+    const { nll, logSum } = await this.#pass(hidden, labels, signal);
     const tokens = labels.length;
     const weights = Float32Array.from(labels, (label) => (label < 0 ? 0 : weight));
     const given = { hidden, logSum: float32([tokens, 1], logSum), weight: float32([tokens, 1], weights) };
@@ -88,7 +74,7 @@ export class SlicedLoss {
       const tensors = { ...given, dhidden, ...this.#sliceTensors(slice, labels) };
       dhidden = (await program.run(tensors, signal)).newDhidden!;
     }
-    return dhidden as Hidden;
+    return { nll, dhidden: dhidden as Hidden };
   }
 
   #slices(tokens: number): { start: number; rows: number }[] {

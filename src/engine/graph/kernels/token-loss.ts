@@ -8,30 +8,40 @@ const TokenLoss: OpDefinition = {
   name: 'TokenLoss',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: [inputs[0]!.dim(0)] }],
-  gradient: (node, [dy]) => [apply(TokenLossGrad, [node.inputs[0]!, node.inputs[1]!, dy!]), null],
+  gradient: (node, [dy]) => [tokenLossGradient(node.inputs[0]!, node.inputs[1]!, dy!)[0], null],
   compose(inputs) {
     const [logits, labels] = inputs as [Value, Value];
-    const g = logits.graph;
-    const picked = reduceSum(where(oneHot(logits, labels), logits, g.scalar(0)), [1], false);
-    const loss = sub(reshape(logSumExp(logits), [logits.dim(0)]), picked);
-    return [where(less(labels, g.scalar(0, 'int64')), g.scalar(0), loss)];
+    return [lossOf(logits, labels, logSumExp(logits))];
   },
 };
 
-/** ∂logits = ∂loss·(softmax(logits) − onehot(label)). */
+/** ∂logits = ∂loss·(softmax(logits) − onehot(label)), and the loss itself, which falls out on the way. */
 const TokenLossGrad: OpDefinition = {
   name: 'TokenLossGrad',
   domain: 'spinquant',
-  infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
+  infer: ([logits]) => [
+    { dtype: logits!.dtype, dims: logits!.dims },
+    { dtype: logits!.dtype, dims: [logits!.dim(0)] },
+  ],
   compose(inputs) {
     const [logits, labels, dloss] = inputs as [Value, Value, Value];
     const g = logits.graph;
-    const probabilities = exp(sub(logits, logSumExp(logits)));
+    const normalizer = logSumExp(logits);
+    const probabilities = exp(sub(logits, normalizer));
     const target = cast(oneHot(logits, labels), g.real);
     const counted = where(less(labels, g.scalar(0, 'int64')), g.scalar(0), dloss);
-    return [mul(sub(probabilities, target), reshape(counted, [logits.dim(0), 1]))];
+    const dlogits = mul(sub(probabilities, target), reshape(counted, [logits.dim(0), 1]));
+    return [dlogits, lossOf(logits, labels, normalizer)];
   },
 };
+
+/** @param normalizer ln Σ e^logit [T, 1]. */
+function lossOf(logits: Value, labels: Value, normalizer: Value): Value {
+  const g = logits.graph;
+  const picked = reduceSum(where(oneHot(logits, labels), logits, g.scalar(0)), [1], false);
+  const loss = sub(reshape(normalizer, [logits.dim(0)]), picked);
+  return where(less(labels, g.scalar(0, 'int64')), g.scalar(0), loss);
+}
 
 /** bool [T, V]: column equals label. */
 function oneHot(logits: Value, labels: Value): Value {
@@ -42,4 +52,9 @@ function oneHot(logits: Value, labels: Value): Value {
 /** @param labels int64 [T]. @returns loss [T] in nats. */
 export function tokenLoss(logits: Value, labels: Value): Value {
   return apply(TokenLoss, [logits, labels]);
+}
+
+/** @param dloss ∂/∂loss [T]. @returns ∂/∂logits [T, V] and the loss [T]. */
+export function tokenLossGradient(logits: Value, labels: Value, dloss: Value): [Value, Value] {
+  return logits.graph.apply(TokenLossGrad, [logits, labels, dloss]) as [Value, Value];
 }
