@@ -10,6 +10,8 @@ import { SIDES, type Side } from './histogram.ts';
 /** More cells than this cannot be told apart: channels share a cell, which shows the largest of them. */
 const MAX_CELLS = 256;
 const ROW_PX = 34;
+/** Width of the axis' labels and of the legend's title beside its gradient. */
+const LEGEND_TITLE_PX = 130;
 /** Channels in the table. */
 const TABLE_ROWS = 100;
 /** Decades of the colour scale at most: smaller maxima are all alike. */
@@ -132,7 +134,7 @@ function colorLegend(strings: LayersStrings, theme: Theme): object {
     title: strings.maximum,
     orient: 'top',
     direction: 'horizontal',
-    gradientLength: 180,
+    gradientLength: { expr: `clamp(width - ${LEGEND_TITLE_PX}, 60, 180)` },
     gradientThickness: 8,
     gradientStrokeColor: theme.muted,
     gradientStrokeWidth: 1,

@@ -18,6 +18,8 @@ const HEIGHT = 244;
 /** Ticks of a finer grid would run into each other. */
 const MAX_TICKS = 64;
 const TICK_PX = 8;
+/** The whole label of a strip needs so much. */
+const LABEL_PX = 360;
 /** A bin with one value still has a height on a log axis. */
 const LOG_FLOOR = 0.6;
 
@@ -58,7 +60,7 @@ export function histogramChart(
       ...Object.fromEntries(SIDES.map((side) => [side, bars(detail, side, floor)])),
       ticks: SIDES.flatMap((side) => gridTicks(detail[side].grid, side)),
       brackets: SIDES.flatMap((side) => gridBracket(detail[side].grid, side)),
-      labels: SIDES.map((side) => ({ y: STRIPS[side].top - 6, text: sideLabel(detail, side, strings) })),
+      labels: SIDES.map((side) => ({ y: STRIPS[side].top - 6, ...sideLabel(detail, side, strings) })),
     },
     signals: { xMin: lo, xMax: hi, yMax: logCounts ? 1.5 * top : 1.05 * top },
     summary: fill(
@@ -95,13 +97,14 @@ function gridBracket(grid: Grid | null, side: Side): Row[] {
   return [{ side, from: grid.levels[0]!, to: grid.levels.at(-1)!, y: STRIPS[side].base + 1 + TICK_PX / 2 }];
 }
 
-/** `after R4 · largest 2.1 = 4.1 σ · step 0.2` */
-function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: LayersStrings): string {
+/** `after R4 · largest 2.1 = 4.1 σ · step 0.2`, and what of it fits into a narrow strip: `after R4 · step 0.2`. */
+function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: LayersStrings): Row {
   const names = rotation.join(' ') || strings.rotation;
   const when = fill(side === 'before' ? strings.beforeRotation : strings.afterRotation, names);
   const { peak, maxAbs, grid } = detail[side];
   const largest = `${strings.peak} ${formatNumber(maxAbs, 3)} = ${fill(strings.sigma, formatNumber(peak, 3))}`;
-  return [when, largest, ...(grid ? [gridStep(grid, strings)] : [])].join(' · ');
+  const step = grid ? [gridStep(grid, strings)] : [];
+  return { text: [when, largest, ...step].join(' · '), short: [when, ...step].join(' · ') };
 }
 
 /** The distance of two levels. */
@@ -143,8 +146,9 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     },
     {
       data: { name: 'labels' },
+      transform: [{ calculate: `width > ${LABEL_PX} ? datum.text : datum.short`, as: 'shown' }],
       mark: { type: 'text', align: 'left', baseline: 'bottom', fontWeight: 'bold' },
-      encoding: { x: { value: 2 }, y: pixels('y'), text: { field: 'text' } },
+      encoding: { x: { value: 2 }, y: pixels('y'), text: { field: 'shown' } },
     },
   ];
   const resolve = { scale: { y: 'independent' }, axis: { y: 'independent' } };

@@ -21,7 +21,7 @@ export function comparisonView(state: ResultsState, send: (intent: ResultsIntent
       h(
         'tr',
         {},
-        h('th', { scope: 'col' }, strings.key),
+        h('th', { scope: 'col', class: 'stay' }, strings.key),
         h('th', { scope: 'col' }, title(a)),
         h('th', { scope: 'col' }, title(b)),
       ),
@@ -33,7 +33,7 @@ export function comparisonView(state: ResultsState, send: (intent: ResultsIntent
         h(
           'tr',
           {},
-          h('th', { scope: 'row' }, h('code', {}, difference.path)),
+          h('th', { scope: 'row', class: 'stay' }, h('code', {}, difference.path)),
           h('td', {}, h('code', {}, difference.a)),
           h('td', {}, h('code', {}, difference.b)),
         ),

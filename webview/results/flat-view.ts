@@ -22,7 +22,7 @@ export function flatView(input: FlatInput): HTMLElement {
     {},
     h('th', { scope: 'col' }, h('span', { class: 'visually-hidden' }, strings.columns.selected)),
     h('th', { scope: 'col' }, h('span', { class: 'visually-hidden' }, strings.columns.star)),
-    ...columns.map((column) => heading(column, input)),
+    ...columns.map((column, index) => heading(column, index === 0, input)),
     h('th', { scope: 'col' }, h('span', { class: 'visually-hidden' }, strings.openExperiment)),
   );
   const table = h(
@@ -39,7 +39,12 @@ export function flatView(input: FlatInput): HTMLElement {
   );
 }
 
-function heading({ id, title, numeric }: ColumnModel, { state, sorting, sort }: FlatInput): HTMLElement {
+/** @param stays whether the column keeps its place while the others scroll. */
+function heading(
+  { id, title, numeric }: ColumnModel,
+  stays: boolean,
+  { state, sorting, sort }: FlatInput,
+): HTMLElement {
   const active = sorting.column === id;
   const arrow = active ? (sorting.descending ? ' ↓' : ' ↑') : '';
   const label = button(
@@ -47,7 +52,7 @@ function heading({ id, title, numeric }: ColumnModel, { state, sorting, sort }: 
     () => sort({ column: id, descending: active && !sorting.descending }),
     { class: 'sort', 'data-focus': `sort ${id}`, 'aria-label': fill(state.strings.sortBy, title) },
   );
-  const cell = h('th', { scope: 'col', class: numeric ? 'number' : null }, label);
+  const cell = h('th', { scope: 'col', class: stays ? 'stay' : numeric ? 'number' : null }, label);
   if (active) setAttribute(cell, 'aria-sort', sorting.descending ? 'descending' : 'ascending');
   return cell;
 }
@@ -64,7 +69,7 @@ function bodyRow(row: ResultRow, input: FlatInput): HTMLElement {
       const isBest = column.id === 'quantized' && best.has(row);
       const text = column.show(row);
       const attributes = { class: column.numeric ? 'number' : null, 'data-column': column.id };
-      if (index === 0) return h('th', { ...attributes, scope: 'row' }, text);
+      if (index === 0) return h('th', { ...attributes, class: 'stay', scope: 'row' }, text);
       if (!isBest) return h('td', attributes, text);
       return h(
         'td',

@@ -14,20 +14,20 @@ function pivotTable(pivot: Pivot, strings: ResultsStrings, withDelta: boolean): 
   const full = h(
     'tr',
     { class: 'full-precision' },
-    h('th', { scope: 'row' }, strings.fullPrecisionMethod),
+    h('th', { scope: 'row', class: 'stay' }, strings.fullPrecisionMethod),
     ...bits.map(() => h('td', { class: 'number' }, formatPerplexity(fullPrecision))),
   );
   const table = h(
     'table',
     { class: 'results pivot' },
-    h('caption', {}, fill(strings.pivotCaption, title)),
+    h('caption', {}, h('span', {}, fill(strings.pivotCaption, title))),
     h(
       'thead',
       {},
       h(
         'tr',
         {},
-        h('th', { scope: 'col' }, strings.columns.method),
+        h('th', { scope: 'col', class: 'stay' }, strings.columns.method),
         ...bits.map((setting) => h('th', { scope: 'col', class: 'number' }, setting)),
       ),
     ),
@@ -39,7 +39,7 @@ function pivotTable(pivot: Pivot, strings: ResultsStrings, withDelta: boolean): 
         h(
           'tr',
           {},
-          h('th', { scope: 'row' }, name),
+          h('th', { scope: 'row', class: 'stay' }, name),
           ...cells.map((cell) => pivotCell(cell, strings, withDelta)),
         ),
       ),

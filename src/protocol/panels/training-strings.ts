@@ -22,7 +22,7 @@ function chartTexts(t: Translate) {
       gradient: t('Global norm over all rotations, before clipping'),
       stepSize: t('Taken is the smaller of rate and cap 1 / ‖W‖₁; log axis'),
       distance: t('‖R − R₀‖ / ‖R₀‖, Frobenius norm, R₀ the start'),
-      seconds: t('Forward, backward and Cayley update'),
+      seconds: t('Seconds for forward, backward and Cayley update'),
     },
     units: { loss: t('nats per token') },
     series: {

@@ -1,0 +1,110 @@
+/** Panels beside an editor are narrow: everything stays within reach. */
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
+import type { Locator } from 'playwright-core';
+import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
+import type { ResultsState } from '../../src/protocol/panels/results.ts';
+import { CAN_DRAW, drawn, type PanelBrowser, type PanelPage, startBrowser } from './harness.ts';
+import { layersOf, realRun, resultsOf, trainingOf } from './states.ts';
+
+const WIDTHS = [320, 480, 800];
+const PIVOT = { remembered: null, toggles: { view: 'pivot' } };
+
+let browser: PanelBrowser;
+let results: ResultsState;
+
+before(async () => {
+  if (!CAN_DRAW) return;
+  browser = await startBrowser();
+  const dirs = makeResultRuns(await browser.runsFolder());
+  results = await resultsOf(dirs.toReversed(), [dirs[15]!, dirs[16]!], [dirs[15]!]);
+});
+after(() => browser?.end());
+
+/** Opens the panel in every width. */
+async function inEveryWidth(
+  bundle: string,
+  state: unknown,
+  kept: unknown,
+  look: (panel: PanelPage, width: number) => Promise<void>,
+): Promise<void> {
+  for (const width of WIDTHS) {
+    const panel = await browser.open(bundle, { width, height: 700, kept });
+    await panel.send(state);
+    await look(panel, width);
+    await panel.end();
+  }
+}
+
+/** Nothing but a region that scrolls by itself is wider than the panel, and no control is cut. */
+async function fits({ page }: PanelPage, what: string): Promise<void> {
+  const width = await page.evaluate(() => document.scrollingElement!.scrollWidth);
+  assert.equal(width, page.viewportSize()!.width, what);
+  const controls = page.locator(
+    '.panel-head :is(button, vscode-button, vscode-textfield, vscode-checkbox, vscode-single-select), .figure > header *',
+  );
+  for (const control of await controls.all()) {
+    const box = await control.boundingBox();
+    if (!box || box.width === 0) continue;
+    const text = `${what}: ${await control.evaluate((element) => element.outerHTML.slice(0, 80))}`;
+    assert.ok(box.x >= 0 && box.x + box.width <= width, `${text} from ${box.x} to ${box.x + box.width}`);
+  }
+}
+
+drawn('toolbars wrap and pages never scroll sideways', async () => {
+  const states: [bundle: string, state: unknown, kept: unknown][] = [
+    ['results', results, null],
+    ['results', results, PIVOT],
+    ['training', await trainingOf(realRun(), { others: [realRun()] }), null],
+    ['layers', await layersOf(realRun()), null],
+  ];
+  for (const [bundle, state, kept] of states)
+    await inEveryWidth(bundle, state, kept, (panel, width) => fits(panel, `${bundle} at ${width} px`));
+});
+
+async function scrollByKeys({ page }: PanelPage, region: Locator): Promise<boolean> {
+  for (let press = 0; press < 100; press++) {
+    const left = await region.evaluate(
+      (element) => element.scrollWidth - element.clientWidth - element.scrollLeft,
+    );
+    if (left < 1) return true;
+    await page.keyboard.press('ArrowRight');
+    await page.waitForTimeout(20);
+  }
+  return false;
+}
+
+drawn('the last column is reached by scrolling, by keys too, while the first stays', async () => {
+  for (const kept of [null, PIVOT])
+    await inEveryWidth('results', results, kept, async (panel, width) => {
+      const region = panel.page.locator('.scroll').first();
+      const overflows = await region.evaluate((element) => element.scrollWidth > element.clientWidth);
+      if (!kept || width === WIDTHS[0]) assert.ok(overflows, `${width} px are too narrow for all columns`);
+      if (!overflows) return;
+      const first = region.locator('tbody .stay').first();
+      await region.focus();
+      assert.ok(await scrollByKeys(panel, region), 'arrow keys scroll to the end');
+      const [outer, stays, last] = await Promise.all(
+        [region, first, region.locator('tbody tr').first().locator('> :last-child')].map(
+          async (element) => (await element.boundingBox())!,
+        ),
+      );
+      assert.ok(Math.abs(stays!.x - outer!.x) < 1, `the first column stands at ${stays!.x}`);
+      assert.ok(stays!.x + stays!.width <= width / 2, `and leaves room: it is ${stays!.width} px wide`);
+      assert.ok(last!.x + last!.width <= outer!.x + outer!.width + 1, 'the last column is in view');
+      const covering = await first.evaluate((element) => {
+        const { left, right, top, bottom } = element.getBoundingClientRect();
+        return document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === element;
+      });
+      assert.ok(covering, 'what scrolls goes under the first column');
+    });
+});
+
+drawn('screenshots of narrow panels', async () => {
+  await inEveryWidth('results', results, null, (panel, width) => panel.screenshot(`results-${width}`));
+  await inEveryWidth('results', results, PIVOT, (panel, width) => panel.screenshot(`results-pivot-${width}`));
+  const layers = await layersOf(realRun());
+  await inEveryWidth('layers', layers, null, (panel, width) => panel.screenshot(`layers-${width}`));
+  const training = await trainingOf(realRun());
+  await inEveryWidth('training', training, null, (panel, width) => panel.screenshot(`training-${width}`));
+});
