@@ -3,6 +3,7 @@ import type { ResolvedExperiment } from '../config/index.ts';
 import type { RunEvent, Variant } from '../protocol/events.ts';
 import type { ActivationsFile } from '../runs/activations.ts';
 import type { LossSummary, PerplexityResult } from '../runs/results.ts';
+import type { Run } from '../runs/run.ts';
 
 export type { LossSummary, PerplexityResult } from '../runs/results.ts';
 
@@ -18,7 +19,12 @@ export interface OptimizeOptions extends EngineOptions {
   readonly resumeFrom?: string | undefined;
 }
 
-export interface EvaluateOptions extends EngineOptions {
+interface MeasureOptions extends EngineOptions {
+  /** A run folder made for this measurement: its record says where the numbers come from. */
+  readonly record?: Run | undefined;
+}
+
+export interface EvaluateOptions extends MeasureOptions {
   /** Rotations (`rotations.safetensors`, or a run folder) to use for those marked learned. */
   readonly rotations?: string | undefined;
   /** A run folder that the results are added to. */
@@ -27,7 +33,7 @@ export interface EvaluateOptions extends EngineOptions {
   readonly variants?: readonly Variant[] | undefined;
 }
 
-export interface InspectOptions extends EngineOptions {
+export interface InspectOptions extends MeasureOptions {
   readonly rotations?: string | undefined;
 }
 

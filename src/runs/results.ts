@@ -30,4 +30,9 @@ export interface ResultsFile {
   readonly perplexity: readonly PerplexityResult[];
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
+  /** When the newest of the measurements ended, ISO 8601 in UTC; null in files of versions that did not say. */
+  readonly measuredAt: string | null;
 }
+
+/** What a writer knows; the time is set as it is written. */
+export type NewResults = Omit<ResultsFile, 'measuredAt'>;

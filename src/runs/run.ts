@@ -14,7 +14,7 @@ import type { ActivationsFile } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
-import type { ResultsFile } from './results.ts';
+import type { NewResults, ResultsFile } from './results.ts';
 
 /** A run folder. Whoever holds one made by {@link createRun} or claimed by {@link Run.resume} may write to it. */
 export class Run {
@@ -52,8 +52,9 @@ export class Run {
     return readEvents(this.path('events'));
   }
 
-  readResults(): Promise<ResultsFile> {
-    return readVersion1<ResultsFile>(this.path('results'));
+  async readResults(): Promise<ResultsFile> {
+    const results = await readVersion1<NewResults & Partial<ResultsFile>>(this.path('results'));
+    return { ...results, measuredAt: results.measuredAt ?? null };
   }
 
   readActivations(): Promise<ActivationsFile> {
@@ -69,8 +70,10 @@ export class Run {
     this.log.truncateAfterStep(step);
   }
 
-  writeResults(results: ResultsFile): void {
-    writeJson(this.path('results'), results);
+  /** Writes what was measured just now. */
+  writeResults(results: NewResults): void {
+    const measuredAt = new Date().toISOString();
+    writeJson(this.path('results'), { ...results, measuredAt } satisfies ResultsFile);
   }
 
   writeActivations(activations: ActivationsFile): void {

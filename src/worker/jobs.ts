@@ -15,7 +15,7 @@ import { evaluateExperiment, inspectActivations, optimizeRotation } from '../eng
 import { UserError } from '../protocol/errors.ts';
 import { type RunEvent, timed } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
-import { createRun, listRuns, openRun, type Run } from '../runs/index.ts';
+import { type ActivationsFile, createRun, listRuns, openRun, type Run } from '../runs/index.ts';
 import { withOverrides } from './overrides.ts';
 
 type Job = (signal: AbortSignal) => AsyncGenerator<RunEvent, JobResult>;
@@ -61,7 +61,7 @@ async function* evaluateInto(
   signal: AbortSignal,
 ): AsyncGenerator<RunEvent, JobResult> {
   const began = performance.now();
-  const { perplexity, bits } = yield* inRun(run, evaluateExperiment(experiment, { signal, rotations }));
+  const { perplexity, bits } = yield* evaluateExperiment(experiment, { signal, rotations, record: run });
   if (rotations !== undefined) await copyFile(rotations, run.path('rotations'), constants.COPYFILE_FICLONE);
   const seconds = { evaluate: (performance.now() - began) / 1000 };
   run.writeResults({ version: 1, bits, loss: null, orthogonalityError: null, steps: 0, perplexity, seconds });
@@ -73,22 +73,22 @@ async function inspectJob(params: MeasureParams): Promise<Job> {
   const rotations = source?.path('rotations');
   const own = source !== null && (await isOf(source, experiment)) ? source : null;
   return async function* (signal) {
-    if (own === null) {
-      const run = createRun(experiment, `${experimentSlug(experiment.source.file)}-inspect`);
-      return yield* recordRun(run, inspectInto(run, experiment, rotations, signal));
+    if (own !== null) {
+      const activations = inspectActivations(experiment, { signal, rotations });
+      return yield* keepActivations(own, inRun(own, activations));
     }
-    return yield* inspectInto(own, experiment, rotations, signal);
+    const run = createRun(experiment, `${experimentSlug(experiment.source.file)}-inspect`);
+    const activations = inspectActivations(experiment, { signal, rotations, record: run });
+    return yield* recordRun(run, keepActivations(run, activations));
   };
 }
 
-async function* inspectInto(
+async function* keepActivations(
   run: Run,
-  experiment: ResolvedExperiment,
-  rotations: string | undefined,
-  signal: AbortSignal,
+  job: AsyncGenerator<RunEvent, ActivationsFile>,
 ): AsyncGenerator<RunEvent, JobResult> {
   const began = performance.now();
-  const activations = yield* inRun(run, inspectActivations(experiment, { signal, rotations }));
+  const activations = yield* job;
   run.writeActivations(activations);
   const seconds = (performance.now() - began) / 1000;
   const layers = new Set(activations.sites.map(({ layer }) => layer)).size;
@@ -97,7 +97,7 @@ async function* inspectInto(
   return { run: run.dir };
 }
 
-/** The same events, whose start names the folder that the job is kept in. */
+/** The same events, whose start names the run of before that the job adds to. */
 async function* inRun<T>(run: Run, job: AsyncGenerator<RunEvent, T>): AsyncGenerator<RunEvent, T> {
   for (;;) {
     const next = await job.next();

@@ -56,6 +56,7 @@ export function summary({
             steps: 0,
             perplexity: [measured],
             seconds: {},
+            measuredAt,
           },
   };
 }

@@ -8,7 +8,15 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { experimentSchema, type ResolvedExperiment, resolvePortable } from '../../src/config/index.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
-import { createRun, isResumable, listRuns, openRun, type Run, writeJson } from '../../src/runs/index.ts';
+import {
+  createRun,
+  isResumable,
+  listRuns,
+  type NewResults,
+  openRun,
+  type Run,
+  writeJson,
+} from '../../src/runs/index.ts';
 
 type Context = { after(fn: () => Promise<void>): void };
 
@@ -171,6 +179,27 @@ test('a failed run keeps its reason; results and activations are versioned', asy
   writeJson(run.path('results'), { version: 9 });
   await assert.rejects(opened.readResults(), /version 9/);
   await assert.rejects(opened.readActivations(), { code: 'runs/unreadable' });
+});
+
+test('results say when they were measured; older files, which do not, are read too', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  const results = {
+    version: 1,
+    bits: 'W4A4KV4',
+    loss: null,
+    orthogonalityError: null,
+    steps: 0,
+    perplexity: [],
+    seconds: {},
+  } as const;
+  const before = Date.now();
+  run.writeResults({ ...results, measuredAt: '2001-01-01T00:00:00.000Z' } as NewResults);
+  const { measuredAt } = await run.readResults();
+  assert.match(measuredAt ?? '', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  const time = Date.parse(measuredAt!);
+  assert.ok(time >= before && time <= Date.now(), 'the time of this writing, not of one before');
+  writeJson(run.path('results'), results);
+  assert.deepEqual(await run.readResults(), { ...results, measuredAt: null });
 });
 
 test('writing leaves no temporary file and never half a file', async (t) => {

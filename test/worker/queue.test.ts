@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import manifest from '../../package.json' with { type: 'json' };
 import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
 import { JobQueue } from '../../src/extension/jobs/queue.ts';
 import type { Job } from '../../src/extension/services.ts';
@@ -94,7 +95,13 @@ test('two jobs in sequence: learn, then measure into the same run; and without r
   const baseline = await openRun(plain.runDir!);
   assert.equal(baseline.record.status, 'finished');
   assert.equal((await baseline.readExperiment()).rotation.r1, 'none');
-  assert.ok((await baseline.readResults()).perplexity[0]!.quantized! > 1);
+  const measuredPlain = await baseline.readResults();
+  assert.ok(measuredPlain.perplexity[0]!.quantized! > 1);
+  // Where its numbers come from, as of a run that learned: the same model on the same machine.
+  assert.deepEqual(recordOf(plain).provenance, recordOf(learned).provenance);
+  assert.match(recordOf(plain).provenance?.model.sha256 ?? '', /^[0-9a-f]{64}$/);
+  assert.ok(measuredPlain.measuredAt! >= baseline.record.startedAt);
+  assert.ok(first.measuredAt! >= recordOf(learned).finishedAt!, 'measured again after the run had ended');
 });
 
 test('an experiment that changed is measured into a run of its own, with the rotations it used', async (t) => {
@@ -110,6 +117,9 @@ test('an experiment that changed is measured into a run of its own, with the rot
   const inspected = await queue.submit({ kind: 'inspect', experiment, runDir: learned.runDir! });
   assert.equal(inspected.state, 'finished', inspected.message ?? '');
   assert.ok((await (await openRun(inspected.runDir!)).readActivations()).sites.length > 0);
+  assert.notEqual(inspected.runDir, again.runDir);
+  for (const job of [again, inspected])
+    assert.equal(recordOf(job).provenance?.productVersion, manifest.version);
 });
 
 test('kill -9 in mid-run: interrupted with a message, the next job gets a new worker, and the run resumes', async (t) => {

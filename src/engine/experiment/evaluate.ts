@@ -11,6 +11,7 @@ import { readRotations } from '../rotation/rotation-file.ts';
 import { evaluateTexts, labelOf } from './evaluation.ts';
 import { deployedNetwork, plainNetwork, startingRotations } from './networks.ts';
 import { phase } from './phases.ts';
+import { provenanceOf } from './provenance.ts';
 import { evaluationTexts, openWorkbench, type Workbench } from './workbench.ts';
 
 /** Measures perplexity at full precision and quantized. See {@link Engine.evaluateExperiment}. */
@@ -22,10 +23,11 @@ export async function* evaluateExperiment(
   const seconds = {};
   const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
   try {
+    options.record?.setProvenance(await provenanceOf(bench));
     yield timed({
       type: 'run-started',
       job: 'evaluate',
-      run: options.runDir ?? null,
+      run: options.record?.dir ?? options.runDir ?? null,
       bits: labelOf(bench),
       runtime: bench.runtime.description,
       resumedFromStep: 0,

@@ -6,6 +6,7 @@ import { scanForNonFinite } from '../model/scan.ts';
 import { chooseRotations } from './evaluate.ts';
 import { labelOf } from './evaluation.ts';
 import { phase } from './phases.ts';
+import { provenanceOf } from './provenance.ts';
 import { calibrationBlocks, openWorkbench } from './workbench.ts';
 
 /** Collects activation statistics before and after rotation. See {@link Engine.inspectActivations}. */
@@ -17,10 +18,11 @@ export async function* inspectActivations(
   const seconds = {};
   const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
   try {
+    options.record?.setProvenance(await provenanceOf(bench));
     yield timed({
       type: 'run-started',
       job: 'inspect',
-      run: null,
+      run: options.record?.dir ?? null,
       bits: labelOf(bench),
       runtime: bench.runtime.description,
       resumedFromStep: 0,

@@ -9,7 +9,7 @@ import type { RunStore } from '../services.ts';
 export interface RunSummary {
   readonly run: Run;
   readonly results: ResultsFile | null;
-  /** When the results were written. */
+  /** When the results were measured; of a run without any, when it began. */
   readonly measuredAt: Date;
   /** The experiment as it was run, paths absolute; null when it cannot be read. */
   readonly experiment: ResolvedExperiment | null;
@@ -29,6 +29,14 @@ export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
 /** Whether a run measured what rounding alone gives. */
 export function isPlain({ experiment }: RunSummary): boolean {
   return experiment !== null && isUnrotated(experiment.rotation);
+}
+
+/** Results of versions that did not say when they were measured are as old as their file. */
+export function measuredAt(run: Run, results: ResultsFile | null): Date {
+  const said = new Date(results?.measuredAt ?? Number.NaN);
+  if (!Number.isNaN(said.getTime())) return said;
+  const file = statSync(run.path('results'), { throwIfNoEntry: false });
+  return file?.mtime ?? new Date(run.record.startedAt);
 }
 
 /** Summaries of runs, read once until their folder changes. */
@@ -66,12 +74,11 @@ export class RunSummaries implements vscode.Disposable {
   }
 
   async #read(run: Run): Promise<RunSummary> {
-    const path = run.path('results');
-    const hasResults = existsSync(path);
+    const results = existsSync(run.path('results')) ? await this.#attempt(() => run.readResults()) : null;
     return {
       run,
-      results: hasResults ? await this.#attempt(() => run.readResults()) : null,
-      measuredAt: hasResults ? statSync(path).mtime : new Date(run.record.startedAt),
+      results,
+      measuredAt: measuredAt(run, results),
       experiment: await this.#attempt(() => run.readExperiment()),
     };
   }
