@@ -10,7 +10,7 @@ import { gatherRows, reshape } from '../../src/engine/graph/ops/shape.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import { expectedTensors } from '../../src/engine/model/weights.ts';
-import { buildLayer } from '../../src/engine/network/layer.ts';
+import { buildLayer, UNWATCHED } from '../../src/engine/network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../src/engine/network/layer-inputs.ts';
 import { type BatchShape, FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
 import { plainSites } from '../../src/engine/network/linear-sites.ts';
@@ -43,7 +43,7 @@ export function compileTraining(
   let x = gatherRows(embedding, graph.input('ids', [tokens], 'int64'));
   for (let layer = 0; layer < config.layers; layer++) {
     const inputs = new LayerInputs(graph, shape, layerTypes, layerPrefix(layer));
-    x = buildLayer(x, shape, plainSites(inputs), tables);
+    x = buildLayer(x, shape, plainSites(inputs, UNWATCHED.keep), tables, UNWATCHED);
   }
   const hidden = mul(rmsNorm(x, config.rmsNormEps), graph.input('finalNorm', [config.hiddenSize]));
   // Tied: the embedding is the output layer too, so its gradient is the sum of both uses.

@@ -139,7 +139,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       [2, 3, 2],
       [2, 3, 2],
     ],
-    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 3, window: 0 }),
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 3, window: 0 })[0],
   },
   'CausalAttention, window': {
     dims: [
@@ -147,7 +147,7 @@ const RULES: Readonly<Record<string, Rule>> = {
       [5, 3],
       [5, 3],
     ],
-    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 4, window: 2 }),
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 4, window: 2 })[0],
   },
   RmsNorm: { dims: [[3, 5]], build: (_g, [a]) => rmsNorm(a!, 1e-3) },
   SwiGlu: {

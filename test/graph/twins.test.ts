@@ -69,7 +69,7 @@ const TWINS: Record<string, Twin> = {
       [2, 7, 8],
       [2, 7, 8],
     ],
-    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 0 }),
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 0 })[0],
     roundings: 64,
   },
   'CausalAttention, window, odd width': {
@@ -78,7 +78,7 @@ const TWINS: Record<string, Twin> = {
       [2, 3, 9, 5],
       [2, 3, 9, 5],
     ],
-    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 }),
+    build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 })[0],
     roundings: 64,
   },
   RmsNorm: { dims: [[5, 33]], build: (_g, [x]) => rmsNorm(x!, 1e-5), roundings: 64 },

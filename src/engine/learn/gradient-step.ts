@@ -1,5 +1,5 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
-import { type Activations, accumulate, type Network } from '../network/network.ts';
+import { accumulate, type Network } from '../network/network.ts';
 
 /** ∂loss/∂R summed over a batch, in float64. */
 export interface RotationGradients {
@@ -58,22 +58,19 @@ async function microBatchGradients(
 ): Promise<number> {
   const shape = { batch: sequences.length, sequence: sequences[0]!.length };
   const ids = concatenate(sequences);
-  const boundaries: Activations[] = [await network.embed(ids, signal)];
+  const tape = network.tape(shape);
+  tape.residuals[0]!.data.set((await network.embed(ids, signal)).data);
   for (let layer = 0; layer < network.layers; layer++) {
     throwIfCancelled(signal);
-    boundaries.push(await network.layer(layer, boundaries[layer]!, shape, signal));
+    await network.record(layer, tape, signal);
   }
-  const end = await network.lossBackward(
-    boundaries[network.layers]!,
-    nextTokens(ids, shape.sequence),
-    weight,
-    signal,
-  );
+  const labels = nextTokens(ids, shape.sequence);
+  const end = await network.lossBackward(tape.residuals[network.layers]!, labels, weight, signal);
   add(sum.r1, end.r1);
   let dx = end.dx;
   for (let layer = network.layers - 1; layer >= 0; layer--) {
     throwIfCancelled(signal);
-    const share = await network.layerBackward(layer, boundaries[layer]!, dx, shape, signal);
+    const share = await network.layerBackward(layer, tape, dx, signal);
     add(sum.r1, share.r1);
     add(sum.r2?.[layer] ?? null, share.r2);
     dx = share.dx;

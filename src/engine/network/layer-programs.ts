@@ -8,6 +8,7 @@ import { LayerInputs, type LayerTypes, LINEAR_ROLES, preparedName } from './laye
 import type { LayerShape } from './layer-shape.ts';
 import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
 import { rotateWeight } from './rotated-linear.ts';
+import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
 
 /**
  * plain: the checkpoint as it is. merged: rotations and rounding are in the weights, as deployed.
@@ -22,6 +23,7 @@ export interface LayerExpression {
   readonly y: Value;
   readonly r1: Value | null;
   readonly r2: Value | null;
+  readonly kept: ReadonlyMap<KeptName, Value>;
 }
 
 /** Build y = layer(x) in a graph of its own; x and y are [B·S, d]. */
@@ -31,55 +33,64 @@ export function layerExpression(
   mode: NetworkMode,
   learn: boolean,
   real: Real = 'float32',
-  observe?: SiteObserver,
+  observe: SiteObserver = () => undefined,
 ): LayerExpression {
   const graph = new Graph(real);
   const { config, batch, sequence } = shape;
   const x = graph.input('x', [batch * sequence, config.hiddenSize]);
   const inputs = new LayerInputs(graph, shape, types);
-  const sites =
-    mode === 'plain'
-      ? plainSites(inputs)
-      : mode === 'merged'
-        ? mergedSites(inputs, shape, learn)
-        : unrotatedSites(inputs, shape);
+  const kept = new Map<KeptName, Value>();
+  const keep: Keep = (name, value) => kept.set(name, value);
+  const sites = {
+    plain: () => plainSites(inputs, keep),
+    merged: () => mergedSites(inputs, shape, learn, keep),
+    unrotated: () => unrotatedSites(inputs, shape, keep),
+  }[mode]();
   const tables: AttentionTables = {
     cos: graph.input('cos', [sequence, config.headDim / 2]),
     sin: graph.input('sin', [sequence, config.headDim / 2]),
     qNorm: inputs.optional('qNorm'),
     kNorm: inputs.optional('kNorm'),
   };
-  const y = buildLayer(x, shape, sites, tables, observe);
-  return { graph, x, y, r1: inputs.r1, r2: inputs.r2 };
+  const y = buildLayer(x, shape, sites, tables, { observe, keep });
+  return { graph, x, y, r1: inputs.r1, r2: inputs.r2, kept };
 }
 
-/** x → y. */
+/** x → y and, for a backward pass, the values that `level` keeps. */
 export function compileForward(
   runtime: Runtime,
   shape: LayerShape,
   types: LayerTypes,
   mode: NetworkMode,
+  level: TapeLevel,
 ): Promise<Program> {
-  const { graph, y } = layerExpression(shape, types, mode, false);
-  return Program.compile(runtime, graph, { y });
+  const { graph, y, kept } = layerExpression(shape, types, mode, false);
+  return Program.compile(runtime, graph, { y, ...Object.fromEntries(keptValues(kept, level)) });
 }
 
-/** x, dy → dx and, where present, r1Gradient [d, d], r2Gradient [h, h]. Recomputes the layer. */
+/** x, dy and what `level` kept → dx and, where present, r1Gradient [d, d], r2Gradient [h, h]. Recomputes the rest. */
 export function compileBackward(
   runtime: Runtime,
   shape: LayerShape,
   types: LayerTypes,
   mode: NetworkMode,
+  level: TapeLevel,
 ): Promise<Program> {
-  const { graph, x, y, r1, r2 } = layerExpression(shape, types, mode, true);
+  const { graph, x, y, r1, r2, kept } = layerExpression(shape, types, mode, true);
   const dy = graph.input('dy', y.dims);
   const wanted = [x, ...(r1 ? [r1] : []), ...(r2 ? [r2] : [])];
   const found = new Map(gradients([[y, dy]], wanted).map((gradient, index) => [wanted[index]!, gradient]));
-  return Program.compile(runtime, graph, {
-    dx: found.get(x) ?? null,
-    r1Gradient: (r1 && found.get(r1)) ?? null,
-    r2Gradient: (r2 && found.get(r2)) ?? null,
-  });
+  const cut = new Map([...keptValues(kept, level)].map(([name, value]) => [value, name]));
+  return Program.compile(
+    runtime,
+    graph,
+    {
+      dx: found.get(x) ?? null,
+      r1Gradient: (r1 && found.get(r1)) ?? null,
+      r2Gradient: (r2 && found.get(r2)) ?? null,
+    },
+    cut,
+  );
 }
 
 /** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name. */

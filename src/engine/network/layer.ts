@@ -9,6 +9,7 @@ import { swiGlu } from '../graph/kernels/swiglu.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';
+import type { Keep } from './tape.ts';
 
 /** The four places where a layer multiplies by weights. Each mode of the network (linear-sites.ts) fills them in. */
 export interface LinearSites {
@@ -42,7 +43,13 @@ export type ObservedSite =
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
 export type SiteObserver = (site: ObservedSite, value: Value) => void;
 
-const NOBODY: SiteObserver = () => undefined;
+/** Who follows the building of a layer. */
+export interface LayerWatchers {
+  readonly observe: SiteObserver;
+  readonly keep: Keep;
+}
+
+export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
 
 /** One transformer block on the residual x [B·S, d]. */
 export function buildLayer(
@@ -50,18 +57,22 @@ export function buildLayer(
   shape: LayerShape,
   linears: LinearSites,
   tables: AttentionTables,
-  observe: SiteObserver = NOBODY,
+  watchers: LayerWatchers,
 ): Value {
+  const { observe, keep } = watchers;
   const epsilon = shape.config.rmsNormEps;
   const attentionInput = rmsNorm(x, epsilon);
   observe('attention-input', attentionInput);
   const [q, k, v] = linears.qkv(attentionInput);
-  const mixed = attention({ q, k, v }, shape, tables, observe);
+  const mixed = attention({ q, k, v }, shape, tables, watchers);
   observe('o-input', mixed);
   const attended = add(x, linears.output(mixed));
+  keep('attended', attended);
   const mlpInput = rmsNorm(attended, epsilon);
   observe('mlp-input', mlpInput);
   const [gate, up] = linears.gateUp(mlpInput);
+  keep('gate', gate);
+  keep('up', up);
   const product = swiGlu(gate, up);
   observe('down-input', product);
   return add(attended, linears.down(product));
@@ -74,7 +85,7 @@ function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
   shape: LayerShape,
   tables: AttentionTables,
-  observe: SiteObserver,
+  { observe, keep }: LayerWatchers,
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
@@ -90,7 +101,9 @@ function attention(
   const cachedValues = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
   const stacked = reshape(rotateHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
-  const mixed = causalAttention(stacked, cachedKeys, cachedValues, mask);
+  const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
+  keep('attentionOutput', mixed);
+  keep('logSum', logSum);
   return joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
 }
 

@@ -9,6 +9,7 @@ import type { BiasRole, LayerInputs, LinearRole } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
 import { IDENTITY, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
+import type { Keep } from './tape.ts';
 
 /** The bases that the rotations give to each weight: Ŵ = Q(leftᵀ W right). */
 export interface WeightBases {
@@ -46,13 +47,13 @@ function readingSide(gain: Value, r1: Value | null): SideTransform {
 }
 
 /** The checkpoint's own network: gains applied to activations, nothing rotated, nothing quantized. */
-export function plainSites(inputs: LayerInputs): LinearSites {
+export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
   const linear = (x: Value, role: LinearRole): Value =>
     withBias(gemm(x, toReal(inputs.weight(role)), { transB: true }), inputs, role, IDENTITY);
   return {
     qkv(normed) {
       const x = mul(normed, toReal(inputs.inputNorm));
-      return [linear(x, 'q'), linear(x, 'k'), linear(x, 'v')];
+      return keptHeads([linear(x, 'q'), linear(x, 'k'), linear(x, 'v')], keep);
     },
     output: (mixed) => linear(mixed, 'o'),
     gateUp(normed) {
@@ -67,7 +68,7 @@ export function plainSites(inputs: LayerInputs): LinearSites {
  * The network in the rotated bases, as it is deployed: weights come prepared (rotated and rounded), activations are
  * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights.
  */
-export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boolean): LinearSites {
+export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boolean, keep: Keep): LinearSites {
   const bases = weightBases(inputs, shape);
   const { quantizers, rotations } = shape;
   const multiply = (x: Value, roles: readonly LinearRole[]): Value[] => {
@@ -85,8 +86,7 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
     return products.map((y, index) => withBias(y, inputs, roles[index]!, bases[roles[index]!].left));
   };
   return {
-    qkv: (normed) =>
-      multiply(fakeQuantize(normed, quantizers.input), ['q', 'k', 'v']) as [Value, Value, Value],
+    qkv: (normed) => keptHeads(multiply(fakeQuantize(normed, quantizers.input), ['q', 'k', 'v']), keep),
     output: (mixed) => multiply(fakeQuantize(mixed, quantizers.outputInput), ['o'])[0]!,
     gateUp: (normed) => multiply(fakeQuantize(normed, quantizers.input), ['gate', 'up']) as [Value, Value],
     down(product) {
@@ -102,12 +102,12 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
  * R2's basis, so v is turned once and the mixed values are turned back once. Identical in exact arithmetic to
  * {@link mergedSites} at 16-bit weights, without rotating seven matrices per layer.
  */
-export function unrotatedSites(inputs: LayerInputs, shape: LayerShape): LinearSites {
+export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
   const { quantizers, rotations } = shape;
   const { r1, r2 } = inputs;
   const basis1: SideTransform = r1 ? { kind: 'dense', matrix: r1 } : IDENTITY;
   const basis2: SideTransform = r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
-  const plain = plainSites(inputs);
+  const plain = plainSites(inputs, keep);
   const read = (normed: Value): Value =>
     timesTransposed(fakeQuantize(timesTransform(normed, basis1), quantizers.input), basis1);
   return {
@@ -123,6 +123,15 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape): LinearSi
       return plain.down(rotations.r4 ? hadamard(rounded, rotations.r4, true) : rounded);
     },
   };
+}
+
+/** The products of q, k and v themselves, before R2 turns the values in the unrotated form. */
+function keptHeads(heads: readonly Value[], keep: Keep): [Value, Value, Value] {
+  const [q, k, v] = heads as readonly [Value, Value, Value];
+  keep('q', q);
+  keep('k', k);
+  keep('v', v);
+  return [q, k, v];
 }
 
 /** y + b L, b in the new output basis of the weight. */

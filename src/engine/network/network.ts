@@ -10,6 +10,7 @@ import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './l
 import type { OutputLoss } from './output-loss.ts';
 import type { ProgramCache } from './programs.ts';
 import { SlicedLoss } from './sliced-loss.ts';
+import { Tape, type TapeLevel } from './tape.ts';
 
 /** The matrices of a rotated network: R1 [d, d] and one R2 [h, h] per layer; null where there is none. */
 export interface RotationMatrices {
@@ -31,6 +32,8 @@ export type Activations = HostTensor<Float32Array>;
 export interface NetworkMemory {
   /** Rotated and rounded weights up to this size are kept for all layers. */
   readonly preparedBytes: number;
+  /** What forward passes keep for backward passes beside the residuals; the rest is computed again. */
+  readonly tapeBytes: number;
   /** Logits. */
   readonly logitElements: number;
   /** An output layer up to this size in float32 is applied whole, to some tokens at a time; a larger one in slices. */
@@ -39,6 +42,7 @@ export interface NetworkMemory {
 
 export const DEFAULT_MEMORY: NetworkMemory = {
   preparedBytes: 2 ** 31,
+  tapeBytes: 3 * 2 ** 28,
   logitElements: 3 << 23,
   headBytes: 2 ** 28,
 };
@@ -51,16 +55,19 @@ export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
   readonly #cache: ProgramCache;
+  readonly #memory: NetworkMemory;
   readonly #loss: OutputLoss;
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
   #matrices: { r1: Tensor | null; r2: readonly Tensor[] | null } = { r1: null, r2: null };
   #prepared: (Tensors | undefined)[] = [];
+  #tape: Tape | null = null;
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
-    this.#loss = outputLoss(cache, checkpoint, options.memory ?? DEFAULT_MEMORY);
+    this.#memory = options.memory ?? DEFAULT_MEMORY;
+    this.#loss = outputLoss(cache, checkpoint, this.#memory);
     this.checkpoint = checkpoint;
     this.options = options;
   }
@@ -82,7 +89,7 @@ export class Network {
   /** Whether all prepared weights stay in memory; else each layer's are forgotten once the caller moved on. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedBytes(this.checkpoint) <= (this.options.memory ?? DEFAULT_MEMORY).preparedBytes;
+    return preparedBytes(this.checkpoint) <= this.#memory.preparedBytes;
   }
 
   forgetPrepared(index: number): void {
@@ -106,26 +113,48 @@ export class Network {
   /** y = layer(x), x and y [B·S, d]. */
   async layer(index: number, x: Activations, shape: BatchShape, signal?: AbortSignal): Promise<Activations> {
     const tensors = await this.#layerTensors(index, shape, signal);
-    const program = await this.#layerProgram('forward', index, shape);
+    const program = await this.#layerProgram('forward', index, shape, 'nothing');
     return (await program.run({ ...tensors, x }, signal)).y as Activations;
   }
 
-  /** Recomputes layer `index` at x and returns ∂loss/∂x with the layer's share of the rotation gradients. */
+  /** Memory for passes over so many tokens; the same one as long as the shape stays. */
+  tape(shape: BatchShape): Tape {
+    const known = this.#tape;
+    if (known && known.shape.batch === shape.batch && known.shape.sequence === shape.sequence) return known;
+    this.#tape = new Tape(this.checkpoint.config, shape, this.#memory.tapeBytes);
+    return this.#tape;
+  }
+
+  /** Layer `index` from the tape's residual before it to the one after it, keeping what the tape asks for. */
+  async record(index: number, tape: Tape, signal?: AbortSignal): Promise<void> {
+    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const program = await this.#layerProgram('forward', index, tape.shape, tape.levels[index]!);
+    const into = { y: tape.residuals[index + 1]!, ...tape.kept(index) };
+    await program.run({ ...tensors, x: tape.residuals[index]! }, signal, into);
+  }
+
+  /**
+   * ∂loss/∂x of layer `index` from ∂loss/∂y, with the layer's share of the rotation gradients. What the tape did not
+   * keep is computed again. dx is valid until the layer after next.
+   */
   async layerBackward(
     index: number,
-    x: Activations,
+    tape: Tape,
     dy: Activations,
-    shape: BatchShape,
     signal?: AbortSignal,
   ): Promise<{ dx: Activations; r1: Float32Array | null; r2: Float32Array | null }> {
-    const tensors = await this.#layerTensors(index, shape, signal);
-    const program = await this.#layerProgram('backward', index, shape);
-    const { dx, r1Gradient, r2Gradient } = await program.run({ ...tensors, x, dy }, signal);
-    return {
-      dx: dx as Activations,
-      r1: (r1Gradient?.data as Float32Array | undefined) ?? null,
-      r2: (r2Gradient?.data as Float32Array | undefined) ?? null,
-    };
+    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const program = await this.#layerProgram('backward', index, tape.shape, tape.levels[index]!);
+    const { hiddenSize: d, headDim: h } = this.checkpoint.config;
+    const dx = tape.gradient(index);
+    const r1 = program.outputs.includes('r1Gradient') ? new Float32Array(d * d) : null;
+    const r2 = program.outputs.includes('r2Gradient') ? new Float32Array(h * h) : null;
+    await program.run({ ...tensors, ...tape.kept(index), x: tape.residuals[index]!, dy }, signal, {
+      dx,
+      ...(r1 && { r1Gradient: float32([d, d], r1) }),
+      ...(r2 && { r2Gradient: float32([h, h], r2) }),
+    });
+    return { dx, r1, r2 };
   }
 
   /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
@@ -206,21 +235,26 @@ export class Network {
     return tables;
   }
 
-  #layerProgram(part: LayerPart, index: number, batch: BatchShape): Promise<Program> {
-    const shortKey = `${part} ${index} ${batch.batch}x${batch.sequence}`;
-    const program = this.#layerPrograms.get(shortKey) ?? this.#sharedLayerProgram(part, index, batch);
+  #layerProgram(
+    part: LayerPart,
+    index: number,
+    batch: BatchShape,
+    level: TapeLevel = 'nothing',
+  ): Promise<Program> {
+    const shortKey = `${part} ${level} ${index} ${batch.batch}x${batch.sequence}`;
+    const program = this.#layerPrograms.get(shortKey) ?? this.#sharedLayerProgram(part, index, batch, level);
     this.#layerPrograms.set(shortKey, program);
     return program;
   }
 
-  #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape): Promise<Program> {
+  #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape, level: TapeLevel): Promise<Program> {
     const { mode } = this.options;
     const { shape, types } = this.layerContext(index, batch);
     const { config, window, quantizers, rotations } = shape;
     const dependsOn = [part === 'prepare' ? null : [batch, window], config, quantizers, rotations, types];
-    return this.#cache.get(`${part} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
+    return this.#cache.get(`${part} ${level} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       if (part === 'prepare') return compilePrepare(runtime, shape, types);
-      return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode);
+      return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode, level);
     });
   }
 

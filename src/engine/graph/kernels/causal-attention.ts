@@ -1,11 +1,4 @@
-import {
-  type Attributes,
-  apply,
-  floatAttribute,
-  intAttribute,
-  type OpDefinition,
-  type Value,
-} from '../graph.ts';
+import { type Attributes, floatAttribute, intAttribute, type OpDefinition, type Value } from '../graph.ts';
 import { add, exp, log, mul, scale, sub } from '../ops/elementwise.ts';
 import { matmul } from '../ops/matmul.ts';
 import { reduceMax, reduceSum } from '../ops/reduce.ts';
@@ -84,11 +77,8 @@ function maskOf(s: Value, rows: number, keys: number, attributes: Attributes): V
   return s.graph.reals([rows, keys], mask);
 }
 
-/** @returns o [..., rows·n, h]. */
-export function causalAttention(q: Value, k: Value, v: Value, mask: CausalMask): Value {
-  return apply(CausalAttention, [q, k, v], {
-    scale: { float: mask.scale },
-    rows: mask.rows,
-    window: mask.window,
-  });
+/** @returns o [..., rows·n, h] and lse [..., rows·n]. */
+export function causalAttention(q: Value, k: Value, v: Value, mask: CausalMask): [Value, Value] {
+  const attributes = { scale: { float: mask.scale }, rows: mask.rows, window: mask.window };
+  return q.graph.apply(CausalAttention, [q, k, v], attributes) as [Value, Value];
 }
