@@ -23,11 +23,18 @@ const QUIET_SETTINGS = {
   'workbench.tips.enabled': false,
 };
 
+const RESTRICTED = {
+  'security.workspace.trust.enabled': true,
+  'security.workspace.trust.startupPrompt': 'never',
+};
+
 export interface ServerOptions {
   /** Which VS Code; the newest unless said. */
   readonly release?: Release;
   /** Folders of unpacked extensions that are installed from the start. */
   readonly extensions?: readonly string[];
+  /** Whether folders must be trusted before all of an extension works in them; then none is, and nobody is asked. */
+  readonly restricted?: boolean;
   /** User settings besides the quiet ones. */
   readonly settings?: Readonly<Record<string, unknown>>;
   /** Environment of the server and so of the extension host. */
@@ -39,7 +46,7 @@ export interface Server {
   readonly pid: number;
   /** User data, extensions and log; gone after `stop`. */
   readonly dir: string;
-  /** Address of the workbench with that folder open. */
+  /** Address of the workbench with that folder open: a path, or the URI of a folder that an extension provides. */
   url(folder: string): string;
   log(): string;
   stop(): Promise<void>;
@@ -84,7 +91,8 @@ function prepare(dir: string, port: number, options: ServerOptions): string[] {
   ];
   mkdirSync(join(userData, 'User'), { recursive: true });
   mkdirSync(extensions);
-  const settings = { ...QUIET_SETTINGS, ...options.settings };
+  const trust = options.restricted ? RESTRICTED : {};
+  const settings = { ...QUIET_SETTINGS, ...trust, ...options.settings };
   writeFileSync(join(userData, 'User', 'settings.json'), JSON.stringify(settings, null, 2));
   writeFileSync(config, 'auth: none\n');
   for (const folder of options.extensions ?? []) {
@@ -92,8 +100,8 @@ function prepare(dir: string, port: number, options: ServerOptions): string[] {
     symlinkSync(folder, join(extensions, `${publisher}.${name}-${version}`));
   }
   const flags = [
-    ...['disable-telemetry', 'disable-update-check', 'disable-workspace-trust'],
-    'disable-getting-started-override',
+    ...['disable-telemetry', 'disable-update-check', 'disable-getting-started-override'],
+    ...(options.restricted ? [] : ['disable-workspace-trust']),
   ];
   return [
     ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--config', config],

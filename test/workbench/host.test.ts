@@ -11,7 +11,7 @@ for (const release of ['newest', 'oldest'] as const)
     if (reason) return t.skip(reason);
     const workspace = createWorkspace(HOST_SIZE);
     try {
-      for (const { title, error } of await runHostSuite(workspace.folder, release))
+      for (const { title, error } of await runHostSuite(workspace.folder, { release }))
         await t.test(title, () => {
           if (error) throw new Error(error);
         });

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { EXPERIMENT_GLOB } from '../../protocol/ids.ts';
+import { findDiskFiles } from '../disk-files.ts';
 import { Disposables } from '../disposables.ts';
 import { throttle } from '../throttle.ts';
 
@@ -53,11 +54,8 @@ export class ExperimentFiles implements vscode.Disposable {
   }
 
   async refresh(): Promise<void> {
-    const found = await vscode.workspace.findFiles(EXPERIMENT_GLOB, '**/node_modules/**');
-    this.#files = found
-      .filter(({ scheme }) => scheme === 'file')
-      .map(({ fsPath }) => fsPath)
-      .sort();
+    const found = await findDiskFiles(EXPERIMENT_GLOB);
+    this.#files = found.map(({ fsPath }) => fsPath).sort();
     // For the welcome views and menus.
     void vscode.commands.executeCommand('setContext', 'spinquant.hasExperiments', this.#files.length > 0);
     this.#changed.fire();

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import * as vscode from 'vscode';
+import { findDiskFiles } from '../disk-files.ts';
 import { experimentText, PRESETS, type PresetName } from './presets.ts';
 import { askStep, BACK } from './steps.ts';
 
@@ -146,7 +147,7 @@ async function browseFor(isModel: boolean, title: string): Promise<string | unde
 
 /** Folders with a config.json and weights. */
 async function modelChoices(): Promise<Choice[]> {
-  const weights = await vscode.workspace.findFiles('**/*.safetensors', NOT_HERE, MOST_FILES);
+  const weights = await findDiskFiles('**/*.safetensors', { exclude: NOT_HERE, most: MOST_FILES });
   const folders = [...new Set(weights.map(({ fsPath }) => dirname(fsPath)))].sort();
   return folders
     .filter((folder) => existsSync(join(folder, 'config.json')))
@@ -159,7 +160,7 @@ async function modelChoices(): Promise<Choice[]> {
 }
 
 async function textChoices(): Promise<Choice[]> {
-  const files = await vscode.workspace.findFiles('**/*.{txt,raw,md}', NOT_HERE, MOST_FILES);
+  const files = await findDiskFiles('**/*.{txt,raw,md}', { exclude: NOT_HERE, most: MOST_FILES });
   return files
     .map(({ fsPath }) => fsPath)
     .sort()

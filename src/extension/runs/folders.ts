@@ -1,24 +1,22 @@
 import { dirname, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import { EXPERIMENT_GLOB, SETTINGS } from '../../protocol/ids.ts';
+import { findDiskFiles } from '../disk-files.ts';
 import { loadConfig } from '../lazy.ts';
-
-const NOT_HERE = '**/node_modules/**';
 
 /** Folders that hold runs: those of the usual name, and those that experiments or the settings name. */
 export async function findRunFolders(): Promise<Set<string>> {
   const [records, experiments] = await Promise.all([
-    vscode.workspace.findFiles('**/.spinquant/runs/*/run.json', NOT_HERE),
-    vscode.workspace.findFiles(EXPERIMENT_GLOB, NOT_HERE),
+    findDiskFiles('**/.spinquant/runs/*/run.json'),
+    findDiskFiles(EXPERIMENT_GLOB),
   ]);
   const folders = new Set<string>();
-  for (const { scheme, fsPath } of records) if (scheme === 'file') folders.add(dirname(dirname(fsPath)));
+  for (const { fsPath } of records) folders.add(dirname(dirname(fsPath)));
   for (const uri of experiments) for (const folder of await foldersOfExperiment(uri)) folders.add(folder);
   return folders;
 }
 
 async function foldersOfExperiment(uri: vscode.Uri): Promise<string[]> {
-  if (uri.scheme !== 'file') return [];
   const { parseExperiment } = await loadConfig();
   const bytes = await vscode.workspace.fs.readFile(uri);
   const { experiment } = parseExperiment(new TextDecoder().decode(bytes), uri.fsPath);

@@ -1,4 +1,4 @@
-/** What VS Code loads: runs every test file beside it with mocha and writes how they went. */
+/** What VS Code loads: runs the test files beside it that belong to a suite with mocha and writes how they went. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Mocha from 'mocha';
@@ -6,8 +6,9 @@ import type { HostTest } from '../rig/host-run.ts';
 
 export async function run(): Promise<void> {
   const mocha = new Mocha({ ui: 'bdd', timeout: 20_000, color: false });
+  const suite = process.env.SPINQUANT_HOST_SUITE ?? 'host';
   for (const name of readdirSync(__dirname).sort())
-    if (name.endsWith('.host.cjs')) mocha.addFile(join(__dirname, name));
+    if (name.endsWith(`.${suite}.cjs`)) mocha.addFile(join(__dirname, name));
   const tests: HostTest[] = [];
   const failures = await new Promise<number>((resolve) => {
     const runner = mocha.run(resolve);

@@ -2,8 +2,8 @@
 import type { Page } from 'playwright-core';
 
 export interface Development {
-  /** Folder with the extension's package.json. */
-  readonly extension: string;
+  /** Folders with an extension's package.json. */
+  readonly extensions: readonly string[];
   /** Module that exports `run`. */
   readonly tests: string;
 }
@@ -19,7 +19,7 @@ export async function developIn(page: Page, port: number, development: Developme
   const authority = `127.0.0.1:${port}`;
   const uri = (path: string) => ({ scheme: 'vscode-remote', authority, path });
   const developmentOptions = {
-    extensions: [uri(development.extension)],
+    extensions: development.extensions.map(uri),
     extensionTestsPath: uri(development.tests),
   };
   const isWorkbench = (url: URL) => url.host === authority && url.pathname === '/';

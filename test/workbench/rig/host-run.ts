@@ -15,16 +15,33 @@ export interface HostTest {
   readonly error: string | null;
 }
 
+/** Test files of host/ by their ending: what each kind of folder is tested with. */
+export const SUITES = ['host', 'restricted', 'virtual'] as const;
+export type Suite = (typeof SUITES)[number];
+
+export interface HostRunOptions {
+  readonly release?: Release;
+  /** The ordinary one unless said. */
+  readonly suite?: Suite;
+  /** Folders of further extensions that the suite needs. */
+  readonly helpers?: readonly string[];
+  /** Called with the page when the suite has ended, to look at it. */
+  look?(rig: Rig): Promise<void>;
+}
+
 const LIMIT_MS = 300_000;
 const OUT = join(ROOT, 'build', 'workbench');
 
 /**
- * Bundles the suite for the extension host, which takes no TypeScript: one CommonJS file per test file.
+ * Bundles the suites for the extension host, which takes no TypeScript: one CommonJS file per test file.
  * @returns the module that VS Code is to load.
  */
 export async function buildHostSuite(): Promise<string> {
   const source = join(ROOT, 'test', 'workbench', 'host');
-  const names = readdirSync(source).filter((name) => name === 'index.ts' || name.endsWith('.host.ts'));
+  const endings = SUITES.map((suite) => `.${suite}.ts`);
+  const names = readdirSync(source).filter(
+    (name) => name === 'index.ts' || endings.some((ending) => name.endsWith(ending)),
+  );
   rmSync(OUT, { recursive: true, force: true });
   await build({
     entryPoints: names.map((name) => join(source, name)),
@@ -43,20 +60,28 @@ export async function buildHostSuite(): Promise<string> {
   return join(OUT, 'index.cjs');
 }
 
-/** Runs the suite inside the extension host of a browser-hosted VS Code, on the development tree, in `folder`. */
-export async function runHostSuite(folder: string, release: Release): Promise<HostTest[]> {
+/**
+ * Runs a suite inside the extension host of a browser-hosted VS Code, on the development tree.
+ * @param folder its path, or the URI of one that a helper provides.
+ */
+export async function runHostSuite(folder: string, options: HostRunOptions = {}): Promise<HostTest[]> {
+  const { release = 'newest', suite = 'host', helpers = [] } = options;
   const tests = await buildHostSuite();
   const dir = mkdtempSync(join(tmpdir(), 'spinquant-host-'));
   const result = join(dir, 'result.json');
-  const rig = await startRig({ release, env: { SPINQUANT_HOST_RESULT: result } });
+  const env = { SPINQUANT_HOST_RESULT: result, SPINQUANT_HOST_SUITE: suite };
+  const rig = await startRig({ release, env, restricted: suite === 'restricted' });
   try {
-    await developIn(rig.page, rig.server.port, { extension: ROOT, tests });
+    await developIn(rig.page, rig.server.port, { extensions: [ROOT, ...helpers], tests });
     const said: string[] = [];
     const ended = exitOf(rig, said);
     await rig.page.goto(rig.server.url(folder), { waitUntil: 'domcontentloaded' });
     const code = await Promise.race([ended, sleep(LIMIT_MS, 'no end', { ref: false })]);
     const outcomes: HostTest[] = existsSync(result) ? JSON.parse(readFileSync(result, 'utf8')) : [];
-    if (outcomes.length > 0) return outcomes;
+    if (outcomes.length > 0) {
+      await options.look?.(rig);
+      return outcomes;
+    }
     await screenshot(rig.page, 'host-suite-failed');
     throw new Error(`The extension host ran no suite (${code}):\n${said.join('\n')}\n${rig.server.log()}`);
   } finally {
