@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
-import { withWords } from '../../src/engine/model/tokenizer-words.ts';
+import { withNumbers, withWords } from '../../src/engine/model/tokenizer-words.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 
 type Merge = [string, string];
@@ -73,6 +73,27 @@ for (const [name, settings, tokens] of METASPACE) {
     const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'first', ...settings };
     const json = { ...tokenizerJson(WORD_MERGES, metaspace), normalizer: null };
     assert.deepEqual(new HuggingFaceTokenizer(withWords(json), {}).encode('a  a   ab').tokens, tokens);
+  });
+}
+
+/** What the reference library (Rust tokenizers 0.23) takes for digits: every number of Unicode. */
+for (const individual of [true, false]) {
+  test(`Digits ${individual ? 'one by one' : 'together'}: ², ½ and ٣ are digits`, () => {
+    const texts = ['a', '1', '²', '½', '٣', '1²', '½٣', 'a1', '²½'];
+    const json = {
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: individual }] },
+      post_processor: null,
+      decoder: null,
+      model: {
+        type: 'BPE',
+        vocab: Object.fromEntries(texts.map((text, id) => [text, id])),
+        merges: texts.flatMap((text) => (text.length === 2 ? [[text[0], text[1]]] : [])),
+      },
+    };
+    const { tokens } = new HuggingFaceTokenizer(withNumbers(json), {}).encode('a1²a½٣');
+    assert.deepEqual(tokens, individual ? ['a', '1', '²', 'a', '½', '٣'] : ['a', '1²', 'a', '½٣']);
   });
 }
 
