@@ -1,13 +1,10 @@
 /** Golden models written as GGUF files and imported again: the same weights, the same configuration, the same logits. */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { test } from 'node:test';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import type { ImportGgufOptions } from '../../src/engine/model/import-gguf.ts';
-import { importGguf } from '../../src/engine/model/import-gguf.ts';
 import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
 import { FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
@@ -17,22 +14,10 @@ import { bfloat16ToFloat32, float32ToBfloat16 } from '../../src/formats/float-bi
 import { readTensor, toFloat32 } from '../../src/formats/tensor-io.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
-import { ggufOf, interleaveRows, readJson } from './gguf-models.ts';
-import type { GgufContents, TypedValue, WrittenTensor } from './gguf-writer.ts';
-import { ggufBytes, randomBlocks } from './gguf-writer.ts';
+import { ggufOf, imported, interleaveRows, readJson } from './gguf-models.ts';
+import type { TypedValue } from './gguf-writer.ts';
+import { randomBlocks } from './gguf-writer.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from './goldens.ts';
-
-async function imported(
-  t: TestContext,
-  contents: GgufContents,
-  options: Partial<ImportGgufOptions> = {},
-): Promise<string> {
-  const folder = temporaryFolder(t);
-  const file = join(folder, 'model.gguf');
-  writeFileSync(file, ggufBytes(contents));
-  const { dir } = await importGguf({ file, out: join(folder, 'sub', 'model'), ...options });
-  return dir;
-}
 
 for (const name of GOLDEN_NAMES) {
   test(`${name}: weights bit for bit, configuration, logits`, async (t) => {
@@ -167,109 +152,3 @@ test('a signal stops the import and leaves no folder', async (t) => {
   assert.deepEqual(seen, [0, 1, 2, 3]);
   assert.deepEqual(readdirSync(join(out, '..')), []);
 });
-
-/** Changes to the golden file that make it something else; undefined takes a key or tensor out. */
-interface Change {
-  readonly metadata?: Readonly<Record<string, TypedValue | undefined>>;
-  readonly tensors?: Readonly<Record<string, readonly number[] | undefined>>;
-}
-
-/** 1, 2, 3 …: as frequency factors, of no rule. */
-function counting(dims: readonly number[]): WrittenTensor {
-  const values = Float32Array.from({ length: dims[0]! }, (_, i) => i + 1);
-  return { type: 'F32', dims, bytes: new Uint8Array(values.buffer) };
-}
-
-const FAULTS: [name: string, change: Change, code: string, message: RegExp][] = [
-  [
-    'another architecture',
-    { metadata: { 'general.architecture': ['text', 'gemma2'] } },
-    'gguf/architecture',
-    /"gemma2"; supported are llama, qwen2, qwen3/,
-  ],
-  [
-    'experts',
-    { metadata: { 'llama.expert_count': ['u32', 8] } },
-    'gguf/architecture',
-    /mixture of 8 experts/,
-  ],
-  ['a part of a model', { metadata: { 'split.count': ['u32', 3] } }, 'gguf/split', /one of 3 parts/],
-  [
-    'a missing key',
-    { metadata: { 'llama.block_count': undefined } },
-    'gguf/metadata',
-    /llama\.block_count is missing; it must be a whole number/,
-  ],
-  [
-    'a value that makes no sense',
-    { metadata: { 'llama.embedding_length': ['f32', 0.5] } },
-    'gguf/metadata',
-    /embedding_length is 0\.5/,
-  ],
-  [
-    'layers that differ',
-    { metadata: { 'llama.attention.head_count_kv': ['u32', [2, 4]] } },
-    'gguf/metadata',
-    /head_count_kv is \[2,4\].*the same for all layers/,
-  ],
-  [
-    'a rotary embedding of a part of the head',
-    { metadata: { 'llama.rope.dimension_count': ['u32', 4] } },
-    'gguf/heads',
-    /rope\.dimension_count is 4, but heads have 8/,
-  ],
-  [
-    'yarn',
-    { metadata: { 'llama.rope.scaling.type': ['text', 'yarn'] } },
-    'gguf/rope',
-    /"yarn"; supported are "none", "linear"/,
-  ],
-  ['frequency factors of no rule', { tensors: { 'rope_freqs.weight': [4] } }, 'gguf/rope', /follow no rule/],
-  [
-    'no embedding',
-    { tensors: { 'token_embd.weight': undefined } },
-    'gguf/missing-tensor',
-    /no tensor token_embd\.weight/,
-  ],
-  [
-    'a missing tensor',
-    { tensors: { 'blk.1.ffn_up.weight': undefined } },
-    'gguf/missing-tensor',
-    /lacks 1 tensors .* model\.layers\.1\.mlp\.up_proj\.weight/,
-  ],
-  [
-    'an unknown tensor',
-    { tensors: { 'blk.0.attn_qkv.weight': [1] } },
-    'gguf/unknown-tensor',
-    /holds blk\.0\.attn_qkv\.weight/,
-  ],
-  [
-    'a layer too many',
-    { tensors: { 'blk.2.attn_norm.weight': [32] } },
-    'gguf/unknown-tensor',
-    /blk\.2\.attn_norm/,
-  ],
-  [
-    'a wrong shape',
-    { tensors: { 'blk.0.attn_norm.weight': [31] } },
-    'gguf/tensor-shape',
-    /blk\.0\.attn_norm\.weight has shape \[31\].*\[32\] \(hidden_size\)/,
-  ],
-];
-
-for (const [name, change, code, message] of FAULTS) {
-  test(`refused: ${name}`, async (t) => {
-    const contents = ggufOf(await openCheckpoint(goldenFolder('llama')));
-    const metadata = { ...contents.metadata, ...change.metadata };
-    const tensors = Object.entries(change.tensors ?? {}).map(([key, dims]) => [key, dims && counting(dims)]);
-    const present = (object: object): object =>
-      Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
-    const changed = {
-      metadata: present(metadata),
-      tensors: present({ ...contents.tensors, ...Object.fromEntries(tensors) }),
-    } as GgufContents;
-    const out = join(temporaryFolder(t), 'model');
-    await rejectsWith(() => imported(t, changed, { out }), code, message);
-    assert.ok(!existsSync(out), 'no folder is left');
-  });
-}

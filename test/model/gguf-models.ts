@@ -1,11 +1,16 @@
 /** GGUF files of the golden models, as llama.cpp's converter lays them out. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import type { Checkpoint, LayerRole } from '../../src/engine/model/checkpoint.ts';
+import type { ImportGgufOptions } from '../../src/engine/model/import-gguf.ts';
+import { importGguf } from '../../src/engine/model/import-gguf.ts';
 import { readBytes } from '../../src/formats/tensor-io.ts';
 import type { FileTensor } from '../../src/protocol/tensor.ts';
 import { BYTES_PER_ELEMENT } from '../../src/protocol/tensor.ts';
+import { temporaryFolder } from '../formats/support.ts';
 import type { GgufContents, TensorType, TypedValue, WrittenTensor } from './gguf-writer.ts';
+import { ggufBytes } from './gguf-writer.ts';
 
 const NAMES: readonly (readonly [LayerRole, string])[] = [
   ['inputNorm', 'attn_norm.weight'],
@@ -150,4 +155,17 @@ export function ggufOf(checkpoint: Checkpoint): GgufContents {
 
 export function readJson(folder: string, file: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>;
+}
+
+/** Writes the file and imports it. @returns the folder. */
+export async function imported(
+  t: TestContext,
+  contents: GgufContents,
+  options: Partial<ImportGgufOptions> = {},
+): Promise<string> {
+  const folder = temporaryFolder(t);
+  const file = join(folder, 'model.gguf');
+  writeFileSync(file, ggufBytes(contents));
+  const { dir } = await importGguf({ file, out: join(folder, 'sub', 'model'), ...options });
+  return dir;
 }

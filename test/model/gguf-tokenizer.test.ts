@@ -1,63 +1,9 @@
+/** Byte-level BPE in GGUF files, and tokenizers that are refused. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import { GgufFields } from '../../src/engine/model/gguf/fields.ts';
-import type { GgufTokenizer } from '../../src/engine/model/gguf/tokenizer.ts';
-import { buildGgufTokenizer } from '../../src/engine/model/gguf/tokenizer.ts';
-import type { Tokenizer } from '../../src/engine/model/tokenizer.ts';
-import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
-import { readGguf } from '../../src/formats/gguf.ts';
-import type { Llama2cPiece } from '../../src/formats/llama2c-tokenizer.ts';
-import { parseLlama2cTokenizer } from '../../src/formats/llama2c-tokenizer.ts';
-import { rejectsWith, temporaryFolder } from '../formats/support.ts';
-import type { TypedValue } from './gguf-writer.ts';
-import { ggufBytes, numbers } from './gguf-writer.ts';
-import { encodeLikeLlama2c } from './llama2c-encode.ts';
-
-type Metadata = Readonly<Record<string, TypedValue>>;
-
-/** Through a file, as an import does. */
-async function built(t: TestContext, metadata: Metadata, rows = 100_000): Promise<GgufTokenizer> {
-  const path = join(temporaryFolder(t), 'model.gguf');
-  writeFileSync(path, ggufBytes({ metadata, tensors: {} }));
-  return buildGgufTokenizer(new GgufFields(await readGguf(path)), rows);
-}
-
-async function opened(t: TestContext, metadata: Metadata): Promise<Tokenizer> {
-  const { json } = await built(t, metadata);
-  const dir = temporaryFolder(t);
-  writeFileSync(join(dir, 'tokenizer.json'), JSON.stringify(json));
-  return openTokenizer(dir);
-}
-
-/** GPT-2's visible form of the bytes that the texts here have. */
-function visible(text: string): string {
-  return text.replaceAll(' ', 'Ġ').replaceAll('\n', 'Ċ').replaceAll('²', 'Â²').replaceAll('\r', 'č');
-}
-
-/**
- * A tokenizer in which every part of these texts is a token, and any two neighbours merge: what is cut into words
- * beforehand, and nothing else, is then cut into tokens.
- */
-function wholeWords(pre: string | undefined, texts: readonly string[]): Metadata {
-  const tokens = new Set<string>();
-  const merges = new Set<string>();
-  for (const text of texts.map(visible))
-    for (let start = 0; start < text.length; start++)
-      for (let end = start + 1; end <= text.length; end++) {
-        tokens.add(text.slice(start, end));
-        for (let cut = start + 1; cut < end; cut++)
-          merges.add(`${text.slice(start, cut)} ${text.slice(cut, end)}`);
-      }
-  return {
-    'tokenizer.ggml.model': ['text', 'gpt2'],
-    ...(pre === undefined ? {} : { 'tokenizer.ggml.pre': ['text', pre] }),
-    'tokenizer.ggml.tokens': ['text', [...tokens]],
-    'tokenizer.ggml.merges': ['text', [...merges]],
-  };
-}
+import { rejectsWith } from '../formats/support.ts';
+import type { Metadata } from './gguf-tokenizers.ts';
+import { built, opened, PIECES, sentencePiece, wholeWords } from './gguf-tokenizers.ts';
 
 const WORDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   'gpt-2': [
@@ -145,65 +91,6 @@ test('byte-level BPE: kinds of tokens, and what is put around a text', async (t)
   ]);
 });
 
-const TEXT_PIECES = ['▁', 't', 'h', 'e', 'th', '▁t', 'he', 'the', '▁the', '▁▁', 'é', 'éé', '\n', 'n', 'en'];
-const BYTE_PIECES = Array.from(
-  { length: 256 },
-  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`,
-);
-const PIECES = ['<unk>', '<s>', '</s>', ...BYTE_PIECES, ...TEXT_PIECES];
-const SCORES = PIECES.map((_, id) => (id < 259 ? 0 : -(((id - 259) * 7) % 17)));
-
-function sentencePiece(extra: Metadata = {}): Metadata {
-  return {
-    'tokenizer.ggml.model': ['text', 'llama'],
-    'tokenizer.ggml.tokens': ['text', PIECES],
-    'tokenizer.ggml.scores': ['f32', SCORES],
-    'tokenizer.ggml.token_type': ['i32', [2, 3, 3, ...BYTE_PIECES.map(() => 6), ...TEXT_PIECES.map(() => 1)]],
-    'tokenizer.ggml.bos_token_id': ['u32', 1],
-    'tokenizer.ggml.eos_token_id': ['u32', 2],
-    'tokenizer.ggml.unknown_token_id': ['u32', 0],
-    ...extra,
-  };
-}
-
-function asPieces(texts: readonly string[], scores: readonly number[]): Llama2cPiece[] {
-  return texts.map((text, id) => ({ score: scores[id]!, bytes: Buffer.from(text.replaceAll('▁', ' ')) }));
-}
-
-test('SentencePiece: encodes by score as the reference loop does, and decodes', async (t) => {
-  const tokenizer = await opened(t, sentencePiece());
-  const pieces = asPieces(PIECES, SCORES);
-  const alphabet = ['t', 'h', 'e', 'n', ' ', 'é', '\n', 'x', '🙂', '<'];
-  const next = numbers(3);
-  for (let i = 0; i < 300; i++) {
-    const text = Array.from({ length: next(40) }, () => alphabet[next(alphabet.length)]).join('');
-    const ids = tokenizer.encode(text);
-    assert.deepEqual([...ids], encodeLikeLlama2c(pieces, text), JSON.stringify(text));
-    assert.equal(tokenizer.decode(ids), text);
-  }
-  assert.deepEqual([...tokenizer.encode('</s>')], [2], 'special tokens in the text are read');
-});
-
-test('SentencePiece: without a space in front; a byte order mark; text that is a token', async (t) => {
-  const tokens = [...PIECES, '\uFEFF', '<turn>'];
-  const metadata = sentencePiece({
-    'tokenizer.ggml.tokens': ['text', tokens],
-    'tokenizer.ggml.scores': ['f32', [...SCORES, -30, 0]],
-    'tokenizer.ggml.token_type': [
-      'i32',
-      [2, 3, 3, ...new Array<number>(256).fill(6), ...new Array<number>(16).fill(1), 4],
-    ],
-    'tokenizer.ggml.add_space_prefix': ['flag', false],
-  });
-  const tokenizer = await opened(t, metadata);
-  const id = (text: string): number => tokens.indexOf(text);
-  assert.deepEqual([...tokenizer.encode('the the')], [id('the'), id('▁the')]);
-  assert.deepEqual([...tokenizer.encode('h\uFEFF<turn>h')], [id('h'), id('\uFEFF'), id('<turn>'), id('h')]);
-  assert.equal(tokenizer.decode(tokenizer.encode(' h')), ' h');
-  const found = await built(t, metadata);
-  assert.deepEqual([found.addBos, found.addEos], [true, false], 'BOS is put in front by default');
-});
-
 const FAULTS: [name: string, metadata: Metadata, message: RegExp][] = [
   ['none', {}, /holds no tokenizer/],
   [
@@ -253,32 +140,3 @@ test('refused: a vocabulary larger than the embedding', (t) =>
     'gguf/tokenizer',
     /274 tokens but the embedding 273 rows/,
   ));
-
-test('the vocabulary of LLaMA 2', async (t) => {
-  const data = join(import.meta.dirname, '..', '..', '..', 'shared', 'data');
-  const file = join(data, 'tokenizers', 'llama2', 'tokenizer.bin');
-  if (!existsSync(file)) return t.skip('the shared tokenizers are not here');
-  const pieces = parseLlama2cTokenizer(file, readFileSync(file), 32000);
-  const texts = pieces.map(({ bytes }, id) =>
-    id < 3 ? ['<unk>', '<s>', '</s>'][id]! : Buffer.from(bytes).toString().replaceAll(' ', '▁'),
-  );
-  const tokenizer = await opened(
-    t,
-    sentencePiece({
-      'tokenizer.ggml.tokens': ['text', texts],
-      'tokenizer.ggml.scores': ['f32', pieces.map(({ score }) => score)],
-      'tokenizer.ggml.token_type': ['i32', texts.map((_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1))],
-    }),
-  );
-  // "<unk>" in a text is the token here, and text for the reference loop.
-  const wikitext = readFileSync(join(data, 'text', 'wikitext-2', 'test.txt'), 'utf8').replaceAll(
-    '<unk>',
-    'it',
-  );
-  const lines = wikitext.slice(0, 20000).split('\n');
-  for (const text of [...lines, '你好 naïve 🙂\t\ufeffx', '    four  spaces']) {
-    const ids = tokenizer.encode(text);
-    assert.deepEqual([...ids], encodeLikeLlama2c(pieces, text), text);
-    assert.equal(tokenizer.decode(ids), text);
-  }
-});
