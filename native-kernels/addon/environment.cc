@@ -27,6 +27,21 @@ struct ThreadingOwner {
   ~ThreadingOwner() { api().ReleaseThreadingOptions(options); }
 };
 
+/// One arena for all sessions, since they run one after the other: its size is that of the largest, not their sum.
+/// It grows by what is asked for; ONNX Runtime's own default doubles.
+void share_arena(ort::Env* env) {
+  constexpr int kExtendAsRequested = 1, kDefault = -1;
+  ort::MemoryInfo* memory = nullptr;
+  check(api().CreateCpuMemoryInfo(ort::kArenaAllocator, ort::kDefaultMemory, &memory));
+  ort::ArenaCfg* config = nullptr;
+  ort::Status* status = api().CreateArenaCfg(0, kExtendAsRequested, kDefault, kDefault, &config);
+  if (!status) status = api().CreateAndRegisterAllocator(env, memory, config);
+  // It may be there already: the environment is one per process.
+  if (status) api().ReleaseStatus(status);
+  if (config) api().ReleaseArenaCfg(config);
+  api().ReleaseMemoryInfo(memory);
+}
+
 void set_threads(ort::SessionOptions* options, bool shared_pool, int threads) {
   check(api().AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
   if (shared_pool) {
@@ -51,7 +66,10 @@ Environment::Environment(const std::string& library_path, int threads, Isa isa)
   check(api().SetGlobalSpinControl(threading.options, 0));
   std::lock_guard<std::mutex> lock(g_mutex);
   check(api().CreateEnvWithGlobalThreadPools(ort::kLogFatal, "spinquant", threading.options, &env_));
-  if (g_environments++ == 0) g_pool_threads = threads;
+  if (g_environments++ == 0) {
+    g_pool_threads = threads;
+    share_arena(env_);
+  }
 }
 
 Environment::~Environment() {
@@ -79,6 +97,9 @@ ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse
   OptionsOwner owner;
   ort::SessionOptions* options = owner.options;
   set_threads(options, shared_pool, threads_);
+  check(api().AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
+  // A pattern asks the arena for one block as large as all of a run, beside the pieces that the first run left there.
+  check(api().DisableMemPattern(options));
   check(api().SetSessionGraphOptimizationLevel(options, fuse ? ort::kOptimizeAll : ort::kOptimizeBasic));
   // What goes wrong is thrown; ONNX Runtime need not print it as well.
   check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));

@@ -21,6 +21,7 @@ struct KernelInfo;
 struct KernelContext;
 struct ShapeInferContext;
 struct ThreadingOptions;
+struct ArenaCfg;
 
 /// The table version asked for: the smallest that has everything below, so that older and newer libraries work.
 constexpr uint32_t kApiVersion = 22;
@@ -41,6 +42,7 @@ struct ApiBase {
     (Session*, const RunOptions*, const char* const* input_names, const Value* const* inputs, size_t,       \
      const char* const* output_names, size_t, Value** outputs))                                             \
   X(10, Status*, CreateSessionOptions, (SessionOptions**))                                                  \
+  X(17, Status*, DisableMemPattern, (SessionOptions*))                                                      \
   X(22, Status*, SetSessionLogSeverityLevel, (SessionOptions*, int))                                        \
   X(23, Status*, SetSessionGraphOptimizationLevel, (SessionOptions*, int))                                  \
   X(24, Status*, SetIntraOpNumThreads, (SessionOptions*, int))                                              \
@@ -71,6 +73,7 @@ struct ApiBase {
     (KernelContext*, size_t, const int64_t* dims, size_t rank, Value**))                                    \
   X(92, void, ReleaseEnv, (Env*))                                                                           \
   X(93, void, ReleaseStatus, (Status*))                                                                     \
+  X(94, void, ReleaseMemoryInfo, (MemoryInfo*))                                                             \
   X(95, void, ReleaseSession, (Session*))                                                                   \
   X(96, void, ReleaseValue, (Value*))                                                                       \
   X(97, void, ReleaseRunOptions, (RunOptions*))                                                             \
@@ -81,9 +84,13 @@ struct ApiBase {
   X(121, Status*, CreateThreadingOptions, (ThreadingOptions**))                                             \
   X(122, void, ReleaseThreadingOptions, (ThreadingOptions*))                                                \
   X(130, Status*, AddSessionConfigEntry, (SessionOptions*, const char* key, const char* value))             \
+  X(144, Status*, CreateAndRegisterAllocator, (Env*, const MemoryInfo*, const ArenaCfg*))                    \
   X(147, Status*, SetGlobalIntraOpNumThreads, (ThreadingOptions*, int))                                     \
   X(148, Status*, SetGlobalInterOpNumThreads, (ThreadingOptions*, int))                                     \
   X(149, Status*, SetGlobalSpinControl, (ThreadingOptions*, int))                                           \
+  X(156, Status*, CreateArenaCfg,                                                                           \
+    (size_t max_mem, int extend_strategy, int initial_chunk_bytes, int max_dead_bytes, ArenaCfg**))         \
+  X(157, void, ReleaseArenaCfg, (ArenaCfg*))                                                                \
   X(274, Status*, KernelContext_ParallelFor,                                                                \
     (const KernelContext*, void (*)(void*, size_t), size_t total, size_t num_batch, void*))
 
@@ -133,6 +140,7 @@ constexpr int kOptimizeBasic = 1;
 constexpr int kOptimizeAll = 99;
 constexpr int kDeviceAllocator = 0;
 constexpr int kDefaultMemory = 0;
+constexpr int kArenaAllocator = 1;
 constexpr int kRequired = 0;
 constexpr int kOptional = 1;
 

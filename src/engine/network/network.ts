@@ -42,8 +42,8 @@ export interface NetworkMemory {
 
 export const DEFAULT_MEMORY: NetworkMemory = {
   preparedBytes: 2 ** 31,
-  tapeBytes: 3 * 2 ** 28,
-  logitElements: 3 << 23,
+  tapeBytes: 5 * 2 ** 27,
+  logitElements: 1 << 24,
   headBytes: 2 ** 28,
 };
 
