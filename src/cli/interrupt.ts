@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs';
 import { EXIT } from './failure.ts';
 import type { Output } from './output.ts';
 
@@ -6,7 +7,7 @@ const SAME_PRESS_MS = 300;
 
 /**
  * Runs work that Ctrl-C (or SIGTERM) stops: the first aborts the signal, so that the work ends in order;
- * the second quits at once.
+ * the second leaves at once.
  */
 export async function interruptible<T>(
   output: Output,
@@ -14,14 +15,15 @@ export async function interruptible<T>(
 ): Promise<T> {
   const controller = new AbortController();
   let firstPress = 0;
-  const stop = () => {
+  let hasEnded = false;
+  const stop = (name: NodeJS.Signals) => {
     const now = Date.now();
     if (!controller.signal.aborted) {
       firstPress = now;
-      output.note('Stopping. Press Ctrl-C again to quit at once.');
+      output.note('Stopping. Press Ctrl-C again to leave at once.');
       controller.abort();
     } else if (now - firstPress > SAME_PRESS_MS) {
-      process.exit(EXIT.cancelled);
+      leave(output, name, hasEnded);
     }
   };
   process.on('SIGINT', stop);
@@ -29,10 +31,31 @@ export async function interruptible<T>(
   try {
     return await work(controller.signal);
   } finally {
+    hasEnded = true;
     // After a stop the handlers stay: the press that comes twice must not end the process before its last words.
     if (!controller.signal.aborted) {
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);
     }
+  }
+}
+
+/**
+ * Ends the process as the signal by itself would. `process.exit` is not enough: it waits for threads that hang in a
+ * read, and takes the runtime down under threads that compute. Files are written whole or not at all, so nothing needs
+ * to be tidied up: a run counts as interrupted and resumes from its last checkpoint.
+ */
+function leave(output: Output, name: NodeJS.Signals, hasSaidAll: boolean): void {
+  const message = 'Left at once. A run that was at work resumes from its last checkpoint: --resume.';
+  try {
+    output.status('');
+    // At once also where a stream would still be writing.
+    writeSync(process.stderr.fd, `${message}\n`);
+    const document = { error: { code: 'cancelled', message, hint: '' } };
+    if (output.json && !hasSaidAll) writeSync(process.stdout.fd, `${JSON.stringify(document, null, 2)}\n`);
+  } finally {
+    process.removeAllListeners(name);
+    if (process.platform !== 'win32') process.kill(process.pid, name);
+    process.exit(EXIT.cancelled);
   }
 }

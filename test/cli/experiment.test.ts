@@ -1,6 +1,6 @@
 /** An experiment from its file to its tables, in the terminal, on a tiny trained-from-nothing LLaMA. */
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import {
   copyFileSync,
   existsSync,
@@ -159,4 +159,68 @@ test('Ctrl-C ends a run in order, with exit code 130', async () => {
     runs: { status: string }[];
   };
   assert.equal(runs[0]?.status, 'cancelled');
+});
+
+/** Sends Ctrl-C when a text appears on stderr, and once more well after the person has read the answer to the first. */
+function pressTwiceAfter(text: string, seen: { readonly leftAfterMs: number[] }) {
+  return (child: ChildProcess) => {
+    let stderr = '';
+    let pressedAt = 0;
+    child.stderr!.on('data', (chunk) => {
+      const wasThere = stderr.includes(text);
+      stderr += chunk;
+      if (wasThere || !stderr.includes(text)) return;
+      setTimeout(() => child.kill('SIGINT'), 200);
+      setTimeout(() => {
+        pressedAt = performance.now();
+        child.kill('SIGINT');
+      }, 800);
+    });
+    // Against hanging.
+    const killer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+    child.on('exit', () => clearTimeout(killer));
+    child.on('exit', () => seen.leftAfterMs.push(performance.now() - pressedAt));
+  };
+}
+
+test('a second Ctrl-C leaves at once, whatever hangs, and corrupts nothing', {
+  skip: process.platform === 'win32' && 'needs named pipes',
+}, async () => {
+  writeExperiment('twice.spinquant.json', 60);
+  const whole = await optimize('twice.spinquant.json');
+  await spinquant(['optimize', 'twice.spinquant.json'], workspace, whenSteps(3, 'SIGINT'));
+  // A text that never ends to come: no signal reaches the thread that waits for it.
+  const text = join(workspace, 'train.txt');
+  rmSync(text);
+  execFileSync('mkfifo', [text]);
+  const seen = { leftAfterMs: [] as number[] };
+  const left = await spinquant(
+    ['optimize', 'twice.spinquant.json', '--resume', '--json'],
+    workspace,
+    pressTwiceAfter('Scanning the weights (', seen),
+  );
+  assert.equal(left.signal, 'SIGINT', left.stderr);
+  assert.match(
+    left.stderr,
+    /Stopping\. Press Ctrl-C again to leave at once\.\n(.*\n)*Left at once\. .*--resume\.\n$/,
+  );
+  assert.equal((JSON.parse(left.stdout) as { error: { code: string } }).error.code, 'cancelled');
+  assert.ok(seen.leftAfterMs[0]! < 1000, `${seen.leftAfterMs[0]} ms`);
+
+  const [newest] = (
+    JSON.parse((await spinquant(['runs', '--json'], workspace)).stdout) as {
+      runs: { dir: string; status: string }[];
+    }
+  ).runs;
+  assert.equal(newest?.status, 'interrupted');
+  assert.deepEqual(
+    readdirSync(newest.dir).filter((name) => name.endsWith('.tmp')),
+    [],
+  );
+  rmSync(text);
+  writeFileSync(text, someText(4000, 1));
+  const resumed = await optimize('twice.spinquant.json', '--resume');
+  assert.equal(resumed.run, newest.dir);
+  assert.deepEqual({ ...resumed, run: '' }, { ...whole, run: '' });
+  assert.deepEqual(rotationsOf(resumed.run), rotationsOf(whole.run));
 });

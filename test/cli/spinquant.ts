@@ -8,6 +8,8 @@ const TSX = import.meta.resolve('tsx');
 
 export interface Ended {
   readonly code: number | null;
+  /** What ended it, when that was a signal. */
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -30,6 +32,6 @@ export function spinquant(
   watch(child);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', (code) => resolve({ code, stdout, stderr }));
+    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
   });
 }
