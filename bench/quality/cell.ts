@@ -1,0 +1,117 @@
+/** One cell of the table of a larger model, in a process of its own so that its peak memory is its own. */
+import { resolveExperiment } from '../../src/config/index.ts';
+import { learningNetwork, plainNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
+import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
+import { evaluateExperiment } from '../../src/engine/experiment.ts';
+import { captureActivations } from '../../src/engine/learn/capture.ts';
+import {
+  type DistributionOptions,
+  learnFromActivations,
+} from '../../src/engine/learn/distribution-learner.ts';
+import { type LearnOptions, type LearnStep, learnRotations } from '../../src/engine/learn/learner.ts';
+import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
+
+export interface LearnCell {
+  readonly kind: 'learn';
+  readonly experiment: string;
+  readonly seed: number;
+  /** Captured activations first; null for the Hadamard start. */
+  readonly captured: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate'> | null;
+  /** Then cross-entropy; null for none. */
+  readonly crossEntropy: Pick<LearnOptions, 'steps' | 'batchSize'> | null;
+  readonly out: string;
+}
+
+export interface EvaluateCell {
+  readonly kind: 'evaluate';
+  readonly experiment: string;
+  readonly variant: 'full-precision' | 'quantized';
+  readonly seed: number;
+  readonly rotation: 'none' | 'hadamard' | 'learned';
+  /** For learned ones. */
+  readonly rotations: string | null;
+  readonly bits: Readonly<Record<'weights' | 'activations' | 'keys' | 'values', number>>;
+}
+
+const CAPTURED_TOKENS = 32_768;
+
+const peakBytes = () => process.resourceUsage().maxRSS * 1024;
+
+async function drain<T>(events: AsyncGenerator<LearnStep, T>): Promise<{ result: T; steps: LearnStep[] }> {
+  const steps: LearnStep[] = [];
+  for (;;) {
+    const next = await events.next();
+    if (next.done) return { result: next.value, steps };
+    steps.push(next.value);
+  }
+}
+
+async function learn(cell: LearnCell) {
+  const resolved = await resolveExperiment(cell.experiment, 'optimize');
+  const experiment = { ...resolved, rotation: { ...resolved.rotation, seed: cell.seed } };
+  const bench = await openWorkbench(experiment, {});
+  const blocks = await calibrationBlocks(bench);
+  const both = { learnR1: true, learnR2: true, schedule: 'cosine' } as const;
+  let state = startingRotations(experiment, bench.checkpoint.config);
+  const began = performance.now();
+  if (cell.captured) {
+    const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+    const rows = await captureActivations(bench.cache, plainNetwork(bench), some, cell.seed);
+    const options = { ...cell.captured, ...both };
+    state = (await drain(learnFromActivations(bench.cache, state, rows, options))).result;
+  }
+  const capturedSeconds = (performance.now() - began) / 1000;
+  let losses: number[] = [];
+  let stepSeconds: number[] = [];
+  if (cell.crossEntropy) {
+    const options = {
+      ...cell.crossEntropy,
+      ...both,
+      learningRate: 1.5,
+      gradientClip: 1,
+      microBatch: 1,
+      dataSeed: cell.seed,
+    };
+    const start = { step: 0, state };
+    const learned = await drain(learnRotations(bench.cache, learningNetwork(bench), start, blocks, options));
+    state = learned.result;
+    losses = learned.steps.map(({ loss }) => loss);
+    stepSeconds = learned.steps.map(({ seconds }) => seconds);
+  }
+  const seconds = (performance.now() - began) / 1000;
+  await writeRotations(cell.out, state);
+  await bench.close();
+  return { seconds, capturedSeconds, stepSeconds, losses, peakBytes: peakBytes() };
+}
+
+async function evaluate(cell: EvaluateCell) {
+  const resolved = await resolveExperiment(cell.experiment, 'optimize');
+  const { weights, activations, keys, values } = resolved.quantization;
+  const { bits } = cell;
+  const { rotation } = cell;
+  const on = rotation !== 'none';
+  const experiment = {
+    ...resolved,
+    quantization: {
+      ...resolved.quantization,
+      weights: { ...weights, bits: bits.weights },
+      activations: { ...activations, bits: bits.activations },
+      keys: { ...keys, bits: bits.keys },
+      values: { ...values, bits: bits.values },
+    },
+    rotation: { ...resolved.rotation, seed: cell.seed, r1: rotation, r2: rotation, r3: on, r4: on },
+  } as typeof resolved;
+  const rotations = cell.rotations === null ? {} : { rotations: cell.rotations };
+  const events = evaluateExperiment(experiment, { variants: [cell.variant], ...rotations });
+  const began = performance.now();
+  for (;;) {
+    const next = await events.next();
+    if (!next.done) continue;
+    const { fullPrecision, quantized, tokens } = next.value.perplexity[0]!;
+    const seconds = (performance.now() - began) / 1000;
+    return { perplexity: fullPrecision ?? quantized, tokens, seconds, peakBytes: peakBytes() };
+  }
+}
+
+const cell = JSON.parse(process.argv[2]!) as LearnCell | EvaluateCell;
+console.log(JSON.stringify(cell.kind === 'learn' ? await learn(cell) : await evaluate(cell)));

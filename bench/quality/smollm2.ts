@@ -1,0 +1,106 @@
+/**
+ * Perplexity of SmolLM2-135M on WikiText-2 by method, seed and bits, with seconds and peak memory:
+ * node --import tsx bench/quality/smollm2.ts MODEL_FOLDER VALID.txt TEST.txt [cell …]
+ * Cells that bench/results/quality-smollm2.json has already are kept, so it can be stopped and started again.
+ */
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import type { EvaluateCell, LearnCell } from './cell.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+const WORK = join(ROOT, 'build', 'quality');
+const RESULTS = join(ROOT, 'bench', 'results', 'quality-smollm2.json');
+/** Windows of 2048 tokens of the test split. */
+const WINDOWS = 12;
+const SEQUENCE = 2048;
+const SEEDS = [0, 1, 2];
+
+type Learner = Pick<LearnCell, 'captured' | 'crossEntropy'>;
+const PEAK = { objective: 'peak', steps: 200, learningRate: 0.02 } as const;
+const LEARNERS: Readonly<Record<string, Learner>> = {
+  peak: { captured: PEAK, crossEntropy: null },
+  'cross-entropy 50': { captured: null, crossEntropy: { steps: 50, batchSize: 1 } },
+  'cross-entropy 100': { captured: null, crossEntropy: { steps: 100, batchSize: 1 } },
+  'peak, then cross-entropy 20': { captured: PEAK, crossEntropy: { steps: 20, batchSize: 1 } },
+};
+const BITS = {
+  W4A4KV4: { weights: 4, activations: 4, keys: 4, values: 4 },
+  W4A8: { weights: 4, activations: 8, keys: 16, values: 16 },
+} as const;
+type Bits = keyof typeof BITS;
+
+type Result = Readonly<Record<string, unknown>>;
+const results: Record<string, Result> = existsSync(RESULTS) ? JSON.parse(readFileSync(RESULTS, 'utf8')) : {};
+
+async function once(name: string, cell: LearnCell | EvaluateCell): Promise<void> {
+  if (results[name]) return;
+  const arguments_ = ['--import', 'tsx', join(import.meta.dirname, 'cell.ts'), JSON.stringify(cell)];
+  const { stdout } = await promisify(execFile)(process.execPath, arguments_, { maxBuffer: 1 << 26 });
+  results[name] = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
+  const { perplexity, seconds, peakBytes } = results[name];
+  const peak = ((peakBytes as number) / 1e9).toFixed(2);
+  console.log(`${name}: ${perplexity ?? ''} ${(seconds as number).toFixed(0)} s, ${peak} GB`);
+  writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
+}
+
+function writeExperiment(model: string, valid: string, test: string): string {
+  mkdirSync(WORK, { recursive: true });
+  const plain = (from: string, to: string) => {
+    const path = join(WORK, to);
+    writeFileSync(path, readFileSync(from, 'utf8').replaceAll('\r\n', '\n'));
+    return path;
+  };
+  const file = join(WORK, 'smollm2.spinquant.json');
+  const experiment = {
+    model: resolve(model),
+    calibration: { text: plain(valid, 'wikitext-valid.txt'), sequenceLength: SEQUENCE, samples: 100 },
+    quantization: Object.fromEntries(Object.entries(BITS.W4A4KV4).map(([name, bits]) => [name, { bits }])),
+    evaluation: {
+      perplexity: [
+        {
+          name: 'wikitext2',
+          text: plain(test, 'wikitext-test.txt'),
+          sequenceLength: SEQUENCE,
+          maxWindows: WINDOWS,
+        },
+      ],
+    },
+  };
+  writeFileSync(file, JSON.stringify(experiment, null, 2));
+  return file;
+}
+
+const [model, valid, test, ...wanted] = process.argv.slice(2);
+const experiment = writeExperiment(model!, valid!, test!);
+const asked = (name: string) => wanted.length === 0 || wanted.some((word) => name.startsWith(word));
+const base = { kind: 'evaluate', experiment, seed: 0, rotations: null } as const;
+
+async function evaluated(name: string, bits: Bits, cell: Partial<EvaluateCell>): Promise<void> {
+  const title = `${name} ${bits}`;
+  const settings = { ...base, rotation: 'none', variant: 'quantized', bits: BITS[bits], ...cell } as const;
+  if (asked(name)) await once(title, settings);
+}
+
+if (asked('full')) {
+  const settings = { ...base, rotation: 'none', variant: 'full-precision', bits: BITS.W4A4KV4 } as const;
+  await once('full precision', settings);
+}
+for (const bits of Object.keys(BITS) as Bits[]) await evaluated('none', bits, {});
+for (const seed of SEEDS) {
+  for (const bits of Object.keys(BITS) as Bits[]) {
+    if (bits === 'W4A8' && seed > 0) continue;
+    await evaluated(`hadamard seed ${seed}`, bits, { rotation: 'hadamard', seed });
+  }
+}
+for (const [learner, { captured, crossEntropy }] of Object.entries(LEARNERS)) {
+  for (const seed of SEEDS) {
+    const name = `${learner} seed ${seed}`;
+    if (!asked(name)) continue;
+    const out = join(WORK, `smollm2 ${name}.safetensors`);
+    await once(`learn ${name}`, { kind: 'learn', experiment, seed, captured, crossEntropy, out });
+    await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });
+    if (seed === 0) await evaluated(name, 'W4A8', { rotation: 'learned', seed, rotations: out });
+  }
+}
