@@ -10,7 +10,7 @@ import { registerJobCommands } from './jobs/commands.ts';
 import { WorkerJobs } from './jobs/index.ts';
 import { notifyEnds } from './jobs/notifications.ts';
 import { showJobStatus } from './jobs/status.ts';
-import { Worker } from './jobs/worker.ts';
+import type { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
 import { registerPanels } from './panels/index.ts';
 import type { Parts } from './parts.ts';
@@ -18,6 +18,7 @@ import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
 import { RunSummaries } from './runs/summaries.ts';
 import type { Services } from './services.ts';
+import { onceAllowed, TrustedWorker } from './trust.ts';
 
 let worker: Worker | null = null;
 
@@ -28,18 +29,14 @@ export function activate(context: vscode.ExtensionContext): Services {
     return item;
   };
   const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
-  worker = own(new Worker(context.extensionPath, log));
-  const parts: Parts = {
-    context,
-    log,
-    worker,
-    jobs: own(new WorkerJobs(worker, log)),
-    runs: own(new WorkspaceRuns(context.workspaceState, log)),
-    experiments: own(new ExperimentFiles(context)),
-  };
+  worker = own(new TrustedWorker(context.extensionPath, log));
+  const jobs = own(new WorkerJobs(worker, log));
+  const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));
+  jobs.settleWith((runDir) => runs.settle(runDir));
+  const parts: Parts = { context, log, worker, jobs, runs, experiments: own(new ExperimentFiles(context)) };
   const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(worker, log));
-  own(registerJobCommands(parts));
+  own(onceAllowed(() => registerJobCommands(parts), log));
   own(showJobStatus(parts.jobs));
   own(notifyEnds(parts.jobs));
   own(registerExperiments(parts, checker, summaries));

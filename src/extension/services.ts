@@ -63,7 +63,7 @@ export interface RunStore extends vscode.Disposable {
 }
 
 export interface RunAnnotation {
-  /** Name given by the person, or null for the folder's. */
+  /** Name given by the person; else one that tells it from a run of the same minute; null where the usual one does. */
   readonly name: string | null;
   readonly label: string | null;
   readonly starred: boolean;

@@ -1,9 +1,16 @@
+export interface Throttled {
+  (): void;
+  /** Does the work at once, whenever it was done last; while it is being done, at its end. */
+  readonly now: () => void;
+  dispose(): void;
+}
+
 /**
  * Calls `work` at once, then at most once in `intervalMs` and never before it has ended; calls in between are gathered
  * into the next, so that the last state is always told.
  * @param work must not reject.
  */
-export function throttle(work: () => unknown, intervalMs: number): { (): void; dispose(): void } {
+export function throttle(work: () => unknown, intervalMs: number): Throttled {
   let timer: NodeJS.Timeout | null = null;
   let busy = false;
   let wanted = false;
@@ -28,6 +35,11 @@ export function throttle(work: () => unknown, intervalMs: number): { (): void; d
     proceed();
   };
   return Object.assign(call, {
+    now() {
+      if (timer !== null) clearTimeout(timer);
+      timer = null;
+      call();
+    },
     dispose() {
       disposed = true;
       if (timer !== null) clearTimeout(timer);

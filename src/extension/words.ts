@@ -26,6 +26,15 @@ export function formatAge(time: Date, now: Date = new Date()): string {
   return vscode.l10n.t('{0} days ago', Math.floor(seconds / DAY));
 }
 
+/** `now`, `5 min`, `2 h`, `3 d`: where there is little room and it is clear that it is an age. */
+export function formatShortAge(time: Date, now: Date = new Date()): string {
+  const seconds = (now.getTime() - time.getTime()) / 1000;
+  if (seconds < MINUTE) return vscode.l10n.t('now');
+  if (seconds < HOUR) return vscode.l10n.t('{0} min', Math.floor(seconds / MINUTE));
+  if (seconds < 2 * DAY) return vscode.l10n.t('{0} h', Math.floor(seconds / HOUR));
+  return vscode.l10n.t('{0} d', Math.floor(seconds / DAY));
+}
+
 /** `quick` of `/…/quick.spinquant.json`. */
 export function experimentName(file: string): string {
   return basename(file).replace(/\.spinquant\.json$/i, '');

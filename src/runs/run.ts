@@ -38,6 +38,11 @@ export class Run {
     return join(this.dir, RUN_FILES[file]);
   }
 
+  /** The same run for readers, with another status. */
+  withStatus(status: RunRecord['status']): Run {
+    return new Run(this.dir, { ...this.current, status });
+  }
+
   /** Absolute path of the experiment file that the run was made from. */
   get experimentFile(): string {
     return resolve(this.dir, this.current.experimentFile);

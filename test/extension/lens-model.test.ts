@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parseExperiment } from '../../src/config/index.ts';
-import { type LensInput, lensesOf } from '../../src/extension/experiments/lens-model.ts';
+import { type LastResult, type LensInput, lensesOf } from '../../src/extension/experiments/lens-model.ts';
 import type { Job } from '../../src/extension/services.ts';
 import { FILE, summary, TEXTS } from './run-fixture.ts';
 
@@ -69,13 +69,14 @@ test('the last result is the newest measurement with rotations; the baseline sta
   const found = lenses({ summaries });
   const evaluate = found.find(({ kind }) => kind === 'evaluate');
   assert.ok(evaluate?.kind === 'evaluate');
-  assert.deepEqual(evaluate.last?.perplexity, [12.31]);
+  const quantized = (last: LastResult | null) => last?.perplexity.map((result) => result.quantized);
+  assert.deepEqual(quantized(evaluate.last), [12.31]);
   assert.equal(evaluate.last?.bits, 'W4A4KV4');
   assert.deepEqual(evaluate.last?.changed, []);
   assert.equal(evaluate.runDir, '/lab/.spinquant/runs/learned-2', 'rotations of the newest run');
   const plain = found.find(({ kind }) => kind === 'evaluate-plain');
   assert.ok(plain?.kind === 'evaluate-plain');
-  assert.deepEqual(plain.last?.perplexity, [900]);
+  assert.deepEqual(quantized(plain.last), [900]);
   assert.deepEqual(plain.last?.changed, [], 'the baseline is compared with the file without its rotations');
   const compare = found.find(({ kind }) => kind === 'compare');
   assert.ok(compare?.kind === 'compare' && compare.runDirs.length === 2);

@@ -45,3 +45,19 @@ test('work that waits never runs twice at once, nor more often than its interval
   call.dispose();
   assert.equal(running, 0);
 });
+
+test('what cannot wait is done at once, and what was gathered before comes with it', async () => {
+  let calls = 0;
+  const call = throttle(() => {
+    calls++;
+  }, 40);
+  call();
+  call();
+  call.now();
+  assert.equal(calls, 2);
+  await new Promise((resolve) => setTimeout(resolve, 80));
+  assert.equal(calls, 2, 'nothing is done twice');
+  call.dispose();
+  call.now();
+  assert.equal(calls, 2);
+});

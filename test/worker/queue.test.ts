@@ -32,6 +32,7 @@ function makeRig(t: { after(fn: () => void): void }, launch: Partial<WorkerLaunc
       return client;
     },
     overrides: () => NO_OVERRIDES,
+    ending: async () => {},
     changed: (job) => {
       // A job also changes when its run folder becomes known.
       if (!states.includes(`${job.id} ${job.state}`)) states.push(`${job.id} ${job.state}`);

@@ -4,11 +4,12 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS, TOOLS } from '../../protocol/ids.ts';
 import { experimentText } from '../experiments/files.ts';
-import { advance, NO_PROGRESS } from '../jobs/progress.ts';
+import { advance, type JobProgress, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
+import { experimentName, jobTitle } from '../words.ts';
 
 interface StartInput {
   readonly experiment: string;
@@ -18,32 +19,63 @@ interface StartInput {
 
 export function registerTools(parts: Parts, summaries: RunSummaries): vscode.Disposable {
   let progress = NO_PROGRESS;
+  const tools = languageModelTools(parts, summaries, () => progress);
   return vscode.Disposable.from(
     parts.jobs.onEvent(({ event }) => {
       progress = event.type === 'run-started' ? NO_PROGRESS : advance(progress, event);
     }),
-    vscode.lm.registerTool<StartInput>(TOOLS.start, {
+    vscode.lm.registerTool(TOOLS.start, tools.start),
+    vscode.lm.registerTool(TOOLS.status, tools.status),
+    vscode.lm.registerTool(TOOLS.results, tools.results),
+    vscode.lm.registerTool(TOOLS.cancel, tools.cancel),
+  );
+}
+
+export interface Tools {
+  readonly start: vscode.LanguageModelTool<StartInput>;
+  readonly status: vscode.LanguageModelTool<object>;
+  readonly results: vscode.LanguageModelTool<{ readonly experiment?: string }>;
+  readonly cancel: vscode.LanguageModelTool<{ readonly job?: string }>;
+}
+
+/** @param progress of the job that runs. */
+export function languageModelTools(
+  parts: Parts,
+  summaries: RunSummaries,
+  progress: () => JobProgress,
+): Tools {
+  return {
+    start: {
       prepareInvocation: ({ input }) => confirmStart(input),
       invoke: ({ input }) => answer(() => start(parts, input)),
-    }),
-    vscode.lm.registerTool<object>(TOOLS.status, {
+    },
+    status: {
       invoke: () =>
-        answer(async () => ({ jobs: parts.jobs.all.slice(-10).map((job) => jobFacts(job, progress)) })),
-    }),
-    vscode.lm.registerTool<{ readonly experiment?: string }>(TOOLS.results, {
+        answer(async () => ({ jobs: parts.jobs.all.slice(-10).map((job) => jobFacts(job, progress())) })),
+    },
+    results: {
       invoke: ({ input }) => answer(() => results(summaries, input.experiment)),
-    }),
-    vscode.lm.registerTool<{ readonly job?: string }>(TOOLS.cancel, {
-      prepareInvocation: () => ({
-        invocationMessage: vscode.l10n.t('Cancelling the run'),
-        confirmationMessages: {
-          title: vscode.l10n.t('Cancel the run'),
-          message: vscode.l10n.t('The run stops; its finished steps are kept and it can be resumed.'),
-        },
-      }),
+    },
+    cancel: {
+      prepareInvocation: ({ input }) => confirmCancel(parts, input.job),
       invoke: ({ input }) => answer(() => cancel(parts, input.job)),
-    }),
-  );
+    },
+  };
+}
+
+/** Names what would be stopped: the person decides about that, not about a number. */
+function confirmCancel(parts: Parts, id: string | undefined): vscode.PreparedToolInvocation {
+  const job = jobToCancel(parts, id);
+  const name = job && `${jobTitle(job.kind)} ${experimentName(job.experiment)}`;
+  return {
+    invocationMessage: vscode.l10n.t('Cancelling the run'),
+    confirmationMessages: {
+      title: vscode.l10n.t('Cancel the run'),
+      message: name
+        ? vscode.l10n.t('{0}: it stops; its finished steps are kept and it can be resumed.', name)
+        : vscode.l10n.t('The run stops; its finished steps are kept and it can be resumed.'),
+    },
+  };
 }
 
 function confirmStart({ experiment, action }: StartInput): vscode.PreparedToolInvocation {
@@ -122,11 +154,16 @@ async function results(summaries: RunSummaries, experiment: string | undefined):
   };
 }
 
-async function cancel({ jobs }: Parts, id: string | undefined): Promise<object> {
-  const job = jobs.all.find((candidate) => candidate.id === id) ?? (id === undefined ? jobs.running : null);
-  if (!job) return { error: id === undefined ? 'Nothing is running.' : `There is no job ${id}.` };
-  await jobs.cancel(job.id);
+async function cancel(parts: Parts, id: string | undefined): Promise<object> {
+  const job = jobToCancel(parts, id);
+  if (job === null) return { error: id === undefined ? 'Nothing is running.' : `There is no job ${id}.` };
+  await parts.jobs.cancel(job.id);
   return jobFacts(job, NO_PROGRESS);
+}
+
+/** The job of that name, or the one that runs. */
+function jobToCancel({ jobs }: Parts, id: string | undefined): Job | null {
+  return id === undefined ? jobs.running : (jobs.all.find((job) => job.id === id) ?? null);
 }
 
 /** A model reads errors too: they say what to do, in words. */

@@ -9,14 +9,15 @@ import {
   portableExperiment,
   resolvePortable,
 } from '../../config/index.ts';
+import type { PerplexityResult } from '../../runs/index.ts';
 import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
 
 /** A measurement that a lens shows. */
 export interface LastResult {
   readonly runDir: string;
-  /** Quantized perplexity of each text, in the order of the results. */
-  readonly perplexity: readonly (number | null)[];
+  /** Of each text, in the order of the results. */
+  readonly perplexity: readonly PerplexityResult[];
   readonly bits: string;
   readonly measuredAt: Date;
   /** Settings that are different in the file now; empty when the number still holds. */
@@ -138,7 +139,7 @@ function lastResult(summary: RunSummary, now: Experiment): LastResult {
   const { run, results, measuredAt } = summary;
   return {
     runDir: run.dir,
-    perplexity: results!.perplexity.map(({ quantized }) => quantized),
+    perplexity: results!.perplexity,
     bits: results!.bits,
     measuredAt,
     changed: changedSettings(summary, now).map(({ path }) => path),

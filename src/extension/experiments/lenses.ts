@@ -10,7 +10,7 @@ import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
 import type { Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { formatAge, progressText } from '../words.ts';
+import { formatShortAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;
@@ -41,7 +41,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add(
       jobs.onDidChange((job) => {
         if (job.state !== 'running') this.#progress = NO_PROGRESS;
-        refresh();
+        refresh.now();
       }),
     );
     this.#disposables.add(
@@ -128,12 +128,16 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
       case 'compare':
         return {
           title: `$(diff)${GAP}${l10n.t('Compare…')}`,
+          tooltip: l10n.t('Show the last results side by side, and where their experiments differ.'),
           command: COMMANDS.compare,
           arguments: [null, lens.runDirs.map((runDir) => ({ runDir }))],
         };
       case 'rotation':
         return {
           title: rotationText(lens.rotation),
+          tooltip: l10n.t(
+            'R1 and R2 are merged into the weights; R3 and R4 are Hadamard transforms while the network runs.',
+          ),
           command: lens.runDir === null ? '' : COMMANDS.showLayers,
           arguments: [lens.runDir],
         };
@@ -145,7 +149,8 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         };
       case 'inspect':
         return {
-          title: `$(pulse)${GAP}${l10n.t('Measure activations')}`,
+          title: `$(pulse)${GAP}${l10n.t('Activations')}`,
+          tooltip: l10n.t('Measure activations before and after rotation, for the layer views.'),
           command: COMMANDS.inspect,
           arguments: [uri, lens.runDir === null ? {} : { runDir: lens.runDir }],
         };
@@ -158,10 +163,13 @@ function evaluateCommand(uri: vscode.Uri, last: LastResult | null, runDir: strin
     title:
       last === null
         ? `$(play)${GAP}${vscode.l10n.t('Evaluate')}`
-        : `$(sync)${GAP}${vscode.l10n.t('Re-run evaluation (last: {0})', lastText(last))}`,
+        : `$(sync)${GAP}${vscode.l10n.t('Re-run ({0})', lastText(last))}`,
+    tooltip: tooltipOf(
+      vscode.l10n.t('Evaluate: measure perplexity with the rotations of this experiment.'),
+      last,
+    ),
     command: COMMANDS.evaluate,
     arguments: [uri, runDir === null ? {} : { runDir }],
-    ...tooltipOf(last),
   };
 }
 
@@ -169,32 +177,46 @@ function plainCommand(uri: vscode.Uri, last: LastResult | null): vscode.Command 
   return {
     title:
       last === null
-        ? `$(circle-slash)${GAP}${vscode.l10n.t('Evaluate without rotation')}`
-        : `$(circle-slash)${GAP}${vscode.l10n.t('Without rotation (last: {0})', lastText(last))}`,
+        ? `$(circle-slash)${GAP}${vscode.l10n.t('No rotation')}`
+        : `$(circle-slash)${GAP}${vscode.l10n.t('No rotation ({0})', lastText(last))}`,
+    tooltip: tooltipOf(vscode.l10n.t('Evaluate without any rotation: what rounding alone gives.'), last),
     command: COMMANDS.evaluate,
     arguments: [uri, { withoutRotations: true }],
-    ...tooltipOf(last),
   };
 }
 
-/** `12.31, W4A4KV4, 2 h ago`, and whether the file has changed since. */
-function lastText({ perplexity, bits, measuredAt, changed }: LastResult): string {
-  const numbers = perplexity.map(formatPerplexity).join(' / ');
-  const text = `${numbers}, ${bits}, ${formatAge(measuredAt)}`;
+/** `12.31 W4A4KV4, 2 h`, and whether the file has changed since. Short, to fit narrow editors. */
+function lastText({ perplexity: [first, ...others], bits, measuredAt, changed }: LastResult): string {
+  const more = others.length === 0 ? '' : ` +${others.length}`;
+  const text = `${formatPerplexity(first?.quantized ?? null)}${more} ${bits}, ${formatShortAge(measuredAt)}`;
   return changed.length === 0 ? text : vscode.l10n.t('{0}, stale', text);
 }
 
-function tooltipOf(last: LastResult | null): { tooltip?: string } {
-  if (last === null || last.changed.length === 0) return {};
-  return { tooltip: vscode.l10n.t('Changed since that run: {0}', last.changed.join(', ')) };
+/** What a press does, and all that the title has no room for. */
+function tooltipOf(action: string, last: LastResult | null): string {
+  if (last === null) return action;
+  const { l10n } = vscode;
+  return [
+    action,
+    l10n.t('Last: {0}, {1}', last.bits, last.measuredAt.toLocaleString(vscode.env.language)),
+    ...last.perplexity.map(({ name, quantized, fullPrecision }) =>
+      l10n.t(
+        'Perplexity of {0}: {1} (full precision {2})',
+        name,
+        formatPerplexity(quantized),
+        formatPerplexity(fullPrecision),
+      ),
+    ),
+    ...(last.changed.length === 0 ? [] : [l10n.t('Changed since that run: {0}', last.changed.join(', '))]),
+  ].join('\n');
 }
 
-/** `R1 learned · R2 learned · R3, R4 Hadamard`. */
+/** `R1 learned · R2 learned · R3 R4 Hadamard`. */
 function rotationText({ r1, r2, r3, r4 }: Experiment['rotation']): string {
-  const online = [r3 ? 'R3' : '', r4 ? 'R4' : ''].filter((name) => name !== '').join(', ');
+  const online = [r3 ? 'R3' : '', r4 ? 'R4' : ''].filter((name) => name !== '').join(' ');
   return [
     vscode.l10n.t('R1 {0}', r1),
     vscode.l10n.t('R2 {0}', r2),
-    online === '' ? vscode.l10n.t('R3, R4 off') : vscode.l10n.t('{0} online Hadamard', online),
+    online === '' ? vscode.l10n.t('R3 R4 off') : vscode.l10n.t('{0} Hadamard', online),
   ].join(' · ');
 }

@@ -12,17 +12,24 @@ export class WorkerJobs implements Jobs {
   readonly #happened = new vscode.EventEmitter<{ readonly job: Job; readonly event: RunEvent }>();
   readonly onEvent = this.#happened.event;
   readonly #queue: JobQueue;
+  #settle: (runDir: string) => Promise<void> = async () => {};
 
   constructor(worker: Worker, log: vscode.LogOutputChannel) {
     this.#queue = new JobQueue({
       connect: () => worker.connect(),
       overrides: experimentOverrides,
+      ending: (runDir) => this.#settle(runDir),
       changed: (job) => {
         log.info(`${job.kind} ${job.experiment}: ${job.state}${job.message ? `. ${job.message}` : ''}`);
         this.#changed.fire(job);
       },
       happened: (job, event) => this.#happened.fire({ job, event }),
     });
+  }
+
+  /** What is to have been read of a run before its job counts as ended. */
+  settleWith(settle: (runDir: string) => Promise<void>): void {
+    this.#settle = settle;
   }
 
   get all(): readonly Job[] {

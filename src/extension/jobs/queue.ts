@@ -11,6 +11,8 @@ export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
   overrides(): ExperimentOverrides;
+  /** A job is about to end, and its run folder says how: resolves when whoever shows runs has read that. */
+  ending(runDir: string): Promise<void>;
   changed(job: Job): void;
   happened(job: Job, event: RunEvent): void;
 }
@@ -114,6 +116,7 @@ export class JobQueue {
       entry.client = await this.#host.connect();
       const { run } = await this.#request(entry, entry.client);
       entry.runDir = run;
+      await this.#host.ending(run);
       this.#finish(entry, 'finished', null);
     } catch (error) {
       await this.#fail(entry, error);
@@ -140,8 +143,9 @@ export class JobQueue {
 
   async #fail(entry: Entry, error: unknown): Promise<void> {
     const asked = entry.controller.signal.aborted || entry.paused;
+    if (error instanceof WorkerEnded) await markInterrupted(entry.runDir, entry.client?.pid);
+    if (entry.runDir !== null) await this.#host.ending(entry.runDir);
     if (error instanceof WorkerEnded) {
-      await markInterrupted(entry.runDir, entry.client?.pid);
       this.#finish(
         entry,
         asked ? 'cancelled' : 'interrupted',

@@ -40,7 +40,7 @@ export function showJobStatus(jobs: Jobs): vscode.Disposable {
         void setRunningContext(job !== null);
         if (job !== null) showViewProgress(jobs, job);
       }
-      update();
+      update.now();
     }),
   );
   return disposables;

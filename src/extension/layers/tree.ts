@@ -56,7 +56,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
         if (dirs.some((dir) => (parts.runs.get(dir)?.experimentFile ?? file) === file)) refresh();
       }),
     );
-    this.#disposables.add(parts.jobs.onDidChange(refresh));
+    this.#disposables.add(parts.jobs.onDidChange(refresh.now));
     this.#disposables.add(
       vscode.workspace.onDidChangeTextDocument(({ document }) => {
         if (document.uri.fsPath === parts.experiments.active) refresh();

@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
 import type { Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
-import { experimentName, formatAge } from '../words.ts';
+import { formatAge } from '../words.ts';
+import { usualName } from './names.ts';
 
 /** The run folder that a command is given: its path, or an element of the runs view. */
 export function runDirOf(argument: unknown): string | null {
@@ -11,9 +12,9 @@ export function runDirOf(argument: unknown): string | null {
   return typeof argument.runDir === 'string' ? argument.runDir : null;
 }
 
-/** The name that the person gave, or that of the experiment. */
+/** The name that the person gave, or that of the experiment with the time. */
 export function runName(run: Run, runs: RunStore): string {
-  return runs.annotation(run.dir).name ?? experimentName(run.experimentFile);
+  return runs.annotation(run.dir).name ?? usualName(run, vscode.env.language);
 }
 
 export async function pickRun(runs: RunStore, title: string): Promise<string | null> {

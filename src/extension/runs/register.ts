@@ -12,9 +12,5 @@ export function registerRuns(parts: Parts, summaries: RunSummaries): vscode.Disp
     tree,
     vscode.window.createTreeView(VIEWS.runs, { treeDataProvider: tree, canSelectMany: true }),
     registerRunCommands(parts),
-    // A job knows of its folder, and of its end, before the file system tells.
-    jobs.onDidChange(({ runDir }) => {
-      if (runDir !== null) runs.touch(runDir);
-    }),
   );
 }

@@ -5,11 +5,13 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import type { Run } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
-import { loadRuns } from '../lazy.ts';
-import type { RunAnnotation, RunStore } from '../services.ts';
+import { loadConfig, loadRuns } from '../lazy.ts';
+import type { Job, Jobs, RunAnnotation, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts';
 import { findRunFolders } from './folders.ts';
+import { LiveRuns } from './live.ts';
+import { distinctNames } from './names.ts';
 
 const INTERVAL_MS = 100;
 const REMEMBERED = 'spinquant.runFolders';
@@ -20,28 +22,32 @@ export class WorkspaceRuns implements RunStore {
   readonly onDidChange = this.#changed.event;
   readonly #memory: vscode.Memento;
   readonly #log: vscode.LogOutputChannel;
-  readonly #runs = new Map<string, Run>();
+  readonly #runs: LiveRuns;
+  /** Of runs that would be called the same. */
+  #names: ReadonlyMap<string, string> = new Map();
   readonly #folders = new Set<string>();
   readonly #watchers = new Disposables();
   /** Run folders to read again. */
   readonly #dirty = new Set<string>();
   readonly #flush = throttle(() => void this.#readDirty(), INTERVAL_MS);
-  #sorted: readonly Run[] = [];
   #reading: Promise<void> = Promise.resolve();
 
-  constructor(memory: vscode.Memento, log: vscode.LogOutputChannel) {
+  /** To be made before any view: it hears of jobs first, so that views find runs as the queue says. */
+  constructor(memory: vscode.Memento, log: vscode.LogOutputChannel, jobs: Jobs) {
     this.#memory = memory;
     this.#log = log;
+    this.#runs = new LiveRuns(() => jobs.running);
+    this.#watchers.add(jobs.onDidChange((job) => this.#jobChanged(job)));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs/**'));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/labels.json'));
   }
 
   list(): readonly Run[] {
-    return this.#sorted;
+    return this.#runs.sorted();
   }
 
   ofExperiment(experimentFile: string): readonly Run[] {
-    return this.#sorted.filter((run) => run.experimentFile === experimentFile);
+    return this.list().filter((run) => run.experimentFile === experimentFile);
   }
 
   get(runDir: string): Run | undefined {
@@ -50,7 +56,8 @@ export class WorkspaceRuns implements RunStore {
 
   annotation(runDir: string): RunAnnotation {
     try {
-      return readAnnotation(runDir);
+      const annotation = readAnnotation(runDir);
+      return { ...annotation, name: annotation.name ?? this.#names.get(runDir) ?? null };
     } catch (error) {
       this.#log.warn(messageOf(error));
       return NO_ANNOTATION;
@@ -78,6 +85,13 @@ export class WorkspaceRuns implements RunStore {
     void this.#memory.update(REMEMBERED, [...this.#folders]);
   }
 
+  /** Reads one run folder again; resolves when that is done. */
+  async settle(runDir: string): Promise<void> {
+    this.#addFolder(dirname(runDir));
+    this.#dirty.add(runDir);
+    await this.#readDirty();
+  }
+
   /** Reads one run folder again soon: somebody knows that it changed before the file system says so. */
   touch(runDir: string): void {
     this.#addFolder(dirname(runDir));
@@ -91,6 +105,14 @@ export class WorkspaceRuns implements RunStore {
     this.#changed.dispose();
   }
 
+  /** The queue decides whether a run counts as running: views are told with the job, not when a file has changed. */
+  #jobChanged({ runDir, state }: Job): void {
+    if (runDir === null) return;
+    if (this.#runs.get(runDir) !== undefined) this.#changed.fire([runDir]);
+    // A new run's folder is known to the queue before the file system tells.
+    if (state === 'running') this.touch(runDir);
+  }
+
   async #readFolders(): Promise<void> {
     const { listRuns } = await loadRuns();
     for (const folder of this.#folders) {
@@ -98,7 +120,7 @@ export class WorkspaceRuns implements RunStore {
       for (const { dir } of runs) this.#dirty.add(dir);
       for (const { error } of damaged) this.#log.warn(messageOf(error));
     }
-    for (const dir of this.#runs.keys()) this.#dirty.add(dir);
+    for (const dir of this.#runs.dirs) this.#dirty.add(dir);
     await this.#readDirty();
   }
 
@@ -112,7 +134,7 @@ export class WorkspaceRuns implements RunStore {
 
   #fileChanged(path: string): void {
     if (basename(path) === 'labels.json') {
-      this.#changed.fire([...this.#runs.keys()]);
+      this.#changed.fire(this.#runs.dirs);
       return;
     }
     const dir = this.#runDirOf(path);
@@ -149,8 +171,8 @@ export class WorkspaceRuns implements RunStore {
         if (existsSync(join(dir, RUN_FILES.run))) await this.#read(dir, openRun);
         else this.#runs.delete(dir);
       }
-      const age = ({ record }: Run) => `${record.startedAt} ${record.id}`;
-      this.#sorted = [...this.#runs.values()].sort((a, b) => (age(a) < age(b) ? 1 : -1));
+      const { experimentSlug } = await loadConfig();
+      this.#names = distinctNames(this.list(), vscode.env.language, experimentSlug);
       this.#changed.fire(dirs);
     });
     return this.#reading;
@@ -158,7 +180,7 @@ export class WorkspaceRuns implements RunStore {
 
   async #read(dir: string, openRun: (dir: string) => Promise<Run>): Promise<void> {
     try {
-      this.#runs.set(dir, await openRun(dir));
+      this.#runs.set(await openRun(dir));
     } catch (error) {
       this.#runs.delete(dir);
       this.#log.warn(messageOf(error));

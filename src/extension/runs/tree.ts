@@ -39,7 +39,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
       this.#changed,
       refresh,
       onShownChange(runs, refresh),
-      jobs.onDidChange(refresh),
+      jobs.onDidChange(refresh.now),
       { dispose: () => clearInterval(ages) },
     );
   }

@@ -50,11 +50,11 @@ describe('jobs', function () {
     const [run] = parts.runs.ofExperiment(document.uri.fsPath);
     const { perplexity } = await run!.readResults();
     const last = await until(async () =>
-      (await lensesOf(document)).find(({ title }) => title.startsWith('Re-run evaluation')),
+      (await lensesOf(document)).find(({ title }) => title.startsWith('Re-run (')),
     );
     assert.equal(last.line, lineOf(document, '"evaluation"'));
     assert.ok(
-      last.title.includes(`last: ${formatPerplexity(perplexity[0]!.quantized)}, W4A4KV4`),
+      last.title.startsWith(`Re-run (${formatPerplexity(perplexity[0]!.quantized)} W4A4KV4, `),
       last.title,
     );
   });

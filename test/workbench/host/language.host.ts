@@ -103,8 +103,8 @@ describe('experiment files', () => {
     });
     assert.deepEqual(lenses, [
       { line: lineOf(document, '"model"'), title: 'Optimize rotation' },
-      { line: lineOf(document, '"rotation"'), title: 'R1 learned · R2 learned · R3, R4 online Hadamard' },
-      { line: lineOf(document, '"evaluation"'), title: 'Evaluate without rotation' },
+      { line: lineOf(document, '"rotation"'), title: 'R1 learned · R2 learned · R3 R4 Hadamard' },
+      { line: lineOf(document, '"evaluation"'), title: 'No rotation' },
     ]);
   });
 });

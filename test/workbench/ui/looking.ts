@@ -53,18 +53,18 @@ export async function lookAtLayer({ folder, workbench }: Session): Promise<void>
 /** The lens measures again; the number in it and in the table is that of the command line. */
 export async function evaluate({ folder, workbench }: Session): Promise<void> {
   await workbench.showTab(EDITOR);
-  await workbench.lens('Re-run evaluation').click();
+  await workbench.lens('Re-run (').click();
   await workbench.notification('evaluated').waitFor({ timeout: 120_000 });
   const run = (await newestRun(folder))!;
   const byCli = await perplexityByCli(folder, run);
-  const lens = await workbench.lens('Re-run evaluation').innerText();
+  const lens = await workbench.lens('Re-run (').innerText();
   assert.ok(
-    lens.includes(`last: ${formatPerplexity(byCli)}, W4A4KV4`),
+    lens.includes(`Re-run (${formatPerplexity(byCli)} W4A4KV4, `),
     `${lens}; the command line says ${byCli}`,
   );
 
-  await workbench.lens('Evaluate without rotation').click();
-  await workbench.lens('Without rotation (last: ').waitFor({ timeout: 120_000 });
+  await workbench.lens('No rotation').click();
+  await workbench.lens('No rotation (').waitFor({ timeout: 120_000 });
   await workbench.command('SpinQuant: Show Results');
   const results = await workbench.webview(/^Results/);
   const table = await eventually(
@@ -102,11 +102,11 @@ export async function reload(session: Session): Promise<void> {
     training: await tableBehind(await workbench.panel(/^Training/), 'loss'),
     layers: await tableBehind(await workbench.panel(/^Layers/), 'histogram'),
     results: await resultRows(await workbench.panel(/^Results/)),
-    lens: /last: ([\d.]+, \w+)/.exec(await workbench.lens('Re-run evaluation').innerText())?.[1],
+    lens: /Re-run \(([\d.]+ \w+)/.exec(await workbench.lens('Re-run (').innerText())?.[1],
   });
   const before = await shown();
   await workbench.reload();
-  await workbench.lens('Re-run evaluation').waitFor({ timeout: 60_000 });
+  await workbench.lens('Re-run (').waitFor({ timeout: 60_000 });
   assert.deepEqual(await shown(), before);
   await lookAtTree(session);
 }

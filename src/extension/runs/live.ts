@@ -1,0 +1,52 @@
+/** What is shown of runs while jobs are at work on them. Knows nothing of the editor. */
+import type { Run } from '../../runs/index.ts';
+import type { Job } from '../services.ts';
+
+/**
+ * A run's record and the queue learn of an end one after the other: the record of a killed worker says so as soon as
+ * its process is gone, the queue once the last lines have been read. Views look at both, so a run counts as running
+ * until its job has ended, and from then on as its record says.
+ */
+export class LiveRuns {
+  readonly #running: () => Job | null;
+  readonly #runs = new Map<string, Run>();
+  /** The job whose own run has been seen at work. */
+  #seenAtWork: string | null = null;
+
+  constructor(running: () => Job | null) {
+    this.#running = running;
+  }
+
+  get dirs(): string[] {
+    return [...this.#runs.keys()];
+  }
+
+  /** As it is to be shown. */
+  get(dir: string): Run | undefined {
+    const run = this.#runs.get(dir);
+    const job = this.#running();
+    if (run === undefined || job?.runDir !== dir) return run;
+    if (run.record.status === 'running') {
+      this.#seenAtWork = job.id;
+      return run;
+    }
+    // A finished run that is only measured again stays finished.
+    return job.kind === 'optimize' || job.id === this.#seenAtWork ? run.withStatus('running') : run;
+  }
+
+  /** Newest first. */
+  sorted(): Run[] {
+    const age = ({ record }: Run) => `${record.startedAt} ${record.id}`;
+    const runs = this.dirs.map((dir) => this.get(dir)).filter((run) => run !== undefined);
+    return runs.sort((a, b) => (age(a) < age(b) ? 1 : -1));
+  }
+
+  set(run: Run): void {
+    this.#runs.set(run.dir, run);
+    this.get(run.dir);
+  }
+
+  delete(dir: string): void {
+    this.#runs.delete(dir);
+  }
+}
