@@ -1,8 +1,11 @@
 /** One measurement in a process of its own, so that its peak memory is its own. Arguments and result are JSON. */
 
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
+import { planMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network, type NetworkOptions } from '../../src/engine/network/network.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -18,6 +21,8 @@ export interface Measurement {
   readonly sequence: number;
   readonly steps: number;
   readonly threads: number;
+  /** GB beyond the weights; null for none. */
+  readonly memoryLimit: number | null;
 }
 
 export interface Measured {
@@ -27,6 +32,9 @@ export interface Measured {
   readonly cpuSeconds: readonly number[];
   readonly peakBytes: number;
   readonly baseBytes: number;
+  /** Of the mapped file. */
+  readonly weightBytes: number;
+  readonly losses: readonly number[];
 }
 
 function quantizersFor({ weightBits, clipSearch }: Measurement, headDim: number): LayerQuantizers {
@@ -42,6 +50,7 @@ function quantizersFor({ weightBits, clipSearch }: Measurement, headDim: number)
   };
 }
 
+const fileBytes = () => statSync(join(asked.folder, 'model.safetensors')).size;
 const peak = () => process.resourceUsage().maxRSS * 1024;
 
 const asked = JSON.parse(process.argv[2]!) as Measurement;
@@ -59,6 +68,11 @@ const options: NetworkOptions = {
     r4: planHadamard(config.intermediateSize),
   },
   centreEmbedding: false,
+  memory: planMemory(
+    config,
+    { sequence: asked.sequence, learns: true, prepares: asked.weightBits < 16 },
+    asked.memoryLimit === null ? null : asked.memoryLimit * 1e9,
+  ),
 };
 const network = new Network(new ProgramCache(runtime), checkpoint, options);
 const { hiddenSize: hidden, headDim, layers, vocabSize } = config;
@@ -68,6 +82,7 @@ const batch = Array.from({ length: asked.sequences }, () =>
   Int32Array.from({ length: asked.sequence }, () => Math.floor(random.uniform() * vocabSize)),
 );
 const seconds: number[] = [];
+const losses: number[] = [];
 const cpuSeconds: number[] = [];
 const cpu = () => {
   const { user, system } = process.cpuUsage();
@@ -77,9 +92,21 @@ for (let step = 0; step < asked.steps; step++) {
   const began = performance.now();
   const cpuBefore = cpu();
   network.setRotations(rotations);
-  await lossAndGradients(network, batch, asked.sequences);
+  const { loss } = await lossAndGradients(
+    network,
+    batch,
+    Math.floor(network.memory.tokensAtOnce / asked.sequence),
+  );
+  losses.push(loss);
   seconds.push((performance.now() - began) / 1000);
   cpuSeconds.push(cpu() - cpuBefore);
 }
-const measured: Measured = { seconds, cpuSeconds, peakBytes: peak(), baseBytes };
+const measured: Measured = {
+  seconds,
+  cpuSeconds,
+  losses,
+  peakBytes: peak(),
+  baseBytes,
+  weightBytes: fileBytes(),
+};
 console.log(JSON.stringify(measured));

@@ -116,6 +116,15 @@ export const experimentSchema = z
       .nullable()
       .default(null)
       .describe('Threads of the CPU to compute with; null for all physical cores.'),
+    memoryLimit: z
+      .number()
+      .gt(0)
+      .max(100_000)
+      .nullable()
+      .default(null)
+      .describe(
+        'Memory to stay within, in GB beyond the mapped weights; null for what is fastest (about 1.5 GB for a model of 135 million parameters). A small limit is obeyed by computing activations again, fewer sequences at once and smaller slices of the vocabulary.',
+      ),
     runs: filePath
       .default('.spinquant/runs')
       .describe('The folder that runs are written to, relative to this file.'),

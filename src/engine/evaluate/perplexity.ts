@@ -23,11 +23,6 @@ export interface Perplexity {
   readonly tokens: number;
 }
 
-/** Tokens that go through a layer at once: enough for full speed of the products, little enough memory. */
-const TOKENS_AT_ONCE = 2048;
-/** Bytes of hidden state kept while a group of windows passes through the layers. */
-const GROUP_BYTES = 1 << 29;
-
 /**
  * Cut a text's ids into windows of `sequenceLength`; a partial window at the end is dropped (SpinQuant's protocol).
  * @param bos id put first in every window, or null.
@@ -64,10 +59,8 @@ export async function* measurePerplexity(
     );
   }
   const sequence = windows[0]!.length;
-  const batch = Math.max(1, Math.floor(TOKENS_AT_ONCE / sequence));
-  const group = network.keepsPrepared
-    ? batch
-    : groupSize(sequence, network.checkpoint.config.hiddenSize, batch);
+  const batch = Math.max(1, Math.floor(network.memory.tokensAtOnce / sequence));
+  const group = network.keepsPrepared ? batch : groupSize(network, sequence, batch);
   let sum = 0;
   for (let start = 0; start < windows.length; start += group) {
     const part = windows.slice(start, start + group);
@@ -82,8 +75,9 @@ export async function* measurePerplexity(
   };
 }
 
-function groupSize(sequence: number, hiddenSize: number, batch: number): number {
-  const windows = Math.floor(GROUP_BYTES / (sequence * hiddenSize * Float32Array.BYTES_PER_ELEMENT));
+function groupSize({ checkpoint, memory }: Network, sequence: number, batch: number): number {
+  const bytes = sequence * checkpoint.config.hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+  const windows = Math.floor(memory.groupBytes / bytes);
   return Math.max(batch, windows - (windows % batch));
 }
 

@@ -3,6 +3,7 @@ import type { LossSummary, Run } from '../../runs/index.ts';
 import { captureActivations } from '../learn/capture.ts';
 import { type DistributionOptions, learnFromActivations } from '../learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations, type RotationState } from '../learn/learner.ts';
+import type { Network } from '../network/network.ts';
 import { type LearningCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
 import { learningNetwork, plainNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
@@ -12,8 +13,6 @@ const CHECKPOINT_SHARE = 0.05;
 const CHECKPOINT_SECONDS = 60;
 /** Tokens that activations are captured over, for objectives on their distribution. */
 const CAPTURED_TOKENS = 32_768;
-/** Tokens in a micro-batch unless the experiment says otherwise. */
-const TOKENS_AT_ONCE = 2048;
 
 export interface Learned {
   readonly state: RotationState;
@@ -67,13 +66,14 @@ async function* chooseLearner(
   if (objective !== 'cross-entropy') {
     return yield* learnOnCaptured(bench, blocks, initial, { ...learning, objective }, signal);
   }
-  const options = learnOptions(bench, blocks);
+  const network = learningNetwork(bench);
+  const options = learnOptions(bench, network, blocks);
   const warm = start === 'captured' && from.step === 0;
   const state = warm
     ? await lastState(learnOnCaptured(bench, blocks, initial, WARM_START, signal))
     : from.state;
   const begin = { step: from.step, state };
-  return yield* learnRotations(bench.cache, learningNetwork(bench), begin, blocks, options, signal);
+  return yield* learnRotations(bench.cache, network, begin, blocks, options, signal);
 }
 
 /** Steps of the start `captured`: enough to settle, seconds of work. */
@@ -100,16 +100,19 @@ async function lastState(steps: AsyncGenerator<LearnStep, RotationState>): Promi
   }
 }
 
-function learnOptions(bench: Workbench, blocks: readonly Int32Array[]): LearnOptions {
+function learnOptions(bench: Workbench, network: Network, blocks: readonly Int32Array[]): LearnOptions {
   const { calibration, rotation } = bench.experiment;
   const { learning } = rotation;
-  const fitting = Math.max(1, Math.floor(TOKENS_AT_ONCE / blocks[0]!.length));
+  const fitting = Math.max(1, Math.floor(network.memory.tokensAtOnce / blocks[0]!.length));
+  const wanted = learning.microBatch ?? fitting;
+  // A limit on memory goes before a wish for large micro-batches.
+  const microBatch = bench.experiment.memoryLimit === null ? wanted : Math.min(wanted, fitting);
   return {
     steps: learning.steps,
     learningRate: learning.learningRate,
     schedule: learning.schedule,
     batchSize: learning.batchSize,
-    microBatch: Math.min(learning.batchSize, learning.microBatch ?? fitting),
+    microBatch: Math.min(learning.batchSize, microBatch),
     gradientClip: learning.gradientClip,
     learnR1: rotation.r1 === 'learned',
     learnR2: rotation.r2 === 'learned',

@@ -8,6 +8,7 @@ import {
   NO_ROTATION,
   type RotationSites,
 } from '../network/layer-shape.ts';
+import { planMemory } from '../network/memory-plan.ts';
 import { Network } from '../network/network.ts';
 import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
@@ -67,7 +68,7 @@ export function learningNetwork(bench: Workbench): Network {
   const { experiment, checkpoint } = bench;
   const mode = learningWeightBits(experiment) >= 16 ? 'unrotated' : 'merged';
   const quantizers = learningQuantizersOf(experiment, checkpoint.config);
-  return networkOf(bench, mode, quantizers, rotationSites(experiment, checkpoint.config), null);
+  return networkOf(bench, mode, quantizers, rotationSites(experiment, checkpoint.config), null, true);
 }
 
 function networkOf(
@@ -76,9 +77,20 @@ function networkOf(
   quantizers: LayerQuantizers,
   sites: RotationSites,
   rotations: RotationState | null,
+  learns = false,
 ): Network {
-  const centreEmbedding = mode !== 'plain' && bench.experiment.rotation.embeddingCentring;
-  const network = new Network(bench.cache, bench.checkpoint, { mode, quantizers, sites, centreEmbedding });
+  const { experiment, checkpoint, cache } = bench;
+  const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
+  const demand = { sequence: longestSequence(experiment, learns), learns, prepares: mode === 'merged' };
+  const limit = experiment.memoryLimit === null ? null : experiment.memoryLimit * 1e9;
+  const memory = planMemory(checkpoint.config, demand, limit);
+  const network = new Network(cache, checkpoint, { mode, quantizers, sites, centreEmbedding, memory });
   if (rotations) network.setRotations(rotations);
   return network;
+}
+
+/** The longest sequence that passes through the network at once. */
+function longestSequence({ calibration, evaluation }: ResolvedExperiment, learns: boolean): number {
+  const evaluated = learns ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
+  return Math.max(calibration.sequenceLength, ...evaluated);
 }

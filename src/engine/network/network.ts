@@ -7,6 +7,7 @@ import * as ends from './ends-programs.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './layer-shape.ts';
+import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
 import type { ProgramCache } from './programs.ts';
 import { SlicedLoss } from './sliced-loss.ts';
@@ -28,25 +29,6 @@ export interface NetworkOptions {
 
 export type Activations = HostTensor<Float32Array>;
 
-/** What a network may hold in memory at once. */
-export interface NetworkMemory {
-  /** Rotated and rounded weights up to this size are kept for all layers. */
-  readonly preparedBytes: number;
-  /** What forward passes keep for backward passes beside the residuals; the rest is computed again. */
-  readonly tapeBytes: number;
-  /** Logits. */
-  readonly logitElements: number;
-  /** An output layer up to this size in float32 is applied whole, to some tokens at a time; a larger one in slices. */
-  readonly headBytes: number;
-}
-
-export const DEFAULT_MEMORY: NetworkMemory = {
-  preparedBytes: 2 ** 31,
-  tapeBytes: 5 * 2 ** 27,
-  logitElements: 1 << 24,
-  headBytes: 2 ** 28,
-};
-
 /**
  * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
  * prepared weights are kept until {@link setRotations}.
@@ -55,7 +37,7 @@ export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
   readonly #cache: ProgramCache;
-  readonly #memory: NetworkMemory;
+  readonly memory: NetworkMemory;
   readonly #loss: OutputLoss;
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
@@ -66,8 +48,8 @@ export class Network {
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
-    this.#memory = options.memory ?? DEFAULT_MEMORY;
-    this.#loss = outputLoss(cache, checkpoint, this.#memory);
+    this.memory = options.memory ?? DEFAULT_MEMORY;
+    this.#loss = outputLoss(cache, checkpoint, this.memory);
     this.checkpoint = checkpoint;
     this.options = options;
   }
@@ -89,7 +71,7 @@ export class Network {
   /** Whether all prepared weights stay in memory; else each layer's are forgotten once the caller moved on. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedBytes(this.checkpoint) <= this.#memory.preparedBytes;
+    return preparedBytes(this.checkpoint.config) <= this.memory.preparedBytes;
   }
 
   forgetPrepared(index: number): void {
@@ -121,7 +103,7 @@ export class Network {
   tape(shape: BatchShape): Tape {
     const known = this.#tape;
     if (known && known.shape.batch === shape.batch && known.shape.sequence === shape.sequence) return known;
-    this.#tape = new Tape(this.checkpoint.config, shape, this.#memory.tapeBytes);
+    this.#tape = new Tape(this.checkpoint.config, shape, this.memory.tapeBytes);
     return this.#tape;
   }
 
@@ -279,13 +261,6 @@ function outputLoss(cache: ProgramCache, { lmHead }: Checkpoint, memory: Network
   const bytes = elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT;
   const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
   return new Loss(cache, lmHead, memory.logitElements);
-}
-
-/** Bytes of all rotated and rounded weights as float32. */
-function preparedBytes({ config }: Checkpoint): number {
-  const { hiddenSize, intermediateSize, heads, kvHeads, headDim, layers } = config;
-  const perLayer = 2 * hiddenSize * headDim * (heads + kvHeads) + 3 * hiddenSize * intermediateSize;
-  return layers * perLayer * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /** Adds terms into a float64 sum. */

@@ -1,0 +1,143 @@
+import { UserError } from '../../protocol/errors.ts';
+import type { ModelConfig } from '../model/config.ts';
+
+/** What a network may hold in memory at once. */
+export interface NetworkMemory {
+  /** Tokens that pass through a layer at once, in whole sequences. */
+  readonly tokensAtOnce: number;
+  /** Residuals of sequences that pass through the layers together, where weights are prepared once per group. */
+  readonly groupBytes: number;
+  /** Rotated and rounded weights up to this size are kept for all layers. */
+  readonly preparedBytes: number;
+  /** What forward passes keep for backward passes beside the residuals; the rest is computed again. */
+  readonly tapeBytes: number;
+  /** Logits. */
+  readonly logitElements: number;
+  /** An output layer up to this size in float32 is applied whole, to some tokens at a time; a larger one in slices. */
+  readonly headBytes: number;
+}
+
+/** Without a limit: a step at SmolLM2-135M's size stays within 1.5 GB beyond the weights. */
+export const DEFAULT_MEMORY: NetworkMemory = {
+  tokensAtOnce: 2048,
+  groupBytes: 2 ** 29,
+  preparedBytes: 2 ** 31,
+  tapeBytes: 5 * 2 ** 27,
+  logitElements: 2 ** 24,
+  headBytes: 2 ** 28,
+};
+
+/** What is computed, as far as memory is concerned. */
+export interface MemoryDemand {
+  readonly sequence: number;
+  /** Whether gradients are wanted. */
+  readonly learns: boolean;
+  /** Whether rotated and rounded weights are held beside those of the file. */
+  readonly prepares: boolean;
+}
+
+const FLOAT = Float32Array.BYTES_PER_ELEMENT;
+/** Node.js, ONNX Runtime and compiled graphs before any tensor. */
+const PROCESS_BYTES = 220 * 2 ** 20;
+const SMALLEST_LOGITS = 2 ** 20;
+/** Gradients, sums in float64, optimizer and Cayley iteration hold about so many copies of a rotation. */
+const COPIES_OF_ROTATION = 16;
+
+/**
+ * Fits the work into `limit` bytes beyond the mapped weights, giving up first what costs least time: the tape, then
+ * kept prepared weights, the size of logit slices, and several sequences at once.
+ * @param limit bytes, or null for the defaults.
+ * @throws UserError when even one sequence at a time does not fit.
+ */
+export function planMemory(config: ModelConfig, demand: MemoryDemand, limit: number | null): NetworkMemory {
+  // Enough tokens for full speed of the products, and little enough memory.
+  const { tokensAtOnce } = DEFAULT_MEMORY;
+  const most = Math.max(demand.sequence, tokensAtOnce - (tokensAtOnce % demand.sequence));
+  if (limit === null) return { ...DEFAULT_MEMORY, tokensAtOnce: most };
+  for (let tokens = most; tokens >= demand.sequence; tokens -= demand.sequence) {
+    const memory = planFor(config, demand, tokens, limit);
+    if (memory) return memory;
+  }
+  const needed = smallestDemand(config, demand, demand.sequence);
+  throw new UserError(
+    'memory/limit',
+    `memoryLimit is ${gigabytes(limit)} GB; one sequence of ${demand.sequence} tokens of this model needs ${gigabytes(needed)} GB beyond its weights.`,
+    'Raise memoryLimit, set it to null, or use a smaller sequenceLength.',
+  );
+}
+
+/** Everything that cannot be given up, with the least of what can. */
+function smallestDemand(config: ModelConfig, demand: MemoryDemand, tokens: number): number {
+  return (
+    fixedBytes(config, demand, tokens) +
+    Math.max(layerBytes(config, demand, tokens), lossBytes(config, SMALLEST_LOGITS, 0)) +
+    (demand.prepares ? layerParameters(config) * FLOAT : 0)
+  );
+}
+
+function planFor(
+  config: ModelConfig,
+  demand: MemoryDemand,
+  tokens: number,
+  limit: number,
+): NetworkMemory | null {
+  if (smallestDemand(config, demand, tokens) > limit) return null;
+  const fixed = fixedBytes(config, demand, tokens);
+  const layer = layerBytes(config, demand, tokens);
+  const allPrepared = config.layers * layerParameters(config) * FLOAT;
+  const onePrepared = demand.prepares ? allPrepared / config.layers : 0;
+  let left = limit - fixed - layer - onePrepared;
+  // The workspace of the loss and that of a layer are used in turn.
+  const forLoss = layer + Math.max(0, left) / 2;
+  const wholeHead = lossBytes(config, SMALLEST_LOGITS, DEFAULT_MEMORY.headBytes) <= forLoss;
+  const headBytes = wholeHead ? DEFAULT_MEMORY.headBytes : 0;
+  let logitElements = DEFAULT_MEMORY.logitElements;
+  while (logitElements > SMALLEST_LOGITS && lossBytes(config, logitElements, headBytes) > forLoss) {
+    logitElements /= 2;
+  }
+  left -= Math.max(0, lossBytes(config, logitElements, headBytes) - layer);
+  const keepsAll = demand.prepares && allPrepared - onePrepared <= left;
+  if (keepsAll) left -= allPrepared - onePrepared;
+  left = Math.max(0, left);
+  return {
+    tokensAtOnce: tokens,
+    groupBytes: Math.min(DEFAULT_MEMORY.groupBytes, left),
+    preparedBytes: keepsAll ? allPrepared : 0,
+    tapeBytes: demand.learns ? Math.min(DEFAULT_MEMORY.tapeBytes, left) : 0,
+    logitElements,
+    headBytes,
+  };
+}
+
+/** Process, rotations, and the residuals between the layers. */
+function fixedBytes(config: ModelConfig, { learns }: MemoryDemand, tokens: number): number {
+  const { hiddenSize: d, headDim: h, layers } = config;
+  const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
+  const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;
+  return PROCESS_BYTES + rotations + residuals;
+}
+
+/** Workspace of one layer: activations of its graph, its weights in float32, partial sums of attention. */
+function layerBytes(config: ModelConfig, { learns }: MemoryDemand, tokens: number): number {
+  const { hiddenSize: d, intermediateSize: f, heads, headDim } = config;
+  const activations = tokens * (learns ? 10 * f + 16 * d : 4 * f + 10 * d);
+  const attention = learns ? 4 * tokens * heads * headDim : 0;
+  return FLOAT * (activations + attention + 1.5 * layerParameters(config));
+}
+
+/** Workspace of the loss: logits, their gradient, and the output layer or a slice of it in float32. */
+function lossBytes(config: ModelConfig, logitElements: number, headBytes: number): number {
+  const head = config.vocabSize * config.hiddenSize * FLOAT;
+  return 2.5 * logitElements * FLOAT + (head <= headBytes ? head : Math.min(head, 2 ** 27));
+}
+
+function layerParameters({ hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h }: ModelConfig) {
+  return 2 * d * h * (heads + kvHeads) + 3 * d * f;
+}
+
+/** Bytes of all rotated and rounded weights as float32. */
+export function preparedBytes(config: ModelConfig): number {
+  return config.layers * layerParameters(config) * FLOAT;
+}
+
+const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
