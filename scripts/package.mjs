@@ -1,9 +1,11 @@
 /**
- * `npm run package`: a VSIX for this platform in `build/`. `npm run package -- win32-x64` makes that of another one,
- * without native kernels (they are compiled where they run): its operators are composed of standard ones.
+ * `npm run package`: a VSIX for this platform in `build/package/`. `npm run package -- --target win32-x64` makes that of
+ * another one, without native kernels (they are compiled where they run): its operators are composed of standard ones.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { binariesIn } from './binaries.mjs';
 import { ROOT, run } from './project.mjs';
 import { setUp } from './setup.mjs';
 
@@ -15,51 +17,90 @@ const RUNTIME_FILES = {
   'win32-x64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
   'win32-arm64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
 };
+const KERNELS = 'build/native/spinquant.node';
 const LIMIT_MB = 60;
 const HERE = `${process.platform}-${process.arch}`;
 
-const target = process.argv[2] ?? HERE;
-if (!(target in RUNTIME_FILES)) {
-  console.error(
-    `There is no ONNX Runtime for ${target}. Platforms: ${Object.keys(RUNTIME_FILES).join(', ')}.`,
-  );
-  process.exit(1);
-}
-await setUp();
-process.exitCode = packageFor(target);
-
-/** @returns the exit status. */
-function packageFor(target) {
+/**
+ * Packs what is built.
+ * @returns the VSIX, or null when it could not be made as it should be; the reason is printed.
+ */
+export function packageFor(target) {
   const folder = join(ROOT, 'build', 'package');
   mkdirSync(folder, { recursive: true });
+  const files = binaryFiles(target);
   const ignoreFile = join(folder, `${target}.vscodeignore`);
-  writeFileSync(ignoreFile, ignoreLines(target).join('\n'));
+  const common = readFileSync(join(ROOT, '.vscodeignore'), 'utf8').split('\n');
+  writeFileSync(ignoreFile, [...common, ...files.map((file) => `!${file}`)].join('\n'));
   const { name, version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   const out = join(folder, `${name}-${target}-${version}.vsix`);
   rmSync(out, { force: true });
   const vsce = join(ROOT, 'node_modules', '@vscode', 'vsce', 'vsce');
   const args = ['package', '--target', target, '--ignoreFile', ignoreFile, '--out', out];
-  const status = run(process.execPath, [vsce, ...args, '--allow-missing-repository']);
-  return status === 0 ? checkSize(out) : status;
+  // There is no address yet that the README's links could be made absolute with.
+  const noAddress = ['--allow-missing-repository', '--no-rewrite-relative-links'];
+  if (run(process.execPath, [vsce, ...args, ...noAddress]) !== 0) return null;
+  return isSound(out, target, files) ? out : null;
 }
 
-function ignoreLines(target) {
+/** The compiled files of a platform, relative to the project. */
+function binaryFiles(target) {
   const [platform, arch] = target.split('-');
-  const binaries = `node_modules/onnxruntime-node/bin/napi-v6/${platform}/${arch}`;
-  const files = RUNTIME_FILES[target].map((file) => `${binaries}/${file}`);
-  const kernels = 'build/native/spinquant.node';
-  if (target === HERE && existsSync(join(ROOT, kernels))) files.push(kernels);
-  else console.error(`Without native kernels: ${target === HERE ? 'not built' : `this is ${HERE}`}.`);
+  const folder = `node_modules/onnxruntime-node/bin/napi-v6/${platform}/${arch}`;
+  const files = RUNTIME_FILES[target].map((file) => `${folder}/${file}`);
   for (const file of files)
     if (!existsSync(join(ROOT, file))) throw new Error(`${file} is missing: run \`npm ci\`.`);
-  const common = readFileSync(join(ROOT, '.vscodeignore'), 'utf8').split('\n');
-  return [...common, ...files.map((file) => `!${file}`)];
+  return hasKernels(target) ? [...files, KERNELS] : files;
 }
 
-function checkSize(path) {
+function hasKernels(target) {
+  return target === HERE && existsSync(join(ROOT, KERNELS));
+}
+
+/** Exactly the binaries that belong in it, all for its platform, and not too large. */
+function isSound(path, target, files) {
+  const binaries = binariesIn(path);
+  const faults = binaries
+    .filter(({ platform }) => platform !== target)
+    .map((binary) => `${binary.path} is for ${binary.platform}, not for ${target}.`);
+  const packed = binaries.map((binary) => binary.path);
+  for (const file of files) if (!packed.includes(file)) faults.push(`${file} is not in it.`);
+  for (const file of packed) if (!files.includes(file)) faults.push(`${file} does not belong in it.`);
   const sizeMb = statSync(path).size / 1e6;
+  if (sizeMb > LIMIT_MB) faults.push(`It is larger than ${LIMIT_MB} MB.`);
   console.log(`${path}: ${sizeMb.toFixed(1)} MB`);
-  if (sizeMb <= LIMIT_MB) return 0;
-  console.error(`More than ${LIMIT_MB} MB.`);
-  return 1;
+  console.log(`Binaries, all for ${target}: ${packed.map((file) => file.split('/').at(-1)).join(', ')}.`);
+  console.log(kernelsSentence(target));
+  for (const fault of faults) console.error(fault);
+  return faults.length === 0;
+}
+
+/** What a person who installs it has to know of its speed. */
+function kernelsSentence(target) {
+  if (hasKernels(target)) return `Kernels: native, compiled on this machine for ${target}.`;
+  const reason =
+    target === HERE
+      ? 'they are not built here: there is no C++ compiler'
+      : `they are compiled where they run, and this machine is ${HERE}`;
+  return `Kernels: none (${reason}). Operators are composed of standard ones: the same results up to rounding, slower. Run \`npm run package\` on ${target} for a VSIX with them.`;
+}
+
+/** @returns the platform that the command line names, or this one. */
+function targetOf(words) {
+  const [first, second] = words;
+  const named = first === '--target' ? second : first?.replace(/^--target=/, '');
+  return words.length === 0 ? HERE : (named ?? '');
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const target = targetOf(process.argv.slice(2));
+  if (target in RUNTIME_FILES) {
+    await setUp();
+    process.exitCode = packageFor(target) === null ? 1 : 0;
+  } else {
+    console.error(
+      `There is no ONNX Runtime for ${target || 'a platform without a name'}. Platforms: ${Object.keys(RUNTIME_FILES).join(', ')}.`,
+    );
+    process.exitCode = 1;
+  }
 }

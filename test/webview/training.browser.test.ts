@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before } from 'node:test';
 import {
   makeCurveRun,
@@ -55,6 +57,22 @@ drawn('a run at work: six charts, verdict, buttons', async () => {
     assert.deepEqual(await panel.intentOf(name.toLowerCase()), { type: name.toLowerCase(), run: running });
   }
   assert.equal(await panel.page.getByRole('button', { name: 'Resume' }).count(), 0);
+  await panel.end();
+});
+
+drawn('a run without native kernels says so', async () => {
+  const panel = await opened();
+  const facts = panel.page.locator('.facts');
+  await panel.send(await trainingOf(running));
+  assert.doesNotMatch(await facts.innerText(), /composed/);
+  const record = JSON.parse(readFileSync(join(running, 'run.json'), 'utf8'));
+  const provenance = { ...record.provenance, kernels: 'composed' };
+  const copy = join(folder, '20261121T000000Z-composed');
+  cpSync(running, copy, { recursive: true });
+  writeFileSync(join(copy, 'run.json'), JSON.stringify({ ...record, provenance }));
+  await panel.send(await trainingOf(copy));
+  assert.match(await facts.innerText(), / · composed operators$/);
+  assert.match((await facts.getAttribute('title'))!, /same results up to rounding, slower/);
   await panel.end();
 });
 

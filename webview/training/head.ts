@@ -74,6 +74,7 @@ export class TrainingHead {
     this.#run = run.dir;
     setText(this.#title, `${run.name} · ${run.bits}`);
     setText(this.#facts, factsOf(run, strings));
+    setAttribute(this.#facts, 'title', run.composed && strings.composedHint);
     setAttribute(this.#progress, 'max', Math.max(1, run.of));
     setAttribute(this.#progress, 'value', run.step);
     setAttribute(this.#progress, 'aria-label', fill(strings.stepOf, run.step, run.of));
@@ -117,5 +118,6 @@ function factsOf(run: TrainingRun, strings: TrainingStrings): string {
   const parts = [run.model, run.waiting ? strings.status.waiting : strings.status[run.status]];
   if (run.of > 0) parts.push(fill(strings.stepOf, run.step, run.of));
   if (run.secondsLeft !== null) parts.push(fill(strings.left, formatSeconds(run.secondsLeft)));
+  if (run.composed) parts.push(strings.composed);
   return parts.filter((part) => part !== '').join(' · ');
 }

@@ -50,6 +50,10 @@ function controlTexts(t: Translate) {
     openExperiment: t('Open experiment'),
     overlay: t('Overlay'),
     thisRun: t('this run'),
+    composed: t('composed operators'),
+    composedHint: t(
+      'Without native kernels operators are composed of standard ones: the same results up to rounding, slower.',
+    ),
     notes: t('Notes ({0})'),
     showTable: t('Table'),
     showChart: t('Chart'),

@@ -62,6 +62,8 @@ export interface TrainingRun extends RunName {
   readonly status: RunState;
   /** Waits in the queue. */
   readonly waiting: boolean;
+  /** It runs on operators composed of standard ones: native kernels are missing. */
+  readonly composed: boolean;
   readonly canPause: boolean;
   readonly canCancel: boolean;
   readonly canResume: boolean;

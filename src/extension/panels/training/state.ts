@@ -20,7 +20,7 @@ import { verdictText } from './verdict-text.ts';
 export interface TrainingSource {
   readonly name: RunName;
   readonly model: string;
-  readonly record: Pick<RunRecord, 'status' | 'error'>;
+  readonly record: Pick<RunRecord, 'status' | 'error' | 'provenance'>;
   readonly history: RunHistory;
   /** From the experiment, for before the first step. */
   readonly plannedSteps: number;
@@ -83,6 +83,7 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
     model,
     status: record.status,
     waiting: control.waiting,
+    composed: record.provenance?.kernels === 'composed',
     canPause: control.running && history.phase === 'learn',
     canCancel: control.running,
     canResume: control.resumable && !control.running && !control.waiting,
