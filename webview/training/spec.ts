@@ -76,15 +76,15 @@ function endLayers(encoding: Encoding, { background, foreground }: SpecColors): 
     baseline: 'middle',
     dx: 6,
     fontWeight: 'bold',
-    color: foreground,
+    fill: foreground,
+    // Lines that pass under a letter step back from it.
+    stroke: background,
+    strokeWidth: 4,
+    strokeJoin: 'round',
   };
   const { x, y } = encoding;
-  const text = { x, y, text: { field: 'label' } };
-  // Lines that pass under a letter step back from it.
-  const halo = { ...letter, stroke: background, strokeWidth: 4, strokeJoin: 'round' };
   return [
     { data: { name: 'ends' }, mark: point, encoding: { ...encoding, shape: category('run', MARKS, SHAPES) } },
-    { data: { name: 'ends' }, mark: halo, encoding: text },
-    { data: { name: 'ends' }, mark: letter, encoding: text },
+    { data: { name: 'ends' }, mark: letter, encoding: { x, y, text: { field: 'label' } } },
   ];
 }
