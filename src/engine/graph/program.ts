@@ -3,7 +3,8 @@ import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
-import { composeAll, composeHelpers, rebuild } from './rebuild.ts';
+import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
+import { forWebGpu } from './webgpu.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;
@@ -32,15 +33,14 @@ export class Program {
     cut?: ReadonlyMap<Value, string>,
   ): Promise<Program> {
     const wanted = Object.entries(outputs).filter((entry): entry is [string, Value] => entry[1] !== null);
-    // float64 graphs exist to prove derivatives; our kernels are float32 only.
-    const lower = runtime.kernels === 'native' && graph.real === 'float32' ? composeHelpers : composeAll;
-    const pruned = rebuild(graph, Object.fromEntries(wanted), lower, cut);
+    const pruned = lowered(runtime, graph, Object.fromEntries(wanted), cut);
     const results = distinct(pruned.outputs);
     const specs = Object.fromEntries(
       Object.entries(results).map(([name, { dtype, dims }]): [string, OutputSpec] => [name, { dtype, dims }]),
     );
     const session = await runtime.createSession(encodeModel(pruned.graph, results), specs, {
       fuse: graph.real === 'float32',
+      onProcessor: graph.real === 'float64',
     });
     const inputs = pruned.graph.inputs.map((value) => value.inputName!);
     return new Program(session, inputs, Object.keys(results));
@@ -68,6 +68,21 @@ export class Program {
   release(): void {
     this.#session.release();
   }
+}
+
+/** Pruned to the outputs, in operators that the runtime has. */
+function lowered(
+  runtime: Runtime,
+  graph: Graph,
+  outputs: Readonly<Record<string, Value>>,
+  cut?: ReadonlyMap<Value, string>,
+): Rebuilt {
+  // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
+  if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
+  if (runtime.kernels === 'native') return rebuild(graph, outputs, composeHelpers, cut);
+  const composed = rebuild(graph, outputs, composeAll, cut);
+  if (runtime.device.kind !== 'webgpu') return composed;
+  return rebuild(composed.graph, composed.outputs, forWebGpu, undefined, (dtype) => runtime.inputType(dtype));
 }
 
 /** An output must be the result of a node and appear once: copy where it is an input or is asked for twice. */

@@ -1,3 +1,4 @@
+import type { DType } from '../../protocol/tensor.ts';
 import { Graph, type Node, type Value } from './graph.ts';
 
 /** Replaces a node while a graph is copied: gets the copied inputs, returns the copied outputs, or null to keep it. */
@@ -11,12 +12,14 @@ export interface Rebuilt {
 /**
  * Copy what the outputs need into a new graph, rewriting nodes on the way.
  * @param cut intermediate values to turn into inputs of the copy, by name (saved tensors).
+ * @param inputType the type that the copy declares for an input of the source.
  */
 export function rebuild(
   source: Graph,
   outputs: Readonly<Record<string, Value>>,
   rewrite: Rewrite,
   cut: ReadonlyMap<Value, string> = new Map(),
+  inputType: (dtype: DType) => DType = (dtype) => dtype,
 ): Rebuilt {
   const needed = neededNodes(source, Object.values(outputs), cut);
   const graph = new Graph(source.real);
@@ -26,7 +29,8 @@ export function rebuild(
     if (known) return known;
     const name = cut.get(value) ?? value.inputName;
     if (name === null && !value.constant) throw new Error('a value is used before its node');
-    const copy = name === null ? graph.constant(value.constant!) : graph.input(name, value.dims, value.dtype);
+    const copy =
+      name === null ? graph.constant(value.constant!) : graph.input(name, value.dims, inputType(value.dtype));
     copies.set(value, copy);
     return copy;
   };

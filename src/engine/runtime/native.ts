@@ -11,13 +11,18 @@ import {
 import { inputsInOrder, outputTensors } from './bindings.ts';
 import { ONNX_ELEMENT_TYPE } from './element-types.ts';
 import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
-import type { OutputSpec, Runtime, Session, SessionSettings } from './types.ts';
+import type { OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
 
 /** Misaligned tensors are copied: rare, as writers of safetensors align their data. */
 const MISALIGNED_CACHE_BYTES = 256 * 2 ** 20;
 
 /** @throws UserError `runtime/library` when ONNX Runtime's library cannot be found or loaded. */
-export function openNativeRuntime(addon: Addon, threads: number, instructionSet?: string): Runtime {
+export function openNativeRuntime(
+  addon: Addon,
+  threads: number,
+  device: RuntimeDevice,
+  isa: string,
+): Runtime {
   const library = ortLibraryPath();
   if (library === undefined) {
     throw new UserError(
@@ -26,9 +31,8 @@ export function openNativeRuntime(addon: Addon, threads: number, instructionSet?
       'Run `npm install` again.',
     );
   }
-  const isa = instructionSet ?? addon.instructionSets().at(-1) ?? 'portable';
   try {
-    return new NativeRuntime(addon, addon.open(library, threads, isa), threads, isa);
+    return new NativeRuntime(addon, addon.open(library, threads, isa), threads, isa, device);
   } catch (error) {
     throw new UserError('runtime/library', messageOf(error), 'Run `npm install` again.');
   }
@@ -37,14 +41,22 @@ export function openNativeRuntime(addon: Addon, threads: number, instructionSet?
 class NativeRuntime implements Runtime {
   readonly kernels = 'native';
   readonly description: string;
+  readonly device: RuntimeDevice;
   readonly ortVersion: string;
   readonly threads: number;
   readonly #addon: Addon;
   readonly #environment: EnvironmentHandle;
   readonly #files: MappedFiles;
 
-  constructor(addon: Addon, environment: EnvironmentHandle, threads: number, isa: string) {
+  constructor(
+    addon: Addon,
+    environment: EnvironmentHandle,
+    threads: number,
+    isa: string,
+    device: RuntimeDevice,
+  ) {
     this.#addon = addon;
+    this.device = device;
     this.#environment = environment;
     this.#files = new MappedFiles(addon);
     this.threads = threads;

@@ -1,55 +1,88 @@
-/** The runtime through onnxruntime-node alone: standard operators, files read into memory, runs that block. */
+/**
+ * The runtime through onnxruntime-node alone: standard operators, files read into memory, runs that block. The one that
+ * reaches GPUs: there every input of a run, weights too, is copied to the device for that run, and outputs back.
+ */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { bfloat16ToFloat32 } from '../../formats/float-bits.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { DType, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import { inputsInOrder, outputTensors } from './bindings.ts';
+import { DEVICE_WORDS, deviceFailure, type GpuKind, openedDevice, requireDevice } from './device.ts';
 import { ORT_JS_TYPE } from './element-types.ts';
 import { FileBuffers } from './file-buffers.ts';
-import type { OutputSpec, Runtime, Session, SessionSettings } from './types.ts';
+import type { DeviceKind, OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
 
 type OrtModule = typeof import('onnxruntime-node');
 
 const FILE_CACHE_BYTES = 1024 * 2 ** 20;
 
+/** y = −x for float32 [1], as an ONNX ModelProto of opset 18: the least that shows whether a device works. */
+const PROBE = Buffer.from(
+  'CAkSDXNwaW5xdWFudC1sYWI6OAoNCgF4EgF5IgNOZWc6ABIFZ3JhcGhaDwoBeBIKCggIARIECgIIAWIPCgF5EgoKCAgBEgQKAggBQgQKABASQg0KCXNwaW5xdWFudBAB',
+  'base64',
+);
+
 /** Loads onnxruntime-node only when it is wanted: beside the native addon it is not needed. */
-export async function openPortableRuntime(threads: number): Promise<Runtime> {
-  return new PortableRuntime(await import('onnxruntime-node'), threads);
+export async function openPortableRuntime(threads: number, device: RuntimeDevice): Promise<Runtime> {
+  return new PortableRuntime(await import('onnxruntime-node'), threads, device);
+}
+
+/**
+ * On a GPU.
+ * @param strict refuses graphs of which a node has no kernel there, which else would run on the processor.
+ * @throws UserError `device/unavailable` with what is missing.
+ */
+export async function openGpuRuntime(threads: number, kind: GpuKind, strict: boolean): Promise<Runtime> {
+  requireDevice(kind);
+  const ort = await import('onnxruntime-node');
+  try {
+    const session = await ort.InferenceSession.create(PROBE, sessionOptions(kind, threads, strict));
+    await session.release();
+  } catch (error) {
+    throw deviceFailure(kind, error);
+  }
+  return new PortableRuntime(ort, threads, openedDevice(kind), strict);
 }
 
 class PortableRuntime implements Runtime {
   readonly kernels = 'composed';
   readonly description: string;
+  readonly device: RuntimeDevice;
   readonly ortVersion: string;
   readonly threads: number;
   readonly #ort: OrtModule;
+  readonly #strict: boolean;
   readonly #files = new FileBuffers(FILE_CACHE_BYTES);
 
-  constructor(ort: OrtModule, threads: number) {
+  constructor(ort: OrtModule, threads: number, device: RuntimeDevice, strict = false) {
     this.#ort = ort;
+    this.#strict = strict;
     this.threads = threads;
+    this.device = device;
     this.ortVersion = ort.env.versions.node ?? ort.env.versions.common;
-    this.description = `onnxruntime ${this.ortVersion}, composed kernels, ${threads} thread${threads === 1 ? '' : 's'}`;
+    const where =
+      device.kind === 'cpu' ? '' : `${DEVICE_WORDS[device.kind]} on ${device.adapter ?? 'a GPU'}, `;
+    this.description = `onnxruntime ${this.ortVersion}, ${where}composed kernels, ${threads} thread${threads === 1 ? '' : 's'}`;
   }
 
-  /** onnxruntime-node takes no bfloat16: such tensors are widened when they are bound. */
+  /**
+   * onnxruntime-node takes no bfloat16: such tensors are widened when they are bound. WebGPU compares no int64: token
+   * ids become int32.
+   */
   inputType(dtype: DType): DType {
+    if (dtype === 'int64' && this.device.kind === 'webgpu') return 'int32';
     return dtype === 'bfloat16' ? 'float32' : dtype;
   }
 
   async createSession(
     model: Uint8Array,
     outputs: Readonly<Record<string, OutputSpec>>,
-    { fuse = true }: SessionSettings = {},
+    { fuse = true, onProcessor = false }: SessionSettings = {},
   ): Promise<Session> {
+    const kind = onProcessor ? 'cpu' : this.device.kind;
     const session = await this.#ort.InferenceSession.create(model, {
-      executionProviders: ['cpu'],
+      ...sessionOptions(kind, this.threads, this.#strict),
       graphOptimizationLevel: fuse ? 'all' : 'basic',
-      intraOpNumThreads: this.threads,
-      interOpNumThreads: 1,
-      // What goes wrong is thrown; ONNX Runtime need not print it as well.
-      logSeverityLevel: 4,
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
     });
     return new PortableSession(this.#ort, session, outputs, this.#files);
   }
@@ -57,6 +90,27 @@ class PortableRuntime implements Runtime {
   close(): void {
     this.#files.clear();
   }
+}
+
+function sessionOptions(
+  provider: DeviceKind,
+  threads: number,
+  strict: boolean,
+): InferenceSession.SessionOptions {
+  const noFallback = strict && provider !== 'cpu';
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    // What goes wrong is thrown; ONNX Runtime need not print it as well.
+    logSeverityLevel: 4,
+    extra: {
+      session: {
+        intra_op: { allow_spinning: '0' },
+        ...(noFallback && { disable_cpu_ep_fallback: '1' }),
+      },
+    },
+  };
 }
 
 class PortableSession implements Session {
@@ -88,7 +142,9 @@ class PortableSession implements Session {
     const names = this.#session.inputNames;
     const feeds: Record<string, OrtTensor> = {};
     inputsInOrder(names, inputs).forEach((tensor, i) => {
-      feeds[names[i]!] = this.#toOrt(tensor);
+      const declared = this.#session.inputMetadata[i];
+      const isNarrow = tensor.dtype === 'int64' && declared?.isTensor === true && declared.type === 'int32';
+      feeds[names[i]!] = this.#toOrt(isNarrow ? narrowed(this.#read(tensor), tensor.dims) : tensor);
     });
     const fetches: Record<string, OrtTensor> = {};
     for (const [name, tensor] of Object.entries(filled)) fetches[name] = this.#toOrt(tensor);
@@ -102,9 +158,17 @@ class PortableSession implements Session {
   }
 
   #toOrt(tensor: Tensor): OrtTensor {
-    const data = tensor.kind === 'file' ? this.#files.read(tensor) : tensor.data;
-    return makeTensor(this.#ort, tensor.dtype, data, tensor.dims);
+    return makeTensor(this.#ort, tensor.dtype, this.#read(tensor), tensor.dims);
   }
+
+  #read(tensor: Tensor): TensorData {
+    return tensor.kind === 'file' ? this.#files.read(tensor) : tensor.data;
+  }
+}
+
+/** Token ids, which are below the size of a vocabulary. */
+function narrowed(data: TensorData, dims: readonly number[]): HostTensor {
+  return { kind: 'host', dtype: 'int32', dims, data: Int32Array.from(data as BigInt64Array, Number) };
 }
 
 /** Widened copies of bfloat16 arrays, for as long as the arrays live. */

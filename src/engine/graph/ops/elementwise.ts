@@ -59,6 +59,7 @@ const Log = unary('Log', (x, dy) => div(dy, x));
 const Sqrt = unary('Sqrt', (_x, dy, y) => div(scale(dy, 0.5), y));
 const Abs = unary('Abs');
 const Round = unary('Round');
+const Floor = unary('Floor');
 const Sigmoid = unary('Sigmoid', (x, dy, y) => mul(dy, mul(y, sub(x.graph.scalar(1), y))));
 const Identity = unary('Identity', (_x, dy) => dy);
 const StopGradient: OpDefinition = { ...unary('Identity'), gradient: () => [null] };
@@ -79,6 +80,8 @@ export const sqrt = (x: Value): Value => apply(Sqrt, [x]);
 export const abs = (x: Value): Value => apply(Abs, [x]);
 /** Round half to even, as ONNX and PyTorch do. */
 export const round = (x: Value): Value => apply(Round, [x]);
+/** The largest integer not above. */
+export const floor = (x: Value): Value => apply(Floor, [x]);
 export const sigmoid = (x: Value): Value => apply(Sigmoid, [x]);
 /** A copy under another name. */
 export const identity = (x: Value): Value => apply(Identity, [x]);

@@ -1,0 +1,90 @@
+/**
+ * Run as a process of its own, whose environment names the Vulkan driver: one learning step and a perplexity on a tiny
+ * network, on the device of the first argument, printed as JSON. Every graph must run on that device as a whole.
+ */
+import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
+import { cayleyStep } from '../../src/engine/learn/cayley-sgd.ts';
+import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
+import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
+import { Network } from '../../src/engine/network/network.ts';
+import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import { createRuntime, type DeviceKind, type RuntimeDevice } from '../../src/engine/runtime/index.ts';
+import { tinyQuantizers } from '../helpers/tiny-network.ts';
+import { goldenFolder } from '../model/goldens.ts';
+
+export interface TinySteps {
+  readonly device: RuntimeDevice;
+  readonly description: string;
+  readonly cases: Readonly<Record<string, TinyCase>>;
+}
+
+export interface TinyCase {
+  readonly loss: number;
+  readonly r1: readonly number[];
+  readonly r2: readonly number[];
+  /** R1 after a Cayley step. */
+  readonly next: readonly number[];
+  readonly perplexity: number;
+}
+
+const SEQUENCE = 12;
+const BATCH = 2;
+
+async function runCase(
+  cache: ProgramCache,
+  mode: NetworkMode,
+  quantizers: (bits: number) => LayerQuantizers,
+): Promise<TinyCase> {
+  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const { config } = checkpoint;
+  const sites = {
+    r1: true,
+    r2: true,
+    r3: planHadamard(config.headDim),
+    r4: planHadamard(config.intermediateSize),
+  };
+  const network = new Network(cache, checkpoint, {
+    mode,
+    quantizers: quantizers(mode === 'merged' ? 4 : 16),
+    sites,
+    centreEmbedding: false,
+  });
+  const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
+  const rotations = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(2));
+  network.setRotations(rotations);
+  const windows = Array.from({ length: 3 }, (_, window) =>
+    Int32Array.from({ length: SEQUENCE }, (_, i) => (i * 7 + window * 5 + i * i) % config.vocabSize),
+  );
+  const { loss, gradients } = await lossAndGradients(network, windows.slice(0, BATCH), BATCH);
+  const moved = await cayleyStep(cache, [rotations.r1!], [Float32Array.from(gradients.r1!)], 0.1);
+  const measuring = measurePerplexity(network, { name: 'tiny', windows });
+  let measured = await measuring.next();
+  while (!measured.done) measured = await measuring.next();
+  return {
+    loss,
+    r1: [...gradients.r1!],
+    r2: gradients.r2!.flatMap((gradient) => [...gradient]),
+    next: [...moved.matrices[0]!],
+    perplexity: measured.value.perplexity,
+  };
+}
+
+const device = process.argv[2] as DeviceKind;
+const checkpoint = await openCheckpoint(goldenFolder('llama'));
+const runtime = await createRuntime({ device, kernels: 'composed', threads: 1, strict: true });
+const cache = new ProgramCache(runtime);
+const four = (bits: number) => tinyQuantizers(checkpoint.config, bits);
+const cases = {
+  'merged, 16 bits': await runCase(cache, 'merged', () => FULL_PRECISION),
+  'merged, 4 bits': await runCase(cache, 'merged', four),
+  'unrotated, 4 bits': await runCase(cache, 'unrotated', four),
+};
+await cache.release();
+const { description } = runtime;
+console.log(JSON.stringify({ device: runtime.device, description, cases } satisfies TinySteps));
+runtime.close();
