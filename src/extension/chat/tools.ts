@@ -11,7 +11,7 @@ import type { RunSummaries } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
 import { experimentName, jobTitle } from '../words.ts';
 
-interface StartInput {
+export interface StartInput {
   readonly experiment: string;
   readonly action: 'optimize' | 'evaluate' | 'inspect';
   readonly withoutRotations?: boolean;
@@ -19,10 +19,17 @@ interface StartInput {
 
 export function registerTools(parts: Parts, summaries: RunSummaries): vscode.Disposable {
   let progress = NO_PROGRESS;
+  let current: string | undefined;
   const tools = languageModelTools(parts, summaries, () => progress);
   return vscode.Disposable.from(
     parts.jobs.onEvent(({ event }) => {
-      progress = event.type === 'run-started' ? NO_PROGRESS : advance(progress, event);
+      progress = advance(progress, event);
+    }),
+    // What the next job begins with is not what the last one ended with.
+    parts.jobs.onDidChange(() => {
+      if (parts.jobs.running?.id === current) return;
+      current = parts.jobs.running?.id;
+      progress = NO_PROGRESS;
     }),
     vscode.lm.registerTool(TOOLS.start, tools.start),
     vscode.lm.registerTool(TOOLS.status, tools.status),

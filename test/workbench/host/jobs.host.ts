@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { before, describe, it } from 'mocha';
 import * as vscode from 'vscode';
 import type { Parts } from '../../../src/extension/parts.ts';
@@ -8,6 +9,7 @@ import { formatPerplexity } from '../../../src/protocol/text.ts';
 import { openRun } from '../../../src/runs/index.ts';
 import { EXPERIMENT, HOST_SIZE } from '../rig/experiment.ts';
 import { activeParts, lensesOf, lineOf, open, until, workspaceUri } from './editor.ts';
+import { type Seen, Views } from './views.ts';
 
 type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
 
@@ -45,7 +47,38 @@ describe('jobs', function () {
     assert.equal(run.record.status, 'finished');
   });
 
-  it('the lens and the tools tell the result of the run', async () => {
+  it('when a worker is killed, tree, lenses and panel say so together with the queue', async () => {
+    const views = new Views(parts);
+    const document = await open(EXPERIMENT);
+    const ended = optimize();
+    await steps(3);
+    const { runDir } = parts.jobs.running!;
+    const toldAtTheEnd: string[][] = [];
+    const listener = parts.jobs.onDidChange(({ state }) => {
+      if (state === 'interrupted') toldAtTheEnd.push([...views.told].sort());
+    });
+    process.kill(parts.worker.pid!, 'SIGKILL');
+    views.told.clear();
+    const seen: (Seen | null)[] = [];
+    for (let after = 0; after < 5; after += parts.jobs.running === null ? 1 : 0) {
+      // From now on the record says that its process is gone, whatever the queue knows.
+      await parts.runs.settle(runDir!);
+      seen.push(await views.look(document, runDir!));
+      await sleep(5);
+    }
+    await ended;
+    listener.dispose();
+    views.dispose();
+    const stages = new Set(seen.filter((one) => one !== null).map((one) => Object.values(one).join(' ')));
+    assert.deepEqual(
+      [...stages],
+      ['running running running running', 'interrupted interrupted interrupted interrupted'],
+    );
+    assert.deepEqual(toldAtTheEnd, [['lenses', 'tree']]);
+    await parts.runs.delete(runDir!);
+  });
+
+  it('the lens tells the result of the run', async () => {
     const document = await open(EXPERIMENT);
     const [run] = parts.runs.ofExperiment(document.uri.fsPath);
     const { perplexity } = await run!.readResults();
