@@ -57,9 +57,9 @@ describe('jobs', function () {
     const listener = parts.jobs.onDidChange(({ state }) => {
       if (state === 'interrupted') toldAtTheEnd.push([...views.told].sort());
     });
+    const seen: (Seen | null)[] = [await views.look(document, runDir!)];
     process.kill(parts.worker.pid!, 'SIGKILL');
     views.told.clear();
-    const seen: (Seen | null)[] = [];
     for (let after = 0; after < 5; after += parts.jobs.running === null ? 1 : 0) {
       // From now on the record says that its process is gone, whatever the queue knows.
       await parts.runs.settle(runDir!);
