@@ -1,24 +1,42 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { formatFault, hasLearnedRotation, type Purpose, type ResolvedExperiment } from '../config/index.ts';
+import {
+  type Device,
+  formatFault,
+  hasLearnedRotation,
+  type Purpose,
+  type ResolvedExperiment,
+} from '../config/index.ts';
 import { UserError } from '../protocol/errors.ts';
 import { listRuns, RUN_FILES } from '../runs/index.ts';
 import type { Output } from './output.ts';
 
 export type KernelOption = 'auto' | 'native' | 'composed';
 
-/** Reads an experiment, checks it against its model too, and says its warnings. @throws ExperimentError with every fault. */
+/** Options of the commands that compute. */
+export interface ComputeFlags {
+  readonly kernels: KernelOption;
+  /** In the place of the experiment's. */
+  readonly device?: Device;
+}
+
+/**
+ * Reads an experiment, checks it against its model too, and says its warnings.
+ * @param device in the place of the one written there.
+ * @throws ExperimentError with every fault.
+ */
 export async function loadExperiment(
   file: string,
   purpose: Purpose,
   output: Output,
+  device?: Device,
 ): Promise<ResolvedExperiment> {
   // Only now: help and faults of the command line must not wait for the engine.
   const { loadExperiment: load } = await import('../engine/experiment/load.ts');
   const experiment = await load(file, purpose);
   for (const fault of experiment.source.warnings)
     output.note(`${output.colors.yellow('Warning:')} ${formatFault(file, fault)} ${fault.hint}`);
-  return experiment;
+  return device === undefined ? experiment : { ...experiment, device };
 }
 
 /** The file of rotations that a path names: the file itself, or that of a run folder. */

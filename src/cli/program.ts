@@ -34,9 +34,19 @@ type Done = (run: Run) => Promise<void>;
 
 const json = () => new Option('--json', 'print one JSON document on stdout, progress on stderr');
 const kernels = () =>
-  new Option('--kernels <source>', 'custom operators: native code, or composed of standard operators')
+  new Option(
+    '--kernels <source>',
+    'custom operators: native code (on the CPU), or composed of standard operators',
+  )
     .choices(['auto', 'native', 'composed'])
     .default('auto');
+const device = () =>
+  new Option('--device <device>', 'where to compute, instead of what the experiment says').choices([
+    'auto',
+    'cpu',
+    'webgpu',
+    'cuda',
+  ]);
 
 function addExperimentCommands(program: Command, output: Output, done: Done): void {
   program
@@ -47,6 +57,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       'go on with a stopped run: its folder or name; without one, the newest that fits',
     )
     .option('--seed <n>', 'use this rotation seed instead of the one in the file', parseSeed)
+    .addOption(device())
     .addOption(kernels())
     .addOption(json())
     .action((file, options) =>
@@ -57,6 +68,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .description('measure perplexity at full precision and quantized')
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
+    .addOption(device())
     .addOption(kernels())
     .addOption(json())
     .action((file, options) =>
@@ -67,6 +79,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .description('experiment: activation statistics before and after rotation; model folder: what is in it')
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--out <file>', 'also write the statistics to this JSON file')
+    .addOption(device())
     .addOption(kernels())
     .addOption(json())
     .action((path, options) =>
@@ -130,6 +143,7 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
   program
     .command('demo')
     .description('compare rounding to nearest, Hadamard and learned rotations on a small model')
+    .addOption(device())
     .addOption(kernels())
     .addOption(json())
     .action((options) => done(async () => (await import('./commands/demo.ts')).demo(options, output)));

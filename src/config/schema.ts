@@ -107,7 +107,7 @@ export const experimentSchema = z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')
       .describe(
-        'Where the network runs. auto takes the best device of this machine that the product supports. Reference: CUDA only.',
+        'Where the network runs: cpu; webgpu, a GPU through Vulkan, Metal or Direct3D 12; cuda, an NVIDIA GPU whose libraries were installed. auto takes the CPU and says what else there is. Reference: CUDA only.',
       ),
     threads: z
       .int()

@@ -23,7 +23,6 @@ export type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
 const RULES: readonly Rule[] = [
   unavailableMethod,
   unavailableOptimizer,
-  unavailableDevice,
   nothingLearned,
   noCalibrationText,
   microBatchTooLarge,
@@ -76,18 +75,6 @@ function unavailableOptimizer({ rotation }: Experiment, purpose: Purpose): RuleF
       ['rotation', 'learning', 'optimizer'],
       `"${optimizer}" with the objective "${objective}" is not available in this version.`,
       'Leave optimizer out: it follows the objective.',
-    ),
-  ];
-}
-
-function unavailableDevice({ device }: Experiment, purpose: Purpose): RuleFault[] {
-  if (device !== 'webgpu' && device !== 'cuda') return [];
-  return [
-    notAvailable(
-      purpose,
-      ['device'],
-      `running on ${device} is not available in this version.`,
-      'Use "auto" or "cpu".',
     ),
   ];
 }

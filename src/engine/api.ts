@@ -4,6 +4,7 @@ import type { RunEvent, Variant } from '../protocol/events.ts';
 import type { ActivationsFile } from '../runs/activations.ts';
 import type { LossSummary, PerplexityResult } from '../runs/results.ts';
 import type { Run } from '../runs/run.ts';
+import type { RuntimeDevice } from './runtime/types.ts';
 
 export type { LossSummary, PerplexityResult } from '../runs/results.ts';
 
@@ -47,6 +48,8 @@ export interface OptimizeResult {
   readonly orthogonalityError: number;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
+  /** What computed it. */
+  readonly device: RuntimeDevice;
 }
 
 /** The document of `evaluate --json`. */
@@ -54,6 +57,8 @@ export interface EvaluateResult {
   readonly perplexity: readonly PerplexityResult[];
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
+  /** What computed it. */
+  readonly device: RuntimeDevice;
 }
 
 /** The document of `inspect --json`: the contents of `activations.json`. */

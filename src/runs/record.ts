@@ -21,7 +21,14 @@ const provenanceSchema = z.object({
   /** The runtime for people. */
   runtime: z.string(),
   threads: z.int(),
+  /** `cpu`, `webgpu` or `cuda`. */
   device: z.string(),
+  /** ONNX Runtime's name of what ran the graphs; null in records of versions that did not say, as below. */
+  executionProvider: z.string().nullable().default(null),
+  /** The GPU or its driver; null on the processor. */
+  adapter: z.string().nullable().default(null),
+  /** Why `auto` took this device; null where it was asked for by name. */
+  deviceReason: z.string().nullable().default(null),
   node: z.string(),
   /** Such as `linux-x64`. */
   platform: z.string(),

@@ -28,7 +28,6 @@ const CASES: [string, string, object][] = [
     '"quantization": { "weights": { "bits": 9 } }',
     { quantization: { weights: { bits: 8 } } },
   ],
-  ['config/not-available', '"device": "cuda"', { device: 'auto' }],
   [
     'config/not-available',
     '"rotation": { "learning": { "optimizer": "lie-adam" } }',

@@ -4,7 +4,7 @@ import { bitsLabel } from '../../config/index.ts';
 import type { Engine, OptimizeResult, PerplexityResult } from '../../engine/api.ts';
 import { formatDelta, formatPerplexity, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
-import { type KernelOption, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
@@ -23,9 +23,9 @@ interface Row {
  * The method in one table, on a small model: full precision, then 4 bits without rotation, with Hadamard rotations,
  * and with learned ones. Each row is what `evaluate` or `optimize` gives for that experiment.
  */
-export async function demo(flags: { readonly kernels: KernelOption }, output: Output): Promise<undefined> {
+export async function demo(flags: ComputeFlags, output: Output): Promise<undefined> {
   const file = join(projectRoot(), 'examples', 'demo', 'quick.spinquant.json');
-  const experiment = await loadExperiment(file, 'optimize', output);
+  const experiment = await loadExperiment(file, 'optimize', output, flags.device);
   const engine = await loadEngine();
   const { rows, learned } = await interruptible(output, (signal) =>
     compare(engine, experiment, { signal, kernels: flags.kernels }, output),
@@ -43,7 +43,7 @@ export async function demo(flags: { readonly kernels: KernelOption }, output: Ou
 async function compare(
   engine: Engine,
   experiment: ResolvedExperiment,
-  options: { readonly signal: AbortSignal; readonly kernels: KernelOption },
+  options: { readonly signal: AbortSignal; readonly kernels: ComputeFlags['kernels'] },
   output: Output,
 ): Promise<{ rows: Row[]; learned: OptimizeResult }> {
   const bits = bitsLabel(experiment.quantization);

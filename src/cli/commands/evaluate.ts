@@ -1,19 +1,18 @@
 import { openRun } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
-import { chooseRotations, type KernelOption, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, chooseRotations, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
-export interface EvaluateFlags {
+export interface EvaluateFlags extends ComputeFlags {
   readonly rotations?: string;
   readonly run?: string;
-  readonly kernels: KernelOption;
 }
 
 export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<undefined> {
-  const experiment = await loadExperiment(file, 'evaluate', output);
+  const experiment = await loadExperiment(file, 'evaluate', output, flags.device);
   const runDir = flags.run === undefined ? undefined : (await openRun(flags.run)).dir;
   const rotations = await chooseRotations(experiment, flags.rotations ?? runDir);
   const engine = await loadEngine();

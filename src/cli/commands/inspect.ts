@@ -4,16 +4,15 @@ import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
-import { chooseRotations, type KernelOption, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, chooseRotations, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
 import { formatTable } from '../table.ts';
 
-export interface InspectFlags {
+export interface InspectFlags extends ComputeFlags {
   readonly rotations?: string;
   readonly out?: string;
-  readonly kernels: KernelOption;
 }
 
 export async function inspect(path: string, flags: InspectFlags, output: Output): Promise<undefined> {
@@ -53,7 +52,7 @@ async function inspectModel(dir: string, output: Output): Promise<void> {
 }
 
 async function inspectExperiment(file: string, flags: InspectFlags, output: Output): Promise<void> {
-  const experiment = await loadExperiment(file, 'inspect', output);
+  const experiment = await loadExperiment(file, 'inspect', output, flags.device);
   const rotations = await chooseRotations(experiment, flags.rotations);
   const engine = await loadEngine();
   const statistics = await interruptible(output, (signal) =>

@@ -10,21 +10,20 @@ import type { OptimizeResult } from '../../engine/api.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { isResumable, listRuns, openRun, type Run } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
-import { type KernelOption, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
-export interface OptimizeFlags {
+export interface OptimizeFlags extends ComputeFlags {
   /** True for `--resume` without a run. */
   readonly resume?: string | true;
   readonly seed?: number;
-  readonly kernels: KernelOption;
 }
 
 export async function optimize(file: string, flags: OptimizeFlags, output: Output): Promise<undefined> {
-  const experiment = withSeed(await loadExperiment(file, 'optimize', output), flags.seed);
+  const experiment = withSeed(await loadExperiment(file, 'optimize', output, flags.device), flags.seed);
   const resumeFrom =
     flags.resume === undefined ? undefined : (await runToResume(experiment, flags.resume)).dir;
   const engine = await loadEngine();

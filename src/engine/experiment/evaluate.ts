@@ -12,7 +12,7 @@ import { evaluateTexts, labelOf } from './evaluation.ts';
 import { deployedNetwork, plainNetwork, startingRotations } from './networks.ts';
 import { phase } from './phases.ts';
 import { provenanceOf } from './provenance.ts';
-import { evaluationTexts, openWorkbench, type Workbench } from './workbench.ts';
+import { deviceStatement, evaluationTexts, openWorkbench, type Workbench } from './workbench.ts';
 
 /** Measures perplexity at full precision and quantized. See {@link Engine.evaluateExperiment}. */
 export async function* evaluateExperiment(
@@ -32,6 +32,7 @@ export async function* evaluateExperiment(
       runtime: bench.runtime.description,
       resumedFromStep: 0,
     });
+    yield* deviceStatement(bench);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
     const rotations = variants.includes('quantized') ? await chooseRotations(bench, options) : null;
     yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
@@ -40,7 +41,7 @@ export async function* evaluateExperiment(
       measure(bench, texts, variants, rotations, signal),
     );
     if (options.runDir !== undefined) await addToRun(options.runDir, perplexity);
-    return { perplexity, bits: labelOf(bench) };
+    return { perplexity, bits: labelOf(bench), device: bench.runtime.device };
   } finally {
     await bench.close();
   }

@@ -7,7 +7,7 @@ import { chooseRotations } from './evaluate.ts';
 import { labelOf } from './evaluation.ts';
 import { phase } from './phases.ts';
 import { provenanceOf } from './provenance.ts';
-import { calibrationBlocks, openWorkbench } from './workbench.ts';
+import { calibrationBlocks, deviceStatement, openWorkbench } from './workbench.ts';
 
 /** Collects activation statistics before and after rotation. See {@link Engine.inspectActivations}. */
 export async function* inspectActivations(
@@ -27,6 +27,7 @@ export async function* inspectActivations(
       runtime: bench.runtime.description,
       resumedFromStep: 0,
     });
+    yield* deviceStatement(bench);
     const rotations = await chooseRotations(bench, options);
     yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
     const blocks = yield* phase('tokenize', seconds, () => calibrationBlocks(bench, signal));

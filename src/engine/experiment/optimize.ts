@@ -24,7 +24,13 @@ import { type PhaseSeconds, phase } from './phases.ts';
 import { checkPreservation } from './preservation.ts';
 import { provenanceOf } from './provenance.ts';
 import { recordRun } from './record-run.ts';
-import { calibrationBlocks, evaluationTexts, openWorkbench, type Workbench } from './workbench.ts';
+import {
+  calibrationBlocks,
+  deviceStatement,
+  evaluationTexts,
+  openWorkbench,
+  type Workbench,
+} from './workbench.ts';
 
 /** Learns the rotations marked `learned`, writes a run folder, evaluates. See {@link Engine.optimizeRotation}. */
 export async function* optimizeRotation(
@@ -74,6 +80,7 @@ async function* optimizeInRun(
       runtime: bench.runtime.description,
       resumedFromStep: resumed?.step ?? 0,
     });
+    yield* deviceStatement(bench);
     yield* statements(bench);
     yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
     const texts = yield* phase('tokenize', seconds, () => tokenizeAll(bench, signal));
@@ -101,7 +108,7 @@ async function* optimizeInRun(
       perplexity,
       seconds,
     });
-    return { run: run.dir, loss, orthogonalityError: error, steps, perplexity };
+    return { run: run.dir, loss, orthogonalityError: error, steps, perplexity, device: bench.runtime.device };
   } finally {
     await bench.close();
   }

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { PerplexityTask, ResolvedExperiment } from '../../config/index.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
 import type { EngineOptions } from '../api.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { beginningOfSequence, readCalibration } from '../learn/calibration.ts';
@@ -20,17 +21,20 @@ export interface Workbench {
   close(): Promise<void>;
 }
 
-/** Opens and checks the model before anything is computed. */
+/**
+ * Opens and checks the model before anything is computed.
+ * @throws UserError `device/unavailable` when the experiment's device is not there, besides those of the model.
+ */
 export async function openWorkbench(
   experiment: ResolvedExperiment,
   options: EngineOptions,
 ): Promise<Workbench> {
-  checkDevice(experiment);
   const checkpoint = await openCheckpoint(experiment.model);
   const tokenizer = openTokenizer(experiment.model, checkpoint.config.vocabSize);
   throwIfCancelled(options.signal);
   const runtime = await createRuntime({
     kernels: options.kernels ?? 'auto',
+    device: experiment.device,
     ...(experiment.threads !== null && { threads: experiment.threads }),
   });
   const cache = new ProgramCache(runtime);
@@ -47,13 +51,10 @@ export async function openWorkbench(
   };
 }
 
-function checkDevice({ device }: ResolvedExperiment): void {
-  if (device === 'auto' || device === 'cpu') return;
-  throw new UserError(
-    'device/unavailable',
-    `device is "${device}", which this version cannot use yet.`,
-    'Set device to "cpu" or "auto".',
-  );
+/** Says why `auto` took the device that it took. */
+export function* deviceStatement({ runtime }: Workbench): Generator<RunEvent> {
+  const { reason } = runtime.device;
+  if (reason !== null) yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail: reason });
 }
 
 /** The calibration text as token blocks. */
