@@ -138,7 +138,7 @@ test('SIGINT aborts the signal, and the same press again does no harm', async (t
   await assert.rejects(work, Cancelled);
   process.kill(process.pid, 'SIGINT');
   await new Promise((resolve) => setTimeout(resolve, 20));
-  assert.deepEqual(notes, ['Stopping. Press Ctrl-C again to quit at once.']);
+  assert.deepEqual(notes, ['Stopping. Press Ctrl-C again to leave at once.']);
 });
 
 test('tables are aligned', () => {

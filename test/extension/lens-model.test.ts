@@ -77,6 +77,7 @@ test('the last result is the newest measurement with rotations; the baseline sta
   const plain = found.find(({ kind }) => kind === 'evaluate-plain');
   assert.ok(plain?.kind === 'evaluate-plain');
   assert.deepEqual(quantized(plain.last), [900]);
+  assert.equal(plain.ofOtherBits, false, 'the bits stand in the lens beside it');
   assert.deepEqual(plain.last?.changed, [], 'the baseline is compared with the file without its rotations');
   const compare = found.find(({ kind }) => kind === 'compare');
   assert.ok(compare?.kind === 'compare' && compare.runDirs.length === 2);

@@ -30,7 +30,8 @@ export type Lens = { readonly line: number } & (
   | { readonly kind: 'pause' | 'cancel'; readonly job: Job }
   | { readonly kind: 'resume'; readonly runDir: string }
   | { readonly kind: 'evaluate'; readonly last: LastResult | null; readonly runDir: string | null }
-  | { readonly kind: 'evaluate-plain'; readonly last: LastResult | null }
+  /** `ofOtherBits`: than the number in the lens beside it. */
+  | { readonly kind: 'evaluate-plain'; readonly last: LastResult | null; readonly ofOtherBits: boolean }
   | { readonly kind: 'compare'; readonly runDirs: readonly string[] }
   | { readonly kind: 'rotation'; readonly rotation: Experiment['rotation']; readonly runDir: string | null }
   | { readonly kind: 'layers'; readonly bits: string; readonly runDir: string | null }
@@ -121,7 +122,12 @@ function evaluationLenses(input: LensInput, experiment: Experiment, line: number
   if (!learned || source !== null)
     lenses.push({ line, kind: 'evaluate', last: last && lastResult(last, experiment), runDir: source });
   if (rotated)
-    lenses.push({ line, kind: 'evaluate-plain', last: plain && lastResult(plain, unrotated(experiment)) });
+    lenses.push({
+      line,
+      kind: 'evaluate-plain',
+      last: plain && lastResult(plain, unrotated(experiment)),
+      ofOtherBits: last?.results?.bits !== plain?.results?.bits,
+    });
   if (!learned || source !== null) lenses.push({ line, kind: 'inspect', runDir: source });
   if (measured.length > 0)
     lenses.push({ line, kind: 'compare', runDirs: measured.slice(0, 2).map(({ run }) => run.dir) });

@@ -124,7 +124,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
       case 'evaluate':
         return evaluateCommand(uri, lens.last, lens.runDir);
       case 'evaluate-plain':
-        return plainCommand(uri, lens.last);
+        return plainCommand(uri, lens.last, lens.ofOtherBits);
       case 'compare':
         return {
           title: `$(diff)${GAP}${l10n.t('Compare…')}`,
@@ -173,22 +173,25 @@ function evaluateCommand(uri: vscode.Uri, last: LastResult | null, runDir: strin
   };
 }
 
-function plainCommand(uri: vscode.Uri, last: LastResult | null): vscode.Command {
+function plainCommand(uri: vscode.Uri, last: LastResult | null, withBits: boolean): vscode.Command {
   return {
     title:
       last === null
         ? `$(circle-slash)${GAP}${vscode.l10n.t('No rotation')}`
-        : `$(circle-slash)${GAP}${vscode.l10n.t('No rotation ({0})', lastText(last))}`,
+        : `$(circle-slash)${GAP}${vscode.l10n.t('No rotation ({0})', lastText(last, withBits))}`,
     tooltip: tooltipOf(vscode.l10n.t('Evaluate without any rotation: what rounding alone gives.'), last),
     command: COMMANDS.evaluate,
     arguments: [uri, { withoutRotations: true }],
   };
 }
 
-/** `12.31 W4A4KV4, 2 h`, and whether the file has changed since. Short, to fit narrow editors. */
-function lastText({ perplexity: [first, ...others], bits, measuredAt, changed }: LastResult): string {
+/** `12.31 W4A4KV4, 2 h`, and whether the file has changed since. Short, to fit narrow editors beside a panel. */
+function lastText(last: LastResult, withBits = true): string {
+  const { perplexity, measuredAt, changed } = last;
+  const [first, ...others] = perplexity;
   const more = others.length === 0 ? '' : ` +${others.length}`;
-  const text = `${formatPerplexity(first?.quantized ?? null)}${more} ${bits}, ${formatShortAge(measuredAt)}`;
+  const bits = withBits ? ` ${last.bits}` : '';
+  const text = `${formatPerplexity(first?.quantized ?? null)}${more}${bits}, ${formatShortAge(measuredAt)}`;
   return changed.length === 0 ? text : vscode.l10n.t('{0}, stale', text);
 }
 

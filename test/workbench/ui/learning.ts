@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { screenshot } from '../rig/rig.ts';
+import type { Workbench } from '../rig/workbench.ts';
 import { eventually } from './eventually.ts';
 import { drawnLine, numberOf, tableBehind } from './panels.ts';
 import { lossesOf, newestRun } from './run-files.ts';
 import { type Session, SIZE } from './session.ts';
+
+const REDRAWN_MS = 3000;
 
 /** Points of an SVG path of straight lines. */
 const points = (path: string) => path.split('L').length;
@@ -53,6 +56,7 @@ export async function killAndResume({ folder, rig, workbench }: Session): Promis
   const message = workbench.notification('was ended by SIGKILL');
   await message.waitFor();
   assert.match(await message.innerText(), /Its steps are kept/);
+  await everyViewSaysInterrupted(workbench);
   await screenshot(rig.page, 'interrupted-light');
   await message.getByRole('button', { name: 'Resume' }).click();
   await workbench.notification('rotation learned').waitFor({ timeout: 180_000 });
@@ -60,6 +64,18 @@ export async function killAndResume({ folder, rig, workbench }: Session): Promis
   assert.equal(finished.dir, dir);
   const losses = await lossesOf(finished);
   assert.ok(losses.length >= SIZE.steps, `${losses.length} steps`);
+}
+
+/** The editor draws lenses and trees anew within a moment of being told; nothing may wait for something else. */
+async function everyViewSaysInterrupted(workbench: Workbench): Promise<void> {
+  const training = await workbench.webview(/^Training/);
+  const seen = async () => ({
+    lens: await workbench.lens('Resume').isVisible(),
+    panel: await training.getByText('The run was interrupted.').isVisible(),
+    layers: !(await workbench.treeTexts('Layers')).some((text) => text.includes('learning')),
+    status: !(await workbench.page.locator('.statusbar').innerText()).includes('step'),
+  });
+  await eventually('every view', seen, (views) => Object.values(views).every(Boolean), REDRAWN_MS);
 }
 
 async function finishedRun(folder: string) {
