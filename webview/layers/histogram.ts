@@ -18,6 +18,8 @@ const HEIGHT = 244;
 /** Ticks of a finer grid would run into each other. */
 const MAX_TICKS = 64;
 const TICK_PX = 8;
+/** Width of a strip in a panel beside the text. */
+const USUAL_PX = 480;
 /** The whole label of a strip needs so much. */
 const LABEL_PX = 360;
 /** A bin with one value still has a height on a log axis. */
@@ -58,7 +60,7 @@ export function histogramChart(
     spec: histogramSpec(strings, theme, logCounts),
     data: {
       ...Object.fromEntries(SIDES.map((side) => [side, bars(detail, side, floor)])),
-      ticks: SIDES.flatMap((side) => gridTicks(detail[side].grid, side)),
+      ticks: SIDES.flatMap((side) => gridTicks(detail[side].grid, side, hi - lo)),
       brackets: SIDES.flatMap((side) => gridBracket(detail[side].grid, side)),
       labels: SIDES.map((side) => ({ y: STRIPS[side].top - 6, ...sideLabel(detail, side, strings) })),
     },
@@ -85,10 +87,13 @@ function bars(detail: SiteDetail, side: Side, floor: number): Row[] {
 }
 
 /** Between the ticks and the bars no distance, so that a level can be read upwards into the bars. */
-function gridTicks(grid: Grid | null, side: Side): Row[] {
+function gridTicks(grid: Grid | null, side: Side, span: number): Row[] {
   if (!grid || grid.levels.length > MAX_TICKS) return [];
   const { base } = STRIPS[side];
-  return grid.levels.map((level) => ({ side, level, from: base + 1, to: base + 1 + TICK_PX }));
+  // Ticks that stand close are thinner: a third of their distance in a strip of the usual width.
+  const apart = (stepOf(grid) / span) * USUAL_PX;
+  const weight = Math.min(1.5, Math.max(0.5, apart / 3));
+  return grid.levels.map((level) => ({ side, level, from: base + 1, to: base + 1 + TICK_PX, weight }));
 }
 
 /** The reach of the grid; alone where its levels are too fine to draw. */
@@ -108,9 +113,11 @@ function sideLabel({ rotation, ...detail }: SiteDetail, side: Side, strings: Lay
 }
 
 /** The distance of two levels. */
-function gridStep({ levels }: Grid, strings: LayersStrings): string {
-  return fill(strings.gridStep, formatNumber(levels[1]! - levels[0]!, 3));
+function gridStep(grid: Grid, strings: LayersStrings): string {
+  return fill(strings.gridStep, formatNumber(stepOf(grid), 3));
 }
+
+const stepOf = ({ levels }: Grid): number => levels[1]! - levels[0]!;
 
 const solid = (color: string) => ({ fill: color, stroke: color, strokeWidth: 0.6 });
 
@@ -141,8 +148,14 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     },
     {
       data: { name: 'ticks' },
-      mark: { type: 'rule', strokeWidth: 1.5 },
-      encoding: { x: x('level'), y: pixels('from'), y2: { field: 'to' }, color },
+      mark: 'rule',
+      encoding: {
+        x: x('level'),
+        y: pixels('from'),
+        y2: { field: 'to' },
+        color,
+        strokeWidth: { field: 'weight', type: 'quantitative', scale: null },
+      },
     },
     {
       data: { name: 'labels' },

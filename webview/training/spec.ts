@@ -5,7 +5,7 @@ import { type ChartDefinition, DASHES, MARKS, SHAPES } from './definitions.ts';
 
 const HEIGHT = 150;
 
-type SpecColors = Pick<Theme, 'runs' | 'danger' | 'muted' | 'foreground' | 'background'>;
+type SpecColors = Pick<Theme, 'runs' | 'danger' | 'muted' | 'foreground' | 'background' | 'highContrast'>;
 type Encoding = Readonly<Record<'x' | 'y' | 'color', object>>;
 
 /**
@@ -40,7 +40,7 @@ export function trainingSpec(definition: ChartDefinition, colors: SpecColors): C
           mark: { type: 'rule', color: colors.muted, opacity: 0.8 },
           encoding: { x: encoding.x },
         },
-        ...lineLayers(definition, encoding),
+        ...lineLayers(definition, encoding, colors),
         {
           data: { name: 'gaps' },
           mark: { type: 'point', shape: 'cross', filled: true, angle: 45, size: 55, color: colors.danger },
@@ -52,11 +52,15 @@ export function trainingSpec(definition: ChartDefinition, colors: SpecColors): C
   );
 }
 
-function lineLayers({ id, series }: ChartDefinition, encoding: Encoding): object[] {
+function lineLayers(
+  { id, series }: ChartDefinition,
+  encoding: Encoding,
+  { highContrast }: SpecColors,
+): object[] {
   const names = series.map((line) => line.id);
   const strokeDash = category('series', names, DASHES.slice(0, names.length));
   // Under its bold mean, the loss of each batch steps back.
-  const look = id === 'loss' ? { strokeWidth: 1, opacity: 0.45 } : {};
+  const look = id === 'loss' ? { strokeWidth: 1, opacity: highContrast ? 0.8 : 0.45 } : {};
   const line = (name: string, style: object) => ({
     name,
     data: { name },
