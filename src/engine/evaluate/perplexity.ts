@@ -100,7 +100,6 @@ async function windowLosses(
       throwIfCancelled(signal);
       part.x = await network.layer(layer, part.x, { batch: part.batch, sequence }, signal);
     }
-    if (!network.keepsPrepared) network.forgetPrepared(layer);
   }
   const means: number[] = [];
   for (const { ids, x } of parts) {

@@ -53,7 +53,8 @@ export function planMemory(config: ModelConfig, demand: MemoryDemand, limit: num
   // Enough tokens for full speed of the products, and little enough memory.
   const { tokensAtOnce } = DEFAULT_MEMORY;
   const most = Math.max(demand.sequence, tokensAtOnce - (tokensAtOnce % demand.sequence));
-  if (limit === null) return { ...DEFAULT_MEMORY, tokensAtOnce: most };
+  if (limit === null)
+    return { ...DEFAULT_MEMORY, tokensAtOnce: most, tapeBytes: defaultTape(config, demand) };
   for (let tokens = most; tokens >= demand.sequence; tokens -= demand.sequence) {
     const memory = planFor(config, demand, tokens, limit);
     if (memory) return memory;
@@ -107,6 +108,11 @@ function planFor(
     logitElements,
     headBytes,
   };
+}
+
+/** Prepared weights and the tape share what the defaults allow for the tape. */
+function defaultTape(config: ModelConfig, { prepares }: MemoryDemand): number {
+  return Math.max(0, DEFAULT_MEMORY.tapeBytes - (prepares ? preparedBytes(config) : 0));
 }
 
 /** Process, rotations, and the residuals between the layers. */

@@ -1,5 +1,5 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import type { Program, Tensors } from '../graph/program.ts';
+import type { HostTensors, Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
@@ -42,8 +42,9 @@ export class Network {
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
-  #matrices: { r1: Tensor | null; r2: readonly Tensor[] | null } = { r1: null, r2: null };
-  #prepared: (Tensors | undefined)[] = [];
+  #matrices: MatrixTensors = { r1: null, r2: null };
+  /** Each with the matrices that it was prepared with. */
+  #prepared: (PreparedWeights | undefined)[] = [];
   #tape: Tape | null = null;
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
@@ -58,24 +59,19 @@ export class Network {
     return this.checkpoint.config.layers;
   }
 
-  /** Sets R1 and R2 and forgets the weights prepared with the old ones. */
+  /** Sets R1 and R2; weights are prepared anew when they are needed next. */
   setRotations(matrices: RotationMatrices): void {
     const { hiddenSize: d, headDim: h } = this.checkpoint.config;
     this.#matrices = {
       r1: matrices.r1 && float32([d, d], matrices.r1),
       r2: matrices.r2?.map((matrix) => float32([h, h], matrix)) ?? null,
     };
-    this.#prepared = [];
   }
 
-  /** Whether all prepared weights stay in memory; else each layer's are forgotten once the caller moved on. */
+  /** Whether the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
     return preparedBytes(this.checkpoint.config) <= this.memory.preparedBytes;
-  }
-
-  forgetPrepared(index: number): void {
-    this.#prepared[index] = undefined;
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -202,8 +198,25 @@ export class Network {
     const { tensors } = this.layerContext(index, shape);
     const own = { ...tensors, ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
     if (this.options.mode !== 'merged') return own;
-    this.#prepared[index] ??= await (await this.#layerProgram('prepare', index, shape)).run(own, signal);
-    return { ...own, ...this.#prepared[index] };
+    return { ...own, ...(await this.#preparedWeights(index, own, shape, signal)) };
+  }
+
+  /** Ŵ of a layer: computed once per rotation where all are kept, else whenever another layer's took its place. */
+  async #preparedWeights(
+    index: number,
+    own: Tensors,
+    shape: BatchShape,
+    signal?: AbortSignal,
+  ): Promise<HostTensors> {
+    const slot = this.keepsPrepared ? index : 0;
+    const held = this.#prepared[slot];
+    if (held?.layer === index && held.rotations === this.#matrices) return held.tensors;
+    const program = await this.#layerProgram('prepare', index, shape);
+    // In the memory of the weights that they replace: the layers of a network are of one shape.
+    this.#prepared[slot] = undefined;
+    const tensors = await program.run(own, signal, held?.tensors);
+    this.#prepared[slot] = { layer: index, rotations: this.#matrices, tensors };
+    return tensors;
   }
 
   #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
@@ -253,6 +266,17 @@ export class Network {
       tensors: { ...weights, ...this.#positions(batch) },
     };
   }
+}
+
+interface MatrixTensors {
+  readonly r1: Tensor | null;
+  readonly r2: readonly Tensor[] | null;
+}
+
+interface PreparedWeights {
+  readonly layer: number;
+  readonly rotations: MatrixTensors;
+  readonly tensors: HostTensors;
 }
 
 type LayerPart = 'forward' | 'backward' | 'prepare';
