@@ -1,0 +1,64 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ModelConfig } from '../../src/engine/model/config.ts';
+import { DEFAULT_MEMORY, planMemory } from '../../src/engine/network/memory-plan.ts';
+import { planTape, tapeBytes } from '../../src/engine/network/tape.ts';
+import { UserError } from '../../src/protocol/errors.ts';
+import { TINY_CONFIG } from '../helpers/tiny-network.ts';
+
+/** The shape of SmolLM2-135M. */
+const SMALL: ModelConfig = {
+  ...TINY_CONFIG,
+  hiddenSize: 576,
+  intermediateSize: 1536,
+  layers: 30,
+  heads: 9,
+  kvHeads: 3,
+  headDim: 64,
+  vocabSize: 49152,
+  layerWindows: Array.from({ length: 30 }, () => null),
+};
+const LEARN = { sequence: 512, learns: true, prepares: true };
+
+test('without a limit the defaults hold, in whole sequences', () => {
+  assert.deepEqual(planMemory(SMALL, LEARN, null), DEFAULT_MEMORY);
+  assert.equal(planMemory(SMALL, { ...LEARN, sequence: 600 }, null).tokensAtOnce, 1800);
+  assert.equal(planMemory(SMALL, { ...LEARN, sequence: 5000 }, null).tokensAtOnce, 5000);
+});
+
+test('a tighter limit gives up more and more, and never asks for more than a looser one', () => {
+  const plans = [8, 4, 2, 1.5, 1.2, 1, 0.8].map((gb) => planMemory(SMALL, LEARN, gb * 1e9));
+  for (const [i, plan] of plans.entries()) {
+    const looser = plans[i - 1] ?? DEFAULT_MEMORY;
+    const held = (p: typeof plan) => p.tapeBytes + p.preparedBytes + p.logitElements * 4;
+    assert.ok(held(plan) <= held(looser), `plan ${i}`);
+    assert.ok(plan.tokensAtOnce <= looser.tokensAtOnce);
+    assert.equal(plan.tokensAtOnce % LEARN.sequence, 0);
+  }
+  assert.equal(plans[0]!.tapeBytes, DEFAULT_MEMORY.tapeBytes);
+  assert.equal(plans.at(-1)!.tapeBytes, 0);
+  assert.ok(plans.at(-1)!.tokensAtOnce < 2048);
+});
+
+test('a limit that nothing can meet is a clear error that says what is needed', () => {
+  assert.throws(
+    () => planMemory(SMALL, LEARN, 0.2e9),
+    (error) =>
+      error instanceof UserError &&
+      error.code === 'memory/limit' &&
+      /memoryLimit is 0\.2 GB.*512 tokens.*needs 0\.\d GB/.test(error.message),
+  );
+});
+
+test('the tape never exceeds its budget, and keeps attention before gate and up', () => {
+  const shape = { batch: 2, sequence: 512 };
+  for (const budget of [0, 1e6, 50e6, 300e6, 600e6, 5e9]) {
+    const levels = planTape(SMALL, shape, budget);
+    const bytes = levels.reduce((sum, level) => sum + tapeBytes(SMALL, shape, level), 0);
+    assert.ok(bytes <= budget, `${bytes} of ${budget}`);
+    const all = levels.includes('all');
+    assert.ok(!(all && levels.includes('nothing')));
+  }
+  assert.ok(planTape(SMALL, shape, 5e9).every((level) => level === 'all'));
+  assert.ok(planTape(SMALL, shape, 0).every((level) => level === 'nothing'));
+});
