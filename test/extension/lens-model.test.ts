@@ -56,6 +56,13 @@ test('lenses stand on the lines of their sections; what is not written stands wi
   );
 });
 
+test('what is measured of rotations stands with them: the line of the evaluation is long enough', () => {
+  const found = lenses({}, { rotation: { r1: 'hadamard', r2: 'hadamard' } });
+  const lineOf = (kind: string) => found.find((lens) => lens.kind === kind)?.line;
+  assert.equal(lineOf('inspect'), lineOf('rotation'));
+  assert.notEqual(lineOf('evaluate'), lineOf('rotation'));
+});
+
 test('a text with faults has no lenses', () => {
   assert.deepEqual(kinds({ parsed: parseExperiment('{ "modell": 1 }', FILE) }), []);
 });

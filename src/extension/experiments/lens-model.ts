@@ -85,9 +85,7 @@ export function lensesOf(input: LensInput): Lens[] {
             runDir: withActivations,
           },
         ]),
-    ...(job === null
-      ? evaluationLenses(input, experiment, lineOf('evaluation'), learned)
-      : ([] satisfies Lens[])),
+    ...(job === null ? evaluationLenses(input, experiment, lineOf, learned) : ([] satisfies Lens[])),
   ];
 }
 
@@ -109,9 +107,15 @@ function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
   ];
 }
 
-function evaluationLenses(input: LensInput, experiment: Experiment, line: number, learned: boolean): Lens[] {
+function evaluationLenses(
+  input: LensInput,
+  experiment: Experiment,
+  lineOf: (key: string) => number,
+  learned: boolean,
+): Lens[] {
   if (experiment.evaluation.perplexity.length === 0) return [];
   const { summaries } = input;
+  const line = lineOf('evaluation');
   const source =
     summaries.find((summary) => input.hasRotations(summary) && !isPlain(summary))?.run.dir ?? null;
   const rotated = !isUnrotated(experiment.rotation);
@@ -128,7 +132,7 @@ function evaluationLenses(input: LensInput, experiment: Experiment, line: number
       last: plain && lastResult(plain, unrotated(experiment)),
       ofOtherBits: last?.results?.bits !== plain?.results?.bits,
     });
-  if (!learned || source !== null) lenses.push({ line, kind: 'inspect', runDir: source });
+  if (!learned || source !== null) lenses.push({ line: lineOf('rotation'), kind: 'inspect', runDir: source });
   if (measured.length > 0)
     lenses.push({ line, kind: 'compare', runDirs: measured.slice(0, 2).map(({ run }) => run.dir) });
   return lenses;

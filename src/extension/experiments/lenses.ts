@@ -127,7 +127,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         return plainCommand(uri, lens.last, lens.ofOtherBits);
       case 'compare':
         return {
-          title: `$(diff)${GAP}${l10n.t('Compare…')}`,
+          title: `$(diff)${GAP}${l10n.t('Compare')}`,
           tooltip: l10n.t('Show the last results side by side, and where their experiments differ.'),
           command: COMMANDS.compare,
           arguments: [null, lens.runDirs.map((runDir) => ({ runDir }))],
