@@ -1,8 +1,15 @@
 /**
  * Run as a process of its own, whose environment names the Vulkan driver: one learning step and a perplexity on a tiny
- * network, on the device of the first argument, printed as JSON. Every graph must run on that device as a whole.
+ * network, and quantizers alone, on the device of the first argument, printed as JSON. On a GPU every graph must run
+ * there as a whole.
  */
+
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
+import { fakeQuantizeWeight } from '../../src/engine/graph/kernels/weight-quantize.ts';
+import { round } from '../../src/engine/graph/ops/elementwise.ts';
+import { Program } from '../../src/engine/graph/program.ts';
 import { cayleyStep } from '../../src/engine/learn/cayley-sgd.ts';
 import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -13,14 +20,22 @@ import { ProgramCache } from '../../src/engine/network/programs.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
-import { createRuntime, type DeviceKind, type RuntimeDevice } from '../../src/engine/runtime/index.ts';
-import { tinyQuantizers } from '../helpers/tiny-network.ts';
+import {
+  createRuntime,
+  type DeviceKind,
+  type Runtime,
+  type RuntimeDevice,
+} from '../../src/engine/runtime/index.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
+import { noise, randomTensor, tinyQuantizers } from '../helpers/tiny-network.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
 export interface TinySteps {
   readonly device: RuntimeDevice;
   readonly description: string;
   readonly cases: Readonly<Record<string, TinyCase>>;
+  /** Outputs of quantizers, which a device must give to the bit. */
+  readonly quantized: Readonly<Record<string, readonly number[]>>;
 }
 
 export interface TinyCase {
@@ -74,7 +89,24 @@ async function runCase(
   };
 }
 
-const device = process.argv[2] as DeviceKind;
+async function quantizersAlone(runtime: Runtime): Promise<Record<string, number[]>> {
+  const graph = new Graph();
+  const x = graph.input('x', [16, 48]);
+  const activation = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
+  const program = await Program.compile(runtime, graph, {
+    rounded: round(graph.input('halves', [64])),
+    asymmetric: fakeQuantize(x, activation),
+    groups: fakeQuantize(x, { ...activation, group: 8, includeZero: false }),
+    symmetric: fakeQuantize(x, { ...activation, symmetric: true, clipRatio: 0.9 }),
+    weights: fakeQuantizeWeight(x, { bits: 4, symmetric: true, group: 0, clipSearch: false }),
+  });
+  const halves = Float32Array.from({ length: 64 }, (_, i) => (i - 32) / 2);
+  const out = await program.run({ x: randomTensor([16, 48], noise(3), 3), halves: float32([64], halves) });
+  program.release();
+  return Object.fromEntries(Object.entries(out).map(([name, { data }]) => [name, Array.from(data, Number)]));
+}
+
+const device = process.argv[2] as DeviceKind | 'auto';
 const checkpoint = await openCheckpoint(goldenFolder('llama'));
 const runtime = await createRuntime({ device, kernels: 'composed', threads: 1, strict: true });
 const cache = new ProgramCache(runtime);
@@ -84,7 +116,8 @@ const cases = {
   'merged, 4 bits': await runCase(cache, 'merged', four),
   'unrotated, 4 bits': await runCase(cache, 'unrotated', four),
 };
+const quantized = await quantizersAlone(runtime);
 await cache.release();
 const { description } = runtime;
-console.log(JSON.stringify({ device: runtime.device, description, cases } satisfies TinySteps));
+console.log(JSON.stringify({ device: runtime.device, description, cases, quantized } satisfies TinySteps));
 runtime.close();

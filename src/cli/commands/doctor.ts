@@ -20,7 +20,7 @@ interface Check {
 
 /** What this machine offers. Fails when something that experiments need is missing. */
 export async function doctor(output: Output): Promise<ExitCode> {
-  const checks = [productCheck(), nodeCheck(), machineCheck(), ...(await runtimeChecks())];
+  const checks = [productCheck(), nodeCheck(), machineCheck(), ...(await runtimeChecks()), await gpuCheck()];
   const works = checks.every((check) => check.status !== 'missing');
   output.document({ ok: works, checks });
   output.result(
@@ -71,6 +71,12 @@ async function runtimeChecks(): Promise<Check[]> {
       hint: 'Operators are composed of standard ones instead. Install a C++17 compiler and run `npm run setup`.',
     },
   ];
+}
+
+/** Never fails: the processor is enough. */
+async function gpuCheck(): Promise<Check> {
+  const { otherDevices } = await loadRuntimes();
+  return { name: 'GPU', status: 'ok', found: otherDevices(), hint: '' };
 }
 
 async function tryRuntime(kernels: 'native' | 'composed'): Promise<{ found: string; error: unknown }> {

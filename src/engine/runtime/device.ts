@@ -90,7 +90,7 @@ function requireCuda(): void {
   if (missing.length > 0)
     throw unavailable(
       `CUDA needs ONNX Runtime's CUDA libraries, which are not installed (${missing.join(', ')}).`,
-      `Download them (about 300 MB) with \`npm rebuild onnxruntime-node --ignore-scripts=false --onnxruntime-node-install=cuda12\` in the folder of SpinQuant Lab; CUDA 12 and cuDNN 9 are needed too. ${OTHERWISE}`,
+      `Download them with \`ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node --ignore-scripts=false\` in the folder of SpinQuant Lab; CUDA 12 and cuDNN 9 are needed too. ${OTHERWISE}`,
     );
 }
 

@@ -6,6 +6,7 @@ import { openNativeRuntime } from './native.ts';
 import { openGpuRuntime, openPortableRuntime } from './portable.ts';
 import type { DeviceKind, Runtime } from './types.ts';
 
+export { besides as otherDevices } from './device.ts';
 export type { DeviceKind, KernelSource, OutputSpec, Runtime, RuntimeDevice, Session } from './types.ts';
 
 export interface RuntimeOptions {
