@@ -78,6 +78,21 @@ test('a theme without a colour gets the default theme’s', () => {
   assert.equal(theme.runs.length, 6);
 });
 
+test('colours of charts are opaque, however a theme writes them', () => {
+  const cases = {
+    '#ea5c0055': '#ea5c00',
+    '#e508': '#e50',
+    'rgba(234, 92, 0, 0.33)': 'rgb(234, 92, 0)',
+    'rgb(234 92 0 / 33%)': 'rgb(234, 92, 0)',
+    '#ea5c00': '#ea5c00',
+    'rgb(1, 2, 3)': 'rgb(1, 2, 3)',
+  };
+  for (const [given, shown] of Object.entries(cases)) {
+    const theme = themeFrom((token) => (token === '--vscode-charts-orange' ? given : ''), false);
+    assert.equal(theme.runs[1], shown);
+  }
+});
+
 test('placeholders without a value stay', () => {
   assert.equal(fill('{0} of {1}, {2}', 1, 'two'), '1 of two, {2}');
 });

@@ -36,26 +36,35 @@ type Token = keyof typeof FALLBACK;
 /** @param read value of a CSS variable, empty where the theme has none. */
 export function themeFrom(read: (token: string) => string, highContrast: boolean): Theme {
   const token = (name: Token): string => read(name).trim() || FALLBACK[name];
+  const chart = (name: Token): string => opaque(token(name));
   const foreground = token('--vscode-editor-foreground');
   return {
     foreground,
     muted: highContrast ? foreground : token('--vscode-descriptionForeground'),
     background: token('--vscode-editor-background'),
-    accent: token('--vscode-charts-blue'),
+    accent: chart('--vscode-charts-blue'),
     grid: highContrast ? foreground : token('--vscode-descriptionForeground'),
-    danger: token('--vscode-charts-red'),
+    danger: chart('--vscode-charts-red'),
     font: token('--vscode-font-family'),
     fontSizePx: Number.parseFloat(token('--vscode-font-size')) || 13,
     runs: [
-      token('--vscode-charts-blue'),
-      token('--vscode-charts-orange'),
-      token('--vscode-charts-green'),
-      token('--vscode-charts-purple'),
-      token('--vscode-charts-red'),
-      token('--vscode-charts-yellow'),
+      chart('--vscode-charts-blue'),
+      chart('--vscode-charts-orange'),
+      chart('--vscode-charts-green'),
+      chart('--vscode-charts-purple'),
+      chart('--vscode-charts-red'),
+      chart('--vscode-charts-yellow'),
     ],
     highContrast,
   };
+}
+
+/** Some themes take their colours of charts from highlights that let the background through: too pale for a line. */
+export function opaque(color: string): string {
+  const hex = /^#(?:([0-9a-f]{6})[0-9a-f]{2}|([0-9a-f]{3})[0-9a-f])$/i.exec(color);
+  if (hex) return `#${hex[1] ?? hex[2]}`;
+  const parts = /^rgba?\(\s*([\d.]+)[,\s]+([\d.]+)[,\s]+([\d.]+)\s*[,/][^)]*\)$/i.exec(color);
+  return parts ? `rgb(${parts[1]}, ${parts[2]}, ${parts[3]})` : color;
 }
 
 export function readTheme(): Theme {
