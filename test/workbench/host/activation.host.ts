@@ -20,11 +20,10 @@ describe('the extension', () => {
 
   it('offers its tools to language models', async () => {
     await activeParts();
-    // The editor learns a little later that the folder is trusted.
-    const missing = () => {
-      const offered = vscode.lm.tools.map(({ name }) => name);
-      return Object.values(TOOLS).filter((tool) => !offered.includes(tool));
-    };
-    await until(() => missing().length === 0 || undefined, missing);
+    const offered = vscode.lm.tools.map(({ name }) => name);
+    assert.deepEqual(
+      Object.values(TOOLS).filter((tool) => !offered.includes(tool)),
+      [],
+    );
   });
 });
