@@ -121,7 +121,7 @@ async function preparedWeights(
   for (let layer = 0; layer < network.layers; layer++) {
     const size = { batch: batch.length, sequence: batch[0]!.length };
     const { shape, types, tensors } = network.layerContext(layer, size);
-    const program = await compilePrepare(bench.runtime, shape, types);
+    const program = await compilePrepare(bench.runtime, shape, types, 'inside');
     const matrices = {
       ...(r1 && { r1: float32([d, d], r1) }),
       ...(r2 && { r2: float32([h, h], r2[layer]!) }),

@@ -26,6 +26,8 @@ const learner = learnRotations(
     batchSize: learning.batchSize,
     microBatch: learning.microBatch ?? learning.batchSize,
     gradientClip: learning.gradientClip,
+    optimizer: learning.optimizer,
+    weightClipEvery: learning.weightClipEvery,
     learnR1: true,
     learnR2: true,
     dataSeed: experiment.calibration.seed,

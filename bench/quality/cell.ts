@@ -57,7 +57,7 @@ async function learn(cell: LearnCell) {
   if (cell.captured) {
     const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
     const rows = await captureActivations(bench.cache, plainNetwork(bench), some, cell.seed);
-    const options = { ...cell.captured, ...both };
+    const options = { ...cell.captured, ...both, optimizer: 'lie-adam', gradientClip: null } as const;
     state = (await drain(learnFromActivations(bench.cache, state, rows, options))).result;
   }
   const capturedSeconds = (performance.now() - began) / 1000;
@@ -65,6 +65,8 @@ async function learn(cell: LearnCell) {
   let stepSeconds: number[] = [];
   if (cell.crossEntropy) {
     const options = {
+      optimizer: 'cayley-sgd' as const,
+      weightClipEvery: 1,
       ...cell.crossEntropy,
       ...both,
       learningRate: 1.5,

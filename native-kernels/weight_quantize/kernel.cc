@@ -87,15 +87,18 @@ Range weight_range(const WeightQuantizeArgs& args, const float* w) {
   return range;
 }
 
-void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, float* ratio, float* sorted) {
+void quantize_group(const WeightQuantizeArgs& args, size_t unit, float* sorted) {
+  const float* w = args.w + unit * args.group;
+  float* y = args.y + unit * args.group;
+  float* ratio = args.ratio + unit;
   const Range range = weight_range(args, w);
-  *ratio = 1;
+  *ratio = args.given ? args.given[unit] : 1;
   // All weights of the group are one value, not 0: there is nothing to quantize.
   if (quantizer_for(args, range, 1).scale == 0) {
     memcpy(y, w, args.group * sizeof(float));
     return;
   }
-  if (args.search) {
+  if (args.search && !args.given) {
     *ratio = args.symmetric ? best_ratio<false>(args, range, w, sorted) : best_ratio<true>(args, range, w, sorted);
   }
   quantize(quantizer_for(args, range, *ratio), args.symmetric, range, w, y, args.group);
@@ -106,7 +109,7 @@ void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, fl
 void weight_quantize(const WeightQuantizeArgs& args, size_t first, size_t last) {
   Scratch sorted(args.group * sizeof(float));
   for (size_t u = first; u < last; u++) {
-    quantize_group(args, args.w + u * args.group, args.y + u * args.group, args.ratio + u, sorted.floats());
+    quantize_group(args, u, sorted.floats());
   }
 }
 

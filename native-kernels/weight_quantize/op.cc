@@ -24,6 +24,9 @@ class FakeQuantizeWeight final : public Operator {
     }
     Shape ratios = w.shape;
     ratios.back() = static_cast<int64_t>(w.width() / group);
+    if (inputs[1].data && inputs[1].shape != ratios) {
+      reject("the given ratios must be " + text(ratios) + ", found " + text(inputs[1].shape));
+    }
     return {w.shape, ratios};
   }
 
@@ -35,6 +38,7 @@ class FakeQuantizeWeight final : public Operator {
     args.w = w.floats();
     args.y = outputs[0].mutable_floats();
     args.ratio = outputs[1].mutable_floats();
+    args.given = inputs[1].floats();
     args.group = group;
     args.max_level = max_level;
     args.symmetric = symmetric_;
@@ -55,7 +59,7 @@ class FakeQuantizeWeight final : public Operator {
 }  // namespace
 
 OperatorType fake_quantize_weight_type() {
-  return {"FakeQuantizeWeight", {{}}, 2, -1, make_operator<FakeQuantizeWeight>};
+  return {"FakeQuantizeWeight", {{}, {ElementType::float32, true}}, 2, -1, make_operator<FakeQuantizeWeight>};
 }
 
 }  // namespace spinquant

@@ -43,7 +43,10 @@ float best_ratio(const WeightQuantizeArgs& args, float low, float high, const fl
   return ratio;
 }
 
-void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, float* ratio) {
+void quantize_group(const WeightQuantizeArgs& args, size_t unit) {
+  const float* w = args.w + unit * args.group;
+  float* y = args.y + unit * args.group;
+  float* ratio = args.ratio + unit;
   float low = *std::min_element(w, w + args.group), high = *std::max_element(w, w + args.group);
   if (args.include_zero) {
     low = std::min(low, 0.0f);
@@ -53,12 +56,12 @@ void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, fl
     low = -1;
     high = 1;
   }
-  *ratio = 1;
+  *ratio = args.given ? args.given[unit] : 1;
   if (make_candidate(args, low, high, 1).scale == 0) {
     std::copy(w, w + args.group, y);
     return;
   }
-  if (args.search) *ratio = best_ratio(args, low, high, w);
+  if (args.search && !args.given) *ratio = best_ratio(args, low, high, w);
   Candidate quantized = make_candidate(args, low, high, *ratio);
   for (size_t i = 0; i < args.group; i++) y[i] = quantized(w[i]);
 }
@@ -67,7 +70,7 @@ void quantize_group(const WeightQuantizeArgs& args, const float* w, float* y, fl
 
 void weight_quantize(const WeightQuantizeArgs& args, size_t first, size_t last) {
   for (size_t u = first; u < last; u++) {
-    quantize_group(args, args.w + u * args.group, args.y + u * args.group, args.ratio + u);
+    quantize_group(args, u);
   }
 }
 

@@ -20,6 +20,7 @@ struct WeightQuantizeArgs {
   const float* w;  // [units, group]
   float* y;        // the same
   float* ratio;    // [units]
+  const float* given;  // ratios to use, [units]; null: 1, or the search's
   size_t group;
   float max_level;  // q
   bool symmetric;

@@ -70,6 +70,14 @@ const learningSchema = z
       .describe(
         'Search clipping ratios of the weights at every step of learning; null follows quantization.weights.clip. Reference: true, at every forward pass.',
       ),
+    weightClipEvery: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(1)
+      .describe(
+        "Steps of learning that one search of the weights' clipping ratios serves. Rotations move little from step to step, and the search takes longer than the rotation of the weights. Reference: 1.",
+      ),
     microBatch: z
       .int()
       .min(1)

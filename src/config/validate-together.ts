@@ -22,7 +22,6 @@ export type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
 
 const RULES: readonly Rule[] = [
   unavailableMethod,
-  unavailableOptimizer,
   nothingLearned,
   noCalibrationText,
   microBatchTooLarge,
@@ -62,19 +61,6 @@ function unavailableMethod({ quantization }: Experiment, purpose: Purpose): Rule
       ['quantization', 'weights', 'method'],
       'GPTQ is not available in this version.',
       'Use "rtn" (round to nearest).',
-    ),
-  ];
-}
-
-function unavailableOptimizer({ rotation }: Experiment, purpose: Purpose): RuleFault[] {
-  const { objective, optimizer } = rotation.learning;
-  if ((objective === 'cross-entropy') === (optimizer === 'cayley-sgd')) return [];
-  return [
-    notAvailable(
-      purpose,
-      ['rotation', 'learning', 'optimizer'],
-      `"${optimizer}" with the objective "${objective}" is not available in this version.`,
-      'Leave optimizer out: it follows the objective.',
     ),
   ];
 }

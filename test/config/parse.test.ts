@@ -49,6 +49,7 @@ test('a model alone gets every default', () => {
         gradientClip: 1,
         weightBits: null,
         weightClip: null,
+        weightClipEvery: 1,
         microBatch: null,
       },
     },

@@ -76,26 +76,39 @@ for (const kernels of KERNELS) {
   }
 }
 
-test('cancelled in the middle of a step, a run resumes to the same bits', async () => {
-  const whole = await collect(optimizeRotation(await experiment({}), {}));
-  const controller = new AbortController();
-  const seen: RunEvent[] = [];
-  const stopped = async () => {
-    for await (const event of optimizeRotation(await experiment({}), { signal: controller.signal })) {
-      seen.push(event);
-      if (event.type === 'step' && event.step === 2) setTimeout(() => controller.abort(), 5);
-    }
-  };
-  await assert.rejects(stopped, Cancelled);
-  const started = seen.find((event) => event.type === 'run-started')!;
-  assert.equal((await openRun(started.run!)).record.status, 'cancelled');
-  const resumed = await collect(optimizeRotation(await experiment({}), { resumeFrom: started.run! }));
-  assert.deepEqual(rotationBytes(resumed.result.run), rotationBytes(whole.result.run));
-  assert.deepEqual(resumed.result.perplexity, whole.result.perplexity);
-  assert.deepEqual(resumed.result.loss, whole.result.loss);
-  const numbers = steps(await (await openRun(resumed.result.run)).readEvents()).map(({ step }) => step);
-  assert.deepEqual(numbers, [1, 2, 3, 4], 'each step stands once in the log');
-});
+/** The learner carries nothing, or moving averages and the rotations of the last search for clip ratios. */
+const CARRIED: Record<string, Learning> = {
+  'Cayley SGD': {},
+  'LieAdam, a search every third step': {
+    optimizer: 'lie-adam',
+    learningRate: 0.02,
+    weightClip: true,
+    weightClipEvery: 3,
+  },
+};
+
+for (const [name, learning] of Object.entries(CARRIED)) {
+  test(`${name}: cancelled in the middle of a step, a run resumes to the same bits`, async () => {
+    const whole = await collect(optimizeRotation(await experiment(learning), {}));
+    const controller = new AbortController();
+    const seen: RunEvent[] = [];
+    const stopped = async () => {
+      for await (const event of optimizeRotation(await experiment(learning), { signal: controller.signal })) {
+        seen.push(event);
+        if (event.type === 'step' && event.step === 2) setTimeout(() => controller.abort(), 5);
+      }
+    };
+    await assert.rejects(stopped, Cancelled);
+    const started = seen.find((event) => event.type === 'run-started')!;
+    assert.equal((await openRun(started.run!)).record.status, 'cancelled');
+    const resumed = await collect(optimizeRotation(await experiment(learning), { resumeFrom: started.run! }));
+    assert.deepEqual(rotationBytes(resumed.result.run), rotationBytes(whole.result.run));
+    assert.deepEqual(resumed.result.perplexity, whole.result.perplexity);
+    assert.deepEqual(resumed.result.loss, whole.result.loss);
+    const numbers = steps(await (await openRun(resumed.result.run)).readEvents()).map(({ step }) => step);
+    assert.deepEqual(numbers, [1, 2, 3, 4], 'each step stands once in the log');
+  });
+}
 
 test('a consumer that stops listening leaves a resumable run', async () => {
   let dir = '';

@@ -10,7 +10,7 @@ import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
-import { fakeQuantizeWeight } from '../../src/engine/graph/kernels/weight-quantize.ts';
+import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -61,6 +61,16 @@ const TWINS: Record<string, Twin> = {
   'FakeQuantizeWeight, asymmetric groups, clip search': {
     dims: [[6, 40]],
     build: (_g, [x]) => fakeQuantizeWeight(x!, { bits: 3, symmetric: false, group: 8, clipSearch: true }),
+    roundings: 0,
+  },
+  'FakeQuantizeWeight, given ratios': {
+    dims: [[6, 40]],
+    build: (g, [x]) =>
+      quantizeWithRatio(
+        x!,
+        { ...weight, clipSearch: true },
+        g.reals([6, 1], [1, 0.9, 0.77, 0.5, 0.3, 0.21]),
+      )[0],
     roundings: 0,
   },
   CausalAttention: {

@@ -150,6 +150,13 @@ function checkSearch(rows: number, width: number, group: number, bits: number, s
       const part = [g * size, (g + 1) * size] as const;
       assertSameBits(y!.subarray(...part), expectedY!.subarray(...part), what);
     });
+    const given = {
+      ...operation,
+      inputs: [...operation.inputs, { data: ratio!, dims: [rows, width / size] }],
+    };
+    const [again, same] = runOperator(given, instructionSet, threads);
+    assertSameBits(again!, y!, `given ratios ${instructionSet}`);
+    assertSameBits(same!, ratio!, `given ratios ${instructionSet}`);
   });
 }
 

@@ -72,18 +72,25 @@ async function* chooseLearner(
   const state = warm
     ? await lastState(learnOnCaptured(bench, blocks, initial, WARM_START, signal))
     : from.state;
-  const begin = { step: from.step, state };
+  const begin = { step: from.step, state, memory: from.memory };
   return yield* learnRotations(bench.cache, network, begin, blocks, options, signal);
 }
 
 /** Steps of the start `captured`: enough to settle, seconds of work. */
-const WARM_START = { objective: 'peak', steps: 200, learningRate: 0.02, schedule: 'cosine' } as const;
+const WARM_START = {
+  objective: 'peak',
+  optimizer: 'lie-adam',
+  gradientClip: null,
+  steps: 200,
+  learningRate: 0.02,
+  schedule: 'cosine',
+} as const;
 
 async function* learnOnCaptured(
   bench: Workbench,
   blocks: readonly Int32Array[],
   initial: RotationState,
-  settings: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate' | 'schedule'>,
+  settings: Omit<DistributionOptions, 'learnR1' | 'learnR2'>,
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, RotationState> {
   const { calibration, rotation } = bench.experiment;
@@ -114,6 +121,8 @@ function learnOptions(bench: Workbench, network: Network, blocks: readonly Int32
     batchSize: learning.batchSize,
     microBatch: Math.min(learning.batchSize, microBatch),
     gradientClip: learning.gradientClip,
+    optimizer: learning.optimizer,
+    weightClipEvery: learning.weightClipEvery,
     learnR1: rotation.r1 === 'learned',
     learnR2: rotation.r2 === 'learned',
     dataSeed: calibration.seed,
@@ -156,7 +165,7 @@ function summary(losses: readonly number[]): LossSummary {
   return { first: losses[0]!, last: losses.at(-1)! };
 }
 
-function stepEvent({ state, ...step }: LearnStep, of: number, initial: RotationState): StepEvent {
+function stepEvent({ state, memory: _, ...step }: LearnStep, of: number, initial: RotationState): StepEvent {
   const r2 = state.r2?.map((matrix, layer) => distance(matrix, initial.r2![layer]!)) ?? null;
   return timed({
     type: 'step',

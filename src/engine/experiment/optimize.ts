@@ -5,7 +5,7 @@ import { createRun, openRun, type PerplexityResult, type Run } from '../../runs/
 import type { OptimizeOptions, OptimizeResult } from '../api.ts';
 import { collectActivations } from '../calibrate/activations.ts';
 import type { PerplexityText } from '../evaluate/perplexity.ts';
-import type { RotationState } from '../learn/learner.ts';
+import { NO_MEMORY, type RotationState } from '../learn/learner.ts';
 import { scanForNonFinite } from '../model/scan.ts';
 import { orthogonalityError, polarProjection } from '../rotation/orthogonal.ts';
 import { writeRotations } from '../rotation/rotation-file.ts';
@@ -87,7 +87,14 @@ async function* optimizeInRun(
     const initial = startingRotations(experiment, bench.checkpoint.config);
     yield* preservation(bench, initial, texts.blocks[0]!, 'starting rotations', seconds, signal);
     const learned = yield* phase('learn', seconds, () =>
-      learnPhase(bench, run, texts.blocks, initial, resumed ?? { step: 0, state: initial }, signal),
+      learnPhase(
+        bench,
+        run,
+        texts.blocks,
+        initial,
+        resumed ?? { step: 0, state: initial, memory: NO_MEMORY },
+        signal,
+      ),
     );
     const rotations = yield* phase('fuse', seconds, () => projectAndWrite(run, bench, learned.state));
     yield* preservation(bench, rotations, texts.blocks[0]!, 'learned rotations', seconds, signal);

@@ -1,4 +1,4 @@
-import type { HostTensor, Tensor } from '../../protocol/tensor.ts';
+import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
 import { encodeModel } from './onnx.ts';
@@ -15,11 +15,17 @@ export class Program {
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly #session: Session;
+  readonly #specs: Readonly<Record<string, OutputSpec>>;
 
-  private constructor(session: Session, inputs: readonly string[], outputs: readonly string[]) {
+  private constructor(
+    session: Session,
+    inputs: readonly string[],
+    specs: Readonly<Record<string, OutputSpec>>,
+  ) {
     this.#session = session;
+    this.#specs = specs;
     this.inputs = inputs;
-    this.outputs = outputs;
+    this.outputs = Object.keys(specs);
   }
 
   /**
@@ -43,7 +49,7 @@ export class Program {
       onProcessor: graph.real === 'float64',
     });
     const inputs = pruned.graph.inputs.map((value) => value.inputName!);
-    return new Program(session, inputs, Object.keys(results));
+    return new Program(session, inputs, specs);
   }
 
   /**
@@ -62,7 +68,16 @@ export class Program {
         throw new Error(`the graph needs input ${name}; given are ${Object.keys(tensors).join(', ')}`);
       feed[name] = tensor;
     }
-    return this.#session.run(feed, into ?? this.outputs, signal);
+    return this.#session.run(feed, into ? this.#completed(into) : this.outputs, signal);
+  }
+
+  #completed(into: Readonly<Record<string, HostTensor>>): HostTensors {
+    return Object.fromEntries(
+      Object.entries(this.#specs).map(([name, { dtype, dims }]): [string, HostTensor] => [
+        name,
+        into[name] ?? { kind: 'host', dtype, dims, data: allocate(dtype, elementCount(dims)) },
+      ]),
+    );
   }
 
   release(): void {

@@ -111,7 +111,8 @@ function identityMatrix(n: number): Float64Array {
   return identity;
 }
 
-function stack(dims: readonly number[], matrices: readonly Float32Array[]): HostTensor {
+/** N matrices as one [N, n, n]. */
+export function stack(dims: readonly number[], matrices: readonly Float32Array[]): HostTensor {
   const data = new Float32Array(dims[0]! * dims[1]! * dims[2]!);
   matrices.forEach((matrix, index) => {
     data.set(matrix, index * matrix.length);
@@ -119,7 +120,7 @@ function stack(dims: readonly number[], matrices: readonly Float32Array[]): Host
   return float32(dims, data);
 }
 
-function unstack(tensor: HostTensor, count: number): Float32Array[] {
+export function unstack(tensor: HostTensor, count: number): Float32Array[] {
   const data = tensor.data as Float32Array;
   const size = data.length / count;
   return Array.from({ length: count }, (_, index) => data.slice(index * size, (index + 1) * size));

@@ -1,10 +1,10 @@
 import { gradients } from '../autodiff/gradients.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { fakeQuantizeWeight } from '../graph/kernels/weight-quantize.ts';
+import { fakeQuantizeWeight, quantizeWithRatio } from '../graph/kernels/weight-quantize.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
-import { LayerInputs, type LayerTypes, LINEAR_ROLES, preparedName } from './layer-inputs.ts';
+import { LayerInputs, type LayerTypes, LINEAR_ROLES, type LinearRole, preparedName } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
 import { rotateWeight } from './rotated-linear.ts';
@@ -93,24 +93,45 @@ export function compileBackward(
   );
 }
 
+/** Clip ratios of Ŵ: searched inside and forgotten, searched and given out, or taken in. */
+export type ClipRatios = 'inside' | 'out' | 'in';
+
+/** Input or output name of a weight's clip ratios [out, groups]. */
+const RATIO = '.ratio';
+const ratioName = (role: LinearRole): string => role + RATIO;
+export const isRatio = (name: string): boolean => name.endsWith(RATIO);
+
 /** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name. */
 export function prepareExpression(
   shape: LayerShape,
   types: LayerTypes,
   real: Real = 'float32',
+  ratios: ClipRatios = 'inside',
 ): { graph: Graph; outputs: Record<string, Value> } {
   const graph = new Graph(real);
   const inputs = new LayerInputs(graph, shape, types);
   const bases = weightBases(inputs, shape);
-  const outputs = LINEAR_ROLES.map((role): [string, Value] => {
+  const outputs = LINEAR_ROLES.flatMap((role): [string, Value][] => {
     const { left, right } = bases[role];
     const rotated = rotateWeight(inputs.weight(role), left, right);
-    return [preparedName(role), fakeQuantizeWeight(rotated, shape.quantizers.weights)];
+    const quantizer = shape.quantizers.weights;
+    if (ratios === 'inside') return [[preparedName(role), fakeQuantizeWeight(rotated, quantizer)]];
+    const [rows, width] = rotated.dims as [number, number];
+    const dims = [rows, width / (quantizer.group || width)];
+    const given = ratios === 'in' ? graph.input(ratioName(role), dims) : null;
+    const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
+    const prepared: [string, Value] = [preparedName(role), rounded];
+    return ratios === 'out' ? [prepared, [ratioName(role), ratio]] : [prepared];
   });
   return { graph, outputs: Object.fromEntries(outputs) };
 }
 
-export function compilePrepare(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
-  const { graph, outputs } = prepareExpression(shape, types);
+export function compilePrepare(
+  runtime: Runtime,
+  shape: LayerShape,
+  types: LayerTypes,
+  ratios: ClipRatios,
+): Promise<Program> {
+  const { graph, outputs } = prepareExpression(shape, types, 'float32', ratios);
   return Program.compile(runtime, graph, outputs);
 }

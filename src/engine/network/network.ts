@@ -1,14 +1,15 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import type { HostTensors, Program, Tensors } from '../graph/program.ts';
+import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
 import * as ends from './ends-programs.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
-import { compileBackward, compileForward, compilePrepare, type NetworkMode } from './layer-programs.ts';
+import { compileBackward, compileForward, type NetworkMode } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './layer-shape.ts';
 import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
+import { type MatrixTensors, PreparedWeights, type WeightRotations } from './prepared-weights.ts';
 import type { ProgramCache } from './programs.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
@@ -27,6 +28,9 @@ export interface NetworkOptions {
   readonly memory?: NetworkMemory;
 }
 
+const NO_MATRICES: MatrixTensors = { r1: null, r2: null };
+const NO_ROTATIONS: WeightRotations = { now: NO_MATRICES, searchedAt: NO_MATRICES };
+
 export type Activations = HostTensor<Float32Array>;
 
 /**
@@ -42,9 +46,9 @@ export class Network {
   readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
-  #matrices: MatrixTensors = { r1: null, r2: null };
-  /** Each with the matrices that it was prepared with. */
-  #prepared: (PreparedWeights | undefined)[] = [];
+  readonly #prepared: PreparedWeights;
+  #rotations: WeightRotations = NO_ROTATIONS;
+  #searchedAt: { readonly matrices: RotationMatrices; readonly tensors: MatrixTensors } | null = null;
   #tape: Tape | null = null;
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
@@ -53,19 +57,33 @@ export class Network {
     this.#loss = outputLoss(cache, checkpoint, this.memory);
     this.checkpoint = checkpoint;
     this.options = options;
+    this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
   }
 
   get layers(): number {
     return this.checkpoint.config.layers;
   }
 
-  /** Sets R1 and R2; weights are prepared anew when they are needed next. */
-  setRotations(matrices: RotationMatrices): void {
+  /**
+   * Sets R1 and R2; weights are prepared anew when they are needed next.
+   * @param searchedAt rotations that the weights' clip ratios are searched on, the same object as long as they serve.
+   */
+  setRotations(matrices: RotationMatrices, searchedAt = matrices): void {
+    const known = this.#searchedAt;
+    const now = this.#matrixTensors(matrices);
+    const tensors =
+      searchedAt === matrices
+        ? now
+        : known?.matrices === searchedAt
+          ? known.tensors
+          : this.#matrixTensors(searchedAt);
+    this.#searchedAt = { matrices: searchedAt, tensors };
+    this.#rotations = { now, searchedAt: tensors };
+  }
+
+  #matrixTensors({ r1, r2 }: RotationMatrices): MatrixTensors {
     const { hiddenSize: d, headDim: h } = this.checkpoint.config;
-    this.#matrices = {
-      r1: matrices.r1 && float32([d, d], matrices.r1),
-      r2: matrices.r2?.map((matrix) => float32([h, h], matrix)) ?? null,
-    };
+    return { r1: r1 && float32([d, d], r1), r2: r2?.map((matrix) => float32([h, h], matrix)) ?? null };
   }
 
   /** Whether the prepared weights of all layers stay in memory; else those of one layer at a time. */
@@ -190,33 +208,21 @@ export class Network {
 
   #endTensors(tensors: Tensors): Tensors {
     const { embedding, lmHead, finalNorm } = this.checkpoint;
-    return { embedding, lmHead, finalNorm, ...(this.#matrices.r1 && { r1: this.#matrices.r1 }), ...tensors };
+    return {
+      embedding,
+      lmHead,
+      finalNorm,
+      ...(this.#rotations.now.r1 && { r1: this.#rotations.now.r1 }),
+      ...tensors,
+    };
   }
 
   async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
-    const { r1, r2 } = this.#matrices;
-    const { tensors } = this.layerContext(index, shape);
-    const own = { ...tensors, ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
+    const { r1, r2 } = this.#rotations.now;
+    const context = this.layerContext(index, shape);
+    const own = { ...context.tensors, ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
     if (this.options.mode !== 'merged') return own;
-    return { ...own, ...(await this.#preparedWeights(index, own, shape, signal)) };
-  }
-
-  /** Ŵ of a layer: computed once per rotation where all are kept, else whenever another layer's took its place. */
-  async #preparedWeights(
-    index: number,
-    own: Tensors,
-    shape: BatchShape,
-    signal?: AbortSignal,
-  ): Promise<HostTensors> {
-    const slot = this.keepsPrepared ? index : 0;
-    const held = this.#prepared[slot];
-    if (held?.layer === index && held.rotations === this.#matrices) return held.tensors;
-    const program = await this.#layerProgram('prepare', index, shape);
-    // In the memory of the weights that they replace: the layers of a network are of one shape.
-    this.#prepared[slot] = undefined;
-    const tensors = await program.run(own, signal, held?.tensors);
-    this.#prepared[slot] = { layer: index, rotations: this.#matrices, tensors };
-    return tensors;
+    return { ...own, ...(await this.#prepared.of(index, context, this.#rotations, signal)) };
   }
 
   #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
@@ -246,9 +252,8 @@ export class Network {
     const { mode } = this.options;
     const { shape, types } = this.layerContext(index, batch);
     const { config, window, quantizers, rotations } = shape;
-    const dependsOn = [part === 'prepare' ? null : [batch, window], config, quantizers, rotations, types];
+    const dependsOn = [batch, window, config, quantizers, rotations, types];
     return this.#cache.get(`${part} ${level} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
-      if (part === 'prepare') return compilePrepare(runtime, shape, types);
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode, level);
     });
   }
@@ -268,18 +273,7 @@ export class Network {
   }
 }
 
-interface MatrixTensors {
-  readonly r1: Tensor | null;
-  readonly r2: readonly Tensor[] | null;
-}
-
-interface PreparedWeights {
-  readonly layer: number;
-  readonly rotations: MatrixTensors;
-  readonly tensors: HostTensors;
-}
-
-type LayerPart = 'forward' | 'backward' | 'prepare';
+type LayerPart = 'forward' | 'backward';
 
 function outputLoss(cache: ProgramCache, { lmHead }: Checkpoint, memory: NetworkMemory): OutputLoss {
   const bytes = elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT;

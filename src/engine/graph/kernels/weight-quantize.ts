@@ -47,16 +47,21 @@ const FakeQuantizeWeight: OpDefinition = {
     ];
   },
   // Straight-through, scale detached.
-  gradient: (_node, [dy]) => [dy!],
+  gradient: (node, [dy]) => node.inputs.map((_, index) => (index === 0 ? dy! : null)),
   compose(inputs, attributes) {
-    const w = inputs[0]!;
+    const [w, given] = inputs as [Value, Value | undefined];
     const group = intAttribute(attributes, 'group') || w.dim(1);
     const grid = new Grid(reshape(w, [elementCount(w.dims) / group, group]), {
       bits: intAttribute(attributes, 'bits'),
       symmetric: intAttribute(attributes, 'symmetric') === 1,
       includeZero: group === w.dim(1),
     });
-    const ratio = intAttribute(attributes, 'clip_search') === 1 ? grid.searchRatio() : grid.fullRange();
+    const searches = intAttribute(attributes, 'clip_search') === 1;
+    const ratio = given
+      ? reshape(given, [elementCount(given.dims), 1])
+      : searches
+        ? grid.searchRatio()
+        : grid.fullRange();
     return [reshape(grid.quantize(ratio), w.dims), reshape(ratio, [w.dim(0), w.dim(1) / group])];
   },
 };
@@ -145,14 +150,21 @@ class Grid {
 
 /** Weights [out, in] rounded to the grid and back. */
 export function fakeQuantizeWeight(w: Value, quantizer: WeightQuantizer): Value {
-  if (quantizer.bits >= 16) return w;
+  return quantizer.bits >= 16 ? w : quantizeWithRatio(w, quantizer, null)[0];
+}
+
+/**
+ * The same for fewer than 16 bits, with the clip ratios [out, groups].
+ * @param given ratios to use instead of searching for them.
+ */
+export function quantizeWithRatio(w: Value, quantizer: WeightQuantizer, given: Value | null): [Value, Value] {
   const group = quantizer.group === w.dim(1) ? 0 : quantizer.group;
   if (group !== 0 && w.dim(1) % group !== 0)
     throw new Error(`weight group ${group} does not divide ${w.dim(1)}`);
-  return w.graph.apply(FakeQuantizeWeight, [w], {
+  return w.graph.apply(FakeQuantizeWeight, given ? [w, given] : [w], {
     bits: quantizer.bits,
     symmetric: quantizer.symmetric ? 1 : 0,
     group,
     clip_search: quantizer.clipSearch ? 1 : 0,
-  })[0]!;
+  }) as [Value, Value];
 }
