@@ -1,38 +1,50 @@
 /** One measurement in a process of its own, so that its peak memory is its own. Arguments and result are JSON. */
-
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
-import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { gemm } from '../../src/engine/graph/ops/matmul.ts';
+import { Program } from '../../src/engine/graph/program.ts';
+import { learnRotations } from '../../src/engine/learn/learner.ts';
+import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { planMemory } from '../../src/engine/network/memory-plan.ts';
-import { Network, type NetworkOptions } from '../../src/engine/network/network.ts';
+import { Network, type RotationMatrices } from '../../src/engine/network/network.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { Tape } from '../../src/engine/network/tape.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
-import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import type { Runtime } from '../../src/engine/runtime/types.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
+import { evaluationFlops, stepFlops } from './flops.ts';
 
 export interface Measurement {
+  /** A learning step, one layer forward and backward, or evaluation. */
+  readonly what: 'step' | 'layer' | 'evaluate';
   readonly folder: string;
   readonly weightBits: number;
   readonly clipSearch: boolean;
+  readonly weightClipEvery: number;
   readonly sequences: number;
   readonly sequence: number;
-  readonly steps: number;
+  readonly repeats: number;
   readonly threads: number;
   /** GB beyond the weights; null for none. */
   readonly memoryLimit: number | null;
 }
 
 export interface Measured {
-  /** Per step. */
+  /** Per repeat, the first one with compilation left out where there are more. */
   readonly seconds: readonly number[];
   /** Processor time of all threads, which other work on the machine disturbs less. */
   readonly cpuSeconds: readonly number[];
+  readonly flops: number;
+  /** Of the layer's largest product in this process, operations per second and per processor second. */
+  readonly gemm: { readonly rate: number; readonly cpuRate: number };
+  /** Resident at most: everything, and what is not mapped from files. */
   readonly peakBytes: number;
-  readonly baseBytes: number;
-  /** Of the mapped file. */
+  readonly anonymousBytes: number;
   readonly weightBytes: number;
   readonly losses: readonly number[];
 }
@@ -50,63 +62,202 @@ function quantizersFor({ weightBits, clipSearch }: Measurement, headDim: number)
   };
 }
 
-const fileBytes = () => statSync(join(asked.folder, 'model.safetensors')).size;
-const peak = () => process.resourceUsage().maxRSS * 1024;
+function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpoint): Network {
+  const { config } = checkpoint;
+  const learns = asked.what !== 'evaluate';
+  const mode = learns && asked.weightBits >= 16 ? 'unrotated' : 'merged';
+  const demand = { sequence: asked.sequence, learns, prepares: mode === 'merged' };
+  const limit = asked.memoryLimit === null ? null : asked.memoryLimit * 1e9;
+  return new Network(cache, checkpoint, {
+    mode,
+    quantizers: quantizersFor(asked, config.headDim),
+    sites: {
+      r1: true,
+      r2: true,
+      r3: planHadamard(config.headDim),
+      r4: planHadamard(config.intermediateSize),
+    },
+    centreEmbedding: false,
+    memory: planMemory(config, demand, limit),
+  });
+}
 
-const asked = JSON.parse(process.argv[2]!) as Measurement;
-const checkpoint = await openCheckpoint(asked.folder);
-const { config } = checkpoint;
-const runtime = await createRuntime({ kernels: 'auto', threads: asked.threads });
-const baseBytes = peak();
-const options: NetworkOptions = {
-  mode: asked.weightBits >= 16 ? 'unrotated' : 'merged',
-  quantizers: quantizersFor(asked, config.headDim),
-  sites: {
-    r1: true,
-    r2: true,
-    r3: planHadamard(config.headDim),
-    r4: planHadamard(config.intermediateSize),
-  },
-  centreEmbedding: false,
-  memory: planMemory(
-    config,
-    { sequence: asked.sequence, learns: true, prepares: asked.weightBits < 16 },
-    asked.memoryLimit === null ? null : asked.memoryLimit * 1e9,
-  ),
-};
-const network = new Network(new ProgramCache(runtime), checkpoint, options);
-const { hiddenSize: hidden, headDim, layers, vocabSize } = config;
-const rotations = drawRotations({ hidden, headDim, layers }, { r1: 'hadamard', r2: 'hadamard' }, new Rng(0));
-const random = new Rng(1);
-const batch = Array.from({ length: asked.sequences }, () =>
-  Int32Array.from({ length: asked.sequence }, () => Math.floor(random.uniform() * vocabSize)),
-);
-const seconds: number[] = [];
-const losses: number[] = [];
-const cpuSeconds: number[] = [];
-const cpu = () => {
+/** The identity: as good as any rotation for time and memory, and made at once at every size. */
+function identities({ config }: Checkpoint): RotationMatrices {
+  const identity = (n: number) => {
+    const matrix = new Float32Array(n * n);
+    for (let i = 0; i < n; i++) matrix[i * n + i] = 1;
+    return matrix;
+  };
+  return {
+    r1: identity(config.hiddenSize),
+    r2: Array.from({ length: config.layers }, () => identity(config.headDim)),
+  };
+}
+
+class Stopwatch {
+  readonly seconds: number[] = [];
+  readonly cpuSeconds: number[] = [];
+  #wall = 0;
+  #cpu = 0;
+
+  start(): void {
+    this.#wall = performance.now();
+    this.#cpu = cpuTime();
+  }
+
+  stop(): void {
+    this.seconds.push((performance.now() - this.#wall) / 1000);
+    this.cpuSeconds.push(cpuTime() - this.#cpu);
+  }
+
+  /** Without the first, which compiles. */
+  warm(): Pick<Measured, 'seconds' | 'cpuSeconds'> {
+    const from = this.seconds.length > 1 ? 1 : 0;
+    return { seconds: this.seconds.slice(from), cpuSeconds: this.cpuSeconds.slice(from) };
+  }
+}
+
+function cpuTime(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
-};
-for (let step = 0; step < asked.steps; step++) {
-  const began = performance.now();
-  const cpuBefore = cpu();
-  network.setRotations(rotations);
-  const { loss } = await lossAndGradients(
-    network,
-    batch,
-    Math.floor(network.memory.tokensAtOnce / asked.sequence),
-  );
-  losses.push(loss);
-  seconds.push((performance.now() - began) / 1000);
-  cpuSeconds.push(cpu() - cpuBefore);
 }
-const measured: Measured = {
-  seconds,
-  cpuSeconds,
-  losses,
-  peakBytes: peak(),
-  baseBytes,
-  weightBytes: fileBytes(),
-};
-console.log(JSON.stringify(measured));
+
+/** The best of a few runs of the layer's largest product: what ONNX Runtime reaches here. */
+async function gemmRates(runtime: Runtime, { config }: Checkpoint): Promise<Measured['gemm']> {
+  const [tokens, d, f] = [2048, config.hiddenSize, config.intermediateSize];
+  const graph = new Graph();
+  const y = gemm(graph.input('x', [tokens, d]), graph.input('w', [f, d]), { transB: true });
+  const program = await Program.compile(runtime, graph, { y });
+  const filled = (count: number) => new Float32Array(count).fill(0.5);
+  const tensors = { x: float32([tokens, d], filled(tokens * d)), w: float32([f, d], filled(f * d)) };
+  const into = { y: float32([tokens, f], new Float32Array(tokens * f)) };
+  const watch = new Stopwatch();
+  const runs = Math.max(3, Math.round(2e11 / (2 * tokens * d * f)));
+  for (let i = 0; i < runs; i++) {
+    watch.start();
+    await program.run(tensors, undefined, into);
+    watch.stop();
+  }
+  program.release();
+  const flops = 2 * tokens * d * f;
+  return { rate: flops / Math.min(...watch.seconds), cpuRate: flops / Math.min(...watch.cpuSeconds) };
+}
+
+const status = (field: string) =>
+  Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`${field}:\\s+(\\d+)`))?.[1] ?? 0) * 1024;
+
+/** Samples what is not mapped from files, whose peak the system does not keep. */
+class MemoryWatch {
+  #most = 0;
+  readonly #timer = setInterval(() => this.look(), 20);
+
+  look(): void {
+    this.#most = Math.max(this.#most, status('RssAnon'));
+  }
+
+  stop(): number {
+    clearInterval(this.#timer);
+    this.look();
+    return this.#most;
+  }
+}
+
+const random = new Rng(1);
+const randomIds = (count: number, vocabulary: number) =>
+  Int32Array.from({ length: count }, () => Math.floor(random.uniform() * vocabulary));
+
+type Work = (watch: Stopwatch) => Promise<number[]>;
+
+function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Work {
+  const { sequences, sequence, repeats } = asked;
+  const options = {
+    optimizer: 'cayley-sgd',
+    steps: repeats,
+    learningRate: 1.5,
+    schedule: 'cosine',
+    batchSize: sequences,
+    microBatch: Math.min(sequences, Math.floor(network.memory.tokensAtOnce / sequence)),
+    gradientClip: 1,
+    weightClipEvery: asked.weightClipEvery,
+    learnR1: true,
+    learnR2: true,
+    dataSeed: 0,
+  } as const;
+  return async (watch) => {
+    const blocks = Array.from({ length: sequences }, () =>
+      randomIds(sequence, network.checkpoint.config.vocabSize),
+    );
+    const start = { step: 0, state: identities(network.checkpoint) };
+    const steps = learnRotations(cache, network, start, blocks, options);
+    const losses: number[] = [];
+    for (let i = 0; i < repeats; i++) {
+      watch.start();
+      const next = await steps.next();
+      watch.stop();
+      if (!next.done) losses.push(next.value.loss);
+    }
+    return losses;
+  };
+}
+
+function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
+  return async (watch) => {
+    const tape = new Tape({ ...network.checkpoint.config, layers: 1 }, { batch: 1, sequence }, 0);
+    for (const { data } of tape.residuals) data.set(data.map(() => random.uniform() - 0.5));
+    for (let i = 0; i < repeats; i++) {
+      network.setRotations(identities(network.checkpoint));
+      watch.start();
+      await network.record(0, tape);
+      await network.layerBackward(0, tape, tape.residuals[1]!);
+      watch.stop();
+    }
+    return [];
+  };
+}
+
+function evaluateWork({ sequence, repeats }: Measurement, network: Network): Work {
+  return async (watch) => {
+    network.setRotations(identities(network.checkpoint));
+    for (let i = 0; i < repeats; i++) {
+      const windows = [randomIds(sequence, network.checkpoint.config.vocabSize)];
+      watch.start();
+      for await (const _ of measurePerplexity(network, { name: 'random', windows }));
+      watch.stop();
+    }
+    return [];
+  };
+}
+
+async function measure(asked: Measurement): Promise<Measured> {
+  const checkpoint = await openCheckpoint(asked.folder);
+  const runtime = await createRuntime({ kernels: 'auto', threads: asked.threads });
+  const cache = new ProgramCache(runtime);
+  const network = networkFor(asked, cache, checkpoint);
+  const { config } = checkpoint;
+  const tokens = asked.sequences * asked.sequence;
+  const one = { ...config, layers: 1, vocabSize: 0 };
+  const step = stepFlops(
+    asked.what === 'layer' ? one : config,
+    tokens,
+    asked.sequence,
+    asked.weightBits < 16,
+  );
+  const evaluation = asked.what === 'evaluate';
+  const flops = evaluation ? evaluationFlops(config, tokens, asked.sequence) : step.forward + step.backward;
+  const work = {
+    step: () => stepWork(asked, network, cache),
+    layer: () => layerWork(asked, network),
+    evaluate: () => evaluateWork(asked, network),
+  }[asked.what]();
+  const watch = new Stopwatch();
+  const memory = new MemoryWatch();
+  const losses = await work(watch);
+  const anonymousBytes = memory.stop();
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  const weightBytes = statSync(join(asked.folder, 'model.safetensors')).size;
+  const rates = await gemmRates(runtime, checkpoint);
+  return { ...watch.warm(), flops, gemm: rates, peakBytes, anonymousBytes, weightBytes, losses };
+}
+
+console.log(JSON.stringify(await measure(JSON.parse(process.argv[2]!) as Measurement)));

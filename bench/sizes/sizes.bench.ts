@@ -1,0 +1,135 @@
+/**
+ * Real sizes: a learning step and evaluation at SmolLM2-135M's shape against the products alone and against PyTorch, and
+ * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
+ * bench/results/sizes.json.
+ */
+import { execFile } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Measured, Measurement } from './measure.ts';
+import { LLAMA2_70B, LLAMA3_8B, SMOLLM2_135M, type SyntheticShape, writeSynthetic } from './synthetic.ts';
+
+const WORK = join(import.meta.dirname, '..', '..', 'build', 'sizes');
+const RESULTS = join(import.meta.dirname, '..', 'results');
+const TOKENS = 2048;
+const THREADS = Number(process.env.SPINQUANT_BENCH_THREADS ?? 2);
+const PYTHON = process.env.SPINQUANT_PEER_PYTHON;
+
+const run = promisify(execFile);
+const best = (values: readonly number[]) => Math.min(...values);
+
+function folderOf(shape: SyntheticShape, sparse: boolean): string {
+  const folder = join(WORK, shape.name);
+  writeSynthetic(folder, shape, sparse);
+  return folder;
+}
+
+const BASE = {
+  weightBits: 16,
+  clipSearch: false,
+  weightClipEvery: 1,
+  sequences: 1,
+  sequence: TOKENS,
+  repeats: 3,
+  threads: THREADS,
+  memoryLimit: null,
+} as const;
+
+async function ours(asked: Pick<Measurement, 'what' | 'folder'> & Partial<Measurement>): Promise<Measured> {
+  const file = join(import.meta.dirname, 'measure.ts');
+  const { stdout } = await run(process.execPath, [
+    '--import',
+    'tsx',
+    file,
+    JSON.stringify({ ...BASE, ...asked }),
+  ]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured;
+}
+
+interface Peer {
+  readonly seconds: readonly number[];
+  readonly cpuSeconds: readonly number[];
+  readonly peakBytes: number;
+  readonly torch: string;
+}
+
+async function torch(folder: string, mode: string, steps: number): Promise<Peer | null> {
+  if (!PYTHON) return null;
+  const file = join(import.meta.dirname, '..', 'peers', 'sizes_step.py');
+  const { stdout } = await run(PYTHON, [file, folder, mode, String(steps), String(THREADS)]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Peer;
+}
+
+/** Shares of the rate that the products reach, by the clock and by processor time. */
+function rates({ seconds, cpuSeconds, flops, gemm, peakBytes, anonymousBytes, weightBytes }: Measured) {
+  return {
+    seconds: best(seconds),
+    cpuSeconds: best(cpuSeconds),
+    usefulGflops: flops / best(seconds) / 1e9,
+    gemmGflops: gemm.rate / 1e9,
+    ofGemm: flops / best(seconds) / gemm.rate,
+    ofGemmByProcessorTime: flops / best(cpuSeconds) / gemm.cpuRate,
+    peakBytesBeyondWeights: peakBytes - weightBytes,
+    anonymousBytes,
+  };
+}
+
+async function small() {
+  const folder = folderOf(SMOLLM2_135M, false);
+  const steps = {
+    W16A4KV4: rates(await ours({ what: 'step', folder })),
+    W4A4KV4: rates(await ours({ what: 'step', folder, weightBits: 4 })),
+    'W4A4KV4, clip search': rates(await ours({ what: 'step', folder, weightBits: 4, clipSearch: true })),
+    'W4A4KV4, clip search every 10 steps': rates(
+      await ours({ what: 'step', folder, weightBits: 4, clipSearch: true, weightClipEvery: 10, repeats: 4 }),
+    ),
+  };
+  const evaluation = rates(await ours({ what: 'evaluate', folder, weightBits: 4 }));
+  const peers = {
+    float32: await torch(folder, 'float32', 2),
+    reference: await torch(folder, 'reference', 1),
+    evaluate: await torch(folder, 'evaluate', 3),
+  };
+  return { steps, evaluation, peers };
+}
+
+async function layer(shape: SyntheticShape) {
+  const folder = folderOf(shape, true);
+  const measured = await ours({ what: 'layer', folder, repeats: 2 });
+  const { seconds, ...rest } = rates(measured);
+  return { secondsPerLayer: seconds, projectedStepSeconds: seconds * shape.layers, ...rest };
+}
+
+async function limited() {
+  const folder = folderOf(SMOLLM2_135M, false);
+  const rows = [];
+  for (const weightBits of [16, 4]) {
+    for (const memoryLimit of [null, 1.2, 0.8]) {
+      const settings = { sequences: 4, sequence: TOKENS / 4, repeats: 2, memoryLimit, weightBits };
+      const measured = await ours({ what: 'step', folder, ...settings });
+      const { seconds, cpuSeconds, peakBytesBeyondWeights } = rates(measured);
+      rows.push({
+        weightBits,
+        memoryLimit,
+        seconds,
+        cpuSeconds,
+        peakBytesBeyondWeights,
+        loss: measured.losses[0],
+      });
+    }
+  }
+  return rows;
+}
+
+mkdirSync(WORK, { recursive: true });
+const results = {
+  tokens: TOKENS,
+  threads: THREADS,
+  smollm2: await small(),
+  layers: { 'LLaMA-3-8B': await layer(LLAMA3_8B), 'LLaMA-2-70B': await layer(LLAMA2_70B) },
+  memoryLimits: await limited(),
+};
+console.log(JSON.stringify(results, null, 2));
+mkdirSync(RESULTS, { recursive: true });
+writeFileSync(join(RESULTS, 'sizes.json'), `${JSON.stringify(results, null, 2)}\n`);
