@@ -19,6 +19,23 @@ struct FakeQuantizeArgs {
   bool include_zero;  // the range is widened to hold 0 (asymmetric only)
 };
 
+/// The gradient when the scale is not a constant: straight through the rounding, y_i = x_i + s(x)·e_i with e held.
+/// Unit: one group. With D = Σ dy·(y - x) = s·Σ dy·e, and s proportional to the range, clip and q cancel:
+///   symmetric:  dx = dy, and at the first j of the largest |x|  dx_j += sign(x_j)·D / |x_j|
+///   asymmetric: dx = dy, and dx += D / (max - min) at the first maximum, -= the same at the first minimum
+/// An end of the range that include_zero puts at 0 belongs to no element and has no gradient; a range of a single
+/// value has none at all. Saturated values (clip < 1) keep the identity and count in D as all others do.
+struct FakeQuantizeScaleGradArgs {
+  const float* x;   // [units, group]
+  const float* y;   // the same, quantized
+  const float* dy;  // the same
+  float* dx;        // the same; may be dy
+  size_t group;
+  bool symmetric;
+  bool include_zero;
+};
+
 SPINQUANT_DECLARE_KERNEL(fake_quantize, FakeQuantizeArgs)
+SPINQUANT_DECLARE_KERNEL(fake_quantize_scale_grad, FakeQuantizeScaleGradArgs)
 
 }  // namespace spinquant

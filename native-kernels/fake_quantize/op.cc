@@ -5,12 +5,24 @@ namespace spinquant {
 namespace {
 
 const Variants<FakeQuantizeArgs> kFakeQuantize = SPINQUANT_VARIANTS(fake_quantize, FakeQuantizeArgs);
+const Variants<FakeQuantizeScaleGradArgs> kScaleGrad =
+    SPINQUANT_VARIANTS(fake_quantize_scale_grad, FakeQuantizeScaleGradArgs);
+
+/// Elements of the last dimension that share a scale: 0 for all of them.
+int64_t group_attribute(const Attributes& attributes) { return integer_between(attributes, "group", 0, 0, INT64_MAX); }
+
+void require_groups(const Tensor& x, int64_t group) {
+  if (group == 0 || x.width() % static_cast<size_t>(group) == 0) return;
+  reject("the last dimension must be a multiple of group " + std::to_string(group) + ", found " + text(x.shape));
+}
+
+size_t group_size(const Tensor& x, int64_t group) { return group > 0 ? static_cast<size_t>(group) : x.width(); }
 
 class FakeQuantize final : public Operator {
  public:
   explicit FakeQuantize(const Attributes& attributes)
       : bits_(integer_between(attributes, "bits", 4, 2, 8)),
-        group_(integer_between(attributes, "group", 0, 0, INT64_MAX)),
+        group_(group_attribute(attributes)),
         symmetric_(attributes.integer("symmetric", 0) != 0),
         include_zero_(attributes.integer("include_zero", 0) != 0),
         clip_ratio_(attributes.number("clip_ratio", 1.0f)) {
@@ -18,16 +30,13 @@ class FakeQuantize final : public Operator {
   }
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    const Tensor& x = inputs[0];
-    if (group_ > 0 && x.width() % static_cast<size_t>(group_) != 0) {
-      reject("the last dimension must be a multiple of group " + std::to_string(group_) + ", found " + text(x.shape));
-    }
-    return {x.shape};
+    require_groups(inputs[0], group_);
+    return {inputs[0].shape};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor& x = inputs[0];
-    size_t group = group_ > 0 ? static_cast<size_t>(group_) : x.width();
+    size_t group = group_size(x, group_);
     float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
     FakeQuantizeArgs args{x.floats(),  outputs[0].mutable_floats(), group,        max_level,
                           clip_ratio_, symmetric_,                  include_zero_};
@@ -40,8 +49,41 @@ class FakeQuantize final : public Operator {
   float clip_ratio_;
 };
 
+/// Needs neither bits nor clip_ratio: both are in y.
+class FakeQuantizeScaleGrad final : public Operator {
+ public:
+  explicit FakeQuantizeScaleGrad(const Attributes& attributes)
+      : group_(group_attribute(attributes)),
+        symmetric_(attributes.integer("symmetric", 0) != 0),
+        include_zero_(attributes.integer("include_zero", 0) != 0) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    require_same_shape("X", inputs[0], "Y", inputs[1]);
+    require_same_shape("X", inputs[0], "dY", inputs[2]);
+    require_groups(inputs[0], group_);
+    return {inputs[0].shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const Tensor& x = inputs[0];
+    size_t group = group_size(x, group_);
+    float* dx = outputs[0].mutable_floats();
+    FakeQuantizeScaleGradArgs args{x.floats(), inputs[1].floats(), inputs[2].floats(), dx, group, symmetric_,
+                                   include_zero_};
+    return kernel_work(kScaleGrad, isa, args, group ? x.count() / group : 0, 2 * group);
+  }
+
+ private:
+  int64_t group_;
+  bool symmetric_, include_zero_;
+};
+
 }  // namespace
 
 OperatorType fake_quantize_type() { return {"FakeQuantize", {{}}, 1, 0, make_operator<FakeQuantize>}; }
+
+OperatorType fake_quantize_scale_grad_type() {
+  return {"FakeQuantizeScaleGrad", {{}, {}, {}}, 1, 2, make_operator<FakeQuantizeScaleGrad>};
+}
 
 }  // namespace spinquant

@@ -1,8 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 #include "fake_quantize.h"
 
-// The steps are float32 here too: the definition is a sequence of float32 operations.
+// Quantization is float32 here too: its definition is a sequence of float32 operations.
 namespace spinquant::reference {
 namespace {
 
@@ -41,6 +42,15 @@ void asymmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
   }
 }
 
+/// Index of the first element of the largest key.
+template <class Key>
+size_t first_largest(const float* x, size_t count, Key key) {
+  size_t at = 0;
+  for (size_t i = 1; i < count; i++)
+    if (key(x[i]) > key(x[at])) at = i;
+  return at;
+}
+
 }  // namespace
 
 void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
@@ -48,6 +58,29 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
     const float* x = args.x + u * args.group;
     float* y = args.y + u * args.group;
     args.symmetric ? symmetric_group(args, x, y) : asymmetric_group(args, x, y);
+  }
+}
+
+void fake_quantize_scale_grad(const FakeQuantizeScaleGradArgs& args, size_t first, size_t last) {
+  for (size_t u = first; u < last; u++) {
+    const float* x = args.x + u * args.group;
+    const float* y = args.y + u * args.group;
+    std::vector<double> dx(args.dy + u * args.group, args.dy + (u + 1) * args.group);
+    double error = 0;
+    for (size_t i = 0; i < args.group; i++) error += dx[i] * (static_cast<double>(y[i]) - x[i]);
+    if (args.symmetric) {
+      size_t at = first_largest(x, args.group, [](float v) { return std::fabs(v); });
+      if (x[at] != 0) dx[at] += error / x[at];
+    } else {
+      size_t top = first_largest(x, args.group, [](float v) { return v; });
+      size_t bottom = first_largest(x, args.group, [](float v) { return -v; });
+      double high = x[top], low = x[bottom];
+      bool high_is_x = !args.include_zero || high > 0, low_is_x = !args.include_zero || low < 0;
+      double width = (high_is_x ? high : 0) - (low_is_x ? low : 0);
+      if (width > 0 && high_is_x) dx[top] += error / width;
+      if (width > 0 && low_is_x) dx[bottom] -= error / width;
+    }
+    std::copy(dx.begin(), dx.end(), args.dx + u * args.group);
   }
 }
 

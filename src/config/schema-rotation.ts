@@ -78,6 +78,12 @@ const learningSchema = z
       .describe(
         "Steps of learning that one search of the weights' clipping ratios serves. Rotations move little from step to step, and the search takes longer than the rotation of the weights. Reference: 1.",
       ),
+    scaleGradient: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether the gradient of cross-entropy also goes through the scales of quantized activations, keys and values: false takes them as constants (straight-through), true adds what the ends of each range contribute. Reference: false.',
+      ),
     microBatch: z
       .int()
       .min(1)

@@ -31,6 +31,7 @@ const RULES: readonly Rule[] = [
   embeddingCentring,
   nothingQuantized,
   otherWeightBits,
+  unusedScaleGradient,
   fewSamples,
 ];
 
@@ -192,6 +193,19 @@ function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
       ['rotation', 'learning', 'weightBits'],
       `rotations are learned for ${weightBits}-bit weights, but rtn then rounds to ${weights.bits} bits.`,
       'Set weightBits to null: the rotation then is learned for the network that is deployed.',
+    ),
+  ];
+}
+
+function unusedScaleGradient({ rotation }: Experiment): RuleFault[] {
+  const { scaleGradient, objective } = rotation.learning;
+  if (!scaleGradient || objective === 'cross-entropy') return [];
+  return [
+    warning(
+      'config/scale-gradient',
+      ['rotation', 'learning', 'scaleGradient'],
+      `has no effect with the objective "${objective}": its gradient passes no quantizer.`,
+      'Leave scaleGradient out, or learn by "cross-entropy".',
     ),
   ];
 }

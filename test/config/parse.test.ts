@@ -50,6 +50,7 @@ test('a model alone gets every default', () => {
         weightBits: null,
         weightClip: null,
         weightClipEvery: 1,
+        scaleGradient: false,
         microBatch: null,
       },
     },

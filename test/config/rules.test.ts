@@ -117,6 +117,17 @@ const cases: {
     expected: ['warning config/weight-bits'],
   },
   {
+    name: 'the gradient through scales, by cross-entropy',
+    change: (e) => (e.rotation.learning.scaleGradient = true),
+    expected: [],
+  },
+  {
+    name: 'the gradient through scales where nothing is quantized',
+    change: (e) =>
+      Object.assign(e.rotation.learning, { scaleGradient: true, objective: 'peak', optimizer: 'lie-adam' }),
+    expected: ['warning config/scale-gradient'],
+  },
+  {
     name: 'fewer sequences than a batch',
     change: (e) => (e.calibration.samples = 7),
     expected: ['warning config/few-samples'],

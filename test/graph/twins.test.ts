@@ -48,6 +48,24 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 8, includeZero: false }),
     roundings: 0,
   },
+  // |y − x| is at most a fifth of the range, so a derivative sums 24 terms of at most 1/5 with 24 roundings of half an ε.
+  'FakeQuantizeScaleGrad, asymmetric, per token': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, { ...activation, scaleGradient: true }),
+    roundings: 64,
+  },
+  'FakeQuantizeScaleGrad, symmetric, clipped': {
+    dims: [[5, 24]],
+    build: (_g, [x]) =>
+      fakeQuantize(x!, { ...activation, symmetric: true, clipRatio: 0.9, scaleGradient: true }),
+    roundings: 64,
+  },
+  'FakeQuantizeScaleGrad, groups, zero outside': {
+    dims: [[5, 24]],
+    build: (_g, [x]) =>
+      fakeQuantize(x!, { ...activation, group: 8, includeZero: false, scaleGradient: true }),
+    roundings: 64,
+  },
   'FakeQuantizeWeight, per row': {
     dims: [[6, 40]],
     build: (_g, [x]) => fakeQuantizeWeight(x!, weight),

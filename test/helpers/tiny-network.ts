@@ -95,8 +95,12 @@ export function layerTypes(config: ModelConfig): LayerTypes {
 }
 
 /** 4-bit quantizers as the reference places them, weights at the given bits. */
-export function tinyQuantizers(config: ModelConfig, weightBits: number): LayerQuantizers {
-  const token = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
+export function tinyQuantizers(
+  config: ModelConfig,
+  weightBits: number,
+  scaleGradient = false,
+): LayerQuantizers {
+  const token = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true, scaleGradient };
   const head = { ...token, group: config.headDim, includeZero: false };
   return {
     weights: { bits: weightBits, symmetric: true, group: 0, clipSearch: false },

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
@@ -76,23 +77,28 @@ test('native: the operators in a session, shared out over threads, give the bits
 }, async () => {
   const dims = [65, 11008];
   const x = random(65 * 11008, 4);
-  const cases: { op: string; attributes: Record<string, number>; floats: string[] }[] = [
+  const cases: { op: string; attributes: Record<string, number>; floats?: string[]; inputs?: string[] }[] = [
     { op: 'Hadamard', attributes: { block: 64, scale: 0.125 }, floats: ['scale'] },
     { op: 'FakeQuantize', attributes: { bits: 4, symmetric: 0, clip_ratio: 0.9 }, floats: ['clip_ratio'] },
+    { op: 'FakeQuantizeScaleGrad', attributes: { symmetric: 0 }, inputs: ['x', 'other', 'minus'] },
     { op: 'RmsNorm', attributes: { epsilon: 1e-5 }, floats: ['epsilon'] },
   ];
-  for (const { op, attributes, floats } of cases) {
+  const plus = { data: x, dims };
+  const minus = { data: x.map((value) => -value), dims };
+  const given: Record<string, ProbeTensor> = { x: plus, minus, other: { data: x.map(Math.abs), dims } };
+  for (const { op, attributes, floats = [], inputs = ['minus'] } of cases) {
     // Between two standard operators, so that the operator may work in place.
     const nodes: NodeSpec[] = [
       { op: 'Neg', inputs: ['x'], outputs: ['minus'] },
-      { op, domain: 'spinquant', inputs: ['minus'], outputs: ['out'], attributes, floats },
+      { op: 'Abs', inputs: ['x'], outputs: ['other'] },
+      { op, domain: 'spinquant', inputs, outputs: ['out'], attributes, floats },
       { op: 'Neg', inputs: ['out'], outputs: ['y'] },
     ];
     const session = await build(native!, nodes, [{ name: 'x', dims }], [{ name: 'y', dims }]);
     const { y } = await session.run({ x: float32(dims, x) }, ['y']);
-    const input = { data: x.map((value) => -value), dims };
     const best = addon!.instructionSets().at(-1)!;
-    const [direct] = runOperator({ name: op, attributes, inputs: [input], outputs: [x.length] }, best);
+    const tensors = inputs.map((name) => given[name]!);
+    const [direct] = runOperator({ name: op, attributes, inputs: tensors, outputs: [x.length] }, best);
     assertSameBits(
       y!.data as Float32Array,
       direct!.map((value) => -value),

@@ -1,27 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { assertSameBits, forEachVariant, notBuilt, type Operation, random, runOperator } from './support.ts';
-
-/** Rows that have caused trouble: zeros, one value, both signs of zero, exact ties, very small, very uneven. */
-function difficultRows(width: number, rows: number): Float32Array {
-  const x = random(rows * width, width + rows, 3);
-  const special: ((i: number) => number)[] = [
-    () => 0,
-    () => 0.7,
-    () => -0.25,
-    (i) => (i % 2 ? -0 : 0),
-    (i) => (i % 16) - 7.5,
-    (i) => ((i % 29) - 14) / 2,
-    (i) => 1e-42 * (i % 5),
-    (i) => (i === 0 ? 1e30 : 1e-3 * i),
-  ];
-  // Every third row, when there are enough of them.
-  for (let row = 1; row < rows; row += 3) {
-    const fill = special[((row - 1) / 3) % special.length]!;
-    for (let i = 0; i < width; i++) x[row * width + i] = fill(i);
-  }
-  return x;
-}
+import {
+  assertSameBits,
+  difficultRows,
+  forEachVariant,
+  notBuilt,
+  type Operation,
+  random,
+  runOperator,
+} from './support.ts';
 
 function checkFakeQuantize(rows: number, width: number, bits: number, symmetric: number): void {
   const group = width === 288 ? 32 : 0;

@@ -20,6 +20,27 @@ export function random(count: number, seed: number, scale = 1): Float32Array {
   });
 }
 
+/** Rows that have caused trouble: zeros, one value, both signs of zero, exact ties, very small, very uneven. */
+export function difficultRows(width: number, rows: number): Float32Array {
+  const x = random(rows * width, width + rows, 3);
+  const special: ((i: number) => number)[] = [
+    () => 0,
+    () => 0.7,
+    () => -0.25,
+    (i) => (i % 2 ? -0 : 0),
+    (i) => (i % 16) - 7.5,
+    (i) => ((i % 29) - 14) / 2,
+    (i) => 1e-42 * (i % 5),
+    (i) => (i === 0 ? 1e30 : 1e-3 * i),
+  ];
+  // Every third row, when there are enough of them.
+  for (let row = 1; row < rows; row += 3) {
+    const fill = special[((row - 1) / 3) % special.length]!;
+    for (let i = 0; i < width; i++) x[row * width + i] = fill(i);
+  }
+  return x;
+}
+
 export interface Operation {
   readonly name: string;
   readonly attributes: Readonly<Record<string, number>>;

@@ -1,16 +1,13 @@
 /**
  * The derivative of the whole network's loss with respect to R1 and every R2, against central finite differences in
- * float64, in both modes. A quantizer is a staircase, so its straight-through derivative is the exact derivative of
- * x + c with c = Q(x) − x frozen at the base point: the differences are taken on that network.
+ * float64, in both modes. The differences are taken on the network whose quantizers are frozen at the base point.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
-import { add, sub } from '../../src/engine/graph/ops/elementwise.ts';
 import { Program, type Tensors } from '../../src/engine/graph/program.ts';
-import { rebuild } from '../../src/engine/graph/rebuild.ts';
 import { ropeTables } from '../../src/engine/model/rope.ts';
 import {
   type EndsShape,
@@ -25,6 +22,7 @@ import {
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { type HostTensor, int64 } from '../../src/protocol/tensor.ts';
+import { FrozenRunner, freeze } from '../helpers/frozen-quantizers.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import {
   layerTypes,
@@ -47,49 +45,6 @@ before(async () => {
 });
 after(() => runtime.close());
 
-/** A graph with its quantizers frozen at a base point, and the program that measures the offsets there. */
-interface Frozen {
-  /** Null where nothing is quantized. */
-  readonly offsets: Program | null;
-  readonly run: Program;
-}
-
-const QUANTIZERS = new Set(['FakeQuantize', 'FakeQuantizeWeight']);
-
-async function freeze(graph: Graph, outputs: Record<string, Value>): Promise<Frozen> {
-  const nodes = graph.nodes.filter((node) => QUANTIZERS.has(node.op.name));
-  const frozen = rebuild(graph, outputs, (node, inputs) => {
-    const index = nodes.indexOf(node);
-    const x = inputs[0]!;
-    return index < 0 ? null : [add(x, x.graph.input(`offset${index}`, x.dims))];
-  });
-  const run = await Program.compile(runtime, frozen.graph, frozen.outputs);
-  const measured = nodes.map((node, index): [string, Value] => [
-    `offset${index}`,
-    sub(node.outputs[0]!, node.inputs[0]!),
-  ]);
-  return {
-    run,
-    offsets: nodes.length > 0 ? await Program.compile(runtime, graph, Object.fromEntries(measured)) : null,
-  };
-}
-
-/** Runs with the offsets of the base point: measured at the first call, kept afterwards. */
-class FrozenRunner {
-  readonly #frozen: Frozen;
-  readonly #kept = new Map<string, Tensors>();
-
-  constructor(frozen: Frozen) {
-    this.#frozen = frozen;
-  }
-
-  async run(key: string, tensors: Tensors): Promise<Record<string, HostTensor>> {
-    const { offsets, run } = this.#frozen;
-    if (!this.#kept.has(key)) this.#kept.set(key, (await offsets?.run(tensors)) ?? {});
-    return run.run({ ...tensors, ...this.#kept.get(key) });
-  }
-}
-
 interface Rotations {
   readonly r1: HostTensor;
   readonly r2: HostTensor[];
@@ -110,9 +65,9 @@ function double(dims: readonly number[], numbers: ArrayLike<number>): HostTensor
 }
 
 /** The tiny model as float64 programs: frozen forward pieces and the derivative pieces under test. */
-async function tinyModel(mode: NetworkMode, weightBits: number) {
+async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean) {
   const random = noise(7);
-  const shape = tinyShape(tinyQuantizers(config, weightBits));
+  const shape = tinyShape(tinyQuantizers(config, weightBits, live));
   const types = layerTypes(config);
   const layers = Array.from({ length: L }, () => randomLayer(config, random));
   const tables = ropeTables(config, shape.sequence);
@@ -138,11 +93,13 @@ async function tinyModel(mode: NetworkMode, weightBits: number) {
   const nll = tokenLoss(head.y, head.graph.input('labels', [TOKENS], 'int64'));
   const forward = layerExpression(shape, types, mode, true, 'float64');
   const prepare = prepareExpression(shape, types, 'float64');
+  const frozen = async (graph: Graph, outputs: Record<string, Value>) =>
+    new FrozenRunner(await freeze(runtime, graph, outputs, live));
   const runners = {
-    embed: new FrozenRunner(await freeze(embedding.graph, { x: embedding.y })),
-    prepare: new FrozenRunner(await freeze(prepare.graph, prepare.outputs)),
-    layer: new FrozenRunner(await freeze(forward.graph, { y: forward.y })),
-    head: new FrozenRunner(await freeze(head.graph, { nll })),
+    embed: await frozen(embedding.graph, { x: embedding.y }),
+    prepare: await frozen(prepare.graph, prepare.outputs),
+    layer: await frozen(forward.graph, { y: forward.y }),
+    head: await frozen(head.graph, { nll }),
   };
   const preparedWeights = async (layer: number, rotations: Rotations) =>
     mode === 'merged'
@@ -206,8 +163,8 @@ async function analytic(model: TinyModel, rotations: Rotations) {
   return { r1: sumR1, r2: gradientsR2 };
 }
 
-async function checkMode(mode: NetworkMode, weightBits: number): Promise<void> {
-  const model = await tinyModel(mode, weightBits);
+async function checkMode(mode: NetworkMode, weightBits: number, live = false): Promise<void> {
+  const model = await tinyModel(mode, weightBits, live);
   const random = noise(3);
   // Not orthogonal on purpose: the derivative must hold for every matrix, and errors would hide on the manifold.
   const near = (n: number) =>
@@ -248,3 +205,7 @@ test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 16-bit weights in th
   checkMode('unrotated', 16));
 test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 4-bit weights in the loop', () => checkMode('merged', 4));
 test('∂loss/∂R1 and ∂loss/∂R2 through 16-bit merged weights', () => checkMode('merged', 16));
+test('∂loss/∂R1 and ∂loss/∂R2 through the scales of all activation quantizers', async () => {
+  await checkMode('unrotated', 16, true);
+  await checkMode('merged', 4, true);
+});

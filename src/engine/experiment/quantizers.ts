@@ -41,11 +41,24 @@ export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig
   };
 }
 
-/** The same with the weights as they are inside the learning loop. */
+/** The same with the weights as they are inside the learning loop, and the gradient through scales if it is wanted. */
 export function learningQuantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
   const final = quantizersOf(experiment, config);
   const bits = learningWeightBits(experiment);
-  return { ...final, weights: { ...final.weights, bits, clipSearch: learningWeightClip(experiment) } };
+  const weights = { ...final.weights, bits, clipSearch: learningWeightClip(experiment) };
+  if (!experiment.rotation.learning.scaleGradient) return { ...final, weights };
+  const live = (quantizer: ActivationQuantizer): ActivationQuantizer => ({
+    ...quantizer,
+    scaleGradient: true,
+  });
+  return {
+    weights,
+    input: live(final.input),
+    outputInput: live(final.outputInput),
+    downInput: live(final.downInput),
+    keys: live(final.keys),
+    values: live(final.values),
+  };
 }
 
 /** @param group channels of one scale; 0 for whole tokens. */

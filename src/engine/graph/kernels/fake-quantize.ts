@@ -1,20 +1,29 @@
 import { elementCount } from '../../../protocol/tensor.ts';
-import { apply, floatAttribute, intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import {
+  type Attributes,
+  apply,
+  floatAttribute,
+  intAttribute,
+  type OpDefinition,
+  type Value,
+} from '../graph.ts';
 import {
   abs,
   add,
   and,
   div,
   equal,
+  less,
   maximum,
   minimum,
   mul,
+  neg,
   round,
   scale,
   sub,
   where,
 } from '../ops/elementwise.ts';
-import { reduceMax, reduceMin } from '../ops/reduce.ts';
+import { reduceMax, reduceMin, reduceSum } from '../ops/reduce.ts';
 import { reshape } from '../ops/shape.ts';
 
 /** A dynamic uniform quantizer over groups of the last axis. */
@@ -28,6 +37,8 @@ export interface ActivationQuantizer {
   readonly clipRatio: number;
   /** Whether the range is made to include 0, so that the zero point is storable. */
   readonly includeZero: boolean;
+  /** Whether the derivative also goes through the scale ({@link LiveFakeQuantize}); else it is a constant. */
+  readonly scaleGradient?: boolean;
 }
 
 /** Straight-through estimator: the derivative is the identity everywhere; scale and zero point are detached. */
@@ -38,8 +49,7 @@ const FakeQuantize: OpDefinition = {
   gradient: (_node, [dy]) => [dy!],
   compose(inputs, attributes) {
     const x = inputs[0]!;
-    const group = intAttribute(attributes, 'group') || x.dim(-1);
-    const rows = reshape(x, [elementCount(x.dims) / group, group]);
+    const rows = groupRows(x, attributes);
     const bits = intAttribute(attributes, 'bits');
     const clip = floatAttribute(attributes, 'clip_ratio');
     const y =
@@ -49,6 +59,83 @@ const FakeQuantize: OpDefinition = {
     return [reshape(y, x.dims)];
   },
 };
+
+/**
+ * The same operator, straight-through for the rounding only: y_i = x_i + s(x)·e_i with e_i = (y_i − x_i)/s held fixed.
+ * The zero point drops out: it is added and subtracted. For values that saturate (clip ratio below 1) ∂y_i/∂x_i could
+ * also be 0, with an own term through s and z; they keep the identity, as in the detached form, and their e_i counts.
+ */
+const LiveFakeQuantize: OpDefinition = {
+  ...FakeQuantize,
+  gradient(node, [dy]) {
+    const names = ['group', 'symmetric', 'include_zero'];
+    const attributes = Object.fromEntries(names.map((name) => [name, intAttribute(node.attributes, name)]));
+    return [apply(FakeQuantizeScaleGrad, [node.inputs[0]!, node.outputs[0]!, dy!], attributes)];
+  },
+};
+
+/**
+ * From x, y and ∂y. s is proportional to the range (hi − lo, or max|x|), so with D = Σ ∂y·(y − x) of a group, bits and
+ * clip ratio cancel: D·∂s/s = D/range at the first element that is the upper end, its negative at the lower one. An
+ * end of the range that is the included 0 belongs to no element. Where all are one value there is only ∂y.
+ */
+const FakeQuantizeScaleGrad: OpDefinition = {
+  name: 'FakeQuantizeScaleGrad',
+  domain: 'spinquant',
+  infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
+  compose(inputs, attributes) {
+    const [x, y, dy] = inputs.map((input) => groupRows(input, attributes)) as [Value, Value, Value];
+    const along = reduceSum(mul(dy, sub(y, x)), [-1]);
+    const throughScale =
+      intAttribute(attributes, 'symmetric') === 1
+        ? symmetricScaleGradient(x, along)
+        : asymmetricScaleGradient(x, along, intAttribute(attributes, 'include_zero') === 1);
+    return [reshape(add(dy, throughScale), inputs[0]!.dims)];
+  },
+};
+
+/** One row per group. */
+function groupRows(x: Value, attributes: Attributes): Value {
+  const group = intAttribute(attributes, 'group') || x.dim(-1);
+  return reshape(x, [elementCount(x.dims) / group, group]);
+}
+
+function symmetricScaleGradient(x: Value, along: Value): Value {
+  const zero = x.graph.scalar(0);
+  const sizes = abs(x);
+  const range = reduceMax(sizes, [-1]);
+  const slope = slopeOf(along, range);
+  return where(firstEqual(sizes, range), where(less(x, zero), neg(slope), slope), zero);
+}
+
+function asymmetricScaleGradient(x: Value, along: Value, includeZero: boolean): Value {
+  const zero = x.graph.scalar(0);
+  const lo = reduceMin(x, [-1]);
+  const hi = reduceMax(x, [-1]);
+  let [atLo, atHi] = [firstEqual(x, lo), firstEqual(x, hi)];
+  if (includeZero) [atLo, atHi] = [and(atLo, less(lo, zero)), and(atHi, less(zero, hi))];
+  const range = includeZero ? sub(maximum(hi, zero), minimum(lo, zero)) : sub(hi, lo);
+  const slope = slopeOf(along, range);
+  return sub(where(atHi, slope, zero), where(atLo, slope, zero));
+}
+
+/** along / range; 0 where the range is. */
+function slopeOf(along: Value, range: Value): Value {
+  const zero = range.graph.scalar(0);
+  const some = less(zero, range);
+  return where(some, div(along, where(some, range, range.graph.scalar(1))), zero);
+}
+
+/** Of each row, whether an element is the first one that equals the row's value [rows, 1]. */
+function firstEqual(x: Value, value: Value): Value {
+  const width = x.dim(-1);
+  const index = x.graph.reals(
+    [width],
+    Array.from({ length: width }, (_, i) => i),
+  );
+  const candidates = where(equal(x, value), index, x.graph.scalar(width));
+  return equal(index, reduceMin(candidates, [-1]));
+}
 
 /** s = c·max|x|/(2^{b−1}−1), codes −2^{b−1} … 2^{b−1}−1. */
 function symmetric(x: Value, bits: number, clip: number): Value {
@@ -82,7 +169,7 @@ export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   if (quantizer.bits >= 16) return x;
   const group = quantizer.group === x.dim(-1) ? 0 : quantizer.group;
   if (group !== 0 && x.dim(-1) % group !== 0) throw new Error(`group ${group} does not divide ${x.dim(-1)}`);
-  return apply(FakeQuantize, [x], {
+  return apply(quantizer.scaleGradient ? LiveFakeQuantize : FakeQuantize, [x], {
     bits: quantizer.bits,
     symmetric: quantizer.symmetric ? 1 : 0,
     group,
