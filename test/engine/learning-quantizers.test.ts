@@ -1,0 +1,64 @@
+/** Which quantizers a network is learned with, and that programs compiled for others are not mistaken for theirs. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { experimentSchema, type ResolvedExperiment } from '../../src/config/index.ts';
+import { learningQuantizersOf, quantizersOf } from '../../src/engine/experiment/quantizers.ts';
+import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { Network } from '../../src/engine/network/network.ts';
+import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
+import { noise, randomTensor, TINY_CONFIG } from '../helpers/tiny-network.ts';
+import { goldenFolder } from '../model/goldens.ts';
+
+const SITES = ['input', 'outputInput', 'downInput', 'keys', 'values'] as const;
+
+function experiment(scaleGradient: boolean): ResolvedExperiment {
+  const settings = experimentSchema.parse({ model: 'm', rotation: { learning: { scaleGradient } } });
+  return { ...settings, source: { file: 'x', directory: '.', warnings: [] } };
+}
+
+test('every activation quantizer gets the gradient through its scale, in learning only', () => {
+  const live = learningQuantizersOf(experiment(true), TINY_CONFIG);
+  const detached = learningQuantizersOf(experiment(false), TINY_CONFIG);
+  const deployed = quantizersOf(experiment(true), TINY_CONFIG);
+  for (const site of SITES) {
+    assert.deepEqual(live[site], { ...deployed[site], scaleGradient: true }, site);
+    assert.deepEqual(detached[site], deployed[site], site);
+    assert.ok(!deployed[site].scaleGradient, site);
+  }
+  assert.deepEqual(live.weights, detached.weights);
+});
+
+for (const kernels of KERNELS) {
+  test(`one cache serves both derivatives, whose networks are the same (${kernels} kernels)`, async () => {
+    const checkpoint = await openCheckpoint(goldenFolder('llama'));
+    const runtime = await createRuntime({ kernels, threads: 1 });
+    const cache = new ProgramCache(runtime);
+    const shape = { batch: 1, sequence: 6 };
+    const { hiddenSize } = checkpoint.config;
+    const x = randomTensor([6, hiddenSize], noise(5));
+    const dy = randomTensor([6, hiddenSize], noise(6));
+    const passes = [false, true].map(async (scaleGradient) => {
+      const quantizers = learningQuantizersOf(experiment(scaleGradient), checkpoint.config);
+      const sites = { r1: false, r2: false, r3: null, r4: null };
+      const network = new Network(cache, checkpoint, {
+        mode: 'unrotated',
+        quantizers,
+        sites,
+        centreEmbedding: false,
+      });
+      const tape = network.tape(shape);
+      (tape.residuals[0]!.data as Float32Array).set(x.data as Float32Array);
+      await network.record(0, tape);
+      const { dx } = await network.layerBackward(0, tape, dy);
+      return { y: Array.from(tape.residuals[1]!.data, Number), dx: Array.from(dx.data, Number) };
+    });
+    const [detached, live] = await Promise.all(passes);
+    assert.deepEqual(live!.y, detached!.y);
+    assert.ok(live!.dx.every(Number.isFinite));
+    assert.notDeepEqual(live!.dx, detached!.dx);
+    await cache.release();
+    runtime.close();
+  });
+}
