@@ -30,8 +30,8 @@ const CASES: [string, string, object][] = [
   ],
   [
     'config/not-available',
-    '"rotation": { "learning": { "optimizer": "lie-adam" } }',
-    { rotation: { learning: { optimizer: null } } },
+    '"quantization": { "weights": { "method": "gptq" } }',
+    { quantization: { weights: { method: 'rtn' } } },
   ],
   ['config/r4-off', '"rotation": { "r4": false }', { rotation: { r4: true } }],
   ['config/r3-off', '"rotation": { "r3": false }', { rotation: { r3: true } }],

@@ -24,7 +24,7 @@ const VALUES: Readonly<Record<string, unknown>> = {
 };
 
 /** What this version can run, by the key. */
-const AVAILABLE: Readonly<Record<string, unknown>> = { method: 'rtn', optimizer: null };
+const AVAILABLE: Readonly<Record<string, unknown>> = { method: 'rtn' };
 
 /** The best first. `text` of each is the whole text after it. */
 export function fixesOf(fault: PlacedFault, text: string): Fix[] {
