@@ -123,26 +123,56 @@ function cpuTime(): number {
   return (user + system) / 1e6;
 }
 
-/** The best of a few runs of the layer's largest product: what ONNX Runtime reaches here. */
-async function gemmRates(runtime: Runtime, { config }: Checkpoint): Promise<Measured['gemm']> {
-  const [tokens, d, f] = [2048, config.hiddenSize, config.intermediateSize];
-  const graph = new Graph();
-  const y = gemm(graph.input('x', [tokens, d]), graph.input('w', [f, d]), { transB: true });
-  const program = await Program.compile(runtime, graph, { y });
-  const filled = (count: number) => new Float32Array(count).fill(0.5);
-  const tensors = { x: float32([tokens, d], filled(tokens * d)), w: float32([f, d], filled(f * d)) };
-  const into = { y: float32([tokens, f], new Float32Array(tokens * f)) };
-  const watch = new Stopwatch();
-  const runs = Math.max(3, Math.round(2e11 / (2 * tokens * d * f)));
-  for (let i = 0; i < runs; i++) {
-    watch.start();
-    await program.run(tensors, undefined, into);
-    watch.stop();
+/**
+ * The layer's largest product: what ONNX Runtime reaches here. Sampled between the repeats, because the clock of a
+ * shared machine changes within minutes; the median over the samples, each the best of a few runs.
+ */
+class GemmRate {
+  readonly #program: Program;
+  readonly #flops: number;
+  readonly #run: () => Promise<unknown>;
+  readonly #rates: number[] = [];
+  readonly #cpuRates: number[] = [];
+
+  private constructor(program: Program, { config }: Checkpoint) {
+    const [d, f] = [config.hiddenSize, config.intermediateSize];
+    const filled = (dims: readonly [number, number]) =>
+      float32(dims, new Float32Array(dims[0] * dims[1]).fill(0.5));
+    const tensors = { x: filled([GEMM_TOKENS, d]), w: filled([f, d]) };
+    const into = { y: filled([GEMM_TOKENS, f]) };
+    this.#program = program;
+    this.#flops = 2 * GEMM_TOKENS * d * f;
+    this.#run = () => program.run(tensors, undefined, into);
   }
-  program.release();
-  const flops = 2 * tokens * d * f;
-  return { rate: flops / Math.min(...watch.seconds), cpuRate: flops / Math.min(...watch.cpuSeconds) };
+
+  static async create(runtime: Runtime, checkpoint: Checkpoint): Promise<GemmRate> {
+    const { hiddenSize: d, intermediateSize: f } = checkpoint.config;
+    const graph = new Graph();
+    const y = gemm(graph.input('x', [GEMM_TOKENS, d]), graph.input('w', [f, d]), { transB: true });
+    return new GemmRate(await Program.compile(runtime, graph, { y }), checkpoint);
+  }
+
+  async sample(): Promise<void> {
+    const watch = new Stopwatch();
+    const runs = Math.max(2, Math.round(1e11 / this.#flops));
+    for (let i = 0; i < runs; i++) {
+      watch.start();
+      await this.#run();
+      watch.stop();
+    }
+    const cpu = watch.cpuSeconds.reduce((sum, value) => sum + value, 0) / runs;
+    this.#rates.push(this.#flops / Math.min(...watch.seconds));
+    this.#cpuRates.push(this.#flops / cpu);
+  }
+
+  result(): Measured['gemm'] {
+    this.#program.release();
+    return { rate: median(this.#rates), cpuRate: median(this.#cpuRates) };
+  }
 }
+
+const GEMM_TOKENS = 2048;
+const median = (values: readonly number[]) => [...values].sort((x, y) => x - y)[values.length >> 1]!;
 
 const status = (field: string) =>
   Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`${field}:\\s+(\\d+)`))?.[1] ?? 0) * 1024;
@@ -167,7 +197,8 @@ const random = new Rng(1);
 const randomIds = (count: number, vocabulary: number) =>
   Int32Array.from({ length: count }, () => Math.floor(random.uniform() * vocabulary));
 
-type Work = (watch: Stopwatch) => Promise<number[]>;
+/** Repeats the work; `between` is called before each repeat. */
+type Work = (watch: Stopwatch, between: () => Promise<void>) => Promise<number[]>;
 
 function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Work {
   const { sequences, sequence, repeats } = asked;
@@ -184,7 +215,7 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
     learnR2: true,
     dataSeed: 0,
   } as const;
-  return async (watch) => {
+  return async (watch, between) => {
     const blocks = Array.from({ length: sequences }, () =>
       randomIds(sequence, network.checkpoint.config.vocabSize),
     );
@@ -192,6 +223,7 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
     const steps = learnRotations(cache, network, start, blocks, options);
     const losses: number[] = [];
     for (let i = 0; i < repeats; i++) {
+      await between();
       watch.start();
       const next = await steps.next();
       watch.stop();
@@ -202,11 +234,12 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
 }
 
 function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
-  return async (watch) => {
+  return async (watch, between) => {
     const tape = new Tape({ ...network.checkpoint.config, layers: 1 }, { batch: 1, sequence }, 0);
     for (const { data } of tape.residuals) data.set(data.map(() => random.uniform() - 0.5));
     for (let i = 0; i < repeats; i++) {
       network.setRotations(identities(network.checkpoint));
+      await between();
       watch.start();
       await network.record(0, tape);
       await network.layerBackward(0, tape, tape.residuals[1]!);
@@ -217,10 +250,11 @@ function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
 }
 
 function evaluateWork({ sequence, repeats }: Measurement, network: Network): Work {
-  return async (watch) => {
+  return async (watch, between) => {
     network.setRotations(identities(network.checkpoint));
     for (let i = 0; i < repeats; i++) {
       const windows = [randomIds(sequence, network.checkpoint.config.vocabSize)];
+      await between();
       watch.start();
       for await (const _ of measurePerplexity(network, { name: 'random', windows }));
       watch.stop();
@@ -252,12 +286,13 @@ async function measure(asked: Measurement): Promise<Measured> {
   }[asked.what]();
   const watch = new Stopwatch();
   const memory = new MemoryWatch();
-  const losses = await work(watch);
+  const gemmRate = await GemmRate.create(runtime, checkpoint);
+  const losses = await work(watch, () => gemmRate.sample());
+  await gemmRate.sample();
   const anonymousBytes = memory.stop();
   const peakBytes = process.resourceUsage().maxRSS * 1024;
   const weightBytes = statSync(join(asked.folder, 'model.safetensors')).size;
-  const rates = await gemmRates(runtime, checkpoint);
-  return { ...watch.warm(), flops, gemm: rates, peakBytes, anonymousBytes, weightBytes, losses };
+  return { ...watch.warm(), flops, gemm: gemmRate.result(), peakBytes, anonymousBytes, weightBytes, losses };
 }
 
 console.log(JSON.stringify(await measure(JSON.parse(process.argv[2]!) as Measurement)));

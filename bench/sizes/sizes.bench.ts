@@ -1,10 +1,10 @@
 /**
  * Real sizes: a learning step and evaluation at SmolLM2-135M's shape against the products alone and against PyTorch, and
  * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
- * bench/results/sizes.json.
+ * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [memoryLimits]
  */
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Measured, Measurement } from './measure.ts';
@@ -122,14 +122,21 @@ async function limited() {
   return rows;
 }
 
-mkdirSync(WORK, { recursive: true });
-const results = {
-  tokens: TOKENS,
-  threads: THREADS,
-  smollm2: await small(),
-  layers: { 'LLaMA-3-8B': await layer(LLAMA3_8B), 'LLaMA-2-70B': await layer(LLAMA2_70B) },
-  memoryLimits: await limited(),
+const PARTS = {
+  smollm2: small,
+  layers: async () => ({ 'LLaMA-3-8B': await layer(LLAMA3_8B), 'LLaMA-2-70B': await layer(LLAMA2_70B) }),
+  memoryLimits: limited,
 };
-console.log(JSON.stringify(results, null, 2));
+
+mkdirSync(WORK, { recursive: true });
 mkdirSync(RESULTS, { recursive: true });
-writeFileSync(join(RESULTS, 'sizes.json'), `${JSON.stringify(results, null, 2)}\n`);
+const file = join(RESULTS, 'sizes.json');
+const wanted = process.argv.slice(2);
+const results: Record<string, unknown> = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+Object.assign(results, { tokens: TOKENS, threads: THREADS });
+for (const [name, part] of Object.entries(PARTS)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  results[name] = await part();
+  console.log(name, JSON.stringify(results[name], null, 2));
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+}
