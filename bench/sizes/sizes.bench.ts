@@ -1,14 +1,21 @@
 /**
  * Real sizes: a learning step and evaluation at SmolLM2-135M's shape against the products alone and against PyTorch, and
  * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
- * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [memoryLimits]
+ * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits]
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Measured, Measurement } from './measure.ts';
-import { LLAMA2_70B, LLAMA3_8B, SMOLLM2_135M, type SyntheticShape, writeSynthetic } from './synthetic.ts';
+import {
+  LLAMA2_70B,
+  LLAMA3_8B,
+  LLAMA3_8B_LAYER,
+  SMOLLM2_135M,
+  type SyntheticShape,
+  writeSynthetic,
+} from './synthetic.ts';
 
 const WORK = join(import.meta.dirname, '..', '..', 'build', 'sizes');
 const RESULTS = join(import.meta.dirname, '..', 'results');
@@ -101,6 +108,13 @@ async function layer(shape: SyntheticShape) {
   return { secondsPerLayer: seconds, projectedStepSeconds: seconds * shape.layers, ...rest };
 }
 
+/** A step on one layer of LLaMA-3-8B, where the rotation of weights in every pass weighs more. */
+async function wide() {
+  const folder = folderOf(LLAMA3_8B_LAYER, false);
+  const step = rates(await ours({ what: 'step', folder, repeats: 2 }));
+  return { step, reference: await torch(folder, 'reference', 1), float32: await torch(folder, 'float32', 1) };
+}
+
 async function limited() {
   const folder = folderOf(SMOLLM2_135M, false);
   const rows = [];
@@ -125,6 +139,7 @@ async function limited() {
 const PARTS = {
   smollm2: small,
   layers: async () => ({ 'LLaMA-3-8B': await layer(LLAMA3_8B), 'LLaMA-2-70B': await layer(LLAMA2_70B) }),
+  wide,
   memoryLimits: limited,
 };
 

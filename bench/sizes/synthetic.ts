@@ -35,6 +35,14 @@ export const LLAMA3_8B: SyntheticShape = {
   tied: false,
 };
 
+/** One layer of it under a small vocabulary: what PyTorch can hold too. */
+export const LLAMA3_8B_LAYER: SyntheticShape = {
+  ...LLAMA3_8B,
+  name: 'llama3-8b-layer',
+  layers: 1,
+  vocabulary: 1024,
+};
+
 export const LLAMA2_70B: SyntheticShape = {
   name: 'llama2-70b',
   hidden: 8192,
