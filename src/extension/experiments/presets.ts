@@ -20,6 +20,7 @@ interface Shape {
   readonly activationBits: number;
   readonly cacheBits: number;
   readonly online: boolean;
+  readonly start: 'hadamard' | 'captured';
   readonly samples: number;
   readonly sequenceLength: number;
   readonly steps: number;
@@ -33,6 +34,7 @@ const SHAPES: Readonly<Record<PresetName, Shape>> = {
     activationBits: 4,
     cacheBits: 4,
     online: true,
+    start: 'hadamard',
     samples: 800,
     sequenceLength: 2048,
     steps: 100,
@@ -44,19 +46,22 @@ const SHAPES: Readonly<Record<PresetName, Shape>> = {
     activationBits: 8,
     cacheBits: 8,
     online: false,
+    start: 'hadamard',
     samples: 800,
     sequenceLength: 2048,
     steps: 100,
     batchSize: 8,
     maxWindows: null,
   },
+  // From captured activations, then a few steps of cross-entropy: the best of the learners at a fraction of the time.
   quick: {
     activationBits: 4,
     cacheBits: 4,
     online: true,
-    samples: 32,
+    start: 'captured',
+    samples: 128,
     sequenceLength: 256,
-    steps: 8,
+    steps: 20,
     batchSize: 4,
     maxWindows: 8,
   },
@@ -86,6 +91,7 @@ export function experimentText(experiment: NewExperiment): string {
     "r2": "learned",
     "r3": ${shape.online},
     "r4": ${shape.online},
+    "start": ${json(shape.start)},
     "learning": { "steps": ${shape.steps}, "batchSize": ${shape.batchSize} }
   },
   "evaluation": { "perplexity": ${evaluation} }
