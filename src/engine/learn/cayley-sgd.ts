@@ -45,24 +45,33 @@ export async function cayleyStep(
     { p: stack(dims, rotations), g: stack(dims, rotationGradients), rate },
     signal,
   );
-  const error = out.drift!.data[0] as number;
-  const result = { caps: Array.from(out.cap!.data as Float32Array) };
-  if (error <= MAX_DRIFT) {
-    return { ...result, matrices: unstack(out.next!, rotations.length), orthogonalityError: error };
-  }
-  const polished = await orthogonalize(cache, out.next!, signal);
+  const kept = await keptOrthogonal(cache, out.next!, out.drift!.data[0] as number, signal);
   return {
-    ...result,
-    matrices: unstack(polished.next, rotations.length),
-    orthogonalityError: polished.error,
+    caps: Array.from(out.cap!.data as Float32Array),
+    matrices: unstack(kept.next, rotations.length),
+    orthogonalityError: kept.error,
   };
+}
+
+/** The rotations [N, n, n] as they are, or after a pass towards the manifold when they have drifted too far. */
+export async function keptOrthogonal(
+  cache: ProgramCache,
+  next: HostTensor,
+  error: number,
+  signal?: AbortSignal,
+): Promise<{ next: HostTensor; error: number }> {
+  return error <= MAX_DRIFT ? { next, error } : orthogonalize(cache, next, signal);
 }
 
 /** p, g [N, n, n], rate → next [N, n, n], cap [N], drift. Shared with the tests, in either real type. */
 export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<string, Value> {
-  const p = graph.input('p', dims);
-  const g = graph.input('g', dims);
-  const rate = graph.input('rate', []);
+  const { next, cap } = cayleyUpdate(graph.input('p', dims), graph.input('g', dims), graph.input('rate', []));
+  return { next, cap, drift: driftOf(next) };
+}
+
+/** The step described at {@link cayleyStep}: p, g [N, n, n] → next [N, n, n], cap [N]. */
+export function cayleyUpdate(p: Value, g: Value, rate: Value): { next: Value; cap: Value } {
+  const { graph } = p;
   const rowNorm = sqrt(reduceSum(mul(p, p), [-1]));
   const u = div(p, add(rowNorm, graph.scalar(CAYLEY_EPSILON)));
   const ut = transposeLast(u);
@@ -75,8 +84,7 @@ export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<
   const halfStep = mul(w, scale(alpha, 0.5));
   let y = add(ut, mul(v, alpha));
   for (let i = 0; i < CAYLEY_ITERATIONS; i++) y = add(ut, matmul(halfStep, add(ut, y)));
-  const next = transposeLast(y);
-  return { next, cap: reshape(cap, [dims[0]!]), drift: driftOf(next) };
+  return { next: transposeLast(y), cap: reshape(cap, [p.dim(0)]) };
 }
 
 /** max |PPᵀ − I|, a scalar. */

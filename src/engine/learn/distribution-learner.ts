@@ -1,19 +1,21 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { gradients } from '../autodiff/gradients.ts';
-import { Graph } from '../graph/graph.ts';
+import { Graph, type Value } from '../graph/graph.ts';
+import { add, div, minimum, mul, sqrt } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
+import { reduceSum } from '../graph/ops/reduce.ts';
 import { expand, reshape } from '../graph/ops/shape.ts';
 import { Program } from '../graph/program.ts';
 import type { ProgramCache } from '../network/programs.ts';
-import { clipGlobalNorm } from '../rotation/gradient-clip.ts';
 import { learningRateAt, type Schedule } from '../rotation/schedule.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { CapturedActivations, CapturedRows } from './capture.ts';
-import { stack, unstack } from './cayley-sgd.ts';
+import { cayleyUpdate, driftOf, keptOrthogonal, stack, unstack } from './cayley-sgd.ts';
 import { type LearnStep, NO_MEMORY, type RotationState } from './learner.ts';
+import { biasCorrections, lieAdamStep } from './lie-adam.ts';
 import { type DistributionObjective, distributionLoss } from './objectives.ts';
-import { type Moments, type RotationOptimizer, updateRotations } from './rotation-update.ts';
+import type { RotationOptimizer } from './rotation-update.ts';
 
 /** Rows of one step: enough for a steady gradient, few enough that a step is a few matrix products of this height. */
 const ROWS_PER_STEP = 4096;
@@ -79,15 +81,15 @@ interface GroupStep {
   readonly caps: readonly number[] | null;
 }
 
-/** Rotations of one size, each with its own rows, moved together. */
+/** Rotations of one size, each with its own rows, moved together by one program. */
 class GroupLearner {
   readonly rowsPerStep: number;
-  rotations: readonly Float32Array[];
   readonly #cache: ProgramCache;
   readonly #program: Program;
   readonly #options: DistributionOptions;
   readonly #data: readonly CapturedRows[];
-  #moments: Moments | null = null;
+  /** r [N, n, n] and LieAdam's moving averages, by program input name. */
+  #state: Readonly<Record<'r' | 'm' | 'v', HostTensor>>;
 
   private constructor(
     cache: ProgramCache,
@@ -96,12 +98,17 @@ class GroupLearner {
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ) {
+    const [count, n] = [rotations.length, data[0]!.width];
     this.#cache = cache;
     this.#program = program;
     this.#options = options;
     this.#data = data;
-    this.rotations = rotations;
     this.rowsPerStep = rowsPerStep(data);
+    this.#state = {
+      r: stack([count, n, n], rotations),
+      m: float32([count, n, n], new Float32Array(count * n * n)),
+      v: float32([count, 1, 1], new Float32Array(count)),
+    };
   }
 
   static async create(
@@ -110,40 +117,37 @@ class GroupLearner {
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ): Promise<GroupLearner> {
-    const { objective } = options;
     const shape = { count: rotations.length, n: data[0]!.width, rows: rowsPerStep(data) };
-    const program = await cache.get(`${objective} ${JSON.stringify(shape)}`, (runtime) =>
-      compileGradient(runtime, objective, shape),
-    );
+    const { objective, optimizer, gradientClip } = options;
+    const key = `${objective} ${optimizer} ${gradientClip} ${JSON.stringify(shape)}`;
+    const program = await cache.get(key, (runtime) => compileStep(runtime, options, shape));
     return new GroupLearner(cache, program, options, rotations, data);
   }
 
+  get rotations(): Float32Array[] {
+    return unstack(this.#state.r, this.#data.length);
+  }
+
   async step(step: number, learningRate: number, signal?: AbortSignal): Promise<GroupStep> {
-    const { optimizer, gradientClip } = this.#options;
-    const n = this.#data[0]!.width;
-    const r = stack([this.rotations.length, n, n], this.rotations);
-    const out = await this.#program.run({ r, x: this.#batch(step) }, signal);
-    const gradients = unstack(out.gradient!, this.rotations.length);
-    const limit = optimizer === 'cayley-sgd' ? gradientClip : null;
-    const gradientNorm = clipGlobalNorm(gradients, limit ?? Number.POSITIVE_INFINITY);
-    const at = { step, learningRate };
-    const moved = await updateRotations(
-      this.#cache,
-      optimizer,
-      this.rotations,
-      gradients,
-      this.#moments,
-      at,
-      signal,
-    );
-    this.rotations = moved.matrices;
-    this.#moments = moved.moments;
+    const scalar = (value: number) => float32([], Float32Array.of(value));
+    const { correction1, correction2 } = biasCorrections(step + 1);
+    const rates = {
+      rate: scalar(learningRate),
+      correction1: scalar(correction1),
+      correction2: scalar(correction2),
+    };
+    const out = await this.#program.run({ ...this.#state, ...rates, x: this.#batch(step) }, signal);
+    let [next, drift] = [out.next!, out.drift!.data[0] as number];
+    if (this.#options.optimizer === 'cayley-sgd') {
+      ({ next, error: drift } = await keptOrthogonal(this.#cache, next, drift, signal));
+    }
+    this.#state = { r: next, m: out.nextM ?? this.#state.m, v: out.nextV ?? this.#state.v };
     const losses = out.loss!.data as Float32Array;
     return {
       loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
-      gradientNorm,
-      drift: moved.orthogonalityError,
-      caps: moved.caps,
+      gradientNorm: out.gradientNorm!.data[0] as number,
+      drift,
+      caps: out.cap ? Array.from(out.cap.data as Float32Array) : null,
     };
   }
 
@@ -165,16 +169,43 @@ function rowsPerStep(data: readonly CapturedRows[]): number {
   return Math.min(ROWS_PER_STEP, ...data.map(({ count }) => count));
 }
 
-/** r [N, n, n], x [N, rows, n] → loss [N] and its gradient [N, n, n]. */
-function compileGradient(
+/** One step as one graph: r [N, n, n], x [N, rows, n] → loss [N], and the rotations after the optimizer's step. */
+function compileStep(
   runtime: Runtime,
-  objective: DistributionObjective,
+  { objective, optimizer, gradientClip }: DistributionOptions,
   { count, n, rows }: { count: number; n: number; rows: number },
 ): Promise<Program> {
   const graph = new Graph();
   const r = graph.input('r', [count, n, n]);
+  const rate = graph.input('rate', []);
   const loss = distributionLoss(matmul(graph.input('x', [count, rows, n]), r), objective);
   const ones = expand(reshape(graph.scalar(1), [1]), [count]);
-  const [gradient] = gradients([[loss, ones]], [r]);
-  return Program.compile(runtime, graph, { loss, gradient: gradient! });
+  const g = gradients([[loss, ones]], [r])[0]!;
+  const gradientNorm = sqrt(reduceSum(mul(g, g), [0, 1, 2], false));
+  if (optimizer === 'cayley-sgd') {
+    const clipped = gradientClip === null ? g : mul(g, clipFactor(gradientNorm, gradientClip));
+    const { next, cap } = cayleyUpdate(r, clipped, rate);
+    return Program.compile(runtime, graph, { loss, gradientNorm, next, cap, drift: driftOf(next) });
+  }
+  const moments = { m: graph.input('m', [count, n, n]), v: graph.input('v', [count, 1, 1]) };
+  const corrections = {
+    correction1: graph.input('correction1', []),
+    correction2: graph.input('correction2', []),
+  };
+  const moved = lieAdamStep(r, g, moments, { rate, ...corrections });
+  const { m: nextM, v: nextV } = moved.state;
+  return Program.compile(runtime, graph, {
+    loss,
+    gradientNorm,
+    next: moved.r,
+    nextM,
+    nextV,
+    drift: driftOf(moved.r),
+  });
+}
+
+/** min(1, limit / norm), finite where the gradient vanishes. */
+function clipFactor(norm: Value, limit: number): Value {
+  const { graph } = norm;
+  return minimum(graph.scalar(1), div(graph.scalar(limit), add(norm, graph.scalar(1e-6))));
 }
