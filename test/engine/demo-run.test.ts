@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
 import { evaluateExperiment, inspectActivations, optimizeRotation } from '../../src/engine/experiment.ts';
-import { Cancelled } from '../../src/protocol/errors.ts';
+import { Cancelled, UserError } from '../../src/protocol/errors.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -193,4 +193,16 @@ test('inspect: rotation lowers kurtosis and raises SQNR where outliers are', asy
     assert.ok(Math.abs(before.rms / after.rms - 1) < 1e-5, site);
     assert.equal(before.sqnrDb === null, site === 'query');
   }
+});
+
+test('a memory limit changes what is kept, not what is learned', async () => {
+  const whole = await collect(optimizeRotation(await experiment({}), {}));
+  // The tape is given up and layers are computed again; sums are taken in the same order.
+  const limited = await collect(optimizeRotation({ ...(await experiment({})), memoryLimit: 0.25 }, {}));
+  assert.deepEqual(rotationBytes(limited.result.run), rotationBytes(whole.result.run));
+  const tooSmall = { ...(await experiment({})), memoryLimit: 0.1 };
+  await assert.rejects(
+    collect(optimizeRotation(tooSmall, {})),
+    (error) => error instanceof UserError && error.code === 'memory/limit',
+  );
 });

@@ -46,7 +46,7 @@ test('a limit that nothing can meet is a clear error that says what is needed', 
     (error) =>
       error instanceof UserError &&
       error.code === 'memory/limit' &&
-      /memoryLimit is 0\.2 GB.*512 tokens.*needs 0\.\d GB/.test(error.message),
+      /memoryLimit is 0\.20 GB.*512 tokens.*needs 0\.\d\d GB/.test(error.message),
   );
 });
 

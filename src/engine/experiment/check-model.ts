@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   type Experiment,
+  hasLearnedRotation,
   type ParsedExperiment,
   type Purpose,
   type Reading,
@@ -14,6 +15,7 @@ import { openCheckpoint } from '../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../model/config.ts';
 import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
 import { textFaults } from './check-texts.ts';
+import { learningMode, networkMemory } from './memory.ts';
 import { activationGroups, weightGroup } from './quantizers.ts';
 
 export interface ModelCheck {
@@ -76,6 +78,7 @@ function rulesOf(ask: Reading['ask'], config: ModelConfig): Rule[] {
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
     groupRule('weights', config),
     groupRule('activations', config),
+    memoryRule(config),
     lengthRule(['calibration'], ({ calibration }) => calibration.sequenceLength, config),
     ...Array.from({ length: tasks }, (_, index) =>
       lengthRule(
@@ -85,6 +88,18 @@ function rulesOf(ask: Reading['ask'], config: ModelConfig): Rule[] {
       ),
     ),
   ];
+}
+
+/** A memoryLimit that not even one sequence at a time fits into. */
+function memoryRule(config: ModelConfig): Rule {
+  return (experiment) => {
+    const faults: Unplaced[] = [];
+    if (hasLearnedRotation(experiment.rotation)) {
+      attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), true));
+    }
+    if (faults.length === 0) attempt(faults, () => networkMemory(experiment, config, 'merged', false));
+    return faults.map((fault) => ({ ...fault, path: ['memoryLimit'] }));
+  };
 }
 
 type Rule = (experiment: Experiment) => Unplaced[];

@@ -1,4 +1,4 @@
-import { learningWeightBits, type ResolvedExperiment } from '../../config/index.ts';
+import type { ResolvedExperiment } from '../../config/index.ts';
 import type { RotationState } from '../learn/learner.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
@@ -8,11 +8,11 @@ import {
   NO_ROTATION,
   type RotationSites,
 } from '../network/layer-shape.ts';
-import { planMemory } from '../network/memory-plan.ts';
 import { Network } from '../network/network.ts';
 import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
+import { learningMode, networkMemory } from './memory.ts';
 import { learningQuantizersOf, quantizersOf } from './quantizers.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -66,7 +66,7 @@ export function rotatedNetwork(bench: Workbench, rotations: RotationState): Netw
 /** The network that rotations are learned on; 16-bit weights take the cheaper unrotated form. */
 export function learningNetwork(bench: Workbench): Network {
   const { experiment, checkpoint } = bench;
-  const mode = learningWeightBits(experiment) >= 16 ? 'unrotated' : 'merged';
+  const mode = learningMode(experiment);
   const quantizers = learningQuantizersOf(experiment, checkpoint.config);
   return networkOf(bench, mode, quantizers, rotationSites(experiment, checkpoint.config), null, true);
 }
@@ -81,16 +81,8 @@ function networkOf(
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
-  const demand = { sequence: longestSequence(experiment, learns), learns, prepares: mode === 'merged' };
-  const limit = experiment.memoryLimit === null ? null : experiment.memoryLimit * 1e9;
-  const memory = planMemory(checkpoint.config, demand, limit);
+  const memory = networkMemory(experiment, checkpoint.config, mode, learns);
   const network = new Network(cache, checkpoint, { mode, quantizers, sites, centreEmbedding, memory });
   if (rotations) network.setRotations(rotations);
   return network;
-}
-
-/** The longest sequence that passes through the network at once. */
-function longestSequence({ calibration, evaluation }: ResolvedExperiment, learns: boolean): number {
-  const evaluated = learns ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
-  return Math.max(calibration.sequenceLength, ...evaluated);
 }

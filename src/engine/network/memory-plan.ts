@@ -146,4 +146,4 @@ export function preparedBytes(config: ModelConfig): number {
   return config.layers * layerParameters(config) * FLOAT;
 }
 
-const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(1);
+const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
