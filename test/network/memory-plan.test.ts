@@ -29,7 +29,7 @@ test('without a limit the defaults hold, in whole sequences', () => {
 });
 
 test('a tighter limit gives up more and more, and never asks for more than a looser one', () => {
-  const plans = [8, 4, 2, 1.5, 1.2, 1, 0.8].map((gb) => planMemory(SMALL, LEARN, gb * 1e9));
+  const plans = [8, 4, 2, 1.5, 1.2, 1, 0.8, 0.65].map((gb) => planMemory(SMALL, LEARN, gb * 1e9));
   for (const [i, plan] of plans.entries()) {
     const looser = plans[i - 1] ?? DEFAULT_MEMORY;
     const held = (p: typeof plan) => p.tapeBytes + p.preparedBytes + p.logitElements * 4;
