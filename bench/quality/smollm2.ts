@@ -28,6 +28,7 @@ const LEARNERS: Readonly<Record<string, Learner>> = {
 const BITS = {
   W4A4KV4: { weights: 4, activations: 4, keys: 4, values: 4 },
   W4A8: { weights: 4, activations: 8, keys: 16, values: 16 },
+  W16A4KV4: { weights: 16, activations: 4, keys: 4, values: 4 },
 } as const;
 type Bits = keyof typeof BITS;
 
@@ -90,7 +91,7 @@ if (asked('full')) {
 for (const bits of Object.keys(BITS) as Bits[]) await evaluated('none', bits, {});
 for (const seed of SEEDS) {
   for (const bits of Object.keys(BITS) as Bits[]) {
-    if (bits === 'W4A8' && seed > 0) continue;
+    if (bits !== 'W4A4KV4' && seed > 0) continue;
     await evaluated(`hadamard seed ${seed}`, bits, { rotation: 'hadamard', seed });
   }
 }
@@ -101,6 +102,8 @@ for (const [learner, { captured, crossEntropy }] of Object.entries(LEARNERS)) {
     const out = join(WORK, `smollm2 ${name}.safetensors`);
     await once(`learn ${name}`, { kind: 'learn', experiment, seed, captured, crossEntropy, out });
     await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });
-    if (seed === 0) await evaluated(name, 'W4A8', { rotation: 'learned', seed, rotations: out });
+    if (seed > 0) continue;
+    await evaluated(name, 'W4A8', { rotation: 'learned', seed, rotations: out });
+    await evaluated(name, 'W16A4KV4', { rotation: 'learned', seed, rotations: out });
   }
 }

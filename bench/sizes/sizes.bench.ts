@@ -82,23 +82,40 @@ function rates({ seconds, cpuSeconds, flops, gemm, peakBytes, anonymousBytes, we
   };
 }
 
+/** The one with the shorter best repeat. */
+function faster<T extends { readonly seconds: readonly number[] }>(a: T, b: T): T {
+  return best(a.seconds) <= best(b.seconds) ? a : b;
+}
+
 async function small() {
   const folder = folderOf(SMOLLM2_135M, false);
+  // In turn, twice: the clock of a shared machine changes within minutes.
+  const turns = [];
+  for (let turn = 0; turn < 2; turn++) {
+    turns.push({
+      own: await ours({ what: 'step', folder }),
+      float32: await torch(folder, 'float32', 2),
+      evaluation: await ours({ what: 'evaluate', folder, weightBits: 4 }),
+      evaluate: await torch(folder, 'evaluate', 3),
+    });
+  }
+  const [first, second] = turns as [(typeof turns)[0], (typeof turns)[0]];
+  const peer = (a: Peer | null, b: Peer | null) => (a && b ? faster(a, b) : null);
+  const fourBits = { what: 'step', folder, weightBits: 4 } as const;
   const steps = {
-    W16A4KV4: rates(await ours({ what: 'step', folder })),
-    W4A4KV4: rates(await ours({ what: 'step', folder, weightBits: 4 })),
-    'W4A4KV4, clip search': rates(await ours({ what: 'step', folder, weightBits: 4, clipSearch: true })),
-    'W4A4KV4, clip search every 10 steps': rates(
-      await ours({ what: 'step', folder, weightBits: 4, clipSearch: true, weightClipEvery: 10, repeats: 4 }),
-    ),
+    W16A4KV4: rates(faster(first.own, second.own)),
+    W4A4KV4: rates(await ours(fourBits)),
+    'W4A4KV4, clip search': rates(await ours({ ...fourBits, clipSearch: true })),
   };
-  const evaluation = rates(await ours({ what: 'evaluate', folder, weightBits: 4 }));
-  const peers = {
-    float32: await torch(folder, 'float32', 2),
-    reference: await torch(folder, 'reference', 1),
-    evaluate: await torch(folder, 'evaluate', 3),
+  return {
+    steps,
+    evaluation: rates(faster(first.evaluation, second.evaluation)),
+    peers: {
+      float32: peer(first.float32, second.float32),
+      reference: await torch(folder, 'reference', 1),
+      evaluate: peer(first.evaluate, second.evaluate),
+    },
   };
-  return { steps, evaluation, peers };
 }
 
 async function layer(shape: SyntheticShape) {
