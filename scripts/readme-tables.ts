@@ -5,6 +5,15 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import {
+  type Curve,
+  curveTable,
+  memoryTable,
+  type Sizes,
+  type SmolLm2,
+  sizesTable,
+  smollm2Table,
+} from './readme-sizes.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const RESULTS = join(ROOT, 'bench', 'results');
@@ -138,6 +147,10 @@ const TABLES: Readonly<Record<string, () => string>> = {
   ablation: ablationTable,
   step: stepTable,
   hadamard: hadamardTable,
+  sizes: () => sizesTable(readResult<Sizes>('sizes')!, markdown),
+  memory: () => memoryTable(readResult<Sizes>('sizes')!, markdown),
+  curve: () => curveTable(readResult<Curve>('curve')!, markdown),
+  smollm2: () => smollm2Table(readResult<SmolLm2>('quality-smollm2')!, markdown),
 };
 
 /** The text with every marked table written anew. */

@@ -1,0 +1,197 @@
+/** Tables of the README about real sizes, from bench/results/{sizes,quality-smollm2}.json. */
+
+interface Rates {
+  readonly seconds: number;
+  readonly ofGemm: number;
+  readonly peakBytesBeyondWeights: number;
+}
+
+interface Peer {
+  readonly seconds: readonly number[];
+  readonly peakBytes: number;
+}
+
+export interface Sizes {
+  readonly tokens: number;
+  readonly smollm2: {
+    readonly steps: Readonly<Record<string, Rates>>;
+    readonly evaluation: Rates;
+    readonly peers: Readonly<Record<'float32' | 'reference' | 'evaluate', Peer | null>>;
+  };
+  readonly layers: Readonly<
+    Record<
+      string,
+      {
+        readonly secondsPerLayer: number;
+        readonly projectedStepSeconds: number;
+        readonly anonymousBytes: number;
+      }
+    >
+  >;
+  readonly memoryLimits: readonly {
+    readonly weightBits: number;
+    readonly memoryLimit: number | null;
+    readonly seconds: number;
+    readonly peakBytesBeyondWeights: number;
+  }[];
+}
+
+/** By the name of a cell: learned ones have seconds and memory, measured ones perplexity. */
+export type SmolLm2 = Readonly<
+  Record<
+    string,
+    {
+      readonly perplexity?: number;
+      readonly seconds: number;
+      readonly peakBytes: number;
+      readonly stepSeconds?: readonly number[];
+      /** Of the part on captured activations. */
+      readonly capturedSeconds?: number;
+    }
+  >
+>;
+
+export type Markdown = (head: readonly string[], rows: readonly (readonly string[])[]) => string;
+
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
+const best = (peer: Peer) => Math.min(...peer.seconds);
+
+/** A step and evaluation at SmolLM2-135M's shape, and PyTorch's for the same. */
+export function sizesTable({ smollm2, tokens }: Sizes, markdown: Markdown): string {
+  const { steps, evaluation, peers } = smollm2;
+  const step = steps.W16A4KV4!;
+  const own = Object.entries(steps).map(([name, { seconds, ofGemm, peakBytesBeyondWeights }]) => [
+    `step, ${name}`,
+    `${seconds.toFixed(1)} s`,
+    percent(ofGemm),
+    gigabytes(peakBytesBeyondWeights),
+    '',
+  ]);
+  const peer = (name: string, other: Peer | null, against: number) =>
+    other
+      ? [
+          [
+            name,
+            `${best(other).toFixed(1)} s`,
+            '',
+            `${gigabytes(other.peakBytes)} in all`,
+            `${(best(other) / against).toFixed(1)}×`,
+          ],
+        ]
+      : [];
+  return markdown(
+    [
+      `SmolLM2-135M's shape, 1 × ${tokens} tokens`,
+      'seconds',
+      'of the products’ rate',
+      'memory beyond the weights',
+      'times ours',
+    ],
+    [
+      ...own,
+      ...peer('step, PyTorch, the same mathematics in float32 (W16)', peers.float32, step.seconds),
+      ...peer(
+        'step, PyTorch, weights rotated in float64 and recomputed (W16)',
+        peers.reference,
+        step.seconds,
+      ),
+      [
+        'evaluation, W4A4KV4',
+        `${evaluation.seconds.toFixed(1)} s`,
+        percent(evaluation.ofGemm),
+        gigabytes(evaluation.peakBytesBeyondWeights),
+        '',
+      ],
+      ...peer('evaluation, PyTorch float32', peers.evaluate, evaluation.seconds),
+    ],
+  );
+}
+
+/** One layer of large models, and what a memory limit does. */
+export function memoryTable({ layers, memoryLimits }: Sizes, markdown: Markdown): string {
+  return markdown(
+    ['', 'seconds', 'memory beyond the weights'],
+    [
+      ...Object.entries(layers).map(([name, layer]) => [
+        `one layer of ${name} forward and backward (a whole step: ${(layer.projectedStepSeconds / 60).toFixed(0)} min)`,
+        layer.secondsPerLayer.toFixed(0),
+        gigabytes(layer.anonymousBytes),
+      ]),
+      ...memoryLimits.map((row) => [
+        `SmolLM2-135M, 4 × 512 tokens, W${row.weightBits}, memoryLimit ${row.memoryLimit ?? 'none'}`,
+        row.seconds.toFixed(1),
+        gigabytes(row.peakBytesBeyondWeights),
+      ]),
+    ],
+  );
+}
+
+const SETTINGS = ['W4A4KV4', 'W4A8', 'W16A4KV4'];
+
+/** Rows are methods with the range over seeds, columns bits. */
+export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
+  const perplexities = (method: string, bits: string) =>
+    [0, 1, 2].flatMap((seed) => cells[`${method} seed ${seed} ${bits}`]?.perplexity ?? []);
+  const range = (values: readonly number[]) => {
+    if (values.length === 0) return '';
+    const [least, most] = [Math.min(...values).toFixed(1), Math.max(...values).toFixed(1)];
+    return least === most ? least : `${least} … ${most}`;
+  };
+  const methods = ['hadamard', 'peak', 'cross-entropy 50', 'peak, then cross-entropy 20'];
+  const learned = (method: string) =>
+    [0, 1, 2].flatMap((seed) => cells[`learn ${method} seed ${seed}`] ?? []);
+  // The first part of a run that goes on with cross-entropy is the whole of one that does not.
+  const fastest = (method: string) =>
+    Math.min(
+      ...learned(method).map(({ seconds }) => seconds),
+      ...(method === 'peak'
+        ? learned('peak, then cross-entropy 20').map(
+            ({ capturedSeconds, seconds }) => capturedSeconds ?? seconds,
+          )
+        : []),
+    );
+  const rows = methods
+    .filter((method) => perplexities(method, 'W4A4KV4').length > 0)
+    .map((method) => {
+      const runs = learned(method);
+      return [
+        method === 'hadamard' ? 'random Hadamard' : `learned: ${method}${/\d/.test(method) ? ' steps' : ''}`,
+        ...SETTINGS.map((bits) => range(perplexities(method, bits))),
+        String(perplexities(method, 'W4A4KV4').length),
+        runs.length === 0 ? '' : `${fastest(method).toFixed(0)} s`,
+        runs.length === 0 ? '' : gigabytes(Math.max(...runs.map(({ peakBytes }) => peakBytes))),
+      ];
+    });
+  const none = SETTINGS.map((bits) => cells[`none ${bits}`]?.perplexity?.toFixed(0) ?? '');
+  const full = cells['full precision']!.perplexity!.toFixed(2);
+  return markdown(
+    ['SmolLM2-135M, WikiText-2', ...SETTINGS, 'seeds', 'learned in (fastest seed)', 'peak memory'],
+    [
+      ['full precision', ...SETTINGS.map(() => full), '', '', ''],
+      ['round to nearest, no rotation', ...none, '', '', ''],
+      ...rows,
+    ],
+  );
+}
+
+export type Curve = Readonly<
+  Record<
+    string,
+    Readonly<Record<string, readonly { readonly perplexity: number; readonly seconds: number }[]>>
+  >
+>;
+
+/** Perplexity and seconds of ways to make cross-entropy cheaper. */
+export function curveTable(curve: Curve, markdown: Markdown): string {
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [model, settings] = Object.entries(curve)[0]!;
+  return markdown(
+    [`${model}, W4A4KV4 with clip search`, 'perplexity, by seed', 'seconds, mean'],
+    Object.entries(settings).map(([name, runs]) => [
+      name,
+      runs.map(({ perplexity }) => perplexity.toFixed(2)).join(', '),
+      mean(runs.map(({ seconds }) => seconds)).toFixed(0),
+    ]),
+  );
+}
