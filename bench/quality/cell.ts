@@ -3,7 +3,7 @@ import { resolveExperiment } from '../../src/config/index.ts';
 import { learningNetwork, plainNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
 import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
 import { evaluateExperiment } from '../../src/engine/experiment.ts';
-import { captureActivations } from '../../src/engine/learn/capture.ts';
+import { blocksToCapture, captureActivations } from '../../src/engine/learn/capture.ts';
 import {
   type DistributionOptions,
   learnFromActivations,
@@ -33,8 +33,6 @@ export interface EvaluateCell {
   readonly bits: Readonly<Record<'weights' | 'activations' | 'keys' | 'values', number>>;
 }
 
-const CAPTURED_TOKENS = 32_768;
-
 const peakBytes = () => process.resourceUsage().maxRSS * 1024;
 
 async function drain<T>(events: AsyncGenerator<LearnStep, T>): Promise<{ result: T; steps: LearnStep[] }> {
@@ -55,7 +53,7 @@ async function learn(cell: LearnCell) {
   let state = startingRotations(experiment, bench.checkpoint.config);
   const began = performance.now();
   if (cell.captured) {
-    const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+    const some = blocksToCapture(blocks);
     const rows = await captureActivations(bench.cache, plainNetwork(bench), some, cell.seed);
     const options = { ...cell.captured, ...both, optimizer: 'lie-adam', gradientClip: null } as const;
     state = (await drain(learnFromActivations(bench.cache, state, rows, options))).result;

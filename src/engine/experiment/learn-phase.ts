@@ -1,6 +1,6 @@
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
 import type { LossSummary, Run } from '../../runs/index.ts';
-import { captureActivations } from '../learn/capture.ts';
+import { blocksToCapture, captureActivations } from '../learn/capture.ts';
 import { type DistributionOptions, learnFromActivations } from '../learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations, type RotationState } from '../learn/learner.ts';
 import type { Network } from '../network/network.ts';
@@ -11,8 +11,6 @@ import type { Workbench } from './workbench.ts';
 /** Checkpoints may take this share of the time, and are written at least every minute. */
 const CHECKPOINT_SHARE = 0.05;
 const CHECKPOINT_SECONDS = 60;
-/** Tokens that activations are captured over, for objectives on their distribution. */
-const CAPTURED_TOKENS = 32_768;
 
 export interface Learned {
   readonly state: RotationState;
@@ -94,7 +92,7 @@ async function* learnOnCaptured(
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, RotationState> {
   const { calibration, rotation } = bench.experiment;
-  const some = blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+  const some = blocksToCapture(blocks);
   const captured = await captureActivations(bench.cache, plainNetwork(bench), some, calibration.seed, signal);
   const learned = { learnR1: rotation.r1 === 'learned', learnR2: rotation.r2 === 'learned' };
   return yield* learnFromActivations(bench.cache, initial, captured, { ...settings, ...learned }, signal);

@@ -19,6 +19,14 @@ const RESERVOIR_BYTES = 256 * 2 ** 20;
 /** More rows than this no longer change what is learned. */
 const RESERVOIR_ROWS = 32_768;
 
+/** Tokens that activations are captured over. */
+const CAPTURED_TOKENS = 32_768;
+
+/** The first calibration blocks, as many as activations are captured over; at least one. */
+export function blocksToCapture(blocks: readonly Int32Array[]): readonly Int32Array[] {
+  return blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+}
+
 /** Rows that a rotation is learned on, shuffled, each site scaled to RMS 1. */
 export interface CapturedRows {
   /** Elements of a row: d for R1, h for R2. */

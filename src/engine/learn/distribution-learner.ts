@@ -13,7 +13,7 @@ import type { Runtime } from '../runtime/types.ts';
 import type { CapturedActivations, CapturedRows } from './capture.ts';
 import { cayleyUpdate, driftOf, keptOrthogonal, stack, unstack } from './cayley-sgd.ts';
 import { type LearnStep, NO_MEMORY, type RotationState } from './learner.ts';
-import { biasCorrections, lieAdamStep } from './lie-adam.ts';
+import { lieAdamStep, stepInputs, stepTensors } from './lie-adam.ts';
 import { type DistributionObjective, distributionLoss } from './objectives.ts';
 import type { RotationOptimizer } from './rotation-update.ts';
 
@@ -129,13 +129,7 @@ class GroupLearner {
   }
 
   async step(step: number, learningRate: number, signal?: AbortSignal): Promise<GroupStep> {
-    const scalar = (value: number) => float32([], Float32Array.of(value));
-    const { correction1, correction2 } = biasCorrections(step + 1);
-    const rates = {
-      rate: scalar(learningRate),
-      correction1: scalar(correction1),
-      correction2: scalar(correction2),
-    };
+    const rates = stepTensors(step, learningRate);
     const out = await this.#program.run({ ...this.#state, ...rates, x: this.#batch(step) }, signal);
     let [next, drift] = [out.next!, out.drift!.data[0] as number];
     if (this.#options.optimizer === 'cayley-sgd') {
@@ -177,22 +171,18 @@ function compileStep(
 ): Promise<Program> {
   const graph = new Graph();
   const r = graph.input('r', [count, n, n]);
-  const rate = graph.input('rate', []);
+  const rates = stepInputs(graph);
   const loss = distributionLoss(matmul(graph.input('x', [count, rows, n]), r), objective);
   const ones = expand(reshape(graph.scalar(1), [1]), [count]);
   const g = gradients([[loss, ones]], [r])[0]!;
   const gradientNorm = sqrt(reduceSum(mul(g, g), [0, 1, 2], false));
   if (optimizer === 'cayley-sgd') {
     const clipped = gradientClip === null ? g : mul(g, clipFactor(gradientNorm, gradientClip));
-    const { next, cap } = cayleyUpdate(r, clipped, rate);
+    const { next, cap } = cayleyUpdate(r, clipped, rates.rate);
     return Program.compile(runtime, graph, { loss, gradientNorm, next, cap, drift: driftOf(next) });
   }
   const moments = { m: graph.input('m', [count, n, n]), v: graph.input('v', [count, 1, 1]) };
-  const corrections = {
-    correction1: graph.input('correction1', []),
-    correction2: graph.input('correction2', []),
-  };
-  const moved = lieAdamStep(r, g, moments, { rate, ...corrections });
+  const moved = lieAdamStep(r, g, moments, rates);
   const { m: nextM, v: nextV } = moved.state;
   return Program.compile(runtime, graph, {
     loss,

@@ -1,4 +1,5 @@
-import type { Value } from '../graph/graph.ts';
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import type { Graph, Value } from '../graph/graph.ts';
 import { add, div, mul, scale, sqrt, sub } from '../graph/ops/elementwise.ts';
 import { matmul } from '../graph/ops/matmul.ts';
 import { reduceMean } from '../graph/ops/reduce.ts';
@@ -15,6 +16,8 @@ export interface LieAdamState {
   readonly v: Value;
 }
 
+type StepRates<T> = Readonly<Record<'rate' | 'correction1' | 'correction2', T>>;
+
 /**
  * One step of Adam in the Lie algebra of rotations: A = ½(RᵀG − GᵀR) is the gradient as an infinitesimal rotation, its
  * moving averages give Â = m̂/√v̂, and R(I − ηÂ/√n) is taken back to the manifold by one quintic Newton–Schulz pass
@@ -27,7 +30,7 @@ export function lieAdamStep(
   r: Value,
   g: Value,
   state: LieAdamState,
-  { rate, correction1, correction2 }: { rate: Value; correction1: Value; correction2: Value },
+  { rate, correction1, correction2 }: StepRates<Value>,
 ): { r: Value; state: LieAdamState } {
   const { graph } = r;
   const product = matmul(transposeLast(r), g);
@@ -47,7 +50,21 @@ export function newtonSchulz(y: Value): Value {
   return add(scale(y, 15 / 8), matmul(y, series));
 }
 
-/** 1 − β^step for both averages. */
-export function biasCorrections(step: number): { correction1: number; correction2: number } {
-  return { correction1: 1 - BETA1 ** step, correction2: 1 - BETA2 ** step };
+/** The scalars of a step as program inputs. */
+export function stepInputs(graph: Graph): StepRates<Value> {
+  return {
+    rate: graph.input('rate', []),
+    correction1: graph.input('correction1', []),
+    correction2: graph.input('correction2', []),
+  };
+}
+
+/** Their values. @param step counted from 0; corrections are 1 − β^(step + 1). */
+export function stepTensors(step: number, learningRate: number): StepRates<HostTensor> {
+  const scalar = (value: number) => float32([], Float32Array.of(value));
+  return {
+    rate: scalar(learningRate),
+    correction1: scalar(1 - BETA1 ** (step + 1)),
+    correction2: scalar(1 - BETA2 ** (step + 1)),
+  };
 }

@@ -3,7 +3,7 @@ import { Graph } from '../graph/graph.ts';
 import { Program } from '../graph/program.ts';
 import type { ProgramCache } from '../network/programs.ts';
 import { cayleyStep, driftOf, stack, unstack } from './cayley-sgd.ts';
-import { biasCorrections, lieAdamStep } from './lie-adam.ts';
+import { lieAdamStep, stepInputs, stepTensors } from './lie-adam.ts';
 
 export type RotationOptimizer = 'cayley-sgd' | 'lie-adam';
 
@@ -46,26 +46,17 @@ export async function updateRotations(
   const program = await cache.get(`lie-adam ${dims}`, (runtime) => {
     const graph = new Graph();
     const inputs = { m: graph.input('m', dims), v: graph.input('v', [count, 1, 1]) };
-    const rates = {
-      rate: graph.input('rate', []),
-      correction1: graph.input('correction1', []),
-      correction2: graph.input('correction2', []),
-    };
-    const next = lieAdamStep(graph.input('r', dims), graph.input('g', dims), inputs, rates);
+    const next = lieAdamStep(graph.input('r', dims), graph.input('g', dims), inputs, stepInputs(graph));
     const { m, v } = next.state;
     return Program.compile(runtime, graph, { next: next.r, nextM: m, nextV: v, drift: driftOf(next.r) });
   });
-  const scalar = (value: number) => float32([], Float32Array.of(value));
-  const { correction1, correction2 } = biasCorrections(step + 1);
   const out = await program.run(
     {
       r: stack(dims, rotations),
       g: stack(dims, gradients),
       m: float32(dims, moments?.m ?? new Float32Array(count * n * n)),
       v: float32([count, 1, 1], moments?.v ?? new Float32Array(count)),
-      rate: scalar(learningRate),
-      correction1: scalar(correction1),
-      correction2: scalar(correction2),
+      ...stepTensors(step, learningRate),
     },
     signal,
   );

@@ -85,7 +85,7 @@ function planFor(
   if (smallestDemand(config, demand, tokens) > limit) return null;
   const fixed = fixedBytes(config, demand, tokens);
   const layer = layerBytes(config, demand, tokens);
-  const allPrepared = config.layers * layerParameters(config) * FLOAT;
+  const allPrepared = preparedBytes(config);
   const onePrepared = demand.prepares ? allPrepared / config.layers : 0;
   let left = limit - fixed - layer - onePrepared;
   // The workspace of the loss and that of a layer are used in turn.

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { experimentSlug } from '../../config/index.ts';
 import type { RunName } from '../../protocol/panels/common.ts';
 import type { Run } from '../../runs/index.ts';
+import { shortTime } from '../runs/names.ts';
 import type { RunAnnotation } from '../services.ts';
 
 /** How pickers, legends and headings name a run: the person's name, or the experiment's with the time. */
@@ -14,17 +15,4 @@ export function runName(run: Run, annotation: RunAnnotation, locale: string): Ru
 /** The model's folder name; the experiment's word for it until the model is loaded. */
 export function modelName(run: Run, fallback: string): string {
   return basename(run.record.provenance?.model.path ?? fallback);
-}
-
-/** `21 Nov, 19:45` in the person's language and time zone. */
-function shortTime(iso: string, locale: string): string {
-  const time = new Date(iso);
-  if (Number.isNaN(time.getTime())) return iso;
-  return new Intl.DateTimeFormat(locale, {
-    day: 'numeric',
-    month: 'short',
-    hour: '2-digit',
-    minute: '2-digit',
-    hourCycle: 'h23',
-  }).format(time);
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { Parts } from '../../../src/extension/parts.ts';
+import { COMMANDS } from '../../../src/protocol/ids.ts';
 
 export const EXTENSION_ID = 'spinquant-lab.spinquant-lab';
 
@@ -63,4 +64,17 @@ export async function lensesOf(document: vscode.TextDocument): Promise<{ line: n
     line: range.start.line,
     title: (command?.title ?? '').replace(/\$\([^)]*\)\s*/g, ''),
   }));
+}
+
+/** Opens every panel, waits for all three, and shows both views. */
+export async function showEverything(): Promise<void> {
+  for (const command of [COMMANDS.showTraining, COMMANDS.showLayers, COMMANDS.showResults])
+    await vscode.commands.executeCommand(command);
+  const panels = () =>
+    vscode.window.tabGroups.all.flatMap(({ tabs }) =>
+      tabs.filter(({ input }) => input instanceof vscode.TabInputWebview),
+    );
+  await until(() => (panels().length === 3 ? true : undefined));
+  await vscode.commands.executeCommand('spinquant.runs.focus');
+  await vscode.commands.executeCommand('spinquant.layers.focus');
 }

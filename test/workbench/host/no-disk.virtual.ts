@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../../src/protocol/ids.ts';
-import { activeParts, open, until } from './editor.ts';
+import { activeParts, open, showEverything, until } from './editor.ts';
 
 const STARTING = [COMMANDS.optimize, COMMANDS.evaluate, COMMANDS.inspect, COMMANDS.resume];
 
@@ -48,14 +48,6 @@ describe('a folder that is on no disk', () => {
   });
 
   it('opens every panel, and shows both views', async () => {
-    for (const command of [COMMANDS.showTraining, COMMANDS.showLayers, COMMANDS.showResults])
-      await vscode.commands.executeCommand(command);
-    const panels = () =>
-      vscode.window.tabGroups.all.flatMap(({ tabs }) =>
-        tabs.filter(({ input }) => input instanceof vscode.TabInputWebview),
-      );
-    await until(() => (panels().length === 3 ? true : undefined));
-    await vscode.commands.executeCommand('spinquant.runs.focus');
-    await vscode.commands.executeCommand('spinquant.layers.focus');
+    await showEverything();
   });
 });

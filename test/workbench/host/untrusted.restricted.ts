@@ -3,7 +3,7 @@ import { describe, it } from 'mocha';
 import * as vscode from 'vscode';
 import { COMMANDS, SETTINGS } from '../../../src/protocol/ids.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
-import { activeParts, lensesOf, open, openText, until, workspaceUri } from './editor.ts';
+import { activeParts, lensesOf, open, openText, showEverything, until, workspaceUri } from './editor.ts';
 
 const STARTING = [COMMANDS.optimize, COMMANDS.evaluate, COMMANDS.inspect, COMMANDS.resume];
 
@@ -58,14 +58,6 @@ describe('a folder that is not trusted', () => {
   });
 
   it('opens every panel', async () => {
-    for (const command of [COMMANDS.showTraining, COMMANDS.showLayers, COMMANDS.showResults])
-      await vscode.commands.executeCommand(command);
-    const panels = () =>
-      vscode.window.tabGroups.all.flatMap(({ tabs }) =>
-        tabs.filter(({ input }) => input instanceof vscode.TabInputWebview),
-      );
-    await until(() => (panels().length === 3 ? true : undefined));
-    await vscode.commands.executeCommand('spinquant.runs.focus');
-    await vscode.commands.executeCommand('spinquant.layers.focus');
+    await showEverything();
   });
 });
