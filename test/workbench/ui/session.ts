@@ -14,7 +14,7 @@ export interface Session {
 }
 
 /** Long enough to see its curve grow, and to kill its worker in between. */
-export const SIZE: Size = { steps: 30, batchSize: 8, sequenceLength: 128 };
+export const SIZE: Size = { steps: 100, batchSize: 8, sequenceLength: 128 };
 
 /** Lenses and panels side by side need the width. */
 const SETTINGS = { 'workbench.colorTheme': 'Light Modern', 'editor.minimap.enabled': false };
