@@ -24,6 +24,14 @@ const instructionSets = {
   }),
 };
 
+/** What `amx.cc` is compiled with where the compiler knows it; the source has a body for where it does not. */
+const amxFlags = [
+  ...(instructionSets.avx512 ?? []),
+  ...['-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+  // GCC 12 warns of its own headers.
+  ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
+];
+
 // No contraction: a·b + c must round twice wherever the source does not say fma, on every instruction set.
 const compileFlags = [
   '-std=c++17',
@@ -56,6 +64,15 @@ async function findCompiler() {
   return undefined;
 }
 
+async function knownAmxFlags(compiler) {
+  if (process.arch !== 'x64') return [];
+  const empty = ['-fsyntax-only', '-x', 'c++', os.devNull];
+  return run(compiler.command, [...amxFlags, ...empty]).then(
+    () => amxFlags,
+    () => [],
+  );
+}
+
 async function sourceFiles() {
   const entries = await readdir(sources, { recursive: true, withFileTypes: true });
   return entries
@@ -71,11 +88,12 @@ async function nodeHeaders() {
 }
 
 /** One object per plain source, one per instruction set of a kernel. */
-function compilations(files) {
+function compilations(files, amx) {
   const units = [];
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const stem = file.replace(/\.cc$/, '').replaceAll(path.sep, '-');
-    if (path.basename(file) !== 'kernel.cc') units.push({ file, object: `${stem}.o`, flags: [] });
+    if (path.basename(file) === 'amx.cc') units.push({ file, object: `${stem}.o`, flags: amx });
+    else if (path.basename(file) !== 'kernel.cc') units.push({ file, object: `${stem}.o`, flags: [] });
     else
       for (const [name, flags] of Object.entries(instructionSets))
         units.push({ file, object: `${stem}.${name}.o`, flags: [...flags, `-DSPINQUANT_ISA=${name}`] });
@@ -159,7 +177,7 @@ export async function buildNative() {
   if (!headers) return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
   await mkdir(output, { recursive: true });
   const texts = {};
-  const units = compilations(await sourceFiles());
+  const units = compilations(await sourceFiles(), await knownAmxFlags(compiler));
   const stamps = await inParallel(units.map((unit) => () => compile(compiler, headers, unit, texts)));
   return { status: (await link(compiler, units, stamps)) ? 'built' : 'current', addon };
 }

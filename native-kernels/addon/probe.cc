@@ -53,14 +53,26 @@ napi_value property(napi_env env, napi_value object, const char* name) {
   return value;
 }
 
+/// The JavaScript array that holds elements of a type.
+struct ArrayType {
+  napi_typedarray_type type;
+  size_t element_size;
+};
+
+const ArrayType& array_type(ElementType type) {
+  static const ArrayType floats{napi_float32_array, 4}, integers{napi_bigint64_array, 8}, halves{napi_uint16_array, 2};
+  if (type == ElementType::int64) return integers;
+  return type == ElementType::bfloat16 ? halves : floats;
+}
+
 Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
   Tensor tensor;
   for (napi_value dim : to_array(env, property(env, object, "dims"))) {
     tensor.shape.push_back(static_cast<int64_t>(to_number(env, dim)));
   }
-  bool integers = type == ElementType::int64;
-  Bytes bytes = to_bytes_of(env, property(env, object, "data"), integers ? napi_bigint64_array : napi_float32_array);
-  if (bytes.size != tensor.count() * (integers ? 8 : 4)) throw ArgumentError("data and dims do not agree");
+  const ArrayType& array = array_type(type);
+  Bytes bytes = to_bytes_of(env, property(env, object, "data"), array.type);
+  if (bytes.size != tensor.count() * array.element_size) throw ArgumentError("data and dims do not agree");
   tensor.data = bytes.data;
   return tensor;
 }

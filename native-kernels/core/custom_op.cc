@@ -148,7 +148,14 @@ ort::Status* compute_node(void* kernel, ort::KernelContext* context) {
   return guarded(node.type->name, [&] { compute(node, context); });
 }
 
-int onnx_type(ElementType type) { return type == ElementType::int64 ? ort::kInt64 : ort::kFloat; }
+int onnx_type(ElementType type) {
+  switch (type) {
+    case ElementType::int64: return ort::kInt64;
+    case ElementType::bfloat16: return ort::kBfloat16;
+    case ElementType::float32: break;
+  }
+  return ort::kFloat;
+}
 
 template <int Input>
 size_t inplace_pair(int** inputs, int** outputs) {

@@ -10,6 +10,7 @@ const std::vector<OperatorType>& operator_types() {
       fake_quantize_weight_type(),
       causal_attention_type(),
       causal_attention_grad_type(),
+      gemm_bfloat16_type(),
       rms_norm_type(),
       rms_norm_grad_type(),
       swiglu_type(),

@@ -10,6 +10,7 @@ OperatorType fake_quantize_scale_grad_type();
 OperatorType fake_quantize_weight_type();
 OperatorType causal_attention_type();
 OperatorType causal_attention_grad_type();
+OperatorType gemm_bfloat16_type();
 OperatorType rms_norm_type();
 OperatorType rms_norm_grad_type();
 OperatorType swiglu_type();

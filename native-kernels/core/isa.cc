@@ -1,8 +1,36 @@
 #include "isa.h"
 #include <stdexcept>
+#if SPINQUANT_X86
+#include <cpuid.h>
+#endif
+#if SPINQUANT_X86 && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace spinquant {
+
+namespace amx {
+/// Whether the compiler knew the instructions (gemm_bfloat16/amx.cc).
+bool compiled();
+}  // namespace amx
+
 namespace {
+
+#if SPINQUANT_X86 && defined(__linux__)
+/// Tiles of bfloat16, with vectors of it to fill them; the kernel must grant the state of 8 KB to this process.
+bool may_use_amx() {
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAvx512Bf16 = 1u << 5;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a, b, c, d;
+  if (!amx::compiled() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!(d & kAmxBf16) || !(d & kAmxTile)) return false;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & kAvx512Bf16)) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#else
+bool may_use_amx() { return false; }
+#endif
 
 std::vector<Isa> detect() {
   std::vector<Isa> isas{Isa::portable};
@@ -13,6 +41,7 @@ std::vector<Isa> detect() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     isas.push_back(Isa::avx512);
+    if (may_use_amx()) isas.push_back(Isa::amx);
   }
 #endif
   return isas;
@@ -33,6 +62,7 @@ const char* isa_name(Isa isa) {
     case Isa::portable: return "portable";
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
+    case Isa::amx: return "amx";
   }
   return "unknown";
 }

@@ -12,7 +12,8 @@
 namespace spinquant {
 
 /// `reference` is the loop-only body in double precision that the others are tested against.
-enum class Isa { reference, portable, avx2, avx512 };
+/// `amx` is avx512 with products of tiles, which only GemmBfloat16 has a body for.
+enum class Isa { reference, portable, avx2, avx512, amx };
 
 /// What this processor can run, slowest first, without `reference`.
 const std::vector<Isa>& usable_isas();

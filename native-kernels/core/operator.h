@@ -59,7 +59,7 @@ class Operator {
   virtual Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const = 0;
 };
 
-enum class ElementType { float32, int64 };
+enum class ElementType { float32, int64, bfloat16 };
 
 struct InputSpec {
   ElementType type = ElementType::float32;

@@ -20,7 +20,8 @@ struct Variants {
       case Isa::reference: return reference;
       case Isa::portable: return portable;
       case Isa::avx2: return avx2;
-      case Isa::avx512: return avx512;
+      case Isa::avx512:
+      case Isa::amx: return avx512;
     }
     return portable;
   }

@@ -5,13 +5,17 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
+import { scaledRows, withBfloat16Weights } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
+import { gemm } from '../../src/engine/graph/ops/matmul.ts';
+import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
 import { Program } from '../../src/engine/graph/program.ts';
+import { rebuild } from '../../src/engine/graph/rebuild.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
@@ -123,6 +127,22 @@ const TWINS: Record<string, Twin> = {
     build: (g, [x]) => rotaryEmbedding(x!, table(g, Math.cos), table(g, Math.sin)),
     roundings: 8,
   },
+  // Sums of up to 256 products of at most 1, each with up to 1.5 roundings natively and one composed.
+  GemmBfloat16: {
+    dims: [
+      [256, 16],
+      [64, 16],
+    ],
+    build: (_g, [x, w]) =>
+      gemm(x!, scaledRows({ codes: cast(w!, 'bfloat16'), scale: null }), { transB: true }),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
+  'GemmBfloat16, scaled rows': {
+    dims: [[256, 16], [64, 16], [64]],
+    build: (_g, [x, w, scale]) =>
+      gemm(x!, scaledRows({ codes: cast(w!, 'bfloat16'), scale: scale! }), { transB: true }),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
   TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
 };
 for (const width of [1, 3, 8, 12, 172, 288]) {
@@ -164,6 +184,19 @@ async function evaluate(kernels: 'native' | 'composed', twin: Twin): Promise<Rec
   runtime.close();
   return out;
 }
+
+test('products with bfloat16 weights keep these as they are, and leave nothing behind', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [64, 64]);
+  const w = graph.input('w', [64, 64], 'bfloat16');
+  const y = gemm(x, toReal(w), { transB: true });
+  const once = rebuild(graph, { y }, withBfloat16Weights);
+  const twice = rebuild(once.graph, once.outputs, () => null);
+  assert.deepEqual(
+    twice.graph.nodes.map(({ op }) => op.name),
+    ['GemmBfloat16'],
+  );
+});
 
 for (const [name, twin] of Object.entries(TWINS)) {
   test(`native and composed agree: ${name}`, async (t) => {

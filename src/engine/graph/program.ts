@@ -1,6 +1,7 @@
 import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
+import { withBfloat16Weights } from './kernels/gemm-bfloat16.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
 import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
@@ -94,7 +95,12 @@ function lowered(
 ): Rebuilt {
   // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
   if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
-  if (runtime.kernels === 'native') return rebuild(graph, outputs, composeHelpers, cut);
+  if (runtime.kernels === 'native') {
+    const native = rebuild(graph, outputs, composeHelpers, cut);
+    if (!runtime.multipliesBfloat16) return native;
+    const rewritten = rebuild(native.graph, native.outputs, withBfloat16Weights);
+    return rebuild(rewritten.graph, rewritten.outputs, () => null);
+  }
   const composed = rebuild(graph, outputs, composeAll, cut);
   if (runtime.device.kind !== 'webgpu') return composed;
   return rebuild(composed.graph, composed.outputs, forWebGpu, undefined, (dtype) => runtime.inputType(dtype));

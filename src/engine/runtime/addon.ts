@@ -17,13 +17,14 @@ export type MapHandle = Handle<'map'>;
 export type TokenHandle = Handle<'token'>;
 
 export interface ProbeTensor {
-  readonly data: Float32Array | BigInt64Array;
+  /** Uint16Array: the bits of bfloat16 numbers. */
+  readonly data: Float32Array | BigInt64Array | Uint16Array;
   readonly dims: readonly number[];
 }
 
 /** What native-kernels/addon/module.cc exports. */
 export interface Addon {
-  /** Usable on this processor, slowest first: `portable`, `avx2`, `avx512`. */
+  /** Usable on this processor, slowest first: `portable`, `avx2`, `avx512`, `amx`. */
   instructionSets(): string[];
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;

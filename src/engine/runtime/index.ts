@@ -14,7 +14,7 @@ export interface RuntimeOptions {
   readonly threads?: number;
   /** `auto` takes the native operators if they are built and the device is the processor, their only one. */
   readonly kernels?: 'auto' | 'native' | 'composed';
-  /** Instruction set of the native kernels: `portable`, `avx2` or `avx512`; the best one by default. */
+  /** Instruction set of the native kernels: `portable`, `avx2`, `avx512` or `amx` (avx512, with tiles for products); the best one by default. */
   readonly instructionSet?: string;
   /** The processor by default. `auto` takes it too, and says why. */
   readonly device?: DeviceKind | 'auto';

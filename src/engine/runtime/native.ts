@@ -44,6 +44,7 @@ class NativeRuntime implements Runtime {
   readonly device: RuntimeDevice;
   readonly ortVersion: string;
   readonly threads: number;
+  readonly multipliesBfloat16: boolean;
   readonly #addon: Addon;
   readonly #environment: EnvironmentHandle;
   readonly #files: MappedFiles;
@@ -60,6 +61,7 @@ class NativeRuntime implements Runtime {
     this.#environment = environment;
     this.#files = new MappedFiles(addon);
     this.threads = threads;
+    this.multipliesBfloat16 = isa === 'amx';
     this.ortVersion = addon.ortVersion(environment);
     this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
   }

@@ -25,6 +25,8 @@ export interface Runtime {
   /** `native`: graphs may hold `spinquant` nodes. `composed`: lower them first (graph/lower.ts). */
   readonly kernels: KernelSource;
   readonly threads: number;
+  /** Whether products with bfloat16 weights have a kernel of their own, faster than those in float32. */
+  readonly multipliesBfloat16: boolean;
   /** The type that a graph must declare for an input stored as `dtype`: not every binding takes bfloat16. */
   inputType(dtype: DType): DType;
   createSession(

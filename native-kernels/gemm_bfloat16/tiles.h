@@ -1,0 +1,121 @@
+// Products of packed panels in AMX tiles. Included by amx.cc only.
+#pragma once
+#include "gemm_bfloat16.h"
+
+namespace spinquant::amx {
+namespace {
+
+/// GCC's tile intrinsics do not say which memory they read and write: nothing may move across them.
+inline void finish_writes() { asm volatile("" ::: "memory"); }
+
+/// Tiles 0 … 3 sum a 32 × 32 block of C; 4 and 5 hold a's halves, 6 and 7 b's.
+class TileScope {
+ public:
+  TileScope() {
+    struct alignas(64) Shape {
+      uint8_t palette = 1, start_row = 0, reserved[14] = {};
+      uint16_t row_bytes[16] = {};
+      uint8_t rows[16] = {};
+    } shape;
+    for (int i = 0; i < 8; i++) {
+      shape.row_bytes[i] = 64;
+      shape.rows[i] = 16;
+    }
+    asm volatile("" : : "r"(&shape) : "memory");
+    _tile_loadconfig(&shape);
+  }
+  ~TileScope() { _tile_release(); }
+  TileScope(const TileScope&) = delete;
+  TileScope& operator=(const TileScope&) = delete;
+};
+
+inline void load_a(const uint16_t* tiles) {
+  _tile_loadd(4, tiles, 64);
+  _tile_loadd(5, tiles + kTile, 64);
+}
+
+inline void load_b(const uint16_t* tiles) {
+  _tile_loadd(6, tiles, 64);
+  _tile_loadd(7, tiles + kTile, 64);
+}
+
+inline void multiply_tiles() {
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(1, 4, 7);
+  _tile_dpbf16ps(2, 5, 6);
+  _tile_dpbf16ps(3, 5, 7);
+}
+
+/// All steps of the depth; the smallest piece of A first.
+inline void multiply_steps(const uint16_t* a, size_t a_plane, const uint16_t* b, size_t steps) {
+  for (size_t step = 0; step < steps; step++, a += 2 * kTile, b += 2 * kTile) {
+    load_b(b);
+    load_a(a + 2 * a_plane);
+    multiply_tiles();
+    load_a(a + a_plane);
+    multiply_tiles();
+    load_a(a);
+    multiply_tiles();
+  }
+}
+
+inline void load_sums(const float* c, size_t stride) {
+  _tile_loadd(0, c, stride * sizeof(float));
+  _tile_loadd(1, c + 16, stride * sizeof(float));
+  _tile_loadd(2, c + 16 * stride, stride * sizeof(float));
+  _tile_loadd(3, c + 16 * stride + 16, stride * sizeof(float));
+}
+
+inline void zero_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
+inline void store_sums(float* c, size_t stride) {
+  _tile_stored(0, c, stride * sizeof(float));
+  _tile_stored(1, c + 16, stride * sizeof(float));
+  _tile_stored(2, c + 16 * stride, stride * sizeof(float));
+  _tile_stored(3, c + 16 * stride + 16, stride * sizeof(float));
+}
+
+/// `factors`: one per column, or null.
+inline void copy_corner(const float* from, size_t from_stride, float* to, size_t to_stride, size_t rows, size_t columns,
+                        const float* factors) {
+  for (size_t i = 0; i < rows; i++, from += from_stride, to += to_stride) {
+    if (factors) {
+      for (size_t j = 0; j < columns; j++) to[j] = from[j] * factors[j];
+    } else {
+      for (size_t j = 0; j < columns; j++) to[j] = from[j];
+    }
+  }
+}
+
+/// One 32 × 32 block of C; at the edges, and where it is scaled, by way of a block of its own.
+void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t row, const PackedBlock& b,
+                     size_t column) {
+  size_t rows = at_most(a.rows - row * kPanel, kPanel), columns = at_most(b.rows - column * kPanel, kPanel);
+  size_t first_column = b.first_row + column * kPanel;
+  const float* factors = args.column_scale ? args.column_scale + first_column : nullptr;
+  bool direct = rows == kPanel && columns == kPanel && !factors;
+  alignas(64) float corner[kPanel * kPanel];
+  float* place = args.c + (a.first_row + row * kPanel) * args.c_stride + first_column;
+  float* c = direct ? place : corner;
+  size_t stride = direct ? args.c_stride : kPanel;
+  if (!args.accumulate) {
+    zero_sums();
+  } else {
+    if (!direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
+    finish_writes();
+    load_sums(c, stride);
+  }
+  finish_writes();
+  multiply_steps(a.panel(row), a.plane(), b.panel(column), a.steps());
+  store_sums(c, stride);
+  finish_writes();
+  if (!direct) copy_corner(corner, kPanel, place, args.c_stride, rows, columns, factors);
+}
+
+}  // namespace
+}  // namespace spinquant::amx

@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  addon,
+  assertClose,
+  assertSameBits,
+  forEachVariant,
+  notBuilt,
+  type Operation,
+  ROUNDING,
+  random,
+  runOperator,
+} from './support.ts';
+
+/** [M, K, N]: edges of tiles, panels, groups and blocks; A smaller and larger than B. */
+const SHAPES = [
+  [1, 1, 1],
+  [16, 32, 16],
+  [33, 31, 47],
+  [64, 96, 32],
+  [100, 513, 70],
+  [290, 64, 33],
+  [17, 40, 2100],
+  [2080, 33, 5],
+] as const;
+
+function bfloat16(values: Float32Array): Uint16Array {
+  return Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+}
+
+interface Shape {
+  readonly m: number;
+  readonly k: number;
+  readonly n: number;
+  readonly transB: 0 | 1;
+  readonly scaled: boolean;
+}
+
+function operation({ m, k, n, transB, scaled }: Shape, change = (x: Float32Array) => x): Operation {
+  const b = bfloat16(change(random(k * n, 2)));
+  const rows = transB ? n : k;
+  return {
+    name: 'GemmBfloat16',
+    attributes: { transB },
+    inputs: [
+      { data: change(random(m * k, 1)), dims: [m, k] },
+      { data: b, dims: transB ? [n, k] : [k, n] },
+      scaled ? { data: change(random(rows, 3)), dims: [rows] } : null,
+    ],
+    outputs: [m * n],
+  };
+}
+
+function forEachShape(body: (shape: Shape) => void): void {
+  for (const [m, k, n] of SHAPES)
+    for (const transB of [0, 1] as const)
+      for (const scaled of [false, true]) body({ m, k, n, transB, scaled });
+}
+
+test('GemmBfloat16 against loops in double precision', { skip: notBuilt }, () => {
+  forEachShape((shape) => {
+    const expected = runOperator(operation(shape), 'reference')[0]!;
+    const sizes = runOperator(
+      operation(shape, (x) => x.map(Math.abs)),
+      'reference',
+    )[0]!;
+    // Three pieces, each with a rounding per product and one per pair of them; two factors.
+    const roundings = 4.5 * shape.k + 4;
+    forEachVariant((instructionSet, threads) => {
+      const [actual] = runOperator(operation(shape), instructionSet, threads);
+      const what = `${JSON.stringify(shape)} ${instructionSet} ${threads}`;
+      assertClose(actual!, expected, (i) => roundings * ROUNDING * sizes[i]!, what);
+    });
+  });
+});
+
+test('no bit of A is lost: a product with the identity is A', { skip: notBuilt }, () => {
+  const n = 96;
+  const identity = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) identity[i * n + i] = 1;
+  const a = random(50 * n, 7, 1e4);
+  for (const transB of [0, 1] as const) {
+    const product: Operation = {
+      name: 'GemmBfloat16',
+      attributes: { transB },
+      inputs: [
+        { data: a, dims: [50, n] },
+        { data: bfloat16(identity), dims: [n, n] },
+      ],
+      outputs: [50 * n],
+    };
+    forEachVariant((instructionSet) => {
+      assertSameBits(runOperator(product, instructionSet)[0]!, a, `transB ${transB} ${instructionSet}`);
+    });
+  }
+});
+
+test('the result does not depend on the threads', { skip: notBuilt }, () => {
+  const shape = { m: 700, k: 1100, n: 300, transB: 1, scaled: true } as const;
+  const best = addon!.instructionSets().at(-1)!;
+  const one = runOperator(operation(shape), best, 1)[0]!;
+  assertSameBits(runOperator(operation(shape), best, 3)[0]!, one, 'three threads');
+});
+
+test('shapes that do not fit are refused', { skip: notBuilt }, () => {
+  const a = { data: new Float32Array(6), dims: [2, 3] };
+  const b = { data: new Uint16Array(6), dims: [2, 3] };
+  const run = (transB: 0 | 1, scale: number) =>
+    runOperator(
+      {
+        name: 'GemmBfloat16',
+        attributes: { transB },
+        inputs: [a, b, { data: new Float32Array(scale), dims: [scale] }],
+        outputs: [4],
+      },
+      'reference',
+    );
+  assert.throws(() => run(0, 2), /A must be \[M, K\] and op\(B\) \[K, N\], found A \[2, 3\] and B \[2, 3\]/);
+  assert.throws(() => run(1, 3), /scale must have one entry per row of B, found \[3\] for B \[2, 3\]/);
+  assert.doesNotThrow(() => run(1, 2));
+});
