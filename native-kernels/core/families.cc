@@ -18,6 +18,7 @@ const std::vector<OperatorType>& operator_types() {
       rotary_embedding_type(),
       token_loss_type(),
       token_loss_grad_type(),
+      activation_statistics_type(),
   };
   return types;
 }

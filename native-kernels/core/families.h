@@ -18,6 +18,7 @@ OperatorType swiglu_grad_type();
 OperatorType rotary_embedding_type();
 OperatorType token_loss_type();
 OperatorType token_loss_grad_type();
+OperatorType activation_statistics_type();
 
 template <class T>
 std::unique_ptr<Operator> make_operator(const Attributes& attributes) {
