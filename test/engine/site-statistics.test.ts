@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { StreamingStatistics } from '../../src/engine/calibrate/site-statistics.ts';
+import { summarize } from '../../src/engine/calibrate/summary.ts';
 
 /** Two batches of [tokens, 2]; the second is ten times larger, so the axis must grow and old counts must merge. */
 const FIRST = Float32Array.of(1, -2, 0.5, 0.25);
@@ -10,10 +11,16 @@ const QUANTIZER = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZe
 test('histogram, channel maxima, moments and SQNR of a stream', () => {
   const stream = new StreamingStatistics(QUANTIZER);
   for (const batch of [FIRST, SECOND]) {
-    stream.add(batch, 2, 0.5);
-    stream.bin(stream.largest);
+    const [a, b, c, d] = batch as unknown as [number, number, number, number];
+    stream.add(summarize(batch, 2, 0.5));
+    stream.addRanges(
+      Float32Array.of(Math.min(a, b), Math.min(c, d)),
+      Float32Array.of(Math.max(a, b), Math.max(c, d)),
+    );
   }
-  const { histogram, channelMaxima, kurtosis, sqnrDb, rms, maxAbs, tokens, medianRange } = stream.result();
+  const { histogram, channelMaxima, kurtosis, sqnrDb, rms, maxAbs, tokens, medianRange } = stream.result(
+    stream.limit,
+  );
   const all = [...FIRST, ...SECOND];
   const mean = all.reduce((a, b) => a + b) / all.length;
   const central = (power: number) => all.reduce((sum, x) => sum + (x - mean) ** power, 0) / all.length;
@@ -26,7 +33,7 @@ test('histogram, channel maxima, moments and SQNR of a stream', () => {
   const power = all.reduce((sum, x) => sum + x * x, 0);
   assert.ok(Math.abs(rms - Math.sqrt(power / all.length)) < 1e-12);
   assert.ok(Math.abs(sqnrDb! - 10 * Math.log10(power / 1)) < 1e-12);
-  assert.equal(histogram.max, 32, 'the axis doubles from 2 to the next power of two above 20');
+  assert.equal(histogram.max, 32, 'the axis grows from 4 to the next power of two above 20');
   assert.equal(histogram.min, -32);
   const width = (histogram.max - histogram.min) / histogram.counts.length;
   for (let bin = 0; bin < histogram.counts.length; bin++) {
@@ -36,15 +43,31 @@ test('histogram, channel maxima, moments and SQNR of a stream', () => {
   }
 });
 
-test('a value at the very end of the axis is counted', () => {
+test('a value that is a power of two lies inside of the axis; a longer axis keeps all counts', () => {
   const stream = new StreamingStatistics(null);
-  stream.add(Float32Array.of(4, -4), 2, null);
-  stream.bin(4);
-  const { histogram, sqnrDb, medianRange } = stream.result();
-  assert.equal(
-    histogram.counts.reduce((a, b) => a + b),
-    2,
-  );
+  stream.add(summarize(Float32Array.of(4, -4, -0.01), 3, null));
+  assert.equal(stream.limit, 8);
+  const { histogram, sqnrDb, medianRange } = stream.result(stream.limit);
+  // Bins are 1/8 wide, the one from 0 is number 64.
+  const filled = (counts: readonly number[]) => counts.flatMap((count, bin) => (count > 0 ? [bin] : []));
+  assert.deepEqual(filled(histogram.counts), [32, 63, 96]);
+  assert.deepEqual(filled(stream.result(64).histogram.counts), [60, 63, 68]);
   assert.equal(sqnrDb, null, 'nothing is quantized');
   assert.equal(medianRange, null);
+});
+
+test('nothing but zeros has an axis, and no kurtosis', () => {
+  const stream = new StreamingStatistics(null);
+  stream.add(summarize(new Float32Array(6), 3, null));
+  const { histogram, kurtosis, maxAbs, tokens } = stream.result(stream.limit);
+  assert.ok(histogram.max > 0 && histogram.max < 1e-29);
+  assert.equal(histogram.counts[64], 6);
+  assert.deepEqual([kurtosis, maxAbs, tokens], [0, 0, 2]);
+});
+
+test('an infinite value does not stop the work', () => {
+  const stream = new StreamingStatistics(null);
+  for (const value of [1, Number.POSITIVE_INFINITY, 2])
+    stream.add(summarize(Float32Array.of(value), 1, null));
+  assert.equal(stream.result(stream.limit).maxAbs, Number.POSITIVE_INFINITY);
 });

@@ -5,12 +5,12 @@ import { labelOf } from '../experiment/evaluation.ts';
 import { plainNetwork, rotationSites } from '../experiment/networks.ts';
 import { quantizersOf } from '../experiment/quantizers.ts';
 import type { Workbench } from '../experiment/workbench.ts';
-import type { HostTensors } from '../graph/program.ts';
+import type { HostTensors, Program } from '../graph/program.ts';
 import type { RotationState } from '../learn/learner.ts';
 import type { ObservedSite } from '../network/layer.ts';
 import type { LayerQuantizers, RotationSites } from '../network/layer-shape.ts';
 import type { Activations } from '../network/network.ts';
-import { compileObserved, noiseName, rowsName, type Side, siteQuantizer } from './observe-layer.ts';
+import { compileObserved, gather, SIDES, type Side, siteQuantizer } from './observe-layer.ts';
 import { StreamingStatistics } from './site-statistics.ts';
 
 /** Tokens that statistics are taken over: maxima and fourth moments have settled, the pass stays short. */
@@ -70,6 +70,8 @@ class Observer {
   readonly #sites: RotationSites;
   readonly #quantizers: LayerQuantizers;
   readonly #streams: Map<ObservedSite, SiteStreams>[];
+  /** Outputs to fill again: without our kernels they are large. */
+  readonly #reusable = new WeakMap<Program, HostTensors>();
 
   constructor(bench: Workbench, rotations: RotationState, sites: RotationSites) {
     this.#bench = bench;
@@ -93,13 +95,16 @@ class Observer {
 
   records(): SiteRecord[] {
     return this.#streams.flatMap((streams, layer) =>
-      [...streams].map(([site, { before, after }]) => ({
-        layer,
-        site,
-        rotation: this.#acting(site),
-        before: before.result(),
-        after: after.result(),
-      })),
+      [...streams].map(([site, { before, after }]) => {
+        const limit = Math.max(before.limit, after.limit);
+        return {
+          layer,
+          site,
+          rotation: this.#acting(site),
+          before: before.result(limit),
+          after: after.result(limit),
+        };
+      }),
     );
   }
 
@@ -115,7 +120,15 @@ class Observer {
     const observed = { ...shape, quantizers: this.#quantizers, rotations: this.#sites };
     const key = `observe ${shape.window} ${sequence} ${JSON.stringify(types)}`;
     const program = await cache.get(key, (runtime) => compileObserved(runtime, observed, types));
-    return program.run({ ...tensors, ...this.#matrices(layer), x }, signal);
+    const out = await program.run(
+      { ...tensors, ...this.#matrices(layer), x },
+      signal,
+      this.#reusable.get(program),
+    );
+    // y is the next layer's input and must not be overwritten; all else is gathered before the program runs again.
+    const { y: _y, ...reusable } = out;
+    this.#reusable.set(program, reusable);
+    return out;
   }
 
   #matrices(layer: number): HostTensors {
@@ -128,21 +141,19 @@ class Observer {
   }
 
   #gather(layer: number, site: ObservedSite, out: HostTensors): void {
+    const streams = this.#streamsOf(layer, site);
+    for (const side of SIDES) gather(streams[side], out, site, side);
+  }
+
+  /** Where nothing rotates, after is before. */
+  #streamsOf(layer: number, site: ObservedSite): SiteStreams {
     const known = this.#streams[layer]!.get(site);
+    if (known) return known;
     const quantizer = siteQuantizer(site, this.#quantizers);
-    const streams = known ?? {
-      before: new StreamingStatistics(quantizer),
-      after: new StreamingStatistics(quantizer),
-    };
-    this.#streams[layer]!.set(site, streams);
-    for (const side of ['before', 'after'] as const) {
-      const rows = out[rowsName(site, side)]!;
-      const noise = out[noiseName(site, side)];
-      streams[side].add(rows.data as Float32Array, rows.dims[1]!, noise ? (noise.data[0] as number) : null);
-    }
-    const limit = Math.max(streams.before.largest, streams.after.largest);
-    streams.before.bin(limit);
-    streams.after.bin(limit);
+    const before = new StreamingStatistics(quantizer);
+    const after = this.#acting(site).length > 0 ? new StreamingStatistics(quantizer) : before;
+    this.#streams[layer]!.set(site, { before, after });
+    return { before, after };
   }
 
   #acting(site: ObservedSite): RotationName[] {

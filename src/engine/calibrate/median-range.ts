@@ -20,11 +20,10 @@ export class StreamingMedianRange {
     this.#quantizer = quantizer;
   }
 
-  /** @param rows [tokens, channels]. */
-  add(rows: Float32Array, channels: number): void {
-    const size = this.#quantizer.group || channels;
-    for (let from = 0; from < rows.length; from += size)
-      if (this.#seen++ % this.#stride === 0) this.#keep(rows.subarray(from, from + size));
+  /** @param lows @param highs least and largest value of each. */
+  add(lows: Float32Array, highs: Float32Array): void {
+    for (let index = 0; index < lows.length; index++)
+      if (this.#seen++ % this.#stride === 0) this.#keep(lows[index]!, highs[index]!);
   }
 
   result(): MedianRange | null {
@@ -36,15 +35,8 @@ export class StreamingMedianRange {
     return { min: this.#lows[median]!, max: this.#highs[median]! };
   }
 
-  #keep(part: Float32Array): void {
-    if (this.#kept === MOST_RANGES) {
-      this.#thin();
-    }
-    let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    for (const value of part) {
-      if (value < low) low = value;
-      if (value > high) high = value;
-    }
+  #keep(low: number, high: number): void {
+    if (this.#kept === MOST_RANGES) this.#thin();
     this.#lows[this.#kept] = low;
     this.#highs[this.#kept] = high;
     this.#kept++;

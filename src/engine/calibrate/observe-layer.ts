@@ -1,8 +1,11 @@
+import { elementCount, type HostTensor } from '../../protocol/tensor.ts';
 import type { Value } from '../graph/graph.ts';
+import { activationStatistics } from '../graph/kernels/activation-statistics.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/kernels/fake-quantize.ts';
 import { mul, sub } from '../graph/ops/elementwise.ts';
-import { reduceSum } from '../graph/ops/reduce.ts';
-import { Program } from '../graph/program.ts';
+import { reduceMax, reduceMin, reduceSum } from '../graph/ops/reduce.ts';
+import { reshape } from '../graph/ops/shape.ts';
+import { type HostTensors, Program } from '../graph/program.ts';
 import type { ObservedSite } from '../network/layer.ts';
 import type { LayerTypes } from '../network/layer-inputs.ts';
 import { layerExpression } from '../network/layer-programs.ts';
@@ -10,15 +13,21 @@ import type { LayerQuantizers, LayerShape, RotationSites } from '../network/laye
 import { FULL_PRECISION, NO_ROTATION } from '../network/layer-shape.ts';
 import { IDENTITY, type SideTransform, timesTransform } from '../network/side-transform.ts';
 import type { Runtime } from '../runtime/types.ts';
+import { BINS } from './histogram.ts';
+import type { StreamingStatistics } from './site-statistics.ts';
+import { blockSummaries, summarize } from './summary.ts';
 
 export type Side = 'before' | 'after';
-/** Output names of the observing program. */
-export const rowsName = (site: ObservedSite, side: Side): string => `${site}.${side}`;
-export const noiseName = (site: ObservedSite, side: Side): string => `${site}.${side}.noise`;
+export const SIDES: readonly Side[] = ['before', 'after'];
+
+/** Outputs of the observing program about one side of a site. */
+type Observation = 'rows' | 'noise' | 'sums' | 'largest' | 'counts' | 'lows' | 'highs';
+const outputName = (site: ObservedSite, side: Side, what: Observation): string => `${site}.${side}.${what}`;
 
 /**
- * x → y of a plain full-precision layer, with every site's tensor before and after its rotation [T, channels] and the
- * squared error Σ(Q(x) − x)² of the experiment's quantizer on both.
+ * x → y of a plain full-precision layer, with statistics of every site's tensor before and after its rotation: those of
+ * ActivationStatistics, or without our kernels the rows themselves [T, channels] and the squared error Σ(Q(x) − x)² of
+ * the experiment's quantizer; and the range of everything that shares a scale. Where nothing rotates, before only.
  */
 export function compileObserved(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
   const { quantizers, rotations } = shape;
@@ -31,15 +40,53 @@ export function compileObserved(runtime: Runtime, shape: LayerShape, types: Laye
   const r1 = rotations.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
   const r2 = rotations.r2 ? graph.input('r2', [headDim, headDim]) : null;
   const outputs: Record<string, Value> = { y };
-  for (const [site, value] of observed) {
+  const observe = runtime.kernels === 'native' ? summarized : givenOut;
+  for (const [site, before] of observed) {
     const quantizer = siteQuantizer(site, quantizers);
-    const sides = { before: value, after: timesTransform(value, siteTransform(site, rotations, r1, r2)) };
-    for (const side of ['before', 'after'] as const) {
-      outputs[rowsName(site, side)] = sides[side];
-      if (quantizer) outputs[noiseName(site, side)] = squaredError(sides[side], quantizer);
-    }
+    const after = timesTransform(before, siteTransform(site, rotations, r1, r2));
+    const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
+    for (const [side, value] of Object.entries(sides) as [Side, Value][])
+      for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])
+        outputs[outputName(site, side, what)] = output;
   }
   return Program.compile(runtime, graph, outputs);
+}
+
+type Observations = Readonly<Partial<Record<Observation, Value>>>;
+
+function summarized(value: Value, quantizer: ActivationQuantizer | null): Observations {
+  if (quantizer) {
+    const rounded = fakeQuantize(value, quantizer);
+    return { ...activationStatistics(value, rounded, quantizer.group, BINS) };
+  }
+  const { sums, largest, counts } = activationStatistics(value, value, 0, BINS);
+  return { sums, largest, counts };
+}
+
+function givenOut(value: Value, quantizer: ActivationQuantizer | null): Observations {
+  if (!quantizer) return { rows: value };
+  const size = quantizer.group || value.dim(-1);
+  const parts = reshape(value, [elementCount(value.dims) / size, size]);
+  return {
+    rows: value,
+    noise: squaredError(value, quantizer),
+    lows: reduceMin(parts, [1]),
+    highs: reduceMax(parts, [1]),
+  };
+}
+
+/** Adds what the program gave out about one side of a site: nothing about the side after where nothing rotates. */
+export function gather(stream: StreamingStatistics, out: HostTensors, site: ObservedSite, side: Side): void {
+  const get = (what: Observation): HostTensor<Float32Array> | null =>
+    (out[outputName(site, side, what)] as HostTensor<Float32Array> | undefined) ?? null;
+  const [rows, sums, lows] = [get('rows'), get('sums'), get('lows')];
+  if (!rows && !sums) return;
+  const noise = get('noise');
+  const summaries = rows
+    ? [summarize(rows.data, rows.dims[1]!, noise && total(noise.data))]
+    : blockSummaries({ sums: sums!, largest: get('largest')!, counts: get('counts')! }, lows !== null);
+  for (const summary of summaries) stream.add(summary);
+  if (lows) stream.addRanges(lows.data, get('highs')!.data);
 }
 
 function siteTransform(
@@ -79,7 +126,12 @@ export function siteQuantizer(site: ObservedSite, quantizers: LayerQuantizers): 
   return quantizer && quantizer.bits < 16 ? quantizer : null;
 }
 
+/** Σ(Q(x) − x)² of each token: summed further in double precision. */
 function squaredError(x: Value, quantizer: ActivationQuantizer): Value {
   const error = sub(fakeQuantize(x, quantizer), x);
-  return reduceSum(mul(error, error), [0, 1], false);
+  return reduceSum(mul(error, error), [1], false);
+}
+
+function total(terms: Float32Array): number {
+  return terms.reduce((sum, term) => sum + term, 0);
 }
