@@ -98,20 +98,25 @@ float limit_of(const float* largest, size_t channels) {
   return __builtin_ldexpf(1, exponent);
 }
 
-void add_block(const float* x, const float* y, size_t count, Sums* sums, Tally* tally) {
+/// Tallies a block and sums it, even and odd halves of a vector apart so that their additions overlap.
+Sums add_block(const float* x, const float* y, size_t count, Tally* tally) {
+  Sums even, odd;
   size_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    sums->add(x + i, y + i);
-    sums->add(x + i + kHalf, y + i + kHalf);
+    even.add(x + i, y + i);
+    odd.add(x + i + kHalf, y + i + kHalf);
     tally->add(load(x + i), kLanes);
   }
-  if (i == count) return;
-  float last_x[kLanes] = {}, last_y[kLanes] = {};
-  memcpy(last_x, x + i, (count - i) * sizeof(float));
-  memcpy(last_y, y + i, (count - i) * sizeof(float));
-  sums->add(last_x, last_y);
-  sums->add(last_x + kHalf, last_y + kHalf);
-  tally->add(load(last_x), count - i);
+  if (i < count) {
+    float last_x[kLanes] = {}, last_y[kLanes] = {};
+    memcpy(last_x, x + i, (count - i) * sizeof(float));
+    memcpy(last_y, y + i, (count - i) * sizeof(float));
+    even.add(last_x, last_y);
+    odd.add(last_x + kHalf, last_y + kHalf);
+    tally->add(load(last_x), count - i);
+  }
+  return {even.first + odd.first, even.second + odd.second, even.third + odd.third, even.fourth + odd.fourth,
+          even.noise + odd.noise};
 }
 
 }  // namespace
@@ -124,9 +129,8 @@ void activation_statistics(const ActivationStatisticsArgs& args, size_t first, s
     channel_maxima(args.x + start, rows, args.channels, largest);
     group_ranges(args.x + start, count / args.group, args.group, args.lows + groups, args.highs + groups);
     const float limit = limit_of(largest, args.channels);
-    Sums sums;
     Tally tally(limit, args.bins);
-    add_block(args.x + start, args.y + start, count, &sums, &tally);
+    const Sums sums = add_block(args.x + start, args.y + start, count, &tally);
     float* out = args.sums + block * kBlockSums;
     out[0] = total(sums.first);
     out[1] = total(sums.second);
