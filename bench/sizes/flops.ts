@@ -8,8 +8,8 @@ export interface Flops {
 
 /**
  * Useful operations of one learning step of `tokens` tokens in sequences of `sequence`, nothing computed twice.
- * Causal attention is counted as the half that it is. Unrotated: two products of R1 per reading site forward; backward
- * the same two and the two for ∂R1. Merged: Ŵ once per step, u W of the reading weights, and x̂ Aᵀ Wᵀ of the writing ones.
+ * Causal attention is counted as the half that it is. Unrotated: two products of R1 per reading site forward, two for
+ * ∂R1 backward. Merged: Ŵ once per step, u W of the reading weights, and x̂ Aᵀ Wᵀ of the writing ones.
  */
 export function stepFlops(config: ModelConfig, tokens: number, sequence: number, merged: boolean): Flops {
   const { hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h, layers, vocabSize } = config;
@@ -23,7 +23,7 @@ export function stepFlops(config: ModelConfig, tokens: number, sequence: number,
         forward: 0,
         backward: d * (q + 2 * kv) + 2 * d * f + d * q + (q + kv + f) * d + 5 * d * d + 4 * headRotations,
       }
-    : { forward: 4 * d * d + headRotations, backward: 8 * d * d + 2 * headRotations };
+    : { forward: 4 * d * d + headRotations, backward: 4 * d * d + 2 * headRotations };
   const perToken = {
     forward: layers * (weights + attention + rotations.forward) + d * vocabSize,
     backward: layers * (weights + 2 * attention + rotations.backward) + d * vocabSize,

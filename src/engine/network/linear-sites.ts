@@ -8,6 +8,7 @@ import type { LinearSites } from './layer.ts';
 import type { BiasRole, LayerInputs, LinearRole } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
+import { quantizeRotated } from './rotated-quantizer.ts';
 import { IDENTITY, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 import type { Keep } from './tape.ts';
 
@@ -105,11 +106,10 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
 export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
   const { quantizers, rotations } = shape;
   const { r1, r2 } = inputs;
-  const basis1: SideTransform = r1 ? { kind: 'dense', matrix: r1 } : IDENTITY;
   const basis2: SideTransform = r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
   const plain = plainSites(inputs, keep);
   const read = (normed: Value): Value =>
-    timesTransposed(fakeQuantize(timesTransform(normed, basis1), quantizers.input), basis1);
+    r1 ? quantizeRotated(normed, r1, quantizers.input) : fakeQuantize(normed, quantizers.input);
   return {
     qkv(normed) {
       const [q, k, v] = plain.qkv(read(normed));
