@@ -30,11 +30,26 @@ def quantizers_for(head: int, weight_bits: int) -> Quantizers:
     return Quantizers(weight=Weight(weight_bits), token=token, key=key, value=grouped, output=grouped)
 
 
+class RotateBack(torch.autograd.Function):
+    """rounded @ r.T where rounded = Q(x r) moves as x r does and r is orthogonal: dx is the gradient itself."""
+
+    @staticmethod
+    def forward(ctx, x, rounded, r):
+        ctx.save_for_backward(x, rounded, r)
+        return rounded @ r.T
+
+    @staticmethod
+    def backward(ctx, g):
+        x, rounded, r = ctx.saved_tensors
+        rows = lambda y: y.reshape(-1, y.shape[-1])
+        return g, None, (rows(x).T @ rows(g)) @ r + rows(g).T @ rows(rounded)
+
+
 class Unrotated(Llama):
     """The network in its own basis; only quantizers see rotated activations."""
 
     def read(self, x: torch.Tensor, r1: torch.Tensor, quantizer: Activation) -> torch.Tensor:
-        return quantizer(x @ r1) @ r1.T
+        return RotateBack.apply(x, quantizer(x.detach() @ r1.detach()).detach(), r1)
 
     def heads(self, x: torch.Tensor, r2: torch.Tensor) -> torch.Tensor:
         return (x.reshape(-1, self.config.head_dim) @ r2).reshape(x.shape)

@@ -1,5 +1,6 @@
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import type { Graph, Value } from '../graph/graph.ts';
+import { scaledRows } from '../graph/kernels/gemm-bfloat16.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
@@ -22,6 +23,9 @@ const BIAS_NAME = {
 /** Input name of a rotated and rounded weight. */
 export const preparedName = (role: LinearRole): string => `${role}.prepared`;
 
+/** Input name of the scales [out] of a weight that is prepared as codes. */
+export const scaleName = (role: LinearRole): string => `${role}.scale`;
+
 /** Graph inputs of one layer, created where the mode of the network asks for them. */
 export class LayerInputs {
   readonly r1: Value | null;
@@ -29,6 +33,7 @@ export class LayerInputs {
   readonly #graph: Graph;
   readonly #types: LayerTypes;
   readonly #prefix: string;
+  readonly #weightCodes: boolean;
   readonly #values = new Map<string, Value>();
 
   /** @param prefix put before every input name, where several layers share a graph. */
@@ -36,6 +41,7 @@ export class LayerInputs {
     this.#graph = graph;
     this.#types = types;
     this.#prefix = prefix;
+    this.#weightCodes = shape.weightCodes ?? false;
     const { hiddenSize, headDim } = shape.config;
     this.r1 = shape.rotations.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
     this.r2 = shape.rotations.r2 ? graph.input('r2', [headDim, headDim]) : null;
@@ -55,10 +61,13 @@ export class LayerInputs {
 
   /** Ŵ: the shape of the weight in the graph's real type. */
   prepared(role: LinearRole): Value {
-    const type = this.#types[role]!;
-    return this.#once(preparedName(role), () =>
-      this.#graph.input(this.#prefix + preparedName(role), type.dims),
-    );
+    const { dims } = this.#types[role]!;
+    const name = preparedName(role);
+    return this.#once(name, () => {
+      if (!this.#weightCodes) return this.#graph.input(this.#prefix + name, dims);
+      const codes = this.#graph.input(this.#prefix + name, dims, 'bfloat16');
+      return scaledRows({ codes, scale: this.#graph.input(this.#prefix + scaleName(role), [dims[0]!]) });
+    });
   }
 
   bias(role: BiasRole): Value | null {

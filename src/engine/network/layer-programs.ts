@@ -1,10 +1,17 @@
 import { gradients } from '../autodiff/gradients.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { fakeQuantizeWeight, quantizeWithRatio } from '../graph/kernels/weight-quantize.ts';
+import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/kernels/weight-quantize.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
-import { LayerInputs, type LayerTypes, LINEAR_ROLES, type LinearRole, preparedName } from './layer-inputs.ts';
+import {
+  LayerInputs,
+  type LayerTypes,
+  LINEAR_ROLES,
+  type LinearRole,
+  preparedName,
+  scaleName,
+} from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
 import { rotateWeight } from './rotated-linear.ts';
@@ -101,7 +108,7 @@ const RATIO = '.ratio';
 const ratioName = (role: LinearRole): string => role + RATIO;
 export const isRatio = (name: string): boolean => name.endsWith(RATIO);
 
-/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name. */
+/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name; as codes and scales if asked. */
 export function prepareExpression(
   shape: LayerShape,
   types: LayerTypes,
@@ -115,15 +122,25 @@ export function prepareExpression(
     const { left, right } = bases[role];
     const rotated = rotateWeight(inputs.weight(role), left, right);
     const quantizer = shape.quantizers.weights;
-    if (ratios === 'inside') return [[preparedName(role), fakeQuantizeWeight(rotated, quantizer)]];
+    if (ratios === 'inside' && !shape.weightCodes)
+      return [[preparedName(role), fakeQuantizeWeight(rotated, quantizer)]];
     const [rows, width] = rotated.dims as [number, number];
     const dims = [rows, width / (quantizer.group || width)];
     const given = ratios === 'in' ? graph.input(ratioName(role), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
-    const prepared: [string, Value] = [preparedName(role), rounded];
-    return ratios === 'out' ? [prepared, [ratioName(role), ratio]] : [prepared];
+    const prepared = shape.weightCodes
+      ? codesOf(role, rowCodes(rotated, rounded, ratio, quantizer))
+      : [[preparedName(role), rounded] satisfies [string, Value]];
+    return ratios === 'out' ? [...prepared, [ratioName(role), ratio]] : prepared;
   });
   return { graph, outputs: Object.fromEntries(outputs) };
+}
+
+function codesOf(role: LinearRole, { codes, scale }: ReturnType<typeof rowCodes>): [string, Value][] {
+  return [
+    [preparedName(role), codes],
+    [scaleName(role), scale],
+  ];
 }
 
 export function compilePrepare(

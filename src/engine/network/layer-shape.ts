@@ -39,6 +39,8 @@ export interface LayerShape extends BatchShape {
   readonly window: number | null;
   readonly quantizers: LayerQuantizers;
   readonly rotations: RotationSites;
+  /** Whether prepared weights are held as bfloat16 codes and scales instead of float32. */
+  readonly weightCodes?: boolean;
 }
 
 export const NO_ROTATION: RotationSites = { r1: false, r2: false, r3: null, r4: null };

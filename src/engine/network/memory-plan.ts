@@ -141,7 +141,7 @@ function layerParameters({ hiddenSize: d, intermediateSize: f, heads, kvHeads, h
   return 2 * d * h * (heads + kvHeads) + 3 * d * f;
 }
 
-/** Bytes of all rotated and rounded weights as float32. */
+/** Bytes of all rotated and rounded weights as float32; as codes they take half of it. */
 export function preparedBytes(config: ModelConfig): number {
   return config.layers * layerParameters(config) * FLOAT;
 }

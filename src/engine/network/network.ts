@@ -1,4 +1,5 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import { hasRowCodes } from '../graph/kernels/weight-quantize.ts';
 import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
@@ -225,6 +226,12 @@ export class Network {
     return { ...own, ...(await this.#prepared.of(index, context, this.#rotations, signal)) };
   }
 
+  /** Where products with codes have a kernel, prepared weights are half as large and their products faster. */
+  get #weightCodes(): boolean {
+    const { mode, quantizers } = this.options;
+    return mode === 'merged' && this.#cache.runtime.multipliesBfloat16 && hasRowCodes(quantizers.weights);
+  }
+
   #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
     const known = this.#tables.get(sequence);
     if (known) return known;
@@ -251,8 +258,8 @@ export class Network {
   #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape, level: TapeLevel): Promise<Program> {
     const { mode } = this.options;
     const { shape, types } = this.layerContext(index, batch);
-    const { config, window, quantizers, rotations } = shape;
-    const dependsOn = [batch, window, config, quantizers, rotations, types];
+    const { config, window, quantizers, rotations, weightCodes } = shape;
+    const dependsOn = [batch, window, config, quantizers, rotations, weightCodes, types];
     return this.#cache.get(`${part} ${level} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode, level);
     });
@@ -266,7 +273,7 @@ export class Network {
     const window = limit !== null && limit < batch.sequence ? limit : null;
     const { quantizers, sites } = this.options;
     return {
-      shape: { ...batch, config, window, quantizers, rotations: sites },
+      shape: { ...batch, config, window, quantizers, rotations: sites, weightCodes: this.#weightCodes },
       types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions(batch) },
     };

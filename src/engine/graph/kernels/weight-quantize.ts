@@ -12,13 +12,14 @@ import {
   maximum,
   minimum,
   mul,
+  neg,
   round,
   scale,
   sub,
   where,
 } from '../ops/elementwise.ts';
 import { reduceMax, reduceMin, reduceSum } from '../ops/reduce.ts';
-import { expand, reshape } from '../ops/shape.ts';
+import { cast, expand, reshape } from '../ops/shape.ts';
 
 /** Round-to-nearest weights: one scale per output channel, or per group of consecutive inputs. */
 export interface WeightQuantizer {
@@ -34,6 +35,8 @@ export interface WeightQuantizer {
 const CLIP_STEPS = 80;
 const CLIP_GRID = 100;
 const ERROR_POWER = 2.4;
+/** Largest magnitude that a symmetric row is taken to have at least. */
+const SMALLEST_RANGE = 1e-5;
 
 const FakeQuantizeWeight: OpDefinition = {
   name: 'FakeQuantizeWeight',
@@ -87,7 +90,7 @@ class Grid {
     let hi = reduceMax(w, [1]);
     if (options.includeZero) [lo, hi] = [minimum(lo, zero), maximum(hi, zero)];
     if (options.symmetric) {
-      this.#hi = maximum(maximum(abs(lo), abs(hi)), w.graph.scalar(1e-5));
+      this.#hi = maximum(maximum(abs(lo), abs(hi)), w.graph.scalar(SMALLEST_RANGE));
       this.#lo = this.#hi;
     } else {
       const empty = and(equal(lo, zero), equal(hi, zero));
@@ -167,4 +170,27 @@ export function quantizeWithRatio(w: Value, quantizer: WeightQuantizer, given: V
     group,
     clip_search: quantizer.clipSearch ? 1 : 0,
   }) as [Value, Value];
+}
+
+/** Whether rounded rows are whole numbers times one scale each, small enough for bfloat16's 8 bits. */
+export function hasRowCodes({ bits, symmetric, group }: WeightQuantizer): boolean {
+  return bits <= 8 && symmetric && group === 0;
+}
+
+/**
+ * Rounded weights as codes: diag(s) q = Q(w), for quantizers that {@link hasRowCodes}.
+ * @param w [out, in] before rounding. @param rounded Q(w). @param ratio its clip ratios [out, 1].
+ * @returns q, bfloat16, exact, and s [out].
+ */
+export function rowCodes(
+  w: Value,
+  rounded: Value,
+  ratio: Value,
+  { bits }: WeightQuantizer,
+): { readonly codes: Value; readonly scale: Value } {
+  const g = w.graph;
+  const largest = maximum(maximum(reduceMax(w, [1]), neg(reduceMin(w, [1]))), g.scalar(SMALLEST_RANGE));
+  const scale = div(mul(ratio, largest), g.scalar(2 ** (bits - 1) - 1));
+  // The quotient is a whole number but for its last bit, which bfloat16 has not.
+  return { codes: cast(div(rounded, scale), 'bfloat16'), scale: reshape(scale, [w.dim(0)]) };
 }
