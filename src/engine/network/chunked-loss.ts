@@ -10,8 +10,8 @@ import type { ProgramCache } from './programs.ts';
 
 /**
  * The loss of some tokens at a time, each with its logits over the whole vocabulary: logits are computed once, loss and
- * derivative come out of one pass over them. Each chunk converts the output layer to float32, so this is for output
- * layers that are small beside the products.
+ * derivative come out of one pass over them. Each chunk reads the whole output layer, and converts it to float32 unless
+ * its products take bfloat16, so this is for output layers that are small beside the products or need no conversion.
  */
 export class ChunkedLoss implements OutputLoss {
   readonly #cache: ProgramCache;

@@ -283,7 +283,9 @@ export class Network {
 type LayerPart = 'forward' | 'backward';
 
 function outputLoss(cache: ProgramCache, { lmHead }: Checkpoint, memory: NetworkMemory): OutputLoss {
-  const bytes = elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT;
+  // A bfloat16 head that is multiplied as it is stored takes no memory of its own.
+  const isConverted = !(lmHead.dtype === 'bfloat16' && cache.runtime.multipliesBfloat16);
+  const bytes = isConverted ? elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT : 0;
   const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
   return new Loss(cache, lmHead, memory.logitElements);
 }
