@@ -64,6 +64,8 @@ Environment::Environment(const std::string& library_path, int threads, Isa isa)
   check(api().SetGlobalIntraOpNumThreads(threading.options, threads));
   check(api().SetGlobalInterOpNumThreads(threading.options, 1));
   check(api().SetGlobalSpinControl(threading.options, 0));
+  // core/denormals.h; the thread that starts a run does the same for itself.
+  check(api().SetGlobalDenormalAsZero(threading.options));
   std::lock_guard<std::mutex> lock(g_mutex);
   check(api().CreateEnvWithGlobalThreadPools(ort::kLogFatal, "spinquant", threading.options, &env_));
   if (g_environments++ == 0) {
@@ -98,6 +100,7 @@ ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse
   ort::SessionOptions* options = owner.options;
   set_threads(options, shared_pool, threads_);
   check(api().AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
+  check(api().AddSessionConfigEntry(options, "session.set_denormal_as_zero", "1"));
   // A pattern asks the arena for one block as large as all of a run, beside the pieces that the first run left there.
   check(api().DisableMemPattern(options));
   check(api().SetSessionGraphOptimizationLevel(options, fuse ? ort::kOptimizeAll : ort::kOptimizeBasic));

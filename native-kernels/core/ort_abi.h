@@ -88,6 +88,7 @@ struct ApiBase {
   X(147, Status*, SetGlobalIntraOpNumThreads, (ThreadingOptions*, int))                                     \
   X(148, Status*, SetGlobalInterOpNumThreads, (ThreadingOptions*, int))                                     \
   X(149, Status*, SetGlobalSpinControl, (ThreadingOptions*, int))                                           \
+  X(155, Status*, SetGlobalDenormalAsZero, (ThreadingOptions*))                                             \
   X(156, Status*, CreateArenaCfg,                                                                           \
     (size_t max_mem, int extend_strategy, int initial_chunk_bytes, int max_dead_bytes, ArenaCfg**))         \
   X(157, void, ReleaseArenaCfg, (ArenaCfg*))                                                                \

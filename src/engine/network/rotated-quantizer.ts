@@ -15,7 +15,7 @@ export function quantizeRotated(x: Value, r: Value, quantizer: ActivationQuantiz
  * û Rᵀ with the derivative of the whole, given that û = Q(u) moves as u = x R does, and that R is orthogonal. With
  * g = ∂loss/∂x̂ follow
  *   ∂loss/∂x = g R Rᵀ = g,      ∂loss/∂R = xᵀ (g R) + gᵀ û = (xᵀ g) R + gᵀ û,
- * so the backward pass takes two products over the tokens instead of four; none goes through û.
+ * so the backward pass takes two products over the tokens instead of four (three for fewer tokens than channels).
  */
 const RotateBack: OpDefinition = {
   name: 'RotateBack',
@@ -25,7 +25,10 @@ const RotateBack: OpDefinition = {
   compose: ([, rounded, r]) => [gemm(rounded!, r!, { transB: true })],
   gradient(node, [g], wanted) {
     const [x, rounded, r] = node.inputs as [Value, Value, Value];
-    const dr = () => add(gemm(gemm(x, g!, { transA: true }), r), gemm(g!, rounded, { transA: true }));
-    return [g!, null, wanted[2] ? dr() : null];
+    if (!wanted[2]) return [g!, null, null];
+    const [tokens, width] = x.dims as [number, number];
+    const throughInput =
+      tokens < width ? gemm(x, gemm(g!, r), { transA: true }) : gemm(gemm(x, g!, { transA: true }), r);
+    return [g!, null, add(throughInput, gemm(g!, rounded, { transA: true }))];
   },
 };
