@@ -18,7 +18,9 @@ export interface LearnCell {
   /** Captured activations first; null for the Hadamard start. */
   readonly captured: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate'> | null;
   /** Then cross-entropy; null for none. */
-  readonly crossEntropy: Pick<LearnOptions, 'steps' | 'batchSize'> | null;
+  readonly crossEntropy: (Pick<LearnOptions, 'steps' | 'batchSize'> & Partial<LearnOptions>) | null;
+  /** Whether cross-entropy's gradient goes through the scales of activation quantizers; false where absent. */
+  readonly scaleGradient?: boolean;
   readonly out: string;
 }
 
@@ -46,7 +48,9 @@ async function drain<T>(events: AsyncGenerator<LearnStep, T>): Promise<{ result:
 
 async function learn(cell: LearnCell) {
   const resolved = await resolveExperiment(cell.experiment, 'optimize');
-  const experiment = { ...resolved, rotation: { ...resolved.rotation, seed: cell.seed } };
+  const { scaleGradient = false } = cell;
+  const learning = { ...resolved.rotation.learning, scaleGradient };
+  const experiment = { ...resolved, rotation: { ...resolved.rotation, seed: cell.seed, learning } };
   const bench = await openWorkbench(experiment, {});
   const blocks = await calibrationBlocks(bench);
   const both = { learnR1: true, learnR2: true, schedule: 'cosine' } as const;
@@ -65,12 +69,12 @@ async function learn(cell: LearnCell) {
     const options = {
       optimizer: 'cayley-sgd' as const,
       weightClipEvery: 1,
-      ...cell.crossEntropy,
       ...both,
       learningRate: 1.5,
       gradientClip: 1,
       microBatch: 1,
       dataSeed: cell.seed,
+      ...cell.crossEntropy,
     };
     const start = { step: 0, state };
     const learned = await drain(learnRotations(bench.cache, learningNetwork(bench), start, blocks, options));

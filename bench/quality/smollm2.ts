@@ -17,13 +17,18 @@ const WINDOWS = 12;
 const SEQUENCE = 2048;
 const SEEDS = [0, 1, 2];
 
-type Learner = Pick<LearnCell, 'captured' | 'crossEntropy'>;
+type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient'>;
 const PEAK = { objective: 'peak', steps: 200, learningRate: 0.02 } as const;
 const LEARNERS: Readonly<Record<string, Learner>> = {
   peak: { captured: PEAK, crossEntropy: null },
   'cross-entropy 50': { captured: null, crossEntropy: { steps: 50, batchSize: 1 } },
   'cross-entropy 100': { captured: null, crossEntropy: { steps: 100, batchSize: 1 } },
   'peak, then cross-entropy 20': { captured: PEAK, crossEntropy: { steps: 20, batchSize: 1 } },
+  'peak, then cross-entropy 20, gradient through the scales': {
+    captured: PEAK,
+    crossEntropy: { steps: 20, batchSize: 1, weightClipEvery: 10 },
+    scaleGradient: true,
+  },
 };
 const BITS = {
   W4A4KV4: { weights: 4, activations: 4, keys: 4, values: 4 },
@@ -98,7 +103,7 @@ for (const seed of SEEDS) {
 for (const [learner, { captured, crossEntropy }] of Object.entries(LEARNERS)) {
   for (const seed of SEEDS) {
     const name = `${learner} seed ${seed}`;
-    if (!asked(name)) continue;
+    if (wanted.length > 0 && !wanted.includes(name) && !wanted.includes(learner)) continue;
     const out = join(WORK, `smollm2 ${name}.safetensors`);
     await once(`learn ${name}`, { kind: 'learn', experiment, seed, captured, crossEntropy, out });
     await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });
