@@ -23,10 +23,11 @@ bool may_use_amx() {
   constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAvx512Bf16 = 1u << 5;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned a, b, c, d;
-  if (!amx::compiled() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if (!(d & kAmxBf16) || !(d & kAmxTile)) return false;
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & kAvx512Bf16)) return false;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  // Asked last: that source is compiled for such processors as a whole.
+  return amx::compiled() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #else
 bool may_use_amx() { return false; }
