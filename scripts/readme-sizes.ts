@@ -28,6 +28,8 @@ export interface Sizes {
       }
     >
   >;
+  /** A step on one layer of LLaMA-3-8B's shape with a small vocabulary. */
+  readonly wide: { readonly step: Rates } & Readonly<Record<'float32' | 'reference', Peer | null>>;
   readonly memoryLimits: readonly {
     readonly weightBits: number;
     readonly memoryLimit: number | null;
@@ -57,53 +59,40 @@ const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 const best = (peer: Peer) => Math.min(...peer.seconds);
 
-/** A step and evaluation at SmolLM2-135M's shape, and PyTorch's for the same. */
-export function sizesTable({ smollm2, tokens }: Sizes, markdown: Markdown): string {
+const ownRow = (name: string, { seconds, ofGemm, peakBytesBeyondWeights }: Rates) => [
+  name,
+  `${seconds.toFixed(1)} s`,
+  percent(ofGemm),
+  gigabytes(peakBytesBeyondWeights),
+  '',
+];
+
+/** Nothing where the peer was not measured. */
+function peerRows(name: string, other: Peer | null, against: Rates): string[][] {
+  if (!other) return [];
+  const seconds = best(other);
+  const times = `${(seconds / against.seconds).toFixed(1)}×`;
+  return [[name, `${seconds.toFixed(1)} s`, '', `${gigabytes(other.peakBytes)} in all`, times]];
+}
+
+const SAME = 'step, PyTorch, the same mathematics in float32 (W16)';
+const REFERENCE = 'step, PyTorch, weights rotated in float64 and recomputed (W16)';
+
+/** Steps and evaluation at SmolLM2-135M's shape and at the width of LLaMA-3-8B, and PyTorch's for the same. */
+export function sizesTable({ smollm2, wide, tokens }: Sizes, markdown: Markdown): string {
   const { steps, evaluation, peers } = smollm2;
   const step = steps.W16A4KV4!;
-  const own = Object.entries(steps).map(([name, { seconds, ofGemm, peakBytesBeyondWeights }]) => [
-    `step, ${name}`,
-    `${seconds.toFixed(1)} s`,
-    percent(ofGemm),
-    gigabytes(peakBytesBeyondWeights),
-    '',
-  ]);
-  const peer = (name: string, other: Peer | null, against: number) =>
-    other
-      ? [
-          [
-            name,
-            `${best(other).toFixed(1)} s`,
-            '',
-            `${gigabytes(other.peakBytes)} in all`,
-            `${(best(other) / against).toFixed(1)}×`,
-          ],
-        ]
-      : [];
   return markdown(
+    [`1 × ${tokens} tokens`, 'seconds', 'of the products’ rate', 'memory beyond the weights', 'times ours'],
     [
-      `SmolLM2-135M's shape, 1 × ${tokens} tokens`,
-      'seconds',
-      'of the products’ rate',
-      'memory beyond the weights',
-      'times ours',
-    ],
-    [
-      ...own,
-      ...peer('step, PyTorch, the same mathematics in float32 (W16)', peers.float32, step.seconds),
-      ...peer(
-        'step, PyTorch, weights rotated in float64 and recomputed (W16)',
-        peers.reference,
-        step.seconds,
-      ),
-      [
-        'evaluation, W4A4KV4',
-        `${evaluation.seconds.toFixed(1)} s`,
-        percent(evaluation.ofGemm),
-        gigabytes(evaluation.peakBytesBeyondWeights),
-        '',
-      ],
-      ...peer('evaluation, PyTorch float32', peers.evaluate, evaluation.seconds),
+      ...Object.entries(steps).map(([name, rates]) => ownRow(`step, SmolLM2-135M's shape, ${name}`, rates)),
+      ...peerRows(SAME, peers.float32, step),
+      ...peerRows(REFERENCE, peers.reference, step),
+      ownRow("evaluation, SmolLM2-135M's shape, W4A4KV4", evaluation),
+      ...peerRows('evaluation, PyTorch float32', peers.evaluate, evaluation),
+      ownRow("step, one layer of LLaMA-3-8B's shape, W16A4KV4", wide.step),
+      ...peerRows(SAME, wide.float32, wide.step),
+      ...peerRows(REFERENCE, wide.reference, wide.step),
     ],
   );
 }
@@ -138,7 +127,13 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
     const [least, most] = [Math.min(...values).toFixed(1), Math.max(...values).toFixed(1)];
     return least === most ? least : `${least} … ${most}`;
   };
-  const methods = ['hadamard', 'peak', 'cross-entropy 50', 'peak, then cross-entropy 20'];
+  const methods = [
+    'hadamard',
+    'peak',
+    'cross-entropy 50',
+    'peak, then cross-entropy 20',
+    'peak, then cross-entropy 20, gradient through the scales',
+  ];
   const learned = (method: string) =>
     [0, 1, 2].flatMap((seed) => cells[`learn ${method} seed ${seed}`] ?? []);
   // The first part of a run that goes on with cross-entropy is the whole of one that does not.
@@ -156,7 +151,7 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
     .map((method) => {
       const runs = learned(method);
       return [
-        method === 'hadamard' ? 'random Hadamard' : `learned: ${method}${/\d/.test(method) ? ' steps' : ''}`,
+        method === 'hadamard' ? 'random Hadamard' : `learned: ${method.replace(/(\d+)/, 'of $1 steps')}`,
         ...SETTINGS.map((bits) => range(perplexities(method, bits))),
         String(perplexities(method, 'W4A4KV4').length),
         runs.length === 0 ? '' : `${fastest(method).toFixed(0)} s`,
