@@ -26,7 +26,10 @@ interface Quality {
   readonly noRotation: number;
   readonly hadamard: readonly number[];
   readonly learners: Readonly<
-    Record<string, readonly { readonly perplexity: number; readonly seconds: number }[]>
+    Record<
+      string,
+      readonly { readonly perplexity: number; readonly seconds: number; readonly peakBytes?: number }[]
+    >
   >;
   readonly ablation: readonly {
     readonly name: string;
@@ -81,7 +84,10 @@ function qualityTable(): string {
     const best = Math.min(...quality.hadamard);
     const values = runs.map(({ perplexity }) => perplexity);
     const wins = values.filter((value) => value < best).length;
-    return `${range(values)}<br>${wins} of ${values.length} below the best draw, ${mean(runs.map(({ seconds }) => seconds)).toFixed(0)} s`;
+    const seconds = mean(runs.map((run) => run.seconds)).toFixed(0);
+    const bytes = Math.max(...runs.map(({ peakBytes = 0 }) => peakBytes));
+    const memory = bytes > 0 ? `, ${(bytes / 1e9).toFixed(2)} GB` : '';
+    return `${range(values)}<br>${wins} of ${values.length} below the best draw, ${seconds} s${memory}`;
   };
   return markdown(
     ['perplexity at W4A4KV4', ...all.map(({ name }) => name)],

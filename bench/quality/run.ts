@@ -1,14 +1,16 @@
 /**
  * The quality tables of the README, each cell by the same engine calls as the command line:
- * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M]
- * Writes bench/results/quality-<name>.json.
+ * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners]
+ * Writes bench/results/quality-<name>.json; with --learners it only measures these anew, the rest stays.
  */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { evaluateExperiment, optimizeRotation } from '../../src/engine/experiment.ts';
+import { evaluateExperiment } from '../../src/engine/experiment.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
-import { openRun } from '../../src/runs/index.ts';
+import type { Learned, LearnRun } from './learn-run.ts';
 import { type Subject, subjects } from './subjects.ts';
 
 type Rotation = ResolvedExperiment['rotation'];
@@ -63,11 +65,6 @@ const LEARNERS = {
 type Learner = keyof typeof LEARNERS;
 const ABLATION_LEARNER: Learner = 'captured start, then cross-entropy, 50 steps';
 
-interface Learned {
-  readonly perplexity: number;
-  readonly seconds: number;
-}
-
 async function learned(
   experiment: ResolvedExperiment,
   switches: Switches,
@@ -77,9 +74,15 @@ async function learned(
   const varied = vary(experiment, switches, seed);
   const { start, learning } = LEARNERS[learner];
   const rotation = { ...varied.rotation, start, learning: { ...varied.rotation.learning, ...learning } };
-  const { run, perplexity } = await last(optimizeRotation({ ...varied, rotation, runs: RUNS }, {}));
-  const { seconds } = await (await openRun(run)).readResults();
-  return { perplexity: perplexity[0]!.quantized!, seconds: seconds.learn! };
+  const asked: LearnRun = { experiment: { ...varied, rotation }, runs: RUNS };
+  const file = join(import.meta.dirname, 'learn-run.ts');
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--import',
+    'tsx',
+    file,
+    JSON.stringify(asked),
+  ]);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Learned;
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -108,47 +111,51 @@ async function ablate(experiment: ResolvedExperiment) {
   return rows;
 }
 
-async function measure({ name, experiment }: Subject): Promise<void> {
+const ALL: Switches = { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true };
+
+async function references(experiment: ResolvedExperiment) {
   const { perplexity, bits } = await last(evaluateExperiment(vary(experiment, OFF, 0), {}));
-  const all: Switches = { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true };
-  const draws: number[] = [];
-  for (let seed = 0; seed < HADAMARD_SEEDS; seed++) draws.push(await drawn(experiment, all, seed));
-  const { fullPrecision, quantized, windows, tokens } = perplexity[0]!;
-  console.log(`${name} ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${quantized?.toFixed(2)}`);
-  console.log(
-    `  Hadamard ${[...draws]
-      .sort((a, b) => a - b)
-      .map((value) => value.toFixed(3))
-      .join(' ')}`,
-  );
-  const learners: Record<string, Learned[]> = {};
+  const hadamard: number[] = [];
+  for (let seed = 0; seed < HADAMARD_SEEDS; seed++) hadamard.push(await drawn(experiment, ALL, seed));
+  const { fullPrecision, quantized: noRotation, windows, tokens } = perplexity[0]!;
+  console.log(`  ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${noRotation?.toFixed(2)}`);
+  const sorted = [...hadamard].sort((a, b) => a - b).map((value) => value.toFixed(3));
+  console.log(`  Hadamard ${sorted.join(' ')}`);
+  return { bits, fullPrecision, noRotation, hadamard, windows, tokens };
+}
+
+async function learners(experiment: ResolvedExperiment): Promise<Record<string, Learned[]>> {
+  const found: Record<string, Learned[]> = {};
   for (const learner of Object.keys(LEARNERS) as Learner[]) {
-    learners[learner] = [];
-    for (let seed = 0; seed < LEARNED_SEEDS; seed++) {
-      learners[learner].push(await learned(experiment, learnable(all)!, seed, learner));
-    }
-    const shown = learners[learner].map(
-      (run) => `${run.perplexity.toFixed(3)} (${run.seconds.toFixed(0)} s)`,
+    const runs: Learned[] = [];
+    for (let seed = 0; seed < LEARNED_SEEDS; seed++)
+      runs.push(await learned(experiment, learnable(ALL)!, seed, learner));
+    found[learner] = runs;
+    const shown = runs.map(
+      ({ perplexity, seconds, peakBytes }) =>
+        `${perplexity.toFixed(3)} (${seconds.toFixed(0)} s, ${(peakBytes / 1e9).toFixed(2)} GB)`,
     );
     console.log(`  ${learner}: ${shown.join(', ')}`);
   }
-  const summary = {
-    name,
-    bits,
-    fullPrecision,
-    noRotation: quantized,
-    hadamard: draws,
-    learners,
-    windows,
-    tokens,
-  };
-  const ablation = await ablate(experiment);
-  const folder = join(import.meta.dirname, '..', 'results');
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(
-    join(folder, `quality-${name}.json`),
-    `${JSON.stringify({ ...summary, ablation }, null, 2)}\n`,
-  );
+  return found;
 }
 
-for (const subject of await subjects(process.argv.slice(2))) await measure(subject);
+async function measure({ name, experiment }: Subject, onlyLearners: boolean): Promise<void> {
+  console.log(name);
+  const folder = join(import.meta.dirname, '..', 'results');
+  mkdirSync(folder, { recursive: true });
+  const file = join(folder, `quality-${name}.json`);
+  const result = onlyLearners
+    ? { ...JSON.parse(readFileSync(file, 'utf8')), learners: await learners(experiment) }
+    : {
+        name,
+        ...(await references(experiment)),
+        learners: await learners(experiment),
+        ablation: await ablate(experiment),
+      };
+  writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
+}
+
+const words = process.argv.slice(2);
+const names = words.filter((word) => !word.startsWith('--'));
+for (const subject of await subjects(names)) await measure(subject, words.includes('--learners'));
