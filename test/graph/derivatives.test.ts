@@ -55,6 +55,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   Neg: { dims: [[3]], build: (_g, [a]) => ew.neg(a!) },
   Exp: { dims: [[3]], build: (_g, [a]) => ew.exp(a!) },
+  Abs: { dims: [[5]], build: (_g, [a]) => ew.abs(a!) },
   Log: { dims: [[3]], build: (_g, [a]) => ew.log(a!), range: [0.5, 2] },
   Sqrt: { dims: [[3]], build: (_g, [a]) => ew.sqrt(a!), range: [0.5, 2] },
   Sigmoid: { dims: [[3]], build: (_g, [a]) => ew.sigmoid(a!) },

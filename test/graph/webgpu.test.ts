@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
-import { round } from '../../src/engine/graph/ops/elementwise.ts';
+import { round, sign } from '../../src/engine/graph/ops/elementwise.ts';
 import { Program, type Tensors } from '../../src/engine/graph/program.ts';
 import { composeAll, rebuild } from '../../src/engine/graph/rebuild.ts';
 import { forWebGpu } from '../../src/engine/graph/webgpu.ts';
@@ -61,6 +61,16 @@ test('rounding to even without Round is exact at ties, beside them, and where fl
   plain.forEach((expected, i) => {
     assert.equal(webgpu[i], expected, `round(${values[i]})`);
   });
+});
+
+test('signs without Sign', async () => {
+  const values = [-3, -1e-45, -0, 0, 1e-45, 0.5, 3e38, Number.NEGATIVE_INFINITY];
+  const x = float32([values.length], Float32Array.from(values));
+  const graph = new Graph();
+  const { plain, webgpu, operators } = await bothWays(graph, sign(graph.input('x', x.dims)), { x });
+  assert.ok(!operators.has('Sign'));
+  assert.deepEqual(plain, [-1, -1, 0, 0, 1, 1, 1, -1]);
+  assert.deepEqual(webgpu, plain);
 });
 
 test('the loss takes labels as int32 and compares no int64', async () => {

@@ -12,6 +12,8 @@ export const forWebGpu: Rewrite = (node, inputs) => {
   switch (node.op.name) {
     case 'Round':
       return [roundToEven(inputs[0]!)];
+    case 'Sign':
+      return [signOf(inputs[0]!)];
     case 'Equal':
     case 'Less':
       return inputs.some(({ dtype }) => dtype === 'int64')
@@ -40,4 +42,10 @@ function roundToEven(x: Value): Value {
   const half = g.scalar(0.5);
   const even = scale(floor(scale(above, 0.5)), 2);
   return where(less(fraction, half), below, where(less(half, fraction), above, even));
+}
+
+function signOf(x: Value): Value {
+  const g = x.graph;
+  const zero = g.scalar(0);
+  return where(less(zero, x), g.scalar(1), where(less(x, zero), g.scalar(-1), zero));
 }

@@ -1,17 +1,5 @@
 import type { Value } from '../graph/graph.ts';
-import {
-  abs,
-  add,
-  div,
-  equal,
-  exp,
-  mul,
-  scale,
-  sqrt,
-  stopGradient,
-  sub,
-  where,
-} from '../graph/ops/elementwise.ts';
+import { abs, add, div, equal, exp, mul, scale, sqrt, stopGradient, sub } from '../graph/ops/elementwise.ts';
 import { reduceMax, reduceMean, reduceMin, reduceSum, softmax } from '../graph/ops/reduce.ts';
 import { cast, reshape } from '../graph/ops/shape.ts';
 
@@ -39,7 +27,7 @@ export function distributionLoss(y: Value, objective: DistributionObjective): Va
 const TOKEN_LOSS: Record<DistributionObjective, (y: Value) => Value> = {
   /** ‖score∘a‖ with a = |y − mean(y)| and score = softmax(a / T): a smooth stand-in for the largest deviation. */
   peak(y) {
-    const deviation = magnitude(sub(y, reduceMean(y, [-1])));
+    const deviation = abs(sub(y, reduceMean(y, [-1])));
     const weighted = mul(softmax(scale(deviation, 1 / PEAK_TEMPERATURE)), deviation);
     return sqrt(add(reduceSum(mul(weighted, weighted), [-1]), y.graph.scalar(EPSILON)));
   },
@@ -49,27 +37,16 @@ const TOKEN_LOSS: Record<DistributionObjective, (y: Value) => Value> = {
     return mul(width, width);
   },
   /** Σ exp(−|y|) (DartQuant): small entries are pushed up, so with fixed energy the large ones come down. */
-  whip: (y) => reduceSum(exp(scale(magnitude(y), -1)), [-1]),
+  whip: (y) => reduceSum(exp(scale(abs(y), -1)), [-1]),
   /** |κ − 1.8| per token (KurTail). */
   kurtosis(y) {
     const centred = sub(y, reduceMean(y, [-1]));
     const square = mul(centred, centred);
     const variance = add(reduceMean(square, [-1]), y.graph.scalar(EPSILON));
     const kurtosis = div(reduceMean(mul(square, square), [-1]), mul(variance, variance));
-    return magnitude(sub(kurtosis, y.graph.scalar(UNIFORM_KURTOSIS)));
+    return abs(sub(kurtosis, y.graph.scalar(UNIFORM_KURTOSIS)));
   },
 };
-
-/** |x| with derivative sign(x): 0 at 0. */
-function magnitude(x: Value): Value {
-  const zero = x.graph.scalar(0);
-  const sign = where(
-    equal(x, zero),
-    zero,
-    div(x, stopGradient(where(equal(x, zero), x.graph.scalar(1), abs(x)))),
-  );
-  return mul(x, stopGradient(sign));
-}
 
 /** The extreme value with a derivative: the mean over the entries that attain it. */
 function atExtreme(y: Value, extreme: Value): Value {

@@ -57,7 +57,9 @@ const Neg = unary('Neg', (_x, dy) => neg(dy));
 const Exp = unary('Exp', (_x, dy, y) => mul(dy, y));
 const Log = unary('Log', (x, dy) => div(dy, x));
 const Sqrt = unary('Sqrt', (_x, dy, y) => div(scale(dy, 0.5), y));
-const Abs = unary('Abs');
+/** 0 at 0, where |x| has no derivative of its own. */
+const Abs = unary('Abs', (x, dy) => mul(dy, sign(x)));
+const Sign = unary('Sign');
 const Round = unary('Round');
 const Floor = unary('Floor');
 const Sigmoid = unary('Sigmoid', (x, dy, y) => mul(dy, mul(y, sub(x.graph.scalar(1), y))));
@@ -78,6 +80,8 @@ export const exp = (x: Value): Value => apply(Exp, [x]);
 export const log = (x: Value): Value => apply(Log, [x]);
 export const sqrt = (x: Value): Value => apply(Sqrt, [x]);
 export const abs = (x: Value): Value => apply(Abs, [x]);
+/** −1, 0 or 1. */
+export const sign = (x: Value): Value => apply(Sign, [x]);
 /** Round half to even, as ONNX and PyTorch do. */
 export const round = (x: Value): Value => apply(Round, [x]);
 /** The largest integer not above. */
