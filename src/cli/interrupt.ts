@@ -12,12 +12,13 @@ const SAME_PRESS_MS = 300;
 export async function interruptible<T>(
   output: Output,
   work: (signal: AbortSignal) => Promise<T>,
+  clock: () => number = Date.now,
 ): Promise<T> {
   const controller = new AbortController();
   let firstPress = 0;
   let hasEnded = false;
   const stop = (name: NodeJS.Signals) => {
-    const now = Date.now();
+    const now = clock();
     if (!controller.signal.aborted) {
       firstPress = now;
       output.note('Stopping. Press Ctrl-C again to leave at once.');
