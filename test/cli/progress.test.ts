@@ -121,7 +121,10 @@ test('exit codes: 1 a fault in the input, 2 a bug with its stack, 130 cancelled'
 test('SIGINT aborts the signal, and the same press again does no harm', async (t) => {
   const { output, notes } = recorder(false);
   const before = process.listeners('SIGINT');
+  // Waiting for a signal alone keeps no process running.
+  const alive = setInterval(() => undefined, 1000);
   t.after(() => {
+    clearInterval(alive);
     for (const name of ['SIGINT', 'SIGTERM'] as const)
       for (const listener of process.listeners(name))
         if (!before.includes(listener)) process.off(name, listener);
