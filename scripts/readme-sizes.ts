@@ -47,8 +47,6 @@ export type SmolLm2 = Readonly<
       readonly seconds: number;
       readonly peakBytes: number;
       readonly stepSeconds?: readonly number[];
-      /** Of the part on captured activations. */
-      readonly capturedSeconds?: number;
     }
   >
 >;
@@ -116,6 +114,14 @@ export function memoryTable({ layers, memoryLimits }: Sizes, markdown: Markdown)
   );
 }
 
+/** Seconds of the fastest run, and its median step where it went through the network. */
+function timeOf(runs: readonly SmolLm2[string][]): string {
+  const fastest = runs.reduce((a, b) => (a.seconds <= b.seconds ? a : b));
+  const steps = [...(fastest.stepSeconds ?? [])].sort((a, b) => a - b);
+  const median = steps.length > 0 ? `, ${steps[steps.length >> 1]!.toFixed(0)} s a step` : '';
+  return `${fastest.seconds.toFixed(0)} s${median}`;
+}
+
 const SETTINGS = ['W4A4KV4', 'W4A8', 'W16A4KV4'];
 
 /** Rows are methods with the range over seeds, columns bits. */
@@ -136,16 +142,6 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
   ];
   const learned = (method: string) =>
     [0, 1, 2].flatMap((seed) => cells[`learn ${method} seed ${seed}`] ?? []);
-  // The first part of a run that goes on with cross-entropy is the whole of one that does not.
-  const fastest = (method: string) =>
-    Math.min(
-      ...learned(method).map(({ seconds }) => seconds),
-      ...(method === 'peak'
-        ? learned('peak, then cross-entropy 20').map(
-            ({ capturedSeconds, seconds }) => capturedSeconds ?? seconds,
-          )
-        : []),
-    );
   const rows = methods
     .filter((method) => perplexities(method, 'W4A4KV4').length > 0)
     .map((method) => {
@@ -154,7 +150,7 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
         method === 'hadamard' ? 'random Hadamard' : `learned: ${method.replace(/(\d+)/, 'of $1 steps')}`,
         ...SETTINGS.map((bits) => range(perplexities(method, bits))),
         String(perplexities(method, 'W4A4KV4').length),
-        runs.length === 0 ? '' : `${fastest(method).toFixed(0)} s`,
+        runs.length === 0 ? '' : timeOf(runs),
         runs.length === 0 ? '' : gigabytes(Math.max(...runs.map(({ peakBytes }) => peakBytes))),
       ];
     });

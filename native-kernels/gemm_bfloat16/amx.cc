@@ -3,7 +3,7 @@
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #include <immintrin.h>
-#include <cstdlib>
+#include "../core/scratch.h"
 #include "pack.h"
 #include "tiles.h"
 
@@ -16,17 +16,24 @@ namespace {
 /// Memory of one thread for the panels it packs for itself; grows to the largest group.
 class OwnTiles {
  public:
-  ~OwnTiles() { std::free(tiles_); }
+  OwnTiles() = default;
+  ~OwnTiles() { delete memory_; }
+  OwnTiles(const OwnTiles&) = delete;
+  OwnTiles& operator=(const OwnTiles&) = delete;
+
   uint16_t* of_size(size_t bytes) {
     if (bytes > size_) {
-      std::free(tiles_);
-      size_ = posix_memalign(&tiles_, 64, bytes) == 0 ? bytes : 0;
+      delete memory_;
+      memory_ = nullptr;
+      size_ = 0;
+      memory_ = new Scratch(bytes);
+      size_ = bytes;
     }
-    return size_ > 0 ? static_cast<uint16_t*>(tiles_) : nullptr;
+    return static_cast<uint16_t*>(memory_->bytes());
   }
 
  private:
-  void* tiles_ = nullptr;
+  Scratch* memory_ = nullptr;
   size_t size_ = 0;
 };
 
