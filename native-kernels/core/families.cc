@@ -11,6 +11,8 @@ const std::vector<OperatorType>& operator_types() {
       causal_attention_type(),
       causal_attention_grad_type(),
       gemm_bfloat16_type(),
+      peak_loss_type(),
+      peak_loss_grad_type(),
       rms_norm_type(),
       rms_norm_grad_type(),
       swiglu_type(),

@@ -5,6 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
+import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
@@ -150,6 +151,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     ],
     build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.7, rows: 4, window: 2 })[0],
   },
+  PeakLoss: { dims: [[3, 5]], build: (_g, [a]) => peakLoss(a!, 2, 1e-6) },
   RmsNorm: { dims: [[3, 5]], build: (_g, [a]) => rmsNorm(a!, 1e-3) },
   SwiGlu: {
     dims: [

@@ -7,6 +7,7 @@ import { causalAttention } from '../../src/engine/graph/kernels/causal-attention
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
 import { scaledRows, withBfloat16Weights } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
+import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
@@ -113,6 +114,9 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 })[0],
     roundings: 64,
   },
+  // Scores add up to 1 and deviations are below 2, so losses and slopes are of order one; both bodies take about as many
+  // roundings as there are channels, the native exponential six more each.
+  PeakLoss: { dims: [[5, 33]], build: (_g, [x]) => peakLoss(x!, 2, 1e-6), roundings: 64 },
   RmsNorm: { dims: [[5, 33]], build: (_g, [x]) => rmsNorm(x!, 1e-5), roundings: 64 },
   SwiGlu: {
     dims: [

@@ -45,6 +45,12 @@ function check(
 /** Roundings of a sum of n terms in 4 or more lanes, then over the lanes. */
 const sumDepth = (n: number) => n / 4 + 4;
 
+function largestOfRows(values: Float32Array, n: number): number[] {
+  return Array.from({ length: values.length / n }, (_, row) =>
+    values.subarray(row * n, (row + 1) * n).reduce((largest, v) => Math.max(largest, Math.abs(v)), 0),
+  );
+}
+
 test('RmsNorm and RmsNormGrad', { skip: notBuilt }, () => {
   for (const n of widths) {
     for (const rows of rowsFor(n)) {
@@ -65,6 +71,26 @@ test('RmsNorm and RmsNormGrad', { skip: notBuilt }, () => {
       check({ name: 'RmsNormGrad', attributes, inputs: [x, dy], outputs: [rows * n] }, (_, i) => {
         return r[Math.floor(i / n)]! * 5 * (2 * sumDepth(n) + 6) * ROUNDING;
       });
+    }
+  }
+});
+
+test('PeakLoss and PeakLossGrad', { skip: notBuilt }, () => {
+  for (const n of widths) {
+    for (const rows of rowsFor(n)) {
+      const y = tensor([rows, n], n, 3);
+      const dloss = tensor([rows, 1], n + 1);
+      const attributes = { temperature: 2, epsilon: 1e-6 };
+      // A deviation of at most 6 has the error of the mean and its own; halved by T, it is relative in the exponential.
+      const deviation = (3 * sumDepth(n) + 6) * ROUNDING;
+      const relative = EXP_ERROR + deviation + (sumDepth(n) + 16) * ROUNDING;
+      check({ name: 'PeakLoss', attributes, inputs: [y], outputs: [rows] }, (_, i, [loss]) => {
+        return 4 * relative * loss![i]!;
+      });
+      // Three products of up to four such factors; the row's largest slope bounds them all but for what cancels.
+      const gradient = { name: 'PeakLossGrad', attributes, inputs: [y, dloss], outputs: [rows * n] };
+      const largest = largestOfRows(runOperator(gradient, 'reference')[0]!, n);
+      check(gradient, (_, i) => 12 * relative * largest[Math.floor(i / n)]! + 1e-12);
     }
   }
 });

@@ -1,6 +1,7 @@
 import type { Value } from '../graph/graph.ts';
-import { abs, add, div, equal, exp, mul, scale, sqrt, stopGradient, sub } from '../graph/ops/elementwise.ts';
-import { reduceMax, reduceMean, reduceMin, reduceSum, softmax } from '../graph/ops/reduce.ts';
+import { peakLoss } from '../graph/kernels/peak-loss.ts';
+import { abs, add, div, equal, exp, mul, scale, stopGradient, sub } from '../graph/ops/elementwise.ts';
+import { reduceMax, reduceMean, reduceMin, reduceSum } from '../graph/ops/reduce.ts';
 import { cast, reshape } from '../graph/ops/shape.ts';
 
 /**
@@ -25,12 +26,7 @@ export function distributionLoss(y: Value, objective: DistributionObjective): Va
 
 /** [N, tokens, n] → [N, tokens, 1]. */
 const TOKEN_LOSS: Record<DistributionObjective, (y: Value) => Value> = {
-  /** ‖score∘a‖ with a = |y − mean(y)| and score = softmax(a / T): a smooth stand-in for the largest deviation. */
-  peak(y) {
-    const deviation = abs(sub(y, reduceMean(y, [-1])));
-    const weighted = mul(softmax(scale(deviation, 1 / PEAK_TEMPERATURE)), deviation);
-    return sqrt(add(reduceSum(mul(weighted, weighted), [-1]), y.graph.scalar(EPSILON)));
-  },
+  peak: (y) => peakLoss(y, PEAK_TEMPERATURE, EPSILON),
   /** (max y − min y)²: the squared quantization step, up to a factor. */
   range(y) {
     const width = sub(atExtreme(y, reduceMax(y, [-1])), atExtreme(y, reduceMin(y, [-1])));
