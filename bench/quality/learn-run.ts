@@ -2,6 +2,7 @@
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { optimizeRotation } from '../../src/engine/experiment.ts';
 import { openRun } from '../../src/runs/index.ts';
+import { last } from './last.ts';
 
 /** What a learner reached. */
 export interface Learned {
@@ -18,15 +19,10 @@ export interface LearnRun {
 }
 
 async function learn({ experiment, runs }: LearnRun): Promise<Learned> {
-  const events = optimizeRotation({ ...experiment, runs }, {});
-  for (;;) {
-    const next = await events.next();
-    if (!next.done) continue;
-    const { run, perplexity } = next.value;
-    const { seconds } = await (await openRun(run)).readResults();
-    const peakBytes = process.resourceUsage().maxRSS * 1024;
-    return { perplexity: perplexity[0]!.quantized!, seconds: seconds.learn!, peakBytes };
-  }
+  const { run, perplexity } = await last(optimizeRotation({ ...experiment, runs }, {}));
+  const { seconds } = await (await openRun(run)).readResults();
+  const peakBytes = process.resourceUsage().maxRSS * 1024;
+  return { perplexity: perplexity[0]!.quantized!, seconds: seconds.learn!, peakBytes };
 }
 
 console.log(JSON.stringify(await learn(JSON.parse(process.argv[2]!) as LearnRun)));

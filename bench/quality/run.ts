@@ -3,13 +3,12 @@
  * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners]
  * Writes bench/results/quality-<name>.json; with --learners it only measures these anew, the rest stays.
  */
-import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { evaluateExperiment } from '../../src/engine/experiment.ts';
-import type { RunEvent } from '../../src/protocol/events.ts';
+import { runScript } from '../child.ts';
+import { last } from './last.ts';
 import type { Learned, LearnRun } from './learn-run.ts';
 import { type Subject, subjects } from './subjects.ts';
 
@@ -35,13 +34,6 @@ const ABLATION: readonly (readonly [string, Partial<Switches>])[] = [
   ['R1 R2 R4', { r1: 'hadamard', r2: 'hadamard', r4: true }],
   ['R1 R2 R3 R4 (had)', { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true }],
 ];
-
-async function last<T>(events: AsyncGenerator<RunEvent, T>): Promise<T> {
-  for (;;) {
-    const next = await events.next();
-    if (next.done) return next.value;
-  }
-}
 
 function vary(experiment: ResolvedExperiment, switches: Switches, seed: number): ResolvedExperiment {
   return { ...experiment, rotation: { ...experiment.rotation, ...switches, seed } };
@@ -75,14 +67,7 @@ async function learned(
   const { start, learning } = LEARNERS[learner];
   const rotation = { ...varied.rotation, start, learning: { ...varied.rotation.learning, ...learning } };
   const asked: LearnRun = { experiment: { ...varied, rotation }, runs: RUNS };
-  const file = join(import.meta.dirname, 'learn-run.ts');
-  const { stdout } = await promisify(execFile)(process.execPath, [
-    '--import',
-    'tsx',
-    file,
-    JSON.stringify(asked),
-  ]);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Learned;
+  return runScript<Learned>(join(import.meta.dirname, 'learn-run.ts'), asked);
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -3,10 +3,9 @@
  * node --import tsx bench/quality/smollm2.ts MODEL_FOLDER VALID.txt TEST.txt [cell …]
  * Cells that bench/results/quality-smollm2.json has already are kept, so it can be stopped and started again.
  */
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { runScript } from '../child.ts';
 import type { EvaluateCell, LearnCell } from './cell.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -42,10 +41,9 @@ const results: Record<string, Result> = existsSync(RESULTS) ? JSON.parse(readFil
 
 async function once(name: string, cell: LearnCell | EvaluateCell): Promise<void> {
   if (results[name]) return;
-  const arguments_ = ['--import', 'tsx', join(import.meta.dirname, 'cell.ts'), JSON.stringify(cell)];
-  const { stdout } = await promisify(execFile)(process.execPath, arguments_, { maxBuffer: 1 << 26 });
-  results[name] = JSON.parse(stdout.trim().split('\n').at(-1)!) as Result;
-  const { perplexity, seconds, peakBytes } = results[name];
+  const result = await runScript<Result>(join(import.meta.dirname, 'cell.ts'), cell);
+  results[name] = result;
+  const { perplexity, seconds, peakBytes } = result;
   const peak = ((peakBytes as number) / 1e9).toFixed(2);
   console.log(`${name}: ${perplexity ?? ''} ${(seconds as number).toFixed(0)} s, ${peak} GB`);
   writeFileSync(RESULTS, `${JSON.stringify(results, null, 2)}\n`);
@@ -80,7 +78,9 @@ function writeExperiment(model: string, valid: string, test: string): string {
 
 const [model, valid, test, ...wanted] = process.argv.slice(2);
 const experiment = writeExperiment(model!, valid!, test!);
-const asked = (name: string) => wanted.length === 0 || wanted.some((word) => name.startsWith(word));
+/** Words are whole names, or their beginnings: `peak` is no `peak, then …`. */
+const asked = (name: string) =>
+  wanted.length === 0 || wanted.some((word) => name === word || name.startsWith(`${word} `));
 const base = { kind: 'evaluate', experiment, seed: 0, rotations: null } as const;
 
 async function evaluated(name: string, bits: Bits, cell: Partial<EvaluateCell>): Promise<void> {
@@ -103,7 +103,7 @@ for (const seed of SEEDS) {
 for (const [learner, { captured, crossEntropy }] of Object.entries(LEARNERS)) {
   for (const seed of SEEDS) {
     const name = `${learner} seed ${seed}`;
-    if (wanted.length > 0 && !wanted.includes(name) && !wanted.includes(learner)) continue;
+    if (!asked(name)) continue;
     const out = join(WORK, `smollm2 ${name}.safetensors`);
     await once(`learn ${name}`, { kind: 'learn', experiment, seed, captured, crossEntropy, out });
     await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });

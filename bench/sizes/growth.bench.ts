@@ -3,10 +3,9 @@
  * operations, and the exponent of a power law fitted to them (1 is growth like the operations). Writes
  * bench/results/growth.json.
  */
-import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { runScript } from '../child.ts';
 import type { Measured, Measurement } from './measure.ts';
 import { type SyntheticShape, writeSynthetic } from './synthetic.ts';
 
@@ -62,9 +61,7 @@ async function measure({ shape, sequence, value }: Point, axis: string): Promise
     threads: 2,
     memoryLimit: null,
   };
-  const arguments_ = ['--import', 'tsx', join(import.meta.dirname, 'measure.ts'), JSON.stringify(asked)];
-  const { stdout } = await promisify(execFile)(process.execPath, arguments_);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured;
+  return runScript<Measured>(join(import.meta.dirname, 'measure.ts'), asked);
 }
 
 /** Least-squares slope of ln y over ln x. */

@@ -3,10 +3,9 @@
  * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
  * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits]
  */
-import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { lastJson, runScript } from '../child.ts';
 import type { Measured, Measurement } from './measure.ts';
 import {
   LLAMA2_70B,
@@ -23,7 +22,6 @@ const TOKENS = 2048;
 const THREADS = Number(process.env.SPINQUANT_BENCH_THREADS ?? 2);
 const PYTHON = process.env.SPINQUANT_PEER_PYTHON;
 
-const run = promisify(execFile);
 const best = (values: readonly number[]) => Math.min(...values);
 
 function folderOf(shape: SyntheticShape, sparse: boolean): string {
@@ -44,14 +42,7 @@ const BASE = {
 } as const;
 
 async function ours(asked: Pick<Measurement, 'what' | 'folder'> & Partial<Measurement>): Promise<Measured> {
-  const file = join(import.meta.dirname, 'measure.ts');
-  const { stdout } = await run(process.execPath, [
-    '--import',
-    'tsx',
-    file,
-    JSON.stringify({ ...BASE, ...asked }),
-  ]);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Measured;
+  return runScript<Measured>(join(import.meta.dirname, 'measure.ts'), { ...BASE, ...asked });
 }
 
 interface Peer {
@@ -64,8 +55,7 @@ interface Peer {
 async function torch(folder: string, mode: string, steps: number): Promise<Peer | null> {
   if (!PYTHON) return null;
   const file = join(import.meta.dirname, '..', 'peers', 'sizes_step.py');
-  const { stdout } = await run(PYTHON, [file, folder, mode, String(steps), String(THREADS)]);
-  return JSON.parse(stdout.trim().split('\n').at(-1)!) as Peer;
+  return lastJson<Peer>(PYTHON, [file, folder, mode, String(steps), String(THREADS)]);
 }
 
 /** Shares of the rate that the products reach, by the clock and by processor time. */

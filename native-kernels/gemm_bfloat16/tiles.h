@@ -103,14 +103,13 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
   float* place = args.c + (a.first_row + row * kPanel) * args.c_stride + first_column;
   float* c = direct ? place : corner;
   size_t stride = direct ? args.c_stride : kPanel;
-  if (!args.accumulate) {
-    zero_sums();
-  } else {
-    if (!direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
-    finish_writes();
-    load_sums(c, stride);
-  }
+  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
   finish_writes();
+  if (args.accumulate) {
+    load_sums(c, stride);
+  } else {
+    zero_sums();
+  }
   multiply_steps(a.panel(row), a.plane(), b.panel(column), a.steps());
   store_sums(c, stride);
   finish_writes();

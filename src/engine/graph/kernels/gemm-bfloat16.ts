@@ -42,7 +42,7 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
 }
 
 /** A op(diag(s) B); op transposes where `transB` is set. */
-export function gemmBfloat16(a: Value, { codes, scale }: ScaledRows, transB: boolean): Value {
+function gemmBfloat16(a: Value, { codes, scale }: ScaledRows, transB: boolean): Value {
   return apply(GemmBfloat16, scale ? [a, codes, scale] : [a, codes], { transB: transB ? 1 : 0 });
 }
 

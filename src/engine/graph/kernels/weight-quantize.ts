@@ -12,7 +12,6 @@ import {
   maximum,
   minimum,
   mul,
-  neg,
   round,
   scale,
   sub,
@@ -35,8 +34,6 @@ export interface WeightQuantizer {
 const CLIP_STEPS = 80;
 const CLIP_GRID = 100;
 const ERROR_POWER = 2.4;
-/** Largest magnitude that a symmetric row is taken to have at least. */
-const SMALLEST_RANGE = 1e-5;
 
 const FakeQuantizeWeight: OpDefinition = {
   name: 'FakeQuantizeWeight',
@@ -90,7 +87,7 @@ class Grid {
     let hi = reduceMax(w, [1]);
     if (options.includeZero) [lo, hi] = [minimum(lo, zero), maximum(hi, zero)];
     if (options.symmetric) {
-      this.#hi = maximum(maximum(abs(lo), abs(hi)), w.graph.scalar(SMALLEST_RANGE));
+      this.#hi = maximum(maximum(abs(lo), abs(hi)), w.graph.scalar(1e-5));
       this.#lo = this.#hi;
     } else {
       const empty = and(equal(lo, zero), equal(hi, zero));
@@ -107,10 +104,19 @@ class Grid {
     return this.#options.symmetric ? this.#symmetric(ratio) : this.#asymmetric(ratio);
   }
 
+  /** s [rows, 1] of a symmetric grid, whose codes are −top − 1 … top. */
+  symmetricScale(ratio: Value): Value {
+    return div(mul(ratio, this.#hi), this.#w.graph.scalar(this.#top));
+  }
+
+  get #top(): number {
+    return 2 ** (this.#options.bits - 1) - 1;
+  }
+
   #symmetric(ratio: Value): Value {
     const g = this.#w.graph;
-    const top = 2 ** (this.#options.bits - 1) - 1;
-    const s = div(mul(ratio, this.#hi), g.scalar(top));
+    const top = this.#top;
+    const s = this.symmetricScale(ratio);
     return mul(s, maximum(minimum(round(div(this.#w, s)), g.scalar(top)), g.scalar(-top - 1)));
   }
 
@@ -186,11 +192,9 @@ export function rowCodes(
   w: Value,
   rounded: Value,
   ratio: Value,
-  { bits }: WeightQuantizer,
+  { bits, symmetric }: WeightQuantizer,
 ): { readonly codes: Value; readonly scale: Value } {
-  const g = w.graph;
-  const largest = maximum(maximum(reduceMax(w, [1]), neg(reduceMin(w, [1]))), g.scalar(SMALLEST_RANGE));
-  const scale = div(mul(ratio, largest), g.scalar(2 ** (bits - 1) - 1));
+  const scale = new Grid(w, { bits, symmetric, includeZero: true }).symmetricScale(ratio);
   // The quotient is a whole number but for its last bit, which bfloat16 has not.
   return { codes: cast(div(rounded, scale), 'bfloat16'), scale: reshape(scale, [w.dim(0)]) };
 }
