@@ -10,6 +10,7 @@ import {
 } from '../../src/engine/learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../../src/engine/learn/learner.ts';
 import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
+import { last } from './last.ts';
 
 export interface LearnCell {
   readonly kind: 'learn';
@@ -106,15 +107,13 @@ async function evaluate(cell: EvaluateCell) {
     rotation: { ...resolved.rotation, seed: cell.seed, r1: rotation, r2: rotation, r3: on, r4: on },
   } as typeof resolved;
   const rotations = cell.rotations === null ? {} : { rotations: cell.rotations };
-  const events = evaluateExperiment(experiment, { variants: [cell.variant], ...rotations });
   const began = performance.now();
-  for (;;) {
-    const next = await events.next();
-    if (!next.done) continue;
-    const { fullPrecision, quantized, tokens } = next.value.perplexity[0]!;
-    const seconds = (performance.now() - began) / 1000;
-    return { perplexity: fullPrecision ?? quantized, tokens, seconds, peakBytes: peakBytes() };
-  }
+  const { perplexity } = await last(
+    evaluateExperiment(experiment, { variants: [cell.variant], ...rotations }),
+  );
+  const { fullPrecision, quantized, tokens } = perplexity[0]!;
+  const seconds = (performance.now() - began) / 1000;
+  return { perplexity: fullPrecision ?? quantized, tokens, seconds, peakBytes: peakBytes() };
 }
 
 const cell = JSON.parse(process.argv[2]!) as LearnCell | EvaluateCell;
