@@ -41,12 +41,23 @@ thread_local OwnTiles own_tiles;
 
 /// The group's rows of the operand.
 PackedBlock group_of(const GemmMultiplyArgs& args, size_t group) {
-  size_t start = group * kGroup * kPanel;
+  size_t start = group * args.group * kPanel;
   PackedBlock block = args.part;
   block.first_row += start;
-  block.rows = at_most(args.part.rows - start, kGroup * kPanel);
+  block.rows = at_most(args.part.rows - start, args.group * kPanel);
   block.tiles = own_tiles.of_size(block.size() * sizeof(uint16_t));
   return block;
+}
+
+/// So much of the packed operand is multiplied with all of a thread's own panels before the next part of it.
+constexpr size_t kCachedBytes = 640 * 1024;
+
+void multiply_own(const GemmMultiplyArgs& args, const PackedBlock& own, size_t panel, size_t other) {
+  if (args.operand.is_a) {
+    multiply_panels(args, own, panel, args.packed, other);
+  } else {
+    multiply_panels(args, args.packed, other, own, panel);
+  }
 }
 
 }  // namespace
@@ -57,16 +68,15 @@ void gemm_pack(const GemmPackArgs& args, size_t first, size_t last) {
 
 void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   TileScope tiles;
+  size_t fitting = kCachedBytes / (args.packed.panel_size() * sizeof(uint16_t));
+  size_t block = fitting > 0 ? fitting : 1;
   for (size_t unit = first; unit < last; unit++) {
-    PackedBlock group = group_of(args, unit);
-    for (size_t panel = 0; panel < group.panels(); panel++) pack_panel(args.operand, group, panel);
-    for (size_t other = 0; other < args.packed.panels(); other++) {
-      for (size_t own = 0; own < group.panels(); own++) {
-        if (args.operand.is_a) {
-          multiply_panels(args, group, own, args.packed, other);
-        } else {
-          multiply_panels(args, args.packed, other, group, own);
-        }
+    PackedBlock own = group_of(args, unit);
+    for (size_t panel = 0; panel < own.panels(); panel++) pack_panel(args.operand, own, panel);
+    for (size_t start = 0; start < args.packed.panels(); start += block) {
+      size_t end = at_most(args.packed.panels(), start + block);
+      for (size_t panel = 0; panel < own.panels(); panel++) {
+        for (size_t other = start; other < end; other++) multiply_own(args, own, panel, other);
       }
     }
   }

@@ -1,12 +1,14 @@
-// C = A op(diag(s) B) with float32 A and s, bfloat16 B, in tile products (AMX) that are exact up to float32 sums.
-// Without s that is a product with weights as checkpoints store them; with it B are the codes of quantized weights,
-// which are whole numbers, and s their scales.
+// C = A op(diag(s) B) in tile products of bfloat16 (AMX) with float32 sums: float32 A, B in bfloat16 or float32.
+// Without s, bfloat16 B are weights as checkpoints store them; with it they are the codes of quantized weights, which
+// are whole numbers, and s their scales.
 //
 // A float32 number is the sum of three bfloat16 numbers, each the rest of the ones before rounded to 8 bits:
-// a = a0 + a1 + a2 exactly. So a·b = a0·b + a1·b + a2·b, and each of these products has at most 16 bits: the tile
-// instruction computes it exactly and sums in float32, smallest first. What is rounded is what any float32 product
-// of matrices rounds, at a third of the rate of the tiles and without converting B.
-// Pieces of A below 2^-126 are lost; an infinity in A gives NaN.
+// a = a0 + a1 + a2 exactly. A product of two pieces has at most 16 bits: the tile instruction computes it exactly and
+// sums in float32. Two pieces leave out at most 2^-16 of a number.
+//   three pieces of A, B in bfloat16:  a0·b + a1·b + a2·b        nothing is rounded but the sums, as in any float32 product
+//   two pieces of A, B in bfloat16:    a0·b + a1·b               off by at most 2^-16 |a| |b|
+//   two pieces each:                   a0·b0 + a0·b1 + a1·b0     off by at most (3·2^-16 + 2^-32) |a| |b|
+// Pieces below 2^-126 are lost; an infinity in a split operand gives NaN.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,8 +22,6 @@ constexpr size_t kPanel = 32;
 constexpr size_t kTileDepth = 32;
 /// bfloat16 numbers in one tile.
 constexpr size_t kTile = 16 * kTileDepth;
-/// bfloat16 numbers that a number of A is split into.
-constexpr size_t kPieces = 3;
 
 inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
 inline size_t divided_up(size_t count, size_t by) { return (count + by - 1) / by; }
@@ -32,12 +32,11 @@ struct GemmOperand {
   size_t rows, depth;
   /// Elements from one row to the next, and from one element of the depth to the next; one of them is 1.
   size_t row_stride, depth_stride;
-  /// A: float32 with its depth contiguous. Otherwise B: bfloat16.
   bool is_a;
-  /// Factors of A's elements along the depth, or null.
+  /// bfloat16 numbers that stand for one number; 1 where the data are bfloat16 themselves, else float32.
+  size_t pieces;
+  /// Factors of float32 elements along the depth, or null.
   const float* depth_scale;
-
-  size_t pieces() const { return is_a ? kPieces : 1; }
 };
 
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:
@@ -62,15 +61,14 @@ struct GemmPackArgs {
   PackedBlock packed;
 };
 
-/// Panels of one operand that a thread packs for itself and multiplies with all packed panels of the other one: they
-/// stay in its second-level cache, and are never written to memory.
-constexpr size_t kGroup = 8;
-
-/// Unit: one group of the panels of `operand`.
+/// A thread packs some panels of one operand for itself and multiplies them with all packed panels of the other one:
+/// its own stay in its second-level cache and are never written to memory.
+/// Unit: `group` panels of `operand`.
 struct GemmMultiplyArgs {
   GemmOperand operand;
   /// Which part of the operand; without tiles of its own.
   PackedBlock part;
+  size_t group;
   PackedBlock packed;
   float* c;  // [M, N], the whole result
   size_t c_stride;
@@ -79,7 +77,7 @@ struct GemmMultiplyArgs {
   /// Factors of the columns of c, given with the last block of the depth; or null.
   const float* column_scale;
 
-  size_t units() const { return divided_up(part.panels(), kGroup); }
+  size_t units() const { return divided_up(part.panels(), group); }
 };
 
 /// The product itself, for the loop-only reference. Unit: one row of C.

@@ -6,8 +6,10 @@
 namespace spinquant {
 namespace {
 
-/// So much of the shared operand is packed at a time.
-constexpr size_t kSharedRows = 2048, kDepth = 512;
+/// At most so much of the shared operand is packed at a time.
+constexpr size_t kSharedRows = 2048, kDepth = 768;
+/// Panels that a thread packs for itself: so many bytes, but units enough to share out evenly.
+constexpr size_t kOwnBytes = 512 * 1024, kUnits = 16;
 
 /// Each thread packs its part of the larger operand; the smaller one is packed for all.
 struct Product {
@@ -17,10 +19,20 @@ struct Product {
   const float* column_scale;
 };
 
+/// Depths in one block: the same number in each, as far as whole tiles allow.
+size_t depth_step(size_t depth) {
+  return divided_up(divided_up(depth, divided_up(depth, kDepth)), kTileDepth) * kTileDepth;
+}
+
 /// A part of an operand, from a row and a depth on.
 PackedBlock block_of(const GemmOperand& operand, size_t row, size_t most_rows, size_t depth) {
-  return {nullptr, operand.pieces(), row, std::min(most_rows, operand.rows - row), depth,
-          std::min(kDepth, operand.depth - depth)};
+  return {nullptr, operand.pieces, row, std::min(most_rows, operand.rows - row), depth,
+          std::min(depth_step(operand.depth), operand.depth - depth)};
+}
+
+size_t group_of(const PackedBlock& part) {
+  size_t by_size = kOwnBytes / (part.panel_size() * sizeof(uint16_t));
+  return std::max<size_t>(1, std::min(by_size, part.panels() / kUnits));
 }
 
 /// Packing the block of the shared operand at [row, depth] into the buffer, then multiplying with it, then `next`.
@@ -31,10 +43,10 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
   PackedBlock part = block_of(product.own, 0, product.own.rows, depth);
   GemmPackArgs pack{product.shared, packed};
   bool is_last = depth + part.depth == product.own.depth;
-  GemmMultiplyArgs multiply{product.own,  part, packed, product.c, product.c_stride, depth > 0,
+  GemmMultiplyArgs multiply{product.own, part, group_of(part), packed, product.c, product.c_stride, depth > 0,
                             is_last ? product.column_scale : nullptr};
   auto products = std::make_shared<Work>(
-      Work{multiply.units(), kGroup * kPanel * packed.rows * packed.depth / 64,
+      Work{multiply.units(), multiply.group * kPanel * packed.rows * packed.depth / 64,
            [multiply, buffer](size_t first, size_t last) { amx::gemm_multiply(multiply, first, last); }, std::move(next)});
   return std::make_shared<Work>(
       Work{packed.panels(), kPanel * packed.depth,
@@ -47,49 +59,87 @@ Work product_work(const Product& product) {
   std::shared_ptr<Work> work;
   // From the last block to the first, as each names the one after it.
   for (size_t rows = divided_up(product.shared.rows, kSharedRows); rows-- > 0;) {
-    for (size_t depths = divided_up(product.shared.depth, kDepth); depths-- > 0;) {
-      work = block_work(product, rows * kSharedRows, depths * kDepth, buffer, std::move(work));
+    for (size_t depths = divided_up(product.shared.depth, depth_step(product.shared.depth)); depths-- > 0;) {
+      work = block_work(product, rows * kSharedRows, depths * depth_step(product.shared.depth), buffer, std::move(work));
     }
   }
   return std::move(*work);
 }
 
+/// What both operators share: the product once its operands are known.
+Work gemm_work(const GemmOperand& a, const GemmOperand& b, float* c, const float* column_scale, Isa isa) {
+  if (isa == Isa::amx && a.rows * b.rows * a.depth > 0) {
+    bool a_is_larger = a.rows >= b.rows;
+    return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, column_scale});
+  }
+  GemmArgs args{a, b, c, column_scale};
+  return {a.rows, b.rows * a.depth,
+          [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
+}
+
+/// Rows of the matrix, or of its transpose.
+GemmOperand operand_of(const Tensor& matrix, bool transposed, bool is_a, size_t pieces) {
+  size_t height = static_cast<size_t>(matrix.shape[0]), width = matrix.width();
+  if (transposed) return {matrix.data, width, height, 1, width, is_a, pieces, nullptr};
+  return {matrix.data, height, width, width, 1, is_a, pieces, nullptr};
+}
+
+Shape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b) {
+  bool are_matrices = a.shape.size() == 2 && b.shape.size() == 2;
+  if (!are_matrices || a.shape[trans_a ? 0 : 1] != b.shape[trans_b ? 1 : 0]) {
+    reject("op(A) must be [M, K] and op(B) [K, N], found A " + text(a.shape) + " and B " + text(b.shape));
+  }
+  return {a.shape[trans_a ? 1 : 0], b.shape[trans_b ? 0 : 1]};
+}
+
+bool flag(const Attributes& attributes, const char* name) { return integer_between(attributes, name, 0, 0, 1) == 1; }
+
+/// B in bfloat16, as it is or times a factor per row.
 class GemmBfloat16 final : public Operator {
  public:
   explicit GemmBfloat16(const Attributes& attributes)
-      : trans_b_(integer_between(attributes, "transB", 0, 0, 1) == 1) {}
+      : trans_b_(flag(attributes, "transB")),
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 2, 3))) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    const Shape &a = inputs[0].shape, &b = inputs[1].shape;
-    if (a.size() != 2 || b.size() != 2 || a[1] != b[trans_b_ ? 1 : 0]) {
-      reject("A must be [M, K] and op(B) [K, N], found A " + text(a) + " and B " + text(b));
+    Shape result = product_shape(inputs[0], false, inputs[1], trans_b_);
+    if (inputs[2].data && inputs[2].shape != Shape{inputs[1].shape[0]}) {
+      reject("scale must have one entry per row of B, found " + text(inputs[2].shape) + " for B " +
+             text(inputs[1].shape));
     }
-    if (inputs[2].data && inputs[2].shape != Shape{b[0]}) {
-      reject("scale must have one entry per row of B, found " + text(inputs[2].shape) + " for B " + text(b));
-    }
-    return {{a[0], b[trans_b_ ? 0 : 1]}};
+    return {result};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    size_t height = static_cast<size_t>(inputs[1].shape[0]), width = inputs[1].width();
-    const float* scale = inputs[2].floats();
-    GemmOperand a{inputs[0].data, static_cast<size_t>(inputs[0].shape[0]), inputs[0].width(), inputs[0].width(), 1, true,
-                  trans_b_ ? nullptr : scale};
-    GemmOperand b = trans_b_ ? GemmOperand{inputs[1].data, height, width, width, 1, false, nullptr}
-                             : GemmOperand{inputs[1].data, width, height, 1, width, false, nullptr};
-    float* c = outputs[0].mutable_floats();
-    const float* column_scale = trans_b_ ? scale : nullptr;
-    if (isa == Isa::amx && a.rows * b.rows * a.depth > 0) {
-      bool a_is_larger = a.rows >= b.rows;
-      return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, column_scale});
-    }
-    GemmArgs args{a, b, c, column_scale};
-    return {a.rows, b.rows * a.depth,
-            [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
+    GemmOperand a = operand_of(inputs[0], false, true, pieces_);
+    if (!trans_b_) a.depth_scale = inputs[2].floats();
+    GemmOperand b = operand_of(inputs[1], !trans_b_, false, 1);
+    return gemm_work(a, b, outputs[0].mutable_floats(), trans_b_ ? inputs[2].floats() : nullptr, isa);
   }
 
  private:
   bool trans_b_;
+  size_t pieces_;
+};
+
+/// op(A) op(B) in float32, each of two pieces.
+class SplitGemm final : public Operator {
+ public:
+  explicit SplitGemm(const Attributes& attributes)
+      : trans_a_(flag(attributes, "transA")), trans_b_(flag(attributes, "transB")) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    return {product_shape(inputs[0], trans_a_, inputs[1], trans_b_)};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    GemmOperand a = operand_of(inputs[0], trans_a_, true, 2);
+    GemmOperand b = operand_of(inputs[1], !trans_b_, false, 2);
+    return gemm_work(a, b, outputs[0].mutable_floats(), nullptr, isa);
+  }
+
+ private:
+  bool trans_a_, trans_b_;
 };
 
 }  // namespace
@@ -97,5 +147,7 @@ class GemmBfloat16 final : public Operator {
 OperatorType gemm_bfloat16_type() {
   return {"GemmBfloat16", {{}, {ElementType::bfloat16}, {ElementType::float32, true}}, 1, -1, make_operator<GemmBfloat16>};
 }
+
+OperatorType split_gemm_type() { return {"SplitGemm", {{}, {}}, 1, -1, make_operator<SplitGemm>}; }
 
 }  // namespace spinquant

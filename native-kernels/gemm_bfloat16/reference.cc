@@ -11,19 +11,21 @@ double widened(uint16_t bits) {
   return value;
 }
 
+double element(const GemmOperand& operand, size_t row, size_t depth) {
+  size_t index = row * operand.row_stride + depth * operand.depth_stride;
+  if (operand.pieces == 1) return widened(static_cast<const uint16_t*>(operand.data)[index]);
+  double value = static_cast<const float*>(operand.data)[index];
+  return operand.depth_scale ? value * operand.depth_scale[depth] : value;
+}
+
 }  // namespace
 
 void gemm_bfloat16(const GemmArgs& args, size_t first, size_t last) {
   const GemmOperand &a = args.a, &b = args.b;
-  const float* a_data = static_cast<const float*>(a.data);
-  const uint16_t* b_data = static_cast<const uint16_t*>(b.data);
   for (size_t m = first; m < last; m++) {
     for (size_t n = 0; n < b.rows; n++) {
       double sum = 0;
-      for (size_t k = 0; k < a.depth; k++) {
-        double scale = a.depth_scale ? a.depth_scale[k] : 1;
-        sum += scale * a_data[m * a.row_stride + k] * widened(b_data[n * b.row_stride + k * b.depth_stride]);
-      }
+      for (size_t k = 0; k < a.depth; k++) sum += element(a, m, k) * element(b, n, k);
       args.c[m * b.rows + n] = static_cast<float>(args.column_scale ? sum * args.column_scale[n] : sum);
     }
   }

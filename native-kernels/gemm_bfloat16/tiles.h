@@ -46,17 +46,27 @@ inline void multiply_tiles() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-/// All steps of the depth; the smallest piece of A first.
-inline void multiply_steps(const uint16_t* a, size_t a_plane, const uint16_t* b, size_t steps) {
+/// All steps of the depth; small pieces before large ones.
+template <size_t PiecesA, size_t PiecesB>
+inline void multiply_steps(const uint16_t* a, size_t a_plane, const uint16_t* b, size_t b_plane, size_t steps) {
   for (size_t step = 0; step < steps; step++, a += 2 * kTile, b += 2 * kTile) {
+    if (PiecesB == 2) {
+      load_b(b + b_plane);
+      load_a(a);
+      multiply_tiles();
+    }
     load_b(b);
-    load_a(a + 2 * a_plane);
-    multiply_tiles();
-    load_a(a + a_plane);
-    multiply_tiles();
-    load_a(a);
-    multiply_tiles();
+    for (size_t piece = PiecesA; piece-- > 0;) {
+      load_a(a + piece * a_plane);
+      multiply_tiles();
+    }
   }
+}
+
+/// The products that gemm_bfloat16.h lists, by the pieces of the operands.
+inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column) {
+  auto multiply = b.pieces == 2 ? multiply_steps<2, 2> : a.pieces == 2 ? multiply_steps<2, 1> : multiply_steps<3, 1>;
+  multiply(a.panel(row), a.plane(), b.panel(column), b.plane(), a.steps());
 }
 
 inline void load_sums(const float* c, size_t stride) {
@@ -110,7 +120,7 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
   } else {
     zero_sums();
   }
-  multiply_steps(a.panel(row), a.plane(), b.panel(column), a.steps());
+  multiply_pieces(a, row, b, column);
   store_sums(c, stride);
   finish_writes();
   if (!direct) copy_corner(corner, kPanel, place, args.c_stride, rows, columns, factors);

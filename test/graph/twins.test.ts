@@ -5,7 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
-import { scaledRows, withBfloat16Weights } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
+import { type Precision, scaledRows, withTiles } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
@@ -194,12 +194,27 @@ test('products with bfloat16 weights keep these as they are, and leave nothing b
   const x = graph.input('x', [64, 64]);
   const w = graph.input('w', [64, 64], 'bfloat16');
   const y = gemm(x, toReal(w), { transB: true });
-  const once = rebuild(graph, { y }, withBfloat16Weights);
+  const once = rebuild(graph, { y }, withTiles('float32'));
   const twice = rebuild(once.graph, once.outputs, () => null);
   assert.deepEqual(
     twice.graph.nodes.map(({ op }) => op.name),
     ['GemmBfloat16'],
   );
+});
+
+test('two pieces are for graphs that ask for them, and large products only', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [64, 96]);
+  const w = graph.input('w', [64, 96], 'bfloat16');
+  const y = gemm(x, toReal(w), { transB: true });
+  const outputs = { y, outer: gemm(y, x, { transA: true }), small: gemm(graph.input('z', [2, 64]), x) };
+  const operators = (precision: Precision) => {
+    const once = rebuild(graph, outputs, withTiles(precision));
+    const twice = rebuild(once.graph, once.outputs, () => null);
+    return twice.graph.nodes.map(({ op, attributes }) => `${op.name} ${attributes.pieces ?? ''}`.trim());
+  };
+  assert.deepEqual(operators('float32'), ['GemmBfloat16 3', 'Gemm', 'Gemm']);
+  assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm', 'Gemm']);
 });
 
 for (const [name, twin] of Object.entries(TWINS)) {

@@ -28,20 +28,24 @@ function bfloat16(values: Float32Array): Uint16Array {
   return Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 }
 
+/** What a number is off by at most when two pieces stand for it, as a part of it. */
+const TWO_PIECES = 2 ** -16;
+
 interface Shape {
   readonly m: number;
   readonly k: number;
   readonly n: number;
   readonly transB: 0 | 1;
   readonly scaled: boolean;
+  readonly pieces: 2 | 3;
 }
 
-function operation({ m, k, n, transB, scaled }: Shape, change = (x: Float32Array) => x): Operation {
+function operation({ m, k, n, transB, scaled, pieces }: Shape, change = (x: Float32Array) => x): Operation {
   const b = bfloat16(change(random(k * n, 2)));
   const rows = transB ? n : k;
   return {
     name: 'GemmBfloat16',
-    attributes: { transB },
+    attributes: { transB, pieces },
     inputs: [
       { data: change(random(m * k, 1)), dims: [m, k] },
       { data: b, dims: transB ? [n, k] : [k, n] },
@@ -51,25 +55,26 @@ function operation({ m, k, n, transB, scaled }: Shape, change = (x: Float32Array
   };
 }
 
+const absolute = (x: Float32Array): Float32Array => x.map(Math.abs);
+
 function forEachShape(body: (shape: Shape) => void): void {
   for (const [m, k, n] of SHAPES)
     for (const transB of [0, 1] as const)
-      for (const scaled of [false, true]) body({ m, k, n, transB, scaled });
+      for (const scaled of [false, true])
+        for (const pieces of [2, 3] as const) body({ m, k, n, transB, scaled, pieces });
 }
 
 test('GemmBfloat16 against loops in double precision', { skip: notBuilt }, () => {
   forEachShape((shape) => {
     const expected = runOperator(operation(shape), 'reference')[0]!;
-    const sizes = runOperator(
-      operation(shape, (x) => x.map(Math.abs)),
-      'reference',
-    )[0]!;
+    const sizes = runOperator(operation(shape, absolute), 'reference')[0]!;
     // Three pieces, each with a rounding per product and one per pair of them; two factors.
-    const roundings = 4.5 * shape.k + 4;
+    const lost = shape.pieces === 2 ? TWO_PIECES : 0;
+    const relative = (4.5 * shape.k + 4) * ROUNDING + lost;
     forEachVariant((instructionSet, threads) => {
       const [actual] = runOperator(operation(shape), instructionSet, threads);
       const what = `${JSON.stringify(shape)} ${instructionSet} ${threads}`;
-      assertClose(actual!, expected, (i) => roundings * ROUNDING * sizes[i]!, what);
+      assertClose(actual!, expected, (i) => relative * sizes[i]!, what);
     });
   });
 });
@@ -95,8 +100,62 @@ test('no bit of A is lost: a product with the identity is A', { skip: notBuilt }
   }
 });
 
+function splitOperation(
+  [m, k, n]: readonly [number, number, number],
+  transA: 0 | 1,
+  transB: 0 | 1,
+  change = (x: Float32Array) => x,
+): Operation {
+  return {
+    name: 'SplitGemm',
+    attributes: { transA, transB },
+    inputs: [
+      { data: change(random(m * k, 1)), dims: transA ? [k, m] : [m, k] },
+      { data: change(random(k * n, 2)), dims: transB ? [n, k] : [k, n] },
+    ],
+    outputs: [m * n],
+  };
+}
+
+test('SplitGemm against loops in double precision', { skip: notBuilt }, () => {
+  for (const shape of SHAPES)
+    for (const transA of [0, 1] as const)
+      for (const transB of [0, 1] as const) {
+        const operation = splitOperation(shape, transA, transB);
+        const expected = runOperator(operation, 'reference')[0]!;
+        const sizes = runOperator(splitOperation(shape, transA, transB, absolute), 'reference')[0]!;
+        // Three products of pieces, each with a rounding and one per pair of them, and what the pieces leave out.
+        const relative = (4.5 * shape[1] + 4) * ROUNDING + 3 * TWO_PIECES + TWO_PIECES ** 2;
+        forEachVariant((instructionSet, threads) => {
+          const [actual] = runOperator(operation, instructionSet, threads);
+          const what = `${shape} ${transA} ${transB} ${instructionSet} ${threads}`;
+          assertClose(actual!, expected, (i) => relative * sizes[i]!, what);
+        });
+      }
+});
+
+test('two pieces leave out no more than 2^-16: a product with the identity is A but for that', {
+  skip: notBuilt,
+}, () => {
+  const n = 64;
+  const identity = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) identity[i * n + i] = 1;
+  const a = random(50 * n, 7, 1e4);
+  const product: Operation = {
+    name: 'SplitGemm',
+    attributes: {},
+    inputs: [
+      { data: a, dims: [50, n] },
+      { data: identity, dims: [n, n] },
+    ],
+    outputs: [50 * n],
+  };
+  const best = addon!.instructionSets().at(-1)!;
+  assertClose(runOperator(product, best)[0]!, a, (i) => TWO_PIECES * Math.abs(a[i]!), 'identity');
+});
+
 test('the result does not depend on the threads', { skip: notBuilt }, () => {
-  const shape = { m: 700, k: 1100, n: 300, transB: 1, scaled: true } as const;
+  const shape = { m: 700, k: 1100, n: 300, transB: 1, scaled: true, pieces: 3 } as const;
   const best = addon!.instructionSets().at(-1)!;
   const one = runOperator(operation(shape), best, 1)[0]!;
   assertSameBits(runOperator(operation(shape), best, 3)[0]!, one, 'three threads');
@@ -115,7 +174,10 @@ test('shapes that do not fit are refused', { skip: notBuilt }, () => {
       },
       'reference',
     );
-  assert.throws(() => run(0, 2), /A must be \[M, K\] and op\(B\) \[K, N\], found A \[2, 3\] and B \[2, 3\]/);
+  assert.throws(
+    () => run(0, 2),
+    /op\(A\) must be \[M, K\] and op\(B\) \[K, N\], found A \[2, 3\] and B \[2, 3\]/,
+  );
   assert.throws(() => run(1, 3), /scale must have one entry per row of B, found \[3\] for B \[2, 3\]/);
   assert.doesNotThrow(() => run(1, 2));
 });

@@ -1,7 +1,7 @@
 import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
-import { withBfloat16Weights } from './kernels/gemm-bfloat16.ts';
+import { type Precision, withTiles } from './kernels/gemm-bfloat16.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
 import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
@@ -9,6 +9,13 @@ import { forWebGpu } from './webgpu.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;
+
+export interface CompileOptions {
+  /** Intermediate values that the program takes as inputs instead of computing them. */
+  readonly cut?: ReadonlyMap<Value, string>;
+  /** Of products, where the processor offers a choice; `float32` by default. */
+  readonly precision?: Precision | undefined;
+}
 
 /** A compiled graph: pruned to its outputs, lowered for the runtime at hand, loaded as a session. */
 export class Program {
@@ -31,16 +38,15 @@ export class Program {
 
   /**
    * @param outputs values of the graph by the name they get outside. Nulls (no gradient) are left out.
-   * @param cut intermediate values that the program takes as inputs instead of computing them.
    */
   static async compile(
     runtime: Runtime,
     graph: Graph,
     outputs: Readonly<Record<string, Value | null>>,
-    cut?: ReadonlyMap<Value, string>,
+    options: CompileOptions = {},
   ): Promise<Program> {
     const wanted = Object.entries(outputs).filter((entry): entry is [string, Value] => entry[1] !== null);
-    const pruned = lowered(runtime, graph, Object.fromEntries(wanted), cut);
+    const pruned = lowered(runtime, graph, Object.fromEntries(wanted), options);
     const results = distinct(pruned.outputs);
     const specs = Object.fromEntries(
       Object.entries(results).map(([name, { dtype, dims }]): [string, OutputSpec] => [name, { dtype, dims }]),
@@ -91,14 +97,14 @@ function lowered(
   runtime: Runtime,
   graph: Graph,
   outputs: Readonly<Record<string, Value>>,
-  cut?: ReadonlyMap<Value, string>,
+  { cut, precision = 'float32' }: CompileOptions,
 ): Rebuilt {
   // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
   if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
   if (runtime.kernels === 'native') {
     const native = rebuild(graph, outputs, composeHelpers, cut);
     if (!runtime.multipliesBfloat16) return native;
-    const rewritten = rebuild(native.graph, native.outputs, withBfloat16Weights);
+    const rewritten = rebuild(native.graph, native.outputs, withTiles(precision));
     return rebuild(rewritten.graph, rewritten.outputs, () => null);
   }
   const composed = rebuild(graph, outputs, composeAll, cut);

@@ -1,5 +1,6 @@
 import { type DType, type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { Graph } from '../graph/graph.ts';
+import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { tokenLoss, tokenLossGradient } from '../graph/kernels/token-loss.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
@@ -17,11 +18,18 @@ export class ChunkedLoss implements OutputLoss {
   readonly #cache: ProgramCache;
   readonly #head: FileTensor;
   readonly #chunk: number;
+  readonly #precision: Precision;
 
   /** @param head output layer [V, d], in its file. @param logitElements logits in memory at once. */
-  constructor(cache: ProgramCache, head: FileTensor, logitElements: number) {
+  constructor(
+    cache: ProgramCache,
+    head: FileTensor,
+    logitElements: number,
+    precision: Precision = 'float32',
+  ) {
     this.#cache = cache;
     this.#head = head;
+    this.#precision = precision;
     this.#chunk = Math.max(1, Math.floor(logitElements / head.dims[0]!));
   }
 
@@ -65,7 +73,7 @@ export class ChunkedLoss implements OutputLoss {
   #program(name: string, hidden: Hidden, tokens: number, compile: CompileChunk): Promise<Program> {
     const width = hidden.dims[1]!;
     const dtype = this.#cache.runtime.inputType(this.#head.dtype);
-    const shape = { tokens, width, vocabulary: this.#head.dims[0]!, dtype };
+    const shape = { tokens, width, vocabulary: this.#head.dims[0]!, dtype, precision: this.#precision };
     return this.#cache.get(`${name} ${JSON.stringify(shape)}`, (runtime) => compile(runtime, shape));
   }
 }
@@ -75,6 +83,7 @@ interface ChunkShape {
   readonly width: number;
   readonly vocabulary: number;
   readonly dtype: DType;
+  readonly precision: Precision;
 }
 
 type CompileChunk = (runtime: Runtime, shape: ChunkShape) => Promise<Program>;
@@ -88,14 +97,19 @@ function chunkExpression({ tokens, width, vocabulary, dtype }: ChunkShape) {
 
 function compileLoss(runtime: Runtime, shape: ChunkShape): Promise<Program> {
   const { graph, logits, labels } = chunkExpression(shape);
-  return Program.compile(runtime, graph, { nll: tokenLoss(logits, labels) });
+  return Program.compile(runtime, graph, { nll: tokenLoss(logits, labels) }, { precision: shape.precision });
 }
 
 function compileLossBackward(runtime: Runtime, shape: ChunkShape): Promise<Program> {
   const { graph, head, logits, labels } = chunkExpression(shape);
   const weight = graph.input('lossWeight', [shape.tokens]);
   const [dlogits, nll] = tokenLossGradient(logits, labels, weight);
-  return Program.compile(runtime, graph, { nll, dhidden: gemm(dlogits, head) });
+  return Program.compile(
+    runtime,
+    graph,
+    { nll, dhidden: gemm(dlogits, head) },
+    { precision: shape.precision },
+  );
 }
 
 /** A view of rows of a [T, d] tensor. */

@@ -1,6 +1,7 @@
 import type { DType } from '../../protocol/tensor.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
+import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { rmsNorm } from '../graph/kernels/rms-norm.ts';
 import { mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -21,6 +22,8 @@ export interface EndsShape {
   readonly embeddingType: DType;
   readonly headType: DType;
   readonly normType: DType;
+  /** Of products; `float32` where absent. */
+  readonly precision?: Precision | undefined;
 }
 
 export interface EndExpression {
@@ -63,20 +66,20 @@ export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExp
 
 export function compileEmbedding(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = embeddingExpression(shape);
-  return Program.compile(runtime, graph, { x: y });
+  return Program.compile(runtime, graph, { x: y }, { precision: shape.precision });
 }
 
 /** ids, dx → r1Gradient. */
 export function compileEmbeddingBackward(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y, r1 } = embeddingExpression(shape);
   const [r1Gradient] = gradients([[y, graph.input('dx', y.dims)]], [r1!]);
-  return Program.compile(runtime, graph, { r1Gradient: r1Gradient! });
+  return Program.compile(runtime, graph, { r1Gradient: r1Gradient! }, { precision: shape.precision });
 }
 
 /** x → hidden [T, d]. */
 export function compileHidden(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = hiddenExpression(shape);
-  return Program.compile(runtime, graph, { hidden: y });
+  return Program.compile(runtime, graph, { hidden: y }, { precision: shape.precision });
 }
 
 /** x, dhidden → dx and, with R1, r1Gradient. */
@@ -84,10 +87,15 @@ export function compileHiddenBackward(runtime: Runtime, shape: EndsShape): Promi
   const { graph, y, x, r1 } = hiddenExpression(shape);
   const seed = graph.input('dhidden', y.dims);
   const [dx, r1Gradient] = gradients([[y, seed]], r1 ? [x!, r1] : [x!]);
-  return Program.compile(runtime, graph, { dx: dx!, r1Gradient: r1Gradient ?? null });
+  return Program.compile(
+    runtime,
+    graph,
+    { dx: dx!, r1Gradient: r1Gradient ?? null },
+    { precision: shape.precision },
+  );
 }
 
 export function compileLogits(runtime: Runtime, shape: EndsShape): Promise<Program> {
   const { graph, y } = headExpression(shape);
-  return Program.compile(runtime, graph, { logits: y });
+  return Program.compile(runtime, graph, { logits: y }, { precision: shape.precision });
 }

@@ -72,7 +72,8 @@ export function compileForward(
   level: TapeLevel,
 ): Promise<Program> {
   const { graph, y, kept } = layerExpression(shape, types, mode, false);
-  return Program.compile(runtime, graph, { y, ...Object.fromEntries(keptValues(kept, level)) });
+  const outputs = { y, ...Object.fromEntries(keptValues(kept, level)) };
+  return Program.compile(runtime, graph, outputs, { precision: shape.precision });
 }
 
 /** x, dy and what `level` kept → dx and, where present, r1Gradient [d, d], r2Gradient [h, h]. Recomputes the rest. */
@@ -96,7 +97,7 @@ export function compileBackward(
       r1Gradient: (r1 && found.get(r1)) ?? null,
       r2Gradient: (r2 && found.get(r2)) ?? null,
     },
-    cut,
+    { cut, precision: shape.precision },
   );
 }
 
@@ -150,5 +151,5 @@ export function compilePrepare(
   ratios: ClipRatios,
 ): Promise<Program> {
   const { graph, outputs } = prepareExpression(shape, types, 'float32', ratios);
-  return Program.compile(runtime, graph, outputs);
+  return Program.compile(runtime, graph, outputs, { precision: shape.precision });
 }

@@ -1,4 +1,5 @@
 import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
+import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import type { HadamardTransform } from '../graph/kernels/hadamard.ts';
 import type { WeightQuantizer } from '../graph/kernels/weight-quantize.ts';
 import type { ModelConfig } from '../model/config.ts';
@@ -41,6 +42,8 @@ export interface LayerShape extends BatchShape {
   readonly rotations: RotationSites;
   /** Whether prepared weights are held as bfloat16 codes and scales instead of float32. */
   readonly weightCodes?: boolean;
+  /** Of products; `float32` where absent. */
+  readonly precision?: Precision | undefined;
 }
 
 export const NO_ROTATION: RotationSites = { r1: false, r2: false, r3: null, r4: null };

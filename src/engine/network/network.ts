@@ -1,4 +1,5 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { hasRowCodes } from '../graph/kernels/weight-quantize.ts';
 import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
@@ -27,6 +28,8 @@ export interface NetworkOptions {
   readonly sites: RotationSites;
   readonly centreEmbedding: boolean;
   readonly memory?: NetworkMemory;
+  /** Of products; `float32` where absent. */
+  readonly precision?: Precision | undefined;
 }
 
 const NO_MATRICES: MatrixTensors = { r1: null, r2: null };
@@ -55,7 +58,7 @@ export class Network {
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
     this.memory = options.memory ?? DEFAULT_MEMORY;
-    this.#loss = outputLoss(cache, checkpoint, this.memory);
+    this.#loss = outputLoss(cache, checkpoint, this.memory, options.precision);
     this.checkpoint = checkpoint;
     this.options = options;
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
@@ -203,6 +206,7 @@ export class Network {
       embeddingType: runtime.inputType(embedding.dtype),
       headType: runtime.inputType(lmHead.dtype),
       normType: runtime.inputType(finalNorm.dtype),
+      precision: this.options.precision,
     };
     return this.#cache.get(`${name} ${JSON.stringify(shape)}`, (runtime) => compile(runtime, shape));
   }
@@ -258,8 +262,8 @@ export class Network {
   #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape, level: TapeLevel): Promise<Program> {
     const { mode } = this.options;
     const { shape, types } = this.layerContext(index, batch);
-    const { config, window, quantizers, rotations, weightCodes } = shape;
-    const dependsOn = [batch, window, config, quantizers, rotations, weightCodes, types];
+    const { config, window, quantizers, rotations, weightCodes, precision } = shape;
+    const dependsOn = [batch, window, config, quantizers, rotations, weightCodes, precision, types];
     return this.#cache.get(`${part} ${level} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode, level);
     });
@@ -271,9 +275,10 @@ export class Network {
     const weights = layerTensors(this.checkpoint.layer(index));
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < batch.sequence ? limit : null;
-    const { quantizers, sites } = this.options;
+    const { quantizers, sites, precision } = this.options;
+    const weightCodes = this.#weightCodes;
     return {
-      shape: { ...batch, config, window, quantizers, rotations: sites, weightCodes: this.#weightCodes },
+      shape: { ...batch, config, window, quantizers, rotations: sites, weightCodes, precision },
       types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions(batch) },
     };
@@ -282,12 +287,17 @@ export class Network {
 
 type LayerPart = 'forward' | 'backward';
 
-function outputLoss(cache: ProgramCache, { lmHead }: Checkpoint, memory: NetworkMemory): OutputLoss {
+function outputLoss(
+  cache: ProgramCache,
+  { lmHead }: Checkpoint,
+  memory: NetworkMemory,
+  precision?: Precision,
+): OutputLoss {
   // A bfloat16 head that is multiplied as it is stored takes no memory of its own.
   const isConverted = !(lmHead.dtype === 'bfloat16' && cache.runtime.multipliesBfloat16);
   const bytes = isConverted ? elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT : 0;
   const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
-  return new Loss(cache, lmHead, memory.logitElements);
+  return new Loss(cache, lmHead, memory.logitElements, precision);
 }
 
 /** Adds terms into a float64 sum. */

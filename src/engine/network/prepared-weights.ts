@@ -87,8 +87,8 @@ export class PreparedWeights {
   }
 
   #program({ shape, types }: LayerContext, ratios: ClipRatios): Promise<Program> {
-    const { config, quantizers, rotations, weightCodes } = shape;
-    const key = JSON.stringify([config, quantizers.weights, rotations, weightCodes, types]);
+    const { config, quantizers, rotations, weightCodes, precision } = shape;
+    const key = JSON.stringify([config, quantizers.weights, rotations, weightCodes, precision, types]);
     return this.#cache.get(`prepare ${ratios} ${key}`, (runtime) =>
       compilePrepare(runtime, shape, types, ratios),
     );

@@ -7,6 +7,7 @@ import {
   int64,
 } from '../../protocol/tensor.ts';
 import { Graph, type Value } from '../graph/graph.ts';
+import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
@@ -27,12 +28,19 @@ export class SlicedLoss implements OutputLoss {
   readonly #cache: ProgramCache;
   readonly #head: FileTensor;
   readonly #sliceElements: number;
+  readonly #precision: Precision;
 
   /** @param head output layer [V, d], in its file. @param sliceElements logits in memory at once. */
-  constructor(cache: ProgramCache, head: FileTensor, sliceElements: number) {
+  constructor(
+    cache: ProgramCache,
+    head: FileTensor,
+    sliceElements: number,
+    precision: Precision = 'float32',
+  ) {
     this.#cache = cache;
     this.#head = head;
     this.#sliceElements = sliceElements;
+    this.#precision = precision;
   }
 
   async forward(hidden: Hidden, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
@@ -103,9 +111,8 @@ export class SlicedLoss implements OutputLoss {
   #program(name: string, hidden: Hidden, rows: number, compile: CompileSlice): Promise<Program> {
     const [tokens, width] = hidden.dims as [number, number];
     const dtype = this.#cache.runtime.inputType(this.#head.dtype);
-    return this.#cache.get(`${name} ${tokens} ${width} ${rows} ${dtype}`, (runtime) =>
-      compile(runtime, { tokens, width, rows, dtype }),
-    );
+    const shape = { tokens, width, rows, dtype, precision: this.#precision };
+    return this.#cache.get(`${name} ${JSON.stringify(shape)}`, (runtime) => compile(runtime, shape));
   }
 }
 
@@ -114,6 +121,7 @@ interface SliceShape {
   readonly width: number;
   readonly rows: number;
   readonly dtype: DType;
+  readonly precision: Precision;
 }
 
 type CompileSlice = (runtime: Runtime, shape: SliceShape) => Promise<Program>;
@@ -143,7 +151,7 @@ function compileForwardSlice(runtime: Runtime, shape: SliceShape): Promise<Progr
   const newTop = maximum(top!, reduceMax(logits, [1]));
   const newSum = add(mul(sum!, exp(sub(top!, newTop))), reduceSum(exp(sub(logits, newTop)), [1]));
   const newPicked = add(picked!, reduceSum(where(isLabel, logits, graph.scalar(0)), [1]));
-  return Program.compile(runtime, graph, { newTop, newSum, newPicked });
+  return Program.compile(runtime, graph, { newTop, newSum, newPicked }, { precision: shape.precision });
 }
 
 function compileBackwardSlice(runtime: Runtime, shape: SliceShape): Promise<Program> {
@@ -151,5 +159,6 @@ function compileBackwardSlice(runtime: Runtime, shape: SliceShape): Promise<Prog
   const probability = exp(sub(logits, graph.input('logSum', [shape.tokens, 1])));
   const dlogits = mul(sub(probability, cast(isLabel, 'float32')), graph.input('weight', [shape.tokens, 1]));
   const dhidden = graph.input('dhidden', [shape.tokens, shape.width]);
-  return Program.compile(runtime, graph, { newDhidden: add(dhidden, gemm(dlogits, head)) });
+  const newDhidden = add(dhidden, gemm(dlogits, head));
+  return Program.compile(runtime, graph, { newDhidden }, { precision: shape.precision });
 }

@@ -1,5 +1,13 @@
 import { elementCount } from '../../../protocol/tensor.ts';
-import { apply, floatAttribute, intAttribute, type Node, type OpDefinition, type Value } from '../graph.ts';
+import {
+  type Attributes,
+  apply,
+  floatAttribute,
+  intAttribute,
+  type Node,
+  type OpDefinition,
+  type Value,
+} from '../graph.ts';
 import { mul } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
@@ -7,6 +15,12 @@ import type { Rewrite } from '../rebuild.ts';
 
 /** Below this many multiply-adds, sharing out the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
+
+/**
+ * How float32 products are computed where the processor has tiles of bfloat16. `float32`: as exactly as float32 products
+ * are. `bfloat16x2`: each float32 factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it.
+ */
+export type Precision = 'float32' | 'bfloat16x2';
 
 /** Bfloat16 rows with a factor each, where they are codes of quantized weights. */
 export interface ScaledRows {
@@ -17,8 +31,8 @@ export interface ScaledRows {
 }
 
 /**
- * C = A op(diag(s) B), A float32 [M, K], B bfloat16, s float32 or absent. Products are exact, sums float32
- * (native-kernels/gemm_bfloat16).
+ * C = A op(diag(s) B), A float32 [M, K] in so many `pieces`, B bfloat16, s float32 or absent. With three pieces products
+ * are exact, with two off by at most 2^-16 of each; sums are float32 (native-kernels/gemm_bfloat16).
  */
 const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',
@@ -41,24 +55,46 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
   return scale ? mul(toReal(codes), reshape(scale, [scale.dim(0), 1])) : toReal(codes);
 }
 
-/** A op(diag(s) B); op transposes where `transB` is set. */
-function gemmBfloat16(a: Value, { codes, scale }: ScaledRows, transB: boolean): Value {
-  return apply(GemmBfloat16, scale ? [a, codes, scale] : [a, codes], { transB: transB ? 1 : 0 });
+/** C = op(A) op(B) in float32, each factor as the sum of two bfloat16 numbers: off by at most 3·2^-16 of each product. */
+const SplitGemm: OpDefinition = {
+  name: 'SplitGemm',
+  domain: 'spinquant',
+  infer: ([a, b], attributes) => [{ dtype: a!.dtype, dims: productDims(a!, b!, attributes) }],
+  compose: ([a, b], attributes) => [
+    gemm(a!, b!, {
+      transA: intAttribute(attributes, 'transA') === 1,
+      transB: intAttribute(attributes, 'transB') === 1,
+    }),
+  ],
+};
+
+function productDims(a: Value, b: Value, attributes: Attributes): number[] {
+  const [m, k] = intAttribute(attributes, 'transA') === 1 ? [a.dim(1), a.dim(0)] : [a.dim(0), a.dim(1)];
+  const [n, k2] = intAttribute(attributes, 'transB') === 1 ? [b.dim(0), b.dim(1)] : [b.dim(1), b.dim(0)];
+  if (k !== k2) throw new Error(`SplitGemm: [${a.dims}] × [${b.dims}]`);
+  return [m, n];
 }
 
 /**
- * Products with bfloat16 weights as they are stored, instead of converting these to float32 first. What converted them
- * is left over if nothing else reads it: copy the graph once more to be rid of it.
+ * Products in tiles of bfloat16: those with bfloat16 weights as they are stored, instead of converting these to float32
+ * first, and with `bfloat16x2` all others too. What converted weights is left over if nothing else reads it: copy the
+ * graph once more to be rid of it.
  */
-export const withBfloat16Weights: Rewrite = (node, inputs) => {
-  if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
-  const [a, b] = inputs as [Value, Value];
-  const weight = sourceOf(b);
-  const { attributes } = node;
-  const plain = intAttribute(attributes, 'transA') === 0 && floatAttribute(attributes, 'alpha') === 1;
-  if (!weight || !plain || products(node, a) < FEWEST_PRODUCTS) return null;
-  return [gemmBfloat16(a, weight, intAttribute(attributes, 'transB') === 1)];
-};
+export function withTiles(precision: Precision): Rewrite {
+  const pieces = precision === 'float32' ? 3 : 2;
+  return (node, [a, b]) => {
+    if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
+    const { attributes } = node;
+    if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
+    const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
+    const weight = transA === 0 ? sourceOf(b!) : null;
+    if (weight) {
+      const { codes, scale } = weight;
+      return [apply(GemmBfloat16, scale ? [a!, codes, scale] : [a!, codes], { transB, pieces })];
+    }
+    return precision === 'float32' ? null : [apply(SplitGemm, [a!, b!], { transA, transB })];
+  };
+}
 
 /** What {@link scaledRows} made the value of, or null. */
 function sourceOf(value: Value): ScaledRows | null {
@@ -78,6 +114,8 @@ function convertedFrom(value: Value): Value | null {
   return source?.dtype === 'bfloat16' ? source : null;
 }
 
+/** Multiply-adds. */
 function products(node: Node, a: Value): number {
-  return elementCount(node.outputs[0]!.dims) * a.dim(1);
+  const depth = a.dim(intAttribute(node.attributes, 'transA') === 1 ? 0 : 1);
+  return elementCount(node.outputs[0]!.dims) * depth;
 }
