@@ -2,6 +2,7 @@
 #pragma once
 #include "../core/simd_tile.h"
 #include "attention.h"
+#include "mask.h"
 
 namespace spinquant::SPINQUANT_ISA {
 
@@ -10,8 +11,6 @@ namespace spinquant::SPINQUANT_ISA {
 constexpr size_t kQueryVecs = 3;
 constexpr size_t kQueries = kQueryVecs * kLanes;
 constexpr size_t kKeys = 64;
-/// Stands for a masked score: vanishes in exp, and stays finite when subtracted from itself.
-constexpr float kMasked = -1e30f;
 
 SPINQUANT_INLINE size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 
@@ -56,24 +55,5 @@ SPINQUANT_INLINE void add_weighted(KeyBlock block, size_t count, size_t padded_w
     tile<kQueryVecs, true>(block.data + i, 1, block.stride, weights, kQueries, count, sums + i * kQueries, kQueries);
   }
 }
-
-/// Which lanes see which key: positions of the block's queries.
-struct Positions {
-  size_t first;
-  size_t window;
-
-  /// Whether some lane of the block does not see one of these keys.
-  bool masks(size_t k0, size_t count) const {
-    return k0 + count - 1 > first || (window > 0 && k0 + window <= first + kQueries - 1);
-  }
-
-  SPINQUANT_INLINE_MEMBER IntVec sees(size_t key, size_t vec) const {
-    const IntVec position = lane_index() + splat_int(static_cast<int32_t>(first + vec * kLanes));
-    const IntVec k = splat_int(static_cast<int32_t>(key));
-    IntVec visible = k <= position;
-    if (window > 0) visible &= k > position - splat_int(static_cast<int32_t>(window));
-    return visible;
-  }
-};
 
 }  // namespace spinquant::SPINQUANT_ISA

@@ -97,7 +97,7 @@ inline void gradient_of_block(const CausalAttentionGradArgs& args, const Gradien
   pack_rows(args.d_o + row * width, count, width, args.width_padded, 1, memory.do_rows);
   load_statistics(args, memory, row, count);
   memset(memory.dq_columns, 0, padded_width * kQueries * sizeof(float));
-  const Positions positions{shape.position(first), shape.window};
+  const Positions positions{shape.position(first), kQueries, shape.window};
   const size_t end = shape.position(first + count - 1) + 1;
   // Blocks begin at multiples of their size, so that the padding of the last one stays inside dk and dv.
   for (size_t k0 = shape.first_key(positions.first) / kKeys * kKeys; k0 < end; k0 += kKeys) {

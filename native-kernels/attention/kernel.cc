@@ -85,7 +85,7 @@ void attend(const CausalAttentionArgs& args, const ForwardMemory& memory, size_t
   memset(memory.sums, 0, padded_width * kQueries * sizeof(float));
   RunningSoftmax state;
   for (size_t i = 0; i < kQueryVecs; i++) state.highest[i] = splat(kMasked), state.total[i] = splat(0);
-  const Positions positions{shape.position(first), shape.window};
+  const Positions positions{shape.position(first), kQueries, shape.window};
   const size_t end = shape.position(first + count - 1) + 1;
   for (size_t k0 = shape.first_key(positions.first); k0 < end; k0 += kKeys) {
     const size_t keys = end - k0 < kKeys ? end - k0 : kKeys;

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include "../core/families.h"
 #include "../core/scratch.h"
-#include "attention.h"
+#include "tiles.h"
 
 namespace spinquant {
 namespace {
@@ -26,7 +26,8 @@ class AttentionBase : public Operator {
   explicit AttentionBase(const Attributes& attributes)
       : scale_(attributes.number("scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
-        rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)) {
+        rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
+        split_(integer_between(attributes, "pieces", 0, 0, 2) == 2) {
     if (!(scale_ > 0)) reject("scale must be positive, found " + std::to_string(scale_));
   }
 
@@ -47,9 +48,42 @@ class AttentionBase : public Operator {
     return {groups, stacked / rows, rows, keys, q.width(), static_cast<size_t>(window_), scale_};
   }
 
+  /// Whether products may be computed in tiles, with two bfloat16 numbers for a float32 one.
+  bool in_tiles(Isa isa) const { return split_ && isa == Isa::amx; }
+
  private:
   float scale_;
   int64_t window_, rows_;
+  bool split_;
+};
+
+/// Keys and values of all groups in tiles, which the work after it reads.
+class TilePacking {
+ public:
+  explicit TilePacking(const AttentionShape& shape) : args_{{}, {}, 0, shape} {}
+
+  PackedHeads add(const float* data, bool transposed) {
+    PackedHeads heads{nullptr, transposed};
+    auto memory = std::make_shared<Scratch>(args_.shape.groups * heads.of(args_.shape, 0).size() * sizeof(uint16_t));
+    heads.tiles = static_cast<uint16_t*>(memory->bytes());
+    memories_.push_back(std::move(memory));
+    args_.data[args_.matrices] = data;
+    args_.packed[args_.matrices++] = heads;
+    return heads;
+  }
+
+  /// Packs, then does `next` with the tiles still there.
+  Work then(Work next) const {
+    auto run = next.run;
+    next.run = [run, memories = memories_](size_t first, size_t last) { run(first, last); };
+    return {args_.shape.groups * args_.matrices, args_.shape.keys * args_.shape.width / 8,
+            [args = args_](size_t first, size_t last) { amx::pack_heads(args, first, last); },
+            std::make_shared<Work>(std::move(next))};
+  }
+
+ private:
+  PackHeadsArgs args_;
+  std::vector<std::shared_ptr<Scratch>> memories_;
 };
 
 class CausalAttention final : public AttentionBase {
@@ -66,6 +100,12 @@ class CausalAttention final : public AttentionBase {
     AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
     CausalAttentionArgs args{inputs[0].floats(),          inputs[1].floats(),          inputs[2].floats(),
                              outputs[0].mutable_floats(), outputs[1].mutable_floats(), shape};
+    if (in_tiles(isa)) {
+      TilePacking packing(shape);
+      TileAttentionArgs tiles{args, packing.add(args.k, false), packing.add(args.v, true)};
+      return packing.then({shape.query_heads() * tiles.units_per_head(), kTileQueries * shape.keys * shape.width / 64,
+                           [tiles](size_t first, size_t last) { amx::tile_attention(tiles, first, last); }, nullptr});
+    }
     size_t cost = kQueriesPerUnit * shape.keys * shape.width / 16;
     return kernel_work(kCausalAttention, isa, args, shape.query_heads() * args.units_per_head(), cost);
   }
@@ -89,23 +129,34 @@ class CausalAttentionGrad final : public AttentionBase {
     AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
     size_t wanted = (kGradientUnits + shape.query_heads() - 1) / shape.query_heads();
     size_t chunks = std::max<size_t>(1, std::min(wanted, shape.rows / kSmallestChunk));
-    size_t chunk_rows = round_up((shape.rows + chunks - 1) / chunks, kQueriesPerUnit);
+    size_t chunk_rows = round_up((shape.rows + chunks - 1) / chunks, in_tiles(isa) ? kTileQueries : kQueriesPerUnit);
     chunks = (shape.rows + chunk_rows - 1) / chunk_rows;
     CausalAttentionGradArgs args{inputs[0].floats(), inputs[1].floats(), inputs[2].floats(),
                                  inputs[3].floats(), inputs[4].floats(), inputs[5].floats(),
                                  outputs[0].mutable_floats(), nullptr, shape, chunks, chunk_rows,
-                                 round_up(shape.keys, kKeyBlock), round_up(shape.width, kWidestVector)};
+                                 round_up(shape.keys, kKeyBlock), round_up(shape.width, in_tiles(isa) ? kPanel : kWidestVector)};
     size_t units = shape.query_heads() * chunks;
     auto partial = std::make_shared<Scratch>(units * 2 * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
-    Work work = kernel_work(kCausalAttentionGrad, isa, args, units, chunk_rows * shape.keys * shape.width / 8);
     AttentionPartialSumArgs sums{args.partial, outputs[1].mutable_floats(), outputs[2].mutable_floats(), shape,
                                  chunks,       args.keys_padded,            args.width_padded};
     Kernel<AttentionPartialSumArgs> sum = kPartialSum.pick(isa);
     size_t sum_cost = 2 * shape.repeats * chunks * shape.width;
-    work.next = std::make_shared<Work>(Work{shape.groups * shape.keys, sum_cost,
-                                            [sums, sum, partial](size_t a, size_t b) { sum(sums, a, b); }, nullptr});
+    auto summing = std::make_shared<Work>(Work{shape.groups * shape.keys, sum_cost,
+                                               [sums, sum, partial](size_t a, size_t b) { sum(sums, a, b); }, nullptr});
+    if (in_tiles(isa)) return tile_work(args, units, std::move(summing));
+    Work work = kernel_work(kCausalAttentionGrad, isa, args, units, chunk_rows * shape.keys * shape.width / 8);
+    work.next = std::move(summing);
     return work;
+  }
+
+ private:
+  static Work tile_work(const CausalAttentionGradArgs& args, size_t units, std::shared_ptr<Work> next) {
+    TilePacking packing(args.shape);
+    TileAttentionGradArgs tiles{args, packing.add(args.k, false), packing.add(args.k, true), packing.add(args.v, false)};
+    return packing.then({units, args.chunk_rows * args.shape.keys * args.shape.width / 32,
+                         [tiles](size_t first, size_t last) { amx::tile_attention_grad(tiles, first, last); },
+                         std::move(next)});
   }
 };
 

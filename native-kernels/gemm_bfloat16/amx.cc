@@ -4,8 +4,8 @@
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
 #include <immintrin.h>
 #include "../core/scratch.h"
-#include "pack.h"
-#include "tiles.h"
+#include "../core/tile_pack.h"
+#include "../core/tile_products.h"
 
 namespace spinquant::amx {
 
@@ -47,6 +47,48 @@ PackedBlock group_of(const GemmMultiplyArgs& args, size_t group) {
   block.rows = at_most(args.part.rows - start, args.group * kPanel);
   block.tiles = own_tiles.of_size(block.size() * sizeof(uint16_t));
   return block;
+}
+
+/// The products that gemm_bfloat16.h lists, by the pieces of the operands.
+inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column) {
+  auto multiply = b.pieces == 2 ? multiply_steps<2, 2> : a.pieces == 2 ? multiply_steps<2, 1> : multiply_steps<3, 1>;
+  multiply(a.panel(row), a.plane(), b.panel(column), b.plane(), a.steps());
+}
+
+/// `factors`: one per column, or null.
+inline void copy_corner(const float* from, size_t from_stride, float* to, size_t to_stride, size_t rows, size_t columns,
+                        const float* factors) {
+  for (size_t i = 0; i < rows; i++, from += from_stride, to += to_stride) {
+    if (factors) {
+      for (size_t j = 0; j < columns; j++) to[j] = from[j] * factors[j];
+    } else {
+      for (size_t j = 0; j < columns; j++) to[j] = from[j];
+    }
+  }
+}
+
+/// One 32 × 32 block of C; at the edges, and where it is scaled, by way of a block of its own.
+void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t row, const PackedBlock& b,
+                     size_t column) {
+  size_t rows = at_most(a.rows - row * kPanel, kPanel), columns = at_most(b.rows - column * kPanel, kPanel);
+  size_t first_column = b.first_row + column * kPanel;
+  const float* factors = args.column_scale ? args.column_scale + first_column : nullptr;
+  bool direct = rows == kPanel && columns == kPanel && !factors;
+  alignas(64) float corner[kPanel * kPanel];
+  float* place = args.c + (a.first_row + row * kPanel) * args.c_stride + first_column;
+  float* c = direct ? place : corner;
+  size_t stride = direct ? args.c_stride : kPanel;
+  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
+  finish_writes();
+  if (args.accumulate) {
+    load_sums(c, stride);
+  } else {
+    zero_sums();
+  }
+  multiply_pieces(a, row, b, column);
+  store_sums(c, stride);
+  finish_writes();
+  if (!direct) copy_corner(corner, kPanel, place, args.c_stride, rows, columns, factors);
 }
 
 /// So much of the packed operand is multiplied with all of a thread's own panels before the next part of it.

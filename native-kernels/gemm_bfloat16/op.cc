@@ -13,7 +13,7 @@ constexpr size_t kOwnBytes = 512 * 1024, kUnits = 16;
 
 /// Each thread packs its part of the larger operand; the smaller one is packed for all.
 struct Product {
-  GemmOperand own, shared;
+  TileOperand own, shared;
   float* c;
   size_t c_stride;
   const float* column_scale;
@@ -25,7 +25,7 @@ size_t depth_step(size_t depth) {
 }
 
 /// A part of an operand, from a row and a depth on.
-PackedBlock block_of(const GemmOperand& operand, size_t row, size_t most_rows, size_t depth) {
+PackedBlock block_of(const TileOperand& operand, size_t row, size_t most_rows, size_t depth) {
   return {nullptr, operand.pieces, row, std::min(most_rows, operand.rows - row), depth,
           std::min(depth_step(operand.depth), operand.depth - depth)};
 }
@@ -67,7 +67,7 @@ Work product_work(const Product& product) {
 }
 
 /// What both operators share: the product once its operands are known.
-Work gemm_work(const GemmOperand& a, const GemmOperand& b, float* c, const float* column_scale, Isa isa) {
+Work gemm_work(const TileOperand& a, const TileOperand& b, float* c, const float* column_scale, Isa isa) {
   if (isa == Isa::amx && a.rows * b.rows * a.depth > 0) {
     bool a_is_larger = a.rows >= b.rows;
     return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, column_scale});
@@ -78,7 +78,7 @@ Work gemm_work(const GemmOperand& a, const GemmOperand& b, float* c, const float
 }
 
 /// Rows of the matrix, or of its transpose.
-GemmOperand operand_of(const Tensor& matrix, bool transposed, bool is_a, size_t pieces) {
+TileOperand operand_of(const Tensor& matrix, bool transposed, bool is_a, size_t pieces) {
   size_t height = static_cast<size_t>(matrix.shape[0]), width = matrix.width();
   if (transposed) return {matrix.data, width, height, 1, width, is_a, pieces, nullptr};
   return {matrix.data, height, width, width, 1, is_a, pieces, nullptr};
@@ -111,9 +111,9 @@ class GemmBfloat16 final : public Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    GemmOperand a = operand_of(inputs[0], false, true, pieces_);
+    TileOperand a = operand_of(inputs[0], false, true, pieces_);
     if (!trans_b_) a.depth_scale = inputs[2].floats();
-    GemmOperand b = operand_of(inputs[1], !trans_b_, false, 1);
+    TileOperand b = operand_of(inputs[1], !trans_b_, false, 1);
     return gemm_work(a, b, outputs[0].mutable_floats(), trans_b_ ? inputs[2].floats() : nullptr, isa);
   }
 
@@ -133,8 +133,8 @@ class SplitGemm final : public Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    GemmOperand a = operand_of(inputs[0], trans_a_, true, 2);
-    GemmOperand b = operand_of(inputs[1], !trans_b_, false, 2);
+    TileOperand a = operand_of(inputs[0], trans_a_, true, 2);
+    TileOperand b = operand_of(inputs[1], !trans_b_, false, 2);
     return gemm_work(a, b, outputs[0].mutable_floats(), nullptr, isa);
   }
 

@@ -11,7 +11,7 @@ double widened(uint16_t bits) {
   return value;
 }
 
-double element(const GemmOperand& operand, size_t row, size_t depth) {
+double element(const TileOperand& operand, size_t row, size_t depth) {
   size_t index = row * operand.row_stride + depth * operand.depth_stride;
   if (operand.pieces == 1) return widened(static_cast<const uint16_t*>(operand.data)[index]);
   double value = static_cast<const float*>(operand.data)[index];
@@ -21,7 +21,7 @@ double element(const GemmOperand& operand, size_t row, size_t depth) {
 }  // namespace
 
 void gemm_bfloat16(const GemmArgs& args, size_t first, size_t last) {
-  const GemmOperand &a = args.a, &b = args.b;
+  const TileOperand &a = args.a, &b = args.b;
   for (size_t m = first; m < last; m++) {
     for (size_t n = 0; n < b.rows; n++) {
       double sum = 0;

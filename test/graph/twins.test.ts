@@ -5,7 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
-import { type Precision, scaledRows, withTiles } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
+import { scaledRows } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
@@ -15,6 +15,7 @@ import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { atPrecision, type Precision } from '../../src/engine/graph/precision.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { rebuild } from '../../src/engine/graph/rebuild.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -194,7 +195,7 @@ test('products with bfloat16 weights keep these as they are, and leave nothing b
   const x = graph.input('x', [64, 64]);
   const w = graph.input('w', [64, 64], 'bfloat16');
   const y = gemm(x, toReal(w), { transB: true });
-  const once = rebuild(graph, { y }, withTiles('float32'));
+  const once = rebuild(graph, { y }, atPrecision('float32'));
   const twice = rebuild(once.graph, once.outputs, () => null);
   assert.deepEqual(
     twice.graph.nodes.map(({ op }) => op.name),
@@ -209,7 +210,7 @@ test('two pieces are for graphs that ask for them, and large products only', () 
   const y = gemm(x, toReal(w), { transB: true });
   const outputs = { y, outer: gemm(y, x, { transA: true }), small: gemm(graph.input('z', [2, 64]), x) };
   const operators = (precision: Precision) => {
-    const once = rebuild(graph, outputs, withTiles(precision));
+    const once = rebuild(graph, outputs, atPrecision(precision));
     const twice = rebuild(once.graph, once.outputs, () => null);
     return twice.graph.nodes.map(({ op, attributes }) => `${op.name} ${attributes.pieces ?? ''}`.trim());
   };

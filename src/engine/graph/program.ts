@@ -1,9 +1,9 @@
 import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
-import { type Precision, withTiles } from './kernels/gemm-bfloat16.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
+import { atPrecision, type Precision } from './precision.ts';
 import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
 import { forWebGpu } from './webgpu.ts';
 
@@ -104,7 +104,7 @@ function lowered(
   if (runtime.kernels === 'native') {
     const native = rebuild(graph, outputs, composeHelpers, cut);
     if (!runtime.multipliesBfloat16) return native;
-    const rewritten = rebuild(native.graph, native.outputs, withTiles(precision));
+    const rewritten = rebuild(native.graph, native.outputs, atPrecision(precision));
     return rebuild(rewritten.graph, rewritten.outputs, () => null);
   }
   const composed = rebuild(graph, outputs, composeAll, cut);

@@ -1,9 +1,9 @@
 import { type DType, type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { Graph } from '../graph/graph.ts';
-import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { tokenLoss, tokenLossGradient } from '../graph/kernels/token-loss.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
+import type { Precision } from '../graph/precision.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { Hidden, OutputLoss } from './output-loss.ts';

@@ -1,6 +1,6 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { hasRowCodes } from '../graph/kernels/weight-quantize.ts';
+import type { Precision } from '../graph/precision.ts';
 import type { Program, Tensors } from '../graph/program.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';

@@ -7,11 +7,11 @@ import {
   int64,
 } from '../../protocol/tensor.ts';
 import { Graph, type Value } from '../graph/graph.ts';
-import type { Precision } from '../graph/kernels/gemm-bfloat16.ts';
 import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
 import { cast, reshape, toReal } from '../graph/ops/shape.ts';
+import type { Precision } from '../graph/precision.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { Hidden, OutputLoss } from './output-loss.ts';

@@ -23,6 +23,7 @@ const MASKED = -1e30;
 const CausalAttention: OpDefinition = {
   name: 'CausalAttention',
   domain: 'spinquant',
+  takesPieces: true,
   infer: ([q]) => [
     { dtype: q!.dtype, dims: q!.dims },
     { dtype: q!.dtype, dims: q!.dims.slice(0, -1) },
@@ -46,6 +47,7 @@ const CausalAttention: OpDefinition = {
 const CausalAttentionGrad: OpDefinition = {
   name: 'CausalAttentionGrad',
   domain: 'spinquant',
+  takesPieces: true,
   infer: (inputs) => inputs.slice(0, 3).map(({ dtype, dims }) => ({ dtype, dims })),
   compose(inputs, attributes) {
     const [q, k, v, o, lse, dO] = inputs as readonly [Value, Value, Value, Value, Value, Value];

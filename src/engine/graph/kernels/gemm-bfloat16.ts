@@ -11,16 +11,9 @@ import {
 import { mul } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
-import type { Rewrite } from '../rebuild.ts';
 
 /** Below this many multiply-adds, sharing out the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
-
-/**
- * How float32 products are computed where the processor has tiles of bfloat16. `float32`: as exactly as float32 products
- * are. `bfloat16x2`: each float32 factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it.
- */
-export type Precision = 'float32' | 'bfloat16x2';
 
 /** Bfloat16 rows with a factor each, where they are codes of quantized weights. */
 export interface ScaledRows {
@@ -76,24 +69,21 @@ function productDims(a: Value, b: Value, attributes: Attributes): number[] {
 }
 
 /**
- * Products in tiles of bfloat16: those with bfloat16 weights as they are stored, instead of converting these to float32
- * first, and with `bfloat16x2` all others too. What converted weights is left over if nothing else reads it: copy the
- * graph once more to be rid of it.
+ * The product in tiles of bfloat16, or null: with bfloat16 weights as they are stored, instead of converting these to
+ * float32 first, and with two `pieces` any other product too. What converted weights is left over if nothing else reads
+ * it: copy the graph once more to be rid of it.
  */
-export function withTiles(precision: Precision): Rewrite {
-  const pieces = precision === 'float32' ? 3 : 2;
-  return (node, [a, b]) => {
-    if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
-    const { attributes } = node;
-    if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
-    const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
-    const weight = transA === 0 ? sourceOf(b!) : null;
-    if (weight) {
-      const { codes, scale } = weight;
-      return [apply(GemmBfloat16, scale ? [a!, codes, scale] : [a!, codes], { transB, pieces })];
-    }
-    return precision === 'float32' ? null : [apply(SplitGemm, [a!, b!], { transA, transB })];
-  };
+export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3): Value[] | null {
+  if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
+  const { attributes } = node;
+  if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
+  const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
+  const weight = transA === 0 ? sourceOf(b!) : null;
+  if (weight) {
+    const { codes, scale } = weight;
+    return [apply(GemmBfloat16, scale ? [a!, codes, scale] : [a!, codes], { transB, pieces })];
+  }
+  return pieces === 2 ? [apply(SplitGemm, [a!, b!], { transA, transB })] : null;
 }
 
 /** What {@link scaledRows} made the value of, or null. */

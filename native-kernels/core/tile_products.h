@@ -1,6 +1,6 @@
 // Products of packed panels in AMX tiles. Included by amx.cc only.
 #pragma once
-#include "gemm_bfloat16.h"
+#include "tile_layout.h"
 
 namespace spinquant::amx {
 namespace {
@@ -63,12 +63,6 @@ inline void multiply_steps(const uint16_t* a, size_t a_plane, const uint16_t* b,
   }
 }
 
-/// The products that gemm_bfloat16.h lists, by the pieces of the operands.
-inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column) {
-  auto multiply = b.pieces == 2 ? multiply_steps<2, 2> : a.pieces == 2 ? multiply_steps<2, 1> : multiply_steps<3, 1>;
-  multiply(a.panel(row), a.plane(), b.panel(column), b.plane(), a.steps());
-}
-
 inline void load_sums(const float* c, size_t stride) {
   _tile_loadd(0, c, stride * sizeof(float));
   _tile_loadd(1, c + 16, stride * sizeof(float));
@@ -88,42 +82,6 @@ inline void store_sums(float* c, size_t stride) {
   _tile_stored(1, c + 16, stride * sizeof(float));
   _tile_stored(2, c + 16 * stride, stride * sizeof(float));
   _tile_stored(3, c + 16 * stride + 16, stride * sizeof(float));
-}
-
-/// `factors`: one per column, or null.
-inline void copy_corner(const float* from, size_t from_stride, float* to, size_t to_stride, size_t rows, size_t columns,
-                        const float* factors) {
-  for (size_t i = 0; i < rows; i++, from += from_stride, to += to_stride) {
-    if (factors) {
-      for (size_t j = 0; j < columns; j++) to[j] = from[j] * factors[j];
-    } else {
-      for (size_t j = 0; j < columns; j++) to[j] = from[j];
-    }
-  }
-}
-
-/// One 32 × 32 block of C; at the edges, and where it is scaled, by way of a block of its own.
-void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t row, const PackedBlock& b,
-                     size_t column) {
-  size_t rows = at_most(a.rows - row * kPanel, kPanel), columns = at_most(b.rows - column * kPanel, kPanel);
-  size_t first_column = b.first_row + column * kPanel;
-  const float* factors = args.column_scale ? args.column_scale + first_column : nullptr;
-  bool direct = rows == kPanel && columns == kPanel && !factors;
-  alignas(64) float corner[kPanel * kPanel];
-  float* place = args.c + (a.first_row + row * kPanel) * args.c_stride + first_column;
-  float* c = direct ? place : corner;
-  size_t stride = direct ? args.c_stride : kPanel;
-  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
-  finish_writes();
-  if (args.accumulate) {
-    load_sums(c, stride);
-  } else {
-    zero_sums();
-  }
-  multiply_pieces(a, row, b, column);
-  store_sums(c, stride);
-  finish_writes();
-  if (!direct) copy_corner(corner, kPanel, place, args.c_stride, rows, columns, factors);
 }
 
 }  // namespace

@@ -1,13 +1,13 @@
 // Operands to tiles: float32 split into pieces, rows of A kept, columns of op(B) put in pairs. Included by amx.cc only.
 #pragma once
-#include "gemm_bfloat16.h"
+#include "tile_layout.h"
 
 namespace spinquant::amx {
 namespace {
 
 /// Part of an operand that one tile holds: where it begins, and how many of its 16 rows and 32 depths are there.
 struct Corner {
-  const GemmOperand& operand;
+  const TileOperand& operand;
   size_t first_row, first_depth, rows, depth;
 
   template <class T>
@@ -130,7 +130,7 @@ void pairs_of_bfloat16(const Corner& corner, uint16_t* tile) {
 
 /// One tile of each piece, `plane` elements apart.
 void pack_tile(const Corner& corner, uint16_t* tiles, size_t plane) {
-  const GemmOperand& operand = corner.operand;
+  const TileOperand& operand = corner.operand;
   bool in_rows = operand.depth_stride == 1;
   if (operand.pieces > 1) {
     (in_rows ? rows_of_floats : pairs_of_floats)(corner, tiles, plane);
@@ -141,7 +141,7 @@ void pack_tile(const Corner& corner, uint16_t* tiles, size_t plane) {
   for (size_t p = 0; p < operand.pieces; p++) transpose_tile(tiles + p * plane);
 }
 
-void pack_panel(const GemmOperand& x, const PackedBlock& block, size_t panel) {
+void pack_panel(const TileOperand& x, const PackedBlock& block, size_t panel) {
   uint16_t* tiles = block.panel(panel);
   for (size_t step = 0; step < block.steps(); step++) {
     for (size_t half = 0; half < 2; half++) {

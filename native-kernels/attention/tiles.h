@@ -1,0 +1,57 @@
+// Attention in tiles of bfloat16 (AMX), forward and backward: as attention.h says, with both factors of every product in
+// two pieces (core/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of its factors.
+#pragma once
+#include "../core/tile_layout.h"
+#include "attention.h"
+
+namespace spinquant {
+
+/// Pieces of the factors.
+constexpr size_t kAttentionPieces = 2;
+
+/// How keys or values of a group are packed: their rows [keys, width], or transposed [width, keys].
+struct PackedHeads {
+  uint16_t* tiles;
+  bool transposed;
+
+  PackedBlock of(const AttentionShape& shape, size_t group) const {
+    PackedBlock block{nullptr, kAttentionPieces, 0, transposed ? shape.width : shape.keys,
+                      0, transposed ? shape.keys : shape.width};
+    block.tiles = tiles + group * block.size();
+    return block;
+  }
+};
+
+/// Unit: a group of one of the matrices.
+struct PackHeadsArgs {
+  static constexpr size_t kMost = 3;
+  const float* data[kMost];
+  PackedHeads packed[kMost];
+  size_t matrices;
+  AttentionShape shape;
+};
+
+/// Queries of one unit of the forward pass.
+constexpr size_t kTileQueries = 64;
+
+/// Unit: kTileQueries rows of a head.
+struct TileAttentionArgs {
+  CausalAttentionArgs base;
+  PackedHeads k_rows, v_columns;
+
+  size_t units_per_head() const { return divided_up(base.shape.rows, kTileQueries); }
+};
+
+/// Unit: that of CausalAttentionGradArgs.
+struct TileAttentionGradArgs {
+  CausalAttentionGradArgs base;
+  PackedHeads k_rows, k_columns, v_rows;
+};
+
+namespace amx {
+void pack_heads(const PackHeadsArgs&, size_t first, size_t last);
+void tile_attention(const TileAttentionArgs&, size_t first, size_t last);
+void tile_attention_grad(const TileAttentionGradArgs&, size_t first, size_t last);
+}  // namespace amx
+
+}  // namespace spinquant

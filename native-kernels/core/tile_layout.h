@@ -1,0 +1,52 @@
+// Matrices in tiles of bfloat16 (AMX), float32 numbers as sums of several.
+//
+// A float32 number is the sum of three bfloat16 numbers, each the rest of the ones before rounded to 8 bits:
+// a = a0 + a1 + a2 exactly; two of them leave out at most 2^-16 of it. A product of two pieces has at most 16 bits: the
+// tile instruction computes it exactly and sums in float32.
+// Pieces below 2^-126 are lost; an infinity that is split gives NaN.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace spinquant {
+
+/// Rows of A, or columns of op(B), that are packed and multiplied together: two tiles.
+constexpr size_t kPanel = 32;
+/// Elements of the summed axis in one tile.
+constexpr size_t kTileDepth = 32;
+/// bfloat16 numbers in one tile.
+constexpr size_t kTile = 16 * kTileDepth;
+
+inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
+inline size_t divided_up(size_t count, size_t by) { return (count + by - 1) / by; }
+
+/// A factor of a product C = A·B: A [rows, depth], or Bᵀ [rows, depth] (its rows are the columns of B).
+struct TileOperand {
+  const void* data;
+  size_t rows, depth;
+  /// Elements from one row to the next, and from one element of the depth to the next; one of them is 1.
+  size_t row_stride, depth_stride;
+  bool is_a;
+  /// bfloat16 numbers that stand for one number; 1 where the data are bfloat16 themselves, else float32.
+  size_t pieces;
+  /// Factors of float32 elements along the depth, or null.
+  const float* depth_scale;
+};
+
+/// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:
+/// [panel][piece][step of the depth][tile of 16 rows][16 × 32].
+struct PackedBlock {
+  uint16_t* tiles;
+  size_t pieces;
+  size_t first_row, rows, first_depth, depth;
+
+  size_t panels() const { return divided_up(rows, kPanel); }
+  size_t steps() const { return divided_up(depth, kTileDepth); }
+  /// Elements of one piece of a panel, of a panel, of the block.
+  size_t plane() const { return steps() * 2 * kTile; }
+  size_t panel_size() const { return pieces * plane(); }
+  size_t size() const { return panels() * panel_size(); }
+  uint16_t* panel(size_t index) const { return tiles + index * panel_size(); }
+};
+
+}  // namespace spinquant
