@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
+import type { Precision } from '../../src/engine/graph/precision.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { learnRotations } from '../../src/engine/learn/learner.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -26,6 +27,8 @@ export interface Measurement {
   readonly weightBits: number;
   readonly clipSearch: boolean;
   readonly weightClipEvery: number;
+  /** Of the products of learning. */
+  readonly precision: Precision;
   readonly sequences: number;
   readonly sequence: number;
   readonly repeats: number;
@@ -79,6 +82,7 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
     },
     centreEmbedding: false,
     memory: planMemory(config, demand, limit),
+    ...(learns && { precision: asked.precision }),
   });
 }
 

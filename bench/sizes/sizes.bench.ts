@@ -34,6 +34,7 @@ const BASE = {
   weightBits: 16,
   clipSearch: false,
   weightClipEvery: 1,
+  precision: 'bfloat16x2',
   sequences: 1,
   sequence: TOKENS,
   repeats: 3,
@@ -85,6 +86,7 @@ async function small() {
     turns.push({
       own: await ours({ what: 'step', folder }),
       float32: await torch(folder, 'float32', 2),
+      reference: await torch(folder, 'reference', 1),
       evaluation: await ours({ what: 'evaluate', folder, weightBits: 4 }),
       evaluate: await torch(folder, 'evaluate', 3),
     });
@@ -96,13 +98,14 @@ async function small() {
     W16A4KV4: rates(faster(first.own, second.own)),
     W4A4KV4: rates(await ours(fourBits)),
     'W4A4KV4, clip search': rates(await ours({ ...fourBits, clipSearch: true })),
+    'W16A4KV4, float32': rates(await ours({ what: 'step', folder, precision: 'float32' })),
   };
   return {
     steps,
     evaluation: rates(faster(first.evaluation, second.evaluation)),
     peers: {
       float32: peer(first.float32, second.float32),
-      reference: await torch(folder, 'reference', 1),
+      reference: peer(first.reference, second.reference),
       evaluate: peer(first.evaluate, second.evaluate),
     },
   };

@@ -84,6 +84,12 @@ const learningSchema = z
       .describe(
         'Whether the gradient of cross-entropy also goes through the scales of quantized activations, keys and values: false takes them as constants (straight-through), true adds what the ends of each range contribute. Reference: false.',
       ),
+    precision: z
+      .enum(['float32', 'bfloat16x2'])
+      .default('bfloat16x2')
+      .describe(
+        'How the products of learning are computed on processors with tiles of bfloat16 (AMX): bfloat16x2 takes each factor as the sum of two bfloat16 numbers, which is off by at most 2^-16 of it and much faster; float32 is exact to float32. Other processors compute in float32 either way, and evaluation always does. Reference: bfloat16.',
+      ),
     microBatch: z
       .int()
       .min(1)

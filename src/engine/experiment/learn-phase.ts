@@ -5,7 +5,7 @@ import { type DistributionOptions, learnFromActivations } from '../learn/distrib
 import { type LearnOptions, type LearnStep, learnRotations, type RotationState } from '../learn/learner.ts';
 import type { Network } from '../network/network.ts';
 import { type LearningCheckpoint, writeCheckpoint } from './checkpoint-file.ts';
-import { learningNetwork, plainNetwork } from './networks.ts';
+import { capturedNetwork, learningNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Checkpoints may take this share of the time, and are written at least every minute. */
@@ -93,7 +93,13 @@ async function* learnOnCaptured(
 ): AsyncGenerator<LearnStep, RotationState> {
   const { calibration, rotation } = bench.experiment;
   const some = blocksToCapture(blocks);
-  const captured = await captureActivations(bench.cache, plainNetwork(bench), some, calibration.seed, signal);
+  const captured = await captureActivations(
+    bench.cache,
+    capturedNetwork(bench),
+    some,
+    calibration.seed,
+    signal,
+  );
   const learned = { learnR1: rotation.r1 === 'learned', learnR2: rotation.r2 === 'learned' };
   return yield* learnFromActivations(bench.cache, initial, captured, { ...settings, ...learned }, signal);
 }

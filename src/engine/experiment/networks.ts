@@ -2,13 +2,8 @@ import type { ResolvedExperiment } from '../../config/index.ts';
 import type { RotationState } from '../learn/learner.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import {
-  FULL_PRECISION,
-  type LayerQuantizers,
-  NO_ROTATION,
-  type RotationSites,
-} from '../network/layer-shape.ts';
-import { Network } from '../network/network.ts';
+import { FULL_PRECISION, NO_ROTATION, type RotationSites } from '../network/layer-shape.ts';
+import { Network, type NetworkOptions } from '../network/network.ts';
 import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
@@ -45,14 +40,21 @@ export function startingRotations(experiment: ResolvedExperiment, config: ModelC
 
 /** The checkpoint's own network. */
 export function plainNetwork(bench: Workbench): Network {
-  return networkOf(bench, 'plain', FULL_PRECISION, NO_ROTATION, null);
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, sites: NO_ROTATION });
+}
+
+/** The checkpoint's own network, as activations are captured from it for learning. */
+export function capturedNetwork(bench: Workbench): Network {
+  const { precision } = bench.experiment.rotation.learning;
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, sites: NO_ROTATION, precision });
 }
 
 /** Rotated and quantized, as it would be deployed. */
 export function deployedNetwork(bench: Workbench, rotations: RotationState): Network {
   const { experiment, checkpoint } = bench;
   const quantizers = quantizersOf(experiment, checkpoint.config);
-  return networkOf(bench, 'merged', quantizers, rotationSites(experiment, checkpoint.config), rotations);
+  const sites = rotationSites(experiment, checkpoint.config);
+  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers, sites }));
 }
 
 /** Rotated at full precision: must compute the same function as the plain network. */
@@ -60,29 +62,31 @@ export function rotatedNetwork(bench: Workbench, rotations: RotationState): Netw
   const { experiment, checkpoint } = bench;
   // R3 is measured here too, although it would be left out at 16-bit keys.
   const sites = rotationSites(experiment, checkpoint.config);
-  return networkOf(bench, 'merged', FULL_PRECISION, sites, rotations);
+  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, sites }));
 }
 
 /** The network that rotations are learned on; 16-bit weights take the cheaper unrotated form. */
 export function learningNetwork(bench: Workbench): Network {
   const { experiment, checkpoint } = bench;
-  const mode = learningMode(experiment);
+  const { precision } = experiment.rotation.learning;
   const quantizers = learningQuantizersOf(experiment, checkpoint.config);
-  return networkOf(bench, mode, quantizers, rotationSites(experiment, checkpoint.config), null, true);
+  const sites = rotationSites(experiment, checkpoint.config);
+  return networkOf(bench, learningMode(experiment), { quantizers, sites, precision }, true);
+}
+
+function rotatedTo(rotations: RotationState, network: Network): Network {
+  network.setRotations(rotations);
+  return network;
 }
 
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  quantizers: LayerQuantizers,
-  sites: RotationSites,
-  rotations: RotationState | null,
+  options: Pick<NetworkOptions, 'quantizers' | 'sites' | 'precision'>,
   learns = false,
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
   const memory = networkMemory(experiment, checkpoint.config, mode, learns);
-  const network = new Network(cache, checkpoint, { mode, quantizers, sites, centreEmbedding, memory });
-  if (rotations) network.setRotations(rotations);
-  return network;
+  return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
 }

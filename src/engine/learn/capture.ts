@@ -92,7 +92,7 @@ function compileCapture(runtime: Runtime, shape: LayerShape, types: LayerTypes):
       if (wanted.has(site)) seen[site] = value;
     },
   );
-  return Program.compile(runtime, graph, { y, ...seen });
+  return Program.compile(runtime, graph, { y, ...seen }, { precision: shape.precision });
 }
 
 /** A uniform sample of rows of a stream of known length, in shuffled order. */
