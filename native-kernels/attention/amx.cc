@@ -43,7 +43,7 @@ void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* 
     const Vec even = exp(load(scores + j * kTileQueries) - highest);
     const Vec odd = exp(load(scores + (j + 1) * kTileQueries) - highest);
     total += even + odd;
-    store_pieces(even, odd, true, tile + j / kTileDepth * 2 * kTile + j % kTileDepth / 2 * kTileDepth, plane);
+    store_pieces<kAttentionPieces, true>(even, odd, tile + j / kTileDepth * 2 * kTile + j % kTileDepth / 2 * kTileDepth, plane);
   }
   state = {highest, total};
   if (smallest(correction) == 1.0f) return;

@@ -75,15 +75,6 @@ inline void times(const float* from, size_t count, float factor, float* to) {
   for (size_t i = 0; i < count; i++) to[i] = from[i] * factor;
 }
 
-/// Both pieces of the numbers, as one row of a tile; `pair` puts the two vectors side by side, element by element.
-inline void store_pieces(Vec low, Vec high, bool pair, uint16_t* row, size_t plane) {
-  __m512 a = low, b = high;
-  for (size_t piece = 0; piece < kAttentionPieces; piece++) {
-    __m512i bits = next_piece(a, b);
-    _mm512_store_si512(row + piece * plane, pair ? paired(bits) : bits);
-  }
-}
-
 /// Columns [channels][queries] times a factor per query as rows [count, width].
 inline void store_transposed(const float* columns, size_t count, size_t width, const Vec* factors, float* rows) {
   for (size_t q = 0; q < count; q += 16) {

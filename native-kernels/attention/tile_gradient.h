@@ -95,13 +95,13 @@ void softmax_gradient(const GradientMemory& memory, size_t keys, const PackedBlo
     for (size_t key = 0; key < keys; key += 2) {
       const Derivatives even(memory, key, query), odd(memory, key + 1, query);
       const size_t row = key / kPanel * p_rows.panel_size() + column + key % kPanel * kTileDepth;
-      store_pieces(even.p[0], even.p[1], false, p_rows.tiles + row, plane);
-      store_pieces(odd.p[0], odd.p[1], false, p_rows.tiles + row + kTileDepth, plane);
-      store_pieces(even.ds[0], even.ds[1], false, ds_rows.tiles + row, plane);
-      store_pieces(odd.ds[0], odd.ds[1], false, ds_rows.tiles + row + kTileDepth, plane);
+      store_pieces<kAttentionPieces, false>(even.p[0], even.p[1], p_rows.tiles + row, plane);
+      store_pieces<kAttentionPieces, false>(odd.p[0], odd.p[1], p_rows.tiles + row + kTileDepth, plane);
+      store_pieces<kAttentionPieces, false>(even.ds[0], even.ds[1], ds_rows.tiles + row, plane);
+      store_pieces<kAttentionPieces, false>(odd.ds[0], odd.ds[1], ds_rows.tiles + row + kTileDepth, plane);
       uint16_t* pair = ds_pairs.panel(query / kPanel) + key / kTileDepth * 2 * kTile + key % kTileDepth / 2 * kTileDepth;
-      store_pieces(even.ds[0], odd.ds[0], true, pair, plane);
-      store_pieces(even.ds[1], odd.ds[1], true, pair + kTile, plane);
+      store_pieces<kAttentionPieces, true>(even.ds[0], odd.ds[0], pair, plane);
+      store_pieces<kAttentionPieces, true>(even.ds[1], odd.ds[1], pair + kTile, plane);
     }
   }
 }

@@ -5,32 +5,12 @@
 namespace spinquant::amx {
 namespace {
 
-/// Part of an operand that one tile holds: where it begins, and how many of its 16 rows and 32 depths are there.
-struct Corner {
-  const TileOperand& operand;
-  size_t first_row, first_depth, rows, depth;
-
-  template <class T>
-  const T* at(size_t row, size_t step) const {
-    return static_cast<const T*>(operand.data) + (first_row + row) * operand.row_stride +
-           (first_depth + step) * operand.depth_stride;
-  }
-};
-
 inline __mmask16 lanes16(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
 inline __mmask32 lanes32(size_t count) { return count >= 32 ? ~0u : (1u << count) - 1; }
 
-/// The upper half of each float32 lane, from 16 bfloat16 numbers.
-inline __m512 widened(__m256i numbers) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(numbers), 16));
-}
-
-/// The next 8 bits of 32 numbers, which are taken off them.
-inline __m512i next_piece(__m512& low, __m512& high) {
-  __m512i piece = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-  low = _mm512_sub_ps(low, widened(_mm512_castsi512_si256(piece)));
-  high = _mm512_sub_ps(high, widened(_mm512_extracti64x4_epi64(piece, 1)));
-  return piece;
+/// The sign, the exponent and the first 8 bits: a bfloat16 number in the upper half of a lane.
+inline __m512 upper_half(__m512 x) {
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(-0x10000)));
 }
 
 /// The numbers 0 … 15 and 16 … 31 side by side in pairs: 0, 16, 1, 17, …
@@ -38,6 +18,21 @@ inline __m512i paired(__m512i numbers) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
                                          5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return _mm512_permutexvar_epi16(order, numbers);
+}
+
+/// Two vectors of numbers in pieces, `plane` elements apart: 32 in a row, or number by number in pairs. Each piece but
+/// the last is what is left cut to 8 bits, the last one is rounded: two are off by at most 2^-16, three not at all.
+template <size_t Pieces, bool Pairs>
+inline void store_pieces(__m512 low, __m512 high, uint16_t* tiles, size_t plane) {
+  for (size_t p = 0; p + 1 < Pieces; p++, tiles += plane) {
+    __m512 low_piece = upper_half(low), high_piece = upper_half(high);
+    __m512i pairs = _mm512_or_si512(_mm512_srli_epi32(_mm512_castps_si512(low_piece), 16), _mm512_castps_si512(high_piece));
+    _mm512_store_si512(tiles, Pairs ? pairs : (__m512i)_mm512_cvtne2ps_pbh(high_piece, low_piece));
+    low = _mm512_sub_ps(low, low_piece);
+    high = _mm512_sub_ps(high, high_piece);
+  }
+  __m512i last = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+  _mm512_store_si512(tiles, Pairs ? paired(last) : last);
 }
 
 /// 16 × 16 lanes of 32 bits, in place.
@@ -77,80 +72,100 @@ inline void transpose_tile(uint16_t* tile) {
 // A tile comes from memory as it lies there. Depths that are contiguous give rows: row i has the 32 depths of row i.
 // Rows that are contiguous give pairs: row p has the depths 2p and 2p + 1 of all 16 rows, side by side. The tile
 // instruction takes A in rows and B in pairs; each is the other's transpose in units of 32 bits.
+// Memory is read in long runs: where depths are contiguous a row at a time, else a step of the depth at a time.
 
-void rows_of_floats(const Corner& corner, uint16_t* tiles, size_t plane) {
-  const float* scale = corner.operand.depth_scale;
-  if (scale) scale += corner.first_depth;
-  for (size_t i = 0; i < 16; i++) {
-    size_t depth = i < corner.rows ? corner.depth : 0;
-    const float* row = corner.at<float>(i, 0);
-    __mmask16 low_lanes = lanes16(depth), high_lanes = lanes16(depth > 16 ? depth - 16 : 0);
-    __m512 low = _mm512_maskz_loadu_ps(low_lanes, row), high = _mm512_maskz_loadu_ps(high_lanes, row + 16);
-    if (scale) {
-      low = _mm512_mul_ps(low, _mm512_maskz_loadu_ps(low_lanes, scale));
-      high = _mm512_mul_ps(high, _mm512_maskz_loadu_ps(high_lanes, scale + 16));
-    }
-    for (size_t p = 0; p < corner.operand.pieces; p++) {
-      _mm512_store_si512(tiles + p * plane + i * kTileDepth, next_piece(low, high));
-    }
-  }
+inline bool in_rows(const TileOperand& x) { return x.depth_stride == 1; }
+
+/// Where a row of a panel (0 … 31) lies in the tiles of its first piece and first step.
+inline uint16_t* row_tiles(const PackedBlock& block, size_t panel, size_t row) {
+  return block.panel(panel) + row / 16 * kTile + row % 16 * kTileDepth;
 }
 
-void pairs_of_floats(const Corner& corner, uint16_t* tiles, size_t plane) {
-  auto read = [&](size_t depth) {
-    __mmask16 there = depth < corner.depth ? lanes16(corner.rows) : 0;
-    return _mm512_maskz_loadu_ps(there, corner.at<float>(0, depth));
-  };
-  for (size_t i = 0; i < 16; i++) {
-    __m512 low = read(2 * i), high = read(2 * i + 1);
-    for (size_t p = 0; p < corner.operand.pieces; p++) {
-      _mm512_store_si512(tiles + p * plane + i * kTileDepth, paired(next_piece(low, high)));
-    }
-  }
-}
-
-void rows_of_bfloat16(const Corner& corner, uint16_t* tile) {
-  for (size_t i = 0; i < 16; i++) {
-    __mmask32 there = lanes32(i < corner.rows ? corner.depth : 0);
-    _mm512_store_si512(tile + i * kTileDepth, _mm512_maskz_loadu_epi16(there, corner.at<uint16_t>(i, 0)));
-  }
-}
-
-void pairs_of_bfloat16(const Corner& corner, uint16_t* tile) {
-  auto read = [&](size_t depth) {
-    __mmask32 there = depth < corner.depth ? lanes32(corner.rows) : 0;
-    __m512i row = _mm512_maskz_loadu_epi16(there, corner.at<uint16_t>(0, depth));
-    return _mm512_cvtepu16_epi32(_mm512_castsi512_si256(row));
-  };
-  for (size_t i = 0; i < 16; i++) {
-    __m512i pairs = _mm512_or_si512(read(2 * i), _mm512_slli_epi32(read(2 * i + 1), 16));
-    _mm512_store_si512(tile + i * kTileDepth, pairs);
-  }
-}
-
-/// One tile of each piece, `plane` elements apart.
-void pack_tile(const Corner& corner, uint16_t* tiles, size_t plane) {
-  const TileOperand& operand = corner.operand;
-  bool in_rows = operand.depth_stride == 1;
-  if (operand.pieces > 1) {
-    (in_rows ? rows_of_floats : pairs_of_floats)(corner, tiles, plane);
+/// 32 depths of a row of float32, of which `count` are there.
+template <size_t Pieces>
+inline void split_row(const float* row, const float* scale, size_t count, uint16_t* tiles, size_t plane) {
+  __m512 low, high, low_scale, high_scale;
+  if (count == kTileDepth) {
+    low = _mm512_loadu_ps(row), high = _mm512_loadu_ps(row + 16);
+    if (scale) low_scale = _mm512_loadu_ps(scale), high_scale = _mm512_loadu_ps(scale + 16);
   } else {
-    (in_rows ? rows_of_bfloat16 : pairs_of_bfloat16)(corner, tiles);
+    __mmask16 first = lanes16(count), second = lanes16(count > 16 ? count - 16 : 0);
+    low = _mm512_maskz_loadu_ps(first, row), high = _mm512_maskz_loadu_ps(second, row + 16);
+    if (scale) low_scale = _mm512_maskz_loadu_ps(first, scale), high_scale = _mm512_maskz_loadu_ps(second, scale + 16);
   }
-  if (in_rows == operand.is_a) return;
-  for (size_t p = 0; p < operand.pieces; p++) transpose_tile(tiles + p * plane);
+  if (scale) low = _mm512_mul_ps(low, low_scale), high = _mm512_mul_ps(high, high_scale);
+  store_pieces<Pieces, false>(low, high, tiles, plane);
 }
 
-void pack_panel(const TileOperand& x, const PackedBlock& block, size_t panel) {
-  uint16_t* tiles = block.panel(panel);
-  for (size_t step = 0; step < block.steps(); step++) {
-    for (size_t half = 0; half < 2; half++) {
-      size_t row = panel * kPanel + half * 16, depth = step * kTileDepth;
-      size_t rows = row < block.rows ? at_most(block.rows - row, 16) : 0;
-      Corner corner{x, block.first_row + row, block.first_depth + depth, rows, at_most(block.depth - depth, kTileDepth)};
-      pack_tile(corner, tiles + (2 * step + half) * kTile, block.plane());
+/// One row of a panel, all depths; zero if the block has no such row.
+template <size_t Pieces>
+void pack_row(const TileOperand& x, const PackedBlock& block, size_t panel, size_t row) {
+  uint16_t* tiles = row_tiles(block, panel, row);
+  bool is_there = panel * kPanel + row < block.rows;
+  size_t start = (block.first_row + panel * kPanel + row) * x.row_stride + block.first_depth;
+  for (size_t step = 0; step < block.steps(); step++, tiles += 2 * kTile) {
+    size_t depth = step * kTileDepth, count = is_there ? at_most(block.depth - depth, kTileDepth) : 0;
+    if (Pieces == 1) {
+      const uint16_t* data = static_cast<const uint16_t*>(x.data) + start + depth;
+      _mm512_store_si512(tiles, _mm512_maskz_loadu_epi16(lanes32(count), data));
+    } else {
+      const float* data = static_cast<const float*>(x.data) + start + depth;
+      const float* scale = x.depth_scale ? x.depth_scale + block.first_depth + depth : nullptr;
+      split_row<Pieces>(data, scale, count, tiles, block.plane());
     }
   }
+}
+
+/// The pairs of 16 rows from `row` on at one step of the depth.
+template <size_t Pieces>
+void pack_pairs(const TileOperand& x, const PackedBlock& block, size_t row, size_t step, uint16_t* tiles) {
+  size_t rows = row < block.rows ? at_most(block.rows - row, 16) : 0;
+  size_t depth = step * kTileDepth, count = at_most(block.depth - depth, kTileDepth);
+  size_t start = block.first_row + row + (block.first_depth + depth) * x.depth_stride;
+  for (size_t i = 0; i < 16; i++, tiles += kTileDepth) {
+    __mmask16 first = 2 * i < count ? lanes16(rows) : 0, second = 2 * i + 1 < count ? lanes16(rows) : 0;
+    size_t at = start + 2 * i * x.depth_stride;
+    if (Pieces == 1) {
+      const uint16_t* data = static_cast<const uint16_t*>(x.data) + at;
+      __m256i even = _mm256_maskz_loadu_epi16(first, data), odd = _mm256_maskz_loadu_epi16(second, data + x.depth_stride);
+      __m512i pairs = _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16);
+      _mm512_store_si512(tiles, _mm512_or_si512(_mm512_cvtepu16_epi32(even), pairs));
+    } else {
+      const float* data = static_cast<const float*>(x.data) + at;
+      __m512 low = _mm512_maskz_loadu_ps(first, data), high = _mm512_maskz_loadu_ps(second, data + x.depth_stride);
+      store_pieces<Pieces, true>(low, high, tiles, block.plane());
+    }
+  }
+}
+
+template <size_t Pieces>
+void pack_rows_of(const TileOperand& x, const PackedBlock& block, size_t panel) {
+  for (size_t row = 0; row < kPanel; row++) pack_row<Pieces>(x, block, panel, row);
+  if (x.is_a) return;
+  for (size_t tile = 0; tile < 2 * Pieces * block.steps(); tile++) transpose_tile(block.panel(panel) + tile * kTile);
+}
+
+template <size_t Pieces>
+void pack_step_of(const TileOperand& x, const PackedBlock& block, size_t panel, size_t step) {
+  for (size_t half = 0; half < 2; half++) {
+    uint16_t* tiles = block.panel(panel) + (2 * step + half) * kTile;
+    pack_pairs<Pieces>(x, block, panel * kPanel + half * 16, step, tiles);
+    for (size_t p = 0; x.is_a && p < Pieces; p++) transpose_tile(tiles + p * block.plane());
+  }
+}
+
+/// A step of the depth of one panel, of an operand whose rows are contiguous.
+inline void pack_step(const TileOperand& x, const PackedBlock& block, size_t panel, size_t step) {
+  auto pack = x.pieces == 1 ? pack_step_of<1> : x.pieces == 2 ? pack_step_of<2> : pack_step_of<3>;
+  pack(x, block, panel, step);
+}
+
+inline void pack_panel(const TileOperand& x, const PackedBlock& block, size_t panel) {
+  if (in_rows(x)) {
+    auto pack = x.pieces == 1 ? pack_rows_of<1> : x.pieces == 2 ? pack_rows_of<2> : pack_rows_of<3>;
+    return pack(x, block, panel);
+  }
+  for (size_t step = 0; step < block.steps(); step++) pack_step(x, block, panel, step);
 }
 
 }  // namespace

@@ -67,6 +67,14 @@ inline void copy_corner(const float* from, size_t from_stride, float* to, size_t
   }
 }
 
+/// The block of C is fetched while its products are computed.
+inline void prefetch_for_writing(float* c, size_t stride) {
+  for (size_t i = 0; i < kPanel; i++, c += stride) {
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch(c + 16, 1);
+  }
+}
+
 /// One 32 × 32 block of C; at the edges, and where it is scaled, by way of a block of its own.
 void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t row, const PackedBlock& b,
                      size_t column) {
@@ -83,6 +91,7 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
   if (args.accumulate) {
     load_sums(c, stride);
   } else {
+    if (direct) prefetch_for_writing(c, stride);
     zero_sums();
   }
   multiply_pieces(a, row, b, column);
