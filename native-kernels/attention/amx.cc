@@ -102,7 +102,7 @@ void pack_heads(const PackHeadsArgs& args, size_t first, size_t last) {
                                     ? TileOperand{data, width, keys, 1, width, true, kAttentionPieces, nullptr}
                                     : TileOperand{data, keys, width, width, 1, true, kAttentionPieces, nullptr};
     const PackedBlock block = packed.of(args.shape, group);
-    for (size_t panel = 0; panel < block.panels(); panel++) pack_panel(operand, block, panel);
+    pack_all(operand, block);
   }
 }
 

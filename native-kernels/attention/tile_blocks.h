@@ -59,7 +59,7 @@ inline void add_weighted(const PackedBlock& a, size_t k0, size_t keys, const Pac
 inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, uint16_t* tiles) {
   TileOperand operand{rows, count, width, width, 1, false, kAttentionPieces, nullptr};
   PackedBlock block{tiles, kAttentionPieces, 0, count, 0, width};
-  for (size_t panel = 0; panel < block.panels(); panel++) pack_panel(operand, block, panel);
+  pack_all(operand, block);
   return block;
 }
 
@@ -67,7 +67,7 @@ inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, u
 inline PackedBlock pack_channels(const float* rows, size_t count, size_t width, uint16_t* tiles) {
   TileOperand operand{rows, width, count, 1, width, false, kAttentionPieces, nullptr};
   PackedBlock block{tiles, kAttentionPieces, 0, width, 0, count};
-  for (size_t panel = 0; panel < block.panels(); panel++) pack_panel(operand, block, panel);
+  pack_all(operand, block);
   return block;
 }
 

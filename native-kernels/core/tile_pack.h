@@ -154,19 +154,20 @@ void pack_step_of(const TileOperand& x, const PackedBlock& block, size_t panel, 
   }
 }
 
-/// A step of the depth of one panel, of an operand whose rows are contiguous.
-inline void pack_step(const TileOperand& x, const PackedBlock& block, size_t panel, size_t step) {
-  auto pack = x.pieces == 1 ? pack_step_of<1> : x.pieces == 2 ? pack_step_of<2> : pack_step_of<3>;
-  pack(x, block, panel, step);
-}
-
-inline void pack_panel(const TileOperand& x, const PackedBlock& block, size_t panel) {
+/// Panels first <= p < last of a block.
+inline void pack_panels(const TileOperand& x, const PackedBlock& block, size_t first, size_t last) {
   if (in_rows(x)) {
     auto pack = x.pieces == 1 ? pack_rows_of<1> : x.pieces == 2 ? pack_rows_of<2> : pack_rows_of<3>;
-    return pack(x, block, panel);
+    for (size_t panel = first; panel < last; panel++) pack(x, block, panel);
+    return;
   }
-  for (size_t step = 0; step < block.steps(); step++) pack_step(x, block, panel, step);
+  auto pack = x.pieces == 1 ? pack_step_of<1> : x.pieces == 2 ? pack_step_of<2> : pack_step_of<3>;
+  for (size_t step = 0; step < block.steps(); step++) {
+    for (size_t panel = first; panel < last; panel++) pack(x, block, panel, step);
+  }
 }
+
+inline void pack_all(const TileOperand& x, const PackedBlock& block) { pack_panels(x, block, 0, block.panels()); }
 
 }  // namespace
 }  // namespace spinquant::amx

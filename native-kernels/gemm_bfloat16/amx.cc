@@ -39,13 +39,16 @@ class OwnTiles {
 
 thread_local OwnTiles own_tiles;
 
-/// The group's rows of the operand.
-PackedBlock group_of(const GemmMultiplyArgs& args, size_t group) {
-  size_t start = group * args.group * kPanel;
+/// So much a thread packs for itself at a time.
+constexpr size_t kOwnBytes = 640 * 1024;
+
+/// So many panels of the operand, from one on.
+PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count) {
   PackedBlock block = args.part;
-  block.first_row += start;
-  block.rows = at_most(args.part.rows - start, args.group * kPanel);
+  block.first_row += first * kPanel;
+  block.rows = at_most(args.part.rows - first * kPanel, count * kPanel);
   block.tiles = own_tiles.of_size(block.size() * sizeof(uint16_t));
+  pack_all(args.operand, block);
   return block;
 }
 
@@ -103,6 +106,12 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
 /// So much of the packed operand is multiplied with all of a thread's own panels before the next part of it.
 constexpr size_t kCachedBytes = 640 * 1024;
 
+/// How many panels take so many bytes; at least one.
+size_t panels_in(size_t bytes, const PackedBlock& block) {
+  size_t count = bytes / (block.panel_size() * sizeof(uint16_t));
+  return count > 0 ? count : 1;
+}
+
 void multiply_own(const GemmMultiplyArgs& args, const PackedBlock& own, size_t panel, size_t other) {
   if (args.operand.is_a) {
     multiply_panels(args, own, panel, args.packed, other);
@@ -114,16 +123,14 @@ void multiply_own(const GemmMultiplyArgs& args, const PackedBlock& own, size_t p
 }  // namespace
 
 void gemm_pack(const GemmPackArgs& args, size_t first, size_t last) {
-  for (size_t panel = first; panel < last; panel++) pack_panel(args.operand, args.packed, panel);
+  pack_panels(args.operand, args.packed, first, last);
 }
 
 void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   TileScope tiles;
-  size_t fitting = kCachedBytes / (args.packed.panel_size() * sizeof(uint16_t));
-  size_t block = fitting > 0 ? fitting : 1;
-  for (size_t unit = first; unit < last; unit++) {
-    PackedBlock own = group_of(args, unit);
-    for (size_t panel = 0; panel < own.panels(); panel++) pack_panel(args.operand, own, panel);
+  const size_t block = panels_in(kCachedBytes, args.packed), group = panels_in(kOwnBytes, args.part);
+  for (size_t unit = first; unit < last; unit += group) {
+    PackedBlock own = own_panels(args, unit, at_most(last - unit, group));
     for (size_t start = 0; start < args.packed.panels(); start += block) {
       size_t end = at_most(args.packed.panels(), start + block);
       for (size_t panel = 0; panel < own.panels(); panel++) {

@@ -21,12 +21,11 @@ struct GemmPackArgs {
 
 /// A thread packs some panels of one operand for itself and multiplies them with all packed panels of the other one:
 /// its own stay in its second-level cache and are never written to memory.
-/// Unit: `group` panels of `operand`.
+/// Unit: one panel of `operand`; the more of them a thread gets at once, the more often it uses what it reads.
 struct GemmMultiplyArgs {
   TileOperand operand;
   /// Which part of the operand; without tiles of its own.
   PackedBlock part;
-  size_t group;
   PackedBlock packed;
   float* c;  // [M, N], the whole result
   size_t c_stride;
@@ -34,8 +33,6 @@ struct GemmMultiplyArgs {
   bool accumulate;
   /// Factors of the columns of c, given with the last block of the depth; or null.
   const float* column_scale;
-
-  size_t units() const { return divided_up(part.panels(), group); }
 };
 
 /// The product itself, for the loop-only reference. Unit: one row of C.

@@ -8,8 +8,6 @@ namespace {
 
 /// At most so much of the shared operand is packed at a time.
 constexpr size_t kSharedRows = 2048, kDepth = 768;
-/// Panels that a thread packs for itself: so many bytes, but units enough to share out evenly.
-constexpr size_t kOwnBytes = 512 * 1024, kUnits = 16;
 
 /// Each thread packs its part of the larger operand; the smaller one is packed for all.
 struct Product {
@@ -30,11 +28,6 @@ PackedBlock block_of(const TileOperand& operand, size_t row, size_t most_rows, s
           std::min(depth_step(operand.depth), operand.depth - depth)};
 }
 
-size_t group_of(const PackedBlock& part) {
-  size_t by_size = kOwnBytes / (part.panel_size() * sizeof(uint16_t));
-  return std::max<size_t>(1, std::min(by_size, part.panels() / kUnits));
-}
-
 /// Packing the block of the shared operand at [row, depth] into the buffer, then multiplying with it, then `next`.
 std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t depth,
                                  const std::shared_ptr<Scratch>& buffer, std::shared_ptr<Work> next) {
@@ -43,10 +36,10 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
   PackedBlock part = block_of(product.own, 0, product.own.rows, depth);
   GemmPackArgs pack{product.shared, packed};
   bool is_last = depth + part.depth == product.own.depth;
-  GemmMultiplyArgs multiply{product.own, part, group_of(part), packed, product.c, product.c_stride, depth > 0,
+  GemmMultiplyArgs multiply{product.own, part, packed, product.c, product.c_stride, depth > 0,
                             is_last ? product.column_scale : nullptr};
   auto products = std::make_shared<Work>(
-      Work{multiply.units(), multiply.group * kPanel * packed.rows * packed.depth / 64,
+      Work{part.panels(), kPanel * packed.rows * packed.depth / 64,
            [multiply, buffer](size_t first, size_t last) { amx::gemm_multiply(multiply, first, last); }, std::move(next)});
   return std::make_shared<Work>(
       Work{packed.panels(), kPanel * packed.depth,
