@@ -99,8 +99,8 @@ void pack_heads(const PackHeadsArgs& args, size_t first, size_t last) {
     const PackedHeads& packed = args.packed[matrix];
     const float* data = args.data[matrix] + group * keys * width;
     const TileOperand operand = packed.transposed
-                                    ? TileOperand{data, width, keys, 1, width, true, kAttentionPieces, nullptr}
-                                    : TileOperand{data, keys, width, width, 1, true, kAttentionPieces, nullptr};
+                                    ? TileOperand{data, width, keys, 1, width, true, kAttentionPieces}
+                                    : TileOperand{data, keys, width, width, 1, true, kAttentionPieces};
     const PackedBlock block = packed.of(args.shape, group);
     pack_all(operand, block);
   }

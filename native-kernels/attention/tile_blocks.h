@@ -57,7 +57,7 @@ inline void add_weighted(const PackedBlock& a, size_t k0, size_t keys, const Pac
 /// Rows [count, width], in a block of kTileQueries of them, as B with its columns among the rows and its depths along
 /// the channels.
 inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, uint16_t* tiles) {
-  TileOperand operand{rows, count, width, width, 1, false, kAttentionPieces, nullptr};
+  TileOperand operand{rows, count, width, width, 1, false, kAttentionPieces};
   PackedBlock block{tiles, kAttentionPieces, 0, count, 0, width};
   pack_all(operand, block);
   return block;
@@ -65,7 +65,7 @@ inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, u
 
 /// The same rows as B with its columns among the channels and its depths along the rows.
 inline PackedBlock pack_channels(const float* rows, size_t count, size_t width, uint16_t* tiles) {
-  TileOperand operand{rows, width, count, 1, width, false, kAttentionPieces, nullptr};
+  TileOperand operand{rows, width, count, 1, width, false, kAttentionPieces};
   PackedBlock block{tiles, kAttentionPieces, 0, width, 0, count};
   pack_all(operand, block);
   return block;

@@ -6,6 +6,7 @@ const std::vector<OperatorType>& operator_types() {
   static const std::vector<OperatorType>& types = *new std::vector<OperatorType>{
       hadamard_type(),
       fake_quantize_type(),
+      fake_quantize_rows_type(),
       fake_quantize_scale_grad_type(),
       fake_quantize_weight_type(),
       causal_attention_type(),

@@ -6,6 +6,7 @@ namespace spinquant {
 
 OperatorType hadamard_type();
 OperatorType fake_quantize_type();
+OperatorType fake_quantize_rows_type();
 OperatorType fake_quantize_scale_grad_type();
 OperatorType fake_quantize_weight_type();
 OperatorType causal_attention_type();

@@ -27,10 +27,14 @@ struct TileOperand {
   /// Elements from one row to the next, and from one element of the depth to the next; one of them is 1.
   size_t row_stride, depth_stride;
   bool is_a;
-  /// bfloat16 numbers that stand for one number; 1 where the data are bfloat16 themselves, else float32.
+  /// bfloat16 numbers that stand for one number.
   size_t pieces;
+  /// Whether the data are bfloat16 themselves; else float32.
+  bool is_bfloat16 = false;
+  /// Per row in memory, what its numbers are whole multiples of, at most 256 times; the multiples are packed. Or null.
+  const float* units = nullptr;
   /// Factors of float32 elements along the depth, or null.
-  const float* depth_scale;
+  const float* depth_scale = nullptr;
 };
 
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:

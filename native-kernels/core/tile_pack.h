@@ -81,20 +81,14 @@ inline uint16_t* row_tiles(const PackedBlock& block, size_t panel, size_t row) {
   return block.panel(panel) + row / 16 * kTile + row % 16 * kTileDepth;
 }
 
-/// 32 depths of a row of float32, of which `count` are there.
-template <size_t Pieces>
-inline void split_row(const float* row, const float* scale, size_t count, uint16_t* tiles, size_t plane) {
-  __m512 low, high, low_scale, high_scale;
+/// 32 floats, of which `count` are there.
+inline void load_row(const float* row, size_t count, __m512& low, __m512& high) {
   if (count == kTileDepth) {
     low = _mm512_loadu_ps(row), high = _mm512_loadu_ps(row + 16);
-    if (scale) low_scale = _mm512_loadu_ps(scale), high_scale = _mm512_loadu_ps(scale + 16);
   } else {
-    __mmask16 first = lanes16(count), second = lanes16(count > 16 ? count - 16 : 0);
-    low = _mm512_maskz_loadu_ps(first, row), high = _mm512_maskz_loadu_ps(second, row + 16);
-    if (scale) low_scale = _mm512_maskz_loadu_ps(first, scale), high_scale = _mm512_maskz_loadu_ps(second, scale + 16);
+    low = _mm512_maskz_loadu_ps(lanes16(count), row);
+    high = _mm512_maskz_loadu_ps(lanes16(count > 16 ? count - 16 : 0), row + 16);
   }
-  if (scale) low = _mm512_mul_ps(low, low_scale), high = _mm512_mul_ps(high, high_scale);
-  store_pieces<Pieces, false>(low, high, tiles, plane);
 }
 
 /// One row of a panel, all depths; zero if the block has no such row.
@@ -102,18 +96,31 @@ template <size_t Pieces>
 void pack_row(const TileOperand& x, const PackedBlock& block, size_t panel, size_t row) {
   uint16_t* tiles = row_tiles(block, panel, row);
   bool is_there = panel * kPanel + row < block.rows;
-  size_t start = (block.first_row + panel * kPanel + row) * x.row_stride + block.first_depth;
+  size_t index = block.first_row + panel * kPanel + row, start = index * x.row_stride + block.first_depth;
+  __m512 factor = _mm512_set1_ps(x.units && is_there ? 1.0f / x.units[index] : 1.0f);
   for (size_t step = 0; step < block.steps(); step++, tiles += 2 * kTile) {
     size_t depth = step * kTileDepth, count = is_there ? at_most(block.depth - depth, kTileDepth) : 0;
-    if (Pieces == 1) {
+    if (x.is_bfloat16) {
       const uint16_t* data = static_cast<const uint16_t*>(x.data) + start + depth;
       _mm512_store_si512(tiles, _mm512_maskz_loadu_epi16(lanes32(count), data));
-    } else {
-      const float* data = static_cast<const float*>(x.data) + start + depth;
-      const float* scale = x.depth_scale ? x.depth_scale + block.first_depth + depth : nullptr;
-      split_row<Pieces>(data, scale, count, tiles, block.plane());
+      continue;
     }
+    __m512 low, high;
+    load_row(static_cast<const float*>(x.data) + start + depth, count, low, high);
+    if (x.depth_scale) {
+      __m512 low_scale, high_scale;
+      load_row(x.depth_scale + block.first_depth + depth, count, low_scale, high_scale);
+      low = _mm512_mul_ps(low, low_scale), high = _mm512_mul_ps(high, high_scale);
+    } else if (x.units) {
+      low = _mm512_mul_ps(low, factor), high = _mm512_mul_ps(high, factor);
+    }
+    store_pieces<Pieces, false>(low, high, tiles, block.plane());
   }
+}
+
+/// What the numbers at a depth are multiplied with where rows are contiguous.
+inline float depth_factor(const TileOperand& x, size_t depth) {
+  return x.depth_scale ? x.depth_scale[depth] : x.units ? 1.0f / x.units[depth] : 1.0f;
 }
 
 /// The pairs of 16 rows from `row` on at one step of the depth.
@@ -122,19 +129,24 @@ void pack_pairs(const TileOperand& x, const PackedBlock& block, size_t row, size
   size_t rows = row < block.rows ? at_most(block.rows - row, 16) : 0;
   size_t depth = step * kTileDepth, count = at_most(block.depth - depth, kTileDepth);
   size_t start = block.first_row + row + (block.first_depth + depth) * x.depth_stride;
-  for (size_t i = 0; i < 16; i++, tiles += kTileDepth) {
-    __mmask16 first = 2 * i < count ? lanes16(rows) : 0, second = 2 * i + 1 < count ? lanes16(rows) : 0;
-    size_t at = start + 2 * i * x.depth_stride;
-    if (Pieces == 1) {
+  bool is_scaled = x.depth_scale || x.units;
+  for (size_t i = 0; i < kTileDepth; i += 2, tiles += kTileDepth) {
+    __mmask16 first = i < count ? lanes16(rows) : 0, second = i + 1 < count ? lanes16(rows) : 0;
+    size_t at = start + i * x.depth_stride;
+    if (x.is_bfloat16) {
       const uint16_t* data = static_cast<const uint16_t*>(x.data) + at;
       __m256i even = _mm256_maskz_loadu_epi16(first, data), odd = _mm256_maskz_loadu_epi16(second, data + x.depth_stride);
       __m512i pairs = _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16);
       _mm512_store_si512(tiles, _mm512_or_si512(_mm512_cvtepu16_epi32(even), pairs));
-    } else {
-      const float* data = static_cast<const float*>(x.data) + at;
-      __m512 low = _mm512_maskz_loadu_ps(first, data), high = _mm512_maskz_loadu_ps(second, data + x.depth_stride);
-      store_pieces<Pieces, true>(low, high, tiles, block.plane());
+      continue;
     }
+    const float* data = static_cast<const float*>(x.data) + at;
+    __m512 low = _mm512_maskz_loadu_ps(first, data), high = _mm512_maskz_loadu_ps(second, data + x.depth_stride);
+    if (is_scaled && first) low = _mm512_mul_ps(low, _mm512_set1_ps(depth_factor(x, block.first_depth + depth + i)));
+    if (is_scaled && second) {
+      high = _mm512_mul_ps(high, _mm512_set1_ps(depth_factor(x, block.first_depth + depth + i + 1)));
+    }
+    store_pieces<Pieces, true>(low, high, tiles, block.plane());
   }
 }
 

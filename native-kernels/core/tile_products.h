@@ -46,17 +46,19 @@ inline void multiply_tiles() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-/// All steps of the depth; small pieces before large ones.
+/// All steps of the depth.
 template <size_t PiecesA, size_t PiecesB>
 inline void multiply_steps(const uint16_t* a, size_t a_plane, const uint16_t* b, size_t b_plane, size_t steps) {
   for (size_t step = 0; step < steps; step++, a += 2 * kTile, b += 2 * kTile) {
-    if (PiecesB == 2) {
-      load_b(b + b_plane);
-      load_a(a);
+    if (PiecesB > 1) load_a(a);
+    for (size_t piece = PiecesB; piece-- > 1;) {
+      load_b(b + piece * b_plane);
       multiply_tiles();
     }
     load_b(b);
-    for (size_t piece = PiecesA; piece-- > 0;) {
+    // The largest piece of A is loaded already where B has several.
+    if (PiecesB > 1) multiply_tiles();
+    for (size_t piece = PiecesA; piece-- > (PiecesB > 1 ? 1 : 0);) {
       load_a(a + piece * a_plane);
       multiply_tiles();
     }

@@ -12,6 +12,7 @@ namespace spinquant {
 struct FakeQuantizeArgs {
   const float* x;  // [units, group]
   float* y;        // the same; may be x
+  float* scales;   // s [units], or null; with a symmetric quantizer or one that includes zero
   size_t group;
   float max_level;  // q
   float clip_ratio;

@@ -97,6 +97,7 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
       memmove(y, x, args.group * sizeof(float));
       continue;
     }
+    if (args.scales) args.scales[u] = quantizer.scale;
     quantize(quantizer, args.symmetric, range, x, y, args.group);
   }
 }

@@ -18,7 +18,7 @@ void require_groups(const Tensor& x, int64_t group) {
 
 size_t group_size(const Tensor& x, int64_t group) { return group > 0 ? static_cast<size_t>(group) : x.width(); }
 
-class FakeQuantize final : public Operator {
+class FakeQuantize : public Operator {
  public:
   explicit FakeQuantize(const Attributes& attributes)
       : bits_(integer_between(attributes, "bits", 4, 2, 8)),
@@ -38,15 +38,31 @@ class FakeQuantize final : public Operator {
     const Tensor& x = inputs[0];
     size_t group = group_size(x, group_);
     float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
-    FakeQuantizeArgs args{x.floats(),  outputs[0].mutable_floats(), group,        max_level,
-                          clip_ratio_, symmetric_,                  include_zero_};
+    float* scales = outputs.size() > 1 ? outputs[1].mutable_floats() : nullptr;
+    FakeQuantizeArgs args{x.floats(), outputs[0].mutable_floats(), scales,       group, max_level,
+                          clip_ratio_, symmetric_,                 include_zero_};
     return kernel_work(kFakeQuantize, isa, args, group ? x.count() / group : 0, 2 * group);
   }
 
- private:
+ protected:
   int64_t bits_, group_;
   bool symmetric_, include_zero_;
   float clip_ratio_;
+};
+
+/// FakeQuantize of whole rows that also gives their scales, of which the results are whole multiples.
+class FakeQuantizeRows final : public FakeQuantize {
+ public:
+  explicit FakeQuantizeRows(const Attributes& attributes) : FakeQuantize(attributes) {
+    if (group_ != 0) reject("attribute group must be 0, found " + std::to_string(group_));
+    if (!symmetric_ && !include_zero_) reject("a range that leaves out zero need not give whole multiples of a scale");
+  }
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Shape& x = inputs[0].shape;
+    if (x.empty()) reject("X must have rows, found a scalar");
+    return {x, Shape(x.begin(), x.end() - 1)};
+  }
 };
 
 /// Needs neither bits nor clip_ratio: both are in y.
@@ -81,6 +97,8 @@ class FakeQuantizeScaleGrad final : public Operator {
 }  // namespace
 
 OperatorType fake_quantize_type() { return {"FakeQuantize", {{}}, 1, 0, make_operator<FakeQuantize>}; }
+
+OperatorType fake_quantize_rows_type() { return {"FakeQuantizeRows", {{}}, 2, 0, make_operator<FakeQuantizeRows>}; }
 
 OperatorType fake_quantize_scale_grad_type() {
   return {"FakeQuantizeScaleGrad", {{}, {}, {}}, 1, 2, make_operator<FakeQuantizeScaleGrad>};

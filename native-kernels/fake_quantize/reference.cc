@@ -7,7 +7,8 @@
 namespace spinquant::reference {
 namespace {
 
-void symmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
+/// Both return the scale.
+float symmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
   float largest = 0;
   for (size_t i = 0; i < args.group; i++) largest = std::max(largest, std::fabs(x[i]));
   float scale = args.clip_ratio * largest / args.max_level;
@@ -16,9 +17,10 @@ void symmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
     float level = std::nearbyint(x[i] / scale);
     y[i] = scale * std::min(std::max(level, -args.max_level - 1), args.max_level);
   }
+  return scale;
 }
 
-void asymmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
+float asymmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
   float low = *std::min_element(x, x + args.group), high = *std::max_element(x, x + args.group);
   if (args.include_zero) {
     low = std::min(low, 0.0f);
@@ -33,13 +35,14 @@ void asymmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
   float scale = (high - low) / args.max_level;
   if (scale == 0) {
     std::copy(x, x + args.group, y);
-    return;
+    return scale;
   }
   float zero = std::nearbyint(-low / scale);
   for (size_t i = 0; i < args.group; i++) {
     float level = std::nearbyint(x[i] / scale) + zero;
     y[i] = scale * (std::min(std::max(level, 0.0f), args.max_level) - zero);
   }
+  return scale;
 }
 
 /// Index of the first element of the largest key.
@@ -57,7 +60,8 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
   for (size_t u = first; u < last; u++) {
     const float* x = args.x + u * args.group;
     float* y = args.y + u * args.group;
-    args.symmetric ? symmetric_group(args, x, y) : asymmetric_group(args, x, y);
+    float scale = args.symmetric ? symmetric_group(args, x, y) : asymmetric_group(args, x, y);
+    if (args.scales) args.scales[u] = scale;
   }
 }
 

@@ -54,18 +54,27 @@ PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count)
 
 /// The products that gemm_bfloat16.h lists, by the pieces of the operands.
 inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column) {
-  auto multiply = b.pieces == 2 ? multiply_steps<2, 2> : a.pieces == 2 ? multiply_steps<2, 1> : multiply_steps<3, 1>;
-  multiply(a.panel(row), a.plane(), b.panel(column), b.plane(), a.steps());
+  using Multiply = void (*)(const uint16_t*, size_t, const uint16_t*, size_t, size_t);
+  static constexpr Multiply kMultiply[3][3] = {{multiply_steps<1, 1>, multiply_steps<1, 2>, multiply_steps<1, 3>},
+                                               {multiply_steps<2, 1>, multiply_steps<2, 2>, nullptr},
+                                               {multiply_steps<3, 1>, nullptr, nullptr}};
+  kMultiply[a.pieces - 1][b.pieces - 1](a.panel(row), a.plane(), b.panel(column), b.plane(), a.steps());
 }
 
-/// `factors`: one per column, or null.
+/// Factors of rows and columns, or null.
+struct Factors {
+  const float *rows, *columns;
+};
+
 inline void copy_corner(const float* from, size_t from_stride, float* to, size_t to_stride, size_t rows, size_t columns,
-                        const float* factors) {
+                        const Factors& factors) {
   for (size_t i = 0; i < rows; i++, from += from_stride, to += to_stride) {
-    if (factors) {
-      for (size_t j = 0; j < columns; j++) to[j] = from[j] * factors[j];
-    } else {
-      for (size_t j = 0; j < columns; j++) to[j] = from[j];
+    const __m512 row = _mm512_set1_ps(factors.rows ? factors.rows[i] : 1.0f);
+    for (size_t j = 0; j < columns; j += 16) {
+      const __mmask16 there = lanes16(columns - j);
+      __m512 values = _mm512_mul_ps(_mm512_maskz_loadu_ps(there, from + j), row);
+      if (factors.columns) values = _mm512_mul_ps(values, _mm512_maskz_loadu_ps(there, factors.columns + j));
+      _mm512_mask_storeu_ps(to + j, there, values);
     }
   }
 }
@@ -82,14 +91,15 @@ inline void prefetch_for_writing(float* c, size_t stride) {
 void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t row, const PackedBlock& b,
                      size_t column) {
   size_t rows = at_most(a.rows - row * kPanel, kPanel), columns = at_most(b.rows - column * kPanel, kPanel);
-  size_t first_column = b.first_row + column * kPanel;
-  const float* factors = args.column_scale ? args.column_scale + first_column : nullptr;
-  bool direct = rows == kPanel && columns == kPanel && !factors;
+  size_t first_row = a.first_row + row * kPanel, first_column = b.first_row + column * kPanel;
+  const Factors factors{args.row_scale ? args.row_scale + first_row : nullptr,
+                        args.column_scale ? args.column_scale + first_column : nullptr};
+  bool direct = rows == kPanel && columns == kPanel && !factors.rows && !factors.columns;
   alignas(64) float corner[kPanel * kPanel];
-  float* place = args.c + (a.first_row + row * kPanel) * args.c_stride + first_column;
+  float* place = args.c + first_row * args.c_stride + first_column;
   float* c = direct ? place : corner;
   size_t stride = direct ? args.c_stride : kPanel;
-  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, nullptr);
+  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, {});
   finish_writes();
   if (args.accumulate) {
     load_sums(c, stride);

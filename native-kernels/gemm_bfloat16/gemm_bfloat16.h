@@ -6,6 +6,8 @@
 //   three pieces of A, B in bfloat16:  a0·b + a1·b + a2·b        nothing is rounded but the sums, as in any float32 product
 //   two pieces of A, B in bfloat16:    a0·b + a1·b               off by at most 2^-16 |a| |b|
 //   two pieces each:                   a0·b0 + a0·b1 + a1·b0     off by at most (3·2^-16 + 2^-32) |a| |b|
+// Quantized activations are whole multiples of a unit per row, which bfloat16 holds exactly: one piece, and the units
+// are factors of the result's rows.
 #pragma once
 #include <cstddef>
 #include "../core/tile_layout.h"
@@ -31,8 +33,8 @@ struct GemmMultiplyArgs {
   size_t c_stride;
   /// Whether the block adds to what c has.
   bool accumulate;
-  /// Factors of the columns of c, given with the last block of the depth; or null.
-  const float* column_scale;
+  /// Factors of the rows and columns of c, given with the last block of the depth; or null.
+  const float *row_scale, *column_scale;
 };
 
 /// The product itself, for the loop-only reference. Unit: one row of C.

@@ -14,7 +14,7 @@ struct Product {
   TileOperand own, shared;
   float* c;
   size_t c_stride;
-  const float* column_scale;
+  const float *row_scale, *column_scale;
 };
 
 /// Depths in one block: the same number in each, as far as whole tiles allow.
@@ -37,7 +37,7 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
   GemmPackArgs pack{product.shared, packed};
   bool is_last = depth + part.depth == product.own.depth;
   GemmMultiplyArgs multiply{product.own, part, packed, product.c, product.c_stride, depth > 0,
-                            is_last ? product.column_scale : nullptr};
+                            is_last ? product.row_scale : nullptr, is_last ? product.column_scale : nullptr};
   auto products = std::make_shared<Work>(
       Work{part.panels(), kPanel * packed.rows * packed.depth / 64,
            [multiply, buffer](size_t first, size_t last) { amx::gemm_multiply(multiply, first, last); }, std::move(next)});
@@ -59,22 +59,24 @@ Work product_work(const Product& product) {
   return std::move(*work);
 }
 
-/// What both operators share: the product once its operands are known.
-Work gemm_work(const TileOperand& a, const TileOperand& b, float* c, const float* column_scale, Isa isa) {
-  if (isa == Isa::amx && a.rows * b.rows * a.depth > 0) {
-    bool a_is_larger = a.rows >= b.rows;
-    return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, column_scale});
+/// What both operators share: the product once its operands are known. In tiles the multiples of A's units are
+/// multiplied, so its units are factors of the rows; those of B are factors along the depth, which A takes.
+Work gemm_work(TileOperand a, const TileOperand& b, float* c, const float* column_scale, Isa isa) {
+  if (isa != Isa::amx || a.rows * b.rows * a.depth == 0) {
+    if (b.units) a.depth_scale = nullptr;
+    GemmArgs args{a, b, c, column_scale};
+    return {a.rows, b.rows * a.depth,
+            [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
-  GemmArgs args{a, b, c, column_scale};
-  return {a.rows, b.rows * a.depth,
-          [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
+  bool a_is_larger = a.rows >= b.rows;
+  return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale});
 }
 
 /// Rows of the matrix, or of its transpose.
 TileOperand operand_of(const Tensor& matrix, bool transposed, bool is_a, size_t pieces) {
   size_t height = static_cast<size_t>(matrix.shape[0]), width = matrix.width();
-  if (transposed) return {matrix.data, width, height, 1, width, is_a, pieces, nullptr};
-  return {matrix.data, height, width, width, 1, is_a, pieces, nullptr};
+  if (transposed) return {matrix.data, width, height, 1, width, is_a, pieces};
+  return {matrix.data, height, width, width, 1, is_a, pieces};
 }
 
 Shape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b) {
@@ -87,7 +89,14 @@ Shape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b
 
 bool flag(const Attributes& attributes, const char* name) { return integer_between(attributes, name, 0, 0, 1) == 1; }
 
-/// B in bfloat16, as it is or times a factor per row.
+/// An optional factor per row of a matrix.
+void require_per_row(const char* name, const Tensor& factors, const char* of, const Tensor& matrix) {
+  if (!factors.data || factors.shape == Shape{matrix.shape[0]}) return;
+  reject(std::string(name) + " must have one entry per row of " + of + ", found " + text(factors.shape) + " for " + of +
+         " " + text(matrix.shape));
+}
+
+/// B in bfloat16, as it is or times a factor per row. A in pieces, or, given its units, as multiples of these.
 class GemmBfloat16 final : public Operator {
  public:
   explicit GemmBfloat16(const Attributes& attributes)
@@ -96,17 +105,18 @@ class GemmBfloat16 final : public Operator {
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     Shape result = product_shape(inputs[0], false, inputs[1], trans_b_);
-    if (inputs[2].data && inputs[2].shape != Shape{inputs[1].shape[0]}) {
-      reject("scale must have one entry per row of B, found " + text(inputs[2].shape) + " for B " +
-             text(inputs[1].shape));
-    }
+    require_per_row("scale", inputs[2], "B", inputs[1]);
+    require_per_row("units", inputs[3], "A", inputs[0]);
+    if (inputs[3].data && !trans_b_) reject("units of A go with transB = 1");
     return {result};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    TileOperand a = operand_of(inputs[0], false, true, pieces_);
+    TileOperand a = operand_of(inputs[0], false, true, inputs[3].data ? 1 : pieces_);
+    a.units = inputs[3].floats();
     if (!trans_b_) a.depth_scale = inputs[2].floats();
     TileOperand b = operand_of(inputs[1], !trans_b_, false, 1);
+    b.is_bfloat16 = true;
     return gemm_work(a, b, outputs[0].mutable_floats(), trans_b_ ? inputs[2].floats() : nullptr, isa);
   }
 
@@ -115,32 +125,47 @@ class GemmBfloat16 final : public Operator {
   size_t pieces_;
 };
 
-/// op(A) op(B) in float32, each of two pieces.
+/// op(A) op(B) in float32, each in so many pieces; or one of them, given its units, as multiples of these.
 class SplitGemm final : public Operator {
  public:
   explicit SplitGemm(const Attributes& attributes)
-      : trans_a_(flag(attributes, "transA")), trans_b_(flag(attributes, "transB")) {}
+      : trans_a_(flag(attributes, "transA")),
+        trans_b_(flag(attributes, "transB")),
+        units_of_b_(flag(attributes, "unitsOfB")),
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 2, 3))) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    return {product_shape(inputs[0], trans_a_, inputs[1], trans_b_)};
+    Shape result = product_shape(inputs[0], trans_a_, inputs[1], trans_b_);
+    require_per_row("units", inputs[2], units_of_b_ ? "B" : "A", inputs[units_of_b_ ? 1 : 0]);
+    bool fits = units_of_b_ ? !trans_b_ : !trans_a_;
+    if (inputs[2].data && !fits) reject("units go with transA = 0 for A, transB = 0 for B");
+    if (!inputs[2].data && pieces_ == 3) reject("pieces must be 2 where neither factor has units");
+    return {result};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    TileOperand a = operand_of(inputs[0], trans_a_, true, 2);
-    TileOperand b = operand_of(inputs[1], !trans_b_, false, 2);
+    const float* units = inputs[2].floats();
+    TileOperand a = operand_of(inputs[0], trans_a_, true, units && !units_of_b_ ? 1 : pieces_);
+    TileOperand b = operand_of(inputs[1], !trans_b_, false, units && units_of_b_ ? 1 : pieces_);
+    (units_of_b_ ? b : a).units = units;
+    if (units_of_b_) a.depth_scale = units;
     return gemm_work(a, b, outputs[0].mutable_floats(), nullptr, isa);
   }
 
  private:
-  bool trans_a_, trans_b_;
+  bool trans_a_, trans_b_, units_of_b_;
+  size_t pieces_;
 };
 
 }  // namespace
 
 OperatorType gemm_bfloat16_type() {
-  return {"GemmBfloat16", {{}, {ElementType::bfloat16}, {ElementType::float32, true}}, 1, -1, make_operator<GemmBfloat16>};
+  std::vector<InputSpec> inputs{{}, {ElementType::bfloat16}, {ElementType::float32, true}, {ElementType::float32, true}};
+  return {"GemmBfloat16", std::move(inputs), 1, -1, make_operator<GemmBfloat16>};
 }
 
-OperatorType split_gemm_type() { return {"SplitGemm", {{}, {}}, 1, -1, make_operator<SplitGemm>}; }
+OperatorType split_gemm_type() {
+  return {"SplitGemm", {{}, {}, {ElementType::float32, true}}, 1, -1, make_operator<SplitGemm>};
+}
 
 }  // namespace spinquant

@@ -13,7 +13,7 @@ double widened(uint16_t bits) {
 
 double element(const TileOperand& operand, size_t row, size_t depth) {
   size_t index = row * operand.row_stride + depth * operand.depth_stride;
-  if (operand.pieces == 1) return widened(static_cast<const uint16_t*>(operand.data)[index]);
+  if (operand.is_bfloat16) return widened(static_cast<const uint16_t*>(operand.data)[index]);
   double value = static_cast<const float*>(operand.data)[index];
   return operand.depth_scale ? value * operand.depth_scale[depth] : value;
 }

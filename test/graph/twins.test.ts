@@ -148,6 +148,31 @@ const TWINS: Record<string, Twin> = {
       gemm(x!, scaledRows({ codes: cast(w!, 'bfloat16'), scale: scale! }), { transB: true }),
     roundings: (256 * 256 * 2.5) / 2,
   },
+  // Quantized rows are at most 1.1 in size; both factors and the sums carry roundings as above.
+  'GemmBfloat16, codes by codes': {
+    dims: [[256, 64], [64, 64], [64]],
+    build: (_g, [x, w, scale]) =>
+      gemm(fakeQuantize(x!, activation), scaledRows({ codes: cast(w!, 'bfloat16'), scale: scale! }), {
+        transB: true,
+      }),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
+  'SplitGemm, codes on the left': {
+    dims: [
+      [256, 64],
+      [64, 64],
+    ],
+    build: (_g, [x, m]) => gemm(fakeQuantize(x!, activation), m!),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
+  'SplitGemm, codes on the right': {
+    dims: [
+      [256, 64],
+      [256, 64],
+    ],
+    build: (_g, [x, g]) => gemm(g!, fakeQuantize(x!, { ...activation, symmetric: true }), { transA: true }),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
   TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
 };
 for (const width of [1, 3, 8, 12, 172, 288]) {
@@ -215,7 +240,32 @@ test('two pieces are for graphs that ask for them, and large products only', () 
     return twice.graph.nodes.map(({ op, attributes }) => `${op.name} ${attributes.pieces ?? ''}`.trim());
   };
   assert.deepEqual(operators('float32'), ['GemmBfloat16 3', 'Gemm', 'Gemm']);
-  assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm', 'Gemm']);
+  assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm 2', 'Gemm']);
+});
+
+test('products of quantized rows are products of whole numbers, at any precision', () => {
+  const graph = new Graph();
+  const x = fakeQuantize(graph.input('x', [64, 96]), activation);
+  const headed = fakeQuantize(graph.input('h', [64, 96]), { ...activation, group: 8, includeZero: false });
+  const weight = { codes: graph.input('w', [64, 96], 'bfloat16'), scale: graph.input('s', [64]) };
+  const matrix = graph.input('m', [96, 96]);
+  const outputs = {
+    codes: gemm(x, scaledRows(weight), { transB: true }),
+    right: gemm(x, matrix),
+    left: gemm(graph.input('g', [64, 96]), x, { transA: true }),
+    headed: gemm(headed, matrix),
+  };
+  const rewritten = rebuild(graph, outputs, atPrecision('float32'));
+  const inputsOf = (name: keyof typeof outputs) => {
+    const node = rewritten.outputs[name]!.node!;
+    const fromRows = node.inputs.filter((value) => value.node?.op.name === 'FakeQuantizeRows').length;
+    return `${node.op.name} ${node.inputs.length} ${fromRows}`;
+  };
+  // Both results of the quantizer, and for weights their codes and scales.
+  assert.equal(inputsOf('codes'), 'GemmBfloat16 4 2');
+  assert.equal(inputsOf('right'), 'SplitGemm 3 2');
+  assert.equal(inputsOf('left'), 'SplitGemm 3 2');
+  assert.equal(inputsOf('headed'), 'Gemm 2 0');
 });
 
 for (const [name, twin] of Object.entries(TWINS)) {

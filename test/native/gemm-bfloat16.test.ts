@@ -134,6 +134,78 @@ test('SplitGemm against loops in double precision', { skip: notBuilt }, () => {
       }
 });
 
+/** Whole multiples of a unit per row, as quantizers give them: the float32 nearest to each. */
+function multiples(rows: number, width: number, seed: number): { values: Float32Array; units: Float32Array } {
+  const units = random(rows, seed, 0.4).map((value) => Math.abs(value) + 0.01);
+  const levels = random(rows * width, seed + 1, 255);
+  return { values: levels.map((value, i) => Math.round(value) * units[Math.floor(i / width)]!), units };
+}
+
+type Dims = (typeof SHAPES)[number];
+
+/** op(A) op(B) with A, or B, made of whole multiples; `transposed` is the other factor. */
+function unitsOfA([m, k, n]: Dims, transposed: 0 | 1, change = (x: Float32Array) => x): Operation {
+  const { values, units } = multiples(m, k, 5);
+  return {
+    name: 'SplitGemm',
+    attributes: { transB: transposed, pieces: 3 },
+    inputs: [
+      { data: change(values), dims: [m, k] },
+      { data: change(random(k * n, 9)), dims: transposed ? [n, k] : [k, n] },
+      { data: units, dims: [m] },
+    ],
+    outputs: [m * n],
+  };
+}
+
+function unitsOfB([m, k, n]: Dims, transposed: 0 | 1, change = (x: Float32Array) => x): Operation {
+  const { values, units } = multiples(k, n, 5);
+  return {
+    name: 'SplitGemm',
+    attributes: { transA: transposed, pieces: 3, unitsOfB: 1 },
+    inputs: [
+      { data: change(random(k * m, 9)), dims: transposed ? [k, m] : [m, k] },
+      { data: change(values), dims: [k, n] },
+      { data: units, dims: [k] },
+    ],
+    outputs: [m * n],
+  };
+}
+
+for (const [side, make] of Object.entries({ A: unitsOfA, B: unitsOfB }))
+  test(`multiples of units are multiplied exactly: ${side}`, { skip: notBuilt }, () => {
+    for (const shape of SHAPES)
+      for (const transposed of [0, 1] as const) {
+        const operation = make(shape, transposed);
+        const expected = runOperator(operation, 'reference')[0]!;
+        const sizes = runOperator(make(shape, transposed, absolute), 'reference')[0]!;
+        // As for three pieces, one more for the unit of each number and one where it is a factor along the depth.
+        const relative = (4.5 * shape[1] + 8) * ROUNDING;
+        forEachVariant((instructionSet, threads) => {
+          const [actual] = runOperator(operation, instructionSet, threads);
+          const what = `${shape} ${transposed} ${instructionSet} ${threads}`;
+          assertClose(actual!, expected, (i) => relative * sizes[i]!, what);
+        });
+      }
+  });
+
+test('codes by codes: no sum is rounded', { skip: notBuilt }, () => {
+  const [m, k, n] = [70, 500, 45];
+  const codes = (count: number, seed: number) => random(count, seed, 15).map(Math.round);
+  const [a, b] = [codes(m * k, 1), codes(n * k, 2)];
+  const ones = (count: number) => ({ data: new Float32Array(count).fill(1), dims: [count] });
+  const product: Operation = {
+    name: 'GemmBfloat16',
+    attributes: { transB: 1 },
+    inputs: [{ data: a, dims: [m, k] }, { data: bfloat16(b), dims: [n, k] }, ones(n), ones(m)],
+    outputs: [m * n],
+  };
+  const expected = runOperator(product, 'reference')[0]!;
+  forEachVariant((instructionSet) => {
+    assertSameBits(runOperator(product, instructionSet)[0]!, expected, instructionSet);
+  });
+});
+
 test('two pieces leave out no more than 2^-16: a product with the identity is A but for that', {
   skip: notBuilt,
 }, () => {

@@ -35,6 +35,51 @@ test('FakeQuantize: every instruction set gives the bits of the reference', { sk
   }
 });
 
+test('FakeQuantizeRows: the same values, and the scale that they are whole multiples of', {
+  skip: notBuilt,
+}, () => {
+  for (const bits of [2, 4, 8])
+    for (const symmetric of [0, 1]) {
+      const [rows, width] = [65, 172];
+      const attributes = { bits, symmetric, clip_ratio: 0.9, include_zero: 1 };
+      const inputs = [{ data: difficultRows(width, rows), dims: [rows, width] }];
+      const [values] = runOperator(
+        { name: 'FakeQuantize', attributes, inputs, outputs: [rows * width] },
+        'reference',
+      );
+      const operation: Operation = {
+        name: 'FakeQuantizeRows',
+        attributes,
+        inputs,
+        outputs: [rows * width, rows],
+      };
+      forEachVariant((instructionSet, threads) => {
+        const [y, scales] = runOperator(operation, instructionSet, threads);
+        assertSameBits(y!, values!, `${JSON.stringify(attributes)} ${instructionSet}`);
+        y!.forEach((value, i) => {
+          const scale = scales![Math.floor(i / width)]!;
+          const level = Math.round(value / scale);
+          assert.ok(
+            Math.abs(level) < 256 && Math.fround(level * scale) === value,
+            `${value} is ${level} × ${scale}`,
+          );
+        });
+      });
+    }
+  const run = (attributes: Record<string, number>) =>
+    runOperator(
+      {
+        name: 'FakeQuantizeRows',
+        attributes,
+        inputs: [{ data: new Float32Array(4), dims: [1, 4] }],
+        outputs: [4, 1],
+      },
+      'reference',
+    );
+  assert.throws(() => run({ group: 2, symmetric: 1 }), /group must be 0, found 2/);
+  assert.throws(() => run({ symmetric: 0 }), /leaves out zero/);
+});
+
 test('FakeQuantize: values by hand', { skip: notBuilt }, () => {
   const run = (x: number[], attributes: Record<string, number>) =>
     Array.from(

@@ -1,3 +1,4 @@
+import { quantizedRows } from './kernels/fake-quantize.ts';
 import { gemmInTiles } from './kernels/gemm-bfloat16.ts';
 import type { Rewrite } from './rebuild.ts';
 
@@ -13,6 +14,6 @@ export function atPrecision(precision: Precision): Rewrite {
   return (node, inputs) => {
     if (pieces === 2 && node.op.takesPieces)
       return inputs[0]!.graph.apply(node.op, inputs, { ...node.attributes, pieces });
-    return gemmInTiles(node, inputs, pieces);
+    return quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, pieces);
   };
 }

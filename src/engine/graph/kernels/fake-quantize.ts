@@ -4,6 +4,7 @@ import {
   apply,
   floatAttribute,
   intAttribute,
+  type Node,
   type OpDefinition,
   type Value,
 } from '../graph.ts';
@@ -59,6 +60,31 @@ const FakeQuantize: OpDefinition = {
     return [reshape(y, x.dims)];
   },
 };
+
+/** FakeQuantize of whole rows [T, n] that also gives their scales [T], of which the results are whole multiples. */
+const FakeQuantizeRows: OpDefinition = {
+  ...FakeQuantize,
+  name: 'FakeQuantizeRows',
+  infer: ([x]) => [
+    { dtype: x!.dtype, dims: x!.dims },
+    { dtype: x!.dtype, dims: x!.dims.slice(0, -1) },
+  ],
+};
+
+/** The quantizer as one that gives its rows' scales too ({@link unitsOf}), or null where it has no such form. */
+export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
+  if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank !== 2)
+    return null;
+  // A range without zero has a zero point of any size; a row of one value would have no scale.
+  const hasSmallCodes =
+    intAttribute(attributes, 'symmetric') === 1 || intAttribute(attributes, 'include_zero') === 1;
+  return hasSmallCodes ? inputs[0]!.graph.apply(FakeQuantizeRows, inputs, attributes).slice(0, 1) : null;
+}
+
+/** Per row, what a matrix's numbers are whole multiples of, at most 256 times; null where that is not known. */
+export function unitsOf(value: Value): Value | null {
+  return value.node?.op === FakeQuantizeRows ? value.node.outputs[1]! : null;
+}
 
 /**
  * The same operator, straight-through for the rounding only: y_i = x_i + s(x)·e_i with e_i = (y_i − x_i)/s held fixed.

@@ -11,6 +11,7 @@ import {
 import { mul } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
+import { unitsOf } from './fake-quantize.ts';
 
 /** Below this many multiply-adds, sharing out the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
@@ -25,7 +26,8 @@ export interface ScaledRows {
 
 /**
  * C = A op(diag(s) B), A float32 [M, K] in so many `pieces`, B bfloat16, s float32 or absent. With three pieces products
- * are exact, with two off by at most 2^-16 of each; sums are float32 (native-kernels/gemm_bfloat16).
+ * are exact, with two off by at most 2^-16 of each; given the units of A's rows (transB = 1), its multiples of them are
+ * multiplied, exactly. Sums are float32 (native-kernels/gemm_bfloat16).
  */
 const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',
@@ -48,7 +50,11 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
   return scale ? mul(toReal(codes), reshape(scale, [scale.dim(0), 1])) : toReal(codes);
 }
 
-/** C = op(A) op(B) in float32, each factor as the sum of two bfloat16 numbers: off by at most 3·2^-16 of each product. */
+/**
+ * C = op(A) op(B) in float32, each factor as the sum of two bfloat16 numbers: off by at most 3·2^-16 of each product. Or,
+ * given the units of the rows of A (transA = 0) or, with `unitsOfB`, of B (transB = 0), this factor as its multiples of
+ * them, exactly, and the other one in so many `pieces`.
+ */
 const SplitGemm: OpDefinition = {
   name: 'SplitGemm',
   domain: 'spinquant',
@@ -78,12 +84,19 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3)
   const { attributes } = node;
   if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
   const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
+  const unitsOfA = transA === 0 ? unitsOf(a!) : null;
   const weight = transA === 0 ? sourceOf(b!) : null;
   if (weight) {
     const { codes, scale } = weight;
-    return [apply(GemmBfloat16, scale ? [a!, codes, scale] : [a!, codes], { transB, pieces })];
+    const given = scale ? [a!, codes, scale] : [a!, codes];
+    const withUnits = unitsOfA && scale && transB === 1;
+    return [apply(GemmBfloat16, withUnits ? [...given, unitsOfA] : given, { transB, pieces })];
   }
-  return pieces === 2 ? [apply(SplitGemm, [a!, b!], { transA, transB })] : null;
+  const split = { transA, transB, pieces };
+  if (unitsOfA) return [apply(SplitGemm, [a!, b!, unitsOfA], { ...split, unitsOfB: 0 })];
+  const unitsOfB = transB === 0 ? unitsOf(b!) : null;
+  if (unitsOfB) return [apply(SplitGemm, [a!, b!, unitsOfB], { ...split, unitsOfB: 1 })];
+  return pieces === 2 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
 }
 
 /** What {@link scaledRows} made the value of, or null. */
