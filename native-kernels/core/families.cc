@@ -17,6 +17,7 @@ const std::vector<OperatorType>& operator_types() {
       peak_loss_grad_type(),
       rms_norm_type(),
       rms_norm_grad_type(),
+      swap_axes_type(),
       swiglu_type(),
       swiglu_grad_type(),
       rotary_embedding_type(),

@@ -17,6 +17,7 @@ OperatorType peak_loss_type();
 OperatorType peak_loss_grad_type();
 OperatorType rms_norm_type();
 OperatorType rms_norm_grad_type();
+OperatorType swap_axes_type();
 OperatorType swiglu_type();
 OperatorType swiglu_grad_type();
 OperatorType rotary_embedding_type();

@@ -4,6 +4,7 @@
 
 namespace spinquant {
 
+/// Large blocks are kept for the next call: the system would clear every page of them anew.
 class Scratch {
  public:
   explicit Scratch(size_t bytes);
@@ -15,6 +16,7 @@ class Scratch {
 
  private:
   void* data_;
+  size_t size_;
 };
 
 }  // namespace spinquant

@@ -1,6 +1,7 @@
 import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
+import { swappedAxes } from './kernels/swap-axes.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
 import { atPrecision, type Precision } from './precision.ts';
@@ -102,7 +103,8 @@ function lowered(
   // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
   if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
   if (runtime.kernels === 'native') {
-    const native = rebuild(graph, outputs, composeHelpers, cut);
+    const helpers = rebuild(graph, outputs, composeHelpers, cut);
+    const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
     if (!runtime.multipliesBfloat16) return native;
     const rewritten = rebuild(native.graph, native.outputs, atPrecision(precision));
     return rebuild(rewritten.graph, rewritten.outputs, () => null);

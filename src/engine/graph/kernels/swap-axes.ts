@@ -1,0 +1,47 @@
+import { elementCount } from '../../../protocol/tensor.ts';
+import { apply, intsAttribute, type Node, type OpDefinition, type Value } from '../graph.ts';
+import { reshape, transpose } from '../ops/shape.ts';
+
+/** Smaller tensors are transposed as fast by one thread. */
+const FEWEST_ELEMENTS = 2 ** 16;
+
+/** [A, B, C, D] → [A, C, B, D]: rows of D are copied whole, by all threads. */
+const SwapAxes: OpDefinition = {
+  name: 'SwapAxes',
+  domain: 'spinquant',
+  infer: ([x]) => [{ dtype: x!.dtype, dims: [x!.dim(0), x!.dim(2), x!.dim(1), x!.dim(3)] }],
+  compose: ([x]) => [transpose(x!, [0, 2, 1, 3])],
+};
+
+/** A transposition in which two neighbouring groups of axes change places and the last axis stays, or null. */
+export function swappedAxes(node: Node, [x]: readonly Value[]): Value[] | null {
+  if (node.op.name !== 'Transpose' || x!.dtype !== 'float32' || elementCount(x!.dims) < FEWEST_ELEMENTS)
+    return null;
+  const parts = swappedGroups(intsAttribute(node.attributes, 'perm'));
+  if (!parts) return null;
+  const [start, middle, end] = parts;
+  const size = (from: number, to: number) => elementCount(x!.dims.slice(from, to));
+  const dims = [size(0, start), size(start, middle), size(middle, end), size(end, x!.rank)];
+  return [reshape(apply(SwapAxes, [reshape(x!, dims)]), node.outputs[0]!.dims)];
+}
+
+/** Axes start … middle − 1 and middle … end − 1 that change places, with the last axis behind them; null for others. */
+function swappedGroups(perm: readonly number[]): [number, number, number] | null {
+  const start = perm.findIndex((axis, index) => axis !== index);
+  if (start < 0) return null;
+  const end = perm.findLastIndex((axis, index) => axis !== index) + 1;
+  const middle = perm[start]!;
+  const swapped = [
+    ...range(0, start),
+    ...range(middle, end),
+    ...range(start, middle),
+    ...range(end, perm.length),
+  ];
+  return end < perm.length && swapped.every((axis, index) => axis === perm[index])
+    ? [start, middle, end]
+    : null;
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, i) => from + i);
+}
