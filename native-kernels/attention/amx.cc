@@ -33,7 +33,7 @@ struct RunningSoftmax {
 };
 
 /// Scores of 16 queries become tiles of e^(score - maximum), keys in pairs; sums so far are brought to the new maximum.
-void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* tile, size_t plane, float* sums,
+void advance(RunningSoftmax& state, float* scores, size_t keys, uint16_t* tile, size_t plane, float* sums,
              size_t channels) {
   Vec highest = state.highest;
   for (size_t j = 0; j < keys; j++) highest = max(highest, load(scores + j * kTileQueries));
@@ -80,6 +80,7 @@ void attend(const TileAttentionArgs& args, const ForwardMemory& memory, size_t h
   for (size_t k0 = shape.first_key(positions.first) / kTileKeys * kTileKeys; k0 < end; k0 += kTileKeys) {
     const size_t keys = at_most(round_up(end - k0, kPanel), kTileKeys);
     scores(k_rows, k0, keys, q, memory.scores);
+    scale_scores(args.k_rows, shape, head / shape.repeats, k0, keys, memory.scores);
     mask_scores(memory.scores, positions, k0, keys);
     for (size_t v = 0; v < divided_up(count, kLanes); v++) {
       uint16_t* tile = p.panel(v / 2) + v % 2 * kTile;
@@ -97,11 +98,11 @@ void pack_heads(const PackHeadsArgs& args, size_t first, size_t last) {
   for (size_t unit = first; unit < last; unit++) {
     const size_t group = unit / args.matrices, matrix = unit % args.matrices;
     const PackedHeads& packed = args.packed[matrix];
-    const float* data = args.data[matrix] + group * keys * width;
-    const TileOperand operand = packed.transposed
-                                    ? TileOperand{data, width, keys, 1, width, true, kAttentionPieces}
-                                    : TileOperand{data, keys, width, width, 1, true, kAttentionPieces};
+    const float* data = packed.data + group * keys * width;
     const PackedBlock block = packed.of(args.shape, group);
+    TileOperand operand = packed.transposed ? TileOperand{data, width, keys, 1, width, true, block.pieces}
+                                            : TileOperand{data, keys, width, width, 1, true, block.pieces};
+    if (packed.units) operand.units = packed.units + group * keys;
     pack_all(operand, block);
   }
 }

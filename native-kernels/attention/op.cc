@@ -48,6 +48,11 @@ class AttentionBase : public Operator {
     return {groups, stacked / rows, rows, keys, q.width(), static_cast<size_t>(window_), scale_};
   }
 
+  static void require_units(const Tensor& k, const Tensor& units) {
+    if (!units.data || units.shape == Shape(k.shape.begin(), k.shape.end() - 1)) return;
+    reject("units must have one entry per row of K, found " + text(units.shape) + " for K " + text(k.shape));
+  }
+
   /// Whether products may be computed in tiles, with two bfloat16 numbers for a float32 one.
   bool in_tiles(Isa isa) const { return split_ && isa == Isa::amx; }
 
@@ -60,14 +65,13 @@ class AttentionBase : public Operator {
 /// Keys and values of all groups in tiles, which the work after it reads.
 class TilePacking {
  public:
-  explicit TilePacking(const AttentionShape& shape) : args_{{}, {}, 0, shape} {}
+  explicit TilePacking(const AttentionShape& shape) : args_{{}, 0, shape} {}
 
-  PackedHeads add(const float* data, bool transposed) {
-    PackedHeads heads{nullptr, transposed};
+  PackedHeads add(const float* data, const float* units, bool transposed) {
+    PackedHeads heads{data, units, transposed};
     auto memory = std::make_shared<Scratch>(args_.shape.groups * heads.of(args_.shape, 0).size() * sizeof(uint16_t));
     heads.tiles = static_cast<uint16_t*>(memory->bytes());
     memories_.push_back(std::move(memory));
-    args_.data[args_.matrices] = data;
     args_.packed[args_.matrices++] = heads;
     return heads;
   }
@@ -92,6 +96,7 @@ class CausalAttention final : public AttentionBase {
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     shape_of(inputs[0], inputs[1], inputs[2]);
+    require_units(inputs[1], inputs[3]);
     const Shape& q = inputs[0].shape;
     return {q, Shape(q.begin(), q.end() - 1)};
   }
@@ -102,7 +107,8 @@ class CausalAttention final : public AttentionBase {
                              outputs[0].mutable_floats(), outputs[1].mutable_floats(), shape};
     if (in_tiles(isa)) {
       TilePacking packing(shape);
-      TileAttentionArgs tiles{args, packing.add(args.k, false), packing.add(args.v, true)};
+      const float* units = inputs[3].floats();
+      TileAttentionArgs tiles{args, packing.add(args.k, units, false), packing.add(args.v, nullptr, true)};
       return packing.then({shape.query_heads() * tiles.units_per_head(), kTileQueries * shape.keys * shape.width / 64,
                            [tiles](size_t first, size_t last) { amx::tile_attention(tiles, first, last); }, nullptr});
     }
@@ -117,6 +123,7 @@ class CausalAttentionGrad final : public AttentionBase {
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     shape_of(inputs[0], inputs[1], inputs[2]);
+    require_units(inputs[1], inputs[6]);
     require_same_shape("Q", inputs[0], "O", inputs[3]);
     require_same_shape("Q", inputs[0], "dO", inputs[5]);
     if (inputs[4].count() * inputs[0].width() != inputs[0].count()) {
@@ -144,16 +151,18 @@ class CausalAttentionGrad final : public AttentionBase {
     size_t sum_cost = 2 * shape.repeats * chunks * shape.width;
     auto summing = std::make_shared<Work>(Work{shape.groups * shape.keys, sum_cost,
                                                [sums, sum, partial](size_t a, size_t b) { sum(sums, a, b); }, nullptr});
-    if (in_tiles(isa)) return tile_work(args, units, std::move(summing));
+    if (in_tiles(isa)) return tile_work(args, inputs[6].floats(), units, std::move(summing));
     Work work = kernel_work(kCausalAttentionGrad, isa, args, units, chunk_rows * shape.keys * shape.width / 8);
     work.next = std::move(summing);
     return work;
   }
 
  private:
-  static Work tile_work(const CausalAttentionGradArgs& args, size_t units, std::shared_ptr<Work> next) {
+  static Work tile_work(const CausalAttentionGradArgs& args, const float* key_units, size_t units,
+                        std::shared_ptr<Work> next) {
     TilePacking packing(args.shape);
-    TileAttentionGradArgs tiles{args, packing.add(args.k, false), packing.add(args.k, true), packing.add(args.v, false)};
+    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false), packing.add(args.k, key_units, true),
+                                packing.add(args.v, nullptr, false)};
     return packing.then({units, args.chunk_rows * args.shape.keys * args.shape.width / 32,
                          [tiles](size_t first, size_t last) { amx::tile_attention_grad(tiles, first, last); },
                          std::move(next)});
@@ -162,12 +171,15 @@ class CausalAttentionGrad final : public AttentionBase {
 
 }  // namespace
 
+/// What the rows of K are whole multiples of, at most 256 times; for tiles only.
+constexpr InputSpec kUnits{ElementType::float32, true};
+
 OperatorType causal_attention_type() {
-  return {"CausalAttention", {{}, {}, {}}, 2, -1, make_operator<CausalAttention>};
+  return {"CausalAttention", {{}, {}, {}, kUnits}, 2, -1, make_operator<CausalAttention>};
 }
 
 OperatorType causal_attention_grad_type() {
-  return {"CausalAttentionGrad", {{}, {}, {}, {}, {}, {}}, 3, -1, make_operator<CausalAttentionGrad>};
+  return {"CausalAttentionGrad", {{}, {}, {}, {}, {}, {}, kUnits}, 3, -1, make_operator<CausalAttentionGrad>};
 }
 
 }  // namespace spinquant

@@ -28,7 +28,8 @@ inline void multiply(const PackedBlock& a, size_t a_panel, size_t a_step, const 
   } else {
     zero_sums();
   }
-  multiply_steps<2, 2>(a.panel(a_panel) + a_step * 2 * kTile, a.plane(), b.panel(b_panel), b.plane(), steps);
+  auto multiply_all = a.pieces == 1 ? multiply_steps<1, kAttentionPieces> : multiply_steps<2, kAttentionPieces>;
+  multiply_all(a.panel(a_panel) + a_step * 2 * kTile, a.plane(), b.panel(b_panel), b.plane(), steps);
   store_sums(c, stride);
   finish_writes();
 }
@@ -87,6 +88,30 @@ inline void store_transposed(const float* columns, size_t count, size_t width, c
       for (size_t r = 0; r < at_most(count - q, 16); r++) {
         _mm512_mask_storeu_epi32(rows + (q + r) * width + i, lanes16(width - i), block[r]);
       }
+    }
+  }
+}
+
+/// What the keys of a group from k0 on are multiples of, as many as there are of a block: ones where they have no units.
+struct KeyUnits {
+  float of[kTileKeys];
+
+  KeyUnits(const PackedHeads& keys, const AttentionShape& shape, size_t group, size_t k0) {
+    for (size_t j = 0; j < kTileKeys; j++) {
+      of[j] = keys.units && k0 + j < shape.keys ? keys.units[group * shape.keys + k0 + j] : 1;
+    }
+  }
+};
+
+/// Scores [keys][queries] of multiples of the keys' units become those of the keys.
+inline void scale_scores(const PackedHeads& packed, const AttentionShape& shape, size_t group, size_t k0, size_t keys,
+                         float* scores) {
+  if (!packed.units) return;
+  const KeyUnits units(packed, shape, group, k0);
+  for (size_t j = 0; j < keys; j++) {
+    for (size_t v = 0; v < kQueryVecs; v++) {
+      float* s = scores + j * kTileQueries + v * kLanes;
+      store(s, load(s) * splat(units.of[j]));
     }
   }
 }

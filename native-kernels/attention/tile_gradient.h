@@ -76,32 +76,34 @@ QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemor
 struct Derivatives {
   Vec p[2], ds[2];
 
-  Derivatives(const GradientMemory& memory, size_t key, size_t query) {
+  Derivatives(const GradientMemory& memory, float unit, size_t key, size_t query) {
     for (size_t half = 0; half < 2; half++) {
       const size_t lanes = query + half * kLanes, at = key * kTileQueries + lanes;
-      p[half] = exp(load(memory.p + at) - load(memory.lse + lanes));
+      p[half] = exp(load(memory.p + at) * splat(unit) - load(memory.lse + lanes));
       ds[half] = p[half] * (load(memory.ds + at) - load(memory.delta + lanes));
     }
   }
 };
 
-/// p holds scores and ds holds do·vᵀ; they become tiles of p and ds with keys in rows, and of ds with keys in pairs.
-void softmax_gradient(const GradientMemory& memory, size_t keys, const PackedBlock& p_rows, const PackedBlock& ds_rows,
-                      const PackedBlock& ds_pairs) {
+/// p holds scores of multiples of the keys' units and ds holds do·vᵀ; they become tiles of p and ds with keys in rows, and
+/// of ds times the units with keys in pairs.
+void softmax_gradient(const GradientMemory& memory, size_t keys, const KeyUnits& units, const PackedBlock& p_rows,
+                      const PackedBlock& ds_rows, const PackedBlock& ds_pairs) {
   const size_t plane = p_rows.plane();
   for (size_t query = 0; query < kTileQueries; query += kPanel) {
     // A panel of queries is a step of the depth where keys are in rows.
     const size_t column = query / kPanel * 2 * kTile;
     for (size_t key = 0; key < keys; key += 2) {
-      const Derivatives even(memory, key, query), odd(memory, key + 1, query);
+      const Derivatives even(memory, units.of[key], key, query), odd(memory, units.of[key + 1], key + 1, query);
+      const Vec even_unit = splat(units.of[key]), odd_unit = splat(units.of[key + 1]);
       const size_t row = key / kPanel * p_rows.panel_size() + column + key % kPanel * kTileDepth;
       store_pieces<kAttentionPieces, false>(even.p[0], even.p[1], p_rows.tiles + row, plane);
       store_pieces<kAttentionPieces, false>(odd.p[0], odd.p[1], p_rows.tiles + row + kTileDepth, plane);
       store_pieces<kAttentionPieces, false>(even.ds[0], even.ds[1], ds_rows.tiles + row, plane);
       store_pieces<kAttentionPieces, false>(odd.ds[0], odd.ds[1], ds_rows.tiles + row + kTileDepth, plane);
       uint16_t* pair = ds_pairs.panel(query / kPanel) + key / kTileDepth * 2 * kTile + key % kTileDepth / 2 * kTileDepth;
-      store_pieces<kAttentionPieces, true>(even.ds[0], odd.ds[0], pair, plane);
-      store_pieces<kAttentionPieces, true>(even.ds[1], odd.ds[1], pair + kTile, plane);
+      store_pieces<kAttentionPieces, true>(even.ds[0] * even_unit, odd.ds[0] * odd_unit, pair, plane);
+      store_pieces<kAttentionPieces, true>(even.ds[1] * even_unit, odd.ds[1] * odd_unit, pair + kTile, plane);
     }
   }
 }
@@ -133,7 +135,7 @@ void gradient_of_block(const TileAttentionGradArgs& args, const GradientMemory& 
     scores(k_rows, k0, keys, block.q_queries, memory.p);
     scores(v_rows, k0, keys, block.do_queries, memory.ds);
     mask_scores(memory.p, positions, k0, keys);
-    softmax_gradient(memory, keys, p_rows, ds_rows, ds_pairs);
+    softmax_gradient(memory, keys, KeyUnits(args.k_rows, shape, group, k0), p_rows, ds_rows, ds_pairs);
     add_outer(p_rows, keys, block.do_channels, stride, dv + k0 * stride);
     add_outer(ds_rows, keys, block.q_channels, stride, dk + k0 * stride);
     add_weighted(k_columns, k0, keys, ds_pairs, block.count, memory.dq);

@@ -1,5 +1,6 @@
 // Attention in tiles of bfloat16 (AMX), forward and backward: as attention.h says, with both factors of every product in
 // two pieces (core/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of its factors.
+// Quantized keys are whole multiples of a unit per row: one piece, exactly, and the unit is a factor of its scores.
 #pragma once
 #include "../core/tile_layout.h"
 #include "attention.h"
@@ -9,14 +10,18 @@ namespace spinquant {
 /// Pieces of the factors.
 constexpr size_t kAttentionPieces = 2;
 
-/// How keys or values of a group are packed: their rows [keys, width], or transposed [width, keys].
+/// Keys or values of all groups, and how they are packed: as rows [keys, width], or transposed [width, keys].
 struct PackedHeads {
-  uint16_t* tiles;
+  const float* data;
+  /// [groups, keys], what the rows of `data` are multiples of; or null.
+  const float* units;
   bool transposed;
+  uint16_t* tiles = nullptr;
 
   PackedBlock of(const AttentionShape& shape, size_t group) const {
-    PackedBlock block{nullptr, kAttentionPieces, 0, transposed ? shape.width : shape.keys,
-                      0, transposed ? shape.keys : shape.width};
+    PackedBlock block{nullptr, units ? 1 : kAttentionPieces,
+                      0,       transposed ? shape.width : shape.keys,
+                      0,       transposed ? shape.keys : shape.width};
     block.tiles = tiles + group * block.size();
     return block;
   }
@@ -25,7 +30,6 @@ struct PackedHeads {
 /// Unit: a group of one of the matrices.
 struct PackHeadsArgs {
   static constexpr size_t kMost = 3;
-  const float* data[kMost];
   PackedHeads packed[kMost];
   size_t matrices;
   AttentionShape shape;

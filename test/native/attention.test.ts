@@ -13,6 +13,11 @@ import {
   runOperator,
 } from './support.ts';
 
+/** How products are computed: in float32, in two pieces, or so with keys that are whole multiples of units. */
+const PRODUCTS = ['float32', 'pieces', 'units'] as const;
+type Products = (typeof PRODUCTS)[number];
+/** What a product of two pieces each is off by at most, as a part of the sizes of its factors. */
+const lost = (products: Products) => (products === 'float32' ? 0 : 3 * 2 ** -16 + 2 ** -32);
 /** Relative error that the vectorised exponential may have. */
 const EXP_ERROR = 4e-7;
 const BLOCK = 64;
@@ -41,91 +46,114 @@ interface Given {
   readonly k: ProbeTensor;
   readonly v: ProbeTensor;
   readonly dO: ProbeTensor;
+  readonly units: ProbeTensor | null;
   readonly attributes: Readonly<Record<string, number>>;
 }
 
-function given({ groups, repeats, rows, keys, width, window }: Case): Given {
+function given({ groups, repeats, rows, keys, width, window }: Case, products: Products = 'float32'): Given {
   const tensor = (count: number, seed: number): ProbeTensor => ({
     data: random(groups * count * width, seed),
     dims: [groups, count, width],
   });
+  const units = new Float32Array(groups * keys).fill(1 / 15);
+  const levels = random(groups * keys * width, 2, 15);
+  const data = levels.map((level) => (products === 'units' ? Math.round(level) : level) * units[0]!);
   return {
     q: tensor(repeats * rows, 1),
-    k: tensor(keys, 2),
+    k: { data, dims: [groups, keys, width] },
+    units: products === 'units' ? { data: units, dims: [groups, keys] } : null,
     v: tensor(keys, 3),
     dO: tensor(repeats * rows, 4),
-    attributes: { scale: 1 / Math.sqrt(width), rows, window },
+    attributes: { scale: 1 / Math.sqrt(width), rows, window, pieces: products === 'float32' ? 0 : 2 },
   };
 }
 
-function forward({ q, k, v, attributes }: Given, isa: string, threads = 1): [Float32Array, Float32Array] {
+function forward(
+  { q, k, v, units, attributes }: Given,
+  isa: string,
+  threads = 1,
+): [Float32Array, Float32Array] {
   const outputs = [q.data.length, q.data.length / q.dims[2]!];
-  return runOperator({ name: 'CausalAttention', attributes, inputs: [q, k, v], outputs }, isa, threads) as [
+  const inputs = [q, k, v, units];
+  return runOperator({ name: 'CausalAttention', attributes, inputs, outputs }, isa, threads) as [
     Float32Array,
     Float32Array,
   ];
 }
 
 function backward(g: Given, o: Float32Array, lse: Float32Array, isa: string, threads = 1): Float32Array[] {
-  const { q, k, v, dO, attributes } = g;
-  const inputs = [q, k, v, { data: o, dims: q.dims }, { data: lse, dims: q.dims.slice(0, 2) }, dO];
+  const { q, k, v, dO, units, attributes } = g;
+  const inputs = [q, k, v, { data: o, dims: q.dims }, { data: lse, dims: q.dims.slice(0, 2) }, dO, units];
   const outputs = [q.data.length, k.data.length, v.data.length];
   return runOperator({ name: 'CausalAttentionGrad', attributes, inputs, outputs }, isa, threads);
 }
 
-/** |score| ≤ √width; a score carries one rounding per term and for the scaled query. */
-const scoreError = (width: number) => (width + 2) * ROUNDING * Math.sqrt(width);
+/** |score| ≤ √width; a score carries one rounding per term and for the scaled query, and what its product leaves out. */
+const scoreError = (width: number, products: Products) =>
+  ((width + 2) * ROUNDING + lost(products)) * Math.sqrt(width);
 /** Relative error of a probability: its score, the running maximum's corrections, the sum of exponentials. */
-const probabilityError = ({ width, keys }: Case) =>
-  2 * scoreError(width) + (keys / BLOCK + 3) * EXP_ERROR + (keys + 8) * ROUNDING;
+const probabilityError = ({ width, keys }: Case, products: Products) =>
+  2 * scoreError(width, products) + (keys / BLOCK + 3) * EXP_ERROR + (keys + 8) * ROUNDING;
 
-for (const shape of CASES) {
-  test(`CausalAttention ${JSON.stringify(shape)}`, { skip: notBuilt }, () => {
-    const g = given(shape);
-    const [o, lse] = forward(g, 'reference');
-    const relative = probabilityError(shape) + (shape.keys + 2) * ROUNDING;
-    forEachVariant((isa, threads) => {
-      const [actual, actualLse] = forward(g, isa, threads);
-      // |v| ≤ 1 and probabilities sum to one.
-      assertClose(actual, o, () => relative, `o ${isa} ${threads}`);
-      assertClose(actualLse, lse, () => relative + ROUNDING * 8, `lse ${isa} ${threads}`);
-    });
+function checkForward(shape: Case, products: Products): void {
+  const g = given(shape, products);
+  const [o, lse] = forward(g, 'reference');
+  const relative = probabilityError(shape, products) + (shape.keys + 2) * ROUNDING + lost(products);
+  forEachVariant((isa, threads) => {
+    const [actual, actualLse] = forward(g, isa, threads);
+    // |v| ≤ 1 and probabilities sum to one.
+    assertClose(actual, o, () => relative, `o ${products} ${isa} ${threads}`);
+    assertClose(actualLse, lse, () => relative + ROUNDING * 8, `lse ${products} ${isa} ${threads}`);
   });
+}
 
-  test(`CausalAttentionGrad ${JSON.stringify(shape)}`, { skip: notBuilt }, () => {
-    const g = given(shape);
-    const [o, lse] = forward(g, 'reference');
-    const expected = backward(g, o, lse, 'reference');
-    const ones = { ...g, dO: { data: new Float32Array(g.dO.data.length).fill(1), dims: g.dO.dims } };
-    // With ∂o = 1 each row of ∂v is the sum of the probabilities of its key.
-    const sums = backward(ones, o, lse, 'reference')[2]!;
-    // ∂o·v and D are sums of `width` products below one.
-    const dsError =
-      2 * shape.width * probabilityError(shape) + 2 * (shape.width + 2) * ROUNDING * shape.width;
-    const terms = shape.rows * shape.repeats;
-    const summed = (i: number, each: number) => sums[i]! * (each + (terms + 4) * ROUNDING * 2 * shape.width);
-    const scale = 1 / Math.sqrt(shape.width);
-    const bounds = [
-      () => scale * (dsError + (shape.keys + 4) * ROUNDING * 2 * shape.width),
-      (i: number) => scale * summed(i, dsError),
-      (i: number) => summed(i, probabilityError(shape)),
-    ];
-    forEachVariant((isa, threads) => {
-      backward(g, o, lse, isa, threads).forEach((actual, k) => {
-        assertClose(actual, expected[k]!, bounds[k]!, `∂${'qkv'[k]} ${isa} ${threads}`);
-      });
+function checkBackward(shape: Case, products: Products): void {
+  const { width, rows, repeats, keys } = shape;
+  const g = given(shape, products);
+  const [o, lse] = forward(g, 'reference');
+  const expected = backward(g, o, lse, 'reference');
+  const ones = { ...g, dO: { data: new Float32Array(g.dO.data.length).fill(1), dims: g.dO.dims } };
+  // With ∂o = 1 each row of ∂v is the sum of the probabilities of its key.
+  const sums = backward(ones, o, lse, 'reference')[2]!;
+  const p = probabilityError(shape, products);
+  // ∂o·v and D are sums of `width` products below one.
+  const dsError = 2 * width * p + (2 * (width + 2) * ROUNDING + lost(products)) * width;
+  const terms = rows * repeats;
+  const rounding = (count: number) => ((count + 4) * ROUNDING + lost(products)) * 2 * width;
+  const summed = (i: number, each: number) => sums[i]! * (each + rounding(terms));
+  const scale = 1 / Math.sqrt(width);
+  const bounds = [
+    () => scale * (dsError + rounding(keys)),
+    (i: number) => scale * summed(i, dsError),
+    (i: number) => summed(i, p),
+  ];
+  forEachVariant((isa, threads) => {
+    backward(g, o, lse, isa, threads).forEach((actual, k) => {
+      assertClose(actual, expected[k]!, bounds[k]!, `∂${'qkv'[k]} ${products} ${isa} ${threads}`);
     });
   });
 }
 
+for (const shape of CASES) {
+  test(`CausalAttention ${JSON.stringify(shape)}`, { skip: notBuilt }, () => {
+    for (const products of PRODUCTS) checkForward(shape, products);
+  });
+
+  test(`CausalAttentionGrad ${JSON.stringify(shape)}`, { skip: notBuilt }, () => {
+    for (const products of PRODUCTS) checkBackward(shape, products);
+  });
+}
+
 test('attention does not depend on the number of threads', { skip: notBuilt }, () => {
-  const g = given({ groups: 2, repeats: 2, rows: 1100, keys: 1100, width: 16, window: 0 });
-  for (const isa of addon!.instructionSets()) {
-    const [o, lse] = forward(g, isa, 1);
-    assertSameBits(forward(g, isa, 3)[0], o, isa);
-    const one = backward(g, o, lse, isa, 1);
-    for (const [i, actual] of backward(g, o, lse, isa, 3).entries()) assertSameBits(actual, one[i]!, isa);
-  }
+  const shape = { groups: 2, repeats: 2, rows: 1100, keys: 1100, width: 16, window: 0 };
+  for (const products of PRODUCTS)
+    for (const isa of addon!.instructionSets()) {
+      const g = given(shape, products);
+      const [o, lse] = forward(g, isa, 1);
+      assertSameBits(forward(g, isa, 3)[0], o, isa);
+      const one = backward(g, o, lse, isa, 1);
+      for (const [i, actual] of backward(g, o, lse, isa, 3).entries()) assertSameBits(actual, one[i]!, isa);
+    }
 });
 
 test('attention refuses shapes that do not fit', { skip: notBuilt }, () => {
@@ -133,4 +161,6 @@ test('attention refuses shapes that do not fit', { skip: notBuilt }, () => {
   const attributes = { ...g.attributes, rows: 5 };
   assert.throws(() => forward({ ...g, attributes }, 'portable'), /repeats \* 5/);
   assert.throws(() => forward({ ...g, attributes: { ...g.attributes, scale: 0 } }, 'portable'), /scale/);
+  const units = { data: new Float32Array(3), dims: [1, 3] };
+  assert.throws(() => forward({ ...g, units }, 'portable'), /one entry per row of K, found \[1, 3\]/);
 });

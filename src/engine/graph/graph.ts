@@ -32,8 +32,6 @@ export interface OpDefinition {
   compose?(inputs: readonly Value[], attributes: Attributes): Value[];
   /** True for helpers that have no kernel and are always composed. */
   readonly composedOnly?: boolean;
-  /** True for kernels whose products take an attribute `pieces`: bfloat16 numbers for one of float32, 2 or absent. */
-  readonly takesPieces?: boolean;
 }
 
 export interface Node {

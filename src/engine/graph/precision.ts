@@ -1,3 +1,4 @@
+import { attentionInTiles } from './kernels/causal-attention.ts';
 import { quantizedRows } from './kernels/fake-quantize.ts';
 import { gemmInTiles } from './kernels/gemm-bfloat16.ts';
 import type { Rewrite } from './rebuild.ts';
@@ -12,8 +13,7 @@ export type Precision = 'float32' | 'bfloat16x2';
 export function atPrecision(precision: Precision): Rewrite {
   const pieces = precision === 'float32' ? 3 : 2;
   return (node, inputs) => {
-    if (pieces === 2 && node.op.takesPieces)
-      return inputs[0]!.graph.apply(node.op, inputs, { ...node.attributes, pieces });
-    return quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, pieces);
+    const product = quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, pieces);
+    return product ?? (pieces === 2 ? attentionInTiles(node, inputs) : null);
   };
 }

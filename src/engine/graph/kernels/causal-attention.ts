@@ -1,8 +1,16 @@
-import { type Attributes, floatAttribute, intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import {
+  type Attributes,
+  floatAttribute,
+  intAttribute,
+  type Node,
+  type OpDefinition,
+  type Value,
+} from '../graph.ts';
 import { add, exp, log, mul, scale, sub } from '../ops/elementwise.ts';
 import { matmul } from '../ops/matmul.ts';
 import { reduceMax, reduceSum } from '../ops/reduce.ts';
 import { reshape, transposeLast } from '../ops/shape.ts';
+import { unitsOf } from './fake-quantize.ts';
 
 /** How attention scores are scaled and masked. */
 export interface CausalMask {
@@ -23,7 +31,6 @@ const MASKED = -1e30;
 const CausalAttention: OpDefinition = {
   name: 'CausalAttention',
   domain: 'spinquant',
-  takesPieces: true,
   infer: ([q]) => [
     { dtype: q!.dtype, dims: q!.dims },
     { dtype: q!.dtype, dims: q!.dims.slice(0, -1) },
@@ -47,7 +54,6 @@ const CausalAttention: OpDefinition = {
 const CausalAttentionGrad: OpDefinition = {
   name: 'CausalAttentionGrad',
   domain: 'spinquant',
-  takesPieces: true,
   infer: (inputs) => inputs.slice(0, 3).map(({ dtype, dims }) => ({ dtype, dims })),
   compose(inputs, attributes) {
     const [q, k, v, o, lse, dO] = inputs as readonly [Value, Value, Value, Value, Value, Value];
@@ -77,6 +83,13 @@ function maskOf(s: Value, rows: number, keys: number, attributes: Attributes): V
     }
   }
   return s.graph.reals([rows, keys], mask);
+}
+
+/** The operator in tiles of bfloat16, with two pieces per number, or null. Keys with units are exact in one. */
+export function attentionInTiles({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
+  if (op !== CausalAttention && op !== CausalAttentionGrad) return null;
+  const units = unitsOf(inputs[1]!);
+  return inputs[0]!.graph.apply(op, units ? [...inputs, units] : inputs, { ...attributes, pieces: 2 });
 }
 
 /** @returns o [..., rows·n, h] and lse [..., rows·n]. */

@@ -61,7 +61,7 @@ const FakeQuantize: OpDefinition = {
   },
 };
 
-/** FakeQuantize of whole rows [T, n] that also gives their scales [T], of which the results are whole multiples. */
+/** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
 const FakeQuantizeRows: OpDefinition = {
   ...FakeQuantize,
   name: 'FakeQuantizeRows',
@@ -73,7 +73,7 @@ const FakeQuantizeRows: OpDefinition = {
 
 /** The quantizer as one that gives its rows' scales too ({@link unitsOf}), or null where it has no such form. */
 export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
-  if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank !== 2)
+  if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank < 2)
     return null;
   // A range without zero has a zero point of any size; a row of one value would have no scale.
   const hasSmallCodes =
@@ -81,7 +81,7 @@ export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]
   return hasSmallCodes ? inputs[0]!.graph.apply(FakeQuantizeRows, inputs, attributes).slice(0, 1) : null;
 }
 
-/** Per row, what a matrix's numbers are whole multiples of, at most 256 times; null where that is not known. */
+/** Per row of the last axis, what a tensor's numbers are whole multiples of, at most 256 times; null where that is not known. */
 export function unitsOf(value: Value): Value | null {
   return value.node?.op === FakeQuantizeRows ? value.node.outputs[1]! : null;
 }
