@@ -12,6 +12,7 @@ const std::vector<OperatorType>& operator_types() {
       causal_attention_type(),
       causal_attention_grad_type(),
       gemm_bfloat16_type(),
+      gemm_bfloat16_add_type(),
       split_gemm_type(),
       peak_loss_type(),
       peak_loss_grad_type(),

@@ -12,6 +12,7 @@ OperatorType fake_quantize_weight_type();
 OperatorType causal_attention_type();
 OperatorType causal_attention_grad_type();
 OperatorType gemm_bfloat16_type();
+OperatorType gemm_bfloat16_add_type();
 OperatorType split_gemm_type();
 OperatorType peak_loss_type();
 OperatorType peak_loss_grad_type();

@@ -96,21 +96,22 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
                         args.column_scale ? args.column_scale + first_column : nullptr};
   bool direct = rows == kPanel && columns == kPanel && !factors.rows && !factors.columns;
   alignas(64) float corner[kPanel * kPanel];
-  float* place = args.c + first_row * args.c_stride + first_column;
-  float* c = direct ? place : corner;
+  size_t place = first_row * args.c_stride + first_column;
+  float* c = direct ? args.c + place : corner;
   size_t stride = direct ? args.c_stride : kPanel;
-  if (args.accumulate && !direct) copy_corner(place, args.c_stride, corner, kPanel, rows, columns, {});
+  const float* sums = args.sums ? args.sums + place : nullptr;
+  if (sums && !direct) copy_corner(sums, args.c_stride, corner, kPanel, rows, columns, {});
+  if (direct && sums != c) prefetch_for_writing(c, stride);
   finish_writes();
-  if (args.accumulate) {
-    load_sums(c, stride);
+  if (sums) {
+    load_sums(direct ? sums : corner, stride);
   } else {
-    if (direct) prefetch_for_writing(c, stride);
     zero_sums();
   }
   multiply_pieces(a, row, b, column);
   store_sums(c, stride);
   finish_writes();
-  if (!direct) copy_corner(corner, kPanel, place, args.c_stride, rows, columns, factors);
+  if (!direct) copy_corner(corner, kPanel, args.c + place, args.c_stride, rows, columns, factors);
 }
 
 /// So much of the packed operand is multiplied with all of a thread's own panels before the next part of it.

@@ -31,8 +31,8 @@ struct GemmMultiplyArgs {
   PackedBlock packed;
   float* c;  // [M, N], the whole result
   size_t c_stride;
-  /// Whether the block adds to what c has.
-  bool accumulate;
+  /// What the block adds to, [M, N]: c itself after the first block of the depth, or null.
+  const float* sums;
   /// Factors of the rows and columns of c, given with the last block of the depth; or null.
   const float *row_scale, *column_scale;
 };
@@ -42,6 +42,7 @@ struct GemmArgs {
   TileOperand a, b;
   float* c;
   const float* column_scale;
+  const float* addend;  // [M, N], or null
 };
 
 namespace reference {

@@ -14,7 +14,7 @@ struct Product {
   TileOperand own, shared;
   float* c;
   size_t c_stride;
-  const float *row_scale, *column_scale;
+  const float *row_scale, *column_scale, *addend;
 };
 
 /// Depths in one block: the same number in each, as far as whole tiles allow.
@@ -36,7 +36,7 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
   PackedBlock part = block_of(product.own, 0, product.own.rows, depth);
   GemmPackArgs pack{product.shared, packed};
   bool is_last = depth + part.depth == product.own.depth;
-  GemmMultiplyArgs multiply{product.own, part, packed, product.c, product.c_stride, depth > 0,
+  GemmMultiplyArgs multiply{product.own, part, packed, product.c, product.c_stride, depth > 0 ? product.c : product.addend,
                             is_last ? product.row_scale : nullptr, is_last ? product.column_scale : nullptr};
   auto products = std::make_shared<Work>(
       Work{part.panels(), kPanel * packed.rows * packed.depth / 64,
@@ -61,15 +61,16 @@ Work product_work(const Product& product) {
 
 /// What both operators share: the product once its operands are known. In tiles the multiples of A's units are
 /// multiplied, so its units are factors of the rows; those of B are factors along the depth, which A takes.
-Work gemm_work(TileOperand a, const TileOperand& b, float* c, const float* column_scale, Isa isa) {
+Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const float* column_scale = nullptr,
+               const float* addend = nullptr) {
   if (isa != Isa::amx || a.rows * b.rows * a.depth == 0) {
     if (b.units) a.depth_scale = nullptr;
-    GemmArgs args{a, b, c, column_scale};
+    GemmArgs args{a, b, c, column_scale, addend};
     return {a.rows, b.rows * a.depth,
             [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
   bool a_is_larger = a.rows >= b.rows;
-  return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale});
+  return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend});
 }
 
 /// Rows of the matrix, or of its transpose.
@@ -117,7 +118,31 @@ class GemmBfloat16 final : public Operator {
     if (!trans_b_) a.depth_scale = inputs[2].floats();
     TileOperand b = operand_of(inputs[1], !trans_b_, false, 1);
     b.is_bfloat16 = true;
-    return gemm_work(a, b, outputs[0].mutable_floats(), trans_b_ ? inputs[2].floats() : nullptr, isa);
+    return gemm_work(a, b, outputs[0].mutable_floats(), isa, trans_b_ ? inputs[2].floats() : nullptr);
+  }
+
+ private:
+  bool trans_b_;
+  size_t pieces_;
+};
+
+/// A op(B) + C with B in bfloat16.
+class GemmBfloat16Add final : public Operator {
+ public:
+  explicit GemmBfloat16Add(const Attributes& attributes)
+      : trans_b_(flag(attributes, "transB")),
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 2, 3))) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    Shape result = product_shape(inputs[0], false, inputs[1], trans_b_);
+    require_same_shape("C", inputs[2], "A op(B)", {nullptr, result});
+    return {result};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    TileOperand a = operand_of(inputs[0], false, true, pieces_), b = operand_of(inputs[1], !trans_b_, false, 1);
+    b.is_bfloat16 = true;
+    return gemm_work(a, b, outputs[0].mutable_floats(), isa, nullptr, inputs[2].floats());
   }
 
  private:
@@ -149,7 +174,7 @@ class SplitGemm final : public Operator {
     TileOperand b = operand_of(inputs[1], !trans_b_, false, units && units_of_b_ ? 1 : pieces_);
     (units_of_b_ ? b : a).units = units;
     if (units_of_b_) a.depth_scale = units;
-    return gemm_work(a, b, outputs[0].mutable_floats(), nullptr, isa);
+    return gemm_work(a, b, outputs[0].mutable_floats(), isa);
   }
 
  private:
@@ -162,6 +187,10 @@ class SplitGemm final : public Operator {
 OperatorType gemm_bfloat16_type() {
   std::vector<InputSpec> inputs{{}, {ElementType::bfloat16}, {ElementType::float32, true}, {ElementType::float32, true}};
   return {"GemmBfloat16", std::move(inputs), 1, -1, make_operator<GemmBfloat16>};
+}
+
+OperatorType gemm_bfloat16_add_type() {
+  return {"GemmBfloat16Add", {{}, {ElementType::bfloat16}, {}}, 1, 2, make_operator<GemmBfloat16Add>};
 }
 
 OperatorType split_gemm_type() {

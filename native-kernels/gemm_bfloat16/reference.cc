@@ -26,7 +26,9 @@ void gemm_bfloat16(const GemmArgs& args, size_t first, size_t last) {
     for (size_t n = 0; n < b.rows; n++) {
       double sum = 0;
       for (size_t k = 0; k < a.depth; k++) sum += element(a, m, k) * element(b, n, k);
-      args.c[m * b.rows + n] = static_cast<float>(args.column_scale ? sum * args.column_scale[n] : sum);
+      if (args.column_scale) sum *= args.column_scale[n];
+      if (args.addend) sum += args.addend[m * b.rows + n];
+      args.c[m * b.rows + n] = static_cast<float>(sum);
     }
   }
 }

@@ -5,7 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { causalAttention } from '../../src/engine/graph/kernels/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
-import { scaledRows } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
+import { scaledRows, withAddedProducts } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
@@ -13,6 +13,7 @@ import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
+import { add } from '../../src/engine/graph/ops/elementwise.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
 import { atPrecision, type Precision } from '../../src/engine/graph/precision.ts';
@@ -148,6 +149,15 @@ const TWINS: Record<string, Twin> = {
       gemm(x!, scaledRows({ codes: cast(w!, 'bfloat16'), scale: scale! }), { transB: true }),
     roundings: (256 * 256 * 2.5) / 2,
   },
+  GemmBfloat16Add: {
+    dims: [
+      [256, 16],
+      [64, 16],
+      [256, 64],
+    ],
+    build: (_g, [x, w, y]) => add(y!, gemm(x!, toReal(cast(w!, 'bfloat16')), { transB: true })),
+    roundings: (256 * 256 * 2.5) / 2,
+  },
   // Quantized rows are at most 1.1 in size; both factors and the sums carry roundings as above.
   'GemmBfloat16, codes by codes': {
     dims: [[256, 64], [64, 64], [64]],
@@ -241,6 +251,23 @@ test('two pieces are for graphs that ask for them, and large products only', () 
   };
   assert.deepEqual(operators('float32'), ['GemmBfloat16 3', 'Gemm', 'Gemm']);
   assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm 2', 'Gemm']);
+});
+
+test('a product that is only added takes up what it is added to; one that is read elsewhere does not', () => {
+  const graph = new Graph();
+  const x = graph.input('x', [64, 64]);
+  const product = (name: string) => gemm(x, toReal(graph.input(name, [64, 64], 'bfloat16')));
+  const [first, second, read] = [product('a'), product('b'), product('c')];
+  const outputs = { sum: add(add(first, second), x), read, alsoRead: add(read, x) };
+  const tiled = rebuild(graph, outputs, atPrecision('float32'));
+  const fused = rebuild(
+    tiled.graph,
+    tiled.outputs,
+    withAddedProducts(tiled.graph, Object.values(tiled.outputs)),
+  );
+  const last = rebuild(fused.graph, fused.outputs, () => null);
+  const names = last.graph.nodes.map(({ op }) => op.name).sort();
+  assert.deepEqual(names, ['Add', 'Add', 'GemmBfloat16', 'GemmBfloat16', 'GemmBfloat16Add']);
 });
 
 test('products of quantized rows are products of whole numbers, at any precision', () => {

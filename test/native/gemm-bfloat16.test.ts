@@ -134,6 +134,29 @@ test('SplitGemm against loops in double precision', { skip: notBuilt }, () => {
       }
 });
 
+test('GemmBfloat16Add: the product and what it is added to', { skip: notBuilt }, () => {
+  for (const [m, k, n] of SHAPES)
+    for (const transB of [0, 1] as const) {
+      const operation = (change = (x: Float32Array) => x): Operation => ({
+        name: 'GemmBfloat16Add',
+        attributes: { transB, pieces: 3 },
+        inputs: [
+          { data: change(random(m * k, 1)), dims: [m, k] },
+          { data: bfloat16(change(random(k * n, 2))), dims: transB ? [n, k] : [k, n] },
+          { data: change(random(m * n, 3)), dims: [m, n] },
+        ],
+        outputs: [m * n],
+      });
+      const expected = runOperator(operation(), 'reference')[0]!;
+      const sizes = runOperator(operation(absolute), 'reference')[0]!;
+      forEachVariant((instructionSet, threads) => {
+        const [actual] = runOperator(operation(), instructionSet, threads);
+        const what = `${[m, k, n]} ${transB} ${instructionSet} ${threads}`;
+        assertClose(actual!, expected, (i) => (4.5 * k + 4) * ROUNDING * sizes[i]!, what);
+      });
+    }
+});
+
 /** Whole multiples of a unit per row, as quantizers give them: the float32 nearest to each. */
 function multiples(rows: number, width: number, seed: number): { values: Float32Array; units: Float32Array } {
   const units = random(rows, seed, 0.4).map((value) => Math.abs(value) + 0.01);

@@ -1,6 +1,7 @@
 import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
+import { withAddedProducts } from './kernels/gemm-bfloat16.ts';
 import { swappedAxes } from './kernels/swap-axes.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
@@ -106,8 +107,11 @@ function lowered(
     const helpers = rebuild(graph, outputs, composeHelpers, cut);
     const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
     if (!runtime.multipliesBfloat16) return native;
-    const rewritten = rebuild(native.graph, native.outputs, atPrecision(precision));
-    return rebuild(rewritten.graph, rewritten.outputs, () => null);
+    const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
+    const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
+    const fused = rebuild(tiled.graph, tiled.outputs, added);
+    // Once more, to be rid of what nothing reads any longer.
+    return rebuild(fused.graph, fused.outputs, () => null);
   }
   const composed = rebuild(graph, outputs, composeAll, cut);
   if (runtime.device.kind !== 'webgpu') return composed;

@@ -3,14 +3,16 @@ import {
   type Attributes,
   apply,
   floatAttribute,
+  type Graph,
   intAttribute,
   type Node,
   type OpDefinition,
   type Value,
 } from '../graph.ts';
-import { mul } from '../ops/elementwise.ts';
+import { add, mul } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
+import type { Rewrite } from '../rebuild.ts';
 import { unitsOf } from './fake-quantize.ts';
 
 /** Below this many multiply-adds, sharing out the work takes longer than it saves. */
@@ -44,6 +46,37 @@ const GemmBfloat16: OpDefinition = {
     }),
   ],
 };
+
+/** C = A op(B) + D. */
+const GemmBfloat16Add: OpDefinition = {
+  name: 'GemmBfloat16Add',
+  domain: 'spinquant',
+  infer: ([, , addend]) => [{ dtype: addend!.dtype, dims: addend!.dims }],
+  compose: ([a, b, addend], attributes) => [
+    add(gemm(a!, toReal(b!), { transB: intAttribute(attributes, 'transB') === 1 }), addend!),
+  ],
+};
+
+/** Sums of a product with bfloat16 weights, used nowhere else, and something of its shape, in one pass. */
+export function withAddedProducts(graph: Graph, outputs: readonly Value[]): Rewrite {
+  const uses = new Map<Value, number>();
+  for (const value of [...outputs, ...graph.nodes.flatMap(({ inputs }) => inputs)])
+    uses.set(value, (uses.get(value) ?? 0) + 1);
+  return (node, inputs) => {
+    if (node.op.name !== 'Add' || node.op.domain !== '') return null;
+    // Of two products the one that is computed last takes up the other one.
+    for (const index of [1, 0]) {
+      const [product, addend] = [inputs[index]!, inputs[1 - index]!];
+      const isProduct = product.node?.op === GemmBfloat16 && product.node.inputs.length === 2;
+      const fits = addend.dtype === 'float32' && String(addend.dims) === String(product.dims);
+      if (isProduct && fits && uses.get(node.inputs[index]!) === 1) {
+        const { inputs: factors, attributes } = product.node!;
+        return [apply(GemmBfloat16Add, [...factors, addend], attributes)];
+      }
+    }
+    return null;
+  };
+}
 
 /** diag(s) B in the graph's real type. */
 export function scaledRows({ codes, scale }: ScaledRows): Value {
