@@ -1,6 +1,6 @@
 /** One cell of the table of a larger model, in a process of its own so that its peak memory is its own. */
 import { resolveExperiment } from '../../src/config/index.ts';
-import { learningNetwork, plainNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
+import { capturedNetwork, learningNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
 import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
 import { evaluateExperiment } from '../../src/engine/experiment.ts';
 import { blocksToCapture, captureActivations } from '../../src/engine/learn/capture.ts';
@@ -59,7 +59,7 @@ async function learn(cell: LearnCell) {
   const began = performance.now();
   if (cell.captured) {
     const some = blocksToCapture(blocks);
-    const rows = await captureActivations(bench.cache, plainNetwork(bench), some, cell.seed);
+    const rows = await captureActivations(bench.cache, capturedNetwork(bench), some, cell.seed);
     const options = { ...cell.captured, ...both, optimizer: 'lie-adam', gradientClip: null } as const;
     state = (await drain(learnFromActivations(bench.cache, state, rows, options))).result;
   }

@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
+import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { Program } from '../../src/engine/graph/program.ts';
-import { quantizeRotated } from '../../src/engine/network/rotated-quantizer.ts';
+import { quantizeRotated, quantizeTransformed } from '../../src/engine/network/rotated-quantizer.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
@@ -53,3 +55,17 @@ for (const [tokens, width] of [
     }
     assert.ok((short.dr!.data as Float64Array).some((value) => Math.abs(value) > 0.1));
   });
+
+test('rounding behind a Hadamard transform has the derivative of its parts', async () => {
+  const plan = planHadamard(12);
+  const short = await derivatives(5, 12, (x, r) => quantizeTransformed(gemm(x, r), plan, FOUR_BITS));
+  const long = await derivatives(5, 12, (x, r) =>
+    hadamard(fakeQuantize(hadamard(gemm(x, r), plan), FOUR_BITS), plan, true),
+  );
+  for (const name of ['y', 'dx', 'dr']) {
+    const expected = long[name]!.data as Float64Array;
+    (short[name]!.data as Float64Array).forEach((value, i) => {
+      assert.ok(Math.abs(value - expected[i]!) < 1e-13, `${name}[${i}]: ${value} and ${expected[i]}`);
+    });
+  }
+});

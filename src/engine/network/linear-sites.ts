@@ -8,7 +8,7 @@ import type { LinearSites } from './layer.ts';
 import type { BiasRole, LayerInputs, LinearRole } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
-import { quantizeRotated } from './rotated-quantizer.ts';
+import { quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
 import { IDENTITY, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 import type { Keep } from './tape.ts';
 
@@ -117,11 +117,12 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
     },
     output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), basis2)),
     gateUp: (normed) => plain.gateUp(read(normed)),
-    down(product) {
-      const rotated = rotations.r4 ? hadamard(product, rotations.r4) : product;
-      const rounded = fakeQuantize(rotated, quantizers.downInput);
-      return plain.down(rotations.r4 ? hadamard(rounded, rotations.r4, true) : rounded);
-    },
+    down: (product) =>
+      plain.down(
+        rotations.r4
+          ? quantizeTransformed(product, rotations.r4, quantizers.downInput)
+          : fakeQuantize(product, quantizers.downInput),
+      ),
   };
 }
 

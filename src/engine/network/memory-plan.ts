@@ -22,7 +22,7 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   tokensAtOnce: 2048,
   groupBytes: 2 ** 29,
   preparedBytes: 2 ** 31,
-  tapeBytes: 11 * 2 ** 26,
+  tapeBytes: 12 * 2 ** 26,
   logitElements: 2 ** 24,
   headBytes: 2 ** 28,
 };

@@ -1,5 +1,6 @@
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/kernels/fake-quantize.ts';
+import { type HadamardTransform, hadamard } from '../graph/kernels/hadamard.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 
@@ -10,6 +11,27 @@ export function quantizeRotated(x: Value, r: Value, quantizer: ActivationQuantiz
   if (quantizer.scaleGradient) return gemm(rounded, r, { transB: true });
   return apply(RotateBack, [x, rounded, r]);
 }
+
+/** x̂ = Q(x H) Hᵀ for rows x [T, n] and a Hadamard transform H: the same with a rotation that is not learned. */
+export function quantizeTransformed(
+  x: Value,
+  transform: HadamardTransform,
+  quantizer: ActivationQuantizer,
+): Value {
+  const rounded = fakeQuantize(hadamard(x, transform), quantizer);
+  const back = hadamard(rounded, transform, true);
+  return quantizer.scaleGradient ? back : apply(StraightThrough, [x, back]);
+}
+
+/** The second input with the derivative of the first: H and Hᵀ cancel in ∂loss/∂x = g H Hᵀ = g, so neither is applied. */
+const StraightThrough: OpDefinition = {
+  name: 'StraightThrough',
+  domain: 'spinquant',
+  composedOnly: true,
+  infer: ([x]) => [{ dtype: x!.dtype, dims: x!.dims }],
+  compose: ([, y]) => [y!],
+  gradient: (_node, [g]) => [g!, null],
+};
 
 /**
  * û Rᵀ with the derivative of the whole, given that û = Q(u) moves as u = x R does, and that R is orthogonal. With
