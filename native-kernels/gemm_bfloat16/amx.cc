@@ -151,6 +151,29 @@ void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   }
 }
 
+void gemm_parts(const GemmPartsArgs& args, size_t first, size_t last) {
+  TileScope tiles;
+  const TileOperand &a = args.a, &b = args.b;
+  PackedBlock a_block{nullptr, a.pieces, 0, a.rows, 0, args.block_depth};
+  PackedBlock b_block{nullptr, b.pieces, 0, b.rows, 0, args.block_depth};
+  a_block.tiles = own_tiles.of_size((a_block.size() + b_block.size()) * sizeof(uint16_t));
+  b_block.tiles = a_block.tiles + a_block.size();
+  for (size_t part = first; part < last; part++) {
+    float* sum = args.partial + part * args.result_size();
+    const size_t start = part * args.part_depth, end = at_most(a.depth, start + args.part_depth);
+    for (size_t depth = start; depth < end; depth += args.block_depth) {
+      a_block.first_depth = b_block.first_depth = depth;
+      a_block.depth = b_block.depth = at_most(end - depth, args.block_depth);
+      pack_all(a, a_block);
+      pack_all(b, b_block);
+      const GemmMultiplyArgs block{a, {}, {}, sum, b.rows, depth > start ? sum : nullptr, nullptr, nullptr};
+      for (size_t row = 0; row < a_block.panels(); row++) {
+        for (size_t column = 0; column < b_block.panels(); column++) multiply_panels(block, a_block, row, b_block, column);
+      }
+    }
+  }
+}
+
 }  // namespace spinquant::amx
 
 #else
@@ -159,6 +182,7 @@ namespace spinquant::amx {
 bool compiled() { return false; }
 void gemm_pack(const GemmPackArgs&, size_t, size_t) {}
 void gemm_multiply(const GemmMultiplyArgs&, size_t, size_t) {}
+void gemm_parts(const GemmPartsArgs&, size_t, size_t) {}
 }  // namespace spinquant::amx
 
 #endif

@@ -37,6 +37,18 @@ struct GemmMultiplyArgs {
   const float *row_scale, *column_scale;
 };
 
+/// A product whose depth is much larger than its result: each part of the depth has a sum of its own.
+/// Unit: one part; its sum is [M, N] in `partial`.
+struct GemmPartsArgs {
+  TileOperand a, b;
+  /// Depths of a part, and of the blocks that it is packed in; the last ones may be shorter.
+  size_t part_depth, block_depth;
+  float* partial;  // [parts, M, N]
+
+  size_t parts() const { return divided_up(a.depth, part_depth); }
+  size_t result_size() const { return a.rows * b.rows; }
+};
+
 /// The product itself, for the loop-only reference. Unit: one row of C.
 struct GemmArgs {
   TileOperand a, b;
@@ -52,6 +64,7 @@ void gemm_bfloat16(const GemmArgs&, size_t first, size_t last);
 namespace amx {
 void gemm_pack(const GemmPackArgs&, size_t first, size_t last);
 void gemm_multiply(const GemmMultiplyArgs&, size_t first, size_t last);
+void gemm_parts(const GemmPartsArgs&, size_t first, size_t last);
 }  // namespace amx
 
 }  // namespace spinquant

@@ -59,6 +59,30 @@ Work product_work(const Product& product) {
   return std::move(*work);
 }
 
+/// Where the depth is so many times the larger side of the result, parts of it are summed apart, whatever the threads.
+constexpr size_t kDeep = 16, kParts = 8, kPartBlock = 384;
+
+bool is_deep(const TileOperand& a, const TileOperand& b) { return a.depth >= kDeep * std::max(a.rows, b.rows); }
+
+/// Parts of the depth, then their sum in order.
+Work deep_work(const TileOperand& a, const TileOperand& b, float* c) {
+  size_t part = divided_up(divided_up(a.depth, kParts), kTileDepth) * kTileDepth;
+  GemmPartsArgs args{a, b, part, std::min(part, kPartBlock), nullptr};
+  auto partial = std::make_shared<Scratch>(args.parts() * args.result_size() * sizeof(float));
+  args.partial = partial->floats();
+  size_t width = b.rows;
+  auto sum = [args, partial, c, width](size_t first, size_t last) {
+    for (size_t i = first * width; i < last * width; i++) c[i] = args.partial[i];
+    for (size_t p = 1; p < args.parts(); p++) {
+      const float* from = args.partial + p * args.result_size();
+      for (size_t i = first * width; i < last * width; i++) c[i] += from[i];
+    }
+  };
+  auto summing = std::make_shared<Work>(Work{a.rows, args.parts() * width, sum, nullptr});
+  return {args.parts(), a.rows * b.rows * part / 64,
+          [args](size_t first, size_t last) { amx::gemm_parts(args, first, last); }, std::move(summing)};
+}
+
 /// What both operators share: the product once its operands are known. In tiles the multiples of A's units are
 /// multiplied, so its units are factors of the rows; those of B are factors along the depth, which A takes.
 Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const float* column_scale = nullptr,
@@ -69,6 +93,7 @@ Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const flo
     return {a.rows, b.rows * a.depth,
             [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
+  if (is_deep(a, b) && !a.units && !column_scale && !addend) return deep_work(a, b, c);
   bool a_is_larger = a.rows >= b.rows;
   return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend});
 }
