@@ -92,7 +92,8 @@ function compilations(files, amx) {
   const units = [];
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const stem = file.replace(/\.cc$/, '').replaceAll(path.sep, '-');
-    if (path.basename(file) === 'amx.cc') units.push({ file, object: `${stem}.o`, flags: [...amx, '-DSPINQUANT_ISA=amx'] });
+    if (path.basename(file) === 'amx.cc')
+      units.push({ file, object: `${stem}.o`, flags: [...amx, '-DSPINQUANT_ISA=amx'] });
     else if (path.basename(file) !== 'kernel.cc') units.push({ file, object: `${stem}.o`, flags: [] });
     else
       for (const [name, flags] of Object.entries(instructionSets))

@@ -51,6 +51,7 @@ test('a model alone gets every default', () => {
         weightClip: null,
         weightClipEvery: 1,
         scaleGradient: false,
+        precision: 'bfloat16x2',
         microBatch: null,
       },
     },
