@@ -100,12 +100,12 @@ for (const seed of SEEDS) {
     await evaluated(`hadamard seed ${seed}`, bits, { rotation: 'hadamard', seed });
   }
 }
-for (const [learner, { captured, crossEntropy }] of Object.entries(LEARNERS)) {
+for (const [learner, settings] of Object.entries(LEARNERS)) {
   for (const seed of SEEDS) {
     const name = `${learner} seed ${seed}`;
     if (!asked(name)) continue;
     const out = join(WORK, `smollm2 ${name}.safetensors`);
-    await once(`learn ${name}`, { kind: 'learn', experiment, seed, captured, crossEntropy, out });
+    await once(`learn ${name}`, { kind: 'learn', experiment, seed, ...settings, out });
     await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });
     if (seed > 0) continue;
     await evaluated(name, 'W4A8', { rotation: 'learned', seed, rotations: out });
