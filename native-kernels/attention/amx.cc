@@ -33,7 +33,7 @@ struct RunningSoftmax {
 };
 
 /// Scores of 16 queries become tiles of e^(score - maximum), keys in pairs; sums so far are brought to the new maximum.
-void advance(RunningSoftmax& state, float* scores, size_t keys, uint16_t* tile, size_t plane, float* sums,
+void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* tile, size_t plane, float* sums,
              size_t channels) {
   Vec highest = state.highest;
   for (size_t j = 0; j < keys; j++) highest = max(highest, load(scores + j * kTileQueries));
@@ -80,7 +80,7 @@ void attend(const TileAttentionArgs& args, const ForwardMemory& memory, size_t h
   for (size_t k0 = shape.first_key(positions.first) / kTileKeys * kTileKeys; k0 < end; k0 += kTileKeys) {
     const size_t keys = at_most(round_up(end - k0, kPanel), kTileKeys);
     scores(k_rows, k0, keys, q, memory.scores);
-    scale_scores(args.k_rows, shape, head / shape.repeats, k0, keys, memory.scores);
+    scale_scores(KeyUnits(args.k_rows, shape, head / shape.repeats, k0), keys, memory.scores);
     mask_scores(memory.scores, positions, k0, keys);
     for (size_t v = 0; v < divided_up(count, kLanes); v++) {
       uint16_t* tile = p.panel(v / 2) + v % 2 * kTile;

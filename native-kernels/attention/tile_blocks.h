@@ -95,8 +95,10 @@ inline void store_transposed(const float* columns, size_t count, size_t width, c
 /// What the keys of a group from k0 on are multiples of, as many as there are of a block: ones where they have no units.
 struct KeyUnits {
   float of[kTileKeys];
+  bool are_given;
 
-  KeyUnits(const PackedHeads& keys, const AttentionShape& shape, size_t group, size_t k0) {
+  KeyUnits(const PackedHeads& keys, const AttentionShape& shape, size_t group, size_t k0)
+      : are_given(keys.units != nullptr) {
     for (size_t j = 0; j < kTileKeys; j++) {
       of[j] = keys.units && k0 + j < shape.keys ? keys.units[group * shape.keys + k0 + j] : 1;
     }
@@ -104,10 +106,8 @@ struct KeyUnits {
 };
 
 /// Scores [keys][queries] of multiples of the keys' units become those of the keys.
-inline void scale_scores(const PackedHeads& packed, const AttentionShape& shape, size_t group, size_t k0, size_t keys,
-                         float* scores) {
-  if (!packed.units) return;
-  const KeyUnits units(packed, shape, group, k0);
+inline void scale_scores(const KeyUnits& units, size_t keys, float* scores) {
+  if (!units.are_given) return;
   for (size_t j = 0; j < keys; j++) {
     for (size_t v = 0; v < kQueryVecs; v++) {
       float* s = scores + j * kTileQueries + v * kLanes;

@@ -76,17 +76,17 @@ QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemor
 struct Derivatives {
   Vec p[2], ds[2];
 
-  Derivatives(const GradientMemory& memory, float unit, size_t key, size_t query) {
+  Derivatives(const GradientMemory& memory, size_t key, size_t query) {
     for (size_t half = 0; half < 2; half++) {
       const size_t lanes = query + half * kLanes, at = key * kTileQueries + lanes;
-      p[half] = exp(load(memory.p + at) * splat(unit) - load(memory.lse + lanes));
+      p[half] = exp(load(memory.p + at) - load(memory.lse + lanes));
       ds[half] = p[half] * (load(memory.ds + at) - load(memory.delta + lanes));
     }
   }
 };
 
-/// p holds scores of multiples of the keys' units and ds holds do·vᵀ; they become tiles of p and ds with keys in rows, and
-/// of ds times the units with keys in pairs.
+/// p holds scores and ds holds do·vᵀ; they become tiles of p and ds with keys in rows, and of ds times the keys' units
+/// with keys in pairs.
 void softmax_gradient(const GradientMemory& memory, size_t keys, const KeyUnits& units, const PackedBlock& p_rows,
                       const PackedBlock& ds_rows, const PackedBlock& ds_pairs) {
   const size_t plane = p_rows.plane();
@@ -94,7 +94,7 @@ void softmax_gradient(const GradientMemory& memory, size_t keys, const KeyUnits&
     // A panel of queries is a step of the depth where keys are in rows.
     const size_t column = query / kPanel * 2 * kTile;
     for (size_t key = 0; key < keys; key += 2) {
-      const Derivatives even(memory, units.of[key], key, query), odd(memory, units.of[key + 1], key + 1, query);
+      const Derivatives even(memory, key, query), odd(memory, key + 1, query);
       const Vec even_unit = splat(units.of[key]), odd_unit = splat(units.of[key + 1]);
       const size_t row = key / kPanel * p_rows.panel_size() + column + key % kPanel * kTileDepth;
       store_pieces<kAttentionPieces, false>(even.p[0], even.p[1], p_rows.tiles + row, plane);
@@ -134,8 +134,10 @@ void gradient_of_block(const TileAttentionGradArgs& args, const GradientMemory& 
     const size_t keys = at_most(round_up(end - k0, kPanel), kTileKeys);
     scores(k_rows, k0, keys, block.q_queries, memory.p);
     scores(v_rows, k0, keys, block.do_queries, memory.ds);
+    const KeyUnits units(args.k_rows, shape, group, k0);
+    scale_scores(units, keys, memory.p);
     mask_scores(memory.p, positions, k0, keys);
-    softmax_gradient(memory, keys, KeyUnits(args.k_rows, shape, group, k0), p_rows, ds_rows, ds_pairs);
+    softmax_gradient(memory, keys, units, p_rows, ds_rows, ds_pairs);
     add_outer(p_rows, keys, block.do_channels, stride, dv + k0 * stride);
     add_outer(ds_rows, keys, block.q_channels, stride, dk + k0 * stride);
     add_weighted(k_columns, k0, keys, ds_pairs, block.count, memory.dq);

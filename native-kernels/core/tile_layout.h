@@ -1,8 +1,8 @@
 // Matrices in tiles of bfloat16 (AMX), float32 numbers as sums of several.
 //
 // A float32 number is the sum of three bfloat16 numbers, each the first 8 bits of what the ones before leave:
-// a = a0 + a1 + a2 exactly; two of them, the second one rounded, are off by at most 2^-16 of it. A product of two pieces has at most 16 bits: the
-// tile instruction computes it exactly and sums in float32.
+// a = a0 + a1 + a2 exactly; two of them, the second one rounded, are off by at most 2^-16 of it. A product of two pieces
+// has at most 16 bits: the tile instruction computes it exactly and sums in float32.
 // Pieces below 2^-126 are lost; an infinity that is split gives NaN.
 #pragma once
 #include <cstddef>

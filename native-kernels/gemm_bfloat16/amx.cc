@@ -1,4 +1,4 @@
-// The only source compiled for AMX, on compilers that know it; isa.cc asks `compiled()`.
+// Compiled for AMX, on compilers that know it; isa.cc asks `compiled()`.
 #include "gemm_bfloat16.h"
 
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__)
@@ -13,41 +13,15 @@ bool compiled() { return true; }
 
 namespace {
 
-/// Memory of one thread for the panels it packs for itself; grows to the largest group.
-class OwnTiles {
- public:
-  OwnTiles() = default;
-  ~OwnTiles() { delete memory_; }
-  OwnTiles(const OwnTiles&) = delete;
-  OwnTiles& operator=(const OwnTiles&) = delete;
-
-  uint16_t* of_size(size_t bytes) {
-    if (bytes > size_) {
-      delete memory_;
-      memory_ = nullptr;
-      size_ = 0;
-      memory_ = new Scratch(bytes);
-      size_ = bytes;
-    }
-    return static_cast<uint16_t*>(memory_->bytes());
-  }
-
- private:
-  Scratch* memory_ = nullptr;
-  size_t size_ = 0;
-};
-
-thread_local OwnTiles own_tiles;
-
 /// So much a thread packs for itself at a time.
 constexpr size_t kOwnBytes = 640 * 1024;
 
-/// So many panels of the operand, from one on.
-PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count) {
+/// So many panels of the operand, from one on, packed into `tiles`.
+PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count, uint16_t* tiles) {
   PackedBlock block = args.part;
   block.first_row += first * kPanel;
   block.rows = at_most(args.part.rows - first * kPanel, count * kPanel);
-  block.tiles = own_tiles.of_size(block.size() * sizeof(uint16_t));
+  block.tiles = tiles;
   pack_all(args.operand, block);
   return block;
 }
@@ -140,8 +114,9 @@ void gemm_pack(const GemmPackArgs& args, size_t first, size_t last) {
 void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   TileScope tiles;
   const size_t block = panels_in(kCachedBytes, args.packed), group = panels_in(kOwnBytes, args.part);
+  const Scratch own_tiles(at_most(last - first, group) * args.part.panel_size() * sizeof(uint16_t));
   for (size_t unit = first; unit < last; unit += group) {
-    PackedBlock own = own_panels(args, unit, at_most(last - unit, group));
+    PackedBlock own = own_panels(args, unit, at_most(last - unit, group), static_cast<uint16_t*>(own_tiles.bytes()));
     for (size_t start = 0; start < args.packed.panels(); start += block) {
       size_t end = at_most(args.packed.panels(), start + block);
       for (size_t panel = 0; panel < own.panels(); panel++) {
@@ -156,7 +131,8 @@ void gemm_parts(const GemmPartsArgs& args, size_t first, size_t last) {
   const TileOperand &a = args.a, &b = args.b;
   PackedBlock a_block{nullptr, a.pieces, 0, a.rows, 0, args.block_depth};
   PackedBlock b_block{nullptr, b.pieces, 0, b.rows, 0, args.block_depth};
-  a_block.tiles = own_tiles.of_size((a_block.size() + b_block.size()) * sizeof(uint16_t));
+  const Scratch own_tiles((a_block.size() + b_block.size()) * sizeof(uint16_t));
+  a_block.tiles = static_cast<uint16_t*>(own_tiles.bytes());
   b_block.tiles = a_block.tiles + a_block.size();
   for (size_t part = first; part < last; part++) {
     float* sum = args.partial + part * args.result_size();

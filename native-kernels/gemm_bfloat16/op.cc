@@ -122,12 +122,28 @@ void require_per_row(const char* name, const Tensor& factors, const char* of, co
          " " + text(matrix.shape));
 }
 
-/// B in bfloat16, as it is or times a factor per row. A in pieces, or, given its units, as multiples of these.
-class GemmBfloat16 final : public Operator {
+/// B in bfloat16, A in pieces.
+class Bfloat16Base : public Operator {
  public:
-  explicit GemmBfloat16(const Attributes& attributes)
+  explicit Bfloat16Base(const Attributes& attributes)
       : trans_b_(flag(attributes, "transB")),
         pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 2, 3))) {}
+
+ protected:
+  TileOperand right(const Tensor& b) const {
+    TileOperand operand = operand_of(b, !trans_b_, false, 1);
+    operand.is_bfloat16 = true;
+    return operand;
+  }
+
+  bool trans_b_;
+  size_t pieces_;
+};
+
+/// B as it is or times a factor per row; given the units of A, A as multiples of these.
+class GemmBfloat16 final : public Bfloat16Base {
+ public:
+  using Bfloat16Base::Bfloat16Base;
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     Shape result = product_shape(inputs[0], false, inputs[1], trans_b_);
@@ -141,22 +157,15 @@ class GemmBfloat16 final : public Operator {
     TileOperand a = operand_of(inputs[0], false, true, inputs[3].data ? 1 : pieces_);
     a.units = inputs[3].floats();
     if (!trans_b_) a.depth_scale = inputs[2].floats();
-    TileOperand b = operand_of(inputs[1], !trans_b_, false, 1);
-    b.is_bfloat16 = true;
-    return gemm_work(a, b, outputs[0].mutable_floats(), isa, trans_b_ ? inputs[2].floats() : nullptr);
+    const float* column_scale = trans_b_ ? inputs[2].floats() : nullptr;
+    return gemm_work(a, right(inputs[1]), outputs[0].mutable_floats(), isa, column_scale);
   }
-
- private:
-  bool trans_b_;
-  size_t pieces_;
 };
 
-/// A op(B) + C with B in bfloat16.
-class GemmBfloat16Add final : public Operator {
+/// A op(B) + C.
+class GemmBfloat16Add final : public Bfloat16Base {
  public:
-  explicit GemmBfloat16Add(const Attributes& attributes)
-      : trans_b_(flag(attributes, "transB")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 2, 3))) {}
+  using Bfloat16Base::Bfloat16Base;
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     Shape result = product_shape(inputs[0], false, inputs[1], trans_b_);
@@ -165,14 +174,9 @@ class GemmBfloat16Add final : public Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    TileOperand a = operand_of(inputs[0], false, true, pieces_), b = operand_of(inputs[1], !trans_b_, false, 1);
-    b.is_bfloat16 = true;
-    return gemm_work(a, b, outputs[0].mutable_floats(), isa, nullptr, inputs[2].floats());
+    TileOperand a = operand_of(inputs[0], false, true, pieces_);
+    return gemm_work(a, right(inputs[1]), outputs[0].mutable_floats(), isa, nullptr, inputs[2].floats());
   }
-
- private:
-  bool trans_b_;
-  size_t pieces_;
 };
 
 /// op(A) op(B) in float32, each in so many pieces; or one of them, given its units, as multiples of these.

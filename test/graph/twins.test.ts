@@ -15,7 +15,7 @@ import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { add } from '../../src/engine/graph/ops/elementwise.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
-import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { cast, toReal, transpose } from '../../src/engine/graph/ops/shape.ts';
 import { atPrecision, type Precision } from '../../src/engine/graph/precision.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { rebuild } from '../../src/engine/graph/rebuild.ts';
@@ -182,6 +182,17 @@ const TWINS: Record<string, Twin> = {
     ],
     build: (_g, [x, g]) => gemm(g!, fakeQuantize(x!, { ...activation, symmetric: true }), { transA: true }),
     roundings: (256 * 256 * 2.5) / 2,
+  },
+  // Only copies. As many elements as are worth all threads, in the shapes that heads are split and joined from.
+  'SwapAxes, heads split and joined': {
+    dims: [[2, 60, 3, 3, 64]],
+    build: (_g, [x]) => transpose(x!, [0, 2, 3, 1, 4]),
+    roundings: 0,
+  },
+  'SwapAxes, one group of heads': {
+    dims: [[3, 5, 80, 64]],
+    build: (_g, [x]) => transpose(x!, [0, 2, 1, 3]),
+    roundings: 0,
   },
   TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
 };

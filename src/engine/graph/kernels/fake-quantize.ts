@@ -63,8 +63,8 @@ const FakeQuantize: OpDefinition = {
 
 /** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
 const FakeQuantizeRows: OpDefinition = {
-  ...FakeQuantize,
   name: 'FakeQuantizeRows',
+  domain: 'spinquant',
   infer: ([x]) => [
     { dtype: x!.dtype, dims: x!.dims },
     { dtype: x!.dtype, dims: x!.dims.slice(0, -1) },

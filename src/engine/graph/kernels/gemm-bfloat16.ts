@@ -1,6 +1,5 @@
 import { elementCount } from '../../../protocol/tensor.ts';
 import {
-  type Attributes,
   apply,
   floatAttribute,
   type Graph,
@@ -10,7 +9,7 @@ import {
   type Value,
 } from '../graph.ts';
 import { add, mul } from '../ops/elementwise.ts';
-import { gemm } from '../ops/matmul.ts';
+import { gemm, gemmDims } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
 import type { Rewrite } from '../rebuild.ts';
 import { unitsOf } from './fake-quantize.ts';
@@ -91,7 +90,7 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
 const SplitGemm: OpDefinition = {
   name: 'SplitGemm',
   domain: 'spinquant',
-  infer: ([a, b], attributes) => [{ dtype: a!.dtype, dims: productDims(a!, b!, attributes) }],
+  infer: ([a, b], attributes) => [{ dtype: a!.dtype, dims: gemmDims('SplitGemm', a!, b!, attributes) }],
   compose: ([a, b], attributes) => [
     gemm(a!, b!, {
       transA: intAttribute(attributes, 'transA') === 1,
@@ -99,13 +98,6 @@ const SplitGemm: OpDefinition = {
     }),
   ],
 };
-
-function productDims(a: Value, b: Value, attributes: Attributes): number[] {
-  const [m, k] = intAttribute(attributes, 'transA') === 1 ? [a.dim(1), a.dim(0)] : [a.dim(0), a.dim(1)];
-  const [n, k2] = intAttribute(attributes, 'transB') === 1 ? [b.dim(0), b.dim(1)] : [b.dim(1), b.dim(0)];
-  if (k !== k2) throw new Error(`SplitGemm: [${a.dims}] × [${b.dims}]`);
-  return [m, n];
-}
 
 /**
  * The product in tiles of bfloat16, or null: with bfloat16 weights as they are stored, instead of converting these to

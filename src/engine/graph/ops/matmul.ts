@@ -48,16 +48,24 @@ function options(attributes: Attributes): Required<GemmOptions> {
   };
 }
 
+/** [M, N] of op(a) op(b), for operators with attributes transA and transB. */
+export function gemmDims(name: string, a: Value, b: Value, attributes: Attributes): number[] {
+  const [transA, transB] = [
+    intAttribute(attributes, 'transA') === 1,
+    intAttribute(attributes, 'transB') === 1,
+  ];
+  const [m, k] = transA ? [a.dim(1), a.dim(0)] : [a.dim(0), a.dim(1)];
+  const [k2, n] = transB ? [b.dim(1), b.dim(0)] : [b.dim(0), b.dim(1)];
+  if (k !== k2) throw new Error(`${name}: [${a.dims}]${transA ? 'ᵀ' : ''} × [${b.dims}]${transB ? 'ᵀ' : ''}`);
+  return [m, n];
+}
+
 const Gemm: OpDefinition = {
   name: 'Gemm',
   domain: '',
   infer(inputs, attributes) {
     const [a, b] = inputs as [Value, Value];
-    const { transA, transB } = options(attributes);
-    const [m, k] = transA ? [a.dim(1), a.dim(0)] : [a.dim(0), a.dim(1)];
-    const [k2, n] = transB ? [b.dim(1), b.dim(0)] : [b.dim(0), b.dim(1)];
-    if (k !== k2) throw new Error(`Gemm: [${a.dims}]${transA ? 'ᵀ' : ''} × [${b.dims}]${transB ? 'ᵀ' : ''}`);
-    return [{ dtype: a.dtype, dims: [m, n] }];
+    return [{ dtype: a.dtype, dims: gemmDims('Gemm', a, b, attributes) }];
   },
   // y = α A B with A = op(a), B = op(b): ∂A = α dy Bᵀ, ∂B = α Aᵀ dy, then the transposes are folded in.
   gradient(node, [dy], wanted) {
