@@ -69,10 +69,11 @@ export class WorkspaceRuns implements RunStore {
     this.#changed.fire([runDir]);
   }
 
+  /** Once resolved the run is gone from every list: whoever looks next finds only what can be read. */
   async delete(runDir: string): Promise<void> {
     await rm(runDir, { recursive: true, force: true, maxRetries: 3 });
     await writeAnnotation(runDir, null);
-    this.touch(runDir);
+    await this.settle(runDir);
   }
 
   /** Looks for runs everywhere again: first where they were the last time, since a search takes its time. */

@@ -76,6 +76,7 @@ describe('jobs', function () {
     );
     assert.deepEqual(toldAtTheEnd, [['lenses', 'tree']]);
     await parts.runs.delete(runDir!);
+    assert.equal(parts.runs.get(runDir!), undefined, 'a deleted run is still listed');
   });
 
   it('the lens tells the result of the run', async () => {
