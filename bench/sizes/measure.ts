@@ -239,7 +239,11 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
 
 function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
   return async (watch, between) => {
-    const tape = new Tape({ ...network.checkpoint.config, layers: 1 }, { batch: 1, sequence }, 0);
+    const tape = new Tape(
+      { ...network.checkpoint.config, layers: 1 },
+      { batch: 1, sequence, activationCodes: false },
+      0,
+    );
     for (const { data } of tape.residuals) data.set(data.map(() => random.uniform() - 0.5));
     for (let i = 0; i < repeats; i++) {
       network.setRotations(identities(network.checkpoint));

@@ -60,9 +60,15 @@ struct ArrayType {
 };
 
 const ArrayType& array_type(ElementType type) {
-  static const ArrayType floats{napi_float32_array, 4}, integers{napi_bigint64_array, 8}, halves{napi_uint16_array, 2};
-  if (type == ElementType::int64) return integers;
-  return type == ElementType::bfloat16 ? halves : floats;
+  static const ArrayType floats{napi_float32_array, 4}, integers{napi_bigint64_array, 8}, halves{napi_uint16_array, 2},
+      bytes{napi_int8_array, 1};
+  switch (type) {
+    case ElementType::int64: return integers;
+    case ElementType::bfloat16: return halves;
+    case ElementType::int8: return bytes;
+    case ElementType::float32: break;
+  }
+  return floats;
 }
 
 Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
@@ -89,13 +95,14 @@ std::vector<Tensor> to_inputs(napi_env env, napi_value list, const OperatorType&
   return inputs;
 }
 
-std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<Shape>& shapes) {
+std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<Shape>& shapes, ElementType first) {
   std::vector<napi_value> given = to_array(env, list);
   if (given.size() != shapes.size()) throw ArgumentError("wrong number of outputs");
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < shapes.size(); i++) {
-    Bytes bytes = to_bytes_of(env, given[i], napi_float32_array);
-    if (bytes.size != element_count(shapes[i]) * 4) throw ArgumentError("an output has the wrong size");
+    const ArrayType& array = array_type(i == 0 ? first : ElementType::float32);
+    Bytes bytes = to_bytes_of(env, given[i], array.type);
+    if (bytes.size != element_count(shapes[i]) * array.element_size) throw ArgumentError("an output has the wrong size");
     outputs.push_back({bytes.data, shapes[i]});
   }
   return outputs;
@@ -121,7 +128,7 @@ napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments) 
   Isa isa = parse_isa(to_string(env, arguments[1]));
   std::unique_ptr<Operator> op = type.create(ObjectAttributes(env, arguments[2]));
   std::vector<Tensor> inputs = to_inputs(env, arguments[3], type);
-  std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs));
+  std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs), type.result);
   Team team(to_int32(env, arguments[5]));
   Work work = op->plan(inputs, outputs, isa);
   return timed(env, to_int32(env, arguments[6]), [&] {

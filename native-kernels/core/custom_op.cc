@@ -152,6 +152,7 @@ int onnx_type(ElementType type) {
   switch (type) {
     case ElementType::int64: return ort::kInt64;
     case ElementType::bfloat16: return ort::kBfloat16;
+    case ElementType::int8: return ort::kInt8;
     case ElementType::float32: break;
   }
   return ort::kFloat;
@@ -178,7 +179,9 @@ RegisteredOp make_registered_op(const OperatorType& type) {
   op.GetExecutionProviderType = [](const CustomOp*) -> const char* { return "CPUExecutionProvider"; };
   op.GetInputType = [](const CustomOp* self, size_t i) { return onnx_type(type_of(self).inputs[i].type); };
   op.GetInputTypeCount = [](const CustomOp* self) { return type_of(self).inputs.size(); };
-  op.GetOutputType = [](const CustomOp*, size_t) { return ort::kFloat; };
+  op.GetOutputType = [](const CustomOp* self, size_t i) {
+    return i == 0 ? onnx_type(type_of(self).result) : static_cast<int>(ort::kFloat);
+  };
   op.GetOutputTypeCount = [](const CustomOp* self) { return type_of(self).output_count; };
   op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
   op.GetInputCharacteristic = [](const CustomOp* self, size_t i) {

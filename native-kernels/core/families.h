@@ -7,6 +7,8 @@ namespace spinquant {
 OperatorType hadamard_type();
 OperatorType fake_quantize_type();
 OperatorType fake_quantize_rows_type();
+OperatorType quantize_rows_type();
+OperatorType row_multiples_type();
 OperatorType fake_quantize_scale_grad_type();
 OperatorType fake_quantize_weight_type();
 OperatorType causal_attention_type();
@@ -14,6 +16,7 @@ OperatorType causal_attention_grad_type();
 OperatorType gemm_bfloat16_type();
 OperatorType gemm_bfloat16_add_type();
 OperatorType split_gemm_type();
+OperatorType code_gemm_type();
 OperatorType peak_loss_type();
 OperatorType peak_loss_grad_type();
 OperatorType rms_norm_type();

@@ -25,6 +25,8 @@ struct Tensor {
 
   const float* floats() const { return static_cast<const float*>(data); }
   float* mutable_floats() const { return static_cast<float*>(data); }
+  const int8_t* bytes() const { return static_cast<const int8_t*>(data); }
+  int8_t* mutable_bytes() const { return static_cast<int8_t*>(data); }
   const int64_t* integers() const { return static_cast<const int64_t*>(data); }
   size_t count() const { return element_count(shape); }
   /// Size of the last dimension; 1 for a scalar.
@@ -59,7 +61,7 @@ class Operator {
   virtual Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const = 0;
 };
 
-enum class ElementType { float32, int64, bfloat16 };
+enum class ElementType { float32, int64, bfloat16, int8 };
 
 struct InputSpec {
   ElementType type = ElementType::float32;
@@ -73,6 +75,8 @@ struct OperatorType {
   /// The input whose memory output 0 may take over, or -1.
   int inplace_input;
   std::unique_ptr<Operator> (*create)(const Attributes&);
+  /// Of output 0; the others are float32.
+  ElementType result = ElementType::float32;
 };
 
 /// Every operator of the domain `spinquant`.

@@ -134,6 +134,7 @@ static_assert(sizeof(void*) != 8 || sizeof(CustomOp) == 208, "OrtCustomOp layout
 
 // Values of the enums we use.
 constexpr int kFloat = 1;
+constexpr int kInt8 = 3;
 constexpr int kInt64 = 7;
 constexpr int kBfloat16 = 16;
 constexpr int kInvalidArgument = 2;

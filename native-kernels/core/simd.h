@@ -39,6 +39,7 @@ constexpr size_t kLanes = SPINQUANT_LANES;
 
 typedef float Vec __attribute__((vector_size(4 * SPINQUANT_LANES)));
 typedef int32_t IntVec __attribute__((vector_size(4 * SPINQUANT_LANES)));
+typedef int8_t ByteVec __attribute__((vector_size(SPINQUANT_LANES)));
 typedef float UnalignedVec __attribute__((vector_size(4 * SPINQUANT_LANES), aligned(4), may_alias));
 
 SPINQUANT_INLINE Vec load(const float* p) { return *reinterpret_cast<const UnalignedVec*>(p); }
@@ -134,6 +135,9 @@ SPINQUANT_INLINE Vec round_even(Vec v) {
 /// Integer value of each lane; lanes must hold integers that fit.
 SPINQUANT_INLINE IntVec to_int(Vec v) { return __builtin_convertvector(v, IntVec); }
 SPINQUANT_INLINE Vec to_float(IntVec v) { return __builtin_convertvector(v, Vec); }
+/// Lanes must fit a byte.
+SPINQUANT_INLINE ByteVec to_bytes(IntVec v) { return __builtin_convertvector(v, ByteVec); }
+SPINQUANT_INLINE IntVec from_bytes(ByteVec v) { return __builtin_convertvector(v, IntVec); }
 
 template <size_t Distance, size_t... I>
 SPINQUANT_INLINE Vec swapped(Vec v, std::index_sequence<I...>) {

@@ -40,10 +40,34 @@ struct VectorQuantizer {
   explicit VectorQuantizer(const Quantizer& q)
       : scale(splat(q.scale)), zero(splat(q.zero)), low(splat(q.low)), high(splat(q.high)) {}
 
-  SPINQUANT_INLINE_MEMBER Vec dequantized(Vec scaled) const {
+  /// Whole numbers that the scale is multiplied with.
+  SPINQUANT_INLINE_MEMBER Vec multiples(Vec scaled) const {
     Vec level = round_even(scaled);
-    if (!HasZero) return scale * min(max(level, low), high);
-    return scale * (min(max(level + zero, low), high) - zero);
+    if (!HasZero) return min(max(level, low), high);
+    return min(max(level + zero, low), high) - zero;
+  }
+
+  SPINQUANT_INLINE_MEMBER Vec dequantized(Vec scaled) const { return scale * multiples(scaled); }
+};
+
+/// Where quantized floats go: as floats again, or as what the scale is multiplied with, -128 … 127.
+struct PutFloats {
+  float* y;
+  SPINQUANT_INLINE_MEMBER void vector(size_t i, Vec scale, Vec multiples) const { store(y + i, scale * multiples); }
+  SPINQUANT_INLINE_MEMBER void part(size_t i, size_t count, Vec scale, Vec multiples) const {
+    store_part(y + i, count, scale * multiples);
+  }
+};
+
+struct PutBytes {
+  int8_t* codes;
+  SPINQUANT_INLINE_MEMBER void vector(size_t i, Vec, Vec multiples) const {
+    const ByteVec bytes = to_bytes(to_int(multiples));
+    memcpy(codes + i, &bytes, sizeof bytes);
+  }
+  SPINQUANT_INLINE_MEMBER void part(size_t i, size_t count, Vec, Vec multiples) const {
+    const ByteVec bytes = to_bytes(to_int(multiples));
+    memcpy(codes + i, &bytes, count);
   }
 };
 
@@ -77,31 +101,34 @@ SPINQUANT_INLINE bool divides_fused(float scale, float largest) {
 }
 #endif
 
-template <bool HasZero, class Divide>
-SPINQUANT_INLINE void quantize_with(const Quantizer& q, const float* x, float* y, size_t count) {
+template <bool HasZero, class Divide, class Put>
+SPINQUANT_INLINE void quantize_with(const Quantizer& q, const float* x, const Put& put, size_t count) {
   const VectorQuantizer<HasZero> quantizer(q);
   const Divide divide(q.scale);
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(y + i, quantizer.dequantized(divide(load(x + i))));
-  if (i < count) store_part(y + i, count - i, quantizer.dequantized(divide(load_part(x + i, count - i, 0))));
+  for (; i + kLanes <= count; i += kLanes) put.vector(i, quantizer.scale, quantizer.multiples(divide(load(x + i))));
+  if (i < count) {
+    put.part(i, count - i, quantizer.scale, quantizer.multiples(divide(load_part(x + i, count - i, 0))));
+  }
 }
 
-template <bool HasZero>
-SPINQUANT_INLINE void quantize_any(const Quantizer& q, Range range, const float* x, float* y, size_t count) {
+template <bool HasZero, class Put>
+SPINQUANT_INLINE void quantize_any(const Quantizer& q, Range range, const float* x, const Put& put, size_t count) {
 #if !defined(__FMA__)
   (void)range;
 #else
   if (divides_fused(q.scale, range.high > -range.low ? range.high : -range.low)) {
-    return quantize_with<HasZero, FusedDivision>(q, x, y, count);
+    return quantize_with<HasZero, FusedDivision>(q, x, put, count);
   }
 #endif
-  quantize_with<HasZero, Division>(q, x, y, count);
+  quantize_with<HasZero, Division>(q, x, put, count);
 }
 
-/// Quantizes and dequantizes `count` floats whose range is known.
-SPINQUANT_INLINE void quantize(const Quantizer& q, bool symmetric, Range range, const float* x, float* y,
+/// Quantizes `count` floats whose range is known.
+template <class Put>
+SPINQUANT_INLINE void quantize(const Quantizer& q, bool symmetric, Range range, const float* x, const Put& put,
                                size_t count) {
-  symmetric ? quantize_any<false>(q, range, x, y, count) : quantize_any<true>(q, range, x, y, count);
+  symmetric ? quantize_any<false>(q, range, x, put, count) : quantize_any<true>(q, range, x, put, count);
 }
 
 /// Nearest integer of one float, halves to even.

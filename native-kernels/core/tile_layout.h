@@ -20,6 +20,8 @@ constexpr size_t kTile = 16 * kTileDepth;
 inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
 inline size_t divided_up(size_t count, size_t by) { return (count + by - 1) / by; }
 
+enum class TileData { float32, bfloat16, int8 };
+
 /// A factor of a product C = A·B: A [rows, depth], or Bᵀ [rows, depth] (its rows are the columns of B).
 struct TileOperand {
   const void* data;
@@ -29,9 +31,10 @@ struct TileOperand {
   bool is_a;
   /// bfloat16 numbers that stand for one number.
   size_t pieces;
-  /// Whether the data are bfloat16 themselves; else float32.
-  bool is_bfloat16 = false;
+  /// bfloat16 and int8 are packed as they are, in one piece.
+  TileData type = TileData::float32;
   /// Per row in memory, what its numbers are whole multiples of, at most 256 times; the multiples are packed. Or null.
+  /// int8 data are these multiples.
   const float* units = nullptr;
   /// Factors of float32 elements along the depth, or null.
   const float* depth_scale = nullptr;

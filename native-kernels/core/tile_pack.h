@@ -91,31 +91,47 @@ inline void load_row(const float* row, size_t count, __m512& low, __m512& high) 
   }
 }
 
+/// 32 whole numbers of a byte, of which `count` are there.
+inline void load_row(const int8_t* row, size_t count, __m512& low, __m512& high) {
+  __m256i bytes = _mm256_maskz_loadu_epi8(lanes32(count), row);
+  low = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_castsi256_si128(bytes)));
+  high = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm256_extracti128_si256(bytes, 1)));
+}
+
 /// One row of a panel, all depths; zero if the block has no such row.
 template <size_t Pieces>
 void pack_row(const TileOperand& x, const PackedBlock& block, size_t panel, size_t row) {
   uint16_t* tiles = row_tiles(block, panel, row);
   bool is_there = panel * kPanel + row < block.rows;
   size_t index = block.first_row + panel * kPanel + row, start = index * x.row_stride + block.first_depth;
-  __m512 factor = _mm512_set1_ps(x.units && is_there ? 1.0f / x.units[index] : 1.0f);
+  bool is_divided = x.units && x.type == TileData::float32;
+  __m512 factor = _mm512_set1_ps(is_divided && is_there ? 1.0f / x.units[index] : 1.0f);
   for (size_t step = 0; step < block.steps(); step++, tiles += 2 * kTile) {
     size_t depth = step * kTileDepth, count = is_there ? at_most(block.depth - depth, kTileDepth) : 0;
-    if (x.is_bfloat16) {
+    if (x.type == TileData::bfloat16) {
       const uint16_t* data = static_cast<const uint16_t*>(x.data) + start + depth;
       _mm512_store_si512(tiles, _mm512_maskz_loadu_epi16(lanes32(count), data));
       continue;
     }
     __m512 low, high;
-    load_row(static_cast<const float*>(x.data) + start + depth, count, low, high);
+    if (x.type == TileData::int8) {
+      load_row(static_cast<const int8_t*>(x.data) + start + depth, count, low, high);
+    } else {
+      load_row(static_cast<const float*>(x.data) + start + depth, count, low, high);
+    }
     if (x.depth_scale) {
       __m512 low_scale, high_scale;
       load_row(x.depth_scale + block.first_depth + depth, count, low_scale, high_scale);
       low = _mm512_mul_ps(low, low_scale), high = _mm512_mul_ps(high, high_scale);
-    } else if (x.units) {
+    } else if (is_divided) {
       low = _mm512_mul_ps(low, factor), high = _mm512_mul_ps(high, factor);
     }
     store_pieces<Pieces, false>(low, high, tiles, block.plane());
   }
+}
+
+inline __m512 load_bytes(__mmask16 lanes, const int8_t* data) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, data)));
 }
 
 /// What the numbers at a depth are multiplied with where rows are contiguous.
@@ -129,15 +145,20 @@ void pack_pairs(const TileOperand& x, const PackedBlock& block, size_t row, size
   size_t rows = row < block.rows ? at_most(block.rows - row, 16) : 0;
   size_t depth = step * kTileDepth, count = at_most(block.depth - depth, kTileDepth);
   size_t start = block.first_row + row + (block.first_depth + depth) * x.depth_stride;
-  bool is_scaled = x.depth_scale || x.units;
+  bool is_scaled = x.depth_scale || (x.units && x.type == TileData::float32);
   for (size_t i = 0; i < kTileDepth; i += 2, tiles += kTileDepth) {
     __mmask16 first = i < count ? lanes16(rows) : 0, second = i + 1 < count ? lanes16(rows) : 0;
     size_t at = start + i * x.depth_stride;
-    if (x.is_bfloat16) {
+    if (x.type == TileData::bfloat16) {
       const uint16_t* data = static_cast<const uint16_t*>(x.data) + at;
       __m256i even = _mm256_maskz_loadu_epi16(first, data), odd = _mm256_maskz_loadu_epi16(second, data + x.depth_stride);
       __m512i pairs = _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16);
       _mm512_store_si512(tiles, _mm512_or_si512(_mm512_cvtepu16_epi32(even), pairs));
+      continue;
+    }
+    if (x.type == TileData::int8) {
+      const int8_t* data = static_cast<const int8_t*>(x.data) + at;
+      store_pieces<1, true>(load_bytes(first, data), load_bytes(second, data + x.depth_stride), tiles, block.plane());
       continue;
     }
     const float* data = static_cast<const float*>(x.data) + at;

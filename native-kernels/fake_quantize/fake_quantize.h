@@ -20,6 +20,22 @@ struct FakeQuantizeArgs {
   bool include_zero;  // the range is widened to hold 0 (asymmetric only)
 };
 
+/// As FakeQuantize of rows, of which each value is a whole multiple of the row's scale: these multiples, -128 … 127, with
+/// no more than 8 bits (7 where asymmetric), and the scale. Where the scale is below the smallest float, all are 0.
+/// Unit: one row. `quantizer.y` is not used.
+struct QuantizeRowsArgs {
+  FakeQuantizeArgs quantizer;
+  int8_t* codes;  // [units, group]
+};
+
+/// y = scale · code. Unit: one row.
+struct RowMultiplesArgs {
+  const int8_t* codes;  // [units, width]
+  const float* scales;  // [units]
+  float* y;             // [units, width]
+  size_t width;
+};
+
 /// The gradient when the scale is not a constant: straight through the rounding, y_i = x_i + s(x)·e_i with e held.
 /// Unit: one group. With D = Σ dy·(y - x) = s·Σ dy·e, and s proportional to the range, clip and q cancel:
 ///   symmetric:  dx = dy, and at the first j of the largest |x|  dx_j += sign(x_j)·D / |x_j|
@@ -37,6 +53,8 @@ struct FakeQuantizeScaleGradArgs {
 };
 
 SPINQUANT_DECLARE_KERNEL(fake_quantize, FakeQuantizeArgs)
+SPINQUANT_DECLARE_KERNEL(quantize_rows, QuantizeRowsArgs)
+SPINQUANT_DECLARE_KERNEL(row_multiples, RowMultiplesArgs)
 SPINQUANT_DECLARE_KERNEL(fake_quantize_scale_grad, FakeQuantizeScaleGradArgs)
 
 }  // namespace spinquant

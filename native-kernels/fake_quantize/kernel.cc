@@ -30,6 +30,13 @@ bool asymmetric_quantizer(const FakeQuantizeArgs& args, Range range, Quantizer* 
   return true;
 }
 
+/// False where there is nothing to quantize.
+bool quantizer_of(const FakeQuantizeArgs& args, Range range, Quantizer* quantizer) {
+  if (!args.symmetric) return asymmetric_quantizer(args, range, quantizer);
+  *quantizer = symmetric_quantizer(args, range);
+  return true;
+}
+
 /// Σ dy·(y - x).
 float error_along(const float* x, const float* y, const float* dy, size_t count) {
   Vec a = splat(0), b = splat(0);
@@ -91,14 +98,43 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
     float* y = args.y + u * args.group;
     Range range = range_of(x, args.group);
     Quantizer quantizer;
-    if (args.symmetric) {
-      quantizer = symmetric_quantizer(args, range);
-    } else if (!asymmetric_quantizer(args, range, &quantizer)) {
+    if (!quantizer_of(args, range, &quantizer)) {
       memmove(y, x, args.group * sizeof(float));
       continue;
     }
     if (args.scales) args.scales[u] = quantizer.scale;
-    quantize(quantizer, args.symmetric, range, x, y, args.group);
+    quantize(quantizer, args.symmetric, range, x, PutFloats{y}, args.group);
+  }
+}
+
+void quantize_rows(const QuantizeRowsArgs& args, size_t first, size_t last) {
+  const size_t width = args.quantizer.group;
+  for (size_t u = first; u < last; u++) {
+    const float* x = args.quantizer.x + u * width;
+    int8_t* codes = args.codes + u * width;
+    Range range = range_of(x, width);
+    Quantizer quantizer{};
+    if (quantizer_of(args.quantizer, range, &quantizer)) {
+      quantize(quantizer, args.quantizer.symmetric, range, x, PutBytes{codes}, width);
+    } else {
+      memset(codes, 0, width);
+    }
+    args.quantizer.scales[u] = quantizer.scale;
+  }
+}
+
+void row_multiples(const RowMultiplesArgs& args, size_t first, size_t last) {
+  for (size_t u = first; u < last; u++) {
+    const int8_t* codes = args.codes + u * args.width;
+    float* y = args.y + u * args.width;
+    const Vec scale = splat(args.scales[u]);
+    for (size_t i = 0; i < args.width; i += kLanes) {
+      const size_t count = args.width - i;
+      ByteVec bytes{};
+      memcpy(&bytes, codes + i, count < kLanes ? count : kLanes);
+      const Vec values = scale * to_float(from_bytes(bytes));
+      count < kLanes ? store_part(y + i, count, values) : store(y + i, values);
+    }
   }
 }
 

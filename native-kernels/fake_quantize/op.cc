@@ -5,6 +5,8 @@ namespace spinquant {
 namespace {
 
 const Variants<FakeQuantizeArgs> kFakeQuantize = SPINQUANT_VARIANTS(fake_quantize, FakeQuantizeArgs);
+const Variants<QuantizeRowsArgs> kQuantizeRows = SPINQUANT_VARIANTS(quantize_rows, QuantizeRowsArgs);
+const Variants<RowMultiplesArgs> kRowMultiples = SPINQUANT_VARIANTS(row_multiples, RowMultiplesArgs);
 const Variants<FakeQuantizeScaleGradArgs> kScaleGrad =
     SPINQUANT_VARIANTS(fake_quantize_scale_grad, FakeQuantizeScaleGradArgs);
 
@@ -35,23 +37,26 @@ class FakeQuantize : public Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    const Tensor& x = inputs[0];
-    size_t group = group_size(x, group_);
-    float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
     float* scales = outputs.size() > 1 ? outputs[1].mutable_floats() : nullptr;
-    FakeQuantizeArgs args{x.floats(), outputs[0].mutable_floats(), scales,       group, max_level,
-                          clip_ratio_, symmetric_,                 include_zero_};
-    return kernel_work(kFakeQuantize, isa, args, group ? x.count() / group : 0, 2 * group);
+    const FakeQuantizeArgs args = quantizer(inputs[0], outputs[0].mutable_floats(), scales);
+    return kernel_work(kFakeQuantize, isa, args, units(inputs[0], args), 2 * args.group);
   }
 
  protected:
+  FakeQuantizeArgs quantizer(const Tensor& x, float* y, float* scales) const {
+    const float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
+    return {x.floats(), y, scales, group_size(x, group_), max_level, clip_ratio_, symmetric_, include_zero_};
+  }
+
+  static size_t units(const Tensor& x, const FakeQuantizeArgs& args) { return args.group ? x.count() / args.group : 0; }
+
   int64_t bits_, group_;
   bool symmetric_, include_zero_;
   float clip_ratio_;
 };
 
 /// FakeQuantize of whole rows that also gives their scales, of which the results are whole multiples.
-class FakeQuantizeRows final : public FakeQuantize {
+class FakeQuantizeRows : public FakeQuantize {
  public:
   explicit FakeQuantizeRows(const Attributes& attributes) : FakeQuantize(attributes) {
     if (group_ != 0) reject("attribute group must be 0, found " + std::to_string(group_));
@@ -62,6 +67,38 @@ class FakeQuantizeRows final : public FakeQuantize {
     const Shape& x = inputs[0].shape;
     if (x.empty()) reject("X must have rows, found a scalar");
     return {x, Shape(x.begin(), x.end() - 1)};
+  }
+};
+
+/// FakeQuantizeRows as bytes.
+class QuantizeRows final : public FakeQuantizeRows {
+ public:
+  explicit QuantizeRows(const Attributes& attributes) : FakeQuantizeRows(attributes) {
+    if (!symmetric_ && bits_ > 7) reject("codes of 8 bits that have a zero point do not fit a byte");
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const QuantizeRowsArgs args{quantizer(inputs[0], nullptr, outputs[1].mutable_floats()), outputs[0].mutable_bytes()};
+    const size_t width = args.quantizer.group;
+    return kernel_work(kQuantizeRows, isa, args, units(inputs[0], args.quantizer), 2 * width);
+  }
+};
+
+class RowMultiples final : public Operator {
+ public:
+  explicit RowMultiples(const Attributes&) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Shape& codes = inputs[0].shape;
+    if (codes.empty() || inputs[1].shape != Shape(codes.begin(), codes.end() - 1)) {
+      reject("scales must have the shape of the rows of codes " + text(codes) + ", found " + text(inputs[1].shape));
+    }
+    return {codes};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const RowMultiplesArgs args{inputs[0].bytes(), inputs[1].floats(), outputs[0].mutable_floats(), inputs[0].width()};
+    return kernel_work(kRowMultiples, isa, args, inputs[1].count(), args.width);
   }
 };
 
@@ -99,6 +136,14 @@ class FakeQuantizeScaleGrad final : public Operator {
 OperatorType fake_quantize_type() { return {"FakeQuantize", {{}}, 1, 0, make_operator<FakeQuantize>}; }
 
 OperatorType fake_quantize_rows_type() { return {"FakeQuantizeRows", {{}}, 2, 0, make_operator<FakeQuantizeRows>}; }
+
+OperatorType quantize_rows_type() {
+  return {"QuantizeRows", {{}}, 2, -1, make_operator<QuantizeRows>, ElementType::int8};
+}
+
+OperatorType row_multiples_type() {
+  return {"RowMultiples", {{ElementType::int8}, {}}, 1, -1, make_operator<RowMultiples>};
+}
 
 OperatorType fake_quantize_scale_grad_type() {
   return {"FakeQuantizeScaleGrad", {{}, {}, {}}, 1, 2, make_operator<FakeQuantizeScaleGrad>};

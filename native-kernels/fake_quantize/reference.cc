@@ -65,6 +65,27 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
   }
 }
 
+void quantize_rows(const QuantizeRowsArgs& args, size_t first, size_t last) {
+  const size_t width = args.quantizer.group;
+  std::vector<float> y(width);
+  for (size_t u = first; u < last; u++) {
+    FakeQuantizeArgs row = args.quantizer;
+    row.x += u * width;
+    row.y = y.data();
+    row.scales += u;
+    fake_quantize(row, 0, 1);
+    for (size_t i = 0; i < width; i++) {
+      args.codes[u * width + i] = *row.scales ? static_cast<int8_t>(std::nearbyint(y[i] / *row.scales)) : 0;
+    }
+  }
+}
+
+void row_multiples(const RowMultiplesArgs& args, size_t first, size_t last) {
+  for (size_t i = first * args.width; i < last * args.width; i++) {
+    args.y[i] = args.scales[i / args.width] * static_cast<float>(args.codes[i]);
+  }
+}
+
 void fake_quantize_scale_grad(const FakeQuantizeScaleGradArgs& args, size_t first, size_t last) {
   for (size_t u = first; u < last; u++) {
     const float* x = args.x + u * args.group;

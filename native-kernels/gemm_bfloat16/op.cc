@@ -132,7 +132,7 @@ class Bfloat16Base : public Operator {
  protected:
   TileOperand right(const Tensor& b) const {
     TileOperand operand = operand_of(b, !trans_b_, false, 1);
-    operand.is_bfloat16 = true;
+    operand.type = TileData::bfloat16;
     return operand;
   }
 
@@ -211,6 +211,36 @@ class SplitGemm final : public Operator {
   size_t pieces_;
 };
 
+/// One factor as codes of its rows and their scales, exactly; the other one, transposed if asked, in so many pieces.
+class CodeGemm final : public Operator {
+ public:
+  explicit CodeGemm(const Attributes& attributes)
+      : codes_of_b_(flag(attributes, "codesOfB")),
+        transposes_(flag(attributes, "transposeOther")),
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 2, 3))) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Tensor &codes = inputs[0], &other = inputs[2];
+    Shape result = codes_of_b_ ? product_shape(other, transposes_, codes, false)
+                               : product_shape(codes, false, other, transposes_);
+    require_per_row("scales", inputs[1], "codes", codes);
+    return {result};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    TileOperand codes = operand_of(inputs[0], codes_of_b_, !codes_of_b_, 1);
+    codes.type = TileData::int8;
+    codes.units = inputs[1].floats();
+    TileOperand other = operand_of(inputs[2], codes_of_b_ ? transposes_ : !transposes_, codes_of_b_, pieces_);
+    if (codes_of_b_) other.depth_scale = codes.units;
+    return gemm_work(codes_of_b_ ? other : codes, codes_of_b_ ? codes : other, outputs[0].mutable_floats(), isa);
+  }
+
+ private:
+  bool codes_of_b_, transposes_;
+  size_t pieces_;
+};
+
 }  // namespace
 
 OperatorType gemm_bfloat16_type() {
@@ -224,6 +254,10 @@ OperatorType gemm_bfloat16_add_type() {
 
 OperatorType split_gemm_type() {
   return {"SplitGemm", {{}, {}, {ElementType::float32, true}}, 1, -1, make_operator<SplitGemm>};
+}
+
+OperatorType code_gemm_type() {
+  return {"CodeGemm", {{ElementType::int8}, {}, {}}, 1, -1, make_operator<CodeGemm>};
 }
 
 }  // namespace spinquant

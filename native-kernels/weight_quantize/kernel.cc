@@ -101,7 +101,7 @@ void quantize_group(const WeightQuantizeArgs& args, size_t unit, float* sorted) 
   if (args.search && !args.given) {
     *ratio = args.symmetric ? best_ratio<false>(args, range, w, sorted) : best_ratio<true>(args, range, w, sorted);
   }
-  quantize(quantizer_for(args, range, *ratio), args.symmetric, range, w, y, args.group);
+  quantize(quantizer_for(args, range, *ratio), args.symmetric, range, w, PutFloats{y}, args.group);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@ import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { peakLoss } from '../../src/engine/graph/kernels/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/kernels/rotary.ts';
+import { byteCodes } from '../../src/engine/graph/kernels/row-codes.ts';
 import { swiGlu } from '../../src/engine/graph/kernels/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/kernels/weight-quantize.ts';
@@ -54,6 +55,12 @@ const TWINS: Record<string, Twin> = {
     dims: [[5, 24]],
     build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 8, includeZero: false }),
     roundings: 0,
+  },
+  'QuantizeRows and RowMultiples': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => byteCodes(x!, { ...activation, bits: 7 }).rounded,
+    roundings: 0,
+    forwardOnly: true,
   },
   // |y − x| is at most a fifth of the range, so a derivative sums 24 terms of at most 1/5 with 24 roundings of half an ε.
   'FakeQuantizeScaleGrad, asymmetric, per token': {
@@ -216,7 +223,7 @@ async function evaluate(kernels: 'native' | 'composed', twin: Twin): Promise<Rec
   const inputs = twin.dims.map((dims, i) => graph.input(`x${i}`, dims));
   const y = twin.build(graph, inputs);
   const dy = graph.input('dy', y.dims);
-  const found = gradients([[y, dy]], inputs);
+  const found = twin.forwardOnly ? [] : gradients([[y, dy]], inputs);
   const runtime = await createRuntime({ kernels, threads: 1 });
   const outputs = Object.fromEntries(found.map((gradient, i) => [`g${i}`, gradient]));
   const program = await Program.compile(runtime, graph, { y, ...outputs });
@@ -287,7 +294,10 @@ test('products of quantized rows are products of whole numbers, at any precision
   const headed = fakeQuantize(graph.input('h', [64, 96]), { ...activation, group: 8, includeZero: false });
   const weight = { codes: graph.input('w', [64, 96], 'bfloat16'), scale: graph.input('s', [64]) };
   const matrix = graph.input('m', [96, 96]);
+  const bytes = byteCodes(graph.input('b', [64, 96]), activation).rounded;
   const outputs = {
+    bytes: gemm(bytes, matrix),
+    bytesLeft: gemm(graph.input('h2', [64, 96]), bytes, { transA: true }),
     codes: gemm(x, scaledRows(weight), { transB: true }),
     right: gemm(x, matrix),
     left: gemm(graph.input('g', [64, 96]), x, { transA: true }),
@@ -296,11 +306,14 @@ test('products of quantized rows are products of whole numbers, at any precision
   const rewritten = rebuild(graph, outputs, atPrecision('float32'));
   const inputsOf = (name: keyof typeof outputs) => {
     const node = rewritten.outputs[name]!.node!;
-    const fromRows = node.inputs.filter((value) => value.node?.op.name === 'FakeQuantizeRows').length;
+    const quantizers = ['FakeQuantizeRows', 'QuantizeRows', 'RowMultiples'];
+    const fromRows = node.inputs.filter((value) => quantizers.includes(value.node?.op.name ?? '')).length;
     return `${node.op.name} ${node.inputs.length} ${fromRows}`;
   };
   // Both results of the quantizer, and for weights their codes and scales.
   assert.equal(inputsOf('codes'), 'GemmBfloat16 4 2');
+  assert.equal(inputsOf('bytes'), 'CodeGemm 3 2');
+  assert.equal(inputsOf('bytesLeft'), 'CodeGemm 3 2');
   assert.equal(inputsOf('right'), 'SplitGemm 3 2');
   assert.equal(inputsOf('left'), 'SplitGemm 3 2');
   assert.equal(inputsOf('headed'), 'Gemm 2 0');

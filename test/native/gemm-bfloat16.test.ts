@@ -214,6 +214,51 @@ for (const [side, make] of Object.entries({ A: unitsOfA, B: unitsOfB }))
       }
   });
 
+/** The same product of codes of a byte, and of the multiples that they stand for. */
+function codesOf(side: 'A' | 'B', [m, k, n]: Dims, transposed: 0 | 1, change = (x: Float32Array) => x) {
+  const [rows, width] = side === 'A' ? [m, k] : [k, n];
+  const [high, wide] = side === 'A' ? [k, n] : [m, k];
+  const codes = Int8Array.from(random(rows * width, 3, 128), (value) => Math.trunc(value));
+  const scales = random(rows, 5, 0.4).map((value) => Math.abs(value) + 0.01);
+  const other = {
+    data: change(random(high * wide, 9)),
+    dims: transposed ? [wide, high] : [high, wide],
+  };
+  const values = Float32Array.from(codes, (code, i) => code * scales[Math.floor(i / width)]!);
+  const ofCodes: Operation = {
+    name: 'CodeGemm',
+    attributes: { codesOfB: side === 'A' ? 0 : 1, transposeOther: transposed, pieces: 3 },
+    inputs: [{ data: codes, dims: [rows, width] }, { data: scales, dims: [rows] }, other],
+    outputs: [m * n],
+  };
+  const multiples = { data: change(values), dims: [rows, width] };
+  const ofValues: Operation = {
+    name: 'SplitGemm',
+    attributes: side === 'A' ? { transB: transposed } : { transA: transposed },
+    inputs: side === 'A' ? [multiples, other] : [other, multiples],
+    outputs: [m * n],
+  };
+  return { ofCodes, ofValues };
+}
+
+for (const side of ['A', 'B'] as const)
+  test(`CodeGemm, codes of ${side}: what the product of their multiples is`, { skip: notBuilt }, () => {
+    for (const shape of SHAPES)
+      for (const transposed of [0, 1] as const) {
+        const { ofCodes, ofValues } = codesOf(side, shape, transposed);
+        const expected = runOperator(ofValues, 'reference')[0]!;
+        const sizes = runOperator(codesOf(side, shape, transposed, absolute).ofValues, 'reference')[0]!;
+        // As for units: the values are rounded in one of the two, factors along the depth in the other.
+        const relative = (4.5 * shape[1] + 8) * ROUNDING;
+        for (const instructionSet of ['reference', ...addon!.instructionSets()])
+          for (const threads of [1, 2]) {
+            const [actual] = runOperator(ofCodes, instructionSet, threads);
+            const what = `${shape} ${transposed} ${instructionSet} ${threads}`;
+            assertClose(actual!, expected, (i) => relative * sizes[i]!, what);
+          }
+      }
+  });
+
 test('codes by codes: no sum is rounded', { skip: notBuilt }, () => {
   const [m, k, n] = [70, 500, 45];
   const codes = (count: number, seed: number) => random(count, seed, 15).map(Math.round);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  addon,
   assertSameBits,
   difficultRows,
   forEachVariant,
@@ -78,6 +79,74 @@ test('FakeQuantizeRows: the same values, and the scale that they are whole multi
     );
   assert.throws(() => run({ group: 2, symmetric: 1 }), /group must be 0, found 2/);
   assert.throws(() => run({ symmetric: 0 }), /leaves out zero/);
+});
+
+/** Codes and scales of rows, and the floats that they stand for. */
+function throughBytes(
+  inputs: Operation['inputs'],
+  attributes: Record<string, number>,
+  ...how: [string, number?]
+) {
+  const [rows, width] = inputs[0]!.dims as [number, number];
+  const [codes, scales] = [new Int8Array(rows * width), new Float32Array(rows)];
+  addon!.runOperator('QuantizeRows', how[0], attributes, inputs, [codes, scales], how[1] ?? 1, 1);
+  const factors = [
+    { data: codes, dims: [rows, width] },
+    { data: scales, dims: [rows] },
+  ];
+  const [values] = runOperator(
+    { name: 'RowMultiples', attributes: {}, inputs: factors, outputs: [rows * width] },
+    ...how,
+  );
+  return { codes, scales, values: values! };
+}
+
+test('QuantizeRows and RowMultiples: every instruction set gives the codes of the reference and FakeQuantizeRows’ values', {
+  skip: notBuilt,
+}, () => {
+  for (const width of [1, 15, 172, 576])
+    for (const [bits, symmetric] of [
+      [2, 0],
+      [4, 0],
+      [7, 0],
+      [4, 1],
+      [8, 1],
+    ] as const) {
+      const rows = 65;
+      const attributes = { bits, symmetric, clip_ratio: 0.9, include_zero: 1 };
+      // No numbers so small that their scale vanishes.
+      const data = difficultRows(width, rows).map((value) => (Math.abs(value) < 1e-30 ? 0 : value));
+      const inputs = [{ data, dims: [rows, width] }];
+      const outputs = [rows * width, rows];
+      const [floats] = runOperator({ name: 'FakeQuantizeRows', attributes, inputs, outputs }, 'reference');
+      const expected = throughBytes(inputs, attributes, 'reference');
+      // Zeros have no sign here.
+      const positive = floats!.map((value) => (value === 0 ? 0 : value));
+      assert.ok(new Set(expected.codes).size > (width === 1 ? 1 : bits), 'the codes differ');
+      forEachVariant((instructionSet, threads) => {
+        const what = `${JSON.stringify(attributes)} ${width} ${instructionSet}`;
+        const found = throughBytes(inputs, attributes, instructionSet, threads);
+        assert.deepEqual(found.codes, expected.codes, what);
+        assertSameBits(found.scales, expected.scales, what);
+        assertSameBits(found.values, positive, what);
+      });
+    }
+});
+
+test('QuantizeRows refuses codes that do not fit a byte, RowMultiples scales that do not fit the codes', {
+  skip: notBuilt,
+}, () => {
+  const inputs = [{ data: new Float32Array(4), dims: [1, 4] }];
+  const wide = { bits: 8, symmetric: 0, include_zero: 1 };
+  assert.throws(() => throughBytes(inputs, wide, 'portable'), /codes of 8 bits .* do not fit a byte/);
+  const factors = [
+    { data: new Int8Array(4), dims: [2, 2] },
+    { data: new Float32Array(1), dims: [1] },
+  ];
+  assert.throws(
+    () => runOperator({ name: 'RowMultiples', attributes: {}, inputs: factors, outputs: [4] }, 'portable'),
+    /shape of the rows of codes \[2, 2\], found \[1\]/,
+  );
 });
 
 test('FakeQuantize: values by hand', { skip: notBuilt }, () => {

@@ -53,15 +53,16 @@ test('a limit that nothing can meet is a clear error that says what is needed', 
   );
 });
 
-test('the tape never exceeds its budget, and keeps attention before gate and up', () => {
-  const shape = { batch: 2, sequence: 512 };
-  for (const budget of [0, 1e6, 50e6, 300e6, 600e6, 5e9]) {
-    const levels = planTape(SMALL, shape, budget);
-    const bytes = levels.reduce((sum, level) => sum + tapeBytes(SMALL, shape, level), 0);
-    assert.ok(bytes <= budget, `${bytes} of ${budget}`);
-    const all = levels.includes('all');
-    assert.ok(!(all && levels.includes('nothing')));
-  }
-  assert.ok(planTape(SMALL, shape, 5e9).every((level) => level === 'all'));
-  assert.ok(planTape(SMALL, shape, 0).every((level) => level === 'nothing'));
-});
+for (const activationCodes of [false, true])
+  test(`the tape never exceeds its budget, and keeps attention before gate and up, codes ${activationCodes}`, () => {
+    const shape = { batch: 2, sequence: 512, activationCodes };
+    for (const budget of [0, 1e6, 50e6, 300e6, 600e6, 5e9]) {
+      const levels = planTape(SMALL, shape, budget);
+      const bytes = levels.reduce((sum, level) => sum + tapeBytes(SMALL, shape, level), 0);
+      assert.ok(bytes <= budget, `${bytes} of ${budget}`);
+      const all = levels.includes('all');
+      assert.ok(!(all && levels.includes('nothing')));
+    }
+    assert.ok(planTape(SMALL, shape, 5e9).every((level) => level === 'all'));
+    assert.ok(planTape(SMALL, shape, 0).every((level) => level === 'nothing'));
+  });

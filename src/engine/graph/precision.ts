@@ -1,6 +1,6 @@
 import { attentionInTiles } from './kernels/causal-attention.ts';
-import { quantizedRows } from './kernels/fake-quantize.ts';
 import { gemmInTiles } from './kernels/gemm-bfloat16.ts';
+import { quantizedRows } from './kernels/row-codes.ts';
 import type { Rewrite } from './rebuild.ts';
 
 /**

@@ -42,6 +42,8 @@ export interface LayerShape extends BatchShape {
   readonly rotations: RotationSites;
   /** Whether prepared weights are held as bfloat16 codes and scales instead of float32. */
   readonly weightCodes?: boolean;
+  /** Whether rotated activations are rounded by way of codes of a byte, which a tape can keep. */
+  readonly activationCodes?: boolean;
   /** Of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }

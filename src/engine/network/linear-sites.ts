@@ -8,7 +8,7 @@ import type { LinearSites } from './layer.ts';
 import type { BiasRole, LayerInputs, LinearRole } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
-import { quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
+import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
 import { IDENTITY, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 import type { Keep } from './tape.ts';
 
@@ -108,15 +108,21 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
   const { r1, r2 } = inputs;
   const basis2: SideTransform = r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
   const plain = plainSites(inputs, keep);
-  const read = (normed: Value): Value =>
-    r1 ? quantizeRotated(normed, r1, quantizers.input) : fakeQuantize(normed, quantizers.input);
+  const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
+    if (!r1) return fakeQuantize(normed, quantizers.input);
+    const keepCodes: KeepCodes = (codes, scales) => {
+      keep(`${site}Codes`, codes);
+      keep(`${site}Scales`, scales);
+    };
+    return quantizeRotated(normed, r1, quantizers.input, shape.activationCodes ? keepCodes : null);
+  };
   return {
     qkv(normed) {
-      const [q, k, v] = plain.qkv(read(normed));
+      const [q, k, v] = plain.qkv(read(normed, 'attention'));
       return [q, k, timesTransform(v, basis2)];
     },
     output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), basis2)),
-    gateUp: (normed) => plain.gateUp(read(normed)),
+    gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
     down: (product) =>
       plain.down(
         rotations.r4

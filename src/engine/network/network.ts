@@ -1,4 +1,5 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import { hasByteCodes } from '../graph/kernels/row-codes.ts';
 import { hasRowCodes } from '../graph/kernels/weight-quantize.ts';
 import type { Precision } from '../graph/precision.ts';
 import type { Program, Tensors } from '../graph/program.ts';
@@ -121,7 +122,8 @@ export class Network {
   tape(shape: BatchShape): Tape {
     const known = this.#tape;
     if (known && known.shape.batch === shape.batch && known.shape.sequence === shape.sequence) return known;
-    this.#tape = new Tape(this.checkpoint.config, shape, this.memory.tapeBytes);
+    const tapeShape = { ...shape, activationCodes: this.#activationCodes };
+    this.#tape = new Tape(this.checkpoint.config, tapeShape, this.memory.tapeBytes);
     return this.#tape;
   }
 
@@ -236,6 +238,15 @@ export class Network {
     return mode === 'merged' && this.#cache.runtime.multipliesBfloat16 && hasRowCodes(quantizers.weights);
   }
 
+  /** Rounded activations, too, where codes of a byte have a kernel: they are kept instead of multiplied again by R1. */
+  get #activationCodes(): boolean {
+    const { mode, quantizers, sites } = this.options;
+    const { input } = quantizers;
+    const { hiddenSize } = this.checkpoint.config;
+    const rounds = sites.r1 && !input.scaleGradient && hasByteCodes(input, hiddenSize);
+    return mode === 'unrotated' && rounds && this.#cache.runtime.kernels === 'native';
+  }
+
   #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
     const known = this.#tables.get(sequence);
     if (known) return known;
@@ -262,8 +273,9 @@ export class Network {
   #sharedLayerProgram(part: LayerPart, index: number, batch: BatchShape, level: TapeLevel): Promise<Program> {
     const { mode } = this.options;
     const { shape, types } = this.layerContext(index, batch);
-    const { config, window, quantizers, rotations, weightCodes, precision } = shape;
-    const dependsOn = [batch, window, config, quantizers, rotations, weightCodes, precision, types];
+    const { config, window, quantizers, rotations, weightCodes, activationCodes, precision } = shape;
+    const codes = [weightCodes, activationCodes];
+    const dependsOn = [batch, window, config, quantizers, rotations, codes, precision, types];
     return this.#cache.get(`${part} ${level} ${mode} ${JSON.stringify(dependsOn)}`, (runtime) => {
       return (part === 'forward' ? compileForward : compileBackward)(runtime, shape, types, mode, level);
     });
@@ -276,9 +288,9 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < batch.sequence ? limit : null;
     const { quantizers, sites, precision } = this.options;
-    const weightCodes = this.#weightCodes;
+    const codes = { weightCodes: this.#weightCodes, activationCodes: this.#activationCodes };
     return {
-      shape: { ...batch, config, window, quantizers, rotations: sites, weightCodes, precision },
+      shape: { ...batch, config, window, quantizers, rotations: sites, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions(batch) },
     };

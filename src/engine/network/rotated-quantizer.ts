@@ -1,14 +1,30 @@
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/kernels/fake-quantize.ts';
 import { type HadamardTransform, hadamard } from '../graph/kernels/hadamard.ts';
+import { byteCodes, hasByteCodes } from '../graph/kernels/row-codes.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 
-/** x̂ = Q(x R) Rᵀ for rows x [T, n] and an orthogonal R [n, n]: rounded in the basis of R, and back. */
-export function quantizeRotated(x: Value, r: Value, quantizer: ActivationQuantizer): Value {
-  const rounded = fakeQuantize(gemm(x, r), quantizer);
+/** Called with Q(x R) as codes int8 [T, n] and scales [T]. */
+export type KeepCodes = (codes: Value, scales: Value) => void;
+
+/**
+ * x̂ = Q(x R) Rᵀ for rows x [T, n] and an orthogonal R [n, n]: rounded in the basis of R, and back.
+ * @param keep given where Q(x R) is to go through codes of a byte, if it has such.
+ */
+export function quantizeRotated(
+  x: Value,
+  r: Value,
+  quantizer: ActivationQuantizer,
+  keep: KeepCodes | null = null,
+): Value {
+  const rotated = gemm(x, r);
   // The derivative through the scale of Q is not the identity: it goes the long way.
-  if (quantizer.scaleGradient) return gemm(rounded, r, { transB: true });
+  if (quantizer.scaleGradient) return gemm(fakeQuantize(rotated, quantizer), r, { transB: true });
+  if (!keep || !hasByteCodes(quantizer, rotated.dim(-1)))
+    return apply(RotateBack, [x, fakeQuantize(rotated, quantizer), r]);
+  const { codes, scales, rounded } = byteCodes(rotated, quantizer);
+  keep(codes, scales);
   return apply(RotateBack, [x, rounded, r]);
 }
 

@@ -1,24 +1,40 @@
-import { elementCount, float32, type HostTensor } from '../../protocol/tensor.ts';
+import {
+  allocate,
+  BYTES_PER_ELEMENT,
+  type DType,
+  elementCount,
+  float32,
+  type HostTensor,
+} from '../../protocol/tensor.ts';
 import type { Value } from '../graph/graph.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { BatchShape } from './layer-shape.ts';
 
 /** Values that the backward pass of a layer reads and that take products to compute again. */
+const CODES = ['attentionCodes', 'attentionScales', 'mlpCodes', 'mlpScales'] as const;
 const ATTENTION_VALUES = ['q', 'k', 'v', 'attentionOutput', 'logSum', 'attended'] as const;
 const MLP_VALUES = ['gate', 'up'] as const;
-export type KeptName = (typeof ATTENTION_VALUES)[number] | (typeof MLP_VALUES)[number];
+export type KeptName = (typeof CODES | typeof ATTENTION_VALUES | typeof MLP_VALUES)[number];
 
 /** Called with each such value while a layer is built. */
 export type Keep = (name: KeptName, value: Value) => void;
 
-/** What of a layer's forward pass is kept for its backward pass; the rest is computed again. */
-export type TapeLevel = 'nothing' | 'attention' | 'all';
+/** What of a layer's forward pass is kept for its backward pass, besides what the levels before keep. */
+const LEVELS = ['nothing', 'codes', 'attention', 'all'] as const;
+export type TapeLevel = (typeof LEVELS)[number];
 
-const KEPT: Readonly<Record<TapeLevel, readonly KeptName[]>> = {
+const ADDED: Readonly<Record<TapeLevel, readonly KeptName[]>> = {
   nothing: [],
+  codes: CODES,
   attention: ATTENTION_VALUES,
-  all: [...ATTENTION_VALUES, ...MLP_VALUES],
+  all: MLP_VALUES,
 };
+
+/** @param codes whether the layer has codes of activations ({@link LayerShape.activationCodes}). */
+function keptNames(level: TapeLevel, codes: boolean): readonly KeptName[] {
+  const levels = LEVELS.slice(0, LEVELS.indexOf(level) + 1);
+  return levels.flatMap((one) => (one === 'codes' && !codes ? [] : ADDED[one]));
+}
 
 /** Name of a kept value as output of the forward program and as input of the backward program. */
 const tapeName = (name: KeptName): string => `kept.${name}`;
@@ -28,7 +44,13 @@ export function keptValues(
   values: ReadonlyMap<KeptName, Value>,
   level: TapeLevel,
 ): ReadonlyMap<string, Value> {
-  return new Map(KEPT[level].map((name) => [tapeName(name), values.get(name)!]));
+  const names = keptNames(level, values.has('attentionCodes'));
+  return new Map(names.map((name) => [tapeName(name), values.get(name)!]));
+}
+
+/** What a tape is made for. */
+export interface TapeShape extends BatchShape {
+  readonly activationCodes: boolean;
 }
 
 /** Shapes of the kept values of one layer. */
@@ -37,6 +59,10 @@ function keptDims(config: ModelConfig, { batch, sequence }: BatchShape): Record<
   const tokens = batch * sequence;
   const stacked = [batch, kvHeads, (heads / kvHeads) * sequence];
   return {
+    attentionCodes: [tokens, hiddenSize],
+    attentionScales: [tokens],
+    mlpCodes: [tokens, hiddenSize],
+    mlpScales: [tokens],
     q: [tokens, heads * headDim],
     k: [tokens, kvHeads * headDim],
     v: [tokens, kvHeads * headDim],
@@ -48,26 +74,35 @@ function keptDims(config: ModelConfig, { batch, sequence }: BatchShape): Record<
   };
 }
 
+const dtypeOf = (name: KeptName): DType =>
+  name === 'attentionCodes' || name === 'mlpCodes' ? 'int8' : 'float32';
+
 /** Bytes that a level keeps of one layer. */
-export function tapeBytes(config: ModelConfig, shape: BatchShape, level: TapeLevel): number {
+export function tapeBytes(config: ModelConfig, shape: TapeShape, level: TapeLevel): number {
   const dims = keptDims(config, shape);
-  const elements = KEPT[level].reduce((sum, name) => sum + elementCount(dims[name]), 0);
-  return elements * Float32Array.BYTES_PER_ELEMENT;
+  return keptNames(level, shape.activationCodes).reduce(
+    (sum, name) => sum + elementCount(dims[name]) * BYTES_PER_ELEMENT[dtypeOf(name)],
+    0,
+  );
 }
 
 /**
- * Which layers keep what within `budget` bytes. Attention first, in as many layers as fit: a byte kept there saves
- * about three times the products that one of gate and up does.
+ * Which layers keep what within `budget` bytes, one level after the other: a byte of codes saves two to three times the
+ * products that one kept of attention does, and that one three times those of gate and up.
  */
-export function planTape(config: ModelConfig, shape: BatchShape, budget: number): readonly TapeLevel[] {
-  const attention = tapeBytes(config, shape, 'attention');
-  const mlp = tapeBytes(config, shape, 'all') - attention;
-  const withAttention = Math.min(config.layers, Math.floor(budget / attention));
-  const left = budget - withAttention * attention;
-  const withAll = withAttention < config.layers ? 0 : Math.min(config.layers, Math.floor(left / mlp));
-  return Array.from({ length: config.layers }, (_, layer) =>
-    layer < withAll ? 'all' : layer < withAttention ? 'attention' : 'nothing',
-  );
+export function planTape(config: ModelConfig, shape: TapeShape, budget: number): readonly TapeLevel[] {
+  const plan = Array.from({ length: config.layers }, (): TapeLevel => 'nothing');
+  let [left, before] = [budget, 0];
+  for (const level of LEVELS.slice(1)) {
+    const upTo = tapeBytes(config, shape, level);
+    if (upTo === before) continue;
+    const count = Math.min(config.layers, Math.floor(left / (upTo - before)));
+    plan.fill(level, 0, count);
+    if (count < config.layers) break;
+    left -= count * (upTo - before);
+    before = upTo;
+  }
+  return plan;
 }
 
 /**
@@ -75,27 +110,35 @@ export function planTape(config: ModelConfig, shape: BatchShape, budget: number)
  * before each layer, what the layers keep, and the two residual gradients that take turns.
  */
 export class Tape {
-  readonly shape: BatchShape;
+  readonly shape: TapeShape;
   readonly levels: readonly TapeLevel[];
   /** [T, d] before each layer, and after the last. */
   readonly residuals: readonly HostTensor<Float32Array>[];
-  readonly #kept: readonly Readonly<Record<string, HostTensor<Float32Array>>>[];
+  readonly #kept: readonly Readonly<Record<string, HostTensor>>[];
   readonly #gradients: readonly HostTensor<Float32Array>[];
 
-  constructor(config: ModelConfig, shape: BatchShape, budget: number) {
+  constructor(config: ModelConfig, shape: TapeShape, budget: number) {
     this.shape = shape;
     this.levels = planTape(config, shape, budget);
-    const residual = () => zeros([shape.batch * shape.sequence, config.hiddenSize]);
+    const residual = () => {
+      const dims = [shape.batch * shape.sequence, config.hiddenSize];
+      return float32(dims, new Float32Array(elementCount(dims)));
+    };
     this.residuals = Array.from({ length: config.layers + 1 }, residual);
     this.#gradients = [residual(), residual()];
     const dims = keptDims(config, shape);
     this.#kept = this.levels.map((level) =>
-      Object.fromEntries(KEPT[level].map((name) => [tapeName(name), zeros(dims[name])])),
+      Object.fromEntries(
+        keptNames(level, shape.activationCodes).map((name) => [
+          tapeName(name),
+          zeros(dims[name], dtypeOf(name)),
+        ]),
+      ),
     );
   }
 
   /** Kept values of a layer, by program input or output name. */
-  kept(layer: number): Readonly<Record<string, HostTensor<Float32Array>>> {
+  kept(layer: number): Readonly<Record<string, HostTensor>> {
     return this.#kept[layer]!;
   }
 
@@ -105,6 +148,6 @@ export class Tape {
   }
 }
 
-function zeros(dims: readonly number[]): HostTensor<Float32Array> {
-  return float32(dims, new Float32Array(elementCount(dims)));
+function zeros(dims: readonly number[], dtype: DType): HostTensor {
+  return { kind: 'host', dtype, dims, data: allocate(dtype, elementCount(dims)) };
 }

@@ -18,7 +18,7 @@ export type TokenHandle = Handle<'token'>;
 
 export interface ProbeTensor {
   /** Uint16Array: the bits of bfloat16 numbers. */
-  readonly data: Float32Array | BigInt64Array | Uint16Array;
+  readonly data: Float32Array | BigInt64Array | Uint16Array | Int8Array;
   readonly dims: readonly number[];
 }
 
@@ -58,7 +58,7 @@ export interface Addon {
     instructionSet: string,
     attributes: Readonly<Record<string, number>>,
     inputs: readonly (ProbeTensor | null)[],
-    outputs: readonly Float32Array[],
+    outputs: readonly (Float32Array | Int8Array)[],
     threads: number,
     repeats: number,
   ): number[];

@@ -10,7 +10,7 @@ import { add, exp, log, mul, scale, sub } from '../ops/elementwise.ts';
 import { matmul } from '../ops/matmul.ts';
 import { reduceMax, reduceSum } from '../ops/reduce.ts';
 import { reshape, transposeLast } from '../ops/shape.ts';
-import { unitsOf } from './fake-quantize.ts';
+import { unitsOf } from './row-codes.ts';
 
 /** How attention scores are scaled and masked. */
 export interface CausalMask {

@@ -4,7 +4,6 @@ import {
   apply,
   floatAttribute,
   intAttribute,
-  type Node,
   type OpDefinition,
   type Value,
 } from '../graph.ts';
@@ -50,41 +49,11 @@ const FakeQuantize: OpDefinition = {
   gradient: (_node, [dy]) => [dy!],
   compose(inputs, attributes) {
     const x = inputs[0]!;
-    const rows = groupRows(x, attributes);
-    const bits = intAttribute(attributes, 'bits');
-    const clip = floatAttribute(attributes, 'clip_ratio');
-    const y =
-      intAttribute(attributes, 'symmetric') === 1
-        ? symmetric(rows, bits, clip)
-        : asymmetric(rows, bits, clip, intAttribute(attributes, 'include_zero') === 1);
-    return [reshape(y, x.dims)];
+    const { scale: s, multiples, constant } = onGrid(groupRows(x, attributes), attributes);
+    const y = mul(s, multiples);
+    return [reshape(constant ? where(constant, groupRows(x, attributes), y) : y, x.dims)];
   },
 };
-
-/** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
-const FakeQuantizeRows: OpDefinition = {
-  name: 'FakeQuantizeRows',
-  domain: 'spinquant',
-  infer: ([x]) => [
-    { dtype: x!.dtype, dims: x!.dims },
-    { dtype: x!.dtype, dims: x!.dims.slice(0, -1) },
-  ],
-};
-
-/** The quantizer as one that gives its rows' scales too ({@link unitsOf}), or null where it has no such form. */
-export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
-  if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank < 2)
-    return null;
-  // A range without zero has a zero point of any size; a row of one value would have no scale.
-  const hasSmallCodes =
-    intAttribute(attributes, 'symmetric') === 1 || intAttribute(attributes, 'include_zero') === 1;
-  return hasSmallCodes ? inputs[0]!.graph.apply(FakeQuantizeRows, inputs, attributes).slice(0, 1) : null;
-}
-
-/** Per row of the last axis, what a tensor's numbers are whole multiples of, at most 256 times; null where that is not known. */
-export function unitsOf(value: Value): Value | null {
-  return value.node?.op === FakeQuantizeRows ? value.node.outputs[1]! : null;
-}
 
 /**
  * The same operator, straight-through for the rounding only: y_i = x_i + s(x)·e_i with e_i = (y_i − x_i)/s held fixed.
@@ -163,17 +132,35 @@ function firstEqual(x: Value, value: Value): Value {
   return equal(index, reduceMin(candidates, [-1]));
 }
 
+/** Rows [rows, n] as scale [rows, 1] times whole numbers [rows, n]. */
+export interface GridRows {
+  readonly scale: Value;
+  readonly multiples: Value;
+  /** Rows [rows, 1] of one value, which stay as they are. */
+  readonly constant: Value | null;
+}
+
+/** The grid that a quantizer's attributes describe, and rows on it. */
+export function onGrid(rows: Value, attributes: Attributes): GridRows {
+  const bits = intAttribute(attributes, 'bits');
+  const clip = floatAttribute(attributes, 'clip_ratio');
+  return intAttribute(attributes, 'symmetric') === 1
+    ? symmetric(rows, bits, clip)
+    : asymmetric(rows, bits, clip, intAttribute(attributes, 'include_zero') === 1);
+}
+
 /** s = c·max|x|/(2^{b−1}−1), codes −2^{b−1} … 2^{b−1}−1. */
-function symmetric(x: Value, bits: number, clip: number): Value {
+function symmetric(x: Value, bits: number, clip: number): GridRows {
   const g = x.graph;
   const top = 2 ** (bits - 1) - 1;
   const range = reduceMax(abs(x), [-1]);
   const s = where(equal(range, g.scalar(0)), g.scalar(1), div(scale(range, clip), g.scalar(top)));
-  return mul(s, maximum(minimum(round(div(x, s)), g.scalar(top)), g.scalar(-top - 1)));
+  const multiples = maximum(minimum(round(div(x, s)), g.scalar(top)), g.scalar(-top - 1));
+  return { scale: s, multiples, constant: null };
 }
 
-/** s = (hi − lo)/(2^b − 1), z = round(−lo/s), codes 0 … 2^b−1, value s(q − z). A constant group is kept as it is. */
-function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): Value {
+/** s = (hi − lo)/(2^b − 1), z = round(−lo/s), codes q in 0 … 2^b−1, multiples q − z. A constant group is kept as it is. */
+function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
   const g = x.graph;
   const zero = g.scalar(0);
   const top = g.scalar(2 ** bits - 1);
@@ -187,7 +174,7 @@ function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean):
   const s = where(constant, g.scalar(1), div(sub(hi, lo), top));
   const z = round(div(sub(zero, lo), s));
   const q = maximum(minimum(add(round(div(x, s)), z), top), zero);
-  return where(constant, x, mul(s, sub(q, z)));
+  return { scale: s, multiples: sub(q, z), constant };
 }
 
 /** Quantize to the grid and back, per token or per group of the last axis. */
@@ -195,11 +182,20 @@ export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   if (quantizer.bits >= 16) return x;
   const group = quantizer.group === x.dim(-1) ? 0 : quantizer.group;
   if (group !== 0 && x.dim(-1) % group !== 0) throw new Error(`group ${group} does not divide ${x.dim(-1)}`);
-  return apply(quantizer.scaleGradient ? LiveFakeQuantize : FakeQuantize, [x], {
+  return apply(
+    quantizer.scaleGradient ? LiveFakeQuantize : FakeQuantize,
+    [x],
+    quantizerAttributes(quantizer, group),
+  );
+}
+
+/** @param group elements that share a scale; 0 for the whole last axis. */
+export function quantizerAttributes(quantizer: ActivationQuantizer, group: number): Attributes {
+  return {
     bits: quantizer.bits,
     symmetric: quantizer.symmetric ? 1 : 0,
     group,
     clip_ratio: { float: quantizer.clipRatio },
     include_zero: quantizer.includeZero ? 1 : 0,
-  });
+  };
 }

@@ -1,5 +1,6 @@
 import { elementCount } from '../../../protocol/tensor.ts';
 import {
+  type Attributes,
   apply,
   floatAttribute,
   type Graph,
@@ -12,7 +13,7 @@ import { add, mul } from '../ops/elementwise.ts';
 import { gemm, gemmDims } from '../ops/matmul.ts';
 import { reshape, toReal } from '../ops/shape.ts';
 import type { Rewrite } from '../rebuild.ts';
-import { unitsOf } from './fake-quantize.ts';
+import { codesOf, rowMultiples, unitsOf } from './row-codes.ts';
 
 /** Below this many multiply-adds, sharing out the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
@@ -100,6 +101,31 @@ const SplitGemm: OpDefinition = {
 };
 
 /**
+ * diag(s) codes · op(M), or op(M) · diag(s) codes where `codesOfB`: codes int8 with a scale per row, exactly, M float32 in
+ * so many `pieces`.
+ */
+const CodeGemm: OpDefinition = {
+  name: 'CodeGemm',
+  domain: 'spinquant',
+  infer([codes, scales, other], attributes) {
+    const [a, b, transposed] = ofCodes(codes!, other!, attributes);
+    return [{ dtype: scales!.dtype, dims: gemmDims('CodeGemm', a, b, transposed) }];
+  },
+  compose([codes, scales, other], attributes) {
+    const [a, b, { transA, transB }] = ofCodes(rowMultiples(codes!, scales!), other!, attributes);
+    return [gemm(a, b, { transA: transA === 1, transB: transB === 1 })];
+  },
+};
+
+/** Factors in their order, and which one is transposed. */
+function ofCodes(codes: Value, other: Value, attributes: Attributes) {
+  const transpose = intAttribute(attributes, 'transposeOther');
+  return intAttribute(attributes, 'codesOfB') === 1
+    ? ([other, codes, { transA: transpose, transB: 0 }] as const)
+    : ([codes, other, { transA: 0, transB: transpose }] as const);
+}
+
+/**
  * The product in tiles of bfloat16, or null: with bfloat16 weights as they are stored, instead of converting these to
  * float32 first, and with two `pieces` any other product too. What converted weights is left over if nothing else reads
  * it: copy the graph once more to be rid of it.
@@ -117,6 +143,10 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3)
     const withUnits = unitsOfA && scale && transB === 1;
     return [apply(GemmBfloat16, withUnits ? [...given, unitsOfA] : given, { transB, pieces })];
   }
+  const codesOfA = transA === 0 ? codesOf(a!) : null;
+  if (codesOfA) return [apply(CodeGemm, [...codesOfA, b!], { codesOfB: 0, transposeOther: transB, pieces })];
+  const codesOfB = transB === 0 ? codesOf(b!) : null;
+  if (codesOfB) return [apply(CodeGemm, [...codesOfB, a!], { codesOfB: 1, transposeOther: transA, pieces })];
   const split = { transA, transB, pieces };
   if (unitsOfA) return [apply(SplitGemm, [a!, b!, unitsOfA], { ...split, unitsOfB: 0 })];
   const unitsOfB = transB === 0 ? unitsOf(b!) : null;

@@ -1,0 +1,84 @@
+import { elementCount } from '../../../protocol/tensor.ts';
+import { apply, intAttribute, type Node, type OpDefinition, type Value } from '../graph.ts';
+import { mul } from '../ops/elementwise.ts';
+import { cast, reshape } from '../ops/shape.ts';
+import { type ActivationQuantizer, onGrid, quantizerAttributes } from './fake-quantize.ts';
+
+/** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
+const FakeQuantizeRows: OpDefinition = {
+  name: 'FakeQuantizeRows',
+  domain: 'spinquant',
+  infer: ([x]) => [
+    { dtype: x!.dtype, dims: x!.dims },
+    { dtype: x!.dtype, dims: x!.dims.slice(0, -1) },
+  ],
+};
+
+/** The quantizer as one that gives its rows' scales too ({@link unitsOf}), or null where it has no such form. */
+export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
+  if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank < 2)
+    return null;
+  // A range without zero has a zero point of any size; a row of one value would have no scale.
+  const hasSmallCodes =
+    intAttribute(attributes, 'symmetric') === 1 || intAttribute(attributes, 'include_zero') === 1;
+  return hasSmallCodes ? inputs[0]!.graph.apply(FakeQuantizeRows, inputs, attributes).slice(0, 1) : null;
+}
+
+/** Per row of the last axis, what a tensor's numbers are whole multiples of, at most 256 times; null where that is not known. */
+export function unitsOf(value: Value): Value | null {
+  const { node } = value;
+  if (node?.op === FakeQuantizeRows) return node.outputs[1]!;
+  return node?.op === RowMultiples ? node.inputs[1]! : null;
+}
+
+/** The same as whole numbers of a byte: codes int8 [..., n] and scales [...]. */
+const QuantizeRows: OpDefinition = {
+  name: 'QuantizeRows',
+  domain: 'spinquant',
+  infer: ([x]) => [
+    { dtype: 'int8', dims: x!.dims },
+    { dtype: x!.dtype, dims: x!.dims.slice(0, -1) },
+  ],
+  compose([x], attributes) {
+    const width = x!.dim(-1);
+    const { scale, multiples } = onGrid(reshape(x!, [elementCount(x!.dims) / width, width]), attributes);
+    return [reshape(cast(multiples, 'int8'), x!.dims), reshape(scale, x!.dims.slice(0, -1))];
+  },
+};
+
+/** codes int8 [..., n] times scales [...]. */
+const RowMultiples: OpDefinition = {
+  name: 'RowMultiples',
+  domain: 'spinquant',
+  infer: ([codes, scales]) => [{ dtype: scales!.dtype, dims: codes!.dims }],
+  compose: ([codes, scales]) => [mul(reshape(scales!, [...scales!.dims, 1]), cast(codes!, scales!.dtype))],
+};
+
+/** Codes and scales that the value is the multiples of, or null. */
+export function codesOf(value: Value): readonly [codes: Value, scales: Value] | null {
+  return value.node?.op === RowMultiples ? (value.node.inputs as [Value, Value]) : null;
+}
+
+/** What {@link codesOf} codes and scales is. */
+export const rowMultiples = (codes: Value, scales: Value): Value => apply(RowMultiples, [codes, scales]);
+
+/** Whether rows [..., n] can be quantized to {@link byteCodes}. */
+export function hasByteCodes(
+  { bits, symmetric, group, includeZero }: ActivationQuantizer,
+  n: number,
+): boolean {
+  // Multiples q − z of a grid with a zero point reach 2^bits − 1 on either side.
+  return (group === 0 || group === n) && (symmetric ? bits <= 8 : includeZero && bits <= 7);
+}
+
+/** Q(x) without a derivative, by way of what it takes a quarter of the memory to keep. */
+export function byteCodes(
+  x: Value,
+  quantizer: ActivationQuantizer,
+): Record<'codes' | 'scales' | 'rounded', Value> {
+  const [codes, scales] = x.graph.apply(QuantizeRows, [x], quantizerAttributes(quantizer, 0)) as [
+    Value,
+    Value,
+  ];
+  return { codes, scales, rounded: rowMultiples(codes, scales) };
+}
