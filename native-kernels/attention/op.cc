@@ -29,6 +29,7 @@ class AttentionBase : public Operator {
         rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
         split_(integer_between(attributes, "pieces", 0, 0, 2) == 2) {
     if (!(scale_ > 0)) reject("scale must be positive, found " + std::to_string(scale_));
+    if (attributes.integer("pieces", 0) == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
   }
 
  protected:

@@ -161,6 +161,10 @@ test('attention refuses shapes that do not fit', { skip: notBuilt }, () => {
   const attributes = { ...g.attributes, rows: 5 };
   assert.throws(() => forward({ ...g, attributes }, 'portable'), /repeats \* 5/);
   assert.throws(() => forward({ ...g, attributes: { ...g.attributes, scale: 0 } }, 'portable'), /scale/);
+  assert.throws(
+    () => forward({ ...g, attributes: { ...g.attributes, pieces: 1 } }, 'portable'),
+    /pieces must be 2, or 0 .*found 1/,
+  );
   const units = { data: new Float32Array(3), dims: [1, 3] };
   assert.throws(() => forward({ ...g, units }, 'portable'), /one entry per row of K, found \[1, 3\]/);
 });

@@ -37,6 +37,18 @@ async function derivatives(tokens: number, width: number, form: (x: Value, r: Va
   return found;
 }
 
+type Found = Awaited<ReturnType<typeof derivatives>>;
+
+function assertAgree(short: Found, long: Found): void {
+  for (const name of ['y', 'dx', 'dr']) {
+    const expected = long[name]!.data as Float64Array;
+    // Sums of up to 12·12 products of order one in float64, and the projection's own error.
+    (short[name]!.data as Float64Array).forEach((value, i) => {
+      assert.ok(Math.abs(value - expected[i]!) < 1e-13, `${name}[${i}]: ${value} and ${expected[i]}`);
+    });
+  }
+}
+
 for (const [tokens, width] of [
   [6, 9],
   [9, 6],
@@ -46,13 +58,7 @@ for (const [tokens, width] of [
     const long = await derivatives(tokens, width, (x, r) =>
       gemm(fakeQuantize(gemm(x, r), FOUR_BITS), r, { transB: true }),
     );
-    for (const name of ['y', 'dx', 'dr']) {
-      const expected = long[name]!.data as Float64Array;
-      // Sums of up to 9·9 products of order one in float64, and the projection's own error.
-      (short[name]!.data as Float64Array).forEach((value, i) => {
-        assert.ok(Math.abs(value - expected[i]!) < 1e-13, `${name}[${i}]: ${value} and ${expected[i]}`);
-      });
-    }
+    assertAgree(short, long);
     assert.ok((short.dr!.data as Float64Array).some((value) => Math.abs(value) > 0.1));
   });
 
@@ -62,10 +68,5 @@ test('rounding behind a Hadamard transform has the derivative of its parts', asy
   const long = await derivatives(5, 12, (x, r) =>
     hadamard(fakeQuantize(hadamard(gemm(x, r), plan), FOUR_BITS), plan, true),
   );
-  for (const name of ['y', 'dx', 'dr']) {
-    const expected = long[name]!.data as Float64Array;
-    (short[name]!.data as Float64Array).forEach((value, i) => {
-      assert.ok(Math.abs(value - expected[i]!) < 1e-13, `${name}[${i}]: ${value} and ${expected[i]}`);
-    });
-  }
+  assertAgree(short, long);
 });
