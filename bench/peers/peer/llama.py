@@ -250,9 +250,11 @@ def loss(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def perplexity(model: Llama, windows: torch.Tensor, rotations: Rotations, quantizers: Quantizers) -> float:
-    """exp of the mean over windows [N, S] of each window's mean loss."""
-    weights = model.prepare(rotations, quantizers)
+def perplexity(
+    model: Llama, windows: torch.Tensor, rotations: Rotations, quantizers: Quantizers, weights: Prepared | None = None
+) -> float:
+    """exp of the mean over windows [N, S] of each window's mean loss; `weights` are prepared here unless given."""
+    weights = weights or model.prepare(rotations, quantizers)
     losses = []
     for part in windows.split(8):
         logits = model.logits(part, weights, quantizers)

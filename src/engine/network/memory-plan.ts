@@ -23,7 +23,8 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   groupBytes: 2 ** 29,
   preparedBytes: 2 ** 31,
   tapeBytes: 12 * 2 ** 26,
-  logitElements: 2 ** 24,
+  // A sixth of 2048 tokens at SmolLM2's vocabulary: each part reads, and packs, the whole output layer.
+  logitElements: 17 * 2 ** 20,
   headBytes: 2 ** 28,
 };
 
