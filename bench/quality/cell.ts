@@ -16,6 +16,8 @@ export interface LearnCell {
   readonly kind: 'learn';
   readonly experiment: string;
   readonly seed: number;
+  /** Where it is not the experiment's. */
+  readonly calibration?: { readonly sequenceLength: number; readonly samples: number };
   /** Captured activations first; null for the Hadamard start. */
   readonly captured: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate'> | null;
   /** Then cross-entropy; null for none. */
@@ -51,7 +53,9 @@ async function learn(cell: LearnCell) {
   const resolved = await resolveExperiment(cell.experiment, 'optimize');
   const { scaleGradient = false } = cell;
   const learning = { ...resolved.rotation.learning, scaleGradient };
-  const experiment = { ...resolved, rotation: { ...resolved.rotation, seed: cell.seed, learning } };
+  const rotation = { ...resolved.rotation, seed: cell.seed, learning };
+  const calibration = { ...resolved.calibration, ...cell.calibration };
+  const experiment = { ...resolved, calibration, rotation };
   const bench = await openWorkbench(experiment, {});
   const blocks = await calibrationBlocks(bench);
   const both = { learnR1: true, learnR2: true, schedule: 'cosine' } as const;

@@ -16,12 +16,18 @@ const WINDOWS = 12;
 const SEQUENCE = 2048;
 const SEEDS = [0, 1, 2];
 
-type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient'>;
+type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient' | 'calibration'>;
 const PEAK = { objective: 'peak', steps: 200, learningRate: 0.02 } as const;
 const LEARNERS: Readonly<Record<string, Learner>> = {
   peak: { captured: PEAK, crossEntropy: null },
   'cross-entropy 50': { captured: null, crossEntropy: { steps: 50, batchSize: 1 } },
   'cross-entropy 100': { captured: null, crossEntropy: { steps: 100, batchSize: 1 } },
+  // As src/extension/experiments/presets.ts has it.
+  'quick preset': {
+    calibration: { sequenceLength: 256, samples: 128 },
+    captured: PEAK,
+    crossEntropy: { steps: 20, batchSize: 4, microBatch: 4 },
+  },
   'peak, then cross-entropy 20': { captured: PEAK, crossEntropy: { steps: 20, batchSize: 1 } },
   'peak, then cross-entropy 20, gradient through the scales': {
     captured: PEAK,

@@ -59,9 +59,14 @@ def dump(file: Path, out: Path, *options: str) -> Path:
     return out
 
 
+def recorded() -> dict:
+    """All of results.json."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
 def record(section: str, value: object) -> None:
     """Puts one section into results.json and prints it."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results = recorded()
     results[section] = value
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     print(json.dumps(value, indent=1))
