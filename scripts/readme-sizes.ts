@@ -138,6 +138,7 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
     'peak',
     'cross-entropy 50',
     'peak, then cross-entropy 20',
+    'quick preset',
     'peak, then cross-entropy 20, gradient through the scales',
   ];
   const learned = (method: string) =>
