@@ -17,13 +17,23 @@ import { goldenFolder } from '../model/goldens.ts';
 
 const SHAPE = { batch: 2, sequence: 12 };
 
+interface Operators {
+  readonly kernels: 'native' | 'composed';
+  readonly instructionSet?: string;
+}
+
+/** Native ones also where the processor has no tiles. */
+const OPERATORS: readonly Operators[] = KERNELS.flatMap((kernels): Operators[] =>
+  kernels === 'native' ? [{ kernels }, { kernels, instructionSet: 'portable' }] : [{ kernels }],
+);
+
 /** Loss and gradients with a tape that holds so much of every layer. */
-async function withLevel(kernels: 'native' | 'composed', mode: NetworkMode, level: TapeLevel) {
+async function withLevel(operators: Operators, mode: NetworkMode, level: TapeLevel) {
   const checkpoint = await openCheckpoint(goldenFolder('llama'));
   const { config } = checkpoint;
-  const runtime = await createRuntime({ kernels, threads: 1 });
+  const runtime = await createRuntime({ ...operators, threads: 1 });
   const cache = new ProgramCache(runtime);
-  const activationCodes = kernels === 'native' && mode === 'unrotated';
+  const activationCodes = operators.kernels === 'native' && mode === 'unrotated';
   const budget = config.layers * tapeBytes(config, { ...SHAPE, activationCodes }, level);
   const network = new Network(cache, checkpoint, {
     mode,
@@ -50,14 +60,14 @@ async function withLevel(kernels: 'native' | 'composed', mode: NetworkMode, leve
   return { loss, gradients, levels, codes };
 }
 
-for (const kernels of KERNELS)
+for (const operators of OPERATORS)
   for (const mode of ['unrotated', 'merged'] as const)
-    test(`what is kept and what is computed again is the same: ${kernels}, ${mode}`, async () => {
-      const recomputed = await withLevel(kernels, mode, 'nothing');
+    test(`what is kept and what is computed again is the same: ${Object.values(operators).join(' ')}, ${mode}`, async () => {
+      const recomputed = await withLevel(operators, mode, 'nothing');
       assert.ok(recomputed.gradients.r1!.some((value) => Math.abs(value) > 1e-4));
-      const hasCodes = kernels === 'native' && mode === 'unrotated';
+      const hasCodes = operators.kernels === 'native' && mode === 'unrotated';
       for (const level of ['codes', 'attention', 'all'] as const) {
-        const kept = await withLevel(kernels, mode, level);
+        const kept = await withLevel(operators, mode, level);
         const reached = level === 'codes' && !hasCodes ? 'nothing' : level;
         assert.ok(
           kept.levels.every((one) => one === reached),
