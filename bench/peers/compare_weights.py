@@ -32,11 +32,10 @@ def log_probabilities(model: Llama, weights: Prepared, x: torch.Tensor, first: i
 
 
 @torch.no_grad()
-def divergences(model: Llama, rotations: Rotations, window: torch.Tensor) -> dict:
+def divergences(model: Llama, exact: Prepared, rounded: Prepared, window: torch.Tensor) -> dict:
     """Nats per token, on one window [S]."""
-    exact, rounded = (model.prepare(rotations, Quantizers(weight=w)) for w in (Weight(), Weight(4, search=True)))
     kept: list[torch.Tensor] = []
-    start = model.times_r1(model.embedding[window[None]], rotations.r1, back=False)
+    start = model.times_r1(model.embedding[window[None]], exact.r1, back=False)
     base = log_probabilities(model, exact, start, 0, kept)
     divergence = lambda lp: (base.exp() * (base - lp)).sum(-1).mean().item()
 
@@ -51,17 +50,17 @@ def divergences(model: Llama, rotations: Rotations, window: torch.Tensor) -> dic
     }
 
 
+@torch.no_grad()
 def case(model: Llama, rotations: Rotations, calibration: torch.Tensor, test: torch.Tensor) -> dict:
-    head = model.config.head_dim
     search = Weight(4, search=True)
-    activations = place(head, 16, 4, 4, 4)
-    by_gptq = gptq.prepare(model, calibration, rotations, search)
-    return {
-        "nearest": perplexity(model, test, rotations, place(head, 4, 4, 4, 4, search=True)),
-        "gptq": perplexity(model, test, rotations, activations, by_gptq),
-        "none": perplexity(model, test, rotations, activations),
-        "divergence": divergences(model, rotations, test[0]),
+    prepared = {
+        "nearest": model.prepare(rotations, Quantizers(weight=search)),
+        "gptq": gptq.prepare(model, calibration, rotations, search),
+        "none": model.prepare(rotations, Quantizers()),
     }
+    activations = place(model.config.head_dim, 16, 4, 4, 4)
+    found = {name: perplexity(model, test, rotations, activations, weights) for name, weights in prepared.items()}
+    return found | {"divergence": divergences(model, prepared["none"], prepared["nearest"], test[0])}
 
 
 def main() -> None:

@@ -88,3 +88,8 @@ export function allocate(dtype: DType, count: number): TensorData {
       return new Uint8Array(count);
   }
 }
+
+/** A new tensor of zeros in memory. */
+export function zeros(dtype: DType, dims: readonly number[]): HostTensor {
+  return { kind: 'host', dtype, dims, data: allocate(dtype, elementCount(dims)) };
+}

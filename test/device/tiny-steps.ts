@@ -15,11 +15,7 @@ import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
-import { Network } from '../../src/engine/network/network.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
-import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
-import { Rng } from '../../src/engine/rotation/random.ts';
-import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import {
   createRuntime,
   type DeviceKind,
@@ -27,6 +23,7 @@ import {
   type RuntimeDevice,
 } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
+import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { noise, randomTensor, tinyQuantizers } from '../helpers/tiny-network.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
@@ -56,25 +53,11 @@ async function runCase(
   quantizers: (bits: number) => LayerQuantizers,
 ): Promise<TinyCase> {
   const checkpoint = await openCheckpoint(goldenFolder('llama'));
-  const { config } = checkpoint;
-  const sites = {
-    r1: true,
-    r2: true,
-    r3: planHadamard(config.headDim),
-    r4: planHadamard(config.intermediateSize),
-  };
-  const network = new Network(cache, checkpoint, {
+  const { network, rotations } = rotatedNetwork(cache, checkpoint, {
     mode,
     quantizers: quantizers(mode === 'merged' ? 4 : 16),
-    sites,
-    centreEmbedding: false,
   });
-  const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-  const rotations = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(2));
-  network.setRotations(rotations);
-  const windows = Array.from({ length: 3 }, (_, window) =>
-    Int32Array.from({ length: SEQUENCE }, (_, i) => (i * 7 + window * 5 + i * i) % config.vocabSize),
-  );
+  const windows = differentWindows(checkpoint.config, 3, SEQUENCE);
   const { loss, gradients } = await lossAndGradients(network, windows.slice(0, BATCH), BATCH);
   const moved = await cayleyStep(cache, [rotations.r1!], [Float32Array.from(gradients.r1!)], 0.1);
   const measuring = measurePerplexity(network, { name: 'tiny', windows });

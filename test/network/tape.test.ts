@@ -4,13 +4,10 @@ import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import { DEFAULT_MEMORY } from '../../src/engine/network/memory-plan.ts';
-import { Network } from '../../src/engine/network/network.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
 import { type TapeLevel, tapeBytes } from '../../src/engine/network/tape.ts';
-import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
-import { Rng } from '../../src/engine/rotation/random.ts';
-import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { tinyQuantizers } from '../helpers/tiny-network.ts';
 import { goldenFolder } from '../model/goldens.ts';
@@ -35,23 +32,12 @@ async function withLevel(operators: Operators, mode: NetworkMode, level: TapeLev
   const cache = new ProgramCache(runtime);
   const activationCodes = operators.kernels === 'native' && mode === 'unrotated';
   const budget = config.layers * tapeBytes(config, { ...SHAPE, activationCodes }, level);
-  const network = new Network(cache, checkpoint, {
+  const { network } = rotatedNetwork(cache, checkpoint, {
     mode,
     quantizers: tinyQuantizers(config, mode === 'merged' ? 4 : 16),
-    sites: {
-      r1: true,
-      r2: true,
-      r3: planHadamard(config.headDim),
-      r4: planHadamard(config.intermediateSize),
-    },
-    centreEmbedding: false,
     memory: { ...DEFAULT_MEMORY, tapeBytes: budget },
   });
-  const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-  network.setRotations(drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(2)));
-  const windows = Array.from({ length: SHAPE.batch }, (_, window) =>
-    Int32Array.from({ length: SHAPE.sequence }, (_, i) => (i * 7 + window * 5 + i * i) % config.vocabSize),
-  );
+  const windows = differentWindows(config, SHAPE.batch, SHAPE.sequence);
   const { loss, gradients } = await lossAndGradients(network, windows, SHAPE.batch);
   const { levels } = network.tape(SHAPE);
   const codes = network.tape(SHAPE).kept(0)['kept.mlpCodes']?.data ?? null;

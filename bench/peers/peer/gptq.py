@@ -35,7 +35,7 @@ def rounded(w: torch.Tensor, second_moment: torch.Tensor, quantizer: Weight) -> 
 
 
 @torch.no_grad()
-def prepare(model: Llama, ids: torch.Tensor, rotations: Rotations, weight: Weight, told: Callable = print) -> Prepared:
+def prepare(model: Llama, ids: torch.Tensor, rotations: Rotations, weight: Weight) -> Prepared:
     """Rotated weights of the whole network, rounded layer by layer on what the layers before hand on; ids [N, S].
 
     Activations are left as they are, as in the reference.
@@ -51,7 +51,6 @@ def prepare(model: Llama, ids: torch.Tensor, rotations: Rotations, weight: Weigh
             w |= {name: rounded(w[name], moment, weight) for name in names}
         stream = [model.run_layer(index, x, w, frame, plain, None) for x in stream]
         frame.layers.append(w)
-        told(index)
     return frame
 
 

@@ -1,4 +1,4 @@
-import { allocate, elementCount, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
+import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
 import { withAddedProducts } from './kernels/gemm-bfloat16.ts';
@@ -84,7 +84,7 @@ export class Program {
     return Object.fromEntries(
       Object.entries(this.#specs).map(([name, { dtype, dims }]): [string, HostTensor] => [
         name,
-        into[name] ?? { kind: 'host', dtype, dims, data: allocate(dtype, elementCount(dims)) },
+        into[name] ?? zeros(dtype, dims),
       ]),
     );
   }

@@ -1,10 +1,10 @@
 import {
-  allocate,
   BYTES_PER_ELEMENT,
   type DType,
   elementCount,
   float32,
   type HostTensor,
+  zeros,
 } from '../../protocol/tensor.ts';
 import type { Value } from '../graph/graph.ts';
 import type { ModelConfig } from '../model/config.ts';
@@ -131,7 +131,7 @@ export class Tape {
       Object.fromEntries(
         keptNames(level, shape.activationCodes).map((name) => [
           tapeName(name),
-          zeros(dims[name], dtypeOf(name)),
+          zeros(dtypeOf(name), dims[name]),
         ]),
       ),
     );
@@ -146,8 +146,4 @@ export class Tape {
   gradient(layer: number): HostTensor<Float32Array> {
     return this.#gradients[layer % 2]!;
   }
-}
-
-function zeros(dims: readonly number[], dtype: DType): HostTensor {
-  return { kind: 'host', dtype, dims, data: allocate(dtype, elementCount(dims)) };
 }

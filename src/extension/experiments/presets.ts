@@ -28,7 +28,7 @@ interface Shape {
   readonly maxWindows: number | null;
 }
 
-const SHAPES: Readonly<Record<PresetName, Shape>> = {
+export const SHAPES: Readonly<Record<PresetName, Shape>> = {
   // As the paper and the scripts of the reference implementation have it: 100 steps of 8 sequences of 2048 tokens.
   faithful: {
     activationBits: 4,

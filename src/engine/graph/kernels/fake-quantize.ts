@@ -49,9 +49,10 @@ const FakeQuantize: OpDefinition = {
   gradient: (_node, [dy]) => [dy!],
   compose(inputs, attributes) {
     const x = inputs[0]!;
-    const { scale: s, multiples, constant } = onGrid(groupRows(x, attributes), attributes);
+    const rows = groupRows(x, attributes);
+    const { scale: s, multiples, constant } = onGrid(rows, attributes);
     const y = mul(s, multiples);
-    return [reshape(constant ? where(constant, groupRows(x, attributes), y) : y, x.dims)];
+    return [reshape(constant ? where(constant, rows, y) : y, x.dims)];
   },
 };
 

@@ -1,0 +1,34 @@
+/** The golden LLaMA with every rotation there is, drawn at random, and texts for it. */
+import type { Checkpoint } from '../../src/engine/model/checkpoint.ts';
+import type { ModelConfig } from '../../src/engine/model/config.ts';
+import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
+import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
+import type { NetworkMemory } from '../../src/engine/network/memory-plan.ts';
+import { Network } from '../../src/engine/network/network.ts';
+import type { ProgramCache } from '../../src/engine/network/programs.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+
+export interface RotatedOptions {
+  readonly mode: NetworkMode;
+  readonly quantizers: LayerQuantizers;
+  readonly memory?: NetworkMemory;
+}
+
+export function rotatedNetwork(cache: ProgramCache, checkpoint: Checkpoint, options: RotatedOptions) {
+  const { hiddenSize, headDim, intermediateSize, layers } = checkpoint.config;
+  const sites = { r1: true, r2: true, r3: planHadamard(headDim), r4: planHadamard(intermediateSize) };
+  const network = new Network(cache, checkpoint, { ...options, sites, centreEmbedding: false });
+  const sizes = { hidden: hiddenSize, headDim, layers };
+  const rotations = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(2));
+  network.setRotations(rotations);
+  return { network, rotations };
+}
+
+/** Token ids that differ from window to window. */
+export function differentWindows({ vocabSize }: ModelConfig, count: number, sequence: number): Int32Array[] {
+  return Array.from({ length: count }, (_, window) =>
+    Int32Array.from({ length: sequence }, (_, i) => (i * 7 + window * 5 + i * i) % vocabSize),
+  );
+}
