@@ -1,4 +1,10 @@
-import type { EvaluationProgressEvent, RunEvent, StepEvent } from '../protocol/events.ts';
+import type {
+  EvaluationProgressEvent,
+  RoundingEvent,
+  RoundingProgressEvent,
+  RunEvent,
+  StepEvent,
+} from '../protocol/events.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
@@ -13,6 +19,7 @@ const PHASE_WORDS = {
   'preserve-check': 'Checking that rotation preserves the function',
   learn: 'Learning rotations',
   fuse: 'Merging rotations',
+  round: 'Rounding the weights by GPTQ',
   evaluate: 'Evaluating',
   statistics: 'Measuring activations',
   write: 'Writing',
@@ -37,6 +44,12 @@ export class Progress {
         break;
       case 'evaluation-progress':
         this.changing(evaluationText(event), false);
+        break;
+      case 'rounding-progress':
+        this.changing(roundingText(event), false);
+        break;
+      case 'rounding':
+        this.changing(roundedText(event), event.layer === 0 || event.layer + 1 === event.layers);
         break;
       case 'phase':
         if (event.state === 'started') this.changing(`${PHASE_WORDS[event.phase]} …`, false);
@@ -88,15 +101,27 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
+function roundingText({ layersDone, layers, done }: RoundingProgressEvent): string {
+  return `rounding: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
+}
+
+function roundedText({ layer, layers, errors, seconds }: RoundingEvent): string {
+  const shown = errors.map(({ linear, gptq, nearest }) => `${linear} ${percent(gptq)} (${percent(nearest)})`);
+  return `layer ${layer + 1}/${layers} rounded in ${formatSeconds(seconds)}; error of outputs, and rounded to nearest: ${shown.join(', ')}`;
+}
+
+const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;
+
 function phaseTail(detail: string | undefined, seconds: number | undefined): string {
   const time = seconds === undefined ? '' : ` (${formatSeconds(seconds)})`;
   return `${detail ? `: ${detail}` : ''}${time}`;
 }
 
+/** Events whose line changes, and phases. */
+type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase';
+
 /** The line of an event that happens once; null for those not shown. */
-function describe(
-  event: Exclude<RunEvent, { type: 'step' | 'evaluation-progress' | 'phase' }>,
-): string | null {
+function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
   switch (event.type) {
     case 'run-started': {
       const from = event.resumedFromStep > 0 ? `, resumed from step ${event.resumedFromStep}` : '';

@@ -31,3 +31,8 @@ export function learningWeightBits(experiment: LearnsOnQuantization): Bits {
 export function learningWeightClip(experiment: LearnsOnQuantization): boolean {
   return experiment.rotation.learning.weightClip ?? experiment.quantization.weights.clip;
 }
+
+/** Whether weights are rounded by GPTQ, which looks at the calibration text. */
+export function roundsByGptq({ weights }: Quantization): boolean {
+  return weights.method === 'gptq' && weights.bits < 16;
+}

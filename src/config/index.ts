@@ -1,5 +1,11 @@
 /** The experiment file: types, defaults, JSON schema, faults with text ranges. */
-export { bitsLabel, hasLearnedRotation, learningWeightBits, learningWeightClip } from './derived.ts';
+export {
+  bitsLabel,
+  hasLearnedRotation,
+  learningWeightBits,
+  learningWeightClip,
+  roundsByGptq,
+} from './derived.ts';
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';

@@ -8,6 +8,28 @@ export type Bits = (typeof BITS)[number];
 const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
 const clipRatio = z.number().gt(0).max(1).default(1);
 
+const gptqSchema = z
+  .strictObject({
+    samples: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(128)
+      .describe(
+        'Sequences of the calibration text that GPTQ looks at, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
+      ),
+    damping: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.01)
+      .describe(
+        "Added to the diagonal of the inputs' second moments, as a share of its mean: more of it compensates less, and trusts the sample less. Reference: 0.01.",
+      ),
+  })
+  .prefault({})
+  .describe('How GPTQ rounds weights; not read with method "rtn".');
+
 const weightsSchema = z
   .strictObject({
     bits: bitsSchema
@@ -19,8 +41,9 @@ const weightsSchema = z
       .enum(['rtn', 'gptq'])
       .default('rtn')
       .describe(
-        'How weights are rounded: rtn rounds each to the nearest grid point, gptq compensates each rounding error with the weights that follow. gptq is not available yet. Reference: gptq.',
+        'How weights are rounded: rtn rounds each to the nearest grid point, gptq compensates each rounding error with the weights of its row that follow, as the calibration text asks for. Reference: gptq.',
       ),
+    gptq: gptqSchema,
     groupSize: groupSize.describe(
       'Consecutive inputs of a row that share one scale; null for one scale per output channel. Reference: null.',
     ),

@@ -1,5 +1,5 @@
 /** Rules that tie several keys of an experiment together. */
-import { hasLearnedRotation, learningWeightBits } from './derived.ts';
+import { hasLearnedRotation, learningWeightBits, roundsByGptq } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 
@@ -21,7 +21,6 @@ function warning(code: string, path: JsonPath, message: string, hint: string): R
 export type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
 
 const RULES: readonly Rule[] = [
-  unavailableMethod,
   nothingLearned,
   noCalibrationText,
   microBatchTooLarge,
@@ -48,24 +47,6 @@ export function validateTogether(experiment: Experiment, purpose: Purpose = 'edi
   return rulesFor(experiment.evaluation.perplexity.length).flatMap((rule) => rule(experiment, purpose));
 }
 
-/** Settings that the schema knows and this version cannot run yet: a warning while editing, an error when run. */
-function notAvailable(purpose: Purpose, path: JsonPath, message: string, hint: string): RuleFault {
-  const report = purpose === 'edit' ? warning : error;
-  return report('config/not-available', path, message, hint);
-}
-
-function unavailableMethod({ quantization }: Experiment, purpose: Purpose): RuleFault[] {
-  if (quantization.weights.method !== 'gptq' || quantization.weights.bits === 16) return [];
-  return [
-    notAvailable(
-      purpose,
-      ['quantization', 'weights', 'method'],
-      'GPTQ is not available in this version.',
-      'Use "rtn" (round to nearest).',
-    ),
-  ];
-}
-
 function nothingLearned({ rotation }: Experiment, purpose: Purpose): RuleFault[] {
   if (purpose !== 'optimize' || hasLearnedRotation(rotation)) return [];
   return [
@@ -78,15 +59,29 @@ function nothingLearned({ rotation }: Experiment, purpose: Purpose): RuleFault[]
   ];
 }
 
-function noCalibrationText({ rotation, calibration }: Experiment, purpose: Purpose): RuleFault[] {
-  if (purpose !== 'edit' && purpose !== 'optimize') return [];
-  if (calibration.text.length > 0 || !hasLearnedRotation(rotation)) return [];
+function noCalibrationText(
+  { rotation, calibration, quantization }: Experiment,
+  purpose: Purpose,
+): RuleFault[] {
+  if (calibration.text.length > 0 || purpose === 'inspect') return [];
+  const path = ['calibration', 'text'];
+  if (hasLearnedRotation(rotation) && purpose !== 'evaluate') {
+    return [
+      error(
+        'config/no-calibration-text',
+        path,
+        'a learned rotation needs a text to learn on.',
+        'Name a text file in calibration.text, or set r1 and r2 to "hadamard".',
+      ),
+    ];
+  }
+  if (!roundsByGptq(quantization)) return [];
   return [
     error(
       'config/no-calibration-text',
-      ['calibration', 'text'],
-      'a learned rotation needs a text to learn on.',
-      'Name a text file in calibration.text, or set r1 and r2 to "hadamard".',
+      path,
+      'GPTQ needs a text to see which errors of the weights matter.',
+      'Name a text file in calibration.text, or set quantization.weights.method to "rtn".',
     ),
   ];
 }
@@ -183,16 +178,27 @@ function nothingQuantized(experiment: Experiment): RuleFault[] {
 }
 
 function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
-  const { weightBits } = rotation.learning;
+  const { weightBits, objective } = rotation.learning;
   const { weights } = quantization;
-  if (weightBits === null || weights.method !== 'rtn' || weightBits === weights.bits) return [];
-  if (!hasLearnedRotation(rotation)) return [];
+  if (weightBits === null || !hasLearnedRotation(rotation)) return [];
+  const path = ['rotation', 'learning', 'weightBits'];
+  if (weights.method === 'rtn' && weightBits !== weights.bits) {
+    return [
+      warning(
+        'config/weight-bits',
+        path,
+        `rotations are learned for ${weightBits}-bit weights, but rtn then rounds to ${weights.bits} bits.`,
+        'Set weightBits to null: the rotation then is learned for the network that is deployed.',
+      ),
+    ];
+  }
+  if (!roundsByGptq(quantization) || weightBits >= 16 || objective !== 'cross-entropy') return [];
   return [
     warning(
       'config/weight-bits',
-      ['rotation', 'learning', 'weightBits'],
-      `rotations are learned for ${weightBits}-bit weights, but rtn then rounds to ${weights.bits} bits.`,
-      'Set weightBits to null: the rotation then is learned for the network that is deployed.',
+      path,
+      `rotations are learned for weights rounded to nearest at ${weightBits} bits, but gptq then rounds them otherwise: such rotations can be worse than ones that are not learned.`,
+      'Set weightBits to null: rotations then are learned with 16-bit weights, as in the paper (table 3).',
     ),
   ];
 }

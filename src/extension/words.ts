@@ -67,6 +67,8 @@ export function phaseTitle(phase: PhaseName): string {
       return vscode.l10n.t('learning rotations');
     case 'fuse':
       return vscode.l10n.t('merging rotations');
+    case 'round':
+      return vscode.l10n.t('rounding weights by GPTQ');
     case 'evaluate':
       return vscode.l10n.t('measuring perplexity');
     case 'statistics':

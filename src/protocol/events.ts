@@ -11,6 +11,7 @@ export type PhaseName =
   | 'preserve-check'
   | 'learn'
   | 'fuse'
+  | 'round'
   | 'evaluate'
   | 'statistics'
   | 'write';
@@ -88,6 +89,34 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
+/** How far the rounding of the weights by GPTQ has come. */
+export interface RoundingProgressEvent extends Timed {
+  readonly type: 'rounding-progress';
+  readonly layersDone: number;
+  readonly layers: number;
+  /** Share of all work that is done, 0 to 1. */
+  readonly done: number;
+}
+
+/** What rounding does to the output of one linear layer on the calibration text: Σ‖x (Q(W) − W)ᵀ‖² / Σ‖x Wᵀ‖². */
+export interface RoundingError {
+  /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
+  readonly linear: string;
+  readonly gptq: number;
+  /** The same weights and scales, rounded to nearest. */
+  readonly nearest: number;
+}
+
+/** The weights of one layer were rounded by GPTQ. */
+export interface RoundingEvent extends Timed {
+  readonly type: 'rounding';
+  /** From 0. */
+  readonly layer: number;
+  readonly layers: number;
+  readonly errors: readonly RoundingError[];
+  readonly seconds: number;
+}
+
 export interface EvaluationProgressEvent extends Timed {
   readonly type: 'evaluation-progress';
   readonly name: string;
@@ -138,6 +167,8 @@ export type RunEvent =
   | PreservationEvent
   | StepEvent
   | CheckpointEvent
+  | RoundingProgressEvent
+  | RoundingEvent
   | EvaluationProgressEvent
   | EvaluationEvent
   | StatisticsEvent
@@ -159,6 +190,8 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<RunEventType>([
   'preservation',
   'step',
   'checkpoint',
+  'rounding-progress',
+  'rounding',
   'evaluation-progress',
   'evaluation',
   'statistics',

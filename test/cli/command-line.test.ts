@@ -141,15 +141,6 @@ test('--json prints exactly one document, also when it fails', async (t) => {
   }
 });
 
-test('what is not available yet is said at its place', async (t) => {
-  const folder = await workspace(t);
-  const text = experiment({ quantization: { weights: { method: 'gptq' } } });
-  await writeFile(join(folder, 'x.spinquant.json'), text);
-  const { code, stderr } = await spinquant(['optimize', 'x.spinquant.json'], folder);
-  assert.equal(code, 1);
-  assert.match(stderr, /GPTQ is not available in this version/);
-});
-
 test('evaluating learned rotations needs them named; the newest run is offered', async (t) => {
   const folder = await workspace(t);
   const file = join(folder, 'x.spinquant.json');

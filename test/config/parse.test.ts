@@ -26,7 +26,14 @@ test('a model alone gets every default', () => {
     model: 'm',
     calibration: { text: [], samples: 800, sequenceLength: 2048, seed: 0, bos: false },
     quantization: {
-      weights: { bits: 4, method: 'rtn', groupSize: null, symmetric: true, clip: true },
+      weights: {
+        bits: 4,
+        method: 'rtn',
+        gptq: { samples: 128, damping: 0.01 },
+        groupSize: null,
+        symmetric: true,
+        clip: true,
+      },
       activations: { bits: 4, symmetric: false, groupSize: null, clipRatio: 1 },
       keys: { bits: 4, symmetric: false, clipRatio: 1 },
       values: { bits: 4, symmetric: false, clipRatio: 1 },

@@ -60,15 +60,38 @@ const cases: {
     expected: ['error config/nothing-learned'],
   },
   {
-    name: 'gptq while editing',
-    change: (e) => (e.quantization.weights.method = 'gptq'),
-    expected: ['warning config/not-available'],
+    name: 'GPTQ looks at the calibration text even where nothing is learned',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      e.calibration.text = [];
+    },
+    purpose: 'evaluate',
+    expected: ['error config/no-calibration-text'],
   },
   {
-    name: 'gptq when run',
-    change: (e) => (e.quantization.weights.method = 'gptq'),
-    purpose: 'optimize',
-    expected: ['error config/not-available'],
+    name: 'GPTQ without weights to round needs no text',
+    change: (e) => {
+      Object.assign(e.quantization.weights, { method: 'gptq', bits: 16 });
+      e.calibration.text = [];
+    },
+    purpose: 'evaluate',
+    expected: [],
+  },
+  {
+    name: 'GPTQ after learning with weights rounded to nearest',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      e.rotation.learning.weightBits = 4;
+    },
+    expected: ['warning config/weight-bits'],
+  },
+  {
+    name: 'GPTQ with an objective that sees no weights',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      Object.assign(e.rotation.learning, { weightBits: 4, objective: 'peak' });
+    },
+    expected: [],
   },
   {
     name: 'a device that this machine may not have: said when it is used',

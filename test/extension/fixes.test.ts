@@ -28,11 +28,6 @@ const CASES: [string, string, object][] = [
     '"quantization": { "weights": { "bits": 9 } }',
     { quantization: { weights: { bits: 8 } } },
   ],
-  [
-    'config/not-available',
-    '"quantization": { "weights": { "method": "gptq" } }',
-    { quantization: { weights: { method: 'rtn' } } },
-  ],
   ['config/r4-off', '"rotation": { "r4": false }', { rotation: { r4: true } }],
   ['config/r3-off', '"rotation": { "r3": false }', { rotation: { r3: true } }],
   [

@@ -1,7 +1,13 @@
 /** Texts that are too short for one sequence, and tokenizers that cannot read them. */
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { JsonPath, Purpose, Reading, RuleFault } from '../../config/index.ts';
+import {
+  type JsonPath,
+  type Purpose,
+  type Reading,
+  type RuleFault,
+  roundsByGptq,
+} from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { readCalibration } from '../learn/calibration.ts';
 import type { ModelConfig } from '../model/config.ts';
@@ -27,7 +33,7 @@ export async function textFaults(
   if (tokenizer === undefined) return fault === null ? [] : [fault];
   const tasks = ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
   const faults = [
-    purpose === 'evaluate' ? null : await calibrationFault(ask, tokenizer, directory),
+    readsCalibration(ask, purpose) ? await calibrationFault(ask, tokenizer, directory) : null,
     ...(purpose === 'inspect'
       ? []
       : await Promise.all(
@@ -38,6 +44,11 @@ export async function textFaults(
 }
 
 type Ask = Reading['ask'];
+
+/** Evaluation looks at the calibration text for GPTQ only. */
+function readsCalibration(ask: Ask, purpose: Purpose): boolean {
+  return purpose !== 'evaluate' || ask(({ quantization }) => roundsByGptq(quantization)) === true;
+}
 
 async function calibrationFault(
   ask: Ask,

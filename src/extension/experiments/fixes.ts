@@ -23,8 +23,7 @@ const VALUES: Readonly<Record<string, unknown>> = {
   'config/micro-batch': null,
 };
 
-/** What this version can run, by the key. */
-const AVAILABLE: Readonly<Record<string, unknown>> = { method: 'rtn' };
+const METHOD: Path = ['quantization', 'weights', 'method'];
 
 /** The best first. `text` of each is the whole text after it. */
 export function fixesOf(fault: PlacedFault, text: string): Fix[] {
@@ -36,8 +35,6 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
       return unknownKeyFixes(text, path);
     case 'config/invalid-value':
       return valueFixes(text, path);
-    case 'config/not-available':
-      return [set(text, path, AVAILABLE[String(path.at(-1))])];
     case 'config/missing-key':
     case 'config/missing-file':
       return isPath(path) ? [choose(path)] : [];
@@ -47,6 +44,7 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
         ...(['r1', 'r2'] as const)
           .filter((name) => valueAt(text, ['rotation', name]) === 'learned')
           .map((name) => set(text, ['rotation', name], 'hadamard')),
+        ...(valueAt(text, METHOD) === 'gptq' ? [set(text, METHOD, 'rtn')] : []),
       ];
     case 'config/same-name':
       return [set(text, path, `${String(valueAt(text, path))}-2`)];

@@ -44,6 +44,8 @@ export function advance(progress: JobProgress, event: RunEvent): JobProgress {
       const { windowsDone, windows } = event;
       return { ...progress, phase: 'evaluate', windowsDone, windows, fraction: windowsDone / windows };
     }
+    case 'rounding-progress':
+      return { ...progress, phase: 'round', fraction: event.done };
     default:
       return progress;
   }

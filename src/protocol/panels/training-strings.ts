@@ -117,6 +117,7 @@ function phaseTexts(t: Translate) {
       'preserve-check': t('Checking that rotation preserves the function'),
       learn: t('Learning rotations'),
       fuse: t('Merging rotations'),
+      round: t('Rounding weights by GPTQ'),
       evaluate: t('Evaluating'),
       statistics: t('Measuring activations'),
       write: t('Writing'),
