@@ -19,6 +19,12 @@ interface Case {
   readonly outputs: readonly (readonly number[])[];
   /** Inputs that hold token ids. */
   readonly labels?: readonly number[];
+  /** Inputs [n, n] that are positive definite, the nearer to the diagonal the larger; the lower triangle does as a factor. */
+  readonly moments?: readonly number[];
+  /** Inputs that are scales and zeros: ones. */
+  readonly ones?: readonly number[];
+  /** Whether the first output is a byte each. */
+  readonly codes?: boolean;
 }
 
 const token = { bits: 4, symmetric: 0, group: 0, clip_ratio: 1, include_zero: 1 };
@@ -150,6 +156,29 @@ const CASES: readonly Case[] = [
     outputs: [[TOKENS, V], [TOKENS]],
     labels: [1],
   },
+  {
+    name: 'ReverseCholesky',
+    label: 'f',
+    attributes: { damping: 0.01 },
+    inputs: [[F, F]],
+    outputs: [[F, F]],
+    moments: [0],
+  },
+  {
+    name: 'GptqRound',
+    label: 'f to d',
+    attributes: { bits: 4 },
+    inputs: [
+      [D, F],
+      [F, F],
+      [D, 1],
+      [D, 1],
+    ],
+    outputs: [[D, F], [D]],
+    moments: [1],
+    ones: [2, 3],
+    codes: true,
+  },
 ];
 
 const count = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
@@ -159,9 +188,17 @@ const addon = loadAddon();
 if (!addon) throw new Error('the native operators are not built: npm run build:native');
 const isa = addon.instructionSets().at(-1)!;
 
-function probe(dims: readonly number[], isLabels: boolean): ProbeTensor {
+function probe(which: Case, input: number): ProbeTensor {
+  const dims = which.inputs[input]!;
   const size = count(dims);
-  if (isLabels) return { dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % V)) };
+  if (which.labels?.includes(input))
+    return { dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % V)) };
+  if (which.ones?.includes(input)) return { dims, data: new Float32Array(size).fill(1) };
+  if (which.moments?.includes(input)) {
+    const n = dims[0]!;
+    const near = (i: number) => 1 / (1 + Math.abs(Math.floor(i / n) - (i % n)));
+    return { dims, data: Float32Array.from({ length: size }, (_, i) => near(i)) };
+  }
   // Values spread like activations: mostly small, some large.
   return {
     dims,
@@ -170,11 +207,16 @@ function probe(dims: readonly number[], isLabels: boolean): ProbeTensor {
 }
 
 function measure(which: Case, threads: number) {
-  const inputs = which.inputs.map((dims, i) => probe(dims, which.labels?.includes(i) ?? false));
-  const outputs = which.outputs.map((dims) => new Float32Array(count(dims)));
-  const floats = [...which.inputs, ...which.outputs].reduce((sum, dims) => sum + count(dims), 0);
+  const inputs = which.inputs.map((_, i) => probe(which, i));
+  const outputs = which.outputs.map((dims, i) =>
+    which.codes && i === 0 ? new Int8Array(count(dims)) : new Float32Array(count(dims)),
+  );
+  const bytes = [...inputs.map(({ data }) => data), ...outputs].reduce(
+    (sum, data) => sum + data.byteLength,
+    0,
+  );
   // A copy of n bytes reads n and writes n.
-  const source = new Float32Array(Math.ceil(floats / 2)).fill(1);
+  const source = new Float32Array(Math.ceil(bytes / 8)).fill(1);
   const target = new Float32Array(source.length);
   const [copies, runs]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
@@ -188,7 +230,7 @@ function measure(which: Case, threads: number) {
     operator: which.name,
     label: which.label,
     threads,
-    megabytes: (floats * 4) / 2 ** 20,
+    megabytes: bytes / 2 ** 20,
     copyMilliseconds: copy * 1e3,
     milliseconds: run * 1e3,
     ratio: run / copy,

@@ -1,22 +1,9 @@
+#include "../core/simd_double.h"
 #include "../core/simd_quantize.h"
 #include "activation_statistics.h"
 
 namespace spinquant::SPINQUANT_ISA {
 namespace {
-
-/// Double precision in vectors of the same width: half as many lanes.
-constexpr size_t kHalf = kLanes / 2;
-typedef double DoubleVec __attribute__((vector_size(4 * SPINQUANT_LANES)));
-typedef float HalfVec __attribute__((vector_size(2 * SPINQUANT_LANES)));
-typedef float UnalignedHalfVec __attribute__((vector_size(2 * SPINQUANT_LANES), aligned(4), may_alias));
-
-SPINQUANT_INLINE HalfVec load_half(const float* p) { return *reinterpret_cast<const UnalignedHalfVec*>(p); }
-
-SPINQUANT_INLINE float total(DoubleVec v) {
-  double result = 0;
-  for (size_t i = 0; i < kHalf; i++) result += v[i];
-  return static_cast<float>(result);
-}
 
 struct Sums {
   DoubleVec first{}, second{}, third{}, fourth{}, noise{};
@@ -132,11 +119,11 @@ void activation_statistics(const ActivationStatisticsArgs& args, size_t first, s
     Tally tally(limit, args.bins);
     const Sums sums = add_block(args.x + start, args.y + start, count, &tally);
     float* out = args.sums + block * kBlockSums;
-    out[0] = total(sums.first);
-    out[1] = total(sums.second);
-    out[2] = total(sums.third);
-    out[3] = total(sums.fourth);
-    out[4] = total(sums.noise);
+    out[0] = static_cast<float>(sum_double(sums.first));
+    out[1] = static_cast<float>(sum_double(sums.second));
+    out[2] = static_cast<float>(sum_double(sums.third));
+    out[3] = static_cast<float>(sum_double(sums.fourth));
+    out[4] = static_cast<float>(sum_double(sums.noise));
     out[5] = limit;
     tally.write(args.counts + block * args.bins);
   }

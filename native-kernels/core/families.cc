@@ -28,6 +28,8 @@ const std::vector<OperatorType>& operator_types() {
       token_loss_type(),
       token_loss_grad_type(),
       activation_statistics_type(),
+      reverse_cholesky_type(),
+      gptq_round_type(),
   };
   return types;
 }

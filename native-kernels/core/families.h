@@ -28,6 +28,8 @@ OperatorType rotary_embedding_type();
 OperatorType token_loss_type();
 OperatorType token_loss_grad_type();
 OperatorType activation_statistics_type();
+OperatorType reverse_cholesky_type();
+OperatorType gptq_round_type();
 
 template <class T>
 std::unique_ptr<Operator> make_operator(const Attributes& attributes) {
