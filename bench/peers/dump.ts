@@ -149,7 +149,7 @@ async function logitTensors(bench: Workbench, rotations: RotationState, ids: Int
   const networks = {
     plain: plainNetwork(bench),
     rotated: rotatedNetwork(bench, rotations),
-    quantized: deployedNetwork(bench, rotations),
+    quantized: deployedNetwork(bench, rotations, null),
   };
   const dump: Dump = {};
   for (const [name, network] of Object.entries(networks)) {

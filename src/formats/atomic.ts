@@ -36,11 +36,20 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes all bytes at the file's position (a single `write` may be short, and fails above 2 GiB). */
-export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
+/**
+ * Writes all bytes (a single `write` may be short, and fails above 2 GiB).
+ * @param position in the file; where it stands, if null.
+ */
+export async function writeAll(
+  file: FileHandle,
+  bytes: Uint8Array,
+  position: number | null = null,
+): Promise<void> {
   const CHUNK = 1 << 26;
   for (let start = 0; start < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, start, Math.min(CHUNK, bytes.length - start));
+    const length = Math.min(CHUNK, bytes.length - start);
+    const at = position === null ? null : position + start;
+    const { bytesWritten } = await file.write(bytes, start, length, at);
     start += bytesWritten;
   }
 }

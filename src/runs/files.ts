@@ -14,6 +14,8 @@ export const RUN_FILES = {
   rotations: 'rotations.safetensors',
   /** Folder: what is needed to resume. */
   checkpoint: 'checkpoint',
+  /** Folder: weights rounded by GPTQ, a file for each layer. */
+  rounded: 'rounded',
   activations: 'activations.json',
   results: 'results.json',
 } as const;

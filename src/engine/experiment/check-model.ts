@@ -7,6 +7,7 @@ import {
   type ParsedExperiment,
   type Purpose,
   type Reading,
+  roundsByGptq,
   uniqueFaults,
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
@@ -95,9 +96,10 @@ function memoryRule(config: ModelConfig): Rule {
   return (experiment) => {
     const faults: Unplaced[] = [];
     if (hasLearnedRotation(experiment.rotation)) {
-      attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), true));
+      attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), 'learn'));
     }
-    if (faults.length === 0) attempt(faults, () => networkMemory(experiment, config, 'merged', false));
+    const purpose = roundsByGptq(experiment.quantization) ? 'round' : 'run';
+    if (faults.length === 0) attempt(faults, () => networkMemory(experiment, config, 'merged', purpose));
     return faults.map((fault) => ({ ...fault, path: ['memoryLimit'] }));
   };
 }

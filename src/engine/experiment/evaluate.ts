@@ -7,11 +7,13 @@ import type { PerplexityText } from '../evaluate/perplexity.ts';
 import type { RotationState } from '../learn/learner.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { scanForNonFinite } from '../model/scan.ts';
+import type { RoundedSource } from '../network/rounded-weights.ts';
 import { readRotations } from '../rotation/rotation-file.ts';
-import { evaluateTexts, labelOf } from './evaluation.ts';
+import { evaluateTexts, labelOf, type VariantNetworks } from './evaluation.ts';
 import { deployedNetwork, plainNetwork, startingRotations } from './networks.ts';
-import { phase } from './phases.ts';
+import { type PhaseSeconds, phase } from './phases.ts';
 import { provenanceOf } from './provenance.ts';
+import { withRounded } from './rounding.ts';
 import { deviceStatement, evaluationTexts, openWorkbench, type Workbench } from './workbench.ts';
 
 /** Measures perplexity at full precision and quantized. See {@link Engine.evaluateExperiment}. */
@@ -37,9 +39,7 @@ export async function* evaluateExperiment(
     const rotations = variants.includes('quantized') ? await chooseRotations(bench, options) : null;
     yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
     const texts = yield* phase('tokenize', seconds, () => evaluationTexts(bench, signal));
-    const perplexity = yield* phase('evaluate', seconds, () =>
-      measure(bench, texts, variants, rotations, signal),
-    );
+    const perplexity = yield* measureRounded(bench, options, { texts, variants, rotations, seconds });
     if (options.runDir !== undefined) await addToRun(options.runDir, perplexity);
     return { perplexity, bits: labelOf(bench), device: bench.runtime.device };
   } finally {
@@ -47,21 +47,30 @@ export async function* evaluateExperiment(
   }
 }
 
-function measure(
+interface Measurement {
+  readonly texts: readonly PerplexityText[];
+  readonly variants: readonly Variant[];
+  readonly rotations: RotationState | null;
+  readonly seconds: PhaseSeconds;
+}
+
+/** Weights of the run that is named serve again, if they are those of this experiment. */
+function measureRounded(
   bench: Workbench,
-  texts: readonly PerplexityText[],
-  variants: readonly Variant[],
-  rotations: RotationState | null,
-  signal?: AbortSignal,
+  options: EvaluateOptions,
+  { texts, variants, rotations, seconds }: Measurement,
 ): AsyncGenerator<RunEvent, PerplexityResult[]> {
-  return evaluateTexts(
-    texts,
-    {
-      ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
-      ...(rotations && { quantized: () => deployedNetwork(bench, rotations) }),
-    },
-    signal,
-  );
+  const { signal } = options;
+  const plain = {
+    ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
+  };
+  const measure = (networks: VariantNetworks): AsyncGenerator<RunEvent, PerplexityResult[]> =>
+    phase('evaluate', seconds, () => evaluateTexts(texts, networks, signal));
+  if (!rotations) return measure(plain);
+  const runs = [options.runDir, options.rotations].filter((path) => path !== undefined);
+  const use = (rounded: RoundedSource | null): AsyncGenerator<RunEvent, PerplexityResult[]> =>
+    measure({ ...plain, quantized: () => deployedNetwork(bench, rotations, rounded) });
+  return withRounded(bench, rotations, runs, use, seconds, signal);
 }
 
 /**

@@ -5,6 +5,9 @@ import { type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
 
+/** What a network is made for: passes forward, passes backward too, or the rounding of its weights by GPTQ. */
+export type NetworkPurpose = 'run' | 'learn' | 'round';
+
 /**
  * What a network of this experiment may hold in memory.
  * @throws UserError `memory/limit` when memoryLimit is too small for it.
@@ -13,12 +16,14 @@ export function networkMemory(
   experiment: Experiment,
   config: ModelConfig,
   mode: NetworkMode,
-  learns: boolean,
+  purpose: NetworkPurpose,
 ): NetworkMemory {
   const { calibration, evaluation, memoryLimit } = experiment;
-  const evaluated = learns ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
+  const learns = purpose === 'learn';
+  const evaluated =
+    purpose !== 'run' ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
   const sequence = Math.max(calibration.sequenceLength, ...evaluated);
-  const demand = { sequence, learns, prepares: mode === 'merged' };
+  const demand = { sequence, learns, prepares: mode === 'merged', rounds: purpose === 'round' };
   return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
 }
 

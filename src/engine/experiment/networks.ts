@@ -4,10 +4,11 @@ import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, NO_ROTATION, type RotationSites } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
+import type { RoundedSource } from '../network/rounded-weights.ts';
 import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
-import { learningMode, networkMemory } from './memory.ts';
+import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
 import { learningQuantizersOf, quantizersOf } from './quantizers.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -49,12 +50,30 @@ export function capturedNetwork(bench: Workbench): Network {
   return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, sites: NO_ROTATION, precision });
 }
 
-/** Rotated and quantized, as it would be deployed. */
-export function deployedNetwork(bench: Workbench, rotations: RotationState): Network {
+/**
+ * Rotated and quantized, as it would be deployed.
+ * @param rounded weights rounded beforehand; null: to nearest.
+ */
+export function deployedNetwork(
+  bench: Workbench,
+  rotations: RotationState,
+  rounded: RoundedSource | null,
+): Network {
   const { experiment, checkpoint } = bench;
   const quantizers = quantizersOf(experiment, checkpoint.config);
   const sites = rotationSites(experiment, checkpoint.config);
-  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers, sites }));
+  const options = { quantizers, sites, ...(rounded && { rounded }) };
+  return rotatedTo(rotations, networkOf(bench, 'merged', options));
+}
+
+/** Rotated, with the deployed network's weights and all else at full precision: what GPTQ looks at. */
+export function roundingNetwork(bench: Workbench, rotations: RotationState): Network {
+  const { experiment, checkpoint } = bench;
+  const { weights } = quantizersOf(experiment, checkpoint.config);
+  // R3 cancels where keys stay as they are.
+  const sites = { ...rotationSites(experiment, checkpoint.config), r3: null };
+  const quantizers = { ...FULL_PRECISION, weights };
+  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers, sites }, 'round'));
 }
 
 /** Rotated at full precision: must compute the same function as the plain network. */
@@ -71,7 +90,7 @@ export function learningNetwork(bench: Workbench): Network {
   const { precision } = experiment.rotation.learning;
   const quantizers = learningQuantizersOf(experiment, checkpoint.config);
   const sites = rotationSites(experiment, checkpoint.config);
-  return networkOf(bench, learningMode(experiment), { quantizers, sites, precision }, true);
+  return networkOf(bench, learningMode(experiment), { quantizers, sites, precision }, 'learn');
 }
 
 function rotatedTo(rotations: RotationState, network: Network): Network {
@@ -82,11 +101,11 @@ function rotatedTo(rotations: RotationState, network: Network): Network {
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'sites' | 'precision'>,
-  learns = false,
+  options: Pick<NetworkOptions, 'quantizers' | 'sites' | 'precision' | 'rounded'>,
+  purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
-  const memory = networkMemory(experiment, checkpoint.config, mode, learns);
+  const memory = networkMemory(experiment, checkpoint.config, mode, purpose);
   return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
 }

@@ -7,6 +7,7 @@ import { collectActivations } from '../calibrate/activations.ts';
 import type { PerplexityText } from '../evaluate/perplexity.ts';
 import { NO_MEMORY, type RotationState } from '../learn/learner.ts';
 import { scanForNonFinite } from '../model/scan.ts';
+import type { RoundedSource } from '../network/rounded-weights.ts';
 import { orthogonalityError, polarProjection } from '../rotation/orthogonal.ts';
 import { writeRotations } from '../rotation/rotation-file.ts';
 import { readCheckpoint } from './checkpoint-file.ts';
@@ -24,6 +25,7 @@ import { type PhaseSeconds, phase } from './phases.ts';
 import { checkPreservation } from './preservation.ts';
 import { provenanceOf } from './provenance.ts';
 import { recordRun } from './record-run.ts';
+import { roundPhase } from './rounding.ts';
 import {
   calibrationBlocks,
   deviceStatement,
@@ -98,8 +100,9 @@ async function* optimizeInRun(
     );
     const rotations = yield* phase('fuse', seconds, () => projectAndWrite(run, bench, learned.state));
     yield* preservation(bench, rotations, texts.blocks[0]!, 'learned rotations', seconds, signal);
+    const rounded = yield* roundPhase(bench, rotations, texts.blocks, run.path('rounded'), seconds, signal);
     const perplexity = yield* phase('evaluate', seconds, () =>
-      evaluateBoth(bench, texts.evaluation, rotations, signal),
+      evaluateBoth(bench, texts.evaluation, rotations, rounded, signal),
     );
     yield* phase('statistics', seconds, () =>
       collectActivations(bench, rotations, texts.blocks, run, signal),
@@ -178,11 +181,12 @@ function evaluateBoth(
   bench: Workbench,
   texts: readonly PerplexityText[],
   rotations: RotationState,
+  rounded: RoundedSource | null,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, PerplexityResult[]> {
   const networks = {
     'full-precision': () => plainNetwork(bench),
-    quantized: () => deployedNetwork(bench, rotations),
+    quantized: () => deployedNetwork(bench, rotations, rounded),
   };
   return evaluateTexts(texts, networks, signal);
 }

@@ -35,6 +35,8 @@ export interface MemoryDemand {
   readonly learns: boolean;
   /** Whether rotated and rounded weights are held beside those of the file. */
   readonly prepares: boolean;
+  /** Whether weights are rounded by GPTQ, which looks at second moments of what they read. */
+  readonly rounds?: boolean;
 }
 
 const FLOAT = Float32Array.BYTES_PER_ELEMENT;
@@ -116,12 +118,18 @@ function defaultTape(config: ModelConfig, { prepares }: MemoryDemand): number {
   return Math.max(0, DEFAULT_MEMORY.tapeBytes - (prepares ? preparedBytes(config) : 0));
 }
 
-/** Process, rotations, and the residuals between the layers. */
-function fixedBytes(config: ModelConfig, { learns }: MemoryDemand, tokens: number): number {
+/** Process, rotations, the residuals between the layers, and what GPTQ works on. */
+function fixedBytes(config: ModelConfig, { learns, rounds = false }: MemoryDemand, tokens: number): number {
   const { hiddenSize: d, headDim: h, layers } = config;
   const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
   const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;
-  return PROCESS_BYTES + rotations + residuals;
+  return PROCESS_BYTES + rotations + residuals + (rounds ? roundingBytes(config) : 0);
+}
+
+/** Second moments of the widest input: sum, addend and next sum; and the largest weight in four versions. */
+function roundingBytes({ hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig): number {
+  const n = Math.max(d, f, heads * headDim);
+  return FLOAT * (3 * n * n + 4 * d * Math.max(f, heads * headDim));
 }
 
 /** Workspace of one layer: activations of its graph, its weights in float32, partial sums of attention. */

@@ -14,6 +14,7 @@ import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan
 import type { OutputLoss } from './output-loss.ts';
 import { type MatrixTensors, PreparedWeights, type WeightRotations } from './prepared-weights.ts';
 import type { ProgramCache } from './programs.ts';
+import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
 
@@ -29,6 +30,8 @@ export interface NetworkOptions {
   readonly sites: RotationSites;
   readonly centreEmbedding: boolean;
   readonly memory?: NetworkMemory;
+  /** Weights of the merged network that were rounded beforehand; absent: they are rotated and rounded when needed. */
+  readonly rounded?: RoundedSource | undefined;
   /** Of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -52,6 +55,7 @@ export class Network {
   /** Programs by part, layer and batch: the full key is long, and layers of one shape share a program in the cache. */
   readonly #layerPrograms = new Map<string, Promise<Program>>();
   readonly #prepared: PreparedWeights;
+  readonly #rounded: RoundedWeights | null;
   #rotations: WeightRotations = NO_ROTATIONS;
   #searchedAt: { readonly matrices: RotationMatrices; readonly tensors: MatrixTensors } | null = null;
   #tape: Tape | null = null;
@@ -63,6 +67,7 @@ export class Network {
     this.checkpoint = checkpoint;
     this.options = options;
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
+    this.#rounded = options.rounded ? new RoundedWeights(options.rounded, this.keepsPrepared) : null;
   }
 
   get layers(): number {
@@ -225,15 +230,21 @@ export class Network {
   }
 
   async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
-    const { r1, r2 } = this.#rotations.now;
     const context = this.layerContext(index, shape);
-    const own = { ...context.tensors, ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
+    const own = { ...context.tensors, ...this.matrices(index) };
     if (this.options.mode !== 'merged') return own;
+    if (this.#rounded) return { ...own, ...this.#rounded.of(index, this.weightCodes) };
     return { ...own, ...(await this.#prepared.of(index, context, this.#rotations, signal)) };
   }
 
+  /** R1 and the layer's R2, by program input name, as far as there are any. */
+  matrices(index: number): Tensors {
+    const { r1, r2 } = this.#rotations.now;
+    return { ...(r1 && { r1 }), ...(r2 && { r2: r2[index]! }) };
+  }
+
   /** Where products with codes have a kernel, prepared weights are half as large and their products faster. */
-  get #weightCodes(): boolean {
+  get weightCodes(): boolean {
     const { mode, quantizers } = this.options;
     return mode === 'merged' && this.#cache.runtime.multipliesBfloat16 && hasRowCodes(quantizers.weights);
   }
@@ -288,7 +299,7 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < batch.sequence ? limit : null;
     const { quantizers, sites, precision } = this.options;
-    const codes = { weightCodes: this.#weightCodes, activationCodes: this.#activationCodes };
+    const codes = { weightCodes: this.weightCodes, activationCodes: this.#activationCodes };
     return {
       shape: { ...batch, config, window, quantizers, rotations: sites, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),

@@ -109,6 +109,17 @@ class Grid {
     return div(mul(ratio, this.#hi), this.#w.graph.scalar(this.#top));
   }
 
+  /** Scale and zero point [rows, 1] of codes −2^{b−1} … 2^{b−1}−1, whose values are s (c − z). */
+  signedGrid(ratio: Value): { scale: Value; zero: Value } {
+    const g = this.#w.graph;
+    const zero = g.scalar(0);
+    if (this.#options.symmetric) return { scale: this.symmetricScale(ratio), zero: scale(ratio, 0) };
+    const { constant, s, z } = this.#asymmetricSteps(ratio);
+    const half = g.scalar(2 ** (this.#options.bits - 1));
+    // A constant group is one step from zero.
+    return { scale: where(constant, this.#lo, s), zero: sub(where(constant, zero, z), half) };
+  }
+
   get #top(): number {
     return 2 ** (this.#options.bits - 1) - 1;
   }
@@ -122,14 +133,19 @@ class Grid {
 
   #asymmetric(ratio: Value): Value {
     const g = this.#w.graph;
-    const zero = g.scalar(0);
+    const { constant, s, z } = this.#asymmetricSteps(ratio);
     const top = g.scalar(2 ** this.#options.bits - 1);
+    const q = maximum(minimum(add(round(div(this.#w, s)), z), top), g.scalar(0));
+    return where(constant, this.#w, mul(s, sub(q, z)));
+  }
+
+  #asymmetricSteps(ratio: Value): { constant: Value; s: Value; z: Value } {
+    const g = this.#w.graph;
     const lo = mul(ratio, this.#lo);
     const constant = equal(this.#lo, this.#hi);
+    const top = g.scalar(2 ** this.#options.bits - 1);
     const s = where(constant, g.scalar(1), div(sub(mul(ratio, this.#hi), lo), top));
-    const z = round(div(sub(zero, lo), s));
-    const q = maximum(minimum(add(round(div(this.#w, s)), z), top), zero);
-    return where(constant, this.#w, mul(s, sub(q, z)));
+    return { constant, s, z: round(div(sub(g.scalar(0), lo), s)) };
   }
 
   /** The first strict minimum of the error over the candidate ratios. */
@@ -176,6 +192,23 @@ export function quantizeWithRatio(w: Value, quantizer: WeightQuantizer, given: V
     group,
     clip_search: quantizer.clipSearch ? 1 : 0,
   }) as [Value, Value];
+}
+
+/**
+ * The grid of each row, or group, as codes of a byte have it: Q(w) = s (c − z) with c in −2^{b−1} … 2^{b−1}−1.
+ * @param w [out, in] before rounding. @param ratio its clip ratios [out, groups].
+ * @returns s and z [out, groups], z whole numbers.
+ */
+export function weightGrid(
+  w: Value,
+  ratio: Value,
+  { bits, symmetric }: WeightQuantizer,
+): { readonly scale: Value; readonly zero: Value } {
+  const group = w.dim(1) / ratio.dim(1);
+  const rows = reshape(w, [elementCount(ratio.dims), group]);
+  const grid = new Grid(rows, { bits, symmetric, includeZero: ratio.dim(1) === 1 });
+  const { scale, zero } = grid.signedGrid(reshape(ratio, [elementCount(ratio.dims), 1]));
+  return { scale: reshape(scale, ratio.dims), zero: reshape(zero, ratio.dims) };
 }
 
 /** Whether rounded rows are whole numbers times one scale each, small enough for bfloat16's 8 bits. */

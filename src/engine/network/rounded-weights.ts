@@ -1,0 +1,74 @@
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import type { HostTensors } from '../graph/program.ts';
+import { type LinearRole, preparedName, scaleName } from './layer-inputs.ts';
+
+/** A weight on its grid: Ŵ = s (c − z). */
+export interface RoundedMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** c [rows, columns]. */
+  readonly codes: Int8Array;
+  /** s and z [rows, groups]; groups of consecutive columns share one. */
+  readonly scale: Float32Array;
+  readonly zero: Float32Array;
+}
+
+export type RoundedLayer = Readonly<Record<LinearRole, RoundedMatrix>>;
+
+/** Where a network's weights come from when they were rounded beforehand. */
+export interface RoundedSource {
+  read(layer: number): RoundedLayer;
+}
+
+/** bfloat16 bits of the whole numbers of a byte, by their unsigned byte. */
+const BFLOAT16_OF_BYTE = Uint16Array.from(
+  { length: 256 },
+  (_, byte) => new Uint32Array(Float32Array.of((byte << 24) >> 24).buffer)[0]! >>> 16,
+);
+
+/**
+ * Ŵ as a layer's program takes it.
+ * @param asCodes as bfloat16 codes and row scales, for grids without zero points and groups; else in float32.
+ */
+export function preparedTensors(role: LinearRole, matrix: RoundedMatrix, asCodes: boolean): HostTensors {
+  const dims = [matrix.rows, matrix.columns];
+  if (!asCodes) return { [preparedName(role)]: float32(dims, multiples(matrix)) };
+  const bits = new Uint16Array(matrix.codes.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = BFLOAT16_OF_BYTE[matrix.codes[i]! & 255]!;
+  const codes: HostTensor = { kind: 'host', dtype: 'bfloat16', dims, data: bits };
+  return { [preparedName(role)]: codes, [scaleName(role)]: float32([matrix.rows], matrix.scale) };
+}
+
+function multiples({ rows, codes, scale, zero }: RoundedMatrix): Float32Array {
+  const values = new Float32Array(codes.length);
+  const perGroup = (codes.length / rows) * (rows / scale.length);
+  for (let group = 0; group < scale.length; group++) {
+    const [s, z] = [scale[group]!, zero[group]!];
+    const end = (group + 1) * perGroup;
+    for (let i = group * perGroup; i < end; i++) values[i] = s * (codes[i]! - z);
+  }
+  return values;
+}
+
+/** Tensors of weights that were rounded beforehand: of all layers, or of one layer at a time. */
+export class RoundedWeights {
+  readonly #source: RoundedSource;
+  readonly #keepsAll: boolean;
+  readonly #held: { readonly layer: number; readonly tensors: HostTensors }[] = [];
+
+  constructor(source: RoundedSource, keepsAll: boolean) {
+    this.#source = source;
+    this.#keepsAll = keepsAll;
+  }
+
+  /** Ŵ of a layer, by program input name. */
+  of(layer: number, asCodes: boolean): HostTensors {
+    const slot = this.#keepsAll ? layer : 0;
+    const held = this.#held[slot];
+    if (held?.layer === layer) return held.tensors;
+    const matrices = Object.entries(this.#source.read(layer)) as [LinearRole, RoundedMatrix][];
+    const tensors = Object.assign({}, ...matrices.map(([role, one]) => preparedTensors(role, one, asCodes)));
+    this.#held[slot] = { layer, tensors };
+    return tensors;
+  }
+}

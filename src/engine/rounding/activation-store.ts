@@ -1,0 +1,94 @@
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { writeAll } from '../../formats/atomic.ts';
+
+/** Activations of every part of a text at one place in the network: written in order, read in order, many times. */
+export interface ActivationStore {
+  read(part: number): Promise<Float32Array>;
+  write(part: number, rows: Float32Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param sizes elements of each part.
+ * @param limit bytes that may be held in memory; more goes to a scratch file, which {@link ActivationStore.close} removes.
+ */
+export async function openActivationStore(
+  sizes: readonly number[],
+  limit: number,
+  scratch: string,
+): Promise<ActivationStore> {
+  const bytes = sizes.reduce((sum, size) => sum + size, 0) * Float32Array.BYTES_PER_ELEMENT;
+  if (bytes <= limit) return new MemoryStore();
+  return new ScratchFile(await open(scratch, 'w+'), scratch, sizes);
+}
+
+class MemoryStore implements ActivationStore {
+  readonly #parts: Float32Array[] = [];
+
+  read(part: number): Promise<Float32Array> {
+    return Promise.resolve(this.#parts[part]!);
+  }
+
+  write(part: number, rows: Float32Array): Promise<void> {
+    const own = this.#parts[part] ?? new Float32Array(rows.length);
+    own.set(rows);
+    this.#parts[part] = own;
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.#parts.length = 0;
+    return Promise.resolve();
+  }
+}
+
+class ScratchFile implements ActivationStore {
+  readonly #file: FileHandle;
+  readonly #path: string;
+  readonly #sizes: readonly number[];
+  readonly #starts: number[] = [];
+  /** Parts are read one at a time. */
+  readonly #rows: Float32Array;
+
+  constructor(file: FileHandle, path: string, sizes: readonly number[]) {
+    this.#file = file;
+    this.#path = path;
+    this.#sizes = sizes;
+    this.#rows = new Float32Array(Math.max(...sizes));
+    let start = 0;
+    for (const size of sizes) {
+      this.#starts.push(start);
+      start += size * Float32Array.BYTES_PER_ELEMENT;
+    }
+  }
+
+  /** The array is valid until the next part is read. */
+  async read(part: number): Promise<Float32Array> {
+    const rows = this.#rows.subarray(0, this.#sizes[part]!);
+    const bytes = new Uint8Array(rows.buffer, 0, rows.byteLength);
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesRead } = await this.#file.read(
+        bytes,
+        done,
+        bytes.length - done,
+        this.#starts[part]! + done,
+      );
+      if (bytesRead === 0) throw new Error(`${this.#path} ends early`);
+      done += bytesRead;
+    }
+    return rows;
+  }
+
+  async write(part: number, rows: Float32Array): Promise<void> {
+    await writeAll(
+      this.#file,
+      new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
+      this.#starts[part]!,
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+    await rm(this.#path, { force: true });
+  }
+}

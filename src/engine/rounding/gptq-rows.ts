@@ -1,0 +1,59 @@
+/** Weights of one linear layer and the grid that they are rounded to. */
+export interface RowsToRound {
+  /** W [rows, columns]. */
+  readonly w: Float32Array;
+  readonly rows: number;
+  readonly columns: number;
+  readonly bits: number;
+  /** s and z [rows, groups] of values s (c − z); groups of consecutive columns share one. */
+  readonly scale: Float32Array;
+  readonly zero: Float32Array;
+}
+
+/**
+ * GPTQ's rounding in its LDL form (Frantar et al. 2023; Chee et al. 2023, theorem 1): with Tᵀ T = H + λI, T lower
+ * triangular, and e the errors of the columns so far, column j is rounded at
+ *   w_j + (Σ_{k<j} e_k T[j][k]) / T[j][j],   e_j = w_j − s (c_j − z),
+ * rounded to float32 as every operator does, which makes the least of what is left to choose in (W − Q) H (W − Q)ᵀ. No inverse is formed, and rows are independent.
+ * Loops, for runtimes without the native operator GptqRound.
+ * @returns codes c [rows, columns], −2^{bits−1} … 2^{bits−1}−1.
+ */
+export function gptqRows(weights: RowsToRound, t: Float32Array): Int8Array {
+  const { rows, columns } = weights;
+  const codes = new Int8Array(rows * columns);
+  const errors = new Float64Array(columns);
+  for (let row = 0; row < rows; row++) roundRow(weights, t, row, errors, codes);
+  return codes;
+}
+
+function roundRow(
+  { w, rows, columns, bits, scale, zero }: RowsToRound,
+  t: Float32Array,
+  row: number,
+  errors: Float64Array,
+  codes: Int8Array,
+): void {
+  const groups = scale.length / rows;
+  const [low, high] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1];
+  for (let j = 0; j < columns; j++) {
+    const factors = t.subarray(j * columns, j * columns + j + 1);
+    let fed = 0;
+    for (let k = 0; k < j; k++) fed += errors[k]! * factors[k]!;
+    const group = row * groups + Math.floor((j * groups) / columns);
+    const [s, z] = [scale[group]!, zero[group]!];
+    const original = w[row * columns + j]!;
+    const moved = Math.fround(original + fed / factors[j]!);
+    const wanted = roundHalfEven(Math.fround(moved / s)) + z;
+    const code = Math.min(Math.max(wanted, low), high);
+    codes[row * columns + j] = code;
+    errors[j] = original - s * (code - z);
+  }
+}
+
+/** To the nearest whole number, halves to even, as ONNX's Round does. */
+function roundHalfEven(x: number): number {
+  const below = Math.floor(x);
+  const rest = x - below;
+  if (rest !== 0.5) return rest < 0.5 ? below : below + 1;
+  return below % 2 === 0 ? below : below + 1;
+}

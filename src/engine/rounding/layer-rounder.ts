@@ -1,0 +1,124 @@
+import type { RoundingError } from '../../protocol/events.ts';
+import { elementCount, type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
+import type { Tensors } from '../graph/program.ts';
+import type { LinearRole } from '../network/layer-inputs.ts';
+import type { Network } from '../network/network.ts';
+import type { ProgramCache } from '../network/programs.ts';
+import type { RoundedMatrix } from '../network/rounded-weights.ts';
+import { compileErrors, compileMoment, compileRotatedWeight } from './programs.ts';
+import { RoundingKernels } from './rounding-kernels.ts';
+
+type Rows = HostTensor<Float32Array>;
+
+/** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
+export class SecondMoment {
+  readonly #cache: ProgramCache;
+  #sum: Rows;
+  #next: Rows;
+
+  constructor(cache: ProgramCache, n: number) {
+    this.#cache = cache;
+    this.#sum = zeros('float32', [n, n]) as Rows;
+    this.#next = zeros('float32', [n, n]) as Rows;
+  }
+
+  get sum(): Rows {
+    return this.#sum;
+  }
+
+  /** Memory of the same size, free while nothing is added. */
+  get spare(): Rows {
+    return this.#next;
+  }
+
+  async add(rows: Rows, signal?: AbortSignal): Promise<void> {
+    const [tokens, n] = rows.dims as [number, number];
+    const program = await this.#cache.get(`second-moment ${tokens}x${n}`, (runtime) =>
+      compileMoment(runtime, tokens, n),
+    );
+    await program.run({ rows, sum: this.#sum }, signal, { moment: this.#next });
+    [this.#sum, this.#next] = [this.#next, this.#sum];
+  }
+}
+
+/** Rounds the linear layers of one network that read the same rows. */
+export class LayerRounder {
+  readonly #cache: ProgramCache;
+  readonly #network: Network;
+  readonly #kernels: RoundingKernels;
+  readonly #damping: number;
+
+  /** @param network merged, with its rotations; its weight quantizer gives the grids. */
+  constructor(cache: ProgramCache, network: Network, damping: number) {
+    this.#cache = cache;
+    this.#network = network;
+    this.#kernels = new RoundingKernels(cache);
+    this.#damping = damping;
+  }
+
+  /** @param seen of what the layers read; its spare memory is used. */
+  async *round(
+    layer: number,
+    roles: readonly LinearRole[],
+    seen: SecondMoment,
+    signal?: AbortSignal,
+  ): AsyncGenerator<{ role: LinearRole; matrix: RoundedMatrix; error: RoundingError }, void> {
+    const moment = seen.sum;
+    requireFinite(moment, layer, roles);
+    const factor = await this.#kernels.factor(moment, this.#damping, seen.spare, signal);
+    for (const role of roles) {
+      const rotated = await this.#rotated(layer, role, signal);
+      const [w, scale, zero] = [rotated.w!, rotated.scale!, rotated.zero!] as [Rows, Rows, Rows];
+      const [rows, columns] = w.dims as [number, number];
+      const { bits } = this.#network.options.quantizers.weights;
+      const grid = { scale: scale.data, zero: zero.data };
+      const codes = await this.#kernels.round({ w: w.data, rows, columns, bits, ...grid }, factor, signal);
+      const matrix = { rows, columns, codes, ...grid };
+      yield { role, matrix, error: await this.#error(role, rotated, codes, moment, signal) };
+    }
+  }
+
+  /** W' with its grid, and rounded to nearest on it. */
+  async #rotated(layer: number, role: LinearRole, signal?: AbortSignal): Promise<Record<string, HostTensor>> {
+    const { shape, types, tensors } = this.#network.layerContext(layer, { batch: 1, sequence: 1 });
+    const key = `gptq weight ${role} ${JSON.stringify(types)}`;
+    const program = await this.#cache.get(key, (runtime) =>
+      compileRotatedWeight(runtime, shape, types, role),
+    );
+    return program.run({ ...tensors, ...this.#network.matrices(layer) }, signal);
+  }
+
+  async #error(
+    role: LinearRole,
+    rotated: Tensors,
+    codes: Int8Array,
+    moment: Tensor,
+    signal?: AbortSignal,
+  ): Promise<RoundingError> {
+    const [rows, columns] = rotated.w!.dims as [number, number];
+    const groups = elementCount(rotated.scale!.dims) / rows;
+    const key = `gptq errors ${rows}x${columns} ${groups}`;
+    const program = await this.#cache.get(key, (runtime) => compileErrors(runtime, rows, columns, groups));
+    const byte: HostTensor = { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes };
+    const energies = await program.run({ ...rotated, codes: byte, moment }, signal);
+    const [all, nearest, gptq] = [total(energies.all!), total(energies.byNearest!), total(energies.byGptq!)];
+    return { linear: role, gptq: share(gptq, all), nearest: share(nearest, all) };
+  }
+}
+
+function total({ data }: HostTensor): number {
+  return (data as Float32Array).reduce((sum, value) => sum + value, 0);
+}
+
+const share = (part: number, all: number): number => (all > 0 ? part / all : 0);
+
+function requireFinite(moment: Rows, layer: number, roles: readonly LinearRole[]): void {
+  const n = moment.dims[0]!;
+  for (let i = 0; i < n; i++) {
+    if (!Number.isFinite(moment.data[i * n + i]!)) {
+      throw new Error(
+        `the inputs of ${roles.join(', ')} of layer ${layer} are not finite on the calibration text`,
+      );
+    }
+  }
+}

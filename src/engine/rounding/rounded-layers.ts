@@ -1,0 +1,79 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readSafetensorsHeader } from '../../formats/safetensors.ts';
+import { writeSafetensors } from '../../formats/safetensors-write.ts';
+import { readTensor } from '../../formats/tensor-io.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { RoundingError } from '../../protocol/events.ts';
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import { LINEAR_ROLES } from '../network/layer-inputs.ts';
+import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
+
+/** What rounding a layer did, kept beside its weights. */
+export interface LayerRecord {
+  readonly errors: readonly RoundingError[];
+  readonly seconds: number;
+}
+
+/**
+ * Rounded weights in a folder, a safetensors file for each layer, written whole or not at all: `q.codes` int8
+ * [out, in], `q.scale` and `q.zero` float32 [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers.
+ */
+export class RoundedLayers implements RoundedSource {
+  readonly folder: string;
+  readonly #key: string;
+
+  /** @param key of all that decides the weights: files with another one are not read. */
+  constructor(folder: string, key: string) {
+    this.folder = folder;
+    this.#key = key;
+  }
+
+  /** What was recorded of a layer; null where it has not been rounded, or with another key. */
+  record(layer: number): LayerRecord | null {
+    const path = this.#path(layer);
+    if (!existsSync(path)) return null;
+    const { key, record } = readSafetensorsHeader(path).metadata;
+    return key === this.#key && record !== undefined ? (JSON.parse(record) as LayerRecord) : null;
+  }
+
+  isComplete(layers: number): boolean {
+    return Array.from({ length: layers }, (_, layer) => layer).every((layer) => this.record(layer) !== null);
+  }
+
+  read(layer: number): RoundedLayer {
+    const path = this.#path(layer);
+    const { tensors } = readSafetensorsHeader(path);
+    const get = (name: string): HostTensor => {
+      const tensor = tensors.get(name);
+      if (tensor) return readTensor(tensor);
+      throw new UserError('runs/damaged', `${path} holds no ${name}.`, 'Delete the file: it is made again.');
+    };
+    const entries = LINEAR_ROLES.map((role): [string, RoundedMatrix] => {
+      const codes = get(`${role}.codes`);
+      const [rows, columns] = codes.dims as [number, number];
+      const scale = get(`${role}.scale`).data as Float32Array;
+      const zero = get(`${role}.zero`).data as Float32Array;
+      return [role, { rows, columns, codes: codes.data as Int8Array, scale, zero }];
+    });
+    return Object.fromEntries(entries) as RoundedLayer;
+  }
+
+  async write(layer: number, weights: RoundedLayer, record: LayerRecord): Promise<void> {
+    const tensors = LINEAR_ROLES.flatMap((role): [string, HostTensor][] => {
+      const { rows, columns, codes, scale, zero } = weights[role];
+      const grid = [rows, scale.length / rows];
+      return [
+        [`${role}.codes`, { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes }],
+        [`${role}.scale`, float32(grid, scale)],
+        [`${role}.zero`, float32(grid, zero)],
+      ];
+    });
+    const metadata = { key: this.#key, record: JSON.stringify(record) };
+    await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
+  }
+
+  #path(layer: number): string {
+    return join(this.folder, `layer-${String(layer).padStart(4, '0')}.safetensors`);
+  }
+}
