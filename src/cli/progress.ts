@@ -1,10 +1,12 @@
 import type {
   EvaluationProgressEvent,
+  PhaseEvent,
   RoundingEvent,
   RoundingProgressEvent,
   RunEvent,
   StepEvent,
 } from '../protocol/events.ts';
+import { secondsLeftOf } from '../protocol/pace.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
@@ -31,6 +33,7 @@ export class Progress {
   private readonly now: () => number;
   private lastPlain = Number.NEGATIVE_INFINITY;
   private secondsPerStep = 0;
+  private phaseStartedAt: string | null = null;
 
   constructor(output: Output, now: () => number = Date.now) {
     this.output = output;
@@ -46,14 +49,13 @@ export class Progress {
         this.changing(evaluationText(event), false);
         break;
       case 'rounding-progress':
-        this.changing(roundingText(event), false);
+        this.changing(this.roundingText(event), false);
         break;
       case 'rounding':
         this.changing(roundedText(event), event.layer === 0 || event.layer + 1 === event.layers);
         break;
       case 'phase':
-        if (event.state === 'started') this.changing(`${PHASE_WORDS[event.phase]} …`, false);
-        else this.note(`${PHASE_WORDS[event.phase]}${phaseTail(event.detail, event.seconds)}`);
+        this.showPhase(event);
         break;
       default: {
         const text = describe(event);
@@ -80,6 +82,14 @@ export class Progress {
     }
   }
 
+  private showPhase({ phase, state, time, detail, seconds }: PhaseEvent): void {
+    const words = PHASE_WORDS[phase];
+    if (state === 'started') {
+      this.phaseStartedAt = time;
+      this.changing(`${words} …`, false);
+    } else this.note(`${words}${phaseTail(detail, seconds)}`);
+  }
+
   private stepText(event: StepEvent): string {
     // The first step also warms caches up, so recent steps count for more.
     this.secondsPerStep =
@@ -94,15 +104,17 @@ export class Progress {
     if (event.step < event.of) parts.push(`${formatSeconds(left)} left`);
     return parts.join(' · ');
   }
+
+  private roundingText({ layersDone, layers, done, time }: RoundingProgressEvent): string {
+    const text = `rounding: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
+    const left = secondsLeftOf(this.phaseStartedAt, time, done);
+    return left === null || done >= 1 ? text : `${text} · ${formatSeconds(left)} left`;
+  }
 }
 
 function evaluationText(event: EvaluationProgressEvent): string {
   const perplexity = formatPerplexity(event.runningPerplexity);
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
-}
-
-function roundingText({ layersDone, layers, done }: RoundingProgressEvent): string {
-  return `rounding: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
 }
 
 function roundedText({ layer, layers, errors, seconds }: RoundingEvent): string {

@@ -78,14 +78,19 @@ export function phaseTitle(phase: PhaseName): string {
   }
 }
 
-/** `step 41/100 · 6 min left`. */
+/** `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`. */
 export function progressText(progress: JobProgress): string {
-  if (progress.phase === 'learn' && progress.of > 0) {
-    const step = vscode.l10n.t('step {0}/{1}', progress.step, progress.of);
-    if (progress.secondsLeft === null || progress.step === progress.of) return step;
-    return vscode.l10n.t('{0} · {1} left', step, formatDuration(progress.secondsLeft));
+  const { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft } = progress;
+  if (phase === 'learn' && of > 0)
+    return withTimeLeft(vscode.l10n.t('step {0}/{1}', step, of), step === of ? null : secondsLeft);
+  if (phase === 'round' && layers > 0) {
+    const layer = Math.min(layersDone + 1, layers);
+    return withTimeLeft(vscode.l10n.t('rounding layer {0}/{1}', layer, layers), secondsLeft);
   }
-  if (progress.phase === 'evaluate' && progress.windows > 0)
-    return vscode.l10n.t('window {0}/{1}', progress.windowsDone, progress.windows);
-  return progress.phase === null ? vscode.l10n.t('starting') : phaseTitle(progress.phase);
+  if (phase === 'evaluate' && windows > 0) return vscode.l10n.t('window {0}/{1}', windowsDone, windows);
+  return phase === null ? vscode.l10n.t('starting') : phaseTitle(phase);
+}
+
+function withTimeLeft(text: string, seconds: number | null): string {
+  return seconds === null ? text : vscode.l10n.t('{0} · {1} left', text, formatDuration(seconds));
 }

@@ -77,6 +77,38 @@ test('the time left follows recent steps', () => {
   assert.match(notes[1]!, /9\.0 s\/step · 1 min 21 s left/);
 });
 
+test('rounding: how far and how long, and what each layer lost', () => {
+  const { output, notes, statuses } = recorder(true);
+  const progress = new Progress({ ...output, columns: 200 });
+  const at = (second: number): string => new Date(1000 * second).toISOString();
+  const done = (second: number, layersDone: number, share: number): RunEvent => ({
+    type: 'rounding-progress',
+    time: at(second),
+    layersDone,
+    layers: 30,
+    done: share,
+  });
+  progress.show({ type: 'phase', time: at(0), phase: 'round', state: 'started' });
+  progress.show(done(1, 0, 0.01));
+  progress.show(done(15, 2, 0.125));
+  progress.show(done(120, 30, 1));
+  const [q, down] = [
+    { linear: 'q', gptq: 0.0031, nearest: 0.0074 },
+    { linear: 'down', gptq: 0.012, nearest: 0.021 },
+  ];
+  const layer = { type: 'rounding', layer: 2, layers: 30, errors: [q, down], seconds: 4 } as const;
+  progress.show({ ...layer, time: at(16) });
+  assert.deepEqual(statuses, [
+    'Rounding the weights by GPTQ …',
+    'rounding: layer 1/30 · 1 %',
+    'rounding: layer 3/30 · 12 % · 1 min 45 s left',
+    'rounding: layer 30/30 · 100 %',
+    'layer 3/30 rounded in 4.0 s; error of outputs, and rounded to nearest: q 0.31 % (0.74 %), down 1.2 % (2.1 %)',
+  ]);
+  progress.show({ type: 'phase', time: at(120), phase: 'round', state: 'finished', seconds: 120 });
+  assert.deepEqual(notes, ['Rounding the weights by GPTQ (2 min 0 s)']);
+});
+
 test('follow shows every event and returns what the run returned, or throws what it threw', async () => {
   async function* run(fails: boolean): AsyncGenerator<RunEvent, number> {
     yield timed({ type: 'phase', phase: 'evaluate', state: 'finished', detail: 'wiki', seconds: 3 });

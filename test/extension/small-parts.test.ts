@@ -82,6 +82,30 @@ test('progress follows the steps and forgets what is over', () => {
   assert.equal(progress.secondsLeft, null);
 });
 
+test('progress of rounding: layers, share and time left, until the next phase', () => {
+  const at = (second: number): string => new Date(1000 * second).toISOString();
+  const progressAt = (second: number, layersDone: number, done: number): RunEvent => ({
+    type: 'rounding-progress',
+    time: at(second),
+    layersDone,
+    layers: 30,
+    done,
+  });
+  let progress = advance(NO_PROGRESS, { type: 'phase', time: at(100), phase: 'round', state: 'started' });
+  progress = advance(progress, progressAt(101, 0, 0.001));
+  assert.equal(progress.secondsLeft, null, 'too early to say');
+  progress = advance(progress, progressAt(120, 6, 0.2));
+  assert.deepEqual(
+    [progress.phase, progress.layersDone, progress.layers, progress.fraction],
+    ['round', 6, 30, 0.2],
+  );
+  assert.ok(Math.abs(progress.secondsLeft! - 80) < 1e-9, '20 s for a fifth');
+  progress = advance(progress, { type: 'phase', time: at(200), phase: 'evaluate', state: 'started' });
+  assert.deepEqual([progress.fraction, progress.secondsLeft], [null, null]);
+  const unknown = advance(NO_PROGRESS, progressAt(120, 6, 0.2));
+  assert.equal(unknown.secondsLeft, null, 'nobody said when it began');
+});
+
 test('annotations lie beside the runs, keep each other, and go when they say nothing', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'spinquant-labels-'));
   t.after(() => rmSync(folder, { recursive: true }));

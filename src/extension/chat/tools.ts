@@ -126,7 +126,7 @@ function fileIn(path: string): string {
 
 function jobFacts(job: Job, progress: typeof NO_PROGRESS): object {
   const { id, kind, experiment, state, runDir, message } = job;
-  const { phase, step, of, windowsDone, windows, secondsLeft } = progress;
+  const { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft } = progress;
   return {
     job: id,
     action: kind,
@@ -134,7 +134,9 @@ function jobFacts(job: Job, progress: typeof NO_PROGRESS): object {
     state,
     run: runDir,
     message,
-    ...(state === 'running' && { progress: { phase, step, of, windowsDone, windows, secondsLeft } }),
+    ...(state === 'running' && {
+      progress: { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft },
+    }),
   };
 }
 

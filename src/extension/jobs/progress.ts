@@ -1,25 +1,34 @@
 /** How far a job is, from its events. Knows nothing of the editor; words are made where they are shown. */
 import type { PhaseName, RunEvent } from '../../protocol/events.ts';
+import { secondsLeftOf } from '../../protocol/pace.ts';
 
 export interface JobProgress {
   readonly phase: PhaseName | null;
+  /** When the phase began; ISO 8601. */
+  readonly phaseStartedAt: string | null;
   readonly step: number;
   readonly of: number;
   readonly windowsDone: number;
   readonly windows: number;
+  /** Whose weights were rounded by GPTQ, and all. */
+  readonly layersDone: number;
+  readonly layers: number;
   /** Of the present phase where that can be known, else null. */
   readonly fraction: number | null;
-  /** Until the steps are done, by the duration of the recent ones; null while nothing is known. */
+  /** Until the steps are done, by the duration of the recent ones, or the weights are rounded; null while nothing is known. */
   readonly secondsLeft: number | null;
   readonly secondsPerStep: number | null;
 }
 
 export const NO_PROGRESS: JobProgress = {
   phase: null,
+  phaseStartedAt: null,
   step: 0,
   of: 0,
   windowsDone: 0,
   windows: 0,
+  layersDone: 0,
+  layers: 0,
   fraction: null,
   secondsLeft: null,
   secondsPerStep: null,
@@ -32,7 +41,13 @@ export function advance(progress: JobProgress, event: RunEvent): JobProgress {
   switch (event.type) {
     case 'phase':
       if (event.state === 'finished') return progress;
-      return { ...progress, phase: event.phase, fraction: null, secondsLeft: null };
+      return {
+        ...progress,
+        phase: event.phase,
+        phaseStartedAt: event.time,
+        fraction: null,
+        secondsLeft: null,
+      };
     case 'step': {
       const { step, of, seconds } = event;
       const before = progress.secondsPerStep;
@@ -44,8 +59,11 @@ export function advance(progress: JobProgress, event: RunEvent): JobProgress {
       const { windowsDone, windows } = event;
       return { ...progress, phase: 'evaluate', windowsDone, windows, fraction: windowsDone / windows };
     }
-    case 'rounding-progress':
-      return { ...progress, phase: 'round', fraction: event.done };
+    case 'rounding-progress': {
+      const { layersDone, layers, done, time } = event;
+      const secondsLeft = secondsLeftOf(progress.phaseStartedAt, time, done);
+      return { ...progress, phase: 'round', layersDone, layers, fraction: done, secondsLeft };
+    }
     default:
       return progress;
   }
