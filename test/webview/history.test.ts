@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { curve } from '../../scripts/fixtures/curves.mts';
+import { roundingEvents } from '../../scripts/fixtures/rounding.mts';
 import { finite, sayNumber } from '../../src/extension/panels/finite.ts';
 import { RunHistory, stepColumns } from '../../src/extension/panels/training/history.ts';
+import { roundingErrors } from '../../src/extension/panels/training/rounding.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
 
 const startedAt = new Date(Date.UTC(2026, 0, 1));
@@ -68,6 +70,61 @@ test('phases and evaluations are told while they last', () => {
     [6],
     'the last measurement counts',
   );
+});
+
+const rounding = (layersDone: number, second: number): RunEvent[] =>
+  roundingEvents({
+    seed: 1,
+    layers: 4,
+    layersDone,
+    startedAt: new Date(startedAt.getTime() + 1000 * second),
+    secondsPerLayer: 10,
+  });
+
+test('rounding is told while it lasts, with the time left; its errors stay', () => {
+  const events = rounding(4, 100);
+  const history = new RunHistory([...steps, ...events.slice(0, 1)]);
+  assert.equal(history.phase, 'round');
+  assert.equal(history.rounding?.layersDone, undefined, 'nothing is known before the first layer');
+  assert.deepEqual(history.rounded, []);
+  for (const event of [...events.slice(1, 3), ...events.slice(0, 3)]) history.add(event);
+  assert.equal(history.rounding?.layersDone, 1);
+  assert.equal(history.rounding?.secondsLeft, 30);
+  assert.equal(history.rounded.length, 1, 'events that come twice count once');
+  for (const event of events.slice(3)) history.add(event);
+  assert.deepEqual([history.rounding, history.phase], [null, null]);
+  assert.deepEqual(
+    history.rounded.map(({ layer }) => layer),
+    [0, 1, 2, 3],
+  );
+});
+
+test('a run that rounds once more forgets the errors of before', () => {
+  const history = new RunHistory([...rounding(4, 100), started(20, 200), ...rounding(2, 300)]);
+  assert.deepEqual(
+    history.rounded.map(({ layer, time }) => [layer, time]),
+    [
+      [0, at(310)],
+      [1, at(320)],
+    ],
+  );
+  assert.equal(history.rounding?.layersDone, 2);
+});
+
+test('errors of rounding become columns by linear layer', () => {
+  assert.equal(roundingErrors([]), null);
+  const { rounded } = new RunHistory(rounding(3, 0));
+  const broken = { linear: 'q', gptq: Number.NaN, nearest: 0.01 };
+  const columns = roundingErrors([...rounded.slice(0, 2), { ...rounded[2]!, errors: [broken] }])!;
+  assert.deepEqual([columns.layers, columns.layer], [4, [0, 1, 2]]);
+  assert.deepEqual(
+    columns.linears.map(({ name }) => name),
+    ['q', 'k', 'v', 'o', 'gate', 'up', 'down'],
+  );
+  const [q, k] = columns.linears;
+  assert.equal(q!.gptq[0], rounded[0]!.errors[0]!.gptq);
+  assert.deepEqual([q!.gptq[2], q!.nearest[2]], [null, 0.01]);
+  assert.deepEqual([k!.gptq[2], k!.nearest[2]], [null, null], 'not measured there');
 });
 
 test('what is not a number becomes null, as JSON writes it', () => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import type { Locator } from 'playwright-core';
-import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
+import { makeResultRuns, makeRoundingRun } from '../../scripts/fixtures/make-runs.mts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
 import { CAN_DRAW, drawn, type PanelBrowser, type PanelPage, startBrowser } from './harness.ts';
 import { layersOf, realRun, resultsOf, trainingOf } from './states.ts';
@@ -56,6 +56,7 @@ drawn('toolbars wrap and pages never scroll sideways', async () => {
     ['results', results, null],
     ['results', results, PIVOT],
     ['training', await trainingOf(realRun(), { others: [realRun()] }), null],
+    ['training', await trainingOf(makeRoundingRun(await browser.runsFolder())), null],
     ['layers', await layersOf(realRun()), null],
   ];
   for (const [bundle, state, kept] of states)

@@ -5,7 +5,9 @@ import { after, before } from 'node:test';
 import {
   makeCurveRun,
   makeDeepRun,
+  makeEvaluatedRun,
   makeNanRun,
+  makeRoundingRun,
   makeRunningRun,
   makeSeedRuns,
 } from '../../scripts/fixtures/make-runs.mts';
@@ -149,6 +151,25 @@ drawn('no run: what will be here, and how to begin', async () => {
   await panel.end();
 });
 
+drawn(
+  'weights rounded by GPTQ: errors by layer, for all linear layers or one, as a chart and as a table',
+  async () => {
+    await checkRounding(browser, makeRoundingRun(folder));
+  },
+);
+
+drawn('an evaluation shows its rounding, and nothing of steps', async () => {
+  const panel = await opened();
+  await panel.send(await trainingOf(makeEvaluatedRun(folder)));
+  assert.equal(await panel.page.locator('.plot svg:visible').count(), 1);
+  assert.equal(await panel.page.locator('.verdict:visible').count(), 0);
+  assert.equal(await panel.page.locator('.facts').innerText(), 'llama-8b · finished');
+  assert.match(await panel.page.locator('#rounding .readout').innerText(), /^mean of 32 layers: /);
+  await panel.send(await trainingOf(running));
+  assert.equal(await panel.page.locator('.plot svg:visible').count(), 6, 'another run has steps instead');
+  await panel.end();
+});
+
 drawn('a failed run says why, an interrupted one can go on', async () => {
   const panel = await opened();
   const error = { code: 'x', message: 'model.safetensors ends too early.', hint: 'Copy it again.' };
@@ -181,6 +202,7 @@ drawn('a failed run says why, an interrupted one can go on', async () => {
 drawn('screenshots in every theme', async () => {
   const broken = makeNanRun(folder);
   const deep = makeDeepRun(folder);
+  const [rounding, evaluated] = [makeRoundingRun(folder), makeEvaluatedRun(folder)];
   for (const theme of THEME_NAMES) {
     const panel = await opened({ theme });
     await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
@@ -191,14 +213,68 @@ drawn('screenshots in every theme', async () => {
     await panel.screenshot(`training-nan-${theme}`);
     await panel.send(await trainingOf(realRun()));
     await panel.screenshot(`training-real-${theme}`);
+    await panel.send(await trainingOf(rounding, { others: seeds }));
+    await panel.screenshot(`training-rounding-${theme}`);
+    await panel.send(await trainingOf(evaluated));
+    await panel.screenshot(`training-evaluated-${theme}`);
     await panel.end();
   }
   const narrow = await opened({ width: 420 });
   await narrow.send(await trainingOf(deep, { others: seeds }));
   await narrow.screenshot('training-narrow-light');
   assert.ok(await fitsInWidth(narrow), 'nothing is wider than the panel');
+  await narrow.send(await trainingOf(rounding, { others: seeds }));
+  await narrow.screenshot('training-rounding-narrow-light');
+  assert.ok(await fitsInWidth(narrow), 'nothing is wider than the panel');
   await narrow.end();
 });
+
+async function checkRounding(browser: PanelBrowser, rounding: string): Promise<void> {
+  const panel = await browser.open('training');
+  const figure = panel.page.locator('#rounding');
+  const readout = figure.locator('.readout');
+  await panel.send(await trainingOf(rounding));
+  assert.match(
+    await panel.page.locator('.panel-head').innerText(),
+    /Rounding layer 19 of 32 by GPTQ \(56 %\) · 2 min 13 s left/,
+  );
+  assert.match(await readout.innerText(), /^mean of 18 layers: \d\d % of the error to nearest$/);
+  assert.match(
+    await figure.locator('.legend').innerText(),
+    /rounded to nearest\s*[\d.]+ %[\s\S]*GPTQ\s*[\d.]+ %/,
+  );
+  const slider = panel.page.getByRole('slider', {
+    name: /^Rounding error by layer, mean of all 7, mean of 18 layers/,
+  });
+  await slider.focus();
+  await panel.page.keyboard.press('Home');
+  assert.match(
+    (await slider.getAttribute('aria-valuetext'))!,
+    /^layer 0: \d\d % .* GPTQ [\d.]+ % · rounded to nearest/,
+  );
+  const axis = await figure.locator('.role-axis-label text').allTextContents();
+  await chooseLinear(panel, 'down_proj');
+  assert.match((await panel.page.getByRole('slider', { name: /down_proj/ }).count()).toString(), /^1$/);
+  assert.ok(axis.includes('layer 0') && axis.includes('1'), axis.join(' '));
+  await figure.getByRole('button', { name: 'Show Rounding error by layer as a table' }).press('Enter');
+  const table = figure.getByRole('table');
+  assert.equal(await table.locator('tbody tr').count(), 18);
+  assert.equal(await table.locator('caption').innerText(), 'Rounding error by layer · down_proj');
+  const kept = await panel.kept();
+  await panel.end();
+  const again = await browser.open('training', { kept });
+  await again.send(await trainingOf(rounding));
+  assert.match(await again.page.locator('#rounding caption').innerText(), /down_proj$/, 'kept over a reload');
+  await again.end();
+}
+
+/** As a person does: the list opens, and the entry is clicked. */
+async function chooseLinear(panel: PanelPage, name: string): Promise<void> {
+  const list = panel.page.locator('#rounding vscode-single-select');
+  await list.click();
+  await list.locator('.option', { hasText: name }).click();
+  await panel.settle();
+}
 
 async function checkLive(panel: PanelPage, running: string, seeds: readonly string[]): Promise<void> {
   const states = await Promise.all(

@@ -1,16 +1,15 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import type { ChartModel, Row, TableModel } from '../shared/chart-model.ts';
 import { logTicks, stableDomain } from '../shared/domain.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
-import { category, fittedSpec, valueAxis, xAxis } from '../shared/spec-parts.ts';
+import { layersSpec } from '../shared/layers-spec.ts';
 import type { Theme } from '../shared/theme.ts';
 import { SIDES, type Side } from './histogram.ts';
 
 export type Measure = 'sqnrDb' | 'kurtosis';
 
-const HEIGHT = 150;
 /** Half the width of the band that marks the layer chosen, as a share of the axis. */
 const BAND = 0.016;
 
@@ -38,7 +37,7 @@ export function depthChart(
   const half = Math.min(0.5, BAND * layers);
   const measured = values.some((value) => value !== null);
   return {
-    spec: depthSpec(theme, log),
+    spec: layersSpec(theme, SIDES, { log, labels: log ? '~g' : '~r', minExtent: 36 }),
     data: { points: rows, selected: [{ layer, from: layer - half, to: layer + half }] },
     signals: {
       layerMax: layers - 0.5,
@@ -81,60 +80,6 @@ export function depthSummary(state: LayersState, measure: Measure, site: Site, l
   const [before, after] = depthValues(state, measure, site, layer);
   const title = measure === 'sqnrDb' ? strings.sqnrDepth : strings.kurtosisDepth;
   return `${fill(strings.depthSummary, title, layer, before!, after!)} ${strings.depthHelp}`;
-}
-
-/** Before: muted, dashed, hollow circles. After: accent, solid, filled squares. */
-function depthSpec(theme: Theme, log: boolean): ChartSpec {
-  const x = (field: string) =>
-    xAxis(field, [-0.5, { expr: 'layerMax' }], {
-      title: null,
-      format: 'd',
-      tickMinStep: 1,
-      tickCount: 8,
-      labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
-    });
-  const bySide = (range: readonly (string | readonly number[])[]) => category('side', SIDES, range);
-  const y = valueAxis(log, log ? '~g' : '~r', 36);
-  const color = bySide([theme.muted, theme.accent]);
-  const strokeDash = bySide([
-    [5, 3],
-    [1, 0],
-  ]);
-  const points = {
-    x: x('layer'),
-    y,
-    color,
-    shape: bySide(['circle', 'square']),
-    fill: bySide([theme.background, theme.accent]),
-  };
-  const band = {
-    type: 'rect',
-    fill: theme.accent,
-    fillOpacity: 0.2,
-    stroke: theme.accent,
-    strokeOpacity: 0.7,
-  };
-  return fittedSpec(
-    HEIGHT,
-    { layerMax: 1, layerWord: '', yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
-    {
-      layer: [
-        { data: { name: 'selected' }, mark: band, encoding: { x: x('from'), x2: { field: 'to' } } },
-        { data: { name: 'cursor' }, mark: { type: 'rule', color: theme.muted }, encoding: { x: x('layer') } },
-        {
-          data: { name: 'points' },
-          mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
-          encoding: { x: x('layer'), y, color, strokeDash },
-        },
-        {
-          data: { name: 'points' },
-          transform: [{ filter: 'isValid(datum.value)' }],
-          mark: { type: 'point', opacity: 1, size: 26, strokeWidth: 1.5, fill: theme.background },
-          encoding: points,
-        },
-      ],
-    },
-  );
 }
 
 export function depthTable(state: LayersState, measure: Measure, site: Site): TableModel {

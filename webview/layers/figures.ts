@@ -5,7 +5,7 @@ import { checkbox } from '../shared/controls.ts';
 import { h, setText } from '../shared/dom.ts';
 import { Figure } from '../shared/figure.ts';
 import { formatCount } from '../shared/format.ts';
-import { lineSwatch, shapeSwatch } from '../shared/swatch.ts';
+import { layersLegend } from '../shared/swatch.ts';
 import type { Theme } from '../shared/theme.ts';
 import { cellReadout, channelsAbout, channelsChart, channelsTable } from './channels.ts';
 import { depthChart, depthSummary, depthTable, depthValues, type Measure } from './depth.ts';
@@ -184,24 +184,7 @@ export class LayersFigures {
     if (key !== this.#legendKey) {
       this.#legendKey = key;
       for (const { figure } of this.#depths)
-        figure.legend.replaceChildren(
-          h(
-            'span',
-            {},
-            lineSwatch(theme.muted, [5, 3]),
-            shapeSwatch(theme.muted, 'circle', false),
-            strings.before,
-            h('output'),
-          ),
-          h(
-            'span',
-            {},
-            lineSwatch(theme.accent, [1, 0]),
-            shapeSwatch(theme.accent, 'square'),
-            strings.after,
-            h('output'),
-          ),
-        );
+        figure.legend.replaceChildren(...layersLegend(theme, [strings.before, strings.after]));
     }
     this.#showLegendValues();
   }

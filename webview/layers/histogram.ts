@@ -7,7 +7,7 @@ import { category, fittedSpec, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 
 export type Side = 'before' | 'after';
-export const SIDES: readonly Side[] = ['before', 'after'];
+export const SIDES = ['before', 'after'] as const satisfies readonly Side[];
 
 /** Each side has its own strip, one above the other, over one axis: pixels from the top. */
 const STRIPS = {

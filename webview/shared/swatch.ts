@@ -1,4 +1,6 @@
-import { svg } from './dom.ts';
+import { h, svg } from './dom.ts';
+import { MUTED_DASHES, SOLID } from './layers-spec.ts';
+import type { Theme } from './theme.ts';
 
 /** Outlines on a field of 12 × 12, the same shapes that vega draws. */
 const OUTLINES: Readonly<Record<string, string>> = {
@@ -38,4 +40,19 @@ export function shapeSwatch(color: string, shape: string, filled = true): SVGEle
       'stroke-width': 1.5,
     }),
   );
+}
+
+/** The signs of both lines of a chart over the layers with their names, and room for a value. */
+export function layersLegend(theme: Theme, [muted, accent]: readonly [string, string]): HTMLElement[] {
+  return [
+    h(
+      'span',
+      {},
+      lineSwatch(theme.muted, MUTED_DASHES),
+      shapeSwatch(theme.muted, 'circle', false),
+      muted,
+      h('output'),
+    ),
+    h('span', {}, lineSwatch(theme.accent, SOLID), shapeSwatch(theme.accent, 'square'), accent, h('output')),
+  ];
 }

@@ -2,7 +2,7 @@ import { fill } from '../../src/protocol/panels/fill.ts';
 import type { RunCurves, TrainingState } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
 import type { Row } from '../shared/chart-model.ts';
-import { h, setText } from '../shared/dom.ts';
+import { h, setHidden, setText } from '../shared/dom.ts';
 import type { Domain } from '../shared/domain.ts';
 import { Figure } from '../shared/figure.ts';
 import { formatNumber } from '../shared/format.ts';
@@ -61,13 +61,15 @@ export class TrainingFigures {
     this.element.append(...this.#charts.map(({ figure }) => figure.element));
   }
 
-  show({ curves, strings }: TrainingState, theme: Theme): void {
+  /** @param learns whether there are steps, or will be. */
+  show({ curves, strings }: TrainingState, theme: Theme, learns: boolean): void {
     this.#curves = curves;
     this.#theme = theme;
     const run = curves[0]?.dir ?? '';
     if (run !== this.#run) this.#forgetAxes(run);
     for (const chart of this.#charts) {
       const { definition, figure } = chart;
+      setHidden(figure.element, !learns);
       const drawn = trainingChart({ definition, curves, strings, theme, previous: chart.domain });
       chart.domain = drawn.domain;
       const model = { ...drawn.model, readout: readout(definition, curves, strings, this.#cursor) };

@@ -70,14 +70,17 @@ export class TrainingHead {
     );
   }
 
-  show(run: TrainingRun, strings: TrainingStrings): void {
+  /** @param learns whether there are steps, or will be. */
+  show(run: TrainingRun, strings: TrainingStrings, learns: boolean): void {
     this.#run = run.dir;
     setText(this.#title, `${run.name} · ${run.bits}`);
-    setText(this.#facts, factsOf(run, strings));
+    setText(this.#facts, factsOf(run, strings, learns));
     setAttribute(this.#facts, 'title', run.composed && strings.composedHint);
     setAttribute(this.#progress, 'max', Math.max(1, run.of));
     setAttribute(this.#progress, 'value', run.step);
     setAttribute(this.#progress, 'aria-label', fill(strings.stepOf, run.step, run.of));
+    setHidden(this.#progress, !learns);
+    setHidden(this.#verdict, !learns);
     setAttribute(this.#verdict, 'data-kind', run.verdict.kind);
     setText(this.#sign, SIGNS[run.verdict.kind]);
     setText(this.#word, `${run.verdict.word}: `);
@@ -114,9 +117,9 @@ export class TrainingHead {
 }
 
 /** `llama-8b · step 41/100 · 6 min left` */
-function factsOf(run: TrainingRun, strings: TrainingStrings): string {
+function factsOf(run: TrainingRun, strings: TrainingStrings, learns: boolean): string {
   const parts = [run.model, run.waiting ? strings.status.waiting : strings.status[run.status]];
-  if (run.of > 0) parts.push(fill(strings.stepOf, run.step, run.of));
+  if (learns && run.of > 0) parts.push(fill(strings.stepOf, run.step, run.of));
   if (run.secondsLeft !== null) parts.push(fill(strings.left, formatSeconds(run.secondsLeft)));
   if (run.composed) parts.push(strings.composed);
   return parts.filter((part) => part !== '').join(' · ');

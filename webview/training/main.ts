@@ -6,10 +6,12 @@ import type { ChartId } from './definitions.ts';
 import { TrainingFigures } from './figures.ts';
 import { TrainingHead } from './head.ts';
 import { Overlays } from './overlays.ts';
+import { RoundingFigure, type RoundingToggles } from './rounding-figure.ts';
 import './training.css';
 
 interface Toggles {
   readonly tables: readonly ChartId[];
+  readonly rounding: RoundingToggles;
 }
 
 /** The parts of the page, made with the first state that has a run: their texts come with it. */
@@ -17,9 +19,13 @@ interface Parts {
   readonly head: TrainingHead;
   readonly overlays: Overlays;
   readonly figures: TrainingFigures;
+  readonly rounding: RoundingFigure;
 }
 
-const bridge = new Bridge<TrainingState, TrainingIntent, Toggles>({ tables: [] });
+const bridge = new Bridge<TrainingState, TrainingIntent, Toggles>({
+  tables: [],
+  rounding: { asTable: false, linear: null },
+});
 const root = document.getElementById('root')!;
 let theme = readTheme();
 let last: TrainingState | null = null;
@@ -34,9 +40,15 @@ function show(state: TrainingState): void {
     return;
   }
   parts ??= build(state);
-  parts.head.show(state.run, state.strings);
+  parts.head.show(state.run, state.strings, state.rounding === null || state.run.step > 0);
   parts.overlays.show(state, theme);
-  parts.figures.show(state, theme);
+  parts.figures.show(state, theme, learned(state));
+  parts.rounding.show(state, theme);
+}
+
+/** Runs that round weights without having learned have no steps to draw. */
+function learned({ rounding, curves }: TrainingState): boolean {
+  return rounding === null || curves.some(({ steps }) => steps.step.length > 0);
 }
 
 function build({ strings }: TrainingState): Parts {
@@ -45,8 +57,11 @@ function build({ strings }: TrainingState): Parts {
   const overlays = new Overlays(strings, send);
   const keep = (tables: readonly ChartId[]) => bridge.keep({ tables });
   const figures = new TrainingFigures(strings, bridge.toggles.tables, keep, redraw);
+  const keepRounding = (toggles: RoundingToggles) => bridge.keep({ rounding: toggles });
+  const rounding = new RoundingFigure(strings, bridge.toggles.rounding, keepRounding, redraw);
+  figures.element.append(rounding.element);
   root.replaceChildren(head.element, overlays.element, figures.element);
-  return { head, overlays, figures };
+  return { head, overlays, figures, rounding };
 }
 
 function redraw(): void {

@@ -2,7 +2,14 @@ import type { Translate } from './common.ts';
 
 /** Every text of the training panel. */
 export function trainingStrings(t: Translate) {
-  return { ...chartTexts(t), ...controlTexts(t), ...verdictTexts(t), ...phaseTexts(t), ...emptyTexts(t) };
+  return {
+    ...chartTexts(t),
+    rounding: roundingTexts(t),
+    ...controlTexts(t),
+    ...verdictTexts(t),
+    ...phaseTexts(t),
+    ...emptyTexts(t),
+  };
 }
 
 function chartTexts(t: Translate) {
@@ -39,6 +46,25 @@ function chartTexts(t: Translate) {
     atStep: t('step {0}'),
     lossGap: t('The loss is not a number at step {0}: the line has a gap there, marked ✕.'),
     lossGaps: t('The loss is not a number at {0} steps, {1} to {2}: the line has a gap there, marked ✕.'),
+  };
+}
+
+function roundingTexts(t: Translate) {
+  return {
+    title: t('Rounding error by layer'),
+    about: t('Σ‖x(Q(W) − W)ᵀ‖² / Σ‖xWᵀ‖² of the outputs x Wᵀ on the calibration text, in %; log axis'),
+    nearest: t('rounded to nearest'),
+    gptq: t('GPTQ'),
+    ratio: t('GPTQ / to nearest'),
+    linear: t('Linear layer'),
+    mean: t('mean of all {0}'),
+    layer: t('layer'),
+    layerNumber: t('layer {0}'),
+    meanOfLayers: t('mean of {0} layers'),
+    ofNearest: t('{0}: {1} of the error to nearest'),
+    percent: t('{0} %'),
+    summary: t('{0}, {1}, {2}: {3} by GPTQ, {4} rounded to nearest.'),
+    help: t('Arrow keys move along the layers.'),
   };
 }
 
@@ -123,6 +149,7 @@ function phaseTexts(t: Translate) {
       write: t('Writing'),
     },
     evaluating: t('Evaluating {0}, {1}: window {2} of {3} · perplexity {4} so far'),
+    roundingLayer: t('Rounding layer {0} of {1} by GPTQ ({2} %)'),
     fullPrecision: t('full precision'),
     quantized: t('quantized'),
     perplexity: t('{0} perplexity'),

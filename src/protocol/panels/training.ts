@@ -39,6 +39,24 @@ export interface StepColumns {
   readonly seconds: readonly (number | null)[];
 }
 
+/** Relative squared errors of the outputs of one kind of linear layer, by layer. Null: not a finite number. */
+export interface LinearErrors {
+  /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
+  readonly name: string;
+  readonly gptq: readonly (number | null)[];
+  /** The same weights and scales, rounded to nearest. */
+  readonly nearest: readonly (number | null)[];
+}
+
+/** What rounding the weights did to the outputs of the linear layers on the calibration text. */
+export interface RoundingErrors {
+  /** Layers of the model; the last ones may still be to come. */
+  readonly layers: number;
+  /** Layers rounded, from 0, ascending: one row each of the columns. */
+  readonly layer: readonly number[];
+  readonly linears: readonly LinearErrors[];
+}
+
 export interface RunCurves {
   readonly dir: string;
   readonly name: string;
@@ -101,6 +119,8 @@ export interface TrainingState {
   readonly others: readonly OverlayChoice[];
   /** The run's own curves, then those of the overlays. */
   readonly curves: readonly RunCurves[];
+  /** Of the run itself; null where nothing was rounded by GPTQ. */
+  readonly rounding: RoundingErrors | null;
 }
 
 export const trainingMemorySchema = z.strictObject({

@@ -3,10 +3,13 @@ import type {
   EvaluationProgressEvent,
   PhaseName,
   PreservationEvent,
+  RoundingEvent,
+  RoundingProgressEvent,
   RunEvent,
   StepEvent,
   WarningEvent,
 } from '../../../protocol/events.ts';
+import { secondsLeftOf } from '../../../protocol/pace.ts';
 import type { StepColumns } from '../../../protocol/panels/training.ts';
 import { finite } from '../finite.ts';
 
@@ -23,6 +26,9 @@ export class RunHistory {
   #of = 0;
   #phase: PhaseName | null = null;
   #evaluating: EvaluationProgressEvent | null = null;
+  #rounding: RoundingProgressEvent | null = null;
+  #roundingStartedAt: string | null = null;
+  readonly #rounded = new Map<number, RoundingEvent>();
   readonly #warnings: WarningEvent[] = [];
   readonly #preservation: PreservationEvent[] = [];
   readonly #evaluations: EvaluationEvent[] = [];
@@ -56,6 +62,14 @@ export class RunHistory {
       case 'phase':
         this.#phase = event.state === 'started' ? event.phase : null;
         this.#evaluating = null;
+        this.#rounding = null;
+        if (this.#phase === 'round') this.#roundAnew(event.time);
+        break;
+      case 'rounding-progress':
+        this.#rounding = event;
+        break;
+      case 'rounding':
+        this.#rounded.set(event.layer, event);
         break;
       case 'evaluation-progress':
         this.#evaluating = event;
@@ -73,11 +87,18 @@ export class RunHistory {
       case 'run-finished':
         this.#phase = null;
         this.#evaluating = null;
+        this.#rounding = null;
         break;
       case 'checkpoint':
       case 'statistics':
         break;
     }
+  }
+
+  /** A resumed run, and one that is measured again, rounds all layers once more. */
+  #roundAnew(startedAt: string): void {
+    this.#roundingStartedAt = startedAt;
+    this.#rounded.clear();
   }
 
   /** Ascending. */
@@ -97,6 +118,17 @@ export class RunHistory {
 
   get evaluating(): EvaluationProgressEvent | null {
     return this.#evaluating;
+  }
+
+  /** How far the rounding by GPTQ is, while it lasts. */
+  get rounding(): (RoundingProgressEvent & { readonly secondsLeft: number | null }) | null {
+    const event = this.#rounding;
+    return event && { ...event, secondsLeft: secondsLeftOf(this.#roundingStartedAt, event.time, event.done) };
+  }
+
+  /** The layers that were rounded by GPTQ, ascending. */
+  get rounded(): readonly RoundingEvent[] {
+    return [...this.#rounded.values()].sort((a, b) => a.layer - b.layer);
   }
 
   get warnings(): readonly WarningEvent[] {

@@ -10,9 +10,11 @@ import type {
   TrainingState,
 } from '../../../protocol/panels/training.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
+import { formatSeconds } from '../../../protocol/text.ts';
 import type { RunRecord } from '../../../runs/index.ts';
 import { finite, sayNumber } from '../finite.ts';
 import { type RunHistory, stepColumns } from './history.ts';
+import { roundingErrors } from './rounding.ts';
 import { judgeTraining } from './verdict.ts';
 import { verdictText } from './verdict-text.ts';
 
@@ -60,6 +62,7 @@ export function trainingState(input: TrainingInput): TrainingState {
       (name): OverlayChoice => ({ ...name, shown: marks.has(name.dir), mark: marks.get(name.dir) ?? null }),
     ),
     curves,
+    rounding: shown && roundingErrors(shown.history.rounded),
   };
 }
 
@@ -99,12 +102,18 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
 }
 
 function activityText(history: RunHistory, strings: TrainingStrings): string | null {
-  const { evaluating, phase } = history;
+  const { evaluating, rounding, phase } = history;
   if (evaluating) {
     const variant = evaluating.variant === 'quantized' ? strings.quantized : strings.fullPrecision;
     const { name, windowsDone, windows, runningPerplexity } = evaluating;
     const perplexity = sayNumber(runningPerplexity, (value) => value.toPrecision(4));
     return fill(strings.evaluating, name, variant, windowsDone, windows, perplexity);
+  }
+  if (rounding) {
+    const { layersDone, layers, done, secondsLeft } = rounding;
+    const percent = Math.floor(100 * done);
+    const text = fill(strings.roundingLayer, Math.min(layersDone + 1, layers), layers, percent);
+    return secondsLeft === null ? text : `${text} · ${fill(strings.left, formatSeconds(secondsLeft))}`;
   }
   return phase === null || phase === 'learn' ? null : `${strings.activity[phase]} …`;
 }
