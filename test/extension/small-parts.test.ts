@@ -3,12 +3,16 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
-import { parseExperiment } from '../../src/config/index.ts';
-import { experimentText, PRESETS } from '../../src/extension/experiments/presets.ts';
+import { learningWeightBits, parseExperiment } from '../../src/config/index.ts';
+import { experimentText, PRESETS, type PresetName } from '../../src/extension/experiments/presets.ts';
 import { judge } from '../../src/extension/gate/model.ts';
 import { advance, NO_PROGRESS } from '../../src/extension/jobs/progress.ts';
 import { labelsPath, readAnnotation, writeAnnotation } from '../../src/extension/runs/annotations.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
+
+const BOTH_TEXTS = { model: 'm', train: 't', test: 't', maxPositions: 4096 };
+const presetOf = (preset: PresetName) =>
+  parseExperiment(experimentText({ ...BOTH_TEXTS, preset }), '/x').experiment!;
 
 test('every preset is an experiment without errors, cut to what the model was made for', () => {
   for (const preset of PRESETS) {
@@ -30,12 +34,23 @@ test('every preset is an experiment without errors, cut to what the model was ma
       ['config/no-calibration-text'],
     );
   }
-  const faithful = parseExperiment(
-    experimentText({ preset: 'faithful', model: 'm', train: 't', test: 't', maxPositions: 4096 }),
-    '/x',
-  ).experiment!;
+  for (const preset of PRESETS) assert.equal(presetOf(preset).quantization.weights.method, 'gptq', preset);
+  const faithful = presetOf('faithful');
   const { steps, batchSize, learningRate } = faithful.rotation.learning;
   assert.deepEqual([steps, batchSize, learningRate, faithful.calibration.samples], [100, 8, 1.5, 800]);
+  assert.equal(presetOf('no-had').rotation.learning.objective, 'cross-entropy');
+  assert.equal(learningWeightBits(faithful), 16, 'as the paper learns before GPTQ');
+});
+
+test('the quick preset learns from captured activations, at the defaults of its objective', () => {
+  const text = experimentText({ ...BOTH_TEXTS, preset: 'quick' });
+  assert.match(text, /"weights": \{ "bits": 4, "method": "gptq" \}/);
+  assert.match(text, /"start": "hadamard",\n {4}"learning": \{ "objective": "peak" \}\n/);
+  const { start, learning } = presetOf('quick').rotation;
+  assert.deepEqual(
+    [start, learning.objective, learning.optimizer, learning.steps, learning.learningRate],
+    ['hadamard', 'peak', 'lie-adam', 200, 0.02],
+  );
 });
 
 test('the gate passes up to its limit, and never without both numbers', () => {

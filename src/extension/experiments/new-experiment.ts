@@ -87,21 +87,21 @@ function presetWords(preset: PresetName): vscode.QuickPickItem {
       return {
         label: vscode.l10n.t('Faithful W4A4KV4'),
         detail: vscode.l10n.t(
-          'As the paper: R1, R2 learned, R3, R4 online Hadamard; 100 steps of 8 × 2048 tokens. Hours on a CPU.',
+          'As the paper: R1, R2 learned with 16-bit weights in 100 steps of 8 × 2048 tokens, R3, R4 online Hadamard; weights rounded by GPTQ. Hours on a CPU.',
         ),
       };
     case 'no-had':
       return {
         label: vscode.l10n.t('No Hadamard W4A8'),
         detail: vscode.l10n.t(
-          'The paper\'s "no had": R1, R2 learned and merged, nothing online, so that it runs anywhere.',
+          'The paper\'s "no had": R1, R2 learned and merged, nothing online, so that it runs anywhere; weights rounded by GPTQ.',
         ),
       };
     case 'quick':
       return {
         label: vscode.l10n.t('Quick look W4A4KV4'),
         detail: vscode.l10n.t(
-          '8 steps of 4 × 256 tokens and 8 windows: minutes, to see that everything works.',
+          'R1, R2 learned from captured activations in seconds, weights rounded by GPTQ, 8 windows measured: minutes for a small model, to see that everything works.',
         ),
       };
   }
