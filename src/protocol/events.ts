@@ -66,7 +66,7 @@ export interface StepEvent extends Timed {
   /** Optimizer steps done, from 1. */
   readonly step: number;
   readonly of: number;
-  /** Mean negative log-likelihood over the tokens of the batch, in nats, before the step. */
+  /** Before the step: with cross-entropy the mean negative log-likelihood over the tokens of the batch, in nats. */
   readonly loss: number;
   /** Global norm over all rotations, before clipping. */
   readonly gradientNorm: number;

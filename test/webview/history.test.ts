@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { curve } from '../../scripts/fixtures/curves.mts';
 import { roundingEvents } from '../../scripts/fixtures/rounding.mts';
+import { experimentSchema } from '../../src/config/index.ts';
 import { finite, sayNumber } from '../../src/extension/panels/finite.ts';
 import { RunHistory, stepColumns } from '../../src/extension/panels/training/history.ts';
+import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { roundingErrors } from '../../src/extension/panels/training/rounding.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
 
@@ -134,6 +136,20 @@ test('what is not a number becomes null, as JSON writes it', () => {
     assert.deepEqual(stepColumns([{ ...steps[0]!, loss }]).loss, [null]);
   assert.equal(finite(undefined), null);
   assert.equal(sayNumber(Number.NaN, String), '–');
+});
+
+test('only cross-entropy is in nats; Adam has neither cap nor clip', () => {
+  const factsOf = (learning: object) =>
+    learningFacts(experimentSchema.parse({ model: 'm', rotation: { learning } }).rotation.learning);
+  const common = { plannedSteps: 100, lossInNats: true };
+  assert.deepEqual(factsOf({}), { ...common, gradientClip: 1, cayley: true });
+  assert.deepEqual(factsOf({ optimizer: 'lie-adam' }), { ...common, gradientClip: null, cayley: false });
+  assert.deepEqual(factsOf({ objective: 'peak' }), {
+    plannedSteps: 200,
+    gradientClip: null,
+    lossInNats: false,
+    cayley: false,
+  });
 });
 
 test('a long run is thinned out, but keeps its last step and every gap', () => {

@@ -9,6 +9,7 @@ import { layersState } from '../../src/extension/panels/layers/state.ts';
 import { modelName, runName } from '../../src/extension/panels/names.ts';
 import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
 import { RunHistory } from '../../src/extension/panels/training/history.ts';
+import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
 import type { LayersMemory, LayersState } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
@@ -43,8 +44,7 @@ async function trainingSource(dir: string, firstSteps: number): Promise<Training
     model: modelName(run, experiment.model),
     record: run.record,
     history: new RunHistory(events.filter((event) => event.type !== 'step' || event.step <= firstSteps)),
-    plannedSteps: learning.steps,
-    gradientClip: learning.gradientClip,
+    learning: learningFacts(learning),
     unreadable: null,
   };
 }

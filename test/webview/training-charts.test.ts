@@ -23,7 +23,8 @@ const [loss, orthogonality, gradient, stepSize, distance] = DEFINITIONS as unkno
 
 function run(mark: string, shape: Parameters<typeof curve>[0]['shape'], steps: number, seed = 1): RunCurves {
   const events = curve({ shape, seed, steps, of: 100, startedAt: new Date(0), secondsPerStep: 1 });
-  return { dir: `/${mark}`, name: mark, mark, of: 100, gradientClip: 1, steps: stepColumns(events) };
+  const facts = { of: 100, gradientClip: 1, lossInNats: true, cayley: true };
+  return { dir: `/${mark}`, name: mark, mark, ...facts, steps: stepColumns(events) };
 }
 
 const chart = (definition: typeof loss, curves: readonly RunCurves[], previous = null) =>
@@ -116,6 +117,9 @@ test('readouts: the last step, or all runs at the cursor', () => {
   assert.match(readout(loss, curves, strings, null), /^2\.\d{3} nats per token$/);
   assert.match(readout(loss, curves, strings, 30), /^step 30: A 2\.\d{3} · B 2\.\d{3}$/);
   assert.match(readout(loss, curves, strings, 90), /^step 90: A – · B 2\.\d{3}$/);
+  const peak = [{ ...curves[0]!, lossInNats: false }];
+  assert.match(readout(loss, peak, strings, null), /^2\.\d{3}$/, 'other objectives have no unit');
+  assert.equal(trainingTable(loss, peak, strings).caption, 'Loss');
   assert.equal(readout(loss, [], strings, null), '');
   assert.equal(chart(loss, [run('A', 'converging', 0)]).model.summary, 'Loss. No steps yet.');
 });

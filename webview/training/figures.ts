@@ -73,7 +73,7 @@ export class TrainingFigures {
       const drawn = trainingChart({ definition, curves, strings, theme, previous: chart.domain });
       chart.domain = drawn.domain;
       const model = { ...drawn.model, readout: readout(definition, curves, strings, this.#cursor) };
-      figure.setAbout(aboutOf(definition.id, strings, model.data.rules ?? []));
+      figure.setAbout(aboutOf(definition.id, strings, model.data.rules ?? [], curves[0]));
       figure.show(model, () => trainingTable(definition, curves, strings), theme);
       this.#showLegend(chart, theme);
       this.#say(chart);
@@ -134,7 +134,8 @@ export class TrainingFigures {
 }
 
 /** What is drawn, with the numbers that belong to it. */
-function aboutOf(id: ChartId, strings: TrainingStrings, rules: readonly Row[]): string {
+function aboutOf(id: ChartId, strings: TrainingStrings, rules: readonly Row[], run?: RunCurves): string {
+  if (id === 'stepSize' && run && !run.cayley) return strings.uncapped;
   const clip = rules[0]?.value;
   if (typeof clip === 'number') return fill(strings.clip, formatNumber(clip, 2));
   return fill(strings.about[id], TREND_STEPS);

@@ -28,7 +28,7 @@ export function readout(
     const text = said(valueAt(curve, column, cursor), definition, strings);
     return shown.length > 1 ? `${curve.mark} ${text}` : text;
   });
-  const unit = shown.length > 1 ? '' : unitOf(definition, strings);
+  const unit = shown.length > 1 ? '' : unitOf(definition, own, strings);
   return `${at === '' ? '' : `${at}: `}${parts.join(' · ')}${unit}`;
 }
 
@@ -84,8 +84,8 @@ function seriesName(id: ChartDefinition['series'][number]['id'], strings: Traini
   return id === 'value' ? '' : strings.series[id];
 }
 
-function unitOf({ id }: ChartDefinition, { units }: TrainingStrings): string {
-  return id === 'loss' ? ` ${units.loss}` : '';
+function unitOf({ id }: ChartDefinition, run: RunCurves | undefined, { units }: TrainingStrings): string {
+  return id === 'loss' && run?.lossInNats ? ` ${units.loss}` : '';
 }
 
 export function summary(
@@ -124,7 +124,7 @@ export function trainingTable(
         },
       }));
   });
-  const unit = unitOf(definition, strings);
+  const unit = unitOf(definition, curves[0], strings);
   return {
     caption: unit === '' ? title : `${title},${unit}`,
     columns: [

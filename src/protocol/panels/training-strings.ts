@@ -29,8 +29,9 @@ function chartTexts(t: Translate) {
       gradient: t('Global norm over all rotations, before clipping'),
       stepSize: t('Taken is the smaller of rate and cap 1 / ‖W‖₁; log axis'),
       distance: t('‖R − R₀‖ / ‖R₀‖, Frobenius norm, R₀ the start'),
-      seconds: t('Seconds for forward, backward and Cayley update'),
+      seconds: t('Seconds for forward, backward and the update of the rotations'),
     },
+    uncapped: t('Radians, about half the largest turn of a step; log axis'),
     units: { loss: t('nats per token') },
     series: {
       rate: t('rate'),

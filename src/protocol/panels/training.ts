@@ -23,7 +23,7 @@ export interface VerdictText {
 /** One row per optimizer step, as columns of equal length. Null: not learned, or not a finite number. */
 export interface StepColumns {
   readonly step: readonly number[];
-  /** Nats per token. */
+  /** Nats per token with cross-entropy; else the objective's own value. */
   readonly loss: readonly (number | null)[];
   /** Before clipping. */
   readonly gradientNorm: readonly (number | null)[];
@@ -66,6 +66,10 @@ export interface RunCurves {
   readonly of: number;
   /** Largest gradient norm allowed; null without clipping. */
   readonly gradientClip: number | null;
+  /** The loss is cross-entropy; other objectives have no unit. */
+  readonly lossInNats: boolean;
+  /** Steps by the Cayley transform, which have a cap; else by Adam. */
+  readonly cayley: boolean;
   readonly steps: StepColumns;
 }
 

@@ -7,13 +7,13 @@ import type { Run } from '../../../runs/index.ts';
 import type { Services } from '../../services.ts';
 import { modelName, runName } from '../names.ts';
 import { RunHistory } from './history.ts';
+import { type LearningFacts, learningFacts, NO_LEARNING } from './learning.ts';
 import type { TrainingSource } from './state.ts';
 
 interface Known {
   readonly history: RunHistory;
   readonly model: string;
-  readonly plannedSteps: number;
-  readonly gradientClip: number | null;
+  readonly learning: LearningFacts;
   readonly unreadable: Problem | null;
 }
 
@@ -78,8 +78,7 @@ export class TrainingSources {
       return {
         history,
         model: modelName(run, experiment.model),
-        plannedSteps: experiment.rotation.learning.steps,
-        gradientClip: experiment.rotation.learning.gradientClip,
+        learning: learningFacts(experiment.rotation.learning),
         unreadable: null,
       };
     } catch (error) {
@@ -87,8 +86,7 @@ export class TrainingSources {
       return {
         history: new RunHistory(),
         model: modelName(run, ''),
-        plannedSteps: 0,
-        gradientClip: null,
+        learning: NO_LEARNING,
         unreadable: {
           message: `${this.#strings.unreadable} ${messageOf(error)}`,
           hint: error instanceof UserError ? error.hint : '',

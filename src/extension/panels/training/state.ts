@@ -14,6 +14,7 @@ import { formatSeconds } from '../../../protocol/text.ts';
 import type { RunRecord } from '../../../runs/index.ts';
 import { finite, sayNumber } from '../finite.ts';
 import { type RunHistory, stepColumns } from './history.ts';
+import type { LearningFacts } from './learning.ts';
 import { roundingErrors } from './rounding.ts';
 import { judgeTraining } from './verdict.ts';
 import { verdictText } from './verdict-text.ts';
@@ -24,9 +25,8 @@ export interface TrainingSource {
   readonly model: string;
   readonly record: Pick<RunRecord, 'status' | 'error' | 'provenance'>;
   readonly history: RunHistory;
-  /** From the experiment, for before the first step. */
-  readonly plannedSteps: number;
-  readonly gradientClip: number | null;
+  /** From the experiment; its steps are for before the first one. */
+  readonly learning: LearningFacts;
   /** Why its files could not be read; null when they were. */
   readonly unreadable: Problem | null;
 }
@@ -68,19 +68,22 @@ export function trainingState(input: TrainingInput): TrainingState {
 
 const markOf = (index: number): string => String.fromCharCode('A'.charCodeAt(0) + index);
 
-function runCurves({ name, history, plannedSteps, gradientClip }: TrainingSource, mark: string): RunCurves {
+function runCurves({ name, history, learning }: TrainingSource, mark: string): RunCurves {
+  const { plannedSteps, gradientClip, lossInNats, cayley } = learning;
   return {
     dir: name.dir,
     name: name.name,
     mark,
     of: history.of || plannedSteps,
     gradientClip,
+    lossInNats,
+    cayley,
     steps: stepColumns(history.steps),
   };
 }
 
 function trainingRun(source: TrainingSource, control: RunControl, strings: TrainingStrings): TrainingRun {
-  const { name, model, record, history, plannedSteps } = source;
+  const { name, model, record, history, learning } = source;
   return {
     ...name,
     model,
@@ -91,7 +94,7 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
     canCancel: control.running,
     canResume: control.resumable && !control.running && !control.waiting,
     step: history.steps.at(-1)?.step ?? 0,
-    of: history.of || plannedSteps,
+    of: history.of || learning.plannedSteps,
     secondsLeft: record.status === 'running' ? history.secondsLeft : null,
     verdict: verdictText(judgeTraining(stepColumns(history.steps)), strings),
     activity: record.status === 'running' ? activityText(history, strings) : null,
