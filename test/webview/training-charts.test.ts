@@ -13,7 +13,8 @@ import { compileWarnings } from './compile.ts';
 
 const strings = trainingStrings((text) => text);
 const theme = themeFrom(() => '', false);
-const [loss, orthogonality, gradient, stepSize, distance] = DEFINITIONS as unknown as [
+const [loss, orthogonality, gradient, stepSize, distance, seconds] = DEFINITIONS as unknown as [
+  (typeof DEFINITIONS)[number],
   (typeof DEFINITIONS)[number],
   (typeof DEFINITIONS)[number],
   (typeof DEFINITIONS)[number],
@@ -120,6 +121,11 @@ test('readouts: the last step, or all runs at the cursor', () => {
   const peak = [{ ...curves[0]!, lossInNats: false }];
   assert.match(readout(loss, peak, strings, null), /^2\.\d{3}$/, 'other objectives have no unit');
   assert.equal(trainingTable(loss, peak, strings).caption, 'Loss');
+  const fast = {
+    ...curves[0]!,
+    steps: { ...curves[0]!.steps, seconds: curves[0]!.steps.step.map(() => 0.0058) },
+  };
+  assert.equal(readout(seconds, [fast], strings, null), '5.8 ms');
   assert.equal(readout(loss, [], strings, null), '');
   assert.equal(chart(loss, [run('A', 'converging', 0)]).model.summary, 'Loss. No steps yet.');
 });

@@ -77,7 +77,12 @@ function valueAt({ steps }: RunCurves, column: ColumnName, cursor: number | null
 function said(value: number | null | undefined, { id }: ChartDefinition, strings: TrainingStrings): string {
   if (value === undefined) return '–';
   if (value === null) return strings.noValue;
-  return id === 'seconds' ? formatSeconds(value) : formatNumber(value);
+  return id === 'seconds' ? durationText(value) : formatNumber(value);
+}
+
+/** Steps on captured activations take a few milliseconds. */
+function durationText(seconds: number): string {
+  return seconds < 0.1 ? `${formatNumber(1000 * seconds, 2)} ms` : formatSeconds(seconds);
 }
 
 function seriesName(id: ChartDefinition['series'][number]['id'], strings: TrainingStrings): string {
