@@ -10,6 +10,7 @@ import {
 } from '../../src/engine/learn/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../../src/engine/learn/learner.ts';
 import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
 import { last } from './last.ts';
 
 export interface LearnCell {
@@ -24,6 +25,8 @@ export interface LearnCell {
   readonly crossEntropy: (Pick<LearnOptions, 'steps' | 'batchSize'> & Partial<LearnOptions>) | null;
   /** Whether cross-entropy's gradient goes through the scales of activation quantizers; false where absent. */
   readonly scaleGradient?: boolean;
+  /** Of the weights inside the loop of cross-entropy; the experiment's where absent. */
+  readonly weightBits?: 16;
   readonly out: string;
 }
 
@@ -35,6 +38,8 @@ export interface EvaluateCell {
   readonly rotation: 'none' | 'hadamard' | 'learned';
   /** For learned ones. */
   readonly rotations: string | null;
+  /** Sequences of calibration text that GPTQ looks at, and their length where it is not the experiment's; null: to nearest. */
+  readonly gptq: { readonly samples: number; readonly sequenceLength?: number } | null;
   readonly bits: Readonly<Record<'weights' | 'activations' | 'keys' | 'values', number>>;
 }
 
@@ -51,8 +56,8 @@ async function drain<T>(events: AsyncGenerator<LearnStep, T>): Promise<{ result:
 
 async function learn(cell: LearnCell) {
   const resolved = await resolveExperiment(cell.experiment, 'optimize');
-  const { scaleGradient = false } = cell;
-  const learning = { ...resolved.rotation.learning, scaleGradient };
+  const { scaleGradient = false, weightBits } = cell;
+  const learning = { ...resolved.rotation.learning, scaleGradient, ...(weightBits && { weightBits }) };
   const rotation = { ...resolved.rotation, seed: cell.seed, learning };
   const calibration = { ...resolved.calibration, ...cell.calibration };
   const experiment = { ...resolved, calibration, rotation };
@@ -97,13 +102,16 @@ async function evaluate(cell: EvaluateCell) {
   const resolved = await resolveExperiment(cell.experiment, 'optimize');
   const { weights, activations, keys, values } = resolved.quantization;
   const { bits } = cell;
-  const { rotation } = cell;
+  const { rotation, gptq } = cell;
   const on = rotation !== 'none';
+  const rounding = gptq && { method: 'gptq', gptq: { ...weights.gptq, samples: gptq.samples } };
+  const sequenceLength = gptq?.sequenceLength ?? resolved.calibration.sequenceLength;
   const experiment = {
     ...resolved,
+    calibration: { ...resolved.calibration, sequenceLength, ...(gptq && { samples: gptq.samples }) },
     quantization: {
       ...resolved.quantization,
-      weights: { ...weights, bits: bits.weights },
+      weights: { ...weights, ...rounding, bits: bits.weights },
       activations: { ...activations, bits: bits.activations },
       keys: { ...keys, bits: bits.keys },
       values: { ...values, bits: bits.values },
@@ -112,12 +120,15 @@ async function evaluate(cell: EvaluateCell) {
   } as typeof resolved;
   const rotations = cell.rotations === null ? {} : { rotations: cell.rotations };
   const began = performance.now();
-  const { perplexity } = await last(
-    evaluateExperiment(experiment, { variants: [cell.variant], ...rotations }),
-  );
+  let roundingSeconds: number | null = null;
+  const note = (event: RunEvent): void => {
+    if (event.type === 'phase' && event.phase === 'round') roundingSeconds = event.seconds ?? null;
+  };
+  const measuring = evaluateExperiment(experiment, { variants: [cell.variant], ...rotations });
+  const { perplexity } = await last(measuring, note);
   const { fullPrecision, quantized, tokens } = perplexity[0]!;
   const seconds = (performance.now() - began) / 1000;
-  return { perplexity: fullPrecision ?? quantized, tokens, seconds, peakBytes: peakBytes() };
+  return { perplexity: fullPrecision ?? quantized, tokens, seconds, roundingSeconds, peakBytes: peakBytes() };
 }
 
 const cell = JSON.parse(process.argv[2]!) as LearnCell | EvaluateCell;

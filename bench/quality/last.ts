@@ -1,7 +1,8 @@
-/** What a job returns, its events let go. */
-export async function last<T>(events: AsyncGenerator<unknown, T>): Promise<T> {
+/** What a job returns; its events are shown to `note`, and let go. */
+export async function last<E, T>(events: AsyncGenerator<E, T>, note?: (event: E) => void): Promise<T> {
   for (;;) {
     const next = await events.next();
     if (next.done) return next.value;
+    note?.(next.value);
   }
 }

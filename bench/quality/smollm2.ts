@@ -5,6 +5,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { SHAPES } from '../../src/extension/experiments/presets.ts';
 import { runScript } from '../child.ts';
 import type { EvaluateCell, LearnCell } from './cell.ts';
 
@@ -16,18 +17,22 @@ const WINDOWS = 12;
 const SEQUENCE = 2048;
 const SEEDS = [0, 1, 2];
 
-type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient' | 'calibration'>;
+type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient' | 'weightBits' | 'calibration'>;
 const PEAK = { objective: 'peak', steps: 200, learningRate: 0.02 } as const;
+const { sequenceLength, samples } = SHAPES.quick;
+const QUICK = { sequenceLength, samples };
+/** Sequences of calibration text that GPTQ looks at: a quarter of its default, for a quarter of the time. */
+const GPTQ = { samples: 32 };
 const LEARNERS: Readonly<Record<string, Learner>> = {
   peak: { captured: PEAK, crossEntropy: null },
   'cross-entropy 50': { captured: null, crossEntropy: { steps: 50, batchSize: 1 } },
   'cross-entropy 100': { captured: null, crossEntropy: { steps: 100, batchSize: 1 } },
-  // What the preset was while it rounded weights to nearest: GPTQ, by which it rounds now, is not measured here.
-  'quick preset': {
-    calibration: { sequenceLength: 256, samples: 128 },
-    captured: PEAK,
-    crossEntropy: { steps: 20, batchSize: 4, microBatch: 4 },
+  'cross-entropy 50, 16-bit weights': {
+    captured: null,
+    crossEntropy: { steps: 50, batchSize: 1 },
+    weightBits: 16,
   },
+  'quick preset': { calibration: QUICK, captured: PEAK, crossEntropy: null },
   'peak, then cross-entropy 20': { captured: PEAK, crossEntropy: { steps: 20, batchSize: 1 } },
   'peak, then cross-entropy 20, gradient through the scales': {
     captured: PEAK,
@@ -87,12 +92,23 @@ const experiment = writeExperiment(model!, valid!, test!);
 /** Words are whole names, or their beginnings: `peak` is no `peak, then …`. */
 const asked = (name: string) =>
   wanted.length === 0 || wanted.some((word) => name === word || name.startsWith(`${word} `));
-const base = { kind: 'evaluate', experiment, seed: 0, rotations: null } as const;
+const base = { kind: 'evaluate', experiment, seed: 0, rotations: null, gptq: null } as const;
 
 async function evaluated(name: string, bits: Bits, cell: Partial<EvaluateCell>): Promise<void> {
   const title = `${name} ${bits}`;
   const settings = { ...base, rotation: 'none', variant: 'quantized', bits: BITS[bits], ...cell } as const;
   if (asked(name)) await once(title, settings);
+}
+
+/** The same with weights rounded by GPTQ. */
+async function rounded(
+  name: string,
+  cell: Partial<EvaluateCell>,
+  gptq: EvaluateCell['gptq'] = GPTQ,
+): Promise<void> {
+  const bits = BITS.W4A4KV4;
+  const settings = { ...base, rotation: 'none', variant: 'quantized', bits, gptq, ...cell } as const;
+  if (asked(name)) await once(`${name} W4A4KV4 GPTQ`, settings);
 }
 
 if (asked('full')) {
@@ -105,6 +121,7 @@ for (const seed of SEEDS) {
     if (bits !== 'W4A4KV4' && seed > 0) continue;
     await evaluated(`hadamard seed ${seed}`, bits, { rotation: 'hadamard', seed });
   }
+  await rounded(`hadamard seed ${seed}`, { rotation: 'hadamard', seed });
 }
 for (const [learner, settings] of Object.entries(LEARNERS)) {
   for (const seed of SEEDS) {
@@ -112,9 +129,11 @@ for (const [learner, settings] of Object.entries(LEARNERS)) {
     if (!asked(name)) continue;
     const out = join(WORK, `smollm2 ${name}.safetensors`);
     await once(`learn ${name}`, { kind: 'learn', experiment, seed, ...settings, out });
-    await evaluated(name, 'W4A4KV4', { rotation: 'learned', seed, rotations: out });
+    const cell = { rotation: 'learned', seed, rotations: out } as const;
+    await rounded(name, cell, learner === 'quick preset' ? QUICK : GPTQ);
+    await evaluated(name, 'W4A4KV4', cell);
     if (seed > 0) continue;
-    await evaluated(name, 'W4A8', { rotation: 'learned', seed, rotations: out });
-    await evaluated(name, 'W16A4KV4', { rotation: 'learned', seed, rotations: out });
+    await evaluated(name, 'W4A8', cell);
+    await evaluated(name, 'W16A4KV4', cell);
   }
 }
