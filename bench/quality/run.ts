@@ -1,7 +1,7 @@
 /**
  * The quality tables of the README, each cell by the same engine calls as the command line:
- * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners]
- * Writes bench/results/quality-<name>.json; with --learners it only measures these anew, the rest stays.
+ * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners | --gptq]
+ * Writes bench/results/quality-<name>.json; with --learners or --gptq it only measures these anew, the rest stays.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -100,8 +100,7 @@ const ALL: Switches = { r1: 'hadamard', r2: 'hadamard', r3: true, r4: true };
 
 async function references(experiment: ResolvedExperiment) {
   const { perplexity, bits } = await last(evaluateExperiment(vary(experiment, OFF, 0), {}));
-  const hadamard: number[] = [];
-  for (let seed = 0; seed < HADAMARD_SEEDS; seed++) hadamard.push(await drawn(experiment, ALL, seed));
+  const hadamard = await draws(experiment);
   const { fullPrecision, quantized: noRotation, windows, tokens } = perplexity[0]!;
   console.log(`  ${bits}: full precision ${fullPrecision?.toFixed(3)}, none ${noRotation?.toFixed(2)}`);
   const sorted = [...hadamard].sort((a, b) => a - b).map((value) => value.toFixed(3));
@@ -109,8 +108,32 @@ async function references(experiment: ResolvedExperiment) {
   return { bits, fullPrecision, noRotation, hadamard, windows, tokens };
 }
 
+async function draws(experiment: ResolvedExperiment): Promise<number[]> {
+  const found: number[] = [];
+  for (let seed = 0; seed < HADAMARD_SEEDS; seed++) found.push(await drawn(experiment, ALL, seed));
+  return found;
+}
+
+/** The same experiment with weights rounded to nearest as it says, or by GPTQ as the presets do it. */
+function roundedBy(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): ResolvedExperiment {
+  const { weights } = experiment.quantization;
+  const clip = method === 'gptq' || weights.clip;
+  const quantization = { ...experiment.quantization, weights: { ...weights, method, clip } };
+  return { ...experiment, quantization };
+}
+
+async function byGptq(experiment: ResolvedExperiment) {
+  const none = await drawn(experiment, OFF, 0);
+  const hadamard = await draws(experiment);
+  console.log(
+    `  GPTQ: none ${none.toFixed(2)}, Hadamard ${hadamard.map((value) => value.toFixed(3)).join(' ')}`,
+  );
+  return { noRotation: none, hadamard, learners: await learners(experiment) };
+}
+
 async function learners(experiment: ResolvedExperiment): Promise<Record<string, Learned[]>> {
   const found: Record<string, Learned[]> = {};
+  console.log(`  weights: ${experiment.quantization.weights.method}`);
   for (const learner of Object.keys(LEARNERS) as Learner[]) {
     const runs: Learned[] = [];
     for (let seed = 0; seed < LEARNED_SEEDS; seed++)
@@ -125,22 +148,26 @@ async function learners(experiment: ResolvedExperiment): Promise<Record<string, 
   return found;
 }
 
-async function measure({ name, experiment }: Subject, onlyLearners: boolean): Promise<void> {
+/** What can be measured alone, by the word for it. */
+type Part = 'learners' | 'gptq';
+
+async function measure({ name, experiment }: Subject, only: Part | null): Promise<void> {
   console.log(name);
   const folder = join(import.meta.dirname, '..', 'results');
   mkdirSync(folder, { recursive: true });
   const file = join(folder, `quality-${name}.json`);
-  const result = onlyLearners
-    ? { ...JSON.parse(readFileSync(file, 'utf8')), learners: await learners(experiment) }
-    : {
-        name,
-        ...(await references(experiment)),
-        learners: await learners(experiment),
-        ablation: await ablate(experiment),
-      };
+  const before = only && (JSON.parse(readFileSync(file, 'utf8')) as object);
+  const nearest = roundedBy(experiment, 'rtn');
+  const result = {
+    ...(before ?? { name, ...(await references(nearest)) }),
+    ...(only !== 'gptq' && { learners: await learners(nearest) }),
+    ...(only !== 'learners' && { gptq: await byGptq(roundedBy(experiment, 'gptq')) }),
+    ...(!only && { ablation: await ablate(nearest) }),
+  };
   writeFileSync(file, `${JSON.stringify(result, null, 2)}\n`);
 }
 
 const words = process.argv.slice(2);
 const names = words.filter((word) => !word.startsWith('--'));
-for (const subject of await subjects(names)) await measure(subject, words.includes('--learners'));
+const only = (['learners', 'gptq'] as const).find((part) => words.includes(`--${part}`)) ?? null;
+for (const subject of await subjects(names)) await measure(subject, only);

@@ -1,45 +1,21 @@
 /** Whole jobs on the demo model through the engine's contract: what any front door calls. */
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
-import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
+import { test } from 'node:test';
+import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { evaluateExperiment, inspectActivations, optimizeRotation } from '../../src/engine/experiment.ts';
 import { Cancelled, UserError } from '../../src/protocol/errors.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
 import { openRun } from '../../src/runs/index.ts';
+import { collect, demoFolder, type Learning, shortExperiment } from '../helpers/demo-runs.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
-const DEMO = join(import.meta.dirname, '..', '..', 'examples', 'demo');
-const folder = mkdtempSync(join(tmpdir(), 'spinquant-demo-'));
-cpSync(DEMO, folder, { recursive: true, filter: (source) => !source.includes('.spinquant/') });
-after(() => rmSync(folder, { recursive: true }));
+const folder = demoFolder();
 
-type Learning = Partial<ResolvedExperiment['rotation']['learning']>;
-
-/** The demo experiment, cut short: few steps of few short sequences. */
-async function experiment(learning: Learning, rotation: Partial<ResolvedExperiment['rotation']> = {}) {
-  const demo = await resolveExperiment(join(folder, 'quick.spinquant.json'), 'optimize');
-  const short = { steps: 4, batchSize: 3, microBatch: 2, ...learning };
-  return {
-    ...demo,
-    calibration: { ...demo.calibration, sequenceLength: 48, samples: 9 },
-    rotation: { ...demo.rotation, ...rotation, learning: { ...demo.rotation.learning, ...short } },
-    evaluation: {
-      perplexity: demo.evaluation.perplexity.map((task) => ({ ...task, sequenceLength: 64, maxWindows: 4 })),
-    },
-  } satisfies ResolvedExperiment;
-}
-
-async function collect<T>(job: AsyncGenerator<RunEvent, T>): Promise<{ events: RunEvent[]; result: T }> {
-  const events: RunEvent[] = [];
-  for (;;) {
-    const next = await job.next();
-    if (next.done) return { events, result: next.value };
-    events.push(next.value);
-  }
-}
+/** Rounded to nearest: what GPTQ does to a run is in gptq-run.test.ts. */
+const experiment = (learning: Learning, rotation: Partial<ResolvedExperiment['rotation']> = {}) =>
+  shortExperiment(folder, { learning, rotation, weights: { method: 'rtn' } });
 
 const steps = (events: readonly RunEvent[]) =>
   events.filter((event): event is StepEvent => event.type === 'step');

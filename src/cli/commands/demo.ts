@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../config/index.ts';
 import { bitsLabel } from '../../config/index.ts';
 import type { Engine, OptimizeResult, PerplexityResult } from '../../engine/api.ts';
+import type { Variant } from '../../protocol/events.ts';
 import { formatDelta, formatPerplexity, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -21,7 +22,8 @@ interface Row {
 
 /**
  * The method in one table, on a small model: full precision, then 4 bits without rotation, with Hadamard rotations,
- * and with learned ones. Each row is what `evaluate` or `optimize` gives for that experiment.
+ * and with learned ones, as the paper's tables compare them. Each row is what `evaluate` or `optimize` gives for that
+ * experiment.
  */
 export async function demo(flags: ComputeFlags, output: Output): Promise<undefined> {
   const file = join(projectRoot(), 'examples', 'demo', 'quick.spinquant.json');
@@ -47,25 +49,24 @@ async function compare(
   output: Output,
 ): Promise<{ rows: Row[]; learned: OptimizeResult }> {
   const bits = bitsLabel(experiment.quantization);
-  const rows: Row[] = [];
-  const plain = await timedRun(() =>
-    follow(engine.evaluateExperiment(withRotation(experiment, 'none'), options), output),
-  );
-  const first = plain.value.perplexity[0];
-  rows.push({ method: 'full precision', bits: '16', perplexity: first?.fullPrecision ?? null, seconds: 0 });
-  rows.push(row('round to nearest', bits, first, plain.seconds));
-  const hadamard = await timedRun(() =>
-    follow(
-      engine.evaluateExperiment(withRotation(experiment, 'hadamard'), {
-        ...options,
-        variants: ['quantized'],
-      }),
-      output,
-    ),
-  );
-  rows.push(row('random Hadamard rotation', bits, hadamard.value.perplexity[0], hadamard.seconds));
+  const measured = async (asked: ResolvedExperiment, variants: readonly Variant[]) => {
+    const run = await timedRun(() =>
+      follow(engine.evaluateExperiment(asked, { ...options, variants }), output),
+    );
+    return { first: run.value.perplexity[0], seconds: run.seconds };
+  };
+  const nearest = await measured(unrotated(experiment, 'rtn'), ['full-precision', 'quantized']);
+  const { fullPrecision = null } = nearest.first ?? {};
+  const gptq = await measured(unrotated(experiment, 'gptq'), ['quantized']);
+  const hadamard = await measured(withHadamard(experiment), ['quantized']);
   const learned = await timedRun(() => follow(engine.optimizeRotation(experiment, options), output));
-  rows.push(row('learned rotation (SpinQuant)', bits, learned.value.perplexity[0], learned.seconds));
+  const rows = [
+    { method: 'full precision', bits: '16', perplexity: fullPrecision, seconds: 0 },
+    row('round to nearest', bits, nearest.first, nearest.seconds),
+    row('GPTQ', bits, gptq.first, gptq.seconds),
+    row('random Hadamard rotation, GPTQ', bits, hadamard.first, hadamard.seconds),
+    row('learned rotation, GPTQ (SpinQuant)', bits, learned.value.perplexity[0], learned.seconds),
+  ];
   return { rows, learned: learned.value };
 }
 
@@ -73,10 +74,19 @@ function row(method: string, bits: string, result: PerplexityResult | undefined,
   return { method, bits, perplexity: result?.quantized ?? null, seconds };
 }
 
-/** The same experiment with R1 and R2 of one kind; `none` also turns the online rotations R3 and R4 off. */
-function withRotation(experiment: ResolvedExperiment, kind: 'none' | 'hadamard'): ResolvedExperiment {
-  const online = kind === 'hadamard';
-  return { ...experiment, rotation: { ...experiment.rotation, r1: kind, r2: kind, r3: online, r4: online } };
+/** The same experiment without any rotation. */
+function unrotated(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): ResolvedExperiment {
+  const { rotation, quantization } = experiment;
+  return {
+    ...experiment,
+    quantization: { ...quantization, weights: { ...quantization.weights, method } },
+    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false },
+  };
+}
+
+/** The same experiment with random Hadamard matrices instead of learned rotations. */
+function withHadamard(experiment: ResolvedExperiment): ResolvedExperiment {
+  return { ...experiment, rotation: { ...experiment.rotation, r1: 'hadamard', r2: 'hadamard' } };
 }
 
 async function timedRun<T>(work: () => Promise<T>): Promise<{ value: T; seconds: number }> {

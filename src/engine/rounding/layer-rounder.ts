@@ -1,3 +1,4 @@
+import { UserError } from '../../protocol/errors.ts';
 import type { RoundingError } from '../../protocol/events.ts';
 import { elementCount, type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
 import type { Tensors } from '../graph/program.ts';
@@ -116,8 +117,10 @@ function requireFinite(moment: Rows, layer: number, roles: readonly LinearRole[]
   const n = moment.dims[0]!;
   for (let i = 0; i < n; i++) {
     if (!Number.isFinite(moment.data[i * n + i]!)) {
-      throw new Error(
-        `the inputs of ${roles.join(', ')} of layer ${layer} are not finite on the calibration text`,
+      throw new UserError(
+        'rounding/not-finite',
+        `What ${roles.join(', ')} of layer ${layer} read is not finite on the calibration text.`,
+        'The network overflows there: check the checkpoint, or use another calibration text.',
       );
     }
   }

@@ -9,6 +9,16 @@ import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { LINEAR_ROLES } from '../network/layer-inputs.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
+/** A file that is damaged says nothing: it is made again. */
+function metadataOf(path: string): Readonly<Record<string, string>> {
+  try {
+    return readSafetensorsHeader(path).metadata;
+  } catch (error) {
+    if (error instanceof UserError) return {};
+    throw error;
+  }
+}
+
 /** What rounding a layer did, kept beside its weights. */
 export interface LayerRecord {
   readonly errors: readonly RoundingError[];
@@ -33,7 +43,7 @@ export class RoundedLayers implements RoundedSource {
   record(layer: number): LayerRecord | null {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
-    const { key, record } = readSafetensorsHeader(path).metadata;
+    const { key, record } = metadataOf(path);
     return key === this.#key && record !== undefined ? (JSON.parse(record) as LayerRecord) : null;
   }
 
