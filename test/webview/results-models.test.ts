@@ -32,6 +32,7 @@ test('experiments are called what papers call them', () => {
     [{ rotation: { r1: 'hadamard', r2: 'hadamard' } }, 'Hadamard R1–R4 + RTN'],
     [{ rotation: { r1: 'random', r2: 'none', r3: false, r4: false } }, 'Random R1 + RTN'],
     [{ quantization: { weights: { bits: 16 } } }, 'SpinQuant had'],
+    [{ rotation: { learning: { objective: 'peak' } } }, 'Learned (peak) had + RTN'],
   ];
   for (const [settings, expected] of cases) assert.equal(methodName(experiment(settings)), expected);
   const gptq = experiment({});

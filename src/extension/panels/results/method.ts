@@ -3,7 +3,8 @@ import type { Setting } from '../../../protocol/panels/results.ts';
 
 /**
  * What papers call an experiment: `RTN`, `GPTQ`, `Hadamard R1–R4 + RTN`, `SpinQuant had + GPTQ`.
- * SpinQuant learns R1 or R2; `no_had` is without the online transforms R3 and R4.
+ * SpinQuant learns R1 or R2 by cross-entropy, `Learned (peak)` by an objective on captured activations; `no_had` is
+ * without the online transforms R3 and R4.
  */
 export function methodName({
   rotation,
@@ -15,16 +16,20 @@ export function methodName({
   return rounding === null ? rotations : `${rotations} + ${rounding}`;
 }
 
-function rotationName({ r1, r2, r3, r4 }: Experiment['rotation']): string | null {
+function rotationName({ r1, r2, r3, r4, learning }: Experiment['rotation']): string | null {
   const kinds = [r1, r2];
   if (kinds.includes('learned')) {
     const online = r3 && r4 ? 'had' : r3 || r4 ? `had ${r3 ? 'R3' : 'R4'}` : 'no_had';
     const which = kinds.every((kind) => kind === 'learned') ? '' : ` ${r1 === 'learned' ? 'R1' : 'R2'} only`;
-    return `SpinQuant ${online}${which}`;
+    return `${learnerName(learning)} ${online}${which}`;
   }
   const acting = [r1 !== 'none', r2 !== 'none', r3, r4].flatMap((on, index) => (on ? [index + 1] : []));
   if (acting.length === 0) return null;
   return `${kinds.includes('random') ? 'Random' : 'Hadamard'} ${rangeName(acting)}`;
+}
+
+function learnerName({ objective }: Experiment['rotation']['learning']): string {
+  return objective === 'cross-entropy' ? 'SpinQuant' : `Learned (${objective})`;
 }
 
 /** `R1–R4` for all, `R1 R2` for some. */
