@@ -3,7 +3,9 @@
  * network, and quantizers alone, on the device of the first argument, printed as JSON. On a GPU every graph must run
  * there as a whole.
  */
-
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
@@ -16,12 +18,15 @@ import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { roundWeights } from '../../src/engine/rounding/round-weights.ts';
+import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import {
   createRuntime,
   type DeviceKind,
   type Runtime,
   type RuntimeDevice,
 } from '../../src/engine/runtime/index.ts';
+import type { RoundingError } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { noise, randomTensor, tinyQuantizers } from '../helpers/tiny-network.ts';
@@ -33,6 +38,8 @@ export interface TinySteps {
   readonly cases: Readonly<Record<string, TinyCase>>;
   /** Outputs of quantizers, which a device must give to the bit. */
   readonly quantized: Readonly<Record<string, readonly number[]>>;
+  /** What GPTQ leaves of error at each linear layer of each block, and what rounding to nearest does. */
+  readonly rounding: readonly RoundingError[];
 }
 
 export interface TinyCase {
@@ -89,6 +96,21 @@ async function quantizersAlone(runtime: Runtime): Promise<Record<string, number[
   return Object.fromEntries(Object.entries(out).map(([name, { data }]) => [name, Array.from(data, Number)]));
 }
 
+async function roundingErrors(cache: ProgramCache): Promise<RoundingError[]> {
+  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const weights = { bits: 4, symmetric: false, group: 8, clipSearch: false };
+  const quantizers = { ...FULL_PRECISION, weights };
+  const { network } = rotatedNetwork(cache, checkpoint, { mode: 'merged', quantizers });
+  const folder = mkdtempSync(join(tmpdir(), 'spinquant-tiny-'));
+  const layers = new RoundedLayers(folder, 'tiny');
+  const blocks = differentWindows(checkpoint.config, 6, SEQUENCE);
+  const errors: RoundingError[] = [];
+  for await (const event of roundWeights(cache, { network, blocks, damping: 0.01, layers }))
+    if (event.type === 'rounding') errors.push(...event.errors);
+  rmSync(folder, { recursive: true });
+  return errors;
+}
+
 const device = process.argv[2] as DeviceKind | 'auto';
 const checkpoint = await openCheckpoint(goldenFolder('llama'));
 const runtime = await createRuntime({ device, kernels: 'composed', threads: 1, strict: true });
@@ -100,7 +122,9 @@ const cases = {
   'unrotated, 4 bits': await runCase(cache, 'unrotated', four),
 };
 const quantized = await quantizersAlone(runtime);
+const rounding = await roundingErrors(cache);
 await cache.release();
 const { description } = runtime;
-console.log(JSON.stringify({ device: runtime.device, description, cases, quantized } satisfies TinySteps));
+const found: TinySteps = { device: runtime.device, description, cases, quantized, rounding };
+console.log(JSON.stringify(found));
 runtime.close();

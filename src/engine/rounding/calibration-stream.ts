@@ -8,6 +8,7 @@ import type { BatchShape } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import type { ProgramCache } from '../network/programs.ts';
 import { type ActivationStore, openActivationStore } from './activation-store.ts';
+import { programKey } from './programs.ts';
 import { compileStage, rowWidth, STAGES, type Stage, type StageName } from './stages.ts';
 
 /** Sequences that pass through a stage at once. */
@@ -90,8 +91,9 @@ export class CalibrationStream {
     for (const [index, part] of this.#parts.entries()) {
       throwIfCancelled(signal);
       const { shape, types, tensors } = this.#network.layerContext(layer, part.shape);
-      const key = `gptq ${name} ${JSON.stringify([part.shape, shape.window, types])}`;
-      const program = await this.#cache.get(key, (runtime) => compileStage(runtime, shape, types, name));
+      const program = await this.#cache.get(programKey(name, shape, types), (runtime) =>
+        compileStage(runtime, shape, types, name),
+      );
       const inputs = {
         ...tensors,
         ...this.#network.matrices(layer),

@@ -1,12 +1,12 @@
 import { UserError } from '../../protocol/errors.ts';
 import type { RoundingError } from '../../protocol/events.ts';
-import { elementCount, type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
+import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
 import type { Tensors } from '../graph/program.ts';
-import type { LinearRole } from '../network/layer-inputs.ts';
+import { type LinearRole, preparedName } from '../network/layer-inputs.ts';
 import type { Network } from '../network/network.ts';
 import type { ProgramCache } from '../network/programs.ts';
-import type { RoundedMatrix } from '../network/rounded-weights.ts';
-import { compileErrors, compileMoment, compileRotatedWeight } from './programs.ts';
+import { preparedTensors, type RoundedMatrix } from '../network/rounded-weights.ts';
+import { compileErrors, compileMoment, compileRotatedWeight, programKey } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 
 type Rows = HostTensor<Float32Array>;
@@ -75,14 +75,14 @@ export class LayerRounder {
       const grid = { scale: scale.data, zero: zero.data };
       const codes = await this.#kernels.round({ w: w.data, rows, columns, bits, ...grid }, factor, signal);
       const matrix = { rows, columns, codes, ...grid };
-      yield { role, matrix, error: await this.#error(role, rotated, codes, moment, signal) };
+      yield { role, matrix, error: await this.#error(role, rotated, matrix, moment, signal) };
     }
   }
 
   /** W' with its grid, and rounded to nearest on it. */
   async #rotated(layer: number, role: LinearRole, signal?: AbortSignal): Promise<Record<string, HostTensor>> {
     const { shape, types, tensors } = this.#network.layerContext(layer, { batch: 1, sequence: 1 });
-    const key = `gptq weight ${role} ${JSON.stringify(types)}`;
+    const key = programKey(`weight ${role}`, shape, types);
     const program = await this.#cache.get(key, (runtime) =>
       compileRotatedWeight(runtime, shape, types, role),
     );
@@ -92,16 +92,16 @@ export class LayerRounder {
   async #error(
     role: LinearRole,
     rotated: Tensors,
-    codes: Int8Array,
+    matrix: RoundedMatrix,
     moment: Tensor,
     signal?: AbortSignal,
   ): Promise<RoundingError> {
-    const [rows, columns] = rotated.w!.dims as [number, number];
-    const groups = elementCount(rotated.scale!.dims) / rows;
-    const key = `gptq errors ${rows}x${columns} ${groups}`;
-    const program = await this.#cache.get(key, (runtime) => compileErrors(runtime, rows, columns, groups));
-    const byte: HostTensor = { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes };
-    const energies = await program.run({ ...rotated, codes: byte, moment }, signal);
+    const { rows, columns } = matrix;
+    const program = await this.#cache.get(`gptq errors ${rows}x${columns}`, (runtime) =>
+      compileErrors(runtime, rows, columns),
+    );
+    const rounded = preparedTensors(role, matrix, false)[preparedName(role)]!;
+    const energies = await program.run({ ...rotated, rounded, moment }, signal);
     const [all, nearest, gptq] = [total(energies.all!), total(energies.byNearest!), total(energies.byGptq!)];
     return { linear: role, gptq: share(gptq, all), nearest: share(nearest, all) };
   }

@@ -3,7 +3,6 @@ import { quantizeWithRatio, weightGrid } from '../graph/kernels/weight-quantize.
 import { add, mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceSum } from '../graph/ops/reduce.ts';
-import { reshape, toReal } from '../graph/ops/shape.ts';
 import { Program } from '../graph/program.ts';
 import { LayerInputs, type LayerTypes, type LinearRole } from '../network/layer-inputs.ts';
 import type { LayerShape } from '../network/layer-shape.ts';
@@ -41,22 +40,15 @@ export function compileMoment(runtime: Runtime, tokens: number, n: number): Prom
   return Program.compile(runtime, graph, { moment }, ESTIMATED);
 }
 
-/**
- * Energies of outputs x Wᵀ and of their errors by row of W [out]: diag(E H Eᵀ) for E = W, W − nearest and W − s (c − z).
- */
-export function compileErrors(
-  runtime: Runtime,
-  rows: number,
-  columns: number,
-  groups: number,
-): Promise<Program> {
+/** Of all that a program of a layer is built from. */
+export const programKey = (name: string, shape: LayerShape, types: LayerTypes): string =>
+  `gptq ${name} ${JSON.stringify([shape, types])}`;
+
+/** Energies of outputs x Eᵀ by row [out], diag(E H Eᵀ): for E = W, W − nearest and W − rounded, all [out, in]. */
+export function compileErrors(runtime: Runtime, rows: number, columns: number): Promise<Program> {
   const graph = new Graph();
   const weight = (name: string): Value => graph.input(name, [rows, columns]);
-  const grid = (name: string): Value => reshape(graph.input(name, [rows, groups]), [rows, groups, 1]);
-  const [w, nearest] = [weight('w'), weight('nearest')];
-  const codes = toReal(graph.input('codes', [rows, columns], 'int8'));
-  const steps = sub(reshape(codes, [rows, groups, columns / groups]), grid('zero'));
-  const rounded = reshape(mul(steps, grid('scale')), [rows, columns]);
+  const [w, nearest, rounded] = [weight('w'), weight('nearest'), weight('rounded')];
   const moment = graph.input('moment', [columns, columns]);
   const energy = (e: Value): Value => reduceSum(mul(gemm(e, moment), e), [1], false);
   const outputs = { all: energy(w), byNearest: energy(sub(w, nearest)), byGptq: energy(sub(w, rounded)) };
