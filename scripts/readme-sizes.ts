@@ -36,6 +36,18 @@ export interface Sizes {
     readonly seconds: number;
     readonly peakBytesBeyondWeights: number;
   }[];
+  /** GPTQ: what a layer takes, and each sequence of it. */
+  readonly rounding: Readonly<
+    Record<
+      string,
+      {
+        readonly secondsPerSequence: number;
+        readonly secondsPerLayer: number;
+        readonly projectedSeconds: number;
+        readonly anonymousBytes: number;
+      }
+    >
+  >;
 }
 
 /** By the name of a cell: learned ones have seconds and memory, measured ones perplexity. */
@@ -122,7 +134,7 @@ function timeOf(runs: readonly SmolLm2[string][]): string {
   return `${fastest.seconds.toFixed(0)} s${median}`;
 }
 
-const SETTINGS = ['W4A4KV4', 'W4A8', 'W16A4KV4'];
+const SETTINGS = ['W4A4KV4', 'W4A4KV4 GPTQ', 'W4A8', 'W16A4KV4'];
 
 /** Rows are methods with the range over seeds, columns bits. */
 export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
@@ -137,6 +149,7 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
     'hadamard',
     'peak',
     'cross-entropy 50',
+    'cross-entropy 50, 16-bit weights',
     'peak, then cross-entropy 20',
     'quick preset',
     'peak, then cross-entropy 20, gradient through the scales',
@@ -164,6 +177,22 @@ export function smollm2Table(cells: SmolLm2, markdown: Markdown): string {
       ['round to nearest, no rotation', ...none, '', '', ''],
       ...rows,
     ],
+  );
+}
+
+/** Time of GPTQ by the layer, for all of a model, and its memory. */
+export function roundingTable({ rounding }: Sizes, markdown: Markdown): string {
+  const minutes = (seconds: number) =>
+    seconds < 5400 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
+  return markdown(
+    ['GPTQ', 'a layer', 'and for each sequence of 2048', 'the model, 128 sequences', 'memory'],
+    Object.entries(rounding).map(([name, row]) => [
+      name,
+      `${row.secondsPerLayer.toFixed(1)} s`,
+      `${row.secondsPerSequence.toFixed(2)} s`,
+      minutes(row.projectedSeconds),
+      gigabytes(row.anonymousBytes),
+    ]),
   );
 }
 

@@ -9,6 +9,7 @@ import {
   type Curve,
   curveTable,
   memoryTable,
+  roundingTable,
   type Sizes,
   type SmolLm2,
   sizesTable,
@@ -19,10 +20,8 @@ const ROOT = join(import.meta.dirname, '..');
 const RESULTS = join(ROOT, 'bench', 'results');
 const MODELS = ['demo', 'stories260K', 'stories3M'];
 
-interface Quality {
-  readonly name: string;
-  readonly bits: string;
-  readonly fullPrecision: number;
+/** Perplexities by one way of rounding the weights. */
+interface Rounded {
   readonly noRotation: number;
   readonly hadamard: readonly number[];
   readonly learners: Readonly<
@@ -31,6 +30,13 @@ interface Quality {
       readonly { readonly perplexity: number; readonly seconds: number; readonly peakBytes?: number }[]
     >
   >;
+}
+
+interface Quality extends Rounded {
+  readonly name: string;
+  readonly bits: string;
+  readonly fullPrecision: number;
+  readonly gptq: Rounded;
   readonly ablation: readonly {
     readonly name: string;
     readonly hadamard: number;
@@ -79,7 +85,7 @@ function qualityTable(): string {
   const learners = Object.keys(all[0]!.learners);
   const range = (values: readonly number[]) =>
     `${precise(Math.min(...values))} … ${precise(Math.max(...values))}`;
-  const learned = (quality: Quality, learner: string) => {
+  const learned = (quality: Rounded, learner: string) => {
     const runs = quality.learners[learner]!;
     const best = Math.min(...quality.hadamard);
     const values = runs.map(({ perplexity }) => perplexity);
@@ -89,16 +95,19 @@ function qualityTable(): string {
     const memory = bytes > 0 ? `, ${(bytes / 1e9).toFixed(2)} GB` : '';
     return `${range(values)}<br>${wins} of ${values.length} below the best draw, ${seconds} s${memory}`;
   };
+  const rounded = (by: string, of: readonly Rounded[]) => [
+    [`**${by}**`, ...of.map(() => '')],
+    ['no rotation', ...of.map(({ noRotation }) => precise(noRotation))],
+    ['random Hadamard, 10 draws', ...of.map(({ hadamard }) => range(hadamard))],
+    ...learners.map((learner) => [`learned: ${learner}`, ...of.map((one) => learned(one, learner))]),
+  ];
+  const byGptq = all.map(({ gptq }) => gptq);
   return markdown(
     ['perplexity at W4A4KV4', ...all.map(({ name }) => name)],
     [
       ['full precision', ...all.map(({ fullPrecision }) => precise(fullPrecision))],
-      ['round to nearest, no rotation', ...all.map(({ noRotation }) => precise(noRotation))],
-      ['random Hadamard, 10 draws', ...all.map(({ hadamard }) => range(hadamard))],
-      ...learners.map((learner) => [
-        `learned: ${learner}`,
-        ...all.map((quality) => learned(quality, learner)),
-      ]),
+      ...rounded('weights to nearest', all),
+      ...rounded('weights by GPTQ', byGptq),
     ],
   );
 }
@@ -155,6 +164,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   hadamard: hadamardTable,
   sizes: () => sizesTable(readResult<Sizes>('sizes')!, markdown),
   memory: () => memoryTable(readResult<Sizes>('sizes')!, markdown),
+  rounding: () => roundingTable(readResult<Sizes>('sizes')!, markdown),
   curve: () => curveTable(readResult<Curve>('curve')!, markdown),
   smollm2: () => smollm2Table(readResult<SmolLm2>('quality-smollm2')!, markdown),
 };

@@ -1,5 +1,5 @@
 /** One measurement in a process of its own, so that its peak memory is its own. Arguments and result are JSON. */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
@@ -10,7 +10,7 @@ import { learnRotations } from '../../src/engine/learn/learner.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { planMemory } from '../../src/engine/network/memory-plan.ts';
-import { Network, type RotationMatrices } from '../../src/engine/network/network.ts';
+import { Network } from '../../src/engine/network/network.ts';
 import { ProgramCache } from '../../src/engine/network/programs.ts';
 import { Tape } from '../../src/engine/network/tape.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -19,6 +19,8 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { evaluationFlops, stepFlops } from './flops.ts';
+import { identities } from './identities.ts';
+import { MemoryWatch, Stopwatch } from './watches.ts';
 
 export interface Measurement {
   /** A learning step, one layer forward and backward, or evaluation. */
@@ -86,47 +88,6 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
   });
 }
 
-/** The identity: as good as any rotation for time and memory, and made at once at every size. */
-function identities({ config }: Checkpoint): RotationMatrices {
-  const identity = (n: number) => {
-    const matrix = new Float32Array(n * n);
-    for (let i = 0; i < n; i++) matrix[i * n + i] = 1;
-    return matrix;
-  };
-  return {
-    r1: identity(config.hiddenSize),
-    r2: Array.from({ length: config.layers }, () => identity(config.headDim)),
-  };
-}
-
-class Stopwatch {
-  readonly seconds: number[] = [];
-  readonly cpuSeconds: number[] = [];
-  #wall = 0;
-  #cpu = 0;
-
-  start(): void {
-    this.#wall = performance.now();
-    this.#cpu = cpuTime();
-  }
-
-  stop(): void {
-    this.seconds.push((performance.now() - this.#wall) / 1000);
-    this.cpuSeconds.push(cpuTime() - this.#cpu);
-  }
-
-  /** Without the first, which compiles. */
-  warm(): Pick<Measured, 'seconds' | 'cpuSeconds'> {
-    const from = this.seconds.length > 1 ? 1 : 0;
-    return { seconds: this.seconds.slice(from), cpuSeconds: this.cpuSeconds.slice(from) };
-  }
-}
-
-function cpuTime(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
-
 /**
  * The layer's largest product: what ONNX Runtime reaches here. Sampled between the repeats, because the clock of a
  * shared machine changes within minutes; the median over the samples, each the best of a few runs.
@@ -178,25 +139,6 @@ class GemmRate {
 const GEMM_TOKENS = 2048;
 const median = (values: readonly number[]) => [...values].sort((x, y) => x - y)[values.length >> 1]!;
 
-const status = (field: string) =>
-  Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`${field}:\\s+(\\d+)`))?.[1] ?? 0) * 1024;
-
-/** Samples what is not mapped from files, whose peak the system does not keep. */
-class MemoryWatch {
-  #most = 0;
-  readonly #timer = setInterval(() => this.look(), 20);
-
-  look(): void {
-    this.#most = Math.max(this.#most, status('RssAnon'));
-  }
-
-  stop(): number {
-    clearInterval(this.#timer);
-    this.look();
-    return this.#most;
-  }
-}
-
 const random = new Rng(1);
 const randomIds = (count: number, vocabulary: number) =>
   Int32Array.from({ length: count }, () => Math.floor(random.uniform() * vocabulary));
@@ -223,7 +165,7 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
     const blocks = Array.from({ length: sequences }, () =>
       randomIds(sequence, network.checkpoint.config.vocabSize),
     );
-    const start = { step: 0, state: identities(network.checkpoint) };
+    const start = { step: 0, state: identities(network.checkpoint.config) };
     const steps = learnRotations(cache, network, start, blocks, options);
     const losses: number[] = [];
     for (let i = 0; i < repeats; i++) {
@@ -246,7 +188,7 @@ function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
     );
     for (const { data } of tape.residuals) data.set(data.map(() => random.uniform() - 0.5));
     for (let i = 0; i < repeats; i++) {
-      network.setRotations(identities(network.checkpoint));
+      network.setRotations(identities(network.checkpoint.config));
       await between();
       watch.start();
       await network.record(0, tape);
@@ -259,7 +201,7 @@ function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
 
 function evaluateWork({ sequence, repeats }: Measurement, network: Network): Work {
   return async (watch, between) => {
-    network.setRotations(identities(network.checkpoint));
+    network.setRotations(identities(network.checkpoint.config));
     for (let i = 0; i < repeats; i++) {
       const windows = [randomIds(sequence, network.checkpoint.config.vocabSize)];
       await between();

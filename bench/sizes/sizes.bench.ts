@@ -1,12 +1,13 @@
 /**
  * Real sizes: a learning step and evaluation at SmolLM2-135M's shape against the products alone and against PyTorch, and
  * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
- * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits]
+ * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits] [rounding]
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lastJson, runScript } from '../child.ts';
 import type { Measured, Measurement } from './measure.ts';
+import type { RoundingMeasured } from './rounding.ts';
 import {
   LLAMA2_70B,
   LLAMA3_8B,
@@ -146,11 +147,38 @@ async function limited() {
   return rows;
 }
 
+/** One layer of a shape under a small vocabulary, by GPTQ: what all tokens cost, and what each sequence adds. */
+async function rounding(shape: SyntheticShape, sparse: boolean, layers: number) {
+  const one = { ...shape, name: `${shape.name.replace(/-layer$/, '')}-layer`, layers: 1, vocabulary: 1024 };
+  const folder = folderOf(one, sparse);
+  const run = (sequences: number) =>
+    runScript<RoundingMeasured>(join(import.meta.dirname, 'rounding.ts'), {
+      folder,
+      sequences,
+      sequence: TOKENS,
+      threads: THREADS,
+    });
+  const [few, more] = [await run(1), await run(ROUNDED)];
+  const secondsPerSequence = (more.seconds - few.seconds) / (ROUNDED - 1);
+  const secondsPerLayer = few.seconds - secondsPerSequence;
+  const anonymousBytes = Math.max(few.anonymousBytes, more.anonymousBytes);
+  const projectedSeconds = layers * (secondsPerLayer + 128 * secondsPerSequence);
+  return { secondsPerSequence, secondsPerLayer, projectedSeconds, anonymousBytes };
+}
+
+/** Sequences of the larger of two measurements. */
+const ROUNDED = 4;
+
 const PARTS = {
   smollm2: small,
   layers: async () => ({ 'LLaMA-3-8B': await layer(LLAMA3_8B), 'LLaMA-2-70B': await layer(LLAMA2_70B) }),
   wide,
   memoryLimits: limited,
+  rounding: async () => ({
+    'SmolLM2-135M': await rounding(SMOLLM2_135M, false, SMOLLM2_135M.layers),
+    'LLaMA-3-8B': await rounding(LLAMA3_8B_LAYER, false, LLAMA3_8B.layers),
+    'LLaMA-2-70B': await rounding(LLAMA2_70B, true, LLAMA2_70B.layers),
+  }),
 };
 
 mkdirSync(WORK, { recursive: true });
