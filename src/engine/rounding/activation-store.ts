@@ -10,7 +10,8 @@ export interface ActivationStore {
 
 /**
  * @param sizes elements of each part.
- * @param limit bytes that may be held in memory; more goes to a scratch file, which {@link ActivationStore.close} removes.
+ * @param limit bytes that may be held in memory; more goes to a scratch file, of which nothing is left afterwards, on
+ * systems that let go of an open file's name also if the process is killed.
  */
 export async function openActivationStore(
   sizes: readonly number[],
@@ -19,7 +20,9 @@ export async function openActivationStore(
 ): Promise<ActivationStore> {
   const bytes = sizes.reduce((sum, size) => sum + size, 0) * Float32Array.BYTES_PER_ELEMENT;
   if (bytes <= limit) return new MemoryStore();
-  return new ScratchFile(await open(scratch, 'w+'), scratch, sizes);
+  const file = await open(scratch, 'w+');
+  if (process.platform !== 'win32') await rm(scratch);
+  return new ScratchFile(file, scratch, sizes);
 }
 
 class MemoryStore implements ActivationStore {
