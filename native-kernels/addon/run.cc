@@ -1,5 +1,6 @@
 #include <cmath>
 #include <memory>
+#include "../core/custom_op.h"
 #include "../core/denormals.h"
 #include "file_map.h"
 #include "napi_util.h"
@@ -130,6 +131,7 @@ void add_tensors(napi_env env, const std::vector<napi_value>& tensors, LayoutRea
 void execute(napi_env, void* data) {
   RunJob& job = *static_cast<RunJob*>(data);
   DenormalsAreZero scope;
+  StopScope stop(job.token ? &job.token->stopped() : nullptr);
   try {
     check(api().Run(job.session->get(), job.token ? job.token->get() : nullptr, job.input_names.data(),
                     job.inputs.data(), job.inputs.size(), job.output_names.data(), job.outputs.size(),

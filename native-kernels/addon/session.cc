@@ -79,7 +79,10 @@ RunToken::RunToken() { check(api().CreateRunOptions(&options_)); }
 
 RunToken::~RunToken() { api().ReleaseRunOptions(options_); }
 
-void RunToken::terminate() const { check(api().RunOptionsSetTerminate(options_)); }
+void RunToken::terminate() {
+  stopped_ = true;
+  check(api().RunOptionsSetTerminate(options_));
+}
 
 napi_value create_session(napi_env env, const std::vector<napi_value>& arguments) {
   std::shared_ptr<Environment> environment = from_handle<Environment>(env, arguments[0]);

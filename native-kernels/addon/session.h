@@ -1,6 +1,7 @@
 // A session and its runs.
 #pragma once
 #include <node_api.h>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -41,10 +42,13 @@ class RunToken {
   RunToken& operator=(const RunToken&) = delete;
 
   ort::RunOptions* get() const { return options_; }
-  void terminate() const;
+  void terminate();
+  /// Set by terminate.
+  const std::atomic<bool>& stopped() const { return stopped_; }
 
  private:
   ort::RunOptions* options_ = nullptr;
+  std::atomic<bool> stopped_{false};
 };
 
 /// createSession(environment, model: Uint8Array): Promise<session>; parsed off the JavaScript thread.

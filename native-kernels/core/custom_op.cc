@@ -7,6 +7,7 @@ namespace spinquant {
 namespace {
 
 thread_local KernelSettings t_settings;
+thread_local const std::atomic<bool>* t_stop = nullptr;
 
 /// Below this many elementary steps, waking another thread costs more than it saves.
 constexpr size_t kMinCostPerPart = 32768;
@@ -123,6 +124,7 @@ void compute(const Node& node, ort::KernelContext* context) {
   std::vector<Tensor> outputs = make_outputs(context, node.op->output_shapes(inputs), unwanted);
   Work work = node.op->plan(inputs, outputs, node.settings.isa);
   for (const Work* stage = &work; stage; stage = stage->next.get()) {
+    if (t_stop && *t_stop) throw std::runtime_error("stopped");
     if (stage->units > 0) run_on_pool(context, *stage, node.settings.threads);
   }
 }
@@ -221,6 +223,10 @@ ort::CustomOpDomain* custom_op_domain() {
   static ort::CustomOpDomain* const domain = make_domain();
   return domain;
 }
+
+StopScope::StopScope(const std::atomic<bool>* flag) { t_stop = flag; }
+
+StopScope::~StopScope() { t_stop = nullptr; }
 
 SettingsScope::SettingsScope(KernelSettings settings) : previous_(t_settings) { t_settings = settings; }
 

@@ -1,5 +1,6 @@
 // Makes our operators known to ONNX Runtime.
 #pragma once
+#include <atomic>
 #include "isa.h"
 #include "ort_api.h"
 
@@ -24,6 +25,16 @@ class SettingsScope {
 
  private:
   KernelSettings previous_;
+};
+
+/// While the scope lives, operators run by this thread stop between two stages of their work once the flag is set:
+/// ONNX Runtime itself only looks between operators, and one alone may take minutes.
+class StopScope {
+ public:
+  explicit StopScope(const std::atomic<bool>* flag);
+  ~StopScope();
+  StopScope(const StopScope&) = delete;
+  StopScope& operator=(const StopScope&) = delete;
 };
 
 }  // namespace spinquant

@@ -65,7 +65,9 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     );
   program
     .command('evaluate <file>')
-    .description('measure perplexity at full precision and quantized')
+    .description(
+      'measure perplexity at full precision and quantized; with GPTQ, weights are rounded by the calibration text first',
+    )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
     .addOption(device())

@@ -1,6 +1,7 @@
 import type {
   EvaluationProgressEvent,
   PhaseEvent,
+  RoundingError,
   RoundingEvent,
   RoundingProgressEvent,
   RunEvent,
@@ -117,12 +118,16 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
-function roundedText({ layer, layers, errors, seconds }: RoundingEvent): string {
-  const shown = errors.map(({ linear, gptq, nearest }) => `${linear} ${percent(gptq)} (${percent(nearest)})`);
-  return `layer ${layer + 1}/${layers} rounded in ${formatSeconds(seconds)}; error of outputs, and rounded to nearest: ${shown.join(', ')}`;
+/** Of the layer's seven linear layers the mean. */
+function roundedText({ layer, layers, errors }: RoundingEvent): string {
+  const mean = (of: (error: RoundingError) => number): string =>
+    percent(errors.reduce((sum, error) => sum + of(error), 0) / errors.length);
+  const [gptq, nearest] = [mean((error) => error.gptq), mean((error) => error.nearest)];
+  return `rounded layer ${layer + 1}/${layers}: error of outputs ${gptq}, to nearest ${nearest}`;
 }
 
-const percent = (share: number): string => `${(100 * share).toPrecision(2)} %`;
+/** Two digits, without an exponent. */
+const percent = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
 
 function phaseTail(detail: string | undefined, seconds: number | undefined): string {
   const time = seconds === undefined ? '' : ` (${formatSeconds(seconds)})`;

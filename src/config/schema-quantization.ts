@@ -45,7 +45,7 @@ const weightsSchema = z
       ),
     gptq: gptqSchema,
     groupSize: groupSize.describe(
-      'Consecutive inputs of a row that share one scale; null for one scale per output channel. Reference: null.',
+      'Consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding (static groups). Reference: null.',
     ),
     symmetric: z
       .boolean()

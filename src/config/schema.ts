@@ -21,7 +21,7 @@ const calibrationSchema = z
       .default([])
       .transform((text) => (typeof text === 'string' ? [text] : text))
       .describe(
-        'Text that rotations are learned on and activations are measured on: one UTF-8 file, or a list of files read in this order. Reference: the WikiText-2 train split.',
+        'Text that rotations are learned on, activations are measured on and GPTQ rounds by: one UTF-8 file, or a list of files read in this order. Reference: the WikiText-2 train split.',
       ),
     samples: z
       .int()
@@ -44,11 +44,11 @@ const calibrationSchema = z
       .boolean()
       .default(false)
       .describe(
-        'Put the beginning-of-sequence token before every calibration sequence. Reference: false when rotations are learned.',
+        'Put the beginning-of-sequence token before every calibration sequence. Reference: false when rotations are learned; for GPTQ once, before the whole text.',
       ),
   })
   .prefault({})
-  .describe('The text that rotations are learned on.');
+  .describe('The text that rotations are learned on, and that GPTQ rounds weights by.');
 
 const perplexitySchema = z
   .strictObject({

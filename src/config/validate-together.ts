@@ -71,7 +71,9 @@ function noCalibrationText(
         'config/no-calibration-text',
         path,
         'a learned rotation needs a text to learn on.',
-        'Name a text file in calibration.text, or set r1 and r2 to "hadamard".',
+        roundsByGptq(quantization)
+          ? 'Name a text file in calibration.text; GPTQ needs it, too.'
+          : 'Name a text file in calibration.text, or set r1 and r2 to "hadamard".',
       ),
     ];
   }

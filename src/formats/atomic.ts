@@ -2,6 +2,25 @@ import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { UserError } from '../protocol/errors.ts';
+
+const DISK_FAULTS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'your disk quota is used up',
+  EROFS: 'the disk cannot be written to',
+  EFBIG: 'the file system takes no file so large',
+};
+
+/** A fault of the disk as one that the person can mend; anything else as it is. */
+export function diskFault(error: unknown, path: string): unknown {
+  const reason = DISK_FAULTS[(error as NodeJS.ErrnoException).code ?? ''];
+  if (reason === undefined) return error;
+  return new UserError(
+    'file/disk',
+    `${path} cannot be written: ${reason}.`,
+    'Make room there, or choose another folder; a run can then be resumed.',
+  );
+}
 
 /**
  * Writes a file so that a reader sees the old file or the whole new one, never a part:
@@ -20,7 +39,7 @@ export async function writeAtomic(path: string, fill: (file: FileHandle) => Prom
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw error;
+    throw diskFault(error, path);
   }
   await syncFolder(dirname(path));
 }

@@ -13,5 +13,6 @@ export { RUN_FILES, readJson, writeJson } from './files.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns } from './list.ts';
 export type { Provenance, RunRecord, RunStatus } from './record.ts';
+export { isAlive } from './record.ts';
 export type { LossSummary, NewResults, PerplexityResult, ResultsFile } from './results.ts';
 export { createRun, openRun, Run } from './run.ts';

@@ -39,8 +39,9 @@ async function foldersIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Whether a run stopped before its end and left a checkpoint to go on from. */
+/** Whether a run stopped before its end and left a checkpoint, or rounded weights, to go on from. */
 export function isResumable(run: Run): boolean {
   const { status } = run.record;
-  return status !== 'finished' && status !== 'running' && existsSync(run.path('checkpoint'));
+  if (status === 'finished' || status === 'running') return false;
+  return existsSync(run.path('checkpoint')) || existsSync(run.path('rounded'));
 }

@@ -56,13 +56,14 @@ function someText(length: number, seed: number): string {
   return Array.from({ length }, next).join('');
 }
 
-function writeExperiment(name: string, steps: number): void {
+function writeExperiment(name: string, steps: number, changes: object = {}): void {
   const experiment = {
     model: 'model',
     calibration: { text: 'train.txt', samples: 16, sequenceLength: 32 },
     rotation: { learning: { steps, batchSize: 2 } },
     evaluation: { perplexity: [{ name: 'tiny', text: 'test.txt', sequenceLength: 32, maxWindows: 4 }] },
     threads: 1,
+    ...changes,
   };
   writeFileSync(join(workspace, name), JSON.stringify(experiment));
 }
@@ -78,23 +79,27 @@ function rotationsOf(run: string): Record<string, number[]> {
   return Object.fromEntries([...tensors].map(([name, tensor]) => [name, [...toFloat32(tensor)]]));
 }
 
-/** Sends a signal once the newest run has done this many steps. */
-function whenSteps(steps: number, signal: NodeJS.Signals) {
+/** Sends a signal once the newest run has come so far. */
+function when(isFar: (run: string) => boolean, signal: NodeJS.Signals) {
   const runs = join(workspace, '.spinquant', 'runs');
   const before = new Set(existsSync(runs) ? readdirSync(runs) : []);
   return (child: ChildProcess) => {
     const timer = setInterval(() => {
       const fresh = existsSync(runs) ? readdirSync(runs).find((name) => !before.has(name)) : undefined;
-      const events = fresh === undefined ? '' : join(runs, fresh, RUN_FILES.events);
-      const done = existsSync(events)
-        ? readFileSync(events, 'utf8').split('"type":"checkpoint"').length - 1
-        : 0;
-      if (done < steps) return;
+      if (fresh === undefined || !isFar(join(runs, fresh))) return;
       clearInterval(timer);
       child.kill(signal);
     }, 5);
     child.on('close', () => clearInterval(timer));
   };
+}
+
+/** Once the newest run has done this many steps. */
+function whenSteps(steps: number, signal: NodeJS.Signals) {
+  return when((run) => {
+    const events = join(run, RUN_FILES.events);
+    return existsSync(events) && readFileSync(events, 'utf8').split('"type":"checkpoint"').length > steps;
+  }, signal);
 }
 
 test('optimize leaves a whole run behind; evaluate, runs and resume agree with it', async () => {
@@ -148,6 +153,38 @@ test('a run that is killed resumes to the same bits', async () => {
     Array.from({ length: 60 }, (_, index) => index + 1),
   );
 });
+
+test('a run that is killed while GPTQ rounds its weights resumes to the same bits', async () => {
+  // Enough text that a layer takes longer than to notice that the one before is done.
+  writeFileSync(join(workspace, 'long.txt'), someText(48_000, 3));
+  const name = 'gptq.spinquant.json';
+  writeExperiment(name, 200, {
+    calibration: { text: 'long.txt', samples: 1500, sequenceLength: 32 },
+    quantization: { weights: { method: 'gptq', gptq: { samples: 1500 } } },
+    rotation: { learning: { objective: 'peak' } },
+  });
+  const whole = await optimize(name);
+  const firstLayer = (run: string) => existsSync(join(run, RUN_FILES.rounded, 'layer-0000.safetensors'));
+  const killed = await spinquant(['optimize', name], workspace, when(firstLayer, 'SIGKILL'));
+  assert.equal(killed.code, null, 'it was killed, it did not end');
+  const resumed = await optimize(name, '--resume');
+  assert.notEqual(resumed.run, whole.run);
+  assert.deepEqual({ ...resumed, run: '' }, { ...whole, run: '' });
+  assert.deepEqual(weightsOf(resumed.run), weightsOf(whole.run));
+  const { stderr } = await spinquant(['evaluate', name, '--rotations', resumed.run], workspace);
+  assert.doesNotMatch(stderr, /Rounding/, 'a measurement takes the weights of the run');
+});
+
+/** Names of the files of rounded weights, with what they hold. */
+function weightsOf(run: string): [string, string][] {
+  const folder = join(run, RUN_FILES.rounded);
+  return readdirSync(folder)
+    .sort()
+    .map((name) => {
+      const { tensors } = readSafetensorsHeader(join(folder, name));
+      return [name, JSON.stringify([...tensors].map(([key, tensor]) => [key, [...toFloat32(tensor)]]))];
+    });
+}
 
 test('Ctrl-C ends a run in order, with exit code 130', async () => {
   writeExperiment('stopped.spinquant.json', 5000);

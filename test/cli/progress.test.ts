@@ -103,7 +103,7 @@ test('rounding: how far and how long, and what each layer lost', () => {
     'rounding: layer 1/30 · 1 %',
     'rounding: layer 3/30 · 12 % · 1 min 45 s left',
     'rounding: layer 30/30 · 100 %',
-    'layer 3/30 rounded in 4.0 s; error of outputs, and rounded to nearest: q 0.31 % (0.74 %), down 1.2 % (2.1 %)',
+    'rounded layer 3/30: error of outputs 0.76 %, to nearest 1.4 %',
   ]);
   progress.show({ type: 'phase', time: at(120), phase: 'round', state: 'finished', seconds: 120 });
   assert.deepEqual(notes, ['Rounding the weights by GPTQ (2 min 0 s)']);

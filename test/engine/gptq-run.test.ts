@@ -1,8 +1,9 @@
 /** What GPTQ adds to whole jobs: a phase, files in the run folder, and their use by later measurements. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { evaluateExperiment, optimizeRotation } from '../../src/engine/experiment.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
@@ -32,7 +33,8 @@ function weightBytes(run: string): string[] {
     });
 }
 
-const temporaryFolders = () => readdirSync(tmpdir()).filter((name) => name.startsWith('spinquant-rounded-'));
+/** What is in the folder of runs besides these. */
+const scratch = (runs: string) => readdirSync(runs).filter((name) => name.startsWith('.'));
 
 for (const kernels of KERNELS) {
   test(`${kernels}: rotations are learned with 16-bit weights, then these are rounded and measured`, async () => {
@@ -56,8 +58,12 @@ for (const kernels of KERNELS) {
 
 test('a measurement takes the weights of the run that it names', async () => {
   const { result } = await collect(optimizeRotation(await experiment(), {}));
-  const before = temporaryFolders();
-  for (const named of [{ rotations: result.run }, { rotations: result.run, runDir: result.run }]) {
+  const file = join(result.run, 'rotations.safetensors');
+  for (const named of [
+    { rotations: result.run },
+    { rotations: file },
+    { rotations: file, runDir: result.run },
+  ]) {
     const again = await collect(evaluateExperiment(await experiment(), named));
     assert.deepEqual(again.result.perplexity, result.perplexity);
     assert.ok(!phases(again.events).includes('round'));
@@ -68,7 +74,25 @@ test('a measurement takes the weights of the run that it names', async () => {
   assert.ok(phases(anew.events).includes('round'), 'weights of other settings are not taken');
   assert.notDeepEqual(anew.result.perplexity, result.perplexity);
   assert.deepEqual(weightBytes(result.run), files, 'and not overwritten');
-  assert.deepEqual(temporaryFolders(), before, 'what was made for a measurement alone is gone');
+  assert.deepEqual(scratch(dirname(result.run)), [], 'what was made for a measurement alone is gone');
+});
+
+test('what a killed measurement left is removed by the next one; that of one at work stays', async () => {
+  const asked = await experiment({ rotation: { r1: 'hadamard', r2: 'hadamard' } });
+  const folder = (pid: number) => join(asked.runs, `.rounded-${pid}-${hostname()}-abcdef`);
+  const gone = spawnSync(process.execPath, ['-e', '']).pid;
+  for (const pid of [gone, process.pid]) mkdirSync(folder(pid), { recursive: true });
+  await collect(evaluateExperiment(asked, { variants: ['quantized'] }));
+  assert.ok(!existsSync(folder(gone)));
+  assert.ok(existsSync(folder(process.pid)));
+  rmSync(folder(process.pid), { recursive: true });
+});
+
+test('weights of other kernels are made anew, not mixed', { skip: KERNELS.length < 2 }, async () => {
+  const { result } = await collect(optimizeRotation(await experiment(), { kernels: 'native' }));
+  const composed = { rotations: result.run, kernels: 'composed' } as const;
+  const { events } = await collect(evaluateExperiment(await experiment(), composed));
+  assert.ok(phases(events).includes('round'));
 });
 
 test('without learned rotations, and without any', async () => {

@@ -1,5 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Graph } from '../../src/engine/graph/graph.ts';
+import { reverseCholesky } from '../../src/engine/graph/kernels/gptq.ts';
+import { Program } from '../../src/engine/graph/program.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
 import { damped, factor, moments, type Products, productsOf } from './moments.ts';
 import { addon, assertSameBits, forEachVariant, notBuilt } from './support.ts';
 
@@ -87,4 +93,18 @@ test('ReverseCholesky refuses what does not fit', { skip: notBuilt }, () => {
   refuse([1, 4], 1, /H must be \[n, n\], found \[1, 4\]/);
   refuse([4], 1, /H must be \[n, n\], found \[4\]/);
   refuse([2, 2], 0, /attribute damping must be above 0, found 0/);
+});
+
+test('ReverseCholesky stops in its midst', { skip: notBuilt }, async () => {
+  const n = 4000;
+  const runtime = await createRuntime({ kernels: 'native', threads: 1 });
+  const graph = new Graph();
+  const program = await Program.compile(runtime, graph, { t: reverseCholesky(graph.input('h', [n, n]), 1) });
+  const h = new Float32Array(n * n);
+  for (let i = 0; i < n; i++) h[i * n + i] = 1;
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 10);
+  await assert.rejects(program.run({ h: float32([n, n], h) }, controller.signal), Cancelled);
+  program.release();
+  runtime.close();
 });

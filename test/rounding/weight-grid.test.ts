@@ -5,7 +5,7 @@ import { Graph } from '../../src/engine/graph/graph.ts';
 import { quantizeWithRatio, weightGrid } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
-import { gptqRows } from '../../src/engine/rounding/gptq-rows.ts';
+import { roundInLoops } from '../../src/engine/rounding/round-in-loops.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -43,7 +43,7 @@ for (const kernels of KERNELS)
           for (let i = 0; i < COLUMNS; i++) identity[i * COLUMNS + i] = 1;
           const grid = { scale: found.scale!.data as Float32Array, zero: found.zero!.data as Float32Array };
           const size = { rows: ROWS, columns: COLUMNS };
-          const codes = gptqRows({ w: data, bits, ...size, ...grid }, identity);
+          const codes = await roundInLoops({ w: data, bits, ...size, ...grid }, identity);
           const prepared = preparedTensors('q', { ...size, codes, ...grid }, false)['q.prepared']!;
           // Codes have no zero below zero.
           const wanted = (found.nearest!.data as Float32Array).map((value) => value + 0);

@@ -71,7 +71,8 @@ export class TrainingHead {
   }
 
   /** @param learns whether there are steps, or will be. */
-  show(run: TrainingRun, strings: TrainingStrings, learns: boolean): void {
+  show(run: TrainingRun, strings: TrainingStrings): void {
+    const { learns } = run;
     this.#run = run.dir;
     setText(this.#title, `${run.name} · ${run.bits}`);
     setText(this.#facts, factsOf(run, strings, learns));

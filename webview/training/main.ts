@@ -40,15 +40,14 @@ function show(state: TrainingState): void {
     return;
   }
   parts ??= build(state);
-  parts.head.show(state.run, state.strings, state.rounding === null || state.run.step > 0);
+  parts.head.show(state.run, state.strings);
   parts.overlays.show(state, theme);
-  parts.figures.show(state, theme, learned(state));
+  parts.figures.show(
+    state,
+    theme,
+    state.run.learns || state.curves.some(({ steps }) => steps.step.length > 0),
+  );
   parts.rounding.show(state, theme);
-}
-
-/** Runs that round weights without having learned have no steps to draw. */
-function learned({ rounding, curves }: TrainingState): boolean {
-  return rounding === null || curves.some(({ steps }) => steps.step.length > 0);
 }
 
 function build({ strings }: TrainingState): Parts {

@@ -68,18 +68,18 @@ async function checkReading(reading: Reading, directory: string, purpose: Purpos
   const config = attempt(faults, () => readModelConfig(model));
   if (config === null) return { faults, config };
   await openCheckpoint(model).catch((error: unknown) => faults.push(faultOf(error)));
-  faults.push(...rulesOf(ask, config).flatMap((rule) => ask(rule) ?? []));
+  faults.push(...rulesOf(ask, config, purpose).flatMap((rule) => ask(rule) ?? []));
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
   return { faults, config };
 }
 
-function rulesOf(ask: Reading['ask'], config: ModelConfig): Rule[] {
+function rulesOf(ask: Reading['ask'], config: ModelConfig, purpose: Purpose): Rule[] {
   const tasks = ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
     groupRule('weights', config),
     groupRule('activations', config),
-    memoryRule(config),
+    memoryRule(config, purpose),
     lengthRule(['calibration'], ({ calibration }) => calibration.sequenceLength, config),
     ...Array.from({ length: tasks }, (_, index) =>
       lengthRule(
@@ -92,15 +92,16 @@ function rulesOf(ask: Reading['ask'], config: ModelConfig): Rule[] {
 }
 
 /** A memoryLimit that not even one sequence at a time fits into. */
-function memoryRule(config: ModelConfig): Rule {
+function memoryRule(config: ModelConfig, purpose: Purpose): Rule {
   return (experiment) => {
     const faults: Unplaced[] = [];
     if (hasLearnedRotation(experiment.rotation)) {
       attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), 'learn'));
     }
-    const purpose = roundsByGptq(experiment.quantization) ? 'round' : 'run';
-    if (faults.length === 0) attempt(faults, () => networkMemory(experiment, config, 'merged', purpose));
-    return faults.map((fault) => ({ ...fault, path: ['memoryLimit'] }));
+    attempt(faults, () => networkMemory(experiment, config, 'merged', 'run'));
+    if (roundsByGptq(experiment.quantization) && purpose !== 'inspect')
+      attempt(faults, () => networkMemory(experiment, config, 'merged', 'round'));
+    return faults.slice(0, 1).map((fault) => ({ ...fault, path: ['memoryLimit'] }));
   };
 }
 

@@ -68,9 +68,10 @@ function measureRounded(
     phase('evaluate', seconds, () => evaluateTexts(texts, networks, signal));
   if (!rotations) return measure(plain);
   const runs = [options.runDir, options.rotations].filter((path) => path !== undefined);
+  const places = { runs, scratch: options.record?.dir ?? bench.experiment.runs };
   const use = (rounded: RoundedSource | null): AsyncGenerator<RunEvent, PerplexityResult[]> =>
     measure({ ...plain, quantized: () => deployedNetwork(bench, rotations, rounded) });
-  return withRounded(bench, rotations, runs, use, seconds, signal);
+  return withRounded(bench, rotations, places, use, seconds, signal);
 }
 
 /**

@@ -164,11 +164,18 @@ async function* preservation(
   });
 }
 
-/** The final polar projection takes the last rounding drift out of the rotations; then they are written. */
+/**
+ * The final polar projection takes the last rounding drift out of the learned rotations; then all are written. Drawn
+ * ones stay as they are: a measurement draws them again.
+ */
 async function projectAndWrite(run: Run, bench: Workbench, state: RotationState): Promise<RotationState> {
+  const { r1, r2 } = bench.experiment.rotation;
   const project = (matrix: Float32Array): Float32Array =>
     Float32Array.from(polarProjection(Float64Array.from(matrix), Math.sqrt(matrix.length), 1e-9));
-  const rotations = { r1: state.r1 && project(state.r1), r2: state.r2?.map(project) ?? null };
+  const rotations = {
+    r1: state.r1 && r1 === 'learned' ? project(state.r1) : state.r1,
+    r2: state.r2 && r2 === 'learned' ? state.r2.map(project) : state.r2,
+  };
   await writeRotations(run.path('rotations'), rotations, {
     bits: labelOf(bench),
     model: await bench.checkpoint.hash(),

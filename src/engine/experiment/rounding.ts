@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { roundsByGptq } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { RUN_FILES } from '../../runs/index.ts';
@@ -11,6 +10,7 @@ import { roundWeights } from '../rounding/round-weights.ts';
 import { RoundedLayers } from '../rounding/rounded-layers.ts';
 import { hadamardStatements, rotationSites, roundingNetwork } from './networks.ts';
 import { type PhaseSeconds, phase } from './phases.ts';
+import { makeScratchFolder } from './scratch-folder.ts';
 import { calibrationBlocks, type Workbench } from './workbench.ts';
 
 /**
@@ -34,16 +34,21 @@ export async function* roundPhase(
   return layers;
 }
 
+export interface RoundingPlaces {
+  readonly runs: readonly string[];
+  readonly scratch: string;
+}
+
 /**
  * The same for a measurement that leaves no weights behind: those of a run serve if they are the same, others are made
  * in a folder of their own.
- * @param runs folders of runs, or other paths.
+ * @param places runs whose weights may serve, by their folder or a file in it, and where a folder can be made.
  * @param use what is done with the weights while they are there.
  */
 export async function* withRounded<T>(
   bench: Workbench,
   rotations: RotationState,
-  runs: readonly string[],
+  places: RoundingPlaces,
   use: (rounded: RoundedSource | null) => AsyncGenerator<RunEvent, T>,
   seconds: PhaseSeconds,
   signal?: AbortSignal,
@@ -53,17 +58,18 @@ export async function* withRounded<T>(
   const blocks = yield* phase('tokenize', seconds, () => calibrationBlocks(bench, signal));
   const some = blocks.slice(0, quantization.weights.gptq.samples);
   const key = await keyOf(bench, rotations, some);
-  for (const run of runs) {
+  for (const named of places.runs) {
+    const run = statSync(named).isDirectory() ? named : dirname(named);
     const known = new RoundedLayers(join(run, RUN_FILES.rounded), key);
     if (known.isComplete(bench.checkpoint.config.layers)) return yield* use(known);
   }
-  const folder = await mkdtemp(join(tmpdir(), 'spinquant-rounded-'));
+  const folder = await makeScratchFolder(places.scratch);
   try {
-    const layers = new RoundedLayers(folder, key);
+    const layers = new RoundedLayers(folder.path, key);
     yield* phase('round', seconds, () => roundOn(bench, rotations, some, layers, signal));
     return yield* use(layers);
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 }
 
@@ -79,7 +85,10 @@ function roundOn(
   return roundWeights(bench.cache, { network, blocks, damping, layers }, signal);
 }
 
-/** Of everything that decides the rounded weights but the kernels. */
+/** Raised when weights come out otherwise than in the version before. */
+const FORMAT = 1;
+
+/** Of everything that decides the rounded weights to the bit. */
 async function keyOf(
   bench: Workbench,
   { r1, r2 }: RotationState,
@@ -88,6 +97,9 @@ async function keyOf(
   const { experiment, checkpoint } = bench;
   const { gptq, ...grid } = experiment.quantization.weights;
   const settings = {
+    format: FORMAT,
+    kernels: bench.runtime.kernels,
+    device: bench.runtime.device.kind,
     model: await checkpoint.hash(),
     grid,
     damping: gptq.damping,

@@ -62,11 +62,22 @@ export function planMemory(config: ModelConfig, demand: MemoryDemand, limit: num
     const memory = planFor(config, demand, tokens, limit);
     if (memory) return memory;
   }
-  const needed = smallestDemand(config, demand, demand.sequence);
-  throw new UserError(
+  throw tooLittle(config, demand, limit);
+}
+
+function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): UserError {
+  const needed = gigabytes(smallestDemand(config, demand, demand.sequence));
+  const start = `memoryLimit is ${gigabytes(limit)} GB; one sequence of ${demand.sequence} tokens of this model needs ${needed} GB beyond its weights`;
+  if (!demand.rounds)
+    return new UserError(
+      'memory/limit',
+      `${start}.`,
+      'Raise memoryLimit, set it to null, or use a smaller sequenceLength.',
+    );
+  return new UserError(
     'memory/limit',
-    `memoryLimit is ${gigabytes(limit)} GB; one sequence of ${demand.sequence} tokens of this model needs ${gigabytes(needed)} GB beyond its weights.`,
-    'Raise memoryLimit, set it to null, or use a smaller sequenceLength.',
+    `${start} while GPTQ rounds them, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
+    'Raise memoryLimit, set it to null, or set quantization.weights.method to "rtn".',
   );
 }
 

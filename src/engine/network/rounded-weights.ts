@@ -54,7 +54,7 @@ function multiples({ rows, codes, scale, zero }: RoundedMatrix): Float32Array {
 export class RoundedWeights {
   readonly #source: RoundedSource;
   readonly #keepsAll: boolean;
-  readonly #held: { readonly layer: number; readonly tensors: HostTensors }[] = [];
+  readonly #held: ({ readonly layer: number; readonly tensors: HostTensors } | undefined)[] = [];
 
   constructor(source: RoundedSource, keepsAll: boolean) {
     this.#source = source;
@@ -66,6 +66,8 @@ export class RoundedWeights {
     const slot = this.#keepsAll ? layer : 0;
     const held = this.#held[slot];
     if (held?.layer === layer) return held.tensors;
+    // The layer before goes first: two would not fit where one is kept.
+    this.#held[slot] = undefined;
     const matrices = Object.entries(this.#source.read(layer)) as [LinearRole, RoundedMatrix][];
     const tensors = Object.assign({}, ...matrices.map(([role, one]) => preparedTensors(role, one, asCodes)));
     this.#held[slot] = { layer, tensors };

@@ -1,5 +1,5 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { writeAll } from '../../formats/atomic.ts';
+import { diskFault, writeAll } from '../../formats/atomic.ts';
 
 /** Activations of every part of a text at one place in the network: written in order, read in order, many times. */
 export interface ActivationStore {
@@ -45,6 +45,9 @@ class MemoryStore implements ActivationStore {
   }
 }
 
+/** Above it, Node.js reads nothing at all. */
+const LARGEST_READ = 2 ** 30;
+
 class ScratchFile implements ActivationStore {
   readonly #file: FileHandle;
   readonly #path: string;
@@ -70,12 +73,8 @@ class ScratchFile implements ActivationStore {
     const rows = this.#rows.subarray(0, this.#sizes[part]!);
     const bytes = new Uint8Array(rows.buffer, 0, rows.byteLength);
     for (let done = 0; done < bytes.length; ) {
-      const { bytesRead } = await this.#file.read(
-        bytes,
-        done,
-        bytes.length - done,
-        this.#starts[part]! + done,
-      );
+      const length = Math.min(LARGEST_READ, bytes.length - done);
+      const { bytesRead } = await this.#file.read(bytes, done, length, this.#starts[part]! + done);
       if (bytesRead === 0) throw new Error(`${this.#path} ends early`);
       done += bytesRead;
     }
@@ -83,15 +82,16 @@ class ScratchFile implements ActivationStore {
   }
 
   async write(part: number, rows: Float32Array): Promise<void> {
-    await writeAll(
-      this.#file,
-      new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength),
-      this.#starts[part]!,
-    );
+    const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
+    try {
+      await writeAll(this.#file, bytes, this.#starts[part]!);
+    } catch (error) {
+      throw diskFault(error, this.#path);
+    }
   }
 
   async close(): Promise<void> {
     await this.#file.close();
-    await rm(this.#path, { force: true });
+    await rm(this.#path, { force: true, maxRetries: 3 }).catch(() => undefined);
   }
 }

@@ -140,8 +140,7 @@ export class CalibrationStream {
   }
 
   async close(): Promise<void> {
-    await this.#residual.close();
-    await this.#mixed.close();
+    await Promise.allSettled([this.#residual.close(), this.#mixed.close()]);
   }
 }
 

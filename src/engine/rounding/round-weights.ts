@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type RoundingError, type RunEvent, timed } from '../../protocol/events.ts';
 import type { HostTensors } from '../graph/program.ts';
 import type { LinearRole } from '../network/layer-inputs.ts';
@@ -12,13 +13,15 @@ import { rowWidth, STAGE_NAMES, STAGES, type StageName } from './stages.ts';
 
 /** Progress is said so often. */
 const INTERVAL_MS = 500;
+/** Passing through a layer that was rounded before, in units of rounding one. */
+const PASSING = 0.5;
 
 export interface RoundingTask {
   /** Merged, its rotations set, activations as they are; its weight quantizer gives bits and grids. */
   readonly network: Network;
   /** Token blocks of one length. */
   readonly blocks: readonly Int32Array[];
-  /** See {@link reverseCholesky}. */
+  /** See {@link factorInLoops}. */
   readonly damping: number;
   /** Where rounded layers go, and where those of an interrupted call lie. */
   readonly layers: RoundedLayers;
@@ -43,16 +46,23 @@ export async function* roundWeights(
   }
   if (fresh < 0) return;
   await mkdir(layers.folder, { recursive: true });
+  await removeTornFiles(layers.folder);
   const stream = await CalibrationStream.open(cache, network, blocks, layers.folder);
   try {
     await stream.embed(signal);
     for (let layer = 0; layer < count; layer++) {
-      const walk = new LayerWalk(cache, task, stream, layer, signal);
+      const walk = new LayerWalk(cache, task, stream, { layer, fresh }, signal);
       yield* layer < fresh ? walk.passThrough(layers.read(layer)) : walk.round();
     }
   } finally {
     await stream.close();
   }
+}
+
+/** What a process that was killed while it wrote a layer left. */
+async function removeTornFiles(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (name.startsWith('.') && name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
 }
 
 /** One layer: its rounded weights so far, and the stages before and after each of them. */
@@ -61,6 +71,8 @@ class LayerWalk {
   readonly #task: RoundingTask;
   readonly #stream: CalibrationStream;
   readonly #layer: number;
+  /** The first layer that was not rounded before. */
+  readonly #fresh: number;
   readonly #signal: AbortSignal | undefined;
   readonly #prepared: HostTensors = {};
   #lastSaid = performance.now();
@@ -69,13 +81,14 @@ class LayerWalk {
     cache: ProgramCache,
     task: RoundingTask,
     stream: CalibrationStream,
-    layer: number,
+    { layer, fresh }: { readonly layer: number; readonly fresh: number },
     signal?: AbortSignal,
   ) {
     this.#cache = cache;
     this.#task = task;
     this.#stream = stream;
     this.#layer = layer;
+    this.#fresh = fresh;
     this.#signal = signal;
   }
 
@@ -130,7 +143,9 @@ class LayerWalk {
 
   #progress(ofLayer: number): RunEvent {
     const { layers } = this.#task.network;
-    const done = (this.#layer + ofLayer) / layers;
+    const work = (layer: number): number => layer - (1 - PASSING) * Math.min(layer, this.#fresh);
+    const ofThis = (this.#layer < this.#fresh ? PASSING : 1) * ofLayer;
+    const done = (work(this.#layer) + ofThis) / work(layers);
     return timed({ type: 'rounding-progress', layersDone: this.#layer, layers, done });
   }
 }

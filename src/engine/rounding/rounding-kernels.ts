@@ -1,10 +1,10 @@
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { Graph } from '../graph/graph.ts';
-import { gptqRound, reverseCholesky as reverseCholeskyOf } from '../graph/kernels/gptq.ts';
+import { gptqRound, reverseCholesky } from '../graph/kernels/gptq.ts';
 import { Program } from '../graph/program.ts';
 import type { ProgramCache } from '../network/programs.ts';
-import { gptqRows, type RowsToRound } from './gptq-rows.ts';
-import { reverseCholesky } from './reverse-cholesky.ts';
+import { factorInLoops } from './factor-in-loops.ts';
+import { type RowsToRound, roundInLoops } from './round-in-loops.ts';
 
 /** The two steps of GPTQ that no standard operator has: our native operators, or loops without them. */
 export class RoundingKernels {
@@ -14,7 +14,7 @@ export class RoundingKernels {
     this.#cache = cache;
   }
 
-  /** T [n, n] with Tᵀ T = H + λI, λ = damping · mean(diag H), written into the memory given. See {@link reverseCholesky}. */
+  /** T [n, n], written into the memory given. See {@link factorInLoops}. */
   async factor(
     h: HostTensor<Float32Array>,
     damping: number,
@@ -23,19 +23,19 @@ export class RoundingKernels {
   ): Promise<Float32Array> {
     const n = h.dims[0]!;
     if (this.#cache.runtime.kernels !== 'native') {
-      into.data.set(reverseCholesky(h.data, n, damping));
+      await factorInLoops(h.data, n, damping, into.data, signal);
       return into.data;
     }
     const program = await this.#cache.get(`reverse-cholesky ${n} ${damping}`, (runtime) => {
       const graph = new Graph();
-      return Program.compile(runtime, graph, { t: reverseCholeskyOf(graph.input('h', [n, n]), damping) });
+      return Program.compile(runtime, graph, { t: reverseCholesky(graph.input('h', [n, n]), damping) });
     });
     return (await program.run({ h }, signal, { t: into })).t!.data as Float32Array;
   }
 
-  /** Codes [rows, columns]. See {@link gptqRows}. */
+  /** Codes [rows, columns]. See {@link roundInLoops}. */
   async round(weights: RowsToRound, t: Float32Array, signal?: AbortSignal): Promise<Int8Array> {
-    if (this.#cache.runtime.kernels !== 'native') return gptqRows(weights, t);
+    if (this.#cache.runtime.kernels !== 'native') return roundInLoops(weights, t, signal);
     const { rows, columns, bits } = weights;
     const groups = weights.scale.length / rows;
     const key = `gptq-round ${rows}x${columns} ${groups} ${bits}`;

@@ -39,18 +39,19 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
     case 'config/missing-file':
       return isPath(path) ? [choose(path)] : [];
     case 'config/no-calibration-text':
-      return [
-        choose(path),
-        ...(['r1', 'r2'] as const)
-          .filter((name) => valueAt(text, ['rotation', name]) === 'learned')
-          .map((name) => set(text, ['rotation', name], 'hadamard')),
-        ...(valueAt(text, METHOD) === 'gptq' ? [set(text, METHOD, 'rtn')] : []),
-      ];
+      return [choose(path), ...withoutText(text)];
     case 'config/same-name':
       return [set(text, path, `${String(valueAt(text, path))}-2`)];
     default:
       return [];
   }
+}
+
+/** What does without a calibration text: given rotations, or else weights rounded to nearest. */
+function withoutText(text: string): Fix[] {
+  const learned = (['r1', 'r2'] as const).filter((name) => valueAt(text, ['rotation', name]) === 'learned');
+  if (learned.length > 0) return learned.map((name) => set(text, ['rotation', name], 'hadamard'));
+  return valueAt(text, METHOD) === 'gptq' ? [set(text, METHOD, 'rtn')] : [];
 }
 
 /** `text` with another value at a path, its format kept. */

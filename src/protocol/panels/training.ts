@@ -89,6 +89,8 @@ export interface TrainingRun extends RunName {
   readonly canPause: boolean;
   readonly canCancel: boolean;
   readonly canResume: boolean;
+  /** False for a run that only measures: it has no steps to draw. */
+  readonly learns: boolean;
   readonly step: number;
   readonly of: number;
   /** Seconds until the last step; null when nothing is being learned. */

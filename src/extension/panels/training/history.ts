@@ -24,6 +24,7 @@ export class RunHistory {
   readonly #steps = new Map<number, StepEvent>();
   readonly #seen = new Set<string>();
   #of = 0;
+  #measures = false;
   #phase: PhaseName | null = null;
   #evaluating: EvaluationProgressEvent | null = null;
   #rounding: RoundingProgressEvent | null = null;
@@ -57,6 +58,7 @@ export class RunHistory {
   #addOther(event: Exclude<RunEvent, StepEvent>): void {
     switch (event.type) {
       case 'run-started':
+        this.#measures ||= event.job !== 'optimize';
         for (const step of this.#steps.keys()) if (step > event.resumedFromStep) this.#steps.delete(step);
         break;
       case 'phase':
@@ -99,6 +101,11 @@ export class RunHistory {
   #roundAnew(startedAt: string): void {
     this.#roundingStartedAt = startedAt;
     this.#rounded.clear();
+  }
+
+  /** Whether rotations are, or were, learned: not in a run that only measures. */
+  get learns(): boolean {
+    return !this.#measures || this.#steps.size > 0;
   }
 
   /** Ascending. */

@@ -93,6 +93,7 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
     canPause: control.running && history.phase === 'learn',
     canCancel: control.running,
     canResume: control.resumable && !control.running && !control.waiting,
+    learns: history.learns,
     step: history.steps.at(-1)?.step ?? 0,
     of: history.of || learning.plannedSteps,
     secondsLeft: record.status === 'running' ? history.secondsLeft : null,

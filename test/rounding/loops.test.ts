@@ -1,11 +1,18 @@
 /** GPTQ's rounding by the LDL form against the textbook's inverse Hessian, in loops on both sides. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { gptqRows, type RowsToRound } from '../../src/engine/rounding/gptq-rows.ts';
-import { reverseCholesky } from '../../src/engine/rounding/reverse-cholesky.ts';
+import { factorInLoops } from '../../src/engine/rounding/factor-in-loops.ts';
+import { type RowsToRound, roundInLoops } from '../../src/engine/rounding/round-in-loops.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
 import { noise } from '../helpers/tiny-network.ts';
 
 const DAMPING = 0.01;
+
+async function factor(h: Float32Array, n: number): Promise<Float32Array> {
+  const t = new Float32Array(n * n);
+  await factorInLoops(h, n, DAMPING, t);
+  return t;
+}
 
 /** Σ x xᵀ [n, n] of samples whose channels are correlated. */
 function secondMoment(n: number, samples: number, seed: number): Float32Array {
@@ -115,10 +122,10 @@ function errorOf(
   return total;
 }
 
-const nearest = (weights: RowsToRound): Int8Array => {
+const nearest = (weights: RowsToRound): Promise<Int8Array> => {
   const { columns } = weights;
   const identity = Float32Array.from({ length: columns ** 2 }, (_, i) => (i % (columns + 1) === 0 ? 1 : 0));
-  return gptqRows(weights, identity);
+  return roundInLoops(weights, identity);
 };
 
 const CASES: [string, RowsToRound, number][] = [
@@ -131,26 +138,26 @@ const CASES: [string, RowsToRound, number][] = [
 ];
 
 for (const [name, weights, samples] of CASES) {
-  test(`the textbook's codes: ${name}`, () => {
+  test(`the textbook's codes: ${name}`, async () => {
     const { columns } = weights;
     const h = secondMoment(columns, samples, 3);
-    const codes = gptqRows(weights, reverseCholesky(h, columns, DAMPING));
+    const codes = await roundInLoops(weights, await factor(h, columns));
     assert.deepEqual(codes, textbook(weights, damped(h, columns)));
   });
 
-  test(`less error of outputs than rounding to nearest: ${name}`, () => {
+  test(`less error of outputs than rounding to nearest: ${name}`, async () => {
     const { columns } = weights;
     const h = secondMoment(columns, samples, 3);
-    const codes = gptqRows(weights, reverseCholesky(h, columns, DAMPING));
-    const [ours, plain] = [errorOf(weights, codes, h), errorOf(weights, nearest(weights), h)];
+    const codes = await roundInLoops(weights, await factor(h, columns));
+    const [ours, plain] = [errorOf(weights, codes, h), errorOf(weights, await nearest(weights), h)];
     assert.ok(columns === 1 ? ours === plain : ours < plain, `${ours} against ${plain}`);
   });
 }
 
-test('TᵀT = H + λI, T lower triangular', () => {
+test('TᵀT = H + λI, T lower triangular', async () => {
   const n = 20;
   const h = secondMoment(n, 50, 1);
-  const t = reverseCholesky(h, n, DAMPING);
+  const t = await factor(h, n);
   const wanted = damped(h, n);
   const largest = Math.max(...wanted);
   for (let a = 0; a < n; a++) {
@@ -164,12 +171,22 @@ test('TᵀT = H + λI, T lower triangular', () => {
   }
 });
 
-test('inputs that were never seen are rounded to nearest, and so is everything where nothing was seen', () => {
+test('inputs that were never seen are rounded to nearest, and so is everything where nothing was seen', async () => {
   const weights = weightsOf(4, 12, 4, 1, 0);
   const h = secondMoment(12, 40, 2);
   for (let i = 0; i < 12; i++) h[5 * 12 + i] = h[i * 12 + 5] = 0;
-  const codes = gptqRows(weights, reverseCholesky(h, 12, DAMPING));
-  const plain = nearest(weights);
+  const codes = await roundInLoops(weights, await factor(h, 12));
+  const plain = await nearest(weights);
   for (let row = 0; row < 4; row++) assert.equal(codes[row * 12 + 5], plain[row * 12 + 5]);
-  assert.deepEqual(gptqRows(weights, reverseCholesky(new Float32Array(144), 12, DAMPING)), plain);
+  assert.deepEqual(await roundInLoops(weights, await factor(new Float32Array(144), 12)), plain);
+});
+
+test('long loops stop when they are told to', async () => {
+  const n = 900;
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 1);
+  const h = secondMoment(n, 2, 4);
+  await assert.rejects(factorInLoops(h, n, DAMPING, new Float32Array(n * n), controller.signal), Cancelled);
+  const weights = weightsOf(3000, n, 4, 1, 0);
+  await assert.rejects(roundInLoops(weights, await factor(h, n), controller.signal), Cancelled);
 });

@@ -1,3 +1,5 @@
+import { Breath } from './breath.ts';
+
 /** Weights of one linear layer and the grid that they are rounded to. */
 export interface RowsToRound {
   /** W [rows, columns]. */
@@ -11,18 +13,26 @@ export interface RowsToRound {
 }
 
 /**
- * GPTQ's rounding in its LDL form (Frantar et al. 2023; Chee et al. 2023, theorem 1): with Tᵀ T = H + λI, T lower
- * triangular, and e the errors of the columns so far, column j is rounded at
- *   w_j + (Σ_{k<j} e_k T[j][k]) / T[j][j],   e_j = w_j − s (c_j − z),
- * rounded to float32 as every operator does, which makes the least of what is left to choose in (W − Q) H (W − Q)ᵀ. No inverse is formed, and rows are independent.
- * Loops, for runtimes without the native operator GptqRound.
+ * GPTQ's rounding in its LDL form (Frantar et al. 2023; Chee et al. 2023, theorem 1). With Tᵀ T = H + λI, T lower
+ * triangular, column j is rounded to the nearest multiple of its scale at
+ *   w_j + (Σ_{k<j} e_k T[j][k]) / T[j][j],   e_k = w_k − s (c_k − z),
+ * which leaves the least of (W − Q)(H + λI)(W − Q)ᵀ that column j can still change. No inverse is formed, and rows are
+ * independent of each other. Loops, for runtimes without the native operator GptqRound.
  * @returns codes c [rows, columns], −2^{bits−1} … 2^{bits−1}−1.
  */
-export function gptqRows(weights: RowsToRound, t: Float32Array): Int8Array {
+export async function roundInLoops(
+  weights: RowsToRound,
+  t: Float32Array,
+  signal?: AbortSignal,
+): Promise<Int8Array> {
   const { rows, columns } = weights;
   const codes = new Int8Array(rows * columns);
   const errors = new Float64Array(columns);
-  for (let row = 0; row < rows; row++) roundRow(weights, t, row, errors, codes);
+  const breath = new Breath(signal);
+  for (let row = 0; row < rows; row++) {
+    roundRow(weights, t, row, errors, codes);
+    await breath.draw();
+  }
   return codes;
 }
 
