@@ -137,10 +137,10 @@ function fixedBytes(config: ModelConfig, { learns, rounds = false }: MemoryDeman
   return PROCESS_BYTES + rotations + residuals + (rounds ? roundingBytes(config) : 0);
 }
 
-/** Second moments of the widest input: sum, addend and next sum; and the largest weight in four versions. */
+/** Second moments of the widest input, sum and addend, and the largest weight in five versions. */
 function roundingBytes({ hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig): number {
   const n = Math.max(d, f, heads * headDim);
-  return FLOAT * (3 * n * n + 4 * d * Math.max(f, heads * headDim));
+  return FLOAT * (2 * n * n + 5 * d * Math.max(f, heads * headDim));
 }
 
 /** Workspace of one layer: activations of its graph, its weights in float32, partial sums of attention. */

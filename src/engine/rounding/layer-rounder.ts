@@ -6,6 +6,7 @@ import { type LinearRole, preparedName } from '../network/layer-inputs.ts';
 import type { Network } from '../network/network.ts';
 import type { ProgramCache } from '../network/programs.ts';
 import { preparedTensors, type RoundedMatrix } from '../network/rounded-weights.ts';
+import { Breath } from './breath.ts';
 import { compileErrors, compileMoment, compileRotatedWeight, programKey } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 
@@ -14,22 +15,14 @@ type Rows = HostTensor<Float32Array>;
 /** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
 export class SecondMoment {
   readonly #cache: ProgramCache;
-  #sum: Rows;
-  #next: Rows;
+  readonly sum: Rows;
+  /** Memory of the same size, free while nothing is added: for the widest layers there is no room for a third. */
+  readonly spare: Rows;
 
   constructor(cache: ProgramCache, n: number) {
     this.#cache = cache;
-    this.#sum = zeros('float32', [n, n]) as Rows;
-    this.#next = zeros('float32', [n, n]) as Rows;
-  }
-
-  get sum(): Rows {
-    return this.#sum;
-  }
-
-  /** Memory of the same size, free while nothing is added. */
-  get spare(): Rows {
-    return this.#next;
+    this.sum = zeros('float32', [n, n]) as Rows;
+    this.spare = zeros('float32', [n, n]) as Rows;
   }
 
   async add(rows: Rows, signal?: AbortSignal): Promise<void> {
@@ -37,9 +30,17 @@ export class SecondMoment {
     const program = await this.#cache.get(`second-moment ${tokens}x${n}`, (runtime) =>
       compileMoment(runtime, tokens, n),
     );
-    await program.run({ rows, sum: this.#sum }, signal, { moment: this.#next });
-    [this.#sum, this.#next] = [this.#next, this.#sum];
+    await program.run({ rows }, signal, { moment: this.spare });
+    const breath = new Breath(signal);
+    for (let start = 0; start < n * n; start += n) {
+      addTo(this.sum.data.subarray(start, start + n), this.spare.data.subarray(start, start + n));
+      await breath.draw();
+    }
   }
+}
+
+function addTo(sum: Float32Array, terms: Float32Array): void {
+  for (let i = 0; i < sum.length; i++) sum[i]! += terms[i]!;
 }
 
 /** Rounds the linear layers of one network that read the same rows. */

@@ -1,6 +1,6 @@
 import { Graph, type Value } from '../graph/graph.ts';
 import { quantizeWithRatio, weightGrid } from '../graph/kernels/weight-quantize.ts';
-import { add, mul, sub } from '../graph/ops/elementwise.ts';
+import { mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceSum } from '../graph/ops/reduce.ts';
 import { Program } from '../graph/program.ts';
@@ -32,12 +32,11 @@ export function compileRotatedWeight(
   return Program.compile(runtime, graph, { w, nearest, ...weightGrid(w, ratio, quantizer) });
 }
 
-/** sum + XᵀX [n, n] for rows X [tokens, n]. */
+/** XᵀX [n, n] for rows X [tokens, n]. */
 export function compileMoment(runtime: Runtime, tokens: number, n: number): Promise<Program> {
   const graph = new Graph();
   const rows = graph.input('rows', [tokens, n]);
-  const moment = add(gemm(rows, rows, { transA: true }), graph.input('sum', [n, n]));
-  return Program.compile(runtime, graph, { moment }, ESTIMATED);
+  return Program.compile(runtime, graph, { moment: gemm(rows, rows, { transA: true }) }, ESTIMATED);
 }
 
 /** Of all that a program of a layer is built from. */
