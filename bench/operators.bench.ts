@@ -174,7 +174,7 @@ const CASES: readonly Case[] = [
       [D, 1],
       [D, 1],
     ],
-    outputs: [[D, F], [D]],
+    outputs: [[D, F]],
     moments: [1],
     ones: [2, 3],
     codes: true,

@@ -39,14 +39,12 @@ constexpr size_t kRowsPerUnit = 64;
 /// Unit: kRowsPerUnit rows, each on its own. For j = 0 … n-1, with s and z of the row and the column's group:
 /// f_j = Σ_{k<j} e_k T_jk / T_jj, w' = w_j + f_j, c_j = clamp(rne(w' / s) + z, low, high),
 /// q_j = s·(c_j - z) rounded to float32 as where it is used, e_j = w_j - q_j.
-/// loss = Σ T_jj² (w' - q_j)² = (w - q) TᵀT (w - q)ᵀ.
 struct GptqRoundArgs {
   const float* w;      // [m, n]
   const float* t;      // [n, n], lower triangular
   const float* scale;  // [m, groups]
   const float* zero;   // [m, groups], whole numbers
   int8_t* codes;       // [m, n]
-  float* loss;         // [m]
   size_t m, n, groups;
   float low, high;
 

@@ -31,7 +31,6 @@ void gptq_round(const GptqRoundArgs& args, size_t first, size_t last) {
   for (size_t unit = first; unit < last; unit++) {
     RowBlock block(args, unit * kRowsPerUnit, scratch.floats());
     for (size_t panel = 0; panel < args.n; panel += kPanel) block.round_panel(panel);
-    block.put_loss();
   }
 }
 

@@ -74,16 +74,16 @@ class GptqRound final : public Operator {
       reject("scale must be [m, groups], groups dividing n, found " + text(scale) + " for W " + text(w));
     }
     require_same_shape("scale", inputs[2], "zero", inputs[3]);
-    return {w, {w[0]}};
+    return {w};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor& w = inputs[0];
     const float half = static_cast<float>(1 << (bits_ - 1));
     GptqRoundArgs args{w.floats(),         inputs[1].floats(),        inputs[2].floats(),
-                       inputs[3].floats(), outputs[0].mutable_bytes(), outputs[1].mutable_floats(),
-                       dim(w, 0),          dim(w, 1),                  dim(inputs[2], 1),
-                       -half,              half - 1};
+                       inputs[3].floats(), outputs[0].mutable_bytes(), dim(w, 0),
+                       dim(w, 1),          dim(inputs[2], 1),          -half,
+                       half - 1};
     const size_t units = (args.m + kRowsPerUnit - 1) / kRowsPerUnit;
     return kernel_work(kGptqRound, isa, args, units, args.n * args.n / 2 * kRowsPerUnit / (2 * kStepWidth) + args.n);
   }
@@ -97,7 +97,7 @@ class GptqRound final : public Operator {
 OperatorType reverse_cholesky_type() { return {"ReverseCholesky", {{}}, 1, -1, make_operator<ReverseCholesky>}; }
 
 OperatorType gptq_round_type() {
-  return {"GptqRound", {{}, {}, {}, {}}, 2, -1, make_operator<GptqRound>, ElementType::int8};
+  return {"GptqRound", {{}, {}, {}, {}}, 1, -1, make_operator<GptqRound>, ElementType::int8};
 }
 
 }  // namespace spinquant

@@ -21,9 +21,8 @@ void finish_row(const ReverseCholeskyArgs& args, size_t j) {
 }
 
 /// One row of W; e has n elements.
-double round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
+void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
   const size_t n = args.n;
-  double loss = 0;
   for (size_t j = 0; j < n; j++) {
     const float* t = args.t + j * n;
     const size_t group = row * args.groups + j / args.group_size();
@@ -35,10 +34,8 @@ double round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) 
     const float code = static_cast<float>(level > args.low ? std::min<double>(level, args.high) : args.low);
     const float q = s * (code - z);
     e[j] = static_cast<double>(w) - q;
-    loss += std::pow(t[j] * (wanted - q), 2);
     args.codes[row * n + j] = static_cast<int8_t>(code);
   }
-  return loss;
 }
 
 }  // namespace
@@ -62,7 +59,7 @@ void reverse_cholesky_solve(const ReverseCholeskyArgs& args, size_t first, size_
 void gptq_round(const GptqRoundArgs& args, size_t first, size_t last) {
   std::vector<double> e(args.n);
   for (size_t row = first * kRowsPerUnit; row < std::min(last * kRowsPerUnit, args.m); row++)
-    args.loss[row] = static_cast<float>(round_row(args, row, e));
+    round_row(args, row, e);
 }
 
 }  // namespace spinquant::reference

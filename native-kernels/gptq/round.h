@@ -16,22 +16,19 @@ static_assert(kPanel % kColumns == 0 && kRowsPerUnit % (kVectors * kLanes) == 0)
 class RowBlock {
  public:
   static size_t bytes(size_t n) {
-    return (n + 2 * kPanel + 4) * kRowsPerUnit * sizeof(float) + kPanel * kRowsPerUnit;
+    return (n + 2 * kPanel + 2) * kRowsPerUnit * sizeof(float) + kPanel * kRowsPerUnit;
   }
 
   RowBlock(const GptqRoundArgs& args, size_t row, float* memory)
       : args_(args), row_(row), rows_(args.m - row < kRowsPerUnit ? args.m - row : kRowsPerUnit), group_(args.groups),
         errors_(memory), weights_(errors_ + args.n * kRowsPerUnit), feedback_(weights_ + kPanel * kRowsPerUnit),
-        scale_(feedback_ + kPanel * kRowsPerUnit), zero_(scale_ + kRowsPerUnit), loss_(zero_ + kRowsPerUnit),
-        panel_loss_(loss_ + kRowsPerUnit), codes_(reinterpret_cast<int8_t*>(panel_loss_ + kRowsPerUnit)) {
-    memset(loss_, 0, kRowsPerUnit * sizeof(float));
-  }
+        scale_(feedback_ + kPanel * kRowsPerUnit), zero_(scale_ + kRowsPerUnit),
+        codes_(reinterpret_cast<int8_t*>(zero_ + kRowsPerUnit)) {}
 
   void round_panel(size_t start) {
     const size_t count = args_.n - start < kPanel ? args_.n - start : kPanel;
     load_weights(start, count);
     memset(feedback_, 0, kPanel * kRowsPerUnit * sizeof(float));
-    memset(panel_loss_, 0, kRowsPerUnit * sizeof(float));
     for (size_t k = 0; k < start; k += kErrors) {
       const size_t depth = start - k < kErrors ? start - k : kErrors;
       for (size_t c = 0; c < count; c += kColumns) add_feedback(start, c, k, depth);
@@ -41,10 +38,7 @@ class RowBlock {
       for (size_t own = c; own < count && own < c + kColumns; own++) round_column(start, own, c);
     }
     put_codes(start, count);
-    for (size_t r = 0; r < kRowsPerUnit; r++) loss_[r] += panel_loss_[r];
   }
-
-  void put_loss() const { memcpy(args_.loss + row_, loss_, rows_ * sizeof(float)); }
 
  private:
   void load_weights(size_t start, size_t count) {
@@ -112,9 +106,7 @@ class RowBlock {
       const Vec w = load(weights_ + column * kRowsPerUnit + r), s = load(scale_ + r), z = load(zero_ + r);
       const Vec wanted = w + feedback / pivot;
       const Vec code = min(max(round_even(wanted / s) + z, low), high), q = s * (code - z);
-      const Vec loss = pivot * (wanted - q);
       store(errors_ + j * kRowsPerUnit + r, w - q);
-      store(panel_loss_ + r, fma(loss, loss, load(panel_loss_ + r)));
       const ByteVec bytes = to_bytes(to_int(code));
       memcpy(codes_ + column * kRowsPerUnit + r, &bytes, sizeof bytes);
     }
@@ -129,11 +121,11 @@ class RowBlock {
 
   const GptqRoundArgs& args_;
   size_t row_, rows_;
-  size_t group_;                                // whose scales are loaded
-  float* errors_;                               // [n, kRowsPerUnit]
-  float *weights_, *feedback_;                  // [kPanel, kRowsPerUnit]
-  float *scale_, *zero_, *loss_, *panel_loss_;  // [kRowsPerUnit]
-  int8_t* codes_;                               // [kPanel, kRowsPerUnit]
+  size_t group_;                // whose scales are loaded
+  float* errors_;               // [n, kRowsPerUnit]
+  float *weights_, *feedback_;  // [kPanel, kRowsPerUnit]
+  float *scale_, *zero_;        // [kRowsPerUnit]
+  int8_t* codes_;               // [kPanel, kRowsPerUnit]
 };
 
 }  // namespace spinquant::SPINQUANT_ISA

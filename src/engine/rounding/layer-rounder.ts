@@ -6,8 +6,7 @@ import { type LinearRole, preparedName } from '../network/layer-inputs.ts';
 import type { Network } from '../network/network.ts';
 import type { ProgramCache } from '../network/programs.ts';
 import { preparedTensors, type RoundedMatrix } from '../network/rounded-weights.ts';
-import { Breath } from './breath.ts';
-import { compileErrors, compileMoment, compileRotatedWeight, programKey } from './programs.ts';
+import { compileErrors, compileMoment, compileRotatedWeight, compileSum, programKey } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 
 type Rows = HostTensor<Float32Array>;
@@ -31,16 +30,9 @@ export class SecondMoment {
       compileMoment(runtime, tokens, n),
     );
     await program.run({ rows }, signal, { moment: this.spare });
-    const breath = new Breath(signal);
-    for (let start = 0; start < n * n; start += n) {
-      addTo(this.sum.data.subarray(start, start + n), this.spare.data.subarray(start, start + n));
-      await breath.draw();
-    }
+    const adding = await this.#cache.get(`sum ${n}x${n}`, (runtime) => compileSum(runtime, n));
+    await adding.run({ sum: this.sum, addend: this.spare }, signal, { next: this.sum });
   }
-}
-
-function addTo(sum: Float32Array, terms: Float32Array): void {
-  for (let i = 0; i < sum.length; i++) sum[i]! += terms[i]!;
 }
 
 /** Rounds the linear layers of one network that read the same rows. */

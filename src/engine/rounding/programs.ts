@@ -1,6 +1,6 @@
 import { Graph, type Value } from '../graph/graph.ts';
 import { quantizeWithRatio, weightGrid } from '../graph/kernels/weight-quantize.ts';
-import { mul, sub } from '../graph/ops/elementwise.ts';
+import { add, mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceSum } from '../graph/ops/reduce.ts';
 import { Program } from '../graph/program.ts';
@@ -37,6 +37,13 @@ export function compileMoment(runtime: Runtime, tokens: number, n: number): Prom
   const graph = new Graph();
   const rows = graph.input('rows', [tokens, n]);
   return Program.compile(runtime, graph, { moment: gemm(rows, rows, { transA: true }) }, ESTIMATED);
+}
+
+/** sum + addend [n, n]. The result may be written over the sum: ONNX Runtime itself adds in place. */
+export function compileSum(runtime: Runtime, n: number): Promise<Program> {
+  const graph = new Graph();
+  const next = add(graph.input('sum', [n, n]), graph.input('addend', [n, n]));
+  return Program.compile(runtime, graph, { next });
 }
 
 /** Of all that a program of a layer is built from. */

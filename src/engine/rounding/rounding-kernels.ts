@@ -43,7 +43,7 @@ export class RoundingKernels {
       const graph = new Graph();
       const [w, t] = [graph.input('w', [rows, columns]), graph.input('t', [columns, columns])];
       const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
-      return Program.compile(runtime, graph, { codes: gptqRound(w, t, scale, zero, bits).codes });
+      return Program.compile(runtime, graph, { codes: gptqRound(w, t, scale, zero, bits) });
     });
     const grid = [rows, groups];
     const tensors = {

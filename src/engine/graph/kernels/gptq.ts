@@ -10,14 +10,11 @@ const ReverseCholesky: OpDefinition = {
   infer: ([h]) => [{ dtype: h!.dtype, dims: h!.dims }],
 };
 
-/** Codes int8 [m, n] and losses [m] of weights [m, n]. */
+/** Codes int8 [m, n] of weights [m, n]. */
 const GptqRound: OpDefinition = {
   name: 'GptqRound',
   domain: 'spinquant',
-  infer: ([w]) => [
-    { dtype: 'int8', dims: w!.dims },
-    { dtype: w!.dtype, dims: w!.dims.slice(0, -1) },
-  ],
+  infer: ([w]) => [{ dtype: 'int8', dims: w!.dims }],
 };
 
 /**
@@ -30,21 +27,14 @@ export function reverseCholesky(h: Value, damping: number): Value {
   return apply(ReverseCholesky, [h], { damping: { float: damping } });
 }
 
-export interface FedBack {
-  /** c, int8 [m, n]. */
-  readonly codes: Value;
-  /** Σ_j T_jj² (w'_j − q_j)² = (w − q)(H + λI)(w − q)ᵀ of each row [m]. */
-  readonly loss: Value;
-}
-
 /**
  * Rows of w [m, n] rounded one column after the other, each with the errors of those before it fed back: GPTQ (Frantar
  * et al. 2023), in the form of QuIP's theorem 1 (Chee et al. 2023). For j = 0 … n−1, with e = w − q:
  * w'_j = w_j + Σ_{k<j} e_k T_jk / T_jj, c_j = clamp(rne(w'_j / s) + z, −2^(bits−1), 2^(bits−1) − 1), q_j = s·(c_j − z).
  * @param t [n, n] of {@link reverseCholesky}.
  * @param scale [m, groups], each for n / groups columns in a row. @param zero the same, whole numbers. @param bits 2 … 8.
+ * @returns c, int8 [m, n].
  */
-export function gptqRound(w: Value, t: Value, scale: Value, zero: Value, bits: number): FedBack {
-  const [codes, loss] = w.graph.apply(GptqRound, [w, t, scale, zero], { bits }) as [Value, Value];
-  return { codes, loss };
+export function gptqRound(w: Value, t: Value, scale: Value, zero: Value, bits: number): Value {
+  return apply(GptqRound, [w, t, scale, zero], { bits });
 }
