@@ -78,7 +78,7 @@ export function parseRunRecord(value: unknown, path: string): RunRecord {
 
 /** This process, as a run remembers it. */
 export function thisProcess(): RunProcess {
-  return { pid: process.pid, host: hostname(), startTicks: startTicks(process.pid) };
+  return { pid: process.pid, host: hostname(), startTicks: statOf(process.pid)?.startTicks ?? null };
 }
 
 /** Whether the process that a run names is at work. On another machine nobody can tell: taken for alive. */
@@ -90,16 +90,22 @@ export function isAlive(owner: RunProcess): boolean {
     // EPERM: it lives and belongs to somebody else.
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
-  const ticks = startTicks(owner.pid);
-  return ticks === null || owner.startTicks === null || ticks === owner.startTicks;
+  const found = statOf(owner.pid);
+  // Dead, and only not yet collected by its parent: in a container perhaps never.
+  if (found?.state === 'Z') return false;
+  return found === null || owner.startTicks === null || found.startTicks === owner.startTicks;
 }
 
-/** Field 22 of Linux' /proc/PID/stat; null where there is none. The name before it may hold spaces and parentheses. */
-function startTicks(pid: number): string | null {
+/**
+ * State and start (fields 3 and 22) of Linux' /proc/PID/stat; null where there is none. The name before them may hold
+ * spaces and parentheses.
+ */
+function statOf(pid: number): { readonly state: string; readonly startTicks: string | null } | null {
   if (process.platform !== 'linux') return null;
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return { state: fields[0]!, startTicks: fields[19] ?? null };
   } catch {
     return null; // No /proc, or the process just ended.
   }
