@@ -24,7 +24,7 @@ function experiment({ steps, batchSize, sequenceLength }: Size): string {
   "model": "model",
   "calibration": { "text": "calibration.txt", "samples": 64, "sequenceLength": ${sequenceLength} },
   "quantization": {
-    "weights": { "bits": 4 },
+    "weights": { "bits": 4, "method": "gptq" },
     "activations": { "bits": 4 },
     "keys": { "bits": 4 },
     "values": { "bits": 4 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { Run } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { screenshot } from '../rig/rig.ts';
 import type { Workbench } from '../rig/workbench.ts';
@@ -35,6 +36,13 @@ export async function learn({ folder, workbench }: Session): Promise<void> {
     shown.map((row) => numberOf(row[1]!)),
     losses.map((loss) => Number(loss.toPrecision(4))),
   );
+  const layers = await roundedLayers(run);
+  assert.equal((await tableBehind(training, 'rounding')).length, layers, 'a row for each rounded layer');
+}
+
+async function roundedLayers(run: Run): Promise<number> {
+  const events = await run.readEvents();
+  return new Set(events.flatMap((event) => (event.type === 'rounding' ? [event.layer] : []))).size;
 }
 
 /** The worker dies in the middle; the person reads why and presses Resume. */
