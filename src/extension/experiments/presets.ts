@@ -60,8 +60,8 @@ export const SHAPES: Readonly<Record<PresetName, Shape>> = {
     learning: { objective: 'cross-entropy', steps: 100, batchSize: 8 },
     maxWindows: null,
   },
-  // From captured activations alone, which takes seconds: with weights rounded by GPTQ the best of the learners on the
-  // small model measured (bench/peers/compare_weights.py). A look, not a result: short sequences, eight windows.
+  // From captured activations alone, which takes seconds: with weights rounded by GPTQ ahead of cross-entropy on every
+  // model measured (README, "What it reaches"). A look, not a result: short sequences, eight windows.
   quick: {
     activationBits: 4,
     cacheBits: 4,
