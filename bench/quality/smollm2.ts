@@ -95,20 +95,9 @@ const asked = (name: string) =>
 const base = { kind: 'evaluate', experiment, seed: 0, rotations: null, gptq: null } as const;
 
 async function evaluated(name: string, bits: Bits, cell: Partial<EvaluateCell>): Promise<void> {
-  const title = `${name} ${bits}`;
+  const title = `${name} ${bits}${cell.gptq ? ' GPTQ' : ''}`;
   const settings = { ...base, rotation: 'none', variant: 'quantized', bits: BITS[bits], ...cell } as const;
   if (asked(name)) await once(title, settings);
-}
-
-/** The same with weights rounded by GPTQ. */
-async function rounded(
-  name: string,
-  cell: Partial<EvaluateCell>,
-  gptq: EvaluateCell['gptq'] = GPTQ,
-): Promise<void> {
-  const bits = BITS.W4A4KV4;
-  const settings = { ...base, rotation: 'none', variant: 'quantized', bits, gptq, ...cell } as const;
-  if (asked(name)) await once(`${name} W4A4KV4 GPTQ`, settings);
 }
 
 if (asked('full')) {
@@ -121,7 +110,7 @@ for (const seed of SEEDS) {
     if (bits !== 'W4A4KV4' && seed > 0) continue;
     await evaluated(`hadamard seed ${seed}`, bits, { rotation: 'hadamard', seed });
   }
-  await rounded(`hadamard seed ${seed}`, { rotation: 'hadamard', seed });
+  await evaluated(`hadamard seed ${seed}`, 'W4A4KV4', { rotation: 'hadamard', seed, gptq: GPTQ });
 }
 for (const [learner, settings] of Object.entries(LEARNERS)) {
   for (const seed of SEEDS) {
@@ -130,7 +119,7 @@ for (const [learner, settings] of Object.entries(LEARNERS)) {
     const out = join(WORK, `smollm2 ${name}.safetensors`);
     await once(`learn ${name}`, { kind: 'learn', experiment, seed, ...settings, out });
     const cell = { rotation: 'learned', seed, rotations: out } as const;
-    await rounded(name, cell, learner === 'quick preset' ? QUICK : GPTQ);
+    await evaluated(name, 'W4A4KV4', { ...cell, gptq: learner === 'quick preset' ? QUICK : GPTQ });
     await evaluated(name, 'W4A4KV4', cell);
     if (seed > 0) continue;
     await evaluated(name, 'W4A8', cell);

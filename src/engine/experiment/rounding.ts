@@ -26,12 +26,9 @@ export async function* roundPhase(
   seconds: PhaseSeconds,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, RoundedSource | null> {
-  const { quantization } = bench.experiment;
-  if (!roundsByGptq(quantization)) return null;
-  const some = blocks.slice(0, quantization.weights.gptq.samples);
-  const layers = new RoundedLayers(folder, await keyOf(bench, rotations, some));
-  yield* phase('round', seconds, () => roundOn(bench, rotations, some, layers, signal));
-  return layers;
+  if (!roundsByGptq(bench.experiment.quantization)) return null;
+  const text = await textOf(bench, rotations, blocks);
+  return yield* roundInto(folder, bench, rotations, text, seconds, signal);
 }
 
 export interface RoundingPlaces {
@@ -53,36 +50,50 @@ export async function* withRounded<T>(
   seconds: PhaseSeconds,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, T> {
-  const { quantization } = bench.experiment;
-  if (!roundsByGptq(quantization)) return yield* use(null);
+  if (!roundsByGptq(bench.experiment.quantization)) return yield* use(null);
   const blocks = yield* phase('tokenize', seconds, () => calibrationBlocks(bench, signal));
-  const some = blocks.slice(0, quantization.weights.gptq.samples);
-  const key = await keyOf(bench, rotations, some);
+  const text = await textOf(bench, rotations, blocks);
   for (const named of places.runs) {
     const run = statSync(named).isDirectory() ? named : dirname(named);
-    const known = new RoundedLayers(join(run, RUN_FILES.rounded), key);
+    const known = new RoundedLayers(join(run, RUN_FILES.rounded), text.key);
     if (known.isComplete(bench.checkpoint.config.layers)) return yield* use(known);
   }
   const folder = await makeScratchFolder(places.scratch);
   try {
-    const layers = new RoundedLayers(folder.path, key);
-    yield* phase('round', seconds, () => roundOn(bench, rotations, some, layers, signal));
-    return yield* use(layers);
+    return yield* use(yield* roundInto(folder.path, bench, rotations, text, seconds, signal));
   } finally {
     await folder.remove();
   }
 }
 
-function roundOn(
+/** What GPTQ looks at, with a key of all that then decides the weights. */
+interface RoundingText {
+  readonly blocks: readonly Int32Array[];
+  readonly key: string;
+}
+
+async function textOf(
   bench: Workbench,
   rotations: RotationState,
-  blocks: readonly Int32Array[],
-  layers: RoundedLayers,
+  all: readonly Int32Array[],
+): Promise<RoundingText> {
+  const blocks = all.slice(0, bench.experiment.quantization.weights.gptq.samples);
+  return { blocks, key: await keyOf(bench, rotations, blocks) };
+}
+
+async function* roundInto(
+  folder: string,
+  bench: Workbench,
+  rotations: RotationState,
+  { blocks, key }: RoundingText,
+  seconds: PhaseSeconds,
   signal?: AbortSignal,
-): AsyncGenerator<RunEvent, void> {
-  const network = roundingNetwork(bench, rotations);
+): AsyncGenerator<RunEvent, RoundedLayers> {
+  const layers = new RoundedLayers(folder, key);
   const { damping } = bench.experiment.quantization.weights.gptq;
-  return roundWeights(bench.cache, { network, blocks, damping, layers }, signal);
+  const task = { network: roundingNetwork(bench, rotations), blocks, damping, layers };
+  yield* phase('round', seconds, () => roundWeights(bench.cache, task, signal));
+  return layers;
 }
 
 /** Raised when weights come out otherwise than in the version before. */

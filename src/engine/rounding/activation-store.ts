@@ -1,5 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { diskFault, writeAll } from '../../formats/atomic.ts';
+import { readFully } from '../../formats/tensor-io.ts';
 
 /** Activations of every part of a text at one place in the network: written in order, read in order, many times. */
 export interface ActivationStore {
@@ -45,9 +46,6 @@ class MemoryStore implements ActivationStore {
   }
 }
 
-/** Above it, Node.js reads nothing at all. */
-const LARGEST_READ = 2 ** 30;
-
 class ScratchFile implements ActivationStore {
   readonly #file: FileHandle;
   readonly #path: string;
@@ -69,16 +67,11 @@ class ScratchFile implements ActivationStore {
   }
 
   /** The array is valid until the next part is read. */
-  async read(part: number): Promise<Float32Array> {
+  read(part: number): Promise<Float32Array> {
     const rows = this.#rows.subarray(0, this.#sizes[part]!);
     const bytes = new Uint8Array(rows.buffer, 0, rows.byteLength);
-    for (let done = 0; done < bytes.length; ) {
-      const length = Math.min(LARGEST_READ, bytes.length - done);
-      const { bytesRead } = await this.#file.read(bytes, done, length, this.#starts[part]! + done);
-      if (bytesRead === 0) throw new Error(`${this.#path} ends early`);
-      done += bytesRead;
-    }
-    return rows;
+    readFully(this.#file.fd, bytes, this.#starts[part]!, this.#path);
+    return Promise.resolve(rows);
   }
 
   async write(part: number, rows: Float32Array): Promise<void> {

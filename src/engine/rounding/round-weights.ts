@@ -9,7 +9,7 @@ import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../netwo
 import { CalibrationStream } from './calibration-stream.ts';
 import { LayerRounder, SecondMoment } from './layer-rounder.ts';
 import type { RoundedLayers } from './rounded-layers.ts';
-import { rowWidth, STAGE_NAMES, STAGES, type StageName } from './stages.ts';
+import { READING_STAGES, rowWidth, STAGE_NAMES, STAGES, type StageName } from './stages.ts';
 
 /** Progress is said so often. */
 const INTERVAL_MS = 500;
@@ -98,8 +98,7 @@ class LayerWalk {
     const rounder = new LayerRounder(this.#cache, network, damping);
     const weights: Partial<Record<LinearRole, RoundedMatrix>> = {};
     const errors: RoundingError[] = [];
-    for (const stage of this.#stages()) {
-      if (stage === 'end') continue;
+    for (const stage of READING_STAGES) {
       const moment = new SecondMoment(this.#cache, rowWidth(stage, network.checkpoint.config));
       yield* this.#pass(stage, moment);
       const { roles } = STAGES[stage];
@@ -112,7 +111,8 @@ class LayerWalk {
     const record = { errors, seconds: (performance.now() - began) / 1000 };
     await layers.write(this.#layer, weights as RoundedLayer, record);
     yield timed({ type: 'rounding', layer: this.#layer, layers: network.layers, ...record });
-    if (this.#stages().includes('end')) yield* this.#pass('end', null);
+    // Nothing reads what the last layer gives.
+    if (this.#layer + 1 < network.layers) yield* this.#pass('end', null);
   }
 
   /** Takes the text through a layer that was rounded before. */
@@ -120,11 +120,6 @@ class LayerWalk {
     for (const [role, matrix] of Object.entries(weights) as [LinearRole, RoundedMatrix][])
       this.#add(role, matrix);
     for (const stage of ['output', 'mlp', 'end'] as const) yield* this.#pass(stage, null);
-  }
-
-  /** Nothing reads what the last layer gives. */
-  #stages(): readonly StageName[] {
-    return this.#layer + 1 < this.#task.network.layers ? STAGE_NAMES : STAGE_NAMES.slice(0, -1);
   }
 
   #add(role: LinearRole, matrix: RoundedMatrix): void {

@@ -38,18 +38,22 @@ export const STAGES = {
 export type StageName = keyof typeof STAGES;
 export const STAGE_NAMES = Object.keys(STAGES) as StageName[];
 
-const SITES: Readonly<Record<Exclude<StageName, 'end'>, ObservedSite>> = {
+/** Stages whose rows linear layers read. */
+type ReadingStage = Exclude<StageName, 'end'>;
+
+const SITES: Readonly<Record<ReadingStage, ObservedSite>> = {
   attention: 'attention-input',
   output: 'o-input',
   mlp: 'mlp-input',
   down: 'down-input',
 };
 
-/** Columns of a stage's rows, which are those of the weights that read them; 0 for the last stage. */
-export function rowWidth(stage: StageName, config: ModelConfig): number {
+export const READING_STAGES = Object.keys(SITES) as ReadingStage[];
+
+/** Columns of a stage's rows, which are those of the weights that read them. */
+export function rowWidth(stage: ReadingStage, config: ModelConfig): number {
   const { hiddenSize, intermediateSize, heads, headDim } = config;
-  const widths = { attention: hiddenSize, output: heads * headDim, mlp: hiddenSize, down: intermediateSize };
-  return stage === 'end' ? 0 : widths[stage];
+  return { attention: hiddenSize, output: heads * headDim, mlp: hiddenSize, down: intermediateSize }[stage];
 }
 
 /** One stage of the merged network, activations as they are. */
