@@ -5,14 +5,14 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { learningNetwork, startingRotations } from '../src/engine/experiment/networks.ts';
-import { calibrationBlocks, openWorkbench } from '../src/engine/experiment/workbench.ts';
 import { Graph } from '../src/engine/graph/graph.ts';
 import { gemm } from '../src/engine/graph/ops/matmul.ts';
 import { Program } from '../src/engine/graph/program.ts';
-import { learnRotations } from '../src/engine/learn/learner.ts';
 import type { ModelConfig } from '../src/engine/model/config.ts';
+import { learningNetwork, startingRotations } from '../src/engine/plan/networks.ts';
+import { calibrationBlocks, openWorkbench } from '../src/engine/plan/workbench.ts';
 import type { Runtime } from '../src/engine/runtime/types.ts';
+import { learnRotations } from '../src/engine/transform/learning/learner.ts';
 import { float32 } from '../src/protocol/tensor.ts';
 import { subjects } from './quality/subjects.ts';
 

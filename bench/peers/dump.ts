@@ -9,6 +9,10 @@
 import { parseArgs } from 'node:util';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
+import { LINEAR_ROLES, preparedName } from '../../src/engine/network/layer-inputs.ts';
+import { compilePrepare } from '../../src/engine/network/layer-programs.ts';
+import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
+import { Network } from '../../src/engine/network/network.ts';
 import {
   deployedNetwork,
   learningNetwork,
@@ -16,15 +20,11 @@ import {
   rotatedNetwork,
   rotationSites,
   startingRotations,
-} from '../../src/engine/experiment/networks.ts';
-import { calibrationBlocks, openWorkbench, type Workbench } from '../../src/engine/experiment/workbench.ts';
-import { concatenate, lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
-import type { RotationState } from '../../src/engine/learn/learner.ts';
-import { LINEAR_ROLES, preparedName } from '../../src/engine/network/layer-inputs.ts';
-import { compilePrepare } from '../../src/engine/network/layer-programs.ts';
-import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
-import { Network } from '../../src/engine/network/network.ts';
+} from '../../src/engine/plan/networks.ts';
+import { calibrationBlocks, openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
 import { readRotations } from '../../src/engine/rotation/rotation-file.ts';
+import { concatenate, lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
+import type { RotationState } from '../../src/engine/transform/learning/learner.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { float32, type HostTensor, int64, type TensorData } from '../../src/protocol/tensor.ts';
 

@@ -5,9 +5,9 @@
  */
 import { createInterface } from 'node:readline';
 import { resolveExperiment } from '../../src/config/index.ts';
-import { learningNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
-import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
-import { learnRotations } from '../../src/engine/learn/learner.ts';
+import { learningNetwork, startingRotations } from '../../src/engine/plan/networks.ts';
+import { calibrationBlocks, openWorkbench } from '../../src/engine/plan/workbench.ts';
+import { learnRotations } from '../../src/engine/transform/learning/learner.ts';
 
 const file = process.argv[2];
 if (file === undefined) throw new Error('usage: our_steps.ts EXPERIMENT');

@@ -1,15 +1,19 @@
 /** One cell of the table of a larger model, in a process of its own so that its peak memory is its own. */
 import { resolveExperiment } from '../../src/config/index.ts';
-import { capturedNetwork, learningNetwork, startingRotations } from '../../src/engine/experiment/networks.ts';
-import { calibrationBlocks, openWorkbench } from '../../src/engine/experiment/workbench.ts';
+import { blocksToCapture, captureActivations } from '../../src/engine/calibration/capture.ts';
 import { evaluateExperiment } from '../../src/engine/experiment.ts';
-import { blocksToCapture, captureActivations } from '../../src/engine/learn/capture.ts';
+import { capturedNetwork, learningNetwork, startingRotations } from '../../src/engine/plan/networks.ts';
+import { calibrationBlocks, openWorkbench } from '../../src/engine/plan/workbench.ts';
+import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
 import {
   type DistributionOptions,
   learnFromActivations,
-} from '../../src/engine/learn/distribution-learner.ts';
-import { type LearnOptions, type LearnStep, learnRotations } from '../../src/engine/learn/learner.ts';
-import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
+} from '../../src/engine/transform/learning/distribution-learner.ts';
+import {
+  type LearnOptions,
+  type LearnStep,
+  learnRotations,
+} from '../../src/engine/transform/learning/learner.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import { last } from './last.ts';
 

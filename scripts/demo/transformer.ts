@@ -1,8 +1,8 @@
 /** The whole demo network as one expression with the derivative of its loss with respect to every weight. */
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
+import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { rmsNorm } from '../../src/engine/graph/kernels/rms-norm.ts';
-import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { mul } from '../../src/engine/graph/ops/elementwise.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { reduceMean } from '../../src/engine/graph/ops/reduce.ts';

@@ -32,7 +32,7 @@ export async function loadExperiment(
   device?: Device,
 ): Promise<ResolvedExperiment> {
   // Only now: help and faults of the command line must not wait for the engine.
-  const { loadExperiment: load } = await import('../engine/experiment/load.ts');
+  const { loadExperiment: load } = await import('../engine/plan/check/load.ts');
   const experiment = await load(file, purpose);
   for (const fault of experiment.source.warnings)
     output.note(`${output.colors.yellow('Warning:')} ${formatFault(file, fault)} ${fault.hint}`);

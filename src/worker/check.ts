@@ -1,5 +1,5 @@
 import { parseExperiment } from '../config/index.ts';
-import { checkAgainstModel } from '../engine/experiment/check-model.ts';
+import { checkAgainstModel } from '../engine/plan/check/check-model.ts';
 import type { CheckParams, CheckResult } from '../protocol/worker.ts';
 
 /** What is wrong with the text of an experiment that only its model shows, and an outline of that model. */

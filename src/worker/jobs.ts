@@ -9,9 +9,9 @@ import {
   portableExperiment,
   type ResolvedExperiment,
 } from '../config/index.ts';
-import { loadExperiment } from '../engine/experiment/load.ts';
-import { recordRun } from '../engine/experiment/record-run.ts';
 import { evaluateExperiment, inspectActivations, optimizeRotation } from '../engine/experiment.ts';
+import { loadExperiment } from '../engine/plan/check/load.ts';
+import { recordRun } from '../engine/plan/record-run.ts';
 import { UserError } from '../protocol/errors.ts';
 import { type RunEvent, timed } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';

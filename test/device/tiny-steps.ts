@@ -7,18 +7,16 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
+import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
+import { fakeQuantizeWeight } from '../../src/engine/graph/fused/weight-quantize.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
-import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
-import { fakeQuantizeWeight } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { round } from '../../src/engine/graph/ops/elementwise.ts';
 import { Program } from '../../src/engine/graph/program.ts';
-import { cayleyStep } from '../../src/engine/learn/cayley-sgd.ts';
-import { lossAndGradients } from '../../src/engine/learn/gradient-step.ts';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
-import { ProgramCache } from '../../src/engine/network/programs.ts';
-import { roundWeights } from '../../src/engine/rounding/round-weights.ts';
+import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import {
   createRuntime,
@@ -26,6 +24,8 @@ import {
   type Runtime,
   type RuntimeDevice,
 } from '../../src/engine/runtime/index.ts';
+import { cayleyStep } from '../../src/engine/transform/learning/cayley-sgd.ts';
+import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import type { RoundingError } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';

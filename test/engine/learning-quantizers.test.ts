@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { experimentSchema, type ResolvedExperiment } from '../../src/config/index.ts';
-import { learningQuantizersOf, quantizersOf } from '../../src/engine/experiment/quantizers.ts';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { learningQuantizersOf, quantizersOf } from '../../src/engine/plan/quantizers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise, randomTensor, TINY_CONFIG } from '../helpers/tiny-network.ts';

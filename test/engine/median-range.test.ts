@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StreamingMedianRange } from '../../src/engine/calibrate/median-range.ts';
+import { StreamingMedianRange } from '../../src/engine/calibration/statistics/median-range.ts';
 
 const QUANTIZER = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: false };
 

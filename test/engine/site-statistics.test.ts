@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { StreamingStatistics } from '../../src/engine/calibrate/site-statistics.ts';
-import { summarize } from '../../src/engine/calibrate/summary.ts';
+import { StreamingStatistics } from '../../src/engine/calibration/statistics/site-statistics.ts';
+import { summarize } from '../../src/engine/calibration/statistics/summary.ts';
 
 /** Two batches of [tokens, 2]; the second is ten times larger, so the axis must grow and old counts must merge. */
 const FIRST = Float32Array.of(1, -2, 0.5, 0.25);

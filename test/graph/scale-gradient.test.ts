@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { type ActivationQuantizer, fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
-import { type ActivationQuantizer, fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
 import { mul } from '../../src/engine/graph/ops/elementwise.ts';
 import { reduceSum } from '../../src/engine/graph/ops/reduce.ts';
 import { Program } from '../../src/engine/graph/program.ts';

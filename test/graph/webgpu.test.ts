@@ -1,12 +1,12 @@
 /** What stands in for operators that WebGPU has not, on the processor, where both can be run. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
+import { forWebGpu } from '../../src/engine/graph/lower/webgpu.ts';
 import { round, sign } from '../../src/engine/graph/ops/elementwise.ts';
 import { Program, type Tensors } from '../../src/engine/graph/program.ts';
 import { composeAll, rebuild } from '../../src/engine/graph/rebuild.ts';
-import { forWebGpu } from '../../src/engine/graph/webgpu.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32, type HostTensor, int64 } from '../../src/protocol/tensor.ts';
 import { noise, randomTensor } from '../helpers/tiny-network.ts';

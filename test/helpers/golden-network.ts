@@ -1,11 +1,12 @@
 /** The golden LLaMA with every rotation there is, drawn at random, and texts for it. */
+
+import type { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import type { Checkpoint } from '../../src/engine/model/checkpoint.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import type { NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import type { ProgramCache } from '../../src/engine/network/programs.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';

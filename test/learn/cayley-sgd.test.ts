@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
-import { cayleyExpression, cayleyStep } from '../../src/engine/learn/cayley-sgd.ts';
-import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { cayleyStepReference } from '../../src/engine/rotation/cayley-sgd.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { cayleyExpression, cayleyStep } from '../../src/engine/transform/learning/cayley-sgd.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 

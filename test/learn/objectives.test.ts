@@ -2,17 +2,20 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import type { CapturedRows } from '../../src/engine/calibration/capture.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
-import type { CapturedRows } from '../../src/engine/learn/capture.ts';
-import { learnFromActivations } from '../../src/engine/learn/distribution-learner.ts';
-import { newtonSchulz } from '../../src/engine/learn/lie-adam.ts';
-import { type DistributionObjective, distributionLoss } from '../../src/engine/learn/objectives.ts';
-import { ProgramCache } from '../../src/engine/network/programs.ts';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { orthogonalityError } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { learnFromActivations } from '../../src/engine/transform/learning/distribution-learner.ts';
+import { newtonSchulz } from '../../src/engine/transform/learning/lie-adam.ts';
+import {
+  type DistributionObjective,
+  distributionLoss,
+} from '../../src/engine/transform/learning/objectives.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gptqRound, reverseCholesky } from '../../src/engine/graph/fused/gptq.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
-import { gptqRound, reverseCholesky } from '../../src/engine/graph/kernels/gptq.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
+import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { fakeQuantize } from '../../src/engine/graph/kernels/fake-quantize.ts';
-import { hadamard } from '../../src/engine/graph/kernels/hadamard.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { quantizeRotated, quantizeTransformed } from '../../src/engine/network/rotated-quantizer.ts';

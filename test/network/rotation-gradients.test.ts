@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import type { Graph, Value } from '../../src/engine/graph/graph.ts';
-import { tokenLoss } from '../../src/engine/graph/kernels/token-loss.ts';
 import { Program, type Tensors } from '../../src/engine/graph/program.ts';
 import { ropeTables } from '../../src/engine/model/rope.ts';
 import {

@@ -1,11 +1,11 @@
 /** The output layer in slices of the vocabulary or chunks of tokens against the whole of it at once. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import { ProgramCache } from '../../src/engine/network/programs.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';

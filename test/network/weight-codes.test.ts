@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Graph } from '../../src/engine/graph/graph.ts';
-import { scaledRows } from '../../src/engine/graph/kernels/gemm-bfloat16.ts';
+import { scaledRows } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import {
   hasRowCodes,
   quantizeWithRatio,
   rowCodes,
   type WeightQuantizer,
-} from '../../src/engine/graph/kernels/weight-quantize.ts';
+} from '../../src/engine/graph/fused/weight-quantize.ts';
+import { Graph } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';

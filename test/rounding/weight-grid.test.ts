@@ -1,11 +1,11 @@
 /** The grid that GPTQ rounds on is that of rounding to nearest: without error feedback the two agree. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { quantizeWithRatio, weightGrid } from '../../src/engine/graph/fused/weight-quantize.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
-import { quantizeWithRatio, weightGrid } from '../../src/engine/graph/kernels/weight-quantize.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
-import { roundInLoops } from '../../src/engine/rounding/round-in-loops.ts';
+import { roundInLoops } from '../../src/engine/rounding/gptq/round-in-loops.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';

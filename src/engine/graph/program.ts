@@ -1,13 +1,13 @@
 import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
+import { withAddedProducts } from './fused/gemm-bfloat16.ts';
+import { swappedAxes } from './fused/swap-axes.ts';
 import type { Graph, Value } from './graph.ts';
-import { withAddedProducts } from './kernels/gemm-bfloat16.ts';
-import { swappedAxes } from './kernels/swap-axes.ts';
+import { atPrecision, type Precision } from './lower/tiles.ts';
+import { forWebGpu } from './lower/webgpu.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
-import { atPrecision, type Precision } from './precision.ts';
 import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
-import { forWebGpu } from './webgpu.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;

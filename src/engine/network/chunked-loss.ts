@@ -1,13 +1,13 @@
 import { type DType, type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import { tokenLoss, tokenLossGradient } from '../graph/fused/token-loss.ts';
 import { Graph } from '../graph/graph.ts';
-import { tokenLoss, tokenLossGradient } from '../graph/kernels/token-loss.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
-import type { Precision } from '../graph/precision.ts';
 import { Program } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { Hidden, OutputLoss } from './output-loss.ts';
-import type { ProgramCache } from './programs.ts';
 
 /**
  * The loss of some tokens at a time, each with its logits over the whole vocabulary: logits are computed once, loss and

@@ -1,12 +1,12 @@
 import type { DType } from '../../protocol/tensor.ts';
 import { gradients } from '../autodiff/gradients.ts';
+import { rmsNorm } from '../graph/fused/rms-norm.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { rmsNorm } from '../graph/kernels/rms-norm.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import { mul, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMean } from '../graph/ops/reduce.ts';
 import { gatherRows, toReal } from '../graph/ops/shape.ts';
-import type { Precision } from '../graph/precision.ts';
 import { Program } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { Runtime } from '../runtime/types.ts';

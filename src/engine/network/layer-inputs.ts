@@ -1,6 +1,6 @@
 import type { DType, Tensor } from '../../protocol/tensor.ts';
+import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { Graph, Value } from '../graph/graph.ts';
-import { scaledRows } from '../graph/kernels/gemm-bfloat16.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';

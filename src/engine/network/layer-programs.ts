@@ -1,6 +1,6 @@
 import { gradients } from '../autodiff/gradients.ts';
+import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/kernels/weight-quantize.ts';
 import { Program } from '../graph/program.ts';
 import type { Runtime } from '../runtime/types.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';

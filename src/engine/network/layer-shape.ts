@@ -1,7 +1,7 @@
-import type { ActivationQuantizer } from '../graph/kernels/fake-quantize.ts';
-import type { HadamardTransform } from '../graph/kernels/hadamard.ts';
-import type { WeightQuantizer } from '../graph/kernels/weight-quantize.ts';
-import type { Precision } from '../graph/precision.ts';
+import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
+import type { HadamardTransform } from '../graph/fused/hadamard.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import type { ModelConfig } from '../model/config.ts';
 
 /** Sequences and tokens of one run of a layer graph. */

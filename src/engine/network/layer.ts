@@ -1,11 +1,11 @@
 import { elementCount } from '../../protocol/tensor.ts';
+import { causalAttention } from '../graph/fused/causal-attention.ts';
+import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { hadamard } from '../graph/fused/hadamard.ts';
+import { rmsNorm } from '../graph/fused/rms-norm.ts';
+import { rotaryEmbedding } from '../graph/fused/rotary.ts';
+import { swiGlu } from '../graph/fused/swiglu.ts';
 import type { Value } from '../graph/graph.ts';
-import { causalAttention } from '../graph/kernels/causal-attention.ts';
-import { fakeQuantize } from '../graph/kernels/fake-quantize.ts';
-import { hadamard } from '../graph/kernels/hadamard.ts';
-import { rmsNorm } from '../graph/kernels/rms-norm.ts';
-import { rotaryEmbedding } from '../graph/kernels/rotary.ts';
-import { swiGlu } from '../graph/kernels/swiglu.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';

@@ -1,6 +1,6 @@
+import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
-import { fakeQuantize } from '../graph/kernels/fake-quantize.ts';
-import { hadamard } from '../graph/kernels/hadamard.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reshape, toReal } from '../graph/ops/shape.ts';

@@ -1,8 +1,9 @@
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
-import { hasByteCodes } from '../graph/kernels/row-codes.ts';
-import { hasRowCodes } from '../graph/kernels/weight-quantize.ts';
-import type { Precision } from '../graph/precision.ts';
+import { hasByteCodes } from '../graph/fused/row-codes.ts';
+import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Tensors } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
@@ -13,7 +14,6 @@ import type { BatchShape, LayerQuantizers, LayerShape, RotationSites } from './l
 import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
 import { type MatrixTensors, PreparedWeights, type WeightRotations } from './prepared-weights.ts';
-import type { ProgramCache } from './programs.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';

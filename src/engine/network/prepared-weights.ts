@@ -1,9 +1,9 @@
 import type { Tensor } from '../../protocol/tensor.ts';
 import type { HostTensors, Program, Tensors } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
 import type { LayerTypes } from './layer-inputs.ts';
 import { type ClipRatios, compilePrepare, isRatio } from './layer-programs.ts';
 import type { LayerShape } from './layer-shape.ts';
-import type { ProgramCache } from './programs.ts';
 
 /** R1 and every R2 as program inputs. The object stands for its content: new rotations are a new object. */
 export interface MatrixTensors {

@@ -1,7 +1,7 @@
+import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
+import { byteCodes, hasByteCodes } from '../graph/fused/row-codes.ts';
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
-import { type ActivationQuantizer, fakeQuantize } from '../graph/kernels/fake-quantize.ts';
-import { type HadamardTransform, hadamard } from '../graph/kernels/hadamard.ts';
-import { byteCodes, hasByteCodes } from '../graph/kernels/row-codes.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 

@@ -1,5 +1,5 @@
+import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
-import { type HadamardTransform, hadamard } from '../graph/kernels/hadamard.ts';
 import { mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
 import { reshape, transpose } from '../graph/ops/shape.ts';

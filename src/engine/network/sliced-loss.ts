@@ -7,15 +7,15 @@ import {
   int64,
 } from '../../protocol/tensor.ts';
 import { Graph, type Value } from '../graph/graph.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
 import { cast, reshape, toReal } from '../graph/ops/shape.ts';
-import type { Precision } from '../graph/precision.ts';
 import { Program } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { Hidden, OutputLoss } from './output-loss.ts';
-import type { ProgramCache } from './programs.ts';
 
 /** Below every logit, and far enough from the largest float32 to stay finite. */
 const LOWEST = -1e30;

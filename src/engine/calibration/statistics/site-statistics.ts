@@ -1,0 +1,62 @@
+import type { SiteStatistics } from '../../../runs/index.ts';
+import type { ActivationQuantizer } from '../../graph/fused/fake-quantize.ts';
+import { Histogram } from './histogram.ts';
+import { StreamingMedianRange } from './median-range.ts';
+import type { Summary } from './summary.ts';
+
+/** Significant digits of channel maxima: enough for a picture, a quarter of the file. */
+const SHOWN_DIGITS = 4;
+
+/** Histogram, moments, channel maxima and the median range of one tensor, gathered over a stream of batches. */
+export class StreamingStatistics {
+  readonly #histogram = new Histogram();
+  readonly #powers = new Float64Array(4);
+  #maxima: Float64Array | null = null;
+  #noise = 0;
+  readonly #range: StreamingMedianRange | null;
+
+  /** @param quantizer null where nothing is quantized. */
+  constructor(quantizer: ActivationQuantizer | null) {
+    this.#range = quantizer && new StreamingMedianRange(quantizer);
+  }
+
+  /** Adds a batch's statistics; all have the same channels. */
+  add({ sums, noise, largest, limit, counts }: Summary): void {
+    this.#histogram.add(limit, counts);
+    this.#noise = noise === null ? Number.NaN : this.#noise + noise;
+    for (let power = 0; power < 4; power++) this.#powers[power] = this.#powers[power]! + sums[power]!;
+    this.#maxima ??= new Float64Array(largest.length);
+    for (let channel = 0; channel < largest.length; channel++)
+      if (largest[channel]! > this.#maxima[channel]!) this.#maxima[channel] = largest[channel]!;
+  }
+
+  /** @param lows @param highs least and largest value of each token, head or group that shares a scale. */
+  addRanges(lows: Float32Array, highs: Float32Array): void {
+    this.#range?.add(lows, highs);
+  }
+
+  /** End of the shortest axis that holds all values. */
+  get limit(): number {
+    return this.#histogram.limit;
+  }
+
+  /** @param limit end of the histogram's axis: {@link limit} of this stream, or a longer one's. */
+  result(limit: number): SiteStatistics {
+    const n = this.#histogram.total;
+    const [s1, s2, s3, s4] = this.#powers as unknown as [number, number, number, number];
+    const mean = s1 / n;
+    const variance = s2 / n - mean ** 2;
+    const fourth = s4 / n - (4 * mean * s3) / n + (6 * mean ** 2 * s2) / n - 3 * mean ** 4;
+    const maxima = Array.from(this.#maxima ?? []);
+    return {
+      histogram: { min: -limit, max: limit, counts: Array.from(this.#histogram.on(limit)) },
+      channelMaxima: maxima.map((value) => Number(value.toPrecision(SHOWN_DIGITS))),
+      kurtosis: variance > 0 ? fourth / variance ** 2 : 0,
+      sqnrDb: Number.isNaN(this.#noise) || this.#noise === 0 ? null : 10 * Math.log10(s2 / this.#noise),
+      rms: Math.sqrt(s2 / n),
+      maxAbs: maxima.reduce((most, value) => Math.max(most, value), 0),
+      tokens: n / maxima.length,
+      medianRange: this.#range?.result() ?? null,
+    };
+  }
+}

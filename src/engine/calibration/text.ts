@@ -1,0 +1,92 @@
+import { readFile } from 'node:fs/promises';
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import type { Tokenizer } from '../model/tokenizer.ts';
+import { Rng } from '../rotation/random.ts';
+import { concatenate } from '../transform/learning/gradient-step.ts';
+
+export interface CalibrationOptions {
+  readonly texts: readonly string[];
+  readonly samples: number;
+  readonly sequenceLength: number;
+  readonly bos: boolean;
+}
+
+/**
+ * Token blocks as the reference makes them: every line is tokenized on its own (blank lines give nothing), all ids are
+ * joined, cut into blocks of one length, and the rest is dropped. Blocks stay in the order of the text.
+ * @returns at most `samples` blocks.
+ */
+export async function readCalibration(
+  tokenizer: Tokenizer,
+  options: CalibrationOptions,
+  signal?: AbortSignal,
+): Promise<Int32Array[]> {
+  const { samples, sequenceLength, bos } = options;
+  const bosId = bos ? beginningOfSequence(tokenizer) : null;
+  const fresh = bosId === null ? sequenceLength : sequenceLength - 1;
+  const parts: Int32Array[] = [];
+  let count = 0;
+  for (const path of options.texts) {
+    const text = await readFile(path, 'utf8');
+    for (const line of text.split(/(?<=\n)/)) {
+      if (count >= samples * fresh) break;
+      if (line.trim() === '') continue;
+      throwIfCancelled(signal);
+      const ids = tokenizer.encode(line);
+      parts.push(ids);
+      count += ids.length;
+    }
+  }
+  const all = concatenate(parts);
+  const blocks = Math.min(samples, Math.floor(all.length / fresh));
+  if (blocks === 0) {
+    throw new UserError(
+      'calibration/too-short',
+      `The calibration text has ${all.length} tokens; one sequence needs ${fresh}.`,
+      'Give more text in calibration.text, or a smaller calibration.sequenceLength.',
+    );
+  }
+  return Array.from({ length: blocks }, (_, index) => {
+    const block = all.subarray(index * fresh, (index + 1) * fresh);
+    return bosId === null ? block : concatenate([Int32Array.of(bosId), block]);
+  });
+}
+
+/** @throws UserError when the tokenizer has no beginning-of-sequence token. */
+export function beginningOfSequence(tokenizer: Tokenizer): number {
+  if (tokenizer.bosId !== null) return tokenizer.bosId;
+  throw new UserError(
+    'calibration/no-bos',
+    'bos is asked for, but the tokenizer has no beginning-of-sequence token.',
+    'Set bos to false, or name bos_token in tokenizer_config.json.',
+  );
+}
+
+/**
+ * The blocks of one optimizer step. The first pass over the text is in its order, without shuffling, as in the
+ * reference; when the text is used up, further passes go through a seeded permutation. A function of the step alone,
+ * so that a resumed run sees the same batches.
+ */
+export function batchOfStep(
+  blocks: readonly Int32Array[],
+  step: number,
+  batchSize: number,
+  seed: number,
+): Int32Array[] {
+  return Array.from({ length: batchSize }, (_, index) => {
+    const position = step * batchSize + index;
+    const pass = Math.floor(position / blocks.length);
+    const offset = position % blocks.length;
+    return blocks[pass === 0 ? offset : permutation(blocks.length, seed, pass)[offset]!]!;
+  });
+}
+
+function permutation(length: number, seed: number, pass: number): number[] {
+  const rng = new Rng(seed).split(pass);
+  const order = Array.from({ length }, (_, index) => index);
+  for (let i = length - 1; i > 0; i--) {
+    const j = Math.floor(rng.uniform() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}

@@ -1,0 +1,57 @@
+import { bitsLabel } from '../../config/index.ts';
+import { type RunEvent, timed, type Variant } from '../../protocol/events.ts';
+import type { PerplexityResult } from '../../runs/index.ts';
+import type { Network } from '../network/network.ts';
+import type { Workbench } from '../plan/workbench.ts';
+import { measurePerplexity, type PerplexityText } from './perplexity.ts';
+
+/** Networks to measure, made when their turn comes. */
+export type VariantNetworks = Readonly<Partial<Record<Variant, () => Network>>>;
+
+/** Measures every text with every variant, reporting progress. */
+export async function* evaluateTexts(
+  texts: readonly PerplexityText[],
+  networks: VariantNetworks,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, PerplexityResult[]> {
+  const found = new Map<string, Partial<Record<Variant, number>>>(texts.map(({ name }) => [name, {}]));
+  for (const variant of ['full-precision', 'quantized'] as const) {
+    const network = networks[variant]?.();
+    if (!network) continue;
+    for (const text of texts) {
+      const perplexity = yield* evaluateText(network, text, variant, signal);
+      found.get(text.name)![variant] = perplexity;
+    }
+  }
+  return texts.map(({ name, windows }) => ({
+    name,
+    fullPrecision: found.get(name)!['full-precision'] ?? null,
+    quantized: found.get(name)!.quantized ?? null,
+    windows: windows.length,
+    tokens: windows.length * (windows[0]!.length - 1),
+  }));
+}
+
+async function* evaluateText(
+  network: Network,
+  text: PerplexityText,
+  variant: Variant,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, number> {
+  const began = performance.now();
+  const measuring = measurePerplexity(network, text, signal);
+  for (;;) {
+    const next = await measuring.next();
+    if (next.done) {
+      const seconds = (performance.now() - began) / 1000;
+      yield timed({ type: 'evaluation', name: text.name, variant, ...next.value, seconds });
+      return next.value.perplexity;
+    }
+    yield timed({ type: 'evaluation-progress', name: text.name, variant, ...next.value });
+  }
+}
+
+/** The setting in the field's words. */
+export function labelOf(bench: Workbench): string {
+  return bitsLabel(bench.experiment.quantization);
+}

@@ -1,0 +1,194 @@
+/** What is wrong with an experiment that only its model shows. Reads headers and short texts, never weights. */
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import {
+  type Experiment,
+  hasLearnedRotation,
+  type ParsedExperiment,
+  type Purpose,
+  type Reading,
+  roundsByGptq,
+  uniqueFaults,
+} from '../../../config/index.ts';
+import { UserError } from '../../../protocol/errors.ts';
+import type { ModelFault } from '../../../protocol/worker.ts';
+import { openCheckpoint } from '../../model/checkpoint.ts';
+import { type ModelConfig, readModelConfig } from '../../model/config.ts';
+import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
+import { learningMode, networkMemory } from '../memory.ts';
+import { activationGroups, weightGroup } from '../quantizers.ts';
+import { textFaults } from './check-texts.ts';
+
+export interface ModelCheck {
+  readonly faults: readonly ModelFault[];
+  /** Null when the experiment names no model, or it cannot be read. */
+  readonly config: ModelConfig | null;
+}
+
+/**
+ * Every fault that shows against the model, whatever else is at fault: rules are asked of what is sound. A model that
+ * is not there is no fault here: the experiment's own check says so.
+ * @param file absolute path of the experiment file; paths in the text are relative to its folder.
+ */
+export async function checkAgainstModel(
+  parsed: ParsedExperiment,
+  file: string,
+  purpose: Purpose,
+): Promise<ModelCheck> {
+  const checks: ModelCheck[] = [];
+  for (const reading of parsed.readings) {
+    const { faults, config } = await checkReading(reading, dirname(file), purpose);
+    checks.push({ faults: faults.map((fault) => placed(reading, fault)), config });
+  }
+  return {
+    faults: uniqueFaults(checks.flatMap(({ faults }) => faults)),
+    config: checks[0]?.config ?? null,
+  };
+}
+
+type Unplaced = Omit<ModelFault, 'range'>;
+
+interface ReadingCheck {
+  readonly faults: readonly Unplaced[];
+  readonly config: ModelConfig | null;
+}
+
+function placed(reading: Reading, fault: Unplaced): ModelFault {
+  const { suggestion, ...found } = reading.place(fault);
+  // Under a misspelt key nothing can be set: the key is to be mended first.
+  const isMoved = found.path.join() !== fault.path.join();
+  return suggestion === undefined || isMoved ? found : { ...found, suggestion };
+}
+
+async function checkReading(reading: Reading, directory: string, purpose: Purpose): Promise<ReadingCheck> {
+  const { ask } = reading;
+  const model = ask((experiment) => resolve(directory, experiment.model));
+  if (model === undefined || !existsSync(join(model, 'config.json'))) return { faults: [], config: null };
+  const faults: Unplaced[] = [];
+  const config = attempt(faults, () => readModelConfig(model));
+  if (config === null) return { faults, config };
+  await openCheckpoint(model).catch((error: unknown) => faults.push(faultOf(error)));
+  faults.push(...rulesOf(ask, config, purpose).flatMap((rule) => ask(rule) ?? []));
+  faults.push(...(await textFaults(reading, model, config, directory, purpose)));
+  return { faults, config };
+}
+
+function rulesOf(ask: Reading['ask'], config: ModelConfig, purpose: Purpose): Rule[] {
+  const tasks = ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+  return [
+    ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
+    groupRule('weights', config),
+    groupRule('activations', config),
+    memoryRule(config, purpose),
+    lengthRule(['calibration'], ({ calibration }) => calibration.sequenceLength, config),
+    ...Array.from({ length: tasks }, (_, index) =>
+      lengthRule(
+        ['evaluation', 'perplexity', index],
+        ({ evaluation }) => evaluation.perplexity[index]!.sequenceLength,
+        config,
+      ),
+    ),
+  ];
+}
+
+/** A memoryLimit that not even one sequence at a time fits into. */
+function memoryRule(config: ModelConfig, purpose: Purpose): Rule {
+  return (experiment) => {
+    const faults: Unplaced[] = [];
+    if (hasLearnedRotation(experiment.rotation)) {
+      attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), 'learn'));
+    }
+    attempt(faults, () => networkMemory(experiment, config, 'merged', 'run'));
+    if (roundsByGptq(experiment.quantization) && purpose !== 'inspect')
+      attempt(faults, () => networkMemory(experiment, config, 'merged', 'round'));
+    return faults.slice(0, 1).map((fault) => ({ ...fault, path: ['memoryLimit'] }));
+  };
+}
+
+type Rule = (experiment: Experiment) => Unplaced[];
+
+function attempt<T>(faults: Unplaced[], read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    faults.push(faultOf(error));
+    return null;
+  }
+}
+
+/** @throws what is no fault of the person's. */
+function faultOf(error: unknown): Unplaced {
+  if (!(error instanceof UserError)) throw error;
+  return { severity: 'error', code: error.code, message: error.message, hint: error.hint, path: ['model'] };
+}
+
+/** A width that no Hadamard matrix serves as a whole, for a rotation that needs one. */
+function hadamardRule(name: 'r1' | 'r2' | 'r3' | 'r4', config: ModelConfig): Rule {
+  const width = {
+    r1: config.hiddenSize,
+    r2: config.headDim,
+    r3: config.headDim,
+    r4: config.intermediateSize,
+  };
+  return (experiment) => {
+    const plan = planHadamard(width[name]);
+    if (plan.kind !== 'block-diagonal' || !isHadamard(name, experiment)) return [];
+    return [blockFault(name, experiment.rotation[name], plan)];
+  };
+}
+
+function isHadamard(name: 'r1' | 'r2' | 'r3' | 'r4', { rotation, quantization }: Experiment): boolean {
+  const kind = rotation[name];
+  if (kind === 'learned') return rotation.start === 'hadamard';
+  if (name === 'r3') return kind === true && quantization.keys.bits < 16;
+  return kind === 'hadamard' || kind === true;
+}
+
+function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): Unplaced {
+  const free = typeof kind === 'string';
+  const place = kind === 'learned' ? 'start' : name;
+  return {
+    severity: 'warning',
+    code: 'rotation/block-hadamard',
+    path: ['rotation', name],
+    message: `rotation.${name}: ${plan.statement}.`,
+    hint: free
+      ? 'A "random" rotation (or start) mixes all channels; a learned one leaves its blocks while it learns.'
+      : 'Outliers spread only inside a block; nothing else needs to change.',
+    ...(free && { suggestion: { path: ['rotation', place], value: 'random' } }),
+  };
+}
+
+function lengthRule(
+  section: readonly (string | number)[],
+  read: (experiment: Experiment) => number,
+  config: ModelConfig,
+): Rule {
+  const path = [...section, 'sequenceLength'];
+  return (experiment) => {
+    const length = read(experiment);
+    if (length <= config.maxPositions) return [];
+    return [
+      {
+        severity: 'warning',
+        code: 'model/positions',
+        path,
+        message: `${length} tokens are more than the ${config.maxPositions} positions that this model was made for.`,
+        hint: `Use ${config.maxPositions} or fewer: beyond, perplexity says little about quantization.`,
+        suggestion: { path, value: config.maxPositions },
+      },
+    ];
+  };
+}
+
+/** A group size that does not divide the model's widths. */
+function groupRule(part: 'weights' | 'activations', config: ModelConfig): Rule {
+  const groups = part === 'weights' ? weightGroup : activationGroups;
+  return ({ quantization }) => {
+    const { groupSize } = quantization[part];
+    const path = ['quantization', part, 'groupSize'];
+    const faults: Unplaced[] = [];
+    if (attempt(faults, () => groups(groupSize, config)) !== null) return [];
+    return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
+  };
+}

@@ -1,0 +1,93 @@
+import { readFile } from 'node:fs/promises';
+import type { PerplexityTask, ResolvedExperiment } from '../../config/index.ts';
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
+import type { EngineOptions } from '../api.ts';
+import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
+import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
+import { ProgramCache } from '../graph/program-cache.ts';
+import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
+import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
+import { createRuntime } from '../runtime/index.ts';
+import type { Runtime } from '../runtime/types.ts';
+
+/** What every job works with: the checked model, its tokenizer, and a runtime with its compiled programs. */
+export interface Workbench {
+  readonly experiment: ResolvedExperiment;
+  readonly checkpoint: Checkpoint;
+  readonly tokenizer: Tokenizer;
+  readonly runtime: Runtime;
+  readonly cache: ProgramCache;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens and checks the model before anything is computed.
+ * @throws UserError `device/unavailable` when the experiment's device is not there, besides those of the model.
+ */
+export async function openWorkbench(
+  experiment: ResolvedExperiment,
+  options: EngineOptions,
+): Promise<Workbench> {
+  const checkpoint = await openCheckpoint(experiment.model);
+  const tokenizer = openTokenizer(experiment.model, checkpoint.config.vocabSize);
+  throwIfCancelled(options.signal);
+  const runtime = await createRuntime({
+    kernels: options.kernels ?? 'auto',
+    device: experiment.device,
+    ...(experiment.threads !== null && { threads: experiment.threads }),
+  });
+  const cache = new ProgramCache(runtime);
+  return {
+    experiment,
+    checkpoint,
+    tokenizer,
+    runtime,
+    cache,
+    async close() {
+      await cache.release();
+      runtime.close();
+    },
+  };
+}
+
+/** Says why `auto` took the device that it took. */
+export function* deviceStatement({ runtime }: Workbench): Generator<RunEvent> {
+  const { reason } = runtime.device;
+  if (reason !== null) yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail: reason });
+}
+
+/** The calibration text as token blocks. */
+export function calibrationBlocks(bench: Workbench, signal?: AbortSignal): Promise<Int32Array[]> {
+  const { text, samples, sequenceLength, bos } = bench.experiment.calibration;
+  return readCalibration(bench.tokenizer, { texts: text, samples, sequenceLength, bos }, signal);
+}
+
+/** The evaluation texts as windows of token ids, each text tokenized once as a whole. */
+export async function evaluationTexts(bench: Workbench, signal?: AbortSignal): Promise<PerplexityText[]> {
+  const texts: PerplexityText[] = [];
+  for (const task of bench.experiment.evaluation.perplexity) {
+    throwIfCancelled(signal);
+    texts.push(await evaluationText(bench.tokenizer, task));
+  }
+  return texts;
+}
+
+/**
+ * One text as windows of token ids.
+ * @param task its path is absolute.
+ * @throws UserError `evaluation/too-short`, `calibration/no-bos`.
+ */
+export async function evaluationText(tokenizer: Tokenizer, task: PerplexityTask): Promise<PerplexityText> {
+  const ids = tokenizer.encode(await readFile(task.text, 'utf8'));
+  const bos = task.bos ? beginningOfSequence(tokenizer) : null;
+  const windows = cutWindows(ids, task.sequenceLength, bos, task.maxWindows);
+  if (windows.length === 0) {
+    throw new UserError(
+      'evaluation/too-short',
+      `${task.text} has ${ids.length} tokens, fewer than one window of ${task.sequenceLength}.`,
+      `Use a longer text for "${task.name}", or a smaller sequenceLength.`,
+    );
+  }
+  return { name: task.name, windows };
+}

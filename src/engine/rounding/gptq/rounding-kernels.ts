@@ -1,0 +1,57 @@
+import { float32, type HostTensor } from '../../../protocol/tensor.ts';
+import { gptqRound, reverseCholesky } from '../../graph/fused/gptq.ts';
+import { Graph } from '../../graph/graph.ts';
+import { Program } from '../../graph/program.ts';
+import type { ProgramCache } from '../../graph/program-cache.ts';
+import { factorInLoops } from './factor-in-loops.ts';
+import { type RowsToRound, roundInLoops } from './round-in-loops.ts';
+
+/** The two steps of GPTQ that no standard operator has: our native operators, or loops without them. */
+export class RoundingKernels {
+  readonly #cache: ProgramCache;
+
+  constructor(cache: ProgramCache) {
+    this.#cache = cache;
+  }
+
+  /** T [n, n], written into the memory given. See {@link factorInLoops}. */
+  async factor(
+    h: HostTensor<Float32Array>,
+    damping: number,
+    into: HostTensor<Float32Array>,
+    signal?: AbortSignal,
+  ): Promise<Float32Array> {
+    const n = h.dims[0]!;
+    if (this.#cache.runtime.kernels !== 'native') {
+      await factorInLoops(h.data, n, damping, into.data, signal);
+      return into.data;
+    }
+    const program = await this.#cache.get(`reverse-cholesky ${n} ${damping}`, (runtime) => {
+      const graph = new Graph();
+      return Program.compile(runtime, graph, { t: reverseCholesky(graph.input('h', [n, n]), damping) });
+    });
+    return (await program.run({ h }, signal, { t: into })).t!.data as Float32Array;
+  }
+
+  /** Codes [rows, columns]. See {@link roundInLoops}. */
+  async round(weights: RowsToRound, t: Float32Array, signal?: AbortSignal): Promise<Int8Array> {
+    if (this.#cache.runtime.kernels !== 'native') return roundInLoops(weights, t, signal);
+    const { rows, columns, bits } = weights;
+    const groups = weights.scale.length / rows;
+    const key = `gptq-round ${rows}x${columns} ${groups} ${bits}`;
+    const program = await this.#cache.get(key, (runtime) => {
+      const graph = new Graph();
+      const [w, t] = [graph.input('w', [rows, columns]), graph.input('t', [columns, columns])];
+      const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
+      return Program.compile(runtime, graph, { codes: gptqRound(w, t, scale, zero, bits) });
+    });
+    const grid = [rows, groups];
+    const tensors = {
+      w: float32([rows, columns], weights.w),
+      t: float32([columns, columns], t),
+      scale: float32(grid, weights.scale),
+      zero: float32(grid, weights.zero),
+    };
+    return (await program.run(tensors, signal)).codes!.data as Int8Array;
+  }
+}
