@@ -1,3 +1,4 @@
+import { methodTitle } from '../config/index.ts';
 import type {
   EvaluationProgressEvent,
   PhaseEvent,
@@ -22,7 +23,7 @@ const PHASE_WORDS = {
   'preserve-check': 'Checking that rotation preserves the function',
   learn: 'Learning rotations',
   fuse: 'Merging rotations',
-  round: 'Rounding the weights by GPTQ',
+  round: 'Rounding the weights',
   evaluate: 'Evaluating',
   statistics: 'Measuring activations',
   write: 'Writing',
@@ -106,8 +107,8 @@ export class Progress {
     return parts.join(' · ');
   }
 
-  private roundingText({ layersDone, layers, done, time }: RoundingProgressEvent): string {
-    const text = `rounding: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
+  private roundingText({ method, layersDone, layers, done, time }: RoundingProgressEvent): string {
+    const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
     const left = secondsLeftOf(this.phaseStartedAt, time, done);
     return left === null || done >= 1 ? text : `${text} · ${formatSeconds(left)} left`;
   }
@@ -119,11 +120,11 @@ function evaluationText(event: EvaluationProgressEvent): string {
 }
 
 /** Of the layer's seven linear layers the mean. */
-function roundedText({ layer, layers, errors }: RoundingEvent): string {
+function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const mean = (of: (error: RoundingError) => number): string =>
     percent(errors.reduce((sum, error) => sum + of(error), 0) / errors.length);
-  const [gptq, nearest] = [mean((error) => error.gptq), mean((error) => error.nearest)];
-  return `rounded layer ${layer + 1}/${layers}: error of outputs ${gptq}, to nearest ${nearest}`;
+  const [reached, nearest] = [mean(({ error }) => error), mean((error) => error.nearest)];
+  return `${methodTitle(method)}: layer ${layer + 1}/${layers}, error of outputs ${reached}, to nearest ${nearest}`;
 }
 
 /** Two digits, without an exponent. */

@@ -1,5 +1,7 @@
+import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Bits, Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
+import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 
 /** The field's name of a setting: `W4A4KV4`, or `W4A4K4V8` where keys and values differ. */
 export function bitsLabel(quantization: Quantization): string {
@@ -19,12 +21,12 @@ interface LearnsOnQuantization {
 }
 
 /**
- * Bits of the weights while rotations are learned. Unless written, they follow the final rounding: GPTQ compensates
- * its own errors, so rotations are learned for 16-bit weights (SpinQuant, table 3); RTN does not.
+ * Bits of the weights while rotations are learned. Unless written, they follow the final rounding: where that makes up
+ * for its own errors, rotations are learned for 16-bit weights (SpinQuant, table 3).
  */
 export function learningWeightBits(experiment: LearnsOnQuantization): Bits {
   const { bits, method } = experiment.quantization.weights;
-  return experiment.rotation.learning.weightBits ?? (method === 'gptq' ? 16 : bits);
+  return experiment.rotation.learning.weightBits ?? (methodNamed(method).compensates ? 16 : bits);
 }
 
 /** Whether the clipping ratio of the weights is searched inside the learning loop. */
@@ -32,7 +34,20 @@ export function learningWeightClip(experiment: LearnsOnQuantization): boolean {
   return experiment.rotation.learning.weightClip ?? experiment.quantization.weights.clip;
 }
 
-/** Whether weights are rounded by GPTQ, which looks at the calibration text. */
-export function roundsByGptq({ weights }: Quantization): boolean {
-  return weights.method === 'gptq' && weights.bits < 16;
+/** The method that rounds the weights; null where they stay as they are. */
+export function roundingOf({ weights }: Quantization): MethodDescriptor | null {
+  return weights.bits < 16 ? methodNamed(weights.method) : null;
+}
+
+/** The method that scales channels before rounding; null where none does. */
+export function scalingOf({ scaling }: { readonly scaling: Scaling }): MethodDescriptor | null {
+  return scaling.method === NO_SCALING ? null : methodNamed(scaling.method);
+}
+
+/** The methods that must see the calibration text, in the order in which they act. */
+export function methodsThatRead(
+  experiment: Pick<LearnsOnQuantization, 'quantization'> & { readonly scaling: Scaling },
+): readonly MethodDescriptor[] {
+  const methods = [scalingOf(experiment), roundingOf(experiment.quantization)];
+  return methods.filter((method) => method !== null).filter(({ needsText }) => needsText !== null);
 }

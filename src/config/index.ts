@@ -4,7 +4,9 @@ export {
   hasLearnedRotation,
   learningWeightBits,
   learningWeightClip,
-  roundsByGptq,
+  methodsThatRead,
+  roundingOf,
+  scalingOf,
 } from './derived.ts';
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
@@ -12,6 +14,8 @@ export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
 export type { JsonSchema } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
+export type { MethodDescriptor, MethodKind, MethodName } from './methods/index.ts';
+export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';
 export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
 export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';
@@ -36,5 +40,7 @@ export type {
 } from './schema-quantization.ts';
 export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
+export type { SiteQuantizer } from './site-quantizers.ts';
+export { siteQuantizer } from './site-quantizers.ts';
 export type { Purpose } from './validate-together.ts';
 export { validateTogether } from './validate-together.ts';

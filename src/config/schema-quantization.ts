@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { methodSummaries, nameSchema, optionsShape } from './methods/index.ts';
 
 /** Bits of one number; 16 means: left as it is. */
 export const BITS = [2, 3, 4, 5, 6, 7, 8, 16] as const;
@@ -8,28 +9,6 @@ export type Bits = (typeof BITS)[number];
 const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
 const clipRatio = z.number().gt(0).max(1).default(1);
 
-const gptqSchema = z
-  .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe(
-        'Sequences of the calibration text that GPTQ looks at, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
-      ),
-    damping: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.01)
-      .describe(
-        "Added to the diagonal of the inputs' second moments, as a share of its mean: more of it compensates less, and trusts the sample less. Reference: 0.01.",
-      ),
-  })
-  .prefault({})
-  .describe('How GPTQ rounds weights; not read with method "rtn".');
-
 const weightsSchema = z
   .strictObject({
     bits: bitsSchema
@@ -37,13 +16,10 @@ const weightsSchema = z
       .describe(
         'Bits of the weights of every linear layer in the blocks; 16 leaves them. Embeddings and the language-model head always stay. Reference: 16, its scripts pass 4.',
       ),
-    method: z
-      .enum(['rtn', 'gptq'])
+    method: nameSchema('rounding')
       .default('rtn')
-      .describe(
-        'How weights are rounded: rtn rounds each to the nearest grid point, gptq compensates each rounding error with the weights of its row that follow, as the calibration text asks for. Reference: gptq.',
-      ),
-    gptq: gptqSchema,
+      .describe(`How weights are rounded: ${methodSummaries('rounding')}. Reference: gptq.`),
+    ...optionsShape('rounding'),
     groupSize: groupSize.describe(
       'Consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding (static groups). Reference: null.',
     ),

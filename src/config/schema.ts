@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
+import { scalingSchema } from './schema-scaling.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_SEQUENCE_LENGTH = 1_048_576;
@@ -102,6 +103,7 @@ export const experimentSchema = z
     calibration: calibrationSchema,
     quantization: quantizationSchema,
     rotation: rotationSchema,
+    scaling: scalingSchema,
     evaluation: evaluationSchema,
     device: z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])

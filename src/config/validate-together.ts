@@ -1,6 +1,7 @@
 /** Rules that tie several keys of an experiment together. */
-import { hasLearnedRotation, learningWeightBits, roundsByGptq } from './derived.ts';
+import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 
 /** What an experiment is read for: shown while it is edited, or run by one of the commands. */
@@ -59,30 +60,29 @@ function nothingLearned({ rotation }: Experiment, purpose: Purpose): RuleFault[]
   ];
 }
 
-function noCalibrationText(
-  { rotation, calibration, quantization }: Experiment,
-  purpose: Purpose,
-): RuleFault[] {
+function noCalibrationText(experiment: Experiment, purpose: Purpose): RuleFault[] {
+  const { rotation, calibration } = experiment;
   if (calibration.text.length > 0 || purpose === 'inspect') return [];
   const path = ['calibration', 'text'];
+  const [reader] = methodsThatRead(experiment);
   if (hasLearnedRotation(rotation) && purpose !== 'evaluate') {
     return [
       error(
         'config/no-calibration-text',
         path,
         'a learned rotation needs a text to learn on.',
-        roundsByGptq(quantization)
-          ? 'Name a text file in calibration.text; GPTQ needs it, too.'
+        reader
+          ? `Name a text file in calibration.text; ${reader.title} needs it, too.`
           : 'Name a text file in calibration.text, or set r1 and r2 to "hadamard".',
       ),
     ];
   }
-  if (!roundsByGptq(quantization)) return [];
+  if (!reader) return [];
   return [
     error(
       'config/no-calibration-text',
       path,
-      'GPTQ needs a text to see which errors of the weights matter.',
+      `${reader.title} needs a text ${reader.needsText}.`,
       'Name a text file in calibration.text, or set quantization.weights.method to "rtn".',
     ),
   ];
@@ -184,22 +184,24 @@ function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
   const { weights } = quantization;
   if (weightBits === null || !hasLearnedRotation(rotation)) return [];
   const path = ['rotation', 'learning', 'weightBits'];
-  if (weights.method === 'rtn' && weightBits !== weights.bits) {
+  const { compensates } = methodNamed(weights.method);
+  if (!compensates && weightBits !== weights.bits) {
     return [
       warning(
         'config/weight-bits',
         path,
-        `rotations are learned for ${weightBits}-bit weights, but rtn then rounds to ${weights.bits} bits.`,
+        `rotations are learned for ${weightBits}-bit weights, but ${weights.method} then rounds to ${weights.bits} bits.`,
         'Set weightBits to null: the rotation then is learned for the network that is deployed.',
       ),
     ];
   }
-  if (!roundsByGptq(quantization) || weightBits >= 16 || objective !== 'cross-entropy') return [];
+  if (!(compensates && roundingOf(quantization)) || weightBits >= 16 || objective !== 'cross-entropy')
+    return [];
   return [
     warning(
       'config/weight-bits',
       path,
-      `rotations are learned for weights rounded to nearest at ${weightBits} bits, but gptq then rounds them otherwise: such rotations can be worse than ones that are not learned.`,
+      `rotations are learned for weights rounded to nearest at ${weightBits} bits, but ${weights.method} then rounds them otherwise: such rotations can be worse than ones that are not learned.`,
       'Set weightBits to null: rotations then are learned with 16-bit weights, as in the paper (table 3).',
     ),
   ];

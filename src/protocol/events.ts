@@ -89,9 +89,11 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
-/** How far the rounding of the weights by GPTQ has come. */
+/** How far the rounding of the weights has come. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
+  /** Name of the method, as in an experiment: `gptq`. */
+  readonly method: string;
   readonly layersDone: number;
   readonly layers: number;
   /** Share of all work that is done, 0 to 1. */
@@ -102,14 +104,17 @@ export interface RoundingProgressEvent extends Timed {
 export interface RoundingError {
   /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
   readonly linear: string;
-  readonly gptq: number;
+  /** By the method of the event. */
+  readonly error: number;
   /** The same weights and scales, rounded to nearest. */
   readonly nearest: number;
 }
 
-/** The weights of one layer were rounded by GPTQ. */
+/** The weights of one layer were rounded. */
 export interface RoundingEvent extends Timed {
   readonly type: 'rounding';
+  /** Name of the method, as in an experiment: `gptq`. */
+  readonly method: string;
   /** From 0. */
   readonly layer: number;
   readonly layers: number;

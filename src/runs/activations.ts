@@ -1,8 +1,5 @@
 /** The types of `activations.json`: what rotation does to the tensors that are quantized. */
-
-export type Site = 'attention-input' | 'o-input' | 'mlp-input' | 'down-input' | 'key' | 'value' | 'query';
-
-export type RotationName = 'R1' | 'R2' | 'R3' | 'R4';
+import type { MapSymbol, Site } from '../protocol/block.ts';
 
 export interface Histogram {
   /** Ends of the axis in units of the activation. The same before and after rotation. */
@@ -38,8 +35,8 @@ export interface SiteStatistics {
 export interface SiteRecord {
   readonly layer: number;
   readonly site: Site;
-  /** The rotations that act on this tensor. */
-  readonly rotation: readonly RotationName[];
+  /** The maps that act on this tensor. */
+  readonly rotation: readonly MapSymbol[];
   readonly before: SiteStatistics;
   readonly after: SiteStatistics;
 }

@@ -3,6 +3,7 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync,
 import { readFile } from 'node:fs/promises';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { isRunEvent, type RunEvent } from '../protocol/events.ts';
+import { presentForm } from './old-forms.ts';
 
 /** Appends events. One writer per file. */
 export class EventLog {
@@ -82,7 +83,7 @@ function parseLines(bytes: Buffer, path: string): Lines {
 function parseLine(line: string, path: string, number: number): RunEvent {
   let problem = 'not an event that this version knows';
   try {
-    const value = JSON.parse(line) as unknown;
+    const value = presentForm(JSON.parse(line));
     if (isRunEvent(value)) return value;
   } catch (error) {
     problem = messageOf(error);

@@ -3,8 +3,6 @@ export type {
   ActivationsFile,
   Histogram,
   MedianRange,
-  RotationName,
-  Site,
   SiteRecord,
   SiteStatistics,
 } from './activations.ts';
@@ -12,6 +10,7 @@ export { EventLog, readEvents } from './event-log.ts';
 export { RUN_FILES, readJson, writeJson } from './files.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns } from './list.ts';
+export { presentErrors } from './old-forms.ts';
 export type { Provenance, RunRecord, RunStatus } from './record.ts';
 export { isAlive } from './record.ts';
 export type { LossSummary, NewResults, PerplexityResult, ResultsFile } from './results.ts';

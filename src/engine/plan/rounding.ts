@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { roundsByGptq } from '../../config/index.ts';
+import { roundingOf } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { RUN_FILES } from '../../runs/index.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
@@ -26,7 +26,7 @@ export async function* roundPhase(
   seconds: PhaseSeconds,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, RoundedSource | null> {
-  if (!roundsByGptq(bench.experiment.quantization)) return null;
+  if (!roundingOf(bench.experiment.quantization)?.compensates) return null;
   const text = await textOf(bench, rotations, blocks);
   return yield* roundInto(folder, bench, rotations, text, seconds, signal);
 }
@@ -50,7 +50,7 @@ export async function* withRounded<T>(
   seconds: PhaseSeconds,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, T> {
-  if (!roundsByGptq(bench.experiment.quantization)) return yield* use(null);
+  if (!roundingOf(bench.experiment.quantization)?.compensates) return yield* use(null);
   const blocks = yield* phase('tokenize', seconds, () => calibrationBlocks(bench, signal));
   const text = await textOf(bench, rotations, blocks);
   for (const named of places.runs) {

@@ -6,6 +6,7 @@ import { readTensor } from '../../formats/tensor-io.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RoundingError } from '../../protocol/events.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import { presentErrors } from '../../runs/index.ts';
 import { LINEAR_ROLES } from '../network/layer-inputs.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
@@ -44,7 +45,9 @@ export class RoundedLayers implements RoundedSource {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
     const { key, record } = metadataOf(path);
-    return key === this.#key && record !== undefined ? (JSON.parse(record) as LayerRecord) : null;
+    if (key !== this.#key || record === undefined) return null;
+    const { errors, seconds } = JSON.parse(record) as LayerRecord;
+    return { errors: presentErrors(errors), seconds };
   }
 
   isComplete(layers: number): boolean {

@@ -1,7 +1,7 @@
 /** The layer tree as data: model → rotations and layers → sites. Knows nothing of the editor. */
 import type { Experiment } from '../../config/index.ts';
 import type { ModelOutline } from '../../protocol/worker.ts';
-import type { ActivationsFile, RotationName, Site, SiteRecord } from '../../runs/index.ts';
+import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 
 export type RotationState =
   | 'none'

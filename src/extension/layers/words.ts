@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import type { RotationName, Site, SiteRecord } from '../../runs/index.ts';
+import type { SiteRecord } from '../../runs/index.ts';
 import type { RotationState } from './model.ts';
 
 export function siteName(site: Site): string {

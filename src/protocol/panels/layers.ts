@@ -1,18 +1,8 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
+import { SITES, type Site } from '../block.ts';
 import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
 import type { LayersStrings } from './layers-strings.ts';
-
-export const SITES = [
-  'attention-input',
-  'query',
-  'key',
-  'value',
-  'o-input',
-  'mlp-input',
-  'down-input',
-] as const;
-export type Site = (typeof SITES)[number];
 
 /** Kurtosis and SQNR of one site on one side of its rotation. */
 export interface Quality {

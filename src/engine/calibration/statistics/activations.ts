@@ -1,6 +1,7 @@
+import type { MapSymbol } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
-import type { ActivationsFile, RotationName, Run, SiteRecord } from '../../../runs/index.ts';
+import type { ActivationsFile, Run, SiteRecord } from '../../../runs/index.ts';
 import { labelOf } from '../../evaluate/texts.ts';
 import type { HostTensors, Program } from '../../graph/program.ts';
 import type { ObservedSite } from '../../network/layer.ts';
@@ -156,9 +157,9 @@ class Observer {
     return { before, after };
   }
 
-  #acting(site: ObservedSite): RotationName[] {
+  #acting(site: ObservedSite): MapSymbol[] {
     const { r1, r2, r3, r4 } = this.#sites;
-    const acting: Record<ObservedSite, RotationName | false> = {
+    const acting: Record<ObservedSite, MapSymbol | false> = {
       'attention-input': r1 && 'R1',
       'mlp-input': r1 && 'R1',
       'o-input': r2 && 'R2',

@@ -7,7 +7,7 @@ import {
   type ParsedExperiment,
   type Purpose,
   type Reading,
-  roundsByGptq,
+  roundingOf,
   uniqueFaults,
 } from '../../../config/index.ts';
 import { UserError } from '../../../protocol/errors.ts';
@@ -99,7 +99,7 @@ function memoryRule(config: ModelConfig, purpose: Purpose): Rule {
       attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), 'learn'));
     }
     attempt(faults, () => networkMemory(experiment, config, 'merged', 'run'));
-    if (roundsByGptq(experiment.quantization) && purpose !== 'inspect')
+    if (roundingOf(experiment.quantization)?.compensates && purpose !== 'inspect')
       attempt(faults, () => networkMemory(experiment, config, 'merged', 'round'));
     return faults.slice(0, 1).map((fault) => ({ ...fault, path: ['memoryLimit'] }));
   };

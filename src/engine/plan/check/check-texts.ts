@@ -3,10 +3,10 @@ import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
   type JsonPath,
+  methodsThatRead,
   type Purpose,
   type Reading,
   type RuleFault,
-  roundsByGptq,
 } from '../../../config/index.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import { readCalibration } from '../../calibration/text.ts';
@@ -45,9 +45,9 @@ export async function textFaults(
 
 type Ask = Reading['ask'];
 
-/** Evaluation looks at the calibration text for GPTQ only. */
+/** Evaluation looks at the calibration text for the methods that must see it. */
 function readsCalibration(ask: Ask, purpose: Purpose): boolean {
-  return purpose !== 'evaluate' || ask(({ quantization }) => roundsByGptq(quantization)) === true;
+  return purpose !== 'evaluate' || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
 }
 
 async function calibrationFault(

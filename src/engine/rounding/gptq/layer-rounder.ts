@@ -96,7 +96,7 @@ export class LayerRounder {
     const rounded = preparedTensors(role, matrix, false)[preparedName(role)]!;
     const energies = await program.run({ ...rotated, rounded, moment }, signal);
     const [all, nearest, gptq] = [total(energies.all!), total(energies.byNearest!), total(energies.byGptq!)];
-    return { linear: role, gptq: share(gptq, all), nearest: share(nearest, all) };
+    return { linear: role, error: share(gptq, all), nearest: share(nearest, all) };
   }
 }
 

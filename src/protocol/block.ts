@@ -1,0 +1,39 @@
+/** The parts of a transformer block, by the names that all parts of the product share. */
+
+/** Tensors that quantizers read, in the order of the data flow. */
+export const SITES = [
+  'attention-input',
+  'query',
+  'key',
+  'value',
+  'o-input',
+  'mlp-input',
+  'down-input',
+] as const;
+export type Site = (typeof SITES)[number];
+
+/** The seven linear layers, in the order of the data flow. */
+export const LINEARS = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
+export type Linear = (typeof LINEARS)[number];
+
+/**
+ * The places where an invertible map may stand without changing the network's function, with the sites that see the
+ * mapped channels and the name that papers give to the map: R1 … R4 of SpinQuant, S of SmoothQuant.
+ */
+export const SEAMS = {
+  residual: { symbol: 'R1', sites: ['attention-input', 'mlp-input'] },
+  'attention-norm': { symbol: 'S', sites: ['attention-input'] },
+  'mlp-norm': { symbol: 'S', sites: ['mlp-input'] },
+  value: { symbol: 'R2', sites: ['value', 'o-input'] },
+  'query-key': { symbol: 'R3', sites: ['query', 'key'] },
+  'up-down': { symbol: 'R4', sites: ['down-input'] },
+} as const satisfies Record<string, { readonly symbol: string; readonly sites: readonly Site[] }>;
+export type SeamName = keyof typeof SEAMS;
+export const SEAM_NAMES = Object.keys(SEAMS) as SeamName[];
+
+export type MapSymbol = (typeof SEAMS)[SeamName]['symbol'];
+
+/** The seams whose maps act on what a site reads, in the order in which they act. */
+export function seamsAt(site: Site): readonly SeamName[] {
+  return SEAM_NAMES.filter((seam) => (SEAMS[seam].sites as readonly Site[]).includes(site));
+}
