@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
+import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
 import type { ExitCode } from './failure.ts';
 import type { Output } from './output.ts';
 
@@ -113,9 +114,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .command('export <run>')
     .description('write the learned rotations of a run to a file')
     .addOption(
-      new Option('--format <format>', 'safetensors; rbin is the R.bin of the SpinQuant reference')
-        .choices(['safetensors', 'rbin'])
-        .default('safetensors'),
+      new Option('--format <format>', formatSummaries()).choices(EXPORT_FORMAT_NAMES).default('safetensors'),
     )
     .requiredOption('--out <file>', 'the file to write')
     .addOption(json())
@@ -149,6 +148,11 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
     .addOption(kernels())
     .addOption(json())
     .action((options) => done(async () => (await import('./commands/demo.ts')).demo(options, output)));
+}
+
+/** `safetensors: …; rbin: …`. */
+function formatSummaries(): string {
+  return EXPORT_FORMAT_NAMES.map((name) => `${name}: ${EXPORT_FORMATS[name].summary}`).join('; ');
 }
 
 function parseSeed(text: string): number {

@@ -1,4 +1,5 @@
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
+import type { Experiment } from './schema.ts';
 import type { Bits, Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
@@ -13,6 +14,16 @@ export function bitsLabel(quantization: Quantization): string {
 /** Whether learning has anything to do. */
 export function hasLearnedRotation(rotation: Rotation): boolean {
   return rotation.r1 === 'learned' || rotation.r2 === 'learned';
+}
+
+/** The same experiment without any map: what rounding alone gives. */
+export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling'>>(experiment: E): E {
+  const { rotation, scaling } = experiment;
+  return {
+    ...experiment,
+    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false },
+    scaling: { ...scaling, method: NO_SCALING },
+  };
 }
 
 interface LearnsOnQuantization {
@@ -32,6 +43,11 @@ export function learningWeightBits(experiment: LearnsOnQuantization): Bits {
 /** Whether the clipping ratio of the weights is searched inside the learning loop. */
 export function learningWeightClip(experiment: LearnsOnQuantization): boolean {
   return experiment.rotation.learning.weightClip ?? experiment.quantization.weights.clip;
+}
+
+/** The options of a method, from the section that names it; undefined for a method without. */
+export function optionsOf(section: Readonly<Record<string, unknown>>, name: string): unknown {
+  return section[name];
 }
 
 /** The method that rounds the weights; null where they stay as they are. */

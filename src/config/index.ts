@@ -1,12 +1,16 @@
 /** The experiment file: types, defaults, JSON schema, faults with text ranges. */
+
+export { decidingDifferences } from './deciding.ts';
 export {
   bitsLabel,
   hasLearnedRotation,
   learningWeightBits,
   learningWeightClip,
   methodsThatRead,
+  optionsOf,
   roundingOf,
   scalingOf,
+  withoutMaps,
 } from './derived.ts';
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
@@ -14,7 +18,7 @@ export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
 export type { JsonSchema } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
-export type { MethodDescriptor, MethodKind, MethodName } from './methods/index.ts';
+export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';
 export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
@@ -40,6 +44,8 @@ export type {
 } from './schema-quantization.ts';
 export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
+export type { Scaling } from './schema-scaling.ts';
+export { NO_SCALING } from './schema-scaling.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { Purpose } from './validate-together.ts';

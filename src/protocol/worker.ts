@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 2;
+export const WORKER_PROTOCOL = 3;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -106,11 +106,26 @@ export interface CheckResult {
   readonly model: ModelOutline | null;
 }
 
+export interface ExportParams {
+  /** Absolute path of the run folder. */
+  readonly run: string;
+  /** Name of a format in `export-formats.ts`. */
+  readonly format: string;
+  /** Absolute path of the file to write. */
+  readonly out: string;
+}
+
+export interface ExportResult {
+  /** Names of the tensors written. */
+  readonly tensors: readonly string[];
+}
+
 export interface WorkerRequests {
   readonly handshake: { readonly params: HandshakeParams; readonly result: Handshake };
   readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
   readonly evaluate: { readonly params: MeasureParams; readonly result: JobResult };
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
+  readonly export: { readonly params: ExportParams; readonly result: ExportResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Stops a job after the present step; its request then ends as cancelled. */
   readonly pause: { readonly params: { readonly job: string }; readonly result: null };

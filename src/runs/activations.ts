@@ -1,5 +1,6 @@
 /** The types of `activations.json`: what rotation does to the tensors that are quantized. */
 import type { MapSymbol, Site } from '../protocol/block.ts';
+import { writeJson } from './files.ts';
 
 export interface Histogram {
   /** Ends of the axis in units of the activation. The same before and after rotation. */
@@ -48,4 +49,9 @@ export interface ActivationsFile {
   /** How to read the axes, for people. */
   readonly axis: string;
   readonly sites: readonly SiteRecord[];
+}
+
+/** @param path of `activations.json`. */
+export function writeActivations(path: string, activations: ActivationsFile): void {
+  writeJson(path, activations);
 }

@@ -2,7 +2,7 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { messageOf, UserError } from '../protocol/errors.ts';
-import { isRunEvent, type RunEvent } from '../protocol/events.ts';
+import { isRunEvent, type PhaseName, type RunEvent } from '../protocol/events.ts';
 import { presentForm } from './old-forms.ts';
 
 /** Appends events. One writer per file. */
@@ -39,6 +39,23 @@ export class EventLog {
     const firstStep = numbered.findIndex((number) => number !== null);
     const kept = last >= 0 ? last + 1 : firstStep >= 0 ? firstStep : events.length;
     truncateSync(this.path, kept === 0 ? 0 : ends[kept - 1]!);
+  }
+
+  /**
+   * Drops everything after the last end of a phase.
+   * @returns false, and drops nothing, where the phase has not ended.
+   */
+  truncateAfterPhase(phase: PhaseName): boolean {
+    this.close();
+    if (!existsSync(this.path)) return false;
+    const { events, ends } = parseLines(readFileSync(this.path), this.path);
+    const last = events.findLastIndex(
+      (event) => event.type === 'phase' && event.phase === phase && event.state === 'finished',
+    );
+    const end = ends[last];
+    if (end === undefined) return false;
+    truncateSync(this.path, end);
+    return true;
   }
 
   close(): void {

@@ -6,6 +6,7 @@ export type {
   SiteRecord,
   SiteStatistics,
 } from './activations.ts';
+export { writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
 export { RUN_FILES, readJson, writeJson } from './files.ts';
 export type { RunList } from './list.ts';

@@ -9,8 +9,8 @@ import {
   resolvePortable,
 } from '../config/index.ts';
 import { UserError } from '../protocol/errors.ts';
-import type { FinishedStatus, RunEvent } from '../protocol/events.ts';
-import type { ActivationsFile } from './activations.ts';
+import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
+import { type ActivationsFile, writeActivations } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
@@ -75,6 +75,11 @@ export class Run {
     this.log.truncateAfterStep(step);
   }
 
+  /** See {@link EventLog.truncateAfterPhase}. */
+  truncateEventsAfterPhase(phase: PhaseName): boolean {
+    return this.log.truncateAfterPhase(phase);
+  }
+
   /** Writes what was measured just now. */
   writeResults(results: NewResults): void {
     const measuredAt = new Date().toISOString();
@@ -82,7 +87,7 @@ export class Run {
   }
 
   writeActivations(activations: ActivationsFile): void {
-    writeJson(this.path('activations'), activations);
+    writeActivations(this.path('activations'), activations);
   }
 
   setProvenance(provenance: Provenance): void {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import manifest from '../../package.json' with { type: 'json' };
-import { loadAddon, ortLibraryPath } from '../engine/runtime/addon.ts';
+import { loadAddon, ortLibraryPath } from '../engine/index.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { type Handshake, WORKER_PROTOCOL } from '../protocol/worker.ts';
 

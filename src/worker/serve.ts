@@ -51,7 +51,10 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
       }
     });
   on('handshake', async () => (await import('./handshake.ts')).handshake());
-  on('check', async (params) => (await import('./check.ts')).checkText(params));
+  on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
+  on('export', async ({ run, format, out }) => ({
+    tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
+  }));
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
   on('pause', async ({ job }) => {
     running.get(job)?.pause();

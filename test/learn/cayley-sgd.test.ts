@@ -1,10 +1,10 @@
-/** The Cayley step that production runs as a graph, against the float64 loops of rotation/cayley-sgd.ts. */
+/** The Cayley step that production runs as a graph, against the float64 loops of helpers/cayley-reference.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
-import { cayleyStepReference } from '../../src/engine/rotation/cayley-sgd.ts';
+import { cayleyStepReference } from '../helpers/cayley-reference.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cayleyStepReference, skewDirection } from '../../src/engine/rotation/cayley-sgd.ts';
+import { cayleyStepReference, skewDirection } from '../helpers/cayley-reference.ts';
 import { multiply, transpose } from '../../src/engine/rotation/dense.ts';
 import { orthogonalityError } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';

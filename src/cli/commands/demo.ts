@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import type { ResolvedExperiment } from '../../config/index.ts';
-import { bitsLabel } from '../../config/index.ts';
-import type { Engine, OptimizeResult, PerplexityResult } from '../../engine/api.ts';
+import { bitsLabel, type ResolvedExperiment, withoutMaps } from '../../config/index.ts';
+import type { OptimizeResult } from '../../engine/index.ts';
 import type { Variant } from '../../protocol/events.ts';
 import { formatDelta, formatPerplexity, formatSeconds } from '../../protocol/text.ts';
-import { loadEngine } from '../engine.ts';
+import type { PerplexityResult } from '../../runs/index.ts';
+import { type Engine, loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -76,12 +76,11 @@ function row(method: string, bits: string, result: PerplexityResult | undefined,
 
 /** The same experiment without any rotation. */
 function unrotated(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): ResolvedExperiment {
-  const { rotation, quantization } = experiment;
-  return {
+  const { quantization } = experiment;
+  return withoutMaps({
     ...experiment,
     quantization: { ...quantization, weights: { ...quantization.weights, method } },
-    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false },
-  };
+  });
 }
 
 /** The same experiment with random Hadamard matrices instead of learned rotations. */

@@ -3,7 +3,7 @@ import manifest from '../../../package.json' with { type: 'json' };
 import { messageOf } from '../../protocol/errors.ts';
 import { PRODUCT_NAME } from '../../protocol/ids.ts';
 import { formatBytes } from '../../protocol/text.ts';
-import { loadRuntimes } from '../engine.ts';
+import { loadEngine } from '../engine.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import type { Output } from '../output.ts';
 import { formatTable } from '../table.ts';
@@ -75,13 +75,13 @@ async function runtimeChecks(): Promise<Check[]> {
 
 /** Never fails: the processor is enough. */
 async function gpuCheck(): Promise<Check> {
-  const { otherDevices } = await loadRuntimes();
-  return { name: 'GPU', status: 'ok', found: otherDevices(), hint: '' };
+  const { otherDevices } = await loadEngine();
+  return { name: 'GPU', status: 'ok', found: await otherDevices(), hint: '' };
 }
 
 async function tryRuntime(kernels: 'native' | 'composed'): Promise<{ found: string; error: unknown }> {
   try {
-    const { createRuntime } = await loadRuntimes();
+    const { createRuntime } = await loadEngine();
     const runtime = await createRuntime({ kernels });
     runtime.close();
     return { found: runtime.description, error: null };

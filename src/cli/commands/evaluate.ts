@@ -1,6 +1,6 @@
 import { openRun } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
-import { type ComputeFlags, chooseRotations, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { perplexityTable } from '../perplexity-table.ts';
@@ -14,11 +14,17 @@ export interface EvaluateFlags extends ComputeFlags {
 export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<undefined> {
   const experiment = await loadExperiment(file, 'evaluate', output, flags.device);
   const runDir = flags.run === undefined ? undefined : (await openRun(flags.run)).dir;
-  const rotations = await chooseRotations(experiment, flags.rotations ?? runDir);
   const engine = await loadEngine();
+  const path = flags.rotations ?? runDir;
+  const source = await engine.findSource(experiment, path === undefined ? null : { path });
   const result = await interruptible(output, (signal) =>
     follow(
-      engine.evaluateExperiment(experiment, { signal, kernels: flags.kernels, rotations, runDir }),
+      engine.evaluateExperiment(experiment, {
+        signal,
+        kernels: flags.kernels,
+        rotations: source?.rotations,
+        runDir,
+      }),
       output,
     ),
   );

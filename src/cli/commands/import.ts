@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import type { DequantizedDType } from '../../engine/model/import-gguf.ts';
+import type { DequantizedDType } from '../../engine/index.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
+import { loadEngine } from '../engine.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 
@@ -58,7 +59,7 @@ async function importFromGguf(
       'A GGUF file holds its tokenizer; --tokenizer is for llama2.c checkpoints.',
       'Leave --tokenizer out.',
     );
-  const { importGguf } = await import('../../engine/model/import-gguf.ts');
+  const { importGguf } = await loadEngine();
   return interruptible(output, async (signal) => {
     try {
       return await importGguf({
@@ -81,7 +82,7 @@ async function importFromLlama2c(source: string, out: string, flags: ImportFlags
       'A llama2.c checkpoint does not hold its tokenizer.',
       'Name it: --tokenizer tokenizer.bin (tok512.bin, tok4096.bin … beside the checkpoint).',
     );
-  const { importLlama2c } = await import('../../engine/model/import-llama2c.ts');
+  const { importLlama2c } = await loadEngine();
   return { ...(await importLlama2c({ checkpoint: source, tokenizer: flags.tokenizer, out })), warnings: [] };
 }
 

@@ -1,10 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
-import { elementCount } from '../../protocol/tensor.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
-import { type ComputeFlags, chooseRotations, loadExperiment } from '../experiment.ts';
+import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
@@ -20,20 +19,10 @@ export async function inspect(path: string, flags: InspectFlags, output: Output)
   await (isModel ? inspectModel(path, output) : inspectExperiment(path, flags, output));
 }
 
-/** What is in a model folder. The folder is checked in full: every tensor, its shape and its place in the files. */
 async function inspectModel(dir: string, output: Output): Promise<void> {
-  const { openCheckpoint } = await import('../../engine/model/checkpoint.ts');
-  const checkpoint = await openCheckpoint(dir);
-  const { config, tensors, sizeBytes, tiedEmbeddings } = checkpoint;
-  const parameters = [...tensors.values()].reduce((sum, tensor) => sum + elementCount(tensor.dims), 0);
-  const dtypes = [...new Set([...tensors.values()].map((tensor) => tensor.dtype))];
-  const { planHadamard } = await import('../../engine/rotation/hadamard-plan.ts');
-  const hadamard = {
-    r1: planHadamard(config.hiddenSize).statement,
-    r2: planHadamard(config.headDim).statement,
-    r4: planHadamard(config.intermediateSize).statement,
-  };
-  output.document({ model: dir, config, parameters, sizeBytes, dtypes, tensors: tensors.size, hadamard });
+  const { tiedEmbeddings, ...description } = await (await loadEngine()).describeModel(dir);
+  const { config, parameters, sizeBytes, dtypes, tensors, hadamard } = description;
+  output.document({ model: dir, ...description });
   const rows = [
     ['architecture', config.architecture],
     ['layers', String(config.layers)],
@@ -43,7 +32,7 @@ async function inspectModel(dir: string, output: Output): Promise<void> {
     ['intermediate size', String(config.intermediateSize)],
     ['vocabulary', `${config.vocabSize}${tiedEmbeddings ? ', embeddings tied to the head' : ''}`],
     ['parameters', parameters.toLocaleString('en')],
-    ['weights', `${formatBytes(sizeBytes)} in ${tensors.size} tensors, ${dtypes.join(', ')}`],
+    ['weights', `${formatBytes(sizeBytes)} in ${tensors} tensors, ${dtypes.join(', ')}`],
     ['Hadamard of R1', hadamard.r1],
     ['Hadamard of R2, R3', hadamard.r2],
     ['Hadamard of R4', hadamard.r4],
@@ -53,10 +42,14 @@ async function inspectModel(dir: string, output: Output): Promise<void> {
 
 async function inspectExperiment(file: string, flags: InspectFlags, output: Output): Promise<void> {
   const experiment = await loadExperiment(file, 'inspect', output, flags.device);
-  const rotations = await chooseRotations(experiment, flags.rotations);
   const engine = await loadEngine();
+  const named = flags.rotations === undefined ? null : { path: flags.rotations };
+  const source = await engine.findSource(experiment, named);
   const statistics = await interruptible(output, (signal) =>
-    follow(engine.inspectActivations(experiment, { signal, kernels: flags.kernels, rotations }), output),
+    follow(
+      engine.inspectActivations(experiment, { signal, kernels: flags.kernels, rotations: source?.rotations }),
+      output,
+    ),
   );
   if (flags.out !== undefined) writeJson(flags.out, statistics);
   output.document(statistics);

@@ -9,6 +9,14 @@ type Registered = (typeof registry)[keyof typeof registry];
 type OfKind<Kind extends MethodKind> = Extract<Registered, { readonly kind: Kind }>;
 export type MethodName<Kind extends MethodKind = MethodKind> = OfKind<Kind>['name'];
 
+/** The options of a method, all with their values. */
+export type MethodOptions<Name extends MethodName> = Extract<
+  Registered,
+  { readonly name: Name }
+>['options'] extends infer Schema extends z.ZodType
+  ? z.output<Schema>
+  : null;
+
 /** Options by the name of the method that has them. */
 type OptionsShape<Kind extends MethodKind> = {
   [M in OfKind<Kind> as M['options'] extends z.ZodType ? M['name'] : never]: M['options'];

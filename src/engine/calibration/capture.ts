@@ -1,18 +1,15 @@
+import { SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
-import type { Graph, Value } from '../graph/graph.ts';
-import { Program } from '../graph/program.ts';
-import type { ProgramCache } from '../graph/program-cache.ts';
-import type { ObservedSite } from '../network/layer.ts';
+import type { Value } from '../graph/graph.ts';
+import type { Reals } from '../graph/program.ts';
+import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
+import type { ModelConfig } from '../model/config.ts';
 import type { LayerTypes } from '../network/layer-inputs.ts';
 import { layerExpression } from '../network/layer-programs.ts';
 import type { LayerShape } from '../network/layer-shape.ts';
-import type { Activations, Network } from '../network/network.ts';
+import type { Network } from '../network/network.ts';
+import { ofLayer, type Seam, seamOf } from '../network/seams.ts';
 import { Rng } from '../rotation/random.ts';
-import type { Runtime } from '../runtime/types.ts';
-
-/** Sites that R1 and R2 rotate before a quantizer reads them. */
-const R1_SITES = ['attention-input', 'mlp-input'] as const satisfies readonly ObservedSite[];
-const R2_SITES = ['value', 'o-input'] as const satisfies readonly ObservedSite[];
 
 /** Memory for captured rows of one group of rotations. */
 const RESERVOIR_BYTES = 256 * 2 ** 20;
@@ -24,27 +21,27 @@ const CAPTURED_TOKENS = 32_768;
 
 /** The first calibration blocks, as many as activations are captured over; at least one. */
 export function blocksToCapture(blocks: readonly Int32Array[]): readonly Int32Array[] {
-  return blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / blocks[0]!.length)));
+  const length = blocks[0]?.length ?? CAPTURED_TOKENS;
+  return blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / length)));
 }
 
-/** Rows that a rotation is learned on, shuffled, each site scaled to RMS 1. */
+/** Rows that a map is learned on, shuffled, each site scaled to RMS 1. */
 export interface CapturedRows {
-  /** Elements of a row: d for R1, h for R2. */
+  /** Elements of a row: the width of the map. */
   readonly width: number;
   readonly count: number;
   readonly rows: Float32Array;
 }
 
-export interface CapturedActivations {
-  /** From all layers, for the one R1. */
-  readonly r1: CapturedRows;
-  /** Per layer; heads are rows of their own, since all heads share R2. */
-  readonly r2: readonly CapturedRows[];
-}
+/** For each seam the rows of each of its maps; heads that share a map are rows of their own. */
+export type CapturedActivations = Readonly<Partial<Record<SeamName, readonly CapturedRows[]>>>;
+
+/** Seams that are learned on what their quantizers read. */
+const CAPTURED = ['residual', 'value'] as const satisfies readonly SeamName[];
 
 /**
  * One streaming pass of the full-precision network over the calibration blocks keeps a bounded sample of what the
- * quantizers will read: normalised inputs for R1, values and mixed values for R2.
+ * quantizers will read: normalised inputs for the residual, values and mixed values for the heads.
  * @param network the plain network.
  */
 export async function captureActivations(
@@ -54,46 +51,60 @@ export async function captureActivations(
   seed: number,
   signal?: AbortSignal,
 ): Promise<CapturedActivations> {
-  const { hiddenSize, headDim, layers } = network.checkpoint.config;
-  const tokens = blocks.reduce((sum, ids) => sum + ids.length, 0);
-  const rng = new Rng(seed).split('capture');
-  const r1 = new Reservoir(hiddenSize, 2 * layers * tokens, rng.split('r1'));
-  const heads = network.checkpoint.config.heads + network.checkpoint.config.kvHeads;
-  const r2 = Array.from(
-    { length: layers },
-    (_, i) => new Reservoir(headDim, heads * tokens, rng.split(`r2.${i}`)),
-  );
+  const { config } = network.checkpoint;
+  const reservoirs = makeReservoirs(config, blocks, seed);
   for (const ids of blocks) {
     let x = await network.embed(ids, signal);
-    for (let layer = 0; layer < layers; layer++) {
+    for (let layer = 0; layer < config.layers; layer++) {
       throwIfCancelled(signal);
       const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence: ids.length });
-      const key = `capture ${ids.length} ${shape.window} ${JSON.stringify(types)}`;
-      const program = await cache.get(key, (runtime) => compileCapture(runtime, shape, types));
-      const out = await program.run({ ...tensors, x }, signal);
-      for (const site of R1_SITES) r1.add(out[site]!.data as Float32Array);
-      for (const site of R2_SITES) r2[layer]!.add(out[site]!.data as Float32Array);
-      x = out.y as Activations;
+      const { y, ...seen } = await (await cache.get(CAPTURE, { shape, types })).run(
+        { ...tensors, x },
+        signal,
+      );
+      for (const seam of CAPTURED)
+        for (const site of SEAMS[seam].sites) ofLayer(reservoirs[seam], layer).add(seen[site].data);
+      x = y;
     }
   }
-  return { r1: r1.result(), r2: r2.map((reservoir) => reservoir.result()) };
+  const results = CAPTURED.map((seam) => [seam, reservoirs[seam].map((one) => one.result())] as const);
+  return Object.fromEntries(results);
 }
 
-function compileCapture(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
-  const wanted: ReadonlySet<string> = new Set([...R1_SITES, ...R2_SITES]);
-  const seen: Record<string, Value> = {};
-  const { graph, y }: { graph: Graph; y: Value } = layerExpression(
-    shape,
-    types,
-    'plain',
-    false,
-    'float32',
-    (site, value) => {
-      if (wanted.has(site)) seen[site] = value;
-    },
-  );
-  return Program.compile(runtime, graph, { y, ...seen }, { precision: shape.precision });
+type Reservoirs = Readonly<Record<(typeof CAPTURED)[number], readonly Reservoir[]>>;
+
+/** Streams are named as the matrices are, so that the sample stays the same from version to version. */
+function makeReservoirs(config: ModelConfig, blocks: readonly Int32Array[], seed: number): Reservoirs {
+  const tokens = blocks.reduce((sum, ids) => sum + ids.length, 0);
+  const rng = new Rng(seed).split('capture');
+  const [residual, value] = [seamOf('residual', config), seamOf('value', config)];
+  const rows = { residual: 2 * config.layers * tokens, value: (config.heads + config.kvHeads) * tokens };
+  const nameOf = ({ symbol, perLayer }: Seam, index: number): string =>
+    (perLayer ? `${symbol}.${index}` : symbol).toLowerCase();
+  const make = (seam: Seam, expected: number): Reservoir[] =>
+    Array.from(
+      { length: seam.count },
+      (_, index) => new Reservoir(seam.width, expected, rng.split(nameOf(seam, index))),
+    );
+  return { residual: make(residual, rows.residual), value: make(value, rows.value) };
 }
+
+type CapturedSite = (typeof SEAMS)[(typeof CAPTURED)[number]]['sites'][number];
+
+const CAPTURE: ProgramKind<
+  { readonly shape: LayerShape; readonly types: LayerTypes },
+  { y: Reals } & Record<CapturedSite, Reals>
+> = {
+  name: 'capture',
+  build({ shape, types }) {
+    const seen = new Map<Site, Value>();
+    const { graph, y } = layerExpression(shape, types, 'plain', false, 'float32', (site, value) =>
+      seen.set(site, value),
+    );
+    const outputs = CAPTURED.flatMap((seam) => SEAMS[seam].sites.map((site) => [site, seen.get(site)]));
+    return { graph, outputs: { y, ...Object.fromEntries(outputs) }, precision: shape.precision };
+  },
+};
 
 /** A uniform sample of rows of a stream of known length, in shuffled order. */
 class Reservoir {

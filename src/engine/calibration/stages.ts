@@ -1,12 +1,12 @@
-import { hadamard } from '../graph/fused/hadamard.ts';
+import type { Linear, Site } from '../../protocol/block.ts';
 import type { Value } from '../graph/graph.ts';
-import { Program } from '../graph/program.ts';
+import type { Reals } from '../graph/program.ts';
+import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
-import type { ObservedSite } from '../network/layer.ts';
-import type { LayerTypes, LinearRole } from '../network/layer-inputs.ts';
+import type { LayerTypes } from '../network/layer-inputs.ts';
 import { layerExpression } from '../network/layer-programs.ts';
 import type { LayerShape } from '../network/layer-shape.ts';
-import type { Runtime } from '../runtime/types.ts';
+import { seenByReaders } from '../network/linear-sites.ts';
 
 /**
  * A layer is walked in five stages, each with the weights that were rounded on what the stages before gave: so every
@@ -14,8 +14,10 @@ import type { Runtime } from '../runtime/types.ts';
  * the text stay in two places: `residual`, x [T, d] and later `attended`, and `mixed`, the input of o.
  */
 export interface Stage {
+  /** Where the stage's rows are seen; null for the stage that only ends a layer. */
+  readonly site: Site | null;
   /** Linear layers that read `rows` and are rounded on them. */
-  readonly roles: readonly LinearRole[];
+  readonly linears: readonly Linear[];
   /** Under which name the program reads the residual. */
   readonly residual: 'x' | 'attended';
   readonly readsMixed: boolean;
@@ -28,11 +30,11 @@ export interface Stage {
 const READS = { residual: 'x', readsMixed: false, newResidual: null, keepsMixed: false } as const;
 
 export const STAGES = {
-  attention: { ...READS, roles: ['q', 'k', 'v'] },
-  output: { ...READS, roles: ['o'], keepsMixed: true },
-  mlp: { ...READS, roles: ['gate', 'up'], readsMixed: true, newResidual: 'attended' },
-  down: { ...READS, roles: ['down'], residual: 'attended' },
-  end: { ...READS, roles: [], residual: 'attended', newResidual: 'y' },
+  attention: { ...READS, site: 'attention-input', linears: ['q', 'k', 'v'] },
+  output: { ...READS, site: 'o-input', linears: ['o'], keepsMixed: true },
+  mlp: { ...READS, site: 'mlp-input', linears: ['gate', 'up'], readsMixed: true, newResidual: 'attended' },
+  down: { ...READS, site: 'down-input', linears: ['down'], residual: 'attended' },
+  end: { ...READS, site: null, linears: [], residual: 'attended', newResidual: 'y' },
 } as const satisfies Record<string, Stage>;
 
 export type StageName = keyof typeof STAGES;
@@ -41,14 +43,7 @@ export const STAGE_NAMES = Object.keys(STAGES) as StageName[];
 /** Stages whose rows linear layers read. */
 type ReadingStage = Exclude<StageName, 'end'>;
 
-const SITES: Readonly<Record<ReadingStage, ObservedSite>> = {
-  attention: 'attention-input',
-  output: 'o-input',
-  mlp: 'mlp-input',
-  down: 'down-input',
-};
-
-export const READING_STAGES = Object.keys(SITES) as ReadingStage[];
+export const READING_STAGES = STAGE_NAMES.filter((name): name is ReadingStage => STAGES[name].site !== null);
 
 /** Columns of a stage's rows, which are those of the weights that read them. */
 export function rowWidth(stage: ReadingStage, config: ModelConfig): number {
@@ -56,32 +51,39 @@ export function rowWidth(stage: ReadingStage, config: ModelConfig): number {
   return { attention: hiddenSize, output: heads * headDim, mlp: hiddenSize, down: intermediateSize }[stage];
 }
 
-/** One stage of the merged network, activations as they are. */
-export function compileStage(
-  runtime: Runtime,
-  shape: LayerShape,
-  types: LayerTypes,
-  stage: StageName,
-): Promise<Program> {
-  const seen = new Map<ObservedSite, Value>();
-  const { graph, y, kept } = layerExpression(shape, types, 'merged', false, 'float32', (site, value) =>
-    seen.set(site, value),
-  );
-  const { residual, readsMixed, newResidual } = STAGES[stage];
-  const attended = kept.get('attended')!;
-  const cut = new Map<Value, string>();
-  if (readsMixed) cut.set(seen.get('o-input')!, 'mixed');
-  if (residual === 'attended') cut.set(attended, 'attended');
-  const rows = stage === 'end' ? null : rotated(seen.get(SITES[stage])!, stage, shape);
-  const outputs = {
-    rows,
-    attended: newResidual === 'attended' ? attended : null,
-    y: newResidual === 'y' ? y : null,
-  };
-  return Program.compile(runtime, graph, outputs, { cut, precision: shape.precision });
+export interface StageSpec {
+  readonly stage: StageName;
+  readonly shape: LayerShape;
+  readonly types: LayerTypes;
 }
 
-/** What down reads comes before R4 in the expression of a layer. */
-function rotated(rows: Value, stage: StageName, { rotations }: LayerShape): Value {
-  return stage === 'down' && rotations.r4 ? hadamard(rows, rotations.r4) : rows;
-}
+export type StageOutput = 'rows' | 'attended' | 'y';
+
+/** One stage of the merged network, activations as they are. */
+export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = {
+  name: 'stage',
+  build({ stage, shape, types }) {
+    const seen = new Map<Site, Value>();
+    const { graph, y, kept, inputs } = layerExpression(
+      shape,
+      types,
+      'merged',
+      false,
+      'float32',
+      (site, value) => seen.set(site, value),
+    );
+    const { site, residual, readsMixed, newResidual } = STAGES[stage];
+    const attended = kept.get('attended') ?? null;
+    const mixed = seen.get('o-input');
+    const cut = new Map<Value, string>();
+    if (readsMixed && mixed) cut.set(mixed, 'mixed');
+    if (residual === 'attended' && attended) cut.set(attended, 'attended');
+    const rows = site && seen.get(site);
+    const outputs = {
+      rows: site && rows ? seenByReaders(inputs, site, rows) : null,
+      attended: newResidual === 'attended' ? attended : null,
+      y: newResidual === 'y' ? y : null,
+    };
+    return { graph, outputs, cut, precision: shape.precision };
+  },
+};

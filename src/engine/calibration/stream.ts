@@ -2,14 +2,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import { float32, type HostTensor, zeros } from '../../protocol/tensor.ts';
-import type { Tensors } from '../graph/program.ts';
+import type { Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { BatchShape } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
-import { programKey } from '../rounding/gptq/programs.ts';
-import { concatenate } from '../transform/learning/gradient-step.ts';
 import { type ActivationStore, openActivationStore } from './activation-store.ts';
-import { compileStage, rowWidth, STAGES, type Stage, type StageName } from './stages.ts';
+import { rowWidth, STAGE, STAGES, type Stage, type StageName, type StageOutput } from './stages.ts';
+import { concatenate } from './tokens.ts';
 
 /** Sequences that pass through a stage at once. */
 interface Part {
@@ -91,27 +90,24 @@ export class CalibrationStream {
     for (const [index, part] of this.#parts.entries()) {
       throwIfCancelled(signal);
       const { shape, types, tensors } = this.#network.layerContext(layer, part.shape);
-      const program = await this.#cache.get(programKey(name, shape, types), (runtime) =>
-        compileStage(runtime, shape, types, name),
-      );
+      const program = await this.#cache.get(STAGE, { stage: name, shape, types });
       const inputs = {
         ...tensors,
-        ...this.#network.matrices(layer),
+        ...this.#network.maps(layer),
         ...weights,
-        ...(await this.#reads(stage, index)),
+        ...(await this.#reads(stage, index, part.ids.length)),
       };
-      const out = this.#outputs(name, part.ids.length);
-      await program.run(inputs, signal, out);
+      const out = await program.run(inputs, signal, this.#outputs(name, part.ids.length));
       if (see && out.rows) await see(out.rows);
-      if (stage.newResidual) await this.#residual.write(index, out[stage.newResidual]!.data);
-      if (stage.keepsMixed) await this.#mixed.write(index, out.rows!.data);
+      const residual = stage.newResidual && out[stage.newResidual];
+      if (residual) await this.#residual.write(index, residual.data);
+      if (stage.keepsMixed && out.rows) await this.#mixed.write(index, out.rows.data);
       yield (index + 1) / this.#parts.length;
     }
   }
 
-  async #reads({ residual, readsMixed }: Stage, index: number): Promise<Tensors> {
+  async #reads({ residual, readsMixed }: Stage, index: number, tokens: number): Promise<Tensors> {
     const { config } = this.#network.checkpoint;
-    const tokens = this.#parts[index]!.ids.length;
     const x = float32([tokens, config.hiddenSize], await this.#residual.read(index));
     if (!readsMixed) return { [residual]: x };
     return {
@@ -120,7 +116,7 @@ export class CalibrationStream {
     };
   }
 
-  #outputs(name: StageName, tokens: number): Record<string, HostTensor<Float32Array>> {
+  #outputs(name: StageName, tokens: number): { [Name in StageOutput]?: Reals } {
     const { config } = this.#network.checkpoint;
     const { newResidual } = STAGES[name];
     const widths: [string, number][] = [

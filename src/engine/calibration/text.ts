@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import type { Tokenizer } from '../model/tokenizer.ts';
 import { Rng } from '../rotation/random.ts';
-import { concatenate } from '../transform/learning/gradient-step.ts';
+import { concatenate } from './tokens.ts';
 
 export interface CalibrationOptions {
   readonly texts: readonly string[];

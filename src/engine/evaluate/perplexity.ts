@@ -1,7 +1,7 @@
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
+import { concatenate, nextTokens } from '../calibration/tokens.ts';
 import type { Activations, Network } from '../network/network.ts';
-import { concatenate, nextTokens } from '../transform/learning/gradient-step.ts';
 
 /** Non-overlapping windows of one text. */
 export interface PerplexityText {

@@ -1,4 +1,4 @@
-import { type PreservationEvent, timed } from '../../protocol/events.ts';
+import type { PreservationEvent } from '../../protocol/events.ts';
 import type { Network } from '../network/network.ts';
 import { sequenceLogits } from './perplexity.ts';
 
@@ -15,13 +15,12 @@ const OPERATIONS_PER_LAYER = 12;
  * about ε·√d (random accumulation over d terms), and errors of layers add up along the residual; four times that is
  * the tolerance.
  */
-export async function checkPreservation(
+export async function comparePreservation(
   before: Network,
   after: Network,
   ids: Int32Array,
-  where: string,
   signal?: AbortSignal,
-): Promise<PreservationEvent> {
+): Promise<Pick<PreservationEvent, 'maxLogitDifference' | 'relative' | 'tolerance'>> {
   const some = ids.subarray(0, COMPARED_TOKENS);
   const expected = await sequenceLogits(before, some, signal);
   const found = await sequenceLogits(after, some, signal);
@@ -32,11 +31,9 @@ export async function checkPreservation(
     difference = Math.max(difference, Math.abs(expected[i]! - found[i]!));
   }
   const { hiddenSize, layers } = before.checkpoint.config;
-  return timed({
-    type: 'preservation',
-    where,
+  return {
     maxLogitDifference: difference,
     relative: difference / largest,
     tolerance: 4 * OPERATIONS_PER_LAYER * layers * Math.sqrt(hiddenSize) * FLOAT32_EPSILON,
-  });
+  };
 }

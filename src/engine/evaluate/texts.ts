@@ -1,8 +1,6 @@
-import { bitsLabel } from '../../config/index.ts';
 import { type RunEvent, timed, type Variant } from '../../protocol/events.ts';
 import type { PerplexityResult } from '../../runs/index.ts';
 import type { Network } from '../network/network.ts';
-import type { Workbench } from '../plan/workbench.ts';
 import { measurePerplexity, type PerplexityText } from './perplexity.ts';
 
 /** Networks to measure, made when their turn comes. */
@@ -20,13 +18,13 @@ export async function* evaluateTexts(
     if (!network) continue;
     for (const text of texts) {
       const perplexity = yield* evaluateText(network, text, variant, signal);
-      found.get(text.name)![variant] = perplexity;
+      found.set(text.name, { ...found.get(text.name), [variant]: perplexity });
     }
   }
   return texts.map(({ name, windows }) => ({
     name,
-    fullPrecision: found.get(name)!['full-precision'] ?? null,
-    quantized: found.get(name)!.quantized ?? null,
+    fullPrecision: found.get(name)?.['full-precision'] ?? null,
+    quantized: found.get(name)?.quantized ?? null,
     windows: windows.length,
     tokens: windows.length * (windows[0]!.length - 1),
   }));
@@ -49,9 +47,4 @@ async function* evaluateText(
     }
     yield timed({ type: 'evaluation-progress', name: text.name, variant, ...next.value });
   }
-}
-
-/** The setting in the field's words. */
-export function labelOf(bench: Workbench): string {
-  return bitsLabel(bench.experiment.quantization);
 }

@@ -1,26 +1,23 @@
 import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
 import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
-import { withAddedProducts } from './fused/gemm-bfloat16.ts';
-import { swappedAxes } from './fused/swap-axes.ts';
 import type { Graph, Value } from './graph.ts';
-import { atPrecision, type Precision } from './lower/tiles.ts';
-import { forWebGpu } from './lower/webgpu.ts';
+import { type LowerOptions, lower } from './lower/index.ts';
 import { encodeModel } from './onnx.ts';
 import { identity } from './ops/elementwise.ts';
-import { composeAll, composeHelpers, type Rebuilt, rebuild } from './rebuild.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;
+/** Real numbers in JavaScript memory: most outputs of our programs. */
+export type Reals = HostTensor<Float32Array>;
 
-export interface CompileOptions {
-  /** Intermediate values that the program takes as inputs instead of computing them. */
-  readonly cut?: ReadonlyMap<Value, string>;
-  /** Of products, where the processor offers a choice; `float32` by default. */
-  readonly precision?: Precision | undefined;
-}
+/** Values of a graph by the name that they get outside. Nulls (no gradient) are left out. */
+export type OutputValues<Out extends object> = { readonly [Name in keyof Out]-?: Value | null };
 
-/** A compiled graph: pruned to its outputs, lowered for the runtime at hand, loaded as a session. */
-export class Program {
+/**
+ * A compiled graph: pruned to its outputs, lowered for the runtime at hand, loaded as a session.
+ * `Out` names the outputs and their kind of numbers; whoever compiles the graph answers for it.
+ */
+export class Program<Out extends object = HostTensors> {
   /** Names of the inputs that the pruned graph really reads. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
@@ -38,17 +35,16 @@ export class Program {
     this.outputs = Object.keys(specs);
   }
 
-  /**
-   * @param outputs values of the graph by the name they get outside. Nulls (no gradient) are left out.
-   */
-  static async compile(
+  static async compile<Out extends object = HostTensors>(
     runtime: Runtime,
     graph: Graph,
-    outputs: Readonly<Record<string, Value | null>>,
-    options: CompileOptions = {},
-  ): Promise<Program> {
-    const wanted = Object.entries(outputs).filter((entry): entry is [string, Value] => entry[1] !== null);
-    const pruned = lowered(runtime, graph, Object.fromEntries(wanted), options);
+    outputs: NoInfer<OutputValues<Out>>,
+    options: LowerOptions = {},
+  ): Promise<Program<Out>> {
+    const wanted = Object.entries<Value | null>(outputs).filter(
+      (entry): entry is [string, Value] => entry[1] !== null,
+    );
+    const pruned = lower(runtime, graph, Object.fromEntries(wanted), options);
     const results = distinct(pruned.outputs);
     const specs = Object.fromEntries(
       Object.entries(results).map(([name, { dtype, dims }]): [string, OutputSpec] => [name, { dtype, dims }]),
@@ -57,19 +53,15 @@ export class Program {
       fuse: graph.real === 'float32',
       onProcessor: graph.real === 'float64',
     });
-    const inputs = pruned.graph.inputs.map((value) => value.inputName!);
-    return new Program(session, inputs, specs);
+    const inputs = pruned.graph.inputs.flatMap(({ inputName }) => inputName ?? []);
+    return new Program<Out>(session, inputs, specs);
   }
 
   /**
-   * Run on tensors by name; tensors that the graph does not read are ignored.
+   * Runs the graph on tensors by name; tensors that it does not read are ignored.
    * @param into tensors to fill in place, by output name; others are newly allocated.
    */
-  async run(
-    tensors: Tensors,
-    signal?: AbortSignal,
-    into?: Readonly<Record<string, HostTensor>>,
-  ): Promise<HostTensors> {
+  async run(tensors: Tensors, signal?: AbortSignal, into?: Partial<Out>): Promise<Out> {
     const feed: Record<string, Tensor> = {};
     for (const name of this.inputs) {
       const tensor = tensors[name];
@@ -77,10 +69,12 @@ export class Program {
         throw new Error(`the graph needs input ${name}; given are ${Object.keys(tensors).join(', ')}`);
       feed[name] = tensor;
     }
-    return this.#session.run(feed, into ? this.#completed(into) : this.outputs, signal);
+    const outputs = into ? this.#completed(into as HostTensors) : this.outputs;
+    // The outputs are those that were compiled, with the types of their values.
+    return (await this.#session.run(feed, outputs, signal)) as Out;
   }
 
-  #completed(into: Readonly<Record<string, HostTensor>>): HostTensors {
+  #completed(into: Readonly<HostTensors>): HostTensors {
     return Object.fromEntries(
       Object.entries(this.#specs).map(([name, { dtype, dims }]): [string, HostTensor] => [
         name,
@@ -92,30 +86,6 @@ export class Program {
   release(): void {
     this.#session.release();
   }
-}
-
-/** Pruned to the outputs, in operators that the runtime has. */
-function lowered(
-  runtime: Runtime,
-  graph: Graph,
-  outputs: Readonly<Record<string, Value>>,
-  { cut, precision = 'float32' }: CompileOptions,
-): Rebuilt {
-  // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
-  if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
-  if (runtime.kernels === 'native') {
-    const helpers = rebuild(graph, outputs, composeHelpers, cut);
-    const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
-    if (!runtime.multipliesBfloat16) return native;
-    const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
-    const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
-    const fused = rebuild(tiled.graph, tiled.outputs, added);
-    // Once more, to be rid of what nothing reads any longer.
-    return rebuild(fused.graph, fused.outputs, () => null);
-  }
-  const composed = rebuild(graph, outputs, composeAll, cut);
-  if (runtime.device.kind !== 'webgpu') return composed;
-  return rebuild(composed.graph, composed.outputs, forWebGpu, undefined, (dtype) => runtime.inputType(dtype));
 }
 
 /** An output must be the result of a node and appear once: copy where it is an input or is asked for twice. */

@@ -1,50 +1,71 @@
+import { type Linear, SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
+import { mapDims, type SeamMaps, seamOf } from './seams.ts';
+import { IDENTITY, type SideTransform } from './side-transform.ts';
 
-/** The seven matrices of a block. */
-export const LINEAR_ROLES = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
-export type LinearRole = (typeof LINEAR_ROLES)[number];
-export type BiasRole = LinearRole;
-
-const BIAS_NAME = {
-  q: 'qBias',
-  k: 'kBias',
-  v: 'vBias',
-  o: 'oBias',
-  gate: 'gateBias',
-  up: 'upBias',
-  down: 'downBias',
-} as const satisfies Record<LinearRole, string>;
-
-/** Input name of a rotated and rounded weight. */
-export const preparedName = (role: LinearRole): string => `${role}.prepared`;
+/** Input name of a mapped and rounded weight. */
+export const preparedName = (linear: Linear): string => `${linear}.prepared`;
 
 /** Input name of the scales [out] of a weight that is prepared as codes. */
-export const scaleName = (role: LinearRole): string => `${role}.scale`;
+export const scaleName = (linear: Linear): string => `${linear}.scale`;
 
 /** Graph inputs of one layer, created where the mode of the network asks for them. */
 export class LayerInputs {
-  readonly r1: Value | null;
-  readonly r2: Value | null;
   readonly #graph: Graph;
   readonly #types: LayerTypes;
   readonly #prefix: string;
   readonly #weightCodes: boolean;
+  readonly #config: LayerShape['config'];
+  readonly #maps: SeamMaps;
   readonly #values = new Map<string, Value>();
+  readonly #sides = new Map<string, SideTransform>();
 
   /** @param prefix put before every input name, where several layers share a graph. */
-  constructor(graph: Graph, shape: LayerShape, types: LayerTypes, prefix = '') {
+  constructor(
+    graph: Graph,
+    shape: Pick<LayerShape, 'config' | 'maps' | 'weightCodes'>,
+    types: LayerTypes,
+    prefix = '',
+  ) {
     this.#graph = graph;
     this.#types = types;
     this.#prefix = prefix;
     this.#weightCodes = shape.weightCodes ?? false;
-    const { hiddenSize, headDim } = shape.config;
-    this.r1 = shape.rotations.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
-    this.r2 = shape.rotations.r2 ? graph.input('r2', [headDim, headDim]) : null;
+    this.#config = shape.config;
+    this.#maps = shape.maps;
+  }
+
+  /** The map at a seam, for this graph. Layers that share a graph share the maps of their network. */
+  map(seam: SeamName): SideTransform {
+    const map = this.#maps[seam];
+    if (!map) return IDENTITY;
+    if (map.kind === 'hadamard') return map;
+    const given = this.#once(seam, () =>
+      this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config).width)),
+    );
+    return map.kind === 'diagonal' ? { kind: map.kind, gain: given } : { kind: map.kind, matrix: given };
+  }
+
+  /** Values of the maps that are given at run time and have been asked for, by seam. */
+  get givenMaps(): Partial<Record<SeamName, Value>> {
+    return Object.fromEntries(
+      SEAM_NAMES.flatMap((seam) => {
+        const value = this.#values.get(seam);
+        return value ? [[seam, value]] : [];
+      }),
+    );
+  }
+
+  /** A side that several weights share, made once. */
+  side(key: string, create: () => SideTransform): SideTransform {
+    const known = this.#sides.get(key) ?? create();
+    this.#sides.set(key, known);
+    return known;
   }
 
   get inputNorm(): Value {
@@ -55,32 +76,40 @@ export class LayerInputs {
     return this.#required('postNorm');
   }
 
-  weight(role: LinearRole): Value {
-    return this.#required(role);
+  weight(linear: Linear): Value {
+    return this.#required(linear);
   }
 
   /** Ŵ: the shape of the weight in the graph's real type. */
-  prepared(role: LinearRole): Value {
-    const { dims } = this.#types[role]!;
-    const name = preparedName(role);
+  prepared(linear: Linear): Value {
+    const { dims } = this.#typeOf(linear);
+    const name = preparedName(linear);
     return this.#once(name, () => {
       if (!this.#weightCodes) return this.#graph.input(this.#prefix + name, dims);
       const codes = this.#graph.input(this.#prefix + name, dims, 'bfloat16');
-      return scaledRows({ codes, scale: this.#graph.input(this.#prefix + scaleName(role), [dims[0]!]) });
+      return scaledRows({
+        codes,
+        scale: this.#graph.input(this.#prefix + scaleName(linear), dims.slice(0, 1)),
+      });
     });
   }
 
-  bias(role: BiasRole): Value | null {
-    return this.optional(BIAS_NAME[role]);
+  bias(linear: Linear): Value | null {
+    return this.optional(`${linear}Bias`);
   }
 
   optional(name: string): Value | null {
     return this.#types[name] ? this.#required(name) : null;
   }
 
-  #required(name: string): Value {
+  #typeOf(name: string): LayerTypes[string] {
     const type = this.#types[name];
     if (!type) throw new Error(`the layer has no ${name}`);
+    return type;
+  }
+
+  #required(name: string): Value {
+    const type = this.#typeOf(name);
     return this.#once(name, () => this.#graph.input(this.#prefix + name, type.dims, type.dtype));
   }
 

@@ -1,20 +1,15 @@
+import { LINEARS, type Linear, type SeamName } from '../../protocol/block.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { Program } from '../graph/program.ts';
-import type { Runtime } from '../runtime/types.ts';
+import type { Reals } from '../graph/program.ts';
+import type { ProgramKind } from '../graph/program-cache.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
-import {
-  LayerInputs,
-  type LayerTypes,
-  LINEAR_ROLES,
-  type LinearRole,
-  preparedName,
-  scaleName,
-} from './layer-inputs.ts';
-import type { LayerShape } from './layer-shape.ts';
-import { mergedSites, plainSites, unrotatedSites, weightBases } from './linear-sites.ts';
+import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
+import type { BatchShape, LayerShape } from './layer-shape.ts';
+import { allWeightBases, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { rotateWeight } from './rotated-linear.ts';
+import { seamsIn } from './seams.ts';
 import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
 
 /**
@@ -28,8 +23,9 @@ export interface LayerExpression {
   readonly graph: Graph;
   readonly x: Value;
   readonly y: Value;
-  readonly r1: Value | null;
-  readonly r2: Value | null;
+  readonly inputs: LayerInputs;
+  /** The maps that are given at run time, by seam. */
+  readonly maps: Partial<Record<SeamName, Value>>;
   readonly kept: ReadonlyMap<KeptName, Value>;
 }
 
@@ -60,96 +56,100 @@ export function layerExpression(
     kNorm: inputs.optional('kNorm'),
   };
   const y = buildLayer(x, shape, sites, tables, { observe, keep });
-  return { graph, x, y, r1: inputs.r1, r2: inputs.r2, kept };
+  return { graph, x, y, inputs, maps: inputs.givenMaps, kept };
+}
+
+/** Everything that decides the programs of a layer. */
+export interface LayerSpec {
+  readonly shape: LayerShape;
+  readonly types: LayerTypes;
+  readonly mode: NetworkMode;
+  /** What of the forward pass is kept for the backward pass. */
+  readonly level: TapeLevel;
 }
 
 /** x → y and, for a backward pass, the values that `level` keeps. */
-export function compileForward(
-  runtime: Runtime,
-  shape: LayerShape,
-  types: LayerTypes,
-  mode: NetworkMode,
-  level: TapeLevel,
-): Promise<Program> {
-  const { graph, y, kept } = layerExpression(shape, types, mode, false);
-  const outputs = { y, ...Object.fromEntries(keptValues(kept, level)) };
-  return Program.compile(runtime, graph, outputs, { precision: shape.precision });
-}
+export const FORWARD: ProgramKind<LayerSpec, { y: Reals }> = {
+  name: 'forward',
+  build({ shape, types, mode, level }) {
+    const { graph, y, kept } = layerExpression(shape, types, mode, false);
+    const outputs = { y, ...Object.fromEntries(keptValues(kept, level)) };
+    return { graph, outputs, precision: shape.precision };
+  },
+};
 
-/** x, dy and what `level` kept → dx and, where present, r1Gradient [d, d], r2Gradient [h, h]. Recomputes the rest. */
-export function compileBackward(
-  runtime: Runtime,
-  shape: LayerShape,
-  types: LayerTypes,
-  mode: NetworkMode,
-  level: TapeLevel,
-): Promise<Program> {
-  const { graph, x, y, r1, r2, kept } = layerExpression(shape, types, mode, true);
-  const dy = graph.input('dy', y.dims);
-  const wanted = [x, ...(r1 ? [r1] : []), ...(r2 ? [r2] : [])];
-  const found = new Map(gradients([[y, dy]], wanted).map((gradient, index) => [wanted[index]!, gradient]));
-  const cut = new Map([...keptValues(kept, level)].map(([name, value]) => [value, name]));
-  return Program.compile(
-    runtime,
-    graph,
-    {
-      dx: found.get(x) ?? null,
-      r1Gradient: (r1 && found.get(r1)) ?? null,
-      r2Gradient: (r2 && found.get(r2)) ?? null,
-    },
-    { cut, precision: shape.precision },
-  );
-}
+/** Name of the output with ∂loss/∂map of a seam. */
+export const gradientName = (seam: SeamName): GradientName => `${seam}.gradient`;
+export type GradientName = `${SeamName}.gradient`;
+
+export type BackwardOutputs = { dx: Reals } & { [Name in GradientName]?: Reals };
+
+/** x, dy and what `level` kept → dx and the derivative of each map that is given. Computes the rest again. */
+export const BACKWARD: ProgramKind<LayerSpec, BackwardOutputs> = {
+  name: 'backward',
+  build({ shape, types, mode, level }) {
+    const { graph, x, y, maps, kept } = layerExpression(shape, types, mode, true);
+    const seams = seamsIn(maps);
+    const [dx = null, ...derivatives] = gradients(
+      [[y, graph.input('dy', y.dims)]],
+      [x, ...seams.flatMap((seam) => maps[seam] ?? [])],
+    );
+    const named = seams.map((seam, index) => [gradientName(seam), derivatives[index] ?? null]);
+    const cut = new Map([...keptValues(kept, level)].map(([name, value]) => [value, name]));
+    return { graph, outputs: { dx, ...Object.fromEntries(named) }, cut, precision: shape.precision };
+  },
+};
 
 /** Clip ratios of Ŵ: searched inside and forgotten, searched and given out, or taken in. */
 export type ClipRatios = 'inside' | 'out' | 'in';
 
 /** Input or output name of a weight's clip ratios [out, groups]. */
 const RATIO = '.ratio';
-const ratioName = (role: LinearRole): string => role + RATIO;
+const ratioName = (linear: Linear): string => linear + RATIO;
 export const isRatio = (name: string): boolean => name.endsWith(RATIO);
+
+/** What decides the weights of a layer. */
+export interface PrepareSpec {
+  readonly shape: Omit<LayerShape, keyof BatchShape | 'window' | 'activationCodes'>;
+  readonly types: LayerTypes;
+  readonly ratios: ClipRatios;
+}
 
 /** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name; as codes and scales if asked. */
 export function prepareExpression(
-  shape: LayerShape,
-  types: LayerTypes,
+  { shape, types, ratios }: PrepareSpec,
   real: Real = 'float32',
-  ratios: ClipRatios = 'inside',
 ): { graph: Graph; outputs: Record<string, Value> } {
   const graph = new Graph(real);
   const inputs = new LayerInputs(graph, shape, types);
-  const bases = weightBases(inputs, shape);
-  const outputs = LINEAR_ROLES.flatMap((role): [string, Value][] => {
-    const { left, right } = bases[role];
-    const rotated = rotateWeight(inputs.weight(role), left, right);
+  const bases = allWeightBases(inputs);
+  const outputs = LINEARS.flatMap((linear): [string, Value][] => {
+    const { left, right } = bases[linear];
+    const rotated = rotateWeight(inputs.weight(linear), left, right);
     const quantizer = shape.quantizers.weights;
     if (ratios === 'inside' && !shape.weightCodes)
-      return [[preparedName(role), fakeQuantizeWeight(rotated, quantizer)]];
-    const [rows, width] = rotated.dims as [number, number];
-    const dims = [rows, width / (quantizer.group || width)];
-    const given = ratios === 'in' ? graph.input(ratioName(role), dims) : null;
+      return [[preparedName(linear), fakeQuantizeWeight(rotated, quantizer)]];
+    const dims = [rotated.dim(0), rotated.dim(1) / (quantizer.group || rotated.dim(1))];
+    const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
     const prepared = shape.weightCodes
-      ? codesOf(role, rowCodes(rotated, rounded, ratio, quantizer))
-      : [[preparedName(role), rounded] satisfies [string, Value]];
-    return ratios === 'out' ? [...prepared, [ratioName(role), ratio]] : prepared;
+      ? codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer))
+      : [[preparedName(linear), rounded] satisfies [string, Value]];
+    return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });
   return { graph, outputs: Object.fromEntries(outputs) };
 }
 
-function codesOf(role: LinearRole, { codes, scale }: ReturnType<typeof rowCodes>): [string, Value][] {
+function codesOf(linear: Linear, { codes, scale }: ReturnType<typeof rowCodes>): [string, Value][] {
   return [
-    [preparedName(role), codes],
-    [scaleName(role), scale],
+    [preparedName(linear), codes],
+    [scaleName(linear), scale],
   ];
 }
 
-export function compilePrepare(
-  runtime: Runtime,
-  shape: LayerShape,
-  types: LayerTypes,
-  ratios: ClipRatios,
-): Promise<Program> {
-  const { graph, outputs } = prepareExpression(shape, types, 'float32', ratios);
-  return Program.compile(runtime, graph, outputs, { precision: shape.precision });
-}
+export const PREPARE: ProgramKind<PrepareSpec> = {
+  name: 'prepare',
+  build(spec) {
+    return { ...prepareExpression(spec), precision: spec.shape.precision };
+  },
+};

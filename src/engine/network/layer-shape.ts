@@ -1,8 +1,9 @@
+import type { Site } from '../../protocol/block.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
-import type { HadamardTransform } from '../graph/fused/hadamard.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { ModelConfig } from '../model/config.ts';
+import type { SeamMaps } from './seams.ts';
 
 /** Sequences and tokens of one run of a layer graph. */
 export interface BatchShape {
@@ -23,23 +24,14 @@ export interface LayerQuantizers {
   readonly values: ActivationQuantizer;
 }
 
-/** Which rotations a network has. R3 and R4 are fixed; R1 and R2 are matrices given at run time. */
-export interface RotationSites {
-  readonly r1: boolean;
-  readonly r2: boolean;
-  /** Online Hadamard on queries and keys after RoPE; cancels in q·k. */
-  readonly r3: HadamardTransform | null;
-  /** Online Hadamard at the input of down_proj, merged into the weight. */
-  readonly r4: HadamardTransform | null;
-}
-
 /** Everything that decides the graph of a layer; layers of one shape share it. */
 export interface LayerShape extends BatchShape {
   readonly config: ModelConfig;
   /** Tokens that a query sees, itself included; null for all before it. */
   readonly window: number | null;
   readonly quantizers: LayerQuantizers;
-  readonly rotations: RotationSites;
+  /** What stands at the seams. */
+  readonly maps: SeamMaps;
   /** Whether prepared weights are held as bfloat16 codes and scales instead of float32. */
   readonly weightCodes?: boolean;
   /** Whether rotated activations are rounded by way of codes of a byte, which a tape can keep. */
@@ -47,8 +39,6 @@ export interface LayerShape extends BatchShape {
   /** Of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
-
-export const NO_ROTATION: RotationSites = { r1: false, r2: false, r3: null, r4: null };
 
 const SIXTEEN: ActivationQuantizer = { bits: 16, symmetric: true, group: 0, clipRatio: 1, includeZero: true };
 
@@ -61,3 +51,19 @@ export const FULL_PRECISION: LayerQuantizers = {
   keys: SIXTEEN,
   values: SIXTEEN,
 };
+
+/** The quantizer that reads a site; null where nothing is quantized: queries always, others at 16 bits. */
+export function quantizerAt(site: Site, quantizers: LayerQuantizers): ActivationQuantizer | null {
+  const { input, outputInput, downInput, keys, values } = quantizers;
+  const bySite: Readonly<Record<Site, ActivationQuantizer | null>> = {
+    'attention-input': input,
+    'mlp-input': input,
+    'o-input': outputInput,
+    'down-input': downInput,
+    key: keys,
+    value: values,
+    query: null,
+  };
+  const quantizer = bySite[site];
+  return quantizer && quantizer.bits < 16 ? quantizer : null;
+}

@@ -1,3 +1,4 @@
+import type { Site } from '../../protocol/block.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
@@ -13,12 +14,12 @@ import type { Keep } from './tape.ts';
 
 /** The four places where a layer multiplies by weights. Each mode of the network (linear-sites.ts) fills them in. */
 export interface LinearSites {
-  /** From the normalised residual [T, d], gain not applied: q [T, H·h], k [T, G·h], v [T, G·h] (in R2's basis, if any). */
+  /** From the normalised residual [T, d], gain not applied: q [T, H·h], k [T, G·h], v [T, G·h], in the channels of their seams. */
   qkv(normed: Value): readonly [Value, Value, Value];
-  /** From the mixed values [T, H·h] (in R2's basis): what is added to the residual [T, d]. */
+  /** From the mixed values [T, H·h], in the channels of the value seam: what is added to the residual [T, d]. */
   output(mixed: Value): Value;
   gateUp(normed: Value): readonly [Value, Value];
-  /** From SiLU(gate)∘up [T, f], before R4. */
+  /** From SiLU(gate)∘up [T, f], before the map of its seam. */
   down(product: Value): Value;
 }
 
@@ -30,18 +31,8 @@ export interface AttentionTables {
   readonly kNorm: Value | null;
 }
 
-/** Tensors that quantizers read: what a {@link SiteObserver} gets, before any rotation in the plain network. */
-export type ObservedSite =
-  | 'attention-input'
-  | 'query'
-  | 'key'
-  | 'value'
-  | 'o-input'
-  | 'mlp-input'
-  | 'down-input';
-
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
-export type SiteObserver = (site: ObservedSite, value: Value) => void;
+export type SiteObserver = (site: Site, value: Value) => void;
 
 /** Who follows the building of a layer. */
 export interface LayerWatchers {
@@ -97,9 +88,9 @@ function attention(
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
   observe('value', v);
-  const cachedKeys = fakeQuantize(rotateHeads(keys, shape), quantizers.keys);
+  const cachedKeys = fakeQuantize(mapHeads(keys, shape), quantizers.keys);
   const cachedValues = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
-  const stacked = reshape(rotateHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
+  const stacked = reshape(mapHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
   const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
   keep('attentionOutput', mixed);
@@ -128,7 +119,8 @@ function joinHeads(x: Value): Value {
   return reshape(transpose(x, perm), [tokens, elementCount(x.dims) / tokens]);
 }
 
-/** R3 on the last axis, after RoPE. */
-function rotateHeads(x: Value, shape: LayerShape): Value {
-  return shape.rotations.r3 ? hadamard(x, shape.rotations.r3) : x;
+/** The map of queries and keys on the last axis, after RoPE. */
+function mapHeads(x: Value, { maps }: LayerShape): Value {
+  const map = maps['query-key'];
+  return map?.kind === 'hadamard' ? hadamard(x, map.transform) : x;
 }

@@ -1,56 +1,69 @@
+import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
-import { hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reshape, toReal } from '../graph/ops/shape.ts';
 import type { LinearSites } from './layer.ts';
-import type { BiasRole, LayerInputs, LinearRole } from './layer-inputs.ts';
+import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
 import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
-import { IDENTITY, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
+import { readSeams, writtenSeams } from './seams.ts';
+import {
+  composed,
+  IDENTITY,
+  inverseTransposed,
+  type SideTransform,
+  timesTransform,
+  timesTransposed,
+} from './side-transform.ts';
 import type { Keep } from './tape.ts';
 
-/** The bases that the rotations give to each weight: Ŵ = Q(leftᵀ W right). */
+/** The bases that gains and maps give to a weight: Ŵ = Q(leftᵀ W right). */
 export interface WeightBases {
   readonly left: SideTransform;
   readonly right: SideTransform;
 }
 
-/**
- * Which rotation multiplies which side. R1 (with the folded gain) is on the reading side of q, k, v, gate, up and on
- * the writing side of o, down; R2 on the writing side of v and the reading side of o; R4 on the reading side of down.
- */
-export function weightBases(inputs: LayerInputs, shape: LayerShape): Record<LinearRole, WeightBases> {
-  const { r1, r2 } = inputs;
-  const { r4 } = shape.rotations;
-  const write: SideTransform = r1 ? { kind: 'dense', matrix: r1 } : IDENTITY;
-  const heads: SideTransform = r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
-  const attentionRead = readingSide(inputs.inputNorm, r1);
-  const mlpRead = readingSide(inputs.postNorm, r1);
+/** A weight writes into the maps of its output channels, and reads through its norm's gain and the maps of its input. */
+export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
+  const [read, written] = [readSeams(linear), writtenSeams(linear)];
   return {
-    q: { left: IDENTITY, right: attentionRead },
-    k: { left: IDENTITY, right: attentionRead },
-    v: { left: heads, right: attentionRead },
-    o: { left: write, right: heads },
-    gate: { left: IDENTITY, right: mlpRead },
-    up: { left: IDENTITY, right: mlpRead },
-    down: { left: write, right: r4 ? { kind: 'hadamard', transform: r4 } : IDENTITY },
+    left: written.map((seam) => inputs.map(seam)).reduce(composed, IDENTITY),
+    right: inputs.side(read.join(), () =>
+      read.map((seam) => inverseTransposed(inputs.map(seam))).reduce(composed, gainOf(inputs, linear)),
+    ),
   };
 }
 
-/** diag(gain)·R1: the gain of the norm before it is folded into the reading weights. */
-function readingSide(gain: Value, r1: Value | null): SideTransform {
-  const g = toReal(gain);
-  if (!r1) return { kind: 'diagonal', gain: g };
-  return { kind: 'dense', matrix: mul(reshape(g, [g.dim(0), 1]), r1) };
+/** Those of all seven weights, made in one place of a graph: the order of sums in a derivative follows from it. */
+export function allWeightBases(inputs: LayerInputs): Readonly<Record<Linear, WeightBases>> {
+  const entries = LINEARS.map((linear) => [linear, weightBases(inputs, linear)] as const);
+  return Object.fromEntries(entries) as Record<Linear, WeightBases>;
+}
+
+/** The gain of the norm before a weight, folded into it. */
+function gainOf(inputs: LayerInputs, linear: Linear): SideTransform {
+  const norm = readSeams(linear).find((seam) => seam === 'attention-norm' || seam === 'mlp-norm');
+  if (!norm) return IDENTITY;
+  const gain = norm === 'attention-norm' ? inputs.inputNorm : inputs.postNorm;
+  return { kind: 'diagonal', gain: toReal(gain) };
+}
+
+/** Seams of the merged network whose maps act on a site's tensor after it is observed. */
+const AFTER_SIGHT = ['attention-norm', 'mlp-norm', 'up-down'] as const satisfies readonly SeamName[];
+
+/** What is observed at a site of the merged network, in the channels that quantizer and weights read. */
+export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value): Value {
+  const seam = AFTER_SIGHT.find((name) => (SEAMS[name].sites as readonly Site[]).includes(site));
+  return seam ? timesTransform(rows, inputs.map(seam)) : rows;
 }
 
 /** The checkpoint's own network: gains applied to activations, nothing rotated, nothing quantized. */
 export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
-  const linear = (x: Value, role: LinearRole): Value =>
-    withBias(gemm(x, toReal(inputs.weight(role)), { transB: true }), inputs, role, IDENTITY);
+  const linear = (x: Value, linear: Linear): Value =>
+    withBias(gemm(x, toReal(inputs.weight(linear)), { transB: true }), inputs, linear, IDENTITY);
   return {
     qkv(normed) {
       const x = mul(normed, toReal(inputs.inputNorm));
@@ -70,30 +83,34 @@ export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
  * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights.
  */
 export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boolean, keep: Keep): LinearSites {
-  const bases = weightBases(inputs, shape);
-  const { quantizers, rotations } = shape;
-  const multiply = (x: Value, roles: readonly LinearRole[]): Value[] => {
+  const { quantizers } = shape;
+  const bases = allWeightBases(inputs);
+  const multiply = <L extends readonly Linear[]>(x: Value, ...linears: L): { [I in keyof L]: Value } => {
+    const weights = linears.map((linear) => ({
+      prepared: inputs.prepared(linear),
+      original: inputs.weight(linear),
+      ...bases[linear],
+    }));
     const products = learn
-      ? rotatedLinears(
-          x,
-          roles.map((role) => ({
-            prepared: inputs.prepared(role),
-            original: inputs.weight(role),
-            left: bases[role].left,
-          })),
-          bases[roles[0]!].right,
-        )
-      : roles.map((role) => gemm(x, inputs.prepared(role), { transB: true }));
-    return products.map((y, index) => withBias(y, inputs, roles[index]!, bases[roles[index]!].left));
+      ? rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY)
+      : weights.map(({ prepared }) => gemm(x, prepared, { transB: true }));
+    const sums = linears.map((linear, index) =>
+      withBias(products[index]!, inputs, linear, bases[linear].left),
+    );
+    return sums as { [I in keyof L]: Value };
   };
   return {
-    qkv: (normed) => keptHeads(multiply(fakeQuantize(normed, quantizers.input), ['q', 'k', 'v']), keep),
-    output: (mixed) => multiply(fakeQuantize(mixed, quantizers.outputInput), ['o'])[0]!,
-    gateUp: (normed) => multiply(fakeQuantize(normed, quantizers.input), ['gate', 'up']) as [Value, Value],
-    down(product) {
-      const rotated = rotations.r4 ? hadamard(product, rotations.r4) : product;
-      return multiply(fakeQuantize(rotated, quantizers.downInput), ['down'])[0]!;
+    qkv(normed) {
+      const x = fakeQuantize(seenByReaders(inputs, 'attention-input', normed), quantizers.input);
+      return keptHeads(multiply(x, 'q', 'k', 'v'), keep);
     },
+    output: (mixed) => multiply(fakeQuantize(mixed, quantizers.outputInput), 'o')[0],
+    gateUp(normed) {
+      const x = fakeQuantize(seenByReaders(inputs, 'mlp-input', normed), quantizers.input);
+      return multiply(x, 'gate', 'up');
+    },
+    down: (product) =>
+      multiply(fakeQuantize(seenByReaders(inputs, 'down-input', product), quantizers.downInput), 'down')[0],
   };
 }
 
@@ -104,37 +121,40 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
  * {@link mergedSites} at 16-bit weights, without rotating seven matrices per layer.
  */
 export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
-  const { quantizers, rotations } = shape;
-  const { r1, r2 } = inputs;
-  const basis2: SideTransform = r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
+  const { quantizers } = shape;
+  const [residual, heads, product] = [inputs.map('residual'), inputs.map('value'), inputs.map('up-down')];
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
-    if (!r1) return fakeQuantize(normed, quantizers.input);
+    if (residual.kind !== 'dense') return fakeQuantize(normed, quantizers.input);
     const keepCodes: KeepCodes = (codes, scales) => {
       keep(`${site}Codes`, codes);
       keep(`${site}Scales`, scales);
     };
-    return quantizeRotated(normed, r1, quantizers.input, shape.activationCodes ? keepCodes : null);
+    return quantizeRotated(
+      normed,
+      residual.matrix,
+      quantizers.input,
+      shape.activationCodes ? keepCodes : null,
+    );
   };
   return {
     qkv(normed) {
       const [q, k, v] = plain.qkv(read(normed, 'attention'));
-      return [q, k, timesTransform(v, basis2)];
+      return [q, k, timesTransform(v, heads)];
     },
-    output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), basis2)),
+    output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), heads)),
     gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
-    down: (product) =>
+    down: (rows) =>
       plain.down(
-        rotations.r4
-          ? quantizeTransformed(product, rotations.r4, quantizers.downInput)
-          : fakeQuantize(product, quantizers.downInput),
+        product.kind === 'hadamard'
+          ? quantizeTransformed(rows, product.transform, quantizers.downInput)
+          : fakeQuantize(rows, quantizers.downInput),
       ),
   };
 }
 
-/** The products of q, k and v themselves, before R2 turns the values in the unrotated form. */
-function keptHeads(heads: readonly Value[], keep: Keep): [Value, Value, Value] {
-  const [q, k, v] = heads as readonly [Value, Value, Value];
+/** The products of q, k and v themselves, before the unrotated form turns the values. */
+function keptHeads([q, k, v]: readonly [Value, Value, Value], keep: Keep): [Value, Value, Value] {
   keep('q', q);
   keep('k', k);
   keep('v', v);
@@ -142,8 +162,8 @@ function keptHeads(heads: readonly Value[], keep: Keep): [Value, Value, Value] {
 }
 
 /** y + b L, b in the new output basis of the weight. */
-function withBias(y: Value, inputs: LayerInputs, role: BiasRole, left: SideTransform): Value {
-  const bias = inputs.bias(role);
+function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
+  const bias = inputs.bias(linear);
   if (!bias) return y;
   const row = reshape(toReal(bias), [1, bias.dim(0)]);
   return add(y, timesTransform(row, left));

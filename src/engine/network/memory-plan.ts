@@ -35,8 +35,8 @@ export interface MemoryDemand {
   readonly learns: boolean;
   /** Whether rotated and rounded weights are held beside those of the file. */
   readonly prepares: boolean;
-  /** Whether weights are rounded by GPTQ, which looks at second moments of what they read. */
-  readonly rounds?: boolean;
+  /** Title of the method that rounds the weights by second moments of what they read; absent where none does. */
+  readonly rounds?: string;
 }
 
 const FLOAT = Float32Array.BYTES_PER_ELEMENT;
@@ -76,7 +76,7 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
     );
   return new UserError(
     'memory/limit',
-    `${start} while GPTQ rounds them, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
+    `${start} while ${demand.rounds} rounds them, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
     'Raise memoryLimit, set it to null, or set quantization.weights.method to "rtn".',
   );
 }
@@ -129,8 +129,8 @@ function defaultTape(config: ModelConfig, { prepares }: MemoryDemand): number {
   return Math.max(0, DEFAULT_MEMORY.tapeBytes - (prepares ? preparedBytes(config) : 0));
 }
 
-/** Process, rotations, the residuals between the layers, and what GPTQ works on. */
-function fixedBytes(config: ModelConfig, { learns, rounds = false }: MemoryDemand, tokens: number): number {
+/** Process, rotations, the residuals between the layers, and what a rounding method works on. */
+function fixedBytes(config: ModelConfig, { learns, rounds }: MemoryDemand, tokens: number): number {
   const { hiddenSize: d, headDim: h, layers } = config;
   const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
   const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;

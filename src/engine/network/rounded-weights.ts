@@ -1,6 +1,7 @@
+import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { HostTensors } from '../graph/program.ts';
-import { type LinearRole, preparedName, scaleName } from './layer-inputs.ts';
+import { preparedName, scaleName } from './layer-inputs.ts';
 
 /** A weight on its grid: Ŵ = s (c − z). */
 export interface RoundedMatrix {
@@ -13,7 +14,7 @@ export interface RoundedMatrix {
   readonly zero: Float32Array;
 }
 
-export type RoundedLayer = Readonly<Record<LinearRole, RoundedMatrix>>;
+export type RoundedLayer = Readonly<Record<Linear, RoundedMatrix>>;
 
 /** Where a network's weights come from when they were rounded beforehand. */
 export interface RoundedSource {
@@ -30,16 +31,17 @@ const BFLOAT16_OF_BYTE = Uint16Array.from(
  * Ŵ as a layer's program takes it.
  * @param asCodes as bfloat16 codes and row scales, for grids without zero points and groups; else in float32.
  */
-export function preparedTensors(role: LinearRole, matrix: RoundedMatrix, asCodes: boolean): HostTensors {
+export function preparedTensors(linear: Linear, matrix: RoundedMatrix, asCodes: boolean): HostTensors {
   const dims = [matrix.rows, matrix.columns];
-  if (!asCodes) return { [preparedName(role)]: float32(dims, multiples(matrix)) };
+  if (!asCodes) return { [preparedName(linear)]: float32(dims, multiples(matrix)) };
   const bits = new Uint16Array(matrix.codes.length);
   for (let i = 0; i < bits.length; i++) bits[i] = BFLOAT16_OF_BYTE[matrix.codes[i]! & 255]!;
   const codes: HostTensor = { kind: 'host', dtype: 'bfloat16', dims, data: bits };
-  return { [preparedName(role)]: codes, [scaleName(role)]: float32([matrix.rows], matrix.scale) };
+  return { [preparedName(linear)]: codes, [scaleName(linear)]: float32([matrix.rows], matrix.scale) };
 }
 
-function multiples({ rows, codes, scale, zero }: RoundedMatrix): Float32Array {
+/** Ŵ = s (c − z) [rows, columns]. */
+export function multiples({ rows, codes, scale, zero }: RoundedMatrix): Float32Array {
   const values = new Float32Array(codes.length);
   const perGroup = (codes.length / rows) * (rows / scale.length);
   for (let group = 0; group < scale.length; group++) {
@@ -68,8 +70,11 @@ export class RoundedWeights {
     if (held?.layer === layer) return held.tensors;
     // The layer before goes first: two would not fit where one is kept.
     this.#held[slot] = undefined;
-    const matrices = Object.entries(this.#source.read(layer)) as [LinearRole, RoundedMatrix][];
-    const tensors = Object.assign({}, ...matrices.map(([role, one]) => preparedTensors(role, one, asCodes)));
+    const weights = this.#source.read(layer);
+    const tensors: HostTensors = Object.assign(
+      {},
+      ...LINEARS.map((linear) => preparedTensors(linear, weights[linear], asCodes)),
+    );
     this.#held[slot] = { layer, tensors };
     return tensors;
   }

@@ -1,22 +1,40 @@
 import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
-import { mul } from '../graph/ops/elementwise.ts';
+import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
 import { reshape, transpose } from '../graph/ops/shape.ts';
 
-/** A linear map on the channels at one side of a weight: what R1, R2, R4 (and a norm gain) amount to there. */
+/** A linear map on the channels at one side of a weight: what gains and the maps at seams amount to there. */
 export type SideTransform =
   | { readonly kind: 'identity' }
-  /** diag(gain) [n]: a norm's gain, folded. */
+  /** diag(gain) [n]. */
   | { readonly kind: 'diagonal'; readonly gain: Value }
-  /** A dense matrix [n, n]: R1, or diag(gain)·R1. */
+  /** A dense matrix [n, n]. */
   | { readonly kind: 'dense'; readonly matrix: Value }
-  /** One [h, h] matrix on every head of h channels: R2. */
+  /** One [h, h] matrix on every head of h channels. */
   | { readonly kind: 'heads'; readonly matrix: Value }
-  /** The fixed online Hadamard: R4. */
+  /** A fixed Hadamard transform. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
 
 export const IDENTITY: SideTransform = { kind: 'identity' };
+
+/** First a, then b. @throws Error for pairs that no table of seams puts behind each other. */
+export function composed(a: SideTransform, b: SideTransform): SideTransform {
+  if (a.kind === 'identity') return b;
+  if (b.kind === 'identity') return a;
+  if (a.kind === 'diagonal' && b.kind === 'dense')
+    return { kind: 'dense', matrix: mul(reshape(a.gain, [a.gain.dim(0), 1]), b.matrix) };
+  if (a.kind === 'dense' && b.kind === 'diagonal')
+    return { kind: 'dense', matrix: mul(a.matrix, reshape(b.gain, [1, b.gain.dim(0)])) };
+  if (a.kind === 'diagonal' && b.kind === 'diagonal') return { kind: 'diagonal', gain: mul(a.gain, b.gain) };
+  throw new Error(`no seam has ${a.kind} before ${b.kind}`);
+}
+
+/** T⁻ᵀ, which the readers of channels x T take. Orthogonal maps are their own. */
+export function inverseTransposed(map: SideTransform): SideTransform {
+  if (map.kind !== 'diagonal') return map;
+  return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
+}
 
 /** Rows x [T, n] times A. */
 export function timesTransform(x: Value, a: SideTransform): Value {

@@ -112,8 +112,7 @@ export function planTape(config: ModelConfig, shape: TapeShape, budget: number):
 export class Tape {
   readonly shape: TapeShape;
   readonly levels: readonly TapeLevel[];
-  /** [T, d] before each layer, and after the last. */
-  readonly residuals: readonly HostTensor<Float32Array>[];
+  readonly #residuals: readonly HostTensor<Float32Array>[];
   readonly #kept: readonly Readonly<Record<string, HostTensor>>[];
   readonly #gradients: readonly HostTensor<Float32Array>[];
 
@@ -124,7 +123,7 @@ export class Tape {
       const dims = [shape.batch * shape.sequence, config.hiddenSize];
       return float32(dims, new Float32Array(elementCount(dims)));
     };
-    this.residuals = Array.from({ length: config.layers + 1 }, residual);
+    this.#residuals = Array.from({ length: config.layers + 1 }, residual);
     this.#gradients = [residual(), residual()];
     const dims = keptDims(config, shape);
     this.#kept = this.levels.map((level) =>
@@ -137,13 +136,28 @@ export class Tape {
     );
   }
 
+  /** What is kept of a layer. */
+  level(layer: number): TapeLevel {
+    return this.levels[layer] ?? 'nothing';
+  }
+
+  /** [T, d] before a layer; after the last one at the number of layers. */
+  residual(layer: number): HostTensor<Float32Array> {
+    return required(this.#residuals[layer]);
+  }
+
   /** Kept values of a layer, by program input or output name. */
   kept(layer: number): Readonly<Record<string, HostTensor>> {
-    return this.#kept[layer]!;
+    return required(this.#kept[layer]);
   }
 
   /** Where ∂loss/∂x of a layer goes; the layer above used the other one. */
   gradient(layer: number): HostTensor<Float32Array> {
-    return this.#gradients[layer % 2]!;
+    return required(this.#gradients[layer % 2]);
   }
+}
+
+function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the tape is for fewer layers');
+  return value;
 }

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
+import { SEAMS, type SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import type { LearnerMemory, RotationState } from '../transform/learning/learner.ts';
+import { type SeamState, seamsIn } from '../network/seams.ts';
+import type { LearnerMemory } from '../transform/learning/learner.ts';
 import type { Moments } from '../transform/learning/rotation-update.ts';
 
 /** Everything that a run needs to go on: the rotations after so many steps. One file, replaced atomically. */
@@ -14,13 +16,16 @@ const STATE_FILE = 'state.safetensors';
 
 export interface LearningCheckpoint {
   readonly step: number;
-  readonly state: RotationState;
+  readonly state: SeamState;
   readonly memory: LearnerMemory;
 }
 
 /** Groups of tensors beside the rotations themselves. */
 const SEARCHED = 'searched.';
 const MOMENT = { m: 'moment1.', v: 'moment2.' } as const;
+
+/** Seams whose maps are learned, by the symbol that stands for them in files. */
+const LEARNED = ['residual', 'value'] as const satisfies readonly SeamName[];
 
 export async function writeCheckpoint(
   folder: string,
@@ -29,10 +34,9 @@ export async function writeCheckpoint(
   await mkdir(folder, { recursive: true });
   const { moments, searchedAt } = memory;
   const tensors = {
-    ...rotationTensors(state),
-    ...(searchedAt && rotationTensors(searchedAt, SEARCHED)),
-    ...momentTensors('R1', moments?.r1 ?? null),
-    ...momentTensors('R2', moments?.r2 ?? null),
+    ...mapTensors(state),
+    ...(searchedAt && mapTensors(searchedAt, SEARCHED)),
+    ...Object.assign({}, ...seamsIn(moments ?? {}).map((seam) => momentTensors(seam, moments?.[seam]))),
   };
   await writeSafetensors(join(folder, STATE_FILE), tensors, { step: String(step) });
 }
@@ -44,43 +48,70 @@ export function readCheckpoint(folder: string): LearningCheckpoint | null {
   const { tensors, metadata } = readSafetensorsHeader(path);
   const step = Number(metadata.step);
   if (!Number.isInteger(step) || step < 0) {
-    throw new UserError('runs/damaged', `${path} does not say which step it holds.`, 'Start the run anew.');
+    throw new UserError(
+      'runs/damaged',
+      `${path} does not tell which step it holds.`,
+      'Start the run again from its beginning.',
+    );
   }
-  const matrix = (name: string) => {
+  const numbers = (name: string): Float32Array | null => {
     const tensor = tensors.get(name);
     return tensor ? toFloat32(tensor) : null;
   };
-  const rotations = (prefix: string): RotationState => {
-    const r2: Float32Array[] = [];
-    for (let layer = 0; tensors.has(`${prefix}R2.${layer}`); layer++) {
-      r2.push(matrix(`${prefix}R2.${layer}`)!);
-    }
-    return { r1: matrix(`${prefix}R1`), r2: r2.length > 0 ? r2 : null };
-  };
-  const moments = (group: string): Moments | null => {
-    const [m, v] = [matrix(MOMENT.m + group), matrix(MOMENT.v + group)];
+  const state = (prefix: string): SeamState =>
+    bySeam((seam) => {
+      const whole = numbers(prefix + SEAMS[seam].symbol);
+      const maps = whole ? [whole] : layersOf((layer) => numbers(nameOf(seam, layer, prefix)));
+      return maps.length > 0 ? maps : null;
+    });
+  const moments = bySeam((seam) => {
+    const [m, v] = [numbers(MOMENT.m + SEAMS[seam].symbol), numbers(MOMENT.v + SEAMS[seam].symbol)];
     return m && v ? { m, v } : null;
-  };
-  const [r1, r2] = [moments('R1'), moments('R2')];
-  const searched = rotations(SEARCHED);
+  });
+  const searched = state(SEARCHED);
   const memory = {
-    moments: r1 || r2 ? { r1, r2 } : null,
-    searchedAt: searched.r1 || searched.r2 ? searched : null,
+    moments: seamsIn(moments).length > 0 ? moments : null,
+    searchedAt: seamsIn(searched).length > 0 ? searched : null,
   };
-  return { step, state: rotations(''), memory };
+  return { step, state: state(''), memory };
 }
 
-function rotationTensors({ r1, r2 }: RotationState, prefix = ''): Record<string, HostTensor> {
+function bySeam<T>(read: (seam: SeamName) => T | null): Partial<Record<SeamName, T>> {
+  return Object.fromEntries(
+    LEARNED.flatMap((seam) => {
+      const found = read(seam);
+      return found === null ? [] : [[seam, found]];
+    }),
+  );
+}
+
+/** What is found for layer 0, 1, … up to the first without. */
+function layersOf(read: (layer: number) => Float32Array | null): Float32Array[] {
+  const found: Float32Array[] = [];
+  for (let map = read(0); map !== null; map = read(found.length)) found.push(map);
+  return found;
+}
+
+/** `R1`, and `R2.3` for a map of one layer. */
+function nameOf(seam: SeamName, layer: number, prefix: string): string {
+  return `${prefix}${SEAMS[seam].symbol}.${layer}`;
+}
+
+function mapTensors(state: SeamState, prefix = ''): Record<string, HostTensor> {
   const square = (matrix: Float32Array) =>
     float32([Math.sqrt(matrix.length), Math.sqrt(matrix.length)], matrix);
-  return {
-    ...(r1 && { [`${prefix}R1`]: square(r1) }),
-    ...Object.fromEntries((r2 ?? []).map((matrix, layer) => [`${prefix}R2.${layer}`, square(matrix)])),
-  };
+  const named = (seam: SeamName, layer: number): string =>
+    seam === 'residual' ? prefix + SEAMS[seam].symbol : nameOf(seam, layer, prefix);
+  return Object.fromEntries(
+    seamsIn(state).flatMap((seam) =>
+      (state[seam] ?? []).map((matrix, layer) => [named(seam, layer), square(matrix)] as const),
+    ),
+  );
 }
 
-function momentTensors(group: string, moments: Moments | null): Record<string, HostTensor> {
+function momentTensors(seam: SeamName, moments: Moments | undefined): Record<string, HostTensor> {
   if (!moments) return {};
   const flat = (values: Float32Array) => float32([values.length], values);
-  return { [MOMENT.m + group]: flat(moments.m), [MOMENT.v + group]: flat(moments.v) };
+  const { symbol } = SEAMS[seam];
+  return { [MOMENT.m + symbol]: flat(moments.m), [MOMENT.v + symbol]: flat(moments.v) };
 }

@@ -1,11 +1,17 @@
-import { type Experiment, learningWeightBits } from '../../config/index.ts';
+import {
+  type Experiment,
+  hasLearnedRotation,
+  learningWeightBits,
+  type Purpose,
+  roundingOf,
+} from '../../config/index.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
 
-/** What a network is made for: passes forward, passes backward too, or the rounding of its weights by GPTQ. */
+/** What a network is made for: passes forward, passes backward too, or the rounding of its weights by a method. */
 export type NetworkPurpose = 'run' | 'learn' | 'round';
 
 /**
@@ -23,8 +29,28 @@ export function networkMemory(
   const evaluated =
     purpose !== 'run' ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
   const sequence = Math.max(calibration.sequenceLength, ...evaluated);
-  const demand = { sequence, learns, prepares: mode === 'merged', rounds: purpose === 'round' };
+  const demand = {
+    sequence,
+    learns,
+    prepares: mode === 'merged',
+    ...(purpose === 'round' && { rounds: roundingOf(experiment.quantization)?.title ?? '' }),
+  };
   return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
+}
+
+/** The networks that a job computes with, each of which must fit. */
+export function networksOf(
+  experiment: Experiment,
+  purpose: Purpose,
+): readonly { readonly mode: NetworkMode; readonly purpose: NetworkPurpose }[] {
+  const rounds = roundingOf(experiment.quantization)?.compensates === true && purpose !== 'inspect';
+  return [
+    ...(hasLearnedRotation(experiment.rotation)
+      ? [{ mode: learningMode(experiment), purpose: 'learn' as const }]
+      : []),
+    { mode: 'merged', purpose: 'run' },
+    ...(rounds ? [{ mode: 'merged' as const, purpose: 'round' as const }] : []),
+  ];
 }
 
 /** The form of the network that rotations are learned on: 16-bit weights take the cheaper unrotated one. */

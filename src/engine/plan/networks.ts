@@ -1,107 +1,115 @@
-import type { ResolvedExperiment } from '../../config/index.ts';
-import type { ModelConfig } from '../model/config.ts';
+import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from '../../config/index.ts';
+import type { Observed } from '../calibration/statistics/activations.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import { FULL_PRECISION, NO_ROTATION, type RotationSites } from '../network/layer-shape.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
+import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
-import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
-import { Rng } from '../rotation/random.ts';
-import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
-import type { RotationState } from '../transform/learning/learner.ts';
+import { NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
+import { rotationMaps } from './experiment-maps.ts';
 import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
-import { learningQuantizersOf, quantizersOf } from './quantizers.ts';
 import type { Workbench } from './workbench.ts';
-
-/** The rotations that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
-export function rotationSites(experiment: ResolvedExperiment, config: ModelConfig): RotationSites {
-  const { r1, r2, r3, r4 } = experiment.rotation;
-  return {
-    r1: r1 !== 'none',
-    r2: r2 !== 'none',
-    r3: r3 && experiment.quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
-    r4: r4 ? planHadamard(config.intermediateSize) : null,
-  };
-}
-
-/** How the fixed Hadamard transforms were made, for people; one sentence each. */
-export function hadamardStatements(sites: RotationSites): string[] {
-  const say = (name: string, plan: RotationSites['r3']) =>
-    plan ? [`${name}: ${(plan as HadamardPlan).statement}`] : [];
-  return [...say('R3', sites.r3), ...say('R4', sites.r4)];
-}
-
-/** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */
-export function startingRotations(experiment: ResolvedExperiment, config: ModelConfig): RotationState {
-  const { r1, r2, start, seed } = experiment.rotation;
-  const kind = (wanted: typeof r1): RandomRotationKind | null =>
-    wanted === 'none' ? null : wanted === 'learned' ? (start === 'random' ? 'random' : 'hadamard') : wanted;
-  const { hiddenSize: hidden, headDim, layers } = config;
-  return drawRotations({ hidden, headDim, layers }, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
-}
 
 /** The checkpoint's own network. */
 export function plainNetwork(bench: Workbench): Network {
-  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, sites: NO_ROTATION });
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS });
 }
 
 /** The checkpoint's own network, as activations are captured from it for learning. */
 export function capturedNetwork(bench: Workbench): Network {
   const { precision } = bench.experiment.rotation.learning;
-  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, sites: NO_ROTATION, precision });
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS, precision });
 }
 
 /**
- * Rotated and quantized, as it would be deployed.
+ * Mapped and quantized, as it would be deployed.
  * @param rounded weights rounded beforehand; null: to nearest.
  */
-export function deployedNetwork(
-  bench: Workbench,
-  rotations: RotationState,
-  rounded: RoundedSource | null,
-): Network {
-  const { experiment, checkpoint } = bench;
-  const quantizers = quantizersOf(experiment, checkpoint.config);
-  const sites = rotationSites(experiment, checkpoint.config);
-  const options = { quantizers, sites, ...(rounded && { rounded }) };
-  return rotatedTo(rotations, networkOf(bench, 'merged', options));
+export function deployedNetwork(bench: Workbench, state: SeamState, rounded: RoundedSource | null): Network {
+  const options = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), ...(rounded && { rounded }) };
+  return mapped(state, networkOf(bench, 'merged', options));
 }
 
-/** Rotated, with the deployed network's weights and all else at full precision: what GPTQ looks at. */
-export function roundingNetwork(bench: Workbench, rotations: RotationState): Network {
-  const { experiment, checkpoint } = bench;
-  const { weights } = quantizersOf(experiment, checkpoint.config);
-  // R3 cancels where keys stay as they are.
-  const sites = { ...rotationSites(experiment, checkpoint.config), r3: null };
-  const quantizers = { ...FULL_PRECISION, weights };
-  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers, sites }, 'round'));
+/** Mapped, with the deployed network's weights and all else at full precision: what rounding methods look at. */
+export function roundingNetwork(bench: Workbench, state: SeamState): Network {
+  const quantizers = { ...FULL_PRECISION, weights: ownQuantizers(bench).weights };
+  return mapped(state, networkOf(bench, 'merged', { quantizers, maps: weightMaps(ownMaps(bench)) }, 'round'));
 }
 
-/** Rotated at full precision: must compute the same function as the plain network. */
-export function rotatedNetwork(bench: Workbench, rotations: RotationState): Network {
-  const { experiment, checkpoint } = bench;
-  // R3 is measured here too, although it would be left out at 16-bit keys.
-  const sites = rotationSites(experiment, checkpoint.config);
-  return rotatedTo(rotations, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, sites }));
+/**
+ * Mapped at full precision, as far as the maps have numbers: must compute the same function as the plain network, and
+ * is what scaling methods look at.
+ */
+export function mappedNetwork(bench: Workbench, state: SeamState): Network {
+  const maps = withNumbers(ownMaps(bench), state);
+  return mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps }));
 }
 
 /** The network that rotations are learned on; 16-bit weights take the cheaper unrotated form. */
 export function learningNetwork(bench: Workbench): Network {
   const { experiment, checkpoint } = bench;
   const { precision } = experiment.rotation.learning;
-  const quantizers = learningQuantizersOf(experiment, checkpoint.config);
-  const sites = rotationSites(experiment, checkpoint.config);
-  return networkOf(bench, learningMode(experiment), { quantizers, sites, precision }, 'learn');
+  const quantizers = learningQuantizersOf(experiment, ownQuantizers(bench));
+  const maps = rotationMaps(experiment, checkpoint.config);
+  return networkOf(bench, learningMode(experiment), { quantizers, maps, precision }, 'learn');
 }
 
-function rotatedTo(rotations: RotationState, network: Network): Network {
-  network.setRotations(rotations);
+/** The final quantizers with the weights as they are inside the learning loop. */
+export function learningQuantizersOf(
+  experiment: ResolvedExperiment,
+  final: LayerQuantizers,
+): LayerQuantizers {
+  const bits = learningWeightBits(experiment);
+  const weights = { ...final.weights, bits, clipSearch: learningWeightClip(experiment) };
+  const quantizers = { ...final, weights };
+  return experiment.rotation.learning.scaleGradient ? withScaleGradient(quantizers) : quantizers;
+}
+
+/** The plain network, with the maps and quantizers whose effect is measured on it. */
+export function observed(bench: Workbench, state: SeamState): Observed {
+  return { network: plainNetwork(bench), maps: ownMaps(bench), state, quantizers: ownQuantizers(bench) };
+}
+
+/** What of an experiment decides weights that a method rounds, beside the maps' numbers and the text. */
+export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
+  const { bits, groupSize, symmetric, clip } = experiment.quantization.weights;
+  return {
+    grid: { bits, groupSize, symmetric, clip },
+    options,
+    r4: experiment.rotation.r4,
+    centring: experiment.rotation.embeddingCentring,
+  };
+}
+
+function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
+  return quantizersOf(experiment.quantization, checkpoint.config);
+}
+
+/** All maps of the deployed network: rotations, and those of a scaling method. */
+function ownMaps({ experiment, checkpoint, scaling }: Workbench): SeamMaps {
+  return { ...rotationMaps(experiment, checkpoint.config), ...scaling?.maps };
+}
+
+/** Fixed maps, and those of a state. */
+function withNumbers(maps: SeamMaps, state: SeamState): SeamMaps {
+  const standing = seamsIn(maps).filter((seam) => maps[seam]?.kind === 'hadamard' || state[seam]);
+  return Object.fromEntries(standing.map((seam) => [seam, maps[seam]]));
+}
+
+/** Without the map of queries and keys: it cancels where keys stay as they are. */
+function weightMaps({ 'query-key': _, ...maps }: SeamMaps): SeamMaps {
+  return maps;
+}
+
+function mapped(state: SeamState, network: Network): Network {
+  network.setMaps(state);
   return network;
 }
 
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'sites' | 'precision' | 'rounded'>,
+  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded'>,
   purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;

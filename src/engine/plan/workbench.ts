@@ -1,15 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import type { PerplexityTask, ResolvedExperiment } from '../../config/index.ts';
+import { bitsLabel, type PerplexityTask, type ResolvedExperiment, scalingOf } from '../../config/index.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
-import type { EngineOptions } from '../api.ts';
 import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
+import { loadMethod, type ScalingMethod } from '../methods/index.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
 import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
 import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
+import type { EngineOptions } from './options.ts';
 
 /** What every job works with: the checked model, its tokenizer, and a runtime with its compiled programs. */
 export interface Workbench {
@@ -18,6 +19,8 @@ export interface Workbench {
   readonly tokenizer: Tokenizer;
   readonly runtime: Runtime;
   readonly cache: ProgramCache;
+  /** The method that scales channels; null where none does. */
+  readonly scaling: ScalingMethod | null;
   close(): Promise<void>;
 }
 
@@ -38,12 +41,14 @@ export async function openWorkbench(
     ...(experiment.threads !== null && { threads: experiment.threads }),
   });
   const cache = new ProgramCache(runtime);
+  const scaling = scalingOf(experiment);
   return {
     experiment,
     checkpoint,
     tokenizer,
     runtime,
     cache,
+    scaling: scaling && (await loadMethod(scaling.name, 'scaling')),
     async close() {
       await cache.release();
       runtime.close();
@@ -51,7 +56,12 @@ export async function openWorkbench(
   };
 }
 
-/** Says why `auto` took the device that it took. */
+/** The setting in the field's words. */
+export function labelOf({ experiment }: Workbench): string {
+  return bitsLabel(experiment.quantization);
+}
+
+/** Tells why `auto` took the device that it took. */
 export function* deviceStatement({ runtime }: Workbench): Generator<RunEvent> {
   const { reason } = runtime.device;
   if (reason !== null) yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail: reason });

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
@@ -7,6 +7,7 @@ import { readTorchTensors } from '../../formats/torch-zip.ts';
 import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
+import { RUN_FILES } from '../../runs/index.ts';
 import { estimateOrthogonalityError, orthogonalityError } from './orthogonal.ts';
 
 /** Rotations of a model as they lie in files: row vectors are rotated, x ↦ x·R. */
@@ -23,9 +24,6 @@ export interface RotationSizes {
   readonly headDim: number;
   readonly layers: number;
 }
-
-/** Name of the file in a run folder. */
-export const ROTATIONS_FILE = 'rotations.safetensors';
 
 /** Largest max |RᵀR − I| accepted: well above bfloat16 storage and rounding drift, far below another matrix. */
 const MAX_ERROR = 1e-3;
@@ -45,14 +43,38 @@ export async function writeRotations(
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const torch = /\.(bin|pt|pth)$/.test(path);
-  const nameOf = (layer: number) => (torch ? `model.layers.${layer}.self_attn.R2` : `R2.${layer}`);
+  const named = (name: string) => (torch ? (referenceName(name) ?? name) : name);
   const tensors: Record<string, HostTensor<Float32Array>> = {};
   if (r1 !== null) tensors.R1 = square(r1);
   r2?.forEach((matrix, layer) => {
-    tensors[nameOf(layer)] = square(matrix);
+    tensors[named(`R2.${layer}`)] = square(matrix);
   });
   if (torch) await writeTorchTensors(path, tensors);
   else await writeSafetensors(path, tensors, metadata);
+}
+
+/** The name that the reference gives a rotation in R.bin, by its name in a run; null for anything else. */
+export function referenceName(name: string): string | null {
+  const [, layer] = LAYER_R2.exec(name) ?? [];
+  if (layer !== undefined) return `model.layers.${layer}.self_attn.R2`;
+  return name === 'R1' ? name : null;
+}
+
+/**
+ * The file of rotations that a path names: the file itself, or that of a run folder.
+ * @throws UserError `rotation/none-in-run` when it is not there.
+ */
+export function rotationsFile(path: string): string {
+  const inRun = join(path, RUN_FILES.rotations);
+  if (existsSync(inRun)) return resolve(inRun);
+  if (existsSync(path) && !existsSync(join(path, RUN_FILES.run))) return resolve(path);
+  throw new UserError(
+    'rotation/none-in-run',
+    existsSync(path)
+      ? `The run ${path} has no ${RUN_FILES.rotations}: it did not end.`
+      : `There is no ${path}.`,
+    'Name a finished run folder or a rotations.safetensors; `spinquant runs` lists runs.',
+  );
 }
 
 function square(matrix: Float32Array): HostTensor<Float32Array> {
@@ -67,7 +89,7 @@ function square(matrix: Float32Array): HostTensor<Float32Array> {
  * layers, or is not orthogonal to 1e-3.
  */
 export async function readRotations(path: string, sizes: RotationSizes): Promise<ModelRotations> {
-  const file = isDirectory(path) ? join(path, ROTATIONS_FILE) : path;
+  const file = isDirectory(path) ? join(path, RUN_FILES.rotations) : path;
   const tensors = startsAsZip(file) ? readTorchTensors(file) : readSafetensorsHeader(file).tensors;
   const layers = new Map<number, Float32Array>();
   let r1: Float32Array | null = null;

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { readTensor } from '../../formats/tensor-io.ts';
+import { LINEARS } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RoundingError } from '../../protocol/events.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { presentErrors } from '../../runs/index.ts';
-import { LINEAR_ROLES } from '../network/layer-inputs.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
 /** A file that is damaged says nothing: it is made again. */
@@ -32,12 +32,13 @@ export interface LayerRecord {
  */
 export class RoundedLayers implements RoundedSource {
   readonly folder: string;
-  readonly #key: string;
+  /** Of all that decides the weights. */
+  readonly key: string;
 
   /** @param key of all that decides the weights: files with another one are not read. */
   constructor(folder: string, key: string) {
     this.folder = folder;
-    this.#key = key;
+    this.key = key;
   }
 
   /** What was recorded of a layer; null where it has not been rounded, or with another key. */
@@ -45,7 +46,7 @@ export class RoundedLayers implements RoundedSource {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
     const { key, record } = metadataOf(path);
-    if (key !== this.#key || record === undefined) return null;
+    if (key !== this.key || record === undefined) return null;
     const { errors, seconds } = JSON.parse(record) as LayerRecord;
     return { errors: presentErrors(errors), seconds };
   }
@@ -62,27 +63,27 @@ export class RoundedLayers implements RoundedSource {
       if (tensor) return readTensor(tensor);
       throw new UserError('runs/damaged', `${path} holds no ${name}.`, 'Delete the file: it is made again.');
     };
-    const entries = LINEAR_ROLES.map((role): [string, RoundedMatrix] => {
-      const codes = get(`${role}.codes`);
+    const entries = LINEARS.map((linear): [string, RoundedMatrix] => {
+      const codes = get(`${linear}.codes`);
       const [rows, columns] = codes.dims as [number, number];
-      const scale = get(`${role}.scale`).data as Float32Array;
-      const zero = get(`${role}.zero`).data as Float32Array;
-      return [role, { rows, columns, codes: codes.data as Int8Array, scale, zero }];
+      const scale = get(`${linear}.scale`).data as Float32Array;
+      const zero = get(`${linear}.zero`).data as Float32Array;
+      return [linear, { rows, columns, codes: codes.data as Int8Array, scale, zero }];
     });
     return Object.fromEntries(entries) as RoundedLayer;
   }
 
   async write(layer: number, weights: RoundedLayer, record: LayerRecord): Promise<void> {
-    const tensors = LINEAR_ROLES.flatMap((role): [string, HostTensor][] => {
-      const { rows, columns, codes, scale, zero } = weights[role];
+    const tensors = LINEARS.flatMap((linear): [string, HostTensor][] => {
+      const { rows, columns, codes, scale, zero } = weights[linear];
       const grid = [rows, scale.length / rows];
       return [
-        [`${role}.codes`, { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes }],
-        [`${role}.scale`, float32(grid, scale)],
-        [`${role}.zero`, float32(grid, zero)],
+        [`${linear}.codes`, { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes }],
+        [`${linear}.scale`, float32(grid, scale)],
+        [`${linear}.zero`, float32(grid, zero)],
       ];
     });
-    const metadata = { key: this.#key, record: JSON.stringify(record) };
+    const metadata = { key: this.key, record: JSON.stringify(record) };
     await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
   }
 

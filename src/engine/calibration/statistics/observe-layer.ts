@@ -1,3 +1,4 @@
+import { type Site, seamsAt } from '../../../protocol/block.ts';
 import { elementCount, type HostTensor } from '../../../protocol/tensor.ts';
 import { activationStatistics } from '../../graph/fused/activation-statistics.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../../graph/fused/fake-quantize.ts';
@@ -5,14 +6,13 @@ import type { Value } from '../../graph/graph.ts';
 import { mul, sub } from '../../graph/ops/elementwise.ts';
 import { reduceMax, reduceMin, reduceSum } from '../../graph/ops/reduce.ts';
 import { reshape } from '../../graph/ops/shape.ts';
-import { type HostTensors, Program } from '../../graph/program.ts';
-import type { ObservedSite } from '../../network/layer.ts';
-import type { LayerTypes } from '../../network/layer-inputs.ts';
+import type { HostTensors, Reals } from '../../graph/program.ts';
+import type { ProgramKind } from '../../graph/program-cache.ts';
+import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { layerExpression } from '../../network/layer-programs.ts';
-import type { LayerQuantizers, LayerShape, RotationSites } from '../../network/layer-shape.ts';
-import { FULL_PRECISION, NO_ROTATION } from '../../network/layer-shape.ts';
-import { IDENTITY, type SideTransform, timesTransform } from '../../network/side-transform.ts';
-import type { Runtime } from '../../runtime/types.ts';
+import { FULL_PRECISION, type LayerShape, quantizerAt } from '../../network/layer-shape.ts';
+import { NO_MAPS } from '../../network/seams.ts';
+import { timesTransform } from '../../network/side-transform.ts';
 import { BINS } from './histogram.ts';
 import type { StreamingStatistics } from './site-statistics.ts';
 import { blockSummaries, summarize } from './summary.ts';
@@ -22,35 +22,40 @@ export const SIDES: readonly Side[] = ['before', 'after'];
 
 /** Outputs of the observing program about one side of a site. */
 type Observation = 'rows' | 'noise' | 'sums' | 'largest' | 'counts' | 'lows' | 'highs';
-const outputName = (site: ObservedSite, side: Side, what: Observation): string => `${site}.${side}.${what}`;
+const outputName = (site: Site, side: Side, what: Observation): string => `${site}.${side}.${what}`;
+
+export interface ObserveSpec {
+  readonly shape: LayerShape;
+  readonly types: LayerTypes;
+}
 
 /**
- * x → y of a plain full-precision layer, with statistics of every site's tensor before and after its rotation: those of
+ * x → y of a plain full-precision layer, with statistics of every site's tensor before and after its maps: those of
  * ActivationStatistics, or without our kernels the rows themselves [T, channels] and the squared error Σ(Q(x) − x)² of
- * the experiment's quantizer; and the range of everything that shares a scale. Where nothing rotates, before only.
+ * the experiment's quantizer; and the range of everything that shares a scale. Where nothing is mapped, before only.
  */
-export function compileObserved(runtime: Runtime, shape: LayerShape, types: LayerTypes): Promise<Program> {
-  const { quantizers, rotations } = shape;
-  const plain: LayerShape = { ...shape, quantizers: FULL_PRECISION, rotations: NO_ROTATION };
-  const observed: [ObservedSite, Value][] = [];
-  const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (site, value) => {
-    observed.push([site, value]);
-  });
-  const { hiddenSize, headDim } = shape.config;
-  const r1 = rotations.r1 ? graph.input('r1', [hiddenSize, hiddenSize]) : null;
-  const r2 = rotations.r2 ? graph.input('r2', [headDim, headDim]) : null;
-  const outputs: Record<string, Value> = { y };
-  const observe = runtime.kernels === 'native' ? summarized : givenOut;
-  for (const [site, before] of observed) {
-    const quantizer = siteQuantizer(site, quantizers);
-    const after = timesTransform(before, siteTransform(site, rotations, r1, r2));
-    const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
-    for (const [side, value] of Object.entries(sides) as [Side, Value][])
-      for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])
-        outputs[outputName(site, side, what)] = output;
-  }
-  return Program.compile(runtime, graph, outputs);
-}
+export const OBSERVE: ProgramKind<ObserveSpec, { y: Reals } & HostTensors> = {
+  name: 'observe',
+  build({ shape, types }, { ownKernels }) {
+    const plain: LayerShape = { ...shape, quantizers: FULL_PRECISION, maps: NO_MAPS };
+    const observed: [Site, Value][] = [];
+    const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (site, value) => {
+      observed.push([site, value]);
+    });
+    const inputs = new LayerInputs(graph, shape, {});
+    const outputs: Record<string, Value> = {};
+    const observe = ownKernels ? summarized : givenOut;
+    for (const [site, before] of observed) {
+      const quantizer = quantizerAt(site, shape.quantizers);
+      const after = seamsAt(site).reduce((rows, seam) => timesTransform(rows, inputs.map(seam)), before);
+      const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
+      for (const [side, value] of Object.entries(sides) as [Side, Value][])
+        for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])
+          outputs[outputName(site, side, what)] = output;
+    }
+    return { graph, outputs: { ...outputs, y } };
+  },
+};
 
 type Observations = Readonly<Partial<Record<Observation, Value>>>;
 
@@ -76,7 +81,7 @@ function givenOut(value: Value, quantizer: ActivationQuantizer | null): Observat
 }
 
 /** Adds what the program gave out about one side of a site: nothing about the side after where nothing rotates. */
-export function gather(stream: StreamingStatistics, out: HostTensors, site: ObservedSite, side: Side): void {
+export function gather(stream: StreamingStatistics, out: HostTensors, site: Site, side: Side): void {
   const get = (what: Observation): HostTensor<Float32Array> | null =>
     (out[outputName(site, side, what)] as HostTensor<Float32Array> | undefined) ?? null;
   const [rows, sums, lows] = [get('rows'), get('sums'), get('lows')];
@@ -87,43 +92,6 @@ export function gather(stream: StreamingStatistics, out: HostTensors, site: Obse
     : blockSummaries({ sums: sums!, largest: get('largest')!, counts: get('counts')! }, lows !== null);
   for (const summary of summaries) stream.add(summary);
   if (lows) stream.addRanges(lows.data, get('highs')!.data);
-}
-
-function siteTransform(
-  site: ObservedSite,
-  { r3, r4 }: RotationSites,
-  r1: Value | null,
-  r2: Value | null,
-): SideTransform {
-  switch (site) {
-    case 'attention-input':
-    case 'mlp-input':
-      return r1 ? { kind: 'dense', matrix: r1 } : IDENTITY;
-    case 'value':
-    case 'o-input':
-      return r2 ? { kind: 'heads', matrix: r2 } : IDENTITY;
-    case 'query':
-    case 'key':
-      return r3 ? { kind: 'hadamard', transform: r3 } : IDENTITY;
-    case 'down-input':
-      return r4 ? { kind: 'hadamard', transform: r4 } : IDENTITY;
-  }
-}
-
-/** Null where nothing is quantized: queries always, others at 16 bits. */
-export function siteQuantizer(site: ObservedSite, quantizers: LayerQuantizers): ActivationQuantizer | null {
-  const { input, outputInput, downInput, keys, values } = quantizers;
-  const bySite: Record<ObservedSite, ActivationQuantizer | null> = {
-    'attention-input': input,
-    'mlp-input': input,
-    'o-input': outputInput,
-    'down-input': downInput,
-    key: keys,
-    value: values,
-    query: null,
-  };
-  const quantizer = bySite[site];
-  return quantizer && quantizer.bits < 16 ? quantizer : null;
 }
 
 /** Σ(Q(x) − x)² of each token: summed further in double precision. */

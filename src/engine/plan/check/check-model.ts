@@ -3,20 +3,18 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   type Experiment,
-  hasLearnedRotation,
   type ParsedExperiment,
   type Purpose,
   type Reading,
-  roundingOf,
   uniqueFaults,
 } from '../../../config/index.ts';
 import { UserError } from '../../../protocol/errors.ts';
-import type { ModelFault } from '../../../protocol/worker.ts';
+import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
+import { activationGroups, weightGroup } from '../../network/quantizers.ts';
 import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
-import { learningMode, networkMemory } from '../memory.ts';
-import { activationGroups, weightGroup } from '../quantizers.ts';
+import { networkMemory, networksOf } from '../memory.ts';
 import { textFaults } from './check-texts.ts';
 
 export interface ModelCheck {
@@ -44,6 +42,12 @@ export async function checkAgainstModel(
     faults: uniqueFaults(checks.flatMap(({ faults }) => faults)),
     config: checks[0]?.config ?? null,
   };
+}
+
+/** What the layer tree needs to know of a model before anything ran. */
+export function outlineOf(config: ModelConfig): ModelOutline {
+  const { architecture, layers, hiddenSize, headDim, intermediateSize } = config;
+  return { architecture, layers, hiddenSize, headDim, intermediateSize };
 }
 
 type Unplaced = Omit<ModelFault, 'range'>;
@@ -95,12 +99,8 @@ function rulesOf(ask: Reading['ask'], config: ModelConfig, purpose: Purpose): Ru
 function memoryRule(config: ModelConfig, purpose: Purpose): Rule {
   return (experiment) => {
     const faults: Unplaced[] = [];
-    if (hasLearnedRotation(experiment.rotation)) {
-      attempt(faults, () => networkMemory(experiment, config, learningMode(experiment), 'learn'));
-    }
-    attempt(faults, () => networkMemory(experiment, config, 'merged', 'run'));
-    if (roundingOf(experiment.quantization)?.compensates && purpose !== 'inspect')
-      attempt(faults, () => networkMemory(experiment, config, 'merged', 'round'));
+    for (const network of networksOf(experiment, purpose))
+      attempt(faults, () => networkMemory(experiment, config, network.mode, network.purpose));
     return faults.slice(0, 1).map((fault) => ({ ...fault, path: ['memoryLimit'] }));
   };
 }

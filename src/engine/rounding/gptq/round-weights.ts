@@ -1,11 +1,11 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { type RoundingError, type RunEvent, timed } from '../../../protocol/events.ts';
 import { READING_STAGES, rowWidth, STAGE_NAMES, STAGES, type StageName } from '../../calibration/stages.ts';
 import { CalibrationStream } from '../../calibration/stream.ts';
 import type { HostTensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
-import type { LinearRole } from '../../network/layer-inputs.ts';
 import type { Network } from '../../network/network.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
@@ -96,15 +96,20 @@ class LayerWalk {
     const { network, layers, damping } = this.#task;
     const began = performance.now();
     const rounder = new LayerRounder(this.#cache, network, damping);
-    const weights: Partial<Record<LinearRole, RoundedMatrix>> = {};
+    const weights: Partial<Record<Linear, RoundedMatrix>> = {};
     const errors: RoundingError[] = [];
     for (const stage of READING_STAGES) {
       const moment = new SecondMoment(this.#cache, rowWidth(stage, network.checkpoint.config));
       yield* this.#pass(stage, moment);
-      const { roles } = STAGES[stage];
-      for await (const { role, matrix, error } of rounder.round(this.#layer, roles, moment, this.#signal)) {
-        this.#add(role, matrix);
-        weights[role] = matrix;
+      const { linears } = STAGES[stage];
+      for await (const { linear, matrix, error } of rounder.round(
+        this.#layer,
+        linears,
+        moment,
+        this.#signal,
+      )) {
+        this.#add(linear, matrix);
+        weights[linear] = matrix;
         errors.push(error);
       }
     }
@@ -117,13 +122,12 @@ class LayerWalk {
 
   /** Takes the text through a layer that was rounded before. */
   async *passThrough(weights: RoundedLayer): AsyncGenerator<RunEvent, void> {
-    for (const [role, matrix] of Object.entries(weights) as [LinearRole, RoundedMatrix][])
-      this.#add(role, matrix);
+    for (const linear of LINEARS) this.#add(linear, weights[linear]);
     for (const stage of ['output', 'mlp', 'end'] as const) yield* this.#pass(stage, null);
   }
 
-  #add(role: LinearRole, matrix: RoundedMatrix): void {
-    Object.assign(this.#prepared, preparedTensors(role, matrix, this.#task.network.weightCodes));
+  #add(linear: Linear, matrix: RoundedMatrix): void {
+    Object.assign(this.#prepared, preparedTensors(linear, matrix, this.#task.network.weightCodes));
   }
 
   async *#pass(stage: StageName, moment: SecondMoment | null): AsyncGenerator<RunEvent, void> {

@@ -1,8 +1,8 @@
 import { float32, type HostTensor } from '../../../protocol/tensor.ts';
 import { gptqRound, reverseCholesky } from '../../graph/fused/gptq.ts';
 import { Graph } from '../../graph/graph.ts';
-import { Program } from '../../graph/program.ts';
-import type { ProgramCache } from '../../graph/program-cache.ts';
+import type { Reals } from '../../graph/program.ts';
+import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
 import { factorInLoops } from './factor-in-loops.ts';
 import { type RowsToRound, roundInLoops } from './round-in-loops.ts';
 
@@ -21,30 +21,21 @@ export class RoundingKernels {
     into: HostTensor<Float32Array>,
     signal?: AbortSignal,
   ): Promise<Float32Array> {
-    const n = h.dims[0]!;
-    if (this.#cache.runtime.kernels !== 'native') {
+    const [n = 0] = h.dims;
+    if (!this.#cache.abilities.ownKernels) {
       await factorInLoops(h.data, n, damping, into.data, signal);
       return into.data;
     }
-    const program = await this.#cache.get(`reverse-cholesky ${n} ${damping}`, (runtime) => {
-      const graph = new Graph();
-      return Program.compile(runtime, graph, { t: reverseCholesky(graph.input('h', [n, n]), damping) });
-    });
-    return (await program.run({ h }, signal, { t: into })).t!.data as Float32Array;
+    const program = await this.#cache.get(REVERSE_CHOLESKY, { n, damping });
+    return (await program.run({ h }, signal, { t: into })).t.data;
   }
 
   /** Codes [rows, columns]. See {@link roundInLoops}. */
   async round(weights: RowsToRound, t: Float32Array, signal?: AbortSignal): Promise<Int8Array> {
-    if (this.#cache.runtime.kernels !== 'native') return roundInLoops(weights, t, signal);
+    if (!this.#cache.abilities.ownKernels) return roundInLoops(weights, t, signal);
     const { rows, columns, bits } = weights;
     const groups = weights.scale.length / rows;
-    const key = `gptq-round ${rows}x${columns} ${groups} ${bits}`;
-    const program = await this.#cache.get(key, (runtime) => {
-      const graph = new Graph();
-      const [w, t] = [graph.input('w', [rows, columns]), graph.input('t', [columns, columns])];
-      const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
-      return Program.compile(runtime, graph, { codes: gptqRound(w, t, scale, zero, bits) });
-    });
+    const program = await this.#cache.get(GPTQ_ROUND, { rows, columns, groups, bits });
     const grid = [rows, groups];
     const tensors = {
       w: float32([rows, columns], weights.w),
@@ -52,6 +43,31 @@ export class RoundingKernels {
       scale: float32(grid, weights.scale),
       zero: float32(grid, weights.zero),
     };
-    return (await program.run(tensors, signal)).codes!.data as Int8Array;
+    return (await program.run(tensors, signal)).codes.data;
   }
 }
+
+const REVERSE_CHOLESKY: ProgramKind<{ readonly n: number; readonly damping: number }, { t: Reals }> = {
+  name: 'reverse-cholesky',
+  build({ n, damping }) {
+    const graph = new Graph();
+    return { graph, outputs: { t: reverseCholesky(graph.input('h', [n, n]), damping) } };
+  },
+};
+
+interface RoundSpec {
+  readonly rows: number;
+  readonly columns: number;
+  readonly groups: number;
+  readonly bits: number;
+}
+
+const GPTQ_ROUND: ProgramKind<RoundSpec, { codes: HostTensor<Int8Array> }> = {
+  name: 'gptq-round',
+  build({ rows, columns, groups, bits }) {
+    const graph = new Graph();
+    const [w, t] = [graph.input('w', [rows, columns]), graph.input('t', [columns, columns])];
+    const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
+    return { graph, outputs: { codes: gptqRound(w, t, scale, zero, bits) } };
+  },
+};

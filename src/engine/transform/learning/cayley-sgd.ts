@@ -1,13 +1,23 @@
-import type { HostTensor } from '../../../protocol/tensor.ts';
-import { float32 } from '../../../protocol/tensor.ts';
+import { elementCount, float32 } from '../../../protocol/tensor.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import { abs, add, div, minimum, mul, neg, scale, sqrt, sub } from '../../graph/ops/elementwise.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
 import { reduceMax, reduceSum } from '../../graph/ops/reduce.ts';
 import { reshape, transposeLast } from '../../graph/ops/shape.ts';
-import { Program } from '../../graph/program.ts';
-import type { ProgramCache } from '../../graph/program-cache.ts';
-import { CAYLEY_EPSILON, CAYLEY_ITERATIONS, MAX_DRIFT } from '../../rotation/cayley-sgd.ts';
+import type { Reals } from '../../graph/program.ts';
+import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
+
+/** Fixed-point iterations of the Cayley transform. Each contracts the error by ‖αW/2‖ ≤ ½. */
+export const CAYLEY_ITERATIONS = 5;
+/** Keeps row norms and the step cap away from division by zero. */
+export const CAYLEY_EPSILON = 1e-8;
+/**
+ * Drift from orthogonality, max |PᵀP − I|, above which a step ends in the polar projection.
+ * The published optimizer instead replaces P by a QR factor with probability 1/101 per parameter and step, drawn from
+ * the global random state of each process: a run then depends on what else drew from that state, workers can fall out
+ * of step, and a resumed run differs. Acting on the drift itself is deterministic and moves P by the least possible.
+ */
+export const MAX_DRIFT = 1e-5;
 
 /** What one optimizer step reports about a group of rotations. */
 export interface CayleyStep {
@@ -34,20 +44,17 @@ export async function cayleyStep(
   learningRate: number,
   signal?: AbortSignal,
 ): Promise<CayleyStep> {
-  const n = Math.sqrt(rotations[0]!.length);
+  const n = Math.sqrt(rotations[0]?.length ?? 0);
   const dims = [rotations.length, n, n];
-  const program = await cache.get(`cayley ${dims}`, (runtime) => {
-    const graph = new Graph();
-    return Program.compile(runtime, graph, cayleyExpression(graph, dims));
-  });
+  const program = await cache.get(CAYLEY_STEP, dims);
   const rate = float32([], Float32Array.of(learningRate));
   const out = await program.run(
     { p: stack(dims, rotations), g: stack(dims, rotationGradients), rate },
     signal,
   );
-  const kept = await keptOrthogonal(cache, out.next!, out.drift!.data[0] as number, signal);
+  const kept = await keptOrthogonal(cache, out.next, scalarOf(out.drift), signal);
   return {
-    caps: Array.from(out.cap!.data as Float32Array),
+    caps: Array.from(out.cap.data),
     matrices: unstack(kept.next, rotations.length),
     orthogonalityError: kept.error,
   };
@@ -56,15 +63,26 @@ export async function cayleyStep(
 /** The rotations [N, n, n] as they are, or after a pass towards the manifold when they have drifted too far. */
 export async function keptOrthogonal(
   cache: ProgramCache,
-  next: HostTensor,
+  next: Reals,
   error: number,
   signal?: AbortSignal,
-): Promise<{ next: HostTensor; error: number }> {
+): Promise<{ next: Reals; error: number }> {
   return error <= MAX_DRIFT ? { next, error } : orthogonalize(cache, next, signal);
 }
 
+const CAYLEY_STEP: ProgramKind<readonly number[], Record<'next' | 'cap' | 'drift', Reals>> = {
+  name: 'cayley',
+  build(dims) {
+    const graph = new Graph();
+    return { graph, outputs: cayleyExpression(graph, dims) };
+  },
+};
+
 /** p, g [N, n, n], rate → next [N, n, n], cap [N], drift. Shared with the tests, in either real type. */
-export function cayleyExpression(graph: Graph, dims: readonly number[]): Record<string, Value> {
+export function cayleyExpression(
+  graph: Graph,
+  dims: readonly number[],
+): Record<'next' | 'cap' | 'drift', Value> {
   const { next, cap } = cayleyUpdate(graph.input('p', dims), graph.input('g', dims), graph.input('rate', []));
   return { next, cap, drift: driftOf(next) };
 }
@@ -100,17 +118,26 @@ export function driftOf(p: Value): Value {
  */
 async function orthogonalize(
   cache: ProgramCache,
-  p: HostTensor,
+  p: Reals,
   signal?: AbortSignal,
-): Promise<{ next: HostTensor; error: number }> {
-  const program = await cache.get(`newton-schulz ${p.dims}`, (runtime) => {
+): Promise<{ next: Reals; error: number }> {
+  const out = await (await cache.get(NEWTON_SCHULZ, p.dims)).run({ p }, signal);
+  return { next: out.next, error: scalarOf(out.drift) };
+}
+
+const NEWTON_SCHULZ: ProgramKind<readonly number[], Record<'next' | 'drift', Reals>> = {
+  name: 'newton-schulz',
+  build(dims) {
     const graph = new Graph();
-    const x = graph.input('p', p.dims);
+    const x = graph.input('p', dims);
     const next = sub(scale(x, 1.5), scale(matmul(matmul(x, transposeLast(x)), x), 0.5));
-    return Program.compile(runtime, graph, { next, drift: driftOf(next) });
-  });
-  const out = await program.run({ p }, signal);
-  return { next: out.next!, error: out.drift!.data[0] as number };
+    return { graph, outputs: { next, drift: driftOf(next) } };
+  },
+};
+
+/** The number of a tensor of rank 0. */
+export function scalarOf({ data }: Reals): number {
+  return data[0] ?? Number.NaN;
 }
 
 function identityMatrix(n: number): Float64Array {
@@ -120,16 +147,15 @@ function identityMatrix(n: number): Float64Array {
 }
 
 /** N matrices as one [N, n, n]. */
-export function stack(dims: readonly number[], matrices: readonly Float32Array[]): HostTensor {
-  const data = new Float32Array(dims[0]! * dims[1]! * dims[2]!);
+export function stack(dims: readonly number[], matrices: readonly Float32Array[]): Reals {
+  const data = new Float32Array(elementCount(dims));
   matrices.forEach((matrix, index) => {
     data.set(matrix, index * matrix.length);
   });
   return float32(dims, data);
 }
 
-export function unstack(tensor: HostTensor, count: number): Float32Array[] {
-  const data = tensor.data as Float32Array;
+export function unstack({ data }: Reals, count: number): Float32Array[] {
   const size = data.length / count;
   return Array.from({ length: count }, (_, index) => data.slice(index * size, (index + 1) * size));
 }

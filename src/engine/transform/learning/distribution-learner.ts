@@ -1,5 +1,6 @@
+import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
-import { float32, type HostTensor } from '../../../protocol/tensor.ts';
+import { float32 } from '../../../protocol/tensor.ts';
 import { gradients } from '../../autodiff/gradients.ts';
 import type { CapturedActivations, CapturedRows } from '../../calibration/capture.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
@@ -7,11 +8,11 @@ import { add, div, minimum, mul, sqrt } from '../../graph/ops/elementwise.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
 import { reduceSum } from '../../graph/ops/reduce.ts';
 import { expand, reshape } from '../../graph/ops/shape.ts';
-import { Program } from '../../graph/program.ts';
-import type { ProgramCache } from '../../graph/program-cache.ts';
-import type { Runtime } from '../../runtime/types.ts';
-import { cayleyUpdate, driftOf, keptOrthogonal, stack, unstack } from './cayley-sgd.ts';
-import { type LearnStep, NO_MEMORY, type RotationState } from './learner.ts';
+import type { Program, Reals } from '../../graph/program.ts';
+import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
+import { type SeamState, seamsIn } from '../../network/seams.ts';
+import { cayleyUpdate, driftOf, keptOrthogonal, scalarOf, stack, unstack } from './cayley-sgd.ts';
+import { type LearnStep, NO_MEMORY } from './learner.ts';
 import { lieAdamStep, stepInputs, stepTensors } from './lie-adam.ts';
 import { type DistributionObjective, distributionLoss } from './objectives.ts';
 import type { RotationOptimizer } from './rotation-update.ts';
@@ -28,49 +29,63 @@ export interface DistributionOptions {
   readonly steps: number;
   readonly learningRate: number;
   readonly schedule: Schedule;
-  readonly learnR1: boolean;
-  readonly learnR2: boolean;
+  /** Seams whose maps are learned. */
+  readonly seams: readonly SeamName[];
 }
 
 /**
- * Learns rotations from captured activations alone, without the network: R1 on the normalised inputs of all layers,
- * every R2 on its layer's values, each on the same objective. A step costs a few products with the captured
- * rows; nothing is propagated through the network.
+ * Learns rotations from captured activations alone, without the network: the maps of each seam on the rows that its
+ * quantizers read, all on the same objective. A step costs a few products with the captured rows; nothing is propagated
+ * through the network.
  */
 export async function* learnFromActivations(
   cache: ProgramCache,
-  start: RotationState,
+  start: SeamState,
   captured: CapturedActivations,
   options: DistributionOptions,
   signal?: AbortSignal,
-): AsyncGenerator<LearnStep, RotationState> {
+): AsyncGenerator<LearnStep, SeamState> {
   const { steps } = options;
-  const r1 =
-    options.learnR1 && start.r1 ? await GroupLearner.create(cache, options, [start.r1], [captured.r1]) : null;
-  const r2 =
-    options.learnR2 && start.r2 ? await GroupLearner.create(cache, options, start.r2, captured.r2) : null;
+  const learners = await groupLearners(cache, start, captured, options);
   let state = start;
   for (let step = 0; step < steps; step++) {
     throwIfCancelled(signal);
     const began = performance.now();
     const learningRate = learningRateAt(options.schedule, options.learningRate, step, steps);
-    const first = await r1?.step(step, learningRate, signal);
-    const second = await r2?.step(step, learningRate, signal);
-    state = { r1: r1?.rotations[0] ?? start.r1, r2: r2?.rotations ?? start.r2 };
+    const moved: [SeamName, GroupStep][] = [];
+    for (const [seam, learner] of learners)
+      moved.push([seam, await learner.step(step, learningRate, signal)]);
+    state = { ...start, ...Object.fromEntries(learners.map(([seam, { rotations }]) => [seam, rotations])) };
     yield {
       step: step + 1,
-      loss: (first ?? second)!.loss,
-      tokens: (r1 ?? r2)!.rowsPerStep,
-      gradientNorm: Math.hypot(first?.gradientNorm ?? 0, second?.gradientNorm ?? 0),
+      loss: moved[0]?.[1].loss ?? Number.NaN,
+      tokens: learners[0]?.[1].rowsPerStep ?? 0,
+      gradientNorm: Math.hypot(...moved.map(([, one]) => one.gradientNorm)),
       learningRate,
-      stepCap: { r1: first?.caps?.[0] ?? null, r2Max: second?.caps ? Math.max(...second.caps) : null },
-      orthogonalityError: Math.max(first?.drift ?? 0, second?.drift ?? 0),
+      stepCaps: Object.fromEntries(moved.flatMap(([seam, { caps }]) => (caps ? [[seam, caps]] : []))),
+      orthogonalityError: Math.max(0, ...moved.map(([, { drift }]) => drift)),
       seconds: (performance.now() - began) / 1000,
       state,
       memory: NO_MEMORY,
     };
   }
   return state;
+}
+
+/** One for each seam that is learned and has a start. */
+async function groupLearners(
+  cache: ProgramCache,
+  start: SeamState,
+  captured: CapturedActivations,
+  options: DistributionOptions,
+): Promise<[SeamName, GroupLearner][]> {
+  const learners: [SeamName, GroupLearner][] = [];
+  for (const seam of seamsIn(start)) {
+    const [maps, rows] = [start[seam], captured[seam]];
+    if (!options.seams.includes(seam) || !maps || !rows) continue;
+    learners.push([seam, await GroupLearner.create(cache, options, maps, rows)]);
+  }
+  return learners;
 }
 
 interface GroupStep {
@@ -85,20 +100,20 @@ interface GroupStep {
 class GroupLearner {
   readonly rowsPerStep: number;
   readonly #cache: ProgramCache;
-  readonly #program: Program;
+  readonly #program: Program<StepOutputs>;
   readonly #options: DistributionOptions;
   readonly #data: readonly CapturedRows[];
   /** r [N, n, n] and LieAdam's moving averages, by program input name. */
-  #state: Readonly<Record<'r' | 'm' | 'v', HostTensor>>;
+  #state: Readonly<Record<'r' | 'm' | 'v', Reals>>;
 
   private constructor(
     cache: ProgramCache,
-    program: Program,
+    program: Program<StepOutputs>,
     options: DistributionOptions,
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ) {
-    const [count, n] = [rotations.length, data[0]!.width];
+    const [count, n] = [rotations.length, widthOf(data)];
     this.#cache = cache;
     this.#program = program;
     this.#options = options;
@@ -117,10 +132,9 @@ class GroupLearner {
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ): Promise<GroupLearner> {
-    const shape = { count: rotations.length, n: data[0]!.width, rows: rowsPerStep(data) };
+    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data) };
     const { objective, optimizer, gradientClip } = options;
-    const key = `${objective} ${optimizer} ${gradientClip} ${JSON.stringify(shape)}`;
-    const program = await cache.get(key, (runtime) => compileStep(runtime, options, shape));
+    const program = await cache.get(DISTRIBUTION_STEP, { objective, optimizer, gradientClip, ...shape });
     return new GroupLearner(cache, program, options, rotations, data);
   }
 
@@ -131,23 +145,23 @@ class GroupLearner {
   async step(step: number, learningRate: number, signal?: AbortSignal): Promise<GroupStep> {
     const rates = stepTensors(step, learningRate);
     const out = await this.#program.run({ ...this.#state, ...rates, x: this.#batch(step) }, signal);
-    let [next, drift] = [out.next!, out.drift!.data[0] as number];
+    let [next, drift] = [out.next, scalarOf(out.drift)];
     if (this.#options.optimizer === 'cayley-sgd') {
       ({ next, error: drift } = await keptOrthogonal(this.#cache, next, drift, signal));
     }
     this.#state = { r: next, m: out.nextM ?? this.#state.m, v: out.nextV ?? this.#state.v };
-    const losses = out.loss!.data as Float32Array;
+    const losses = out.loss.data;
     return {
       loss: losses.reduce((sum, loss) => sum + loss, 0) / losses.length,
-      gradientNorm: out.gradientNorm!.data[0] as number,
+      gradientNorm: scalarOf(out.gradientNorm),
       drift,
-      caps: out.cap ? Array.from(out.cap.data as Float32Array) : null,
+      caps: out.cap ? Array.from(out.cap.data) : null,
     };
   }
 
   /** Consecutive rows of the shuffled sample, around its end: a function of the step alone. */
-  #batch(step: number): HostTensor {
-    const [rows, n] = [this.rowsPerStep, this.#data[0]!.width];
+  #batch(step: number): Reals {
+    const [rows, n] = [this.rowsPerStep, widthOf(this.#data)];
     const x = new Float32Array(this.#data.length * rows * n);
     this.#data.forEach((data, group) => {
       for (let i = 0; i < rows; i++) {
@@ -163,36 +177,40 @@ function rowsPerStep(data: readonly CapturedRows[]): number {
   return Math.min(ROWS_PER_STEP, ...data.map(({ count }) => count));
 }
 
-/** One step as one graph: r [N, n, n], x [N, rows, n] → loss [N], and the rotations after the optimizer's step. */
-function compileStep(
-  runtime: Runtime,
-  { objective, optimizer, gradientClip }: DistributionOptions,
-  { count, n, rows }: { count: number; n: number; rows: number },
-): Promise<Program> {
-  const graph = new Graph();
-  const r = graph.input('r', [count, n, n]);
-  const rates = stepInputs(graph);
-  const loss = distributionLoss(matmul(graph.input('x', [count, rows, n]), r), objective);
-  const ones = expand(reshape(graph.scalar(1), [1]), [count]);
-  const g = gradients([[loss, ones]], [r])[0]!;
-  const gradientNorm = sqrt(reduceSum(mul(g, g), [0, 1, 2], false));
-  if (optimizer === 'cayley-sgd') {
-    const clipped = gradientClip === null ? g : mul(g, clipFactor(gradientNorm, gradientClip));
-    const { next, cap } = cayleyUpdate(r, clipped, rates.rate);
-    return Program.compile(runtime, graph, { loss, gradientNorm, next, cap, drift: driftOf(next) });
-  }
-  const moments = { m: graph.input('m', [count, n, n]), v: graph.input('v', [count, 1, 1]) };
-  const moved = lieAdamStep(r, g, moments, rates);
-  const { m: nextM, v: nextV } = moved.state;
-  return Program.compile(runtime, graph, {
-    loss,
-    gradientNorm,
-    next: moved.r,
-    nextM,
-    nextV,
-    drift: driftOf(moved.r),
-  });
+const widthOf = (data: readonly CapturedRows[]): number => data[0]?.width ?? 0;
+
+interface StepSpec extends Pick<DistributionOptions, 'objective' | 'optimizer' | 'gradientClip'> {
+  readonly count: number;
+  readonly n: number;
+  readonly rows: number;
 }
+
+type StepOutputs = Record<'loss' | 'gradientNorm' | 'next' | 'drift', Reals> &
+  Partial<Record<'cap' | 'nextM' | 'nextV', Reals>>;
+
+/** One step as one graph: r [N, n, n], x [N, rows, n] → loss [N], and the rotations after the optimizer's step. */
+const DISTRIBUTION_STEP: ProgramKind<StepSpec, StepOutputs> = {
+  name: 'distribution-step',
+  build({ objective, optimizer, gradientClip, count, n, rows }) {
+    const graph = new Graph();
+    const r = graph.input('r', [count, n, n]);
+    const rates = stepInputs(graph);
+    const loss = distributionLoss(matmul(graph.input('x', [count, rows, n]), r), objective);
+    const ones = expand(reshape(graph.scalar(1), [1]), [count]);
+    const [g] = gradients([[loss, ones]], [r]);
+    if (!g) throw new Error(`the objective ${objective} does not depend on the rotation`);
+    const gradientNorm = sqrt(reduceSum(mul(g, g), [0, 1, 2], false));
+    const shared = { loss, gradientNorm, cap: null, nextM: null, nextV: null };
+    if (optimizer === 'cayley-sgd') {
+      const clipped = gradientClip === null ? g : mul(g, clipFactor(gradientNorm, gradientClip));
+      const { next, cap } = cayleyUpdate(r, clipped, rates.rate);
+      return { graph, outputs: { ...shared, next, cap, drift: driftOf(next) } };
+    }
+    const moments = { m: graph.input('m', [count, n, n]), v: graph.input('v', [count, 1, 1]) };
+    const { r: next, state } = lieAdamStep(r, g, moments, rates);
+    return { graph, outputs: { ...shared, next, nextM: state.m, nextV: state.v, drift: driftOf(next) } };
+  },
+};
 
 /** min(1, limit / norm), finite where the gradient vanishes. */
 function clipFactor(norm: Value, limit: number): Value {

@@ -1,24 +1,22 @@
+import { SEAM_NAMES, type SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
-import { accumulate, type Network } from '../../network/network.ts';
+import { elementCount } from '../../../protocol/tensor.ts';
+import { concatenate, nextTokens } from '../../calibration/tokens.ts';
+import type { Network, SeamGradients } from '../../network/network.ts';
+import { mapDims, ofLayer, seamOf, seamsIn } from '../../network/seams.ts';
 
-/** ∂loss/∂R summed over a batch, in float64. */
-export interface RotationGradients {
-  readonly r1: Float64Array | null;
-  readonly r2: readonly Float64Array[] | null;
-}
+/** ∂loss/∂map for each map of a seam, summed over a batch in float64. */
+export type GradientSums = Readonly<Partial<Record<SeamName, readonly Float64Array[]>>>;
 
 export interface BatchLoss {
   /** Mean negative log-likelihood over the predicted tokens, in nats. */
   readonly loss: number;
   readonly tokens: number;
-  readonly gradients: RotationGradients;
+  readonly gradients: GradientSums;
 }
 
-/** The label of a position that predicts nothing: the last of a sequence. */
-const NO_LABEL = -1;
-
 /**
- * Next-token cross-entropy of a batch and its derivative with respect to R1 and every R2.
+ * Next-token cross-entropy of a batch and its derivative by every map that is given at run time.
  * @param sequences token ids, all of one length.
  * @param microBatch sequences computed at once; gradients are summed over micro-batches in order.
  */
@@ -28,24 +26,27 @@ export async function lossAndGradients(
   microBatch: number,
   signal?: AbortSignal,
 ): Promise<BatchLoss> {
-  const { r1, r2 } = network.options.sites;
-  const { hiddenSize: d, headDim: h } = network.checkpoint.config;
-  const sum: RotationGradients = {
-    r1: r1 ? new Float64Array(d * d) : null,
-    r2: r2 ? Array.from({ length: network.layers }, () => new Float64Array(h * h)) : null,
-  };
+  const sum = zeroSums(network);
   const tokens = sequences.reduce((count, ids) => count + ids.length - 1, 0);
   let total = 0;
   for (let start = 0; start < sequences.length; start += microBatch) {
-    total += await microBatchGradients(
-      network,
-      sequences.slice(start, start + microBatch),
-      1 / tokens,
-      sum,
-      signal,
-    );
+    const some = sequences.slice(start, start + microBatch);
+    total += await microBatchGradients(network, some, 1 / tokens, sum, signal);
   }
   return { loss: total / tokens, tokens, gradients: sum };
+}
+
+function zeroSums(network: Network): GradientSums {
+  const { config } = network.checkpoint;
+  const { maps } = network.options;
+  const entries = SEAM_NAMES.flatMap((name) => {
+    const map = maps[name];
+    if (!map || map.kind === 'hadamard') return [];
+    const { count, width } = seamOf(name, config);
+    const size = elementCount(mapDims(map, width));
+    return [[name, Array.from({ length: count }, () => new Float64Array(size))] as const];
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Adds the gradients of one micro-batch to `sum`. @returns the sum of its token losses. */
@@ -53,47 +54,36 @@ async function microBatchGradients(
   network: Network,
   sequences: readonly Int32Array[],
   weight: number,
-  sum: RotationGradients,
+  sum: GradientSums,
   signal?: AbortSignal,
 ): Promise<number> {
-  const shape = { batch: sequences.length, sequence: sequences[0]!.length };
+  const shape = { batch: sequences.length, sequence: sequences[0]?.length ?? 0 };
   const ids = concatenate(sequences);
   const tape = network.tape(shape);
-  tape.residuals[0]!.data.set((await network.embed(ids, signal)).data);
+  tape.residual(0).data.set((await network.embed(ids, signal)).data);
   for (let layer = 0; layer < network.layers; layer++) {
     throwIfCancelled(signal);
     await network.record(layer, tape, signal);
   }
   const labels = nextTokens(ids, shape.sequence);
-  const end = await network.lossBackward(tape.residuals[network.layers]!, labels, weight, signal);
-  add(sum.r1, end.r1);
+  const end = await network.lossBackward(tape.residual(network.layers), labels, weight, signal);
+  add(sum, end.maps, 0);
   let dx = end.dx;
   for (let layer = network.layers - 1; layer >= 0; layer--) {
     throwIfCancelled(signal);
     const share = await network.layerBackward(layer, tape, dx, signal);
-    add(sum.r1, share.r1);
-    add(sum.r2?.[layer] ?? null, share.r2);
+    add(sum, share.maps, layer);
     dx = share.dx;
   }
-  add(sum.r1, await network.embedBackward(ids, dx, signal));
+  add(sum, await network.embedBackward(ids, dx, signal), 0);
   return end.nll.reduce((loss, nll) => loss + nll, 0);
 }
 
-function add(sum: Float64Array | null, terms: Float32Array | null): void {
-  if (sum && terms) accumulate(sum, terms);
-}
-
-/** The token after each position, inside its own sequence. */
-export function nextTokens(ids: Int32Array, sequence: number): Int32Array {
-  return ids.map((_, position) => ((position + 1) % sequence === 0 ? NO_LABEL : ids[position + 1]!));
-}
-
-export function concatenate(sequences: readonly Int32Array[]): Int32Array {
-  const all = new Int32Array(sequences.reduce((length, ids) => length + ids.length, 0));
-  let offset = 0;
-  for (const ids of sequences) {
-    all.set(ids, offset);
-    offset += ids.length;
+/** Adds a layer's share, or that of the ends of the network. */
+function add(sums: GradientSums, share: SeamGradients, layer: number): void {
+  for (const seam of seamsIn(share)) {
+    const sum = ofLayer(sums[seam] ?? [], layer);
+    const terms = share[seam] ?? new Float32Array();
+    for (let i = 0; i < terms.length; i++) sum[i]! += terms[i]!;
   }
-  return all;
 }

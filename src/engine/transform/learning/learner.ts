@@ -1,9 +1,11 @@
+import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
+import { type SeamState, seamsIn } from '../../network/seams.ts';
 import { clipGlobalNorm } from './gradient-clip.ts';
-import { lossAndGradients, type RotationGradients } from './gradient-step.ts';
+import { type GradientSums, lossAndGradients } from './gradient-step.ts';
 import {
   type Moments,
   type RotationOptimizer,
@@ -12,18 +14,12 @@ import {
 } from './rotation-update.ts';
 import { learningRateAt, type Schedule } from './schedule.ts';
 
-/** The rotations of a network while they are learned; null where the network has none. */
-export interface RotationState {
-  readonly r1: Float32Array | null;
-  readonly r2: readonly Float32Array[] | null;
-}
-
-/** What the next step depends on beside the rotations. */
+/** What the next step depends on beside the maps. */
 export interface LearnerMemory {
-  /** LieAdam's moving averages; null with Cayley SGD. */
-  readonly moments: { readonly r1: Moments | null; readonly r2: Moments | null } | null;
-  /** The rotations whose weights the clip ratios in use were searched on; null where every step searches. */
-  readonly searchedAt: RotationState | null;
+  /** Moving averages of LieAdam by seam; null with Cayley SGD. */
+  readonly moments: Readonly<Partial<Record<SeamName, Moments>>> | null;
+  /** The maps whose weights the clip ratios in use were searched on; null where every step searches. */
+  readonly searchedAt: SeamState | null;
 }
 
 export const NO_MEMORY: LearnerMemory = { moments: null, searchedAt: null };
@@ -35,16 +31,16 @@ export interface LearnOptions {
   readonly schedule: Schedule;
   readonly batchSize: number;
   readonly microBatch: number;
-  /** Largest global norm of the gradient over all rotations; null for no clipping. */
+  /** Largest global norm of the gradient over all maps; null for no clipping. */
   readonly gradientClip: number | null;
   /** Steps that a search of the weights' clip ratios serves; 1 searches at every step. */
   readonly weightClipEvery: number;
-  readonly learnR1: boolean;
-  readonly learnR2: boolean;
+  /** Seams whose maps move. */
+  readonly seams: readonly SeamName[];
   readonly dataSeed: number;
 }
 
-/** What happened in one step, and the rotations after it. */
+/** What happened in one step, and the maps after it. */
 export interface LearnStep {
   /** Steps done, from 1. */
   readonly step: number;
@@ -52,32 +48,33 @@ export interface LearnStep {
   readonly tokens: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
-  readonly stepCap: { readonly r1: number | null; readonly r2Max: number | null };
+  /** Largest step that the Cayley iteration allows for each map, 1 / ‖W‖₁; empty for other optimizers. */
+  readonly stepCaps: Readonly<Partial<Record<SeamName, readonly number[]>>>;
   readonly orthogonalityError: number;
   readonly seconds: number;
-  readonly state: RotationState;
+  readonly state: SeamState;
   readonly memory: LearnerMemory;
 }
 
 /**
  * Learning through the quantized network: each step takes its cross-entropy on one batch, clips the gradient's global
- * norm (Cayley SGD), and moves every learned rotation on the orthogonal matrices. Nothing but the rotations, the step
+ * norm (Cayley SGD), and moves every learned map on the orthogonal matrices. Nothing but the maps, the step
  * number and the learner's memory carries over from step to step, so a run resumed from them continues to the same bits.
  */
 export async function* learnRotations(
   cache: ProgramCache,
   network: Network,
-  start: { readonly step: number; readonly state: RotationState; readonly memory?: LearnerMemory },
+  start: { readonly step: number; readonly state: SeamState; readonly memory?: LearnerMemory },
   blocks: readonly Int32Array[],
   options: LearnOptions,
   signal?: AbortSignal,
-): AsyncGenerator<LearnStep, RotationState> {
+): AsyncGenerator<LearnStep, SeamState> {
   let { state, memory = NO_MEMORY } = start;
   for (let step = start.step; step < options.steps; step++) {
     throwIfCancelled(signal);
     const began = performance.now();
     const searchedAt = ratioSource(step, state, memory, options);
-    network.setRotations(state, searchedAt ?? state);
+    network.setMaps(state, searchedAt ?? state);
     const batch = batchOfStep(blocks, step, options.batchSize, options.dataSeed);
     const { loss, tokens, gradients } = await lossAndGradients(network, batch, options.microBatch, signal);
     const clipped = clip(gradients, options);
@@ -100,7 +97,7 @@ export async function* learnRotations(
       tokens,
       gradientNorm: clipped.norm,
       learningRate,
-      stepCap: moved.stepCap,
+      stepCaps: moved.stepCaps,
       orthogonalityError: moved.orthogonalityError,
       seconds: (performance.now() - began) / 1000,
       state,
@@ -113,10 +110,10 @@ export async function* learnRotations(
 /** Where this step takes its clip ratios from: its own weights every `weightClipEvery` steps, else those of the last search. */
 function ratioSource(
   step: number,
-  state: RotationState,
+  state: SeamState,
   memory: LearnerMemory,
   { weightClipEvery }: LearnOptions,
-): RotationState | null {
+): SeamState | null {
   if (weightClipEvery === 1) return null;
   return step % weightClipEvery === 0 ? state : (memory.searchedAt ?? state);
 }
@@ -132,45 +129,53 @@ function checkFinite(step: number, loss: number, gradientNorm: number): void {
 }
 
 interface ClippedGradients {
-  readonly r1: Float32Array | null;
-  readonly r2: readonly Float32Array[] | null;
+  readonly maps: Readonly<Partial<Record<SeamName, readonly Float32Array[]>>>;
   /** Global norm before clipping. */
   readonly norm: number;
 }
 
-function clip(gradients: RotationGradients, options: LearnOptions): ClippedGradients {
-  const r1 = options.learnR1 && gradients.r1 ? Float32Array.from(gradients.r1) : null;
-  const r2 =
-    options.learnR2 && gradients.r2 ? gradients.r2.map((gradient) => Float32Array.from(gradient)) : null;
-  const all = [...(r1 ? [r1] : []), ...(r2 ?? [])];
+function clip(gradients: GradientSums, { seams, optimizer, gradientClip }: LearnOptions): ClippedGradients {
+  const entries = seamsIn(gradients)
+    .filter((seam) => seams.includes(seam))
+    .map((seam) => [seam, (gradients[seam] ?? []).map((sum) => Float32Array.from(sum))] as const);
   // LieAdam does not look at the gradient's size.
-  const limit = options.optimizer === 'cayley-sgd' ? options.gradientClip : null;
-  const norm = clipGlobalNorm(all, limit ?? Number.POSITIVE_INFINITY);
-  return { r1, r2, norm };
+  const limit = optimizer === 'cayley-sgd' ? gradientClip : null;
+  const norm = clipGlobalNorm(
+    entries.flatMap(([, terms]) => terms),
+    limit ?? Number.POSITIVE_INFINITY,
+  );
+  return { maps: Object.fromEntries(entries), norm };
 }
+
+type Moved = Pick<LearnStep, 'state' | 'stepCaps' | 'orthogonalityError'> & Pick<LearnerMemory, 'moments'>;
 
 async function move(
   cache: ProgramCache,
   optimizer: RotationOptimizer,
-  state: RotationState,
+  state: SeamState,
   gradients: ClippedGradients,
   { moments }: LearnerMemory,
   at: { readonly step: number; readonly learningRate: number },
   signal?: AbortSignal,
-): Promise<
-  { state: RotationState } & Pick<LearnerMemory, 'moments'> &
-    Pick<LearnStep, 'stepCap' | 'orthogonalityError'>
-> {
-  const update = (rotations: readonly Float32Array[], terms: readonly Float32Array[], past: Moments | null) =>
-    updateRotations(cache, optimizer, rotations, terms, past, at, signal);
-  const r1: RotationUpdate | null =
-    gradients.r1 && state.r1 ? await update([state.r1], [gradients.r1], moments?.r1 ?? null) : null;
-  const r2: RotationUpdate | null =
-    gradients.r2 && state.r2 ? await update(state.r2, gradients.r2, moments?.r2 ?? null) : null;
+): Promise<Moved> {
+  const updates: [SeamName, RotationUpdate][] = [];
+  for (const seam of seamsIn(gradients.maps)) {
+    const [maps, terms] = [state[seam], gradients.maps[seam]];
+    if (!maps || !terms) continue;
+    const past = moments?.[seam] ?? null;
+    updates.push([seam, await updateRotations(cache, optimizer, maps, terms, past, at, signal)]);
+  }
+  const bySeam = <T>(pick: (update: RotationUpdate) => T | null): Partial<Record<SeamName, T>> =>
+    Object.fromEntries(
+      updates.flatMap(([seam, update]) => {
+        const picked = pick(update);
+        return picked === null ? [] : [[seam, picked]];
+      }),
+    );
   return {
-    state: { r1: r1?.matrices[0] ?? state.r1, r2: r2?.matrices ?? state.r2 },
-    moments: optimizer === 'lie-adam' ? { r1: r1?.moments ?? null, r2: r2?.moments ?? null } : null,
-    stepCap: { r1: r1?.caps?.[0] ?? null, r2Max: r2?.caps ? Math.max(...r2.caps) : null },
-    orthogonalityError: Math.max(r1?.orthogonalityError ?? 0, r2?.orthogonalityError ?? 0),
+    state: { ...state, ...bySeam(({ matrices }) => matrices) },
+    moments: optimizer === 'lie-adam' ? bySeam((update) => update.moments) : null,
+    stepCaps: bySeam(({ caps }) => caps),
+    orthogonalityError: Math.max(0, ...updates.map(([, update]) => update.orthogonalityError)),
   };
 }

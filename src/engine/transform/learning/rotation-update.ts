@@ -1,8 +1,8 @@
 import { float32 } from '../../../protocol/tensor.ts';
 import { Graph } from '../../graph/graph.ts';
-import { Program } from '../../graph/program.ts';
-import type { ProgramCache } from '../../graph/program-cache.ts';
-import { cayleyStep, driftOf, stack, unstack } from './cayley-sgd.ts';
+import type { Reals } from '../../graph/program.ts';
+import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
+import { cayleyStep, driftOf, scalarOf, stack, unstack } from './cayley-sgd.ts';
 import { lieAdamStep, stepInputs, stepTensors } from './lie-adam.ts';
 
 export type RotationOptimizer = 'cayley-sgd' | 'lie-adam';
@@ -41,15 +41,9 @@ export async function updateRotations(
     return { ...(await cayleyStep(cache, rotations, gradients, learningRate, signal)), moments: null };
   }
   const count = rotations.length;
-  const n = Math.sqrt(rotations[0]!.length);
+  const n = Math.sqrt(rotations[0]?.length ?? 0);
   const dims = [count, n, n];
-  const program = await cache.get(`lie-adam ${dims}`, (runtime) => {
-    const graph = new Graph();
-    const inputs = { m: graph.input('m', dims), v: graph.input('v', [count, 1, 1]) };
-    const next = lieAdamStep(graph.input('r', dims), graph.input('g', dims), inputs, stepInputs(graph));
-    const { m, v } = next.state;
-    return Program.compile(runtime, graph, { next: next.r, nextM: m, nextV: v, drift: driftOf(next.r) });
-  });
+  const program = await cache.get(LIE_ADAM, { count, n });
   const out = await program.run(
     {
       r: stack(dims, rotations),
@@ -61,9 +55,28 @@ export async function updateRotations(
     signal,
   );
   return {
-    matrices: unstack(out.next!, count),
-    moments: { m: out.nextM!.data as Float32Array, v: out.nextV!.data as Float32Array },
+    matrices: unstack(out.next, count),
+    moments: { m: out.nextM.data, v: out.nextV.data },
     caps: null,
-    orthogonalityError: out.drift!.data[0] as number,
+    orthogonalityError: scalarOf(out.drift),
   };
 }
+
+const LIE_ADAM: ProgramKind<
+  { readonly count: number; readonly n: number },
+  Record<'next' | 'nextM' | 'nextV' | 'drift', Reals>
+> = {
+  name: 'lie-adam',
+  build({ count, n }) {
+    const graph = new Graph();
+    const dims = [count, n, n];
+    const inputs = { m: graph.input('m', dims), v: graph.input('v', [count, 1, 1]) };
+    const { r, state } = lieAdamStep(
+      graph.input('r', dims),
+      graph.input('g', dims),
+      inputs,
+      stepInputs(graph),
+    );
+    return { graph, outputs: { next: r, nextM: state.m, nextV: state.v, drift: driftOf(r) } };
+  },
+};

@@ -1,19 +1,12 @@
-import { multiply, transpose } from './dense.ts';
-import { orthogonalityError, polarProjection } from './orthogonal.ts';
+import { multiply, transpose } from '../../src/engine/rotation/dense.ts';
+import { orthogonalityError, polarProjection } from '../../src/engine/rotation/orthogonal.ts';
+import {
+  CAYLEY_EPSILON,
+  CAYLEY_ITERATIONS,
+  MAX_DRIFT,
+} from '../../src/engine/transform/learning/cayley-sgd.ts';
 
 type Matrix = Float32Array | Float64Array;
-
-/** Fixed-point iterations of the Cayley transform. Each contracts the error by ‖αW/2‖ ≤ ½. */
-export const CAYLEY_ITERATIONS = 5;
-/** Keeps row norms and the step cap away from division by zero. */
-export const CAYLEY_EPSILON = 1e-8;
-/**
- * Drift from orthogonality, max |PᵀP − I|, above which a step ends in the polar projection.
- * The published optimizer instead replaces P by a QR factor with probability 1/101 per parameter and step, drawn from
- * the global random state of each process: a run then depends on what else drew from that state, workers can fall out
- * of step, and a resumed run differs. Acting on the drift itself is deterministic and moves P by the least possible.
- */
-export const MAX_DRIFT = 1e-5;
 
 /** One optimizer step and what it did. */
 export interface CayleyStepResult {

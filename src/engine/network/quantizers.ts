@@ -1,30 +1,21 @@
-import {
-  type ActivationQuantization,
-  learningWeightBits,
-  learningWeightClip,
-  type ResolvedExperiment,
-} from '../../config/index.ts';
+import { type Quantization, type SiteQuantizer, siteQuantizer } from '../../config/index.ts';
+import type { Site } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { ModelConfig } from '../model/config.ts';
-import type { LayerQuantizers } from '../network/layer-shape.ts';
+import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
 
 /**
- * The quantizer of every site from the experiment file, as SpinQuant places them: whole tokens at the inputs of
- * q, k, v, gate, up and down (zero inside the range); one scale per head at the input of o, for values, and for keys.
- * @throws UserError when a group size does not divide a width.
+ * The quantizers of a layer, as {@link siteQuantizer} describes them, with groups in channels of this model.
+ * @throws UserError `quantization/group-size` when a group size does not divide a width.
  */
-export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
-  const { weights, activations, keys, values } = experiment.quantization;
-  const { headDim } = config;
-  const groups = activationGroups(activations.groupSize, config);
-  const cache = (side: typeof keys, includeZero: boolean): ActivationQuantizer => ({
-    bits: side.bits,
-    symmetric: side.symmetric,
-    group: headDim,
-    clipRatio: side.clipRatio,
-    includeZero,
-  });
+export function quantizersOf(quantization: Quantization, config: ModelConfig): LayerQuantizers {
+  const { weights } = quantization;
+  const groups = activationGroups(quantization.activations.groupSize, config);
+  const at = (site: Site, group: number): ActivationQuantizer => {
+    const described = siteQuantizer(site, quantization);
+    return described ? activationQuantizer(described, group, config) : FULL_PRECISION.input;
+  };
   return {
     weights: {
       bits: weights.bits,
@@ -32,43 +23,37 @@ export function quantizersOf(experiment: ResolvedExperiment, config: ModelConfig
       group: weightGroup(weights.groupSize, config),
       clipSearch: weights.clip,
     },
-    input: activationQuantizer(activations, groups.input),
-    outputInput: { ...activationQuantizer(activations, 0), group: headDim, includeZero: false },
-    downInput: activationQuantizer(activations, groups.downInput),
-    // Keys go through the per-token range (zero inside), values through the group range, as in the reference.
-    keys: cache(keys, true),
-    values: cache(values, false),
+    input: at('attention-input', groups.input),
+    outputInput: at('o-input', 0),
+    downInput: at('down-input', groups.downInput),
+    keys: at('key', 0),
+    values: at('value', 0),
   };
 }
 
-/** The same with the weights as they are inside the learning loop, and the gradient through scales if it is wanted. */
-export function learningQuantizersOf(experiment: ResolvedExperiment, config: ModelConfig): LayerQuantizers {
-  const final = quantizersOf(experiment, config);
-  const bits = learningWeightBits(experiment);
-  const weights = { ...final.weights, bits, clipSearch: learningWeightClip(experiment) };
-  if (!experiment.rotation.learning.scaleGradient) return { ...final, weights };
+/** @param group channels of one scale where groups share one; 0 for whole tokens. */
+function activationQuantizer(
+  { bits, symmetric, clipRatio, includeZero, shares }: SiteQuantizer,
+  group: number,
+  { headDim }: ModelConfig,
+): ActivationQuantizer {
+  return { bits, symmetric, group: shares === 'head' ? headDim : group, clipRatio, includeZero };
+}
+
+/** The same, with the gradient going through the scales of activations too. */
+export function withScaleGradient(quantizers: LayerQuantizers): LayerQuantizers {
   const live = (quantizer: ActivationQuantizer): ActivationQuantizer => ({
     ...quantizer,
     scaleGradient: true,
   });
+  const { weights, input, outputInput, downInput, keys, values } = quantizers;
   return {
     weights,
-    input: live(final.input),
-    outputInput: live(final.outputInput),
-    downInput: live(final.downInput),
-    keys: live(final.keys),
-    values: live(final.values),
-  };
-}
-
-/** @param group channels of one scale; 0 for whole tokens. */
-function activationQuantizer(settings: ActivationQuantization, group: number): ActivationQuantizer {
-  return {
-    bits: settings.bits,
-    symmetric: settings.symmetric,
-    group,
-    clipRatio: settings.clipRatio,
-    includeZero: group === 0,
+    input: live(input),
+    outputInput: live(outputInput),
+    downInput: live(downInput),
+    keys: live(keys),
+    values: live(values),
   };
 }
 

@@ -1,12 +1,11 @@
-/** What the front doors (CLI, worker, tests) may ask of the engine, and what they get back. */
-import type { ResolvedExperiment } from '../config/index.ts';
-import type { RunEvent, Variant } from '../protocol/events.ts';
-import type { ActivationsFile } from '../runs/activations.ts';
-import type { LossSummary, PerplexityResult } from '../runs/results.ts';
-import type { Run } from '../runs/run.ts';
-import type { RuntimeDevice } from './runtime/types.ts';
+/** What a front door may ask of the engine, and what it gets back. */
+import type { Variant } from '../../protocol/events.ts';
+import type { ActivationsFile } from '../../runs/activations.ts';
+import type { LossSummary, PerplexityResult } from '../../runs/results.ts';
+import type { Run } from '../../runs/run.ts';
+import type { RuntimeDevice } from '../runtime/types.ts';
 
-export type { LossSummary, PerplexityResult } from '../runs/results.ts';
+export type { LossSummary, PerplexityResult } from '../../runs/results.ts';
 
 export interface EngineOptions {
   /** Stops the work within milliseconds; the engine then throws `Cancelled`. */
@@ -36,6 +35,8 @@ export interface EvaluateOptions extends MeasureOptions {
 
 export interface InspectOptions extends MeasureOptions {
   readonly rotations?: string | undefined;
+  /** A run folder that the statistics are written to. */
+  readonly runDir?: string | undefined;
 }
 
 /** The document of `optimize --json`. */
@@ -63,21 +64,3 @@ export interface EvaluateResult {
 
 /** The document of `inspect --json`: the contents of `activations.json`. */
 export type InspectResult = ActivationsFile;
-
-export interface Engine {
-  /** Learns the rotations marked `learned`, writes a run folder, evaluates. */
-  optimizeRotation(
-    experiment: ResolvedExperiment,
-    options: OptimizeOptions,
-  ): AsyncGenerator<RunEvent, OptimizeResult>;
-  /** Measures perplexity at full precision and quantized. */
-  evaluateExperiment(
-    experiment: ResolvedExperiment,
-    options: EvaluateOptions,
-  ): AsyncGenerator<RunEvent, EvaluateResult>;
-  /** Collects activation statistics before and after rotation, per layer and site. */
-  inspectActivations(
-    experiment: ResolvedExperiment,
-    options: InspectOptions,
-  ): AsyncGenerator<RunEvent, InspectResult>;
-}

@@ -1,0 +1,27 @@
+import { withAddedProducts } from '../fused/gemm-bfloat16.ts';
+import { swappedAxes } from '../fused/swap-axes.ts';
+import type { Graph, Value } from '../graph.ts';
+import { type Rebuilt, rebuild } from '../rebuild.ts';
+import { composeHelpers } from './composed.ts';
+import { atPrecision, type Precision } from './tiles.ts';
+
+/**
+ * A graph in the operators of our native kernels.
+ * @param tiles whether products of bfloat16 have kernels.
+ */
+export function lowerNative(
+  graph: Graph,
+  outputs: Readonly<Record<string, Value>>,
+  cut: ReadonlyMap<Value, string> | undefined,
+  precision: Precision,
+  tiles: boolean,
+): Rebuilt {
+  const helpers = rebuild(graph, outputs, composeHelpers, cut);
+  const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
+  if (!tiles) return native;
+  const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
+  const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
+  const fused = rebuild(tiled.graph, tiled.outputs, added);
+  // One more copy leaves out what nothing reads any longer.
+  return rebuild(fused.graph, fused.outputs, () => null);
+}

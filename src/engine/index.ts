@@ -1,0 +1,135 @@
+/**
+ * The only door to the engine. An experiment is loaded and checked; it becomes a plan of steps, each with a key of all
+ * that decides its result; the steps whose result is missing are run, and tell what they do as events.
+ *
+ * Every part is loaded when it is first asked for: a command line that prints its help, and a worker that introduces
+ * itself, must not wait for what they do not use.
+ */
+import type { Purpose, ResolvedExperiment } from '../config/index.ts';
+import type { RunEvent } from '../protocol/events.ts';
+import type { CheckParams, CheckResult } from '../protocol/worker.ts';
+import type { Run } from '../runs/index.ts';
+import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
+import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
+import type { ModelDescription } from './plan/describe-model.ts';
+import type { StepDescription } from './plan/describe-plan.ts';
+import type {
+  EngineOptions,
+  EvaluateOptions,
+  EvaluateResult,
+  InspectOptions,
+  InspectResult,
+  OptimizeOptions,
+  OptimizeResult,
+} from './plan/options.ts';
+import type { Named, Source } from './plan/source.ts';
+import type { Runtime, RuntimeOptions } from './runtime/index.ts';
+
+export type { DequantizedDType } from './model/import-gguf.ts';
+export type {
+  EngineOptions,
+  EvaluateOptions,
+  EvaluateResult,
+  InspectOptions,
+  InspectResult,
+  OptimizeOptions,
+  OptimizeResult,
+} from './plan/options.ts';
+export type { Named, Source } from './plan/source.ts';
+export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
+
+/** Reads an experiment file and checks all that can be known before anything runs. @throws ExperimentError. */
+export async function loadExperiment(path: string, purpose: Purpose): Promise<ResolvedExperiment> {
+  return (await import('./plan/check/load.ts')).loadExperiment(path, purpose);
+}
+
+/** What is wrong with the text of an experiment that only its model shows, and an outline of that model. */
+export async function checkExperimentText({ text, file }: CheckParams): Promise<CheckResult> {
+  const { parseExperiment } = await import('../config/index.ts');
+  const { checkAgainstModel, outlineOf } = await import('./plan/check/check-model.ts');
+  const { faults, config } = await checkAgainstModel(parseExperiment(text, file), file, 'edit');
+  return { faults, model: config && outlineOf(config) };
+}
+
+/** The steps that a job would run, in their order, for people. */
+export async function describePlan(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+): Promise<StepDescription[]> {
+  return (await import('./plan/describe-plan.ts')).describePlan(experiment, purpose);
+}
+
+/** Learns the rotations marked `learned`, writes a run folder, evaluates. */
+export async function* optimizeRotation(
+  experiment: ResolvedExperiment,
+  options: OptimizeOptions,
+): AsyncGenerator<RunEvent, OptimizeResult> {
+  return yield* (await import('./plan/optimize.ts')).optimizeRotation(experiment, options);
+}
+
+/** The stopped run of an experiment to go on with. @param named folder or name; null for the newest that fits. */
+export async function runToResume(experiment: ResolvedExperiment, named: string | null): Promise<Run> {
+  return (await import('./plan/resume.ts')).runToResume(experiment, named);
+}
+
+/** Learned rotations to measure an experiment with; null where it needs none. */
+export async function findSource(experiment: ResolvedExperiment, named: Named): Promise<Source | null> {
+  return (await import('./plan/source.ts')).findSource(experiment, named);
+}
+
+/** Measures perplexity at full precision and quantized. */
+export async function* evaluateExperiment(
+  experiment: ResolvedExperiment,
+  options: EvaluateOptions,
+): AsyncGenerator<RunEvent, EvaluateResult> {
+  return yield* (await import('./plan/evaluate.ts')).evaluateExperiment(experiment, options);
+}
+
+/** Collects activation statistics before and after rotation, per layer and site. */
+export async function* inspectActivations(
+  experiment: ResolvedExperiment,
+  options: InspectOptions,
+): AsyncGenerator<RunEvent, InspectResult> {
+  return yield* (await import('./plan/inspect.ts')).inspectActivations(experiment, options);
+}
+
+/** The same measurements, kept in the run of the rotations or in one of their own. @returns its folder. */
+export async function* measureAndKeep(
+  what: 'evaluate' | 'inspect',
+  experiment: ResolvedExperiment,
+  source: Source | null,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, string> {
+  const { evaluateAndKeep, inspectAndKeep } = await import('./plan/measure-and-keep.ts');
+  return yield* (what === 'evaluate' ? evaluateAndKeep : inspectAndKeep)(experiment, source, options);
+}
+
+/** Writes the rotations of a run to a file. @returns names of the tensors in it. */
+export async function exportRun(dir: string, format: string, out: string): Promise<string[]> {
+  return (await import('./export/index.ts')).exportRun(dir, format, out);
+}
+
+/** Makes a Hugging Face folder of a GGUF file. */
+export async function importGguf(options: ImportGgufOptions): Promise<ImportGgufSummary> {
+  return (await import('./model/import-gguf.ts')).importGguf(options);
+}
+
+/** Makes a Hugging Face folder of a llama2.c checkpoint. */
+export async function importLlama2c(options: ImportLlama2cOptions): Promise<ImportSummary> {
+  return (await import('./model/import-llama2c.ts')).importLlama2c(options);
+}
+
+/** What is in a model folder, checked in full: every tensor, its shape and its place in the files. */
+export async function describeModel(dir: string): Promise<ModelDescription> {
+  return (await import('./plan/describe-model.ts')).describeModel(dir);
+}
+
+/** Opens ONNX Runtime, to see whether it is there. */
+export async function createRuntime(options: RuntimeOptions): Promise<Runtime> {
+  return (await import('./runtime/index.ts')).createRuntime(options);
+}
+
+/** The devices that there are besides the processor, in a sentence. */
+export async function otherDevices(): Promise<string> {
+  return (await import('./runtime/index.ts')).otherDevices();
+}

@@ -1,0 +1,16 @@
+import type { MethodOptions } from '../../config/index.ts';
+import { roundWeights } from '../rounding/gptq/round-weights.ts';
+import type { RoundingMethod } from './method.ts';
+
+type Options = MethodOptions<'gptq'>;
+
+/** GPTQ (Frantar et al. 2023): layer by layer on the second moments of what the rounded layers before hand on. */
+export const method: RoundingMethod<Options> = {
+  kind: 'rounding',
+  version: 1,
+  round: {
+    samples: ({ samples }) => samples,
+    run: ({ cache, network, blocks, layers, options: { damping } }, signal) =>
+      roundWeights(cache, { network, blocks, damping, layers }, signal),
+  },
+};

@@ -1,0 +1,51 @@
+import type { RunEvent } from '../../protocol/events.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
+import type { Network } from '../network/network.ts';
+import type { SeamMaps, SeamState } from '../network/seams.ts';
+import type { RoundedLayers } from '../rounding/rounded-layers.ts';
+
+interface MethodWork<Options> {
+  readonly cache: ProgramCache;
+  /**
+   * The merged network with the maps so far. Its weight quantizer gives bits and grids; activations and keys stay as
+   * they are.
+   */
+  readonly network: Network;
+  /** Calibration sequences, all of one length; as many as `samples` asks for, or all that there are. */
+  readonly blocks: readonly Int32Array[];
+  readonly options: Options;
+}
+
+export interface RoundingWork<Options> extends MethodWork<Options> {
+  /** Where rounded layers go, and where those of an interrupted call lie. */
+  readonly layers: RoundedLayers;
+}
+
+/** A method that puts weights on their grid. */
+export interface RoundingMethod<Options = unknown> {
+  readonly kind: 'rounding';
+  /** Raised when weights come out otherwise than in the version before. */
+  readonly version: number;
+  /** Null where every weight is rounded alone, which networks do by themselves. */
+  readonly round: {
+    /** Calibration sequences that it looks at. */
+    samples(options: Options): number;
+    run(work: RoundingWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, void>;
+  } | null;
+}
+
+/** A method that moves the size of channels from activations into weights. */
+export interface ScalingMethod<Options = unknown> {
+  readonly kind: 'scaling';
+  /** Raised when scales come out otherwise than in the version before. */
+  readonly version: number;
+  /** Calibration sequences that it looks at. */
+  samples(options: Options): number;
+  /** The maps that it adds: their kinds are known before anything runs. */
+  readonly maps: SeamMaps;
+  /** Their numbers. */
+  scale(work: MethodWork<Options>, signal?: AbortSignal): Promise<SeamState>;
+}
+
+export type Method = RoundingMethod | ScalingMethod;
+export type ScalingWork<Options> = MethodWork<Options>;

@@ -1,0 +1,179 @@
+/**
+ * The one table of the places where an invertible map may stand without changing the network's function. A map T at a
+ * seam takes the channels x to x T; whoever writes them is multiplied by T, whoever reads them by T⁻ᵀ, so that nothing
+ * changes but the numbers that quantizers see.
+ */
+import {
+  type Linear,
+  type MapSymbol,
+  SEAM_NAMES,
+  SEAMS,
+  type SeamName,
+  type Site,
+} from '../../protocol/block.ts';
+import type { HadamardTransform } from '../graph/fused/hadamard.ts';
+import type { ModelConfig } from '../model/config.ts';
+
+/** Kinds of maps, and what makes them safe at a seam. */
+export type MapFamily = 'diagonal' | 'orthogonal' | 'invertible' | 'hadamard';
+
+export interface Seam {
+  readonly name: SeamName;
+  /** The name that papers give to the map. */
+  readonly symbol: MapSymbol;
+  /** Channels that the map takes: the hidden size, one head, or the intermediate size. */
+  readonly width: number;
+  /** Whether each layer has a map of its own; else one serves the network. */
+  readonly perLayer: boolean;
+  /** Maps at this seam. */
+  readonly count: number;
+  /** Whether one map acts on every head of its layer. */
+  readonly perHead: boolean;
+  /** Linear layers that write the channels; their output side takes T. */
+  readonly writers: readonly Linear[];
+  /** Linear layers that read the channels; their input side takes T⁻ᵀ. */
+  readonly readers: readonly Linear[];
+  /** Tensors that quantizers see in the new channels. */
+  readonly sites: readonly Site[];
+  /** Maps that leave the function alone when they are merged into weights. */
+  readonly merged: readonly MapFamily[];
+  /** Maps that leave the function alone when they are computed at run time. */
+  readonly online: readonly MapFamily[];
+  /** Why nothing else may stand here. */
+  readonly why: string;
+}
+
+type Rules = Pick<Seam, 'perLayer' | 'writers' | 'readers' | 'merged' | 'online' | 'why'> & {
+  readonly width: (config: ModelConfig) => number;
+  readonly perHead?: true;
+};
+
+const NORM = {
+  writers: [],
+  width: ({ hiddenSize }: ModelConfig) => hiddenSize,
+  perLayer: true,
+  merged: ['diagonal'],
+  online: ['orthogonal'],
+  why: 'Only a gain stands between the norm and its readers, and a gain is a diagonal.',
+} as const satisfies Partial<Rules>;
+
+const RULES: Readonly<Record<SeamName, Rules>> = {
+  residual: {
+    writers: ['o', 'down'],
+    readers: ['q', 'k', 'v', 'gate', 'up'],
+    width: ({ hiddenSize }) => hiddenSize,
+    perLayer: false,
+    merged: ['orthogonal'],
+    online: [],
+    why: 'RMSNorm commutes with rotations alone.',
+  },
+  'attention-norm': { ...NORM, readers: ['q', 'k', 'v'] },
+  'mlp-norm': { ...NORM, readers: ['gate', 'up'] },
+  value: {
+    writers: ['v'],
+    readers: ['o'],
+    width: ({ headDim }) => headDim,
+    perLayer: true,
+    perHead: true,
+    merged: ['diagonal', 'orthogonal', 'invertible'],
+    online: ['hadamard'],
+    why: 'Attention mixes tokens, never the channels of a head.',
+  },
+  'query-key': {
+    writers: [],
+    readers: [],
+    width: ({ headDim }) => headDim,
+    perLayer: true,
+    perHead: true,
+    merged: [],
+    online: ['hadamard', 'orthogonal'],
+    why: 'RoPE turns pairs of channels by position: a map commutes with it only behind it.',
+  },
+  'up-down': {
+    writers: [],
+    readers: ['down'],
+    width: ({ intermediateSize }) => intermediateSize,
+    perLayer: true,
+    merged: ['diagonal'],
+    online: ['hadamard', 'invertible'],
+    why: 'SiLU(gate) ∘ up is taken channel by channel.',
+  },
+};
+
+/** The seams of a model, in the order in which their maps act. */
+export function seamsOf(config: ModelConfig): readonly Seam[] {
+  return SEAM_NAMES.map((name) => seamOf(name, config));
+}
+
+export function seamOf(name: SeamName, config: ModelConfig): Seam {
+  const { width, perHead = false, ...rules } = RULES[name];
+  const count = rules.perLayer ? config.layers : 1;
+  return { name, ...SEAMS[name], ...rules, width: width(config), count, perHead };
+}
+
+/** Seams whose channels a linear layer reads, and those whose channels it writes, in the order of their maps. */
+export function readSeams(linear: Linear): readonly SeamName[] {
+  return SEAM_NAMES.filter((name) => RULES[name].readers.includes(linear));
+}
+
+export function writtenSeams(linear: Linear): readonly SeamName[] {
+  return SEAM_NAMES.filter((name) => RULES[name].writers.includes(linear));
+}
+
+/** What stands at a seam, as far as it decides a graph. Matrices themselves are inputs of the graph. */
+export type SeamMap =
+  /** A matrix [n, n], orthogonal. */
+  | { readonly kind: 'dense' }
+  /** One matrix [h, h] for every head of its layer, orthogonal. */
+  | { readonly kind: 'heads' }
+  /** A factor for each channel [n], none of them 0. */
+  | { readonly kind: 'diagonal' }
+  /** A fixed Hadamard transform, computed at run time. */
+  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
+
+/** The map at each seam; none where a seam is absent. */
+export type SeamMaps = Readonly<Partial<Record<SeamName, SeamMap>>>;
+
+export const NO_MAPS: SeamMaps = {};
+
+/** Numbers of the maps, row-major: one array for the network, or one for each layer. Absent where nothing is given. */
+export type SeamState = Readonly<Partial<Record<SeamName, readonly Float32Array[]>>>;
+
+/** Shape of the numbers of a map. */
+export function mapDims(map: SeamMap, width: number): readonly number[] {
+  return map.kind === 'diagonal' ? [width] : [width, width];
+}
+
+/** Names of the seams that a state has numbers for, in the order of the table. */
+export function seamsIn(state: Partial<Record<SeamName, unknown>>): SeamName[] {
+  return SEAM_NAMES.filter((name) => state[name] !== undefined);
+}
+
+/** The numbers that a layer uses; the one map of the network serves every layer. */
+export function ofLayer<T>(maps: readonly T[], layer: number): T {
+  const found = maps.length === 1 ? maps[0] : maps[layer];
+  if (found === undefined) throw new Error(`no map for layer ${layer}`);
+  return found;
+}
+
+/** The rotations of SpinQuant (figure 1 of the paper) at their seams. */
+export interface SpinQuantRotations {
+  readonly r1: boolean;
+  readonly r2: boolean;
+  readonly r3: HadamardTransform | null;
+  readonly r4: HadamardTransform | null;
+}
+
+export function spinQuantMaps({ r1, r2, r3, r4 }: SpinQuantRotations): SeamMaps {
+  return {
+    ...(r1 && { residual: { kind: 'dense' } }),
+    ...(r2 && { value: { kind: 'heads' } }),
+    ...(r3 && { 'query-key': { kind: 'hadamard', transform: r3 } }),
+    ...(r4 && { 'up-down': { kind: 'hadamard', transform: r4 } }),
+  };
+}
+
+/** @param r1 R1 [d, d]. @param r2 R2 [h, h] of each layer. */
+export function spinQuantState(r1: Float32Array | null, r2: readonly Float32Array[] | null): SeamState {
+  return { ...(r1 && { residual: [r1] }), ...(r2 && { value: r2 }) };
+}

@@ -1,0 +1,32 @@
+import type { LearnStep } from '../transform/learning/learner.ts';
+import { type LearningCheckpoint, writeCheckpoint } from './learning-checkpoint.ts';
+
+/** Checkpoints may take this share of the time, and are written at least every minute. */
+const CHECKPOINT_SHARE = 0.05;
+const CHECKPOINT_SECONDS = 60;
+
+/** Writes the state of finished steps; each step is written at most once. */
+export class CheckpointWriter {
+  readonly #folder: string;
+  #lastTime = performance.now();
+  #cost = 0;
+  #written = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  isDue({ step }: LearnStep, steps: number): boolean {
+    const since = (performance.now() - this.#lastTime) / 1000;
+    return step === steps || since >= CHECKPOINT_SECONDS || since * CHECKPOINT_SHARE >= this.#cost;
+  }
+
+  async write(checkpoint: LearningCheckpoint): Promise<void> {
+    if (checkpoint.step === this.#written) return;
+    const began = performance.now();
+    await writeCheckpoint(this.#folder, checkpoint);
+    this.#lastTime = performance.now();
+    this.#cost = (this.#lastTime - began) / 1000;
+    this.#written = checkpoint.step;
+  }
+}

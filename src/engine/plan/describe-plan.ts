@@ -1,0 +1,48 @@
+import { hasLearnedRotation, type Purpose, type ResolvedExperiment, scalingOf } from '../../config/index.ts';
+import { loadMethod } from '../methods/index.ts';
+import { planEvaluate, planInspect, planOptimize } from './experiment-plan.ts';
+import type { Step, StepKind } from './step.ts';
+
+export interface StepDescription {
+  readonly kind: StepKind;
+  readonly name: string;
+  /** Places in the list of the steps that it reads. */
+  readonly inputs: readonly number[];
+}
+
+/** The steps that a job would run, in their order. */
+export async function describePlan(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+): Promise<StepDescription[]> {
+  const steps = await stepsOf(experiment, purpose);
+  return steps.map(({ kind, name, inputs }) => ({
+    kind,
+    name,
+    inputs: inputs.map((input) => steps.indexOf(input)),
+  }));
+}
+
+/** Every step of a job, inputs first. */
+export async function stepsOf(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+): Promise<readonly Step<unknown>[]> {
+  const found = new Set<Step<unknown>>();
+  const visit = (step: Step<unknown>): void => {
+    for (const input of step.inputs) visit(input);
+    found.add(step);
+  };
+  for (const target of await targetsOf(experiment, purpose)) visit(target);
+  return [...found];
+}
+
+async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Promise<Step<unknown>[]> {
+  const descriptor = scalingOf(experiment);
+  const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
+  if (purpose === 'inspect') return [planInspect(experiment, scaling, null)];
+  if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation))
+    return [await planEvaluate(experiment, scaling, ['full-precision', 'quantized'], null)];
+  const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, scaling);
+  return [learned, preserved, perplexity, statistics];
+}

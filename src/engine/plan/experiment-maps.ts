@@ -1,0 +1,92 @@
+/** What an experiment puts at the seams, and where the numbers come from. */
+import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
+import type { SeamName } from '../../protocol/block.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { ModelConfig } from '../model/config.ts';
+import { type SeamMaps, type SeamState, spinQuantMaps, spinQuantState } from '../network/seams.ts';
+import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
+import { Rng } from '../rotation/random.ts';
+import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
+import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts';
+
+/** The rotations that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
+export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig): SeamMaps {
+  const { r1, r2, r3, r4 } = experiment.rotation;
+  return spinQuantMaps({
+    r1: r1 !== 'none',
+    r2: r2 !== 'none',
+    r3: r3 && experiment.quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
+    r4: r4 ? planHadamard(config.intermediateSize) : null,
+  });
+}
+
+/** How the fixed Hadamard transforms were made, for people; one sentence each. */
+export function hadamardStatements(
+  { rotation, quantization }: ResolvedExperiment,
+  config: ModelConfig,
+): string[] {
+  const say = (name: string, plan: HadamardPlan): string => `${name}: ${plan.statement}`;
+  return [
+    ...(rotation.r3 && quantization.keys.bits < 16 ? [say('R3', planHadamard(config.headDim))] : []),
+    ...(rotation.r4 ? [say('R4', planHadamard(config.intermediateSize))] : []),
+  ];
+}
+
+/** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */
+export function startingMaps(experiment: ResolvedExperiment, config: ModelConfig): SeamState {
+  const { r1, r2, start, seed } = experiment.rotation;
+  const kind = (wanted: typeof r1): RandomRotationKind | null =>
+    wanted === 'none' ? null : wanted === 'learned' ? (start === 'random' ? 'random' : 'hadamard') : wanted;
+  const { hiddenSize: hidden, headDim, layers } = config;
+  const drawn = drawRotations({ hidden, headDim, layers }, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
+  return spinQuantState(drawn.r1, drawn.r2);
+}
+
+/**
+ * Rotations by the experiment: those marked `learned` come from the file or run folder given, others from the seed.
+ * @throws UserError when learned ones are asked for and none are given.
+ */
+export async function givenMaps(
+  experiment: ResolvedExperiment,
+  config: ModelConfig,
+  path: string | null,
+): Promise<SeamState> {
+  const drawn = startingMaps(experiment, config);
+  if (!hasLearnedRotation(experiment.rotation)) return drawn;
+  if (path === null) {
+    throw new UserError(
+      'rotation/not-learned-yet',
+      `${experiment.source.file} marks rotations "learned", and none are given.`,
+      'Run optimize first, or name a file or run folder with --rotations.',
+    );
+  }
+  const { hiddenSize: hidden, headDim, layers } = config;
+  const { r1, r2 } = await readRotations(path, { hidden, headDim, layers });
+  const given = {
+    ...(experiment.rotation.r1 === 'learned' && { residual: [required(r1, 'R1', path)] }),
+    ...(experiment.rotation.r2 === 'learned' && { value: required(r2, 'R2', path) }),
+  };
+  return { ...drawn, ...given };
+}
+
+function required<T>(value: T | null, name: string, path: string): T {
+  if (value !== null) return value;
+  throw new UserError(
+    'rotation/missing',
+    `${path} holds no ${name}, which the experiment marks "learned".`,
+    `Learn ${name}, or set rotation.${name.toLowerCase()} to another kind.`,
+  );
+}
+
+/** Seams whose maps an experiment learns. */
+export function learnedSeams({ rotation }: ResolvedExperiment): SeamName[] {
+  return [
+    ...(rotation.r1 === 'learned' ? (['residual'] as const) : []),
+    ...(rotation.r2 === 'learned' ? (['value'] as const) : []),
+  ];
+}
+
+/** The rotations of a state as files name them. */
+export function namedRotations({ residual, value }: SeamState): ModelRotations {
+  return { r1: residual?.[0] ?? null, r2: value ?? null };
+}

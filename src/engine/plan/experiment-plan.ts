@@ -1,0 +1,79 @@
+import type { ResolvedExperiment } from '../../config/index.ts';
+import type { Variant } from '../../protocol/events.ts';
+import type { ActivationsFile, PerplexityResult } from '../../runs/index.ts';
+import type { ScalingMethod } from '../methods/index.ts';
+import type { SeamState } from '../network/seams.ts';
+import type { Step } from './step.ts';
+import {
+  givenStep,
+  type Learned,
+  learnStep,
+  preservedStep,
+  scaleStep,
+  startStep,
+  stateStep,
+} from './steps/maps.ts';
+import { perplexityStep, statisticsStep } from './steps/measures.ts';
+import { type Blocks, textSteps, textStepsAtOnce } from './steps/texts.ts';
+import { weightsStep } from './steps/weights.ts';
+
+/** The steps of learning, rounding and measuring, of which a job runs those that it wants. */
+export interface OptimizePlan {
+  readonly learned: Step<Learned>;
+  /** Checks of the learned maps. */
+  readonly preserved: Step<null>;
+  readonly perplexity: Step<PerplexityResult[]>;
+  readonly statistics: Step<ActivationsFile>;
+}
+
+/** Learns the rotations marked `learned`, then rounds, evaluates and looks at activations. */
+export async function planOptimize(
+  experiment: ResolvedExperiment,
+  scaling: ScalingMethod | null,
+): Promise<OptimizePlan> {
+  const { calibration, evaluation } = textStepsAtOnce(experiment);
+  const learned = learnStep(experiment, startStep(experiment), calibration);
+  const rotations = stateStep(learned, ({ state }) => state);
+  const maps = scaled(experiment, scaling, rotations, calibration);
+  const weights = await weightsStep(experiment, maps, calibration);
+  return {
+    learned,
+    preserved: preservedStep('learned rotations', rotations, calibration),
+    perplexity: perplexityStep(['full-precision', 'quantized'], evaluation, { maps, weights }),
+    statistics: statisticsStep(maps, calibration),
+  };
+}
+
+/** Perplexity with rotations that are drawn, or were learned before. @param path of learned ones. */
+export async function planEvaluate(
+  experiment: ResolvedExperiment,
+  scaling: ScalingMethod | null,
+  variants: readonly Variant[],
+  path: string | null,
+): Promise<Step<PerplexityResult[]>> {
+  const { calibration, evaluation } = textSteps(experiment);
+  if (!variants.includes('quantized')) return perplexityStep(variants, evaluation, null);
+  const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
+  const weights = await weightsStep(experiment, maps, calibration);
+  return perplexityStep(variants, evaluation, { maps, weights });
+}
+
+/** Activation statistics with rotations that are drawn, or were learned before. */
+export function planInspect(
+  experiment: ResolvedExperiment,
+  scaling: ScalingMethod | null,
+  path: string | null,
+): Step<ActivationsFile> {
+  const { calibration } = textSteps(experiment);
+  const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
+  return statisticsStep(maps, calibration);
+}
+
+function scaled(
+  experiment: ResolvedExperiment,
+  scaling: ScalingMethod | null,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Step<SeamState> {
+  return scaling ? scaleStep(experiment, scaling, maps, calibration) : maps;
+}

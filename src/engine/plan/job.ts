@@ -1,0 +1,42 @@
+import type { ResolvedExperiment } from '../../config/index.ts';
+import { type JobKind, type RunEvent, timed } from '../../protocol/events.ts';
+import type { Provenance } from '../../runs/index.ts';
+import { Executor } from './execute.ts';
+import type { EngineOptions } from './options.ts';
+import { phase } from './phases.ts';
+import type { Places } from './places.ts';
+import { provenanceOf } from './provenance.ts';
+import { deviceStatement, labelOf, openWorkbench, type Workbench } from './workbench.ts';
+
+export interface JobSetting {
+  readonly job: JobKind;
+  readonly experiment: ResolvedExperiment;
+  readonly options: EngineOptions;
+  readonly places: Places;
+  /** The run folder that the job's start names; null where nothing is kept. */
+  readonly run: string | null;
+  /** The step that a resumed run goes on from; 0 for a new one. */
+  readonly resumedFromStep?: number;
+  /** Told where the numbers come from, before any is computed. */
+  readonly tell?: ((provenance: Provenance) => void) | undefined;
+}
+
+/** Opens the model and a runtime, does the work, and closes both whatever happens. */
+export async function* runJob<T>(
+  { job, experiment, options, places, run, resumedFromStep = 0, tell }: JobSetting,
+  work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent, T>,
+): AsyncGenerator<RunEvent, T> {
+  const seconds = {};
+  const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
+  try {
+    tell?.(await provenanceOf(bench));
+    const bits = labelOf(bench);
+    const runtime = bench.runtime.description;
+    yield timed({ type: 'run-started', job, run, bits, runtime, resumedFromStep });
+    yield* deviceStatement(bench);
+    return yield* work(bench, new Executor(bench, places, seconds, options.signal));
+  } finally {
+    await places.close();
+    await bench.close();
+  }
+}

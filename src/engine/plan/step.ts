@@ -1,0 +1,49 @@
+import { createHash } from 'node:crypto';
+import type { RunEvent } from '../../protocol/events.ts';
+import type { PhaseSeconds } from './phases.ts';
+import type { Places } from './places.ts';
+import type { Workbench } from './workbench.ts';
+
+/** `text` reads, `transform` finds maps, `round` puts weights on their grid, `measure` leaves the network alone. */
+export type StepKind = 'text' | 'transform' | 'round' | 'measure';
+
+/**
+ * One piece of an experiment, with a key of everything that decides its result. A step whose result is kept under its
+ * key is not run again: resuming, sharing and measuring again all follow from that.
+ */
+export interface Step<T> {
+  readonly kind: StepKind;
+  readonly name: string;
+  /** Raised when results come out otherwise than in the version before. */
+  readonly version: number;
+  /** Steps that run before, in this order. */
+  readonly inputs: readonly Step<unknown>[];
+  /** What decides the result beside the inputs and what computes them: plain data. */
+  spec(): unknown;
+  /** A result that is kept under this key; null where there is none. */
+  find?(context: StepContext, key: string): Promise<T | null> | T | null;
+  run(context: StepContext): AsyncGenerator<RunEvent, T>;
+  /** What a result is, whichever way it came about: rotations from a file equal those that were learned. */
+  digest(result: T): string;
+}
+
+/** What a step works with. */
+export interface StepContext {
+  readonly bench: Workbench;
+  readonly places: Places;
+  readonly seconds: PhaseSeconds;
+  readonly signal: AbortSignal | undefined;
+  /** The result of a step that ran before. */
+  of<T>(step: Step<T>): T;
+  keyOf(step: Step<unknown>): Promise<string>;
+}
+
+/** SHA-256 of plain data and of arrays of numbers, in hexadecimal. */
+export function digestOf(data: unknown, arrays: Iterable<ArrayBufferView & { length: number }> = []): string {
+  const hash = createHash('sha256').update(JSON.stringify(data) ?? '');
+  for (const array of arrays) {
+    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+    hash.update(`\n${array.length}\n`).update(bytes);
+  }
+  return hash.digest('hex');
+}

@@ -1,0 +1,136 @@
+import { optionsOf, type ResolvedExperiment, scalingOf } from '../../../config/index.ts';
+import type { LossSummary } from '../../../runs/index.ts';
+import type { ScalingMethod } from '../../methods/index.ts';
+import { type SeamState, seamsIn } from '../../network/seams.ts';
+import { givenMaps, startingMaps } from '../experiment-maps.ts';
+import { keptLearning, learnMaps } from '../learned-maps.ts';
+import { mappedNetwork } from '../networks.ts';
+import { phase } from '../phases.ts';
+import { checkPreserved } from '../preserved.ts';
+import { digestOf, type Step } from '../step.ts';
+import { type Blocks, firstBlocks } from './texts.ts';
+
+/** Maps that were learned, and how that went. */
+export interface Learned {
+  readonly state: SeamState;
+  readonly loss: LossSummary;
+  readonly steps: number;
+}
+
+/** Maps are what their numbers are. */
+function digestOfMaps(state: SeamState): string {
+  const seams = seamsIn(state);
+  return digestOf(
+    seams,
+    seams.flatMap((seam) => state[seam] ?? []),
+  );
+}
+
+const DRAWN = { kind: 'transform', version: 1, inputs: [], digest: digestOfMaps } as const;
+
+/** Maps as they are drawn from the seed: where learning starts. */
+export function startStep(experiment: ResolvedExperiment): Step<SeamState> {
+  const { r1, r2, start, seed } = experiment.rotation;
+  return {
+    ...DRAWN,
+    name: 'start',
+    spec: () => ({ r1, r2, start, seed }),
+    // biome-ignore lint/correctness/useYield: drawing takes no time that is worth an event.
+    async *run({ bench }) {
+      return startingMaps(experiment, bench.checkpoint.config);
+    },
+  };
+}
+
+/** Maps from a file where they are learned, drawn from the seed elsewhere. @param path null where none are named. */
+export function givenStep(experiment: ResolvedExperiment, path: string | null): Step<SeamState> {
+  return {
+    ...DRAWN,
+    name: 'given',
+    spec: () => ({ path }),
+    // biome-ignore lint/correctness/useYield: reading takes no time that is worth an event.
+    async *run({ bench }) {
+      return givenMaps(experiment, bench.checkpoint.config, path);
+    },
+  };
+}
+
+/** Maps that are learned on the calibration text, from the start given. */
+export function learnStep(
+  experiment: ResolvedExperiment,
+  start: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Step<Learned> {
+  const { calibration: text, quantization, rotation } = experiment;
+  const step: Step<Learned> = {
+    kind: 'transform',
+    name: 'learn',
+    version: 1,
+    inputs: [calibration, start, preservedStep('starting rotations', start, calibration)],
+    spec: () => ({ rotation, quantization, seed: text.seed }),
+    digest: ({ state }) => digestOfMaps(state),
+    find: keptLearning,
+    async *run(context) {
+      const [from, blocks] = [context.of(start), context.of(calibration)];
+      return yield* learnMaps(context, from, blocks, await context.keyOf(step));
+    },
+  };
+  return step;
+}
+
+/** Measures that maps leave the full-precision function alone. */
+export function preservedStep(where: string, maps: Step<SeamState>, calibration: Step<Blocks>): Step<null> {
+  return {
+    kind: 'measure',
+    name: 'preserved',
+    version: 1,
+    inputs: [calibration, maps],
+    spec: () => null,
+    digest: () => '',
+    async *run(context) {
+      yield* checkPreserved(context, context.of(maps), context.of(calibration), where);
+      return null;
+    },
+  };
+}
+
+/** Another step's maps. */
+export function stateStep<T>(from: Step<T>, pick: (result: T) => SeamState): Step<SeamState> {
+  return {
+    ...DRAWN,
+    name: 'maps',
+    inputs: [from],
+    spec: () => null,
+    // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
+    async *run(context) {
+      return pick(context.of(from));
+    },
+  };
+}
+
+/** The maps with those that a scaling method adds. */
+export function scaleStep(
+  experiment: ResolvedExperiment,
+  method: ScalingMethod,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Step<SeamState> {
+  const name = scalingOf(experiment)?.name ?? '';
+  const options = optionsOf(experiment.scaling, name);
+  const blocks = firstBlocks(calibration, method.samples(options));
+  return {
+    kind: 'transform',
+    name,
+    version: method.version,
+    inputs: [blocks, maps],
+    spec: () => options,
+    digest: digestOfMaps,
+    async *run(context) {
+      const { bench, seconds, signal } = context;
+      const network = mappedNetwork(bench, context.of(maps));
+      const work = { cache: bench.cache, network, blocks: context.of(blocks), options };
+      const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
+      return { ...context.of(maps), ...added };
+    },
+  };
+}

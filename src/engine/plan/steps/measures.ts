@@ -1,0 +1,84 @@
+import { timed, type Variant } from '../../../protocol/events.ts';
+import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
+import { writeActivations } from '../../../runs/index.ts';
+import { observeActivations } from '../../calibration/statistics/activations.ts';
+import { evaluateTexts } from '../../evaluate/texts.ts';
+import type { SeamState } from '../../network/seams.ts';
+import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
+import { phase } from '../phases.ts';
+import { digestOf, type Step } from '../step.ts';
+import { labelOf } from '../workbench.ts';
+import type { Blocks, Texts } from './texts.ts';
+import type { Weights } from './weights.ts';
+
+/** A measurement is read by no other step. */
+const MEASURED = { kind: 'measure', version: 1, digest: (result: unknown) => digestOf(result) } as const;
+
+interface Quantized {
+  readonly maps: Step<SeamState>;
+  readonly weights: Weights | null;
+}
+
+/**
+ * Perplexity of every text.
+ * @param quantized the network to measure beside, or instead of, that of full precision; null for none.
+ */
+export function perplexityStep(
+  variants: readonly Variant[],
+  evaluation: Step<Texts>,
+  quantized: Quantized | null,
+): Step<PerplexityResult[]> {
+  const { maps, weights } = quantized ?? { maps: null, weights: null };
+  return {
+    ...MEASURED,
+    name: 'perplexity',
+    inputs: [maps, evaluation, weights].filter((step) => step !== null),
+    spec: () => ({ variants }),
+    run(context) {
+      const { bench, seconds, signal } = context;
+      const networks = {
+        ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
+        ...(maps && {
+          quantized: () => deployedNetwork(bench, context.of(maps), weights && context.of(weights)),
+        }),
+      };
+      return phase('evaluate', seconds, () => evaluateTexts(context.of(evaluation), networks, signal));
+    },
+  };
+}
+
+/** Activation statistics before and after the maps, written to the run folder if there is one. */
+export function statisticsStep(maps: Step<SeamState>, calibration: Step<Blocks>): Step<ActivationsFile> {
+  return {
+    ...MEASURED,
+    name: 'statistics',
+    inputs: [maps, calibration],
+    spec: () => null,
+    run: (context) =>
+      phase('statistics', context.seconds, async function* () {
+        const { bench, places, signal } = context;
+        const began = performance.now();
+        const network = observed(bench, context.of(maps));
+        const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);
+        const file: ActivationsFile = {
+          version: 1,
+          bits: labelOf(bench),
+          axis: AXIS,
+          sites,
+        };
+        const path = places.own('activations');
+        if (path !== null) writeActivations(path, file);
+        yield timed({
+          type: 'statistics',
+          file: path ?? '',
+          layers: bench.checkpoint.config.layers,
+          sites: sites.length,
+          seconds: (performance.now() - began) / 1000,
+        });
+        return file;
+      }),
+  };
+}
+
+const AXIS =
+  'Histograms count activations in equally wide bins from min to max, in units of the activation; before and after share the axis.';

@@ -1,0 +1,111 @@
+import type { ResolvedExperiment } from '../../../config/index.ts';
+import type { PerplexityText } from '../../evaluate/perplexity.ts';
+import { scanForNonFinite } from '../../model/scan.ts';
+import { phase } from '../phases.ts';
+import { digestOf, type Step, type StepContext } from '../step.ts';
+import { calibrationBlocks, evaluationTexts } from '../workbench.ts';
+
+export type Blocks = readonly Int32Array[];
+export type Texts = readonly PerplexityText[];
+
+/** Looks at every weight, so that nothing is computed with a damaged file. */
+export const SCAN: Step<null> = {
+  kind: 'text',
+  name: 'scan',
+  version: 1,
+  inputs: [],
+  spec: () => null,
+  digest: () => '',
+  async *run({ bench, seconds, signal }) {
+    yield* phase('scan', seconds, () => scanForNonFinite(bench.checkpoint, signal));
+    return null;
+  },
+};
+
+interface TextSteps {
+  readonly calibration: Step<Blocks>;
+  readonly evaluation: Step<Texts>;
+}
+
+/** Each text is read when it is needed. */
+export function textSteps(experiment: ResolvedExperiment): TextSteps {
+  return {
+    calibration: textStep('calibration', experiment.calibration, digestOfBlocks, ({ bench, signal }) =>
+      calibrationBlocks(bench, signal),
+    ),
+    evaluation: textStep('evaluation', experiment.evaluation, digestOfTexts, ({ bench, signal }) =>
+      evaluationTexts(bench, signal),
+    ),
+  };
+}
+
+/** Everything is read before any work, so that a text that is too short is found at once. */
+export function textStepsAtOnce(experiment: ResolvedExperiment): TextSteps {
+  const { calibration, evaluation } = experiment;
+  const both = textStep<{ readonly blocks: Blocks; readonly texts: Texts }>(
+    'texts',
+    { calibration, evaluation },
+    ({ blocks, texts }) => digestOfBlocks(blocks) + digestOfTexts(texts),
+    async ({ bench, signal }) => ({
+      blocks: await calibrationBlocks(bench, signal),
+      texts: await evaluationTexts(bench, signal),
+    }),
+  );
+  return {
+    calibration: derived('calibration', both, ({ blocks }) => blocks, digestOfBlocks),
+    evaluation: derived('evaluation', both, ({ texts }) => texts, digestOfTexts),
+  };
+}
+
+function textStep<T>(
+  name: string,
+  spec: unknown,
+  digest: (result: T) => string,
+  read: (context: StepContext) => Promise<T>,
+): Step<T> {
+  return {
+    kind: 'text',
+    name,
+    version: 1,
+    inputs: [SCAN],
+    spec: () => spec,
+    digest,
+    run: (context) => phase('tokenize', context.seconds, () => read(context)),
+  };
+}
+
+function derived<T, U>(
+  name: string,
+  from: Step<T>,
+  pick: (result: T) => U,
+  digest: (result: U) => string,
+): Step<U> {
+  return {
+    kind: 'text',
+    name,
+    version: 1,
+    inputs: [from],
+    spec: () => null,
+    digest,
+    // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
+    async *run(context) {
+      return pick(context.of(from));
+    },
+  };
+}
+
+/** The first sequences of a text, for what looks at no more. */
+export function firstBlocks(calibration: Step<Blocks>, count: number): Step<Blocks> {
+  return derived('first', calibration, (blocks) => blocks.slice(0, count), digestOfBlocks);
+}
+
+function digestOfBlocks(blocks: Blocks): string {
+  return digestOf('blocks', blocks);
+}
+
+function digestOfTexts(texts: Texts): string {
+  return digestOf(
+    texts.map(({ name }) => name),
+    texts.flatMap(({ windows }) => windows),
+  );
+}
