@@ -1,23 +1,36 @@
 /** Forms that versions before this one wrote, brought to the form of today. */
 import type { RoundingError } from '../protocol/events.ts';
 
-/** Before methods were named in events, every rounding event was of GPTQ and its error was called so. */
+/** Before methods were named, all weights that were rounded beforehand were rounded by GPTQ. */
 const ONLY_METHOD = 'gptq';
 
 /** An event as it was read from a file, in the form of this version. */
 export function presentForm(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const event = value as Readonly<Record<string, unknown>>;
-  if (event.method !== undefined) return event;
-  if (event.type === 'rounding-progress') return { ...event, method: ONLY_METHOD };
-  if (event.type !== 'rounding') return event;
-  return { ...event, method: ONLY_METHOD, errors: presentErrors(event.errors) };
+  if (event.type === 'rounding-progress') return { method: ONLY_METHOD, ...event };
+  return event.type === 'rounding' ? { ...event, ...presentRounding(event) } : event;
 }
 
-/** Rounding errors of a layer, from an event or from the metadata of its weights. */
-export function presentErrors(errors: unknown): readonly RoundingError[] {
-  if (!Array.isArray(errors)) return [];
-  return (errors as (RoundingError & { readonly gptq?: number })[]).map(
-    ({ linear, error, gptq, nearest }) => ({ linear, error: error ?? gptq ?? Number.NaN, nearest }),
-  );
+/** What is recorded of the rounding of a layer, in an event or beside its weights. */
+export interface RoundingRecord {
+  /** Name of the method, as in an experiment. */
+  readonly method: string;
+  readonly errors: readonly RoundingError[];
+  readonly seconds: number;
+}
+
+/** @param value a record of this version or of one before. */
+export function presentRounding(value: unknown): RoundingRecord {
+  const { method = ONLY_METHOD, errors, seconds } = value as Partial<RoundingRecord>;
+  return { method, errors: (errors ?? []).map(presentError), seconds: seconds ?? 0 };
+}
+
+function presentError({
+  linear,
+  error,
+  gptq,
+  nearest,
+}: RoundingError & { readonly gptq?: number }): RoundingError {
+  return { linear, error: error ?? gptq ?? Number.NaN, nearest };
 }

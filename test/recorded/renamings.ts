@@ -22,6 +22,17 @@ export const RENAMINGS: readonly Renaming[] = [
       return { ...rest, errors: renamed };
     },
   },
+  {
+    what: 'An experiment names how channels are scaled; none is the network of before.',
+    toOld: ({ scaling, ...rest }) =>
+      isObject(scaling ?? null) && (scaling as JsonObject).method === 'none'
+        ? rest
+        : { ...rest, ...(scaling !== undefined && { scaling }) },
+  },
+  {
+    what: 'Keys are made of the steps that they belong to: they are other texts for the same results.',
+    toOld: ({ key: _, ...rest }) => rest,
+  },
 ];
 
 export function toOldForm(value: Json): Json {

@@ -6,17 +6,14 @@ import type { RoundedLayers } from '../rounding/rounded-layers.ts';
 
 interface MethodWork<Options> {
   readonly cache: ProgramCache;
-  /**
-   * The merged network with the maps so far. Its weight quantizer gives bits and grids; activations and keys stay as
-   * they are.
-   */
-  readonly network: Network;
   /** Calibration sequences, all of one length; as many as `samples` asks for, or all that there are. */
   readonly blocks: readonly Int32Array[];
   readonly options: Options;
 }
 
 export interface RoundingWork<Options> extends MethodWork<Options> {
+  /** The merged network with all maps. Its weight quantizer gives bits and grids; activations stay as they are. */
+  readonly network: Network;
   /** Where rounded layers go, and where those of an interrupted call lie. */
   readonly layers: RoundedLayers;
 }
@@ -34,6 +31,14 @@ export interface RoundingMethod<Options = unknown> {
   } | null;
 }
 
+export interface ScalingWork<Options> extends MethodWork<Options> {
+  /** The checkpoint's own network, at full precision. */
+  readonly network: Network;
+  /** The maps so far, with their numbers: rotations, where there are any. */
+  readonly maps: SeamMaps;
+  readonly state: SeamState;
+}
+
 /** A method that moves the size of channels from activations into weights. */
 export interface ScalingMethod<Options = unknown> {
   readonly kind: 'scaling';
@@ -43,9 +48,8 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
-  /** Their numbers. */
-  scale(work: MethodWork<Options>, signal?: AbortSignal): Promise<SeamState>;
+  /** The numbers of the maps that it adds. */
+  scale(work: ScalingWork<Options>, signal?: AbortSignal): Promise<SeamState>;
 }
 
 export type Method = RoundingMethod | ScalingMethod;
-export type ScalingWork<Options> = MethodWork<Options>;

@@ -36,10 +36,7 @@ export function roundingNetwork(bench: Workbench, state: SeamState): Network {
   return mapped(state, networkOf(bench, 'merged', { quantizers, maps: weightMaps(ownMaps(bench)) }, 'round'));
 }
 
-/**
- * Mapped at full precision, as far as the maps have numbers: must compute the same function as the plain network, and
- * is what scaling methods look at.
- */
+/** Mapped at full precision, as far as the maps have numbers: must compute the same function as the plain network. */
 export function mappedNetwork(bench: Workbench, state: SeamState): Network {
   const maps = withNumbers(ownMaps(bench), state);
   return mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps }));
@@ -68,6 +65,12 @@ export function learningQuantizersOf(
 /** The plain network, with the maps and quantizers whose effect is measured on it. */
 export function observed(bench: Workbench, state: SeamState): Observed {
   return { network: plainNetwork(bench), maps: ownMaps(bench), state, quantizers: ownQuantizers(bench) };
+}
+
+/** The plain network, with the maps so far: what scaling methods look at. */
+export function scalingNetwork(bench: Workbench, state: SeamState) {
+  const maps = rotationMaps(bench.experiment, bench.checkpoint.config);
+  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state };
 }
 
 /** What of an experiment decides weights that a method rounds, beside the maps' numbers and the text. */

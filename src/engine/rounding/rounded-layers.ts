@@ -5,9 +5,8 @@ import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { readTensor } from '../../formats/tensor-io.ts';
 import { LINEARS } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
-import type { RoundingError } from '../../protocol/events.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import { presentErrors } from '../../runs/index.ts';
+import { presentRounding, type RoundingRecord } from '../../runs/index.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
 /** A file that is damaged says nothing: it is made again. */
@@ -20,35 +19,33 @@ function metadataOf(path: string): Readonly<Record<string, string>> {
   }
 }
 
-/** What rounding a layer did, kept beside its weights. */
-export interface LayerRecord {
-  readonly errors: readonly RoundingError[];
-  readonly seconds: number;
-}
-
 /**
  * Rounded weights in a folder, a safetensors file for each layer, written whole or not at all: `q.codes` int8
  * [out, in], `q.scale` and `q.zero` float32 [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers.
  */
 export class RoundedLayers implements RoundedSource {
   readonly folder: string;
-  /** Of all that decides the weights. */
+  /** The key of all that decides the weights. */
   readonly key: string;
+  readonly #oldKey: string | null;
 
-  /** @param key of all that decides the weights: files with another one are not read. */
-  constructor(folder: string, key: string) {
+  /**
+   * @param key of all that decides the weights: files with another one are not read.
+   * @param oldKey the same in the form of versions before this one, whose files are read too.
+   */
+  constructor(folder: string, key: string, oldKey: string | null = null) {
     this.folder = folder;
     this.key = key;
+    this.#oldKey = oldKey;
   }
 
   /** What was recorded of a layer; null where it has not been rounded, or with another key. */
-  record(layer: number): LayerRecord | null {
+  record(layer: number): RoundingRecord | null {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
     const { key, record } = metadataOf(path);
-    if (key !== this.key || record === undefined) return null;
-    const { errors, seconds } = JSON.parse(record) as LayerRecord;
-    return { errors: presentErrors(errors), seconds };
+    const isOurs = key !== undefined && (key === this.key || key === this.#oldKey);
+    return isOurs && record !== undefined ? presentRounding(JSON.parse(record)) : null;
   }
 
   isComplete(layers: number): boolean {
@@ -73,7 +70,7 @@ export class RoundedLayers implements RoundedSource {
     return Object.fromEntries(entries) as RoundedLayer;
   }
 
-  async write(layer: number, weights: RoundedLayer, record: LayerRecord): Promise<void> {
+  async write(layer: number, weights: RoundedLayer, record: RoundingRecord): Promise<void> {
     const tensors = LINEARS.flatMap((linear): [string, HostTensor][] => {
       const { rows, columns, codes, scale, zero } = weights[linear];
       const grid = [rows, scale.length / rows];

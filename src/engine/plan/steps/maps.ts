@@ -4,7 +4,7 @@ import type { ScalingMethod } from '../../methods/index.ts';
 import { type SeamState, seamsIn } from '../../network/seams.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { mappedNetwork } from '../networks.ts';
+import { scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { digestOf, type Step } from '../step.ts';
@@ -127,10 +127,11 @@ export function scaleStep(
     digest: digestOfMaps,
     async *run(context) {
       const { bench, seconds, signal } = context;
-      const network = mappedNetwork(bench, context.of(maps));
-      const work = { cache: bench.cache, network, blocks: context.of(blocks), options };
+      const work = { ...scalingNetwork(bench, context.of(maps)), blocks: context.of(blocks), options };
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
-      return { ...context.of(maps), ...added };
+      const state = { ...context.of(maps), ...added };
+      yield* checkPreserved(context, state, context.of(blocks), 'channel scales');
+      return state;
     },
   };
 }

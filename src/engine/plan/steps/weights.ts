@@ -5,7 +5,8 @@ import type { SeamState } from '../../network/seams.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { roundingNetwork, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
-import type { Step } from '../step.ts';
+import type { Step, StepContext } from '../step.ts';
+import { oldRoundingKey } from './old-rounding-key.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
@@ -23,6 +24,8 @@ export async function weightsStep(
   const { name } = descriptor;
   const options = optionsOf(experiment.quantization.weights, name);
   const blocks = firstBlocks(calibration, round.samples(options));
+  const oldKey = (context: StepContext) =>
+    oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks));
   const step: Weights = {
     kind: 'round',
     name,
@@ -30,14 +33,18 @@ export async function weightsStep(
     inputs: [blocks, maps],
     spec: () => roundingSpec(experiment, options),
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
-    find: ({ bench, places }, key) =>
-      places
-        .others('rounded')
-        .map((folder) => new RoundedLayers(folder, key))
-        .find((kept) => kept.isComplete(bench.checkpoint.config.layers)) ?? null,
+    async find(context, key) {
+      const { bench, places } = context;
+      for (const folder of places.others('rounded')) {
+        const kept = new RoundedLayers(folder, key, await oldKey(context));
+        if (kept.isComplete(bench.checkpoint.config.layers)) return kept;
+      }
+      return null;
+    },
     async *run(context) {
       const { bench, places, seconds, signal } = context;
-      const layers = new RoundedLayers(await places.make('rounded'), await context.keyOf(step));
+      const key = await context.keyOf(step);
+      const layers = new RoundedLayers(await places.make('rounded'), key, await oldKey(context));
       const network = roundingNetwork(bench, context.of(maps));
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
       yield* phase('round', seconds, () => round.run(work, signal));

@@ -11,7 +11,9 @@ import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../ne
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { LayerRounder, SecondMoment } from './layer-rounder.ts';
 
-/** Progress is said so often. */
+/** Name of the method in events and records. */
+const METHOD = 'gptq';
+/** Progress is reported so often. */
 const INTERVAL_MS = 500;
 /** Passing through a layer that was rounded before, in units of rounding one. */
 const PASSING = 0.5;
@@ -42,7 +44,7 @@ export async function* roundWeights(
   const records = Array.from({ length: count }, (_, layer) => layers.record(layer));
   const fresh = records.indexOf(null);
   for (const [layer, record] of records.slice(0, fresh < 0 ? count : fresh).entries()) {
-    yield timed({ type: 'rounding', method: 'gptq', layer, layers: count, ...record! });
+    yield timed({ type: 'rounding', layer, layers: count, ...record! });
   }
   if (fresh < 0) return;
   await mkdir(layers.folder, { recursive: true });
@@ -113,9 +115,9 @@ class LayerWalk {
         errors.push(error);
       }
     }
-    const record = { errors, seconds: (performance.now() - began) / 1000 };
+    const record = { method: METHOD, errors, seconds: (performance.now() - began) / 1000 };
     await layers.write(this.#layer, weights as RoundedLayer, record);
-    yield timed({ type: 'rounding', method: 'gptq', layer: this.#layer, layers: network.layers, ...record });
+    yield timed({ type: 'rounding', layer: this.#layer, layers: network.layers, ...record });
     // Nothing reads what the last layer gives.
     if (this.#layer + 1 < network.layers) yield* this.#pass('end', null);
   }
@@ -145,6 +147,6 @@ class LayerWalk {
     const work = (layer: number): number => layer - (1 - PASSING) * Math.min(layer, this.#fresh);
     const ofThis = (this.#layer < this.#fresh ? PASSING : 1) * ofLayer;
     const done = (work(this.#layer) + ofThis) / work(layers);
-    return timed({ type: 'rounding-progress', method: 'gptq', layersDone: this.#layer, layers, done });
+    return timed({ type: 'rounding-progress', method: METHOD, layersDone: this.#layer, layers, done });
   }
 }

@@ -1,0 +1,34 @@
+import { createHash } from 'node:crypto';
+import type { ResolvedExperiment } from '../../../config/index.ts';
+import type { SeamState } from '../../network/seams.ts';
+import { planHadamard } from '../../rotation/hadamard-plan.ts';
+import { namedRotations } from '../experiment-maps.ts';
+import type { Workbench } from '../workbench.ts';
+import type { Blocks } from './texts.ts';
+
+/** The key under which versions before 0.2 kept weights that GPTQ rounded; null where they could not have. */
+export async function oldRoundingKey(
+  { checkpoint, runtime }: Workbench,
+  { quantization, rotation, scaling }: ResolvedExperiment,
+  state: SeamState,
+  blocks: Blocks,
+): Promise<string | null> {
+  const { gptq, bits, method, groupSize, symmetric, clip } = quantization.weights;
+  if (method !== 'gptq' || scaling.method !== 'none') return null;
+  const r4 = `R4: ${planHadamard(checkpoint.config.intermediateSize).statement}`;
+  const settings = {
+    format: 1,
+    kernels: runtime.kernels,
+    device: runtime.device.kind,
+    model: await checkpoint.hash(),
+    grid: { bits, method, groupSize, symmetric, clip },
+    damping: gptq.damping,
+    hadamard: rotation.r4 ? [r4] : [],
+    centring: rotation.embeddingCentring,
+  };
+  const { r1, r2 } = namedRotations(state);
+  const hash = createHash('sha256').update(JSON.stringify(settings));
+  for (const data of [...(r1 ? [r1] : []), ...(r2 ?? []), ...blocks])
+    hash.update(`\n${data.length}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  return hash.digest('hex');
+}
