@@ -53,7 +53,7 @@ class ActivationStatistics final : public Operator {
 }  // namespace
 
 OperatorType activation_statistics_type() {
-  return {"ActivationStatistics", {{}, {}}, 5, -1, make_operator<ActivationStatistics>};
+  return {"ActivationStatistics", {{}, {}}, {{}, {}, {}, {}, {}}, make_operator<ActivationStatistics>};
 }
 
 }  // namespace spinquant

@@ -176,11 +176,11 @@ class CausalAttentionGrad final : public AttentionBase {
 constexpr InputSpec kUnits{ElementType::float32, true};
 
 OperatorType causal_attention_type() {
-  return {"CausalAttention", {{}, {}, {}, kUnits}, 2, -1, make_operator<CausalAttention>};
+  return {"CausalAttention", {{}, {}, {}, kUnits}, {{}, {}}, make_operator<CausalAttention>};
 }
 
 OperatorType causal_attention_grad_type() {
-  return {"CausalAttentionGrad", {{}, {}, {}, {}, {}, {}, kUnits}, 3, -1, make_operator<CausalAttentionGrad>};
+  return {"CausalAttentionGrad", {{}, {}, {}, {}, {}, {}, kUnits}, {{}, {}, {}}, make_operator<CausalAttentionGrad>};
 }
 
 }  // namespace spinquant

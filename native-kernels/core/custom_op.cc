@@ -1,7 +1,9 @@
 #include "custom_op.h"
 #include <algorithm>
 #include <list>
+#include "memory_reuse.h"
 #include "operator.h"
+#include "scratch.h"
 
 namespace spinquant {
 namespace {
@@ -78,8 +80,8 @@ std::vector<Tensor> read_inputs(const OperatorType& type, const ort::KernelConte
 }
 
 /// An output that the graph leaves unconnected has no memory of its own: it is computed into `unwanted`.
-std::vector<Tensor> make_outputs(ort::KernelContext* context, const std::vector<Shape>& shapes,
-                                 std::list<std::vector<float>>& unwanted) {
+std::vector<Tensor> make_outputs(const OperatorType& type, ort::KernelContext* context,
+                                 const std::vector<Shape>& shapes, std::list<Scratch>& unwanted) {
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < shapes.size(); i++) {
     ort::Value* value = nullptr;
@@ -88,8 +90,8 @@ std::vector<Tensor> make_outputs(ort::KernelContext* context, const std::vector<
     if (value) {
       check(api().GetTensorMutableData(value, &data));
     } else {
-      unwanted.emplace_back(element_count(shapes[i]));
-      data = unwanted.back().data();
+      unwanted.emplace_back(element_count(shapes[i]) * element_size(type.outputs[i].type));
+      data = unwanted.back().bytes();
     }
     outputs.push_back(Tensor{data, shapes[i]});
   }
@@ -120,8 +122,8 @@ void run_on_pool(const ort::KernelContext* context, const Work& work, int thread
 
 void compute(const Node& node, ort::KernelContext* context) {
   std::vector<Tensor> inputs = read_inputs(*node.type, context);
-  std::list<std::vector<float>> unwanted;
-  std::vector<Tensor> outputs = make_outputs(context, node.op->output_shapes(inputs), unwanted);
+  std::list<Scratch> unwanted;
+  std::vector<Tensor> outputs = make_outputs(*node.type, context, node.op->output_shapes(inputs), unwanted);
   Work work = node.op->plan(inputs, outputs, node.settings.isa);
   for (const Work* stage = &work; stage; stage = stage->next.get()) {
     if (t_stop && *t_stop) throw std::runtime_error("stopped");
@@ -160,20 +162,10 @@ int onnx_type(ElementType type) {
   return ort::kFloat;
 }
 
-template <int Input>
-size_t inplace_pair(int** inputs, int** outputs) {
-  *inputs = new int[1]{Input};
-  *outputs = new int[1]{0};
-  return 1;
-}
-
-void release_pair(int* inputs, int* outputs) {
-  delete[] inputs;
-  delete[] outputs;
-}
-
-RegisteredOp make_registered_op(const OperatorType& type) {
+/// @param place where the type stands in operator_types().
+RegisteredOp make_registered_op(const OperatorType& type, size_t place) {
   using ort::CustomOp;
+  require_expressible(type, place);
   RegisteredOp op{};
   op.type = &type;
   op.version = ort::kApiVersion;
@@ -181,10 +173,8 @@ RegisteredOp make_registered_op(const OperatorType& type) {
   op.GetExecutionProviderType = [](const CustomOp*) -> const char* { return "CPUExecutionProvider"; };
   op.GetInputType = [](const CustomOp* self, size_t i) { return onnx_type(type_of(self).inputs[i].type); };
   op.GetInputTypeCount = [](const CustomOp* self) { return type_of(self).inputs.size(); };
-  op.GetOutputType = [](const CustomOp* self, size_t i) {
-    return i == 0 ? onnx_type(type_of(self).result) : static_cast<int>(ort::kFloat);
-  };
-  op.GetOutputTypeCount = [](const CustomOp* self) { return type_of(self).output_count; };
+  op.GetOutputType = [](const CustomOp* self, size_t i) { return onnx_type(type_of(self).outputs[i].type); };
+  op.GetOutputTypeCount = [](const CustomOp* self) { return type_of(self).outputs.size(); };
   op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
   op.GetInputCharacteristic = [](const CustomOp* self, size_t i) {
     return type_of(self).inputs[i].optional ? ort::kOptional : ort::kRequired;
@@ -198,10 +188,7 @@ RegisteredOp make_registered_op(const OperatorType& type) {
   op.GetVariadicOutputHomogeneity = [](const CustomOp*) { return 1; };
   op.CreateKernelV2 = create_node;
   op.KernelComputeV2 = compute_node;
-  if (type.inplace_input >= 0) {
-    op.GetMayInplace = type.inplace_input == 0 ? inplace_pair<0> : inplace_pair<1>;
-    op.ReleaseMayInplace = release_pair;
-  }
+  declare_reuse(op, place);
   return op;
 }
 
@@ -210,8 +197,9 @@ ort::CustomOpDomain* make_domain() {
   static auto& ops = *new std::list<RegisteredOp>();
   ort::CustomOpDomain* domain = nullptr;
   check(api().CreateCustomOpDomain("spinquant", &domain));
-  for (const OperatorType& type : operator_types()) {
-    ops.push_back(make_registered_op(type));
+  const std::vector<OperatorType>& types = operator_types();
+  for (size_t place = 0; place < types.size(); place++) {
+    ops.push_back(make_registered_op(types[place], place));
     check(api().CustomOpDomain_Add(domain, &ops.back()));
   }
   return domain;

@@ -63,23 +63,40 @@ class Operator {
 
 enum class ElementType { float32, int64, bfloat16, int8 };
 
+/// Bytes of one element.
+constexpr size_t element_size(ElementType type) {
+  switch (type) {
+    case ElementType::int64: return 8;
+    case ElementType::bfloat16: return 2;
+    case ElementType::int8: return 1;
+    case ElementType::float32: break;
+  }
+  return 4;
+}
+
 struct InputSpec {
   ElementType type = ElementType::float32;
   bool optional = false;
 };
 
+/// A graph may leave out any output but the first one.
+struct OutputSpec {
+  ElementType type = ElementType::float32;
+  /// Names the input whose memory this output may take over; -1 is none.
+  int may_reuse = -1;
+};
+
+/// Describes a float32 output that may take over the memory of an input.
+constexpr OutputSpec reusing(int input) { return {ElementType::float32, input}; }
+
 struct OperatorType {
   const char* name;
   std::vector<InputSpec> inputs;
-  size_t output_count;
-  /// The input whose memory output 0 may take over, or -1.
-  int inplace_input;
+  std::vector<OutputSpec> outputs;
   std::unique_ptr<Operator> (*create)(const Attributes&);
-  /// Of output 0; the others are float32.
-  ElementType result = ElementType::float32;
 };
 
-/// Every operator of the domain `spinquant`.
+/// Lists every operator of the domain `spinquant`, in a fixed order.
 const std::vector<OperatorType>& operator_types();
 
 [[noreturn]] inline void reject(const std::string& message) { throw std::invalid_argument(message); }

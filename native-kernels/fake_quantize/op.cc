@@ -133,20 +133,22 @@ class FakeQuantizeScaleGrad final : public Operator {
 
 }  // namespace
 
-OperatorType fake_quantize_type() { return {"FakeQuantize", {{}}, 1, 0, make_operator<FakeQuantize>}; }
+OperatorType fake_quantize_type() { return {"FakeQuantize", {{}}, {reusing(0)}, make_operator<FakeQuantize>}; }
 
-OperatorType fake_quantize_rows_type() { return {"FakeQuantizeRows", {{}}, 2, 0, make_operator<FakeQuantizeRows>}; }
+OperatorType fake_quantize_rows_type() {
+  return {"FakeQuantizeRows", {{}}, {reusing(0), {}}, make_operator<FakeQuantizeRows>};
+}
 
 OperatorType quantize_rows_type() {
-  return {"QuantizeRows", {{}}, 2, -1, make_operator<QuantizeRows>, ElementType::int8};
+  return {"QuantizeRows", {{}}, {{ElementType::int8}, {}}, make_operator<QuantizeRows>};
 }
 
 OperatorType row_multiples_type() {
-  return {"RowMultiples", {{ElementType::int8}, {}}, 1, -1, make_operator<RowMultiples>};
+  return {"RowMultiples", {{ElementType::int8}, {}}, {{}}, make_operator<RowMultiples>};
 }
 
 OperatorType fake_quantize_scale_grad_type() {
-  return {"FakeQuantizeScaleGrad", {{}, {}, {}}, 1, 2, make_operator<FakeQuantizeScaleGrad>};
+  return {"FakeQuantizeScaleGrad", {{}, {}, {}}, {reusing(2)}, make_operator<FakeQuantizeScaleGrad>};
 }
 
 }  // namespace spinquant

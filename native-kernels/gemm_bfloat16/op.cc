@@ -245,19 +245,19 @@ class CodeGemm final : public Operator {
 
 OperatorType gemm_bfloat16_type() {
   std::vector<InputSpec> inputs{{}, {ElementType::bfloat16}, {ElementType::float32, true}, {ElementType::float32, true}};
-  return {"GemmBfloat16", std::move(inputs), 1, -1, make_operator<GemmBfloat16>};
+  return {"GemmBfloat16", std::move(inputs), {{}}, make_operator<GemmBfloat16>};
 }
 
 OperatorType gemm_bfloat16_add_type() {
-  return {"GemmBfloat16Add", {{}, {ElementType::bfloat16}, {}}, 1, 2, make_operator<GemmBfloat16Add>};
+  return {"GemmBfloat16Add", {{}, {ElementType::bfloat16}, {}}, {reusing(2)}, make_operator<GemmBfloat16Add>};
 }
 
 OperatorType split_gemm_type() {
-  return {"SplitGemm", {{}, {}, {ElementType::float32, true}}, 1, -1, make_operator<SplitGemm>};
+  return {"SplitGemm", {{}, {}, {ElementType::float32, true}}, {{}}, make_operator<SplitGemm>};
 }
 
 OperatorType code_gemm_type() {
-  return {"CodeGemm", {{ElementType::int8}, {}, {}}, 1, -1, make_operator<CodeGemm>};
+  return {"CodeGemm", {{ElementType::int8}, {}, {}}, {{}}, make_operator<CodeGemm>};
 }
 
 }  // namespace spinquant

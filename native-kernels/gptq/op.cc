@@ -94,10 +94,10 @@ class GptqRound final : public Operator {
 
 }  // namespace
 
-OperatorType reverse_cholesky_type() { return {"ReverseCholesky", {{}}, 1, -1, make_operator<ReverseCholesky>}; }
+OperatorType reverse_cholesky_type() { return {"ReverseCholesky", {{}}, {{}}, make_operator<ReverseCholesky>}; }
 
 OperatorType gptq_round_type() {
-  return {"GptqRound", {{}, {}, {}, {}}, 1, -1, make_operator<GptqRound>, ElementType::int8};
+  return {"GptqRound", {{}, {}, {}, {}}, {{ElementType::int8}}, make_operator<GptqRound>};
 }
 
 }  // namespace spinquant

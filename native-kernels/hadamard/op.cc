@@ -67,7 +67,7 @@ class Hadamard final : public Operator {
 }  // namespace
 
 OperatorType hadamard_type() {
-  return {"Hadamard", {{}, {ElementType::float32, true}}, 1, 0, make_operator<Hadamard>};
+  return {"Hadamard", {{}, {ElementType::float32, true}}, {reusing(0)}, make_operator<Hadamard>};
 }
 
 }  // namespace spinquant

@@ -59,8 +59,8 @@ class PeakLossGrad final : public PeakBase {
 
 }  // namespace
 
-OperatorType peak_loss_type() { return {"PeakLoss", {{}}, 1, -1, make_operator<PeakLoss>}; }
+OperatorType peak_loss_type() { return {"PeakLoss", {{}}, {{}}, make_operator<PeakLoss>}; }
 
-OperatorType peak_loss_grad_type() { return {"PeakLossGrad", {{}, {}}, 1, -1, make_operator<PeakLossGrad>}; }
+OperatorType peak_loss_grad_type() { return {"PeakLossGrad", {{}, {}}, {{}}, make_operator<PeakLossGrad>}; }
 
 }  // namespace spinquant

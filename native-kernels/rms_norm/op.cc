@@ -44,8 +44,8 @@ class RmsNormGrad final : public Operator {
 
 }  // namespace
 
-OperatorType rms_norm_type() { return {"RmsNorm", {{}}, 1, 0, make_operator<RmsNorm>}; }
+OperatorType rms_norm_type() { return {"RmsNorm", {{}}, {reusing(0)}, make_operator<RmsNorm>}; }
 
-OperatorType rms_norm_grad_type() { return {"RmsNormGrad", {{}, {}}, 1, 1, make_operator<RmsNormGrad>}; }
+OperatorType rms_norm_grad_type() { return {"RmsNormGrad", {{}, {}}, {reusing(1)}, make_operator<RmsNormGrad>}; }
 
 }  // namespace spinquant

@@ -37,7 +37,7 @@ class RotaryEmbedding final : public Operator {
 }  // namespace
 
 OperatorType rotary_embedding_type() {
-  return {"RotaryEmbedding", {{}, {}, {}}, 1, 0, make_operator<RotaryEmbedding>};
+  return {"RotaryEmbedding", {{}, {}, {}}, {reusing(0)}, make_operator<RotaryEmbedding>};
 }
 
 }  // namespace spinquant

@@ -34,6 +34,6 @@ class SwapAxes final : public Operator {
 
 }  // namespace
 
-OperatorType swap_axes_type() { return {"SwapAxes", {{}}, 1, -1, make_operator<SwapAxes>}; }
+OperatorType swap_axes_type() { return {"SwapAxes", {{}}, {{}}, make_operator<SwapAxes>}; }
 
 }  // namespace spinquant

@@ -45,8 +45,10 @@ class SwiGluGrad final : public Operator {
 
 }  // namespace
 
-OperatorType swiglu_type() { return {"SwiGlu", {{}, {}}, 1, 0, make_operator<SwiGlu>}; }
+OperatorType swiglu_type() { return {"SwiGlu", {{}, {}}, {reusing(0)}, make_operator<SwiGlu>}; }
 
-OperatorType swiglu_grad_type() { return {"SwiGluGrad", {{}, {}, {}}, 2, 0, make_operator<SwiGluGrad>}; }
+OperatorType swiglu_grad_type() {
+  return {"SwiGluGrad", {{}, {}, {}}, {reusing(0), reusing(1)}, make_operator<SwiGluGrad>};
+}
 
 }  // namespace spinquant

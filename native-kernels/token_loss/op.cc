@@ -57,10 +57,10 @@ constexpr InputSpec kLabels{ElementType::int64, false};
 
 }  // namespace
 
-OperatorType token_loss_type() { return {"TokenLoss", {{}, kLabels}, 1, -1, make_operator<TokenLoss>}; }
+OperatorType token_loss_type() { return {"TokenLoss", {{}, kLabels}, {{}}, make_operator<TokenLoss>}; }
 
 OperatorType token_loss_grad_type() {
-  return {"TokenLossGrad", {{}, kLabels, {}}, 2, 0, make_operator<TokenLossGrad>};
+  return {"TokenLossGrad", {{}, kLabels, {}}, {reusing(0), {}}, make_operator<TokenLossGrad>};
 }
 
 }  // namespace spinquant

@@ -59,7 +59,7 @@ class FakeQuantizeWeight final : public Operator {
 }  // namespace
 
 OperatorType fake_quantize_weight_type() {
-  return {"FakeQuantizeWeight", {{}, {ElementType::float32, true}}, 2, -1, make_operator<FakeQuantizeWeight>};
+  return {"FakeQuantizeWeight", {{}, {ElementType::float32, true}}, {{}, {}}, make_operator<FakeQuantizeWeight>};
 }
 
 }  // namespace spinquant
