@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include "../core/operator.h"
+#include "../operator/operator.h"
 #include "napi_util.h"
 #include "team.h"
 
