@@ -1,7 +1,7 @@
 #include "environment.h"
 #include <cstring>
 #include <mutex>
-#include "../core/custom_op.h"
+#include "../operator/custom_op.h"
 
 namespace spinquant {
 
@@ -64,7 +64,7 @@ Environment::Environment(const std::string& library_path, int threads, Isa isa)
   check(api().SetGlobalIntraOpNumThreads(threading.options, threads));
   check(api().SetGlobalInterOpNumThreads(threading.options, 1));
   check(api().SetGlobalSpinControl(threading.options, 0));
-  // core/denormals.h; the thread that starts a run does the same for itself.
+  // cpu/denormals.h; the thread that starts a run does the same for itself.
   check(api().SetGlobalDenormalAsZero(threading.options));
   std::lock_guard<std::mutex> lock(g_mutex);
   check(api().CreateEnvWithGlobalThreadPools(ort::kLogFatal, "spinquant", threading.options, &env_));

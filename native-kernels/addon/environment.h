@@ -3,8 +3,8 @@
 #include <node_api.h>
 #include <memory>
 #include <string>
-#include "../core/isa.h"
-#include "../core/ort_api.h"
+#include "../abi/ort_api.h"
+#include "../cpu/isa.h"
 
 namespace spinquant {
 

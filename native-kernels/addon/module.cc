@@ -81,6 +81,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "createToken", entry<create_token>);
   define(env, exports, "terminate", entry<terminate>);
   define(env, exports, "run", entry<run_session>);
+  define(env, exports, "operatorTypes", entry<list_operators>);
   define(env, exports, "runOperator", entry<run_operator>);
   define(env, exports, "copyTimes", entry<copy_times>);
   define(env, exports, "clockRate", entry<clock_rate>);

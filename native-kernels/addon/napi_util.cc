@@ -1,5 +1,5 @@
 #include "napi_util.h"
-#include "../core/ort_api.h"
+#include "../abi/ort_api.h"
 
 namespace spinquant {
 namespace {

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include "../core/operator.h"
+#include "../operator/operator.h"
 #include "napi_util.h"
 #include "team.h"
 
@@ -54,21 +54,24 @@ napi_value property(napi_env env, napi_value object, const char* name) {
 }
 
 /// The JavaScript array that holds elements of a type.
-struct ArrayType {
-  napi_typedarray_type type;
-  size_t element_size;
-};
-
-const ArrayType& array_type(ElementType type) {
-  static const ArrayType floats{napi_float32_array, 4}, integers{napi_bigint64_array, 8}, halves{napi_uint16_array, 2},
-      bytes{napi_int8_array, 1};
+napi_typedarray_type array_type(ElementType type) {
   switch (type) {
-    case ElementType::int64: return integers;
-    case ElementType::bfloat16: return halves;
-    case ElementType::int8: return bytes;
+    case ElementType::int64: return napi_bigint64_array;
+    case ElementType::bfloat16: return napi_uint16_array;
+    case ElementType::int8: return napi_int8_array;
     case ElementType::float32: break;
   }
-  return floats;
+  return napi_float32_array;
+}
+
+const char* type_name(ElementType type) {
+  switch (type) {
+    case ElementType::int64: return "int64";
+    case ElementType::bfloat16: return "bfloat16";
+    case ElementType::int8: return "int8";
+    case ElementType::float32: break;
+  }
+  return "float32";
 }
 
 Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
@@ -76,9 +79,8 @@ Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
   for (napi_value dim : to_array(env, property(env, object, "dims"))) {
     tensor.shape.push_back(static_cast<int64_t>(to_number(env, dim)));
   }
-  const ArrayType& array = array_type(type);
-  Bytes bytes = to_bytes_of(env, property(env, object, "data"), array.type);
-  if (bytes.size != tensor.count() * array.element_size) throw ArgumentError("data and dims do not agree");
+  Bytes bytes = to_bytes_of(env, property(env, object, "data"), array_type(type));
+  if (bytes.size != tensor.count() * element_size(type)) throw ArgumentError("data and dims do not agree");
   tensor.data = bytes.data;
   return tensor;
 }
@@ -95,17 +97,59 @@ std::vector<Tensor> to_inputs(napi_env env, napi_value list, const OperatorType&
   return inputs;
 }
 
-std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<Shape>& shapes, ElementType first) {
+std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<Shape>& shapes,
+                               const OperatorType& type) {
   std::vector<napi_value> given = to_array(env, list);
   if (given.size() != shapes.size()) throw ArgumentError("wrong number of outputs");
   std::vector<Tensor> outputs;
   for (size_t i = 0; i < shapes.size(); i++) {
-    const ArrayType& array = array_type(i == 0 ? first : ElementType::float32);
-    Bytes bytes = to_bytes_of(env, given[i], array.type);
-    if (bytes.size != element_count(shapes[i]) * array.element_size) throw ArgumentError("an output has the wrong size");
+    const ElementType element = type.outputs[i].type;
+    Bytes bytes = to_bytes_of(env, given[i], array_type(element));
+    if (bytes.size != element_count(shapes[i]) * element_size(element)) throw ArgumentError("an output has the wrong size");
     outputs.push_back({bytes.data, shapes[i]});
   }
   return outputs;
+}
+
+void set(napi_env env, napi_value object, const char* name, napi_value value) {
+  check(env, napi_set_named_property(env, object, name, value));
+}
+
+napi_value from_input(napi_env env, const InputSpec& input) {
+  napi_value object, optional;
+  check(env, napi_create_object(env, &object));
+  check(env, napi_get_boolean(env, input.optional, &optional));
+  set(env, object, "type", from_string(env, type_name(input.type)));
+  set(env, object, "optional", optional);
+  return object;
+}
+
+napi_value from_output(napi_env env, const OutputSpec& output) {
+  napi_value object;
+  check(env, napi_create_object(env, &object));
+  set(env, object, "type", from_string(env, type_name(output.type)));
+  set(env, object, "mayReuse", from_number(env, output.may_reuse));
+  return object;
+}
+
+/// Makes a JavaScript array of what `convert` makes of each element.
+template <class Element>
+napi_value from_list(napi_env env, const std::vector<Element>& list, napi_value (*convert)(napi_env, const Element&)) {
+  napi_value array;
+  check(env, napi_create_array_with_length(env, list.size(), &array));
+  for (size_t i = 0; i < list.size(); i++) {
+    check(env, napi_set_element(env, array, static_cast<uint32_t>(i), convert(env, list[i])));
+  }
+  return array;
+}
+
+napi_value from_type(napi_env env, const OperatorType& type) {
+  napi_value object;
+  check(env, napi_create_object(env, &object));
+  set(env, object, "name", from_string(env, type.name));
+  set(env, object, "inputs", from_list(env, type.inputs, from_input));
+  set(env, object, "outputs", from_list(env, type.outputs, from_output));
+  return object;
 }
 
 template <class Body>
@@ -123,12 +167,16 @@ napi_value timed(napi_env env, int repeats, Body body) {
 
 }  // namespace
 
+napi_value list_operators(napi_env env, const std::vector<napi_value>&) {
+  return from_list(env, operator_types(), from_type);
+}
+
 napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments) {
   const OperatorType& type = find_type(to_string(env, arguments[0]));
   Isa isa = parse_isa(to_string(env, arguments[1]));
   std::unique_ptr<Operator> op = type.create(ObjectAttributes(env, arguments[2]));
   std::vector<Tensor> inputs = to_inputs(env, arguments[3], type);
-  std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs), type.result);
+  std::vector<Tensor> outputs = to_outputs(env, arguments[4], op->output_shapes(inputs), type);
   Team team(to_int32(env, arguments[5]));
   Work work = op->plan(inputs, outputs, isa);
   return timed(env, to_int32(env, arguments[6]), [&] {

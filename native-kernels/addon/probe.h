@@ -5,6 +5,9 @@
 
 namespace spinquant {
 
+/// operatorTypes(): {name, inputs: {type, optional}[], outputs: {type, mayReuse}[]}[]; mayReuse is an input or -1.
+napi_value list_operators(napi_env env, const std::vector<napi_value>& arguments);
+
 /// runOperator(name, isa, attributes, inputs: {data, dims}[], outputs: TypedArray[], threads, repeats): seconds[]
 /// One call per repeat, on the JavaScript thread and threads - 1 helpers; returns the time of each.
 napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments);

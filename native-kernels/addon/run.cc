@@ -1,7 +1,7 @@
 #include <cmath>
 #include <memory>
-#include "../core/custom_op.h"
-#include "../core/denormals.h"
+#include "../cpu/denormals.h"
+#include "../operator/custom_op.h"
 #include "file_map.h"
 #include "napi_util.h"
 #include "session.h"

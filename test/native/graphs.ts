@@ -7,9 +7,10 @@ export function build(
   nodes: NodeSpec[],
   inputs: ValueSpec[],
   outputs: ValueSpec[],
+  between: ValueSpec[] = [],
 ): Promise<Session> {
   const specs = outputs.map(({ name, dims, dtype = 'float32' as const }) => [name, { dtype, dims }] as const);
-  return runtime.createSession(onnxModel(nodes, inputs, outputs), Object.fromEntries(specs));
+  return runtime.createSession(onnxModel(nodes, inputs, outputs, between), Object.fromEntries(specs));
 }
 
 export const add: NodeSpec = { op: 'Add', inputs: ['a', 'b'], outputs: ['c'] };

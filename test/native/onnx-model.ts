@@ -74,11 +74,15 @@ function node(spec: NodeSpec): Field {
   );
 }
 
-/** Bytes of a model with opset 17 of ONNX and 1 of our own domain. */
+/**
+ * Writes the bytes of a model with opset 17 of ONNX and 1 of our own domain.
+ * @param between gives shapes of values between nodes, which ONNX Runtime cannot infer behind our operators.
+ */
 export function onnxModel(
   nodes: readonly NodeSpec[],
   inputs: readonly ValueSpec[],
   outputs: readonly ValueSpec[],
+  between: readonly ValueSpec[] = [],
 ): Uint8Array {
   const IR_VERSION = 8;
   const graph = message(
@@ -87,6 +91,7 @@ export function onnxModel(
     text(2, 'test'),
     ...inputs.map((value) => valueInfo(11, value)),
     ...outputs.map((value) => valueInfo(12, value)),
+    ...between.map((value) => valueInfo(13, value)),
   );
   const opsets = [message(8, text(1, ''), number(2, 17)), message(8, text(1, 'spinquant'), number(2, 1))];
   return Buffer.concat([number(1, IR_VERSION), graph, ...opsets]);

@@ -1,10 +1,24 @@
 /** The addon, random data and comparisons for the tests of native operators. */
 import assert from 'node:assert/strict';
 import { type Addon, loadAddon, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import type { DType } from '../../src/protocol/tensor.ts';
 
 /** Why tests of native operators cannot run here, or false. */
 export const addon: Addon | undefined = loadAddon();
 export const notBuilt = addon === undefined ? 'the native operators are not built' : false;
+
+/** The addon describes an operator so (native-kernels/addon/probe.h). */
+export interface NativeOperator {
+  readonly name: string;
+  readonly inputs: readonly { readonly type: DType; readonly optional: boolean }[];
+  /** `mayReuse` is the input whose memory the output may take over, or -1. */
+  readonly outputs: readonly { readonly type: DType; readonly mayReuse: number }[];
+}
+
+/** Lists every native operator, and none where the addon is not built. */
+export function nativeOperators(): readonly NativeOperator[] {
+  return (addon as (Addon & { operatorTypes(): NativeOperator[] }) | undefined)?.operatorTypes() ?? [];
+}
 
 /** Half a unit in the last place of 1 in float32: the largest relative error of one rounding. */
 export const ROUNDING = 2 ** -24;

@@ -7,7 +7,7 @@ const BLOCK_VALUES = 2 ** 16;
  * Has no composed form: counting into bins takes no standard operators. Runtimes without our kernels give the rows out
  * instead.
  */
-const ActivationStatistics: OpDefinition = {
+export const ActivationStatistics: OpDefinition = {
   name: 'ActivationStatistics',
   domain: 'spinquant',
   infer([x], attributes) {

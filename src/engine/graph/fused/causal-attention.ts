@@ -28,7 +28,7 @@ const MASKED = -1e30;
  * o = softmax(scale·q kᵀ)·v over visible keys and lse = ln Σ e^score, for q [..., rows·n, h], k and v [..., keys, h]:
  * the n query heads of a key/value head are stacked along the rows. The native kernels keep scores in the cache only.
  */
-const CausalAttention: OpDefinition = {
+export const CausalAttention: OpDefinition = {
   name: 'CausalAttention',
   domain: 'spinquant',
   infer: ([q]) => [
@@ -51,7 +51,7 @@ const CausalAttention: OpDefinition = {
 };
 
 /** With p = e^(s − lse), D = rowsum(∂o∘o): ∂s = p∘(∂o vᵀ − D), ∂q = scale·∂s k, ∂k = scale·∂sᵀ q, ∂v = pᵀ ∂o. */
-const CausalAttentionGrad: OpDefinition = {
+export const CausalAttentionGrad: OpDefinition = {
   name: 'CausalAttentionGrad',
   domain: 'spinquant',
   infer: (inputs) => inputs.slice(0, 3).map(({ dtype, dims }) => ({ dtype, dims })),

@@ -42,7 +42,7 @@ export interface ActivationQuantizer {
 }
 
 /** Straight-through estimator: the derivative is the identity everywhere; scale and zero point are detached. */
-const FakeQuantize: OpDefinition = {
+export const FakeQuantize: OpDefinition = {
   name: 'FakeQuantize',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
@@ -61,7 +61,7 @@ const FakeQuantize: OpDefinition = {
  * The zero point drops out: it is added and subtracted. For values that saturate (clip ratio below 1) ∂y_i/∂x_i could
  * also be 0, with an own term through s and z; they keep the identity, as in the detached form, and their e_i counts.
  */
-const LiveFakeQuantize: OpDefinition = {
+export const LiveFakeQuantize: OpDefinition = {
   ...FakeQuantize,
   gradient(node, [dy]) {
     const names = ['group', 'symmetric', 'include_zero'];
@@ -75,7 +75,7 @@ const LiveFakeQuantize: OpDefinition = {
  * clip ratio cancel: D·∂s/s = D/range at the first element that is the upper end, its negative at the lower one. An
  * end of the range that is the included 0 belongs to no element. Where all are one value there is only ∂y.
  */
-const FakeQuantizeScaleGrad: OpDefinition = {
+export const FakeQuantizeScaleGrad: OpDefinition = {
   name: 'FakeQuantizeScaleGrad',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],

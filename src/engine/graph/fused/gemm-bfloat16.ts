@@ -31,7 +31,7 @@ export interface ScaledRows {
  * are exact, with two off by at most 2^-16 of each; given the units of A's rows (transB = 1), its multiples of them are
  * multiplied, exactly. Sums are float32 (native-kernels/gemm_bfloat16).
  */
-const GemmBfloat16: OpDefinition = {
+export const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',
   domain: 'spinquant',
   infer([a, b, scale], attributes) {
@@ -48,7 +48,7 @@ const GemmBfloat16: OpDefinition = {
 };
 
 /** C = A op(B) + D. */
-const GemmBfloat16Add: OpDefinition = {
+export const GemmBfloat16Add: OpDefinition = {
   name: 'GemmBfloat16Add',
   domain: 'spinquant',
   infer: ([, , addend]) => [{ dtype: addend!.dtype, dims: addend!.dims }],
@@ -88,7 +88,7 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
  * given the units of the rows of A (transA = 0) or, with `unitsOfB`, of B (transB = 0), this factor as its multiples of
  * them, exactly, and the other one in so many `pieces`.
  */
-const SplitGemm: OpDefinition = {
+export const SplitGemm: OpDefinition = {
   name: 'SplitGemm',
   domain: 'spinquant',
   infer: ([a, b], attributes) => [{ dtype: a!.dtype, dims: gemmDims('SplitGemm', a!, b!, attributes) }],
@@ -104,7 +104,7 @@ const SplitGemm: OpDefinition = {
  * diag(s) codes · op(M), or op(M) · diag(s) codes where `codesOfB`: codes int8 with a scale per row, exactly, M float32 in
  * so many `pieces`.
  */
-const CodeGemm: OpDefinition = {
+export const CodeGemm: OpDefinition = {
   name: 'CodeGemm',
   domain: 'spinquant',
   infer([codes, scales, other], attributes) {

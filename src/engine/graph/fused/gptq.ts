@@ -4,14 +4,14 @@ import { apply, type OpDefinition, type Value } from '../graph.ts';
  * T lower triangular with TᵀT = H + λI. Neither this nor {@link GptqRound} has a derivative or a composed form: column
  * after column is no work for standard operators. Runtimes without our kernels loop outside of graphs.
  */
-const ReverseCholesky: OpDefinition = {
+export const ReverseCholesky: OpDefinition = {
   name: 'ReverseCholesky',
   domain: 'spinquant',
   infer: ([h]) => [{ dtype: h!.dtype, dims: h!.dims }],
 };
 
 /** Codes int8 [m, n] of weights [m, n]. */
-const GptqRound: OpDefinition = {
+export const GptqRound: OpDefinition = {
   name: 'GptqRound',
   domain: 'spinquant',
   infer: ([w]) => [{ dtype: 'int8', dims: w!.dims }],

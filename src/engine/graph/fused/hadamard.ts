@@ -18,7 +18,7 @@ export interface HadamardTransform {
  * Each block z of the last axis, viewed row-major as Z [K, 2^m]: Y = (H_K · Z · H_{2^m}) / √block.
  * As a row-vector map z ↦ z M with M = (H_Kᵀ ⊗ H_{2^m})/√block, which is orthogonal.
  */
-const Hadamard: OpDefinition = {
+export const Hadamard: OpDefinition = {
   name: 'Hadamard',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],

@@ -6,7 +6,7 @@ import { reduceMean, reduceSum, softmax } from '../ops/reduce.ts';
  * A smooth stand-in for the largest deviation of a token y [..., n] (InfoQuant's soft peak): with a = |y − mean(y)| and
  * s = softmax(a / T), loss = √(Σ (s∘a)² + ε), [..., 1].
  */
-const PeakLoss: OpDefinition = {
+export const PeakLoss: OpDefinition = {
   name: 'PeakLoss',
   domain: 'spinquant',
   infer: ([y]) => [{ dtype: y!.dtype, dims: [...y!.dims.slice(0, -1), 1] }],
@@ -20,7 +20,7 @@ const PeakLoss: OpDefinition = {
 /**
  * With w = s∘a, g = w / loss and G = Σ g∘w: d = ∂loss·sign(y − mean(y))·(g∘s + (g∘w − s·G)/T), and ∂y = d − mean(d).
  */
-const PeakLossGrad: OpDefinition = {
+export const PeakLossGrad: OpDefinition = {
   name: 'PeakLossGrad',
   domain: 'spinquant',
   infer: ([y]) => [{ dtype: y!.dtype, dims: y!.dims }],

@@ -3,7 +3,7 @@ import { add, div, mul, sqrt, sub } from '../ops/elementwise.ts';
 import { reduceMean } from '../ops/reduce.ts';
 
 /** y = x / √(mean(x²) + ε) over the last axis, without gain. Commutes with every rotation of that axis. */
-const RmsNorm: OpDefinition = {
+export const RmsNorm: OpDefinition = {
   name: 'RmsNorm',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
@@ -15,7 +15,7 @@ const RmsNorm: OpDefinition = {
 };
 
 /** With r = 1/√(mean(x²) + ε): ∂x = r·(∂y − x·(r²/n)·Σ(∂y∘x)). */
-const RmsNormGrad: OpDefinition = {
+export const RmsNormGrad: OpDefinition = {
   name: 'RmsNormGrad',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],

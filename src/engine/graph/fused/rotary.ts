@@ -6,7 +6,7 @@ import { concat, slice } from '../ops/shape.ts';
  * Rotary position embedding on x [..., S, h] with tables cos, sin [S, h/2]; halves are paired (Hugging Face):
  * y₁ = x₁ cos − x₂ sin, y₂ = x₂ cos + x₁ sin.
  */
-const RotaryEmbedding: OpDefinition = {
+export const RotaryEmbedding: OpDefinition = {
   name: 'RotaryEmbedding',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],

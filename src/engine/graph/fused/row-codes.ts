@@ -5,7 +5,7 @@ import { cast, reshape } from '../ops/shape.ts';
 import { type ActivationQuantizer, onGrid, quantizerAttributes } from './fake-quantize.ts';
 
 /** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
-const FakeQuantizeRows: OpDefinition = {
+export const FakeQuantizeRows: OpDefinition = {
   name: 'FakeQuantizeRows',
   domain: 'spinquant',
   infer: ([x]) => [
@@ -32,7 +32,7 @@ export function unitsOf(value: Value): Value | null {
 }
 
 /** The same as whole numbers of a byte: codes int8 [..., n] and scales [...]. */
-const QuantizeRows: OpDefinition = {
+export const QuantizeRows: OpDefinition = {
   name: 'QuantizeRows',
   domain: 'spinquant',
   infer: ([x]) => [
@@ -47,7 +47,7 @@ const QuantizeRows: OpDefinition = {
 };
 
 /** codes int8 [..., n] times scales [...]. */
-const RowMultiples: OpDefinition = {
+export const RowMultiples: OpDefinition = {
   name: 'RowMultiples',
   domain: 'spinquant',
   infer: ([codes, scales]) => [{ dtype: scales!.dtype, dims: codes!.dims }],

@@ -6,7 +6,7 @@ import { reshape, transpose } from '../ops/shape.ts';
 const FEWEST_ELEMENTS = 2 ** 16;
 
 /** [A, B, C, D] → [A, C, B, D]: rows of D are copied whole, by all threads. */
-const SwapAxes: OpDefinition = {
+export const SwapAxes: OpDefinition = {
   name: 'SwapAxes',
   domain: 'spinquant',
   infer: ([x]) => [{ dtype: x!.dtype, dims: [x!.dim(0), x!.dim(2), x!.dim(1), x!.dim(3)] }],

@@ -2,7 +2,7 @@ import { apply, type OpDefinition, type Value } from '../graph.ts';
 import { add, mul, sigmoid, sub } from '../ops/elementwise.ts';
 
 /** silu(gate)∘up with silu(x) = x·σ(x). */
-const SwiGlu: OpDefinition = {
+export const SwiGlu: OpDefinition = {
   name: 'SwiGlu',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
@@ -14,7 +14,7 @@ const SwiGlu: OpDefinition = {
 };
 
 /** ∂gate = ∂y∘up∘σ(gate)(1 + gate(1 − σ(gate))), ∂up = ∂y∘silu(gate). */
-const SwiGluGrad: OpDefinition = {
+export const SwiGluGrad: OpDefinition = {
   name: 'SwiGluGrad',
   domain: 'spinquant',
   infer: (inputs) => [inputs[0]!, inputs[1]!].map(({ dtype, dims }) => ({ dtype, dims })),

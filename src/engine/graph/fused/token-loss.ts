@@ -4,7 +4,7 @@ import { logSumExp, reduceSum } from '../ops/reduce.ts';
 import { cast, reshape } from '../ops/shape.ts';
 
 /** Next-token negative log-likelihood per row of logits [T, V]; a negative label means: not counted, loss 0. */
-const TokenLoss: OpDefinition = {
+export const TokenLoss: OpDefinition = {
   name: 'TokenLoss',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: [inputs[0]!.dim(0)] }],
@@ -16,7 +16,7 @@ const TokenLoss: OpDefinition = {
 };
 
 /** ∂logits = ∂loss·(softmax(logits) − onehot(label)), and the loss itself, which falls out on the way. */
-const TokenLossGrad: OpDefinition = {
+export const TokenLossGrad: OpDefinition = {
   name: 'TokenLossGrad',
   domain: 'spinquant',
   infer: ([logits]) => [

@@ -35,7 +35,7 @@ const CLIP_STEPS = 80;
 const CLIP_GRID = 100;
 const ERROR_POWER = 2.4;
 
-const FakeQuantizeWeight: OpDefinition = {
+export const FakeQuantizeWeight: OpDefinition = {
   name: 'FakeQuantizeWeight',
   domain: 'spinquant',
   infer(inputs, attributes) {

@@ -1,0 +1,79 @@
+#include "isa.h"
+#include <stdexcept>
+#if SPINQUANT_X86
+#include <cpuid.h>
+#endif
+#if SPINQUANT_X86 && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+namespace spinquant {
+
+namespace amx {
+/// True where the compiler knew the instructions (amx.cc).
+bool compiled();
+}  // namespace amx
+
+namespace {
+
+#if SPINQUANT_X86 && defined(__linux__)
+/// Tiles of bfloat16, with vectors of it to fill them; the kernel must grant the state of 8 KB to this process.
+bool may_use_amx() {
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAvx512Bf16 = 1u << 5;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  unsigned a, b, c, d;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if (!(d & kAmxBf16) || !(d & kAmxTile)) return false;
+  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & kAvx512Bf16)) return false;
+  // Asked last: that source is compiled for such processors as a whole.
+  return amx::compiled() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#else
+bool may_use_amx() { return false; }
+#endif
+
+std::vector<Isa> detect() {
+  std::vector<Isa> isas{Isa::portable};
+#if SPINQUANT_X86
+  // The compiler's own check also asks the operating system whether it saves the wide registers.
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return isas;
+  isas.push_back(Isa::avx2);
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    isas.push_back(Isa::avx512);
+    if (may_use_amx()) isas.push_back(Isa::amx);
+  }
+#endif
+  return isas;
+}
+
+}  // namespace
+
+const std::vector<Isa>& usable_isas() {
+  static const std::vector<Isa> isas = detect();
+  return isas;
+}
+
+Isa best_isa() { return usable_isas().back(); }
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::reference: return "reference";
+    case Isa::portable: return "portable";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+    case Isa::amx: return "amx";
+  }
+  return "unknown";
+}
+
+Isa parse_isa(const std::string& name) {
+  if (name == isa_name(Isa::reference)) return Isa::reference;
+  for (Isa isa : usable_isas()) {
+    if (name == isa_name(isa)) return isa;
+  }
+  throw std::invalid_argument("instruction set " + name + " is not usable on this processor");
+}
+
+}  // namespace spinquant

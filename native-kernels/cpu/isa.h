@@ -1,0 +1,25 @@
+// Instruction sets a kernel can be compiled for, and the best one of this processor.
+#pragma once
+#include <string>
+#include <vector>
+
+#if defined(__x86_64__)
+#define SPINQUANT_X86 1
+#else
+#define SPINQUANT_X86 0
+#endif
+
+namespace spinquant {
+
+/// `reference` is the loop-only body in double precision that the others are tested against.
+/// `amx` is avx512 with products of tiles: a family that has an amx.cc uses them, others run their avx512 body.
+enum class Isa { reference, portable, avx2, avx512, amx };
+
+/// What this processor can run, slowest first, without `reference`.
+const std::vector<Isa>& usable_isas();
+Isa best_isa();
+const char* isa_name(Isa isa);
+/// Throws std::invalid_argument for a name that is unknown or not usable here.
+Isa parse_isa(const std::string& name);
+
+}  // namespace spinquant

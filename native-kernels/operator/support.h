@@ -1,0 +1,33 @@
+// Helpers that the op.cc of several families use.
+#pragma once
+#include "operator.h"
+
+namespace spinquant {
+
+template <class T>
+std::unique_ptr<Operator> make_operator(const Attributes& attributes) {
+  return std::make_unique<T>(attributes);
+}
+
+/// Writes `[2, 3]`, for messages.
+std::string text(const Shape& shape);
+/// Writes the shape, or `nothing` for an absent input.
+std::string text(const Tensor& tensor);
+
+/// Throws unless both have the same shape.
+void require_same_shape(const char* a_name, const Tensor& a, const char* b_name, const Tensor& b);
+
+/// Reads an attribute. Throws unless it is in [low, high].
+int64_t integer_between(const Attributes& attributes, const char* name, int64_t fallback, int64_t low, int64_t high);
+
+/// Counts the rows of a tensor seen as [rows, width]; an empty one has 0.
+inline size_t row_count(const Tensor& tensor) { return tensor.width() == 0 ? 0 : tensor.count() / tensor.width(); }
+
+/// Makes the work of a kernel, chosen by instruction set.
+template <class Args>
+Work kernel_work(const Variants<Args>& variants, Isa isa, const Args& args, size_t units, size_t unit_cost) {
+  Kernel<Args> kernel = variants.pick(isa);
+  return {units, unit_cost, [args, kernel](size_t first, size_t last) { kernel(args, first, last); }, nullptr};
+}
+
+}  // namespace spinquant

@@ -1,0 +1,186 @@
+#include <algorithm>
+#include "../../operator/support.h"
+#include "../../operator/scratch.h"
+#include "tiles.h"
+
+namespace spinquant {
+namespace {
+
+const Variants<CausalAttentionArgs> kCausalAttention = SPINQUANT_VARIANTS(causal_attention, CausalAttentionArgs);
+const Variants<CausalAttentionGradArgs> kCausalAttentionGrad =
+    SPINQUANT_VARIANTS(causal_attention_grad, CausalAttentionGradArgs);
+const Variants<AttentionPartialSumArgs> kPartialSum =
+    SPINQUANT_VARIANTS(attention_partial_sum, AttentionPartialSumArgs);
+
+/// Units wanted of the backward pass, whatever the number of threads, so that results do not depend on it.
+constexpr size_t kGradientUnits = 16;
+/// Shorter chunks cost more in zeroing and summing their dk and dv than they gain.
+constexpr size_t kSmallestChunk = 512;
+/// Keys are padded to this, the block of the kernels, and channels to the widest vector.
+constexpr size_t kKeyBlock = 64, kWidestVector = 16;
+
+size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
+
+class AttentionBase : public Operator {
+ public:
+  explicit AttentionBase(const Attributes& attributes)
+      : scale_(attributes.number("scale", 1.0f)),
+        window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
+        rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
+        split_(integer_between(attributes, "pieces", 0, 0, 2) == 2) {
+    if (!(scale_ > 0)) reject("scale must be positive, found " + std::to_string(scale_));
+    if (attributes.integer("pieces", 0) == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
+  }
+
+ protected:
+  /// q [..., repeats·rows, width], k and v [..., keys, width].
+  AttentionShape shape_of(const Tensor& q, const Tensor& k, const Tensor& v) const {
+    require_same_shape("K", k, "V", v);
+    size_t rank = q.shape.size(), rows = static_cast<size_t>(rows_);
+    bool fits = rank >= 2 && k.shape.size() == rank && q.count() > 0 && q.shape.back() == k.shape.back() &&
+                std::equal(q.shape.begin(), q.shape.end() - 2, k.shape.begin());
+    size_t stacked = fits ? static_cast<size_t>(q.shape[rank - 2]) : 0;
+    size_t keys = fits ? static_cast<size_t>(k.shape[rank - 2]) : 0;
+    if (!fits || stacked % rows != 0 || rows > keys) {
+      reject("Q must be [..., repeats * " + std::to_string(rows_) + ", h] and K, V [..., keys, h], found " +
+             text(q.shape) + " and " + text(k.shape));
+    }
+    size_t groups = q.count() / (stacked * q.width());
+    return {groups, stacked / rows, rows, keys, q.width(), static_cast<size_t>(window_), scale_};
+  }
+
+  static void require_units(const Tensor& k, const Tensor& units) {
+    if (!units.data || units.shape == Shape(k.shape.begin(), k.shape.end() - 1)) return;
+    reject("units must have one entry per row of K, found " + text(units.shape) + " for K " + text(k.shape));
+  }
+
+  /// Whether products may be computed in tiles, with two bfloat16 numbers for a float32 one.
+  bool in_tiles(Isa isa) const { return split_ && isa == Isa::amx; }
+
+ private:
+  float scale_;
+  int64_t window_, rows_;
+  bool split_;
+};
+
+/// Keys and values of all groups in tiles, which the work after it reads.
+class TilePacking {
+ public:
+  explicit TilePacking(const AttentionShape& shape) : args_{{}, 0, shape} {}
+
+  PackedHeads add(const float* data, const float* units, bool transposed) {
+    PackedHeads heads{data, units, transposed};
+    auto memory = std::make_shared<Scratch>(args_.shape.groups * heads.of(args_.shape, 0).size() * sizeof(uint16_t));
+    heads.tiles = static_cast<uint16_t*>(memory->bytes());
+    memories_.push_back(std::move(memory));
+    args_.packed[args_.matrices++] = heads;
+    return heads;
+  }
+
+  /// Packs, then does `next` with the tiles still there.
+  Work then(Work next) const {
+    auto run = next.run;
+    next.run = [run, memories = memories_](size_t first, size_t last) { run(first, last); };
+    return {args_.shape.groups * args_.matrices, args_.shape.keys * args_.shape.width / 8,
+            [args = args_](size_t first, size_t last) { amx::pack_heads(args, first, last); },
+            std::make_shared<Work>(std::move(next))};
+  }
+
+ private:
+  PackHeadsArgs args_;
+  std::vector<std::shared_ptr<Scratch>> memories_;
+};
+
+class CausalAttention final : public AttentionBase {
+ public:
+  using AttentionBase::AttentionBase;
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    shape_of(inputs[0], inputs[1], inputs[2]);
+    require_units(inputs[1], inputs[3]);
+    const Shape& q = inputs[0].shape;
+    return {q, Shape(q.begin(), q.end() - 1)};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
+    CausalAttentionArgs args{inputs[0].floats(),          inputs[1].floats(),          inputs[2].floats(),
+                             outputs[0].mutable_floats(), outputs[1].mutable_floats(), shape};
+    if (in_tiles(isa)) {
+      TilePacking packing(shape);
+      const float* units = inputs[3].floats();
+      TileAttentionArgs tiles{args, packing.add(args.k, units, false), packing.add(args.v, nullptr, true)};
+      return packing.then({shape.query_heads() * tiles.units_per_head(), kTileQueries * shape.keys * shape.width / 64,
+                           [tiles](size_t first, size_t last) { amx::tile_attention(tiles, first, last); }, nullptr});
+    }
+    size_t cost = kQueriesPerUnit * shape.keys * shape.width / 16;
+    return kernel_work(kCausalAttention, isa, args, shape.query_heads() * args.units_per_head(), cost);
+  }
+};
+
+class CausalAttentionGrad final : public AttentionBase {
+ public:
+  using AttentionBase::AttentionBase;
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    shape_of(inputs[0], inputs[1], inputs[2]);
+    require_units(inputs[1], inputs[6]);
+    require_same_shape("Q", inputs[0], "O", inputs[3]);
+    require_same_shape("Q", inputs[0], "dO", inputs[5]);
+    if (inputs[4].count() * inputs[0].width() != inputs[0].count()) {
+      reject("lse must have one entry per row of Q, found " + text(inputs[4].shape));
+    }
+    return {inputs[0].shape, inputs[1].shape, inputs[2].shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
+    size_t wanted = (kGradientUnits + shape.query_heads() - 1) / shape.query_heads();
+    size_t chunks = std::max<size_t>(1, std::min(wanted, shape.rows / kSmallestChunk));
+    size_t chunk_rows = round_up((shape.rows + chunks - 1) / chunks, in_tiles(isa) ? kTileQueries : kQueriesPerUnit);
+    chunks = (shape.rows + chunk_rows - 1) / chunk_rows;
+    CausalAttentionGradArgs args{inputs[0].floats(), inputs[1].floats(), inputs[2].floats(),
+                                 inputs[3].floats(), inputs[4].floats(), inputs[5].floats(),
+                                 outputs[0].mutable_floats(), nullptr, shape, chunks, chunk_rows,
+                                 round_up(shape.keys, kKeyBlock), round_up(shape.width, in_tiles(isa) ? kPanel : kWidestVector)};
+    size_t units = shape.query_heads() * chunks;
+    auto partial = std::make_shared<Scratch>(units * 2 * args.partial_size() * sizeof(float));
+    args.partial = partial->floats();
+    AttentionPartialSumArgs sums{args.partial, outputs[1].mutable_floats(), outputs[2].mutable_floats(), shape,
+                                 chunks,       args.keys_padded,            args.width_padded};
+    Kernel<AttentionPartialSumArgs> sum = kPartialSum.pick(isa);
+    size_t sum_cost = 2 * shape.repeats * chunks * shape.width;
+    auto summing = std::make_shared<Work>(Work{shape.groups * shape.keys, sum_cost,
+                                               [sums, sum, partial](size_t a, size_t b) { sum(sums, a, b); }, nullptr});
+    if (in_tiles(isa)) return tile_work(args, inputs[6].floats(), units, std::move(summing));
+    Work work = kernel_work(kCausalAttentionGrad, isa, args, units, chunk_rows * shape.keys * shape.width / 8);
+    work.next = std::move(summing);
+    return work;
+  }
+
+ private:
+  static Work tile_work(const CausalAttentionGradArgs& args, const float* key_units, size_t units,
+                        std::shared_ptr<Work> next) {
+    TilePacking packing(args.shape);
+    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false), packing.add(args.k, key_units, true),
+                                packing.add(args.v, nullptr, false)};
+    return packing.then({units, args.chunk_rows * args.shape.keys * args.shape.width / 32,
+                         [tiles](size_t first, size_t last) { amx::tile_attention_grad(tiles, first, last); },
+                         std::move(next)});
+  }
+};
+
+}  // namespace
+
+/// What the rows of K are whole multiples of, at most 256 times; for tiles only.
+constexpr InputSpec kUnits{ElementType::float32, true};
+
+OperatorType causal_attention_type() {
+  return {"CausalAttention", {{}, {}, {}, kUnits}, {{}, {}}, make_operator<CausalAttention>};
+}
+
+OperatorType causal_attention_grad_type() {
+  return {"CausalAttentionGrad", {{}, {}, {}, {}, {}, {}, kUnits}, {{}, {}, {}}, make_operator<CausalAttentionGrad>};
+}
+
+}  // namespace spinquant

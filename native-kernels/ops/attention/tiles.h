@@ -1,0 +1,61 @@
+// Attention in tiles of bfloat16 (AMX), forward and backward: as attention.h says, with both factors of every product in
+// two pieces (cpu/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of its factors.
+// Quantized keys are whole multiples of a unit per row: one piece, exactly, and the unit is a factor of its scores.
+#pragma once
+#include "../../cpu/tile_layout.h"
+#include "attention.h"
+
+namespace spinquant {
+
+/// Pieces of the factors.
+constexpr size_t kAttentionPieces = 2;
+
+/// Keys or values of all groups, and how they are packed: as rows [keys, width], or transposed [width, keys].
+struct PackedHeads {
+  const float* data;
+  /// [groups, keys], what the rows of `data` are multiples of; or null.
+  const float* units;
+  bool transposed;
+  uint16_t* tiles = nullptr;
+
+  PackedBlock of(const AttentionShape& shape, size_t group) const {
+    PackedBlock block{nullptr, units ? 1 : kAttentionPieces,
+                      0,       transposed ? shape.width : shape.keys,
+                      0,       transposed ? shape.keys : shape.width};
+    block.tiles = tiles + group * block.size();
+    return block;
+  }
+};
+
+/// Unit: a group of one of the matrices.
+struct PackHeadsArgs {
+  static constexpr size_t kMost = 3;
+  PackedHeads packed[kMost];
+  size_t matrices;
+  AttentionShape shape;
+};
+
+/// Queries of one unit of the forward pass.
+constexpr size_t kTileQueries = 64;
+
+/// Unit: kTileQueries rows of a head.
+struct TileAttentionArgs {
+  CausalAttentionArgs base;
+  PackedHeads k_rows, v_columns;
+
+  size_t units_per_head() const { return divided_up(base.shape.rows, kTileQueries); }
+};
+
+/// Unit: that of CausalAttentionGradArgs.
+struct TileAttentionGradArgs {
+  CausalAttentionGradArgs base;
+  PackedHeads k_rows, k_columns, v_rows;
+};
+
+namespace amx {
+void pack_heads(const PackHeadsArgs&, size_t first, size_t last);
+void tile_attention(const TileAttentionArgs&, size_t first, size_t last);
+void tile_attention_grad(const TileAttentionGradArgs&, size_t first, size_t last);
+}  // namespace amx
+
+}  // namespace spinquant

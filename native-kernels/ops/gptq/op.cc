@@ -1,0 +1,103 @@
+#include "../../operator/support.h"
+#include "../../operator/scratch.h"
+#include "gptq.h"
+
+namespace spinquant {
+namespace {
+
+const Variants<ReverseCholeskyArgs> kStart = SPINQUANT_VARIANTS(reverse_cholesky_start, ReverseCholeskyArgs);
+const Variants<ReverseCholeskyArgs> kSums = SPINQUANT_VARIANTS(reverse_cholesky_sums, ReverseCholeskyArgs);
+const Variants<ReverseCholeskyArgs> kSolve = SPINQUANT_VARIANTS(reverse_cholesky_solve, ReverseCholeskyArgs);
+const Variants<GptqRoundArgs> kGptqRound = SPINQUANT_VARIANTS(gptq_round, GptqRoundArgs);
+
+/// Doubles of one vector are multiplied in an elementary step.
+constexpr size_t kStepWidth = 8;
+
+size_t tiles_of(size_t columns) { return (columns + kTileColumns - 1) / kTileColumns; }
+
+size_t dim(const Tensor& tensor, size_t axis) { return static_cast<size_t>(tensor.shape[axis]); }
+
+void require_square(const char* name, const Tensor& tensor) {
+  const Shape& shape = tensor.shape;
+  if (shape.size() == 2 && shape[0] == shape[1] && shape[0] > 0) return;
+  reject(std::string(name) + " must be [n, n], found " + text(shape));
+}
+
+class ReverseCholesky final : public Operator {
+ public:
+  explicit ReverseCholesky(const Attributes& attributes) : damping_(attributes.number("damping", 0.01f)) {
+    if (!(damping_ > 0)) reject("attribute damping must be above 0, found " + std::to_string(damping_));
+  }
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    require_square("H", inputs[0]);
+    return {inputs[0].shape};
+  }
+
+  /// λ and zeros, then block after block from the last one: what later rows say of it, then the block itself.
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const size_t n = inputs[0].width(), tile = kBlockRows * kTileColumns;
+    auto memory = std::make_shared<Scratch>((kStepWidth + tiles_of(n) * tile) * sizeof(double));
+    double* shift = static_cast<double*>(memory->bytes());
+    const float* h = inputs[0].floats();
+    ReverseCholeskyArgs args{h, outputs[0].mutable_floats(), shift, shift + kStepWidth, n, damping_, 0};
+    std::shared_ptr<Work> next;
+    for (; args.begin < n; args.begin += kBlockRows) {
+      const size_t tiles_before = args.begin > 0 ? tiles_of(args.begin) : 1;
+      Work solve = kernel_work(kSolve, isa, args, tiles_before, tile * kBlockRows / kStepWidth);
+      solve.next = std::move(next);
+      const size_t sum_cost = tile * (n - args.begin) / kStepWidth;
+      next = std::make_shared<Work>(kernel_work(kSums, isa, args, tiles_of(args.end()), sum_cost));
+      next->next = std::make_shared<Work>(std::move(solve));
+    }
+    Work start = kernel_work(kStart, isa, args, n, n / kStepWidth + 1);
+    start.run = [run = start.run, memory](size_t first, size_t last) { run(first, last); };
+    start.next = std::move(next);
+    return start;
+  }
+
+ private:
+  float damping_;
+};
+
+class GptqRound final : public Operator {
+ public:
+  explicit GptqRound(const Attributes& attributes) : bits_(integer_between(attributes, "bits", 4, 2, 8)) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Shape &w = inputs[0].shape, &scale = inputs[2].shape;
+    require_square("T", inputs[1]);
+    if (w.size() != 2 || w[1] != inputs[1].shape[0]) {
+      reject("W must be [m, n] for T " + text(inputs[1].shape) + ", found " + text(w));
+    }
+    if (scale.size() != 2 || scale[0] != w[0] || scale[1] <= 0 || w[1] % scale[1] != 0) {
+      reject("scale must be [m, groups], groups dividing n, found " + text(scale) + " for W " + text(w));
+    }
+    require_same_shape("scale", inputs[2], "zero", inputs[3]);
+    return {w};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const Tensor& w = inputs[0];
+    const float half = static_cast<float>(1 << (bits_ - 1));
+    GptqRoundArgs args{w.floats(),         inputs[1].floats(),        inputs[2].floats(),
+                       inputs[3].floats(), outputs[0].mutable_bytes(), dim(w, 0),
+                       dim(w, 1),          dim(inputs[2], 1),          -half,
+                       half - 1};
+    const size_t units = (args.m + kRowsPerUnit - 1) / kRowsPerUnit;
+    return kernel_work(kGptqRound, isa, args, units, args.n * args.n / 2 * kRowsPerUnit / (2 * kStepWidth) + args.n);
+  }
+
+ private:
+  int64_t bits_;
+};
+
+}  // namespace
+
+OperatorType reverse_cholesky_type() { return {"ReverseCholesky", {{}}, {{}}, make_operator<ReverseCholesky>}; }
+
+OperatorType gptq_round_type() {
+  return {"GptqRound", {{}, {}, {}, {}}, {{ElementType::int8}}, make_operator<GptqRound>};
+}
+
+}  // namespace spinquant
