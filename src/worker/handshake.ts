@@ -5,7 +5,7 @@ import { loadAddon, ortLibraryPath } from '../engine/index.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { type Handshake, WORKER_PROTOCOL } from '../protocol/worker.ts';
 
-/** Who this worker is and what it computes with. Loads neither ONNX Runtime nor a model. */
+/** Introduces this worker and its kernels. Loads neither ONNX Runtime nor a model. */
 export function handshake(): Handshake {
   const ort = ortVersion();
   const { kernels, problem } = findKernels();

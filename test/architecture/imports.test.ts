@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import test from 'node:test';
-import { fileURLToPath } from 'node:url';
-
-const SRC = fileURLToPath(new URL('../../src', import.meta.url));
+import { importsOf, SRC, sourcesIn } from './sources.ts';
 
 /** Which folders of `src` each folder may import from, itself included. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
@@ -18,43 +16,19 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   extension: ['extension', 'runs', 'config', 'protocol'],
 };
 
-interface Import {
-  readonly specifier: string;
-  /** `import('…')`, evaluated only when it is reached. */
-  readonly dynamic: boolean;
-  /** `import type`, gone at run time. */
-  readonly typeOnly: boolean;
-}
-
-/** Every import of a TypeScript text. Comments and texts that look like one may be found too: they only make it stricter. */
-function importsOf(text: string): Import[] {
-  const statements = /^\s*(?:import|export)\s+(type\s)?(?:[^'";]*?\sfrom\s+)?['"]([^'"]+)['"]/gm;
-  const calls = /\bimport\(\s*['"]([^'"]+)['"]\s*\)/g;
-  return [
-    ...[...text.matchAll(statements)].map((match) => ({
-      specifier: match[2]!,
-      dynamic: false,
-      typeOnly: match[1] !== undefined,
-    })),
-    ...[...text.matchAll(calls)].map((match) => ({ specifier: match[1]!, dynamic: true, typeOnly: false })),
-  ];
-}
-
-function sources(): { path: string; folder: string; imports: Import[] }[] {
-  return readdirSync(SRC, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => ({
-      path: join(SRC, name),
-      folder: name.split(sep)[0]!,
-      imports: importsOf(readFileSync(join(SRC, name), 'utf8')),
-    }));
+function sources() {
+  return sourcesIn().map(({ name, imports }) => ({
+    path: join(SRC, name),
+    folder: name.split('/')[0]!,
+    imports,
+  }));
 }
 
 /** The folder of `src` that a relative import lands in; null for packages and files outside `src`. */
 function landsIn(from: string, specifier: string): string | null {
   if (!specifier.startsWith('.')) return null;
   const inside = relative(SRC, resolve(dirname(from), specifier));
-  return inside.startsWith('..') ? null : inside.split(sep)[0]!;
+  return inside.startsWith('..') ? null : inside.split(/[\\/]/)[0]!;
 }
 
 /** A broken arrow in words, or null. */

@@ -135,7 +135,7 @@ class Reservoir {
     }
   }
 
-  /** Where the next row goes, or null: Vitter's algorithm R. */
+  /** Place of the next row, or null, by Vitter's algorithm R. */
   #place(): number | null {
     const index = this.#seen++;
     if (index < this.#capacity) return index;

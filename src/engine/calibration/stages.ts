@@ -14,7 +14,7 @@ import { seenByReaders } from '../network/linear-sites.ts';
  * the text stay in two places: `residual`, x [T, d] and later `attended`, and `mixed`, the input of o.
  */
 export interface Stage {
-  /** Where the stage's rows are seen; null for the stage that only ends a layer. */
+  /** The site of the stage's rows; null for the stage that only ends a layer. */
   readonly site: Site | null;
   /** Linear layers that read `rows` and are rounded on them. */
   readonly linears: readonly Linear[];
@@ -23,7 +23,7 @@ export interface Stage {
   readonly readsMixed: boolean;
   /** The output that becomes the residual. */
   readonly newResidual: 'attended' | 'y' | null;
-  /** Whether the rows are kept as `mixed`. */
+  /** True where the rows are kept as `mixed`. */
   readonly keepsMixed: boolean;
 }
 

@@ -1,6 +1,6 @@
 import type { SafetensorsFile } from '../../formats/safetensors.ts';
 
-/** What is exported: the rotations of a run, and the run that they are of. */
+/** The rotations of a run, to be exported. */
 export interface Exported {
   readonly rotations: SafetensorsFile;
   /** Name of the run. */

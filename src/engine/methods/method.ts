@@ -14,7 +14,7 @@ interface MethodWork<Options> {
 export interface RoundingWork<Options> extends MethodWork<Options> {
   /** The merged network with all maps. Its weight quantizer gives bits and grids; activations stay as they are. */
   readonly network: Network;
-  /** Where rounded layers go, and where those of an interrupted call lie. */
+  /** Folder of the rounded layers, also of those that an interrupted call left. */
   readonly layers: RoundedLayers;
 }
 

@@ -16,14 +16,14 @@ import type { ModelConfig } from '../model/config.ts';
 export interface EndsShape {
   readonly config: ModelConfig;
   readonly tokens: number;
-  /** Whether the residual between the ends is in the channels of its seam's map. */
+  /** True where the residual between the ends is in the channels of its seam's map. */
   readonly mapped: boolean;
   /** Subtract each embedding row's mean, as the reference does (not function-preserving for RMSNorm models). */
   readonly centreEmbedding: boolean;
   readonly embeddingType: DType;
   readonly headType: DType;
   readonly normType: DType;
-  /** Of products; `float32` where absent. */
+  /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
 

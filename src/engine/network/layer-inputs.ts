@@ -1,4 +1,5 @@
 import { type Linear, SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
+import { partialOf } from '../../protocol/records.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { Graph, Value } from '../graph/graph.ts';
@@ -53,12 +54,7 @@ export class LayerInputs {
 
   /** Values of the maps that are given at run time and have been asked for, by seam. */
   get givenMaps(): Partial<Record<SeamName, Value>> {
-    return Object.fromEntries(
-      SEAM_NAMES.flatMap((seam) => {
-        const value = this.#values.get(seam);
-        return value ? [[seam, value]] : [];
-      }),
-    );
+    return partialOf(SEAM_NAMES, (seam) => this.#values.get(seam));
   }
 
   /** A side that several weights share, made once. */

@@ -64,7 +64,7 @@ export interface LayerSpec {
   readonly shape: LayerShape;
   readonly types: LayerTypes;
   readonly mode: NetworkMode;
-  /** What of the forward pass is kept for the backward pass. */
+  /** The level of the tape. */
   readonly level: TapeLevel;
 }
 
@@ -108,7 +108,7 @@ const RATIO = '.ratio';
 const ratioName = (linear: Linear): string => linear + RATIO;
 export const isRatio = (name: string): boolean => name.endsWith(RATIO);
 
-/** What decides the weights of a layer. */
+/** Everything that decides a layer's weights. */
 export interface PrepareSpec {
   readonly shape: Omit<LayerShape, keyof BatchShape | 'window' | 'activationCodes'>;
   readonly types: LayerTypes;

@@ -30,13 +30,13 @@ export interface LayerShape extends BatchShape {
   /** Tokens that a query sees, itself included; null for all before it. */
   readonly window: number | null;
   readonly quantizers: LayerQuantizers;
-  /** What stands at the seams. */
+  /** The maps at the seams. */
   readonly maps: SeamMaps;
-  /** Whether prepared weights are held as bfloat16 codes and scales instead of float32. */
+  /** True where prepared weights are held as bfloat16 codes and scales instead of float32. */
   readonly weightCodes?: boolean;
-  /** Whether rotated activations are rounded by way of codes of a byte, which a tape can keep. */
+  /** True where rotated activations are rounded to codes of a byte, which a tape can keep. */
   readonly activationCodes?: boolean;
-  /** Of products; `float32` where absent. */
+  /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
 

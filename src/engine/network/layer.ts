@@ -34,7 +34,7 @@ export interface AttentionTables {
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
 export type SiteObserver = (site: Site, value: Value) => void;
 
-/** Who follows the building of a layer. */
+/** Followers of the building of a layer. */
 export interface LayerWatchers {
   readonly observe: SiteObserver;
   readonly keep: Keep;

@@ -1,4 +1,5 @@
 import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
+import { recordOf } from '../../protocol/records.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
@@ -39,8 +40,7 @@ export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
 
 /** Those of all seven weights, made in one place of a graph: the order of sums in a derivative follows from it. */
 export function allWeightBases(inputs: LayerInputs): Readonly<Record<Linear, WeightBases>> {
-  const entries = LINEARS.map((linear) => [linear, weightBases(inputs, linear)] as const);
-  return Object.fromEntries(entries) as Record<Linear, WeightBases>;
+  return recordOf(LINEARS, (linear) => weightBases(inputs, linear));
 }
 
 /** The gain of the norm before a weight, folded into it. */
@@ -54,7 +54,7 @@ function gainOf(inputs: LayerInputs, linear: Linear): SideTransform {
 /** Seams of the merged network whose maps act on a site's tensor after it is observed. */
 const AFTER_SIGHT = ['attention-norm', 'mlp-norm', 'up-down'] as const satisfies readonly SeamName[];
 
-/** What is observed at a site of the merged network, in the channels that quantizer and weights read. */
+/** Turns what is observed at a site of the merged network into the channels that quantizer and weights read. */
 export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value): Value {
   const seam = AFTER_SIGHT.find((name) => (SEAMS[name].sites as readonly Site[]).includes(site));
   return seam ? timesTransform(rows, inputs.map(seam)) : rows;

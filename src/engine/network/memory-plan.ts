@@ -1,7 +1,7 @@
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
 
-/** What a network may hold in memory at once. */
+/** Limits of what a network holds in memory at once. */
 export interface NetworkMemory {
   /** Tokens that pass through a layer at once, in whole sequences. */
   readonly tokensAtOnce: number;
@@ -9,7 +9,7 @@ export interface NetworkMemory {
   readonly groupBytes: number;
   /** Rotated and rounded weights up to this size are kept for all layers. */
   readonly preparedBytes: number;
-  /** What forward passes keep for backward passes beside the residuals; the rest is computed again. */
+  /** Forward passes keep this much for backward passes beside the residuals; the rest is computed again. */
   readonly tapeBytes: number;
   /** Logits. */
   readonly logitElements: number;
@@ -28,12 +28,12 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   headBytes: 2 ** 28,
 };
 
-/** What is computed, as far as memory is concerned. */
+/** The parts of a computation that take memory. */
 export interface MemoryDemand {
   readonly sequence: number;
-  /** Whether gradients are wanted. */
+  /** True where gradients are wanted. */
   readonly learns: boolean;
-  /** Whether rotated and rounded weights are held beside those of the file. */
+  /** True where mapped and rounded weights are held beside those of the file. */
   readonly prepares: boolean;
   /** Title of the method that rounds the weights by second moments of what they read; absent where none does. */
   readonly rounds?: string;

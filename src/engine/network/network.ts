@@ -1,4 +1,5 @@
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
+import { partialOf } from '../../protocol/records.ts';
 import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
@@ -34,13 +35,13 @@ export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
 export interface NetworkOptions {
   readonly mode: NetworkMode;
   readonly quantizers: LayerQuantizers;
-  /** What stands at the seams. */
+  /** The maps at the seams. */
   readonly maps: SeamMaps;
   readonly centreEmbedding: boolean;
   readonly memory?: NetworkMemory;
   /** Weights of the merged network that were rounded beforehand; absent: they are rotated and rounded when needed. */
   readonly rounded?: RoundedSource | undefined;
-  /** Of products; `float32` where absent. */
+  /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
 
@@ -99,7 +100,7 @@ export class Network {
     return mapTensors(this.options.maps, state, this.checkpoint.config);
   }
 
-  /** Whether the prepared weights of all layers stay in memory; else those of one layer at a time. */
+  /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
     return preparedBytes(this.checkpoint.config) <= this.memory.preparedBytes;
@@ -157,11 +158,8 @@ export class Network {
     const program = await this.#backwardProgram(index, tape.shape, tape.level(index));
     const inputs = { ...tensors, ...tape.kept(index), x: tape.residual(index), dy };
     const { dx, ...derivatives } = await program.run(inputs, signal, { dx: tape.gradient(index) });
-    const maps = SEAM_NAMES.flatMap((seam) => {
-      const found = derivatives[gradientName(seam)];
-      return found ? [[seam, found.data] as const] : [];
-    });
-    return { dx, maps: Object.fromEntries(maps) };
+    const maps = partialOf(SEAM_NAMES, (seam) => derivatives[gradientName(seam)]?.data);
+    return { dx, maps };
   }
 
   /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
@@ -236,7 +234,7 @@ export class Network {
     return mapsOfLayer(this.#given.now, index);
   }
 
-  /** Where products with codes have a kernel, prepared weights are half as large and their products faster. */
+  /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
   get weightCodes(): boolean {
     const { mode, quantizers } = this.options;
     return mode === 'merged' && this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
@@ -279,7 +277,7 @@ export class Network {
     return { shape, types, mode: this.options.mode, level };
   }
 
-  /** What a graph of layer `index` is built from, and the tensors that it reads. */
+  /** The shape that a graph of layer `index` is built from, and the tensors that it reads. */
   layerContext(index: number, batch: BatchShape): { shape: LayerShape; types: LayerTypes; tensors: Tensors } {
     const { config } = this.checkpoint;
     const weights = layerTensors(this.checkpoint.layer(index));

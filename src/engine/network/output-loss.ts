@@ -2,7 +2,7 @@ import type { DType, FileTensor, HostTensor } from '../../protocol/tensor.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 
-/** What the output layer reads [T, d]. */
+/** Input of the output layer [T, d]. */
 export type Hidden = HostTensor<Float32Array>;
 
 /** Next-token loss from what the output layer reads, in bounded memory. A negative label is not counted: loss 0. */

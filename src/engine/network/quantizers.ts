@@ -82,7 +82,7 @@ export function activationGroups(
   };
 }
 
-/** Where the group does not divide the width of down_proj, as many groups as the hidden size has. */
+/** A group size that does not divide the width of down_proj gives way to as many groups as the hidden size has. */
 function downGroup(groupSize: number | null, config: ModelConfig): number | null {
   const { hiddenSize, intermediateSize } = config;
   if (groupSize === null || intermediateSize % groupSize === 0) return groupSize;

@@ -16,7 +16,7 @@ export interface RoundedMatrix {
 
 export type RoundedLayer = Readonly<Record<Linear, RoundedMatrix>>;
 
-/** Where a network's weights come from when they were rounded beforehand. */
+/** Weights of a network that were rounded beforehand. */
 export interface RoundedSource {
   read(layer: number): RoundedLayer;
 }

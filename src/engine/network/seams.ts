@@ -23,11 +23,11 @@ export interface Seam {
   readonly symbol: MapSymbol;
   /** Channels that the map takes: the hidden size, one head, or the intermediate size. */
   readonly width: number;
-  /** Whether each layer has a map of its own; else one serves the network. */
+  /** True where each layer has a map of its own; else one serves the network. */
   readonly perLayer: boolean;
   /** Maps at this seam. */
   readonly count: number;
-  /** Whether one map acts on every head of its layer. */
+  /** True where one map acts on every head of its layer. */
   readonly perHead: boolean;
   /** Linear layers that write the channels; their output side takes T. */
   readonly writers: readonly Linear[];
@@ -120,7 +120,7 @@ export function writtenSeams(linear: Linear): readonly SeamName[] {
   return SEAM_NAMES.filter((name) => RULES[name].writers.includes(linear));
 }
 
-/** What stands at a seam, as far as it decides a graph. Matrices themselves are inputs of the graph. */
+/** The kind of a map, which decides a graph. Its numbers are inputs of the graph. */
 export type SeamMap =
   /** A matrix [n, n], orthogonal. */
   | { readonly kind: 'dense' }

@@ -36,37 +36,24 @@ export function inverseTransposed(map: SideTransform): SideTransform {
   return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
 }
 
-/** Rows x [T, n] times A. */
-export function timesTransform(x: Value, a: SideTransform): Value {
+/** Rows x [T, n] times A, or Aᵀ. */
+export function timesTransform(x: Value, a: SideTransform, transB = false): Value {
   switch (a.kind) {
     case 'identity':
       return x;
     case 'diagonal':
       return mul(x, a.gain);
     case 'dense':
-      return gemm(x, a.matrix);
+      return gemm(x, a.matrix, { transB });
     case 'heads':
-      return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix));
+      return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB }));
     case 'hadamard':
-      return hadamard(x, a.transform);
+      return hadamard(x, a.transform, transB);
   }
 }
 
 /** Rows x [T, n] times Aᵀ. */
-export function timesTransposed(x: Value, a: SideTransform): Value {
-  switch (a.kind) {
-    case 'identity':
-      return x;
-    case 'diagonal':
-      return mul(x, a.gain);
-    case 'dense':
-      return gemm(x, a.matrix, { transB: true });
-    case 'heads':
-      return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB: true }));
-    case 'hadamard':
-      return hadamard(x, a.transform, true);
-  }
-}
+export const timesTransposed = (x: Value, a: SideTransform): Value => timesTransform(x, a, true);
 
 /** Lᵀ W for W [out, in]: the new output basis of a weight. */
 export function transposedTimesWeight(l: SideTransform, w: Value): Value {

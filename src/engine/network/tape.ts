@@ -19,7 +19,7 @@ export type KeptName = (typeof CODES | typeof ATTENTION_VALUES | typeof MLP_VALU
 /** Called with each such value while a layer is built. */
 export type Keep = (name: KeptName, value: Value) => void;
 
-/** What of a layer's forward pass is kept for its backward pass, besides what the levels before keep. */
+/** Each level keeps something of a layer's forward pass for its backward pass, besides what the levels before keep. */
 const LEVELS = ['nothing', 'codes', 'attention', 'all'] as const;
 export type TapeLevel = (typeof LEVELS)[number];
 
@@ -48,7 +48,7 @@ export function keptValues(
   return new Map(names.map((name) => [tapeName(name), values.get(name)!]));
 }
 
-/** What a tape is made for. */
+/** The passes that a tape serves. */
 export interface TapeShape extends BatchShape {
   readonly activationCodes: boolean;
 }
@@ -136,7 +136,7 @@ export class Tape {
     );
   }
 
-  /** What is kept of a layer. */
+  /** The level of a layer. */
   level(layer: number): TapeLevel {
     return this.levels[layer] ?? 'nothing';
   }
@@ -151,7 +151,7 @@ export class Tape {
     return required(this.#kept[layer]);
   }
 
-  /** Where ∂loss/∂x of a layer goes; the layer above used the other one. */
+  /** Memory for ∂loss/∂x of a layer; the layer above used the other one. */
   gradient(layer: number): HostTensor<Float32Array> {
     return required(this.#gradients[layer % 2]);
   }

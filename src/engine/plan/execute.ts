@@ -37,7 +37,7 @@ export class Executor implements StepContext {
     return this.#results.get(step) as T;
   }
 
-  /** Of inputs count what they are, not the way to them; besides them the model and what computes. */
+  /** Inputs count by what they are, not by the way to them; the model and the runtime count too. */
   keyOf(step: Step<unknown>): Promise<string> {
     const known = this.#keys.get(step) ?? this.#makeKey(step);
     this.#keys.set(step, known);

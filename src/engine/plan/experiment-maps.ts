@@ -1,4 +1,4 @@
-/** What an experiment puts at the seams, and where the numbers come from. */
+/** The maps that an experiment puts at the seams, and the source of their numbers. */
 import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
 import type { SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
@@ -20,7 +20,7 @@ export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig
   });
 }
 
-/** How the fixed Hadamard transforms were made, for people; one sentence each. */
+/** Describes the fixed Hadamard transforms for people, in one sentence each. */
 export function hadamardStatements(
   { rotation, quantization }: ResolvedExperiment,
   config: ModelConfig,

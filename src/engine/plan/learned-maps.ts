@@ -40,7 +40,7 @@ export async function* learnMaps(
   return { ...learned, state };
 }
 
-/** What a run that was stopped later learned under the same key; null where it has not ended learning. */
+/** Maps that a run learned under the same key before it was stopped; null where it has not ended learning. */
 export async function keptLearning({ bench, places }: StepContext, key: string): Promise<Learned | null> {
   const [path, events] = [places.own('rotations'), places.own('events')];
   if (path === null || events === null || !existsSync(path)) return null;

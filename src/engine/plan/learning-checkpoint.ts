@@ -6,6 +6,7 @@ import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
 import { SEAMS, type SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { partialOf } from '../../protocol/records.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { type SeamState, seamsIn } from '../network/seams.ts';
 import type { LearnerMemory } from '../transform/learning/learner.ts';
@@ -59,12 +60,12 @@ export function readCheckpoint(folder: string): LearningCheckpoint | null {
     return tensor ? toFloat32(tensor) : null;
   };
   const state = (prefix: string): SeamState =>
-    bySeam((seam) => {
+    partialOf(LEARNED, (seam) => {
       const whole = numbers(prefix + SEAMS[seam].symbol);
       const maps = whole ? [whole] : layersOf((layer) => numbers(nameOf(seam, layer, prefix)));
       return maps.length > 0 ? maps : null;
     });
-  const moments = bySeam((seam) => {
+  const moments = partialOf(LEARNED, (seam) => {
     const [m, v] = [numbers(MOMENT.m + SEAMS[seam].symbol), numbers(MOMENT.v + SEAMS[seam].symbol)];
     return m && v ? { m, v } : null;
   });
@@ -76,16 +77,7 @@ export function readCheckpoint(folder: string): LearningCheckpoint | null {
   return { step, state: state(''), memory };
 }
 
-function bySeam<T>(read: (seam: SeamName) => T | null): Partial<Record<SeamName, T>> {
-  return Object.fromEntries(
-    LEARNED.flatMap((seam) => {
-      const found = read(seam);
-      return found === null ? [] : [[seam, found]];
-    }),
-  );
-}
-
-/** What is found for layer 0, 1, … up to the first without. */
+/** Maps of layer 0, 1, … up to the first without. */
 function layersOf(read: (layer: number) => Float32Array | null): Float32Array[] {
   const found: Float32Array[] = [];
   for (let map = read(0); map !== null; map = read(found.length)) found.push(map);

@@ -11,11 +11,11 @@ import { type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
 
-/** What a network is made for: passes forward, passes backward too, or the rounding of its weights by a method. */
+/** A network is made for passes forward, for passes backward too, or for the rounding of its weights by a method. */
 export type NetworkPurpose = 'run' | 'learn' | 'round';
 
 /**
- * What a network of this experiment may hold in memory.
+ * Fits a network of this experiment into the memory that there is.
  * @throws UserError `memory/limit` when memoryLimit is too small for it.
  */
 export function networkMemory(

@@ -73,7 +73,7 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
   return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state };
 }
 
-/** What of an experiment decides weights that a method rounds, beside the maps' numbers and the text. */
+/** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
 export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
   const { bits, groupSize, symmetric, clip } = experiment.quantization.weights;
   return {

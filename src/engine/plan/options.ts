@@ -1,4 +1,4 @@
-/** What a front door may ask of the engine, and what it gets back. */
+/** Requests of a front door, and the documents that answer them. */
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
 import type { LossSummary, PerplexityResult } from '../../runs/results.ts';
@@ -10,7 +10,7 @@ export type { LossSummary, PerplexityResult } from '../../runs/results.ts';
 export interface EngineOptions {
   /** Stops the work within milliseconds; the engine then throws `Cancelled`. */
   readonly signal?: AbortSignal | undefined;
-  /** Where custom operators come from; `auto` (default) is native when it is built. */
+  /** Source of the custom operators; `auto` (default) is native when it is built. */
   readonly kernels?: 'auto' | 'native' | 'composed' | undefined;
 }
 
@@ -20,7 +20,7 @@ export interface OptimizeOptions extends EngineOptions {
 }
 
 interface MeasureOptions extends EngineOptions {
-  /** A run folder made for this measurement: its record says where the numbers come from. */
+  /** A run folder made for this measurement: its record keeps where the numbers come from. */
   readonly record?: Run | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface EvaluateOptions extends MeasureOptions {
   readonly rotations?: string | undefined;
   /** A run folder that the results are added to. */
   readonly runDir?: string | undefined;
-  /** What to measure; both unless said. */
+  /** Variants to measure; both by default. */
   readonly variants?: readonly Variant[] | undefined;
 }
 
@@ -49,7 +49,7 @@ export interface OptimizeResult {
   readonly orthogonalityError: number;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
-  /** What computed it. */
+  /** The device that computed it. */
   readonly device: RuntimeDevice;
 }
 
@@ -58,7 +58,7 @@ export interface EvaluateResult {
   readonly perplexity: readonly PerplexityResult[];
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
-  /** What computed it. */
+  /** The device that computed it. */
   readonly device: RuntimeDevice;
 }
 

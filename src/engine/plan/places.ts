@@ -5,7 +5,7 @@ import { makeScratchFolder, type ScratchFolder } from './scratch-folder.ts';
 
 type RunFile = keyof typeof RUN_FILES;
 
-/** Where results of steps are kept, and where kept ones are looked for. */
+/** Places for the results of steps, and places where kept ones are looked for. */
 export class Places {
   readonly #own: string | null;
   readonly #others: readonly string[];

@@ -2,7 +2,7 @@ import manifest from '../../../package.json' with { type: 'json' };
 import type { Provenance } from '../../runs/index.ts';
 import type { Workbench } from './workbench.ts';
 
-/** Where a run's numbers come from. */
+/** The origin of a run's numbers. */
 export async function provenanceOf(bench: Workbench): Promise<Provenance> {
   const { experiment, runtime, checkpoint } = bench;
   return {

@@ -34,7 +34,7 @@ async function sweep(parent: string): Promise<void> {
   }
 }
 
-/** What cannot be removed now, because a scanner holds it, is swept later: it must not cost the result. */
+/** A folder that a scanner holds is swept later: it must not cost the result. */
 async function removeFolder(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true, maxRetries: 3 }).catch(() => undefined);
 }

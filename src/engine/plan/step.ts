@@ -18,16 +18,16 @@ export interface Step<T> {
   readonly version: number;
   /** Steps that run before, in this order. */
   readonly inputs: readonly Step<unknown>[];
-  /** What decides the result beside the inputs and what computes them: plain data. */
+  /** Plain data that decides the result, beside the inputs and the runtime. */
   spec(): unknown;
   /** A result that is kept under this key; null where there is none. */
   find?(context: StepContext, key: string): Promise<T | null> | T | null;
   run(context: StepContext): AsyncGenerator<RunEvent, T>;
-  /** What a result is, whichever way it came about: rotations from a file equal those that were learned. */
+  /** Tells what a result is, whichever way it came about: rotations from a file equal those that were learned. */
   digest(result: T): string;
 }
 
-/** What a step works with. */
+/** Everything that a step works with. */
 export interface StepContext {
   readonly bench: Workbench;
   readonly places: Places;

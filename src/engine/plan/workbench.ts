@@ -12,7 +12,7 @@ import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { EngineOptions } from './options.ts';
 
-/** What every job works with: the checked model, its tokenizer, and a runtime with its compiled programs. */
+/** Every job works with the checked model, its tokenizer, and a runtime with its compiled programs. */
 export interface Workbench {
   readonly experiment: ResolvedExperiment;
   readonly checkpoint: Checkpoint;

@@ -5,11 +5,12 @@ import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { readTensor } from '../../formats/tensor-io.ts';
 import { LINEARS } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { recordOf } from '../../protocol/records.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { presentRounding, type RoundingRecord } from '../../runs/index.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
-/** A file that is damaged says nothing: it is made again. */
+/** A damaged file has no metadata: it is made again. */
 function metadataOf(path: string): Readonly<Record<string, string>> {
   try {
     return readSafetensorsHeader(path).metadata;
@@ -39,7 +40,7 @@ export class RoundedLayers implements RoundedSource {
     this.#oldKey = oldKey;
   }
 
-  /** What was recorded of a layer; null where it has not been rounded, or with another key. */
+  /** The record of a layer; null where it has not been rounded, or with another key. */
   record(layer: number): RoundingRecord | null {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
@@ -60,14 +61,13 @@ export class RoundedLayers implements RoundedSource {
       if (tensor) return readTensor(tensor);
       throw new UserError('runs/damaged', `${path} holds no ${name}.`, 'Delete the file: it is made again.');
     };
-    const entries = LINEARS.map((linear): [string, RoundedMatrix] => {
+    return recordOf(LINEARS, (linear): RoundedMatrix => {
       const codes = get(`${linear}.codes`);
       const [rows, columns] = codes.dims as [number, number];
       const scale = get(`${linear}.scale`).data as Float32Array;
       const zero = get(`${linear}.zero`).data as Float32Array;
-      return [linear, { rows, columns, codes: codes.data as Int8Array, scale, zero }];
+      return { rows, columns, codes: codes.data as Int8Array, scale, zero };
     });
-    return Object.fromEntries(entries) as RoundedLayer;
   }
 
   async write(layer: number, weights: RoundedLayer, record: RoundingRecord): Promise<void> {

@@ -1,5 +1,5 @@
 /** Checks that both runtimes make before a run. */
-import { UserError } from '../../protocol/errors.ts';
+import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import {
   allocate,
   BYTES_PER_ELEMENT,
@@ -7,7 +7,7 @@ import {
   type HostTensor,
   type Tensor,
 } from '../../protocol/tensor.ts';
-import type { OutputSpec } from './types.ts';
+import type { OutputSpec, Session } from './types.ts';
 
 /** @throws UserError `runtime/tensor` unless the memory is as large as dtype and dims say. */
 export function requireSize(name: string, tensor: Tensor): void {
@@ -102,4 +102,33 @@ function requireSpec(name: string, tensor: HostTensor, spec: OutputSpec): void {
     );
   }
   requireSize(name, tensor);
+}
+
+/** A session whose outputs are declared and checked, whatever computes them. */
+export abstract class BoundSession implements Session {
+  readonly #specs: Readonly<Record<string, OutputSpec>>;
+
+  constructor(specs: Readonly<Record<string, OutputSpec>>) {
+    this.#specs = specs;
+  }
+
+  async run(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
+    signal?: AbortSignal,
+  ): Promise<Record<string, HostTensor>> {
+    throwIfCancelled(signal);
+    const filled = outputTensors(this.#specs, outputs);
+    await this.compute(inputs, filled, signal);
+    return filled;
+  }
+
+  /** Fills the outputs. */
+  protected abstract compute(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, HostTensor>>,
+    signal: AbortSignal | undefined,
+  ): Promise<void>;
+
+  abstract release(): void;
 }

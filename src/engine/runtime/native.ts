@@ -1,5 +1,5 @@
 /** The runtime with our own operators: sessions run off the JavaScript thread, weights stay in mapped files. */
-import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import {
   type Addon,
@@ -8,7 +8,7 @@ import {
   ortLibraryPath,
   type SessionHandle,
 } from './addon.ts';
-import { inputsInOrder, outputTensors } from './bindings.ts';
+import { BoundSession, inputsInOrder } from './bindings.ts';
 import { ONNX_ELEMENT_TYPE } from './element-types.ts';
 import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
 import type { OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
@@ -144,10 +144,9 @@ class MappedFiles {
   }
 }
 
-class NativeSession implements Session {
+class NativeSession extends BoundSession {
   readonly #addon: Addon;
   readonly #handle: SessionHandle;
-  readonly #specs: Readonly<Record<string, OutputSpec>>;
   readonly #files: MappedFiles;
   readonly #inputs: readonly string[];
   readonly #outputIndex: ReadonlyMap<string, number>;
@@ -158,24 +157,21 @@ class NativeSession implements Session {
     specs: Readonly<Record<string, OutputSpec>>,
     files: MappedFiles,
   ) {
+    super(specs);
     this.#addon = addon;
     this.#handle = handle;
-    this.#specs = specs;
     this.#files = files;
     this.#inputs = addon.sessionInputs(handle);
     this.#outputIndex = new Map(addon.sessionOutputs(handle).map((name, index) => [name, index]));
   }
 
-  async run(
+  protected async compute(
     inputs: Readonly<Record<string, Tensor>>,
-    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
-    signal?: AbortSignal,
-  ): Promise<Record<string, HostTensor>> {
-    throwIfCancelled(signal);
-    const filled = outputTensors(this.#specs, outputs);
-    const { tensors, layout } = this.#bind(inputsInOrder(this.#inputs, inputs), filled);
+    outputs: Readonly<Record<string, HostTensor>>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { tensors, layout } = this.#bind(inputsInOrder(this.#inputs, inputs), outputs);
     await this.#start(tensors, layout, signal);
-    return filled;
   }
 
   release(): void {

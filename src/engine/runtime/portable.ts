@@ -6,7 +6,7 @@ import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { bfloat16ToFloat32 } from '../../formats/float-bits.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { DType, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
-import { inputsInOrder, outputTensors } from './bindings.ts';
+import { BoundSession, inputsInOrder } from './bindings.ts';
 import { DEVICE_WORDS, deviceFailure, type GpuKind, openedDevice, requireDevice } from './device.ts';
 import { ORT_JS_TYPE } from './element-types.ts';
 import { FileBuffers } from './file-buffers.ts';
@@ -114,10 +114,9 @@ function sessionOptions(
   };
 }
 
-class PortableSession implements Session {
+class PortableSession extends BoundSession {
   readonly #ort: OrtModule;
   readonly #session: InferenceSession;
-  readonly #specs: Readonly<Record<string, OutputSpec>>;
   readonly #files: FileBuffers;
 
   constructor(
@@ -126,20 +125,18 @@ class PortableSession implements Session {
     specs: Readonly<Record<string, OutputSpec>>,
     files: FileBuffers,
   ) {
+    super(specs);
     this.#ort = ort;
     this.#session = session;
-    this.#specs = specs;
     this.#files = files;
   }
 
-  /** The signal is looked at before and after: a run cannot be stopped on its way. */
-  async run(
+  /** A run cannot be stopped on its way: the signal is looked at again when it ends. */
+  protected async compute(
     inputs: Readonly<Record<string, Tensor>>,
-    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
-    signal?: AbortSignal,
-  ): Promise<Record<string, HostTensor>> {
-    throwIfCancelled(signal);
-    const filled = outputTensors(this.#specs, outputs);
+    outputs: Readonly<Record<string, HostTensor>>,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
     const names = this.#session.inputNames;
     const feeds: Record<string, OrtTensor> = {};
     inputsInOrder(names, inputs).forEach((tensor, i) => {
@@ -148,10 +145,9 @@ class PortableSession implements Session {
       feeds[names[i]!] = this.#toOrt(isNarrow ? narrowed(this.#read(tensor), tensor.dims) : tensor);
     });
     const fetches: Record<string, OrtTensor> = {};
-    for (const [name, tensor] of Object.entries(filled)) fetches[name] = this.#toOrt(tensor);
+    for (const [name, tensor] of Object.entries(outputs)) fetches[name] = this.#toOrt(tensor);
     await this.#session.run(feeds, fetches);
     throwIfCancelled(signal);
-    return filled;
   }
 
   release(): void {

@@ -22,7 +22,7 @@ export interface Runtime {
   readonly description: string;
   readonly device: RuntimeDevice;
   readonly ortVersion: string;
-  /** `native`: graphs may hold `spinquant` nodes. `composed`: lower them first (graph/lower.ts). */
+  /** `native`: graphs may hold `spinquant` nodes. `composed`: lower them first (graph/lower). */
   readonly kernels: KernelSource;
   readonly threads: number;
   /** Whether products with bfloat16 weights have a kernel of their own, faster than those in float32. */

@@ -16,7 +16,7 @@ const OBSERVED_TOKENS = 8192;
 export interface Observed {
   /** The plain network. */
   readonly network: Network;
-  /** What stands at the seams of the quantized network. */
+  /** The maps of the quantized network. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
   /** The quantizers of the quantized network. */
@@ -105,7 +105,7 @@ class Observer {
     return out;
   }
 
-  /** Where no map acts, after is before. */
+  /** A site where no map acts has one stream for both sides. */
   #sidesOf(streams: Map<Site, SiteStreams>, site: Site): SiteStreams {
     const known = streams.get(site);
     if (known) return known;

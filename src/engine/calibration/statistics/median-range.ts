@@ -6,7 +6,7 @@ const MOST_RANGES = 4096;
 
 /**
  * The range whose quantization step is the median over what shares a scale: a token, a head of it or a group in it.
- * Of a long stream every 2nd, 4th, 8th … range is kept, so that memory stays bounded.
+ * A long stream keeps every 2nd, 4th, 8th … range, so that memory stays bounded.
  */
 export class StreamingMedianRange {
   readonly #quantizer: ActivationQuantizer;
@@ -52,7 +52,7 @@ export class StreamingMedianRange {
     }
   }
 
-  /** What the step is proportional to: max|x|, or hi − lo. */
+  /** The step is proportional to this: max|x|, or hi − lo. */
   #width(index: number): number {
     const [low, high] = [this.#lows[index]!, this.#highs[index]!];
     const { symmetric, includeZero } = this.#quantizer;

@@ -29,7 +29,7 @@ export interface ScaledRows {
 /**
  * C = A op(diag(s) B), A float32 [M, K] in so many `pieces`, B bfloat16, s float32 or absent. With three pieces products
  * are exact, with two off by at most 2^-16 of each; given the units of A's rows (transB = 1), its multiples of them are
- * multiplied, exactly. Sums are float32 (native-kernels/gemm_bfloat16).
+ * multiplied, exactly. Sums are float32 (native-kernels/ops/gemm_bfloat16).
  */
 export const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',

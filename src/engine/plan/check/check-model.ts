@@ -1,4 +1,4 @@
-/** What is wrong with an experiment that only its model shows. Reads headers and short texts, never weights. */
+/** Finds faults of an experiment that only its model shows. Reads headers and short texts, never weights. */
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
@@ -25,7 +25,7 @@ export interface ModelCheck {
 
 /**
  * Every fault that shows against the model, whatever else is at fault: rules are asked of what is sound. A model that
- * is not there is no fault here: the experiment's own check says so.
+ * is not there is not a fault here: the experiment's own check reports it.
  * @param file absolute path of the experiment file; paths in the text are relative to its folder.
  */
 export async function checkAgainstModel(
@@ -44,7 +44,7 @@ export async function checkAgainstModel(
   };
 }
 
-/** What the layer tree needs to know of a model before anything ran. */
+/** Outline of a model for the layer tree, before anything ran. */
 export function outlineOf(config: ModelConfig): ModelOutline {
   const { architecture, layers, hiddenSize, headDim, intermediateSize } = config;
   return { architecture, layers, hiddenSize, headDim, intermediateSize };
@@ -116,7 +116,7 @@ function attempt<T>(faults: Unplaced[], read: () => T): T | null {
   }
 }
 
-/** @throws what is no fault of the person's. */
+/** @throws anything that is not a fault of the person's. */
 function faultOf(error: unknown): Unplaced {
   if (!(error instanceof UserError)) throw error;
   return { severity: 'error', code: error.code, message: error.message, hint: error.hint, path: ['model'] };

@@ -80,7 +80,7 @@ async function taskFault(
   return faultOf(['evaluation', 'perplexity', index, 'text'], () => evaluationText(tokenizer, task));
 }
 
-/** What is no plain file is not read: it is a fault already, or may not end. */
+/** Only plain files are read: anything else is a fault already, or may not end. */
 function areShort(files: readonly string[], sequenceLength: number): boolean {
   let bytes = 0;
   for (const file of files) {

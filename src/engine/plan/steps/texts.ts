@@ -8,11 +8,12 @@ import { calibrationBlocks, evaluationTexts } from '../workbench.ts';
 export type Blocks = readonly Int32Array[];
 export type Texts = readonly PerplexityText[];
 
+const TEXT = { kind: 'text', version: 1 } as const;
+
 /** Looks at every weight, so that nothing is computed with a damaged file. */
 export const SCAN: Step<null> = {
-  kind: 'text',
+  ...TEXT,
   name: 'scan',
-  version: 1,
   inputs: [],
   spec: () => null,
   digest: () => '',
@@ -63,15 +64,8 @@ function textStep<T>(
   digest: (result: T) => string,
   read: (context: StepContext) => Promise<T>,
 ): Step<T> {
-  return {
-    kind: 'text',
-    name,
-    version: 1,
-    inputs: [SCAN],
-    spec: () => spec,
-    digest,
-    run: (context) => phase('tokenize', context.seconds, () => read(context)),
-  };
+  const run = (context: StepContext) => phase('tokenize', context.seconds, () => read(context));
+  return { ...TEXT, name, inputs: [SCAN], spec: () => spec, digest, run };
 }
 
 function derived<T, U>(
@@ -81,9 +75,8 @@ function derived<T, U>(
   digest: (result: U) => string,
 ): Step<U> {
   return {
-    kind: 'text',
+    ...TEXT,
     name,
-    version: 1,
     inputs: [from],
     spec: () => null,
     digest,

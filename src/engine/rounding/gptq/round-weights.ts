@@ -25,7 +25,7 @@ export interface RoundingTask {
   readonly blocks: readonly Int32Array[];
   /** See {@link factorInLoops}. */
   readonly damping: number;
-  /** Where rounded layers go, and where those of an interrupted call lie. */
+  /** Folder of the rounded layers, also of those that an interrupted call left. */
   readonly layers: RoundedLayers;
 }
 
@@ -61,7 +61,7 @@ export async function* roundWeights(
   }
 }
 
-/** What a process that was killed while it wrote a layer left. */
+/** Removes files that a process left which was killed while it wrote a layer. */
 async function removeTornFiles(folder: string): Promise<void> {
   for (const name of await readdir(folder))
     if (name.startsWith('.') && name.endsWith('.tmp')) await rm(join(folder, name), { force: true });

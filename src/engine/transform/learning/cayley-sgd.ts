@@ -19,7 +19,7 @@ export const CAYLEY_EPSILON = 1e-8;
  */
 export const MAX_DRIFT = 1e-5;
 
-/** What one optimizer step reports about a group of rotations. */
+/** Report of one optimizer step. */
 export interface CayleyStep {
   /** The new rotations, in the order given. */
   readonly matrices: Float32Array[];

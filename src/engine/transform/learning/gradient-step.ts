@@ -1,5 +1,6 @@
 import { SEAM_NAMES, type SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
+import { partialOf } from '../../../protocol/records.ts';
 import { elementCount } from '../../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../../calibration/tokens.ts';
 import type { Network, SeamGradients } from '../../network/network.ts';
@@ -39,14 +40,13 @@ export async function lossAndGradients(
 function zeroSums(network: Network): GradientSums {
   const { config } = network.checkpoint;
   const { maps } = network.options;
-  const entries = SEAM_NAMES.flatMap((name) => {
+  return partialOf(SEAM_NAMES, (name) => {
     const map = maps[name];
-    if (!map || map.kind === 'hadamard') return [];
+    if (!map || map.kind === 'hadamard') return null;
     const { count, width } = seamOf(name, config);
     const size = elementCount(mapDims(map, width));
-    return [[name, Array.from({ length: count }, () => new Float64Array(size))] as const];
+    return Array.from({ length: count }, () => new Float64Array(size));
   });
-  return Object.fromEntries(entries);
 }
 
 /** Adds the gradients of one micro-batch to `sum`. @returns the sum of its token losses. */

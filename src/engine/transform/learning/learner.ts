@@ -14,7 +14,7 @@ import {
 } from './rotation-update.ts';
 import { learningRateAt, type Schedule } from './schedule.ts';
 
-/** What the next step depends on beside the maps. */
+/** The next step depends on these beside the maps. */
 export interface LearnerMemory {
   /** Moving averages of LieAdam by seam; null with Cayley SGD. */
   readonly moments: Readonly<Partial<Record<SeamName, Moments>>> | null;
@@ -40,7 +40,7 @@ export interface LearnOptions {
   readonly dataSeed: number;
 }
 
-/** What happened in one step, and the maps after it. */
+/** One step: its measurements, and the maps after it. */
 export interface LearnStep {
   /** Steps done, from 1. */
   readonly step: number;
@@ -107,7 +107,7 @@ export async function* learnRotations(
   return state;
 }
 
-/** Where this step takes its clip ratios from: its own weights every `weightClipEvery` steps, else those of the last search. */
+/** The maps that give this step its clip ratios: its own every `weightClipEvery` steps, else those of the last search. */
 function ratioSource(
   step: number,
   state: SeamState,

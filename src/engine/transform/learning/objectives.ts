@@ -5,7 +5,7 @@ import { reduceMax, reduceMean, reduceMin, reduceSum } from '../../graph/ops/red
 import { cast, reshape } from '../../graph/ops/shape.ts';
 
 /**
- * What a rotation may make small about the distribution of rotated activations alone, without the network behind them:
+ * A rotation may make one of these small, by the distribution of rotated activations alone:
  * the quantizer's step is the range of a token over 2^b − 1, and rotations keep each token's energy.
  */
 export type DistributionObjective = 'peak' | 'range' | 'whip' | 'kurtosis';

@@ -1,4 +1,4 @@
-/** How the learning rate falls over a run. `cosine` is what the reference runs, `linear` what the paper states. */
+/** The learning rate falls over a run by one of these. The reference runs `cosine`, the paper states `linear`. */
 export type Schedule = 'cosine' | 'linear' | 'constant';
 
 /**
