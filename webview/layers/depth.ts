@@ -1,5 +1,6 @@
+import type { Site } from '../../src/protocol/block.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
-import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
+import type { DepthPoint, LayersState } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import type { ChartModel, Row, TableModel } from '../shared/chart-model.ts';
 import { logTicks, stableDomain } from '../shared/domain.ts';
