@@ -13,8 +13,7 @@ export type PhaseName =
   | 'fuse'
   | 'round'
   | 'evaluate'
-  | 'statistics'
-  | 'write';
+  | 'statistics';
 
 export type Variant = 'full-precision' | 'quantized';
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';

@@ -43,13 +43,16 @@ export interface StepColumns {
 export interface LinearErrors {
   /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
   readonly name: string;
-  readonly gptq: readonly (number | null)[];
+  /** Rounded by the method of the run. */
+  readonly error: readonly (number | null)[];
   /** The same weights and scales, rounded to nearest. */
   readonly nearest: readonly (number | null)[];
 }
 
-/** What rounding the weights did to the outputs of the linear layers on the calibration text. */
+/** Errors that rounding the weights left in the outputs of the linear layers on the calibration text. */
 export interface RoundingErrors {
+  /** Title of the method: `GPTQ`. */
+  readonly method: string;
   /** Layers of the model; the last ones may still be to come. */
   readonly layers: number;
   /** Layers rounded, from 0, ascending: one row each of the columns. */
@@ -125,7 +128,7 @@ export interface TrainingState {
   readonly others: readonly OverlayChoice[];
   /** The run's own curves, then those of the overlays. */
   readonly curves: readonly RunCurves[];
-  /** Of the run itself; null where nothing was rounded by GPTQ. */
+  /** Errors of the run itself; null where its method did not measure them. */
   readonly rounding: RoundingErrors | null;
 }
 
