@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import type { Experiment } from '../../config/index.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import { Disposables } from '../disposables.ts';
-import { advance, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
@@ -27,7 +27,6 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   readonly #jobs: Jobs;
   readonly #summaries: RunSummaries;
   readonly #disposables = new Disposables();
-  #progress = NO_PROGRESS;
 
   constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
     this.#jobs = jobs;
@@ -38,18 +37,8 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add({ dispose: () => clearInterval(ages) });
     this.#disposables.add(this.#changed);
     this.#disposables.add(onShownChange(runs, refresh));
-    this.#disposables.add(
-      jobs.onDidChange((job) => {
-        if (job.state !== 'running') this.#progress = NO_PROGRESS;
-        refresh.now();
-      }),
-    );
-    this.#disposables.add(
-      jobs.onEvent(({ event }) => {
-        this.#progress = advance(this.#progress, event);
-        proceed();
-      }),
-    );
+    this.#disposables.add(jobs.onDidChange(refresh.now));
+    this.#disposables.add(jobs.onEvent(proceed));
   }
 
   async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
@@ -99,8 +88,8 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
           title:
             lens.job.state === 'waiting'
               ? `$(watch)${GAP}${l10n.t('waits for its turn')}`
-              : `$(sync~spin)${GAP}${progressText(this.#progress)}`,
-          command: COMMANDS.showTraining,
+              : `$(sync~spin)${GAP}${progressText(this.#jobs.progress(lens.job.id))}`,
+          command: PANELS.training.command,
           arguments: [lens.job.runDir],
         };
       case 'pause':
@@ -138,13 +127,13 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
           tooltip: l10n.t(
             'R1 and R2 are merged into the weights; R3 and R4 are Hadamard transforms while the network runs.',
           ),
-          command: lens.runDir === null ? '' : COMMANDS.showLayers,
+          command: lens.runDir === null ? '' : PANELS.layers.command,
           arguments: [lens.runDir],
         };
       case 'layers':
         return {
           title: `$(graph)${GAP}${l10n.t('Show layers ({0})', lens.bits)}`,
-          command: COMMANDS.showLayers,
+          command: PANELS.layers.command,
           arguments: [lens.runDir],
         };
       case 'inspect':

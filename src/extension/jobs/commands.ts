@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { chooseExperiment } from '../experiments/choose.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
@@ -76,7 +77,7 @@ async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
 
 /** Beside the file; the person keeps the keyboard where it is. */
 async function showTraining(): Promise<void> {
-  await vscode.commands.executeCommand(COMMANDS.showTraining);
+  await vscode.commands.executeCommand(PANELS.training.command);
 }
 
 /** Saves the file and leads to its faults, if it has any: nothing is started that cannot run. */
