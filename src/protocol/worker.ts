@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 2;
+export const WORKER_PROTOCOL = 3;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -20,7 +20,6 @@ export interface Handshake {
   readonly ort: string | null;
   /** Custom operators: `native avx512`, or `composed` of standard ones. */
   readonly kernels: string;
-  readonly device: 'cpu';
   readonly node: string;
   /** Such as `linux-x64`. */
   readonly platform: string;

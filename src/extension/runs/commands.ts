@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import type { Parts } from '../parts.ts';
 import { pickRun, pickRuns, runDirOf, runName } from './choose.ts';
 import { exportRun } from './export.ts';
@@ -101,5 +102,5 @@ async function compare({ runs }: Parts, item: unknown, items: unknown): Promise<
       ? given
       : [...given, ...(await pickRuns(runs, vscode.l10n.t('Choose the runs to compare')))];
   if (dirs.length > given.length || given.length > 1)
-    await vscode.commands.executeCommand(COMMANDS.showResults, [...new Set(dirs)]);
+    await vscode.commands.executeCommand(PANELS.results.command, [...new Set(dirs)]);
 }

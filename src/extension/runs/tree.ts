@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
@@ -82,7 +82,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     const resumable = (await loadRuns()).isResumable(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     item.command = {
-      command: results === null ? COMMANDS.showTraining : COMMANDS.showResults,
+      command: results === null ? PANELS.training.command : PANELS.results.command,
       title: vscode.l10n.t('Show'),
       arguments: [results === null ? dir : [dir]],
     };
