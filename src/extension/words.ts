@@ -45,14 +45,13 @@ export function experimentName(file: string): string {
 }
 
 export function jobTitle(kind: JobKind): string {
-  switch (kind) {
-    case 'optimize':
-      return vscode.l10n.t('Optimizing rotation');
-    case 'evaluate':
-      return vscode.l10n.t('Evaluating');
-    case 'inspect':
-      return vscode.l10n.t('Measuring activations');
-  }
+  const { t } = vscode.l10n;
+  const titles: Readonly<Record<JobKind, string>> = {
+    optimize: t('Optimizing rotation'),
+    evaluate: t('Evaluating'),
+    inspect: t('Measuring activations'),
+  };
+  return titles[kind];
 }
 
 /** `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`. */

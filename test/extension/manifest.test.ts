@@ -68,12 +68,12 @@ function textsOf(value: unknown): string[] {
 }
 
 test('every text that the extension shows is a literal, so that it is found for translation', () => {
-  const folder = join(ROOT, 'src', 'extension');
-  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
-    if (!name.endsWith('.ts') || name.startsWith('panels')) continue;
-    const calls = readFileSync(join(folder, name), 'utf8').matchAll(/l10n\.t\(\s*([^\s])/g);
-    for (const [call, first] of calls) assert.match(first!, /['"]/, `${name}: ${call}`);
-  }
+  for (const folder of ['src/extension', 'src/protocol/panels'])
+    for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
+      if (!name.endsWith('.ts')) continue;
+      const calls = readFileSync(join(ROOT, folder, name), 'utf8').matchAll(/\bt\(\s*([^\s])/g);
+      for (const [call, first] of calls) assert.match(first!, /['"]/, `${name}: ${call}`);
+    }
 });
 
 test('pictures of the manifest are there', () => {

@@ -1,13 +1,10 @@
-import { experimentJsonSchema, type JsonSchema } from '../../config/index.ts';
+import { experimentJsonSchema, type JsonSchema, type SchemaTree } from '../../config/index.ts';
 
-/** What the editor's JSON support reads beyond the standard. */
-interface EditorSchema extends Omit<JsonSchema, 'properties' | 'items' | 'anyOf'> {
+/** A schema with the keys that only the editor's JSON support reads. */
+interface EditorSchema extends Omit<JsonSchema, keyof SchemaTree<JsonSchema>>, SchemaTree<EditorSchema> {
   readonly markdownDescription?: string;
   readonly allowComments?: boolean;
   readonly allowTrailingCommas?: boolean;
-  readonly properties?: Readonly<Record<string, EditorSchema>>;
-  readonly items?: EditorSchema;
-  readonly anyOf?: readonly EditorSchema[];
 }
 
 /**
