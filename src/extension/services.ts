@@ -39,7 +39,7 @@ export interface Jobs extends vscode.Disposable {
   readonly onEvent: vscode.Event<{ readonly job: Job; readonly event: RunEvent }>;
   readonly all: readonly Job[];
   readonly running: Job | null;
-  /** Of a job that has not ended, from its events so far. */
+  /** The progress of a job that has not ended, from its events so far. */
   progress(id: string): Progress;
   /** Puts a job at the end of the queue; resolves when it has ended. */
   submit(request: JobRequest): Promise<Job>;

@@ -21,7 +21,7 @@ export type Linear = (typeof LINEARS)[number];
 
 /**
  * The places where an invertible map may stand without changing the network's function, with the sites that see the
- * mapped channels and the name that papers give to the map: R1 … R4 of SpinQuant, S of SmoothQuant.
+ * mapped channels. Papers give the maps their names: R1 … R4 of SpinQuant, S of SmoothQuant.
  */
 export const SEAMS = {
   residual: { symbol: 'R1', sites: ['attention-input', 'mlp-input'] },

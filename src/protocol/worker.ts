@@ -24,7 +24,7 @@ export interface Handshake {
   /** Such as `linux-x64`. */
   readonly platform: string;
   readonly pid: number;
-  /** What stands in the way of running experiments; null when nothing does. */
+  /** The obstacle to running experiments; null when there is none. */
   readonly problem: { readonly message: string; readonly hint: string } | null;
 }
 
@@ -90,7 +90,7 @@ export interface ModelFault {
   };
 }
 
-/** What the layer tree needs to know of a model before anything ran. */
+/** The facts of a model that the layer tree needs before anything ran. */
 export interface ModelOutline {
   readonly architecture: string;
   readonly layers: number;

@@ -34,7 +34,7 @@ export function depthChart(
   const log = measure === 'kurtosis';
   const values = rows.map(({ value }) => value as number | null);
   const domain = stableDomain(values, null, log ? 'log' : 'linear');
-  // Of few layers, half the way to the next one would be a wide band.
+  // Among few layers, half the way to the next one would be a wide band.
   const half = Math.min(0.5, BAND * layers);
   const measured = values.some((value) => value !== null);
   return {

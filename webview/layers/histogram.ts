@@ -184,7 +184,7 @@ function countAxis(side: Side, logCounts: boolean, title: string): object {
   };
 }
 
-/** What the quantizer's grid is, in a sentence. */
+/** The quantizer's grid, in a sentence. */
 export function gridAbout({ before, after, shares }: SiteDetail, strings: LayersStrings): string {
   const grid = after.grid ?? before.grid;
   if (!grid) return strings.notQuantized;

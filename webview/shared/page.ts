@@ -26,7 +26,7 @@ export interface Page<State> {
   redraw(): void;
 }
 
-/** Shows each state that comes, and the newest one again under a new theme. Without content it says how to begin. */
+/** Shows each state that comes, and the newest one again under a new theme. Without content it offers ways to begin. */
 export function startPage<State extends PageState, Parts>(
   line: Line<State>,
   { hasContent, build, show }: PageModel<State, Parts>,
@@ -71,7 +71,7 @@ export function startPage<State extends PageState, Parts>(
   };
 }
 
-/** A fault says itself what to do; else the buttons that bring content. */
+/** The fault, which has a hint of its own; else the buttons that bring content. */
 function withoutContent<State extends PageState>(
   { strings, problem }: State,
   line: Line<State>,

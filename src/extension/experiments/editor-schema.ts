@@ -9,7 +9,7 @@ interface EditorSchema extends Omit<JsonSchema, keyof SchemaTree<JsonSchema>>, S
 
 /**
  * The schema of the experiment file for completion and hover. It offers every key and value but judges none of them:
- * the extension's own check says what is wrong, with the allowed values, once.
+ * the extension's own check reports what is wrong, with the allowed values, once.
  */
 export function editorSchema(): EditorSchema {
   return {

@@ -11,13 +11,13 @@ import { runDirOf } from '../runs/choose.ts';
 import type { Job, JobKind, JobRequest } from '../services.ts';
 import { experimentName, jobTitle } from '../words.ts';
 
-/** What a command that starts a job may be told beside the experiment. */
+/** Options of a command that starts a job. */
 export interface MeasureOptions {
   readonly runDir?: string;
   readonly withoutRotations?: boolean;
 }
 
-/** How a job ended, for whoever ran the command. */
+/** The end of a job, for whoever ran the command. */
 type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
 
 export function registerJobCommands(parts: Parts): vscode.Disposable {
@@ -105,7 +105,7 @@ async function isReady(file: string, kind: JobKind, { withoutRotations }: Measur
   return false;
 }
 
-/** Whether an experiment uses rotations that no run has learned yet. */
+/** True when an experiment uses rotations that no run has learned yet. */
 async function lacksRotation({ runs }: Parts, file: string): Promise<boolean> {
   const { hasLearnedRotation, parseExperiment } = await loadConfig();
   const { experiment } = parseExperiment(await experimentText(file), file);

@@ -30,7 +30,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   readonly #view: PanelView<State, Intent>;
   readonly #tell = throttle(() => this.#send(), UPDATE_INTERVAL_MS);
   #panel: vscode.WebviewPanel | null = null;
-  /** A webview that was hidden starts anew: nothing is sent before it says that it is ready. */
+  /** A webview that was hidden starts again: nothing is sent before it reports that it is ready. */
   #ready = false;
 
   constructor(services: Services, view: PanelView<State, Intent>) {

@@ -25,7 +25,7 @@ export interface Contract<State extends PanelState, Own, Memory> {
   readonly strings: State['strings'];
   readonly intents: z.ZodType<Own | CommonIntent>;
   readonly memories: z.ZodType<Memory>;
-  /** Of a panel that is opened for the first time. */
+  /** The choices of a panel that is opened for the first time. */
   readonly memory: Memory;
 }
 

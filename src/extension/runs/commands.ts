@@ -61,7 +61,7 @@ async function reveal(dir: string): Promise<void> {
   await vscode.commands.executeCommand(command, uri);
 }
 
-/** Of views that allow a selection, the second argument is all of it. */
+/** Views that allow a selection give all of it as the second argument. */
 function selected(item: unknown, items: unknown): string[] {
   const dirs = (Array.isArray(items) && items.length > 0 ? items : [item]).map(runDirOf);
   return dirs.filter((dir) => dir !== null);

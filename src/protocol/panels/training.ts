@@ -99,7 +99,7 @@ export interface TrainingRun extends RunName {
   /** Seconds until the last step; null when nothing is being learned. */
   readonly secondsLeft: number | null;
   readonly verdict: VerdictText;
-  /** What the run does now, when it is not learning. */
+  /** The present work of the run, when it is not learning. */
   readonly activity: string | null;
   readonly problem: Problem | null;
   /** Warnings and checks of the run, each in a sentence. */
@@ -120,7 +120,7 @@ export interface OverlayChoice extends RunName {
 
 export interface TrainingState {
   readonly strings: TrainingStrings;
-  /** What the panel shows; kept by the webview for the serializer. */
+  /** The panel's choices; the webview keeps them for the serializer. */
   readonly remembered: TrainingMemory;
   /** Null when there is no run. */
   readonly run: TrainingRun | null;

@@ -49,7 +49,7 @@ export function layersState({ strings, memory, runs, shown, problem }: LayersInp
   };
 }
 
-/** What the person chose as far as it exists; else the site and layer that rotation leaves worst. */
+/** The person's choice as far as it exists; else the site and layer that rotation leaves worst. */
 function chooseRecord(records: readonly SiteRecord[], { layer, site }: LayersMemory): SiteRecord | null {
   const bySite = site === null ? records : records.filter((record) => record.site === site);
   const known = bySite.length > 0 ? bySite : records;

@@ -83,7 +83,7 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     else await vscode.commands.executeCommand(PANELS[what].command, run.dir);
   }
 
-  /** Null for a run without results, or whose files cannot be read: the log says why. */
+  /** Null for a run without results, or whose files cannot be read: the log has the reason. */
   async #source(run: Run): Promise<ResultsSource | null> {
     if (!existsSync(run.path('results'))) return null;
     try {
