@@ -62,7 +62,10 @@ describe('the tools for language models', function () {
       return (job?.progress?.step ?? 0) >= 2 ? job : undefined;
     });
     assert.equal(atWork.state, 'running');
-    assert.equal(atWork.progress?.phase, 'learn');
+    // On a busy machine the steps may be over by now.
+    assert.ok(
+      ['learn', 'fuse', 'preserve-check', 'tokenize', 'round'].includes(atWork.progress?.phase ?? ''),
+    );
     const cancelled = await invoke<JobFacts>('cancel', { job: started.job });
     assert.deepEqual([cancelled.job, cancelled.state], [started.job, 'cancelled']);
     assert.equal((await jobNamed(started.job))?.state, 'cancelled');
