@@ -1,14 +1,19 @@
 /** Bundles the panels into `dist/webview/`: one script and one style sheet each, for the browser inside the editor. */
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './project.mjs';
 
-const PANELS = ['training', 'layers', 'results'];
+/** Folders of `webview` that have a `main.ts`. */
+export function panelNames() {
+  const folder = join(ROOT, 'webview');
+  return readdirSync(folder).filter((name) => existsSync(join(folder, name, 'main.ts')));
+}
 
 /** @param bundle esbuild's `build`. @param outdir where `<panel>.js` and `<panel>.css` go. */
 export async function buildWebview(bundle, outdir = join(ROOT, 'dist', 'webview')) {
   await bundle({
     absWorkingDir: ROOT,
-    entryPoints: PANELS.map((panel) => ({ in: `webview/${panel}/main.ts`, out: panel })),
+    entryPoints: panelNames().map((panel) => ({ in: `webview/${panel}/main.ts`, out: panel })),
     outdir,
     bundle: true,
     format: 'iife',

@@ -3,20 +3,17 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './project.mjs';
 
-/** Where texts are, and the call that translates them there. */
-const SOURCES = [
-  { folder: 'src/extension', call: 'l10n\\.t' },
-  { folder: 'src/protocol/panels', call: '\\bt' },
-];
+/** Folders whose texts are translated. */
+const FOLDERS = ['src/extension', 'src/protocol/panels'];
+
+/** The literal in `l10n.t('…')` or `t('…')`. */
+const LITERAL = /\bt\(\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/g;
 
 /** English text → English text; a translation replaces the second. */
 export function messages() {
   const found = new Set();
-  for (const { folder, call } of SOURCES) {
-    const literal = new RegExp(`${call}\\(\\s*('(?:[^'\\\\]|\\\\.)*'|"(?:[^"\\\\]|\\\\.)*")`, 'g');
-    for (const text of sourcesIn(folder))
-      for (const match of text.matchAll(literal)) found.add(unquote(match[1]));
-  }
+  for (const text of FOLDERS.flatMap(sourcesIn))
+    for (const match of text.matchAll(LITERAL)) found.add(unquote(match[1]));
   return Object.fromEntries([...found].sort().map((text) => [text, text]));
 }
 

@@ -16,7 +16,7 @@ export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
-export type { JsonSchema } from './json-schema.ts';
+export type { JsonSchema, SchemaTree } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
 export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';

@@ -2,8 +2,15 @@ import { z } from 'zod';
 import type { JsonPath } from './faults.ts';
 import { experimentSchema } from './schema.ts';
 
+/** The places of a schema that hold schemas. */
+export interface SchemaTree<Schema> {
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly anyOf?: readonly Schema[];
+}
+
 /** The parts of JSON schema (draft 7) that the experiment schema uses. */
-export interface JsonSchema {
+export interface JsonSchema extends SchemaTree<JsonSchema> {
   readonly $schema?: string;
   readonly title?: string;
   readonly description?: string;
@@ -17,9 +24,6 @@ export interface JsonSchema {
   readonly minLength?: number;
   readonly maxLength?: number;
   readonly maxItems?: number;
-  readonly properties?: Readonly<Record<string, JsonSchema>>;
-  readonly items?: JsonSchema;
-  readonly anyOf?: readonly JsonSchema[];
 }
 
 let cached: JsonSchema | undefined;

@@ -1,4 +1,4 @@
-import type { Site } from '../protocol/block.ts';
+import type { ScaleShare, Site } from '../protocol/block.ts';
 import type { Quantization } from './schema-quantization.ts';
 
 /** The quantizer that an experiment puts at a site. */
@@ -9,8 +9,8 @@ export interface SiteQuantizer {
   readonly clipRatio: number;
   /** Whether the range is made to hold 0. */
   readonly includeZero: boolean;
-  /** What one scale covers: a token, one head of it, or `groupSize` channels of it. */
-  readonly shares: 'token' | 'head' | 'group';
+  /** A group has `groupSize` channels. */
+  readonly shares: ScaleShare;
   /** Channels of a group, as written; null unless `shares` is `group`. */
   readonly groupSize: number | null;
 }

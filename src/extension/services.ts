@@ -1,9 +1,10 @@
 /**
- * What the parts of the extension ask of each other. Trees, lenses and panels see runs and jobs only through these;
- * the implementations are in jobs/ and runs/.
+ * The services that the parts of the extension offer each other. Trees, lenses and panels see runs and jobs only through
+ * these; the implementations are in jobs/ and runs/.
  */
 import type * as vscode from 'vscode';
 import type { RunEvent } from '../protocol/events.ts';
+import type { Progress } from '../protocol/progress.ts';
 import type { Run } from '../runs/index.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
@@ -38,6 +39,8 @@ export interface Jobs extends vscode.Disposable {
   readonly onEvent: vscode.Event<{ readonly job: Job; readonly event: RunEvent }>;
   readonly all: readonly Job[];
   readonly running: Job | null;
+  /** The progress of a job that has not ended, from its events so far. */
+  progress(id: string): Progress;
   /** Puts a job at the end of the queue; resolves when it has ended. */
   submit(request: JobRequest): Promise<Job>;
   /** Asks the worker to stop at the next safe moment; kills it after a grace period. */
@@ -55,7 +58,7 @@ export interface RunStore extends vscode.Disposable {
   /** Runs made from one experiment file, newest first. */
   ofExperiment(experimentFile: string): readonly Run[];
   get(runDir: string): Run | undefined;
-  /** What the person says of runs (not the run's own record): `.spinquant/labels.json` beside the runs. */
+  /** The person's notes on runs, beside the run's own record: `.spinquant/labels.json` beside the runs. */
   annotation(runDir: string): RunAnnotation;
   annotate(runDir: string, change: Partial<RunAnnotation>): Promise<void>;
   delete(runDir: string): Promise<void>;

@@ -6,7 +6,7 @@ export interface Throttled {
 }
 
 /**
- * Calls `work` at once, then at most once in `intervalMs` and never before it has ended; calls in between are gathered
+ * Calls `work` at once, then at most once in `intervalMs` and never before it has ended. Calls in between are gathered
  * into the next, so that the last state is always told.
  * @param work must not reject.
  */

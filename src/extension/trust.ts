@@ -1,11 +1,11 @@
-/** Where the worker may run: it reads models and texts that a folder names, with native code. */
+/** Guards the worker, which reads models and texts that a folder names, with native code. */
 import * as vscode from 'vscode';
 import { UserError } from '../protocol/errors.ts';
 import { COMMANDS } from '../protocol/ids.ts';
 import { Disposables } from './disposables.ts';
 import { Worker } from './jobs/worker.ts';
 
-/** What starts the worker. */
+/** Commands that start the worker. */
 const STARTING = [COMMANDS.optimize, COMMANDS.evaluate, COMMANDS.inspect, COMMANDS.resume];
 
 /** The worker, which starts only where {@link refusal} has no objection, whoever asks for it. */

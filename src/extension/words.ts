@@ -1,9 +1,13 @@
 /** Words and numbers as the extension shows them. */
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
-import type { PhaseName } from '../protocol/events.ts';
-import type { JobProgress } from './jobs/progress.ts';
+import type { Translate } from '../protocol/panels/common.ts';
+import { phaseNames } from '../protocol/panels/words.ts';
+import type { Progress } from '../protocol/progress.ts';
 import type { JobKind } from './services.ts';
+
+/** For the texts of `protocol/panels`. */
+export const translate: Translate = vscode.l10n.t;
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -41,54 +45,27 @@ export function experimentName(file: string): string {
 }
 
 export function jobTitle(kind: JobKind): string {
-  switch (kind) {
-    case 'optimize':
-      return vscode.l10n.t('Optimizing rotation');
-    case 'evaluate':
-      return vscode.l10n.t('Evaluating');
-    case 'inspect':
-      return vscode.l10n.t('Measuring activations');
-  }
-}
-
-export function phaseTitle(phase: PhaseName): string {
-  switch (phase) {
-    case 'load':
-      return vscode.l10n.t('loading the model');
-    case 'scan':
-      return vscode.l10n.t('scanning the weights');
-    case 'tokenize':
-      return vscode.l10n.t('tokenizing');
-    case 'prepare':
-      return vscode.l10n.t('preparing the network');
-    case 'preserve-check':
-      return vscode.l10n.t('checking that rotation preserves the function');
-    case 'learn':
-      return vscode.l10n.t('learning rotations');
-    case 'fuse':
-      return vscode.l10n.t('merging rotations');
-    case 'round':
-      return vscode.l10n.t('rounding weights by GPTQ');
-    case 'evaluate':
-      return vscode.l10n.t('measuring perplexity');
-    case 'statistics':
-      return vscode.l10n.t('measuring activations');
-    case 'write':
-      return vscode.l10n.t('writing');
-  }
+  const { t } = vscode.l10n;
+  const titles: Readonly<Record<JobKind, string>> = {
+    optimize: t('Optimizing rotation'),
+    evaluate: t('Evaluating'),
+    inspect: t('Measuring activations'),
+  };
+  return titles[kind];
 }
 
 /** `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`. */
-export function progressText(progress: JobProgress): string {
-  const { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft } = progress;
+export function progressText(progress: Progress): string {
+  const { phase, step, of, rounding, evaluation, secondsLeft } = progress;
   if (phase === 'learn' && of > 0)
     return withTimeLeft(vscode.l10n.t('step {0}/{1}', step, of), step === of ? null : secondsLeft);
-  if (phase === 'round' && layers > 0) {
+  if (rounding) {
+    const { layersDone, layers } = rounding;
     const layer = Math.min(layersDone + 1, layers);
     return withTimeLeft(vscode.l10n.t('rounding layer {0}/{1}', layer, layers), secondsLeft);
   }
-  if (phase === 'evaluate' && windows > 0) return vscode.l10n.t('window {0}/{1}', windowsDone, windows);
-  return phase === null ? vscode.l10n.t('starting') : phaseTitle(phase);
+  if (evaluation) return vscode.l10n.t('window {0}/{1}', evaluation.windowsDone, evaluation.windows);
+  return phase === null ? vscode.l10n.t('starting') : phaseNames(translate)[phase];
 }
 
 function withTimeLeft(text: string, seconds: number | null): string {

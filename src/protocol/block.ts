@@ -12,13 +12,16 @@ export const SITES = [
 ] as const;
 export type Site = (typeof SITES)[number];
 
+/** Values that share one scale of a quantizer: a token, a head of it, or a group of its channels. */
+export type ScaleShare = 'token' | 'head' | 'group';
+
 /** The seven linear layers, in the order of the data flow. */
 export const LINEARS = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
 export type Linear = (typeof LINEARS)[number];
 
 /**
  * The places where an invertible map may stand without changing the network's function, with the sites that see the
- * mapped channels and the name that papers give to the map: R1 … R4 of SpinQuant, S of SmoothQuant.
+ * mapped channels. Papers give the maps their names: R1 … R4 of SpinQuant, S of SmoothQuant.
  */
 export const SEAMS = {
   residual: { symbol: 'R1', sites: ['attention-input', 'mlp-input'] },
@@ -33,7 +36,15 @@ export const SEAM_NAMES = Object.keys(SEAMS) as SeamName[];
 
 export type MapSymbol = (typeof SEAMS)[SeamName]['symbol'];
 
+/** Each name of a map once, in the order of the seams. */
+export const MAP_SYMBOLS: readonly MapSymbol[] = [...new Set(SEAM_NAMES.map((seam) => SEAMS[seam].symbol))];
+
 /** The seams whose maps act on what a site reads, in the order in which they act. */
 export function seamsAt(site: Site): readonly SeamName[] {
   return SEAM_NAMES.filter((seam) => (SEAMS[seam].sites as readonly Site[]).includes(site));
+}
+
+/** The names of the maps that may act on what a site reads, in the order in which they act. */
+export function symbolsAt(site: Site): readonly MapSymbol[] {
+  return seamsAt(site).map((seam) => SEAMS[seam].symbol);
 }

@@ -1,5 +1,5 @@
 /**
- * Everything a run can say. The engine yields these, the worker forwards them, and each line of a run's
+ * Everything a run can report. The engine yields these, the worker forwards them, and each line of a run's
  * `events.jsonl` is one of them as JSON.
  */
 
@@ -13,8 +13,7 @@ export type PhaseName =
   | 'fuse'
   | 'round'
   | 'evaluate'
-  | 'statistics'
-  | 'write';
+  | 'statistics';
 
 export type Variant = 'full-precision' | 'quantized';
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
@@ -42,7 +41,7 @@ export interface PhaseEvent extends Timed {
   readonly type: 'phase';
   readonly phase: PhaseName;
   readonly state: 'started' | 'finished';
-  /** What exactly, for people: a file, a variant, the Hadamard construction used. */
+  /** The particulars, for people: a file, a variant, the Hadamard construction used. */
   readonly detail?: string;
   /** Duration, when finished. */
   readonly seconds?: number;
@@ -89,7 +88,7 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
-/** How far the rounding of the weights has come. */
+/** The progress of rounding the weights. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
   /** Name of the method, as in an experiment: `gptq`. */
@@ -100,7 +99,7 @@ export interface RoundingProgressEvent extends Timed {
   readonly done: number;
 }
 
-/** What rounding does to the output of one linear layer on the calibration text: Σ‖x (Q(W) − W)ᵀ‖² / Σ‖x Wᵀ‖². */
+/** The error that rounding leaves in the output of one linear layer on the calibration text: Σ‖x (Q(W) − W)ᵀ‖² / Σ‖x Wᵀ‖². */
 export interface RoundingError {
   /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
   readonly linear: string;
@@ -204,7 +203,7 @@ const EVENT_TYPES: ReadonlySet<string> = new Set<RunEventType>([
   'run-finished',
 ]);
 
-/** Whether a value read from a file is an event of this version. */
+/** True for a value, read from a file, that is an event of this version. */
 export function isRunEvent(value: unknown): value is RunEvent {
   if (typeof value !== 'object' || value === null) return false;
   const { type, time } = value as { type?: unknown; time?: unknown };

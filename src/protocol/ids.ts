@@ -1,13 +1,11 @@
 /** Names that more than one part of the product, or its manifest, must spell alike. */
+import { PANELS } from './panels/registry.ts';
 
 export const PRODUCT_NAME = 'SpinQuant Lab';
 
-/** ONNX domain of the custom operators, and its version. */
-export const OPERATOR_DOMAIN = 'spinquant';
-export const OPERATOR_DOMAIN_VERSION = 1;
-
 export const EXPERIMENT_GLOB = '**/*.spinquant.json';
 
+/** Those of the panels are in `panels/registry.ts`. */
 export const COMMANDS = {
   optimize: 'spinquant.optimizeRotation',
   evaluate: 'spinquant.evaluate',
@@ -16,9 +14,6 @@ export const COMMANDS = {
   export: 'spinquant.exportRotations',
   cancel: 'spinquant.cancel',
   newExperiment: 'spinquant.newExperiment',
-  showTraining: 'spinquant.showTraining',
-  showLayers: 'spinquant.showLayers',
-  showResults: 'spinquant.showResults',
   showLog: 'spinquant.showLog',
   pause: 'spinquant.pause',
   resume: 'spinquant.resume',
@@ -36,6 +31,12 @@ export const COMMANDS = {
   clearLayerFilter: 'spinquant.clearLayerFilter',
   choosePath: 'spinquant.choosePath',
 } as const;
+
+/** Every command of the manifest. */
+export const COMMAND_IDS: readonly string[] = [
+  ...Object.values(COMMANDS),
+  ...Object.values(PANELS).map(({ command }) => command),
+];
 
 export const VIEWS = {
   layers: 'spinquant.layers',
@@ -59,10 +60,4 @@ export const SETTINGS = {
   workerMemoryLimit: 'spinquant.workerMemoryLimit',
   nodePath: 'spinquant.nodePath',
   gateIncrease: 'spinquant.gate.maxRelativeIncrease',
-} as const;
-
-export const PANELS = {
-  training: 'spinquant.training',
-  layers: 'spinquant.layersPanel',
-  results: 'spinquant.results',
 } as const;

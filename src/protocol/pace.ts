@@ -1,4 +1,4 @@
-/** Below this share of the work its pace says too little: the first pieces also warm caches up. */
+/** Below this share of the work its pace tells too little: the first pieces also warm caches up. */
 const LEAST_DONE = 0.02;
 
 /**

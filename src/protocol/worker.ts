@@ -20,12 +20,11 @@ export interface Handshake {
   readonly ort: string | null;
   /** Custom operators: `native avx512`, or `composed` of standard ones. */
   readonly kernels: string;
-  readonly device: 'cpu';
   readonly node: string;
   /** Such as `linux-x64`. */
   readonly platform: string;
   readonly pid: number;
-  /** What stands in the way of running experiments; null when nothing does. */
+  /** The obstacle to running experiments; null when there is none. */
   readonly problem: { readonly message: string; readonly hint: string } | null;
 }
 
@@ -91,7 +90,7 @@ export interface ModelFault {
   };
 }
 
-/** What the layer tree needs to know of a model before anything ran. */
+/** The facts of a model that the layer tree needs before anything ran. */
 export interface ModelOutline {
   readonly architecture: string;
   readonly layers: number;

@@ -14,7 +14,6 @@ export function handshake(): Handshake {
     product: manifest.version,
     ort,
     kernels,
-    device: 'cpu',
     node: process.version,
     platform: `${process.platform}-${process.arch}`,
     pid: process.pid,

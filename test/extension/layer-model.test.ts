@@ -8,7 +8,8 @@ import {
   sortByError,
   worstLayers,
 } from '../../src/extension/layers/model.ts';
-import type { ActivationsFile, Site, SiteRecord, SiteStatistics } from '../../src/runs/index.ts';
+import { SITES, type Site } from '../../src/protocol/block.ts';
+import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../src/runs/index.ts';
 
 function statistics(sqnrDb: number | null): SiteStatistics {
   const histogram = { min: -1, max: 1, counts: [1] };
@@ -18,9 +19,10 @@ function statistics(sqnrDb: number | null): SiteStatistics {
 /** dB after rotation, per layer and site. */
 function activations(layers: Partial<Record<Site, number | null>>[]): ActivationsFile {
   const sites = layers.flatMap((byName, layer) =>
-    Object.entries(byName).map(([site, sqnr]): SiteRecord => {
-      const after = statistics(sqnr);
-      return { layer, site: site as Site, rotation: [], before: statistics(null), after };
+    SITES.flatMap((site): SiteRecord[] => {
+      const sqnr = byName[site];
+      if (sqnr === undefined) return [];
+      return [{ layer, site, rotation: [], before: statistics(null), after: statistics(sqnr) }];
     }),
   );
   return { version: 1, bits: 'W4A4KV4', axis: '', sites };
@@ -33,7 +35,7 @@ function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
   return layerTree({ experiment, model: MODEL, activations: null, progress: 'none', ...input });
 }
 
-const states = (...args: Parameters<typeof tree>) => tree(...args).rotations.map(({ state }) => state);
+const states = (...args: Parameters<typeof tree>) => tree(...args).maps.map(({ state }) => state);
 
 test('states of the rotations', () => {
   assert.deepEqual(states(), ['planned', 'planned', 'online', 'online']);
@@ -47,12 +49,51 @@ test('states of the rotations', () => {
   assert.equal(states({}, { quantization: { keys: { bits: 16 } } })[2], 'none', 'R3 cancels in q·k');
 });
 
+test('only maps that can act are shown, each where it does', () => {
+  const { maps, layers } = tree();
+  assert.deepEqual(
+    maps.map(({ symbol }) => symbol),
+    ['R1', 'R2', 'R3', 'R4'],
+  );
+  const at = Object.fromEntries(
+    layers[0]!.sites.map(({ site, maps: own }) => [site, own.map(({ symbol }) => symbol).join(' ')]),
+  );
+  assert.deepEqual(at, {
+    'attention-input': 'R1',
+    query: 'R3',
+    key: 'R3',
+    value: 'R2',
+    'o-input': 'R2',
+    'mlp-input': 'R1',
+    'down-input': 'R4',
+  });
+});
+
+test('where channels are scaled, S acts at the norms beside R1', () => {
+  const plain = experimentSchema.parse({ model: 'm' });
+  // The schema offers no method of scaling yet.
+  const scaled = { ...plain, scaling: { method: 'smoothquant' } } as unknown as LayerTreeInput['experiment'];
+  const { maps, layers } = tree({ experiment: scaled });
+  assert.deepEqual(
+    maps.map(({ symbol, state }) => `${symbol} ${state}`),
+    ['R1 planned', 'S scaled', 'R2 planned', 'R3 online', 'R4 online'],
+  );
+  const withS = layers[0]!.sites.filter(({ maps: own }) => own.some(({ symbol }) => symbol === 'S'));
+  assert.deepEqual(
+    withS.map(({ site, maps: own }) => [site, ...own.map(({ symbol }) => symbol)]),
+    [
+      ['attention-input', 'R1', 'S'],
+      ['mlp-input', 'R1', 'S'],
+    ],
+  );
+});
+
 test('before anything was measured the model gives the layers, with every site', () => {
   const { layers } = tree();
   assert.equal(layers.length, 3);
   assert.deepEqual(
     layers[2]!.sites.map(({ site }) => site),
-    ['attention-input', 'query', 'key', 'value', 'o-input', 'mlp-input', 'down-input'],
+    SITES,
   );
   assert.equal(layers[0]!.worst, null);
   assert.deepEqual(worstLayers(layers), []);

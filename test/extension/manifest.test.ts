@@ -5,17 +5,16 @@ import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import manifest from '../../package.json' with { type: 'json' };
 import texts from '../../package.nls.json' with { type: 'json' };
-import { COMMANDS, PANELS, SETTINGS, TOOLS, VIEW_CONTAINER, VIEWS } from '../../src/protocol/ids.ts';
+import { panelNames } from '../../scripts/build-webview.mjs';
+import { COMMAND_IDS, SETTINGS, TOOLS, VIEW_CONTAINER, VIEWS } from '../../src/protocol/ids.ts';
+import { PANEL_NAMES, PANELS } from '../../src/protocol/panels/registry.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const { contributes } = manifest;
 const sorted = (values: readonly string[]) => [...values].sort();
 
 test('the manifest and the code name the same commands, views, settings, tools and panels', () => {
-  assert.deepEqual(
-    sorted(contributes.commands.map(({ command }) => command)),
-    sorted(Object.values(COMMANDS)),
-  );
+  assert.deepEqual(sorted(contributes.commands.map(({ command }) => command)), sorted(COMMAND_IDS));
   assert.deepEqual(
     contributes.viewsContainers.activitybar.map(({ id }) => id),
     [VIEW_CONTAINER],
@@ -32,12 +31,17 @@ test('the manifest and the code name the same commands, views, settings, tools a
     sorted(contributes.languageModelTools.map(({ name }) => name)),
     sorted(Object.values(TOOLS)),
   );
-  for (const panel of Object.values(PANELS))
-    assert.ok(manifest.activationEvents.includes(`onWebviewPanel:${panel}`), panel);
+});
+
+test('each panel is in the registry, in a folder of webview and in the events that activate', () => {
+  assert.deepEqual(sorted(panelNames()), sorted(PANEL_NAMES));
+  const restored = manifest.activationEvents.filter((event) => event.startsWith('onWebviewPanel:'));
+  const types = Object.values(PANELS).map(({ viewType }) => `onWebviewPanel:${viewType}`);
+  assert.deepEqual(sorted(restored), sorted(types));
 });
 
 test('menus, welcome views and walkthroughs name commands that exist', () => {
-  const known = new Set<string>(Object.values(COMMANDS));
+  const known = new Set(COMMAND_IDS);
   const named = [...JSON.stringify(manifest).matchAll(/"command":"(spinquant\.\w+)"/g)].map(([, id]) => id!);
   const linked = [...JSON.stringify(texts).matchAll(/command:(spinquant\.\w+)/g)].map(([, id]) => id!);
   assert.ok(named.length > 30 && linked.length > 5);
@@ -64,12 +68,12 @@ function textsOf(value: unknown): string[] {
 }
 
 test('every text that the extension shows is a literal, so that it is found for translation', () => {
-  const folder = join(ROOT, 'src', 'extension');
-  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' })) {
-    if (!name.endsWith('.ts') || name.startsWith('panels')) continue;
-    const calls = readFileSync(join(folder, name), 'utf8').matchAll(/l10n\.t\(\s*([^\s])/g);
-    for (const [call, first] of calls) assert.match(first!, /['"]/, `${name}: ${call}`);
-  }
+  for (const folder of ['src/extension', 'src/protocol/panels'])
+    for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
+      if (!name.endsWith('.ts')) continue;
+      const calls = readFileSync(join(ROOT, folder, name), 'utf8').matchAll(/\bt\(\s*([^\s])/g);
+      for (const [call, first] of calls) assert.match(first!, /['"]/, `${name}: ${call}`);
+    }
 });
 
 test('pictures of the manifest are there', () => {

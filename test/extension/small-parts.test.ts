@@ -6,9 +6,7 @@ import test from 'node:test';
 import { learningWeightBits, parseExperiment } from '../../src/config/index.ts';
 import { experimentText, PRESETS, type PresetName } from '../../src/extension/experiments/presets.ts';
 import { judge } from '../../src/extension/gate/model.ts';
-import { advance, NO_PROGRESS } from '../../src/extension/jobs/progress.ts';
 import { labelsPath, readAnnotation, writeAnnotation } from '../../src/extension/runs/annotations.ts';
-import { type RunEvent, timed } from '../../src/protocol/events.ts';
 
 const BOTH_TEXTS = { model: 'm', train: 't', test: 't', maxPositions: 4096 };
 const presetOf = (preset: PresetName) =>
@@ -68,57 +66,6 @@ test('the gate passes up to its limit, and never without both numbers', () => {
   assert.equal(judge(result(Number.NaN, 10), 100).passed, false);
   assert.deepEqual(judge(result(null, 10), 1), { passed: false, increase: null });
   assert.deepEqual(judge(undefined, 1), { passed: false, increase: null });
-});
-
-test('progress follows the steps and forgets what is over', () => {
-  const step = (number: number, seconds: number): RunEvent =>
-    timed({
-      type: 'step',
-      step: number,
-      of: 10,
-      loss: 1,
-      gradientNorm: 1,
-      learningRate: 1,
-      stepCap: { r1: null, r2Max: null },
-      orthogonalityError: 0,
-      distanceFromStart: { r1: null, r2: null },
-      seconds,
-      tokens: 1,
-    });
-  let progress = advance(NO_PROGRESS, timed({ type: 'phase', phase: 'learn', state: 'started' }));
-  progress = advance(progress, step(1, 10));
-  assert.equal(progress.secondsLeft, 90);
-  progress = advance(progress, step(2, 5));
-  // 0.8 · 10 + 0.2 · 5 seconds a step, 8 steps.
-  assert.ok(Math.abs(progress.secondsLeft! - 72) < 1e-9);
-  assert.equal(progress.fraction, 0.2);
-  progress = advance(progress, timed({ type: 'phase', phase: 'evaluate', state: 'started' }));
-  assert.equal(progress.fraction, null);
-  assert.equal(progress.secondsLeft, null);
-});
-
-test('progress of rounding: layers, share and time left, until the next phase', () => {
-  const at = (second: number): string => new Date(1000 * second).toISOString();
-  const progressAt = (second: number, layersDone: number, done: number): RunEvent => ({
-    type: 'rounding-progress',
-    time: at(second),
-    layersDone,
-    layers: 30,
-    done,
-  });
-  let progress = advance(NO_PROGRESS, { type: 'phase', time: at(100), phase: 'round', state: 'started' });
-  progress = advance(progress, progressAt(101, 0, 0.001));
-  assert.equal(progress.secondsLeft, null, 'too early to say');
-  progress = advance(progress, progressAt(120, 6, 0.2));
-  assert.deepEqual(
-    [progress.phase, progress.layersDone, progress.layers, progress.fraction],
-    ['round', 6, 30, 0.2],
-  );
-  assert.ok(Math.abs(progress.secondsLeft! - 80) < 1e-9, '20 s for a fifth');
-  progress = advance(progress, { type: 'phase', time: at(200), phase: 'evaluate', state: 'started' });
-  assert.deepEqual([progress.fraction, progress.secondsLeft], [null, null]);
-  const unknown = advance(NO_PROGRESS, progressAt(120, 6, 0.2));
-  assert.equal(unknown.secondsLeft, null, 'nobody said when it began');
 });
 
 test('annotations lie beside the runs, keep each other, and go when they say nothing', async (t) => {

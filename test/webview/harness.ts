@@ -4,13 +4,14 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import test from 'node:test';
+import test, { after, before } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { type Browser, type CDPSession, chromium, type Page } from 'playwright-core';
 import { buildWebview } from '../../scripts/build-webview.mjs';
 import { chromiumHere, NO_CHROMIUM } from '../../scripts/workbench/chromium.ts';
 import { panelPage } from '../../src/extension/panels/page.ts';
+import type { PanelName } from '../../src/protocol/panels/registry.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const ORIGIN = 'https://panel.invalid';
@@ -30,8 +31,7 @@ const THEMES = JSON.parse(readFileSync(new URL('./themes.json', import.meta.url)
   ThemeTokens
 >;
 
-/** Whether panels can be drawn here. */
-export const CAN_DRAW = chromiumHere() !== null;
+const CAN_DRAW = chromiumHere() !== null;
 let toldWhyNot = false;
 
 /** A test that draws. Without a browser all those of a file are skipped in one line. */
@@ -44,8 +44,26 @@ export function drawn(name: string, work: () => Promise<void>): void {
   toldWhyNot = true;
 }
 
+/** The browser of a test file, from its first test to its last. Tests that draw are skipped where there is none. */
+export function browserFor(
+  prepare: (browser: PanelBrowser) => Promise<void>,
+): Pick<PanelBrowser, 'open' | 'show' | 'runsFolder'> {
+  let browser: PanelBrowser | undefined;
+  before(async () => {
+    if (!CAN_DRAW) return;
+    browser = await startBrowser();
+    await prepare(browser);
+  });
+  after(() => browser?.end());
+  return {
+    open: (...given) => browser!.open(...given),
+    show: (...given) => browser!.show(...given),
+    runsFolder: () => browser!.runsFolder(),
+  };
+}
+
 /** Bundles the panels into a folder of their own and starts a browser. */
-export async function startBrowser(): Promise<PanelBrowser> {
+async function startBrowser(): Promise<PanelBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));
   await buildWebview(build, folder);
   const browser = await chromium.launch({ executablePath: chromiumHere()!, args: ['--no-sandbox'] });
@@ -80,8 +98,15 @@ export class PanelBrowser {
     await rm(this.#folder, { recursive: true });
   }
 
+  /** Opens the panel and draws a state. */
+  async show(bundle: PanelName, state: unknown, options: OpenOptions = {}): Promise<PanelPage> {
+    const panel = await this.open(bundle, options);
+    await panel.send(state);
+    return panel;
+  }
+
   /** Opens the panel and waits until it asks for its state. */
-  async open(bundle: string, options: OpenOptions = {}): Promise<PanelPage> {
+  async open(bundle: PanelName, options: OpenOptions = {}): Promise<PanelPage> {
     const { theme = 'light', width = 900, height = 820, kept = null } = options;
     const context = await this.#browser.newContext({ viewport: { width, height }, locale: 'en' });
     const page = await context.newPage();

@@ -29,7 +29,7 @@ test('events that come from the file and from the worker count once', () => {
   for (const event of [warning, ...steps.slice(-3)]) history.add(event);
   assert.equal(history.steps.length, 20);
   assert.equal(history.warnings.length, 1);
-  assert.equal(history.of, 40);
+  assert.equal(history.progress.of, 40);
 });
 
 test('a resumed run forgets the steps after its checkpoint', () => {
@@ -42,12 +42,14 @@ test('a resumed run forgets the steps after its checkpoint', () => {
   assert.equal(history.steps.at(-1)?.loss, 9);
 });
 
-test('the time left is the median pace of recent steps, while learning', () => {
+test('the progress is that of the events, whichever come twice', () => {
   const paced = steps.map((step, index) => ({ ...step, seconds: index === 18 ? 500 : 3 }));
   const history = new RunHistory(paced);
-  assert.equal(history.secondsLeft, 20 * 3);
+  for (const step of paced.slice(-5)) history.add(step);
+  assert.deepEqual([history.progress.step, history.progress.secondsLeft], [20, 20 * 3]);
   history.add({ type: 'phase', time: at(200), phase: 'learn', state: 'finished' });
-  assert.equal(history.secondsLeft, null);
+  history.add(paced.at(-1)!);
+  assert.deepEqual([history.phase, history.progress.secondsLeft], [null, null]);
 });
 
 test('phases and evaluations are told while they last', () => {
@@ -55,7 +57,7 @@ test('phases and evaluations are told while they last', () => {
   assert.equal(history.phase, 'evaluate');
   const progress = { type: 'evaluation-progress', name: 'w', variant: 'quantized' } as const;
   history.add({ ...progress, time: at(2), windowsDone: 1, windows: 3, runningPerplexity: 8 });
-  assert.equal(history.evaluating?.windowsDone, 1);
+  assert.equal(history.progress.evaluation?.windowsDone, 1);
   const evaluation = {
     type: 'evaluation',
     name: 'w',
@@ -66,7 +68,7 @@ test('phases and evaluations are told while they last', () => {
   } as const;
   history.add({ ...evaluation, time: at(3), perplexity: 7 });
   history.add({ ...evaluation, time: at(4), perplexity: 6 });
-  assert.equal(history.evaluating, null);
+  assert.equal(history.progress.evaluation, null);
   assert.deepEqual(
     history.evaluations.map(({ perplexity }) => perplexity),
     [6],
@@ -87,14 +89,14 @@ test('rounding is told while it lasts, with the time left; its errors stay', () 
   const events = rounding(4, 100);
   const history = new RunHistory([...steps, ...events.slice(0, 1)]);
   assert.equal(history.phase, 'round');
-  assert.equal(history.rounding?.layersDone, undefined, 'nothing is known before the first layer');
+  assert.equal(history.progress.rounding?.layersDone, undefined, 'nothing is known before the first layer');
   assert.deepEqual(history.rounded, []);
   for (const event of [...events.slice(1, 3), ...events.slice(0, 3)]) history.add(event);
-  assert.equal(history.rounding?.layersDone, 1);
-  assert.equal(history.rounding?.secondsLeft, 30);
+  assert.equal(history.progress.rounding?.layersDone, 1);
+  assert.equal(history.progress.secondsLeft, 30);
   assert.equal(history.rounded.length, 1, 'events that come twice count once');
   for (const event of events.slice(3)) history.add(event);
-  assert.deepEqual([history.rounding, history.phase], [null, null]);
+  assert.deepEqual([history.progress.rounding, history.phase], [null, null]);
   assert.deepEqual(
     history.rounded.map(({ layer }) => layer),
     [0, 1, 2, 3],
@@ -110,13 +112,13 @@ test('a run that rounds once more forgets the errors of before', () => {
       [1, at(320)],
     ],
   );
-  assert.equal(history.rounding?.layersDone, 2);
+  assert.equal(history.progress.rounding?.layersDone, 2);
 });
 
 test('errors of rounding become columns by linear layer', () => {
   assert.equal(roundingErrors([]), null);
   const { rounded } = new RunHistory(rounding(3, 0));
-  const broken = { linear: 'q', gptq: Number.NaN, nearest: 0.01 };
+  const broken = { linear: 'q', error: Number.NaN, nearest: 0.01 };
   const columns = roundingErrors([...rounded.slice(0, 2), { ...rounded[2]!, errors: [broken] }])!;
   assert.deepEqual([columns.layers, columns.layer], [4, [0, 1, 2]]);
   assert.deepEqual(
@@ -124,9 +126,9 @@ test('errors of rounding become columns by linear layer', () => {
     ['q', 'k', 'v', 'o', 'gate', 'up', 'down'],
   );
   const [q, k] = columns.linears;
-  assert.equal(q!.gptq[0], rounded[0]!.errors[0]!.gptq);
-  assert.deepEqual([q!.gptq[2], q!.nearest[2]], [null, 0.01]);
-  assert.deepEqual([k!.gptq[2], k!.nearest[2]], [null, null], 'not measured there');
+  assert.equal(q!.error[0], rounded[0]!.errors[0]!.error);
+  assert.deepEqual([q!.error[2], q!.nearest[2]], [null, 0.01]);
+  assert.deepEqual([k!.error[2], k!.nearest[2]], [null, null], 'not measured there');
 });
 
 test('what is not a number becomes null, as JSON writes it', () => {

@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import test from 'node:test';
 import { deepActivations } from '../../scripts/fixtures/activations.mts';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
-import { experimentSchema } from '../../src/config/index.ts';
-import { quantizationGrid, siteQuantizer } from '../../src/extension/panels/layers/grid.ts';
+import { experimentSchema, siteQuantizer } from '../../src/config/index.ts';
+import { quantizationGrid } from '../../src/extension/panels/layers/grid.ts';
 import { extent } from '../../src/extension/panels/layers/state.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
@@ -33,7 +33,7 @@ import { layersOf, runsFolder } from './states.ts';
 const strings = layersStrings((text) => text);
 const theme = themeFrom(() => '', false);
 const { quantization } = experimentSchema.parse({ model: 'm' });
-const base = { bits: 4, symmetric: false, clipRatio: 1, includeZero: true, scalePart: 'token' } as const;
+const base = { bits: 4, symmetric: false, clipRatio: 1, includeZero: true } as const;
 
 test('the grid holds exactly the values that the quantizer can give', () => {
   // s = 3/15 = 0.2, z = round(1/0.2) = 5: codes 0 … 15 are −1.0 … 2.0.
@@ -54,12 +54,12 @@ test('the grid holds exactly the values that the quantizer can give', () => {
 
 test('each site has the quantizer that the method puts there', () => {
   assert.equal(siteQuantizer('query', quantization), null);
-  assert.equal(siteQuantizer('o-input', quantization)?.scalePart, 'head');
-  assert.equal(siteQuantizer('down-input', quantization)?.scalePart, 'token');
+  assert.equal(siteQuantizer('o-input', quantization)?.shares, 'head');
+  assert.equal(siteQuantizer('down-input', quantization)?.shares, 'token');
   assert.equal(siteQuantizer('key', { ...quantization, keys: { ...quantization.keys, bits: 16 } }), null);
   const grouped = { ...quantization, activations: { ...quantization.activations, groupSize: 128 } };
   assert.deepEqual(
-    [siteQuantizer('mlp-input', grouped)?.scalePart, siteQuantizer('mlp-input', grouped)?.includeZero],
+    [siteQuantizer('mlp-input', grouped)?.shares, siteQuantizer('mlp-input', grouped)?.includeZero],
     ['group', false],
   );
 });

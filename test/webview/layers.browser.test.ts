@@ -1,39 +1,21 @@
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
 import type { LayersState } from '../../src/protocol/panels/layers.ts';
-import {
-  CAN_DRAW,
-  drawn,
-  type OpenOptions,
-  type PanelBrowser,
-  type PanelPage,
-  startBrowser,
-  THEME_NAMES,
-} from './harness.ts';
+import { browserFor, drawn, type OpenOptions, type PanelPage, THEME_NAMES } from './harness.ts';
 import { layersOf, realRun } from './states.ts';
 
 /** A jump to another layer must feel immediate. */
 const JUMP_BUDGET_MS = 200;
 
 const chosen = { layer: 7, site: 'down-input' } as const;
-let browser: PanelBrowser;
 let deep: string;
 let state: LayersState;
 
-before(async () => {
-  if (!CAN_DRAW) return;
-  browser = await startBrowser();
-  deep = makeDeepRun(await browser.runsFolder());
+const browser = browserFor(async (started) => {
+  deep = makeDeepRun(await started.runsFolder());
   state = await layersOf(deep, chosen);
 });
-after(() => browser?.end());
-
-async function opened(options: OpenOptions = {}): Promise<PanelPage> {
-  const panel = await browser.open('layers', options);
-  await panel.send(state);
-  return panel;
-}
+const opened = (options?: OpenOptions) => browser.show('layers', state, options);
 
 drawn('two histograms with different data, and the grid of each', async () => {
   const panel = await opened();
@@ -145,8 +127,7 @@ drawn('a jump to another layer is immediate', async () => {
 });
 
 drawn('no statistics: what will be here', async () => {
-  const panel = await browser.open('layers');
-  await panel.send(await layersOf(null));
+  const panel = await browser.show('layers', await layersOf(null));
   await panel.screenshot('layers-empty-light');
   await panel.page.getByRole('button', { name: 'Optimize rotation' }).click();
   assert.deepEqual(await panel.intentOf('begin'), { type: 'begin', what: 'optimize' });

@@ -1,36 +1,31 @@
 /** Panels beside an editor are narrow: everything stays within reach. */
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import type { Locator } from 'playwright-core';
 import { makeResultRuns, makeRoundingRun } from '../../scripts/fixtures/make-runs.mts';
+import type { PanelName } from '../../src/protocol/panels/registry.ts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
-import { CAN_DRAW, drawn, type PanelBrowser, type PanelPage, startBrowser } from './harness.ts';
+import { browserFor, drawn, type PanelPage } from './harness.ts';
 import { layersOf, realRun, resultsOf, trainingOf } from './states.ts';
 
 const WIDTHS = [320, 480, 800];
 const PIVOT = { remembered: null, toggles: { view: 'pivot' } };
 
-let browser: PanelBrowser;
 let results: ResultsState;
 
-before(async () => {
-  if (!CAN_DRAW) return;
-  browser = await startBrowser();
-  const dirs = makeResultRuns(await browser.runsFolder());
+const browser = browserFor(async (started) => {
+  const dirs = makeResultRuns(await started.runsFolder());
   results = await resultsOf(dirs.toReversed(), [dirs[15]!, dirs[16]!], [dirs[15]!]);
 });
-after(() => browser?.end());
 
 /** Opens the panel in every width. */
 async function inEveryWidth(
-  bundle: string,
+  bundle: PanelName,
   state: unknown,
   kept: unknown,
   look: (panel: PanelPage, width: number) => Promise<void>,
 ): Promise<void> {
   for (const width of WIDTHS) {
-    const panel = await browser.open(bundle, { width, height: 700, kept });
-    await panel.send(state);
+    const panel = await browser.show(bundle, state, { width, height: 700, kept });
     await look(panel, width);
     await panel.end();
   }
@@ -52,7 +47,7 @@ async function fits({ page }: PanelPage, what: string): Promise<void> {
 }
 
 drawn('toolbars wrap and pages never scroll sideways', async () => {
-  const states: [bundle: string, state: unknown, kept: unknown][] = [
+  const states: [bundle: PanelName, state: unknown, kept: unknown][] = [
     ['results', results, null],
     ['results', results, PIVOT],
     ['training', await trainingOf(realRun(), { others: [realRun()] }), null],

@@ -32,12 +32,12 @@ test('experiments are called what papers call them', () => {
     [{ rotation: { r1: 'hadamard', r2: 'hadamard' } }, 'Hadamard R1–R4 + RTN'],
     [{ rotation: { r1: 'random', r2: 'none', r3: false, r4: false } }, 'Random R1 + RTN'],
     [{ quantization: { weights: { bits: 16 } } }, 'SpinQuant had'],
+    [{ rotation: { start: 'random' } }, 'SpinQuant had + RTN'],
+    [{ rotation: { start: 'captured' } }, 'SpinQuant (captured start) had + RTN'],
     [{ rotation: { learning: { objective: 'peak' } } }, 'Learned (peak) had + RTN'],
+    [{ quantization: { weights: { method: 'gptq' } } }, 'SpinQuant had + GPTQ'],
   ];
   for (const [settings, expected] of cases) assert.equal(methodName(experiment(settings)), expected);
-  const gptq = experiment({});
-  gptq.quantization.weights.method = 'gptq';
-  assert.equal(methodName(gptq), 'SpinQuant had + GPTQ');
   assert.equal(paperBits(experiment({ quantization: { keys: { bits: 8 } } }).quantization), '4-4-K8V4');
 });
 

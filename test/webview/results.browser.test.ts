@@ -1,38 +1,20 @@
 import assert from 'node:assert/strict';
-import { after, before } from 'node:test';
 import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
-import {
-  CAN_DRAW,
-  drawn,
-  type OpenOptions,
-  type PanelBrowser,
-  type PanelPage,
-  startBrowser,
-  THEME_NAMES,
-} from './harness.ts';
+import { browserFor, drawn, type OpenOptions, type PanelPage, THEME_NAMES } from './harness.ts';
 import { resultsOf } from './states.ts';
 
-let browser: PanelBrowser;
 let dirs: readonly string[];
 let first: string;
 let second: string;
 let state: ResultsState;
 
-before(async () => {
-  if (!CAN_DRAW) return;
-  browser = await startBrowser();
-  dirs = makeResultRuns(await browser.runsFolder());
+const browser = browserFor(async (started) => {
+  dirs = makeResultRuns(await started.runsFolder());
   [first, second] = [dirs[15]!, dirs[16]!];
   state = await resultsOf(dirs.toReversed(), [], [first]);
 });
-after(() => browser?.end());
-
-async function opened(options: OpenOptions = {}): Promise<PanelPage> {
-  const panel = await browser.open('results', options);
-  await panel.send(state);
-  return panel;
-}
+const opened = (options?: OpenOptions) => browser.show('results', state, options);
 
 drawn('headings sort the whole table, by keys too, and focus stays', async () => {
   const panel = await opened();

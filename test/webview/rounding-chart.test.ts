@@ -21,11 +21,12 @@ const theme = themeFrom(() => '', false);
 
 /** Two of four layers of a block of two linear layers. */
 const ROUNDING: RoundingErrors = {
+  method: 'GPTQ',
   layers: 4,
   layer: [0, 1],
   linears: [
-    { name: 'q', nearest: [0.04, 0.02], gptq: [0.01, 0.005] },
-    { name: 'down', nearest: [0.06, 0.02], gptq: [0.03, 0.015] },
+    { name: 'q', nearest: [0.04, 0.02], error: [0.01, 0.005] },
+    { name: 'down', nearest: [0.06, 0.02], error: [0.03, 0.015] },
   ],
 };
 const viewOf = (linear: string | null, rounding = ROUNDING): RoundingView => ({ rounding, linear, strings });
@@ -40,13 +41,13 @@ test('both errors by layer, in percent: the mean of all linear layers, or one', 
     ]);
   assert.deepEqual(values(null), [
     [0, 'nearest', 5],
-    [0, 'gptq', 2],
+    [0, 'error', 2],
     [1, 'nearest', 2],
-    [1, 'gptq', 1],
+    [1, 'error', 1],
   ]);
   assert.deepEqual(values('q').slice(0, 2), [
     [0, 'nearest', 4],
-    [0, 'gptq', 1],
+    [0, 'error', 1],
   ]);
   assert.equal(chart(viewOf(null)).signals.layerMax, 3.5, 'with room for the layers to come');
 });
@@ -62,11 +63,12 @@ test('the spec compiles without a warning and does not change from layer to laye
 
 test('what is zero or not a number is not drawn, and not part of a mean', () => {
   const rounding: RoundingErrors = {
+    method: 'GPTQ',
     layers: 2,
     layer: [0, 1],
     linears: [
-      { name: 'q', nearest: [0.04, 0], gptq: [null, 0] },
-      { name: 'k', nearest: [0.02, 0], gptq: [0.01, 0] },
+      { name: 'q', nearest: [0.04, 0], error: [null, 0] },
+      { name: 'k', nearest: [0.02, 0], error: [0.01, 0] },
     ],
   };
   const view = viewOf(null, rounding);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, before } from 'node:test';
 import {
   makeCurveRun,
   makeDeepRun,
@@ -11,33 +10,21 @@ import {
   makeRunningRun,
   makeSeedRuns,
 } from '../../scripts/fixtures/make-runs.mts';
-import {
-  CAN_DRAW,
-  drawn,
-  type OpenOptions,
-  type PanelBrowser,
-  type PanelPage,
-  startBrowser,
-  THEME_NAMES,
-} from './harness.ts';
+import { browserFor, drawn, type OpenOptions, type PanelPage, THEME_NAMES } from './harness.ts';
 import { realRun, trainingOf } from './states.ts';
 
 /** Ten updates a second leave this much for each; a live chart must take far less. */
 const UPDATE_BUDGET_MS = 100;
 
-let browser: PanelBrowser;
 let folder: string;
 let running: string;
 let seeds: readonly string[];
 
-before(async () => {
-  if (!CAN_DRAW) return;
-  browser = await startBrowser();
-  folder = await browser.runsFolder();
+const browser = browserFor(async (started) => {
+  folder = await started.runsFolder();
   running = makeRunningRun(folder);
   seeds = makeSeedRuns(folder);
 });
-after(() => browser?.end());
 
 const opened = (options: OpenOptions = {}) => browser.open('training', options);
 
@@ -126,7 +113,7 @@ drawn('keys move a cursor that all charts share', async () => {
 });
 
 drawn('every chart has a table; which are open is kept over a reload', async () => {
-  await checkTables(browser, running);
+  await checkTables(running);
 });
 
 drawn('a theme is applied when it comes', async () => {
@@ -154,7 +141,7 @@ drawn('no run: what will be here, and how to begin', async () => {
 drawn(
   'weights rounded by GPTQ: errors by layer, for all linear layers or one, as a chart and as a table',
   async () => {
-    await checkRounding(browser, makeRoundingRun(folder));
+    await checkRounding(makeRoundingRun(folder));
   },
 );
 
@@ -229,7 +216,7 @@ drawn('screenshots in every theme', async () => {
   await narrow.end();
 });
 
-async function checkRounding(browser: PanelBrowser, rounding: string): Promise<void> {
+async function checkRounding(rounding: string): Promise<void> {
   const panel = await browser.open('training');
   const figure = panel.page.locator('#rounding');
   const readout = figure.locator('.readout');
@@ -294,7 +281,7 @@ async function checkLive(panel: PanelPage, running: string, seeds: readonly stri
   console.log(`    ${each.toFixed(1)} ms of processor time per update of 5 runs × 6 charts`);
 }
 
-async function checkTables(browser: PanelBrowser, running: string): Promise<void> {
+async function checkTables(running: string): Promise<void> {
   const panel = await browser.open('training');
   const state = await trainingOf(running);
   await panel.send(state);

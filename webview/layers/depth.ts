@@ -1,5 +1,6 @@
+import type { Site } from '../../src/protocol/block.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
-import type { DepthPoint, LayersState, Site } from '../../src/protocol/panels/layers.ts';
+import type { DepthPoint, LayersState } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import type { ChartModel, Row, TableModel } from '../shared/chart-model.ts';
 import { logTicks, stableDomain } from '../shared/domain.ts';
@@ -33,7 +34,7 @@ export function depthChart(
   const log = measure === 'kurtosis';
   const values = rows.map(({ value }) => value as number | null);
   const domain = stableDomain(values, null, log ? 'log' : 'linear');
-  // Of few layers, half the way to the next one would be a wide band.
+  // Among few layers, half the way to the next one would be a wide band.
   const half = Math.min(0.5, BAND * layers);
   const measured = values.some((value) => value !== null);
   return {

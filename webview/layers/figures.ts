@@ -189,7 +189,7 @@ export class LayersFigures {
     this.#showLegendValues();
   }
 
-  /** Of the layer under the pointer, else of the one chosen. */
+  /** Shows values of the layer under the pointer, else of the one chosen. */
   #showLegendValues(): void {
     const state = this.#state;
     if (!state?.detail) return;

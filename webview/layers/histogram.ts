@@ -184,8 +184,8 @@ function countAxis(side: Side, logCounts: boolean, title: string): object {
   };
 }
 
-/** What the quantizer's grid is, in a sentence. */
-export function gridAbout({ before, after, scalePart }: SiteDetail, strings: LayersStrings): string {
+/** The quantizer's grid, in a sentence. */
+export function gridAbout({ before, after, shares }: SiteDetail, strings: LayersStrings): string {
   const grid = after.grid ?? before.grid;
   if (!grid) return strings.notQuantized;
   const { levels, bits, symmetric } = grid;
@@ -193,18 +193,11 @@ export function gridAbout({ before, after, scalePart }: SiteDetail, strings: Lay
   const isFine = levels.length > MAX_TICKS;
   if (grid.of === 'median') {
     const template = isFine ? strings.gridMedianFine : strings.gridMedian;
-    return fill(
-      template,
-      levels.length,
-      bits,
-      kind,
-      strings.scalePart[scalePart],
-      strings.scaleParts[scalePart],
-    );
+    return fill(template, levels.length, bits, kind, strings.share[shares], strings.shares[shares]);
   }
   const text = fill(isFine ? strings.gridFine : strings.gridAbout, levels.length, bits, kind);
-  if (scalePart === 'token') return text;
-  return `${text}; ${scalePart === 'head' ? strings.gridHead : strings.gridGroup}`;
+  if (shares === 'token') return text;
+  return `${text}; ${shares === 'head' ? strings.gridHead : strings.gridGroup}`;
 }
 
 /** The bin under a value. */

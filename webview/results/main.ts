@@ -1,8 +1,8 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { ExportFormat, ResultsIntent, ResultsState } from '../../src/protocol/panels/results.ts';
 import { Bridge } from '../shared/bridge.ts';
-import { emptyState } from '../shared/controls.ts';
 import { h, setText } from '../shared/dom.ts';
+import { startPage } from '../shared/page.ts';
 import { comparisonView } from './comparison-view.ts';
 import { exportTables, flatTable, pivotTable } from './export.ts';
 import { flatView } from './flat-view.ts';
@@ -22,7 +22,7 @@ import {
 import { DEFAULT_TOGGLES, type ResultsToggles, Toolbar } from './toolbar.ts';
 import './results.css';
 
-/** What the toggles leave of the state. */
+/** The part of the state that the toggles leave. */
 interface Shown {
   readonly all: readonly ResultRow[];
   readonly rows: readonly ResultRow[];
@@ -30,27 +30,31 @@ interface Shown {
   readonly tables: readonly Pivot[];
 }
 
-const bridge = new Bridge<ResultsState, ResultsIntent, ResultsToggles>(DEFAULT_TOGGLES);
-const root = document.getElementById('root')!;
-const content = h('div', { class: 'content' });
-const count = h('p', { class: 'quiet', role: 'status' });
-let toolbar: Toolbar | null = null;
-let last: ResultsState | null = null;
-
-function show(state: ResultsState): void {
-  last = state;
-  root.removeAttribute('aria-busy');
-  if (state.runs.length === 0) {
-    toolbar = null;
-    root.replaceChildren(emptyState(state.strings.empty, (what) => bridge.send({ type: 'begin', what })));
-    return;
-  }
-  if (!toolbar) {
-    toolbar = new Toolbar(state.strings, bridge.toggles, { change, copy });
-    root.replaceChildren(toolbar.element, content, count);
-  }
-  keepingFocus(content, () => draw(state));
+interface Parts {
+  readonly toolbar: Toolbar;
+  readonly content: HTMLElement;
+  readonly count: HTMLElement;
 }
+
+const bridge = new Bridge<ResultsState, ResultsIntent, ResultsToggles>(DEFAULT_TOGGLES);
+
+const page = startPage(bridge, {
+  hasContent: ({ runs }: ResultsState) => runs.length > 0,
+  build({ strings }) {
+    const say = (text: string) => toolbar.say(text);
+    const toolbar: Toolbar = new Toolbar(strings, bridge.toggles, {
+      change,
+      copy: (format) => copy(format, say),
+    });
+    const content = h('div', { class: 'content' });
+    const count = h('p', { class: 'quiet', role: 'status' });
+    return { toolbar, content, count, elements: [toolbar.element, content, count] };
+  },
+  show(parts: Parts, state) {
+    parts.toolbar.show(bridge.toggles);
+    keepingFocus(parts.content, () => draw(parts, state));
+  },
+});
 
 function shown(state: ResultsState): Shown {
   const { filter, onlyChanged, sorting } = bridge.toggles;
@@ -62,7 +66,7 @@ function shown(state: ResultsState): Shown {
   return { all, rows, columns, tables: pivots(rows, state.strings) };
 }
 
-function draw(state: ResultsState): void {
+function draw({ content, count }: Parts, state: ResultsState): void {
   const { strings, withoutResults } = state;
   const { view, difference, sorting } = bridge.toggles;
   const { all, rows, columns, tables } = shown(state);
@@ -86,23 +90,21 @@ function draw(state: ResultsState): void {
 
 function change(toggles: Partial<ResultsToggles>): void {
   bridge.keep(toggles);
-  toolbar?.show(bridge.toggles);
-  if (last) show(last);
+  page.redraw();
 }
 
 /** Copies what is seen: the same rows, columns and order. */
-function copy(format: ExportFormat): void {
-  if (!last) return;
+function copy(format: ExportFormat, say: (text: string) => void): void {
+  const { state } = page;
+  if (!state) return;
   const { view, difference } = bridge.toggles;
-  const { rows, columns, tables } = shown(last);
-  const { strings } = last;
+  const { rows, columns, tables } = shown(state);
+  const { strings } = state;
   const texts =
     view === 'pivot'
       ? tables.map((table) => pivotTable(table, strings, difference))
       : [flatTable(rows, columns)];
   bridge.send({ type: 'copy', format, text: exportTables(texts, format) });
   const lines = texts.reduce((sum, table) => sum + table.rows.length, 0);
-  toolbar?.say(fill(strings.copied, lines, strings.formats[format]));
+  say(fill(strings.copied, lines, strings.formats[format]));
 }
-
-bridge.listen(show, { type: 'ready' });

@@ -9,7 +9,7 @@ export interface PivotCell {
   readonly text: string;
   /** `+0.472`; empty where there is nothing to subtract. */
   readonly delta: string;
-  /** How several runs became one number; empty for one. */
+  /** The way from several runs to one number; empty for one. */
   readonly from: string;
   readonly rows: readonly ResultRow[];
   /** The least of its column. */

@@ -16,9 +16,9 @@ export interface ColumnModel {
   readonly id: string;
   readonly title: string;
   readonly numeric: boolean;
-  /** What rows are sorted by; null comes last. */
+  /** The key that rows are sorted by; null comes last. */
   value(row: ResultRow): string | number | null;
-  /** What is shown, copied and filtered by. */
+  /** The text that is shown, copied and filtered by. */
   show(row: ResultRow): string;
 }
 
@@ -66,7 +66,7 @@ export function resultColumns(
   return [...fixed.filter((column) => ALWAYS.has(column.id) || differs(column)), ...settings.filter(differs)];
 }
 
-/** What all rows have in common of the columns left out, for the heading: `model llama-2-7b · text wikitext2`. */
+/** The values that all rows share in columns left out, for the heading: `model llama-2-7b · text wikitext2`. */
 export function commonFacts(
   rows: readonly ResultRow[],
   shown: readonly ColumnModel[],

@@ -27,7 +27,7 @@ interface Wishes {
   copy(format: ExportFormat): void;
 }
 
-/** How the results are looked at, and the ways out of the panel. */
+/** The controls of the view, and the ways out of the panel. */
 export class Toolbar {
   readonly element: HTMLElement;
   readonly #said = h('span', { class: 'quiet', role: 'status' });

@@ -1,4 +1,4 @@
-import type { StateMessage } from '../../src/protocol/panels/common.ts';
+import type { CommonIntent, StateMessage } from '../../src/protocol/panels/common.ts';
 
 interface VsCodeApi {
   postMessage(message: unknown): void;
@@ -8,7 +8,7 @@ interface VsCodeApi {
 
 declare function acquireVsCodeApi(): VsCodeApi;
 
-/** What the webview keeps over a reload: what the host asked it to remember, and its own toggles. */
+/** The memory of the webview over a reload: one part is the host's, the other its own toggles. */
 interface Kept<Toggles> {
   readonly remembered: unknown;
   readonly toggles: Toggles;
@@ -37,7 +37,7 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
     this.#save();
   }
 
-  send(intent: Intent): void {
+  send(intent: Intent | CommonIntent): void {
     this.#api.postMessage(intent);
   }
 
@@ -45,7 +45,7 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
    * Listens, and tells the host that it may send. States that come faster than the screen is drawn are skipped: only
    * the last is shown.
    */
-  listen(show: (state: State) => void, ready: Intent): void {
+  listen(show: (state: State) => void): void {
     let next: State | null = null;
     const draw = (): void => {
       const state = next;
@@ -59,7 +59,7 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
       this.#remembered = data.state.remembered;
       this.#save();
     });
-    this.send(ready);
+    this.send({ type: 'ready' });
   }
 
   #save(): void {

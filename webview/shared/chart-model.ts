@@ -7,13 +7,13 @@ export type Signals = Readonly<Record<string, number | string | readonly number[
 
 /** A chart as a pure function of the panel's state. */
 export interface ChartModel {
-  /** Structure only: what changes with every step comes as data and signals, so that the chart is not built anew. */
+  /** Structure only: what changes with every step comes as data and signals, so that the chart is not built again. */
   readonly spec: ChartSpec;
   /** Rows by the name of the data set in the spec. */
   readonly data: Readonly<Record<string, readonly Row[]>>;
   /** Values of the spec's parameters. */
   readonly signals: Signals;
-  /** What the chart says, for those who do not see it. */
+  /** The chart in words, for those who do not see it. */
   readonly summary: string;
   /** Present value beside the title. */
   readonly readout: string;
@@ -28,7 +28,7 @@ export interface TableModel {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** What of the new rows is new: the tail, when the old rows are its beginning; else everything. */
+/** Finds the rows that are new: the tail, when the old rows are its beginning; else everything. */
 export function changeOf(
   old: readonly Row[],
   rows: readonly Row[],

@@ -76,7 +76,7 @@ export function textField(label: string, value: string, change: (value: string) 
   return element;
 }
 
-interface EmptyStrings {
+export interface EmptyStrings {
   readonly title: string;
   readonly text: string;
   readonly time: string;
@@ -84,7 +84,7 @@ interface EmptyStrings {
   readonly newExperiment: string;
 }
 
-/** What a panel will show, how long that takes, and how to begin. */
+/** Says what a panel will show, how long that takes, and how to begin. */
 export function emptyState(
   strings: EmptyStrings,
   begin: (what: 'new-experiment' | 'optimize') => void,
@@ -104,7 +104,7 @@ export function emptyState(
   );
 }
 
-/** Where the fault of a run stands. */
+/** The place for the fault of a run. */
 export class ProblemBox {
   readonly element: HTMLElement;
   readonly #message = h('strong');

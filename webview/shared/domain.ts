@@ -3,14 +3,14 @@ export type Domain = readonly [number, number];
 
 export type AxisKind = 'linear' | 'from-zero' | 'log';
 
-/** An axis is drawn anew when its data fill less than this share of it. */
+/** An axis is drawn again when its data fill less than this share of it. */
 const LEAST_FILL = 0.4;
 /** Space for data to come, as a share of those there are. */
 const ROOM = 0.2;
 
 /**
- * The domain of a live axis: the old one as long as the data fit and fill it, so that axes do not jump; else a new one
- * with round ends and some room to grow.
+ * The domain of a live axis. The old one stays as long as the data fit and fill it, so that axes do not jump; a new one
+ * has round ends and some room to grow.
  * @param values null, and for a log axis what is not positive, are left out.
  */
 export function stableDomain(

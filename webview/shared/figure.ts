@@ -8,7 +8,7 @@ import { VegaChart } from './vega-chart.ts';
 export interface FigureOptions {
   readonly id: string;
   readonly title: string;
-  /** What exactly is drawn, with its unit. */
+  /** The quantity drawn, with its unit. */
   readonly about: string;
   readonly strings: { readonly showTable: string; readonly showChart: string; readonly showTableOf: string };
   readonly asTable: boolean;
@@ -76,7 +76,7 @@ export class Figure {
     this.#showSide();
   }
 
-  /** Whether a figure with arrow keys says where it stands, as a slider does. */
+  /** A figure with arrow keys reports its position, as a slider does. */
   setPosition(now: number, min: number, max: number, text: string): void {
     setAttribute(this.#plot, 'aria-valuenow', now);
     setAttribute(this.#plot, 'aria-valuemin', min);

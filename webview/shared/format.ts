@@ -1,7 +1,7 @@
 /** Numbers as panels show them. Perplexities and durations look as in the terminal. */
 export { formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
 
-/** Four digits; powers of ten for the very small and large; a dash where there is no number. */
+/** Four digits; powers of ten for the very small and large; a dash where a number is missing. */
 export function formatNumber(value: number | null, digits = 4): string {
   if (value === null || !Number.isFinite(value)) return '–';
   const size = Math.abs(value);

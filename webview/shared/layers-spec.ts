@@ -3,21 +3,22 @@ import { category, fittedSpec, valueAxis, xAxis } from './spec-parts.ts';
 import type { Theme } from './theme.ts';
 
 const HEIGHT = 150;
-/** Of both lines; legends draw the same. */
+/** Dashes of both lines; legends draw the same. */
 export const MUTED_DASHES = [5, 3] as const;
 export const SOLID = [1, 0] as const;
 
 export interface LayersAxis {
   readonly log: boolean;
-  /** How its labels are written (d3-format). */
+  /** The format of its labels (d3-format). */
   readonly labels: string;
   readonly minExtent: number;
 }
 
 /**
- * Two lines over the layers of a model, one for each of `sides`: what it is compared with, muted, dashed, hollow circles;
- * what counts, accent, solid, filled squares. Data sets: `points` {layer, side, value}, `cursor` {layer}, and `selected`
- * {layer, from, to}, a band. Parameters: `layerMax`, `layerWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
+ * Two lines over the layers of a model, one for each of `sides`. The first, for comparison, is muted, dashed, with hollow
+ * circles; the second, which counts, is in accent, solid, with filled squares.
+ * Data sets: `points` {layer, side, value}, `cursor` {layer}, and `selected` {layer, from, to}, a band. Parameters:
+ * `layerMax`, `layerWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
 export function layersSpec(
   theme: Theme,

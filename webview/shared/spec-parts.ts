@@ -5,8 +5,8 @@ type Ranges = readonly (string | number | readonly number[])[];
 /**
  * A spec as wide as its figure. The parameters start with these values; a model gives the present ones.
  *
- * The parts of a spec are plain objects, whose literals the compiler cannot follow into vega-lite's type: tests compile
- * every spec of ours and allow no warning.
+ * The parts of a spec are plain objects, whose literals the compiler cannot follow into vega-lite's type. Tests compile
+ * every spec of ours instead and allow no warning.
  */
 export function fittedSpec(
   height: number,

@@ -2,10 +2,10 @@
 
 export interface Theme {
   readonly foreground: string;
-  /** What is of less weight: the state before rotation, axes. */
+  /** For what has less weight: the state before rotation, axes. */
   readonly muted: string;
   readonly background: string;
-  /** What the eye should find: the state after rotation, the run shown. */
+  /** For what the eye should find: the state after rotation, the run shown. */
   readonly accent: string;
   readonly grid: string;
   readonly danger: string;

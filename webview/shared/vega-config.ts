@@ -11,7 +11,7 @@ export function vegaConfig(theme: Theme): Config {
   return {
     background: 'transparent',
     font,
-    // The element around the chart says what it shows; single marks would only be noise.
+    // The element around the chart describes it; single marks would only be noise.
     aria: false,
     padding: { left: 2, right: 2, top: 4, bottom: 2 },
     view: { stroke: 'transparent' },

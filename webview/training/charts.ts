@@ -81,7 +81,7 @@ function rows({ axis, series }: ChartDefinition, curves: readonly RunCurves[]): 
 /** Steps that the bold line of the loss is a mean of: batches differ more than steps do. */
 export const TREND_STEPS = 10;
 
-/** The mean over each step and those before it, from the third on; what is not a number begins it anew. */
+/** The mean over each step and those before it, from the third on; what is not a number begins it again. */
 function trend({ mark, steps: { step, loss } }: RunCurves): Row[] {
   let piece = 0;
   let recent: number[] = [];
@@ -149,7 +149,7 @@ function labelled(
   });
 }
 
-/** Where the gradient is cut off, as long as that is in sight. */
+/** The line that cuts the gradient off, as long as it is in sight. */
 function clipRule({ id }: ChartDefinition, curves: readonly RunCurves[], domain: Domain): Row[] {
   const clip = id === 'gradient' ? (curves[0]?.gradientClip ?? null) : null;
   return clip === null || clip > domain[1] ? [] : [{ value: clip }];

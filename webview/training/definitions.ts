@@ -6,13 +6,13 @@ export type ChartId = keyof TrainingStrings['charts'];
 export type SeriesId = keyof TrainingStrings['series'] | 'value';
 export type ColumnName = Exclude<keyof StepColumns, 'step'>;
 
-/** What one chart draws of every run. */
+/** The lines that one chart draws of every run. */
 export interface ChartDefinition {
   readonly id: ChartId;
   readonly axis: AxisKind;
   /** Lines of one run; told apart by their dashes. */
   readonly series: readonly { readonly id: SeriesId; readonly column: ColumnName }[];
-  /** How axis labels are written (d3-format). */
+  /** The format of axis labels (d3-format). */
   readonly labels: string;
 }
 

@@ -133,7 +133,7 @@ export class TrainingFigures {
   }
 }
 
-/** What is drawn, with the numbers that belong to it. */
+/** The quantity drawn, with the numbers that belong to it. */
 function aboutOf(id: ChartId, strings: TrainingStrings, rules: readonly Row[], run?: RunCurves): string {
   if (id === 'stepSize' && run && !run.cayley) return strings.uncapped;
   const clip = rules[0]?.value;

@@ -1,4 +1,4 @@
-/** What the charts say in words and tables. */
+/** The charts in words and tables. */
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { RunCurves, StepColumns } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';

@@ -28,13 +28,12 @@ const MEAN = '';
 /** The error of the weights' rounding over the layers, and the choice of a linear layer. */
 export class RoundingFigure {
   readonly element: HTMLElement;
-  readonly #strings: TrainingStrings;
   readonly #figure: Figure;
   readonly #picker: Picker;
   #toggles: RoundingToggles;
   #view: RoundingView | null = null;
   #domain: Domain | null = null;
-  /** Whose axis it is: of a run and a linear layer. */
+  /** The run and the linear layer of the axis. */
   #axisOf = '';
   #cursor: number | null = null;
   #legendKey = '';
@@ -45,7 +44,6 @@ export class RoundingFigure {
     keep: (toggles: RoundingToggles) => void,
     redraw: () => void,
   ) {
-    this.#strings = strings;
     this.#toggles = toggles;
     const change = (wish: Partial<RoundingToggles>): void => {
       this.#toggles = { ...this.#toggles, ...wish };
@@ -79,7 +77,7 @@ export class RoundingFigure {
     const { model, domain } = roundingChart(view, theme, this.#domain);
     this.#domain = domain;
     this.#showChoices(view);
-    this.#showLegend(theme);
+    this.#showLegend(view, theme);
     this.#figure.show(
       { ...model, readout: roundingReadout(view, this.#cursor) },
       () => roundingTable(view),
@@ -88,7 +86,7 @@ export class RoundingFigure {
     this.#say(view);
   }
 
-  /** What was chosen for one model need not be in another. */
+  /** The choice for one model need not exist in another. */
   #linearIn({ linears }: RoundingErrors): string | null {
     const { linear } = this.#toggles;
     return linears.some(({ name }) => name === linear) ? linear : null;
@@ -109,12 +107,12 @@ export class RoundingFigure {
     this.#picker.show(choices, view.linear ?? MEAN);
   }
 
-  #showLegend(theme: Theme): void {
-    const key = `${theme.muted} ${theme.accent}`;
+  #showLegend({ rounding, strings }: RoundingView, theme: Theme): void {
+    const key = `${theme.muted} ${theme.accent} ${rounding.method}`;
     if (key === this.#legendKey) return;
     this.#legendKey = key;
-    const { nearest, gptq } = this.#strings.rounding;
-    this.#figure.legend.replaceChildren(...layersLegend(theme, [nearest, gptq]));
+    const names = [strings.rounding.nearest, rounding.method] as const;
+    this.#figure.legend.replaceChildren(...layersLegend(theme, names));
   }
 
   /** The layer drawn next to this one: the last ones may not be there yet. */

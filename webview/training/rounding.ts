@@ -1,4 +1,4 @@
-/** What rounding the weights by GPTQ gained over rounding to nearest: its chart, table and words. */
+/** The gain of a rounding method over rounding to nearest: its chart, table and words. */
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { LinearErrors, RoundingErrors } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
@@ -8,11 +8,13 @@ import { formatNumber } from '../shared/format.ts';
 import { layersSpec } from '../shared/layers-spec.ts';
 import type { Theme } from '../shared/theme.ts';
 
-export const METHODS = ['nearest', 'gptq'] as const;
-type Method = (typeof METHODS)[number];
+/** Rounding to nearest, and the method of the run. */
+export const SIDES = ['nearest', 'error'] as const;
+type Side = (typeof SIDES)[number];
 
 /** Errors of one row or of several, as shares. */
-type Pair = Readonly<Record<Method, number | null>>;
+type Pair = Readonly<Record<Side, number | null>>;
+const NO_ERRORS: Pair = { nearest: null, error: null };
 
 export interface RoundingView {
   readonly rounding: RoundingErrors;
@@ -31,7 +33,7 @@ export function roundingChart(view: RoundingView, theme: Theme, previous: Domain
   const { rounding, strings } = view;
   const rows = rounding.layer.flatMap((layer, index) => {
     const errors = errorsAt(view, index);
-    return METHODS.map((side): Row => ({ layer, side, value: drawable(errors[side]) }));
+    return SIDES.map((side): Row => ({ layer, side, value: drawable(errors[side]) }));
   });
   const domain = stableDomain(
     rows.map(({ value }) => value as number | null),
@@ -41,7 +43,7 @@ export function roundingChart(view: RoundingView, theme: Theme, previous: Domain
   return {
     domain,
     model: {
-      spec: layersSpec(theme, METHODS, { log: true, labels: '~g', minExtent: 44 }),
+      spec: layersSpec(theme, SIDES, { log: true, labels: '~g', minExtent: 44 }),
       data: { points: rows },
       signals: {
         layerMax: rounding.layers - 0.5,
@@ -62,38 +64,42 @@ export function linearName(linear: string | null, { rounding, strings }: Roundin
   return linear === null ? fill(strings.rounding.mean, rounding.linears.length) : `${linear}_proj`;
 }
 
-/** How much of the error of rounding to nearest is left, at a layer or over all. */
+/** The part that is left of the error to nearest, at a layer or over all. */
 export function roundingReadout(view: RoundingView, layer: number | null): string {
   const { strings } = view;
   const left = shareText(errorsOf(view, layer), strings);
   return fill(strings.rounding.ofNearest, placeOf(view, layer), left);
 }
 
-/** Both errors at a layer or over all, for the legend; in the order of {@link METHODS}. */
+/** Both errors at a layer or over all, for the legend; in the order of {@link SIDES}. */
 export function roundingValues(view: RoundingView, layer: number | null): string[] {
   const errors = errorsOf(view, layer);
-  return METHODS.map((method) => percentText(errors[method], view.strings));
+  return SIDES.map((side) => percentText(errors[side], view.strings));
 }
 
 /** Everything said of a layer or of all in one sentence, for those who do not see the chart. */
 export function spokenRounding(view: RoundingView, layer: number | null): string {
-  const { rounding: say } = view.strings;
-  const [nearest, gptq] = roundingValues(view, layer);
-  return `${roundingReadout(view, layer)} · ${say.gptq} ${gptq} · ${say.nearest} ${nearest}`;
+  const { rounding, strings } = view;
+  const [nearest, reached] = roundingValues(view, layer);
+  return `${roundingReadout(view, layer)} · ${rounding.method} ${reached} · ${strings.rounding.nearest} ${nearest}`;
 }
 
 /** One row per layer. */
 export function roundingTable(view: RoundingView): TableModel {
   const { rounding, linear, strings } = view;
   const { rounding: say } = strings;
+  const { method } = rounding;
   return {
     caption: `${say.title} · ${linearName(linear, view)}`,
-    columns: [say.layer, say.nearest, say.gptq, say.ratio].map((title) => ({ title, numeric: true })),
+    columns: [say.layer, say.nearest, method, fill(say.ratio, method)].map((title) => ({
+      title,
+      numeric: true,
+    })),
     rows: rounding.layer.map((layer, index) => {
       const errors = errorsAt(view, index);
       return [
         String(layer),
-        ...METHODS.map((method) => percentText(errors[method], strings)),
+        ...SIDES.map((side) => percentText(errors[side], strings)),
         shareText(errors, strings),
       ];
     }),
@@ -101,11 +107,11 @@ export function roundingTable(view: RoundingView): TableModel {
 }
 
 function roundingSummary(view: RoundingView): string {
-  const { linear, strings } = view;
+  const { rounding, linear, strings } = view;
   const { rounding: say } = strings;
-  const [nearest, gptq] = roundingValues(view, null);
-  const text = fill(say.summary, say.title, linearName(linear, view), placeOf(view, null), gptq!, nearest!);
-  return `${text} ${say.help}`;
+  const [nearest = '', reached = ''] = roundingValues(view, null);
+  const what = [say.title, linearName(linear, view), placeOf(view, null)];
+  return `${fill(say.summary, ...what, reached, rounding.method, nearest)} ${say.help}`;
 }
 
 function placeOf({ rounding, strings: { rounding: say } }: RoundingView, layer: number | null): string {
@@ -117,26 +123,26 @@ function errorsOf(view: RoundingView, layer: number | null): Pair {
   const { layer: layers } = view.rounding;
   if (layer === null) return meanOf(layers.map((_, index) => errorsAt(view, index)));
   const index = layers.indexOf(layer);
-  return index < 0 ? { nearest: null, gptq: null } : errorsAt(view, index);
+  return index < 0 ? NO_ERRORS : errorsAt(view, index);
 }
 
-/** Of the linear layer chosen, or the mean over all of the block. */
+/** Errors of the linear layer chosen, or the mean over all of the block. */
 function errorsAt({ rounding, linear }: RoundingView, index: number): Pair {
   const chosen = rounding.linears.filter(({ name }) => linear === null || name === linear);
   return meanOf(chosen.map((one) => pairAt(one, index)));
 }
 
-const pairAt = ({ nearest, gptq }: LinearErrors, index: number): Pair => ({
+const pairAt = ({ nearest, error }: LinearErrors, index: number): Pair => ({
   nearest: nearest[index] ?? null,
-  gptq: gptq[index] ?? null,
+  error: error[index] ?? null,
 });
 
 /** Over those with both errors, so that both means are of the same. */
 function meanOf(pairs: readonly Pair[]): Pair {
-  const whole = pairs.filter(({ nearest, gptq }) => nearest !== null && gptq !== null);
-  if (whole.length === 0) return { nearest: null, gptq: null };
-  const mean = (method: Method) => whole.reduce((sum, pair) => sum + pair[method]!, 0) / whole.length;
-  return { nearest: mean('nearest'), gptq: mean('gptq') };
+  const whole = pairs.filter(({ nearest, error }) => nearest !== null && error !== null);
+  if (whole.length === 0) return NO_ERRORS;
+  const mean = (side: Side) => whole.reduce((sum, pair) => sum + pair[side]!, 0) / whole.length;
+  return { nearest: mean('nearest'), error: mean('error') };
 }
 
 /** In percent; a log axis has no place for zero. */
@@ -148,8 +154,8 @@ function percentText(share: number | null, { rounding: say }: TrainingStrings): 
   return share === null ? '–' : fill(say.percent, formatNumber(100 * share, 3));
 }
 
-function shareText({ nearest, gptq }: Pair, { rounding: say }: TrainingStrings): string {
-  return nearest === null || gptq === null || nearest === 0
+function shareText({ nearest, error }: Pair, { rounding: say }: TrainingStrings): string {
+  return nearest === null || error === null || nearest === 0
     ? '–'
-    : fill(say.percent, formatNumber((100 * gptq) / nearest, 2));
+    : fill(say.percent, formatNumber((100 * error) / nearest, 2));
 }

@@ -9,9 +9,9 @@ type SpecColors = Pick<Theme, 'runs' | 'danger' | 'muted' | 'foreground' | 'back
 type Encoding = Readonly<Record<'x' | 'y' | 'color', object>>;
 
 /**
- * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself; `others` of the overlays,
- * which are not evaluated again while the run goes on; `trend` likewise, of the loss; `ends` {run, series, step, value,
- * label}, `rules` {value}, `gaps` {step}, `cursor` {step}.
+ * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself, `others` of the overlays,
+ * `trend` of the loss, `ends` {run, series, step, value, label}, `rules` {value}, `gaps` {step}, `cursor` {step}. The
+ * overlays are not evaluated again while the run goes on.
  * Parameters: `xMax`, `xEnd` (with room for letters), `xTicks`, `stepWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
 export function trainingSpec(definition: ChartDefinition, colors: SpecColors): ChartSpec {

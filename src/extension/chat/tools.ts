@@ -1,10 +1,10 @@
-/** What a language model may do here: start, look, read results, cancel. Starting and cancelling ask the person first. */
+/** The tools of language models: start, look, read results, cancel. Starting and cancelling ask the person first. */
 import { isAbsolute, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
-import { COMMANDS, TOOLS } from '../../protocol/ids.ts';
+import { TOOLS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { experimentText } from '../experiments/files.ts';
-import { advance, type JobProgress, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
@@ -18,19 +18,8 @@ export interface StartInput {
 }
 
 export function registerTools(parts: Parts, summaries: RunSummaries): vscode.Disposable {
-  let progress = NO_PROGRESS;
-  let current: string | undefined;
-  const tools = languageModelTools(parts, summaries, () => progress);
+  const tools = languageModelTools(parts, summaries);
   return vscode.Disposable.from(
-    parts.jobs.onEvent(({ event }) => {
-      progress = advance(progress, event);
-    }),
-    // What the next job begins with is not what the last one ended with.
-    parts.jobs.onDidChange(() => {
-      if (parts.jobs.running?.id === current) return;
-      current = parts.jobs.running?.id;
-      progress = NO_PROGRESS;
-    }),
     vscode.lm.registerTool(TOOLS.start, tools.start),
     vscode.lm.registerTool(TOOLS.status, tools.status),
     vscode.lm.registerTool(TOOLS.results, tools.results),
@@ -45,12 +34,7 @@ export interface Tools {
   readonly cancel: vscode.LanguageModelTool<{ readonly job?: string }>;
 }
 
-/** @param progress of the job that runs. */
-export function languageModelTools(
-  parts: Parts,
-  summaries: RunSummaries,
-  progress: () => JobProgress,
-): Tools {
+export function languageModelTools(parts: Parts, summaries: RunSummaries): Tools {
   return {
     start: {
       prepareInvocation: ({ input }) => confirmStart(input),
@@ -58,7 +42,7 @@ export function languageModelTools(
     },
     status: {
       invoke: () =>
-        answer(async () => ({ jobs: parts.jobs.all.slice(-10).map((job) => jobFacts(job, progress())) })),
+        answer(async () => ({ jobs: parts.jobs.all.slice(-10).map((job) => jobFacts(parts, job)) })),
     },
     results: {
       invoke: ({ input }) => answer(() => results(summaries, input.experiment)),
@@ -112,9 +96,9 @@ async function start(parts: Parts, input: StartInput): Promise<object> {
     };
   const { action: kind, withoutRotations = false } = input;
   void parts.jobs.submit({ kind, experiment: file, withoutRotations });
-  if (kind === 'optimize') void vscode.commands.executeCommand(COMMANDS.showTraining);
+  if (kind === 'optimize') void vscode.commands.executeCommand(PANELS.training.command);
   const job = parts.jobs.all.at(-1)!;
-  return { ...jobFacts(job, NO_PROGRESS), next: `Call ${TOOLS.status} to follow it.` };
+  return { ...jobFacts(parts, job), next: `Call ${TOOLS.status} to follow it.` };
 }
 
 function fileIn(path: string): string {
@@ -124,9 +108,9 @@ function fileIn(path: string): string {
   return resolve(root, path);
 }
 
-function jobFacts(job: Job, progress: typeof NO_PROGRESS): object {
+function jobFacts({ jobs }: Parts, job: Job): object {
   const { id, kind, experiment, state, runDir, message } = job;
-  const { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft } = progress;
+  const { phase, step, of, rounding, evaluation, secondsLeft } = jobs.progress(id);
   return {
     job: id,
     action: kind,
@@ -135,7 +119,14 @@ function jobFacts(job: Job, progress: typeof NO_PROGRESS): object {
     run: runDir,
     message,
     ...(state === 'running' && {
-      progress: { phase, step, of, layersDone, layers, windowsDone, windows, secondsLeft },
+      progress: {
+        phase,
+        step,
+        of,
+        ...(rounding && { layersDone: rounding.layersDone, layers: rounding.layers }),
+        ...(evaluation && { windowsDone: evaluation.windowsDone, windows: evaluation.windows }),
+        secondsLeft,
+      },
     }),
   };
 }
@@ -167,7 +158,7 @@ async function cancel(parts: Parts, id: string | undefined): Promise<object> {
   const job = jobToCancel(parts, id);
   if (job === null) return { error: id === undefined ? 'Nothing is running.' : `There is no job ${id}.` };
   await parts.jobs.cancel(job.id);
-  return jobFacts(job, NO_PROGRESS);
+  return jobFacts(parts, job);
 }
 
 /** The job of that name, or the one that runs. */

@@ -9,7 +9,7 @@ import { loadConfig } from '../lazy.ts';
 import { isExperiment } from './files.ts';
 
 const DELAY_MS = 250;
-/** How long the faults of the file alone wait for those found against the model. */
+/** Faults of the file alone wait so long for those found against the model. */
 const TOGETHER_MS = 500;
 const SOURCE = 'SpinQuant';
 

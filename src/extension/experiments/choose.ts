@@ -4,7 +4,7 @@ import { COMMANDS } from '../../protocol/ids.ts';
 import { experimentName } from '../words.ts';
 import type { ExperimentFiles } from './files.ts';
 
-/** What a command may be given: the file of a lens or explorer entry, its path, or an element of a view. */
+/** Finds the experiment of a command's argument: a file of a lens or the explorer, a path, or an element of a view. */
 export function fileOf(argument: unknown): string | null {
   if (argument instanceof vscode.Uri) return argument.fsPath;
   if (typeof argument === 'string') return argument;

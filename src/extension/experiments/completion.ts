@@ -29,7 +29,7 @@ export class PathCompletion implements vscode.CompletionItemProvider {
   }
 }
 
-/** What kind of path stands at a place of the experiment, if any. */
+/** The kind of path at a place of the experiment, if any. */
 export function pathKind(path: readonly (string | number)[]): 'folder' | 'text' | null {
   const place = path.filter((part) => typeof part === 'string').join('.');
   if (place === 'model' || place === 'runs') return 'folder';

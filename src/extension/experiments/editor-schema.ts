@@ -1,18 +1,15 @@
-import { experimentJsonSchema, type JsonSchema } from '../../config/index.ts';
+import { experimentJsonSchema, type JsonSchema, type SchemaTree } from '../../config/index.ts';
 
-/** What the editor's JSON support reads beyond the standard. */
-interface EditorSchema extends Omit<JsonSchema, 'properties' | 'items' | 'anyOf'> {
+/** A schema with the keys that only the editor's JSON support reads. */
+interface EditorSchema extends Omit<JsonSchema, keyof SchemaTree<JsonSchema>>, SchemaTree<EditorSchema> {
   readonly markdownDescription?: string;
   readonly allowComments?: boolean;
   readonly allowTrailingCommas?: boolean;
-  readonly properties?: Readonly<Record<string, EditorSchema>>;
-  readonly items?: EditorSchema;
-  readonly anyOf?: readonly EditorSchema[];
 }
 
 /**
  * The schema of the experiment file for completion and hover. It offers every key and value but judges none of them:
- * the extension's own check says what is wrong, with the allowed values, once.
+ * the extension's own check reports what is wrong, with the allowed values, once.
  */
 export function editorSchema(): EditorSchema {
   return {

@@ -1,4 +1,4 @@
-/** What mends a fault, as edits of the text. Knows nothing of the editor. */
+/** Mends faults, by edits of the text. Knows nothing of the editor. */
 import { applyEdits, findNodeAtLocation, getNodeValue, modify, type Node, parseTree } from 'jsonc-parser';
 import { type JsonSchema, placesOf, schemaAt } from '../../config/json-schema.ts';
 import { nearestName } from '../../config/nearest.ts';
@@ -47,7 +47,7 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
   }
 }
 
-/** What does without a calibration text: given rotations, or else weights rounded to nearest. */
+/** Does without a calibration text: by given rotations, or else by weights rounded to nearest. */
 function withoutText(text: string): Fix[] {
   const learned = (['r1', 'r2'] as const).filter((name) => valueAt(text, ['rotation', name]) === 'learned');
   if (learned.length > 0) return learned.map((name) => set(text, ['rotation', name], 'hadamard'));

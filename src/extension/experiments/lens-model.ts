@@ -1,4 +1,4 @@
-/** What stands above the lines of an experiment file. Knows nothing of the editor; words are made where it is shown. */
+/** The lenses of an experiment file as data. Knows nothing of the editor; words are made where they are shown. */
 import {
   bitsLabel,
   type Difference,
@@ -16,7 +16,7 @@ import type { Job } from '../services.ts';
 /** A measurement that a lens shows. */
 export interface LastResult {
   readonly runDir: string;
-  /** Of each text, in the order of the results. */
+  /** A measurement of each text, in the order of the results. */
   readonly perplexity: readonly PerplexityResult[];
   readonly bits: string;
   readonly measuredAt: Date;
@@ -44,11 +44,11 @@ export interface LensInput {
   readonly summaries: readonly RunSummary[];
   /** The job of this file that waits or runs. */
   readonly job: Job | null;
-  /** Whether a run left a checkpoint to go on from. */
+  /** True when a run left a checkpoint to go on from. */
   isResumable(summary: RunSummary): boolean;
-  /** Whether a run has rotations. */
+  /** True when a run has rotations. */
   hasRotations(summary: RunSummary): boolean;
-  /** Whether a run has activation statistics. */
+  /** True when a run has activation statistics. */
   hasActivations(summary: RunSummary): boolean;
 }
 
@@ -60,7 +60,7 @@ export function lensesOf(input: LensInput): Lens[] {
   const { parsed, summaries, job } = input;
   const { experiment } = parsed;
   if (experiment === null) return [];
-  // What is not written stands with the model, which always is: its range is the one brace around.
+  // The range of a key that is not written is one brace: its lens stands with the model, which always is written.
   const lineOf = (key: string) => {
     const range = parsed.rangeAt([key]);
     return (range.length > 1 ? range : parsed.rangeAt(['model'])).line - 1;
@@ -156,7 +156,7 @@ function lastResult(summary: RunSummary, now: Experiment): LastResult {
   };
 }
 
-/** What has changed in the file since a run, where it runs aside. */
+/** Settings that changed in the file since a run; where it runs does not count. */
 export function changedSettings({ experiment, run }: RunSummary, now: Experiment): Difference[] {
   if (experiment === null) return [];
   const present = resolvePortable(now, run.experimentFile);

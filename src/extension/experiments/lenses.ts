@@ -2,32 +2,31 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import type { Experiment } from '../../config/index.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import { Disposables } from '../disposables.ts';
-import { advance, NO_PROGRESS } from '../jobs/progress.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
-import type { Jobs, RunStore } from '../services.ts';
+import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { formatShortAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;
 const CHANGE_INTERVAL_MS = 500;
-/** Seldom: lenses are drawn anew, and one that is being pressed would slip away. */
+/** Seldom: lenses are drawn again, and one that is being pressed would slip away. */
 const PROGRESS_INTERVAL_MS = 5000;
 /** Between icon and words; a plain space is lost there. */
 const GAP = '\u00a0';
 
-/** What can be done with an experiment and what it gave last, above its lines. */
+/** The lenses above the lines of an experiment: what can be done with it and what it gave last. */
 export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.#changed.event;
   readonly #jobs: Jobs;
   readonly #summaries: RunSummaries;
   readonly #disposables = new Disposables();
-  #progress = NO_PROGRESS;
 
   constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
     this.#jobs = jobs;
@@ -38,18 +37,8 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add({ dispose: () => clearInterval(ages) });
     this.#disposables.add(this.#changed);
     this.#disposables.add(onShownChange(runs, refresh));
-    this.#disposables.add(
-      jobs.onDidChange((job) => {
-        if (job.state !== 'running') this.#progress = NO_PROGRESS;
-        refresh.now();
-      }),
-    );
-    this.#disposables.add(
-      jobs.onEvent(({ event }) => {
-        this.#progress = advance(this.#progress, event);
-        proceed();
-      }),
-    );
+    this.#disposables.add(jobs.onDidChange(refresh.now));
+    this.#disposables.add(jobs.onEvent(proceed));
   }
 
   async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
@@ -86,102 +75,73 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   }
 
   #command(uri: vscode.Uri, lens: Lens): vscode.Command {
-    const { l10n } = vscode;
+    const { t } = vscode.l10n;
     switch (lens.kind) {
       case 'optimize':
-        return {
-          title: `$(play)${GAP}${l10n.t('Optimize rotation')}`,
-          command: COMMANDS.optimize,
-          arguments: [uri],
-        };
+        return press('play', t('Optimize rotation'), COMMANDS.optimize, uri);
       case 'progress':
-        return {
-          title:
-            lens.job.state === 'waiting'
-              ? `$(watch)${GAP}${l10n.t('waits for its turn')}`
-              : `$(sync~spin)${GAP}${progressText(this.#progress)}`,
-          command: COMMANDS.showTraining,
-          arguments: [lens.job.runDir],
-        };
+        return this.#progressCommand(lens.job);
       case 'pause':
-        return {
-          title: `$(debug-pause)${GAP}${l10n.t('Pause')}`,
-          command: COMMANDS.pause,
-          arguments: [lens.job.id],
-        };
+        return press('debug-pause', t('Pause'), COMMANDS.pause, lens.job.id);
       case 'cancel':
-        return {
-          title: `$(stop)${GAP}${l10n.t('Cancel')}`,
-          command: COMMANDS.cancel,
-          arguments: [lens.job.id],
-        };
+        return press('stop', t('Cancel'), COMMANDS.cancel, lens.job.id);
       case 'resume':
-        return {
-          title: `$(debug-continue)${GAP}${l10n.t('Resume')}`,
-          command: COMMANDS.resume,
-          arguments: [lens.runDir],
-        };
+        return press('debug-continue', t('Resume'), COMMANDS.resume, lens.runDir);
       case 'evaluate':
         return evaluateCommand(uri, lens.last, lens.runDir);
       case 'evaluate-plain':
         return plainCommand(uri, lens.last, lens.ofOtherBits);
-      case 'compare':
-        return {
-          title: `$(diff)${GAP}${l10n.t('Compare')}`,
-          tooltip: l10n.t('Show the last results side by side, and where their experiments differ.'),
-          command: COMMANDS.compare,
-          arguments: [null, lens.runDirs.map((runDir) => ({ runDir }))],
-        };
+      case 'compare': {
+        const chosen = lens.runDirs.map((runDir) => ({ runDir }));
+        const tooltip = t('Show the last results side by side, and where their experiments differ.');
+        return { ...press('diff', t('Compare'), COMMANDS.compare, null, chosen), tooltip };
+      }
       case 'rotation':
         return {
           title: rotationText(lens.rotation),
-          tooltip: l10n.t(
+          tooltip: t(
             'R1 and R2 are merged into the weights; R3 and R4 are Hadamard transforms while the network runs.',
           ),
-          command: lens.runDir === null ? '' : COMMANDS.showLayers,
+          command: lens.runDir === null ? '' : PANELS.layers.command,
           arguments: [lens.runDir],
         };
       case 'layers':
-        return {
-          title: `$(graph)${GAP}${l10n.t('Show layers ({0})', lens.bits)}`,
-          command: COMMANDS.showLayers,
-          arguments: [lens.runDir],
-        };
-      case 'inspect':
-        return {
-          title: `$(pulse)${GAP}${l10n.t('Activations')}`,
-          tooltip: l10n.t('Measure activations before and after rotation, for the layer views.'),
-          command: COMMANDS.inspect,
-          arguments: [uri, lens.runDir === null ? {} : { runDir: lens.runDir }],
-        };
+        return press('graph', t('Show layers ({0})', lens.bits), PANELS.layers.command, lens.runDir);
+      case 'inspect': {
+        const options = lens.runDir === null ? {} : { runDir: lens.runDir };
+        const tooltip = t('Measure activations before and after rotation, for the layer views.');
+        return { ...press('pulse', t('Activations'), COMMANDS.inspect, uri, options), tooltip };
+      }
     }
+  }
+
+  #progressCommand({ id, state, runDir }: Job): vscode.Command {
+    const show = PANELS.training.command;
+    return state === 'waiting'
+      ? press('watch', vscode.l10n.t('waits for its turn'), show, runDir)
+      : press('sync~spin', progressText(this.#jobs.progress(id)), show, runDir);
   }
 }
 
+function press(icon: string, words: string, command: string, ...given: readonly unknown[]): vscode.Command {
+  return { title: `$(${icon})${GAP}${words}`, command, arguments: [...given] };
+}
+
 function evaluateCommand(uri: vscode.Uri, last: LastResult | null, runDir: string | null): vscode.Command {
+  const { t } = vscode.l10n;
+  const [icon, words] = last === null ? ['play', t('Evaluate')] : ['sync', t('Re-run ({0})', lastText(last))];
   return {
-    title:
-      last === null
-        ? `$(play)${GAP}${vscode.l10n.t('Evaluate')}`
-        : `$(sync)${GAP}${vscode.l10n.t('Re-run ({0})', lastText(last))}`,
-    tooltip: tooltipOf(
-      vscode.l10n.t('Evaluate: measure perplexity with the rotations of this experiment.'),
-      last,
-    ),
-    command: COMMANDS.evaluate,
-    arguments: [uri, runDir === null ? {} : { runDir }],
+    ...press(icon, words, COMMANDS.evaluate, uri, runDir === null ? {} : { runDir }),
+    tooltip: tooltipOf(t('Evaluate: measure perplexity with the rotations of this experiment.'), last),
   };
 }
 
 function plainCommand(uri: vscode.Uri, last: LastResult | null, withBits: boolean): vscode.Command {
+  const { t } = vscode.l10n;
+  const words = last === null ? t('No rotation') : t('No rotation ({0})', lastText(last, withBits));
   return {
-    title:
-      last === null
-        ? `$(circle-slash)${GAP}${vscode.l10n.t('No rotation')}`
-        : `$(circle-slash)${GAP}${vscode.l10n.t('No rotation ({0})', lastText(last, withBits))}`,
-    tooltip: tooltipOf(vscode.l10n.t('Evaluate without any rotation: what rounding alone gives.'), last),
-    command: COMMANDS.evaluate,
-    arguments: [uri, { withoutRotations: true }],
+    ...press('circle-slash', words, COMMANDS.evaluate, uri, { withoutRotations: true }),
+    tooltip: tooltipOf(t('Evaluate without any rotation: what rounding alone gives.'), last),
   };
 }
 
@@ -195,7 +155,7 @@ function lastText(last: LastResult, withBits = true): string {
   return changed.length === 0 ? text : vscode.l10n.t('{0}, stale', text);
 }
 
-/** What a press does, and all that the title has no room for. */
+/** The effect of a press, and all that the title has no room for. */
 function tooltipOf(action: string, last: LastResult | null): string {
   if (last === null) return action;
   const { l10n } = vscode;

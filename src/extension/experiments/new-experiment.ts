@@ -188,7 +188,7 @@ async function positionsOf(model: string): Promise<number> {
     const positions = config.max_position_embeddings;
     if (typeof positions === 'number' && positions >= 2) return positions;
   } catch {
-    // The check of the new file says what is wrong with the model.
+    // The check of the new file reports what is wrong with the model.
   }
   return Number.POSITIVE_INFINITY;
 }

@@ -16,7 +16,7 @@ export interface NewExperiment {
   readonly maxPositions: number;
 }
 
-/** What `learning` says; what it leaves out is at the default of its objective. */
+/** The text of `learning`; keys that it leaves out are at the default of its objective. */
 type LearningShape =
   | { readonly objective: 'cross-entropy'; readonly steps: number; readonly batchSize: number }
   | { readonly objective: 'peak' };
@@ -24,7 +24,7 @@ type LearningShape =
 interface Shape {
   readonly activationBits: number;
   readonly cacheBits: number;
-  /** How weights are rounded. */
+  /** The rounding of the weights. */
   readonly method: 'rtn' | 'gptq';
   readonly online: boolean;
   readonly start: 'hadamard' | 'captured';
@@ -35,8 +35,8 @@ interface Shape {
 }
 
 export const SHAPES: Readonly<Record<PresetName, Shape>> = {
-  // The paper's recipe: rotations are learned with 16-bit weights, in 100 steps of 8 sequences of 2048 tokens as in the
-  // scripts of the reference implementation; then GPTQ rounds the weights.
+  // The paper's recipe: rotations are learned with 16-bit weights, then GPTQ rounds the weights. The 100 steps of 8
+  // sequences of 2048 tokens are those of the reference implementation's scripts.
   faithful: {
     activationBits: 4,
     cacheBits: 4,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { chooseExperiment } from '../experiments/choose.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
@@ -10,13 +11,13 @@ import { runDirOf } from '../runs/choose.ts';
 import type { Job, JobKind, JobRequest } from '../services.ts';
 import { experimentName, jobTitle } from '../words.ts';
 
-/** What a command that starts a job may be told beside the experiment. */
+/** Options of a command that starts a job. */
 export interface MeasureOptions {
   readonly runDir?: string;
   readonly withoutRotations?: boolean;
 }
 
-/** How a job ended, for whoever ran the command. */
+/** The end of a job, for whoever ran the command. */
 type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
 
 export function registerJobCommands(parts: Parts): vscode.Disposable {
@@ -76,7 +77,7 @@ async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
 
 /** Beside the file; the person keeps the keyboard where it is. */
 async function showTraining(): Promise<void> {
-  await vscode.commands.executeCommand(COMMANDS.showTraining);
+  await vscode.commands.executeCommand(PANELS.training.command);
 }
 
 /** Saves the file and leads to its faults, if it has any: nothing is started that cannot run. */
@@ -104,7 +105,7 @@ async function isReady(file: string, kind: JobKind, { withoutRotations }: Measur
   return false;
 }
 
-/** Whether an experiment uses rotations that no run has learned yet. */
+/** True when an experiment uses rotations that no run has learned yet. */
 async function lacksRotation({ runs }: Parts, file: string): Promise<boolean> {
   const { hasLearnedRotation, parseExperiment } = await loadConfig();
   const { experiment } = parseExperiment(await experimentText(file), file);

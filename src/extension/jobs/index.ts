@@ -1,7 +1,9 @@
 import * as vscode from 'vscode';
 import type { RunEvent } from '../../protocol/events.ts';
+import type { Progress } from '../../protocol/progress.ts';
 import type { Job, JobRequest, Jobs } from '../services.ts';
 import { experimentOverrides } from './launch.ts';
+import { ProgressOfJobs } from './progress.ts';
 import { JobQueue } from './queue.ts';
 import type { Worker } from './worker.ts';
 
@@ -11,6 +13,7 @@ export class WorkerJobs implements Jobs {
   readonly onDidChange = this.#changed.event;
   readonly #happened = new vscode.EventEmitter<{ readonly job: Job; readonly event: RunEvent }>();
   readonly onEvent = this.#happened.event;
+  readonly #progress = new ProgressOfJobs();
   readonly #queue: JobQueue;
   #settle: (runDir: string) => Promise<void> = async () => {};
 
@@ -21,13 +24,17 @@ export class WorkerJobs implements Jobs {
       ending: (runDir) => this.#settle(runDir),
       changed: (job) => {
         log.info(`${job.kind} ${job.experiment}: ${job.state}${job.message ? `. ${job.message}` : ''}`);
+        this.#progress.changed(job);
         this.#changed.fire(job);
       },
-      happened: (job, event) => this.#happened.fire({ job, event }),
+      happened: (job, event) => {
+        this.#progress.hear(job, event);
+        this.#happened.fire({ job, event });
+      },
     });
   }
 
-  /** What is to have been read of a run before its job counts as ended. */
+  /** Takes the reading of a run that must be done before its job counts as ended. */
   settleWith(settle: (runDir: string) => Promise<void>): void {
     this.#settle = settle;
   }
@@ -38,6 +45,10 @@ export class WorkerJobs implements Jobs {
 
   get running(): Job | null {
     return this.#queue.running;
+  }
+
+  progress(id: string): Progress {
+    return this.#progress.of(id);
   }
 
   submit(request: JobRequest): Promise<Job> {

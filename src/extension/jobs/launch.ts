@@ -4,7 +4,7 @@ import { SETTINGS } from '../../protocol/ids.ts';
 import type { ExperimentOverrides } from '../../protocol/worker.ts';
 import type { WorkerLaunch } from './client.ts';
 
-/** How the worker is started, by the settings. Without a Node of its own it runs in the editor's. */
+/** The start of the worker, by the settings. Without a Node of its own it runs in the editor's. */
 export function workerLaunch(extensionPath: string, log: (line: string) => void): WorkerLaunch {
   const settings = vscode.workspace.getConfiguration();
   const nodePath = settings.get<string>(SETTINGS.nodePath) ?? '';

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs } from '../services.ts';
@@ -33,7 +34,7 @@ async function notifyFinished(job: Job): Promise<void> {
       vscode.window.showInformationMessage,
       vscode.l10n.t('{0}: activations measured.', name),
       vscode.l10n.t('Show Layers'),
-      () => vscode.commands.executeCommand(COMMANDS.showLayers, job.runDir),
+      () => vscode.commands.executeCommand(PANELS.layers.command, job.runDir),
     );
     return;
   }
@@ -43,7 +44,7 @@ async function notifyFinished(job: Job): Promise<void> {
       ? vscode.l10n.t('{0}: rotation learned. {1}', name, result)
       : vscode.l10n.t('{0}: evaluated. {1}', name, result);
   await offer(vscode.window.showInformationMessage, text.trim(), vscode.l10n.t('Show Results'), () =>
-    vscode.commands.executeCommand(COMMANDS.showResults, [job.runDir]),
+    vscode.commands.executeCommand(PANELS.results.command, [job.runDir]),
   );
 }
 

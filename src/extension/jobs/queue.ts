@@ -11,7 +11,7 @@ export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
   overrides(): ExperimentOverrides;
-  /** A job is about to end, and its run folder says how: resolves when whoever shows runs has read that. */
+  /** A job is about to end, and its run folder holds how: resolves when whoever shows runs has read that. */
   ending(runDir: string): Promise<void>;
   changed(job: Job): void;
   happened(job: Job, event: RunEvent): void;

@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
-import { COMMANDS, VIEWS } from '../../protocol/ids.ts';
+import { VIEWS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
+import type { Progress } from '../../protocol/progress.ts';
 import { Disposables } from '../disposables.ts';
 import type { Job, Jobs } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, jobTitle, progressText } from '../words.ts';
-import { advance, type JobProgress, NO_PROGRESS } from './progress.ts';
 
 const INTERVAL_MS = 250;
 
@@ -15,27 +16,21 @@ export function showJobStatus(jobs: Jobs): vscode.Disposable {
     vscode.window.createStatusBarItem('spinquant.status', vscode.StatusBarAlignment.Left, 10),
   );
   item.name = vscode.l10n.t('SpinQuant: what runs');
-  item.command = COMMANDS.showTraining;
-  let progress: JobProgress = NO_PROGRESS;
+  item.command = PANELS.training.command;
   let shown: Job | null = null;
   const update = disposables.add(
     throttle(() => {
       const job = jobs.running;
       if (job === null) item.hide();
-      else render(item, job, progress, jobs.all.filter(({ state }) => state === 'waiting').length);
+      else
+        render(item, job, jobs.progress(job.id), jobs.all.filter(({ state }) => state === 'waiting').length);
     }, INTERVAL_MS),
   );
-  disposables.add(
-    jobs.onEvent(({ event }) => {
-      progress = advance(progress, event);
-      update();
-    }),
-  );
+  disposables.add(jobs.onEvent(update));
   disposables.add(
     jobs.onDidChange(() => {
       const job = jobs.running;
       if (job !== shown) {
-        progress = NO_PROGRESS;
         shown = job;
         void setRunningContext(job !== null);
         if (job !== null) showViewProgress(jobs, job);
@@ -46,7 +41,7 @@ export function showJobStatus(jobs: Jobs): vscode.Disposable {
   return disposables;
 }
 
-function render(item: vscode.StatusBarItem, job: Job, progress: JobProgress, waiting: number): void {
+function render(item: vscode.StatusBarItem, job: Job, progress: Progress, waiting: number): void {
   const name = experimentName(job.experiment);
   item.text = `$(sync~spin) ${name}: ${progressText(progress)}`;
   const more = waiting === 0 ? '' : `\n${vscode.l10n.t('{0} waiting', waiting)}`;

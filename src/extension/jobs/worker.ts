@@ -16,7 +16,7 @@ export class Worker implements vscode.Disposable {
     this.#log = log;
   }
 
-  /** Of the running process, if any. */
+  /** The number of the running process, if any. */
   get pid(): number | undefined {
     return this.#client?.alive ? this.#client.pid : undefined;
   }

@@ -1,9 +1,10 @@
-/** The layer tree as data: model → rotations and layers → sites. Knows nothing of the editor. */
+/** The layer tree as data: model → maps and layers → sites. Knows nothing of the editor. */
 import type { Experiment } from '../../config/index.ts';
+import { MAP_SYMBOLS, type MapSymbol, SITES, type Site, symbolsAt } from '../../protocol/block.ts';
 import type { ModelOutline } from '../../protocol/worker.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 
-export type RotationState =
+export type MapState =
   | 'none'
   | 'random'
   | 'hadamard'
@@ -13,21 +14,32 @@ export type RotationState =
   | 'learned'
   /** Learned, and measured inside the weights. */
   | 'merged'
-  | 'online';
+  | 'online'
+  /** A diagonal that scales channels, inside the weights. */
+  | 'scaled';
 
-export interface RotationNode {
-  readonly type: 'rotation';
-  readonly name: RotationName;
-  readonly state: RotationState;
+/** The keys in an experiment's `rotation` that switch maps; null where one switch is not enough. */
+export const SWITCHES = { R1: 'r1', R2: 'r2', R3: 'r3', R4: 'r4', S: null } as const satisfies Record<
+  MapSymbol,
+  keyof Experiment['rotation'] | null
+>;
+
+/** A map of the experiment, and how it stands. */
+export interface MapFacts {
+  readonly symbol: MapSymbol;
+  readonly state: MapState;
+}
+
+export interface MapNode extends MapFacts {
+  readonly type: 'map';
 }
 
 export interface SiteNode {
   readonly type: 'site';
   readonly layer: number;
   readonly site: Site;
-  /** The rotation that acts here, and how it stands. */
-  readonly rotation: RotationName;
-  readonly state: RotationState;
+  /** The maps that can act here, in the order in which they do. */
+  readonly maps: readonly MapFacts[];
   /** Null until activations were measured. */
   readonly record: SiteRecord | null;
 }
@@ -41,7 +53,7 @@ export interface LayerNode {
 }
 
 export interface LayerTreeData {
-  readonly rotations: readonly RotationNode[];
+  readonly maps: readonly MapNode[];
   readonly layers: readonly LayerNode[];
 }
 
@@ -49,48 +61,30 @@ export interface LayerTreeInput {
   readonly experiment: Experiment;
   readonly model: ModelOutline | null;
   readonly activations: ActivationsFile | null;
-  /** How far the newest run of this experiment is with the rotations that are learned. */
+  /** State of learned rotations in the newest run of this experiment. */
   readonly progress: 'none' | 'learning' | 'learned' | 'merged';
 }
 
-/** Where activations are looked at, in the order of the computation, and the rotation that acts there. */
-const SITES: readonly (readonly [Site, RotationName])[] = [
-  ['attention-input', 'R1'],
-  ['query', 'R3'],
-  ['key', 'R3'],
-  ['value', 'R2'],
-  ['o-input', 'R2'],
-  ['mlp-input', 'R1'],
-  ['down-input', 'R4'],
-];
-
 export function layerTree(input: LayerTreeInput): LayerTreeData {
-  const states = rotationStates(input);
-  const rotations = (['R1', 'R2', 'R3', 'R4'] as const).map((name) => ({
-    type: 'rotation' as const,
-    name,
-    state: states[name],
-  }));
+  const states = mapStates(input);
+  const maps = MAP_SYMBOLS.flatMap((symbol) => factsOf(symbol, states)).map(
+    (facts): MapNode => ({ type: 'map', ...facts }),
+  );
   const records = new Map<string, SiteRecord>();
   for (const record of input.activations?.sites ?? []) records.set(`${record.layer} ${record.site}`, record);
   const measured = input.activations?.sites.map(({ layer }) => layer + 1) ?? [];
   const count = measured.length > 0 ? Math.max(...measured) : (input.model?.layers ?? 0);
   const layers = Array.from({ length: count }, (_, layer) => layerNode(layer, records, states));
-  return { rotations, layers };
+  return { maps, layers };
 }
 
-function layerNode(
-  layer: number,
-  records: ReadonlyMap<string, SiteRecord>,
-  states: Readonly<Record<RotationName, RotationState>>,
-): LayerNode {
-  const sites = SITES.filter(([site]) => records.size === 0 || records.has(`${layer} ${site}`)).map(
-    ([site, rotation]): SiteNode => ({
+function layerNode(layer: number, records: ReadonlyMap<string, SiteRecord>, states: MapStates): LayerNode {
+  const sites = SITES.filter((site) => records.size === 0 || records.has(`${layer} ${site}`)).map(
+    (site): SiteNode => ({
       type: 'site',
       layer,
       site,
-      rotation,
-      state: states[rotation],
+      maps: symbolsAt(site).flatMap((symbol) => factsOf(symbol, states)),
       record: records.get(`${layer} ${site}`) ?? null,
     }),
   );
@@ -104,17 +98,23 @@ function error(record: SiteRecord | null): number {
   return record?.after.sqnrDb == null ? Number.NEGATIVE_INFINITY : -record.after.sqnrDb;
 }
 
-function rotationStates({
-  experiment,
-  progress,
-}: LayerTreeInput): Readonly<Record<RotationName, RotationState>> {
+/** Null for a map that the experiment gives nothing to do. */
+type MapStates = Readonly<Record<MapSymbol, MapState | null>>;
+
+function factsOf(symbol: MapSymbol, states: MapStates): MapFacts[] {
+  const state = states[symbol];
+  return state === null ? [] : [{ symbol, state }];
+}
+
+function mapStates({ experiment, progress }: LayerTreeInput): MapStates {
   const { r1, r2, r3, r4 } = experiment.rotation;
   const learned = progress === 'none' ? 'planned' : progress;
-  const merged = (kind: typeof r1): RotationState => (kind === 'learned' ? learned : kind);
+  const merged = (kind: typeof r1): MapState => (kind === 'learned' ? learned : kind);
   // R3 cancels in q·k: without a quantizer between there is nothing to do.
   const r3Acts = r3 && experiment.quantization.keys.bits < 16;
   return {
     R1: merged(r1),
+    S: experiment.scaling.method === 'none' ? null : 'scaled',
     R2: merged(r2),
     R3: r3Acts ? 'online' : 'none',
     R4: r4 ? 'online' : 'none',

@@ -1,11 +1,12 @@
 import * as vscode from 'vscode';
+import type { MapSymbol } from '../../protocol/block.ts';
 import { COMMANDS, VIEWS } from '../../protocol/ids.ts';
-import type { RotationName } from '../../runs/index.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
 import { replaceWith } from '../experiments/code-actions.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import { LayerBadges } from './decorations.ts';
+import { SWITCHES } from './model.ts';
 import { type LayerElement, LayersTree } from './tree.ts';
 
 export function registerLayers(
@@ -34,8 +35,8 @@ export function registerLayers(
     vscode.window.registerFileDecorationProvider(badges),
     view.onDidChangeCheckboxState(async ({ items }) => {
       for (const [element, state] of items)
-        if (element.type === 'rotation')
-          await switchRotation(tree, kinds, element.name, state === vscode.TreeItemCheckboxState.Checked);
+        if (element.type === 'map')
+          await switchMap(tree, kinds, element.symbol, state === vscode.TreeItemCheckboxState.Checked);
     }),
     registerCommand(COMMANDS.sortLayersByDepth, () => setOrder('depth')),
     registerCommand(COMMANDS.sortLayersByError, () => setOrder('error')),
@@ -63,15 +64,15 @@ function askFilter(value: string): Thenable<string | undefined> {
 }
 
 /** Writes the switch into the experiment file; one that was saved is saved again. */
-async function switchRotation(
+async function switchMap(
   tree: LayersTree,
   kinds: Map<string, string>,
-  name: RotationName,
+  symbol: MapSymbol,
   on: boolean,
 ): Promise<void> {
   const { source } = tree;
-  if (source === null) return;
-  const key = name.toLowerCase() as 'r1' | 'r2' | 'r3' | 'r4';
+  const key = SWITCHES[symbol];
+  if (source === null || key === null) return;
   const before = source.experiment.rotation[key];
   const memory = `${source.file} ${key}`;
   // The kind that is switched off comes back when it is switched on.

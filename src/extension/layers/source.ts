@@ -10,10 +10,12 @@ import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import { type LayerTreeData, layerTree } from './model.ts';
 
-/** What the layer tree shows, read for one experiment file. */
+/** The contents of the layer tree, read for one experiment file. */
 export interface LayerSource {
   readonly file: string;
   readonly experiment: Experiment;
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
   /** Name of the model's folder. */
   readonly modelName: string;
   /** The run whose activations are shown. */
@@ -30,7 +32,7 @@ export async function readLayerSource(
   summaries: RunSummaries,
   file: string,
 ): Promise<LayerSource | null> {
-  const { parseExperiment, resolvePortable } = await loadConfig();
+  const { bitsLabel, parseExperiment, resolvePortable } = await loadConfig();
   const text = await experimentText(file);
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
@@ -52,9 +54,10 @@ export async function readLayerSource(
   return {
     file,
     experiment,
+    bits: bitsLabel(experiment.quantization),
     modelName: basename(resolvePortable(experiment, file).model),
     runDir: measured?.run.dir ?? null,
-    // What is evaluated does not change what was measured here.
+    // Other evaluations leave these measurements valid.
     changed: changed.filter((path) => !path.startsWith('evaluation')),
     data: layerTree({ experiment, model, activations, progress }),
   };

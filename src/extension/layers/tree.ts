@@ -1,6 +1,5 @@
 import * as vscode from 'vscode';
-import { bitsLabel } from '../../config/derived.ts';
-import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { Disposables } from '../disposables.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
 import type { Parts } from '../parts.ts';
@@ -12,21 +11,22 @@ import { layerUri } from './decorations.ts';
 import {
   filterLayers,
   type LayerNode,
-  type RotationNode,
+  type MapNode,
   type SiteNode,
+  SWITCHES,
   sortByError,
   worstLayers,
 } from './model.ts';
 import { type LayerSource, readLayerSource } from './source.ts';
-import { recordText, rotationPlace, siteName, stateIcon, stateName } from './words.ts';
+import { mapPlace, mapsText, recordText, siteName, stateIcon, stateName } from './words.ts';
 
 interface ModelNode {
   readonly type: 'model';
 }
-export type LayerElement = ModelNode | RotationNode | LayerNode | SiteNode;
+export type LayerElement = ModelNode | MapNode | LayerNode | SiteNode;
 export type LayerOrder = 'depth' | 'error';
 
-/** The layers view: which rotation stands where, and how bad each layer is. */
+/** The layers view shows which map stands where, and how bad each layer is. */
 export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChangeTreeData = this.#changed.event;
@@ -94,18 +94,18 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     }
     if (element.type === 'layer') return [...element.sites];
     if (element.type !== 'model' || this.#source === null) return [];
-    const { rotations, layers } = this.#source.data;
+    const { maps, layers } = this.#source.data;
     const left = filterLayers(layers, this.#filter, siteName);
     const sorted = this.#order === 'error' ? sortByError(left) : left;
-    return [...(this.#filter === '' ? rotations : []), ...sorted];
+    return [...(this.#filter === '' ? maps : []), ...sorted];
   }
 
   getTreeItem(element: LayerElement): vscode.TreeItem {
     switch (element.type) {
       case 'model':
         return this.#modelItem();
-      case 'rotation':
-        return rotationItem(element);
+      case 'map':
+        return mapItem(element);
       case 'layer':
         return this.#layerItem(element);
       case 'site':
@@ -125,7 +125,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const stale = source.changed.length > 0;
     item.description = [
       experimentName(source.file),
-      bitsLabel(source.experiment.quantization),
+      source.bits,
       ...(stale ? [vscode.l10n.t('numbers stale')] : []),
     ].join(' · ');
     item.iconPath = new vscode.ThemeIcon('symbol-structure');
@@ -154,12 +154,12 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     return item;
   }
 
-  #siteItem({ layer, site, rotation, state, record }: SiteNode): vscode.TreeItem {
+  #siteItem({ layer, site, maps, record }: SiteNode): vscode.TreeItem {
     const item = new vscode.TreeItem(siteName(site));
     item.id = `site ${layer} ${site}`;
-    item.iconPath = stateIcon(state);
+    item.iconPath = stateIcon(maps[0]?.state ?? 'none');
     item.description = record === null ? '' : recordText(record);
-    const words = `${rotation} ${stateName(state)}`;
+    const words = mapsText(maps);
     item.tooltip =
       record === null
         ? vscode.l10n.t('{0}. Not measured yet: "Measure activations" fills this in.', words)
@@ -168,7 +168,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
       label: [vscode.l10n.t('layer {0}', layer), siteName(site), words, item.description].join(', '),
     };
     item.command = {
-      command: COMMANDS.showLayers,
+      command: PANELS.layers.command,
       title: vscode.l10n.t('Show Layers'),
       arguments: [this.#source?.runDir, layer, site],
     };
@@ -177,18 +177,19 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
   }
 }
 
-function rotationItem({ name, state }: RotationNode): vscode.TreeItem {
-  const item = new vscode.TreeItem(name);
-  item.id = `rotation ${name}`;
-  item.description = `${stateName(state)} · ${rotationPlace(name)}`;
+function mapItem({ symbol, state }: MapNode): vscode.TreeItem {
+  const item = new vscode.TreeItem(symbol);
+  item.id = `map ${symbol}`;
+  item.description = `${stateName(state)} · ${mapPlace(symbol)}`;
   item.iconPath = stateIcon(state);
+  item.contextValue = 'map';
+  if (SWITCHES[symbol] === null) return item;
   const isOn = state !== 'none';
   item.checkboxState = {
     state: isOn ? vscode.TreeItemCheckboxState.Checked : vscode.TreeItemCheckboxState.Unchecked,
     tooltip: isOn
-      ? vscode.l10n.t('Switch {0} off in the experiment file', name)
-      : vscode.l10n.t('Switch {0} on in the experiment file', name),
+      ? vscode.l10n.t('Switch {0} off in the experiment file', symbol)
+      : vscode.l10n.t('Switch {0} on in the experiment file', symbol),
   };
-  item.contextValue = 'rotation';
   return item;
 }

@@ -1,80 +1,50 @@
 import * as vscode from 'vscode';
+import type { MapSymbol, Site } from '../../protocol/block.ts';
+import { mapPlaces, siteNames } from '../../protocol/panels/words.ts';
 import type { SiteRecord } from '../../runs/index.ts';
-import type { RotationState } from './model.ts';
+import { translate } from '../words.ts';
+import type { MapFacts, MapState } from './model.ts';
 
-export function siteName(site: Site): string {
-  switch (site) {
-    case 'attention-input':
-      return vscode.l10n.t('q/k/v input');
-    case 'o-input':
-      return vscode.l10n.t('o input');
-    case 'mlp-input':
-      return vscode.l10n.t('gate/up input');
-    case 'down-input':
-      return vscode.l10n.t('down input');
-    case 'query':
-      return vscode.l10n.t('queries');
-    case 'key':
-      return vscode.l10n.t('keys');
-    case 'value':
-      return vscode.l10n.t('values');
-  }
-}
+export const siteName = (site: Site): string => siteNames(translate)[site];
 
-export function rotationPlace(name: RotationName): string {
-  switch (name) {
-    case 'R1':
-      return vscode.l10n.t('residual stream');
-    case 'R2':
-      return vscode.l10n.t('values inside each head');
-    case 'R3':
-      return vscode.l10n.t('queries and keys');
-    case 'R4':
-      return vscode.l10n.t('input of down_proj');
-  }
-}
-
-export function stateName(state: RotationState): string {
-  switch (state) {
-    case 'none':
-      return vscode.l10n.t('none');
-    case 'random':
-      return vscode.l10n.t('random');
-    case 'hadamard':
-      return vscode.l10n.t('Hadamard');
-    case 'planned':
-      return vscode.l10n.t('not learned yet');
-    case 'learning':
-      return vscode.l10n.t('learning');
-    case 'learned':
-      return vscode.l10n.t('learned');
-    case 'merged':
-      return vscode.l10n.t('learned, merged');
-    case 'online':
-      return vscode.l10n.t('online Hadamard');
-  }
-}
+export const mapPlace = (symbol: MapSymbol): string => mapPlaces(translate)[symbol];
 
 /** Learned is filled, Hadamard hollow; the words say the same. */
-export function stateIcon(state: RotationState): vscode.ThemeIcon {
-  switch (state) {
-    case 'none':
-      return new vscode.ThemeIcon('circle-slash');
-    case 'random':
-      return new vscode.ThemeIcon('symbol-misc');
-    case 'hadamard':
-      return new vscode.ThemeIcon('circle-large-outline');
-    case 'planned':
-      return new vscode.ThemeIcon('circle-outline');
-    case 'learning':
-      return new vscode.ThemeIcon('sync~spin');
-    case 'learned':
-      return new vscode.ThemeIcon('circle-large-filled');
-    case 'merged':
-      return new vscode.ThemeIcon('git-merge');
-    case 'online':
-      return new vscode.ThemeIcon('zap');
-  }
+const ICONS: Readonly<Record<MapState, string>> = {
+  none: 'circle-slash',
+  random: 'symbol-misc',
+  hadamard: 'circle-large-outline',
+  planned: 'circle-outline',
+  learning: 'sync~spin',
+  learned: 'circle-large-filled',
+  merged: 'git-merge',
+  online: 'zap',
+  scaled: 'settings',
+};
+
+export function stateIcon(state: MapState): vscode.ThemeIcon {
+  return new vscode.ThemeIcon(ICONS[state]);
+}
+
+export function stateName(state: MapState): string {
+  const { t } = vscode.l10n;
+  const names: Readonly<Record<MapState, string>> = {
+    none: t('none'),
+    random: t('random'),
+    hadamard: t('Hadamard'),
+    planned: t('not learned yet'),
+    learning: t('learning'),
+    learned: t('learned'),
+    merged: t('learned, merged'),
+    online: t('online Hadamard'),
+    scaled: t('scaled'),
+  };
+  return names[state];
+}
+
+/** `R1 learned, S scaled`. */
+export function mapsText(maps: readonly MapFacts[]): string {
+  return maps.map(({ symbol, state }) => `${symbol} ${stateName(state)}`).join(', ');
 }
 
 /** `9.8 → 17.3 dB · kurtosis 214 → 3.1`. */

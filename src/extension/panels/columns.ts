@@ -1,4 +1,4 @@
-/** Where panels and files open. Knows nothing of VS Code, whose columns count from 1. */
+/** Chooses the columns of panels and files. Knows nothing of VS Code, whose columns count from 1. */
 
 export interface Group {
   readonly column: number;
@@ -9,7 +9,7 @@ export interface Group {
 
 export interface Tab {
   readonly kind: 'panel' | 'text' | 'other';
-  /** Of a text: its file. */
+  /** The file of a text. */
   readonly path: string | null;
 }
 

@@ -1,8 +1,8 @@
 import * as vscode from 'vscode';
-import { PANELS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import { type Group, panelColumn, type Tab, textColumn } from './columns.ts';
 
-const OURS: readonly string[] = Object.values(PANELS);
+const OURS: readonly string[] = Object.values(PANELS).map(({ viewType }) => viewType);
 
 /** The column for a panel that is made. */
 export function columnForPanel(): vscode.ViewColumn {

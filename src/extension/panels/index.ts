@@ -1,32 +1,42 @@
 import * as vscode from 'vscode';
-import { COMMANDS, PANELS } from '../../protocol/ids.ts';
+import { PANEL_NAMES, PANELS, type PanelName } from '../../protocol/panels/registry.ts';
 import { Disposables } from '../disposables.ts';
 import type { Services } from '../services.ts';
-import type { PanelName, Panels } from './panels.ts';
+
+interface AnyPanel extends vscode.Disposable {
+  /** @param given the arguments of the panel's command, not checked yet. */
+  show(...given: readonly unknown[]): void;
+  restore(panel: vscode.WebviewPanel, kept: unknown): void;
+}
+
+/** The code of each panel, evaluated when the panel is first asked for. */
+const LOADERS: Readonly<Record<PanelName, () => Promise<new (services: Services) => AnyPanel>>> = {
+  training: async () => (await import('./training/panel.ts')).TrainingPanel,
+  layers: async () => (await import('./layers/panel.ts')).LayersPanel,
+  results: async () => (await import('./results/panel.ts')).ResultsPanel,
+};
 
 /**
- * The commands of the panels and what brings them back after a reload. Neither needs the panels before it is called:
- * activation does not wait for them, whether or not the window had some open.
+ * The commands of the panels, and the serializers that bring panels back after a reload. Activation does not wait for
+ * the panels, whether or not the window had some open.
  */
 export function registerPanels(services: Services): vscode.Disposable {
   const disposables = new Disposables();
-  let loading: Promise<Panels> | null = null;
-  const load = (): Promise<Panels> => {
-    loading ??= import('./panels.ts').then(({ Panels }) => disposables.add(new Panels(services)));
-    return loading;
-  };
-  const command = (id: string, show: (panels: Panels, given: unknown[]) => void) =>
+  for (const name of PANEL_NAMES) {
+    let loading: Promise<AnyPanel> | null = null;
+    const load = (): Promise<AnyPanel> => {
+      loading ??= LOADERS[name]().then((Panel) => disposables.add(new Panel(services)));
+      return loading;
+    };
+    const { command, viewType } = PANELS[name];
     disposables.add(
-      vscode.commands.registerCommand(id, async (...given: unknown[]) => show(await load(), given)),
+      vscode.commands.registerCommand(command, async (...given: unknown[]) => (await load()).show(...given)),
     );
-  command(COMMANDS.showTraining, (panels, [run]) => panels.showTraining(run));
-  command(COMMANDS.showLayers, (panels, [run, layer, site]) => panels.showLayers(run, layer, site));
-  command(COMMANDS.showResults, (panels, [selected]) => panels.showResults(selected));
-  for (const name of Object.keys(PANELS) as PanelName[])
     disposables.add(
-      vscode.window.registerWebviewPanelSerializer(PANELS[name], {
-        deserializeWebviewPanel: async (panel, kept: unknown) => (await load()).restore(name, panel, kept),
+      vscode.window.registerWebviewPanelSerializer(viewType, {
+        deserializeWebviewPanel: async (panel, kept: unknown) => (await load()).restore(panel, kept),
       }),
     );
+  }
   return disposables;
 }

@@ -5,7 +5,7 @@ import type { Run } from '../../runs/index.ts';
 import { shortTime } from '../runs/names.ts';
 import type { RunAnnotation } from '../services.ts';
 
-/** How pickers, legends and headings name a run: the person's name, or the experiment's with the time. */
+/** The name of a run in pickers, legends and headings: the person's, or the experiment's with the time. */
 export function runName(run: Run, annotation: RunAnnotation, locale: string): RunName {
   const { startedAt, bits } = run.record;
   const name = annotation.name ?? `${experimentSlug(run.experimentFile)} ${shortTime(startedAt, locale)}`;

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
-import type { StateMessage } from '../../protocol/panels/common.ts';
+import type { CommonIntent, StateMessage } from '../../protocol/panels/common.ts';
+import { PANELS, type PanelName } from '../../protocol/panels/registry.ts';
 import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { columnForPanel } from './groups.ts';
@@ -11,15 +12,9 @@ import { panelPage } from './page.ts';
 /** Live charts change at most ten times a second. */
 const UPDATE_INTERVAL_MS = 100;
 
-/** What every panel understands beside its own intents. */
-type CommonIntent = { readonly type: 'ready' } | { readonly type: 'begin'; readonly what: BeginWith };
-type BeginWith = 'new-experiment' | 'optimize';
-
-/** One kind of panel: what it shows and what it does. */
+/** One kind of panel: what it shows and what it does. Its bundle is `dist/webview/<name>.js` and `.css`. */
 export interface PanelView<State, Intent> {
-  readonly viewType: string;
-  /** Name of its bundle: `dist/webview/<bundle>.js` and `.css`. */
-  readonly bundle: string;
+  readonly name: PanelName;
   readonly title: string;
   titleOf(state: State): string;
   /** The complete state. Faults of the person's files belong into it. */
@@ -35,7 +30,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   readonly #view: PanelView<State, Intent>;
   readonly #tell = throttle(() => this.#send(), UPDATE_INTERVAL_MS);
   #panel: vscode.WebviewPanel | null = null;
-  /** A webview that was hidden starts anew: nothing is sent before it says that it is ready. */
+  /** A webview that was hidden starts again: nothing is sent before it reports that it is ready. */
   #ready = false;
 
   constructor(services: Services, view: PanelView<State, Intent>) {
@@ -49,9 +44,9 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       this.update();
       return;
     }
-    const { viewType, title } = this.#view;
+    const { name, title } = this.#view;
     const column = { viewColumn: columnForPanel(), preserveFocus: true };
-    this.adopt(vscode.window.createWebviewPanel(viewType, title, column, this.#options()));
+    this.adopt(vscode.window.createWebviewPanel(PANELS[name].viewType, title, column, this.#options()));
   }
 
   /** Takes over a panel that VS Code restored, or that was just made. */
@@ -96,7 +91,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   async #receive(message: unknown): Promise<void> {
     const intent = this.#view.parse(message);
     if (!intent) {
-      this.#services.log.warn(`${this.#view.viewType}: not an intent: ${JSON.stringify(message)}`);
+      this.#services.log.warn(`Panel ${this.#view.name}: not an intent: ${JSON.stringify(message)}`);
       return;
     }
     try {
@@ -133,14 +128,14 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   #page(webview: vscode.Webview): string {
     const address = (file: string) =>
       webview.asWebviewUri(vscode.Uri.joinPath(this.#folder(), file)).toString();
-    const { bundle, title } = this.#view;
+    const { name, title } = this.#view;
     return panelPage({
       title,
       locale: vscode.env.language,
       cspSource: webview.cspSource,
       nonce: randomBytes(16).toString('base64'),
-      script: address(`${bundle}.js`),
-      style: address(`${bundle}.css`),
+      script: address(`${name}.js`),
+      style: address(`${name}.css`),
     });
   }
 }

@@ -1,4 +1,4 @@
-/** What people say of runs: `.spinquant/labels.json`, beside the runs, one entry a run folder's name. */
+/** People's notes on runs: `.spinquant/labels.json`, beside the runs, one entry a run folder's name. */
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../protocol/errors.ts';
@@ -22,7 +22,7 @@ export function readAnnotation(runDir: string): RunAnnotation {
   return { ...NO_ANNOTATION, ...readLabels(labelsPath(dirname(runDir))).runs[basename(runDir)] };
 }
 
-/** Writes a change; an annotation that says nothing any more is taken out. */
+/** Writes a change; an annotation that became empty is taken out. */
 export async function writeAnnotation(runDir: string, change: Partial<RunAnnotation> | null): Promise<void> {
   const path = labelsPath(dirname(runDir));
   const labels = readLabels(path);

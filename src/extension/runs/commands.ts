@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
 import type { Parts } from '../parts.ts';
 import { pickRun, pickRuns, runDirOf, runName } from './choose.ts';
 import { exportRun } from './export.ts';
@@ -60,7 +61,7 @@ async function reveal(dir: string): Promise<void> {
   await vscode.commands.executeCommand(command, uri);
 }
 
-/** Of views that allow a selection, the second argument is all of it. */
+/** Views that allow a selection give all of it as the second argument. */
 function selected(item: unknown, items: unknown): string[] {
   const dirs = (Array.isArray(items) && items.length > 0 ? items : [item]).map(runDirOf);
   return dirs.filter((dir) => dir !== null);
@@ -101,5 +102,5 @@ async function compare({ runs }: Parts, item: unknown, items: unknown): Promise<
       ? given
       : [...given, ...(await pickRuns(runs, vscode.l10n.t('Choose the runs to compare')))];
   if (dirs.length > given.length || given.length > 1)
-    await vscode.commands.executeCommand(COMMANDS.showResults, [...new Set(dirs)]);
+    await vscode.commands.executeCommand(PANELS.results.command, [...new Set(dirs)]);
 }

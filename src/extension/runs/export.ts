@@ -56,7 +56,7 @@ export async function exportRun({ context, log }: Parts, runDir: string): Promis
   if (chosen === reveal) await vscode.commands.executeCommand('revealFileInOS', target);
 }
 
-/** The command line says what is wrong in one JSON document on stdout. */
+/** The command line reports what is wrong in one JSON document on stdout. */
 function faultOf(error: unknown): string {
   try {
     const { stdout } = error as { stdout: string };

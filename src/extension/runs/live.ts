@@ -1,11 +1,11 @@
-/** What is shown of runs while jobs are at work on them. Knows nothing of the editor. */
+/** Runs as they are shown while jobs are at work on them. Knows nothing of the editor. */
 import type { Run } from '../../runs/index.ts';
 import type { Job } from '../services.ts';
 
 /**
- * A run's record and the queue learn of an end one after the other: the record of a killed worker says so as soon as
- * its process is gone, the queue once the last lines have been read. Views look at both, so a run counts as running
- * until its job has ended, and from then on as its record says.
+ * A run's record and the queue learn of an end one after the other. The record of a killed worker reports it as soon as
+ * its process is gone, the queue once the last lines have been read. Views look at both: a run counts as running until
+ * its job has ended, and from then on its record counts.
  */
 export class LiveRuns {
   readonly #running: () => Job | null;

@@ -1,4 +1,4 @@
-/** How runs are called where the person gave no name. Knows nothing of the editor. */
+/** Names runs where the person gave no name. Knows nothing of the editor. */
 import { basename } from 'node:path';
 import type { Run } from '../../runs/index.ts';
 
@@ -23,8 +23,8 @@ export function usualName(run: Run, locale: string, withSeconds = false): string
 }
 
 /**
- * Names for the runs of one experiment that began in the same minute, which the usual name does not tell apart: with
- * their seconds, and counted where even these are the same.
+ * Names for the runs of one experiment that began in the same minute, which the usual name does not tell apart. They
+ * have the seconds, and a number where even these are the same.
  * @param slug short name of an experiment file, by which panels call it: other files may share it.
  * @returns by run folder; runs whose usual name is enough are not in it.
  */

@@ -23,7 +23,7 @@ export class WorkspaceRuns implements RunStore {
   readonly #memory: vscode.Memento;
   readonly #log: vscode.LogOutputChannel;
   readonly #runs: LiveRuns;
-  /** Of runs that would be called the same. */
+  /** Names of runs that would be called the same. */
   #names: ReadonlyMap<string, string> = new Map();
   readonly #folders = new Set<string>();
   readonly #watchers = new Disposables();
@@ -93,7 +93,7 @@ export class WorkspaceRuns implements RunStore {
     await this.#readDirty();
   }
 
-  /** Reads one run folder again soon: somebody knows that it changed before the file system says so. */
+  /** Reads one run folder again soon: somebody knows that it changed before the file system reports it. */
   touch(runDir: string): void {
     this.#addFolder(dirname(runDir));
     this.#dirty.add(runDir);

@@ -5,7 +5,7 @@ import { messageOf } from '../../protocol/errors.ts';
 import type { ResultsFile, Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
 
-/** What lenses and views say of a run, read from its folder. */
+/** The facts of a run that lenses and views show, read from its folder. */
 export interface RunSummary {
   readonly run: Run;
   readonly results: ResultsFile | null;
@@ -26,7 +26,7 @@ export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
   return r1 === 'none' && r2 === 'none' && !r3 && !r4;
 }
 
-/** Whether a run measured what rounding alone gives. */
+/** True when a run measured what rounding alone gives. */
 export function isPlain({ experiment }: RunSummary): boolean {
   return experiment !== null && isUnrotated(experiment.rotation);
 }
@@ -60,7 +60,7 @@ export class RunSummaries implements vscode.Disposable {
     return known;
   }
 
-  /** Of one experiment file, newest first. */
+  /** The runs of one experiment file, newest first. */
   ofExperiment(file: string): Promise<RunSummary[]> {
     return Promise.all(this.#runs.ofExperiment(file).map((run) => this.of(run)));
   }

@@ -1,11 +1,12 @@
 import * as vscode from 'vscode';
-import { COMMANDS } from '../../protocol/ids.ts';
+import { PANELS } from '../../protocol/panels/registry.ts';
+import { runStates } from '../../protocol/panels/words.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { experimentName, formatAge, jobTitle } from '../words.ts';
+import { experimentName, formatAge, jobTitle, translate } from '../words.ts';
 import { onShownChange } from './changes.ts';
 import { runName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
@@ -82,7 +83,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     const resumable = (await loadRuns()).isResumable(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     item.command = {
-      command: results === null ? COMMANDS.showTraining : COMMANDS.showResults,
+      command: results === null ? PANELS.training.command : PANELS.results.command,
       title: vscode.l10n.t('Show'),
       arguments: [results === null ? dir : [dir]],
     };
@@ -102,37 +103,22 @@ function waitingItem(job: Job): vscode.TreeItem {
   return item;
 }
 
+/** The icon of each state, and its colour. */
+const ICONS: Readonly<Record<RunStatus, readonly [icon: string, color?: string]>> = {
+  running: ['sync~spin'],
+  finished: ['pass', 'testing.iconPassed'],
+  cancelled: ['circle-slash'],
+  interrupted: ['debug-disconnect', 'list.warningForeground'],
+  failed: ['error', 'list.errorForeground'],
+};
+const STAR = ['star-full', 'charts.yellow'] as const;
+
 function statusIcon(status: RunStatus, starred: boolean): vscode.ThemeIcon {
-  switch (status) {
-    case 'running':
-      return new vscode.ThemeIcon('sync~spin');
-    case 'finished':
-      return starred
-        ? new vscode.ThemeIcon('star-full', new vscode.ThemeColor('charts.yellow'))
-        : new vscode.ThemeIcon('pass', new vscode.ThemeColor('testing.iconPassed'));
-    case 'cancelled':
-      return new vscode.ThemeIcon('circle-slash');
-    case 'interrupted':
-      return new vscode.ThemeIcon('debug-disconnect', new vscode.ThemeColor('list.warningForeground'));
-    case 'failed':
-      return new vscode.ThemeIcon('error', new vscode.ThemeColor('list.errorForeground'));
-  }
+  const [icon, color] = status === 'finished' && starred ? STAR : ICONS[status];
+  return new vscode.ThemeIcon(icon, color === undefined ? undefined : new vscode.ThemeColor(color));
 }
 
-export function statusText(status: RunStatus): string {
-  switch (status) {
-    case 'running':
-      return vscode.l10n.t('running');
-    case 'finished':
-      return vscode.l10n.t('finished');
-    case 'cancelled':
-      return vscode.l10n.t('cancelled');
-    case 'interrupted':
-      return vscode.l10n.t('interrupted');
-    case 'failed':
-      return vscode.l10n.t('failed');
-  }
-}
+export const statusText = (status: RunStatus): string => runStates(translate)[status];
 
 function tooltip({ run, results }: RunSummary, label: string | null): vscode.MarkdownString {
   const { record } = run;

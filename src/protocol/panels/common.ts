@@ -1,4 +1,4 @@
-/** What every panel's contract shares. The host sends complete states; a panel sends intents, which the host checks. */
+/** The common part of every panel's contract. The host sends complete states; a panel sends intents, which the host checks. */
 import { z } from 'zod';
 
 /** Host → panel. */
@@ -41,6 +41,11 @@ export const beginSchema = z.strictObject({
   type: z.literal('begin'),
   what: z.enum(['new-experiment', 'optimize']),
 });
+
+/** The intents that every panel sends beside its own. */
+export type CommonIntent = z.output<typeof readySchema> | z.output<typeof beginSchema>;
+export type BeginWith = z.output<typeof beginSchema>['what'];
+export type OwnIntent<Intent> = Exclude<Intent, CommonIntent>;
 
 /** @returns the intent, or null for anything a panel of this version would not send. */
 export function parseIntent<Intent>(schema: z.ZodType<Intent>, value: unknown): Intent | null {

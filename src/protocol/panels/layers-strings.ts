@@ -1,4 +1,5 @@
 import type { Translate } from './common.ts';
+import { beginTexts, figureTexts, siteNames } from './words.ts';
 
 /** Every text of the layers panel. */
 export function layersStrings(t: Translate) {
@@ -14,15 +15,7 @@ function headTexts(t: Translate) {
     layerNumber: t('layer {0}'),
     previousLayer: t('Previous layer'),
     nextLayer: t('Next layer'),
-    sites: {
-      'attention-input': t('q/k/v input'),
-      query: t('queries'),
-      key: t('keys'),
-      value: t('values'),
-      'o-input': t('o_proj input'),
-      'mlp-input': t('gate/up input'),
-      'down-input': t('down_proj input'),
-    },
+    sites: siteNames(t),
     before: t('before'),
     after: t('after'),
     beforeRotation: t('before {0}'),
@@ -56,8 +49,8 @@ function chartTexts(t: Translate) {
     gridMedianFine: t(
       'bracket: the reach of the {0} levels of the {1}-bit {2} grid of the median {3}; half of all {4} have a finer one',
     ),
-    scalePart: { token: t('token'), head: t('head of a token'), group: t('group of a token') },
-    scaleParts: { token: t('tokens'), head: t('heads'), group: t('groups') },
+    share: { token: t('token'), head: t('head of a token'), group: t('group of a token') },
+    shares: { token: t('tokens'), head: t('heads'), group: t('groups') },
     gridStep: t('step {0}'),
     symmetric: t('symmetric'),
     asymmetric: t('asymmetric'),
@@ -77,9 +70,7 @@ function chartTexts(t: Translate) {
     sqnrDepthAbout: t('Higher is better; click or drag to choose a layer'),
     kurtosisDepth: t('Kurtosis over depth'),
     kurtosisDepthAbout: t('3 for a Gaussian, lower is better; log axis'),
-    showTable: t('Table'),
-    showChart: t('Chart'),
-    showTableOf: t('Show {0} as a table'),
+    ...figureTexts(t),
     histogramSummary: t('{0}. Before: largest {1} σ, kurtosis {2}. After: largest {3} σ, kurtosis {4}.'),
     channelsSummary: t('{0}. Before: largest {1} in channel {2}. After: largest {3} in channel {4}.'),
     depthSummary: t('{0}. Layer {1}: before {2}, after {3}.'),
@@ -95,8 +86,7 @@ function emptyTexts(t: Translate) {
         'Every optimize run measures the inputs of the linear layers, the queries, keys and values, before and after rotation. Their histograms, channel maxima, kurtosis and SQNR are drawn here for each layer.',
       ),
       time: t('It is one pass over up to 8192 tokens of the calibration text, at the end of a run.'),
-      optimize: t('Optimize rotation'),
-      newExperiment: t('New experiment'),
+      ...beginTexts(t),
     },
   };
 }

@@ -1,6 +1,6 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
-import { SITES, type Site } from '../block.ts';
+import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
 import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
 import type { LayersStrings } from './layers-strings.ts';
 
@@ -45,10 +45,10 @@ export interface SideDetail extends Quality {
 export interface SiteDetail {
   readonly layer: number;
   readonly site: Site;
-  /** The rotations that act here: `R1`. */
-  readonly rotation: readonly string[];
-  /** What shares one scale. */
-  readonly scalePart: 'token' | 'head' | 'group';
+  /** The maps that act here: `R1`. */
+  readonly rotation: readonly MapSymbol[];
+  /** Values that share one scale. */
+  readonly shares: ScaleShare;
   readonly tokens: number;
   /** Ends of the histogram, shared by both sides. */
   readonly min: number;

@@ -1,4 +1,5 @@
 import type { Translate } from './common.ts';
+import { beginTexts, runStates } from './words.ts';
 
 /** Every text of the results panel. */
 export function resultsStrings(t: Translate) {
@@ -43,13 +44,7 @@ function columnTexts(t: Translate) {
       age: t('age'),
       status: t('status'),
     },
-    status: {
-      running: t('running'),
-      finished: t('finished'),
-      cancelled: t('cancelled'),
-      interrupted: t('interrupted'),
-      failed: t('failed'),
-    },
+    status: runStates(t),
   };
 }
 
@@ -93,8 +88,7 @@ function emptyTexts(t: Translate) {
         'A run that evaluates perplexity puts its row here: the text, the bits of weights, activations and cache, the method, and the difference to full precision. Two selected rows show in what their experiments differ.',
       ),
       time: t('A text is measured at full precision and quantized, window by window, at the end of a run.'),
-      optimize: t('Optimize rotation'),
-      newExperiment: t('New experiment'),
+      ...beginTexts(t),
     },
   };
 }

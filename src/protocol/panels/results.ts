@@ -1,9 +1,10 @@
 /** Contract of the results panel: which setting is best, and why do two runs differ? */
 import { z } from 'zod';
 import { beginSchema, type RunName, type RunState, readySchema, runDirSchema } from './common.ts';
+import { PANEL_NAMES } from './registry.ts';
 import type { ResultsStrings } from './results-strings.ts';
 
-/** What an experiment's key holds, when it is not a container. */
+/** The value of an experiment's key that is not a container. */
 export type Setting = string | number | boolean | null;
 
 export interface TextResult {
@@ -34,7 +35,7 @@ export interface ResultRun extends RunName {
   readonly hasActivations: boolean;
 }
 
-/** In what the experiments of two runs differ. */
+/** The differences between the experiments of two runs. */
 export interface Comparison {
   readonly a: RunName;
   readonly b: RunName;
@@ -57,6 +58,10 @@ export interface ResultsState {
 export const resultsMemorySchema = z.strictObject({ selected: z.array(runDirSchema).max(2) });
 export type ResultsMemory = z.output<typeof resultsMemorySchema>;
 
+/** Places that a row leads to: its experiment, or a panel. */
+const OPEN_TARGETS = ['experiment', ...PANEL_NAMES] as const;
+export type OpenTarget = (typeof OPEN_TARGETS)[number];
+
 export const EXPORT_FORMATS = ['markdown', 'latex', 'csv'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
@@ -76,7 +81,7 @@ export const resultsIntentSchema = z.discriminatedUnion('type', [
   z.strictObject({
     type: z.literal('open'),
     run: runDirSchema,
-    what: z.enum(['experiment', 'training', 'layers']),
+    what: z.enum(OPEN_TARGETS),
   }),
 ]);
 export type ResultsIntent = z.output<typeof resultsIntentSchema>;

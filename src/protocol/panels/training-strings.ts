@@ -1,4 +1,5 @@
 import type { Translate } from './common.ts';
+import { beginTexts, figureTexts, phaseNames, runStates } from './words.ts';
 
 /** Every text of the training panel. */
 export function trainingStrings(t: Translate) {
@@ -55,8 +56,7 @@ function roundingTexts(t: Translate) {
     title: t('Rounding error by layer'),
     about: t('Σ‖x(Q(W) − W)ᵀ‖² / Σ‖xWᵀ‖² of the outputs x Wᵀ on the calibration text, in %; log axis'),
     nearest: t('rounded to nearest'),
-    gptq: t('GPTQ'),
-    ratio: t('GPTQ / to nearest'),
+    ratio: t('{0} / to nearest'),
     linear: t('Linear layer'),
     mean: t('mean of all {0}'),
     layer: t('layer'),
@@ -64,7 +64,7 @@ function roundingTexts(t: Translate) {
     meanOfLayers: t('mean of {0} layers'),
     ofNearest: t('{0}: {1} of the error to nearest'),
     percent: t('{0} %'),
-    summary: t('{0}, {1}, {2}: {3} by GPTQ, {4} rounded to nearest.'),
+    summary: t('{0}, {1}, {2}: {3} by {4}, {5} rounded to nearest.'),
     help: t('Arrow keys move along the layers.'),
   };
 }
@@ -82,21 +82,12 @@ function controlTexts(t: Translate) {
       'Without native kernels operators are composed of standard ones: the same results up to rounding, slower.',
     ),
     notes: t('Notes ({0})'),
-    showTable: t('Table'),
-    showChart: t('Chart'),
-    showTableOf: t('Show {0} as a table'),
+    ...figureTexts(t),
     chartHelp: t('Arrow keys move along the steps.'),
     summary: t('{0}: {1} at step {2}, {3} at step {4}.'),
     noSteps: t('No steps yet.'),
     noValue: t('not a number'),
-    status: {
-      running: t('running'),
-      finished: t('finished'),
-      cancelled: t('cancelled'),
-      interrupted: t('interrupted'),
-      failed: t('failed'),
-      waiting: t('waiting for its turn'),
-    },
+    status: { ...runStates(t), waiting: t('waits for its turn') },
   };
 }
 
@@ -136,21 +127,9 @@ function verdictTexts(t: Translate) {
 
 function phaseTexts(t: Translate) {
   return {
-    activity: {
-      load: t('Loading the model'),
-      scan: t('Scanning the weights'),
-      tokenize: t('Tokenizing'),
-      prepare: t('Preparing the network'),
-      'preserve-check': t('Checking that rotation preserves the function'),
-      learn: t('Learning rotations'),
-      fuse: t('Merging rotations'),
-      round: t('Rounding weights by GPTQ'),
-      evaluate: t('Evaluating'),
-      statistics: t('Measuring activations'),
-      write: t('Writing'),
-    },
+    activity: phaseNames(t),
     evaluating: t('Evaluating {0}, {1}: window {2} of {3} · perplexity {4} so far'),
-    roundingLayer: t('Rounding layer {0} of {1} by GPTQ ({2} %)'),
+    roundingLayer: t('Rounding layer {0} of {1} by {2} ({3} %)'),
     fullPrecision: t('full precision'),
     quantized: t('quantized'),
     perplexity: t('{0} perplexity'),
@@ -177,8 +156,7 @@ function emptyTexts(t: Translate) {
       time: t(
         'After the first step this panel says how long the rest takes on this machine; the default is 100 steps.',
       ),
-      optimize: t('Optimize rotation'),
-      newExperiment: t('New experiment'),
+      ...beginTexts(t),
     },
   };
 }

@@ -43,13 +43,16 @@ export interface StepColumns {
 export interface LinearErrors {
   /** `q`, `k`, `v`, `o`, `gate`, `up` or `down`. */
   readonly name: string;
-  readonly gptq: readonly (number | null)[];
+  /** Rounded by the method of the run. */
+  readonly error: readonly (number | null)[];
   /** The same weights and scales, rounded to nearest. */
   readonly nearest: readonly (number | null)[];
 }
 
-/** What rounding the weights did to the outputs of the linear layers on the calibration text. */
+/** Errors that rounding the weights left in the outputs of the linear layers on the calibration text. */
 export interface RoundingErrors {
+  /** Title of the method: `GPTQ`. */
+  readonly method: string;
   /** Layers of the model; the last ones may still be to come. */
   readonly layers: number;
   /** Layers rounded, from 0, ascending: one row each of the columns. */
@@ -96,7 +99,7 @@ export interface TrainingRun extends RunName {
   /** Seconds until the last step; null when nothing is being learned. */
   readonly secondsLeft: number | null;
   readonly verdict: VerdictText;
-  /** What the run does now, when it is not learning. */
+  /** The present work of the run, when it is not learning. */
   readonly activity: string | null;
   readonly problem: Problem | null;
   /** Warnings and checks of the run, each in a sentence. */
@@ -117,7 +120,7 @@ export interface OverlayChoice extends RunName {
 
 export interface TrainingState {
   readonly strings: TrainingStrings;
-  /** What the panel shows; kept by the webview for the serializer. */
+  /** The panel's choices; the webview keeps them for the serializer. */
   readonly remembered: TrainingMemory;
   /** Null when there is no run. */
   readonly run: TrainingRun | null;
@@ -125,7 +128,7 @@ export interface TrainingState {
   readonly others: readonly OverlayChoice[];
   /** The run's own curves, then those of the overlays. */
   readonly curves: readonly RunCurves[];
-  /** Of the run itself; null where nothing was rounded by GPTQ. */
+  /** Errors of the run itself; null where its method did not measure them. */
   readonly rounding: RoundingErrors | null;
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import * as vscode from 'vscode';
-import { COMMANDS, TOOLS } from '../../../src/protocol/ids.ts';
+import { COMMAND_IDS, TOOLS } from '../../../src/protocol/ids.ts';
 import { activeParts, EXTENSION_ID, until } from './editor.ts';
 
 describe('the extension', () => {
@@ -13,7 +13,7 @@ describe('the extension', () => {
     await activeParts();
     const registered = new Set(await vscode.commands.getCommands(true));
     assert.deepEqual(
-      Object.values(COMMANDS).filter((command) => !registered.has(command)),
+      COMMAND_IDS.filter((command) => !registered.has(command)),
       [],
     );
   });

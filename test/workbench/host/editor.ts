@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import type { Parts } from '../../../src/extension/parts.ts';
-import { COMMANDS } from '../../../src/protocol/ids.ts';
+import { PANELS } from '../../../src/protocol/panels/registry.ts';
 
 export const EXTENSION_ID = 'spinquant-lab.spinquant-lab';
 
@@ -68,7 +68,7 @@ export async function lensesOf(document: vscode.TextDocument): Promise<{ line: n
 
 /** Opens every panel, waits for all three, and shows both views. */
 export async function showEverything(): Promise<void> {
-  for (const command of [COMMANDS.showTraining, COMMANDS.showLayers, COMMANDS.showResults])
+  for (const command of [PANELS.training.command, PANELS.layers.command, PANELS.results.command])
     await vscode.commands.executeCommand(command);
   const panels = () =>
     vscode.window.tabGroups.all.flatMap(({ tabs }) =>

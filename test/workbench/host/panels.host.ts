@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'mocha';
 import * as vscode from 'vscode';
-import { COMMANDS, PANELS } from '../../../src/protocol/ids.ts';
+import { PANELS } from '../../../src/protocol/panels/registry.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { activeParts, open, until } from './editor.ts';
 
-const SHOWING = [COMMANDS.showTraining, COMMANDS.showLayers, COMMANDS.showResults];
+const SHOWING = Object.values(PANELS).map(({ command }) => command);
+const TYPES = Object.values(PANELS).map(({ viewType }) => viewType);
 
 /** Kinds of the panels in each group. */
 function panelsByGroup(): string[][] {
   return vscode.window.tabGroups.all.map(({ tabs }) =>
     tabs.flatMap(({ input }) => {
       if (!(input instanceof vscode.TabInputWebview)) return [];
-      return Object.values(PANELS).filter((type) => input.viewType.endsWith(type));
+      return TYPES.filter((type) => input.viewType.endsWith(type));
     }),
   );
 }
@@ -34,7 +35,7 @@ describe('panels', () => {
       assert.equal(vscode.window.tabGroups.activeTabGroup.viewColumn, 1, command);
       assert.equal(vscode.window.activeTextEditor?.document.uri.toString(), uri.toString());
     }
-    assert.deepEqual(await groupsWith(3), [[], Object.values(PANELS)]);
+    assert.deepEqual(await groupsWith(3), [[], TYPES]);
 
     // From the panels' own group, with one of them closed.
     await vscode.commands.executeCommand('workbench.action.focusSecondEditorGroup');
@@ -49,7 +50,7 @@ describe('panels', () => {
 
   it('split nothing where nothing is open', async () => {
     for (const command of SHOWING) await vscode.commands.executeCommand(command);
-    assert.deepEqual(await groupsWith(3), [Object.values(PANELS)]);
+    assert.deepEqual(await groupsWith(3), [TYPES]);
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 });

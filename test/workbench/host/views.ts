@@ -44,7 +44,7 @@ export class Views implements vscode.Disposable {
   async look(document: vscode.TextDocument, runDir: string): Promise<Seen | null> {
     const before = this.#queue(runDir);
     const element = this.#tree.getChildren().find((child) => child.runDir === runDir)!;
-    this.#panel.restore({ run: runDir, overlays: [] });
+    this.#panel.follow(runDir);
     const [item, lenses, state] = await Promise.all([
       this.#tree.getTreeItem(element),
       this.#lenses.provideCodeLenses(document),

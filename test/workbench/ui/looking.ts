@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Frame } from 'playwright-core';
+import type { Site } from '../../../src/protocol/block.ts';
 import { formatPerplexity } from '../../../src/protocol/text.ts';
-import type { Site } from '../../../src/runs/index.ts';
 import { eventually } from './eventually.ts';
 import { figure, numberOf, tableBehind } from './panels.ts';
 import { newestRun, perplexityByCli } from './run-files.ts';
@@ -31,7 +31,7 @@ export async function lookAtTree({ workbench }: Session): Promise<void> {
 export async function lookAtLayer({ folder, workbench }: Session): Promise<void> {
   await workbench.showTab(EDITOR);
   await workbench.treeItem('Layers', `layer ${LAYER}`).click();
-  await workbench.treeItem('Layers', /^down input/).click();
+  await workbench.treeItem('Layers', /^down_proj input/).click();
   const layers = await workbench.webview(/^Layers/);
   await layers.getByRole('heading', { name: `layer ${LAYER} · down_proj input` }).waitFor();
   const drawn = await figure(layers, 'histogram').locator('svg path').count();

@@ -1,20 +1,19 @@
-import type { Quantization } from '../../../config/index.ts';
+import { type Quantization, type SiteQuantizer, siteQuantizer } from '../../../config/index.ts';
+import { SITES } from '../../../protocol/block.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
-import {
-  type DepthPoint,
-  type Grid,
-  type LayersMemory,
-  type LayersState,
-  type Quality,
-  SITES,
-  type SideDetail,
-  type Site,
-  type SiteDetail,
+import type {
+  DepthPoint,
+  Grid,
+  LayersMemory,
+  LayersState,
+  Quality,
+  SideDetail,
+  SiteDetail,
 } from '../../../protocol/panels/layers.ts';
 import type { LayersStrings } from '../../../protocol/panels/layers-strings.ts';
 import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../../runs/index.ts';
 import { finite } from '../finite.ts';
-import { quantizationGrid, type SiteQuantizer, siteQuantizer } from './grid.ts';
+import { quantizationGrid } from './grid.ts';
 
 /** The run shown and what was measured in it. */
 export interface LayersSource {
@@ -50,7 +49,7 @@ export function layersState({ strings, memory, runs, shown, problem }: LayersInp
   };
 }
 
-/** What the person chose as far as it exists; else the site and layer that rotation leaves worst. */
+/** The person's choice as far as it exists; else the site and layer that rotation leaves worst. */
 function chooseRecord(records: readonly SiteRecord[], { layer, site }: LayersMemory): SiteRecord | null {
   const bySite = site === null ? records : records.filter((record) => record.site === site);
   const known = bySite.length > 0 ? bySite : records;
@@ -70,7 +69,7 @@ function worst(records: readonly SiteRecord[]): SiteRecord | null {
 }
 
 function depthPoint({ layer, site, before, after }: SiteRecord): DepthPoint {
-  return { layer, site: site satisfies Site, before: quality(before), after: quality(after) };
+  return { layer, site, before: quality(before), after: quality(after) };
 }
 
 function quality({ kurtosis, sqnrDb, maxAbs, rms }: SiteStatistics): Quality {
@@ -92,7 +91,7 @@ function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail 
     layer,
     site,
     rotation,
-    scalePart: quantizer?.scalePart ?? 'token',
+    shares: quantizer?.shares ?? 'token',
     tokens: before.tokens,
     min: before.histogram.min,
     max: before.histogram.max,

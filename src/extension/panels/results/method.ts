@@ -1,35 +1,37 @@
-import type { Experiment, Quantization } from '../../../config/index.ts';
+import { type Experiment, type Quantization, roundingOf, scalingOf } from '../../../config/index.ts';
 import type { Setting } from '../../../protocol/panels/results.ts';
 
 /**
- * What papers call an experiment: `RTN`, `GPTQ`, `Hadamard R1–R4 + RTN`, `SpinQuant had + GPTQ`.
- * SpinQuant learns R1 or R2 by cross-entropy, `Learned (peak)` by an objective on captured activations; `no_had` is
- * without the online transforms R3 and R4.
+ * The name that papers give an experiment: `RTN`, `Hadamard R1–R4 + RTN`, `SpinQuant had + GPTQ`,
+ * `SmoothQuant + RTN`. Methods stand in the order in which they act; `no_had` is without R3 and R4.
  */
-export function methodName({
-  rotation,
-  quantization,
-}: Pick<Experiment, 'rotation' | 'quantization'>): string {
-  const rounding = quantization.weights.bits < 16 ? quantization.weights.method.toUpperCase() : null;
-  const rotations = rotationName(rotation);
-  if (rotations === null) return rounding ?? 'round activations';
-  return rounding === null ? rotations : `${rotations} + ${rounding}`;
+export function methodName(experiment: Pick<Experiment, 'scaling' | 'rotation' | 'quantization'>): string {
+  const parts = [
+    scalingOf(experiment)?.title,
+    rotationName(experiment.rotation),
+    roundingOf(experiment.quantization)?.title,
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? 'round activations' : parts.join(' + ');
 }
 
-function rotationName({ r1, r2, r3, r4, learning }: Experiment['rotation']): string | null {
+function rotationName(rotation: Experiment['rotation']): string | undefined {
+  const { r1, r2, r3, r4 } = rotation;
   const kinds = [r1, r2];
   if (kinds.includes('learned')) {
     const online = r3 && r4 ? 'had' : r3 || r4 ? `had ${r3 ? 'R3' : 'R4'}` : 'no_had';
     const which = kinds.every((kind) => kind === 'learned') ? '' : ` ${r1 === 'learned' ? 'R1' : 'R2'} only`;
-    return `${learnerName(learning)} ${online}${which}`;
+    return `${learnerName(rotation)} ${online}${which}`;
   }
   const acting = [r1 !== 'none', r2 !== 'none', r3, r4].flatMap((on, index) => (on ? [index + 1] : []));
-  if (acting.length === 0) return null;
+  if (acting.length === 0) return undefined;
   return `${kinds.includes('random') ? 'Random' : 'Hadamard'} ${rangeName(acting)}`;
 }
 
-function learnerName({ objective }: Experiment['rotation']['learning']): string {
-  return objective === 'cross-entropy' ? 'SpinQuant' : `Learned (${objective})`;
+/** SpinQuant learns by cross-entropy, from a Hadamard or a random start; everything else about learning is named. */
+function learnerName({ start, learning: { objective } }: Experiment['rotation']): string {
+  const fromNetwork = objective === 'cross-entropy';
+  const others = [...(fromNetwork ? [] : [objective]), ...(start === 'captured' ? ['captured start'] : [])];
+  return `${fromNetwork ? 'SpinQuant' : 'Learned'}${others.length === 0 ? '' : ` (${others.join(', ')})`}`;
 }
 
 /** `R1–R4` for all, `R1 R2` for some. */

@@ -2,82 +2,67 @@ import { existsSync, statSync } from 'node:fs';
 import * as vscode from 'vscode';
 import { portableExperiment } from '../../../config/index.ts';
 import { messageOf } from '../../../protocol/errors.ts';
-import { COMMANDS, PANELS } from '../../../protocol/ids.ts';
-import { parseIntent } from '../../../protocol/panels/common.ts';
+import type { OwnIntent } from '../../../protocol/panels/common.ts';
+import { PANELS } from '../../../protocol/panels/registry.ts';
 import {
+  type OpenTarget,
   type ResultsIntent,
   type ResultsMemory,
   type ResultsState,
   resultsIntentSchema,
+  resultsMemorySchema,
 } from '../../../protocol/panels/results.ts';
 import { resultsStrings } from '../../../protocol/panels/results-strings.ts';
 import type { Run } from '../../../runs/index.ts';
+import { runDirOf } from '../../runs/choose.ts';
 import type { Services } from '../../services.ts';
+import { translate } from '../../words.ts';
 import { showText } from '../groups.ts';
-import { modelName, runName } from '../names.ts';
-import { PanelHost, type PanelView } from '../panel-host.ts';
+import { modelName } from '../names.ts';
+import { Panel } from '../panel.ts';
 import { type ResultsSource, resultsState } from './state.ts';
 
-type OwnIntent = Exclude<ResultsIntent, { type: 'ready' | 'begin' }>;
 type Opened = Pick<ResultsSource, 'results' | 'experiment' | 'model'>;
 
 /** The results panel: the table of all runs, and the two that are compared. */
-export class ResultsPanel implements PanelView<ResultsState, OwnIntent>, vscode.Disposable {
-  readonly viewType = PANELS.results;
-  readonly bundle = 'results';
-  readonly host: PanelHost<ResultsState, OwnIntent>;
-  readonly #services: Services;
-  readonly #strings = resultsStrings((message) => vscode.l10n.t(message));
-  readonly #subscriptions: vscode.Disposable[];
-  #memory: ResultsMemory = { selected: [] };
+export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemory> {
   /** By folder, with the time of the file that was read. */
   readonly #cache = new Map<string, { readonly mtimeMs: number; readonly opened: Opened }>();
 
   constructor(services: Services) {
-    this.#services = services;
-    this.host = new PanelHost<ResultsState, OwnIntent>(services, this);
-    this.#subscriptions = [this.host, services.runs.onDidChange(() => this.host.update())];
+    super(services, {
+      name: 'results',
+      strings: resultsStrings(translate),
+      intents: resultsIntentSchema,
+      memories: resultsMemorySchema,
+      memory: { selected: [] },
+    });
   }
 
-  get title(): string {
-    return this.#strings.panel;
-  }
-
-  titleOf(): string {
-    return this.title;
-  }
-
-  /** @param selected runs to compare; null leaves the selection as it is. */
-  show(selected: readonly string[] | null): void {
-    if (selected) this.restore({ selected: selected.slice(0, 2) });
-    this.host.show();
-  }
-
-  restore(memory: ResultsMemory): void {
-    this.#memory = memory;
-  }
-
-  parse(message: unknown): ResultsIntent | null {
-    return parseIntent(resultsIntentSchema, message);
+  /** A list of runs to compare. */
+  protected override choice([given]: readonly unknown[]): Partial<ResultsMemory> {
+    if (!Array.isArray(given)) return {};
+    const selected = given.map(runDirOf).filter((dir) => dir !== null);
+    return { selected: selected.slice(0, 2) };
   }
 
   async state(): Promise<ResultsState> {
-    const all = this.#services.runs.list();
+    const all = this.services.runs.list();
     const sources = (await Promise.all(all.map((run) => this.#source(run)))).filter((one) => one !== null);
     return resultsState({
-      strings: this.#strings,
+      strings: this.strings,
       locale: vscode.env.language,
-      memory: this.#memory,
+      memory: this.memory,
       sources,
       withoutResults: all.length - sources.length,
     });
   }
 
-  async act(intent: OwnIntent): Promise<void> {
-    const { runs } = this.#services;
+  async act(intent: OwnIntent<ResultsIntent>): Promise<void> {
+    const { runs } = this.services;
     switch (intent.type) {
       case 'select':
-        this.#memory = { selected: intent.selected.filter((dir) => runs.get(dir) !== undefined) };
+        this.memory = { selected: intent.selected.filter((dir) => runs.get(dir) !== undefined) };
         break;
       case 'star':
         if (runs.get(intent.run)) await runs.annotate(intent.run, { starred: intent.starred });
@@ -93,35 +78,27 @@ export class ResultsPanel implements PanelView<ResultsState, OwnIntent>, vscode.
     }
   }
 
-  dispose(): void {
-    for (const subscription of this.#subscriptions) subscription.dispose();
+  async #open(run: Run, what: OpenTarget): Promise<void> {
+    if (what === 'experiment') await showText(run.experimentFile);
+    else await vscode.commands.executeCommand(PANELS[what].command, run.dir);
   }
 
-  async #open(run: Run, what: 'experiment' | 'training' | 'layers'): Promise<void> {
-    if (what !== 'experiment') {
-      const command = what === 'training' ? COMMANDS.showTraining : COMMANDS.showLayers;
-      await vscode.commands.executeCommand(command, run.dir);
-      return;
-    }
-    await showText(run.experimentFile);
-  }
-
-  /** Null for a run without results, or whose files cannot be read: the log says why. */
+  /** Null for a run without results, or whose files cannot be read: the log has the reason. */
   async #source(run: Run): Promise<ResultsSource | null> {
     if (!existsSync(run.path('results'))) return null;
     try {
       const opened = await this.#read(run);
-      const annotation = this.#services.runs.annotation(run.dir);
+      const annotation = this.services.runs.annotation(run.dir);
       return {
         ...opened,
-        name: runName(run, annotation, vscode.env.language),
+        name: this.nameOf(run),
         label: annotation.label,
         starred: annotation.starred,
         status: run.record.status,
         hasActivations: existsSync(run.path('activations')),
       };
     } catch (error) {
-      this.#services.log.warn(messageOf(error));
+      this.services.log.warn(messageOf(error));
       return null;
     }
   }

@@ -1,109 +1,90 @@
 import type {
   EvaluationEvent,
-  EvaluationProgressEvent,
   PhaseName,
   PreservationEvent,
   RoundingEvent,
-  RoundingProgressEvent,
   RunEvent,
   StepEvent,
   WarningEvent,
 } from '../../../protocol/events.ts';
-import { secondsLeftOf } from '../../../protocol/pace.ts';
 import type { StepColumns } from '../../../protocol/panels/training.ts';
+import { advance, NO_PROGRESS, type Progress } from '../../../protocol/progress.ts';
 import { finite } from '../finite.ts';
 
-/** Steps over which the time of the next one is foretold. */
-const RECENT_STEPS = 10;
-
 /**
- * What a run has said so far. The same events may come twice, from the file and from the worker; steps are told apart
- * by their number, the rest by its time.
+ * Everything a run has said so far. The same events may come twice, from the file and from the worker: each counts once.
  */
 export class RunHistory {
   readonly #steps = new Map<number, StepEvent>();
   readonly #seen = new Set<string>();
-  #of = 0;
+  #progress = NO_PROGRESS;
   #measures = false;
-  #phase: PhaseName | null = null;
-  #evaluating: EvaluationProgressEvent | null = null;
-  #rounding: RoundingProgressEvent | null = null;
-  #roundingStartedAt: string | null = null;
   readonly #rounded = new Map<number, RoundingEvent>();
   readonly #warnings: WarningEvent[] = [];
   readonly #preservation: PreservationEvent[] = [];
-  readonly #evaluations: EvaluationEvent[] = [];
+  readonly #evaluations = new Map<string, EvaluationEvent>();
 
   constructor(events: readonly RunEvent[] = []) {
     for (const event of events) this.add(event);
   }
 
   add(event: RunEvent): void {
-    if (event.type === 'step') {
-      this.#addStep(event);
-      return;
-    }
+    if (!this.#isNew(event)) return;
+    this.#progress = advance(this.#progress, event);
+    this.#keep(event);
+  }
+
+  /** Steps are many, so their number and time stand for them. */
+  #isNew(event: RunEvent): boolean {
+    if (event.type === 'step') return this.#steps.get(event.step)?.time !== event.time;
     const key = `${event.time} ${event.type} ${JSON.stringify(event)}`;
-    if (this.#seen.has(key)) return;
+    const isNew = !this.#seen.has(key);
     this.#seen.add(key);
-    this.#addOther(event);
+    return isNew;
   }
 
-  #addStep(event: StepEvent): void {
-    this.#steps.set(event.step, event);
-    this.#of = event.of;
-    this.#phase = 'learn';
-  }
-
-  #addOther(event: Exclude<RunEvent, StepEvent>): void {
+  #keep(event: RunEvent): void {
     switch (event.type) {
       case 'run-started':
         this.#measures ||= event.job !== 'optimize';
         for (const step of this.#steps.keys()) if (step > event.resumedFromStep) this.#steps.delete(step);
         break;
       case 'phase':
-        this.#phase = event.state === 'started' ? event.phase : null;
-        this.#evaluating = null;
-        this.#rounding = null;
-        if (this.#phase === 'round') this.#roundAnew(event.time);
+        // A resumed run, and one that is measured again, rounds all layers once more.
+        if (event.phase === 'round' && event.state === 'started') this.#rounded.clear();
         break;
-      case 'rounding-progress':
-        this.#rounding = event;
+      case 'step':
+        this.#steps.set(event.step, event);
         break;
       case 'rounding':
         this.#rounded.set(event.layer, event);
         break;
-      case 'evaluation-progress':
-        this.#evaluating = event;
+      case 'evaluation': {
+        const key = `${event.name} ${event.variant}`;
+        this.#evaluations.delete(key);
+        this.#evaluations.set(key, event);
         break;
-      case 'evaluation':
-        this.#evaluating = null;
-        this.#evaluations.push(event);
-        break;
+      }
       case 'warning':
         this.#warnings.push(event);
         break;
       case 'preservation':
         this.#preservation.push(event);
         break;
-      case 'run-finished':
-        this.#phase = null;
-        this.#evaluating = null;
-        this.#rounding = null;
-        break;
+      case 'rounding-progress':
+      case 'evaluation-progress':
       case 'checkpoint':
       case 'statistics':
+      case 'run-finished':
         break;
     }
   }
 
-  /** A resumed run, and one that is measured again, rounds all layers once more. */
-  #roundAnew(startedAt: string): void {
-    this.#roundingStartedAt = startedAt;
-    this.#rounded.clear();
+  get progress(): Progress {
+    return this.#progress;
   }
 
-  /** Whether rotations are, or were, learned: not in a run that only measures. */
+  /** Rotations are, or were, learned: not in a run that only measures. */
   get learns(): boolean {
     return !this.#measures || this.#steps.size > 0;
   }
@@ -113,27 +94,12 @@ export class RunHistory {
     return [...this.#steps.values()].sort((a, b) => a.step - b.step);
   }
 
-  /** Steps the run is to make; 0 before the first. */
-  get of(): number {
-    return this.#of;
-  }
-
   /** The phase that is under way. */
   get phase(): PhaseName | null {
-    return this.#phase;
+    return this.#progress.underWay ? this.#progress.phase : null;
   }
 
-  get evaluating(): EvaluationProgressEvent | null {
-    return this.#evaluating;
-  }
-
-  /** How far the rounding by GPTQ is, while it lasts. */
-  get rounding(): (RoundingProgressEvent & { readonly secondsLeft: number | null }) | null {
-    const event = this.#rounding;
-    return event && { ...event, secondsLeft: secondsLeftOf(this.#roundingStartedAt, event.time, event.done) };
-  }
-
-  /** The layers that were rounded by GPTQ, ascending. */
+  /** The layers whose weights were rounded, ascending. */
   get rounded(): readonly RoundingEvent[] {
     return [...this.#rounded.values()].sort((a, b) => a.layer - b.layer);
   }
@@ -148,22 +114,7 @@ export class RunHistory {
 
   /** The last measurement of each text and variant. */
   get evaluations(): readonly EvaluationEvent[] {
-    return this.#evaluations.filter(
-      (one, index) =>
-        !this.#evaluations
-          .slice(index + 1)
-          .some((later) => later.name === one.name && later.variant === one.variant),
-    );
-  }
-
-  /** Seconds until the last step at the median pace of the recent ones; null while nothing is learned. */
-  get secondsLeft(): number | null {
-    const steps = this.steps;
-    const last = steps.at(-1);
-    if (this.#phase !== 'learn' || !last) return null;
-    const recent = steps.slice(-RECENT_STEPS).map(({ seconds }) => seconds);
-    recent.sort((a, b) => a - b);
-    return (last.of - last.step) * recent[recent.length >> 1]!;
+    return [...this.#evaluations.values()];
   }
 }
 

@@ -27,7 +27,7 @@ export class LearnedRuns {
     const known = this.#known.get(run.dir);
     if (known !== undefined) return known;
     const has = await logsStep(run);
-    // What runs may get its first step at any time.
+    // A run at work may get its first step at any time.
     if (has || run.record.status !== 'running') this.#known.set(run.dir, has);
     return has;
   }

@@ -1,6 +1,6 @@
 import type { Learning } from '../../../config/index.ts';
 
-/** What an experiment says of the curves of its runs. */
+/** Settings of an experiment that its curves depend on. */
 export interface LearningFacts {
   readonly plannedSteps: number;
   /** Null where gradients are not clipped: Adam normalises them itself. */
@@ -21,7 +21,7 @@ export function learningFacts({ steps, objective, optimizer, gradientClip }: Lea
   };
 }
 
-/** Of a run whose experiment cannot be read. */
+/** Stands in for an experiment that cannot be read. */
 export const NO_LEARNING: LearningFacts = {
   plannedSteps: 0,
   gradientClip: null,

@@ -1,4 +1,5 @@
-import type { RoundingEvent } from '../../../protocol/events.ts';
+import { methodTitle } from '../../../config/index.ts';
+import type { RoundingError, RoundingEvent } from '../../../protocol/events.ts';
 import type { RoundingErrors } from '../../../protocol/panels/training.ts';
 import { finite } from '../finite.ts';
 
@@ -7,15 +8,19 @@ export function roundingErrors(events: readonly RoundingEvent[]): RoundingErrors
   const [first] = events;
   if (!first) return null;
   const names = [...new Set(events.flatMap(({ errors }) => errors.map(({ linear }) => linear)))];
-  const column = (name: string, method: 'gptq' | 'nearest') =>
-    events.map(({ errors }) => finite(errors.find(({ linear }) => linear === name)?.[method]));
+  const column = (name: string, value: (error: RoundingError) => number) =>
+    events.map(({ errors }) => {
+      const found = errors.find(({ linear }) => linear === name);
+      return found ? finite(value(found)) : null;
+    });
   return {
+    method: methodTitle(first.method),
     layers: Math.max(...events.map(({ layer, layers }) => Math.max(layers, layer + 1))),
     layer: events.map(({ layer }) => layer),
     linears: names.map((name) => ({
       name,
-      gptq: column(name, 'gptq'),
-      nearest: column(name, 'nearest'),
+      error: column(name, ({ error }) => error),
+      nearest: column(name, ({ nearest }) => nearest),
     })),
   };
 }

@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
-import { messageOf, UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Problem } from '../../../protocol/panels/common.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import type { Run } from '../../../runs/index.ts';
 import type { Services } from '../../services.ts';
 import { modelName, runName } from '../names.ts';
+import { problemOf } from '../problem.ts';
 import { RunHistory } from './history.ts';
 import { type LearningFacts, learningFacts, NO_LEARNING } from './learning.ts';
 import type { TrainingSource } from './state.ts';
@@ -82,15 +82,12 @@ export class TrainingSources {
         unreadable: null,
       };
     } catch (error) {
-      if (!(error instanceof UserError)) this.#services.log.error(messageOf(error));
+      const { message, hint } = problemOf(error, this.#services.log);
       return {
         history: new RunHistory(),
         model: modelName(run, ''),
         learning: NO_LEARNING,
-        unreadable: {
-          message: `${this.#strings.unreadable} ${messageOf(error)}`,
-          hint: error instanceof UserError ? error.hint : '',
-        },
+        unreadable: { message: `${this.#strings.unreadable} ${message}`, hint },
       };
     }
   }

@@ -1,3 +1,4 @@
+import { methodTitle } from '../../../config/index.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import type {
@@ -31,7 +32,7 @@ export interface TrainingSource {
   readonly unreadable: Problem | null;
 }
 
-/** What the queue says of the run shown. */
+/** The state of the run shown in the queue. */
 export interface RunControl {
   readonly waiting: boolean;
   readonly running: boolean;
@@ -74,7 +75,7 @@ function runCurves({ name, history, learning }: TrainingSource, mark: string): R
     dir: name.dir,
     name: name.name,
     mark,
-    of: history.of || plannedSteps,
+    of: history.progress.of || plannedSteps,
     gradientClip,
     lossInNats,
     cayley,
@@ -95,8 +96,9 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
     canResume: control.resumable && !control.running && !control.waiting,
     learns: history.learns,
     step: history.steps.at(-1)?.step ?? 0,
-    of: history.of || learning.plannedSteps,
-    secondsLeft: record.status === 'running' ? history.secondsLeft : null,
+    of: history.progress.of || learning.plannedSteps,
+    secondsLeft:
+      record.status === 'running' && history.phase === 'learn' ? history.progress.secondsLeft : null,
     verdict: verdictText(judgeTraining(stepColumns(history.steps)), strings),
     activity: record.status === 'running' ? activityText(history, strings) : null,
     problem: source.unreadable ?? problemOf(record, strings),
@@ -106,17 +108,19 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
 }
 
 function activityText(history: RunHistory, strings: TrainingStrings): string | null {
-  const { evaluating, rounding, phase } = history;
-  if (evaluating) {
-    const variant = evaluating.variant === 'quantized' ? strings.quantized : strings.fullPrecision;
-    const { name, windowsDone, windows, runningPerplexity } = evaluating;
+  const { phase, progress } = history;
+  const { evaluation, rounding, secondsLeft } = progress;
+  if (evaluation) {
+    const variant = evaluation.variant === 'quantized' ? strings.quantized : strings.fullPrecision;
+    const { name, windowsDone, windows, runningPerplexity } = evaluation;
     const perplexity = sayNumber(runningPerplexity, (value) => value.toPrecision(4));
     return fill(strings.evaluating, name, variant, windowsDone, windows, perplexity);
   }
   if (rounding) {
-    const { layersDone, layers, done, secondsLeft } = rounding;
+    const { method, layersDone, layers, done } = rounding;
+    const layer = Math.min(layersDone + 1, layers);
     const percent = Math.floor(100 * done);
-    const text = fill(strings.roundingLayer, Math.min(layersDone + 1, layers), layers, percent);
+    const text = fill(strings.roundingLayer, layer, layers, methodTitle(method), percent);
     return secondsLeft === null ? text : `${text} · ${fill(strings.left, formatSeconds(secondsLeft))}`;
   }
   return phase === null || phase === 'learn' ? null : `${strings.activity[phase]} …`;

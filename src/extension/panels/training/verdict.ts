@@ -26,7 +26,7 @@ export interface Verdict {
 
 /** Below this many steps the noise between batches hides any trend. */
 export const STEPS_NEEDED = 8;
-/** float32 drift stays near 1e-5 over hundreds of steps; a hundred times that is no rotation any more. */
+/** float32 drift stays near 1e-5 over hundreds of steps; a hundred times that is not a rotation any more. */
 const ORTHOGONALITY_LIMIT = 1e-3;
 /** A difference of two means counts when it exceeds this many standard errors. */
 const SIGNIFICANT = 3;
@@ -42,10 +42,10 @@ const STILL = 1e-3;
 const SCHEDULE_END = 0.2;
 
 /**
- * Whether a run learns, in the order of what hurts most: not a number, not a rotation, rising, falling, level.
+ * Judges whether a run learns; what hurts most comes first: not a number, not a rotation, rising, falling, level.
  *
- * The loss of a step belongs to its own batch, so it carries noise σ, estimated robustly from the differences of
- * neighbours: σ = 1.4826·median|yᵢ₊₁ − yᵢ|/√2. Means over k steps have the standard error σ/√k; the first, the last
+ * The loss of a step belongs to its own batch, so it carries noise σ. The differences of neighbours estimate it robustly:
+ * σ = 1.4826·median|yᵢ₊₁ − yᵢ|/√2. Means over k steps have the standard error σ/√k; the first, the last
  * and the best k are compared.
  */
 export function judgeTraining(steps: StepColumns): Verdict {

@@ -1,0 +1,62 @@
+/** Words that panels, views and the status bar share: a thing has the same name everywhere. */
+import type { MapSymbol, Site } from '../block.ts';
+import type { PhaseName } from '../events.ts';
+import type { RunState, Translate } from './common.ts';
+
+export function siteNames(t: Translate): Readonly<Record<Site, string>> {
+  return {
+    'attention-input': t('q/k/v input'),
+    query: t('queries'),
+    key: t('keys'),
+    value: t('values'),
+    'o-input': t('o_proj input'),
+    'mlp-input': t('gate/up input'),
+    'down-input': t('down_proj input'),
+  };
+}
+
+/** The tensors that a map acts on. */
+export function mapPlaces(t: Translate): Readonly<Record<MapSymbol, string>> {
+  return {
+    R1: t('residual stream'),
+    S: t('channels behind the norms'),
+    R2: t('values inside each head'),
+    R3: t('queries and keys'),
+    R4: t('input of down_proj'),
+  };
+}
+
+export function runStates(t: Translate): Readonly<Record<RunState, string>> {
+  return {
+    running: t('running'),
+    finished: t('finished'),
+    cancelled: t('cancelled'),
+    interrupted: t('interrupted'),
+    failed: t('failed'),
+  };
+}
+
+export function phaseNames(t: Translate): Readonly<Record<PhaseName, string>> {
+  return {
+    load: t('Loading the model'),
+    scan: t('Scanning the weights'),
+    tokenize: t('Tokenizing'),
+    prepare: t('Preparing the network'),
+    'preserve-check': t('Checking that rotation preserves the function'),
+    learn: t('Learning rotations'),
+    fuse: t('Merging rotations'),
+    round: t('Rounding the weights'),
+    evaluate: t('Evaluating'),
+    statistics: t('Measuring activations'),
+  };
+}
+
+/** The buttons of a figure, which is a chart or a table. */
+export function figureTexts(t: Translate) {
+  return { showTable: t('Table'), showChart: t('Chart'), showTableOf: t('Show {0} as a table') };
+}
+
+/** The buttons of a panel that has nothing to show yet. */
+export function beginTexts(t: Translate) {
+  return { optimize: t('Optimize rotation'), newExperiment: t('New experiment') };
+}

@@ -1,0 +1,91 @@
+/**
+ * A job's progress, from its events: the one state that the status bar, lenses, panels, chat tools and the command line
+ * show. Pure; whoever follows several jobs keeps a state for each.
+ */
+import type { EvaluationProgressEvent, PhaseName, RoundingProgressEvent, RunEvent } from './events.ts';
+import { secondsLeftOf } from './pace.ts';
+
+export interface Progress {
+  /** The phase that began last; null before the first. */
+  readonly phase: PhaseName | null;
+  /** That phase has not ended. */
+  readonly underWay: boolean;
+  /** ISO 8601; null where no event said it. */
+  readonly phaseStartedAt: string | null;
+  /** Optimizer steps done, and of how many; 0 before the first. */
+  readonly step: number;
+  readonly of: number;
+  /** Durations of the newest steps, in their order. */
+  readonly stepSeconds: readonly number[];
+  /** The rounding that is under way: method, layers and share. */
+  readonly rounding: RoundingProgressEvent | null;
+  /** The evaluation that is under way: text, variant and windows. */
+  readonly evaluation: EvaluationProgressEvent | null;
+  /** Until the steps, or the rounding, are done; null while it cannot be told. */
+  readonly secondsLeft: number | null;
+}
+
+const AT_REST = { underWay: false, rounding: null, evaluation: null, secondsLeft: null } as const;
+
+export const NO_PROGRESS: Progress = {
+  ...AT_REST,
+  phase: null,
+  phaseStartedAt: null,
+  step: 0,
+  of: 0,
+  stepSeconds: [],
+};
+
+/** Steps whose median pace foretells the time left: neither the first one nor a sleeping machine decides it alone. */
+const RECENT_STEPS = 10;
+
+/**
+ * The next state. A run begins from nothing, and a phase forgets the numbers of the one before; steps, rounding and
+ * evaluation imply their phase. An end without a beginning, as remarks have it, changes nothing.
+ */
+export function advance(progress: Progress, event: RunEvent): Progress {
+  switch (event.type) {
+    case 'run-started':
+      return { ...NO_PROGRESS, step: event.resumedFromStep, of: progress.of };
+    case 'phase':
+      if (event.state === 'started') return begin(progress, event.phase, event.time);
+      return event.phase === progress.phase ? { ...progress, ...AT_REST } : progress;
+    case 'step': {
+      const { step, of, seconds } = event;
+      const stepSeconds = [...progress.stepSeconds, seconds].slice(-RECENT_STEPS);
+      const secondsLeft = (of - step) * medianOf(stepSeconds);
+      return { ...within(progress, 'learn'), step, of, stepSeconds, secondsLeft };
+    }
+    case 'rounding-progress': {
+      const present = within(progress, 'round');
+      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done);
+      return { ...present, rounding: event, secondsLeft };
+    }
+    case 'evaluation-progress':
+      return { ...within(progress, 'evaluate'), evaluation: event };
+    case 'evaluation':
+      return { ...progress, evaluation: null };
+    case 'run-finished':
+      return { ...progress, ...AT_REST };
+    case 'preservation':
+    case 'checkpoint':
+    case 'rounding':
+    case 'statistics':
+    case 'warning':
+      return progress;
+  }
+}
+
+function begin(progress: Progress, phase: PhaseName, startedAt: string | null): Progress {
+  return { ...progress, ...AT_REST, phase, phaseStartedAt: startedAt, underWay: true };
+}
+
+/** The present phase goes on; another one, inside or around it, begins at a time that nobody told. */
+function within(progress: Progress, phase: PhaseName): Progress {
+  return progress.phase === phase && progress.underWay ? progress : begin(progress, phase, null);
+}
+
+/** The upper one of an even number. */
+function medianOf(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+}
