@@ -8,7 +8,7 @@ import type {
   RunEvent,
   StepEvent,
 } from '../protocol/events.ts';
-import { secondsLeftOf } from '../protocol/pace.ts';
+import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
@@ -26,16 +26,14 @@ const PHASE_WORDS = {
   round: 'Rounding the weights',
   evaluate: 'Evaluating',
   statistics: 'Measuring activations',
-  write: 'Writing',
 } as const;
 
 /** Shows the events of a run: one line that changes on a terminal, plain lines elsewhere. */
-export class Progress {
+export class ProgressLines {
   private readonly output: Output;
   private readonly now: () => number;
   private lastPlain = Number.NEGATIVE_INFINITY;
-  private secondsPerStep = 0;
-  private phaseStartedAt: string | null = null;
+  private progress = NO_PROGRESS;
 
   constructor(output: Output, now: () => number = Date.now) {
     this.output = output;
@@ -43,6 +41,7 @@ export class Progress {
   }
 
   show(event: RunEvent): void {
+    this.progress = advance(this.progress, event);
     switch (event.type) {
       case 'step':
         this.changing(this.stepText(event), event.step === 1 || event.step === event.of);
@@ -84,33 +83,30 @@ export class Progress {
     }
   }
 
-  private showPhase({ phase, state, time, detail, seconds }: PhaseEvent): void {
+  private showPhase({ phase, state, detail, seconds }: PhaseEvent): void {
     const words = PHASE_WORDS[phase];
-    if (state === 'started') {
-      this.phaseStartedAt = time;
-      this.changing(`${words} …`, false);
-    } else this.note(`${words}${phaseTail(detail, seconds)}`);
+    if (state === 'started') this.changing(`${words} …`, false);
+    else this.note(`${words}${phaseTail(detail, seconds)}`);
   }
 
   private stepText(event: StepEvent): string {
-    // The first step also warms caches up, so recent steps count for more.
-    this.secondsPerStep =
-      this.secondsPerStep === 0 ? event.seconds : 0.8 * this.secondsPerStep + 0.2 * event.seconds;
-    const left = (event.of - event.step) * this.secondsPerStep;
     const parts = [
       `step ${event.step}/${event.of}`,
       `loss ${event.loss.toFixed(4)}`,
       `gradient ${event.gradientNorm.toPrecision(3)}`,
-      `${formatSeconds(this.secondsPerStep)}/step`,
+      `${formatSeconds(event.seconds)}/step`,
     ];
-    if (event.step < event.of) parts.push(`${formatSeconds(left)} left`);
-    return parts.join(' · ');
+    return [...parts, ...this.timeLeft(event.step < event.of)].join(' · ');
   }
 
-  private roundingText({ method, layersDone, layers, done, time }: RoundingProgressEvent): string {
+  private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
-    const left = secondsLeftOf(this.phaseStartedAt, time, done);
-    return left === null || done >= 1 ? text : `${text} · ${formatSeconds(left)} left`;
+    return [text, ...this.timeLeft(done < 1)].join(' · ');
+  }
+
+  private timeLeft(isUnderWay: boolean): string[] {
+    const { secondsLeft } = this.progress;
+    return isUnderWay && secondsLeft !== null ? [`${formatSeconds(secondsLeft)} left`] : [];
   }
 }
 
@@ -119,7 +115,7 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
-/** Of the layer's seven linear layers the mean. */
+/** Mean over the layer's linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const mean = (of: (error: RoundingError) => number): string =>
     percent(errors.reduce((sum, error) => sum + of(error), 0) / errors.length);
@@ -161,7 +157,7 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
 
 /** Shows every event of a run. @returns what the run returned. */
 export async function follow<T>(run: AsyncGenerator<RunEvent, T>, output: Output): Promise<T> {
-  const progress = new Progress(output);
+  const progress = new ProgressLines(output);
   try {
     for (;;) {
       const next = await run.next();

@@ -1,8 +1,29 @@
-/** What a run can be exported to: a row each. The work lies in `engine/export/<name>.ts`. */
+/** Formats that a run can be exported to: an entry each. The work lies in `engine/export/<name>.ts`. */
+
+export interface ExportFormatDescription {
+  /** As menus name it. */
+  readonly title: string;
+  /** For the help of the command line, after the name. */
+  readonly summary: string;
+  /** Of the file, as others expect it. */
+  readonly fileName: string;
+  readonly extension: string;
+}
+
 export const EXPORT_FORMATS = {
-  safetensors: { summary: 'R1 and R2.{layer} with where they come from', extension: 'safetensors' },
-  rbin: { summary: 'the R.bin of the SpinQuant reference, a PyTorch dict', extension: 'bin' },
-} as const satisfies Record<string, { readonly summary: string; readonly extension: string }>;
+  safetensors: {
+    title: 'safetensors',
+    summary: 'R1 and R2.{layer} with where they come from',
+    fileName: 'rotations',
+    extension: 'safetensors',
+  },
+  rbin: {
+    title: 'R.bin',
+    summary: 'the R.bin of the SpinQuant reference, a PyTorch dict',
+    fileName: 'R',
+    extension: 'bin',
+  },
+} as const satisfies Record<string, ExportFormatDescription>;
 
 export type ExportFormatName = keyof typeof EXPORT_FORMATS;
 

@@ -1,51 +1,39 @@
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import * as vscode from 'vscode';
-import { messageOf } from '../../protocol/errors.ts';
+import { messageOf, UserError } from '../../protocol/errors.ts';
+import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS, type ExportFormatName } from '../../protocol/export-formats.ts';
 import type { Parts } from '../parts.ts';
 
-interface Format extends vscode.QuickPickItem {
-  readonly format: 'safetensors' | 'rbin';
-  readonly suffix: string;
+interface Choice extends vscode.QuickPickItem {
+  readonly format: ExportFormatName;
 }
 
-/** Writes the learned rotations of a run where the person says, by the command line of the product. */
-export async function exportRun({ context, log }: Parts, runDir: string): Promise<void> {
-  const format = await vscode.window.showQuickPick<Format>(
-    [
-      {
-        label: 'safetensors',
-        description: vscode.l10n.t('R1, R2.0 … as float32 tensors'),
-        format: 'safetensors',
-        suffix: '.safetensors',
-      },
-      {
-        label: 'R.bin',
-        description: vscode.l10n.t('the PyTorch file of the SpinQuant reference implementation'),
-        format: 'rbin',
-        suffix: '.bin',
-      },
-    ],
-    { title: vscode.l10n.t('Export rotations') },
+/** Writes the learned rotations of a run where the person says, by the engine. */
+export async function exportRun({ worker, log }: Parts, runDir: string): Promise<void> {
+  const title = vscode.l10n.t('Export rotations');
+  const choices = EXPORT_FORMAT_NAMES.map(
+    (format): Choice => ({
+      label: EXPORT_FORMATS[format].title,
+      description: EXPORT_FORMATS[format].summary,
+      format,
+    }),
   );
-  if (format === undefined) return;
-  const name = format.format === 'rbin' ? 'R' : 'rotations';
+  const choice = await vscode.window.showQuickPick(choices, { title });
+  if (choice === undefined) return;
+  const { extension, fileName } = EXPORT_FORMATS[choice.format];
   const target = await vscode.window.showSaveDialog({
-    title: vscode.l10n.t('Export rotations'),
-    defaultUri: vscode.Uri.file(join(runDir, '..', '..', '..', `${name}${format.suffix}`)),
-    filters: { [format.label]: [format.suffix.slice(1)] },
+    title,
+    defaultUri: vscode.Uri.file(join(runDir, '..', '..', '..', `${fileName}.${extension}`)),
+    filters: { [choice.label]: [extension] },
   });
   if (target === undefined) return;
-  const args = ['export', runDir, '--format', format.format, '--out', target.fsPath, '--json'];
-  const cli = join(context.extensionPath, 'dist', 'cli.js');
   try {
-    await promisify(execFile)(process.execPath, [cli, ...args], {
-      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1' },
-    });
+    const client = await worker.connect();
+    await client.request('export', { run: runDir, format: choice.format, out: target.fsPath });
   } catch (error) {
     log.error(messageOf(error));
-    void vscode.window.showErrorMessage(faultOf(error));
+    const hint = error instanceof UserError ? ` ${error.hint}` : '';
+    void vscode.window.showErrorMessage(`${messageOf(error)}${hint}`);
     return;
   }
   const reveal = vscode.l10n.t('Reveal');
@@ -54,15 +42,4 @@ export async function exportRun({ context, log }: Parts, runDir: string): Promis
     reveal,
   );
   if (chosen === reveal) await vscode.commands.executeCommand('revealFileInOS', target);
-}
-
-/** The command line reports what is wrong in one JSON document on stdout. */
-function faultOf(error: unknown): string {
-  try {
-    const { stdout } = error as { stdout: string };
-    const document = JSON.parse(stdout) as { error: { message: string; hint: string } };
-    return `${document.error.message} ${document.error.hint}`.trim();
-  } catch {
-    return messageOf(error); // It did not get so far as to say anything.
-  }
 }

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { EvaluateResult } from '../../../src/engine/api.ts';
+import type { EvaluateResult } from '../../../src/engine/index.ts';
 import type { RunEvent } from '../../../src/protocol/events.ts';
 import { openRun, type Run } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
