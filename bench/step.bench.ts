@@ -9,7 +9,8 @@ import { Graph } from '../src/engine/graph/graph.ts';
 import { gemm } from '../src/engine/graph/ops/matmul.ts';
 import { Program } from '../src/engine/graph/program.ts';
 import type { ModelConfig } from '../src/engine/model/config.ts';
-import { learningNetwork, startingRotations } from '../src/engine/plan/networks.ts';
+import { startingMaps } from '../src/engine/plan/experiment-maps.ts';
+import { learningNetwork } from '../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench } from '../src/engine/plan/workbench.ts';
 import type { Runtime } from '../src/engine/runtime/types.ts';
 import { learnRotations } from '../src/engine/transform/learning/learner.ts';
@@ -75,8 +76,9 @@ for (const [label, clip, weightBits] of [
   const { config } = bench.checkpoint;
   const blocks = await calibrationBlocks(bench);
   const sequence = blocks[0]!.length;
-  const start = { step: 0, state: startingRotations(experiment, config) };
-  const options = { ...learning, microBatch: SEQUENCES, learnR1: true, learnR2: true, dataSeed: 0 };
+  const start = { step: 0, state: startingMaps(experiment, config) };
+  const seams = ['residual', 'value'] as const;
+  const options = { ...learning, microBatch: SEQUENCES, seams, dataSeed: 0 };
   const seconds: number[] = [];
   for await (const step of learnRotations(bench.cache, learningNetwork(bench), start, blocks, options)) {
     seconds.push(step.seconds);

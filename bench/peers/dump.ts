@@ -8,24 +8,25 @@
  */
 import { parseArgs } from 'node:util';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
+import { concatenate } from '../../src/engine/calibration/tokens.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
-import { LINEAR_ROLES, preparedName } from '../../src/engine/network/layer-inputs.ts';
-import { compilePrepare } from '../../src/engine/network/layer-programs.ts';
+import { preparedName } from '../../src/engine/network/layer-inputs.ts';
+import { PREPARE } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { type SeamState, spinQuantState } from '../../src/engine/network/seams.ts';
+import { namedRotations, rotationMaps, startingMaps } from '../../src/engine/plan/experiment-maps.ts';
 import {
   deployedNetwork,
   learningNetwork,
+  mappedNetwork,
   plainNetwork,
-  rotatedNetwork,
-  rotationSites,
-  startingRotations,
 } from '../../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
 import { readRotations } from '../../src/engine/rotation/rotation-file.ts';
-import { concatenate, lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
-import type { RotationState } from '../../src/engine/transform/learning/learner.ts';
+import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { LINEARS } from '../../src/protocol/block.ts';
 import { float32, type HostTensor, int64, type TensorData } from '../../src/protocol/tensor.ts';
 
 type Dump = Record<string, HostTensor>;
@@ -41,7 +42,7 @@ const { values, positionals } = parseArgs({
     from: { type: 'string', default: '0' },
     /** Merged network without any quantizer: R1 and R2 cancel only where they are orthogonal, so gradients remain. */
     unquantized: { type: 'boolean', default: false },
-    /** The engine's rotated and rounded weights too: `prepared.{layer}.{role}`. */
+    /** The engine's rotated and rounded weights too: `prepared.{layer}.{linear}`. */
     prepared: { type: 'boolean', default: false },
     /** Leave the logits out. */
     'no-logits': { type: 'boolean', default: false },
@@ -74,22 +75,25 @@ async function collect(bench: Workbench): Promise<Dump> {
   };
 }
 
-async function rotationsOf({ experiment, checkpoint }: Workbench): Promise<RotationState> {
+async function rotationsOf({ experiment, checkpoint }: Workbench): Promise<SeamState> {
   const { hiddenSize: hidden, headDim, layers } = checkpoint.config;
-  return values.rotations === undefined
-    ? startingRotations(experiment, checkpoint.config)
-    : await readRotations(values.rotations, { hidden, headDim, layers });
+  if (values.rotations === undefined) return startingMaps(experiment, checkpoint.config);
+  const { r1, r2 } = await readRotations(values.rotations, { hidden, headDim, layers });
+  return spinQuantState(r1, r2);
 }
 
-function rotationTensors({ r1, r2 }: RotationState): Dump {
+function rotationTensors(state: SeamState): Dump {
+  const { r1, r2 } = namedRotations(state);
   const named = [...(r1 ? [['R1', r1] as const] : []), ...(r2 ?? []).map((m, i) => [`R2.${i}`, m] as const)];
   return Object.fromEntries(named.map(([name, matrix]) => [name, square(matrix)]));
 }
 
 /** The dense factors of R3 and R4, which another program may not know how to generate: `table.{order}`. */
 function tables(experiment: ResolvedExperiment, { checkpoint }: Workbench): Dump {
-  const { r3, r4 } = rotationSites(experiment, checkpoint.config);
-  const dense = [r3, r4].flatMap((plan) => (plan?.matrix ? [plan] : []));
+  const maps = Object.values(rotationMaps(experiment, checkpoint.config));
+  const dense = maps.flatMap((map) =>
+    map.kind === 'hadamard' && map.transform.matrix ? [map.transform] : [],
+  );
   return Object.fromEntries(
     dense.map(({ order, matrix }) => [`table.${order}`, square(Float32Array.from(matrix!))]),
   );
@@ -97,58 +101,53 @@ function tables(experiment: ResolvedExperiment, { checkpoint }: Workbench): Dump
 
 async function gradientTensors(
   bench: Workbench,
-  rotations: RotationState,
+  rotations: SeamState,
   batch: readonly Int32Array[],
 ): Promise<Dump> {
   const network = values.unquantized ? unquantizedNetwork(bench) : learningNetwork(bench);
-  network.setRotations(rotations);
+  network.setMaps(rotations);
   const { loss, gradients } = await lossAndGradients(network, batch, batch.length);
   return {
     loss: { kind: 'host', dtype: 'float64', dims: [1], data: Float64Array.of(loss) },
-    ...(gradients.r1 && { 'R1.gradient': square(gradients.r1) }),
-    ...Object.fromEntries((gradients.r2 ?? []).map((g, layer) => [`R2.${layer}.gradient`, square(g)])),
+    ...Object.fromEntries((gradients.residual ?? []).map((g) => ['R1.gradient', square(g)])),
+    ...Object.fromEntries((gradients.value ?? []).map((g, layer) => [`R2.${layer}.gradient`, square(g)])),
   };
 }
 
 async function preparedWeights(
   bench: Workbench,
-  { r1, r2 }: RotationState,
+  rotations: SeamState,
   batch: readonly Int32Array[],
 ): Promise<Dump> {
   const network = learningNetwork(bench);
-  const { hiddenSize: d, headDim: h } = bench.checkpoint.config;
+  network.setMaps(rotations);
   const dump: Dump = {};
   for (let layer = 0; layer < network.layers; layer++) {
     const size = { batch: batch.length, sequence: batch[0]!.length };
     const { shape, types, tensors } = network.layerContext(layer, size);
-    const program = await compilePrepare(bench.runtime, shape, types, 'inside');
-    const matrices = {
-      ...(r1 && { r1: float32([d, d], r1) }),
-      ...(r2 && { r2: float32([h, h], r2[layer]!) }),
-    };
-    const prepared = await program.run({ ...tensors, ...matrices });
-    for (const role of LINEAR_ROLES) dump[`prepared.${layer}.${role}`] = prepared[preparedName(role)]!;
-    program.release();
+    const program = await bench.cache.get(PREPARE, { shape, types, ratios: 'inside' });
+    const prepared = await program.run({ ...tensors, ...network.maps(layer) });
+    for (const linear of LINEARS) dump[`prepared.${layer}.${linear}`] = prepared[preparedName(linear)]!;
   }
   return dump;
 }
 
 function unquantizedNetwork({ experiment, checkpoint, cache }: Workbench): Network {
-  const sites = rotationSites(experiment, checkpoint.config);
+  const maps = rotationMaps(experiment, checkpoint.config);
   const { embeddingCentring: centreEmbedding } = experiment.rotation;
   return new Network(cache, checkpoint, {
     mode: 'merged',
     quantizers: FULL_PRECISION,
-    sites,
+    maps,
     centreEmbedding,
   });
 }
 
 /** Logits [S, V] of one sequence: the checkpoint's, rotated at full precision, rotated and quantized. */
-async function logitTensors(bench: Workbench, rotations: RotationState, ids: Int32Array): Promise<Dump> {
+async function logitTensors(bench: Workbench, rotations: SeamState, ids: Int32Array): Promise<Dump> {
   const networks = {
     plain: plainNetwork(bench),
-    rotated: rotatedNetwork(bench, rotations),
+    rotated: mappedNetwork(bench, rotations),
     quantized: deployedNetwork(bench, rotations, null),
   };
   const dump: Dump = {};

@@ -5,7 +5,8 @@
  */
 import { createInterface } from 'node:readline';
 import { resolveExperiment } from '../../src/config/index.ts';
-import { learningNetwork, startingRotations } from '../../src/engine/plan/networks.ts';
+import { startingMaps } from '../../src/engine/plan/experiment-maps.ts';
+import { learningNetwork } from '../../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench } from '../../src/engine/plan/workbench.ts';
 import { learnRotations } from '../../src/engine/transform/learning/learner.ts';
 
@@ -17,7 +18,7 @@ const { learning } = experiment.rotation;
 const learner = learnRotations(
   bench.cache,
   learningNetwork(bench),
-  { step: 0, state: startingRotations(experiment, bench.checkpoint.config) },
+  { step: 0, state: startingMaps(experiment, bench.checkpoint.config) },
   await calibrationBlocks(bench),
   {
     steps: learning.steps,
@@ -28,8 +29,7 @@ const learner = learnRotations(
     gradientClip: learning.gradientClip,
     optimizer: learning.optimizer,
     weightClipEvery: learning.weightClipEvery,
-    learnR1: true,
-    learnR2: true,
+    seams: ['residual', 'value'],
     dataSeed: experiment.calibration.seed,
   },
 );

@@ -1,8 +1,9 @@
 /** One cell of the table of a larger model, in a process of its own so that its peak memory is its own. */
 import { resolveExperiment } from '../../src/config/index.ts';
 import { blocksToCapture, captureActivations } from '../../src/engine/calibration/capture.ts';
-import { evaluateExperiment } from '../../src/engine/experiment.ts';
-import { capturedNetwork, learningNetwork, startingRotations } from '../../src/engine/plan/networks.ts';
+import { evaluateExperiment } from '../../src/engine/index.ts';
+import { namedRotations, startingMaps } from '../../src/engine/plan/experiment-maps.ts';
+import { capturedNetwork, learningNetwork } from '../../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench } from '../../src/engine/plan/workbench.ts';
 import { writeRotations } from '../../src/engine/rotation/rotation-file.ts';
 import {
@@ -67,8 +68,8 @@ async function learn(cell: LearnCell) {
   const experiment = { ...resolved, calibration, rotation };
   const bench = await openWorkbench(experiment, {});
   const blocks = await calibrationBlocks(bench);
-  const both = { learnR1: true, learnR2: true, schedule: 'cosine' } as const;
-  let state = startingRotations(experiment, bench.checkpoint.config);
+  const both = { seams: ['residual', 'value'], schedule: 'cosine' } as const;
+  let state = startingMaps(experiment, bench.checkpoint.config);
   const began = performance.now();
   if (cell.captured) {
     const some = blocksToCapture(blocks);
@@ -97,7 +98,7 @@ async function learn(cell: LearnCell) {
     stepSeconds = learned.steps.map(({ seconds }) => seconds);
   }
   const seconds = (performance.now() - began) / 1000;
-  await writeRotations(cell.out, state);
+  await writeRotations(cell.out, namedRotations(state));
   await bench.close();
   return { seconds, capturedSeconds, stepSeconds, losses, peakBytes: peakBytes() };
 }

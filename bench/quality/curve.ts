@@ -6,7 +6,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { optimizeRotation } from '../../src/engine/experiment.ts';
+import { optimizeRotation } from '../../src/engine/index.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { subjects } from './subjects.ts';
 

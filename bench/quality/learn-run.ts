@@ -1,6 +1,6 @@
 /** One learned run of a quality table in a process of its own, so that its peak memory is its own: one JSON line. */
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { optimizeRotation } from '../../src/engine/experiment.ts';
+import { optimizeRotation } from '../../src/engine/index.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { last } from './last.ts';
 

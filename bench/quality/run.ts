@@ -1,12 +1,12 @@
 /**
- * The quality tables of the README, each cell by the same engine calls as the command line:
+ * The quality tables of docs/results.md, each cell by the same engine calls as the command line:
  * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners | --gptq]
  * Writes bench/results/quality-<name>.json; with --learners or --gptq it only measures these anew, the rest stays.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { evaluateExperiment } from '../../src/engine/experiment.ts';
+import { evaluateExperiment } from '../../src/engine/index.ts';
 import { runScript } from '../child.ts';
 import { last } from './last.ts';
 import type { Learned, LearnRun } from './learn-run.ts';

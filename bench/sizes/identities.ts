@@ -1,15 +1,15 @@
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import type { RotationMatrices } from '../../src/engine/network/network.ts';
+import { type SeamState, spinQuantState } from '../../src/engine/network/seams.ts';
 
 /** The identity: as good as any rotation for time and memory, and made at once at every size. */
-export function identities(config: ModelConfig): RotationMatrices {
+export function identities(config: ModelConfig): SeamState {
   const identity = (n: number) => {
     const matrix = new Float32Array(n * n);
     for (let i = 0; i < n; i++) matrix[i * n + i] = 1;
     return matrix;
   };
-  return {
-    r1: identity(config.hiddenSize),
-    r2: Array.from({ length: config.layers }, () => identity(config.headDim)),
-  };
+  return spinQuantState(
+    identity(config.hiddenSize),
+    Array.from({ length: config.layers }, () => identity(config.headDim)),
+  );
 }

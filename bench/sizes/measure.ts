@@ -11,6 +11,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoi
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { planMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { Tape } from '../../src/engine/network/tape.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
@@ -76,12 +77,12 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
   return new Network(cache, checkpoint, {
     mode,
     quantizers: quantizersFor(asked, config.headDim),
-    sites: {
+    maps: spinQuantMaps({
       r1: true,
       r2: true,
       r3: planHadamard(config.headDim),
       r4: planHadamard(config.intermediateSize),
-    },
+    }),
     centreEmbedding: false,
     memory: planMemory(config, demand, limit),
     ...(learns && { precision: asked.precision }),
@@ -157,8 +158,7 @@ function stepWork(asked: Measurement, network: Network, cache: ProgramCache): Wo
     microBatch: Math.min(sequences, Math.floor(network.memory.tokensAtOnce / sequence)),
     gradientClip: 1,
     weightClipEvery: asked.weightClipEvery,
-    learnR1: true,
-    learnR2: true,
+    seams: ['residual', 'value'],
     dataSeed: 0,
   } as const;
   return async (watch, between) => {
@@ -186,13 +186,16 @@ function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
       { batch: 1, sequence, activationCodes: false },
       0,
     );
-    for (const { data } of tape.residuals) data.set(data.map(() => random.uniform() - 0.5));
+    for (const layer of [0, 1]) {
+      const { data } = tape.residual(layer);
+      data.set(data.map(() => random.uniform() - 0.5));
+    }
     for (let i = 0; i < repeats; i++) {
-      network.setRotations(identities(network.checkpoint.config));
+      network.setMaps(identities(network.checkpoint.config));
       await between();
       watch.start();
       await network.record(0, tape);
-      await network.layerBackward(0, tape, tape.residuals[1]!);
+      await network.layerBackward(0, tape, tape.residual(1));
       watch.stop();
     }
     return [];
@@ -201,7 +204,7 @@ function layerWork({ sequence, repeats }: Measurement, network: Network): Work {
 
 function evaluateWork({ sequence, repeats }: Measurement, network: Network): Work {
   return async (watch, between) => {
-    network.setRotations(identities(network.checkpoint.config));
+    network.setMaps(identities(network.checkpoint.config));
     for (let i = 0; i < repeats; i++) {
       const windows = [randomIds(sequence, network.checkpoint.config.vocabSize)];
       await between();

@@ -7,6 +7,7 @@ import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { planMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
@@ -38,11 +39,11 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
   const network = new Network(cache, checkpoint, {
     mode: 'merged',
     quantizers: { ...FULL_PRECISION, weights },
-    sites: { r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) },
+    maps: spinQuantMaps({ r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) }),
     centreEmbedding: false,
-    memory: planMemory(config, { sequence, learns: false, prepares: true, rounds: true }, null),
+    memory: planMemory(config, { sequence, learns: false, prepares: true, rounds: 'GPTQ' }, null),
   });
-  network.setRotations(identities(config));
+  network.setMaps(identities(config));
   const random = new Rng(1);
   const block = () => Int32Array.from({ length: sequence }, () => random.integer(config.vocabSize));
   const blocks = Array.from({ length: sequences }, block);

@@ -12,8 +12,9 @@ import type { ModelConfig } from '../../src/engine/model/config.ts';
 import { expectedTensors } from '../../src/engine/model/weights.ts';
 import { buildLayer, UNWATCHED } from '../../src/engine/network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../src/engine/network/layer-inputs.ts';
-import { type BatchShape, FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
+import { type BatchShape, FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { plainSites } from '../../src/engine/network/linear-sites.ts';
+import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 
 /** Weight names as the checkpoint has them, with their shapes. */
@@ -39,7 +40,7 @@ export function compileTraining(
     qNorm: null,
     kNorm: null,
   };
-  const shape = { ...batch, config, window: null, quantizers: FULL_PRECISION, rotations: NO_ROTATION };
+  const shape = { ...batch, config, window: null, quantizers: FULL_PRECISION, maps: NO_MAPS };
   let x = gatherRows(embedding, graph.input('ids', [tokens], 'int64'));
   for (let layer = 0; layer < config.layers; layer++) {
     const inputs = new LayerInputs(graph, shape, layerTypes, layerPrefix(layer));

@@ -8,6 +8,7 @@ import type {
   RunEvent,
   StepEvent,
 } from '../protocol/events.ts';
+import { phaseNames } from '../protocol/panels/words.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
@@ -15,18 +16,8 @@ import type { Output } from './output.ts';
 /** Without a terminal, lines of the same kind come at least so far apart. */
 const PLAIN_INTERVAL_MS = 2000;
 
-const PHASE_WORDS = {
-  load: 'Loading the model',
-  scan: 'Scanning the weights',
-  tokenize: 'Tokenizing',
-  prepare: 'Preparing the network',
-  'preserve-check': 'Checking that rotation preserves the function',
-  learn: 'Learning rotations',
-  fuse: 'Merging rotations',
-  round: 'Rounding the weights',
-  evaluate: 'Evaluating',
-  statistics: 'Measuring activations',
-} as const;
+/** The command line is English. */
+const PHASE_WORDS = phaseNames((text) => text);
 
 /** Shows the events of a run: one line that changes on a terminal, plain lines elsewhere. */
 export class ProgressLines {
@@ -117,10 +108,12 @@ function evaluationText(event: EvaluationProgressEvent): string {
 
 /** Mean over the layer's linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
+  const text = `${methodTitle(method)}: layer ${layer + 1}/${layers}`;
+  if (errors.length === 0) return text;
   const mean = (of: (error: RoundingError) => number): string =>
     percent(errors.reduce((sum, error) => sum + of(error), 0) / errors.length);
   const [reached, nearest] = [mean(({ error }) => error), mean((error) => error.nearest)];
-  return `${methodTitle(method)}: layer ${layer + 1}/${layers}, error of outputs ${reached}, to nearest ${nearest}`;
+  return `${text}, error of outputs ${reached}, to nearest ${nearest}`;
 }
 
 /** Two digits, without an exponent. */

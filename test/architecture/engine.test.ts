@@ -1,6 +1,7 @@
 /** The inner order of the engine, and what no part of it may know. Each rule also meets a source that breaks it. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { METHODS } from '../../src/config/index.ts';
 import { codeOf, landingOf, type Source, sourceOf, sourcesIn } from './sources.ts';
 
 /** The folders of the engine; each may import from those before its own level, and from itself. */
@@ -117,7 +118,11 @@ const RULES: readonly Rule[] = [
   ),
   forbidden(
     'nothing names a method but its own files',
-    /['"](gptq|smoothquant)['"]/,
+    new RegExp(
+      `['"](${METHODS.filter(({ paper }) => paper)
+        .map(({ name }) => name)
+        .join('|')})['"]`,
+    ),
     [/^config\/methods\/|^engine\/(methods\/|rounding\/gptq\/|plan\/steps\/old-rounding-key\.ts)/],
     ['engine/plan/x.ts', "if (method === 'gptq') return;"],
   ),

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { EvaluateResult, OptimizeResult } from '../../src/engine/api.ts';
+import type { EvaluateResult, OptimizeResult } from '../../src/engine/index.ts';
 import { readSafetensorsHeader } from '../../src/formats/safetensors.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
 import { openRun, RUN_FILES } from '../../src/runs/index.ts';

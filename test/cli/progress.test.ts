@@ -4,7 +4,7 @@ import { createColors } from 'picocolors';
 import { reportFailure } from '../../src/cli/failure.ts';
 import { interruptible } from '../../src/cli/interrupt.ts';
 import type { Output } from '../../src/cli/output.ts';
-import { follow, Progress } from '../../src/cli/progress.ts';
+import { follow, ProgressLines } from '../../src/cli/progress.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { Cancelled, throwIfCancelled, UserError } from '../../src/protocol/errors.ts';
 import { type RunEvent, timed } from '../../src/protocol/events.ts';
@@ -46,7 +46,7 @@ function step(number: number, seconds = 2): RunEvent {
 
 test('on a terminal steps rewrite one line, cut to its width', () => {
   const { output, notes, statuses } = recorder(true);
-  const progress = new Progress(output);
+  const progress = new ProgressLines(output);
   progress.show(step(1));
   assert.equal(statuses[0], 'step 1/11 · loss 3.4123 · gradient 61.5 · 2.0 s/step · 20 s left'.slice(0, 59));
   progress.show(timed({ type: 'warning', message: 'few samples.', hint: 'Add text.' }));
@@ -56,7 +56,7 @@ test('on a terminal steps rewrite one line, cut to its width', () => {
 test('elsewhere lines come seldom, the first and the last step always', () => {
   const { output, notes, statuses } = recorder(false);
   let now = 0;
-  const progress = new Progress(output, () => now);
+  const progress = new ProgressLines(output, () => now);
   for (let number = 1; number <= 11; number++, now += 500) progress.show(step(number));
   assert.deepEqual(
     notes.map((note) => note.split(' ·')[0]),
@@ -68,21 +68,25 @@ test('elsewhere lines come seldom, the first and the last step always', () => {
 test('the time left follows recent steps', () => {
   const { output, notes } = recorder(false);
   let now = 0;
-  const progress = new Progress(output, () => now);
+  const progress = new ProgressLines(output, () => now);
   progress.show(step(1, 10));
   now = 10_000;
   progress.show(step(2, 5));
+  now = 15_000;
+  progress.show(step(3, 5));
   assert.match(notes[0]!, /10 s\/step · 1 min 40 s left/);
-  // 0.8 · 10 s + 0.2 · 5 s a step, 9 steps to go.
-  assert.match(notes[1]!, /9\.0 s\/step · 1 min 21 s left/);
+  // The upper one of two, then the median of three: a slow first step does not stay.
+  assert.match(notes[1]!, /5\.0 s\/step · 1 min 30 s left/);
+  assert.match(notes[2]!, /5\.0 s\/step · 40 s left/);
 });
 
 test('rounding: how far and how long, and what each layer lost', () => {
   const { output, notes, statuses } = recorder(true);
-  const progress = new Progress({ ...output, columns: 200 });
+  const progress = new ProgressLines({ ...output, columns: 200 });
   const at = (second: number): string => new Date(1000 * second).toISOString();
   const done = (second: number, layersDone: number, share: number): RunEvent => ({
     type: 'rounding-progress',
+    method: 'gptq',
     time: at(second),
     layersDone,
     layers: 30,
@@ -93,20 +97,20 @@ test('rounding: how far and how long, and what each layer lost', () => {
   progress.show(done(15, 2, 0.125));
   progress.show(done(120, 30, 1));
   const [q, down] = [
-    { linear: 'q', gptq: 0.0031, nearest: 0.0074 },
-    { linear: 'down', gptq: 0.012, nearest: 0.021 },
+    { linear: 'q', error: 0.0031, nearest: 0.0074 },
+    { linear: 'down', error: 0.012, nearest: 0.021 },
   ];
-  const layer = { type: 'rounding', layer: 2, layers: 30, errors: [q, down], seconds: 4 } as const;
-  progress.show({ ...layer, time: at(16) });
+  const layer = { layer: 2, layers: 30, errors: [q, down], seconds: 4 };
+  progress.show({ type: 'rounding', method: 'gptq', time: at(16), ...layer });
   assert.deepEqual(statuses, [
-    'Rounding the weights by GPTQ …',
-    'rounding: layer 1/30 · 1 %',
-    'rounding: layer 3/30 · 12 % · 1 min 45 s left',
-    'rounding: layer 30/30 · 100 %',
-    'rounded layer 3/30: error of outputs 0.76 %, to nearest 1.4 %',
+    'Rounding the weights …',
+    'GPTQ: layer 1/30 · 1 %',
+    'GPTQ: layer 3/30 · 12 % · 1 min 45 s left',
+    'GPTQ: layer 30/30 · 100 %',
+    'GPTQ: layer 3/30, error of outputs 0.76 %, to nearest 1.4 %',
   ]);
   progress.show({ type: 'phase', time: at(120), phase: 'round', state: 'finished', seconds: 120 });
-  assert.deepEqual(notes, ['Rounding the weights by GPTQ (2 min 0 s)']);
+  assert.deepEqual(notes, ['Rounding the weights (2 min 0 s)']);
 });
 
 test('follow shows every event and returns what the run returned, or throws what it threw', async () => {

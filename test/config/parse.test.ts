@@ -38,6 +38,7 @@ test('a model alone gets every default', () => {
       keys: { bits: 4, symmetric: false, clipRatio: 1 },
       values: { bits: 4, symmetric: false, clipRatio: 1 },
     },
+    scaling: { method: 'none', smoothquant: { alpha: 0.5, samples: 512 } },
     rotation: {
       r1: 'learned',
       r2: 'learned',

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, test } from 'node:test';
-import type { EvaluateResult } from '../../src/engine/api.ts';
+import type { EvaluateResult } from '../../src/engine/index.ts';
 import { ortLibraryPath } from '../../src/engine/runtime/addon.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { installedDrivers, vulkanLoaderProblem } from '../../src/engine/runtime/vulkan.ts';

@@ -66,14 +66,15 @@ async function runCase(
   });
   const windows = differentWindows(checkpoint.config, 3, SEQUENCE);
   const { loss, gradients } = await lossAndGradients(network, windows.slice(0, BATCH), BATCH);
-  const moved = await cayleyStep(cache, [rotations.r1!], [Float32Array.from(gradients.r1!)], 0.1);
+  const [r1] = gradients.residual!;
+  const moved = await cayleyStep(cache, [rotations.r1!], [Float32Array.from(r1!)], 0.1);
   const measuring = measurePerplexity(network, { name: 'tiny', windows });
   let measured = await measuring.next();
   while (!measured.done) measured = await measuring.next();
   return {
     loss,
-    r1: [...gradients.r1!],
-    r2: gradients.r2!.flatMap((gradient) => [...gradient]),
+    r1: [...r1!],
+    r2: gradients.value!.flatMap((gradient) => [...gradient]),
     next: [...moved.matrices[0]!],
     perplexity: measured.value.perplexity,
   };

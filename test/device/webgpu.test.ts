@@ -93,13 +93,13 @@ test('at 4 bits they agree up to one code that rounding flips', { skip }, async 
 test('GPTQ errs alike on both', { skip }, async () => {
   const [cpu, gpu] = await onBoth();
   assert.equal(gpu.rounding.length, cpu.rounding.length);
-  for (const [index, { linear, gptq, nearest }] of cpu.rounding.entries()) {
+  for (const [index, { linear, error, nearest }] of cpu.rounding.entries()) {
     const found = gpu.rounding[index]!;
     assert.equal(found.linear, linear);
-    assert.ok(gptq < nearest);
+    assert.ok(error < nearest);
     // Weights that rounding takes to the other code lie half way between two, which are as good as each other.
     for (const [a, b] of [
-      [found.gptq, gptq],
+      [found.error, error],
       [found.nearest, nearest],
     ] as const)
       assert.ok(Math.abs(a / b - 1) < 0.02, `${linear}: ${a} against ${b}`);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { evaluateExperiment, inspectActivations, optimizeRotation } from '../../src/engine/experiment.ts';
+import { evaluateExperiment, inspectActivations, optimizeRotation } from '../../src/engine/index.ts';
 import { Cancelled, UserError } from '../../src/protocol/errors.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
 import { openRun } from '../../src/runs/index.ts';

@@ -7,6 +7,7 @@ import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import type { NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
@@ -19,11 +20,16 @@ export interface RotatedOptions {
 
 export function rotatedNetwork(cache: ProgramCache, checkpoint: Checkpoint, options: RotatedOptions) {
   const { hiddenSize, headDim, intermediateSize, layers } = checkpoint.config;
-  const sites = { r1: true, r2: true, r3: planHadamard(headDim), r4: planHadamard(intermediateSize) };
-  const network = new Network(cache, checkpoint, { ...options, sites, centreEmbedding: false });
+  const maps = spinQuantMaps({
+    r1: true,
+    r2: true,
+    r3: planHadamard(headDim),
+    r4: planHadamard(intermediateSize),
+  });
+  const network = new Network(cache, checkpoint, { ...options, maps, centreEmbedding: false });
   const sizes = { hidden: hiddenSize, headDim, layers };
   const rotations = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(2));
-  network.setRotations(rotations);
+  network.setMaps(spinQuantState(rotations.r1, rotations.r2));
   return { network, rotations };
 }
 

@@ -2,7 +2,8 @@
 
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import type { LayerTypes } from '../../src/engine/network/layer-inputs.ts';
-import type { LayerQuantizers, LayerShape, RotationSites } from '../../src/engine/network/layer-shape.ts';
+import type { LayerQuantizers, LayerShape } from '../../src/engine/network/layer-shape.ts';
+import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
 
 /** Deterministic numbers in (−1, 1): a plain linear congruential generator is random enough for test weights. */
@@ -113,13 +114,13 @@ export function tinyQuantizers(
 }
 
 /** R3 on heads of 4; R4 in three blocks of 4, which is orthogonal like any Hadamard. */
-export const TINY_SITES: RotationSites = {
+export const TINY_MAPS = spinQuantMaps({
   r1: true,
   r2: true,
   r3: { block: 4, order: 1, matrix: null },
   r4: { block: 4, order: 1, matrix: null },
-};
+});
 
 export function tinyShape(quantizers: LayerQuantizers, config: ModelConfig = TINY_CONFIG): LayerShape {
-  return { batch: 2, sequence: 5, config, window: null, quantizers, rotations: TINY_SITES };
+  return { batch: 2, sequence: 5, config, window: null, quantizers, maps: TINY_MAPS };
 }

@@ -7,8 +7,9 @@ import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
-import { FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
+import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { bfloat16ToFloat32, float32ToBfloat16 } from '../../src/formats/float-bits.ts';
 import { readTensor, toFloat32 } from '../../src/formats/tensor-io.ts';
@@ -32,7 +33,7 @@ for (const name of GOLDEN_NAMES) {
     const cache = new ProgramCache(runtime);
     const network = new Network(cache, result, {
       mode: 'plain',
-      sites: NO_ROTATION,
+      maps: NO_MAPS,
       quantizers: FULL_PRECISION,
       centreEmbedding: false,
     });

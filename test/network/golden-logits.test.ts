@@ -8,8 +8,9 @@ import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import { FULL_PRECISION, NO_ROTATION, type RotationSites } from '../../src/engine/network/layer-shape.ts';
+import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { NO_MAPS, type SeamMaps, spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
@@ -17,8 +18,9 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
-function allRotations({ headDim, intermediateSize }: ModelConfig): RotationSites {
-  return { r1: true, r2: true, r3: planHadamard(headDim), r4: planHadamard(intermediateSize) };
+function allRotations({ headDim, intermediateSize }: ModelConfig): SeamMaps {
+  const [r3, r4] = [planHadamard(headDim), planHadamard(intermediateSize)];
+  return spinQuantMaps({ r1: true, r2: true, r3, r4 });
 }
 
 for (const kernels of KERNELS) {
@@ -30,9 +32,9 @@ for (const kernels of KERNELS) {
       const cache = new ProgramCache(runtime);
       const { config } = checkpoint;
       const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-      const plain = { mode: 'plain', sites: NO_ROTATION } as const;
-      const unrotated = { mode: 'unrotated', sites: allRotations(config) } as const;
-      const merged = { mode: 'merged', sites: allRotations(config) } as const;
+      const plain = { mode: 'plain', maps: NO_MAPS } as const;
+      const unrotated = { mode: 'unrotated', maps: allRotations(config) } as const;
+      const merged = { mode: 'merged', maps: allRotations(config) } as const;
       for (const form of [plain, unrotated, merged]) {
         const network = new Network(cache, checkpoint, {
           ...form,
@@ -40,7 +42,8 @@ for (const kernels of KERNELS) {
           centreEmbedding: false,
         });
         // Haar rotations: widths here need not have a Hadamard matrix.
-        network.setRotations(drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(1)));
+        const { r1, r2 } = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(1));
+        network.setMaps(spinQuantState(r1, r2));
         const logits = await sequenceLogits(network, Int32Array.from(golden.ids));
         const difference = maxDifference(logits, golden.logits.flat());
         // transformers' own float32 pass differs by this much; rotating adds two products per site: four times it.

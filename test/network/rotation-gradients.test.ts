@@ -1,6 +1,7 @@
 /**
  * The derivative of the whole network's loss with respect to R1 and every R2, against central finite differences in
- * float64, in both modes. The differences are taken on the network whose quantizers are frozen at the base point.
+ * float64, in both modes, and with scales at the norms beside R1. The differences are taken on the network whose
+ * quantizers are frozen at the base point.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -15,13 +16,16 @@ import {
   headExpression,
 } from '../../src/engine/network/ends-programs.ts';
 import {
+  gradientName,
   layerExpression,
   type NetworkMode,
   prepareExpression,
 } from '../../src/engine/network/layer-programs.ts';
+import { NO_MAPS, type SeamMaps, seamsIn } from '../../src/engine/network/seams.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
+import type { SeamName } from '../../src/protocol/block.ts';
 import { type HostTensor, int64 } from '../../src/protocol/tensor.ts';
 import { FrozenRunner, freeze } from '../helpers/frozen-quantizers.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -46,15 +50,21 @@ before(async () => {
 });
 after(() => runtime.close());
 
-interface Rotations {
+/** Maps as program inputs: of the residual, and of each layer. */
+interface Maps {
   readonly r1: HostTensor;
-  readonly r2: HostTensor[];
+  readonly layers: readonly LayerMaps[];
 }
+
+type LayerMaps = Readonly<Partial<Record<SeamName, HostTensor>>>;
+
+/** Scales at both norms. */
+const SCALED: SeamMaps = { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } };
 
 const ends: EndsShape = {
   config,
   tokens: TOKENS,
-  r1: true,
+  mapped: true,
   centreEmbedding: false,
   embeddingType: 'float32',
   headType: 'float32',
@@ -66,9 +76,10 @@ function double(dims: readonly number[], numbers: ArrayLike<number>): HostTensor
 }
 
 /** The tiny model as float64 programs: frozen forward pieces and the derivative pieces under test. */
-async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean) {
+async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean, added: SeamMaps) {
   const random = noise(7);
-  const shape = tinyShape(tinyQuantizers(config, weightBits, live));
+  const base = tinyShape(tinyQuantizers(config, weightBits, live));
+  const shape = { ...base, maps: { ...base.maps, ...added } };
   const types = layerTypes(config);
   const layers = Array.from({ length: L }, () => randomLayer(config, random));
   const tables = ropeTables(config, shape.sequence);
@@ -88,12 +99,12 @@ async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean) {
     ),
     lossWeight: double([TOKENS], new Array(TOKENS).fill(1 / 8)),
   };
-  const endsShape = { ...ends, r1: mode === 'merged' };
+  const endsShape = { ...ends, mapped: mode === 'merged' };
   const embedding = embeddingExpression(endsShape, 'float64');
   const head = headExpression(endsShape, 'float64');
   const nll = tokenLoss(head.y, head.graph.input('labels', [TOKENS], 'int64'));
   const forward = layerExpression(shape, types, mode, true, 'float64');
-  const prepare = prepareExpression(shape, types, 'float64');
+  const prepare = prepareExpression({ shape, types, ratios: 'inside' }, 'float64');
   const frozen = async (graph: Graph, outputs: Record<string, Value>) =>
     new FrozenRunner(await freeze(runtime, graph, outputs, live));
   const runners = {
@@ -102,20 +113,18 @@ async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean) {
     layer: await frozen(forward.graph, { y: forward.y }),
     head: await frozen(head.graph, { nll }),
   };
-  const preparedWeights = async (layer: number, rotations: Rotations) =>
-    mode === 'merged'
-      ? runners.prepare.run(`${layer}`, { ...layers[layer], r1: rotations.r1, r2: rotations.r2[layer]! })
-      : {};
-  const forwardPass = async (rotations: Rotations) => {
-    const { r1 } = rotations;
-    const boundaries = [(await runners.embed.run('', { ...shared, r1 })).x!];
+  const preparedWeights = async (layer: number, maps: Tensors) =>
+    mode === 'merged' ? runners.prepare.run(`${layer}`, { ...layers[layer], ...maps }) : {};
+  const forwardPass = async (maps: Maps) => {
+    const residual = maps.r1;
+    const boundaries = [(await runners.embed.run('', { ...shared, residual })).x!];
     const weights: Tensors[] = [];
     for (let i = 0; i < L; i++) {
-      const r2 = rotations.r2[i]!;
-      weights.push({ ...shared, ...layers[i], ...(await preparedWeights(i, rotations)), r1, r2 });
+      const own = { residual, ...maps.layers[i] };
+      weights.push({ ...shared, ...layers[i], ...(await preparedWeights(i, own)), ...own });
       boundaries.push((await runners.layer.run(`${i}`, { ...weights[i], x: boundaries[i]! })).y!);
     }
-    const out = await runners.head.run('', { ...shared, x: boundaries[L]!, r1 });
+    const out = await runners.head.run('', { ...shared, x: boundaries[L]!, residual });
     const loss = (out.nll!.data as Float64Array).reduce((sum, value) => sum + value / 8, 0);
     return { loss, boundaries, weights };
   };
@@ -124,20 +133,24 @@ async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean) {
 
 type TinyModel = Awaited<ReturnType<typeof tinyModel>>;
 
-/** ∂loss/∂R1 and ∂loss/∂R2 by the graphs that the product runs, in float64. */
-async function analytic(model: TinyModel, rotations: Rotations) {
+/** The derivatives by all maps, by the graphs that the product runs, in float64. */
+async function analytic(model: TinyModel, maps: Maps) {
   const { shared, embedding, head, nll, forward } = model;
-  const { boundaries, weights } = await model.forwardPass(rotations);
+  const { boundaries, weights } = await model.forwardPass(maps);
   const seed = head.graph.input('lossWeight', [TOKENS]);
-  const headWanted = [head.x!, ...(head.r1 ? [head.r1] : [])];
+  const headWanted = [head.x!, ...(head.map ? [head.map] : [])];
   const [hx, hr1] = gradients([[nll, seed]], headWanted);
-  const headBackward = await Program.compile(runtime, head.graph, { dx: hx!, r1Gradient: hr1 ?? null });
+  const headBackward = await Program.compile(runtime, head.graph, {
+    dx: hx!,
+    [gradientName('residual')]: hr1 ?? null,
+  });
   const dy = forward.graph.input('dy', forward.y.dims);
-  const [dx, r1, r2] = gradients([[forward.y, dy]], [forward.x, forward.r1!, forward.r2!]);
+  const seams = seamsIn(forward.maps);
+  const wanted = [forward.x, ...seams.map((seam) => forward.maps[seam]!)];
+  const [dx, ...byMap] = gradients([[forward.y, dy]], wanted);
   const layerBackward = await Program.compile(runtime, forward.graph, {
     dx: dx!,
-    r1Gradient: r1!,
-    r2Gradient: r2!,
+    ...Object.fromEntries(seams.map((seam, index) => [gradientName(seam), byMap[index]!])),
   });
 
   const sumR1 = new Float64Array(D * D);
@@ -145,27 +158,31 @@ async function analytic(model: TinyModel, rotations: Rotations) {
     const values = terms?.data as Float64Array | undefined;
     for (let i = 0; values && i < values.length; i++) sumR1[i] = sumR1[i]! + values[i]!;
   };
-  const out = await headBackward.run({ ...shared, x: boundaries[L]!, r1: rotations.r1 });
-  add1(out.r1Gradient);
+  const out = await headBackward.run({ ...shared, x: boundaries[L]!, residual: maps.r1 });
+  add1(out[gradientName('residual')]);
   let d = out.dx!;
-  const gradientsR2: Float64Array[] = [];
+  const ofLayers: Record<string, HostTensor>[] = [];
   for (let i = L - 1; i >= 0; i--) {
     const share = await layerBackward.run({ ...weights[i], x: boundaries[i]!, dy: d });
-    add1(share.r1Gradient);
-    gradientsR2[i] = share.r2Gradient!.data as Float64Array;
+    add1(share[gradientName('residual')]);
+    ofLayers[i] = share;
     d = share.dx!;
   }
-  if (embedding.r1) {
+  if (embedding.map) {
     const dxInput = embedding.graph.input('dx', embedding.y.dims);
-    const [er1] = gradients([[embedding.y, dxInput]], [embedding.r1]);
-    const backward = await Program.compile(runtime, embedding.graph, { r1Gradient: er1! });
-    add1((await backward.run({ ...shared, dx: d })).r1Gradient);
+    const [er1] = gradients([[embedding.y, dxInput]], [embedding.map]);
+    const backward = await Program.compile(runtime, embedding.graph, { r1: er1! });
+    add1((await backward.run({ ...shared, dx: d })).r1);
   }
-  return { r1: sumR1, r2: gradientsR2 };
+  return { r1: sumR1, layers: ofLayers };
 }
 
-async function checkMode(mode: NetworkMode, weightBits: number, live = false): Promise<void> {
-  const model = await tinyModel(mode, weightBits, live);
+async function checkMode(
+  mode: NetworkMode,
+  weightBits: number,
+  { live = false, added = NO_MAPS }: { readonly live?: boolean; readonly added?: SeamMaps } = {},
+): Promise<void> {
+  const model = await tinyModel(mode, weightBits, live, added);
   const random = noise(3);
   // Not orthogonal on purpose where the derivative holds for every matrix: errors could hide on the manifold.
   const near = (n: number) =>
@@ -177,25 +194,43 @@ async function checkMode(mode: NetworkMode, weightBits: number, live = false): P
   // The unrotated form uses that R1 is orthogonal (rotated-quantizer.ts); all of its directions are still tested.
   if (mode === 'unrotated' && !live)
     (r1.data as Float64Array).set(polarProjection(r1.data as Float64Array, D));
-  const rotations = { r1, r2: Array.from({ length: L }, () => near(H)) };
-  const found = await analytic(model, rotations);
+  const scales = () =>
+    double(
+      [D],
+      Array.from({ length: D }, () => 1.5 + 0.5 * random()),
+    );
+  const layers = Array.from(
+    { length: L },
+    (): LayerMaps => ({
+      value: near(H),
+      ...Object.fromEntries(seamsIn(added).map((seam) => [seam, scales()])),
+    }),
+  );
+  const maps = { r1, layers };
+  const found = await analytic(model, maps);
   const pairs: [string, HostTensor, Float64Array][] = [
-    ['R1', rotations.r1, found.r1],
-    ...rotations.r2.map((r, i): [string, HostTensor, Float64Array] => [`R2.${i}`, r, found.r2[i]!]),
+    ['R1', r1, found.r1],
+    ...layers.flatMap((own, i) =>
+      seamsIn(own).map((seam): [string, HostTensor, Float64Array] => [
+        `${seam} ${i}`,
+        own[seam]!,
+        found.layers[i]![gradientName(seam)]!.data as Float64Array,
+      ]),
+    ),
   ];
   // Central differences at step e err by e²|f‴|/6 + eps|f|/e: about 1e-9 here for derivatives of order one.
   const step = 1e-5;
-  for (const [name, rotation, gradient] of pairs) {
+  for (const [name, map, gradient] of pairs) {
     const largest = gradient.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
     assert.ok(largest > 1e-3, `${name}: the derivative must not vanish, found ${largest}`);
     let worst = 0;
-    const data = rotation.data as Float64Array;
+    const data = map.data as Float64Array;
     for (let i = 0; i < data.length; i++) {
       const kept = data[i]!;
       data[i] = kept + step;
-      const above = (await model.forwardPass(rotations)).loss;
+      const above = (await model.forwardPass(maps)).loss;
       data[i] = kept - step;
-      const below = (await model.forwardPass(rotations)).loss;
+      const below = (await model.forwardPass(maps)).loss;
       data[i] = kept;
       worst = Math.max(worst, Math.abs((above - below) / (2 * step) - gradient[i]!));
     }
@@ -211,6 +246,8 @@ test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 16-bit weights in th
 test('∂loss/∂R1 and ∂loss/∂R2 of the whole network, 4-bit weights in the loop', () => checkMode('merged', 4));
 test('∂loss/∂R1 and ∂loss/∂R2 through 16-bit merged weights', () => checkMode('merged', 16));
 test('∂loss/∂R1 and ∂loss/∂R2 through the scales of all activation quantizers', async () => {
-  await checkMode('unrotated', 16, true);
-  await checkMode('merged', 4, true);
+  await checkMode('unrotated', 16, { live: true });
+  await checkMode('merged', 4, { live: true });
 });
+test('with scales at the norms beside R1, through 4-bit weights, by R1, R2 and the scales', () =>
+  checkMode('merged', 4, { added: SCALED }));

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import { FULL_PRECISION, NO_ROTATION } from '../../src/engine/network/layer-shape.ts';
+import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -30,20 +31,20 @@ for (const kernels of KERNELS) {
       const runtime = await createRuntime({ kernels, threads: 1 });
       const cache = new ProgramCache(runtime);
       const { hiddenSize, vocabSize } = checkpoint.config;
-      const sites = { ...NO_ROTATION, r1: true };
+      const maps = spinQuantMaps({ r1: true, r2: false, r3: null, r4: null });
       const r1 = Float32Array.from(haarRotation(hiddenSize, new Rng(1)));
       const networks = MEMORIES(vocabSize).map((memory) => {
         const options = {
           mode: 'merged',
           quantizers: FULL_PRECISION,
-          sites,
+          maps,
           centreEmbedding: false,
         } as const;
         const network = new Network(cache, checkpoint, {
           ...options,
           memory: { ...DEFAULT_MEMORY, ...memory },
         });
-        network.setRotations({ r1, r2: null });
+        network.setMaps(spinQuantState(r1, null));
         return network;
       });
       const x = randomTensor([TOKENS, hiddenSize], noise(4), 3);
@@ -58,7 +59,7 @@ for (const kernels of KERNELS) {
         assert.equal(nll[3], 0, 'a negative label is not counted');
         near(parts.nll, whole.nll, 4 * bound);
         near(parts.dx.data, whole.dx.data, bound);
-        near(parts.r1!, whole.r1!, 4 * bound);
+        near(parts.maps.residual!, whole.maps.residual!, 4 * bound);
       }
       await cache.release();
       runtime.close();

@@ -5,11 +5,12 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
-import { ROTATIONS_FILE, readRotations, writeRotations } from '../../src/engine/rotation/rotation-file.ts';
+import { readRotations, writeRotations } from '../../src/engine/rotation/rotation-file.ts';
 import { readSafetensorsHeader } from '../../src/formats/safetensors.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { UserError } from '../../src/protocol/errors.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
+import { RUN_FILES } from '../../src/runs/index.ts';
 
 const SIZES = { hidden: 12, headDim: 4, layers: 11 };
 const ROTATIONS = drawRotations(SIZES, { r1: 'hadamard', r2: 'random' }, new Rng(1));
@@ -29,7 +30,7 @@ describe('rotation files', () => {
       return true;
     });
 
-  for (const name of [ROTATIONS_FILE, 'R.bin']) {
+  for (const name of [RUN_FILES.rotations, 'R.bin']) {
     it(`${name} comes back bit by bit, more than ten layers in order`, async () => {
       const path = join(folder, name);
       await writeRotations(path, ROTATIONS, { seed: '1' });
@@ -38,7 +39,7 @@ describe('rotation files', () => {
   }
 
   it('keeps metadata, and a folder stands for its file', async () => {
-    const path = join(folder, ROTATIONS_FILE);
+    const path = join(folder, RUN_FILES.rotations);
     await writeRotations(path, { r1: ROTATIONS.r1, r2: null }, { bits: 'W4A4KV4' });
     assert.equal(readSafetensorsHeader(path).metadata.bits, 'W4A4KV4');
     assert.deepEqual(await readRotations(folder, SIZES), { r1: ROTATIONS.r1, r2: null });

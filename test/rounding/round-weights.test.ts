@@ -4,14 +4,14 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { concatenate } from '../../src/engine/calibration/tokens.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import type { ObservedSite } from '../../src/engine/network/layer.ts';
-import { LINEAR_ROLES, type LinearRole, preparedName } from '../../src/engine/network/layer-inputs.ts';
-import { compilePrepare, layerExpression } from '../../src/engine/network/layer-programs.ts';
+import { preparedName } from '../../src/engine/network/layer-inputs.ts';
+import { layerExpression, PREPARE } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import type { Activations, Network } from '../../src/engine/network/network.ts';
@@ -19,7 +19,7 @@ import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { concatenate } from '../../src/engine/transform/learning/gradient-step.ts';
+import { LINEARS, type Linear, type Site } from '../../src/protocol/block.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import type { RoundingEvent, RunEvent } from '../../src/protocol/events.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
@@ -80,7 +80,7 @@ const SITE_OF = {
   gate: 'mlp-input',
   up: 'mlp-input',
   down: 'down-input',
-} as const satisfies Record<LinearRole, ObservedSite>;
+} as const satisfies Record<Linear, Site>;
 
 interface ThroughLayer {
   /** What the linear layers read, of all blocks. */
@@ -107,18 +107,19 @@ async function throughRounded(
     const { shape, types, tensors } = network.layerContext(layer, batch);
     const plain = { ...shape, weightCodes: false, quantizers: FULL_PRECISION };
     const seen: Record<string, Value> = {};
+    const r4 = shape.maps['up-down'];
+    assert.ok(r4?.kind === 'hadamard');
     const { graph, y } = layerExpression(plain, types, 'merged', false, 'float32', (site, value) => {
-      seen[site] = site === 'down-input' ? hadamard(value, shape.rotations.r4!) : value;
+      seen[site] = site === 'down-input' ? hadamard(value, r4.transform) : value;
     });
     const program = await Program.compile(cache.runtime, graph, { ...seen, y });
-    const given = { ...tensors, ...network.matrices(layer) };
+    const given = { ...tensors, ...network.maps(layer) };
     const prepared = async (quantizers: LayerQuantizers): Promise<Record<string, Float32Array>> => {
-      const prepare = await compilePrepare(cache.runtime, { ...plain, quantizers }, types, 'inside');
-      const found = await prepare.run(given);
-      prepare.release();
-      return Object.fromEntries(LINEAR_ROLES.map((role) => [role, data(found, preparedName(role))]));
+      const spec = { shape: { ...plain, quantizers }, types, ratios: 'inside' } as const;
+      const found = await (await cache.get(PREPARE, spec)).run(given);
+      return Object.fromEntries(LINEARS.map((linear) => [linear, data(found, preparedName(linear))]));
     };
-    const weights = LINEAR_ROLES.map((role) => preparedTensors(role, layers.read(layer)[role], false));
+    const weights = LINEARS.map((linear) => preparedTensors(linear, layers.read(layer)[linear], false));
     const rows = await program.run(Object.assign({ ...given, x }, ...weights));
     found.push({
       rows: Object.fromEntries(Object.keys(seen).map((site) => [site, data(rows, site)])),
@@ -168,8 +169,8 @@ for (const kernels of KERNELS) {
     );
     for (const { errors } of events) {
       assert.deepEqual(errors.map(({ linear }) => linear).sort(), ['down', 'gate', 'k', 'o', 'q', 'up', 'v']);
-      for (const { linear, gptq, nearest } of errors) {
-        assert.ok(gptq > 0 && gptq < nearest && nearest < 0.1, `${linear}: ${gptq} against ${nearest}`);
+      for (const { linear, error, nearest } of errors) {
+        assert.ok(error > 0 && error < nearest && nearest < 0.1, `${linear}: ${error} against ${nearest}`);
       }
     }
     assert.equal((await readdir(folder)).length, events.length, 'no scratch file is left');
@@ -205,16 +206,21 @@ for (const kernels of KERNELS) {
       for (const { layer, errors } of events) {
         const { rows, exact, nearest } = text[layer]!;
         for (const error of errors) {
-          const role = error.linear as LinearRole;
-          const matrix = layers.read(layer)[role];
+          const linear = error.linear as Linear;
+          const matrix = layers.read(layer)[linear];
           const written = preparedTensors('q', matrix, false)['q.prepared']!.data as Float32Array;
           for (const [said, rounded] of [
-            [error.gptq, written],
-            [error.nearest, nearest[role]!],
+            [error.error, written],
+            [error.nearest, nearest[linear]!],
           ] as const) {
-            const { share, bound } = outputError(rows[SITE_OF[role]]!, exact[role]!, rounded, matrix.columns);
-            assert.ok(bound < 0.1 * share, `${role}: the bound says something, ${bound} of ${share}`);
-            assert.ok(Math.abs(said - share) <= bound, `layer ${layer}, ${role}: ${said}, not ${share}`);
+            const { share, bound } = outputError(
+              rows[SITE_OF[linear]]!,
+              exact[linear]!,
+              rounded,
+              matrix.columns,
+            );
+            assert.ok(bound < 0.1 * share, `${linear}: the bound says something, ${bound} of ${share}`);
+            assert.ok(Math.abs(said - share) <= bound, `layer ${layer}, ${linear}: ${said}, not ${share}`);
           }
         }
       }

@@ -61,7 +61,7 @@ export const SHAPES: Readonly<Record<PresetName, Shape>> = {
     maxWindows: null,
   },
   // From captured activations alone, which takes seconds: with weights rounded by GPTQ ahead of cross-entropy on every
-  // model measured (README, "What it reaches"). A look, not a result: short sequences, eight windows.
+  // model measured (docs/results.md). A look, not a result: short sequences, eight windows.
   quick: {
     activationBits: 4,
     cacheBits: 4,

@@ -6,7 +6,8 @@ import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { multiples, type RoundedMatrix } from '../../network/rounded-weights.ts';
-import { ERRORS, MAPPED_WEIGHT, MOMENT, SUM } from './programs.ts';
+import { ERRORS, MAPPED_WEIGHT } from '../mapped-weight.ts';
+import { MOMENT, SUM } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 
 type Rows = Reals;

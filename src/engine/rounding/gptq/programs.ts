@@ -1,44 +1,11 @@
-import type { Linear } from '../../../protocol/block.ts';
-import { quantizeWithRatio, weightGrid } from '../../graph/fused/weight-quantize.ts';
-import { Graph, type Value } from '../../graph/graph.ts';
-import { add, mul, sub } from '../../graph/ops/elementwise.ts';
+import { Graph } from '../../graph/graph.ts';
+import { add } from '../../graph/ops/elementwise.ts';
 import { gemm } from '../../graph/ops/matmul.ts';
-import { reduceSum } from '../../graph/ops/reduce.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
-import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
-import type { LayerShape } from '../../network/layer-shape.ts';
-import { weightBases } from '../../network/linear-sites.ts';
-import { rotateWeight } from '../../network/rotated-linear.ts';
 
 /** Second moments are estimates from a sample: what products in two pieces are off by is far below their noise. */
 const ESTIMATED = 'bfloat16x2';
-
-export interface MappedWeightSpec {
-  readonly linear: Linear;
-  readonly shape: LayerShape;
-  readonly types: LayerTypes;
-}
-
-/**
- * A weight in its new bases, W' = Lᵀ W A [out, in], its grid `scale` and `zero` [out, groups] of codes of a byte, as
- * rounding to nearest has it, and W' rounded to nearest on it.
- */
-export const MAPPED_WEIGHT: ProgramKind<
-  MappedWeightSpec,
-  Record<'w' | 'nearest' | 'scale' | 'zero', Reals>
-> = {
-  name: 'mapped-weight',
-  build({ linear, shape, types }) {
-    const graph = new Graph();
-    const inputs = new LayerInputs(graph, shape, types);
-    const { left, right } = weightBases(inputs, linear);
-    const w = rotateWeight(inputs.weight(linear), left, right);
-    const quantizer = shape.quantizers.weights;
-    const [nearest, ratio] = quantizeWithRatio(w, quantizer, null);
-    return { graph, outputs: { w, nearest, ...weightGrid(w, ratio, quantizer) } };
-  },
-};
 
 /** XᵀX [n, n] for rows X [tokens, n]. */
 export const MOMENT: ProgramKind<{ readonly tokens: number; readonly n: number }, { moment: Reals }> = {
@@ -56,22 +23,5 @@ export const SUM: ProgramKind<{ readonly n: number }, { next: Reals }> = {
   build({ n }) {
     const graph = new Graph();
     return { graph, outputs: { next: add(graph.input('sum', [n, n]), graph.input('addend', [n, n])) } };
-  },
-};
-
-/** Energies of outputs x Eᵀ by row [out], diag(E H Eᵀ): for E = W, W − nearest and W − rounded, all [out, in]. */
-export const ERRORS: ProgramKind<
-  { readonly rows: number; readonly columns: number },
-  Record<'all' | 'byNearest' | 'byMethod', Reals>
-> = {
-  name: 'rounding-errors',
-  build({ rows, columns }) {
-    const graph = new Graph();
-    const weight = (name: string): Value => graph.input(name, [rows, columns]);
-    const [w, nearest, rounded] = [weight('w'), weight('nearest'), weight('rounded')];
-    const moment = graph.input('moment', [columns, columns]);
-    const energy = (e: Value): Value => reduceSum(mul(gemm(e, moment), e), [1], false);
-    const outputs = { all: energy(w), byNearest: energy(sub(w, nearest)), byMethod: energy(sub(w, rounded)) };
-    return { graph, outputs, precision: ESTIMATED };
   },
 };

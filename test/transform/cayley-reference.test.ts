@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cayleyStepReference, skewDirection } from '../helpers/cayley-reference.ts';
 import { multiply, transpose } from '../../src/engine/rotation/dense.ts';
 import { orthogonalityError } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
+import { cayleyStepReference, skewDirection } from '../helpers/cayley-reference.ts';
 
 /** Solves A·X = B by elimination with partial pivoting; all [n, n]. */
 function solve(a: Float64Array, b: Float64Array, n: number): Float64Array {

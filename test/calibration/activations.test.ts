@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
-import { inspectActivations } from '../../src/engine/experiment.ts';
+import { inspectActivations } from '../../src/engine/index.ts';
 import type { ActivationsFile, MedianRange, SiteStatistics } from '../../src/runs/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 

@@ -4,13 +4,13 @@ import { test } from 'node:test';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
-import { cayleyStepReference } from '../helpers/cayley-reference.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { cayleyExpression, cayleyStep } from '../../src/engine/transform/learning/cayley-sgd.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
+import { cayleyStepReference } from '../helpers/cayley-reference.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
 const COUNT = 3;

@@ -5,7 +5,9 @@ import { experimentSchema, type ResolvedExperiment } from '../../src/config/inde
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import { learningQuantizersOf, quantizersOf } from '../../src/engine/plan/quantizers.ts';
+import { quantizersOf } from '../../src/engine/network/quantizers.ts';
+import { NO_MAPS } from '../../src/engine/network/seams.ts';
+import { learningQuantizersOf } from '../../src/engine/plan/networks.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise, randomTensor, TINY_CONFIG } from '../helpers/tiny-network.ts';
@@ -19,9 +21,9 @@ function experiment(scaleGradient: boolean): ResolvedExperiment {
 }
 
 test('every activation quantizer gets the gradient through its scale, in learning only', () => {
-  const live = learningQuantizersOf(experiment(true), TINY_CONFIG);
-  const detached = learningQuantizersOf(experiment(false), TINY_CONFIG);
-  const deployed = quantizersOf(experiment(true), TINY_CONFIG);
+  const deployed = quantizersOf(experiment(true).quantization, TINY_CONFIG);
+  const live = learningQuantizersOf(experiment(true), deployed);
+  const detached = learningQuantizersOf(experiment(false), deployed);
   for (const site of SITES) {
     assert.deepEqual(live[site], { ...deployed[site], scaleGradient: true }, site);
     assert.deepEqual(detached[site], deployed[site], site);
@@ -40,19 +42,20 @@ for (const kernels of KERNELS) {
     const x = randomTensor([6, hiddenSize], noise(5));
     const dy = randomTensor([6, hiddenSize], noise(6));
     const passes = [false, true].map(async (scaleGradient) => {
-      const quantizers = learningQuantizersOf(experiment(scaleGradient), checkpoint.config);
-      const sites = { r1: false, r2: false, r3: null, r4: null };
+      const asked = experiment(scaleGradient);
+      const final = quantizersOf(asked.quantization, checkpoint.config);
+      const quantizers = learningQuantizersOf(asked, final);
       const network = new Network(cache, checkpoint, {
         mode: 'unrotated',
         quantizers,
-        sites,
+        maps: NO_MAPS,
         centreEmbedding: false,
       });
       const tape = network.tape(shape);
-      (tape.residuals[0]!.data as Float32Array).set(x.data as Float32Array);
+      tape.residual(0).data.set(x.data);
       await network.record(0, tape);
       const { dx } = await network.layerBackward(0, tape, dy);
-      return { y: Array.from(tape.residuals[1]!.data, Number), dx: Array.from(dx.data, Number) };
+      return { y: Array.from(tape.residual(1).data, Number), dx: Array.from(dx.data, Number) };
     });
     const [detached, live] = await Promise.all(passes);
     assert.deepEqual(live!.y, detached!.y);
