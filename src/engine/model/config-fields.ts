@@ -27,7 +27,7 @@ export class ConfigFields {
     return new ConfigFields(path, value as Record<string, unknown>);
   }
 
-  /** Returns the fields of a nested object, or undefined when it is absent or null. Messages prefix keys with its name. */
+  /** Returns the fields of a nested object; undefined when absent or null. Messages prefix its keys with its name. */
   nested(key: string): ConfigFields | undefined {
     const value = this.value(key);
     if (value === undefined || value === null) return undefined;

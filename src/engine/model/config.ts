@@ -162,7 +162,7 @@ function readBiases(
   }
 }
 
-/** Mistral has one window for all layers. Qwen has it from layer `max_window_layers` on if `use_sliding_window` is set. */
+/** Mistral has one window for all layers; Qwen only with `use_sliding_window`, from layer `max_window_layers` on. */
 function readWindows(
   fields: ConfigFields,
   architecture: Architecture,

@@ -1,7 +1,7 @@
 import type { GgufFile } from '../../../formats/gguf.ts';
 import { UserError } from '../../../protocol/errors.ts';
 
-/** Reads the key-value pairs of a GGUF file with their types. An absent key is undefined; a wrong value is a UserError. */
+/** Reads the key-value pairs of a GGUF file by type. An absent key is undefined; a wrong value is a UserError. */
 export class GgufFields {
   readonly path: string;
   private readonly metadata: ReadonlyMap<string, unknown>;
