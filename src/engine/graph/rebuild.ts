@@ -1,7 +1,7 @@
 import type { DType } from '../../protocol/tensor.ts';
 import { Graph, type Node, type Value } from './graph.ts';
 
-/** Replaces a node while a graph is copied: it gets copied inputs and returns copied outputs, or null to keep the node. */
+/** Replaces a node while a graph is copied: it gets the copied inputs and returns new outputs, or null to keep it. */
 export type Rewrite = (node: Node, inputs: readonly Value[]) => Value[] | null;
 
 export interface Rebuilt {

@@ -3,7 +3,7 @@ import { addedToken, aroundText } from './tokenizer-json.ts';
 /** Hugging Face files of this family use SentencePiece's visible space. */
 const SPACE = '▁';
 
-/** A vocabulary entry. Only `normal` pieces come from merges; `special` and `literal` ones are found in the text first. */
+/** A vocabulary entry. Only `normal` pieces come from merges; `special` and `literal` pieces are matched first. */
 export interface Piece {
   /** Spaces are written as `▁`. */
   readonly text: string;

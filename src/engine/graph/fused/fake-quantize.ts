@@ -37,7 +37,7 @@ export interface ActivationQuantizer {
   readonly clipRatio: number;
   /** True where the range is extended to include 0, so that the zero point can be stored. */
   readonly includeZero: boolean;
-  /** True where the derivative also goes through the scale ({@link LiveFakeQuantize}), which is a constant otherwise. */
+  /** True where the derivative also goes through the scale ({@link LiveFakeQuantize}); else the scale is constant. */
   readonly scaleGradient?: boolean;
 }
 
@@ -162,7 +162,7 @@ function symmetric(x: Value, bits: number, clip: number): GridRows {
   return { scale: s, multiples, constant: null };
 }
 
-/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups stay as they are. */
+/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups stay unchanged. */
 function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
   const g = x.graph;
   const zero = g.scalar(0);

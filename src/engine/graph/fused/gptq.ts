@@ -19,7 +19,7 @@ const GptqRound: OpDefinition = {
 
 /**
  * Computes the factor T [n, n] that {@link gptqRound} needs, for symmetric positive semi-definite h [n, n]. T is lower
- * triangular, zeros above, with TᵀT = H + λI, λ = damping · mean(diag H); T = I for H = 0. From the last row to the first,
+ * triangular, zeros above: TᵀT = H + λI with λ = damping · mean(diag H); T = I for H = 0. From last to first row,
  * T_jj² = (H + λI)_jj − Σ_{i>j} T_ij², at least λ, and T_jk = ((H + λI)_jk − Σ_{i>j} T_ij T_ik) / T_jj for k < j.
  * Only the lower triangle of h is read.
  */
