@@ -27,7 +27,7 @@ export interface RotationSizes {
 
 /** max |RᵀR − I| may be this large: above bfloat16 storage and rounding drift, far below any other matrix. */
 const MAX_ERROR = 1e-3;
-/** Up to this width the error is computed; above it is estimated, since an exact check takes n³ operations. */
+/** Up to this width the error is computed; above, it is estimated, since an exact check takes n³ operations. */
 const MAX_EXACT_WIDTH = 1024;
 
 const LAYER_R2 = /^(?:R2\.(\d+)|model\.layers\.(\d+)\.self_attn\.R2)$/;
@@ -83,7 +83,7 @@ function square(matrix: Float32Array): HostTensor<Float32Array> {
 }
 
 /**
- * Reads rotations written by {@link writeRotations} or published as `R.bin`; a folder means its `rotations.safetensors`.
+ * Reads rotations that {@link writeRotations} wrote or an `R.bin`; a folder means its `rotations.safetensors`.
  * The first bytes tell the kind of file.
  * @throws UserError `rotation/…` when a tensor is unknown, has another size than the model needs, is missing for some
  * layers, or is not orthogonal to 1e-3.

@@ -162,7 +162,7 @@ function symmetric(x: Value, bits: number, clip: number): GridRows {
   return { scale: s, multiples, constant: null };
 }
 
-/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups stay unchanged. */
+/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups do not change. */
 function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
   const g = x.graph;
   const zero = g.scalar(0);
