@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { JsonPath } from './faults.ts';
 import { experimentSchema } from './schema.ts';
 
-/** The parts of JSON schema (draft 7) that the experiment schema uses. */
+/** The experiment schema uses these parts of JSON schema (draft 7). */
 export interface JsonSchema {
   readonly $schema?: string;
   readonly title?: string;
@@ -24,7 +24,7 @@ export interface JsonSchema {
 
 let cached: JsonSchema | undefined;
 
-/** JSON schema (draft 7, the one editors know best) of the experiment file, with descriptions and defaults. */
+/** Returns the experiment file's JSON schema (draft 7, which editors know best), with descriptions and defaults. */
 export function experimentJsonSchema(): JsonSchema {
   cached ??= {
     title: 'SpinQuant Lab experiment',
@@ -33,7 +33,7 @@ export function experimentJsonSchema(): JsonSchema {
   return cached;
 }
 
-/** The schema of the value at a path, or undefined where the path leaves the schema. */
+/** Returns the schema of the value at a path, or undefined where the path leaves the schema. */
 export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema()): JsonSchema | undefined {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
@@ -43,12 +43,12 @@ export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema
   return schema;
 }
 
-/** The list among the kinds that a value may be of. */
+/** Returns the list among a value's alternative kinds, or else the schema itself. */
 export function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
   return schema?.anyOf?.find((option) => option.items) ?? schema;
 }
 
-/** Dotted paths of the objects that have a key of this name: where a misplaced key may belong. */
+/** Returns the dotted paths of all keys with this name: a misplaced key may belong there. */
 export function placesOf(key: string, schema: JsonSchema = experimentJsonSchema(), prefix = ''): string[] {
   const places: string[] = [];
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
@@ -59,7 +59,7 @@ export function placesOf(key: string, schema: JsonSchema = experimentJsonSchema(
   return places;
 }
 
-/** The allowed values in words: `a whole number from 1 to 1024, or null`. */
+/** Writes the allowed values in words: `a whole number from 1 to 1024, or null`. */
 export function allowedValues(schema: JsonSchema): string {
   if (schema.enum) return listOf(schema.enum.map((value) => JSON.stringify(value)));
   if (schema.const !== undefined) return JSON.stringify(schema.const);
