@@ -1,10 +1,10 @@
-/** Forms that versions before this one wrote, brought to the form of today. */
+/** This file converts the forms of earlier versions to the form of today. */
 import type { RoundingError } from '../protocol/events.ts';
 
-/** Before methods were named in events, every rounding event was of GPTQ and its error was called so. */
+/** Before events named methods, every rounding event was GPTQ's, and its error had that name. */
 const ONLY_METHOD = 'gptq';
 
-/** An event as it was read from a file, in the form of this version. */
+/** Converts an event read from a file to the form of this version. */
 export function presentForm(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const event = value as Readonly<Record<string, unknown>>;
@@ -14,7 +14,7 @@ export function presentForm(value: unknown): unknown {
   return { ...event, method: ONLY_METHOD, errors: presentErrors(event.errors) };
 }
 
-/** Rounding errors of a layer, from an event or from the metadata of its weights. */
+/** Converts the rounding errors of a layer, from an event or from the metadata of its weights. */
 export function presentErrors(errors: unknown): readonly RoundingError[] {
   if (!Array.isArray(errors)) return [];
   return (errors as (RoundingError & { readonly gptq?: number })[]).map(

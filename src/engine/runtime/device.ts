@@ -102,8 +102,8 @@ function missingCudaLibraries(): string[] {
 }
 
 /**
- * Returns the reason why `auto` took the processor. It always does. A software adapter is slower by nature. A GPU may be
- * slower too, since weights are sent to it again for every layer and pass; only a measurement here can tell. So the
+ * Returns the reason why `auto` took the processor. It always does. A software adapter is slower by nature. A GPU may
+ * be slower too, since weights are sent to it again for every layer and pass; only a measurement here can tell. So the
  * sentence tells what else there is and leaves the choice to the person. It reads files only: no driver is loaded.
  * @param kernels the processor's kernels, in words.
  */
