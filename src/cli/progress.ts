@@ -12,7 +12,7 @@ import { secondsLeftOf } from '../protocol/pace.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
-/** Without a terminal, lines of the same kind come at least so far apart. */
+/** Without a terminal, changing lines come at least this far apart. */
 const PLAIN_INTERVAL_MS = 2000;
 
 const PHASE_WORDS = {
@@ -29,7 +29,7 @@ const PHASE_WORDS = {
   write: 'Writing',
 } as const;
 
-/** Shows the events of a run: one line that changes on a terminal, plain lines elsewhere. */
+/** Shows the events of a run, as one changing line on a terminal and as plain lines elsewhere. */
 export class Progress {
   private readonly output: Output;
   private readonly now: () => number;
@@ -93,7 +93,7 @@ export class Progress {
   }
 
   private stepText(event: StepEvent): string {
-    // The first step also warms caches up, so recent steps count for more.
+    // The first step also warms up caches, so recent steps count for more.
     this.secondsPerStep =
       this.secondsPerStep === 0 ? event.seconds : 0.8 * this.secondsPerStep + 0.2 * event.seconds;
     const left = (event.of - event.step) * this.secondsPerStep;
@@ -119,7 +119,7 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
-/** Of the layer's seven linear layers the mean. */
+/** Reports the mean over the layer's seven linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const mean = (of: (error: RoundingError) => number): string =>
     percent(errors.reduce((sum, error) => sum + of(error), 0) / errors.length);
@@ -127,7 +127,7 @@ function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   return `${methodTitle(method)}: layer ${layer + 1}/${layers}, error of outputs ${reached}, to nearest ${nearest}`;
 }
 
-/** Two digits, without an exponent. */
+/** Writes two digits, without an exponent. */
 const percent = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
 
 function phaseTail(detail: string | undefined, seconds: number | undefined): string {
@@ -135,10 +135,10 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
   return `${detail ? `: ${detail}` : ''}${time}`;
 }
 
-/** Events whose line changes, and phases. */
+/** These are phases and events whose line changes. */
 type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase';
 
-/** The line of an event that happens once; null for those not shown. */
+/** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
   switch (event.type) {
     case 'run-started': {
@@ -159,7 +159,7 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
   }
 }
 
-/** Shows every event of a run. @returns what the run returned. */
+/** Shows every event of a run. @returns the result of the run. */
 export async function follow<T>(run: AsyncGenerator<RunEvent, T>, output: Output): Promise<T> {
   const progress = new Progress(output);
   try {
