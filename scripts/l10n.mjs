@@ -1,15 +1,15 @@
-/** The texts that the extension shows, for translators: `bundle.l10n.json` as `vscode.l10n` reads it. */
+/** This file collects the extension's texts for translators: `bundle.l10n.json` as `vscode.l10n` reads it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './project.mjs';
 
-/** Where texts are, and the call that translates them there. */
+/** These sources have texts, each with the call that translates them. */
 const SOURCES = [
   { folder: 'src/extension', call: 'l10n\\.t' },
   { folder: 'src/protocol/panels', call: '\\bt' },
 ];
 
-/** English text → English text; a translation replaces the second. */
+/** Maps each English text to itself; a translation replaces the second. */
 export function messages() {
   const found = new Set();
   for (const { folder, call } of SOURCES) {
@@ -26,7 +26,7 @@ function sourcesIn(folder) {
     .map((name) => readFileSync(join(ROOT, folder, name), 'utf8'));
 }
 
-/** A JavaScript literal in single or double quotes. */
+/** Reads a JavaScript literal in single or double quotes. */
 function unquote(literal) {
   const inner = literal.slice(1, -1).replace(/\\(['"])/g, '$1');
   return JSON.parse(`"${inner.replace(/"/g, '\\"')}"`);
