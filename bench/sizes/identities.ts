@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import type { RotationMatrices } from '../../src/engine/network/network.ts';
 
-/** The identity: as good as any rotation for time and memory, and made at once at every size. */
+/** Identities are as good as any rotations for time and memory, and are made at once at every size. */
 export function identities(config: ModelConfig): RotationMatrices {
   const identity = (n: number) => {
     const matrix = new Float32Array(n * n);
