@@ -17,8 +17,8 @@ export interface SiteQuantizer {
 
 /**
  * Returns the quantizer of a site as SpinQuant places them. The inputs of q, k, v, gate, up and down have one scale per
- * whole token (or group); the input of o, values and keys have one per head. Whole tokens and keys have 0 inside their
- * range, the others do not, as in the reference.
+ * whole token (or group). The input of o, values and keys have one scale per head. Whole tokens and keys have 0 inside
+ * their range, the others do not, as in the reference.
  * @returns null where nothing is quantized: queries always, the others at 16 bits.
  */
 export function siteQuantizer(site: Site, quantization: Quantization): SiteQuantizer | null {

@@ -104,7 +104,7 @@ async function parse(path: string): Promise<Parsed> {
 }
 
 /**
- * The parser loses text in three ways: it replaces bytes that are not UTF-8, cuts a text that lies across two of its
+ * The parser loses text in three ways. It replaces bytes that are not UTF-8, cuts a text that lies across two of its
  * blocks at the end of an array, and drops a leading byte order mark. The last is mended where a vocabulary is read
  * (a piece that is empty); the number of bytes shows the others.
  */

@@ -27,8 +27,8 @@ export interface SiteStatistics {
   readonly maxAbs: number;
   readonly tokens: number;
   /**
-   * The least and largest value of the part (a token, a head of it, a group in it) whose quantization step is the
-   * median of all. A part shares one scale. Null where nothing is quantized; files of earlier versions do not have it.
+   * The least and largest value of the part whose quantization step is the median of all. A part (a token, a head of
+   * it, a group in it) shares one scale. Null where nothing is quantized; files of earlier versions do not have it.
    */
   readonly medianRange?: MedianRange | null;
 }

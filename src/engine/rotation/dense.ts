@@ -1,7 +1,7 @@
 /**
  * This file multiplies dense row-major float64 matrices in plain loops along rows. Four rows of the right factor are
- * taken at a time, so that each element of the result is loaded and stored once per four products. Tiles of rows and
- * columns stay in cache.
+ * taken at a time: an element of the result is loaded and stored once per four products. Tiles of rows and columns stay
+ * in cache.
  */
 
 /** This many rows of the right factor stay in cache while they are reused. */

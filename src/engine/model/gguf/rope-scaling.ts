@@ -73,7 +73,7 @@ function unsolved(path: string): UserError {
 /**
  * Finds the rule that gives these frequency factors and checks it on every pair; undefined when there is none.
  *
- * In Llama 3's rule, a pair makes t = L ω/2π turns in the original context of L tokens, and
+ * In Llama 3's rule, a pair makes t = L ω/2π turns in the original context of L tokens. Then
  * s = (t − low)/(high − low), cut to [0, 1]. Only L : low : high matters, so one of the three may be chosen.
  */
 export function solveFrequencyFactors(base: RopeBase, factors: Float32Array): RopeScaling | undefined {
