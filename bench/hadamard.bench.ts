@@ -1,12 +1,14 @@
 /**
- * Hadamard in place against memcpy of the same bytes on as many threads, as ratios within one run.
+ * This benchmark compares Hadamard in place with memcpy of the same bytes on as many threads, as ratios within one run.
  *
- * The floor is arithmetic. A core of the kind aimed at starts two vector additions or shuffles per cycle. With L lanes,
- * a vector of a transform of size n takes log2 n additions, log2 L shuffles and half an operation for the scale: 8.75
- * cycles per 64 bytes for n = 8192, where memcpy inside the second-level cache takes about 5. An order K·2^m adds K/4
- * additions from memory (four Russians: 16 signed sums per four rows, 12 additions, 8 negations and 16 stores, one
- * store per cycle). So below a few hundred KB the floor is above 1.3 for n > 64, and far above 2 for K > 20; from the
- * third-level cache on, memory is the limit, and in place it is read and written once where memcpy also reads its target.
+ * The floor is arithmetic. A core of the target kind starts two vector additions or shuffles per cycle. With L lanes,
+ * a vector of a transform of size n takes log2 n additions, log2 L shuffles and half an operation for the scale. For
+ * n = 8192 these are 8.75 cycles per 64 bytes, where memcpy in the second-level cache takes about 5. An order K·2^m adds
+ * K/4 additions from memory. The method of four Russians takes 16 signed sums per four rows: 12 additions, 8 negations
+ * and 16 stores, one store per cycle. So below a few hundred KB the floor is above 1.3 for n > 64, and far above 2 for
+ * K > 20. From the third-level cache on, memory is the limit. In place, it is read and written once, where memcpy also
+ * reads its target.
+ *
  * Usage: node --import tsx bench/hadamard.bench.ts [instruction set]
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -19,7 +21,7 @@ interface Transform {
   readonly label: string;
   readonly block: number;
   readonly order: number;
-  /** Ratio to memcpy that is aimed at. */
+  /** The target ratio to memcpy. */
   readonly target: number;
 }
 
@@ -29,7 +31,7 @@ interface Row extends Transform {
   readonly copyMicroseconds: number;
   readonly hadamardMicroseconds: number;
   readonly ratio: number;
-  /** Time / memcpy time that the arithmetic alone would take. */
+  /** The time of the arithmetic alone / memcpy time. */
   readonly floorRatio: number;
   readonly gigabytesPerSecond: number;
 }
@@ -62,7 +64,7 @@ function alignedArray(addon: Addon, count: number): Float32Array {
   return memory.subarray(skip, skip + count);
 }
 
-/** Cycles per vector that additions, shuffles and stores take at two, two and one per cycle. */
+/** Returns the cycles per vector for additions, shuffles and stores at two, two and one per cycle. */
 function floorCycles({ block, order }: Transform, lanes: number): number {
   const sylvester = Math.log2(block / order) + Math.min(Math.log2(lanes), Math.log2(block / order));
   if (order === 1) return (sylvester + 0.5) / 2;
@@ -72,7 +74,7 @@ function floorCycles({ block, order }: Transform, lanes: number): number {
 
 const lanesOf: Readonly<Record<string, number>> = { portable: 4, avx2: 8, avx512: 16 };
 
-/** Medians of alternating rounds, so that a change of clock or load meets both. */
+/** Measures medians of alternating rounds, so that a change of clock or load affects both. */
 function measure(addon: Addon, isa: string, transform: Transform, bytes: number, threads: number): Row {
   const { block, order } = transform;
   const blocks = Math.max(1, Math.round(bytes / 4 / block));
@@ -81,7 +83,7 @@ function measure(addon: Addon, isa: string, transform: Transform, bytes: number,
   const copy = alignedArray(addon, count).fill(0);
   const m = Float32Array.from({ length: order * order }, (_, i) => ((i * 2654435761) & 65536 ? 1 : -1));
   const inputs = [{ data: x, dims: [blocks, block] }, order > 1 ? { data: m, dims: [order, order] } : null];
-  // M is no Hadamard matrix here, but its norm is at most its order: values stay finite and do not vanish quickly.
+  // M is not a Hadamard matrix here, but its norm is at most its order: values stay finite and do not vanish quickly.
   const attributes = { block, order, scale: 1 / Math.sqrt(block) };
   const rounds = 5;
   const repeats = Math.max(3, Math.min(200, Math.round(16e6 / bytes)));

@@ -1,6 +1,7 @@
 /**
- * Every native operator at the shapes of a learning step (stories3M, 8 × 256 tokens) against memcpy of the bytes that it
- * reads and writes, on as many threads, as ratios within one run. Writes bench/results/operators.json.
+ * This benchmark runs every native operator at the shapes of a learning step (stories3M, 8 × 256 tokens). It compares
+ * each with memcpy of the bytes that it reads and writes, on as many threads, as ratios within one run. It writes
+ * bench/results/operators.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,13 +18,13 @@ interface Case {
   readonly attributes: Readonly<Record<string, number>>;
   readonly inputs: readonly (readonly number[])[];
   readonly outputs: readonly (readonly number[])[];
-  /** Inputs that hold token ids. */
+  /** These inputs hold token ids. */
   readonly labels?: readonly number[];
-  /** Inputs [n, n] that are positive definite, the nearer to the diagonal the larger; the lower triangle does as a factor. */
+  /** These inputs [n, n] are positive definite, larger near the diagonal. The lower triangle serves as a factor. */
   readonly moments?: readonly number[];
-  /** Inputs that are scales and zeros: ones. */
+  /** These inputs are scales and zeros, filled with ones. */
   readonly ones?: readonly number[];
-  /** Whether the first output is a byte each. */
+  /** True where the first output has a byte per element. */
   readonly codes?: boolean;
 }
 
@@ -199,7 +200,7 @@ function probe(which: Case, input: number): ProbeTensor {
     const near = (i: number) => 1 / (1 + Math.abs(Math.floor(i / n) - (i % n)));
     return { dims, data: Float32Array.from({ length: size }, (_, i) => near(i)) };
   }
-  // Values spread like activations: mostly small, some large.
+  // Values are spread like activations: most are small, some are large.
   return {
     dims,
     data: Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) * (i % 97 === 0 ? 8 : 1)),

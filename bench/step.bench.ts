@@ -1,7 +1,7 @@
 /**
- * Seconds of one learning step, taken apart, on stories3M-q80 with 8 × 256 tokens and 4-bit weights in the loop (on
- * the demo model where that one is not at hand), against the time that the matrix products alone would take at the rate
- * that ONNX Runtime reaches here. Writes bench/results/step.json.
+ * This benchmark takes the seconds of one learning step apart, on stories3M-q80 with 8 × 256 tokens and 4-bit weights
+ * in the loop. Without that model it uses the demo model. It compares the step with the time of the matrix products
+ * alone, at the rate that ONNX Runtime reaches here. It writes bench/results/step.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,7 @@ const SEQUENCES = 8;
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
-/** Multiply-add flops of one step without recomputation: forward, ∂x, and the rotation gradients u W and x̂ Aᵀ Wᵀ. */
+/** Counts multiply-add flops of a step without recomputation: forward, ∂x, rotation gradients u W and x̂ Aᵀ Wᵀ. */
 function usefulFlops(
   config: ModelConfig,
   tokens: number,
@@ -34,14 +34,14 @@ function usefulFlops(
   const mlp = 3 * d * f;
   const forward = qkv + out + mlp + 2 * sequence * heads * h;
   const inputGradient = qkv + out + mlp + 4 * sequence * heads * h;
-  // u W of every reading weight and of o, v; x̂ Aᵀ Wᵀ of o, down, v; and the products with x̂ or ∂y, [T, d] each.
+  // These are u W of every reading weight and of o, v; x̂ Aᵀ Wᵀ of o, down, v; the products with x̂ or ∂y, [T, d] each.
   const rotation = qkv + 2 * d * f + out + (out + d * f + d * h * kvHeads) + 6 * d * d;
   const ends = 2 * d * vocabSize + 4 * d * d;
   const useful = 2 * tokens * (layers * (forward + inputGradient + rotation) + ends);
   return { useful, done: useful + 2 * tokens * layers * forward };
 }
 
-/** The best rate of the layer's largest product in this run, flop/s. */
+/** Measures the best rate of the layer's largest product in this run, in flop/s. */
 async function gemmRate(runtime: Runtime, config: ModelConfig, tokens: number): Promise<number> {
   const { hiddenSize: d, intermediateSize: f } = config;
   const graph = new Graph();

@@ -1,4 +1,7 @@
-/** `npm run bench`: every `*.bench.ts` below `bench/`, one after another. `npm run bench -- name`: those with the name in their path. */
+/**
+ * `npm run bench` runs every `*.bench.ts` below `bench/`, one after another. `npm run bench -- name` runs those with the
+ * name in their path.
+ */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, run } from './project.mjs';

@@ -1,8 +1,8 @@
-/** Which platform a compiled file is for, by its first bytes. */
+/** This file finds the platform of a compiled file by its first bytes. */
 import { readFileSync } from 'node:fs';
 import { unzipSync } from 'fflate';
 
-/** Names that compiled files have. */
+/** Compiled files have such names. */
 const COMPILED = /\.(node|so(\.\d+)*|dylib|dll|exe)$/;
 
 const ELF_MACHINES = { 62: 'linux-x64', 183: 'linux-arm64' };
@@ -11,7 +11,7 @@ const MACH_CPUS = { 16777223: 'darwin-x64', 16777228: 'darwin-arm64' };
 
 /**
  * @param {Uint8Array} bytes
- * @returns {string | null} such as `linux-x64`; `unknown` for another machine; null for what is not compiled.
+ * @returns {string | null} such as `linux-x64`; `unknown` for another machine; null for a file that is not compiled.
  */
 export function platformOf(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -25,7 +25,7 @@ export function platformOf(bytes) {
 }
 
 /**
- * The compiled files of a VSIX.
+ * Lists the compiled files of a VSIX.
  * @param {string} path
  * @returns {{ path: string, platform: string }[]}
  */

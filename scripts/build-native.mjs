@@ -1,6 +1,6 @@
 // Builds native-kernels/ into build/native/spinquant.node with the C++ compiler on PATH (or $CXX).
-// Incremental: nothing runs when sources, flags and compiler are those of the last build.
-// Without a compiler the product works with operators composed of standard ones, slower; that is no error.
+// It is incremental: nothing runs when sources, flags and compiler are those of the last build.
+// Without a compiler the product works, slower, with operators composed of standard ones; that is not an error.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -15,7 +15,7 @@ const sources = path.join(root, 'native-kernels');
 const output = path.join(root, 'build', 'native');
 const addon = path.join(output, 'spinquant.node');
 
-/** Instruction sets each kernel.cc is compiled for; a namespace keeps the bodies apart. */
+/** Each kernel.cc is compiled for these instruction sets; a namespace keeps the bodies apart. */
 const instructionSets = {
   portable: [],
   ...(process.arch === 'x64' && {
@@ -24,7 +24,7 @@ const instructionSets = {
   }),
 };
 
-/** What `amx.cc` is compiled with where the compiler knows it; the source has a body for where it does not. */
+/** `amx.cc` is compiled with these flags where the compiler knows them; the source also has a body without AMX. */
 const amxFlags = [
   ...(instructionSets.avx512 ?? []),
   ...['-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
@@ -32,7 +32,7 @@ const amxFlags = [
   ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
 ];
 
-// No contraction: a·b + c must round twice wherever the source does not say fma, on every instruction set.
+// Contraction is off: a·b + c must round twice on every instruction set, unless the source uses fma.
 const compileFlags = [
   '-std=c++17',
   '-O3',
@@ -50,7 +50,7 @@ const linkFlags =
     ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
     : ['-shared', '-pthread', '-ldl'];
 
-/** The first compiler that answers, with its version text; undefined if there is none. */
+/** Returns the first compiler that answers, with its version text; undefined if there is none. */
 async function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
   for (const command of candidates) {
@@ -58,7 +58,7 @@ async function findCompiler() {
       const { stdout } = await run(command, ['--version']);
       return { command, version: stdout };
     } catch {
-      // Not there: the next one.
+      // This one is missing; the next is tried.
     }
   }
   return undefined;
@@ -87,7 +87,7 @@ async function nodeHeaders() {
   return headers;
 }
 
-/** One object per plain source, one per instruction set of a kernel. */
+/** Lists one object per plain source, and one per instruction set of a kernel. */
 function compilations(files, amx) {
   const units = [];
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
@@ -102,7 +102,7 @@ function compilations(files, amx) {
   return units;
 }
 
-/** The text of a source and all it includes from our folders, to know when an object is out of date. */
+/** Returns the text of a source and of its includes from our folders, to know when an object is out of date. */
 async function textWithIncludes(file, texts, seen = new Set()) {
   if (seen.has(file)) return '';
   seen.add(file);
@@ -137,7 +137,7 @@ async function compile(compiler, headers, unit, texts) {
   return stamp;
 }
 
-/** Runs the tasks, as many at a time as there are processors; results in order. */
+/** Runs as many tasks at a time as there are processors. Results are in order. */
 async function inParallel(tasks) {
   const results = [];
   let next = 0;
@@ -156,7 +156,7 @@ async function link(compiler, units, stamps) {
   const stampFile = path.join(output, 'spinquant.stamp');
   if ((await readStamp(stampFile)) === stamp && (await readStamp(addon)) !== '') return false;
   const objects = units.map((unit) => path.join(output, unit.object));
-  // A new file under the old name: a process that has the old one loaded keeps it.
+  // A new file gets the old name: a process that has loaded the old file keeps it.
   const fresh = path.join(output, `spinquant.${process.pid}.tmp`);
   await run(compiler.command, ['-o', fresh, ...objects, ...linkFlags]);
   await rm(addon, { force: true });
@@ -168,7 +168,7 @@ async function link(compiler, units, stamps) {
 /**
  * Builds the native operators if they are out of date.
  * @returns {Promise<{status: 'built' | 'current', addon: string} | {status: 'unavailable', reason: string}>}
- * @throws when a compiler is there but fails: its messages are in the error.
+ * @throws when a compiler is there but fails; its messages are in the error.
  */
 export async function buildNative() {
   if (process.platform === 'win32') return { status: 'unavailable', reason: 'Windows is not supported' };

@@ -1,4 +1,4 @@
-/** Bundles the panels into `dist/webview/`: one script and one style sheet each, for the browser inside the editor. */
+/** Bundles each panel into one script and one style sheet in `dist/webview/`, for the browser inside the editor. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './project.mjs';
@@ -18,7 +18,7 @@ export async function buildWebview(bundle, outdir = join(ROOT, 'dist', 'webview'
     bundle: true,
     format: 'iife',
     platform: 'browser',
-    // The browser of the oldest editor supported, VS Code 1.100.
+    // VS Code 1.100, the oldest supported editor, has this browser.
     target: 'chrome132',
     minify: true,
     sourcemap: false,

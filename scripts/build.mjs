@@ -6,10 +6,10 @@ import { buildWebview } from './build-webview.mjs';
 import { messages } from './l10n.mjs';
 import { ROOT } from './project.mjs';
 
-/** Packages that stay packages: they find native libraries beside themselves. */
+/** These stay packages, since they find native libraries beside themselves. */
 const EXTERNAL = ['onnxruntime-node', 'onnxruntime-common'];
 
-/** What all bundles for Node have in common. */
+/** All bundles for Node have these settings. */
 const COMMON = {
   absWorkingDir: ROOT,
   bundle: true,
@@ -19,11 +19,11 @@ const COMMON = {
   logLevel: 'warning',
 };
 
-/** CommonJS packages inside an ES module bundle still ask for Node's modules with `require`. */
+/** CommonJS packages inside an ES module bundle still load Node's modules with `require`. */
 const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
 
-/** Everything the product consists of, in `dist/` or another folder. Bundles do not depend on each other. */
+/** Builds the whole product in `dist/` or another folder. Bundles do not depend on each other. */
 export async function build(outdir = join(ROOT, 'dist')) {
   const esbuild = await import('esbuild');
   await Promise.all([
@@ -36,8 +36,8 @@ export async function build(outdir = join(ROOT, 'dist')) {
 }
 
 /**
- * `cli.js` and `worker.js`. What a command or request imports when it comes lies in its own chunk, shared by both, so
- * that neither `--help` nor the handshake reads the engine.
+ * Bundles `cli.js` and `worker.js`. Late imports of a command or request lie in their own chunk, shared by both. So
+ * neither `--help` nor the handshake reads the engine.
  */
 async function bundleNode({ build: bundle }, outdir) {
   const { metafile } = await bundle({
@@ -50,7 +50,7 @@ async function bundleNode({ build: bundle }, outdir) {
     chunkNames: 'chunk-[hash]',
     splitting: true,
     format: 'esm',
-    // ES modules where a package has them: its CommonJS form may load its parts in ways that no bundler follows.
+    // ES modules come first: a package's CommonJS form may load its parts in ways that no bundler follows.
     mainFields: ['module', 'main'],
     external: EXTERNAL,
     banner: { js: REQUIRE },
@@ -61,8 +61,8 @@ async function bundleNode({ build: bundle }, outdir) {
 }
 
 /**
- * `extension.cjs`: CommonJS, which every editor of the supported versions loads. Never the engine. What activation does
- * not need lies in chunks, which only ES modules can be split into: each is turned into CommonJS afterwards.
+ * Bundles `extension.cjs` in CommonJS, which every supported editor loads. It never holds the engine. Parts that
+ * activation does not need lie in chunks. Only ES modules can be split, so each chunk is then converted to CommonJS.
  */
 async function bundleExtension({ build: bundle, transform }, outdir) {
   const { outputFiles } = await bundle({
@@ -102,7 +102,7 @@ async function bundleExtension({ build: bundle, transform }, outdir) {
   );
 }
 
-/** `experiment.schema.json`, which the manifest names for completion and hover in `*.spinquant.json`. */
+/** Writes `experiment.schema.json`, which the manifest names for completion and hover in `*.spinquant.json`. */
 async function writeEditorSchema({ build: bundle }, outdir) {
   const module = join(outdir, `schema-${process.pid}.mjs`);
   await bundle({
@@ -118,7 +118,7 @@ async function writeEditorSchema({ build: bundle }, outdir) {
   writeFileSync(join(outdir, 'experiment.schema.json'), `${JSON.stringify(editorSchema(), null, 2)}\n`);
 }
 
-/** `l10n/bundle.l10n.json`, and the translations that lie in `l10n/`. */
+/** Writes `l10n/bundle.l10n.json` and copies the translations in `l10n/`. */
 function writeTexts(outdir) {
   const folder = join(outdir, 'l10n');
   mkdirSync(folder, { recursive: true });
@@ -127,7 +127,7 @@ function writeTexts(outdir) {
   if (existsSync(translations)) cpSync(translations, folder, { recursive: true });
 }
 
-/** Chunks are named by their contents: those of earlier builds would stay for ever. */
+/** Chunks are named by their contents, so those of earlier builds would stay for ever. */
 function removeStale(outdir, chunks, outputs) {
   const current = new Set(outputs.map((path) => basename(path)));
   for (const name of readdirSync(outdir))

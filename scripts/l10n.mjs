@@ -1,4 +1,4 @@
-/** The texts that the extension shows, for translators: `bundle.l10n.json` as `vscode.l10n` reads it. */
+/** This file collects the extension's texts for translators: `bundle.l10n.json` as `vscode.l10n` reads it. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from './project.mjs';
@@ -9,7 +9,7 @@ const FOLDERS = ['src/extension', 'src/protocol/panels'];
 /** The literal in `l10n.t('…')` or `t('…')`. */
 const LITERAL = /\bt\(\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")/g;
 
-/** English text → English text; a translation replaces the second. */
+/** Maps each English text to itself; a translation replaces the second. */
 export function messages() {
   const found = new Set();
   for (const text of FOLDERS.flatMap(sourcesIn))
@@ -23,7 +23,7 @@ function sourcesIn(folder) {
     .map((name) => readFileSync(join(ROOT, folder, name), 'utf8'));
 }
 
-/** A JavaScript literal in single or double quotes. */
+/** Reads a JavaScript literal in single or double quotes. */
 function unquote(literal) {
   const inner = literal.slice(1, -1).replace(/\\(['"])/g, '$1');
   return JSON.parse(`"${inner.replace(/"/g, '\\"')}"`);

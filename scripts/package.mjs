@@ -1,6 +1,7 @@
 /**
- * `npm run package`: a VSIX for this platform in `build/package/`. `npm run package -- --target win32-x64` makes that of
- * another one, without native kernels (they are compiled where they run): its operators are composed of standard ones.
+ * `npm run package` makes a VSIX for this platform in `build/package/`. With `-- --target win32-x64` it makes one for
+ * another platform. That has no native kernels, which are compiled where they run: its operators are composed of
+ * standard ones.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,7 @@ import { binariesIn } from './binaries.mjs';
 import { ROOT, run } from './project.mjs';
 import { setUp } from './setup.mjs';
 
-/** ONNX Runtime for Node comes for these. Of each only what the CPU needs: no DirectML, no shader compilers. */
+/** ONNX Runtime for Node comes for these. Only the CPU's files are packed: no DirectML, no shader compilers. */
 const RUNTIME_FILES = {
   'linux-x64': ['onnxruntime_binding.node', 'libonnxruntime.so.1'],
   'linux-arm64': ['onnxruntime_binding.node', 'libonnxruntime.so.1'],
@@ -22,8 +23,8 @@ const LIMIT_MB = 60;
 const HERE = `${process.platform}-${process.arch}`;
 
 /**
- * Packs what is built.
- * @returns the VSIX, or null when it could not be made as it should be; the reason is printed.
+ * Packs the built product.
+ * @returns the VSIX, or null when it is not sound; the reason is printed.
  */
 export function packageFor(target) {
   const folder = join(ROOT, 'build', 'package');
@@ -37,13 +38,13 @@ export function packageFor(target) {
   rmSync(out, { force: true });
   const vsce = join(ROOT, 'node_modules', '@vscode', 'vsce', 'vsce');
   const args = ['package', '--target', target, '--ignoreFile', ignoreFile, '--out', out];
-  // There is no address yet that the README's links could be made absolute with.
+  // The README's links cannot be made absolute yet, for want of an address.
   const noAddress = ['--allow-missing-repository', '--no-rewrite-relative-links'];
   if (run(process.execPath, [vsce, ...args, ...noAddress]) !== 0) return null;
   return isSound(out, target, files) ? out : null;
 }
 
-/** The compiled files of a platform, relative to the project. */
+/** Lists the compiled files of a platform, relative to the project. */
 function binaryFiles(target) {
   const [platform, arch] = target.split('-');
   const folder = `node_modules/onnxruntime-node/bin/napi-v6/${platform}/${arch}`;
@@ -57,7 +58,7 @@ function hasKernels(target) {
   return target === HERE && existsSync(join(ROOT, KERNELS));
 }
 
-/** Exactly the binaries that belong in it, all for its platform, and not too large. */
+/** Checks that it has exactly its binaries, all for its platform, and is not too large. */
 function isSound(path, target, files) {
   const binaries = binariesIn(path);
   const faults = binaries
@@ -75,7 +76,7 @@ function isSound(path, target, files) {
   return faults.length === 0;
 }
 
-/** What a person who installs it has to know of its speed. */
+/** Tells the person who installs it about its speed. */
 function kernelsSentence(target) {
   if (hasKernels(target)) return `Kernels: native, compiled on this machine for ${target}.`;
   const reason =

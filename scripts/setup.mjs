@@ -1,4 +1,4 @@
-/** Everything a plain clone needs before it can run: dependencies, bundle, native kernels. What is up to date is left alone. */
+/** Prepares a plain clone to run: dependencies, bundle, native kernels. Up-to-date parts are left alone. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -7,7 +7,7 @@ import { ROOT, run } from './project.mjs';
 
 const OLDEST_NODE = 20;
 
-/** Dependencies, native kernels, bundle. Ends the process with a message when a stage fails. */
+/** Sets up dependencies, native kernels and bundle. It ends the process with a message when a stage fails. */
 export async function setUp() {
   requireNode();
   installDependencies();
@@ -34,7 +34,7 @@ function installDependencies() {
   if (status !== 0) fail('npm ci failed: see above. A connection to the npm registry is needed once.');
 }
 
-/** Compares what npm says it installed with what the lock file asks for; packages for other platforms are optional. */
+/** Compares npm's list of installed packages with the lock file; packages for other platforms are optional. */
 function isInstalled() {
   const installedPath = join(ROOT, 'node_modules', '.package-lock.json');
   if (!existsSync(installedPath)) return false;

@@ -1,4 +1,4 @@
-/** `npm start`: sets everything up, then runs the demonstration. Arguments after `--` go to it. */
+/** `npm start` sets everything up, then runs the demonstration. Arguments after `--` go to it. */
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ROOT } from './project.mjs';

@@ -1,6 +1,6 @@
 /**
- * `npm test`: sets everything up, then types, lint and all tests.
- * `npm test -- test/runs` or a file: only those tests, without types and lint.
+ * `npm test` sets everything up, then checks types and lint and runs all tests.
+ * `npm test -- test/runs` or a file runs only those tests, without types and lint.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -12,7 +12,7 @@ const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFile
 await setUp();
 if (process.env.CI === 'true') installChromium();
 const failed = named.length > 0 ? [] : failedChecks();
-// Two at a time: each test file may itself run ONNX Runtime on several threads.
+// Two files run at a time, since each may itself run ONNX Runtime on several threads.
 if (
   !passes(
     files.filter((file) => !isEditorTest(file)),
@@ -20,14 +20,14 @@ if (
   )
 )
   failed.push('tests');
-// One at a time: each has a browser, a server and runs of its own.
+// One file runs at a time, since each has its own browser, server and runs.
 if (!passes(files.filter(isEditorTest), 1)) failed.push('tests in the editor');
 if (failed.length > 0) {
   console.error(`Failed: ${failed.join(', ')}.`);
   process.exitCode = 1;
 }
 
-/** Elsewhere tests that need a browser say that there is none. */
+/** Elsewhere, tests that need a browser report that there is none. */
 function installChromium() {
   const script = join('scripts', 'workbench', 'chromium.ts');
   if (run(process.execPath, ['--import', 'tsx', script]) !== 0) process.exit(1);
@@ -51,7 +51,7 @@ function failedChecks() {
   return checks.filter(([, command]) => run(process.execPath, command) !== 0).map(([name]) => name);
 }
 
-/** Node 20 takes no patterns: names every `*.test.ts` below a folder, or the file itself. */
+/** Node 20 does not take patterns, so this lists every `*.test.ts` below a folder, or the file itself. */
 function testFilesIn(path) {
   const absolute = resolve(path);
   if (!existsSync(absolute)) {

@@ -1,10 +1,10 @@
 /**
- * What the engine computes on one batch, for another program to compare with: tokens, rotations, loss, gradients and
- * logits in one safetensors file.
+ * This script writes the engine's results on one batch, for another program to compare with. Tokens, rotations, loss,
+ * gradients and logits go to one safetensors file.
  *
  *     node --import tsx bench/peers/dump.ts EXPERIMENT OUT.safetensors [options]
  *
- * The batch is the first of the experiment's calibration text; the network is the one that learning runs on.
+ * The batch is the first of the experiment's calibration text; the network is that of learning.
  */
 import { parseArgs } from 'node:util';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
@@ -36,15 +36,15 @@ const { values, positionals } = parseArgs({
   options: {
     kernels: { type: 'string', default: 'auto' },
     rotations: { type: 'string' },
-    /** Sequences in the batch; the experiment's batch size unless said. */
+    /** Number of sequences in the batch; the experiment's batch size by default. */
     sequences: { type: 'string' },
     /** Index of the first sequence. */
     from: { type: 'string', default: '0' },
-    /** Merged network without any quantizer: R1 and R2 cancel only where they are orthogonal, so gradients remain. */
+    /** This merges the network without any quantizer: R1 and R2 cancel only if orthogonal, so gradients remain. */
     unquantized: { type: 'boolean', default: false },
-    /** The engine's rotated and rounded weights too: `prepared.{layer}.{linear}`. */
+    /** This adds the engine's rotated and rounded weights: `prepared.{layer}.{linear}`. */
     prepared: { type: 'boolean', default: false },
-    /** Leave the logits out. */
+    /** This leaves the logits out. */
     'no-logits': { type: 'boolean', default: false },
   },
 });
@@ -88,7 +88,7 @@ function rotationTensors(state: SeamState): Dump {
   return Object.fromEntries(named.map(([name, matrix]) => [name, square(matrix)]));
 }
 
-/** The dense factors of R3 and R4, which another program may not know how to generate: `table.{order}`. */
+/** Returns the dense factors of R3 and R4 as `table.{order}`: another program may be unable to generate them. */
 function tables(experiment: ResolvedExperiment, { checkpoint }: Workbench): Dump {
   const maps = Object.values(rotationMaps(experiment, checkpoint.config));
   const dense = maps.flatMap((map) =>
@@ -143,7 +143,7 @@ function unquantizedNetwork({ experiment, checkpoint, cache }: Workbench): Netwo
   });
 }
 
-/** Logits [S, V] of one sequence: the checkpoint's, rotated at full precision, rotated and quantized. */
+/** Returns logits [S, V] of one sequence: the checkpoint's, rotated at full precision, rotated and quantized. */
 async function logitTensors(bench: Workbench, rotations: SeamState, ids: Int32Array): Promise<Dump> {
   const networks = {
     plain: plainNetwork(bench),

@@ -1,5 +1,5 @@
 /**
- * Learning steps on demand: one for every line on stdin, loss, gradient norm, seconds and CPU seconds on stdout.
+ * This script makes a learning step for every line on stdin. It prints loss, gradient norm, seconds and CPU seconds.
  *
  *     node --import tsx bench/peers/our_steps.ts EXPERIMENT
  */

@@ -1,4 +1,4 @@
-/** One cell of the table of a larger model, in a process of its own so that its peak memory is its own. */
+/** This script computes one cell of a larger model's table, in a separate process to measure its peak memory. */
 import { resolveExperiment } from '../../src/config/index.ts';
 import { blocksToCapture, captureActivations } from '../../src/engine/calibration/capture.ts';
 import { evaluateExperiment } from '../../src/engine/index.ts';
@@ -22,15 +22,15 @@ export interface LearnCell {
   readonly kind: 'learn';
   readonly experiment: string;
   readonly seed: number;
-  /** Where it is not the experiment's. */
+  /** It replaces the experiment's. */
   readonly calibration?: { readonly sequenceLength: number; readonly samples: number };
-  /** Captured activations first; null for the Hadamard start. */
+  /** Rotations are first learned on captured activations; null for the Hadamard start. */
   readonly captured: Pick<DistributionOptions, 'objective' | 'steps' | 'learningRate'> | null;
-  /** Then cross-entropy; null for none. */
+  /** They are then learned by cross-entropy; null for none. */
   readonly crossEntropy: (Pick<LearnOptions, 'steps' | 'batchSize'> & Partial<LearnOptions>) | null;
-  /** Whether cross-entropy's gradient goes through the scales of activation quantizers; false where absent. */
+  /** True where cross-entropy's gradient goes through the scales of activation quantizers; false where absent. */
   readonly scaleGradient?: boolean;
-  /** Of the weights inside the loop of cross-entropy; the experiment's where absent. */
+  /** The bits of the weights inside the loop of cross-entropy; the experiment's where absent. */
   readonly weightBits?: 16;
   readonly out: string;
 }
@@ -41,9 +41,9 @@ export interface EvaluateCell {
   readonly variant: 'full-precision' | 'quantized';
   readonly seed: number;
   readonly rotation: 'none' | 'hadamard' | 'learned';
-  /** For learned ones. */
+  /** The file of learned rotations. */
   readonly rotations: string | null;
-  /** Sequences of calibration text that GPTQ looks at, and their length where it is not the experiment's; null: to nearest. */
+  /** GPTQ reads this many calibration sequences, of this length or the experiment's; null rounds to nearest. */
   readonly gptq: { readonly samples: number; readonly sequenceLength?: number } | null;
   readonly bits: Readonly<Record<'weights' | 'activations' | 'keys' | 'values', number>>;
 }

@@ -1,7 +1,8 @@
 /**
- * Perplexity against seconds of learning for ways to make cross-entropy cheaper, at W4A4KV4 with clip search:
- * node --import tsx bench/quality/curve.ts [SEEDS] [stories260K] [stories3M] [demo]
- * Writes bench/results/curve.json.
+ * This script measures perplexity against seconds of learning, for ways to make cross-entropy cheaper at W4A4KV4 with
+ * clip search. It writes bench/results/curve.json.
+ *
+ *     node --import tsx bench/quality/curve.ts [SEEDS] [stories260K] [stories3M] [demo]
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,15 +1,15 @@
-/** One learned run of a quality table in a process of its own, so that its peak memory is its own: one JSON line. */
+/** Makes one learned run of a quality table, in a separate process to measure its peak memory. It prints JSON. */
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { optimizeRotation } from '../../src/engine/index.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { last } from './last.ts';
 
-/** What a learner reached. */
+/** The results of a learner. */
 export interface Learned {
   readonly perplexity: number;
-  /** Of learning alone. */
+  /** Learning alone took this long. */
   readonly seconds: number;
-  /** Of the whole process, weights and evaluation included. */
+  /** The peak is that of the whole process, weights and evaluation included. */
   readonly peakBytes: number;
 }
 

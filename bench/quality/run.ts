@@ -1,7 +1,8 @@
 /**
- * The quality tables of docs/results.md, each cell by the same engine calls as the command line:
- * node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners | --gptq]
- * Writes bench/results/quality-<name>.json; with --learners or --gptq it only measures these anew, the rest stays.
+ * This script measures the quality tables of docs/results.md, each cell by the same engine calls as the command line. It writes
+ * bench/results/quality-<name>.json. With --learners or --gptq it measures only these again, and the rest stays.
+ *
+ *     node --import tsx bench/quality/run.ts [demo] [stories260K] [stories3M] [--learners | --gptq]
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,7 +22,7 @@ const LEARNED_SEEDS = 3;
 const RUNS = join(import.meta.dirname, '..', '..', 'build', 'quality', 'runs');
 const OFF: Switches = { r1: 'none', r2: 'none', r3: false, r4: false };
 
-/** Each switch alone and together; R1 and R2 as random Hadamard, and learned. */
+/** Switches are on alone and together; R1 and R2 are random Hadamard, or learned. */
 const ABLATION: readonly (readonly [string, Partial<Switches>])[] = [
   ['none', {}],
   ['R1', { r1: 'hadamard' }],
@@ -45,7 +46,7 @@ async function drawn(experiment: ResolvedExperiment, switches: Switches, seed: n
   return perplexity[0]!.quantized!;
 }
 
-/** The paper's learner, the same from a warm start, and the warm start alone. */
+/** These are the paper's learner, the same from a warm start, and the warm start alone. */
 const LEARNERS = {
   'cross-entropy, 100 steps': { start: 'hadamard', learning: { steps: 100 } },
   'captured start, then cross-entropy, 50 steps': { start: 'captured', learning: { steps: 50 } },
@@ -72,7 +73,7 @@ async function learned(
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The same switches with `learned` where a Hadamard was drawn. */
+/** Returns the same switches with `learned` where a Hadamard was drawn. */
 function learnable(switches: Switches): Switches | null {
   const kind = (value: Switches['r1']) => (value === 'hadamard' ? 'learned' : value);
   const changed = { ...switches, r1: kind(switches.r1), r2: kind(switches.r2) };
@@ -114,7 +115,7 @@ async function draws(experiment: ResolvedExperiment): Promise<number[]> {
   return found;
 }
 
-/** The same experiment with weights rounded to nearest as it says, or by GPTQ as the presets do it. */
+/** Returns the experiment with weights rounded to nearest by its own settings, or by GPTQ as in the presets. */
 function roundedBy(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): ResolvedExperiment {
   const { weights } = experiment.quantization;
   const clip = method === 'gptq' || weights.clip;
@@ -148,7 +149,7 @@ async function learners(experiment: ResolvedExperiment): Promise<Record<string, 
   return found;
 }
 
-/** What can be measured alone, by the word for it. */
+/** These parts can be measured alone. */
 type Part = 'learners' | 'gptq';
 
 async function measure({ name, experiment }: Subject, only: Part | null): Promise<void> {

@@ -1,7 +1,8 @@
 /**
- * Perplexity of SmolLM2-135M on WikiText-2 by method, seed and bits, with seconds and peak memory:
- * node --import tsx bench/quality/smollm2.ts MODEL_FOLDER VALID.txt TEST.txt [cell …]
- * Cells that bench/results/quality-smollm2.json has already are kept, so it can be stopped and started again.
+ * This script measures the perplexity of SmolLM2-135M on WikiText-2 by method, seed and bits, with seconds and peak
+ * memory. Cells already in bench/results/quality-smollm2.json are kept, so it can be stopped and started again.
+ *
+ *     node --import tsx bench/quality/smollm2.ts MODEL_FOLDER VALID.txt TEST.txt [cell …]
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -12,7 +13,7 @@ import type { EvaluateCell, LearnCell } from './cell.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const WORK = join(ROOT, 'build', 'quality');
 const RESULTS = join(ROOT, 'bench', 'results', 'quality-smollm2.json');
-/** Windows of 2048 tokens of the test split. */
+/** Number of windows of 2048 tokens of the test split. */
 const WINDOWS = 12;
 const SEQUENCE = 2048;
 const SEEDS = [0, 1, 2];
@@ -21,7 +22,7 @@ type Learner = Pick<LearnCell, 'captured' | 'crossEntropy' | 'scaleGradient' | '
 const PEAK = { objective: 'peak', steps: 200, learningRate: 0.02 } as const;
 const { sequenceLength, samples } = SHAPES.quick;
 const QUICK = { sequenceLength, samples };
-/** Sequences of calibration text that GPTQ looks at: a quarter of its default, for a quarter of the time. */
+/** GPTQ reads a quarter of its default number of calibration sequences, for a quarter of the time. */
 const GPTQ = { samples: 32 };
 const LEARNERS: Readonly<Record<string, Learner>> = {
   peak: { captured: PEAK, crossEntropy: null },
@@ -89,7 +90,7 @@ function writeExperiment(model: string, valid: string, test: string): string {
 
 const [model, valid, test, ...wanted] = process.argv.slice(2);
 const experiment = writeExperiment(model!, valid!, test!);
-/** Words are whole names, or their beginnings: `peak` is no `peak, then …`. */
+/** Words are whole names or their first words: `peak` does not match `peak, then …`. */
 const asked = (name: string) =>
   wanted.length === 0 || wanted.some((word) => name === word || name.startsWith(`${word} `));
 const base = { kind: 'evaluate', experiment, seed: 0, rotations: null, gptq: null } as const;

@@ -1,11 +1,11 @@
-/** The experiments that the quality tables are made of: the demo, and the shared stories models where they are at hand. */
+/** The quality tables come from these experiments: the demo, and the shared stories models where present. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
 import { importLlama2c } from '../../src/engine/model/import-llama2c.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
-/** llama2.c models and TinyStories text; not part of the project. */
+/** This folder has llama2.c models and TinyStories text, which are not part of the project. */
 const SHARED = join(ROOT, '..', 'shared', 'data');
 const WORK = join(ROOT, 'build', 'quality');
 /** Stories before this share of the text calibrate, those after it test. */
@@ -56,7 +56,7 @@ async function stories(name: string, tokenizer: string): Promise<string | null> 
     JSON.stringify({
       model: name,
       calibration: { text: 'calibration.txt', ...text },
-      // The setting of the published stories figures: round to nearest without clip search.
+      // The published stories figures have this setting: round to nearest without clip search.
       quantization: { weights: { clip: false } },
       evaluation: { perplexity: [{ name: 'stories', text: 'test.txt', ...text, maxWindows: 48 }] },
     }),

@@ -1,21 +1,21 @@
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 
-/** Floating-point operations of products; a multiply-add counts as two. */
+/** Counts of floating-point operations of products; a multiply-add counts as two. */
 export interface Flops {
   readonly forward: number;
   readonly backward: number;
 }
 
 /**
- * Useful operations of one learning step of `tokens` tokens in sequences of `sequence`, nothing computed twice.
- * Causal attention is counted as the half that it is. Unrotated: two products of R1 per reading site forward, two for
- * ∂R1 backward. Merged: Ŵ once per step, u W of the reading weights, and x̂ Aᵀ Wᵀ of the writing ones.
+ * Counts useful operations of one learning step of `tokens` tokens in sequences of `sequence`, nothing computed twice.
+ * Causal attention counts as half. The unrotated network has two products of R1 per reading site forward, and two for
+ * ∂R1 backward. The merged one has Ŵ once per step, u W of the reading weights, and x̂ Aᵀ Wᵀ of the writing ones.
  */
 export function stepFlops(config: ModelConfig, tokens: number, sequence: number, merged: boolean): Flops {
   const { hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h, layers, vocabSize } = config;
   const [q, kv] = [heads * h, kvHeads * h];
   const weights = d * (2 * q + 2 * kv) + 3 * d * f;
-  // Scores and values over the visible half of the keys; backward ∂P, ∂V, ∂Q and ∂K.
+  // Scores and values take the visible half of the keys; backward has ∂P, ∂V, ∂Q and ∂K.
   const attention = sequence * q;
   const headRotations = h * (q + kv);
   const rotations = merged
@@ -32,7 +32,7 @@ export function stepFlops(config: ModelConfig, tokens: number, sequence: number,
   return { forward: 2 * (tokens * perToken.forward + prepare), backward: 2 * tokens * perToken.backward };
 }
 
-/** Operations of predicting `tokens` tokens. */
+/** Counts the operations to predict `tokens` tokens. */
 export function evaluationFlops(config: ModelConfig, tokens: number, sequence: number): number {
   const { hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h, layers, vocabSize } = config;
   const layer = d * 2 * h * (heads + kvHeads) + 3 * d * f + sequence * heads * h;

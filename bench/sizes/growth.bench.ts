@@ -1,7 +1,7 @@
 /**
- * How the time of a learning step grows with layers, width, tokens and vocabulary: processor seconds against useful
- * operations, and the exponent of a power law fitted to them (1 is growth like the operations). Writes
- * bench/results/growth.json.
+ * This benchmark shows how the time of a learning step grows with layers, width, tokens and vocabulary. It measures
+ * processor seconds against useful operations and fits the exponent of a power law; 1 is growth like the operations. It
+ * writes bench/results/growth.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ interface Point {
   readonly sequence: number;
 }
 
-/** Each axis doubled from point to point, the rest as in the middle. */
+/** Each axis doubles from point to point; the rest is as in the middle. */
 const AXES: Readonly<Record<string, readonly Point[]>> = {
   layers: [2, 4, 8, 16].map((layers) => point(layers, { layers }, SEQUENCE)),
   width: [256, 512, 1024, 2048].map((hidden) =>
@@ -65,7 +65,7 @@ async function measure({ shape, sequence, value }: Point, axis: string): Promise
   return runScript<Measured>(join(import.meta.dirname, 'measure.ts'), asked);
 }
 
-/** Least-squares slope of ln y over ln x. */
+/** Returns the least-squares slope of ln y over ln x. */
 function exponent(points: readonly { readonly flops: number; readonly cpuSeconds: number }[]): number {
   const x = points.map(({ flops }) => Math.log(flops));
   const y = points.map(({ cpuSeconds }) => Math.log(cpuSeconds));

@@ -1,7 +1,7 @@
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import { type SeamState, spinQuantState } from '../../src/engine/network/seams.ts';
 
-/** The identity: as good as any rotation for time and memory, and made at once at every size. */
+/** Identities are as good as any rotations for time and memory, and are made at once at every size. */
 export function identities(config: ModelConfig): SeamState {
   const identity = (n: number) => {
     const matrix = new Float32Array(n * n);

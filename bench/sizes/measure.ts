@@ -1,4 +1,4 @@
-/** One measurement in a process of its own, so that its peak memory is its own. Arguments and result are JSON. */
+/** Makes one measurement in a separate process to measure its peak memory. Arguments and result are JSON. */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
@@ -30,25 +30,25 @@ export interface Measurement {
   readonly weightBits: number;
   readonly clipSearch: boolean;
   readonly weightClipEvery: number;
-  /** Of the products of learning. */
+  /** The precision of learning's products. */
   readonly precision: Precision;
   readonly sequences: number;
   readonly sequence: number;
   readonly repeats: number;
   readonly threads: number;
-  /** GB beyond the weights; null for none. */
+  /** The limit is in GB beyond the weights; null for none. */
   readonly memoryLimit: number | null;
 }
 
 export interface Measured {
-  /** Per repeat, the first one with compilation left out where there are more. */
+  /** One entry per repeat. The first repeat, which compiles, is left out where there are more. */
   readonly seconds: readonly number[];
-  /** Processor time of all threads, which other work on the machine disturbs less. */
+  /** Other work on the machine disturbs the processor time of all threads less. */
   readonly cpuSeconds: readonly number[];
   readonly flops: number;
-  /** Of the layer's largest product in this process, operations per second and per processor second. */
+  /** The layer's largest product reaches these operations per second and per processor second in this process. */
   readonly gemm: { readonly rate: number; readonly cpuRate: number };
-  /** Resident at most: everything, and what is not mapped from files. */
+  /** The peaks of resident memory: all of it, and the part not mapped from files. */
   readonly peakBytes: number;
   readonly anonymousBytes: number;
   readonly weightBytes: number;
@@ -90,8 +90,9 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
 }
 
 /**
- * The layer's largest product: what ONNX Runtime reaches here. Sampled between the repeats, because the clock of a
- * shared machine changes within minutes; the median over the samples, each the best of a few runs.
+ * Measures the rate that ONNX Runtime reaches here on the layer's largest product. It is sampled between the repeats,
+ * because the clock of a shared machine changes within minutes. The rate is the median over the samples, each the best
+ * of a few runs.
  */
 class GemmRate {
   readonly #program: Program;

@@ -1,4 +1,4 @@
-/** GPTQ on a checkpoint of few layers, in a process of its own, so that its peak memory is its own: one JSON line. */
+/** Runs GPTQ on a checkpoint of few layers, in a separate process to measure its peak memory. It prints JSON. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ export interface RoundingAsked {
 export interface RoundingMeasured {
   readonly seconds: number;
   readonly cpuSeconds: number;
-  /** Resident at most beyond what is mapped from files. */
+  /** The peak of resident memory not mapped from files. */
   readonly anonymousBytes: number;
 }
 

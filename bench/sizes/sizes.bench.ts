@@ -1,7 +1,9 @@
 /**
- * Real sizes: a learning step and evaluation at SmolLM2-135M's shape against the products alone and against PyTorch, and
- * one layer of LLaMA-3-8B and LLaMA-2-70B. Set SPINQUANT_PEER_PYTHON to a Python with PyTorch to include it. Writes
- * bench/results/sizes.json. Parts can be named: node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits] [rounding]
+ * This benchmark measures real sizes. A learning step and evaluation at SmolLM2-135M's shape are compared with the
+ * products alone and with PyTorch. One layer of LLaMA-3-8B and LLaMA-2-70B is measured too. Set SPINQUANT_PEER_PYTHON
+ * to a Python with PyTorch to include it. The results go to bench/results/sizes.json. Parts can be named:
+ *
+ *     node --import tsx bench/sizes/sizes.bench.ts [smollm2] [layers] [wide] [memoryLimits] [rounding]
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -60,7 +62,7 @@ async function torch(folder: string, mode: string, steps: number): Promise<Peer 
   return lastJson<Peer>(PYTHON, [file, folder, mode, String(steps), String(THREADS)]);
 }
 
-/** Shares of the rate that the products reach, by the clock and by processor time. */
+/** Returns shares of the products' rate, by the clock and by processor time. */
 function rates({ seconds, cpuSeconds, flops, gemm, peakBytes, anonymousBytes, weightBytes }: Measured) {
   return {
     seconds: best(seconds),
@@ -74,14 +76,14 @@ function rates({ seconds, cpuSeconds, flops, gemm, peakBytes, anonymousBytes, we
   };
 }
 
-/** The one with the shorter best repeat. */
+/** Returns the one with the shorter best repeat. */
 function faster<T extends { readonly seconds: readonly number[] }>(a: T, b: T): T {
   return best(a.seconds) <= best(b.seconds) ? a : b;
 }
 
 async function small() {
   const folder = folderOf(SMOLLM2_135M, false);
-  // In turn, twice: the clock of a shared machine changes within minutes.
+  // They run in turn, twice, as the clock of a shared machine changes within minutes.
   const turns = [];
   for (let turn = 0; turn < 2; turn++) {
     turns.push({
@@ -119,7 +121,7 @@ async function layer(shape: SyntheticShape) {
   return { secondsPerLayer: seconds, projectedStepSeconds: seconds * shape.layers, ...rest };
 }
 
-/** A step on one layer of LLaMA-3-8B, where the rotation of weights in every pass weighs more. */
+/** Measures a step on one layer of LLaMA-3-8B, where the rotation of weights in every pass costs more. */
 async function wide() {
   const folder = folderOf(LLAMA3_8B_LAYER, false);
   const step = rates(await ours({ what: 'step', folder, repeats: 2 }));
@@ -147,7 +149,7 @@ async function limited() {
   return rows;
 }
 
-/** One layer of a shape under a small vocabulary, by GPTQ: what all tokens cost, and what each sequence adds. */
+/** Rounds one layer of a shape by GPTQ, under a small vocabulary: measures the fixed cost and that of each sequence. */
 async function rounding(shape: SyntheticShape, sparse: boolean, layers: number) {
   const one = { ...shape, name: `${shape.name.replace(/-layer$/, '')}-layer`, layers: 1, vocabulary: 1024 };
   const folder = folderOf(one, sparse);
@@ -166,7 +168,7 @@ async function rounding(shape: SyntheticShape, sparse: boolean, layers: number) 
   return { secondsPerSequence, secondsPerLayer, projectedSeconds, anonymousBytes };
 }
 
-/** Sequences of the larger of two measurements. */
+/** The larger of two measurements has this many sequences. */
 const ROUNDED = 4;
 
 const PARTS = {

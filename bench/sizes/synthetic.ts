@@ -1,4 +1,4 @@
-/** Checkpoints of real shapes without their weights: random bf16, or a sparse file of zeros where only memory counts. */
+/** Writes checkpoints of real shapes with random bf16 weights, or a sparse file of zeros where only memory counts. */
 import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -35,7 +35,7 @@ export const LLAMA3_8B: SyntheticShape = {
   tied: false,
 };
 
-/** One layer of it under a small vocabulary: what PyTorch can hold too. */
+/** One layer of it under a small vocabulary also fits PyTorch. */
 export const LLAMA3_8B_LAYER: SyntheticShape = {
   ...LLAMA3_8B,
   name: 'llama3-8b-layer',
@@ -55,10 +55,10 @@ export const LLAMA2_70B: SyntheticShape = {
 };
 
 const BYTES = 2;
-/** Random values repeat after this many elements, which no product can see. */
+/** Random values repeat after this many elements, which does not affect products. */
 const PATTERN = 1 << 20;
 
-/** Every tensor with its shape, in file order. */
+/** Lists every tensor with its shape, in file order. */
 function tensorsOf(shape: SyntheticShape): [string, number[]][] {
   const { hidden: d, intermediate: f, heads, kvHeads, vocabulary, layers } = shape;
   const h = d / heads;
@@ -124,7 +124,7 @@ function fill(
 }
 
 const ONES = Buffer.from(new Uint16Array(PATTERN).fill(0x3f80).buffer);
-/** Uniform in ±0.07, a standard deviation of 0.04, as bf16. */
+/** Values are uniform in ±0.07, with a standard deviation of 0.04, as bf16. */
 const NOISE = Buffer.from(
   Uint16Array.from({ length: PATTERN }, () => {
     const bits = new Uint32Array(Float32Array.of((Math.random() - 0.5) * 0.14).buffer)[0]!;

@@ -1,4 +1,4 @@
-/** Time and memory of this process. */
+/** Measures time and memory of this process. */
 import { readFileSync } from 'node:fs';
 
 export class Stopwatch {
@@ -17,7 +17,7 @@ export class Stopwatch {
     this.cpuSeconds.push(cpuTime() - this.#cpu);
   }
 
-  /** Without the first, which compiles. */
+  /** Returns the times without the first, which compiles. */
   warm(): { seconds: readonly number[]; cpuSeconds: readonly number[] } {
     const from = this.seconds.length > 1 ? 1 : 0;
     return { seconds: this.seconds.slice(from), cpuSeconds: this.cpuSeconds.slice(from) };
@@ -32,7 +32,7 @@ function cpuTime(): number {
 const status = (field: string) =>
   Number(readFileSync('/proc/self/status', 'utf8').match(new RegExp(`${field}:\\s+(\\d+)`))?.[1] ?? 0) * 1024;
 
-/** Samples what is not mapped from files, whose peak the system does not keep. */
+/** Samples memory not mapped from files, since the system does not keep its peak. */
 export class MemoryWatch {
   #most = 0;
   readonly #timer = setInterval(() => this.look(), 20);

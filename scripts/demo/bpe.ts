@@ -1,17 +1,17 @@
-/** A byte-level BPE as GPT-2 has it (Radford et al. 2019): words are cut by a pattern, then bytes are merged in pairs. */
+/** A byte-level BPE as in GPT-2 (Radford et al. 2019). A pattern cuts words, then bytes are merged in pairs. */
 export interface BytePairEncoding {
-  /** Token text → id: the special tokens, the 256 bytes, then one token per merge. */
+  /** Token texts map to ids: the special tokens, the 256 bytes, then one token per merge. */
   readonly vocabulary: ReadonlyMap<string, number>;
-  /** Pairs of token texts, the most frequent first. */
+  /** The most frequent pair of token texts comes first. */
   readonly merges: readonly (readonly [string, string])[];
 }
 
-/** GPT-2's pattern: English contractions, words, numbers and marks, each with the space before it; other white space. */
+/** GPT-2's pattern finds contractions, words, numbers and marks, with the space before, and other white space. */
 const WORD = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
 
 /**
- * The printable character that stands for each byte: bytes that are visible characters of Latin-1 stand for themselves,
- * the others for the characters from U+0100 on, in order.
+ * Returns the printable character that stands for each byte. Bytes that are visible characters of Latin-1 stand for
+ * themselves, the others for the characters from U+0100 on, in order.
  */
 export function byteCharacters(): string[] {
   let next = 0x100;
@@ -28,7 +28,7 @@ interface Word {
 
 /**
  * Learns merges from a text. Ties go to the pair that sorts first, so the same text gives the same tokenizer.
- * @param size ids in all, special tokens and bytes included.
+ * @param size number of ids, special tokens and bytes included.
  * @throws RangeError when the text has too few pairs for that many tokens.
  */
 export function trainBytePairs(text: string, size: number, special: readonly string[]): BytePairEncoding {

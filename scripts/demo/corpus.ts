@@ -24,7 +24,7 @@ const GENRES: readonly Genre[] = [
   quarrel,
 ];
 
-/** The three texts of the demo: streams of their own, so that none shares a story with another. */
+/** The three texts of the demo have separate streams, so that no two share a story. */
 export const SPLITS = {
   train: { bytes: 6_000_000 },
   calibration: { bytes: 150_000 },
@@ -35,13 +35,13 @@ export type Split = keyof typeof SPLITS;
 
 const SEED = 20_26;
 
-/** One story: title and paragraphs, a line each. */
+/** Tells one story: title and paragraphs, a line each. */
 export function tellStory(rng: Rng): string {
   const world = new World(rng);
   return pick(rng, GENRES)(world).join('\n');
 }
 
-/** Whole stories, separated by an empty line, until the size is reached. The same for every call. */
+/** Writes whole stories, with an empty line between them, until the size is reached. Every call gives the same text. */
 export function generateCorpus(split: Split, bytes: number = SPLITS[split].bytes): string {
   const stream = new Rng(SEED).split(split);
   const stories: string[] = [];
@@ -53,12 +53,12 @@ export function generateCorpus(split: Split, bytes: number = SPLITS[split].bytes
   return `${stories.join('\n\n')}\n`;
 }
 
-/** What the demo model and its tokenizer learn from: about six megabytes. */
+/** The demo model and its tokenizer learn from this text of about six megabytes. */
 export function generateTrainingText(): string {
   return generateCorpus('train');
 }
 
-/** Writes the two texts that the example experiments use; the training text is rebuilt in a second when it is needed. */
+/** Writes the two texts of the example experiments. The training text is rebuilt in a second when it is needed. */
 function main(): void {
   const folder = join(import.meta.dirname, '..', '..', 'examples', 'demo');
   mkdirSync(folder, { recursive: true });

@@ -1,6 +1,6 @@
 import type { Rng } from '../../src/engine/rotation/random.ts';
 
-/** What the names in a template stand for. */
+/** The values of the names in a template. */
 export type Bindings = Readonly<Record<string, string>>;
 
 /** Draws one of the values. */
@@ -16,7 +16,7 @@ export function pickSeveral<T>(rng: Rng, values: readonly T[], count: number): T
 
 /**
  * Expands a template: `{name}` is replaced by its binding, `(this|that|)` by one of the alternatives, which may nest.
- * @throws Error on an unknown name or an unbalanced parenthesis: the grammar itself is wrong then.
+ * @throws Error on an unknown name or an unbalanced parenthesis, as the grammar itself is then wrong.
  */
 export function expand(template: string, bindings: Bindings, rng: Rng): string {
   const cursor = { at: 0 };
@@ -51,13 +51,13 @@ function expandChoice(template: string, cursor: { at: number }, rng: Rng): strin
   return pick(rng, alternatives);
 }
 
-/** Places that one is in or on, where templates say `at`. */
+/** One is in or on these places, where templates have `at`. */
 const INSIDE = /\b([Aa]t) (the (?:forest|meadow|garden|orchard|cave|barn|tower|village square|workshop)\b)/g;
 const ON_TOP = /\b([Aa]t) (the (?:hill|beach|stone bridge)\b)/g;
 
 /**
- * Puts in order what the pieces cannot know: spaces, "an" before a vowel, and capitals at the start of sentences and
- * of direct speech. After `!"` and `?"` a sentence may go on (`"Who?" asked Tom`), so there templates decide.
+ * Corrects spaces, "an" before a vowel, and capitals at the start of sentences and of direct speech, which the pieces
+ * cannot know. After `!"` and `?"` a sentence may go on (`"Who?" asked Tom`), so there templates decide.
  */
 export function tidy(text: string): string {
   return text
@@ -72,7 +72,7 @@ export function tidy(text: string): string {
     .trim();
 }
 
-/** `one, two and three`. */
+/** Writes `one, two and three`. */
 export function enumerate(items: readonly string[]): string {
   if (items.length < 2) return items.join('');
   return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
@@ -102,12 +102,12 @@ const NUMBER_WORDS = [
   'twenty',
 ] as const;
 
-/** 0 to 20 in words. */
+/** Writes 0 to 20 in words. */
 export function inWords(value: number): string {
   return NUMBER_WORDS[value] ?? String(value);
 }
 
-/** `one apple`, `three apples`, `no apples`. */
+/** Writes `one apple`, `three apples` or `no apples`. */
 export function countOf(value: number, plural: string, singular: string): string {
   return `${inWords(value)} ${value === 1 ? singular : plural}`;
 }

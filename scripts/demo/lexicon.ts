@@ -22,7 +22,7 @@ export const TRAITS = words(
   'curious, careful, brave, patient, quiet, cheerful, clever, gentle, stubborn, shy, proud, forgetful',
 );
 
-/** Where things happen: `at` with its article, and what is seen there. */
+/** Things happen at these places: `name` has the article, `seen` tells a sight there. */
 export const PLACES = [
   { name: 'the old mill', seen: 'the big wheel turned slowly in the water' },
   { name: 'the market', seen: 'people called out the price of bread and cheese' },
@@ -50,7 +50,7 @@ export const PLACES = [
   { name: 'the village square', seen: 'children played around the fountain' },
 ] as const;
 
-/** Things one can own, lose and find; `does` says what is done with it. */
+/** People can own, lose and find these things; `does` tells their use. */
 export const THINGS = [
   { name: 'kite', does: 'fly it on windy days' },
   { name: 'drum', does: 'play it at every feast' },
@@ -81,7 +81,7 @@ export const COLORS = words(
 );
 export const SIZES = words('small, big, tiny, round, old, new, heavy, light, soft, narrow');
 
-/** Things that are counted, with one of them. */
+/** Counted things, in plural and singular. */
 export const COUNTED = [
   ['apples', 'apple'],
   ['pears', 'pear'],
@@ -105,7 +105,7 @@ export const COUNTED = [
   ['stamps', 'stamp'],
 ] as const;
 
-/** What goes into a dish, and how it is measured. */
+/** Ingredients of a dish, with their measures. */
 export const INGREDIENTS = [
   ['flour', 'cups of '],
   ['butter', 'spoons of '],
@@ -143,7 +143,7 @@ export const SEASONS = words('spring, summer, autumn, winter');
 
 export const WORRIES = words('sad, tired, angry, afraid, worried, lonely, unhappy, confused');
 
-/** A tool that is given early and the trouble it mends later. */
+/** A tool is given early, and mends the trouble later. */
 export const TROUBLES = [
   {
     tool: 'hammer',
@@ -219,7 +219,7 @@ export const TROUBLES = [
   },
 ] as const;
 
-/** A fault, what it led to, and what was learned. */
+/** A fault, its harm and its lesson. */
 export const LESSONS = [
   {
     trait: 'proud',

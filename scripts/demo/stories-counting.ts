@@ -2,7 +2,7 @@ import { countOf, enumerate, inWords, pickSeveral } from './grammar.ts';
 import { COUNTED, DAYS, DISHES, INGREDIENTS } from './lexicon.ts';
 import type { Genre } from './world.ts';
 
-/** Buying and giving away, with a sum that has to come out right. */
+/** Things are bought and given away, and the sum has to come out right. */
 export const marketSum: Genre = (world) => {
   for (const name of ['a', 'b', 'c']) world.character(name);
   world.place('p');
@@ -44,7 +44,7 @@ export const marketSum: Genre = (world) => {
   ];
 };
 
-/** A list of ingredients, used later in the same order; one is missing and somebody named brings it. */
+/** Ingredients are listed and used later in the same order; one is missing, and somebody named brings it. */
 export const recipe: Genre = (world) => {
   for (const name of ['a', 'b', 'c']) world.character(name);
   world.place('p');
@@ -86,7 +86,7 @@ export const recipe: Genre = (world) => {
   ];
 };
 
-/** A way through places in order, and back in the reverse order. */
+/** A way leads through places in order, and back in the reverse order. */
 export const journey: Genre = (world) => {
   for (const name of ['a', 'b']) world.character(name);
   const count = 3 + world.rng.integer(3);
@@ -132,7 +132,7 @@ export const journey: Genre = (world) => {
   ];
 };
 
-/** A week of weather and work, then questions about single days. */
+/** A week of weather and work is told, then single days are asked for. */
 export const weekDiary: Genre = (world) => {
   world.character('a');
   world.character('b');

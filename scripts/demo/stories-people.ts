@@ -34,7 +34,7 @@ export const usefulGift: Genre = (world) => {
   ];
 };
 
-/** A fault leads to harm, harm to a lesson. */
+/** A fault leads to harm, and harm leads to a lesson. */
 export const lesson: Genre = (world) => {
   for (const name of ['a', 'b']) world.character(name);
   for (const name of ['home', 'p']) world.place(name);
@@ -66,7 +66,7 @@ export const lesson: Genre = (world) => {
   ];
 };
 
-/** Riddles are asked in turn; the prize goes to who was said to know the answer. */
+/** Riddles are asked in turn; the prize goes to the person who, as the story told, knows the answer. */
 export const riddleContest: Genre = (world) => {
   for (const name of ['a', 'b', 'c']) world.character(name);
   world.place('p');
@@ -107,7 +107,7 @@ export const riddleContest: Genre = (world) => {
   ];
 };
 
-/** A letter with an invitation, and its answer, which has to repeat day, place and present. */
+/** A letter invites somebody, and the answer has to repeat day, place and present. */
 export const letters: Genre = (world) => {
   for (const name of ['a', 'b']) world.character(name);
   for (const name of ['p', 'q']) world.place(name);

@@ -4,7 +4,7 @@ import type { Genre } from './world.ts';
 const OPENING =
   '(Once there was {a.intro} who lived near {home}. {home.there}|In a village by {home} lived {a.intro} and everybody there knew {a.him}. |Near {home} lived {a.intro} . {home.there}|There was once {a.intro} in the house next to {home}. )';
 
-/** A thing is lost where the owner was before; others are asked; it turns up where the first paragraph said. */
+/** A thing is lost where the owner was before; others are asked; it turns up where the first paragraph told. */
 export const lostThing: Genre = (world) => {
   for (const name of ['a', 'b', 'c']) world.character(name);
   for (const name of ['home', 'first', 'second', 'third']) world.place(name);
@@ -46,7 +46,7 @@ export const lostThing: Genre = (world) => {
   ];
 };
 
-/** Things change hands along a chain, and the last lines say who has what now. */
+/** Things change hands along a chain, and the last lines tell who has what now. */
 export const exchange: Genre = (world) => {
   for (const name of ['a', 'b', 'c']) world.character(name);
   for (const name of ['t', 'u', 'v']) world.thing(name);

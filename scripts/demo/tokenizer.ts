@@ -1,4 +1,4 @@
-/** Trains the tokenizer of the demo model: node --import tsx scripts/demo/tokenizer.ts. Writes into examples/demo/model. */
+/** Trains the demo model's tokenizer: node --import tsx scripts/demo/tokenizer.ts. Writes into examples/demo/model. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ const BEGIN = '<s>';
 const END = '</s>';
 export const SPECIAL_TOKENS = [BEGIN, END] as const;
 
-/** The contents of `tokenizer.json`, as Hugging Face's library writes a byte-level BPE. */
+/** Returns the contents of `tokenizer.json`, as Hugging Face's library writes a byte-level BPE. */
 export function tokenizerJson({ vocabulary, merges }: BytePairEncoding) {
   const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
   return {
@@ -45,7 +45,7 @@ export function tokenizerJson({ vocabulary, merges }: BytePairEncoding) {
   };
 }
 
-/** The contents of `tokenizer_config.json`. */
+/** Returns the contents of `tokenizer_config.json`. */
 export function tokenizerConfigJson(maxLength: number) {
   return {
     add_bos_token: false,

@@ -51,9 +51,9 @@ const CONFIG = {
 };
 
 /**
- * Large models grow a few residual channels that are far larger than the rest and nearly constant over tokens; they
- * are what makes 4 bits hard. A model trained for minutes has none, so these are planted in the embedding at the start
- * (being constant over the vocabulary they carry no information) and training goes on with them.
+ * Large models grow a few residual channels that are far larger than the rest and nearly constant over tokens. They
+ * make 4 bits hard. A model trained for minutes has none, so these are planted in the embedding at the start. They are
+ * constant over the vocabulary, so they carry no information. Training goes on with them.
  */
 const OUTLIERS: ReadonlyMap<number, number> = new Map([
   [17, 10],
@@ -67,7 +67,7 @@ const config = parseModelConfig('config.json', JSON.stringify(CONFIG));
 const runtime = await createRuntime();
 console.log(runtime.description);
 
-/** Graph input name → checkpoint name. */
+/** Graph inputs map to checkpoint names. */
 const names = new Map<string, string>([
   ['embedding', EMBEDDING_NAME],
   ['finalNorm', FINAL_NORM_NAME],
@@ -87,7 +87,7 @@ for (const [input, name] of names) {
   const dims = shapes.get(name)!;
   const isGain = dims.length === 1;
   // Writing projections start smaller, so that the residual does not grow with depth; the embedding starts larger, so
-  // that it is heard beside the planted channels.
+  // that it counts beside the planted channels.
   const deviation =
     input === 'embedding' ? 0.3 : 0.02 * (/\.(o|down)$/.test(input) ? 1 / Math.sqrt(2 * config.layers) : 1);
   const data = Float32Array.from({ length: elementCount(dims) }, () =>

@@ -1,4 +1,4 @@
-/** The whole demo network as one expression with the derivative of its loss with respect to every weight. */
+/** The whole demo network is one expression, with the derivative of its loss with respect to every weight. */
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
 import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
@@ -17,14 +17,14 @@ import { plainSites } from '../../src/engine/network/linear-sites.ts';
 import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 
-/** Weight names as the checkpoint has them, with their shapes. */
+/** Returns weight names as in the checkpoint, with their shapes. */
 export function weightShapes(config: ModelConfig): Map<string, readonly number[]> {
   return new Map([...expectedTensors(config)].map(([name, { dims }]) => [name, dims]));
 }
 
 export const layerPrefix = (layer: number): string => `layer${layer}.`;
 
-/** ids, labels → loss and `gradient of <input>` for every weight input. */
+/** Compiles ids and labels to the loss and `gradient of <input>` for every weight input. */
 export function compileTraining(
   runtime: Runtime,
   config: ModelConfig,
@@ -47,7 +47,7 @@ export function compileTraining(
     x = buildLayer(x, shape, plainSites(inputs, UNWATCHED.keep), tables, UNWATCHED);
   }
   const hidden = mul(rmsNorm(x, config.rmsNormEps), graph.input('finalNorm', [config.hiddenSize]));
-  // Tied: the embedding is the output layer too, so its gradient is the sum of both uses.
+  // The embedding is tied to the output layer, so its gradient is the sum of both uses.
   const logits = gemm(hidden, embedding, { transB: true });
   const nll = tokenLoss(logits, graph.input('labels', [tokens], 'int64'));
   const loss = reshape(reduceMean(nll, [0], false), []);

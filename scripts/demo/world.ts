@@ -8,8 +8,8 @@ const PRONOUNS = {
 } as const;
 
 /**
- * What one story draws from: nobody and nothing is drawn twice, so names stay unambiguous, and what was bound once
- * keeps its color, place and owner to the end.
+ * One story draws from this world. Nobody and nothing is drawn twice, so names stay unambiguous. A bound thing keeps
+ * its color, place and owner to the end.
  */
 export class World {
   readonly rng: Rng;
@@ -31,7 +31,7 @@ export class World {
   }
 
   /**
-   * Binds a character: `{a}` name, `{a.intro}` how it is presented first, `{a.kind}`, `{a.trait}` and the pronouns
+   * Binds a character: `{a}` name, `{a.intro}` its first mention, `{a.kind}`, `{a.trait}` and the pronouns
    * `{a.he}`, `{a.him}`, `{a.his}`, `{a.self}`.
    */
   character(prefix: string): void {
@@ -77,7 +77,7 @@ export class World {
     this.bind(prefix, { name: weather.name, now: weather.now, later: weather.later }, weather.name);
   }
 
-  /** Weather that the season of the story allows. */
+  /** Draws weather that the season of the story allows. */
   drawWeather(): (typeof lexicon.WEATHER)[number] {
     const cold = this.bindings.season === 'winter';
     return pick(
@@ -86,7 +86,7 @@ export class World {
     );
   }
 
-  /** Binds a list of words, such as feelings, to names of their own. */
+  /** Binds a list of words, such as feelings, each to its own name. */
   words(prefix: string, values: readonly string[], count: number): void {
     pickSeveral(this.rng, values, count).forEach((value, index) => {
       this.bindings[`${prefix}${index + 1}`] = value;
@@ -98,11 +98,11 @@ export class World {
     for (const [field, value] of Object.entries(fields)) this.bindings[`${prefix}.${field}`] = value;
   }
 
-  /** One paragraph from a template. */
+  /** Tells one paragraph from a template. */
   tell(template: string, more: Bindings = {}): string {
     return tidy(expand(template, { ...this.bindings, ...more }, this.rng));
   }
 }
 
-/** A kind of story: draws its world and tells it, title first, a paragraph per entry. */
+/** A kind of story draws its world and tells it, title first, a paragraph per entry. */
 export type Genre = (world: World) => string[];

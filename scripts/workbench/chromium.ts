@@ -10,10 +10,10 @@ import { Unavailable } from './unavailable.ts';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
 
-/** Where there is none, in one line. */
+/** The reason, in one line, where Chromium is missing. */
 export const NO_CHROMIUM = `no Chromium on the PATH (${NAMES.join(', ')}) or in CHROME_PATH`;
 
-/** Path of the Chromium that this machine has: what CHROME_PATH names, else the first on the PATH. */
+/** Returns the path of this machine's Chromium: the one in CHROME_PATH, else the first of the names on the PATH. */
 export function chromiumHere(): string | null {
   const folders = (process.env.PATH ?? '').split(delimiter);
   const named = process.env.CHROME_PATH;
@@ -22,8 +22,8 @@ export function chromiumHere(): string | null {
 }
 
 /**
- * As {@link chromiumHere}; with CI=true, on a Debian where we are root, a missing one is installed.
- * @throws Unavailable, whose message says in one line why there is none.
+ * Works as {@link chromiumHere}. With CI=true, on a Debian where we are root, it installs a missing Chromium.
+ * @throws Unavailable, whose message gives the reason in one line.
  */
 export async function findChromium(): Promise<string> {
   const found = chromiumHere();

@@ -1,6 +1,6 @@
 /**
- * The browser-hosted VS Code that the suites and `npm run workbench` use: npm's code-server with a Node of its own, kept
- * outside the tree. What is installed is left alone.
+ * This file installs the browser-hosted VS Code of the suites and of `npm run workbench`: npm's code-server with its
+ * own Node, outside the tree. An existing installation is left alone.
  */
 import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,30 +13,30 @@ import { Unavailable } from './unavailable.ts';
 
 interface Versions {
   readonly codeServer: string;
-  /** The Node beside it: its native modules load in no other. */
+  /** The Node beside it; its native modules load in no other. */
   readonly node: string;
-  /** Native modules of code-server that come without a binary. */
+  /** These native modules of code-server come without a binary. */
   readonly native: readonly string[];
-  /** Version of npm's package with ripgrep, for releases that would download it from elsewhere; VS Code finds files with it. */
+  /** The version of npm's ripgrep for releases that would download it from elsewhere. VS Code finds files with it. */
   readonly ripgrep: string | null;
 }
 
 const RELEASES = {
   /** VS Code 1.139.1. */
   newest: { codeServer: '4.139.1', node: '24.21.0', native: [], ripgrep: null },
-  /** VS Code 1.100.3: the oldest that the manifest allows. */
+  /** VS Code 1.100.3 is the oldest that the manifest allows. */
   oldest: { codeServer: '4.100.3', node: '20.20.2', native: ['argon2'], ripgrep: '1.18.0' },
 } as const satisfies Record<string, Versions>;
 
 export type Release = keyof typeof RELEASES;
 
-/** Without these VS Code does not start or sees no file change, where a release has them. The others are optional. */
+/** Where a release has these, VS Code needs them to start or to see file changes. The others are optional. */
 const NATIVE_IN_VSCODE = ['@vscode/spdlog', '@vscode/native-watchdog', 'native-watchdog', '@parcel/watcher'];
 
 const RIPGREP = '@vscode/ripgrep-universal';
 
 export interface WorkbenchServer {
-  /** Program that runs `entry`. */
+  /** The program that runs `entry`. */
   readonly node: string;
   /** code-server's main module. */
   readonly entry: string;
@@ -44,7 +44,7 @@ export interface WorkbenchServer {
 
 /**
  * Finds or installs the server, once per release: up to 0.8 GB and about a minute each.
- * @throws Unavailable, whose message says in one line why it cannot be had.
+ * @throws Unavailable, whose message gives the reason in one line.
  */
 export async function installServer(release: Release = 'newest'): Promise<WorkbenchServer> {
   const { codeServer, node } = RELEASES[release];
@@ -112,7 +112,7 @@ async function installInto(dir: string, release: Versions): Promise<void> {
     ...process.env,
     PATH: `${join(node, 'bin')}${delimiter}${process.env.PATH}`,
     npm_config_nodedir: node,
-    // Not a binary from elsewhere.
+    // This refuses binaries from elsewhere.
     npm_config_build_from_source: 'true',
     JOBS: 'max',
   };
@@ -135,7 +135,7 @@ async function installInto(dir: string, release: Versions): Promise<void> {
 
 async function rebuild(names: readonly string[], dir: string, env: NodeJS.ProcessEnv): Promise<void> {
   const present = names.filter((name) => existsSync(join(dir, 'node_modules', name)));
-  // Without a name npm would rebuild them all.
+  // Without a name, npm would rebuild all of them.
   if (present.length === 0) return;
   await npm(['rebuild', ...present, '--ignore-scripts=false', '--loglevel=error'], dir, env);
 }
@@ -148,7 +148,7 @@ async function npm(args: readonly string[], cwd: string, env: NodeJS.ProcessEnv)
   }
 }
 
-/** The line of a failed program's output that most likely says why. */
+/** Returns the line of a failed program's output that most likely gives the reason. */
 export function lastWords(error: unknown): string {
   const { stderr, message } = error as { stderr?: string; message: string };
   const lines = (stderr ?? '').split('\n').filter((line) => line.trim() !== '');

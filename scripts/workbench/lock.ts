@@ -2,9 +2,9 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Waits until no other process holds the lock file, then holds it: it contains our process id. A lock whose process has
+ * Waits until no other process holds the lock file, then holds it, with our process id inside. A lock whose process has
  * died counts as free.
- * @returns a function that lets it go.
+ * @returns a function that releases it.
  */
 export async function holdLock(path: string): Promise<() => void> {
   for (;;) {

@@ -1,4 +1,4 @@
-/** `npm run workbench`: the extension and the demo in a browser, for people without VS Code; until Ctrl-C. */
+/** `npm run workbench` opens the extension and the demo in a browser until Ctrl-C, for people without VS Code. */
 import { cpSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ try {
   process.exitCode = 1;
 }
 
-/** The folder named, else a copy of the demo that keeps its runs from one time to the next. */
+/** Returns the named folder, else a copy of the demo that keeps its runs between sessions. */
 function folderToOpen(): string {
   const [named] = process.argv.slice(2);
   if (named) return resolve(named);

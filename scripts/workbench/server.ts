@@ -10,7 +10,7 @@ const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 5_000;
 const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Nothing that opens by itself, asks a question or calls home. */
+/** With these settings, nothing opens by itself, asks a question or calls home. */
 const QUIET_SETTINGS = {
   'chat.disableAIFeatures': true,
   'extensions.autoCheckUpdates': false,
@@ -29,30 +29,30 @@ const RESTRICTED = {
 };
 
 export interface ServerOptions {
-  /** Which VS Code; the newest unless said. */
+  /** The release of VS Code; the newest by default. */
   readonly release?: Release;
-  /** Folders of unpacked extensions that are installed from the start. */
+  /** The unpacked extensions in these folders are installed from the start. */
   readonly extensions?: readonly string[];
-  /** Whether folders must be trusted before all of an extension works in them; then none is, and nobody is asked. */
+  /** True where a folder must be trusted before a whole extension works in it; no folder is, and nobody is asked. */
   readonly restricted?: boolean;
   /** User settings besides the quiet ones. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Environment of the server and so of the extension host. */
+  /** The environment of the server, and so of the extension host. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Server {
   readonly port: number;
   readonly pid: number;
-  /** User data, extensions and log; gone after `stop`. */
+  /** It holds user data, extensions and log, until `stop`. */
   readonly dir: string;
-  /** Address of the workbench with that folder open: a path, or the URI of a folder that an extension provides. */
+  /** Returns the workbench's address with that folder open: a path, or the URI of a folder from an extension. */
   url(folder: string): string;
   log(): string;
   stop(): Promise<void>;
 }
 
-/** Starts the browser-hosted VS Code on a free port of 127.0.0.1 with user data of its own and waits until it answers. */
+/** Starts the browser-hosted VS Code on a free port of 127.0.0.1, with its own user data, and waits for its answer. */
 export async function startServer(options: ServerOptions = {}): Promise<Server> {
   const { node, entry } = await installServer(options.release);
   const dir = mkdtempSync(join(tmpdir(), 'spinquant-workbench-'));
@@ -60,7 +60,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   const logPath = join(dir, 'server.log');
   const log = openSync(logPath, 'w');
   const child = spawn(node, [entry, ...prepare(dir, port, options)], {
-    // A group of its own, so that one signal ends the extension host and its children too.
+    // It has its own group, so that one signal ends the extension host and its children too.
     detached: true,
     stdio: ['ignore', log, log],
     env: { ...withoutNpm(process.env), ...options.env },
@@ -82,7 +82,7 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
   return server;
 }
 
-/** Writes settings, links extensions. @returns the command line. */
+/** Writes settings and links extensions. @returns the command line. */
 function prepare(dir: string, port: number, options: ServerOptions): string[] {
   const [userData, extensions, config] = [
     join(dir, 'user-data'),
@@ -140,14 +140,14 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Under `npm test` npm's own settings are in the environment; a terminal in the workbench must not inherit them. */
+/** Under `npm test`, npm's settings are in the environment. A terminal in the workbench must not inherit them. */
 function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(env).filter(([name]) => !/^npm_(config|package|lifecycle)/i.test(name)),
   );
 }
 
-/** However this process ends, the server does not outlive it. @returns a function for when it has ended already. */
+/** The server ends with this process, however that ends. @returns a function to call once the server has ended. */
 function endWithUs(child: ChildProcess, dir: string): () => void {
   const end = () => {
     signalGroup(child, 'SIGKILL');

@@ -1,4 +1,4 @@
-/** What the workbench needs cannot be had on this machine; the message says why in one line. */
+/** This machine lacks something that the workbench needs; the message gives the reason in one line. */
 export class Unavailable extends Error {
   override readonly name = 'Unavailable';
 }

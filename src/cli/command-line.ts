@@ -14,7 +14,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
     await program.parseAsync([...args], { from: 'user' });
     return exitCode;
   } catch (error) {
-    // Commander has printed its message, or the help that was asked for.
+    // Commander has printed its message or the requested help.
     if (error instanceof CommanderError && !output.json)
       return error.exitCode === 0 ? EXIT.success : EXIT.fault;
     if (error instanceof CommanderError && error.exitCode === 0) return EXIT.success;

@@ -1,4 +1,4 @@
-/** The engine is loaded when a command needs it: `--help` must not wait for it. */
+/** A command loads the engine when it needs it: `--help` must not wait for it. */
 export type Engine = typeof import('../engine/index.ts');
 
 export async function loadEngine(): Promise<Engine> {

@@ -4,16 +4,16 @@ import type { Output } from './output.ts';
 
 export type KernelOption = 'auto' | 'native' | 'composed';
 
-/** Options of the commands that compute. */
+/** All commands that compute have these options. */
 export interface ComputeFlags {
   readonly kernels: KernelOption;
-  /** In the place of the experiment's. */
+  /** It replaces the experiment's device. */
   readonly device?: Device;
 }
 
 /**
  * Reads an experiment, checks it against its model too, and prints its warnings.
- * @param device in the place of the one written there.
+ * @param device replaces the one written there.
  * @throws ExperimentError with every fault.
  */
 export async function loadExperiment(

@@ -4,7 +4,7 @@ import type { Output } from './output.ts';
 export const EXIT = { success: 0, fault: 1, bug: 2, cancelled: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-/** Tells the person what went wrong, in the words that fit who has to mend it. @returns the exit code. */
+/** Reports an error in words for whoever has to mend it. @returns the exit code. */
 export function reportFailure(error: unknown, output: Output): ExitCode {
   const { colors } = output;
   if (error instanceof Cancelled) {

@@ -2,11 +2,11 @@ import { writeSync } from 'node:fs';
 import { EXIT } from './failure.ts';
 import type { Output } from './output.ts';
 
-/** npm passes the terminal's Ctrl-C on a second time; nobody presses it twice in this time. */
+/** npm passes the terminal's Ctrl-C on a second time. Within this time, a second signal is the same press. */
 const SAME_PRESS_MS = 300;
 
 /**
- * Runs work that Ctrl-C (or SIGTERM) stops: the first aborts the signal, so that the work ends in order;
+ * Runs work that Ctrl-C (or SIGTERM) stops. The first press aborts the signal, so that the work ends in order;
  * the second leaves at once.
  */
 export async function interruptible<T>(
@@ -33,7 +33,7 @@ export async function interruptible<T>(
     return await work(controller.signal);
   } finally {
     hasEnded = true;
-    // After a stop the handlers stay: the press that comes twice must not end the process before its last words.
+    // After a stop the handlers stay: the repeated press must not end the process before its last output.
     if (!controller.signal.aborted) {
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);
@@ -42,15 +42,15 @@ export async function interruptible<T>(
 }
 
 /**
- * Ends the process as the signal by itself would. `process.exit` is not enough: it waits for threads that hang in a
- * read, and takes the runtime down under threads that compute. Files are written whole or not at all, so nothing needs
- * to be tidied up: a run counts as interrupted and resumes from its last checkpoint.
+ * Ends the process as the signal itself would. `process.exit` is not enough: it waits for threads that hang in a read,
+ * and destroys the runtime under threads that compute. Files are written whole or not at all, so no cleanup is needed:
+ * a run counts as interrupted and resumes from its last checkpoint.
  */
 function leave(output: Output, name: NodeJS.Signals, hasSaidAll: boolean): void {
   const message = 'Left at once. A run that was at work resumes from its last checkpoint: --resume.';
   try {
     output.status('');
-    // At once also where a stream would still be writing.
+    // This writes at once, where a stream might still be writing.
     writeSync(process.stderr.fd, `${message}\n`);
     const document = { error: { code: 'cancelled', message, hint: '' } };
     if (output.json && !hasSaidAll) writeSync(process.stdout.fd, `${JSON.stringify(document, null, 2)}\n`);

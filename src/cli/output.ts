@@ -3,24 +3,24 @@ import { createColors } from 'picocolors';
 type Colors = ReturnType<typeof createColors>;
 
 /**
- * Where a command writes: what was asked for to stdout, everything else to stderr.
+ * A command writes its result to stdout and everything else to stderr.
  * With `--json` stdout gets exactly one JSON document and nothing for people.
  */
 export interface Output {
   readonly json: boolean;
-  /** Colours of stderr; none when it is not a terminal. */
+  /** The colours are those of stderr; none when it is not a terminal. */
   readonly colors: Colors;
-  /** stderr is a terminal: one line may be rewritten in place. */
+  /** True where stderr is a terminal, in which a line can be rewritten in place. */
   readonly live: boolean;
-  /** Columns of the terminal. */
+  /** The terminal has this many columns. */
   readonly columns: number;
-  /** A result for people: a line on stdout; nothing with `--json`. */
+  /** Writes a result for people as a line on stdout; nothing with `--json`. */
   result(text: string): void;
-  /** The JSON document; nothing without `--json`. */
+  /** Writes the JSON document; nothing without `--json`. */
   document(value: unknown): void;
-  /** Progress, warnings and errors: a line on stderr. */
+  /** Writes progress, a warning or an error as a line on stderr. */
   note(text: string): void;
-  /** Rewrites the present line of a terminal; an empty text clears it. */
+  /** Rewrites the terminal's current line; an empty text clears it. */
   status(text: string): void;
 }
 
@@ -32,7 +32,7 @@ export function createOutput(json: boolean): Output {
     json,
     colors,
     live,
-    columns: process.stderr.columns || 80, // 0 where the terminal does not know
+    columns: process.stderr.columns || 80, // It is 0 where unknown.
     result(text) {
       if (!json) process.stdout.write(`${text}\n`);
     },

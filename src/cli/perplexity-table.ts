@@ -2,7 +2,7 @@ import { formatDelta, formatPerplexity } from '../protocol/text.ts';
 import type { PerplexityResult } from '../runs/index.ts';
 import { formatTable } from './table.ts';
 
-/** Perplexity of each text, full precision against quantized. */
+/** Formats the perplexity of each text, full precision against quantized. */
 export function perplexityTable(results: readonly PerplexityResult[]): string {
   return formatTable(
     ['perplexity', 'full precision', 'quantized', 'change', 'windows', 'tokens'],

@@ -10,7 +10,7 @@ const MAX_SEED = 2 ** 32 - 1;
 type Run = () => Promise<ExitCode | undefined>;
 
 /**
- * The command line.
+ * Builds the command line.
  * @param setExit called with the exit code of a command that ends without an exception.
  */
 export function buildProgram(output: Output, setExit: (code: ExitCode) => void): Command {
@@ -42,7 +42,7 @@ const kernels = () =>
     .choices(['auto', 'native', 'composed'])
     .default('auto');
 const device = () =>
-  new Option('--device <device>', 'where to compute, instead of what the experiment says').choices([
+  new Option('--device <device>', "compute on this device instead of the experiment's").choices([
     'auto',
     'cpu',
     'webgpu',
@@ -79,7 +79,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     );
   program
     .command('inspect <file-or-model>')
-    .description('experiment: activation statistics before and after rotation; model folder: what is in it')
+    .description('experiment: activation statistics before and after rotation; model folder: its contents')
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--out <file>', 'also write the statistics to this JSON file')
     .addOption(device())
@@ -100,7 +100,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .addOption(
       new Option(
         '--dtype <dtype>',
-        'of weights that are quantized in a GGUF file: float32 is exact, bfloat16 rounds and takes half the space',
+        'dtype for weights that a GGUF file has quantized: float32 is exact, bfloat16 rounds and takes half the space',
       )
         .choices(['float32', 'bfloat16'])
         .default('float32'),
@@ -123,7 +123,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     );
   program
     .command('runs [folder]')
-    .description('list runs: of a runs folder, an experiment file, or this folder')
+    .description('list the runs of a runs folder, an experiment file, or this folder')
     .addOption(json())
     .action((folder, _options) =>
       done(async () => (await import('./commands/runs.ts')).runs(folder ?? '.', output)),
@@ -150,7 +150,7 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
     .action((options) => done(async () => (await import('./commands/demo.ts')).demo(options, output)));
 }
 
-/** `safetensors: …; rbin: …`. */
+/** Writes `safetensors: …; rbin: …`. */
 function formatSummaries(): string {
   return EXPORT_FORMAT_NAMES.map((name) => `${name}: ${EXPORT_FORMATS[name].summary}`).join('; ');
 }

@@ -13,13 +13,13 @@ import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
-/** Without a terminal, lines of the same kind come at least so far apart. */
+/** Without a terminal, changing lines come at least this far apart. */
 const PLAIN_INTERVAL_MS = 2000;
 
 /** The command line is English. */
 const PHASE_WORDS = phaseNames((text) => text);
 
-/** Shows the events of a run: one line that changes on a terminal, plain lines elsewhere. */
+/** Shows the events of a run, as one changing line on a terminal and as plain lines elsewhere. */
 export class ProgressLines {
   private readonly output: Output;
   private readonly now: () => number;
@@ -106,7 +106,7 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
-/** Mean over the layer's linear layers. */
+/** Reports the mean over the layer's seven linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const text = `${methodTitle(method)}: layer ${layer + 1}/${layers}`;
   if (errors.length === 0) return text;
@@ -116,7 +116,7 @@ function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   return `${text}, error of outputs ${reached}, to nearest ${nearest}`;
 }
 
-/** Two digits, without an exponent. */
+/** Writes two digits, without an exponent. */
 const percent = (share: number): string => `${Number((100 * share).toPrecision(2))} %`;
 
 function phaseTail(detail: string | undefined, seconds: number | undefined): string {
@@ -124,10 +124,10 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
   return `${detail ? `: ${detail}` : ''}${time}`;
 }
 
-/** Events whose line changes, and phases. */
+/** These are phases and events whose line changes. */
 type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase';
 
-/** The line of an event that happens once; null for those not shown. */
+/** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
   switch (event.type) {
     case 'run-started': {
@@ -148,7 +148,7 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
   }
 }
 
-/** Shows every event of a run. @returns what the run returned. */
+/** Shows every event of a run. @returns the result of the run. */
 export async function follow<T>(run: AsyncGenerator<RunEvent, T>, output: Output): Promise<T> {
   const progress = new ProgressLines(output);
   try {

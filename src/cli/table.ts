@@ -1,7 +1,7 @@
 export type Align = 'left' | 'right';
 
 /**
- * Plain text columns, two spaces apart, a rule under the head.
+ * Writes plain text columns, two spaces apart, with a rule under the head.
  * @param aligns one per column; numbers go right.
  */
 export function formatTable(

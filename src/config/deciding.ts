@@ -1,15 +1,15 @@
-/** Which settings decide a result: the one list of those that do not. */
+/** This file has the only list of settings that do not decide a result. */
 import { type Difference, experimentDifferences } from './differences.ts';
 import { portableExperiment, type ResolvedExperiment } from './resolve.ts';
 
-/** Sections that only say what is measured afterwards, and where runs lie. */
+/** These sections only name what is measured afterwards and the folder of runs. */
 const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema'];
-/** Keys that say what computes: the same function, to other bits. */
+/** These keys name what computes: the function is the same, its last bits differ. */
 const COMPUTES: readonly string[] = ['device', 'threads'];
 
 /**
- * Settings in which two experiments differ and that decide what is learned.
- * @param bits `same` also counts what computes, as a run that goes on must; `any` does not.
+ * Returns the settings in which two experiments differ and that decide what is learned.
+ * @param bits `same` also counts what computes, which a resumed run needs; `any` does not.
  */
 export function decidingDifferences(
   then: ResolvedExperiment,

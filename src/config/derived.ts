@@ -4,19 +4,19 @@ import type { Bits, Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 
-/** The field's name of a setting: `W4A4KV4`, or `W4A4K4V8` where keys and values differ. */
+/** Returns the usual name of a setting: `W4A4KV4`, or `W4A4K4V8` where keys and values differ. */
 export function bitsLabel(quantization: Quantization): string {
   const { weights, activations, keys, values } = quantization;
   const cache = keys.bits === values.bits ? `KV${keys.bits}` : `K${keys.bits}V${values.bits}`;
   return `W${weights.bits}A${activations.bits}${cache}`;
 }
 
-/** Whether learning has anything to do. */
+/** True where a rotation is to be learned. */
 export function hasLearnedRotation(rotation: Rotation): boolean {
   return rotation.r1 === 'learned' || rotation.r2 === 'learned';
 }
 
-/** The same experiment without any map: what rounding alone gives. */
+/** Returns the same experiment without any map, to show what rounding alone gives. */
 export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling'>>(experiment: E): E {
   const { rotation, scaling } = experiment;
   return {
@@ -32,35 +32,35 @@ interface LearnsOnQuantization {
 }
 
 /**
- * Bits of the weights while rotations are learned. Unless written, they follow the final rounding: where that makes up
- * for its own errors, rotations are learned for 16-bit weights (SpinQuant, table 3).
+ * Returns the bits of the weights while rotations are learned. Unless written, they follow the final rounding. If that
+ * compensates its own errors, rotations are learned for 16-bit weights (SpinQuant, table 3).
  */
 export function learningWeightBits(experiment: LearnsOnQuantization): Bits {
   const { bits, method } = experiment.quantization.weights;
   return experiment.rotation.learning.weightBits ?? (methodNamed(method).compensates ? 16 : bits);
 }
 
-/** Whether the clipping ratio of the weights is searched inside the learning loop. */
+/** True where the clipping ratio of the weights is searched inside the learning loop. */
 export function learningWeightClip(experiment: LearnsOnQuantization): boolean {
   return experiment.rotation.learning.weightClip ?? experiment.quantization.weights.clip;
 }
 
-/** The options of a method, from the section that names it; undefined for a method without. */
+/** Returns a method's options from the section that names it; undefined for a method without options. */
 export function optionsOf(section: Readonly<Record<string, unknown>>, name: string): unknown {
   return section[name];
 }
 
-/** The method that rounds the weights; null where they stay as they are. */
+/** Returns the method that rounds the weights; null where they stay as they are. */
 export function roundingOf({ weights }: Quantization): MethodDescriptor | null {
   return weights.bits < 16 ? methodNamed(weights.method) : null;
 }
 
-/** The method that scales channels before rounding; null where none does. */
+/** Returns the method that scales channels before rounding; null for none. */
 export function scalingOf({ scaling }: { readonly scaling: Scaling }): MethodDescriptor | null {
   return scaling.method === NO_SCALING ? null : methodNamed(scaling.method);
 }
 
-/** The methods that must see the calibration text, in the order in which they act. */
+/** Returns the methods that must see the calibration text, in the order in which they act. */
 export function methodsThatRead(
   experiment: Pick<LearnsOnQuantization, 'quantization'> & { readonly scaling: Scaling },
 ): readonly MethodDescriptor[] {

@@ -7,7 +7,7 @@ export interface Difference {
   readonly b: unknown;
 }
 
-/** The keys in which two experiments differ, in the order of the schema. Equal experiments give an empty list. */
+/** Returns the keys in which two experiments differ, in the order of the schema; none for equal experiments. */
 export function experimentDifferences(a: Experiment, b: Experiment): Difference[] {
   const differences: Difference[] = [];
   collect(a, b, '', differences);

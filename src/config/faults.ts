@@ -1,6 +1,6 @@
 import { UserError } from '../protocol/errors.ts';
 
-/** Where in a text: offset and length in UTF-16 units, line and column counted from 1 as editors show them. */
+/** A place in a text. Offset and length are in UTF-16 units; line and column count from 1, as in editors. */
 export interface TextRange {
   readonly offset: number;
   readonly length: number;
@@ -25,7 +25,7 @@ export interface Fault extends RuleFault {
   readonly range: TextRange;
 }
 
-/** In the order of the text; what is found twice at one place is said once. */
+/** Sorts faults in the order of the text and drops repetitions at one place. */
 export function uniqueFaults<F extends Fault>(faults: readonly F[]): F[] {
   const byPlace = new Map(
     faults.map((fault) => [`${fault.range.offset} ${fault.code} ${fault.message}`, fault]),
@@ -33,7 +33,7 @@ export function uniqueFaults<F extends Fault>(faults: readonly F[]): F[] {
   return [...byPlace.values()].sort((a, b) => a.range.offset - b.range.offset);
 }
 
-/** An experiment file cannot be used. Carries every fault, the message shows them all. */
+/** The experiment file cannot be used. The error carries every fault, and its message shows all of them. */
 export class ExperimentError extends UserError {
   readonly file: string;
   readonly faults: readonly Fault[];
@@ -49,12 +49,12 @@ export class ExperimentError extends UserError {
   }
 }
 
-/** `quick.spinquant.json:4:13: message`, the form that terminals and editors turn into links. */
+/** Writes `quick.spinquant.json:4:13: message`, the form that terminals and editors turn into links. */
 export function formatFault(file: string, fault: Fault): string {
   return `${file}:${fault.range.line}:${fault.range.column}: ${fault.message}`;
 }
 
-/** `quantization.weights.bits`, `evaluation.perplexity[0].name`; the whole file is `the experiment`. */
+/** Writes `quantization.weights.bits` or `evaluation.perplexity[0].name`; the whole file is `the experiment`. */
 export function formatPath(path: JsonPath): string {
   if (path.length === 0) return 'the experiment';
   return path
@@ -62,7 +62,7 @@ export function formatPath(path: JsonPath): string {
     .join('');
 }
 
-/** Offsets to lines and columns of one text. */
+/** Converts offsets of one text to lines and columns. */
 export class LineIndex {
   private readonly starts: number[] = [0];
 

@@ -28,7 +28,7 @@ export interface JsonSchema extends SchemaTree<JsonSchema> {
 
 let cached: JsonSchema | undefined;
 
-/** JSON schema (draft 7, the one editors know best) of the experiment file, with descriptions and defaults. */
+/** Returns the experiment file's JSON schema (draft 7, which editors know best), with descriptions and defaults. */
 export function experimentJsonSchema(): JsonSchema {
   cached ??= {
     title: 'SpinQuant Lab experiment',
@@ -37,7 +37,7 @@ export function experimentJsonSchema(): JsonSchema {
   return cached;
 }
 
-/** The schema of the value at a path, or undefined where the path leaves the schema. */
+/** Returns the schema of the value at a path, or undefined where the path leaves the schema. */
 export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema()): JsonSchema | undefined {
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
@@ -47,12 +47,12 @@ export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema
   return schema;
 }
 
-/** The list among the kinds that a value may be of. */
+/** Returns the list among a value's alternative kinds, or else the schema itself. */
 export function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
   return schema?.anyOf?.find((option) => option.items) ?? schema;
 }
 
-/** Dotted paths of the objects that have a key of this name: where a misplaced key may belong. */
+/** Returns the dotted paths of all keys with this name: a misplaced key may belong there. */
 export function placesOf(key: string, schema: JsonSchema = experimentJsonSchema(), prefix = ''): string[] {
   const places: string[] = [];
   for (const [name, child] of Object.entries(schema.properties ?? {})) {
@@ -63,7 +63,7 @@ export function placesOf(key: string, schema: JsonSchema = experimentJsonSchema(
   return places;
 }
 
-/** The allowed values in words: `a whole number from 1 to 1024, or null`. */
+/** Writes the allowed values in words: `a whole number from 1 to 1024, or null`. */
 export function allowedValues(schema: JsonSchema): string {
   if (schema.enum) return listOf(schema.enum.map((value) => JSON.stringify(value)));
   if (schema.const !== undefined) return JSON.stringify(schema.const);

@@ -1,4 +1,4 @@
-/** Levenshtein distance: the fewest insertions, deletions and substitutions that turn `a` into `b`. */
+/** Levenshtein distance is the fewest insertions, deletions and substitutions that turn `a` into `b`. */
 export function editDistance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
@@ -12,7 +12,7 @@ export function editDistance(a: string, b: string): number {
   return previous[b.length]!;
 }
 
-/** The name nearest to what was written (letter case aside), or null when none is near enough to be a slip of the hand. */
+/** Returns the name nearest to the written one, ignoring case; null when none is near enough for a slip. */
 export function nearestName(written: string, names: readonly string[]): string | null {
   const wanted = written.toLowerCase();
   let best: string | null = null;

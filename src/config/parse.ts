@@ -15,11 +15,11 @@ import { SoundParts } from './sound-parts.ts';
 import { isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
 import { type Purpose, rulesFor } from './validate-together.ts';
 
-/** An experiment that may have faults: rules are asked of what is sound in it, and their faults find their place. */
+/** An experiment that may have faults. Rules read its sound parts, and their faults find their place in the text. */
 export interface Reading {
-  /** What `read` finds; undefined when that needs a value that is at fault or missing. Paths are as written. */
+  /** Returns the result of `read`; undefined when it needs a value at fault or missing. Paths are as written. */
   readonly ask: <T>(read: (experiment: Experiment) => T) => T | undefined;
-  /** A fault with its range. Its path becomes that of the text, where a misspelt key counts under another name. */
+  /** Adds a fault's range. Its path becomes the path in the text, which differs for a misspelt or misplaced key. */
   readonly place: <F extends RuleFault>(fault: F) => F & Fault;
 }
 
@@ -29,18 +29,18 @@ export interface ParsedExperiment {
   readonly experiment: Experiment | null;
   /** Every error and warning, in the order of the text. */
   readonly faults: readonly Fault[];
-  /** What can be read in spite of faults: nothing of an empty text; twice where a key is written twice. */
+  /** The readings in spite of faults: none for an empty text, two where a key is written twice. */
   readonly readings: readonly Reading[];
-  /** Range of the value at a path, or of the nearest thing around it that is in the text. */
+  /** Returns the range of the value at a path, or of the nearest value around it in the text. */
   rangeAt(path: JsonPath): TextRange;
 }
 
 /**
  * Reads the text of an experiment file: JSON with comments and trailing commas.
- * Never throws on what a person wrote: every fault is in `faults`, with its JSON path and its range in the text. One
- * fault does not hide another: rules between keys are asked of all values that are sound.
+ * It never throws on a person's text: every fault is in `faults`, with its JSON path and its range in the text. One
+ * fault does not hide another: rules between keys read all values that are sound.
  * @param file its path, only carried along.
- * @param purpose what the experiment is read for; some rules hold only then. See {@link rulesFor}.
+ * @param purpose the use of the experiment; some rules hold for one use only. See {@link rulesFor}.
  */
 export function parseExperiment(text: string, file: string, purpose: Purpose = 'edit'): ParsedExperiment {
   // A byte order mark is not JSON; a space in its place keeps the offsets.
@@ -64,7 +64,7 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
   };
 }
 
-/** One reading of a text: where a key is written twice, one of its values counts. */
+/** One reading of a text. Where a key is written twice, one of its values counts. */
 class ReadText implements Reading {
   readonly #values: Values;
   readonly #sound: SoundParts;
@@ -78,7 +78,7 @@ class ReadText implements Reading {
     this.#values = new Values(tree, pick);
     this.#isGuess = !syntaxErrors.every(leavesRestAlone);
     const unsure = [...brokenValues(this.#values, syntaxErrors)];
-    // After some errors the person may well have written what the tree lacks.
+    // After some syntax errors, the text may hold keys that the tree lacks.
     if (this.#isGuess) unsure.push(...absentPaths(this.#values));
     this.#sound = new SoundParts(this.#values.root, unsure);
   }
@@ -87,7 +87,7 @@ class ReadText implements Reading {
     return this.#values.faults.some(({ code }) => code === 'config/duplicate-key');
   }
 
-  /** Whether this is all that is written, and nothing of it at fault. */
+  /** True where this reading holds the whole text and nothing is at fault. */
   get whole(): boolean {
     return this.#sound.whole && this.#values.faults.every(({ code }) => code === 'config/duplicate-key');
   }
@@ -118,7 +118,7 @@ class ReadText implements Reading {
     for (let depth = path.length; depth >= 0; depth--) {
       const node = this.#values.nodeAt(path.slice(0, depth));
       if (!node) continue;
-      // A key that is not there: point at the opening brace of the object that lacks it.
+      // For a missing key, the range is the opening brace of the object that lacks it.
       const isAround = depth < path.length && node.type === 'object';
       return this.#lines.range(node.offset, isAround ? 1 : node.length);
     }
@@ -126,7 +126,7 @@ class ReadText implements Reading {
   }
 }
 
-/** Paths of values that a syntax error goes through. */
+/** Yields the paths of values that a syntax error overlaps. */
 function* brokenValues(values: Values, errors: readonly ParseError[]): Generator<JsonPath> {
   const inside = errors.filter(isInsideValue);
   if (inside.length === 0) return;
@@ -138,7 +138,7 @@ function overlaps(a: { offset: number; length: number }, b: { offset: number; le
   return a.offset <= b.offset + b.length && b.offset <= a.offset + a.length;
 }
 
-/** Keys of the schema that nothing is written for: the outermost of each. */
+/** Yields the outermost keys of the schema that are absent in the text. */
 function* absentPaths(
   values: Values,
   schema: JsonSchema = experimentJsonSchema(),

@@ -1,10 +1,10 @@
-/** From the tree of a JSON text to the values that the schema knows, each with its place in the text. */
+/** This file reads the values that the schema knows from the tree of a JSON text, each with its place in the text. */
 import { getNodeValue, type Node } from 'jsonc-parser';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { arrayOf, experimentJsonSchema, type JsonSchema, placesOf, schemaAt } from './json-schema.ts';
 import { nearestName } from './nearest.ts';
 
-/** Where a value stands: its node, and its path as it is written. */
+/** A value's node and its path as written. */
 interface Place {
   readonly node: Node;
   readonly written: JsonPath;
@@ -19,15 +19,15 @@ interface Misplaced extends Place {
   readonly target: JsonPath;
 }
 
-/** Which of two values of the same key counts. */
+/** Of two values of the same key, this one counts. */
 export type Pick = 'first' | 'last';
 
 /**
- * The values of an experiment's text at the paths of the schema. A misspelt key counts under the name that it is near
- * to, a misplaced one at the one place where it belongs: so what is wrong inside is found together with the key.
+ * The values of an experiment's text at the paths of the schema. A misspelt key counts under the nearest name, a
+ * misplaced one at the only place where it belongs. So faults inside are found together with the key.
  */
 export class Values {
-  /** What the schema is to judge; holds no key that the schema does not know. */
+  /** The value for the schema to check. It holds only keys that the schema knows. */
   readonly root: unknown;
   readonly faults: KeyFault[] = [];
   readonly #pick: Pick;
@@ -40,12 +40,12 @@ export class Values {
     for (const misplaced of this.#misplaced) this.#move(misplaced);
   }
 
-  /** The node of the value at a path of the schema, or undefined where nothing is written. */
+  /** Returns the node of the value at a path of the schema, or undefined where nothing is written. */
   nodeAt(path: JsonPath): Node | undefined {
     return this.#places.get(JSON.stringify(path))?.node;
   }
 
-  /** The path in the text of what counts at a path of the schema: the same unless a key is misspelt or misplaced. */
+  /** Converts a path of the schema to the path in the text: the same unless a key is misspelt or misplaced. */
   writtenPath(path: JsonPath): JsonPath {
     for (let depth = path.length; depth > 0; depth--) {
       const place = this.#places.get(JSON.stringify(path.slice(0, depth)));
@@ -54,7 +54,7 @@ export class Values {
     return path;
   }
 
-  /** Paths of the schema at which something is written, each with its node. */
+  /** Yields the paths of the schema at which something is written, each with its node. */
   *all(): Generator<readonly [JsonPath, Node]> {
     for (const [key, { node }] of this.#places) yield [JSON.parse(key) as JsonPath, node];
   }
@@ -74,7 +74,7 @@ export class Values {
     return value;
   }
 
-  /** By names of the schema, which values of an object count; what is wrong with its keys goes to the faults. */
+  /** Chooses the values of an object that count, by names of the schema. Faults of its keys go to `faults`. */
   #chosen(node: Node, names: readonly string[], around: JsonPath): Map<string, Place> {
     const chosen = new Map<string, Place>();
     const properties = (node.children ?? []).map(({ children = [] }) => children);
@@ -103,7 +103,7 @@ export class Values {
       this.#misplaced.push({ node, written, target: place.split('.') });
   }
 
-  /** Unless something is written there already, or around it is something that is no object. */
+  /** Moves a misplaced value, unless its place is taken or lies in something that is not an object. */
   #move({ node, written, target }: Misplaced): void {
     let around: unknown = this.root;
     for (const part of target.slice(0, -1)) {

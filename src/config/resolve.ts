@@ -15,16 +15,16 @@ import type { Purpose } from './validate-together.ts';
 
 export const EXPERIMENT_SUFFIX = '.spinquant.json';
 
-/** Where a resolved experiment came from. */
+/** The origin of a resolved experiment. */
 export interface ExperimentSource {
   /** Absolute path of the experiment file. */
   readonly file: string;
-  /** Its folder, which paths in it are relative to. */
+  /** Paths in the file are relative to its folder. */
   readonly directory: string;
   readonly warnings: readonly Fault[];
 }
 
-/** A validated experiment whose paths (model, texts, runs) are absolute and exist (runs may not yet). */
+/** A validated experiment. Its paths (model, texts, runs) are absolute and exist; only runs may not exist yet. */
 export type ResolvedExperiment = Experiment & { readonly source: ExperimentSource };
 
 export interface CheckedExperiment {
@@ -48,7 +48,7 @@ export async function resolveExperiment(
   return experiment;
 }
 
-/** As {@link resolveExperiment}, for a text that may not be saved yet. Never throws on what a person wrote. */
+/** Works as {@link resolveExperiment} on a text that may not be saved yet. It never throws on a person's text. */
 export async function checkExperiment(
   text: string,
   file: string,
@@ -68,13 +68,13 @@ export async function checkExperiment(
   };
 }
 
-/** The experiment with its paths relative to the experiment file again (with `/`), as a run keeps it. */
+/** Returns the experiment as a run keeps it: paths are again relative to the experiment file, with `/`. */
 export function portableExperiment(experiment: ResolvedExperiment): Experiment {
   const { source, ...settings } = experiment;
   return mapPaths(settings, (path) => relative(source.directory, path).split(sep).join('/') || '.');
 }
 
-/** The inverse of {@link portableExperiment}: paths absolute, from where the experiment file is. */
+/** Inverts {@link portableExperiment}: paths become absolute, from the folder of the experiment file. */
 export function resolvePortable(experiment: Experiment, file: string): ResolvedExperiment {
   const directory = dirname(resolve(file));
   return {
@@ -83,7 +83,7 @@ export function resolvePortable(experiment: Experiment, file: string): ResolvedE
   };
 }
 
-/** `quick` of `quick.spinquant.json`: a short name for run folders. */
+/** Returns a short name for run folders: `quick` for `quick.spinquant.json`. */
 export function experimentSlug(file: string): string {
   const name = basename(file)
     .replace(/\.json$/i, '')
@@ -122,7 +122,7 @@ function mapPaths(experiment: Experiment, map: (path: string) => string): Experi
   };
 }
 
-/** Files and folders that a reading names and that are not there, or not what they must be. */
+/** Returns faults for named files and folders that are missing or of the wrong kind. */
 async function missingFiles(reading: Reading, directory: string): Promise<Fault[]> {
   const { ask } = reading;
   const texts = range(ask(({ calibration }) => calibration.text.length));
@@ -200,11 +200,11 @@ async function kindOf(path: string): Promise<'file' | 'folder' | null> {
   try {
     return (await stat(path)).isDirectory() ? 'folder' : 'file';
   } catch {
-    return null; // Not there, or not to be seen: the same to the person.
+    return null; // Missing and unreadable paths are the same to the person.
   }
 }
 
-/** A path as a person in this folder would write it. */
+/** Writes a path as a person in this folder would. */
 export function relativeToHere(file: string): string {
   const path = relative(process.cwd(), file);
   return path.startsWith('..') ? file : path;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { methodSummaries, nameSchema, optionsShape } from './methods/index.ts';
 
-/** Bits of one number; 16 means: left as it is. */
+/** The bits of one number; 16 leaves it as it is. */
 export const BITS = [2, 3, 4, 5, 6, 7, 8, 16] as const;
 export const bitsSchema = z.literal(BITS);
 export type Bits = (typeof BITS)[number];
@@ -18,22 +18,22 @@ const weightsSchema = z
       ),
     method: nameSchema('rounding')
       .default('rtn')
-      .describe(`How weights are rounded: ${methodSummaries('rounding')}. Reference: gptq.`),
+      .describe(`The method that rounds weights: ${methodSummaries('rounding')}. Reference: gptq.`),
     ...optionsShape('rounding'),
     groupSize: groupSize.describe(
-      'Consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding (static groups). Reference: null.',
+      'Number of consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding (static groups). Reference: null.',
     ),
     symmetric: z
       .boolean()
       .default(true)
       .describe(
-        'Symmetric grid (no zero point), or asymmetric. Reference: true (its asymmetric weights are broken).',
+        'true for a symmetric grid (no zero point), false for an asymmetric one. Reference: true (its asymmetric weights are broken).',
       ),
     clip: z
       .boolean()
       .default(true)
       .describe(
-        'Search, per scale, the clipping ratio 1.00 to 0.21 with the least error |Q(w)-w|^2.4. Reference: false, its scripts pass true.',
+        'true to search, per scale, the clipping ratio 1.00 to 0.21 with the least error |Q(w)-w|^2.4. Reference: false, its scripts pass true.',
       ),
   })
   .prefault({})
@@ -51,7 +51,7 @@ const activationsSchema = z
       .default(false)
       .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
     groupSize: groupSize.describe(
-      'Consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj always has one scale per head. Reference: null.',
+      'Number of consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj always has one scale per head. Reference: null.',
     ),
     clipRatio: clipRatio.describe(
       'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.9).',

@@ -9,14 +9,14 @@ const learningSchema = z
       .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis'])
       .default('cross-entropy')
       .describe(
-        'What a rotation makes small. cross-entropy is the loss of the quantized network (SpinQuant). The others look only at the distribution of captured activations, so nothing is propagated through the network and learning takes seconds: peak (soft peak, InfoQuant), range (squared range), whip (DartQuant), kurtosis (KurTail). Reference: cross-entropy.',
+        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail). Reference: cross-entropy.',
       ),
     optimizer: z
       .enum(['cayley-sgd', 'lie-adam'])
       .nullable()
       .default(null)
       .describe(
-        'How a rotation moves on the orthogonal matrices: cayley-sgd is gradient descent by the Cayley transform, lie-adam is Adam on infinitesimal rotations. null follows the objective: cayley-sgd for cross-entropy, lie-adam for the others. Reference: cayley-sgd.',
+        'The optimizer moves a rotation on the orthogonal matrices: cayley-sgd is gradient descent by the Cayley transform, lie-adam is Adam on infinitesimal rotations. null follows the objective: cayley-sgd for cross-entropy, lie-adam for the others. Reference: cayley-sgd.',
       ),
     steps: z
       .int()
@@ -46,7 +46,7 @@ const learningSchema = z
       .enum(['cosine', 'linear', 'constant'])
       .default('cosine')
       .describe(
-        'How the learning rate falls to 0 over the steps, without warm-up. Reference script: cosine; paper: linear.',
+        'The learning rate falls to 0 over the steps by this curve, without warm-up; constant keeps it. Reference script: cosine; paper: linear.',
       ),
     gradientClip: z
       .number()
@@ -61,14 +61,14 @@ const learningSchema = z
       .nullable()
       .default(null)
       .describe(
-        'Bits of the weights while learning. null follows the final rounding: the bits of quantization.weights for rtn, 16 for gptq. Reference: 16 before gptq, 4 before rtn.',
+        'Bits of the weights while rotations are learned. null follows the final rounding: the bits of quantization.weights for rtn, 16 for gptq. Reference: 16 before gptq, 4 before rtn.',
       ),
     weightClip: z
       .boolean()
       .nullable()
       .default(null)
       .describe(
-        'Search clipping ratios of the weights at every step of learning; null follows quantization.weights.clip. Reference: true, at every forward pass.',
+        'true to search clipping ratios of the weights while rotations are learned; null follows quantization.weights.clip. Reference: true, at every forward pass.',
       ),
     weightClipEvery: z
       .int()
@@ -76,19 +76,19 @@ const learningSchema = z
       .max(1_000_000)
       .default(1)
       .describe(
-        "Steps of learning that one search of the weights' clipping ratios serves. Rotations move little from step to step, and the search takes longer than the rotation of the weights. Reference: 1.",
+        "One search of the weights' clipping ratios serves this many steps of learning. Rotations move little from step to step, and the search takes longer than the rotation of the weights. Reference: 1.",
       ),
     scaleGradient: z
       .boolean()
       .default(false)
       .describe(
-        'Whether the gradient of cross-entropy also goes through the scales of quantized activations, keys and values: false takes them as constants (straight-through), true adds what the ends of each range contribute. Reference: false.',
+        'true sends the gradient of cross-entropy also through the scales of quantized activations, keys and values: it adds what the ends of each range contribute. false takes the scales as constants (straight-through). Reference: false.',
       ),
     precision: z
       .enum(['float32', 'bfloat16x2'])
       .default('bfloat16x2')
       .describe(
-        'How the products of learning are computed on processors with tiles of bfloat16 (AMX): bfloat16x2 takes each factor as the sum of two bfloat16 numbers, which is off by at most 2^-16 of it and much faster; float32 is exact to float32. Other processors compute in float32 either way, and evaluation always does. Reference: bfloat16.',
+        'The precision of the products of learning on processors with tiles of bfloat16 (AMX). bfloat16x2 takes each factor as the sum of two bfloat16 numbers, which is off by at most 2^-16 of it and much faster. float32 is exact to float32. Other processors compute in float32 either way, and evaluation always does. Reference: bfloat16.',
       ),
     microBatch: z
       .int()
@@ -97,7 +97,7 @@ const learningSchema = z
       .nullable()
       .default(null)
       .describe(
-        'Sequences computed at once; gradients are summed to a whole batch. null lets the product choose by memory. Reference: 1 per GPU.',
+        'Number of sequences computed at once; gradients are summed to a whole batch. null lets the product choose by memory. Reference: 1 per GPU.',
       ),
   })
   .prefault({})
@@ -111,7 +111,7 @@ const learningSchema = z
       learningRate: learning.learningRate ?? (optimizer === 'cayley-sgd' ? 1.5 : 0.02),
     };
   })
-  .describe('How rotations marked "learned" are learned.');
+  .describe('Settings of the learning of rotations marked "learned".');
 
 export const rotationSchema = z
   .strictObject({
@@ -141,7 +141,7 @@ export const rotationSchema = z
       .enum(['hadamard', 'random', 'captured'])
       .default('hadamard')
       .describe(
-        'Where learned rotations start: a Hadamard matrix with random signs, a random orthogonal matrix (QR of Gaussian), or captured: the Hadamard start is first moved to a small soft peak of captured activations (seconds), from where cross-entropy needs far fewer steps. Reference: hadamard.',
+        'Learned rotations start here: hadamard is a Hadamard matrix with random signs, random is a random orthogonal matrix (QR of Gaussian). captured first moves the Hadamard start to a small soft peak of captured activations (seconds), from where cross-entropy needs far fewer steps. Reference: hadamard.',
       ),
     seed: z
       .int()
@@ -153,12 +153,12 @@ export const rotationSchema = z
       .boolean()
       .default(false)
       .describe(
-        'Subtract from every embedding row its mean, as the reference does (true there). It changes the output of RMSNorm networks and is here for parity only.',
+        'true subtracts its mean from every embedding row, as the reference does (true there). This changes the output of RMSNorm networks and is here for parity only.',
       ),
     learning: learningSchema,
   })
   .prefault({})
-  .describe('The four rotations of SpinQuant and how they are found.');
+  .describe('The four rotations of SpinQuant and the way to find them.');
 
 export type Rotation = z.output<typeof rotationSchema>;
 export type RotationKind = Rotation['r1'];

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { methodSummaries, methodsOf, nameSchema, optionsShape } from './methods/index.ts';
 
-/** Channels keep the size that they have. */
+/** With this method, channels keep their size. */
 export const NO_SCALING = 'none';
 
 const summaries = methodsOf('scaling').length > 0 ? `; ${methodSummaries('scaling')}` : '';
@@ -11,7 +11,7 @@ export const scalingSchema = z
     method: nameSchema('scaling', NO_SCALING)
       .default(NO_SCALING)
       .describe(
-        `How the size of channels is moved from activations into weights before both are rounded: none leaves it${summaries}. Reference: none.`,
+        `The method that moves the size of channels from activations into weights before both are rounded: none leaves it${summaries}. Reference: none.`,
       ),
     ...optionsShape('scaling'),
   })

@@ -1,5 +1,5 @@
 /**
- * The experiment file (`*.spinquant.json`): one schema that gives the types, the defaults, the JSON schema and the faults.
+ * One schema of the experiment file (`*.spinquant.json`) gives the types, the defaults, the JSON schema and the faults.
  * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
  */
 import { z } from 'zod';
@@ -12,7 +12,7 @@ const MAX_SEQUENCE_LENGTH = 1_048_576;
 
 const filePath = z.string().min(1).max(4096);
 
-/** Two tokens are the least: one to read, one to predict. */
+/** At least two tokens are needed: one to read, one to predict. */
 const sequenceLength = z.int().min(2).max(MAX_SEQUENCE_LENGTH);
 
 const calibrationSchema = z
@@ -30,7 +30,7 @@ const calibrationSchema = z
       .max(1_000_000)
       .default(800)
       .describe(
-        'How many sequences of the calibration text to use at most. Reference: 800 (100 steps of 8 sequences).',
+        'At most this many sequences of the calibration text are used. Reference: 800 (100 steps of 8 sequences).',
       ),
     sequenceLength: sequenceLength
       .default(2048)
@@ -45,11 +45,11 @@ const calibrationSchema = z
       .boolean()
       .default(false)
       .describe(
-        'Put the beginning-of-sequence token before every calibration sequence. Reference: false when rotations are learned; for GPTQ once, before the whole text.',
+        'true puts the beginning-of-sequence token before every calibration sequence. Reference: false when rotations are learned; for GPTQ once, before the whole text.',
       ),
   })
   .prefault({})
-  .describe('The text that rotations are learned on, and that GPTQ rounds weights by.');
+  .describe('Rotations are learned on this text, and GPTQ rounds weights by it.');
 
 const perplexitySchema = z
   .strictObject({
@@ -72,13 +72,13 @@ const perplexitySchema = z
       .max(10_000_000)
       .nullable()
       .default(null)
-      .describe('Evaluate only the first so many windows; null for all of them. Reference: null (all).'),
+      .describe('Number of windows to evaluate, from the first on; null for all. Reference: null (all).'),
     bos: z
       .boolean()
       .default(false)
-      .describe('Put the beginning-of-sequence token before every window. Reference: false.'),
+      .describe('true puts the beginning-of-sequence token before every window. Reference: false.'),
   })
-  .describe('One perplexity measurement: exp of the mean negative log-likelihood over windows of a text.');
+  .describe('A perplexity measurement: exp of the mean negative log-likelihood over windows of a text.');
 
 const evaluationSchema = z
   .strictObject({
@@ -89,7 +89,7 @@ const evaluationSchema = z
       .describe('The texts to measure perplexity on. Reference: WikiText-2 test.'),
   })
   .prefault({})
-  .describe('What is measured, at full precision and quantized.');
+  .describe('These are measured at full precision and quantized.');
 
 export const experimentSchema = z
   .strictObject({
@@ -109,7 +109,7 @@ export const experimentSchema = z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')
       .describe(
-        'Where the network runs: cpu; webgpu, a GPU through Vulkan, Metal or Direct3D 12; cuda, an NVIDIA GPU whose libraries were installed. auto takes the CPU and says what else there is. Reference: CUDA only.',
+        'The device that the network runs on: cpu; webgpu, a GPU through Vulkan, Metal or Direct3D 12; cuda, an NVIDIA GPU whose libraries were installed. auto takes the CPU and reports what else there is. Reference: CUDA only.',
       ),
     threads: z
       .int()
@@ -117,7 +117,7 @@ export const experimentSchema = z
       .max(1024)
       .nullable()
       .default(null)
-      .describe('Threads of the CPU to compute with; null for all physical cores.'),
+      .describe('Number of CPU threads; null for all physical cores.'),
     memoryLimit: z
       .number()
       .gt(0)
@@ -125,17 +125,17 @@ export const experimentSchema = z
       .nullable()
       .default(null)
       .describe(
-        'Memory to stay within, in GB beyond the mapped weights; null for what is fastest (about 1.5 GB for a model of 135 million parameters). A small limit is obeyed by computing activations again, fewer sequences at once and smaller slices of the vocabulary.',
+        'The memory limit, in GB beyond the mapped weights; null for the fastest way (about 1.5 GB for a model of 135 million parameters). A small limit is met by computing activations again, fewer sequences at once and smaller slices of the vocabulary.',
       ),
     runs: filePath
       .default('.spinquant/runs')
-      .describe('The folder that runs are written to, relative to this file.'),
+      .describe('Runs are written to this folder. It is relative to this file.'),
   })
   .describe('A SpinQuant Lab experiment: a model, how to quantize it, how to rotate it, what to measure.');
 
-/** A validated experiment: every key has its value. Paths are as written unless said otherwise. */
+/** A validated experiment, in which every key has its value. Paths are as written unless noted otherwise. */
 export type Experiment = z.output<typeof experimentSchema>;
-/** An experiment file as a person may write it: only `model` is needed. */
+/** An experiment file as a person may write it; only `model` is needed. */
 export type ExperimentInput = z.input<typeof experimentSchema>;
 export type PerplexityTask = Experiment['evaluation']['perplexity'][number];
 export type Device = Experiment['device'];

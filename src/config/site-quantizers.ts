@@ -1,13 +1,13 @@
 import type { ScaleShare, Site } from '../protocol/block.ts';
 import type { Quantization } from './schema-quantization.ts';
 
-/** The quantizer that an experiment puts at a site. */
+/** An experiment has this quantizer at a site. */
 export interface SiteQuantizer {
   readonly bits: number;
   readonly symmetric: boolean;
-  /** Factor on both ends of the range. */
+  /** Both ends of the range are multiplied by this. */
   readonly clipRatio: number;
-  /** Whether the range is made to hold 0. */
+  /** True where the range is extended to include 0. */
   readonly includeZero: boolean;
   /** A group has `groupSize` channels. */
   readonly shares: ScaleShare;
@@ -16,9 +16,9 @@ export interface SiteQuantizer {
 }
 
 /**
- * The quantizer of every site as SpinQuant places them: whole tokens (or groups) at the inputs of q, k, v, gate, up and
- * down; one scale per head at the input of o, for values and for keys. Whole tokens and keys have 0 inside their range,
- * the others not, as in the reference.
+ * Returns the quantizer of a site as SpinQuant places them. The inputs of q, k, v, gate, up and down have one scale per
+ * whole token (or group). The input of o, values and keys have one scale per head. Whole tokens and keys have 0 inside
+ * their range, the others do not, as in the reference.
  * @returns null where nothing is quantized: queries always, the others at 16 bits.
  */
 export function siteQuantizer(site: Site, quantization: Quantization): SiteQuantizer | null {

@@ -1,22 +1,22 @@
-/** What can be said of an experiment while some of its values are at fault. */
+/** This file reads the sound parts of an experiment while some of its values are at fault. */
 import type { z } from 'zod';
 import type { JsonPath } from './faults.ts';
 import { schemaAt } from './json-schema.ts';
 import { type Experiment, experimentSchema } from './schema.ts';
 
-/** A rule asked for a value that is at fault. */
+/** A rule has read a value that is at fault. */
 class AtFault extends Error {}
 
 export class SoundParts {
-  /** Paths of values that do not fit the schema, or are missing; the outermost of each. */
+  /** The outermost paths of values that do not fit the schema or are missing. */
   readonly atFault: readonly JsonPath[];
-  /** Whether nothing is at fault or hidden. */
+  /** True where nothing is at fault or hidden. */
   readonly whole: boolean;
   readonly #experiment: Experiment;
 
   /**
-   * @param value as it is written; only keys that the schema knows.
-   * @param unsure paths whose values (or absence) are not to be believed.
+   * @param value the value as written, with only keys that the schema knows.
+   * @param unsure paths whose values (or absence) cannot be trusted.
    */
   constructor(value: unknown, unsure: readonly JsonPath[]) {
     const atFault: JsonPath[] = [];
@@ -28,7 +28,7 @@ export class SoundParts {
         break;
       }
       for (const path of result.error.issues.flatMap(placesOfIssue)) {
-        // What stands in for a value at fault may lack something itself: the fault is still the one that was found.
+        // The replacement of a value at fault may itself lack something; the fault found first still counts.
         if (!atFault.some((other) => isWithin(path, other))) atFault.push(path);
         sound = replaced(sound, path);
       }
@@ -38,7 +38,7 @@ export class SoundParts {
     for (const path of [...atFault, ...unsure]) this.#experiment = hidden(this.#experiment, path);
   }
 
-  /** What `read` finds in the experiment; undefined when that needs a value that is at fault. */
+  /** Returns the result of `read` on the experiment; undefined when it needs a value that is at fault. */
   ask<T>(read: (experiment: Experiment) => T): T | undefined {
     try {
       return read(this.#experiment);
@@ -53,7 +53,7 @@ function isWithin(path: JsonPath, around: JsonPath): boolean {
   return around.every((part, depth) => path[depth] === part);
 }
 
-/** Of a value that may be of several kinds, the fault lies inside where one of the kinds fits from outside. */
+/** A value may be of several kinds. If one of the kinds fits from outside, the fault lies inside it. */
 function placesOfIssue(issue: z.core.$ZodIssue): JsonPath[] {
   const path = issue.path as JsonPath;
   if (issue.code !== 'invalid_union') return [path];
@@ -63,7 +63,7 @@ function placesOfIssue(issue: z.core.$ZodIssue): JsonPath[] {
   return inside?.map((one) => [...path, ...(one.path as JsonPath)]) ?? [path];
 }
 
-/** The value with its default, or something that fits, in the place of what is at fault. */
+/** Replaces the value at fault by its default or by something that fits. */
 function replaced(root: unknown, path: JsonPath): unknown {
   const name = path.at(-1);
   if (name === undefined) return {};
@@ -76,7 +76,7 @@ function replaced(root: unknown, path: JsonPath): unknown {
   return root;
 }
 
-/** Reading what stands at the path, from then on, says that it is at fault. */
+/** Makes every later read at the path throw {@link AtFault}. */
 function hidden(experiment: Experiment, path: JsonPath): Experiment {
   const get = () => {
     throw new AtFault();
@@ -86,7 +86,7 @@ function hidden(experiment: Experiment, path: JsonPath): Experiment {
   let around: unknown = experiment;
   for (const part of path.slice(0, -1)) {
     const inside = Object.getOwnPropertyDescriptor(around, part)?.value as unknown;
-    if (typeof inside !== 'object' || inside === null) return experiment; // Hidden as a whole already.
+    if (typeof inside !== 'object' || inside === null) return experiment; // It is already hidden as a whole.
     around = inside;
   }
   Object.defineProperty(around, name, { get, enumerable: true, configurable: true });

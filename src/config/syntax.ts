@@ -1,10 +1,10 @@
-/** What is wrong with a text as JSON. */
+/** This file reports the syntax errors of a JSON text. */
 import { type ParseError, printParseErrorCode } from 'jsonc-parser';
 import type { Fault, LineIndex } from './faults.ts';
 
 const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
   InvalidSymbol: 'this is not JSON: a text needs double quotes',
-  InvalidNumberFormat: 'this number is not written as JSON has it',
+  InvalidNumberFormat: 'this number is not written as in JSON',
   PropertyNameExpected: 'a key in double quotes is expected here',
   ValueExpected: 'a value is expected here; the least experiment is { "model": "path/to/model" }',
   ColonExpected: 'a colon ":" is missing here',
@@ -21,10 +21,10 @@ const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
   InvalidCharacter: 'this character is not allowed here',
 };
 
-/** Errors after which the rest of the text is still read as it was meant. */
+/** After these errors, the rest of the text is still read as it was meant. */
 const REST_ALONE = /^(CommaExpected|Invalid(CommentToken|Unicode|EscapeCharacter|Character))$/;
 
-/** Errors inside a value, which then is not what was meant. */
+/** These errors lie inside a value, which then is not as it was meant. */
 const INSIDE_VALUE =
   /^(UnexpectedEndOf(String|Number)|Invalid(Unicode|EscapeCharacter|Character|Symbol|NumberFormat))$/;
 

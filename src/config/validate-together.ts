@@ -1,10 +1,10 @@
-/** Rules that tie several keys of an experiment together. */
+/** These rules tie several keys of an experiment together. */
 import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 
-/** What an experiment is read for: shown while it is edited, or run by one of the commands. */
+/** An experiment is shown while it is edited, or run by one of the commands. */
 export type Purpose = 'edit' | 'optimize' | 'evaluate' | 'inspect';
 
 function error(code: string, path: JsonPath, message: string, hint: string): RuleFault {
@@ -16,8 +16,8 @@ function warning(code: string, path: JsonPath, message: string, hint: string): R
 }
 
 /**
- * One thing that can be wrong between keys. Rules are many and small: one that reads a value which is itself at fault
- * says nothing, and the others still do.
+ * A rule checks one thing that can be wrong between keys. Rules are many and small: a rule that reads a value at fault
+ * reports nothing, and the others still do.
  */
 export type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
 
@@ -35,14 +35,14 @@ const RULES: readonly Rule[] = [
   fewSamples,
 ];
 
-/** All rules, for an experiment with so many measurements. */
+/** Returns all rules for an experiment with this many measurements. */
 export function rulesFor(measurements: number): readonly Rule[] {
   return [...RULES, ...Array.from({ length: measurements }, (_, index) => sameName(index))];
 }
 
 /**
- * Faults between keys, each of which is valid alone. An `error` stops the run, a `warning` is a setting that works
- * but rarely is what a person wants.
+ * Returns the faults between keys, each of which is valid alone. An `error` stops the run. A `warning` is a setting
+ * that works but is rarely what a person wants.
  */
 export function validateTogether(experiment: Experiment, purpose: Purpose = 'edit'): RuleFault[] {
   return rulesFor(experiment.evaluation.perplexity.length).flatMap((rule) => rule(experiment, purpose));

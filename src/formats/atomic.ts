@@ -11,7 +11,7 @@ const DISK_FAULTS: Readonly<Record<string, string>> = {
   EFBIG: 'the file system takes no file so large',
 };
 
-/** A fault of the disk as one that the person can mend; anything else as it is. */
+/** Returns a fault of the disk as a UserError that the person can mend; returns any other error unchanged. */
 export function diskFault(error: unknown, path: string): unknown {
   const reason = DISK_FAULTS[(error as NodeJS.ErrnoException).code ?? ''];
   if (reason === undefined) return error;
@@ -23,8 +23,8 @@ export function diskFault(error: unknown, path: string): unknown {
 }
 
 /**
- * Writes a file so that a reader sees the old file or the whole new one, never a part:
- * temporary file in the same folder, fsync, rename, fsync of the folder.
+ * Writes a file so that a reader sees the old file or the whole new one, never a part.
+ * Steps: temporary file in the same folder, fsync, rename, fsync of the folder.
  */
 export async function writeAtomic(path: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
@@ -57,7 +57,7 @@ async function syncFolder(path: string): Promise<void> {
 
 /**
  * Writes all bytes (a single `write` may be short, and fails above 2 GiB).
- * @param position in the file; where it stands, if null.
+ * @param position offset in the file; null for the current position.
  */
 export async function writeAll(
   file: FileHandle,

@@ -1,6 +1,6 @@
 import { UserError } from '../protocol/errors.ts';
 
-/** Reads little-endian llama2.c files front to back; running past the end is the person's fault, not a bug. */
+/** Reads little-endian llama2.c files front to back. Reading past the end is a UserError, not a bug. */
 export class ByteReader {
   readonly path: string;
   readonly bytes: Uint8Array;
@@ -20,7 +20,7 @@ export class ByteReader {
       throw new UserError(
         'llama2c/truncated',
         `${this.path}: ${what} needs bytes ${start} to ${start + length} but the file has ${this.bytes.length}.`,
-        'The file is incomplete, or it is no llama2.c file: copy or download it again.',
+        'The file is incomplete, or it is not a llama2.c file: copy or download it again.',
       );
     }
     this.position += length;

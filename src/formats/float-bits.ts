@@ -1,4 +1,4 @@
-/** Exact conversions between float32 and the two 16-bit floating-point formats, which travel as raw bits. */
+/** This file converts between float32 and the two 16-bit floating-point formats, which travel as raw bits. */
 
 let halfTable: Float32Array | undefined;
 
@@ -7,7 +7,7 @@ function halfValue(bits: number): number {
   const exponent = (bits >> 10) & 0x1f;
   const fraction = bits & 0x3ff;
   if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
-  // Subnormals have the exponent of the smallest normal number and no hidden bit.
+  // A subnormal has the exponent of the smallest normal number and no hidden bit.
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
@@ -20,7 +20,7 @@ function halfValues(): Float32Array {
   return halfTable;
 }
 
-/** float16 bits → float32, exact. */
+/** Converts float16 bits to float32 exactly. */
 export function float16ToFloat32(bits: Uint16Array): Float32Array {
   const values = halfValues();
   const out = new Float32Array(bits.length);
@@ -28,14 +28,14 @@ export function float16ToFloat32(bits: Uint16Array): Float32Array {
   return out;
 }
 
-/** bfloat16 bits → float32, exact: bfloat16 is the upper half of a float32. */
+/** Converts bfloat16 bits to float32 exactly: bfloat16 is the upper half of a float32. */
 export function bfloat16ToFloat32(bits: Uint16Array): Float32Array {
   const out = new Uint32Array(bits.length);
   for (let i = 0; i < bits.length; i++) out[i] = bits[i]! << 16;
   return new Float32Array(out.buffer);
 }
 
-/** float32 → bfloat16 bits, round to nearest, ties to even; NaN stays NaN. */
+/** Converts float32 to bfloat16 bits, rounded to nearest, ties to even; NaN stays NaN. */
 export function float32ToBfloat16(values: Float32Array): Uint16Array {
   const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(values.length);
@@ -70,7 +70,7 @@ function halfBits(value: number): number {
   return sign | (((exact + 14) << 10) + roundHalfToEven(magnitude * 2 ** (10 - exact)));
 }
 
-/** float32 → float16 bits, round to nearest, ties to even; out of range becomes infinity. */
+/** Converts float32 to float16 bits, rounded to nearest, ties to even; values out of range become infinity. */
 export function float32ToFloat16(values: Float32Array): Uint16Array {
   return Uint16Array.from(values, halfBits);
 }

@@ -15,17 +15,17 @@ const WIDTH: Readonly<Partial<Record<GGUFValueType, number>>> = {
   [GGUFValueType.FLOAT64]: 8,
 };
 
-/** Not in the list of key-value pairs: the parser adds them from the fixed part of the header. */
+/** The parser adds these keys from the fixed part of the header; they are not in the list of key-value pairs. */
 const ADDED = ['version', 'tensor_count', 'kv_count'];
 
 interface TypedValue {
   readonly value: MetadataValue;
   readonly type: GGUFValueType;
-  /** Of an array's elements. */
+  /** The type of an array's elements. */
   readonly subType?: GGUFValueType;
 }
 
-/** Bytes that the key-value pairs take in a file of version 2 or 3. NaN when arrays are nested, which no model has. */
+/** Counts the bytes of the key-value pairs in a file of version 2 or 3. NaN for nested arrays, which no model has. */
 export function metadataBytes(metadata: GGUFTypedMetadata): number {
   const entries: [string, TypedValue][] = Object.entries(metadata as Record<string, TypedValue>);
   let bytes = 0;
@@ -37,7 +37,7 @@ export function metadataBytes(metadata: GGUFTypedMetadata): number {
 function valueBytes(value: MetadataValue, type: GGUFValueType, subType?: GGUFValueType): number {
   if (typeof value === 'string') return textBytes(value);
   if (!Array.isArray(value)) return WIDTH[type] ?? Number.NaN;
-  // Type of the elements and their number come first.
+  // The type of the elements (4 bytes) and their number (8) come first.
   let bytes = 4 + 8;
   for (const item of value)
     bytes += typeof item === 'string' ? textBytes(item) : (WIDTH[subType!] ?? Number.NaN);

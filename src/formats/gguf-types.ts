@@ -3,9 +3,9 @@ import { elementCount, float32 } from '../protocol/tensor.ts';
 import { float16ToFloat32 } from './float-bits.ts';
 import { readBytes, readTensor } from './tensor-io.ts';
 
-/** Elements of one block of every quantized type here. */
+/** Every quantized type here has blocks of this many elements. */
 const BLOCK = 32;
-/** A whole number of blocks of any type, near 1 MiB of float32: a tensor's bytes are never in memory twice. */
+/** Blocks that are read at once, 1 MiB of float32: a tensor's bytes are never in memory twice. */
 const CHUNK_BLOCKS = 8192;
 
 interface PlainType {
@@ -17,11 +17,11 @@ interface PlainType {
 interface QuantizedType {
   readonly blockElements: typeof BLOCK;
   readonly blockBytes: number;
-  /** Values of one block, whose first byte is `bytes[start]`, into `out` from `at` on. */
+  /** Writes the values of one block, whose first byte is `bytes[start]`, into `out` from `at` on. */
   readonly decode: (bytes: Uint8Array, start: number, out: Float32Array, at: number) => void;
 }
 
-/** The tensor types that are read. Quantized blocks hold 32 neighbours of a row; d and m are float16. */
+/** The supported tensor types. Quantized blocks hold 32 neighbours of a row; d and m are float16. */
 export const GGUF_TYPES = {
   F32: { blockElements: 1, blockBytes: 4, dtype: 'float32' },
   F16: { blockElements: 1, blockBytes: 2, dtype: 'float16' },
@@ -37,14 +37,14 @@ export type GgufType = keyof typeof GGUF_TYPES;
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgufType;
-  /** Slowest dimension first, the opposite of the file's order: [out, in] for a projection. */
+  /** The slowest dimension comes first, the opposite of the file's order: [out, in] for a projection. */
   readonly dims: readonly number[];
   readonly path: string;
   readonly byteOffset: number;
   readonly byteLength: number;
 }
 
-/** The dtype of the type's values: its own for F32, F16 and BF16, float32 for quantized ones. */
+/** Returns the dtype of the type's values: its own for F32, F16 and BF16, float32 for quantized types. */
 export function ggufDType(type: GgufType): DType {
   const known = GGUF_TYPES[type];
   return 'dtype' in known ? known.dtype : 'float32';
@@ -55,7 +55,7 @@ export function isQuantized(type: GgufType): boolean {
 }
 
 /**
- * Reads a tensor. F32, F16 and BF16 keep their bits; quantized ones become float32, which holds d·q exactly (11 bits
+ * Reads a tensor. F32, F16 and BF16 keep their bits; quantized types become float32. That holds d·q exactly (11 bits
  * times at most 8) and rounds d·q + m once.
  */
 export function readGgufTensor(tensor: GgufTensor): HostTensor {
@@ -78,13 +78,13 @@ function half(bytes: Uint8Array, at: number): number {
   return float16ToFloat32(Uint16Array.of(bytes[at]! | (bytes[at + 1]! << 8)))[0]!;
 }
 
-/** x_i = d q_i; float16 d, 32 int8. */
+/** x_i = d q_i, stored as float16 d and 32 int8 q. */
 function decodeQ8_0(bytes: Uint8Array, start: number, out: Float32Array, at: number): void {
   const d = half(bytes, start);
   for (let i = 0; i < BLOCK; i++) out[at + i] = d * ((bytes[start + 2 + i]! << 24) >> 24);
 }
 
-/** x_i = d (q_i − 8); float16 d, 16 bytes: low nibbles are elements 0–15, high nibbles 16–31. */
+/** x_i = d (q_i − 8), stored as float16 d and 16 bytes: low nibbles are elements 0–15, high nibbles 16–31. */
 function decodeQ4_0(bytes: Uint8Array, start: number, out: Float32Array, at: number): void {
   const d = half(bytes, start);
   for (let i = 0; i < BLOCK / 2; i++) {
@@ -94,7 +94,7 @@ function decodeQ4_0(bytes: Uint8Array, start: number, out: Float32Array, at: num
   }
 }
 
-/** x_i = d q_i + m; float16 d and m, nibbles as in Q4_0. */
+/** x_i = d q_i + m, stored as float16 d and m, then nibbles as in Q4_0. */
 function decodeQ4_1(bytes: Uint8Array, start: number, out: Float32Array, at: number): void {
   const d = half(bytes, start);
   const m = half(bytes, start + 2);

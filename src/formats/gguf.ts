@@ -10,16 +10,16 @@ import { readFully } from './tensor-io.ts';
 
 export type { GgufTensor, GgufType } from './gguf-types.ts';
 
-/** What a GGUF file holds; the tensors' data stays in the file. */
+/** The contents of a GGUF file; the tensors' data stays in the file. */
 export interface GgufFile {
   readonly path: string;
   readonly sizeBytes: number;
-  /** Key-value pairs as the parser gives them: numbers, bigints (64-bit), booleans, texts and arrays of these. */
+  /** The parser gives the values as numbers, bigints (64-bit), booleans, texts and arrays of these. */
   readonly metadata: ReadonlyMap<string, unknown>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
 }
 
-/** magic, version, number of tensors, number of key-value pairs */
+/** The header begins with magic, version, number of tensors and number of key-value pairs. */
 const FIXED_BYTES = 24;
 const DAMAGED = 'The file is damaged or incomplete: copy or download it again.';
 const CONVERT_AGAIN = 'Convert the model again with a current version of llama.cpp.';
@@ -27,8 +27,8 @@ const CONVERT_AGAIN = 'Convert the model again with a current version of llama.c
 type Parsed = GGUFParseOutput & { typedMetadata: GGUFTypedMetadata };
 
 /**
- * Reads the header of a little-endian GGUF file of version 2 or 3 and checks it against the file's size: types, shapes
- * and byte ranges of all tensors, and that no text of the metadata was lost.
+ * Reads the header of a little-endian GGUF file of version 2 or 3 and checks it against the file's size. It checks types,
+ * shapes and byte ranges of all tensors, and that no text of the metadata was lost.
  * @throws UserError `gguf/…` naming the file, the tensor, what was found and what is allowed.
  */
 export async function readGguf(path: string): Promise<GgufFile> {
@@ -49,17 +49,17 @@ export async function readGguf(path: string): Promise<GgufFile> {
   return { path, sizeBytes, metadata, tensors: readTensors(path, sizeBytes, parsed) };
 }
 
-/** Looks at the first bytes. @returns the file's size. */
+/** Checks magic, version and byte order. @returns the file's size. */
 function probe(path: string): number {
   const { bytes, sizeBytes } = readStart(path);
   if (String.fromCharCode(...bytes.subarray(0, 4)) !== 'GGUF')
     throw new UserError(
       'gguf/magic',
-      `${path} is no GGUF file: it does not begin with "GGUF".`,
+      `${path} is not a GGUF file: it does not begin with "GGUF".`,
       'Check the path.',
     );
   if (sizeBytes < FIXED_BYTES)
-    throw new UserError('gguf/truncated', `${path}: ${sizeBytes} bytes are no whole GGUF header.`, DAMAGED);
+    throw new UserError('gguf/truncated', `${path}: ${sizeBytes} bytes are not a GGUF header.`, DAMAGED);
   const view = new DataView(bytes.buffer);
   const version = view.getUint32(4, true);
   // A small number read in the wrong byte order has its lower half empty.
@@ -104,9 +104,9 @@ async function parse(path: string): Promise<Parsed> {
 }
 
 /**
- * The parser replaces bytes that are not UTF-8, cuts a text that lies across two of its blocks at the end of an array,
- * and drops a leading byte order mark. The last is mended where a vocabulary is read (a piece that is empty); of the
- * others, the number of bytes tells.
+ * The parser loses text in three ways. It replaces bytes that are not UTF-8, cuts a text that lies across two of its
+ * blocks at the end of an array, and drops a leading byte order mark. The last is mended where a vocabulary is read
+ * (a piece that is empty); the number of bytes shows the others.
  */
 function checkTexts(path: string, { typedMetadata, tensorInfoByteRange }: Parsed): void {
   const tokens = typedMetadata['tokenizer.ggml.tokens']?.value;

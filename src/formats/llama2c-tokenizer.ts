@@ -1,7 +1,10 @@
 import { UserError } from '../protocol/errors.ts';
 import { ByteReader } from './byte-reader.ts';
 
-/** A vocabulary entry: score (higher merges first) and UTF-8 bytes. Ids 0, 1, 2 are unknown, BOS and EOS; 3–258 bytes. */
+/**
+ * A vocabulary entry has a score (higher merges first) and UTF-8 bytes. Ids 0, 1, 2 are unknown, BOS and EOS; ids 3–258
+ * are the bytes.
+ */
 export interface Llama2cPiece {
   readonly score: number;
   readonly bytes: Uint8Array;
@@ -9,7 +12,7 @@ export interface Llama2cPiece {
 
 /**
  * Parses a llama2.c tokenizer file: int32 longest piece, then per piece float32 score, int32 length, bytes.
- * The file does not say how many pieces it has: the checkpoint's vocabulary size does.
+ * The file does not record how many pieces it has: the checkpoint's vocabulary size does.
  * @throws UserError `llama2c/…`
  */
 export function parseLlama2cTokenizer(path: string, bytes: Uint8Array, vocabSize: number): Llama2cPiece[] {

@@ -1,9 +1,9 @@
 import { UserError } from '../protocol/errors.ts';
 import { ByteReader } from './byte-reader.ts';
 
-/** Sizes of a llama2.c checkpoint, in the words of its header. */
+/** The sizes of a llama2.c checkpoint are named as in its header. */
 export interface Llama2cHeader {
-  /** 0: legacy float32. 2: int8 groups. */
+  /** 0 is legacy float32; 2 is int8 groups. */
   readonly version: 0 | 2;
   readonly dim: number;
   readonly hiddenDim: number;
@@ -12,19 +12,22 @@ export interface Llama2cHeader {
   readonly kvHeads: number;
   readonly vocabSize: number;
   readonly seqLen: number;
-  /** The classifier is the embedding. */
+  /** True where the classifier is the embedding. */
   readonly sharedClassifier: boolean;
   /** Values per int8 scale; null for float32. */
   readonly groupSize: number | null;
 }
 
-/** A float32 tensor in llama2.c's own order: RoPE pairs are (2i, 2i+1). */
+/** A float32 tensor keeps llama2.c's order: RoPE pairs are (2i, 2i+1). */
 export interface Llama2cTensor {
   readonly dims: readonly number[];
   readonly data: Float32Array;
 }
 
-/** Names: tok_embeddings, layers.{i}.{attention_norm,wq,wk,wv,wo,ffn_norm,w1,w2,w3}, norm, output (if not shared). */
+/**
+ * The names are tok_embeddings, layers.{i}.{attention_norm,wq,wk,wv,wo,ffn_norm,w1,w2,w3}, norm and, if not shared,
+ * output.
+ */
 export interface Llama2cCheckpoint {
   readonly header: Llama2cHeader;
   readonly tensors: ReadonlyMap<string, Llama2cTensor>;
@@ -64,7 +67,7 @@ function readSizes(reader: ByteReader): Omit<Llama2cHeader, 'version' | 'groupSi
     number,
     number,
   ];
-  // Legacy files mark a classifier of its own by a negative vocabulary size.
+  // A legacy file marks a separate classifier by a negative vocabulary size.
   return {
     dim,
     hiddenDim,
@@ -87,7 +90,7 @@ function checkSizes(reader: ByteReader, header: Llama2cHeader): Llama2cHeader {
     throw new UserError(
       'llama2c/header',
       `${reader.path}: the header gives impossible sizes ${JSON.stringify(sizes)}.`,
-      'This is probably no llama2.c checkpoint.',
+      'This is probably not a llama2.c checkpoint.',
     );
   }
   return header;
@@ -130,7 +133,7 @@ function readPart(
   }
 }
 
-/** value = int8 × scale of its group, groups running along the flattened tensor. */
+/** A value is its int8 times the scale of its group; groups run along the flattened tensor. */
 function readGroups(reader: ByteReader, count: number, groupSize: number, what: string): Float32Array {
   const values = new Int8Array(reader.slice(count, what).buffer);
   const scales = reader.floats(count / groupSize, `the scales of ${what}`);
@@ -160,7 +163,7 @@ export function parseLlama2c(path: string, bytes: Uint8Array): Llama2cCheckpoint
   const output: Part[] = sharedClassifier ? [] : [['output', [vocabSize, dim], false]];
   if (header.version === 0) {
     read([embedding, attentionNorm, ...attention, ffnNorm, ...ffn, norm], null);
-    // Two RoPE tables [seqLen, headDim/2] that no reader uses.
+    // No reader uses these two RoPE tables [seqLen, headDim/2].
     reader.slice(4 * seqLen * (dim / heads), 'the RoPE tables');
     read(output, null);
   } else {

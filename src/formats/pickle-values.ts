@@ -11,7 +11,7 @@ export type PickleValue =
   | PickleList
   | PickleDict;
 
-/** A name `module.attribute`, not the thing. */
+/** The name `module.attribute`, not its object. */
 export class PickleGlobal {
   readonly name: string;
   constructor(name: string) {
@@ -19,7 +19,7 @@ export class PickleGlobal {
   }
 }
 
-/** "Apply this global to these arguments", as data. */
+/** Data that stands for "apply this global to these arguments". */
 export class PickleCall {
   readonly callee: string;
   readonly args: readonly PickleValue[];
@@ -53,7 +53,7 @@ export class PickleDict {
   readonly entries = new Map<PickleValue, PickleValue>();
 }
 
-/** Opcodes of a pickle of protocol 2, the one that torch.save writes. */
+/** The opcodes are those of pickle protocol 2, which torch.save writes. */
 export const PICKLE_OP = {
   PROTO: 0x80,
   STOP: 0x2e,

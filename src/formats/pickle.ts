@@ -90,7 +90,7 @@ class PickleMachine {
     return Array.from({ length: count }, () => this.pop()).reverse();
   }
 
-  /** Values without parts. */
+  /** Pushes a value without parts. */
   private literal(opcode: number): boolean {
     switch (opcode) {
       case OP.PROTO: {
@@ -127,7 +127,7 @@ class PickleMachine {
     return true;
   }
 
-  /** Little-endian two's complement of any length. */
+  /** Reads little-endian two's complement of any length. */
   private long(length: number): number {
     const start = this.take(length);
     let value = 0n;
@@ -171,7 +171,7 @@ class PickleMachine {
 
   private append(items: PickleValue[]): true {
     const list = this.stack.at(-1);
-    if (!(list instanceof PickleList)) throw this.fault('items are appended to something that is no list');
+    if (!(list instanceof PickleList)) throw this.fault('items are appended to what is not a list');
     for (const item of items) list.items.push(item);
     return true;
   }
@@ -179,12 +179,12 @@ class PickleMachine {
   private setItems(items: PickleValue[]): true {
     const dict = this.stack.at(-1);
     if (!(dict instanceof PickleDict) || items.length % 2 !== 0)
-      throw this.fault('items are set in something that is no dict');
+      throw this.fault('items are set in something that is not a dict');
     for (let i = 0; i < items.length; i += 2) dict.entries.set(items[i]!, items[i + 1]!);
     return true;
   }
 
-  /** Globals, calls, the memo. */
+  /** Handles globals, calls and the memo. */
   private reference(opcode: number): boolean {
     switch (opcode) {
       case OP.GLOBAL:
@@ -192,10 +192,10 @@ class PickleMachine {
       case OP.REDUCE:
         return this.call();
       case OP.BUILD:
-        // The attributes of an OrderedDict (a state_dict's _metadata): not data.
+        // An OrderedDict's attributes (a state_dict's _metadata) are not data.
         this.pop();
         if (!(this.stack.at(-1) instanceof PickleDict))
-          throw this.fault('a state is set on something that is no dict');
+          throw this.fault('a state is set on something that is not a dict');
         return true;
       case OP.BINPERSID:
         return this.push(new PicklePersistent(this.pop()));
@@ -242,7 +242,7 @@ class PickleMachine {
 }
 
 /**
- * Reads a pickle as data: no global is resolved, no call made.
+ * Reads a pickle as data: no global is resolved, and no call is made.
  * @param allowed the only globals that may appear, as `module.name`.
  * @throws UserError `torch/pickle` naming the opcode or global.
  */

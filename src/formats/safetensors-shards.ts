@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BYTES_PER_ELEMENT, elementCount, type Tensor } from '../protocol/tensor.ts';
 import { type LazyTensor, writeSafetensors } from './safetensors-write.ts';
 
-/** What transformers takes as a file's size at most, unless told otherwise. */
+/** transformers writes files of at most this many bytes by default. */
 const SHARD_BYTES = 5e9;
 
 type Tensors = Readonly<Record<string, Tensor | LazyTensor>>;

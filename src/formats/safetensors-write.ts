@@ -5,7 +5,7 @@ import { writeAll, writeAtomic } from './atomic.ts';
 import { SAFETENSORS_DTYPES } from './safetensors.ts';
 import { assertConsistent, bytesOf, readTensor } from './tensor-io.ts';
 
-/** A tensor made only when its turn to be written comes, so that a file larger than memory can be written. */
+/** A lazy tensor is made when its turn to be written comes, so a file may be larger than memory. */
 export interface LazyTensor {
   readonly kind: 'lazy';
   readonly dtype: DType;
@@ -16,7 +16,7 @@ export interface LazyTensor {
 const TAG_OF = new Map(Object.entries(SAFETENSORS_DTYPES).map(([tag, dtype]) => [dtype, tag]));
 
 /**
- * Writes a safetensors file atomically. The header is padded to 8 bytes and wider dtypes come first, so every tensor
+ * Writes a safetensors file atomically. The header is padded to 8 bytes and wider dtypes come first. So every tensor
  * lies on a multiple of its element size and can be mapped. Equal input gives equal bytes.
  * @param tensors host tensors, file tensors (copied) or lazy ones (one in memory at a time), by name.
  */

@@ -23,7 +23,7 @@ const MAX_HEADER_BYTES = 100_000_000;
 const DAMAGED =
   'The file is damaged or incomplete: copy or download it again, or save it again with safetensors.';
 
-/** What a safetensors file holds; the tensors' data stays in the file. */
+/** The contents of a safetensors file; the tensors' data stays in the file. */
 export interface SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, FileTensor>;
@@ -33,8 +33,8 @@ export interface SafetensorsFile {
 }
 
 /**
- * Reads and checks the header: nothing is trusted before names, dtypes, shapes and byte ranges agree with each other
- * and with the file's size. Layout: u64 little-endian header length, JSON header, data.
+ * Reads and checks the header. Nothing is trusted before names, dtypes, shapes and byte ranges agree with each other and
+ * with the file's size. The layout is u64 little-endian header length, JSON header, data.
  * @throws UserError `safetensors/…` naming the file, the tensor, what was found and what is allowed.
  */
 export function readSafetensorsHeader(path: string): SafetensorsFile {
@@ -56,7 +56,7 @@ function readHeaderText(path: string): { text: string; sizeBytes: number; dataSt
     if (sizeBytes < 8) {
       throw new UserError(
         'safetensors/truncated',
-        `${path}: ${sizeBytes} bytes are no safetensors file.`,
+        `${path}: ${sizeBytes} bytes are not a safetensors file.`,
         DAMAGED,
       );
     }
@@ -89,7 +89,7 @@ function checkHeaderLength(path: string, length: bigint, sizeBytes: number): voi
     throw new UserError(
       'safetensors/header-size',
       `${path} announces a header of ${length} bytes; at most ${MAX_HEADER_BYTES} are allowed.`,
-      'This is probably no safetensors file.',
+      'This is probably not a safetensors file.',
     );
   }
   if (length + 8n > BigInt(sizeBytes)) {
@@ -130,7 +130,7 @@ function parseHeader(path: string, text: string): Map<string, unknown> {
   return new Map(Object.entries(header));
 }
 
-/** JSON.parse keeps the last of equal names in silence, so they are looked for in the text. */
+/** JSON.parse keeps the last of equal names without an error, so this function searches the text for them. */
 function findDuplicateName(text: string): string | undefined {
   const names = new Set<string>();
   let depth = 0;

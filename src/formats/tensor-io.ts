@@ -4,7 +4,7 @@ import type { FileTensor, HostTensor } from '../protocol/tensor.ts';
 import { allocate, BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts';
 import { bfloat16ToFloat32, float16ToFloat32 } from './float-bits.ts';
 
-/** The bytes of a tensor's data, without a copy. */
+/** Returns the bytes of a tensor's data, without a copy. */
 export function bytesOf(tensor: HostTensor): Uint8Array {
   const { data } = tensor;
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -37,7 +37,7 @@ export function readBytes(path: string, position: number, length: number): Uint8
   return bytes;
 }
 
-/** Reads a tensor into memory, in its own dtype; float16 and bfloat16 as raw bits. Any byte offset will do. */
+/** Reads a tensor into memory in its own dtype; float16 and bfloat16 stay raw bits. Any byte offset is allowed. */
 export function readTensor(file: FileTensor): HostTensor {
   const data = allocate(file.dtype, elementCount(file.dims));
   if (data.byteLength !== file.byteLength) {
@@ -54,8 +54,8 @@ export function readTensor(file: FileTensor): HostTensor {
 }
 
 /**
- * The values as float32. float16, bfloat16 and 8-bit integers convert exactly; float64, int32 and int64 round to
- * nearest. A float32 tensor gives its own array, not a copy.
+ * Converts the values to float32. float16, bfloat16 and 8-bit integers convert exactly; float64, int32 and int64 round
+ * to nearest. A float32 tensor gives its own array, not a copy.
  */
 export function toFloat32(tensor: HostTensor | FileTensor): Float32Array {
   const host = tensor.kind === 'file' ? readTensor(tensor) : tensor;

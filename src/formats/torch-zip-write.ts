@@ -5,7 +5,7 @@ import { writeAll, writeAtomic } from './atomic.ts';
 import { PICKLE_OP as OP } from './pickle-values.ts';
 import { assertConsistent, bytesOf } from './tensor-io.ts';
 
-/** Builds the pickle that torch.save would write, without its memo (which is optional). */
+/** Builds the pickle that torch.save would write, without the optional memo. */
 class PickleWriter {
   private readonly bytes: number[] = [];
 
@@ -19,7 +19,7 @@ class PickleWriter {
     return this.op(OP.BINUNICODE, ...uint32(utf8.length), ...utf8);
   }
 
-  /** Whole numbers below 2³¹. */
+  /** Writes a whole number below 2³¹. */
   integer(value: number): this {
     return this.op(OP.BININT, ...uint32(value));
   }
@@ -53,7 +53,7 @@ export async function writeTorchTensors(
 ): Promise<void> {
   const entries = Object.entries(tensors);
   const files: Zippable = {};
-  // Stored, not deflated: torch reads (and may map) the records as they lie. The date is the earliest that zip knows.
+  // The records are not deflated: torch reads (and may map) them in place. The date is the earliest that zip allows.
   const add = (name: string, bytes: Uint8Array): void => {
     files[`archive/${name}`] = [bytes, { level: 0, mtime: new Date(1980, 0, 1) }];
   };
@@ -76,7 +76,7 @@ function buildPickle(entries: readonly (readonly [string, HostTensor<Float32Arra
   return pickle.op(OP.SETITEMS).finish();
 }
 
-/** _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks) */
+/** Writes _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks). */
 function putTensor(pickle: PickleWriter, { dims, data }: HostTensor<Float32Array>, record: number): void {
   pickle.global('torch._utils', '_rebuild_tensor_v2').op(OP.MARK);
   pickle.op(OP.MARK).text('storage').global('torch', 'FloatStorage').text(String(record)).text('cpu');

@@ -24,13 +24,13 @@ const ALLOWED_GLOBALS = new Set([
   ...Object.keys(STORAGE_DTYPES),
 ]);
 
-/** Rotations of the largest models are some hundred MiB; a zip that unpacks to more is an attack or another thing. */
+/** The rotations of the largest models take some hundred MiB; a zip that unpacks to 2 GiB holds something else. */
 const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
 
 /**
- * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors, such as the
- * published rotations: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed; the
- * device that a tensor was saved from is ignored; views with strides are made contiguous.
+ * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors. The published
+ * rotations are such files: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed;
+ * the device that a tensor was saved from is ignored; views with strides are made contiguous.
  * @returns tensors in their own dtype, in the order of the dict.
  * @throws UserError `torch/…`
  */
@@ -62,7 +62,7 @@ function describe(value: PickleValue | undefined): string {
 class Archive {
   private readonly path: string;
   private readonly entries: Readonly<Record<string, Uint8Array>>;
-  /** The folder in the zip that holds everything; torch names it after the file. */
+  /** All records lie in this folder of the zip; torch names it after the file. */
   private readonly prefix: string;
 
   constructor(path: string) {
@@ -121,7 +121,7 @@ class Archive {
     ) {
       return items as number[];
     }
-    throw this.fault(`${key} has a ${word} that is no tuple of whole numbers`);
+    throw this.fault(`${key} has a ${word} that is not a tuple of whole numbers`);
   }
 
   /** The persistent id is ('storage', type, record, device, count). */
@@ -150,7 +150,7 @@ interface View {
   readonly strides: readonly number[];
 }
 
-/** A contiguous row-major copy of a strided view. */
+/** Copies a strided view into a contiguous row-major array. */
 function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View): TensorData {
   const out = allocate(dtype, elementCount(dims));
   const index = new Array<number>(dims.length).fill(0);
@@ -169,11 +169,11 @@ function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View)
 
 function unzip(path: string): Readonly<Record<string, Uint8Array>> {
   const bytes = readInput(path);
-  // Local file header "PK\3\4".
+  // A local file header begins with "PK\3\4".
   if (bytes.length < 4 || new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) !== 0x04034b50) {
     throw new UserError(
       'torch/not-zip',
-      `${path} is no zip file, as torch.save has written since torch 1.6.`,
+      `${path} is not a zip file, which torch.save writes since torch 1.6.`,
       'Load it and save it again with a current version of torch.',
     );
   }

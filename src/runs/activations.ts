@@ -1,12 +1,12 @@
-/** The types of `activations.json`: what rotation does to the tensors that are quantized. */
+/** The types of `activations.json` show the effect of rotation on the tensors that are quantized. */
 import type { MapSymbol, Site } from '../protocol/block.ts';
 import { writeJson } from './files.ts';
 
 export interface Histogram {
-  /** Ends of the axis in units of the activation. The same before and after rotation. */
+  /** The ends of the axis, in units of the activation, are the same before and after rotation. */
   readonly min: number;
   readonly max: number;
-  /** Values in each of the equally wide bins. */
+  /** Number of values in each of the equally wide bins. */
   readonly counts: readonly number[];
 }
 
@@ -27,8 +27,8 @@ export interface SiteStatistics {
   readonly maxAbs: number;
   readonly tokens: number;
   /**
-   * Least and largest value of what shares a scale (a token, a head of it, a group in it) and whose quantization step is
-   * the median of all; null where nothing is quantized. Files of earlier versions are without it.
+   * The least and largest value of the part whose quantization step is the median of all. A part (a token, a head of
+   * it, a group in it) shares one scale. Null where nothing is quantized; files of earlier versions do not have it.
    */
   readonly medianRange?: MedianRange | null;
 }
@@ -36,7 +36,7 @@ export interface SiteStatistics {
 export interface SiteRecord {
   readonly layer: number;
   readonly site: Site;
-  /** The maps that act on this tensor. */
+  /** These maps act on the tensor. */
   readonly rotation: readonly MapSymbol[];
   readonly before: SiteStatistics;
   readonly after: SiteStatistics;
@@ -46,7 +46,7 @@ export interface ActivationsFile {
   readonly version: 1;
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
-  /** How to read the axes, for people. */
+  /** A description of the axes, for people. */
   readonly axis: string;
   readonly sites: readonly SiteRecord[];
 }

@@ -1,11 +1,11 @@
-/** `events.jsonl`: one event a line, only ever appended to, and cut back when a run resumes. */
+/** `events.jsonl` has one event a line. Events are only appended, and cut back when a run resumes. */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { isRunEvent, type PhaseName, type RunEvent } from '../protocol/events.ts';
 import { presentForm } from './old-forms.ts';
 
-/** Appends events. One writer per file. */
+/** Appends events. A file has one writer. */
 export class EventLog {
   private readonly path: string;
   private file: number | null = null;
@@ -14,7 +14,7 @@ export class EventLog {
     this.path = path;
   }
 
-  /** Writes one whole line. A checkpoint is also flushed to the disk, so that the steps before it outlive a power cut. */
+  /** Writes one whole line. A checkpoint is flushed to the disk, so that the steps before it outlive a power cut. */
   append(event: RunEvent): void {
     if (this.file === null) {
       cutTornLine(this.path);
@@ -25,8 +25,8 @@ export class EventLog {
   }
 
   /**
-   * Drops everything after the last `step` or `checkpoint` event of at most this step: what a run did after the
-   * checkpoint that it resumes from. With no such event, everything from the first step on.
+   * Drops everything after the last `step` or `checkpoint` event of at most this step. The run did this after the
+   * checkpoint from which it resumes. With no such event, it drops everything from the first step on.
    */
   truncateAfterStep(step: number): void {
     this.close();
@@ -43,7 +43,7 @@ export class EventLog {
 
   /**
    * Drops everything after the last end of a phase.
-   * @returns false, and drops nothing, where the phase has not ended.
+   * @returns false, with nothing dropped, where the phase has not ended.
    */
   truncateAfterPhase(phase: PhaseName): boolean {
     this.close();
@@ -73,7 +73,7 @@ export async function readEvents(path: string): Promise<RunEvent[]> {
   try {
     bytes = await readFile(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // Nothing happened yet.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // No event has been written yet.
     throw error;
   }
   return parseLines(bytes, path).events;
@@ -81,7 +81,7 @@ export async function readEvents(path: string): Promise<RunEvent[]> {
 
 interface Lines {
   readonly events: RunEvent[];
-  /** Byte offset just after each event's newline. */
+  /** The byte offset just after each event's newline. */
   readonly ends: number[];
 }
 

@@ -1,20 +1,20 @@
-/** Names of the files in a run folder, and how they are written and read. */
+/** This file names the files in a run folder, and writes and reads them. */
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { messageOf, UserError } from '../protocol/errors.ts';
 
 export const RUN_FILES = {
-  /** The validated experiment; paths relative to the experiment file. */
+  /** The validated experiment; its paths are relative to the experiment file. */
   experiment: 'experiment.json',
   /** Status and provenance. */
   run: 'run.json',
-  /** One event a line. */
+  /** It has one event a line. */
   events: 'events.jsonl',
   rotations: 'rotations.safetensors',
-  /** Folder: what is needed to resume. */
+  /** This folder has everything needed to resume. */
   checkpoint: 'checkpoint',
-  /** Folder: weights rounded by GPTQ, a file for each layer. */
+  /** This folder has the weights rounded by GPTQ, a file for each layer. */
   rounded: 'rounded',
   activations: 'activations.json',
   results: 'results.json',
@@ -22,7 +22,7 @@ export const RUN_FILES = {
 
 /**
  * Writes JSON so that a reader, or a crash at any moment, sees the old or the new contents and nothing between.
- * Synchronous: the writes of a run keep their order with its events, and an ending process cannot lose one.
+ * It is synchronous: the writes of a run keep their order with its events, and an ending process cannot lose one.
  */
 export function writeJson(path: string, value: unknown): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
@@ -37,7 +37,7 @@ export function writeJson(path: string, value: unknown): void {
   syncFolder(dirname(path));
 }
 
-/** Makes a rename in this folder durable. Windows has no such call for folders. */
+/** Makes a rename in this folder durable. Windows cannot do this for folders. */
 function syncFolder(folder: string): void {
   if (process.platform === 'win32') return;
   const handle = openSync(folder, 'r');
@@ -74,7 +74,7 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** Reads a JSON file of a run that carries `"version": 1`. The rest of its shape is trusted: we wrote it. */
+/** Reads a JSON file of a run that has `"version": 1`. The rest of its shape is trusted: we wrote it. */
 export async function readVersion1<T extends { readonly version: 1 }>(path: string): Promise<T> {
   const value = await readJson(path);
   const version =

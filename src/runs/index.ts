@@ -1,4 +1,4 @@
-/** The run folder: the one record of an experiment's run that every part of the product reads. */
+/** The run folder is the only record of an experiment's run; every part of the product reads it. */
 export type {
   ActivationsFile,
   Histogram,

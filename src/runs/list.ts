@@ -5,13 +5,13 @@ import { RUN_FILES } from './files.ts';
 import { openRun, type Run } from './run.ts';
 
 export interface RunList {
-  /** Newest first. */
+  /** The newest run comes first. */
   readonly runs: readonly Run[];
-  /** Folders with a `run.json` that cannot be read, with the reason. */
+  /** In these folders `run.json` cannot be read, for the given reason. */
   readonly damaged: readonly { readonly dir: string; readonly error: unknown }[];
 }
 
-/** The runs in a runs folder. A folder that does not exist holds none. */
+/** Lists the runs in a runs folder. A folder that does not exist holds none. */
 export async function listRuns(folder: string): Promise<RunList> {
   const runs: Run[] = [];
   const damaged: { dir: string; error: unknown }[] = [];
@@ -39,7 +39,7 @@ async function foldersIn(folder: string): Promise<string[]> {
   }
 }
 
-/** Whether a run stopped before its end and left a checkpoint, or rounded weights, to go on from. */
+/** True where a run stopped before its end and left a checkpoint, or rounded weights, to go on from. */
 export function isResumable(run: Run): boolean {
   const { status } = run.record;
   if (status === 'finished' || status === 'running') return false;

@@ -1,10 +1,10 @@
-/** Forms that versions before this one wrote, brought to the form of today. */
+/** This file converts the forms of earlier versions to the form of today. */
 import type { RoundingError } from '../protocol/events.ts';
 
-/** Before methods were named, all weights that were rounded beforehand were rounded by GPTQ. */
+/** Before events named methods, every rounding event was GPTQ's, and its error had that name. */
 const ONLY_METHOD = 'gptq';
 
-/** An event as it was read from a file, in the form of this version. */
+/** Converts an event read from a file to the form of this version. */
 export function presentForm(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   const event = value as Readonly<Record<string, unknown>>;

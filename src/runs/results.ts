@@ -1,18 +1,18 @@
 /** The types of `results.json`. */
 
 export interface PerplexityResult {
-  /** Name of the text, from evaluation.perplexity. */
+  /** The text's name in evaluation.perplexity. */
   readonly name: string;
-  /** Perplexity of the network as it came; null when not measured. */
+  /** The perplexity of the original network; null when not measured. */
   readonly fullPrecision: number | null;
-  /** Perplexity with this experiment's rotations and quantizers; null when not measured. */
+  /** The perplexity with this experiment's rotations and quantizers; null when not measured. */
   readonly quantized: number | null;
   readonly windows: number;
-  /** Tokens predicted. */
+  /** Number of predicted tokens. */
   readonly tokens: number;
 }
 
-/** Training loss in nats per token. */
+/** The training loss is in nats per token. */
 export interface LossSummary {
   readonly first: number;
   readonly last: number;
@@ -22,7 +22,7 @@ export interface ResultsFile {
   readonly version: 1;
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
-  /** Null where nothing was learned. */
+  /** It is null where nothing was learned. */
   readonly loss: LossSummary | null;
   /** max |RᵀR − I| over the rotations; null without rotations. */
   readonly orthogonalityError: number | null;
@@ -30,9 +30,9 @@ export interface ResultsFile {
   readonly perplexity: readonly PerplexityResult[];
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
-  /** When the newest of the measurements ended, ISO 8601 in UTC; null in files of versions that did not say. */
+  /** The newest measurement ended then, ISO 8601 in UTC; null in files of earlier versions. */
   readonly measuredAt: string | null;
 }
 
-/** What a writer knows; the time is set as it is written. */
+/** Writers leave out the time, which is set on writing. */
 export type NewResults = Omit<ResultsFile, 'measuredAt'>;

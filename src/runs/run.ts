@@ -16,7 +16,7 @@ import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
 import type { NewResults, ResultsFile } from './results.ts';
 
-/** A run folder. Whoever holds one made by {@link createRun} or claimed by {@link Run.resume} may write to it. */
+/** A run folder. Only holders of one from {@link createRun} or claimed by {@link Run.resume} may write to it. */
 export class Run {
   /** Absolute path of the folder. */
   readonly dir: string;
@@ -33,22 +33,22 @@ export class Run {
     return this.current;
   }
 
-  /** Absolute path of one of the run's files. */
+  /** Returns the absolute path of one of the run's files. */
   path(file: keyof typeof RUN_FILES): string {
     return join(this.dir, RUN_FILES[file]);
   }
 
-  /** The same run for readers, with another status. */
+  /** Returns the same run for readers, with another status. */
   withStatus(status: RunRecord['status']): Run {
     return new Run(this.dir, { ...this.current, status });
   }
 
-  /** Absolute path of the experiment file that the run was made from. */
+  /** The absolute path of the run's experiment file. */
   get experimentFile(): string {
     return resolve(this.dir, this.current.experimentFile);
   }
 
-  /** The experiment as it was when the run began, its paths absolute again. */
+  /** Reads the experiment as it was when the run began, with absolute paths. */
   async readExperiment(): Promise<ResolvedExperiment> {
     return resolvePortable(await readStoredExperiment(this.path('experiment')), this.experimentFile);
   }
@@ -80,7 +80,7 @@ export class Run {
     return this.log.truncateAfterPhase(phase);
   }
 
-  /** Writes what was measured just now. */
+  /** Writes new measurements with the current time. */
   writeResults(results: NewResults): void {
     const measuredAt = new Date().toISOString();
     writeJson(this.path('results'), { ...results, measuredAt } satisfies ResultsFile);
@@ -124,7 +124,7 @@ export class Run {
 
 /**
  * Makes a run folder `<runs>/<UTC time>-<slug>/` with `experiment.json` and `run.json` (status running).
- * @param experiment its `runs` folder is where; its source is remembered.
+ * @param experiment its `runs` is the parent folder; its source is recorded.
  * @param slug lower-case letters, digits and `-`.
  */
 export function createRun(experiment: ResolvedExperiment, slug: string): Run {
@@ -148,7 +148,7 @@ export function createRun(experiment: ResolvedExperiment, slug: string): Run {
 }
 
 /**
- * Opens a run folder for reading. A run whose status is `running` while its process is gone is shown as `interrupted`.
+ * Opens a run folder for reading. A run with status `running` whose process is gone is shown as `interrupted`.
  * @throws UserError when the folder is not a run.
  */
 export async function openRun(dir: string): Promise<Run> {
@@ -169,12 +169,12 @@ async function readStoredExperiment(path: string): Promise<Experiment> {
   );
 }
 
-/** `20250131T094500Z`: sorts by time. */
+/** Writes `20250131T094500Z`, which sorts by time. */
 function compactTime(time: Date): string {
   return time.toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
 }
 
-/** Two runs may start in the same second: the second is called `…-2`. */
+/** Makes the folder. If two runs start in the same second, the second is called `…-2`. */
 function makeFolder(parent: string, name: string): { dir: string; id: string } {
   mkdirSync(parent, { recursive: true });
   for (let attempt = 1; ; attempt++) {

@@ -226,7 +226,7 @@ test('refused: no folder, no JSON, no object', async () => {
   await rejectsWith(
     () => readModelConfig('nowhere'),
     'model/no-config',
-    /nowhere is no Hugging Face model folder/,
+    /nowhere is not a Hugging Face model folder/,
   );
   await rejectsWith(() => parseModelConfig('c.json', '{'), 'model/json', /c\.json is not valid JSON/);
   await rejectsWith(() => parseModelConfig('c.json', '[]'), 'model/json', /not a JSON object/);

@@ -21,8 +21,8 @@ interface Row {
 }
 
 /**
- * The method in one table, on a small model: full precision, then 4 bits without rotation, with Hadamard rotations,
- * and with learned ones, as the paper's tables compare them. Each row is what `evaluate` or `optimize` gives for that
+ * Shows the method in one table, on a small model. It compares full precision with 4 bits without rotation, with
+ * Hadamard rotations and with learned ones, as the paper's tables do. `evaluate` or `optimize` gives each row for its
  * experiment.
  */
 export async function demo(flags: ComputeFlags, output: Output): Promise<undefined> {
@@ -74,7 +74,7 @@ function row(method: string, bits: string, result: PerplexityResult | undefined,
   return { method, bits, perplexity: result?.quantized ?? null, seconds };
 }
 
-/** The same experiment without any rotation. */
+/** Returns the same experiment without any rotation. */
 function unrotated(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): ResolvedExperiment {
   const { quantization } = experiment;
   return withoutMaps({
@@ -83,7 +83,7 @@ function unrotated(experiment: ResolvedExperiment, method: 'rtn' | 'gptq'): Reso
   });
 }
 
-/** The same experiment with random Hadamard matrices instead of learned rotations. */
+/** Returns the same experiment with random Hadamard matrices instead of learned rotations. */
 function withHadamard(experiment: ResolvedExperiment): ResolvedExperiment {
   return { ...experiment, rotation: { ...experiment.rotation, r1: 'hadamard', r2: 'hadamard' } };
 }

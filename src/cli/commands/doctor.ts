@@ -12,13 +12,13 @@ const OLDEST_NODE = 20;
 
 interface Check {
   readonly name: string;
-  /** `slow`: it works, with less than this machine could give. `missing`: experiments cannot run. */
+  /** With `slow`, experiments run slower than this machine could. With `missing`, they cannot run. */
   readonly status: 'ok' | 'slow' | 'missing';
   readonly found: string;
   readonly hint: string;
 }
 
-/** What this machine offers. Fails when something that experiments need is missing. */
+/** Checks what this machine offers. It fails when something that experiments need is missing. */
 export async function doctor(output: Output): Promise<ExitCode> {
   const checks = [productCheck(), nodeCheck(), machineCheck(), ...(await runtimeChecks()), await gpuCheck()];
   const works = checks.every((check) => check.status !== 'missing');
@@ -73,7 +73,7 @@ async function runtimeChecks(): Promise<Check[]> {
   ];
 }
 
-/** Never fails: the processor is enough. */
+/** This check never fails: the processor is enough. */
 async function gpuCheck(): Promise<Check> {
   const { otherDevices } = await loadEngine();
   return { name: 'GPU', status: 'ok', found: await otherDevices(), hint: '' };

@@ -17,7 +17,7 @@ interface Summary {
   readonly warnings: readonly string[];
 }
 
-/** @param folder the model folder to make, as an argument; `--out` says the same. */
+/** @param folder the model folder to make, as an argument; `--out` is the same as an option. */
 export async function importModel(
   source: string,
   folder: string | undefined,
@@ -34,7 +34,7 @@ export async function importModel(
   output.result(`${summary.dir}: ${summary.parameters.toLocaleString('en')} parameters`);
 }
 
-/** Named once, or beside the source with its name. */
+/** The folder may be named once. By default it lies beside the source and has its name. */
 function chooseFolder(source: string, argument: string | undefined, option: string | undefined): string {
   if (argument !== undefined && option !== undefined && argument !== option)
     throw new UserError(

@@ -8,7 +8,7 @@ import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
-  /** True for `--resume` without a run. */
+  /** It is true for `--resume` without a run. */
   readonly resume?: string | true;
   readonly seed?: number;
 }

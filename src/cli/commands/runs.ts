@@ -21,7 +21,7 @@ export async function runs(path: string, output: Output): Promise<undefined> {
   else output.result(table(rows));
 }
 
-/** A runs folder itself, the folder of an experiment, or an experiment file. */
+/** The path is a runs folder itself, the folder of an experiment, or an experiment file. */
 async function runsFolder(path: string): Promise<string> {
   if (!existsSync(path))
     throw new UserError('cli/no-folder', `There is no ${path}.`, 'Name a folder or an experiment file.');

@@ -9,7 +9,7 @@ const options = z
       .max(1_000_000)
       .default(128)
       .describe(
-        'Sequences of the calibration text that GPTQ looks at, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
+        'GPTQ reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
       ),
     damping: z
       .number()
@@ -17,18 +17,18 @@ const options = z
       .max(1)
       .default(0.01)
       .describe(
-        "Added to the diagonal of the inputs' second moments, as a share of its mean: more of it compensates less, and trusts the sample less. Reference: 0.01.",
+        "This share of its mean is added to the diagonal of the inputs' second moments. More damping compensates less and trusts the sample less. Reference: 0.01.",
       ),
   })
   .prefault({})
-  .describe('How GPTQ rounds weights; not read with another method.');
+  .describe('Settings of GPTQ; not read with another method.');
 
 export const gptq = {
   name: 'gptq',
   kind: 'rounding',
   title: 'GPTQ',
   summary:
-    'compensates each rounding error with the weights of its row that follow, as the calibration text asks for',
+    'compensates each rounding error in the later weights of its row, as the calibration text requires',
   paper: { authors: 'Frantar et al. 2023', arxiv: '2210.17323' },
   options,
   needsText: 'to see which errors of the weights matter',

@@ -1,4 +1,4 @@
-/** The methods that an experiment can name, by kind, and what its schema says of them. */
+/** This file lists the methods that an experiment can name, by kind, and describes them for its schema. */
 import { z } from 'zod';
 import type { MethodDescriptor, MethodKind } from './descriptor.ts';
 import * as registry from './registry.ts';
@@ -9,7 +9,7 @@ type Registered = (typeof registry)[keyof typeof registry];
 type OfKind<Kind extends MethodKind> = Extract<Registered, { readonly kind: Kind }>;
 export type MethodName<Kind extends MethodKind = MethodKind> = OfKind<Kind>['name'];
 
-/** The options of a method, all with their values. */
+/** The options of a method, all with values. */
 export type MethodOptions<Name extends MethodName> = Extract<
   Registered,
   { readonly name: Name }
@@ -17,12 +17,12 @@ export type MethodOptions<Name extends MethodName> = Extract<
   ? z.output<Schema>
   : null;
 
-/** Options by the name of the method that has them. */
+/** Each method's options are under its name. */
 type OptionsShape<Kind extends MethodKind> = {
   [M in OfKind<Kind> as M['options'] extends z.ZodType ? M['name'] : never]: M['options'];
 };
 
-/** All methods, in the order of their publication. */
+/** All methods, in order of publication. */
 export const METHODS: readonly MethodDescriptor[] = Object.values(registry).sort((a, b) =>
   publication(a) < publication(b) ? -1 : 1,
 );
@@ -42,12 +42,12 @@ export function methodNamed(name: string): MethodDescriptor {
   throw new Error(`there is no method ${name}`);
 }
 
-/** As tables print it; a name that this version does not know, from a run of another, as it is. */
+/** Returns the name for tables. A name from another version's run that this one does not know stays as it is. */
 export function methodTitle(name: string): string {
   return METHODS.find((method) => method.name === name)?.title ?? name;
 }
 
-/** @param others names that stand for no method. */
+/** @param others names that are not methods. */
 export function nameSchema<Kind extends MethodKind, Other extends string = never>(
   kind: Kind,
   ...others: readonly Other[]
@@ -56,13 +56,13 @@ export function nameSchema<Kind extends MethodKind, Other extends string = never
   return z.enum(names) as unknown as z.ZodEnum<{ [N in MethodName<Kind> | Other]: N }>;
 }
 
-/** The options of every method of a kind, by its name. */
+/** Returns the options of every method of a kind, by its name. */
 export function optionsShape<Kind extends MethodKind>(kind: Kind): OptionsShape<Kind> {
   const entries = methodsOf(kind).flatMap(({ name, options }) => (options ? [[name, options] as const] : []));
   return Object.fromEntries(entries) as unknown as OptionsShape<Kind>;
 }
 
-/** `rtn rounds each …, gptq compensates …`, for a schema's description. */
+/** Writes `rtn rounds each …, gptq compensates …` for a schema's description. */
 export function methodSummaries(kind: MethodKind): string {
   return methodsOf(kind)
     .map(({ name, summary }) => `${name} ${summary}`)

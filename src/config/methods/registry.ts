@@ -1,3 +1,3 @@
-/** Every method: a line each. */
+/** Every method has a line here. */
 export { gptq } from './gptq.ts';
 export { rtn } from './rtn.ts';

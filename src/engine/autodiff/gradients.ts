@@ -2,8 +2,8 @@ import type { Node, Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 
 /**
- * Reverse-mode differentiation of a tensor expression: emits ∂loss/∂x for each x as further nodes of the same
- * graph (Jacobian-transpose products, one rule per operator; the rules stand beside the operators).
+ * Differentiates a tensor expression in reverse mode: emits ∂loss/∂x for each x as further nodes of the same graph.
+ * These are Jacobian-transpose products, with one rule per operator; the rules stand beside the operators.
  *
  * @param seeds pairs of an output and ∂loss/∂output, of the same shape.
  * @param wanted values to differentiate with respect to; inputs or intermediates.

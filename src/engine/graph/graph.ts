@@ -6,24 +6,24 @@ import {
   type TensorData,
 } from '../../protocol/tensor.ts';
 
-/** Element type and static shape of a value. All our graphs have static shapes. */
+/** A value has an element type and a static shape. All our graphs have static shapes. */
 export interface TensorType {
   readonly dtype: DType;
   readonly dims: readonly number[];
 }
 
-/** ONNX attributes. A plain number is an INT; floats are wrapped so that 1.0 does not become one. */
+/** An ONNX attribute. A plain number is an INT; floats are wrapped so that 1.0 does not become an INT. */
 export type Attribute = number | readonly number[] | string | { readonly float: number };
 export type Attributes = Readonly<Record<string, Attribute>>;
 
-/** What an operator is: shape inference, derivative, and for our own operators a twin made of standard ones. */
+/** An operator has shape inference and a derivative; our own operators also have a twin made of standard ones. */
 export interface OpDefinition {
   readonly name: string;
   /** '' is ONNX itself, 'spinquant' is ours. */
   readonly domain: '' | 'spinquant';
   infer(inputs: readonly Value[], attributes: Attributes): readonly TensorType[];
   /**
-   * Vector-Jacobian product, emitted as further nodes.
+   * Emits the vector-Jacobian product as further nodes.
    * @param gradients ∂loss/∂output per output, null where the output does not reach the loss.
    * @returns ∂loss/∂input per input; null where the input has no derivative.
    */
@@ -81,7 +81,7 @@ export class Value {
   }
 }
 
-/** The real type computed with: float32 in production, float64 where derivatives are proved. */
+/** The graph computes in float32 in production, in float64 where tests prove derivatives. */
 export type Real = 'float32' | 'float64';
 
 /** A tensor expression under construction. Nodes are kept in creation order, which is a topological order. */
@@ -108,14 +108,14 @@ export class Graph {
     return new Value(this, this.#nextId++, tensor, { constant: tensor });
   }
 
-  /** A real constant of the graph's own type from plain numbers. */
+  /** Makes a real constant of the graph's type from plain numbers. */
   reals(dims: readonly number[], numbers: ArrayLike<number>): Value {
     const data = allocate(this.real, elementCount(dims)) as Float32Array | Float64Array;
     data.set(numbers);
     return this.constant({ kind: 'host', dtype: this.real, dims, data });
   }
 
-  /** A rank-0 real constant, shared between uses. */
+  /** Returns a rank-0 real constant, shared between uses. */
   scalar(number: number, dtype: DType = this.real): Value {
     const key = `${dtype} ${number}`;
     const known = this.#scalars.get(key);
@@ -147,7 +147,7 @@ export class Graph {
   }
 }
 
-/** Apply an operator with a single output. */
+/** Applies an operator with a single output. */
 export function apply(op: OpDefinition, inputs: readonly Value[], attributes: Attributes = {}): Value {
   return inputs[0]!.graph.apply(op, inputs, attributes)[0]!;
 }

@@ -7,7 +7,7 @@ const IR_VERSION = 9;
 const OPSET = 18;
 const ATTRIBUTE_TYPE = { float: 1, int: 2, string: 3, ints: 7 } as const;
 
-/** Field numbers below are those of onnx.proto3. */
+/** The field numbers below are those of onnx.proto3. */
 type Message = (writer: protobuf.Writer) => void;
 
 const varint = (field: number) => (field << 3) | 0;
@@ -88,7 +88,7 @@ function opset(domain: string, version: number): Message {
 }
 
 /**
- * Serialise a graph as an ONNX ModelProto. Every node is written: prune first (rebuild.ts).
+ * Serialises a graph as an ONNX ModelProto. Every node is written: prune first (rebuild.ts).
  * @param outputs distinct values by output name.
  */
 export function encodeModel(graph: Graph, outputs: Readonly<Record<string, Value>>): Uint8Array {

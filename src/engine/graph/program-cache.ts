@@ -4,23 +4,23 @@ import { type Abilities, abilitiesOf } from './lower/abilities.ts';
 import type { LowerOptions } from './lower/index.ts';
 import { type HostTensors, type OutputValues, Program } from './program.ts';
 
-/** A graph with the outputs that are wanted of it. */
+/** A graph with its wanted outputs. */
 export interface Expression<Out extends object> extends LowerOptions {
   readonly graph: Graph;
   readonly outputs: OutputValues<Out>;
 }
 
 /**
- * A program that can be built for different specs. Spec and abilities decide it wholly: `build` may look at nothing
- * else, so that equal specs can share one program.
+ * A kind of program can be built for different specs. Spec and abilities alone decide the program: `build` may read
+ * nothing else, so that equal specs can share one program.
  */
 export interface ProgramKind<Spec, Out extends object = HostTensors> {
-  /** Differs from those of all other kinds. */
+  /** No two kinds have the same name. */
   readonly name: string;
   build(spec: Spec, abilities: Abilities): Expression<Out>;
 }
 
-/** Compiled programs by kind and spec, compiled on first use; layers of one shape share theirs. */
+/** Keeps programs by kind and spec and compiles each on first use; layers of one shape share theirs. */
 export class ProgramCache {
   readonly runtime: Runtime;
   readonly abilities: Abilities;
@@ -31,10 +31,10 @@ export class ProgramCache {
     this.abilities = abilitiesOf(runtime);
   }
 
-  /** @param spec plain data, of which JSON writes all. */
+  /** @param spec plain data that JSON writes completely. */
   get<Spec, Out extends object>(kind: ProgramKind<Spec, Out>, spec: Spec): Promise<Program<Out>> {
     const key = `${kind.name} ${JSON.stringify(spec)}`;
-    // The kind's name stands for its outputs.
+    // The kind's name determines the type of its outputs.
     const known = this.#programs.get(key) as Promise<Program<Out>> | undefined;
     if (known) return known;
     const { graph, outputs, cut, precision } = kind.build(spec, this.abilities);

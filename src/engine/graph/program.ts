@@ -7,18 +7,18 @@ import { identity } from './ops/elementwise.ts';
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;
-/** Real numbers in JavaScript memory: most outputs of our programs. */
+/** Most outputs of our programs are real numbers in JavaScript memory. */
 export type Reals = HostTensor<Float32Array>;
 
-/** Values of a graph by the name that they get outside. Nulls (no gradient) are left out. */
+/** The wanted values of a graph by their names outside. Nulls (no gradient) are left out. */
 export type OutputValues<Out extends object> = { readonly [Name in keyof Out]-?: Value | null };
 
 /**
- * A compiled graph: pruned to its outputs, lowered for the runtime at hand, loaded as a session.
- * `Out` names the outputs and their kind of numbers; whoever compiles the graph answers for it.
+ * A compiled graph is pruned to its outputs, lowered for the runtime at hand and loaded as a session.
+ * `Out` names the outputs and their kind of numbers; the caller of `compile` must state it correctly.
  */
 export class Program<Out extends object = HostTensors> {
-  /** Names of the inputs that the pruned graph really reads. */
+  /** The pruned graph reads only these inputs. */
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly #session: Session;
@@ -70,7 +70,7 @@ export class Program<Out extends object = HostTensors> {
       feed[name] = tensor;
     }
     const outputs = into ? this.#completed(into as HostTensors) : this.outputs;
-    // The outputs are those that were compiled, with the types of their values.
+    // The outputs are the compiled ones, with the types of their values.
     return (await this.#session.run(feed, outputs, signal)) as Out;
   }
 
@@ -88,7 +88,7 @@ export class Program<Out extends object = HostTensors> {
   }
 }
 
-/** An output must be the result of a node and appear once: copy where it is an input or is asked for twice. */
+/** An output must be the result of a node and appear once: an input, or a value wanted twice, is copied. */
 function distinct(outputs: Readonly<Record<string, Value>>): Record<string, Value> {
   const seen = new Set<Value>();
   return Object.fromEntries(

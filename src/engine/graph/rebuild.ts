@@ -1,7 +1,7 @@
 import type { DType } from '../../protocol/tensor.ts';
 import { Graph, type Node, type Value } from './graph.ts';
 
-/** Replaces a node while a graph is copied: gets the copied inputs, returns the copied outputs, or null to keep it. */
+/** Replaces a node while a graph is copied: it gets the copied inputs and returns new outputs, or null to keep it. */
 export type Rewrite = (node: Node, inputs: readonly Value[]) => Value[] | null;
 
 export interface Rebuilt {
@@ -10,7 +10,7 @@ export interface Rebuilt {
 }
 
 /**
- * Copy what the outputs need into a new graph, rewriting nodes on the way.
+ * Copies what the outputs need into a new graph and rewrites nodes on the way.
  * @param cut intermediate values to turn into inputs of the copy, by name (saved tensors).
  * @param inputType the type that the copy declares for an input of the source.
  */
@@ -48,7 +48,7 @@ export function rebuild(
   };
 }
 
-/** Nodes that the outputs depend on, not looking behind cut values. */
+/** Finds the nodes that the outputs depend on, but not those behind cut values. */
 function neededNodes(source: Graph, outputs: readonly Value[], cut: ReadonlyMap<Value, string>): Set<Node> {
   const values = new Set<Value>(outputs);
   const needed = new Set<Node>();

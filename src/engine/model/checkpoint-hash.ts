@@ -8,8 +8,9 @@ const BLOCK_BYTES = 4096;
 const BLOCKS = 16;
 
 /**
- * sha256 over config.json and, for each tensor in order of name: name, dtype, shape and bytes; of a tensor longer than
- * 64 KiB, sixteen evenly spread blocks of 4 KiB. Finds another model or another training step, not one flipped bit.
+ * Returns the sha256 over config.json and, for each tensor in order of name, its name, dtype, shape and bytes. A tensor
+ * longer than 64 KiB gives sixteen evenly spread blocks of 4 KiB. The hash tells another model or another training step
+ * apart, not one flipped bit.
  */
 export async function hashCheckpoint(dir: string, tensors: ReadonlyMap<string, FileTensor>): Promise<string> {
   const hash = createHash('sha256');

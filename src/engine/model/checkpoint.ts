@@ -26,7 +26,7 @@ const INDEX_FILE = 'model.safetensors.index.json';
 export interface Checkpoint {
   readonly dir: string;
   readonly config: ModelConfig;
-  /** The weights that the model uses, by Hugging Face name; a tied output layer is listed once, as the embedding. */
+  /** The model's weights by Hugging Face name. A tied output layer is listed once, as the embedding. */
   readonly tensors: ReadonlyMap<string, FileTensor>;
   /** @throws RangeError for a name that the model does not have. */
   tensor(name: string): FileTensor;
@@ -35,18 +35,18 @@ export interface Checkpoint {
   readonly embedding: FileTensor;
   /** RMSNorm gain before the output layer, [hiddenSize]. */
   readonly finalNorm: FileTensor;
-  /** [vocabSize, hiddenSize]; the embedding's own file tensor when tied. */
+  /** [vocabSize, hiddenSize]; it is the embedding's file tensor when tied. */
   readonly lmHead: FileTensor;
   readonly tiedEmbeddings: boolean;
   /** Bytes of all weights in their files. */
   readonly sizeBytes: number;
-  /** sha256 (hex) over config.json, names, dtypes, shapes and sampled bytes of every weight: cheap provenance. */
+  /** Returns a sha256 (hex) over config.json and the name, dtype, shape and sampled bytes of every weight. */
   hash(): Promise<string>;
 }
 
 /**
- * Opens a Hugging Face folder (config.json and one or several safetensors files) and checks all of it but the values:
- * every tensor is there, in its shape, in a floating-point dtype.
+ * Opens a Hugging Face folder: config.json and one or several safetensors files. It checks that every tensor is there,
+ * in its shape, in a floating-point dtype; values are not checked.
  * @throws UserError `model/…`, `safetensors/…`
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
@@ -80,7 +80,7 @@ function layerOf(config: ModelConfig, index: number, tensor: (name: string) => F
   }
   const roles = [...expectedLayerTensors(config).keys()];
   const entries = roles.map((role) => [role, tensor(layerTensorName(index, role))]);
-  // The roles come from the same table as the type: all required ones are there, optional ones by configuration.
+  // The roles come from the same table as the type: required ones are there, optional ones by configuration.
   return Object.fromEntries(entries) as LayerWeights;
 }
 
@@ -144,7 +144,7 @@ function readWeightMap(path: string): Readonly<Record<string, string>> {
     throw new UserError('model/index', `${path} has no weight_map.`, 'Download it again.');
   }
   for (const [name, shard] of Object.entries(map)) {
-    // A shard lies in the folder itself: a path could reach any file of the machine.
+    // A shard must lie in the folder itself: a path could reach any file of the machine.
     if (typeof shard !== 'string' || shard !== basename(shard) || !shard.endsWith('.safetensors')) {
       throw new UserError(
         'model/index',

@@ -1,6 +1,6 @@
 import { messageOf, UserError } from '../../protocol/errors.ts';
 
-/** Typed access to the keys of a config.json object; null counts as absent wherever there is a default. */
+/** Reads the keys of a config.json object with their types; null counts as absent where there is a default. */
 export class ConfigFields {
   readonly path: string;
   private readonly object: Readonly<Record<string, unknown>>;
@@ -27,7 +27,7 @@ export class ConfigFields {
     return new ConfigFields(path, value as Record<string, unknown>);
   }
 
-  /** The fields of a nested object, undefined when it is absent or null. Keys in messages get its name as prefix. */
+  /** Returns the fields of a nested object; undefined when absent or null. Messages prefix its keys with its name. */
   nested(key: string): ConfigFields | undefined {
     const value = this.value(key);
     if (value === undefined || value === null) return undefined;
@@ -39,7 +39,7 @@ export class ConfigFields {
     return Object.hasOwn(this.object, key) ? this.object[key] : undefined;
   }
 
-  /** A whole number of at least 1. */
+  /** Reads a whole number of at least 1. */
   count(key: string, fallback?: number): number {
     const value = this.value(key) ?? fallback;
     if (value === fallback && fallback !== undefined) return fallback;

@@ -1,7 +1,7 @@
 import { UserError } from '../../protocol/errors.ts';
 import type { ConfigFields } from './config-fields.ts';
 
-/** How the rotary frequencies are stretched for long contexts; null: not at all. */
+/** The rule that stretches rotary frequencies for long contexts; null stretches nothing. */
 export type RopeScaling =
   | null
   | {
@@ -14,7 +14,7 @@ export type RopeScaling =
   | { readonly type: 'linear'; readonly factor: number };
 
 /**
- * Rotary settings of config.json in either spelling: `rope_theta` + `rope_scaling` (transformers 4) or one
+ * Reads the rotary settings of config.json in either spelling: `rope_theta` + `rope_scaling` (transformers 4) or one
  * `rope_parameters` (transformers 5).
  */
 export function readRope(fields: ConfigFields): { ropeTheta: number; ropeScaling: RopeScaling } {

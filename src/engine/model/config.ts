@@ -9,7 +9,7 @@ export type { RopeScaling } from './config-rope.ts';
 
 export type Architecture = 'llama' | 'mistral' | 'qwen2' | 'qwen3';
 
-/** A decoder-only transformer of the LLaMA family: RMSNorm, rotary embedding, grouped-query attention, SwiGLU. */
+/** The model is a decoder-only transformer with RMSNorm, rotary embedding, grouped-query attention and SwiGLU. */
 export interface ModelConfig {
   readonly architecture: Architecture;
   readonly hiddenSize: number;
@@ -23,22 +23,22 @@ export interface ModelConfig {
   readonly rmsNormEps: number;
   readonly ropeTheta: number;
   readonly ropeScaling: RopeScaling;
-  /** Tokens a query sees, itself included, in the layers that have a window; null if none has. */
+  /** A query sees this many tokens, itself included, in layers with a window; null if no layer has one. */
   readonly slidingWindow: number | null;
-  /** The window of each layer: `slidingWindow` or null (sees all earlier tokens). */
+  /** Each layer has `slidingWindow`, or null where it sees all earlier tokens. */
   readonly layerWindows: readonly (number | null)[];
-  /** q, k and v projections have biases. */
+  /** True where q, k and v projections have biases. */
   readonly attentionBias: boolean;
-  /** The o projection has a bias. */
+  /** True where the o projection has a bias. */
   readonly outputBias: boolean;
-  /** gate, up and down projections have biases. */
+  /** True where gate, up and down projections have biases. */
   readonly mlpBias: boolean;
-  /** RMSNorm of each head's q and k before the rotary embedding. */
+  /** True where RMSNorm acts on each head's q and k before the rotary embedding. */
   readonly qkNorm: boolean;
   readonly tiedEmbeddings: boolean;
 }
 
-/** What each architecture assumes when its config.json is silent, as transformers does. */
+/** An architecture's defaults where its config.json has no value, as in transformers. */
 interface Family {
   readonly architecture: Architecture;
   readonly kvHeads: number | null;
@@ -65,7 +65,7 @@ export function readModelConfig(dir: string): ModelConfig {
   } catch (error) {
     throw new UserError(
       'model/no-config',
-      `${dir} is no Hugging Face model folder: config.json cannot be read (${messageOf(error)}).`,
+      `${dir} is not a Hugging Face model folder: config.json cannot be read (${messageOf(error)}).`,
       'Give the folder that holds config.json, *.safetensors and tokenizer.json.',
     );
   }
@@ -132,7 +132,7 @@ function rejectUnsupported(fields: ConfigFields): void {
 
 function readHeads(fields: ConfigFields, family: Family): Pick<ModelConfig, 'heads' | 'kvHeads' | 'headDim'> {
   const heads = fields.count('num_attention_heads');
-  // An explicit null means "as many as query heads"; a missing key means the architecture's default.
+  // An explicit null means as many as query heads; a missing key means the architecture's default.
   const kvFallback = fields.value('num_key_value_heads') === null ? heads : (family.kvHeads ?? heads);
   const kvHeads = fields.count('num_key_value_heads', kvFallback);
   const headDim = fields.count('head_dim', family.headDim ?? fields.count('hidden_size') / heads);
@@ -162,7 +162,7 @@ function readBiases(
   }
 }
 
-/** Mistral: one window for all layers. Qwen: only where `use_sliding_window`, from layer `max_window_layers` on. */
+/** Mistral has one window for all layers; Qwen only with `use_sliding_window`, from layer `max_window_layers` on. */
 function readWindows(
   fields: ConfigFields,
   architecture: Architecture,

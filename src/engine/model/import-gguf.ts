@@ -18,17 +18,17 @@ export type { DequantizedDType } from './gguf/tensors.ts';
 
 export interface ImportGgufOptions {
   readonly file: string;
-  /** Folder to make; it may exist if it is empty. */
+  /** The folder to make may exist if it is empty. */
   readonly out: string;
   /**
-   * Of tensors that are quantized in the file: float32 (default) holds their values exactly, bfloat16 rounds them to 8
-   * bits of precision in half the space. F32, F16 and BF16 tensors keep their bits in either case.
+   * The dtype of tensors that are quantized in the file. float32 (default) holds their values exactly; bfloat16 rounds
+   * them to 8 bits of precision in half the space. F32, F16 and BF16 tensors keep their bits in either case.
    */
   readonly dtype?: DequantizedDType | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Called before each tensor, with how many are done. */
+  /** Called before each tensor with the number done. */
   readonly onTensor?: ((done: number, all: number) => void) | undefined;
-  /** Longest weight file in bytes; for tests. */
+  /** No weight file is longer than this many bytes; for tests. */
   readonly shardBytes?: number | undefined;
 }
 
@@ -36,12 +36,12 @@ export interface ImportGgufSummary {
   /** Absolute path of the new folder. */
   readonly dir: string;
   readonly parameters: number;
-  /** What could not be known from the file, for the person. */
+  /** Each warning tells the person about something that the file leaves open. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Turns a GGUF model into a Hugging Face folder: config.json, safetensors, tokenizer.json, tokenizer_config.json,
+ * Converts a GGUF model to a Hugging Face folder: config.json, safetensors, tokenizer.json, tokenizer_config.json,
  * generation_config.json. One tensor is in memory at a time; the folder appears whole or not at all.
  * @throws UserError `gguf/…`, `import/…`; Cancelled.
  */
@@ -66,7 +66,7 @@ export async function importGguf(options: ImportGgufOptions): Promise<ImportGguf
   return { dir: out, parameters, warnings: tokenizer.warnings };
 }
 
-/** The tensors, each telling when its turn comes. */
+/** Returns the tensors, each of which reports progress when its turn comes. */
 function watched(
   tensors: Readonly<Record<string, LazyTensor>>,
   { signal, onTensor }: ImportGgufOptions,
@@ -74,7 +74,7 @@ function watched(
   const entries = Object.entries(tensors);
   let done = 0;
   const load = async (tensor: LazyTensor) => {
-    // Lets a signal in: reading and decoding never wait.
+    // Reading and decoding never yield, so this lets a signal in.
     await new Promise(setImmediate);
     throwIfCancelled(signal);
     onTensor?.(done++, entries.length);
@@ -83,13 +83,13 @@ function watched(
   return Object.fromEntries(entries.map(([name, tensor]) => [name, { ...tensor, load: () => load(tensor) }]));
 }
 
-/** Of the tokens that the file names. */
+/** Returns the ids of the special tokens that the file names. */
 function specialIds({ vocabulary }: GgufTokenizer): Record<string, number> {
   const { bos, eos, padding } = vocabulary;
   return known({ bos_token_id: bos?.id, eos_token_id: eos?.id, pad_token_id: padding?.id });
 }
 
-/** Text ends at the end of a turn too. */
+/** Generation also stops at the end of a turn. */
 function endOfGeneration({ vocabulary: { eos, eot } }: GgufTokenizer): object {
   return eos && eot ? { eos_token_id: [eos.id, eot.id] } : {};
 }
@@ -111,7 +111,7 @@ function tokenizerConfig(tokenizer: GgufTokenizer, maxPositions: number): object
   });
 }
 
-/** Without the keys that have no value. */
+/** Removes the keys that have no value. */
 function known<T>(object: Readonly<Record<string, T | undefined>>): Record<string, T> {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Record<
     string,

@@ -14,11 +14,11 @@ import type { LayerRole } from './weights.ts';
 import { EMBEDDING_NAME, FINAL_NORM_NAME, LM_HEAD_NAME, layerTensorName } from './weights.ts';
 
 export interface ImportLlama2cOptions {
-  /** llama2.c `.bin` checkpoint, legacy float32 or int8 (version 2). */
+  /** The llama2.c `.bin` checkpoint is legacy float32 or int8 (version 2). */
   readonly checkpoint: string;
   /** Its `tokenizer.bin`. */
   readonly tokenizer: string;
-  /** Folder to make; it may exist if it is empty. */
+  /** The folder to make may exist if it is empty. */
   readonly out: string;
 }
 
@@ -30,7 +30,7 @@ export interface ImportSummary {
 }
 
 /**
- * Turns a llama2.c model into a Hugging Face folder: config.json, model.safetensors (float32), tokenizer.json,
+ * Converts a llama2.c model to a Hugging Face folder: config.json, model.safetensors (float32), tokenizer.json,
  * tokenizer_config.json. The folder appears whole or not at all.
  * @throws UserError `llama2c/…`, `import/…`
  */
@@ -82,7 +82,7 @@ function convertTensors({ header, tensors }: Llama2cCheckpoint): Record<string, 
     const tensor = tensors.get(source);
     if (!tensor) throw new RangeError(`llama2.c checkpoint without ${source}`);
     const values = float32(tensor.dims, tensor.data);
-    // llama2.c turns neighbouring rows together.
+    // llama2.c rotates neighbouring rows as a pair.
     out[name] = pairHeads ? pairByHalves(values, headDim) : values;
   };
   put(EMBEDDING_NAME, 'tok_embeddings');
@@ -109,7 +109,7 @@ function buildConfig(header: Llama2cHeader): object {
     vocab_size: header.vocabSize,
     max_position_embeddings: header.seqLen,
     hidden_act: 'silu',
-    // The two constants of llama2.c.
+    // llama2.c fixes these two constants.
     rms_norm_eps: 1e-5,
     rope_theta: 10000,
     attention_bias: false,

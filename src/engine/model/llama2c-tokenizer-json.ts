@@ -10,7 +10,7 @@ const FIRST_BYTE_ID = 3;
 const FIRST_TEXT_ID = FIRST_BYTE_ID + 256;
 
 /**
- * Builds `tokenizer.json` that encodes text as llama2.c does: a space in front, then as SentencePiece's BPE.
+ * Builds a `tokenizer.json` that encodes text as llama2.c does: with a space in front, then by SentencePiece's BPE.
  * @param path names the file in messages.
  */
 export function buildTokenizerJson(path: string, pieces: readonly Llama2cPiece[]): object {

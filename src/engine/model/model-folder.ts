@@ -5,7 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { UserError } from '../../protocol/errors.ts';
 
 /**
- * The absolute path of a model folder that may be made: it does not exist, or is empty.
+ * Returns the absolute path of a model folder that may be made: it does not exist, or it is empty.
  * @throws UserError `import/exists`
  */
 export function newModelFolder(path: string): string {

@@ -1,6 +1,6 @@
 import type { ModelConfig } from './config.ts';
 
-/** Rotary tables; the pair (j, j + headDim/2) of a head turns by the angle of column j. */
+/** In these rotary tables, the pair (j, j + headDim/2) of a head turns by the angle of column j. */
 export interface RopeTables {
   /** float32 [positions, headDim/2], row-major. */
   readonly cos: Float32Array;
@@ -10,9 +10,10 @@ export interface RopeTables {
 type RopeConfig = Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>;
 
 /**
- * Angular frequency of each pair, float64 [headDim/2]: θ^(−2j/headDim), then the scaling.
- * Linear divides all by the factor. Llama 3 divides the wavelengths longer than originalMaxPositions/lowFreqFactor,
- * keeps those shorter than originalMaxPositions/highFreqFactor, and blends linearly (in frequency) between.
+ * Returns the angular frequency of each pair, float64 [headDim/2]: θ^(−2j/headDim), then the scaling.
+ * Linear divides all frequencies by the factor. Llama 3 divides those with wavelengths longer than
+ * originalMaxPositions/lowFreqFactor, keeps those shorter than originalMaxPositions/highFreqFactor, and blends linearly
+ * (in frequency) between.
  */
 export function ropeFrequencies(config: RopeConfig): Float64Array {
   const { headDim, ropeTheta, ropeScaling } = config;
@@ -29,7 +30,7 @@ export function ropeFrequencies(config: RopeConfig): Float64Array {
   });
 }
 
-/** Tables for positions 0 … positions−1, computed in float64 and rounded once. */
+/** Computes tables for positions 0 … positions−1 in float64 and rounds them once. */
 export function ropeTables(config: RopeConfig, positions: number): RopeTables {
   const frequencies = ropeFrequencies(config);
   const width = frequencies.length;

@@ -3,9 +3,10 @@ import type { HostTensor } from '../../protocol/tensor.ts';
 import { allocate, elementCount } from '../../protocol/tensor.ts';
 
 /**
- * From the order of interleaved rotary pairs to that of halves, for q and k projections [heads·headDim, in] and their
- * biases [heads·headDim]: interleaved turns rows (2j, 2j+1) of a head together, Hugging Face rows (j, j + headDim/2),
- * so row 2j moves to j and row 2j+1 to j + headDim/2 in every head. q·k is unchanged since both are permuted alike.
+ * Reorders the rows of q and k projections [heads·headDim, in], and of their biases [heads·headDim], from interleaved
+ * rotary pairs to halves. Interleaved order rotates rows (2j, 2j+1) of a head as a pair; Hugging Face rotates
+ * (j, j + headDim/2). So row 2j moves to j and row 2j+1 to j + headDim/2 in every head. q·k is unchanged since both are
+ * permuted alike.
  */
 export function pairByHalves<T extends HostTensor>(tensor: T, headDim: number): HostTensor<T['data']> {
   const { dtype, dims } = tensor;

@@ -7,7 +7,7 @@ import type { Checkpoint } from './checkpoint.ts';
 
 const CHUNK_BYTES = 1 << 22;
 
-/** Where the exponent lies in the (upper) word of each format: all ones means NaN or infinity. */
+/** The mask selects the exponent in the (upper) word of each format: all ones mean NaN or infinity. */
 const EXPONENT_MASK: Partial<Record<FileTensor['dtype'], number>> = {
   float64: 0x7ff00000,
   float32: 0x7f800000,
@@ -16,7 +16,7 @@ const EXPONENT_MASK: Partial<Record<FileTensor['dtype'], number>> = {
 };
 
 /**
- * Reads all weights once, in blocks of 4 MiB, looking for NaN and infinity.
+ * Reads all weights once, in blocks of 4 MiB, and looks for NaN and infinity.
  * @throws UserError `model/non-finite` with tensor, index and file; Cancelled.
  */
 export async function scanForNonFinite(checkpoint: Checkpoint, signal?: AbortSignal): Promise<void> {
@@ -32,7 +32,7 @@ export async function scanForNonFinite(checkpoint: Checkpoint, signal?: AbortSig
   }
 }
 
-/** Flat index of the first NaN or infinity of a tensor. */
+/** Returns the flat index of a tensor's first NaN or infinity. */
 async function findNonFinite(
   tensor: FileTensor,
   buffer: Uint8Array,
@@ -77,7 +77,7 @@ function firstNonFinite(buffer: Uint8Array, length: number, dtype: FileTensor['d
     width === 2
       ? new Uint16Array(buffer.buffer, 0, length / 2)
       : new Uint32Array(buffer.buffer, 0, length / 4);
-  // Of a float64 only the upper word (the second, little-endian) holds the exponent.
+  // Only the upper word of a float64 (the second, little-endian) holds the exponent.
   const step = width === 8 ? 2 : 1;
   for (let i = step - 1; i < words.length; i += step) {
     if ((words[i]! & mask) === mask) return (i - step + 1) / step;

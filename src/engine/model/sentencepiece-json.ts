@@ -1,38 +1,38 @@
 import { addedToken, aroundText } from './tokenizer-json.ts';
 
-/** SentencePiece's visible space, the convention of Hugging Face files of this family. */
+/** Hugging Face files of this family use SentencePiece's visible space. */
 const SPACE = '▁';
 
-/** A vocabulary entry. Only `normal` pieces arise by merging; `special` and `literal` ones are found in the text first. */
+/** A vocabulary entry. Only `normal` pieces come from merges; `special` and `literal` pieces are matched first. */
 export interface Piece {
-  /** Spaces as `▁`. */
+  /** Spaces are written as `▁`. */
   readonly text: string;
-  /** Higher merges first. */
+  /** Higher scores merge first. */
   readonly score: number;
   readonly kind: 'normal' | 'byte' | 'special' | 'literal' | 'unused';
 }
 
 export interface SentencePieceModel {
-  /** By id. Texts differ. */
+  /** The index is the id. No two texts are equal. */
   readonly pieces: readonly Piece[];
-  /** Stands for a character that has neither a piece nor byte pieces. */
+  /** This id stands for a character that has neither a piece nor byte pieces. */
   readonly unknownId: number;
-  /** A space is put in front of the text. */
+  /** True where a space is put in front of the text. */
   readonly spacePrefix: boolean;
-  /** Id of the token that the post-processor puts before every text, or null. */
+  /** The post-processor puts this token before every text; null for none. */
   readonly bosId: number | null;
-  /** Id of the token that the post-processor puts behind every text, or null. */
+  /** The post-processor puts this token behind every text; null for none. */
   readonly eosId: number | null;
 }
 
 /**
- * Builds `tokenizer.json` (byte-fallback BPE) that encodes as a SentencePiece BPE model does: characters outside the
- * vocabulary become byte tokens, then the adjacent pair whose joined text is the piece of the highest score merges
+ * Builds a `tokenizer.json` (byte-fallback BPE) that encodes as a SentencePiece BPE model does. Characters outside the
+ * vocabulary become byte tokens. Then the adjacent pair whose joined text is the piece of the highest score merges
  * first, the leftmost on a tie. A merge rule is therefore listed for every split of every piece into two pieces,
  * ordered by the score of the piece.
  *
  * Two differences remain. BPE rules have distinct ranks, so pieces of equal score merge in order of id, not from the
- * left. And special tokens and `▁` in the text are read as themselves.
+ * left. Special tokens and `▁` in the text are read as themselves.
  */
 export function buildSentencePieceJson(model: SentencePieceModel): object {
   const { pieces, spacePrefix } = model;
@@ -82,7 +82,7 @@ function buildMerges(pieces: readonly Piece[]): [string, string][] {
   );
 }
 
-/** Every way to cut a text in two between characters (code points). */
+/** Returns every way to cut a text in two between characters (code points). */
 function splits(text: string): [string, string][] {
   const characters = Array.from(text);
   return characters

@@ -1,16 +1,16 @@
-/** Parts of a `tokenizer.json` that tokenizers of every kind have. */
+/** Every kind of tokenizer has these parts in its `tokenizer.json`. */
 
 export interface SpecialToken {
   readonly id: number;
   readonly content: string;
 }
 
-/** A token that is found in the text before anything else, as it is written. */
+/** An added token is matched in the text as it is written, before anything else. */
 export function addedToken({ id, content }: SpecialToken, special: boolean): object {
   return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special };
 }
 
-/** Post-processor that puts BOS in front of every text and EOS behind it; null when there is neither. */
+/** Builds a post-processor that puts BOS before every text and EOS behind it; null when there is neither. */
 export function aroundText(bos: SpecialToken | null, eos: SpecialToken | null): object | null {
   const specials = [bos, eos].filter((token) => token !== null);
   if (specials.length === 0) return null;

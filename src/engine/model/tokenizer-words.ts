@@ -3,7 +3,7 @@ type JsonObject = Readonly<Record<string, unknown>>;
 /** SentencePiece's visible space. */
 const SPACE = '▁';
 
-/** A run of spaces and the word after it: the cuts lie before each `▁` that follows another character. */
+/** A word is a run of spaces and what follows: cuts lie before each `▁` that follows another character. */
 const WORDS = {
   type: 'Split',
   pattern: { Regex: `${SPACE}*[^${SPACE}]+|${SPACE}+` },
@@ -11,7 +11,7 @@ const WORDS = {
   invert: true,
 };
 
-/** Every space starts a word: what a Metaspace pre-tokenizer means unless it says `split: false`. */
+/** Every space starts a word. A Metaspace pre-tokenizer means this unless it has `split: false`. */
 const SINGLE_SPACES = { ...WORDS, pattern: { Regex: `${SPACE}[^${SPACE}]*|[^${SPACE}]+` } };
 
 /**
@@ -19,7 +19,7 @@ const SINGLE_SPACES = { ...WORDS, pattern: { Regex: `${SPACE}[^${SPACE}]*|[^${SP
  *
  * Such files feed the whole text to BPE as one word, which takes many seconds per megabyte; words go through a cache.
  * The cut changes nothing when no merge rule joins a piece that ends in another character with one that starts with
- * `▁`: then no merge ever spans a cut, and the merges on its two sides never meet. Otherwise the file is left as it is.
+ * `▁`. Then no merge spans a cut, and the merges on its two sides never meet. Otherwise the file is left as it is.
  *
  * A Metaspace pre-tokenizer splits by default (in the reference library), which the library used here leaves out.
  */
@@ -32,8 +32,8 @@ export function withWords(json: JsonObject): JsonObject {
 }
 
 /**
- * Spells Digits pre-tokenizers out as the regular expression that they mean: the library used here takes 0–9 alone for
- * digits, the reference every number of Unicode (², ½, ٣).
+ * Replaces Digits pre-tokenizers by the regular expression that they mean. The library used here takes 0–9 alone for
+ * digits; the reference takes every number of Unicode (², ½, ٣).
  */
 export function withNumbers(json: JsonObject): JsonObject {
   const pre = asObject(json.pre_tokenizer);
@@ -57,7 +57,7 @@ function withPreTokenizers(json: JsonObject, pretokenizers: readonly object[]): 
 }
 
 function wordsAreIndependent(model: JsonObject | undefined): boolean {
-  // With these, the model looks at whole words, not only at adjacent pieces.
+  // With these options, the model looks at whole words, not only at adjacent pieces.
   const plain = !model?.ignore_merges && !model?.end_of_word_suffix && !model?.continuing_subword_prefix;
   if (model?.type !== 'BPE' || !plain || !Array.isArray(model.merges)) return false;
   return model.merges.every((merge: unknown) => {

@@ -6,12 +6,12 @@ import { withNumbers, withWords } from './tokenizer-words.ts';
 
 export interface Tokenizer {
   /**
-   * Token ids of a text. Special tokens written out in the text (`</s>`) become their ids; none is added but
-   * the beginning-of-sequence token when `bos` is set.
-   * @throws UserError `tokenizer/no-bos` when `bos` is asked of a tokenizer without one.
+   * Returns the token ids of a text. Special tokens written out in the text (`</s>`) become their ids. The only token
+   * that is added is the beginning-of-sequence token, when `bos` is set.
+   * @throws UserError `tokenizer/no-bos` when `bos` is set and the tokenizer has none.
    */
   encode(text: string, options?: { readonly bos?: boolean }): Int32Array;
-  /** Text of token ids, special tokens left out. */
+  /** Returns the text of token ids without special tokens. */
   decode(ids: ArrayLike<number>): string;
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -83,7 +83,7 @@ function readJson(path: string): JsonObject {
 
 function build(path: string, json: JsonObject, config: JsonObject): HuggingFaceTokenizer {
   try {
-    // The library wants the key to be there; files without added tokens may leave it out.
+    // The library requires the key; files without added tokens may leave it out.
     return new HuggingFaceTokenizer(
       { ...withWords(withNumbers(json)), added_tokens: json.added_tokens ?? [] },
       config,
@@ -103,7 +103,7 @@ function largestId(tokenizer: HuggingFaceTokenizer): number {
   return largest;
 }
 
-/** Id of the BOS or EOS token: named by tokenizer_config.json, else numbered by config.json; null when neither does. */
+/** Returns the id of BOS or EOS: named by tokenizer_config.json, else numbered by config.json; null if by neither. */
 function specialId(
   tokenizer: HuggingFaceTokenizer,
   dir: string,

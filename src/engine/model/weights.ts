@@ -68,13 +68,13 @@ export function layerTensorName(layer: number, role: LayerRole): string {
   return `model.layers.${layer}.${LAYER_TENSOR_NAMES[role]}`;
 }
 
-/** A shape, and why it is so in the words of config.json. */
+/** A shape, with its reason in terms of config.json's keys. */
 export interface ExpectedTensor {
   readonly dims: readonly number[];
   readonly reason: string;
 }
 
-/** The tensors that a layer of this configuration has, with their shapes. */
+/** Lists the tensors of a layer of this configuration, with their shapes. */
 export function expectedLayerTensors(config: ModelConfig): ReadonlyMap<LayerRole, ExpectedTensor> {
   const hidden = { size: config.hiddenSize, word: 'hidden_size' };
   const inner = { size: config.intermediateSize, word: 'intermediate_size' };
@@ -112,7 +112,7 @@ export function expectedLayerTensors(config: ModelConfig): ReadonlyMap<LayerRole
   return expected;
 }
 
-/** Every tensor of the model by its full name, with its shape. */
+/** Lists every tensor of the model by its full name, with its shape. */
 export function expectedTensors(config: ModelConfig): ReadonlyMap<string, ExpectedTensor> {
   const table: ExpectedTensor = {
     dims: [config.vocabSize, config.hiddenSize],
@@ -133,7 +133,7 @@ export function expectedTensors(config: ModelConfig): ReadonlyMap<string, Expect
 const WEIGHT_DTYPES = ['float32', 'float16', 'bfloat16', 'float64'];
 
 /**
- * Holds the tensors that were found against those that the configuration needs.
+ * Compares the tensors that were found with those that the configuration needs.
  * @throws UserError `model/…` listing what is missing, or the first wrong tensor.
  */
 export function checkWeights(dir: string, config: ModelConfig, found: ReadonlyMap<string, FileTensor>): void {

@@ -1,8 +1,9 @@
 /**
- * First rows of four circulant ±1 matrices of order t whose products with their own transposes sum to 4tI, for orders
- * 4t that Paley's constructions, doubling and Kronecker products leave open. Found by our own searches: rows constant
- * on the orbits of a group of multipliers modulo t (for 23 and 29 the group ±1, which makes them symmetric), and
- * T-sequences made from Turyn-type sequences of length 16 and 20 (47 and 59). The tests check every one.
+ * These are first rows of four circulant ±1 matrices of order t whose products with their own transposes sum to 4tI.
+ * They serve orders 4t that Paley's constructions, doubling and Kronecker products leave open. Our own searches found
+ * them. The rows are constant on the orbits of a group of multipliers modulo t (for 23 and 29 the group ±1, which makes
+ * them symmetric). Only for 47 and 59 do they come from T-sequences, made from Turyn-type sequences of length 16
+ * and 20. The tests check every one.
  */
 export const CIRCULANT_ROWS: Readonly<Record<number, readonly [string, string, string, string]>> = {
   23: [

@@ -1,10 +1,10 @@
 /**
- * Products of dense row-major float64 matrices, in plain loops that run along rows. Four rows of the right factor are
- * taken at a time, so that each element of the result is loaded and stored once per four products; tiles of rows and
- * columns stay in cache.
+ * This file multiplies dense row-major float64 matrices in plain loops along rows. Four rows of the right factor are
+ * taken at a time: an element of the result is loaded and stored once per four products. Tiles of rows and columns stay
+ * in cache.
  */
 
-/** Rows of the right factor that stay in cache while they are reused. */
+/** This many rows of the right factor stay in cache while they are reused. */
 const TILE_DEPTH = 64;
 const TILE_COLUMNS = 512;
 
@@ -17,12 +17,12 @@ export interface View {
   readonly stride: number;
 }
 
-/** The whole of an [n, columns] array. */
+/** A view of a whole [n, columns] array. */
 export function viewOf(data: Float64Array, columns: number): View {
   return { data, offset: 0, stride: columns };
 }
 
-/** out[m, n] += factor · a[m, k] × b[k, n], or factor · a[k, m]ᵀ × b[k, n] when `transposeA`. */
+/** Computes out[m, n] += factor · a[m, k] × b[k, n], or factor · a[k, m]ᵀ × b[k, n] with `transposeA`. */
 export function addProduct(
   out: View,
   a: View,
@@ -58,7 +58,7 @@ export function addProduct(
   }
 }
 
-/** target[0..width) += Σ_p coefficients[p] · source row p. */
+/** Computes target[0..width) += Σ_p coefficients[p] · source row p. */
 function addRows(
   target: Float64Array,
   at: number,
@@ -92,14 +92,14 @@ function addRows(
   }
 }
 
-/** a × b for square matrices of order n. */
+/** Computes a × b for square matrices of order n. */
 export function multiply(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const out = new Float64Array(n * n);
   addProduct(viewOf(out, n), viewOf(a, n), viewOf(b, n), { m: n, k: n, n });
   return out;
 }
 
-/** XᵀX for a square matrix: the tiles on and below the diagonal are computed, the rest is mirrored. */
+/** Computes XᵀX for a square matrix: tiles on and below the diagonal are computed, the rest is mirrored. */
 export function gram(x: Float64Array, n: number): Float64Array {
   const out = new Float64Array(n * n);
   const tile = 128;
@@ -115,7 +115,7 @@ export function gram(x: Float64Array, n: number): Float64Array {
   return out;
 }
 
-/** The transpose of a square matrix of order n. */
+/** Transposes a square matrix of order n. */
 export function transpose(a: Float64Array, n: number): Float64Array {
   const out = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {

@@ -1,10 +1,10 @@
-/** The finite field GF(q), as far as Paley's Hadamard matrices need it: differences and the quadratic character. */
+/** The finite field GF(q) has what Paley's Hadamard matrices need: differences and the quadratic character. */
 export interface FiniteField {
-  /** Number of elements, q = p^k with p an odd prime. */
+  /** The number of elements is q = p^k with p an odd prime. */
   readonly order: number;
-  /** χ(a) for every element: 0 for zero, 1 for a non-zero square, −1 for a non-square. Length q. */
+  /** χ(a) for each of the q elements: 0 for zero, 1 for a non-zero square, −1 for a non-square. */
   readonly character: Int8Array;
-  /** a − b. Elements are the integers 0..q−1, read as polynomials over GF(p) with digits in base p. */
+  /** Returns a − b. Elements are the integers 0..q−1, read as polynomials over GF(p) with digits in base p. */
   subtract(a: number, b: number): number;
 }
 
@@ -13,7 +13,7 @@ interface PrimePower {
   readonly exponent: number;
 }
 
-/** q = prime^exponent, or null when q has two different prime factors (or is below 2). */
+/** Writes q as prime^exponent; null when q has two different prime factors or is below 2. */
 export function primePower(q: number): PrimePower | null {
   if (!Number.isInteger(q) || q < 2) return null;
   let prime = 2;
@@ -28,11 +28,11 @@ export function primePower(q: number): PrimePower | null {
 }
 
 /**
- * GF(q) for an odd prime power q.
+ * Makes GF(q) for an odd prime power q.
  * The representation is GF(p)[x] modulo a monic polynomial for which x generates the whole multiplicative group. Such a
  * polynomial is found by trial: only a primitive one lets the powers of x run through all q − 1 non-zero elements. The
  * squares are then the even powers of x.
- * @throws RangeError when q is no odd prime power.
+ * @throws RangeError when q is not an odd prime power.
  */
 export function finiteField(q: number): FiniteField {
   const power = primePower(q);
@@ -61,7 +61,7 @@ function characterFromPowers(q: number, prime: number, remainder: number): Int8A
   return character;
 }
 
-/** a + factor·b, digit by digit modulo p. */
+/** Computes a + factor·b, digit by digit modulo p. */
 function addMultiple(a: number, b: number, factor: number, prime: number): number {
   let sum = 0;
   let place = 1;

@@ -1,9 +1,9 @@
 import { type HadamardKind, hadamardTable, MAX_TABLE_ORDER } from './hadamard-tables.ts';
 
 /**
- * How an orthogonal Hadamard transform of width n is carried out.
- * The width splits into n/block independent pieces. A piece z of length b = K·2^m is read row by row as Z[K, 2^m] and
- * becomes (H_K × (Z × H_{2^m})) / √b, i.e. the row vector z becomes z·M with M = (H_Kᵀ ⊗ H_{2^m}) / √b.
+ * The plan of an orthogonal Hadamard transform.
+ * The width n splits into n/block independent pieces. A piece z of length b = K·2^m is read row by row as Z[K, 2^m]. It
+ * becomes (H_K × (Z × H_{2^m})) / √b: the row vector z becomes z·M with M = (H_Kᵀ ⊗ H_{2^m}) / √b.
  */
 export interface HadamardPlan {
   /** Width n of the rows that are transformed. */
@@ -15,15 +15,15 @@ export interface HadamardPlan {
   /** K×K entries ±1, row by row; null when K = 1. */
   readonly matrix: Int8Array | null;
   readonly kind: HadamardKind | 'block-diagonal';
-  /** What was used, for people. */
+  /** The construction, in words for people. */
   readonly statement: string;
 }
 
 /**
- * The plan for any width: the smallest generated order K with n = K·2^m (an element costs K + m additions), else a
- * block-diagonal transform with the largest block that divides n and can be served.
+ * Plans a transform for any width. It takes the smallest generated order K with n = K·2^m (an element costs K + m
+ * additions). Without one, the transform is block-diagonal, with the largest block that divides n and can be served.
  * @param n width, a positive integer.
- * @throws RangeError when n is no positive integer.
+ * @throws RangeError when n is not a positive integer.
  */
 export function planHadamard(n: number): HadamardPlan {
   if (!Number.isInteger(n) || n < 1)
@@ -38,7 +38,7 @@ export function planHadamard(n: number): HadamardPlan {
   }
 }
 
-/** Smallest K with n = K·2^m for which there is a table; 1 for a power of two; null when there is none. */
+/** Returns the smallest K with n = K·2^m that has a table; 1 for a power of two; null when there is none. */
 function smallestOrder(n: number): number | null {
   let odd = n;
   while (odd % 2 === 0) odd /= 2;
@@ -80,10 +80,10 @@ function describeBlock(block: number, order: number) {
 }
 
 /**
- * Applies the transform to every row in place; the loop reference of the `Hadamard` operator.
+ * Applies the transform to every row in place. It is the reference, in loops, for the `Hadamard` operator.
  * @param rows row-major [..., n]; computed in float64, rounded once on the way back into a Float32Array.
  * @param transpose multiply by Mᵀ instead of M, which undoes the transform.
- * @throws RangeError when the length is no multiple of n.
+ * @throws RangeError when the length is not a multiple of n.
  */
 export function applyHadamard(
   plan: HadamardPlan,
@@ -91,7 +91,7 @@ export function applyHadamard(
   transpose = false,
 ): void {
   const { n, order, block, matrix } = plan;
-  if (rows.length % n !== 0) throw new RangeError(`${rows.length} values are no whole rows of ${n}`);
+  if (rows.length % n !== 0) throw new RangeError(`${rows.length} values are not whole rows of ${n}`);
   const width = block / order;
   const scale = 1 / Math.sqrt(block);
   const piece = new Float64Array(block);
@@ -104,7 +104,7 @@ export function applyHadamard(
   }
 }
 
-/** x ← x·H for x = values[start .. start + width), width a power of two, by butterflies. */
+/** Computes x ← x·H by butterflies for x = values[start .. start + width), width a power of two. */
 function sylvesterInPlace(values: Float64Array, start: number, width: number): void {
   for (let half = 1; half < width; half *= 2) {
     for (let base = start; base < start + width; base += 2 * half) {
@@ -118,7 +118,7 @@ function sylvesterInPlace(values: Float64Array, start: number, width: number): v
   }
 }
 
-/** target[K, width] = H·source, or Hᵀ·source. */
+/** Computes target[K, width] = H·source, or Hᵀ·source. */
 function mixRows(
   matrix: Int8Array,
   order: number,
@@ -139,7 +139,7 @@ function mixRows(
 }
 
 /**
- * The transform as a matrix: M with z ↦ z·M, [n, n] float64, orthogonal.
+ * Returns the transform as a matrix: M with z ↦ z·M, [n, n] float64, orthogonal.
  * Row i is the transform of the unit vector e_i, so M = I_{n/b} ⊗ (H_Kᵀ ⊗ H_{2^m}) / √b.
  */
 export function hadamardMatrix(plan: HadamardPlan): Float64Array {

@@ -9,25 +9,25 @@ export type HadamardKind =
   | 'goethals-seidel'
   | 'kronecker';
 
-/** A Hadamard matrix: entries ±1 with HHᵀ = K·I. Generated, not normalised, in general not symmetric. */
+/** A Hadamard matrix has entries ±1 with HHᵀ = K·I. It is generated, not normalised, in general not symmetric. */
 export interface HadamardTable {
   readonly order: number;
   /** K×K entries ±1, row by row. */
   readonly matrix: Int8Array;
   readonly kind: HadamardKind;
-  /** How it was made, for people: `Paley II, q = 37`. */
+  /** The construction, for people: `Paley II, q = 37`. */
   readonly construction: string;
 }
 
-/** Largest order that is generated: beyond it a dense K×K product per token would dominate the layer. */
+/** No larger order is generated: a dense K×K product per token would dominate the layer. */
 export const MAX_TABLE_ORDER = 1024;
 
 const tables = new Map<number, HadamardTable | null>();
 
 /**
- * The generated Hadamard matrix of this order. Equal for equal orders, in every process.
+ * Returns the generated Hadamard matrix of this order, which is the same in every process.
  * @param order K from 1 to {@link MAX_TABLE_ORDER}.
- * @returns null when none of the constructions reaches K (always so when K > 2 is no multiple of 4).
+ * @returns null when none of the constructions reaches K (always so when K > 2 is not a multiple of 4).
  */
 export function hadamardTable(order: number): HadamardTable | null {
   let table = tables.get(order);
@@ -63,7 +63,7 @@ function fromCirculants(order: number): HadamardTable | null {
   return { order, matrix, kind, construction: `${name}, four circulants of order ${order / 4}` };
 }
 
-/** Kronecker product of two smaller tables, the most unequal pair first, so that doubling wins when it is possible. */
+/** Returns a Kronecker product of two smaller tables. The most unequal pair comes first, so that doubling wins. */
 function fromFactors(order: number): HadamardTable | null {
   for (let small = 2; small * small <= order; small += 2) {
     const left = order % small === 0 ? hadamardTable(small) : null;
@@ -75,7 +75,7 @@ function fromFactors(order: number): HadamardTable | null {
   return null;
 }
 
-/** H_1 = [1], H_2n = [[H, H], [H, −H]]: entry (i, j) is −1 to the number of ones that i and j share in binary. */
+/** H_1 = [1], H_2n = [[H, H], [H, −H]]. Entry (i, j) is −1 to the number of ones that i and j share in binary. */
 function sylvester(order: number): Int8Array {
   const matrix = new Int8Array(order * order);
   matrix[0] = 1;

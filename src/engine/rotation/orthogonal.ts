@@ -4,14 +4,14 @@ import { Rng } from './random.ts';
 
 type Matrix = Float32Array | Float64Array;
 
-/** max |RᵀR − I| of a square matrix of order n, in float64; n³ multiply-adds. */
+/** Computes max |RᵀR − I| of a square matrix of order n in float64, with n³ multiply-adds. */
 export function orthogonalityError(rotation: Matrix, n: number): number {
   return largestGap(gram(asFloat64(rotation), n), n);
 }
 
 /**
- * An estimate of max |RᵀR − I| in 2·probes·n² multiply-adds, for matrices too large for {@link orthogonalityError}.
- * With E = RᵀR − I and a vector z of random signs, (E·z)_i has variance Σ_j E_ij²; the largest root mean square over
+ * Estimates max |RᵀR − I| in 2·probes·n² multiply-adds, for matrices too large for {@link orthogonalityError}.
+ * With E = RᵀR − I and a vector z of random signs, (E·z)_i has variance Σ_j E_ij². The largest root mean square over
  * the probes estimates the largest row norm of E, which is at least max |E_ij|. With 16 probes it is below half of it
  * with probability under 10⁻³. The probes are fixed, so the same matrix gives the same figure.
  */
@@ -31,20 +31,20 @@ export function estimateOrthogonalityError(rotation: Matrix, n: number, probes =
   return Math.sqrt(squares.reduce((largest, value) => Math.max(largest, value), 0) / probes);
 }
 
-/** What ‖YᵀY − I‖ is brought down to unless the caller needs less: below float64's ulp. */
+/** By default, ‖YᵀY − I‖ is brought down to this, which is below float64's ulp. */
 const FULL_ACCURACY = 1e-16;
 /** Newton–Schulz needs all singular values below √3; scaling aims a little lower. */
 const SAFE_SQUARE = 2.9;
 const MAX_ITERATIONS = 100;
 
 /**
- * The orthogonal matrix nearest to R in the Frobenius norm: the factor U of the polar decomposition R = U·P (equal to
- * U·Vᵀ of the SVD), in float64, without an SVD.
+ * Returns the orthogonal matrix nearest to R in the Frobenius norm, in float64, without an SVD. It is the factor U of
+ * the polar decomposition R = U·P, equal to U·Vᵀ of the SVD.
  *
  * Newton–Schulz, Y ← ½·Y·(3I − YᵀY), maps each singular value σ to σ(3 − σ²)/2 and leaves the singular vectors alone.
- * It converges for 0 < σ < √3, quadratically near 1. Before each step λ, a bound of the largest σ² from the row sums
- * and the Frobenius norm of YᵀY, is kept under 3 by scaling Y, which does not change the polar factor: so any
- * non-singular start converges, a start with little drift in one or two steps.
+ * It converges for 0 < σ < √3, quadratically near 1. The row sums and the Frobenius norm of YᵀY bound the largest σ²
+ * by λ. Before each step λ is kept under 3 by scaling Y, which does not change the polar factor. So any non-singular
+ * start converges, a start with little drift in one or two steps.
  * @param accuracy bound for ‖YᵀY − I‖₂ of the result, before rounding. A rotation that will be stored in float32 is
  * served by 1e-9, which saves one of two steps: 3n³ multiply-adds.
  * @returns [n, n] float64.
@@ -70,7 +70,7 @@ export function polarProjection(rotation: Matrix, n: number, accuracy = FULL_ACC
   );
 }
 
-/** ½·sY·(3I − s²·YᵀY) for scale s. */
+/** Computes ½·sY·(3I − s²·YᵀY) for scale s. */
 function newtonSchulzStep(y: Float64Array, square: Float64Array, n: number, scale: number): Float64Array {
   const factor = new Float64Array(n * n);
   for (let i = 0; i < n * n; i++) factor[i] = -0.5 * scale ** 3 * square[i]!;
@@ -80,7 +80,10 @@ function newtonSchulzStep(y: Float64Array, square: Float64Array, n: number, scal
   return next;
 }
 
-/** gap: largest row sum of |S − I|, a bound of its spectral norm. bound: min(‖S‖_∞, ‖S‖_F), one of S's largest eigenvalue. */
+/**
+ * `gap` is the largest row sum of |S − I|, a bound of its spectral norm. `bound` is min(‖S‖_∞, ‖S‖_F), a bound of S's
+ * largest eigenvalue.
+ */
 function spectrumBounds(square: Float64Array, n: number): { gap: number; bound: number } {
   let gap = 0;
   let rowSum = 0;
@@ -98,7 +101,7 @@ function spectrumBounds(square: Float64Array, n: number): { gap: number; bound: 
   return { gap, bound: Number.isNaN(squares) ? Number.NaN : Math.min(rowSum, Math.sqrt(squares)) };
 }
 
-/** ‖A − B‖_F / √n: 0 for equal rotations, √2 in the mean for independent random ones, at most 2. */
+/** Returns ‖A − B‖_F / √n: 0 for equal rotations, √2 in the mean for independent random ones, at most 2. */
 export function distance(a: Matrix, b: Matrix, n: number): number {
   let sum = 0;
   for (let i = 0; i < n * n; i++) sum += (a[i]! - b[i]!) ** 2;
@@ -110,7 +113,7 @@ function largestGap(square: Float64Array, n: number): number {
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {
       const gap = Math.abs(square[i * n + j]! - (i === j ? 1 : 0));
-      // Written so that NaN counts as the largest of all.
+      // The test is written so that NaN counts as the largest.
       if (!(gap <= largest)) largest = gap;
     }
   }

@@ -3,7 +3,7 @@ import { finiteField, primePower } from './finite-field.ts';
 /**
  * Paley's first construction: a Hadamard matrix of order K = q + 1 for a prime power q ≡ 3 (mod 4).
  * H = I + S with S = [[0, 1ᵀ], [−1, Q]] and Q[a, b] = χ(a − b); S is antisymmetric with SSᵀ = qI (Paley 1933).
- * @returns K×K entries ±1 row by row, or null when K − 1 is no such prime power.
+ * @returns K×K entries ±1 row by row, or null when K − 1 is not such a prime power.
  */
 export function paleyOne(order: number): Int8Array | null {
   const q = order - 1;
@@ -17,7 +17,7 @@ export function paleyOne(order: number): Int8Array | null {
  * Paley's second construction: a symmetric Hadamard matrix of order K = 2(q + 1) for a prime power q ≡ 1 (mod 4).
  * In the symmetric conference matrix C = [[0, 1ᵀ], [1, Q]] every ±1 becomes ±[[1, 1], [1, −1]] and every 0 becomes
  * [[1, −1], [−1, −1]] (Paley 1933).
- * @returns K×K entries ±1 row by row, or null when K/2 − 1 is no such prime power.
+ * @returns K×K entries ±1 row by row, or null when K/2 − 1 is not such a prime power.
  */
 export function paleyTwo(order: number): Int8Array | null {
   const half = order / 2;
@@ -38,7 +38,7 @@ export function paleyTwo(order: number): Int8Array | null {
   return matrix;
 }
 
-/** [[0, 1ᵀ], [border·1, Q]] of order q + 1, Q[a, b] = χ(a − b) over GF(q). */
+/** Builds [[0, 1ᵀ], [border·1, Q]] of order q + 1, Q[a, b] = χ(a − b) over GF(q). */
 function borderedCharacterMatrix(q: number, border: 1 | -1): Int8Array {
   const { character, subtract } = finiteField(q);
   const order = q + 1;

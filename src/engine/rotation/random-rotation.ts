@@ -2,12 +2,12 @@ import { addProduct, type View } from './dense.ts';
 import { applyHadamard, planHadamard } from './hadamard-plan.ts';
 import type { Rng } from './random.ts';
 
-/** How a rotation starts: signs times a Hadamard matrix (the reference's start of learning), or uniform over O(n). */
+/** A start is signs times a Hadamard matrix (the reference's start of learning), or uniform over O(n). */
 export type RandomRotationKind = 'hadamard' | 'random';
 
 /**
- * R = diag(s)·H̃: uniform random signs s times the normalised Hadamard matrix of {@link planHadamard}. [n, n] float64,
- * acting on row vectors, x ↦ x·R. Draws n signs. Where the width is served only in blocks, R is block-diagonal.
+ * Draws R = diag(s)·H̃: n uniform random signs s times the normalised Hadamard matrix of {@link planHadamard}. R is
+ * [n, n] float64 and acts on row vectors, x ↦ x·R. Where the width is served only in blocks, R is block-diagonal.
  */
 export function randomSignHadamard(n: number, rng: Rng): Float64Array {
   const rotation = new Float64Array(n * n);
@@ -16,16 +16,16 @@ export function randomSignHadamard(n: number, rng: Rng): Float64Array {
   return rotation;
 }
 
-/** Reflectors that are applied together. */
+/** This many reflectors are applied together. */
 const PANEL = 32;
 
 /**
- * A rotation drawn uniformly (Haar measure) from the orthogonal group, [n, n] float64.
+ * Draws a rotation uniformly (Haar measure) from the orthogonal group, [n, n] float64.
  * It is the Q of the QR decomposition of a Gaussian matrix with the signs of R's diagonal moved into Q. The
- * decomposition itself need not be carried out: after each Householder reflection the rest of the matrix is Gaussian
- * again and independent of what went before, so Q = H_1·H_2 ⋯ H_{n−1}·diag(σ), H_k reflecting a fresh Gaussian vector
- * of length n − k + 1 to its first axis (Stewart 1980). Draws n(n+1)/2 normals row by row. The reflections are applied
- * in panels, I − V·T·Vᵀ (Schreiber & Van Loan 1989); 4/3·n³ multiply-adds.
+ * decomposition itself is not carried out: after each Householder reflection the rest of the matrix is again Gaussian
+ * and independent of the steps before. So Q = H_1·H_2 ⋯ H_{n−1}·diag(σ), where H_k reflects a fresh Gaussian vector
+ * of length n − k + 1 to its first axis (Stewart 1980). It draws n(n+1)/2 normals row by row. The reflections are
+ * applied in panels, I − V·T·Vᵀ (Schreiber & Van Loan 1989), with 4/3·n³ multiply-adds.
  */
 export function haarRotation(n: number, rng: Rng): Float64Array {
   const rotation = new Float64Array(n * n);
@@ -39,12 +39,12 @@ export function haarRotation(n: number, rng: Rng): Float64Array {
   return rotation;
 }
 
-/** H = I − β·v·vᵀ on the last `vector.length` coordinates, taking its Gaussian vector x to sign·‖x‖·e₁. */
+/** H = I − β·v·vᵀ acts on the last `vector.length` coordinates and takes its Gaussian vector x to sign·‖x‖·e₁. */
 interface Reflector {
   readonly vector: Float64Array;
   /** 0 where there is nothing to reflect. */
   readonly beta: number;
-  /** The sign of R's diagonal there, to be moved into Q. */
+  /** The sign of R's diagonal, which moves into Q. */
   readonly sign: 1 | -1;
 }
 
@@ -55,12 +55,12 @@ function drawReflector(length: number, rng: Rng): Reflector {
   let sum = 0;
   for (const value of vector) sum += value * value;
   const norm = Math.sqrt(sum);
-  // The sign that avoids cancellation: H·x = −sign(lead)·‖x‖·e₁.
+  // This sign avoids cancellation: H·x = −sign(lead)·‖x‖·e₁.
   vector[0] = lead + (lead < 0 ? -norm : norm);
   return { vector, beta: 1 / (norm * (norm + Math.abs(lead))), sign: lead < 0 ? 1 : -1 };
 }
 
-/** Rows and columns from `first` on: Q ← H_first ⋯ H_last · Q = Q − V·(T·(Vᵀ·Q)). */
+/** Updates rows and columns from `first` on: Q ← H_first ⋯ H_last · Q = Q − V·(T·(Vᵀ·Q)). */
 function applyPanel(
   rotation: Float64Array,
   n: number,
@@ -83,7 +83,7 @@ function applyPanel(
   addProduct(corner, panel, turned, { m: size, k: count, n: size }, -1);
 }
 
-/** Upper triangular T with H_1 ⋯ H_c = I − V·T·Vᵀ: T[j, j] = β_j, T[·, j] = −β_j·T·(Vᵀ·v_j) above it. */
+/** Returns upper triangular T with H_1 ⋯ H_c = I − V·T·Vᵀ: T[j, j] = β_j, T[·, j] = −β_j·T·(Vᵀ·v_j) above it. */
 function triangularFactor(v: Float64Array, size: number, reflectors: readonly Reflector[]): Float64Array {
   const count = reflectors.length;
   const t = new Float64Array(count * count);
@@ -102,7 +102,7 @@ function triangularFactor(v: Float64Array, size: number, reflectors: readonly Re
   return t;
 }
 
-/** Starting rotations of a model, in float32 as they are learned. */
+/** The starting rotations of a model are in float32, as they are learned. */
 export interface StartingRotations {
   /** [hidden, hidden], or null when R1 is not used. */
   readonly r1: Float32Array | null;
@@ -112,7 +112,7 @@ export interface StartingRotations {
 
 /**
  * Draws the rotations of a whole model from one stream in the reference's order: R1, then R2 of layers 0 … L − 1. A
- * kind of null draws nothing, so R2 alone differs from the R2 that comes with an R1 of the same seed, as in the reference.
+ * kind of null draws nothing. As in the reference, R2 alone differs from the R2 drawn after an R1 of the same seed.
  */
 export function drawRotations(
   model: { readonly hidden: number; readonly headDim: number; readonly layers: number },

@@ -1,16 +1,16 @@
-/** Where a stream stands: enough to go on from here in another process. Plain numbers, so JSON keeps it exactly. */
+/** A stream's position, from which another process can go on. It is plain numbers, so JSON keeps it exactly. */
 export interface RngState {
-  /** The stream's identity, from which {@link Rng.split} derives others. Four unsigned 32-bit words. */
+  /** The stream's identity: four unsigned 32-bit words, from which {@link Rng.split} derives others. */
   readonly key: readonly [number, number, number, number];
-  /** State of the generator. Four unsigned 32-bit words, not all zero. */
+  /** The generator's state: four unsigned 32-bit words, not all zero. */
   readonly words: readonly [number, number, number, number];
 }
 
 type Words = [number, number, number, number];
 
 /**
- * Our pseudo-random numbers: xoshiro128** 1.1 (Blackman & Vigna 2018), period 2^128 − 1, in 32-bit integer arithmetic
- * only, so that a seed gives the same bits on every machine. Not for cryptography.
+ * Our pseudo-random numbers come from xoshiro128** 1.1 (Blackman & Vigna 2018) with period 2^128 − 1. It uses 32-bit
+ * integer arithmetic only, so a seed gives the same bits on every machine. It is not for cryptography.
  */
 export class Rng {
   readonly #key: Words;
@@ -18,7 +18,7 @@ export class Rng {
 
   /**
    * @param seed an integer, or the state of an earlier stream.
-   * @throws RangeError when the seed is no safe integer or the state is no state.
+   * @throws RangeError when the seed is not a safe integer or the state is not valid.
    */
   constructor(seed: number | RngState) {
     if (typeof seed === 'number') {
@@ -32,14 +32,14 @@ export class Rng {
     }
   }
 
-  /** A copy of the present state. */
+  /** A copy of the current state. */
   get state(): RngState {
     return { key: [...this.#key], words: [...this.#words] };
   }
 
   /**
-   * An independent stream named by the label. It depends on this stream's seed and on the label, not on how many
-   * numbers were drawn, so adding a draw in one place leaves every other stream as it was.
+   * Returns an independent stream named by the label. It depends on this stream's seed and on the label, not on how
+   * many numbers were drawn. So a new draw in one place leaves every other stream as it was.
    */
   split(label: number | string): Rng {
     const [a, b, c, d] = this.#key;
@@ -48,7 +48,7 @@ export class Rng {
     return new Rng({ key, words: expand(key) });
   }
 
-  /** The next 32 bits, 0 … 2^32 − 1. */
+  /** Returns the next 32 bits, 0 … 2^32 − 1. */
   uint32(): number {
     const s = this.#words;
     const scrambled = Math.imul(rotateLeft(Math.imul(s[1], 5), 7), 9) >>> 0;
@@ -62,14 +62,14 @@ export class Rng {
     return scrambled;
   }
 
-  /** Uniform in [0, 1) with 53 random bits. */
+  /** Returns a uniform number in [0, 1) with 53 random bits. */
   uniform(): number {
     const high = this.uint32() >>> 5;
     const low = this.uint32() >>> 6;
     return (high * 2 ** 26 + low) * 2 ** -53;
   }
 
-  /** Uniform integer in [0, bound), without bias; bound from 1 to 2^32. */
+  /** Returns a uniform integer in [0, bound), without bias; bound is from 1 to 2^32. */
   integer(bound: number): number {
     const limit = 2 ** 32 - (2 ** 32 % bound);
     let draw = this.uint32();
@@ -77,12 +77,12 @@ export class Rng {
     return draw % bound;
   }
 
-  /** −1 or +1, each with probability ½: the top bit of one draw. */
+  /** Returns −1 or +1, each with probability ½, from the top bit of one draw. */
   sign(): 1 | -1 {
     return this.uint32() >= 2 ** 31 ? -1 : 1;
   }
 
-  /** Standard normal variates (Box–Muller, two from two uniforms); fills and returns the target. */
+  /** Fills the target with standard normal variates (Box–Muller, two from two uniforms) and returns it. */
   fillNormal<T extends Float64Array | Float32Array>(target: T): T {
     for (let i = 0; i < target.length; i += 2) {
       const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
@@ -113,7 +113,7 @@ function checkState({ key, words }: RngState): void {
   }
 }
 
-/** Finalizer of MurmurHash3: a bijection of 32-bit words in which every input bit reaches every output bit. */
+/** MurmurHash3's finalizer is a bijection of 32-bit words in which every input bit reaches every output bit. */
 function mix(word: number): number {
   let h = word;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -121,7 +121,7 @@ function mix(word: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Two rounds in which each word is mixed with its neighbour: a bijection, so different keys stay different. */
+/** Mixes each word with its neighbour in two rounds. This is a bijection, so different keys stay different. */
 function spread(words: Words): Words {
   const out: Words = [words[0] >>> 0, words[1] >>> 0, words[2] >>> 0, words[3] >>> 0];
   for (let round = 0; round < 8; round++) {
@@ -132,14 +132,14 @@ function spread(words: Words): Words {
   return out;
 }
 
-/** Initial words from a key. The generator's one forbidden state, all zero, is moved away from. */
+/** Makes the initial words from a key. It avoids the generator's one forbidden state, all zero. */
 function expand(key: Words): Words {
   const words = spread([key[0] ^ 0x243f6a88, key[1] ^ 0x85a308d3, key[2] ^ 0x13198a2e, key[3] ^ 0x03707344]);
   if (words.every((word) => word === 0)) words[0] = 1;
   return words;
 }
 
-/** Two 32-bit hashes of a label (FNV-1a over UTF-16 units with two bases, finalized). */
+/** Returns two 32-bit hashes of a label (FNV-1a over UTF-16 units with two bases, finalized). */
 function hashLabel(label: string): [number, number] {
   let a = 0x811c9dc5;
   let b = 0xc9dc5118;

@@ -10,7 +10,7 @@ import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts'
 import { RUN_FILES } from '../../runs/index.ts';
 import { estimateOrthogonalityError, orthogonalityError } from './orthogonal.ts';
 
-/** Rotations of a model as they lie in files: row vectors are rotated, x ↦ x·R. */
+/** A model's rotations act on row vectors, x ↦ x·R, as in files. */
 export interface ModelRotations {
   /** [hidden, hidden], or null. */
   readonly r1: Float32Array | null;
@@ -18,24 +18,24 @@ export interface ModelRotations {
   readonly r2: readonly Float32Array[] | null;
 }
 
-/** What a model's rotations must measure. */
+/** The sizes that a model's rotations must have. */
 export interface RotationSizes {
   readonly hidden: number;
   readonly headDim: number;
   readonly layers: number;
 }
 
-/** Largest max |RᵀR − I| accepted: well above bfloat16 storage and rounding drift, far below another matrix. */
+/** max |RᵀR − I| may be this large: above bfloat16 storage and rounding drift, far below any other matrix. */
 const MAX_ERROR = 1e-3;
-/** Up to this width the error is computed, above it estimated: exact checking takes n³ operations. */
+/** Up to this width the error is computed; above, it is estimated, since an exact check takes n³ operations. */
 const MAX_EXACT_WIDTH = 1024;
 
 const LAYER_R2 = /^(?:R2\.(\d+)|model\.layers\.(\d+)\.self_attn\.R2)$/;
 
 /**
- * Writes rotations, atomically. `*.bin` and `*.pt` become a PyTorch dict under the reference's names (`R1`,
- * `model.layers.{i}.self_attn.R2`, no metadata); anything else a safetensors file with `R1`, `R2.{i}` in float32.
- * @param metadata where the rotations come from: model, bits, seed …
+ * Writes rotations atomically. `*.bin` and `*.pt` become a PyTorch dict under the reference's names (`R1`,
+ * `model.layers.{i}.self_attn.R2`, no metadata). Other names become a safetensors file with `R1`, `R2.{i}` in float32.
+ * @param metadata origin of the rotations: model, bits, seed …
  */
 export async function writeRotations(
   path: string,
@@ -53,7 +53,7 @@ export async function writeRotations(
   else await writeSafetensors(path, tensors, metadata);
 }
 
-/** The name that the reference gives a rotation in R.bin, by its name in a run; null for anything else. */
+/** Maps a rotation's name in a run to the reference's name in R.bin; null for other names. */
 export function referenceName(name: string): string | null {
   const [, layer] = LAYER_R2.exec(name) ?? [];
   if (layer !== undefined) return `model.layers.${layer}.self_attn.R2`;
@@ -61,8 +61,8 @@ export function referenceName(name: string): string | null {
 }
 
 /**
- * The file of rotations that a path names: the file itself, or that of a run folder.
- * @throws UserError `rotation/none-in-run` when it is not there.
+ * Returns the file of rotations that a path names: the file itself, or that of a run folder.
+ * @throws UserError `rotation/none-in-run` when there is none.
  */
 export function rotationsFile(path: string): string {
   const inRun = join(path, RUN_FILES.rotations);
@@ -83,8 +83,8 @@ function square(matrix: Float32Array): HostTensor<Float32Array> {
 }
 
 /**
- * Reads rotations written by {@link writeRotations} or published as `R.bin`; a folder means its `rotations.safetensors`.
- * The kind of file is told from its first bytes.
+ * Reads rotations that {@link writeRotations} wrote or an `R.bin`; a folder means its `rotations.safetensors`.
+ * The first bytes tell the kind of file.
  * @throws UserError `rotation/…` when a tensor is unknown, has another size than the model needs, is missing for some
  * layers, or is not orthogonal to 1e-3.
  */
@@ -138,12 +138,12 @@ function readRotation(path: string, name: string, tensor: Tensor, n: number): Fl
   const rotation = toFloat32(tensor);
   const exact = n <= MAX_EXACT_WIDTH;
   const error = exact ? orthogonalityError(rotation, n) : estimateOrthogonalityError(rotation, n);
-  // Written so that NaN fails.
+  // The test is written so that NaN fails.
   if (!(error <= MAX_ERROR)) {
     const about = exact ? '' : 'about ';
     throw new UserError(
       'rotation/not-orthogonal',
-      `${path}: ${name} is no rotation: max |RᵀR − I| is ${about}${error.toExponential(2)}; at most ${MAX_ERROR} is allowed.`,
+      `${path}: ${name} is not a rotation: max |RᵀR − I| is ${about}${error.toExponential(2)}; at most ${MAX_ERROR} is allowed.`,
       'The file is damaged or holds something else; learn the rotation again.',
     );
   }

@@ -1,8 +1,8 @@
 import { CIRCULANT_ROWS } from './circulant-rows.ts';
 
 /**
- * A Hadamard matrix of order 4t from four circulant ±1 matrices A, B, C, D of order t with AAᵀ + BBᵀ + CCᵀ + DDᵀ = 4tI,
- * put together by the Goethals–Seidel array (1967), R being the back-identity:
+ * Builds a Hadamard matrix of order 4t by the Goethals–Seidel array (1967). It takes four circulant ±1 matrices
+ * A, B, C, D of order t with AAᵀ + BBᵀ + CCᵀ + DDᵀ = 4tI; R is the back-identity:
  *
  *     [  A     BR     CR     DR  ]
  *     [ −BR    A      DᵀR   −CᵀR ]
@@ -35,7 +35,7 @@ export function goethalsSeidel(order: number): Int8Array | null {
   return matrix;
 }
 
-/** True when all four circulants for this order are symmetric, i.e. Williamson's own case. */
+/** True when all four circulants for this order are symmetric, which is Williamson's case. */
 export function isWilliamson(order: number): boolean {
   const rows = CIRCULANT_ROWS[order / 4]?.map(parseSigns) ?? [];
   return rows.length > 0 && rows.every((row) => row.every((value, i) => value === row.at(-i)));
@@ -43,17 +43,17 @@ export function isWilliamson(order: number): boolean {
 
 type Block = (i: number, j: number, t: number) => number;
 
-/** The circulant X[i, j] = x[j − i]. */
+/** Makes the circulant X[i, j] = x[j − i]. */
 function plain(row: Int8Array, sign: 1 | -1): Block {
   return (i, j, t) => sign * row[(j - i + t) % t]!;
 }
 
-/** XR: columns in reverse order, (XR)[i, j] = X[i, t − 1 − j]. */
+/** Makes XR, with columns in reverse order: (XR)[i, j] = X[i, t − 1 − j]. */
 function reversed(row: Int8Array, sign: 1 | -1): Block {
   return (i, j, t) => sign * row[(2 * t - 1 - j - i) % t]!;
 }
 
-/** XᵀR. */
+/** Makes XᵀR. */
 function reversedTranspose(row: Int8Array, sign: 1 | -1): Block {
   return (i, j, t) => sign * row[(i + j + 1) % t]!;
 }

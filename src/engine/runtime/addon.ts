@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import type { TensorData } from '../../protocol/tensor.ts';
 
-// Objects owned by the addon. They free what they hold when collected, or earlier when released.
+// The addon owns these objects. They free what they hold when collected, or earlier when released.
 declare const brand: unique symbol;
 interface Handle<Name extends string> {
   readonly [brand]: Name;
@@ -17,14 +17,14 @@ export type MapHandle = Handle<'map'>;
 export type TokenHandle = Handle<'token'>;
 
 export interface ProbeTensor {
-  /** Uint16Array: the bits of bfloat16 numbers. */
+  /** A Uint16Array holds the bits of bfloat16 numbers. */
   readonly data: Float32Array | BigInt64Array | Uint16Array | Int8Array;
   readonly dims: readonly number[];
 }
 
-/** What native-kernels/addon/module.cc exports. */
+/** The exports of native-kernels/addon/module.cc. */
 export interface Addon {
-  /** Usable on this processor, slowest first: `portable`, `avx2`, `avx512`, `amx`. */
+  /** Lists those usable on this processor, slowest first: `portable`, `avx2`, `avx512`, `amx`. */
   instructionSets(): string[];
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;
@@ -41,7 +41,7 @@ export interface Addon {
   createToken(): TokenHandle;
   /** Stops the runs that carry the token. */
   terminate(token: TokenHandle): void;
-  /** Layout: addon/session.h. */
+  /** addon/session.h describes the layout. */
   run(
     session: SessionHandle,
     tensors: readonly (TensorData | MapHandle)[],
@@ -49,7 +49,7 @@ export interface Addon {
     token: TokenHandle | null,
   ): Promise<void>;
   /**
-   * One operator without a session, for tests and benchmarks.
+   * Runs one operator without a session, for tests and benchmarks.
    * @param instructionSet one of {@link instructionSets}, or `reference` for the loops in double precision.
    * @returns seconds of each repeat.
    */
@@ -62,17 +62,17 @@ export interface Addon {
     threads: number,
     repeats: number,
   ): number[];
-  /** Seconds of each memcpy of the whole array. */
+  /** Returns the seconds of each memcpy of the whole array. */
   copyTimes(source: Float32Array, target: Float32Array, threads: number, repeats: number): number[];
-  /** Processor cycles per second, as measured now. */
+  /** Measures the processor cycles per second. */
   clockRate(): number;
-  /** Bytes by which the array's memory lies past a multiple of 64. */
+  /** Returns the bytes by which the array's memory lies past a multiple of 64. */
   misalignment(view: Float32Array): number;
 }
 
 const require = createRequire(import.meta.url);
 
-/** The nearest folder above this module that holds the relative path; sources and bundles sit at different depths. */
+/** Looks for the relative path in each folder above this module: sources and bundles lie at different depths. */
 function findAbove(relative: string): string | undefined {
   let folder = path.dirname(fileURLToPath(import.meta.url));
   for (;;) {
@@ -89,7 +89,7 @@ const libraryNames: Partial<Record<NodeJS.Platform, string>> = {
   darwin: 'libonnxruntime.1.dylib',
 };
 
-/** The ONNX Runtime library inside the npm package, or undefined if it has none for this platform. */
+/** Returns the ONNX Runtime library inside the npm package, or undefined if it has none for this platform. */
 export function ortLibraryPath(): string | undefined {
   const name = libraryNames[process.platform];
   if (name === undefined) return undefined;

@@ -1,4 +1,4 @@
-/** Checks that both runtimes make before a run. */
+/** Both runtimes make these checks before a run. */
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import {
   allocate,
@@ -9,7 +9,7 @@ import {
 } from '../../protocol/tensor.ts';
 import type { OutputSpec, Session } from './types.ts';
 
-/** @throws UserError `runtime/tensor` unless the memory is as large as dtype and dims say. */
+/** @throws UserError `runtime/tensor` unless the memory has the size that dtype and dims require. */
 export function requireSize(name: string, tensor: Tensor): void {
   const wanted = elementCount(tensor.dims) * BYTES_PER_ELEMENT[tensor.dtype];
   const found = tensor.kind === 'host' ? tensor.data.byteLength : tensor.byteLength;
@@ -54,7 +54,7 @@ function wrongInputs(names: readonly string[], inputs: Readonly<Record<string, T
 }
 
 /**
- * Tensors to be filled, by name: the caller's, or new ones of the declared type.
+ * Returns the tensors to fill, by name: the caller's, or new ones of the declared type.
  * @throws UserError `runtime/outputs` for a name that was not declared or a tensor of another type or shape.
  */
 export function outputTensors(

@@ -1,4 +1,4 @@
-/** Which device graphs run on: what each needs, how its absence is said, and what `auto` takes. */
+/** This file knows what each device needs, how to report that it is missing, and which one `auto` takes. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { messageOf, UserError } from '../../protocol/errors.ts';
@@ -14,7 +14,7 @@ const PROVIDERS = {
   cuda: 'CUDAExecutionProvider',
 } as const satisfies Record<DeviceKind, RuntimeDevice['executionProvider']>;
 
-/** For people. */
+/** These are the devices' names for people. */
 export const DEVICE_WORDS: Readonly<Record<DeviceKind, string>> = {
   cpu: 'CPU',
   webgpu: 'WebGPU',
@@ -23,19 +23,19 @@ export const DEVICE_WORDS: Readonly<Record<DeviceKind, string>> = {
 
 const CUDA_LIBRARIES = ['libonnxruntime_providers_cuda.so', 'libonnxruntime_providers_shared.so'];
 
-/** @param reason why `auto` came here. */
+/** @param reason the reason why `auto` took the processor. */
 export function processor(reason: string | null): RuntimeDevice {
   return { kind: 'cpu', executionProvider: PROVIDERS.cpu, adapter: null, reason };
 }
 
-/** A device that a session has been opened on, so that its driver is loaded. */
+/** Describes a device on which a session was opened, so that its driver is loaded. */
 export function openedDevice(kind: GpuKind): RuntimeDevice {
   const adapter = kind === 'cuda' ? nvidiaModel() : webGpuAdapter();
   return { kind, executionProvider: PROVIDERS[kind], adapter, reason: null };
 }
 
 /**
- * What can be seen to be missing without trying.
+ * Checks what can be seen to be missing before a session is tried.
  * @throws UserError `device/unavailable` that names what to install.
  */
 export function requireDevice(kind: GpuKind): void {
@@ -43,7 +43,7 @@ export function requireDevice(kind: GpuKind): void {
   else if (process.platform === 'linux') requireVulkan();
 }
 
-/** The error of the first session on a device, as what to do about it. */
+/** Turns the error of the first session on a device into advice for the person. */
 export function deviceFailure(kind: GpuKind, error: unknown): UserError {
   const words = messageOf(error).trim();
   if (kind === 'cuda')
@@ -94,7 +94,7 @@ function requireCuda(): void {
     );
 }
 
-/** Names of the libraries that an opt-in download puts beside ONNX Runtime's own. */
+/** An opt-in download puts these libraries beside ONNX Runtime's own. */
 function missingCudaLibraries(): string[] {
   const library = ortLibraryPath();
   if (library === undefined) return CUDA_LIBRARIES;
@@ -102,16 +102,16 @@ function missingCudaLibraries(): string[] {
 }
 
 /**
- * Why `auto` is the processor. It always is: a software adapter is slower by nature, and that a GPU is faster is not
- * known before it was measured here, since weights are sent to it anew for every layer and pass. So the sentence says
- * what there is besides, and leaves the choice to the person. Reads files only: no driver is loaded.
- * @param kernels what the processor computes with.
+ * Returns the reason why `auto` took the processor. It always does. A software adapter is slower by nature. A GPU may
+ * be slower too, since weights are sent to it again for every layer and pass; only a measurement here can tell. So the
+ * sentence tells what else there is and leaves the choice to the person. It reads files only: no driver is loaded.
+ * @param kernels the processor's kernels, in words.
  */
 export function reasonForAuto(kernels: string): string {
   return `auto: cpu, ${kernels}; ${besides()}`;
 }
 
-/** The devices that `auto` did not take, for people. */
+/** Tells people about the devices that `auto` did not take. */
 export function besides(): string {
   if (process.platform !== 'linux')
     return 'whether WebGPU has an adapter was not tried (device "webgpu" does)';
@@ -126,7 +126,7 @@ export function besides(): string {
   return `a Vulkan driver is installed (${others}), whose adapter was not tried (device "webgpu" does)`;
 }
 
-/** The adapter is that of the driver loaded. Where there are several, ONNX Runtime does not tell which it took. */
+/** The adapter belongs to the loaded driver. With several drivers, ONNX Runtime does not tell which one it took. */
 function webGpuAdapter(): string {
   if (process.platform === 'darwin') return 'Metal GPU';
   if (process.platform === 'win32') return 'Direct3D 12 adapter (its name cannot be read)';
@@ -136,7 +136,7 @@ function webGpuAdapter(): string {
   return more.length === 0 ? only! : `one of ${[only, ...more].join(', ')}`;
 }
 
-/** The model of the NVIDIA GPUs of this machine, by NVIDIA's driver; null where there is none, or several kinds. */
+/** Reads the model of this machine's NVIDIA GPUs from their driver; null for none, or for several models. */
 function nvidiaModel(): string | null {
   const folder = '/proc/driver/nvidia/gpus';
   try {
@@ -145,7 +145,7 @@ function nvidiaModel(): string | null {
     );
     return new Set(models).size === 1 ? (models[0] ?? null) : null;
   } catch {
-    return null; // No such driver.
+    return null; // The driver is not installed.
   }
 }
 

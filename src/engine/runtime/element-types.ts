@@ -1,4 +1,4 @@
-/** The one place that knows how our dtypes are called elsewhere. */
+/** Only this file knows the names of our dtypes elsewhere. */
 import type { DType } from '../../protocol/tensor.ts';
 
 /** ONNX `TensorProto.DataType`, which ONNX Runtime's C API shares. */
@@ -14,7 +14,7 @@ export const ONNX_ELEMENT_TYPE: Readonly<Record<DType, number>> = {
   bfloat16: 16,
 };
 
-/** Names in onnxruntime-common; it has no bfloat16. */
+/** onnxruntime-common uses these names; it has no bfloat16. */
 export const ORT_JS_TYPE = {
   float32: 'float32',
   uint8: 'uint8',

@@ -1,10 +1,10 @@
-/** Tensors read from files into memory, where they cannot be mapped. */
+/** This file reads tensors into memory where their files cannot be mapped. */
 import { statSync } from 'node:fs';
 import { readTensor } from '../../formats/tensor-io.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { BYTES_PER_ELEMENT, type FileTensor, type TensorData } from '../../protocol/tensor.ts';
 
-/** Changes when a file is replaced or written: its inode, size and time of modification. */
+/** Returns device, inode, size and time of modification: they change when a file is replaced or written. */
 export function fileIdentity(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat === undefined) {
@@ -17,12 +17,12 @@ export function fileIdentity(path: string): string {
   return `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}`;
 }
 
-/** Whether the tensor's elements start at multiples of their size. */
+/** True where the tensor's elements start at multiples of their size. */
 export function isAligned(tensor: FileTensor): boolean {
   return tensor.byteOffset % BYTES_PER_ELEMENT[tensor.dtype] === 0;
 }
 
-/** The tensors used last, up to a number of bytes. */
+/** Keeps the tensors used last, up to a number of bytes. */
 export class FileBuffers {
   readonly #limitBytes: number;
   readonly #entries = new Map<string, TensorData>();
@@ -37,7 +37,7 @@ export class FileBuffers {
     const key = `${fileIdentity(path)}:${byteOffset}:${byteLength}:${dtype}:${path}`;
     const known = this.#entries.get(key);
     const data = known ?? readTensor(tensor).data;
-    // The map keeps the order of insertion: the first entry is the one not used for longest.
+    // The map keeps the order of insertion: the first entry is the least recently used.
     this.#entries.delete(key);
     this.#entries.set(key, data);
     if (known === undefined) this.#bytes += byteLength;

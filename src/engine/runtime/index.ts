@@ -10,23 +10,26 @@ export { besides as otherDevices } from './device.ts';
 export type { DeviceKind, KernelSource, OutputSpec, Runtime, RuntimeDevice, Session } from './types.ts';
 
 export interface RuntimeOptions {
-  /** Threads that share one operator; all processors by default. */
+  /** This many threads share one operator; all processors by default. */
   readonly threads?: number;
-  /** `auto` takes the native operators if they are built and the device is the processor, their only one. */
+  /** `auto` takes the native operators if they are built and the device is the processor; they run nowhere else. */
   readonly kernels?: 'auto' | 'native' | 'composed';
-  /** Instruction set of the native kernels: `portable`, `avx2`, `avx512` or `amx` (avx512, with tiles for products); the best one by default. */
+  /**
+   * The native kernels' instruction set: `portable`, `avx2`, `avx512` or `amx` (avx512, with tiles for products). The
+   * best one is the default.
+   */
   readonly instructionSet?: string;
-  /** The processor by default. `auto` takes it too, and says why. */
+  /** The processor is the default. `auto` takes it too and gives the reason. */
   readonly device?: DeviceKind | 'auto';
-  /** Refuse graphs of which a node would run on the processor although the device is a GPU. */
+  /** True refuses graphs with a node that would run on the processor although the device is a GPU. */
   readonly strict?: boolean;
 }
 
 /**
  * Opens ONNX Runtime. The native one should be opened before anything else in the process loads onnxruntime-node,
  * so that its sessions can share one thread pool.
- * @throws UserError `runtime/not-built` when native operators are asked for but not there, `runtime/kernels` when they
- * are asked for on a GPU, `device/unavailable` when the device asked for is not there.
+ * @throws UserError `runtime/not-built` when native operators are requested but not built, `runtime/kernels` when they
+ * are requested on a GPU, `device/unavailable` when the requested device is not there.
  */
 export async function createRuntime(options: RuntimeOptions = {}): Promise<Runtime> {
   const { threads = availableParallelism(), kernels = 'auto', device = 'cpu', strict = false } = options;

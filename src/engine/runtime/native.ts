@@ -1,4 +1,4 @@
-/** The runtime with our own operators: sessions run off the JavaScript thread, weights stay in mapped files. */
+/** This runtime has our own operators. Sessions run off the JavaScript thread, and weights stay in mapped files. */
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import {
@@ -13,7 +13,7 @@ import { ONNX_ELEMENT_TYPE } from './element-types.ts';
 import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
 import type { OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
 
-/** Misaligned tensors are copied: rare, as writers of safetensors align their data. */
+/** Misaligned tensors are copied. They are rare, since writers of safetensors align their data. */
 const MISALIGNED_CACHE_BYTES = 256 * 2 ** 20;
 
 /** @throws UserError `runtime/library` when ONNX Runtime's library cannot be found or loaded. */
@@ -85,10 +85,10 @@ class NativeRuntime implements Runtime {
   }
 }
 
-/** Memory of a tensor as the addon takes it. */
+/** A tensor's memory in the addon's form. */
 interface Binding {
   readonly source: TensorData | MapHandle;
-  /** Bytes from the start of a mapped file; 0 for an array. */
+  /** The data starts at this byte of a mapped file; 0 for an array. */
   readonly offset: number;
 }
 
@@ -115,7 +115,7 @@ class MappedFiles {
     return { source: map, offset: tensor.byteOffset };
   }
 
-  /** @param checked files already looked at in this run: one look at each is enough. */
+  /** @param checked files already checked in this run: one check of each is enough. */
   #mapped(path: string, checked: Set<string>): { map: MapHandle; size: number } {
     const known = this.#maps.get(path);
     if (known !== undefined && checked.has(path)) return known;
@@ -178,7 +178,7 @@ class NativeSession extends BoundSession {
     this.#addon.releaseSession(this.#handle);
   }
 
-  /** Arrays and numbers in the order that addon/session.h describes. */
+  /** Returns arrays and numbers in the order that addon/session.h describes. */
   #bind(
     inputs: readonly Tensor[],
     outputs: Readonly<Record<string, HostTensor>>,

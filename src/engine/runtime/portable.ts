@@ -1,6 +1,6 @@
 /**
- * The runtime through onnxruntime-node alone: standard operators, files read into memory, runs that block. The one that
- * reaches GPUs: there every input of a run, weights too, is copied to the device for that run, and outputs back.
+ * This runtime uses onnxruntime-node alone: standard operators, files read into memory, runs that block. Only this one
+ * reaches GPUs. There, every input of a run, weights too, is copied to the device for that run, and outputs back.
  */
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { bfloat16ToFloat32 } from '../../formats/float-bits.ts';
@@ -16,20 +16,20 @@ type OrtModule = typeof import('onnxruntime-node');
 
 const FILE_CACHE_BYTES = 1024 * 2 ** 20;
 
-/** y = −x for float32 [1], as an ONNX ModelProto of opset 18: the least that shows whether a device works. */
+/** An ONNX ModelProto of opset 18 with y = −x for float32 [1]; running it shows if a device works. */
 const PROBE = Buffer.from(
   'CAkSDXNwaW5xdWFudC1sYWI6OAoNCgF4EgF5IgNOZWc6ABIFZ3JhcGhaDwoBeBIKCggIARIECgIIAWIPCgF5EgoKCAgBEgQKAggBQgQKABASQg0KCXNwaW5xdWFudBAB',
   'base64',
 );
 
-/** Loads onnxruntime-node only when it is wanted: beside the native addon it is not needed. */
+/** Loads onnxruntime-node only on demand: the native addon does not need it. */
 export async function openPortableRuntime(threads: number, device: RuntimeDevice): Promise<Runtime> {
   return new PortableRuntime(await import('onnxruntime-node'), threads, device);
 }
 
 /**
- * On a GPU.
- * @param strict refuses graphs of which a node has no kernel there, which else would run on the processor.
+ * Opens the runtime on a GPU.
+ * @param strict true refuses graphs with a node that has no kernel there and would run on the processor.
  * @throws UserError `device/unavailable` with what is missing.
  */
 export async function openGpuRuntime(threads: number, kind: GpuKind, strict: boolean): Promise<Runtime> {
@@ -67,8 +67,8 @@ class PortableRuntime implements Runtime {
   }
 
   /**
-   * onnxruntime-node takes no bfloat16: such tensors are widened when they are bound. WebGPU compares no int64: token
-   * ids become int32.
+   * onnxruntime-node does not take bfloat16: such tensors are widened when they are bound. WebGPU does not compare
+   * int64: token ids become int32.
    */
   inputType(dtype: DType): DType {
     if (dtype === 'int64' && this.device.kind === 'webgpu') return 'int32';
@@ -103,7 +103,7 @@ function sessionOptions(
     executionProviders: [provider],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    // What goes wrong is thrown; ONNX Runtime need not print it as well.
+    // Errors are thrown; ONNX Runtime need not print them as well.
     logSeverityLevel: 4,
     extra: {
       session: {
@@ -131,7 +131,7 @@ class PortableSession extends BoundSession {
     this.#files = files;
   }
 
-  /** A run cannot be stopped on its way: the signal is looked at again when it ends. */
+  /** The signal is checked before and after: a run cannot be stopped midway. */
   protected async compute(
     inputs: Readonly<Record<string, Tensor>>,
     outputs: Readonly<Record<string, HostTensor>>,
@@ -163,12 +163,12 @@ class PortableSession extends BoundSession {
   }
 }
 
-/** Token ids, which are below the size of a vocabulary. */
+/** Converts token ids, which are small, to int32. */
 function narrowed(data: TensorData, dims: readonly number[]): HostTensor {
   return { kind: 'host', dtype: 'int32', dims, data: Int32Array.from(data as BigInt64Array, Number) };
 }
 
-/** Widened copies of bfloat16 arrays, for as long as the arrays live. */
+/** Keeps widened copies of bfloat16 arrays for as long as the arrays live. */
 const widened = new WeakMap<Uint16Array, Float32Array>();
 
 function makeTensor(ort: OrtModule, dtype: DType, data: TensorData, dims: readonly number[]): OrtTensor {

@@ -1,17 +1,17 @@
-/** What WebGPU finds on Linux: Vulkan's loader, its drivers, and which of them this process has loaded. */
+/** This file finds what WebGPU needs on Linux: Vulkan's loader, its drivers, and those loaded in this process. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { messageOf } from '../../protocol/errors.ts';
 
 export interface VulkanDriver {
-  /** Whose it is, such as `NVIDIA` or `SwiftShader`; the library's file name where that is not known. */
+  /** The maker or product, such as `NVIDIA` or `SwiftShader`; the library's file name where unknown. */
   readonly name: string;
-  /** Null where it is not known. */
+  /** True for a software driver; null where unknown. */
   readonly software: boolean | null;
 }
 
-/** Drivers by the name of their library. Others exist; of those it is not said whether they are software. */
+/** Known drivers by the name of their library. For others, it stays open if they are software. */
 const KNOWN: readonly (readonly [pattern: RegExp, name: string, software: boolean])[] = [
   [/vk_swiftshader/, 'SwiftShader', true],
   [/vulkan_lvp/, 'lavapipe', true],
@@ -21,7 +21,7 @@ const KNOWN: readonly (readonly [pattern: RegExp, name: string, software: boolea
   [/vulkan_intel/, 'Intel', false],
 ];
 
-/** The library that Vulkan programs load drivers through. */
+/** Vulkan programs load drivers through this library. */
 const LOADER = 'libvulkan.so.1';
 
 /** @returns null when Vulkan's loader is installed, else the dynamic linker's words. */
@@ -29,19 +29,19 @@ export function vulkanLoaderProblem(): string | null {
   try {
     process.dlopen({ exports: {} }, LOADER);
   } catch (error) {
-    // Found, it is refused all the same, as it is no module for Node: other words.
+    // If found, it is refused too, with other words, since it is not a module for Node.
     const message = messageOf(error);
     return /cannot open shared object|No such file/.test(message) ? message : null;
   }
   return null;
 }
 
-/** The drivers installed, by their manifests. Reads files only: whether one of them has a device shows when it is used. */
+/** Lists the installed drivers by their manifests. It reads files only: a driver may turn out to have no device. */
 export function installedDrivers(env: NodeJS.ProcessEnv = process.env): VulkanDriver[] {
   return distinct(manifests(env).flatMap(libraryOf).map(describe));
 }
 
-/** The drivers that are loaded in this process at this moment. A driver without a device may be among them. */
+/** Lists the drivers that this process has loaded now. A driver without a device may be among them. */
 export function loadedDrivers(): VulkanDriver[] {
   const libraries = readText('/proc/self/maps')
     .split('\n')
@@ -50,7 +50,7 @@ export function loadedDrivers(): VulkanDriver[] {
   return distinct(libraries.map(describe));
 }
 
-/** Two lists of files that the loader takes instead of its folders, else the folders it looks into. */
+/** Lists manifests: those in the loader's two variables, or else those in the folders that it searches. */
 function manifests(env: NodeJS.ProcessEnv): string[] {
   const named = env.VK_DRIVER_FILES ?? env.VK_ICD_FILENAMES;
   if (named) return named.split(':').filter((file) => file !== '');
@@ -70,7 +70,7 @@ function namesIn(folder: string): string[] {
   }
 }
 
-/** The library that a manifest names; nothing where it is not a manifest. */
+/** Returns the library that a manifest names; an empty list for other files. */
 function libraryOf(manifest: string): string[] {
   try {
     const { ICD: driver } = JSON.parse(readFileSync(manifest, 'utf8')) as {
@@ -78,7 +78,7 @@ function libraryOf(manifest: string): string[] {
     };
     return typeof driver?.library_path === 'string' ? [driver.library_path] : [];
   } catch {
-    return []; // The loader leaves it out as well.
+    return []; // The loader skips such a file too.
   }
 }
 

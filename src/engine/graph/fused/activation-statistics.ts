@@ -1,11 +1,11 @@
 import { intAttribute, type OpDefinition, type Value } from '../graph.ts';
 
-/** Values in a block: what a processor core keeps close, and few enough for float32 to count them. */
+/** A block of this many values fits a processor core's cache, and float32 counts them exactly. */
 const BLOCK_VALUES = 2 ** 16;
 
 /**
- * Has no composed form: counting into bins takes no standard operators. Runtimes without our kernels give the rows out
- * instead.
+ * This operator has no composed form: no standard operators count into bins. Runtimes without our kernels output the
+ * rows instead.
  */
 export const ActivationStatistics: OpDefinition = {
   name: 'ActivationStatistics',
@@ -20,7 +20,7 @@ export const ActivationStatistics: OpDefinition = {
   },
 };
 
-/** Numbers of a block in the first output: Σx, Σx², Σx³, Σx⁴, Σ(y − x)² and the end of the histogram's axis. */
+/** A block has these numbers in the first output: Σx, Σx², Σx³, Σx⁴, Σ(y − x)² and the end of the histogram's axis. */
 export const BLOCK_SUMS = 6;
 
 export interface BlockStatistics {
@@ -28,17 +28,17 @@ export interface BlockStatistics {
   readonly sums: Value;
   /** max|x| [blocks, channels]. */
   readonly largest: Value;
-  /** Values in each of the equally wide bins from −limit to limit [blocks, bins]. */
+  /** Number of values in each of the equally wide bins from −limit to limit, [blocks, bins]. */
   readonly counts: Value;
-  /** Least and largest x of the channels that share a scale [T, channels / group]. */
+  /** Least and largest x of the channels that share a scale, [T, channels / group]. */
   readonly lows: Value;
   readonly highs: Value;
 }
 
 /**
- * Statistics of blocks of rows x [T, channels], each block with a histogram axis of its own: limit is the least power of
- * two above every |x|, 2⁻¹⁰⁰ for zeros.
- * @param y the same, quantized; or x itself. @param group channels that share a scale; 0 for all of a row.
+ * Computes statistics of blocks of rows x [T, channels]. Each block has its own histogram axis: limit is the least
+ * power of two above every |x|, 2⁻¹⁰⁰ for zeros.
+ * @param y x quantized, or x itself. @param group channels that share a scale; 0 for all of a row.
  */
 export function activationStatistics(x: Value, y: Value, group: number, bins: number): BlockStatistics {
   const rows = Math.max(1, Math.floor(BLOCK_VALUES / x.dim(1)));

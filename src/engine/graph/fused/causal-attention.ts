@@ -12,21 +12,22 @@ import { reduceMax, reduceSum } from '../ops/reduce.ts';
 import { reshape, transposeLast } from '../ops/shape.ts';
 import { unitsOf } from './row-codes.ts';
 
-/** How attention scores are scaled and masked. */
+/** The scaling and masking of attention scores. */
 export interface CausalMask {
   readonly scale: number;
-  /** Query positions: row r of the second-last axis stands at position r mod rows, aligned to the end of the keys. */
+  /** Query positions: row r of the second-last axis is at position r mod rows, aligned to the end of the keys. */
   readonly rows: number;
-  /** Keys visible to a query, itself included; 0 for all before it (sliding-window attention otherwise). */
+  /** Keys visible to a query, itself included (sliding-window attention); 0 for itself and all before it. */
   readonly window: number;
 }
 
-/** Large enough to vanish in exp, small enough to stay finite in float32. */
+/** The value vanishes in exp and stays finite in float32. */
 const MASKED = -1e30;
 
 /**
- * o = softmax(scale·q kᵀ)·v over visible keys and lse = ln Σ e^score, for q [..., rows·n, h], k and v [..., keys, h]:
- * the n query heads of a key/value head are stacked along the rows. The native kernels keep scores in the cache only.
+ * Computes o = softmax(scale·q kᵀ)·v over visible keys and lse = ln Σ e^score, for q [..., rows·n, h], k and v
+ * [..., keys, h]. The n query heads of a key/value head are stacked along the rows. The native kernels keep scores in
+ * the cache only.
  */
 export const CausalAttention: OpDefinition = {
   name: 'CausalAttention',
@@ -64,7 +65,7 @@ export const CausalAttentionGrad: OpDefinition = {
   },
 };
 
-/** scale·q kᵀ [..., rows·n, keys], very low where masked. */
+/** Computes scale·q kᵀ [..., rows·n, keys], with very low values where masked. */
 function maskedScores(q: Value, k: Value, attributes: Attributes): Value {
   const rows = intAttribute(attributes, 'rows');
   const keys = k.dim(-2);
@@ -85,7 +86,7 @@ function maskOf(s: Value, rows: number, keys: number, attributes: Attributes): V
   return s.graph.reals([rows, keys], mask);
 }
 
-/** The operator in tiles of bfloat16, with two pieces per number, or null. Keys with units are exact in one. */
+/** Puts the operator in tiles of bfloat16, two pieces per number; else null. Keys with units are exact in one piece. */
 export function attentionInTiles({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
   if (op !== CausalAttention && op !== CausalAttentionGrad) return null;
   const units = unitsOf(inputs[1]!);

@@ -28,20 +28,20 @@ import { reshape } from '../ops/shape.ts';
 
 /** A dynamic uniform quantizer over groups of the last axis. */
 export interface ActivationQuantizer {
-  /** 2 … 8; 16 means that nothing is quantized. */
+  /** 2 … 8; with 16, nothing is quantized. */
   readonly bits: number;
   readonly symmetric: boolean;
   /** Elements that share a scale; 0 for the whole last axis (per token). */
   readonly group: number;
-  /** Factor on both ends of the range. */
+  /** Both ends of the range are multiplied by this. */
   readonly clipRatio: number;
-  /** Whether the range is made to include 0, so that the zero point is storable. */
+  /** True where the range is extended to include 0, so that the zero point can be stored. */
   readonly includeZero: boolean;
-  /** Whether the derivative also goes through the scale ({@link LiveFakeQuantize}); else it is a constant. */
+  /** True where the derivative also goes through the scale ({@link LiveFakeQuantize}); else the scale is constant. */
   readonly scaleGradient?: boolean;
 }
 
-/** Straight-through estimator: the derivative is the identity everywhere; scale and zero point are detached. */
+/** By the straight-through estimator, the derivative is the identity everywhere; scale and zero point are detached. */
 export const FakeQuantize: OpDefinition = {
   name: 'FakeQuantize',
   domain: 'spinquant',
@@ -57,9 +57,10 @@ export const FakeQuantize: OpDefinition = {
 };
 
 /**
- * The same operator, straight-through for the rounding only: y_i = x_i + s(x)·e_i with e_i = (y_i − x_i)/s held fixed.
- * The zero point drops out: it is added and subtracted. For values that saturate (clip ratio below 1) ∂y_i/∂x_i could
- * also be 0, with an own term through s and z; they keep the identity, as in the detached form, and their e_i counts.
+ * This is the same operator, straight-through for the rounding only: y_i = x_i + s(x)·e_i with e_i = (y_i − x_i)/s held
+ * fixed. The zero point drops out: it is added and subtracted. For values that saturate (clip ratio below 1), ∂y_i/∂x_i
+ * could also be 0, with a separate term through s and z. Here they keep the identity, as in the detached form, and
+ * their e_i counts.
  */
 export const LiveFakeQuantize: OpDefinition = {
   ...FakeQuantize,
@@ -71,9 +72,10 @@ export const LiveFakeQuantize: OpDefinition = {
 };
 
 /**
- * From x, y and ∂y. s is proportional to the range (hi − lo, or max|x|), so with D = Σ ∂y·(y − x) of a group, bits and
- * clip ratio cancel: D·∂s/s = D/range at the first element that is the upper end, its negative at the lower one. An
- * end of the range that is the included 0 belongs to no element. Where all are one value there is only ∂y.
+ * The inputs are x, y and ∂y. s is proportional to the range (hi − lo, or max|x|), so bits and clip ratio cancel. With
+ * D = Σ ∂y·(y − x) of a group, D·∂s/s = D/range at the first element that is the upper end, and its negative at the
+ * lower one. An end of the range that is the included 0 belongs to no element. Where all values are equal, only ∂y
+ * remains.
  */
 export const FakeQuantizeScaleGrad: OpDefinition = {
   name: 'FakeQuantizeScaleGrad',
@@ -90,7 +92,7 @@ export const FakeQuantizeScaleGrad: OpDefinition = {
   },
 };
 
-/** One row per group. */
+/** Makes one row per group. */
 function groupRows(x: Value, attributes: Attributes): Value {
   const group = intAttribute(attributes, 'group') || x.dim(-1);
   return reshape(x, [elementCount(x.dims) / group, group]);
@@ -115,14 +117,14 @@ function asymmetricScaleGradient(x: Value, along: Value, includeZero: boolean): 
   return sub(where(atHi, slope, zero), where(atLo, slope, zero));
 }
 
-/** along / range; 0 where the range is. */
+/** along / range; 0 where the range is 0. */
 function slopeOf(along: Value, range: Value): Value {
   const zero = range.graph.scalar(0);
   const some = less(zero, range);
   return where(some, div(along, where(some, range, range.graph.scalar(1))), zero);
 }
 
-/** Of each row, whether an element is the first one that equals the row's value [rows, 1]. */
+/** True where an element is the first of its row that equals the row's value [rows, 1]. */
 function firstEqual(x: Value, value: Value): Value {
   const width = x.dim(-1);
   const index = x.graph.reals(
@@ -133,15 +135,15 @@ function firstEqual(x: Value, value: Value): Value {
   return equal(index, reduceMin(candidates, [-1]));
 }
 
-/** Rows [rows, n] as scale [rows, 1] times whole numbers [rows, n]. */
+/** Rows [rows, n] are scale [rows, 1] times whole numbers [rows, n]. */
 export interface GridRows {
   readonly scale: Value;
   readonly multiples: Value;
-  /** Rows [rows, 1] of one value, which stay as they are. */
+  /** True for rows of one value, which stay as they are; [rows, 1]. */
   readonly constant: Value | null;
 }
 
-/** The grid that a quantizer's attributes describe, and rows on it. */
+/** Puts rows on the grid that a quantizer's attributes describe. */
 export function onGrid(rows: Value, attributes: Attributes): GridRows {
   const bits = intAttribute(attributes, 'bits');
   const clip = floatAttribute(attributes, 'clip_ratio');
@@ -150,7 +152,7 @@ export function onGrid(rows: Value, attributes: Attributes): GridRows {
     : asymmetric(rows, bits, clip, intAttribute(attributes, 'include_zero') === 1);
 }
 
-/** s = c·max|x|/(2^{b−1}−1), codes −2^{b−1} … 2^{b−1}−1. */
+/** s = c·max|x|/(2^{b−1}−1); codes are −2^{b−1} … 2^{b−1}−1. */
 function symmetric(x: Value, bits: number, clip: number): GridRows {
   const g = x.graph;
   const top = 2 ** (bits - 1) - 1;
@@ -160,7 +162,7 @@ function symmetric(x: Value, bits: number, clip: number): GridRows {
   return { scale: s, multiples, constant: null };
 }
 
-/** s = (hi − lo)/(2^b − 1), z = round(−lo/s), codes q in 0 … 2^b−1, multiples q − z. A constant group is kept as it is. */
+/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups do not change. */
 function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
   const g = x.graph;
   const zero = g.scalar(0);
@@ -178,7 +180,7 @@ function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean):
   return { scale: s, multiples: sub(q, z), constant };
 }
 
-/** Quantize to the grid and back, per token or per group of the last axis. */
+/** Quantizes to the grid and back, per token or per group of the last axis. */
 export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   if (quantizer.bits >= 16) return x;
   const group = quantizer.group === x.dim(-1) ? 0 : quantizer.group;

@@ -15,10 +15,10 @@ import { reshape, toReal } from '../ops/shape.ts';
 import type { Rewrite } from '../rebuild.ts';
 import { codesOf, rowMultiples, unitsOf } from './row-codes.ts';
 
-/** Below this many multiply-adds, sharing out the work takes longer than it saves. */
+/** Below this many multiply-adds, distributing the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
 
-/** Bfloat16 rows with a factor each, where they are codes of quantized weights. */
+/** Rows in bfloat16; each has a factor where they are codes of quantized weights. */
 export interface ScaledRows {
   /** [rows, columns], bfloat16. */
   readonly codes: Value;
@@ -27,9 +27,9 @@ export interface ScaledRows {
 }
 
 /**
- * C = A op(diag(s) B), A float32 [M, K] in so many `pieces`, B bfloat16, s float32 or absent. With three pieces products
- * are exact, with two off by at most 2^-16 of each; given the units of A's rows (transB = 1), its multiples of them are
- * multiplied, exactly. Sums are float32 (native-kernels/ops/gemm_bfloat16).
+ * Computes C = A op(diag(s) B): A is float32 [M, K] in this many `pieces`, B is bfloat16, s is float32 or absent. With
+ * three pieces products are exact; with two they are off by at most 2^-16 of each. Given the units of A's rows
+ * (transB = 1), A's multiples of them are multiplied, exactly. Sums are float32 (native-kernels/ops/gemm_bfloat16).
  */
 export const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',
@@ -57,14 +57,14 @@ export const GemmBfloat16Add: OpDefinition = {
   ],
 };
 
-/** Sums of a product with bfloat16 weights, used nowhere else, and something of its shape, in one pass. */
+/** Adds a tensor of the same shape to a product with bfloat16 weights in one pass, if nothing else uses the product. */
 export function withAddedProducts(graph: Graph, outputs: readonly Value[]): Rewrite {
   const uses = new Map<Value, number>();
   for (const value of [...outputs, ...graph.nodes.flatMap(({ inputs }) => inputs)])
     uses.set(value, (uses.get(value) ?? 0) + 1);
   return (node, inputs) => {
     if (node.op.name !== 'Add' || node.op.domain !== '') return null;
-    // Of two products the one that is computed last takes up the other one.
+    // If both are products, the one computed last absorbs the other.
     for (const index of [1, 0]) {
       const [product, addend] = [inputs[index]!, inputs[1 - index]!];
       const isProduct = product.node?.op === GemmBfloat16 && product.node.inputs.length === 2;
@@ -78,15 +78,15 @@ export function withAddedProducts(graph: Graph, outputs: readonly Value[]): Rewr
   };
 }
 
-/** diag(s) B in the graph's real type. */
+/** Computes diag(s) B in the graph's real type. */
 export function scaledRows({ codes, scale }: ScaledRows): Value {
   return scale ? mul(toReal(codes), reshape(scale, [scale.dim(0), 1])) : toReal(codes);
 }
 
 /**
- * C = op(A) op(B) in float32, each factor as the sum of two bfloat16 numbers: off by at most 3·2^-16 of each product. Or,
- * given the units of the rows of A (transA = 0) or, with `unitsOfB`, of B (transB = 0), this factor as its multiples of
- * them, exactly, and the other one in so many `pieces`.
+ * Computes C = op(A) op(B) in float32. Each factor is the sum of two bfloat16 numbers: off by at most 3·2^-16 of each
+ * product. The rows of A (transA = 0), or with `unitsOfB` those of B (transB = 0), may come with units. That factor is
+ * then taken exactly, as multiples of its units, and the other one in this many `pieces`.
  */
 export const SplitGemm: OpDefinition = {
   name: 'SplitGemm',
@@ -101,8 +101,8 @@ export const SplitGemm: OpDefinition = {
 };
 
 /**
- * diag(s) codes · op(M), or op(M) · diag(s) codes where `codesOfB`: codes int8 with a scale per row, exactly, M float32 in
- * so many `pieces`.
+ * Computes diag(s) codes · op(M), or op(M) · diag(s) codes where `codesOfB` is set. Codes are int8 with a scale per
+ * row, taken exactly; M is float32 in this many `pieces`.
  */
 export const CodeGemm: OpDefinition = {
   name: 'CodeGemm',
@@ -117,7 +117,7 @@ export const CodeGemm: OpDefinition = {
   },
 };
 
-/** Factors in their order, and which one is transposed. */
+/** Returns the factors in their order with their transpositions. */
 function ofCodes(codes: Value, other: Value, attributes: Attributes) {
   const transpose = intAttribute(attributes, 'transposeOther');
   return intAttribute(attributes, 'codesOfB') === 1
@@ -126,9 +126,9 @@ function ofCodes(codes: Value, other: Value, attributes: Attributes) {
 }
 
 /**
- * The product in tiles of bfloat16, or null: with bfloat16 weights as they are stored, instead of converting these to
- * float32 first, and with two `pieces` any other product too. What converted weights is left over if nothing else reads
- * it: copy the graph once more to be rid of it.
+ * Returns the product in tiles of bfloat16, or null. bfloat16 weights are used as they are stored, not converted to
+ * float32 first; with two `pieces`, any other product is in tiles too. A conversion that nothing reads any longer stays
+ * in the graph: copy the graph once more to remove it.
  */
 export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3): Value[] | null {
   if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
@@ -154,7 +154,7 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3)
   return pieces === 2 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
 }
 
-/** What {@link scaledRows} made the value of, or null. */
+/** Returns the rows from which {@link scaledRows} made the value, or null. */
 function sourceOf(value: Value): ScaledRows | null {
   const codes = convertedFrom(value);
   if (codes) return { codes, scale: null };
@@ -166,13 +166,13 @@ function sourceOf(value: Value): ScaledRows | null {
   return scaled && isPerRow ? { codes: scaled, scale } : null;
 }
 
-/** The bfloat16 tensor that the value is the conversion of, or null. */
+/** Returns the bfloat16 tensor that was converted to this value, or null. */
 function convertedFrom(value: Value): Value | null {
   const source = value.node?.op.name === 'Cast' ? value.node.inputs[0]! : null;
   return source?.dtype === 'bfloat16' ? source : null;
 }
 
-/** Multiply-adds. */
+/** Counts the multiply-adds. */
 function products(node: Node, a: Value): number {
   const depth = a.dim(intAttribute(node.attributes, 'transA') === 1 ? 0 : 1);
   return elementCount(node.outputs[0]!.dims) * depth;

@@ -4,9 +4,9 @@ import { add, scale, sub } from '../ops/elementwise.ts';
 import { matmul } from '../ops/matmul.ts';
 import { concat, reshape, slice } from '../ops/shape.ts';
 
-/** What the operator needs to know of an orthogonal transform of order block = order · 2^m (rotation/hadamard-plan.ts). */
+/** An orthogonal transform of order block = order · 2^m, as the operator needs it (rotation/hadamard-plan.ts). */
 export interface HadamardTransform {
-  /** Length of one transform; divides the last axis, which is cut into independent blocks. */
+  /** The length of one transform divides the last axis, which is cut into independent blocks. */
   readonly block: number;
   /** Order K of the dense ±1 factor; 1 for a pure Sylvester matrix. */
   readonly order: number;
@@ -15,8 +15,8 @@ export interface HadamardTransform {
 }
 
 /**
- * Each block z of the last axis, viewed row-major as Z [K, 2^m]: Y = (H_K · Z · H_{2^m}) / √block.
- * As a row-vector map z ↦ z M with M = (H_Kᵀ ⊗ H_{2^m})/√block, which is orthogonal.
+ * Each block z of the last axis, viewed row-major as Z [K, 2^m], becomes Y = (H_K · Z · H_{2^m}) / √block.
+ * As a row-vector map this is z ↦ z M with M = (H_Kᵀ ⊗ H_{2^m})/√block, which is orthogonal.
  */
 export const Hadamard: OpDefinition = {
   name: 'Hadamard',
@@ -42,7 +42,7 @@ export const Hadamard: OpDefinition = {
   },
 };
 
-/** One stage of the fast Walsh–Hadamard transform over the last axis of [rows, K, n]: pairs at distance `half`. */
+/** A stage of the fast Walsh–Hadamard transform combines pairs at distance `half` on the last axis of [rows, K, n]. */
 function butterfly(z: Value, half: number): Value {
   const [rows, order, n] = z.dims as [number, number, number];
   const pairs = reshape(z, [rows * order, n / (2 * half), 2, half]);
@@ -60,7 +60,7 @@ function transposeMatrix(matrix: Value): Value {
   return matrix.graph.reals([k, k], transposed);
 }
 
-/** Multiply the last axis by the transform (inverse: by its transpose). A block of 1 is the identity. */
+/** Multiplies the last axis by the transform (inverse: by its transpose). A block of 1 is the identity. */
 export function hadamard(x: Value, transform: HadamardTransform, inverse = false): Value {
   const { block, order, matrix } = transform;
   if (block === 1) return x;

@@ -3,8 +3,8 @@ import { abs, add, div, mul, scale, sign, sqrt, sub } from '../ops/elementwise.t
 import { reduceMean, reduceSum, softmax } from '../ops/reduce.ts';
 
 /**
- * A smooth stand-in for the largest deviation of a token y [..., n] (InfoQuant's soft peak): with a = |y − mean(y)| and
- * s = softmax(a / T), loss = √(Σ (s∘a)² + ε), [..., 1].
+ * The loss is a smooth form of the largest deviation of a token y [..., n] (InfoQuant's soft peak). With
+ * a = |y − mean(y)| and s = softmax(a / T), loss = √(Σ (s∘a)² + ε), [..., 1].
  */
 export const PeakLoss: OpDefinition = {
   name: 'PeakLoss',

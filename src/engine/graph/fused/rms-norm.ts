@@ -2,7 +2,7 @@ import { apply, floatAttribute, type OpDefinition, type Value } from '../graph.t
 import { add, div, mul, sqrt, sub } from '../ops/elementwise.ts';
 import { reduceMean } from '../ops/reduce.ts';
 
-/** y = x / √(mean(x²) + ε) over the last axis, without gain. Commutes with every rotation of that axis. */
+/** y = x / √(mean(x²) + ε) over the last axis, without gain. It commutes with every rotation of that axis. */
 export const RmsNorm: OpDefinition = {
   name: 'RmsNorm',
   domain: 'spinquant',

@@ -3,14 +3,14 @@ import { add, mul, sub } from '../ops/elementwise.ts';
 import { concat, slice } from '../ops/shape.ts';
 
 /**
- * Rotary position embedding on x [..., S, h] with tables cos, sin [S, h/2]; halves are paired (Hugging Face):
- * y₁ = x₁ cos − x₂ sin, y₂ = x₂ cos + x₁ sin.
+ * Applies the rotary position embedding to x [..., S, h] with tables cos, sin [S, h/2]. Halves are paired (Hugging
+ * Face): y₁ = x₁ cos − x₂ sin, y₂ = x₂ cos + x₁ sin.
  */
 export const RotaryEmbedding: OpDefinition = {
   name: 'RotaryEmbedding',
   domain: 'spinquant',
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
-  // A rotation: its transpose turns back by the same angle.
+  // The map is a rotation: its transpose turns back by the same angle.
   gradient(node, [dy]) {
     const inverse = 1 - intAttribute(node.attributes, 'inverse');
     return [apply(RotaryEmbedding, [dy!, node.inputs[1]!, node.inputs[2]!], { inverse }), null, null];

@@ -4,7 +4,7 @@ import { mul } from '../ops/elementwise.ts';
 import { cast, reshape } from '../ops/shape.ts';
 import { type ActivationQuantizer, onGrid, quantizerAttributes } from './fake-quantize.ts';
 
-/** FakeQuantize of whole rows [..., n] that also gives their scales [...], of which the results are whole multiples. */
+/** FakeQuantize of whole rows [..., n], with their scales [...] as a second output; results are whole multiples. */
 export const FakeQuantizeRows: OpDefinition = {
   name: 'FakeQuantizeRows',
   domain: 'spinquant',
@@ -14,7 +14,7 @@ export const FakeQuantizeRows: OpDefinition = {
   ],
 };
 
-/** The quantizer as one that gives its rows' scales too ({@link unitsOf}), or null where it has no such form. */
+/** Returns the quantizer in a form that also outputs its rows' scales ({@link unitsOf}); null where it has none. */
 export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
   if (op.name !== 'FakeQuantize' || intAttribute(attributes, 'group') !== 0 || inputs[0]!.rank < 2)
     return null;
@@ -24,14 +24,14 @@ export function quantizedRows({ op, attributes }: Node, inputs: readonly Value[]
   return hasSmallCodes ? inputs[0]!.graph.apply(FakeQuantizeRows, inputs, attributes).slice(0, 1) : null;
 }
 
-/** Per row of the last axis, what a tensor's numbers are whole multiples of, at most 256 times; null where that is not known. */
+/** Returns a unit per row of the last axis: numbers are whole multiples, at most 256 times it. Null if unknown. */
 export function unitsOf(value: Value): Value | null {
   const { node } = value;
   if (node?.op === FakeQuantizeRows) return node.outputs[1]!;
   return node?.op === RowMultiples ? node.inputs[1]! : null;
 }
 
-/** The same as whole numbers of a byte: codes int8 [..., n] and scales [...]. */
+/** Quantizes rows to whole numbers of a byte: codes int8 [..., n] and scales [...]. */
 export const QuantizeRows: OpDefinition = {
   name: 'QuantizeRows',
   domain: 'spinquant',
@@ -46,7 +46,7 @@ export const QuantizeRows: OpDefinition = {
   },
 };
 
-/** codes int8 [..., n] times scales [...]. */
+/** Multiplies codes int8 [..., n] by scales [...]. */
 export const RowMultiples: OpDefinition = {
   name: 'RowMultiples',
   domain: 'spinquant',
@@ -54,15 +54,15 @@ export const RowMultiples: OpDefinition = {
   compose: ([codes, scales]) => [mul(reshape(scales!, [...scales!.dims, 1]), cast(codes!, scales!.dtype))],
 };
 
-/** Codes and scales that the value is the multiples of, or null. */
+/** Returns the codes and scales whose product the value is, or null. */
 export function codesOf(value: Value): readonly [codes: Value, scales: Value] | null {
   return value.node?.op === RowMultiples ? (value.node.inputs as [Value, Value]) : null;
 }
 
-/** What {@link codesOf} codes and scales is. */
+/** Multiplies codes by their scales; {@link codesOf} returns both. */
 export const rowMultiples = (codes: Value, scales: Value): Value => apply(RowMultiples, [codes, scales]);
 
-/** Whether rows [..., n] can be quantized to {@link byteCodes}. */
+/** True where rows [..., n] can be quantized to {@link byteCodes}. */
 export function hasByteCodes(
   { bits, symmetric, group, includeZero }: ActivationQuantizer,
   n: number,
@@ -71,7 +71,7 @@ export function hasByteCodes(
   return (group === 0 || group === n) && (symmetric ? bits <= 8 : includeZero && bits <= 7);
 }
 
-/** Q(x) without a derivative, by way of what it takes a quarter of the memory to keep. */
+/** Q(x), not differentiated; stored as 8-bit codes and scales, a quarter of the memory. */
 export function byteCodes(
   x: Value,
   quantizer: ActivationQuantizer,

@@ -2,10 +2,10 @@ import { elementCount } from '../../../protocol/tensor.ts';
 import { apply, intsAttribute, type Node, type OpDefinition, type Value } from '../graph.ts';
 import { reshape, transpose } from '../ops/shape.ts';
 
-/** Smaller tensors are transposed as fast by one thread. */
+/** One thread transposes smaller tensors as fast. */
 const FEWEST_ELEMENTS = 2 ** 16;
 
-/** [A, B, C, D] → [A, C, B, D]: rows of D are copied whole, by all threads. */
+/** Transposes [A, B, C, D] to [A, C, B, D]: all threads copy whole rows of D. */
 export const SwapAxes: OpDefinition = {
   name: 'SwapAxes',
   domain: 'spinquant',
@@ -13,7 +13,7 @@ export const SwapAxes: OpDefinition = {
   compose: ([x]) => [transpose(x!, [0, 2, 1, 3])],
 };
 
-/** A transposition in which two neighbouring groups of axes change places and the last axis stays, or null. */
+/** Rewrites a transposition that exchanges two neighbouring groups of axes and keeps the last axis; null for others. */
 export function swappedAxes(node: Node, [x]: readonly Value[]): Value[] | null {
   if (node.op.name !== 'Transpose' || x!.dtype !== 'float32' || elementCount(x!.dims) < FEWEST_ELEMENTS)
     return null;
@@ -25,7 +25,7 @@ export function swappedAxes(node: Node, [x]: readonly Value[]): Value[] | null {
   return [reshape(apply(SwapAxes, [reshape(x!, dims)]), node.outputs[0]!.dims)];
 }
 
-/** Axes start … middle − 1 and middle … end − 1 that change places, with the last axis behind them; null for others. */
+/** Returns [start, middle, end]: axes start … middle − 1 and middle … end − 1 change places. Null for others. */
 function swappedGroups(perm: readonly number[]): [number, number, number] | null {
   const start = perm.findIndex((axis, index) => axis !== index);
   if (start < 0) return null;

@@ -3,7 +3,7 @@ import { equal, exp, less, mul, sub, where } from '../ops/elementwise.ts';
 import { logSumExp, reduceSum } from '../ops/reduce.ts';
 import { cast, reshape } from '../ops/shape.ts';
 
-/** Next-token negative log-likelihood per row of logits [T, V]; a negative label means: not counted, loss 0. */
+/** Computes the next-token negative log-likelihood per row of logits [T, V]. Negative labels do not count: loss 0. */
 export const TokenLoss: OpDefinition = {
   name: 'TokenLoss',
   domain: 'spinquant',
@@ -15,7 +15,7 @@ export const TokenLoss: OpDefinition = {
   },
 };
 
-/** ∂logits = ∂loss·(softmax(logits) − onehot(label)), and the loss itself, which falls out on the way. */
+/** ∂logits = ∂loss·(softmax(logits) − onehot(label)). The loss is a second output, since it costs nothing here. */
 export const TokenLossGrad: OpDefinition = {
   name: 'TokenLossGrad',
   domain: 'spinquant',
@@ -43,7 +43,7 @@ function lossOf(logits: Value, labels: Value, normalizer: Value): Value {
   return where(less(labels, g.scalar(0, 'int64')), g.scalar(0), loss);
 }
 
-/** bool [T, V]: column equals label. */
+/** Returns bool [T, V]: true where the column equals the label. */
 function oneHot(logits: Value, labels: Value): Value {
   const columns = logits.graph.ints(Array.from({ length: logits.dim(1) }, (_, column) => column));
   return equal(reshape(labels, [logits.dim(0), 1]), columns);

@@ -20,17 +20,17 @@ import {
 import { reduceMax, reduceMin, reduceSum } from '../ops/reduce.ts';
 import { cast, expand, reshape } from '../ops/shape.ts';
 
-/** Round-to-nearest weights: one scale per output channel, or per group of consecutive inputs. */
+/** Weights are rounded to nearest with one scale per output channel, or per group of consecutive inputs. */
 export interface WeightQuantizer {
   readonly bits: number;
   readonly symmetric: boolean;
   /** Inputs that share a scale; 0 for the whole row. */
   readonly group: number;
-  /** Search the clip ratio 1.00 … 0.21 that minimises Σ|Q(w) − w|^2.4 per row or group. */
+  /** True where the clip ratio 1.00 … 0.21 is searched that minimises Σ|Q(w) − w|^2.4 per row or group. */
   readonly clipSearch: boolean;
 }
 
-/** Candidates of the clip search: ratio 1 − i/100 for i = 0 … 79 (grid 100, shrink to 0.2). */
+/** The clip search tries ratios 1 − i/100 for i = 0 … 79 (grid 100, shrink to 0.2). */
 const CLIP_STEPS = 80;
 const CLIP_GRID = 100;
 const ERROR_POWER = 2.4;
@@ -46,7 +46,7 @@ export const FakeQuantizeWeight: OpDefinition = {
       { dtype: w.dtype, dims: [w.dim(0), w.dim(1) / group] },
     ];
   },
-  // Straight-through, scale detached.
+  // The derivative is straight-through, with the scale detached.
   gradient: (node, [dy]) => node.inputs.map((_, index) => (index === 0 ? dy! : null)),
   compose(inputs, attributes) {
     const [w, given] = inputs as [Value, Value | undefined];
@@ -72,7 +72,7 @@ interface GridOptions {
   readonly includeZero: boolean;
 }
 
-/** The uniform grid of each row of w [rows, group] as a function of the clip ratio [rows, 1]. */
+/** Each row of w [rows, group] has a uniform grid, which depends on the clip ratio [rows, 1]. */
 class Grid {
   readonly #w: Value;
   readonly #options: GridOptions;
@@ -104,12 +104,12 @@ class Grid {
     return this.#options.symmetric ? this.#symmetric(ratio) : this.#asymmetric(ratio);
   }
 
-  /** s [rows, 1] of a symmetric grid, whose codes are −top − 1 … top. */
+  /** Returns s [rows, 1] of a symmetric grid, whose codes are −top − 1 … top. */
   symmetricScale(ratio: Value): Value {
     return div(mul(ratio, this.#hi), this.#w.graph.scalar(this.#top));
   }
 
-  /** Scale and zero point [rows, 1] of codes −2^{b−1} … 2^{b−1}−1, whose values are s (c − z). */
+  /** Returns scale and zero point [rows, 1] of codes −2^{b−1} … 2^{b−1}−1, whose values are s (c − z). */
   signedGrid(ratio: Value): { scale: Value; zero: Value } {
     const g = this.#w.graph;
     const zero = g.scalar(0);
@@ -148,7 +148,7 @@ class Grid {
     return { constant, s, z: round(div(sub(g.scalar(0), lo), s)) };
   }
 
-  /** The first strict minimum of the error over the candidate ratios. */
+  /** Returns the ratio of the first strict minimum of the error. */
   searchRatio(): Value {
     const g = this.#w.graph;
     let best = this.fullRange();
@@ -163,7 +163,7 @@ class Grid {
     return minimum(best, g.scalar(1));
   }
 
-  /** Σ|Q(w) − w|^2.4 per row; |e|^p as exp(p·log|e|), 0 where e is 0. */
+  /** Computes Σ|Q(w) − w|^2.4 per row; |e|^p is exp(p·log|e|), 0 where e is 0. */
   #error(ratio: Value): Value {
     const g = this.#w.graph;
     const e = abs(sub(this.quantize(ratio), this.#w));
@@ -173,14 +173,14 @@ class Grid {
   }
 }
 
-/** Weights [out, in] rounded to the grid and back. */
+/** Rounds weights [out, in] to the grid and back. */
 export function fakeQuantizeWeight(w: Value, quantizer: WeightQuantizer): Value {
   return quantizer.bits >= 16 ? w : quantizeWithRatio(w, quantizer, null)[0];
 }
 
 /**
- * The same for fewer than 16 bits, with the clip ratios [out, groups].
- * @param given ratios to use instead of searching for them.
+ * Rounds weights to fewer than 16 bits and returns them with the clip ratios [out, groups].
+ * @param given ratios to use instead of a search.
  */
 export function quantizeWithRatio(w: Value, quantizer: WeightQuantizer, given: Value | null): [Value, Value] {
   const group = quantizer.group === w.dim(1) ? 0 : quantizer.group;
@@ -195,7 +195,7 @@ export function quantizeWithRatio(w: Value, quantizer: WeightQuantizer, given: V
 }
 
 /**
- * The grid of each row, or group, as codes of a byte have it: Q(w) = s (c − z) with c in −2^{b−1} … 2^{b−1}−1.
+ * Returns the grid of each row or group for codes of a byte: Q(w) = s (c − z) with c in −2^{b−1} … 2^{b−1}−1.
  * @param w [out, in] before rounding. @param ratio its clip ratios [out, groups].
  * @returns s and z [out, groups], z whole numbers.
  */
@@ -211,13 +211,13 @@ export function weightGrid(
   return { scale: reshape(scale, ratio.dims), zero: reshape(zero, ratio.dims) };
 }
 
-/** Whether rounded rows are whole numbers times one scale each, small enough for bfloat16's 8 bits. */
+/** True where a rounded row is whole numbers times one scale, and the numbers fit bfloat16's 8 bits. */
 export function hasRowCodes({ bits, symmetric, group }: WeightQuantizer): boolean {
   return bits <= 8 && symmetric && group === 0;
 }
 
 /**
- * Rounded weights as codes: diag(s) q = Q(w), for quantizers that {@link hasRowCodes}.
+ * Returns rounded weights as codes: diag(s) q = Q(w), for quantizers with {@link hasRowCodes}.
  * @param w [out, in] before rounding. @param rounded Q(w). @param ratio its clip ratios [out, 1].
  * @returns q, bfloat16, exact, and s [out].
  */
@@ -228,6 +228,6 @@ export function rowCodes(
   { bits, symmetric }: WeightQuantizer,
 ): { readonly codes: Value; readonly scale: Value } {
   const scale = new Grid(w, { bits, symmetric, includeZero: true }).symmetricScale(ratio);
-  // The quotient is a whole number but for its last bit, which bfloat16 has not.
+  // The quotient is a whole number but for its last bit, which bfloat16 drops.
   return { codes: cast(div(rounded, scale), 'bfloat16'), scale: reshape(scale, [w.dim(0)]) };
 }

@@ -1,10 +1,10 @@
 import type { Runtime } from '../../runtime/types.ts';
 
-/** What a runtime can do beyond standard operators, as far as those who build graphs may know of it. */
+/** A runtime's abilities beyond standard operators; builders of graphs may know no others. */
 export interface Abilities {
-  /** Whether our own operators have kernels; else they are composed of standard ones. */
+  /** True where our own operators have kernels; otherwise they are composed of standard ones. */
   readonly ownKernels: boolean;
-  /** Whether products with bfloat16 weights have a kernel of their own, faster than those in float32. */
+  /** True where products with bfloat16 weights have their own kernel, faster than float32. */
   readonly bfloat16Products: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** The one place that asks what a runtime has: graphs in the operators that it offers. */
+/** Only this file asks which operators a runtime has, and writes graphs in those. */
 import type { Runtime } from '../../runtime/types.ts';
 import type { Graph, Value } from '../graph.ts';
 import { type Rebuilt, rebuild } from '../rebuild.ts';
@@ -9,13 +9,13 @@ import type { Precision } from './tiles.ts';
 import { forWebGpu } from './webgpu.ts';
 
 export interface LowerOptions {
-  /** Intermediate values that the program takes as inputs instead of computing them. */
+  /** The program takes these intermediate values as inputs and does not compute them. */
   readonly cut?: ReadonlyMap<Value, string>;
-  /** Precision of products, where the processor offers a choice; `float32` by default. */
+  /** The precision of products where the processor offers a choice; `float32` by default. */
   readonly precision?: Precision | undefined;
 }
 
-/** Pruned to the outputs, in operators that the runtime has. */
+/** Returns the graph pruned to the outputs, in operators that the runtime has. */
 export function lower(
   runtime: Runtime,
   graph: Graph,

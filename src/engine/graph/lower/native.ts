@@ -6,8 +6,8 @@ import { composeHelpers } from './composed.ts';
 import { atPrecision, type Precision } from './tiles.ts';
 
 /**
- * A graph in the operators of our native kernels.
- * @param tiles whether products of bfloat16 have kernels.
+ * Rewrites a graph in the operators of our native kernels.
+ * @param tiles true where products of bfloat16 have kernels.
  */
 export function lowerNative(
   graph: Graph,
@@ -22,6 +22,6 @@ export function lowerNative(
   const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
   const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
   const fused = rebuild(tiled.graph, tiled.outputs, added);
-  // One more copy leaves out what nothing reads any longer.
+  // One more copy drops the nodes that nothing reads any longer.
   return rebuild(fused.graph, fused.outputs, () => null);
 }

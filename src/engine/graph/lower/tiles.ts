@@ -4,12 +4,12 @@ import { quantizedRows } from '../fused/row-codes.ts';
 import type { Rewrite } from '../rebuild.ts';
 
 /**
- * How products of float32 numbers are computed where the processor has tiles of bfloat16. `float32`: as exactly as float32
- * allows. `bfloat16x2`: each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it.
+ * The precision of float32 products where the processor has tiles of bfloat16. `float32` is as exact as float32 allows.
+ * `bfloat16x2` takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it.
  */
 export type Precision = 'float32' | 'bfloat16x2';
 
-/** Products as the precision allows, for a runtime whose `multipliesBfloat16` is true. */
+/** Rewrites products at this precision, for a runtime whose `multipliesBfloat16` is true. */
 export function atPrecision(precision: Precision): Rewrite {
   const pieces = precision === 'float32' ? 3 : 2;
   return (node, inputs) => {

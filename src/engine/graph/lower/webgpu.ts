@@ -1,12 +1,12 @@
-/** Standard operators without a kernel in ONNX Runtime's WebGPU provider, in ones that have: else data would leave the device. */
+/** Replaces operators without a kernel in ONNX Runtime's WebGPU provider: data would leave the device for them. */
 import { apply, type Value } from '../graph.ts';
 import { add, floor, less, scale, sub, where } from '../ops/elementwise.ts';
 import { cast } from '../ops/shape.ts';
 import type { Rewrite } from '../rebuild.ts';
 
 /**
- * For graphs whose int64 inputs have become int32 (they are token ids), as there are no comparisons of int64.
- * Leaves what a node computes as it is, but for the sign of a zero.
+ * The graph's int64 inputs (token ids) have become int32, as the provider does not compare int64.
+ * A rewritten node computes the same, except for the sign of a zero.
  */
 export const forWebGpu: Rewrite = (node, inputs) => {
   switch (node.op.name) {
@@ -30,9 +30,9 @@ export const forWebGpu: Rewrite = (node, inputs) => {
 };
 
 /**
- * The nearest integer, ties to the even one, exactly: with f = ⌊x⌋, f below a half, f + 1 above, 2⌊(f + 1)/2⌋ on it.
- * The fraction x − f is exact wherever it decides: it is rounded for −1 < x < 0 only, and 1/2 is reached by rounding
- * from x = −1/2 + 2⁻²⁵, where the even neighbour is the nearest too.
+ * Returns the nearest integer exactly, ties to even. With f = ⌊x⌋: f below a half, f + 1 above, 2⌊(f + 1)/2⌋ on it.
+ * The fraction x − f is exact wherever it decides. It is rounded for −1 < x < 0 only, and rounding reaches 1/2 from
+ * x = −1/2 + 2⁻²⁵, where the even neighbour is also the nearest.
  */
 function roundToEven(x: Value): Value {
   const g = x.graph;

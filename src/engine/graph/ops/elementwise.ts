@@ -1,7 +1,7 @@
 import { apply, type OpDefinition, type TensorType, type Value } from '../graph.ts';
 import { sumTo } from './reduce.ts';
 
-/** NumPy broadcasting of two shapes. */
+/** Broadcasts two shapes as NumPy does. */
 export function broadcast(a: readonly number[], b: readonly number[]): number[] {
   const rank = Math.max(a.length, b.length);
   return Array.from({ length: rank }, (_, axis) => {
@@ -57,7 +57,7 @@ const Neg = unary('Neg', (_x, dy) => neg(dy));
 const Exp = unary('Exp', (_x, dy, y) => mul(dy, y));
 const Log = unary('Log', (x, dy) => div(dy, x));
 const Sqrt = unary('Sqrt', (_x, dy, y) => div(scale(dy, 0.5), y));
-/** 0 at 0, where |x| has no derivative of its own. */
+/** The gradient is 0 at 0, where |x| has no derivative. */
 const Abs = unary('Abs', (x, dy) => mul(dy, sign(x)));
 const Sign = unary('Sign');
 const Round = unary('Round');
@@ -82,16 +82,16 @@ export const sqrt = (x: Value): Value => apply(Sqrt, [x]);
 export const abs = (x: Value): Value => apply(Abs, [x]);
 /** −1, 0 or 1. */
 export const sign = (x: Value): Value => apply(Sign, [x]);
-/** Round half to even, as ONNX and PyTorch do. */
+/** Rounds half to even, as ONNX and PyTorch do. */
 export const round = (x: Value): Value => apply(Round, [x]);
-/** The largest integer not above. */
+/** The largest integer not above x. */
 export const floor = (x: Value): Value => apply(Floor, [x]);
 export const sigmoid = (x: Value): Value => apply(Sigmoid, [x]);
 /** A copy under another name. */
 export const identity = (x: Value): Value => apply(Identity, [x]);
-/** The value, cut off from differentiation. */
+/** The value, treated as a constant in differentiation. */
 export const stopGradient = (x: Value): Value => apply(StopGradient, [x]);
-/** Multiply by a number. */
+/** Multiplies by a number. */
 export const scale = (x: Value, factor: number): Value => (factor === 1 ? x : mul(x, x.graph.scalar(factor)));
 
 const Where: OpDefinition = {

@@ -29,7 +29,7 @@ const MatMul: OpDefinition = {
   },
 };
 
-/** Matrix product over the last two axes, leading axes broadcast. */
+/** Multiplies matrices over the last two axes; leading axes broadcast. */
 export function matmul(a: Value, b: Value): Value {
   return apply(MatMul, [a, b]);
 }
@@ -48,7 +48,7 @@ function options(attributes: Attributes): Required<GemmOptions> {
   };
 }
 
-/** [M, N] of op(a) op(b), for operators with attributes transA and transB. */
+/** Returns [M, N] of op(a) op(b), for operators with attributes transA and transB. */
 export function gemmDims(name: string, a: Value, b: Value, attributes: Attributes): number[] {
   const [transA, transB] = [
     intAttribute(attributes, 'transA') === 1,
@@ -67,7 +67,7 @@ const Gemm: OpDefinition = {
     const [a, b] = inputs as [Value, Value];
     return [{ dtype: a.dtype, dims: gemmDims('Gemm', a, b, attributes) }];
   },
-  // y = α A B with A = op(a), B = op(b): ∂A = α dy Bᵀ, ∂B = α Aᵀ dy, then the transposes are folded in.
+  // y = α A B with A = op(a), B = op(b): ∂A = α dy Bᵀ, ∂B = α Aᵀ dy; the transposes are then folded in.
   gradient(node, [dy], wanted) {
     const [a, b] = node.inputs as [Value, Value];
     const { transA, transB, alpha } = options(node.attributes);
@@ -83,7 +83,7 @@ const Gemm: OpDefinition = {
   },
 };
 
-/** α·op(a)·op(b) for two matrices, op a transpose where asked. */
+/** Computes α·op(a)·op(b) for two matrices; op is a transpose where `transA` or `transB` is set. */
 export function gemm(
   a: Value,
   b: Value,

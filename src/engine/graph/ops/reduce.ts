@@ -46,7 +46,7 @@ export function reduceMean(x: Value, axes: readonly number[], keepDims = true): 
   return scale(reduceSum(x, axes, keepDims), 1 / count);
 }
 
-/** Maximum along axes. Has no derivative: quantizer ranges are detached (straight-through). */
+/** Maximum along axes. It has no derivative: quantizer ranges are detached (straight-through). */
 export function reduceMax(x: Value, axes: readonly number[]): Value {
   return reduce(ReduceMax, x, axes, true);
 }
@@ -55,7 +55,7 @@ export function reduceMin(x: Value, axes: readonly number[]): Value {
   return reduce(ReduceMin, x, axes, true);
 }
 
-/** Sum a gradient over the axes that broadcasting had repeated, back to the operand's shape. */
+/** Sums a gradient over the axes that broadcasting repeated, back to the operand's shape. */
 export function sumTo(gradient: Value, dims: readonly number[]): Value {
   const extra = gradient.rank - dims.length;
   const axes = gradient.dims.flatMap((dim, axis) =>
@@ -79,7 +79,7 @@ export function softmax(x: Value): Value {
   return apply(Softmax, [x], { axis: -1 });
 }
 
-/** log Σ exp over the last axis, kept as size 1; shifted by the maximum. */
+/** Computes log Σ exp over the last axis, which stays with size 1; values are shifted by the maximum. */
 export function logSumExp(x: Value): Value {
   const top = reduceMax(x, [-1]);
   return add(log(reduceSum(exp(sub(x, top)), [-1])), top);

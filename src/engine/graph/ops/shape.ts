@@ -47,7 +47,7 @@ export function transpose(x: Value, perm: readonly number[]): Value {
   return apply(Transpose, [x], { perm });
 }
 
-/** Swap the last two axes. */
+/** Swaps the last two axes. */
 export function transposeLast(x: Value): Value {
   const perm = x.dims.map((_, axis) => axis);
   perm.splice(-2, 2, x.rank - 1, x.rank - 2);
@@ -74,7 +74,7 @@ const Concat: OpDefinition = {
   },
 };
 
-/** Join along an axis (not negative). */
+/** Joins along an axis (not negative). */
 export function concat(inputs: readonly Value[], axis: number): Value {
   return apply(Concat, inputs, { axis });
 }
@@ -99,14 +99,14 @@ const Slice: OpDefinition = {
   },
 };
 
-/** Elements start … end−1 of one axis. */
+/** Takes elements start … end−1 of one axis. */
 export function slice(x: Value, axis: number, start: number, end: number): Value {
   if (start === 0 && end === x.dim(axis)) return x;
   const g = x.graph;
   return apply(Slice, [x, g.ints([start]), g.ints([end]), g.ints([axis])]);
 }
 
-/** Zero padding; constant pads input holds all begins, then all ends. */
+/** Pads with zeros; the constant input pads holds all begins, then all ends. */
 const Pad: OpDefinition = {
   name: 'Pad',
   domain: '',
@@ -129,7 +129,7 @@ const Expand: OpDefinition = {
   gradient: (node, [dy]) => [sumTo(dy!, node.inputs[0]!.dims), null],
 };
 
-/** Repeat axes of size 1 to the given shape. */
+/** Repeats axes of size 1 to the given shape. */
 export function expand(x: Value, dims: readonly number[]): Value {
   return apply(Expand, [x, x.graph.ints(dims)]);
 }
@@ -164,7 +164,7 @@ const ScatterRows: OpDefinition = {
   infer: (inputs) => [{ dtype: inputs[0]!.dtype, dims: inputs[0]!.dims }],
 };
 
-/** Rows of a table [V, …] by int64 indices. */
+/** Picks rows of a table [V, …] by int64 indices. */
 export function gatherRows(table: Value, indices: Value): Value {
   return apply(Gather, [table, indices], { axis: 0 });
 }
@@ -183,12 +183,12 @@ const Cast: OpDefinition = {
   },
 };
 
-/** Convert the element type; a no-op where it is right already. */
+/** Converts the element type; does nothing where it is already right. */
 export function cast(x: Value, dtype: DType): Value {
   return x.dtype === dtype ? x : apply(Cast, [x], { to: ONNX_ELEMENT_TYPE[dtype] });
 }
 
-/** To the real type that the graph computes with (weights come as float16, bfloat16 or float32). */
+/** Converts to the graph's real type (weights come as float16, bfloat16 or float32). */
 export function toReal(x: Value): Value {
   return cast(x, x.graph.real);
 }

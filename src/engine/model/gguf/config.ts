@@ -8,7 +8,7 @@ import { readRopeScaling } from './rope-scaling.ts';
 
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
-/** llama.cpp's names of the architectures; Mistral models are "llama" ones, with a window or without. */
+/** The names are llama.cpp's. Mistral models are "llama" models, with a window or without. */
 export const GGUF_ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
 export type GgufArchitecture = (typeof GGUF_ARCHITECTURES)[number];
 
@@ -40,7 +40,7 @@ export function readArchitecture(fields: GgufFields): GgufArchitecture {
 }
 
 /**
- * config.json for a GGUF model, as an object.
+ * Builds config.json for a GGUF model, as an object.
  * @param dtype of the folder's tensors, in transformers' words.
  * @throws UserError `gguf/…`
  */
@@ -85,7 +85,7 @@ function vocabularyRows(file: GgufFile): number {
   throw new UserError(
     'gguf/missing-tensor',
     `${file.path} has no tensor token_embd.weight.`,
-    'The file holds no whole model (an adapter, or a vocabulary only): use the file of the model.',
+    'The file holds only a part of a model (an adapter, or a vocabulary): use the file of the model.',
   );
 }
 
@@ -103,7 +103,7 @@ function readHeadDim(fields: GgufFields, architecture: string, fallback: number)
   return headDim;
 }
 
-/** What tells the families apart: class, biases, windows. */
+/** Reads the settings in which the families differ: class, biases, windows. */
 function readFamily(
   file: GgufFile,
   fields: GgufFields,
@@ -112,7 +112,7 @@ function readFamily(
   const bias = (name: string): boolean => file.tensors.has(`blk.0.${name}.bias`);
   const context = fields.count(`${architecture}.context_length`);
   const given = fields.whole(`${architecture}.attention.sliding_window`) || null;
-  // A window that no text exceeds is none.
+  // A window that no text exceeds has no effect.
   const window = given !== null && given < context ? given : null;
   switch (architecture) {
     case 'llama':
@@ -140,7 +140,7 @@ function readFamily(
   }
 }
 
-/** Qwen models have the window in some layers: which ones, only a list of all layers says. */
+/** Qwen models have the window in some layers. Only a list of all layers tells which ones. */
 function qwenWindows(
   fields: GgufFields,
   architecture: string,
@@ -150,7 +150,7 @@ function qwenWindows(
   const key = `${architecture}.attention.sliding_window_pattern`;
   const pattern = fields.flags(key);
   if (pattern?.length !== fields.count(`${architecture}.block_count`))
-    fields.fail(key, 'a list that says for each layer whether it has the sliding window');
+    fields.fail(key, 'a list that tells for each layer whether it has the sliding window');
   return {
     use_sliding_window: true,
     sliding_window: window,

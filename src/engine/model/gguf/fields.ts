@@ -1,7 +1,7 @@
 import type { GgufFile } from '../../../formats/gguf.ts';
 import { UserError } from '../../../protocol/errors.ts';
 
-/** Typed access to the key-value pairs of a GGUF file; an absent key is undefined, a wrong value the file's fault. */
+/** Reads the key-value pairs of a GGUF file by type. An absent key is undefined; a wrong value is a UserError. */
 export class GgufFields {
   readonly path: string;
   private readonly metadata: ReadonlyMap<string, unknown>;
@@ -21,7 +21,7 @@ export class GgufFields {
     return value === undefined || typeof value === 'boolean' ? value : this.fail(key, 'true or false');
   }
 
-  /** A whole number of at least 0; a list of equal ones, which per-layer keys may be, counts as one. */
+  /** Reads a whole number of at least 0. A list of equal numbers, which per-layer keys may be, counts as one. */
   whole(key: string): number | undefined {
     const found = this.metadata.get(key);
     const same = Array.isArray(found) && new Set(found).size === 1;
@@ -33,12 +33,12 @@ export class GgufFields {
       : this.fail(key, 'a whole number, the same for all layers');
   }
 
-  /** A whole number of at least 1. @throws UserError when the key is missing. */
+  /** Reads a whole number of at least 1. @throws UserError when the key is missing. */
   count(key: string): number {
     return this.whole(key) || this.fail(key, 'a whole number of at least 1');
   }
 
-  /** A number above 0. Files hold float32: 9.99999974e-6 is read as the 1e-5 that it was written as. */
+  /** Reads a number above 0. Files hold float32, so 9.99999974e-6 is read as the 1e-5 that was meant. */
   positive(key: string): number | undefined {
     const value = this.metadata.get(key);
     if (value === undefined) return undefined;
@@ -89,7 +89,7 @@ export class GgufFields {
   }
 }
 
-/** The number of fewest decimal digits that rounds to the same float32; a float64 that is no float32 stays. */
+/** Returns the shortest decimal number that rounds to the same float32; a float64 that is not a float32 stays. */
 export function shortestFloat32(value: number): number {
   for (let digits = 1; digits <= 9; digits++) {
     const short = Number(value.toPrecision(digits));

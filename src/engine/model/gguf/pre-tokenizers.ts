@@ -1,15 +1,15 @@
 /**
- * How byte-level BPE tokenizers cut a text into words, by the names that `tokenizer.ggml.pre` has for them. The regular
- * expressions are those of the tokenizers' own `tokenizer.json`.
+ * Byte-level BPE tokenizers cut a text into words by these rules, under the names that `tokenizer.ggml.pre` uses. The
+ * regular expressions are those of the tokenizers' own `tokenizer.json`.
  */
 
 export interface PreTokenizer {
   readonly preTokenizer: object;
-  /** Unicode normalization before anything else. */
+  /** Unicode normalization comes before anything else. */
   readonly normalizer: object | null;
-  /** A word that is in the vocabulary is one token, whatever the merges say. */
+  /** True where a word in the vocabulary is one token, whatever the merges are. */
   readonly ignoreMerges: boolean;
-  /** Whether BOS goes before every text when the file does not say. */
+  /** True where BOS goes before every text when the file has no such key. */
   readonly addBos: boolean;
 }
 
@@ -39,7 +39,7 @@ function split(pattern: string): object {
 const PLAIN = { normalizer: null, ignoreMerges: false, addBos: false } as const;
 
 const gpt2: PreTokenizer = { ...PLAIN, preTokenizer: byteLevel(true) };
-/** Every digit on its own, then as GPT-2. */
+/** Every digit is its own word; the rest is as in GPT-2. */
 const digits: PreTokenizer = {
   ...PLAIN,
   preTokenizer: sequence(split('\\p{N}'), byteLevel(true)),
@@ -80,7 +80,7 @@ export const PRE_TOKENIZERS: Readonly<Record<string, PreTokenizer>> = {
   tekken,
 };
 
-/** What llama.cpp does for `default` and for files that do not name their pre-tokenizer. */
+/** llama.cpp uses this for `default` and for files that do not name their pre-tokenizer. */
 export const DEFAULT_PRE_TOKENIZER: PreTokenizer = {
   ...PLAIN,
   preTokenizer: sequence(

@@ -4,32 +4,32 @@ import { ropeFrequencies } from '../rope.ts';
 import type { GgufFields } from './fields.ts';
 
 /**
- * Largest relative difference of a frequency factor from the file's. Converters compute in float32: θ^(−2j/headDim) is
- * off by up to ln θ · 2⁻²⁴ ≈ 1e-6, and where the blend is near 1/factor this grows by the factor (8 or 32).
+ * A frequency factor may differ from the file's by this share. Converters compute in float32, where θ^(−2j/headDim) is
+ * off by up to ln θ · 2⁻²⁴ ≈ 1e-6. Where the blend is near 1/factor, this grows by the factor (8 or 32).
  */
 const TOLERANCE = 1e-4;
-/** Meta's choice for all Llama 3.x models. */
+/** Meta chose these for all Llama 3.x models. */
 const LOW = 1;
 const HIGH = 4;
 const ORIGINAL_POSITIONS = 8192;
 
 type Llama3 = Extract<RopeScaling, { type: 'llama3' }>;
 
-/** Rotary settings of a model without its scaling. */
+/** The rotary settings of a model, without its scaling. */
 export interface RopeBase {
   readonly headDim: number;
   readonly ropeTheta: number;
 }
 
-/** A pair's base frequency ω and its share s of being kept: scaled frequency = ω (s + (1 − s)/factor). */
+/** A pair has a base frequency ω and keeps a share s of it: scaled frequency = ω (s + (1 − s)/factor). */
 interface Pair {
   readonly frequency: number;
   readonly share: number;
 }
 
 /**
- * Scaling of the rotary frequencies: `rope.scaling.*` (none or linear) or the tensor `rope_freqs.weight`, by whose
- * numbers the frequencies are divided, from which the parameters of the Llama 3 rule are found.
+ * Reads the scaling of the rotary frequencies from `rope.scaling.*` (none or linear) or the tensor `rope_freqs.weight`.
+ * The frequencies are divided by the tensor's numbers, from which the parameters of the Llama 3 rule are found.
  * @param factors values of `rope_freqs.weight` [headDim/2], or undefined.
  * @throws UserError `gguf/rope` for other rules.
  */
@@ -41,7 +41,7 @@ export function readRopeScaling(
 ): RopeScaling {
   const prefix = `${architecture}.rope.scaling`;
   const type = fields.text(`${prefix}.type`) ?? 'none';
-  // The name of the key before scaling had a type.
+  // The key had this name before scaling had a type.
   const legacy = fields.positive(`${architecture}.rope.scale_linear`);
   const factor = type === 'linear' ? fields.positive(`${prefix}.factor`) : legacy;
   if (type !== 'none' && type !== 'linear')
@@ -71,10 +71,10 @@ function unsolved(path: string): UserError {
 }
 
 /**
- * The rule that gives these frequency factors, checked on every pair; undefined when there is none.
+ * Finds the rule that gives these frequency factors and checks it on every pair; undefined when there is none.
  *
- * Llama 3: with t = L ω/2π turns in the original context of L tokens, s = (t − low)/(high − low) cut to [0, 1]. Only
- * L : low : high matters, so one of the three may be chosen.
+ * In Llama 3's rule, a pair makes t = L ω/2π turns in the original context of L tokens. Then
+ * s = (t − low)/(high − low), cut to [0, 1]. Only L : low : high matters, so one of the three may be chosen.
  */
 export function solveFrequencyFactors(base: RopeBase, factors: Float32Array): RopeScaling | undefined {
   if (factors.length !== base.headDim / 2 || !factors.every((f) => Number.isFinite(f) && f > 0))
@@ -100,7 +100,7 @@ function isBlended({ share }: Pair): boolean {
   return share > 1e-3 && share < 1 - 1e-3;
 }
 
-/** Rules with Meta's low and high: L from a blended pair, else anywhere between the kept and the divided ones. */
+/** These rules have Meta's low and high. L comes from a blended pair, else from between the kept and divided ones. */
 function standardRules(factor: number, pairs: readonly Pair[]): Llama3[] {
   const positions = (turns: number, { frequency }: Pair): number => (2 * Math.PI * turns) / frequency;
   const blended = pairs.filter(isBlended).map((pair) => positions(LOW + (HIGH - LOW) * pair.share, pair));
@@ -111,14 +111,14 @@ function standardRules(factor: number, pairs: readonly Pair[]): Llama3[] {
   return [ORIGINAL_POSITIONS, ...found.map(Math.round), ...found].map((length) => scaledTo(factor, length));
 }
 
-/** The rule with Meta's low and high for a context that need not be a whole number of tokens. */
+/** Returns the rule with Meta's low and high; the context need not be a whole number of tokens. */
 function scaledTo(factor: number, length: number): Llama3 {
   if (Number.isInteger(length)) return rule(factor, LOW, HIGH, length);
   const ratio = ORIGINAL_POSITIONS / length;
   return rule(factor, LOW * ratio, HIGH * ratio, ORIGINAL_POSITIONS);
 }
 
-/** Low and high free: s is a straight line over ω through two blended pairs. */
+/** These rules have low and high free: s is a straight line over ω through two blended pairs. */
 function freeRules(factor: number, pairs: readonly Pair[]): Llama3[] {
   const blended = pairs.filter(isBlended);
   const [first, last] = [blended[0], blended.at(-1)];
@@ -138,7 +138,7 @@ function rule(
   return { type: 'llama3', factor, lowFreqFactor, highFreqFactor, originalMaxPositions };
 }
 
-/** The whole number that float32 rounding has moved, or the number itself. */
+/** Returns the whole number that float32 rounding has moved, or the number itself. */
 function nearestSimple(value: number): number {
   const whole = Math.round(value);
   return Math.abs(value / whole - 1) <= TOLERANCE ? whole : value;

@@ -17,7 +17,7 @@ import {
 } from '../weights.ts';
 import { ROPE_FACTORS } from './config.ts';
 
-/** The dtype of tensors that are quantized in the file. */
+/** Tensors that are quantized in the file get this dtype. */
 export type DequantizedDType = 'float32' | 'bfloat16';
 
 /** llama.cpp's names under `blk.{i}.`. */
@@ -48,7 +48,7 @@ const MODEL_NAMES: Readonly<Record<string, string>> = {
   'output.weight': LM_HEAD_NAME,
 };
 
-/** Turned by the rotary embedding: their rows depend on its pairs. */
+/** The rotary embedding acts on these, so the order of their rows depends on its pairs. */
 const ROTARY: readonly (LayerRole | undefined)[] = ['q', 'k', 'qBias', 'kBias'];
 
 interface Placed {
@@ -59,8 +59,8 @@ interface Placed {
 }
 
 /**
- * The tensors of a GGUF model by their Hugging Face names, checked against the configuration and made one at a time.
- * llama.cpp stores q and k of "llama" models for interleaved rotary pairs; they are put back.
+ * Returns the tensors of a GGUF model by Hugging Face name, checked against the configuration and made one at a time.
+ * llama.cpp stores q and k of "llama" models for interleaved rotary pairs; this function restores the order of halves.
  * @throws UserError `gguf/…` for a tensor that is missing, unknown or of another shape.
  */
 export function convertGgufTensors(
@@ -96,7 +96,7 @@ function withDType(tensor: HostTensor, dtype: DType): HostTensor {
   return { kind: 'host', dtype, dims: tensor.dims, data: float32ToBfloat16(toFloat32(tensor)) };
 }
 
-/** The dtype that config.json names: that of all matrices, float32 when they differ. */
+/** Returns the dtype that config.json names: that of all matrices, or float32 when they differ. */
 export function modelDType(file: GgufFile, dequantized: DequantizedDType): DType {
   const matrices = [...file.tensors.values()].filter(({ dims }) => dims.length > 1);
   const found = new Set(matrices.map((tensor) => outputDType(tensor, dequantized)));

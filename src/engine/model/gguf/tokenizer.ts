@@ -13,13 +13,13 @@ export interface GgufTokenizer {
   readonly json: object;
   readonly addBos: boolean;
   readonly addEos: boolean;
-  /** What could not be known from the file, for the person. */
+  /** Each warning tells the person about something that the file leaves open. */
   readonly warnings: readonly string[];
 }
 
 /**
- * The tokenizer in a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).
- * @param rows of the embedding.
+ * Builds the tokenizer of a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).
+ * @param rows number of rows of the embedding.
  * @throws UserError `gguf/tokenizer`, `gguf/metadata`
  */
 export function buildGgufTokenizer(fields: GgufFields, rows: number): GgufTokenizer {
@@ -42,7 +42,7 @@ function byteLevelTokenizer(fields: GgufFields, vocabulary: GgufVocabulary): Ggu
     const special = kinds[id] === 'control' || kinds[id] === 'unknown';
     return special || kinds[id] === 'literal' ? [addedToken({ id, content }, special)] : [];
   });
-  // Rows of the embedding without a token, to which llama.cpp gives names.
+  // llama.cpp gives names to the rows of the embedding without a token.
   const isFiller = (text: string, id: number): boolean => kinds[id] === 'unused' && text === `[PAD${id}]`;
   const vocab = Object.fromEntries(
     texts.map((text, id) => [text, id] as const).filter(([text, id]) => !isFiller(text, id)),
@@ -78,7 +78,7 @@ function choosePreTokenizer(fields: GgufFields): { pre: PreTokenizer; warnings: 
     return {
       pre: DEFAULT_PRE_TOKENIZER,
       warnings: [
-        `${fields.path} does not say how its tokenizer cuts a text into words (tokenizer.ggml.pre is ${name === undefined ? 'missing' : '"default"'}): llama.cpp's default is used, which may give other tokens than the model was trained with.`,
+        `${fields.path} does not tell how its tokenizer cuts a text into words (tokenizer.ggml.pre is ${name === undefined ? 'missing' : '"default"'}): llama.cpp's default is used, which may give other tokens than the model was trained with.`,
       ],
     };
   const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined;

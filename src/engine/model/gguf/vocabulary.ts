@@ -2,22 +2,22 @@ import { UserError } from '../../../protocol/errors.ts';
 import type { SpecialToken } from '../tokenizer-json.ts';
 import type { GgufFields } from './fields.ts';
 
-/** `tokenizer.ggml.token_type`, numbered as llama.cpp does. */
+/** `tokenizer.ggml.token_type` has llama.cpp's numbers, in this order. */
 const KINDS = ['undefined', 'normal', 'unknown', 'control', 'literal', 'unused', 'byte'] as const;
 export type TokenKind = (typeof KINDS)[number];
 
-/** What both kinds of tokenizers have. */
+/** Both kinds of tokenizers have these. */
 export interface GgufVocabulary {
   readonly path: string;
   readonly texts: readonly string[];
   readonly kinds: readonly TokenKind[];
   readonly bos: SpecialToken | null;
   readonly eos: SpecialToken | null;
-  /** End of a turn of a conversation, when it is another token than `eos`. */
+  /** The token that ends a turn of a conversation, when it differs from `eos`. */
   readonly eot: SpecialToken | null;
   readonly unknown: SpecialToken | null;
   readonly padding: SpecialToken | null;
-  /** Whether BOS goes before and EOS behind every text; undefined when the file does not say. */
+  /** True where BOS goes before (EOS behind) every text; undefined when the file has no such key. */
   readonly addBos: boolean | undefined;
   readonly addEos: boolean | undefined;
   readonly chatTemplate: string | undefined;
@@ -27,7 +27,7 @@ const KEY = 'tokenizer.ggml';
 
 /**
  * Reads the vocabulary and the special tokens.
- * @param rows of the embedding: ids must stay below.
+ * @param rows number of rows of the embedding; ids must stay below it.
  * @throws UserError `gguf/tokenizer`, `gguf/metadata`
  */
 export function readVocabulary(fields: GgufFields, rows: number): GgufVocabulary {
@@ -44,7 +44,7 @@ export function readVocabulary(fields: GgufFields, rows: number): GgufVocabulary
   rejectDuplicates(path, texts);
   const special = (name: string): SpecialToken | null => {
     const id = fields.whole(`${KEY}.${name}_token_id`);
-    // All ones stand for "none".
+    // An id of all ones stands for "none".
     return id === undefined || texts[id] === undefined ? null : { id, content: texts[id] };
   };
   const eos = special('eos');
