@@ -1,3 +1,4 @@
 /** Every method has a line here. */
 export { gptq } from './gptq.ts';
 export { rtn } from './rtn.ts';
+export { smoothquant } from './smoothquant.ts';

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { MethodDescriptor } from './descriptor.ts';
+
+const options = z
+  .strictObject({
+    alpha: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0.5)
+      .describe(
+        'How much of the size of channels moves into the weights: 0 evens out the weights, 1 the activations. Reference: 0.5; 0.85 for LLaMA-2-7B, 13B and LLaMA-3-8B, 0.9 for 70B, 0.8 for Mistral.',
+      ),
+    samples: z
+      .int()
+      .min(1)
+      .max(1_000_000)
+      .default(512)
+      .describe(
+        'Sequences of the calibration text that channel maxima are taken over, from its beginning; all of them where there are fewer. Reference: 512.',
+      ),
+  })
+  .prefault({})
+  .describe('How SmoothQuant scales channels; not read with another method.');
+
+export const smoothquant = {
+  name: 'smoothquant',
+  kind: 'scaling',
+  title: 'SmoothQuant',
+  summary:
+    'divides each channel behind a norm by a scale and multiplies the weights that read it by the same, so the full-precision network stays as it is',
+  paper: { authors: 'Xiao et al. 2023', arxiv: '2211.10438' },
+  options,
+  needsText: 'to see which channels are large',
+  compensates: false,
+} as const satisfies MethodDescriptor;

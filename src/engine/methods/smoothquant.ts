@@ -1,0 +1,156 @@
+import type { MethodOptions } from '../../config/index.ts';
+import type { SeamName } from '../../protocol/block.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import { recordOf } from '../../protocol/records.ts';
+import { Graph, type Value } from '../graph/graph.ts';
+import { abs, maximum } from '../graph/ops/elementwise.ts';
+import { reduceMax } from '../graph/ops/reduce.ts';
+import { reshape } from '../graph/ops/shape.ts';
+import type { Reals } from '../graph/program.ts';
+import type { ProgramKind } from '../graph/program-cache.ts';
+import { LayerInputs, type LayerTypes } from '../network/layer-inputs.ts';
+import { layerExpression } from '../network/layer-programs.ts';
+import type { LayerShape } from '../network/layer-shape.ts';
+import { weightBases } from '../network/linear-sites.ts';
+import { mapsOfLayer, mapTensors } from '../network/map-tensors.ts';
+import { rotateWeight } from '../network/rotated-linear.ts';
+import { NO_MAPS } from '../network/seams.ts';
+import { IDENTITY, timesTransform } from '../network/side-transform.ts';
+import type { ScalingMethod, ScalingWork } from './method.ts';
+
+type Options = MethodOptions<'smoothquant'>;
+
+/** The norms whose readers are smoothed, with the site behind each and the weights that read it. */
+const NORMS = {
+  'attention-norm': { site: 'attention-input', readers: ['q', 'k', 'v'] },
+  'mlp-norm': { site: 'mlp-input', readers: ['gate', 'up'] },
+} as const satisfies Partial<Record<SeamName, unknown>>;
+type Norm = keyof typeof NORMS;
+const NORM_NAMES = ['attention-norm', 'mlp-norm'] as const satisfies readonly Norm[];
+
+/** Neither a scale nor the size of a weight counts as less: a channel that is never used stays finite. */
+const SMALLEST = 1e-5;
+
+/**
+ * SmoothQuant (Xiao et al. 2023, eq. 4): channel j behind a norm is divided by
+ *   s_j = max|x_j|^α / max|W_j|^(1−α),
+ * the maxima over the calibration tokens and over all rows of the weights that read it, and these are multiplied by it.
+ * Gains are folded into weights and rotations act first; the ratio of activation and weight takes in both.
+ */
+export const method: ScalingMethod<Options> = {
+  kind: 'scaling',
+  version: 1,
+  samples: ({ samples }) => samples,
+  maps: { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } },
+  async scale(work, signal) {
+    const { network, options } = work;
+    const layers = Array.from({ length: network.layers }, (_, layer) => layer);
+    const activations = await activationMaxima(work, signal);
+    const weights: Maxima[] = [];
+    for (const layer of layers) weights.push(await weightMaxima(work, layer, signal));
+    return recordOf(NORM_NAMES, (norm) =>
+      layers.map((layer) =>
+        channelFactors(activations[layer]?.[norm], weights[layer]?.[norm], options.alpha),
+      ),
+    );
+  },
+};
+
+/** 1/s [d] of a norm: what its channels are multiplied by. */
+export function channelFactors(
+  activations: Float32Array = new Float32Array(),
+  weights: Float32Array = new Float32Array(),
+  alpha: number,
+): Float32Array {
+  return activations.map((largest, channel) => {
+    const weight = Math.max(weights[channel] ?? 0, SMALLEST);
+    return 1 / Math.max(largest ** alpha / weight ** (1 - alpha), SMALLEST);
+  });
+}
+
+/** Largest magnitude of each channel [d], by norm. */
+type Maxima = Record<Norm, Float32Array>;
+
+/** One pass of the calibration text through the full-precision network. @returns maxima of each layer. */
+async function activationMaxima(work: ScalingWork<Options>, signal?: AbortSignal): Promise<Maxima[]> {
+  const { cache, network, blocks } = work;
+  const found: Maxima[] = [];
+  for (const ids of blocks) {
+    let x = await network.embed(ids, signal);
+    for (let layer = 0; layer < network.layers; layer++) {
+      throwIfCancelled(signal);
+      const { spec, tensors } = contextOf(work, layer, ids.length);
+      const { y, ...maxima } = await (await cache.get(ACTIVATIONS, spec)).run({ ...tensors, x }, signal);
+      const known = found[layer];
+      found[layer] = recordOf(NORM_NAMES, (norm) => largest(known?.[norm], maxima[norm].data));
+      x = y;
+    }
+  }
+  return found;
+}
+
+async function weightMaxima(
+  work: ScalingWork<Options>,
+  layer: number,
+  signal?: AbortSignal,
+): Promise<Maxima> {
+  const { spec, tensors } = contextOf(work, layer, 1);
+  const out = await (await work.cache.get(WEIGHTS, spec)).run(tensors, signal);
+  return recordOf(NORM_NAMES, (norm) => out[norm].data);
+}
+
+/** A layer in the channels that quantizers see: those of the maps so far. */
+function contextOf({ network, maps, state }: ScalingWork<Options>, layer: number, sequence: number) {
+  const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence });
+  const given = mapsOfLayer(mapTensors(maps, state, network.checkpoint.config), layer);
+  return { spec: { shape: { ...shape, maps }, types }, tensors: { ...tensors, ...given } };
+}
+
+function largest(known: Float32Array | undefined, fresh: Float32Array): Float32Array {
+  return known ? known.map((value, channel) => Math.max(value, fresh[channel] ?? 0)) : fresh;
+}
+
+interface Spec {
+  readonly shape: LayerShape;
+  readonly types: LayerTypes;
+}
+
+/** x → y of the plain layer, and max|x| [d] of each norm's rows in the channels of the residual's map. */
+const ACTIVATIONS: ProgramKind<Spec, { y: Reals } & Record<Norm, Reals>> = {
+  name: 'smoothquant-activations',
+  build({ shape, types }) {
+    const rows = new Map<string, Value>();
+    const plain = { ...shape, maps: NO_MAPS };
+    const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (site, value) =>
+      rows.set(site, value),
+    );
+    const residual = new LayerInputs(graph, shape, {}).map('residual');
+    const maxima = recordOf(NORM_NAMES, (norm) => {
+      const seen = rows.get(NORMS[norm].site);
+      return seen ? columnMaxima(timesTransform(seen, residual)) : null;
+    });
+    return { graph, outputs: { y, ...maxima } };
+  },
+};
+
+/** max|W| [d] over all rows of the weights that read a norm, its gain and the maps folded in. */
+const WEIGHTS: ProgramKind<Spec, Record<Norm, Reals>> = {
+  name: 'smoothquant-weights',
+  build({ shape, types }) {
+    const graph = new Graph();
+    const inputs = new LayerInputs(graph, shape, types);
+    const outputs = recordOf(NORM_NAMES, (norm) => {
+      const ofReaders = NORMS[norm].readers.map((linear) => {
+        const { right } = weightBases(inputs, linear);
+        return columnMaxima(rotateWeight(inputs.weight(linear), IDENTITY, right));
+      });
+      return ofReaders.reduce(maximum);
+    });
+    return { graph, outputs };
+  },
+};
+
+/** max|x| [n] of rows [m, n]. */
+function columnMaxima(rows: Value): Value {
+  return reshape(reduceMax(abs(rows), [0]), [rows.dim(1)]);
+}
