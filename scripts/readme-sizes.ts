@@ -1,4 +1,4 @@
-/** Tables of the README about real sizes, from bench/results/{sizes,quality-smollm2}.json. */
+/** Tables of docs/results.md about real sizes, from bench/results/{sizes,quality-smollm2}.json. */
 
 interface Rates {
   readonly seconds: number;

@@ -1,5 +1,5 @@
 /**
- * Writes the measured tables of README.md from bench/results: node --import tsx scripts/readme-tables.ts
+ * Writes the measured tables of docs/results.md from bench/results: node --import tsx scripts/readme-tables.ts
  * A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; nothing in it is written by hand.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -18,6 +18,7 @@ import {
 
 const ROOT = join(import.meta.dirname, '..');
 const RESULTS = join(ROOT, 'bench', 'results');
+const DOCUMENT = join('docs', 'results.md');
 const MODELS = ['demo', 'stories260K', 'stories3M'];
 
 /** Perplexities by one way of rounding the weights. */
@@ -169,16 +170,16 @@ const TABLES: Readonly<Record<string, () => string>> = {
   smollm2: () => smollm2Table(readResult<SmolLm2>('quality-smollm2')!, markdown),
 };
 
-/** The text with every marked table written anew. */
+/** The text with every marked table written again. */
 export function withTables(text: string): string {
   return text.replace(/<!-- table: (\w+) -->\n[\s\S]*?<!-- \/table -->/g, (_, name: string) => {
     const table = TABLES[name];
-    if (!table) throw new Error(`README.md asks for an unknown table: ${name}`);
+    if (!table) throw new Error(`${DOCUMENT} asks for an unknown table: ${name}`);
     return `<!-- table: ${name} -->\n${table()}\n<!-- /table -->`;
   });
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const readme = join(ROOT, 'README.md');
-  writeFileSync(readme, withTables(readFileSync(readme, 'utf8')));
+  const path = join(ROOT, DOCUMENT);
+  writeFileSync(path, withTables(readFileSync(path, 'utf8')));
 }
