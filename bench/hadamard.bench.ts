@@ -3,9 +3,9 @@
  *
  * The floor is arithmetic. A core of the target kind starts two vector additions or shuffles per cycle. With L lanes,
  * a vector of a transform of size n takes log2 n additions, log2 L shuffles and half an operation for the scale. For
- * n = 8192 these are 8.75 cycles per 64 bytes, where memcpy in the second-level cache takes about 5. An order K·2^m adds
- * K/4 additions from memory. The method of four Russians takes 16 signed sums per four rows: 12 additions, 8 negations
- * and 16 stores, one store per cycle. So below a few hundred KB the floor is above 1.3 for n > 64, and far above 2 for
+ * n = 8192 these are 8.75 cycles per 64 bytes, where memcpy in the second-level cache takes about 5. An order K·2^m has
+ * K/4 more additions, from memory. The four Russians' method takes 16 signed sums per four rows: 12 additions, 8
+ * negations and 16 stores, one store per cycle. So below a few hundred KB the floor is above 1.3 for n > 64, and far above 2 for
  * K > 20. From the third-level cache on, memory is the limit. In place, it is read and written once, where memcpy also
  * reads its target.
  *

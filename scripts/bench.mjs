@@ -1,6 +1,6 @@
 /**
- * `npm run bench` runs every `*.bench.ts` below `bench/`, one after another. `npm run bench -- name` runs those with the
- * name in their path.
+ * `npm run bench` runs every `*.bench.ts` below `bench/`, one after another. `npm run bench -- name` runs those with
+ * the name in their path.
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';

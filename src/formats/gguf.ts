@@ -27,8 +27,8 @@ const CONVERT_AGAIN = 'Convert the model again with a current version of llama.c
 type Parsed = GGUFParseOutput & { typedMetadata: GGUFTypedMetadata };
 
 /**
- * Reads the header of a little-endian GGUF file of version 2 or 3 and checks it against the file's size. It checks types,
- * shapes and byte ranges of all tensors, and that no text of the metadata was lost.
+ * Reads the header of a little-endian GGUF file of version 2 or 3 and checks it against the file's size. It checks
+ * types, shapes and byte ranges of all tensors, and that no text of the metadata was lost.
  * @throws UserError `gguf/…` naming the file, the tensor, what was found and what is allowed.
  */
 export async function readGguf(path: string): Promise<GgufFile> {

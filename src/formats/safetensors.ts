@@ -33,8 +33,8 @@ export interface SafetensorsFile {
 }
 
 /**
- * Reads and checks the header. Nothing is trusted before names, dtypes, shapes and byte ranges agree with each other and
- * with the file's size. The layout is u64 little-endian header length, JSON header, data.
+ * Reads and checks the header. Nothing is trusted before names, dtypes, shapes and byte ranges agree with each other
+ * and with the file's size. The layout is u64 little-endian header length, JSON header, data.
  * @throws UserError `safetensors/…` naming the file, the tensor, what was found and what is allowed.
  */
 export function readSafetensorsHeader(path: string): SafetensorsFile {

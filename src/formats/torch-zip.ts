@@ -28,8 +28,8 @@ const ALLOWED_GLOBALS = new Set([
 const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
 
 /**
- * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors. The published
- * rotations are such files: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed;
+ * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors. The
+ * published rotations are such files: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed;
  * the device that a tensor was saved from is ignored; views with strides are made contiguous.
  * @returns tensors in their own dtype, in the order of the dict.
  * @throws UserError `torch/…`
