@@ -5,7 +5,7 @@ import { portableExperiment, type ResolvedExperiment } from './resolve.ts';
 /** These sections only name what is measured afterwards and the folder of runs. */
 const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema'];
 /** These keys name what computes: the function is the same, its last bits differ. */
-const COMPUTES: readonly string[] = ['device', 'threads'];
+const COMPUTES: readonly string[] = ['device', 'threads', 'memoryLimit'];
 
 /**
  * Returns the settings in which two experiments differ and that decide what is learned.

@@ -117,7 +117,7 @@ export const experimentSchema = z
       .max(1024)
       .nullable()
       .default(null)
-      .describe('Number of CPU threads; null for all physical cores.'),
+      .describe('Number of CPU threads; null for all processors.'),
     memoryLimit: z
       .number()
       .gt(0)

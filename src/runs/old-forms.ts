@@ -12,7 +12,7 @@ export function presentForm(value: unknown): unknown {
   return event.type === 'rounding' ? { ...event, ...presentRounding(event) } : event;
 }
 
-/** What is recorded of the rounding of a layer, in an event or beside its weights. */
+/** A record of the rounding of a layer, in an event or beside its weights. */
 export interface RoundingRecord {
   /** Name of the method, as in an experiment. */
   readonly method: string;

@@ -57,12 +57,12 @@ for (const [target, runtime] of Object.entries(RUNTIME))
     const files = unzipSync(readFileSync(vsix));
     const manifest = new TextDecoder().decode(files['extension.vsixmanifest']);
     assert.ok(manifest.includes(`TargetPlatform="${target}"`));
-    // What a person who installs it reads: that such a VSIX exists, and how it differs.
+    // People who install it read that such a VSIX exists, and how it differs.
     const readme = files['extension/readme.md'] ?? files['extension/README.md'];
-    assert.match(
-      new TextDecoder().decode(readme),
-      /composed of standard ones: the same results up to rounding, slower/,
-    );
+    const text = new TextDecoder().decode(readme);
+    for (const [, link] of text.matchAll(/\]\(((?:docs|media)\/[^)#]+)/g))
+      assert.ok(files[`extension/${link}`], `README.md links to ${link}, which is not packed`);
+    assert.match(text, /composed of standard ones: the same results up to rounding, slower/);
     assert.ok(readFileSync(vsix).length < LIMIT_MB * 1e6);
   });
 

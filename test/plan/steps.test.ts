@@ -307,7 +307,7 @@ test("the maps' numbers change what is made with them", async () => {
     ...experiment,
     rotation: { ...experiment.rotation, seed: 7 },
   });
-  assert.deepEqual(await changed('evaluate', change), ['gptq', 'perplexity']);
+  assert.deepEqual(await changed('evaluate', change), ['given', 'gptq', 'perplexity']);
   const found = await changed('optimize', change);
   assert.deepEqual(found, [
     'start',
@@ -367,7 +367,7 @@ test('fixed transforms change weights where they are merged into these', async (
       ...experiment,
       rotation: { ...experiment.rotation, [name]: false },
     }));
-  assert.deepEqual(await without('r3'), []);
+  assert.deepEqual(await without('r3'), ['perplexity']);
   assert.deepEqual(await without('r4'), ['gptq', 'perplexity']);
 });
 
@@ -379,6 +379,15 @@ test('bits of activations change learning, but not what GPTQ rounds', async () =
   };
   const found = await changed('optimize', change);
   assert.ok(found.includes('learn') && !found.includes('gptq'), String(found));
+});
+
+test('bits of activations change what is measured of the quantized network', async () => {
+  const change = (experiment: ResolvedExperiment) => {
+    const { quantization } = experiment;
+    const activations = { ...quantization.activations, bits: 8 as const };
+    return { ...experiment, quantization: { ...quantization, activations } };
+  };
+  assert.deepEqual(await changed('evaluate', change), ['perplexity']);
 });
 
 test('whole weights of another run are taken by their key, and only by it', async () => {

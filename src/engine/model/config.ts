@@ -44,13 +44,39 @@ interface Family {
   readonly kvHeads: number | null;
   readonly headDim: number | null;
   readonly maxPositions: number;
+  /** Layers that may have a sliding window; config.json switches `listed` ones on and may name them. */
+  readonly windows: 'none' | 'all' | 'listed';
 }
 
 const FAMILIES: Readonly<Record<string, Family>> = {
-  LlamaForCausalLM: { architecture: 'llama', kvHeads: null, headDim: null, maxPositions: 2048 },
-  MistralForCausalLM: { architecture: 'mistral', kvHeads: 8, headDim: null, maxPositions: 131072 },
-  Qwen2ForCausalLM: { architecture: 'qwen2', kvHeads: 32, headDim: null, maxPositions: 32768 },
-  Qwen3ForCausalLM: { architecture: 'qwen3', kvHeads: 32, headDim: 128, maxPositions: 32768 },
+  LlamaForCausalLM: {
+    architecture: 'llama',
+    kvHeads: null,
+    headDim: null,
+    maxPositions: 2048,
+    windows: 'none',
+  },
+  MistralForCausalLM: {
+    architecture: 'mistral',
+    kvHeads: 8,
+    headDim: null,
+    maxPositions: 131072,
+    windows: 'all',
+  },
+  Qwen2ForCausalLM: {
+    architecture: 'qwen2',
+    kvHeads: 32,
+    headDim: null,
+    maxPositions: 32768,
+    windows: 'listed',
+  },
+  Qwen3ForCausalLM: {
+    architecture: 'qwen3',
+    kvHeads: 32,
+    headDim: 128,
+    maxPositions: 32768,
+    windows: 'listed',
+  },
 };
 
 /**
@@ -89,7 +115,7 @@ export function parseModelConfig(path: string, text: string): ModelConfig {
     ...readHeads(fields, family),
     ...readRope(fields),
     ...readBiases(fields, family.architecture),
-    ...readWindows(fields, family.architecture),
+    ...readWindows(fields, family),
   };
   checkHeads(path, config);
   return config;
@@ -165,15 +191,17 @@ function readBiases(
 /** Mistral has one window for all layers; Qwen only with `use_sliding_window`, from layer `max_window_layers` on. */
 function readWindows(
   fields: ConfigFields,
-  architecture: Architecture,
+  { windows }: Family,
 ): Pick<ModelConfig, 'slidingWindow' | 'layerWindows'> {
   const layers = fields.count('num_hidden_layers');
   const none = { slidingWindow: null, layerWindows: new Array<null>(layers).fill(null) };
-  const isQwen = architecture === 'qwen2' || architecture === 'qwen3';
-  if (architecture === 'llama' || (isQwen && !fields.flag('use_sliding_window', false))) return none;
+  const isListed = windows === 'listed';
+  if (windows === 'none' || (isListed && !fields.flag('use_sliding_window', false))) return none;
   if (fields.value('sliding_window') === null) return none;
   const window = fields.count('sliding_window', 4096);
-  const types = isQwen ? readLayerTypes(fields, layers) : new Array<string>(layers).fill('sliding_attention');
+  const types = isListed
+    ? readLayerTypes(fields, layers)
+    : new Array<string>(layers).fill('sliding_attention');
   const layerWindows = types.map((type) => (type === 'sliding_attention' ? window : null));
   return { slidingWindow: layerWindows.includes(window) ? window : null, layerWindows };
 }

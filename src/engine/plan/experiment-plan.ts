@@ -38,9 +38,9 @@ export async function planOptimize(
   const weights = await weightsStep(experiment, maps, calibration);
   return {
     learned,
-    preserved: preservedStep('learned rotations', rotations, calibration),
-    perplexity: perplexityStep(['full-precision', 'quantized'], evaluation, { maps, weights }),
-    statistics: statisticsStep(maps, calibration),
+    preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
+    perplexity: perplexityStep(experiment, ['full-precision', 'quantized'], evaluation, { maps, weights }),
+    statistics: statisticsStep(experiment, maps, calibration),
   };
 }
 
@@ -52,10 +52,10 @@ export async function planEvaluate(
   path: string | null,
 ): Promise<Step<PerplexityResult[]>> {
   const { calibration, evaluation } = textSteps(experiment);
-  if (!variants.includes('quantized')) return perplexityStep(variants, evaluation, null);
+  if (!variants.includes('quantized')) return perplexityStep(experiment, variants, evaluation, null);
   const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
   const weights = await weightsStep(experiment, maps, calibration);
-  return perplexityStep(variants, evaluation, { maps, weights });
+  return perplexityStep(experiment, variants, evaluation, { maps, weights });
 }
 
 /** Activation statistics with rotations that are drawn, or were learned before. */
@@ -66,7 +66,7 @@ export function planInspect(
 ): Step<ActivationsFile> {
   const { calibration } = textSteps(experiment);
   const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
-  return statisticsStep(maps, calibration);
+  return statisticsStep(experiment, maps, calibration);
 }
 
 function scaled(

@@ -44,10 +44,11 @@ export function startStep(experiment: ResolvedExperiment): Step<SeamState> {
 
 /** Maps from a file where they are learned, drawn from the seed elsewhere. @param path null where none are named. */
 export function givenStep(experiment: ResolvedExperiment, path: string | null): Step<SeamState> {
+  const { r1, r2, start, seed } = experiment.rotation;
   return {
     ...DRAWN,
     name: 'given',
-    spec: () => ({ path }),
+    spec: () => ({ path, r1, r2, start, seed }),
     // biome-ignore lint/correctness/useYield: reading takes no time that is worth an event.
     async *run({ bench }) {
       return givenMaps(experiment, bench.checkpoint.config, path);
@@ -66,7 +67,7 @@ export function learnStep(
     kind: 'transform',
     name: 'learn',
     version: 1,
-    inputs: [calibration, start, preservedStep('starting rotations', start, calibration)],
+    inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
     spec: () => ({ rotation, quantization, seed: text.seed }),
     digest: ({ state }) => digestOfMaps(state),
     find: keptLearning,
@@ -79,13 +80,20 @@ export function learnStep(
 }
 
 /** Measures that maps leave the full-precision function alone. */
-export function preservedStep(where: string, maps: Step<SeamState>, calibration: Step<Blocks>): Step<null> {
+export function preservedStep(
+  experiment: ResolvedExperiment,
+  where: string,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Step<null> {
+  const { quantization, rotation } = experiment;
+  const { r3, r4, embeddingCentring } = rotation;
   return {
     kind: 'measure',
     name: 'preserved',
     version: 1,
     inputs: [calibration, maps],
-    spec: () => null,
+    spec: () => ({ r3, r4, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
     async *run(context) {
       yield* checkPreserved(context, context.of(maps), context.of(calibration), where);

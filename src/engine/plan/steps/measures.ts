@@ -1,3 +1,4 @@
+import type { ResolvedExperiment } from '../../../config/index.ts';
 import { timed, type Variant } from '../../../protocol/events.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { writeActivations } from '../../../runs/index.ts';
@@ -19,11 +20,18 @@ interface Quantized {
   readonly weights: Weights | null;
 }
 
+/** Settings that decide what a quantized network computes, beside its maps and weights. */
+function deployed({ quantization, rotation, scaling }: ResolvedExperiment): unknown {
+  const { learning: _, ...rotations } = rotation;
+  return { quantization, rotations, scaling };
+}
+
 /**
  * Perplexity of every text.
  * @param quantized the network to measure beside, or instead of, that of full precision; null for none.
  */
 export function perplexityStep(
+  experiment: ResolvedExperiment,
   variants: readonly Variant[],
   evaluation: Step<Texts>,
   quantized: Quantized | null,
@@ -33,7 +41,7 @@ export function perplexityStep(
     ...MEASURED,
     name: 'perplexity',
     inputs: [maps, evaluation, weights].filter((step) => step !== null),
-    spec: () => ({ variants }),
+    spec: () => ({ variants, ...(quantized && { quantized: deployed(experiment) }) }),
     run(context) {
       const { bench, seconds, signal } = context;
       const networks = {
@@ -48,12 +56,16 @@ export function perplexityStep(
 }
 
 /** Activation statistics before and after the maps, written to the run folder if there is one. */
-export function statisticsStep(maps: Step<SeamState>, calibration: Step<Blocks>): Step<ActivationsFile> {
+export function statisticsStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Step<ActivationsFile> {
   return {
     ...MEASURED,
     name: 'statistics',
     inputs: [maps, calibration],
-    spec: () => null,
+    spec: () => deployed(experiment),
     run: (context) =>
       phase('statistics', context.seconds, async function* () {
         const { bench, places, signal } = context;
