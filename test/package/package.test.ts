@@ -57,7 +57,7 @@ for (const [target, runtime] of Object.entries(RUNTIME))
     const files = unzipSync(readFileSync(vsix));
     const manifest = new TextDecoder().decode(files['extension.vsixmanifest']);
     assert.ok(manifest.includes(`TargetPlatform="${target}"`));
-    // What a person who installs it reads: that such a VSIX exists, and how it differs.
+    // A person who installs it reads that such a VSIX exists, and how it differs.
     const readme = files['extension/readme.md'] ?? files['extension/README.md'];
     assert.match(
       new TextDecoder().decode(readme),
