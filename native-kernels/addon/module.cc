@@ -1,4 +1,4 @@
-// What JavaScript sees; src/engine/runtime/addon.ts declares the same.
+// This is the interface that JavaScript sees; src/engine/runtime/addon.ts declares the same.
 #include <node_api.h>
 #include "environment.h"
 #include "file_map.h"

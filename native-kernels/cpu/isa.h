@@ -15,7 +15,7 @@ namespace spinquant {
 /// `amx` is avx512 with products of tiles: a family that has an amx.cc uses them, others run their avx512 body.
 enum class Isa { reference, portable, avx2, avx512, amx };
 
-/// What this processor can run, slowest first, without `reference`.
+/// This processor can run these, slowest first; `reference` is not among them.
 const std::vector<Isa>& usable_isas();
 Isa best_isa();
 const char* isa_name(Isa isa);

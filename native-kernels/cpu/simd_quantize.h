@@ -50,7 +50,7 @@ struct VectorQuantizer {
   SPINQUANT_INLINE_MEMBER Vec dequantized(Vec scaled) const { return scale * multiples(scaled); }
 };
 
-/// Where quantized floats go: as floats again, or as what the scale is multiplied with, -128 … 127.
+/// These store quantized floats: as floats again, or as what the scale is multiplied with, -128 … 127.
 struct PutFloats {
   float* y;
   SPINQUANT_INLINE_MEMBER void vector(size_t i, Vec scale, Vec multiples) const { store(y + i, scale * multiples); }
@@ -95,7 +95,7 @@ struct FusedDivision {
   }
 };
 
-/// Whether no inverse or remainder that matters leaves the range of normal floats.
+/// True if no inverse or remainder that matters leaves the range of normal floats.
 SPINQUANT_INLINE bool divides_fused(float scale, float largest) {
   return scale > 0x1p-80f && scale < 0x1p80f && largest < 0x1p80f;
 }

@@ -76,7 +76,7 @@ inline void transpose_tile(uint16_t* tile) {
 
 inline bool in_rows(const TileOperand& x) { return x.depth_stride == 1; }
 
-/// Where a row of a panel (0 … 31) lies in the tiles of its first piece and first step.
+/// Returns where a row of a panel (0 … 31) lies in the tiles of its first piece and first step.
 inline uint16_t* row_tiles(const PackedBlock& block, size_t panel, size_t row) {
   return block.panel(panel) + row / 16 * kTile + row % 16 * kTileDepth;
 }
@@ -134,7 +134,7 @@ inline __m512 load_bytes(__mmask16 lanes, const int8_t* data) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, data)));
 }
 
-/// What the numbers at a depth are multiplied with where rows are contiguous.
+/// Where rows are contiguous, the numbers at a depth are multiplied with this factor.
 inline float depth_factor(const TileOperand& x, size_t depth) {
   return x.depth_scale ? x.depth_scale[depth] : x.units ? 1.0f / x.units[depth] : 1.0f;
 }

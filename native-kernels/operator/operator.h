@@ -33,7 +33,7 @@ struct Tensor {
   size_t width() const { return shape.empty() ? 1 : static_cast<size_t>(shape.back()); }
 };
 
-/// Where an operator's attributes come from: an ONNX node or a test.
+/// An operator's attributes come from an ONNX node or a test.
 class Attributes {
  public:
   virtual ~Attributes() = default;
@@ -47,7 +47,7 @@ struct Work {
   /// Rough cost of one unit in elementary steps, to decide how finely to share out.
   size_t unit_cost = 1;
   std::function<void(size_t first, size_t last)> run;
-  /// What follows when all units are done, if anything.
+  /// This work, if any, follows when all units are done.
   std::shared_ptr<Work> next;
 };
 

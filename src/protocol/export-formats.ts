@@ -5,7 +5,7 @@ export interface ExportFormatDescription {
   readonly title: string;
   /** For the help of the command line, after the name. */
   readonly summary: string;
-  /** Of the file, as others expect it. */
+  /** Others expect the file under this name. */
   readonly fileName: string;
   readonly extension: string;
 }

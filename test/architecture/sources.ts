@@ -46,7 +46,7 @@ export function sourcesIn(folder = ''): Source[] {
     .map((name) => sourceOf(name, readFileSync(join(SRC, name), 'utf8')));
 }
 
-/** Where a relative import lands, relative to `src`; null for packages and files outside of `src`. */
+/** Returns where a relative import lands, relative to `src`; null for packages and files outside of `src`. */
 export function landingOf({ name }: Source, { specifier }: Import): string | null {
   if (!specifier.startsWith('.')) return null;
   const inside = relative(SRC, resolve(SRC, dirname(name), specifier))

@@ -40,7 +40,7 @@ async function inspect(
   }
 }
 
-/** What the step is proportional to; two ranges as wide as each other may change places at the median. */
+/** The step is proportional to this; two ranges as wide as each other may change places at the median. */
 function widthOf({ min, max }: MedianRange): number {
   return Math.max(max, 0) - Math.min(min, 0);
 }

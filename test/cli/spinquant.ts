@@ -8,7 +8,7 @@ const TSX = import.meta.resolve('tsx');
 
 export interface Ended {
   readonly code: number | null;
-  /** What ended it, when that was a signal. */
+  /** This signal ended it; null if none did. */
   readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;

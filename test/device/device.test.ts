@@ -1,4 +1,4 @@
-/** What is said where a device is not there, and what `auto` says; on machines with and without one. */
+/** Tests what is said where a device is not there, and what `auto` says, on machines with and without one. */
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -33,7 +33,7 @@ test('cuda without its libraries: their names and how to get them', { skip: cuda
 test('webgpu without a driver: what to install', {
   skip: !LINUX && 'drivers are part of the system',
 }, async () => {
-  // Where Chromium is, its loader for Vulkan is found, but no driver: a different fault than without a loader.
+  // If Chromium is there, its loader for Vulkan is found but no driver, so the fault is not a missing loader.
   const loader = swiftShader()?.LD_LIBRARY_PATH;
   const none = { VK_ICD_FILENAMES: path.join(folder, 'none.json') };
   const { code, stderr } = await tinySteps('webgpu', { ...none, ...(loader && { LD_LIBRARY_PATH: loader }) });

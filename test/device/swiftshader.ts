@@ -6,7 +6,7 @@ import { chromiumHere } from '../../scripts/workbench/chromium.ts';
 
 export const NO_SWIFTSHADER = 'no Chromium with SwiftShader (vk_swiftshader_icd.json) on Linux';
 
-/** What a process needs in its environment to find SwiftShader and Vulkan's loader; null where there is none. */
+/** Returns an environment in which a process finds SwiftShader and Vulkan's loader; null where none is. */
 export function swiftShader(): NodeJS.ProcessEnv | null {
   if (process.platform !== 'linux') return null;
   const chromium = chromiumHere();

@@ -38,7 +38,7 @@ export interface TinySteps {
   readonly cases: Readonly<Record<string, TinyCase>>;
   /** Outputs of quantizers, which a device must give to the bit. */
   readonly quantized: Readonly<Record<string, readonly number[]>>;
-  /** What GPTQ leaves of error at each linear layer of each block, and what rounding to nearest does. */
+  /** GPTQ and rounding to nearest leave these errors at each linear layer of each block. */
   readonly rounding: readonly RoundingError[];
 }
 

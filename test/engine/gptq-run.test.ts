@@ -1,4 +1,4 @@
-/** What GPTQ adds to whole jobs: a phase, files in the run folder, and their use by later measurements. */
+/** Tests what GPTQ adds to whole jobs: a phase, files in the run folder, their use by later measurements. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -34,7 +34,7 @@ function weightBytes(run: string): string[] {
     });
 }
 
-/** What is in the folder of runs besides these. */
+/** Hidden entries beside the runs. */
 const scratch = (runs: string) => readdirSync(runs).filter((name) => name.startsWith('.'));
 
 for (const kernels of KERNELS) {

@@ -11,8 +11,8 @@ import { differences, transcriptOf } from '../helpers/transcript.ts';
 
 const EXPECTED = join(import.meta.dirname, '..', 'fixtures', 'transcript.txt');
 /**
- * What rounding may move a number by on another processor: a few of the values that are rounded to 16 or more codes
- * fall to the other side of a border.
+ * On another processor rounding may move a number by this share of itself: a few of the values that are
+ * rounded to 16 or more codes fall to the other side of a border.
  */
 const SHARE = 0.02;
 

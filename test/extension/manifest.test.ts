@@ -57,7 +57,7 @@ test('every text of the manifest can be translated, and every translation is use
   assert.deepEqual(plain, []);
 });
 
-/** What people read, wherever it stands in the contributions. */
+/** Finds what people read, wherever it stands in the contributions. */
 function textsOf(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(textsOf);
   if (typeof value !== 'object' || value === null) return [];

@@ -8,7 +8,7 @@ export const FILE = '/lab/quick.spinquant.json';
 interface Made {
   readonly id: string;
   readonly status?: RunStatus;
-  /** What the experiment of the run sets besides the model and the texts. */
+  /** The experiment of the run sets these besides the model and the texts. */
   readonly settings?: object;
   /** Perplexity of the quantized network; nothing was measured without. */
   readonly perplexity?: number;

@@ -1,4 +1,4 @@
-/** What stands in for operators that WebGPU has not, on the processor, where both can be run. */
+/** Tests what stands in for operators that WebGPU has not, on the processor, where both can be run. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';

@@ -18,7 +18,7 @@ export interface CayleyStepResult {
   readonly alpha: number;
   /** max |PᵀP − I| of the new rotation, before a projection. */
   readonly drift: number;
-  /** Whether the drift called for the polar projection. */
+  /** True if the drift called for the polar projection. */
   readonly projected: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What a run says, as a text without what differs from time to time and from place to place. */
+/** Writes what a run says as a text, without what differs from time to time and from place to place. */
 import type { RunEvent } from '../../src/protocol/events.ts';
 
 /** Said at moments that a clock decides. */
@@ -42,7 +42,7 @@ function shown(name: string, value: unknown): string {
   return String(value);
 }
 
-/** What differs between two transcripts, a line each; numbers may be apart by a share of themselves. */
+/** Lists what differs between two transcripts, a line each; numbers may be apart by a share of themselves. */
 export function differences(found: string, expected: string, share: number): string[] {
   const [here, there] = [found.split('\n'), expected.split('\n')];
   const count = Math.max(here.length, there.length);
@@ -54,7 +54,7 @@ export function differences(found: string, expected: string, share: number): str
   );
 }
 
-/** What is not whole, as it is printed above. */
+/** Matches numbers that are not whole, as they are printed above. */
 const NUMBER = /(?<==)-?\d+\.\d+(?:e[+-]?\d+)?(?=[ \]}]|$)/g;
 
 function alike(own: string, other: string, share: number): boolean {

@@ -76,7 +76,7 @@ for (const [name, settings, tokens] of METASPACE) {
   });
 }
 
-/** What the reference library (Rust tokenizers 0.23) takes for digits: every number of Unicode. */
+/** The reference library (Rust tokenizers 0.23) takes every number of Unicode for a digit. */
 for (const individual of [true, false]) {
   test(`Digits ${individual ? 'one by one' : 'together'}: ², ½ and ٣ are digits`, () => {
     const texts = ['a', '1', '²', '½', '٣', '1²', '½٣', 'a1', '²½'];

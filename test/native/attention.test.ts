@@ -13,10 +13,10 @@ import {
   runOperator,
 } from './support.ts';
 
-/** How products are computed: in float32, in two pieces, or so with keys that are whole multiples of units. */
+/** Products are computed in float32, in two pieces, or so with keys that are whole multiples of units. */
 const PRODUCTS = ['float32', 'pieces', 'units'] as const;
 type Products = (typeof PRODUCTS)[number];
-/** What a product of two pieces each is off by at most, as a part of the sizes of its factors. */
+/** A product of two pieces each is off by at most this, as a part of the sizes of its factors. */
 const lost = (products: Products) => (products === 'float32' ? 0 : 3 * 2 ** -16 + 2 ** -32);
 /** Relative error that the vectorised exponential may have. */
 const EXP_ERROR = 4e-7;

@@ -30,7 +30,7 @@ function bfloat16(values: Float32Array): Uint16Array {
   return Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 }
 
-/** What a number is off by at most when two pieces stand for it, as a part of it. */
+/** A number is off by at most this part of itself when two pieces stand for it. */
 const TWO_PIECES = 2 ** -16;
 
 interface Shape {

@@ -27,7 +27,7 @@ import { KERNELS } from '../helpers/runtimes.ts';
 import { TINY_CONFIG, tinyQuantizers } from '../helpers/tiny-network.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
-/** What stands at one seam: its map, and the numbers of all its maps. */
+/** This stands at one seam: its map, and the numbers of all its maps. */
 interface Standing {
   readonly map: SeamMap;
   readonly numbers: readonly Float32Array[];

@@ -20,7 +20,7 @@ import { oldRunsFolder } from '../helpers/old-runs.ts';
 
 const folder = oldRunsFolder();
 
-/** What computes, of which keys are made. */
+/** These say what computes, and keys are made of them. */
 interface Machine {
   readonly kernels?: string;
   readonly device?: string;

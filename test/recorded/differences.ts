@@ -7,7 +7,10 @@ export interface Difference {
   readonly after: Json | undefined;
 }
 
-/** Where two values differ, in order. Numbers are equal only if they are the same; the order of keys says nothing. */
+/**
+ * Lists where two values differ, in order. Numbers are equal only if they are the same; the order of keys
+ * says nothing.
+ */
 export function differences(before: Json | undefined, after: Json | undefined, path = ''): Difference[] {
   if (isList(before) && isList(after)) {
     const inside = before.flatMap((item, index) => differences(item, after[index], join(path, index)));

@@ -1,4 +1,4 @@
-/** What JSON.parse gives, with a type. */
+/** Typed result of JSON.parse. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
 
 export interface JsonObject {

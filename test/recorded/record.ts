@@ -13,7 +13,7 @@ import { readRun } from './run-folder.ts';
 /** The demo beside this script: every checkout is given the same texts and weights. */
 const DEMO = join(import.meta.dirname, '..', '..', 'examples', 'demo');
 
-/** What a resumed run must have in common with one that was never stopped. */
+/** A resumed run must have these in common with one that was never stopped. */
 const RESUMED_PARTS = ['optimize', 'rotations', 'rounded', 'checkpoint', 'results', 'activations'];
 const RESUMED_EVENTS: ReadonlySet<unknown> = new Set(['step', 'rounding', 'evaluation', 'statistics']);
 

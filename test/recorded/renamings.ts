@@ -1,7 +1,7 @@
 /**
- * What a new version may write otherwise than the one before: each entry turns the new form of an object into the old
- * one, and leaves every other object as it is. Parts are turned before wholes. Both recordings pass through the whole
- * table before they are compared.
+ * A new version may write these otherwise than the one before. Each entry turns the new form of an object
+ * into the old one, and leaves every other object as it is. Parts are turned before wholes. Both recordings
+ * pass through the whole table before they are compared.
  */
 import { isList, isObject, type Json, type JsonObject } from './json.ts';
 

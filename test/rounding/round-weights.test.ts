@@ -83,7 +83,7 @@ const SITE_OF = {
 } as const satisfies Record<Linear, Site>;
 
 interface ThroughLayer {
-  /** What the linear layers read, of all blocks. */
+  /** The linear layers read these rows, of all blocks. */
   readonly rows: Record<string, Float32Array>;
   /** Their weights, rotated and not rounded, and rounded to nearest. */
   readonly exact: Record<string, Float32Array>;

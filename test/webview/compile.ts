@@ -1,7 +1,7 @@
 import { compile } from 'vega-lite';
 import type { ChartSpec } from '../../webview/shared/chart-model.ts';
 
-/** What vega-lite has to say against specs. */
+/** Returns what vega-lite has to say against specs. */
 export function compileWarnings(specs: readonly ChartSpec[]): string[] {
   const warnings: string[] = [];
   const hear = (...args: readonly unknown[]) => {

@@ -74,7 +74,7 @@ export interface OpenOptions {
   readonly theme?: ThemeName;
   readonly width?: number;
   readonly height?: number;
-  /** What the webview kept before a reload. */
+  /** The webview kept this before a reload. */
   readonly kept?: unknown;
 }
 
@@ -137,7 +137,7 @@ function pageOf(bundle: string): string {
 
 const typeOf = (name: string): string => (name.endsWith('.css') ? 'text/css' : 'text/javascript');
 
-/** What the stub of the editor gathers in the page. */
+/** The stub of the editor gathers this in the page. */
 interface EditorWindow extends Window {
   editor: { intents: { type: string }[]; kept: unknown; violations: string[] };
 }
@@ -145,7 +145,7 @@ interface EditorWindow extends Window {
 export class PanelPage {
   readonly page: Page;
 
-  /** What went wrong inside. */
+  /** Errors and warnings of the page. */
   readonly errors: string[] = [];
 
   constructor(page: Page) {

@@ -14,7 +14,7 @@ function columns(shape: CurveShape, steps: number, seed: number): StepColumns {
   return stepColumns(curve({ shape, seed, steps, of: 100, startedAt, secondsPerStep: 1 }));
 }
 
-/** How often each kind is said over many seeds. */
+/** Counts how often each kind is said over many seeds. */
 function kinds(shape: CurveShape, steps: number): Record<string, number> {
   const found: Record<string, number> = {};
   for (let seed = 0; seed < SEEDS; seed++) {

@@ -1,6 +1,6 @@
 /**
- * What the extension costs a window: CPU time until `activate` has returned, in a Node that has loaded nothing yet.
- * Time on the clock would also measure whatever else runs on the machine.
+ * Measures what the extension costs a window: CPU time until `activate` has returned, in a Node that has
+ * loaded nothing yet. Time on the clock would also measure whatever else runs on the machine.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';

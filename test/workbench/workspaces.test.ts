@@ -9,7 +9,7 @@ import { reasonToSkip, screenshot } from './rig/rig.ts';
 import { createVirtualFolder } from './rig/virtual-folder.ts';
 import { createWorkspace } from './rig/workspace.ts';
 
-/** What a folder could ask for to have a program of its own run. */
+/** With these settings a folder could ask to have a program of its own run. */
 const GREEDY = {
   [SETTINGS.nodePath]: '/bin/false',
   [SETTINGS.workerMemoryLimit]: 300,

@@ -157,7 +157,7 @@ test('faults against the model are found beside all others, each at its place', 
       ['quantization/group-size', '3'],
     ],
   );
-  // What would be set under the right name of a misspelt key comes too early.
+  // A suggestion would set the key under its right name, which is too early while it is misspelt.
   assert.ok(faults.every(({ code, suggestion }) => code === 'model/positions' || !suggestion));
 });
 

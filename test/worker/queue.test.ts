@@ -98,7 +98,7 @@ test('two jobs in sequence: learn, then measure into the same run; and without r
   assert.equal((await baseline.readExperiment()).rotation.r1, 'none');
   const measuredPlain = await baseline.readResults();
   assert.ok(measuredPlain.perplexity[0]!.quantized! > 1);
-  // Where its numbers come from, as of a run that learned: the same model on the same machine.
+  // Its numbers come from the same model on the same machine as those of the run that learned.
   assert.deepEqual(recordOf(plain).provenance, recordOf(learned).provenance);
   assert.match(recordOf(plain).provenance?.model.sha256 ?? '', /^[0-9a-f]{64}$/);
   assert.ok(measuredPlain.measuredAt! >= baseline.record.startedAt);

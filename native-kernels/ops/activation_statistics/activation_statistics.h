@@ -1,4 +1,5 @@
-// What a rotation does to a tensor, for pictures: moments, quantization error, channel maxima, ranges, a histogram.
+// Measures what a rotation does to a tensor, for pictures: moments, quantization error, channel maxima,
+// ranges, a histogram.
 #pragma once
 #include "../../cpu/variants.h"
 

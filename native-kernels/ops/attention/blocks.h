@@ -1,4 +1,4 @@
-// What forward and backward pass share: blocks of keys against blocks of queries, queries in the lanes.
+// Forward and backward pass share these blocks of keys against blocks of queries, with queries in the lanes.
 #pragma once
 #include "../../cpu/simd_tile.h"
 #include "attention.h"

@@ -12,7 +12,7 @@ struct Positions {
   size_t first, queries;
   size_t window;
 
-  /// Whether some lane of the block does not see one of these keys.
+  /// True if some lane of the block does not see one of these keys.
   bool masks(size_t k0, size_t count) const {
     return k0 + count - 1 > first || (window > 0 && k0 + window <= first + queries - 1);
   }

@@ -54,7 +54,7 @@ class AttentionBase : public Operator {
     reject("units must have one entry per row of K, found " + text(units.shape) + " for K " + text(k.shape));
   }
 
-  /// Whether products may be computed in tiles, with two bfloat16 numbers for a float32 one.
+  /// True if products may be computed in tiles, with two bfloat16 numbers for a float32 one.
   bool in_tiles(Isa isa) const { return split_ && isa == Isa::amx; }
 
  private:
@@ -172,7 +172,7 @@ class CausalAttentionGrad final : public AttentionBase {
 
 }  // namespace
 
-/// What the rows of K are whole multiples of, at most 256 times; for tiles only.
+/// The rows of K are whole multiples of these units, at most 256 times; only tiles use them.
 constexpr InputSpec kUnits{ElementType::float32, true};
 
 OperatorType causal_attention_type() {

@@ -1,4 +1,5 @@
-// What both passes in tiles share: blocks of 64 keys against 64 queries, queries in the lanes. Included by amx.cc only.
+// Both passes in tiles share these blocks of 64 keys against 64 queries, with queries in the lanes.
+// They are compiled as a part of amx.cc only.
 #pragma once
 #include "../../cpu/simd_math.h"
 #include "../../cpu/tile_pack.h"
@@ -92,7 +93,7 @@ inline void store_transposed(const float* columns, size_t count, size_t width, c
   }
 }
 
-/// What the keys of a group from k0 on are multiples of, as many as there are of a block: ones where they have no units.
+/// The keys of a block, from k0 of a group on, are multiples of these: ones where keys have no units.
 struct KeyUnits {
   float of[kTileKeys];
   bool are_given;

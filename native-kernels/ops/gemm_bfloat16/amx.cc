@@ -89,7 +89,7 @@ void multiply_panels(const GemmMultiplyArgs& args, const PackedBlock& a, size_t 
 /// So much of the packed operand is multiplied with all of a thread's own panels before the next part of it.
 constexpr size_t kCachedBytes = 640 * 1024;
 
-/// How many panels take so many bytes; at least one.
+/// Counts the panels that fit into so many bytes; the count is at least one.
 size_t panels_in(size_t bytes, const PackedBlock& block) {
   size_t count = bytes / (block.panel_size() * sizeof(uint16_t));
   return count > 0 ? count : 1;

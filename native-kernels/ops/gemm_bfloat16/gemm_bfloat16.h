@@ -31,7 +31,7 @@ struct GemmMultiplyArgs {
   PackedBlock packed;
   float* c;  // [M, N], the whole result
   size_t c_stride;
-  /// What the block adds to, [M, N]: c itself after the first block of the depth, or null.
+  /// The block adds to these sums, [M, N]: to c itself after the first block of the depth. Null means zeros.
   const float* sums;
   /// Factors of the rows and columns of c, given with the last block of the depth; or null.
   const float *row_scale, *column_scale;

@@ -59,7 +59,7 @@ Work product_work(const Product& product) {
   return std::move(*work);
 }
 
-/// Where the depth is so many times the larger side of the result, parts of it are summed apart, whatever the threads.
+/// Parts of a depth so many times the larger side of the result are summed apart, whatever the threads.
 constexpr size_t kDeep = 16, kParts = 8, kPartBlock = 384;
 
 bool is_deep(const TileOperand& a, const TileOperand& b) { return a.depth >= kDeep * std::max(a.rows, b.rows); }
@@ -83,8 +83,8 @@ Work deep_work(const TileOperand& a, const TileOperand& b, float* c) {
           [args](size_t first, size_t last) { amx::gemm_parts(args, first, last); }, std::move(summing)};
 }
 
-/// What both operators share: the product once its operands are known. In tiles the multiples of A's units are
-/// multiplied, so its units are factors of the rows; those of B are factors along the depth, which A takes.
+/// Both operators plan their product here, once its operands are known. In tiles the multiples of A's units
+/// are multiplied, so its units are factors of the rows; those of B are factors along A's depth.
 Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const float* column_scale = nullptr,
                const float* addend = nullptr) {
   if (isa != Isa::amx || a.rows * b.rows * a.depth == 0) {

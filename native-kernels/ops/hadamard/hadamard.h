@@ -13,7 +13,7 @@ struct HadamardArgs {
   size_t order;
   float scale;
   bool transpose;  // Mᵀ in place of M
-  // What prepare_mix made of M (the reference does not look): codes if its entries are ±1, else entries.
+  // prepare_mix made these of M: codes if its entries are ±1, else entries. The reference does not read them.
   const unsigned char* codes;
   const float* entries;
 };

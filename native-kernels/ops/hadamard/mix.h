@@ -15,7 +15,7 @@ constexpr size_t kTile = 2;
 /// Column groups whose tables of sums are held at once: half of a first-level cache of 32 KB.
 constexpr size_t kGroupsAtOnce = 16 * 1024 / (kMixSums * kTile * sizeof(Vec));
 
-/// Where the K rows of Width vectors are: vector t of row k at data[t] + k · stride.
+/// The K rows of Width vectors lie here: vector t of row k at data[t] + k · stride.
 template <size_t Width>
 struct Tile {
   float* data[Width];

@@ -12,7 +12,7 @@ PowerTables make_tables() {
     double low = part < 16 ? 0.5 * (1 + part / 16.0) : 1 + (part - 16) / 16.0;
     double middle = low + (part < 16 ? 1.0 : 2.0) / 64;
     tables.inverse[part] = static_cast<float>(1 / middle);
-    // Of the rounded inverse, so that its rounding does not count.
+    // The rounded inverse is used here, so that its rounding does not count.
     tables.fraction[part] = static_cast<float>(std::pow(1.0 / tables.inverse[part], 1.2));
   }
   for (int i = 0; i < kClipCandidates; i++) tables.shrink[i] = std::pow(static_cast<double>(clip_candidate(i)), 2.4);

@@ -1,4 +1,4 @@
-/** What the tests in the extension host need of the editor. */
+/** These helpers give the tests in the extension host what they need of the editor. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
@@ -7,7 +7,7 @@ import { PANELS } from '../../../src/protocol/panels/registry.ts';
 
 export const EXTENSION_ID = 'spinquant-lab.spinquant-lab';
 
-/** What the extension's parts see of each other. */
+/** Returns what the extension's parts see of each other. */
 export async function activeParts(): Promise<Parts> {
   const extension = vscode.extensions.getExtension<Parts>(EXTENSION_ID);
   assert.ok(extension, `${EXTENSION_ID} is not among the extensions`);

@@ -1,4 +1,4 @@
-/** What VS Code loads: runs the test files beside it that belong to a suite with mocha and writes how they went. */
+/** VS Code loads this: it runs the suite's test files beside it with mocha, and writes how they went. */
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Mocha from 'mocha';

@@ -164,7 +164,7 @@ function described(document: vscode.TextDocument): string {
   return diagnostics.map(({ range }) => at(range.start, document.getText(range))).join('\n');
 }
 
-/** Where a text stands first; one with its place is taken as it is. */
+/** Returns where a text stands first; one with its place is taken as it is. */
 function place(document: vscode.TextDocument, text: string): string {
   if (/^\d+:\d+ /.test(text)) return text;
   return at(document.positionAt(document.getText().indexOf(text)), text);

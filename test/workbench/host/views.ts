@@ -6,7 +6,7 @@ import type { Parts } from '../../../src/extension/parts.ts';
 import { RunSummaries } from '../../../src/extension/runs/summaries.ts';
 import { RunsTree } from '../../../src/extension/runs/tree.ts';
 
-/** What each view says of one run: `running`, or how it ended. */
+/** Each view says this of one run: `running`, or how it ended. */
 export interface Seen {
   readonly queue: string;
   readonly tree: string;

@@ -1,7 +1,7 @@
 /** Name of the suites' experiment in their workspaces. */
 export const EXPERIMENT = 'lab.spinquant.json';
 
-/** How much work an experiment is. */
+/** An experiment's amount of work. */
 export interface Size {
   readonly steps: number;
   readonly batchSize: number;

@@ -3,7 +3,10 @@ import type { Frame, Locator, Page } from 'playwright-core';
 
 const SHOWN_LIMIT_MS = 60_000;
 
-/** What a person does in the workbench, and what they see there. Every wait ends with an error after its time. */
+/**
+ * This class does what a person does in the workbench, and reads what they see there. Every wait ends with an
+ * error after its time.
+ */
 export class Workbench {
   readonly page: Page;
 

@@ -78,7 +78,7 @@ export async function evaluate({ folder, workbench }: Session): Promise<void> {
   );
 }
 
-/** What does not change with time: run, method and perplexity of each row. */
+/** Reads what does not change with time: run, method and perplexity of each row. */
 async function resultRows(results: Frame): Promise<string[][]> {
   await results.locator('table.results').waitFor();
   const column = (id: string) => results.locator(`table.results tbody [data-column="${id}"]`).allInnerTexts();

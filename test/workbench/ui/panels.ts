@@ -11,7 +11,7 @@ export async function tableBehind(frame: Frame, id: string): Promise<string[][]>
   await chart.getByText('Table', { exact: true }).click();
   const rows = await cells(chart.locator('table.twin tbody tr'));
   await chart.getByText('Chart', { exact: true }).click();
-  // What a panel keeps is on its way while it draws: who hides the panel at once may be faster.
+  // The state that a panel keeps is still on its way while it draws; hiding the panel at once may be faster.
   await chart.locator('.plot svg').waitFor();
   await frame.waitForTimeout(300);
   return rows;

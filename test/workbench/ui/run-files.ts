@@ -1,4 +1,4 @@
-/** What stands in the run folders, beside what the editor shows of it. */
+/** Reads what stands in the run folders, beside what the editor shows of it. */
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';

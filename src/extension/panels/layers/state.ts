@@ -100,7 +100,7 @@ function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail 
   };
 }
 
-/** That of the median token; of files without it, the grid over everything, which no token needs wider. */
+/** Returns the median token's grid; without it, the grid over everything, and no token needs a wider one. */
 function drawnGrid(quantizer: SiteQuantizer, statistics: SiteStatistics): Grid {
   const { medianRange } = statistics;
   if (medianRange) return { of: 'median', ...quantizationGrid(quantizer, medianRange.min, medianRange.max) };
