@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { resolveExperiment } from '../../config/index.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
@@ -17,7 +17,7 @@ export async function runs(path: string, output: Output): Promise<undefined> {
     damaged: list.damaged.map(({ dir, error }) => ({ dir, message: messageOf(error) })),
   });
   for (const { dir, error } of list.damaged) output.note(`Damaged: ${dir}: ${messageOf(error)}`);
-  if (rows.length === 0) output.result(`No runs in ${folder}.`);
+  if (rows.length === 0) output.result(`There are no runs in ${resolve(folder)}. Name an experiment file, or its folder.`);
   else output.result(table(rows));
 }
 
