@@ -177,7 +177,7 @@ test('runs lists a folder, newest first', async (t) => {
   await writeFile(file, experiment());
   const empty = await spinquant(['runs'], folder);
   assert.equal(empty.code, 0);
-  assert.match(empty.stdout, /No runs/);
+  assert.match(empty.stdout, /There are no runs in /);
   const run = createRun(await resolveExperiment(file), 'x');
   run.writeResults({
     version: 1,
