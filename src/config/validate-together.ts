@@ -78,12 +78,14 @@ function noCalibrationText(experiment: Experiment, purpose: Purpose): RuleFault[
     ];
   }
   if (!reader) return [];
+  const without =
+    reader.kind === 'scaling' ? 'scaling.method to "none"' : 'quantization.weights.method to "rtn"';
   return [
     error(
       'config/no-calibration-text',
       path,
       `${reader.title} needs a text ${reader.needsText}.`,
-      'Name a text file in calibration.text, or set quantization.weights.method to "rtn".',
+      `Name a text file in calibration.text, or set ${without}.`,
     ),
   ];
 }

@@ -178,6 +178,25 @@ for (const { name, change, purpose, expected } of cases)
     );
   });
 
+test('whatever needs a text, the way without it is a setting of its own kind', () => {
+  const hintFor = (change: (experiment: Experiment) => void) => {
+    const withoutText = experimentWith((experiment) => {
+      change(experiment);
+      experiment.calibration.text = [];
+    });
+    return validateTogether(withoutText, 'evaluate').map(({ hint }) => hint);
+  };
+  const way = (setting: string) => [`Name a text file in calibration.text, or set ${setting}.`];
+  assert.deepEqual(
+    hintFor((e) => (e.scaling.method = 'smoothquant')),
+    way('scaling.method to "none"'),
+  );
+  assert.deepEqual(
+    hintFor((e) => (e.quantization.weights.method = 'gptq')),
+    way('quantization.weights.method to "rtn"'),
+  );
+});
+
 test('rules between keys get text ranges', () => {
   const text = '{ "model": "m", "calibration": { "text": "c" }, "rotation": { "r4": false } }';
   const [fault] = parseExperiment(text, 'x').faults;
