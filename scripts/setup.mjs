@@ -51,7 +51,8 @@ async function buildNativeKernels() {
   const script = join(ROOT, 'scripts', 'build-native.mjs');
   if (!existsSync(script)) return;
   const { buildNative } = await import(pathToFileURL(script).href);
-  if (!existsSync(join(ROOT, 'build', 'native'))) console.error('Building native kernels: one to three minutes …');
+  if (!existsSync(join(ROOT, 'build', 'native')))
+    console.error('Building native kernels: one to three minutes …');
   try {
     const { status, reason } = await buildNative();
     if (status === 'unavailable')

@@ -17,7 +17,8 @@ export async function runs(path: string, output: Output): Promise<undefined> {
     damaged: list.damaged.map(({ dir, error }) => ({ dir, message: messageOf(error) })),
   });
   for (const { dir, error } of list.damaged) output.note(`Damaged: ${dir}: ${messageOf(error)}`);
-  if (rows.length === 0) output.result(`There are no runs in ${resolve(folder)}. Name an experiment file, or its folder.`);
+  if (rows.length === 0)
+    output.result(`There are no runs in ${resolve(folder)}. Name an experiment file, or its folder.`);
   else output.result(table(rows));
 }
 
