@@ -43,7 +43,7 @@ export async function loadExperiment(path: string, purpose: Purpose): Promise<Re
   return (await import('./plan/check/load.ts')).loadExperiment(path, purpose);
 }
 
-/** What is wrong with the text of an experiment that only its model shows, and an outline of that model. */
+/** Finds the faults of an experiment's text that only its model shows, and outlines that model. */
 export async function checkExperimentText({ text, file }: CheckParams): Promise<CheckResult> {
   const { parseExperiment } = await import('../config/index.ts');
   const { checkAgainstModel, outlineOf } = await import('./plan/check/check-model.ts');
@@ -119,7 +119,7 @@ export async function importLlama2c(options: ImportLlama2cOptions): Promise<Impo
   return (await import('./model/import-llama2c.ts')).importLlama2c(options);
 }
 
-/** What is in a model folder, checked in full: every tensor, its shape and its place in the files. */
+/** Describes a model folder and checks it in full: every tensor, its shape and its place in the files. */
 export async function describeModel(dir: string): Promise<ModelDescription> {
   return (await import('./plan/describe-model.ts')).describeModel(dir);
 }

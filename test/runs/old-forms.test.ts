@@ -1,4 +1,4 @@
-/** What versions before this one wrote is read in the form of this one. */
+/** Files of earlier versions are read in the form of this one. */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

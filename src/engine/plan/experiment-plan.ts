@@ -7,11 +7,11 @@ import type { Step } from './step.ts';
 import {
   givenStep,
   type Learned,
+  learnedMaps,
   learnStep,
   preservedStep,
   scaleStep,
   startStep,
-  stateStep,
 } from './steps/maps.ts';
 import { perplexityStep, statisticsStep } from './steps/measures.ts';
 import { type Blocks, textSteps, textStepsAtOnce } from './steps/texts.ts';
@@ -33,7 +33,7 @@ export async function planOptimize(
 ): Promise<OptimizePlan> {
   const { calibration, evaluation } = textStepsAtOnce(experiment);
   const learned = learnStep(experiment, startStep(experiment), calibration);
-  const rotations = stateStep(learned, ({ state }) => state);
+  const rotations = learnedMaps(learned);
   const maps = scaled(experiment, scaling, rotations, calibration);
   const weights = await weightsStep(experiment, maps, calibration);
   return {

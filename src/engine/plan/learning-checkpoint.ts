@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensorsHeader } from '../../formats/safetensors.ts';
+import { readSafetensorsHeader, type SafetensorsFile } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
 import { SEAMS, type SeamName } from '../../protocol/block.ts';
@@ -42,12 +42,16 @@ export async function writeCheckpoint(
   await writeSafetensors(join(folder, STATE_FILE), tensors, { step: String(step) });
 }
 
-/** @returns null when the run was stopped before its first checkpoint. */
-export function readCheckpoint(folder: string): LearningCheckpoint | null {
+/** The step of a checkpoint, without its tensors. @returns 0 where there is no checkpoint. */
+export function checkpointStep(folder: string): number {
+  return readState(folder)?.step ?? 0;
+}
+
+function readState(folder: string): (SafetensorsFile & { readonly step: number }) | null {
   const path = join(folder, STATE_FILE);
   if (!existsSync(path)) return null;
-  const { tensors, metadata } = readSafetensorsHeader(path);
-  const step = Number(metadata.step);
+  const header = readSafetensorsHeader(path);
+  const step = Number(header.metadata.step);
   if (!Number.isInteger(step) || step < 0) {
     throw new UserError(
       'runs/damaged',
@@ -55,6 +59,14 @@ export function readCheckpoint(folder: string): LearningCheckpoint | null {
       'Start the run again from its beginning.',
     );
   }
+  return { ...header, step };
+}
+
+/** @returns null when the run was stopped before its first checkpoint. */
+export function readCheckpoint(folder: string): LearningCheckpoint | null {
+  const kept = readState(folder);
+  if (kept === null) return null;
+  const { tensors, step } = kept;
   const numbers = (name: string): Float32Array | null => {
     const tensor = tensors.get(name);
     return tensor ? toFloat32(tensor) : null;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { decidingDifferences, type ResolvedExperiment } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { isResumable, listRuns, openRun, type Run } from '../../runs/index.ts';
-import { readCheckpoint } from './learning-checkpoint.ts';
+import { checkpointStep } from './learning-checkpoint.ts';
 
 /**
  * The run of an experiment to go on with.
@@ -70,13 +70,13 @@ export async function claimRun(dir: string): Promise<Run> {
   }
   run.resume();
   const hasLearned = existsSync(run.path('rotations')) && run.truncateEventsAfterPhase('fuse');
-  if (!hasLearned) run.truncateEventsAfterStep(readCheckpoint(run.path('checkpoint'))?.step ?? 0);
+  if (!hasLearned) run.truncateEventsAfterStep(checkpointStep(run.path('checkpoint')));
   return run;
 }
 
 /** The last step whose event is still in the log of a run that was claimed; 0 for a new run. */
 export async function stepToResumeFrom(run: Run): Promise<number> {
   const steps = (await run.readEvents()).map((event) => (event.type === 'step' ? event.step : 0));
-  const kept = readCheckpoint(run.path('checkpoint'))?.step ?? 0;
+  const kept = checkpointStep(run.path('checkpoint'));
   return steps.reduce((most, step) => Math.max(most, step), kept);
 }

@@ -38,6 +38,28 @@ export interface StepContext {
   keyOf(step: Step<unknown>): Promise<string>;
 }
 
+/** A step that takes its result out of another's. */
+export function derivedStep<T, U>(
+  kind: StepKind,
+  name: string,
+  from: Step<T>,
+  pick: (result: T) => U,
+  digest: (result: U) => string,
+): Step<U> {
+  return {
+    kind,
+    name,
+    version: 1,
+    inputs: [from],
+    spec: () => null,
+    digest,
+    // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
+    async *run(context) {
+      return pick(context.of(from));
+    },
+  };
+}
+
 /** SHA-256 of plain data and of arrays of numbers, in hexadecimal. */
 export function digestOf(data: unknown, arrays: Iterable<ArrayBufferView & { length: number }> = []): string {
   const hash = createHash('sha256').update(JSON.stringify(data) ?? '');

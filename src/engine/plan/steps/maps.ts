@@ -7,7 +7,7 @@ import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
-import { digestOf, type Step } from '../step.ts';
+import { derivedStep, digestOf, type Step } from '../step.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
@@ -102,18 +102,9 @@ export function preservedStep(
   };
 }
 
-/** Another step's maps. */
-export function stateStep<T>(from: Step<T>, pick: (result: T) => SeamState): Step<SeamState> {
-  return {
-    ...DRAWN,
-    name: 'maps',
-    inputs: [from],
-    spec: () => null,
-    // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
-    async *run(context) {
-      return pick(context.of(from));
-    },
-  };
+/** The maps of a step that learned them. */
+export function learnedMaps(learned: Step<Learned>): Step<SeamState> {
+  return derivedStep('transform', 'maps', learned, ({ state }) => state, digestOfMaps);
 }
 
 /** The maps with those that a scaling method adds. */

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { planHadamard } from '../../rotation/hadamard-plan.ts';
 import { namedRotations } from '../experiment-maps.ts';
+import { digestOf } from '../step.ts';
 import type { Workbench } from '../workbench.ts';
 import type { Blocks } from './texts.ts';
 
@@ -27,8 +27,5 @@ export async function oldRoundingKey(
     centring: rotation.embeddingCentring,
   };
   const { r1, r2 } = namedRotations(state);
-  const hash = createHash('sha256').update(JSON.stringify(settings));
-  for (const data of [...(r1 ? [r1] : []), ...(r2 ?? []), ...blocks])
-    hash.update(`\n${data.length}\n`).update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  return hash.digest('hex');
+  return digestOf(settings, [...(r1 ? [r1] : []), ...(r2 ?? []), ...blocks]);
 }

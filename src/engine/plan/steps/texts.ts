@@ -2,7 +2,7 @@ import type { ResolvedExperiment } from '../../../config/index.ts';
 import type { PerplexityText } from '../../evaluate/perplexity.ts';
 import { scanForNonFinite } from '../../model/scan.ts';
 import { phase } from '../phases.ts';
-import { digestOf, type Step, type StepContext } from '../step.ts';
+import { derivedStep, digestOf, type Step, type StepContext } from '../step.ts';
 import { calibrationBlocks, evaluationTexts } from '../workbench.ts';
 
 export type Blocks = readonly Int32Array[];
@@ -53,8 +53,8 @@ export function textStepsAtOnce(experiment: ResolvedExperiment): TextSteps {
     }),
   );
   return {
-    calibration: derived('calibration', both, ({ blocks }) => blocks, digestOfBlocks),
-    evaluation: derived('evaluation', both, ({ texts }) => texts, digestOfTexts),
+    calibration: derivedStep('text', 'calibration', both, ({ blocks }) => blocks, digestOfBlocks),
+    evaluation: derivedStep('text', 'evaluation', both, ({ texts }) => texts, digestOfTexts),
   };
 }
 
@@ -68,28 +68,9 @@ function textStep<T>(
   return { ...TEXT, name, inputs: [SCAN], spec: () => spec, digest, run };
 }
 
-function derived<T, U>(
-  name: string,
-  from: Step<T>,
-  pick: (result: T) => U,
-  digest: (result: U) => string,
-): Step<U> {
-  return {
-    ...TEXT,
-    name,
-    inputs: [from],
-    spec: () => null,
-    digest,
-    // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
-    async *run(context) {
-      return pick(context.of(from));
-    },
-  };
-}
-
 /** The first sequences of a text, for what looks at no more. */
 export function firstBlocks(calibration: Step<Blocks>, count: number): Step<Blocks> {
-  return derived('first', calibration, (blocks) => blocks.slice(0, count), digestOfBlocks);
+  return derivedStep('text', 'first', calibration, (blocks) => blocks.slice(0, count), digestOfBlocks);
 }
 
 function digestOfBlocks(blocks: Blocks): string {
