@@ -9,27 +9,27 @@ import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
 import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts';
 
-/** The rotations that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
+/** The fixed transforms that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
+function hadamardPlans(
+  { rotation, quantization }: ResolvedExperiment,
+  config: ModelConfig,
+): { readonly r3: HadamardPlan | null; readonly r4: HadamardPlan | null } {
+  return {
+    r3: rotation.r3 && quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
+    r4: rotation.r4 ? planHadamard(config.intermediateSize) : null,
+  };
+}
+
+/** The rotations that an experiment switches on. */
 export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig): SeamMaps {
-  const { r1, r2, r3, r4 } = experiment.rotation;
-  return spinQuantMaps({
-    r1: r1 !== 'none',
-    r2: r2 !== 'none',
-    r3: r3 && experiment.quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
-    r4: r4 ? planHadamard(config.intermediateSize) : null,
-  });
+  const { r1, r2 } = experiment.rotation;
+  return spinQuantMaps({ r1: r1 !== 'none', r2: r2 !== 'none', ...hadamardPlans(experiment, config) });
 }
 
 /** Describes the fixed Hadamard transforms for people, in one sentence each. */
-export function hadamardStatements(
-  { rotation, quantization }: ResolvedExperiment,
-  config: ModelConfig,
-): string[] {
-  const say = (name: string, plan: HadamardPlan): string => `${name}: ${plan.statement}`;
-  return [
-    ...(rotation.r3 && quantization.keys.bits < 16 ? [say('R3', planHadamard(config.headDim))] : []),
-    ...(rotation.r4 ? [say('R4', planHadamard(config.intermediateSize))] : []),
-  ];
+export function hadamardStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
+  const { r3, r4 } = hadamardPlans(experiment, config);
+  return [...(r3 ? [`R3: ${r3.statement}`] : []), ...(r4 ? [`R4: ${r4.statement}`] : [])];
 }
 
 /** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */
