@@ -31,8 +31,9 @@ test('runs that cannot be written are a fault with the path', async (t) => {
   const folder = temporaryFolder(t);
   cpSync(DEMO, folder, { recursive: true });
   writeFileSync(join(folder, 'file'), '');
-  const experiment = JSON.parse(readFileSync(join(folder, 'quick.spinquant.json'), 'utf8')) as object;
-  writeFileSync(join(folder, 'a.spinquant.json'), JSON.stringify({ ...experiment, runs: 'file/runs' }));
+  const experiment = readFileSync(join(folder, 'quick.spinquant.json'), 'utf8');
+  const elsewhere = experiment.replace('"model"', '"runs": "file/runs", "model"');
+  writeFileSync(join(folder, 'a.spinquant.json'), elsewhere);
   assertFault(
     await spinquant(['optimize', 'a.spinquant.json'], folder),
     /file\/runs cannot be written: a part of its path is a file/,

@@ -14,13 +14,20 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** @param watch gets the process while it runs, to send it signals. */
+/**
+ * @param watch gets the process while it runs, to send it signals.
+ * @param env is added to the environment.
+ */
 export function spinquant(
   args: readonly string[],
   cwd = tmpdir(),
   watch: (child: ChildProcess) => void = () => {},
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], { cwd });
+  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], {
+    cwd,
+    env: { ...process.env, ...env },
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {
