@@ -1,6 +1,7 @@
 /** Byte-level BPE in GGUF files, and tokenizers that are refused. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { UserError } from '../../src/protocol/errors.ts';
 import { rejectsWith } from '../formats/support.ts';
 import type { Metadata } from './gguf-tokenizers.ts';
 import { built, opened, PIECES, sentencePiece, wholeWords } from './gguf-tokenizers.ts';
@@ -27,6 +28,64 @@ const WORDS: Readonly<Record<string, readonly (readonly string[])[]>> = {
   tekken: [
     ['ab', ' ', '1', '2', ' c'],
     ['Hello', 'World', ' NASA', ' x', '/\n', 'y'],
+  ],
+  'smaug-bpe': [['a', ',', ' ', '123', '4', " '", 'S', ' .', 'go', ' NASAx', '/\n', '3', '.', '14', '  ']],
+  pixtral: [['a', ',', ' ', '123', '4', " '", 'S', ' .', 'go', ' NASAx', '/\n', '3', '.', '14', '  ']],
+  'gpt-4o': [
+    ['Hello', 'World', '123', '45', " it's", " we'LL", ' x', '=', '1', ';', ' (', 'foo', ')\n\n', 'b'],
+  ],
+  'deepseek-llm': [
+    ['a', ',', ' ', '1234', " '", 'S', ' .', 'go', ' NASAx', '/', '\n', '3', '.', '14', ' end', '  '],
+  ],
+  'deepseek-coder': [
+    ['a', ',', ' ', '1', '2', " '", 'S', ' .', 'go', ' NASAx', '/', '\n', '3', '.', '1', '4', ' end', '  '],
+  ],
+  'deepseek-v3': [
+    [
+      'Hello',
+      ' World',
+      '123',
+      '45',
+      ' it',
+      "'s",
+      ' we',
+      "'LL",
+      ' x',
+      '=',
+      '1',
+      ';',
+      ' (',
+      'foo',
+      ')\n\n',
+      'b',
+    ],
+  ],
+  viking: [
+    ['Hello', ' World', '1', '2', '3', " it's", " we'LL", ' x=', '1', ';', ' (', 'foo', ')\n\n', 'bar'],
+  ],
+  'poro-chat': [['a', ',', ' 1234', " 'S", ' .', 'go', ' NASAx/', '\n', '3', '.', '14', ' end', '  ']],
+  falcon: [
+    [
+      'a',
+      ',',
+      ' ',
+      '123',
+      '4',
+      ' ',
+      "'",
+      'S',
+      ' ',
+      '.',
+      'go',
+      ' NASAx',
+      '/',
+      '\n',
+      '3',
+      '.',
+      '14',
+      ' end',
+      '  ',
+    ],
   ],
   default: [
     ['a', ',', ' ', '123', '4', ' b'],
@@ -133,6 +192,12 @@ const FAULTS: [name: string, metadata: Metadata, message: RegExp][] = [
 
 for (const [name, metadata, message] of FAULTS)
   test(`refused: ${name}`, (t) => rejectsWith(() => built(t, metadata), 'gguf/tokenizer', message));
+
+test('an unknown way to cut words: the hint names the ways out', (t) =>
+  assert.rejects(
+    () => built(t, wholeWords('porridge', ['a'])),
+    (error) => error instanceof UserError && /Hugging Face folder.*--pre-tokenizer NAME/.test(error.hint),
+  ));
 
 test('refused: a vocabulary larger than the embedding', (t) =>
   rejectsWith(

@@ -29,6 +29,9 @@ export interface EncodeOptions {
   readonly breath: Breath;
 }
 
+/** Names the text in its messages. */
+type Encoder = Pick<Tokenizer, 'encode'>;
+
 interface Cut {
   /** Characters before the cut. */
   readonly at: number;
@@ -45,6 +48,7 @@ export async function* encodePieces(
   pieces: AsyncIterable<string>,
   { source, wanted, breath }: EncodeOptions,
 ): AsyncGenerator<Int32Array, void> {
+  const named: Encoder = { encode: (text) => tokenizer.encode(text, { source }) };
   const atOnce = Math.min(MOST_AT_ONCE, Math.max(LEAST_AT_ONCE, CHARACTERS_PER_TOKEN * wanted));
   let pending = '';
   let anchor = '';
@@ -53,12 +57,12 @@ export async function* encodePieces(
     pending += piece;
     while (pending.length >= searched + CONTEXT) {
       await breath.draw();
-      const cut = findCut(tokenizer, pending, searched);
+      const cut = findCut(named, pending, searched);
       if (cut === null) {
         searched = pending.length;
         break;
       }
-      yield encodeBehind(tokenizer, anchor, pending.slice(0, cut.at));
+      yield encodeBehind(named, anchor, pending.slice(0, cut.at));
       pending = pending.slice(cut.at);
       anchor = cut.anchor;
       searched = atOnce;
@@ -66,10 +70,10 @@ export async function* encodePieces(
     if (pending.length > MOST_WHOLE) throw noBreak(source, pending.length);
   }
   await breath.draw();
-  if (pending !== '') yield encodeBehind(tokenizer, anchor, pending);
+  if (pending !== '') yield encodeBehind(named, anchor, pending);
 }
 
-function findCut(tokenizer: Tokenizer, text: string, from: number): Cut | null {
+function findCut(tokenizer: Encoder, text: string, from: number): Cut | null {
   const window = text.slice(0, text.length - CONTEXT);
   for (const { pattern, anchor } of BREAKS) {
     const search = new RegExp(pattern);
@@ -86,7 +90,7 @@ function findCut(tokenizer: Tokenizer, text: string, from: number): Cut | null {
 }
 
 /** True where the ids around the cut are those of its two sides. */
-function isSafe(tokenizer: Tokenizer, text: string, { at, anchor }: Cut): boolean {
+function isSafe(tokenizer: Encoder, text: string, { at, anchor }: Cut): boolean {
   const left = text.slice(Math.max(0, at - CONTEXT), at);
   const right = text.slice(at, at + CONTEXT);
   const head = tokenizer.encode(anchor);
@@ -101,7 +105,7 @@ function startsWith(ids: ArrayLike<number>, head: ArrayLike<number>): boolean {
   return Array.from(head).every((id, i) => ids[i] === id);
 }
 
-function encodeBehind(tokenizer: Tokenizer, anchor: string, text: string): Int32Array {
+function encodeBehind(tokenizer: Encoder, anchor: string, text: string): Int32Array {
   if (anchor === '') return tokenizer.encode(text);
   return tokenizer.encode(anchor + text).subarray(tokenizer.encode(anchor).length);
 }

@@ -1,7 +1,8 @@
 import type { Llama2cPiece } from '../../formats/llama2c-tokenizer.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { Piece } from './sentencepiece-json.ts';
-import { buildSentencePieceJson, bytePiece } from './sentencepiece-json.ts';
+import { buildSentencePieceJson } from './sentencepiece-json.ts';
+import { bytePiece } from './tokenizer/bytes.ts';
 
 export const UNKNOWN_ID = 0;
 export const BOS_ID = 1;

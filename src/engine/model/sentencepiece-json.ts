@@ -89,8 +89,3 @@ function splits(text: string): [string, string][] {
     .slice(1)
     .map((_, i) => [characters.slice(0, i + 1).join(''), characters.slice(i + 1).join('')]);
 }
-
-/** Text of the byte piece of a byte. */
-export function bytePiece(byte: number): string {
-  return `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
-}

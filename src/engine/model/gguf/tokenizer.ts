@@ -1,5 +1,6 @@
 import type { Piece } from '../sentencepiece-json.ts';
-import { buildSentencePieceJson, bytePiece } from '../sentencepiece-json.ts';
+import { buildSentencePieceJson } from '../sentencepiece-json.ts';
+import { bytePiece } from '../tokenizer/bytes.ts';
 import { addedToken, aroundText } from '../tokenizer-json.ts';
 import type { GgufFields } from './fields.ts';
 import type { PreTokenizer } from './pre-tokenizers.ts';
@@ -30,6 +31,7 @@ export function buildGgufTokenizer(fields: GgufFields, rows: number): GgufTokeni
   throw tokenizerFault(
     fields.path,
     `tokenizer.ggml.model is ${JSON.stringify(model)}; supported are "gpt2" (byte-level BPE) and "llama" (SentencePiece BPE)`,
+    'Use the Hugging Face folder of the model: its tokenizer.json may be of a kind that is read.',
   );
 }
 
@@ -86,6 +88,7 @@ function choosePreTokenizer(fields: GgufFields): { pre: PreTokenizer; warnings: 
   throw tokenizerFault(
     fields.path,
     `tokenizer.ggml.pre is ${JSON.stringify(name)}; supported are ${Object.keys(PRE_TOKENIZERS).join(', ')}, default`,
+    "Use the model's Hugging Face folder, whose tokenizer.json holds the rule itself. If you know that a name of the list has the same rule, set it with gguf_new_metadata.py --pre-tokenizer NAME (from llama.cpp's gguf-py).",
   );
 }
 

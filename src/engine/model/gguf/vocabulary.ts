@@ -74,10 +74,9 @@ function rejectDuplicates(path: string, texts: readonly string[]): void {
   }
 }
 
-export function tokenizerFault(path: string, problem: string): UserError {
-  return new UserError(
-    'gguf/tokenizer',
-    `${path}: ${problem}.`,
-    'Convert the model again with a current version of llama.cpp, or use its Hugging Face folder.',
-  );
+const RECONVERT =
+  'Convert the model again with a current version of llama.cpp, or use its Hugging Face folder.';
+
+export function tokenizerFault(path: string, problem: string, hint = RECONVERT): UserError {
+  return new UserError('gguf/tokenizer', `${path}: ${problem}.`, hint);
 }
