@@ -1,5 +1,6 @@
 /** What a checkpoint came from: a run goes on with the same, or not at all. */
 import { z } from 'zod';
+import type { ResolvedExperiment } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import type { LossSummary } from '../../runs/index.ts';
@@ -56,7 +57,7 @@ export async function originOf(
 
 /** @throws UserError `runs/inputs-changed` with every input that differs. */
 export function checkSameInputs(
-  { experiment }: Workbench,
+  experiment: ResolvedExperiment,
   step: number,
   then: CheckpointOrigin,
   now: CheckpointOrigin,

@@ -78,7 +78,7 @@ async function* learnAll(
   const isKept = objective === 'cross-entropy';
   const kept = isKept ? readCheckpoint(folder, expectedOf(bench, initial)) : null;
   if (kept?.origin) {
-    checkSameInputs(bench, kept.step, kept.origin, origin);
+    checkSameInputs(bench.experiment, kept.step, kept.origin, origin);
     const warning = otherKernels(kept.origin, origin);
     if (warning !== null) yield warning;
   }
