@@ -85,6 +85,11 @@ const set =
   (tensors) => {
     tensors[name] = tensor;
   };
+const says =
+  (step: string): Change =>
+  (_, metadata) => {
+    metadata.step = step;
+  };
 const drop =
   (name: string): Change =>
   (tensors) => {
