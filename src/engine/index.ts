@@ -67,9 +67,17 @@ export async function* optimizeRotation(
   return yield* (await import('./plan/optimize.ts')).optimizeRotation(experiment, options);
 }
 
-/** The stopped run of an experiment to go on with. @param named folder or name; null for the newest that fits. */
-export async function runToResume(experiment: ResolvedExperiment, named: string | null): Promise<Run> {
-  return (await import('./plan/resume.ts')).runToResume(experiment, named);
+/**
+ * The stopped run of an experiment to go on with.
+ * @param named folder or name; null for the newest that fits.
+ * @param takeOver it may also be one of which nobody can tell whether it is at work.
+ */
+export async function runToResume(
+  experiment: ResolvedExperiment,
+  named: string | null,
+  takeOver = false,
+): Promise<Run> {
+  return (await import('./plan/resume.ts')).runToResume(experiment, named, takeOver);
 }
 
 /** Learned rotations to measure an experiment with; null where it needs none. */

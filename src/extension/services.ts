@@ -28,6 +28,8 @@ export interface JobRequest {
   readonly experiment: string;
   /** Run folder to go on from (optimize), or whose rotations are evaluated. */
   readonly runDir?: string;
+  /** Goes on from that run even if another process is, or may be, at work on it. */
+  readonly takeOver?: boolean;
   /** Evaluate with the learned rotations (default) or without any. */
   readonly withoutRotations?: boolean;
 }

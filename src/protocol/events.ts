@@ -3,17 +3,19 @@
  * `events.jsonl` is one of them as JSON.
  */
 
-export type PhaseName =
-  | 'load'
-  | 'scan'
-  | 'tokenize'
-  | 'prepare'
-  | 'preserve-check'
-  | 'learn'
-  | 'fuse'
-  | 'round'
-  | 'evaluate'
-  | 'statistics';
+export const PHASE_NAMES = [
+  'load',
+  'scan',
+  'tokenize',
+  'prepare',
+  'preserve-check',
+  'learn',
+  'fuse',
+  'round',
+  'evaluate',
+  'statistics',
+] as const;
+export type PhaseName = (typeof PHASE_NAMES)[number];
 
 export type Variant = 'full-precision' | 'quantized';
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
@@ -186,26 +188,4 @@ type Untimed<Event> = Event extends RunEvent ? Omit<Event, 'time'> : never;
 /** Stamps an event with the present time. */
 export function timed<E extends Untimed<RunEvent>>(event: E): E & { readonly time: string } {
   return { ...event, time: new Date().toISOString() };
-}
-
-const EVENT_TYPES: ReadonlySet<string> = new Set<RunEventType>([
-  'run-started',
-  'phase',
-  'preservation',
-  'step',
-  'checkpoint',
-  'rounding-progress',
-  'rounding',
-  'evaluation-progress',
-  'evaluation',
-  'statistics',
-  'warning',
-  'run-finished',
-]);
-
-/** True for a value, read from a file, that is an event of this version. */
-export function isRunEvent(value: unknown): value is RunEvent {
-  if (typeof value !== 'object' || value === null) return false;
-  const { type, time } = value as { type?: unknown; time?: unknown };
-  return typeof type === 'string' && EVENT_TYPES.has(type) && typeof time === 'string';
 }

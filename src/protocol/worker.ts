@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 3;
+export const WORKER_PROTOCOL = 4;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -47,6 +47,8 @@ interface JobParams {
 export interface OptimizeParams extends JobParams {
   /** Absolute path of a stopped run to go on with, by the experiment that it keeps; null for a new run. */
   readonly resumeFrom: string | null;
+  /** Takes that run from a process that is, or may be, at work on it. */
+  readonly takeOver: boolean;
 }
 
 export interface MeasureParams extends JobParams {

@@ -1,6 +1,8 @@
 /** The types of `activations.json` show the effect of rotation on the tensors that are quantized. */
-import type { MapSymbol, Site } from '../protocol/block.ts';
+import { z } from 'zod';
+import { MAP_SYMBOLS, type MapSymbol, SITES, type Site } from '../protocol/block.ts';
 import { writeJson } from './files.ts';
+import { measuredNumber } from './numbers.ts';
 
 export interface Histogram {
   /** The ends of the axis, in units of the activation, are the same before and after rotation. */
@@ -50,6 +52,33 @@ export interface ActivationsFile {
   readonly axis: string;
   readonly sites: readonly SiteRecord[];
 }
+
+const statisticsSchema = z.object({
+  histogram: z.object({ min: measuredNumber, max: measuredNumber, counts: z.array(z.number()) }),
+  channelMaxima: z.array(measuredNumber),
+  kurtosis: measuredNumber,
+  sqnrDb: z.number().nullable(),
+  rms: measuredNumber,
+  maxAbs: measuredNumber,
+  tokens: z.int().min(0),
+  medianRange: z.object({ min: measuredNumber, max: measuredNumber }).nullable().exactOptional(),
+});
+
+/** What is read from the disk. */
+export const activationsSchema = z.object({
+  version: z.literal(1),
+  bits: z.string(),
+  axis: z.string(),
+  sites: z.array(
+    z.object({
+      layer: z.int().min(0),
+      site: z.enum(SITES),
+      rotation: z.array(z.enum(MAP_SYMBOLS)),
+      before: statisticsSchema,
+      after: statisticsSchema,
+    }),
+  ),
+});
 
 /** @param path of `activations.json`. */
 export function writeActivations(path: string, activations: ActivationsFile): void {

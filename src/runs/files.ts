@@ -2,8 +2,13 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import type { z } from 'zod';
 import { reading, writingNow } from '../disk/faults.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
+
+/** Other files of the run are not touched by it. */
+const DAMAGED =
+  'Restore the file from a copy; without one, delete the run folder and run the experiment again.';
 
 export const RUN_FILES = {
   /** The validated experiment; its paths are relative to the experiment file. */
@@ -19,14 +24,24 @@ export const RUN_FILES = {
   rounded: 'rounded',
   activations: 'activations.json',
   results: 'results.json',
+  /** This folder tells which process is at work. */
+  lock: 'lock',
 } as const;
 
+/** The code of an error of the file system, such as `ENOENT`. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+export function writeJson(path: string, value: unknown): void {
+  writeText(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
 /**
- * Writes JSON so that a reader, or a crash at any moment, sees the old or the new contents and nothing between.
+ * Writes text so that a reader, or a crash at any moment, sees the old or the new contents and nothing between.
  * It is synchronous: the writes of a run keep their order with its events, and an ending process cannot lose one.
  */
-export function writeJson(path: string, value: unknown): void {
-  const text = `${JSON.stringify(value, null, 2)}\n`;
+export function writeText(path: string, text: string): void {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
   writingNow(path, () => {
     try {
@@ -72,24 +87,39 @@ export async function readJson(path: string): Promise<unknown> {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new UserError(
-      'runs/damaged',
-      `${path} is not JSON: ${messageOf(error)}.`,
-      'Delete the run folder, or restore the file.',
-    );
+    throw new UserError('runs/damaged', `${path} is not JSON: ${messageOf(error)}.`, DAMAGED);
   }
 }
 
-/** Reads a JSON file of a run that has `"version": 1`. The rest of its shape is trusted: we wrote it. */
-export async function readVersion1<T extends { readonly version: 1 }>(path: string): Promise<T> {
-  const value = await readJson(path);
+/** The schema of a file, or another check of its value. */
+interface Schema<T> {
+  safeParse(value: unknown): z.ZodSafeParseResult<T>;
+}
+
+/** Reads and checks a JSON file of a run that has `"version": 1`. @throws UserError as {@link parseVersion1}. */
+export async function readVersion1<T>(path: string, schema: Schema<T>, what: string): Promise<T> {
+  return parseVersion1(await readJson(path), path, schema, what);
+}
+
+/**
+ * @param what the file is, for people: `the record of a run`.
+ * @throws UserError `runs/version` where another version wrote it, `runs/damaged` where it has another shape.
+ */
+export function parseVersion1<T>(value: unknown, path: string, schema: Schema<T>, what: string): T {
   const version =
-    typeof value === 'object' && value !== null ? (value as { version?: unknown }).version : undefined;
-  if (version !== 1)
+    typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
+  if (version !== 1 && version !== undefined)
     throw new UserError(
       'runs/version',
       `${path} has version ${JSON.stringify(version)}; this SpinQuant Lab reads version 1.`,
       'Use the version of SpinQuant Lab that wrote the run.',
     );
-  return value as T;
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(
+    'runs/damaged',
+    `${path} is not ${what}: ${issue?.path.join('.') || 'the file'}: ${issue?.message}.`,
+    DAMAGED,
+  );
 }

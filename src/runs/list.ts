@@ -3,6 +3,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskFault } from '../disk/faults.ts';
 import { RUN_FILES } from './files.ts';
+import { newestLock } from './lock-files.ts';
+import { livenessOf } from './process.ts';
 import { openRun, type Run } from './run.ts';
 
 export interface RunList {
@@ -44,5 +46,18 @@ async function foldersIn(folder: string): Promise<string[]> {
 export function isResumable(run: Run): boolean {
   const { status } = run.record;
   if (status === 'finished' || status === 'running') return false;
+  return hasKept(run);
+}
+
+/**
+ * True where a run counts as running only because nobody can tell: an earlier version, which gives no sign of life, ran
+ * it on a machine of another name. A person may know that it is dead.
+ */
+export function mayBeLeft(run: Run): boolean {
+  if (run.record.status !== 'running' || livenessOf(run.record.process) !== 'elsewhere') return false;
+  return newestLock(run.dir) === null && hasKept(run);
+}
+
+function hasKept(run: Run): boolean {
   return existsSync(run.path('checkpoint')) || existsSync(run.path('rounded'));
 }

@@ -1,15 +1,17 @@
 /** This file converts the forms of earlier versions to the form of today. */
+import { z } from 'zod';
 import type { RoundingError } from '../protocol/events.ts';
+import { roundingErrorSchema } from './event-schema.ts';
+import { measuredNumber } from './numbers.ts';
 
 /** Before events named methods, every rounding event was GPTQ's, and its error had that name. */
 const ONLY_METHOD = 'gptq';
 
-/** Converts an event read from a file to the form of this version. */
+/** Converts an event read from a file to the form of this version. What is damaged stays so. */
 export function presentForm(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  const event = value as Readonly<Record<string, unknown>>;
-  if (event.type === 'rounding-progress') return { method: ONLY_METHOD, ...event };
-  return event.type === 'rounding' ? { ...event, ...presentRounding(event) } : event;
+  if (!isObject(value)) return value;
+  if (value.type === 'rounding-progress') return { method: ONLY_METHOD, ...value };
+  return value.type === 'rounding' ? presentRounding(value) : value;
 }
 
 /** A record of the rounding of a layer, in an event or beside its weights. */
@@ -20,17 +22,33 @@ export interface RoundingRecord {
   readonly seconds: number;
 }
 
-/** @param value a record of this version or of one before. */
-export function presentRounding(value: unknown): RoundingRecord {
-  const { method = ONLY_METHOD, errors, seconds } = value as Partial<RoundingRecord>;
-  return { method, errors: (errors ?? []).map(presentError), seconds: seconds ?? 0 };
+const roundingRecordSchema = z.object({
+  method: z.string(),
+  errors: z.array(roundingErrorSchema).default([]),
+  seconds: measuredNumber.default(0),
+}) satisfies z.ZodType<RoundingRecord>;
+
+/** @param text of a record of this version or of one before. @returns null where it is damaged. */
+export function parseRounding(text: string): RoundingRecord | null {
+  try {
+    return roundingRecordSchema.safeParse(presentRounding(JSON.parse(text))).data ?? null;
+  } catch {
+    return null;
+  }
 }
 
-function presentError({
-  linear,
-  error,
-  gptq,
-  nearest,
-}: RoundingError & { readonly gptq?: number }): RoundingError {
-  return { linear, error: error ?? gptq ?? Number.NaN, nearest };
+function presentRounding(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const errors = Array.isArray(value.errors) ? value.errors.map(presentError) : value.errors;
+  return { method: ONLY_METHOD, ...value, ...(errors !== undefined && { errors }) };
+}
+
+function presentError(value: unknown): unknown {
+  if (!isObject(value) || !('gptq' in value)) return value;
+  const { gptq, ...others } = value;
+  return { error: gptq, ...others };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }

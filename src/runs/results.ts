@@ -1,4 +1,6 @@
-/** The types of `results.json`. */
+/** `results.json` holds what a run found. */
+import { z } from 'zod';
+import { measuredNumber } from './numbers.ts';
 
 export interface PerplexityResult {
   /** The text's name in evaluation.perplexity. */
@@ -36,3 +38,25 @@ export interface ResultsFile {
 
 /** Writers leave out the time, which is set on writing. */
 export type NewResults = Omit<ResultsFile, 'measuredAt'>;
+
+const count = z.int().min(0);
+
+/** What is read from the disk. Keys of later versions stay, for a file is also read to be written again. */
+export const resultsSchema = z.looseObject({
+  version: z.literal(1),
+  bits: z.string(),
+  loss: z.object({ first: measuredNumber, last: measuredNumber }).nullable(),
+  orthogonalityError: z.number().nullable(),
+  steps: count,
+  perplexity: z.array(
+    z.looseObject({
+      name: z.string(),
+      fullPrecision: z.number().nullable(),
+      quantized: z.number().nullable(),
+      windows: count,
+      tokens: count,
+    }),
+  ),
+  seconds: z.record(z.string(), z.number()),
+  measuredAt: z.string().nullable().default(null),
+}) satisfies z.ZodType<ResultsFile>;

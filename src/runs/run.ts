@@ -11,23 +11,31 @@ import {
 import { diskFault, writingNow } from '../disk/faults.ts';
 import { UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
-import { type ActivationsFile, writeActivations } from './activations.ts';
+import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
-import { isAlive, type Provenance, parseRunRecord, type RunRecord, thisProcess } from './record.ts';
-import type { NewResults, ResultsFile } from './results.ts';
+import { type FolderLock, takeLock } from './lock.ts';
+import { holderText, newestLock, stateOf } from './lock-files.ts';
+import { isAlive, thisProcess } from './process.ts';
+import { type Provenance, parseRunRecord, type RunRecord } from './record.ts';
+import { type NewResults, type ResultsFile, resultsSchema } from './results.ts';
 
-/** A run folder. Only holders of one from {@link createRun} or claimed by {@link Run.resume} may write to it. */
+/**
+ * A run folder. Holders of one from {@link createRun}, or claimed by {@link Run.claim}, work in it alone: their writes
+ * throw the errors of {@link FolderLock.check} once it is no longer theirs.
+ */
 export class Run {
   /** Absolute path of the folder. */
   readonly dir: string;
   private current: RunRecord;
   private readonly log: EventLog;
+  private lock: FolderLock | null;
 
-  constructor(dir: string, record: RunRecord) {
+  constructor(dir: string, record: RunRecord, lock: FolderLock | null = null) {
     this.dir = dir;
     this.current = record;
     this.log = new EventLog(join(dir, RUN_FILES.events));
+    this.lock = lock;
   }
 
   get record(): RunRecord {
@@ -58,36 +66,56 @@ export class Run {
     return readEvents(this.path('events'));
   }
 
-  async readResults(): Promise<ResultsFile> {
-    const results = await readVersion1<NewResults & Partial<ResultsFile>>(this.path('results'));
-    return { ...results, measuredAt: results.measuredAt ?? null };
+  readResults(): Promise<ResultsFile> {
+    return readVersion1(this.path('results'), resultsSchema, 'the results of a run');
   }
 
   readActivations(): Promise<ActivationsFile> {
-    return readVersion1<ActivationsFile>(this.path('activations'));
+    return readVersion1(this.path('activations'), activationsSchema, 'the activation statistics of a run');
+  }
+
+  /** To be called before anything is written into the folder by other means. @throws as {@link FolderLock.check}. */
+  check(): void {
+    this.lock?.check();
+  }
+
+  /** True once a check has failed: the run is another's. */
+  get isLost(): boolean {
+    return this.lock?.isLost ?? false;
   }
 
   appendEvent(event: RunEvent): void {
+    this.check();
     this.log.append(event);
   }
 
   /** See {@link EventLog.truncateAfterStep}. */
   truncateEventsAfterStep(step: number): void {
+    this.check();
     this.log.truncateAfterStep(step);
   }
 
   /** See {@link EventLog.truncateAfterPhase}. */
   truncateEventsAfterPhase(phase: PhaseName): boolean {
+    this.check();
     return this.log.truncateAfterPhase(phase);
+  }
+
+  /** See {@link EventLog.dropStepsAfter}. */
+  dropStepsAfter(step: number): void {
+    this.check();
+    this.log.dropStepsAfter(step);
   }
 
   /** Writes new measurements with the current time. */
   writeResults(results: NewResults): void {
+    this.check();
     const measuredAt = new Date().toISOString();
     writeJson(this.path('results'), { ...results, measuredAt } satisfies ResultsFile);
   }
 
   writeActivations(activations: ActivationsFile): void {
+    this.check();
     writeActivations(this.path('activations'), activations);
   }
 
@@ -96,30 +124,80 @@ export class Run {
   }
 
   /**
-   * Claims a stopped run for this process and marks it running again.
-   * @throws UserError `runs/busy` while another process is at work on it.
+   * Claims a stopped run for this process. Its record stays as it is until {@link resume}.
+   * @param takeOver takes it from a process that is, or may be, at work on it.
+   * @returns in words, the process that was taken for gone without proof; null where there was none.
+   * @throws UserError `runs/busy` while another process is at work on it, `runs/finished`.
    */
+  async claim(takeOver = false): Promise<string | null> {
+    const unproven = await this.ownerWithoutLock(takeOver);
+    const { lock, leftBy } = takeLock(this.dir, { force: takeOver });
+    this.lock = lock;
+    try {
+      // What was read before may have changed until the lock was taken.
+      this.current = await readRecord(this.dir);
+      if (this.current.status === 'finished')
+        throw new UserError('runs/finished', `The run ${this.current.id} is finished.`, 'Start a new run.');
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+    return leftBy ?? unproven;
+  }
+
+  /** Marks a claimed run running again. */
   resume(): void {
-    const owner = this.current.process;
-    if (this.current.status === 'running' && owner.pid !== process.pid)
-      throw new UserError(
-        'runs/busy',
-        `The run ${this.current.id} is at work in process ${owner.pid} on ${owner.host}.`,
-        'Wait for it, or stop it first.',
-      );
     this.update({ status: 'running', finishedAt: null, error: null, process: thisProcess() });
   }
 
-  /** Ends the run. The event log is closed. */
+  /**
+   * Writes into the record that a process which worked on the run is gone. Reading the record says so too, but only on
+   * this machine. A run that another process has claimed since is left alone.
+   */
+  async markInterrupted(pid: number): Promise<void> {
+    const { lock } = takeLock(this.dir, { brief: true });
+    this.lock = lock;
+    try {
+      this.current = await readRecord(this.dir);
+      const { status, process: owner } = this.current;
+      if (status === 'running' && owner.pid === pid && !isAlive(owner))
+        this.update({ status: 'interrupted', finishedAt: new Date().toISOString() });
+    } finally {
+      this.close();
+    }
+  }
+
+  /** Ends the run. The folder is given back. */
   finish(status: FinishedStatus, error: RunRecord['error'] = null): void {
-    this.log.close();
     this.update({ status, error, finishedAt: new Date().toISOString() });
+    this.close();
+  }
+
+  /** Gives the folder back, with the record as it is. */
+  close(): void {
+    this.log.close();
+    this.lock?.release();
   }
 
   private update(patch: Partial<RunRecord>): void {
+    this.check();
     const next = { ...this.current, ...patch };
     writeJson(this.path('run'), next);
     this.current = next;
+  }
+
+  /** Earlier versions have no lock: only their record tells of a process. */
+  private async ownerWithoutLock(takeOver: boolean): Promise<string | null> {
+    if (newestLock(this.dir) !== null) return null;
+    const { status, process: owner, startedAt, id } = await readRecord(this.dir);
+    if (status !== 'running' || !isAlive(owner)) return null;
+    const text = holderText(owner, startedAt, null);
+    if (takeOver) return text;
+    throw new UserError(
+      'runs/busy',
+      `The run ${id} is at work in ${text}: an earlier version of SpinQuant Lab began it.`,
+      `Wait for it, or stop it there (kill ${owner.pid}). If that process is gone, take the run over: --resume with --take-over.`,
+    );
   }
 }
 
@@ -131,6 +209,7 @@ export class Run {
 export function createRun(experiment: ResolvedExperiment, slug: string): Run {
   const startedAt = new Date();
   const { dir, id } = makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
+  const { lock } = takeLock(dir);
   writeJson(join(dir, RUN_FILES.experiment), portableExperiment(experiment));
   const record: RunRecord = {
     version: 1,
@@ -145,7 +224,7 @@ export function createRun(experiment: ResolvedExperiment, slug: string): Run {
     error: null,
   };
   writeJson(join(dir, RUN_FILES.run), record);
-  return new Run(dir, record);
+  return new Run(dir, record, lock);
 }
 
 /**
@@ -153,10 +232,22 @@ export function createRun(experiment: ResolvedExperiment, slug: string): Run {
  * @throws UserError when the folder is not a run.
  */
 export async function openRun(dir: string): Promise<Run> {
-  const path = join(resolve(dir), RUN_FILES.run);
-  const record = parseRunRecord(await readJson(path), path);
-  const killed = record.status === 'running' && !isAlive(record.process);
-  return new Run(resolve(dir), killed ? { ...record, status: 'interrupted' } : record);
+  const path = resolve(dir);
+  const record = await readRecord(path);
+  const killed = record.status === 'running' && !isAtWork(path, record);
+  return new Run(path, killed ? { ...record, status: 'interrupted' } : record);
+}
+
+async function readRecord(dir: string): Promise<RunRecord> {
+  const path = join(dir, RUN_FILES.run);
+  return parseRunRecord(await readJson(path), path);
+}
+
+/** The lock decides; runs of earlier versions have none. Reading leaves the folder alone, and asks this clock. */
+function isAtWork(dir: string, record: RunRecord): boolean {
+  const lock = newestLock(dir);
+  if (lock === null) return isAlive(record.process);
+  return ['alive', 'fresh'].includes(stateOf(lock, Date.now()));
 }
 
 async function readStoredExperiment(path: string): Promise<Experiment> {

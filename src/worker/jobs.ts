@@ -17,13 +17,15 @@ export async function jobOf(
   return measureJob(method === 'evaluate' ? 'evaluate' : 'inspect', params);
 }
 
-async function optimizeJob({ experiment: file, resumeFrom, overrides }: OptimizeParams): Promise<Job> {
+async function optimizeJob(params: OptimizeParams): Promise<Job> {
+  const { experiment: file, resumeFrom, takeOver, overrides } = params;
   const experiment =
     resumeFrom === null
       ? withOverrides(await loadExperiment(file, 'optimize'), overrides)
       : await (await openRun(resumeFrom)).readExperiment();
   return async function* (signal) {
-    const { run } = yield* optimizeRotation(experiment, { signal, resumeFrom: resumeFrom ?? undefined });
+    const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
+    const { run } = yield* optimizeRotation(experiment, options);
     return { run };
   };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { LINEARS } from '../../src/protocol/block.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { readEvents } from '../../src/runs/index.ts';
@@ -63,11 +64,14 @@ test('the record beside rounded weights', async (t) => {
   const folder = temporaryFolder(t);
   const { errors, seconds } = OLD;
   const metadata = { key: 'key', record: JSON.stringify({ errors, seconds }) };
-  await writeSafetensors(
-    join(folder, 'layer-0000.safetensors'),
-    { x: float32([1], Float32Array.of(1)) },
-    metadata,
-  );
+  const one = float32([1, 1], Float32Array.of(1));
+  const codes = { kind: 'host', dtype: 'int8', dims: [1, 1], data: Int8Array.of(1) } as const;
+  const tensors = LINEARS.flatMap((linear) => [
+    [`${linear}.codes`, codes] as const,
+    [`${linear}.scale`, one] as const,
+    [`${linear}.zero`, one] as const,
+  ]);
+  await writeSafetensors(join(folder, 'layer-0000.safetensors'), Object.fromEntries(tensors), metadata);
   assert.deepEqual(new RoundedLayers(folder, 'key').record(0), {
     method: 'gptq',
     errors: [

@@ -1,13 +1,19 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { experimentSchema, type ResolvedExperiment, resolvePortable } from '../../src/config/index.ts';
-import { type RunEvent, timed } from '../../src/protocol/events.ts';
+import type { ResolvedExperiment } from '../../src/config/index.ts';
+import { timed } from '../../src/protocol/events.ts';
 import {
   createRun,
   isResumable,
@@ -17,31 +23,7 @@ import {
   type Run,
   writeJson,
 } from '../../src/runs/index.ts';
-
-type Context = { after(fn: () => Promise<void>): void };
-
-async function experimentIn(t: Context): Promise<ResolvedExperiment> {
-  const folder = await mkdtemp(join(tmpdir(), 'spinquant-runs-'));
-  t.after(() => rm(folder, { recursive: true }));
-  const settings = experimentSchema.parse({ model: 'models/m', calibration: { text: '../train.txt' } });
-  return resolvePortable(settings, join(folder, 'quick.spinquant.json'));
-}
-
-function step(number: number, of = 10): RunEvent {
-  return timed({
-    type: 'step',
-    step: number,
-    of,
-    loss: 3 / number,
-    gradientNorm: 1,
-    learningRate: 1.5,
-    stepCap: { r1: 1, r2Max: null },
-    orthogonalityError: 1e-6,
-    distanceFromStart: { r1: 0.1, r2: null },
-    seconds: 0.5,
-    tokens: 4096,
-  });
-}
+import { experimentIn, step } from './run-of.ts';
 
 const checkpoint = (number: number) => timed({ type: 'checkpoint', step: number });
 const started = () => timed({ type: 'phase', phase: 'learn', state: 'started' });
@@ -88,16 +70,33 @@ test('events are read back; a torn last line is ignored and then cut', async (t)
   appendFileSync(run.path('events'), '{"type":"step","step":2,"lo');
   assert.equal(await shapeOf(run), 'phase step1');
   const resumed = await openRun(run.dir);
+  await resumed.claim();
   resumed.resume();
   resumed.appendEvent(step(2));
   assert.equal(await shapeOf(resumed), 'phase step1 step2');
 });
 
-test('a line in the middle that is not an event is a fault with its number', async (t) => {
+test('a line in the middle that is not an event is told of in its place, and costs no other', async (t) => {
   const run = createRun(await experimentIn(t), 'q');
+  const torn = [
+    '{"type":"step","st',
+    'garbage',
+    'null',
+    '{"type":"step","time":"2026-01-01T00:00:00.000Z"}',
+    '{}',
+  ];
   run.appendEvent(step(1));
-  appendFileSync(run.path('events'), 'garbage\n');
-  await assert.rejects(run.readEvents(), /events\.jsonl:2 cannot be read/);
+  appendFileSync(run.path('events'), torn.map((line) => `${line}\n`).join(''));
+  run.appendEvent(step(2));
+  assert.equal(await shapeOf(run), 'step1 warning warning warning warning warning step2');
+  const [, ...said] = await run.readEvents();
+  for (const [index] of torn.entries()) {
+    const event = said[index]!;
+    assert.ok(event.type === 'warning');
+    assert.match(event.message, new RegExp(`events\\.jsonl:${index + 2} is left out: `));
+  }
+  run.truncateEventsAfterStep(1);
+  assert.equal(await shapeOf(run), 'step1');
 });
 
 test('events after a checkpoint are dropped when a run resumes from it', async (t) => {
@@ -126,6 +125,7 @@ test('a run that was killed shows as interrupted, is resumable, and can be claim
   assert.equal(isResumable(run), false, 'no checkpoint, nothing to go on from');
   mkdirSync(run.path('checkpoint'));
   assert.equal(isResumable(run), true);
+  assert.equal(await run.claim(), null, 'that the process is dead is certain');
   run.resume();
   assert.equal((await openRun(dir)).record.status, 'running');
   assert.equal((await openRun(dir)).record.process.pid, process.pid);
@@ -146,7 +146,7 @@ async function runOfKilledProcess(experiment: ResolvedExperiment): Promise<strin
   const dir = output.toString().trim();
   const alive = await openRun(dir);
   assert.equal(alive.record.status, 'running');
-  assert.throws(() => alive.resume(), { code: 'runs/busy' });
+  await assert.rejects(alive.claim(), { code: 'runs/busy' });
   child.kill('SIGKILL');
   await once(child, 'exit');
   return dir;
@@ -156,6 +156,8 @@ test('a pid that was given to another process is not the run', {
   skip: process.platform !== 'linux' && 'needs /proc',
 }, async (t) => {
   const run = createRun(await experimentIn(t), 'q');
+  run.close();
+  rmSync(run.path('lock'), { recursive: true });
   const record = { ...run.record, process: { ...run.record.process, startTicks: '1' } };
   writeJson(run.path('run'), record);
   assert.equal((await openRun(run.dir)).record.status, 'interrupted');
@@ -209,7 +211,7 @@ test('writing leaves no temporary file and never half a file', async (t) => {
   const before = readFileSync(run.path('run'), 'utf8');
   assert.throws(() => writeJson(run.path('run'), circular));
   assert.equal(readFileSync(run.path('run'), 'utf8'), before);
-  assert.deepEqual(readdirSync(run.dir).sort(), ['experiment.json', 'run.json']);
+  assert.deepEqual(readdirSync(run.dir).sort(), ['experiment.json', 'lock', 'run.json']);
   assert.equal(existsSync(run.path('events')), false);
 });
 

@@ -174,8 +174,8 @@ test('pause ends after a whole step, whose checkpoint is there', async (t) => {
   assert.equal(paused.message, 'Paused.');
   const steps = await stepsIn(paused.runDir!);
   assert.ok(steps.length >= 1 && steps.length < 500);
-  const { readCheckpoint } = await import('../../src/engine/plan/learning-checkpoint.ts');
-  assert.equal(readCheckpoint(join(paused.runDir!, 'checkpoint'))?.step, steps.at(-1));
+  const { checkpointStep } = await import('../../src/engine/plan/learning-checkpoint.ts');
+  assert.equal(checkpointStep(join(paused.runDir!, 'checkpoint')), steps.at(-1));
 });
 
 test('a fault of the experiment is its message, and the queue goes on', async (t) => {

@@ -65,7 +65,7 @@ async function compare(
     row('round to nearest', bits, nearest.first, nearest.seconds),
     row('GPTQ', bits, gptq.first, gptq.seconds),
     row('random Hadamard rotation, GPTQ', bits, hadamard.first, hadamard.seconds),
-    row('learned rotation, GPTQ (SpinQuant)', bits, learned.value.perplexity[0], learned.seconds),
+    row('learned rotation, captured start, GPTQ', bits, learned.value.perplexity[0], learned.seconds),
   ];
   return { rows, learned: learned.value };
 }

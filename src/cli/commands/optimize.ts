@@ -1,5 +1,6 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { OptimizeResult } from '../../engine/index.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -10,18 +11,30 @@ import { follow } from '../progress.ts';
 export interface OptimizeFlags extends ComputeFlags {
   /** It is true for `--resume` without a run. */
   readonly resume?: string | true;
+  /** It takes that run from a process that is, or may be, at work on it. */
+  readonly takeOver?: boolean;
   readonly seed?: number;
 }
 
 export async function optimize(file: string, flags: OptimizeFlags, output: Output): Promise<undefined> {
   const experiment = withSeed(await loadExperiment(file, 'optimize', output, flags.device), flags.seed);
   const engine = await loadEngine();
+  const { resume, takeOver } = flags;
+  if (takeOver && resume === undefined)
+    throw new UserError(
+      'cli/take-over',
+      '--take-over says which run may be taken from another process, and none is named.',
+      'Name it: --resume RUN --take-over',
+    );
   const resumeFrom =
-    flags.resume === undefined
+    resume === undefined
       ? undefined
-      : (await engine.runToResume(experiment, flags.resume === true ? null : flags.resume)).dir;
+      : (await engine.runToResume(experiment, resume === true ? null : resume, takeOver)).dir;
   const result = await interruptible(output, (signal) =>
-    follow(engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, resumeFrom }), output),
+    follow(
+      engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, resumeFrom, takeOver }),
+      output,
+    ),
   );
   output.document(result);
   output.result(summary(result));

@@ -16,7 +16,7 @@ export async function* inspectActivations(
     job: 'inspect' as const,
     experiment,
     options,
-    places: new Places(folder, [], folder ?? experiment.runs),
+    places: new Places(folder, [], folder ?? experiment.runs, record),
     run: folder,
     tell: record?.setProvenance.bind(record),
   };

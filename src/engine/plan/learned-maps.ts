@@ -1,21 +1,24 @@
 import { existsSync } from 'node:fs';
 import type { ResolvedExperiment } from '../../config/index.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
-import { type LossSummary, readEvents } from '../../runs/index.ts';
+import { type LossSummary, RUN_FILES, readEvents } from '../../runs/index.ts';
 import { type SeamState, seamsIn } from '../network/seams.ts';
 import { orthogonalityError, polarProjection } from '../rotation/orthogonal.ts';
 import { writeRotations } from '../rotation/rotation-file.ts';
 import { type LearnStep, NO_MEMORY } from '../transform/learning/learner.ts';
+import type { ExpectedCheckpoint } from './checkpoint-fault.ts';
+import { checkSameInputs, originOf, otherKernels } from './checkpoint-origin.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import { givenMaps, learnedSeams, namedRotations } from './experiment-maps.ts';
 import { learnBySteps } from './learners.ts';
-import { readCheckpoint } from './learning-checkpoint.ts';
+import { type KeptCheckpoint, readCheckpoint } from './learning-checkpoint.ts';
 import { phase } from './phases.ts';
 import type { StepContext } from './step.ts';
 import { stepEvent } from './step-event.ts';
 import type { Learned } from './steps/maps.ts';
-import { labelOf } from './workbench.ts';
+import { labelOf, type Workbench } from './workbench.ts';
 
 /** Learns maps, or goes on where a run was stopped, takes the last rounding drift out of them and writes them. */
 export async function* learnMaps(
@@ -25,7 +28,7 @@ export async function* learnMaps(
   key: string,
 ): AsyncGenerator<RunEvent, Learned> {
   const { bench, places, seconds } = context;
-  const learned = yield* phase('learn', seconds, () => learnAll(context, initial, blocks));
+  const learned = yield* phase('learn', seconds, () => learnAll(context, initial, blocks, key));
   const state = yield* phase('fuse', seconds, async () => {
     const projected = projectLearned(bench.experiment, learned.state);
     const path = await places.make('rotations');
@@ -40,16 +43,25 @@ export async function* learnMaps(
   return { ...learned, state };
 }
 
-/** Maps that a run learned under the same key before it was stopped; null where it has not ended learning. */
+/**
+ * Maps that a run learned under the same key before it was stopped; null where it has not ended learning, or where they
+ * or the losses cannot be read: then it is learned again, from the checkpoint.
+ */
 export async function keptLearning({ bench, places }: StepContext, key: string): Promise<Learned | null> {
   const [path, events] = [places.own('rotations'), places.own('events')];
   if (path === null || events === null || !existsSync(path)) return null;
-  if (readSafetensorsHeader(path).metadata.key !== key) return null;
-  const losses = stepLosses(await readEvents(events));
-  if (losses.length === 0) return null;
-  const { experiment, checkpoint } = bench;
-  const state = await givenMaps(experiment, checkpoint.config, path);
-  return { state, loss: summary(losses), steps: experiment.rotation.learning.steps };
+  try {
+    if (readSafetensorsHeader(path).metadata.key !== key) return null;
+    const losses = stepLosses(await readEvents(events));
+    const { experiment, checkpoint } = bench;
+    const { steps } = experiment.rotation.learning;
+    if (losses.length < steps) return null;
+    const state = await givenMaps(experiment, checkpoint.config, path);
+    return { state, loss: summary(losses, null), steps };
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
 }
 
 /** A `step` event for each step; the state after the last whole step is always on disk. */
@@ -57,43 +69,78 @@ async function* learnAll(
   { bench, places, signal }: StepContext,
   initial: SeamState,
   blocks: readonly Int32Array[],
+  key: string,
 ): AsyncGenerator<RunEvent, Learned> {
   const { steps, objective } = bench.experiment.rotation.learning;
   const folder = await places.make('checkpoint');
-  const from = readCheckpoint(folder) ?? { step: 0, state: initial, memory: NO_MEMORY };
+  const origin = await originOf(bench, key, blocks, initial);
   // Learning on captured activations takes seconds and carries an optimizer state: it starts over, to the same bits.
-  const writer = objective === 'cross-entropy' ? new CheckpointWriter(folder) : null;
-  const events = await readEvents(await places.make('events'));
-  const losses = stepLosses(events, from.step);
+  const isKept = objective === 'cross-entropy';
+  const kept = isKept ? readCheckpoint(folder, expectedOf(bench, initial)) : null;
+  if (kept?.origin) {
+    checkSameInputs(bench.experiment, kept.step, kept.origin, origin);
+    const warning = otherKernels(kept.origin, origin);
+    if (warning !== null) yield warning;
+  }
+  const from = kept ?? { step: 0, state: initial, memory: NO_MEMORY };
+  const writer = isKept ? new CheckpointWriter(places, folder, origin) : null;
+  places.dropStepsAfter(from.step);
+  const losses = stepLosses(await readEvents(await places.make('events')), from.step);
+  const loss = () => summary(losses, kept);
+  if (losses.length < from.step && !kept?.loss) yield lostLosses(from.step);
   const learning = learnBySteps(bench, blocks, initial, from, signal);
   let last: LearnStep | null = null;
   try {
     for (;;) {
       const next = await learning.next();
-      if (next.done) return { state: next.value, loss: summary(losses), steps };
+      if (next.done) return { state: next.value, loss: loss(), steps };
       last = next.value;
-      losses.push(last.loss);
+      losses.push({ step: last.step, loss: last.loss });
       yield stepEvent(last, steps, initial);
       if (writer?.isDue(last, steps)) {
-        await writer.write(last);
+        await writer.write(last, loss());
         yield timed({ type: 'checkpoint', step: last.step });
       }
     }
   } finally {
     // Cancelled or left in the middle: keep the steps that were finished.
-    if (last) await writer?.write(last);
+    if (last) await writer?.write(last, loss());
   }
 }
 
-/** Losses of the steps up to one, in their order. */
-function stepLosses(events: readonly RunEvent[], upTo = Number.POSITIVE_INFINITY): number[] {
-  return events
-    .filter((event): event is StepEvent => event.type === 'step' && event.step <= upTo)
-    .map(({ loss }) => loss);
+/** What the experiment's learner keeps. */
+function expectedOf({ experiment }: Workbench, initial: SeamState): ExpectedCheckpoint {
+  const { steps, optimizer, weightClipEvery } = experiment.rotation.learning;
+  return {
+    initial,
+    steps,
+    moments: optimizer === 'lie-adam' ? learnedSeams(experiment) : [],
+    searched: weightClipEvery > 1,
+  };
 }
 
-function summary(losses: readonly number[]): LossSummary {
-  return { first: losses[0] ?? Number.NaN, last: losses.at(-1) ?? Number.NaN };
+/** Losses of the steps up to one, in their order. */
+function stepLosses(events: readonly RunEvent[], upTo = Number.POSITIVE_INFINITY): StepLoss[] {
+  return events
+    .filter((event): event is StepEvent => event.type === 'step' && event.step <= upTo)
+    .map(({ step, loss }) => ({ step, loss }));
+}
+
+type StepLoss = Pick<StepEvent, 'step' | 'loss'>;
+
+/** Lines of the log may be lost; the checkpoint knows the losses too, unless an earlier version wrote it. */
+function summary(losses: readonly StepLoss[], kept: KeptCheckpoint | null): LossSummary {
+  const first = losses[0]?.step === 1 ? losses[0].loss : kept?.loss?.first;
+  const last = losses.at(-1)?.loss ?? kept?.loss?.last;
+  return { first: first ?? Number.NaN, last: last ?? Number.NaN };
+}
+
+function lostLosses(step: number): RunEvent {
+  return timed({
+    type: 'warning',
+    message: `The losses of steps up to ${step} are not all in ${RUN_FILES.events}: the first loss may be unknown.`,
+    hint: 'The rotations do not depend on it.',
+  });
 }
 
 /** The final polar projection of learned maps. Drawn ones stay as they are: a measurement draws them again. */

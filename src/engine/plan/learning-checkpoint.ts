@@ -8,9 +8,13 @@ import { SEAMS, type SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { partialOf } from '../../protocol/records.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import type { LossSummary } from '../../runs/index.ts';
 import { type SeamState, seamsIn } from '../network/seams.ts';
 import type { LearnerMemory } from '../transform/learning/learner.ts';
 import type { Moments } from '../transform/learning/rotation-update.ts';
+import { checkpointFault, type ExpectedCheckpoint } from './checkpoint-fault.ts';
+import { LEARNED, MOMENT, mapName, SEARCHED } from './checkpoint-names.ts';
+import { type CheckpointOrigin, parseCheckpointMetadata } from './checkpoint-origin.ts';
 
 /** Everything that a run needs to go on: the rotations after so many steps. One file, replaced atomically. */
 const STATE_FILE = 'state.safetensors';
@@ -21,16 +25,17 @@ export interface LearningCheckpoint {
   readonly memory: LearnerMemory;
 }
 
-/** Groups of tensors beside the rotations themselves. */
-const SEARCHED = 'searched.';
-const MOMENT = { m: 'moment1.', v: 'moment2.' } as const;
-
-/** Seams whose maps are learned, by the symbol that stands for them in files. */
-const LEARNED = ['residual', 'value'] as const satisfies readonly SeamName[];
+/** A checkpoint on the disk. Files of earlier versions tell no more than the step. */
+export interface KeptCheckpoint extends LearningCheckpoint {
+  readonly origin: CheckpointOrigin | null;
+  readonly loss: LossSummary | null;
+}
 
 export async function writeCheckpoint(
   folder: string,
   { step, state, memory }: LearningCheckpoint,
+  origin: CheckpointOrigin,
+  loss: LossSummary,
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
   const { moments, searchedAt } = memory;
@@ -39,7 +44,8 @@ export async function writeCheckpoint(
     ...(searchedAt && mapTensors(searchedAt, SEARCHED)),
     ...Object.assign({}, ...seamsIn(moments ?? {}).map((seam) => momentTensors(seam, moments?.[seam]))),
   };
-  await writeSafetensors(join(folder, STATE_FILE), tensors, { step: String(step) });
+  const metadata = { step: String(step), origin: JSON.stringify(origin), loss: JSON.stringify(loss) };
+  await writeSafetensors(join(folder, STATE_FILE), tensors, metadata);
 }
 
 /** The step of a checkpoint, without its tensors. @returns 0 where there is no checkpoint. */
@@ -47,35 +53,52 @@ export function checkpointStep(folder: string): number {
   return readState(folder)?.step ?? 0;
 }
 
+/** @throws UserError `runs/damaged`. */
+export function damagedCheckpoint(folder: string, problem: string): UserError {
+  return new UserError(
+    'runs/damaged',
+    `The run cannot go on from its checkpoint: ${join(folder, STATE_FILE)} ${problem}.`,
+    'Restore the file from a copy; without one, leave --resume out to start a new run.',
+  );
+}
+
 function readState(folder: string): (SafetensorsFile & { readonly step: number }) | null {
   const path = join(folder, STATE_FILE);
   if (!existsSync(path)) return null;
-  const header = readSafetensorsHeader(path);
-  const step = Number(header.metadata.step);
-  if (!Number.isInteger(step) || step < 0) {
-    throw new UserError(
-      'runs/damaged',
-      `${path} does not tell which step it holds.`,
-      'Start the run again from its beginning.',
-    );
+  let header: SafetensorsFile;
+  try {
+    header = readSafetensorsHeader(path);
+  } catch (error) {
+    if (error instanceof UserError) throw damagedCheckpoint(folder, `is damaged: ${error.message}`);
+    throw error;
   }
+  const step = Number(header.metadata.step);
+  if (!Number.isInteger(step) || step < 0)
+    throw damagedCheckpoint(
+      folder,
+      `holds the step ${JSON.stringify(header.metadata.step)}; a whole number is expected`,
+    );
   return { ...header, step };
 }
 
-/** @returns null when the run was stopped before its first checkpoint. */
-export function readCheckpoint(folder: string): LearningCheckpoint | null {
+/**
+ * @returns null when the run was stopped before its first checkpoint.
+ * @throws UserError `runs/damaged` where it does not hold what `expected` says.
+ */
+export function readCheckpoint(folder: string, expected: ExpectedCheckpoint): KeptCheckpoint | null {
   const kept = readState(folder);
   if (kept === null) return null;
-  const { tensors, step } = kept;
+  const { tensors, step, metadata } = kept;
+  const problem = checkpointFault(step, tensors, expected);
+  if (problem !== null) throw damagedCheckpoint(folder, problem);
   const numbers = (name: string): Float32Array | null => {
     const tensor = tensors.get(name);
     return tensor ? toFloat32(tensor) : null;
   };
   const state = (prefix: string): SeamState =>
     partialOf(LEARNED, (seam) => {
-      const whole = numbers(prefix + SEAMS[seam].symbol);
-      const maps = whole ? [whole] : layersOf((layer) => numbers(nameOf(seam, layer, prefix)));
-      return maps.length > 0 ? maps : null;
+      const maps = expected.initial[seam]?.map((_, layer) => numbers(mapName(seam, layer, prefix)));
+      return maps?.every((map) => map !== null) ? maps : null;
     });
   const moments = partialOf(LEARNED, (seam) => {
     const [m, v] = [numbers(MOMENT.m + SEAMS[seam].symbol), numbers(MOMENT.v + SEAMS[seam].symbol)];
@@ -86,29 +109,15 @@ export function readCheckpoint(folder: string): LearningCheckpoint | null {
     moments: seamsIn(moments).length > 0 ? moments : null,
     searchedAt: seamsIn(searched).length > 0 ? searched : null,
   };
-  return { step, state: state(''), memory };
-}
-
-/** Maps of layer 0, 1, … up to the first without. */
-function layersOf(read: (layer: number) => Float32Array | null): Float32Array[] {
-  const found: Float32Array[] = [];
-  for (let map = read(0); map !== null; map = read(found.length)) found.push(map);
-  return found;
-}
-
-/** `R1`, and `R2.3` for a map of one layer. */
-function nameOf(seam: SeamName, layer: number, prefix: string): string {
-  return `${prefix}${SEAMS[seam].symbol}.${layer}`;
+  return { step, state: state(''), memory, ...parseCheckpointMetadata(metadata) };
 }
 
 function mapTensors(state: SeamState, prefix = ''): Record<string, HostTensor> {
   const square = (matrix: Float32Array) =>
     float32([Math.sqrt(matrix.length), Math.sqrt(matrix.length)], matrix);
-  const named = (seam: SeamName, layer: number): string =>
-    seam === 'residual' ? prefix + SEAMS[seam].symbol : nameOf(seam, layer, prefix);
   return Object.fromEntries(
     seamsIn(state).flatMap((seam) =>
-      (state[seam] ?? []).map((matrix, layer) => [named(seam, layer), square(matrix)] as const),
+      (state[seam] ?? []).map((matrix, layer) => [mapName(seam, layer, prefix), square(matrix)] as const),
     ),
   );
 }

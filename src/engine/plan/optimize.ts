@@ -1,7 +1,7 @@
 import { experimentSlug, hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
-import { createRun, type Run } from '../../runs/index.ts';
+import { createRun } from '../../runs/index.ts';
 import { hadamardStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
@@ -9,7 +9,7 @@ import { worstError } from './learned-maps.ts';
 import type { OptimizeOptions, OptimizeResult } from './options.ts';
 import { Places } from './places.ts';
 import { recordRun } from './record-run.ts';
-import { claimRun, stepToResumeFrom } from './resume.ts';
+import { type ClaimedRun, claimRun } from './resume.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 
 /**
@@ -27,30 +27,31 @@ export async function* optimizeRotation(
       'Mark one of them "learned", or use evaluate.',
     );
   }
-  const { resumeFrom } = options;
-  if (resumeFrom === undefined) {
-    const run = createRun(experiment, experimentSlug(experiment.source.file));
-    return yield* recordRun(run, optimizeInRun(run, experiment, options));
-  }
-  const run = await claimRun(resumeFrom);
-  return yield* recordRun(run, optimizeInRun(run, await run.readExperiment(), options));
+  const { resumeFrom, takeOver = false } = options;
+  const claimed = resumeFrom === undefined ? newRun(experiment) : await claimRun(resumeFrom, takeOver);
+  return yield* recordRun(claimed.run, optimizeInRun(claimed, options));
+}
+
+function newRun(experiment: ResolvedExperiment): ClaimedRun {
+  const run = createRun(experiment, experimentSlug(experiment.source.file));
+  return { run, experiment, fromStep: 0, leftBy: null };
 }
 
 async function* optimizeInRun(
-  run: Run,
-  experiment: ResolvedExperiment,
+  { run, experiment, fromStep, leftBy }: ClaimedRun,
   options: OptimizeOptions,
 ): AsyncGenerator<RunEvent, OptimizeResult> {
   const setting = {
     job: 'optimize' as const,
     experiment,
     options,
-    places: new Places(run.dir, [], run.dir),
+    places: new Places(run.dir, [], run.dir, run),
     run: run.dir,
-    resumedFromStep: await stepToResumeFrom(run),
+    resumedFromStep: fromStep,
     tell: run.setProvenance.bind(run),
   };
   return yield* runJob(setting, async function* (bench, executor) {
+    if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
     const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, bench.scaling);
     const { state, loss, steps } = yield* executor.execute(learned);
@@ -62,6 +63,14 @@ async function* optimizeInRun(
     const results = { loss, orthogonalityError: error, steps, perplexity: measured };
     run.writeResults({ version: 1, bits: labelOf(bench), ...results, seconds });
     return { run: run.dir, ...results, device: bench.runtime.device };
+  });
+}
+
+function takenOver(leftBy: string): RunEvent {
+  return timed({
+    type: 'warning',
+    message: `This run was at work in ${leftBy}. It goes on here.`,
+    hint: 'A process that still works on it stops at its next step.',
   });
 }
 

@@ -17,6 +17,8 @@ export interface EngineOptions {
 export interface OptimizeOptions extends EngineOptions {
   /** A run folder to go on from its checkpoint. */
   readonly resumeFrom?: string | undefined;
+  /** Takes that run from a process that is, or may be, at work on it. */
+  readonly takeOver?: boolean | undefined;
 }
 
 interface MeasureOptions extends EngineOptions {

@@ -5,22 +5,43 @@ import { makeScratchFolder, type ScratchFolder } from './scratch-folder.ts';
 
 type RunFile = keyof typeof RUN_FILES;
 
+/** The run whose folder keeps the results: it knows whether the folder is still this process's. */
+export interface Keeper {
+  /** @throws UserError where it is not. */
+  check(): void;
+  /** Drops later steps of learning from the events: they are about to be done again. */
+  dropStepsAfter(step: number): void;
+}
+
 /** Places for the results of steps, and places where kept ones are looked for. */
 export class Places {
   readonly #own: string | null;
   readonly #others: readonly string[];
   readonly #scratchParent: string;
+  readonly #keeper: Keeper | undefined;
   #scratch: ScratchFolder | null = null;
 
   /**
    * @param own the run folder that results are kept in; null keeps none.
    * @param others runs whose results may serve, by their folder or a file in it.
    * @param scratchParent where a folder can be made for what is needed and not kept.
+   * @param keeper of the run folder `own`, where this process works in it alone.
    */
-  constructor(own: string | null, others: readonly string[], scratchParent: string) {
+  constructor(own: string | null, others: readonly string[], scratchParent: string, keeper?: Keeper) {
     this.#own = own;
+    this.#keeper = keeper;
     this.#scratchParent = scratchParent;
     this.#others = others.map((path) => (statSync(path).isDirectory() ? path : dirname(path)));
+  }
+
+  /** To be called before every write into the run folder. @throws UserError where it is another process's by now. */
+  check(): void {
+    this.#keeper?.check();
+  }
+
+  /** See {@link Keeper.dropStepsAfter}. */
+  dropStepsAfter(step: number): void {
+    this.#keeper?.dropStepsAfter(step);
   }
 
   /** Path in the run folder; null where nothing is kept. */
@@ -35,6 +56,7 @@ export class Places {
 
   /** Path in the run folder, or else in a folder that is removed at the end. */
   async make(file: RunFile): Promise<string> {
+    this.check();
     const own = this.own(file);
     if (own !== null) return own;
     this.#scratch ??= await makeScratchFolder(this.#scratchParent);

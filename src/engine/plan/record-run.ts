@@ -5,11 +5,12 @@ import type { Run, RunRecord } from '../../runs/index.ts';
 
 /**
  * Writes every event of a job into its run folder on the way through, and ends the run's record whatever happens:
- * finished, cancelled (also when the consumer stops listening), or failed with the reason.
+ * finished, cancelled (also when the consumer stops listening), or failed with the reason. A run that another process
+ * took over, or that was deleted, is left alone.
  */
 export async function* recordRun<T>(run: Run, job: AsyncGenerator<RunEvent, T>): AsyncGenerator<RunEvent, T> {
   const began = performance.now();
-  const end = (status: FinishedStatus, error: RunRecord['error'] = null): RunEvent => {
+  const end: End = (status, error = null) => {
     const seconds = (performance.now() - began) / 1000;
     const event = timed({ type: 'run-finished', status, seconds, ...(error && { message: error.message }) });
     run.appendEvent(event);
@@ -30,13 +31,26 @@ export async function* recordRun<T>(run: Run, job: AsyncGenerator<RunEvent, T>):
     }
   } catch (error) {
     ended = true;
-    yield error instanceof Cancelled ? end('cancelled') : end('failed', describe(error));
+    const event = run.isLost ? null : endInSpite(error, end);
+    if (event !== null) yield event;
     throw error;
   } finally {
     if (!ended) {
       await job.return(undefined as T);
       end('cancelled');
     }
+    run.close();
+  }
+}
+
+type End = (status: FinishedStatus, error?: RunRecord['error']) => RunEvent;
+
+/** Records how a job ended. @returns null where that cannot be written either: the job's own error is the one to tell. */
+function endInSpite(error: unknown, end: End): RunEvent | null {
+  try {
+    return error instanceof Cancelled ? end('cancelled') : end('failed', describe(error));
+  } catch {
+    return null; // The record says "running", and the lock that nobody holds it.
   }
 }
 

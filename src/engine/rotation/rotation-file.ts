@@ -10,7 +10,7 @@ import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import { RUN_FILES } from '../../runs/index.ts';
-import { estimateOrthogonalityError, orthogonalityError } from './orthogonal.ts';
+import { rotationFault } from './rotation-fault.ts';
 
 /** A model's rotations act on row vectors, x ↦ x·R, as in files. */
 export interface ModelRotations {
@@ -26,11 +26,6 @@ export interface RotationSizes {
   readonly headDim: number;
   readonly layers: number;
 }
-
-/** max |RᵀR − I| may be this large: above bfloat16 storage and rounding drift, far below any other matrix. */
-const MAX_ERROR = 1e-3;
-/** Up to this width the error is computed; above, it is estimated, since an exact check takes n³ operations. */
-const MAX_EXACT_WIDTH = 1024;
 
 const LAYER_R2 = /^(?:R2\.(\d+)|model\.layers\.(\d+)\.self_attn\.R2)$/;
 
@@ -138,14 +133,11 @@ function readRotation(path: string, name: string, tensor: Tensor, n: number): Fl
     );
   }
   const rotation = toFloat32(tensor);
-  const exact = n <= MAX_EXACT_WIDTH;
-  const error = exact ? orthogonalityError(rotation, n) : estimateOrthogonalityError(rotation, n);
-  // The test is written so that NaN fails.
-  if (!(error <= MAX_ERROR)) {
-    const about = exact ? '' : 'about ';
+  const fault = rotationFault(rotation, n);
+  if (fault !== null) {
     throw new UserError(
       'rotation/not-orthogonal',
-      `${path}: ${name} is not a rotation: max |RᵀR − I| is ${about}${error.toExponential(2)}; at most ${MAX_ERROR} is allowed.`,
+      `${path}: ${name} is not a rotation: ${fault}.`,
       'The file is damaged or holds something else; learn the rotation again.',
     );
   }

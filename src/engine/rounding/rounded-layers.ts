@@ -2,22 +2,24 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
-import { readTensor } from '../../formats/tensor-io.ts';
-import { LINEARS } from '../../protocol/block.ts';
+import { readTensor, toFloat32 } from '../../formats/tensor-io.ts';
+import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { recordOf } from '../../protocol/records.ts';
-import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import { presentRounding, type RoundingRecord } from '../../runs/index.ts';
+import { type FileTensor, float32, type HostTensor } from '../../protocol/tensor.ts';
+import { parseRounding, type RoundingRecord } from '../../runs/index.ts';
 import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
-/** A damaged file has no metadata: it is made again. */
-function metadataOf(path: string): Readonly<Record<string, string>> {
-  try {
-    return readSafetensorsHeader(path).metadata;
-  } catch (error) {
-    if (error instanceof UserError) return {};
-    throw error;
-  }
+/** Rows and columns of the seven weights of a layer. */
+export type WeightSizes = Readonly<Record<Linear, readonly [rows: number, columns: number]>>;
+
+export interface RoundedLayersOptions {
+  /** The key in the form of versions before this one, whose files are read too. */
+  readonly oldKey?: string | null;
+  /** Files with weights of other sizes are not read. */
+  readonly sizes?: WeightSizes;
+  /** Called before every write; throws where the folder is another process's by now. */
+  readonly check?: () => void;
 }
 
 /**
@@ -28,25 +30,32 @@ export class RoundedLayers implements RoundedSource {
   readonly folder: string;
   /** The key of all that decides the weights. */
   readonly key: string;
-  readonly #oldKey: string | null;
+  readonly #options: RoundedLayersOptions;
 
-  /**
-   * @param key of all that decides the weights: files with another one are not read.
-   * @param oldKey the same in the form of versions before this one, whose files are read too.
-   */
-  constructor(folder: string, key: string, oldKey: string | null = null) {
+  /** @param key of all that decides the weights: files with another one are not read. */
+  constructor(folder: string, key: string, options: RoundedLayersOptions = {}) {
     this.folder = folder;
     this.key = key;
-    this.#oldKey = oldKey;
+    this.#options = options;
   }
 
-  /** The record of a layer; null where it has not been rounded, or with another key. */
+  /**
+   * The record of a layer; null where it has not been rounded, or with another key, or where its file is damaged: such a
+   * layer is made again.
+   */
   record(layer: number): RoundingRecord | null {
     const path = this.#path(layer);
     if (!existsSync(path)) return null;
-    const { key, record } = metadataOf(path);
-    const isOurs = key !== undefined && (key === this.key || key === this.#oldKey);
-    return isOurs && record !== undefined ? presentRounding(JSON.parse(record)) : null;
+    try {
+      const { tensors, metadata } = readSafetensorsHeader(path);
+      const { key, record } = metadata;
+      const isOurs = key !== undefined && (key === this.key || key === this.#options.oldKey);
+      if (!isOurs || record === undefined) return null;
+      return LINEARS.every((linear) => this.#isSound(tensors, linear)) ? parseRounding(record) : null;
+    } catch (error) {
+      if (error instanceof UserError) return null;
+      throw error;
+    }
   }
 
   isComplete(layers: number): boolean {
@@ -81,7 +90,29 @@ export class RoundedLayers implements RoundedSource {
       ];
     });
     const metadata = { key: this.key, record: JSON.stringify(record) };
+    this.#options.check?.();
     await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
+  }
+
+  /** Grids are read: they are small beside the codes, of which every byte is a number. */
+  #isSound(tensors: ReadonlyMap<string, FileTensor>, linear: Linear): boolean {
+    const [codes, scale, zero] = [`${linear}.codes`, `${linear}.scale`, `${linear}.zero`].map((name) =>
+      tensors.get(name),
+    );
+    if (codes?.dtype !== 'int8' || scale?.dtype !== 'float32' || zero?.dtype !== 'float32') return false;
+    const [rows = 0, columns = 0] = codes.dims;
+    const [wantedRows, wantedColumns] = this.#options.sizes?.[linear] ?? codes.dims;
+    const [gridRows, groups = 0] = scale.dims;
+    return (
+      [codes, scale, zero].every(({ dims }) => dims.length === 2) &&
+      rows === wantedRows &&
+      columns === wantedColumns &&
+      gridRows === rows &&
+      groups > 0 &&
+      columns % groups === 0 &&
+      zero.dims.every((size, axis) => size === scale.dims[axis]) &&
+      [scale, zero].every((tensor) => toFloat32(tensor).every(Number.isFinite))
+    );
   }
 
   #path(layer: number): string {

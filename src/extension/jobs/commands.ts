@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
+import type { Run } from '../../runs/index.ts';
 import { chooseExperiment } from '../experiments/choose.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
@@ -127,18 +128,33 @@ async function resume(parts: Parts, argument: unknown): Promise<Outcome | null> 
   if (runDir === null) return null;
   const { openRun } = await loadRuns();
   const run = await openRun(runDir);
-  if (run.record.status === 'finished' || run.record.status === 'running') {
+  const { id, status } = run.record;
+  if (status === 'finished' || parts.jobs.running?.runDir === runDir) {
     void vscode.window.showInformationMessage(
-      vscode.l10n.t('The run {0} is {1}: there is nothing to resume.', run.record.id, run.record.status),
+      vscode.l10n.t('The run {0} is {1}: there is nothing to resume.', id, status),
     );
     return null;
   }
-  return submit(parts, { kind: 'optimize', experiment: run.experimentFile, runDir });
+  const takeOver = status === 'running';
+  if (takeOver && !(await mayTakeOver(run))) return null;
+  return submit(parts, { kind: 'optimize', experiment: run.experimentFile, runDir, takeOver });
+}
+
+/** A run of another window, of a terminal or of another machine: the person may know that its process is dead. */
+async function mayTakeOver({ record }: Run): Promise<boolean> {
+  const { pid, host } = record.process;
+  const action = vscode.l10n.t('Take Over');
+  const chosen = await vscode.window.showWarningMessage(
+    vscode.l10n.t('The run {0} is at work in process {1} on {2}. Take it over?', record.id, pid, host),
+    { modal: true, detail: vscode.l10n.t('A process that still works on it stops at its next step.') },
+    action,
+  );
+  return chosen === action;
 }
 
 async function newestResumable({ runs }: Parts): Promise<string | null> {
-  const { isResumable } = await loadRuns();
-  const run = runs.list().find(isResumable);
+  const { isResumable, mayBeLeft } = await loadRuns();
+  const run = runs.list().find(isResumable) ?? runs.list().find(mayBeLeft);
   if (run === undefined)
     void vscode.window.showInformationMessage(
       vscode.l10n.t('No stopped run has a checkpoint to go on from.'),

@@ -124,12 +124,12 @@ export class JobQueue {
   }
 
   #request(entry: Entry, client: WorkerClient): Promise<{ readonly run: string }> {
-    const { kind, experiment, runDir, withoutRotations = false } = entry.request;
+    const { kind, experiment, runDir, takeOver = false, withoutRotations = false } = entry.request;
     const common = { job: entry.id, experiment, overrides: this.#host.overrides() };
     const onEvent = (event: RunEvent) => this.#event(entry, event);
     const { signal } = entry.controller;
     if (kind === 'optimize')
-      return client.follow('optimize', { ...common, resumeFrom: runDir ?? null }, onEvent, signal);
+      return client.follow('optimize', { ...common, resumeFrom: runDir ?? null, takeOver }, onEvent, signal);
     return client.follow(kind, { ...common, run: runDir ?? null, withoutRotations }, onEvent, signal);
   }
 

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
+import { loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { pickRun, pickRuns, runDirOf, runName } from './choose.ts';
 import { exportRun } from './export.ts';
@@ -70,7 +71,11 @@ function selected(item: unknown, items: unknown): string[] {
 async function deleteRuns({ runs }: Parts, item: unknown, items: unknown): Promise<void> {
   const given = selected(item, items);
   const dirs = given.length > 0 ? given : await pickRuns(runs, vscode.l10n.t('Delete runs'));
-  const busy = dirs.find((dir) => runs.get(dir)?.record.status === 'running');
+  const { mayBeLeft } = await loadRuns();
+  const busy = dirs.find((dir) => {
+    const run = runs.get(dir);
+    return run?.record.status === 'running' && !mayBeLeft(run);
+  });
   if (busy !== undefined) {
     void vscode.window.showWarningMessage(vscode.l10n.t('{0} is running: cancel it first.', basename(busy)));
     return;

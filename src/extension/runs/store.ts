@@ -14,6 +14,8 @@ import { LiveRuns } from './live.ts';
 import { distinctNames } from './names.ts';
 
 const INTERVAL_MS = 100;
+/** No file tells that another process died, or a machine: runs that are not this window's are looked at so often. */
+const OTHERS_MS = 30_000;
 const REMEMBERED = 'spinquant.runFolders';
 
 /** The run folders of the workspace, kept up to date by watching their files. */
@@ -30,6 +32,7 @@ export class WorkspaceRuns implements RunStore {
   /** Run folders to read again. */
   readonly #dirty = new Set<string>();
   readonly #flush = throttle(() => void this.#readDirty(), INTERVAL_MS);
+  readonly #others = setInterval(() => this.#touchOthers(), OTHERS_MS);
   #reading: Promise<void> = Promise.resolve();
 
   /** To be made before any view: it hears of jobs first, so that views find runs as the queue says. */
@@ -101,6 +104,7 @@ export class WorkspaceRuns implements RunStore {
   }
 
   dispose(): void {
+    clearInterval(this.#others);
     this.#flush.dispose();
     this.#watchers.dispose();
     this.#changed.dispose();
@@ -112,6 +116,10 @@ export class WorkspaceRuns implements RunStore {
     if (this.#runs.get(runDir) !== undefined) this.#changed.fire([runDir]);
     // A new run's folder is known to the queue before the file system tells.
     if (state === 'running') this.touch(runDir);
+  }
+
+  #touchOthers(): void {
+    for (const { dir, record } of this.list()) if (record.status === 'running') this.touch(dir);
   }
 
   async #readFolders(): Promise<void> {
@@ -139,7 +147,8 @@ export class WorkspaceRuns implements RunStore {
       return;
     }
     const dir = this.#runDirOf(path);
-    if (dir !== null) this.touch(dir);
+    // A sign of life changes nothing that is shown.
+    if (dir !== null && !path.startsWith(join(dir, 'lock') + sep)) this.touch(dir);
   }
 
   /** The run folder that a file lies in: the folder just below a runs folder. */

@@ -81,7 +81,8 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
       .filter((part) => part !== undefined && part !== null && part !== '')
       .join(' · ');
     item.tooltip = tooltip(summary, label);
-    const resumable = (await loadRuns()).isResumable(run) ? 'resumable' : '';
+    const { isResumable, mayBeLeft } = await loadRuns();
+    const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     item.command = {
       command: results === null ? PANELS.training.command : PANELS.results.command,

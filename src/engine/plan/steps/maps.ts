@@ -1,13 +1,14 @@
 import { optionsOf, type ResolvedExperiment, scalingOf } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
-import { type SeamState, seamsIn } from '../../network/seams.ts';
+import type { SeamState } from '../../network/seams.ts';
+import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
-import { derivedStep, digestOf, type Step } from '../step.ts';
+import { derivedStep, type Step } from '../step.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
@@ -15,15 +16,6 @@ export interface Learned {
   readonly state: SeamState;
   readonly loss: LossSummary;
   readonly steps: number;
-}
-
-/** Maps are what their numbers are. */
-function digestOfMaps(state: SeamState): string {
-  const seams = seamsIn(state);
-  return digestOf(
-    seams,
-    seams.flatMap((seam) => state[seam] ?? []),
-  );
 }
 
 const DRAWN = { kind: 'transform', version: 1, inputs: [], digest: digestOfMaps } as const;

@@ -79,6 +79,7 @@ export function statisticsStep(
           sites,
         };
         const path = places.own('activations');
+        places.check();
         if (path !== null) writeActivations(path, file);
         yield timed({
           type: 'statistics',

@@ -1,6 +1,7 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import type { PerplexityText } from '../../evaluate/perplexity.ts';
 import { scanForNonFinite } from '../../model/scan.ts';
+import { digestOfBlocks } from '../digests.ts';
 import { phase } from '../phases.ts';
 import { derivedStep, digestOf, type Step, type StepContext } from '../step.ts';
 import { calibrationBlocks, evaluationTexts } from '../workbench.ts';
@@ -71,10 +72,6 @@ function textStep<T>(
 /** The first sequences of a text, for what looks at no more. */
 export function firstBlocks(calibration: Step<Blocks>, count: number): Step<Blocks> {
   return derivedStep('text', 'first', calibration, (blocks) => blocks.slice(0, count), digestOfBlocks);
-}
-
-function digestOfBlocks(blocks: Blocks): string {
-  return digestOf('blocks', blocks);
 }
 
 function digestOfTexts(texts: Texts): string {

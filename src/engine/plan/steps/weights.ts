@@ -1,8 +1,11 @@
 import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
+import { LINEARS } from '../../../protocol/block.ts';
+import { recordOf } from '../../../protocol/records.ts';
 import { loadMethod } from '../../methods/index.ts';
+import type { Checkpoint } from '../../model/checkpoint.ts';
 import type { RoundedSource } from '../../network/rounded-weights.ts';
 import type { SeamState } from '../../network/seams.ts';
-import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../../rounding/rounded-layers.ts';
 import { roundingNetwork, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
@@ -24,8 +27,11 @@ export async function weightsStep(
   const { name } = descriptor;
   const options = optionsOf(experiment.quantization.weights, name);
   const blocks = firstBlocks(calibration, round.samples(options));
-  const oldKey = (context: StepContext) =>
-    oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks));
+  /** What the files of rounded layers are judged by. */
+  const judged = async (context: StepContext): Promise<RoundedLayersOptions> => ({
+    oldKey: await oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks)),
+    sizes: sizesOf(context.bench.checkpoint),
+  });
   const step: Weights = {
     kind: 'round',
     name,
@@ -36,7 +42,7 @@ export async function weightsStep(
     async find(context, key) {
       const { bench, places } = context;
       for (const folder of places.others('rounded')) {
-        const kept = new RoundedLayers(folder, key, await oldKey(context));
+        const kept = new RoundedLayers(folder, key, await judged(context));
         if (kept.isComplete(bench.checkpoint.config.layers)) return kept;
       }
       return null;
@@ -44,7 +50,10 @@ export async function weightsStep(
     async *run(context) {
       const { bench, places, seconds, signal } = context;
       const key = await context.keyOf(step);
-      const layers = new RoundedLayers(await places.make('rounded'), key, await oldKey(context));
+      const layers = new RoundedLayers(await places.make('rounded'), key, {
+        ...(await judged(context)),
+        check: () => places.check(),
+      });
       const network = roundingNetwork(bench, context.of(maps));
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
       yield* phase('round', seconds, () => round.run(work, signal));
@@ -52,4 +61,13 @@ export async function weightsStep(
     },
   };
   return step;
+}
+
+/** Every layer has weights of the same sizes. */
+function sizesOf(checkpoint: Checkpoint): WeightSizes {
+  const layer = checkpoint.layer(0);
+  return recordOf(LINEARS, (linear) => {
+    const [rows = 0, columns = 0] = layer[linear].dims;
+    return [rows, columns] as const;
+  });
 }

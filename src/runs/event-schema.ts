@@ -1,0 +1,79 @@
+/** The events of `events.jsonl` as they are read. Keys that this version does not know stay. */
+import { z } from 'zod';
+import { PHASE_NAMES, type RunEvent } from '../protocol/events.ts';
+import { measuredNumber as number } from './numbers.ts';
+
+const count = z.int().min(0);
+const variant = z.enum(['full-precision', 'quantized']);
+/** An event of one type. */
+function event<const T extends RunEvent['type'], S extends z.ZodRawShape>(type: T, shape: S) {
+  return z.looseObject({ type: z.literal(type), time: z.string(), ...shape });
+}
+
+/** The error that rounding leaves in one linear layer. */
+export const roundingErrorSchema = z.looseObject({ linear: z.string(), error: number, nearest: number });
+
+export const eventSchema = z.discriminatedUnion('type', [
+  event('run-started', {
+    job: z.enum(['optimize', 'evaluate', 'inspect']),
+    run: z.string().nullable(),
+    bits: z.string(),
+    runtime: z.string(),
+    resumedFromStep: count,
+  }),
+  event('phase', {
+    phase: z.enum(PHASE_NAMES),
+    state: z.enum(['started', 'finished']),
+    detail: z.string().exactOptional(),
+    seconds: number.exactOptional(),
+  }),
+  event('preservation', {
+    where: z.string(),
+    maxLogitDifference: number,
+    relative: number,
+    tolerance: number,
+  }),
+  event('step', {
+    step: count,
+    of: count,
+    loss: number,
+    gradientNorm: number,
+    learningRate: number,
+    stepCap: z.looseObject({ r1: z.number().nullable(), r2Max: z.number().nullable() }),
+    orthogonalityError: number,
+    distanceFromStart: z.looseObject({ r1: z.number().nullable(), r2: z.number().nullable() }),
+    seconds: number,
+    tokens: count,
+  }),
+  event('checkpoint', { step: count }),
+  event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
+  event('rounding', {
+    method: z.string(),
+    layer: count,
+    layers: count,
+    errors: z.array(roundingErrorSchema),
+    seconds: number,
+  }),
+  event('evaluation-progress', {
+    name: z.string(),
+    variant,
+    windowsDone: count,
+    windows: count,
+    runningPerplexity: number,
+  }),
+  event('evaluation', {
+    name: z.string(),
+    variant,
+    perplexity: number,
+    windows: count,
+    tokens: count,
+    seconds: number,
+  }),
+  event('statistics', { file: z.string(), layers: count, sites: count, seconds: number }),
+  event('warning', { message: z.string(), hint: z.string() }),
+  event('run-finished', {
+    status: z.enum(['finished', 'cancelled', 'failed']),
+    seconds: number,
+    message: z.string().exactOptional(),
+  }),
+]) satisfies z.ZodType<RunEvent>;
