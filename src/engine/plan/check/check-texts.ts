@@ -73,8 +73,8 @@ async function taskFault(
   directory: string,
 ): Promise<RuleFault | null> {
   const task = ask(({ evaluation }) => {
-    const { text, sequenceLength, bos } = evaluation.perplexity[index]!;
-    return { name: `text ${index + 1}`, text: resolve(directory, text), sequenceLength, bos, maxWindows: 1 };
+    const { name, text, sequenceLength, bos } = evaluation.perplexity[index]!;
+    return { name, text: resolve(directory, text), sequenceLength, bos, maxWindows: 1 };
   });
   if (task === undefined || !areShort([task.text], task.sequenceLength)) return null;
   return faultOf(['evaluation', 'perplexity', index, 'text'], () => evaluationText(tokenizer, task));
