@@ -136,6 +136,7 @@ function readRotation(path: string, name: string, tensor: Tensor, n: number): Fl
     );
   }
   const rotation = toFloat32(tensor);
+  requireFinite(path, name, rotation, n);
   const exact = n <= MAX_EXACT_WIDTH;
   const error = exact ? orthogonalityError(rotation, n) : estimateOrthogonalityError(rotation, n);
   // The test is written so that NaN fails.
@@ -148,6 +149,17 @@ function readRotation(path: string, name: string, tensor: Tensor, n: number): Fl
     );
   }
   return rotation;
+}
+
+/** The error of a matrix with such an entry says nothing of the others, so the entry itself is named. */
+function requireFinite(path: string, name: string, rotation: Float32Array, n: number): void {
+  const at = rotation.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new UserError(
+    'rotation/not-orthogonal',
+    `${path}: ${name} is not a rotation: its entry [${Math.floor(at / n)}, ${at % n}] is ${rotation[at]}; entries are finite numbers in float32.`,
+    'The file is damaged or holds something else; learn the rotation again.',
+  );
 }
 
 function isDirectory(path: string): boolean {
