@@ -146,9 +146,9 @@ const FAULTS: [name: string, bytes: Uint8Array, code: string, message: RegExp][]
   ],
   [
     'a type that is not read',
-    withTensor('c.weight', { type: 'Q6_K', dims: [256], bytes: new Uint8Array(210) }),
+    withTensor('c.weight', { type: 'IQ2_XS', dims: [256], bytes: new Uint8Array(74) }),
     'tensor-type',
-    /tensor c\.weight is of type Q6_K; allowed are F32, F16, BF16, Q8_0, Q4_0, Q4_1/,
+    /tensor c\.weight is of type IQ2_XS; allowed are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, .*Q6_K, IQ4_XS/,
   ],
   ['a type without a name', described('x', [32], 99, 0), 'tensor-type', /tensor x is of type number 99/],
   [
