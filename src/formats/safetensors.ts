@@ -4,7 +4,7 @@ import { messageOf, UserError } from '../protocol/errors.ts';
 import type { DType, FileTensor } from '../protocol/tensor.ts';
 import { BYTES_PER_ELEMENT } from '../protocol/tensor.ts';
 import { parseJson } from './parse-json.ts';
-import { byteCount } from './sizes.ts';
+import { byteCount, isSize } from './sizes.ts';
 import { readFully } from './tensor-io.ts';
 
 export const SAFETENSORS_DTYPES: Readonly<Record<string, DType>> = {
@@ -150,7 +150,7 @@ function checkHeaderText(path: string, text: string): void {
     },
     onLiteralValue: (value, offset, length) => {
       const written = text.slice(offset, offset + length);
-      if (isCount(value) && !/^\d+$/.test(written))
+      if (isSize(Number(value) + 0) && !/^\d+$/.test(written))
         fault ??= new UserError(
           'safetensors/number',
           `${path}: tensor ${tensor} has the number ${written}; shapes and offsets are whole numbers of at least 0, written in digits.`,
@@ -163,10 +163,6 @@ function checkHeaderText(path: string, text: string): void {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 /** A description in a message is cut: a damaged one may have any length. */
@@ -206,11 +202,11 @@ function readEntry(context: EntryContext, entry: unknown): FileTensor {
       'Convert the checkpoint to bfloat16, float16 or float32.',
     );
   }
-  if (!Array.isArray(shape) || !shape.every(isCount)) return fail('shape', `has shape ${shown(shape)}`);
+  if (!Array.isArray(shape) || !shape.every(isSize)) return fail('shape', `has shape ${shown(shape)}`);
   if (
     !Array.isArray(offsets) ||
     offsets.length !== 2 ||
-    !offsets.every(isCount) ||
+    !offsets.every(isSize) ||
     offsets[0]! > offsets[1]!
   ) {
     return fail('range', `has data_offsets ${shown(offsets)}; [begin, end] in bytes is expected`);
