@@ -150,7 +150,7 @@ function checkHeaderText(path: string, text: string): void {
     },
     onLiteralValue: (value, offset, length) => {
       const written = text.slice(offset, offset + length);
-      if (isSize(Number(value) + 0) && !/^\d+$/.test(written))
+      if (typeof value === 'number' && isSize(value + 0) && !/^\d+$/.test(written))
         fault ??= new UserError(
           'safetensors/number',
           `${path}: tensor ${tensor} has the number ${written}; shapes and offsets are whole numbers of at least 0, written in digits.`,

@@ -78,6 +78,8 @@ class Archive {
   constructor(path: string) {
     this.path = path;
     this.records = directoryOf(path);
+    if (this.unpackedBytes > MAX_UNPACKED_BYTES)
+      throw this.fault(`it unpacks to ${this.unpackedBytes} bytes; at most ${MAX_UNPACKED_BYTES} are read`);
     const pickle = [...this.records.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
     if (pickle === undefined) throw this.fault('the zip has no data.pkl, so torch.save did not write it');
     this.prefix = pickle.slice(0, -'data.pkl'.length);
@@ -182,9 +184,15 @@ interface View {
   readonly strides: readonly number[];
 }
 
+function isContiguous(dims: readonly number[], strides: readonly number[]): boolean {
+  return dims.every((dim, axis) => dim === 1 || strides[axis] === elementCount(dims.slice(axis + 1)));
+}
+
 /** Copies a strided view into a contiguous row-major array. */
 function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View): TensorData {
-  const out = allocate(dtype, elementCount(dims));
+  const count = elementCount(dims);
+  if (isContiguous(dims, strides)) return data.slice(offset, offset + count);
+  const out = allocate(dtype, count);
   const index = new Array<number>(dims.length).fill(0);
   let from = offset;
   for (let i = 0; i < out.length; i++) {

@@ -29,9 +29,9 @@ const EVERY_DTYPE: Record<string, HostTensor> = {
 
 test('every dtype comes back, with shape and metadata', async (t) => {
   const path = join(temporaryFolder(t), 'a.safetensors');
-  await writeSafetensors(path, EVERY_DTYPE, { format: 'pt', note: 'ü' });
+  await writeSafetensors(path, EVERY_DTYPE, { format: 'pt', note: 'ü', step: '8' });
   const file = readSafetensorsHeader(path);
-  assert.deepEqual(file.metadata, { format: 'pt', note: 'ü' });
+  assert.deepEqual(file.metadata, { format: 'pt', note: 'ü', step: '8' });
   assert.deepEqual([...file.tensors.keys()].sort(), Object.keys(EVERY_DTYPE).sort());
   for (const [name, tensor] of file.tensors) {
     assert.deepEqual(readTensor(tensor), EVERY_DTYPE[name], name);
