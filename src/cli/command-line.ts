@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander';
 import { EXIT, type ExitCode, reportFailure } from './failure.ts';
-import { createOutput } from './output.ts';
+import { createOutput, flushStdout } from './output.ts';
 import { buildProgram } from './program.ts';
 
 /** Runs one command line. @returns the exit code: 0 success, 1 a fault in the input, 2 a bug, 130 cancelled. */
@@ -12,6 +12,7 @@ export async function runCommandLine(args: readonly string[]): Promise<ExitCode>
       exitCode = code;
     });
     await program.parseAsync([...args], { from: 'user' });
+    await flushStdout();
     return exitCode;
   } catch (error) {
     // Commander has printed its message or the requested help.

@@ -1,3 +1,4 @@
+import { systemFault } from '../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../protocol/errors.ts';
 import type { Output } from './output.ts';
 
@@ -5,8 +6,9 @@ export const EXIT = { success: 0, fault: 1, bug: 2, cancelled: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Reports an error in words for whoever has to mend it. @returns the exit code. */
-export function reportFailure(error: unknown, output: Output): ExitCode {
+export function reportFailure(thrown: unknown, output: Output): ExitCode {
   const { colors } = output;
+  const error = systemFault(thrown);
   if (error instanceof Cancelled) {
     output.note('Cancelled. What was done so far is kept.');
     output.document({ error: { code: 'cancelled', message: error.message, hint: '' } });

@@ -1,4 +1,6 @@
 import { createColors } from 'picocolors';
+import { diskFault } from '../disk/faults.ts';
+import { printable, printableJson } from '../protocol/printable.ts';
 
 type Colors = ReturnType<typeof createColors>;
 
@@ -16,7 +18,7 @@ export interface Output {
   readonly columns: number;
   /** Writes a result for people as a line on stdout; nothing with `--json`. */
   result(text: string): void;
-  /** Writes the JSON document; nothing without `--json`. */
+  /** Writes the JSON document; nothing without `--json`, and nothing after the first. */
   document(value: unknown): void;
   /** Writes progress, a warning or an error as a line on stderr. */
   note(text: string): void;
@@ -24,20 +26,45 @@ export interface Output {
   status(text: string): void;
 }
 
+/** The first fault of stdout: a pipe whose reader has gone, or a disk that is full. */
+let stdoutFault: Error | null = null;
+let isWatched = false;
+
+/** A stream that fails ends the process unless somebody listens. */
+function watchStreams(): void {
+  if (isWatched) return;
+  isWatched = true;
+  process.stdout.on('error', (error) => {
+    stdoutFault ??= error;
+  });
+  // Nobody is left to be told: the work itself goes on.
+  process.stderr.on('error', () => undefined);
+}
+
+/** Waits until stdout has taken all that was written. @throws UserError `file/unwritable` */
+export async function flushStdout(): Promise<void> {
+  if (stdoutFault === null) await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  if (stdoutFault !== null) throw diskFault(stdoutFault, 'Standard output', 'written');
+}
+
 export function createOutput(json: boolean): Output {
+  watchStreams();
   const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb';
   const colors = createColors(live && !process.env.NO_COLOR);
   const clear = live ? '\r\u001b[K' : '';
+  let hasDocument = false;
   return {
     json,
     colors,
     live,
     columns: process.stderr.columns || 80, // It is 0 where unknown.
     result(text) {
-      if (!json) process.stdout.write(`${text}\n`);
+      if (!json) process.stdout.write(`${printable(text)}\n`);
     },
     document(value) {
-      if (json) process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+      if (!json || hasDocument) return;
+      hasDocument = true;
+      process.stdout.write(`${printableJson(value)}\n`);
     },
     note(text) {
       process.stderr.write(`${clear}${text}\n`);

@@ -9,6 +9,7 @@ import type {
   StepEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
+import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
@@ -62,10 +63,11 @@ export class ProgressLines {
   }
 
   private note(text: string): void {
-    this.output.note(text);
+    this.output.note(printable(text));
   }
 
-  private changing(text: string, always: boolean): void {
+  private changing(words: string, always: boolean): void {
+    const text = printable(words);
     if (this.output.live) {
       this.output.status(text.slice(0, Math.max(20, this.output.columns - 1)));
     } else if (always || this.now() - this.lastPlain >= PLAIN_INTERVAL_MS) {

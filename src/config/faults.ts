@@ -1,4 +1,5 @@
 import { UserError } from '../protocol/errors.ts';
+import { printable } from '../protocol/printable.ts';
 
 /** A place in a text. Offset and length are in UTF-16 units; line and column count from 1, as in editors. */
 export interface TextRange {
@@ -51,7 +52,7 @@ export class ExperimentError extends UserError {
 
 /** Writes `quick.spinquant.json:4:13: message`, the form that terminals and editors turn into links. */
 export function formatFault(file: string, fault: Fault): string {
-  return `${file}:${fault.range.line}:${fault.range.column}: ${fault.message}`;
+  return printable(`${file}:${fault.range.line}:${fault.range.column}: ${fault.message}`);
 }
 
 /** Writes `quantization.weights.bits` or `evaluation.perplexity[0].name`; the whole file is `the experiment`. */

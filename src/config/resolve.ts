@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { basename, dirname, relative, resolve, sep } from 'node:path';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { reading } from '../disk/faults.ts';
+import { expectKind, kindFault } from '../disk/file-kind.ts';
+import { UserError } from '../protocol/errors.ts';
 import {
   ExperimentError,
   type Fault,
@@ -97,17 +100,19 @@ export function experimentSlug(file: string): string {
   );
 }
 
-/** @throws UserError `config/unreadable`. */
+/** @throws UserError `config/unreadable`, `file/kind`. */
 export async function readExperimentText(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new UserError(
-      'config/unreadable',
-      `The experiment file ${relativeToHere(file)} cannot be read: ${messageOf(error)}.`,
-      `An experiment is a file that ends in ${EXPERIMENT_SUFFIX}; \`spinquant schema\` prints what it may hold.`,
-    );
-  }
+  return reading(
+    relativeToHere(file),
+    async () => {
+      if (existsSync(file)) expectKind(file, 'experiment');
+      return await readFile(file, 'utf8');
+    },
+    {
+      code: 'config/unreadable',
+      hint: `An experiment is a file that ends in ${EXPERIMENT_SUFFIX}; \`spinquant schema\` prints what it may hold.`,
+    },
+  );
 }
 
 function mapPaths(experiment: Experiment, map: (path: string) => string): Experiment {
@@ -176,9 +181,20 @@ async function modelFault(path: JsonPath, model: string): Promise<RuleFault | nu
 
 async function textFault(path: JsonPath, file: string): Promise<RuleFault | null> {
   const kind = await kindOf(file);
-  if (kind === 'file') return null;
+  if (kind === 'file') return wrongKind(path, file);
   const what = kind === 'folder' ? `${file} is a folder, not a text file.` : `there is no file ${file}.`;
   return missing(path, what, 'Paths are relative to the folder of the experiment file.');
+}
+
+/** A file that is plainly no text, or that cannot be read. */
+function wrongKind(path: JsonPath, file: string): RuleFault | null {
+  try {
+    const fault = kindFault(file, 'text');
+    return fault && missing(path, fault.message, fault.hint, fault.code);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return missing(path, error.message, error.hint, error.code);
+  }
 }
 
 async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | null> {
@@ -186,10 +202,10 @@ async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | nu
   return missing(path, `${folder} is a file; runs are written to a folder.`, 'Name another folder, or none.');
 }
 
-function missing(path: JsonPath, message: string, hint: string): RuleFault {
+function missing(path: JsonPath, message: string, hint: string, code = 'config/missing-file'): RuleFault {
   return {
     severity: 'error',
-    code: 'config/missing-file',
+    code,
     path,
     message: `${formatPath(path)}: ${message}`,
     hint,

@@ -2,25 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { UserError } from '../protocol/errors.ts';
-
-const DISK_FAULTS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full',
-  EDQUOT: 'your disk quota is used up',
-  EROFS: 'the disk cannot be written to',
-  EFBIG: 'the file system takes no file so large',
-};
-
-/** Returns a fault of the disk as a UserError that the person can mend; returns any other error unchanged. */
-export function diskFault(error: unknown, path: string): unknown {
-  const reason = DISK_FAULTS[(error as NodeJS.ErrnoException).code ?? ''];
-  if (reason === undefined) return error;
-  return new UserError(
-    'file/disk',
-    `${path} cannot be written: ${reason}.`,
-    'Make room there, or choose another folder; a run can then be resumed.',
-  );
-}
+import { diskFault } from '../disk/faults.ts';
 
 /**
  * Writes a file so that a reader sees the old file or the whole new one, never a part.
@@ -38,8 +20,9 @@ export async function writeAtomic(path: string, fill: (file: FileHandle) => Prom
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
-    throw diskFault(error, path);
+    // The fault that counts is the first.
+    await rm(temporary, { force: true }).catch(() => undefined);
+    throw diskFault(error, path, 'written');
   }
   await syncFolder(dirname(path));
 }

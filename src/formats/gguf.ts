@@ -1,6 +1,8 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { GGUFParseOutput, GGUFTensorInfo, GGUFTypedMetadata } from '@huggingface/gguf';
 import { GGMLQuantizationType, gguf } from '@huggingface/gguf';
+import { readingNow } from '../disk/faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { metadataBytes } from './gguf-metadata-bytes.ts';
 import type { GgufTensor, GgufType } from './gguf-types.ts';
@@ -100,12 +102,8 @@ function checkCounts(path: string, view: DataView, sizeBytes: number): void {
 }
 
 function readStart(path: string): { bytes: Uint8Array; sizeBytes: number } {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    throw new UserError('gguf/unreadable', `${path} cannot be read: ${messageOf(error)}.`, 'Check the path.');
-  }
+  expectKind(path, 'gguf');
+  const fd = readingNow(path, () => openSync(path, 'r'), { code: 'gguf/unreadable' });
   try {
     const sizeBytes = fstatSync(fd).size;
     const bytes = new Uint8Array(FIXED_BYTES);

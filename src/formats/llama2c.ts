@@ -1,5 +1,7 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { readingNow } from '../disk/faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
+import { UserError } from '../protocol/errors.ts';
 import type { HostTensor } from '../protocol/tensor.ts';
 import { elementCount, float32 } from '../protocol/tensor.ts';
 import { ByteReader } from './byte-reader.ts';
@@ -127,16 +129,8 @@ export function readLlama2c(path: string): Llama2cCheckpoint {
 }
 
 function readStart(path: string): { start: Uint8Array; sizeBytes: number } {
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    throw new UserError(
-      'import/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
+  expectKind(path, 'binary');
+  const fd = readingNow(path, () => openSync(path, 'r'), { code: 'import/unreadable' });
   try {
     const sizeBytes = fstatSync(fd).size;
     const start = new Uint8Array(Math.min(HEADER_BYTES, sizeBytes));

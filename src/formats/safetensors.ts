@@ -1,9 +1,11 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { visit } from 'jsonc-parser';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { readingNow } from '../disk/faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
+import { parseJson } from '../disk/json.ts';
+import { UserError } from '../protocol/errors.ts';
 import type { DType, FileTensor } from '../protocol/tensor.ts';
 import { BYTES_PER_ELEMENT } from '../protocol/tensor.ts';
-import { parseJson } from './parse-json.ts';
 import { byteCount, isSize } from './sizes.ts';
 import { readFully } from './tensor-io.ts';
 
@@ -52,6 +54,7 @@ export function readSafetensorsHeader(path: string): SafetensorsFile {
 }
 
 function readHeaderText(path: string): { text: string; sizeBytes: number; dataStart: number } {
+  expectKind(path, 'safetensors');
   const fd = openFile(path);
   try {
     const sizeBytes = fstatSync(fd).size;
@@ -75,15 +78,7 @@ function readHeaderText(path: string): { text: string; sizeBytes: number; dataSt
 }
 
 function openFile(path: string): number {
-  try {
-    return openSync(path, 'r');
-  } catch (error) {
-    throw new UserError(
-      'safetensors/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
+  return readingNow(path, () => openSync(path, 'r'), { code: 'safetensors/unreadable' });
 }
 
 function checkHeaderLength(path: string, length: bigint, sizeBytes: number): void {

@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { readingNow } from '../disk/faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import type { DType, HostTensor, TensorData } from '../protocol/tensor.ts';
 import { allocate, BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts';
@@ -233,13 +235,6 @@ function unzipping<T>(path: string, work: () => T): T {
 }
 
 function readInput(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UserError(
-      'torch/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
+  expectKind(path, 'torch');
+  return readingNow(path, () => readFileSync(path), { code: 'torch/unreadable' });
 }

@@ -1,3 +1,5 @@
+import { printable } from './printable.ts';
+
 /** A fault the person can mend: what was found, what is allowed, what to do. Shown without a stack. */
 export class UserError extends Error {
   override readonly name = 'UserError';
@@ -7,9 +9,9 @@ export class UserError extends Error {
   readonly hint: string;
 
   constructor(code: string, message: string, hint = '') {
-    super(message);
+    super(printable(message));
     this.code = code;
-    this.hint = hint;
+    this.hint = printable(hint);
   }
 }
 

@@ -1,6 +1,7 @@
 /** `events.jsonl` has one event a line. Events are only appended, and cut back when a run resumes. */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { diskFault, writingNow } from '../disk/faults.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 import { isRunEvent, type PhaseName, type RunEvent } from '../protocol/events.ts';
 import { presentForm } from './old-forms.ts';
@@ -16,12 +17,14 @@ export class EventLog {
 
   /** Writes one whole line. A checkpoint is flushed to the disk, so that the steps before it outlive a power cut. */
   append(event: RunEvent): void {
-    if (this.file === null) {
-      cutTornLine(this.path);
-      this.file = openSync(this.path, 'a');
-    }
-    writeSync(this.file, `${JSON.stringify(event)}\n`);
-    if (event.type === 'checkpoint' || event.type === 'run-finished') fsyncSync(this.file);
+    writingNow(this.path, () => {
+      if (this.file === null) {
+        cutTornLine(this.path);
+        this.file = openSync(this.path, 'a');
+      }
+      writeSync(this.file, `${JSON.stringify(event)}\n`);
+      if (event.type === 'checkpoint' || event.type === 'run-finished') fsyncSync(this.file);
+    });
   }
 
   /**
@@ -74,7 +77,7 @@ export async function readEvents(path: string): Promise<RunEvent[]> {
     bytes = await readFile(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // No event has been written yet.
-    throw error;
+    throw diskFault(error, path, 'read');
   }
   return parseLines(bytes, path).events;
 }

@@ -2,6 +2,7 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { reading, writingNow } from '../disk/faults.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
 
 export const RUN_FILES = {
@@ -27,14 +28,25 @@ export const RUN_FILES = {
 export function writeJson(path: string, value: unknown): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`);
+  writingNow(path, () => {
+    try {
+      writeFileSync(temporary, text, { flush: true });
+      renameSync(temporary, path);
+    } catch (error) {
+      removeQuietly(temporary);
+      throw error;
+    }
+    syncFolder(dirname(path));
+  });
+}
+
+/** The fault that counts is the one before. */
+function removeQuietly(path: string): void {
   try {
-    writeFileSync(temporary, text, { flush: true });
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
+    rmSync(path, { force: true });
+  } catch {
+    // What cannot be removed is left.
   }
-  syncFolder(dirname(path));
 }
 
 /** Makes a rename in this folder durable. Windows cannot do this for folders. */
@@ -53,16 +65,10 @@ function syncFolder(folder: string): void {
  * @throws UserError `runs/unreadable` when it is not there, `runs/damaged` when it is not JSON.
  */
 export async function readJson(path: string): Promise<unknown> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new UserError(
-      'runs/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'A run is a folder with run.json in it; `spinquant runs` lists them.',
-    );
-  }
+  const text = await reading(path, () => readFile(path, 'utf8'), {
+    code: 'runs/unreadable',
+    hint: 'A run is a folder with run.json in it; `spinquant runs` lists them.',
+  });
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {

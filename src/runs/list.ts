@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { diskFault } from '../disk/faults.ts';
 import { RUN_FILES } from './files.ts';
 import { openRun, type Run } from './run.ts';
 
@@ -35,7 +36,7 @@ async function foldersIn(folder: string): Promise<string[]> {
     return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw error;
+    throw diskFault(error, folder, 'read');
   }
 }
 

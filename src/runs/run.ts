@@ -8,6 +8,7 @@ import {
   type ResolvedExperiment,
   resolvePortable,
 } from '../config/index.ts';
+import { diskFault, writingNow } from '../disk/faults.ts';
 import { UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, writeActivations } from './activations.ts';
@@ -176,7 +177,7 @@ function compactTime(time: Date): string {
 
 /** Makes the folder. If two runs start in the same second, the second is called `…-2`. */
 function makeFolder(parent: string, name: string): { dir: string; id: string } {
-  mkdirSync(parent, { recursive: true });
+  writingNow(parent, () => mkdirSync(parent, { recursive: true }));
   for (let attempt = 1; ; attempt++) {
     const id = attempt === 1 ? name : `${name}-${attempt}`;
     const dir = resolve(parent, id);
@@ -184,7 +185,7 @@ function makeFolder(parent: string, name: string): { dir: string; id: string } {
       mkdirSync(dir);
       return { dir, id };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskFault(error, dir, 'written');
     }
   }
 }

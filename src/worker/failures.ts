@@ -1,9 +1,11 @@
 import { ResponseError } from 'vscode-jsonrpc';
+import { systemFault } from '../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../protocol/errors.ts';
 import { REQUEST_CANCELLED, WORKER_ERROR, type WorkerErrorData } from '../protocol/worker.ts';
 
 /** An error as the host gets it: words for the person; the stack of a bug goes to the log. */
-export function toReply(error: unknown): ResponseError<WorkerErrorData> {
+export function toReply(thrown: unknown): ResponseError<WorkerErrorData> {
+  const error = systemFault(thrown);
   if (error instanceof Cancelled)
     return new ResponseError(REQUEST_CANCELLED, error.message, {
       kind: 'cancelled',

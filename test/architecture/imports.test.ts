@@ -7,13 +7,14 @@ import { importsOf, SRC, sourcesIn } from './sources.ts';
 /** Which folders of `src` each folder may import from, itself included. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   protocol: ['protocol'],
-  config: ['config', 'protocol'],
-  formats: ['formats', 'protocol'],
-  runs: ['runs', 'formats', 'config', 'protocol'],
-  engine: ['engine', 'runs', 'formats', 'config', 'protocol'],
-  worker: ['worker', 'engine', 'runs', 'formats', 'config', 'protocol'],
-  cli: ['cli', 'engine', 'runs', 'formats', 'config', 'protocol'],
-  extension: ['extension', 'runs', 'config', 'protocol'],
+  disk: ['disk', 'protocol'],
+  config: ['config', 'disk', 'protocol'],
+  formats: ['formats', 'disk', 'protocol'],
+  runs: ['runs', 'formats', 'config', 'disk', 'protocol'],
+  engine: ['engine', 'runs', 'formats', 'config', 'disk', 'protocol'],
+  worker: ['worker', 'engine', 'runs', 'formats', 'config', 'disk', 'protocol'],
+  cli: ['cli', 'engine', 'runs', 'formats', 'config', 'disk', 'protocol'],
+  extension: ['extension', 'runs', 'config', 'disk', 'protocol'],
 };
 
 function sources() {

@@ -131,7 +131,8 @@ test('--json prints exactly one document, also when it fails', async (t) => {
     [['evaluate', 'nowhere.json', '--json'], 'config/unreadable'],
     [['evaluate', '--json'], 'cli/usage'],
     [['export', 'model', '--out', 'x', '--json'], 'runs/unreadable'],
-    [['import', 'text.txt', '--out', 'm', '--json'], 'import/no-tokenizer'],
+    [['import', 'text.txt', '--out', 'm', '--json'], 'file/kind'],
+    [['import', join(GOLDEN, 'model.safetensors'), '--out', 'm', '--json'], 'file/kind'],
     [['runs', 'nowhere', '--json'], 'cli/no-folder'],
   ];
   for (const [args, expected] of cases) {

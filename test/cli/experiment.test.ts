@@ -227,14 +227,18 @@ test('a second Ctrl-C leaves at once, whatever hangs, and corrupts nothing', {
   const whole = await optimize('twice.spinquant.json');
   await spinquant(['optimize', 'twice.spinquant.json'], workspace, whenSteps(3, 'SIGINT'));
   // A text that never ends to come: no signal reaches the thread that waits for it.
-  const text = join(workspace, 'train.txt');
-  rmSync(text);
-  execFileSync('mkfifo', [text]);
+  const pipe = join(workspace, 'pipe');
+  execFileSync('mkfifo', [pipe]);
   const seen = { leftAfterMs: [] as number[] };
   const left = await spinquant(
     ['optimize', 'twice.spinquant.json', '--resume', '--json'],
     workspace,
     pressTwiceAfter('Scanning the weights (', seen),
+    {
+      NODE_OPTIONS: `--import=${new URL('hanging-open.mjs', import.meta.url).href}`,
+      HANGS_AT: join(workspace, 'train.txt'),
+      HANGS_ON: pipe,
+    },
   );
   assert.equal(left.signal, 'SIGINT', left.stderr);
   assert.match(
@@ -254,8 +258,6 @@ test('a second Ctrl-C leaves at once, whatever hangs, and corrupts nothing', {
     readdirSync(newest.dir).filter((name) => name.endsWith('.tmp')),
     [],
   );
-  rmSync(text);
-  writeFileSync(text, someText(4000, 1));
   const resumed = await optimize('twice.spinquant.json', '--resume');
   assert.equal(resumed.run, newest.dir);
   assert.deepEqual({ ...resumed, run: '' }, { ...whole, run: '' });

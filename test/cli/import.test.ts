@@ -54,7 +54,7 @@ test('import: faults of the call and of the file', async (t) => {
     [['tiny.gguf', 'a', '--out', 'b'], 'import/two-folders'],
     [['tiny.gguf', 'a', '--tokenizer', 't.bin'], 'import/tokenizer'],
     [['tiny.gguf', 'a', '--dtype', 'float16'], 'cli/usage'],
-    [['other.gguf', 'a'], 'gguf/magic'],
+    [['other.gguf', 'a'], 'file/kind'],
     [['nowhere.gguf', 'a'], 'import/unreadable'],
   ];
   for (const [args, expected] of cases) {

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-const TSX = import.meta.resolve('tsx');
+export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+export const TSX = import.meta.resolve('tsx');
 
 export interface Ended {
   readonly code: number | null;
@@ -14,13 +14,20 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** @param watch gets the process while it runs, to send it signals. */
+/**
+ * @param watch gets the process while it runs, to send it signals.
+ * @param env is added to the environment.
+ */
 export function spinquant(
   args: readonly string[],
   cwd = tmpdir(),
   watch: (child: ChildProcess) => void = () => {},
+  env: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], { cwd });
+  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], {
+    cwd,
+    env: { ...process.env, ...env },
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {

@@ -110,7 +110,7 @@ function withTensor(name: string, tensor: WrittenTensor): Buffer {
 
 const FAULTS: [name: string, bytes: Uint8Array, code: string, message: RegExp][] = [
   ['nothing', Buffer.alloc(0), 'magic', /does not begin with "GGUF"/],
-  ['another format', Buffer.from('PK\x03\x04 and so on, for some bytes'), 'magic', /is not a GGUF file/],
+  ['another format', Buffer.from('GGML\x00\x01 and so on, for some bytes'), 'magic', /is not a GGUF file/],
   ['only the magic', BYTES.subarray(0, 10), 'truncated', /10 bytes are not a GGUF header/],
   [
     'big-endian',

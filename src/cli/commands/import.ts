@@ -1,6 +1,9 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { accessSync, constants } from 'node:fs';
+import { readingNow } from '../../disk/faults.ts';
+import { expectKind, fileKind } from '../../disk/file-kind.ts';
 import type { DequantizedDType, ImportProgress } from '../../engine/index.ts';
-import { messageOf, UserError } from '../../protocol/errors.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { printable } from '../../protocol/printable.ts';
 import { loadEngine } from '../engine.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -24,12 +27,15 @@ export async function importModel(
   flags: ImportFlags,
   output: Output,
 ): Promise<undefined> {
-  const isGguf = firstBytes(source) === 'GGUF' || source.endsWith('.gguf');
+  readingNow(source, () => accessSync(source, constants.R_OK), { code: 'import/unreadable' });
+  expectKind(source, 'weights');
+  const isGguf = source.endsWith('.gguf') || fileKind(source).name === 'gguf';
   const out = chooseFolder(source, folder, flags.out);
   const summary = isGguf
     ? await importFromGguf(source, out, flags, output)
     : await importFromLlama2c(source, out, flags, output);
-  for (const warning of summary.warnings) output.note(`${output.colors.yellow('Warning:')} ${warning}`);
+  for (const warning of summary.warnings)
+    output.note(`${output.colors.yellow('Warning:')} ${printable(warning)}`);
   output.document({ model: summary.dir, parameters: summary.parameters, warnings: summary.warnings });
   output.result(`${summary.dir}: ${summary.parameters.toLocaleString('en')} parameters`);
 }
@@ -96,23 +102,4 @@ async function importFromLlama2c(
     importLlama2c({ checkpoint: source, tokenizer, out, ...progress }),
   );
   return { ...summary, warnings: [] };
-}
-
-function firstBytes(path: string): string {
-  const bytes = Buffer.alloc(4);
-  try {
-    const file = openSync(path, 'r');
-    try {
-      readSync(file, bytes, 0, 4, 0);
-    } finally {
-      closeSync(file);
-    }
-  } catch (error) {
-    throw new UserError(
-      'import/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
-  return bytes.toString('latin1');
 }

@@ -1,4 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
+import { expectWritable } from '../../disk/faults.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
@@ -41,6 +42,7 @@ async function inspectModel(dir: string, output: Output): Promise<void> {
 }
 
 async function inspectExperiment(file: string, flags: InspectFlags, output: Output): Promise<void> {
+  if (flags.out !== undefined) expectWritable(flags.out);
   const experiment = await loadExperiment(file, 'inspect', output, flags.device);
   const engine = await loadEngine();
   const named = flags.rotations === undefined ? null : { path: flags.rotations };
@@ -51,9 +53,10 @@ async function inspectExperiment(file: string, flags: InspectFlags, output: Outp
       output,
     ),
   );
-  if (flags.out !== undefined) writeJson(flags.out, statistics);
+  // What took minutes is shown before a full disk can spoil it.
   output.document(statistics);
   output.result(statisticsTable(statistics));
+  if (flags.out !== undefined) writeJson(flags.out, statistics);
 }
 
 function statisticsTable(statistics: ActivationsFile): string {

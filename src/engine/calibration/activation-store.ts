@@ -1,5 +1,6 @@
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { diskFault, writeAll } from '../../formats/atomic.ts';
+import { writing } from '../../disk/faults.ts';
+import { writeAll } from '../../formats/atomic.ts';
 import { readFully } from '../../formats/tensor-io.ts';
 
 /** Activations of every part of a text at one place in the network: written in order, read in order, many times. */
@@ -76,11 +77,7 @@ class ScratchFile implements ActivationStore {
 
   async write(part: number, rows: Float32Array): Promise<void> {
     const bytes = new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength);
-    try {
-      await writeAll(this.#file, bytes, this.#starts[part]!);
-    } catch (error) {
-      throw diskFault(error, this.#path);
-    }
+    await writing(this.#path, () => writeAll(this.#file, bytes, this.#starts[part]!));
   }
 
   async close(): Promise<void> {

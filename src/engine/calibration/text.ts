@@ -1,7 +1,9 @@
-import { readFile } from 'node:fs/promises';
-import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { readLines } from '../../disk/text.ts';
+import { UserError } from '../../protocol/errors.ts';
 import type { Tokenizer } from '../model/tokenizer.ts';
 import { Rng } from '../rotation/random.ts';
+import { Breath } from '../runtime/breath.ts';
+import { encodePieces } from './encode-text.ts';
 import { concatenate } from './tokens.ts';
 
 export interface CalibrationOptions {
@@ -24,19 +26,7 @@ export async function readCalibration(
   const { samples, sequenceLength, bos } = options;
   const bosId = bos ? beginningOfSequence(tokenizer) : null;
   const fresh = bosId === null ? sequenceLength : sequenceLength - 1;
-  const parts: Int32Array[] = [];
-  let count = 0;
-  for (const path of options.texts) {
-    const text = await readFile(path, 'utf8');
-    for (const line of text.split(/(?<=\n)/)) {
-      if (count >= samples * fresh) break;
-      if (line.trim() === '') continue;
-      throwIfCancelled(signal);
-      const ids = tokenizer.encode(line);
-      parts.push(ids);
-      count += ids.length;
-    }
-  }
+  const parts = await encodeLines(tokenizer, options.texts, samples * fresh, signal);
   const all = concatenate(parts);
   const blocks = Math.min(samples, Math.floor(all.length / fresh));
   if (blocks === 0) {
@@ -50,6 +40,35 @@ export async function readCalibration(
     const block = all.subarray(index * fresh, (index + 1) * fresh);
     return bosId === null ? block : concatenate([Int32Array.of(bosId), block]);
   });
+}
+
+/** Encodes line after line, up to so many ids or a few more. */
+async function encodeLines(
+  tokenizer: Tokenizer,
+  texts: readonly string[],
+  wanted: number,
+  signal?: AbortSignal,
+): Promise<Int32Array[]> {
+  const breath = new Breath(signal);
+  const parts: Int32Array[] = [];
+  let count = 0;
+  for (const path of texts) {
+    if (count >= wanted) break;
+    for await (const line of readLines(path, signal)) {
+      if (line.trim() === '') continue;
+      for await (const ids of encodePieces(tokenizer, only(line), { source: path, wanted, breath })) {
+        parts.push(ids);
+        count += ids.length;
+        if (count >= wanted) break;
+      }
+      if (count >= wanted) break;
+    }
+  }
+  return parts;
+}
+
+async function* only(text: string): AsyncGenerator<string, void> {
+  yield text;
 }
 
 /** @throws UserError when the tokenizer has no beginning-of-sequence token. */

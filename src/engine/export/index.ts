@@ -1,3 +1,4 @@
+import { expectWritable } from '../../disk/faults.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { EXPORT_FORMAT_NAMES, isExportFormat } from '../../protocol/export-formats.ts';
@@ -17,6 +18,7 @@ export async function exportRun(dir: string, name: string, out: string): Promise
       `There is no format "${name}"; there are: ${EXPORT_FORMAT_NAMES.join(', ')}.`,
       'Name one of them.',
     );
+  expectWritable(out);
   const run = await openRun(dir);
   const rotations = readSafetensorsHeader(rotationsFile(run.dir));
   const module: unknown = await import(`./${name}.ts`);

@@ -1,7 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { readJsonFile } from '../../disk/json.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
-import { messageOf, UserError } from '../../protocol/errors.ts';
+import { UserError } from '../../protocol/errors.ts';
 import type { FileTensor } from '../../protocol/tensor.ts';
 import { hashCheckpoint } from './checkpoint-hash.ts';
 import type { ModelConfig } from './config.ts';
@@ -128,16 +129,7 @@ function readShards(dir: string, indexPath: string): ReadonlyMap<string, FileTen
 }
 
 function readWeightMap(path: string): Readonly<Record<string, string>> {
-  let index: unknown;
-  try {
-    index = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(
-      'model/index',
-      `${path} is not valid JSON: ${messageOf(error)}.`,
-      'Download it again.',
-    );
-  }
+  const index = readJsonFile(path, { code: 'model/index' });
   const map =
     typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
   if (typeof map !== 'object' || map === null || Object.keys(map).length === 0) {

@@ -1,4 +1,5 @@
-import { messageOf, UserError } from '../../protocol/errors.ts';
+import { parseJson } from '../../disk/json.ts';
+import { UserError } from '../../protocol/errors.ts';
 
 /** Reads the keys of a config.json object with their types; null counts as absent where there is a default. */
 export class ConfigFields {
@@ -11,16 +12,7 @@ export class ConfigFields {
   }
 
   static parse(path: string, text: string): ConfigFields {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch (error) {
-      throw new UserError(
-        'model/json',
-        `${path} is not valid JSON: ${messageOf(error)}.`,
-        'Repair or download it again.',
-      );
-    }
+    const value = parseJson(text, path, { code: 'model/json' });
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
       throw new UserError('model/json', `${path} is not a JSON object.`, 'Repair or download it again.');
     }

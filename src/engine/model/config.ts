@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { messageOf, UserError } from '../../protocol/errors.ts';
+import { readingNow } from '../../disk/faults.ts';
+import { expectKind } from '../../disk/file-kind.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { ConfigFields } from './config-fields.ts';
 import type { RopeScaling } from './config-rope.ts';
 import { readRope } from './config-rope.ts';
@@ -85,16 +87,18 @@ const FAMILIES: Readonly<Record<string, Family>> = {
  */
 export function readModelConfig(dir: string): ModelConfig {
   const path = join(dir, 'config.json');
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
+  expectKind(path, 'json');
+  const better = {
+    code: 'model/no-config',
+    hint: 'Give the folder that holds config.json, *.safetensors and tokenizer.json.',
+  };
+  if (!existsSync(path))
     throw new UserError(
-      'model/no-config',
-      `${dir} is not a Hugging Face model folder: config.json cannot be read (${messageOf(error)}).`,
-      'Give the folder that holds config.json, *.safetensors and tokenizer.json.',
+      better.code,
+      `${dir} is not a Hugging Face model folder: it has no config.json.`,
+      better.hint,
     );
-  }
+  const text = readingNow(path, () => readFileSync(path, 'utf8'), better);
   return parseModelConfig(path, text);
 }
 

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readingNow } from '../../disk/faults.ts';
+import { expectKind } from '../../disk/file-kind.ts';
 import type { Llama2cCheckpoint, Llama2cHeader } from '../../formats/llama2c.ts';
 import { readLlama2c, readLlama2cTensor } from '../../formats/llama2c.ts';
 import { parseLlama2cTokenizer } from '../../formats/llama2c-tokenizer.ts';
 import { writeModelWeights } from '../../formats/safetensors-shards.ts';
 import type { LazyTensor } from '../../formats/safetensors-write.ts';
-import { messageOf, UserError } from '../../protocol/errors.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { BOS_ID, buildTokenizerJson, EOS_ID } from './llama2c-tokenizer-json.ts';
 import { newModelFolder, writeJson, writeModelFolder } from './model-folder.ts';
@@ -56,15 +57,8 @@ export async function importLlama2c(options: ImportLlama2cOptions): Promise<Impo
 }
 
 function readInput(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new UserError(
-      'import/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
+  expectKind(path, 'binary');
+  return readingNow(path, () => readFileSync(path), { code: 'import/unreadable' });
 }
 
 const LAYER_SOURCES: readonly (readonly [source: string, role: LayerRole])[] = [

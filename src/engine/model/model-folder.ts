@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 
 /**
@@ -23,17 +24,20 @@ export function newModelFolder(path: string): string {
 /** Makes a folder that appears whole or not at all: `fill` writes into a temporary one beside it. */
 export async function writeModelFolder(out: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = join(dirname(out), `.${basename(out)}.${randomBytes(6).toString('hex')}.tmp`);
-  await mkdir(temporary, { recursive: true });
-  try {
-    await fill(temporary);
-    if (existsSync(out)) await rmdir(out);
-    await rename(temporary, out);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
+  await writing(out, async () => {
+    await mkdir(temporary, { recursive: true });
+    try {
+      await fill(temporary);
+      if (existsSync(out)) await rmdir(out);
+      await rename(temporary, out);
+    } catch (error) {
+      // The fault that counts is the first.
+      await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
+      throw error;
+    }
+  });
 }
 
 export async function writeJson(path: string, value: object): Promise<void> {
-  await writeFile(path, `${JSON.stringify(value, null, 2)}\n`);
+  await writing(path, () => writeFile(path, `${JSON.stringify(value, null, 2)}\n`));
 }

@@ -1,6 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import { readJsonFile } from '../../disk/json.ts';
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import { withNumbers, withWords } from './tokenizer-words.ts';
 
@@ -67,16 +68,7 @@ function missingTokenizer(dir: string): UserError {
 }
 
 function readJson(path: string): JsonObject {
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(
-      'tokenizer/json',
-      `${path} is not valid JSON: ${messageOf(error)}.`,
-      'Download it again.',
-    );
-  }
+  const value = readJsonFile(path, { code: 'tokenizer/json' });
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
   throw new UserError('tokenizer/json', `${path} is not a JSON object.`, 'Download it again.');
 }

@@ -1,3 +1,4 @@
+import { systemFault } from '../../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import { type FinishedStatus, type RunEvent, timed } from '../../protocol/events.ts';
 import type { Run, RunRecord } from '../../runs/index.ts';
@@ -39,7 +40,8 @@ export async function* recordRun<T>(run: Run, job: AsyncGenerator<RunEvent, T>):
   }
 }
 
-function describe(error: unknown): NonNullable<RunRecord['error']> {
+function describe(thrown: unknown): NonNullable<RunRecord['error']> {
+  const error = systemFault(thrown);
   if (error instanceof UserError) return { code: error.code, message: error.message, hint: error.hint };
   return {
     code: 'bug',

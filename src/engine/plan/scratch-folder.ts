@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { diskFault } from '../../formats/atomic.ts';
+import { diskFault } from '../../disk/faults.ts';
 import { isAlive } from '../../runs/index.ts';
 
 const PREFIX = '.rounded-';
@@ -22,7 +22,7 @@ export async function makeScratchFolder(parent: string): Promise<ScratchFolder> 
     const path = await mkdtemp(join(parent, `${PREFIX}${process.pid}-${hostname()}-`));
     return { path, remove: () => removeFolder(path) };
   } catch (error) {
-    throw diskFault(error, parent);
+    throw diskFault(error, parent, 'written');
   }
 }
 

@@ -1,13 +1,16 @@
-import { readFile } from 'node:fs/promises';
 import { bitsLabel, type PerplexityTask, type ResolvedExperiment, scalingOf } from '../../config/index.ts';
+import { readTextPieces } from '../../disk/text.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
+import { encodePieces } from '../calibration/encode-text.ts';
 import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
+import { concatenate } from '../calibration/tokens.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
 import { loadMethod, type ScalingMethod } from '../methods/index.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
 import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
+import { Breath } from '../runtime/breath.ts';
 import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { EngineOptions } from './options.ts';
@@ -78,24 +81,37 @@ export async function evaluationTexts(bench: Workbench, signal?: AbortSignal): P
   const texts: PerplexityText[] = [];
   for (const task of bench.experiment.evaluation.perplexity) {
     throwIfCancelled(signal);
-    texts.push(await evaluationText(bench.tokenizer, task));
+    texts.push(await evaluationText(bench.tokenizer, task, signal));
   }
   return texts;
 }
 
 /**
- * One text as windows of token ids.
+ * One text as windows of token ids. No more is read than the windows need.
  * @param task its path is absolute.
- * @throws UserError `evaluation/too-short`, `calibration/no-bos`.
+ * @throws UserError `evaluation/too-short`, `calibration/no-bos`, and those of reading a text.
  */
-export async function evaluationText(tokenizer: Tokenizer, task: PerplexityTask): Promise<PerplexityText> {
-  const ids = tokenizer.encode(await readFile(task.text, 'utf8'));
+export async function evaluationText(
+  tokenizer: Tokenizer,
+  task: PerplexityTask,
+  signal?: AbortSignal,
+): Promise<PerplexityText> {
+  const { sequenceLength, maxWindows, text: source } = task;
   const bos = task.bos ? beginningOfSequence(tokenizer) : null;
-  const windows = cutWindows(ids, task.sequenceLength, bos, task.maxWindows);
+  const wanted = (maxWindows ?? Number.POSITIVE_INFINITY) * sequenceLength;
+  const parts: Int32Array[] = [];
+  let count = 0;
+  const options = { source, wanted, breath: new Breath(signal) };
+  for await (const ids of encodePieces(tokenizer, readTextPieces(source, signal), options)) {
+    parts.push(ids);
+    count += ids.length;
+    if (count >= wanted) break;
+  }
+  const windows = cutWindows(concatenate(parts), sequenceLength, bos, maxWindows);
   if (windows.length === 0) {
     throw new UserError(
       'evaluation/too-short',
-      `${task.text} has ${ids.length} tokens, fewer than one window of ${task.sequenceLength}.`,
+      `${source} has ${count} tokens, fewer than one window of ${sequenceLength}.`,
       `Use a longer text for "${task.name}", or a smaller sequenceLength.`,
     );
   }

@@ -1,11 +1,13 @@
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { readingNow } from '../../disk/faults.ts';
+import { expectKind } from '../../disk/file-kind.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
 import { readTorchTensors } from '../../formats/torch-zip.ts';
 import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
-import { messageOf, UserError } from '../../protocol/errors.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import { RUN_FILES } from '../../runs/index.ts';
 import { estimateOrthogonalityError, orthogonalityError } from './orthogonal.ts';
@@ -168,17 +170,9 @@ function isDirectory(path: string): boolean {
 
 /** PyTorch files are zip archives, which begin with PK\x03\x04. */
 function startsAsZip(path: string): boolean {
+  expectKind(path, 'rotations');
   const start = Buffer.alloc(4);
-  let fd: number;
-  try {
-    fd = openSync(path, 'r');
-  } catch (error) {
-    throw new UserError(
-      'rotation/unreadable',
-      `${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path.',
-    );
-  }
+  const fd = readingNow(path, () => openSync(path, 'r'), { code: 'rotation/unreadable' });
   try {
     readSync(fd, start, 0, 4, 0);
   } finally {

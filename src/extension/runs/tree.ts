@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { runStates } from '../../protocol/panels/words.ts';
+import { escapeMarkdown } from '../../protocol/printable.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
@@ -123,16 +124,18 @@ export const statusText = (status: RunStatus): string => runStates(translate)[st
 function tooltip({ run, results }: RunSummary, label: string | null): vscode.MarkdownString {
   const { record } = run;
   const text = new vscode.MarkdownString();
-  text.appendMarkdown(`**${record.id}** · ${statusText(record.status)} · ${record.bits}\n\n`);
+  text.appendMarkdown(
+    `**${escapeMarkdown(record.id)}** · ${statusText(record.status)} · ${escapeMarkdown(record.bits)}\n\n`,
+  );
   if (label !== null) text.appendText(`${label}\n\n`);
   if (record.error !== null) text.appendText(`${record.error.message} ${record.error.hint}\n\n`);
   if (results !== null && results.perplexity.length > 0) {
     text.appendMarkdown(
-      `| ${vscode.l10n.t('text')} | ${vscode.l10n.t('full precision')} | ${record.bits} |\n|---|--:|--:|\n`,
+      `| ${vscode.l10n.t('text')} | ${vscode.l10n.t('full precision')} | ${escapeMarkdown(record.bits)} |\n|---|--:|--:|\n`,
     );
     for (const { name, fullPrecision, quantized } of results.perplexity)
       text.appendMarkdown(
-        `| ${name.replace(/[|\\`*_<[\]]/g, '\\$&')} | ${formatPerplexity(fullPrecision)} | ${formatPerplexity(quantized)} |\n`,
+        `| ${escapeMarkdown(name)} | ${formatPerplexity(fullPrecision)} | ${formatPerplexity(quantized)} |\n`,
       );
   }
   if (results?.loss) {

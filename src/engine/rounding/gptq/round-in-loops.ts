@@ -1,4 +1,4 @@
-import { Breath } from './breath.ts';
+import { Breath } from '../../runtime/breath.ts';
 
 /** Weights of one linear layer and the grid that they are rounded to. */
 export interface RowsToRound {

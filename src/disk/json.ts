@@ -1,26 +1,36 @@
+import { readFileSync } from 'node:fs';
 import { messageOf, UserError } from '../protocol/errors.ts';
+import { type Better, readingNow } from './faults.ts';
+import { expectKind } from './file-kind.ts';
 
+const AGAIN = 'Repair it, or download it again.';
 /** serde_json, which tokenizers and safetensors use, refuses to go deeper than this. No file of a model does. */
 const MAX_DEPTH = 128;
 
+/**
+ * Reads a JSON file. A byte order mark is dropped.
+ * @param better its code stands for text that is no JSON.
+ * @throws UserError `file/kind`, `file/unreadable`, and for text that is no JSON `file/json`.
+ */
+export function readJsonFile(path: string, better: Better = {}): unknown {
+  expectKind(path, 'json');
+  const text = readingNow(path, () => readFileSync(path, 'utf8'));
+  return parseJson(text, path, better);
+}
+
 /** What the error about a text says. */
-export interface JsonWords {
-  /** `file/json` by default. */
-  readonly code?: string;
+export interface JsonWords extends Better {
   /** The part of the file that is parsed, as "the header"; the whole file by default. */
   readonly part?: string;
-  /** What the person can do. */
-  readonly hint?: string;
 }
 
 /**
- * Parses JSON that somebody else wrote. A UTF-8 byte order mark is dropped. The depth is limited, so that whoever walks
- * the value cannot run out of stack.
- * @param path of the file, for the message.
- * @throws UserError for a text that is not JSON or nested too deep; it is the only error.
+ * {@link readJsonFile} on text; `path` appears in messages. The depth is limited, so that whoever walks the value cannot
+ * run out of stack.
+ * @throws UserError for text that is no JSON or nested too deep; it is the only error.
  */
 export function parseJson(text: string, path: string, words: JsonWords = {}): unknown {
-  const { code = 'file/json', part, hint = 'Mend the file, or copy or download it again.' } = words;
+  const { code = 'file/json', hint = AGAIN, part } = words;
   const subject = part === undefined ? path : `${path}: ${part}`;
   if (isDeeper(text, MAX_DEPTH))
     throw new UserError(
@@ -28,11 +38,10 @@ export function parseJson(text: string, path: string, words: JsonWords = {}): un
       `${subject} nests lists and objects more than ${MAX_DEPTH} deep; no file of this kind does.`,
       hint,
     );
-  const start = text.startsWith('\ufeff') ? 1 : 0;
   try {
-    return JSON.parse(start === 0 ? text : text.slice(start)) as unknown;
+    return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text) as unknown;
   } catch (error) {
-    throw new UserError(code, `${subject} is not valid JSON: ${reasonOf(error)}.`, hint);
+    throw new UserError(code, `${subject} is not valid JSON: ${messageOf(error)}.`, hint);
   }
 }
 
@@ -65,11 +74,4 @@ function endOfText(text: string, start: number): number {
     if (backslashes % 2 === 0) return end;
   }
   return text.length;
-}
-
-/** The parser's own words may quote the file: control characters of it do not reach a terminal. */
-function reasonOf(error: unknown): string {
-  return messageOf(error)
-    .replace(/,? (?:is not valid|in) JSON/, '')
-    .replace(/\p{Cc}/gu, '\ufffd');
 }

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { throwIfCancelled } from '../../../protocol/errors.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
 
 const WORK_MS = 30;
 
