@@ -95,7 +95,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
   program
     .command('import <source> [folder]')
     .description(
-      'convert a GGUF file (F32, F16, BF16, Q8_0, Q4_0, Q4_1) or a llama2.c checkpoint (.bin) to a Hugging Face model folder',
+      'convert a GGUF file (F32, F16, BF16, Q8_0, Q5_0, Q5_1, Q4_0, Q4_1, IQ4_NL, IQ4_XS, Q2_K to Q6_K) or a llama2.c checkpoint (.bin, versions 0, 1, 2) to a Hugging Face model folder',
     )
     .option('--out <folder>', 'the model folder to make, if not named as an argument; else beside the source')
     .addOption(

@@ -4,6 +4,8 @@ import { type Better, readingNow } from './faults.ts';
 import { expectKind } from './file-kind.ts';
 
 const AGAIN = 'Repair it, or download it again.';
+/** serde_json, which tokenizers and safetensors use, refuses to go deeper than this. No file of a model does. */
+const MAX_DEPTH = 128;
 
 /**
  * Reads a JSON file. A byte order mark is dropped.
@@ -16,15 +18,60 @@ export function readJsonFile(path: string, better: Better = {}): unknown {
   return parseJson(text, path, better);
 }
 
-/** {@link readJsonFile} on text; `path` appears in messages. */
-export function parseJson(text: string, path: string, better: Better = {}): unknown {
+/** What the error about a text says. */
+export interface JsonWords extends Better {
+  /** The part of the file that is parsed, as "the header"; the whole file by default. */
+  readonly part?: string;
+}
+
+/**
+ * {@link readJsonFile} on text; `path` appears in messages. The depth is limited, so that whoever walks the value cannot
+ * run out of stack.
+ * @throws UserError for text that is no JSON or nested too deep; it is the only error.
+ */
+export function parseJson(text: string, path: string, words: JsonWords = {}): unknown {
+  const { code = 'file/json', hint = AGAIN, part } = words;
+  const subject = part === undefined ? path : `${path}: ${part}`;
+  if (isDeeper(text, MAX_DEPTH))
+    throw new UserError(
+      code,
+      `${subject} nests lists and objects more than ${MAX_DEPTH} deep; no file of this kind does.`,
+      hint,
+    );
   try {
     return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text) as unknown;
   } catch (error) {
-    throw new UserError(
-      better.code ?? 'file/json',
-      `${path} is not valid JSON: ${messageOf(error)}.`,
-      better.hint ?? AGAIN,
-    );
+    throw new UserError(code, `${subject} is not valid JSON: ${messageOf(error)}.`, hint);
   }
+}
+
+/** Looks at brackets outside of texts; whether they match is for JSON.parse to say. */
+function isDeeper(text: string, limit: number): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    switch (text.charCodeAt(i)) {
+      case 0x22:
+        i = endOfText(text, i);
+        break;
+      case 0x5b:
+      case 0x7b:
+        if (++depth > limit) return true;
+        break;
+      case 0x5d:
+      case 0x7d:
+        depth--;
+        break;
+    }
+  }
+  return false;
+}
+
+/** Returns where the text that begins with the quotation mark at `start` ends. */
+function endOfText(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return text.length;
 }

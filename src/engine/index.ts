@@ -26,6 +26,7 @@ import type { Named, Source } from './plan/source.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
+export type { ImportProgress } from './model/reported-tensors.ts';
 export type {
   EngineOptions,
   EvaluateOptions,

@@ -43,19 +43,4 @@ export class ByteReader {
     const start = this.take(length, what);
     return this.bytes.slice(start, start + length);
   }
-
-  floats(count: number, what: string): Float32Array {
-    return new Float32Array(this.slice(4 * count, what).buffer);
-  }
-
-  /** @throws UserError when bytes are left over. */
-  expectEnd(what: string): void {
-    const rest = this.bytes.length - this.position;
-    if (rest === 0) return;
-    throw new UserError(
-      'llama2c/rest',
-      `${this.path}: ${rest} bytes are left after ${what}.`,
-      'The file does not have the layout that its header announces; it may be damaged or of another version.',
-    );
-  }
 }

@@ -20,6 +20,11 @@ function halfValues(): Float32Array {
   return halfTable;
 }
 
+/** Returns the value of one float16, given as its bits. */
+export function float16Value(bits: number): number {
+  return halfValues()[bits]!;
+}
+
 /** Converts float16 bits to float32 exactly. */
 export function float16ToFloat32(bits: Uint16Array): Float32Array {
   const values = halfValues();

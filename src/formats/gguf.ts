@@ -4,10 +4,10 @@ import { GGMLQuantizationType, gguf } from '@huggingface/gguf';
 import { readingNow } from '../disk/faults.ts';
 import { expectKind } from '../disk/file-kind.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
-import { elementCount } from '../protocol/tensor.ts';
 import { metadataBytes } from './gguf-metadata-bytes.ts';
 import type { GgufTensor, GgufType } from './gguf-types.ts';
 import { GGUF_TYPES } from './gguf-types.ts';
+import { elementCountIn } from './sizes.ts';
 import { readFully } from './tensor-io.ts';
 
 export type { GgufTensor, GgufType } from './gguf-types.ts';
@@ -23,6 +23,14 @@ export interface GgufFile {
 
 /** The header begins with magic, version, number of tensors and number of key-value pairs. */
 const FIXED_BYTES = 24;
+/** The shortest description of a tensor: no name, no dimensions, type and offset. */
+const LEAST_TENSOR_BYTES = 24n;
+/** The shortest key-value pair: no key, type, a value of one byte. */
+const LEAST_PAIR_BYTES = 13n;
+/** The largest models have some thousand tensors. */
+const MAX_TENSORS = 100_000n;
+/** llama.cpp's own limit. */
+const MAX_RANK = 4;
 const DAMAGED = 'The file is damaged or incomplete: copy or download it again.';
 const CONVERT_AGAIN = 'Convert the model again with a current version of llama.cpp.';
 
@@ -77,7 +85,20 @@ function probe(path: string): number {
       `${path} is a GGUF file of version ${version}; versions 2 and 3 are read.`,
       version === 1 ? CONVERT_AGAIN : 'A newer version of SpinQuant Lab may read it.',
     );
+  checkCounts(path, view, sizeBytes);
   return sizeBytes;
+}
+
+/** The parser believes these numbers, up to some millions of objects. */
+function checkCounts(path: string, view: DataView, sizeBytes: number): void {
+  const [tensors, pairs] = [view.getBigUint64(8, true), view.getBigUint64(16, true)];
+  const needed = BigInt(FIXED_BYTES) + LEAST_TENSOR_BYTES * tensors + LEAST_PAIR_BYTES * pairs;
+  if (needed > sizeBytes || tensors > MAX_TENSORS)
+    throw new UserError(
+      'gguf/damaged',
+      `${path}: the header announces ${tensors} tensors (at most ${MAX_TENSORS} are read) and ${pairs} key-value pairs, at least ${needed} bytes; the file has ${sizeBytes}.`,
+      DAMAGED,
+    );
 }
 
 function readStart(path: string): { bytes: Uint8Array; sizeBytes: number } {
@@ -114,7 +135,7 @@ function checkTexts(path: string, { typedMetadata, tensorInfoByteRange }: Parsed
   if (Number.isNaN(missing) || missing === 0 || missing === 3 * empty) return;
   throw new UserError(
     'gguf/damaged',
-    `${path}: a text of the header is not valid UTF-8 (the key-value pairs take ${tensorInfoByteRange[0]} bytes, those read ${found}).`,
+    `${path}: a text of the header is not valid UTF-8, or a key stands there twice (the key-value pairs take ${tensorInfoByteRange[0]} bytes, those read ${found}).`,
     DAMAGED,
   );
 }
@@ -149,6 +170,12 @@ function readEntry(path: string, info: GGUFTensorInfo, dataStart: number, sizeBy
   const type = GGMLQuantizationType[info.dtype] as GgufType;
   const dims = info.shape.map(Number).reverse();
   const { blockElements, blockBytes } = GGUF_TYPES[type];
+  if (dims.length > MAX_RANK)
+    throw new UserError(
+      'gguf/tensor',
+      `${path}: tensor ${info.name} has ${dims.length} dimensions; at most ${MAX_RANK} are allowed.`,
+      DAMAGED,
+    );
   const row = dims.at(-1) ?? 1;
   if (row % blockElements !== 0)
     throw new UserError(
@@ -157,7 +184,8 @@ function readEntry(path: string, info: GGUFTensorInfo, dataStart: number, sizeBy
       DAMAGED,
     );
   const byteOffset = dataStart + Number(info.offset);
-  const byteLength = (elementCount(dims) / blockElements) * blockBytes;
+  const count = elementCountIn(dims) ?? Number.POSITIVE_INFINITY;
+  const byteLength = (count / blockElements) * blockBytes;
   if (!Number.isSafeInteger(byteOffset + byteLength) || byteOffset + byteLength > sizeBytes)
     throw new UserError(
       'gguf/truncated',

@@ -1,27 +1,23 @@
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import { readingNow } from '../disk/faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
 import { UserError } from '../protocol/errors.ts';
+import type { HostTensor } from '../protocol/tensor.ts';
+import { elementCount, float32 } from '../protocol/tensor.ts';
 import { ByteReader } from './byte-reader.ts';
+import type { Llama2cHeader } from './llama2c-header.ts';
+import { HEADER_BYTES, readLlama2cHeader } from './llama2c-header.ts';
+import { readBytes, readFully } from './tensor-io.ts';
 
-/** The sizes of a llama2.c checkpoint are named as in its header. */
-export interface Llama2cHeader {
-  /** 0 is legacy float32; 2 is int8 groups. */
-  readonly version: 0 | 2;
-  readonly dim: number;
-  readonly hiddenDim: number;
-  readonly layers: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly vocabSize: number;
-  readonly seqLen: number;
-  /** True where the classifier is the embedding. */
-  readonly sharedClassifier: boolean;
-  /** Values per int8 scale; null for float32. */
-  readonly groupSize: number | null;
-}
+export type { Llama2cHeader } from './llama2c-header.ts';
 
-/** A float32 tensor keeps llama2.c's order: RoPE pairs are (2i, 2i+1). */
+/** A tensor of a checkpoint keeps llama2.c's order: RoPE pairs are (2i, 2i+1). Its data stays in the file. */
 export interface Llama2cTensor {
   readonly dims: readonly number[];
-  readonly data: Float32Array;
+  readonly path: string;
+  readonly byteOffset: number;
+  /** Values per int8 scale; the scales follow the values. Null for float32. */
+  readonly groupSize: number | null;
 }
 
 /**
@@ -29,71 +25,9 @@ export interface Llama2cTensor {
  * output.
  */
 export interface Llama2cCheckpoint {
+  readonly path: string;
   readonly header: Llama2cHeader;
   readonly tensors: ReadonlyMap<string, Llama2cTensor>;
-}
-
-const MAGIC = 0x616b3432;
-const HEADER_INTS = 7;
-const VERSION2_HEADER_BYTES = 256;
-
-function readHeader(reader: ByteReader): Llama2cHeader {
-  const first = reader.view.byteLength >= 4 ? reader.view.getUint32(0, true) : 0;
-  if (first !== MAGIC) return checkSizes(reader, { ...readSizes(reader), version: 0, groupSize: null });
-  reader.int32('the magic number');
-  const version = reader.int32('the version');
-  if (version !== 2) {
-    throw new UserError(
-      'llama2c/version',
-      `${reader.path}: llama2.c checkpoint version ${version}; supported are 0 (legacy float32) and 2 (int8).`,
-      'Export the model again with one of these versions.',
-    );
-  }
-  const sizes = readSizes(reader);
-  const sharedClassifier = reader.uint8('the classifier flag') !== 0;
-  const groupSize = reader.int32('the group size');
-  reader.slice(VERSION2_HEADER_BYTES - reader.position, 'the header');
-  return checkSizes(reader, { ...sizes, version, sharedClassifier, groupSize });
-}
-
-function readSizes(reader: ByteReader): Omit<Llama2cHeader, 'version' | 'groupSize'> {
-  const ints = Array.from({ length: HEADER_INTS }, () => reader.int32('the header'));
-  const [dim, hiddenDim, layers, heads, kvHeads, vocab, seqLen] = ints as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
-  // A legacy file marks a separate classifier by a negative vocabulary size.
-  return {
-    dim,
-    hiddenDim,
-    layers,
-    heads,
-    kvHeads,
-    vocabSize: Math.abs(vocab),
-    seqLen,
-    sharedClassifier: vocab > 0,
-  };
-}
-
-function checkSizes(reader: ByteReader, header: Llama2cHeader): Llama2cHeader {
-  const { dim, hiddenDim, layers, heads, kvHeads, vocabSize, seqLen, groupSize } = header;
-  const sizes = { dim, hiddenDim, layers, heads, kvHeads, vocabSize, seqLen, groupSize: groupSize ?? 1 };
-  const plausible = Object.values(sizes).every((size) => size >= 1 && size < 2 ** 24);
-  const divisible = dim % heads === 0 && heads % kvHeads === 0 && (dim / heads) % 2 === 0;
-  const grouped = groupSize === null || (dim % groupSize === 0 && hiddenDim % groupSize === 0);
-  if (!plausible || !divisible || !grouped) {
-    throw new UserError(
-      'llama2c/header',
-      `${reader.path}: the header gives impossible sizes ${JSON.stringify(sizes)}.`,
-      'This is probably not a llama2.c checkpoint.',
-    );
-  }
-  return header;
 }
 
 type Part = readonly [name: string, dims: readonly number[], perLayer: boolean];
@@ -116,45 +50,65 @@ function matrixParts(header: Llama2cHeader): Record<'attention' | 'ffn', readonl
   };
 }
 
-/** Reads one kind of tensor for all its layers; int8 values are followed by their scales, layer by layer. */
-function readPart(
-  reader: ByteReader,
-  tensors: Map<string, Llama2cTensor>,
-  header: Llama2cHeader,
-  part: Part,
-  group: number | null,
-): void {
-  const [name, dims, perLayer] = part;
-  const count = dims.reduce((product, dim) => product * dim, 1);
-  for (let layer = 0; layer < (perLayer ? header.layers : 1); layer++) {
-    const key = perLayer ? `layers.${layer}.${name}` : name;
-    const data = group === null ? reader.floats(count, key) : readGroups(reader, count, group, key);
-    tensors.set(key, { dims, data });
+/** Finds where each tensor lies. Positions are counted, so a file may have any length. */
+class Layout {
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly tensors = new Map<string, Llama2cTensor>();
+  position: number;
+
+  constructor(path: string, sizeBytes: number, start: number) {
+    this.path = path;
+    this.sizeBytes = sizeBytes;
+    this.position = start;
+  }
+
+  skip(length: number, what: string): void {
+    const end = this.position + length;
+    if (end > this.sizeBytes)
+      throw new UserError(
+        'llama2c/truncated',
+        `${this.path}: ${what} needs bytes ${this.position} to ${end} but the file has ${this.sizeBytes}.`,
+        'The file is incomplete, or it is not a llama2.c file: copy or download it again.',
+      );
+    this.position = end;
+  }
+
+  /** Adds kinds of tensors; each is there for all its layers before the next begins. */
+  add(parts: readonly Part[], layers: number, groupSize: number | null): void {
+    for (const [name, dims, perLayer] of parts) {
+      const count = elementCount(dims);
+      for (let layer = 0; layer < (perLayer ? layers : 1); layer++) {
+        const key = perLayer ? `layers.${layer}.${name}` : name;
+        this.tensors.set(key, { dims, path: this.path, byteOffset: this.position, groupSize });
+        this.skip(groupSize === null ? 4 * count : count, key);
+        if (groupSize !== null) this.skip((4 * count) / groupSize, `the scales of ${key}`);
+      }
+    }
+  }
+
+  expectEnd(): void {
+    const rest = this.sizeBytes - this.position;
+    if (rest === 0) return;
+    throw new UserError(
+      'llama2c/rest',
+      `${this.path}: ${rest} bytes are left after the last tensor.`,
+      'The file does not have the layout that its header announces; it may be damaged or of another version.',
+    );
   }
 }
 
-/** A value is its int8 times the scale of its group; groups run along the flattened tensor. */
-function readGroups(reader: ByteReader, count: number, groupSize: number, what: string): Float32Array {
-  const values = new Int8Array(reader.slice(count, what).buffer);
-  const scales = reader.floats(count / groupSize, `the scales of ${what}`);
-  const out = new Float32Array(count);
-  for (let i = 0; i < count; i++) out[i] = values[i]! * scales[Math.floor(i / groupSize)]!;
-  return out;
-}
-
 /**
- * Parses a llama2.c checkpoint, legacy float32 (version 0) or int8 groups (version 2, dequantized here).
- * Every byte must be accounted for.
+ * Reads the header of a llama2.c checkpoint, float32 (versions 0 and 1) or int8 groups (version 2), and finds its
+ * tensors. Every byte must be accounted for; the tensors' data is not read.
  * @throws UserError `llama2c/…`
  */
-export function parseLlama2c(path: string, bytes: Uint8Array): Llama2cCheckpoint {
-  const reader = new ByteReader(path, bytes);
-  const header = readHeader(reader);
-  const tensors = new Map<string, Llama2cTensor>();
-  const read = (parts: readonly Part[], group: number | null): void => {
-    for (const part of parts) readPart(reader, tensors, header, part, group);
-  };
-  const { dim, heads, vocabSize, seqLen, groupSize, sharedClassifier } = header;
+export function readLlama2c(path: string): Llama2cCheckpoint {
+  const { start, sizeBytes } = readStart(path);
+  const reader = new ByteReader(path, start);
+  const header = readLlama2cHeader(reader);
+  const layout = new Layout(path, sizeBytes, reader.position);
+  const { dim, heads, vocabSize, seqLen, groupSize, sharedClassifier, layers } = header;
   const { attention, ffn } = matrixParts(header);
   const attentionNorm: Part = ['attention_norm', [dim], true];
   const ffnNorm: Part = ['ffn_norm', [dim], true];
@@ -162,14 +116,43 @@ export function parseLlama2c(path: string, bytes: Uint8Array): Llama2cCheckpoint
   const embedding: Part = ['tok_embeddings', [vocabSize, dim], false];
   const output: Part[] = sharedClassifier ? [] : [['output', [vocabSize, dim], false]];
   if (header.version === 0) {
-    read([embedding, attentionNorm, ...attention, ffnNorm, ...ffn, norm], null);
+    layout.add([embedding, attentionNorm, ...attention, ffnNorm, ...ffn, norm], layers, null);
     // No reader uses these two RoPE tables [seqLen, headDim/2].
-    reader.slice(4 * seqLen * (dim / heads), 'the RoPE tables');
-    read(output, null);
+    layout.skip(4 * seqLen * (dim / heads), 'the RoPE tables');
+    layout.add(output, layers, null);
   } else {
-    read([attentionNorm, ffnNorm, norm], null);
-    read([embedding, ...attention, ...ffn, ...output], groupSize);
+    layout.add([attentionNorm, ffnNorm, norm], layers, null);
+    layout.add([embedding, ...attention, ...ffn, ...output], layers, groupSize);
   }
-  reader.expectEnd('the last tensor');
-  return { header, tensors };
+  layout.expectEnd();
+  return { path, header, tensors: layout.tensors };
+}
+
+function readStart(path: string): { start: Uint8Array; sizeBytes: number } {
+  expectKind(path, 'binary');
+  const fd = readingNow(path, () => openSync(path, 'r'), { code: 'import/unreadable' });
+  try {
+    const sizeBytes = fstatSync(fd).size;
+    const start = new Uint8Array(Math.min(HEADER_BYTES, sizeBytes));
+    readFully(fd, start, 0, path);
+    return { start, sizeBytes };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Reads a tensor as float32. An int8 value is multiplied by the scale of its group; groups run along the flattened tensor. */
+export function readLlama2cTensor(tensor: Llama2cTensor): HostTensor<Float32Array> {
+  const { dims, path, byteOffset, groupSize } = tensor;
+  const count = elementCount(dims);
+  if (groupSize === null) return float32(dims, readFloats(path, byteOffset, count));
+  const values = readBytes(path, byteOffset, count);
+  const scales = readFloats(path, byteOffset + count, count / groupSize);
+  const out = new Float32Array(count);
+  for (let i = 0; i < count; i++) out[i] = ((values[i]! << 24) >> 24) * scales[Math.floor(i / groupSize)]!;
+  return float32(dims, out);
+}
+
+function readFloats(path: string, byteOffset: number, count: number): Float32Array {
+  return new Float32Array(readBytes(path, byteOffset, 4 * count).buffer as ArrayBuffer);
 }

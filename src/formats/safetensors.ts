@@ -2,9 +2,11 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { visit } from 'jsonc-parser';
 import { readingNow } from '../disk/faults.ts';
 import { expectKind } from '../disk/file-kind.ts';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { parseJson } from '../disk/json.ts';
+import { UserError } from '../protocol/errors.ts';
 import type { DType, FileTensor } from '../protocol/tensor.ts';
-import { BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts';
+import { BYTES_PER_ELEMENT } from '../protocol/tensor.ts';
+import { byteCount, isSize } from './sizes.ts';
 import { readFully } from './tensor-io.ts';
 
 export const SAFETENSORS_DTYPES: Readonly<Record<string, DType>> = {
@@ -105,53 +107,63 @@ function decodeUtf8(path: string, bytes: Uint8Array): string {
 }
 
 function parseHeader(path: string, text: string): Map<string, unknown> {
-  let header: unknown;
-  try {
-    header = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(
-      'safetensors/json',
-      `${path}: the header is not valid JSON: ${messageOf(error)}.`,
-      DAMAGED,
-    );
-  }
-  if (!isRecord(header)) {
+  const words = { code: 'safetensors/json', part: 'the header', hint: DAMAGED };
+  const header = parseJson(text, path, words);
+  if (!isRecord(header) || text.startsWith('\ufeff')) {
     throw new UserError('safetensors/json', `${path}: the header is not a JSON object.`, DAMAGED);
   }
-  const duplicate = findDuplicateName(text);
-  if (duplicate !== undefined) {
-    throw new UserError('safetensors/duplicate', `${path}: tensor ${duplicate} is listed twice.`, DAMAGED);
-  }
+  checkHeaderText(path, text);
   return new Map(Object.entries(header));
 }
 
-/** JSON.parse keeps the last of equal names without an error, so this function searches the text for them. */
-function findDuplicateName(text: string): string | undefined {
-  const names = new Set<string>();
-  let depth = 0;
-  let duplicate: string | undefined;
+/**
+ * JSON.parse keeps the last of equal names, and reads 1.0, 1e0 and -0 as whole numbers. The reference refuses all of
+ * these, so this function looks at the text.
+ */
+function checkHeaderText(path: string, text: string): void {
+  const levels: Set<string>[] = [];
+  let tensor = '';
+  let fault: UserError | undefined;
   visit(text, {
     onObjectBegin: () => {
-      depth++;
+      levels.push(new Set());
     },
     onObjectEnd: () => {
-      depth--;
+      levels.pop();
     },
     onObjectProperty: (name) => {
-      if (depth !== 1) return;
-      if (names.has(name)) duplicate ??= name;
+      const names = levels.at(-1)!;
+      if (levels.length === 1) tensor = name;
+      const listed = levels.length === 1 ? 'is' : `has ${JSON.stringify(name)}`;
+      if (names.has(name) && !(levels.length > 1 && tensor === '__metadata__'))
+        fault ??= new UserError(
+          'safetensors/duplicate',
+          `${path}: tensor ${tensor} ${listed} listed twice.`,
+          DAMAGED,
+        );
       names.add(name);
     },
+    onLiteralValue: (value, offset, length) => {
+      const written = text.slice(offset, offset + length);
+      if (typeof value === 'number' && isSize(value + 0) && !/^\d+$/.test(written))
+        fault ??= new UserError(
+          'safetensors/number',
+          `${path}: tensor ${tensor} has the number ${written}; shapes and offsets are whole numbers of at least 0, written in digits.`,
+          DAMAGED,
+        );
+    },
   });
-  return duplicate;
+  if (fault) throw fault;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+/** A description in a message is cut: a damaged one may have any length. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'undefined';
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function readMetadata(path: string, value: unknown): Record<string, string> {
@@ -181,27 +193,27 @@ function readEntry(context: EntryContext, entry: unknown): FileTensor {
   if (dtype === undefined) {
     throw new UserError(
       'safetensors/dtype',
-      `${path}: tensor ${name} has dtype ${JSON.stringify(tag)}; supported are ${Object.keys(SAFETENSORS_DTYPES).join(', ')}.`,
+      `${path}: tensor ${name} has dtype ${shown(tag)}; supported are ${Object.keys(SAFETENSORS_DTYPES).join(', ')}.`,
       'Convert the checkpoint to bfloat16, float16 or float32.',
     );
   }
-  if (!Array.isArray(shape) || !shape.every(isCount))
-    return fail('shape', `has shape ${JSON.stringify(shape)}`);
+  if (!Array.isArray(shape) || !shape.every(isSize)) return fail('shape', `has shape ${shown(shape)}`);
   if (
     !Array.isArray(offsets) ||
     offsets.length !== 2 ||
-    !offsets.every(isCount) ||
+    !offsets.every(isSize) ||
     offsets[0]! > offsets[1]!
   ) {
-    return fail('range', `has data_offsets ${JSON.stringify(offsets)}; [begin, end] in bytes is expected`);
+    return fail('range', `has data_offsets ${shown(offsets)}; [begin, end] in bytes is expected`);
   }
   const [begin, end] = offsets as [number, number];
   if (dataStart + end > sizeBytes) {
     return fail('truncated', `reaches to byte ${dataStart + end} but the file has ${sizeBytes}`);
   }
-  const expected = elementCount(shape) * BYTES_PER_ELEMENT[dtype];
+  const expected = byteCount(shape, BYTES_PER_ELEMENT[dtype]);
+  if (expected === null) return fail('shape', `has shape ${shown(shape)}, more than any file holds`);
   if (end - begin !== expected) {
-    return fail('range', `has ${end - begin} bytes; ${tag} ${JSON.stringify(shape)} takes ${expected}`);
+    return fail('range', `has ${end - begin} bytes; ${tag} ${shown(shape)} takes ${expected}`);
   }
   return { kind: 'file', dtype, dims: shape, path, byteOffset: dataStart + begin, byteLength: expected };
 }

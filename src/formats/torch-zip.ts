@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { unzipSync } from 'fflate';
 import { readingNow } from '../disk/faults.ts';
 import { expectKind } from '../disk/file-kind.ts';
 import { messageOf, UserError } from '../protocol/errors.ts';
@@ -8,6 +7,9 @@ import { allocate, BYTES_PER_ELEMENT, elementCount } from '../protocol/tensor.ts
 import { parsePickle } from './pickle.ts';
 import type { PickleValue } from './pickle-values.ts';
 import { PickleCall, PickleDict, PickleGlobal, PicklePersistent, PickleTuple } from './pickle-values.ts';
+import { elementCountIn, isSize } from './sizes.ts';
+import type { ZipRecord } from './zip.ts';
+import { readZipDirectory, unpackRecord } from './zip.ts';
 
 const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
 const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
@@ -28,6 +30,10 @@ const ALLOWED_GLOBALS = new Set([
 
 /** The rotations of the largest models take some hundred MiB; a zip that unpacks to 2 GiB holds something else. */
 const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
+/** A description of some hundred tensors takes some ten KiB. Each of its bytes may cost the memory of an object. */
+const MAX_PICKLE_BYTES = 2 ** 20;
+/** Tensors may be views of one storage, and each is copied: they may be this much larger than what was saved. */
+const SHARED_BYTES = 2 ** 26;
 
 /**
  * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors. The
@@ -38,7 +44,7 @@ const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
  */
 export function readTorchTensors(path: string): Map<string, HostTensor> {
   const archive = new Archive(path);
-  const root = parsePickle(path, archive.record('data.pkl'), ALLOWED_GLOBALS);
+  const root = parsePickle(path, archive.record('data.pkl', MAX_PICKLE_BYTES), ALLOWED_GLOBALS);
   if (!(root instanceof PickleDict)) {
     throw new UserError(
       'torch/content',
@@ -63,19 +69,25 @@ function describe(value: PickleValue | undefined): string {
 
 class Archive {
   private readonly path: string;
-  private readonly entries: Readonly<Record<string, Uint8Array>>;
+  private readonly records: ReadonlyMap<string, ZipRecord>;
+  /** What was unpacked, by record and dtype. */
+  private readonly storages = new Map<string, TensorData>();
+  /** Bytes of the tensors so far. */
+  private copiedBytes = 0;
   /** All records lie in this folder of the zip; torch names it after the file. */
   private readonly prefix: string;
 
   constructor(path: string) {
     this.path = path;
-    this.entries = unzip(path);
-    const pickle = Object.keys(this.entries).find((name) => /^[^/]+\/data\.pkl$/.test(name));
+    this.records = directoryOf(path);
+    if (this.unpackedBytes > MAX_UNPACKED_BYTES)
+      throw this.fault(`it unpacks to ${this.unpackedBytes} bytes; at most ${MAX_UNPACKED_BYTES} are read`);
+    const pickle = [...this.records.keys()].find((name) => /^[^/]+\/data\.pkl$/.test(name));
     if (pickle === undefined) throw this.fault('the zip has no data.pkl, so torch.save did not write it');
     this.prefix = pickle.slice(0, -'data.pkl'.length);
-    const order = this.entries[`${this.prefix}byteorder`];
-    if (order && new TextDecoder().decode(order).trim() !== 'little')
-      throw this.fault('the data is big-endian');
+    const hasOrder = this.records.has(`${this.prefix}byteorder`);
+    if (hasOrder && new TextDecoder().decode(this.record('byteorder', 100)).trim() !== 'little')
+      throw this.fault('the data is not little-endian: byteorder says big-endian or something else');
   }
 
   fault(problem: string): UserError {
@@ -86,12 +98,17 @@ class Archive {
     );
   }
 
-  record(name: string): Uint8Array {
-    const bytes = Object.hasOwn(this.entries, this.prefix + name)
-      ? this.entries[this.prefix + name]
-      : undefined;
-    if (!bytes) throw this.fault(`the zip has no record ${name}`);
-    return bytes;
+  /** Unpacks a record of at most this many bytes. */
+  record(name: string, limit = MAX_UNPACKED_BYTES): Uint8Array {
+    const record = this.records.get(this.prefix + name);
+    if (!record) throw this.fault(`the zip has no record ${name}`);
+    if (record.sizeBytes > limit)
+      throw this.fault(`the record ${name} has ${record.sizeBytes} bytes; at most ${limit} are read`);
+    return unzipping(this.path, () => unpackRecord(record));
+  }
+
+  get unpackedBytes(): number {
+    return [...this.records.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   }
 
   tensor(key: string, value: PickleValue): HostTensor {
@@ -103,26 +120,31 @@ class Archive {
     const { dtype, data } = this.storage(key, reference);
     const dims = this.counts(key, 'size', size);
     const strides = this.counts(key, 'stride', stride);
-    if (typeof offset !== 'number' || offset < 0 || strides.length !== dims.length) {
-      throw this.fault(`${key} has size [${dims}], stride [${strides}] and offset ${describe(offset)}`);
+    if (!isSize(offset) || strides.length !== dims.length || dims.length > MAX_RANK) {
+      const shown = `size [${dims.slice(0, MAX_RANK)}], stride [${strides.slice(0, MAX_RANK)}]`;
+      throw this.fault(`${key} has ${shown} and offset ${describe(offset)}`);
     }
     const last = dims.reduce((sum, dim, axis) => sum + (dim - 1) * strides[axis]!, offset);
-    const count = elementCount(dims);
-    if (count > data.length || (count > 0 && last >= data.length)) {
+    const count = elementCountIn(dims);
+    if (count === null || count > data.length || (count > 0 && last >= data.length)) {
       throw this.fault(`${key} of size [${dims}] does not fit its storage of ${data.length} values`);
     }
+    this.countCopy(key, count * BYTES_PER_ELEMENT[dtype]);
     return { kind: 'host', dtype, dims, data: gather(data, dtype, { offset, dims, strides }) };
   }
 
-  private counts(key: string, word: string, value: PickleValue | undefined): number[] {
-    const items = value instanceof PickleTuple ? value.items : undefined;
-    if (
-      items?.every(
-        (item): item is number => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0,
-      )
-    ) {
-      return items as number[];
-    }
+  private countCopy(key: string, bytes: number): void {
+    this.copiedBytes += bytes;
+    const allowed = SHARED_BYTES + this.unpackedBytes;
+    if (this.copiedBytes > allowed)
+      throw this.fault(
+        `the tensors up to ${key} take ${this.copiedBytes} bytes, more than the ${allowed} that views of the records may; too many share one storage`,
+      );
+  }
+
+  private counts(key: string, word: string, value: PickleValue | undefined): readonly number[] {
+    const items: readonly PickleValue[] | undefined = value instanceof PickleTuple ? value.items : undefined;
+    if (items?.every(isSize)) return items;
     throw this.fault(`${key} has a ${word} that is not a tuple of whole numbers`);
   }
 
@@ -134,6 +156,14 @@ class Archive {
     if (tag !== 'storage' || dtype === undefined || typeof name !== 'string' || typeof count !== 'number') {
       throw this.fault(`${key} has no storage of a floating-point type`);
     }
+    return { dtype, data: this.storageOf(key, name, dtype, count) };
+  }
+
+  /** Unpacks a storage once, however many tensors are views of it. */
+  private storageOf(key: string, name: string, dtype: DType, count: number): TensorData {
+    const id = `${dtype} ${name}`;
+    const known = this.storages.get(id);
+    if (known && known.length === count) return known;
     const bytes = this.record(`data/${name}`);
     if (bytes.length !== count * BYTES_PER_ELEMENT[dtype]) {
       throw this.fault(
@@ -142,9 +172,13 @@ class Archive {
     }
     const data = allocate(dtype, count);
     new Uint8Array(data.buffer).set(bytes);
-    return { dtype, data };
+    this.storages.set(id, data);
+    return data;
   }
 }
+
+/** PyTorch's own limit. */
+const MAX_RANK = 64;
 
 interface View {
   readonly offset: number;
@@ -152,9 +186,15 @@ interface View {
   readonly strides: readonly number[];
 }
 
+function isContiguous(dims: readonly number[], strides: readonly number[]): boolean {
+  return dims.every((dim, axis) => dim === 1 || strides[axis] === elementCount(dims.slice(axis + 1)));
+}
+
 /** Copies a strided view into a contiguous row-major array. */
 function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View): TensorData {
-  const out = allocate(dtype, elementCount(dims));
+  const count = elementCount(dims);
+  if (isContiguous(dims, strides)) return data.slice(offset, offset + count);
+  const out = allocate(dtype, count);
   const index = new Array<number>(dims.length).fill(0);
   let from = offset;
   for (let i = 0; i < out.length; i++) {
@@ -169,7 +209,7 @@ function gather(data: TensorData, dtype: DType, { offset, dims, strides }: View)
   return out;
 }
 
-function unzip(path: string): Readonly<Record<string, Uint8Array>> {
+function directoryOf(path: string): ReadonlyMap<string, ZipRecord> {
   const bytes = readInput(path);
   // A local file header begins with "PK\3\4".
   if (bytes.length < 4 || new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) !== 0x04034b50) {
@@ -179,16 +219,12 @@ function unzip(path: string): Readonly<Record<string, Uint8Array>> {
       'Load it and save it again with a current version of torch.',
     );
   }
-  let unpacked = 0;
+  return unzipping(path, () => readZipDirectory(bytes));
+}
+
+function unzipping<T>(path: string, work: () => T): T {
   try {
-    return unzipSync(bytes, {
-      filter: ({ originalSize }) => {
-        unpacked += originalSize;
-        if (unpacked > MAX_UNPACKED_BYTES)
-          throw new RangeError(`it unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
-        return true;
-      },
-    });
+    return work();
   } catch (error) {
     throw new UserError(
       'torch/zip',

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gather } from '../../src/engine/calibration/statistics/observe-layer.ts';
 import { StreamingStatistics } from '../../src/engine/calibration/statistics/site-statistics.ts';
 import { summarize } from '../../src/engine/calibration/statistics/summary.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
+import { rejectsWith } from '../formats/support.ts';
 
 /** Two batches of [tokens, 2]; the second is ten times larger, so the axis must grow and old counts must merge. */
 const FIRST = Float32Array.of(1, -2, 0.5, 0.25);
@@ -70,4 +73,15 @@ test('an infinite value does not stop the work', () => {
   for (const value of [1, Number.POSITIVE_INFINITY, 2])
     stream.add(summarize(Float32Array.of(value), 1, null));
   assert.equal(stream.result(stream.limit).maxAbs, Number.POSITIVE_INFINITY);
+});
+
+test('a value that is no number is told, not left out of maxima and histogram', async () => {
+  for (const bad of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const out = { 'o-input.after.rows': float32([2, 2], Float32Array.of(1, bad, 3, 4)) };
+    await rejectsWith(
+      () => gather(new StreamingStatistics(null), out, 7, 'o-input', 'after'),
+      'statistics/not-finite',
+      /o-input of layer 7 after its maps/,
+    );
+  }
 });

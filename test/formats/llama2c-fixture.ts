@@ -21,7 +21,11 @@ export const TINY: Sizes = {
   seqLen: 16,
 };
 
-function header({ dim, hiddenDim, layers, heads, kvHeads, vocabSize, seqLen }: Sizes, vocabSign = 1): Buffer {
+/** A legacy header, as long as all that stands before its tensors. */
+export function header(
+  { dim, hiddenDim, layers, heads, kvHeads, vocabSize, seqLen }: Sizes,
+  vocabSign = 1,
+): Buffer {
   const ints = [dim, hiddenDim, layers, heads, kvHeads, vocabSign * vocabSize, seqLen];
   return Buffer.from(Int32Array.from(ints).buffer);
 }
@@ -50,13 +54,30 @@ export function legacyCheckpoint(s: Sizes, sharedClassifier = true): Buffer {
   return Buffer.concat([header(s, sharedClassifier ? 1 : -1), Buffer.from(Float32Array.from(floats).buffer)]);
 }
 
-/** Version 2. Norms count up; int8 values are (index mod 7) − 3 and the scale of group g of a tensor is g + 1. */
-export function int8Checkpoint(s: Sizes, groupSize: number, sharedClassifier = true): Buffer {
+/** The header of a file with a version, 256 bytes. */
+function versioned(version: number, s: Sizes, sharedClassifier: boolean): Buffer {
   const start = Buffer.alloc(256);
   start.writeUInt32LE(0x616b3432, 0);
-  start.writeInt32LE(2, 4);
+  start.writeInt32LE(version, 4);
   header(s).copy(start, 8);
   start.writeUInt8(sharedClassifier ? 1 : 0, 36);
+  return start;
+}
+
+/** Version 1. Every float is its own running number. */
+export function floatCheckpoint(s: Sizes, sharedClassifier = true): Buffer {
+  const matrices = Object.values(matrixSizes(s)).reduce((sum, count) => sum + s.layers * count, 0);
+  const embeddings = (sharedClassifier ? 1 : 2) * s.vocabSize * s.dim;
+  const floats = Float32Array.from(
+    { length: (2 * s.layers + 1) * s.dim + embeddings + matrices },
+    (_, i) => i,
+  );
+  return Buffer.concat([versioned(1, s, sharedClassifier), Buffer.from(floats.buffer)]);
+}
+
+/** Version 2. Norms count up; int8 values are (index mod 7) − 3 and the scale of group g of a tensor is g + 1. */
+export function int8Checkpoint(s: Sizes, groupSize: number, sharedClassifier = true): Buffer {
+  const start = versioned(2, s, sharedClassifier);
   start.writeInt32LE(groupSize, 37);
   const norms = Float32Array.from({ length: (2 * s.layers + 1) * s.dim }, (_, i) => i);
   const quantized = (count: number): Buffer =>

@@ -1,14 +1,41 @@
 import assert from 'node:assert/strict';
+import { closeSync, ftruncateSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { test } from 'node:test';
-import { parseLlama2c } from '../../src/formats/llama2c.ts';
+import type { Llama2cHeader } from '../../src/formats/llama2c.ts';
+import { readLlama2c, readLlama2cTensor } from '../../src/formats/llama2c.ts';
 import { parseLlama2cTokenizer } from '../../src/formats/llama2c-tokenizer.ts';
-import { int8Checkpoint, legacyCheckpoint, TINY, tokenizerFile, vocabulary } from './llama2c-fixture.ts';
-import { rejectsWith } from './support.ts';
+import {
+  floatCheckpoint,
+  int8Checkpoint,
+  legacyCheckpoint,
+  header as legacyHeader,
+  TINY,
+  tokenizerFile,
+  vocabulary,
+} from './llama2c-fixture.ts';
+import { rejectsWith, temporaryFolder } from './support.ts';
 
 const DECODER = new TextDecoder();
 
-test('a legacy checkpoint: every tensor begins where the one before ended', () => {
-  const { header, tensors } = parseLlama2c('m.bin', legacyCheckpoint(TINY));
+function written(t: TestContext, bytes: Uint8Array): string {
+  const path = join(temporaryFolder(t), 'm.bin');
+  writeFileSync(path, bytes);
+  return path;
+}
+
+/** A whole checkpoint in memory. */
+function parsed(
+  t: TestContext,
+  bytes: Uint8Array,
+): { header: Llama2cHeader; tensors: Map<string, { dims: readonly number[]; data: Float32Array }> } {
+  const { header, tensors } = readLlama2c(written(t, bytes));
+  return { header, tensors: new Map([...tensors].map(([name, x]) => [name, readLlama2cTensor(x)])) };
+}
+
+test('a legacy checkpoint: every tensor begins where the one before ended', (t) => {
+  const { header, tensors } = parsed(t, legacyCheckpoint(TINY));
   assert.deepEqual(header, { ...TINY, version: 0, sharedClassifier: true, groupSize: null });
   // Kind by kind, all layers of one before the next; the floats are their own running numbers.
   const kinds = ['attention_norm', 'wq', 'wk', 'wv', 'wo', 'ffn_norm', 'w1', 'w2', 'w3'];
@@ -33,8 +60,8 @@ test('a legacy checkpoint: every tensor begins where the one before ended', () =
   assert.deepEqual(tensors.get('layers.1.w2')?.dims, [8, 12]);
 });
 
-test('a legacy checkpoint with its own classifier after the RoPE tables', () => {
-  const { header, tensors } = parseLlama2c('m.bin', legacyCheckpoint(TINY, false));
+test('a legacy checkpoint with its own classifier after the RoPE tables', (t) => {
+  const { header, tensors } = parsed(t, legacyCheckpoint(TINY, false));
   assert.equal(header.sharedClassifier, false);
   assert.equal(header.vocabSize, TINY.vocabSize);
   const norm = tensors.get('norm')!;
@@ -42,8 +69,8 @@ test('a legacy checkpoint with its own classifier after the RoPE tables', () => 
 });
 
 for (const shared of [true, false]) {
-  test(`an int8 checkpoint, classifier ${shared ? 'shared' : 'its own'}`, () => {
-    const { header, tensors } = parseLlama2c('m.bin', int8Checkpoint(TINY, 4, shared));
+  test(`an int8 checkpoint, classifier ${shared ? 'shared' : 'its own'}`, (t) => {
+    const { header, tensors } = parsed(t, int8Checkpoint(TINY, 4, shared));
     assert.deepEqual(header, { ...TINY, version: 2, sharedClassifier: shared, groupSize: 4 });
     assert.equal(tensors.has('output'), !shared);
     assert.deepEqual([...tensors.get('layers.1.ffn_norm')!.data], [24, 25, 26, 27, 28, 29, 30, 31]);
@@ -53,6 +80,53 @@ for (const shared of [true, false]) {
         assert.equal(value, ((i % 7) - 3) * (Math.floor(i / 4) + 1), name);
     }
   });
+}
+
+for (const shared of [true, false]) {
+  test(`a float32 checkpoint of version 1, classifier ${shared ? 'shared' : 'its own'}`, (t) => {
+    const { header, tensors } = parsed(t, floatCheckpoint(TINY, shared));
+    assert.deepEqual(header, { ...TINY, version: 1, sharedClassifier: shared, groupSize: null });
+    const perLayer = (kind: string) => [0, 1].map((i) => `layers.${i}.${kind}`);
+    const names = [
+      ...['attention_norm', 'ffn_norm'].flatMap(perLayer),
+      'norm',
+      'tok_embeddings',
+      ...['wq', 'wk', 'wv', 'wo', 'w1', 'w2', 'w3'].flatMap(perLayer),
+      ...(shared ? [] : ['output']),
+    ];
+    assert.deepEqual([...tensors.keys()], names);
+    let next = 0;
+    for (const [name, { data }] of tensors) {
+      assert.deepEqual([data[0], data.at(-1)], [next, next + data.length - 1], name);
+      next += data.length;
+    }
+  });
+}
+
+test('a file above 4 GiB is read where it is asked for', (t) => {
+  // The RoPE tables that nobody reads are 4.3 GB long; the classifier lies behind them.
+  const sizes = { ...TINY, dim: 128, hiddenDim: 4, layers: 1, heads: 1, kvHeads: 1, seqLen: 2 ** 23 + 5 };
+  const { tensors, sizeBytes } = sparse(t, sizes);
+  const output = tensors.get('output')!;
+  assert.ok(output.byteOffset > 2 ** 32, String(output.byteOffset));
+  assert.equal(output.byteOffset + 4 * TINY.vocabSize * 128, sizeBytes);
+  const { data } = readLlama2cTensor(output);
+  assert.deepEqual([data[0], data[1], data.at(-1)], [1.5, 0, -2.5]);
+});
+
+/** A legacy file of zeros that takes no room on a disk, but for the ends of its classifier: 1.5 and −2.5. */
+function sparse(t: TestContext, sizes: typeof TINY): ReturnType<typeof readLlama2c> & { sizeBytes: number } {
+  const path = join(temporaryFolder(t), 'large.bin');
+  const { dim, hiddenDim, layers, vocabSize, seqLen } = sizes;
+  const tensors = 2 * vocabSize * dim + layers * (2 * dim + 4 * dim * dim + 3 * dim * hiddenDim) + dim;
+  const sizeBytes = 28 + 4 * (tensors + seqLen * dim);
+  const fd = openSync(path, 'w');
+  writeSync(fd, legacyHeader(sizes, -1));
+  ftruncateSync(fd, sizeBytes);
+  writeSync(fd, Buffer.from(Float32Array.of(1.5).buffer), 0, 4, sizeBytes - 4 * vocabSize * dim);
+  writeSync(fd, Buffer.from(Float32Array.of(-2.5).buffer), 0, 4, sizeBytes - 4);
+  closeSync(fd);
+  return { ...readLlama2c(path), sizeBytes };
 }
 
 const legacy = legacyCheckpoint(TINY);
@@ -69,16 +143,18 @@ const FAULTS: [name: string, bytes: Buffer, code: string, message: RegExp][] = [
   ['a cut tensor', legacy.subarray(0, 9000), 'truncated', /layers\.\d\.w/],
   ['the last byte missing', int8.subarray(0, -1), 'truncated', /scales of layers\.1\.w3/],
   ['a byte too many', Buffer.concat([legacy, Buffer.alloc(1)]), 'rest', /1 bytes are left/],
-  ['version 1', withInt(int8, 4, 1), 'version', /version 1; supported are 0.*2/],
+  ['version 3', withInt(int8, 4, 3), 'version', /version 3; supported are 0.*1 .*2/],
+  ['a version with a negative vocabulary', withInt(int8, 28, -262), 'header', /"vocabSize":-262/],
+  ['more layers than the file has', withInt(legacy, 8, 2 ** 24 - 1), 'truncated', /but the file has/],
   ['zero layers', withInt(legacy, 8, 0), 'header', /"layers":0/],
   ['heads that do not divide the width', withInt(legacy, 12, 3), 'header', /"heads":3/],
   ['a group that does not divide the width', withInt(int8, 37, 5), 'header', /"groupSize":5/],
-  ['something else', Buffer.from('GGUF and so on, for some bytes..'), 'header', /impossible sizes/],
+  ['something else', Buffer.alloc(64, 0xee), 'header', /impossible sizes/],
 ];
 
 for (const [name, bytes, code, message] of FAULTS) {
-  test(`refused checkpoint: ${name}`, () =>
-    rejectsWith(() => parseLlama2c('m.bin', bytes), `llama2c/${code}`, message));
+  test(`refused checkpoint: ${name}`, (t) =>
+    rejectsWith(() => readLlama2c(written(t, bytes)), `llama2c/${code}`, message));
 }
 
 test('a tokenizer', () => {

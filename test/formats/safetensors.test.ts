@@ -29,9 +29,9 @@ const EVERY_DTYPE: Record<string, HostTensor> = {
 
 test('every dtype comes back, with shape and metadata', async (t) => {
   const path = join(temporaryFolder(t), 'a.safetensors');
-  await writeSafetensors(path, EVERY_DTYPE, { format: 'pt', note: 'ü' });
+  await writeSafetensors(path, EVERY_DTYPE, { format: 'pt', note: 'ü', step: '8' });
   const file = readSafetensorsHeader(path);
-  assert.deepEqual(file.metadata, { format: 'pt', note: 'ü' });
+  assert.deepEqual(file.metadata, { format: 'pt', note: 'ü', step: '8' });
   assert.deepEqual([...file.tensors.keys()].sort(), Object.keys(EVERY_DTYPE).sort());
   for (const [name, tensor] of file.tensors) {
     assert.deepEqual(readTensor(tensor), EVERY_DTYPE[name], name);
@@ -152,6 +152,46 @@ const FAULTS: [name: string, bytes: Uint8Array, code: string, message: RegExp][]
     encode(`{"a":${entry(0, 4)},"b":${entry(8, 12)}}`, 12),
     'hole',
     /4 unused bytes before tensor b/,
+  ],
+  [
+    'a header nested very deep',
+    encode(`{"a":${'['.repeat(5000)}${']'.repeat(5000)}}`, 0),
+    'json',
+    /the header nests .* more than 128 deep/,
+  ],
+  ['a byte order mark', encode('\ufeff{}', 0), 'json', /not a JSON object/],
+  [
+    'a key given twice',
+    encode(`{"a":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4),
+    'duplicate',
+    /tensor a has "dtype" listed twice/,
+  ],
+  ...(['-0', '1.0', '1e0'] as const).map((number): [string, Uint8Array, string, RegExp] => [
+    `a shape of ${number}`,
+    encode(
+      `{"a":{"dtype":"F32","shape":[${number}],"data_offsets":[0,${number === '-0' ? 0 : 4}]}}`,
+      number === '-0' ? 0 : 4,
+    ),
+    'number',
+    new RegExp(`tensor a has the number ${number.replace('.', '\\.')};`),
+  ]),
+  [
+    'offsets that no double holds',
+    encode('{"a":{"dtype":"F32","shape":[1],"data_offsets":[9007199254740989,9007199254740993]}}', 4),
+    'range',
+    /tensor a has data_offsets/,
+  ],
+  [
+    'a product that overflows before a zero',
+    encode(`{"a":${entry(0, 0, [2 ** 40, 2 ** 40, 0])}}`, 0),
+    'shape',
+    /more than any file holds/,
+  ],
+  [
+    'a shape too long to show',
+    encode(`{"a":${entry(0, 4, new Array(5000).fill(2))}}`, 4),
+    'shape',
+    /^.{0,250}…, more than any file holds\.$/,
   ],
   ['bytes left over', encode(`{"a":${entry(0, 4)}}`, 12), 'hole', /8 unused bytes after a/],
 ];

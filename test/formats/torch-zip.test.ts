@@ -142,6 +142,156 @@ for (const [name, bytes, code, message] of DAMAGED) {
   });
 }
 
+/** A zip of stored records in which some bytes of the directory are changed. */
+function zipWith(
+  change: (bytes: Buffer, entry: number, end: number) => Uint8Array | undefined,
+  records: Record<string, Uint8Array> = { 'a/data.pkl': new Uint8Array(8), 'a/data/0': new Uint8Array(64) },
+): Uint8Array {
+  const bytes = Buffer.from(zipSync(records, { level: 0 }));
+  const end = bytes.lastIndexOf('PK\x05\x06');
+  return change(bytes, bytes.indexOf('PK\x01\x02'), end) ?? bytes;
+}
+
+/** The end of a zip with a 64-bit directory record, which torch writes. */
+function withWideEnd(bytes: Buffer, end: number, count: bigint): Buffer {
+  const record = Buffer.alloc(56);
+  record.write('PK\x06\x06', 'latin1');
+  record.writeBigUInt64LE(count, 32);
+  record.writeBigUInt64LE(BigInt(bytes.readUInt32LE(end + 12)), 40);
+  record.writeBigUInt64LE(BigInt(bytes.readUInt32LE(end + 16)), 48);
+  const locator = Buffer.alloc(20);
+  locator.write('PK\x06\x07', 'latin1');
+  locator.writeBigUInt64LE(BigInt(end), 8);
+  return Buffer.concat([bytes.subarray(0, end), record, locator, bytes.subarray(end)]);
+}
+
+const BOMBS: [name: string, bytes: () => Uint8Array, code: string, message: RegExp][] = [
+  [
+    'a count beyond its directory',
+    () => zipWith((bytes, _, end) => void bytes.writeUInt16LE(60000, end + 10)),
+    'torch/zip',
+    /announces 60000 records, which its directory of \d+ bytes cannot list/,
+  ],
+  [
+    'a 64-bit count beyond its directory',
+    () => zipWith((bytes, _, end) => withWideEnd(bytes, end, 2n ** 32n)),
+    'torch/zip',
+    /announces 4294967296 records/,
+  ],
+  [
+    'a directory behind its end',
+    () => zipWith((bytes, _, end) => void bytes.writeUInt32LE(0xffffffff, end + 16)),
+    'torch/zip',
+    /behind its own end/,
+  ],
+  [
+    'a record behind the directory',
+    () => zipWith((bytes, entry) => void bytes.writeUInt32LE(5000, entry + 42)),
+    'torch/zip',
+    /a\/data\.pkl is not at byte 5000/,
+  ],
+  [
+    'a stored record of another length',
+    () => zipWith((bytes, entry) => void bytes.writeUInt32LE(2e9, entry + 24)),
+    'torch/zip',
+    /a\/data\.pkl of 8 bytes cannot hold 2000000000/,
+  ],
+  [
+    'a deflated record that cannot be so long',
+    () =>
+      zipWith((bytes, entry) => {
+        bytes.writeUInt16LE(8, entry + 10);
+        bytes.writeUInt32LE(9000, entry + 24);
+      }),
+    'torch/zip',
+    /a\/data\.pkl of 8 bytes cannot hold 9000/,
+  ],
+  [
+    'records in one place',
+    () =>
+      zipWith((bytes, entry) => {
+        const second = bytes.indexOf('PK\x01\x02', entry + 1);
+        bytes.writeUInt32LE(0, second + 42);
+        bytes.writeUInt32LE(8, second + 20);
+        bytes.writeUInt32LE(8, second + 24);
+      }),
+    'torch/zip',
+    /a\/data\.pkl and a\/data\/0 overlap|a\/data\/0 and a\/data\.pkl overlap/,
+  ],
+  [
+    'a name listed twice',
+    () =>
+      zipWith((bytes, entry) => void bytes.write('a/data.pkl', bytes.indexOf('PK\x01\x02', entry + 1) + 46), {
+        'a/data.pkl': new Uint8Array(8),
+        'a/data.pxl': new Uint8Array(8),
+      }),
+    'torch/zip',
+    /a\/data\.pkl is listed twice/,
+  ],
+  [
+    'an encrypted record',
+    () => zipWith((bytes, entry) => void bytes.writeUInt16LE(1, entry + 8)),
+    'torch/zip',
+    /encrypted/,
+  ],
+  [
+    'a pickle of a million objects',
+    () => zipSync({ 'a/data.pkl': new Uint8Array(2 ** 20 + 1).fill(0x7d) }),
+    'torch/content',
+    /data\.pkl has 1048577 bytes; at most 1048576/,
+  ],
+  [
+    'many tensors of one storage',
+    () => manyViews(40, 2 ** 20),
+    'torch/content',
+    /too many share one storage/,
+  ],
+];
+
+/** Tensors that are all of one storage, which is deflated to nearly nothing. */
+function manyViews(tensors: number, values: number): Uint8Array {
+  const integer = (value: number) =>
+    Buffer.concat([Buffer.from('J'), Buffer.from(Int32Array.of(value).buffer)]);
+  const word = (text: string) => {
+    const length = Buffer.from(Uint32Array.of(text.length).buffer);
+    return Buffer.concat([Buffer.from('X'), length, Buffer.from(text)]);
+  };
+  const view = Buffer.concat([
+    Buffer.from('ctorch._utils\n_rebuild_tensor_v2\n(('),
+    word('storage'),
+    Buffer.from('ctorch\nFloatStorage\n'),
+    ...[word('0'), word('cpu'), integer(values), Buffer.from('tQ'), integer(0)],
+    ...[integer(values), Buffer.from('\x85', 'latin1'), integer(1), Buffer.from('\x85', 'latin1')],
+    Buffer.from('\x89ccollections\nOrderedDict\n)RtR', 'latin1'),
+  ]);
+  const items = Array.from({ length: tensors }, (_, i) => Buffer.concat([word(`R2.${i}`), view]));
+  const pickle = Buffer.concat([Buffer.from('\x80\x02}(', 'latin1'), ...items, Buffer.from('u.')]);
+  return zipSync({ 'a/data.pkl': pickle, 'a/data/0': new Uint8Array(4 * values) });
+}
+
+for (const [name, bytes, code, message] of BOMBS) {
+  test(`refused before it is unpacked: ${name}`, async (t) => {
+    const path = join(temporaryFolder(t), 'R.bin');
+    writeFileSync(path, bytes());
+    const before = process.memoryUsage().arrayBuffers;
+    await rejectsWith(() => readTorchTensors(path), code, message);
+    // The most that a test here may cost is the allowance for views of one storage, twice.
+    assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 28);
+  });
+}
+
+test('views of one storage are read where they cost little; 64-bit directories are read', (t) => {
+  const path = join(temporaryFolder(t), 'R.bin');
+  const bytes = Buffer.from(manyViews(10, 1000));
+  for (const archive of [bytes, withWideEnd(bytes, bytes.lastIndexOf('PK\x05\x06'), 2n)]) {
+    writeFileSync(path, archive);
+    const tensors = readTorchTensors(path);
+    assert.equal(tensors.size, 10);
+    for (const { dims, data } of tensors.values()) assert.deepEqual([dims, data.length], [[1000], 1000]);
+    assert.notEqual(tensors.get('R2.0')!.data.buffer, tensors.get('R2.1')!.data.buffer, 'each has its own');
+  }
+});
+
 test('what we write reads back, and has the records of torch.save', async (t) => {
   const dir = temporaryFolder(t);
   const path = join(dir, 'R.bin');

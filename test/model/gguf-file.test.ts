@@ -136,7 +136,43 @@ const FAULTS: [name: string, bytes: Uint8Array, code: string, message: RegExp][]
     'absurd numbers',
     edited((bytes) => bytes.writeBigUInt64LE(2n ** 60n, 16)),
     'damaged',
-    /header cannot be read/,
+    /announces 2 tensors .* and 1152921504606846976 key-value pairs/,
+  ],
+  [
+    'more tensors than the file can list',
+    edited((bytes) => bytes.writeBigUInt64LE(90_000n, 8)),
+    'damaged',
+    /announces 90000 tensors .* at least \d+ bytes; the file has/,
+  ],
+  [
+    'a list longer than the file',
+    edited((bytes) => bytes.writeBigUInt64LE(900_000n, bytes.indexOf('token') - 16)),
+    'damaged',
+    /header cannot be read: String length/,
+  ],
+  [
+    'a list that no file holds',
+    edited((bytes) => bytes.writeBigUInt64LE(2n ** 62n, bytes.indexOf('token') - 16)),
+    'damaged',
+    /header cannot be read: Metadata array length/,
+  ],
+  [
+    'a text longer than any',
+    edited((bytes) => bytes.writeBigUInt64LE(2n ** 40n, bytes.indexOf('token') - 8)),
+    'damaged',
+    /header cannot be read: String length/,
+  ],
+  [
+    'five dimensions',
+    described('x', [1, 1, 1, 1, 1], TENSOR_TYPES.F32, 0),
+    'tensor',
+    /tensor x has 5 dimensions; at most 4/,
+  ],
+  [
+    'a product that overflows before a zero',
+    described('x', [0, 2 ** 32, 2 ** 32], TENSOR_TYPES.F32, 0),
+    'truncated',
+    /tensor x reaches/,
   ],
   [
     'a text that is not UTF-8',
@@ -146,9 +182,9 @@ const FAULTS: [name: string, bytes: Uint8Array, code: string, message: RegExp][]
   ],
   [
     'a type that is not read',
-    withTensor('c.weight', { type: 'Q6_K', dims: [256], bytes: new Uint8Array(210) }),
+    withTensor('c.weight', { type: 'IQ2_XS', dims: [256], bytes: new Uint8Array(74) }),
     'tensor-type',
-    /tensor c\.weight is of type Q6_K; allowed are F32, F16, BF16, Q8_0, Q4_0, Q4_1/,
+    /tensor c\.weight is of type IQ2_XS; allowed are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, .*Q6_K, IQ4_XS/,
   ],
   ['a type without a name', described('x', [32], 99, 0), 'tensor-type', /tensor x is of type number 99/],
   [

@@ -42,6 +42,12 @@ const FAULTS: [name: string, change: Change, code: string, message: RegExp][] = 
     /llama\.block_count is missing; it must be a whole number/,
   ],
   [
+    'layers without tensors',
+    { metadata: { 'llama.block_count': ['u32', 1_000_000_000] } },
+    'gguf/metadata',
+    /llama\.block_count is 1000000000, but the file has only \d+ tensors/,
+  ],
+  [
     'a value that makes no sense',
     { metadata: { 'llama.embedding_length': ['f32', 0.5] } },
     'gguf/metadata',

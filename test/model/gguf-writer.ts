@@ -9,7 +9,24 @@ export type ValueType = keyof typeof VALUE_TYPES;
 /** A value with the type it has in the file; a list has that of its elements. */
 export type TypedValue = readonly [type: ValueType, value: unknown];
 
-export const TENSOR_TYPES = { F32: 0, F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 8, Q6_K: 14, BF16: 30 } as const;
+export const TENSOR_TYPES = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q4_1: 3,
+  Q5_0: 6,
+  Q5_1: 7,
+  Q8_0: 8,
+  Q2_K: 10,
+  Q3_K: 11,
+  Q4_K: 12,
+  Q5_K: 13,
+  Q6_K: 14,
+  IQ2_XS: 17,
+  IQ4_NL: 20,
+  IQ4_XS: 23,
+  BF16: 30,
+} as const;
 export type TensorType = keyof typeof TENSOR_TYPES;
 
 export interface WrittenTensor {

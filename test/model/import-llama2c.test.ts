@@ -6,10 +6,12 @@ import { test } from 'node:test';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { importLlama2c } from '../../src/engine/model/import-llama2c.ts';
 import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
-import { parseLlama2c } from '../../src/formats/llama2c.ts';
+import { readLlama2c, readLlama2cTensor } from '../../src/formats/llama2c.ts';
 import { parseLlama2cTokenizer } from '../../src/formats/llama2c-tokenizer.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
 import {
+  floatCheckpoint,
   int8Checkpoint,
   legacyCheckpoint,
   TINY,
@@ -57,9 +59,16 @@ function writeInputs(
   return paths;
 }
 
+/** The tensors of a checkpoint as they lie in the file. */
+function sourceTensors(path: string): Map<string, Float32Array> {
+  return new Map([...readLlama2c(path).tensors].map(([name, x]) => [name, readLlama2cTensor(x).data]));
+}
+
 const KINDS: [name: string, bytes: Buffer, tied: boolean][] = [
   ['legacy', legacyCheckpoint(SIZES), true],
   ['legacy with its own classifier', legacyCheckpoint(SIZES, false), false],
+  ['version 1', floatCheckpoint(SIZES), true],
+  ['version 1 with its own classifier', floatCheckpoint(SIZES, false), false],
   ['int8', int8Checkpoint(SIZES, 4), true],
 ];
 
@@ -82,7 +91,7 @@ for (const [name, bytes, tied] of KINDS) {
       ],
       [4, 1, 16, 1e-5, 10000, tied],
     );
-    const source = parseLlama2c('m.bin', bytes).tensors;
+    const source = sourceTensors(paths.checkpoint);
     const layer = checkpoint.layer(1);
     const same = {
       inputNorm: 'attention_norm',
@@ -94,14 +103,10 @@ for (const [name, bytes, tied] of KINDS) {
       up: 'w3',
     };
     for (const [role, from] of Object.entries(same)) {
-      assert.deepEqual(
-        toFloat32(layer[role as keyof typeof same]),
-        source.get(`layers.1.${from}`)?.data,
-        role,
-      );
+      assert.deepEqual(toFloat32(layer[role as keyof typeof same]), source.get(`layers.1.${from}`), role);
     }
-    assert.deepEqual(toFloat32(checkpoint.lmHead), source.get(tied ? 'tok_embeddings' : 'output')?.data);
-    assert.deepEqual(toFloat32(checkpoint.finalNorm), source.get('norm')?.data);
+    assert.deepEqual(toFloat32(checkpoint.lmHead), source.get(tied ? 'tok_embeddings' : 'output'));
+    assert.deepEqual(toFloat32(checkpoint.finalNorm), source.get('norm'));
   });
 }
 
@@ -121,7 +126,7 @@ test('rotary pairs: the scores of the imported q and k are those of the source',
   const paths = writeInputs(t, bytes);
   await importLlama2c(paths);
   const layer = (await openCheckpoint(paths.out)).layer(0);
-  const source = parseLlama2c('m.bin', bytes).tensors;
+  const source = sourceTensors(paths.checkpoint);
   const x = Array.from({ length: 8 }, (_, i) => Math.cos(i));
   const project = (w: Float32Array, head: number): number[] =>
     Array.from({ length: 4 }, (_, r) =>
@@ -131,7 +136,7 @@ test('rotary pairs: the scores of the imported q and k are those of the source',
     const [a, b] = [rotate(project(q, head), 5, pairs), rotate(project(k, 0), 2, pairs)];
     return a.reduce((sum, value, i) => sum + value * b[i]!, 0);
   };
-  const [wq, wk] = [source.get('layers.0.wq')!.data, source.get('layers.0.wk')!.data];
+  const [wq, wk] = [source.get('layers.0.wq')!, source.get('layers.0.wk')!];
   const [q, k] = [toFloat32(layer.q), toFloat32(layer.k)];
   for (const head of [0, 1]) {
     const theirs = score(wq, wk, head, [
@@ -197,6 +202,21 @@ test('nothing is overwritten; an empty folder is used', async (t) => {
   assert.deepEqual(readdirSync(join(paths.out, '..')), ['out'], 'no temporary folder stays');
   await rejectsWith(() => importLlama2c(paths), 'import/exists', /not empty; nothing is overwritten/);
   await rejectsWith(() => importLlama2c({ ...paths, out: paths.tokenizer }), 'import/exists', /is a file/);
+});
+
+test('long models are divided into numbered files; a signal stops the import and leaves no folder', async (t) => {
+  const paths = writeInputs(t, floatCheckpoint(SIZES));
+  const controller = new AbortController();
+  const onTensor = (done: number): void => {
+    if (done === 2) controller.abort();
+  };
+  await assert.rejects(importLlama2c({ ...paths, signal: controller.signal, onTensor }), Cancelled);
+  assert.ok(!existsSync(paths.out));
+  await importLlama2c({ ...paths, shardBytes: 6000 });
+  const files = readdirSync(paths.out).filter((name) => name.endsWith('.safetensors'));
+  assert.ok(files.length > 1, files.join());
+  const found = await openCheckpoint(paths.out);
+  assert.deepEqual(toFloat32(found.finalNorm), sourceTensors(paths.checkpoint).get('norm'));
 });
 
 test('faulty inputs leave no folder', async (t) => {

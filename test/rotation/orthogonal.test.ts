@@ -60,6 +60,22 @@ describe('orthogonalityError', () => {
     assert.ok(Number.isNaN(orthogonalityError(Float64Array.of(1, 0, 0, Number.NaN), 2)));
   });
 
+  it('is NaN wherever a NaN stands, also before gaps that are numbers', () => {
+    const n = 5;
+    for (let at = 0; at < n * n; at++) {
+      for (const [bad, off] of [
+        [Number.NaN, 0],
+        [Number.POSITIVE_INFINITY, 0],
+        [Number.NaN, 0.5],
+      ] as const) {
+        const matrix = Float64Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : off));
+        matrix[at] = bad;
+        const [exact, estimate] = [orthogonalityError(matrix, n), estimateOrthogonalityError(matrix, n)];
+        assert.ok(!(exact < 1e300) && !(estimate < 1e300), `${at}: ${exact}, ${estimate}`);
+      }
+    }
+  });
+
   it('float32 storage costs about one float32 rounding', () => {
     const stored = Float32Array.from(haarRotation(100, new Rng(1)));
     assert.ok(orthogonalityError(stored, 100) <= 2 * 2 ** -24);

@@ -77,6 +77,24 @@ describe('rotation files', () => {
     await rejects(readRotations(path, wide), 'rotation/not-orthogonal', /about/);
   });
 
+  it('refuses entries that are no numbers, and names the first', async () => {
+    const path = join(folder, 'holes.safetensors');
+    for (const [at, value, text] of [
+      [0, Number.NaN, /R1 is not a rotation: its entry \[0, 0\] is NaN/],
+      [5 * 12 + 7, Number.NaN, /its entry \[5, 7\] is NaN/],
+      [143, Number.NEGATIVE_INFINITY, /its entry \[11, 11\] is -Infinity/],
+    ] as const) {
+      const r1 = ROTATIONS.r1!.slice();
+      r1[at] = value;
+      await writeRotations(path, { r1, r2: null });
+      await rejects(readRotations(path, SIZES), 'rotation/not-orthogonal', text);
+    }
+    const r2 = ROTATIONS.r2!.map((matrix) => matrix.slice());
+    r2[3]![2] = Number.NaN;
+    await writeRotations(path, { r1: null, r2 });
+    await rejects(readRotations(path, SIZES), 'rotation/not-orthogonal', /R2\.3 .* entry \[0, 2\] is NaN/);
+  });
+
   it('reports files that cannot be read', async () => {
     await rejects(readRotations(join(folder, 'absent.bin'), SIZES), 'rotation/unreadable', /absent\.bin/);
     await writeFile(join(folder, 'short.bin'), 'PK');

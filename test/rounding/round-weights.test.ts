@@ -1,6 +1,6 @@
 /** GPTQ over a whole golden network: its files, its errors, what interrupts it, and the network made of it. */
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -23,6 +23,7 @@ import { LINEARS, type Linear, type Site } from '../../src/protocol/block.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import type { RoundingEvent, RunEvent } from '../../src/protocol/events.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
+import { rejectsWith } from '../formats/support.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
@@ -34,12 +35,13 @@ interface Setting {
   readonly kernels: (typeof KERNELS)[number];
   readonly weights?: Partial<typeof WEIGHTS>;
   readonly memory?: Partial<NetworkMemory>;
+  readonly model?: string;
 }
 
-async function bench(t: TestContext, { kernels, weights, memory }: Setting) {
+async function bench(t: TestContext, { kernels, weights, memory, model }: Setting) {
   const runtime = await createRuntime({ threads: 1, kernels });
   const cache = new ProgramCache(runtime);
-  const checkpoint = await openCheckpoint(GOLDEN);
+  const checkpoint = await openCheckpoint(model ?? GOLDEN);
   const quantizers = { ...FULL_PRECISION, weights: { ...WEIGHTS, ...weights } };
   const options = { mode: 'merged', quantizers, memory: { ...DEFAULT_MEMORY, ...memory } } as const;
   const { network } = rotatedNetwork(cache, checkpoint, options);
@@ -244,3 +246,17 @@ test('a cancelled call leaves whole layers only', async (t) => {
   await assert.rejects(collect(events), Cancelled);
   assert.deepEqual(await readdir(folder), ['layer-0000.safetensors']);
 });
+
+for (const kernels of KERNELS) {
+  test(`a weight that is NaN ends the rounding, not in a code (${kernels})`, async (t) => {
+    const model = await mkdtemp(join(tmpdir(), 'rounding-nan-'));
+    t.after(() => rm(model, { recursive: true }));
+    await cp(GOLDEN, model, { recursive: true });
+    const { path, byteOffset } = (await openCheckpoint(model)).layer(0).up;
+    const file = await open(path, 'r+');
+    await file.write(Buffer.from(Float32Array.of(Number.NaN).buffer), 0, 4, byteOffset);
+    await file.close();
+    const { run } = await bench(t, { kernels, model });
+    await rejectsWith(() => collect(run()), 'rounding/not-finite', /weights of up in layer 0/);
+  });
+}

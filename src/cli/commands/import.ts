@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs';
 import { readingNow } from '../../disk/faults.ts';
 import { expectKind, fileKind } from '../../disk/file-kind.ts';
-import type { DequantizedDType } from '../../engine/index.ts';
+import type { DequantizedDType, ImportProgress } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { printable } from '../../protocol/printable.ts';
 import { loadEngine } from '../engine.ts';
@@ -33,7 +33,7 @@ export async function importModel(
   const out = chooseFolder(source, folder, flags.out);
   const summary = isGguf
     ? await importFromGguf(source, out, flags, output)
-    : await importFromLlama2c(source, out, flags);
+    : await importFromLlama2c(source, out, flags, output);
   for (const warning of summary.warnings)
     output.note(`${output.colors.yellow('Warning:')} ${printable(warning)}`);
   output.document({ model: summary.dir, parameters: summary.parameters, warnings: summary.warnings });
@@ -66,12 +66,16 @@ async function importFromGguf(
       'Leave --tokenizer out.',
     );
   const { importGguf } = await loadEngine();
+  return withProgress(output, (progress) =>
+    importGguf({ file: source, out, dtype: flags.dtype, ...progress }),
+  );
+}
+
+/** Runs an import that shows its tensors and that a signal stops. */
+function withProgress<T>(output: Output, work: (progress: ImportProgress) => Promise<T>): Promise<T> {
   return interruptible(output, async (signal) => {
     try {
-      return await importGguf({
-        file: source,
-        out,
-        dtype: flags.dtype,
+      return await work({
         signal,
         onTensor: (done, all) => output.status(`tensor ${done + 1} of ${all}`),
       });
@@ -81,13 +85,21 @@ async function importFromGguf(
   });
 }
 
-async function importFromLlama2c(source: string, out: string, flags: ImportFlags): Promise<Summary> {
-  if (flags.tokenizer === undefined)
+async function importFromLlama2c(
+  source: string,
+  out: string,
+  { tokenizer }: ImportFlags,
+  output: Output,
+): Promise<Summary> {
+  if (tokenizer === undefined)
     throw new UserError(
       'import/no-tokenizer',
       'A llama2.c checkpoint does not hold its tokenizer.',
       'Name it: --tokenizer tokenizer.bin (tok512.bin, tok4096.bin … beside the checkpoint).',
     );
   const { importLlama2c } = await loadEngine();
-  return { ...(await importLlama2c({ checkpoint: source, tokenizer: flags.tokenizer, out })), warnings: [] };
+  const summary = await withProgress(output, (progress) =>
+    importLlama2c({ checkpoint: source, tokenizer, out, ...progress }),
+  );
+  return { ...summary, warnings: [] };
 }

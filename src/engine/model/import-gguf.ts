@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { readGguf } from '../../formats/gguf.ts';
 import { writeModelWeights } from '../../formats/safetensors-shards.ts';
-import type { LazyTensor } from '../../formats/safetensors-write.ts';
-import { throwIfCancelled } from '../../protocol/errors.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { parseModelConfig } from './config.ts';
 import { buildGgufConfig } from './gguf/config.ts';
@@ -12,11 +10,13 @@ import { convertGgufTensors, modelDType } from './gguf/tensors.ts';
 import type { GgufTokenizer } from './gguf/tokenizer.ts';
 import { buildGgufTokenizer } from './gguf/tokenizer.ts';
 import { newModelFolder, writeJson, writeModelFolder } from './model-folder.ts';
+import type { ImportProgress } from './reported-tensors.ts';
+import { reported } from './reported-tensors.ts';
 import type { SpecialToken } from './tokenizer-json.ts';
 
 export type { DequantizedDType } from './gguf/tensors.ts';
 
-export interface ImportGgufOptions {
+export interface ImportGgufOptions extends ImportProgress {
   readonly file: string;
   /** The folder to make may exist if it is empty. */
   readonly out: string;
@@ -25,9 +25,6 @@ export interface ImportGgufOptions {
    * them to 8 bits of precision in half the space. F32, F16 and BF16 tensors keep their bits in either case.
    */
   readonly dtype?: DequantizedDType | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Called before each tensor with the number done. */
-  readonly onTensor?: ((done: number, all: number) => void) | undefined;
   /** No weight file is longer than this many bytes; for tests. */
   readonly shardBytes?: number | undefined;
 }
@@ -60,27 +57,10 @@ export async function importGguf(options: ImportGgufOptions): Promise<ImportGguf
     await writeJson(join(folder, 'generation_config.json'), { ...ids, ...endOfGeneration(tokenizer) });
     await writeJson(join(folder, 'tokenizer.json'), tokenizer.json);
     await writeJson(join(folder, 'tokenizer_config.json'), tokenizerConfig(tokenizer, config.maxPositions));
-    await writeModelWeights(folder, watched(tensors, options), options.shardBytes);
+    await writeModelWeights(folder, reported(tensors, options), options.shardBytes);
   });
   const parameters = Object.values(tensors).reduce((sum, { dims }) => sum + elementCount(dims), 0);
   return { dir: out, parameters, warnings: tokenizer.warnings };
-}
-
-/** Returns the tensors, each of which reports progress when its turn comes. */
-function watched(
-  tensors: Readonly<Record<string, LazyTensor>>,
-  { signal, onTensor }: ImportGgufOptions,
-): Record<string, LazyTensor> {
-  const entries = Object.entries(tensors);
-  let done = 0;
-  const load = async (tensor: LazyTensor) => {
-    // Reading and decoding never yield, so this lets a signal in.
-    await new Promise(setImmediate);
-    throwIfCancelled(signal);
-    onTensor?.(done++, entries.length);
-    return tensor.load();
-  };
-  return Object.fromEntries(entries.map(([name, tensor]) => [name, { ...tensor, load: () => load(tensor) }]));
 }
 
 /** Returns the ids of the special tokens that the file names. */

@@ -3,24 +3,28 @@ import { join } from 'node:path';
 import { readingNow } from '../../disk/faults.ts';
 import { expectKind } from '../../disk/file-kind.ts';
 import type { Llama2cCheckpoint, Llama2cHeader } from '../../formats/llama2c.ts';
-import { parseLlama2c } from '../../formats/llama2c.ts';
+import { readLlama2c, readLlama2cTensor } from '../../formats/llama2c.ts';
 import { parseLlama2cTokenizer } from '../../formats/llama2c-tokenizer.ts';
-import { writeSafetensors } from '../../formats/safetensors-write.ts';
-import type { HostTensor } from '../../protocol/tensor.ts';
-import { float32 } from '../../protocol/tensor.ts';
+import { writeModelWeights } from '../../formats/safetensors-shards.ts';
+import type { LazyTensor } from '../../formats/safetensors-write.ts';
+import { elementCount } from '../../protocol/tensor.ts';
 import { BOS_ID, buildTokenizerJson, EOS_ID } from './llama2c-tokenizer-json.ts';
 import { newModelFolder, writeJson, writeModelFolder } from './model-folder.ts';
+import type { ImportProgress } from './reported-tensors.ts';
+import { reported } from './reported-tensors.ts';
 import { pairByHalves } from './rotary-rows.ts';
 import type { LayerRole } from './weights.ts';
 import { EMBEDDING_NAME, FINAL_NORM_NAME, LM_HEAD_NAME, layerTensorName } from './weights.ts';
 
-export interface ImportLlama2cOptions {
-  /** The llama2.c `.bin` checkpoint is legacy float32 or int8 (version 2). */
+export interface ImportLlama2cOptions extends ImportProgress {
+  /** The llama2.c `.bin` checkpoint is float32 (legacy or version 1) or int8 (version 2). */
   readonly checkpoint: string;
   /** Its `tokenizer.bin`. */
   readonly tokenizer: string;
   /** The folder to make may exist if it is empty. */
   readonly out: string;
+  /** No weight file is longer than this many bytes; for tests. */
+  readonly shardBytes?: number | undefined;
 }
 
 export interface ImportSummary {
@@ -31,24 +35,24 @@ export interface ImportSummary {
 }
 
 /**
- * Converts a llama2.c model to a Hugging Face folder: config.json, model.safetensors (float32), tokenizer.json,
- * tokenizer_config.json. The folder appears whole or not at all.
- * @throws UserError `llama2c/…`, `import/…`
+ * Converts a llama2.c model to a Hugging Face folder: config.json, safetensors (float32), tokenizer.json,
+ * tokenizer_config.json. One tensor is in memory at a time; the folder appears whole or not at all.
+ * @throws UserError `llama2c/…`, `import/…`; Cancelled.
  */
 export async function importLlama2c(options: ImportLlama2cOptions): Promise<ImportSummary> {
   const out = newModelFolder(options.out);
-  const checkpoint = parseLlama2c(options.checkpoint, readInput(options.checkpoint));
+  const checkpoint = readLlama2c(options.checkpoint);
   const { header } = checkpoint;
   const pieces = parseLlama2cTokenizer(options.tokenizer, readInput(options.tokenizer), header.vocabSize);
   const tokenizerJson = buildTokenizerJson(options.tokenizer, pieces);
   const tensors = convertTensors(checkpoint);
   await writeModelFolder(out, async (folder) => {
-    await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' });
+    await writeModelWeights(folder, reported(tensors, options), options.shardBytes);
     await writeJson(join(folder, 'config.json'), buildConfig(header));
     await writeJson(join(folder, 'tokenizer.json'), tokenizerJson);
     await writeJson(join(folder, 'tokenizer_config.json'), buildTokenizerConfig(header));
   });
-  const parameters = Object.values(tensors).reduce((sum, { data }) => sum + data.length, 0);
+  const parameters = Object.values(tensors).reduce((sum, { dims }) => sum + elementCount(dims), 0);
   return { dir: out, parameters, header };
 }
 
@@ -69,15 +73,18 @@ const LAYER_SOURCES: readonly (readonly [source: string, role: LayerRole])[] = [
   ['w3', 'up'],
 ];
 
-function convertTensors({ header, tensors }: Llama2cCheckpoint): Record<string, HostTensor<Float32Array>> {
+function convertTensors({ header, tensors }: Llama2cCheckpoint): Record<string, LazyTensor> {
   const headDim = header.dim / header.heads;
-  const out: Record<string, HostTensor<Float32Array>> = {};
+  const out: Record<string, LazyTensor> = {};
   const put = (name: string, source: string, pairHeads = false): void => {
     const tensor = tensors.get(source);
     if (!tensor) throw new RangeError(`llama2.c checkpoint without ${source}`);
-    const values = float32(tensor.dims, tensor.data);
-    // llama2.c rotates neighbouring rows as a pair.
-    out[name] = pairHeads ? pairByHalves(values, headDim) : values;
+    const load = () => {
+      const values = readLlama2cTensor(tensor);
+      // llama2.c rotates neighbouring rows as a pair.
+      return pairHeads ? pairByHalves(values, headDim) : values;
+    };
+    out[name] = { kind: 'lazy', dtype: 'float32', dims: tensor.dims, load };
   };
   put(EMBEDDING_NAME, 'tok_embeddings');
   put(FINAL_NORM_NAME, 'norm');

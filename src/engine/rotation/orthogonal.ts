@@ -4,7 +4,7 @@ import { Rng } from './random.ts';
 
 type Matrix = Float32Array | Float64Array;
 
-/** Computes max |RᵀR − I| of a square matrix of order n in float64, with n³ multiply-adds. */
+/** Computes max |RᵀR − I| of a square matrix of order n in float64, with n³ multiply-adds. NaN where a gap is NaN. */
 export function orthogonalityError(rotation: Matrix, n: number): number {
   return largestGap(gram(asFloat64(rotation), n), n);
 }
@@ -113,8 +113,9 @@ function largestGap(square: Float64Array, n: number): number {
   for (let i = 0; i < n; i++) {
     for (let j = 0; j <= i; j++) {
       const gap = Math.abs(square[i * n + j]! - (i === j ? 1 : 0));
-      // The test is written so that NaN counts as the largest.
-      if (!(gap <= largest)) largest = gap;
+      // NaN is the largest: no later gap may take its place.
+      if (Number.isNaN(gap)) return gap;
+      if (gap > largest) largest = gap;
     }
   }
   return largest;

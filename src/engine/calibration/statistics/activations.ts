@@ -67,7 +67,7 @@ class Observer {
       const out = await this.#observe(layer, x, ids.length, signal);
       for (const site of SITES) {
         const sides = this.#sidesOf(streams, site);
-        for (const side of SIDES) gather(sides[side], out, site, side);
+        for (const side of SIDES) gather(sides[side], out, layer, site, side);
       }
       x = out.y;
     }

@@ -1,4 +1,5 @@
 import { type Site, seamsAt } from '../../../protocol/block.ts';
+import { UserError } from '../../../protocol/errors.ts';
 import { elementCount, type HostTensor } from '../../../protocol/tensor.ts';
 import { activationStatistics } from '../../graph/fused/activation-statistics.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../../graph/fused/fake-quantize.ts';
@@ -80,8 +81,17 @@ function givenOut(value: Value, quantizer: ActivationQuantizer | null): Observat
   };
 }
 
-/** Adds what the program gave out about one side of a site: nothing about the side after where nothing rotates. */
-export function gather(stream: StreamingStatistics, out: HostTensors, site: Site, side: Side): void {
+/**
+ * Adds what the program gave out about one side of a site: nothing about the side after where nothing rotates.
+ * @throws UserError `statistics/not-finite`.
+ */
+export function gather(
+  stream: StreamingStatistics,
+  out: HostTensors,
+  layer: number,
+  site: Site,
+  side: Side,
+): void {
   const get = (what: Observation): HostTensor<Float32Array> | null =>
     (out[outputName(site, side, what)] as HostTensor<Float32Array> | undefined) ?? null;
   const [rows, sums, lows] = [get('rows'), get('sums'), get('lows')];
@@ -90,8 +100,21 @@ export function gather(stream: StreamingStatistics, out: HostTensors, site: Site
   const summaries = rows
     ? [summarize(rows.data, rows.dims[1]!, noise && total(noise.data))]
     : blockSummaries({ sums: sums!, largest: get('largest')!, counts: get('counts')! }, lows !== null);
-  for (const summary of summaries) stream.add(summary);
+  for (const summary of summaries) {
+    requireFinite(summary.sums[0]!, `${site} of layer ${layer} ${side} its maps`);
+    stream.add(summary);
+  }
   if (lows) stream.addRanges(lows.data, get('highs')!.data);
+}
+
+/** Maxima and histograms would leave a NaN out without a word, but the sum of the values cannot. */
+function requireFinite(sum: number, where: string): void {
+  if (Number.isFinite(sum)) return;
+  throw new UserError(
+    'statistics/not-finite',
+    `The values at ${where} are not all finite on the calibration text.`,
+    'The network overflows there: check the checkpoint, or use another calibration text.',
+  );
 }
 
 /** Σ(Q(x) − x)² of each token: summed further in double precision. */

@@ -64,7 +64,7 @@ export function buildGgufConfig(file: GgufFile, dtype: string): Record<string, u
     ...readFamily(file, fields, architecture),
     hidden_size: hiddenSize,
     intermediate_size: fields.count(key('feed_forward_length')),
-    num_hidden_layers: fields.count(key('block_count')),
+    num_hidden_layers: layerCount(file, fields, key('block_count')),
     num_attention_heads: heads,
     num_key_value_heads: fields.whole(key('attention.head_count_kv')) ?? heads,
     head_dim: headDim,
@@ -77,6 +77,17 @@ export function buildGgufConfig(file: GgufFile, dtype: string): Record<string, u
     tie_word_embeddings: !file.tensors.has('output.weight'),
     torch_dtype: dtype,
   };
+}
+
+/** Each layer has tensors of its own, so their number bounds what is made for each of the layers. */
+function layerCount(file: GgufFile, fields: GgufFields, key: string): number {
+  const layers = fields.count(key);
+  if (layers <= file.tensors.size) return layers;
+  throw new UserError(
+    'gguf/metadata',
+    `${file.path}: ${key} is ${layers}, but the file has only ${file.tensors.size} tensors, and each layer has some of its own.`,
+    'The file is damaged or holds a part of a model: copy or download it again.',
+  );
 }
 
 function vocabularyRows(file: GgufFile): number {

@@ -68,7 +68,7 @@ export class LayerRounder {
       const grid = { scale: scale.data, zero: zero.data };
       const codes = await this.#kernels.round({ w: w.data, rows, columns, bits, ...grid }, factor, signal);
       const matrix = { rows, columns, codes, ...grid };
-      yield { linear, matrix, error: await this.#error(linear, mapped, matrix, moment, signal) };
+      yield { linear, matrix, error: await this.#error(layer, linear, { mapped, matrix, moment }, signal) };
     }
   }
 
@@ -80,10 +80,9 @@ export class LayerRounder {
   }
 
   async #error(
+    layer: number,
     linear: Linear,
-    mapped: MappedWeight,
-    matrix: RoundedMatrix,
-    moment: Rows,
+    { mapped, matrix, moment }: { mapped: MappedWeight; matrix: RoundedMatrix; moment: Rows },
     signal?: AbortSignal,
   ): Promise<RoundingError> {
     const { rows, columns } = matrix;
@@ -91,6 +90,13 @@ export class LayerRounder {
     const rounded = float32([rows, columns], multiples(matrix));
     const energies = await program.run({ ...mapped, rounded, moment }, signal);
     const [all, nearest, own] = [total(energies.all), total(energies.byNearest), total(energies.byMethod)];
+    // A code cannot be NaN, so a weight that is one would be rounded to a number; its energy tells.
+    if (Number.isNaN(all) || Number.isNaN(own))
+      throw new UserError(
+        'rounding/not-finite',
+        `The weights of ${linear} in layer ${layer}, with its maps in them, are not all finite.`,
+        'Check the checkpoint: another copy of it, or another rotation or scaling, may help.',
+      );
     return { linear, error: share(own, all), nearest: share(nearest, all) };
   }
 }
