@@ -1,3 +1,4 @@
+import { changeOf, type FileMark } from '../model/unchanged.ts';
 import type { LearnStep } from '../transform/learning/learner.ts';
 import { type LearningCheckpoint, writeCheckpoint } from './learning-checkpoint.ts';
 
@@ -5,15 +6,20 @@ import { type LearningCheckpoint, writeCheckpoint } from './learning-checkpoint.
 const CHECKPOINT_SHARE = 0.05;
 const CHECKPOINT_SECONDS = 60;
 
-/** Writes the state of finished steps; each step is written at most once. */
+/**
+ * Writes the state of finished steps; each step is written at most once, and none that may have been computed from
+ * another model.
+ */
 export class CheckpointWriter {
   readonly #folder: string;
+  readonly #model: readonly FileMark[];
   #lastTime = performance.now();
   #cost = 0;
   #written = 0;
 
-  constructor(folder: string) {
+  constructor(folder: string, model: readonly FileMark[]) {
     this.#folder = folder;
+    this.#model = model;
   }
 
   isDue({ step }: LearnStep, steps: number): boolean {
@@ -22,7 +28,8 @@ export class CheckpointWriter {
   }
 
   async write(checkpoint: LearningCheckpoint): Promise<void> {
-    if (checkpoint.step === this.#written) return;
+    // No error: this is called on the way out too. Whoever runs the job finds the change at the next event.
+    if (checkpoint.step === this.#written || changeOf(this.#model) !== null) return;
     const began = performance.now();
     await writeCheckpoint(this.#folder, checkpoint);
     this.#lastTime = performance.now();

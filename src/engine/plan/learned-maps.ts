@@ -62,7 +62,7 @@ async function* learnAll(
   const folder = await places.make('checkpoint');
   const from = readCheckpoint(folder) ?? { step: 0, state: initial, memory: NO_MEMORY };
   // Learning on captured activations takes seconds and carries an optimizer state: it starts over, to the same bits.
-  const writer = objective === 'cross-entropy' ? new CheckpointWriter(folder) : null;
+  const writer = objective === 'cross-entropy' ? new CheckpointWriter(folder, bench.checkpoint.files) : null;
   const events = await readEvents(await places.make('events'));
   const losses = stepLosses(events, from.step);
   const learning = learnBySteps(bench, blocks, initial, from, signal);

@@ -29,15 +29,18 @@ export class RoundedLayers implements RoundedSource {
   /** The key of all that decides the weights. */
   readonly key: string;
   readonly #oldKey: string | null;
+  readonly #check: () => void;
 
   /**
    * @param key of all that decides the weights: files with another one are not read.
    * @param oldKey the same in the form of versions before this one, whose files are read too.
+   * @param check throws where a layer may have been computed from something other than the key says.
    */
-  constructor(folder: string, key: string, oldKey: string | null = null) {
+  constructor(folder: string, key: string, oldKey: string | null = null, check: () => void = () => {}) {
     this.folder = folder;
     this.key = key;
     this.#oldKey = oldKey;
+    this.#check = check;
   }
 
   /** The record of a layer; null where it has not been rounded, or with another key. */
@@ -71,6 +74,7 @@ export class RoundedLayers implements RoundedSource {
   }
 
   async write(layer: number, weights: RoundedLayer, record: RoundingRecord): Promise<void> {
+    this.#check();
     const tensors = LINEARS.flatMap((linear): [string, HostTensor][] => {
       const { rows, columns, codes, scale, zero } = weights[linear];
       const grid = [rows, scale.length / rows];

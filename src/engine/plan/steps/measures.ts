@@ -66,29 +66,27 @@ export function statisticsStep(
     name: 'statistics',
     inputs: [maps, calibration],
     spec: () => deployed(experiment),
-    run: (context) =>
-      phase('statistics', context.seconds, async function* () {
-        const { bench, places, signal } = context;
-        const began = performance.now();
-        const network = observed(bench, context.of(maps));
-        const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);
-        const file: ActivationsFile = {
-          version: 1,
-          bits: labelOf(bench),
-          axis: AXIS,
-          sites,
-        };
-        const path = places.own('activations');
-        if (path !== null) writeActivations(path, file);
-        yield timed({
-          type: 'statistics',
-          file: path ?? '',
-          layers: bench.checkpoint.config.layers,
-          sites: sites.length,
-          seconds: (performance.now() - began) / 1000,
-        });
-        return file;
-      }),
+    async *run(context) {
+      const { bench, places, seconds, signal } = context;
+      const began = performance.now();
+      const network = observed(bench, context.of(maps));
+      const blocks = context.of(calibration);
+      // The phase ends before anything is written: at its end the model is looked at.
+      const sites = yield* phase('statistics', seconds, () =>
+        observeActivations(bench.cache, network, blocks, signal),
+      );
+      const file: ActivationsFile = { version: 1, bits: labelOf(bench), axis: AXIS, sites };
+      const path = places.own('activations');
+      if (path !== null) writeActivations(path, file);
+      yield timed({
+        type: 'statistics',
+        file: path ?? '',
+        layers: bench.checkpoint.config.layers,
+        sites: sites.length,
+        seconds: (performance.now() - began) / 1000,
+      });
+      return file;
+    },
   };
 }
 

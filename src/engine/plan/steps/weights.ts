@@ -1,5 +1,6 @@
 import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
 import { loadMethod } from '../../methods/index.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
 import type { RoundedSource } from '../../network/rounded-weights.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
@@ -44,7 +45,8 @@ export async function weightsStep(
     async *run(context) {
       const { bench, places, seconds, signal } = context;
       const key = await context.keyOf(step);
-      const layers = new RoundedLayers(await places.make('rounded'), key, await oldKey(context));
+      const check = () => assertUnchanged(bench.checkpoint.files);
+      const layers = new RoundedLayers(await places.make('rounded'), key, await oldKey(context), check);
       const network = roundingNetwork(bench, context.of(maps));
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
       yield* phase('round', seconds, () => round.run(work, signal));
