@@ -4,6 +4,7 @@ import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
 import { evaluateTexts } from '../../evaluate/texts.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
@@ -66,27 +67,30 @@ export function statisticsStep(
     name: 'statistics',
     inputs: [maps, calibration],
     spec: () => deployed(experiment),
-    async *run(context) {
-      const { bench, places, seconds, signal } = context;
-      const began = performance.now();
-      const network = observed(bench, context.of(maps));
-      const blocks = context.of(calibration);
-      // The phase ends before anything is written: at its end the model is looked at.
-      const sites = yield* phase('statistics', seconds, () =>
-        observeActivations(bench.cache, network, blocks, signal),
-      );
-      const file: ActivationsFile = { version: 1, bits: labelOf(bench), axis: AXIS, sites };
-      const path = places.own('activations');
-      if (path !== null) writeActivations(path, file);
-      yield timed({
-        type: 'statistics',
-        file: path ?? '',
-        layers: bench.checkpoint.config.layers,
-        sites: sites.length,
-        seconds: (performance.now() - began) / 1000,
-      });
-      return file;
-    },
+    run: (context) =>
+      phase('statistics', context.seconds, async function* () {
+        const { bench, places, signal } = context;
+        const began = performance.now();
+        const network = observed(bench, context.of(maps));
+        const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);
+        const file: ActivationsFile = {
+          version: 1,
+          bits: labelOf(bench),
+          axis: AXIS,
+          sites,
+        };
+        const path = places.own('activations');
+        assertUnchanged(bench.checkpoint.files);
+        if (path !== null) writeActivations(path, file);
+        yield timed({
+          type: 'statistics',
+          file: path ?? '',
+          layers: bench.checkpoint.config.layers,
+          sites: sites.length,
+          seconds: (performance.now() - began) / 1000,
+        });
+        return file;
+      }),
   };
 }
 
