@@ -12,8 +12,6 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const sources = path.join(root, 'native-kernels');
-const output = path.join(root, 'build', 'native');
-const addon = path.join(output, 'spinquant.node');
 
 /** Each kernel.cc is compiled for these instruction sets; a namespace keeps the bodies apart. */
 const instructionSets = {
@@ -45,13 +43,32 @@ const compileFlags = [
   '-Wextra',
   '-DNAPI_VERSION=8',
 ];
+
+/** The first report ends the process. Unoptimized code would take minutes. */
+const sanitizerFlags = [
+  ...['-O1', '-g', '-fno-omit-frame-pointer'],
+  ...['-fsanitize=address,undefined,float-cast-overflow', '-fno-sanitize-recover=all'],
+];
+
+/**
+ * What is built where.
+ * @typedef {{output: string, flags: string[]}} Variant
+ * @type {Variant}
+ */
+export const RELEASE = { output: path.join(root, 'build', 'native'), flags: [] };
+/** With checks of every access to memory (`scripts/test-native-asan.mjs`). @type {Variant} */
+export const SANITIZED = { output: path.join(root, 'build', 'native-asan'), flags: sanitizerFlags };
+
+/** @param {Variant} variant */
+export const addonOf = ({ output }) => path.join(output, 'spinquant.node');
+
 const linkFlags =
   process.platform === 'darwin'
     ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
     : ['-shared', '-pthread', '-ldl'];
 
 /** Returns the first compiler that answers, with its version text; undefined if there is none. */
-async function findCompiler() {
+export async function findCompiler() {
   const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
   for (const command of candidates) {
     try {
@@ -123,9 +140,9 @@ async function readStamp(file) {
   }
 }
 
-async function compile(compiler, headers, unit, texts) {
-  const object = path.join(output, unit.object);
-  const flags = [...compileFlags, ...unit.flags];
+async function compile(compiler, headers, unit, texts, variant) {
+  const object = path.join(variant.output, unit.object);
+  const flags = [...compileFlags, ...unit.flags, ...variant.flags];
   const stamp = hashOf(compiler.version, flags, await textWithIncludes(unit.file, texts));
   if ((await readStamp(`${object}.stamp`)) === stamp) return stamp;
   const fresh = `${object}.${process.pid}.tmp`;
@@ -151,14 +168,15 @@ async function inParallel(tasks) {
   return results;
 }
 
-async function link(compiler, units, stamps) {
+async function link(compiler, units, stamps, { output, flags }) {
+  const addon = addonOf({ output });
   const stamp = hashOf(linkFlags, stamps);
   const stampFile = path.join(output, 'spinquant.stamp');
   if ((await readStamp(stampFile)) === stamp && (await readStamp(addon)) !== '') return false;
   const objects = units.map((unit) => path.join(output, unit.object));
   // A new file gets the old name: a process that has loaded the old file keeps it.
   const fresh = path.join(output, `spinquant.${process.pid}.tmp`);
-  await run(compiler.command, ['-o', fresh, ...objects, ...linkFlags]);
+  await run(compiler.command, ['-o', fresh, ...objects, ...flags, ...linkFlags]);
   await rm(addon, { force: true });
   await rename(fresh, addon);
   await writeFile(stampFile, stamp);
@@ -167,20 +185,24 @@ async function link(compiler, units, stamps) {
 
 /**
  * Builds the native operators if they are out of date.
+ * @param {Variant} variant
  * @returns {Promise<{status: 'built' | 'current', addon: string} | {status: 'unavailable', reason: string}>}
  * @throws when a compiler is there but fails; its messages are in the error.
  */
-export async function buildNative() {
+export async function buildNative(variant = RELEASE) {
   if (process.platform === 'win32') return { status: 'unavailable', reason: 'Windows is not supported' };
   const compiler = await findCompiler();
   if (!compiler) return { status: 'unavailable', reason: 'no C++ compiler was found' };
   const headers = await nodeHeaders().catch(() => undefined);
   if (!headers) return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
-  await mkdir(output, { recursive: true });
+  await mkdir(variant.output, { recursive: true });
   const texts = {};
   const units = compilations(await sourceFiles(), await knownAmxFlags(compiler));
-  const stamps = await inParallel(units.map((unit) => () => compile(compiler, headers, unit, texts)));
-  return { status: (await link(compiler, units, stamps)) ? 'built' : 'current', addon };
+  const stamps = await inParallel(
+    units.map((unit) => () => compile(compiler, headers, unit, texts, variant)),
+  );
+  const isNew = await link(compiler, units, stamps, variant);
+  return { status: isNew ? 'built' : 'current', addon: addonOf(variant) };
 }
 
 async function main() {

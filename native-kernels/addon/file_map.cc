@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
+#include "lost_file.h"
 
 namespace spinquant {
 
@@ -36,10 +37,13 @@ FileMap::FileMap(const std::string& path) {
   void* data = mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.fd, 0);
   if (data == MAP_FAILED) fail("map", path);
   data_ = data;
+  place_ = note_mapped(data_, size_, path);
 }
 
 FileMap::~FileMap() {
-  if (data_) munmap(data_, size_);
+  if (!data_) return;
+  forget_mapped(place_);
+  munmap(data_, size_);
 }
 
 }  // namespace spinquant

@@ -23,6 +23,8 @@ class FileMap {
  private:
   void* data_ = nullptr;
   size_t size_ = 0;
+  /// Its place among the mapped files that are named when they are lost.
+  int place_ = -1;
 };
 
 }  // namespace spinquant

@@ -74,14 +74,30 @@ const char* type_name(ElementType type) {
   return "float32";
 }
 
+int64_t to_dimension(double number) {
+  constexpr double kMost = 1LL << 40;
+  if (number >= 0 && number <= kMost && number == std::floor(number)) return static_cast<int64_t>(number);
+  throw ArgumentError("a dimension must be a whole number of at most 2^40");
+}
+
+/// Bytes of a tensor. Throws where their number does not fit, which a product would hide.
+size_t byte_count(const Shape& shape, ElementType type) {
+  size_t bytes = element_size(type);
+  for (int64_t dim : shape) {
+    if (__builtin_mul_overflow(bytes, static_cast<size_t>(dim), &bytes)) throw ArgumentError("the dims are too large");
+  }
+  return bytes;
+}
+
 Tensor to_tensor(napi_env env, napi_value object, ElementType type) {
   Tensor tensor;
   for (napi_value dim : to_array(env, property(env, object, "dims"))) {
-    tensor.shape.push_back(static_cast<int64_t>(to_number(env, dim)));
+    tensor.shape.push_back(to_dimension(to_number(env, dim)));
   }
   Bytes bytes = to_bytes_of(env, property(env, object, "data"), array_type(type));
-  if (bytes.size != tensor.count() * element_size(type)) throw ArgumentError("data and dims do not agree");
-  tensor.data = bytes.data;
+  if (bytes.size != byte_count(tensor.shape, type)) throw ArgumentError("data and dims do not agree");
+  // An empty array may have an address, but nothing there is its own.
+  tensor.data = bytes.size == 0 ? empty_address() : bytes.data;
   return tensor;
 }
 
@@ -91,9 +107,9 @@ std::vector<Tensor> to_inputs(napi_env env, napi_value list, const OperatorType&
   if (given.size() > inputs.size()) throw ArgumentError("too many inputs");
   for (size_t i = 0; i < inputs.size(); i++) {
     bool present = i < given.size() && !is_nullish(env, given[i]);
-    if (!present && !type.inputs[i].optional) throw ArgumentError("too few inputs");
     if (present) inputs[i] = to_tensor(env, given[i], type.inputs[i].type);
   }
+  require_inputs(type, inputs);
   return inputs;
 }
 
@@ -105,7 +121,7 @@ std::vector<Tensor> to_outputs(napi_env env, napi_value list, const std::vector<
   for (size_t i = 0; i < shapes.size(); i++) {
     const ElementType element = type.outputs[i].type;
     Bytes bytes = to_bytes_of(env, given[i], array_type(element));
-    if (bytes.size != element_count(shapes[i]) * element_size(element)) throw ArgumentError("an output has the wrong size");
+    if (bytes.size != byte_count(shapes[i], element)) throw ArgumentError("an output has the wrong size");
     outputs.push_back({bytes.data, shapes[i]});
   }
   return outputs;

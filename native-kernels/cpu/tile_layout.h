@@ -38,6 +38,10 @@ struct TileOperand {
   const float* units = nullptr;
   /// Factors of float32 elements along the depth, or null.
   const float* depth_scale = nullptr;
+
+  /// True where what lies side by side in memory is a row. The one row of a transposed column lies across it, though
+  /// both strides are 1.
+  bool lies_in_rows() const { return depth_stride == 1 && (row_stride != 1 || rows != 1); }
 };
 
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:

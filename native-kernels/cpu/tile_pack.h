@@ -74,8 +74,6 @@ inline void transpose_tile(uint16_t* tile) {
 // instruction takes A in rows and B in pairs; each is the other's transpose in units of 32 bits.
 // Memory is read in long runs: where depths are contiguous a row at a time, else a step of the depth at a time.
 
-inline bool in_rows(const TileOperand& x) { return x.depth_stride == 1; }
-
 /// Returns where a row of a panel (0 … 31) lies in the tiles of its first piece and first step.
 inline uint16_t* row_tiles(const PackedBlock& block, size_t panel, size_t row) {
   return block.panel(panel) + row / 16 * kTile + row % 16 * kTileDepth;
@@ -189,7 +187,7 @@ void pack_step_of(const TileOperand& x, const PackedBlock& block, size_t panel, 
 
 /// Panels first <= p < last of a block.
 inline void pack_panels(const TileOperand& x, const PackedBlock& block, size_t first, size_t last) {
-  if (in_rows(x)) {
+  if (x.lies_in_rows()) {
     auto pack = x.pieces == 1 ? pack_rows_of<1> : x.pieces == 2 ? pack_rows_of<2> : pack_rows_of<3>;
     for (size_t panel = first; panel < last; panel++) pack(x, block, panel);
     return;

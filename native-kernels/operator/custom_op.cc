@@ -22,15 +22,29 @@ class NodeAttributes final : public Attributes {
 
   int64_t integer(const char* name, int64_t fallback) const override {
     int64_t value = fallback;
-    return found(api().KernelInfoGetAttribute_int64(info_, name, &value)) ? value : fallback;
+    if (find(name, &value)) return value;
+    float number = 0;
+    if (find(name, &number)) reject(std::string("attribute ") + name + " must be an integer, found a float");
+    return fallback;
   }
 
   float number(const char* name, float fallback) const override {
     float value = fallback;
-    return found(api().KernelInfoGetAttribute_float(info_, name, &value)) ? value : fallback;
+    if (find(name, &value)) return value;
+    int64_t integer = 0;
+    if (find(name, &integer)) reject(std::string("attribute ") + name + " must be a float, found an integer");
+    return fallback;
   }
 
  private:
+  /// False where there is none of this name and type.
+  bool find(const char* name, int64_t* value) const {
+    return found(api().KernelInfoGetAttribute_int64(info_, name, value));
+  }
+  bool find(const char* name, float* value) const {
+    return found(api().KernelInfoGetAttribute_float(info_, name, value));
+  }
+
   static bool found(ort::Status* status) {
     if (status) api().ReleaseStatus(status);
     return status == nullptr;
@@ -64,6 +78,7 @@ Tensor tensor_of(const ort::Value* value) {
   api().ReleaseTensorTypeAndShapeInfo(info);
   check(status);
   check(api().GetTensorMutableData(const_cast<ort::Value*>(value), &tensor.data));
+  if (!tensor.data) tensor.data = empty_address();
   return tensor;
 }
 
@@ -122,6 +137,7 @@ void run_on_pool(const ort::KernelContext* context, const Work& work, int thread
 
 void compute(const Node& node, ort::KernelContext* context) {
   std::vector<Tensor> inputs = read_inputs(*node.type, context);
+  require_inputs(*node.type, inputs);
   std::list<Scratch> unwanted;
   std::vector<Tensor> outputs = make_outputs(*node.type, context, node.op->output_shapes(inputs), unwanted);
   Work work = node.op->plan(inputs, outputs, node.settings.isa);

@@ -18,7 +18,7 @@ inline size_t element_count(const Shape& shape) {
   return count;
 }
 
-/// Dense row-major; data is null for an optional input that is absent.
+/// Dense row-major; data is null for an optional input that is absent, and for nothing else.
 struct Tensor {
   void* data = nullptr;
   Shape shape;
@@ -33,10 +33,14 @@ struct Tensor {
   size_t width() const { return shape.empty() ? 1 : static_cast<size_t>(shape.back()); }
 };
 
+/// Tensors without elements have this address, so that none is taken for an absent one. Nothing may be read there.
+void* empty_address();
+
 /// An operator's attributes come from an ONNX node or a test.
 class Attributes {
  public:
   virtual ~Attributes() = default;
+  /// Both throw std::invalid_argument where the attribute has another type.
   virtual int64_t integer(const char* name, int64_t fallback) const = 0;
   virtual float number(const char* name, float fallback) const = 0;
 };
@@ -95,6 +99,9 @@ struct OperatorType {
   std::vector<OutputSpec> outputs;
   std::unique_ptr<Operator> (*create)(const Attributes&);
 };
+
+/// Throws std::invalid_argument where an input is absent that is not optional.
+void require_inputs(const OperatorType& type, const std::vector<Tensor>& inputs);
 
 /// Lists every operator of the domain `spinquant`, in a fixed order.
 const std::vector<OperatorType>& operator_types();

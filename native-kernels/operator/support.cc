@@ -1,4 +1,5 @@
 #include "support.h"
+#include <cmath>
 
 namespace spinquant {
 
@@ -21,6 +22,40 @@ int64_t integer_between(const Attributes& attributes, const char* name, int64_t 
   if (value >= low && value <= high) return value;
   reject(std::string("attribute ") + name + " must be in [" + std::to_string(low) + ", " + std::to_string(high) +
          "], found " + std::to_string(value));
+}
+
+bool flag(const Attributes& attributes, const char* name, bool fallback) {
+  return integer_between(attributes, name, fallback ? 1 : 0, 0, 1) == 1;
+}
+
+float finite_number(const Attributes& attributes, const char* name, float fallback) {
+  float value = attributes.number(name, fallback);
+  if (std::isfinite(value)) return value;
+  reject(std::string("attribute ") + name + " must be finite, found " + std::to_string(value));
+}
+
+float positive_number(const Attributes& attributes, const char* name, float fallback) {
+  float value = finite_number(attributes, name, fallback);
+  if (value > 0) return value;
+  reject(std::string("attribute ") + name + " must be above 0, found " + std::to_string(value));
+}
+
+float epsilon_of(const Attributes& attributes, float fallback) {
+  float value = finite_number(attributes, "epsilon", fallback);
+  if (value >= 0) return value;
+  reject("attribute epsilon must be at least 0, found " + std::to_string(value));
+}
+
+void* empty_address() {
+  // The end of an object: a sanitizer reports whoever reads there.
+  alignas(64) static char object[64];
+  return object + sizeof object;
+}
+
+void require_inputs(const OperatorType& type, const std::vector<Tensor>& inputs) {
+  for (size_t i = 0; i < inputs.size(); i++) {
+    if (!inputs[i].data && !type.inputs[i].optional) reject("input " + std::to_string(i) + " is missing");
+  }
 }
 
 }  // namespace spinquant

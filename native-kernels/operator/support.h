@@ -23,6 +23,16 @@ int64_t integer_between(const Attributes& attributes, const char* name, int64_t 
 /// Counts the rows of a tensor seen as [rows, width]; an empty one has 0.
 inline size_t row_count(const Tensor& tensor) { return tensor.width() == 0 ? 0 : tensor.count() / tensor.width(); }
 
+/// Reads an attribute that is 0 or 1. Throws for any other value.
+bool flag(const Attributes& attributes, const char* name, bool fallback = false);
+
+/// Reads an attribute. Throws unless it is finite.
+float finite_number(const Attributes& attributes, const char* name, float fallback);
+/// Reads an attribute. Throws unless it is finite and above 0.
+float positive_number(const Attributes& attributes, const char* name, float fallback);
+/// Reads what is added to a square before its root is taken. Throws unless it is finite and at least 0.
+float epsilon_of(const Attributes& attributes, float fallback);
+
 /// Makes the work of a kernel, chosen by instruction set.
 template <class Args>
 Work kernel_work(const Variants<Args>& variants, Isa isa, const Args& args, size_t units, size_t unit_cost) {

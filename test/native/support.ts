@@ -6,6 +6,10 @@ import type { DType } from '../../src/protocol/tensor.ts';
 /** Why tests of native operators cannot run here, or false. */
 export const addon: Addon | undefined = loadAddon();
 export const notBuilt = addon === undefined ? 'the native operators are not built' : false;
+/** True where `npm run test:native:asan` runs the tests: freed memory is kept for a while, to find its use. */
+export const sanitized = process.env.SPINQUANT_SANITIZED === '1';
+/** Why tests that measure memory cannot run here, or false. */
+export const cannotMeasure = notBuilt || (sanitized && 'a sanitizer keeps freed memory');
 
 /** The addon describes an operator so (native-kernels/addon/probe.h). */
 export interface NativeOperator {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { WorkerEnded } from '../../src/extension/jobs/worker-ended.ts';
+import { LOST_FILE } from '../../src/protocol/exit-codes.ts';
 import { WORKER_PROTOCOL } from '../../src/protocol/worker.ts';
 import { scriptedLaunch, startWorker, workerLaunch } from './launch.ts';
 import { makeWorkspace } from './workspace.ts';
@@ -68,6 +69,23 @@ test('exit rejects every open request with code and last lines of stderr', async
   }
   assert.equal(client.alive, false);
   await assert.rejects(client.request('check', check), WorkerEnded);
+});
+
+test('a worker whose file was lost ends with its words, which name the file', async (t) => {
+  const words =
+    '/models/a.safetensors was truncated, or its disk failed, while it was read. Restore the file.';
+  const code = `${HANDSHAKE}
+    const onRequest = () => { console.error('other\\n${LOST_FILE.lineStart}${words}'); process.exit(${LOST_FILE.exitCode}); };`;
+  const client = await WorkerClient.start(scriptedLaunch(code));
+  t.after(() => client.kill());
+  await assert.rejects(client.request('check', { text: '{}', file: '/x.spinquant.json' }), {
+    name: 'WorkerEnded',
+    message: words,
+  });
+  assert.match(
+    new WorkerEnded(LOST_FILE.exitCode, null, ['torn']).message,
+    /^A file was truncated.*Restore it/,
+  );
 });
 
 test('what the worker prints cannot be taken for a message', async (t) => {

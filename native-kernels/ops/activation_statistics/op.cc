@@ -1,3 +1,4 @@
+#include <algorithm>
 #include "../../operator/support.h"
 #include "activation_statistics.h"
 
@@ -24,7 +25,7 @@ class ActivationStatistics final : public Operator {
       reject("the last dimension must be a multiple of group " + std::to_string(group_) + ", found " + text(shape));
     }
     const Shape groups{shape[0], group_ > 0 ? shape[1] / group_ : 1};
-    const int64_t blocks = (shape[0] + block_rows_ - 1) / block_rows_;
+    const int64_t blocks = shape[0] / block_rows_ + (shape[0] % block_rows_ != 0);
     return {{blocks, static_cast<int64_t>(kBlockSums)}, {blocks, shape[1]}, {blocks, bins_}, groups, groups};
   }
 
@@ -39,7 +40,7 @@ class ActivationStatistics final : public Operator {
                                   outputs[4].mutable_floats(),
                                   row_count(x),
                                   x.width(),
-                                  static_cast<size_t>(block_rows_),
+                                  static_cast<size_t>(std::min(block_rows_, std::max<int64_t>(x.shape[0], 1))),
                                   group_ > 0 ? static_cast<size_t>(group_) : x.width(),
                                   static_cast<size_t>(bins_)};
     const size_t blocks = static_cast<size_t>(outputs[0].shape[0]);

@@ -5,12 +5,18 @@
 namespace spinquant::reference {
 namespace {
 
-/// The least power of two above every |x|.
+/// The least power of two above every |x|, infinite where none is a float.
 double limit_of(const float* largest, size_t channels) {
   double limit = kSmallestLimit;
   for (size_t c = 0; c < channels; c++)
-    while (limit <= largest[c]) limit *= 2;
+    while (limit <= largest[c] && std::isfinite(limit)) limit *= limit < 0x1p127 ? 2 : INFINITY;
   return limit;
+}
+
+/// What is not a number falls into the first bin.
+size_t bin_of(double relative, double half) {
+  const double bin = std::floor(relative * half) + half;
+  return bin >= 0 ? static_cast<size_t>(std::min(bin, 2 * half - 1)) : 0;
 }
 
 void sum_block(const float* x, const float* y, size_t count, float* sums) {
@@ -52,7 +58,7 @@ void activation_statistics(const ActivationStatisticsArgs& args, size_t first, s
     const double limit = limit_of(largest, args.channels), half = static_cast<double>(args.bins) / 2;
     sums[kBlockSums - 1] = static_cast<float>(limit);
     std::fill(counts, counts + args.bins, 0.0f);
-    for (size_t i = 0; i < count; i++) counts[static_cast<size_t>(std::floor(x[i] / limit * half) + half)]++;
+    for (size_t i = 0; i < count; i++) counts[bin_of(x[i] / limit, half)]++;
   }
 }
 

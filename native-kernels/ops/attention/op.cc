@@ -24,11 +24,10 @@ size_t round_up(size_t n, size_t step) { return (n + step - 1) / step * step; }
 class AttentionBase : public Operator {
  public:
   explicit AttentionBase(const Attributes& attributes)
-      : scale_(attributes.number("scale", 1.0f)),
+      : scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
         rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
         split_(integer_between(attributes, "pieces", 0, 0, 2) == 2) {
-    if (!(scale_ > 0)) reject("scale must be positive, found " + std::to_string(scale_));
     if (attributes.integer("pieces", 0) == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
   }
 
@@ -46,7 +45,9 @@ class AttentionBase : public Operator {
              text(q.shape) + " and " + text(k.shape));
     }
     size_t groups = q.count() / (stacked * q.width());
-    return {groups, stacked / rows, rows, keys, q.width(), static_cast<size_t>(window_), scale_};
+    // Kernels count positions in 32 bits: a window that leaves out nothing is none.
+    size_t window = static_cast<size_t>(window_) < keys ? static_cast<size_t>(window_) : 0;
+    return {groups, stacked / rows, rows, keys, q.width(), window, scale_};
   }
 
   static void require_units(const Tensor& k, const Tensor& units) {
@@ -127,7 +128,7 @@ class CausalAttentionGrad final : public AttentionBase {
     require_units(inputs[1], inputs[6]);
     require_same_shape("Q", inputs[0], "O", inputs[3]);
     require_same_shape("Q", inputs[0], "dO", inputs[5]);
-    if (inputs[4].count() * inputs[0].width() != inputs[0].count()) {
+    if (inputs[4].shape != Shape(inputs[0].shape.begin(), inputs[0].shape.end() - 1)) {
       reject("lse must have one entry per row of Q, found " + text(inputs[4].shape));
     }
     return {inputs[0].shape, inputs[1].shape, inputs[2].shape};

@@ -97,12 +97,13 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
     const float* x = args.x + u * args.group;
     float* y = args.y + u * args.group;
     Range range = range_of(x, args.group);
-    Quantizer quantizer;
-    if (!quantizer_of(args, range, &quantizer)) {
+    Quantizer quantizer{};
+    const bool has_scale = quantizer_of(args, range, &quantizer);
+    if (args.scales) args.scales[u] = quantizer.scale;
+    if (!has_scale) {
       memmove(y, x, args.group * sizeof(float));
       continue;
     }
-    if (args.scales) args.scales[u] = quantizer.scale;
     quantize(quantizer, args.symmetric, range, x, PutFloats{y}, args.group);
   }
 }

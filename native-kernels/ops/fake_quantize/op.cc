@@ -25,11 +25,9 @@ class FakeQuantize : public Operator {
   explicit FakeQuantize(const Attributes& attributes)
       : bits_(integer_between(attributes, "bits", 4, 2, 8)),
         group_(group_attribute(attributes)),
-        symmetric_(attributes.integer("symmetric", 0) != 0),
-        include_zero_(attributes.integer("include_zero", 0) != 0),
-        clip_ratio_(attributes.number("clip_ratio", 1.0f)) {
-    if (!(clip_ratio_ > 0)) reject("attribute clip_ratio must be above 0, found " + std::to_string(clip_ratio_));
-  }
+        symmetric_(flag(attributes, "symmetric")),
+        include_zero_(flag(attributes, "include_zero")),
+        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_groups(inputs[0], group_);
@@ -65,7 +63,7 @@ class FakeQuantizeRows : public FakeQuantize {
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Shape& x = inputs[0].shape;
-    if (x.empty()) reject("X must have rows, found a scalar");
+    if (x.empty() || x.back() == 0) reject("X must have rows of at least one number, found " + text(x));
     return {x, Shape(x.begin(), x.end() - 1)};
   }
 };
@@ -107,8 +105,8 @@ class FakeQuantizeScaleGrad final : public Operator {
  public:
   explicit FakeQuantizeScaleGrad(const Attributes& attributes)
       : group_(group_attribute(attributes)),
-        symmetric_(attributes.integer("symmetric", 0) != 0),
-        include_zero_(attributes.integer("include_zero", 0) != 0) {}
+        symmetric_(flag(attributes, "symmetric")),
+        include_zero_(flag(attributes, "include_zero")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_same_shape("X", inputs[0], "Y", inputs[1]);

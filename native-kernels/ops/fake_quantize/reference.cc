@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
+#include "../../cpu/nearest_byte.h"
 #include "fake_quantize.h"
 
 // Quantization is float32 here too: its definition is a sequence of float32 operations.
@@ -75,7 +76,7 @@ void quantize_rows(const QuantizeRowsArgs& args, size_t first, size_t last) {
     row.scales += u;
     fake_quantize(row, 0, 1);
     for (size_t i = 0; i < width; i++) {
-      args.codes[u * width + i] = *row.scales ? static_cast<int8_t>(std::nearbyint(y[i] / *row.scales)) : 0;
+      args.codes[u * width + i] = *row.scales ? nearest_byte(y[i] / *row.scales) : 0;
     }
   }
 }

@@ -113,8 +113,6 @@ Shape product_shape(const Tensor& a, bool trans_a, const Tensor& b, bool trans_b
   return {a.shape[trans_a ? 1 : 0], b.shape[trans_b ? 0 : 1]};
 }
 
-bool flag(const Attributes& attributes, const char* name) { return integer_between(attributes, name, 0, 0, 1) == 1; }
-
 /// An optional factor per row of a matrix.
 void require_per_row(const char* name, const Tensor& factors, const char* of, const Tensor& matrix) {
   if (!factors.data || factors.shape == Shape{matrix.shape[0]}) return;

@@ -15,7 +15,7 @@ double element(const TileOperand& operand, size_t row, size_t depth) {
   size_t index = row * operand.row_stride + depth * operand.depth_stride;
   if (operand.type == TileData::bfloat16) return widened(static_cast<const uint16_t*>(operand.data)[index]);
   if (operand.type == TileData::int8) {
-    double unit = operand.units[operand.depth_stride == 1 ? row : depth];
+    double unit = operand.units[operand.lies_in_rows() ? row : depth];
     return unit * static_cast<const int8_t*>(operand.data)[index];
   }
   double value = static_cast<const float*>(operand.data)[index];

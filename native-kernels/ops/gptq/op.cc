@@ -25,9 +25,7 @@ void require_square(const char* name, const Tensor& tensor) {
 
 class ReverseCholesky final : public Operator {
  public:
-  explicit ReverseCholesky(const Attributes& attributes) : damping_(attributes.number("damping", 0.01f)) {
-    if (!(damping_ > 0)) reject("attribute damping must be above 0, found " + std::to_string(damping_));
-  }
+  explicit ReverseCholesky(const Attributes& attributes) : damping_(positive_number(attributes, "damping", 0.01f)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_square("H", inputs[0]);

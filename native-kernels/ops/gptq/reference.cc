@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <vector>
+#include "../../cpu/nearest_byte.h"
 #include "gptq.h"
 
 namespace spinquant::reference {
@@ -34,7 +35,7 @@ void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
     const float code = static_cast<float>(level > args.low ? std::min<double>(level, args.high) : args.low);
     const float q = s * (code - z);
     e[j] = static_cast<double>(w) - q;
-    args.codes[row * n + j] = static_cast<int8_t>(code);
+    args.codes[row * n + j] = nearest_byte(code);
   }
 }
 

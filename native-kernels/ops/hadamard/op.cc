@@ -14,8 +14,8 @@ class Hadamard final : public Operator {
   explicit Hadamard(const Attributes& attributes)
       : block_(attributes.integer("block", 0)),
         order_(attributes.integer("order", 1)),
-        scale_(attributes.number("scale", 1.0f)),
-        transpose_(attributes.integer("transpose", 0) != 0) {
+        scale_(finite_number(attributes, "scale", 1.0f)),
+        transpose_(flag(attributes, "transpose")) {
     if (block_ < 1) reject("attribute block must be at least 1, found " + std::to_string(block_));
     if (order_ < 1 || block_ % order_ != 0 || !is_power_of_two(static_cast<size_t>(block_ / order_))) {
       reject("block must be order times a power of two, found block " + std::to_string(block_) + ", order " +
@@ -29,7 +29,8 @@ class Hadamard final : public Operator {
       reject("the last dimension must be a multiple of block " + std::to_string(block_) + ", found " + text(x.shape));
     }
     const Tensor& m = inputs[1];
-    if (order_ > 1 && (!m.data || m.shape != Shape{order_, order_})) {
+    // For order 1 it may be left out, but one that is given is read as any other.
+    if (m.data ? m.shape != Shape{order_, order_} : order_ > 1) {
       reject("input M must be [" + std::to_string(order_) + ", " + std::to_string(order_) + "], found " + text(m));
     }
     return {x.shape};

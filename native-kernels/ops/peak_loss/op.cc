@@ -10,9 +10,7 @@ const Variants<PeakLossGradArgs> kPeakLossGrad = SPINQUANT_VARIANTS(peak_loss_gr
 class PeakBase : public Operator {
  public:
   explicit PeakBase(const Attributes& attributes)
-      : temperature_(attributes.number("temperature", 1.0f)), epsilon_(attributes.number("epsilon", 0.0f)) {
-    if (!(temperature_ > 0)) reject("temperature must be positive, found " + std::to_string(temperature_));
-  }
+      : temperature_(positive_number(attributes, "temperature", 1.0f)), epsilon_(epsilon_of(attributes, 0.0f)) {}
 
  protected:
   /// [..., n] → [..., 1].

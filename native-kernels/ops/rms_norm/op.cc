@@ -9,7 +9,7 @@ const Variants<RmsNormGradArgs> kRmsNormGrad = SPINQUANT_VARIANTS(rms_norm_grad,
 
 class RmsNorm final : public Operator {
  public:
-  explicit RmsNorm(const Attributes& attributes) : epsilon_(attributes.number("epsilon", 1e-5f)) {}
+  explicit RmsNorm(const Attributes& attributes) : epsilon_(epsilon_of(attributes, 1e-5f)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override { return {inputs[0].shape}; }
 
@@ -25,7 +25,7 @@ class RmsNorm final : public Operator {
 
 class RmsNormGrad final : public Operator {
  public:
-  explicit RmsNormGrad(const Attributes& attributes) : epsilon_(attributes.number("epsilon", 1e-5f)) {}
+  explicit RmsNormGrad(const Attributes& attributes) : epsilon_(epsilon_of(attributes, 1e-5f)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_same_shape("X", inputs[0], "dY", inputs[1]);

@@ -9,7 +9,7 @@ const Variants<RotaryArgs> kRotary = SPINQUANT_VARIANTS(rotary, RotaryArgs);
 class RotaryEmbedding final : public Operator {
  public:
   explicit RotaryEmbedding(const Attributes& attributes)
-      : sign_(attributes.integer("inverse", 0) != 0 ? -1.0f : 1.0f) {}
+      : sign_(flag(attributes, "inverse") ? -1.0f : 1.0f) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &x = inputs[0], &cos = inputs[1], &sin = inputs[2];

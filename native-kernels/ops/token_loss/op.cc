@@ -31,7 +31,7 @@ class TokenLoss final : public Operator {
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor& logits = inputs[0];
     TokenLossArgs args{logits.floats(), inputs[1].integers(), outputs[0].mutable_floats(), logits.width()};
-    return kernel_work(kTokenLoss, isa, args, row_count(logits), 3 * logits.width());
+    return kernel_work(kTokenLoss, isa, args, inputs[1].count(), 3 * logits.width());
   }
 };
 
@@ -49,7 +49,7 @@ class TokenLossGrad final : public Operator {
     const Tensor& logits = inputs[0];
     TokenLossGradArgs args{logits.floats(), inputs[1].integers(), inputs[2].floats(), outputs[0].mutable_floats(),
                            outputs[1].mutable_floats(), logits.width()};
-    return kernel_work(kTokenLossGrad, isa, args, row_count(logits), 6 * logits.width());
+    return kernel_work(kTokenLossGrad, isa, args, inputs[1].count(), 6 * logits.width());
   }
 };
 

@@ -12,8 +12,8 @@ class FakeQuantizeWeight final : public Operator {
   explicit FakeQuantizeWeight(const Attributes& attributes)
       : bits_(integer_between(attributes, "bits", 4, 2, 8)),
         group_(integer_between(attributes, "group", 0, 0, INT64_MAX)),
-        symmetric_(attributes.integer("symmetric", 1) != 0),
-        search_(attributes.integer("clip_search", 0) != 0) {}
+        symmetric_(flag(attributes, "symmetric", true)),
+        search_(flag(attributes, "clip_search")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor& w = inputs[0];

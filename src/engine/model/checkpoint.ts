@@ -7,6 +7,7 @@ import type { FileTensor } from '../../protocol/tensor.ts';
 import { hashCheckpoint } from './checkpoint-hash.ts';
 import type { ModelConfig } from './config.ts';
 import { readModelConfig } from './config.ts';
+import { type FileMark, markFiles } from './unchanged.ts';
 import type { LayerWeights } from './weights.ts';
 import {
   checkWeights,
@@ -41,6 +42,8 @@ export interface Checkpoint {
   readonly tiedEmbeddings: boolean;
   /** Bytes of all weights in their files. */
   readonly sizeBytes: number;
+  /** The files of the configuration and of the weights, as they were when the model was opened. */
+  readonly files: readonly FileMark[];
   /** Returns a sha256 (hex) over config.json and the name, dtype, shape and sampled bytes of every weight. */
   hash(): Promise<string>;
 }
@@ -71,6 +74,7 @@ export async function openCheckpoint(dir: string): Promise<Checkpoint> {
     lmHead: tensor(config.tiedEmbeddings ? EMBEDDING_NAME : LM_HEAD_NAME),
     tiedEmbeddings: config.tiedEmbeddings,
     sizeBytes: [...tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0),
+    files: markFiles([join(dir, 'config.json'), ...[...tensors.values()].map(({ path }) => path)]),
     hash: () => hashCheckpoint(dir, tensors),
   };
 }

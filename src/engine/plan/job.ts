@@ -1,6 +1,7 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import { type JobKind, type RunEvent, timed } from '../../protocol/events.ts';
 import type { Provenance } from '../../runs/index.ts';
+import { assertUnchanged } from '../model/unchanged.ts';
 import { Executor } from './execute.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
@@ -34,9 +35,35 @@ export async function* runJob<T>(
     const runtime = bench.runtime.description;
     yield timed({ type: 'run-started', job, run, bits, runtime, resumedFromStep });
     yield* deviceStatement(bench);
-    return yield* work(bench, new Executor(bench, places, seconds, options.signal));
+    return yield* guarded(bench, work(bench, new Executor(bench, places, seconds, options.signal)));
   } finally {
     await places.close();
     await bench.close();
+  }
+}
+
+/** The model's files are looked at so often while a phase lasts: it may take hours. */
+const LOOK_MS = 1000;
+
+/** Ends a job soon after a file of the model became another one, at the latest when its phase or its work ends. */
+async function* guarded<T>(
+  { checkpoint }: Workbench,
+  work: AsyncGenerator<RunEvent, T>,
+): AsyncGenerator<RunEvent, T> {
+  let looked = performance.now();
+  try {
+    for (;;) {
+      const next = await work.next();
+      const ends = next.done || (next.value.type === 'phase' && next.value.state === 'finished');
+      if (ends || performance.now() - looked >= LOOK_MS) {
+        assertUnchanged(checkpoint.files);
+        looked = performance.now();
+      }
+      if (next.done) return next.value;
+      yield next.value;
+    }
+  } finally {
+    // Left in the middle, it keeps what it has and closes what it opened; at its end this does nothing.
+    await work.return(undefined as T);
   }
 }

@@ -83,7 +83,7 @@ async function* learnAll(
     if (warning !== null) yield warning;
   }
   const from = kept ?? { step: 0, state: initial, memory: NO_MEMORY };
-  const writer = isKept ? new CheckpointWriter(places, folder, origin) : null;
+  const writer = isKept ? new CheckpointWriter(places, folder, origin, bench.checkpoint.files) : null;
   places.dropStepsAfter(from.step);
   const losses = stepLosses(await readEvents(await places.make('events')), from.step);
   const loss = () => summary(losses, kept);

@@ -18,7 +18,7 @@ export interface RoundedLayersOptions {
   readonly oldKey?: string | null;
   /** Files with weights of other sizes are not read. */
   readonly sizes?: WeightSizes;
-  /** Called before every write; throws where the folder is another process's by now. */
+  /** Called before every write; throws where the folder is another process's by now, or the model another one. */
   readonly check?: () => void;
 }
 

@@ -4,6 +4,7 @@ import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
 import { evaluateTexts } from '../../evaluate/texts.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
@@ -80,6 +81,7 @@ export function statisticsStep(
         };
         const path = places.own('activations');
         places.check();
+        assertUnchanged(bench.checkpoint.files);
         if (path !== null) writeActivations(path, file);
         yield timed({
           type: 'statistics',

@@ -3,6 +3,7 @@ import { LINEARS } from '../../../protocol/block.ts';
 import { recordOf } from '../../../protocol/records.ts';
 import { loadMethod } from '../../methods/index.ts';
 import type { Checkpoint } from '../../model/checkpoint.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
 import type { RoundedSource } from '../../network/rounded-weights.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../../rounding/rounded-layers.ts';
@@ -52,7 +53,10 @@ export async function weightsStep(
       const key = await context.keyOf(step);
       const layers = new RoundedLayers(await places.make('rounded'), key, {
         ...(await judged(context)),
-        check: () => places.check(),
+        check: () => {
+          places.check();
+          assertUnchanged(bench.checkpoint.files);
+        },
       });
       const network = roundingNetwork(bench, context.of(maps));
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };

@@ -1,0 +1,341 @@
+/** Draws calls of every operator at the edges: empty tensors, order 1, inputs left out, attributes of odd values. */
+import { Rng } from '../../src/engine/rotation/random.ts';
+import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import type { DType } from '../../src/protocol/tensor.ts';
+import type { Operation } from './support.ts';
+
+type Dims = readonly number[];
+type Numbers = Record<string, number>;
+
+/** Sizes around the widths of vectors, tiles and blocks. */
+const SIZES = [0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129];
+const SPECIAL = [0, -0, 1, Number.NaN, Infinity, -Infinity, 1e-45, -1e-40, 1.2e-38, 3.4e38, -3.4e38];
+const ODD_INTEGERS = [-1, 0, 1, 2, 3, 5, 8, 9, 127, 128, 2 ** 31, 2 ** 32, 2 ** 53, -(2 ** 53)];
+const ODD_NUMBERS = [0, -1, 1e-45, 1e-30, 1e30, Number.NaN, Infinity, -Infinity];
+
+export class Draw {
+  readonly #rng: Rng;
+
+  constructor(seed: number) {
+    this.#rng = new Rng(seed);
+  }
+
+  /** Uniform in [0, 1). */
+  real(): number {
+    return this.#rng.uint32() / 2 ** 32;
+  }
+
+  below(n: number): number {
+    return Math.floor(this.real() * n);
+  }
+
+  one<T>(list: readonly T[]): T {
+    return list[this.below(list.length)]!;
+  }
+
+  chance(p: number): boolean {
+    return this.real() < p;
+  }
+
+  size(): number {
+    return this.one(SIZES);
+  }
+
+  /** Up to 9 rows, sometimes none. */
+  rows(): number {
+    return this.below(10);
+  }
+
+  flag(): number {
+    return this.below(2);
+  }
+}
+
+/** A shape that does not fit, one time in twelve. */
+function damaged(draw: Draw, dims: Dims): Dims {
+  if (!draw.chance(1 / 12)) return dims;
+  const at = draw.below(dims.length + 1);
+  return draw.one<() => Dims>(
+    [
+      () => dims.toSpliced(at, 1),
+      () => dims.toSpliced(at, 0, draw.one([0, 1, 2])),
+      () => dims.with(Math.min(at, dims.length - 1), draw.size()),
+    ].slice(dims.length === 0 ? 1 : 0, dims.length === 0 ? 2 : 3),
+  )();
+}
+
+const countOf = (dims: Dims): number => dims.reduce((a, b) => a * b, 1);
+
+/** Ordinary numbers; one tensor in six holds special ones too. */
+function tensor(draw: Draw, wanted: Dims, dtype: DType = 'float32'): ProbeTensor {
+  const dims = damaged(draw, wanted);
+  const count = countOf(dims);
+  if (dtype === 'int64') {
+    return { data: BigInt64Array.from({ length: count }, () => BigInt(draw.below(12) - 2)), dims };
+  }
+  if (dtype === 'int8') return { data: Int8Array.from({ length: count }, () => draw.below(256)), dims };
+  if (dtype === 'bfloat16')
+    return { data: Uint16Array.from({ length: count }, () => draw.below(65536)), dims };
+  const special = draw.chance(1 / 6);
+  const value = () => (special && draw.chance(0.2) ? draw.one(SPECIAL) : 6 * draw.real() - 3);
+  return { data: Float32Array.from({ length: count }, value), dims };
+}
+
+const sometimes = (draw: Draw, dims: Dims): ProbeTensor | null =>
+  draw.chance(0.6) ? tensor(draw, dims) : null;
+
+function quantizer(draw: Draw): Numbers {
+  const all = { bits: 2 + draw.below(7), symmetric: draw.flag(), include_zero: draw.flag(), clip_ratio: 0.9 };
+  return draw.chance(0.8) ? all : { symmetric: draw.flag() };
+}
+
+/** A multiple of a group, and the group or 0. */
+function grouped(draw: Draw): { width: number; group: number } {
+  const group = draw.size();
+  return { width: group * draw.below(4), group: draw.chance(0.3) ? 0 : group };
+}
+
+/** The shape of rows, of one to three axes. */
+function rowsShape(draw: Draw, width: number): Dims {
+  return draw.one([[width], [draw.rows(), width], [draw.below(3), draw.rows(), width]]);
+}
+
+type Call = Omit<Operation, 'name'>;
+type Drawing = (draw: Draw) => Call;
+
+function hadamard(draw: Draw): Call {
+  const order = draw.one([1, 1, 12, 20, 28]);
+  const block = order * 2 ** draw.below(6);
+  const x = tensor(draw, rowsShape(draw, block * draw.below(4)));
+  const m =
+    order === 1
+      ? draw.one([null, tensor(draw, [1, 1]), tensor(draw, [0]), tensor(draw, [0, 0])])
+      : tensor(draw, [order, order]);
+  return {
+    attributes: { block, order, transpose: draw.flag(), scale: 0.5 },
+    inputs: [x, m],
+    outputs: [x.data.length],
+  };
+}
+
+const fakeQuantize: Drawing = (draw) => {
+  const { width, group } = grouped(draw);
+  const x = tensor(draw, rowsShape(draw, width));
+  return { attributes: { ...quantizer(draw), group }, inputs: [x], outputs: [x.data.length] };
+};
+
+const quantizeRows: Drawing = (draw) => {
+  const x = tensor(draw, rowsShape(draw, draw.size()));
+  const rows = countOf(x.dims.slice(0, -1));
+  return { attributes: quantizer(draw), inputs: [x], outputs: [x.data.length, rows] };
+};
+
+/** Operators whose inputs all have one shape. */
+const alike =
+  (inputs: number, outputs: number, attributes: (draw: Draw) => Numbers = () => ({})): Drawing =>
+  (draw) => {
+    const dims = rowsShape(draw, draw.chance(0.1) ? 2100 : draw.size());
+    const tensors = Array.from({ length: inputs }, () => tensor(draw, dims));
+    const count = tensors[0]!.data.length;
+    return { attributes: attributes(draw), inputs: tensors, outputs: Array(outputs).fill(count) };
+  };
+
+const epsilon = () => ({ epsilon: 1e-5 });
+
+function weightQuantize(draw: Draw): Call {
+  const { width, group } = grouped(draw);
+  const dims = rowsShape(draw, width);
+  const ratios = [...dims.slice(0, -1), group > 0 ? width / group : 1];
+  const attributes = { bits: 2 + draw.below(7), group, symmetric: draw.flag(), clip_search: draw.flag() };
+  return {
+    attributes,
+    inputs: [tensor(draw, dims), sometimes(draw, ratios)],
+    outputs: [countOf(dims), countOf(ratios)],
+  };
+}
+
+function attention(draw: Draw, gradient: boolean): Call {
+  const [groups, repeats, width] = [draw.below(3), 1 + draw.below(3), draw.size()];
+  const rows = 1 + draw.size();
+  const keys = rows + draw.one([0, 0, 1, 40]);
+  const [q, k] = [
+    [groups, repeats * rows, width],
+    [groups, keys, width],
+  ];
+  const window = draw.one([0, 0, 1, 7, keys, keys - 1, 2 ** 31, 2 ** 32, 2 ** 53]);
+  const attributes = { scale: 0.3, window, rows, pieces: draw.one([0, 2]) };
+  const qkv = [tensor(draw, q), tensor(draw, k), tensor(draw, k)];
+  const units = sometimes(draw, k.slice(0, -1));
+  if (!gradient)
+    return { attributes, inputs: [...qkv, units], outputs: [countOf(q), groups * repeats * rows] };
+  const rest = [tensor(draw, q), tensor(draw, q.slice(0, -1)), tensor(draw, q), units];
+  return { attributes, inputs: [...qkv, ...rest], outputs: [countOf(q), countOf(k), countOf(k)] };
+}
+
+/** M, K and N of a product, and a factor as it lies in memory. */
+function product(draw: Draw) {
+  const [m, k, n] = [draw.size(), draw.size(), draw.size()];
+  const pieces = draw.one([2, 3]);
+  return { m, k, n, pieces, stored: (a: number, b: number, turned: number) => (turned ? [b, a] : [a, b]) };
+}
+
+function gemmBfloat16(draw: Draw): Call {
+  const { m, k, n, pieces, stored } = product(draw);
+  const transB = draw.flag();
+  const b = stored(k, n, transB);
+  const inputs = [
+    tensor(draw, [m, k]),
+    tensor(draw, b, 'bfloat16'),
+    sometimes(draw, [b[0]!]),
+    sometimes(draw, [m]),
+  ];
+  return { attributes: { transB, pieces }, inputs, outputs: [m * n] };
+}
+
+function gemmAdd(draw: Draw): Call {
+  const { m, k, n, pieces, stored } = product(draw);
+  const transB = draw.flag();
+  const inputs = [tensor(draw, [m, k]), tensor(draw, stored(k, n, transB), 'bfloat16'), tensor(draw, [m, n])];
+  return { attributes: { transB, pieces }, inputs, outputs: [m * n] };
+}
+
+function splitGemm(draw: Draw): Call {
+  const { m, k, n, pieces, stored } = product(draw);
+  const [transA, transB, unitsOfB] = [draw.flag(), draw.flag(), draw.flag()];
+  const [a, b] = [stored(m, k, transA), stored(k, n, transB)];
+  const inputs = [tensor(draw, a), tensor(draw, b), sometimes(draw, [(unitsOfB ? b : a)[0]!])];
+  return { attributes: { transA, transB, unitsOfB, pieces }, inputs, outputs: [m * n] };
+}
+
+function codeGemm(draw: Draw): Call {
+  const { m, k, n, pieces, stored } = product(draw);
+  const [codesOfB, transposeOther] = [draw.flag(), draw.flag()];
+  const codes = codesOfB ? [k, n] : [m, k];
+  const other = codesOfB ? stored(m, k, transposeOther) : stored(k, n, transposeOther);
+  const inputs = [tensor(draw, codes, 'int8'), tensor(draw, [codes[0]!]), tensor(draw, other)];
+  return { attributes: { codesOfB, transposeOther, pieces }, inputs, outputs: [m * n] };
+}
+
+function rowMultiples(draw: Draw): Call {
+  const dims = rowsShape(draw, draw.size());
+  const inputs = [tensor(draw, dims, 'int8'), tensor(draw, dims.slice(0, -1))];
+  return { attributes: {}, inputs, outputs: [countOf(dims)] };
+}
+
+function peakLossGrad(draw: Draw): Call {
+  const dims = rowsShape(draw, draw.size());
+  const inputs = [tensor(draw, dims), tensor(draw, dims.with(-1, 1))];
+  return { attributes: { temperature: 2, epsilon: 1e-6 }, inputs, outputs: [countOf(dims)] };
+}
+
+function peakLoss(draw: Draw): Call {
+  const { inputs, ...call } = peakLossGrad(draw);
+  return { ...call, inputs: inputs.slice(0, 1), outputs: [inputs[1]!.data.length] };
+}
+
+function swapAxes(draw: Draw): Call {
+  const x = tensor(draw, [draw.below(3), draw.rows(), draw.rows(), draw.size()]);
+  return { attributes: {}, inputs: [x], outputs: [x.data.length] };
+}
+
+function rotary(draw: Draw): Call {
+  const [positions, half] = [draw.rows(), draw.size()];
+  const table = [positions, half];
+  const x = tensor(
+    draw,
+    draw.one([
+      [positions, 2 * half],
+      [draw.below(3), 2, positions, 2 * half],
+    ]),
+  );
+  const inputs = [x, tensor(draw, table), tensor(draw, table)];
+  return { attributes: { inverse: draw.flag() }, inputs, outputs: [x.data.length] };
+}
+
+function tokenLoss(draw: Draw, gradient: boolean): Call {
+  const [tokens, vocabulary] = [draw.rows(), draw.one([0, 9, 10, 64, 2049, 2100])];
+  const inputs = [tensor(draw, [tokens, vocabulary]), tensor(draw, [tokens], 'int64')];
+  if (!gradient) return { attributes: {}, inputs, outputs: [tokens] };
+  return {
+    attributes: {},
+    inputs: [...inputs, tensor(draw, [tokens])],
+    outputs: [tokens * vocabulary, tokens],
+  };
+}
+
+function activationStatistics(draw: Draw): Call {
+  const { width, group } = grouped(draw);
+  const rows = draw.rows();
+  const [blockRows, bins] = [draw.one([1, 2, 3, 64, 2 ** 53]), draw.one([2, 16, 128])];
+  const [blocks, groups] = [Math.ceil(rows / blockRows), rows * (group > 0 ? width / group : 1)];
+  const inputs = [tensor(draw, [rows, width]), tensor(draw, [rows, width])];
+  const outputs = [6 * blocks, blocks * width, blocks * bins, groups, groups];
+  return { attributes: { block_rows: blockRows, group, bins }, inputs, outputs };
+}
+
+function reverseCholesky(draw: Draw): Call {
+  const n = draw.size();
+  return { attributes: { damping: 0.1 }, inputs: [tensor(draw, [n, n])], outputs: [n * n] };
+}
+
+function gptqRound(draw: Draw): Call {
+  const [m, size, groups] = [draw.rows(), draw.size(), 1 + draw.below(3)];
+  const n = size * groups;
+  const scale = [m, groups];
+  const inputs = [tensor(draw, [m, n]), tensor(draw, [n, n]), tensor(draw, scale), tensor(draw, scale)];
+  return { attributes: { bits: 2 + draw.below(7) }, inputs, outputs: [m * n] };
+}
+
+const DRAWINGS: Readonly<Record<string, Drawing>> = {
+  Hadamard: hadamard,
+  FakeQuantize: fakeQuantize,
+  FakeQuantizeRows: quantizeRows,
+  QuantizeRows: quantizeRows,
+  RowMultiples: rowMultiples,
+  FakeQuantizeScaleGrad: alike(3, 1, (draw) => ({ symmetric: draw.flag(), include_zero: draw.flag() })),
+  FakeQuantizeWeight: weightQuantize,
+  CausalAttention: (draw) => attention(draw, false),
+  CausalAttentionGrad: (draw) => attention(draw, true),
+  GemmBfloat16: gemmBfloat16,
+  GemmBfloat16Add: gemmAdd,
+  SplitGemm: splitGemm,
+  CodeGemm: codeGemm,
+  PeakLoss: peakLoss,
+  PeakLossGrad: peakLossGrad,
+  RmsNorm: alike(1, 1, epsilon),
+  RmsNormGrad: alike(2, 1, epsilon),
+  SwapAxes: swapAxes,
+  SwiGlu: alike(2, 1),
+  SwiGluGrad: alike(3, 2),
+  RotaryEmbedding: rotary,
+  TokenLoss: (draw) => tokenLoss(draw, false),
+  TokenLossGrad: (draw) => tokenLoss(draw, true),
+  ActivationStatistics: activationStatistics,
+  ReverseCholesky: reverseCholesky,
+  GptqRound: gptqRound,
+};
+
+/** Attributes that are never fractions. */
+const isNumber = (name: string): boolean => /scale|ratio|epsilon|temperature|damping/.test(name);
+
+/** One attribute in a call of twelve has an odd value; an input in a call of twenty is left out. */
+function withOddities(draw: Draw, call: Call): Call {
+  const names = Object.keys(call.attributes);
+  const name = draw.one(names);
+  const odd = name !== undefined && draw.chance(1 / 12);
+  const value = name !== undefined && isNumber(name) ? draw.one(ODD_NUMBERS) : draw.one(ODD_INTEGERS);
+  const missing = draw.chance(1 / 20) ? draw.below(call.inputs.length) : -1;
+  return {
+    attributes: odd ? { ...call.attributes, [name]: value } : call.attributes,
+    inputs: call.inputs.map((input, i) => (i === missing ? null : input)),
+    outputs: call.outputs,
+  };
+}
+
+/** Operators that calls are drawn of. */
+export const DRAWN: readonly string[] = Object.keys(DRAWINGS);
+
+/** Draws a call of an operator. */
+export function drawOperation(draw: Draw, name: string): Operation {
+  return { name, ...withOddities(draw, DRAWINGS[name]!(draw)) };
+}
