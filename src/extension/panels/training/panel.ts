@@ -140,9 +140,11 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   #control(run: Run | null): RunControl {
     if (!run) return { waiting: false, running: false, resumable: false };
     const own = this.services.jobs.all.filter(({ runDir }) => runDir === run.dir);
+    const running = own.some(({ state }) => state === 'running');
     return {
-      waiting: own.some(({ state }) => state === 'waiting'),
-      running: own.some(({ state }) => state === 'running'),
+      // While it runs, a job of the same run that waits changes nothing in how far it is.
+      waiting: !running && own.some(({ state }) => state === 'waiting'),
+      running,
       resumable: isResumable(run),
     };
   }

@@ -1,4 +1,5 @@
 import { methodTitle } from '../../../config/index.ts';
+import type { Variant } from '../../../protocol/events.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import type {
@@ -150,11 +151,15 @@ function notesOf(history: RunHistory, strings: TrainingStrings): Note[] {
 
 function perplexityOf(history: RunHistory): FinalPerplexity[] {
   const names = [...new Set(history.evaluations.map(({ name }) => name))];
-  const value = (name: string, variant: string) =>
-    finite(history.evaluations.find((one) => one.name === name && one.variant === variant)?.perplexity);
-  return names.map((name) => ({
-    name,
-    fullPrecision: value(name, 'full-precision'),
-    quantized: value(name, 'quantized'),
-  }));
+  const found = (name: string, variant: Variant) =>
+    history.evaluations.find((one) => one.name === name && one.variant === variant);
+  return names.map((name) => {
+    const [full, quantized] = [found(name, 'full-precision'), found(name, 'quantized')];
+    return {
+      name,
+      fullPrecision: finite(full?.perplexity),
+      quantized: finite(quantized?.perplexity),
+      meanLoss: { fullPrecision: finite(full?.meanLoss), quantized: finite(quantized?.meanLoss) },
+    };
+  });
 }
