@@ -113,7 +113,9 @@ function csv({ title, head, rows }: TextTable): string {
 }
 
 function csvCell(text: string): string {
-  const plain = printable(text).replace(/^−(?=\d)/, '-').replace(/^–$/, '');
+  const plain = printable(text)
+    .replace(/^−(?=\d)/, '-')
+    .replace(/^–$/, '');
   const safe = isFormula(plain) ? `'${plain}` : plain;
   return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

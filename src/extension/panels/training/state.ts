@@ -14,6 +14,7 @@ import type {
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { formatSeconds } from '../../../protocol/text.ts';
 import type { RunRecord } from '../../../runs/index.ts';
+import type { JobState } from '../../services.ts';
 import { finite, sayNumber } from '../finite.ts';
 import { type RunHistory, stepColumns } from './history.ts';
 import type { LearningFacts } from './learning.ts';
@@ -38,6 +39,13 @@ export interface RunControl {
   readonly waiting: boolean;
   readonly running: boolean;
   readonly resumable: boolean;
+}
+
+/** @param jobs the states of the jobs of one run. */
+export function runControl(jobs: readonly JobState[], resumable: boolean): RunControl {
+  const running = jobs.includes('running');
+  // While it runs, a job of the same run that waits changes nothing in how far it is.
+  return { waiting: !running && jobs.includes('waiting'), running, resumable };
 }
 
 export interface TrainingInput {
