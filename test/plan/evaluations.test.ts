@@ -117,9 +117,13 @@ test('results that cannot be read are told before the work; those that are gone 
   };
   for (const [text, code] of Object.entries(cases)) {
     writeFileSync(path, text);
-    await refused(evaluateExperiment(await experiment(), { ...KERNELS, runDir: copy }), { code });
+    await refused(evaluateExperiment(await experiment(), { ...KERNELS, runDir: copy }), {
+      code,
+      hint: code === 'runs/damaged' ? /or delete it: it then is begun again/ : /the version of SpinQuant Lab/,
+    });
     assert.equal(readFileSync(path, 'utf8'), text, 'nothing is lost');
   }
+
   rmSync(path);
   await collect(evaluateExperiment(await experiment(), { ...KERNELS, runDir: copy }));
   const {

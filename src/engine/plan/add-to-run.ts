@@ -8,14 +8,15 @@ import { originOf, type Source } from './source.ts';
 
 /**
  * Looks before the work whether measurements may be added to a run.
- * @throws UserError `runs/other-settings` with every setting that differs, `runs/other-rotations`, and those of reading
- * and writing `results.json`.
+ * @throws UserError `runs/busy`, `runs/other-settings` with every setting that differs, `runs/other-rotations`, and those of
+ * reading and writing `results.json`.
  */
 export async function expectPlace(
   run: Run,
   experiment: ResolvedExperiment,
   source: Source | null,
 ): Promise<void> {
+  expectAtRest(run);
   const then = await run.readExperiment();
   const differences = decidingDifferences(then, experiment, 'any');
   if (differences.length > 0) {
@@ -32,6 +33,17 @@ export async function expectPlace(
     await expectSameRotations(run, source, then.rotation.seed);
   await readOrBegin(run);
   expectWritable(run.path('results'));
+}
+
+/** What is at work on a run writes its results at its end, without those that were added meanwhile. */
+function expectAtRest({ record }: Run): void {
+  if (record.status !== 'running') return;
+  const { pid, host } = record.process;
+  throw new UserError(
+    'runs/busy',
+    `The run ${record.id} is at work in process ${pid} on ${host}, and will write its own results.`,
+    'Wait for its end, or leave --run out.',
+  );
 }
 
 async function expectSameRotations(run: Run, source: Source, seed: number): Promise<void> {
@@ -67,7 +79,7 @@ function combined(before: PerplexityResult | undefined, fresh: PerplexityResult)
 
 /** The results of a run; where their file is gone, what its events tell of them. */
 async function readOrBegin(run: Run): Promise<NewResults> {
-  if (existsSync(run.path('results'))) return run.readResults();
+  if (existsSync(run.path('results'))) return readToAdd(run);
   const steps = (await run.readEvents()).filter((event) => event.type === 'step');
   const [first, last] = [steps[0], steps.at(-1)];
   return {
@@ -79,6 +91,18 @@ async function readOrBegin(run: Run): Promise<NewResults> {
     perplexity: [],
     seconds: {},
   };
+}
+
+/** The file may be given up where it is damaged: what was learned is in others. */
+async function readToAdd(run: Run): Promise<NewResults> {
+  try {
+    return await run.readResults();
+  } catch (error) {
+    if (!(error instanceof UserError && error.code === 'runs/damaged')) throw error;
+    const hint =
+      'Restore the file from a copy, or delete it: it then is begun again from the events of the run.';
+    throw new UserError(error.code, error.message, hint);
+  }
 }
 
 /** A value as the experiment file writes it. */

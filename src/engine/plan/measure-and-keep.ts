@@ -68,9 +68,12 @@ export async function* inspectAndKeep(
   return run.dir;
 }
 
-/** The source's run if it was made with these settings, where it runs and what it is measured on aside. */
+/**
+ * The source's run if it was made with these settings, where it runs and what it is measured on aside, and if nothing is
+ * at work on it.
+ */
 async function runOf(source: Source | null, experiment: ResolvedExperiment): Promise<Run | null> {
-  if (!source?.run) return null;
+  if (!source?.run || source.run.record.status === 'running') return null;
   const then = await source.run.readExperiment();
   return decidingDifferences(then, experiment, 'any').length === 0 ? source.run : null;
 }
