@@ -200,6 +200,8 @@ test('too large for a number is neither missing nor the best', async (t) => {
   assert.equal(bestRows([row!]).size, 0);
   const [cell] = pivots([row!], strings)[0]!.methods[0]!.cells;
   assert.deepEqual([cell!.text, cell!.delta, cell!.best], ['> 1e308', '–', false]);
+  const [weakest] = pivots(resultRows(await resultsOf([dirs[7]!, huge])), strings)[0]!.methods;
+  assert.equal(weakest!.name, 'RTN', 'it is the weakest of all');
 });
 
 /** A run that measured again what another did, some minutes later. */

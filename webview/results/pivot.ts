@@ -43,10 +43,11 @@ function pivot(rows: readonly ResultRow[], strings: ResultsStrings): Pivot {
   const values = (inCell: readonly ResultRow[]) => summarize(inCell)?.value ?? Number.POSITIVE_INFINITY;
   const table = methods.map((name) => {
     const cells = columns.map((column) => column.filter(({ run }) => run.method === name));
-    return { name, cells, order: Math.max(...cells.map(values).filter(Number.isFinite)) };
+    const measured = cells.filter((inCell) => summarize(inCell) !== null).map(values);
+    return { name, cells, order: Math.max(...measured) };
   });
   // The weakest method first, as papers build up to their own.
-  table.sort((a, b) => b.order - a.order);
+  table.sort((a, b) => (a.order === b.order ? 0 : b.order - a.order));
   const least = columns.map((_, column) => Math.min(...table.map(({ cells }) => values(cells[column]!))));
   const first = rows[0]!;
   return {
