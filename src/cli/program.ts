@@ -72,6 +72,12 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
+    .addOption(
+      new Option(
+        '--keep',
+        'keep the results: in the run of the rotations where its settings are the same, else in a run of their own',
+      ).conflicts('run'),
+    )
     .addOption(device())
     .addOption(kernels())
     .addOption(json())

@@ -16,8 +16,16 @@ export function decidingDifferences(
   now: ResolvedExperiment,
   bits: 'same' | 'any',
 ): Difference[] {
-  const ignored = bits === 'same' ? AFTERWARDS : [...AFTERWARDS, ...COMPUTES];
-  return experimentDifferences(portableExperiment(then), portableExperiment(now)).filter(
-    ({ path }) => !ignored.includes(path.split('.')[0] ?? path),
+  return experimentDifferences(portableExperiment(then), portableExperiment(now)).filter(({ path }) =>
+    isDeciding(path, bits),
   );
+}
+
+/**
+ * Returns true for a setting that decides what is learned.
+ * @param path dotted: `rotation.seed`.
+ */
+export function isDeciding(path: string, bits: 'same' | 'any'): boolean {
+  const ignored = bits === 'same' ? AFTERWARDS : [...AFTERWARDS, ...COMPUTES];
+  return !ignored.includes(path.split('.')[0] ?? path);
 }

@@ -1,6 +1,6 @@
 /** The experiment file: types, defaults, JSON schema, faults with text ranges. */
 
-export { decidingDifferences } from './deciding.ts';
+export { decidingDifferences, isDeciding } from './deciding.ts';
 export {
   bitsLabel,
   hasLearnedRotation,

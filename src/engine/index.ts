@@ -19,6 +19,7 @@ import type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
@@ -33,6 +34,7 @@ export type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
@@ -102,15 +104,24 @@ export async function* inspectActivations(
   return yield* (await import('./plan/inspect.ts')).inspectActivations(experiment, options);
 }
 
-/** The same measurements, kept in the run of the rotations or in one of their own. @returns its folder. */
+/** The same, kept in the run of the rotations or in one of its own, which is named. */
+export async function* evaluateAndKeep(
+  experiment: ResolvedExperiment,
+  source: Source | null,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, KeptEvaluation> {
+  return yield* (await import('./plan/measure-and-keep.ts')).evaluateAndKeep(experiment, source, options);
+}
+
+/** Measurements of either kind, kept in the run of the rotations or in one of their own. @returns its folder. */
 export async function* measureAndKeep(
   what: 'evaluate' | 'inspect',
   experiment: ResolvedExperiment,
   source: Source | null,
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, string> {
-  const { evaluateAndKeep, inspectAndKeep } = await import('./plan/measure-and-keep.ts');
-  return yield* (what === 'evaluate' ? evaluateAndKeep : inspectAndKeep)(experiment, source, options);
+  if (what === 'evaluate') return (yield* evaluateAndKeep(experiment, source, options)).run;
+  return yield* (await import('./plan/measure-and-keep.ts')).inspectAndKeep(experiment, source, options);
 }
 
 /** Writes the rotations of a run to a file. @returns names of the tensors in it. */

@@ -136,7 +136,10 @@ export interface EvaluationEvent extends Timed {
   readonly type: 'evaluation';
   readonly name: string;
   readonly variant: Variant;
+  /** Infinite where the mean loss is above 709.78: JSON writes null. */
   readonly perplexity: number;
+  /** In nats per token; absent in logs of earlier versions. */
+  readonly meanLoss?: number;
   readonly windows: number;
   /** Tokens predicted. */
   readonly tokens: number;

@@ -1,16 +1,18 @@
 /** Numbers as people read them, the same in the terminal, in lenses, trees and panels. */
+import { OVERFLOW } from './perplexity.ts';
 
 /** Perplexity: three decimals below 100, one above; a dash where it was not measured. */
 export function formatPerplexity(value: number | null): string {
   if (value === null) return '–';
-  if (!Number.isFinite(value)) return String(value);
+  if (value === Number.POSITIVE_INFINITY) return OVERFLOW;
   return value < 10_000 ? value.toFixed(value < 100 ? 3 : 1) : value.toExponential(2);
 }
 
-/** `+1.234`, against another number; a dash when either is missing. */
+/** `+1.234`, against another number; a dash when either is missing or too large for a number. */
 export function formatDelta(value: number | null, base: number | null): string {
   if (value === null || base === null) return '–';
   const delta = value - base;
+  if (!Number.isFinite(delta)) return '–';
   return `${delta < 0 ? '−' : '+'}${formatPerplexity(Math.abs(delta))}`;
 }
 

@@ -65,6 +65,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     name: z.string(),
     variant,
     perplexity: number,
+    meanLoss: number.exactOptional(),
     windows: count,
     tokens: count,
     seconds: number,

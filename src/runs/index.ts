@@ -15,5 +15,5 @@ export type { RoundingRecord } from './old-forms.ts';
 export { parseRounding } from './old-forms.ts';
 export { isAlive } from './process.ts';
 export type { Provenance, RunRecord, RunStatus } from './record.ts';
-export type { LossSummary, NewResults, PerplexityResult, ResultsFile } from './results.ts';
+export type { LossSummary, NewResults, PerplexityResult, ResultsFile, RotationsOf } from './results.ts';
 export { createRun, openRun, Run } from './run.ts';

@@ -1,14 +1,20 @@
 /** `results.json` holds what a run found. */
 import { z } from 'zod';
+import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
 import { measuredNumber } from './numbers.ts';
 
 export interface PerplexityResult {
   /** The text's name in evaluation.perplexity. */
   readonly name: string;
-  /** The perplexity of the original network; null when not measured. */
+  /**
+   * The perplexity of the original network; null when not measured. It is infinite where its mean loss is above 709.78:
+   * the file then has null and the mean loss.
+   */
   readonly fullPrecision: number | null;
-  /** The perplexity with this experiment's rotations and quantizers; null when not measured. */
+  /** The perplexity with this experiment's rotations and quantizers; null and infinite as above. */
   readonly quantized: number | null;
+  /** Absent in files of earlier versions. */
+  readonly meanLoss?: MeanLoss | undefined;
   readonly windows: number;
   /** Number of predicted tokens. */
   readonly tokens: number;
@@ -18,6 +24,14 @@ export interface PerplexityResult {
 export interface LossSummary {
   readonly first: number;
   readonly last: number;
+}
+
+/** The origin of the rotations that a run was measured with. */
+export interface RotationsOf {
+  /** The id of the run that learned them; null for a file that is of no run. */
+  readonly run: string | null;
+  /** `rotation.seed` of their start; null where the file does not tell it. */
+  readonly seed: number | null;
 }
 
 export interface ResultsFile {
@@ -32,6 +46,8 @@ export interface ResultsFile {
   readonly perplexity: readonly PerplexityResult[];
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
+  /** Present where the run measured rotations that another run learned. */
+  readonly rotationsOf?: RotationsOf | undefined;
   /** The newest measurement ended then, ISO 8601 in UTC; null in files of earlier versions. */
   readonly measuredAt: string | null;
 }
@@ -40,6 +56,22 @@ export interface ResultsFile {
 export type NewResults = Omit<ResultsFile, 'measuredAt'>;
 
 const count = z.int().min(0);
+const perplexity = z.number().nullable();
+
+const perplexitySchema = z
+  .looseObject({
+    name: z.string(),
+    fullPrecision: perplexity,
+    quantized: perplexity,
+    meanLoss: z.object({ fullPrecision: perplexity, quantized: perplexity }).optional(),
+    windows: count,
+    tokens: count,
+  })
+  .transform((result) => ({
+    ...result,
+    fullPrecision: measuredPerplexity(result.fullPrecision, result.meanLoss?.fullPrecision),
+    quantized: measuredPerplexity(result.quantized, result.meanLoss?.quantized),
+  }));
 
 /** What is read from the disk. Keys of later versions stay, for a file is also read to be written again. */
 export const resultsSchema = z.looseObject({
@@ -48,15 +80,8 @@ export const resultsSchema = z.looseObject({
   loss: z.object({ first: measuredNumber, last: measuredNumber }).nullable(),
   orthogonalityError: z.number().nullable(),
   steps: count,
-  perplexity: z.array(
-    z.looseObject({
-      name: z.string(),
-      fullPrecision: z.number().nullable(),
-      quantized: z.number().nullable(),
-      windows: count,
-      tokens: count,
-    }),
-  ),
+  perplexity: z.array(perplexitySchema),
   seconds: z.record(z.string(), z.number()),
+  rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),
 }) satisfies z.ZodType<ResultsFile>;

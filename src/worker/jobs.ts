@@ -1,5 +1,5 @@
 /** The jobs of the worker: what a request asks for, in terms of the engine. */
-import { hasLearnedRotation, withoutMaps } from '../config/index.ts';
+import { withoutMaps } from '../config/index.ts';
 import { findSource, loadExperiment, measureAndKeep, optimizeRotation } from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
@@ -33,9 +33,7 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
 async function measureJob(what: 'evaluate' | 'inspect', params: MeasureParams): Promise<Job> {
   const written = withOverrides(await loadExperiment(params.experiment, what), params.overrides);
   const experiment = params.withoutRotations ? withoutMaps(written) : written;
-  const source = hasLearnedRotation(experiment.rotation)
-    ? await findSource(experiment, params.run === null ? 'newest' : { path: params.run })
-    : null;
+  const source = await findSource(experiment, params.run === null ? 'newest' : { path: params.run });
   return async function* (signal) {
     return { run: yield* measureAndKeep(what, experiment, source, { signal }) };
   };

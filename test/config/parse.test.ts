@@ -113,7 +113,7 @@ test('every fault is reported at its place, in the order of the text', () => {
 });
 
 test('a key in the wrong object names the right one', () => {
-  const fault = onlyFault(`{ "model": "m", ${HADAMARD}, "learningRate": 1 }`);
+  const fault = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
   assert.match(fault.message, /"learningRate" belongs in rotation\.learning\.learningRate\./);
 });
 

@@ -167,6 +167,41 @@ const cases: {
     },
     expected: ['warning config/nothing-quantized'],
   },
+  {
+    name: 'options of a method that is not chosen',
+    change: (e) => {
+      e.scaling.smoothquant.alpha = 0.7;
+      e.quantization.weights.gptq.damping = 0.05;
+    },
+    expected: ['warning config/unused-option', 'warning config/unused-option'],
+  },
+  {
+    name: 'options of the methods that are chosen',
+    change: (e) => {
+      Object.assign(e.scaling, { method: 'smoothquant', smoothquant: { alpha: 0.7, samples: 4 } });
+      Object.assign(e.quantization.weights, { method: 'gptq', gptq: { damping: 0.05, samples: 4 } });
+    },
+    expected: [],
+  },
+  {
+    name: 'options of the method for weights that are not rounded',
+    change: (e) =>
+      Object.assign(e.quantization.weights, {
+        bits: 16,
+        method: 'gptq',
+        gptq: { damping: 0.05, samples: 4 },
+      }),
+    expected: ['warning config/unused-option'],
+  },
+  {
+    name: 'learning where nothing is learned',
+    change: (e) =>
+      Object.assign(e.rotation, {
+        ...{ r1: 'hadamard', r2: 'none', start: 'random' },
+        learning: { ...e.rotation.learning, steps: 3 },
+      }),
+    expected: ['warning config/unused-option', 'warning config/unused-option'],
+  },
 ];
 
 for (const { name, change, purpose, expected } of cases)
@@ -195,6 +230,25 @@ test('whatever needs a text, the way without it is a setting of its own kind', (
     hintFor((e) => (e.quantization.weights.method = 'gptq')),
     way('quantization.weights.method to "rtn"'),
   );
+});
+
+test('what nothing reads is said at its line, with its keys and what is chosen instead', () => {
+  const text = `{ "model": "m",
+"scaling": { "smoothquant": { "alpha": 0.7 } },
+"quantization": { "weights": {
+"gptq": { "samples": 3, "damping": 0.5 } } },
+"rotation": { "r1": "hadamard", "r2": "none",
+"learning": { "objective": "peak" } } }`;
+  const { faults } = parseExperiment(text, 'x');
+  assert.deepEqual(
+    faults.map(({ range, message }) => `${range.line} ${message}`),
+    [
+      '2 scaling.smoothquant: alpha is not read: scaling.method is "none".',
+      '4 quantization.weights.gptq: samples and damping are not read: quantization.weights.method is "rtn".',
+      '6 rotation.learning: objective is not read: rotation.r1 is "hadamard" and r2 is "none", so nothing is learned.',
+    ],
+  );
+  assert.equal(faults[1]!.hint, 'Set it to "gptq", or leave "gptq" out.');
 });
 
 test('rules between keys get text ranges', () => {

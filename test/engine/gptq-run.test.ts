@@ -78,7 +78,7 @@ test('a measurement takes the weights of the run that it names', async () => {
   }
   const files = weightBytes(result.run);
   const other = await experiment({ weights: { gptq: { samples: 128, damping: 0.5 } } });
-  const anew = await collect(evaluateExperiment(other, { rotations: result.run, runDir: result.run }));
+  const anew = await collect(evaluateExperiment(other, { rotations: result.run }));
   assert.ok(phases(anew.events).includes('round'), 'weights of other settings are not taken');
   assert.notDeepEqual(anew.result.perplexity, result.perplexity);
   assert.deepEqual(weightBytes(result.run), files, 'and not overwritten');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ProgressOfJobs } from '../../src/extension/jobs/progress.ts';
+import { runControl } from '../../src/extension/panels/training/state.ts';
 import type { Job, JobState } from '../../src/extension/services.ts';
 import type { PhaseEvent, PhaseName, RunEvent } from '../../src/protocol/events.ts';
 import { advance, NO_PROGRESS, type Progress } from '../../src/protocol/progress.ts';
@@ -166,4 +167,11 @@ test('each job begins from nothing, and one that has ended is forgotten', () => 
   jobs.changed(job('job-1', 'finished'));
   jobs.changed(job('job-2', 'running'));
   assert.deepEqual([jobs.of('job-1'), jobs.of('job-2')], [NO_PROGRESS, NO_PROGRESS]);
+});
+
+test('a run at work is at work, whatever else waits for it', () => {
+  const none = { waiting: false, running: false, resumable: false };
+  assert.deepEqual(runControl([], false), none);
+  assert.deepEqual(runControl(['finished', 'waiting'], false), { ...none, waiting: true });
+  assert.deepEqual(runControl(['running', 'waiting'], false), { ...none, running: true });
 });

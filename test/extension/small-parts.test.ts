@@ -64,6 +64,7 @@ test('the gate passes up to its limit, and never without both numbers', () => {
   assert.equal(judge(result(9, 10), 0).passed, true);
   assert.equal(judge(result(Number.POSITIVE_INFINITY, 10), 100).passed, false);
   assert.equal(judge(result(Number.NaN, 10), 100).passed, false);
+  assert.equal(judge(result(Number.POSITIVE_INFINITY, 10), 100).increase, null);
   assert.deepEqual(judge(result(null, 10), 1), { passed: false, increase: null });
   assert.deepEqual(judge(undefined, 1), { passed: false, increase: null });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import test from 'node:test';
 import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
-import { experimentSchema } from '../../src/config/index.ts';
+import { type Experiment, experimentSchema } from '../../src/config/index.ts';
 import { flatSettings, methodName, paperBits } from '../../src/extension/panels/results/method.ts';
 import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
 import { exportTables, flatTable, pivotTable } from '../../webview/results/export.ts';
@@ -124,9 +126,7 @@ test('runs that differ in more than seeds are not averaged; other texts are othe
   const { rows } = await table(t);
   const had = rows.filter(({ run }) => run.method === 'SpinQuant had + RTN' && run.paperBits === '4-4-4');
   const longer = had.map((row, index) =>
-    index === 0
-      ? { ...row, run: { ...row.run, settings: { ...row.run.settings, 'rotation.learning.steps': 800 } } }
-      : row,
+    index === 0 ? { ...row, run: { ...row.run, sample: { ...row.run.sample, setting: '800 steps' } } } : row,
   );
   const [cell] = pivots(longer, strings)[0]!.methods[0]!.cells;
   assert.equal(cell!.text, '5.944');
@@ -135,6 +135,100 @@ test('runs that differ in more than seeds are not averaged; other texts are othe
   assert.equal(pivots(shorter, strings).length, 2);
   assert.equal(bestRows(shorter).size, 2);
 });
+
+test('rotations that are measured again are no other sample', async (t) => {
+  const { dirs } = await table(t);
+  // Three seeds of the last cell; the second was evaluated twice more, in runs of their own, on more texts.
+  const seeds = [dirs[15]!, dirs[16]!, dirs[17]!];
+  const again = [200, 300].map((minutes) =>
+    copyRun(seeds[1]!, minutes, (experiment) => {
+      const [first] = experiment.evaluation.perplexity;
+      experiment.evaluation.perplexity.push({ ...first!, name: 'more' });
+      experiment.threads = 3;
+    }),
+  );
+  const state = await resultsOf([...seeds, ...again]);
+  const samples = state.runs.map(({ sample }) => sample);
+  assert.equal(
+    new Set(samples.map(({ setting }) => setting)).size,
+    1,
+    'seeds, texts and threads are no settings',
+  );
+  assert.equal(new Set(samples.map(({ rotations }) => rotations)).size, 3);
+  const cellOf = (runs: typeof state.runs) =>
+    pivots(resultRows({ ...state, runs }), strings)[0]!.methods[0]!.cells[0]!;
+  const cell = cellOf(state.runs);
+  assert.deepEqual([cell.text, cell.from], ['5.975 ± 0.031', 'mean ± sd of 3 seeds']);
+  assert.equal(cell.rows.length, 5, 'all runs stand behind it');
+  const alone = cellOf(state.runs.filter(({ dir }) => ![seeds[0], seeds[2]].includes(dir)));
+  assert.deepEqual([alone.text, alone.from], ['5.975', ''], 'one measurement');
+  const unnamed = copyRun(seeds[1]!, 400, () => {}, { rotationsOf: undefined });
+  const old = await resultsOf([...seeds, unnamed]);
+  const [mixed] = pivots(resultRows(old), strings)[0]!.methods[0]!.cells;
+  assert.equal(mixed!.from, 'best of 4 runs', 'runs of before do not tell whose rotations they measured');
+});
+
+test('an experiment without learned rotations, measured again, is one sample', async (t) => {
+  const { dirs } = await table(t);
+  const rtn = dirs[3]!;
+  const state = await resultsOf([rtn, copyRun(rtn, 200, () => {}, { rotationsOf: undefined })]);
+  const [cell] = pivots(resultRows(state), strings)[0]!.methods[0]!.cells;
+  assert.equal(cell!.from, '');
+});
+
+test('too large for a number is neither missing nor the best', async (t) => {
+  const { dirs } = await table(t);
+  const overflow = { fullPrecision: 1.7, quantized: 812.4 };
+  const huge = copyRun(dirs[3]!, 200, () => {}, {
+    perplexity: [
+      {
+        name: 'wikitext2',
+        fullPrecision: 5.472,
+        quantized: null,
+        meanLoss: overflow,
+        windows: 141,
+        tokens: 1,
+      },
+    ],
+  });
+  const state = JSON.parse(JSON.stringify(await resultsOf([huge]))) as Awaited<ReturnType<typeof resultsOf>>;
+  const [row] = resultRows(state);
+  assert.deepEqual([row!.text.quantized, row!.delta], [Number.POSITIVE_INFINITY, null], 'through JSON');
+  const columns = resultColumns([row!], state, NOW, false);
+  const shown = (id: string) => columns.find((column) => column.id === id)!.show(row!);
+  assert.deepEqual([shown('quantized'), shown('delta'), shown('fullPrecision')], ['> 1e308', '–', '5.472']);
+  assert.equal(bestRows([row!]).size, 0);
+  const [cell] = pivots([row!], strings)[0]!.methods[0]!.cells;
+  assert.deepEqual([cell!.text, cell!.delta, cell!.best], ['> 1e308', '–', false]);
+  const [weakest] = pivots(resultRows(await resultsOf([dirs[7]!, huge])), strings)[0]!.methods;
+  assert.equal(weakest!.name, 'RTN', 'it is the weakest of all');
+});
+
+/** A run that measured again what another did, some minutes later. */
+function copyRun(
+  dir: string,
+  minutes: number,
+  change: (experiment: Experiment) => void,
+  results: object = { rotationsOf: { run: basename(dir), seed: 1 } },
+): string {
+  const copy = `${dir}-evaluate-${minutes}`;
+  cpSync(dir, copy, { recursive: true });
+  const edit = <T extends object>(file: string, patch: (value: T) => T) => {
+    const path = join(copy, file);
+    writeFileSync(path, JSON.stringify(patch(JSON.parse(readFileSync(path, 'utf8')) as T)));
+  };
+  edit<{ startedAt: string }>('run.json', (record) => ({
+    ...record,
+    id: basename(copy),
+    startedAt: new Date(Date.parse(record.startedAt) + 60_000 * minutes).toISOString(),
+  }));
+  edit<Experiment>('experiment.json', (experiment) => {
+    change(experiment);
+    return experiment;
+  });
+  edit('results.json', (value) => ({ ...value, ...results }));
+  return copy;
+}
 
 test('exports: Markdown, LaTeX and CSV of the pivot', async (t) => {
   const { rows } = await table(t);
@@ -181,6 +275,55 @@ test('exports of the runs keep order and columns; nothing a spreadsheet would ru
   ]);
   assert.match(exportTables([odd], 'markdown'), /a\\\|b/);
   assert.match(exportTables([odd], 'latex'), /100 \\% \\& \\\$\\_\\#\\\{\\\}\\textbackslash\{\}/);
+});
+
+/** Names that act in one of the formats, with what they become. */
+const ODD_NAMES: readonly {
+  readonly name: string;
+  readonly csv: string;
+  readonly markdown: string;
+  readonly latex: string;
+}[] = [
+  {
+    name: '=HYPERLINK("http://x","y")',
+    csv: `"'=HYPERLINK(""http://x"",""y"")"`,
+    markdown: '=HYPERLINK("http://x","y")',
+    latex: '=HYPERLINK("http://x","y")',
+  },
+  { name: '-1+1', csv: "'-1+1", markdown: '-1+1', latex: '-1+1' },
+  { name: ' @SUM(A1)', csv: "' @SUM(A1)", markdown: ' @SUM(A1)', latex: ' @SUM(A1)' },
+  { name: '＝1+1', csv: "'＝1+1", markdown: '＝1+1', latex: '＝1+1' },
+  { name: '-1.5e-3', csv: '-1.5e-3', markdown: '-1.5e-3', latex: '-1.5e-3' },
+  { name: 'a;b', csv: '"a;b"', markdown: 'a;b', latex: 'a;b' },
+  { name: 'a\nb|c', csv: '"a\nb|c"', markdown: 'a b\\|c', latex: 'a b\\textbar{}c' },
+  { name: '[x](http://y)', csv: '[x](http://y)', markdown: '\\[x\\](http://y)', latex: '{[}x](http://y)' },
+  { name: '*&lt;*', csv: '"*&lt;*"', markdown: '\\*\\&lt;\\*', latex: '{*}\\&lt;*' },
+  {
+    name: '\\input{x}--',
+    csv: '\\input{x}--',
+    markdown: '\\\\input{x}--',
+    latex: '\\textbackslash{}input\\{x\\}-{}-',
+  },
+  {
+    name: 'a\u001b[2J',
+    csv: 'a\\u{1b}[2J',
+    markdown: 'a\\\\u{1b}\\[2J',
+    latex: 'a\\textbackslash{}u\\{1b\\}[2J',
+  },
+];
+
+test('names act in none of the formats', () => {
+  for (const { name, ...expected } of ODD_NAMES) {
+    const one = { title: '', head: [{ title: 'run', numeric: false }], rows: [[name]] };
+    assert.equal(exportTables([one], 'csv'), `run\r\n${expected.csv}\n`);
+    assert.equal(exportTables([one], 'markdown').trimEnd().split('\n').at(-1), `| ${expected.markdown} |`);
+    assert.ok(
+      exportTables([one], 'latex').includes(`\\midrule\n  ${expected.latex} \\\\\n  \\bottomrule`),
+      name,
+    );
+  }
+  const titled = { title: 'a\nb\u2028c', head: [], rows: [] };
+  assert.match(exportTables([titled], 'latex'), /^% a b c\n/);
 });
 
 test('two runs are selected; a third takes the place of the older; their experiments are compared', async (t) => {

@@ -1,6 +1,7 @@
 /** Tables as text for other programs. */
 import type { ExportFormat } from '../../src/protocol/panels/results.ts';
 import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { printable } from '../../src/protocol/printable.ts';
 import { formatPerplexity } from '../shared/format.ts';
 import type { Pivot } from './pivot.ts';
 import type { ColumnModel, ResultRow } from './rows.ts';
@@ -57,14 +58,17 @@ function markdown({ title, head, rows }: TextTable): string {
   ].join('\n');
 }
 
-const escapeMarkdown = (text: string): string =>
-  text.replace(/[\\|*_<`]/g, (sign) => `\\${sign}`).replace(/\s+/g, ' ');
+/** Signs that act inside a cell, of CommonMark, of tables, and of what GitHub adds. Others stay as people read them. */
+const escapeMarkdown = (text: string): string => oneLine(text).replace(/[\\|*_<>`[\]&~$]/g, '\\$&');
+
+/** Names may hold line breaks, and characters that act. */
+const oneLine = (text: string): string => printable(text.replace(/\s+/g, ' '));
 
 /** Needs the booktabs package, which papers load anyway. */
 function latex({ title, head, rows }: TextTable): string {
   const line = (cells: readonly string[]) => `  ${cells.map(escapeLatex).join(' & ')} \\\\`;
   return [
-    ...(title === '' ? [] : [`% ${title.replace(/\s+/g, ' ')}`]),
+    ...(title === '' ? [] : [`% ${oneLine(title)}`]),
     `\\begin{tabular}{${head.map(({ numeric }) => (numeric ? 'r' : 'l')).join('')}}`,
     '  \\toprule',
     line(head.map((column) => column.title)),
@@ -79,15 +83,23 @@ const LATEX: Readonly<Record<string, string>> = {
   '\\': '\\textbackslash{}',
   '~': '\\textasciitilde{}',
   '^': '\\textasciicircum{}',
+  '<': '\\textless{}',
+  '>': '\\textgreater{}',
+  '|': '\\textbar{}',
   '−': '$-$',
   '±': '$\\pm$',
   '×': '$\\times$',
   Δ: '$\\Delta$',
   '–': '--',
+  // Two in a row would become a dash.
+  '-': '-{}',
 };
 
+/** The end of a row takes a star or a bracket after it for its own. */
 function escapeLatex(text: string): string {
-  return text.replace(/[\\~^−±×Δ–&%$#_{}]/g, (sign) => LATEX[sign] ?? `\\${sign}`).replace(/\s+/g, ' ');
+  return oneLine(text)
+    .replace(/[\\~^<>|−±×Δ–&%$#_{}]|-(?=-)/g, (sign) => LATEX[sign] ?? `\\${sign}`)
+    .replace(/^ *[*[]/, (sign) => `{${sign.trim()}}`);
 }
 
 /** RFC 4180. A cell that a spreadsheet would run as a formula gets an apostrophe; numbers stay numbers. */
@@ -101,7 +113,14 @@ function csv({ title, head, rows }: TextTable): string {
 }
 
 function csvCell(text: string): string {
-  const plain = text.replace(/^−(?=\d)/, '-').replace(/^–$/, '');
-  const safe = /^[=+\-@\t]/.test(plain) && !/^[+-]?\d[\d.e+-]*$/.test(plain) ? `'${plain}` : plain;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  const plain = printable(text)
+    .replace(/^−(?=\d)/, '-')
+    .replace(/^–$/, '');
+  const safe = isFormula(plain) ? `'${plain}` : plain;
+  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+/** Wide signs count as well: some spreadsheets read them as the narrow ones. */
+function isFormula(text: string): boolean {
+  return /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/.test(text) && !/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/.test(text);
 }

@@ -43,10 +43,11 @@ function pivot(rows: readonly ResultRow[], strings: ResultsStrings): Pivot {
   const values = (inCell: readonly ResultRow[]) => summarize(inCell)?.value ?? Number.POSITIVE_INFINITY;
   const table = methods.map((name) => {
     const cells = columns.map((column) => column.filter(({ run }) => run.method === name));
-    return { name, cells, order: Math.max(...cells.map(values).filter(Number.isFinite)) };
+    const measured = cells.filter((inCell) => summarize(inCell) !== null).map(values);
+    return { name, cells, order: Math.max(...measured) };
   });
   // The weakest method first, as papers build up to their own.
-  table.sort((a, b) => b.order - a.order);
+  table.sort((a, b) => (a.order === b.order ? 0 : b.order - a.order));
   const least = columns.map((_, column) => Math.min(...table.map(({ cells }) => values(cells[column]!))));
   const first = rows[0]!;
   return {
@@ -63,37 +64,55 @@ function pivot(rows: readonly ResultRow[], strings: ResultsStrings): Pivot {
 function cell(rows: readonly ResultRow[], least: number, strings: ResultsStrings): PivotCell | null {
   const summary = summarize(rows);
   if (!summary) return null;
-  const { value, deviation } = summary;
+  const { value, deviation, samples } = summary;
   const base = rows.find(({ text }) => text.fullPrecision !== null)?.text.fullPrecision ?? null;
   const spread = deviation === null ? '' : ` ± ${deviation.toFixed(value < 100 ? 3 : 1)}`;
   const several = deviation === null ? strings.bestOf : strings.meanOf;
   return {
     text: `${formatPerplexity(value)}${spread}`,
     delta: base === null ? '' : formatDelta(value, base),
-    from: rows.length === 1 ? '' : fill(several, rows.length),
+    from: samples === 1 ? '' : fill(several, samples),
     rows,
-    best: value === least,
+    best: Number.isFinite(value) && value === least,
   };
 }
 
-/** Runs that differ in their seeds alone are one measurement with a spread; of others the best stands for all. */
-function summarize(
-  rows: readonly ResultRow[],
-): { readonly value: number; readonly deviation: number | null } | null {
-  const values = rows.map(({ text }) => text.quantized).filter((value) => value !== null);
-  if (values.length === 0) return null;
-  if (values.length === 1 || !differInSeedsOnly(rows)) return { value: Math.min(...values), deviation: null };
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  return { value: mean, deviation: Math.sqrt(variance) };
+interface Summary {
+  readonly value: number;
+  /** Null where it is the least of several, or the only one. */
+  readonly deviation: number | null;
+  readonly samples: number;
 }
 
-function differInSeedsOnly(rows: readonly ResultRow[]): boolean {
-  const seedless = (row: ResultRow): string =>
-    JSON.stringify(Object.entries(row.run.settings).filter(([path]) => !/\.seed$/.test(path)));
-  const seeds = (row: ResultRow): string =>
-    JSON.stringify(Object.entries(row.run.settings).filter(([path]) => /\.seed$/.test(path)));
-  return new Set(rows.map(seedless)).size === 1 && new Set(rows.map(seeds)).size === rows.length;
+/** Samples that differ in their seeds alone are one measurement with a spread; of others the best stands for all. */
+function summarize(rows: readonly ResultRow[]): Summary | null {
+  const samples = samplesOf(rows.filter(({ text }) => text.quantized !== null));
+  const values = samples.map(({ text }) => text.quantized!);
+  if (values.length === 0) return null;
+  const least = { value: Math.min(...values), deviation: null, samples: values.length };
+  if (values.length === 1 || !differInSeedsOnly(samples)) return least;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  if (!Number.isFinite(mean)) return least;
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
+  return { value: mean, deviation: Math.sqrt(variance), samples: values.length };
+}
+
+/** Of runs that measured the same, the newest stands for all: measuring again makes no other sample. */
+function samplesOf(rows: readonly ResultRow[]): ResultRow[] {
+  const groups = groupBy(rows, ({ run: { sample } }) =>
+    JSON.stringify([sample.setting, sample.seeds, sample.rotations]),
+  );
+  return [...groups.values()].map((same) =>
+    same.reduce((newest, row) => (row.run.startedAt > newest.run.startedAt ? row : newest)),
+  );
+}
+
+function differInSeedsOnly(samples: readonly ResultRow[]): boolean {
+  const different = (of: (row: ResultRow) => string) => new Set(samples.map(of)).size;
+  return (
+    different(({ run }) => run.sample.setting) === 1 &&
+    different(({ run }) => run.sample.seeds) === samples.length
+  );
 }
 
 function groupBy(

@@ -2,11 +2,15 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { ResultRun, ResultsState, Setting, TextResult } from '../../src/protocol/panels/results.ts';
 import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { measuredPerplexity } from '../../src/protocol/perplexity.ts';
 import { formatAge, formatDelta, formatNumber, formatPerplexity } from '../shared/format.ts';
+
+/** A text with its perplexities as they were measured: null for none, infinite where the mean loss is above 709.78. */
+type MeasuredText = Omit<TextResult, 'meanLoss'>;
 
 export interface ResultRow {
   readonly run: ResultRun;
-  readonly text: TextResult;
+  readonly text: MeasuredText;
   /** Values of {@link TextResult.quantized} minus that at full precision. */
   readonly delta: number | null;
 }
@@ -29,15 +33,20 @@ export interface Sorting {
 
 export function resultRows({ runs }: ResultsState): ResultRow[] {
   return runs.flatMap((run) =>
-    run.texts.map((text) => {
-      const { quantized, fullPrecision } = text;
-      return {
-        run,
-        text,
-        delta: quantized === null || fullPrecision === null ? null : quantized - fullPrecision,
-      };
+    run.texts.map(({ meanLoss, ...values }) => {
+      const quantized = measuredPerplexity(values.quantized, meanLoss.quantized);
+      const fullPrecision = measuredPerplexity(values.fullPrecision, meanLoss.fullPrecision);
+      const text = { ...values, quantized, fullPrecision };
+      return { run, text, delta: differenceOf(quantized, fullPrecision) };
     }),
   );
+}
+
+/** Null where one of them was not measured, or is too large for a number. */
+function differenceOf(quantized: number | null, fullPrecision: number | null): number | null {
+  if (quantized === null || fullPrecision === null) return null;
+  const difference = quantized - fullPrecision;
+  return Number.isFinite(difference) ? difference : null;
 }
 
 /** Settings that the fixed columns tell already. */
@@ -205,7 +214,7 @@ export function groundOf({ run, text }: ResultRow): string {
 }
 
 /** `wikitext2 · 2048 tokens × 141 windows` */
-export function textTitle({ name, sequenceLength, windows }: TextResult, strings: ResultsStrings): string {
+export function textTitle({ name, sequenceLength, windows }: MeasuredText, strings: ResultsStrings): string {
   return sequenceLength === null
     ? fill(strings.textSettingShort, name, windows)
     : fill(strings.textSetting, name, sequenceLength, windows);
@@ -215,9 +224,10 @@ export function textTitle({ name, sequenceLength, windows }: TextResult, strings
 export function bestRows(rows: readonly ResultRow[]): ReadonlySet<ResultRow> {
   const best = new Map<string, ResultRow>();
   for (const row of rows) {
+    const { quantized } = row.text;
+    if (quantized === null || !Number.isFinite(quantized)) continue;
     const known = best.get(groundOf(row));
-    if (row.text.quantized !== null && (!known || row.text.quantized < known.text.quantized!))
-      best.set(groundOf(row), row);
+    if (!known || quantized < known.text.quantized!) best.set(groundOf(row), row);
   }
   return new Set(best.values());
 }

@@ -1,6 +1,7 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { TrainingIntent, TrainingRun } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
+import { measuredPerplexity } from '../../src/protocol/perplexity.ts';
 import { ProblemBox, pushButton } from '../shared/controls.ts';
 import { button, h, setAttribute, setHidden, setText } from '../shared/dom.ts';
 import { formatPerplexity, formatSeconds } from '../shared/format.ts';
@@ -98,6 +99,11 @@ export class TrainingHead {
 
   #showPerplexity({ perplexity }: TrainingRun, strings: TrainingStrings): void {
     const texts = perplexity
+      .map(({ name, meanLoss, ...values }) => ({
+        name,
+        fullPrecision: measuredPerplexity(values.fullPrecision, meanLoss.fullPrecision),
+        quantized: measuredPerplexity(values.quantized, meanLoss.quantized),
+      }))
       .filter(({ quantized, fullPrecision }) => quantized !== null || fullPrecision !== null)
       .map(({ name, fullPrecision, quantized }) => {
         const value = fill(strings.against, formatPerplexity(quantized), formatPerplexity(fullPrecision));

@@ -1,5 +1,8 @@
+import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
+import type { EngineOptions, EvaluateResult, KeptEvaluation } from '../../engine/index.ts';
+import type { RunEvent } from '../../protocol/events.ts';
 import { openRun } from '../../runs/index.ts';
-import { loadEngine } from '../engine.ts';
+import { type Engine, loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
@@ -8,26 +11,38 @@ import { follow } from '../progress.ts';
 
 export interface EvaluateFlags extends ComputeFlags {
   readonly rotations?: string;
+  /** Results are added to this run. */
   readonly run?: string;
+  /** Results are kept, in a run of their own where they are of no other. */
+  readonly keep?: true;
 }
 
 export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<undefined> {
   const experiment = await loadExperiment(file, 'evaluate', output, flags.device);
   const runDir = flags.run === undefined ? undefined : (await openRun(flags.run)).dir;
   const engine = await loadEngine();
-  const path = flags.rotations ?? runDir;
-  const source = await engine.findSource(experiment, path === undefined ? null : { path });
-  const result = await interruptible(output, (signal) =>
+  const result = await interruptible(output, async (signal) =>
     follow(
-      engine.evaluateExperiment(experiment, {
-        signal,
-        kernels: flags.kernels,
-        rotations: source?.rotations,
-        runDir,
-      }),
+      await measuring(engine, experiment, { ...flags, run: runDir }, { signal, kernels: flags.kernels }),
       output,
     ),
   );
   output.document(result);
-  output.result(`${result.bits}\n\n${perplexityTable(result.perplexity)}`);
+  const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';
+  output.result(`${result.bits}\n\n${perplexityTable(result.perplexity)}${kept}`);
+}
+
+/** @param named its run is the path of a folder. */
+async function measuring(
+  engine: Engine,
+  experiment: ResolvedExperiment,
+  named: Pick<EvaluateFlags, 'rotations' | 'keep'> & { readonly run: string | undefined },
+  options: EngineOptions,
+): Promise<AsyncGenerator<RunEvent, EvaluateResult | KeptEvaluation>> {
+  const { rotations, run, keep } = named;
+  // A run that learned nothing has results, too.
+  const path = rotations ?? (hasLearnedRotation(experiment.rotation) ? run : undefined);
+  const source = await engine.findSource(experiment, path === undefined ? null : { path });
+  if (keep) return engine.evaluateAndKeep(experiment, source, options);
+  return engine.evaluateExperiment(experiment, { ...options, rotations: source?.rotations, runDir: run });
 }

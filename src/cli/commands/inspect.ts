@@ -1,5 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { expectWritable } from '../../disk/faults.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
@@ -17,7 +18,19 @@ export interface InspectFlags extends ComputeFlags {
 
 export async function inspect(path: string, flags: InspectFlags, output: Output): Promise<undefined> {
   const isModel = existsSync(path) && statSync(path).isDirectory();
+  if (isModel) expectUnnamed(path, flags);
   await (isModel ? inspectModel(path, output) : inspectExperiment(path, flags, output));
+}
+
+/** A model alone has neither rotations nor statistics. @throws UserError `cli/not-used` */
+function expectUnnamed(model: string, { rotations, out }: InspectFlags): void {
+  const option = rotations !== undefined ? '--rotations' : out !== undefined ? '--out' : null;
+  if (option === null) return;
+  throw new UserError(
+    'cli/not-used',
+    `${model} is a model folder, whose contents are listed: ${option} would not be used.`,
+    `Name an experiment file (*.spinquant.json) to measure activations, or leave ${option} out.`,
+  );
 }
 
 async function inspectModel(dir: string, output: Output): Promise<void> {

@@ -2,6 +2,7 @@ import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../calibration/tokens.ts';
 import type { Activations, Network } from '../network/network.ts';
+import { notFinite } from './not-finite.ts';
 
 /** Non-overlapping windows of one text. */
 export interface PerplexityText {
@@ -17,7 +18,10 @@ export interface PerplexityProgress {
 }
 
 export interface Perplexity {
+  /** exp(meanLoss): infinite above 709.78 nats. */
   readonly perplexity: number;
+  /** Mean negative log-likelihood in nats per token. */
+  readonly meanLoss: number;
   readonly windows: number;
   /** Tokens predicted. */
   readonly tokens: number;
@@ -44,6 +48,7 @@ export function cutWindows(
 /**
  * Perplexity: exp of the mean over windows of each window's mean negative log-likelihood, every window on its own.
  * Logits are float32 and streamed. Windows go through a layer at a time in groups, so weights are prepared once a group.
+ * @throws UserError `evaluation/too-short`, `evaluation/not-finite` with the window and the place in the network.
  */
 export async function* measurePerplexity(
   network: Network,
@@ -64,12 +69,17 @@ export async function* measurePerplexity(
   let sum = 0;
   for (let start = 0; start < windows.length; start += group) {
     const part = windows.slice(start, start + group);
-    for (const nll of await windowLosses(network, part, batch, signal)) sum += nll;
+    for (const [index, nll] of (await windowLosses(network, part, batch, signal)).entries()) {
+      if (!Number.isFinite(nll)) throw await notFinite(network, text, start + index, nll, signal);
+      sum += nll;
+    }
     const done = start + part.length;
     yield { windowsDone: done, windows: windows.length, runningPerplexity: Math.exp(sum / done) };
   }
+  const meanLoss = sum / windows.length;
   return {
-    perplexity: Math.exp(sum / windows.length),
+    perplexity: Math.exp(meanLoss),
+    meanLoss,
     windows: windows.length,
     tokens: windows.length * (sequence - 1),
   };

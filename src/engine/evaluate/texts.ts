@@ -1,7 +1,7 @@
 import { type RunEvent, timed, type Variant } from '../../protocol/events.ts';
 import type { PerplexityResult } from '../../runs/index.ts';
 import type { Network } from '../network/network.ts';
-import { measurePerplexity, type PerplexityText } from './perplexity.ts';
+import { measurePerplexity, type Perplexity, type PerplexityText } from './perplexity.ts';
 
 /** Networks to measure, made when their turn comes. */
 export type VariantNetworks = Readonly<Partial<Record<Variant, () => Network>>>;
@@ -12,7 +12,7 @@ export async function* evaluateTexts(
   networks: VariantNetworks,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, PerplexityResult[]> {
-  const found = new Map<string, Partial<Record<Variant, number>>>(texts.map(({ name }) => [name, {}]));
+  const found = new Map<string, Partial<Record<Variant, Perplexity>>>(texts.map(({ name }) => [name, {}]));
   for (const variant of ['full-precision', 'quantized'] as const) {
     const network = networks[variant]?.();
     if (!network) continue;
@@ -21,13 +21,17 @@ export async function* evaluateTexts(
       found.set(text.name, { ...found.get(text.name), [variant]: perplexity });
     }
   }
-  return texts.map(({ name, windows }) => ({
-    name,
-    fullPrecision: found.get(name)?.['full-precision'] ?? null,
-    quantized: found.get(name)?.quantized ?? null,
-    windows: windows.length,
-    tokens: windows.length * (windows[0]!.length - 1),
-  }));
+  return texts.map(({ name, windows }) => {
+    const { 'full-precision': full, quantized } = found.get(name) ?? {};
+    return {
+      name,
+      fullPrecision: full?.perplexity ?? null,
+      quantized: quantized?.perplexity ?? null,
+      meanLoss: { fullPrecision: full?.meanLoss ?? null, quantized: quantized?.meanLoss ?? null },
+      windows: windows.length,
+      tokens: windows.length * (windows[0]!.length - 1),
+    };
+  });
 }
 
 async function* evaluateText(
@@ -35,7 +39,7 @@ async function* evaluateText(
   text: PerplexityText,
   variant: Variant,
   signal?: AbortSignal,
-): AsyncGenerator<RunEvent, number> {
+): AsyncGenerator<RunEvent, Perplexity> {
   const began = performance.now();
   const measuring = measurePerplexity(network, text, signal);
   for (;;) {
@@ -43,7 +47,7 @@ async function* evaluateText(
     if (next.done) {
       const seconds = (performance.now() - began) / 1000;
       yield timed({ type: 'evaluation', name: text.name, variant, ...next.value, seconds });
-      return next.value.perplexity;
+      return next.value;
     }
     yield timed({ type: 'evaluation-progress', name: text.name, variant, ...next.value });
   }

@@ -1,49 +1,54 @@
-import type { ResolvedExperiment } from '../../config/index.ts';
+import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
-import { openRun, type PerplexityResult } from '../../runs/index.ts';
+import { openRun, type Run } from '../../runs/index.ts';
+import { addToRun, expectPlace } from './add-to-run.ts';
 import { planEvaluate } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import type { EvaluateOptions, EvaluateResult } from './options.ts';
 import { Places } from './places.ts';
+import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import { labelOf } from './workbench.ts';
 
-/** Measures perplexity at full precision and quantized. Weights of the runs that are named serve again. */
+/**
+ * Measures perplexity at full precision and quantized. Weights of the runs that are named serve again. Learned rotations
+ * bring the settings that they were learned by.
+ * @throws UserError `rotation/not-used`, and where results are added to a run those of {@link expectPlace}.
+ */
 export async function* evaluateExperiment(
   experiment: ResolvedExperiment,
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
   const { rotations, runDir, record } = options;
+  const own = runDir === undefined ? null : await openRun(runDir);
+  const source = await sourceOf(experiment, rotations, own);
+  const asked = measuredWith(experiment, source);
+  if (own) await expectPlace(own, asked, source);
   const named = [runDir, rotations].filter((path) => path !== undefined);
   const setting = {
     job: 'evaluate' as const,
-    experiment,
+    experiment: asked,
     options,
-    places: new Places(null, named, record?.dir ?? experiment.runs),
+    places: new Places(null, named, record?.dir ?? asked.runs),
     run: record?.dir ?? runDir ?? null,
     tell: record?.setProvenance.bind(record),
   };
   return yield* runJob(setting, async function* (bench, executor) {
+    yield* warningsOf(source);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
-    const path = rotations ?? (runDir === undefined ? null : (await openRun(runDir)).path('rotations'));
-    const step = await planEvaluate(experiment, bench.scaling, variants, path);
+    const step = await planEvaluate(asked, bench.scaling, variants, source?.rotations ?? null);
     const perplexity = yield* executor.execute(step);
-    if (runDir !== undefined) await addToRun(runDir, perplexity);
-    return { perplexity, bits: labelOf(bench), device: bench.runtime.device };
+    if (own) await addToRun(own, perplexity);
+    const rotationsOf = source?.origin ?? null;
+    return { perplexity, bits: labelOf(bench), rotationsOf, device: bench.runtime.device };
   });
 }
 
-/** Puts new measurements beside, or in place of, those that a run has under the same names. */
-async function addToRun(runDir: string, fresh: readonly PerplexityResult[]): Promise<void> {
-  const run = await openRun(runDir);
-  const results = await run.readResults();
-  const byName = new Map(results.perplexity.map((result) => [result.name, result]));
-  for (const result of fresh) {
-    const before = byName.get(result.name);
-    byName.set(result.name, {
-      ...result,
-      fullPrecision: result.fullPrecision ?? before?.fullPrecision ?? null,
-      quantized: result.quantized ?? before?.quantized ?? null,
-    });
-  }
-  run.writeResults({ ...results, perplexity: [...byName.values()] });
+/** Learned rotations are those named, or else those of the run that results are added to. */
+function sourceOf(
+  experiment: ResolvedExperiment,
+  rotations: string | undefined,
+  own: Run | null,
+): Promise<Source> | null {
+  if (rotations !== undefined) return sourceAt(experiment, rotations);
+  return own && hasLearnedRotation(experiment.rotation) ? sourceAt(experiment, own.dir) : null;
 }

@@ -4,23 +4,30 @@ import { planInspect } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import type { InspectOptions, InspectResult } from './options.ts';
 import { Places } from './places.ts';
+import { measuredWith, sourceAt, warningsOf } from './source.ts';
 
-/** Collects activation statistics before and after rotation, per layer and site. */
+/**
+ * Collects activation statistics before and after rotation, per layer and site.
+ * @throws UserError `rotation/not-used`, besides those of the model and of the text.
+ */
 export async function* inspectActivations(
   experiment: ResolvedExperiment,
   options: InspectOptions,
 ): AsyncGenerator<RunEvent, InspectResult> {
   const { rotations, record, runDir } = options;
+  const source = rotations === undefined ? null : await sourceAt(experiment, rotations);
+  const asked = measuredWith(experiment, source);
   const folder = record?.dir ?? runDir ?? null;
   const setting = {
     job: 'inspect' as const,
-    experiment,
+    experiment: asked,
     options,
-    places: new Places(folder, [], folder ?? experiment.runs, record),
+    places: new Places(folder, [], folder ?? asked.runs, record),
     run: folder,
     tell: record?.setProvenance.bind(record),
   };
-  return yield* runJob(setting, (bench, executor) =>
-    executor.execute(planInspect(experiment, bench.scaling, rotations ?? null)),
-  );
+  return yield* runJob(setting, async function* (bench, executor) {
+    yield* warningsOf(source);
+    return yield* executor.execute(planInspect(asked, bench.scaling, source?.rotations ?? null));
+  });
 }

@@ -2,43 +2,52 @@
 import { existsSync } from 'node:fs';
 import { constants, copyFile } from 'node:fs/promises';
 import { decidingDifferences, experimentSlug, type ResolvedExperiment } from '../../config/index.ts';
+import { writing } from '../../disk/faults.ts';
+import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { evaluateExperiment } from './evaluate.ts';
 import { inspectActivations } from './inspect.ts';
-import type { EngineOptions } from './options.ts';
+import type { EngineOptions, KeptEvaluation } from './options.ts';
 import { recordRun } from './record-run.ts';
-import type { Source } from './source.ts';
+import { measuredWith, type Source } from './source.ts';
 
-/** Evaluates. @returns the run folder that holds the results. */
+/** Evaluates. A run of its own keeps the settings by which its rotations were learned, and names their run. */
 export async function* evaluateAndKeep(
   experiment: ResolvedExperiment,
   source: Source | null,
   options: EngineOptions,
-): AsyncGenerator<RunEvent, string> {
-  const own = await runOf(source, experiment);
-  const rotations = source?.rotations;
-  if (own && existsSync(own.path('results'))) {
-    yield* evaluateExperiment(experiment, { ...options, rotations, runDir: own.dir });
-    return own.dir;
+): AsyncGenerator<RunEvent, KeptEvaluation> {
+  const asked = measuredWith(experiment, source);
+  const own = await runOf(source, asked);
+  if (own && (await hasResults(own))) {
+    const rotations = source?.rotations;
+    const found = yield* evaluateExperiment(asked, { ...options, rotations, runDir: own.dir });
+    return { ...found, run: own.dir };
   }
-  const run = createRun(experiment, `${experimentSlug(experiment.source.file)}-evaluate`);
-  return yield* recordRun(run, evaluateInto(run, experiment, rotations, options));
+  const run = createRun(asked, `${experimentSlug(asked.source.file)}-evaluate`);
+  return yield* recordRun(run, evaluateInto(run, asked, source, options));
 }
 
 async function* evaluateInto(
   run: Run,
   experiment: ResolvedExperiment,
-  rotations: string | undefined,
+  source: Source | null,
   options: EngineOptions,
-): AsyncGenerator<RunEvent, string> {
+): AsyncGenerator<RunEvent, KeptEvaluation> {
   const began = performance.now();
+  const rotations = source?.rotations;
   const found = yield* evaluateExperiment(experiment, { ...options, rotations, record: run });
-  if (rotations !== undefined) await copyFile(rotations, run.path('rotations'), constants.COPYFILE_FICLONE);
+  if (rotations !== undefined) await copyRotations(rotations, run.path('rotations'));
   const { perplexity, bits } = found;
   const seconds = { evaluate: (performance.now() - began) / 1000 };
-  run.writeResults({ version: 1, bits, loss: null, orthogonalityError: null, steps: 0, perplexity, seconds });
-  return run.dir;
+  const measured = { loss: null, orthogonalityError: null, steps: 0, perplexity, seconds };
+  run.writeResults({ version: 1, bits, ...measured, ...(source && { rotationsOf: source.origin }) });
+  return { ...found, run: run.dir };
+}
+
+function copyRotations(from: string, to: string): Promise<void> {
+  return writing(to, () => copyFile(from, to, constants.COPYFILE_FICLONE));
 }
 
 /** Looks at activations. @returns the run folder that holds the statistics. */
@@ -48,19 +57,35 @@ export async function* inspectAndKeep(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, string> {
   const rotations = source?.rotations;
-  const own = await runOf(source, experiment);
+  const asked = measuredWith(experiment, source);
+  const own = await runOf(source, asked);
   if (own) {
-    yield* inspectActivations(experiment, { ...options, rotations, runDir: own.dir });
+    yield* inspectActivations(asked, { ...options, rotations, runDir: own.dir });
     return own.dir;
   }
-  const run = createRun(experiment, `${experimentSlug(experiment.source.file)}-inspect`);
-  yield* recordRun(run, inspectActivations(experiment, { ...options, rotations, record: run }));
+  const run = createRun(asked, `${experimentSlug(asked.source.file)}-inspect`);
+  yield* recordRun(run, inspectActivations(asked, { ...options, rotations, record: run }));
   return run.dir;
 }
 
-/** The source's run if it was made with these settings, where it runs and what it is measured on aside. */
+/**
+ * The source's run if it was made with these settings, where it runs and what it is measured on aside, and if nothing is
+ * at work on it.
+ */
 async function runOf(source: Source | null, experiment: ResolvedExperiment): Promise<Run | null> {
-  if (!source?.run) return null;
+  if (!source?.run || source.run.record.status === 'running') return null;
   const then = await source.run.readExperiment();
   return decidingDifferences(then, experiment, 'any').length === 0 ? source.run : null;
+}
+
+/** False also for results that cannot be read: new ones then are kept elsewhere. */
+async function hasResults(run: Run): Promise<boolean> {
+  if (!existsSync(run.path('results'))) return false;
+  try {
+    await run.readResults();
+    return true;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }

@@ -1,7 +1,7 @@
 /** Requests of a front door, and the documents that answer them. */
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
-import type { LossSummary, PerplexityResult } from '../../runs/results.ts';
+import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 
@@ -60,8 +60,16 @@ export interface EvaluateResult {
   readonly perplexity: readonly PerplexityResult[];
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
+  /** The run that learned the rotations; null where none were. */
+  readonly rotationsOf: RotationsOf | null;
   /** The device that computed it. */
   readonly device: RuntimeDevice;
+}
+
+/** The document of `evaluate --keep --json`. */
+export interface KeptEvaluation extends EvaluateResult {
+  /** Absolute path of the run folder that holds the results. */
+  readonly run: string;
 }
 
 /** The document of `inspect --json`: the contents of `activations.json`. */

@@ -87,7 +87,7 @@ function square(matrix: Float32Array): HostTensor<Float32Array> {
  */
 export async function readRotations(path: string, sizes: RotationSizes): Promise<ModelRotations> {
   const file = isDirectory(path) ? join(path, RUN_FILES.rotations) : path;
-  const tensors = startsAsZip(file) ? readTorchTensors(file) : readSafetensorsHeader(file).tensors;
+  const { tensors } = readTensors(file);
   const layers = new Map<number, Float32Array>();
   let r1: Float32Array | null = null;
   for (const [name, tensor] of tensors) {
@@ -106,6 +106,32 @@ export async function readRotations(path: string, sizes: RotationSizes): Promise
     }
   }
   return { r1, r2: layers.size === 0 ? null : inOrder(file, layers, sizes.layers) };
+}
+
+/** What a file of rotations says of itself, without its numbers. */
+export interface RotationFileFacts {
+  /** Those that it holds. */
+  readonly held: { readonly r1: boolean; readonly r2: boolean };
+  /** `rotation.seed` of their start; null where the file does not tell it. */
+  readonly seed: number | null;
+}
+
+/** Reads the names and the origin. Shapes and numbers are left to {@link readRotations}. @param file not a folder. */
+export function readRotationFacts(file: string): RotationFileFacts {
+  const { tensors, metadata } = readTensors(file);
+  const names = [...tensors.keys()];
+  const seed = Number(metadata.seed ?? Number.NaN);
+  return {
+    held: { r1: names.includes('R1'), r2: names.some((name) => LAYER_R2.test(name)) },
+    seed: Number.isInteger(seed) ? seed : null,
+  };
+}
+
+function readTensors(file: string): {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly metadata: Readonly<Record<string, string>>;
+} {
+  return startsAsZip(file) ? { tensors: readTorchTensors(file), metadata: {} } : readSafetensorsHeader(file);
 }
 
 function inOrder(path: string, byLayer: ReadonlyMap<number, Float32Array>, layers: number): Float32Array[] {

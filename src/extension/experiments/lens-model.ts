@@ -116,8 +116,9 @@ function evaluationLenses(
   if (experiment.evaluation.perplexity.length === 0) return [];
   const { summaries } = input;
   const line = lineOf('evaluation');
-  const source =
-    summaries.find((summary) => input.hasRotations(summary) && !isPlain(summary))?.run.dir ?? null;
+  const source = learned
+    ? (summaries.find((summary) => input.hasRotations(summary) && !isPlain(summary))?.run.dir ?? null)
+    : null;
   const rotated = !isUnrotated(experiment.rotation);
   const measured = summaries.filter(({ results }) => (results?.perplexity.length ?? 0) > 0);
   const last = newestOf(measured.filter((summary) => !rotated || !isPlain(summary)));

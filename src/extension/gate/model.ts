@@ -3,7 +3,7 @@ import type { PerplexityResult } from '../../runs/index.ts';
 
 export interface GateOutcome {
   readonly passed: boolean;
-  /** Quantized over full precision, less one; null when one of them was not measured. */
+  /** Quantized over full precision, less one; null when one of them was not measured, or is too large for a number. */
   readonly increase: number | null;
 }
 
@@ -13,5 +13,6 @@ export function judge(result: PerplexityResult | undefined, limit: number): Gate
   const { quantized, fullPrecision } = result;
   // Not by the quotient: 11 against 10 is 10 %, and 11 / 10 − 1 is more than 0.1.
   const passed = Number.isFinite(quantized) && quantized <= fullPrecision * (1 + limit);
-  return { passed, increase: quantized / fullPrecision - 1 };
+  const increase = quantized / fullPrecision - 1;
+  return { passed, increase: Number.isFinite(increase) ? increase : null };
 }

@@ -100,9 +100,11 @@ async function runOne(
   const { parseExperiment, hasLearnedRotation } = await loadConfig();
   const { experiment } = parseExperiment(await experimentText(file), file);
   if (experiment === null) return fail(vscode.l10n.t('The experiment has faults: see Problems.'));
-  const learned = runs.ofExperiment(file).find((candidate) => existsSync(candidate.path('rotations')));
+  const learned = hasLearnedRotation(experiment.rotation)
+    ? runs.ofExperiment(file).find((candidate) => existsSync(candidate.path('rotations')))
+    : null;
   // Without a learned rotation the gate learns one: learning ends with the evaluation.
-  const kind = hasLearnedRotation(experiment.rotation) && learned === undefined ? 'optimize' : 'evaluate';
+  const kind = learned === undefined ? 'optimize' : 'evaluate';
   run.appendOutput(`${file}: ${kind}\r\n`);
   const known = new Set(jobs.all);
   const ended = jobs.submit({

@@ -1,5 +1,6 @@
 /** Contract of the results panel: which setting is best, and why do two runs differ? */
 import { z } from 'zod';
+import type { MeanLoss } from '../perplexity.ts';
 import { beginSchema, type RunName, type RunState, readySchema, runDirSchema } from './common.ts';
 import { PANEL_NAMES } from './registry.ts';
 import type { ResultsStrings } from './results-strings.ts';
@@ -13,8 +14,19 @@ export interface TextResult {
   readonly windows: number;
   /** Tokens predicted. */
   readonly tokens: number;
+  /** Null where it was not measured, and where it is infinite: then there is a mean loss. */
   readonly fullPrecision: number | null;
   readonly quantized: number | null;
+  readonly meanLoss: MeanLoss;
+}
+
+/** What the numbers of a run are a sample of: runs that agree in all three have measured the same. */
+export interface Sample {
+  /** Equal where experiments differ in seeds alone, in what they measure, or in what computes. */
+  readonly setting: string;
+  readonly seeds: string;
+  /** The run that learned the rotations; empty where none were learned. */
+  readonly rotations: string;
 }
 
 export interface ResultRun extends RunName {
@@ -32,6 +44,7 @@ export interface ResultRun extends RunName {
   readonly texts: readonly TextResult[];
   /** Every key of the experiment by its dotted path. */
   readonly settings: Readonly<Record<string, Setting>>;
+  readonly sample: Sample;
   readonly hasActivations: boolean;
 }
 

@@ -1,5 +1,6 @@
 /** Contract of the training panel: is it learning, and when is it done? */
 import { z } from 'zod';
+import type { MeanLoss } from '../perplexity.ts';
 import {
   beginSchema,
   type Problem,
@@ -78,8 +79,10 @@ export interface RunCurves {
 
 export interface FinalPerplexity {
   readonly name: string;
+  /** Null where it was not measured, and where it is infinite: then there is a mean loss. */
   readonly fullPrecision: number | null;
   readonly quantized: number | null;
+  readonly meanLoss: MeanLoss;
 }
 
 export interface TrainingRun extends RunName {

@@ -11,6 +11,7 @@ import type { ResultsStrings } from '../../../protocol/panels/results-strings.ts
 import type { PerplexityResult, ResultsFile, RunStatus } from '../../../runs/index.ts';
 import { finite } from '../finite.ts';
 import { flatSettings, methodName, paperBits } from './method.ts';
+import { sampleOf } from './sample.ts';
 
 /** A run with results. */
 export interface ResultsSource {
@@ -62,16 +63,18 @@ function resultRun({ name, results, experiment, ...source }: ResultsSource): Res
     steps: results.steps,
     texts: results.perplexity.map((result) => textResult(result, experiment)),
     settings: flatSettings(experiment),
+    sample: sampleOf(name.dir, experiment, results),
   };
 }
 
-/** JSON writes an infinite perplexity as null, the same as one that was not measured. */
+/** JSON writes an infinite perplexity as null; the mean loss tells it from one that was not measured. */
 function textResult(result: PerplexityResult, { evaluation }: Experiment): TextResult {
   const task = evaluation.perplexity.find(({ name }) => name === result.name);
   return {
     ...result,
     fullPrecision: finite(result.fullPrecision),
     quantized: finite(result.quantized),
+    meanLoss: result.meanLoss ?? { fullPrecision: null, quantized: null },
     sequenceLength: task?.sequenceLength ?? null,
   };
 }

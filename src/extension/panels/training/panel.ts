@@ -16,7 +16,7 @@ import { showText } from '../groups.ts';
 import { Panel } from '../panel.ts';
 import { LearnedRuns } from './learned.ts';
 import { TrainingSources } from './sources.ts';
-import { type RunControl, trainingState } from './state.ts';
+import { type RunControl, runControl, trainingState } from './state.ts';
 
 /** Lines of more runs than this cannot be told apart. */
 const MAX_OVERLAYS = 5;
@@ -140,11 +140,10 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   #control(run: Run | null): RunControl {
     if (!run) return { waiting: false, running: false, resumable: false };
     const own = this.services.jobs.all.filter(({ runDir }) => runDir === run.dir);
-    return {
-      waiting: own.some(({ state }) => state === 'waiting'),
-      running: own.some(({ state }) => state === 'running'),
-      resumable: isResumable(run),
-    };
+    return runControl(
+      own.map(({ state }) => state),
+      isResumable(run),
+    );
   }
 
   async #hear(job: Job, event: RunEvent): Promise<void> {

@@ -1,4 +1,5 @@
 import { methodTitle } from '../../../config/index.ts';
+import type { Variant } from '../../../protocol/events.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import type {
@@ -13,6 +14,7 @@ import type {
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { formatSeconds } from '../../../protocol/text.ts';
 import type { RunRecord } from '../../../runs/index.ts';
+import type { JobState } from '../../services.ts';
 import { finite, sayNumber } from '../finite.ts';
 import { type RunHistory, stepColumns } from './history.ts';
 import type { LearningFacts } from './learning.ts';
@@ -37,6 +39,13 @@ export interface RunControl {
   readonly waiting: boolean;
   readonly running: boolean;
   readonly resumable: boolean;
+}
+
+/** @param jobs the states of the jobs of one run. */
+export function runControl(jobs: readonly JobState[], resumable: boolean): RunControl {
+  const running = jobs.includes('running');
+  // While it runs, a job of the same run that waits changes nothing in how far it is.
+  return { waiting: !running && jobs.includes('waiting'), running, resumable };
 }
 
 export interface TrainingInput {
@@ -150,11 +159,15 @@ function notesOf(history: RunHistory, strings: TrainingStrings): Note[] {
 
 function perplexityOf(history: RunHistory): FinalPerplexity[] {
   const names = [...new Set(history.evaluations.map(({ name }) => name))];
-  const value = (name: string, variant: string) =>
-    finite(history.evaluations.find((one) => one.name === name && one.variant === variant)?.perplexity);
-  return names.map((name) => ({
-    name,
-    fullPrecision: value(name, 'full-precision'),
-    quantized: value(name, 'quantized'),
-  }));
+  const found = (name: string, variant: Variant) =>
+    history.evaluations.find((one) => one.name === name && one.variant === variant);
+  return names.map((name) => {
+    const [full, quantized] = [found(name, 'full-precision'), found(name, 'quantized')];
+    return {
+      name,
+      fullPrecision: finite(full?.perplexity),
+      quantized: finite(quantized?.perplexity),
+      meanLoss: { fullPrecision: finite(full?.meanLoss), quantized: finite(quantized?.meanLoss) },
+    };
+  });
 }

@@ -1,0 +1,92 @@
+/** Rules for options that are written and that nothing reads. */
+import { hasLearnedRotation, optionsOf, roundingOf, scalingOf } from './derived.ts';
+import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import { type MethodDescriptor, type MethodKind, methodsOf } from './methods/index.ts';
+import type { Experiment } from './schema.ts';
+import { type Learning, rotationSchema } from './schema-rotation.ts';
+
+/** The place of the methods of each kind in an experiment. */
+const SECTIONS = {
+  scaling: ['scaling'],
+  rounding: ['quantization', 'weights'],
+} as const satisfies Record<MethodKind, JsonPath>;
+
+/** Options of a method that is not chosen, or that has nothing to do. Those that have their default say nothing. */
+export function optionsOfOtherMethods(experiment: Experiment): RuleFault[] {
+  return [
+    ...unusedOptions('scaling', experiment, scalingOf(experiment)?.name),
+    ...unusedOptions('rounding', experiment, roundingOf(experiment.quantization)?.name),
+  ];
+}
+
+function unusedOptions(kind: MethodKind, experiment: Experiment, chosen: string | undefined): RuleFault[] {
+  const section = kind === 'scaling' ? experiment.scaling : experiment.quantization.weights;
+  const methods = methodsOf(kind).filter(({ name }) => name !== chosen);
+  return methods.flatMap((method) => {
+    const keys = changedKeys(method, section);
+    if (keys.length === 0) return [];
+    const path = [...SECTIONS[kind], method.name];
+    const named = section.method === method.name;
+    const [reason, way] = named
+      ? ['quantization.weights.bits is 16, so weights are not rounded', 'Give weights fewer than 16 bits']
+      : [`${formatPath([...SECTIONS[kind], 'method'])} is "${section.method}"`, `Set it to "${method.name}"`];
+    return [unused(path, `${listed(keys)} not read: ${reason}.`, `${way}, or leave "${method.name}" out.`)];
+  });
+}
+
+/** The keys of a method's options that do not have their default. */
+function changedKeys(
+  { name, options }: MethodDescriptor,
+  section: Readonly<Record<string, unknown>>,
+): string[] {
+  if (options === null) return [];
+  const [values, defaults] = [optionsOf(section, name), options.parse(undefined)];
+  return differingKeys(values, defaults);
+}
+
+/** The keys of a flat section that do not have the value of another. */
+function differingKeys(values: unknown, others: unknown): string[] {
+  if (!isObject(values) || !isObject(others)) return [];
+  return Object.keys(values).filter((key) => values[key] !== others[key]);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
+}
+
+/** Settings of learning where nothing is learned. */
+export function learningOfNothing({ rotation }: Experiment): RuleFault[] {
+  if (hasLearnedRotation(rotation)) return [];
+  const { r1, r2, start, learning } = rotation;
+  const keys = differingKeys(learning, learningDefaults({ objective: learning.objective }));
+  // Defaults of other keys follow the objective, which alone is written then.
+  if (learning.objective !== learningDefaults({}).objective) keys.unshift('objective');
+  const reason = `rotation.r1 is "${r1}" and r2 is "${r2}", so nothing is learned`;
+  const hint = 'Set rotation.r1 or rotation.r2 to "learned", or leave this out.';
+  const faults: RuleFault[] = [];
+  if (start !== rotationSchema.parse(undefined).start)
+    faults.push(unused(['rotation', 'start'], `"${start}" is not read: ${reason}.`, hint));
+  if (keys.length > 0)
+    faults.push(unused(['rotation', 'learning'], `${listed(keys)} not read: ${reason}.`, hint));
+  return faults;
+}
+
+function learningDefaults(learning: Pick<Partial<Learning>, 'objective'>): Learning {
+  return rotationSchema.parse({ learning }).learning;
+}
+
+/** Writes `samples is`, or `samples and alpha are`. */
+function listed(keys: readonly string[]): string {
+  const last = keys.at(-1) ?? '';
+  return keys.length === 1 ? `${last} is` : `${keys.slice(0, -1).join(', ')} and ${last} are`;
+}
+
+function unused(path: JsonPath, message: string, hint: string): RuleFault {
+  return {
+    severity: 'warning',
+    code: 'config/unused-option',
+    path,
+    message: `${formatPath(path)}: ${message}`,
+    hint,
+  };
+}
