@@ -45,6 +45,15 @@ export class ConfigFields {
     return this.fail(key, 'a number above 0');
   }
 
+  /** Reads a list of so many numbers above 0. */
+  positives(key: string, length: number): readonly number[] {
+    const value = this.value(key);
+    const isPositive = (one: unknown): one is number =>
+      typeof one === 'number' && Number.isFinite(one) && one > 0;
+    if (Array.isArray(value) && value.length === length && value.every(isPositive)) return value;
+    return this.fail(key, `a list of ${length} numbers above 0`);
+  }
+
   flag(key: string, fallback: boolean): boolean {
     const value = this.value(key) ?? fallback;
     return typeof value === 'boolean' ? value : this.fail(key, 'true or false');
@@ -52,7 +61,9 @@ export class ConfigFields {
 
   fail(key: string, allowed: string): never {
     const value = this.value(key);
-    const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`;
+    // JSON has no word for numbers that are not finite, which Python writes.
+    const shown = typeof value === 'number' ? String(value) : JSON.stringify(value);
+    const found = value === undefined ? 'is missing' : `is ${shown}`;
     throw new UserError(
       'model/config-value',
       `${this.path}: ${key} ${found}; it must be ${allowed}.`,
