@@ -189,9 +189,19 @@ const FAULTS: [name: string, changes: Record<string, unknown>, code: string, mes
   ['a name from the prototype', { architectures: ['constructor'] }, 'architecture', /constructor/],
   ['no architecture', { architectures: undefined }, 'architecture', /neither model_type nor architectures/],
   ['a model type', { model_type: 'gpt2' }, 'architecture', /model_type "gpt2" is not supported/],
-  ['a wrapper without a model type', { architectures: ['PeftModelForCausalLM'] }, 'architecture', /PeftModel/],
+  [
+    'a wrapper without a model type',
+    { architectures: ['PeftModelForCausalLM'] },
+    'architecture',
+    /PeftModel/,
+  ],
   ['an activation', { hidden_act: 'gelu' }, 'activation', /hidden_act is "gelu"; only "silu"/],
-  ['a rope type', { rope_scaling: { rope_type: 'su', factor: 4 } }, 'rope', /"su".*"linear", "dynamic", "yarn"/],
+  [
+    'a rope type',
+    { rope_scaling: { rope_type: 'su', factor: 4 } },
+    'rope',
+    /"su".*"linear", "dynamic", "yarn"/,
+  ],
   ['a partial rope', { partial_rotary_factor: 0.5 }, 'rope', /partial_rotary_factor is 0.5/],
   ['a missing size', { hidden_size: undefined }, 'config-value', /config\.json: hidden_size is missing/],
   [
