@@ -225,14 +225,20 @@ const SIZES: [config: Record<string, number | undefined>, code: string, message:
     'tensor-shape',
     /embed_tokens\.weight has shape \[64, 32\].*\[1000000000000000, 32\]/,
   ],
-  [{ hidden_size: 4e14 }, 'tensor-shape', /\[64, 400000000000000\]/],
-  [{ intermediate_size: 1e15 }, 'tensor-shape', /\[1000000000000000, 32\]/],
+  [{ hidden_size: 2 ** 24 }, 'tensor-shape', /\[64, 16777216\]/],
+  [{ hidden_size: 4e14 }, 'config-value', /hidden_size is 400000000000000; .* from 1 to 16777216/],
   [
-    { num_attention_heads: 1e9, num_key_value_heads: 1e9, head_dim: undefined },
+    { intermediate_size: 1e15 },
+    'config-value',
+    /intermediate_size is 1000000000000000; .* from 1 to 16777216/,
+  ],
+  [
+    { num_attention_heads: 1e6, num_key_value_heads: 1e6, head_dim: undefined },
     'heads',
     /not a multiple of num_attention_heads/,
   ],
-  [{ num_attention_heads: 1e9, num_key_value_heads: 1e9, head_dim: 8 }, 'tensor-shape', /\[8000000000, 32\]/],
+  [{ num_attention_heads: 1e6, num_key_value_heads: 1e6, head_dim: 8 }, 'tensor-shape', /\[8000000, 32\]/],
+  [{ num_attention_heads: 1e9 }, 'config-value', /num_attention_heads is 1000000000; .* to 16777216/],
 ];
 
 for (const [config, code, message] of SIZES)

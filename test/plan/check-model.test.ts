@@ -62,7 +62,11 @@ test('claims of the model are warnings at its name', async (t) => {
 });
 
 test('sizes that the tensors deny are the only fault', async (t) => {
-  for (const config of [{ intermediate_size: 1e15 }, { num_hidden_layers: 9999 }, { hidden_size: 4e14 }]) {
+  for (const config of [
+    { intermediate_size: 2 ** 24 },
+    { num_hidden_layers: 9999 },
+    { hidden_size: 2 ** 24 - 4 },
+  ]) {
     const began = performance.now();
     const { codes, found } = await checked(t, {}, 'edit', config);
     assert.match(codes.join(), /^model\/(tensor-shape|layers)$/);

@@ -31,12 +31,13 @@ export class ConfigFields {
     return Object.hasOwn(this.object, key) ? this.object[key] : undefined;
   }
 
-  /** Reads a whole number of at least 1. */
-  count(key: string, fallback?: number): number {
+  /** Reads a whole number from 1 to `most`. */
+  count(key: string, fallback?: number, most = Number.MAX_SAFE_INTEGER): number {
     const value = this.value(key) ?? fallback;
     if (value === fallback && fallback !== undefined) return fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
-    return this.fail(key, 'a whole number of at least 1');
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+    const bound = most === Number.MAX_SAFE_INTEGER ? 'of at least 1' : `from 1 to ${most}`;
+    return this.fail(key, `a whole number ${bound}`);
   }
 
   positive(key: string, fallback?: number): number {

@@ -87,8 +87,8 @@ function configOf(fields: ConfigFields): ModelConfig {
   const heads = readHeads(fields, family);
   const config: ModelConfig = {
     architecture: family.architecture,
-    hiddenSize: fields.count('hidden_size'),
-    intermediateSize: fields.count('intermediate_size'),
+    hiddenSize: readWidth(fields, 'hidden_size'),
+    intermediateSize: readWidth(fields, 'intermediate_size'),
     layers: readLayers(fields),
     vocabSize: fields.count('vocab_size'),
     maxPositions,
@@ -103,15 +103,13 @@ function configOf(fields: ConfigFields): ModelConfig {
   return config;
 }
 
-/** Far above any model that there is; a list of this length costs nothing. */
+/** Far above any model that there is: a list of this length costs nothing. */
 const MAX_LAYERS = 10_000;
+/** Likewise: what is planned for such a width (its Hadamard matrix) takes no time. */
+const MAX_WIDTH = 2 ** 24;
 
-function readLayers(fields: ConfigFields): number {
-  const layers = fields.count('num_hidden_layers');
-  return layers <= MAX_LAYERS
-    ? layers
-    : fields.fail('num_hidden_layers', `a whole number from 1 to ${MAX_LAYERS}`);
-}
+const readLayers = (fields: ConfigFields): number => fields.count('num_hidden_layers', undefined, MAX_LAYERS);
+const readWidth = (fields: ConfigFields, key: string): number => fields.count(key, undefined, MAX_WIDTH);
 
 /** The method and the numbers that a quantizer left in config.json, such as `gptq, bits 4`. */
 function quantizerOf(fields: ConfigFields): string | null {
@@ -137,11 +135,15 @@ function rejectUnsupported(fields: ConfigFields): void {
 }
 
 function readHeads(fields: ConfigFields, family: Family): Pick<ModelConfig, 'heads' | 'kvHeads' | 'headDim'> {
-  const heads = fields.count('num_attention_heads');
+  const heads = readWidth(fields, 'num_attention_heads');
   // An explicit null means as many as query heads; a missing key means the architecture's default.
   const kvFallback = fields.value('num_key_value_heads') === null ? heads : (family.kvHeads ?? heads);
-  const kvHeads = fields.count('num_key_value_heads', kvFallback);
-  const headDim = fields.count('head_dim', family.headDim ?? fields.count('hidden_size') / heads);
+  const kvHeads = fields.count('num_key_value_heads', kvFallback, MAX_WIDTH);
+  const headDim = fields.count(
+    'head_dim',
+    family.headDim ?? readWidth(fields, 'hidden_size') / heads,
+    MAX_WIDTH,
+  );
   return { heads, kvHeads, headDim };
 }
 
