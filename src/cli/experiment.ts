@@ -24,6 +24,6 @@ export async function loadExperiment(
 ): Promise<ResolvedExperiment> {
   const experiment = await (await loadEngine()).loadExperiment(file, purpose);
   for (const fault of experiment.source.warnings)
-    output.note(`${output.colors.yellow('Warning:')} ${formatFault(file, fault)} ${fault.hint}`);
+    output.warn(fault.message, `${formatFault(file, fault)} ${fault.hint}`);
   return device === undefined ? experiment : { ...experiment, device };
 }

@@ -22,6 +22,11 @@ export interface Output {
   document(value: unknown): void;
   /** Writes progress, a warning or an error as a line on stderr. */
   note(text: string): void;
+  /**
+   * Writes a warning as a line on stderr, once for each message: a check before a run and the run itself may both find it.
+   * @param text the message with its place and what to do.
+   */
+  warn(message: string, text: string): void;
   /** Rewrites the terminal's current line; an empty text clears it. */
   status(text: string): void;
 }
@@ -53,6 +58,10 @@ export function createOutput(json: boolean): Output {
   const colors = createColors(live && !process.env.NO_COLOR);
   const clear = live ? '\r\u001b[K' : '';
   let hasDocument = false;
+  const warned = new Set<string>();
+  const note = (text: string): void => {
+    process.stderr.write(`${clear}${text}\n`);
+  };
   return {
     json,
     colors,
@@ -66,8 +75,11 @@ export function createOutput(json: boolean): Output {
       hasDocument = true;
       process.stdout.write(`${printableJson(value)}\n`);
     },
-    note(text) {
-      process.stderr.write(`${clear}${text}\n`);
+    note,
+    warn(message, text) {
+      if (warned.has(message)) return;
+      warned.add(message);
+      note(`${colors.yellow('Warning:')} ${text}`);
     },
     status(text) {
       if (live) process.stderr.write(clear + text);

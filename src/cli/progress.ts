@@ -50,6 +50,9 @@ export class ProgressLines {
       case 'phase':
         this.showPhase(event);
         break;
+      case 'warning':
+        this.output.warn(event.message, printable(`${event.message} ${event.hint}`.trimEnd()));
+        break;
       default: {
         const text = describe(event);
         if (text !== null) this.note(text);
@@ -127,7 +130,7 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 }
 
 /** These are phases and events whose line changes. */
-type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase';
+type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase' | 'warning';
 
 /** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
@@ -142,8 +145,6 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
-    case 'warning':
-      return `Warning: ${event.message}${event.hint ? ` ${event.hint}` : ''}`;
     case 'checkpoint':
     case 'run-finished':
       return null;

@@ -21,6 +21,8 @@ export interface Reading {
   readonly ask: <T>(read: (experiment: Experiment) => T) => T | undefined;
   /** Adds a fault's range. Its path becomes the path in the text, which differs for a misspelt or misplaced key. */
   readonly place: <F extends RuleFault>(fault: F) => F & Fault;
+  /** True where the text has a value at the path; false where a default stands for it. */
+  readonly isWritten: (path: JsonPath) => boolean;
 }
 
 export interface ParsedExperiment {
@@ -99,6 +101,8 @@ class ReadText implements Reading {
     path: this.#values.writtenPath(fault.path),
     range: this.rangeAt(fault.path),
   });
+
+  readonly isWritten: Reading['isWritten'] = (path) => this.#values.nodeAt(path) !== undefined;
 
   faults(purpose: Purpose): Fault[] {
     const keys = this.#values.faults.map(({ node, ...fault }) => ({

@@ -25,8 +25,8 @@ export interface JsonWords extends Better {
 }
 
 /**
- * {@link readJsonFile} on text; `path` appears in messages. The depth is limited, so that whoever walks the value cannot
- * run out of stack.
+ * {@link readJsonFile} on text; `path` appears in messages. `NaN` and `Infinity`, as Python writes them, are numbers.
+ * The depth is limited, so that whoever walks the value cannot run out of stack.
  * @throws UserError for text that is no JSON or nested too deep; it is the only error.
  */
 export function parseJson(text: string, path: string, words: JsonWords = {}): unknown {
@@ -38,9 +38,12 @@ export function parseJson(text: string, path: string, words: JsonWords = {}): un
       `${subject} nests lists and objects more than ${MAX_DEPTH} deep; no file of this kind does.`,
       hint,
     );
+  const json = text.startsWith('\ufeff') ? text.slice(1) : text;
   try {
-    return JSON.parse(text.startsWith('\ufeff') ? text.slice(1) : text) as unknown;
+    return JSON.parse(json) as unknown;
   } catch (error) {
+    const value = parsePythonNumbers(json);
+    if (value !== undefined) return value;
     throw new UserError(code, `${subject} is not valid JSON: ${messageOf(error)}.`, hint);
   }
 }
@@ -74,4 +77,27 @@ function endOfText(text: string, start: number): number {
     if (backslashes % 2 === 0) return end;
   }
   return text.length;
+}
+
+/** Strings are matched whole, so that nothing inside one is taken for a number. */
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|-?\bInfinity\b|\bNaN\b/g;
+
+/** Parses a text with the numbers that Python adds to JSON; undefined where it has none, or is no JSON even so. */
+function parsePythonNumbers(json: string): unknown {
+  // No number in JSON is NaN, so a text stands for it that the file does not hold.
+  let mark = 'NaN';
+  while (json.includes(mark)) mark += '-';
+  let count = 0;
+  const plain = json.replace(STRING_OR_NUMBER, (token) => {
+    if (token.startsWith('"')) return token;
+    count++;
+    // A number beyond the largest is read as infinite.
+    return token === 'NaN' ? JSON.stringify(mark) : token.replace('Infinity', '1e999');
+  });
+  if (count === 0) return undefined;
+  try {
+    return JSON.parse(plain, (_, value: unknown) => (value === mark ? Number.NaN : value)) as unknown;
+  } catch {
+    return undefined;
+  }
 }

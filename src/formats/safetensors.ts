@@ -27,10 +27,19 @@ const MAX_HEADER_BYTES = 100_000_000;
 const DAMAGED =
   'The file is damaged or incomplete: copy or download it again, or save it again with safetensors.';
 
+/** A tensor of a dtype that nothing here computes with, such as F8_E4M3. It has a place and a shape. */
+export interface ForeignTensor extends Omit<FileTensor, 'kind' | 'dtype'> {
+  readonly kind: 'foreign';
+  /** As the file names it. */
+  readonly dtype: string;
+}
+
 /** The contents of a safetensors file; the tensors' data stays in the file. */
 export interface SafetensorsFile {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, FileTensor>;
+  /** Empty unless they were asked for. */
+  readonly foreign: ReadonlyMap<string, ForeignTensor>;
   /** The free-text `__metadata__` entry. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly sizeBytes: number;
@@ -39,18 +48,36 @@ export interface SafetensorsFile {
 /**
  * Reads and checks the header. Nothing is trusted before names, dtypes, shapes and byte ranges agree with each other
  * and with the file's size. The layout is u64 little-endian header length, JSON header, data.
+ * @param unknown a tensor of a dtype that is not known is refused, or set aside for those who may not need it.
  * @throws UserError `safetensors/…` naming the file, the tensor, what was found and what is allowed.
  */
-export function readSafetensorsHeader(path: string): SafetensorsFile {
+export function readSafetensorsHeader(
+  path: string,
+  unknown: 'refused' | 'set aside' = 'refused',
+): SafetensorsFile {
   const { text, sizeBytes, dataStart } = readHeaderText(path);
   const header = parseHeader(path, text);
   const metadata = readMetadata(path, header.get('__metadata__'));
   header.delete('__metadata__');
   const tensors = new Map<string, FileTensor>();
-  for (const [name, entry] of header)
-    tensors.set(name, readEntry({ path, name, sizeBytes, dataStart }, entry));
-  checkCoverage(path, tensors, dataStart, sizeBytes);
-  return { path, tensors, metadata, sizeBytes };
+  const foreign = new Map<string, ForeignTensor>();
+  for (const [name, entry] of header) {
+    const tensor = readEntry({ path, name, sizeBytes, dataStart }, entry);
+    if (tensor.kind === 'file') tensors.set(name, tensor);
+    else if (unknown === 'set aside') foreign.set(name, tensor);
+    else throw unknownDType(name, tensor);
+  }
+  checkCoverage(path, [...tensors, ...foreign], dataStart, sizeBytes);
+  return { path, tensors, foreign, metadata, sizeBytes };
+}
+
+/** The fault of a tensor that is needed and has a dtype that is not known. */
+export function unknownDType(name: string, { path, dtype }: ForeignTensor): UserError {
+  return new UserError(
+    'safetensors/dtype',
+    `${path}: tensor ${name} has dtype ${JSON.stringify(dtype)}; supported are ${Object.keys(SAFETENSORS_DTYPES).join(', ')}.`,
+    'Convert the checkpoint to bfloat16, float16 or float32.',
+  );
 }
 
 function readHeaderText(path: string): { text: string; sizeBytes: number; dataStart: number } {
@@ -181,22 +208,15 @@ interface EntryContext {
   readonly dataStart: number;
 }
 
-function readEntry(context: EntryContext, entry: unknown): FileTensor {
+function readEntry(context: EntryContext, entry: unknown): FileTensor | ForeignTensor {
   const { path, name, sizeBytes, dataStart } = context;
   const fail = (code: string, found: string): never => {
     throw new UserError(`safetensors/${code}`, `${path}: tensor ${name} ${found}.`, DAMAGED);
   };
   if (!isRecord(entry)) return fail('entry', 'has no description object');
   const { dtype: tag, shape, data_offsets: offsets } = entry;
-  const dtype =
-    typeof tag === 'string' && Object.hasOwn(SAFETENSORS_DTYPES, tag) ? SAFETENSORS_DTYPES[tag] : undefined;
-  if (dtype === undefined) {
-    throw new UserError(
-      'safetensors/dtype',
-      `${path}: tensor ${name} has dtype ${shown(tag)}; supported are ${Object.keys(SAFETENSORS_DTYPES).join(', ')}.`,
-      'Convert the checkpoint to bfloat16, float16 or float32.',
-    );
-  }
+  if (typeof tag !== 'string') return fail('dtype', `has dtype ${shown(tag)}`);
+  const dtype = Object.hasOwn(SAFETENSORS_DTYPES, tag) ? SAFETENSORS_DTYPES[tag] : undefined;
   if (!Array.isArray(shape) || !shape.every(isSize)) return fail('shape', `has shape ${shown(shape)}`);
   if (
     !Array.isArray(offsets) ||
@@ -210,18 +230,21 @@ function readEntry(context: EntryContext, entry: unknown): FileTensor {
   if (dataStart + end > sizeBytes) {
     return fail('truncated', `reaches to byte ${dataStart + end} but the file has ${sizeBytes}`);
   }
+  const place = { dims: shape, path, byteOffset: dataStart + begin, byteLength: end - begin };
+  // How many bytes such an element takes is not known here; the ranges must still tile the file.
+  if (dtype === undefined) return { kind: 'foreign', dtype: tag, ...place };
   const expected = byteCount(shape, BYTES_PER_ELEMENT[dtype]);
   if (expected === null) return fail('shape', `has shape ${shown(shape)}, more than any file holds`);
   if (end - begin !== expected) {
     return fail('range', `has ${end - begin} bytes; ${tag} ${shown(shape)} takes ${expected}`);
   }
-  return { kind: 'file', dtype, dims: shape, path, byteOffset: dataStart + begin, byteLength: expected };
+  return { kind: 'file', dtype, ...place };
 }
 
 /** The ranges must tile the data exactly: no overlap, no hole, no rest. */
 function checkCoverage(
   path: string,
-  tensors: Map<string, FileTensor>,
+  tensors: readonly (readonly [string, FileTensor | ForeignTensor])[],
   dataStart: number,
   sizeBytes: number,
 ): void {

@@ -263,3 +263,25 @@ test('a second Ctrl-C leaves at once, whatever hangs, and corrupts nothing', {
   assert.deepEqual({ ...resumed, run: '' }, { ...whole, run: '' });
   assert.deepEqual(rotationsOf(resumed.run), rotationsOf(whole.run));
 });
+
+test('what a model claims and its tensors deny is told once, and kept in the run', async () => {
+  writeModel(join(workspace, 'claims'));
+  const config = join(workspace, 'claims', 'config.json');
+  const settings = JSON.parse(readFileSync(config, 'utf8')) as object;
+  const quantization_config = { quant_method: 'bitsandbytes' };
+  writeFileSync(config, JSON.stringify({ ...settings, tie_word_embeddings: true, quantization_config }));
+  writeExperiment('claims.spinquant.json', 1, { model: 'claims', runs: 'claims-runs' });
+  const { code, stdout, stderr } = await spinquant(
+    ['optimize', 'claims.spinquant.json', '--json'],
+    workspace,
+  );
+  assert.equal(code, 0, stderr);
+  const { run } = JSON.parse(stdout) as OptimizeResult;
+  const warnings = (await (await openRun(run)).readEvents()).filter(({ type }) => type === 'warning');
+  const inspected = await spinquant(['inspect', 'claims'], workspace);
+  for (const words of ['tie_word_embeddings": true', 'bitsandbytes']) {
+    assert.equal(stderr.split(words).length, 2, stderr);
+    assert.equal(JSON.stringify(warnings).replaceAll('\\', '').split(words).length, 2, words);
+    assert.equal(inspected.stderr.split(words).length, 2, inspected.stderr);
+  }
+});

@@ -23,6 +23,7 @@ function recorder(live: boolean) {
     result: () => {},
     document: (value) => documents.push(value),
     note: (text) => notes.push(text),
+    warn: (_, text) => notes.push(`Warning: ${text}`),
     status: (text) => statuses.push(text),
   };
   return { output, notes, statuses, documents };

@@ -113,6 +113,34 @@ test('silent configurations of the other architectures', () => {
   assert.equal(parse({ architectures: undefined, model_type: 'qwen3', ...heads }).architecture, 'qwen3');
 });
 
+test('the model type decides, whatever wrapped the model when it was saved', () => {
+  for (const name of ['FSDPLlamaForCausalLM', 'LLaMAForCausalLM', 'PeftModelForCausalLM', 'LlamaModel'])
+    assert.equal(parse({ architectures: [name], model_type: 'llama' }).architecture, 'llama', name);
+  const other = parse({ architectures: ['LlamaForCausalLM'], model_type: 'mistral', num_key_value_heads: 2 });
+  assert.equal(other.architecture, 'mistral');
+  for (const name of ['FSDPLlamaForCausalLM', 'LLaMAForCausalLM', 'LlamaModel'])
+    assert.equal(parse({ architectures: [name] }).architecture, 'llama', `${name} without a type`);
+});
+
+test('the numbers of Python that are not JSON are read where nothing finite is needed', async () => {
+  const text = (values: string) => `\ufeff${JSON.stringify(BASE).slice(0, -1)}, ${values}}`;
+  const config = parseModelConfig(
+    'c.json',
+    text('"unused": NaN, "list": [-Infinity, Infinity], "words": "NaN, \\"-Infinity"'),
+  );
+  assert.equal(config.hiddenSize, 32);
+  await rejectsWith(
+    () => parseModelConfig('c.json', text('"rope_theta": Infinity')),
+    'model/config-value',
+    /rope_theta is Infinity; it must be a number above 0/,
+  );
+  await rejectsWith(
+    () => parseModelConfig('c.json', text('"max_position_embeddings": NaN')),
+    'model/config-value',
+    /max_position_embeddings is NaN; it must be a whole number/,
+  );
+});
+
 test('both spellings of the rotary settings', () => {
   const scaling = {
     factor: 8,
@@ -156,13 +184,24 @@ const FAULTS: [name: string, changes: Record<string, unknown>, code: string, mes
     'an architecture',
     { architectures: ['GPT2LMHeadModel'] },
     'architecture',
-    /GPT2LMHeadModel.*LlamaForCausalLM, Mistral/,
+    /GPT2LMHeadModel is not supported; supported are llama, mistral, qwen2, qwen3/,
   ],
   ['a name from the prototype', { architectures: ['constructor'] }, 'architecture', /constructor/],
-  ['no architecture', { architectures: undefined }, 'architecture', /undefined is not supported/],
+  ['no architecture', { architectures: undefined }, 'architecture', /neither model_type nor architectures/],
+  ['a model type', { model_type: 'gpt2' }, 'architecture', /model_type "gpt2" is not supported/],
+  [
+    'a wrapper without a model type',
+    { architectures: ['PeftModelForCausalLM'] },
+    'architecture',
+    /PeftModel/,
+  ],
   ['an activation', { hidden_act: 'gelu' }, 'activation', /hidden_act is "gelu"; only "silu"/],
-  ['a quantized checkpoint', { quantization_config: { bits: 4 } }, 'quantized', /quantized already/],
-  ['a rope type', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, 'rope', /"yarn".*"linear", "llama3"/],
+  [
+    'a rope type',
+    { rope_scaling: { rope_type: 'su', factor: 4 } },
+    'rope',
+    /"su".*"linear", "dynamic", "yarn"/,
+  ],
   ['a partial rope', { partial_rotary_factor: 0.5 }, 'rope', /partial_rotary_factor is 0.5/],
   ['a missing size', { hidden_size: undefined }, 'config-value', /config\.json: hidden_size is missing/],
   [
@@ -170,6 +209,24 @@ const FAULTS: [name: string, changes: Record<string, unknown>, code: string, mes
     { num_hidden_layers: 2.5 },
     'config-value',
     /num_hidden_layers is 2.5; it must be a whole number/,
+  ],
+  [
+    'more layers than any model has',
+    { num_hidden_layers: 1e9 },
+    'config-value',
+    /num_hidden_layers is 1000000000; it must be a whole number from 1 to 10000/,
+  ],
+  [
+    'rotary settings for each kind of layer',
+    { rope_parameters: { full_attention: { rope_theta: 1e4 } } },
+    'rope',
+    /full_attention/,
+  ],
+  [
+    'LongRoPE with too few factors',
+    { rope_scaling: { type: 'longrope', short_factor: [1, 1], long_factor: [1, 1] } },
+    'config-value',
+    /short_factor is \[1,1\]; it must be a list of 4 numbers above 0/,
   ],
   ['a negative size', { vocab_size: -1 }, 'config-value', /vocab_size is -1/],
   [

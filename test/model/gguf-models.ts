@@ -140,7 +140,7 @@ export function ggufOf(checkpoint: Checkpoint): GgufContents {
   if (ropeScaling?.type === 'linear') {
     metadata[`${arch}.rope.scaling.type`] = ['text', 'linear'];
     metadata[`${arch}.rope.scaling.factor`] = ['f32', ropeScaling.factor];
-  } else if (ropeScaling) {
+  } else if (ropeScaling?.type === 'llama3') {
     const factors = llama3Factors(config.headDim, config.ropeTheta, {
       factor: ropeScaling.factor,
       low: ropeScaling.lowFreqFactor,

@@ -66,10 +66,10 @@ const FAULTS: [name: string, change: Change, code: string, message: RegExp][] = 
     /rope\.dimension_count is 4, but heads have 8/,
   ],
   [
-    'yarn',
-    { metadata: { 'llama.rope.scaling.type': ['text', 'yarn'] } },
+    'longrope',
+    { metadata: { 'llama.rope.scaling.type': ['text', 'longrope'] } },
     'gguf/rope',
-    /"yarn"; supported are "none", "linear"/,
+    /"longrope"; supported are "none", "linear", "yarn"/,
   ],
   ['frequency factors of no rule', { tensors: { 'rope_freqs.weight': [4] } }, 'gguf/rope', /follow no rule/],
   [

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { shortestFloat32 } from '../../src/engine/model/gguf/fields.ts';
-import { solveFrequencyFactors } from '../../src/engine/model/gguf/rope-scaling.ts';
+import { GgufFields, shortestFloat32 } from '../../src/engine/model/gguf/fields.ts';
+import { readRopeScaling, solveFrequencyFactors } from '../../src/engine/model/gguf/rope-scaling.ts';
 import { ropeFrequencies } from '../../src/engine/model/rope.ts';
 import { llama3Factors } from './gguf-models.ts';
 
@@ -70,4 +70,23 @@ test('float32 numbers are read as they were written', () => {
   assert.equal(shortestFloat32(Math.fround(1e-5)), 1e-5);
   assert.equal(shortestFloat32(Math.fround(0.1)), 0.1);
   assert.equal(shortestFloat32(0.1), 0.1, 'a float64 stays');
+});
+
+test('yarn as llama.cpp has it: the magnitude of the paper times a factor of the file', () => {
+  const read = (keys: Record<string, unknown>) => {
+    const named = Object.entries(keys).map(([key, value]) => [`llama.${key}`, value] as const);
+    const fields = new GgufFields({ path: 'm.gguf', metadata: new Map<string, never>(named as never) });
+    return readRopeScaling(fields, 'llama', { headDim: 8, ropeTheta: 10000 }, undefined);
+  };
+  const keys = { 'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4, context_length: 256 };
+  const yarn = { type: 'yarn', factor: 4, betaFast: 32, betaSlow: 1, truncate: true };
+  const magnitude = 1 + 0.1 * Math.log(4);
+  assert.deepEqual(read(keys), { ...yarn, originalMaxPositions: 256, attentionFactor: magnitude });
+  const told = { 'rope.scaling.original_context_length': 64, 'rope.scaling.attn_factor': 0.5 };
+  assert.deepEqual(read({ ...keys, ...told }), {
+    ...yarn,
+    originalMaxPositions: 64,
+    attentionFactor: 0.5 * magnitude,
+  });
+  assert.throws(() => read({ ...keys, 'rope.scaling.factor': undefined }), /rope\.scaling\.factor/);
 });

@@ -38,6 +38,7 @@ function recorder(): Output & {
     result: (text) => void texts.push(text),
     document: (value) => void documents.push(value),
     note: (text) => void notes.push(text),
+    warn: (_, text) => void notes.push(text),
     status: () => {},
   };
 }

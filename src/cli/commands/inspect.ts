@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { expectWritable } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { printable } from '../../protocol/printable.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
@@ -35,7 +36,8 @@ function expectUnnamed(model: string, { rotations, out }: InspectFlags): void {
 
 async function inspectModel(dir: string, output: Output): Promise<void> {
   const { tiedEmbeddings, ...description } = await (await loadEngine()).describeModel(dir);
-  const { config, parameters, sizeBytes, dtypes, tensors, hadamard } = description;
+  const { config, parameters, sizeBytes, dtypes, tensors, hadamard, warnings } = description;
+  for (const { message, hint } of warnings) output.warn(message, printable(`${message} ${hint}`));
   output.document({ model: dir, ...description });
   const rows = [
     ['architecture', config.architecture],

@@ -1,16 +1,14 @@
-import { existsSync, readdirSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { readJsonFile } from '../../disk/json.ts';
-import { readSafetensorsHeader } from '../../formats/safetensors.ts';
-import { UserError } from '../../protocol/errors.ts';
+import { join } from 'node:path';
 import type { FileTensor } from '../../protocol/tensor.ts';
+import { checkWeights } from './check-weights.ts';
 import { hashCheckpoint } from './checkpoint-hash.ts';
-import type { ModelConfig } from './config.ts';
-import { readModelConfig } from './config.ts';
+import { type ModelConfig, readConfigFile } from './config.ts';
+import { headWarning } from './own-head.ts';
+import { staleQuantization } from './quantized.ts';
+import { readStoredTensors } from './stored-tensors.ts';
 import { type FileMark, markFiles } from './unchanged.ts';
 import type { LayerWeights } from './weights.ts';
 import {
-  checkWeights,
   EMBEDDING_NAME,
   expectedLayerTensors,
   expectedTensors,
@@ -21,8 +19,12 @@ import {
 
 export type { LayerRole, LayerWeights } from './weights.ts';
 
-const SINGLE_FILE = 'model.safetensors';
-const INDEX_FILE = 'model.safetensors.index.json';
+/** Something that a person should know of a model that is read all the same. */
+export interface ModelWarning {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
 
 /** A checked model folder. Weights stay in their files. */
 export interface Checkpoint {
@@ -40,6 +42,8 @@ export interface Checkpoint {
   /** [vocabSize, hiddenSize]; it is the embedding's file tensor when tied. */
   readonly lmHead: FileTensor;
   readonly tiedEmbeddings: boolean;
+  /** What the folder claims and its tensors show to be otherwise. */
+  readonly warnings: readonly ModelWarning[];
   /** Bytes of all weights in their files. */
   readonly sizeBytes: number;
   /** The files of the configuration and of the weights, as they were when the model was opened. */
@@ -50,14 +54,27 @@ export interface Checkpoint {
 
 /**
  * Opens a Hugging Face folder: config.json and one or several safetensors files. It checks that every tensor is there,
- * in its shape, in a floating-point dtype; values are not checked.
+ * in its shape, in a floating-point dtype; values are not checked. What the model does not need is not judged.
  * @throws UserError `model/…`, `safetensors/…`
  */
 export async function openCheckpoint(dir: string): Promise<Checkpoint> {
-  const config = readModelConfig(dir);
-  const found = readTensors(dir);
-  checkWeights(dir, config, found);
-  const tensors = new Map([...expectedTensors(config).keys()].map((name) => [name, found.get(name)!]));
+  const file = readConfigFile(dir);
+  const stored = readStoredTensors(dir);
+  checkWeights(dir, file, stored);
+  const ownHead = await headWarning(file, stored);
+  const config = ownHead === null ? file.config : { ...file.config, tiedEmbeddings: false };
+  const warnings = [staleQuantization(file), ownHead].filter((warning) => warning !== null);
+  const tensors = new Map(
+    [...expectedTensors(config).keys()].map((name) => [name, stored.tensors.get(name)!]),
+  );
+  return { ...checkpointOf(dir, config, tensors), warnings };
+}
+
+function checkpointOf(
+  dir: string,
+  config: ModelConfig,
+  tensors: ReadonlyMap<string, FileTensor>,
+): Omit<Checkpoint, 'warnings'> {
   const tensor = (name: string): FileTensor => {
     const file = tensors.get(name);
     if (!file) throw new RangeError(`no tensor ${name} in ${dir}`);
@@ -87,67 +104,4 @@ function layerOf(config: ModelConfig, index: number, tensor: (name: string) => F
   const entries = roles.map((role) => [role, tensor(layerTensorName(index, role))]);
   // The roles come from the same table as the type: required ones are there, optional ones by configuration.
   return Object.fromEntries(entries) as LayerWeights;
-}
-
-/** One file wins over an index, as in transformers. */
-function readTensors(dir: string): ReadonlyMap<string, FileTensor> {
-  const single = join(dir, SINGLE_FILE);
-  if (existsSync(single)) return readSafetensorsHeader(single).tensors;
-  const index = join(dir, INDEX_FILE);
-  if (existsSync(index)) return readShards(dir, index);
-  const found = readdirSync(dir).filter((name) => /\.(safetensors|bin|pth?|gguf)$/.test(name));
-  throw new UserError(
-    'model/no-weights',
-    `${dir} has neither ${SINGLE_FILE} nor ${INDEX_FILE}${found.length > 0 ? ` (found ${found.join(', ')})` : ''}.`,
-    found.some((name) => name.endsWith('.gguf'))
-      ? 'Import a GGUF file with "spinquant import" first.'
-      : 'Save the model with transformers: model.save_pretrained(folder).',
-  );
-}
-
-function readShards(dir: string, indexPath: string): ReadonlyMap<string, FileTensor> {
-  const weightMap = readWeightMap(indexPath);
-  const shards = [...new Set(Object.values(weightMap))].sort();
-  const missing = shards.filter((name) => !existsSync(join(dir, name)));
-  if (missing.length > 0) {
-    throw new UserError(
-      'model/missing-shard',
-      `${indexPath} names ${shards.length} files; ${missing.length} are missing: ${missing.join(', ')}.`,
-      'The download is incomplete: fetch these files.',
-    );
-  }
-  const files = new Map(shards.map((name) => [name, readSafetensorsHeader(join(dir, name)).tensors]));
-  const tensors = new Map<string, FileTensor>();
-  for (const [name, shard] of Object.entries(weightMap)) {
-    const tensor = files.get(shard)?.get(name);
-    if (!tensor) {
-      throw new UserError(
-        'model/missing-tensor',
-        `${join(dir, shard)} lacks tensor ${name}, which ${INDEX_FILE} places there.`,
-        'Index and shards come from different exports: download all of them again.',
-      );
-    }
-    tensors.set(name, tensor);
-  }
-  return tensors;
-}
-
-function readWeightMap(path: string): Readonly<Record<string, string>> {
-  const index = readJsonFile(path, { code: 'model/index' });
-  const map =
-    typeof index === 'object' && index !== null && 'weight_map' in index ? index.weight_map : undefined;
-  if (typeof map !== 'object' || map === null || Object.keys(map).length === 0) {
-    throw new UserError('model/index', `${path} has no weight_map.`, 'Download it again.');
-  }
-  for (const [name, shard] of Object.entries(map)) {
-    // A shard must lie in the folder itself: a path could reach any file of the machine.
-    if (typeof shard !== 'string' || shard !== basename(shard) || !shard.endsWith('.safetensors')) {
-      throw new UserError(
-        'model/index',
-        `${path} places ${name} in ${JSON.stringify(shard)}; the name of a .safetensors file in the folder is expected.`,
-        'Download it again.',
-      );
-    }
-  }
-  return map as Record<string, string>;
 }

@@ -31,18 +31,28 @@ export class ConfigFields {
     return Object.hasOwn(this.object, key) ? this.object[key] : undefined;
   }
 
-  /** Reads a whole number of at least 1. */
-  count(key: string, fallback?: number): number {
+  /** Reads a whole number from 1 to `most`. */
+  count(key: string, fallback?: number, most = Number.MAX_SAFE_INTEGER): number {
     const value = this.value(key) ?? fallback;
     if (value === fallback && fallback !== undefined) return fallback;
-    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1) return value;
-    return this.fail(key, 'a whole number of at least 1');
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 1 && value <= most) return value;
+    const bound = most === Number.MAX_SAFE_INTEGER ? 'of at least 1' : `from 1 to ${most}`;
+    return this.fail(key, `a whole number ${bound}`);
   }
 
   positive(key: string, fallback?: number): number {
     const value = this.value(key) ?? fallback;
     if (typeof value === 'number' && Number.isFinite(value) && value > 0) return value;
     return this.fail(key, 'a number above 0');
+  }
+
+  /** Reads a list of so many numbers above 0. */
+  positives(key: string, length: number): readonly number[] {
+    const value = this.value(key);
+    const isPositive = (one: unknown): one is number =>
+      typeof one === 'number' && Number.isFinite(one) && one > 0;
+    if (Array.isArray(value) && value.length === length && value.every(isPositive)) return value;
+    return this.fail(key, `a list of ${length} numbers above 0`);
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -52,7 +62,9 @@ export class ConfigFields {
 
   fail(key: string, allowed: string): never {
     const value = this.value(key);
-    const found = value === undefined ? 'is missing' : `is ${JSON.stringify(value)}`;
+    // JSON has no word for numbers that are not finite, which Python writes.
+    const shown = typeof value === 'number' ? String(value) : JSON.stringify(value);
+    const found = value === undefined ? 'is missing' : `is ${shown}`;
     throw new UserError(
       'model/config-value',
       `${this.path}: ${key} ${found}; it must be ${allowed}.`,

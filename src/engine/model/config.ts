@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { readingNow } from '../../disk/faults.ts';
 import { expectKind } from '../../disk/file-kind.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { type Architecture, type Family, readFamily } from './config-family.ts';
 import { ConfigFields } from './config-fields.ts';
 import type { RopeScaling } from './config-rope.ts';
 import { readRope } from './config-rope.ts';
 
+export type { Architecture } from './config-family.ts';
 export type { RopeScaling } from './config-rope.ts';
-
-export type Architecture = 'llama' | 'mistral' | 'qwen2' | 'qwen3';
 
 /** The model is a decoder-only transformer with RMSNorm, rotary embedding, grouped-query attention and SwiGLU. */
 export interface ModelConfig {
@@ -40,52 +40,19 @@ export interface ModelConfig {
   readonly tiedEmbeddings: boolean;
 }
 
-/** An architecture's defaults where its config.json has no value, as in transformers. */
-interface Family {
-  readonly architecture: Architecture;
-  readonly kvHeads: number | null;
-  readonly headDim: number | null;
-  readonly maxPositions: number;
-  /** Layers that may have a sliding window; config.json switches `listed` ones on and may name them. */
-  readonly windows: 'none' | 'all' | 'listed';
+/** What config.json says: the model, and claims that only its tensors can prove. */
+export interface ConfigFile {
+  readonly path: string;
+  readonly config: ModelConfig;
+  /** How the weights are said to be quantized, in the words of the file; null where it says nothing. */
+  readonly quantizedBy: string | null;
 }
-
-const FAMILIES: Readonly<Record<string, Family>> = {
-  LlamaForCausalLM: {
-    architecture: 'llama',
-    kvHeads: null,
-    headDim: null,
-    maxPositions: 2048,
-    windows: 'none',
-  },
-  MistralForCausalLM: {
-    architecture: 'mistral',
-    kvHeads: 8,
-    headDim: null,
-    maxPositions: 131072,
-    windows: 'all',
-  },
-  Qwen2ForCausalLM: {
-    architecture: 'qwen2',
-    kvHeads: 32,
-    headDim: null,
-    maxPositions: 32768,
-    windows: 'listed',
-  },
-  Qwen3ForCausalLM: {
-    architecture: 'qwen3',
-    kvHeads: 32,
-    headDim: 128,
-    maxPositions: 32768,
-    windows: 'listed',
-  },
-};
 
 /**
  * Reads `config.json` of a Hugging Face model folder.
  * @throws UserError `model/…` naming the key, what was found and what is supported.
  */
-export function readModelConfig(dir: string): ModelConfig {
+export function readConfigFile(dir: string): ConfigFile {
   const path = join(dir, 'config.json');
   expectKind(path, 'json');
   const better = {
@@ -99,46 +66,61 @@ export function readModelConfig(dir: string): ModelConfig {
       better.hint,
     );
   const text = readingNow(path, () => readFileSync(path, 'utf8'), better);
-  return parseModelConfig(path, text);
+  const fields = ConfigFields.parse(path, text);
+  return { path, config: configOf(fields), quantizedBy: quantizerOf(fields) };
+}
+
+/** The model of {@link readConfigFile}, unproven. */
+export function readModelConfig(dir: string): ModelConfig {
+  return readConfigFile(dir).config;
 }
 
 /** {@link readModelConfig} on text; `path` appears in messages. */
 export function parseModelConfig(path: string, text: string): ModelConfig {
-  const fields = ConfigFields.parse(path, text);
+  return configOf(ConfigFields.parse(path, text));
+}
+
+function configOf(fields: ConfigFields): ModelConfig {
   const family = readFamily(fields);
   rejectUnsupported(fields);
+  const maxPositions = fields.count('max_position_embeddings', family.maxPositions);
+  const heads = readHeads(fields, family);
   const config: ModelConfig = {
     architecture: family.architecture,
-    hiddenSize: fields.count('hidden_size'),
-    intermediateSize: fields.count('intermediate_size'),
-    layers: fields.count('num_hidden_layers'),
+    hiddenSize: readWidth(fields, 'hidden_size'),
+    intermediateSize: readWidth(fields, 'intermediate_size'),
+    layers: readLayers(fields),
     vocabSize: fields.count('vocab_size'),
-    maxPositions: fields.count('max_position_embeddings', family.maxPositions),
+    maxPositions,
     rmsNormEps: fields.positive('rms_norm_eps', 1e-6),
     tiedEmbeddings: fields.flag('tie_word_embeddings', false),
-    ...readHeads(fields, family),
-    ...readRope(fields),
+    ...heads,
+    ...readRope(fields, maxPositions, heads.headDim),
     ...readBiases(fields, family.architecture),
     ...readWindows(fields, family),
   };
-  checkHeads(path, config);
+  checkHeads(fields.path, config);
   return config;
 }
 
-function readFamily(fields: ConfigFields): Family {
-  const listed = fields.value('architectures');
-  const name = Array.isArray(listed) && listed.length > 0 ? String(listed[0]) : undefined;
-  const byName = name !== undefined && Object.hasOwn(FAMILIES, name) ? FAMILIES[name] : undefined;
-  const type = fields.value('model_type');
-  const byType =
-    name === undefined ? Object.values(FAMILIES).find((family) => family.architecture === type) : undefined;
-  const family = byName ?? byType;
-  if (family) return family;
-  throw new UserError(
-    'model/architecture',
-    `${fields.path}: architecture ${name ?? JSON.stringify(type)} is not supported; supported are ${Object.keys(FAMILIES).join(', ')}.`,
-    'Choose a model of one of these architectures.',
-  );
+/** Far above any model that there is: a list of this length costs nothing. */
+const MAX_LAYERS = 10_000;
+/** Likewise: what is planned for such a width (its Hadamard matrix) takes no time. */
+const MAX_WIDTH = 2 ** 24;
+
+const readLayers = (fields: ConfigFields): number => fields.count('num_hidden_layers', undefined, MAX_LAYERS);
+const readWidth = (fields: ConfigFields, key: string): number => fields.count(key, undefined, MAX_WIDTH);
+
+/** The method and the numbers that a quantizer left in config.json, such as `gptq, bits 4`. */
+function quantizerOf(fields: ConfigFields): string | null {
+  const settings = fields.value('quantization_config') ?? null;
+  if (settings === null) return null;
+  const quantizer = fields.nested('quantization_config');
+  const method = quantizer?.value('quant_method');
+  const bits = quantizer?.value('bits');
+  const words = [typeof method === 'string' ? method : 'an unnamed method'];
+  if (typeof bits === 'number') words.push(`bits ${bits}`);
+  return words.join(', ');
 }
 
 function rejectUnsupported(fields: ConfigFields): void {
@@ -150,22 +132,18 @@ function rejectUnsupported(fields: ConfigFields): void {
       'Choose a model with a SwiGLU feed-forward block.',
     );
   }
-  const quantization = fields.value('quantization_config');
-  if (quantization !== undefined && quantization !== null) {
-    throw new UserError(
-      'model/quantized',
-      `${fields.path} has a quantization_config: these weights are quantized already.`,
-      'Use the full-precision (bfloat16, float16 or float32) checkpoint of the model.',
-    );
-  }
 }
 
 function readHeads(fields: ConfigFields, family: Family): Pick<ModelConfig, 'heads' | 'kvHeads' | 'headDim'> {
-  const heads = fields.count('num_attention_heads');
+  const heads = readWidth(fields, 'num_attention_heads');
   // An explicit null means as many as query heads; a missing key means the architecture's default.
   const kvFallback = fields.value('num_key_value_heads') === null ? heads : (family.kvHeads ?? heads);
-  const kvHeads = fields.count('num_key_value_heads', kvFallback);
-  const headDim = fields.count('head_dim', family.headDim ?? fields.count('hidden_size') / heads);
+  const kvHeads = fields.count('num_key_value_heads', kvFallback, MAX_WIDTH);
+  const headDim = fields.count(
+    'head_dim',
+    family.headDim ?? readWidth(fields, 'hidden_size') / heads,
+    MAX_WIDTH,
+  );
   return { heads, kvHeads, headDim };
 }
 
@@ -197,7 +175,7 @@ function readWindows(
   fields: ConfigFields,
   { windows }: Family,
 ): Pick<ModelConfig, 'slidingWindow' | 'layerWindows'> {
-  const layers = fields.count('num_hidden_layers');
+  const layers = readLayers(fields);
   const none = { slidingWindow: null, layerWindows: new Array<null>(layers).fill(null) };
   const isListed = windows === 'listed';
   if (windows === 'none' || (isListed && !fields.flag('use_sliding_window', false))) return none;

@@ -1,4 +1,3 @@
-import { UserError } from '../../protocol/errors.ts';
 import type { FileTensor } from '../../protocol/tensor.ts';
 import type { ModelConfig } from './config.ts';
 
@@ -128,64 +127,4 @@ export function expectedTensors(config: ModelConfig): ReadonlyMap<string, Expect
     for (const [role, expected] of perLayer) all.set(layerTensorName(layer, role), expected);
   }
   return all;
-}
-
-const WEIGHT_DTYPES = ['float32', 'float16', 'bfloat16', 'float64'];
-
-/**
- * Compares the tensors that were found with those that the configuration needs.
- * @throws UserError `model/…` listing what is missing, or the first wrong tensor.
- */
-export function checkWeights(dir: string, config: ModelConfig, found: ReadonlyMap<string, FileTensor>): void {
-  const expected = expectedTensors(config);
-  const missing = [...expected.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0) throw missingTensors(dir, config, missing);
-  for (const [name, { dims, reason }] of expected) checkTensor(name, found.get(name)!, dims, reason);
-  for (const [name, tensor] of found) {
-    if (!expected.has(name)) checkUnexpected(config, name, tensor);
-  }
-}
-
-function missingTensors(dir: string, config: ModelConfig, missing: readonly string[]): UserError {
-  const shown = missing.slice(0, 5).join(', ');
-  const rest = missing.length > 5 ? ` and ${missing.length - 5} more` : '';
-  const onlyHead = missing.length === 1 && missing[0] === LM_HEAD_NAME;
-  return new UserError(
-    'model/missing-tensor',
-    `${dir} lacks ${missing.length} tensors that a ${config.architecture} model of ${config.layers} layers needs: ${shown}${rest}.`,
-    onlyHead
-      ? 'If the output layer shares the embedding, set "tie_word_embeddings": true in config.json.'
-      : 'The checkpoint is incomplete or config.json belongs to another model.',
-  );
-}
-
-function checkTensor(name: string, tensor: FileTensor, dims: readonly number[], reason: string): void {
-  if (tensor.dims.join() !== dims.join()) {
-    throw new UserError(
-      'model/tensor-shape',
-      `${tensor.path}: ${name} has shape [${tensor.dims.join(', ')}]; config.json asks for [${dims.join(', ')}] (${reason}).`,
-      'The checkpoint and config.json do not belong together.',
-    );
-  }
-  if (!WEIGHT_DTYPES.includes(tensor.dtype)) {
-    throw new UserError(
-      'model/tensor-dtype',
-      `${tensor.path}: ${name} is ${tensor.dtype}; supported are ${WEIGHT_DTYPES.join(', ')}.`,
-      'The weights seem to be quantized already: use the full-precision checkpoint.',
-    );
-  }
-}
-
-/** Extra tensors are harmless unless they would change what the model computes. */
-function checkUnexpected(config: ModelConfig, name: string, tensor: FileTensor): void {
-  const layer = /^model\.layers\.(\d+)\.(.*)$/.exec(name);
-  const changesFunction =
-    layer !== null &&
-    (Number(layer[1]) >= config.layers || Object.values(LAYER_TENSOR_NAMES).includes(layer[2]!));
-  if (!changesFunction) return;
-  throw new UserError(
-    'model/unexpected-tensor',
-    `${tensor.path} holds ${name}, which config.json (${config.architecture}, ${config.layers} layers) does not know.`,
-    'Leaving it out would change the model: correct config.json (attention_bias, mlp_bias, num_hidden_layers, architectures).',
-  );
 }

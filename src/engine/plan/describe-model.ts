@@ -1,5 +1,5 @@
 import { elementCount } from '../../protocol/tensor.ts';
-import { openCheckpoint } from '../model/checkpoint.ts';
+import { type ModelWarning, openCheckpoint } from '../model/checkpoint.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { planHadamard } from '../rotation/hadamard-plan.ts';
 
@@ -11,12 +11,14 @@ export interface ModelDescription {
   readonly dtypes: readonly string[];
   readonly tensors: number;
   readonly tiedEmbeddings: boolean;
+  /** What the folder claims and its tensors show to be otherwise. */
+  readonly warnings: readonly ModelWarning[];
   readonly hadamard: Readonly<Record<'r1' | 'r2' | 'r4', string>>;
 }
 
 /** @throws UserError when the folder is not a model that we read. */
 export async function describeModel(dir: string): Promise<ModelDescription> {
-  const { config, tensors, sizeBytes, tiedEmbeddings } = await openCheckpoint(dir);
+  const { config, tensors, sizeBytes, tiedEmbeddings, warnings } = await openCheckpoint(dir);
   const all = [...tensors.values()];
   return {
     config,
@@ -25,6 +27,7 @@ export async function describeModel(dir: string): Promise<ModelDescription> {
     dtypes: [...new Set(all.map(({ dtype }) => dtype))],
     tensors: tensors.size,
     tiedEmbeddings,
+    warnings,
     hadamard: {
       r1: planHadamard(config.hiddenSize).statement,
       r2: planHadamard(config.headDim).statement,

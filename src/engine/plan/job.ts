@@ -34,6 +34,8 @@ export async function* runJob<T>(
     const bits = labelOf(bench);
     const runtime = bench.runtime.description;
     yield timed({ type: 'run-started', job, run, bits, runtime, resumedFromStep });
+    for (const { message, hint } of bench.checkpoint.warnings)
+      yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
     return yield* guarded(bench, work(bench, new Executor(bench, places, seconds, options.signal)));
   } finally {

@@ -2,9 +2,8 @@ import type { GgufFile } from '../../../formats/gguf.ts';
 import { readGgufTensor } from '../../../formats/gguf-types.ts';
 import { toFloat32 } from '../../../formats/tensor-io.ts';
 import { UserError } from '../../../protocol/errors.ts';
-import type { RopeScaling } from '../config-rope.ts';
 import { GgufFields } from './fields.ts';
-import { readRopeScaling } from './rope-scaling.ts';
+import { type GgufRopeScaling, readRopeScaling } from './rope-scaling.ts';
 
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
@@ -169,14 +168,27 @@ function qwenWindows(
   };
 }
 
-function ropeScalingJson(scaling: RopeScaling): object | null {
+function ropeScalingJson(scaling: GgufRopeScaling): object | null {
   if (scaling === null) return null;
-  if (scaling.type === 'linear') return { rope_type: 'linear', factor: scaling.factor };
-  return {
-    rope_type: 'llama3',
-    factor: scaling.factor,
-    low_freq_factor: scaling.lowFreqFactor,
-    high_freq_factor: scaling.highFreqFactor,
-    original_max_position_embeddings: scaling.originalMaxPositions,
-  };
+  switch (scaling.type) {
+    case 'linear':
+      return { rope_type: 'linear', factor: scaling.factor };
+    case 'llama3':
+      return {
+        rope_type: 'llama3',
+        factor: scaling.factor,
+        low_freq_factor: scaling.lowFreqFactor,
+        high_freq_factor: scaling.highFreqFactor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+      };
+    case 'yarn':
+      return {
+        rope_type: 'yarn',
+        factor: scaling.factor,
+        original_max_position_embeddings: scaling.originalMaxPositions,
+        attention_factor: scaling.attentionFactor,
+        beta_fast: scaling.betaFast,
+        beta_slow: scaling.betaSlow,
+      };
+  }
 }

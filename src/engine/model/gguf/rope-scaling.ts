@@ -1,5 +1,5 @@
 import { UserError } from '../../../protocol/errors.ts';
-import type { RopeScaling } from '../config-rope.ts';
+import { type RopeScaling, type Yarn, yarnMagnitude } from '../config-rope.ts';
 import { ropeFrequencies } from '../rope.ts';
 import type { GgufFields } from './fields.ts';
 
@@ -14,6 +14,10 @@ const HIGH = 4;
 const ORIGINAL_POSITIONS = 8192;
 
 type Llama3 = Extract<RopeScaling, { type: 'llama3' }>;
+type Linear = Extract<RopeScaling, { type: 'linear' }>;
+
+/** The rules that a GGUF file can have. */
+export type GgufRopeScaling = Linear | Llama3 | Yarn | null;
 
 /** The rotary settings of a model, without its scaling. */
 export interface RopeBase {
@@ -28,7 +32,7 @@ interface Pair {
 }
 
 /**
- * Reads the scaling of the rotary frequencies from `rope.scaling.*` (none or linear) or the tensor `rope_freqs.weight`.
+ * Reads the scaling of the rotary frequencies from `rope.scaling.*` (none, linear or yarn) or the tensor `rope_freqs.weight`.
  * The frequencies are divided by the tensor's numbers, from which the parameters of the Llama 3 rule are found.
  * @param factors values of `rope_freqs.weight` [headDim/2], or undefined.
  * @throws UserError `gguf/rope` for other rules.
@@ -38,19 +42,20 @@ export function readRopeScaling(
   architecture: string,
   base: RopeBase,
   factors: Float32Array | undefined,
-): RopeScaling {
+): GgufRopeScaling {
   const prefix = `${architecture}.rope.scaling`;
   const type = fields.text(`${prefix}.type`) ?? 'none';
   // The key had this name before scaling had a type.
   const legacy = fields.positive(`${architecture}.rope.scale_linear`);
   const factor = type === 'linear' ? fields.positive(`${prefix}.factor`) : legacy;
+  if (type === 'yarn' && factors === undefined) return readYarn(fields, architecture);
   if (type !== 'none' && type !== 'linear')
     throw new UserError(
       'gguf/rope',
-      `${fields.path}: ${prefix}.type is ${JSON.stringify(type)}; supported are "none", "linear" and the tensor rope_freqs.weight of Llama 3.`,
+      `${fields.path}: ${prefix}.type is ${JSON.stringify(type)}; supported are "none", "linear", "yarn" and the tensor rope_freqs.weight of Llama 3.`,
       'If the model was trained without scaling and only stretched for long contexts, convert it again without.',
     );
-  const linear: RopeScaling = factor === undefined || factor === 1 ? null : { type: 'linear', factor };
+  const linear: Linear | null = factor === undefined || factor === 1 ? null : { type: 'linear', factor };
   const solved = factors && solveFrequencyFactors(base, factors);
   if (solved === undefined && factors) throw unsolved(fields.path);
   if (linear && solved)
@@ -60,6 +65,24 @@ export function readRopeScaling(
       'Convert the model again with a current version of llama.cpp.',
     );
   return solved ?? linear;
+}
+
+/** llama.cpp multiplies cosines and sines by 0.1 ln s + 1, and by a factor of the file, which is 1 where it is silent. */
+function readYarn(fields: GgufFields, architecture: string): Yarn {
+  const prefix = `${architecture}.rope.scaling`;
+  const needed = (key: string): number => fields.positive(key) ?? fields.fail(key, 'a number above 0');
+  const factor = needed(`${prefix}.factor`);
+  const original = `${prefix}.original_context_length`;
+  const magnitude = fields.positive(`${prefix}.attn_factor`) ?? fields.positive(`${prefix}.yarn_attn_factor`);
+  return {
+    type: 'yarn',
+    factor,
+    originalMaxPositions: fields.whole(original) || fields.count(`${architecture}.context_length`),
+    betaFast: fields.positive(`${prefix}.yarn_beta_fast`) ?? 32,
+    betaSlow: fields.positive(`${prefix}.yarn_beta_slow`) ?? 1,
+    truncate: true,
+    attentionFactor: (magnitude ?? 1) * yarnMagnitude(factor),
+  };
 }
 
 function unsolved(path: string): UserError {
@@ -76,7 +99,10 @@ function unsolved(path: string): UserError {
  * In Llama 3's rule, a pair makes t = L ω/2π turns in the original context of L tokens. Then
  * s = (t − low)/(high − low), cut to [0, 1]. Only L : low : high matters, so one of the three may be chosen.
  */
-export function solveFrequencyFactors(base: RopeBase, factors: Float32Array): RopeScaling | undefined {
+export function solveFrequencyFactors(
+  base: RopeBase,
+  factors: Float32Array,
+): Linear | Llama3 | null | undefined {
   if (factors.length !== base.headDim / 2 || !factors.every((f) => Number.isFinite(f) && f > 0))
     return undefined;
   const factor = nearestSimple(factors.reduce((a, b) => Math.max(a, b)));

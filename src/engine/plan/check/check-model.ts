@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
   type Experiment,
+  formatPath,
   type ParsedExperiment,
   type Purpose,
   type Reading,
@@ -10,16 +11,16 @@ import {
 } from '../../../config/index.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
-import { openCheckpoint } from '../../model/checkpoint.ts';
+import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
 import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
-import { textFaults } from './check-texts.ts';
+import { readsCalibration, textFaults } from './check-texts.ts';
 
 export interface ModelCheck {
   readonly faults: readonly ModelFault[];
-  /** Null when the experiment names no model, or it cannot be read. */
+  /** Null when the experiment names no model, it cannot be read, or its files have other sizes than it claims. */
   readonly config: ModelConfig | null;
 }
 
@@ -71,22 +72,38 @@ async function checkReading(reading: Reading, directory: string, purpose: Purpos
   const faults: Unplaced[] = [];
   const config = attempt(faults, () => readModelConfig(model));
   if (config === null) return { faults, config };
-  await openCheckpoint(model).catch((error: unknown) => faults.push(faultOf(error)));
-  faults.push(...rulesOf(ask, config, purpose).flatMap((rule) => ask(rule) ?? []));
+  const checkpoint = await openCheckpoint(model).catch((error: unknown) => {
+    faults.push(faultOf(error));
+    return null;
+  });
+  faults.push(...(checkpoint?.warnings ?? []).map(warningOf));
+  // Sizes that the tensors deny say nothing of the settings, and may be of any height.
+  if (faults.some(({ code }) => SIZES_DENIED.includes(code))) return { faults, config: null };
+  faults.push(...rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? []));
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
   return { faults, config };
 }
 
-function rulesOf(ask: Reading['ask'], config: ModelConfig, purpose: Purpose): Rule[] {
-  const tasks = ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+const SIZES_DENIED: readonly string[] = ['model/tensor-shape', 'model/layers'];
+
+function warningOf(warning: Checkpoint['warnings'][number]): Unplaced {
+  return { severity: 'warning', ...warning, path: ['model'] };
+}
+
+function rulesOf(reading: Reading, config: ModelConfig, purpose: Purpose): Rule[] {
+  const { ask } = reading;
+  const tasks = purpose === 'inspect' ? 0 : (ask(({ evaluation }) => evaluation.perplexity.length) ?? 0);
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
     groupRule('weights', config),
     groupRule('activations', config),
     memoryRule(config, purpose),
-    lengthRule(['calibration'], ({ calibration }) => calibration.sequenceLength, config),
+    ...(readsCalibration(ask, purpose)
+      ? [lengthRule(reading, ['calibration'], ({ calibration }) => calibration.sequenceLength, config)]
+      : []),
     ...Array.from({ length: tasks }, (_, index) =>
       lengthRule(
+        reading,
         ['evaluation', 'perplexity', index],
         ({ evaluation }) => evaluation.perplexity[index]!.sequenceLength,
         config,
@@ -160,6 +177,7 @@ function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): U
 }
 
 function lengthRule(
+  { isWritten }: Reading,
   section: readonly (string | number)[],
   read: (experiment: Experiment) => number,
   config: ModelConfig,
@@ -173,7 +191,7 @@ function lengthRule(
         severity: 'warning',
         code: 'model/positions',
         path,
-        message: `${length} tokens are more than the ${config.maxPositions} positions that this model was made for.`,
+        message: `${formatPath(path)}: ${length} tokens${isWritten(path) ? '' : ', the default,'} are more than the ${config.maxPositions} positions that this model was made for.`,
         hint: `Use ${config.maxPositions} or fewer: beyond, perplexity says little about quantization.`,
         suggestion: { path, value: config.maxPositions },
       },

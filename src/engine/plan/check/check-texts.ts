@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import {
+  hasLearnedRotation,
   type JsonPath,
   methodsThatRead,
   type Purpose,
@@ -45,9 +46,16 @@ export async function textFaults(
 
 type Ask = Reading['ask'];
 
-/** Evaluation looks at the calibration text for the methods that must see it. */
-function readsCalibration(ask: Ask, purpose: Purpose): boolean {
-  return purpose !== 'evaluate' || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
+/**
+ * True where a job reads the calibration text: to learn, to measure activations, or for the methods that must see it.
+ * While a file is edited, no job is chosen: a text that is named may be read by any.
+ */
+export function readsCalibration(ask: Ask, purpose: Purpose): boolean {
+  if (purpose === 'inspect' || purpose === 'optimize') return true;
+  const texts = ask(({ calibration }) => calibration.text.length) ?? 0;
+  if (purpose === 'edit' && texts > 0) return true;
+  const learns = purpose === 'edit' && (ask(({ rotation }) => hasLearnedRotation(rotation)) ?? false);
+  return learns || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
 }
 
 async function calibrationFault(

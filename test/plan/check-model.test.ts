@@ -1,0 +1,76 @@
+/** Warnings about sequence lengths: they name the key, stand at it, and speak only of what the job reads. */
+import assert from 'node:assert/strict';
+import { cpSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { type Purpose, parseExperiment } from '../../src/config/index.ts';
+import { checkAgainstModel } from '../../src/engine/plan/check/check-model.ts';
+import { temporaryFolder } from '../formats/support.ts';
+import { editJson, goldenFolder } from '../model/goldens.ts';
+
+const PLAIN = { rotation: { r1: 'none', r2: 'none', r4: false } };
+const TASK = { name: 't', text: 'test.txt' };
+
+async function checked(t: TestContext, settings: object, purpose: Purpose, config: object = {}) {
+  const folder = temporaryFolder(t);
+  cpSync(goldenFolder('llama'), join(folder, 'model'), { recursive: true });
+  editJson(join(folder, 'model', 'config.json'), { ...config });
+  writeFileSync(join(folder, 'train.txt'), '');
+  const file = join(folder, 'e.spinquant.json');
+  const text = JSON.stringify({ model: 'model', ...settings });
+  const { faults, config: found } = await checkAgainstModel(parseExperiment(text, file), file, purpose);
+  const at = ({ range }: (typeof faults)[number]) => text.slice(range.offset, range.offset + range.length);
+  return {
+    found,
+    codes: faults.map(({ code }) => code),
+    lengths: faults
+      .filter(({ code }) => code === 'model/positions')
+      .map((fault) => [at(fault), fault.message.replace(/ are more.*/, '')]),
+  };
+}
+
+test('no warning about a length that the job does not read', async (t) => {
+  const windows = { evaluation: { perplexity: [{ ...TASK, sequenceLength: 96 }] } };
+  for (const purpose of ['evaluate', 'edit'] as const)
+    assert.deepEqual((await checked(t, { ...PLAIN, ...windows }, purpose)).lengths, [], purpose);
+  const long = { calibration: { sequenceLength: 96 }, evaluation: { perplexity: [TASK] } };
+  assert.deepEqual((await checked(t, { ...PLAIN, ...long }, 'inspect')).lengths, []);
+});
+
+test('a warning names the key, and tells that it is a default', async (t) => {
+  const calibration = { text: 'train.txt', sequenceLength: 512 };
+  const written = await checked(t, { ...PLAIN, calibration, evaluation: { perplexity: [TASK] } }, 'edit');
+  assert.deepEqual(written.lengths, [
+    ['512', 'calibration.sequenceLength: 512 tokens'],
+    ['{', 'evaluation.perplexity[0].sequenceLength: 2048 tokens, the default,'],
+  ]);
+  const gptq = { quantization: { weights: { bits: 4, method: 'gptq' } } };
+  const jobs = [
+    ['optimize', {}],
+    ['inspect', {}],
+    ['evaluate', gptq],
+  ] as const;
+  for (const [purpose, settings] of jobs) {
+    const { lengths } = await checked(t, { ...settings, calibration: { text: 'train.txt' } }, purpose);
+    assert.deepEqual(lengths, [['{', 'calibration.sequenceLength: 2048 tokens, the default,']], purpose);
+  }
+});
+
+test('claims of the model are warnings at its name', async (t) => {
+  const { codes } = await checked(t, PLAIN, 'evaluate', { tie_word_embeddings: true });
+  assert.ok(codes.includes('model/own-head'), codes.join());
+});
+
+test('sizes that the tensors deny are the only fault', async (t) => {
+  for (const config of [
+    { intermediate_size: 2 ** 24 },
+    { num_hidden_layers: 9999 },
+    { hidden_size: 2 ** 24 - 4 },
+  ]) {
+    const began = performance.now();
+    const { codes, found } = await checked(t, {}, 'edit', config);
+    assert.match(codes.join(), /^model\/(tensor-shape|layers)$/);
+    assert.equal(found, null);
+    assert.ok(performance.now() - began < 2000);
+  }
+});
