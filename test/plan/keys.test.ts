@@ -4,11 +4,12 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
-import type { RoundedLayer } from '../../src/engine/network/rounded-weights.ts';
+import type { RoundedMatrix } from '../../src/engine/network/rounded-weights.ts';
 import { describePlan, stepsOf } from '../../src/engine/plan/describe-plan.ts';
 import type { Step } from '../../src/engine/plan/step.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { LINEARS } from '../../src/protocol/block.ts';
+import { recordOf } from '../../src/protocol/records.ts';
 import { RUN_FILES } from '../../src/runs/index.ts';
 import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
@@ -274,14 +275,11 @@ test('whole weights of another run are taken by their key, and only by it', asyn
   for (const input of weights.inputs) await collect(inputs.execute(input));
   const key = await inputs.keyOf(weights);
   const record = { method: 'gptq', errors: [], seconds: 0 };
-  const one = {
-    rows: 1,
-    columns: 1,
-    codes: Int8Array.of(1),
-    scale: Float32Array.of(1),
-    zero: Float32Array.of(0),
-  };
-  const layer = Object.fromEntries(LINEARS.map((linear) => [linear, one])) as RoundedLayer;
+  const layer = recordOf(LINEARS, (linear): RoundedMatrix => {
+    const [rows = 0, columns = 0] = bench.checkpoint.layer(0)[linear].dims;
+    const codes = new Int8Array(rows * columns);
+    return { rows, columns, codes, scale: new Float32Array(rows), zero: new Float32Array(rows) };
+  });
   const write = (of: number, under: string) =>
     new RoundedLayers(join(run, RUN_FILES.rounded), under).write(of, layer, record);
   await write(0, key);
