@@ -12,7 +12,7 @@ import { allowedValues, experimentJsonSchema, type JsonSchema, schemaAt } from '
 import { type Pick, Values } from './read-values.ts';
 import type { Experiment } from './schema.ts';
 import { SoundParts } from './sound-parts.ts';
-import { isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
+import { depthFault, isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
 import { type Purpose, rulesFor } from './validate-together.ts';
 
 /** An experiment that may have faults. Rules read its sound parts, and their faults find their place in the text. */
@@ -47,12 +47,20 @@ export interface ParsedExperiment {
 export function parseExperiment(text: string, file: string, purpose: Purpose = 'edit'): ParsedExperiment {
   // A byte order mark is not JSON; a space in its place keeps the offsets.
   const json = text.startsWith('\uFEFF') ? ` ${text.slice(1)}` : text;
+  const lines = new LineIndex(text);
+  const unread = (faults: readonly Fault[]): ParsedExperiment => ({
+    file,
+    experiment: null,
+    faults,
+    readings: [],
+    rangeAt: () => lines.range(0, 0),
+  });
+  const tooDeep = depthFault(json, lines);
+  if (tooDeep !== null) return unread([tooDeep]);
   const syntaxErrors: ParseError[] = [];
   const tree = parseTree(json, syntaxErrors, { allowTrailingComma: true });
-  const lines = new LineIndex(text);
   const syntaxFaults = syntaxErrors.map((error) => syntaxFault(error, lines));
-  if (!tree)
-    return { file, experiment: null, faults: syntaxFaults, readings: [], rangeAt: () => lines.range(0, 0) };
+  if (!tree) return unread(syntaxFaults);
   const first = new ReadText(tree, 'first', syntaxErrors, lines);
   const readings = first.writtenTwice ? [first, new ReadText(tree, 'last', syntaxErrors, lines)] : [first];
   const faults = [...syntaxFaults, ...readings.flatMap((reading) => reading.faults(purpose))];

@@ -1,5 +1,5 @@
 /** This file reports the syntax errors of a JSON text. */
-import { type ParseError, printParseErrorCode } from 'jsonc-parser';
+import { createScanner, type ParseError, printParseErrorCode } from 'jsonc-parser';
 import type { Fault, LineIndex } from './faults.ts';
 
 const SYNTAX_ERRORS: Readonly<Record<string, string>> = {
@@ -27,6 +27,33 @@ const REST_ALONE = /^(CommaExpected|Invalid(CommentToken|Unicode|EscapeCharacter
 /** These errors lie inside a value, which then is not as it was meant. */
 const INSIDE_VALUE =
   /^(UnexpectedEndOf(String|Number)|Invalid(Unicode|EscapeCharacter|Character|Symbol|NumberFormat))$/;
+
+/** An experiment is five deep. The parser takes a place on the stack for each level, so much more would overflow it. */
+const MAX_DEPTH = 100;
+
+/** The fault of a text that nests deeper than can be read; null for any other. */
+export function depthFault(text: string, lines: LineIndex): Fault | null {
+  const scanner = createScanner(text, true);
+  let depth = 0;
+  while (scanner.getPosition() < text.length) {
+    scanner.scan();
+    const offset = scanner.getTokenOffset();
+    // Brackets in texts and comments are parts of longer tokens, which begin otherwise.
+    const first = text[offset];
+    if (first === '}' || first === ']') depth--;
+    if (first !== '{' && first !== '[') continue;
+    if (++depth > MAX_DEPTH)
+      return {
+        severity: 'error',
+        code: 'config/too-deep',
+        path: [],
+        range: lines.range(offset, 1),
+        message: `the experiment nests lists and objects more than ${MAX_DEPTH} deep.`,
+        hint: 'No setting needs this: remove the brackets from here on.',
+      };
+  }
+  return null;
+}
 
 export function leavesRestAlone({ error }: ParseError): boolean {
   return REST_ALONE.test(printParseErrorCode(error));

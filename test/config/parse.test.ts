@@ -190,6 +190,27 @@ test('an empty file, a list and a bare word are faults, not crashes', () => {
   assert.ok(faultsOf('model').length > 0);
 });
 
+test('a text that nests deeper than can be read has one fault, at the bracket that is too much', () => {
+  for (const [open, close] of [
+    ['[', ']'],
+    ['{"a":', '}'],
+  ] as const)
+    for (const depth of [97, 98, 5000, 200_000]) {
+      const text = `{ "model": "m", "calibration": { "text": ${open.repeat(depth)}1${close.repeat(depth)} } }`;
+      const tooDeep = parseExperiment(text, 'a.spinquant.json').faults.filter(
+        ({ code }) => code === 'config/too-deep',
+      );
+      // Two levels are around it.
+      const expected = depth + 2 > 100 ? [text.indexOf(open, 40) + 98 * open.length] : [];
+      assert.deepEqual(
+        tooDeep.map(({ range }) => range.offset),
+        expected,
+      );
+    }
+  const inTexts = `{ "model": "${'['.repeat(200)}" /* ${'{'.repeat(200)} */, "calibration": { "text": "t" } }`;
+  assert.deepEqual(parseExperiment(inTexts, 'a.spinquant.json').faults, []);
+});
+
 test('a key written twice is a fault at the second', () => {
   const text = `{ "model": "a", ${HADAMARD}, "model": "b" }`;
   const fault = onlyFault(text);

@@ -117,3 +117,20 @@ test('a value is written where there was no object yet', () => {
     rotation: { r4: false },
   });
 });
+
+test('what stands in the place of another kind has no fix that cannot be made', () => {
+  for (const rest of [
+    '"rotation": { "r1": { "toString": null } }',
+    '"rotation": { "r1": [null] }',
+    '"quantization": 4',
+    '"evaluation": { "perplexity": "test.txt" }',
+    '"evaluation": { "perplexity": [7] }',
+  ])
+    for (const fault of parseExperiment(withRest(rest), '/x/a.spinquant.json').faults)
+      for (const fix of fixesOf(fault, withRest(rest))) if ('text' in fix) parse(fix.text);
+  const listed =
+    '{ "model": "m", "calibration": { "text": [-5, { "a": 1 }] }, "seed": { "b": "quantization" } }';
+  for (const fault of parseExperiment(listed, '/x/a.spinquant.json').faults) fixesOf(fault, listed);
+  const single = '{ "model": "m", "calibration": { "text": -5 } }';
+  for (const fault of parseExperiment(single, '/x/a.spinquant.json').faults) fixesOf(fault, single);
+});

@@ -28,8 +28,8 @@ const METHOD: Path = ['quantization', 'weights', 'method'];
 /** The best first. `text` of each is the whole text after it. */
 export function fixesOf(fault: PlacedFault, text: string): Fix[] {
   const { code, path, suggestion } = fault;
-  if (suggestion) return [set(text, suggestion.path, suggestion.value)];
-  if (code in VALUES) return [set(text, path, VALUES[code])];
+  if (suggestion) return set(text, suggestion.path, suggestion.value);
+  if (code in VALUES) return set(text, path, VALUES[code]);
   switch (code) {
     case 'config/unknown-key':
       return unknownKeyFixes(text, path);
@@ -41,7 +41,7 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
     case 'config/no-calibration-text':
       return [choose(path), ...withoutText(text)];
     case 'config/same-name':
-      return [set(text, path, `${String(valueAt(text, path))}-2`)];
+      return set(text, path, `${String(valueAt(text, path))}-2`);
     default:
       return [];
   }
@@ -50,8 +50,8 @@ export function fixesOf(fault: PlacedFault, text: string): Fix[] {
 /** Does without a calibration text: by given rotations, or else by weights rounded to nearest. */
 function withoutText(text: string): Fix[] {
   const learned = (['r1', 'r2'] as const).filter((name) => valueAt(text, ['rotation', name]) === 'learned');
-  if (learned.length > 0) return learned.map((name) => set(text, ['rotation', name], 'hadamard'));
-  return valueAt(text, METHOD) === 'gptq' ? [set(text, METHOD, 'rtn')] : [];
+  if (learned.length > 0) return learned.flatMap((name) => set(text, ['rotation', name], 'hadamard'));
+  return valueAt(text, METHOD) === 'gptq' ? set(text, METHOD, 'rtn') : [];
 }
 
 /** `text` with another value at a path, its format kept. */
@@ -60,8 +60,16 @@ export function withValue(text: string, path: Path, value: unknown): string {
   return applyEdits(text, modify(text, [...path], value, { formattingOptions }));
 }
 
-function set(text: string, path: Path, value: unknown): Fix {
-  return { kind: 'set', path, value, text: withValue(text, path, value) };
+function set(text: string, path: Path, value: unknown): Fix[] {
+  return hasPlace(text, path) ? [{ kind: 'set', path, value, text: withValue(text, path, value) }] : [];
+}
+
+/** False where a number or a text stands in the place of an object or list on the way. */
+function hasPlace(text: string, path: Path): boolean {
+  return path.every((part, depth) => {
+    const around = nodeAt(text, path.slice(0, depth));
+    return around === undefined || around.type === (typeof part === 'number' ? 'array' : 'object');
+  });
 }
 
 function choose(path: Path): Fix {
@@ -84,9 +92,12 @@ function unknownKeyFixes(text: string, path: Path): Fix[] {
       name: nearest,
       text: text.slice(0, node.offset) + JSON.stringify(nearest) + text.slice(node.offset + node.length),
     });
+  // Behind a syntax error, the key may lie in something that is not there.
+  if (nodeAt(text, parent)?.type !== 'object') return fixes;
   const removed = withValue(text, path, undefined);
   const places = nearest === null ? placesOf(key) : [];
   for (const place of places) {
+    if (!hasPlace(removed, place.split('.'))) continue;
     const value = valueAt(text, path);
     fixes.push({ kind: 'move', to: place, text: withValue(removed, place.split('.'), value) });
   }
@@ -99,7 +110,7 @@ function valueFixes(text: string, path: Path): Fix[] {
   if (schema === undefined) return [];
   const best = nearestValue(valueAt(text, path), allowedValues(schema));
   const values = [best, schema.default].filter((value) => value !== undefined && typeof value !== 'object');
-  return [...new Set(values)].map((value) => set(text, path, value));
+  return [...new Set(values)].flatMap((value) => set(text, path, value));
 }
 
 type Scalar = string | number | boolean;
@@ -109,6 +120,8 @@ function nearestValue(written: unknown, allowed: readonly Scalar[]): Scalar | un
     const numbers = allowed.filter((value) => typeof value === 'number');
     return numbers.sort((a, b) => Math.abs(a - written) - Math.abs(b - written))[0];
   }
+  // A list or an object is near to nothing.
+  if (typeof written === 'object' && written !== null) return undefined;
   const nearest = nearestName(String(written), allowed.map(String));
   return allowed.find((value) => String(value) === nearest);
 }
