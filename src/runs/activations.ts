@@ -64,6 +64,9 @@ const statisticsSchema = z.object({
   medianRange: z.object({ min: measuredNumber, max: measuredNumber }).nullable().exactOptional(),
 });
 
+/** No model comes near; views make a place for every layer up to the last. */
+const MAX_LAYER = 99_999;
+
 /** What is read from the disk. */
 export const activationsSchema = z.object({
   version: z.literal(1),
@@ -71,7 +74,7 @@ export const activationsSchema = z.object({
   axis: z.string(),
   sites: z.array(
     z.object({
-      layer: z.int().min(0),
+      layer: z.int().min(0).max(MAX_LAYER),
       site: z.enum(SITES),
       rotation: z.array(z.enum(MAP_SYMBOLS)),
       before: statisticsSchema,

@@ -4,7 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
 import { reading, writingNow } from '../disk/faults.ts';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { parseJson } from '../disk/json.ts';
+import { UserError } from '../protocol/errors.ts';
 
 /** Other files of the run are not touched by it. */
 const DAMAGED =
@@ -77,18 +78,14 @@ function syncFolder(folder: string): void {
 
 /**
  * Reads a JSON file of a run.
- * @throws UserError `runs/unreadable` when it is not there, `runs/damaged` when it is not JSON.
+ * @throws UserError `runs/unreadable` when it is not there, `runs/damaged` when it is not JSON or nests too deep.
  */
 export async function readJson(path: string): Promise<unknown> {
   const text = await reading(path, () => readFile(path, 'utf8'), {
     code: 'runs/unreadable',
     hint: 'A run is a folder with run.json in it; `spinquant runs` lists them.',
   });
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new UserError('runs/damaged', `${path} is not JSON: ${messageOf(error)}.`, DAMAGED);
-  }
+  return parseJson(text, path, { code: 'runs/damaged', hint: DAMAGED });
 }
 
 /** The schema of a file, or another check of its value. */

@@ -19,6 +19,6 @@ describe('damaged inputs', { concurrency: 2 }, () => {
         [],
       );
       assert.equal(accepted + refused + failures.length, COUNT, 'every input has an end');
-      assert.ok(refused > 0 && accepted > 0, 'inputs are damaged, but not always beyond use');
+      assert.ok(accepted > 0, 'not every input is damaged beyond use');
     });
 });

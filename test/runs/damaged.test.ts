@@ -43,7 +43,11 @@ function recorder(): Output & {
   };
 }
 
-const DAMAGED = ['{', '{"version":1}', 'null', '[]', '{"version":1,"perplexity":{}}', '{"version":2}'];
+const DEEP = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+const DAMAGED = [
+  ...['{', '{"version":1}', 'null', '[]', '{"version":1,"perplexity":{}}', '{"version":2}'],
+  `{"version":${DEEP}}`,
+];
 
 test('runs whose results cannot be read are listed with the others, in one document', async (t) => {
   const experiment = await experimentIn(t);
@@ -68,7 +72,7 @@ test('runs whose results cannot be read are listed with the others, in one docum
     for (const { id, results, problem } of listed) {
       assert.equal(results === null, bad.includes(id), id);
       assert.equal(problem === null, id === good.record.id, id);
-      if (problem !== null) assert.match(problem, /results\.json (is not|has version 2)/);
+      if (problem !== null) assert.match(problem, /results\.json (is not|has version 2|nests lists)/);
     }
     assert.equal(output.notes.length, bad.length);
     assert.match(output.texts.join(), /results\.json is damaged/);
@@ -222,4 +226,29 @@ test('an event that does not fit on the disk leaves no part of its line', {
   assert.equal(stdout.trim(), 'file/unwritable');
   assert.ok(readFileSync(path, 'utf8') === before, 'not a byte of it is left');
   assert.ok((await readEvents(path)).every(({ type }) => type === 'step'));
+});
+
+test('activations of a layer beyond any model are refused: a view would make a place for each before it', async (t) => {
+  const run = createRun(await experimentIn(t), 'layers');
+  const side = {
+    histogram: { min: -1, max: 1, counts: [1] },
+    channelMaxima: [1],
+    kurtosis: 3,
+    sqnrDb: null,
+    rms: 1,
+    maxAbs: 1,
+    tokens: 1,
+  };
+  const write = (layer: number) =>
+    run.writeActivations({
+      version: 1,
+      bits: 'W4A4KV4',
+      axis: 'value',
+      sites: [{ layer, site: 'query', rotation: [], before: side, after: side }],
+    });
+  write(31);
+  assert.equal((await run.readActivations()).sites[0]?.layer, 31);
+  write(2 ** 31);
+  await assert.rejects(run.readActivations(), { code: 'runs/damaged' });
+  run.finish('finished');
 });
