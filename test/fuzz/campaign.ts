@@ -1,4 +1,4 @@
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Fault } from './messages.ts';
@@ -53,7 +53,9 @@ export async function fuzz(format: string, seed: number, count: number, first = 
     if (seen.done === 0) throw new Error(`${format} does not come forward at input ${next}`);
   }
   const seconds = (performance.now() - began) / 1000;
-  return { format, accepted, refused, failures: await saved(failures, keep), seconds };
+  const kept = await saved(failures, keep);
+  rmSync(keep, { force: true });
+  return { format, accepted, refused, failures: kept, seconds };
 }
 
 /** One example of each kind of failure is kept as a file. */

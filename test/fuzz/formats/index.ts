@@ -1,4 +1,5 @@
 import { EXPERIMENT_FORMATS } from './experiments.ts';
+import { FAULTY } from './faulty.ts';
 import type { Format } from './format.ts';
 import { IMPORT_FORMATS } from './imports.ts';
 import { MODEL_FORMATS } from './models.ts';
@@ -17,7 +18,7 @@ export const FORMATS: readonly Format[] = [
 
 /** @throws RangeError with the names that there are. */
 export function formatNamed(name: string): Format {
-  const found = FORMATS.find((format) => format.name === name);
+  const found = [...FORMATS, FAULTY].find((format) => format.name === name);
   if (found) return found;
   throw new RangeError(`There is no format ${name}; there are ${FORMATS.map((one) => one.name).join(', ')}.`);
 }
