@@ -32,7 +32,7 @@ export async function readCalibration(
   if (blocks === 0) {
     throw new UserError(
       'calibration/too-short',
-      `The calibration text has ${all.length} tokens; one sequence needs ${fresh}.`,
+      `${options.texts.join(', ')}: the calibration text has ${all.length} tokens; one sequence needs ${fresh}.`,
       'Give more text in calibration.text, or a smaller calibration.sequenceLength.',
     );
   }
