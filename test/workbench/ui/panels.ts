@@ -8,9 +8,13 @@ export function figure(frame: Frame, id: string): Locator {
 /** Rows of the table behind a chart, which is shown as a chart again afterwards. */
 export async function tableBehind(frame: Frame, id: string): Promise<string[][]> {
   const chart = figure(frame, id);
-  await chart.getByText('Table', { exact: true }).click();
+  const toTable = chart.getByText('Table', { exact: true });
+  const toChart = chart.getByText('Chart', { exact: true });
+  // A panel that was hidden right after a click may come back as it was before it.
+  await toTable.or(toChart).first().waitFor();
+  if (await toTable.isVisible()) await toTable.click();
   const rows = await cells(chart.locator('table.twin tbody tr'));
-  await chart.getByText('Chart', { exact: true }).click();
+  await toChart.click();
   // The state that a panel keeps is still on its way while it draws; hiding the panel at once may be faster.
   await chart.locator('.plot svg').waitFor();
   await frame.waitForTimeout(300);
