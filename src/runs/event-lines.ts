@@ -1,3 +1,4 @@
+import { parseJson } from '../disk/json.ts';
 import { messageOf } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import { eventSchema } from './event-schema.ts';
@@ -29,9 +30,9 @@ export function parseEventLines(bytes: Buffer): EventLine[] {
 function parseLine(text: string): Pick<EventLine, 'event' | 'problem'> {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text, 'it');
   } catch (error) {
-    return { event: null, problem: `it is not JSON (${messageOf(error)})` };
+    return { event: null, problem: messageOf(error).replace(/\.$/, '') };
   }
   const result = eventSchema.safeParse(presentForm(value));
   if (result.success) return { event: result.data, problem: '' };

@@ -84,6 +84,12 @@ test('an unknown key can always be taken out', () => {
   assert.ok(last.kind === 'remove' && !last.text.includes('nothingLikeThis'));
 });
 
+test('a key whose value is missing is not moved elsewhere', () => {
+  const text = '{ "model": "m", "calibration": { "text": "t" }, "clip": t }';
+  for (const fault of parseExperiment(text, '/x/a.spinquant.json').faults)
+    assert.ok(fixesOf(fault, text).every(({ kind }) => kind !== 'move'));
+});
+
 test('what stands under a misspelt key waits for the key to be mended', () => {
   const text = '{ "model": "m", "calibration": { "text": "t" }, "rotaton": { "r4": false, "seed": "one" } }';
   const { faults } = parseExperiment(text, '/x/a.spinquant.json');

@@ -131,6 +131,16 @@ test('steps that are done again are dropped wherever they stand, and nothing els
   assert.deepEqual(await numbers(run), ['phase', 'phase', 'phase']);
 });
 
+test('an event that nests too deep is a line that cannot be read, and the others stay', async (t) => {
+  const run = createRun(await experimentIn(t), 'q');
+  run.appendEvent(step(1));
+  const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`;
+  appendFileSync(run.path('events'), `{"type":"checkpoint","time":"2026-01-01","step":1,"x":${deep}}\n`);
+  run.appendEvent(step(2));
+  const types = (await run.readEvents()).map(({ type }) => type);
+  assert.deepEqual(types, ['step', 'warning', 'step']);
+});
+
 /** One event of every type, so that a new one cannot be forgotten in the schema. */
 const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = {
   'run-started': timed({

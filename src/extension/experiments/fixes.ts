@@ -95,10 +95,11 @@ function unknownKeyFixes(text: string, path: Path): Fix[] {
   // Behind a syntax error, the key may lie in something that is not there.
   if (nodeAt(text, parent)?.type !== 'object') return fixes;
   const removed = withValue(text, path, undefined);
-  const places = nearest === null ? placesOf(key) : [];
+  const value = valueAt(text, path);
+  // A key whose value is missing cannot be moved.
+  const places = nearest === null && value !== undefined ? placesOf(key) : [];
   for (const place of places) {
     if (!hasPlace(removed, place.split('.'))) continue;
-    const value = valueAt(text, path);
     fixes.push({ kind: 'move', to: place, text: withValue(removed, place.split('.'), value) });
   }
   return [...fixes, { kind: 'remove', path, text: removed }];

@@ -153,7 +153,7 @@ export const mutateJsonLines: Mutation = (input, dice, others) => {
   const lines = input.toString('utf8').trimEnd().split('\n');
   for (let left = dice.pick([1, 1, 2]); left > 0; left--) {
     const at = dice.below(lines.length);
-    const line = textOf(mutateTree(dice, treeOf(JSON.parse(lines[at]!))));
+    const line = textOf(mutateTree(dice, lineTree(lines[at]!)));
     lines.splice(at, dice.pick([0, 1, 1, 1]), ...dice.pick([[], [line], [line], [line, line]]));
     if (lines.length === 0 || !lines.every(isJson)) break;
   }
@@ -166,5 +166,14 @@ function isJson(text: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** A line that was damaged before may be nested too deep to walk, or no JSON: it is a leaf then. */
+function lineTree(line: string): JsonTree {
+  try {
+    return treeOf(JSON.parse(line));
+  } catch {
+    return leaf(line);
   }
 }
