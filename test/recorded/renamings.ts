@@ -33,6 +33,17 @@ export const RENAMINGS: readonly Renaming[] = [
     what: 'Keys are made of the steps that they belong to: they are other texts for the same results.',
     toOld: ({ key: _, ...rest }) => rest,
   },
+  {
+    what: 'An evaluation also tells the mean loss, and whose rotations it measured.',
+    toOld: ({ meanLoss: _, rotationsOf: __, ...rest }) => rest,
+  },
+  {
+    what: 'A checkpoint also keeps what it was made of, and its losses.',
+    toOld: (object) => {
+      const { origin, loss: _, ...old } = object;
+      return origin === undefined ? object : old;
+    },
+  },
 ];
 
 export function toOldForm(value: Json): Json {

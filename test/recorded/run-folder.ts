@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { readSafetensorsHeader } from '../../src/formats/safetensors.ts';
+import { RUN_FILES } from '../../src/runs/index.ts';
 import { type Json, type JsonObject, parseJson } from './json.ts';
 import { normalise, normaliseEvents, type Places, sha256 } from './normalise.ts';
 import { readLog } from './product.ts';
@@ -12,6 +13,8 @@ const TENSORS = '.safetensors';
 export function readRun(run: string, places: Places): JsonObject {
   const files = readdirSync(run, { recursive: true, encoding: 'utf8' })
     .map((name) => name.split(sep).join('/'))
+    // Locks go by the process and the clock.
+    .filter((name) => !name.startsWith(RUN_FILES.lock))
     .sort();
   const tensors = (folder: string): JsonObject =>
     Object.fromEntries(
