@@ -190,11 +190,16 @@ async function textFault(path: JsonPath, file: string): Promise<RuleFault | null
 function wrongKind(path: JsonPath, file: string): RuleFault | null {
   try {
     const fault = kindFault(file, 'text');
-    return fault && missing(path, fault.message, fault.hint, fault.code);
+    return fault && asFault(path, fault);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    return missing(path, error.message, error.hint, error.code);
+    return asFault(path, error);
   }
+}
+
+/** In the same words as where the file is read later, so that the two are one fault. */
+function asFault(path: JsonPath, { code, message, hint }: UserError): RuleFault {
+  return { severity: 'error', code, path, message, hint };
 }
 
 async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | null> {
@@ -202,10 +207,10 @@ async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | nu
   return missing(path, `${folder} is a file; runs are written to a folder.`, 'Name another folder, or none.');
 }
 
-function missing(path: JsonPath, message: string, hint: string, code = 'config/missing-file'): RuleFault {
+function missing(path: JsonPath, message: string, hint: string): RuleFault {
   return {
     severity: 'error',
-    code,
+    code: 'config/missing-file',
     path,
     message: `${formatPath(path)}: ${message}`,
     hint,
