@@ -3,7 +3,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { messageOf, UserError } from '../protocol/errors.ts';
 
-/** What was tried with the file or folder. */
+/** This was tried with the file or folder. */
 export type DiskUse = 'read' | 'written' | 'opened';
 
 interface Reason {

@@ -12,7 +12,7 @@ import { UserError } from '../protocol/errors.ts';
 import { readingNow } from './faults.ts';
 import { type FileKind, HEAD_BYTES, type KindName, kindOfBytes } from './kinds.ts';
 
-/** What a file was expected to be, with the kinds that may be it. */
+/** Says what a file should be, and which kinds may be it. */
 interface Wanted {
   readonly words: string;
   readonly kinds: readonly KindName[];
@@ -73,7 +73,7 @@ function specialKind(stats: Stats): FileKind {
 export function kindFault(path: string, wanted: WantedKind): UserError | null {
   const { words, kinds }: Wanted = WANTED[wanted];
   const found = fileKind(path);
-  // What opens the file says best that it is missing.
+  // Whoever opens the file says best that it is missing.
   if (kinds.includes(found.name) || found.name === 'missing') return null;
   return new UserError(
     'file/kind',
@@ -82,7 +82,7 @@ export function kindFault(path: string, wanted: WantedKind): UserError | null {
   );
 }
 
-/** What helps where the kind that was found says nothing itself. */
+/** These hints help where the kind that was found has none. */
 const OTHERWISE: Readonly<Record<WantedKind, string>> = {
   safetensors: 'Save it as safetensors (save_pretrained in transformers does), or download it again.',
   gguf: 'Check the path, or download it again.',

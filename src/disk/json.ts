@@ -18,7 +18,7 @@ export function readJsonFile(path: string, better: Better = {}): unknown {
   return parseJson(text, path, better);
 }
 
-/** What the error about a text says. */
+/** The error about a text says this. */
 export interface JsonWords extends Better {
   /** The part of the file that is parsed, as "the header"; the whole file by default. */
   readonly part?: string;

@@ -130,7 +130,7 @@ export function kindOfBytes(head: Uint8Array, sizeBytes: number): FileKind {
   if (sizeBytes === 0) return { name: 'empty', words: 'empty', todo: 'Copy or download it again.' };
   if (isSafetensors(head, sizeBytes)) return { name: 'safetensors', words: 'a safetensors file', todo: '' };
   const found = MAGICS.find(({ bytes, at }) => begins(head, bytes, at));
-  if (found) return { name: found.name, words: found.words, todo: found.todo };
+  if (found) return found;
   if (begins(head, LOCAL_HEADER)) return zipKind(head);
   return textKind(head, sizeBytes);
 }
@@ -153,8 +153,7 @@ function zipKind(head: Uint8Array): FileKind {
 function textKind(head: Uint8Array, sizeBytes: number): FileKind {
   const text = new TextDecoder().decode(head);
   const known = TEXTS.find(({ pattern }) => pattern.test(text));
-  if (known && (known.name !== 'hub-answer' || sizeBytes <= HEAD_BYTES))
-    return { name: known.name, words: known.words, todo: known.todo };
+  if (known && (known.name !== 'hub-answer' || sizeBytes <= HEAD_BYTES)) return known;
   // The last character may be cut in two.
   if (head.includes(0) || text.slice(0, -4).includes('\ufffd'))
     return { name: 'binary', words: 'a binary file', todo: '' };

@@ -47,7 +47,7 @@ async function* piecesOf(path: string, file: FileHandle, signal?: AbortSignal): 
 
 /** @param place of the first byte; it is moved on. */
 function decode(path: string, bytes: Buffer, place: { bytes: number; lines: number }): string {
-  const bad = isUtf8(bytes) ? -1 : (firstInvalidUtf8(bytes, true) ?? -1);
+  const bad = isUtf8(bytes) ? -1 : (firstInvalidUtf8(bytes) ?? -1);
   const nul = bytes.indexOf(0);
   if (bad >= 0 || nul >= 0) throw badByte(path, bytes, bad >= 0 && (nul < 0 || bad < nul) ? bad : nul, place);
   place.bytes += bytes.length;

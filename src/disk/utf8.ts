@@ -17,19 +17,14 @@ function isSecondByte(first: number, second: number): boolean {
   return first !== 0xf4 || second <= 0x8f;
 }
 
-/**
- * Finds the first byte that is not UTF-8.
- * @param isWhole false where more bytes follow, so that a character may be cut at the end.
- * @returns its index; null where there is none.
- */
-export function firstInvalidUtf8(bytes: Uint8Array, isWhole: boolean): number | null {
+/** Finds the first byte that is not UTF-8. @returns its index; null where there is none. */
+export function firstInvalidUtf8(bytes: Uint8Array): number | null {
   for (let i = 0; i < bytes.length; ) {
     const first = bytes[i]!;
     const length = sequenceLength(first);
     if (length === 0) return i;
     for (let k = 1; k < length; k++) {
       const next = bytes[i + k];
-      if (next === undefined && !isWhole) return null;
       if (!isContinuation(next) || (k === 1 && !isSecondByte(first, next!))) return i;
     }
     i += length;

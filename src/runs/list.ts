@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { diskFault } from '../disk/faults.ts';
-import { RUN_FILES } from './files.ts';
+import { codeOf, RUN_FILES } from './files.ts';
 import { newestLock } from './lock-files.ts';
 import { livenessOf } from './process.ts';
 import { openRun, type Run } from './run.ts';
@@ -37,7 +37,7 @@ async function foldersIn(folder: string): Promise<string[]> {
     const entries = await readdir(folder, { withFileTypes: true });
     return entries.filter((entry) => entry.isDirectory()).map((entry) => entry.name);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    if (codeOf(error) === 'ENOENT') return [];
     throw diskFault(error, folder, 'read');
   }
 }

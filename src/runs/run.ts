@@ -13,7 +13,7 @@ import { UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
-import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
+import { codeOf, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
 import { holderText, newestLock, stateOf } from './lock-files.ts';
 import { isAlive, thisProcess } from './process.ts';
@@ -276,7 +276,7 @@ function makeFolder(parent: string, name: string): { dir: string; id: string } {
       mkdirSync(dir);
       return { dir, id };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw diskFault(error, dir, 'written');
+      if (codeOf(error) !== 'EEXIST') throw diskFault(error, dir, 'written');
     }
   }
 }

@@ -14,11 +14,11 @@ const MOST_TRIED = 64;
 /** Text without any place to cut it must still fit into a string, twice. */
 const MOST_WHOLE = 1 << 27;
 
-/** A text may be cut behind these; the first kind that it has is used. */
-const BREAKS: readonly { readonly pattern: RegExp; readonly anchor: string }[] = [
-  { pattern: /\n(?=\S)/g, anchor: '\n' },
+/** A text may be cut behind these; the first kind that it has is used. The character itself is the anchor, if none is named. */
+const BREAKS: readonly { readonly pattern: RegExp; readonly anchor?: string }[] = [
+  { pattern: /\n(?=\S)/g },
   { pattern: /[^\s](?= \S)/g, anchor: 'a' },
-  { pattern: /[。．！？、，.!?,;](?=\S)/g, anchor: '。' },
+  { pattern: /[。．！？、，.!?,;](?=\S)/g },
 ];
 
 export interface EncodeOptions {
@@ -35,7 +35,7 @@ type Encoder = Pick<Tokenizer, 'encode'>;
 interface Cut {
   /** Characters before the cut. */
   readonly at: number;
-  /** What stands for the text before the cut when the text behind it is encoded. */
+  /** This stands for the text before the cut when the text behind it is encoded. */
   readonly anchor: string;
 }
 
@@ -82,8 +82,8 @@ function findCut(tokenizer: Encoder, text: string, from: number): Cut | null {
       const found = search.exec(window);
       if (found === null) break;
       const at = found.index + found[0].length;
-      const ownAnchor = anchor === '。' ? found[0] : anchor;
-      if (isSafe(tokenizer, text, { at, anchor: ownAnchor })) return { at, anchor: ownAnchor };
+      const cut = { at, anchor: anchor ?? found[0] };
+      if (isSafe(tokenizer, text, cut)) return cut;
     }
   }
   return null;

@@ -42,7 +42,7 @@ export interface Checkpoint {
   /** [vocabSize, hiddenSize]; it is the embedding's file tensor when tied. */
   readonly lmHead: FileTensor;
   readonly tiedEmbeddings: boolean;
-  /** What the folder claims and its tensors show to be otherwise. */
+  /** These claims of the folder are disproved by its tensors. */
   readonly warnings: readonly ModelWarning[];
   /** Bytes of all weights in their files. */
   readonly sizeBytes: number;

@@ -11,7 +11,7 @@ export interface ModelDescription {
   readonly dtypes: readonly string[];
   readonly tensors: number;
   readonly tiedEmbeddings: boolean;
-  /** What the folder claims and its tensors show to be otherwise. */
+  /** These claims of the folder are disproved by its tensors. */
   readonly warnings: readonly ModelWarning[];
   readonly hadamard: Readonly<Record<'r1' | 'r2' | 'r4', string>>;
 }
