@@ -18,6 +18,7 @@ export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
 export type { JsonSchema, SchemaTree } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
+export * from './matrix/index.ts';
 export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';
 export type { ParsedExperiment, Reading } from './parse.ts';
@@ -35,6 +36,7 @@ export {
 } from './resolve.ts';
 export type { Device, Experiment, ExperimentInput, PerplexityTask } from './schema.ts';
 export { experimentSchema } from './schema.ts';
+export type { Matrix } from './schema-matrix.ts';
 export type {
   ActivationQuantization,
   Bits,

@@ -25,6 +25,8 @@ export interface ExperimentSource {
   /** Paths in the file are relative to its folder. */
   readonly directory: string;
   readonly warnings: readonly Fault[];
+  /** See {@link ParsedExperiment.written}; present where a matrix makes other experiments of them. */
+  readonly written?: unknown;
 }
 
 /** A validated experiment. Its paths (model, texts, runs) are absolute and exist; only runs may not exist yet. */
@@ -64,8 +66,9 @@ export async function checkExperiment(
   if (!parsed.experiment || faults.some((fault) => fault.severity === 'error'))
     return { experiment: null, faults, parsed };
   const absolute = mapPaths(parsed.experiment, (path) => resolve(directory, path));
+  const written = parsed.experiment.matrix && { written: parsed.written };
   return {
-    experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults } },
+    experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults, ...written } },
     faults,
     parsed,
   };

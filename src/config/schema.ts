@@ -3,6 +3,7 @@
  * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
  */
 import { z } from 'zod';
+import { matrixSchema } from './schema-matrix.ts';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
@@ -105,6 +106,7 @@ export const experimentSchema = z
     rotation: rotationSchema,
     scaling: scalingSchema,
     evaluation: evaluationSchema,
+    matrix: matrixSchema.optional(),
     device: z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')

@@ -24,6 +24,8 @@ export interface MethodDescriptor<
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** True where its numbers depend on a seed of the experiment. */
+  readonly seeded?: boolean;
 }
 
 /** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */
