@@ -1,5 +1,6 @@
 import { methodTitle } from '../config/index.ts';
 import type {
+  CellEvent,
   EvaluationProgressEvent,
   PhaseEvent,
   RoundingError,
@@ -145,10 +146,26 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
+    case 'cell':
+      return cellText(event);
     case 'checkpoint':
     case 'run-finished':
       return null;
   }
+}
+
+const CELL_WORDS: Readonly<Record<CellEvent['state'], string>> = {
+  kept: 'is there already',
+  started: '…',
+  finished: 'is done',
+  failed: 'failed',
+  empty: 'stays empty',
+  busy: 'is at work elsewhere',
+};
+
+function cellText({ cell, cells, bits, title, seed, state, message }: CellEvent): string {
+  const text = `[${cell}/${cells}] ${bits} ${title}, seed ${seed}: ${CELL_WORDS[state]}`;
+  return message === undefined ? text : `${text}: ${message}`;
 }
 
 /** Shows every event of a run. @returns the result of the run. */

@@ -27,6 +27,7 @@ export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './
 export {
   checkExperiment,
   EXPERIMENT_SUFFIX,
+  experimentOfText,
   experimentSlug,
   portableExperiment,
   readExperimentText,

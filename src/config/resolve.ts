@@ -80,6 +80,15 @@ export function portableExperiment(experiment: ResolvedExperiment): Experiment {
   return mapPaths(settings, (path) => relative(source.directory, path).split(sep).join('/') || '.');
 }
 
+/** An experiment by its text alone, whether or not its files are there. @throws ExperimentError */
+export function experimentOfText(text: string, path: string): ResolvedExperiment {
+  const file = resolve(path);
+  const { experiment, faults, written } = parseExperiment(text, file);
+  if (!experiment) throw new ExperimentError(relativeToHere(file), faults);
+  const found = resolvePortable(experiment, file);
+  return { ...found, source: { ...found.source, warnings: faults, ...(experiment.matrix && { written }) } };
+}
+
 /** Inverts {@link portableExperiment}: paths become absolute, from the folder of the experiment file. */
 export function resolvePortable(experiment: Experiment, file: string): ResolvedExperiment {
   const directory = dirname(resolve(file));

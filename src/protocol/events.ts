@@ -156,6 +156,27 @@ export interface StatisticsEvent extends Timed {
   readonly seconds: number;
 }
 
+/** A cell of a matrix: it is not written into the run of the cell. */
+export interface CellEvent extends Timed {
+  readonly type: 'cell';
+  /** `kept` was computed before, `empty` cannot be. */
+  readonly state: 'kept' | 'started' | 'finished' | 'failed' | 'empty' | 'busy';
+  /** From 1. */
+  readonly cell: number;
+  readonly cells: number;
+  /** Setting, such as `4-4-16`. */
+  readonly bits: string;
+  /** Name of the row. */
+  readonly method: string;
+  /** Name of the row in tables. */
+  readonly title: string;
+  readonly seed: number;
+  /** Absolute path of its run; null where there is none. */
+  readonly run: string | null;
+  /** Why it has no numbers. */
+  readonly message?: string;
+}
+
 export interface WarningEvent extends Timed {
   readonly type: 'warning';
   readonly message: string;
@@ -181,6 +202,7 @@ export type RunEvent =
   | EvaluationProgressEvent
   | EvaluationEvent
   | StatisticsEvent
+  | CellEvent
   | WarningEvent
   | RunFinished;
 

@@ -71,6 +71,7 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'checkpoint':
     case 'rounding':
     case 'statistics':
+    case 'cell':
     case 'warning':
       return progress;
   }

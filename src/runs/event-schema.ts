@@ -71,6 +71,17 @@ export const eventSchema = z.discriminatedUnion('type', [
     seconds: number,
   }),
   event('statistics', { file: z.string(), layers: count, sites: count, seconds: number }),
+  event('cell', {
+    state: z.enum(['kept', 'started', 'finished', 'failed', 'empty', 'busy']),
+    cell: count,
+    cells: count,
+    bits: z.string(),
+    method: z.string(),
+    title: z.string(),
+    seed: count,
+    run: z.string().nullable(),
+    message: z.string().exactOptional(),
+  }),
   event('warning', { message: z.string(), hint: z.string() }),
   event('run-finished', {
     status: z.enum(['finished', 'cancelled', 'failed']),

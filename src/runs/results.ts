@@ -73,6 +73,9 @@ const perplexitySchema = z
     quantized: measuredPerplexity(result.quantized, result.meanLoss?.quantized),
   }));
 
+/** Perplexities as they are read from the disk. */
+export const perplexitiesSchema = z.array(perplexitySchema) satisfies z.ZodType<PerplexityResult[]>;
+
 /** What is read from the disk. Keys of later versions stay, for a file is also read to be written again. */
 export const resultsSchema = z.looseObject({
   version: z.literal(1),
@@ -80,7 +83,7 @@ export const resultsSchema = z.looseObject({
   loss: z.object({ first: measuredNumber, last: measuredNumber }).nullable(),
   orthogonalityError: z.number().nullable(),
   steps: count,
-  perplexity: z.array(perplexitySchema),
+  perplexity: perplexitiesSchema,
   seconds: z.record(z.string(), z.number()),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),

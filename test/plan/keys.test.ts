@@ -236,23 +236,37 @@ test('fixed transforms change weights where they are merged into these', async (
   assert.deepEqual(await without('r4'), ['gptq', 'perplexity']);
 });
 
-test('bits of activations change learning, but not what GPTQ rounds', async () => {
-  const change = (experiment: ResolvedExperiment) => {
-    const { quantization } = experiment;
-    const activations = { ...quantization.activations, bits: 8 as const };
-    return { ...experiment, quantization: { ...quantization, activations } };
+const with8BitActivations = (experiment: ResolvedExperiment): ResolvedExperiment => {
+  const { quantization } = experiment;
+  const activations = { ...quantization.activations, bits: 8 as const };
+  return { ...experiment, quantization: { ...quantization, activations } };
+};
+
+test('bits of activations change learning by cross-entropy, but not what GPTQ rounds', async () => {
+  const through = (experiment: ResolvedExperiment): ResolvedExperiment => {
+    const learning = { ...experiment.rotation.learning, objective: 'cross-entropy' as const };
+    return { ...experiment, rotation: { ...experiment.rotation, learning } };
   };
-  const found = await changed('optimize', change);
-  assert.ok(found.includes('learn') && !found.includes('gptq'), String(found));
+  const before = through(await optimized());
+  const [then, now] = [
+    await keysOf(before, 'optimize'),
+    await keysOf(with8BitActivations(before), 'optimize'),
+  ];
+  assert.notEqual(now.learn, then.learn);
+  assert.equal(now.gptq, then.gptq);
+});
+
+test('rotations of captured activations serve other bits, with and without R3 and R4', async () => {
+  assert.deepEqual(await changed('optimize', with8BitActivations), ['perplexity', 'statistics']);
+  const found = await changed('optimize', (experiment) => ({
+    ...experiment,
+    rotation: { ...experiment.rotation, r3: false, r4: false },
+  }));
+  assert.ok(!found.includes('learn'), String(found));
 });
 
 test('bits of activations change what is measured of the quantized network', async () => {
-  const change = (experiment: ResolvedExperiment) => {
-    const { quantization } = experiment;
-    const activations = { ...quantization.activations, bits: 8 as const };
-    return { ...experiment, quantization: { ...quantization, activations } };
-  };
-  assert.deepEqual(await changed('evaluate', change), ['perplexity']);
+  assert.deepEqual(await changed('evaluate', with8BitActivations), ['perplexity']);
 });
 
 test('whole weights of another run are taken by their key, and only by it', async () => {

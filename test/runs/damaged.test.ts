@@ -194,6 +194,17 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     seconds: 1,
   }),
   statistics: timed({ type: 'statistics', file: '', layers: 2, sites: 14, seconds: 1 }),
+  cell: timed({
+    type: 'cell',
+    state: 'started',
+    cell: 1,
+    cells: 2,
+    bits: '4-4-4',
+    method: 'rtn',
+    title: 'RTN',
+    seed: 0,
+    run: null,
+  }),
   warning: timed({ type: 'warning', message: 'x', hint: '' }),
   'run-finished': timed({ type: 'run-finished', status: 'failed', seconds: 1, message: 'x' }),
 };

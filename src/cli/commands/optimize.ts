@@ -1,9 +1,11 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { OptimizeResult } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { collectCells, tableOf } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
+import { matrixTable } from '../matrix-table.ts';
 import type { Output } from '../output.ts';
 import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
@@ -20,6 +22,7 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
   const experiment = withSeed(await loadExperiment(file, 'optimize', output, flags.device), flags.seed);
   const engine = await loadEngine();
   const { resume, takeOver } = flags;
+  if (experiment.matrix) return fillMatrix(experiment, flags, output);
   if (takeOver && resume === undefined)
     throw new UserError(
       'cli/take-over',
@@ -38,6 +41,26 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
   );
   output.document(result);
   output.result(summary(result));
+}
+
+/** A matrix goes on by itself where it stopped. */
+async function fillMatrix(
+  experiment: ResolvedExperiment,
+  { kernels, resume, takeOver }: OptimizeFlags,
+  output: Output,
+): Promise<undefined> {
+  if (typeof resume === 'string')
+    throw new UserError(
+      'cli/matrix-resume',
+      `${experiment.source.file} is a matrix: it goes on by itself, and --resume ${resume} names one run.`,
+      'Leave the name out.',
+    );
+  const engine = await loadEngine();
+  const result = await interruptible(output, (signal) =>
+    follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
+  );
+  output.document(result);
+  output.result(matrixTable(tableOf(await collectCells(experiment))));
 }
 
 function withSeed(experiment: ResolvedExperiment, seed: number | undefined): ResolvedExperiment {

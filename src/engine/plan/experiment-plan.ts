@@ -69,7 +69,8 @@ export function planInspect(
   return statisticsStep(experiment, maps, calibration);
 }
 
-function scaled(
+/** The maps of rotations, with the channel scales of a method. */
+export function scaled(
   experiment: ResolvedExperiment,
   scaling: ScalingMethod | null,
   maps: Step<SeamState>,

@@ -2,8 +2,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import {
+  cellFaults,
+  cellsOf,
   type Experiment,
   formatPath,
+  hasLearnedRotation,
   type ParsedExperiment,
   type Purpose,
   type Reading,
@@ -36,7 +39,12 @@ export async function checkAgainstModel(
 ): Promise<ModelCheck> {
   const checks: ModelCheck[] = [];
   for (const reading of parsed.readings) {
-    const { faults, config } = await checkReading(reading, dirname(file), purpose);
+    const { faults, config } = await checkReading(
+      reading,
+      parsed.experiment && parsed.written,
+      dirname(file),
+      purpose,
+    );
     checks.push({ faults: faults.map((fault) => placed(reading, fault)), config });
   }
   return {
@@ -65,7 +73,13 @@ function placed(reading: Reading, fault: Unplaced): ModelFault {
   return suggestion === undefined || isMoved ? found : { ...found, suggestion };
 }
 
-async function checkReading(reading: Reading, directory: string, purpose: Purpose): Promise<ReadingCheck> {
+/** @param written the values of the text; null where some are at fault. */
+async function checkReading(
+  reading: Reading,
+  written: unknown,
+  directory: string,
+  purpose: Purpose,
+): Promise<ReadingCheck> {
   const { ask } = reading;
   const model = ask((experiment) => resolve(directory, experiment.model));
   if (model === undefined || !existsSync(join(model, 'config.json'))) return { faults: [], config: null };
@@ -79,9 +93,28 @@ async function checkReading(reading: Reading, directory: string, purpose: Purpos
   faults.push(...(checkpoint?.warnings ?? []).map(warningOf));
   // Sizes that the tensors deny say nothing of the settings, and may be of any height.
   if (faults.some(({ code }) => SIZES_DENIED.includes(code))) return { faults, config: null };
-  faults.push(...rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? []));
+  const cells = isFilledBy(purpose) ? ask(({ matrix }) => matrix && cellsOf(written, matrix)) : undefined;
+  faults.push(
+    ...(cells
+      ? cellFaults(cells, ({ experiment }) => errorsOf(experiment, config))
+      : rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? [])),
+  );
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
   return { faults, config };
+}
+
+/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
+function isFilledBy(purpose: Purpose): boolean {
+  return purpose === 'edit' || purpose === 'optimize';
+}
+
+/** Why an experiment cannot be computed with a model, whatever its text is. */
+export function errorsOf(experiment: Experiment, config: ModelConfig): readonly Unplaced[] {
+  const purpose = hasLearnedRotation(experiment.rotation) ? 'optimize' : 'evaluate';
+  const reading = { ask: <T>(read: (known: Experiment) => T) => read(experiment), isWritten: () => true };
+  return rulesOf(reading, config, purpose)
+    .flatMap((rule) => rule(experiment))
+    .filter(({ severity }) => severity === 'error');
 }
 
 const SIZES_DENIED: readonly string[] = ['model/tensor-shape', 'model/layers'];
@@ -90,7 +123,7 @@ function warningOf(warning: Checkpoint['warnings'][number]): Unplaced {
   return { severity: 'warning', ...warning, path: ['model'] };
 }
 
-function rulesOf(reading: Reading, config: ModelConfig, purpose: Purpose): Rule[] {
+function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfig, purpose: Purpose): Rule[] {
   const { ask } = reading;
   const tasks = purpose === 'inspect' ? 0 : (ask(({ evaluation }) => evaluation.perplexity.length) ?? 0);
   return [
@@ -177,7 +210,7 @@ function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): U
 }
 
 function lengthRule(
-  { isWritten }: Reading,
+  { isWritten }: Pick<Reading, 'isWritten'>,
   section: readonly (string | number)[],
   read: (experiment: Experiment) => number,
   config: ModelConfig,

@@ -1,9 +1,11 @@
-import { optionsOf, type ResolvedExperiment, scalingOf } from '../../../config/index.ts';
+import { z } from 'zod';
+import { optionsOf, type ResolvedExperiment, type Rotation, scalingOf } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
+import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
@@ -16,6 +18,16 @@ export interface Learned {
   readonly state: SeamState;
   readonly loss: LossSummary;
   readonly steps: number;
+}
+
+const LEARNED = mapsKeeping<Learned>(
+  z.object({ loss: z.object({ first: z.number(), last: z.number() }), steps: z.int() }),
+  (state, rest) => ({ state, ...rest }),
+);
+
+/** R3 and R4 are not learned: a rotation learned without the quantized network serves with and without them. */
+function withoutOnline({ r3: _, r4: __, ...rotation }: Rotation): Omit<Rotation, 'r3' | 'r4'> {
+  return rotation;
 }
 
 const DRAWN = { kind: 'transform', version: 1, inputs: [], digest: digestOfMaps } as const;
@@ -60,8 +72,13 @@ export function learnStep(
     name: 'learn',
     version: 1,
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
-    spec: () => ({ rotation, quantization, seed: text.seed }),
+    // Captured activations are those of the full-precision network.
+    spec: () =>
+      rotation.learning.objective === 'cross-entropy'
+        ? { rotation, quantization, seed: text.seed }
+        : { ...withoutOnline(rotation), seed: text.seed },
     digest: ({ state }) => digestOfMaps(state),
+    keeping: LEARNED,
     find: keptLearning,
     async *run(context) {
       const [from, blocks] = [context.of(start), context.of(calibration)];
@@ -87,6 +104,7 @@ export function preservedStep(
     inputs: [calibration, maps],
     spec: () => ({ r3, r4, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
+    keeping: NOTHING,
     async *run(context) {
       yield* checkPreserved(context, context.of(maps), context.of(calibration), where);
       return null;
@@ -116,6 +134,7 @@ export function scaleStep(
     inputs: [blocks, maps],
     spec: () => options,
     digest: digestOfMaps,
+    keeping: MAPS,
     async *run(context) {
       const { bench, seconds, signal } = context;
       const work = { ...scalingNetwork(bench, context.of(maps)), blocks: context.of(blocks), options };

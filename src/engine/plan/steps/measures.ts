@@ -1,11 +1,12 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import { timed, type Variant } from '../../../protocol/events.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
-import { writeActivations } from '../../../runs/index.ts';
+import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
 import { evaluateTexts } from '../../evaluate/texts.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { jsonKeeping } from '../keepings.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step } from '../step.ts';
@@ -15,6 +16,9 @@ import type { Weights } from './weights.ts';
 
 /** A measurement is read by no other step. */
 const MEASURED = { kind: 'measure', version: 1, digest: (result: unknown) => digestOf(result) } as const;
+
+const PERPLEXITIES = jsonKeeping(perplexitiesSchema);
+const STATISTICS = jsonKeeping(activationsSchema);
 
 interface Quantized {
   readonly maps: Step<SeamState>;
@@ -41,6 +45,7 @@ export function perplexityStep(
   return {
     ...MEASURED,
     name: 'perplexity',
+    keeping: PERPLEXITIES,
     inputs: [maps, evaluation, weights].filter((step) => step !== null),
     spec: () => ({ variants, ...(quantized && { quantized: deployed(experiment) }) }),
     run(context) {
@@ -65,6 +70,7 @@ export function statisticsStep(
   return {
     ...MEASURED,
     name: 'statistics',
+    keeping: STATISTICS,
     inputs: [maps, calibration],
     spec: () => deployed(experiment),
     run: (context) =>

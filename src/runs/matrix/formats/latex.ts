@@ -1,0 +1,35 @@
+import type { MatrixTable, TableRow } from '../summary.ts';
+import { headingOf, spreadText } from './words.ts';
+
+/** A `tabular` with a rule between settings of bits, for booktabs. */
+export function latex({ columns, rows }: MatrixTable): string {
+  const lines = [`\\begin{tabular}{ll${'r'.repeat(columns.length)}}`, '\\toprule'];
+  lines.push(
+    lineOf(['W-A-KV', 'Method', ...columns.map((column) => escapeLatex(headingOf(column)))]),
+    '\\midrule',
+  );
+  for (const [index, row] of rows.entries()) {
+    if (index > 0 && rows[index - 1]?.bits !== row.bits) lines.push('\\midrule');
+    lines.push(lineOf([row.bits, escapeLatex(row.title), ...valuesOf(row)]));
+  }
+  return [...lines, '\\bottomrule', '\\end{tabular}'].join('\n');
+}
+
+const lineOf = (cells: readonly string[]): string => `${cells.join(' & ')} \\\\`;
+
+function valuesOf({ values, best }: TableRow): string[] {
+  return values.map((value, at) => {
+    if (!value) return '--';
+    const text = spreadText(value, '$\\pm$');
+    return best[at] ? `\\textbf{${text}}` : text;
+  });
+}
+
+function escapeLatex(text: string): string {
+  return text
+    .replace(/\\/g, '\\textbackslash ')
+    .replace(/[&%$#_{}]/g, '\\$&')
+    .replace(/~/g, '\\textasciitilde ')
+    .replace(/\^/g, '\\textasciicircum ')
+    .replace(/–/g, '--');
+}
