@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
-import { TABLE_FORMATS } from '../runs/matrix/formats/names.ts';
+import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
 import type { Output } from './output.ts';
 

@@ -1,6 +1,6 @@
 /** The jobs of the worker: what a request asks for, in terms of the engine. */
 import { withoutMaps } from '../config/index.ts';
-import { findSource, loadExperiment, measureAndKeep, optimizeRotation } from '../engine/index.ts';
+import { findSource, loadExperiment, measureAndKeep, optimizeRotation, runMatrix } from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
 import { openRun } from '../runs/index.ts';
@@ -25,6 +25,10 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
       : await (await openRun(resumeFrom)).readExperiment();
   return async function* (signal) {
     const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
+    if (experiment.matrix) {
+      const { cells } = yield* runMatrix(experiment, options);
+      return { run: cells.find(({ run }) => run !== null)?.run ?? experiment.runs };
+    }
     const { run } = yield* optimizeRotation(experiment, options);
     return { run };
   };
