@@ -1,17 +1,36 @@
-import { type MatrixTable, spreadText, type TableRow } from '../runs/index.ts';
+import {
+  type MatrixTable,
+  publishedHeading,
+  publishedMetrics,
+  publishedNotes,
+  publishedText,
+  spreadText,
+  type TableRow,
+} from '../runs/index.ts';
 import { formatTable } from './table.ts';
 
 /** A matrix for the terminal; a star stands at the best of its bits. */
-export function matrixTable({ columns, rows }: MatrixTable): string {
+export function matrixTable(found: MatrixTable): string {
+  const { columns, rows } = found;
+  const published = publishedMetrics(found);
   const textOf = ({ values, best }: TableRow, at: number): string => {
     const value = values[at];
     return value ? `${spreadText(value)}${best[at] ? ' *' : ''}` : '–';
   };
   const table = formatTable(
-    ['bits', 'method', ...columns.map(({ name }) => name)],
-    rows.map((row) => [row.bits, row.title, ...columns.map((_, at) => textOf(row, at))]),
-    ['left', 'left', ...columns.map(() => 'left' as const)],
+    ['bits', 'method', ...columns.map(({ name }) => name), ...published.map(publishedHeading)],
+    rows.map((row) => [
+      row.bits,
+      row.title,
+      ...columns.map((_, at) => textOf(row, at)),
+      ...published.map((metric) => publishedText(row, metric)),
+    ]),
+    ['left', 'left', ...[...columns, ...published].map(() => 'left' as const)],
   );
   const notes = rows.filter(({ note }) => note !== null);
-  return [table, ...notes.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`)].join('\n');
+  return [
+    table,
+    ...notes.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`),
+    ...publishedNotes(found),
+  ].join('\n');
 }

@@ -1,6 +1,13 @@
 import { experimentOfText, readExperimentText, relativeToHere } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { cellDocuments, collectCells, formatMatrix, type TableFormat, tableOf } from '../../runs/index.ts';
+import {
+  collectCells,
+  formatMatrix,
+  publishedFor,
+  type TableFormat,
+  tableDocument,
+  tableOf,
+} from '../../runs/index.ts';
 import { matrixTable } from '../matrix-table.ts';
 import type { Output } from '../output.ts';
 
@@ -17,7 +24,8 @@ export async function table(
       `${relativeToHere(file)} has no matrix.`,
       'Add "matrix": { "preset": "table1" }, or list methods and bits; `spinquant runs` lists single runs.',
     );
-  const found = tableOf(await collectCells(experiment));
-  output.document({ cells: cellDocuments(found) });
+  const cells = await collectCells(experiment);
+  const found = tableOf(cells, await publishedFor(experiment.model));
+  output.document(tableDocument(found));
   output.result(format === undefined ? matrixTable(found) : formatMatrix(found, format));
 }

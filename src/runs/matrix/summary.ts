@@ -1,6 +1,7 @@
 /** A matrix as a table: rows by bits and method, columns by what is measured, with the spread over seeds. */
 import { FULL_PRECISION_ROW } from '../../config/index.ts';
 import type { TableCell } from './collect.ts';
+import { type Published, type PublishedValue, publishedOf } from './published/index.ts';
 
 /** A column. Lower is better for perplexity, higher for accuracy. */
 export interface Metric {
@@ -39,11 +40,15 @@ export interface TableRow {
   readonly best: readonly boolean[];
   /** Why numbers are missing; null where none are. */
   readonly note: string | null;
+  /** What papers print for a model of the same sizes. */
+  readonly published: readonly PublishedValue[];
 }
 
 export interface MatrixTable {
   readonly columns: readonly Metric[];
   readonly rows: readonly TableRow[];
+  /** Where the published values are from; null where none are. */
+  readonly published: Omit<Published, 'values'> | null;
 }
 
 /** The numbers of one cell: those of its own network, which for full precision is the checkpoint's. */
@@ -57,7 +62,8 @@ export function measuredIn({ method, results }: TableCell): Measured[] {
   });
 }
 
-export function tableOf(cells: readonly TableCell[]): MatrixTable {
+/** @param published for the model of the cells; null for none. */
+export function tableOf(cells: readonly TableCell[], published: Published | null = null): MatrixTable {
   const columns = columnsOf(cells);
   const groups = new Map<string, TableCell[]>();
   for (const cell of cells) {
@@ -67,9 +73,16 @@ export function tableOf(cells: readonly TableCell[]): MatrixTable {
   const rows = [...groups.values()].map((group) => rowOf(group, columns));
   return {
     columns,
-    rows: rows.map((row) => ({ ...row, best: columns.map((_, at) => isBest(row, rows, at, columns)) })),
+    rows: rows.map((row) => ({
+      ...row,
+      best: columns.map((_, at) => isBest(row, rows, at, columns)),
+      published: published ? publishedOf(published, row.bits, row.method) : [],
+    })),
+    published: published && { source: published.source, model: published.model, metrics: published.metrics },
   };
 }
+
+type MeasuredRow = Omit<TableRow, 'best' | 'published'>;
 
 function columnsOf(cells: readonly TableCell[]): Metric[] {
   const found = new Map<string, Metric>();
@@ -77,7 +90,7 @@ function columnsOf(cells: readonly TableCell[]): Metric[] {
   return [...found.values()];
 }
 
-function rowOf(cells: readonly TableCell[], columns: readonly Metric[]): Omit<TableRow, 'best'> {
+function rowOf(cells: readonly TableCell[], columns: readonly Metric[]): MeasuredRow {
   const [{ bits, method, title } = { bits: '', method: '', title: '' }] = cells;
   const measured = cells.map(measuredIn);
   const values = columns.map(({ metric, name }) => {
@@ -119,8 +132,8 @@ const WORDS: Readonly<Record<TableCell['status'], string>> = {
 
 /** A row is the best of its bits where no other's spread reaches it. One draw of a seeded row has an unknown spread. */
 function isBest(
-  row: Omit<TableRow, 'best'>,
-  rows: readonly Omit<TableRow, 'best'>[],
+  row: MeasuredRow,
+  rows: readonly MeasuredRow[],
   at: number,
   columns: readonly Metric[],
 ): boolean {

@@ -43,6 +43,15 @@ function documentsOf(cell: TableCell): CellDocument[] {
   return measured.map((one) => ({ ...about, ...one }));
 }
 
+/** The whole table: measured cells, and published values apart from them. */
+export function tableDocument(table: MatrixTable) {
+  const published = table.published && {
+    ...table.published,
+    values: table.rows.flatMap((row) => row.published),
+  };
+  return { cells: cellDocuments(table), published };
+}
+
 export function json(table: MatrixTable): string {
-  return JSON.stringify({ cells: cellDocuments(table) }, null, 2);
+  return JSON.stringify(tableDocument(table), null, 2);
 }

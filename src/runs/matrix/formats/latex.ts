@@ -1,18 +1,41 @@
 import type { MatrixTable, TableRow } from '../summary.ts';
-import { headingOf, spreadText } from './words.ts';
+import {
+  headingOf,
+  publishedHeading,
+  publishedMetrics,
+  publishedNotes,
+  publishedText,
+  spreadText,
+} from './words.ts';
 
 /** A `tabular` with a rule between settings of bits, for booktabs. */
-export function latex({ columns, rows }: MatrixTable): string {
-  const lines = [`\\begin{tabular}{ll${'r'.repeat(columns.length)}}`, '\\toprule'];
+export function latex(table: MatrixTable): string {
+  const { columns, rows } = table;
+  const published = publishedMetrics(table);
+  const width = columns.length + published.length;
+  const lines = [`\\begin{tabular}{ll${'r'.repeat(width)}}`, '\\toprule'];
   lines.push(
-    lineOf(['W-A-KV', 'Method', ...columns.map((column) => escapeLatex(headingOf(column)))]),
+    lineOf([
+      'W-A-KV',
+      'Method',
+      ...columns.map((column) => escapeLatex(headingOf(column))),
+      ...published.map(publishedHeading),
+    ]),
     '\\midrule',
   );
   for (const [index, row] of rows.entries()) {
     if (index > 0 && rows[index - 1]?.bits !== row.bits) lines.push('\\midrule');
-    lines.push(lineOf([row.bits, escapeLatex(row.title), ...valuesOf(row)]));
+    lines.push(
+      lineOf([
+        row.bits,
+        escapeLatex(row.title),
+        ...valuesOf(row),
+        ...published.map((metric) => escapeLatex(publishedText(row, metric))),
+      ]),
+    );
   }
-  return [...lines, '\\bottomrule', '\\end{tabular}'].join('\n');
+  const notes = publishedNotes(table).map((note) => `% ${note}`);
+  return [...lines, '\\bottomrule', '\\end{tabular}', ...notes].join('\n');
 }
 
 const lineOf = (cells: readonly string[]): string => `${cells.join(' & ')} \\\\`;

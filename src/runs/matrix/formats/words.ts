@@ -1,5 +1,42 @@
 import { formatPerplexity } from '../../../protocol/text.ts';
-import type { Metric, Spread } from '../summary.ts';
+import type { MatrixTable, Metric, Spread, TableRow } from '../summary.ts';
+
+const PUBLISHED = ['accuracy', 'perplexity'] as const;
+
+/** The metrics that papers print for rows of this table. */
+export function publishedMetrics({ rows }: MatrixTable): (typeof PUBLISHED)[number][] {
+  return PUBLISHED.filter((metric) =>
+    rows.some((row) => row.published.some((value) => value.metric === metric)),
+  );
+}
+
+export const publishedHeading = (metric: string): string => `published ${metric}`;
+
+/** A published number as it was printed, with `?` where it is doubtful. */
+export function publishedText({ published }: TableRow, metric: string): string {
+  const found = published.find((value) => value.metric === metric);
+  if (!found) return '–';
+  const number = found.value >= 1000 ? found.value.toExponential(0) : String(found.value);
+  return found.doubt === undefined ? number : `${number} (?)`;
+}
+
+/** Sentences on where the published numbers are from; none where there are none. */
+export function publishedNotes(table: MatrixTable): string[] {
+  const { published, rows } = table;
+  const metrics = publishedMetrics(table);
+  if (!published || metrics.length === 0) return [];
+  const means = metrics.map((metric) => `${metric} is ${published.metrics[metric]}`).join('; ');
+  const doubts = new Map<string, string>();
+  for (const row of rows)
+    for (const metric of metrics) {
+      const found = row.published.find((value) => value.metric === metric);
+      if (found?.doubt) doubts.set(`${row.title} at ${row.bits}, ${metric}`, found.doubt);
+    }
+  return [
+    `Published values are of ${published.model}: ${published.source} There, ${means}.`,
+    ...[...doubts].map(([where, doubt]) => `Doubtful: ${where}. ${doubt}`),
+  ];
+}
 
 /** `wikitext2 (perplexity)`. */
 export function headingOf({ metric, name }: Metric): string {
