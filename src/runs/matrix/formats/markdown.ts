@@ -1,4 +1,3 @@
-import { escapeMarkdown } from '../../../protocol/printable.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
@@ -16,7 +15,7 @@ export function markdown(table: MatrixTable): string {
   const head = ['bits W-A-KV', 'method', ...columns.map(headingOf), ...published.map(publishedHeading)];
   const body = rows.map((row) => [
     row.bits,
-    escapeMarkdown(row.title),
+    escaped(row.title),
     ...valuesOf(row, columns.length),
     ...published.map((metric) => publishedText(row, metric)),
   ]);
@@ -24,7 +23,7 @@ export function markdown(table: MatrixTable): string {
   const lines = [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`);
   const notes = [
     ...rows.filter(({ note }) => note !== null).map(noteOf),
-    ...publishedNotes(table).map((note) => `- ${escapeMarkdown(note)}`),
+    ...publishedNotes(table).map((note) => `- ${escaped(note)}`),
   ];
   return [...lines, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
 }
@@ -39,5 +38,10 @@ function valuesOf({ values, best }: TableRow, columns: number): string[] {
 }
 
 function noteOf({ bits, title, note }: TableRow): string {
-  return `- ${escapeMarkdown(`${title} at ${bits}: ${note ?? ''}`)}`;
+  return `- ${escaped(`${title} at ${bits}: ${note ?? ''}`)}`;
+}
+
+/** Text of a person in a cell: signs of Markdown and HTML stay what they are. */
+function escaped(text: string): string {
+  return text.replace(/[\\|*_`<[]/g, '\\$&');
 }
