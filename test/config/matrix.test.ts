@@ -1,5 +1,7 @@
 /** A matrix becomes cells, each an experiment of its own; its faults stand at the row or the key that they are of. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'node:test';
 import { cellsOf, type Fault, parseExperiment, ROWS } from '../../src/config/index.ts';
 import { MATRIX_PRESETS } from '../../src/config/matrix/presets.ts';
@@ -120,4 +122,10 @@ test('a row that cannot be computed is a warning at the row, and an error where 
     alone.map(({ severity, code }) => `${code} ${severity}`),
     ['config/empty-cell error'],
   );
+});
+
+test('the page on tables names every row and every preset', () => {
+  const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'matrix.md'), 'utf8');
+  for (const name of [...ROWS.map((row) => row.name), ...Object.keys(MATRIX_PRESETS)])
+    assert.ok(page.includes(`\`${name}\``), name);
 });
