@@ -121,8 +121,9 @@ class ReadText implements Reading {
       .map((path) => ({ path, node: this.#values.nodeAt(path) }))
       .filter(({ node }) => node !== undefined || !this.#isGuess)
       .map(({ path, node }) => this.place(valueFault(path, node)));
-    const tasks = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
-    const rules = rulesFor(tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
+    const texts = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+    const tasks = this.ask(({ evaluation }) => evaluation.tasks.length) ?? 0;
+    const rules = rulesFor(texts, tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
     return [...keys, ...values, ...rules.map((fault) => this.place(fault))];
   }
 
