@@ -15,7 +15,10 @@ export interface TaskScores {
 }
 
 /** A metric of {@link TaskScores}, as lm-evaluation-harness and tables name it. */
-export const METRIC_NAMES = { acc: 'acc', accNorm: 'acc_norm' } as const satisfies Record<keyof TaskScores, string>;
+export const METRIC_NAMES = { acc: 'acc', accNorm: 'acc_norm' } as const satisfies Record<
+  keyof TaskScores,
+  string
+>;
 
 /** Returns the share that enters the mean over tasks: acc_norm where there is one, else acc, as QuaRot counts. */
 export function countedShare({ acc, accNorm }: TaskScores): Share {

@@ -4,8 +4,8 @@ import { UserError } from '../../protocol/errors.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
+import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
-import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
@@ -49,7 +49,8 @@ function summary(result: OptimizeResult): string {
   const lines = [
     `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${result.steps} steps, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
   ];
-  if (result.perplexity.length > 0) lines.push('', perplexityTable(result.perplexity), '');
+  const tables = measurementTables(result);
+  if (tables.length > 0) lines.push('', tables.join('\n\n'), '');
   lines.push(`Run: ${result.run}`);
   return lines.join('\n');
 }

@@ -24,7 +24,11 @@ export function roundedLength(length: number): number {
  * @param tokensAtOnce at most so many, but for a sequence that is longer alone.
  * @param positions of the model: lengths are not rounded beyond.
  */
-export function batchesOf(lengths: readonly number[], tokensAtOnce: number, positions: number): readonly Batch[] {
+export function batchesOf(
+  lengths: readonly number[],
+  tokensAtOnce: number,
+  positions: number,
+): readonly Batch[] {
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[b]! - lengths[a]! || a - b);
   const batches: Batch[] = [];
   for (let start = 0; start < order.length; ) {

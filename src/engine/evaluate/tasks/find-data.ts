@@ -7,7 +7,10 @@ import { UserError } from '../../../protocol/errors.ts';
 import { ROW_READERS } from './read-rows.ts';
 
 /** Names that files of a part have. */
-const SPLIT_NAMES = { validation: /(^|[^a-z])(valid(ation)?|val|dev)([^a-z]|$)/i, test: /(^|[^a-z])test([^a-z]|$)/i };
+const SPLIT_NAMES = {
+  validation: /(^|[^a-z])(valid(ation)?|val|dev)([^a-z]|$)/i,
+  test: /(^|[^a-z])test([^a-z]|$)/i,
+};
 
 /** LLM-Adapters name the part that they ask about `test`, whichever it is. */
 const ADAPTERS = /(^|[^a-z])test\.json$/i;

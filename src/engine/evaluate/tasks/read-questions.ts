@@ -1,4 +1,4 @@
-import { taskNamed, type TaskName } from '../../../config/index.ts';
+import { type TaskName, taskNamed } from '../../../config/index.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { findTaskFile } from './find-data.ts';
 import { labelsBeside, withLabels } from './labels.ts';

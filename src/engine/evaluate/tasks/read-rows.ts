@@ -49,7 +49,10 @@ async function* jsonLines(path: string, signal?: AbortSignal): AsyncGenerator<Ro
     }
     if (blank > 0)
       throw new UserError('tasks/row', `${path}:${blank}: the line is empty; each must be a row.`, TORN);
-    yield objectRow(parseJson(line, `${path}:${number}`, { code: 'tasks/row', hint: TORN }), `${path}:${number}`);
+    yield objectRow(
+      parseJson(line, `${path}:${number}`, { code: 'tasks/row', hint: TORN }),
+      `${path}:${number}`,
+    );
   }
 }
 
@@ -66,7 +69,7 @@ async function* jsonFile(path: string, signal?: AbortSignal): AsyncGenerator<Row
     yield* jsonLines(path, signal);
     return;
   }
-  const rows = parseJson(text, path, { code: 'tasks/row', hint: 'Download the file again.' });
+  const rows = parseList(text, path);
   if (!Array.isArray(rows)) throw new UserError('tasks/row', `${path} is not a list of rows.`, TORN);
   for (const [index, value] of rows.entries()) {
     const place = () => `${path}:${lineOfItem(text, index)}`;
@@ -76,24 +79,42 @@ async function* jsonFile(path: string, signal?: AbortSignal): AsyncGenerator<Row
   }
 }
 
-/** Returns the line on which an item of the outermost list begins, from 1. The text is sound JSON. */
+/** Adds the line of the fault to its message: the parser tells at most the place in the text. */
+function parseList(text: string, path: string): unknown {
+  try {
+    return parseJson(text, path, { code: 'tasks/row', hint: 'Download the file again.' });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const place = /position (\d+)/.exec(error.message)?.[1];
+    const line = lineAt(text, place === undefined ? text.trimEnd().length : Number(place));
+    throw new UserError(error.code, error.message.replace(path, `${path}:${line}`), error.hint);
+  }
+}
+
+/** Strings are matched whole, so that no bracket inside one counts. */
+const MARKS = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|[[\]{},]/g;
+
+/** Returns the line on which an item of the outermost list begins, from 1; the end of one that has no brackets. */
 function lineOfItem(text: string, item: number): number {
-  let [depth, line, commas] = [0, 1, 0];
-  let isText = false;
-  for (let at = 0; at < text.length; at++) {
-    const letter = text[at]!;
-    if (letter === '\n') line++;
-    else if (isText) {
-      if (letter === '\\') at++;
-      else if (letter === '"') isText = false;
-    } else if (/\S/.test(letter)) {
-      if (depth === 1 && commas === item && letter !== ',') return line;
-      if (letter === '"') isText = true;
-      else if (letter === '[' || letter === '{') depth++;
-      else if (letter === ']' || letter === '}') depth--;
-      else if (letter === ',' && depth === 1) commas++;
+  let [depth, ended] = [0, 0];
+  for (const { 0: mark, index } of text.matchAll(MARKS)) {
+    const isHere = depth === 1 && ended === item;
+    if (mark === '{' || mark === '[') {
+      if (isHere) return lineAt(text, index);
+      depth++;
+    } else if (mark === '}' || mark === ']') {
+      depth--;
+    } else if (mark === ',' && depth === 1) {
+      if (isHere) return lineAt(text, index);
+      ended++;
     }
   }
+  return lineAt(text, text.length);
+}
+
+function lineAt(text: string, end: number): number {
+  let line = 1;
+  for (let at = text.indexOf('\n'); at >= 0 && at < end; at = text.indexOf('\n', at + 1)) line++;
   return line;
 }
 
