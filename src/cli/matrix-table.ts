@@ -1,4 +1,5 @@
 import {
+  limitNote,
   type MatrixTable,
   publishedHeading,
   publishedMetrics,
@@ -13,12 +14,14 @@ import { formatTable } from './table.ts';
 export function matrixTable(found: MatrixTable): string {
   const { columns, rows } = found;
   const published = publishedMetrics(found);
+  const limit = limitNote(found);
   const textOf = ({ values, best }: TableRow, at: number): string => {
     const value = values[at];
-    return value ? `${spreadText(value)}${best[at] ? ' *' : ''}` : '–';
+    const column = columns[at];
+    return value && column ? `${spreadText(column, value)}${best[at] ? ' *' : ''}` : '–';
   };
   const table = formatTable(
-    ['bits', 'method', ...columns.map(({ name }) => name), ...published.map(publishedHeading)],
+    ['bits', 'method', ...columns.map(({ title }) => title), ...published.map(publishedHeading)],
     rows.map((row) => [
       row.bits,
       row.title,
@@ -31,6 +34,7 @@ export function matrixTable(found: MatrixTable): string {
   return [
     table,
     ...notes.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`),
+    ...(limit === null ? [] : [limit]),
     ...publishedNotes(found),
   ].join('\n');
 }

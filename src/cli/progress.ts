@@ -1,4 +1,4 @@
-import { methodTitle } from '../config/index.ts';
+import { methodTitle, taskTitle } from '../config/index.ts';
 import type {
   CellEvent,
   EvaluationProgressEvent,
@@ -8,10 +8,12 @@ import type {
   RoundingProgressEvent,
   RunEvent,
   StepEvent,
+  TaskProgressEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
+import { formatShare, METRIC_NAMES, type TaskScores } from '../protocol/task-scores.ts';
 import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
@@ -41,6 +43,9 @@ export class ProgressLines {
         break;
       case 'evaluation-progress':
         this.changing(evaluationText(event), false);
+        break;
+      case 'task-progress':
+        this.changing(taskText(event), false);
         break;
       case 'rounding-progress':
         this.changing(this.roundingText(event), false);
@@ -112,6 +117,17 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
+function taskText(event: TaskProgressEvent): string {
+  const { task, variant, questionsDone, questions, runningAccuracy } = event;
+  const accuracy = questionsDone === 0 ? '' : ` · ${(100 * runningAccuracy).toFixed(1)} % right`;
+  return `${taskTitle(task)}, ${variant}: question ${questionsDone}/${questions}${accuracy}`;
+}
+
+function scoresText({ acc, accNorm }: TaskScores): string {
+  const norm = accNorm === null ? '' : `, ${METRIC_NAMES.accNorm} ${formatShare(accNorm)}`;
+  return `${METRIC_NAMES.acc} ${formatShare(acc)}${norm}`;
+}
+
 /** Reports the mean over the layer's seven linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const text = `${methodTitle(method)}: layer ${layer + 1}/${layers}`;
@@ -131,7 +147,14 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 }
 
 /** These are phases and events whose line changes. */
-type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase' | 'warning';
+type Shown =
+  | 'step'
+  | 'evaluation-progress'
+  | 'task-progress'
+  | 'rounding-progress'
+  | 'rounding'
+  | 'phase'
+  | 'warning';
 
 /** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
@@ -144,6 +167,8 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.where}: full-precision logits differ by ${event.relative.toExponential(1)} of their largest (allowed ${event.tolerance.toExponential(1)})`;
     case 'evaluation':
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
+    case 'task':
+      return `${taskTitle(event.task)}, ${event.variant}: ${scoresText(event.scores)} over ${event.questions} questions (${formatSeconds(event.seconds)})`;
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
     case 'cell':

@@ -136,8 +136,9 @@ class ReadText implements Reading {
   }
 
   #ofRules(purpose: Purpose): RuleFault[] {
-    const tasks = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
-    return rulesFor(tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
+    const texts = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+    const tasks = this.ask(({ evaluation }) => evaluation.tasks.length) ?? 0;
+    return rulesFor(texts, tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
   }
 
   /** The experiment of a matrix is not run as it is written: its cells are. */

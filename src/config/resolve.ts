@@ -134,6 +134,7 @@ function mapPaths(experiment: Experiment, map: (path: string) => string): Experi
     calibration: { ...experiment.calibration, text: experiment.calibration.text.map(map) },
     evaluation: {
       perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: map(task.text) })),
+      tasks: experiment.evaluation.tasks.map((task) => ({ ...task, data: map(task.data) })),
     },
     runs: map(experiment.runs),
   };
@@ -143,7 +144,8 @@ function mapPaths(experiment: Experiment, map: (path: string) => string): Experi
 async function missingFiles(reading: Reading, directory: string): Promise<Fault[]> {
   const { ask } = reading;
   const texts = range(ask(({ calibration }) => calibration.text.length));
-  const tasks = range(ask(({ evaluation }) => evaluation.perplexity.length));
+  const measured = range(ask(({ evaluation }) => evaluation.perplexity.length));
+  const tasks = range(ask(({ evaluation }) => evaluation.tasks.length));
   const checks: [JsonPath, string | undefined, Check][] = [
     [['model'], ask(({ model }) => model), modelFault],
     ...texts.map((index): [JsonPath, string | undefined, Check] => [
@@ -151,10 +153,15 @@ async function missingFiles(reading: Reading, directory: string): Promise<Fault[
       ask(({ calibration }) => calibration.text[index]),
       textFault,
     ]),
-    ...tasks.map((index): [JsonPath, string | undefined, Check] => [
+    ...measured.map((index): [JsonPath, string | undefined, Check] => [
       ['evaluation', 'perplexity', index, 'text'],
       ask(({ evaluation }) => evaluation.perplexity[index]?.text),
       textFault,
+    ]),
+    ...tasks.map((index): [JsonPath, string | undefined, Check] => [
+      ['evaluation', 'tasks', index, 'data'],
+      ask(({ evaluation }) => evaluation.tasks[index]?.data),
+      dataFault,
     ]),
     [['runs'], ask(({ runs }) => runs), runsFault],
   ];
@@ -196,6 +203,17 @@ async function textFault(path: JsonPath, file: string): Promise<RuleFault | null
   if (kind === 'file') return wrongKind(path, file);
   const what = kind === 'folder' ? `${file} is a folder, not a text file.` : `there is no file ${file}.`;
   return missing(path, what, 'Paths are relative to the folder of the experiment file.');
+}
+
+/** What a folder of questions holds is looked at by whoever reads them. */
+async function dataFault(path: JsonPath, data: string): Promise<RuleFault | null> {
+  const kind = await kindOf(data);
+  if (kind !== null) return kind === 'file' ? wrongKind(path, data) : null;
+  return missing(
+    path,
+    `there is no file or folder ${data}.`,
+    'Paths are relative to the folder of the experiment file.',
+  );
 }
 
 /** A file that is plainly no text, or that cannot be read. */

@@ -7,6 +7,7 @@ import { matrixSchema } from './schema-matrix.ts';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
+import { tasksSchema } from './schema-tasks.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_SEQUENCE_LENGTH = 1_048_576;
@@ -88,6 +89,7 @@ const evaluationSchema = z
       .max(100)
       .default([])
       .describe('The texts to measure perplexity on. Reference: WikiText-2 test.'),
+    tasks: tasksSchema,
   })
   .prefault({})
   .describe('These are measured at full precision and quantized.');

@@ -2,6 +2,7 @@
  * Everything a run can report. The engine yields these, the worker forwards them, and each line of a run's
  * `events.jsonl` is one of them as JSON.
  */
+import type { TaskScores } from './task-scores.ts';
 
 export const PHASE_NAMES = [
   'load',
@@ -146,6 +147,30 @@ export interface EvaluationEvent extends Timed {
   readonly seconds: number;
 }
 
+/** The progress of a zero-shot task. */
+export interface TaskProgressEvent extends Timed {
+  readonly type: 'task-progress';
+  /** Name of the task, as in an experiment: `piqa`. */
+  readonly task: string;
+  readonly variant: Variant;
+  readonly questionsDone: number;
+  readonly questions: number;
+  /** Share of right answers so far, 0 to 1, by `acc`. */
+  readonly runningAccuracy: number;
+}
+
+/** A zero-shot task was measured. */
+export interface TaskEvent extends Timed {
+  readonly type: 'task';
+  readonly task: string;
+  readonly variant: Variant;
+  readonly scores: TaskScores;
+  readonly questions: number;
+  /** The limit of the experiment; null where all questions were asked. */
+  readonly limit: number | null;
+  readonly seconds: number;
+}
+
 /** Activation statistics were written. */
 export interface StatisticsEvent extends Timed {
   readonly type: 'statistics';
@@ -201,6 +226,8 @@ export type RunEvent =
   | RoundingEvent
   | EvaluationProgressEvent
   | EvaluationEvent
+  | TaskProgressEvent
+  | TaskEvent
   | StatisticsEvent
   | CellEvent
   | WarningEvent

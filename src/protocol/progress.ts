@@ -63,6 +63,8 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     }
     case 'evaluation-progress':
       return { ...within(progress, 'evaluate'), evaluation: event };
+    case 'task-progress':
+      return within(progress, 'evaluate');
     case 'evaluation':
       return { ...progress, evaluation: null };
     case 'run-finished':
@@ -70,6 +72,7 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'preservation':
     case 'checkpoint':
     case 'rounding':
+    case 'task':
     case 'statistics':
     case 'cell':
     case 'warning':

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { PHASE_NAMES, type RunEvent } from '../protocol/events.ts';
 import { measuredNumber as number } from './numbers.ts';
+import { taskScoresSchema } from './task-results.ts';
 
 const count = z.int().min(0);
 const variant = z.enum(['full-precision', 'quantized']);
@@ -68,6 +69,21 @@ export const eventSchema = z.discriminatedUnion('type', [
     meanLoss: number.exactOptional(),
     windows: count,
     tokens: count,
+    seconds: number,
+  }),
+  event('task-progress', {
+    task: z.string(),
+    variant,
+    questionsDone: count,
+    questions: count,
+    runningAccuracy: number,
+  }),
+  event('task', {
+    task: z.string(),
+    variant,
+    scores: taskScoresSchema,
+    questions: count,
+    limit: count.nullable(),
     seconds: number,
   }),
   event('statistics', { file: z.string(), layers: count, sites: count, seconds: number }),

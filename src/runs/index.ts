@@ -8,7 +8,7 @@ export type {
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
-export { RUN_FILES, readJson, writeJson } from './files.ts';
+export { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
 export { type FolderLock, takeLock } from './lock.ts';
@@ -20,3 +20,5 @@ export type { Provenance, RunCell, RunRecord, RunStatus } from './record.ts';
 export type { LossSummary, NewResults, PerplexityResult, ResultsFile, RotationsOf } from './results.ts';
 export { perplexitiesSchema } from './results.ts';
 export { createRun, openRun, Run } from './run.ts';
+export type { KeptTask, TaskResult } from './task-results.ts';
+export { keptTaskSchema } from './task-results.ts';

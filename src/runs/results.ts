@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
 import { measuredNumber } from './numbers.ts';
+import { type TaskResult, taskResultSchema } from './task-results.ts';
 
 export interface PerplexityResult {
   /** The text's name in evaluation.perplexity. */
@@ -44,6 +45,8 @@ export interface ResultsFile {
   readonly orthogonalityError: number | null;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
+  /** Absent where none were measured, and in files of earlier versions. */
+  readonly tasks?: readonly TaskResult[] | undefined;
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
   /** Present where the run measured rotations that another run learned. */
@@ -84,6 +87,7 @@ export const resultsSchema = z.looseObject({
   orthogonalityError: z.number().nullable(),
   steps: count,
   perplexity: perplexitiesSchema,
+  tasks: z.array(taskResultSchema).optional(),
   seconds: z.record(z.string(), z.number()),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),

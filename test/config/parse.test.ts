@@ -63,7 +63,7 @@ test('a model alone gets every default', () => {
         microBatch: null,
       },
     },
-    evaluation: { perplexity: [] },
+    evaluation: { perplexity: [], tasks: [] },
     device: 'auto',
     threads: null,
     memoryLimit: null,

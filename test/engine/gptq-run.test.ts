@@ -56,7 +56,9 @@ for (const kernels of KERNELS) {
     const quantized = async (asked: ResolvedExperiment) => {
       const perplexity = asked.evaluation.perplexity.map((task) => ({ ...task, maxWindows: 32 }));
       const options = { kernels, rotations: result.run, variants: ['quantized'] } as const;
-      const measured = await collect(evaluateExperiment({ ...asked, evaluation: { perplexity } }, options));
+      const measured = await collect(
+        evaluateExperiment({ ...asked, evaluation: { ...asked.evaluation, perplexity } }, options),
+      );
       return measured.result.perplexity[0]!.quantized!;
     };
     const nearest = await experiment({ weights: { method: 'rtn' } });

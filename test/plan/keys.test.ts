@@ -160,7 +160,10 @@ test('the evaluation text changes neither what is learned nor what is rounded', 
   writeFileSync(other, 'a dog ran to the river and came back wet.\n'.repeat(40));
   const change = (experiment: ResolvedExperiment) => ({
     ...experiment,
-    evaluation: { perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: other })) },
+    evaluation: {
+      ...experiment.evaluation,
+      perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: other })),
+    },
   });
   const found = await changed('optimize', change);
   assert.ok(found.includes('perplexity'));

@@ -193,6 +193,23 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     tokens: 10,
     seconds: 1,
   }),
+  'task-progress': timed({
+    type: 'task-progress',
+    task: 'piqa',
+    variant: 'quantized',
+    questionsDone: 1,
+    questions: 2,
+    runningAccuracy: 0.5,
+  }),
+  task: timed({
+    type: 'task',
+    task: 'piqa',
+    variant: 'full-precision',
+    scores: { acc: { value: 0.5, standardError: 0.5 }, accNorm: null },
+    questions: 2,
+    limit: null,
+    seconds: 1,
+  }),
   statistics: timed({ type: 'statistics', file: '', layers: 2, sites: 14, seconds: 1 }),
   cell: timed({
     type: 'cell',

@@ -78,10 +78,10 @@ test('cells without numbers say why, in every format', () => {
   const csv = formatMatrix(table, 'csv').split('\r\n');
   assert.equal(
     csv[0],
-    'method,title,bits,seed,metric,name,value,standardError,count,status,run,model,measuredAt,message',
+    'method,title,bits,seed,metric,name,value,standardError,count,limit,status,run,model,measuredAt,message',
   );
-  assert.equal(csv[2], 'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,finished,a-0,abc,2026-01-01T00:00:00Z,');
-  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,empty,,abc,,weights only');
+  assert.equal(csv[2], 'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,finished,a-0,abc,2026-01-01T00:00:00Z,');
+  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,empty,,abc,,weights only');
   const { cells } = JSON.parse(formatMatrix(table, 'json')) as { cells: { value: number | null }[] };
   assert.deepEqual(
     cells.map(({ value }) => value),

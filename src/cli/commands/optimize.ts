@@ -6,8 +6,8 @@ import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
 import { matrixTable } from '../matrix-table.ts';
+import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
-import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
@@ -72,7 +72,8 @@ function summary(result: OptimizeResult): string {
   const lines = [
     `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${result.steps} steps, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
   ];
-  if (result.perplexity.length > 0) lines.push('', perplexityTable(result.perplexity), '');
+  const tables = measurementTables(result);
+  if (tables.length > 0) lines.push('', tables.join('\n\n'), '');
   lines.push(`Run: ${result.run}`);
   return lines.join('\n');
 }

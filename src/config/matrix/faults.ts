@@ -66,14 +66,14 @@ function emptyFaults({ evaluation }: Experiment, matrix: Matrix): RuleFault[] {
         : 'Name rows such as ["rtn", "gptq"], or a preset.',
     ),
   );
-  if (evaluation.perplexity.length > 0) return faults;
+  if (evaluation.perplexity.length > 0 || evaluation.tasks.length > 0) return faults;
   return [
     ...faults,
     error(
       'config/no-evaluation',
       ['evaluation', 'perplexity'],
       'there is nothing to fill the table with.',
-      'Add { "name": "wikitext2", "text": "path/to/test.txt" } to evaluation.perplexity.',
+      'Add { "name": "wikitext2", "text": "path/to/test.txt" } to evaluation.perplexity, or evaluation.tasks.',
     ),
   ];
 }

@@ -27,7 +27,7 @@ const recordSchema = z.object({
 export type StepRecord = z.output<typeof recordSchema>;
 
 /** Events that tell what a step found; the others are of its moment. */
-const TELLING: readonly RunEvent['type'][] = ['step', 'rounding', 'evaluation'];
+const TELLING: readonly RunEvent['type'][] = ['step', 'rounding', 'evaluation', 'task'];
 
 /** A result that was found, and the events that told of it. */
 export interface Found<T> {

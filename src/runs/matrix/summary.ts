@@ -1,23 +1,8 @@
 /** A matrix as a table: rows by bits and method, columns by what is measured, with the spread over seeds. */
 import { FULL_PRECISION_ROW } from '../../config/index.ts';
 import type { TableCell } from './collect.ts';
+import { type Measured, type Metric, measuredIn } from './measured.ts';
 import { type Published, type PublishedValue, publishedOf } from './published/index.ts';
-
-/** A column. Lower is better for perplexity, higher for accuracy. */
-export interface Metric {
-  readonly metric: 'perplexity' | 'accuracy';
-  /** Name of the text or task; `average` for the mean over tasks. */
-  readonly name: string;
-}
-
-/** One number of one cell. */
-export interface Measured extends Metric {
-  readonly value: number;
-  /** Of an accuracy over questions; null for perplexity. */
-  readonly standardError: number | null;
-  /** What it was measured on: windows of a text, questions of a task. */
-  readonly count: number;
-}
 
 /** Values over seeds. */
 export interface Spread {
@@ -51,17 +36,6 @@ export interface MatrixTable {
   readonly published: Omit<Published, 'values'> | null;
 }
 
-/** The numbers of one cell: those of its own network, which for full precision is the checkpoint's. */
-export function measuredIn({ method, results }: TableCell): Measured[] {
-  const isFull = method === FULL_PRECISION_ROW.name;
-  return (results?.perplexity ?? []).flatMap(({ name, fullPrecision, quantized, windows }) => {
-    const value = isFull ? fullPrecision : quantized;
-    return value === null
-      ? []
-      : [{ metric: 'perplexity' as const, name, value, standardError: null, count: windows }];
-  });
-}
-
 /** @param published for the model of the cells; null for none. */
 export function tableOf(cells: readonly TableCell[], published: Published | null = null): MatrixTable {
   const columns = columnsOf(cells);
@@ -86,8 +60,14 @@ type MeasuredRow = Omit<TableRow, 'best' | 'published'>;
 
 function columnsOf(cells: readonly TableCell[]): Metric[] {
   const found = new Map<string, Metric>();
-  for (const { metric, name } of cells.flatMap(measuredIn)) found.set(`${metric} ${name}`, { metric, name });
+  for (const { metric, name, title } of cells.flatMap(countedIn))
+    found.set(`${metric} ${name}`, { metric, name, title });
   return [...found.values()];
+}
+
+/** Tables show one metric of each task. */
+function countedIn(cell: TableCell): Measured[] {
+  return measuredIn(cell).filter(({ counts }) => counts);
 }
 
 function rowOf(cells: readonly TableCell[], columns: readonly Metric[]): MeasuredRow {

@@ -19,6 +19,7 @@ import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
 import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
+import { taskFaults } from './check-tasks.ts';
 import { readsCalibration, textFaults } from './check-texts.ts';
 
 export interface ModelCheck {
@@ -100,6 +101,7 @@ async function checkReading(
       : rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? [])),
   );
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
+  faults.push(...(await taskFaults(reading, directory, purpose)));
   return { faults, config };
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { experimentSlug, type ResolvedCell } from '../../../config/index.ts';
 import { writing } from '../../../disk/faults.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
-import { createRun, type PerplexityResult, type Run } from '../../../runs/index.ts';
+import { createRun, type PerplexityResult, type Run, type TaskResult } from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { Executor } from '../execute.ts';
@@ -66,6 +66,8 @@ export async function* runCell(
     if (plan.preserved) yield* executor.execute(plan.preserved);
     const fullPrecision = yield* executor.execute(plan.fullPrecision);
     const quantized = plan.quantized && (yield* executor.execute(plan.quantized));
+    const fullTasks = plan.fullPrecisionTasks && (yield* executor.execute(plan.fullPrecisionTasks));
+    const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
     if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
     const weights = plan.weights && executor.of(plan.weights);
     if (weights instanceof RoundedLayers) await keepWeights(weights, run);
@@ -77,6 +79,7 @@ export async function* runCell(
       orthogonalityError: learned && worstError(learned.state),
       steps: learned?.steps ?? 0,
       perplexity,
+      ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
       seconds: executor.seconds,
     });
     return perplexity;
@@ -99,6 +102,10 @@ function merged(
     };
     return { ...result, quantized: other.quantized, meanLoss };
   });
+}
+
+function mergedTasks(full: readonly TaskResult[], quantized: readonly TaskResult[] | null): TaskResult[] {
+  return full.map((result, index) => ({ ...result, quantized: quantized?.[index]?.quantized ?? null }));
 }
 
 /** A run of learned rotations has them, also where another run learned them. */

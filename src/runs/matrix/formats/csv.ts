@@ -2,7 +2,18 @@ import type { MatrixTable } from '../summary.ts';
 import { type CellDocument, cellDocuments } from './json.ts';
 
 const COLUMNS = [
-  ...(['method', 'title', 'bits', 'seed', 'metric', 'name', 'value', 'standardError', 'count'] as const),
+  ...([
+    'method',
+    'title',
+    'bits',
+    'seed',
+    'metric',
+    'name',
+    'value',
+    'standardError',
+    'count',
+    'limit',
+  ] as const),
   ...(['status', 'run', 'model', 'measuredAt', 'message'] as const),
 ] satisfies (keyof CellDocument)[];
 

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { TableCell } from '../collect.ts';
-import { type MatrixTable, measuredIn } from '../summary.ts';
+import { measuredIn } from '../measured.ts';
+import type { MatrixTable } from '../summary.ts';
 
 /** A number of a cell, with what it rests on. */
 export interface CellDocument {
@@ -15,6 +16,8 @@ export interface CellDocument {
   readonly standardError: number | null;
   /** Windows of a text, or questions of a task. */
   readonly count: number | null;
+  /** The limit of questions; null where all were asked. */
+  readonly limit: number | null;
   readonly status: string;
   /** Id of the run. */
   readonly run: string | null;
@@ -38,9 +41,14 @@ function documentsOf(cell: TableCell): CellDocument[] {
   };
   const measured = measuredIn(cell);
   if (measured.length === 0) {
-    return [{ ...about, metric: null, name: null, value: null, standardError: null, count: null }];
+    return [
+      { ...about, metric: null, name: null, value: null, standardError: null, count: null, limit: null },
+    ];
   }
-  return measured.map((one) => ({ ...about, ...one }));
+  return measured.map(({ metric, name, value, standardError, count, limit }) => ({
+    ...about,
+    ...{ metric, name, value, standardError, count, limit },
+  }));
 }
 
 /** The whole table: measured cells, and published values apart from them. */

@@ -1,3 +1,4 @@
+import type { Metric } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
@@ -29,7 +30,7 @@ export function latex(table: MatrixTable): string {
       lineOf([
         row.bits,
         escapeLatex(row.title),
-        ...valuesOf(row),
+        ...valuesOf(row, columns),
         ...published.map((metric) => escapeLatex(publishedText(row, metric))),
       ]),
     );
@@ -40,10 +41,11 @@ export function latex(table: MatrixTable): string {
 
 const lineOf = (cells: readonly string[]): string => `${cells.join(' & ')} \\\\`;
 
-function valuesOf({ values, best }: TableRow): string[] {
-  return values.map((value, at) => {
+function valuesOf({ values, best }: TableRow, columns: readonly Metric[]): string[] {
+  return columns.map((column, at) => {
+    const value = values[at];
     if (!value) return '--';
-    const text = spreadText(value, '$\\pm$');
+    const text = spreadText(column, value, '$\\pm$');
     return best[at] ? `\\textbf{${text}}` : text;
   });
 }

@@ -1,6 +1,8 @@
+import type { Metric } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
+  limitNote,
   publishedHeading,
   publishedMetrics,
   publishedNotes,
@@ -12,27 +14,29 @@ import {
 export function markdown(table: MatrixTable): string {
   const { columns, rows } = table;
   const published = publishedMetrics(table);
+  const limit = limitNote(table);
   const head = ['bits W-A-KV', 'method', ...columns.map(headingOf), ...published.map(publishedHeading)];
   const body = rows.map((row) => [
     row.bits,
     escaped(row.title),
-    ...valuesOf(row, columns.length),
+    ...valuesOf(row, columns),
     ...published.map((metric) => publishedText(row, metric)),
   ]);
   const rule = ['---', '---', ...[...columns, ...published].map(() => '--:')];
   const lines = [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`);
   const notes = [
     ...rows.filter(({ note }) => note !== null).map(noteOf),
+    ...(limit === null ? [] : [`- ${limit}`]),
     ...publishedNotes(table).map((note) => `- ${escaped(note)}`),
   ];
   return [...lines, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
 }
 
-function valuesOf({ values, best }: TableRow, columns: number): string[] {
-  return Array.from({ length: columns }, (_, at) => {
+function valuesOf({ values, best }: TableRow, columns: readonly Metric[]): string[] {
+  return columns.map((column, at) => {
     const value = values[at];
     if (!value) return '–';
-    const text = spreadText(value);
+    const text = spreadText(column, value);
     return best[at] ? `**${text}**` : text;
   });
 }

@@ -1,5 +1,6 @@
 import { formatPerplexity } from '../../../protocol/text.ts';
-import type { MatrixTable, Metric, Spread, TableRow } from '../summary.ts';
+import { type Metric, measuredIn } from '../measured.ts';
+import type { MatrixTable, Spread, TableRow } from '../summary.ts';
 
 const PUBLISHED = ['accuracy', 'perplexity'] as const;
 
@@ -38,13 +39,20 @@ export function publishedNotes(table: MatrixTable): string[] {
   ];
 }
 
-/** `wikitext2 (perplexity)`. */
-export function headingOf({ metric, name }: Metric): string {
-  return `${name} (${metric})`;
+/** `wikitext2 (perplexity)`, `PIQA (acc_norm, %)`. */
+export function headingOf({ metric, title }: Metric): string {
+  return `${title} (${metric === 'perplexity' ? metric : `${metric}, %`})`;
 }
 
-/** `8.123`, or `8.123 ± 0.045 (n = 3)` over seeds. */
-export function spreadText({ mean, deviation, n }: Spread, plusMinus = '±'): string {
-  if (deviation === null) return formatPerplexity(mean);
-  return `${formatPerplexity(mean)} ${plusMinus} ${formatPerplexity(deviation)} (n = ${n})`;
+/** `8.123`, or `8.123 ± 0.045 (n = 3)` over seeds; percent with one digit behind the point. */
+export function spreadText({ metric }: Metric, { mean, deviation, n }: Spread, plusMinus = '±'): string {
+  const text = metric === 'perplexity' ? formatPerplexity : (value: number) => value.toFixed(1);
+  return deviation === null ? text(mean) : `${text(mean)} ${plusMinus} ${text(deviation)} (n = ${n})`;
+}
+
+/** Tells that only the first questions of tasks were asked; null where all were. */
+export function limitNote({ rows }: MatrixTable): string | null {
+  const limits = rows.flatMap(({ cells }) => cells.flatMap(measuredIn)).flatMap(({ limit }) => limit ?? []);
+  if (limits.length === 0) return null;
+  return `Of each task, the first ${Math.max(...limits)} questions were asked: this is for a quick look.`;
 }
