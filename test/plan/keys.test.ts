@@ -208,6 +208,8 @@ test('learned maps and the same maps from a file give weights one key', async ()
 /** Settings of the weights, each of which decides them. */
 const WEIGHTS: Readonly<Record<string, (weights: Weights) => Partial<Weights>>> = {
   damping: ({ gptq }) => ({ gptq: { ...gptq, damping: 0.5 } }),
+  actOrder: ({ gptq }) => ({ gptq: { ...gptq, actOrder: true } }),
+  groupScales: ({ gptq }) => ({ gptq: { ...gptq, groupScales: 'updated' } }),
   bits: () => ({ bits: 3 }),
   symmetric: ({ symmetric }) => ({ symmetric: !symmetric }),
   clip: ({ clip }) => ({ clip: !clip }),
@@ -234,6 +236,24 @@ test('fixed transforms change weights where they are merged into these', async (
     }));
   assert.deepEqual(await without('r3'), ['perplexity']);
   assert.deepEqual(await without('r4'), ['gptq', 'perplexity']);
+});
+
+test('mixed heads change the weights, and what is learned', async () => {
+  const mix = (experiment: ResolvedExperiment) => ({
+    ...experiment,
+    rotation: { ...experiment.rotation, acrossHeads: true },
+  });
+  assert.deepEqual(await changed('evaluate', mix), ['gptq', 'perplexity']);
+  const found = await changed('optimize', mix);
+  assert.ok(found.includes('learn') && found.includes('gptq'), String(found));
+});
+
+test('options of later versions leave keys as they were until they are used', async () => {
+  const machine = { model: 'model' };
+  const { learn, gptq } = await keysOf(await optimized(), 'optimize', machine);
+  // Written down by the version before the options.
+  assert.equal(learn, '4b86702bbc4a36ba44cfed1729f307d7afc8972179aab6d1f1e2b829d967d156');
+  assert.equal(gptq, '4383694d0527a733eda497b46d0cda360efc9dbaf6e392830298fe9e20bf5c62');
 });
 
 test('bits of activations change learning, but not what GPTQ rounds', async () => {

@@ -19,6 +19,18 @@ const options = z
       .describe(
         "This share of its mean is added to the diagonal of the inputs' second moments. More damping compensates less and trusts the sample less. Reference: 0.01.",
       ),
+    actOrder: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true rounds the inputs with the largest second moments first (act-order). Groups stay those of neighbouring inputs, with scales of the weights before rounding. Reference: false.',
+      ),
+    groupScales: z
+      .enum(['static', 'updated'])
+      .default('static')
+      .describe(
+        'The scales of a group of weights: static takes them from the weights before rounding, updated from the weights as the errors before the group have moved them. Reference: updated, but stale inside a block of 128 inputs.',
+      ),
   })
   .prefault({})
   .describe('Settings of GPTQ; not read with another method.');

@@ -1,5 +1,6 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { withoutLaterOptions } from './later-options.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import { digestOf, type Step, type StepContext } from './step.ts';
@@ -51,7 +52,7 @@ export class Executor implements StepContext {
       kind,
       name,
       version,
-      spec: step.spec(),
+      spec: withoutLaterOptions(step.spec()),
       inputs: inputs.map((input) => input.digest(this.of(input))),
       model: await checkpoint.hash(),
       kernels: runtime.kernels,

@@ -14,7 +14,7 @@ import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
-import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
+import { type HadamardPlan, planAcrossHeads, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
 import { readsCalibration, textFaults } from './check-texts.ts';
 
@@ -95,6 +95,7 @@ function rulesOf(reading: Reading, config: ModelConfig, purpose: Purpose): Rule[
   const tasks = purpose === 'inspect' ? 0 : (ask(({ evaluation }) => evaluation.perplexity.length) ?? 0);
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
+    headsRule(config),
     groupRule('weights', config),
     groupRule('activations', config),
     memoryRule(config, purpose),
@@ -176,6 +177,16 @@ function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): U
   };
 }
 
+/** A number of heads that no Hadamard matrix serves, where heads are to be mixed. */
+function headsRule({ heads }: ModelConfig): Rule {
+  return ({ rotation }) => {
+    const faults: Unplaced[] = [];
+    if (rotation.acrossHeads) attempt(faults, () => planAcrossHeads(heads));
+    const path = ['rotation', 'acrossHeads'];
+    return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: false } }));
+  };
+}
+
 function lengthRule(
   { isWritten }: Reading,
   section: readonly (string | number)[],
@@ -201,12 +212,13 @@ function lengthRule(
 
 /** A group size that does not divide the model's widths. */
 function groupRule(part: 'weights' | 'activations', config: ModelConfig): Rule {
-  const groups = part === 'weights' ? weightGroup : activationGroups;
-  return ({ quantization }) => {
+  return ({ quantization, rotation }) => {
     const { groupSize } = quantization[part];
+    const groups = () =>
+      part === 'weights' ? weightGroup(groupSize, config) : activationGroups(groupSize, rotation, config);
     const path = ['quantization', part, 'groupSize'];
     const faults: Unplaced[] = [];
-    if (attempt(faults, () => groups(groupSize, config)) !== null) return [];
+    if (attempt(faults, groups) !== null) return [];
     return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
   };
 }

@@ -79,13 +79,13 @@ export function preservedStep(
   calibration: Step<Blocks>,
 ): Step<null> {
   const { quantization, rotation } = experiment;
-  const { r3, r4, embeddingCentring } = rotation;
+  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
   return {
     kind: 'measure',
     name: 'preserved',
     version: 1,
     inputs: [calibration, maps],
-    spec: () => ({ r3, r4, embeddingCentring, keys: quantization.keys.bits }),
+    spec: () => ({ r3, r4, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
     async *run(context) {
       yield* checkPreserved(context, context.of(maps), context.of(calibration), where);
