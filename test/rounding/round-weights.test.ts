@@ -29,6 +29,7 @@ import { KERNELS } from '../helpers/runtimes.ts';
 
 const GOLDEN = join(import.meta.dirname, '..', 'goldens', 'models', 'llama');
 const SEQUENCE = 24;
+const ROUNDING = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
 const WEIGHTS = { bits: 4, symmetric: true, group: 0, clipSearch: true };
 
 interface Setting {
@@ -54,7 +55,7 @@ async function bench(t: TestContext, { kernels, weights, memory, model }: Settin
   const blocks = differentWindows(checkpoint.config, 10, SEQUENCE);
   const layers = new RoundedLayers(folder, 'key');
   const run = (signal?: AbortSignal): AsyncGenerator<RunEvent, void> =>
-    roundWeights(cache, { network, blocks, damping: 0.01, layers }, signal);
+    roundWeights(cache, { network, blocks, options: ROUNDING, layers }, signal);
   return { cache, checkpoint, network, folder, layers, blocks, run };
 }
 

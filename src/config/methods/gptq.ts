@@ -43,6 +43,19 @@ export const gptq = {
     'compensates each rounding error in the later weights of its row, as the calibration text requires',
   paper: { authors: 'Frantar et al. 2023', arxiv: '2210.17323' },
   options,
+  between: (value) => {
+    const { actOrder, groupScales } = options.parse(value);
+    if (!actOrder || groupScales === 'static') return [];
+    return [
+      {
+        option: 'groupScales',
+        code: 'config/group-scales',
+        message:
+          '"updated" takes the scales when a group begins, but with actOrder inputs of all groups are rounded in turn.',
+        hint: 'Set groupScales to "static", or actOrder to false.',
+      },
+    ];
+  },
   needsText: 'to see which errors of the weights matter',
   compensates: true,
 } as const satisfies MethodDescriptor;
