@@ -6,6 +6,7 @@ import type {
   RoundingEvent,
   RoundingProgressEvent,
   RunEvent,
+  ScalingEvent,
   StepEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
@@ -143,12 +144,25 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.where}: full-precision logits differ by ${event.relative.toExponential(1)} of their largest (allowed ${event.tolerance.toExponential(1)})`;
     case 'evaluation':
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
+    case 'scaling':
+      return scalingText(event);
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
     case 'checkpoint':
     case 'run-finished':
       return null;
   }
+}
+
+/** `SmoothQuant: layer 3/5, attention-norm 0.45, mlp-norm 0.6, error of the output 2.1 %`. */
+function scalingText({ method, layer, layers, choices }: ScalingEvent): string {
+  const chosen = choices.map(({ seam, alpha }) => `${seam} ${alpha}`);
+  const error = choices.at(-1)?.error ?? 0;
+  return [
+    `${methodTitle(method)}: layer ${layer + 1}/${layers}`,
+    ...chosen,
+    `error of the output ${percent(error)}`,
+  ].join(', ');
 }
 
 /** Shows every event of a run. @returns the result of the run. */

@@ -248,6 +248,23 @@ test('mixed heads change the weights, and what is learned', async () => {
   assert.ok(found.includes('learn') && found.includes('gptq'), String(found));
 });
 
+test('quantizers decide scales that are searched by them, and no others', async () => {
+  const scales = async (alpha: number | 'search', bits: 4 | 8) => {
+    const experiment = await measured();
+    const { quantization } = experiment;
+    const scaled = {
+      ...experiment,
+      quantization: { ...quantization, activations: { ...quantization.activations, bits } },
+      scaling: { method: 'smoothquant', smoothquant: { alpha, samples: 2 } },
+    } as const;
+    const steps = await stepsOf(scaled, 'evaluate');
+    return JSON.stringify(steps.find(({ name }) => name === 'smoothquant')!.spec());
+  };
+  assert.equal(await scales(0.5, 4), JSON.stringify({ alpha: 0.5, samples: 2 }));
+  assert.equal(await scales(0.5, 8), await scales(0.5, 4));
+  assert.notEqual(await scales('search', 8), await scales('search', 4));
+});
+
 test('options of later versions leave keys as they were until they are used', async () => {
   const machine = { model: 'model' };
   const { learn, gptq } = await keysOf(await optimized(), 'optimize', machine);

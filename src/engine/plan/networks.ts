@@ -74,7 +74,20 @@ export function observed(bench: Workbench, state: SeamState): Observed {
 /** The plain network, with the maps so far: what scaling methods look at. */
 export function scalingNetwork(bench: Workbench, state: SeamState) {
   const maps = rotationMaps(bench.experiment, bench.checkpoint.config);
-  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state };
+  const merged = () => ({
+    exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
+    quantized: deployedNetwork(bench, state, null),
+  });
+  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state, merged };
+}
+
+/** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */
+export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): unknown {
+  const { activations, keys, values } = quantization;
+  const { bits, groupSize, symmetric, clip } = quantization.weights;
+  const { r3, r4, acrossHeads, embeddingCentring: centring } = rotation;
+  const weights = { bits, groupSize, symmetric, clip };
+  return { weights, activations, keys, values, r3, r4, acrossHeads, centring };
 }
 
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */

@@ -5,7 +5,7 @@ import type { SeamState } from '../../network/seams.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { scalingNetwork } from '../networks.ts';
+import { quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
@@ -114,7 +114,8 @@ export function scaleStep(
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () => options,
+    spec: () =>
+      method.readsQuantizers?.(options) ? { options, quantizers: quantizersSpec(experiment) } : options,
     digest: digestOfMaps,
     async *run(context) {
       const { bench, seconds, signal } = context;
