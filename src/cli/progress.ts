@@ -7,6 +7,7 @@ import type {
   RoundingEvent,
   RoundingProgressEvent,
   RunEvent,
+  ScalingEvent,
   StepEvent,
   TaskProgressEvent,
 } from '../protocol/events.ts';
@@ -169,6 +170,8 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
     case 'task':
       return `${taskTitle(event.task)}, ${event.variant}: ${scoresText(event.scores)} over ${event.questions} questions (${formatSeconds(event.seconds)})`;
+    case 'scaling':
+      return scalingText(event);
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
     case 'cell':
@@ -191,6 +194,17 @@ const CELL_WORDS: Readonly<Record<CellEvent['state'], string>> = {
 function cellText({ cell, cells, bits, title, seed, state, message }: CellEvent): string {
   const text = `[${cell}/${cells}] ${bits} ${title}, seed ${seed}: ${CELL_WORDS[state]}`;
   return message === undefined ? text : `${text}: ${message}`;
+}
+
+/** `SmoothQuant: layer 3/5, attention-norm 0.45, mlp-norm 0.6, error of the output 2.1 %`. */
+function scalingText({ method, layer, layers, choices }: ScalingEvent): string {
+  const chosen = choices.map(({ seam, alpha }) => `${seam} ${alpha}`);
+  const error = choices.at(-1)?.error ?? 0;
+  return [
+    `${methodTitle(method)}: layer ${layer + 1}/${layers}`,
+    ...chosen,
+    `error of the output ${percent(error)}`,
+  ].join(', ');
 }
 
 /** Shows every event of a run. @returns the result of the run. */

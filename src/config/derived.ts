@@ -28,7 +28,7 @@ export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling'>>(
   const { rotation, scaling } = experiment;
   return {
     ...experiment,
-    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false },
+    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false, acrossHeads: false },
     scaling: { ...scaling, method: NO_SCALING },
   };
 }

@@ -1,6 +1,7 @@
 /** These rules tie several keys of an experiment together. */
 import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
@@ -35,6 +36,7 @@ const RULES: readonly Rule[] = [
   otherWeightBits,
   unusedScaleGradient,
   fewSamples,
+  betweenOptions,
   optionsOfOtherMethods,
   learningOfNothing,
 ];

@@ -91,6 +91,28 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
+/** The strength that a search found for the scales of one seam of a layer. */
+export interface ScalingChoice {
+  /** `attention-norm` or `mlp-norm`. */
+  readonly seam: string;
+  readonly alpha: number;
+  /** Of the layer's output, quantized, on the calibration text: Σ‖ŷ − y‖² / Σ‖y‖². */
+  readonly error: number;
+}
+
+/** The scales of one layer's channels were searched. */
+export interface ScalingEvent extends Timed {
+  readonly type: 'scaling';
+  /** Name of the method, as in an experiment: `smoothquant`. */
+  readonly method: string;
+  /** From 0. */
+  readonly layer: number;
+  readonly layers: number;
+  /** In the order of the search: each error is with the choices before it. */
+  readonly choices: readonly ScalingChoice[];
+  readonly seconds: number;
+}
+
 /** The progress of rounding the weights. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
@@ -222,6 +244,7 @@ export type RunEvent =
   | PreservationEvent
   | StepEvent
   | CheckpointEvent
+  | ScalingEvent
   | RoundingProgressEvent
   | RoundingEvent
   | EvaluationProgressEvent

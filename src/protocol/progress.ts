@@ -71,6 +71,7 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       return { ...progress, ...AT_REST };
     case 'preservation':
     case 'checkpoint':
+    case 'scaling':
     case 'rounding':
     case 'task':
     case 'statistics':

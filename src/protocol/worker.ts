@@ -88,7 +88,7 @@ export interface ModelFault {
   /** A value that mends it, and where. */
   readonly suggestion?: {
     readonly path: readonly (string | number)[];
-    readonly value: string | number | null;
+    readonly value: string | number | boolean | null;
   };
 }
 

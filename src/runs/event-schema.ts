@@ -47,6 +47,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     tokens: count,
   }),
   event('checkpoint', { step: count }),
+  event('scaling', {
+    method: z.string(),
+    layer: count,
+    layers: count,
+    choices: z.array(z.looseObject({ seam: z.string(), alpha: number, error: number })),
+    seconds: number,
+  }),
   event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
   event('rounding', {
     method: z.string(),

@@ -29,7 +29,7 @@ test('a model alone gets every default', () => {
       weights: {
         bits: 4,
         method: 'rtn',
-        gptq: { samples: 128, damping: 0.01 },
+        gptq: { samples: 128, damping: 0.01, actOrder: false, groupScales: 'static' },
         groupSize: null,
         symmetric: true,
         clip: true,
@@ -44,6 +44,7 @@ test('a model alone gets every default', () => {
       r2: 'learned',
       r3: true,
       r4: true,
+      acrossHeads: false,
       start: 'hadamard',
       seed: 0,
       embeddingCentring: false,

@@ -161,6 +161,14 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
   }),
   step: step(1) as Extract<RunEvent, { type: 'step' }>,
   checkpoint: timed({ type: 'checkpoint', step: 1 }),
+  scaling: timed({
+    type: 'scaling',
+    method: 'smoothquant',
+    layer: 0,
+    layers: 2,
+    choices: [{ seam: 'attention-norm', alpha: 0.45, error: 0.01 }],
+    seconds: 1,
+  }),
   'rounding-progress': timed({
     type: 'rounding-progress',
     method: 'gptq',

@@ -1,5 +1,6 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { withoutLaterOptions } from './later-options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
@@ -96,7 +97,7 @@ export class Executor implements StepContext {
       kind,
       name,
       version,
-      spec: step.spec(),
+      spec: withoutLaterOptions(step.spec()),
       inputs: inputs.map((input) => input.digest(this.of(input))),
       model: await checkpoint.hash(),
       kernels: runtime.kernels,

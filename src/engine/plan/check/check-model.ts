@@ -17,7 +17,7 @@ import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
-import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
+import { type HadamardPlan, planAcrossHeads, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
 import { taskFaults } from './check-tasks.ts';
 import { readsCalibration, textFaults } from './check-texts.ts';
@@ -130,6 +130,7 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
   const tasks = purpose === 'inspect' ? 0 : (ask(({ evaluation }) => evaluation.perplexity.length) ?? 0);
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
+    headsRule(config),
     groupRule('weights', config),
     groupRule('activations', config),
     memoryRule(config, purpose),
@@ -211,6 +212,16 @@ function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): U
   };
 }
 
+/** A number of heads that no Hadamard matrix serves, where heads are to be mixed. */
+function headsRule({ heads }: ModelConfig): Rule {
+  return ({ rotation }) => {
+    const faults: Unplaced[] = [];
+    if (rotation.acrossHeads) attempt(faults, () => planAcrossHeads(heads));
+    const path = ['rotation', 'acrossHeads'];
+    return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: false } }));
+  };
+}
+
 function lengthRule(
   { isWritten }: Pick<Reading, 'isWritten'>,
   section: readonly (string | number)[],
@@ -236,12 +247,13 @@ function lengthRule(
 
 /** A group size that does not divide the model's widths. */
 function groupRule(part: 'weights' | 'activations', config: ModelConfig): Rule {
-  const groups = part === 'weights' ? weightGroup : activationGroups;
-  return ({ quantization }) => {
+  return ({ quantization, rotation }) => {
     const { groupSize } = quantization[part];
+    const groups = () =>
+      part === 'weights' ? weightGroup(groupSize, config) : activationGroups(groupSize, rotation, config);
     const path = ['quantization', part, 'groupSize'];
     const faults: Unplaced[] = [];
-    if (attempt(faults, () => groups(groupSize, config)) !== null) return [];
+    if (attempt(faults, groups) !== null) return [];
     return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
   };
 }

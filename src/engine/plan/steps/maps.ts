@@ -7,7 +7,7 @@ import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { scalingNetwork } from '../networks.ts';
+import { quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
@@ -96,13 +96,13 @@ export function preservedStep(
   calibration: Step<Blocks>,
 ): Step<null> {
   const { quantization, rotation } = experiment;
-  const { r3, r4, embeddingCentring } = rotation;
+  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
   return {
     kind: 'measure',
     name: 'preserved',
     version: 1,
     inputs: [calibration, maps],
-    spec: () => ({ r3, r4, embeddingCentring, keys: quantization.keys.bits }),
+    spec: () => ({ r3, r4, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
     keeping: NOTHING,
     async *run(context) {
@@ -132,7 +132,8 @@ export function scaleStep(
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () => options,
+    spec: () =>
+      method.readsQuantizers?.(options) ? { options, quantizers: quantizersSpec(experiment) } : options,
     digest: digestOfMaps,
     keeping: MAPS,
     async *run(context) {
