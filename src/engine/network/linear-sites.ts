@@ -33,7 +33,7 @@ export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
   return {
     left: written.map((seam) => inputs.map(seam)).reduce(composed, IDENTITY),
     right: inputs.side(read.join(), () =>
-      read.map((seam) => inverseTransposed(inputs.map(seam))).reduce(composed, gainOf(inputs, linear)),
+      read.map((seam) => inverseTransposed(inputs.readMap(seam))).reduce(composed, gainOf(inputs, linear)),
     ),
   };
 }
@@ -123,6 +123,7 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
 export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
   const { quantizers } = shape;
   const [residual, heads, product] = [inputs.map('residual'), inputs.map('value'), inputs.map('up-down')];
+  const mixedBack = inverseTransposed(inputs.readMap('value'));
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
     if (residual.kind !== 'dense') return fakeQuantize(normed, quantizers.input);
@@ -142,7 +143,7 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
       const [q, k, v] = plain.qkv(read(normed, 'attention'));
       return [q, k, timesTransform(v, heads)];
     },
-    output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), heads)),
+    output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), mixedBack)),
     gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
     down: (rows) =>
       plain.down(
@@ -162,7 +163,7 @@ function keptHeads([q, k, v]: readonly [Value, Value, Value], keep: Keep): [Valu
 }
 
 /** y + b L, b in the new output basis of the weight. */
-function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
+export function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
   const bias = inputs.bias(linear);
   if (!bias) return y;
   const row = reshape(toReal(bias), [1, bias.dim(0)]);
