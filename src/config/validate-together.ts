@@ -2,6 +2,7 @@
 import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { methodNamed } from './methods/index.ts';
+import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
 
@@ -36,6 +37,8 @@ const RULES: readonly Rule[] = [
   fewSamples,
   optionsOfOtherMethods,
   learningOfNothing,
+  scalesAndRotation,
+  scalesForNothing,
 ];
 
 /** Returns all rules for an experiment with this many measurements. */

@@ -90,7 +90,7 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
-/** The progress of rounding the weights. */
+/** The progress of a method that scales the weights, or rounds them. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
   /** Name of the method, as in an experiment: `gptq`. */

@@ -24,6 +24,7 @@ import type { Tensor } from '../../src/protocol/tensor.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
+import { scalesBy } from '../helpers/scaling.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
 const EPSILON = 2 ** -23;
@@ -62,7 +63,7 @@ function scalesOf(
   const network = networkOf(bench, NO_MAPS, {});
   const blocks = differentWindows(bench.checkpoint.config, 3, 12);
   const work = { cache: bench.cache, network, maps, state, blocks, options: { alpha, samples: 3 } };
-  return method.scale(work);
+  return scalesBy(method, work);
 }
 
 const numbers = (tensor: Tensor): Float32Array =>

@@ -152,15 +152,14 @@ test('a map that no graph has is refused', async () => {
   const checkpoint = await openCheckpoint(goldenFolder('llama'));
   const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
   const cache = new ProgramCache(runtime);
-  const { headDim, layers } = checkpoint.config;
+  const transform = planHadamard(checkpoint.config.headDim);
   const network = new Network(cache, checkpoint, {
     mode: 'merged',
     quantizers: FULL_PRECISION,
-    maps: { value: { kind: 'diagonal' } },
+    maps: { value: { kind: 'hadamard', transform } },
     centreEmbedding: false,
   });
-  network.setMaps({ value: Array.from({ length: layers }, () => new Float32Array(headDim).fill(2)) });
-  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /diagonal/);
+  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /hadamard/);
   await cache.release();
   runtime.close();
 });

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { SeamName } from '../../protocol/block.ts';
 
 /**
  * Experiments, their schema, tables and panels know this about a method. Its work is in the file of the same name in
@@ -24,6 +25,10 @@ export interface MethodDescriptor<
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** The seams that a scaling method puts its scales at: no rotation may stand there. Absent for rounding. */
+  readonly seams?: readonly SeamName[];
+  /** True where scales serve the rounding of weights alone, and were found on channels that no rotation mixed. */
+  readonly servesWeights?: boolean;
 }
 
 /** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */

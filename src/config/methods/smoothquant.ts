@@ -33,4 +33,5 @@ export const smoothquant = {
   options,
   needsText: 'to see which channels are large',
   compensates: false,
+  seams: ['attention-norm', 'mlp-norm'],
 } as const satisfies MethodDescriptor;

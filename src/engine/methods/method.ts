@@ -1,4 +1,5 @@
 import type { RunEvent } from '../../protocol/events.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
@@ -37,6 +38,10 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   /** The maps so far, with their numbers: rotations, where there are any. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
+  /** The experiment's quantizer of weights. */
+  readonly quantizer: WeightQuantizer;
+  /** Makes a folder for what does not fit into the network's memory. */
+  readonly scratch: () => Promise<string>;
 }
 
 /** A method that moves the size of channels from activations into weights. */
@@ -48,8 +53,13 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
-  /** The numbers of the maps that it adds. */
-  scale(work: ScalingWork<Options>, signal?: AbortSignal): Promise<SeamState>;
+  /** True where the scales depend on the quantizer of weights. */
+  readonly readsGrid?: boolean;
+  /** The numbers of the maps that it adds. A generator tells its progress. */
+  scale(
+    work: ScalingWork<Options>,
+    signal?: AbortSignal,
+  ): Promise<SeamState> | AsyncGenerator<RunEvent, SeamState>;
 }
 
 export type Method = RoundingMethod | ScalingMethod;

@@ -70,18 +70,25 @@ export function observed(bench: Workbench, state: SeamState): Observed {
 /** The plain network, with the maps so far: what scaling methods look at. */
 export function scalingNetwork(bench: Workbench, state: SeamState) {
   const maps = rotationMaps(bench.experiment, bench.checkpoint.config);
-  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state };
+  const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
+  const quantizer = ownQuantizers(bench).weights;
+  return { cache: bench.cache, network, maps: weightMaps(maps), state, quantizer };
 }
 
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
 export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
-  const { bits, groupSize, symmetric, clip } = experiment.quantization.weights;
   return {
-    grid: { bits, groupSize, symmetric, clip },
+    grid: gridOf(experiment),
     options,
     r4: experiment.rotation.r4,
     centring: experiment.rotation.embeddingCentring,
   };
+}
+
+/** Settings that decide the grid of a weight. */
+export function gridOf({ quantization }: ResolvedExperiment): unknown {
+  const { bits, groupSize, symmetric, clip } = quantization.weights;
+  return { bits, groupSize, symmetric, clip };
 }
 
 function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {

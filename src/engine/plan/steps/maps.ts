@@ -5,7 +5,7 @@ import type { SeamState } from '../../network/seams.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { scalingNetwork } from '../networks.ts';
+import { gridOf, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
@@ -114,11 +114,16 @@ export function scaleStep(
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () => options,
+    spec: () => (method.readsGrid ? { options, grid: gridOf(experiment) } : options),
     digest: digestOfMaps,
     async *run(context) {
-      const { bench, seconds, signal } = context;
-      const work = { ...scalingNetwork(bench, context.of(maps)), blocks: context.of(blocks), options };
+      const { bench, places, seconds, signal } = context;
+      const work = {
+        ...scalingNetwork(bench, context.of(maps)),
+        blocks: context.of(blocks),
+        options,
+        scratch: () => places.make('rounded'),
+      };
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
       const state = { ...context.of(maps), ...added };
       yield* checkPreserved(context, state, context.of(blocks), 'channel scales');

@@ -1,0 +1,23 @@
+/** Runs a scaling method by itself. */
+import type { ScalingMethod, ScalingWork } from '../../src/engine/methods/index.ts';
+import type { SeamState } from '../../src/engine/network/seams.ts';
+import type { RunEvent } from '../../src/protocol/events.ts';
+
+type Work<Options> = Omit<ScalingWork<Options>, 'quantizer' | 'scratch'> &
+  Partial<Pick<ScalingWork<Options>, 'quantizer' | 'scratch'>>;
+
+const QUANTIZER = { bits: 4, symmetric: true, group: 0, clipSearch: false } as const;
+
+/** The numbers that a method adds. Without a scratch folder all must fit into memory. */
+export async function scalesBy<Options>(
+  method: ScalingMethod<Options>,
+  work: Work<Options>,
+  { signal, see }: { signal?: AbortSignal; see?: (event: RunEvent) => void } = {},
+): Promise<SeamState> {
+  const scratch = () => Promise.reject(new Error('no scratch folder'));
+  const running = method.scale({ quantizer: QUANTIZER, scratch, ...work }, signal);
+  if (!(Symbol.asyncIterator in running)) return running;
+  let next = await running.next();
+  for (; !next.done; next = await running.next()) see?.(next.value);
+  return next.value;
+}
