@@ -4,7 +4,7 @@ import { roundingOf, scalingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 
-/** The rotations that act channel by channel's place: scales before them are mixed, behind them they have no writer. */
+/** Rotations that stand where a scaling method may put scales. */
 const ROTATIONS = { value: 'r2', 'up-down': 'r4' } as const satisfies Partial<Record<SeamName, string>>;
 
 /** A seam holds one map: scales of channels and a rotation of the same channels do not go together. */
