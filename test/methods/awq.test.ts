@@ -1,5 +1,6 @@
 /** AWQ: scales, bounds and codes against PyTorch in float64, and what they do to a network and to a whole job. */
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +8,7 @@ import { type TestContext, test } from 'node:test';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import type { WeightQuantizer } from '../../src/engine/graph/fused/weight-quantize.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
+import { evaluateExperiment } from '../../src/engine/index.ts';
 import { method } from '../../src/engine/methods/awq.ts';
 import { method as clipping } from '../../src/engine/methods/awq-clip.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -30,6 +32,7 @@ import type { Linear, SeamName } from '../../src/protocol/block.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { Tensor } from '../../src/protocol/tensor.ts';
+import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { scalesBy } from '../helpers/scaling.ts';
@@ -338,3 +341,38 @@ test('what clipping reports is an error of outputs: smaller for all weights but 
     for (const { linear, error, nearest } of [0, 1].flatMap((layer) => layers.record(layer)?.errors ?? []))
       assert.ok(['q', 'k'].includes(linear) ? error === nearest : error < nearest, linear);
   }));
+
+const folder = demoFolder();
+
+test('a whole job: scales, then clipped weights, lower the perplexity of rounding, and nothing is left', async () => {
+  const rotation = { r1: 'none', r2: 'none', r3: false, r4: false } as const;
+  const measure = async (scaling: 'none' | 'awq', rounding: 'rtn' | 'awq-clip') => {
+    const base = await shortExperiment(folder, { rotation, weights: { method: rounding, bits: 3 } });
+    const { activations, keys, values, weights } = base.quantization;
+    const experiment = {
+      ...base,
+      scaling: { ...base.scaling, method: scaling, awq: { samples: 2, groupedValues: true } },
+      quantization: {
+        weights,
+        activations: { ...activations, bits: 16 as const },
+        keys: { ...keys, bits: 16 as const },
+        values: { ...values, bits: 16 as const },
+      },
+    };
+    const { events, result } = await collect(evaluateExperiment(experiment, { variants: ['quantized'] }));
+    return { events, perplexity: result.perplexity[0]!.quantized!, runs: experiment.runs };
+  };
+  const [nearest, awq] = [await measure('none', 'rtn'), await measure('awq', 'awq-clip')];
+  assert.ok(awq.perplexity < nearest.perplexity, `${awq.perplexity}, ${nearest.perplexity}`);
+  const preserved = awq.events.find((event) => event.type === 'preservation');
+  assert.ok(preserved?.type === 'preservation' && preserved.relative <= preserved.tolerance);
+  const rounded = awq.events.filter((event) => event.type === 'rounding');
+  assert.deepEqual(
+    rounded.map(({ method: name, layer }) => `${name} ${layer}`),
+    [0, 1, 2, 3, 4].map((layer) => `awq-clip ${layer}`),
+  );
+  assert.deepEqual(
+    readdirSync(awq.runs).filter((name) => name.startsWith('.')),
+    [],
+  );
+});

@@ -226,6 +226,23 @@ for (const [name, change] of Object.entries(WEIGHTS)) {
   });
 }
 
+test('scales that are searched by what rounding does depend on the grid; those of sizes alone do not', async () => {
+  const keyOf = async (method: 'awq' | 'smoothquant', bits: 3 | 4) => {
+    const experiment = await measured();
+    const { quantization, scaling } = experiment;
+    const weights = { ...quantization.weights, bits };
+    const changes = { quantization: { ...quantization, weights }, scaling: { ...scaling, method } };
+    const executor = executorOf(await benchOf(experiment));
+    const steps = await stepsOf({ ...experiment, ...changes }, 'evaluate');
+    const scale = steps.find(({ name }) => name === method)!;
+    for (const input of scale.inputs) await collect(executor.execute(input));
+    return executor.keyOf(scale);
+  };
+  assert.notEqual(await keyOf('awq', 3), await keyOf('awq', 4));
+  assert.equal(await keyOf('awq', 4), await keyOf('awq', 4));
+  assert.equal(await keyOf('smoothquant', 3), await keyOf('smoothquant', 4));
+});
+
 test('fixed transforms change weights where they are merged into these', async () => {
   const without = (name: 'r3' | 'r4') =>
     changed('evaluate', (experiment) => ({
