@@ -15,7 +15,7 @@ export const method: ScalingMethod<Options> = {
     value: { kind: 'diagonal' },
     'up-down': { kind: 'diagonal' },
   },
-  readsGrid: true,
+  searches: true,
   scale({ options: { groupedValues }, ...work }, signal) {
     return searchScales({ ...work, groupedValues }, signal);
   },
