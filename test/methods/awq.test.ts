@@ -65,8 +65,8 @@ const GOLDEN = JSON.parse(
 ) as Golden;
 
 /**
- * Float32 against float64: a row comes out of at most twelve products in a row, the sums of which have at most 48 terms,
- * each of which rounds by 2⁻²⁴ of what is summed.
+ * Float32 against float64: a row comes out of at most twelve products, one behind the other. Their sums have at most 48
+ * terms, each of which rounds by 2⁻²⁴ of what is summed.
  */
 const PRECISION = 12 * 48 * 2 ** -24;
 

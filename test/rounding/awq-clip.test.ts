@@ -12,7 +12,7 @@ import { noise } from '../helpers/tiny-network.ts';
 
 const [ROWS, COLUMNS, TOKENS] = [6, 24, 10];
 
-/** Q(w) of one row or group, as METHODS of the weights' quantizer have it. */
+/** Q(w) of one row or group. A whole row's range includes 0. */
 function roundInLoops(w: Float64Array, { bits, symmetric, group }: WeightQuantizer): Float64Array {
   let [low, high] = [Math.min(...w), Math.max(...w)];
   if (group === 0) [low, high] = [Math.min(low, 0), Math.max(high, 0)];

@@ -52,7 +52,7 @@ export class LayerInputs {
   }
 
   /**
-   * The map at a seam as its readers see it: behind attention, the channels of a key/value head stand once for each
+   * The map at a seam as its readers see it. Behind attention, the channels of a key/value head stand once for each
    * query head of its group.
    */
   readMap(seam: SeamName): SideTransform {

@@ -89,9 +89,9 @@ export interface BoundSpec {
 }
 
 /**
- * For each row and group of W [rows, columns] the bound p · max|W| [rows, groups] that leaves the least
- *   Σ_t (Σ_j x_tj (Q(clip(W))_j − W_j))²,   j over the group, t over the tokens of x [tokens, columns]:
- * the squared error of the group's share of the output. The first one counts among equals.
+ * The bound p · max|W| [rows, groups] of each row and group of W [rows, columns] that leaves the least
+ *   Σ_t (Σ_j x_tj (Q(clip(W))_j − W_j))²,   j over the group, t over the tokens of x [tokens, columns].
+ * This is the squared error of the group's share of the output. The first one counts among equals.
  */
 export const BOUNDS: ProgramKind<BoundSpec, { bound: Reals }> = {
   name: 'awq-clip-bounds',

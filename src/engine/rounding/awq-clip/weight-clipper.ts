@@ -10,7 +10,7 @@ import type { RoundedLayer, RoundedMatrix } from '../../network/rounded-weights.
 import { MAPPED_WEIGHT } from '../mapped-weight.ts';
 import { BOUNDS, CLIPPED, CODES, OUTPUT_ERRORS, READ_BY, type Reading } from './programs.ts';
 
-/** Their outputs meet in products of attention scores: clipping would distort these (METHODS of AWQ's authors). */
+/** Their outputs meet in attention scores, which an error of each output alone does not see (Lin et al. 2023). */
 const UNCLIPPED: readonly Linear[] = ['q', 'k'];
 
 /** Shares of outputs of all groups of some rows that are held at once. */

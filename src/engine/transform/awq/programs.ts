@@ -148,7 +148,7 @@ export const CANDIDATES: ProgramKind<CandidateSpec, Record<string, Reals>> = {
   },
 };
 
-/** Energy of each output [out] of E = Q(Lᵀ W diag(s)) diag(1/s) − Lᵀ W on what the last weight of a half reads: diag(E H Eᵀ). */
+/** diag(E H Eᵀ) [out] of E = Q(Lᵀ W diag(s)) diag(1/s) − Lᵀ W: the energy of its outputs, H of what the last weight reads. */
 export const LAST_ERROR: ProgramKind<CandidateSpec, { errors: Reals }> = {
   name: 'awq-last-error',
   build({ half, shape, types, quantizer }) {

@@ -17,7 +17,7 @@ export interface ScaleSearchTask extends ScaleSearch {
 }
 
 /**
- * AWQ's scales (Lin et al. 2023, §3.2), layer by layer on full-precision inputs: scales leave the network's function
+ * AWQ's scales (Lin et al. 2023, §3.2), layer by layer on full-precision inputs. Scales leave the network's function
  * alone, so what a layer reads does not depend on those found before.
  * @returns the factors of the four seams of every layer.
  */
