@@ -21,10 +21,8 @@ export const RUN_FILES = {
   rotations: 'rotations.safetensors',
   /** This folder has everything needed to resume. */
   checkpoint: 'checkpoint',
-  /** This folder has the weights that a method rounded, a file for each layer. */
+  /** This folder has the weights rounded by GPTQ, a file for each layer. */
   rounded: 'rounded',
-  /** Scales of channels that a method searched for long. */
-  scales: 'scales.safetensors',
   activations: 'activations.json',
   results: 'results.json',
   /** This folder tells which process is at work. */

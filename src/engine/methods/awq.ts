@@ -15,7 +15,7 @@ export const method: ScalingMethod<Options> = {
     value: { kind: 'diagonal' },
     'up-down': { kind: 'diagonal' },
   },
-  searches: true,
+  readsGrid: true,
   scale({ options: { groupedValues }, ...work }, signal) {
     return searchScales({ ...work, groupedValues }, signal);
   },

@@ -53,8 +53,8 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
-  /** True where scales are searched by what the quantizer of weights does: they depend on it, and are kept. */
-  readonly searches?: boolean;
+  /** True where the scales depend on the quantizer of weights. */
+  readonly readsGrid?: boolean;
   /** The numbers of the maps that it adds. A generator tells its progress. */
   scale(
     work: ScalingWork<Options>,

@@ -1,16 +1,14 @@
 import { optionsOf, type ResolvedExperiment, scalingOf } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
-import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
-import { readScales, writeScales } from '../kept-scales.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { gridOf, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
-import { derivedStep, type Step, type StepContext } from '../step.ts';
+import { derivedStep, type Step } from '../step.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
@@ -111,24 +109,13 @@ export function scaleStep(
   const name = scalingOf(experiment)?.name ?? '';
   const options = optionsOf(experiment.scaling, name);
   const blocks = firstBlocks(calibration, method.samples(options));
-  const step: Step<SeamState> = {
+  return {
     kind: 'transform',
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () => (method.searches ? { options, grid: gridOf(experiment) } : options),
+    spec: () => (method.readsGrid ? { options, grid: gridOf(experiment) } : options),
     digest: digestOfMaps,
-    ...(method.searches && {
-      find(context: StepContext, key: string) {
-        const { bench, places } = context;
-        const own = places.own('scales');
-        for (const path of [...(own === null ? [] : [own]), ...places.others('scales')]) {
-          const added = readScales(path, key, method.maps, bench.checkpoint.config);
-          if (added) return { ...context.of(maps), ...added };
-        }
-        return null;
-      },
-    }),
     async *run(context) {
       const { bench, places, seconds, signal } = context;
       const work = {
@@ -140,14 +127,7 @@ export function scaleStep(
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
       const state = { ...context.of(maps), ...added };
       yield* checkPreserved(context, state, context.of(blocks), 'channel scales');
-      const own = places.own('scales');
-      if (method.searches && own !== null) {
-        places.check();
-        assertUnchanged(bench.checkpoint.files);
-        await writeScales(own, await context.keyOf(step), added);
-      }
       return state;
     },
   };
-  return step;
 }
