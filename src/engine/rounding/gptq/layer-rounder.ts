@@ -5,7 +5,7 @@ import { float32 } from '../../../protocol/tensor.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
-import { multiples, type RoundedMatrix } from '../../network/rounded-weights.ts';
+import { type RoundedMatrix, roundedValues } from '../../network/rounded-weights.ts';
 import { ERRORS, MAPPED_WEIGHT } from '../mapped-weight.ts';
 import { MOMENT, SUM } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
@@ -87,7 +87,7 @@ export class LayerRounder {
   ): Promise<RoundingError> {
     const { rows, columns } = matrix;
     const program = await this.#cache.get(ERRORS, { rows, columns });
-    const rounded = float32([rows, columns], multiples(matrix));
+    const rounded = float32([rows, columns], roundedValues(matrix));
     const energies = await program.run({ ...mapped, rounded, moment }, signal);
     const [all, nearest, own] = [total(energies.all), total(energies.byNearest), total(energies.byMethod)];
     // A code cannot be NaN, so a weight that is one would be rounded to a number; its energy tells.
