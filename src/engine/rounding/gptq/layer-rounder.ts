@@ -1,44 +1,17 @@
 import type { Linear } from '../../../protocol/block.ts';
-import { UserError } from '../../../protocol/errors.ts';
-import type { RoundingError } from '../../../protocol/events.ts';
-import { float32 } from '../../../protocol/tensor.ts';
-import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
-import { type RoundedMatrix, roundedValues } from '../../network/rounded-weights.ts';
-import { ERRORS, MAPPED_WEIGHT } from '../mapped-weight.ts';
-import { MOMENT, SUM } from './programs.ts';
+import { reverseFactor } from '../reverse-cholesky.ts';
+import { LinearWeights } from '../walk/linear-weights.ts';
+import type { SecondMoment } from '../walk/second-moment.ts';
+import type { MatrixRounder, RoundedLinear } from '../walk/walk-layers.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 
-type Rows = Reals;
-type MappedWeight = Record<'w' | 'nearest' | 'scale' | 'zero', Rows>;
-
-/** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
-export class SecondMoment {
-  readonly #cache: ProgramCache;
-  readonly sum: Rows;
-  /** Memory of the same size, free while nothing is added: for the widest layers there is no room for a third. */
-  readonly spare: Rows;
-
-  constructor(cache: ProgramCache, n: number) {
-    this.#cache = cache;
-    this.sum = float32([n, n], new Float32Array(n * n));
-    this.spare = float32([n, n], new Float32Array(n * n));
-  }
-
-  async add(rows: Rows, signal?: AbortSignal): Promise<void> {
-    const [tokens, n] = rows.dims as [number, number];
-    const program = await this.#cache.get(MOMENT, { tokens, n });
-    await program.run({ rows }, signal, { moment: this.spare });
-    const adding = await this.#cache.get(SUM, { n });
-    await adding.run({ sum: this.sum, addend: this.spare }, signal, { next: this.sum });
-  }
-}
-
 /** Rounds the linear layers of one network that read the same rows. */
-export class LayerRounder {
+export class LayerRounder implements MatrixRounder {
   readonly #cache: ProgramCache;
   readonly #network: Network;
+  readonly #weights: LinearWeights;
   readonly #kernels: RoundingKernels;
   readonly #damping: number;
 
@@ -46,6 +19,7 @@ export class LayerRounder {
   constructor(cache: ProgramCache, network: Network, damping: number) {
     this.#cache = cache;
     this.#network = network;
+    this.#weights = new LinearWeights(cache, network);
     this.#kernels = new RoundingKernels(cache);
     this.#damping = damping;
   }
@@ -56,66 +30,23 @@ export class LayerRounder {
     linears: readonly Linear[],
     seen: SecondMoment,
     signal?: AbortSignal,
-  ): AsyncGenerator<{ linear: Linear; matrix: RoundedMatrix; error: RoundingError }, void> {
+  ): AsyncGenerator<RoundedLinear, void> {
     const moment = seen.sum;
-    requireFinite(moment, layer, linears);
-    const factor = await this.#kernels.factor(moment, this.#damping, seen.spare, signal);
+    seen.requireFinite(layer, linears);
+    const factor = await reverseFactor(this.#cache, moment, this.#damping, seen.spare, signal);
     for (const linear of linears) {
-      const mapped = await this.#mapped(layer, linear, signal);
+      const mapped = await this.#weights.mapped(layer, linear, signal);
       const { w, scale, zero } = mapped;
       const [rows, columns] = w.dims as [number, number];
       const { bits } = this.#network.options.quantizers.weights;
       const grid = { scale: scale.data, zero: zero.data };
       const codes = await this.#kernels.round({ w: w.data, rows, columns, bits, ...grid }, factor, signal);
       const matrix = { rows, columns, codes, ...grid };
-      yield { linear, matrix, error: await this.#error(layer, linear, { mapped, matrix, moment }, signal) };
-    }
-  }
-
-  /** W' with its grid, and rounded to nearest on it. */
-  async #mapped(layer: number, linear: Linear, signal?: AbortSignal): Promise<MappedWeight> {
-    const { shape, types, tensors } = this.#network.layerContext(layer, { batch: 1, sequence: 1 });
-    const program = await this.#cache.get(MAPPED_WEIGHT, { linear, shape, types });
-    return program.run({ ...tensors, ...this.#network.maps(layer) }, signal);
-  }
-
-  async #error(
-    layer: number,
-    linear: Linear,
-    { mapped, matrix, moment }: { mapped: MappedWeight; matrix: RoundedMatrix; moment: Rows },
-    signal?: AbortSignal,
-  ): Promise<RoundingError> {
-    const { rows, columns } = matrix;
-    const program = await this.#cache.get(ERRORS, { rows, columns });
-    const rounded = float32([rows, columns], roundedValues(matrix));
-    const energies = await program.run({ ...mapped, rounded, moment }, signal);
-    const [all, nearest, own] = [total(energies.all), total(energies.byNearest), total(energies.byMethod)];
-    // A code cannot be NaN, so a weight that is one would be rounded to a number; its energy tells.
-    if (Number.isNaN(all) || Number.isNaN(own))
-      throw new UserError(
-        'rounding/not-finite',
-        `The weights of ${linear} in layer ${layer}, with its maps in them, are not all finite.`,
-        'Check the checkpoint: another copy of it, or another rotation or scaling, may help.',
-      );
-    return { linear, error: share(own, all), nearest: share(nearest, all) };
-  }
-}
-
-function total({ data }: Rows): number {
-  return data.reduce((sum, value) => sum + value, 0);
-}
-
-const share = (part: number, all: number): number => (all > 0 ? part / all : 0);
-
-function requireFinite(moment: Rows, layer: number, linears: readonly Linear[]): void {
-  const [n = 0] = moment.dims;
-  for (let i = 0; i < n; i++) {
-    if (!Number.isFinite(moment.data[i * n + i])) {
-      throw new UserError(
-        'rounding/not-finite',
-        `What ${linears.join(', ')} of layer ${layer} read is not finite on the calibration text.`,
-        'The network overflows there: check the checkpoint, or use another calibration text.',
-      );
+      yield {
+        linear,
+        matrix,
+        error: await this.#weights.error(layer, linear, { mapped, matrix, moment }, signal),
+      };
     }
   }
 }
