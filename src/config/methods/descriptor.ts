@@ -24,6 +24,10 @@ export interface MethodDescriptor<
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** The bits of weights that it rounds to; absent: all. */
+  readonly bits?: readonly number[];
+  /** True where it is defined for activations and caches as they are. */
+  readonly weightsOnly?: boolean;
 }
 
 /** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */
