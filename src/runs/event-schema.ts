@@ -53,6 +53,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     layers: count,
     errors: z.array(roundingErrorSchema),
     seconds: number,
+    bitsPerWeight: number.optional(),
   }),
   event('evaluation-progress', {
     name: z.string(),

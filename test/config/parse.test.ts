@@ -30,6 +30,7 @@ test('a model alone gets every default', () => {
         bits: 4,
         method: 'rtn',
         gptq: { samples: 128, damping: 0.01 },
+        quip: { samples: 128, damping: 0.01, sweeps: 10, scale: null, seed: 0 },
         groupSize: null,
         symmetric: true,
         clip: true,

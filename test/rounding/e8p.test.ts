@@ -16,21 +16,17 @@ function distance(x: Float32Array, points: Float64Array, at: number): number {
   return sum;
 }
 
-function compare(search: Search, points: Float64Array, x: Float32Array): void {
-  let [least, nearest] = [Infinity, 0];
-  for (let at = 0; at < points.length / 8; at++) {
-    const own = distance(x, points, at);
-    if (own < least) [least, nearest] = [own, at];
-  }
+const namesOf = (points: Float64Array): Set<string> =>
+  new Set(Array.from({ length: points.length / 8 }, (_, at) => points.subarray(8 * at, 8 * at + 8).join()));
+
+function compare(search: Search, points: Float64Array, names: ReadonlySet<string>, x: Float32Array): void {
+  let least = Infinity;
+  for (let at = 0; at < points.length / 8; at++) least = Math.min(least, distance(x, points, at));
   const found = new Float32Array(8);
   search(x, found);
-  const same = points.subarray(8 * nearest, 8 * nearest + 8).every((value, i) => value === found[i]);
+  assert.ok(names.has(found.join()), `[${found}] is no point of the book`);
   const off = x.reduce((sum, value, i) => sum + (value - found[i]!) ** 2, 0);
-  const isPoint = Array.from({ length: points.length / 8 }, (_, at) => at).some((at) =>
-    found.every((value, i) => value === points[8 * at + i]),
-  );
-  assert.ok(isPoint, `[${found}] is no point of the book`);
-  assert.ok(same || off <= least + SLACK, `[${x}]: [${found}] is off by ${off}, not ${least}`);
+  assert.ok(off <= least + SLACK, `[${x}]: [${found}] is off by ${off}, not ${least}`);
 }
 
 /** Gaussian numbers of some size: inside the book, at its edge and beyond it. */
@@ -60,27 +56,24 @@ test('29 patterns of norm 12 are different, and every coordinate is ½ in some a
 
 test('E8P has 65 536 different points, and the search finds the nearest', () => {
   const points = e8pPoints(TRIPLES);
-  const names = new Set<string>();
-  for (let at = 0; at < 65536; at++) names.add(points.subarray(8 * at, 8 * at + 8).join());
+  const names = namesOf(points);
   assert.equal(points.length, 8 * 65536);
   assert.equal(names.size, 65536);
-  for (const x of vectors(400)) compare(nearestE8P, points, x);
+  for (const x of vectors(200)) compare(nearestE8P, points, names, x);
 });
 
 test('the book of one bit has 256 different points, and the search finds the nearest', () => {
   const points = e8Points();
+  const names = namesOf(points);
   assert.equal(points.length, 8 * 256);
-  assert.equal(
-    new Set(Array.from({ length: 256 }, (_, at) => points.subarray(8 * at, 8 * at + 8).join())).size,
-    256,
-  );
-  for (const x of vectors(5000)) compare(nearestE8, points, x);
+  assert.equal(names.size, 256);
+  for (const x of vectors(4000)) compare(nearestE8, points, names, x);
 });
 
 test('a point is its own nearest', () => {
   const points = e8pPoints(TRIPLES);
   const found = new Float32Array(8);
-  for (let at = 0; at < 65536; at += 3) {
+  for (let at = 0; at < 65536; at += 7) {
     const point = Float32Array.from(points.subarray(8 * at, 8 * at + 8));
     nearestE8P(point, found);
     assert.deepEqual(found, point);

@@ -32,7 +32,7 @@ const options = z
       .nullable()
       .default(null)
       .describe(
-        'The root mean square that weights have in the scale of the codebook; null chooses by the bits. Reference: 0.9 at 2 bits, 0.98 at 3, 1.03 at 4.',
+        'The root mean square that weights have in the scale of the codebook; null chooses by the bits. Reference: 1.03 at 2 bits (0.9 is advised too) and at 4, 0.98 at 3.',
       ),
     seed: z
       .int()

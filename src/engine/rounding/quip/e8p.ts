@@ -145,18 +145,18 @@ function putSigns(turnsOne: boolean): void {
 export function nearestE8(r: Float32Array, point: Float32Array): void {
   seen.set(r);
   const { a, top, total, least, isOdd } = seen;
-  let [best, kind]: [number, E8Kind] = [0, 'zero'];
-  const offer = (score: number, name: E8Kind): void => {
-    if (score > best) [best, kind] = [score, name];
+  const best: { score: number; kind: E8Kind } = { score: 0, kind: 'zero' };
+  const offer = (score: number, kind: E8Kind): void => {
+    if (score > best.score) Object.assign(best, { score, kind });
   };
   const longest = longestOf(a, seen.isNegative);
   offer(f(top[2]! - 1), 'pair');
   offer(f(f(f(0.5 * total) - 1) - (isOdd ? least : 0)), 'halves');
   offer(f(f(a[longest]! + a[longest]!) - 2), 'long');
-  if (kind === 'halves') {
+  if (best.kind === 'halves') {
     signed.fill(0.5);
     putSigns(isOdd);
-  } else putWhole(kind, longest);
+  } else putWhole(best.kind, longest);
   point.set(signed);
 }
 

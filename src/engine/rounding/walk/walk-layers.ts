@@ -21,6 +21,8 @@ export interface RoundedLinear {
   readonly linear: Linear;
   readonly matrix: RoundedMatrix;
   readonly error: RoundingError;
+  /** Bits that the weight takes, all that decodes it included; absent where grids say it. */
+  readonly storedBits?: number;
 }
 
 /** What a method does at each stage of the walk: it rounds the linear layers that read the same rows. */
@@ -116,11 +118,12 @@ class LayerWalk {
     const began = performance.now();
     const weights: Partial<Record<Linear, RoundedMatrix>> = {};
     const errors: RoundingError[] = [];
+    let stored = 0;
     for (const stage of READING_STAGES) {
       const moment = new SecondMoment(this.#cache, rowWidth(stage, network.checkpoint.config));
       yield* this.#pass(stage, moment);
       const { linears } = STAGES[stage];
-      for await (const { linear, matrix, error } of rounder.round(
+      for await (const { linear, matrix, error, storedBits } of rounder.round(
         this.#layer,
         linears,
         moment,
@@ -129,10 +132,14 @@ class LayerWalk {
         this.#add(linear, matrix);
         weights[linear] = matrix;
         errors.push(error);
+        stored += storedBits ?? 0;
       }
     }
-    const record = { method, errors, seconds: (performance.now() - began) / 1000 };
-    await layers.write(this.#layer, weights as RoundedLayer, record);
+    const rounded = weights as RoundedLayer;
+    const bitsPerWeight = stored / LINEARS.reduce((sum, name) => sum + sizeOf(rounded[name]), 0);
+    const seconds = (performance.now() - began) / 1000;
+    const record = { method, errors, seconds, ...(stored > 0 && { bitsPerWeight }) };
+    await layers.write(this.#layer, rounded, record);
     yield timed({ type: 'rounding', layer: this.#layer, layers: network.layers, ...record });
     // Nothing reads what the last layer gives.
     if (this.#layer + 1 < network.layers) yield* this.#pass('end', null);
@@ -167,3 +174,5 @@ class LayerWalk {
     return timed({ type: 'rounding-progress', method, layersDone: this.#layer, layers, done });
   }
 }
+
+const sizeOf = ({ rows, columns }: RoundedMatrix): number => rows * columns;
