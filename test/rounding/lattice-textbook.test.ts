@@ -138,8 +138,7 @@ async function ours(
 ): Promise<LatticePoints> {
   const t = new Float32Array(N * N);
   await factorInLoops(h.toReversed(), N, DAMPING, t);
-  const damped = withDamping(h);
-  const factors = { feedback: await blockFeedback(t, N), gain: await blockGain(damped, N) };
+  const factors = { feedback: await blockFeedback(t, N), gain: await blockGain(h, N, DAMPING) };
   return latticeInLoops({ w, rows: w.length / N, columns: N, bits, sweeps, ...factors });
 }
 

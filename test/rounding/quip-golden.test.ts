@@ -39,7 +39,8 @@ for (const kernels of KERNELS)
       const cache = new ProgramCache(runtime);
       const { w, moment, rowSigns, columnSigns, sweeps, columns } = golden;
       assert.equal(paddedColumns(columns), columnSigns.length);
-      const inputs = await mixInputs(cache, floats(moment), floats(columnSigns), 0.01);
+      const memory = { moment: floats(moment), spare: new Float32Array() };
+      const inputs = await mixInputs(cache, memory, floats(columnSigns), 0.01);
       const settings = { bits, sweeps, scale: null };
       const found = await roundMatrix(cache, floats(w), inputs, floats(rowSigns), settings);
       assert.deepEqual(Array.from(found.points.first), first);

@@ -28,17 +28,23 @@ export async function blockFeedback(t: Float32Array, n: number, signal?: AbortSi
 }
 
 /**
- * What coordinate descent moves a block by: H_{:,k} H_kk⁻¹, by columns of blocks [n/8, n, 8].
- * @param h H [n, n], positive definite.
+ * What coordinate descent moves a block by: H_{:,k} H_kk⁻¹ of H + λI, by columns of blocks [n/8, n, 8].
+ * @param h H [n, n], positive semi-definite.
  */
-export async function blockGain(h: Float32Array, n: number, signal?: AbortSignal): Promise<Float32Array> {
+export async function blockGain(
+  h: Float32Array,
+  n: number,
+  lambda: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
   const breath = new Breath(signal);
   const result = new Float32Array(n * n);
   for (let start = 0; start < n; start += BLOCK) {
-    const inverse = inverseOfBlock(h, n, start);
+    const inverse = inverseOfBlock(h, n, start, lambda);
     for (let i = 0; i < n; i++)
       for (let c = 0; c < BLOCK; c++) {
-        let value = 0;
+        const shifted = i - start;
+        let value = shifted >= 0 && shifted < BLOCK ? lambda * inverse[shifted * BLOCK + c]! : 0;
         for (let d = 0; d < BLOCK; d++) value += h[i * n + start + d]! * inverse[d * BLOCK + c]!;
         result[start * n + i * BLOCK + c] = value;
       }
@@ -47,12 +53,12 @@ export async function blockGain(h: Float32Array, n: number, signal?: AbortSignal
   return result;
 }
 
-/** H_kk⁻¹ [8, 8] by elimination; H_kk is positive definite, so that no pivot is zero. */
-function inverseOfBlock(h: Float32Array, n: number, start: number): Float64Array {
+/** (H_kk + λI)⁻¹ [8, 8] by elimination; it is positive definite, so that no pivot is zero. */
+function inverseOfBlock(h: Float32Array, n: number, start: number, lambda: number): Float64Array {
   const wide = 2 * BLOCK;
   const rows = Array.from({ length: BLOCK }, (_, i) =>
     Float64Array.from({ length: wide }, (_, j) =>
-      j < BLOCK ? h[(start + i) * n + start + j]! : Number(j - BLOCK === i),
+      j < BLOCK ? h[(start + i) * n + start + j]! + (i === j ? lambda : 0) : Number(j - BLOCK === i),
     ),
   );
   for (const [pivot, own] of rows.entries()) {

@@ -40,11 +40,12 @@ export class QuipRounder implements MatrixRounder {
     signal?: AbortSignal,
   ): AsyncGenerator<RoundedLinear, void> {
     seen.requireFinite(layer, linears);
-    const { sum: moment } = seen;
+    const { sum: moment, spare } = seen;
     const rng = new Rng(this.#seed).split(layer);
     const [n = 0] = moment.dims;
     const inputSigns = drawSigns(paddedColumns(n), rng.split(`inputs of ${linears[0]}`));
-    const inputs = await mixInputs(this.#cache, moment.data, inputSigns, this.#damping, signal);
+    const memory = { moment: moment.data, spare: spare.data };
+    const inputs = await mixInputs(this.#cache, memory, inputSigns, this.#damping, signal);
     for (const linear of linears) {
       const mapped = await this.#weights.mapped(layer, linear, signal);
       const [rows, columns] = mapped.w.dims as [number, number];

@@ -29,11 +29,11 @@ const SCALES: Readonly<Record<LatticeBits, number>> = { 2: 1.03, 3: 0.98, 4: 1.0
 
 /**
  * The factors of H̃ = M_nᵀ S_U H S_U M_n / mean + λI; its diagonal's mean is 1 before λ is added.
- * @param moment Σ x xᵀ [n, n], of any size. @param signs S_U [{@link paddedColumns}(n)].
+ * @param seen Σ x xᵀ [n, n] of any size, and memory like it that may be used. @param signs S_U [{@link paddedColumns}(n)].
  */
 export async function mixInputs(
   cache: ProgramCache,
-  moment: Float32Array,
+  { moment, spare }: Readonly<Record<'moment' | 'spare', Float32Array>>,
   signs: Float32Array,
   damping: number,
   signal?: AbortSignal,
@@ -44,11 +44,10 @@ export async function mixInputs(
   const sides = { rows: signs, columns: signs, inverse: false };
   const h = await transformed(cache, resized(moment, [n, n], size), size, sides, signal);
   normalise(h, columns);
-  const factor = float32(size, new Float32Array(h.length));
-  const t = await reverseFactor(cache, float32(size, h.toReversed()), damping, factor, signal);
-  const feedback = await blockFeedback(t, columns, signal);
-  for (let i = 0; i < columns; i++) h[i * columns + i]! += damping;
-  return { columns, signs, feedback, gain: await blockGain(h, columns, signal) };
+  const gain = await blockGain(h, columns, damping, signal);
+  const factor = float32(size, spare.length === h.length ? spare : new Float32Array(h.length));
+  const t = await reverseFactor(cache, float32(size, h.reverse()), damping, factor, signal);
+  return { columns, signs, feedback: await blockFeedback(t, columns, signal), gain };
 }
 
 export interface RoundedToLattice {
