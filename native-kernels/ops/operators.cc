@@ -27,7 +27,8 @@
   X(token_loss_grad_type)           \
   X(activation_statistics_type)     \
   X(reverse_cholesky_type)          \
-  X(gptq_round_type)
+  X(gptq_round_type)                \
+  X(lattice_round_type)
 
 namespace spinquant {
 

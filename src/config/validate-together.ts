@@ -35,6 +35,9 @@ const RULES: readonly Rule[] = [
   embeddingCentring,
   nothingQuantized,
   otherWeightBits,
+  bitsOfMethod,
+  weightsOnly,
+  gridOfLattice,
   unusedScaleGradient,
   fewSamples,
   betweenOptions,
@@ -237,6 +240,57 @@ function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
       path,
       `rotations are learned for weights rounded to nearest at ${weightBits} bits, but ${weights.method} then rounds them otherwise: such rotations can be worse than ones that are not learned.`,
       'Set weightBits to null: rotations then are learned with 16-bit weights, as in the paper (table 3).',
+    ),
+  ];
+}
+
+/** A method that rounds to some bits only, as its codebooks are. */
+function bitsOfMethod({ quantization }: Experiment): RuleFault[] {
+  const { weights } = quantization;
+  const { title, bits } = roundingOf(quantization) ?? {};
+  if (title === undefined || bits === undefined || bits.includes(weights.bits)) return [];
+  const [last, ...others] = bits.toReversed();
+  const allowed = `${others.reverse().join(', ')} or ${last}`;
+  return [
+    error(
+      'config/method-bits',
+      ['quantization', 'weights', 'bits'],
+      `${title} rounds to ${allowed} bits, not to ${weights.bits}.`,
+      `Use ${allowed} bits, or another quantization.weights.method.`,
+    ),
+  ];
+}
+
+/** A method that is defined for weights alone, where activations or caches are rounded too. */
+function weightsOnly({ quantization }: Experiment): RuleFault[] {
+  const method = roundingOf(quantization);
+  const parts = ['activations', 'keys', 'values'] as const;
+  const rounded = parts.filter((part) => quantization[part].bits < 16);
+  const [first] = rounded;
+  if (!method?.weightsOnly || first === undefined) return [];
+  const found = rounded.map((part) => `${part} have ${quantization[part].bits} bits`).join(', ');
+  return [
+    error(
+      'config/weights-only',
+      ['quantization', first, 'bits'],
+      `${method.title} is for weights only, but ${found}.`,
+      'Set bits of activations, keys and values to 16, or choose another quantization.weights.method.',
+    ),
+  ];
+}
+
+/** Settings of grids, which a method with codebooks of its own does not read. */
+function gridOfLattice({ quantization }: Experiment): RuleFault[] {
+  const { weights } = quantization;
+  const method = roundingOf(quantization);
+  if (!method?.bits || (weights.groupSize === null && weights.symmetric)) return [];
+  const key = weights.groupSize === null ? 'symmetric' : 'groupSize';
+  return [
+    warning(
+      'config/unused-grid',
+      ['quantization', 'weights', key],
+      `not read: ${method.title} has one scale for a whole weight.`,
+      'Leave it out.',
     ),
   ];
 }

@@ -144,6 +144,8 @@ export interface RoundingEvent extends Timed {
   readonly layers: number;
   readonly errors: readonly RoundingError[];
   readonly seconds: number;
+  /** What a weight takes on average, all that decodes it included; absent where grids say it. */
+  readonly bitsPerWeight?: number | undefined;
 }
 
 export interface EvaluationProgressEvent extends Timed {

@@ -61,6 +61,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     layers: count,
     errors: z.array(roundingErrorSchema),
     seconds: number,
+    bitsPerWeight: number.optional(),
   }),
   event('evaluation-progress', {
     name: z.string(),

@@ -20,12 +20,15 @@ export interface RoundingRecord {
   readonly method: string;
   readonly errors: readonly RoundingError[];
   readonly seconds: number;
+  /** What a weight takes on average, all that decodes it included; absent where grids say it. */
+  readonly bitsPerWeight?: number | undefined;
 }
 
 const roundingRecordSchema = z.object({
   method: z.string(),
   errors: z.array(roundingErrorSchema).default([]),
   seconds: measuredNumber.default(0),
+  bitsPerWeight: measuredNumber.optional(),
 }) satisfies z.ZodType<RoundingRecord>;
 
 /** @param text of a record of this version or of one before. @returns null where it is damaged. */

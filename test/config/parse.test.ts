@@ -31,6 +31,7 @@ test('a model alone gets every default', () => {
         method: 'rtn',
         'awq-clip': { samples: 32, tokens: 512 },
         gptq: { samples: 128, damping: 0.01, actOrder: false, groupScales: 'static' },
+        quip: { samples: 128, damping: 0.01, sweeps: 10, scale: null, seed: 0 },
         groupSize: null,
         symmetric: true,
         clip: true,

@@ -26,6 +26,14 @@ function experimentWith(change: (draft: Experiment) => void): Experiment {
   return draft;
 }
 
+/** Weights by QuIP#, all else as it is, and no learning. */
+function weightsAlone(e: Experiment, bits: Experiment['quantization']['weights']['bits']): Experiment {
+  Object.assign(e.quantization.weights, { method: 'quip', bits });
+  for (const part of ['activations', 'keys', 'values'] as const) e.quantization[part].bits = 16;
+  Object.assign(e.rotation, { r1: 'hadamard', r2: 'hadamard' });
+  return e;
+}
+
 const cases: {
   name: string;
   change: (draft: Experiment) => void;
@@ -138,6 +146,26 @@ const cases: {
     name: 'learned for other weights than are deployed',
     change: (e) => (e.rotation.learning.weightBits = 16),
     expected: ['warning config/weight-bits'],
+  },
+  {
+    name: 'a lattice at bits that it has',
+    change: (e) => weightsAlone(e, 3),
+    expected: [],
+  },
+  {
+    name: 'a lattice at bits that it has no codebook for',
+    change: (e) => weightsAlone(e, 8),
+    expected: ['error config/method-bits'],
+  },
+  {
+    name: 'a lattice with 4-bit activations and caches: one fault for all',
+    change: (e) => Object.assign(e.quantization.weights, { method: 'quip' }),
+    expected: ['error config/weights-only'],
+  },
+  {
+    name: 'a lattice with groups of a grid',
+    change: (e) => Object.assign(weightsAlone(e, 2).quantization.weights, { groupSize: 32 }),
+    expected: ['warning config/unused-grid'],
   },
   {
     name: 'the gradient through scales, by cross-entropy',
@@ -390,4 +418,24 @@ test('edit distance and the nearest name', () => {
   assert.equal(nearestName('Seed', ['seed', 'steps']), 'seed');
   assert.equal(nearestName('qantization', ['quantization', 'rotation']), 'quantization');
   assert.equal(nearestName('xyz', ['seed', 'steps']), null);
+});
+
+test('QuIP# at A4 is refused at the line of the bits', () => {
+  const text = `{ "model": "m", "calibration": { "text": "c" },
+  "quantization": {
+    "weights": { "method": "quip" },
+    "keys": { "bits": 16 }, "values": { "bits": 8 },
+    "activations": { "bits": 4 } },
+  "rotation": { "r1": "hadamard", "r2": "hadamard" } }`;
+  const faults = parseExperiment(text, 'x').faults.filter(({ severity }) => severity === 'error');
+  assert.deepEqual(
+    faults.map(({ code, message, range }) => [code, message, text.slice(0, range.offset).split('\n').length]),
+    [
+      [
+        'config/weights-only',
+        'quantization.activations.bits: QuIP# is for weights only, but activations have 4 bits, values have 8 bits.',
+        5,
+      ],
+    ],
+  );
 });

@@ -49,9 +49,9 @@ const LACKING: readonly {
     why: 'No standard operator counts into bins: without kernels the rows are given out, and nothing learns from statistics.',
   },
   {
-    names: ['GptqRound', 'ReverseCholesky'],
+    names: ['GptqRound', 'LatticeRound', 'ReverseCholesky'],
     parts: ['compose', 'gradient'],
-    why: 'They go column after column: loops outside of graphs do it without kernels, and nothing learns from rounding.',
+    why: 'They go column after column, or block after block: loops outside of graphs do it without kernels, and nothing learns from rounding.',
   },
 ];
 

@@ -16,6 +16,7 @@ export interface RotatedOptions {
   readonly mode: NetworkMode;
   readonly quantizers: LayerQuantizers;
   readonly memory?: NetworkMemory;
+  readonly denseWeights?: boolean;
 }
 
 export function rotatedNetwork(cache: ProgramCache, checkpoint: Checkpoint, options: RotatedOptions) {

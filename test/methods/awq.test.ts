@@ -15,7 +15,7 @@ import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoi
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import type { RoundedMatrix } from '../../src/engine/network/rounded-weights.ts';
+import type { GridMatrix, RoundedLayer } from '../../src/engine/network/rounded-weights.ts';
 import {
   NO_MAPS,
   type SeamMaps,
@@ -28,9 +28,10 @@ import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
-import type { Linear, SeamName } from '../../src/protocol/block.ts';
+import { LINEARS, type Linear, type SeamName } from '../../src/protocol/block.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
+import { recordOf } from '../../src/protocol/records.ts';
 import type { Tensor } from '../../src/protocol/tensor.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
@@ -190,7 +191,7 @@ function compareRounded(
   golden: GoldenLayer,
   quantizer: WeightQuantizer,
 ): void {
-  const rounded = layers.read(layer);
+  const rounded = gridsOf(layers.read(layer));
   // A quotient W/s is at most 8, and is off by three roundings of the weight, its scale and the quotient.
   assert.ok(golden.tie > 8 * 3 * 2 ** -24 && golden.margin > PRECISION, 'no choice is close');
   for (const [linear, trials] of Object.entries(golden.trials) as [Linear, string][]) {
@@ -207,6 +208,15 @@ function compareRounded(
     const shown = codes.map((digit, index) => (digits[index] === '.' ? '.' : digit)).join('');
     assert.equal(shown, digits, `${linear} ${layer}`);
   }
+}
+
+/** AWQ rounds to grids. */
+function gridsOf(layer: RoundedLayer): Record<Linear, GridMatrix> {
+  return recordOf(LINEARS, (linear) => {
+    const matrix = layer[linear];
+    assert.ok('codes' in matrix, linear);
+    return matrix;
+  });
 }
 
 /**
@@ -238,7 +248,7 @@ function scaledWeight(
 /** The scale of each row and group that is clipped at the trial given; null for those left out. */
 function gridScales(
   weight: Float64Array,
-  { rows, columns, scale }: RoundedMatrix,
+  { rows, columns, scale }: GridMatrix,
   trials: string,
   { symmetric }: WeightQuantizer,
 ): (number | null)[] {

@@ -288,6 +288,18 @@ function gptqRound(draw: Draw): Call {
   return { attributes: { bits: 2 + draw.below(7) }, inputs: ordered, outputs: [m * n] };
 }
 
+function latticeRound(draw: Draw): Call {
+  const [m, blocks] = [draw.below(70), draw.below(5)];
+  const n = 8 * blocks;
+  const panels = [blocks, n, 8];
+  const inputs = [tensor(draw, [m, n]), tensor(draw, panels), tensor(draw, panels)];
+  return {
+    attributes: { bits: 2 + draw.below(3), sweeps: draw.below(3) },
+    inputs,
+    outputs: [m * n, m * n],
+  };
+}
+
 const DRAWINGS: Readonly<Record<string, Drawing>> = {
   Hadamard: hadamard,
   FakeQuantize: fakeQuantize,
@@ -315,6 +327,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   ActivationStatistics: activationStatistics,
   ReverseCholesky: reverseCholesky,
   GptqRound: gptqRound,
+  LatticeRound: latticeRound,
 };
 
 /** Attributes that are never fractions. */

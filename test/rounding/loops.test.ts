@@ -1,7 +1,7 @@
 /** GPTQ's rounding by the LDL form against the textbook's inverse Hessian, in loops on both sides. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { factorInLoops } from '../../src/engine/rounding/gptq/factor-in-loops.ts';
+import { factorInLoops } from '../../src/engine/rounding/factor-in-loops.ts';
 import { type RowsToRound, roundInLoops } from '../../src/engine/rounding/gptq/round-in-loops.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import { DAMPING, damped, secondMoment, textbook, weightsOf } from './textbook.ts';

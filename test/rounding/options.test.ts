@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
+import { factorInLoops } from '../../src/engine/rounding/factor-in-loops.ts';
 import { inverseOrder, orderByMoment, reorder } from '../../src/engine/rounding/gptq/column-order.ts';
 import { dampedFactor, isSound } from '../../src/engine/rounding/gptq/damped-factor.ts';
-import { factorInLoops } from '../../src/engine/rounding/gptq/factor-in-loops.ts';
 import { RoundingKernels } from '../../src/engine/rounding/gptq/rounding-kernels.ts';
 import { roundGroups } from '../../src/engine/rounding/gptq/updated-groups.ts';
+import { reverseFactor } from '../../src/engine/rounding/reverse-cholesky.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -24,11 +25,11 @@ async function withKernels(
 }
 
 /** T of H in an order. */
-async function factorOf(own: RoundingKernels, h: Float32Array, order: Int32Array): Promise<Float32Array> {
+async function factorOf(cache: ProgramCache, h: Float32Array, order: Int32Array): Promise<Float32Array> {
   const n = order.length;
   const ordered = h.slice();
   reorder(ordered, order);
-  return own.factor(float32([n, n], ordered), DAMPING, float32([n, n], new Float32Array(n * n)));
+  return reverseFactor(cache, float32([n, n], ordered), DAMPING, float32([n, n], new Float32Array(n * n)));
 }
 
 test('columns are ordered by falling moments, and back', () => {
@@ -57,17 +58,17 @@ const ORDERED = [
 for (const kernels of KERNELS) {
   for (const [name, weights, samples] of ORDERED) {
     test(`act-order: the textbook's codes, not permuted: ${name} (${kernels} kernels)`, () =>
-      withKernels(kernels, async (_, own) => {
+      withKernels(kernels, async (cache, own) => {
         const n = weights.columns;
         const h = secondMoment(n, samples, 3);
         const order = orderByMoment(h, n);
         assert.ok(order.some((column, place) => column !== place));
-        const codes = await own.round({ ...weights, order }, await factorOf(own, h, order));
+        const codes = await own.round({ ...weights, order }, await factorOf(cache, h, order));
         assert.deepEqual(codes, textbook(weights, damped(h, n), { order }));
-        const plain = await own.round(weights, await factorOf(own, h, Int32Array.from(order.keys())));
+        const plain = await own.round(weights, await factorOf(cache, h, Int32Array.from(order.keys())));
         assert.notDeepEqual(codes, plain);
         const itself = { ...weights, order: Int32Array.from(order.keys()) };
-        assert.deepEqual(await own.round(itself, await factorOf(own, h, itself.order)), plain);
+        assert.deepEqual(await own.round(itself, await factorOf(cache, h, itself.order)), plain);
       }));
   }
 
@@ -79,7 +80,7 @@ for (const kernels of KERNELS) {
         const weights = weightsOf(rows, n, bits, n / group, 0);
         const h = secondMoment(n, 90, 3);
         const t = await factorOf(
-          own,
+          cache,
           h,
           Int32Array.from({ length: n }, (_, j) => j),
         );
@@ -139,10 +140,10 @@ test("constant inputs and groups of one weight: the textbook's codes", async () 
 
 for (const kernels of KERNELS) {
   test(`damping is raised where moments are not positive definite, a bounded number of times (${kernels} kernels)`, () =>
-    withKernels(kernels, async (_, own) => {
+    withKernels(kernels, async (cache) => {
       const n = 6;
       const factor = (h: Float32Array) =>
-        dampedFactor(own, float32([n, n], h), DAMPING, float32([n, n], new Float32Array(n * n)));
+        dampedFactor(cache, float32([n, n], h), DAMPING, float32([n, n], new Float32Array(n * n)));
       const good = await factor(secondMoment(n, 40, 1));
       assert.deepEqual([good.dampings, good.sound], [[DAMPING], true]);
       // Inputs that were never seen are no failure.

@@ -35,6 +35,10 @@ export interface MethodDescriptor<
   readonly seams?: readonly SeamName[];
   /** True where scales serve the rounding of weights alone, and were found on channels that no rotation mixed. */
   readonly servesWeights?: boolean;
+  /** The bits of weights that it rounds to; absent: all. */
+  readonly bits?: readonly number[];
+  /** True where it is defined for activations and caches as they are. */
+  readonly weightsOnly?: boolean;
 }
 
 /** A fault at one option of a method. */

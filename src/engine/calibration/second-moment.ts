@@ -1,3 +1,5 @@
+import type { Linear } from '../../protocol/block.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { Graph } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
@@ -24,6 +26,20 @@ export class SecondMoment {
     await program.run({ rows }, signal, { moment: this.spare });
     const adding = await this.#cache.get(SUM, { n });
     await adding.run({ sum: this.sum, addend: this.spare }, signal, { next: this.sum });
+  }
+
+  /** @throws UserError where the text makes the network overflow. @param linears that read the rows. */
+  requireFinite(layer: number, linears: readonly Linear[]): void {
+    const [n = 0] = this.sum.dims;
+    for (let i = 0; i < n; i++) {
+      if (!Number.isFinite(this.sum.data[i * n + i])) {
+        throw new UserError(
+          'rounding/not-finite',
+          `What ${linears.join(', ')} of layer ${layer} read is not finite on the calibration text.`,
+          'The network overflows there: check the checkpoint, or use another calibration text.',
+        );
+      }
+    }
   }
 }
 

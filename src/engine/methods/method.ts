@@ -28,6 +28,8 @@ export interface RoundingMethod<Options = unknown> {
   readonly round: {
     /** Calibration sequences that it looks at. */
     samples(options: Options): number;
+    /** True where it rounds to numbers that no grid of rows or groups holds: its matrices are dense. */
+    readonly dense?: boolean;
     run(work: RoundingWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, void>;
   } | null;
 }

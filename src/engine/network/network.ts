@@ -41,6 +41,8 @@ export interface NetworkOptions {
   readonly memory?: NetworkMemory;
   /** Weights of the merged network that were rounded beforehand; absent: they are rotated and rounded when needed. */
   readonly rounded?: RoundedSource | undefined;
+  /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
+  readonly denseWeights?: boolean;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -236,7 +238,8 @@ export class Network {
 
   /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
   get weightCodes(): boolean {
-    const { mode, quantizers } = this.options;
+    const { mode, quantizers, rounded, denseWeights } = this.options;
+    if (denseWeights || rounded?.isDense) return false;
     return mode === 'merged' && this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
   }
 

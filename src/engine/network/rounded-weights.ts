@@ -1,10 +1,11 @@
+import { toFloat32 } from '../../formats/tensor-io.ts';
 import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { HostTensors } from '../graph/program.ts';
 import { preparedName, scaleName } from './layer-inputs.ts';
 
 /** A weight on its grid: Ŵ = s (c − z). */
-export interface RoundedMatrix {
+export interface GridMatrix {
   readonly rows: number;
   readonly columns: number;
   /** c [rows, columns]. */
@@ -14,10 +15,22 @@ export interface RoundedMatrix {
   readonly zero: Float32Array;
 }
 
+/** A rounded weight that no grid of rows or groups holds, as numbers. */
+export interface DenseMatrix {
+  readonly rows: number;
+  readonly columns: number;
+  /** Ŵ [rows, columns], float32, float16 or bfloat16. */
+  readonly values: HostTensor;
+}
+
+export type RoundedMatrix = GridMatrix | DenseMatrix;
+
 export type RoundedLayer = Readonly<Record<Linear, RoundedMatrix>>;
 
 /** Weights of a network that were rounded beforehand. */
 export interface RoundedSource {
+  /** True where matrices may be dense: a network then takes none as codes. */
+  readonly isDense?: boolean;
   read(layer: number): RoundedLayer;
 }
 
@@ -30,18 +43,25 @@ const BFLOAT16_OF_BYTE = Uint16Array.from(
 /**
  * Ŵ as a layer's program takes it.
  * @param asCodes as bfloat16 codes and row scales, for grids without zero points and groups; else in float32.
+ * @throws Error for codes of a dense matrix, which has none: a mistake of ours.
  */
 export function preparedTensors(linear: Linear, matrix: RoundedMatrix, asCodes: boolean): HostTensors {
   const dims = [matrix.rows, matrix.columns];
-  if (!asCodes) return { [preparedName(linear)]: float32(dims, multiples(matrix)) };
+  if (!asCodes) return { [preparedName(linear)]: float32(dims, roundedValues(matrix)) };
+  if ('values' in matrix) throw new Error(`${linear} is dense and has no codes`);
   const bits = new Uint16Array(matrix.codes.length);
   for (let i = 0; i < bits.length; i++) bits[i] = BFLOAT16_OF_BYTE[matrix.codes[i]! & 255]!;
   const codes: HostTensor = { kind: 'host', dtype: 'bfloat16', dims, data: bits };
   return { [preparedName(linear)]: codes, [scaleName(linear)]: float32([matrix.rows], matrix.scale) };
 }
 
-/** Ŵ = s (c − z) [rows, columns]. */
-export function multiples({ rows, codes, scale, zero }: RoundedMatrix): Float32Array {
+/** Ŵ [rows, columns]. */
+export function roundedValues(matrix: RoundedMatrix): Float32Array {
+  return 'values' in matrix ? toFloat32(matrix.values) : multiples(matrix);
+}
+
+/** Ŵ = s (c − z). */
+export function multiples({ rows, codes, scale, zero }: GridMatrix): Float32Array {
   const values = new Float32Array(codes.length);
   const perGroup = (codes.length / rows) * (rows / scale.length);
   for (let group = 0; group < scale.length; group++) {

@@ -34,10 +34,14 @@ export function deployedNetwork(bench: Workbench, state: SeamState, rounded: Rou
   return mapped(state, networkOf(bench, 'merged', options));
 }
 
-/** Mapped, with the deployed network's weights and all else at full precision: what rounding methods look at. */
-export function roundingNetwork(bench: Workbench, state: SeamState): Network {
+/**
+ * Mapped, with the deployed network's weights and all else at full precision: what rounding methods look at.
+ * @param denseWeights true where the method rounds to numbers that no grid holds.
+ */
+export function roundingNetwork(bench: Workbench, state: SeamState, denseWeights: boolean): Network {
   const quantizers = { ...FULL_PRECISION, weights: ownQuantizers(bench).weights };
-  return mapped(state, networkOf(bench, 'merged', { quantizers, maps: weightMaps(ownMaps(bench)) }, 'round'));
+  const options = { quantizers, maps: weightMaps(ownMaps(bench)), denseWeights };
+  return mapped(state, networkOf(bench, 'merged', options, 'round'));
 }
 
 /** Mapped at full precision, as far as the maps have numbers: must compute the same function as the plain network. */
@@ -142,7 +146,7 @@ function mapped(state: SeamState, network: Network): Network {
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded'>,
+  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded' | 'denseWeights'>,
   purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;

@@ -6,9 +6,9 @@ import { readTensor, toFloat32 } from '../../formats/tensor-io.ts';
 import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { recordOf } from '../../protocol/records.ts';
-import { type FileTensor, float32, type HostTensor } from '../../protocol/tensor.ts';
+import { type DType, type FileTensor, float32, type HostTensor } from '../../protocol/tensor.ts';
 import { parseRounding, type RoundingRecord } from '../../runs/index.ts';
-import type { RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
+import type { DenseMatrix, RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
 
 /** Rows and columns of the seven weights of a layer. */
 export type WeightSizes = Readonly<Record<Linear, readonly [rows: number, columns: number]>>;
@@ -18,13 +18,16 @@ export interface RoundedLayersOptions {
   readonly oldKey?: string | null;
   /** Files with weights of other sizes are not read. */
   readonly sizes?: WeightSizes;
+  /** Layers may hold dense matrices; else such a layer is not read. */
+  readonly dense?: boolean;
   /** Called before every write; throws where the folder is another process's by now, or the model another one. */
   readonly check?: () => void;
 }
 
 /**
  * Rounded weights in a folder, a safetensors file for each layer, written whole or not at all: `q.codes` int8
- * [out, in], `q.scale` and `q.zero` float32 [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers.
+ * [out, in], `q.scale` and `q.zero` float32 [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers. Of a
+ * dense matrix there is `q.values` instead, float32, float16 or bfloat16 [out, in].
  */
 export class RoundedLayers implements RoundedSource {
   readonly folder: string;
@@ -58,6 +61,10 @@ export class RoundedLayers implements RoundedSource {
     }
   }
 
+  get isDense(): boolean {
+    return this.#options.dense ?? false;
+  }
+
   isComplete(layers: number): boolean {
     return Array.from({ length: layers }, (_, layer) => layer).every((layer) => this.record(layer) !== null);
   }
@@ -71,6 +78,7 @@ export class RoundedLayers implements RoundedSource {
       throw new UserError('runs/damaged', `${path} holds no ${name}.`, 'Delete the file: it is made again.');
     };
     return recordOf(LINEARS, (linear): RoundedMatrix => {
+      if (tensors.has(valuesName(linear))) return denseMatrix(get(valuesName(linear)));
       const codes = get(`${linear}.codes`);
       const [rows, columns] = codes.dims as [number, number];
       const scale = get(`${linear}.scale`).data as Float32Array;
@@ -81,7 +89,9 @@ export class RoundedLayers implements RoundedSource {
 
   async write(layer: number, weights: RoundedLayer, record: RoundingRecord): Promise<void> {
     const tensors = LINEARS.flatMap((linear): [string, HostTensor][] => {
-      const { rows, columns, codes, scale, zero } = weights[linear];
+      const matrix = weights[linear];
+      if ('values' in matrix) return [[valuesName(linear), matrix.values]];
+      const { rows, columns, codes, scale, zero } = matrix;
       const grid = [rows, scale.length / rows];
       return [
         [`${linear}.codes`, { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes }],
@@ -94,8 +104,15 @@ export class RoundedLayers implements RoundedSource {
     await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
   }
 
-  /** Grids are read: they are small beside the codes, of which every byte is a number. */
   #isSound(tensors: ReadonlyMap<string, FileTensor>, linear: Linear): boolean {
+    const values = tensors.get(valuesName(linear));
+    if (!values) return this.#isSoundGrid(tensors, linear);
+    const sizes = this.#options.sizes?.[linear] ?? values.dims;
+    return this.isDense && isSoundDense(values, sizes);
+  }
+
+  /** Grids are read: they are small beside the codes, of which every byte is a number. */
+  #isSoundGrid(tensors: ReadonlyMap<string, FileTensor>, linear: Linear): boolean {
     const [codes, scale, zero] = [`${linear}.codes`, `${linear}.scale`, `${linear}.zero`].map((name) =>
       tensors.get(name),
     );
@@ -118,4 +135,20 @@ export class RoundedLayers implements RoundedSource {
   #path(layer: number): string {
     return join(this.folder, `layer-${String(layer).padStart(4, '0')}.safetensors`);
   }
+}
+
+const valuesName = (linear: Linear): string => `${linear}.values`;
+
+const DENSE_TYPES: readonly DType[] = ['float32', 'float16', 'bfloat16'];
+
+function denseMatrix(values: HostTensor): DenseMatrix {
+  const [rows, columns] = values.dims as [number, number];
+  return { rows, columns, values };
+}
+
+/** All values are read: one that is not finite spoils whatever reads it. */
+function isSoundDense(values: FileTensor, [rows, columns]: readonly number[]): boolean {
+  const { dims, dtype } = values;
+  const fits = dims.length === 2 && dims[0] === rows && dims[1] === columns;
+  return fits && DENSE_TYPES.includes(dtype) && toFloat32(values).every(Number.isFinite);
 }

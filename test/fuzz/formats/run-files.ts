@@ -139,7 +139,7 @@ const checkpoint = runFile('checkpoint', 'checkpoint/state.safetensors', mutateS
 });
 
 const rounded = runFile('rounded', 'rounded/layer-0000.safetensors', mutateSafetensors, async (run) => {
-  const layers = new RoundedLayers(run.path('rounded'), KEY, { sizes: SHAPES });
+  const layers = new RoundedLayers(run.path('rounded'), KEY, { sizes: SHAPES, dense: true });
   const kept = layers.record(0);
   // It is made again.
   if (kept === null) return;

@@ -26,12 +26,14 @@ export async function weightsStep(
   if (!descriptor || !method?.round) return null;
   const { round, version } = method;
   const { name } = descriptor;
+  const dense = round.dense ?? false;
   const options = optionsOf(experiment.quantization.weights, name);
   const blocks = firstBlocks(calibration, round.samples(options));
   /** What the files of rounded layers are judged by. */
   const judged = async (context: StepContext): Promise<RoundedLayersOptions> => ({
     oldKey: await oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks)),
     sizes: sizesOf(context.bench.checkpoint),
+    dense,
   });
   const step: Weights = {
     kind: 'round',
@@ -58,7 +60,7 @@ export async function weightsStep(
           assertUnchanged(bench.checkpoint.files);
         },
       });
-      const network = roundingNetwork(bench, context.of(maps));
+      const network = roundingNetwork(bench, context.of(maps), dense);
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
       yield* phase('round', seconds, () => round.run(work, signal));
       return layers;

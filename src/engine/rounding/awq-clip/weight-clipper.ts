@@ -7,7 +7,7 @@ import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import type { RoundedLayer, RoundedMatrix } from '../../network/rounded-weights.ts';
-import { MAPPED_WEIGHT } from '../mapped-weight.ts';
+import { MAPPED_WEIGHT } from '../walk/mapped-weight.ts';
 import { BOUNDS, CLIPPED, CODES, OUTPUT_ERRORS, READ_BY, type Reading } from './programs.ts';
 
 /** Their outputs meet in attention scores, which an error of each output alone does not see (Lin et al. 2023). */

@@ -1,5 +1,6 @@
 import type { HostTensor } from '../../../protocol/tensor.ts';
-import type { RoundingKernels } from './rounding-kernels.ts';
+import type { ProgramCache } from '../../graph/program-cache.ts';
+import { reverseFactor } from '../reverse-cholesky.ts';
 
 /** A factorisation that fails is tried again with so many times the damping. */
 const MORE = 10;
@@ -7,7 +8,7 @@ const MORE = 10;
 const RAISES = 3;
 
 export interface DampedFactor {
-  /** T [n, n], see {@link RoundingKernels.factor}. */
+  /** T [n, n], see {@link reverseFactor}. */
   readonly t: Float32Array;
   /** The damping of each factorisation that was tried, in order; the last one is that of T. */
   readonly dampings: readonly number[];
@@ -21,7 +22,7 @@ export interface DampedFactor {
  * @param h [n, n]. @param into memory for T.
  */
 export async function dampedFactor(
-  kernels: Pick<RoundingKernels, 'factor'>,
+  cache: ProgramCache,
   h: HostTensor<Float32Array>,
   damping: number,
   into: HostTensor<Float32Array>,
@@ -30,7 +31,7 @@ export async function dampedFactor(
   const dampings: number[] = [];
   for (let now = damping; ; now *= MORE) {
     dampings.push(now);
-    const t = await kernels.factor(h, now, into, signal);
+    const t = await reverseFactor(cache, h, now, into, signal);
     const sound = isSound(h.data, t, h.dims[0] ?? 0, now);
     if (sound || dampings.length > RAISES) return { t, dampings, sound };
   }

@@ -1,33 +1,15 @@
 import { float32, type HostTensor, int64 } from '../../../protocol/tensor.ts';
-import { gptqRound, reverseCholesky } from '../../graph/fused/gptq.ts';
+import { gptqRound } from '../../graph/fused/gptq.ts';
 import { Graph } from '../../graph/graph.ts';
-import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
-import { factorInLoops } from './factor-in-loops.ts';
 import { type RowsToRound, roundInLoops } from './round-in-loops.ts';
 
-/** The two steps of GPTQ that no standard operator has: our native operators, or loops without them. */
+/** The rounding of GPTQ, which no standard operator has: our native operator, or loops without it. */
 export class RoundingKernels {
   readonly #cache: ProgramCache;
 
   constructor(cache: ProgramCache) {
     this.#cache = cache;
-  }
-
-  /** T [n, n], written into the memory given. See {@link factorInLoops}. */
-  async factor(
-    h: HostTensor<Float32Array>,
-    damping: number,
-    into: HostTensor<Float32Array>,
-    signal?: AbortSignal,
-  ): Promise<Float32Array> {
-    const [n = 0] = h.dims;
-    if (!this.#cache.abilities.ownKernels) {
-      await factorInLoops(h.data, n, damping, into.data, signal);
-      return into.data;
-    }
-    const program = await this.#cache.get(REVERSE_CHOLESKY, { n, damping });
-    return (await program.run({ h }, signal, { t: into })).t.data;
   }
 
   /** Codes [rows, columns]. See {@link roundInLoops}. */
@@ -54,14 +36,6 @@ export class RoundingKernels {
     return (await program.run(tensors, signal)).codes.data;
   }
 }
-
-const REVERSE_CHOLESKY: ProgramKind<{ readonly n: number; readonly damping: number }, { t: Reals }> = {
-  name: 'reverse-cholesky',
-  build({ n, damping }) {
-    const graph = new Graph();
-    return { graph, outputs: { t: reverseCholesky(graph.input('h', [n, n]), damping) } };
-  },
-};
 
 interface RoundSpec {
   readonly rows: number;

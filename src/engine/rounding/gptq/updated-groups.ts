@@ -6,7 +6,7 @@ import { gemm } from '../../graph/ops/matmul.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
-import { multiples, type RoundedMatrix } from '../../network/rounded-weights.ts';
+import { type GridMatrix, multiples } from '../../network/rounded-weights.ts';
 import type { RoundingKernels } from './rounding-kernels.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function roundGroups(
   kernels: RoundingKernels,
   { w, t, quantizer }: { readonly w: Reals; readonly t: Float32Array; readonly quantizer: WeightQuantizer },
   signal?: AbortSignal,
-): Promise<RoundedMatrix> {
+): Promise<GridMatrix> {
   const [rows, columns] = w.dims as [number, number];
   const size = quantizer.group;
   const groups = columns / size;

@@ -1,16 +1,16 @@
 /** Programs that every method needs which rounds weights beforehand: the weight to round, and what rounding cost. */
-import type { Linear } from '../../protocol/block.ts';
-import { quantizeWithRatio, weightGrid } from '../graph/fused/weight-quantize.ts';
-import { Graph, type Value } from '../graph/graph.ts';
-import { mul, sub } from '../graph/ops/elementwise.ts';
-import { gemm } from '../graph/ops/matmul.ts';
-import { reduceSum } from '../graph/ops/reduce.ts';
-import type { Reals } from '../graph/program.ts';
-import type { ProgramKind } from '../graph/program-cache.ts';
-import { LayerInputs, type LayerTypes } from '../network/layer-inputs.ts';
-import type { LayerShape } from '../network/layer-shape.ts';
-import { weightBases } from '../network/linear-sites.ts';
-import { rotateWeight } from '../network/rotated-linear.ts';
+import type { Linear } from '../../../protocol/block.ts';
+import { quantizeWithRatio, weightGrid } from '../../graph/fused/weight-quantize.ts';
+import { Graph, type Value } from '../../graph/graph.ts';
+import { mul, sub } from '../../graph/ops/elementwise.ts';
+import { gemm } from '../../graph/ops/matmul.ts';
+import { reduceSum } from '../../graph/ops/reduce.ts';
+import type { Reals } from '../../graph/program.ts';
+import type { ProgramKind } from '../../graph/program-cache.ts';
+import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
+import type { LayerShape } from '../../network/layer-shape.ts';
+import { weightBases } from '../../network/linear-sites.ts';
+import { rotateWeight } from '../../network/rotated-linear.ts';
 
 export interface MappedWeightSpec {
   readonly linear: Linear;

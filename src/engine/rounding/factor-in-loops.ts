@@ -1,4 +1,4 @@
-import { Breath } from '../../runtime/breath.ts';
+import { Breath } from '../runtime/breath.ts';
 
 /**
  * T [n, n], lower triangular, with Tᵀ T = H + λI, λ = damping · mean(diag H): the Cholesky factor from the last index
