@@ -134,6 +134,11 @@ export type SeamMap =
   /** A fixed Hadamard transform, computed at run time. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
 
+/** The name that papers give to a map at a seam: scales of channels have one name wherever they stand. */
+export function symbolOf(seam: SeamName, { kind }: SeamMap): MapSymbol {
+  return kind === 'diagonal' ? 'S' : SEAMS[seam].symbol;
+}
+
 /** The map at each seam; none where a seam is absent. */
 export type SeamMaps = Readonly<Partial<Record<SeamName, SeamMap>>>;
 
