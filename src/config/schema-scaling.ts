@@ -16,6 +16,6 @@ export const scalingSchema = z
     ...optionsShape('scaling'),
   })
   .prefault({})
-  .describe('Scales of channels, merged into the gains of the norms and into the weights behind them.');
+  .describe('Scales of channels, merged into gains and weights.');
 
 export type Scaling = z.output<typeof scalingSchema>;

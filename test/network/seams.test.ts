@@ -16,6 +16,7 @@ import {
   type SeamState,
   seamOf,
   seamsOf,
+  symbolOf,
   writtenSeams,
 } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -224,6 +225,15 @@ test('widths and counts are those of the model', () => {
     ['query-key', 'R3', headDim, layers, true],
     ['up-down', 'R4', intermediateSize, layers, false],
   ]);
+});
+
+test('scales are called S wherever they stand, rotations by their place', () => {
+  assert.deepEqual(
+    SEAM_NAMES.map((name) => symbolOf(name, { kind: 'diagonal' })),
+    SEAM_NAMES.map(() => 'S'),
+  );
+  assert.equal(symbolOf('value', { kind: 'heads' }), 'R2');
+  assert.equal(symbolOf('residual', { kind: 'dense' }), 'R1');
 });
 
 test('what each seam allows, and that it says why', () => {

@@ -9,7 +9,7 @@ const options = z
       .max(1_000_000)
       .default(32)
       .describe(
-        'Sequences of the calibration text that scales are searched on, from its beginning; all of them where there are fewer. Each passes 40 times through every layer. Reference: 128 sequences of 512 tokens.',
+        'Sequences of the calibration text that scales are searched on, from its beginning; all of them where there are fewer. Each passes up to 20 times through every layer. Reference: 128 sequences of 512 tokens.',
       ),
     groupedValues: z
       .boolean()

@@ -150,6 +150,11 @@ export function isFixed(map: SeamMap): map is Extract<SeamMap, { readonly transf
   return map.kind === 'hadamard' || map.kind === 'across-heads';
 }
 
+/** The name that papers give to a map at a seam: scales of channels have one name wherever they stand. */
+export function symbolOf(seam: SeamName, { kind }: SeamMap): MapSymbol {
+  return kind === 'diagonal' ? 'S' : SEAMS[seam].symbol;
+}
+
 /** The map at each seam; none where a seam is absent. */
 export type SeamMaps = Readonly<Partial<Record<SeamName, SeamMap>>>;
 

@@ -1,4 +1,4 @@
-import { type MapSymbol, SEAMS, SITES, type Site, seamsAt } from '../../../protocol/block.ts';
+import { type MapSymbol, SITES, type Site, seamsAt } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import type { SiteRecord } from '../../../runs/index.ts';
 import type { HostTensors, Program, Reals } from '../../graph/program.ts';
@@ -6,7 +6,7 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import { type LayerQuantizers, quantizerAt } from '../../network/layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from '../../network/map-tensors.ts';
 import type { Activations, Network } from '../../network/network.ts';
-import type { SeamMaps, SeamState } from '../../network/seams.ts';
+import { type SeamMaps, type SeamState, symbolOf } from '../../network/seams.ts';
 import { gather, OBSERVE, SIDES, type Side } from './observe-layer.ts';
 import { StreamingStatistics } from './site-statistics.ts';
 
@@ -118,6 +118,6 @@ class Observer {
 
   #acting(site: Site): MapSymbol[] {
     const { maps } = this.#observed;
-    return seamsAt(site).flatMap((seam) => (maps[seam] ? [SEAMS[seam].symbol] : []));
+    return seamsAt(site).flatMap((seam) => (maps[seam] ? [symbolOf(seam, maps[seam])] : []));
   }
 }

@@ -60,7 +60,7 @@ export class HalfSearch {
     const behindNorm = new Best();
     for (const index of POWER_INDICES) {
       const factors = factorsOf(candidateScales(seen.normMeans, index), seen.gain);
-      behindNorm.offer(factors, await this.#halfError(factors));
+      behindNorm.offer(factors, await this.#halfError(factors, behindNorm.error));
       yield (index + 2) / passes;
     }
     return { [norm]: behindNorm.factors, [inner]: await this.#innerFactors(seen) };
@@ -111,8 +111,11 @@ export class HalfSearch {
     };
   }
 
-  /** Σ over the text of the squared distance from the half's full-precision output. */
-  async #halfError(factors: Float32Array): Promise<number> {
+  /**
+   * Σ over the text of the squared distance from the half's full-precision output.
+   * @param enough a sum that has come so far is not looked at further: another candidate is better.
+   */
+  async #halfError(factors: Float32Array, enough: number): Promise<number> {
     const { cache, quantizer } = this.#search;
     const { norm } = HALVES[this.#half];
     const one = this.#context({ batch: 1, sequence: 1 }, norm, factors);
@@ -127,6 +130,7 @@ export class HalfSearch {
       const inputs = { ...tensors, ...candidates, reference, ...(await this.#begins(index)) };
       const { errors } = await program.run(inputs, this.#signal);
       error += total(errors.data);
+      if (error >= enough) break;
     }
     return error;
   }
@@ -171,12 +175,12 @@ export class HalfSearch {
 
 /** The first factors of the least error. */
 class Best {
-  #error = Number.POSITIVE_INFINITY;
+  error = Number.POSITIVE_INFINITY;
   #factors: Float32Array | null = null;
 
   offer(factors: Float32Array, error: number): void {
-    if (this.#factors !== null && !(error < this.#error)) return;
-    this.#error = error;
+    if (this.#factors !== null && !(error < this.error)) return;
+    this.error = error;
     this.#factors = factors;
   }
 
