@@ -232,7 +232,6 @@ for (const kernels of KERNELS) {
     { weights: { group: 8 } },
     { weights: { group: 8, symmetric: false, bits: 3 } },
     { mixesHeads: true, options: { actOrder: true } },
-    { mixesHeads: true, weights: { group: 8 }, options: { groupScales: 'updated' } },
   ];
   for (const setting of settings)
     test(`${kernels}: errors are those of the written weights on what they read: ${JSON.stringify(setting)}`, async (t) => {
