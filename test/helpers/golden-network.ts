@@ -17,15 +17,22 @@ export interface RotatedOptions {
   readonly quantizers: LayerQuantizers;
   readonly memory?: NetworkMemory;
   readonly denseWeights?: boolean;
+  /** True where heads are mixed at the input of o. */
+  readonly mixesHeads?: boolean;
 }
 
-export function rotatedNetwork(cache: ProgramCache, checkpoint: Checkpoint, options: RotatedOptions) {
-  const { hiddenSize, headDim, intermediateSize, layers } = checkpoint.config;
+export function rotatedNetwork(
+  cache: ProgramCache,
+  checkpoint: Checkpoint,
+  { mixesHeads = false, ...options }: RotatedOptions,
+) {
+  const { hiddenSize, heads, headDim, intermediateSize, layers } = checkpoint.config;
   const maps = spinQuantMaps({
     r1: true,
     r2: true,
     r3: planHadamard(headDim),
     r4: planHadamard(intermediateSize),
+    acrossHeads: mixesHeads ? planHadamard(heads) : null,
   });
   const network = new Network(cache, checkpoint, { ...options, maps, centreEmbedding: false });
   const sizes = { hidden: hiddenSize, headDim, layers };

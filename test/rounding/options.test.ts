@@ -1,5 +1,7 @@
 /** GPTQ's options against the textbook in double precision: act-order, fresh scales of groups, damping that is raised. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { factorInLoops } from '../../src/engine/rounding/factor-in-loops.ts';
@@ -11,6 +13,7 @@ import { reverseFactor } from '../../src/engine/rounding/reverse-cholesky.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
+import { noise } from '../helpers/tiny-network.ts';
 import { DAMPING, damped, type RowGrid, secondMoment, textbook, weightsOf } from './textbook.ts';
 
 async function withKernels(
@@ -164,3 +167,57 @@ for (const kernels of KERNELS) {
       assert.ok(never.t.every(Number.isFinite));
     }));
 }
+
+interface Peer {
+  readonly rows: number;
+  readonly columns: number;
+  readonly moments: readonly number[];
+  readonly cases: Record<string, { codes: number[]; scales: number[]; margin: number }>;
+}
+
+const FIXTURE = join(import.meta.dirname, '..', 'fixtures', 'gptq-options.json');
+const peer = JSON.parse(readFileSync(FIXTURE, 'utf8')) as Peer;
+/** Options of the fixture's cases, as bench/peers/quarot_torch.py has them. */
+const PEER_CASES = {
+  rows: {},
+  'act-order': { actOrder: true },
+  'groups, act-order': { group: 8, actOrder: true },
+  'groups, updated': { group: 8, updated: true },
+  '3 bits, groups, act-order': { bits: 3, group: 8, actOrder: true },
+} as const satisfies Record<string, { bits?: number; group?: number; actOrder?: true; updated?: true }>;
+
+for (const kernels of KERNELS)
+  for (const [name, options] of Object.entries(PEER_CASES))
+    test(`codes and scales of an independent program in PyTorch: ${name} (${kernels} kernels)`, () =>
+      withKernels(kernels, async (cache, own) => {
+        const { rows, columns } = peer;
+        const { bits, group, actOrder, updated } = {
+          bits: 4,
+          group: columns,
+          actOrder: false,
+          updated: false,
+          ...options,
+        };
+        const expected = peer.cases[name]!;
+        // In float32, quotients of a few units are off by far less.
+        assert.ok(expected.margin > 5e-4);
+        const random = noise(5);
+        const w = Float32Array.from({ length: rows * columns }, random);
+        const h = Float32Array.from(peer.moments);
+        const plain = Int32Array.from({ length: columns }, (_, j) => j);
+        const order = actOrder ? orderByMoment(h, columns) : plain;
+        const t = await factorOf(own, h, order);
+        const quantizer = { bits, symmetric: true, group, clipSearch: false };
+        const fixed = Float32Array.from(expected.scales);
+        const zero = new Float32Array(fixed.length);
+        const found = updated
+          ? await roundGroups(cache, own, { w: float32([rows, columns], w), t, quantizer })
+          : {
+              codes: await own.round({ w, rows, columns, bits, scale: fixed, zero, order }, t),
+              scale: fixed,
+            };
+        assert.deepEqual([...found.codes], expected.codes);
+        found.scale.forEach((s, i) => {
+          assert.ok(Math.abs(s - expected.scales[i]!) <= 64 * 2 ** -24 * s, `scale ${i}`);
+        });
+      }));

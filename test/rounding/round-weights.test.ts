@@ -16,6 +16,7 @@ import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/l
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import type { Activations, Network } from '../../src/engine/network/network.ts';
 import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
+import { timesTransform } from '../../src/engine/network/side-transform.ts';
 import type { RoundingOptions } from '../../src/engine/rounding/gptq/layer-rounder.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
@@ -39,15 +40,19 @@ interface Setting {
   readonly memory?: Partial<NetworkMemory>;
   readonly model?: string;
   readonly options?: Partial<RoundingOptions>;
+  readonly mixesHeads?: boolean;
 }
 
-async function bench(t: TestContext, { kernels, weights, memory, model, options: changed }: Setting) {
+async function bench(
+  t: TestContext,
+  { kernels, weights, memory, model, options: changed, mixesHeads = false }: Setting,
+) {
   const runtime = await createRuntime({ threads: 1, kernels });
   const cache = new ProgramCache(runtime);
   const checkpoint = await openCheckpoint(model ?? GOLDEN);
   const quantizers = { ...FULL_PRECISION, weights: { ...WEIGHTS, ...weights } };
   const options = { mode: 'merged', quantizers, memory: { ...DEFAULT_MEMORY, ...memory } } as const;
-  const { network } = rotatedNetwork(cache, checkpoint, options);
+  const { network } = rotatedNetwork(cache, checkpoint, { ...options, mixesHeads });
   const folder = await mkdtemp(join(tmpdir(), 'rounding-test-'));
   t.after(async () => {
     await cache.release();
@@ -114,9 +119,10 @@ async function throughRounded(
     const seen: Record<string, Value> = {};
     const r4 = shape.maps['up-down'];
     assert.ok(r4?.kind === 'hadamard');
-    const { graph, y } = layerExpression(plain, types, 'merged', false, 'float32', (site, value) => {
+    const { graph, y, inputs } = layerExpression(plain, types, 'merged', false, 'float32', (site, value) => {
       seen[site] = site === 'down-input' ? hadamard(value, r4.transform) : value;
     });
+    seen['o-input'] = timesTransform(seen['o-input']!, inputs.map('across-heads'));
     const program = await Program.compile(cache.runtime, graph, { ...seen, y });
     const given = { ...tensors, ...network.maps(layer) };
     const prepared = async (quantizers: LayerQuantizers): Promise<Record<string, Float32Array>> => {
@@ -220,10 +226,17 @@ for (const kernels of KERNELS) {
     assert.deepEqual(await filesOf(written.folder), await filesOf(held.folder));
   });
 
-  for (const weights of [{}, { symmetric: false }, { group: 8 }, { group: 8, symmetric: false, bits: 3 }])
-    test(`${kernels}: errors are those of the written weights on what they read: ${JSON.stringify(weights)}`, async (t) => {
+  const settings: readonly Omit<Setting, 'kernels'>[] = [
+    {},
+    { weights: { symmetric: false } },
+    { weights: { group: 8 } },
+    { weights: { group: 8, symmetric: false, bits: 3 } },
+    { mixesHeads: true, options: { actOrder: true } },
+  ];
+  for (const setting of settings)
+    test(`${kernels}: errors are those of the written weights on what they read: ${JSON.stringify(setting)}`, async (t) => {
       const memory = { tokensAtOnce: 3 * SEQUENCE };
-      const { run, layers, cache, network, blocks } = await bench(t, { kernels, weights, memory });
+      const { run, layers, cache, network, blocks } = await bench(t, { kernels, memory, ...setting });
       const events = await collect(run());
       const text = await throughRounded(cache, network, layers, blocks);
       for (const { layer, errors } of events) {
