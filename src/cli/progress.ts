@@ -1,5 +1,6 @@
 import { methodTitle } from '../config/index.ts';
 import type {
+  DownloadProgressEvent,
   EvaluationProgressEvent,
   PhaseEvent,
   RoundingError,
@@ -11,7 +12,7 @@ import type {
 import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
-import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
+import { formatBytes, formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
 /** Without a terminal, changing lines come at least this far apart. */
@@ -40,6 +41,9 @@ export class ProgressLines {
         break;
       case 'evaluation-progress':
         this.changing(evaluationText(event), false);
+        break;
+      case 'download-progress':
+        this.changing(this.downloadText(event), event.bytesDone === event.bytes);
         break;
       case 'rounding-progress':
         this.changing(this.roundingText(event), false);
@@ -95,6 +99,11 @@ export class ProgressLines {
     return [...parts, ...this.timeLeft(event.step < event.of)].join(' · ');
   }
 
+  private downloadText({ name, file, bytesDone, bytes }: DownloadProgressEvent): string {
+    const text = `${name}: ${file} · ${formatBytes(bytesDone)} of ${formatBytes(bytes)}`;
+    return [text, ...this.timeLeft(bytesDone < bytes)].join(' · ');
+  }
+
   private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
     return [text, ...this.timeLeft(done < 1)].join(' · ');
@@ -130,7 +139,14 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 }
 
 /** These are phases and events whose line changes. */
-type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase' | 'warning';
+type Shown =
+  | 'download-progress'
+  | 'step'
+  | 'evaluation-progress'
+  | 'rounding-progress'
+  | 'rounding'
+  | 'phase'
+  | 'warning';
 
 /** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {

@@ -24,6 +24,7 @@ export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
 export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';
 export {
+  calibrationPath,
   checkExperiment,
   EXPERIMENT_SUFFIX,
   experimentSlug,
@@ -46,6 +47,8 @@ export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';
+export type { TextSource } from './schema-text.ts';
+export { describeText, pathOf, withPath } from './schema-text.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { Purpose } from './validate-together.ts';
