@@ -1,6 +1,7 @@
 /** Fetches what a job needs of a repository into the cache, as far as it is not there. */
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, link, mkdir, readlink, rename, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { writing } from '../disk/faults.ts';
 import { throwIfCancelled, UserError } from '../protocol/errors.ts';
@@ -144,14 +145,18 @@ async function* followed(
   }
 }
 
+/** Of this attempt alone: others may make the same file at the same time. */
+function temporaryOf(path: string): string {
+  return `${path}.${randomBytes(6).toString('hex')}.tmp`;
+}
+
 /** A relative link, as huggingface_hub makes it; a second name, or a copy, where links are not allowed. */
 async function linkFile(blob: string, path: string): Promise<void> {
   const target = relative(dirname(path), blob);
   if (existsSync(path) && (await readlink(path).catch(() => target)) === target) return;
   await writing(path, async () => {
     await mkdir(dirname(path), { recursive: true });
-    const temporary = `${path}.${process.pid}.tmp`;
-    await rm(temporary, { force: true });
+    const temporary = temporaryOf(path);
     await symlink(target, temporary)
       .catch(() => link(blob, temporary))
       .catch(() => copyFile(blob, temporary));
@@ -162,7 +167,7 @@ async function linkFile(blob: string, path: string): Promise<void> {
 async function writeRef(address: HubAddress, commit: string): Promise<void> {
   if (isCommit(address.revision) || cachedCommit(address) === commit) return;
   const path = refFile(address);
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = temporaryOf(path);
   await writing(path, async () => {
     await mkdir(dirname(path), { recursive: true });
     await writeFile(temporary, commit);
