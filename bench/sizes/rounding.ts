@@ -51,7 +51,12 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
   const [watch, memory] = [new Stopwatch(), new MemoryWatch()];
   watch.start();
   const layers = new RoundedLayers(written, 'bench');
-  for await (const _ of roundWeights(cache, { network, blocks, damping: 0.01, layers }));
+  for await (const _ of roundWeights(cache, {
+    network,
+    blocks,
+    options: { damping: 0.01, actOrder: false, groupScales: 'static' },
+    layers,
+  }));
   watch.stop();
   rmSync(written, { recursive: true });
   return { seconds: watch.seconds[0]!, cpuSeconds: watch.cpuSeconds[0]!, anonymousBytes: memory.stop() };

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
+import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
 import type { Output } from './output.ts';
 
@@ -26,6 +27,7 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
     if (code !== undefined) setExit(code);
   };
   addExperimentCommands(program, output, done);
+  addMatrixCommands(program, output, done);
   addFileCommands(program, output, done);
   addOtherCommands(program, output, done);
   return program;
@@ -52,7 +54,9 @@ const device = () =>
 function addExperimentCommands(program: Command, output: Output, done: Done): void {
   program
     .command('optimize <file>')
-    .description('learn the rotations of an experiment, write a run folder, evaluate')
+    .description(
+      'learn the rotations of an experiment, write a run folder, evaluate; with a matrix, fill its table, from where it stopped',
+    )
     .option(
       '--resume [run]',
       'go on with a stopped run: its folder or name; without one, the newest that fits',
@@ -94,6 +98,26 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .addOption(json())
     .action((path, options) =>
       done(async () => (await import('./commands/inspect.ts')).inspect(path, options, output)),
+    );
+}
+
+function addMatrixCommands(program: Command, output: Output, done: Done): void {
+  program
+    .command('plan <file>')
+    .description('list what optimize would run, what is there already, and what each step takes')
+    .addOption(device())
+    .addOption(kernels())
+    .addOption(json())
+    .action((file, options) =>
+      done(async () => (await import('./commands/plan.ts')).plan(file, options, output)),
+    );
+  program
+    .command('table <file>')
+    .description('print the table of an experiment with a matrix, as far as it is filled')
+    .addOption(new Option('--format <format>', 'format of the table').choices(TABLE_FORMATS))
+    .addOption(json())
+    .action((file, options) =>
+      done(async () => (await import('./commands/table.ts')).table(file, options, output)),
     );
 }
 

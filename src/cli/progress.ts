@@ -1,5 +1,6 @@
-import { methodTitle } from '../config/index.ts';
+import { methodTitle, taskTitle } from '../config/index.ts';
 import type {
+  CellEvent,
   DownloadProgressEvent,
   EvaluationProgressEvent,
   PhaseEvent,
@@ -7,11 +8,14 @@ import type {
   RoundingEvent,
   RoundingProgressEvent,
   RunEvent,
+  ScalingEvent,
   StepEvent,
+  TaskProgressEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
+import { formatShare, METRIC_NAMES, type TaskScores } from '../protocol/task-scores.ts';
 import { formatBytes, formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
@@ -44,6 +48,9 @@ export class ProgressLines {
         break;
       case 'download-progress':
         this.changing(this.downloadText(event), event.bytesDone === event.bytes);
+        break;
+      case 'task-progress':
+        this.changing(taskText(event), false);
         break;
       case 'rounding-progress':
         this.changing(this.roundingText(event), false);
@@ -120,6 +127,17 @@ function evaluationText(event: EvaluationProgressEvent): string {
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
 }
 
+function taskText(event: TaskProgressEvent): string {
+  const { task, variant, questionsDone, questions, runningAccuracy } = event;
+  const accuracy = questionsDone === 0 ? '' : ` · ${(100 * runningAccuracy).toFixed(1)} % right`;
+  return `${taskTitle(task)}, ${variant}: question ${questionsDone}/${questions}${accuracy}`;
+}
+
+function scoresText({ acc, accNorm }: TaskScores): string {
+  const norm = accNorm === null ? '' : `, ${METRIC_NAMES.accNorm} ${formatShare(accNorm)}`;
+  return `${METRIC_NAMES.acc} ${formatShare(acc)}${norm}`;
+}
+
 /** Reports the mean over the layer's seven linear layers. */
 function roundedText({ method, layer, layers, errors }: RoundingEvent): string {
   const text = `${methodTitle(method)}: layer ${layer + 1}/${layers}`;
@@ -143,6 +161,7 @@ type Shown =
   | 'download-progress'
   | 'step'
   | 'evaluation-progress'
+  | 'task-progress'
   | 'rounding-progress'
   | 'rounding'
   | 'phase'
@@ -159,12 +178,43 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `${event.where}: full-precision logits differ by ${event.relative.toExponential(1)} of their largest (allowed ${event.tolerance.toExponential(1)})`;
     case 'evaluation':
       return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
+    case 'task':
+      return `${taskTitle(event.task)}, ${event.variant}: ${scoresText(event.scores)} over ${event.questions} questions (${formatSeconds(event.seconds)})`;
+    case 'scaling':
+      return scalingText(event);
     case 'statistics':
       return `Activation statistics of ${event.layers} layers: ${event.file}`;
+    case 'cell':
+      return cellText(event);
     case 'checkpoint':
     case 'run-finished':
       return null;
   }
+}
+
+const CELL_WORDS: Readonly<Record<CellEvent['state'], string>> = {
+  kept: 'is there already',
+  started: '…',
+  finished: 'is done',
+  failed: 'failed',
+  empty: 'stays empty',
+  busy: 'is at work elsewhere',
+};
+
+function cellText({ cell, cells, bits, title, seed, state, message }: CellEvent): string {
+  const text = `[${cell}/${cells}] ${bits} ${title}, seed ${seed}: ${CELL_WORDS[state]}`;
+  return message === undefined ? text : `${text}: ${message}`;
+}
+
+/** `SmoothQuant: layer 3/5, attention-norm 0.45, mlp-norm 0.6, error of the output 2.1 %`. */
+function scalingText({ method, layer, layers, choices }: ScalingEvent): string {
+  const chosen = choices.map(({ seam, alpha }) => `${seam} ${alpha}`);
+  const error = choices.at(-1)?.error ?? 0;
+  return [
+    `${methodTitle(method)}: layer ${layer + 1}/${layers}`,
+    ...chosen,
+    `error of the output ${percent(error)}`,
+  ].join(', ');
 }
 
 /** Shows every event of a run. @returns the result of the run. */

@@ -3,7 +3,7 @@ import { type Difference, experimentDifferences } from './differences.ts';
 import { portableExperiment, type ResolvedExperiment } from './resolve.ts';
 
 /** These sections only name what is measured afterwards and the folder of runs. */
-const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema'];
+const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema', 'matrix'];
 /** These keys name what computes: the function is the same, its last bits differ. */
 const COMPUTES: readonly string[] = ['device', 'threads', 'memoryLimit'];
 

@@ -16,12 +16,19 @@ export function hasLearnedRotation(rotation: Rotation): boolean {
   return rotation.r1 === 'learned' || rotation.r2 === 'learned';
 }
 
+/** True where the numbers of an experiment depend on its seeds. */
+export function isSeeded(experiment: LearnsOnQuantization & { readonly scaling: Scaling }): boolean {
+  const { r1, r2 } = experiment.rotation;
+  const methods = [scalingOf(experiment), roundingOf(experiment.quantization)];
+  return r1 !== 'none' || r2 !== 'none' || methods.some((method) => method?.seeded === true);
+}
+
 /** Returns the same experiment without any map, to show what rounding alone gives. */
 export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling'>>(experiment: E): E {
   const { rotation, scaling } = experiment;
   return {
     ...experiment,
-    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false },
+    rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false, acrossHeads: false },
     scaling: { ...scaling, method: NO_SCALING },
   };
 }

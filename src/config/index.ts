@@ -18,6 +18,7 @@ export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
 export type { JsonSchema, SchemaTree } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
+export * from './matrix/index.ts';
 export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';
 export type { ParsedExperiment, Reading } from './parse.ts';
@@ -27,6 +28,7 @@ export {
   calibrationPath,
   checkExperiment,
   EXPERIMENT_SUFFIX,
+  experimentOfText,
   experimentSlug,
   portableExperiment,
   readExperimentText,
@@ -36,6 +38,7 @@ export {
 } from './resolve.ts';
 export type { Device, Experiment, ExperimentInput, PerplexityTask } from './schema.ts';
 export { experimentSchema } from './schema.ts';
+export type { Matrix } from './schema-matrix.ts';
 export type {
   ActivationQuantization,
   Bits,
@@ -47,9 +50,13 @@ export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';
+export type { MeasuredTask, TaskEntry } from './schema-tasks.ts';
+export { measuredTasks, tasksOfEntry } from './schema-tasks.ts';
 export type { TextSource } from './schema-text.ts';
 export { describeText, pathOf, withPath } from './schema-text.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
+export type { TaskDescriptor, TaskName } from './tasks/index.ts';
+export { ALL_TASKS, TASKS, taskNamed, taskTitle } from './tasks/index.ts';
 export type { Purpose } from './validate-together.ts';
 export { validateTogether } from './validate-together.ts';

@@ -53,6 +53,13 @@ export async function textFault(path: JsonPath, source: TextSource): Promise<Rul
   });
 }
 
+/** What a folder of questions holds is looked at by whoever reads them. @param data resolved. */
+export async function dataFault(path: JsonPath, data: string): Promise<RuleFault | null> {
+  const kind = await kindOf(data);
+  if (kind === null) return missing(path, `there is no file or folder ${data}.`, RELATIVE);
+  return kind === 'file' ? inWords(path, async () => wrongKind(path, data)) : null;
+}
+
 /** The files of a text; a fault where a folder has none; null where they must be downloaded. */
 function filesOf(path: JsonPath, source: TextSource): string[] | RuleFault | null {
   try {

@@ -9,6 +9,7 @@ import {
   uniqueFaults,
 } from './faults.ts';
 import { allowedValues, experimentJsonSchema, type JsonSchema, schemaAt } from './json-schema.ts';
+import { matrixFaults } from './matrix/faults.ts';
 import { type Pick, Values } from './read-values.ts';
 import type { Experiment } from './schema.ts';
 import { SoundParts } from './sound-parts.ts';
@@ -29,6 +30,8 @@ export interface ParsedExperiment {
   readonly file: string;
   /** Null when the text does not fit the schema. Paths in it are as written. */
   readonly experiment: Experiment | null;
+  /** The values as the text has them, with only the keys that the schema knows; defaults are not filled in. */
+  readonly written: unknown;
   /** Every error and warning, in the order of the text. */
   readonly faults: readonly Fault[];
   /** The readings in spite of faults: none for an empty text, two where a key is written twice. */
@@ -51,6 +54,7 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
   const unread = (faults: readonly Fault[]): ParsedExperiment => ({
     file,
     experiment: null,
+    written: null,
     faults,
     readings: [],
     rangeAt: () => lines.range(0, 0),
@@ -68,6 +72,7 @@ export function parseExperiment(text: string, file: string, purpose: Purpose = '
     file,
     experiment:
       syntaxErrors.length === 0 && first.whole ? (first.ask((experiment) => experiment) ?? null) : null,
+    written: first.written,
     faults: uniqueFaults(faults),
     readings,
     rangeAt: (path) => first.rangeAt(path),
@@ -102,6 +107,10 @@ class ReadText implements Reading {
     return this.#sound.whole && this.#values.faults.every(({ code }) => code === 'config/duplicate-key');
   }
 
+  get written(): unknown {
+    return this.#values.root;
+  }
+
   readonly ask: Reading['ask'] = (read) => this.#sound.ask(read);
 
   readonly place: Reading['place'] = (fault) => ({
@@ -121,9 +130,21 @@ class ReadText implements Reading {
       .map((path) => ({ path, node: this.#values.nodeAt(path) }))
       .filter(({ node }) => node !== undefined || !this.#isGuess)
       .map(({ path, node }) => this.place(valueFault(path, node)));
-    const tasks = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
-    const rules = rulesFor(tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
+    const rules =
+      isMatrixJob(purpose) && this.isWritten(['matrix']) ? this.#ofMatrix() : this.#ofRules(purpose);
     return [...keys, ...values, ...rules.map((fault) => this.place(fault))];
+  }
+
+  #ofRules(purpose: Purpose): RuleFault[] {
+    const texts = this.ask(({ evaluation }) => evaluation.perplexity.length) ?? 0;
+    const tasks = this.ask(({ evaluation }) => evaluation.tasks.length) ?? 0;
+    return rulesFor(texts, tasks).flatMap((rule) => this.ask((known) => rule(known, purpose)) ?? []);
+  }
+
+  /** The experiment of a matrix is not run as it is written: its cells are. */
+  #ofMatrix(): RuleFault[] {
+    const written = this.whole ? this.written : null;
+    return this.ask((known) => matrixFaults(known, written)) ?? [];
   }
 
   rangeAt(path: JsonPath): TextRange {
@@ -136,6 +157,11 @@ class ReadText implements Reading {
     }
     return this.#lines.range(this.#tree.offset, 1);
   }
+}
+
+/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
+function isMatrixJob(purpose: Purpose): boolean {
+  return purpose === 'edit' || purpose === 'optimize';
 }
 
 /** Yields the paths of values that a syntax error overlaps. */

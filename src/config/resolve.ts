@@ -5,7 +5,7 @@ import { reading } from '../disk/faults.ts';
 import { expectKind } from '../disk/file-kind.ts';
 import { resolveModel, resolveText } from '../hub/locate.ts';
 import { ExperimentError, type Fault, type JsonPath, type RuleFault, uniqueFaults } from './faults.ts';
-import { modelFault, runsFault, textFault } from './missing-files.ts';
+import { dataFault, modelFault, runsFault, textFault } from './missing-files.ts';
 import { type ParsedExperiment, parseExperiment, type Reading } from './parse.ts';
 import type { Experiment } from './schema.ts';
 import { withPath } from './schema-text.ts';
@@ -20,6 +20,8 @@ export interface ExperimentSource {
   /** Paths in the file are relative to its folder. */
   readonly directory: string;
   readonly warnings: readonly Fault[];
+  /** See {@link ParsedExperiment.written}; present where a matrix makes other experiments of them. */
+  readonly written?: unknown;
 }
 
 /**
@@ -62,8 +64,9 @@ export async function checkExperiment(
   if (!parsed.experiment || faults.some((fault) => fault.severity === 'error'))
     return { experiment: null, faults, parsed };
   const absolute = absolutePaths(parsed.experiment, directory);
+  const written = parsed.experiment.matrix && { written: parsed.written };
   return {
-    experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults } },
+    experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults, ...written } },
     faults,
     parsed,
   };
@@ -75,6 +78,15 @@ export function portableExperiment(experiment: ResolvedExperiment): Experiment {
   const portable = (path: string): string =>
     isAbsolute(path) ? relative(source.directory, path).split(sep).join('/') || '.' : path;
   return mapPaths(settings, { model: portable, text: portable, folder: portable });
+}
+
+/** An experiment by its text alone, whether or not its files are there. @throws ExperimentError */
+export function experimentOfText(text: string, path: string): ResolvedExperiment {
+  const file = resolve(path);
+  const { experiment, faults, written } = parseExperiment(text, file);
+  if (!experiment) throw new ExperimentError(relativeToHere(file), faults);
+  const found = resolvePortable(experiment, file);
+  return { ...found, source: { ...found.source, warnings: faults, ...(experiment.matrix && { written }) } };
 }
 
 /** Inverts {@link portableExperiment}: paths become absolute, from the folder of the experiment file. */
@@ -134,6 +146,7 @@ function mapPaths(experiment: Experiment, { model, text, folder }: PathMap): Exp
     evaluation: {
       ...evaluation,
       perplexity: evaluation.perplexity.map((task) => ({ ...task, text: withPath(task.text, text) })),
+      tasks: evaluation.tasks.map((task) => ({ ...task, data: folder(task.data) })),
     },
     runs: folder(experiment.runs),
   };
@@ -143,7 +156,8 @@ function mapPaths(experiment: Experiment, { model, text, folder }: PathMap): Exp
 async function missingFiles(reading: Reading, directory: string): Promise<Fault[]> {
   const { ask } = reading;
   const texts = range(ask(({ calibration }) => calibration.text.length));
-  const tasks = range(ask(({ evaluation }) => evaluation.perplexity.length));
+  const measured = range(ask(({ evaluation }) => evaluation.perplexity.length));
+  const tasks = range(ask(({ evaluation }) => evaluation.tasks.length));
   const checks: (Promise<RuleFault | null> | null | undefined)[] = [
     ask(({ model }) => modelFault(['model'], resolveModel(directory, model))),
     ...texts.map((index) =>
@@ -151,12 +165,17 @@ async function missingFiles(reading: Reading, directory: string): Promise<Fault[
         textFault(calibrationPath(reading, index), withPath(calibration.text[index]!, absolute)),
       ),
     ),
-    ...tasks.map((index) =>
+    ...measured.map((index) =>
       ask(({ evaluation }) =>
         textFault(
           ['evaluation', 'perplexity', index, 'text'],
           withPath(evaluation.perplexity[index]!.text, absolute),
         ),
+      ),
+    ),
+    ...tasks.map((index) =>
+      ask(({ evaluation }) =>
+        dataFault(['evaluation', 'tasks', index, 'data'], resolve(directory, evaluation.tasks[index]!.data)),
       ),
     ),
     ask(({ runs }) => runsFault(['runs'], resolve(directory, runs))),

@@ -21,7 +21,7 @@ const weightsSchema = z
       .describe(`The method that rounds weights: ${methodSummaries('rounding')}. Reference: gptq.`),
     ...optionsShape('rounding'),
     groupSize: groupSize.describe(
-      'Number of consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding (static groups). Reference: null.',
+      'Number of consecutive inputs of a row that share one scale; null for one scale per output channel. With gptq, too, the scales are those of the weights before rounding, unless gptq.groupScales says otherwise. Reference: null.',
     ),
     symmetric: z
       .boolean()
@@ -51,7 +51,7 @@ const activationsSchema = z
       .default(false)
       .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
     groupSize: groupSize.describe(
-      'Number of consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj always has one scale per head. Reference: null.',
+      'Number of consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj has one scale per head, unless rotation.acrossHeads is on. Reference: null.',
     ),
     clipRatio: clipRatio.describe(
       'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.9).',

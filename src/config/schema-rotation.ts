@@ -137,6 +137,12 @@ export const rotationSchema = z
       .describe(
         'R4 is an online Hadamard transform of the input of down_proj. Reference: always on. r3 and r4 off is the paper\'s "no had".',
       ),
+    acrossHeads: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true adds QuaRot\'s online Hadamard transform of the input of o_proj across heads. With r2 "hadamard" it makes a Hadamard matrix of the whole width. That input then has one scale per token (or group) instead of one per head. The number of heads must be the order of a Hadamard matrix. Reference: false; QuaRot: true.',
+      ),
     start: z
       .enum(['hadamard', 'random', 'captured'])
       .default('hadamard')

@@ -3,9 +3,11 @@
  * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
  */
 import { z } from 'zod';
+import { matrixSchema } from './schema-matrix.ts';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
+import { tasksSchema } from './schema-tasks.ts';
 import { calibrationText, evaluationText, filePath } from './schema-text.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
@@ -86,6 +88,7 @@ const evaluationSchema = z
       .max(100)
       .default([])
       .describe('The texts to measure perplexity on. Reference: WikiText-2 test.'),
+    tasks: tasksSchema,
   })
   .prefault({})
   .describe('These are measured at full precision and quantized.');
@@ -104,6 +107,7 @@ export const experimentSchema = z
     rotation: rotationSchema,
     scaling: scalingSchema,
     evaluation: evaluationSchema,
+    matrix: matrixSchema.optional(),
     device: z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')

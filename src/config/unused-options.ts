@@ -1,15 +1,10 @@
 /** Rules for options that are written and that nothing reads. */
 import { hasLearnedRotation, optionsOf, roundingOf, scalingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import { SECTIONS } from './method-rules.ts';
 import { type MethodDescriptor, type MethodKind, methodsOf } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import { type Learning, rotationSchema } from './schema-rotation.ts';
-
-/** The place of the methods of each kind in an experiment. */
-const SECTIONS = {
-  scaling: ['scaling'],
-  rounding: ['quantization', 'weights'],
-} as const satisfies Record<MethodKind, JsonPath>;
 
 /** Options of a method that is not chosen, or that has nothing to do. Those that have their default say nothing. */
 export function optionsOfOtherMethods(experiment: Experiment): RuleFault[] {

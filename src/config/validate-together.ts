@@ -1,8 +1,10 @@
 /** These rules tie several keys of an experiment together. */
 import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
+import { tasksOfEntry } from './schema-tasks.ts';
 import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
 
 /** An experiment is shown while it is edited, or run by one of the commands. */
@@ -34,13 +36,18 @@ const RULES: readonly Rule[] = [
   otherWeightBits,
   unusedScaleGradient,
   fewSamples,
+  betweenOptions,
   optionsOfOtherMethods,
   learningOfNothing,
 ];
 
-/** Returns all rules for an experiment with this many measurements. */
-export function rulesFor(measurements: number): readonly Rule[] {
-  return [...RULES, ...Array.from({ length: measurements }, (_, index) => sameName(index))];
+/** Returns all rules for an experiment with so many texts and tasks to measure on. */
+export function rulesFor(texts: number, tasks: number): readonly Rule[] {
+  return [
+    ...RULES,
+    ...Array.from({ length: texts }, (_, index) => sameName(index)),
+    ...Array.from({ length: tasks }, (_, index) => sameTask(index)),
+  ];
 }
 
 /**
@@ -48,7 +55,8 @@ export function rulesFor(measurements: number): readonly Rule[] {
  * that works but is rarely what a person wants.
  */
 export function validateTogether(experiment: Experiment, purpose: Purpose = 'edit'): RuleFault[] {
-  return rulesFor(experiment.evaluation.perplexity.length).flatMap((rule) => rule(experiment, purpose));
+  const { perplexity, tasks } = experiment.evaluation;
+  return rulesFor(perplexity.length, tasks.length).flatMap((rule) => rule(experiment, purpose));
 }
 
 function nothingLearned({ rotation }: Experiment, purpose: Purpose): RuleFault[] {
@@ -107,13 +115,13 @@ function microBatchTooLarge({ rotation }: Experiment): RuleFault[] {
 }
 
 function nothingToEvaluate({ evaluation }: Experiment, purpose: Purpose): RuleFault[] {
-  if (purpose !== 'evaluate' || evaluation.perplexity.length > 0) return [];
+  if (purpose !== 'evaluate' || evaluation.perplexity.length > 0 || evaluation.tasks.length > 0) return [];
   return [
     error(
       'config/no-evaluation',
       ['evaluation', 'perplexity'],
       'there is nothing to evaluate.',
-      'Add { "name": "wikitext2", "text": "path/to/test.txt" } to evaluation.perplexity.',
+      'Add { "name": "wikitext2", "text": "path/to/test.txt" } to evaluation.perplexity, or { "task": "piqa", "data": "path/to/piqa" } to evaluation.tasks.',
     ),
   ];
 }
@@ -128,6 +136,24 @@ function sameName(index: number): Rule {
         ['evaluation', 'perplexity', index, 'name'],
         `"${name}" names two measurements.`,
         'Give each its own name: results are found by it.',
+      ),
+    ];
+  };
+}
+
+/** Of two entries with one task, the later one is at fault. */
+function sameTask(index: number): Rule {
+  return ({ evaluation }) => {
+    const own = tasksOfEntry(evaluation.tasks[index]!, index).map(({ task }) => task);
+    const before = evaluation.tasks.slice(0, index).flatMap((entry, place) => tasksOfEntry(entry, place));
+    const twice = before.find(({ task }) => own.includes(task));
+    if (!twice) return [];
+    return [
+      error(
+        'config/same-task',
+        ['evaluation', 'tasks', index, 'task'],
+        `${twice.task} is measured already, by entry ${twice.entry + 1}.`,
+        'Name each task once: results are found by its name.',
       ),
     ];
   };

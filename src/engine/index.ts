@@ -13,6 +13,8 @@ import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.t
 import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
+import type { MatrixPreview } from './plan/matrix/preview.ts';
+import type { MatrixResult } from './plan/matrix/run-matrix.ts';
 import type {
   EngineOptions,
   EvaluateOptions,
@@ -28,6 +30,9 @@ import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
+export type { StepDescription } from './plan/describe-plan.ts';
+export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
+export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
 export type {
   EngineOptions,
   EvaluateOptions,
@@ -90,6 +95,22 @@ export async function* optimizeRotation(
   options: OptimizeOptions,
 ): AsyncGenerator<RunEvent, OptimizeResult> {
   return yield* (await import('./plan/optimize.ts')).optimizeRotation(experiment, options);
+}
+
+/** Computes the cells of an experiment's matrix that have no numbers yet, each into a run folder of its own. */
+export async function* runMatrix(
+  experiment: ResolvedExperiment,
+  options: OptimizeOptions,
+): AsyncGenerator<RunEvent, MatrixResult> {
+  return yield* (await import('./plan/matrix/run-matrix.ts')).runMatrix(experiment, options);
+}
+
+/** What filling a matrix would do, and what is there already. */
+export async function* previewMatrix(
+  experiment: ResolvedExperiment,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, MatrixPreview> {
+  return yield* (await import('./plan/matrix/preview.ts')).previewMatrix(experiment, options);
 }
 
 /**

@@ -21,13 +21,15 @@ export type Linear = (typeof LINEARS)[number];
 
 /**
  * The places where an invertible map may stand without changing the network's function, with the sites that see the
- * mapped channels. Papers give the maps their names: R1 … R4 of SpinQuant, S of SmoothQuant.
+ * mapped channels. Papers give the maps their names: R1 … R4 of SpinQuant, S of SmoothQuant. H is QuaRot's Hadamard
+ * transform across heads.
  */
 export const SEAMS = {
   residual: { symbol: 'R1', sites: ['attention-input', 'mlp-input'] },
   'attention-norm': { symbol: 'S', sites: ['attention-input'] },
   'mlp-norm': { symbol: 'S', sites: ['mlp-input'] },
   value: { symbol: 'R2', sites: ['value', 'o-input'] },
+  'across-heads': { symbol: 'H', sites: ['o-input'] },
   'query-key': { symbol: 'R3', sites: ['query', 'key'] },
   'up-down': { symbol: 'R4', sites: ['down-input'] },
 } as const satisfies Record<string, { readonly symbol: string; readonly sites: readonly Site[] }>;

@@ -2,6 +2,7 @@
  * Everything a run can report. The engine yields these, the worker forwards them, and each line of a run's
  * `events.jsonl` is one of them as JSON.
  */
+import type { TaskScores } from './task-scores.ts';
 
 export const PHASE_NAMES = [
   'download',
@@ -103,6 +104,28 @@ export interface CheckpointEvent extends Timed {
   readonly step: number;
 }
 
+/** The strength that a search found for the scales of one seam of a layer. */
+export interface ScalingChoice {
+  /** `attention-norm` or `mlp-norm`. */
+  readonly seam: string;
+  readonly alpha: number;
+  /** Of the layer's output, quantized, on the calibration text: Σ‖ŷ − y‖² / Σ‖y‖². */
+  readonly error: number;
+}
+
+/** The scales of one layer's channels were searched. */
+export interface ScalingEvent extends Timed {
+  readonly type: 'scaling';
+  /** Name of the method, as in an experiment: `smoothquant`. */
+  readonly method: string;
+  /** From 0. */
+  readonly layer: number;
+  readonly layers: number;
+  /** In the order of the search: each error is with the choices before it. */
+  readonly choices: readonly ScalingChoice[];
+  readonly seconds: number;
+}
+
 /** The progress of rounding the weights. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
@@ -159,6 +182,30 @@ export interface EvaluationEvent extends Timed {
   readonly seconds: number;
 }
 
+/** The progress of a zero-shot task. */
+export interface TaskProgressEvent extends Timed {
+  readonly type: 'task-progress';
+  /** Name of the task, as in an experiment: `piqa`. */
+  readonly task: string;
+  readonly variant: Variant;
+  readonly questionsDone: number;
+  readonly questions: number;
+  /** Share of right answers so far, 0 to 1, by `acc`. */
+  readonly runningAccuracy: number;
+}
+
+/** A zero-shot task was measured. */
+export interface TaskEvent extends Timed {
+  readonly type: 'task';
+  readonly task: string;
+  readonly variant: Variant;
+  readonly scores: TaskScores;
+  readonly questions: number;
+  /** The limit of the experiment; null where all questions were asked. */
+  readonly limit: number | null;
+  readonly seconds: number;
+}
+
 /** Activation statistics were written. */
 export interface StatisticsEvent extends Timed {
   readonly type: 'statistics';
@@ -167,6 +214,27 @@ export interface StatisticsEvent extends Timed {
   readonly layers: number;
   readonly sites: number;
   readonly seconds: number;
+}
+
+/** A cell of a matrix: it is not written into the run of the cell. */
+export interface CellEvent extends Timed {
+  readonly type: 'cell';
+  /** `kept` was computed before, `empty` cannot be. */
+  readonly state: 'kept' | 'started' | 'finished' | 'failed' | 'empty' | 'busy';
+  /** From 1. */
+  readonly cell: number;
+  readonly cells: number;
+  /** Setting, such as `4-4-16`. */
+  readonly bits: string;
+  /** Name of the row. */
+  readonly method: string;
+  /** Name of the row in tables. */
+  readonly title: string;
+  readonly seed: number;
+  /** Absolute path of its run; null where there is none. */
+  readonly run: string | null;
+  /** Why it has no numbers. */
+  readonly message?: string;
 }
 
 export interface WarningEvent extends Timed {
@@ -190,11 +258,15 @@ export type RunEvent =
   | PreservationEvent
   | StepEvent
   | CheckpointEvent
+  | ScalingEvent
   | RoundingProgressEvent
   | RoundingEvent
   | EvaluationProgressEvent
   | EvaluationEvent
+  | TaskProgressEvent
+  | TaskEvent
   | StatisticsEvent
+  | CellEvent
   | WarningEvent
   | RunFinished;
 

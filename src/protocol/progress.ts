@@ -83,14 +83,19 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     }
     case 'evaluation-progress':
       return { ...within(progress, 'evaluate'), evaluation: event };
+    case 'task-progress':
+      return within(progress, 'evaluate');
     case 'evaluation':
       return { ...progress, evaluation: null };
     case 'run-finished':
       return { ...progress, ...AT_REST };
     case 'preservation':
     case 'checkpoint':
+    case 'scaling':
     case 'rounding':
+    case 'task':
     case 'statistics':
+    case 'cell':
     case 'warning':
       return progress;
   }

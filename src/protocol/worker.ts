@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 4;
+export const WORKER_PROTOCOL = 5;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -59,7 +59,7 @@ export interface MeasureParams extends JobParams {
 }
 
 export interface JobResult {
-  /** Absolute path of the run folder that holds what was found. */
+  /** Absolute path of the run folder that holds what was found; of a matrix, that of full precision. */
   readonly run: string;
 }
 
@@ -88,7 +88,7 @@ export interface ModelFault {
   /** A value that mends it, and where. */
   readonly suggestion?: {
     readonly path: readonly (string | number)[];
-    readonly value: string | number | null;
+    readonly value: string | number | boolean | null;
   };
 }
 

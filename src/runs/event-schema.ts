@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { PHASE_NAMES, type RunEvent } from '../protocol/events.ts';
 import { measuredNumber as number } from './numbers.ts';
+import { taskScoresSchema } from './task-results.ts';
 
 const count = z.int().min(0);
 const variant = z.enum(['full-precision', 'quantized']);
@@ -47,6 +48,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     tokens: count,
   }),
   event('checkpoint', { step: count }),
+  event('scaling', {
+    method: z.string(),
+    layer: count,
+    layers: count,
+    choices: z.array(z.looseObject({ seam: z.string(), alpha: number, error: number })),
+    seconds: number,
+  }),
   event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
   event('rounding', {
     method: z.string(),
@@ -71,7 +79,33 @@ export const eventSchema = z.discriminatedUnion('type', [
     tokens: count,
     seconds: number,
   }),
+  event('task-progress', {
+    task: z.string(),
+    variant,
+    questionsDone: count,
+    questions: count,
+    runningAccuracy: number,
+  }),
+  event('task', {
+    task: z.string(),
+    variant,
+    scores: taskScoresSchema,
+    questions: count,
+    limit: count.nullable(),
+    seconds: number,
+  }),
   event('statistics', { file: z.string(), layers: count, sites: count, seconds: number }),
+  event('cell', {
+    state: z.enum(['kept', 'started', 'finished', 'failed', 'empty', 'busy']),
+    cell: count,
+    cells: count,
+    bits: z.string(),
+    method: z.string(),
+    title: z.string(),
+    seed: count,
+    run: z.string().nullable(),
+    message: z.string().exactOptional(),
+  }),
   event('warning', { message: z.string(), hint: z.string() }),
   event('run-finished', {
     status: z.enum(['finished', 'cancelled', 'failed']),

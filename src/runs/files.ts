@@ -23,6 +23,8 @@ export const RUN_FILES = {
   checkpoint: 'checkpoint',
   /** This folder has the weights rounded by GPTQ, a file for each layer. */
   rounded: 'rounded',
+  /** This folder has what each task came to, a file for each task and variant. */
+  tasks: 'tasks',
   activations: 'activations.json',
   results: 'results.json',
   /** This folder tells which process is at work. */

@@ -6,14 +6,19 @@ export type {
   SiteRecord,
   SiteStatistics,
 } from './activations.ts';
-export { writeActivations } from './activations.ts';
+export { activationsSchema, writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
-export { RUN_FILES, readJson, writeJson } from './files.ts';
+export { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
+export { type FolderLock, takeLock } from './lock.ts';
+export * from './matrix/index.ts';
 export type { RoundingRecord } from './old-forms.ts';
 export { parseRounding } from './old-forms.ts';
 export { isAlive } from './process.ts';
-export type { Provenance, RunRecord, RunStatus } from './record.ts';
+export type { Provenance, RunCell, RunRecord, RunStatus } from './record.ts';
 export type { LossSummary, NewResults, PerplexityResult, ResultsFile, RotationsOf } from './results.ts';
+export { perplexitiesSchema } from './results.ts';
 export { createRun, openRun, Run } from './run.ts';
+export type { KeptTask, TaskResult } from './task-results.ts';
+export { keptTaskSchema } from './task-results.ts';

@@ -31,6 +31,23 @@ const provenanceSchema = z.object({
   seeds: z.object({ calibration: z.int(), rotation: z.int() }),
 });
 
+/** What a run is in the table that an experiment's matrix fills. */
+const cellSchema = z.object({
+  /** Setting, such as `4-4-16`. */
+  bits: z.string(),
+  /** Name of the row. */
+  method: z.string(),
+  /** Name of the row in tables. */
+  title: z.string(),
+  seed: z.int(),
+  /** True where other seeds may give other numbers. */
+  seeded: z.boolean(),
+  /** Tells the settings: a cell of other settings is another cell. */
+  key: z.string(),
+  /** Tells the model, the texts and what computes; null until they are known. */
+  inputs: z.string().nullable(),
+});
+
 export const runRecordSchema = z.object({
   version: z.literal(1),
   /** Name of the run folder. */
@@ -46,12 +63,15 @@ export const runRecordSchema = z.object({
   process: processSchema,
   /** It is null until the model and the runtime are loaded. */
   provenance: provenanceSchema.nullable(),
+  /** Null for a run of its own. */
+  cell: cellSchema.nullable().default(null),
   /** The reason of a failure. */
   error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
 });
 
 export type RunStatus = z.output<typeof statusSchema>;
 export type Provenance = z.output<typeof provenanceSchema>;
+export type RunCell = z.output<typeof cellSchema>;
 export type RunRecord = z.output<typeof runRecordSchema>;
 
 /** Checks a value read from `run.json`. */

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
 import { measuredNumber } from './numbers.ts';
+import { type TaskResult, taskResultSchema } from './task-results.ts';
 
 export interface PerplexityResult {
   /** The text's name in evaluation.perplexity. */
@@ -44,6 +45,8 @@ export interface ResultsFile {
   readonly orthogonalityError: number | null;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
+  /** Absent where none were measured, and in files of earlier versions. */
+  readonly tasks?: readonly TaskResult[] | undefined;
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
   /** Present where the run measured rotations that another run learned. */
@@ -73,6 +76,9 @@ const perplexitySchema = z
     quantized: measuredPerplexity(result.quantized, result.meanLoss?.quantized),
   }));
 
+/** Perplexities as they are read from the disk. */
+export const perplexitiesSchema = z.array(perplexitySchema) satisfies z.ZodType<PerplexityResult[]>;
+
 /** What is read from the disk. Keys of later versions stay, for a file is also read to be written again. */
 export const resultsSchema = z.looseObject({
   version: z.literal(1),
@@ -80,7 +86,8 @@ export const resultsSchema = z.looseObject({
   loss: z.object({ first: measuredNumber, last: measuredNumber }).nullable(),
   orthogonalityError: z.number().nullable(),
   steps: count,
-  perplexity: z.array(perplexitySchema),
+  perplexity: perplexitiesSchema,
+  tasks: z.array(taskResultSchema).optional(),
   seconds: z.record(z.string(), z.number()),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),

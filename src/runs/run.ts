@@ -17,7 +17,7 @@ import { codeOf, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts
 import { type FolderLock, takeLock } from './lock.ts';
 import { holderText, newestLock, stateOf } from './lock-files.ts';
 import { isAlive, thisProcess } from './process.ts';
-import { type Provenance, parseRunRecord, type RunRecord } from './record.ts';
+import { type Provenance, parseRunRecord, type RunCell, type RunRecord } from './record.ts';
 import { type NewResults, type ResultsFile, resultsSchema } from './results.ts';
 
 /**
@@ -205,8 +205,9 @@ export class Run {
  * Makes a run folder `<runs>/<UTC time>-<slug>/` with `experiment.json` and `run.json` (status running).
  * @param experiment its `runs` is the parent folder; its source is recorded.
  * @param slug lower-case letters, digits and `-`.
+ * @param cell what the run is in the table of a matrix.
  */
-export function createRun(experiment: ResolvedExperiment, slug: string): Run {
+export function createRun(experiment: ResolvedExperiment, slug: string, cell: RunCell | null = null): Run {
   const startedAt = new Date();
   const { dir, id } = makeFolder(experiment.runs, `${compactTime(startedAt)}-${slug}`);
   const { lock } = takeLock(dir);
@@ -221,6 +222,7 @@ export function createRun(experiment: ResolvedExperiment, slug: string): Run {
     bits: bitsLabel(experiment.quantization),
     process: thisProcess(),
     provenance: null,
+    cell,
     error: null,
   };
   writeJson(join(dir, RUN_FILES.run), record);

@@ -6,6 +6,7 @@ import {
   loadExperiment,
   measureAndKeep,
   optimizeRotation,
+  runMatrix,
 } from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
@@ -32,6 +33,10 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
   return async function* (signal) {
     const ready = yield* fetchSources(experiment, 'optimize', signal);
     const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
+    if (ready.matrix) {
+      const { cells } = yield* runMatrix(ready, options);
+      return { run: cells.find(({ run }) => run !== null)?.run ?? ready.runs };
+    }
     const { run } = yield* optimizeRotation(ready, options);
     return { run };
   };

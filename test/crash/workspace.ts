@@ -35,6 +35,19 @@ const EXPERIMENTS = {
 
 export const EXPERIMENT_FILES = Object.keys(EXPERIMENTS);
 
+/** A table whose cells share steps and have steps of their own. */
+export const MATRIX_FILE = 'matrix.spinquant.json';
+const MATRIX = {
+  ...COMMON,
+  calibration: { ...COMMON.calibration, samples: 32 },
+  quantization: { weights: { gptq: { samples: 32 } } },
+  rotation: { learning: { steps: 10, batchSize: 2 } },
+  matrix: {
+    bits: ['4-8-8', '4-4-4'],
+    methods: ['rtn', 'gptq', 'hadamard-had-gptq', 'spinquant-had-gptq', 'peak-gptq'],
+  },
+};
+
 /** Writes a model of two layers, texts and experiments that take a second each. */
 export async function makeWorkspace(dir: string): Promise<void> {
   mkdirSync(dir, { recursive: true });
@@ -43,4 +56,5 @@ export async function makeWorkspace(dir: string): Promise<void> {
   writeFileSync(join(dir, 'test.txt'), TEXT.repeat(3));
   for (const [name, experiment] of Object.entries(EXPERIMENTS))
     writeFileSync(join(dir, name), JSON.stringify(experiment));
+  writeFileSync(join(dir, MATRIX_FILE), JSON.stringify(MATRIX));
 }

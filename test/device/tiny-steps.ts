@@ -51,6 +51,7 @@ export interface TinyCase {
   readonly perplexity: number;
 }
 
+const ROUNDING = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
 const SEQUENCE = 12;
 const BATCH = 2;
 
@@ -106,7 +107,7 @@ async function roundingErrors(cache: ProgramCache): Promise<RoundingError[]> {
   const layers = new RoundedLayers(folder, 'tiny');
   const blocks = differentWindows(checkpoint.config, 6, SEQUENCE);
   const errors: RoundingError[] = [];
-  for await (const event of roundWeights(cache, { network, blocks, damping: 0.01, layers }))
+  for await (const event of roundWeights(cache, { network, blocks, options: ROUNDING, layers }))
     if (event.type === 'rounding') errors.push(...event.errors);
   rmSync(folder, { recursive: true });
   return errors;

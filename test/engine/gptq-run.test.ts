@@ -56,7 +56,9 @@ for (const kernels of KERNELS) {
     const quantized = async (asked: ResolvedExperiment) => {
       const perplexity = asked.evaluation.perplexity.map((task) => ({ ...task, maxWindows: 32 }));
       const options = { kernels, rotations: result.run, variants: ['quantized'] } as const;
-      const measured = await collect(evaluateExperiment({ ...asked, evaluation: { perplexity } }, options));
+      const measured = await collect(
+        evaluateExperiment({ ...asked, evaluation: { ...asked.evaluation, perplexity } }, options),
+      );
       return measured.result.perplexity[0]!.quantized!;
     };
     const nearest = await experiment({ weights: { method: 'rtn' } });
@@ -77,7 +79,9 @@ test('a measurement takes the weights of the run that it names', async () => {
     assert.ok(!phases(again.events).includes('round'));
   }
   const files = weightBytes(result.run);
-  const other = await experiment({ weights: { gptq: { samples: 128, damping: 0.5 } } });
+  const other = await experiment({
+    weights: { gptq: { samples: 128, damping: 0.5, actOrder: false, groupScales: 'static' } },
+  });
   const anew = await collect(evaluateExperiment(other, { rotations: result.run }));
   assert.ok(phases(anew.events).includes('round'), 'weights of other settings are not taken');
   assert.notDeepEqual(anew.result.perplexity, result.perplexity);
@@ -118,7 +122,7 @@ test('GPTQ looks at the samples asked for, or at all there are', async () => {
   const asked = (samples: number) =>
     experiment({
       rotation: { r1: 'hadamard', r2: 'hadamard' },
-      weights: { gptq: { samples, damping: 0.01 } },
+      weights: { gptq: { samples, damping: 0.01, actOrder: false, groupScales: 'static' } },
     });
   const perplexity = async (samples: number) => {
     const job = evaluateExperiment(await asked(samples), { variants: ['quantized'] });

@@ -69,6 +69,19 @@ test('only maps that can act are shown, each where it does', () => {
   });
 });
 
+test('where heads are mixed, H acts behind R2', () => {
+  const { maps, layers } = tree({}, { rotation: { acrossHeads: true } });
+  assert.deepEqual(
+    maps.map(({ symbol, state }) => `${symbol} ${state}`),
+    ['R1 planned', 'R2 planned', 'H online', 'R3 online', 'R4 online'],
+  );
+  const own = layers[0]!.sites.find(({ site }) => site === 'o-input')!.maps;
+  assert.deepEqual(
+    own.map(({ symbol }) => symbol),
+    ['R2', 'H'],
+  );
+});
+
 test('where channels are scaled, S acts at the norms beside R1', () => {
   const plain = experimentSchema.parse({ model: 'm' });
   // The schema offers no method of scaling yet.

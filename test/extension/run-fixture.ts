@@ -38,6 +38,7 @@ export function summary({
     bits: 'W4A4KV4',
     process: { pid: 1, host: 'h', startTicks: null },
     provenance: null,
+    cell: null,
     error: null,
   });
   const measured = { name: 'wiki', fullPrecision: 5, quantized: perplexity ?? null, windows: 1, tokens: 10 };

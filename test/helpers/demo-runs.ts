@@ -39,6 +39,7 @@ export async function shortExperiment(
     quantization: { ...quantization, weights: { ...quantization.weights, ...weights } },
     rotation: { ...demo.rotation, ...rotation, learning: { ...demo.rotation.learning, ...short } },
     evaluation: {
+      ...demo.evaluation,
       perplexity: demo.evaluation.perplexity.map((task) => ({ ...task, sequenceLength: 64, maxWindows: 4 })),
     },
   };

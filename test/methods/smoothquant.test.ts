@@ -7,7 +7,7 @@ import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { evaluateExperiment } from '../../src/engine/index.ts';
 import { method } from '../../src/engine/methods/smoothquant.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import {
   NO_MAPS,
@@ -20,10 +20,13 @@ import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
+import type { ScalingEvent } from '../../src/protocol/events.ts';
 import type { Tensor } from '../../src/protocol/tensor.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
+import { scalesBy } from '../helpers/scaling.ts';
+import { tinyQuantizers } from '../helpers/tiny-network.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
 const EPSILON = 2 ** -23;
@@ -62,7 +65,7 @@ function scalesOf(
   const network = networkOf(bench, NO_MAPS, {});
   const blocks = differentWindows(bench.checkpoint.config, 3, 12);
   const work = { cache: bench.cache, network, maps, state, blocks, options: { alpha, samples: 3 } };
-  return method.scale(work);
+  return scalesBy(method, work);
 }
 
 const numbers = (tensor: Tensor): Float32Array =>
@@ -127,6 +130,70 @@ for (const kernels of KERNELS) {
     }));
 }
 
+test('the search takes the strength with the least error of each layer', () =>
+  withModel('llama', KERNELS.at(-1)!, async (bench) => {
+    const { config } = bench.checkpoint;
+    const blocks = differentWindows(config, 3, 12);
+    const merged = (quantizers: LayerQuantizers, maps: SeamMaps) =>
+      new Network(bench.cache, bench.checkpoint, {
+        mode: 'merged',
+        maps,
+        quantizers,
+        centreEmbedding: false,
+      });
+    const searched = async (quantizers: LayerQuantizers) => {
+      const events: ScalingEvent[] = [];
+      const networks = { exact: merged(FULL_PRECISION, NO_MAPS), quantized: merged(quantizers, method.maps) };
+      const scales = await scalesBy(
+        method,
+        {
+          ...{ cache: bench.cache, network: networkOf(bench, NO_MAPS, {}), maps: NO_MAPS, state: {}, blocks },
+          options: { alpha: 'search', samples: 3 },
+          merged: () => networks,
+        },
+        { see: (event) => event.type === 'scaling' && events.push(event) },
+      );
+      return { events, scales };
+    };
+    const quantizers = tinyQuantizers(config, 4);
+    const { events, scales } = await searched(quantizers);
+    assert.deepEqual(
+      events.map(({ layer, layers }) => [layer, layers]),
+      Array.from({ length: config.layers }, (_, layer) => [layer, config.layers]),
+    );
+    // The first layer again, with networks of the test's own: the norm of attention beside a half at the other.
+    const half = await scalesOf(bench, 0.5);
+    const [exact, quantized] = [merged(FULL_PRECISION, NO_MAPS), merged(quantizers, method.maps)];
+    const alphas = Array.from({ length: 21 }, (_, i) => i / 20);
+    const errors: number[] = [];
+    for (const alpha of alphas) {
+      quantized.setMaps({ ...half, 'attention-norm': (await scalesOf(bench, alpha))['attention-norm']! });
+      let [error, size] = [0, 0];
+      for (const ids of blocks) {
+        const x = await exact.embed(ids);
+        const shape = { batch: 1, sequence: ids.length };
+        const [wanted, found] = [await exact.layer(0, x, shape), await quantized.layer(0, x, shape)];
+        wanted.data.forEach((y, i) => {
+          error += (found.data[i]! - y) ** 2;
+          size += y ** 2;
+        });
+      }
+      errors.push(error / size);
+    }
+    const [first] = events[0]!.choices;
+    const least = Math.min(...errors);
+    assert.deepEqual([first!.seam, first!.alpha], ['attention-norm', alphas[errors.indexOf(least)]]);
+    // Sums of so many squares in another order.
+    const terms = blocks.length * 12 * config.hiddenSize;
+    assert.ok(Math.abs(first!.error - least) <= 2 * terms * 2 ** -53 * least);
+    assert.ok(Math.max(...errors) > 1.1 * first!.error, 'the strength matters');
+    const chosen = await scalesOf(bench, first!.alpha);
+    assert.deepEqual(scales['attention-norm']![0], chosen['attention-norm']![0]);
+    assert.ok(events.every(({ choices: [one, two] }) => two!.error <= one!.error));
+    const differ = new Set(events.flatMap(({ choices }) => choices.map(({ alpha }) => alpha)));
+    assert.ok(differ.size > 1, 'norms differ');
+  }));
+
 for (const name of GOLDEN_NAMES)
   test(`${name}: scaled networks compute what they computed, alone and rotated`, () =>
     withModel(name, KERNELS.at(-1)!, async (bench) => {
@@ -154,9 +221,17 @@ const folder = demoFolder();
 
 test('without rotations it lowers the perplexity of rounding, and its weights serve GPTQ too', async () => {
   const changes = { rotation: { r1: 'none', r2: 'none', r3: false, r4: false } } as const;
-  const measure = async (scaling: 'none' | 'smoothquant', rounding: 'rtn' | 'gptq') => {
+  const measure = async (
+    scaling: 'none' | 'smoothquant',
+    rounding: 'rtn' | 'gptq',
+    alpha: number | 'search' = 0.5,
+  ) => {
     const base = await shortExperiment(folder, { ...changes, weights: { method: rounding } });
-    const experiment = { ...base, scaling: { ...base.scaling, method: scaling } };
+    const { smoothquant } = base.scaling;
+    const experiment = {
+      ...base,
+      scaling: { method: scaling, smoothquant: { ...smoothquant, alpha } },
+    };
     const { events, result } = await collect(evaluateExperiment(experiment, { variants: ['quantized'] }));
     return { events, perplexity: result.perplexity[0]!.quantized!, runs: experiment.runs };
   };
@@ -164,6 +239,9 @@ test('without rotations it lowers the perplexity of rounding, and its weights se
   assert.ok(smooth.perplexity < nearest.perplexity / 10, `${smooth.perplexity}, ${nearest.perplexity}`);
   const preserved = smooth.events.find((event) => event.type === 'preservation');
   assert.ok(preserved?.type === 'preservation' && preserved.relative <= preserved.tolerance);
+  const search = await measure('smoothquant', 'rtn', 'search');
+  assert.equal(search.events.filter(({ type }) => type === 'scaling').length, 5);
+  assert.ok(search.perplexity < nearest.perplexity / 10, `${search.perplexity}, ${nearest.perplexity}`);
   const gptq = await measure('smoothquant', 'gptq');
   assert.equal(gptq.events.filter(({ type }) => type === 'rounding').length, 5);
   assert.ok(gptq.perplexity < nearest.perplexity / 10);

@@ -27,7 +27,12 @@ function rounding(m: number, n: number, groups: number, bits: number, t: Float32
   return { m, n, groups, bits, w, t, scale, zero };
 }
 
-function round(task: Rounding, instructionSet: string, threads = 1): Int8Array {
+function round(
+  task: Rounding,
+  instructionSet: string,
+  threads = 1,
+  order: readonly number[] | null = null,
+): Int8Array {
   const { m, n, groups, bits, w, t, scale, zero } = task;
   const codes = new Int8Array(m * n).fill(99);
   const inputs = [
@@ -35,6 +40,7 @@ function round(task: Rounding, instructionSet: string, threads = 1): Int8Array {
     { data: t, dims: [n, n] },
     { data: scale, dims: [m, groups] },
     { data: zero, dims: [m, groups] },
+    ...(order ? [{ data: BigInt64Array.from(order, BigInt), dims: [n] }] : []),
   ];
   addon!.runOperator('GptqRound', instructionSet, { bits }, inputs, [codes], threads, 1);
   return codes;
@@ -118,6 +124,55 @@ test('GptqRound: every code is that of the weight with the errors before it fed 
     });
   }
   assert.ok(clear > 0.8 * rows, `${clear} of ${rows} rows have one result only`);
+});
+
+/** Numbers 0 … n − 1, mixed. */
+function mixed(n: number): number[] {
+  const keys = random(n, 3 * n + 1);
+  return Array.from(keys.keys()).sort((a, b) => keys[a]! - keys[b]!);
+}
+
+test('GptqRound in an order: the bits of columns that stand in it, each with the scale of its own group', {
+  skip: notBuilt,
+}, () => {
+  for (const [m, n, groups, bits] of ROUNDINGS) {
+    const order = mixed(n);
+    const task = rounding(m, n, groups, bits, factor(moments(n, 2 * n, n), n, 'reference'));
+    const groupOf = (column: number) => Math.floor((column * groups) / n);
+    const placed = (of: Float32Array, width: number, at: (column: number) => number) =>
+      Float32Array.from({ length: m * n }, (_, i) => of[Math.floor(i / n) * width + at(order[i % n]!)]!);
+    const apart: Rounding = {
+      ...{ m, n, groups: n, bits, t: task.t },
+      w: placed(task.w, n, (column) => column),
+      scale: placed(task.scale, groups, groupOf),
+      zero: placed(task.zero, groups, groupOf),
+    };
+    for (const instructionSet of ['reference', ...addon!.instructionSets()]) {
+      const expected = new Int8Array(m * n);
+      round(apart, instructionSet).forEach((code, i) => {
+        expected[Math.floor(i / n) * n + order[i % n]!] = code;
+      });
+      for (const threads of [1, 3])
+        assert.deepEqual(
+          round(task, instructionSet, threads, order),
+          expected,
+          `${instructionSet} [${m}, ${n}]`,
+        );
+    }
+  }
+});
+
+test('GptqRound refuses an order that leaves columns out', { skip: notBuilt }, () => {
+  const task = rounding(2, 3, 1, 4, factor(moments(3, 6, 3), 3, 'reference'));
+  for (const order of [
+    [0, 1, 1],
+    [0, 1, 3],
+    [-1, 0, 1],
+  ])
+    assert.throws(
+      () => round(task, 'portable', 1, order),
+      /order must name each column of W once, found -?\d at \d/,
+    );
 });
 
 /** e A eᵀ. */

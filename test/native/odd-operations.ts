@@ -283,7 +283,9 @@ function gptqRound(draw: Draw): Call {
   const n = size * groups;
   const scale = [m, groups];
   const inputs = [tensor(draw, [m, n]), tensor(draw, [n, n]), tensor(draw, scale), tensor(draw, scale)];
-  return { attributes: { bits: 2 + draw.below(7) }, inputs, outputs: [m * n] };
+  const order = { data: BigInt64Array.from({ length: n }, (_, i) => BigInt(n - 1 - i)), dims: [n] };
+  const ordered = draw.flag() ? [...inputs, order] : inputs;
+  return { attributes: { bits: 2 + draw.below(7) }, inputs: ordered, outputs: [m * n] };
 }
 
 const DRAWINGS: Readonly<Record<string, Drawing>> = {

@@ -18,9 +18,9 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
-function allRotations({ headDim, intermediateSize }: ModelConfig): SeamMaps {
+function allRotations({ heads, headDim, intermediateSize }: ModelConfig, mixesHeads = false): SeamMaps {
   const [r3, r4] = [planHadamard(headDim), planHadamard(intermediateSize)];
-  return spinQuantMaps({ r1: true, r2: true, r3, r4 });
+  return spinQuantMaps({ r1: true, r2: true, r3, r4, acrossHeads: mixesHeads ? planHadamard(heads) : null });
 }
 
 for (const kernels of KERNELS) {
@@ -35,7 +35,14 @@ for (const kernels of KERNELS) {
       const plain = { mode: 'plain', maps: NO_MAPS } as const;
       const unrotated = { mode: 'unrotated', maps: allRotations(config) } as const;
       const merged = { mode: 'merged', maps: allRotations(config) } as const;
-      for (const form of [plain, unrotated, merged]) {
+      const mixed = allRotations(config, true);
+      for (const form of [
+        plain,
+        unrotated,
+        merged,
+        { ...unrotated, maps: mixed },
+        { ...merged, maps: mixed },
+      ]) {
         const network = new Network(cache, checkpoint, {
           ...form,
           quantizers: FULL_PRECISION,

@@ -64,7 +64,9 @@ for (const [tokens, width] of [
 
 test('rounding behind a Hadamard transform has the derivative of its parts', async () => {
   const plan = planHadamard(12);
-  const short = await derivatives(5, 12, (x, r) => quantizeTransformed(gemm(x, r), plan, FOUR_BITS));
+  const short = await derivatives(5, 12, (x, r) =>
+    quantizeTransformed(gemm(x, r), { kind: 'hadamard', transform: plan }, FOUR_BITS),
+  );
   const long = await derivatives(5, 12, (x, r) =>
     hadamard(fakeQuantize(hadamard(gemm(x, r), plan), FOUR_BITS), plan, true),
   );

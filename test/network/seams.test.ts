@@ -79,11 +79,14 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
   };
+  const across: SeamMap = { kind: 'across-heads', transform: planHadamard(config.heads) };
   return new Map([
     ...alone.map(([name, label]) => [label, together([name])] as const),
     ['both norms', together(['attention-norm', 'mlp-norm'])],
     ['residual and both norms', together(['residual', 'attention-norm', 'mlp-norm'])],
+    ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
+    ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
   ]);
 }
 
@@ -201,7 +204,7 @@ test('every site is seen through a seam, and seams stand in one order', () => {
 });
 
 test('widths and counts are those of the model', () => {
-  const { hiddenSize, intermediateSize, headDim, layers } = TINY_CONFIG;
+  const { hiddenSize, intermediateSize, heads, headDim, layers } = TINY_CONFIG;
   const facts = SEAM_NAMES.map((name) => {
     const { symbol, width, count, perLayer, perHead } = seamOf(name, TINY_CONFIG);
     assert.equal(count, perLayer ? layers : 1, name);
@@ -212,6 +215,7 @@ test('widths and counts are those of the model', () => {
     ['attention-norm', 'S', hiddenSize, layers, false],
     ['mlp-norm', 'S', hiddenSize, layers, false],
     ['value', 'R2', headDim, layers, true],
+    ['across-heads', 'H', heads, layers, false],
     ['query-key', 'R3', headDim, layers, true],
     ['up-down', 'R4', intermediateSize, layers, false],
   ]);
@@ -227,6 +231,7 @@ test('what each seam allows, and that it says why', () => {
     ['attention-norm', ['diagonal'], ['orthogonal']],
     ['mlp-norm', ['diagonal'], ['orthogonal']],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
+    ['across-heads', [], ['hadamard']],
     ['query-key', [], ['hadamard', 'orthogonal']],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);

@@ -5,16 +5,44 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { type Purpose, parseExperiment } from '../../src/config/index.ts';
 import { checkAgainstModel } from '../../src/engine/plan/check/check-model.ts';
+import { readSafetensorsHeader } from '../../src/formats/safetensors.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
+import { readTensor } from '../../src/formats/tensor-io.ts';
+import { type Tensor, zeros } from '../../src/protocol/tensor.ts';
 import { temporaryFolder } from '../formats/support.ts';
 import { editJson, goldenFolder } from '../model/goldens.ts';
 
 const PLAIN = { rotation: { r1: 'none', r2: 'none', r4: false } };
 const TASK = { name: 't', text: 'test.txt' };
 
-async function checked(t: TestContext, settings: object, purpose: Purpose, config: object = {}) {
+/** Gives the model heads of zeros, after those that it has. */
+async function addHeads(model: string, heads: number): Promise<void> {
+  const path = join(model, 'model.safetensors');
+  const { tensors } = readSafetensorsHeader(path);
+  const changed = [...tensors].map(([name, tensor]): [string, Tensor] => {
+    const [rows = 0, columns = 0] = tensor.dims;
+    if (name.endsWith('q_proj.weight')) return [name, zeros('float32', [8 * heads, columns])];
+    if (name.endsWith('o_proj.weight')) return [name, zeros('float32', [rows, 8 * heads])];
+    return [name, tensor];
+  });
+  await writeSafetensors(path, Object.fromEntries(changed.map(([name, tensor]) => [name, held(tensor)])));
+  editJson(join(model, 'config.json'), { num_attention_heads: heads });
+}
+
+/** A tensor of a file that is about to be replaced. */
+const held = (tensor: Tensor) => (tensor.kind === 'file' ? readTensor(tensor) : tensor);
+
+async function checked(
+  t: TestContext,
+  settings: object,
+  purpose: Purpose,
+  config: object = {},
+  heads: number | null = null,
+) {
   const folder = temporaryFolder(t);
   cpSync(goldenFolder('llama'), join(folder, 'model'), { recursive: true });
   editJson(join(folder, 'model', 'config.json'), { ...config });
+  if (heads !== null) await addHeads(join(folder, 'model'), heads);
   writeFileSync(join(folder, 'train.txt'), '');
   const file = join(folder, 'e.spinquant.json');
   const text = JSON.stringify({ model: 'model', ...settings });
@@ -22,6 +50,7 @@ async function checked(t: TestContext, settings: object, purpose: Purpose, confi
   const at = ({ range }: (typeof faults)[number]) => text.slice(range.offset, range.offset + range.length);
   return {
     found,
+    faults: faults.map((fault) => ({ ...fault, at: at(fault) })),
     codes: faults.map(({ code }) => code),
     lengths: faults
       .filter(({ code }) => code === 'model/positions')
@@ -73,4 +102,17 @@ test('sizes that the tensors deny are the only fault', async (t) => {
     assert.equal(found, null);
     assert.ok(performance.now() - began < 2000);
   }
+});
+
+test('heads are mixed only where a Hadamard matrix has their number', async (t) => {
+  const rotation = { ...PLAIN.rotation, acrossHeads: true };
+  const about = async (settings: object, heads: number | null) =>
+    (await checked(t, settings, 'edit', {}, heads)).faults.filter(({ code }) => code === 'rotation/heads');
+  assert.deepEqual(await about({ rotation }, null), []);
+  assert.deepEqual(await about(PLAIN, 6), []);
+  const [fault, ...others] = await about({ rotation }, 6);
+  assert.deepEqual(others, []);
+  assert.deepEqual([fault?.severity, fault?.code, fault?.at], ['error', 'rotation/heads', 'true']);
+  assert.match(fault!.message, /rotation\.acrossHeads.* 6 heads/);
+  assert.deepEqual(fault?.suggestion, { path: ['rotation', 'acrossHeads'], value: false });
 });

@@ -31,7 +31,10 @@ async function experiment(rotation: Rotation = {}, bits: 4 | 8 = 4): Promise<Res
     ...asked,
     quantization: { ...quantization, weights: { ...weights, bits, method: 'rtn' } },
     rotation: { ...asked.rotation, learning: { ...asked.rotation.learning, steps: 2 }, ...rotation },
-    evaluation: { perplexity: asked.evaluation.perplexity.map((task) => ({ ...task, maxWindows: 2 })) },
+    evaluation: {
+      ...asked.evaluation,
+      perplexity: asked.evaluation.perplexity.map((task) => ({ ...task, maxWindows: 2 })),
+    },
   };
 }
 

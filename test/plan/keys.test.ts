@@ -160,7 +160,10 @@ test('the evaluation text changes neither what is learned nor what is rounded', 
   writeFileSync(other, 'a dog ran to the river and came back wet.\n'.repeat(40));
   const change = (experiment: ResolvedExperiment) => ({
     ...experiment,
-    evaluation: { perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: other })) },
+    evaluation: {
+      ...experiment.evaluation,
+      perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: other })),
+    },
   });
   const found = await changed('optimize', change);
   assert.ok(found.includes('perplexity'));
@@ -208,6 +211,8 @@ test('learned maps and the same maps from a file give weights one key', async ()
 /** Settings of the weights, each of which decides them. */
 const WEIGHTS: Readonly<Record<string, (weights: Weights) => Partial<Weights>>> = {
   damping: ({ gptq }) => ({ gptq: { ...gptq, damping: 0.5 } }),
+  actOrder: ({ gptq }) => ({ gptq: { ...gptq, actOrder: true } }),
+  groupScales: ({ gptq }) => ({ gptq: { ...gptq, groupScales: 'updated' } }),
   bits: () => ({ bits: 3 }),
   symmetric: ({ symmetric }) => ({ symmetric: !symmetric }),
   clip: ({ clip }) => ({ clip: !clip }),
@@ -236,23 +241,73 @@ test('fixed transforms change weights where they are merged into these', async (
   assert.deepEqual(await without('r4'), ['gptq', 'perplexity']);
 });
 
-test('bits of activations change learning, but not what GPTQ rounds', async () => {
-  const change = (experiment: ResolvedExperiment) => {
+test('mixed heads change the weights, and what is learned', async () => {
+  const mix = (experiment: ResolvedExperiment) => ({
+    ...experiment,
+    rotation: { ...experiment.rotation, acrossHeads: true },
+  });
+  assert.deepEqual(await changed('evaluate', mix), ['gptq', 'perplexity']);
+  const found = await changed('optimize', mix);
+  assert.ok(found.includes('learn') && found.includes('gptq'), String(found));
+});
+
+test('quantizers decide scales that are searched by them, and no others', async () => {
+  const scales = async (alpha: number | 'search', bits: 4 | 8) => {
+    const experiment = await measured();
     const { quantization } = experiment;
-    const activations = { ...quantization.activations, bits: 8 as const };
-    return { ...experiment, quantization: { ...quantization, activations } };
+    const scaled = {
+      ...experiment,
+      quantization: { ...quantization, activations: { ...quantization.activations, bits } },
+      scaling: { method: 'smoothquant', smoothquant: { alpha, samples: 2 } },
+    } as const;
+    const steps = await stepsOf(scaled, 'evaluate');
+    return JSON.stringify(steps.find(({ name }) => name === 'smoothquant')!.spec());
   };
-  const found = await changed('optimize', change);
-  assert.ok(found.includes('learn') && !found.includes('gptq'), String(found));
+  assert.equal(await scales(0.5, 4), JSON.stringify({ alpha: 0.5, samples: 2 }));
+  assert.equal(await scales(0.5, 8), await scales(0.5, 4));
+  assert.notEqual(await scales('search', 8), await scales('search', 4));
+});
+
+test('options of later versions leave keys as they were until they are used', async () => {
+  const machine = { model: 'model' };
+  const { learn, gptq } = await keysOf(byCrossEntropy(await optimized()), 'optimize', machine);
+  // Written down by the version before the options. What is learned on captured activations starts over anyway.
+  assert.equal(learn, '114072f146ed623efa312b767e819a307ba3b949e81cb2c9cc1ee57d458a0438');
+  assert.equal(gptq, '4383694d0527a733eda497b46d0cda360efc9dbaf6e392830298fe9e20bf5c62');
+});
+
+const with8BitActivations = (experiment: ResolvedExperiment): ResolvedExperiment => {
+  const { quantization } = experiment;
+  const activations = { ...quantization.activations, bits: 8 as const };
+  return { ...experiment, quantization: { ...quantization, activations } };
+};
+
+function byCrossEntropy(experiment: ResolvedExperiment): ResolvedExperiment {
+  const learning = { ...experiment.rotation.learning, objective: 'cross-entropy' as const };
+  return { ...experiment, rotation: { ...experiment.rotation, learning } };
+}
+
+test('bits of activations change learning by cross-entropy, but not what GPTQ rounds', async () => {
+  const before = byCrossEntropy(await optimized());
+  const [then, now] = [
+    await keysOf(before, 'optimize'),
+    await keysOf(with8BitActivations(before), 'optimize'),
+  ];
+  assert.notEqual(now.learn, then.learn);
+  assert.equal(now.gptq, then.gptq);
+});
+
+test('rotations of captured activations serve other bits, with and without R3 and R4', async () => {
+  assert.deepEqual(await changed('optimize', with8BitActivations), ['perplexity', 'statistics']);
+  const found = await changed('optimize', (experiment) => ({
+    ...experiment,
+    rotation: { ...experiment.rotation, r3: false, r4: false },
+  }));
+  assert.ok(!found.includes('learn'), String(found));
 });
 
 test('bits of activations change what is measured of the quantized network', async () => {
-  const change = (experiment: ResolvedExperiment) => {
-    const { quantization } = experiment;
-    const activations = { ...quantization.activations, bits: 8 as const };
-    return { ...experiment, quantization: { ...quantization, activations } };
-  };
-  assert.deepEqual(await changed('evaluate', change), ['perplexity']);
+  assert.deepEqual(await changed('evaluate', with8BitActivations), ['perplexity']);
 });
 
 test('whole weights of another run are taken by their key, and only by it', async () => {

@@ -21,7 +21,7 @@ function experiment(scaleGradient: boolean): ResolvedExperiment {
 }
 
 test('every activation quantizer gets the gradient through its scale, in learning only', () => {
-  const deployed = quantizersOf(experiment(true).quantization, TINY_CONFIG);
+  const deployed = quantizersOf(experiment(true).quantization, experiment(true).rotation, TINY_CONFIG);
   const live = learningQuantizersOf(experiment(true), deployed);
   const detached = learningQuantizersOf(experiment(false), deployed);
   for (const site of SITES) {
@@ -43,7 +43,7 @@ for (const kernels of KERNELS) {
     const dy = randomTensor([6, hiddenSize], noise(6));
     const passes = [false, true].map(async (scaleGradient) => {
       const asked = experiment(scaleGradient);
-      const final = quantizersOf(asked.quantization, checkpoint.config);
+      const final = quantizersOf(asked.quantization, asked.rotation, checkpoint.config);
       const quantizers = learningQuantizersOf(asked, final);
       const network = new Network(cache, checkpoint, {
         mode: 'unrotated',

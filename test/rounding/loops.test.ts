@@ -4,103 +4,12 @@ import { test } from 'node:test';
 import { factorInLoops } from '../../src/engine/rounding/gptq/factor-in-loops.ts';
 import { type RowsToRound, roundInLoops } from '../../src/engine/rounding/gptq/round-in-loops.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
-import { noise } from '../helpers/tiny-network.ts';
-
-const DAMPING = 0.01;
+import { DAMPING, damped, secondMoment, textbook, weightsOf } from './textbook.ts';
 
 async function factor(h: Float32Array, n: number): Promise<Float32Array> {
   const t = new Float32Array(n * n);
   await factorInLoops(h, n, DAMPING, t);
   return t;
-}
-
-/** Σ x xᵀ [n, n] of samples whose channels are correlated. */
-function secondMoment(n: number, samples: number, seed: number): Float32Array {
-  const random = noise(seed);
-  const mix = Float64Array.from({ length: n * n }, random);
-  const h = new Float64Array(n * n);
-  for (let sample = 0; sample < samples; sample++) {
-    const source = Float64Array.from({ length: n }, (_, i) => random() / (1 + i));
-    const x = Array.from({ length: n }, (_, i) => source.reduce((sum, s, k) => sum + s * mix[i * n + k]!, 0));
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) h[i * n + j]! += x[i]! * x[j]!;
-  }
-  return Float32Array.from(h);
-}
-
-function weightsOf(rows: number, columns: number, bits: number, groups: number, zero: number): RowsToRound {
-  const random = noise(rows + columns);
-  return {
-    rows,
-    columns,
-    bits,
-    w: Float32Array.from({ length: rows * columns }, random),
-    scale: Float32Array.from({ length: rows * groups }, () => (1.5 + 0.5 * random()) / 2 ** bits),
-    zero: new Float32Array(rows * groups).fill(zero),
-  };
-}
-
-/** H + λI in double precision. */
-function damped(h: Float32Array, n: number): Float64Array {
-  const result = Float64Array.from(h);
-  let trace = 0;
-  for (let i = 0; i < n; i++) trace += result[i * n + i]!;
-  for (let i = 0; i < n; i++) result[i * n + i]! += (DAMPING * trace) / n;
-  return result;
-}
-
-/** A⁻¹ by Gauss-Jordan elimination; A is positive definite, so no pivot is zero. */
-function inverse(a: Float64Array, n: number): Float64Array {
-  const left = Float64Array.from(a);
-  const right = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) right[i * n + i] = 1;
-  for (let pivot = 0; pivot < n; pivot++) {
-    const divisor = left[pivot * n + pivot]!;
-    for (let i = 0; i < n; i++) {
-      left[pivot * n + i]! /= divisor;
-      right[pivot * n + i]! /= divisor;
-    }
-    for (let row = 0; row < n; row++) {
-      const factor = left[row * n + pivot]!;
-      if (row === pivot || factor === 0) continue;
-      for (let i = 0; i < n; i++) {
-        left[row * n + i]! -= factor * left[pivot * n + i]!;
-        right[row * n + i]! -= factor * right[pivot * n + i]!;
-      }
-    }
-  }
-  return right;
-}
-
-function roundEven(x: number): number {
-  const nearest = Math.round(x);
-  return Math.abs(x - Math.trunc(x)) === 0.5 && nearest % 2 !== 0 ? nearest - 1 : nearest;
-}
-
-/**
- * Frantar et al. 2023, algorithm 1, without its blocks: after column j is rounded, the columns that are left are moved
- * by −(error / [H⁻¹]_jj) [H⁻¹]_j,: and j is taken out of H⁻¹ by one step of elimination.
- */
-function textbook({ w, rows, columns, bits, scale, zero }: RowsToRound, h: Float64Array): Int8Array {
-  const left = Float64Array.from(w);
-  const hinv = inverse(h, columns);
-  const codes = new Int8Array(rows * columns);
-  const groups = scale.length / rows;
-  for (let j = 0; j < columns; j++) {
-    const diagonal = hinv[j * columns + j]!;
-    for (let row = 0; row < rows; row++) {
-      const group = row * groups + Math.floor((j * groups) / columns);
-      const at = row * columns + j;
-      const code = roundEven(left[at]! / scale[group]!) + zero[group]!;
-      codes[at] = Math.min(Math.max(code, -(2 ** (bits - 1))), 2 ** (bits - 1) - 1);
-      const error = (left[at]! - scale[group]! * (codes[at]! - zero[group]!)) / diagonal;
-      for (let k = j; k < columns; k++) left[row * columns + k]! -= error * hinv[j * columns + k]!;
-    }
-    for (let a = j + 1; a < columns; a++) {
-      const factor = hinv[a * columns + j]! / diagonal;
-      for (let b = j + 1; b < columns; b++) hinv[a * columns + b]! -= factor * hinv[j * columns + b]!;
-    }
-  }
-  return codes;
 }
 
 /** Σ (W − Q) H (W − Q)ᵀ over rows. */

@@ -16,6 +16,7 @@ import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/l
 import { DEFAULT_MEMORY, type NetworkMemory } from '../../src/engine/network/memory-plan.ts';
 import type { Activations, Network } from '../../src/engine/network/network.ts';
 import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
+import type { RoundingOptions } from '../../src/engine/rounding/gptq/layer-rounder.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -29,6 +30,7 @@ import { KERNELS } from '../helpers/runtimes.ts';
 
 const GOLDEN = join(import.meta.dirname, '..', 'goldens', 'models', 'llama');
 const SEQUENCE = 24;
+const ROUNDING = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
 const WEIGHTS = { bits: 4, symmetric: true, group: 0, clipSearch: true };
 
 interface Setting {
@@ -36,9 +38,10 @@ interface Setting {
   readonly weights?: Partial<typeof WEIGHTS>;
   readonly memory?: Partial<NetworkMemory>;
   readonly model?: string;
+  readonly options?: Partial<RoundingOptions>;
 }
 
-async function bench(t: TestContext, { kernels, weights, memory, model }: Setting) {
+async function bench(t: TestContext, { kernels, weights, memory, model, options: changed }: Setting) {
   const runtime = await createRuntime({ threads: 1, kernels });
   const cache = new ProgramCache(runtime);
   const checkpoint = await openCheckpoint(model ?? GOLDEN);
@@ -54,7 +57,7 @@ async function bench(t: TestContext, { kernels, weights, memory, model }: Settin
   const blocks = differentWindows(checkpoint.config, 10, SEQUENCE);
   const layers = new RoundedLayers(folder, 'key');
   const run = (signal?: AbortSignal): AsyncGenerator<RunEvent, void> =>
-    roundWeights(cache, { network, blocks, damping: 0.01, layers }, signal);
+    roundWeights(cache, { network, blocks, options: { ...ROUNDING, ...changed }, layers }, signal);
   return { cache, checkpoint, network, folder, layers, blocks, run };
 }
 
@@ -176,6 +179,24 @@ for (const kernels of KERNELS) {
       }
     }
     assert.equal((await readdir(folder)).length, events.length, 'no scratch file is left');
+  });
+
+  test(`${kernels}: in the order of moments and with fresh scales, too, and stopped between layers`, async (t) => {
+    const weights = { group: 8 };
+    const plain = await bench(t, { kernels, weights });
+    await collect(plain.run());
+    for (const options of [{ actOrder: true }, { groupScales: 'updated' }] as const) {
+      const whole = await bench(t, { kernels, weights, options });
+      for (const { errors } of await collect(whole.run()))
+        for (const { linear, error, nearest } of errors)
+          assert.ok(error > 0 && error < nearest, `${linear}: ${error} against ${nearest}`);
+      const files = await filesOf(whole.folder);
+      assert.notDeepEqual(files, await filesOf(plain.folder));
+      const stopped = await bench(t, { kernels, weights, options });
+      for await (const event of stopped.run()) if (event.type === 'rounding') break;
+      await collect(stopped.run());
+      assert.deepEqual(await filesOf(stopped.folder), files);
+    }
   });
 
   test(`${kernels}: stopped between layers, it goes on to the same bits`, async (t) => {

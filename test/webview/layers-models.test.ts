@@ -6,6 +6,7 @@ import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
 import { experimentSchema, siteQuantizer } from '../../src/config/index.ts';
 import { quantizationGrid } from '../../src/extension/panels/layers/grid.ts';
 import { extent } from '../../src/extension/panels/layers/state.ts';
+import type { Site } from '../../src/protocol/block.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import { openRun } from '../../src/runs/index.ts';
@@ -53,15 +54,19 @@ test('the grid holds exactly the values that the quantizer can give', () => {
 });
 
 test('each site has the quantizer that the method puts there', () => {
-  assert.equal(siteQuantizer('query', quantization), null);
-  assert.equal(siteQuantizer('o-input', quantization)?.shares, 'head');
-  assert.equal(siteQuantizer('down-input', quantization)?.shares, 'token');
-  assert.equal(siteQuantizer('key', { ...quantization, keys: { ...quantization.keys, bits: 16 } }), null);
+  const at = (site: Site, of = quantization, acrossHeads = false) => siteQuantizer(site, of, { acrossHeads });
+  assert.equal(at('query', quantization), null);
+  assert.equal(at('o-input', quantization)?.shares, 'head');
+  assert.equal(at('down-input', quantization)?.shares, 'token');
+  assert.equal(at('key', { ...quantization, keys: { ...quantization.keys, bits: 16 } }), null);
   const grouped = { ...quantization, activations: { ...quantization.activations, groupSize: 128 } };
   assert.deepEqual(
-    [siteQuantizer('mlp-input', grouped)?.shares, siteQuantizer('mlp-input', grouped)?.includeZero],
+    [at('mlp-input', grouped)?.shares, at('mlp-input', grouped)?.includeZero],
     ['group', false],
   );
+  assert.deepEqual(at('o-input', quantization, true), at('down-input'), 'mixed heads share a scale');
+  assert.equal(at('o-input', grouped, true)?.shares, 'group');
+  assert.equal(at('value', quantization, true)?.shares, 'head');
 });
 
 test('the reach of a site comes from its outermost bins and its largest value', () => {

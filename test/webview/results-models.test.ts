@@ -32,6 +32,8 @@ test('experiments are called what papers call them', () => {
     [{ rotation: { r2: 'none' } }, 'SpinQuant had R1 only + RTN'],
     [{ rotation: { r1: 'none', r2: 'none', r3: false, r4: false } }, 'RTN'],
     [{ rotation: { r1: 'hadamard', r2: 'hadamard' } }, 'Hadamard R1–R4 + RTN'],
+    [{ rotation: { r1: 'hadamard', r2: 'hadamard', acrossHeads: true } }, 'QuaRot + RTN'],
+    [{ rotation: { acrossHeads: true } }, 'SpinQuant had H + RTN'],
     [{ rotation: { r1: 'random', r2: 'none', r3: false, r4: false } }, 'Random R1 + RTN'],
     [{ quantization: { weights: { bits: 16 } } }, 'SpinQuant had'],
     [{ rotation: { start: 'random' } }, 'SpinQuant had + RTN'],

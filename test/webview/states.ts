@@ -88,6 +88,7 @@ export async function layersOf(dir: string | null, choice: Partial<LayersMemory>
             model: modelName(run, experiment.model),
             activations: await run.readActivations(),
             quantization: experiment.quantization,
+            rotation: experiment.rotation,
           }
         : null,
     problem: null,

@@ -36,7 +36,8 @@ struct ReverseCholeskyArgs {
 /// Weights whose errors are fed back together: rows of W side by side.
 constexpr size_t kRowsPerUnit = 64;
 
-/// Unit: kRowsPerUnit rows, each on its own. For j = 0 … n-1, with s and z of the row and the column's group:
+/// Unit: kRowsPerUnit rows, each on its own. The j-th column to be rounded is order[j]; T is in that order, all else in
+/// W's own. For j = 0 … n-1, with w_j and c_j of that column, s and z of the row and the column's group:
 /// f_j = Σ_{k<j} e_k T_jk / T_jj, w' = w_j + f_j, c_j = clamp(rne(w' / s) + z, low, high),
 /// q_j = s·(c_j - z) rounded to float32 as where it is used, e_j = w_j - q_j.
 struct GptqRoundArgs {
@@ -45,10 +46,13 @@ struct GptqRoundArgs {
   const float* scale;  // [m, groups]
   const float* zero;   // [m, groups], whole numbers
   int8_t* codes;       // [m, n]
+  const int64_t* order;  // [n], a permutation; null for 0 … n-1
   size_t m, n, groups;
   float low, high;
 
   size_t group_size() const { return n / groups; }
+  size_t column(size_t j) const { return order ? static_cast<size_t>(order[j]) : j; }
+  size_t group_of(size_t j) const { return column(j) / group_size(); }
 };
 
 /// Unit: one row of T is zeroed; the first one also gives λ.

@@ -23,6 +23,19 @@ void require_square(const char* name, const Tensor& tensor) {
   reject(std::string(name) + " must be [n, n], found " + text(shape));
 }
 
+/// Throws unless every column is named once.
+void require_permutation(const Tensor& order, size_t n) {
+  if (order.shape != Shape{static_cast<int64_t>(n)}) reject("order must be [n], found " + text(order.shape));
+  std::vector<bool> seen(n);
+  for (size_t j = 0; j < n; j++) {
+    const int64_t column = order.integers()[j];
+    if (column < 0 || static_cast<size_t>(column) >= n || seen[static_cast<size_t>(column)]) {
+      reject("order must name each column of W once, found " + std::to_string(column) + " at " + std::to_string(j));
+    }
+    seen[static_cast<size_t>(column)] = true;
+  }
+}
+
 class ReverseCholesky final : public Operator {
  public:
   explicit ReverseCholesky(const Attributes& attributes) : damping_(positive_number(attributes, "damping", 0.01f)) {}
@@ -72,6 +85,7 @@ class GptqRound final : public Operator {
       reject("scale must be [m, groups], groups dividing n, found " + text(scale) + " for W " + text(w));
     }
     require_same_shape("scale", inputs[2], "zero", inputs[3]);
+    if (inputs[4].data) require_permutation(inputs[4], dim(inputs[0], 1));
     return {w};
   }
 
@@ -79,9 +93,9 @@ class GptqRound final : public Operator {
     const Tensor& w = inputs[0];
     const float half = static_cast<float>(1 << (bits_ - 1));
     GptqRoundArgs args{w.floats(),         inputs[1].floats(),        inputs[2].floats(),
-                       inputs[3].floats(), outputs[0].mutable_bytes(), dim(w, 0),
-                       dim(w, 1),          dim(inputs[2], 1),          -half,
-                       half - 1};
+                       inputs[3].floats(), outputs[0].mutable_bytes(), inputs[4].integers(),
+                       dim(w, 0),          dim(w, 1),                 dim(inputs[2], 1),
+                       -half,              half - 1};
     const size_t units = (args.m + kRowsPerUnit - 1) / kRowsPerUnit;
     return kernel_work(kGptqRound, isa, args, units, args.n * args.n / 2 * kRowsPerUnit / (2 * kStepWidth) + args.n);
   }
@@ -95,7 +109,8 @@ class GptqRound final : public Operator {
 OperatorType reverse_cholesky_type() { return {"ReverseCholesky", {{}}, {{}}, make_operator<ReverseCholesky>}; }
 
 OperatorType gptq_round_type() {
-  return {"GptqRound", {{}, {}, {}, {}}, {{ElementType::int8}}, make_operator<GptqRound>};
+  const InputSpec order{ElementType::int64, true};
+  return {"GptqRound", {{}, {}, {}, {}, order}, {{ElementType::int8}}, make_operator<GptqRound>};
 }
 
 }  // namespace spinquant

@@ -26,8 +26,8 @@ void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
   const size_t n = args.n;
   for (size_t j = 0; j < n; j++) {
     const float* t = args.t + j * n;
-    const size_t group = row * args.groups + j / args.group_size();
-    const float s = args.scale[group], z = args.zero[group], w = args.w[row * n + j];
+    const size_t group = row * args.groups + args.group_of(j), at = row * n + args.column(j);
+    const float s = args.scale[group], z = args.zero[group], w = args.w[at];
     double sum = 0;
     for (size_t k = 0; k < j; k++) sum += e[k] * t[k];
     const double wanted = w + sum / t[j];
@@ -35,7 +35,7 @@ void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
     const float code = static_cast<float>(level > args.low ? std::min<double>(level, args.high) : args.low);
     const float q = s * (code - z);
     e[j] = static_cast<double>(w) - q;
-    args.codes[row * n + j] = nearest_byte(code);
+    args.codes[at] = nearest_byte(code);
   }
 }
 

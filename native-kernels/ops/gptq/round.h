@@ -43,8 +43,8 @@ class RowBlock {
  private:
   void load_weights(size_t start, size_t count) {
     for (size_t r = 0; r < kRowsPerUnit; r++) {
-      const float* w = args_.w + (row_ + r) * args_.n + start;
-      for (size_t c = 0; c < count; c++) weights_[c * kRowsPerUnit + r] = r < rows_ ? w[c] : 0;
+      const float* w = args_.w + (row_ + r) * args_.n;
+      for (size_t c = 0; c < count; c++) weights_[c * kRowsPerUnit + r] = r < rows_ ? w[args_.column(start + c)] : 0;
     }
   }
 
@@ -96,7 +96,7 @@ class RowBlock {
   /// A column whose feedback only lacks the columns from `known` of the panel on.
   void round_column(size_t start, size_t column, size_t known) {
     const size_t j = start + column;
-    if (j / args_.group_size() != group_) load_group(j / args_.group_size());
+    if (args_.group_of(j) != group_) load_group(args_.group_of(j));
     const float* t = args_.t + j * args_.n;
     const Vec pivot = splat(t[j]), low = splat(args_.low), high = splat(args_.high);
     for (size_t r = 0; r < kRowsPerUnit; r += kLanes) {
@@ -114,8 +114,8 @@ class RowBlock {
 
   void put_codes(size_t start, size_t count) const {
     for (size_t r = 0; r < rows_; r++) {
-      int8_t* codes = args_.codes + (row_ + r) * args_.n + start;
-      for (size_t c = 0; c < count; c++) codes[c] = codes_[c * kRowsPerUnit + r];
+      int8_t* codes = args_.codes + (row_ + r) * args_.n;
+      for (size_t c = 0; c < count; c++) codes[args_.column(start + c)] = codes_[c * kRowsPerUnit + r];
     }
   }
 

@@ -5,8 +5,8 @@ import { openRun } from '../../runs/index.ts';
 import { type Engine, loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
+import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
-import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
 export interface EvaluateFlags extends ComputeFlags {
@@ -29,7 +29,8 @@ export async function evaluate(file: string, flags: EvaluateFlags, output: Outpu
   );
   output.document(result);
   const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';
-  output.result(`${result.bits}\n\n${perplexityTable(result.perplexity)}${kept}`);
+  const tables = measurementTables(result).join('\n\n');
+  output.result(`${result.bits}\n\n${tables}${kept}`);
 }
 
 /** @param named its run is the path of a folder. */

@@ -1,11 +1,13 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { OptimizeResult } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { collectCells, tableOf } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
+import { matrixTable } from '../matrix-table.ts';
+import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
-import { perplexityTable } from '../perplexity-table.ts';
 import { follow } from '../progress.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
@@ -20,6 +22,7 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
   const experiment = withSeed(await loadExperiment(file, 'optimize', output, flags.device), flags.seed);
   const engine = await loadEngine();
   const { resume, takeOver } = flags;
+  if (experiment.matrix) return fillMatrix(experiment, flags, output);
   if (takeOver && resume === undefined)
     throw new UserError(
       'cli/take-over',
@@ -40,6 +43,26 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
   output.result(summary(result));
 }
 
+/** A matrix goes on by itself where it stopped. */
+async function fillMatrix(
+  experiment: ResolvedExperiment,
+  { kernels, resume, takeOver }: OptimizeFlags,
+  output: Output,
+): Promise<undefined> {
+  if (typeof resume === 'string')
+    throw new UserError(
+      'cli/matrix-resume',
+      `${experiment.source.file} is a matrix: it goes on by itself, and --resume ${resume} names one run.`,
+      'Leave the name out.',
+    );
+  const engine = await loadEngine();
+  const result = await interruptible(output, (signal) =>
+    follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
+  );
+  output.document(result);
+  output.result(matrixTable(tableOf(await collectCells(experiment))));
+}
+
 function withSeed(experiment: ResolvedExperiment, seed: number | undefined): ResolvedExperiment {
   if (seed === undefined) return experiment;
   return { ...experiment, rotation: { ...experiment.rotation, seed } };
@@ -49,7 +72,8 @@ function summary(result: OptimizeResult): string {
   const lines = [
     `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${result.steps} steps, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
   ];
-  if (result.perplexity.length > 0) lines.push('', perplexityTable(result.perplexity), '');
+  const tables = measurementTables(result);
+  if (tables.length > 0) lines.push('', tables.join('\n\n'), '');
   lines.push(`Run: ${result.run}`);
   return lines.join('\n');
 }

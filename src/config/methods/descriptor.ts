@@ -20,10 +20,22 @@ export interface MethodDescriptor<
   readonly paper: { readonly authors: string; readonly arxiv: string } | null;
   /** Its own keys in an experiment, with defaults and the values of the reference implementation. */
   readonly options: Options;
+  /** Faults between its options, each of which is valid alone; absent where there are none. */
+  readonly between?: (options: unknown) => readonly OptionFault[];
   /** The reason why it needs the calibration text, as the end of `needs a text …`; null where it does not. */
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** True where its numbers depend on a seed of the experiment. */
+  readonly seeded?: boolean;
+}
+
+/** A fault at one option of a method. */
+export interface OptionFault {
+  readonly option: string;
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
 }
 
 /** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */

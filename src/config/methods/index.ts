@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { MethodDescriptor, MethodKind } from './descriptor.ts';
 import * as registry from './registry.ts';
 
-export type { MethodDescriptor, MethodKind } from './descriptor.ts';
+export type { MethodDescriptor, MethodKind, OptionFault } from './descriptor.ts';
 
 type Registered = (typeof registry)[keyof typeof registry];
 type OfKind<Kind extends MethodKind> = Extract<Registered, { readonly kind: Kind }>;

@@ -4,12 +4,10 @@ import type { MethodDescriptor } from './descriptor.ts';
 const options = z
   .strictObject({
     alpha: z
-      .number()
-      .min(0)
-      .max(1)
+      .union([z.number().min(0).max(1), z.literal('search')])
       .default(0.5)
       .describe(
-        'How much of the size of channels moves into the weights: 0 evens out the weights, 1 the activations. Reference: 0.5; 0.85 for LLaMA-2-7B, 13B and LLaMA-3-8B, 0.9 for 70B, 0.8 for Mistral.',
+        'How much of the size of channels moves into the weights: 0 evens out the weights, 1 the activations. "search" tries 0, 0.05 … 1 at each norm of each layer, and takes the one with the least error of the output of the layer, quantized as the experiment says with weights to nearest. Reference: 0.5; 0.85 for LLaMA-2-7B, 13B and LLaMA-3-8B, 0.9 for 70B, 0.8 for Mistral.',
       ),
     samples: z
       .int()

@@ -9,6 +9,7 @@ import { layerExpression } from '../network/layer-programs.ts';
 import type { LayerShape } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { ofLayer, type Seam, seamOf } from '../network/seams.ts';
+import { timesTransform } from '../network/side-transform.ts';
 import { Rng } from '../rotation/random.ts';
 
 /** Memory for captured rows of one group of rotations. */
@@ -98,9 +99,12 @@ const CAPTURE: ProgramKind<
   name: 'capture',
   build({ shape, types }) {
     const seen = new Map<Site, Value>();
-    const { graph, y } = layerExpression(shape, types, 'plain', false, 'float32', (site, value) =>
+    const { graph, y, inputs } = layerExpression(shape, types, 'plain', false, 'float32', (site, value) =>
       seen.set(site, value),
     );
+    // A fixed map behind one that is learned commutes with it.
+    const mixed = seen.get('o-input');
+    if (mixed) seen.set('o-input', timesTransform(mixed, inputs.map('across-heads')));
     const outputs = CAPTURED.flatMap((seam) => SEAMS[seam].sites.map((site) => [site, seen.get(site)]));
     return { graph, outputs: { y, ...Object.fromEntries(outputs) }, precision: shape.precision };
   },

@@ -11,7 +11,7 @@ import { seenByReaders } from '../network/linear-sites.ts';
 /**
  * A layer is walked in five stages, each with the weights that were rounded on what the stages before gave: so every
  * weight is rounded on what it will read, and no weight is multiplied before it is rounded. Between stages the rows of
- * the text stay in two places: `residual`, x [T, d] and later `attended`, and `mixed`, the input of o.
+ * the text stay in two places: `residual`, x [T, d] and later `attended`, and `mixed`, the input of o before its map.
  */
 export interface Stage {
   /** The site of the stage's rows; null for the stage that only ends a layer. */
@@ -23,7 +23,7 @@ export interface Stage {
   readonly readsMixed: boolean;
   /** The output that becomes the residual. */
   readonly newResidual: 'attended' | 'y' | null;
-  /** True where the rows are kept as `mixed`. */
+  /** True where the rows, before their map, are kept as `mixed`. */
   readonly keepsMixed: boolean;
 }
 
@@ -57,7 +57,8 @@ export interface StageSpec {
   readonly types: LayerTypes;
 }
 
-export type StageOutput = 'rows' | 'attended' | 'y';
+/** `mixed` is given where a map makes other rows of it. */
+export type StageOutput = 'rows' | 'mixed' | 'attended' | 'y';
 
 /** One stage of the merged network, activations as they are. */
 export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = {
@@ -72,15 +73,17 @@ export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = 
       'float32',
       (site, value) => seen.set(site, value),
     );
-    const { site, residual, readsMixed, newResidual } = STAGES[stage];
+    const { site, residual, readsMixed, newResidual, keepsMixed } = STAGES[stage];
     const attended = kept.get('attended') ?? null;
     const mixed = seen.get('o-input');
     const cut = new Map<Value, string>();
     if (readsMixed && mixed) cut.set(mixed, 'mixed');
     if (residual === 'attended' && attended) cut.set(attended, 'attended');
     const rows = site && seen.get(site);
+    const read = site && rows ? seenByReaders(inputs, site, rows) : null;
     const outputs = {
-      rows: site && rows ? seenByReaders(inputs, site, rows) : null,
+      rows: read,
+      mixed: keepsMixed && rows && read !== rows ? rows : null,
       attended: newResidual === 'attended' ? attended : null,
       y: newResidual === 'y' ? y : null,
     };

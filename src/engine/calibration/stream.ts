@@ -101,7 +101,8 @@ export class CalibrationStream {
       if (see && out.rows) await see(out.rows);
       const residual = stage.newResidual && out[stage.newResidual];
       if (residual) await this.#residual.write(index, residual.data);
-      if (stage.keepsMixed && out.rows) await this.#mixed.write(index, out.rows.data);
+      const mixed = stage.keepsMixed && (out.mixed ?? out.rows);
+      if (mixed) await this.#mixed.write(index, mixed.data);
       yield (index + 1) / this.#parts.length;
     }
   }
@@ -118,9 +119,11 @@ export class CalibrationStream {
 
   #outputs(name: StageName, tokens: number): { [Name in StageOutput]?: Reals } {
     const { config } = this.#network.checkpoint;
-    const { newResidual } = STAGES[name];
+    const { newResidual, keepsMixed } = STAGES[name];
+    const isMapped = this.#network.options.maps['across-heads'] !== undefined;
     const widths: [string, number][] = [
       ...(name === 'end' ? [] : [['rows', rowWidth(name, config)] satisfies [string, number]]),
+      ...(keepsMixed && isMapped ? [['mixed', rowWidth('output', config)] satisfies [string, number]] : []),
       ...(newResidual ? [[newResidual, config.hiddenSize] satisfies [string, number]] : []),
     ];
     return Object.fromEntries(widths.map(([output, width]) => [output, this.#buffer(output, tokens, width)]));

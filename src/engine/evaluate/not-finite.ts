@@ -24,7 +24,7 @@ export async function notFinite(
 }
 
 /** Says after which part of the network the first value is not finite. The weights of the file were scanned: they are. */
-async function firstPlace(network: Network, ids: Int32Array, signal?: AbortSignal): Promise<string> {
+export async function firstPlace(network: Network, ids: Int32Array, signal?: AbortSignal): Promise<string> {
   const weights = network.options.mode === 'plain' ? '' : ', or its rotated and rounded weights,';
   let x = await network.embed(ids, signal);
   if (!x.data.every(Number.isFinite)) return 'the embeddings of its tokens are not finite';

@@ -1,8 +1,9 @@
-import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../calibration/tokens.ts';
-import type { Activations, Network } from '../network/network.ts';
+import type { Network } from '../network/network.ts';
 import { notFinite } from './not-finite.ts';
+import { type Part, passLayers } from './through-layers.ts';
 
 /** Non-overlapping windows of one text. */
 export interface PerplexityText {
@@ -99,21 +100,15 @@ async function windowLosses(
   signal?: AbortSignal,
 ): Promise<number[]> {
   const sequence = windows[0]!.length;
-  const parts: { ids: Int32Array; x: Activations; batch: number }[] = [];
+  const parts: Part[] = [];
   for (let start = 0; start < windows.length; start += batch) {
     const some = windows.slice(start, start + batch);
-    const ids = concatenate(some);
-    parts.push({ ids, x: await network.embed(ids, signal), batch: some.length });
+    parts.push({ ids: concatenate(some), shape: { batch: some.length, sequence } });
   }
-  for (let layer = 0; layer < network.layers; layer++) {
-    for (const part of parts) {
-      throwIfCancelled(signal);
-      part.x = await network.layer(layer, part.x, { batch: part.batch, sequence }, signal);
-    }
-  }
+  const states = await passLayers(network, parts, signal);
   const means: number[] = [];
-  for (const { ids, x } of parts) {
-    const nll = await network.loss(x, nextTokens(ids, sequence), signal);
+  for (const [index, { ids }] of parts.entries()) {
+    const nll = await network.loss(states[index]!, nextTokens(ids, sequence), signal);
     for (let start = 0; start < nll.length; start += sequence) {
       means.push(
         nll.subarray(start, start + sequence).reduce((total, value) => total + value, 0) / (sequence - 1),

@@ -10,7 +10,7 @@ export const method: RoundingMethod<Options> = {
   version: 1,
   round: {
     samples: ({ samples }) => samples,
-    run: ({ cache, network, blocks, layers, options: { damping } }, signal) =>
-      roundWeights(cache, { network, blocks, damping, layers }, signal),
+    run: ({ cache, network, blocks, layers, options }, signal) =>
+      roundWeights(cache, { network, blocks, options, layers }, signal),
   },
 };

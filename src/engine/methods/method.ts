@@ -37,6 +37,8 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   /** The maps so far, with their numbers: rotations, where there are any. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
+  /** Networks with these maps merged: at full precision, and quantized as deployed with those that the method adds. */
+  readonly merged: () => { readonly exact: Network; readonly quantized: Network };
 }
 
 /** A method that moves the size of channels from activations into weights. */
@@ -48,8 +50,13 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
-  /** The numbers of the maps that it adds. */
-  scale(work: ScalingWork<Options>, signal?: AbortSignal): Promise<SeamState>;
+  /** True where the scales depend on how weights and activations are quantized; absent: never. */
+  readonly readsQuantizers?: (options: Options) => boolean;
+  /** The numbers of the maps that it adds. A generator tells its progress. */
+  scale(
+    work: ScalingWork<Options>,
+    signal?: AbortSignal,
+  ): Promise<SeamState> | AsyncGenerator<RunEvent, SeamState>;
 }
 
 export type Method = RoundingMethod | ScalingMethod;

@@ -1,6 +1,7 @@
 import type { MethodOptions } from '../../config/index.ts';
 import type { SeamName } from '../../protocol/block.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
+import { timed } from '../../protocol/events.ts';
 import { recordOf } from '../../protocol/records.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { abs, maximum } from '../graph/ops/elementwise.ts';
@@ -16,6 +17,8 @@ import { mapsOfLayer, mapTensors } from '../network/map-tensors.ts';
 import { rotateWeight } from '../network/rotated-linear.ts';
 import { NO_MAPS } from '../network/seams.ts';
 import { IDENTITY, timesTransform } from '../network/side-transform.ts';
+import { channelFactors } from '../transform/smoothquant/channel-factors.ts';
+import { searchAlphas } from '../transform/smoothquant/search-alpha.ts';
 import type { ScalingMethod, ScalingWork } from './method.ts';
 
 type Options = MethodOptions<'smoothquant'>;
@@ -28,9 +31,6 @@ const NORMS = {
 type Norm = keyof typeof NORMS;
 const NORM_NAMES = ['attention-norm', 'mlp-norm'] as const satisfies readonly Norm[];
 
-/** Neither a scale nor the size of a weight counts as less: a channel that is never used stays finite. */
-const SMALLEST = 1e-5;
-
 /**
  * SmoothQuant (Xiao et al. 2023, eq. 4): channel j behind a norm is divided by
  *   s_j = max|x_j|^α / max|W_j|^(1−α),
@@ -42,31 +42,27 @@ export const method: ScalingMethod<Options> = {
   version: 1,
   samples: ({ samples }) => samples,
   maps: { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } },
-  async scale(work, signal) {
-    const { network, options } = work;
+  readsQuantizers: ({ alpha }) => alpha === 'search',
+  async *scale(work, signal) {
+    const { network, options, state, blocks } = work;
     const layers = Array.from({ length: network.layers }, (_, layer) => layer);
     const activations = await activationMaxima(work, signal);
     const weights: Maxima[] = [];
     for (const layer of layers) weights.push(await weightMaxima(work, layer, signal));
-    return recordOf(NORM_NAMES, (norm) =>
-      layers.map((layer) =>
-        channelFactors(activations[layer]?.[norm], weights[layer]?.[norm], options.alpha),
-      ),
-    );
+    const factorsOf = (layer: number, norm: Norm, alpha: number): Float32Array =>
+      channelFactors(activations[layer]?.[norm], weights[layer]?.[norm], alpha);
+    const { alpha } = options;
+    if (alpha !== 'search')
+      return recordOf(NORM_NAMES, (norm) => layers.map((layer) => factorsOf(layer, norm, alpha)));
+    const search = searchAlphas({ ...work.merged(), state, blocks, factorsOf }, signal);
+    for (let began = performance.now(); ; began = performance.now()) {
+      const next = await search.next();
+      if (next.done) return next.value;
+      const seconds = (performance.now() - began) / 1000;
+      yield timed({ type: 'scaling', method: 'smoothquant', layers: layers.length, ...next.value, seconds });
+    }
   },
 };
-
-/** 1/s [d] of a norm: what its channels are multiplied by. */
-export function channelFactors(
-  activations: Float32Array = new Float32Array(),
-  weights: Float32Array = new Float32Array(),
-  alpha: number,
-): Float32Array {
-  return activations.map((largest, channel) => {
-    const weight = Math.max(weights[channel] ?? 0, SMALLEST);
-    return 1 / Math.max(largest ** alpha / weight ** (1 - alpha), SMALLEST);
-  });
-}
 
 /** Largest magnitude of each channel [d], by norm. */
 type Maxima = Record<Norm, Float32Array>;

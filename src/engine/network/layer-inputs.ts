@@ -46,6 +46,7 @@ export class LayerInputs {
     const map = this.#maps[seam];
     if (!map) return IDENTITY;
     if (map.kind === 'hadamard') return map;
+    if (map.kind === 'across-heads') return { ...map, inner: IDENTITY };
     const given = this.#once(seam, () =>
       this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config).width)),
     );

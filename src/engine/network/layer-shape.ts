@@ -16,7 +16,7 @@ export interface LayerQuantizers {
   readonly weights: WeightQuantizer;
   /** Input of q, k, v and of gate, up: per token unless grouped. */
   readonly input: ActivationQuantizer;
-  /** Input of o: one scale per token and head, since R2 mixes inside heads only. */
+  /** Input of o: one scale per token and head where maps mix inside heads only, else as at the other inputs. */
   readonly outputInput: ActivationQuantizer;
   readonly downInput: ActivationQuantizer;
   /** Keys after RoPE and R3, per token and head. */

@@ -52,7 +52,12 @@ function gainOf(inputs: LayerInputs, linear: Linear): SideTransform {
 }
 
 /** Seams of the merged network whose maps act on a site's tensor after it is observed. */
-const AFTER_SIGHT = ['attention-norm', 'mlp-norm', 'up-down'] as const satisfies readonly SeamName[];
+const AFTER_SIGHT = [
+  'attention-norm',
+  'across-heads',
+  'mlp-norm',
+  'up-down',
+] as const satisfies readonly SeamName[];
 
 /** Turns what is observed at a site of the merged network into the channels that quantizer and weights read. */
 export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value): Value {
@@ -104,7 +109,8 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
       const x = fakeQuantize(seenByReaders(inputs, 'attention-input', normed), quantizers.input);
       return keptHeads(multiply(x, 'q', 'k', 'v'), keep);
     },
-    output: (mixed) => multiply(fakeQuantize(mixed, quantizers.outputInput), 'o')[0],
+    output: (mixed) =>
+      multiply(fakeQuantize(seenByReaders(inputs, 'o-input', mixed), quantizers.outputInput), 'o')[0],
     gateUp(normed) {
       const x = fakeQuantize(seenByReaders(inputs, 'mlp-input', normed), quantizers.input);
       return multiply(x, 'gate', 'up');
@@ -117,12 +123,13 @@ export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boole
 /**
  * The cheap equivalent of learning with 16-bit weights: residual and RMSNorm are equivariant, so the network stays
  * unrotated and every activation is rotated at its quantizer only, x̂ = Q(x R1) R1ᵀ. Values and the input of o share
- * R2's basis, so v is turned once and the mixed values are turned back once. Identical in exact arithmetic to
+ * R2's basis, so v is turned once and the mixed values are turned back once. Fixed transforms are undone at once. Identical in exact arithmetic to
  * {@link mergedSites} at 16-bit weights, without rotating seven matrices per layer.
  */
 export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
   const { quantizers } = shape;
-  const [residual, heads, product] = [inputs.map('residual'), inputs.map('value'), inputs.map('up-down')];
+  const [residual, heads] = [inputs.map('residual'), inputs.map('value')];
+  const [across, product] = [inputs.map('across-heads'), inputs.map('up-down')];
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
     if (residual.kind !== 'dense') return fakeQuantize(normed, quantizers.input);
@@ -142,14 +149,10 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
       const [q, k, v] = plain.qkv(read(normed, 'attention'));
       return [q, k, timesTransform(v, heads)];
     },
-    output: (mixed) => plain.output(timesTransposed(fakeQuantize(mixed, quantizers.outputInput), heads)),
+    output: (mixed) =>
+      plain.output(timesTransposed(quantizeTransformed(mixed, across, quantizers.outputInput), heads)),
     gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
-    down: (rows) =>
-      plain.down(
-        product.kind === 'hadamard'
-          ? quantizeTransformed(rows, product.transform, quantizers.downInput)
-          : fakeQuantize(rows, quantizers.downInput),
-      ),
+    down: (rows) => plain.down(quantizeTransformed(rows, product, quantizers.downInput)),
   };
 }
 

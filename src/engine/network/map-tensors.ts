@@ -3,7 +3,7 @@ import { partialOf } from '../../protocol/records.ts';
 import { float32, type Tensor } from '../../protocol/tensor.ts';
 import type { Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { mapDims, ofLayer, type SeamMaps, type SeamState, seamOf } from './seams.ts';
+import { isFixed, mapDims, ofLayer, type SeamMaps, type SeamState, seamOf } from './seams.ts';
 
 /** The maps as program inputs. The object stands for its content: new maps are a new object. */
 export type MapTensors = Readonly<Partial<Record<SeamName, readonly Tensor[]>>>;
@@ -12,7 +12,7 @@ export type MapTensors = Readonly<Partial<Record<SeamName, readonly Tensor[]>>>;
 export function mapTensors(maps: SeamMaps, state: SeamState, config: ModelConfig): MapTensors {
   return partialOf(SEAM_NAMES, (seam) => {
     const map = maps[seam];
-    if (!map || map.kind === 'hadamard') return null;
+    if (!map || isFixed(map)) return null;
     const dims = mapDims(map, seamOf(seam, config).width);
     return state[seam]?.map((numbers) => float32(dims, numbers));
   });

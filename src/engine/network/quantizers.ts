@@ -1,4 +1,4 @@
-import { type Quantization, type SiteQuantizer, siteQuantizer } from '../../config/index.ts';
+import { type Quantization, type Rotation, type SiteQuantizer, siteQuantizer } from '../../config/index.ts';
 import type { Site } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
@@ -9,11 +9,15 @@ import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
  * The quantizers of a layer, as {@link siteQuantizer} describes them, with groups in channels of this model.
  * @throws UserError `quantization/group-size` when a group size does not divide a width.
  */
-export function quantizersOf(quantization: Quantization, config: ModelConfig): LayerQuantizers {
+export function quantizersOf(
+  quantization: Quantization,
+  rotation: Pick<Rotation, 'acrossHeads'>,
+  config: ModelConfig,
+): LayerQuantizers {
   const { weights } = quantization;
-  const groups = activationGroups(quantization.activations.groupSize, config);
+  const groups = activationGroups(quantization.activations.groupSize, rotation, config);
   const at = (site: Site, group: number): ActivationQuantizer => {
-    const described = siteQuantizer(site, quantization);
+    const described = siteQuantizer(site, quantization, rotation);
     return described ? activationQuantizer(described, group, config) : FULL_PRECISION.input;
   };
   return {
@@ -24,7 +28,7 @@ export function quantizersOf(quantization: Quantization, config: ModelConfig): L
       clipSearch: weights.clip,
     },
     input: at('attention-input', groups.input),
-    outputInput: at('o-input', 0),
+    outputInput: at('o-input', groups.outputInput),
     downInput: at('down-input', groups.downInput),
     keys: at('key', 0),
     values: at('value', 0),
@@ -68,16 +72,20 @@ export function weightGroup(groupSize: number | null, config: ModelConfig): numb
 }
 
 /**
- * Channels that share a scale, at the inputs of hidden width and at that of down; 0 for whole tokens.
+ * Channels that share a scale, at the inputs of hidden width and at those of o and down; 0 for whole tokens.
  * @throws UserError `quantization/group-size` when the size does not divide a width.
  */
 export function activationGroups(
   groupSize: number | null,
+  { acrossHeads }: Pick<Rotation, 'acrossHeads'>,
   config: ModelConfig,
-): { readonly input: number; readonly downInput: number } {
+): { readonly input: number; readonly outputInput: number; readonly downInput: number } {
   const key = 'quantization.activations.groupSize';
+  const { hiddenSize, heads, headDim } = config;
   return {
-    input: checkedGroup(key, groupSize, [config.hiddenSize]),
+    input: checkedGroup(key, groupSize, [hiddenSize]),
+    // Where heads are not mixed, they are the groups.
+    outputInput: acrossHeads ? checkedGroup(key, groupSize, [hiddenSize, heads * headDim]) : 0,
     downInput: checkedGroup(key, downGroup(groupSize, config), [config.intermediateSize]),
   };
 }

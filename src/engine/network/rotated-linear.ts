@@ -3,6 +3,7 @@ import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
 import {
+  matrixOf,
   outerGradient,
   type SideTransform,
   timesTransform,
@@ -29,9 +30,7 @@ export interface RotatedWeight {
  * the one product with x̂.
  */
 export function rotatedLinears(x: Value, weights: readonly RotatedWeight[], right: SideTransform): Value[] {
-  const matrices = [right, ...weights.map((weight) => weight.left)].flatMap((t) =>
-    'matrix' in t ? [t.matrix] : [],
-  );
+  const matrices = [right, ...weights.map((weight) => weight.left)].flatMap((t) => matrixOf(t) ?? []);
   const inputs = [
     x,
     ...weights.flatMap((weight) => [weight.prepared, weight.original]),
@@ -69,7 +68,8 @@ function differentiate(
   accumulate: (value: Value, gradient: Value | null) => void,
 ): void {
   const x = node.inputs[0]!;
-  const needsLeft = weights.some(({ left }) => 'matrix' in left);
+  const needsLeft = weights.some(({ left }) => matrixOf(left) !== null);
+  const learned = matrixOf(right);
   const unrotated = needsLeft ? timesTransposed(x, right) : null;
   let products: Value | null = null;
   weights.forEach(({ prepared, original, left }, index) => {
@@ -77,15 +77,16 @@ function differentiate(
     if (!dy) return;
     accumulate(x, gemm(dy, prepared));
     const w = toReal(original);
-    if ('matrix' in right) {
+    if (learned) {
       const uw = gemm(timesTransposed(dy, left), w);
       products = products ? add(products, uw) : uw;
     }
-    if (unrotated && 'matrix' in left) {
-      accumulate(left.matrix, outerGradient(gemm(unrotated, w, { transB: true }), dy, left));
+    const ofLeft = matrixOf(left);
+    if (unrotated && ofLeft) {
+      accumulate(ofLeft, outerGradient(gemm(unrotated, w, { transB: true }), dy, left));
     }
   });
-  if (products && 'matrix' in right) accumulate(right.matrix, outerGradient(products, x, right));
+  if (products && learned) accumulate(learned, outerGradient(products, x, right));
 }
 
 /** Lᵀ W A [out, in] in the graph's real type: the weight in its new bases, before rounding. */

@@ -1,9 +1,9 @@
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
-import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import { byteCodes, hasByteCodes } from '../graph/fused/row-codes.ts';
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
+import { type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 
 /** Called with Q(x R) as codes int8 [T, n] and scales [T]. */
 export type KeepCodes = (codes: Value, scales: Value) => void;
@@ -28,14 +28,11 @@ export function quantizeRotated(
   return apply(RotateBack, [x, rounded, r]);
 }
 
-/** x̂ = Q(x H) Hᵀ for rows x [T, n] and a Hadamard transform H: the same with a rotation that is not learned. */
-export function quantizeTransformed(
-  x: Value,
-  transform: HadamardTransform,
-  quantizer: ActivationQuantizer,
-): Value {
-  const rounded = fakeQuantize(hadamard(x, transform), quantizer);
-  const back = hadamard(rounded, transform, true);
+/** x̂ = Q(x H) Hᵀ for rows x [T, n] and a fixed orthogonal map H: the same with a rotation that is not learned. */
+export function quantizeTransformed(x: Value, map: SideTransform, quantizer: ActivationQuantizer): Value {
+  if (map.kind === 'identity') return fakeQuantize(x, quantizer);
+  const rounded = fakeQuantize(timesTransform(x, map), quantizer);
+  const back = timesTransposed(rounded, map);
   return quantizer.scaleGradient ? back : apply(StraightThrough, [x, back]);
 }
 

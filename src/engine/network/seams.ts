@@ -21,7 +21,7 @@ export interface Seam {
   readonly name: SeamName;
   /** The name that papers give to the map. */
   readonly symbol: MapSymbol;
-  /** Channels that the map takes: the hidden size, one head, or the intermediate size. */
+  /** Channels that the map takes: the hidden size, one head, the number of heads, or the intermediate size. */
   readonly width: number;
   /** True where each layer has a map of its own; else one serves the network. */
   readonly perLayer: boolean;
@@ -79,6 +79,15 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     online: ['hadamard'],
     why: 'Attention mixes tokens, never the channels of a head.',
   },
+  'across-heads': {
+    writers: [],
+    readers: ['o'],
+    width: ({ heads }) => heads,
+    perLayer: true,
+    merged: [],
+    online: ['hadamard'],
+    why: 'Each head mixes tokens by weights of its own: heads can be mixed only behind that.',
+  },
   'query-key': {
     writers: [],
     readers: [],
@@ -129,7 +138,14 @@ export type SeamMap =
   /** A factor for each channel [n], none of them 0. */
   | { readonly kind: 'diagonal' }
   /** A fixed Hadamard transform, computed at run time. */
-  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
+  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
+  /** The same of the heads: channel i of every head is mixed with channel i of the others. */
+  | { readonly kind: 'across-heads'; readonly transform: HadamardTransform };
+
+/** True for a map without numbers of its own. */
+export function isFixed(map: SeamMap): map is Extract<SeamMap, { readonly transform: HadamardTransform }> {
+  return map.kind === 'hadamard' || map.kind === 'across-heads';
+}
 
 /** The map at each seam; none where a seam is absent. */
 export type SeamMaps = Readonly<Partial<Record<SeamName, SeamMap>>>;
@@ -156,18 +172,20 @@ export function ofLayer<T>(maps: readonly T[], layer: number): T {
   return found;
 }
 
-/** The rotations of SpinQuant (figure 1 of the paper) at their seams. */
+/** The rotations of SpinQuant (figure 1 of the paper) at their seams, and QuaRot's transform across heads. */
 export interface SpinQuantRotations {
   readonly r1: boolean;
   readonly r2: boolean;
   readonly r3: HadamardTransform | null;
   readonly r4: HadamardTransform | null;
+  readonly acrossHeads?: HadamardTransform | null;
 }
 
-export function spinQuantMaps({ r1, r2, r3, r4 }: SpinQuantRotations): SeamMaps {
+export function spinQuantMaps({ r1, r2, r3, r4, acrossHeads }: SpinQuantRotations): SeamMaps {
   return {
     ...(r1 && { residual: { kind: 'dense' } }),
     ...(r2 && { value: { kind: 'heads' } }),
+    ...(acrossHeads && { 'across-heads': { kind: 'across-heads', transform: acrossHeads } }),
     ...(r3 && { 'query-key': { kind: 'hadamard', transform: r3 } }),
     ...(r4 && { 'up-down': { kind: 'hadamard', transform: r4 } }),
   };

@@ -14,7 +14,16 @@ export type SideTransform =
   /** One [h, h] matrix on every head of h channels. */
   | { readonly kind: 'heads'; readonly matrix: Value }
   /** A fixed Hadamard transform. */
-  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
+  | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
+  /**
+   * `inner`, which acts on every head by itself, then a fixed Hadamard transform of the heads: x [T, H·h] as [T, H, h] is
+   * multiplied along H. The two commute.
+   */
+  | {
+      readonly kind: 'across-heads';
+      readonly inner: SideTransform;
+      readonly transform: HadamardTransform;
+    };
 
 export const IDENTITY: SideTransform = { kind: 'identity' };
 
@@ -22,6 +31,7 @@ export const IDENTITY: SideTransform = { kind: 'identity' };
 export function composed(a: SideTransform, b: SideTransform): SideTransform {
   if (a.kind === 'identity') return b;
   if (b.kind === 'identity') return a;
+  if (b.kind === 'across-heads') return { ...b, inner: composed(a, b.inner) };
   if (a.kind === 'diagonal' && b.kind === 'dense')
     return { kind: 'dense', matrix: mul(reshape(a.gain, [a.gain.dim(0), 1]), b.matrix) };
   if (a.kind === 'dense' && b.kind === 'diagonal')
@@ -30,8 +40,15 @@ export function composed(a: SideTransform, b: SideTransform): SideTransform {
   throw new Error(`no seam has ${a.kind} before ${b.kind}`);
 }
 
+/** The matrix of a transform that can be learned; null where nothing can. */
+export function matrixOf(a: SideTransform): Value | null {
+  if (a.kind === 'across-heads') return matrixOf(a.inner);
+  return 'matrix' in a ? a.matrix : null;
+}
+
 /** T⁻ᵀ, which the readers of channels x T take. Orthogonal maps are their own. */
 export function inverseTransposed(map: SideTransform): SideTransform {
+  if (map.kind === 'across-heads') return { ...map, inner: inverseTransposed(map.inner) };
   if (map.kind !== 'diagonal') return map;
   return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
 }
@@ -49,7 +66,16 @@ export function timesTransform(x: Value, a: SideTransform, transB = false): Valu
       return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB }));
     case 'hadamard':
       return hadamard(x, a.transform, transB);
+    case 'across-heads':
+      return acrossHeads(timesTransform(x, a.inner, transB), a.transform, transB);
   }
+}
+
+/** x [T, H·h] as [T, H, h] times the transform of order H, or its transpose, along H. */
+function acrossHeads(x: Value, transform: HadamardTransform, transB: boolean): Value {
+  const [tokens, heads] = [x.dim(0), transform.block];
+  const byChannel = transpose(reshape(x, [tokens, heads, x.dim(1) / heads]), [0, 2, 1]);
+  return reshape(transpose(hadamard(byChannel, transform, transB), [0, 2, 1]), x.dims);
 }
 
 /** Rows x [T, n] times Aᵀ. */
@@ -69,6 +95,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
     }
     case 'diagonal':
     case 'hadamard':
+    case 'across-heads':
       throw new Error(`no rotation of ours is ${l.kind} on the output side of a weight`);
   }
 }
@@ -85,6 +112,9 @@ export function outerGradient(p: Value, x: Value, a: SideTransform): Value | nul
       const h = a.matrix.dim(0);
       return gemm(headRows(p, h), headRows(x, h), { transA: true });
     }
+    // With A = B C, C fixed, ∂loss/∂B = ∂loss/∂A Cᵀ.
+    case 'across-heads':
+      return outerGradient(p, acrossHeads(x, a.transform, true), a.inner);
     default:
       return null;
   }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { bitsLabel, decidingDifferences, type ResolvedExperiment } from '../../config/index.ts';
 import { expectWritable } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
-import type { NewResults, PerplexityResult, Run } from '../../runs/index.ts';
+import type { NewResults, PerplexityResult, Run, TaskResult } from '../../runs/index.ts';
 import { originOf, type Source } from './source.ts';
 
 /**
@@ -57,11 +57,18 @@ async function expectSameRotations(run: Run, source: Source, seed: number): Prom
 }
 
 /** Puts new measurements beside, or in place of, those that a run has under the same names. */
-export async function addToRun(run: Run, fresh: readonly PerplexityResult[]): Promise<void> {
+export async function addToRun(
+  run: Run,
+  fresh: readonly PerplexityResult[],
+  freshTasks: readonly TaskResult[],
+): Promise<void> {
   const results = await readOrBegin(run);
   const byName = new Map(results.perplexity.map((result) => [result.name, result]));
   for (const result of fresh) byName.set(result.name, combined(byName.get(result.name), result));
-  run.writeResults({ ...results, perplexity: [...byName.values()] });
+  const byTask = new Map(results.tasks?.map((result) => [result.task, result]));
+  for (const result of freshTasks) byTask.set(result.task, combinedTask(byTask.get(result.task), result));
+  const tasks = [...byTask.values()];
+  run.writeResults({ ...results, perplexity: [...byName.values()], ...(tasks.length > 0 && { tasks }) });
 }
 
 /** What was measured now, and of what was not, what was measured before. */
@@ -74,6 +81,16 @@ function combined(before: PerplexityResult | undefined, fresh: PerplexityResult)
       fullPrecision: fresh.meanLoss?.fullPrecision ?? before?.meanLoss?.fullPrecision ?? null,
       quantized: fresh.meanLoss?.quantized ?? before?.meanLoss?.quantized ?? null,
     },
+  };
+}
+
+/** Scores of other questions are not put beside new ones. */
+function combinedTask(before: TaskResult | undefined, fresh: TaskResult): TaskResult {
+  if (before?.questions !== fresh.questions) return fresh;
+  return {
+    ...fresh,
+    fullPrecision: fresh.fullPrecision ?? before.fullPrecision,
+    quantized: fresh.quantized ?? before.quantized,
   };
 }
 

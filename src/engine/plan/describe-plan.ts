@@ -41,8 +41,15 @@ async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Prom
   const descriptor = scalingOf(experiment);
   const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
   if (purpose === 'inspect') return [planInspect(experiment, scaling, null)];
-  if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation))
-    return [await planEvaluate(experiment, scaling, ['full-precision', 'quantized'], null)];
-  const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, scaling);
-  return [learned, preserved, perplexity, statistics];
+  if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation)) {
+    const { perplexity, tasks } = await planEvaluate(
+      experiment,
+      scaling,
+      ['full-precision', 'quantized'],
+      null,
+    );
+    return [perplexity, tasks].filter((step) => step !== null);
+  }
+  const { learned, preserved, perplexity, tasks, statistics } = await planOptimize(experiment, scaling);
+  return [learned, preserved, perplexity, tasks, statistics].filter((step) => step !== null);
 }

@@ -10,7 +10,7 @@ import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import { labelOf } from './workbench.ts';
 
 /**
- * Measures perplexity at full precision and quantized. Weights of the runs that are named serve again. Learned rotations
+ * Measures perplexity and tasks at full precision and quantized. Weights of the runs that are named serve again. Learned rotations
  * bring the settings that they were learned by.
  * @throws UserError `rotation/not-used`, and where results are added to a run those of {@link expectPlace}.
  */
@@ -35,11 +35,12 @@ export async function* evaluateExperiment(
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
-    const step = await planEvaluate(asked, bench.scaling, variants, source?.rotations ?? null);
-    const perplexity = yield* executor.execute(step);
-    if (own) await addToRun(own, perplexity);
+    const plan = await planEvaluate(asked, bench.scaling, variants, source?.rotations ?? null);
+    const perplexity = yield* executor.execute(plan.perplexity);
+    const tasks = plan.tasks === null ? [] : yield* executor.execute(plan.tasks);
+    if (own) await addToRun(own, perplexity, tasks);
     const rotationsOf = source?.origin ?? null;
-    return { perplexity, bits: labelOf(bench), rotationsOf, device: bench.runtime.device };
+    return { perplexity, tasks, bits: labelOf(bench), rotationsOf, device: bench.runtime.device };
   });
 }
 

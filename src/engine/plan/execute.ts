@@ -1,8 +1,11 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { withoutLaterOptions } from './later-options.ts';
+import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import { digestOf, type Step, type StepContext } from './step.ts';
+import type { StepStore } from './step-store.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Runs the steps whose result is missing, each once, inputs first. */
@@ -11,14 +14,23 @@ export class Executor implements StepContext {
   readonly places: Places;
   readonly seconds: PhaseSeconds;
   readonly signal: AbortSignal | undefined;
+  /** Results that other experiments made, or may use; null where none are shared. */
+  readonly #store: StepStore | null;
   readonly #results = new Map<Step<unknown>, unknown>();
   readonly #keys = new Map<Step<unknown>, Promise<string>>();
 
-  constructor(bench: Workbench, places: Places, seconds: PhaseSeconds, signal: AbortSignal | undefined) {
+  constructor(
+    bench: Workbench,
+    places: Places,
+    seconds: PhaseSeconds,
+    signal: AbortSignal | undefined,
+    store: StepStore | null = null,
+  ) {
     this.bench = bench;
     this.places = places;
     this.seconds = seconds;
     this.signal = signal;
+    this.#store = store;
   }
 
   async *execute<T>(step: Step<T>): AsyncGenerator<RunEvent, T> {
@@ -26,9 +38,43 @@ export class Executor implements StepContext {
     for (const input of step.inputs) yield* this.execute(input);
     throwIfCancelled(this.signal);
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
-    const result = kept ?? (yield* step.run(this));
+    // Weights are found in their folder; a run's own log tells of its own learning.
+    if (kept && step.kind === 'round' && this.#store) yield* await this.#store.events(await this.keyOf(step));
+    const result = kept ?? (yield* this.#shared(step));
     this.#results.set(step, result);
     return result;
+  }
+
+  /** Runs a step whose result nobody has kept. The events of one that was kept tell again what it found. */
+  async *#shared<T>(step: Step<T>): AsyncGenerator<RunEvent, T> {
+    const store = this.#store;
+    if (!store) return yield* step.run(this);
+    const key = await this.keyOf(step);
+    const found = await store.find(step, key);
+    if (found) {
+      yield* found.events;
+      return found.result;
+    }
+    const [began, peak] = [performance.now(), new PeakMemory()];
+    const events: RunEvent[] = [];
+    const running = step.run(this);
+    try {
+      for (;;) {
+        const next = await running.next();
+        if (!next.done) {
+          events.push(next.value);
+          yield next.value;
+          continue;
+        }
+        const seconds = (performance.now() - began) / 1000;
+        await store.keep(step, key, next.value, { events, seconds, peakBytes: peak.end() });
+        return next.value;
+      }
+    } finally {
+      peak.end();
+      // Left in the middle, it keeps what it has; at its end this does nothing.
+      await running.return(undefined as T);
+    }
   }
 
   of<T>(step: Step<T>): T {
@@ -51,7 +97,7 @@ export class Executor implements StepContext {
       kind,
       name,
       version,
-      spec: step.spec(),
+      spec: withoutLaterOptions(step.spec()),
       inputs: inputs.map((input) => input.digest(this.of(input))),
       model: await checkpoint.hash(),
       kernels: runtime.kernels,

@@ -4,7 +4,7 @@ import type { SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { type SeamMaps, type SeamState, spinQuantMaps, spinQuantState } from '../network/seams.ts';
-import { type HadamardPlan, planHadamard } from '../rotation/hadamard-plan.ts';
+import { type HadamardPlan, planAcrossHeads, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
 import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts';
@@ -13,8 +13,9 @@ import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts
 function hadamardPlans(
   { rotation, quantization }: ResolvedExperiment,
   config: ModelConfig,
-): { readonly r3: HadamardPlan | null; readonly r4: HadamardPlan | null } {
+): Readonly<Record<'acrossHeads' | 'r3' | 'r4', HadamardPlan | null>> {
   return {
+    acrossHeads: rotation.acrossHeads ? planAcrossHeads(config.heads) : null,
     r3: rotation.r3 && quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
     r4: rotation.r4 ? planHadamard(config.intermediateSize) : null,
   };
@@ -28,8 +29,12 @@ export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig
 
 /** Describes the fixed Hadamard transforms for people, in one sentence each. */
 export function hadamardStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
-  const { r3, r4 } = hadamardPlans(experiment, config);
-  return [...(r3 ? [`R3: ${r3.statement}`] : []), ...(r4 ? [`R4: ${r4.statement}`] : [])];
+  const { acrossHeads, r3, r4 } = hadamardPlans(experiment, config);
+  return [
+    ...(acrossHeads ? [`across heads: ${acrossHeads.statement}`] : []),
+    ...(r3 ? [`R3: ${r3.statement}`] : []),
+    ...(r4 ? [`R4: ${r4.statement}`] : []),
+  ];
 }
 
 /** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */

@@ -1,6 +1,6 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { Variant } from '../../protocol/events.ts';
-import type { ActivationsFile, PerplexityResult } from '../../runs/index.ts';
+import type { ActivationsFile, PerplexityResult, TaskResult } from '../../runs/index.ts';
 import type { ScalingMethod } from '../methods/index.ts';
 import type { SeamState } from '../network/seams.ts';
 import type { Step } from './step.ts';
@@ -13,8 +13,9 @@ import {
   scaleStep,
   startStep,
 } from './steps/maps.ts';
-import { perplexityStep, statisticsStep } from './steps/measures.ts';
-import { type Blocks, textSteps, textStepsAtOnce } from './steps/texts.ts';
+import { perplexityStep, type Quantized, statisticsStep } from './steps/measures.ts';
+import { tasksStep } from './steps/tasks.ts';
+import { type Blocks, type Texts, textSteps, textStepsAtOnce } from './steps/texts.ts';
 import { weightsStep } from './steps/weights.ts';
 
 /** The steps of learning, rounding and measuring, of which a job runs those that it wants. */
@@ -23,8 +24,13 @@ export interface OptimizePlan {
   /** Checks of the learned maps. */
   readonly preserved: Step<null>;
   readonly perplexity: Step<PerplexityResult[]>;
+  /** Null where the experiment names no tasks. */
+  readonly tasks: Step<TaskResult[]> | null;
   readonly statistics: Step<ActivationsFile>;
 }
+
+/** The steps of measuring alone. */
+export type EvaluatePlan = Pick<OptimizePlan, 'perplexity' | 'tasks'>;
 
 /** Learns the rotations marked `learned`, then rounds, evaluates and looks at activations. */
 export async function planOptimize(
@@ -39,23 +45,37 @@ export async function planOptimize(
   return {
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
-    perplexity: perplexityStep(experiment, ['full-precision', 'quantized'], evaluation, { maps, weights }),
+    ...measured(experiment, BOTH, evaluation, { maps, weights }),
     statistics: statisticsStep(experiment, maps, calibration),
   };
 }
 
-/** Perplexity with rotations that are drawn, or were learned before. @param path of learned ones. */
+/** Perplexity and tasks with rotations that are drawn, or were learned before. @param path of learned ones. */
 export async function planEvaluate(
   experiment: ResolvedExperiment,
   scaling: ScalingMethod | null,
   variants: readonly Variant[],
   path: string | null,
-): Promise<Step<PerplexityResult[]>> {
+): Promise<EvaluatePlan> {
   const { calibration, evaluation } = textSteps(experiment);
-  if (!variants.includes('quantized')) return perplexityStep(experiment, variants, evaluation, null);
+  if (!variants.includes('quantized')) return measured(experiment, variants, evaluation, null);
   const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
   const weights = await weightsStep(experiment, maps, calibration);
-  return perplexityStep(experiment, variants, evaluation, { maps, weights });
+  return measured(experiment, variants, evaluation, { maps, weights });
+}
+
+const BOTH: readonly Variant[] = ['full-precision', 'quantized'];
+
+function measured(
+  experiment: ResolvedExperiment,
+  variants: readonly Variant[],
+  evaluation: Step<Texts>,
+  quantized: Quantized | null,
+): EvaluatePlan {
+  return {
+    perplexity: perplexityStep(experiment, variants, evaluation, quantized),
+    tasks: tasksStep(experiment, variants, quantized),
+  };
 }
 
 /** Activation statistics with rotations that are drawn, or were learned before. */
@@ -69,7 +89,8 @@ export function planInspect(
   return statisticsStep(experiment, maps, calibration);
 }
 
-function scaled(
+/** The maps of rotations, with the channel scales of a method. */
+export function scaled(
   experiment: ResolvedExperiment,
   scaling: ScalingMethod | null,
   maps: Step<SeamState>,

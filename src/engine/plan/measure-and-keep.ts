@@ -39,9 +39,16 @@ async function* evaluateInto(
   const rotations = source?.rotations;
   const found = yield* evaluateExperiment(experiment, { ...options, rotations, record: run });
   if (rotations !== undefined) await copyRotations(rotations, run.path('rotations'));
-  const { perplexity, bits } = found;
+  const { perplexity, tasks, bits } = found;
   const seconds = { evaluate: (performance.now() - began) / 1000 };
-  const measured = { loss: null, orthogonalityError: null, steps: 0, perplexity, seconds };
+  const measured = {
+    loss: null,
+    orthogonalityError: null,
+    steps: 0,
+    perplexity,
+    seconds,
+    ...(tasks.length > 0 && { tasks }),
+  };
   run.writeResults({ version: 1, bits, ...measured, ...(source && { rotationsOf: source.origin }) });
   return { ...found, run: run.dir };
 }

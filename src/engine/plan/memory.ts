@@ -10,6 +10,8 @@ import type { NetworkMode } from '../network/layer-programs.ts';
 import { type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
+/** The longest passages of BoolQ have about so many tokens in vocabularies of 32 thousand and more. */
+const TASK_TOKENS = 1024;
 
 /** A network is made for passes forward, for passes backward too, or for the rounding of its weights by a method. */
 export type NetworkPurpose = 'run' | 'learn' | 'round';
@@ -28,7 +30,9 @@ export function networkMemory(
   const learns = purpose === 'learn';
   const evaluated =
     purpose !== 'run' ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
-  const sequence = Math.max(calibration.sequenceLength, ...evaluated);
+  const asked =
+    purpose !== 'run' || evaluation.tasks.length === 0 ? [] : [Math.min(config.maxPositions, TASK_TOKENS)];
+  const sequence = Math.max(calibration.sequenceLength, ...evaluated, ...asked);
   const demand = {
     sequence,
     learns,

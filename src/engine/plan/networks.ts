@@ -1,11 +1,12 @@
 import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from '../../config/index.ts';
+import type { SeamName } from '../../protocol/block.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
-import { NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
+import { isFixed, NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
 import { rotationMaps } from './experiment-maps.ts';
 import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
 import type { Workbench } from './workbench.ts';
@@ -18,7 +19,10 @@ export function plainNetwork(bench: Workbench): Network {
 /** The checkpoint's own network, as activations are captured from it for learning. */
 export function capturedNetwork(bench: Workbench): Network {
   const { precision } = bench.experiment.rotation.learning;
-  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS, precision });
+  // The numbers of maps are learned; what stands fixed behind them is in what their quantizers see.
+  const { 'across-heads': across } = rotationMaps(bench.experiment, bench.checkpoint.config);
+  const maps = across ? { 'across-heads': across } : NO_MAPS;
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps, precision });
 }
 
 /**
@@ -70,7 +74,20 @@ export function observed(bench: Workbench, state: SeamState): Observed {
 /** The plain network, with the maps so far: what scaling methods look at. */
 export function scalingNetwork(bench: Workbench, state: SeamState) {
   const maps = rotationMaps(bench.experiment, bench.checkpoint.config);
-  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state };
+  const merged = () => ({
+    exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
+    quantized: deployedNetwork(bench, state, null),
+  });
+  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state, merged };
+}
+
+/** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */
+export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): unknown {
+  const { activations, keys, values } = quantization;
+  const { bits, groupSize, symmetric, clip } = quantization.weights;
+  const { r3, r4, acrossHeads, embeddingCentring: centring } = rotation;
+  const weights = { bits, groupSize, symmetric, clip };
+  return { weights, activations, keys, values, r3, r4, acrossHeads, centring };
 }
 
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
@@ -80,12 +97,13 @@ export function roundingSpec(experiment: ResolvedExperiment, options: unknown): 
     grid: { bits, groupSize, symmetric, clip },
     options,
     r4: experiment.rotation.r4,
+    acrossHeads: experiment.rotation.acrossHeads,
     centring: experiment.rotation.embeddingCentring,
   };
 }
 
 function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
-  return quantizersOf(experiment.quantization, checkpoint.config);
+  return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
 }
 
 /** All maps of the deployed network: rotations, and those of a scaling method. */
@@ -95,8 +113,13 @@ function ownMaps({ experiment, checkpoint, scaling }: Workbench): SeamMaps {
 
 /** Fixed maps, and those of a state. */
 function withNumbers(maps: SeamMaps, state: SeamState): SeamMaps {
-  const standing = seamsIn(maps).filter((seam) => maps[seam]?.kind === 'hadamard' || state[seam]);
+  const standing = seamsIn(maps).filter((seam) => isFixedAt(maps, seam) || state[seam]);
   return Object.fromEntries(standing.map((seam) => [seam, maps[seam]]));
+}
+
+function isFixedAt(maps: SeamMaps, seam: SeamName): boolean {
+  const map = maps[seam];
+  return map !== undefined && isFixed(map);
 }
 
 /** Without the map of queries and keys: it cancels where keys stay as they are. */

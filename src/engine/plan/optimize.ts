@@ -53,16 +53,19 @@ async function* optimizeInRun(
   return yield* runJob(setting, async function* (bench, executor) {
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
-    const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, bench.scaling);
+    const plan = await planOptimize(experiment, bench.scaling);
+    const { learned, preserved, perplexity, statistics } = plan;
     const { state, loss, steps } = yield* executor.execute(learned);
     yield* executor.execute(preserved);
     const measured = yield* executor.execute(perplexity);
+    const tasks = plan.tasks === null ? [] : yield* executor.execute(plan.tasks);
     yield* executor.execute(statistics);
     const error = worstError(state);
     const { seconds } = executor;
     const results = { loss, orthogonalityError: error, steps, perplexity: measured };
-    run.writeResults({ version: 1, bits: labelOf(bench), ...results, seconds });
-    return { run: run.dir, ...results, device: bench.runtime.device };
+    const withTasks = { ...results, ...(tasks.length > 0 && { tasks }) };
+    run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds });
+    return { run: run.dir, ...results, tasks, device: bench.runtime.device };
   });
 }
 

@@ -3,6 +3,7 @@ import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
 import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
+import type { TaskResult } from '../../runs/task-results.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 
 export type { LossSummary, PerplexityResult } from '../../runs/results.ts';
@@ -51,6 +52,7 @@ export interface OptimizeResult {
   readonly orthogonalityError: number;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
+  readonly tasks: readonly TaskResult[];
   /** The device that computed it. */
   readonly device: RuntimeDevice;
 }
@@ -58,6 +60,7 @@ export interface OptimizeResult {
 /** The document of `evaluate --json`. */
 export interface EvaluateResult {
   readonly perplexity: readonly PerplexityResult[];
+  readonly tasks: readonly TaskResult[];
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
   /** The run that learned the rotations; null where none were. */

@@ -1,5 +1,7 @@
 import { statSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { writing } from '../../disk/faults.ts';
 import { RUN_FILES } from '../../runs/index.ts';
 import { makeScratchFolder, type ScratchFolder } from './scratch-folder.ts';
 
@@ -13,12 +15,18 @@ export interface Keeper {
   dropStepsAfter(step: number): void;
 }
 
+/** Folders of results that experiments share. */
+export interface SharedFolders {
+  folderOf(key: string): string;
+}
+
 /** Places for the results of steps, and places where kept ones are looked for. */
 export class Places {
   readonly #own: string | null;
   readonly #others: readonly string[];
   readonly #scratchParent: string;
   readonly #keeper: Keeper | undefined;
+  readonly #shared: SharedFolders | undefined;
   #scratch: ScratchFolder | null = null;
 
   /**
@@ -26,10 +34,18 @@ export class Places {
    * @param others runs whose results may serve, by their folder or a file in it.
    * @param scratchParent where a folder can be made for what is needed and not kept.
    * @param keeper of the run folder `own`, where this process works in it alone.
+   * @param shared where large results are kept for other experiments, too.
    */
-  constructor(own: string | null, others: readonly string[], scratchParent: string, keeper?: Keeper) {
+  constructor(
+    own: string | null,
+    others: readonly string[],
+    scratchParent: string,
+    keeper?: Keeper,
+    shared?: SharedFolders,
+  ) {
     this.#own = own;
     this.#keeper = keeper;
+    this.#shared = shared;
     this.#scratchParent = scratchParent;
     this.#others = others.map((path) => (statSync(path).isDirectory() ? path : dirname(path)));
   }
@@ -49,9 +65,19 @@ export class Places {
     return this.#own === null ? null : join(this.#own, RUN_FILES[file]);
   }
 
-  /** Paths in runs of before. */
-  others(file: RunFile): readonly string[] {
-    return this.#others.map((folder) => join(folder, RUN_FILES[file]));
+  /** Paths in runs of before, and of a step that other experiments share. @param key of the step. */
+  others(file: RunFile, key: string): readonly string[] {
+    const folders = [...(this.#shared ? [this.#shared.folderOf(key)] : []), ...this.#others];
+    return folders.map((folder) => join(folder, RUN_FILES[file]));
+  }
+
+  /** Path that other experiments share, else in the run folder or in one that is removed at the end. */
+  async makeShared(file: RunFile, key: string): Promise<string> {
+    if (!this.#shared) return this.make(file);
+    this.check();
+    const folder = this.#shared.folderOf(key);
+    await writing(folder, () => mkdir(folder, { recursive: true }));
+    return join(folder, RUN_FILES[file]);
   }
 
   /** Path in the run folder, or else in a folder that is removed at the end. */

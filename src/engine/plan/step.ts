@@ -20,11 +20,20 @@ export interface Step<T> {
   readonly inputs: readonly Step<unknown>[];
   /** Plain data that decides the result, beside the inputs and the runtime. */
   spec(): unknown;
+  /** How its result is kept for other experiments; absent where making it again costs nothing. */
+  readonly keeping?: Keeping<T>;
   /** A result that is kept under this key; null where there is none. */
   find?(context: StepContext, key: string): Promise<T | null> | T | null;
   run(context: StepContext): AsyncGenerator<RunEvent, T>;
   /** Tells what a result is, whichever way it came about: rotations from a file equal those that were learned. */
   digest(result: T): string;
+}
+
+/** How a result lies in a folder. */
+export interface Keeping<T> {
+  write(result: T, folder: string): Promise<void>;
+  /** @throws UserError where a file is damaged: the result is then made again. */
+  read(folder: string): Promise<T>;
 }
 
 /** Everything that a step works with. */

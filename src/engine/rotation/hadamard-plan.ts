@@ -1,3 +1,4 @@
+import { UserError } from '../../protocol/errors.ts';
 import { type HadamardKind, hadamardTable, MAX_TABLE_ORDER } from './hadamard-tables.ts';
 
 /**
@@ -36,6 +37,20 @@ export function planHadamard(n: number): HadamardPlan {
     const blockOrder = smallestOrder(block);
     if (blockOrder !== null) return blockPlan(n, block, blockOrder);
   }
+}
+
+/**
+ * Plans the transform across heads, which must mix all of them.
+ * @throws UserError `rotation/heads` when no generated Hadamard matrix has this order.
+ */
+export function planAcrossHeads(heads: number): HadamardPlan {
+  const plan = planHadamard(heads);
+  if (plan.kind !== 'block-diagonal') return plan;
+  throw new UserError(
+    'rotation/heads',
+    `rotation.acrossHeads: this model has ${heads} heads, and no generated Hadamard matrix has the order ${heads}.`,
+    'Set rotation.acrossHeads to false: the input of o_proj then has one scale per head.',
+  );
 }
 
 /** Returns the smallest K with n = K·2^m that has a table; 1 for a power of two; null when there is none. */

@@ -146,6 +146,7 @@ async function results(summaries: RunSummaries, experiment: string | undefined):
         r2: settings.rotation.r2,
         r3: settings.rotation.r3,
         r4: settings.rotation.r4,
+        acrossHeads: settings.rotation.acrossHeads,
       },
       measuredAt: found === null ? null : measuredAt.toISOString(),
       loss: found?.loss ?? null,

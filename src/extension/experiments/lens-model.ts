@@ -167,6 +167,6 @@ export function changedSettings({ experiment, run }: RunSummary, now: Experiment
 }
 
 function unrotated(experiment: Experiment): Experiment {
-  const off = { r1: 'none', r2: 'none', r3: false, r4: false } as const;
+  const off = { r1: 'none', r2: 'none', r3: false, r4: false, acrossHeads: false } as const;
   return { ...experiment, rotation: { ...experiment.rotation, ...off } };
 }

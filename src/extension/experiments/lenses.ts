@@ -175,8 +175,10 @@ function tooltipOf(action: string, last: LastResult | null): string {
 }
 
 /** `R1 learned · R2 learned · R3 R4 Hadamard`. */
-function rotationText({ r1, r2, r3, r4 }: Experiment['rotation']): string {
-  const online = [r3 ? 'R3' : '', r4 ? 'R4' : ''].filter((name) => name !== '').join(' ');
+function rotationText({ r1, r2, r3, r4, acrossHeads }: Experiment['rotation']): string {
+  const online = [acrossHeads ? 'H' : '', r3 ? 'R3' : '', r4 ? 'R4' : '']
+    .filter((name) => name !== '')
+    .join(' ');
   return [
     vscode.l10n.t('R1 {0}', r1),
     vscode.l10n.t('R2 {0}', r2),

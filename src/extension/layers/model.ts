@@ -19,10 +19,9 @@ export type MapState =
   | 'scaled';
 
 /** The keys in an experiment's `rotation` that switch maps; null where one switch is not enough. */
-export const SWITCHES = { R1: 'r1', R2: 'r2', R3: 'r3', R4: 'r4', S: null } as const satisfies Record<
-  MapSymbol,
-  keyof Experiment['rotation'] | null
->;
+export const SWITCHES = {
+  ...{ R1: 'r1', R2: 'r2', H: 'acrossHeads', R3: 'r3', R4: 'r4', S: null },
+} as const satisfies Record<MapSymbol, keyof Experiment['rotation'] | null>;
 
 /** A map of the experiment, and how it stands. */
 export interface MapFacts {
@@ -107,7 +106,7 @@ function factsOf(symbol: MapSymbol, states: MapStates): MapFacts[] {
 }
 
 function mapStates({ experiment, progress }: LayerTreeInput): MapStates {
-  const { r1, r2, r3, r4 } = experiment.rotation;
+  const { r1, r2, acrossHeads, r3, r4 } = experiment.rotation;
   const learned = progress === 'none' ? 'planned' : progress;
   const merged = (kind: typeof r1): MapState => (kind === 'learned' ? learned : kind);
   // R3 cancels in q·k: without a quantizer between there is nothing to do.
@@ -116,6 +115,7 @@ function mapStates({ experiment, progress }: LayerTreeInput): MapStates {
     R1: merged(r1),
     S: experiment.scaling.method === 'none' ? null : 'scaled',
     R2: merged(r2),
+    H: acrossHeads ? 'online' : null,
     R3: r3Acts ? 'online' : 'none',
     R4: r4 ? 'online' : 'none',
   };

@@ -20,10 +20,11 @@ interface Switches {
   readonly r2: RotationKind;
   readonly r3: boolean;
   readonly r4: boolean;
+  readonly acrossHeads: boolean;
 }
 
-export function isUnrotated({ r1, r2, r3, r4 }: Switches): boolean {
-  return r1 === 'none' && r2 === 'none' && !r3 && !r4;
+export function isUnrotated({ r1, r2, r3, r4, acrossHeads }: Switches): boolean {
+  return r1 === 'none' && r2 === 'none' && !r3 && !r4 && !acrossHeads;
 }
 
 /** True when a run measured what rounding alone gives. */

@@ -21,6 +21,7 @@ export function mapPlaces(t: Translate): Readonly<Record<MapSymbol, string>> {
     R1: t('residual stream'),
     S: t('channels behind the norms'),
     R2: t('values inside each head'),
+    H: t('heads of the o_proj input'),
     R3: t('queries and keys'),
     R4: t('input of down_proj'),
   };

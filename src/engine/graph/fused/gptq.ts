@@ -34,8 +34,16 @@ export function reverseCholesky(h: Value, damping: number): Value {
  * @param t [n, n] of {@link reverseCholesky}.
  * @param scale [m, groups], each for n / groups consecutive columns. @param zero [m, groups], whole numbers.
  * @param bits 2 … 8.
+ * @param order int64 [n], the columns of w in the order in which they are rounded, which is that of t; null for their own.
  * @returns c, int8 [m, n].
  */
-export function gptqRound(w: Value, t: Value, scale: Value, zero: Value, bits: number): Value {
-  return apply(GptqRound, [w, t, scale, zero], { bits });
+export function gptqRound(
+  w: Value,
+  t: Value,
+  scale: Value,
+  zero: Value,
+  bits: number,
+  order: Value | null = null,
+): Value {
+  return apply(GptqRound, [w, t, scale, zero, ...(order ? [order] : [])], { bits });
 }

@@ -2,8 +2,11 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import {
+  cellFaults,
+  cellsOf,
   type Experiment,
   formatPath,
+  hasLearnedRotation,
   type ParsedExperiment,
   type Purpose,
   type Reading,
@@ -15,8 +18,9 @@ import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
-import { type HadamardPlan, planHadamard } from '../../rotation/hadamard-plan.ts';
+import { type HadamardPlan, planAcrossHeads, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
+import { taskFaults } from './check-tasks.ts';
 import { readsCalibration, textFaults } from './check-texts.ts';
 
 export interface ModelCheck {
@@ -37,7 +41,12 @@ export async function checkAgainstModel(
 ): Promise<ModelCheck> {
   const checks: ModelCheck[] = [];
   for (const reading of parsed.readings) {
-    const { faults, config } = await checkReading(reading, dirname(file), purpose);
+    const { faults, config } = await checkReading(
+      reading,
+      parsed.experiment && parsed.written,
+      dirname(file),
+      purpose,
+    );
     checks.push({ faults: faults.map((fault) => placed(reading, fault)), config });
   }
   return {
@@ -66,7 +75,13 @@ function placed(reading: Reading, fault: Unplaced): ModelFault {
   return suggestion === undefined || isMoved ? found : { ...found, suggestion };
 }
 
-async function checkReading(reading: Reading, directory: string, purpose: Purpose): Promise<ReadingCheck> {
+/** @param written the values of the text; null where some are at fault. */
+async function checkReading(
+  reading: Reading,
+  written: unknown,
+  directory: string,
+  purpose: Purpose,
+): Promise<ReadingCheck> {
   const { ask } = reading;
   const faults: Unplaced[] = [];
   const named = ask((experiment) => resolveModel(directory, experiment.model));
@@ -81,9 +96,29 @@ async function checkReading(reading: Reading, directory: string, purpose: Purpos
   faults.push(...(checkpoint?.warnings ?? []).map(warningOf));
   // Sizes that the tensors deny say nothing of the settings, and may be of any height.
   if (faults.some(({ code }) => SIZES_DENIED.includes(code))) return { faults, config: null };
-  faults.push(...rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? []));
+  const cells = isFilledBy(purpose) ? ask(({ matrix }) => matrix && cellsOf(written, matrix)) : undefined;
+  faults.push(
+    ...(cells
+      ? cellFaults(cells, ({ experiment }) => errorsOf(experiment, config))
+      : rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? [])),
+  );
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
+  faults.push(...(await taskFaults(reading, directory, purpose)));
   return { faults, config };
+}
+
+/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
+function isFilledBy(purpose: Purpose): boolean {
+  return purpose === 'edit' || purpose === 'optimize';
+}
+
+/** Why an experiment cannot be computed with a model, whatever its text is. */
+export function errorsOf(experiment: Experiment, config: ModelConfig): readonly Unplaced[] {
+  const purpose = hasLearnedRotation(experiment.rotation) ? 'optimize' : 'evaluate';
+  const reading = { ask: <T>(read: (known: Experiment) => T) => read(experiment), isWritten: () => true };
+  return rulesOf(reading, config, purpose)
+    .flatMap((rule) => rule(experiment))
+    .filter(({ severity }) => severity === 'error');
 }
 
 const SIZES_DENIED: readonly string[] = ['model/tensor-shape', 'model/layers'];
@@ -92,11 +127,12 @@ function warningOf(warning: Checkpoint['warnings'][number]): Unplaced {
   return { severity: 'warning', ...warning, path: ['model'] };
 }
 
-function rulesOf(reading: Reading, config: ModelConfig, purpose: Purpose): Rule[] {
+function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfig, purpose: Purpose): Rule[] {
   const { ask } = reading;
   const tasks = purpose === 'inspect' ? 0 : (ask(({ evaluation }) => evaluation.perplexity.length) ?? 0);
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
+    headsRule(config),
     groupRule('weights', config),
     groupRule('activations', config),
     memoryRule(config, purpose),
@@ -178,8 +214,18 @@ function blockFault(name: string, kind: boolean | string, plan: HadamardPlan): U
   };
 }
 
+/** A number of heads that no Hadamard matrix serves, where heads are to be mixed. */
+function headsRule({ heads }: ModelConfig): Rule {
+  return ({ rotation }) => {
+    const faults: Unplaced[] = [];
+    if (rotation.acrossHeads) attempt(faults, () => planAcrossHeads(heads));
+    const path = ['rotation', 'acrossHeads'];
+    return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: false } }));
+  };
+}
+
 function lengthRule(
-  { isWritten }: Reading,
+  { isWritten }: Pick<Reading, 'isWritten'>,
   section: readonly (string | number)[],
   read: (experiment: Experiment) => number,
   config: ModelConfig,
@@ -203,12 +249,13 @@ function lengthRule(
 
 /** A group size that does not divide the model's widths. */
 function groupRule(part: 'weights' | 'activations', config: ModelConfig): Rule {
-  const groups = part === 'weights' ? weightGroup : activationGroups;
-  return ({ quantization }) => {
+  return ({ quantization, rotation }) => {
     const { groupSize } = quantization[part];
+    const groups = () =>
+      part === 'weights' ? weightGroup(groupSize, config) : activationGroups(groupSize, rotation, config);
     const path = ['quantization', part, 'groupSize'];
     const faults: Unplaced[] = [];
-    if (attempt(faults, () => groups(groupSize, config)) !== null) return [];
+    if (attempt(faults, groups) !== null) return [];
     return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
   };
 }

@@ -1,11 +1,13 @@
-import { optionsOf, type ResolvedExperiment, scalingOf } from '../../../config/index.ts';
+import { z } from 'zod';
+import { optionsOf, type ResolvedExperiment, type Rotation, scalingOf } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
+import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { scalingNetwork } from '../networks.ts';
+import { quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
@@ -16,6 +18,16 @@ export interface Learned {
   readonly state: SeamState;
   readonly loss: LossSummary;
   readonly steps: number;
+}
+
+const LEARNED = mapsKeeping<Learned>(
+  z.object({ loss: z.object({ first: z.number(), last: z.number() }), steps: z.int() }),
+  (state, rest) => ({ state, ...rest }),
+);
+
+/** R3 and R4 are not learned: a rotation learned without the quantized network serves with and without them. */
+function withoutOnline({ r3: _, r4: __, ...rotation }: Rotation): Omit<Rotation, 'r3' | 'r4'> {
+  return rotation;
 }
 
 const DRAWN = { kind: 'transform', version: 1, inputs: [], digest: digestOfMaps } as const;
@@ -60,8 +72,13 @@ export function learnStep(
     name: 'learn',
     version: 1,
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
-    spec: () => ({ rotation, quantization, seed: text.seed }),
+    // Captured activations are those of the full-precision network.
+    spec: () =>
+      rotation.learning.objective === 'cross-entropy'
+        ? { rotation, quantization, seed: text.seed }
+        : { ...withoutOnline(rotation), seed: text.seed },
     digest: ({ state }) => digestOfMaps(state),
+    keeping: LEARNED,
     find: keptLearning,
     async *run(context) {
       const [from, blocks] = [context.of(start), context.of(calibration)];
@@ -79,14 +96,15 @@ export function preservedStep(
   calibration: Step<Blocks>,
 ): Step<null> {
   const { quantization, rotation } = experiment;
-  const { r3, r4, embeddingCentring } = rotation;
+  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
   return {
     kind: 'measure',
     name: 'preserved',
     version: 1,
     inputs: [calibration, maps],
-    spec: () => ({ r3, r4, embeddingCentring, keys: quantization.keys.bits }),
+    spec: () => ({ r3, r4, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
+    keeping: NOTHING,
     async *run(context) {
       yield* checkPreserved(context, context.of(maps), context.of(calibration), where);
       return null;
@@ -114,8 +132,10 @@ export function scaleStep(
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () => options,
+    spec: () =>
+      method.readsQuantizers?.(options) ? { options, quantizers: quantizersSpec(experiment) } : options,
     digest: digestOfMaps,
+    keeping: MAPS,
     async *run(context) {
       const { bench, seconds, signal } = context;
       const work = { ...scalingNetwork(bench, context.of(maps)), blocks: context.of(blocks), options };

@@ -1,14 +1,15 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import { timed, type Variant } from '../../../protocol/events.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
-import { writeActivations } from '../../../runs/index.ts';
+import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
-import { evaluateTexts } from '../../evaluate/texts.ts';
+import { evaluateTexts, type VariantNetworks } from '../../evaluate/texts.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { jsonKeeping } from '../keepings.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
-import { digestOf, type Step } from '../step.ts';
+import { digestOf, type Step, type StepContext } from '../step.ts';
 import { labelOf } from '../workbench.ts';
 import type { Blocks, Texts } from './texts.ts';
 import type { Weights } from './weights.ts';
@@ -16,15 +17,37 @@ import type { Weights } from './weights.ts';
 /** A measurement is read by no other step. */
 const MEASURED = { kind: 'measure', version: 1, digest: (result: unknown) => digestOf(result) } as const;
 
-interface Quantized {
+const PERPLEXITIES = jsonKeeping(perplexitiesSchema);
+const STATISTICS = jsonKeeping(activationsSchema);
+
+/** What a quantized network is made of. */
+export interface Quantized {
   readonly maps: Step<SeamState>;
   readonly weights: Weights | null;
 }
 
 /** Settings that decide what a quantized network computes, beside its maps and weights. */
-function deployed({ quantization, rotation, scaling }: ResolvedExperiment): unknown {
+export function deployedSettings({ quantization, rotation, scaling }: ResolvedExperiment): unknown {
   const { learning: _, ...rotations } = rotation;
   return { quantization, rotations, scaling };
+}
+
+/** The networks of these variants, made when they are asked for. */
+export function variantNetworks(
+  context: StepContext,
+  variants: readonly Variant[],
+  quantized: Quantized | null,
+): VariantNetworks {
+  const { bench } = context;
+  return {
+    ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
+    ...(quantized && {
+      quantized: () => {
+        const { maps, weights } = quantized;
+        return deployedNetwork(bench, context.of(maps), weights && context.of(weights));
+      },
+    }),
+  };
 }
 
 /**
@@ -41,16 +64,12 @@ export function perplexityStep(
   return {
     ...MEASURED,
     name: 'perplexity',
+    keeping: PERPLEXITIES,
     inputs: [maps, evaluation, weights].filter((step) => step !== null),
-    spec: () => ({ variants, ...(quantized && { quantized: deployed(experiment) }) }),
+    spec: () => ({ variants, ...(quantized && { quantized: deployedSettings(experiment) }) }),
     run(context) {
-      const { bench, seconds, signal } = context;
-      const networks = {
-        ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
-        ...(maps && {
-          quantized: () => deployedNetwork(bench, context.of(maps), weights && context.of(weights)),
-        }),
-      };
+      const { seconds, signal } = context;
+      const networks = variantNetworks(context, variants, quantized);
       return phase('evaluate', seconds, () => evaluateTexts(context.of(evaluation), networks, signal));
     },
   };
@@ -65,8 +84,9 @@ export function statisticsStep(
   return {
     ...MEASURED,
     name: 'statistics',
+    keeping: STATISTICS,
     inputs: [maps, calibration],
-    spec: () => deployed(experiment),
+    spec: () => deployedSettings(experiment),
     run: (context) =>
       phase('statistics', context.seconds, async function* () {
         const { bench, places, signal } = context;

@@ -14,7 +14,8 @@ export async function oldRoundingKey(
   blocks: Blocks,
 ): Promise<string | null> {
   const { gptq, bits, method, groupSize, symmetric, clip } = quantization.weights;
-  if (method !== 'gptq' || scaling.method !== 'none') return null;
+  if (method !== 'gptq' || scaling.method !== 'none' || rotation.acrossHeads) return null;
+  if (gptq.actOrder || gptq.groupScales !== 'static') return null;
   const r4 = `R4: ${planHadamard(checkpoint.config.intermediateSize).statement}`;
   const settings = {
     format: 1,

@@ -42,7 +42,7 @@ export async function weightsStep(
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
       const { bench, places } = context;
-      for (const folder of places.others('rounded')) {
+      for (const folder of places.others('rounded', key)) {
         const kept = new RoundedLayers(folder, key, await judged(context));
         if (kept.isComplete(bench.checkpoint.config.layers)) return kept;
       }
@@ -51,7 +51,7 @@ export async function weightsStep(
     async *run(context) {
       const { bench, places, seconds, signal } = context;
       const key = await context.keyOf(step);
-      const layers = new RoundedLayers(await places.make('rounded'), key, {
+      const layers = new RoundedLayers(await places.makeShared('rounded', key), key, {
         ...(await judged(context)),
         check: () => {
           places.check();

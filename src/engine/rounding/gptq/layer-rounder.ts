@@ -7,8 +7,11 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { multiples, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import { ERRORS, MAPPED_WEIGHT } from '../mapped-weight.ts';
+import { inverseOrder, orderByMoment, reorder } from './column-order.ts';
+import { type DampedFactor, dampedFactor } from './damped-factor.ts';
 import { MOMENT, SUM } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
+import { roundGroups } from './updated-groups.ts';
 
 type Rows = Reals;
 type MappedWeight = Record<'w' | 'nearest' | 'scale' | 'zero', Rows>;
@@ -35,41 +38,80 @@ export class SecondMoment {
   }
 }
 
+/** How GPTQ rounds; see the options of the method. */
+export interface RoundingOptions {
+  /** See {@link factorInLoops}. */
+  readonly damping: number;
+  readonly actOrder: boolean;
+  readonly groupScales: 'static' | 'updated';
+}
+
+/** The factor of what linear layers read, in the order in which their columns are rounded. */
+export interface OrderedFactor extends DampedFactor {
+  /** Null for the order of the columns themselves. */
+  readonly order: Int32Array | null;
+}
+
 /** Rounds the linear layers of one network that read the same rows. */
 export class LayerRounder {
   readonly #cache: ProgramCache;
   readonly #network: Network;
   readonly #kernels: RoundingKernels;
-  readonly #damping: number;
+  readonly #options: RoundingOptions;
 
   /** @param network merged, with its rotations; its weight quantizer gives the grids. */
-  constructor(cache: ProgramCache, network: Network, damping: number) {
+  constructor(cache: ProgramCache, network: Network, options: RoundingOptions) {
     this.#cache = cache;
     this.#network = network;
     this.#kernels = new RoundingKernels(cache);
-    this.#damping = damping;
+    this.#options = options;
   }
 
-  /** @param seen of what the layers read; its spare memory is used. */
+  /** @param seen of what the layers read; its spare memory holds the factor afterwards. */
+  async factor(
+    layer: number,
+    linears: readonly Linear[],
+    { sum, spare }: SecondMoment,
+    signal?: AbortSignal,
+  ): Promise<OrderedFactor> {
+    requireFinite(sum, layer, linears);
+    const { damping, actOrder } = this.#options;
+    const order = actOrder ? orderByMoment(sum.data, sum.dims[0] ?? 0) : null;
+    if (order) reorder(sum.data, order);
+    const found = await dampedFactor(this.#kernels, sum, damping, spare, signal);
+    if (order) reorder(sum.data, inverseOrder(order));
+    return { ...found, order };
+  }
+
+  /** @param seen of what the layers read, and its factor. */
   async *round(
     layer: number,
     linears: readonly Linear[],
-    seen: SecondMoment,
+    { sum: moment }: SecondMoment,
+    factor: OrderedFactor,
     signal?: AbortSignal,
   ): AsyncGenerator<{ linear: Linear; matrix: RoundedMatrix; error: RoundingError }, void> {
-    const moment = seen.sum;
-    requireFinite(moment, layer, linears);
-    const factor = await this.#kernels.factor(moment, this.#damping, seen.spare, signal);
     for (const linear of linears) {
       const mapped = await this.#mapped(layer, linear, signal);
-      const { w, scale, zero } = mapped;
-      const [rows, columns] = w.dims as [number, number];
-      const { bits } = this.#network.options.quantizers.weights;
-      const grid = { scale: scale.data, zero: zero.data };
-      const codes = await this.#kernels.round({ w: w.data, rows, columns, bits, ...grid }, factor, signal);
-      const matrix = { rows, columns, codes, ...grid };
+      const matrix = await this.#rounded(mapped, factor, signal);
       yield { linear, matrix, error: await this.#error(layer, linear, { mapped, matrix, moment }, signal) };
     }
+  }
+
+  async #rounded(
+    { w, scale, zero }: MappedWeight,
+    { t, order }: OrderedFactor,
+    signal?: AbortSignal,
+  ): Promise<RoundedMatrix> {
+    const quantizer = this.#network.options.quantizers.weights;
+    const [rows, columns] = w.dims as [number, number];
+    // One group is the whole row, which begins with the weights as they are.
+    if (this.#options.groupScales === 'updated' && scale.data.length > rows)
+      return roundGroups(this.#cache, this.#kernels, { w, t, quantizer }, signal);
+    const grid = { scale: scale.data, zero: zero.data };
+    const shape = { rows, columns, bits: quantizer.bits };
+    const codes = await this.#kernels.round({ ...shape, w: w.data, ...grid, order }, t, signal);
+    return { rows, columns, codes, ...grid };
   }
 
   /** W' with its grid, and rounded to nearest on it. */

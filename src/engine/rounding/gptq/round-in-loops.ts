@@ -10,6 +10,8 @@ export interface RowsToRound {
   /** s and z [rows, groups] of values s (c − z); groups of consecutive columns share one. */
   readonly scale: Float32Array;
   readonly zero: Float32Array;
+  /** The columns in the order in which they are rounded, which is that of T; absent for their own. */
+  readonly order?: Int32Array | null;
 }
 
 /**
@@ -37,7 +39,7 @@ export async function roundInLoops(
 }
 
 function roundRow(
-  { w, rows, columns, bits, scale, zero }: RowsToRound,
+  { w, rows, columns, bits, scale, zero, order }: RowsToRound,
   t: Float32Array,
   row: number,
   errors: Float64Array,
@@ -49,13 +51,14 @@ function roundRow(
     const factors = t.subarray(j * columns, j * columns + j + 1);
     let fed = 0;
     for (let k = 0; k < j; k++) fed += errors[k]! * factors[k]!;
-    const group = row * groups + Math.floor((j * groups) / columns);
+    const column = order ? order[j]! : j;
+    const group = row * groups + Math.floor((column * groups) / columns);
     const [s, z] = [scale[group]!, zero[group]!];
-    const original = w[row * columns + j]!;
+    const original = w[row * columns + column]!;
     const moved = Math.fround(original + fed / factors[j]!);
     const wanted = roundHalfEven(Math.fround(moved / s)) + z;
     const code = Math.min(Math.max(wanted, low), high);
-    codes[row * columns + j] = code;
+    codes[row * columns + column] = code;
     errors[j] = original - s * (code - z);
   }
 }

@@ -9,7 +9,7 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
-import { LayerRounder, SecondMoment } from './layer-rounder.ts';
+import { LayerRounder, type OrderedFactor, type RoundingOptions, SecondMoment } from './layer-rounder.ts';
 
 /** Name of the method in events and records. */
 const METHOD = 'gptq';
@@ -23,8 +23,7 @@ export interface RoundingTask {
   readonly network: Network;
   /** Token blocks of one length. */
   readonly blocks: readonly Int32Array[];
-  /** See {@link factorInLoops}. */
-  readonly damping: number;
+  readonly options: RoundingOptions;
   /** Folder of the rounded layers, also of those that an interrupted call left. */
   readonly layers: RoundedLayers;
 }
@@ -61,6 +60,24 @@ export async function* roundWeights(
   }
 }
 
+/** Says which dampings failed before the one that was used. */
+function raisedDamping(
+  layer: number,
+  linears: readonly Linear[],
+  { dampings, sound }: OrderedFactor,
+): RunEvent {
+  const [used = 0, ...failed] = dampings.toReversed();
+  const tried = failed.reverse().map(String).join(', ');
+  const end = sound
+    ? `it is ${used} there`
+    : `it failed with ${used}, too, and goes on with the least pivots`;
+  return timed({
+    type: 'warning',
+    message: `Layer ${layer}: the second moments of what ${linears.join(', ')} read could not be factored with a damping of ${tried}; ${end}.`,
+    hint: 'One input is far larger than the others: a rotation spreads it, and a larger gptq.damping applies to all layers.',
+  });
+}
+
 /** Removes files that a process left which was killed while it wrote a layer. */
 async function removeTornFiles(folder: string): Promise<void> {
   for (const name of await readdir(folder))
@@ -95,21 +112,19 @@ class LayerWalk {
   }
 
   async *round(): AsyncGenerator<RunEvent, void> {
-    const { network, layers, damping } = this.#task;
+    const { network, layers, options } = this.#task;
     const began = performance.now();
-    const rounder = new LayerRounder(this.#cache, network, damping);
+    const rounder = new LayerRounder(this.#cache, network, options);
     const weights: Partial<Record<Linear, RoundedMatrix>> = {};
     const errors: RoundingError[] = [];
     for (const stage of READING_STAGES) {
       const moment = new SecondMoment(this.#cache, rowWidth(stage, network.checkpoint.config));
       yield* this.#pass(stage, moment);
       const { linears } = STAGES[stage];
-      for await (const { linear, matrix, error } of rounder.round(
-        this.#layer,
-        linears,
-        moment,
-        this.#signal,
-      )) {
+      const factor = await rounder.factor(this.#layer, linears, moment, this.#signal);
+      if (factor.dampings.length > 1) yield raisedDamping(this.#layer, linears, factor);
+      const rounded = rounder.round(this.#layer, linears, moment, factor, this.#signal);
+      for await (const { linear, matrix, error } of rounded) {
         this.#add(linear, matrix);
         weights[linear] = matrix;
         errors.push(error);

@@ -1,4 +1,4 @@
-import { float32, type HostTensor } from '../../../protocol/tensor.ts';
+import { float32, type HostTensor, int64 } from '../../../protocol/tensor.ts';
 import { gptqRound, reverseCholesky } from '../../graph/fused/gptq.ts';
 import { Graph } from '../../graph/graph.ts';
 import type { Reals } from '../../graph/program.ts';
@@ -35,13 +35,21 @@ export class RoundingKernels {
     if (!this.#cache.abilities.ownKernels) return roundInLoops(weights, t, signal);
     const { rows, columns, bits } = weights;
     const groups = weights.scale.length / rows;
-    const program = await this.#cache.get(GPTQ_ROUND, { rows, columns, groups, bits });
+    const ordered = weights.order != null;
+    const program = await this.#cache.get(GPTQ_ROUND, {
+      rows,
+      columns,
+      groups,
+      bits,
+      ...(ordered && { ordered }),
+    });
     const grid = [rows, groups];
     const tensors = {
       w: float32([rows, columns], weights.w),
       t: float32([columns, columns], t),
       scale: float32(grid, weights.scale),
       zero: float32(grid, weights.zero),
+      ...(weights.order && { order: int64([columns], BigInt64Array.from(weights.order, BigInt)) }),
     };
     return (await program.run(tensors, signal)).codes.data;
   }
@@ -60,14 +68,16 @@ interface RoundSpec {
   readonly columns: number;
   readonly groups: number;
   readonly bits: number;
+  readonly ordered?: boolean;
 }
 
 const GPTQ_ROUND: ProgramKind<RoundSpec, { codes: HostTensor<Int8Array> }> = {
   name: 'gptq-round',
-  build({ rows, columns, groups, bits }) {
+  build({ rows, columns, groups, bits, ordered }) {
     const graph = new Graph();
     const [w, t] = [graph.input('w', [rows, columns]), graph.input('t', [columns, columns])];
     const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
-    return { graph, outputs: { codes: gptqRound(w, t, scale, zero, bits) } };
+    const order = ordered ? graph.input('order', [columns], 'int64') : null;
+    return { graph, outputs: { codes: gptqRound(w, t, scale, zero, bits, order) } };
   },
 };

@@ -18,7 +18,7 @@ import { modelName } from '../names.ts';
 import { Panel } from '../panel.ts';
 import { type LayersSource, layersState } from './state.ts';
 
-type Measured = Pick<LayersSource, 'activations' | 'quantization' | 'model'>;
+type Measured = Pick<LayersSource, 'activations' | 'quantization' | 'rotation' | 'model'>;
 
 /** The layers panel: which run, layer and site it shows. */
 export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> {
@@ -83,8 +83,11 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
       const key = `${run.dir} ${statSync(run.path('activations')).mtimeMs}`;
       if (this.#cache?.key !== key) {
         const [activations, experiment] = await Promise.all([run.readActivations(), run.readExperiment()]);
-        const { quantization, model } = experiment;
-        this.#cache = { key, measured: { activations, quantization, model: modelName(run, model) } };
+        const { quantization, rotation, model } = experiment;
+        this.#cache = {
+          key,
+          measured: { activations, quantization, rotation, model: modelName(run, model) },
+        };
       }
       return { shown: this.#cache.measured, problem: null };
     } catch (error) {

@@ -1,4 +1,9 @@
-import { type Quantization, type SiteQuantizer, siteQuantizer } from '../../../config/index.ts';
+import {
+  type Quantization,
+  type Rotation,
+  type SiteQuantizer,
+  siteQuantizer,
+} from '../../../config/index.ts';
 import { SITES } from '../../../protocol/block.ts';
 import type { Problem, RunName } from '../../../protocol/panels/common.ts';
 import type {
@@ -21,6 +26,7 @@ export interface LayersSource {
   readonly model: string;
   readonly activations: ActivationsFile;
   readonly quantization: Quantization;
+  readonly rotation: Pick<Rotation, 'acrossHeads'>;
 }
 
 export interface LayersInput {
@@ -44,7 +50,7 @@ export function layersState({ strings, memory, runs, shown, problem }: LayersInp
     sites,
     layers: 1 + records.reduce((most, { layer }) => Math.max(most, layer), -1),
     depth: records.map(depthPoint),
-    detail: shown && record ? siteDetail(record, shown.quantization) : null,
+    detail: shown && record ? siteDetail(record, shown) : null,
     problem,
   };
 }
@@ -76,9 +82,9 @@ function quality({ kurtosis, sqnrDb, maxAbs, rms }: SiteStatistics): Quality {
   return { kurtosis: finite(kurtosis), sqnrDb: finite(sqnrDb), peak: rms > 0 ? finite(maxAbs / rms) : null };
 }
 
-function siteDetail(record: SiteRecord, quantization: Quantization): SiteDetail {
+function siteDetail(record: SiteRecord, shown: LayersSource): SiteDetail {
   const { layer, site, rotation, before, after } = record;
-  const quantizer = siteQuantizer(site, quantization);
+  const quantizer = siteQuantizer(site, shown.quantization, shown.rotation);
   const side = (statistics: SiteStatistics): SideDetail => ({
     ...quality(statistics),
     counts: statistics.histogram.counts,

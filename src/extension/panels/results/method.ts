@@ -3,7 +3,7 @@ import type { Setting } from '../../../protocol/panels/results.ts';
 
 /**
  * The name that papers give an experiment: `RTN`, `Hadamard R1–R4 + RTN`, `SpinQuant had + GPTQ`,
- * `SmoothQuant + RTN`. Methods stand in the order in which they act; `no_had` is without R3 and R4.
+ * `SmoothQuant + RTN`, `QuaRot + RTN`. Methods stand in the order in which they act; `no_had` is without R3 and R4.
  */
 export function methodName(experiment: Pick<Experiment, 'scaling' | 'rotation' | 'quantization'>): string {
   const parts = [
@@ -15,6 +15,14 @@ export function methodName(experiment: Pick<Experiment, 'scaling' | 'rotation' |
 }
 
 function rotationName(rotation: Experiment['rotation']): string | undefined {
+  const { acrossHeads, ...others } = rotation;
+  const name = nameOfR1ToR4(others);
+  if (!acrossHeads) return name;
+  if (name === undefined) return 'Hadamard H';
+  return name === 'Hadamard R1–R4' ? 'QuaRot' : `${name} H`;
+}
+
+function nameOfR1ToR4(rotation: Omit<Experiment['rotation'], 'acrossHeads'>): string | undefined {
   const { r1, r2, r3, r4 } = rotation;
   const kinds = [r1, r2];
   if (kinds.includes('learned')) {
@@ -28,7 +36,10 @@ function rotationName(rotation: Experiment['rotation']): string | undefined {
 }
 
 /** SpinQuant learns by cross-entropy, from a Hadamard or a random start; everything else about learning is named. */
-function learnerName({ start, learning: { objective } }: Experiment['rotation']): string {
+function learnerName({
+  start,
+  learning: { objective },
+}: Pick<Experiment['rotation'], 'start' | 'learning'>): string {
   const fromNetwork = objective === 'cross-entropy';
   const others = [...(fromNetwork ? [] : [objective]), ...(start === 'captured' ? ['captured start'] : [])];
   return `${fromNetwork ? 'SpinQuant' : 'Learned'}${others.length === 0 ? '' : ` (${others.join(', ')})`}`;

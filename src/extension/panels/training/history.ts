@@ -75,6 +75,8 @@ export class RunHistory {
       case 'rounding-progress':
       case 'evaluation-progress':
       case 'checkpoint':
+      case 'task-progress':
+      case 'task':
       case 'statistics':
       case 'run-finished':
         break;

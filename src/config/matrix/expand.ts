@@ -1,0 +1,131 @@
+/** A matrix as a list of cells, each an experiment of its own. */
+import { isSeeded } from '../derived.ts';
+import type { JsonPath } from '../faults.ts';
+import { type Experiment, experimentSchema } from '../schema.ts';
+import type { Matrix } from '../schema-matrix.ts';
+import { type BitSetting, FULL_PRECISION_BITS, parseBits } from './bits.ts';
+import { isObject, mergeSettings } from './merge.ts';
+import { MATRIX_PRESETS, type MatrixShape } from './presets.ts';
+import { FULL_PRECISION_ROW, ROWS } from './rows.ts';
+
+/** What names a cell in a table. */
+export interface CellName {
+  /** `4-4-16`. */
+  readonly bits: string;
+  /** Name of the row. */
+  readonly method: string;
+  /** Name of the row in tables. */
+  readonly title: string;
+  readonly seed: number;
+  /** True where other seeds may give other numbers. */
+  readonly seeded: boolean;
+}
+
+export interface Cell extends CellName {
+  readonly experiment: Experiment;
+  /** Where the text names its row. */
+  readonly path: JsonPath;
+}
+
+/** A row with the settings that it puts in the place of the experiment's. */
+interface ExpandedRow {
+  readonly name: string;
+  readonly title: string;
+  readonly patches: readonly unknown[];
+  readonly path: JsonPath;
+}
+
+/** The matrix with what its preset fills in. */
+export function matrixShape(matrix: Matrix): MatrixShape {
+  const preset = matrix.preset && MATRIX_PRESETS[matrix.preset];
+  const or = <T>(own: readonly T[], other: readonly T[] | undefined): readonly T[] =>
+    own.length > 0 ? own : (other ?? []);
+  const seeds = or(matrix.seeds, preset?.seeds);
+  return {
+    bits: or(matrix.bits, preset?.bits),
+    methods: or(matrix.methods, preset?.methods),
+    seeds: seeds.length > 0 ? seeds : [0],
+    rows: [...matrix.rows, ...(preset?.rows ?? [])],
+    statistics: matrix.statistics ?? preset?.statistics ?? false,
+  };
+}
+
+/** The names that matrix.methods may hold. */
+export function rowNames(matrix: Matrix): string[] {
+  return [...ROWS, ...matrixShape(matrix).rows].map(({ name }) => name);
+}
+
+/**
+ * The cells of a sound experiment, full precision first, then column by column. Rows and bits that are not known are
+ * left out: {@link matrixFaults} tells of them.
+ * @param written the values of the experiment's text: a default that follows another setting is taken anew in each cell.
+ */
+export function cellsOf(written: unknown, matrix: Matrix): Cell[] {
+  const { bits, methods, seeds } = matrixShape(matrix);
+  const isListed = matrix.methods.length > 0;
+  const rows = methods.flatMap((name, index) => {
+    const path: JsonPath = isListed ? ['matrix', 'methods', index] : ['matrix', 'preset'];
+    const found = expandedRow(name, written, matrix, path);
+    return found ? [found] : [];
+  });
+  const full = { ...FULL_PRECISION_ROW, patches: [FULL_PRECISION_ROW.settings], path: ['matrix'] };
+  return [
+    ...cellsOfRow(full, FULL_PRECISION_BITS, seeds, written),
+    ...bits.flatMap((setting) => rows.flatMap((row) => cellsOfRow(row, setting, seeds, written))),
+  ];
+}
+
+function expandedRow(name: string, written: unknown, matrix: Matrix, path: JsonPath): ExpandedRow | null {
+  const known = ROWS.find((row) => row.name === name);
+  if (known) return { name, title: known.title, patches: [known.settings], path };
+  const own = matrixShape(matrix).rows.find((row) => row.name === name);
+  if (!own) return null;
+  const like = ROWS.find((row) => row.name === (own.like ?? 'rtn'));
+  const index = matrix.rows.findIndex((row) => row.name === name);
+  // As written: what the schema filled in would hide the settings of the row that it is like.
+  const settings = index < 0 ? own.settings : writtenSettings(written, index);
+  return like ? { name, title: own.title ?? name, patches: [like.settings, settings], path } : null;
+}
+
+function writtenSettings(written: unknown, index: number): unknown {
+  const matrix = isObject(written) ? written.matrix : undefined;
+  const rows = isObject(matrix) ? matrix.rows : undefined;
+  const row: unknown = Array.isArray(rows) ? rows[index] : undefined;
+  return isObject(row) ? row.settings : undefined;
+}
+
+function cellsOfRow(row: ExpandedRow, bits: string, seeds: readonly number[], written: unknown): Cell[] {
+  const setting = parseBits(bits);
+  if (!setting) return [];
+  const cells: Cell[] = [];
+  for (const seed of seeds) {
+    const experiment = cellExperiment(written, setting, seed, row.patches);
+    if (!experiment) continue;
+    const { name: method, title, path } = row;
+    const seeded = isSeeded(experiment);
+    cells.push({ bits, method, title, seed, seeded, experiment, path });
+    if (!seeded) break;
+  }
+  return cells;
+}
+
+/** @returns null where the experiment itself is at fault. */
+function cellExperiment(
+  written: unknown,
+  { weights, activations, cache }: BitSetting,
+  seed: number,
+  patches: readonly unknown[],
+): Experiment | null {
+  const bits = {
+    quantization: {
+      weights: { bits: weights },
+      activations: { bits: activations },
+      keys: { bits: cache },
+      values: { bits: cache },
+    },
+  };
+  const seeded = { rotation: { seed }, calibration: { seed } };
+  const { matrix: _, ...input } = isObject(written) ? written : {};
+  const result = experimentSchema.safeParse(mergeSettings(input, bits, seeded, ...patches));
+  return result.success ? result.data : null;
+}

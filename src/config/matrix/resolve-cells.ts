@@ -1,0 +1,31 @@
+/** The cells of an experiment that was checked, as experiments that can be run. */
+import { createHash } from 'node:crypto';
+import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
+import type { Experiment } from '../schema.ts';
+import { type Cell, type CellName, cellsOf } from './expand.ts';
+
+export interface ResolvedCell extends CellName {
+  readonly experiment: ResolvedExperiment;
+  /** Tells the settings that decide the numbers of the cell: runs of equal settings have equal ones. */
+  readonly key: string;
+  /** The cell with the place of its row in the text. */
+  readonly cell: Cell;
+}
+
+/** @returns none for an experiment without a matrix. What computes, and where runs go, is the experiment's own. */
+export function resolvedCells(experiment: ResolvedExperiment): ResolvedCell[] {
+  const { matrix, source, device, threads, memoryLimit, runs } = experiment;
+  if (!matrix) return [];
+  return cellsOf(source.written, matrix).map((cell) => {
+    const { experiment: settings, path: _, ...name } = cell;
+    const own = { ...resolvePortable(settings, source.file), device, threads, memoryLimit, runs };
+    return { ...name, cell, experiment: own, key: settingsKey(own) };
+  });
+}
+
+/** Everything that decides the numbers of a run, where it computes and what else is measured aside. */
+function settingsKey(experiment: ResolvedExperiment): string {
+  const { model, calibration, quantization, rotation, scaling, evaluation } = portableExperiment(experiment);
+  const deciding: Partial<Experiment> = { model, calibration, quantization, rotation, scaling, evaluation };
+  return createHash('sha256').update(JSON.stringify(deciding)).digest('hex').slice(0, 32);
+}

@@ -1,0 +1,36 @@
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import type { BatchShape } from '../network/layer-shape.ts';
+import type { Activations, Network } from '../network/network.ts';
+
+/** Sequences of one length on their way through the network. */
+export interface Part {
+  /** Token ids, row after row. */
+  readonly ids: Int32Array;
+  readonly shape: BatchShape;
+}
+
+/**
+ * Passes batches through all layers, a layer at a time, so that its weights are prepared once for all of them.
+ * @returns the residual of each behind the last layer, [rows · tokens, d].
+ */
+export async function passLayers(
+  network: Network,
+  parts: readonly Part[],
+  signal?: AbortSignal,
+): Promise<Activations[]> {
+  const states: Activations[] = [];
+  for (const { ids } of parts) states.push(await network.embed(ids, signal));
+  for (let layer = 0; layer < network.layers; layer++) {
+    for (const [index, { shape }] of parts.entries()) {
+      throwIfCancelled(signal);
+      states[index] = await network.layer(layer, states[index]!, shape, signal);
+    }
+  }
+  return states;
+}
+
+/** Tokens whose residuals may be in memory together: those of one batch where all prepared weights are kept anyway. */
+export function tokensTogether({ checkpoint, memory, keepsPrepared }: Network): number {
+  const bytes = checkpoint.config.hiddenSize * Float32Array.BYTES_PER_ELEMENT;
+  return keepsPrepared ? 0 : Math.floor(memory.groupBytes / bytes);
+}

@@ -1,0 +1,21 @@
+/**
+ * Options that came after keys were first kept in run folders, by name, with the value at which nothing changed. A key
+ * leaves them out there, so that results of earlier versions serve.
+ */
+const LATER: Readonly<Record<string, unknown>> = {
+  acrossHeads: false,
+  actOrder: false,
+  groupScales: 'static',
+};
+
+/** Plain data as versions before these options wrote it, unless it uses them. */
+export function withoutLaterOptions(spec: unknown): unknown {
+  if (Array.isArray(spec)) return spec.map(withoutLaterOptions);
+  if (typeof spec !== 'object' || spec === null) return spec;
+  const entries = Object.entries(spec).filter(([name, value]) => !isUnused(name, value));
+  return Object.fromEntries(entries.map(([name, value]) => [name, withoutLaterOptions(value)]));
+}
+
+function isUnused(name: string, value: unknown): boolean {
+  return Object.hasOwn(LATER, name) && LATER[name] === value;
+}

@@ -1,0 +1,46 @@
+import type { RunEvent } from '../../../protocol/events.ts';
+import type { Executor } from '../execute.ts';
+import { digestOf, type Step } from '../step.ts';
+import { type CellPlan, targetsOf } from './cell-plan.ts';
+
+/**
+ * Tells everything that decides a cell's numbers beside its settings: the model's files, the tokens of its texts,
+ * the versions of its steps, and what computes. A finished run of the same settings and inputs is not run again.
+ */
+export async function* inputsOf(
+  plan: CellPlan,
+  executor: Executor,
+  needsCalibration: boolean,
+): AsyncGenerator<RunEvent, string> {
+  const { calibration, evaluation } = plan;
+  const texts: string[] = [evaluation.digest(yield* executor.execute(evaluation))];
+  if (needsCalibration) texts.push(calibration.digest(yield* executor.execute(calibration)));
+  const { checkpoint, runtime } = executor.bench;
+  return digestOf({
+    texts,
+    model: await checkpoint.hash(),
+    kernels: runtime.kernels,
+    device: runtime.device.kind,
+    steps: versionsOf(plan),
+  }).slice(0, 32);
+}
+
+/** True where a step of the plan reads the calibration text. */
+export function readsCalibration(plan: CellPlan): boolean {
+  return stepsOf(targetsOf(plan)).includes(plan.calibration);
+}
+
+function versionsOf(plan: CellPlan): string[] {
+  return stepsOf(targetsOf(plan)).map(({ kind, name, version }) => `${kind} ${name} ${version}`);
+}
+
+/** Every step that targets need, inputs first. */
+export function stepsOf(targets: readonly Step<unknown>[]): Step<unknown>[] {
+  const found = new Set<Step<unknown>>();
+  const visit = (step: Step<unknown>): void => {
+    for (const input of step.inputs) visit(input);
+    found.add(step);
+  };
+  for (const target of targets) visit(target);
+  return [...found];
+}

@@ -1,0 +1,68 @@
+import { hasLearnedRotation, type ResolvedExperiment } from '../../../config/index.ts';
+import type { ActivationsFile, PerplexityResult, TaskResult } from '../../../runs/index.ts';
+import type { ScalingMethod } from '../../methods/index.ts';
+import type { SeamState } from '../../network/seams.ts';
+import { scaled } from '../experiment-plan.ts';
+import type { Step } from '../step.ts';
+import { type Learned, learnedMaps, learnStep, preservedStep, startStep } from '../steps/maps.ts';
+import { perplexityStep, statisticsStep } from '../steps/measures.ts';
+import { tasksStep } from '../steps/tasks.ts';
+import { type Blocks, type Texts, textSteps } from '../steps/texts.ts';
+import { type Weights, weightsStep } from '../steps/weights.ts';
+
+/** The steps of one cell. Full precision is a step of its own, because every cell has it in common. */
+export interface CellPlan {
+  readonly calibration: Step<Blocks>;
+  readonly evaluation: Step<Texts>;
+  /** Null where no rotation is learned. */
+  readonly learned: Step<Learned> | null;
+  readonly preserved: Step<null> | null;
+  readonly fullPrecision: Step<PerplexityResult[]>;
+  /** Null where the experiment names no tasks. */
+  readonly fullPrecisionTasks: Step<TaskResult[]> | null;
+  /** Null in the cell of full precision itself, as all below. */
+  readonly maps: Step<SeamState> | null;
+  readonly weights: Weights | null;
+  readonly quantized: Step<PerplexityResult[]> | null;
+  readonly quantizedTasks: Step<TaskResult[]> | null;
+  /** Null where activations are not looked at. */
+  readonly statistics: Step<ActivationsFile> | null;
+}
+
+export async function planCell(
+  experiment: ResolvedExperiment,
+  scaling: ScalingMethod | null,
+  what: { readonly isFullPrecision: boolean; readonly statistics: boolean },
+): Promise<CellPlan> {
+  const { calibration, evaluation } = textSteps(experiment);
+  const fullPrecision = perplexityStep(experiment, ['full-precision'], evaluation, null);
+  const fullPrecisionTasks = tasksStep(experiment, ['full-precision'], null);
+  const shared = { calibration, evaluation, fullPrecision, fullPrecisionTasks };
+  if (what.isFullPrecision) {
+    const nothing = { learned: null, preserved: null, maps: null, weights: null };
+    return { ...shared, ...nothing, quantized: null, quantizedTasks: null, statistics: null };
+  }
+  const start = startStep(experiment);
+  const learned = hasLearnedRotation(experiment.rotation) ? learnStep(experiment, start, calibration) : null;
+  const rotations = learned ? learnedMaps(learned) : start;
+  const maps = scaled(experiment, scaling, rotations, calibration);
+  const weights = await weightsStep(experiment, maps, calibration);
+  return {
+    ...shared,
+    learned,
+    preserved: learned && preservedStep(experiment, 'learned rotations', rotations, calibration),
+    maps,
+    weights,
+    quantized: perplexityStep(experiment, ['quantized'], evaluation, { maps, weights }),
+    quantizedTasks: tasksStep(experiment, ['quantized'], { maps, weights }),
+    statistics: what.statistics ? statisticsStep(experiment, maps, calibration) : null,
+  };
+}
+
+/** The last steps of a cell: those that nothing else reads. */
+export function targetsOf(plan: CellPlan): Step<unknown>[] {
+  const { learned, preserved, fullPrecision, fullPrecisionTasks } = plan;
+  const { quantized, quantizedTasks, statistics } = plan;
+  const all = [learned, preserved, fullPrecision, fullPrecisionTasks, quantized, quantizedTasks, statistics];
+  return all.filter((step) => step !== null);
+}

@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs';
+import { link, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { experimentSlug, type ResolvedCell } from '../../../config/index.ts';
+import { writing } from '../../../disk/faults.ts';
+import { type RunEvent, timed } from '../../../protocol/events.ts';
+import { createRun, type PerplexityResult, type Run, type TaskResult } from '../../../runs/index.ts';
+import { writeRotations } from '../../rotation/rotation-file.ts';
+import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import { Executor } from '../execute.ts';
+import { hadamardStatements, namedRotations } from '../experiment-maps.ts';
+import { worstError } from '../learned-maps.ts';
+import { Places } from '../places.ts';
+import { provenanceOf } from '../provenance.ts';
+import { claimRun } from '../resume.ts';
+import type { StepStore } from '../step-store.ts';
+import type { Learned } from '../steps/maps.ts';
+import { labelOf, type Workbench } from '../workbench.ts';
+import type { CellPlan } from './cell-plan.ts';
+
+export interface CellJob {
+  readonly cell: ResolvedCell;
+  readonly plan: CellPlan;
+  /** Of this cell's experiment. */
+  readonly bench: Workbench;
+  readonly store: StepStore;
+  /** Tells the model, the texts and what computes. */
+  readonly inputs: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The run of a cell: a stopped one that goes on, or a new one. */
+export async function openCellRun(job: CellJob, stopped: Run | null, takeOver: boolean): Promise<Run> {
+  const { cell, inputs } = job;
+  if (stopped) return (await claimRun(stopped.dir, takeOver)).run;
+  const { bits, method, title, seed, seeded, key, experiment } = cell;
+  const slug = [experimentSlug(experiment.source.file), bits, method, ...(seeded ? [`s${seed}`] : [])].join(
+    '-',
+  );
+  return createRun(experiment, slug, { bits, method, title, seed, seeded, key, inputs });
+}
+
+/** Computes what a cell lacks, and writes its results. */
+export async function* runCell(
+  job: CellJob,
+  run: Run,
+): AsyncGenerator<RunEvent, readonly PerplexityResult[]> {
+  const { bench, plan, store, signal } = job;
+  const places = new Places(run.dir, [], run.dir, run, store);
+  const executor = new Executor(bench, places, {}, signal, store);
+  run.setProvenance(await provenanceOf(bench));
+  const bits = labelOf(bench);
+  yield timed({
+    type: 'run-started',
+    job: plan.learned ? 'optimize' : 'evaluate',
+    run: run.dir,
+    bits,
+    runtime: bench.runtime.description,
+    resumedFromStep: 0,
+  });
+  for (const detail of hadamardStatements(bench.experiment, bench.checkpoint.config))
+    yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
+  try {
+    const learned = plan.learned && (yield* executor.execute(plan.learned));
+    if (learned) await keepRotations(job, run, learned);
+    if (plan.preserved) yield* executor.execute(plan.preserved);
+    const fullPrecision = yield* executor.execute(plan.fullPrecision);
+    const quantized = plan.quantized && (yield* executor.execute(plan.quantized));
+    const fullTasks = plan.fullPrecisionTasks && (yield* executor.execute(plan.fullPrecisionTasks));
+    const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
+    if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
+    const weights = plan.weights && executor.of(plan.weights);
+    if (weights instanceof RoundedLayers) await keepWeights(weights, run);
+    const perplexity = merged(fullPrecision, quantized);
+    run.writeResults({
+      version: 1,
+      bits,
+      loss: learned?.loss ?? null,
+      orthogonalityError: learned && worstError(learned.state),
+      steps: learned?.steps ?? 0,
+      perplexity,
+      ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
+      seconds: executor.seconds,
+    });
+    return perplexity;
+  } finally {
+    await places.close();
+  }
+}
+
+/** Perplexities of both networks, text by text. */
+function merged(
+  full: readonly PerplexityResult[],
+  quantized: readonly PerplexityResult[] | null,
+): PerplexityResult[] {
+  return full.map((result, index) => {
+    const other = quantized?.[index];
+    if (!other) return result;
+    const meanLoss = {
+      fullPrecision: result.meanLoss?.fullPrecision ?? null,
+      quantized: other.meanLoss?.quantized ?? null,
+    };
+    return { ...result, quantized: other.quantized, meanLoss };
+  });
+}
+
+function mergedTasks(full: readonly TaskResult[], quantized: readonly TaskResult[] | null): TaskResult[] {
+  return full.map((result, index) => ({ ...result, quantized: quantized?.[index]?.quantized ?? null }));
+}
+
+/** A run of learned rotations has them, also where another run learned them. */
+async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): Promise<void> {
+  const path = run.path('rotations');
+  if (existsSync(path)) return;
+  run.check();
+  await writeRotations(path, namedRotations(state), {
+    bits: labelOf(bench),
+    model: await bench.checkpoint.hash(),
+    seed: String(bench.experiment.rotation.seed),
+  });
+}
+
+/** Links shared weights into the run, so that later measurements find them there; the files are one. */
+async function keepWeights({ folder }: RoundedLayers, run: Run): Promise<void> {
+  const own = run.path('rounded');
+  if (folder === own) return;
+  run.check();
+  await writing(own, async () => {
+    await mkdir(own, { recursive: true });
+    for (const name of (await readdir(folder)).filter((file) => !file.startsWith('.'))) {
+      await rm(join(own, name), { force: true });
+      // A disk without links does without: the weights are rounded again when they are asked for.
+      await link(join(folder, name), join(own, name)).catch(() => undefined);
+    }
+  });
+}

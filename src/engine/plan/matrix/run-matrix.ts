@@ -1,0 +1,165 @@
+/** Fills the table of a matrix, cell by cell. What cells have in common is computed once. */
+import { mkdir } from 'node:fs/promises';
+import {
+  FULL_PRECISION_ROW,
+  faultsOfCell,
+  matrixShape,
+  type ResolvedCell,
+  type ResolvedExperiment,
+  resolvedCells,
+  scalingOf,
+} from '../../../config/index.ts';
+import { systemFault, writing } from '../../../disk/faults.ts';
+import { Cancelled, messageOf, UserError } from '../../../protocol/errors.ts';
+import { type CellEvent, type RunEvent, timed } from '../../../protocol/events.ts';
+import type { PerplexityResult } from '../../../runs/index.ts';
+import { loadMethod } from '../../methods/index.ts';
+import { errorsOf } from '../check/check-model.ts';
+import { Executor } from '../execute.ts';
+import { runJob } from '../job.ts';
+import type { OptimizeOptions } from '../options.ts';
+import { Places } from '../places.ts';
+import { recordRun } from '../record-run.ts';
+import { StepStore } from '../step-store.ts';
+import type { Workbench } from '../workbench.ts';
+import { inputsOf, readsCalibration } from './cell-inputs.ts';
+import { planCell } from './cell-plan.ts';
+import { CellRuns } from './find-runs.ts';
+import { lockMatrix } from './lock.ts';
+import { type CellJob, openCellRun, runCell } from './run-cell.ts';
+import { stepsFolder } from './steps-folder.ts';
+
+export interface CellResult {
+  readonly bits: string;
+  readonly method: string;
+  readonly title: string;
+  readonly seed: number;
+  readonly status: 'finished' | 'failed' | 'empty' | 'busy';
+  /** Absolute path of its run; null where there is none. */
+  readonly run: string | null;
+  readonly perplexity: readonly PerplexityResult[];
+  /** Why it has no numbers; null where it has. */
+  readonly message: string | null;
+}
+
+/** The document of `optimize --json` for an experiment with a matrix. */
+export interface MatrixResult {
+  readonly cells: readonly CellResult[];
+}
+
+/**
+ * Computes every cell that has no numbers yet. A cell that fails leaves the others alone; it is tried again the next
+ * time.
+ * @throws UserError `matrix/busy` while another process fills a table in the same folder of runs, `model/changed`.
+ */
+export async function* runMatrix(
+  experiment: ResolvedExperiment,
+  options: OptimizeOptions,
+): AsyncGenerator<RunEvent, MatrixResult> {
+  const folder = stepsFolder(experiment);
+  await writing(folder, () => mkdir(folder, { recursive: true }));
+  const lock = lockMatrix(folder, options.takeOver ?? false);
+  const store = new StepStore(folder);
+  const setting = {
+    job: 'optimize' as const,
+    experiment,
+    options,
+    places: new Places(null, [], experiment.runs),
+    run: null,
+  };
+  try {
+    return yield* runJob(setting, async function* (bench) {
+      const cells = resolvedCells(experiment);
+      const runs = await CellRuns.in(experiment.runs);
+      const results: CellResult[] = [];
+      for (const [index, cell] of cells.entries()) {
+        lock.check();
+        const place = { cell: index + 1, cells: cells.length };
+        results.push(yield* fillCell({ bench, store, runs, options }, cell, place));
+      }
+      return { cells: results };
+    });
+  } finally {
+    lock.release();
+  }
+}
+
+interface Filling {
+  readonly bench: Workbench;
+  readonly store: StepStore;
+  readonly runs: CellRuns;
+  readonly options: OptimizeOptions;
+}
+
+async function* fillCell(
+  filling: Filling,
+  cell: ResolvedCell,
+  place: Pick<CellEvent, 'cell' | 'cells'>,
+): AsyncGenerator<RunEvent, CellResult> {
+  const { bits, method, title, seed } = cell;
+  const name = { bits, method, title, seed };
+  const tell = (state: CellEvent['state'], run: string | null, message?: string): CellEvent =>
+    timed({ type: 'cell', state, ...place, ...name, run, ...(message !== undefined && { message }) });
+  const fault = [...faultsOfCell(cell.cell), ...errorsOf(cell.experiment, filling.bench.checkpoint.config)][0]
+    ?.message;
+  if (fault) {
+    yield tell('empty', null, fault);
+    return { ...name, status: 'empty', run: null, perplexity: [], message: fault };
+  }
+  let dir: string | null = null;
+  try {
+    const job = yield* jobOf(filling, cell);
+    const done = filling.runs.finished(cell, job.inputs);
+    if (done) {
+      const { perplexity } = await done.readResults();
+      yield tell('kept', done.dir);
+      return { ...name, status: 'finished', run: done.dir, perplexity, message: null };
+    }
+    const run = await openCellRun(
+      job,
+      filling.runs.unfinished(cell, job.inputs),
+      filling.options.takeOver ?? false,
+    );
+    dir = run.dir;
+    yield tell('started', dir);
+    const perplexity = yield* recordRun(run, runCell(job, run));
+    yield tell('finished', dir);
+    return { ...name, status: 'finished', run: dir, perplexity, message: null };
+  } catch (thrown) {
+    const error = systemFault(thrown);
+    if (endsAll(error)) throw error;
+    const message = messageOf(error);
+    const state = error instanceof UserError && error.code === 'runs/busy' ? 'busy' : 'failed';
+    yield tell(state, dir, message);
+    return { ...name, status: state, run: dir, perplexity: [], message };
+  }
+}
+
+/** Faults that the next cell would meet as well. */
+function endsAll(error: unknown): boolean {
+  return error instanceof Cancelled || (error instanceof UserError && FATAL.includes(error.code));
+}
+
+const FATAL: readonly string[] = ['model/changed', 'file/unwritable'];
+
+async function* jobOf(
+  { bench, store, options }: Filling,
+  cell: ResolvedCell,
+): AsyncGenerator<RunEvent, CellJob> {
+  const { experiment } = cell;
+  const descriptor = scalingOf(experiment);
+  const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
+  const own = { ...bench, experiment, scaling };
+  const plan = await planCell(experiment, scaling, {
+    isFullPrecision: cell.method === FULL_PRECISION_ROW.name,
+    statistics: statisticsOf(bench.experiment),
+  });
+  const places = new Places(null, [], experiment.runs);
+  const executor = new Executor(own, places, {}, options.signal, store);
+  const inputs = yield* inputsOf(plan, executor, readsCalibration(plan));
+  return { cell, plan, bench: own, store, inputs, signal: options.signal };
+}
+
+function statisticsOf({ matrix }: ResolvedExperiment): boolean {
+  return matrix ? matrixShape(matrix).statistics : false;
+}

@@ -1,0 +1,124 @@
+/** Results of steps that several experiments share, each in a folder named by its key. */
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writing } from '../../disk/faults.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { RunEvent } from '../../protocol/events.ts';
+import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
+import type { Step } from './step.ts';
+
+const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
+/** Hexadecimal digits of a key in a folder's name. */
+const DIGITS = 32;
+
+const recordSchema = z.object({
+  version: z.literal(1),
+  kind: z.string(),
+  name: z.string(),
+  key: z.string(),
+  /** Seconds of the process that ended it: one that was killed before is not counted. */
+  seconds: z.number(),
+  /** Largest resident size of the process meanwhile, mapped weights included. */
+  peakBytes: z.number(),
+});
+
+export type StepRecord = z.output<typeof recordSchema>;
+
+/** Events that tell what a step found; the others are of its moment. */
+const TELLING: readonly RunEvent['type'][] = ['step', 'rounding', 'evaluation', 'task'];
+
+/** A result that was found, and the events that told of it. */
+export interface Found<T> {
+  readonly result: T;
+  readonly events: readonly RunEvent[];
+}
+
+export class StepStore {
+  readonly folder: string;
+  /** Texts are large in memory and quick to read: they live as long as the process. */
+  readonly #texts = new Map<string, unknown>();
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** Folder of a step, also of one that is at work. */
+  folderOf(key: string): string {
+    return join(this.folder, key.slice(0, DIGITS));
+  }
+
+  async find<T>(step: Step<T>, key: string): Promise<Found<T> | null> {
+    // Only `keep` sets it, and it sets what a step of this key gave.
+    if (step.kind === 'text')
+      return this.#texts.has(key) ? { result: this.#texts.get(key) as T, events: [] } : null;
+    if (!step.keeping || (await this.record(key)) === null) return null;
+    try {
+      const result = await step.keeping.read(this.folderOf(key));
+      return { result, events: await this.events(key) };
+    } catch (error) {
+      if (error instanceof UserError) return null;
+      throw error;
+    }
+  }
+
+  /** Keeps a result. Its record is written last: a folder without one is not whole. */
+  async keep<T>(step: Step<T>, key: string, result: T, made: Made): Promise<void> {
+    if (step.kind === 'text') {
+      this.#texts.set(key, result);
+      return;
+    }
+    if (!step.keeping && step.kind !== 'round') return;
+    const folder = this.folderOf(key);
+    await writing(folder, () => mkdir(folder, { recursive: true }));
+    await step.keeping?.write(result, folder);
+    await this.#keepEvents(folder, made.events);
+    const { kind, name } = step;
+    const { seconds, peakBytes } = made;
+    writeJson(join(folder, FILES.record), {
+      version: 1,
+      kind,
+      name,
+      key,
+      seconds,
+      peakBytes,
+    } satisfies StepRecord);
+  }
+
+  /** @returns null where the step has not ended. */
+  async record(key: string): Promise<StepRecord | null> {
+    const path = join(this.folderOf(key), FILES.record);
+    if (!existsSync(path)) return null;
+    try {
+      const found = recordSchema.safeParse(await readJson(path));
+      return found.success && found.data.key === key ? found.data : null;
+    } catch (error) {
+      if (error instanceof UserError) return null;
+      throw error;
+    }
+  }
+
+  async events(key: string): Promise<readonly RunEvent[]> {
+    const path = join(this.folderOf(key), FILES.events);
+    return existsSync(path) ? readEvents(path) : [];
+  }
+
+  async #keepEvents(folder: string, events: readonly RunEvent[]): Promise<void> {
+    const path = join(folder, FILES.events);
+    await rm(path, { force: true });
+    const log = new EventLog(path);
+    try {
+      for (const event of events) if (TELLING.includes(event.type)) log.append(event);
+    } finally {
+      log.close();
+    }
+  }
+}
+
+/** How a result came about. */
+export interface Made {
+  readonly events: readonly RunEvent[];
+  readonly seconds: number;
+  readonly peakBytes: number;
+}

@@ -1,0 +1,68 @@
+/** What the runs of a matrix have found, cell by cell. Reads run folders alone, never a model. */
+import {
+  faultsOfCell,
+  type ResolvedCell,
+  type ResolvedExperiment,
+  resolvedCells,
+} from '../../config/index.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { listRuns } from '../list.ts';
+import type { ResultsFile } from '../results.ts';
+import type { Run } from '../run.ts';
+
+/** `empty` cannot be computed, `missing` has not been yet. */
+export type CellStatus = 'finished' | 'running' | 'failed' | 'stopped' | 'missing' | 'empty';
+
+export interface TableCell {
+  /** `4-4-16`. */
+  readonly bits: string;
+  /** Name of the row. */
+  readonly method: string;
+  /** Name of the row in tables. */
+  readonly title: string;
+  readonly seed: number;
+  /** True where other seeds may give other numbers. */
+  readonly seeded: boolean;
+  readonly status: CellStatus;
+  /** Absolute path of its newest run; null where there is none. */
+  readonly run: string | null;
+  /** Null unless finished. */
+  readonly results: ResultsFile | null;
+  /** SHA-256 of the model's files; null where unknown. */
+  readonly model: string | null;
+  /** Why it has no numbers; null where it has. */
+  readonly message: string | null;
+}
+
+/** The cells of an experiment's matrix with what its runs folder holds of them. */
+export async function collectCells(experiment: ResolvedExperiment): Promise<TableCell[]> {
+  const { runs } = await listRuns(experiment.runs);
+  return Promise.all(resolvedCells(experiment).map((cell) => tableCell(cell, runs)));
+}
+
+async function tableCell(cell: ResolvedCell, runs: readonly Run[]): Promise<TableCell> {
+  const { bits, method, title, seed, seeded, key } = cell;
+  const own = runs.filter(({ record }) => record.cell?.key === key);
+  const run = own.find(({ record }) => record.status === 'finished') ?? own[0];
+  const about = { bits, method, title, seed, seeded, run: run?.dir ?? null };
+  const none = { results: null, model: run?.record.provenance?.model.sha256 ?? null };
+  if (!run) {
+    const message = faultsOfCell(cell.cell)[0]?.message ?? null;
+    return { ...about, ...none, status: message === null ? 'missing' : 'empty', message };
+  }
+  const { status, error } = run.record;
+  if (status === 'running') return { ...about, ...none, status, message: null };
+  if (status !== 'finished')
+    return {
+      ...about,
+      ...none,
+      status: status === 'failed' ? status : 'stopped',
+      message: error?.message ?? null,
+    };
+  try {
+    return { ...about, ...none, status, results: await run.readResults(), message: null };
+  } catch (fault) {
+    if (!(fault instanceof UserError)) throw fault;
+    return { ...about, ...none, status: 'failed', message: fault.message };
+  }
+}

@@ -1,0 +1,65 @@
+import { basename } from 'node:path';
+import type { TableCell } from '../collect.ts';
+import { measuredIn } from '../measured.ts';
+import type { MatrixTable } from '../summary.ts';
+
+/** A number of a cell, with what it rests on. */
+export interface CellDocument {
+  readonly method: string;
+  readonly title: string;
+  readonly bits: string;
+  readonly seed: number;
+  /** Null where the cell has no numbers. */
+  readonly metric: string | null;
+  readonly name: string | null;
+  readonly value: number | null;
+  readonly standardError: number | null;
+  /** Windows of a text, or questions of a task. */
+  readonly count: number | null;
+  /** The limit of questions; null where all were asked. */
+  readonly limit: number | null;
+  readonly status: string;
+  /** Id of the run. */
+  readonly run: string | null;
+  /** SHA-256 of the model's files. */
+  readonly model: string | null;
+  readonly measuredAt: string | null;
+  readonly message: string | null;
+}
+
+/** One entry for each number, and one for each cell that has none. */
+export function cellDocuments({ rows }: MatrixTable): CellDocument[] {
+  return rows.flatMap(({ cells }) => cells).flatMap(documentsOf);
+}
+
+function documentsOf(cell: TableCell): CellDocument[] {
+  const { method, title, bits, seed, status, model, message, results } = cell;
+  const about = {
+    ...{ method, title, bits, seed, status, model, message },
+    run: cell.run === null ? null : basename(cell.run),
+    measuredAt: results?.measuredAt ?? null,
+  };
+  const measured = measuredIn(cell);
+  if (measured.length === 0) {
+    return [
+      { ...about, metric: null, name: null, value: null, standardError: null, count: null, limit: null },
+    ];
+  }
+  return measured.map(({ metric, name, value, standardError, count, limit }) => ({
+    ...about,
+    ...{ metric, name, value, standardError, count, limit },
+  }));
+}
+
+/** The whole table: measured cells, and published values apart from them. */
+export function tableDocument(table: MatrixTable) {
+  const published = table.published && {
+    ...table.published,
+    values: table.rows.flatMap((row) => row.published),
+  };
+  return { cells: cellDocuments(table), published };
+}
+
+export function json(table: MatrixTable): string {
+  return JSON.stringify(tableDocument(table), null, 2);
+}

@@ -1,0 +1,14 @@
+export { type CellStatus, collectCells, type TableCell } from './collect.ts';
+export { formatMatrix, TABLE_FORMATS, type TableFormat } from './formats/index.ts';
+export { type CellDocument, cellDocuments, tableDocument } from './formats/json.ts';
+export {
+  limitNote,
+  publishedHeading,
+  publishedMetrics,
+  publishedNotes,
+  publishedText,
+  spreadText,
+} from './formats/words.ts';
+export { type Measured, type Metric, measuredIn } from './measured.ts';
+export { type Published, type PublishedValue, publishedFor } from './published/index.ts';
+export { type MatrixTable, type Spread, spreadOf, type TableRow, tableOf } from './summary.ts';

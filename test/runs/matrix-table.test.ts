@@ -1,0 +1,119 @@
+/** The table of a matrix: spread, what is best, formats, and published values beside it. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { formatMatrix, publishedFor, spreadOf, type TableCell, tableOf } from '../../src/runs/index.ts';
+
+function cell(method: string, seed: number, value: number | null, more: Partial<TableCell> = {}): TableCell {
+  const perplexity = [{ name: 'wiki', fullPrecision: 5, quantized: value, windows: 2, tokens: 10 }];
+  return {
+    bits: '4-4-4',
+    method,
+    title: method.toUpperCase(),
+    seed,
+    seeded: true,
+    status: value === null ? 'missing' : 'finished',
+    run: `/runs/${method}-${seed}`,
+    results:
+      value === null
+        ? null
+        : {
+            version: 1,
+            bits: 'W4A4KV4',
+            loss: null,
+            orthogonalityError: null,
+            steps: 0,
+            perplexity,
+            seconds: {},
+            measuredAt: '2026-01-01T00:00:00Z',
+          },
+    model: 'abc',
+    message: null,
+    ...more,
+  };
+}
+
+const fp = cell('fp', 0, 9, { bits: '16-16-16', seeded: false });
+
+test('mean and sample standard deviation over seeds', () => {
+  assert.deepEqual(spreadOf([1, 2, 3, 4]), { mean: 2.5, deviation: Math.sqrt(5 / 3), min: 1, max: 4, n: 4 });
+  assert.equal(spreadOf([7]).deviation, null);
+});
+
+test('full precision shows the network as it is', () => {
+  assert.deepEqual(
+    tableOf([fp]).rows.map(({ values }) => values[0]?.mean),
+    [5],
+  );
+});
+
+test('best is what no other row comes near by the spread of both; one draw of a seeded row is not known to be', () => {
+  const bestOf = (...cells: TableCell[]) => tableOf([fp, ...cells]).rows.map(({ best }) => best[0]);
+  const a = [cell('a', 0, 10), cell('a', 1, 10.2)];
+  assert.deepEqual(bestOf(...a, cell('b', 0, 10.5), cell('b', 1, 10.7)), [false, true, false]);
+  assert.deepEqual(bestOf(...a, cell('b', 0, 10.1), cell('b', 1, 10.5)), [false, false, false]);
+  assert.deepEqual(bestOf(cell('a', 0, 10), cell('b', 0, 20)), [false, false, false]);
+  assert.deepEqual(bestOf(cell('a', 0, 10, { seeded: false }), cell('b', 0, 20)), [false, true, false]);
+});
+
+test('cells without numbers say why, in every format', () => {
+  const table = tableOf([
+    fp,
+    cell('a', 0, 12.3456789),
+    cell('a', 1, null),
+    cell('q', 0, null, { status: 'empty', message: 'weights only', run: null }),
+  ]);
+  assert.deepEqual(
+    table.rows.map(({ note }) => note),
+    [null, '1 of 2 seeds: not computed yet', 'weights only'],
+  );
+  const markdown = formatMatrix(table, 'markdown').split('\n');
+  assert.equal(markdown[0], '| bits W-A-KV | method | wiki (perplexity) |');
+  assert.equal(markdown[3], '| 4-4-4 | A | 12.346 |');
+  assert.equal(markdown.at(-1), '- Q at 4-4-4: weights only');
+  const latex = formatMatrix(table, 'latex');
+  assert.match(latex, /\\midrule\n4-4-4 & A & 12\.346 \\\\/);
+  const csv = formatMatrix(table, 'csv').split('\r\n');
+  assert.equal(
+    csv[0],
+    'method,title,bits,seed,metric,name,value,standardError,count,limit,status,run,model,measuredAt,message',
+  );
+  assert.equal(csv[2], 'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,finished,a-0,abc,2026-01-01T00:00:00Z,');
+  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,empty,,abc,,weights only');
+  const { cells } = JSON.parse(formatMatrix(table, 'json')) as { cells: { value: number | null }[] };
+  assert.deepEqual(
+    cells.map(({ value }) => value),
+    [5, 12.3456789, null, null],
+  );
+});
+
+test('what would break a format is written so that it does not', () => {
+  const table = tableOf([cell('a', 0, 1, { title: 'a|b & "50%", c_d' })]);
+  assert.match(formatMatrix(table, 'markdown'), /a\\\|b & "50%", c\\_d/);
+  assert.match(formatMatrix(table, 'latex'), /a\|b \\& "50\\%", c\\_d/);
+  assert.match(formatMatrix(table, 'csv'), /"a\|b & ""50%"", c_d"/);
+});
+
+test('published values stand beside those of a model of the same sizes, doubtful ones marked', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'spinquant-published-'));
+  try {
+    const sizes = { hidden_size: 4096, num_hidden_layers: 32, intermediate_size: 11008, vocab_size: 32000 };
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(sizes));
+    const published = await publishedFor(folder);
+    assert.equal(published?.model, 'LLaMA-2-7B');
+    const gptq = cell('gptq', 0, 6, { bits: '4-8-16', title: 'GPTQ' });
+    const table = tableOf([fp, gptq, cell('spinquant-had-gptq', 0, 6, { title: 'SpinQuant' })], published);
+    const lines = formatMatrix(table, 'markdown').split('\n');
+    assert.equal(lines[2], '| 16-16-16 | FP | 5.000 | 66.9 | 5.5 |');
+    assert.equal(lines[3], '| 4-8-16 | GPTQ | 6.000 | 64.9 | 20.2 (?) |');
+    assert.equal(lines[4], '| 4-4-4 | SpinQuant | 6.000 | 64 | 5.9 |');
+    assert.match(lines.join('\n'), /Doubtful: GPTQ at 4-8-16, perplexity\. Far above RTN/);
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...sizes, hidden_size: 64 }));
+    assert.equal(await publishedFor(folder), null);
+    assert.equal(await publishedFor(join(folder, 'none')), null);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
