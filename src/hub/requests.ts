@@ -14,8 +14,8 @@ export interface Patience {
 }
 
 export const PATIENT: Patience = { attempts: 6, pause: 1, silence: 30 };
-/** Where a copy is in the cache, a question is asked once, and not waited for long. */
-export const HASTY: Patience = { attempts: 1, pause: 0, silence: 10 };
+/** Where a copy is in the cache, nobody is waited for long. A connection kept open may be stale: one more attempt tells. */
+export const HASTY: Patience = { attempts: 2, pause: 0.1, silence: 10 };
 /** A server may ask to wait; beyond this a person decides. */
 const LONGEST_PAUSE = 300;
 
