@@ -16,6 +16,8 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { identities } from './identities.ts';
 import { MemoryWatch, Stopwatch } from './watches.ts';
 
+const MOMENTS = { work: 'GPTQ rounds them', without: 'quantization.weights.method to "rtn"' };
+
 export interface RoundingAsked {
   readonly folder: string;
   readonly sequences: number;
@@ -41,7 +43,7 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
     quantizers: { ...FULL_PRECISION, weights },
     maps: spinQuantMaps({ r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) }),
     centreEmbedding: false,
-    memory: planMemory(config, { sequence, learns: false, prepares: true, rounds: 'GPTQ' }, null),
+    memory: planMemory(config, { sequence, learns: false, prepares: true, moments: MOMENTS }, null),
   });
   network.setMaps(identities(config));
   const random = new Rng(1);

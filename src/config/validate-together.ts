@@ -3,6 +3,7 @@ import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } f
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
+import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
 import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
@@ -39,6 +40,8 @@ const RULES: readonly Rule[] = [
   betweenOptions,
   optionsOfOtherMethods,
   learningOfNothing,
+  scalesAndRotation,
+  scalesForNothing,
 ];
 
 /** Returns all rules for an experiment with so many texts and tasks to measure on. */

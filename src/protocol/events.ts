@@ -126,7 +126,7 @@ export interface ScalingEvent extends Timed {
   readonly seconds: number;
 }
 
-/** The progress of rounding the weights. */
+/** The progress of a method that scales the weights, or rounds them. */
 export interface RoundingProgressEvent extends Timed {
   readonly type: 'rounding-progress';
   /** Name of the method, as in an experiment: `gptq`. */

@@ -77,7 +77,9 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       return { ...present, download: event, secondsLeft };
     }
     case 'rounding-progress': {
-      const present = within(progress, 'round');
+      // A method that scales the weights works before they are rounded.
+      const scales = progress.underWay && progress.phase === 'prepare';
+      const present = scales ? progress : within(progress, 'round');
       const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done);
       return { ...present, rounding: event, secondsLeft };
     }

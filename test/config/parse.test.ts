@@ -29,6 +29,7 @@ test('a model alone gets every default', () => {
       weights: {
         bits: 4,
         method: 'rtn',
+        'awq-clip': { samples: 32, tokens: 512 },
         gptq: { samples: 128, damping: 0.01, actOrder: false, groupScales: 'static' },
         groupSize: null,
         symmetric: true,
@@ -38,7 +39,11 @@ test('a model alone gets every default', () => {
       keys: { bits: 4, symmetric: false, clipRatio: 1 },
       values: { bits: 4, symmetric: false, clipRatio: 1 },
     },
-    scaling: { method: 'none', smoothquant: { alpha: 0.5, samples: 512 } },
+    scaling: {
+      method: 'none',
+      awq: { samples: 32, groupedValues: true },
+      smoothquant: { alpha: 0.5, samples: 512 },
+    },
     rotation: {
       r1: 'learned',
       r2: 'learned',

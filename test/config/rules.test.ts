@@ -194,6 +194,42 @@ const cases: {
     expected: ['warning config/unused-option'],
   },
   {
+    name: 'scales of the values and of the MLP, where rotations stand',
+    change: (e) => {
+      e.scaling.method = 'awq';
+      Object.assign(e.rotation, { r1: 'none', r2: 'hadamard', r4: true });
+    },
+    expected: ['error config/scales-and-rotation', 'error config/scales-and-rotation'],
+  },
+  {
+    name: 'scales for weights behind a rotation of the residual',
+    change: (e) => {
+      e.scaling.method = 'awq';
+      Object.assign(e.rotation, { r1: 'hadamard', r2: 'none', r4: false });
+    },
+    expected: ['warning config/r4-off', 'warning config/scales-for-nothing'],
+  },
+  {
+    name: 'scales for weights that are not rounded',
+    change: (e) => {
+      e.scaling.method = 'awq';
+      e.quantization.weights.bits = 16;
+      Object.assign(e.rotation, { r1: 'none', r2: 'none', r4: false });
+      e.quantization.activations.bits = 8;
+    },
+    expected: ['warning config/scales-for-nothing'],
+  },
+  {
+    name: 'scales and clipping for weights, and nothing rotated',
+    change: (e) => {
+      e.scaling.method = 'awq';
+      e.quantization.weights.method = 'awq-clip';
+      Object.assign(e.rotation, { r1: 'none', r2: 'none', r4: false });
+      e.quantization.activations.bits = 8;
+    },
+    expected: [],
+  },
+  {
     name: 'learning where nothing is learned',
     change: (e) =>
       Object.assign(e.rotation, {
@@ -249,6 +285,22 @@ test('what nothing reads is said at its line, with its keys and what is chosen i
     ],
   );
   assert.equal(faults[1]!.hint, 'Set it to "gptq", or leave "gptq" out.');
+});
+
+test('a rotation where scales stand is refused at its line', () => {
+  const text = `{ "model": "m", "calibration": { "text": "c" },
+"scaling": { "method": "awq" },
+"rotation": { "r1": "none",
+"r2": "hadamard",
+"r4": true } }`;
+  const { faults } = parseExperiment(text, 'x');
+  assert.deepEqual(
+    faults.map(({ range, message, hint }) => `${range.line} ${message} ${hint}`),
+    [
+      '4 rotation.r2: is "hadamard", but AWQ scales single channels at the same place, which R2 would mix. Set rotation.r2 to "none", or scaling.method to another method.',
+      '5 rotation.r4: is true, but AWQ scales single channels at the same place, which R4 would mix. Set rotation.r4 to false, or scaling.method to another method.',
+    ],
+  );
 });
 
 test('rules between keys get text ranges', () => {

@@ -3,9 +3,12 @@ import type { ScalingMethod, ScalingWork } from '../../src/engine/methods/index.
 import type { SeamState } from '../../src/engine/network/seams.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 
-type Work<Options> = Omit<ScalingWork<Options>, 'merged'> & Partial<Pick<ScalingWork<Options>, 'merged'>>;
+type Work<Options> = Omit<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch'> &
+  Partial<Pick<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch'>>;
 
-/** The numbers that a method adds. */
+const QUANTIZER = { bits: 4, symmetric: true, group: 0, clipSearch: false } as const;
+
+/** The numbers that a method adds. Without a scratch folder all must fit into memory. */
 export async function scalesBy<Options>(
   method: ScalingMethod<Options>,
   work: Work<Options>,
@@ -14,7 +17,8 @@ export async function scalesBy<Options>(
   const merged = () => {
     throw new Error('no merged networks');
   };
-  const running = method.scale({ merged, ...work }, signal);
+  const scratch = () => Promise.reject(new Error('no scratch folder'));
+  const running = method.scale({ merged, quantizer: QUANTIZER, scratch, ...work }, signal);
   if (!(Symbol.asyncIterator in running)) return running;
   let next = await running.next();
   for (; !next.done; next = await running.next()) see?.(next.value);

@@ -230,7 +230,7 @@ test('without rotations it lowers the perplexity of rounding, and its weights se
     const { smoothquant } = base.scaling;
     const experiment = {
       ...base,
-      scaling: { method: scaling, smoothquant: { ...smoothquant, alpha } },
+      scaling: { ...base.scaling, method: scaling, smoothquant: { ...smoothquant, alpha } },
     };
     const { events, result } = await collect(evaluateExperiment(experiment, { variants: ['quantized'] }));
     return { events, perplexity: result.perplexity[0]!.quantized!, runs: experiment.runs };

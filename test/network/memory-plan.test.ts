@@ -53,6 +53,18 @@ test('a limit that nothing can meet is a clear error that says what is needed', 
   );
 });
 
+test('the error names the method that needs the memory, and what does without it', () => {
+  const moments = { work: 'AWQ scales them', without: 'scaling.method to "none"' };
+  const demand = { sequence: 512, learns: false, prepares: false };
+  assert.throws(
+    () => planMemory(SMALL, { ...demand, moments }, 0.2e9),
+    (error) =>
+      error instanceof UserError &&
+      /weights while AWQ scales them, 0\.\d\d GB of it for second moments/.test(error.message) &&
+      error.hint === 'Raise memoryLimit, set it to null, or set scaling.method to "none".',
+  );
+});
+
 for (const activationCodes of [false, true])
   test(`the tape never exceeds its budget, and keeps attention before gate and up, codes ${activationCodes}`, () => {
     const shape = { batch: 2, sequence: 512, activationCodes };

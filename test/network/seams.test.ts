@@ -35,15 +35,15 @@ interface Standing {
 
 /** A random map of a family at a seam; null where no graph has such maps there yet. */
 function standing(seam: Seam, family: MapFamily, rng: Rng): Standing | null {
-  const { name, width, count } = seam;
+  const { name, width, channels, count } = seam;
   const numbers = (one: () => Float32Array) => Array.from({ length: count }, one);
   const rotation = () => Float32Array.from(haarRotation(width, rng));
   if (family === 'orthogonal' && name === 'residual')
     return { map: { kind: 'dense' }, numbers: numbers(rotation) };
   if (family === 'orthogonal' && name === 'value')
     return { map: { kind: 'heads' }, numbers: numbers(rotation) };
-  if (family === 'diagonal' && name !== 'value')
-    return { map: { kind: 'diagonal' }, numbers: numbers(() => factors(width, rng)) };
+  if (family === 'diagonal')
+    return { map: { kind: 'diagonal' }, numbers: numbers(() => factors(channels, rng)) };
   return null;
 }
 
@@ -54,7 +54,7 @@ function factors(width: number, rng: Rng): Float32Array {
 }
 
 /** Merged maps that the table allows and no graph has. */
-const NOT_YET = ['value diagonal', 'value invertible'];
+const NOT_YET = ['value invertible'];
 
 /** Sets of maps to put into a network: each by itself, then those that go together. */
 function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamState]> {
@@ -67,23 +67,28 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
       return found ? [[seam.name, label, found] as const] : [];
     }),
   );
-  const together = (names: readonly string[]) => {
-    const some = alone.filter(([name]) => names.includes(name));
+  const together = (...labels: readonly string[]) => {
+    const some = alone.filter(([, label]) => labels.includes(label));
+    assert.equal(some.length, labels.length);
     return [
       Object.fromEntries(some.map(([name, , { map }]) => [name, map])) as SeamMaps,
       Object.fromEntries(some.map(([name, , { numbers }]) => [name, numbers])) as SeamState,
     ] as const;
   };
-  const [all, state] = together(['residual', 'value', 'attention-norm', 'mlp-norm']);
+  const norms = ['attention-norm diagonal', 'mlp-norm diagonal'] as const;
+  const diagonals = [...norms, 'value diagonal', 'up-down diagonal'];
+  const [all, state] = together('residual orthogonal', 'value orthogonal', ...norms);
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
   };
   const across: SeamMap = { kind: 'across-heads', transform: planHadamard(config.heads) };
   return new Map([
-    ...alone.map(([name, label]) => [label, together([name])] as const),
-    ['both norms', together(['attention-norm', 'mlp-norm'])],
-    ['residual and both norms', together(['residual', 'attention-norm', 'mlp-norm'])],
+    ...alone.map(([, label]) => [label, together(label)] as const),
+    ['both norms', together(...norms)],
+    ['residual and both norms', together('residual orthogonal', ...norms)],
+    ['every diagonal', together(...diagonals)],
+    ['residual and every diagonal', together('residual orthogonal', ...diagonals)],
     ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
     ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
@@ -150,15 +155,14 @@ test('a map that no graph has is refused', async () => {
   const checkpoint = await openCheckpoint(goldenFolder('llama'));
   const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
   const cache = new ProgramCache(runtime);
-  const { headDim, layers } = checkpoint.config;
+  const transform = planHadamard(checkpoint.config.headDim);
   const network = new Network(cache, checkpoint, {
     mode: 'merged',
     quantizers: FULL_PRECISION,
-    maps: { value: { kind: 'diagonal' } },
+    maps: { value: { kind: 'hadamard', transform } },
     centreEmbedding: false,
   });
-  network.setMaps({ value: Array.from({ length: layers }, () => new Float32Array(headDim).fill(2)) });
-  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /diagonal/);
+  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /hadamard/);
   await cache.release();
   runtime.close();
 });
@@ -204,10 +208,11 @@ test('every site is seen through a seam, and seams stand in one order', () => {
 });
 
 test('widths and counts are those of the model', () => {
-  const { hiddenSize, intermediateSize, heads, headDim, layers } = TINY_CONFIG;
+  const { hiddenSize, intermediateSize, heads, headDim, kvHeads, layers } = TINY_CONFIG;
   const facts = SEAM_NAMES.map((name) => {
-    const { symbol, width, count, perLayer, perHead } = seamOf(name, TINY_CONFIG);
+    const { symbol, width, channels, count, perLayer, perHead } = seamOf(name, TINY_CONFIG);
     assert.equal(count, perLayer ? layers : 1, name);
+    assert.equal(channels, perHead ? kvHeads * width : width, name);
     return [name, symbol, width, count, perHead];
   });
   assert.deepEqual(facts, [

@@ -231,6 +231,23 @@ for (const [name, change] of Object.entries(WEIGHTS)) {
   });
 }
 
+test('scales that are searched by what rounding does depend on the grid; those of sizes alone do not', async () => {
+  const keyOf = async (method: 'awq' | 'smoothquant', bits: 3 | 4) => {
+    const experiment = await measured();
+    const { quantization, scaling } = experiment;
+    const weights = { ...quantization.weights, bits };
+    const changes = { quantization: { ...quantization, weights }, scaling: { ...scaling, method } };
+    const executor = executorOf(await benchOf(experiment));
+    const steps = await stepsOf({ ...experiment, ...changes }, 'evaluate');
+    const scale = steps.find(({ name }) => name === method)!;
+    for (const input of scale.inputs) await collect(executor.execute(input));
+    return executor.keyOf(scale);
+  };
+  assert.notEqual(await keyOf('awq', 3), await keyOf('awq', 4));
+  assert.equal(await keyOf('awq', 4), await keyOf('awq', 4));
+  assert.equal(await keyOf('smoothquant', 3), await keyOf('smoothquant', 4));
+});
+
 test('fixed transforms change weights where they are merged into these', async () => {
   const without = (name: 'r3' | 'r4') =>
     changed('evaluate', (experiment) => ({
@@ -258,7 +275,7 @@ test('quantizers decide scales that are searched by them, and no others', async 
     const scaled = {
       ...experiment,
       quantization: { ...quantization, activations: { ...quantization.activations, bits } },
-      scaling: { method: 'smoothquant', smoothquant: { alpha, samples: 2 } },
+      scaling: { ...experiment.scaling, method: 'smoothquant', smoothquant: { alpha, samples: 2 } },
     } as const;
     const steps = await stepsOf(scaled, 'evaluate');
     return JSON.stringify(steps.find(({ name }) => name === 'smoothquant')!.spec());

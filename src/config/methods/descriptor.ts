@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import type { SeamName } from '../../protocol/block.ts';
 
 /**
  * Experiments, their schema, tables and panels know this about a method. Its work is in the file of the same name in
@@ -26,8 +27,14 @@ export interface MethodDescriptor<
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** True where its options are in keys of results also where another method is chosen, as versions before had them. */
+  readonly isInEveryKey?: true;
   /** True where its numbers depend on a seed of the experiment. */
   readonly seeded?: boolean;
+  /** The seams that a scaling method puts its scales at: no rotation may stand there. Absent for rounding. */
+  readonly seams?: readonly SeamName[];
+  /** True where scales serve the rounding of weights alone, and were found on channels that no rotation mixed. */
+  readonly servesWeights?: boolean;
 }
 
 /** A fault at one option of a method. */

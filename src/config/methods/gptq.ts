@@ -58,4 +58,5 @@ export const gptq = {
   },
   needsText: 'to see which errors of the weights matter',
   compensates: true,
+  isInEveryKey: true,
 } as const satisfies MethodDescriptor;

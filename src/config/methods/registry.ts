@@ -1,4 +1,6 @@
 /** Every method has a line here. */
+export { awq } from './awq.ts';
+export { awqClip as 'awq-clip' } from './awq-clip.ts';
 export { gptq } from './gptq.ts';
 export { rtn } from './rtn.ts';
 export { smoothquant } from './smoothquant.ts';

@@ -31,4 +31,6 @@ export const smoothquant = {
   options,
   needsText: 'to see which channels are large',
   compensates: false,
+  isInEveryKey: true,
+  seams: ['attention-norm', 'mlp-norm'],
 } as const satisfies MethodDescriptor;

@@ -14,17 +14,19 @@ export interface ActivationStore {
  * @param sizes elements of each part.
  * @param limit bytes that may be held in memory; more goes to a scratch file, of which nothing is left afterwards, on
  * systems that let go of an open file's name also if the process is killed.
+ * @param scratch path of that file, asked for where there is one.
  */
 export async function openActivationStore(
   sizes: readonly number[],
   limit: number,
-  scratch: string,
+  scratch: () => Promise<string>,
 ): Promise<ActivationStore> {
   const bytes = sizes.reduce((sum, size) => sum + size, 0) * Float32Array.BYTES_PER_ELEMENT;
   if (bytes <= limit) return new MemoryStore();
-  const file = await open(scratch, 'w+');
-  if (process.platform !== 'win32') await rm(scratch);
-  return new ScratchFile(file, scratch, sizes);
+  const path = await scratch();
+  const file = await open(path, 'w+');
+  if (process.platform !== 'win32') await rm(path);
+  return new ScratchFile(file, path, sizes);
 }
 
 class MemoryStore implements ActivationStore {

@@ -11,7 +11,7 @@ import { rowWidth, STAGE, STAGES, type Stage, type StageName, type StageOutput }
 import { concatenate } from './tokens.ts';
 
 /** Sequences that pass through a stage at once. */
-interface Part {
+export interface Part {
   readonly ids: Int32Array;
   readonly shape: BatchShape;
 }
@@ -57,7 +57,7 @@ export class CalibrationStream {
       const sizes = parts.map(({ ids }) => ids.length * width);
       const path = join(folder, `.${name}.tmp`);
       await rm(path, { force: true });
-      return openActivationStore(sizes, network.memory.groupBytes / 2, path);
+      return openActivationStore(sizes, network.memory.groupBytes / 2, async () => path);
     };
     const residual = await store(config.hiddenSize, 'residual');
     return new CalibrationStream(cache, network, parts, [
@@ -143,7 +143,7 @@ export class CalibrationStream {
   }
 }
 
-function cutParts(blocks: readonly Int32Array[], tokensAtOnce: number): Part[] {
+export function cutParts(blocks: readonly Int32Array[], tokensAtOnce: number): Part[] {
   const sequence = blocks[0]!.length;
   const batch = Math.max(1, Math.floor(tokensAtOnce / sequence));
   const parts: Part[] = [];

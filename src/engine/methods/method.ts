@@ -1,4 +1,5 @@
 import type { RunEvent } from '../../protocol/events.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
@@ -39,6 +40,10 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   readonly state: SeamState;
   /** Networks with these maps merged: at full precision, and quantized as deployed with those that the method adds. */
   readonly merged: () => { readonly exact: Network; readonly quantized: Network };
+  /** The experiment's quantizer of weights. */
+  readonly quantizer: WeightQuantizer;
+  /** Makes a folder for what does not fit into the network's memory. */
+  readonly scratch: () => Promise<string>;
 }
 
 /** A method that moves the size of channels from activations into weights. */
@@ -52,6 +57,8 @@ export interface ScalingMethod<Options = unknown> {
   readonly maps: SeamMaps;
   /** True where the scales depend on how weights and activations are quantized; absent: never. */
   readonly readsQuantizers?: (options: Options) => boolean;
+  /** True where the scales depend on the quantizer of weights. */
+  readonly readsGrid?: boolean;
   /** The numbers of the maps that it adds. A generator tells its progress. */
   scale(
     work: ScalingWork<Options>,

@@ -1,8 +1,9 @@
-import { type Linear, SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
+import { type Linear, SEAM_NAMES, type SeamName, type Site } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { Graph, Value } from '../graph/graph.ts';
+import { expand, reshape } from '../graph/ops/shape.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
@@ -47,10 +48,26 @@ export class LayerInputs {
     if (!map) return IDENTITY;
     if (map.kind === 'hadamard') return map;
     if (map.kind === 'across-heads') return { ...map, inner: IDENTITY };
-    const given = this.#once(seam, () =>
-      this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config).width)),
-    );
+    const given = this.#once(seam, () => this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config))));
     return map.kind === 'diagonal' ? { kind: map.kind, gain: given } : { kind: map.kind, matrix: given };
+  }
+
+  /**
+   * The map at a seam as its readers see it. Behind attention, the channels of a key/value head stand once for each
+   * query head of its group.
+   */
+  readMap(seam: SeamName): SideTransform {
+    const map = this.map(seam);
+    const { heads, kvHeads, headDim } = this.#config;
+    if (seam !== 'value' || map.kind !== 'diagonal' || heads === kvHeads) return map;
+    const gain = reshape(map.gain, [kvHeads, 1, headDim]);
+    const repeated = expand(gain, [kvHeads, heads / kvHeads, headDim]);
+    return { kind: 'diagonal', gain: reshape(repeated, [heads * headDim]) };
+  }
+
+  /** The map of a seam as it acts on the tensor of a site. */
+  mapAt(site: Site, seam: SeamName): SideTransform {
+    return site === 'o-input' ? this.readMap(seam) : this.map(seam);
   }
 
   /** Values of the maps that are given at run time and have been asked for, by seam. */

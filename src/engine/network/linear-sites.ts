@@ -33,7 +33,7 @@ export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
   return {
     left: written.map((seam) => inputs.map(seam)).reduce(composed, IDENTITY),
     right: inputs.side(read.join(), () =>
-      read.map((seam) => inverseTransposed(inputs.map(seam))).reduce(composed, gainOf(inputs, linear)),
+      read.map((seam) => inverseTransposed(inputs.readMap(seam))).reduce(composed, gainOf(inputs, linear)),
     ),
   };
 }
@@ -130,6 +130,7 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
   const { quantizers } = shape;
   const [residual, heads] = [inputs.map('residual'), inputs.map('value')];
   const [across, product] = [inputs.map('across-heads'), inputs.map('up-down')];
+  const mixedBack = inverseTransposed(inputs.readMap('value'));
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
     if (residual.kind !== 'dense') return fakeQuantize(normed, quantizers.input);
@@ -150,7 +151,7 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
       return [q, k, timesTransform(v, heads)];
     },
     output: (mixed) =>
-      plain.output(timesTransposed(quantizeTransformed(mixed, across, quantizers.outputInput), heads)),
+      plain.output(timesTransposed(quantizeTransformed(mixed, across, quantizers.outputInput), mixedBack)),
     gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
     down: (rows) => plain.down(quantizeTransformed(rows, product, quantizers.downInput)),
   };
@@ -165,7 +166,7 @@ function keptHeads([q, k, v]: readonly [Value, Value, Value], keep: Keep): [Valu
 }
 
 /** y + b L, b in the new output basis of the weight. */
-function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
+export function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
   const bias = inputs.bias(linear);
   if (!bias) return y;
   const row = reshape(toReal(bias), [1, bias.dim(0)]);

@@ -35,8 +35,13 @@ export interface MemoryDemand {
   readonly learns: boolean;
   /** True where mapped and rounded weights are held beside those of the file. */
   readonly prepares: boolean;
-  /** Title of the method that rounds the weights by second moments of what they read; absent where none does. */
-  readonly rounds?: string;
+  /** Absent where no method works on second moments of what weights read. */
+  readonly moments?: {
+    /** What it does with the weights: `GPTQ rounds them`. */
+    readonly work: string;
+    /** The setting that does without it. */
+    readonly without: string;
+  };
 }
 
 const FLOAT = Float32Array.BYTES_PER_ELEMENT;
@@ -68,7 +73,7 @@ export function planMemory(config: ModelConfig, demand: MemoryDemand, limit: num
 function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): UserError {
   const needed = gigabytes(smallestDemand(config, demand, demand.sequence));
   const start = `memoryLimit is ${gigabytes(limit)} GB; one sequence of ${demand.sequence} tokens of this model needs ${needed} GB beyond its weights`;
-  if (!demand.rounds)
+  if (!demand.moments)
     return new UserError(
       'memory/limit',
       `${start}.`,
@@ -76,8 +81,8 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
     );
   return new UserError(
     'memory/limit',
-    `${start} while ${demand.rounds} rounds them, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
-    'Raise memoryLimit, set it to null, or set quantization.weights.method to "rtn".',
+    `${start} while ${demand.moments.work}, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
+    `Raise memoryLimit, set it to null, or set ${demand.moments.without}.`,
   );
 }
 
@@ -130,11 +135,11 @@ function defaultTape(config: ModelConfig, { prepares }: MemoryDemand): number {
 }
 
 /** Process, rotations, the residuals between the layers, and what a rounding method works on. */
-function fixedBytes(config: ModelConfig, { learns, rounds }: MemoryDemand, tokens: number): number {
+function fixedBytes(config: ModelConfig, { learns, moments }: MemoryDemand, tokens: number): number {
   const { hiddenSize: d, headDim: h, layers } = config;
   const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
   const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;
-  return PROCESS_BYTES + rotations + residuals + (rounds ? roundingBytes(config) : 0);
+  return PROCESS_BYTES + rotations + residuals + (moments ? roundingBytes(config) : 0);
 }
 
 /** Second moments of the widest input, sum and addend, and the largest weight in five versions. */

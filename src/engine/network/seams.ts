@@ -23,6 +23,8 @@ export interface Seam {
   readonly symbol: MapSymbol;
   /** Channels that the map takes: the hidden size, one head, the number of heads, or the intermediate size. */
   readonly width: number;
+  /** Channels that are written there: `width`, or that of all key/value heads of a layer. */
+  readonly channels: number;
   /** True where each layer has a map of its own; else one serves the network. */
   readonly perLayer: boolean;
   /** Maps at this seam. */
@@ -117,7 +119,8 @@ export function seamsOf(config: ModelConfig): readonly Seam[] {
 export function seamOf(name: SeamName, config: ModelConfig): Seam {
   const { width, perHead = false, ...rules } = RULES[name];
   const count = rules.perLayer ? config.layers : 1;
-  return { name, ...SEAMS[name], ...rules, width: width(config), count, perHead };
+  const channels = width(config) * (perHead ? config.kvHeads : 1);
+  return { name, ...SEAMS[name], ...rules, width: width(config), channels, count, perHead };
 }
 
 /** Seams whose channels a linear layer reads, and those whose channels it writes, in the order of their maps. */
@@ -135,7 +138,7 @@ export type SeamMap =
   | { readonly kind: 'dense' }
   /** One matrix [h, h] for every head of its layer, orthogonal. */
   | { readonly kind: 'heads' }
-  /** A factor for each channel [n], none of them 0. */
+  /** A factor for each channel that is written, none of them 0: of every key/value head where maps act on heads. */
   | { readonly kind: 'diagonal' }
   /** A fixed Hadamard transform, computed at run time. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
@@ -156,8 +159,8 @@ export const NO_MAPS: SeamMaps = {};
 export type SeamState = Readonly<Partial<Record<SeamName, readonly Float32Array[]>>>;
 
 /** Shape of the numbers of a map. */
-export function mapDims(map: SeamMap, width: number): readonly number[] {
-  return map.kind === 'diagonal' ? [width] : [width, width];
+export function mapDims(map: SeamMap, { width, channels }: Seam): readonly number[] {
+  return map.kind === 'diagonal' ? [channels] : [width, width];
 }
 
 /** Names of the seams that a state has numbers for, in the order of the table. */

@@ -94,9 +94,10 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
       return reshape(matmul(transpose(l.matrix, [1, 0]), blocks), w.dims);
     }
     case 'diagonal':
+      return mul(reshape(l.gain, [l.gain.dim(0), 1]), w);
     case 'hadamard':
     case 'across-heads':
-      throw new Error(`no rotation of ours is ${l.kind} on the output side of a weight`);
+      throw new Error(`no map of ours is ${l.kind} on the output side of a weight`);
   }
 }
 

@@ -1,3 +1,5 @@
+import { METHODS } from '../../config/index.ts';
+
 /**
  * Options that came after keys were first kept in run folders, by name, with the value at which nothing changed. A key
  * leaves them out there, so that results of earlier versions serve.
@@ -12,10 +14,18 @@ const LATER: Readonly<Record<string, unknown>> = {
 export function withoutLaterOptions(spec: unknown): unknown {
   if (Array.isArray(spec)) return spec.map(withoutLaterOptions);
   if (typeof spec !== 'object' || spec === null) return spec;
-  const entries = Object.entries(spec).filter(([name, value]) => !isUnused(name, value));
+  const chosen = 'method' in spec ? spec.method : null;
+  const entries = Object.entries(spec).filter(
+    ([name, value]) => !isUnused(name, value) && !(chosen !== null && isOfOther(name, chosen)),
+  );
   return Object.fromEntries(entries.map(([name, value]) => [name, withoutLaterOptions(value)]));
 }
 
 function isUnused(name: string, value: unknown): boolean {
   return Object.hasOwn(LATER, name) && LATER[name] === value;
+}
+
+/** Options of a method that is not chosen decide nothing. */
+function isOfOther(name: string, chosen: unknown): boolean {
+  return name !== chosen && METHODS.some((method) => method.name === name && !method.isInEveryKey);
 }

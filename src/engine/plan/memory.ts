@@ -4,17 +4,18 @@ import {
   learningWeightBits,
   type Purpose,
   roundingOf,
+  scalingOf,
 } from '../../config/index.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import { type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { type MemoryDemand, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
 /** The longest passages of BoolQ have about so many tokens in vocabularies of 32 thousand and more. */
 const TASK_TOKENS = 1024;
 
-/** A network is made for passes forward, for passes backward too, or for the rounding of its weights by a method. */
-export type NetworkPurpose = 'run' | 'learn' | 'round';
+/** A network is made for passes forward, for passes backward too, or for a method that rounds or scales its weights. */
+export type NetworkPurpose = 'run' | 'learn' | 'round' | 'scale';
 
 /**
  * Fits a network of this experiment into the memory that there is.
@@ -37,9 +38,21 @@ export function networkMemory(
     sequence,
     learns,
     prepares: mode === 'merged',
-    ...(purpose === 'round' && { rounds: roundingOf(experiment.quantization)?.title ?? '' }),
+    ...momentsOf(experiment, purpose),
   };
   return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
+}
+
+/** The method that works on second moments in a network, and how to do without it. */
+function momentsOf(experiment: Experiment, purpose: NetworkPurpose): Pick<MemoryDemand, 'moments'> {
+  const rounding = roundingOf(experiment.quantization);
+  const scaling = scalingOf(experiment);
+  if (purpose === 'round') {
+    const without = 'quantization.weights.method to "rtn"';
+    return { moments: { work: `${rounding?.title} rounds them`, without } };
+  }
+  if (purpose !== 'scale' || !scaling?.servesWeights) return {};
+  return { moments: { work: `${scaling.title} scales them`, without: 'scaling.method to "none"' } };
 }
 
 /** The networks that a job computes with, each of which must fit. */
@@ -47,11 +60,13 @@ export function networksOf(
   experiment: Experiment,
   purpose: Purpose,
 ): readonly { readonly mode: NetworkMode; readonly purpose: NetworkPurpose }[] {
-  const rounds = roundingOf(experiment.quantization)?.compensates === true && purpose !== 'inspect';
+  const reads = roundingOf(experiment.quantization)?.needsText ?? null;
+  const rounds = reads !== null && purpose !== 'inspect';
   return [
     ...(hasLearnedRotation(experiment.rotation)
       ? [{ mode: learningMode(experiment), purpose: 'learn' as const }]
       : []),
+    ...(scalingOf(experiment) ? [{ mode: 'plain' as const, purpose: 'scale' as const }] : []),
     { mode: 'merged', purpose: 'run' },
     ...(rounds ? [{ mode: 'merged' as const, purpose: 'round' as const }] : []),
   ];

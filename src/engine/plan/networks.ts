@@ -78,7 +78,9 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
     exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
     quantized: deployedNetwork(bench, state, null),
   });
-  return { cache: bench.cache, network: plainNetwork(bench), maps: weightMaps(maps), state, merged };
+  const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
+  const quantizer = ownQuantizers(bench).weights;
+  return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, quantizer };
 }
 
 /** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */
@@ -92,14 +94,19 @@ export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): 
 
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
 export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
-  const { bits, groupSize, symmetric, clip } = experiment.quantization.weights;
   return {
-    grid: { bits, groupSize, symmetric, clip },
+    grid: gridOf(experiment),
     options,
     r4: experiment.rotation.r4,
     acrossHeads: experiment.rotation.acrossHeads,
     centring: experiment.rotation.embeddingCentring,
   };
+}
+
+/** Settings that decide the grid of a weight. */
+export function gridOf({ quantization }: ResolvedExperiment): unknown {
+  const { bits, groupSize, symmetric, clip } = quantization.weights;
+  return { bits, groupSize, symmetric, clip };
 }
 
 function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {

@@ -48,7 +48,10 @@ export const OBSERVE: ProgramKind<ObserveSpec, { y: Reals } & HostTensors> = {
     const observe = ownKernels ? summarized : givenOut;
     for (const [site, before] of observed) {
       const quantizer = quantizerAt(site, shape.quantizers);
-      const after = seamsAt(site).reduce((rows, seam) => timesTransform(rows, inputs.map(seam)), before);
+      const after = seamsAt(site).reduce(
+        (rows, seam) => timesTransform(rows, inputs.mapAt(site, seam)),
+        before,
+      );
       const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
       for (const [side, value] of Object.entries(sides) as [Side, Value][])
         for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])

@@ -7,7 +7,7 @@ import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
-import { quantizersSpec, scalingNetwork } from '../networks.ts';
+import { gridOf, quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
@@ -132,13 +132,20 @@ export function scaleStep(
     name,
     version: method.version,
     inputs: [blocks, maps],
-    spec: () =>
-      method.readsQuantizers?.(options) ? { options, quantizers: quantizersSpec(experiment) } : options,
+    spec: () => {
+      if (method.readsQuantizers?.(options)) return { options, quantizers: quantizersSpec(experiment) };
+      return method.readsGrid ? { options, grid: gridOf(experiment) } : options;
+    },
     digest: digestOfMaps,
     keeping: MAPS,
     async *run(context) {
-      const { bench, seconds, signal } = context;
-      const work = { ...scalingNetwork(bench, context.of(maps)), blocks: context.of(blocks), options };
+      const { bench, places, seconds, signal } = context;
+      const work = {
+        ...scalingNetwork(bench, context.of(maps)),
+        blocks: context.of(blocks),
+        options,
+        scratch: () => places.make('rounded'),
+      };
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
       const state = { ...context.of(maps), ...added };
       yield* checkPreserved(context, state, context.of(blocks), 'channel scales');

@@ -2,6 +2,7 @@ import type { Linear } from '../../../protocol/block.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { RoundingError } from '../../../protocol/events.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import type { SecondMoment } from '../../calibration/second-moment.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
@@ -9,34 +10,11 @@ import { multiples, type RoundedMatrix } from '../../network/rounded-weights.ts'
 import { ERRORS, MAPPED_WEIGHT } from '../mapped-weight.ts';
 import { inverseOrder, orderByMoment, reorder } from './column-order.ts';
 import { type DampedFactor, dampedFactor } from './damped-factor.ts';
-import { MOMENT, SUM } from './programs.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 import { roundGroups } from './updated-groups.ts';
 
 type Rows = Reals;
 type MappedWeight = Record<'w' | 'nearest' | 'scale' | 'zero', Rows>;
-
-/** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
-export class SecondMoment {
-  readonly #cache: ProgramCache;
-  readonly sum: Rows;
-  /** Memory of the same size, free while nothing is added: for the widest layers there is no room for a third. */
-  readonly spare: Rows;
-
-  constructor(cache: ProgramCache, n: number) {
-    this.#cache = cache;
-    this.sum = float32([n, n], new Float32Array(n * n));
-    this.spare = float32([n, n], new Float32Array(n * n));
-  }
-
-  async add(rows: Rows, signal?: AbortSignal): Promise<void> {
-    const [tokens, n] = rows.dims as [number, number];
-    const program = await this.#cache.get(MOMENT, { tokens, n });
-    await program.run({ rows }, signal, { moment: this.spare });
-    const adding = await this.#cache.get(SUM, { n });
-    await adding.run({ sum: this.sum, addend: this.spare }, signal, { next: this.sum });
-  }
-}
 
 /** How GPTQ rounds; see the options of the method. */
 export interface RoundingOptions {

@@ -1,7 +1,7 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir } from 'node:fs/promises';
 import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { type RoundingError, type RunEvent, timed } from '../../../protocol/events.ts';
+import { SecondMoment } from '../../calibration/second-moment.ts';
 import { READING_STAGES, rowWidth, STAGE_NAMES, STAGES, type StageName } from '../../calibration/stages.ts';
 import { CalibrationStream } from '../../calibration/stream.ts';
 import type { HostTensors } from '../../graph/program.ts';
@@ -9,7 +9,8 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
-import { LayerRounder, type OrderedFactor, type RoundingOptions, SecondMoment } from './layer-rounder.ts';
+import { removeTornFiles } from '../torn-files.ts';
+import { LayerRounder, type OrderedFactor, type RoundingOptions } from './layer-rounder.ts';
 
 /** Name of the method in events and records. */
 const METHOD = 'gptq';
@@ -76,12 +77,6 @@ function raisedDamping(
     message: `Layer ${layer}: the second moments of what ${linears.join(', ')} read could not be factored with a damping of ${tried}; ${end}.`,
     hint: 'One input is far larger than the others: a rotation spreads it, and a larger gptq.damping applies to all layers.',
   });
-}
-
-/** Removes files that a process left which was killed while it wrote a layer. */
-async function removeTornFiles(folder: string): Promise<void> {
-  for (const name of await readdir(folder))
-    if (name.startsWith('.') && name.endsWith('.tmp')) await rm(join(folder, name), { force: true });
 }
 
 /** One layer: its rounded weights so far, and the stages before and after each of them. */

@@ -43,8 +43,9 @@ function zeroSums(network: Network): GradientSums {
   return partialOf(SEAM_NAMES, (name) => {
     const map = maps[name];
     if (!map || map.kind === 'hadamard') return null;
-    const { count, width } = seamOf(name, config);
-    const size = elementCount(mapDims(map, width));
+    const seam = seamOf(name, config);
+    const { count } = seam;
+    const size = elementCount(mapDims(map, seam));
     return Array.from({ length: count }, () => new Float64Array(size));
   });
 }
