@@ -24,8 +24,8 @@ const SPLITS: Readonly<Record<string, RegExp>> = {
   validation: /(^|[-_.])(validation|valid|val|dev)(?=[-_.]|$)/i,
 };
 /** A data set has far fewer files; a folder with more is hardly one. */
-const MAX_FILES = 100_000;
-const MAX_DEPTH = 8;
+const MAX_FILES = 20_000;
+const MAX_DEPTH = 5;
 
 interface DataFile {
   readonly path: string;
@@ -64,13 +64,16 @@ export function chooseFiles(source: string, listing: readonly string[], part: Pa
   return paths;
 }
 
-/** Paths of all files in a folder and its folders, with `/`. Links are followed, as a download cache has them. */
+/**
+ * Paths of all files in a folder and its folders, with `/`. Links are followed, as a download cache has them.
+ * @throws UserError `dataset/too-many-files`.
+ */
 export function listFolder(folder: string): string[] {
   const found: string[] = [];
   const visit = (inside: string, depth: number): void => {
     const path = join(folder, inside);
     for (const entry of readingNow(path, () => readdirSync(path, { withFileTypes: true }))) {
-      if (found.length >= MAX_FILES) return;
+      if (found.length >= MAX_FILES) throw tooMany(folder);
       const name = inside === '' ? entry.name : `${inside}/${entry.name}`;
       const kind = kindOf(entry, join(folder, name));
       if (kind === 'file') found.push(name);
@@ -131,6 +134,14 @@ function expectAllShards(source: string, paths: readonly string[]): void {
     'dataset/missing-shard',
     `${source} has ${paths.length} of the ${of} files that belong together: ${few(paths)}.`,
     'Fetch the others, or name one of these files.',
+  );
+}
+
+function tooMany(folder: string): UserError {
+  return new UserError(
+    'dataset/too-many-files',
+    `${folder} has more than ${MAX_FILES} files: it is hardly one data set.`,
+    'Name the folder or the file itself.',
   );
 }
 
