@@ -16,8 +16,7 @@ async function collected(pieces: AsyncIterable<string>): Promise<string[]> {
 }
 
 const units = async (source: TextSource): Promise<string[]> => collected(readUnits(source));
-const whole = async (source: TextSource): Promise<string> =>
-  (await collected(readPieces(source))).join('');
+const whole = async (source: TextSource): Promise<string> => (await collected(readPieces(source))).join('');
 
 test('rows are joined with two newlines, blank ones too, as the reference does; calibration takes each alone', async (t) => {
   const file = join(temporaryFolder(t), 'test.jsonl');
