@@ -1,6 +1,8 @@
 import { type Device, formatFault, type Purpose, type ResolvedExperiment } from '../config/index.ts';
 import { loadEngine } from './engine.ts';
+import { interruptible } from './interrupt.ts';
 import type { Output } from './output.ts';
+import { follow } from './progress.ts';
 
 export type KernelOption = 'auto' | 'native' | 'composed';
 
@@ -12,7 +14,7 @@ export interface ComputeFlags {
 }
 
 /**
- * Reads an experiment, checks it against its model too, and prints its warnings.
+ * Reads an experiment, downloads what it names on the Hub, checks it against its model too, and prints its warnings.
  * @param device replaces the one written there.
  * @throws ExperimentError with every fault.
  */
@@ -22,7 +24,11 @@ export async function loadExperiment(
   output: Output,
   device?: Device,
 ): Promise<ResolvedExperiment> {
-  const experiment = await (await loadEngine()).loadExperiment(file, purpose);
+  const engine = await loadEngine();
+  const written = await engine.loadExperiment(file, purpose);
+  const experiment = await interruptible(output, (signal) =>
+    follow(engine.fetchSources(written, purpose, signal), output),
+  );
   for (const fault of experiment.source.warnings)
     output.warn(fault.message, `${formatFault(file, fault)} ${fault.hint}`);
   return device === undefined ? experiment : { ...experiment, device };

@@ -142,6 +142,16 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
       done(async () => (await import('./commands/import.ts')).importModel(source, folder, options, output)),
     );
   program
+    .command('download <name>')
+    .description(
+      'fetch from the Hub to the cache: a model (ORG/NAME), a data set (hf://datasets/ORG/NAME/FOLDER), or all that an experiment file names',
+    )
+    .option('--split <split>', 'the split of a data set, for example "test"')
+    .addOption(json())
+    .action((name, options) =>
+      done(async () => (await import('./commands/download.ts')).download(name, options, output)),
+    );
+  program
     .command('export <run>')
     .description('write the learned rotations of a run to a file')
     .addOption(

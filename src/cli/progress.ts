@@ -1,6 +1,7 @@
 import { methodTitle, taskTitle } from '../config/index.ts';
 import type {
   CellEvent,
+  DownloadProgressEvent,
   EvaluationProgressEvent,
   PhaseEvent,
   RoundingError,
@@ -15,7 +16,7 @@ import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatShare, METRIC_NAMES, type TaskScores } from '../protocol/task-scores.ts';
-import { formatPerplexity, formatSeconds } from '../protocol/text.ts';
+import { formatBytes, formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
 /** Without a terminal, changing lines come at least this far apart. */
@@ -44,6 +45,9 @@ export class ProgressLines {
         break;
       case 'evaluation-progress':
         this.changing(evaluationText(event), false);
+        break;
+      case 'download-progress':
+        this.changing(this.downloadText(event), event.bytesDone === event.bytes);
         break;
       case 'task-progress':
         this.changing(taskText(event), false);
@@ -102,6 +106,11 @@ export class ProgressLines {
     return [...parts, ...this.timeLeft(event.step < event.of)].join(' · ');
   }
 
+  private downloadText({ name, file, bytesDone, bytes }: DownloadProgressEvent): string {
+    const text = `${name}: ${file} · ${formatBytes(bytesDone)} of ${formatBytes(bytes)}`;
+    return [text, ...this.timeLeft(bytesDone < bytes)].join(' · ');
+  }
+
   private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
     return [text, ...this.timeLeft(done < 1)].join(' · ');
@@ -149,6 +158,7 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 
 /** These are phases and events whose line changes. */
 type Shown =
+  | 'download-progress'
   | 'step'
   | 'evaluation-progress'
   | 'task-progress'

@@ -25,6 +25,7 @@ export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
 export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';
 export {
+  calibrationPath,
   checkExperiment,
   EXPERIMENT_SUFFIX,
   experimentOfText,
@@ -51,6 +52,8 @@ export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';
 export type { MeasuredTask, TaskEntry } from './schema-tasks.ts';
 export { measuredTasks, tasksOfEntry } from './schema-tasks.ts';
+export type { TextSource } from './schema-text.ts';
+export { describeText, pathOf, withPath } from './schema-text.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { TaskDescriptor, TaskName } from './tasks/index.ts';

@@ -42,7 +42,7 @@ export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema
   let schema: JsonSchema | undefined = root;
   for (const part of path) {
     if (typeof part === 'number') schema = arrayOf(schema)?.items;
-    else schema = schema?.properties?.[part];
+    else schema = objectOf(schema)?.properties?.[part];
   }
   return schema;
 }
@@ -50,6 +50,16 @@ export function schemaAt(path: JsonPath, root: JsonSchema = experimentJsonSchema
 /** Returns the list among a value's alternative kinds, or else the schema itself. */
 export function arrayOf(schema: JsonSchema | undefined): JsonSchema | undefined {
   return schema?.anyOf?.find((option) => option.items) ?? schema;
+}
+
+/** Returns the object among a value's alternative kinds, or else the schema itself. */
+export function objectOf(schema: JsonSchema | undefined): JsonSchema | undefined {
+  return schema?.anyOf?.find((option) => option.properties) ?? schema;
+}
+
+/** True where a text stands for the value, if not always the only kind. */
+export function mayBeText(schema: JsonSchema | undefined): boolean {
+  return schema?.type === 'string' || (schema?.anyOf ?? []).some(mayBeText);
 }
 
 /** Returns the dotted paths of all keys with this name: a misplaced key may belong there. */

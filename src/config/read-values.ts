@@ -1,7 +1,14 @@
 /** This file reads the values that the schema knows from the tree of a JSON text, each with its place in the text. */
 import { getNodeValue, type Node } from 'jsonc-parser';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
-import { arrayOf, experimentJsonSchema, type JsonSchema, placesOf, schemaAt } from './json-schema.ts';
+import {
+  arrayOf,
+  experimentJsonSchema,
+  type JsonSchema,
+  objectOf,
+  placesOf,
+  schemaAt,
+} from './json-schema.ts';
 import { nearestName } from './nearest.ts';
 
 /** A value's node and its path as written. */
@@ -68,9 +75,10 @@ export class Values {
     }
     if (node.type !== 'object') return getNodeValue(node) as unknown;
     const value: Record<string, unknown> = {};
-    if (schema?.properties)
-      for (const [name, place] of this.#chosen(node, Object.keys(schema.properties), written))
-        value[name] = this.#read(place.node, schema.properties[name], [...path, name], place.written);
+    const properties = objectOf(schema)?.properties;
+    if (properties)
+      for (const [name, place] of this.#chosen(node, Object.keys(properties), written))
+        value[name] = this.#read(place.node, properties[name], [...path, name], place.written);
     return value;
   }
 

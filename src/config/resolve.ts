@@ -1,19 +1,14 @@
 import { existsSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
-import { basename, dirname, relative, resolve, sep } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, isAbsolute, relative, resolve, sep } from 'node:path';
 import { reading } from '../disk/faults.ts';
-import { expectKind, kindFault } from '../disk/file-kind.ts';
-import { UserError } from '../protocol/errors.ts';
-import {
-  ExperimentError,
-  type Fault,
-  formatPath,
-  type JsonPath,
-  type RuleFault,
-  uniqueFaults,
-} from './faults.ts';
+import { expectKind } from '../disk/file-kind.ts';
+import { resolveModel, resolveText } from '../hub/locate.ts';
+import { ExperimentError, type Fault, type JsonPath, type RuleFault, uniqueFaults } from './faults.ts';
+import { dataFault, modelFault, runsFault, textFault } from './missing-files.ts';
 import { type ParsedExperiment, parseExperiment, type Reading } from './parse.ts';
 import type { Experiment } from './schema.ts';
+import { withPath } from './schema-text.ts';
 import type { Purpose } from './validate-together.ts';
 
 export const EXPERIMENT_SUFFIX = '.spinquant.json';
@@ -29,7 +24,10 @@ export interface ExperimentSource {
   readonly written?: unknown;
 }
 
-/** A validated experiment. Its paths (model, texts, runs) are absolute and exist; only runs may not exist yet. */
+/**
+ * A validated experiment. Its paths (model, texts, runs) are absolute and exist; only runs may not exist yet. A model or
+ * text on the Hub keeps its name.
+ */
 export type ResolvedExperiment = Experiment & { readonly source: ExperimentSource };
 
 export interface CheckedExperiment {
@@ -65,7 +63,7 @@ export async function checkExperiment(
   const faults = uniqueFaults([...parsed.faults, ...missing.flat()]);
   if (!parsed.experiment || faults.some((fault) => fault.severity === 'error'))
     return { experiment: null, faults, parsed };
-  const absolute = mapPaths(parsed.experiment, (path) => resolve(directory, path));
+  const absolute = absolutePaths(parsed.experiment, directory);
   const written = parsed.experiment.matrix && { written: parsed.written };
   return {
     experiment: { ...absolute, source: { file: resolve(file), directory, warnings: faults, ...written } },
@@ -77,7 +75,9 @@ export async function checkExperiment(
 /** Returns the experiment as a run keeps it: paths are again relative to the experiment file, with `/`. */
 export function portableExperiment(experiment: ResolvedExperiment): Experiment {
   const { source, ...settings } = experiment;
-  return mapPaths(settings, (path) => relative(source.directory, path).split(sep).join('/') || '.');
+  const portable = (path: string): string =>
+    isAbsolute(path) ? relative(source.directory, path).split(sep).join('/') || '.' : path;
+  return mapPaths(settings, { model: portable, text: portable, folder: portable });
 }
 
 /** An experiment by its text alone, whether or not its files are there. @throws ExperimentError */
@@ -93,7 +93,7 @@ export function experimentOfText(text: string, path: string): ResolvedExperiment
 export function resolvePortable(experiment: Experiment, file: string): ResolvedExperiment {
   const directory = dirname(resolve(file));
   return {
-    ...mapPaths(experiment, (path) => resolve(directory, path)),
+    ...absolutePaths(experiment, directory),
     source: { file: resolve(file), directory, warnings: [] },
   };
 }
@@ -127,16 +127,28 @@ export async function readExperimentText(file: string): Promise<string> {
   );
 }
 
-function mapPaths(experiment: Experiment, map: (path: string) => string): Experiment {
+function absolutePaths(experiment: Experiment, directory: string): Experiment {
+  return mapPaths(experiment, {
+    model: (path) => resolveModel(directory, path),
+    text: (path) => resolveText(directory, path),
+    folder: (path) => resolve(directory, path),
+  });
+}
+
+type PathMap = Readonly<Record<'model' | 'text' | 'folder', (path: string) => string>>;
+
+function mapPaths(experiment: Experiment, { model, text, folder }: PathMap): Experiment {
+  const { calibration, evaluation } = experiment;
   return {
     ...experiment,
-    model: map(experiment.model),
-    calibration: { ...experiment.calibration, text: experiment.calibration.text.map(map) },
+    model: model(experiment.model),
+    calibration: { ...calibration, text: calibration.text.map((source) => withPath(source, text)) },
     evaluation: {
-      perplexity: experiment.evaluation.perplexity.map((task) => ({ ...task, text: map(task.text) })),
-      tasks: experiment.evaluation.tasks.map((task) => ({ ...task, data: map(task.data) })),
+      ...evaluation,
+      perplexity: evaluation.perplexity.map((task) => ({ ...task, text: withPath(task.text, text) })),
+      tasks: evaluation.tasks.map((task) => ({ ...task, data: folder(task.data) })),
     },
-    runs: map(experiment.runs),
+    runs: folder(experiment.runs),
   };
 }
 
@@ -146,114 +158,42 @@ async function missingFiles(reading: Reading, directory: string): Promise<Fault[
   const texts = range(ask(({ calibration }) => calibration.text.length));
   const measured = range(ask(({ evaluation }) => evaluation.perplexity.length));
   const tasks = range(ask(({ evaluation }) => evaluation.tasks.length));
-  const checks: [JsonPath, string | undefined, Check][] = [
-    [['model'], ask(({ model }) => model), modelFault],
-    ...texts.map((index): [JsonPath, string | undefined, Check] => [
-      ['calibration', 'text', index],
-      ask(({ calibration }) => calibration.text[index]),
-      textFault,
-    ]),
-    ...measured.map((index): [JsonPath, string | undefined, Check] => [
-      ['evaluation', 'perplexity', index, 'text'],
-      ask(({ evaluation }) => evaluation.perplexity[index]?.text),
-      textFault,
-    ]),
-    ...tasks.map((index): [JsonPath, string | undefined, Check] => [
-      ['evaluation', 'tasks', index, 'data'],
-      ask(({ evaluation }) => evaluation.tasks[index]?.data),
-      dataFault,
-    ]),
-    [['runs'], ask(({ runs }) => runs), runsFault],
+  const checks: (Promise<RuleFault | null> | null | undefined)[] = [
+    ask(({ model }) => modelFault(['model'], resolveModel(directory, model))),
+    ...texts.map((index) =>
+      ask(({ calibration }) =>
+        textFault(calibrationPath(reading, index), withPath(calibration.text[index]!, absolute)),
+      ),
+    ),
+    ...measured.map((index) =>
+      ask(({ evaluation }) =>
+        textFault(
+          ['evaluation', 'perplexity', index, 'text'],
+          withPath(evaluation.perplexity[index]!.text, absolute),
+        ),
+      ),
+    ),
+    ...tasks.map((index) =>
+      ask(({ evaluation }) =>
+        dataFault(['evaluation', 'tasks', index, 'data'], resolve(directory, evaluation.tasks[index]!.data)),
+      ),
+    ),
+    ask(({ runs }) => runsFault(['runs'], resolve(directory, runs))),
   ];
-  const faults = await Promise.all(
-    checks.map(([path, name, check]) => (name === undefined ? null : check(path, resolve(directory, name)))),
-  );
-  return faults.filter((fault) => fault !== null).map((fault) => reading.place(fault));
+  function absolute(path: string): string {
+    return resolveText(directory, path);
+  }
+  const faults = await Promise.all(checks);
+  return faults.filter((fault) => fault !== null && fault !== undefined).map((fault) => reading.place(fault));
 }
 
-type Check = (path: JsonPath, file: string) => Promise<RuleFault | null>;
+/** A single text may stand without a list around it. */
+export function calibrationPath({ isWritten }: Reading, index: number): JsonPath {
+  const path = ['calibration', 'text', index];
+  return isWritten(path) ? path : path.slice(0, -1);
+}
 
 const range = (length = 0): number[] => Array.from({ length }, (_, index) => index);
-
-async function modelFault(path: JsonPath, model: string): Promise<RuleFault | null> {
-  const kind = await kindOf(model);
-  if (kind === 'file')
-    return missing(
-      path,
-      `${model} is a file; a model is a folder.`,
-      'Convert a .bin or .gguf file first: spinquant import FILE --out FOLDER.',
-    );
-  if (kind === null)
-    return missing(
-      path,
-      `there is no folder ${model}.`,
-      'Paths are relative to the folder of the experiment file.',
-    );
-  if ((await kindOf(resolve(model, 'config.json'))) !== 'file')
-    return missing(
-      path,
-      `the folder ${model} has no config.json.`,
-      'A model is a Hugging Face folder: config.json, *.safetensors, tokenizer.json.',
-    );
-  return null;
-}
-
-async function textFault(path: JsonPath, file: string): Promise<RuleFault | null> {
-  const kind = await kindOf(file);
-  if (kind === 'file') return wrongKind(path, file);
-  const what = kind === 'folder' ? `${file} is a folder, not a text file.` : `there is no file ${file}.`;
-  return missing(path, what, 'Paths are relative to the folder of the experiment file.');
-}
-
-/** What a folder of questions holds is looked at by whoever reads them. */
-async function dataFault(path: JsonPath, data: string): Promise<RuleFault | null> {
-  const kind = await kindOf(data);
-  if (kind !== null) return kind === 'file' ? wrongKind(path, data) : null;
-  return missing(
-    path,
-    `there is no file or folder ${data}.`,
-    'Paths are relative to the folder of the experiment file.',
-  );
-}
-
-/** A file that is plainly no text, or that cannot be read. */
-function wrongKind(path: JsonPath, file: string): RuleFault | null {
-  try {
-    const fault = kindFault(file, 'text');
-    return fault && asFault(path, fault);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return asFault(path, error);
-  }
-}
-
-/** In the same words as where the file is read later, so that the two are one fault. */
-function asFault(path: JsonPath, { code, message, hint }: UserError): RuleFault {
-  return { severity: 'error', code, path, message, hint };
-}
-
-async function runsFault(path: JsonPath, folder: string): Promise<RuleFault | null> {
-  if ((await kindOf(folder)) !== 'file') return null;
-  return missing(path, `${folder} is a file; runs are written to a folder.`, 'Name another folder, or none.');
-}
-
-function missing(path: JsonPath, message: string, hint: string): RuleFault {
-  return {
-    severity: 'error',
-    code: 'config/missing-file',
-    path,
-    message: `${formatPath(path)}: ${message}`,
-    hint,
-  };
-}
-
-async function kindOf(path: string): Promise<'file' | 'folder' | null> {
-  try {
-    return (await stat(path)).isDirectory() ? 'folder' : 'file';
-  } catch {
-    return null; // Missing and unreadable paths are the same to the person.
-  }
-}
 
 /** Writes a path as a person in this folder would. */
 export function relativeToHere(file: string): string {

@@ -8,11 +8,10 @@ import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
 import { tasksSchema } from './schema-tasks.ts';
+import { calibrationText, evaluationText, filePath } from './schema-text.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_SEQUENCE_LENGTH = 1_048_576;
-
-const filePath = z.string().min(1).max(4096);
 
 /** At least two tokens are needed: one to read, one to predict. */
 const sequenceLength = z.int().min(2).max(MAX_SEQUENCE_LENGTH);
@@ -20,11 +19,11 @@ const sequenceLength = z.int().min(2).max(MAX_SEQUENCE_LENGTH);
 const calibrationSchema = z
   .strictObject({
     text: z
-      .union([filePath, z.array(filePath).max(1000)])
+      .union([...calibrationText.options, z.array(calibrationText).max(1000)])
       .default([])
-      .transform((text) => (typeof text === 'string' ? [text] : text))
+      .transform((text) => (Array.isArray(text) ? text : [text]))
       .describe(
-        'Text that rotations are learned on, activations are measured on and GPTQ rounds by: one UTF-8 file, or a list of files read in this order. Reference: the WikiText-2 train split.',
+        'Text that rotations are learned on, activations are measured on and GPTQ rounds by: a UTF-8 file, rows of JSON lines or parquet, a data set on the Hub (hf://datasets/NAME/FOLDER/SPLIT), or a list of these, read in this order. Reference: the WikiText-2 train split.',
       ),
     samples: z
       .int()
@@ -60,8 +59,8 @@ const perplexitySchema = z
       .min(1)
       .max(100)
       .describe('Name of this text in tables and results, for example "wikitext2".'),
-    text: filePath.describe(
-      'The UTF-8 text file to predict, tokenized once as a whole. Reference: the WikiText-2 test split, all rows joined with two newlines.',
+    text: evaluationText.describe(
+      'The text to predict, tokenized once as a whole: a UTF-8 file, rows of JSON lines or parquet, or a data set on the Hub (hf://datasets/NAME/FOLDER/SPLIT). Reference: the WikiText-2 test split, all rows joined with two newlines.',
     ),
     sequenceLength: sequenceLength
       .default(2048)
@@ -101,7 +100,7 @@ export const experimentSchema = z
       .optional()
       .describe('Address of the JSON schema, for editors. The product ignores it.'),
     model: filePath.describe(
-      'A Hugging Face model folder of the LLaMA family: config.json, *.safetensors, tokenizer.json. Relative to this file.',
+      'A Hugging Face model folder of the LLaMA family: config.json, *.safetensors, tokenizer.json. Relative to this file. Or the name of a model on the Hub, NAME or NAME@REVISION with NAME as in "org/name": it is downloaded when a job starts, unless there is a folder of that name.',
     ),
     calibration: calibrationSchema,
     quantization: quantizationSchema,

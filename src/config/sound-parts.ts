@@ -1,7 +1,7 @@
 /** This file reads the sound parts of an experiment while some of its values are at fault. */
 import type { z } from 'zod';
 import type { JsonPath } from './faults.ts';
-import { schemaAt } from './json-schema.ts';
+import { mayBeText, schemaAt } from './json-schema.ts';
 import { type Experiment, experimentSchema } from './schema.ts';
 
 /** A rule has read a value that is at fault. */
@@ -60,7 +60,7 @@ function placesOfIssue(issue: z.core.$ZodIssue): JsonPath[] {
   const inside = issue.errors.find(
     (errors) => errors.length > 0 && errors.every((one) => one.path.length > 0),
   );
-  return inside?.map((one) => [...path, ...(one.path as JsonPath)]) ?? [path];
+  return inside?.flatMap(placesOfIssue).map((one) => [...path, ...one]) ?? [path];
 }
 
 /** Replaces the value at fault by its default or by something that fits. */
@@ -70,7 +70,7 @@ function replaced(root: unknown, path: JsonPath): unknown {
   let around = root as Record<string | number, unknown>;
   for (const part of path.slice(0, -1)) around = around[part] as Record<string | number, unknown>;
   const schema = schemaAt(path);
-  if (schema?.type === 'string' && schema.default === undefined) around[name] = '?';
+  if (mayBeText(schema) && schema?.default === undefined) around[name] = '?';
   else if (Array.isArray(around)) around[name] = {};
   else delete around[name];
   return root;

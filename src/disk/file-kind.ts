@@ -31,6 +31,8 @@ const WANTED = {
   json: { words: 'a JSON file', kinds: ['json', 'text', 'empty'] },
   experiment: { words: 'an experiment file (*.spinquant.json)', kinds: ['json', 'text', 'empty'] },
   text: { words: 'a text in UTF-8', kinds: ['text', 'json', 'hub-answer', 'empty'] },
+  gzip: { words: 'a gzip file', kinds: ['packed', 'binary', 'empty'] },
+  parquet: { words: 'a parquet file', kinds: ['parquet', 'binary', 'empty'] },
 } as const satisfies Readonly<Record<string, Wanted>>;
 
 export type WantedKind = keyof typeof WANTED;
@@ -95,6 +97,8 @@ const OTHERWISE: Readonly<Record<WantedKind, string>> = {
   experiment:
     'Name a file like examples/demo/quick.spinquant.json; spinquant schema prints what it may hold.',
   text: 'Write the text to a UTF-8 file.',
+  gzip: 'Leave .gz out of its name if it is not packed, or download it again.',
+  parquet: 'Check the path, or download it again.',
 };
 
 /** @throws the {@link kindFault} of the file, if there is one. */

@@ -56,7 +56,12 @@ const magic = (name: KindName, bytes: readonly number[], words: string, todo: st
 
 const MAGICS: readonly Magic[] = [
   magic('gguf', ascii('GGUF'), 'a GGUF file', 'Make a model folder of it first: spinquant import FILE.'),
-  magic('parquet', ascii('PAR1'), 'a parquet file', 'Write its text column to a UTF-8 text file first.'),
+  magic(
+    'parquet',
+    ascii('PAR1'),
+    'a parquet file',
+    'As a text, a parquet file has a name that ends in .parquet.',
+  ),
   magic('numpy', [0x93, ...ascii('NUMPY')], 'a NumPy array', 'Save it as safetensors.'),
   magic('hdf5', [0x89, ...ascii('HDF')], 'an HDF5 file', CONVERT),
   magic('packed', [0x1f, 0x8b], 'a gzip file', UNPACK('gunzip FILE')),

@@ -51,6 +51,28 @@ export async function loadExperiment(path: string, purpose: Purpose): Promise<Re
   return (await import('./plan/check/load.ts')).loadExperiment(path, purpose);
 }
 
+/**
+ * Downloads what the job needs and the experiment names on the Hub, as far as it is not in the cache, then checks the
+ * experiment against it.
+ * @returns the experiment with the warnings of today. @throws ExperimentError, UserError `hub/…`.
+ */
+export async function* fetchSources(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, ResolvedExperiment> {
+  return yield* (await import('./plan/fetch-sources.ts')).fetchSources(experiment, purpose, signal);
+}
+
+/** Downloads a model or data set that is named. @returns the folder, or the files of the data set. */
+export async function* fetchNamed(
+  name: string,
+  split: string | null,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, string[]> {
+  return yield* (await import('./plan/fetch-sources.ts')).fetchNamed(name, split, signal);
+}
+
 /** Finds the faults of an experiment's text that only its model shows, and outlines that model. */
 export async function checkExperimentText({ text, file }: CheckParams): Promise<CheckResult> {
   const { parseExperiment } = await import('../config/index.ts');

@@ -56,7 +56,11 @@ export function jobTitle(kind: JobKind): string {
 
 /** `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`. */
 export function progressText(progress: Progress): string {
-  const { phase, step, of, rounding, evaluation, secondsLeft } = progress;
+  const { phase, step, of, download, rounding, evaluation, secondsLeft } = progress;
+  if (download) {
+    const percent = Math.floor((100 * download.bytesDone) / Math.max(1, download.bytes));
+    return withTimeLeft(vscode.l10n.t('downloading, {0} %', percent), secondsLeft);
+  }
   if (phase === 'learn' && of > 0)
     return withTimeLeft(vscode.l10n.t('step {0}/{1}', step, of), step === of ? null : secondsLeft);
   if (rounding) {

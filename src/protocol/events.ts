@@ -5,6 +5,7 @@
 import type { TaskScores } from './task-scores.ts';
 
 export const PHASE_NAMES = [
+  'download',
   'load',
   'scan',
   'tokenize',
@@ -48,6 +49,18 @@ export interface PhaseEvent extends Timed {
   readonly detail?: string;
   /** Duration, when finished. */
   readonly seconds?: number;
+}
+
+/** The progress of downloading what an experiment names on the Hub. */
+export interface DownloadProgressEvent extends Timed {
+  readonly type: 'download-progress';
+  /** The repository, as an experiment names it. */
+  readonly name: string;
+  /** The file that is under way, by its path in the repository. */
+  readonly file: string;
+  /** Of all files that are downloaded together. */
+  readonly bytesDone: number;
+  readonly bytes: number;
 }
 
 /** Full-precision logits before against after a change that must preserve the function. */
@@ -243,6 +256,7 @@ export interface RunFinished extends Timed {
 export type RunEvent =
   | RunStarted
   | PhaseEvent
+  | DownloadProgressEvent
   | PreservationEvent
   | StepEvent
   | CheckpointEvent

@@ -2,7 +2,13 @@
  * A job's progress, from its events: the one state that the status bar, lenses, panels, chat tools and the command line
  * show. Pure; whoever follows several jobs keeps a state for each.
  */
-import type { EvaluationProgressEvent, PhaseName, RoundingProgressEvent, RunEvent } from './events.ts';
+import type {
+  DownloadProgressEvent,
+  EvaluationProgressEvent,
+  PhaseName,
+  RoundingProgressEvent,
+  RunEvent,
+} from './events.ts';
 import { secondsLeftOf } from './pace.ts';
 
 export interface Progress {
@@ -17,15 +23,23 @@ export interface Progress {
   readonly of: number;
   /** Durations of the newest steps, in their order. */
   readonly stepSeconds: readonly number[];
+  /** The download that is under way: file and bytes. */
+  readonly download: DownloadProgressEvent | null;
   /** The rounding that is under way: method, layers and share. */
   readonly rounding: RoundingProgressEvent | null;
   /** The evaluation that is under way: text, variant and windows. */
   readonly evaluation: EvaluationProgressEvent | null;
-  /** Until the steps, or the rounding, are done; null while it cannot be told. */
+  /** Until the download, the steps or the rounding are done; null while it cannot be told. */
   readonly secondsLeft: number | null;
 }
 
-const AT_REST = { underWay: false, rounding: null, evaluation: null, secondsLeft: null } as const;
+const AT_REST = {
+  underWay: false,
+  download: null,
+  rounding: null,
+  evaluation: null,
+  secondsLeft: null,
+} as const;
 
 export const NO_PROGRESS: Progress = {
   ...AT_REST,
@@ -55,6 +69,12 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       const stepSeconds = [...progress.stepSeconds, seconds].slice(-RECENT_STEPS);
       const secondsLeft = (of - step) * medianOf(stepSeconds);
       return { ...within(progress, 'learn'), step, of, stepSeconds, secondsLeft };
+    }
+    case 'download-progress': {
+      const present = within(progress, 'download');
+      const done = event.bytesDone / Math.max(1, event.bytes);
+      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, done);
+      return { ...present, download: event, secondsLeft };
     }
     case 'rounding-progress': {
       // A method that scales the weights works before they are rounded.

@@ -28,6 +28,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     detail: z.string().exactOptional(),
     seconds: number.exactOptional(),
   }),
+  event('download-progress', { name: z.string(), file: z.string(), bytesDone: count, bytes: count }),
   event('preservation', {
     where: z.string(),
     maxLogitDifference: number,

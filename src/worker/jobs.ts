@@ -1,6 +1,13 @@
 /** The jobs of the worker: what a request asks for, in terms of the engine. */
 import { withoutMaps } from '../config/index.ts';
-import { findSource, loadExperiment, measureAndKeep, optimizeRotation, runMatrix } from '../engine/index.ts';
+import {
+  fetchSources,
+  findSource,
+  loadExperiment,
+  measureAndKeep,
+  optimizeRotation,
+  runMatrix,
+} from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
 import { openRun } from '../runs/index.ts';
@@ -24,12 +31,13 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
       ? withOverrides(await loadExperiment(file, 'optimize'), overrides)
       : await (await openRun(resumeFrom)).readExperiment();
   return async function* (signal) {
+    const ready = yield* fetchSources(experiment, 'optimize', signal);
     const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
-    if (experiment.matrix) {
-      const { cells } = yield* runMatrix(experiment, options);
-      return { run: cells.find(({ run }) => run !== null)?.run ?? experiment.runs };
+    if (ready.matrix) {
+      const { cells } = yield* runMatrix(ready, options);
+      return { run: cells.find(({ run }) => run !== null)?.run ?? ready.runs };
     }
-    const { run } = yield* optimizeRotation(experiment, options);
+    const { run } = yield* optimizeRotation(ready, options);
     return { run };
   };
 }
@@ -39,6 +47,7 @@ async function measureJob(what: 'evaluate' | 'inspect', params: MeasureParams): 
   const experiment = params.withoutRotations ? withoutMaps(written) : written;
   const source = await findSource(experiment, params.run === null ? 'newest' : { path: params.run });
   return async function* (signal) {
-    return { run: yield* measureAndKeep(what, experiment, source, { signal }) };
+    const ready = yield* fetchSources(experiment, what, signal);
+    return { run: yield* measureAndKeep(what, ready, source, { signal }) };
   };
 }

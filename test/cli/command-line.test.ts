@@ -48,6 +48,7 @@ test('help and version are answers, not faults', async () => {
     'evaluate',
     'inspect',
     'import',
+    'download',
     'export',
     'runs',
     'doctor',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { resolveExperiment } from '../../src/config/index.ts';
+import { pathOf, resolveExperiment } from '../../src/config/index.ts';
 import {
   evaluateExperiment,
   exportRun,
@@ -110,7 +110,7 @@ test('what the runs did is read, in the form of today', async () => {
   for (const dir of [GPTQ, LEARNED, DRAWN]) {
     const stored = await (await openRun(dir)).readExperiment();
     assert.equal(stored.model, join(folder, 'model'));
-    assert.ok(stored.evaluation.perplexity.every(({ text }) => existsSync(text)));
+    assert.ok(stored.evaluation.perplexity.every(({ text }) => existsSync(pathOf(text))));
   }
 });
 

@@ -206,7 +206,7 @@ for (const kernels of KERNELS)
         const h = Float32Array.from(peer.moments);
         const plain = Int32Array.from({ length: columns }, (_, j) => j);
         const order = actOrder ? orderByMoment(h, columns) : plain;
-        const t = await factorOf(own, h, order);
+        const t = await factorOf(cache, h, order);
         const quantizer = { bits, symmetric: true, group, clipSearch: false };
         const fixed = Float32Array.from(expected.scales);
         const zero = new Float32Array(fixed.length);

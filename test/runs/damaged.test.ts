@@ -152,6 +152,13 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     resumedFromStep: 0,
   }),
   phase: timed({ type: 'phase', phase: 'preserve-check', state: 'finished', detail: 'x', seconds: 1 }),
+  'download-progress': timed({
+    type: 'download-progress',
+    name: 'org/name',
+    file: 'model.safetensors',
+    bytesDone: 1,
+    bytes: 2,
+  }),
   preservation: timed({
     type: 'preservation',
     where: 'R1',

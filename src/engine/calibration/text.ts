@@ -1,21 +1,23 @@
-import { readLines } from '../../disk/text.ts';
+import { describeText, type TextSource } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { Tokenizer } from '../model/tokenizer.ts';
 import { Rng } from '../rotation/random.ts';
 import { Breath } from '../runtime/breath.ts';
 import { encodePieces } from './encode-text.ts';
+import { readUnits } from './text-source.ts';
 import { concatenate } from './tokens.ts';
 
 export interface CalibrationOptions {
-  readonly texts: readonly string[];
+  /** Their paths are absolute, or addresses on the Hub. */
+  readonly texts: readonly TextSource[];
   readonly samples: number;
   readonly sequenceLength: number;
   readonly bos: boolean;
 }
 
 /**
- * Token blocks as the reference makes them: every line is tokenized on its own (blank lines give nothing), all ids are
- * joined, cut into blocks of one length, and the rest is dropped. Blocks stay in the order of the text.
+ * Token blocks as the reference makes them: every line or row is tokenized on its own (blank ones give nothing), all ids
+ * are joined, cut into blocks of one length, and the rest is dropped. Blocks stay in the order of the text.
  * @returns at most `samples` blocks.
  */
 export async function readCalibration(
@@ -32,7 +34,7 @@ export async function readCalibration(
   if (blocks === 0) {
     throw new UserError(
       'calibration/too-short',
-      `${options.texts.join(', ')}: the calibration text has ${all.length} tokens; one sequence needs ${fresh}.`,
+      `${options.texts.map(describeText).join(', ')}: the calibration text has ${all.length} tokens; one sequence needs ${fresh}.`,
       'Give more text in calibration.text, or a smaller calibration.sequenceLength.',
     );
   }
@@ -42,21 +44,22 @@ export async function readCalibration(
   });
 }
 
-/** Encodes line after line, up to so many ids or a few more. */
+/** Encodes line after line, or row after row, up to so many ids or a few more. */
 async function encodeLines(
   tokenizer: Tokenizer,
-  texts: readonly string[],
+  texts: readonly TextSource[],
   wanted: number,
   signal?: AbortSignal,
 ): Promise<Int32Array[]> {
   const breath = new Breath(signal);
   const parts: Int32Array[] = [];
   let count = 0;
-  for (const path of texts) {
+  for (const text of texts) {
     if (count >= wanted) break;
-    for await (const line of readLines(path, signal)) {
+    const source = describeText(text);
+    for await (const line of readUnits(text, signal)) {
       if (line.trim() === '') continue;
-      for await (const ids of encodePieces(tokenizer, only(line), { source: path, wanted, breath })) {
+      for await (const ids of encodePieces(tokenizer, only(line), { source, wanted, breath })) {
         parts.push(ids);
         count += ids.length;
         if (count >= wanted) break;

@@ -1,6 +1,6 @@
 /** What a checkpoint came from: a run goes on with the same, or not at all. */
 import { z } from 'zod';
-import type { ResolvedExperiment } from '../../config/index.ts';
+import { describeText, type ResolvedExperiment } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import type { LossSummary } from '../../runs/index.ts';
@@ -64,7 +64,7 @@ export function checkSameInputs(
 ): void {
   const words = {
     model: `the model ${experiment.model}`,
-    text: `the calibration text ${experiment.calibration.text.join(', ')} (or the tokenizer, which gives other tokens for it)`,
+    text: `the calibration text ${experiment.calibration.text.map(describeText).join(', ')} (or the tokenizer, which gives other tokens for it)`,
     start: 'the rotations that learning starts from (another version of SpinQuant Lab draws others)',
   };
   const changed = (['model', 'text', 'start'] as const)

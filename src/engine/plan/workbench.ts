@@ -1,9 +1,16 @@
-import { bitsLabel, type PerplexityTask, type ResolvedExperiment, scalingOf } from '../../config/index.ts';
-import { readTextPieces } from '../../disk/text.ts';
+import {
+  bitsLabel,
+  describeText,
+  type PerplexityTask,
+  type ResolvedExperiment,
+  scalingOf,
+} from '../../config/index.ts';
+import { expectModel } from '../../hub/locate.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { encodePieces } from '../calibration/encode-text.ts';
 import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
+import { readPieces } from '../calibration/text-source.ts';
 import { concatenate } from '../calibration/tokens.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
@@ -35,8 +42,9 @@ export async function openWorkbench(
   experiment: ResolvedExperiment,
   options: EngineOptions,
 ): Promise<Workbench> {
-  const checkpoint = await openCheckpoint(experiment.model);
-  const tokenizer = openTokenizer(experiment.model, checkpoint.config.vocabSize);
+  const folder = expectModel(experiment.model);
+  const checkpoint = await openCheckpoint(folder);
+  const tokenizer = openTokenizer(folder, checkpoint.config.vocabSize);
   throwIfCancelled(options.signal);
   const runtime = await createRuntime({
     kernels: options.kernels ?? 'auto',
@@ -88,7 +96,7 @@ export async function evaluationTexts(bench: Workbench, signal?: AbortSignal): P
 
 /**
  * One text as windows of token ids. No more is read than the windows need.
- * @param task its path is absolute.
+ * @param task its path is absolute, or an address on the Hub.
  * @throws UserError `evaluation/too-short`, `calibration/no-bos`, and those of reading a text.
  */
 export async function evaluationText(
@@ -96,13 +104,14 @@ export async function evaluationText(
   task: PerplexityTask,
   signal?: AbortSignal,
 ): Promise<PerplexityText> {
-  const { sequenceLength, maxWindows, text: source } = task;
+  const { sequenceLength, maxWindows, text } = task;
+  const source = describeText(text);
   const bos = task.bos ? beginningOfSequence(tokenizer) : null;
   const wanted = (maxWindows ?? Number.POSITIVE_INFINITY) * sequenceLength;
   const parts: Int32Array[] = [];
   let count = 0;
   const options = { source, wanted, breath: new Breath(signal) };
-  for await (const ids of encodePieces(tokenizer, readTextPieces(source, signal), options)) {
+  for await (const ids of encodePieces(tokenizer, readPieces(text, signal), options)) {
     parts.push(ids);
     count += ids.length;
     if (count >= wanted) break;

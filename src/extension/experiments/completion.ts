@@ -33,7 +33,7 @@ export class PathCompletion implements vscode.CompletionItemProvider {
 export function pathKind(path: readonly (string | number)[]): 'folder' | 'text' | null {
   const place = path.filter((part) => typeof part === 'string').join('.');
   if (place === 'model' || place === 'runs') return 'folder';
-  return place === 'calibration.text' || place === 'evaluation.perplexity.text' ? 'text' : null;
+  return /^(calibration|evaluation\.perplexity)\.text(\.path)?$/.test(place) ? 'text' : null;
 }
 
 async function entriesOf(folder: string): Promise<Dirent[]> {

@@ -39,6 +39,7 @@ export function runStates(t: Translate): Readonly<Record<RunState, string>> {
 
 export function phaseNames(t: Translate): Readonly<Record<PhaseName, string>> {
   return {
+    download: t('Downloading'),
     load: t('Loading the model'),
     scan: t('Scanning the weights'),
     tokenize: t('Tokenizing'),

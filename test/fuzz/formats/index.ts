@@ -3,6 +3,7 @@ import { FAULTY } from './faulty.ts';
 import type { Format } from './format.ts';
 import { IMPORT_FORMATS } from './imports.ts';
 import { MODEL_FORMATS } from './models.ts';
+import { ROW_FORMATS } from './rows.ts';
 import { RUN_FORMATS } from './run-files.ts';
 import { TENSOR_FORMATS } from './tensors.ts';
 import { TOKENIZER_FORMATS } from './tokenizers.ts';
@@ -13,6 +14,7 @@ export const FORMATS: readonly Format[] = [
   ...MODEL_FORMATS,
   ...TOKENIZER_FORMATS,
   ...EXPERIMENT_FORMATS,
+  ...ROW_FORMATS,
   ...RUN_FORMATS,
 ];
 

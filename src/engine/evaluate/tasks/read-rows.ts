@@ -5,6 +5,7 @@ import { reading } from '../../../disk/faults.ts';
 import { expectKind } from '../../../disk/file-kind.ts';
 import { parseJson } from '../../../disk/json.ts';
 import { readLines } from '../../../disk/text.ts';
+import { readPlacedRows } from '../../../formats/rows.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { Row } from './row.ts';
 
@@ -15,6 +16,7 @@ export type RowReader = (path: string, signal?: AbortSignal) => AsyncGenerator<R
 export const ROW_READERS: ReadonlyMap<string, RowReader> = new Map([
   ['.jsonl', jsonLines],
   ['.json', jsonFile],
+  ['.parquet', parquetFile],
   ['.tsv', tabSeparated],
   ['.txt', blocksOfLines],
 ]);
@@ -89,6 +91,12 @@ function parseList(text: string, path: string): unknown {
     const line = lineAt(text, place === undefined ? text.trimEnd().length : Number(place));
     throw new UserError(error.code, error.message.replace(path, `${path}:${line}`), error.hint);
   }
+}
+
+/** As the Hub has data sets. */
+async function* parquetFile(path: string, signal?: AbortSignal): AsyncGenerator<Row, void> {
+  for await (const { row, place } of readPlacedRows(path, { signal }))
+    yield { value: row, place: () => place };
 }
 
 /** Strings are matched whole, so that no bracket inside one counts. */

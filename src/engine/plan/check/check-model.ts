@@ -1,6 +1,6 @@
 /** Finds faults of an experiment that only its model shows. Reads headers and short texts, never weights. */
 import { existsSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import {
   cellFaults,
   cellsOf,
@@ -12,6 +12,7 @@ import {
   type Reading,
   uniqueFaults,
 } from '../../../config/index.ts';
+import { locateModel, resolveModel } from '../../../hub/locate.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
@@ -82,9 +83,10 @@ async function checkReading(
   purpose: Purpose,
 ): Promise<ReadingCheck> {
   const { ask } = reading;
-  const model = ask((experiment) => resolve(directory, experiment.model));
-  if (model === undefined || !existsSync(join(model, 'config.json'))) return { faults: [], config: null };
   const faults: Unplaced[] = [];
+  const named = ask((experiment) => resolveModel(directory, experiment.model));
+  const model = named === undefined ? null : attempt(faults, () => locateModel(named));
+  if (model === null || !existsSync(join(model, 'config.json'))) return { faults, config: null };
   const config = attempt(faults, () => readModelConfig(model));
   if (config === null) return { faults, config };
   const checkpoint = await openCheckpoint(model).catch((error: unknown) => {
