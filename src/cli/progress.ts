@@ -7,6 +7,7 @@ import type {
   RoundingProgressEvent,
   RunEvent,
   StepEvent,
+  TrainingProgressEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
@@ -40,6 +41,9 @@ export class ProgressLines {
         break;
       case 'evaluation-progress':
         this.changing(evaluationText(event), false);
+        break;
+      case 'training-progress':
+        this.changing(this.trainingText(event), event.done === event.of);
         break;
       case 'rounding-progress':
         this.changing(this.roundingText(event), false);
@@ -95,6 +99,12 @@ export class ProgressLines {
     return [...parts, ...this.timeLeft(event.step < event.of)].join(' · ');
   }
 
+  private trainingText({ method, work, done, of, loss }: TrainingProgressEvent): string {
+    const counted = work === 'generate' ? `${done}/${of} sequences written` : `step ${done}/${of}`;
+    const divergence = loss === null ? [] : [`divergence ${loss.toFixed(4)}`];
+    return [`${methodTitle(method)}: ${counted}`, ...divergence, ...this.timeLeft(done < of)].join(' · ');
+  }
+
   private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
     return [text, ...this.timeLeft(done < 1)].join(' · ');
@@ -130,7 +140,14 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 }
 
 /** These are phases and events whose line changes. */
-type Shown = 'step' | 'evaluation-progress' | 'rounding-progress' | 'rounding' | 'phase' | 'warning';
+type Shown =
+  | 'step'
+  | 'evaluation-progress'
+  | 'training-progress'
+  | 'rounding-progress'
+  | 'rounding'
+  | 'phase'
+  | 'warning';
 
 /** Returns the line of an event that happens once; null for those not shown. */
 function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {

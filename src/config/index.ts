@@ -10,6 +10,7 @@ export {
   optionsOf,
   roundingOf,
   scalingOf,
+  trainingOf,
   withoutMaps,
 } from './derived.ts';
 export type { Difference } from './differences.ts';
@@ -46,6 +47,8 @@ export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';
+export type { Training } from './schema-training.ts';
+export { NO_TRAINING } from './schema-training.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { Purpose } from './validate-together.ts';

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
+import { trainingSchema } from './schema-training.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_SEQUENCE_LENGTH = 1_048_576;
@@ -104,6 +105,7 @@ export const experimentSchema = z
     quantization: quantizationSchema,
     rotation: rotationSchema,
     scaling: scalingSchema,
+    training: trainingSchema,
     evaluation: evaluationSchema,
     device: z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])

@@ -3,6 +3,7 @@ import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } f
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
+import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
 import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
 
 /** An experiment is shown while it is edited, or run by one of the commands. */
@@ -34,6 +35,8 @@ const RULES: readonly Rule[] = [
   otherWeightBits,
   unusedScaleGradient,
   fewSamples,
+  trainingWithMaps,
+  trainingOfNothing,
   optionsOfOtherMethods,
   learningOfNothing,
 ];

@@ -56,6 +56,11 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       const secondsLeft = (of - step) * medianOf(stepSeconds);
       return { ...within(progress, 'learn'), step, of, stepSeconds, secondsLeft };
     }
+    case 'training-progress': {
+      const present = within(progress, event.work);
+      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done / event.of);
+      return { ...present, secondsLeft };
+    }
     case 'rounding-progress': {
       const present = within(progress, 'round');
       const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done);

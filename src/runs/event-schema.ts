@@ -46,6 +46,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     tokens: count,
   }),
   event('checkpoint', { step: count }),
+  event('training-progress', {
+    method: z.string(),
+    work: z.enum(['generate', 'train']),
+    done: count,
+    of: count,
+    loss: number.nullable(),
+  }),
   event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
   event('rounding', {
     method: z.string(),

@@ -161,6 +161,14 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
   }),
   step: step(1) as Extract<RunEvent, { type: 'step' }>,
   checkpoint: timed({ type: 'checkpoint', step: 1 }),
+  'training-progress': timed({
+    type: 'training-progress',
+    method: 'llm-qat',
+    work: 'train',
+    done: 1,
+    of: 2,
+    loss: 0.5,
+  }),
   'rounding-progress': timed({
     type: 'rounding-progress',
     method: 'gptq',

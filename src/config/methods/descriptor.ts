@@ -26,5 +26,8 @@ export interface MethodDescriptor<
   readonly compensates: boolean;
 }
 
-/** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */
-export type MethodKind = 'scaling' | 'rounding';
+/**
+ * `training` changes the weights themselves, `scaling` moves the size of channels from activations into weights,
+ * `rounding` puts weights on their grid.
+ */
+export type MethodKind = 'training' | 'scaling' | 'rounding';

@@ -15,6 +15,7 @@ import {
 } from './steps/maps.ts';
 import { perplexityStep, statisticsStep } from './steps/measures.ts';
 import { type Blocks, textSteps, textStepsAtOnce } from './steps/texts.ts';
+import { trainingStep } from './steps/training.ts';
 import { weightsStep } from './steps/weights.ts';
 
 /** The steps of learning, rounding and measuring, of which a job runs those that it wants. */
@@ -35,11 +36,17 @@ export async function planOptimize(
   const learned = learnStep(experiment, startStep(experiment), calibration);
   const rotations = learnedMaps(learned);
   const maps = scaled(experiment, scaling, rotations, calibration);
-  const weights = await weightsStep(experiment, maps, calibration);
+  // No rotation is learned for weights that are trained: `validateTogether` refuses both together.
+  const trained = null;
+  const weights = await weightsStep(experiment, maps, calibration, trained);
   return {
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
-    perplexity: perplexityStep(experiment, ['full-precision', 'quantized'], evaluation, { maps, weights }),
+    perplexity: perplexityStep(experiment, ['full-precision', 'quantized'], evaluation, {
+      maps,
+      weights,
+      trained,
+    }),
     statistics: statisticsStep(experiment, maps, calibration),
   };
 }
@@ -54,8 +61,9 @@ export async function planEvaluate(
   const { calibration, evaluation } = textSteps(experiment);
   if (!variants.includes('quantized')) return perplexityStep(experiment, variants, evaluation, null);
   const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
-  const weights = await weightsStep(experiment, maps, calibration);
-  return perplexityStep(experiment, variants, evaluation, { maps, weights });
+  const trained = await trainingStep(experiment);
+  const weights = await weightsStep(experiment, maps, calibration, trained);
+  return perplexityStep(experiment, variants, evaluation, { maps, weights, trained });
 }
 
 /** Activation statistics with rotations that are drawn, or were learned before. */

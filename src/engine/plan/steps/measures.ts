@@ -11,6 +11,7 @@ import { phase } from '../phases.ts';
 import { digestOf, type Step } from '../step.ts';
 import { labelOf } from '../workbench.ts';
 import type { Blocks, Texts } from './texts.ts';
+import { type Trained, trainedBench } from './training.ts';
 import type { Weights } from './weights.ts';
 
 /** A measurement is read by no other step. */
@@ -19,6 +20,8 @@ const MEASURED = { kind: 'measure', version: 1, digest: (result: unknown) => dig
 interface Quantized {
   readonly maps: Step<SeamState>;
   readonly weights: Weights | null;
+  /** Weights that were trained; null for those of the checkpoint. */
+  readonly trained: Step<Trained> | null;
 }
 
 /** Settings that decide what a quantized network computes, beside its maps and weights. */
@@ -37,18 +40,19 @@ export function perplexityStep(
   evaluation: Step<Texts>,
   quantized: Quantized | null,
 ): Step<PerplexityResult[]> {
-  const { maps, weights } = quantized ?? { maps: null, weights: null };
+  const { maps, weights, trained } = quantized ?? { maps: null, weights: null, trained: null };
   return {
     ...MEASURED,
     name: 'perplexity',
-    inputs: [maps, evaluation, weights].filter((step) => step !== null),
+    inputs: [maps, evaluation, trained, weights].filter((step) => step !== null),
     spec: () => ({ variants, ...(quantized && { quantized: deployed(experiment) }) }),
     run(context) {
       const { bench, seconds, signal } = context;
       const networks = {
         ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
         ...(maps && {
-          quantized: () => deployedNetwork(bench, context.of(maps), weights && context.of(weights)),
+          quantized: () =>
+            deployedNetwork(trainedBench(context, trained), context.of(maps), weights && context.of(weights)),
         }),
       };
       return phase('evaluate', seconds, () => evaluateTexts(context.of(evaluation), networks, signal));

@@ -71,6 +71,7 @@ export class RunHistory {
       case 'preservation':
         this.#preservation.push(event);
         break;
+      case 'training-progress':
       case 'rounding-progress':
       case 'evaluation-progress':
       case 'checkpoint':
