@@ -39,6 +39,10 @@ test('a model alone gets every default', () => {
       values: { bits: 4, symmetric: false, clipRatio: 1 },
     },
     scaling: { method: 'none', smoothquant: { alpha: 0.5, samples: 512 } },
+    training: {
+      method: 'none',
+      'llm-qat': { samples: 256, steps: null, learningRate: 2e-5, batchSize: 8 },
+    },
     rotation: {
       r1: 'learned',
       r2: 'learned',
@@ -113,8 +117,13 @@ test('every fault is reported at its place, in the order of the text', () => {
 });
 
 test('a key in the wrong object names the right one', () => {
-  const fault = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
-  assert.match(fault.message, /"learningRate" belongs in rotation\.learning\.learningRate\./);
+  const fault = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "gradientClip": 1 }');
+  assert.match(fault.message, /"gradientClip" belongs in rotation\.learning\.gradientClip\./);
+  const two = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
+  assert.match(
+    two.message,
+    /belongs in rotation\.learning\.learningRate, or training\.llm-qat\.learningRate\./,
+  );
 });
 
 test('allowed ranges are exact', () => {
