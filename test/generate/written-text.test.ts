@@ -36,6 +36,16 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
+/** The numbers that a generator yields never fall. @returns what it returns. */
+async function finish<T>(writing: AsyncGenerator<number, T>): Promise<T> {
+  for (let before = 0; ; ) {
+    const next = await writing.next();
+    if (next.done) return next.value;
+    assert.ok(next.value >= before);
+    before = next.value;
+  }
+}
+
 test('every token begins with every greedy length, once in three passes over the vocabulary', () => {
   for (const vocabulary of [63, 64, 65]) {
     const beginningOf = beginnings(vocabulary, 7);
@@ -76,8 +86,8 @@ test('draws are among the most likely tokens, as often as they are likely', () =
 
 test('a sequence begins greedily, depends on its number alone, and ends at the end token', async () => {
   const options = { seed: 3, sequenceLength: LENGTH, endOfSequence: null };
-  const some = await writeSequences(cache, network, options, { from: 0, count: 4 });
-  const [third] = await writeSequences(cache, network, options, { from: 2, count: 1 });
+  const some = await finish(writeSequences(cache, network, options, { from: 0, count: 4 }));
+  const [third] = await finish(writeSequences(cache, network, options, { from: 2, count: 1 }));
   assert.deepEqual(third, some[2]);
   const [ids] = some;
   const { first, greedyLength } = beginnings(network.checkpoint.config.vocabSize, 3)(0);
@@ -91,7 +101,9 @@ test('a sequence begins greedily, depends on its number alone, and ends at the e
     assert.equal(ids![length], mostLikely(data.subarray(data.length - (dims[1] ?? 0))));
   }
   const endOfSequence = ids![6]!;
-  const [ended] = await writeSequences(cache, network, { ...options, endOfSequence }, { from: 0, count: 1 });
+  const [ended] = await finish(
+    writeSequences(cache, network, { ...options, endOfSequence }, { from: 0, count: 1 }),
+  );
   assert.deepEqual(ended, ids!.slice(0, ids!.indexOf(endOfSequence, 1) + 1));
 });
 
@@ -108,13 +120,7 @@ test('text is cut into blocks; kept parts serve again, and damaged ones or those
       check: () => undefined,
     },
   };
-  const collect = async (given: WritingTask) => {
-    const writing = writeText(cache, network, given);
-    for (;;) {
-      const next = await writing.next();
-      if (next.done) return next.value;
-    }
-  };
+  const collect = (given: WritingTask) => finish(writeText(cache, network, given));
   const blocks = await collect(task);
   assert.deepEqual(
     blocks.map(({ length }) => length),

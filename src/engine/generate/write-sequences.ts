@@ -54,14 +54,15 @@ interface Writing {
 /**
  * Lets the full-precision network write the sequences `from` … `from + count − 1`. Each depends on the seed and on its
  * number, not on the others beside it, but for the last bits of its logits.
+ * @returns yields the tokens of all sequences so far.
  */
-export async function writeSequences(
+export async function* writeSequences(
   cache: ProgramCache,
   network: Network,
   { seed, sequenceLength, endOfSequence }: WritingOptions,
   { from, count }: { readonly from: number; readonly count: number },
   signal?: AbortSignal,
-): Promise<Int32Array[]> {
+): AsyncGenerator<number, Int32Array[]> {
   const beginningOf = beginnings(network.checkpoint.config.vocabSize, seed);
   const draws = new Rng(seed).split('draws');
   const writings = Array.from({ length: count }, (_, place): Writing => {
@@ -82,6 +83,7 @@ export async function writeSequences(
       writing.ids.push(id);
       writing.ended = id === endOfSequence;
     }
+    yield writings.reduce((sum, { ids }) => sum + ids.length, 0);
   }
   return writings.map(({ ids }) => Int32Array.from(ids));
 }

@@ -45,27 +45,42 @@ export async function* writeText(
     throwIfCancelled(signal);
     const path = join(folder, `part-${String(parts.length).padStart(4, '0')}.safetensors`);
     const kept = readPart(path, key, network.checkpoint.config.vocabSize);
-    const part =
-      kept ?? (await writePart(cache, network, task, { from: parts.length * count, count }, signal));
+    const range = { from: parts.length * count, count };
+    const part = kept ?? (yield* writePart(cache, network, task, { range, before: tokens }, signal));
     if (!kept) {
       task.check();
       const ids = { kind: 'host', dtype: 'int32', dims: [part.length], data: part } as const;
       await writeSafetensors(path, { ids }, { key });
     }
     parts.push(part);
-    yield Math.min(samples, Math.floor((tokens + part.length) / sequenceLength));
+    yield fullBlocks(task, tokens + part.length);
   }
   return cutBlocks(concatenate(parts), samples, sequenceLength);
 }
 
-async function writePart(
+/** @returns yields the blocks that are full with the tokens so far. */
+async function* writePart(
   cache: ProgramCache,
   network: Network,
-  options: WritingOptions,
-  range: { readonly from: number; readonly count: number },
+  task: WritingTask,
+  {
+    range,
+    before,
+  }: { readonly range: { readonly from: number; readonly count: number }; readonly before: number },
   signal?: AbortSignal,
-): Promise<Int32Array> {
-  return concatenate(await writeSequences(cache, network, options, range, signal));
+): AsyncGenerator<number, Int32Array> {
+  const writing = writeSequences(cache, network, task, range, signal);
+  for (let said = fullBlocks(task, before); ; ) {
+    const next = await writing.next();
+    if (next.done) return concatenate(next.value);
+    const full = fullBlocks(task, before + next.value);
+    if (full > said) yield full;
+    said = full;
+  }
+}
+
+function fullBlocks({ samples, sequenceLength }: WritingTask, tokens: number): number {
+  return Math.min(samples, Math.floor(tokens / sequenceLength));
 }
 
 /** Null where there is no part of this key, or where it is damaged: it is written again. */
