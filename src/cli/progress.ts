@@ -11,6 +11,7 @@ import type {
   ScalingEvent,
   StepEvent,
   TaskProgressEvent,
+  TrainingProgressEvent,
 } from '../protocol/events.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
@@ -51,6 +52,9 @@ export class ProgressLines {
         break;
       case 'task-progress':
         this.changing(taskText(event), false);
+        break;
+      case 'training-progress':
+        this.changing(this.trainingText(event), event.done === event.of);
         break;
       case 'rounding-progress':
         this.changing(this.roundingText(event), false);
@@ -111,6 +115,12 @@ export class ProgressLines {
     return [text, ...this.timeLeft(bytesDone < bytes)].join(' · ');
   }
 
+  private trainingText({ method, work, done, of, loss }: TrainingProgressEvent): string {
+    const counted = work === 'generate' ? `${done}/${of} sequences written` : `step ${done}/${of}`;
+    const divergence = loss === null ? [] : [`divergence ${loss.toFixed(4)}`];
+    return [`${methodTitle(method)}: ${counted}`, ...divergence, ...this.timeLeft(done < of)].join(' · ');
+  }
+
   private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
     return [text, ...this.timeLeft(done < 1)].join(' · ');
@@ -162,6 +172,7 @@ type Shown =
   | 'step'
   | 'evaluation-progress'
   | 'task-progress'
+  | 'training-progress'
   | 'rounding-progress'
   | 'rounding'
   | 'phase'

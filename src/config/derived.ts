@@ -3,6 +3,7 @@ import type { Experiment } from './schema.ts';
 import type { Bits, Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
+import { NO_TRAINING, type Training } from './schema-training.ts';
 
 /** Returns the usual name of a setting: `W4A4KV4`, or `W4A4K4V8` where keys and values differ. */
 export function bitsLabel(quantization: Quantization): string {
@@ -17,19 +18,24 @@ export function hasLearnedRotation(rotation: Rotation): boolean {
 }
 
 /** True where the numbers of an experiment depend on its seeds. */
-export function isSeeded(experiment: LearnsOnQuantization & { readonly scaling: Scaling }): boolean {
+export function isSeeded(
+  experiment: LearnsOnQuantization & { readonly scaling: Scaling; readonly training: Training },
+): boolean {
   const { r1, r2 } = experiment.rotation;
-  const methods = [scalingOf(experiment), roundingOf(experiment.quantization)];
+  const methods = [trainingOf(experiment), scalingOf(experiment), roundingOf(experiment.quantization)];
   return r1 !== 'none' || r2 !== 'none' || methods.some((method) => method?.seeded === true);
 }
 
-/** Returns the same experiment without any map, to show what rounding alone gives. */
-export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling'>>(experiment: E): E {
-  const { rotation, scaling } = experiment;
+/** Returns the same experiment without training or any map, to show what rounding alone gives. */
+export function withoutMaps<E extends Pick<Experiment, 'rotation' | 'scaling' | 'training'>>(
+  experiment: E,
+): E {
+  const { rotation, scaling, training } = experiment;
   return {
     ...experiment,
     rotation: { ...rotation, r1: 'none', r2: 'none', r3: false, r4: false, acrossHeads: false },
     scaling: { ...scaling, method: NO_SCALING },
+    training: { ...training, method: NO_TRAINING },
   };
 }
 
@@ -65,6 +71,11 @@ export function roundingOf({ weights }: Quantization): MethodDescriptor | null {
 /** Returns the method that scales channels before rounding; null for none. */
 export function scalingOf({ scaling }: { readonly scaling: Scaling }): MethodDescriptor | null {
   return scaling.method === NO_SCALING ? null : methodNamed(scaling.method);
+}
+
+/** Returns the method that trains the weights before anything else; null for none. */
+export function trainingOf({ training }: { readonly training: Training }): MethodDescriptor | null {
+  return training.method === NO_TRAINING ? null : methodNamed(training.method);
 }
 
 /** Returns the methods that must see the calibration text, in the order in which they act. */

@@ -10,6 +10,7 @@ export {
   optionsOf,
   roundingOf,
   scalingOf,
+  trainingOf,
   withoutMaps,
 } from './derived.ts';
 export type { Difference } from './differences.ts';
@@ -54,6 +55,8 @@ export type { MeasuredTask, TaskEntry } from './schema-tasks.ts';
 export { measuredTasks, tasksOfEntry } from './schema-tasks.ts';
 export type { TextSource } from './schema-text.ts';
 export { describeText, pathOf, withPath } from './schema-text.ts';
+export type { Training } from './schema-training.ts';
+export { NO_TRAINING } from './schema-training.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { TaskDescriptor, TaskName } from './tasks/index.ts';

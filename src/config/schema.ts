@@ -9,6 +9,7 @@ import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
 import { tasksSchema } from './schema-tasks.ts';
 import { calibrationText, evaluationText, filePath } from './schema-text.ts';
+import { trainingSchema } from './schema-training.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const MAX_SEQUENCE_LENGTH = 1_048_576;
@@ -106,6 +107,7 @@ export const experimentSchema = z
     quantization: quantizationSchema,
     rotation: rotationSchema,
     scaling: scalingSchema,
+    training: trainingSchema,
     evaluation: evaluationSchema,
     matrix: matrixSchema.optional(),
     device: z

@@ -1,5 +1,5 @@
 /** Rules for options that are written and that nothing reads. */
-import { hasLearnedRotation, optionsOf, roundingOf, scalingOf } from './derived.ts';
+import { hasLearnedRotation, optionsOf, roundingOf, scalingOf, trainingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { SECTIONS } from './method-rules.ts';
 import { type MethodDescriptor, type MethodKind, methodsOf } from './methods/index.ts';
@@ -9,13 +9,15 @@ import { type Learning, rotationSchema } from './schema-rotation.ts';
 /** Options of a method that is not chosen, or that has nothing to do. Those that have their default say nothing. */
 export function optionsOfOtherMethods(experiment: Experiment): RuleFault[] {
   return [
+    ...unusedOptions('training', experiment, trainingOf(experiment)?.name),
     ...unusedOptions('scaling', experiment, scalingOf(experiment)?.name),
     ...unusedOptions('rounding', experiment, roundingOf(experiment.quantization)?.name),
   ];
 }
 
 function unusedOptions(kind: MethodKind, experiment: Experiment, chosen: string | undefined): RuleFault[] {
-  const section = kind === 'scaling' ? experiment.scaling : experiment.quantization.weights;
+  const { training, scaling, quantization } = experiment;
+  const section = { training, scaling, rounding: quantization.weights }[kind];
   const methods = methodsOf(kind).filter(({ name }) => name !== chosen);
   return methods.flatMap((method) => {
     const keys = changedKeys(method, section);

@@ -6,6 +6,7 @@ import { methodNamed } from './methods/index.ts';
 import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
+import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
 import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
 
 /** An experiment is shown while it is edited, or run by one of the commands. */
@@ -41,6 +42,8 @@ const RULES: readonly Rule[] = [
   unusedScaleGradient,
   fewSamples,
   betweenOptions,
+  trainingWithMaps,
+  trainingOfNothing,
   optionsOfOtherMethods,
   learningOfNothing,
   scalesAndRotation,

@@ -11,6 +11,8 @@ export const PHASE_NAMES = [
   'tokenize',
   'prepare',
   'preserve-check',
+  'generate',
+  'train',
   'learn',
   'fuse',
   'round',
@@ -102,6 +104,19 @@ export interface CheckpointEvent extends Timed {
   readonly type: 'checkpoint';
   /** Steps that the checkpoint holds. */
   readonly step: number;
+}
+
+/** The progress of a method that trains the weights: of the text that it writes, or of the training. */
+export interface TrainingProgressEvent extends Timed {
+  readonly type: 'training-progress';
+  /** Name of the method, as in an experiment. */
+  readonly method: string;
+  readonly work: 'generate' | 'train';
+  /** Sequences that are written, or optimizer steps that are done. */
+  readonly done: number;
+  readonly of: number;
+  /** Before the step: KL(full precision ‖ quantized), the mean over the tokens of the batch, in nats; null while text is written. */
+  readonly loss: number | null;
 }
 
 /** The strength that a search found for the scales of one seam of a layer. */
@@ -261,6 +276,7 @@ export type RunEvent =
   | StepEvent
   | CheckpointEvent
   | ScalingEvent
+  | TrainingProgressEvent
   | RoundingProgressEvent
   | RoundingEvent
   | EvaluationProgressEvent

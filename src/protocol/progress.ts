@@ -76,6 +76,11 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, done);
       return { ...present, download: event, secondsLeft };
     }
+    case 'training-progress': {
+      const present = within(progress, event.work);
+      const secondsLeft = secondsLeftOf(present.phaseStartedAt, event.time, event.done / event.of);
+      return { ...present, secondsLeft };
+    }
     case 'rounding-progress': {
       // A method that scales the weights works before they are rounded.
       const scales = progress.underWay && progress.phase === 'prepare';

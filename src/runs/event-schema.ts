@@ -55,6 +55,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     choices: z.array(z.looseObject({ seam: z.string(), alpha: number, error: number })),
     seconds: number,
   }),
+  event('training-progress', {
+    method: z.string(),
+    work: z.enum(['generate', 'train']),
+    done: count,
+    of: count,
+    loss: number.nullable(),
+  }),
   event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
   event('rounding', {
     method: z.string(),

@@ -11,7 +11,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['autodiff', 'export'],
   ['network'],
   ['calibration'],
-  ['transform', 'rounding'],
+  ['transform', 'rounding', 'generate', 'training'],
   ['methods', 'evaluate'],
   ['plan'],
   ['index.ts'],

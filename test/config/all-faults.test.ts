@@ -38,14 +38,14 @@ test('a value at fault hides no rule between the other keys', () => {
 });
 
 test('what a misspelt or misplaced key holds is checked with it, at its place', () => {
-  const text = `{ "modell": "m", "calibration": { "text": "c" }, "rotaton": { "r1": 1, "r4": false }, "steps": 0 }`;
+  const text = `{ "modell": "m", "calibration": { "text": "c" }, "rotaton": { "r1": 1, "r4": false }, "microBatch": 0 }`;
   assert.deepEqual(codesOf(text), [
     'config/unknown-key modell',
     'config/unknown-key rotaton',
     'config/invalid-value rotaton.r1',
     'config/r4-off rotaton.r4',
-    'config/unknown-key steps',
-    'config/invalid-value steps',
+    'config/unknown-key microBatch',
+    'config/invalid-value microBatch',
   ]);
   const fault = faultsOf(text).find(({ code }) => code === 'config/r4-off')!;
   assert.equal(textAt(text, fault), 'false');

@@ -45,6 +45,10 @@ test('a model alone gets every default', () => {
       awq: { samples: 32, groupedValues: true },
       smoothquant: { alpha: 0.5, samples: 512 },
     },
+    training: {
+      method: 'none',
+      'llm-qat': { samples: 256, steps: null, learningRate: 2e-5, batchSize: 8 },
+    },
     rotation: {
       r1: 'learned',
       r2: 'learned',
@@ -120,8 +124,13 @@ test('every fault is reported at its place, in the order of the text', () => {
 });
 
 test('a key in the wrong object names the right one', () => {
-  const fault = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
-  assert.match(fault.message, /"learningRate" belongs in rotation\.learning\.learningRate\./);
+  const fault = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "gradientClip": 1 }');
+  assert.match(fault.message, /"gradientClip" belongs in rotation\.learning\.gradientClip\./);
+  const two = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
+  assert.match(
+    two.message,
+    /belongs in rotation\.learning\.learningRate, or training\.llm-qat\.learningRate\./,
+  );
 });
 
 test('allowed ranges are exact', () => {

@@ -258,6 +258,45 @@ const cases: {
     expected: [],
   },
   {
+    name: 'options of a training method that is not chosen',
+    change: (e) => (e.training['llm-qat'].samples = 3),
+    expected: ['warning config/unused-option'],
+  },
+  {
+    name: 'training with a rotation',
+    change: (e) => (e.training.method = 'llm-qat'),
+    expected: ['error training/maps'],
+  },
+  {
+    name: 'training with a scaling',
+    change: (e) => {
+      withoutRotation(e);
+      Object.assign(e.training, { method: 'llm-qat' });
+      Object.assign(e.scaling, { method: 'smoothquant' });
+    },
+    purpose: 'evaluate',
+    expected: ['warning config/r4-off', 'warning config/r3-off', 'error training/maps'],
+  },
+  {
+    name: 'training without rotation and scaling',
+    change: (e) => {
+      withoutRotation(e);
+      Object.assign(e.training, { method: 'llm-qat', 'llm-qat': { ...e.training['llm-qat'], samples: 3 } });
+    },
+    purpose: 'evaluate',
+    expected: ['warning config/r4-off', 'warning config/r3-off'],
+  },
+  {
+    name: 'training where nothing is quantized',
+    change: (e) => {
+      withoutRotation(e);
+      e.training.method = 'llm-qat';
+      for (const part of Object.values(e.quantization)) part.bits = 16;
+    },
+    purpose: 'evaluate',
+    expected: ['error training/nothing-quantized'],
+  },
+  {
     name: 'learning where nothing is learned',
     change: (e) =>
       Object.assign(e.rotation, {
@@ -267,6 +306,10 @@ const cases: {
     expected: ['warning config/unused-option', 'warning config/unused-option'],
   },
 ];
+
+function withoutRotation({ rotation }: Experiment): void {
+  Object.assign(rotation, { r1: 'none', r2: 'none', r3: false, r4: false });
+}
 
 for (const { name, change, purpose, expected } of cases)
   test(`rules: ${name}`, () => {

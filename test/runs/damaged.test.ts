@@ -176,6 +176,14 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     choices: [{ seam: 'attention-norm', alpha: 0.45, error: 0.01 }],
     seconds: 1,
   }),
+  'training-progress': timed({
+    type: 'training-progress',
+    method: 'llm-qat',
+    work: 'train',
+    done: 1,
+    of: 2,
+    loss: 0.5,
+  }),
   'rounding-progress': timed({
     type: 'rounding-progress',
     method: 'gptq',

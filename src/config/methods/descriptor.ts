@@ -49,5 +49,8 @@ export interface OptionFault {
   readonly hint: string;
 }
 
-/** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */
-export type MethodKind = 'scaling' | 'rounding';
+/**
+ * `training` changes the weights themselves, `scaling` moves the size of channels from activations into weights,
+ * `rounding` puts weights on their grid.
+ */
+export type MethodKind = 'training' | 'scaling' | 'rounding';

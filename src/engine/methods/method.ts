@@ -1,9 +1,12 @@
 import type { RunEvent } from '../../protocol/events.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
+import type { NetworkMemory } from '../network/memory-plan.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
 import type { RoundedLayers } from '../rounding/rounded-layers.ts';
+import type { KeptTraining } from '../training/kept-training.ts';
 
 interface MethodWork<Options> {
   readonly cache: ProgramCache;
@@ -68,4 +71,27 @@ export interface ScalingMethod<Options = unknown> {
   ): Promise<SeamState> | AsyncGenerator<RunEvent, SeamState>;
 }
 
-export type Method = RoundingMethod | ScalingMethod;
+export interface TrainingWork<Options> extends MethodWork<Options> {
+  /** The checkpoint's own network, at full precision. */
+  readonly teacher: Network;
+  /** Those of the deployed network. */
+  readonly quantizers: LayerQuantizers;
+  /** For passes forward and backward, beside the weights themselves. */
+  readonly memory: NetworkMemory;
+  readonly seed: number;
+  /** Where its state and the trained weights are kept, also those that an interrupted call left. */
+  readonly kept: KeptTraining;
+}
+
+/** A method that changes the weights before they are rounded. Its text is written by the full-precision network. */
+export interface TrainingMethod<Options = unknown> {
+  readonly kind: 'training';
+  /** Raised when weights come out otherwise than in the version before. */
+  readonly version: number;
+  /** Sequences of the text that it wants. */
+  written(options: Options): number;
+  /** Leaves the trained weights in `kept`. */
+  train(work: TrainingWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, void>;
+}
+
+export type Method = RoundingMethod | ScalingMethod | TrainingMethod;

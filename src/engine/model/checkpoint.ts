@@ -70,6 +70,17 @@ export async function openCheckpoint(dir: string): Promise<Checkpoint> {
   return { ...checkpointOf(dir, config, tensors), warnings };
 }
 
+/**
+ * The same model with other weights.
+ * @param tensors by the names of {@link Checkpoint.tensors}, all of them, in any floating-point dtype.
+ */
+export function withWeights(
+  { dir, config, warnings }: Checkpoint,
+  tensors: ReadonlyMap<string, FileTensor>,
+): Checkpoint {
+  return { ...checkpointOf(dir, config, tensors), warnings };
+}
+
 function checkpointOf(
   dir: string,
   config: ModelConfig,

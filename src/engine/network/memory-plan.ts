@@ -86,6 +86,11 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
   );
 }
 
+/** Bytes without which not even one sequence at a time can be computed. */
+export function leastBytes(config: ModelConfig, demand: MemoryDemand): number {
+  return smallestDemand(config, demand, demand.sequence);
+}
+
 /** Everything that cannot be given up, with the least of what can. */
 function smallestDemand(config: ModelConfig, demand: MemoryDemand, tokens: number): number {
   return (

@@ -16,6 +16,7 @@ import {
 import { perplexityStep, type Quantized, statisticsStep } from './steps/measures.ts';
 import { tasksStep } from './steps/tasks.ts';
 import { type Blocks, type Texts, textSteps, textStepsAtOnce } from './steps/texts.ts';
+import { trainingStep } from './steps/training.ts';
 import { weightsStep } from './steps/weights.ts';
 
 /** The steps of learning, rounding and measuring, of which a job runs those that it wants. */
@@ -41,11 +42,13 @@ export async function planOptimize(
   const learned = learnStep(experiment, startStep(experiment), calibration);
   const rotations = learnedMaps(learned);
   const maps = scaled(experiment, scaling, rotations, calibration);
-  const weights = await weightsStep(experiment, maps, calibration);
+  // No rotation is learned for weights that are trained: `validateTogether` refuses both together.
+  const trained = null;
+  const weights = await weightsStep(experiment, maps, calibration, trained);
   return {
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
-    ...measured(experiment, BOTH, evaluation, { maps, weights }),
+    ...measured(experiment, BOTH, evaluation, { maps, weights, trained }),
     statistics: statisticsStep(experiment, maps, calibration),
   };
 }
@@ -60,8 +63,9 @@ export async function planEvaluate(
   const { calibration, evaluation } = textSteps(experiment);
   if (!variants.includes('quantized')) return measured(experiment, variants, evaluation, null);
   const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
-  const weights = await weightsStep(experiment, maps, calibration);
-  return measured(experiment, variants, evaluation, { maps, weights });
+  const trained = await trainingStep(experiment);
+  const weights = await weightsStep(experiment, maps, calibration, trained);
+  return measured(experiment, variants, evaluation, { maps, weights, trained });
 }
 
 const BOTH: readonly Variant[] = ['full-precision', 'quantized'];

@@ -4,8 +4,11 @@ import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import type { Workbench } from './workbench.ts';
 
-/** `text` reads, `transform` finds maps, `round` puts weights on their grid, `measure` leaves the network alone. */
-export type StepKind = 'text' | 'transform' | 'round' | 'measure';
+/**
+ * `text` reads or writes one, `train` changes weights, `transform` finds maps, `round` puts weights on their grid,
+ * `measure` leaves the network alone.
+ */
+export type StepKind = 'text' | 'train' | 'transform' | 'round' | 'measure';
 
 /**
  * One piece of an experiment, with a key of everything that decides its result. A step whose result is kept under its

@@ -45,6 +45,8 @@ export function phaseNames(t: Translate): Readonly<Record<PhaseName, string>> {
     tokenize: t('Tokenizing'),
     prepare: t('Preparing the network'),
     'preserve-check': t('Checking that rotation preserves the function'),
+    generate: t('Writing the training text'),
+    train: t('Training the weights'),
     learn: t('Learning rotations'),
     fuse: t('Merging rotations'),
     round: t('Rounding the weights'),

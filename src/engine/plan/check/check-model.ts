@@ -10,6 +10,7 @@ import {
   type ParsedExperiment,
   type Purpose,
   type Reading,
+  trainingOf,
   uniqueFaults,
 } from '../../../config/index.ts';
 import { locateModel, resolveModel } from '../../../hub/locate.ts';
@@ -20,6 +21,7 @@ import { type ModelConfig, readModelConfig } from '../../model/config.ts';
 import { activationGroups, weightGroup } from '../../network/quantizers.ts';
 import { type HadamardPlan, planAcrossHeads, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
+import { trainingMemory } from '../training-memory.ts';
 import { taskFaults } from './check-tasks.ts';
 import { readsCalibration, textFaults } from './check-texts.ts';
 
@@ -136,7 +138,8 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
     groupRule('weights', config),
     groupRule('activations', config),
     memoryRule(config, purpose),
-    ...(readsCalibration(ask, purpose)
+    ...(purpose === 'inspect' ? [] : [trainingRule(config)]),
+    ...(readsCalibration(ask, purpose) || ask((experiment) => trainingOf(experiment) !== null)
       ? [lengthRule(reading, ['calibration'], ({ calibration }) => calibration.sequenceLength, config)]
       : []),
     ...Array.from({ length: tasks }, (_, index) =>
@@ -157,6 +160,17 @@ function memoryRule(config: ModelConfig, purpose: Purpose): Rule {
     for (const network of networksOf(experiment, purpose))
       attempt(faults, () => networkMemory(experiment, config, network.mode, network.purpose));
     return faults.slice(0, 1).map((fault) => ({ ...fault, path: ['memoryLimit'] }));
+  };
+}
+
+/** Weights that cannot be trained in the memory that there is. */
+function trainingRule(config: ModelConfig): Rule {
+  return (experiment) => {
+    if (trainingOf(experiment) === null) return [];
+    const faults: Unplaced[] = [];
+    attempt(faults, () => trainingMemory(experiment, config));
+    const path = experiment.memoryLimit === null ? ['training', 'method'] : ['memoryLimit'];
+    return faults.map((fault) => ({ ...fault, path }));
   };
 }
 

@@ -8,6 +8,7 @@ import { type Learned, learnedMaps, learnStep, preservedStep, startStep } from '
 import { perplexityStep, statisticsStep } from '../steps/measures.ts';
 import { tasksStep } from '../steps/tasks.ts';
 import { type Blocks, type Texts, textSteps } from '../steps/texts.ts';
+import { trainingStep } from '../steps/training.ts';
 import { type Weights, weightsStep } from '../steps/weights.ts';
 
 /** The steps of one cell. Full precision is a step of its own, because every cell has it in common. */
@@ -46,15 +47,17 @@ export async function planCell(
   const learned = hasLearnedRotation(experiment.rotation) ? learnStep(experiment, start, calibration) : null;
   const rotations = learned ? learnedMaps(learned) : start;
   const maps = scaled(experiment, scaling, rotations, calibration);
-  const weights = await weightsStep(experiment, maps, calibration);
+  const trained = await trainingStep(experiment);
+  const weights = await weightsStep(experiment, maps, calibration, trained);
+  const network = { maps, weights, trained };
   return {
     ...shared,
     learned,
     preserved: learned && preservedStep(experiment, 'learned rotations', rotations, calibration),
     maps,
     weights,
-    quantized: perplexityStep(experiment, ['quantized'], evaluation, { maps, weights }),
-    quantizedTasks: tasksStep(experiment, ['quantized'], { maps, weights }),
+    quantized: perplexityStep(experiment, ['quantized'], evaluation, network),
+    quantizedTasks: tasksStep(experiment, ['quantized'], network),
     statistics: what.statistics ? statisticsStep(experiment, maps, calibration) : null,
   };
 }

@@ -12,6 +12,7 @@ import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import { labelOf } from '../workbench.ts';
 import type { Blocks, Texts } from './texts.ts';
+import { type Trained, trainedBench } from './training.ts';
 import type { Weights } from './weights.ts';
 
 /** A measurement is read by no other step. */
@@ -24,6 +25,8 @@ const STATISTICS = jsonKeeping(activationsSchema);
 export interface Quantized {
   readonly maps: Step<SeamState>;
   readonly weights: Weights | null;
+  /** Weights that were trained; null for those of the checkpoint. */
+  readonly trained: Step<Trained> | null;
 }
 
 /** Settings that decide what a quantized network computes, beside its maps and weights. */
@@ -43,8 +46,9 @@ export function variantNetworks(
     ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
     ...(quantized && {
       quantized: () => {
-        const { maps, weights } = quantized;
-        return deployedNetwork(bench, context.of(maps), weights && context.of(weights));
+        const { maps, weights, trained } = quantized;
+        const own = trainedBench(context, trained);
+        return deployedNetwork(own, context.of(maps), weights && context.of(weights));
       },
     }),
   };
@@ -60,12 +64,12 @@ export function perplexityStep(
   evaluation: Step<Texts>,
   quantized: Quantized | null,
 ): Step<PerplexityResult[]> {
-  const { maps, weights } = quantized ?? { maps: null, weights: null };
+  const { maps, weights, trained } = quantized ?? { maps: null, weights: null, trained: null };
   return {
     ...MEASURED,
     name: 'perplexity',
     keeping: PERPLEXITIES,
-    inputs: [maps, evaluation, weights].filter((step) => step !== null),
+    inputs: [maps, evaluation, trained, weights].filter((step) => step !== null),
     spec: () => ({ variants, ...(quantized && { quantized: deployedSettings(experiment) }) }),
     run(context) {
       const { seconds, signal } = context;

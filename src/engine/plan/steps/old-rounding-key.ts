@@ -1,4 +1,4 @@
-import type { ResolvedExperiment } from '../../../config/index.ts';
+import { NO_TRAINING, type ResolvedExperiment } from '../../../config/index.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { planHadamard } from '../../rotation/hadamard-plan.ts';
 import { namedRotations } from '../experiment-maps.ts';
@@ -9,12 +9,13 @@ import type { Blocks } from './texts.ts';
 /** The key under which versions before 0.2 kept weights that GPTQ rounded; null where they could not have. */
 export async function oldRoundingKey(
   { checkpoint, runtime }: Workbench,
-  { quantization, rotation, scaling }: ResolvedExperiment,
+  { quantization, rotation, scaling, training }: ResolvedExperiment,
   state: SeamState,
   blocks: Blocks,
 ): Promise<string | null> {
   const { gptq, bits, method, groupSize, symmetric, clip } = quantization.weights;
   if (method !== 'gptq' || scaling.method !== 'none' || rotation.acrossHeads) return null;
+  if (training.method !== NO_TRAINING) return null;
   if (gptq.actOrder || gptq.groupScales !== 'static') return null;
   const r4 = `R4: ${planHadamard(checkpoint.config.intermediateSize).statement}`;
   const settings = {

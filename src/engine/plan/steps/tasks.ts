@@ -130,7 +130,9 @@ function sharedNetwork(
   const isQuantized = variant === 'quantized' && quantized !== null;
   const known = new WeakMap<StepContext, Network>();
   return {
-    inputs: isQuantized ? [quantized.maps, quantized.weights].filter((step) => step !== null) : [],
+    inputs: isQuantized
+      ? [quantized.maps, quantized.trained, quantized.weights].filter((step) => step !== null)
+      : [],
     spec: { variant, ...(isQuantized && { quantized: deployedSettings(experiment) }) },
     of(context) {
       const make = variantNetworks(context, [variant], quantized)[variant];

@@ -12,14 +12,17 @@ import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
+import { type Trained, trainedBench } from './training.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
 export type Weights = Step<RoundedSource | null>;
 
+/** @param trained the weights that are rounded; null for those of the checkpoint. */
 export async function weightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
   calibration: Step<Blocks>,
+  trained: Step<Trained> | null,
 ): Promise<Weights | null> {
   const descriptor = roundingOf(experiment.quantization);
   const method = descriptor && (await loadMethod(descriptor.name, 'rounding'));
@@ -39,7 +42,7 @@ export async function weightsStep(
     kind: 'round',
     name,
     version,
-    inputs: [blocks, maps],
+    inputs: [blocks, maps, ...(trained ? [trained] : [])],
     spec: () => roundingSpec(experiment, options),
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
@@ -60,7 +63,7 @@ export async function weightsStep(
           assertUnchanged(bench.checkpoint.files);
         },
       });
-      const network = roundingNetwork(bench, context.of(maps), dense);
+      const network = roundingNetwork(trainedBench(context, trained), context.of(maps), dense);
       const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
       yield* phase('round', seconds, () => round.run(work, signal));
       return layers;

@@ -1,12 +1,21 @@
-import { type Experiment, type Quantization, roundingOf, scalingOf } from '../../../config/index.ts';
+import {
+  type Experiment,
+  type Quantization,
+  roundingOf,
+  scalingOf,
+  trainingOf,
+} from '../../../config/index.ts';
 import type { Setting } from '../../../protocol/panels/results.ts';
 
 /**
  * The name that papers give an experiment: `RTN`, `Hadamard R1–R4 + RTN`, `SpinQuant had + GPTQ`,
  * `SmoothQuant + RTN`, `QuaRot + RTN`. Methods stand in the order in which they act; `no_had` is without R3 and R4.
  */
-export function methodName(experiment: Pick<Experiment, 'scaling' | 'rotation' | 'quantization'>): string {
+export function methodName(
+  experiment: Pick<Experiment, 'training' | 'scaling' | 'rotation' | 'quantization'>,
+): string {
   const parts = [
+    trainingOf(experiment)?.title,
     scalingOf(experiment)?.title,
     rotationName(experiment.rotation),
     roundingOf(experiment.quantization)?.title,

@@ -72,6 +72,7 @@ export class RunHistory {
         this.#preservation.push(event);
         break;
       case 'download-progress':
+      case 'training-progress':
       case 'rounding-progress':
       case 'evaluation-progress':
       case 'checkpoint':

@@ -1,0 +1,48 @@
+import { totalmem } from 'node:os';
+import { type Experiment, trainingOf } from '../../config/index.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { ModelConfig } from '../model/config.ts';
+import { leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { parameterCount } from '../training/weight-set.ts';
+
+const GB = 1e9;
+/** A trained number has its derivative and two moments beside it, all in float32. */
+const BYTES_PER_PARAMETER = 4 * Float32Array.BYTES_PER_ELEMENT;
+
+/**
+ * Fits the training of all weights into the memory that there is.
+ * @param machine bytes of the machine.
+ * @throws UserError `training/memory` with what it needs.
+ */
+export function trainingMemory(
+  experiment: Experiment,
+  config: ModelConfig,
+  machine = machineBytes(),
+): NetworkMemory {
+  const { calibration, memoryLimit } = experiment;
+  const demand = { sequence: calibration.sequenceLength, learns: true, prepares: true };
+  const states = parameterCount(config) * BYTES_PER_PARAMETER;
+  const passes = leastBytes(config, demand);
+  const there = memoryLimit === null ? machine : memoryLimit * GB;
+  if (states + passes <= there)
+    return planMemory(config, demand, memoryLimit === null ? null : there - states);
+  const title = trainingOf(experiment)?.title ?? 'Training';
+  throw new UserError(
+    'training/memory',
+    `${title} needs ${inGB(states + passes)} GB of memory for this model: ${inGB(states)} GB for its ${billions(config)} weights with derivative and two moments in float32, ${inGB(passes)} GB for one sequence of ${demand.sequence} tokens. ${memoryLimit === null ? 'This machine has' : 'memoryLimit is'} ${inGB(there)} GB.`,
+    `Use a machine with more memory${memoryLimit === null ? '' : ', raise memoryLimit'}, a smaller model, or set training.method to "none".`,
+  );
+}
+
+/** What the machine has, or what a container may use of it. */
+function machineBytes(): number {
+  const constrained = process.constrainedMemory();
+  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem();
+}
+
+function billions(config: ModelConfig): string {
+  const count = parameterCount(config);
+  return count >= 1e9 ? `${(count / 1e9).toFixed(2)} billion` : `${(count / 1e6).toFixed(1)} million`;
+}
+
+const inGB = (bytes: number): string => (bytes / GB).toFixed(1);
