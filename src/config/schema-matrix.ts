@@ -4,12 +4,18 @@ import { ROWS } from './matrix/rows.ts';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
 import { scalingSchema } from './schema-scaling.ts';
+import { trainingSchema } from './schema-training.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 const rowName = z.string().min(1).max(60);
 
 const settingsSchema = z
-  .strictObject({ quantization: quantizationSchema, rotation: rotationSchema, scaling: scalingSchema })
+  .strictObject({
+    quantization: quantizationSchema,
+    rotation: rotationSchema,
+    scaling: scalingSchema,
+    training: trainingSchema,
+  })
   .partial()
   .prefault({})
   .describe('Settings in the place of those of the experiment and of the row that it is like.');

@@ -1,6 +1,7 @@
 /** A matrix as a list of cells, each an experiment of its own. */
 import { isSeeded } from '../derived.ts';
 import type { JsonPath } from '../faults.ts';
+import { type MethodKind, methodsOf } from '../methods/index.ts';
 import { type Experiment, experimentSchema } from '../schema.ts';
 import type { Matrix } from '../schema-matrix.ts';
 import { type BitSetting, FULL_PRECISION_BITS, parseBits } from './bits.ts';
@@ -109,6 +110,23 @@ function cellsOfRow(row: ExpandedRow, bits: string, seeds: readonly number[], wr
   return cells;
 }
 
+/** The options of methods that draw by a seed of their own. */
+function seedsOfMethods(seed: number): unknown {
+  const options = (kind: MethodKind) =>
+    Object.fromEntries(
+      methodsOf(kind)
+        .filter((method) => hasSeed(method.options?.parse(undefined)))
+        .map(({ name }) => [name, { seed }]),
+    );
+  return {
+    training: options('training'),
+    scaling: options('scaling'),
+    quantization: { weights: options('rounding') },
+  };
+}
+
+const hasSeed = (options: unknown): boolean => isObject(options) && 'seed' in options;
+
 /** @returns null where the experiment itself is at fault. */
 function cellExperiment(
   written: unknown,
@@ -126,6 +144,8 @@ function cellExperiment(
   };
   const seeded = { rotation: { seed }, calibration: { seed } };
   const { matrix: _, ...input } = isObject(written) ? written : {};
-  const result = experimentSchema.safeParse(mergeSettings(input, bits, seeded, ...patches));
+  const result = experimentSchema.safeParse(
+    mergeSettings(input, bits, seeded, seedsOfMethods(seed), ...patches),
+  );
   return result.success ? result.data : null;
 }

@@ -45,7 +45,10 @@ export const MATRIX_PRESETS: Readonly<Record<MatrixPreset, MatrixShape>> = {
   table1: {
     ...ONE_SEED,
     bits: ['4-16-16', '4-8-16', '4-8-8', '4-4-16', '4-4-4'],
-    methods: ['rtn', 'smoothquant', 'gptq', 'spinquant-nohad-gptq', 'spinquant-had-gptq', 'peak-gptq'],
+    methods: [
+      ...['rtn', 'smoothquant', 'llm-qat', 'awq', 'quip', 'gptq', 'quarot-rtn', 'quarot-gptq'],
+      ...['spinquant-nohad-gptq', 'spinquant-had-rtn', 'spinquant-had-gptq', 'peak-gptq'],
+    ],
   },
   table2: {
     ...ONE_SEED,
@@ -60,7 +63,7 @@ export const MATRIX_PRESETS: Readonly<Record<MatrixPreset, MatrixShape>> = {
   table5: {
     ...ONE_SEED,
     bits: ['4-4-16', '4-4-4'],
-    methods: ['spinquant-had-rtn', 'spinquant-had-gptq'],
+    methods: ['quarot-rtn', 'spinquant-had-rtn', 'quarot-gptq', 'spinquant-had-gptq'],
   },
   ablation: {
     ...THREE_SEEDS,

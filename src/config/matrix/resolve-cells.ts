@@ -1,7 +1,8 @@
 /** The cells of an experiment that was checked, as experiments that can be run. */
 import { createHash } from 'node:crypto';
+import { hasLearnedRotation } from '../derived.ts';
+import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
-import type { Experiment } from '../schema.ts';
 import { type Cell, type CellName, cellsOf } from './expand.ts';
 
 export interface ResolvedCell extends CellName {
@@ -25,7 +26,19 @@ export function resolvedCells(experiment: ResolvedExperiment): ResolvedCell[] {
 
 /** Everything that decides the numbers of a run, where it computes and what else is measured aside. */
 function settingsKey(experiment: ResolvedExperiment): string {
-  const { model, calibration, quantization, rotation, scaling, evaluation } = portableExperiment(experiment);
-  const deciding: Partial<Experiment> = { model, calibration, quantization, rotation, scaling, evaluation };
+  const { model, calibration, quantization, rotation, scaling, training, evaluation } =
+    portableExperiment(experiment);
+  const deciding = {
+    ...{ model, calibration, evaluation },
+    quantization: { ...quantization, weights: ofChosen(quantization.weights) },
+    rotation: hasLearnedRotation(rotation) ? rotation : { ...rotation, learning: null, start: null },
+    ...{ scaling: ofChosen(scaling), training: ofChosen(training) },
+  };
   return createHash('sha256').update(JSON.stringify(deciding)).digest('hex').slice(0, 32);
+}
+
+/** A section without the options of methods that are not chosen: they decide nothing. */
+function ofChosen(section: { readonly method: string }): unknown {
+  const others = METHODS.filter(({ name }) => name !== section.method).map(({ name }) => name);
+  return Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
 }

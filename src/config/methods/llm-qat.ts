@@ -48,4 +48,5 @@ export const llmQat = {
   options,
   needsText: null,
   compensates: false,
+  seeded: true,
 } as const satisfies MethodDescriptor;

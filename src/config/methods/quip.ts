@@ -54,6 +54,7 @@ export const quip = {
   options,
   needsText: 'to see which errors of the weights matter',
   compensates: true,
+  seeded: true,
   bits: [2, 3, 4],
   weightsOnly: true,
 } as const satisfies MethodDescriptor;
