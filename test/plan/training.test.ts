@@ -75,7 +75,7 @@ test('text is written once for all bits; weights are trained for each, whichever
   assert.deepEqual(
     described.map(({ kind, name }) => `${kind} ${name}`),
     [
-      ...['transform given', 'text scan', 'text evaluation', 'text written', 'train llm-qat'],
+      ...['transform given', 'text scan', 'text evaluation', 'train written', 'train llm-qat'],
       'measure perplexity',
     ],
   );

@@ -7,7 +7,7 @@ import { readTensor, toFloat32 } from '../../formats/tensor-io.ts';
 import { SEAM_NAMES } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { partialOf } from '../../protocol/records.ts';
-import { float32 } from '../../protocol/tensor.ts';
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import { readJson, writeJson } from '../../runs/index.ts';
 import { type SeamState, seamsIn } from '../network/seams.ts';
 import type { Keeping } from './step.ts';
@@ -31,6 +31,28 @@ async function readChecked<T>(path: string, schema: z.ZodType<T>): Promise<T> {
 }
 
 export const NOTHING = jsonKeeping(z.null());
+
+/** Blocks of token ids of one length. */
+export const BLOCKS: Keeping<readonly Int32Array[]> = {
+  async write(blocks, folder) {
+    const tensors = blocks.map((data, index) => {
+      const ids: HostTensor = { kind: 'host', dtype: 'int32', dims: [data.length], data };
+      return [String(index), ids] as const;
+    });
+    await writeSafetensors(blocksIn(folder), Object.fromEntries(tensors));
+  },
+  async read(folder) {
+    const { tensors } = readSafetensorsHeader(blocksIn(folder));
+    return Array.from({ length: tensors.size }, (_, index) => {
+      const tensor = tensors.get(String(index));
+      const data = tensor && readTensor(tensor).data;
+      if (data instanceof Int32Array) return data;
+      throw new UserError('runs/damaged', `${blocksIn(folder)} has no block ${index}.`, 'Delete its folder.');
+    });
+  },
+};
+
+const blocksIn = (folder: string): string => join(folder, 'blocks.safetensors');
 
 /** Numbers of maps: a tensor `<seam>.<index>` for each. */
 export const MAPS: Keeping<SeamState> = {

@@ -8,6 +8,7 @@ import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersOf } from '../../network/quantizers.ts';
 import { KeptTraining } from '../../training/kept-training.ts';
 import { digestOfBlocks } from '../digests.ts';
+import { BLOCKS } from '../keepings.ts';
 import { plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
@@ -76,12 +77,13 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
 function writtenStep(experiment: ResolvedExperiment, method: string, samples: number): Step<Blocks> {
   const { sequenceLength, seed } = experiment.calibration;
   const step: Step<Blocks> = {
-    kind: 'text',
+    kind: 'train',
     name: 'written',
     version: 1,
     inputs: [SCAN],
     spec: () => ({ sequenceLength, seed, samples }),
     digest: digestOfBlocks,
+    keeping: BLOCKS,
     async *run(context) {
       const { bench } = context;
       const key = await context.keyOf(step);
