@@ -21,6 +21,7 @@ function tableTexts(t: Translate) {
     time: t('time'),
     best: t('best'),
     seeds: t('n = {0}'),
+    seedsSoFar: t('n = {0} of {1}'),
     open: t('{0}, {1}, {2}: {3}'),
     json: t('JSON'),
     copied: t('Copied the table as {0}.'),

@@ -63,7 +63,7 @@ function bitsSpec(
     axis,
   };
   const y = (field: string) => measureAxis('y', field, log, { minExtent: 40 });
-  const { color, shape } = seriesChannels(series, standalone);
+  const { color, shape } = seriesChannels(series, theme.background, standalone);
   const label = {
     type: 'text',
     align: 'right',
@@ -94,8 +94,8 @@ function bitsSpec(
         },
         {
           data: { name: 'full' },
-          mark: { ...label, x: { expr: 'width' } },
-          encoding: { y: y('value'), text: { field: 'label' } },
+          mark: label,
+          encoding: { x: { value: 'width' }, y: y('value'), text: { field: 'label' } },
         },
       ],
     },
@@ -117,8 +117,11 @@ export const bitsPicture: PictureKind = {
     });
     const ends = rows.flatMap(({ least, largest }) => [least, largest] as (number | null)[]);
     const domain = stableDomain([...means, ...ends], null, log ? 'log' : 'linear');
-    const names = [...new Set(points.map(({ name }) => name))];
-    const series = seriesOf(names, [...methodsOf(table).values()], theme);
+    const series = seriesOf(
+      points.map(({ name }) => name),
+      table,
+      theme,
+    );
     const settings = [...new Set(points.map(({ bits }) => bits))];
     return {
       model: {

@@ -39,28 +39,21 @@ function measured(view: PictureView, measure: DepthMeasure): (readonly [string, 
 export function linesOf(view: PictureView, measure: DepthMeasure, theme: Theme): Line[] {
   const { strings, table } = view;
   const rows = measured(view, measure);
-  const all = [...methodsOf(table).values()];
-  const after = seriesOf(
-    rows.map(([name]) => name),
-    all,
-    theme,
-  );
-  const own = rows.map(([, columns], index) => ({
-    series: after[index]!,
-    layer: columns.layer,
-    values: columns.after,
-  }));
+  const names = rows.map(([name]) => name);
+  const own = seriesOf(names, table, theme).flatMap((series): [Line, DepthColumns][] => {
+    const columns = rows.find(([name]) => name === series.name)?.[1];
+    return columns ? [[{ series, layer: columns.layer, values: columns.after }, columns]] : [];
+  });
   const muted = { name: strings.before, color: theme.muted, shape: 'circle', dash: DASHES, filled: false };
   if (measure === 'weights') {
-    const nearest = rows.map(([name, columns], index) => ({
-      series: { ...after[index]!, name: fill(strings.nearest, name), dash: DASHES, filled: false },
-      layer: columns.layer,
-      values: columns.before,
-    }));
-    return own.flatMap((line, index) => [nearest[index]!, line]);
+    return own.flatMap(([line, { layer, before }]) => {
+      const name = fill(strings.nearest, line.series.name);
+      return [{ series: { ...line.series, name, dash: DASHES, filled: false }, layer, values: before }, line];
+    });
   }
   const [first] = rows;
-  return first ? [{ series: muted, layer: first[1].layer, values: first[1].before }, ...own] : [];
+  const lines = own.map(([line]) => line);
+  return first ? [{ series: muted, layer: first[1].layer, values: first[1].before }, ...lines] : [];
 }
 
 /** Data set: `points` {series, layer, value}. */
@@ -72,15 +65,7 @@ function depthSpec(series: readonly Series[], theme: Theme, word: string, standa
     tickCount: 8,
   });
   const y = measureAxis('y', 'value', true, { minExtent: 40 });
-  const { color, shape, strokeDash } = seriesChannels(series, standalone);
-  const fills = series.map((one) => (one.filled ? one.color : theme.background));
-  const names = series.map(({ name }) => name);
-  const fillChannel = {
-    field: 'series',
-    type: 'nominal',
-    scale: { domain: names, range: fills },
-    legend: null,
-  };
+  const { color, fill: inside, shape, strokeDash } = seriesChannels(series, theme.background, standalone);
   return fittedSpec(
     HEIGHT,
     { layerMax: 1, yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
@@ -95,7 +80,7 @@ function depthSpec(series: readonly Series[], theme: Theme, word: string, standa
           data: { name: 'points' },
           transform: [{ filter: 'isValid(datum.value)' }],
           mark: { type: 'point', opacity: 1, size: 30, strokeWidth: 1.5 },
-          encoding: { x, y, color, shape, fill: fillChannel },
+          encoding: { x, y, color, shape, fill: inside },
         },
       ],
     },

@@ -9,27 +9,14 @@ import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.
 import { Picker } from '../../shared/controls.ts';
 import { button, h, setHidden, setText } from '../../shared/dom.ts';
 import { Figure } from '../../shared/figure.ts';
+import { standaloneSpec } from '../../shared/standalone-spec.ts';
 import { lineSwatch, shapeSwatch } from '../../shared/swatch.ts';
 import type { Theme } from '../../shared/theme.ts';
-import { pictureFile, standaloneSpec } from '../../shared/vega-export.ts';
-import { bitsPicture } from './bits.ts';
-import { depthPicture } from './depth.ts';
-import { paretoPicture } from './pareto.ts';
-import { spreadPicture } from './spread.ts';
+import { pictureFile } from '../../shared/vega-export.ts';
+import { PICTURES, type PictureId } from './pictures.ts';
 import { bitsOfTable } from './table.ts';
 import type { Picture, PictureKind, PictureView, Series } from './view.ts';
 
-export type PictureId = keyof MatrixStrings['titles'];
-
-export const PICTURES: Readonly<Record<PictureId, PictureKind>> = {
-  spread: spreadPicture,
-  bits: bitsPicture,
-  seconds: paretoPicture('seconds'),
-  'mean-bits': paretoPicture('mean-bits'),
-  kurtosis: depthPicture('kurtosis'),
-  error: depthPicture('error'),
-  weights: depthPicture('weights'),
-};
 const IDS = Object.keys(PICTURES) as PictureId[];
 /** Charts over the layers draw lines; all others points. */
 const WITH_LINES: readonly PictureId[] = ['kurtosis', 'error', 'weights'];

@@ -83,7 +83,7 @@ interface Axes {
 function paretoSpec(series: readonly Series[], axes: Axes, theme: Theme, standalone: boolean): ChartSpec {
   const x = measureAxis('x', 'cost', axes.logX, { title: axes.titleX });
   const y = measureAxis('y', 'value', axes.logY, { minExtent: 40 });
-  const { color, shape } = seriesChannels(series, standalone);
+  const { color, shape } = seriesChannels(series, theme.background, standalone);
   return fittedSpec(
     HEIGHT,
     { xMin: 0.1, xMax: 1, xTicks: [0.1, 1], yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
@@ -116,8 +116,11 @@ export function paretoPicture(cost: Cost): PictureKind {
       const logY = isWide(values, metric);
       const [xMin, xMax] = stableDomain(costs, null, logX ? 'log' : 'linear');
       const [yMin, yMax] = stableDomain(values, null, logY ? 'log' : 'linear');
-      const names = [...new Set(points.map(({ name }) => name))];
-      const series = seriesOf(names, [...methodsOf(table).values()], theme);
+      const series = seriesOf(
+        points.map(({ name }) => name),
+        table,
+        theme,
+      );
       const front = points.filter(({ onFront }) => onFront).sort((a, b) => a.cost - b.cost);
       const titleX = cost === 'seconds' ? strings.axes.seconds : strings.axes.meanBits;
       return {

@@ -33,7 +33,7 @@ const LEGEND = {
 };
 
 /** The channels that tell rows apart. @param standalone with a legend. */
-export function seriesChannels(series: readonly Series[], standalone: boolean) {
+export function seriesChannels(series: readonly Series[], background: string, standalone: boolean) {
   const names = series.map(({ name }) => name);
   const by = (range: readonly (string | readonly number[])[]) => ({
     ...category('series', names, range),
@@ -41,6 +41,7 @@ export function seriesChannels(series: readonly Series[], standalone: boolean) {
   });
   return {
     color: by(series.map(({ color }) => color)),
+    fill: by(series.map(({ color, filled }) => (filled ? color : background))),
     shape: by(series.map(({ shape }) => shape)),
     strokeDash: by(series.map(({ dash }) => dash)),
   };

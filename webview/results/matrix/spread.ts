@@ -57,7 +57,7 @@ export function quantile(sorted: readonly number[], share: number): number {
 /** Data sets: `points` {row, value}, `spans` {row, least, mean, largest}, `boxes` {row, from, to}. */
 function spreadSpec(rows: readonly string[], log: boolean, theme: Theme, standalone: boolean): ChartSpec {
   const x = (field: string) => measureAxis('x', field, log, { grid: true });
-  const labels = { title: null, labelLimit: standalone ? 320 : 170, grid: false, ticks: false };
+  const labels = { title: null, labelLimit: standalone ? 320 : 210, grid: false, ticks: false };
   const y = { field: 'row', type: 'nominal', scale: { domain: rows, padding: 0.3 }, axis: labels };
   const layer = (name: string, mark: object, encoding: object) => ({
     data: { name },

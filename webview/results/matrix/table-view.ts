@@ -103,6 +103,11 @@ function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLEl
     'aria-controls': 'cell-runs',
   });
   element.append(best ? h('strong', {}, text) : text);
-  if (value && value.n > 1) element.append(h('span', { class: 'from' }, fill(strings.seeds, value.n)));
+  if (value && row.cells.length > 1) {
+    const { n } = value;
+    const all = row.cells.length;
+    const seeds = n < all ? fill(strings.seedsSoFar, n, all) : fill(strings.seeds, n);
+    element.append(h('span', { class: 'from' }, seeds));
+  }
   return element;
 }

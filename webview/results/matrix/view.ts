@@ -57,13 +57,16 @@ export function methodsOf({ rows }: MatrixTable): ReadonlyMap<string, string> {
   );
 }
 
-/** The signs of rows. Beyond six, colours come again with other shapes. */
-export function seriesOf(names: readonly string[], all: readonly string[], { runs }: Theme): Series[] {
-  return names.map((name) => {
-    const index = all.indexOf(name);
+/**
+ * The signs of the rows named, in the order of the table: a row has the same sign in all pictures. Beyond six, colours
+ * come again with other shapes.
+ */
+export function seriesOf(names: readonly string[], table: MatrixTable, { runs }: Theme): Series[] {
+  return [...methodsOf(table).values()].flatMap((name, index) => {
+    if (!names.includes(name)) return [];
     const color = runs[index % runs.length] ?? '#000000';
     const shape = SHAPES[(index + Math.floor(index / runs.length)) % SHAPES.length] ?? 'circle';
-    return { name, color, shape, dash: SOLID, filled: true };
+    return [{ name, color, shape, dash: SOLID, filled: true }];
   });
 }
 
