@@ -69,7 +69,7 @@ function bitsSpec(
     align: 'right',
     baseline: 'bottom',
     dy: -2,
-    ...{ fill: theme.muted, stroke: theme.background, strokeWidth: 3, strokeJoin: 'round' },
+    fill: theme.muted,
   };
   return fittedSpec(
     HEIGHT,
@@ -108,6 +108,7 @@ export const bitsPicture: PictureKind = {
     const metric = columnOf(view)?.metric;
     const points = pointsOf(view);
     const full = fullPrecision(view);
+    const words = `${strings.fullPrecision} ${formatValue(full, metric)}`;
     const means = [...points.map(({ mean }) => mean), ...(full === null ? [] : [full])];
     const log = isWide(means, metric);
     const rows = points.map(({ name, bits, mean, deviation }): Row => {
@@ -126,7 +127,7 @@ export const bitsPicture: PictureKind = {
     return {
       model: {
         spec: bitsSpec(settings, series, log, theme, standalone),
-        data: { points: rows, full: full === null ? [] : [{ value: full, label: strings.fullPrecision }] },
+        data: { points: rows, full: full === null ? [] : [{ value: full, label: words }] },
         signals: { yMin: domain[0], yMax: domain[1], ...(log && { yTicks: logTicks(domain) }) },
         summary: summaryOf(
           view,
@@ -135,7 +136,7 @@ export const bitsPicture: PictureKind = {
             fill(strings.summaryPoint, name, formatValue(mean, metric), bits),
           ),
         ),
-        readout: full === null ? '' : `${strings.fullPrecision} ${formatValue(full, metric)}`,
+        readout: full === null ? '' : words,
         note: '',
       },
       legend: series,
