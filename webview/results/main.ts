@@ -8,7 +8,7 @@ import { comparisonView } from './comparison-view.ts';
 import { exportTables, flatTable, pivotTable } from './export.ts';
 import { flatView } from './flat-view.ts';
 import { keepingFocus } from './focus.ts';
-import { MatrixPage } from './matrix/page.ts';
+import { MatrixPage, type MatrixToggles } from './matrix/page.ts';
 import { type Pivot, pivots } from './pivot.ts';
 import { pivotView } from './pivot-view.ts';
 import {
@@ -36,7 +36,9 @@ interface Parts {
   readonly toolbar: Toolbar;
   readonly content: HTMLElement;
   readonly count: HTMLElement;
-  readonly matrix: MatrixPage;
+  readonly matrix: HTMLElement;
+  /** Made when it is first looked at. */
+  matrixPage(): MatrixPage;
 }
 
 const bridge = new Bridge<ResultsState, ResultsIntent, ResultsToggles>(DEFAULT_TOGGLES);
@@ -51,23 +53,32 @@ const page = startPage(bridge, {
     });
     const content = h('div', { class: 'content' });
     const count = h('p', { class: 'quiet', role: 'status' });
-    const matrix = new MatrixPage(strings.matrix, {
+    let made: MatrixPage | null = null;
+    const matrix = h('div');
+    const wishes = {
       get toggles() {
         return bridge.toggles.matrix;
       },
-      change: (toggles) => change({ matrix: { ...bridge.toggles.matrix, ...toggles } }),
-      send: (intent) => bridge.send(intent),
-    });
-    const elements = [toolbar.element, matrix.element, content, count];
-    return { toolbar, matrix, content, count, elements };
+      change: (toggles: Partial<MatrixToggles>) =>
+        change({ matrix: { ...bridge.toggles.matrix, ...toggles } }),
+      send: (intent: ResultsIntent) => bridge.send(intent),
+    };
+    const matrixPage = () => {
+      if (made) return made;
+      made = new MatrixPage(strings.matrix, wishes);
+      matrix.append(made.element);
+      return made;
+    };
+    const elements = [toolbar.element, matrix, content, count];
+    return { toolbar, matrix, matrixPage, content, count, elements };
   },
   show(parts: Parts, state, theme) {
     answer(state);
     const view = viewOf(state);
     parts.toolbar.show(view, state.matrix.all.length > 0);
     for (const part of [parts.content, parts.count]) setHidden(part, view === 'matrix');
-    setHidden(parts.matrix.element, view !== 'matrix');
-    if (view === 'matrix') parts.matrix.show(state, theme);
+    setHidden(parts.matrix, view !== 'matrix');
+    if (view === 'matrix') parts.matrixPage().show(state, theme);
     else keepingFocus(parts.content, () => draw(parts, state, view));
   },
 });
