@@ -67,6 +67,16 @@ export interface RunStore extends vscode.Disposable {
   refresh(): Promise<void>;
 }
 
+/** The experiment files of the workspace. */
+export interface ExperimentList {
+  /** Fires when the list or the active one changes, or the contents of one. */
+  readonly onDidChange: vscode.Event<void>;
+  /** Absolute paths, sorted. */
+  readonly all: readonly string[];
+  /** The one last looked at. */
+  readonly active: string | null;
+}
+
 export interface RunAnnotation {
   /** Name given by the person; else one that tells it from a run of the same minute; null where the usual one does. */
   readonly name: string | null;
@@ -78,5 +88,6 @@ export interface Services {
   readonly context: vscode.ExtensionContext;
   readonly jobs: Jobs;
   readonly runs: RunStore;
+  readonly experiments: ExperimentList;
   readonly log: vscode.LogOutputChannel;
 }

@@ -54,8 +54,19 @@ export function jobTitle(kind: JobKind): string {
   return titles[kind];
 }
 
-/** `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`. */
+/**
+ * `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`; of a table,
+ * `cell 12 of 60: 4-4-4 GPTQ · window 5/12`.
+ */
 export function progressText(progress: Progress): string {
+  const { cell, phase } = progress;
+  if (cell === null) return workText(progress);
+  const { t } = vscode.l10n;
+  const place = t('cell {0} of {1}: {2} {3}', cell.cell, cell.cells, cell.bits, cell.title);
+  return phase === null ? place : `${place} · ${workText(progress)}`;
+}
+
+function workText(progress: Progress): string {
   const { phase, step, of, download, rounding, evaluation, secondsLeft } = progress;
   if (download) {
     const percent = Math.floor((100 * download.bytesDone) / Math.max(1, download.bytes));

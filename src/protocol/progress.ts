@@ -3,6 +3,7 @@
  * show. Pure; whoever follows several jobs keeps a state for each.
  */
 import type {
+  CellEvent,
   DownloadProgressEvent,
   EvaluationProgressEvent,
   PhaseName,
@@ -31,6 +32,8 @@ export interface Progress {
   readonly evaluation: EvaluationProgressEvent | null;
   /** Until the download, the steps or the rounding are done; null while it cannot be told. */
   readonly secondsLeft: number | null;
+  /** The cell of a matrix that the job came to last; null where it fills none. */
+  readonly cell: CellEvent | null;
 }
 
 const AT_REST = {
@@ -48,19 +51,20 @@ export const NO_PROGRESS: Progress = {
   step: 0,
   of: 0,
   stepSeconds: [],
+  cell: null,
 };
 
 /** Steps whose median pace foretells the time left: neither the first one nor a sleeping machine decides it alone. */
 const RECENT_STEPS = 10;
 
 /**
- * The next state. A run begins from nothing, and a phase forgets the numbers of the one before; steps, rounding and
+ * The next state. A run begins from nothing but its cell, and a phase forgets the numbers of the one before; steps, rounding and
  * evaluation imply their phase. An end without a beginning, as remarks have it, changes nothing.
  */
 export function advance(progress: Progress, event: RunEvent): Progress {
   switch (event.type) {
     case 'run-started':
-      return { ...NO_PROGRESS, step: event.resumedFromStep, of: progress.of };
+      return { ...NO_PROGRESS, step: event.resumedFromStep, of: progress.of, cell: progress.cell };
     case 'phase':
       if (event.state === 'started') return begin(progress, event.phase, event.time);
       return event.phase === progress.phase ? { ...progress, ...AT_REST } : progress;
@@ -96,13 +100,15 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       return { ...progress, evaluation: null };
     case 'run-finished':
       return { ...progress, ...AT_REST };
+    case 'cell':
+      // What was told of the cell before says nothing of this one.
+      return { ...NO_PROGRESS, of: progress.of, cell: event };
     case 'preservation':
     case 'checkpoint':
     case 'scaling':
     case 'rounding':
     case 'task':
     case 'statistics':
-    case 'cell':
     case 'warning':
       return progress;
   }

@@ -3,6 +3,7 @@ import test from 'node:test';
 import { parseExperiment } from '../../src/config/index.ts';
 import { type LastResult, type LensInput, lensesOf } from '../../src/extension/experiments/lens-model.ts';
 import type { Job } from '../../src/extension/services.ts';
+import { Run } from '../../src/runs/index.ts';
 import { FILE, summary, TEXTS } from './run-fixture.ts';
 
 const PLAIN = { rotation: { r1: 'none', r2: 'none', r3: false, r4: false } };
@@ -13,6 +14,7 @@ function lenses(input: Partial<LensInput>, settings: object = {}) {
     parsed: parseExperiment(text, FILE),
     summaries: [],
     job: null,
+    cells: null,
     isResumable: () => false,
     hasRotations: ({ run }) => run.record.id.startsWith('learned'),
     hasActivations: () => false,
@@ -43,6 +45,7 @@ test('lenses stand on the lines of their sections; what is not written stands wi
     parsed: parseExperiment('{\n"model": "m", "calibration": { "text": "t" } }', FILE),
     summaries: [],
     job: null,
+    cells: null,
     isResumable: () => false,
     hasRotations: () => false,
     hasActivations: () => false,
@@ -126,4 +129,26 @@ test('measured activations lead to the layers', () => {
   assert.ok(layers?.kind === 'layers');
   assert.equal(layers.bits, 'W4A4KV4');
   assert.equal(layers.runDir, '/lab/.spinquant/runs/learned');
+});
+
+test('an experiment with a matrix fills its table; runs of cells are not its own results', () => {
+  const cells = { done: 12, total: 60 };
+  const cell = { bits: '4-4-4', method: 'rtn', title: 'RTN', seed: 0, seeded: false, key: 'k', inputs: null };
+  const { run, ...rest } = summary({ id: 'learned-cell', perplexity: 7 });
+  const ofCell = { ...rest, run: new Run(run.dir, { ...run.record, cell }) };
+  const matrix = { matrix: { bits: ['4-4-4'], methods: ['rtn'] } };
+  const found = lenses({ cells, summaries: [ofCell] }, matrix);
+  assert.deepEqual(
+    found.map(({ kind }) => kind),
+    ['fill-table', 'show-table', 'rotation', 'evaluate-plain'],
+    'no rotation of a cell is taken for one of the file',
+  );
+  const [fill] = found;
+  assert.ok(fill?.kind === 'fill-table');
+  assert.deepEqual([fill.done, fill.total], [12, 60]);
+  assert.ok(fill.line > (found.find(({ kind }) => kind === 'rotation')?.line ?? 0), 'at the matrix');
+  const job: Job = {
+    ...{ id: 'job-1', kind: 'optimize', experiment: FILE, state: 'running', runDir: null, message: null },
+  };
+  assert.deepEqual(kinds({ cells, job }, matrix), ['show-table', 'pause', 'cancel', 'progress', 'rotation']);
 });

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { ProgressOfJobs } from '../../src/extension/jobs/progress.ts';
 import { runControl } from '../../src/extension/panels/training/state.ts';
 import type { Job, JobState } from '../../src/extension/services.ts';
-import type { PhaseEvent, PhaseName, RunEvent } from '../../src/protocol/events.ts';
+import type { CellEvent, PhaseEvent, PhaseName, RunEvent } from '../../src/protocol/events.ts';
 import { advance, NO_PROGRESS, type Progress } from '../../src/protocol/progress.ts';
 
 const at = (second: number): string => new Date(1000 * second).toISOString();
@@ -174,4 +174,22 @@ test('a run at work is at work, whatever else waits for it', () => {
   assert.deepEqual(runControl([], false), none);
   assert.deepEqual(runControl(['finished', 'waiting'], false), { ...none, waiting: true });
   assert.deepEqual(runControl(['running', 'waiting'], false), { ...none, running: true });
+});
+
+const cell = (number: number, state: CellEvent['state'] = 'started'): CellEvent => ({
+  ...{ type: 'cell', time: at(number), state, cell: number, cells: 60 },
+  ...{ bits: '4-4-4', method: 'gptq', title: 'GPTQ', seed: 0, run: null },
+});
+
+test('a job that fills a table knows its cell, also after the run of the cell has begun; the next begins from nothing', () => {
+  const started: RunEvent = {
+    ...{ type: 'run-started', time: at(1), job: 'evaluate', run: '/r', bits: 'W4A4KV4', runtime: '' },
+    resumedFromStep: 0,
+  };
+  const inside = follow(cell(12), started, phase('evaluate', 'started'), evaluating(5));
+  assert.equal(inside.cell?.cell, 12);
+  assert.equal(inside.evaluation?.windowsDone, 5);
+  const next = advance(inside, cell(13, 'kept'));
+  assert.deepEqual([next.cell?.cell, next.evaluation, next.phase], [13, null, null]);
+  assert.equal(follow(started, evaluating(5)).cell, null);
 });

@@ -1,20 +1,24 @@
 /** Panels beside an editor are narrow: everything stays within reach. */
 import assert from 'node:assert/strict';
 import type { Locator } from 'playwright-core';
+import { makeMatrix } from '../../scripts/fixtures/make-matrix.mts';
 import { makeResultRuns, makeRoundingRun } from '../../scripts/fixtures/make-runs.mts';
 import type { PanelName } from '../../src/protocol/panels/registry.ts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
 import { browserFor, drawn, type PanelPage } from './harness.ts';
-import { layersOf, realRun, resultsOf, trainingOf } from './states.ts';
+import { layersOf, matrixOf, realRun, resultsOf, trainingOf } from './states.ts';
 
 const WIDTHS = [320, 480, 800];
 const PIVOT = { remembered: null, toggles: { view: 'pivot' } };
 
 let results: ResultsState;
+let matrix: ResultsState;
 
 const browser = browserFor(async (started) => {
   const dirs = makeResultRuns(await started.runsFolder());
   results = await resultsOf(dirs.toReversed(), [dirs[15]!, dirs[16]!], [dirs[15]!]);
+  const folder = await started.runsFolder();
+  matrix = await resultsOf([], [], [], await matrixOf(makeMatrix(folder), folder));
 });
 
 /** Opens the panel in every width. */
@@ -50,6 +54,7 @@ drawn('toolbars wrap and pages never scroll sideways', async () => {
   const states: [bundle: PanelName, state: unknown, kept: unknown][] = [
     ['results', results, null],
     ['results', results, PIVOT],
+    ['results', matrix, null],
     ['training', await trainingOf(realRun(), { others: [realRun()] }), null],
     ['training', await trainingOf(makeRoundingRun(await browser.runsFolder())), null],
     ['layers', await layersOf(realRun()), null],

@@ -7,7 +7,7 @@ import { panelPage } from '../../src/extension/panels/page.ts';
 import { parseIntent } from '../../src/protocol/panels/common.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
 import { layersIntentSchema, layersMemorySchema } from '../../src/protocol/panels/layers.ts';
-import { resultsIntentSchema } from '../../src/protocol/panels/results.ts';
+import { resultsIntentSchema, resultsMemorySchema } from '../../src/protocol/panels/results.ts';
 import { trainingIntentSchema, trainingMemorySchema } from '../../src/protocol/panels/training.ts';
 import { changeOf } from '../../webview/shared/chart-model.ts';
 import { logTicks, stableDomain, stepTicks } from '../../webview/shared/domain.ts';
@@ -102,6 +102,8 @@ test('intents that no panel sends are refused', () => {
   const run = '/w/.spinquant/runs/r';
   assert.ok(parseIntent(trainingIntentSchema, { type: 'pause', run }));
   assert.ok(parseIntent(resultsIntentSchema, { type: 'select', selected: [run, run] }));
+  const picture = { type: 'save-picture', format: 'svg', name: 'spread', content: '<svg/>' };
+  assert.ok(parseIntent(resultsIntentSchema, picture));
   const refused: readonly [Parameters<typeof parseIntent>[0], unknown][] = [
     [trainingIntentSchema, { type: 'pause' }],
     [trainingIntentSchema, { type: 'pause', run, extra: 1 }],
@@ -113,9 +115,19 @@ test('intents that no panel sends are refused', () => {
     [resultsIntentSchema, { type: 'copy', format: 'exe', text: '' }],
     [resultsIntentSchema, { type: 'select', selected: [run, run, run] }],
     [resultsIntentSchema, { type: 'open', run, what: 'terminal' }],
+    [resultsIntentSchema, { ...picture, format: 'html' }],
+    [resultsIntentSchema, { ...picture, path: '/etc/passwd' }],
+    [resultsIntentSchema, { type: 'copy-table', format: 'exe' }],
+    [resultsIntentSchema, { type: 'table', file: '', bits: null }],
     [trainingMemorySchema, { run: 7, overlays: [] }],
     [layersMemorySchema, { run: null, layer: null }],
   ];
+  // What a panel of before kept is still read.
+  assert.deepEqual(parseIntent(resultsMemorySchema, { selected: [run] }), {
+    selected: [run],
+    table: null,
+    bits: null,
+  });
   for (const [schema, value] of refused)
     assert.equal(parseIntent(schema, value), null, JSON.stringify(value));
 });

@@ -1,23 +1,26 @@
 /** States of the panels from recorded run folders, made by the same code as in the editor. */
+import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { portableExperiment } from '../../src/config/index.ts';
+import { ExperimentError, portableExperiment } from '../../src/config/index.ts';
 import { layersState } from '../../src/extension/panels/layers/state.ts';
 import { modelName, runName } from '../../src/extension/panels/names.ts';
+import { MatrixSource } from '../../src/extension/panels/results/matrix/source.ts';
 import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
 import { RunHistory } from '../../src/extension/panels/training/history.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
 import type { LayersMemory, LayersState } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
+import type { MatrixPart } from '../../src/protocol/panels/matrix.ts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
 import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
 import type { TrainingState } from '../../src/protocol/panels/training.ts';
 import { trainingStrings } from '../../src/protocol/panels/training-strings.ts';
-import { isResumable, openRun } from '../../src/runs/index.ts';
+import { isResumable, listRuns, openRun } from '../../src/runs/index.ts';
 
 const LOCALE = 'en';
 const english = (message: string): string => message;
@@ -95,10 +98,33 @@ export async function layersOf(dir: string | null, choice: Partial<LayersMemory>
   });
 }
 
+const NO_MATRIX: MatrixPart = {
+  ...{ all: [], file: null, table: null, problem: null, progress: null, askedAt: 0 },
+};
+
+/** The table of an experiment with the runs of a folder. @param bits whose layers are drawn; the last if absent. */
+export async function matrixOf(
+  file: string,
+  folder: string,
+  { bits = null, progress = null }: { bits?: string | null; progress?: string | null } = {},
+): Promise<MatrixPart> {
+  const { runs } = await listRuns(folder);
+  const source = new MatrixSource({
+    runs: { list: () => runs, get: (dir) => runs.find((run) => run.dir === dir) },
+    experiments: { all: [file] },
+    log: { warn: (message: string) => assert.fail(message) },
+  });
+  const reading = await source.reading(file);
+  if (reading === null || reading instanceof ExperimentError) throw reading ?? new Error('No matrix.');
+  const all = [{ file, name: 'table' }];
+  return { ...NO_MATRIX, all, file, progress, table: await source.table(reading, bits) };
+}
+
 export async function resultsOf(
   dirs: readonly string[],
   selected: readonly string[] = [],
   starred: readonly string[] = [],
+  matrix: MatrixPart = NO_MATRIX,
 ): Promise<ResultsState> {
   const sources = await Promise.all(
     dirs.map(async (dir): Promise<ResultsSource> => {
@@ -119,8 +145,9 @@ export async function resultsOf(
   return resultsState({
     strings: resultsStrings(english),
     locale: LOCALE,
-    memory: { selected: [...selected] },
+    memory: { selected: [...selected], table: null, bits: null },
     sources,
     withoutResults: 0,
+    matrix,
   });
 }

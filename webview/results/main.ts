@@ -1,12 +1,14 @@
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { ExportFormat, ResultsIntent, ResultsState } from '../../src/protocol/panels/results.ts';
+import type { TableFormat } from '../../src/protocol/table-formats.ts';
 import { Bridge } from '../shared/bridge.ts';
-import { h, setText } from '../shared/dom.ts';
+import { h, setHidden, setText } from '../shared/dom.ts';
 import { startPage } from '../shared/page.ts';
 import { comparisonView } from './comparison-view.ts';
 import { exportTables, flatTable, pivotTable } from './export.ts';
 import { flatView } from './flat-view.ts';
 import { keepingFocus } from './focus.ts';
+import { MatrixPage, type MatrixToggles } from './matrix/page.ts';
 import { type Pivot, pivots } from './pivot.ts';
 import { pivotView } from './pivot-view.ts';
 import {
@@ -19,7 +21,7 @@ import {
   resultRows,
   sortRows,
 } from './rows.ts';
-import { DEFAULT_TOGGLES, type ResultsToggles, Toolbar } from './toolbar.ts';
+import { DEFAULT_TOGGLES, type ResultsToggles, type ResultsView, Toolbar } from './toolbar.ts';
 import './results.css';
 
 /** The part of the state that the toggles leave. */
@@ -34,12 +36,15 @@ interface Parts {
   readonly toolbar: Toolbar;
   readonly content: HTMLElement;
   readonly count: HTMLElement;
+  readonly matrix: HTMLElement;
+  /** Made when it is first looked at. */
+  matrixPage(): MatrixPage;
 }
 
 const bridge = new Bridge<ResultsState, ResultsIntent, ResultsToggles>(DEFAULT_TOGGLES);
 
 const page = startPage(bridge, {
-  hasContent: ({ runs }: ResultsState) => runs.length > 0,
+  hasContent: ({ runs, matrix }: ResultsState) => runs.length > 0 || matrix.all.length > 0,
   build({ strings }) {
     const say = (text: string) => toolbar.say(text);
     const toolbar: Toolbar = new Toolbar(strings, bridge.toggles, {
@@ -48,13 +53,47 @@ const page = startPage(bridge, {
     });
     const content = h('div', { class: 'content' });
     const count = h('p', { class: 'quiet', role: 'status' });
-    return { toolbar, content, count, elements: [toolbar.element, content, count] };
+    let made: MatrixPage | null = null;
+    const matrix = h('div');
+    const wishes = {
+      get toggles() {
+        return bridge.toggles.matrix;
+      },
+      change: (toggles: Partial<MatrixToggles>) =>
+        change({ matrix: { ...bridge.toggles.matrix, ...toggles } }),
+      send: (intent: ResultsIntent) => bridge.send(intent),
+    };
+    const matrixPage = () => {
+      if (made) return made;
+      made = new MatrixPage(strings.matrix, wishes);
+      matrix.append(made.element);
+      return made;
+    };
+    const elements = [toolbar.element, matrix, content, count];
+    return { toolbar, matrix, matrixPage, content, count, elements };
   },
-  show(parts: Parts, state) {
-    parts.toolbar.show(bridge.toggles);
-    keepingFocus(parts.content, () => draw(parts, state));
+  show(parts: Parts, state, theme) {
+    answer(state);
+    const view = viewOf(state);
+    parts.toolbar.show(view, state.matrix.all.length > 0);
+    for (const part of [parts.content, parts.count]) setHidden(part, view === 'matrix');
+    setHidden(parts.matrix, view !== 'matrix');
+    if (view === 'matrix') parts.matrixPage().show(state, theme);
+    else keepingFocus(parts.content, () => draw(parts, state, view));
   },
 });
+
+/** A command, or a lens, asked for a table: the page turns to it once. */
+function answer({ matrix, remembered }: ResultsState): void {
+  if (matrix.askedAt <= bridge.toggles.answeredAt || matrix.file !== remembered.table) return;
+  bridge.keep({ view: 'matrix', answeredAt: matrix.askedAt });
+}
+
+/** What can be shown of what was chosen. */
+function viewOf({ runs, matrix }: ResultsState): ResultsView {
+  if (matrix.all.length === 0) return bridge.toggles.view === 'pivot' ? 'pivot' : 'runs';
+  return runs.length === 0 ? 'matrix' : bridge.toggles.view;
+}
 
 function shown(state: ResultsState): Shown {
   const { filter, onlyChanged, sorting } = bridge.toggles;
@@ -66,9 +105,9 @@ function shown(state: ResultsState): Shown {
   return { all, rows, columns, tables: pivots(rows, state.strings) };
 }
 
-function draw({ content, count }: Parts, state: ResultsState): void {
+function draw({ content, count }: Parts, state: ResultsState, view: ResultsView): void {
   const { strings, withoutResults } = state;
-  const { view, difference, sorting } = bridge.toggles;
+  const { difference, sorting } = bridge.toggles;
   const { all, rows, columns, tables } = shown(state);
   const send = (intent: ResultsIntent) => bridge.send(intent);
   const sort = (next: typeof sorting) => change({ sorting: next });
@@ -94,12 +133,28 @@ function change(toggles: Partial<ResultsToggles>): void {
 }
 
 /** Copies what is seen: the same rows, columns and order. */
-function copy(format: ExportFormat, say: (text: string) => void): void {
+function copy(format: TableFormat, say: (text: string) => void): void {
   const { state } = page;
   if (!state) return;
-  const { view, difference } = bridge.toggles;
-  const { rows, columns, tables } = shown(state);
+  const view = viewOf(state);
   const { strings } = state;
+  if (view === 'matrix' || format === 'json') {
+    bridge.send({ type: 'copy-table', format });
+    say(fill(strings.matrix.copied, { ...strings.formats, json: strings.matrix.json }[format]));
+    return;
+  }
+  copyShown(state, view, format, say);
+}
+
+function copyShown(
+  state: ResultsState,
+  view: ResultsView,
+  format: ExportFormat,
+  say: (text: string) => void,
+): void {
+  const { strings } = state;
+  const { difference } = bridge.toggles;
+  const { rows, columns, tables } = shown(state);
   const texts =
     view === 'pivot'
       ? tables.map((table) => pivotTable(table, strings, difference))

@@ -1,15 +1,23 @@
-import type { ExportFormat } from '../../src/protocol/panels/results.ts';
 import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { TABLE_FORMATS, type TableFormat } from '../../src/protocol/table-formats.ts';
 import { checkbox, Picker, pushButton, textField } from '../shared/controls.ts';
 import { h, setHidden, setText } from '../shared/dom.ts';
+import { DEFAULT_MATRIX_TOGGLES, type MatrixToggles } from './matrix/page.ts';
 import type { Sorting } from './rows.ts';
 
+/** The table of runs, methods by bits of all runs, and the table that a matrix fills. */
+export const RESULTS_VIEWS = ['runs', 'pivot', 'matrix'] as const;
+export type ResultsView = (typeof RESULTS_VIEWS)[number];
+
 export interface ResultsToggles {
-  readonly view: 'runs' | 'pivot';
+  readonly view: ResultsView;
   readonly filter: string;
   readonly onlyChanged: boolean;
   readonly difference: boolean;
   readonly sorting: Sorting;
+  readonly matrix: MatrixToggles;
+  /** The last request for a table that the page turned to. */
+  readonly answeredAt: number;
 }
 
 export const DEFAULT_TOGGLES: ResultsToggles = {
@@ -18,13 +26,13 @@ export const DEFAULT_TOGGLES: ResultsToggles = {
   onlyChanged: true,
   difference: true,
   sorting: { column: 'age', descending: false },
+  matrix: DEFAULT_MATRIX_TOGGLES,
+  answeredAt: 0,
 };
-
-const FORMATS: readonly ExportFormat[] = ['markdown', 'latex', 'csv'];
 
 interface Wishes {
   change(toggles: Partial<ResultsToggles>): void;
-  copy(format: ExportFormat): void;
+  copy(format: TableFormat): void;
 }
 
 /** The controls of the view, and the ways out of the panel. */
@@ -33,15 +41,15 @@ export class Toolbar {
   readonly #said = h('span', { class: 'quiet', role: 'status' });
   readonly #onlyChanged: HTMLElement;
   readonly #difference: HTMLElement;
+  readonly #filter: HTMLElement;
+  readonly #json: HTMLElement;
+  readonly #view: Picker;
+  readonly #strings: ResultsStrings;
 
   constructor(strings: ResultsStrings, toggles: ResultsToggles, { change, copy }: Wishes) {
-    const view = new Picker(strings.view, (value) => change({ view: value === 'pivot' ? 'pivot' : 'runs' }));
-    view.show(
-      [
-        { value: 'runs', label: strings.runsView },
-        { value: 'pivot', label: strings.pivotView },
-      ],
-      toggles.view,
+    this.#strings = strings;
+    this.#view = new Picker(strings.view, (value) =>
+      change({ view: RESULTS_VIEWS.find((view) => view === value) ?? 'runs' }),
     );
     const onlyChanged = checkbox(strings.onlyChanged, toggles.onlyChanged, (on) =>
       change({ onlyChanged: on }),
@@ -49,28 +57,45 @@ export class Toolbar {
     const difference = checkbox(strings.difference, toggles.difference, (on) => change({ difference: on }));
     this.#onlyChanged = onlyChanged.element;
     this.#difference = difference.element;
-    const filter = textField(strings.filterHint, toggles.filter, (text) => change({ filter: text }));
-    const copies = FORMATS.map((format) => pushButton(strings.formats[format], () => copy(format), true));
+    this.#filter = textField(strings.filterHint, toggles.filter, (text) => change({ filter: text }));
+    const names = { ...strings.formats, json: strings.matrix.json };
+    const copyButton = (format: TableFormat) => pushButton(names[format], () => copy(format), true);
+    const copies = TABLE_FORMATS.filter((format) => format !== 'json').map(copyButton);
+    this.#json = copyButton('json');
     this.element = h(
       'header',
       { class: 'panel-head' },
       h('h1', {}, strings.title),
-      h('div', { class: 'row' }, view.element, filter, this.#onlyChanged, this.#difference),
+      h('div', { class: 'row' }, this.#view.element, this.#filter, this.#onlyChanged, this.#difference),
       h(
         'div',
         { class: 'row', role: 'group', 'aria-label': strings.copyAs },
         h('span', { class: 'quiet', 'aria-hidden': 'true' }, strings.copyAs),
         ...copies,
+        this.#json,
         this.#said,
       ),
     );
-    this.show(toggles);
   }
 
-  /** Columns belong to the table of runs, differences in each cell to the pivot. */
-  show({ view }: ResultsToggles): void {
-    setHidden(this.#onlyChanged, view === 'pivot');
+  /**
+   * Columns belong to the table of runs, differences in each cell to the pivot; a matrix is shown whole.
+   * @param withMatrix whether there is one.
+   */
+  show(view: ResultsView, withMatrix: boolean): void {
+    const { runsView, pivotView, matrix } = this.#strings;
+    this.#view.show(
+      [
+        { value: 'runs', label: runsView },
+        { value: 'pivot', label: pivotView },
+        ...(withMatrix ? [{ value: 'matrix', label: matrix.view }] : []),
+      ],
+      view,
+    );
+    setHidden(this.#filter, view === 'matrix');
+    setHidden(this.#onlyChanged, view !== 'runs');
     setHidden(this.#difference, view !== 'pivot');
+    setHidden(this.#json, view !== 'matrix');
   }
 
   say(text: string): void {

@@ -36,6 +36,15 @@ export function vegaConfig(theme: Theme): Config {
     line: { strokeWidth: highContrast ? 2.5 : 1.75, color: accent, strokeJoin: 'round' },
     rule: { color: muted },
     text: { color: foreground, fontSize: size, font },
-    legend: { labelFont: font, titleFont: font },
+    // Only pictures that leave the panel have these inside.
+    legend: { labelFont: font, titleFont: font, labelColor: foreground, labelFontSize: size },
+    title: {
+      font,
+      color: foreground,
+      fontSize: Math.round(1.15 * fontSizePx),
+      subtitleFont: font,
+      subtitleColor: muted,
+      subtitleFontSize: size,
+    },
   };
 }

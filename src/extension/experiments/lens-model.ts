@@ -12,6 +12,7 @@ import {
 import type { PerplexityResult } from '../../runs/index.ts';
 import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
+import type { CellCount } from './matrix-cells.ts';
 
 /** A measurement that a lens shows. */
 export interface LastResult {
@@ -26,6 +27,8 @@ export interface LastResult {
 
 export type Lens = { readonly line: number } & (
   | { readonly kind: 'optimize' }
+  | ({ readonly kind: 'fill-table' } & CellCount)
+  | { readonly kind: 'show-table' }
   | { readonly kind: 'progress'; readonly job: Job }
   | { readonly kind: 'pause' | 'cancel'; readonly job: Job }
   | { readonly kind: 'resume'; readonly runDir: string }
@@ -44,6 +47,8 @@ export interface LensInput {
   readonly summaries: readonly RunSummary[];
   /** The job of this file that waits or runs. */
   readonly job: Job | null;
+  /** The cells of its matrix; null where it has none. */
+  readonly cells: CellCount | null;
   /** True when a run left a checkpoint to go on from. */
   isResumable(summary: RunSummary): boolean;
   /** True when a run has rotations. */
@@ -56,7 +61,9 @@ export interface LensInput {
 const ELSEWHERE = /^(runs|device|threads|\$schema)(\.|$)/;
 
 /** No lenses while the text is not an experiment: its faults are shown, and nothing could be started. */
-export function lensesOf(input: LensInput): Lens[] {
+export function lensesOf(given: LensInput): Lens[] {
+  // The runs of cells have other settings than the file: its table shows them.
+  const input = { ...given, summaries: given.summaries.filter(({ run }) => run.record.cell === null) };
   const { parsed, summaries, job } = input;
   const { experiment } = parsed;
   if (experiment === null) return [];
@@ -68,7 +75,7 @@ export function lensesOf(input: LensInput): Lens[] {
   const learned = hasLearnedRotation(experiment.rotation);
   const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
   return [
-    ...workLenses(input, lineOf('model'), learned),
+    ...workLenses(input, lineOf(input.cells === null ? 'model' : 'matrix'), learned),
     {
       line: lineOf('rotation'),
       kind: 'rotation',
@@ -90,13 +97,19 @@ export function lensesOf(input: LensInput): Lens[] {
 }
 
 function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
-  const { job, summaries } = input;
+  const { job, summaries, cells } = input;
   if (job !== null)
     return [
+      ...(cells === null ? [] : [{ line, kind: 'show-table' as const }]),
       ...(job.kind === 'optimize' && job.state === 'running' ? [{ line, kind: 'pause' as const, job }] : []),
       { line, kind: 'cancel', job },
       // Last: its width changes, and the others are to stay where they are.
       { line, kind: 'progress', job },
+    ];
+  if (cells !== null)
+    return [
+      { line, kind: 'fill-table', ...cells },
+      { line, kind: 'show-table' },
     ];
   if (!learned) return [];
   const newest = summaries.find(({ run }) => run.record.status !== 'running');

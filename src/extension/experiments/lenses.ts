@@ -12,6 +12,7 @@ import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { formatShortAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
+import type { CellCount, MatrixCells } from './matrix-cells.ts';
 
 const AGE_INTERVAL_MS = 60_000;
 const CHANGE_INTERVAL_MS = 500;
@@ -25,11 +26,14 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.#changed.event;
   readonly #jobs: Jobs;
+  readonly #runs: RunStore;
   readonly #summaries: RunSummaries;
+  #matrices: MatrixCells | null = null;
   readonly #disposables = new Disposables();
 
   constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
     this.#jobs = jobs;
+    this.#runs = runs;
     this.#summaries = summaries;
     const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), CHANGE_INTERVAL_MS));
     const proceed = this.#disposables.add(throttle(() => this.#changed.fire(), PROGRESS_INTERVAL_MS));
@@ -58,6 +62,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
         this.#jobs.all.find(
           ({ state, experiment }) => experiment === file && (state === 'running' || state === 'waiting'),
         ) ?? null,
+      cells: await this.#cellsOf(document.getText(), file),
       isResumable: ({ run }) => isResumable(run),
       hasRotations: has('rotations'),
       hasActivations: has('activations'),
@@ -67,6 +72,13 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
 
   dispose(): void {
     this.#disposables.dispose();
+  }
+
+  async #cellsOf(text: string, file: string): Promise<CellCount | null> {
+    const { MatrixCells, countCells } = await import('./matrix-cells.ts');
+    this.#matrices ??= new MatrixCells();
+    const reading = this.#matrices.of(text, file);
+    return reading === null || reading instanceof Error ? null : countCells(reading, this.#runs.list());
   }
 
   #render(document: vscode.TextDocument, lens: Lens): vscode.CodeLens {
@@ -79,6 +91,10 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     switch (lens.kind) {
       case 'optimize':
         return press('play', t('Optimize rotation'), COMMANDS.optimize, uri);
+      case 'fill-table':
+        return fillCommand(uri, lens);
+      case 'show-table':
+        return press('table', t('Show table'), PANELS.results.command, uri);
       case 'progress':
         return this.#progressCommand(lens.job);
       case 'pause':
@@ -121,6 +137,14 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
       ? press('watch', vscode.l10n.t('waits for its turn'), show, runDir)
       : press('sync~spin', progressText(this.#jobs.progress(id)), show, runDir);
   }
+}
+
+function fillCommand(uri: vscode.Uri, { done, total }: CellCount): vscode.Command {
+  const { t } = vscode.l10n;
+  return {
+    ...press('play', t('Fill table ({0} of {1} cells done)', done, total), COMMANDS.optimize, uri),
+    tooltip: t('Compute every cell of the matrix that has no numbers yet. What is done is kept.'),
+  };
 }
 
 function press(icon: string, words: string, command: string, ...given: readonly unknown[]): vscode.Command {

@@ -71,14 +71,22 @@ async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
       ),
       5000,
     );
-  else if (request.kind === 'optimize') void showTraining();
+  else if (request.kind === 'optimize') void showWork(request);
   const { state, runDir, message } = await ended;
   return { state, runDir, message };
 }
 
-/** Beside the file; the person keeps the keyboard where it is. */
-async function showTraining(): Promise<void> {
-  await vscode.commands.executeCommand(PANELS.training.command);
+/** Beside the file; the person keeps the keyboard where it is. A matrix shows its table, all else its curve. */
+async function showWork({ experiment, runDir }: JobRequest): Promise<void> {
+  if (runDir === undefined && (await hasMatrix(experiment)))
+    await vscode.commands.executeCommand(PANELS.results.command, vscode.Uri.file(experiment));
+  else await vscode.commands.executeCommand(PANELS.training.command);
+}
+
+async function hasMatrix(file: string): Promise<boolean> {
+  const { parseExperiment } = await loadConfig();
+  const { experiment } = parseExperiment(await experimentText(file), file);
+  return experiment?.matrix !== undefined;
 }
 
 /** Saves the file and leads to its faults, if it has any: nothing is started that cannot run. */

@@ -38,6 +38,15 @@ async function notifyFinished(job: Job): Promise<void> {
     );
     return;
   }
+  if (job.kind === 'optimize' && (await isCell(job.runDir))) {
+    await offer(
+      vscode.window.showInformationMessage,
+      vscode.l10n.t('{0}: the table is filled.', name),
+      vscode.l10n.t('Show Table'),
+      () => vscode.commands.executeCommand(PANELS.results.command, vscode.Uri.file(job.experiment)),
+    );
+    return;
+  }
   const result = job.runDir === null ? '' : await resultText(job.runDir);
   const text =
     job.kind === 'optimize'
@@ -46,6 +55,16 @@ async function notifyFinished(job: Job): Promise<void> {
   await offer(vscode.window.showInformationMessage, text.trim(), vscode.l10n.t('Show Results'), () =>
     vscode.commands.executeCommand(PANELS.results.command, [job.runDir]),
   );
+}
+
+/** Of a matrix the run of a cell stands for all. */
+async function isCell(runDir: string | null): Promise<boolean> {
+  if (runDir === null) return false;
+  try {
+    return (await (await loadRuns()).openRun(runDir)).record.cell !== null;
+  } catch {
+    return false; // What cannot be read is told where it is looked at.
+  }
 }
 
 /** `wikitext2 12.31 (full precision 5.67), W4A4KV4`. */

@@ -1,9 +1,10 @@
 import type { Translate } from './common.ts';
+import { matrixStrings } from './matrix-strings.ts';
 import { beginTexts, runStates } from './words.ts';
 
 /** Every text of the results panel. */
 export function resultsStrings(t: Translate) {
-  return { ...headTexts(t), ...columnTexts(t), ...rowTexts(t), ...emptyTexts(t) };
+  return { ...headTexts(t), ...columnTexts(t), ...rowTexts(t), ...emptyTexts(t), matrix: matrixStrings(t) };
 }
 
 function headTexts(t: Translate) {

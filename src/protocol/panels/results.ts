@@ -1,7 +1,9 @@
 /** Contract of the results panel: which setting is best, and why do two runs differ? */
 import { z } from 'zod';
 import type { MeanLoss } from '../perplexity.ts';
+import { TABLE_FORMATS } from '../table-formats.ts';
 import { beginSchema, type RunName, type RunState, readySchema, runDirSchema } from './common.ts';
+import { type MatrixPart, PICTURE_FORMATS } from './matrix.ts';
 import { PANEL_NAMES } from './registry.ts';
 import type { ResultsStrings } from './results-strings.ts';
 
@@ -66,13 +68,20 @@ export interface ResultsState {
   readonly withoutResults: number;
   /** When two are selected. */
   readonly comparison: Comparison | null;
+  readonly matrix: MatrixPart;
 }
 
-export const resultsMemorySchema = z.strictObject({ selected: z.array(runDirSchema).max(2) });
+export const resultsMemorySchema = z.strictObject({
+  selected: z.array(runDirSchema).max(2),
+  /** Experiment file whose table is shown; null for the one last looked at. */
+  table: runDirSchema.nullable().default(null),
+  /** Setting of bits whose layers are drawn; null for the last of the table. */
+  bits: z.string().max(60).nullable().default(null),
+});
 export type ResultsMemory = z.output<typeof resultsMemorySchema>;
 
-/** Places that a row leads to: its experiment, or a panel. */
-const OPEN_TARGETS = ['experiment', ...PANEL_NAMES] as const;
+/** Places that a row leads to: its experiment file, the settings that it ran with, or a panel. */
+const OPEN_TARGETS = ['experiment', 'settings', ...PANEL_NAMES] as const;
 export type OpenTarget = (typeof OPEN_TARGETS)[number];
 
 export const EXPORT_FORMATS = ['markdown', 'latex', 'csv'] as const;
@@ -80,6 +89,8 @@ export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
 /** More than any table of runs, less than what would choke a clipboard. */
 const MAX_COPY_LENGTH = 4_000_000;
+/** A picture of a thousand rotations is far below. */
+const MAX_PICTURE_LENGTH = 20_000_000;
 
 export const resultsIntentSchema = z.discriminatedUnion('type', [
   readySchema,
@@ -95,6 +106,17 @@ export const resultsIntentSchema = z.discriminatedUnion('type', [
     type: z.literal('open'),
     run: runDirSchema,
     what: z.enum(OPEN_TARGETS),
+  }),
+  z.strictObject({ type: z.literal('table'), file: runDirSchema, bits: z.string().max(60).nullable() }),
+  z.strictObject({ type: z.literal('copy-table'), format: z.enum(TABLE_FORMATS) }),
+  z.strictObject({ type: z.literal('fill-table'), file: runDirSchema }),
+  z.strictObject({
+    type: z.literal('save-picture'),
+    format: z.enum(PICTURE_FORMATS),
+    /** Proposed name, without its ending. */
+    name: z.string().min(1).max(200),
+    /** Text, or the bytes of a PNG in base64. */
+    content: z.string().max(MAX_PICTURE_LENGTH),
   }),
 ]);
 export type ResultsIntent = z.output<typeof resultsIntentSchema>;

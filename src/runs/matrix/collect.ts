@@ -37,7 +37,12 @@ export interface TableCell {
 /** The cells of an experiment's matrix with what its runs folder holds of them. */
 export async function collectCells(experiment: ResolvedExperiment): Promise<TableCell[]> {
   const { runs } = await listRuns(experiment.runs);
-  return Promise.all(resolvedCells(experiment).map((cell) => tableCell(cell, runs)));
+  return cellsOfRuns(resolvedCells(experiment), runs);
+}
+
+/** @param runs newest first. */
+export function cellsOfRuns(cells: readonly ResolvedCell[], runs: readonly Run[]): Promise<TableCell[]> {
+  return Promise.all(cells.map((cell) => tableCell(cell, runs)));
 }
 
 async function tableCell(cell: ResolvedCell, runs: readonly Run[]): Promise<TableCell> {

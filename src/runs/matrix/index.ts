@@ -1,4 +1,4 @@
-export { type CellStatus, collectCells, type TableCell } from './collect.ts';
+export { type CellStatus, cellsOfRuns, collectCells, type TableCell } from './collect.ts';
 export { formatMatrix, TABLE_FORMATS, type TableFormat } from './formats/index.ts';
 export { type CellDocument, cellDocuments, tableDocument } from './formats/json.ts';
 export {

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { before, describe, it } from 'mocha';
 import * as vscode from 'vscode';
+import { ResultsPanel } from '../../../src/extension/panels/results/panel.ts';
 import type { Parts } from '../../../src/extension/parts.ts';
 import type { Job } from '../../../src/extension/services.ts';
+import { progressText } from '../../../src/extension/words.ts';
 import { COMMANDS } from '../../../src/protocol/ids.ts';
 import { formatPerplexity } from '../../../src/protocol/text.ts';
 import { openRun } from '../../../src/runs/index.ts';
 import { EXPERIMENT, HOST_SIZE } from '../rig/experiment.ts';
-import { activeParts, lensesOf, lineOf, open, until, workspaceUri } from './editor.ts';
+import { activeParts, lensesOf, lineOf, open, openText, until, workspaceUri } from './editor.ts';
 import { type Seen, Views } from './views.ts';
 
 type Outcome = Pick<Job, 'state' | 'runDir' | 'message'>;
@@ -103,5 +105,36 @@ describe('jobs', function () {
     const document = await open(EXPERIMENT);
     await until(async () => (await lensesOf(document)).find(({ title }) => title === 'Resume'));
     await parts.runs.delete(runDir!);
+  });
+
+  it('a matrix is filled cell by cell; lens, progress and results panel tell how far', async () => {
+    const lab = JSON.parse((await open(EXPERIMENT)).getText()) as object;
+    const matrix = { bits: ['4-8-16', '4-4-4'], methods: ['rtn', 'hadamard-had-rtn'] };
+    const document = await openText('table.spinquant.json', JSON.stringify({ ...lab, matrix }, null, 2));
+    const file = document.uri.fsPath;
+    await parts.experiments.refresh();
+    const lens = () =>
+      until(async () => (await lensesOf(document)).find(({ title }) => title.includes('Fill table')));
+    assert.match((await lens()).title, /Fill table \(0 of 5 cells done\)/);
+    assert.equal((await lens()).line, lineOf(document, '"matrix"'));
+    const told = new Set<string>();
+    const listener = parts.jobs.onEvent(({ job }) => told.add(progressText(parts.jobs.progress(job.id))));
+    const { state } = await vscode.commands.executeCommand<Outcome>(COMMANDS.optimize, document.uri);
+    listener.dispose();
+    assert.equal(state, 'finished');
+    assert.ok(
+      [...told].some((text) => text.startsWith('cell 4 of 5: 4-4-4 RTN · window')),
+      [...told].join('\n'),
+    );
+    await parts.runs.refresh();
+    const panel = new ResultsPanel(parts);
+    panel.show(document.uri);
+    const { table } = (await panel.state()).matrix;
+    panel.dispose();
+    assert.deepEqual([table?.file, table?.done, table?.total], [file, 5, 5]);
+    assert.ok(table?.rows.every(({ values }) => Number(values[0]?.mean) > 1));
+    assert.match((await lens()).title, /Fill table \(5 of 5 cells done\)/);
+    for (const { dir } of parts.runs.ofExperiment(file)) await parts.runs.delete(dir);
+    await vscode.workspace.fs.delete(document.uri);
   });
 });

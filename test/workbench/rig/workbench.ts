@@ -58,8 +58,14 @@ export class Workbench {
 
   /** Opens a file of the workspace folder by name (quick open). */
   async openFile(name: string): Promise<void> {
-    await this.page.keyboard.press('Control+P');
-    await this.page.locator('.quick-input-widget input').first().fill(name);
+    // The list is as old as its search, so a file just written may need another look.
+    for (let looks = 0; looks < 5; looks++) {
+      if (looks > 0) await this.page.keyboard.press('Escape');
+      await this.page.keyboard.press('Control+P');
+      await this.page.locator('.quick-input-widget input').first().fill(name);
+      const shown = this.choice(name).waitFor({ timeout: 6000 });
+      if (await shown.then(() => true).catch(() => false)) break;
+    }
     await this.choice(name).waitFor();
     await this.page.keyboard.press('Enter');
     await this.page

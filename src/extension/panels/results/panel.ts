@@ -1,8 +1,10 @@
 import { existsSync, statSync } from 'node:fs';
 import * as vscode from 'vscode';
-import { portableExperiment } from '../../../config/index.ts';
+import { ExperimentError, portableExperiment } from '../../../config/index.ts';
 import { messageOf } from '../../../protocol/errors.ts';
+import { COMMANDS } from '../../../protocol/ids.ts';
 import type { OwnIntent } from '../../../protocol/panels/common.ts';
+import type { MatrixPart } from '../../../protocol/panels/matrix.ts';
 import { PANELS } from '../../../protocol/panels/registry.ts';
 import {
   type OpenTarget,
@@ -13,13 +15,15 @@ import {
   resultsMemorySchema,
 } from '../../../protocol/panels/results.ts';
 import { resultsStrings } from '../../../protocol/panels/results-strings.ts';
-import type { Run } from '../../../runs/index.ts';
+import { formatMatrix, type Run, type TableFormat } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
 import type { Services } from '../../services.ts';
-import { translate } from '../../words.ts';
+import { experimentName, progressText, translate } from '../../words.ts';
 import { showText } from '../groups.ts';
 import { modelName } from '../names.ts';
 import { Panel } from '../panel.ts';
+import { savePicture } from './matrix/save.ts';
+import { MatrixSource } from './matrix/source.ts';
 import { type ResultsSource, resultsState } from './state.ts';
 
 type Opened = Pick<ResultsSource, 'results' | 'experiment' | 'model'>;
@@ -28,6 +32,9 @@ type Opened = Pick<ResultsSource, 'results' | 'experiment' | 'model'>;
 export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemory> {
   /** By folder, with the time of the file that was read. */
   readonly #cache = new Map<string, { readonly mtimeMs: number; readonly opened: Opened }>();
+  readonly #matrices: MatrixSource;
+  /** When somebody asked for a table, in milliseconds. */
+  #askedAt = 0;
 
   constructor(services: Services) {
     super(services, {
@@ -35,12 +42,19 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
       strings: resultsStrings(translate),
       intents: resultsIntentSchema,
       memories: resultsMemorySchema,
-      memory: { selected: [] },
+      memory: { selected: [], table: null, bits: null },
     });
+    this.#matrices = new MatrixSource(services);
+    this.own(services.experiments.onDidChange(() => this.update()));
+    this.own(services.jobs.onDidChange(() => this.update()));
   }
 
-  /** A list of runs to compare. */
+  /** A list of runs to compare, or the experiment file whose table is to be shown. */
   protected override choice([given]: readonly unknown[]): Partial<ResultsMemory> {
+    if (given instanceof vscode.Uri) {
+      this.#askedAt = Date.now();
+      return { table: given.fsPath };
+    }
     if (!Array.isArray(given)) return {};
     const selected = given.map(runDirOf).filter((dir) => dir !== null);
     return { selected: selected.slice(0, 2) };
@@ -55,6 +69,7 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
       memory: this.memory,
       sources,
       withoutResults: all.length - sources.length,
+      matrix: await this.#matrix(),
     });
   }
 
@@ -62,7 +77,22 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     const { runs } = this.services;
     switch (intent.type) {
       case 'select':
-        this.memory = { selected: intent.selected.filter((dir) => runs.get(dir) !== undefined) };
+        this.memory = {
+          ...this.memory,
+          selected: intent.selected.filter((dir) => runs.get(dir) !== undefined),
+        };
+        break;
+      case 'table':
+        this.memory = { ...this.memory, table: intent.file, bits: intent.bits };
+        break;
+      case 'copy-table':
+        await this.#copyTable(intent.format);
+        break;
+      case 'fill-table':
+        await vscode.commands.executeCommand(COMMANDS.optimize, vscode.Uri.file(intent.file));
+        break;
+      case 'save-picture':
+        await savePicture(intent, await this.#tableFile());
         break;
       case 'star':
         if (runs.get(intent.run)) await runs.annotate(intent.run, { starred: intent.starred });
@@ -80,7 +110,53 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
 
   async #open(run: Run, what: OpenTarget): Promise<void> {
     if (what === 'experiment') await showText(run.experimentFile);
+    else if (what === 'settings') await showText(run.path('experiment'));
     else await vscode.commands.executeCommand(PANELS[what].command, run.dir);
+  }
+
+  /** The experiment file whose table is shown: the one chosen, else the one last looked at, else the first. */
+  async #tableFile(): Promise<string | null> {
+    const all = await this.#matrices.all();
+    const { active } = this.services.experiments;
+    return all.find((file) => file === (this.memory.table ?? active)) ?? all[0] ?? null;
+  }
+
+  async #matrix(): Promise<MatrixPart> {
+    const all = (await this.#matrices.all()).map((file) => ({ file, name: experimentName(file) }));
+    const file = await this.#tableFile();
+    const part = {
+      all,
+      file,
+      table: null,
+      problem: null,
+      progress: this.#progress(file),
+      askedAt: this.#askedAt,
+    };
+    if (file === null) return part;
+    try {
+      const reading = await this.#matrices.reading(file);
+      if (reading instanceof ExperimentError) return { ...part, problem: this.problemOf(reading) };
+      if (reading === null) return part;
+      return { ...part, table: await this.#matrices.table(reading, this.memory.bits) };
+    } catch (error) {
+      return { ...part, problem: this.problemOf(error) };
+    }
+  }
+
+  /** How far the job is that fills a table. */
+  #progress(file: string | null): string | null {
+    const job = this.services.jobs.running;
+    if (job === null || job.kind !== 'optimize' || job.experiment !== file) return null;
+    return progressText(this.services.jobs.progress(job.id));
+  }
+
+  async #copyTable(format: TableFormat): Promise<void> {
+    const file = await this.#tableFile();
+    const reading = file === null ? null : await this.#matrices.reading(file);
+    if (reading === null || reading instanceof ExperimentError) return;
+    await vscode.env.clipboard.writeText(
+      `${formatMatrix(await this.#matrices.runsTable(reading), format)}\n`,
+    );
   }
 
   /** Null for a run without results, or whose files cannot be read: the log has the reason. */

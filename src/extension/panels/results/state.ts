@@ -1,5 +1,6 @@
 import { type Experiment, experimentDifferences } from '../../../config/index.ts';
 import type { RunName } from '../../../protocol/panels/common.ts';
+import type { MatrixPart } from '../../../protocol/panels/matrix.ts';
 import type {
   Comparison,
   ResultRun,
@@ -32,19 +33,21 @@ export interface ResultsInput {
   readonly memory: ResultsMemory;
   readonly sources: readonly ResultsSource[];
   readonly withoutResults: number;
+  readonly matrix: MatrixPart;
 }
 
 /** The complete state of the results panel. */
 export function resultsState(input: ResultsInput): ResultsState {
-  const { strings, locale, memory, sources, withoutResults } = input;
+  const { strings, locale, memory, sources, withoutResults, matrix } = input;
   const selected = memory.selected.filter((dir) => sources.some(({ name }) => name.dir === dir));
   return {
     strings,
     locale,
-    remembered: { selected },
+    remembered: { ...memory, selected },
     runs: sources.map(resultRun),
     withoutResults,
     comparison: compare(sources, selected),
+    matrix,
   };
 }
 

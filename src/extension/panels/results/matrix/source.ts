@@ -1,0 +1,155 @@
+import { existsSync, statSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { FULL_PRECISION_ROW } from '../../../../config/index.ts';
+import { messageOf } from '../../../../protocol/errors.ts';
+import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
+import { cellsOfRuns, type Run, type MatrixTable as RunsTable, tableOf } from '../../../../runs/index.ts';
+import {
+  MatrixCells,
+  type MatrixExperiment,
+  type MatrixReading,
+  runsOfMatrix,
+} from '../../../experiments/matrix-cells.ts';
+import type { Services } from '../../../services.ts';
+import { type ActivationFacts, activationFacts, type EventFacts, eventFacts } from './facts.ts';
+import { bitSettings, matrixTable } from './state.ts';
+
+/** By path, with the time of the file that was read. */
+type Cache<T> = Map<string, { readonly mtimeMs: number; readonly value: T }>;
+
+/** What a table is read from. */
+export type MatrixServices = {
+  readonly runs: Pick<Services['runs'], 'list' | 'get'>;
+  readonly experiments: Pick<Services['experiments'], 'all'>;
+  readonly log: Pick<Services['log'], 'warn'>;
+};
+
+/** Reads the tables of the workspace's experiments; of run folders only what has changed. */
+export class MatrixSource {
+  readonly #services: MatrixServices;
+  readonly #cells = new MatrixCells();
+  readonly #texts: Cache<string> = new Map();
+  readonly #events: Cache<EventFacts> = new Map();
+  readonly #activations: Cache<ActivationFacts> = new Map();
+  readonly #tables = new Map<string, { readonly key: string; readonly table: RunsTable }>();
+
+  constructor(services: MatrixServices) {
+    this.#services = services;
+  }
+
+  /** Experiment files that have a matrix, or faults in one. */
+  async all(): Promise<string[]> {
+    const files = this.#services.experiments.all;
+    const readings = await Promise.all(files.map((file) => this.reading(file)));
+    return files.filter((_, index) => readings[index] !== null);
+  }
+
+  /** What the file on the disk says: that is what is filled. */
+  async reading(file: string): Promise<MatrixReading> {
+    try {
+      const text = await cached(this.#texts, file, () => readFile(file, 'utf8'));
+      return this.#cells.of(text, file);
+    } catch (error) {
+      this.#services.log.warn(messageOf(error));
+      return null;
+    }
+  }
+
+  /** The table as far as it is filled. */
+  async runsTable({ experiment, cells }: MatrixExperiment): Promise<RunsTable> {
+    const runs = runsOfMatrix(experiment, this.#services.runs.list());
+    const key = JSON.stringify([
+      cells.map(({ key, title, bits, seed }) => [key, title, bits, seed]),
+      runs.map((run) => [run.dir, run.record.status, timeOf(run.path('results'))]),
+    ]);
+    const { file } = experiment.source;
+    const known = this.#tables.get(file);
+    if (known?.key === key) return known.table;
+    const table = tableOf(await cellsOfRuns(cells, runs));
+    this.#tables.set(file, { key, table });
+    return table;
+  }
+
+  /** @param chosen setting of bits whose layers are drawn; without it, the last of the table. */
+  async table(matrix: MatrixExperiment, chosen: string | null): Promise<MatrixTable> {
+    const table = await this.runsTable(matrix);
+    const settings = bitSettings(table);
+    const bits = settings.find((setting) => setting === chosen) ?? settings.at(-1) ?? '';
+    const extras = new Map<string, { seconds: number | null; hasActivations: boolean }>();
+    for (const { run: dir, method } of table.rows.flatMap(({ cells }) => cells)) {
+      const run = dir === null ? undefined : this.#services.runs.get(dir);
+      if (run?.record.status !== 'finished') continue;
+      const { seconds } = await this.#eventsOf(run, method);
+      extras.set(run.dir, { seconds, hasActivations: existsSync(run.path('activations')) });
+    }
+    const none = { seconds: null, hasActivations: false };
+    return matrixTable({
+      file: matrix.experiment.source.file,
+      table,
+      bits,
+      depth: await this.#depth(table, bits),
+      extras: ({ run }) => (run === null ? none : (extras.get(run) ?? none)),
+    });
+  }
+
+  /** Of each row the first finished seed that tells of its layers. */
+  async #depth({ rows }: RunsTable, bits: string): Promise<DepthRow[]> {
+    const found: DepthRow[] = [];
+    for (const { method, title, cells } of rows.filter((row) => row.bits === bits)) {
+      for (const { run: dir, status, seed } of cells) {
+        const run = dir === null || status !== 'finished' ? undefined : this.#services.runs.get(dir);
+        if (!run) continue;
+        const { weights } = await this.#eventsOf(run, method);
+        const { kurtosis, error } = await this.#activationsOf(run);
+        if ([weights, kurtosis, error].every((part) => Object.keys(part).length === 0)) continue;
+        found.push({ method, title, seed, kurtosis, error, weights });
+        break;
+      }
+    }
+    return found;
+  }
+
+  #eventsOf(run: Run, method: string): Promise<EventFacts> {
+    const variant = method === FULL_PRECISION_ROW.name ? 'full-precision' : 'quantized';
+    return this.#attempt(
+      () => cached(this.#events, run.path('events'), async () => eventFacts(await run.readEvents(), variant)),
+      { seconds: null, weights: {} },
+    );
+  }
+
+  #activationsOf(run: Run): Promise<ActivationFacts> {
+    const none = { kurtosis: {}, error: {} };
+    if (!existsSync(run.path('activations'))) return Promise.resolve(none);
+    return this.#attempt(
+      () =>
+        cached(this.#activations, run.path('activations'), async () =>
+          activationFacts(await run.readActivations()),
+        ),
+      none,
+    );
+  }
+
+  /** A damaged file of one run must not take the table off the screen. */
+  async #attempt<T>(read: () => Promise<T>, otherwise: T): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      this.#services.log.warn(messageOf(error));
+      return otherwise;
+    }
+  }
+}
+
+async function cached<T>(cache: Cache<T>, path: string, read: () => Promise<T>): Promise<T> {
+  const mtimeMs = timeOf(path);
+  const known = cache.get(path);
+  if (known?.mtimeMs === mtimeMs) return known.value;
+  const value = await read();
+  cache.set(path, { mtimeMs, value });
+  return value;
+}
+
+/** 0 for a file that is not there. */
+function timeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+}

@@ -1,0 +1,82 @@
+/** The table of a matrix as the panel shows it. Knows nothing of the editor. */
+import { FULL_PRECISION_BITS, FULL_PRECISION_ROW } from '../../../../config/index.ts';
+import type {
+  DepthRow,
+  MatrixCell,
+  MatrixColumn,
+  MatrixRow,
+  MatrixTable,
+  MatrixValue,
+} from '../../../../protocol/panels/matrix.ts';
+import {
+  type Metric,
+  measuredIn,
+  type MatrixTable as RunsTable,
+  type Spread,
+  type TableCell,
+  type TableRow,
+} from '../../../../runs/index.ts';
+import { finite } from '../../finite.ts';
+
+/** A cell's facts beside its results. */
+export interface CellExtras {
+  readonly seconds: number | null;
+  readonly hasActivations: boolean;
+}
+
+export interface MatrixInput {
+  readonly file: string;
+  readonly table: RunsTable;
+  /** Setting of bits whose layers are drawn. */
+  readonly bits: string;
+  readonly depth: readonly DepthRow[];
+  extras(cell: TableCell): CellExtras;
+}
+
+export function matrixTable({ file, table, bits, depth, extras }: MatrixInput): MatrixTable {
+  const cells = table.rows.flatMap((row) => row.cells);
+  return {
+    file,
+    columns: table.columns.map(columnOf),
+    rows: table.rows.map((row) => matrixRow(row, table, extras)),
+    done: cells.filter(({ status }) => status === 'finished').length,
+    total: cells.length,
+    bits,
+    depth,
+  };
+}
+
+/** Each task is a column of its own, under its title; shares of questions are all accuracies. */
+function columnOf({ metric, title }: Metric): MatrixColumn {
+  return { metric: metric === 'perplexity' ? metric : 'accuracy', name: title };
+}
+
+function matrixRow(row: TableRow, { columns }: RunsTable, extras: MatrixInput['extras']): MatrixRow {
+  const { bits, method, title, cells, values, best } = row;
+  return {
+    bits,
+    method,
+    title,
+    isFull: method === FULL_PRECISION_ROW.name,
+    values: values.map((value, at) => value && matrixValue(value, best[at] ?? false)),
+    cells: cells.map((cell) => matrixCell(cell, columns, extras(cell))),
+  };
+}
+
+function matrixValue({ mean, deviation, n }: Spread, best: boolean): MatrixValue {
+  return { mean: finite(mean), deviation: finite(deviation), n, best };
+}
+
+function matrixCell(cell: TableCell, columns: RunsTable['columns'], extras: CellExtras): MatrixCell {
+  const { seed, seeded, status, run, message } = cell;
+  const measured = measuredIn(cell);
+  const values = columns.map(({ metric, name }) =>
+    finite(measured.find((one) => one.metric === metric && one.name === name)?.value),
+  );
+  return { seed, seeded, status, run, message, values, ...extras };
+}
+
+/** The settings of bits of a table besides full precision, in its order. */
+export function bitSettings({ rows }: Pick<RunsTable, 'rows'>): string[] {
+  return [...new Set(rows.map(({ bits }) => bits))].filter((bits) => bits !== FULL_PRECISION_BITS);
+}

@@ -1,0 +1,258 @@
+/** The table of a matrix and its pictures as pure functions of the panel's state. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { after, before } from 'node:test';
+import { makeMatrix } from '../../scripts/fixtures/make-matrix.mts';
+import { experimentOfText } from '../../src/config/index.ts';
+import { LINEARS, SITES } from '../../src/protocol/block.ts';
+import type { MatrixTable } from '../../src/protocol/panels/matrix.ts';
+import { matrixStrings } from '../../src/protocol/panels/matrix-strings.ts';
+import { collectCells, openRun, tableOf } from '../../src/runs/index.ts';
+import { linesOf } from '../../webview/results/matrix/depth.ts';
+import { meanBits, paretoPoints } from '../../webview/results/matrix/pareto.ts';
+import { PICTURES, type PictureId } from '../../webview/results/matrix/pictures.ts';
+import { quantile, stripsOf } from '../../webview/results/matrix/spread.ts';
+import { blocksOf, cellText, notesOf } from '../../webview/results/matrix/table.ts';
+import type { PictureView } from '../../webview/results/matrix/view.ts';
+import { standaloneSpec } from '../../webview/shared/standalone-spec.ts';
+import { themeFrom } from '../../webview/shared/theme.ts';
+import { compileWarnings } from './compile.ts';
+import { matrixOf } from './states.ts';
+
+const strings = matrixStrings((text) => text);
+const theme = themeFrom(() => '', false);
+const IDS = Object.keys(PICTURES) as PictureId[];
+
+let root: string;
+let file: string;
+let table: MatrixTable;
+
+before(async () => {
+  root = await mkdtemp(join(tmpdir(), 'spinquant-matrix-'));
+  file = makeMatrix(runs());
+  table = await tableAt(null);
+});
+after(() => rm(root, { recursive: true }));
+
+const runs = () => join(root, '.spinquant', 'runs');
+
+async function tableAt(bits: string | null): Promise<MatrixTable> {
+  const part = await matrixOf(file, runs(), { bits });
+  assert.ok(part.table);
+  return part.table;
+}
+
+const viewOf = (table: MatrixTable, change: Partial<PictureView> = {}): PictureView => ({
+  ...{ table, strings, column: 0, site: 'down-input', linear: 'down' },
+  ...change,
+});
+
+test('the panel shows the numbers, marks and reasons of the table that the terminal prints', async () => {
+  const printed = tableOf(await collectCells(experimentOfText(readFileSync(file, 'utf8'), file)));
+  assert.deepEqual(table.columns, printed.columns);
+  assert.equal(table.rows.length, printed.rows.length);
+  for (const [index, row] of printed.rows.entries()) {
+    const shown = table.rows[index]!;
+    assert.deepEqual([shown.bits, shown.method], [row.bits, row.method]);
+    assert.deepEqual(
+      shown.values.map((value) => value && [value.mean, value.deviation, value.n, value.best]),
+      row.values.map((value, at) => value && [value.mean, value.deviation, value.n, row.best[at]]),
+    );
+  }
+  assert.equal(table.total, printed.rows.flatMap(({ cells }) => cells).length);
+  assert.equal(table.done, table.total - 4, 'one failed, one runs, two wait');
+  assert.ok(
+    printed.rows.some(({ best }) => best.includes(true)),
+    'there is a mark to compare',
+  );
+});
+
+test('blocks of bits as papers print them; a state stands where no number is; reasons are told', async () => {
+  assert.deepEqual(
+    blocksOf(table).map(({ bits, rows }) => [bits, rows.length]),
+    [
+      ['16-16-16', 1],
+      ['4-8-16', 6],
+      ['4-4-4', 6],
+    ],
+  );
+  const failed = table.rows.find(({ method, bits }) => method === 'gptq' && bits === '4-8-16')!;
+  assert.equal(cellText(failed, 0, table.columns, strings), 'failed');
+  const spread = table.rows.at(-1)!;
+  assert.match(cellText(spread, 0, table.columns, strings), /^7\.\d{3} ± 0\.\d{3}$/);
+  assert.deepEqual(notesOf(table, strings), [
+    'GPTQ at 4-8-16: model.layers.3.mlp: every channel of its input is zero.',
+  ]);
+});
+
+test('seconds are those of learning, rounding and evaluation, from the events', async () => {
+  const secondsOf = (method: string) =>
+    table.rows.find((row) => row.method === method && row.bits === '4-4-4')?.cells[0]?.seconds;
+  assert.equal(secondsOf('rtn'), 41);
+  // Six layers at 9.5 s besides the evaluation.
+  assert.equal(secondsOf('gptq'), 310 + 6 * 9.5);
+  assert.equal(table.rows.find(({ isFull }) => isFull)?.cells[0]?.seconds, 38);
+});
+
+test('every spec compiles without a word, on the page and as a file; its data are those that it names', async () => {
+  const specs = IDS.flatMap((id) => {
+    const page = PICTURES[id].draw(viewOf(table), theme, false);
+    const file = PICTURES[id].draw(viewOf(table), theme, true);
+    assert.equal(page.empty, '', id);
+    const named = [...JSON.stringify(page.model.spec).matchAll(/"data":\{"name":"(\w+)"\}/g)].map(
+      ([, name]) => name,
+    );
+    assert.deepEqual(new Set(named), new Set(Object.keys(page.model.data)), id);
+    const parameters = JSON.stringify(page.model.spec);
+    for (const signal of Object.keys(page.model.signals))
+      assert.ok(parameters.includes(`"${signal}"`), signal);
+    return [page.model.spec, standaloneSpec(file.model, { text: id, subtitle: file.about }, theme)];
+  });
+  assert.deepEqual(compileWarnings(specs), []);
+});
+
+test('a file has its data, the present ends of its axes, a title and a background', async () => {
+  const { model, about } = PICTURES.bits.draw(viewOf(table), theme, true);
+  const spec = standaloneSpec(model, { text: 'Quality', subtitle: about }, theme) as unknown as {
+    datasets: unknown;
+    params: readonly { name: string; value: unknown }[];
+    title: { text: string };
+    background: string;
+  };
+  assert.deepEqual(spec.datasets, model.data);
+  for (const { name, value } of spec.params) assert.deepEqual(value, model.signals[name] ?? value);
+  assert.deepEqual([spec.title.text, spec.background], ['Quality', theme.background]);
+  assert.match(JSON.stringify(spec), /"legend":\{"orient":"bottom"/);
+  assert.doesNotMatch(JSON.stringify(PICTURES.bits.draw(viewOf(table), theme, false)), /"orient"/);
+});
+
+test('a strip for each row of several seeds; quantiles lie between neighbours in proportion', async () => {
+  const strips = stripsOf(viewOf(table));
+  assert.deepEqual(
+    strips.map(({ name, values }) => [name, values.length]),
+    [
+      ['Random rotation + RTN', 6],
+      ['Random Hadamard R1–R4 + RTN', 6],
+      ['SpinQuant had + RTN', 6],
+      ['SpinQuant had + GPTQ', 3],
+    ],
+  );
+  const { data } = PICTURES.spread.draw(viewOf(table), theme, false).model;
+  assert.equal(data.points?.length, 21);
+  assert.equal(data.boxes?.length, 3, 'three values make no box');
+  assert.equal(quantile([1, 2, 4, 8], 0.5), 3);
+  assert.equal(quantile([1, 2, 4, 8], 0.25), 1.75);
+  assert.equal(quantile([5], 0.75), 5);
+});
+
+test('the front is what nothing beats: nothing on it is beaten, and all beside it is', async () => {
+  for (const cost of ['seconds', 'mean-bits'] as const) {
+    const points = paretoPoints(viewOf(table), cost);
+    const front = points.filter(({ onFront }) => onFront);
+    assert.ok(front.length > 1 && front.length < points.length, cost);
+    for (const point of points) {
+      const beaten = front.some(
+        (other) =>
+          other.cost <= point.cost &&
+          other.value <= point.value &&
+          (other.cost < point.cost || other.value < point.value),
+      );
+      assert.equal(beaten, !point.onFront, `${cost} ${point.name} ${point.bits}`);
+    }
+  }
+  assert.equal(meanBits('4-8-16'), 28 / 3);
+  assert.equal(meanBits('4-4-K'), null);
+});
+
+test('of accuracies the higher ones are the better ones', async () => {
+  const columns = table.columns.map(({ name }) => ({ name, metric: 'accuracy' as const }));
+  const low = paretoPoints(viewOf(table), 'seconds').find(({ name }) => name === 'RTN')!;
+  const high = paretoPoints(viewOf({ ...table, columns }), 'seconds').find(({ name }) => name === 'RTN')!;
+  assert.deepEqual([low.value, low.onFront], [148.2, true], 'the cheapest');
+  assert.ok(high.onFront);
+  const others = paretoPoints(viewOf({ ...table, columns }), 'seconds').filter(({ name }) => name !== 'RTN');
+  assert.ok(
+    others.every(({ onFront }) => !onFront),
+    'RTN has the highest number for the least time',
+  );
+});
+
+test('depth: errors of activations are 10^(−SQNR/10) of the file; weights have theirs from the events', async () => {
+  const row = table.rows.find(({ method, bits }) => method === 'spinquant-had-rtn' && bits === '4-4-4')!;
+  const { sites } = await (await openRun(row.cells[0]!.run!)).readActivations();
+  const depth = table.depth.find(({ method }) => method === 'spinquant-had-rtn')!;
+  for (const site of SITES) {
+    const records = sites.filter((record) => record.site === site);
+    assert.deepEqual(
+      depth.kurtosis[site]?.after,
+      records.map(({ after }) => after.kurtosis),
+    );
+    const { sqnrDb } = records[0]!.before;
+    if (sqnrDb === null) assert.equal(depth.error[site], undefined);
+    else assert.equal(depth.error[site]?.before[0], 10 ** (-sqnrDb / 10));
+  }
+  const view = viewOf(table);
+  const names = (measure: 'kurtosis' | 'weights') =>
+    linesOf(view, measure, theme).map(({ series }) => series.name);
+  assert.equal(names('kurtosis')[0], 'before rotation');
+  assert.equal(names('kurtosis').length, 5, 'one before, four after');
+  assert.deepEqual(names('weights'), [
+    'GPTQ, to nearest',
+    'GPTQ',
+    'SpinQuant had + GPTQ, to nearest',
+    'SpinQuant had + GPTQ',
+  ]);
+  const gptq = table.depth.find(({ method }) => method === 'gptq')!;
+  for (const linear of LINEARS) assert.equal(gptq.weights[linear]?.after.length, 6);
+});
+
+test('a row has one sign in all pictures; beyond six rows colours come again with other shapes', async () => {
+  const signs = new Map<string, string>();
+  for (const id of IDS)
+    for (const { name, color, shape, filled } of PICTURES[id].draw(viewOf(table), theme, false).legend) {
+      if (!filled) continue;
+      assert.equal(signs.get(name) ?? `${color} ${shape}`, `${color} ${shape}`, `${id} ${name}`);
+      signs.set(name, `${color} ${shape}`);
+    }
+  const [full, ...rows] = table.rows;
+  const many = Array.from({ length: 30 }, (_, index) => ({
+    ...rows[0]!,
+    ...{ method: `m${index}`, title: `Method ${index}` },
+  }));
+  const { legend } = PICTURES.bits.draw(viewOf({ ...table, rows: [full!, ...many] }), theme, false);
+  assert.equal(new Set(legend.map(({ color, shape }) => `${color} ${shape}`)).size, 30);
+});
+
+test('error bars stay on a logarithmic axis', async () => {
+  const rows = table.rows.map((row) => ({
+    ...row,
+    values: row.values.map((value) => value && { ...value, deviation: 2 * (value.mean ?? 0) }),
+  }));
+  const { data } = PICTURES.bits.draw(viewOf({ ...table, rows }), theme, false).model;
+  for (const { value, least, largest } of data.points ?? [])
+    assert.ok(Number(least) > 0 && Number(least) <= Number(value) && Number(value) < Number(largest));
+});
+
+test('where nothing was measured a picture says what to do', async () => {
+  const table = await tableAt('4-8-16');
+  const emptyOf = (id: PictureId) => PICTURES[id].draw(viewOf(table), theme, false).empty;
+  assert.equal(table.bits, '4-8-16');
+  assert.match(emptyOf('kurtosis'), /No cell at 4-8-16 has activation statistics\. Set matrix\.statistics/);
+  assert.equal(emptyOf('weights'), '', 'SpinQuant had + GPTQ reports errors there, too');
+  const bare = { ...table, rows: table.rows.map((row) => ({ ...row, values: [null, null] })), depth: [] };
+  for (const id of IDS) assert.notEqual(PICTURES[id].draw(viewOf(bare), theme, false).empty, '', id);
+});
+
+test('every picture has a table of the same numbers, and words for those who do not see it', async () => {
+  for (const id of IDS) {
+    const view = viewOf(table, { column: 1 });
+    const { rows, columns, caption } = PICTURES[id].table(view);
+    const { summary } = PICTURES[id].draw(view, theme, false).model;
+    assert.ok(rows.length > 0 && rows.every((row) => row.length === columns.length), id);
+    assert.ok(caption.startsWith(strings.titles[id]) && summary.startsWith(strings.titles[id]), id);
+    assert.match(summary, /SpinQuant had \+ (RTN|GPTQ)/, id);
+  }
+});

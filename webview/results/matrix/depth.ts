@@ -1,0 +1,169 @@
+/** Kurtosis and quantization error over depth (the paper's figure 3), for activations and weights. */
+import { fill } from '../../../src/protocol/panels/fill.ts';
+import type { DepthColumns, DepthRow } from '../../../src/protocol/panels/matrix.ts';
+import type { ChartSpec, Row } from '../../shared/chart-model.ts';
+import { logTicks, stableDomain } from '../../shared/domain.ts';
+import { formatNumber } from '../../shared/format.ts';
+import { fittedSpec, xAxis } from '../../shared/spec-parts.ts';
+import type { Theme } from '../../shared/theme.ts';
+import { measureAxis, seriesChannels } from './spec.ts';
+import { methodsOf, type PictureKind, type PictureView, type Series, seriesOf, summaryOf } from './view.ts';
+
+const HEIGHT = 190;
+/** Of what stands for comparison. */
+const DASHES = [5, 3] as const;
+
+export type DepthMeasure = 'kurtosis' | 'error' | 'weights';
+
+/** A line over the layers. */
+interface Line {
+  readonly series: Series;
+  readonly layer: readonly number[];
+  readonly values: readonly (number | null)[];
+}
+
+/** The rows that measured something, with their names in charts. */
+function measured(view: PictureView, measure: DepthMeasure): (readonly [string, DepthColumns])[] {
+  const { table, site, linear } = view;
+  const names = methodsOf(table);
+  return table.depth.flatMap((row: DepthRow) => {
+    const columns = measure === 'weights' ? row.weights[linear] : row[measure][site];
+    return columns ? [[names.get(row.method) ?? row.title, columns] as const] : [];
+  });
+}
+
+/**
+ * Activations before rotation are the same for every row: one line, muted and dashed. Weights rounded to nearest have
+ * other errors under other rotations: each row has its own, dashed in its colour.
+ */
+export function linesOf(view: PictureView, measure: DepthMeasure, theme: Theme): Line[] {
+  const { strings, table } = view;
+  const rows = measured(view, measure);
+  const names = rows.map(([name]) => name);
+  const own = seriesOf(names, table, theme).flatMap((series): [Line, DepthColumns][] => {
+    const columns = rows.find(([name]) => name === series.name)?.[1];
+    return columns ? [[{ series, layer: columns.layer, values: columns.after }, columns]] : [];
+  });
+  const muted = { name: strings.before, color: theme.muted, shape: 'circle', dash: DASHES, filled: false };
+  if (measure === 'weights') {
+    return own.flatMap(([line, { layer, before }]) => {
+      const name = fill(strings.nearest, line.series.name);
+      return [{ series: { ...line.series, name, dash: DASHES, filled: false }, layer, values: before }, line];
+    });
+  }
+  const [first] = rows;
+  const lines = own.map(([line]) => line);
+  return first ? [{ series: muted, layer: first[1].layer, values: first[1].before }, ...lines] : [];
+}
+
+/** Data set: `points` {series, layer, value}. */
+function depthSpec(series: readonly Series[], theme: Theme, word: string, standalone: boolean): ChartSpec {
+  const x = xAxis('layer', [-0.5, { expr: 'layerMax' }], {
+    title: word,
+    format: 'd',
+    tickMinStep: 1,
+    tickCount: 8,
+  });
+  const y = measureAxis('y', 'value', true, { minExtent: 40 });
+  const { color, fill: inside, shape, strokeDash } = seriesChannels(series, theme.background, standalone);
+  return fittedSpec(
+    HEIGHT,
+    { layerMax: 1, yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
+    {
+      layer: [
+        {
+          data: { name: 'points' },
+          mark: { type: 'line', invalid: 'break-paths-show-path-domains' },
+          encoding: { x, y, color, strokeDash },
+        },
+        {
+          data: { name: 'points' },
+          transform: [{ filter: 'isValid(datum.value)' }],
+          mark: { type: 'point', opacity: 1, size: 30, strokeWidth: 1.5 },
+          encoding: { x, y, color, shape, fill: inside },
+        },
+      ],
+    },
+  );
+}
+
+export function depthPicture(measure: DepthMeasure): PictureKind {
+  return {
+    draw(view, theme, standalone) {
+      const { strings, table } = view;
+      const lines = linesOf(view, measure, theme);
+      const points = lines.flatMap(({ series, layer, values }) =>
+        layer.map(
+          (number, index): Row => ({
+            series: series.name,
+            layer: number,
+            value: drawable(values[index] ?? null),
+          }),
+        ),
+      );
+      const known = points.map(({ value }) => value as number | null);
+      const domain = stableDomain(known, null, 'log');
+      const last = Math.max(1, ...lines.flatMap(({ layer }) => layer));
+      const series = lines.map((line) => line.series);
+      return {
+        model: {
+          spec: depthSpec(series, theme, strings.layer, standalone),
+          data: { points },
+          signals: { layerMax: last + 0.5, yMin: domain[0], yMax: domain[1], yTicks: logTicks(domain) },
+          summary: summaryOf(
+            view,
+            strings.titles[measure],
+            lines.map((line) => lineWords(line, view)),
+          ),
+          readout: '',
+          note: '',
+        },
+        legend: series,
+        about: fill(strings.about[measure], placeOf(view, measure), table.bits),
+        empty: lines.length === 0 ? fill(strings.empty[measure], table.bits) : '',
+      };
+    },
+    table(view) {
+      const { strings, table } = view;
+      const lines = linesOf(view, measure, NO_THEME);
+      const layers = [...new Set(lines.flatMap(({ layer }) => layer))].sort((a, b) => a - b);
+      return {
+        caption: `${strings.titles[measure]} · ${placeOf(view, measure)} · ${table.bits}`,
+        columns: [strings.layer, ...lines.map(({ series }) => series.name)].map((title) => ({
+          title,
+          numeric: true,
+        })),
+        rows: layers.map((number) => [
+          String(number),
+          ...lines.map(({ layer, values }) => formatNumber(values[layer.indexOf(number)] ?? null, 3)),
+        ]),
+      };
+    },
+  };
+}
+
+/** A table has no colours. */
+const NO_THEME: Theme = {
+  ...{ foreground: '', muted: '', background: '', accent: '', grid: '', danger: '', font: '' },
+  ...{ fontSizePx: 13, runs: [''], highContrast: false },
+};
+
+/** A log axis has no place for zero. */
+function drawable(value: number | null): number | null {
+  return value !== null && value > 0 ? value : null;
+}
+
+function placeOf({ strings, site, linear }: PictureView, measure: DepthMeasure): string {
+  return measure === 'weights' ? linear : strings.sites[site];
+}
+
+function lineWords({ series, layer, values }: Line, { strings }: PictureView): string {
+  return fill(
+    strings.summaryDepth,
+    series.name,
+    formatNumber(values[0] ?? null, 3),
+    layer[0] ?? '–',
+    formatNumber(values.at(-1) ?? null, 3),
+    layer.at(-1) ?? '–',
+  );
+}

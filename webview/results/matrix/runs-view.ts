@@ -1,0 +1,82 @@
+import { fill } from '../../../src/protocol/panels/fill.ts';
+import type { MatrixCell, MatrixRow, MatrixTable } from '../../../src/protocol/panels/matrix.ts';
+import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
+import type { OpenTarget } from '../../../src/protocol/panels/results.ts';
+import { button, h } from '../../shared/dom.ts';
+import { formatSeconds } from '../../shared/format.ts';
+import { heading } from './table.ts';
+import { formatValue } from './view.ts';
+
+export interface RunsInput {
+  readonly table: MatrixTable;
+  readonly row: MatrixRow;
+  readonly strings: MatrixStrings;
+  open(run: string, what: OpenTarget): void;
+  close(): void;
+}
+
+/** The runs behind a row of the table: what each seed gave, and the ways to its curve, layers and settings. */
+export function runsView(input: RunsInput): HTMLElement {
+  const { table, row, strings } = input;
+  const title = fill(strings.detailTitle, row.bits, row.title);
+  const withReasons = row.cells.some(({ message }) => message !== null);
+  const head = [
+    h('th', { scope: 'col' }, strings.seed),
+    h('th', { scope: 'col' }, strings.state),
+    ...table.columns.map((column) => h('th', { scope: 'col', class: 'number' }, heading(column, strings))),
+    h('th', { scope: 'col', class: 'number' }, strings.time),
+    ...(withReasons ? [h('th', { scope: 'col' }, strings.reason)] : []),
+    h('td'),
+  ];
+  const body = row.cells.map((cell) => runRow(cell, withReasons, input));
+  const caption = fill(strings.detailCaption, row.title, row.bits);
+  return h(
+    'section',
+    { class: 'comparison', 'aria-labelledby': 'cell-runs-title' },
+    h(
+      'div',
+      { class: 'row' },
+      h('h2', { id: 'cell-runs-title' }, title),
+      button(strings.close, input.close, { class: 'link', 'data-focus': 'close-runs' }),
+    ),
+    h(
+      'div',
+      { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
+      h(
+        'table',
+        { class: 'results' },
+        h('caption', { class: 'visually-hidden' }, caption),
+        h('thead', {}, h('tr', {}, ...head)),
+        h('tbody', {}, ...body),
+      ),
+    ),
+  );
+}
+
+function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }: RunsInput): HTMLElement {
+  const { seed, seeded, status, values, seconds, message, run, hasActivations } = cell;
+  const name = seeded ? String(seed) : strings.notDrawn;
+  const link = (what: OpenTarget, text: string) =>
+    button(text, () => run !== null && open(run, what), {
+      class: 'link',
+      'aria-label': fill(strings.ofSeed, text, name),
+      'data-focus': `${what} ${run ?? ''}`,
+    });
+  const links = [
+    link('training', strings.curve),
+    ...(hasActivations ? [link('layers', strings.layers)] : []),
+    link('settings', strings.settings),
+  ];
+  return h(
+    'tr',
+    {},
+    h('th', { scope: 'row' }, name),
+    h('td', {}, strings.status[status]),
+    ...table.columns.map(({ metric }, at) =>
+      h('td', { class: 'number' }, formatValue(values[at] ?? null, metric)),
+    ),
+    h('td', { class: 'number' }, seconds === null ? '–' : formatSeconds(seconds)),
+    ...(withReasons ? [h('td', { class: 'reason' }, message ?? '')] : []),
+    h('td', { class: 'actions' }, ...(run === null ? [] : links)),
+  );
+}

@@ -1,0 +1,113 @@
+import { fill } from '../../../src/protocol/panels/fill.ts';
+import type { MatrixRow, MatrixTable } from '../../../src/protocol/panels/matrix.ts';
+import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
+import { button, h } from '../../shared/dom.ts';
+import { type Block, blocksOf, cellText, heading, notesOf, stateOf, timeText } from './table.ts';
+
+export interface MatrixTableInput {
+  readonly table: MatrixTable;
+  readonly name: string;
+  readonly strings: MatrixStrings;
+  /** Key of the row whose runs are listed; null for none. */
+  readonly chosen: string | null;
+  choose(row: MatrixRow): void;
+}
+
+export const rowKey = ({ bits, method }: Pick<MatrixRow, 'bits' | 'method'>): string => `${bits} ${method}`;
+
+/** Blocks of bits, in each a row for each method; every number leads to its runs. */
+export function matrixTableView(input: MatrixTableInput): HTMLElement {
+  const { table, name, strings } = input;
+  const columns = shownColumns(table);
+  const head = [
+    h('th', { scope: 'col', class: 'stay' }, strings.method),
+    ...columns.map((title) =>
+      h('th', { scope: 'col', class: 'number' }, title === '' ? strings.state : title),
+    ),
+    h('th', { scope: 'col', class: 'number' }, strings.time),
+  ];
+  const notes = notesOf(table, strings);
+
+  function shownColumns({ columns: measured }: MatrixTable): string[] {
+    // Before the first number there is a column for the state of the cells.
+    return measured.length === 0 ? [''] : measured.map((column) => heading(column, strings));
+  }
+
+  return h(
+    'div',
+    { class: 'matrix-box' },
+    h(
+      'div',
+      {
+        class: 'scroll',
+        tabindex: 0,
+        role: 'region',
+        'aria-label': fill(strings.caption, name),
+        'data-scroll': 'matrix',
+      },
+      h(
+        'table',
+        { class: 'results pivot matrix' },
+        h('caption', {}, h('span', {}, fill(strings.caption, name))),
+        h('thead', {}, h('tr', {}, ...head)),
+        ...blocksOf(table).map((block) => blockView(block, columns.length, input)),
+      ),
+    ),
+    ...(notes.length === 0 ? [] : [notesView(notes, strings)]),
+  );
+}
+
+function notesView(notes: readonly string[], strings: MatrixStrings): HTMLElement {
+  return h(
+    'details',
+    { class: 'quiet', open: notes.length <= 3 },
+    h('summary', {}, `${strings.notes} (${notes.length})`),
+    h('ul', {}, ...notes.map((note) => h('li', {}, note))),
+  );
+}
+
+function blockView({ bits, rows }: Block, columns: number, input: MatrixTableInput): HTMLElement {
+  const title = h('th', { scope: 'rowgroup', colspan: columns + 2, class: 'block' }, h('span', {}, bits));
+  return h('tbody', {}, h('tr', {}, title), ...rows.map((row) => rowView(row, columns, input)));
+}
+
+function rowView(row: MatrixRow, columns: number, input: MatrixTableInput): HTMLElement {
+  const chosen = input.chosen === rowKey(row);
+  return h(
+    'tr',
+    { class: chosen ? 'selected' : null },
+    h('th', { scope: 'row', class: 'stay' }, row.title),
+    ...Array.from({ length: columns }, (_, at) => h('td', { class: 'number' }, cellButton(row, at, input))),
+    h('td', { class: 'number quiet' }, timeText(row)),
+  );
+}
+
+function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLElement {
+  const { table, strings, choose, chosen } = input;
+  const text = cellText(row, at, table.columns, strings);
+  const value = row.values[at];
+  const column = table.columns[at];
+  const label = fill(
+    strings.open,
+    row.bits,
+    row.title,
+    column ? heading(column, strings) : strings.state,
+    text,
+  );
+  const best = value?.best ?? false;
+  const element = button('', () => choose(row), {
+    class: value ? 'cell' : `cell state ${stateOf(row)}`,
+    'data-focus': `cell ${rowKey(row)} ${at}`,
+    'aria-label': best ? `${label}, ${strings.best}` : label,
+    'aria-expanded': String(chosen === rowKey(row)),
+    'aria-controls': 'cell-runs',
+  });
+  element.append(best ? h('strong', {}, text) : text);
+  if (value && row.cells.length > 1) {
+    const { n } = value;
+    const all = row.cells.length;
+    const seeds = n < all ? fill(strings.seedsSoFar, n, all) : fill(strings.seeds, n);
+    element.append(h('span', { class: 'from' }, seeds));
+  }
+  return element;
+}
