@@ -35,16 +35,25 @@ interface Standing {
 
 /** A random map of a family at a seam; null where no graph has such maps there yet. */
 function standing(seam: Seam, family: MapFamily, rng: Rng): Standing | null {
-  const { name, width, count } = seam;
+  const { name, width, channels, count } = seam;
   const numbers = (one: () => Float32Array) => Array.from({ length: count }, one);
   const rotation = () => Float32Array.from(haarRotation(width, rng));
   if (family === 'orthogonal' && name === 'residual')
     return { map: { kind: 'dense' }, numbers: numbers(rotation) };
   if (family === 'orthogonal' && name === 'value')
     return { map: { kind: 'heads' }, numbers: numbers(rotation) };
-  if (family === 'diagonal' && name !== 'value')
-    return { map: { kind: 'diagonal' }, numbers: numbers(() => factors(width, rng)) };
+  if (family === 'diagonal') {
+    const drawn = () => (name === 'query-key' ? pairs(width, channels, rng) : factors(channels, rng));
+    return { map: { kind: 'diagonal' }, numbers: numbers(drawn) };
+  }
   return null;
+}
+
+/** Factors of heads, equal for the two channels that RoPE turns into each other: i and i + half a head. */
+function pairs(width: number, channels: number, rng: Rng): Float32Array {
+  const drawn = factors(channels, rng);
+  const half = width / 2;
+  return drawn.map((_, i) => drawn[i % width < half ? i : i - half]!);
 }
 
 /** Factors of both signs, of sizes between a third and three. */
@@ -54,7 +63,7 @@ function factors(width: number, rng: Rng): Float32Array {
 }
 
 /** Merged maps that the table allows and no graph has. */
-const NOT_YET = ['value diagonal', 'value invertible'];
+const NOT_YET = ['value invertible'];
 
 /** Sets of maps to put into a network: each by itself, then those that go together. */
 function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamState]> {
@@ -67,20 +76,29 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
       return found ? [[seam.name, label, found] as const] : [];
     }),
   );
-  const together = (names: readonly string[]) => {
-    const some = alone.filter(([name]) => names.includes(name));
+  const together = (names: readonly string[], from = alone) => {
+    const some = from.filter(([name]) => names.includes(name));
     return [
       Object.fromEntries(some.map(([name, , { map }]) => [name, map])) as SeamMaps,
       Object.fromEntries(some.map(([name, , { numbers }]) => [name, numbers])) as SeamState,
     ] as const;
   };
-  const [all, state] = together(['residual', 'value', 'attention-norm', 'mlp-norm']);
+  const heads = alone.filter(([name, label]) => name !== 'value' || !label.endsWith('diagonal'));
+  const rotated = (names: readonly string[]) => together(names, heads);
+  const [all, state] = rotated(['residual', 'value', 'attention-norm', 'mlp-norm']);
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
   };
   return new Map([
-    ...alone.map(([name, label]) => [label, together([name])] as const),
+    ...alone.map((one) => [one[1], together([one[0]], [one])] as const),
+    [
+      'every scale',
+      together(
+        SEAM_NAMES,
+        alone.filter(([, label]) => label.endsWith('diagonal')),
+      ),
+    ],
     ['both norms', together(['attention-norm', 'mlp-norm'])],
     ['residual and both norms', together(['residual', 'attention-norm', 'mlp-norm'])],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
@@ -144,18 +162,20 @@ function differ(a: Float32Array, b: Float32Array): boolean {
 }
 
 test('a map that no graph has is refused', async () => {
-  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const normed = GOLDEN_NAMES.find((name) => name.startsWith('qwen3'))!;
+  const checkpoint = await openCheckpoint(goldenFolder(normed));
   const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
   const cache = new ProgramCache(runtime);
-  const { headDim, layers } = checkpoint.config;
+  const { headDim, kvHeads, layers } = checkpoint.config;
   const network = new Network(cache, checkpoint, {
     mode: 'merged',
     quantizers: FULL_PRECISION,
-    maps: { value: { kind: 'diagonal' } },
+    maps: { 'query-key': { kind: 'diagonal' } },
     centreEmbedding: false,
   });
-  network.setMaps({ value: Array.from({ length: layers }, () => new Float32Array(headDim).fill(2)) });
-  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /diagonal/);
+  const twos = () => new Float32Array(kvHeads * headDim).fill(2);
+  network.setMaps({ 'query-key': Array.from({ length: layers }, twos) });
+  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /no diagonal map .* query-key/);
   await cache.release();
   runtime.close();
 });
@@ -203,8 +223,9 @@ test('every site is seen through a seam, and seams stand in one order', () => {
 test('widths and counts are those of the model', () => {
   const { hiddenSize, intermediateSize, headDim, layers } = TINY_CONFIG;
   const facts = SEAM_NAMES.map((name) => {
-    const { symbol, width, count, perLayer, perHead } = seamOf(name, TINY_CONFIG);
+    const { symbol, width, channels, count, perLayer, perHead } = seamOf(name, TINY_CONFIG);
     assert.equal(count, perLayer ? layers : 1, name);
+    assert.equal(channels, perHead ? TINY_CONFIG.kvHeads * headDim : width, name);
     return [name, symbol, width, count, perHead];
   });
   assert.deepEqual(facts, [
@@ -230,4 +251,6 @@ test('what each seam allows, and that it says why', () => {
     ['query-key', [], ['hadamard', 'orthogonal']],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);
+  const { merged } = seamOf('query-key', { ...TINY_CONFIG, qkNorm: false });
+  assert.deepEqual(merged, ['diagonal'], 'without norms of heads, before RoPE too');
 });

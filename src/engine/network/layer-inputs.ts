@@ -3,6 +3,7 @@ import { partialOf } from '../../protocol/records.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { Graph, Value } from '../graph/graph.ts';
+import { expand, reshape } from '../graph/ops/shape.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
@@ -15,6 +16,9 @@ export const preparedName = (linear: Linear): string => `${linear}.prepared`;
 /** Input name of the scales [out] of a weight that is prepared as codes. */
 export const scaleName = (linear: Linear): string => `${linear}.scale`;
 
+/** Numbers of maps as values of a graph, by seam. */
+export type MadeMaps = Readonly<Partial<Record<SeamName, Value>>>;
+
 /** Graph inputs of one layer, created where the mode of the network asks for them. */
 export class LayerInputs {
   readonly #graph: Graph;
@@ -25,13 +29,18 @@ export class LayerInputs {
   readonly #maps: SeamMaps;
   readonly #values = new Map<string, Value>();
   readonly #sides = new Map<string, SideTransform>();
+  readonly #made: MadeMaps;
 
-  /** @param prefix put before every input name, where several layers share a graph. */
+  /**
+   * @param prefix put before every input name, where several layers share a graph.
+   * @param made maps that the graph makes itself, instead of taking them as inputs.
+   */
   constructor(
     graph: Graph,
     shape: Pick<LayerShape, 'config' | 'maps' | 'weightCodes'>,
     types: LayerTypes,
     prefix = '',
+    made: MadeMaps = {},
   ) {
     this.#graph = graph;
     this.#types = types;
@@ -39,6 +48,7 @@ export class LayerInputs {
     this.#weightCodes = shape.weightCodes ?? false;
     this.#config = shape.config;
     this.#maps = shape.maps;
+    this.#made = made;
   }
 
   /** The map at a seam, for this graph. Layers that share a graph share the maps of their network. */
@@ -46,10 +56,21 @@ export class LayerInputs {
     const map = this.#maps[seam];
     if (!map) return IDENTITY;
     if (map.kind === 'hadamard') return map;
-    const given = this.#once(seam, () =>
-      this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config).width)),
-    );
+    const place = seamOf(seam, this.#config);
+    if (map.kind === 'diagonal' && !place.merged.includes(map.kind))
+      throw new Error(`no diagonal map can stand at the seam ${seam} of this model`);
+    const given = this.#made[seam] ?? this.#once(seam, () => this.#graph.input(seam, mapDims(map, place)));
     return map.kind === 'diagonal' ? { kind: map.kind, gain: given } : { kind: map.kind, matrix: given };
+  }
+
+  /** The map at a seam of heads as query heads see it: each shares the channels of its key/value head. */
+  mapOfQueryHeads(seam: 'value' | 'query-key'): SideTransform {
+    const map = this.map(seam);
+    if (map.kind !== 'diagonal') return map;
+    const { heads, kvHeads, headDim } = this.#config;
+    if (heads === kvHeads) return map;
+    const repeated = expand(reshape(map.gain, [kvHeads, 1, headDim]), [kvHeads, heads / kvHeads, headDim]);
+    return { kind: map.kind, gain: reshape(repeated, [heads * headDim]) };
   }
 
   /** Values of the maps that are given at run time and have been asked for, by seam. */

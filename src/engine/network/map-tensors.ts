@@ -13,7 +13,7 @@ export function mapTensors(maps: SeamMaps, state: SeamState, config: ModelConfig
   return partialOf(SEAM_NAMES, (seam) => {
     const map = maps[seam];
     if (!map || map.kind === 'hadamard') return null;
-    const dims = mapDims(map, seamOf(seam, config).width);
+    const dims = mapDims(map, seamOf(seam, config));
     return state[seam]?.map((numbers) => float32(dims, numbers));
   });
 }

@@ -23,6 +23,8 @@ export interface Seam {
   readonly symbol: MapSymbol;
   /** Channels that the map takes: the hidden size, one head, or the intermediate size. */
   readonly width: number;
+  /** Factors of a diagonal map: `width`, or where the map acts on heads those of all key/value heads. */
+  readonly channels: number;
   /** True where each layer has a map of its own; else one serves the network. */
   readonly perLayer: boolean;
   /** Maps at this seam. */
@@ -85,9 +87,9 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     width: ({ headDim }) => headDim,
     perLayer: true,
     perHead: true,
-    merged: [],
+    merged: ['diagonal'],
     online: ['hadamard', 'orthogonal'],
-    why: 'RoPE turns pairs of channels by position: a map commutes with it only behind it.',
+    why: 'RoPE turns pairs of channels by position: what is merged before it has one factor for both of a pair.',
   },
   'up-down': {
     writers: [],
@@ -106,9 +108,13 @@ export function seamsOf(config: ModelConfig): readonly Seam[] {
 }
 
 export function seamOf(name: SeamName, config: ModelConfig): Seam {
-  const { width, perHead = false, ...rules } = RULES[name];
+  const { width: widthOf, perHead = false, ...rules } = RULES[name];
   const count = rules.perLayer ? config.layers : 1;
-  return { name, ...SEAMS[name], ...rules, width: width(config), count, perHead };
+  const width = widthOf(config);
+  const channels = perHead ? config.kvHeads * width : width;
+  // A norm of each head stands between the weights and RoPE: nothing can be merged across it.
+  const merged = name === 'query-key' && config.qkNorm ? [] : rules.merged;
+  return { name, ...SEAMS[name], ...rules, merged, width, channels, count, perHead };
 }
 
 /** Seams whose channels a linear layer reads, and those whose channels it writes, in the order of their maps. */
@@ -126,7 +132,7 @@ export type SeamMap =
   | { readonly kind: 'dense' }
   /** One matrix [h, h] for every head of its layer, orthogonal. */
   | { readonly kind: 'heads' }
-  /** A factor for each channel [n], none of them 0. */
+  /** A factor for each channel [n], none of them 0; at seams of heads one for each channel of all key/value heads. */
   | { readonly kind: 'diagonal' }
   /** A fixed Hadamard transform, computed at run time. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform };
@@ -140,8 +146,8 @@ export const NO_MAPS: SeamMaps = {};
 export type SeamState = Readonly<Partial<Record<SeamName, readonly Float32Array[]>>>;
 
 /** Shape of the numbers of a map. */
-export function mapDims(map: SeamMap, width: number): readonly number[] {
-  return map.kind === 'diagonal' ? [width] : [width, width];
+export function mapDims(map: SeamMap, { width, channels }: Seam): readonly number[] {
+  return map.kind === 'diagonal' ? [channels] : [width, width];
 }
 
 /** Names of the seams that a state has numbers for, in the order of the table. */

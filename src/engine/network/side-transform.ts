@@ -68,6 +68,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
       return reshape(matmul(transpose(l.matrix, [1, 0]), blocks), w.dims);
     }
     case 'diagonal':
+      return mul(w, reshape(l.gain, [l.gain.dim(0), 1]));
     case 'hadamard':
       throw new Error(`no rotation of ours is ${l.kind} on the output side of a weight`);
   }

@@ -118,6 +118,11 @@ class Observer {
 
   #acting(site: Site): MapSymbol[] {
     const { maps } = this.#observed;
-    return seamsAt(site).flatMap((seam) => (maps[seam] ? [SEAMS[seam].symbol] : []));
+    return seamsAt(site).flatMap((seam) => {
+      const map = maps[seam];
+      if (!map) return [];
+      // Scales of channels have one name, wherever they stand.
+      return [map.kind === 'diagonal' ? SEAMS['attention-norm'].symbol : SEAMS[seam].symbol];
+    });
   }
 }

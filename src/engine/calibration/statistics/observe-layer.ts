@@ -12,6 +12,7 @@ import type { ProgramKind } from '../../graph/program-cache.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { layerExpression } from '../../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerShape, quantizerAt } from '../../network/layer-shape.ts';
+import { mapAt } from '../../network/linear-sites.ts';
 import { NO_MAPS } from '../../network/seams.ts';
 import { timesTransform } from '../../network/side-transform.ts';
 import { BINS } from './histogram.ts';
@@ -48,7 +49,10 @@ export const OBSERVE: ProgramKind<ObserveSpec, { y: Reals } & HostTensors> = {
     const observe = ownKernels ? summarized : givenOut;
     for (const [site, before] of observed) {
       const quantizer = quantizerAt(site, shape.quantizers);
-      const after = seamsAt(site).reduce((rows, seam) => timesTransform(rows, inputs.map(seam)), before);
+      const after = seamsAt(site).reduce(
+        (rows, seam) => timesTransform(rows, mapAt(inputs, seam, site)),
+        before,
+      );
       const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
       for (const [side, value] of Object.entries(sides) as [Side, Value][])
         for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])

@@ -43,9 +43,9 @@ function zeroSums(network: Network): GradientSums {
   return partialOf(SEAM_NAMES, (name) => {
     const map = maps[name];
     if (!map || map.kind === 'hadamard') return null;
-    const { count, width } = seamOf(name, config);
-    const size = elementCount(mapDims(map, width));
-    return Array.from({ length: count }, () => new Float64Array(size));
+    const seam = seamOf(name, config);
+    const size = elementCount(mapDims(map, seam));
+    return Array.from({ length: seam.count }, () => new Float64Array(size));
   });
 }
 
