@@ -1,5 +1,5 @@
 /** These rules tie several keys of an experiment together. */
-import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
+import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf, scalingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
@@ -34,6 +34,7 @@ const RULES: readonly Rule[] = [
   otherWeightBits,
   unusedScaleGradient,
   fewSamples,
+  scaledTwice,
   optionsOfOtherMethods,
   learningOfNothing,
 ];
@@ -208,6 +209,20 @@ function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
       path,
       `rotations are learned for weights rounded to nearest at ${weightBits} bits, but ${weights.method} then rounds them otherwise: such rotations can be worse than ones that are not learned.`,
       'Set weightBits to null: rotations then are learned with 16-bit weights, as in the paper (table 3).',
+    ),
+  ];
+}
+
+function scaledTwice(experiment: Experiment): RuleFault[] {
+  const { quantization } = experiment;
+  const [scaling, rounding] = [scalingOf(experiment), roundingOf(quantization)];
+  if (!scaling || !rounding?.scalesChannels || quantization.activations.bits >= 16) return [];
+  return [
+    error(
+      'config/scaled-twice',
+      ['scaling', 'method'],
+      `${scaling.title} and ${rounding.title} both scale channels, and only one scale can stand behind a norm.`,
+      'Set scaling.method to "none", choose another quantization.weights.method, or give activations 16 bits.',
     ),
   ];
 }

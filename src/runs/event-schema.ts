@@ -46,7 +46,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     tokens: count,
   }),
   event('checkpoint', { step: count }),
-  event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
+  event('rounding-progress', {
+    method: z.string(),
+    layersDone: count,
+    layers: count,
+    done: number,
+    loss: number.exactOptional(),
+  }),
   event('rounding', {
     method: z.string(),
     layer: count,

@@ -23,6 +23,8 @@ export const RUN_FILES = {
   checkpoint: 'checkpoint',
   /** This folder has the weights rounded by GPTQ, a file for each layer. */
   rounded: 'rounded',
+  /** This folder has the scales and grids that a method learned before it rounded, a file for each layer. */
+  grids: 'grids',
   activations: 'activations.json',
   results: 'results.json',
   /** This folder tells which process is at work. */

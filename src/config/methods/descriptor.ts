@@ -24,6 +24,8 @@ export interface MethodDescriptor<
   readonly needsText: string | null;
   /** True where it compensates rounding errors: rotations are then learned with 16-bit weights (SpinQuant, table 3). */
   readonly compensates: boolean;
+  /** True for a rounding that scales channels itself where activations are rounded: no scaling stands beside it. */
+  readonly scalesChannels?: true;
 }
 
 /** `scaling` moves the size of channels from activations into weights, `rounding` puts weights on their grid. */

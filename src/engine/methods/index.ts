@@ -2,7 +2,14 @@
 import type { MethodKind } from '../../config/index.ts';
 import type { Method } from './method.ts';
 
-export type { Method, RoundingMethod, RoundingWork, ScalingMethod, ScalingWork } from './method.ts';
+export type {
+  GridNetworks,
+  Method,
+  RoundingMethod,
+  RoundingWork,
+  ScalingMethod,
+  ScalingWork,
+} from './method.ts';
 
 /**
  * Loads a method when it is needed.

@@ -53,7 +53,7 @@ async function* optimizeInRun(
   return yield* runJob(setting, async function* (bench, executor) {
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
-    const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, bench.scaling);
+    const { learned, preserved, perplexity, statistics } = await planOptimize(experiment, bench);
     const { state, loss, steps } = yield* executor.execute(learned);
     yield* executor.execute(preserved);
     const measured = yield* executor.execute(perplexity);

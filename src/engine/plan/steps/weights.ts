@@ -10,6 +10,7 @@ import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../.
 import { roundingNetwork, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
+import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 
@@ -20,6 +21,7 @@ export async function weightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
   calibration: Step<Blocks>,
+  grids: Grids | null,
 ): Promise<Weights | null> {
   const descriptor = roundingOf(experiment.quantization);
   const method = descriptor && (await loadMethod(descriptor.name, 'rounding'));
@@ -37,7 +39,7 @@ export async function weightsStep(
     kind: 'round',
     name,
     version,
-    inputs: [blocks, maps],
+    inputs: [blocks, maps, ...(grids ? [grids] : [])],
     spec: () => roundingSpec(experiment, options),
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
@@ -59,7 +61,14 @@ export async function weightsStep(
         },
       });
       const network = roundingNetwork(bench, context.of(maps));
-      const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
+      const work = {
+        cache: bench.cache,
+        network,
+        blocks: context.of(blocks),
+        options,
+        layers,
+        grids: grids && context.of(grids),
+      };
       yield* phase('round', seconds, () => round.run(work, signal));
       return layers;
     },
