@@ -123,7 +123,7 @@ const RULES: readonly Rule[] = [
         .map(({ name }) => name)
         .join('|')})['"]`,
     ),
-    [/^config\/methods\/|^engine\/(methods\/|rounding\/gptq\/|plan\/steps\/old-rounding-key\.ts)/],
+    [/^config\/methods\/|^engine\/(methods\/|rounding\/gptq\/|transform\/omniquant\/|plan\/steps\/old-rounding-key\.ts)/],
     ['engine/plan/x.ts', "if (method === 'gptq') return;"],
   ),
 ];

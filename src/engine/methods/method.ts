@@ -4,7 +4,7 @@ import type { ModelConfig } from '../model/config.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
-import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../rounding/learned-grids.ts';
+import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../transform/learned-grids.ts';
 import type { RoundedLayers } from '../rounding/rounded-layers.ts';
 
 interface MethodWork<Options> {

@@ -15,7 +15,7 @@ import {
   type RoundedMatrix,
 } from '../../network/rounded-weights.ts';
 import { SecondMoment } from '../gptq/layer-rounder.ts';
-import type { LearnedLayer } from '../learned-grids.ts';
+import type { LearnedLayer } from '../../transform/learned-grids.ts';
 import { ERRORS } from '../mapped-weight.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { CLIPPED_WEIGHT } from './programs.ts';

@@ -19,7 +19,7 @@ import {
   type LearnedLayer,
   type LearnedLayers,
   type LearnedSizes,
-} from '../../rounding/learned-grids.ts';
+} from '../learned-grids.ts';
 import {
   type BlockSpec,
   corrections,

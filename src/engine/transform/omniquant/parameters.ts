@@ -10,7 +10,7 @@ import type { ModelConfig } from '../../model/config.ts';
 import { gridsPerRow } from '../../network/clipped-weight.ts';
 import type { LayerTypes, MadeMaps } from '../../network/layer-inputs.ts';
 import { seamOf } from '../../network/seams.ts';
-import type { LearnedLayer } from '../../rounding/learned-grids.ts';
+import type { LearnedLayer } from '../learned-grids.ts';
 
 /** Seams whose channels have scales, in the order of the vector. */
 export const SCALED_SEAMS = ['attention-norm', 'mlp-norm', 'value', 'query-key'] as const;
