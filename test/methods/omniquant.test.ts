@@ -11,7 +11,10 @@ import { method } from '../../src/engine/methods/omniquant.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import { NO_MAPS } from '../../src/engine/network/seams.ts';
+import { NO_MAPS, type SeamState, spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { LearnedLayers } from '../../src/engine/transform/learned-grids.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
@@ -28,21 +31,17 @@ const OPTIONS = {
   ...{ alpha: 0.5, seed: 1 },
 };
 
-async function bench(t: TestContext) {
+async function bench(t: TestContext, maps = NO_MAPS, state: SeamState = {}) {
   const runtime = await createRuntime({ threads: 1, kernels: KERNELS.at(-1)! });
   const cache = new ProgramCache(runtime);
   const checkpoint = await openCheckpoint(goldenFolder('llama'));
   const { config } = checkpoint;
   const quantizers = tinyQuantizers(config, 4);
-  const network = (mode: 'plain' | 'merged') =>
-    new Network(cache, checkpoint, {
-      mode,
-      maps: NO_MAPS,
-      quantizers: mode === 'plain' ? FULL_PRECISION : quantizers,
-      centreEmbedding: false,
-    });
-  const place = { config, quantizers, maps: NO_MAPS };
-  const networks = { plain: network('plain'), quantized: network('merged'), place };
+  const options = { maps, centreEmbedding: false } as const;
+  const plain = new Network(cache, checkpoint, { ...options, mode: 'plain', quantizers: FULL_PRECISION });
+  const quantized = new Network(cache, checkpoint, { ...options, mode: 'merged', quantizers });
+  quantized.setMaps(state);
+  const networks = { plain, quantized, place: { config, quantizers, maps } };
   const folder = await mkdtemp(join(tmpdir(), 'omniquant-test-'));
   t.after(async () => {
     await cache.release();
@@ -58,8 +57,13 @@ async function bench(t: TestContext) {
   return { run, file, layers: config.layers };
 }
 
-const lossesOf = (events: readonly RunEvent[]) =>
-  events.flatMap((event) => (event.type === 'rounding-progress' ? [event.loss!] : []));
+/** The last loss of each layer: the clock decides how many come before it. */
+function lossesOf(events: readonly RunEvent[]): number[] {
+  const last: number[] = [];
+  for (const event of events)
+    if (event.type === 'rounding-progress') last[event.layersDone] = event.loss ?? Number.NaN;
+  return last;
+}
 
 test('what was learned before a stop is kept, the rest is learned to the same bits, also beside damage', async (t) => {
   const { run, file, layers } = await bench(t);
@@ -71,9 +75,9 @@ test('what was learned before a stop is kept, the rest is learned to the same bi
 
   const controller = new AbortController();
   await assert.rejects(async () => {
+    // The last event of the first layer: the layer is still written, and nothing begins behind it.
     for await (const event of run('stopped', controller.signal))
-      if (event.type === 'rounding-progress' && event.layersDone === 1) controller.abort();
-      else if (existsSync(file('stopped', 0))) controller.abort();
+      if (event.type === 'rounding-progress' && event.done >= 1 / layers) controller.abort();
   }, Cancelled);
   assert.ok(existsSync(file('stopped', 0)) && !existsSync(file('stopped', layers - 1)));
   assert.deepEqual((await collect(run('stopped'))).result, whole.result);
@@ -84,6 +88,23 @@ test('what was learned before a stop is kept, the rest is learned to the same bi
   for (let layer = 0; layer < layers; layer++)
     assert.deepEqual(await readFile(file('stopped', layer)), await readFile(file('whole', layer)));
   assert.deepEqual((await collect(run('whole'))).events, [], 'nothing is learned twice');
+});
+
+test('beside rotations it learns what they leave free, from the same full-precision outputs', async (t) => {
+  const { config } = await openCheckpoint(goldenFolder('llama'));
+  const { hiddenSize: hidden, headDim, layers, intermediateSize } = config;
+  const { r1, r2 } = drawRotations({ hidden, headDim, layers }, { r1: 'random', r2: 'random' }, new Rng(2));
+  const [r3, r4] = [planHadamard(headDim), planHadamard(intermediateSize)];
+  const { run } = await bench(t, spinQuantMaps({ r1: true, r2: true, r3, r4 }), spinQuantState(r1, r2));
+  const { events, result } = await collect(run('rotated'));
+  assert.deepEqual(Object.keys(result.state), ['attention-norm', 'mlp-norm']);
+  // The targets are rotated as the outputs are: with others the error would be as large as the residual itself.
+  const losses = lossesOf(events);
+  assert.equal(losses.length, layers);
+  const plain = lossesOf((await collect((await bench(t)).run('plain'))).events);
+  losses.forEach((loss, i) => {
+    assert.ok(loss > plain[i]! / 10 && loss < plain[i]! * 10, `${loss}, ${plain[i]}`);
+  });
 });
 
 test('scales stand where activations are rounded and no other map is', () => {

@@ -4,8 +4,8 @@ import type { ModelConfig } from '../model/config.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
-import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../transform/learned-grids.ts';
 import type { RoundedLayers } from '../rounding/rounded-layers.ts';
+import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../transform/learned-grids.ts';
 
 interface MethodWork<Options> {
   readonly cache: ProgramCache;

@@ -14,8 +14,8 @@ import {
   type RoundedLayer,
   type RoundedMatrix,
 } from '../../network/rounded-weights.ts';
-import { SecondMoment } from '../gptq/layer-rounder.ts';
 import type { LearnedLayer } from '../../transform/learned-grids.ts';
+import { SecondMoment } from '../gptq/layer-rounder.ts';
 import { ERRORS } from '../mapped-weight.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { CLIPPED_WEIGHT } from './programs.ts';

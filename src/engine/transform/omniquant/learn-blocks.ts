@@ -148,13 +148,13 @@ class BlockLearner {
 
   /** Takes the full-precision stream through a layer. @returns the largest magnitudes on the way. */
   async #reference(layer: number): Promise<Maxima> {
-    const { blocks, plain, quantized } = this.#task;
+    const { blocks, plain, quantized, seams } = this.#task;
     let maxima: Maxima | null = null;
     for (const index of blocks.keys()) {
       throwIfCancelled(this.#signal);
       const { shape, types, tensors } = plain.layerContext(layer, this.#batch);
       const { maps } = quantized.options;
-      const program = await this.#cache.get(REFERENCE_BLOCK, { shape: { ...shape, maps }, types });
+      const program = await this.#cache.get(REFERENCE_BLOCK, { shape: { ...shape, maps }, types, seams });
       const inputs = { ...tensors, ...quantized.maps(layer), x: await this.#rows(this.#exact, index) };
       const { y, ...largest } = await program.run(inputs, this.#signal);
       maxima = largerOf(maxima, largest);
@@ -196,7 +196,7 @@ class BlockLearner {
     const { seams, quantized, options } = this.#task;
     if (seams.length === 0) return {};
     const { shape, types, tensors } = quantized.layerContext(layer, { batch: 1, sequence: 1 });
-    const program = await this.#cache.get(READER_MAXIMA, { shape, types });
+    const program = await this.#cache.get(READER_MAXIMA, { shape, types, seams });
     const readers = await program.run({ ...tensors, ...quantized.maps(layer) }, this.#signal);
     return firstScales(maxima, readers, options.alpha);
   }

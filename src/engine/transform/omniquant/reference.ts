@@ -27,6 +27,13 @@ const SEEN_SEAMS = Object.keys(SEEN) as SeenSeam[];
 /** A size counts as no less, so that a channel that no weight reads has a scale. */
 const SMALLEST_WEIGHT = 1e-5;
 
+/** A block, and the seams whose scales are to start: no other map stands there. */
+export interface ScaledSpec extends BlockSpec {
+  readonly seams: readonly ScaledSeam[];
+}
+
+const seenOf = (seams: readonly ScaledSeam[]) => SEEN_SEAMS.filter((seam) => seams.includes(seam));
+
 /** Largest magnitudes of channels [n], by seam. */
 export type Maxima = Partial<Record<SeenSeam, Reals>>;
 
@@ -34,9 +41,9 @@ export type Maxima = Partial<Record<SeenSeam, Reals>>;
  * x → y of the plain layer, both in the channels of the residual's map, and max|·| of what readers of each seam see.
  * Gains of norms are folded into weights: they count there.
  */
-export const REFERENCE_BLOCK: ProgramKind<BlockSpec, { y: Reals } & Maxima> = {
+export const REFERENCE_BLOCK: ProgramKind<ScaledSpec, { y: Reals } & Maxima> = {
   name: 'omniquant-reference',
-  build({ shape, types }) {
+  build({ shape, types, seams }) {
     const graph = new Graph();
     const { config, batch, sequence } = shape;
     const residual = new LayerInputs(graph, shape, {}).map('residual');
@@ -52,7 +59,7 @@ export const REFERENCE_BLOCK: ProgramKind<BlockSpec, { y: Reals } & Maxima> = {
     const sites = plainSites(inputs, UNWATCHED.keep);
     const observe = (site: Site, value: Value) => seen.set(site, value);
     const y = buildLayer(timesTransposed(x, residual), shape, sites, tables, { ...UNWATCHED, observe });
-    const maxima = partialOf(SEEN_SEAMS, (seam) => {
+    const maxima = partialOf(seenOf(seams), (seam) => {
       const rows = seen.get(SEEN[seam].site);
       if (!rows) return null;
       return columnMaxima(seam === 'value' ? rows : timesTransform(rows, residual));
@@ -64,12 +71,12 @@ export const REFERENCE_BLOCK: ProgramKind<BlockSpec, { y: Reals } & Maxima> = {
 type Outputs = { y: Value } & Record<SeenSeam, Value>;
 
 /** max|W| over all rows of the weights that read a seam, in the maps so far, its gain folded in. */
-export const READER_MAXIMA: ProgramKind<BlockSpec, Maxima> = {
+export const READER_MAXIMA: ProgramKind<ScaledSpec, Maxima> = {
   name: 'omniquant-readers',
-  build({ shape, types }) {
+  build({ shape, types, seams }) {
     const graph = new Graph();
     const inputs = new LayerInputs(graph, shape, types);
-    const outputs = partialOf(SEEN_SEAMS, (seam) =>
+    const outputs = partialOf(seenOf(seams), (seam) =>
       SEEN[seam].readers
         .map((linear) => {
           const { right } = weightBases(inputs, linear);
