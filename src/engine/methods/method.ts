@@ -2,10 +2,10 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
+import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../network/learned-grids.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
 import type { RoundedLayers } from '../rounding/rounded-layers.ts';
-import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../transform/learned-grids.ts';
 
 interface MethodWork<Options> {
   readonly cache: ProgramCache;

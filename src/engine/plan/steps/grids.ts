@@ -1,8 +1,8 @@
 import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
 import type { RoundingMethod } from '../../methods/index.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
+import { gridsOf, type LearnedGrids, LearnedLayers } from '../../network/learned-grids.ts';
 import type { SeamState } from '../../network/seams.ts';
-import { gridsOf, type LearnedGrids, LearnedLayers } from '../../transform/learned-grids.ts';
 import { digestOfMaps } from '../digests.ts';
 import { gridNetworks } from '../networks.ts';
 import { phase } from '../phases.ts';

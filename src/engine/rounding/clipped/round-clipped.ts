@@ -7,6 +7,7 @@ import { READING_STAGES, rowWidth, STAGES, type StageName } from '../../calibrat
 import { CalibrationStream } from '../../calibration/stream.ts';
 import type { HostTensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
+import type { LearnedLayer } from '../../network/learned-grids.ts';
 import type { Network } from '../../network/network.ts';
 import {
   multiples,
@@ -14,7 +15,6 @@ import {
   type RoundedLayer,
   type RoundedMatrix,
 } from '../../network/rounded-weights.ts';
-import type { LearnedLayer } from '../../transform/learned-grids.ts';
 import { SecondMoment } from '../gptq/layer-rounder.ts';
 import { ERRORS } from '../mapped-weight.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';

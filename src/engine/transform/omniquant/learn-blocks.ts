@@ -9,17 +9,17 @@ import { type ActivationStore, openActivationStore } from '../../calibration/act
 import type { Reals, Tensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import { gridsPerRow } from '../../network/clipped-weight.ts';
-import type { Network } from '../../network/network.ts';
-import { withScaleGradient } from '../../network/quantizers.ts';
-import { type SeamMaps, seamOf } from '../../network/seams.ts';
-import { Rng } from '../../rotation/random.ts';
 import {
   gridsOf,
   type LearnedGrids,
   type LearnedLayer,
   type LearnedLayers,
   type LearnedSizes,
-} from '../learned-grids.ts';
+} from '../../network/learned-grids.ts';
+import type { Network } from '../../network/network.ts';
+import { withScaleGradient } from '../../network/quantizers.ts';
+import { type SeamMaps, seamOf } from '../../network/seams.ts';
+import { Rng } from '../../rotation/random.ts';
 import {
   type BlockSpec,
   corrections,

@@ -9,8 +9,8 @@ import { concat, reshape, slice } from '../../graph/ops/shape.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { gridsPerRow } from '../../network/clipped-weight.ts';
 import type { LayerTypes, MadeMaps } from '../../network/layer-inputs.ts';
+import type { LearnedLayer } from '../../network/learned-grids.ts';
 import { seamOf } from '../../network/seams.ts';
-import type { LearnedLayer } from '../learned-grids.ts';
 
 /** Seams whose channels have scales, in the order of the vector. */
 export const SCALED_SEAMS = ['attention-norm', 'mlp-norm', 'value', 'query-key'] as const;

@@ -7,7 +7,7 @@ import { LINEARS, type Linear, SEAM_NAMES, type SeamName } from '../../protocol/
 import { UserError } from '../../protocol/errors.ts';
 import { partialOf, recordOf } from '../../protocol/records.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import type { SeamState } from '../network/seams.ts';
+import type { SeamState } from './seams.ts';
 
 /** What the ends of a weight's grids are multiplied by, [out, groups] each. */
 export interface ClipFactors {
