@@ -121,9 +121,10 @@ export class ProgressLines {
     return [`${methodTitle(method)}: ${counted}`, ...divergence, ...this.timeLeft(done < of)].join(' · ');
   }
 
-  private roundingText({ method, layersDone, layers, done }: RoundingProgressEvent): string {
+  private roundingText({ method, layersDone, layers, done, loss }: RoundingProgressEvent): string {
     const text = `${methodTitle(method)}: layer ${Math.min(layersDone + 1, layers)}/${layers} · ${Math.floor(100 * done)} %`;
-    return [text, ...this.timeLeft(done < 1)].join(' · ');
+    const learned = loss === undefined ? [] : [`loss ${loss.toExponential(2)}`];
+    return [text, ...learned, ...this.timeLeft(done < 1)].join(' · ');
   }
 
   private timeLeft(isUnderWay: boolean): string[] {

@@ -1,5 +1,5 @@
 /** These rules tie several keys of an experiment together. */
-import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf } from './derived.ts';
+import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf, scalingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
@@ -44,6 +44,7 @@ const RULES: readonly Rule[] = [
   betweenOptions,
   trainingWithMaps,
   trainingOfNothing,
+  scaledTwice,
   optionsOfOtherMethods,
   learningOfNothing,
   scalesAndRotation,
@@ -294,6 +295,20 @@ function gridOfLattice({ quantization }: Experiment): RuleFault[] {
       ['quantization', 'weights', key],
       `not read: ${method.title} has one scale for a whole weight.`,
       'Leave it out.',
+    ),
+  ];
+}
+
+function scaledTwice(experiment: Experiment): RuleFault[] {
+  const { quantization } = experiment;
+  const [scaling, rounding] = [scalingOf(experiment), roundingOf(quantization)];
+  if (!scaling || !rounding?.scalesChannels || quantization.activations.bits >= 16) return [];
+  return [
+    error(
+      'config/scaled-twice',
+      ['scaling', 'method'],
+      `${scaling.title} and ${rounding.title} both scale channels, and only one scale can stand behind a norm.`,
+      'Set scaling.method to "none", choose another quantization.weights.method, or give activations 16 bits.',
     ),
   ];
 }

@@ -150,6 +150,8 @@ export interface RoundingProgressEvent extends Timed {
   readonly layers: number;
   /** Share of all work that is done, 0 to 1. */
   readonly done: number;
+  /** What a method that learns makes smaller, a mean over the present pass; absent for others. */
+  readonly loss?: number;
 }
 
 /** The error that rounding leaves in the output of one linear layer on the calibration text: Σ‖x (Q(W) − W)ᵀ‖² / Σ‖x Wᵀ‖². */

@@ -62,7 +62,13 @@ export const eventSchema = z.discriminatedUnion('type', [
     of: count,
     loss: number.nullable(),
   }),
-  event('rounding-progress', { method: z.string(), layersDone: count, layers: count, done: number }),
+  event('rounding-progress', {
+    method: z.string(),
+    layersDone: count,
+    layers: count,
+    done: number,
+    loss: number.exactOptional(),
+  }),
   event('rounding', {
     method: z.string(),
     layer: count,

@@ -25,6 +25,8 @@ export const RUN_FILES = {
   rounded: 'rounded',
   /** This folder has what each task came to, a file for each task and variant. */
   tasks: 'tasks',
+  /** This folder has the scales and grids that a method learned before it rounded, a file for each layer. */
+  grids: 'grids',
   activations: 'activations.json',
   results: 'results.json',
   /** This folder tells which process is at work. */

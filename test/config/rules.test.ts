@@ -86,6 +86,23 @@ const cases: {
     expected: [],
   },
   {
+    name: 'OmniQuant beside a method that scales the same channels',
+    change: (e) => {
+      e.quantization.weights.method = 'omniquant';
+      e.scaling.method = 'smoothquant';
+    },
+    expected: ['error config/scaled-twice'],
+  },
+  {
+    name: 'OmniQuant learns no scales where activations are not rounded',
+    change: (e) => {
+      e.quantization.weights.method = 'omniquant';
+      e.quantization.activations.bits = 16;
+      e.scaling.method = 'smoothquant';
+    },
+    expected: [],
+  },
+  {
     name: 'GPTQ after learning with weights rounded to nearest',
     change: (e) => {
       e.quantization.weights.method = 'gptq';

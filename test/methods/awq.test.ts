@@ -140,7 +140,7 @@ async function clipped(
   const blocks = differentWindows(bench.checkpoint.config, 3, 12);
   const options = { samples: 3, tokens: 512 };
   const run = (signal?: AbortSignal) =>
-    clipping.round!.run({ cache: bench.cache, network, blocks, layers, options }, signal);
+    clipping.round!.run({ cache: bench.cache, network, blocks, layers, options, grids: null }, signal);
   return { folder, layers, run };
 }
 

@@ -43,9 +43,18 @@ function standing(seam: Seam, family: MapFamily, rng: Rng): Standing | null {
     return { map: { kind: 'dense' }, numbers: numbers(rotation) };
   if (family === 'orthogonal' && name === 'value')
     return { map: { kind: 'heads' }, numbers: numbers(rotation) };
-  if (family === 'diagonal')
-    return { map: { kind: 'diagonal' }, numbers: numbers(() => factors(channels, rng)) };
+  if (family === 'diagonal') {
+    const drawn = () => (name === 'query-key' ? pairs(width, channels, rng) : factors(channels, rng));
+    return { map: { kind: 'diagonal' }, numbers: numbers(drawn) };
+  }
   return null;
+}
+
+/** Factors of heads, equal for the two channels that RoPE turns into each other: i and i + half a head. */
+function pairs(width: number, channels: number, rng: Rng): Float32Array {
+  const drawn = factors(channels, rng);
+  const half = width / 2;
+  return drawn.map((_, i) => drawn[i % width < half ? i : i - half]!);
 }
 
 /** Factors of both signs, of sizes between a third and three. */
@@ -77,7 +86,7 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ] as const;
   };
   const norms = ['attention-norm diagonal', 'mlp-norm diagonal'] as const;
-  const diagonals = [...norms, 'value diagonal', 'up-down diagonal'];
+  const diagonals = alone.flatMap(([, label]) => (label.endsWith('diagonal') ? [label] : []));
   const [all, state] = together('residual orthogonal', 'value orthogonal', ...norms);
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
@@ -152,20 +161,31 @@ function differ(a: Float32Array, b: Float32Array): boolean {
   return a.some((value, i) => Math.abs(value - b[i]!) > 0.01);
 }
 
-test('a map that no graph has is refused', async () => {
-  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+/** Logits of a golden network with maps, which are expected to be refused. */
+async function refusedWith(name: string, maps: SeamMaps, state: SeamState, message: RegExp): Promise<void> {
+  const checkpoint = await openCheckpoint(goldenFolder(name));
   const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
   const cache = new ProgramCache(runtime);
-  const transform = planHadamard(checkpoint.config.headDim);
-  const network = new Network(cache, checkpoint, {
-    mode: 'merged',
-    quantizers: FULL_PRECISION,
-    maps: { value: { kind: 'hadamard', transform } },
-    centreEmbedding: false,
-  });
-  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), /hadamard/);
+  const options = { mode: 'merged', quantizers: FULL_PRECISION, maps, centreEmbedding: false } as const;
+  const network = new Network(cache, checkpoint, options);
+  network.setMaps(state);
+  await assert.rejects(sequenceLogits(network, Int32Array.of(1, 2)), message);
   await cache.release();
   runtime.close();
+}
+
+test('a map that no graph has is refused', async () => {
+  const { config } = await openCheckpoint(goldenFolder('llama'));
+  const transform = planHadamard(config.headDim);
+  await refusedWith('llama', { value: { kind: 'hadamard', transform } }, {}, /hadamard/);
+});
+
+test('scales of queries and keys are refused where heads have norms', async () => {
+  const normed = GOLDEN_NAMES.find((name) => name.startsWith('qwen3'))!;
+  const { headDim, kvHeads, layers } = (await openCheckpoint(goldenFolder(normed))).config;
+  const twos = Array.from({ length: layers }, () => new Float32Array(kvHeads * headDim).fill(2));
+  const maps = { 'query-key': { kind: 'diagonal' } } as const;
+  await refusedWith(normed, maps, { 'query-key': twos }, /no diagonal map .* query-key/);
 });
 
 /** The site whose rows a linear layer reads. */
@@ -250,4 +270,6 @@ test('what each seam allows, and that it says why', () => {
     ['query-key', [], ['hadamard', 'orthogonal']],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);
+  const { merged } = seamOf('query-key', { ...TINY_CONFIG, qkNorm: false });
+  assert.deepEqual(merged, ['diagonal'], 'without norms of heads, before RoPE too');
 });

@@ -33,7 +33,7 @@ async function bench(t: TestContext, kernels: (typeof KERNELS)[number], options 
   });
   const blocks = differentWindows(checkpoint.config, 8, 24);
   const layers = new RoundedLayers(folder, 'key', { dense: true });
-  const run = () => method.round!.run({ cache, network, blocks, layers, options });
+  const run = () => method.round!.run({ cache, network, blocks, layers, options, grids: null });
   return { run, folder, layers, count: checkpoint.config.layers };
 }
 

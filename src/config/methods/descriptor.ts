@@ -39,6 +39,8 @@ export interface MethodDescriptor<
   readonly bits?: readonly number[];
   /** True where it is defined for activations and caches as they are. */
   readonly weightsOnly?: boolean;
+  /** True for a rounding that scales channels itself where activations are rounded: no scaling stands beside it. */
+  readonly scalesChannels?: true;
 }
 
 /** A fault at one option of a method. */

@@ -3,6 +3,7 @@ export { awq } from './awq.ts';
 export { awqClip as 'awq-clip' } from './awq-clip.ts';
 export { gptq } from './gptq.ts';
 export { llmQat as 'llm-qat' } from './llm-qat.ts';
+export { omniquant } from './omniquant.ts';
 export { quip } from './quip.ts';
 export { rtn } from './rtn.ts';
 export { smoothquant } from './smoothquant.ts';

@@ -3,6 +3,7 @@ import type { MethodKind } from '../../config/index.ts';
 import type { Method } from './method.ts';
 
 export type {
+  GridNetworks,
   Method,
   RoundingMethod,
   RoundingWork,

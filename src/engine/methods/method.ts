@@ -1,7 +1,9 @@
 import type { RunEvent } from '../../protocol/events.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
+import type { ModelConfig } from '../model/config.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
+import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../network/learned-grids.ts';
 import type { NetworkMemory } from '../network/memory-plan.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
@@ -20,6 +22,38 @@ export interface RoundingWork<Options> extends MethodWork<Options> {
   readonly network: Network;
   /** Folder of the rounded layers, also of those that an interrupted call left. */
   readonly layers: RoundedLayers;
+  /** What the method learned before; null for one that learns nothing. */
+  readonly grids: LearnedGrids | null;
+}
+
+/** The network that grids are learned for. */
+export interface GridPlace {
+  readonly config: ModelConfig;
+  readonly quantizers: LayerQuantizers;
+  /** The maps so far: rotations, and those of a scaling method. */
+  readonly maps: SeamMaps;
+}
+
+export interface GridNetworks {
+  /** The checkpoint's own network, at full precision. */
+  readonly plain: Network;
+  /** Merged and quantized as deployed, with the maps so far. */
+  readonly quantized: Network;
+  readonly place: GridPlace;
+}
+
+export interface GridWork<Options> extends MethodWork<Options>, GridNetworks {
+  /** Folder of the learned layers, also of those that an interrupted call left. */
+  readonly layers: LearnedLayers;
+}
+
+/** What a method learns before it rounds: maps of the network, and the grids that its rounding then writes. */
+export interface GridLearning<Options> {
+  /** The maps that it adds: their kinds are known before anything runs. */
+  maps(place: GridPlace): SeamMaps;
+  /** How many numbers it learns for a layer. */
+  sizes(networks: Pick<GridNetworks, 'quantized' | 'place'>): LearnedSizes;
+  learn(work: GridWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, LearnedGrids>;
 }
 
 /** A method that puts weights on their grid. */
@@ -27,6 +61,8 @@ export interface RoundingMethod<Options = unknown> {
   readonly kind: 'rounding';
   /** Raised when weights come out otherwise than in the version before. */
   readonly version: number;
+  /** Absent for methods that learn nothing before they round. */
+  readonly learns?: GridLearning<Options>;
   /** Null where every weight is rounded alone, which networks do by themselves. */
   readonly round: {
     /** Calibration sequences that it looks at. */

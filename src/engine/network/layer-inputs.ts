@@ -8,13 +8,16 @@ import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { mapDims, type SeamMaps, seamOf } from './seams.ts';
-import { IDENTITY, type SideTransform } from './side-transform.ts';
+import { IDENTITY, inverseTransposed, type SideTransform } from './side-transform.ts';
 
 /** Input name of a mapped and rounded weight. */
 export const preparedName = (linear: Linear): string => `${linear}.prepared`;
 
 /** Input name of the scales [out] of a weight that is prepared as codes. */
 export const scaleName = (linear: Linear): string => `${linear}.scale`;
+
+/** Numbers of maps as values of a graph, by seam. */
+export type MadeMaps = Readonly<Partial<Record<SeamName, Value>>>;
 
 /** Graph inputs of one layer, created where the mode of the network asks for them. */
 export class LayerInputs {
@@ -26,13 +29,18 @@ export class LayerInputs {
   readonly #maps: SeamMaps;
   readonly #values = new Map<string, Value>();
   readonly #sides = new Map<string, SideTransform>();
+  readonly #made: MadeMaps;
 
-  /** @param prefix put before every input name, where several layers share a graph. */
+  /**
+   * @param prefix put before every input name, where several layers share a graph.
+   * @param made maps that the graph makes itself, instead of taking them as inputs.
+   */
   constructor(
     graph: Graph,
     shape: Pick<LayerShape, 'config' | 'maps' | 'weightCodes'>,
     types: LayerTypes,
     prefix = '',
+    made: MadeMaps = {},
   ) {
     this.#graph = graph;
     this.#types = types;
@@ -40,6 +48,7 @@ export class LayerInputs {
     this.#weightCodes = shape.weightCodes ?? false;
     this.#config = shape.config;
     this.#maps = shape.maps;
+    this.#made = made;
   }
 
   /** The map at a seam, for this graph. Layers that share a graph share the maps of their network. */
@@ -48,18 +57,21 @@ export class LayerInputs {
     if (!map) return IDENTITY;
     if (map.kind === 'hadamard') return map;
     if (map.kind === 'across-heads') return { ...map, inner: IDENTITY };
-    const given = this.#once(seam, () => this.#graph.input(seam, mapDims(map, seamOf(seam, this.#config))));
+    const place = seamOf(seam, this.#config);
+    if (map.kind === 'diagonal' && !place.merged.includes(map.kind))
+      throw new Error(`no diagonal map can stand at the seam ${seam} of this model`);
+    const given = this.#made[seam] ?? this.#once(seam, () => this.#graph.input(seam, mapDims(map, place)));
     return map.kind === 'diagonal' ? { kind: map.kind, gain: given } : { kind: map.kind, matrix: given };
   }
 
   /**
-   * The map at a seam as its readers see it. Behind attention, the channels of a key/value head stand once for each
-   * query head of its group.
+   * The map at a seam of heads as query heads and the readers of what they give see it: the channels of a key/value head
+   * stand once for each query head of its group. Elsewhere it is the map itself.
    */
   readMap(seam: SeamName): SideTransform {
     const map = this.map(seam);
     const { heads, kvHeads, headDim } = this.#config;
-    if (seam !== 'value' || map.kind !== 'diagonal' || heads === kvHeads) return map;
+    if (!seamOf(seam, this.#config).perHead || map.kind !== 'diagonal' || heads === kvHeads) return map;
     const gain = reshape(map.gain, [kvHeads, 1, headDim]);
     const repeated = expand(gain, [kvHeads, heads / kvHeads, headDim]);
     return { kind: 'diagonal', gain: reshape(repeated, [heads * headDim]) };
@@ -67,6 +79,7 @@ export class LayerInputs {
 
   /** The map of a seam as it acts on the tensor of a site. */
   mapAt(site: Site, seam: SeamName): SideTransform {
+    if (site === 'query') return inverseTransposed(this.readMap(seam));
     return site === 'o-input' ? this.readMap(seam) : this.map(seam);
   }
 

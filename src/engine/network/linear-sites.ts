@@ -31,11 +31,25 @@ export interface WeightBases {
 export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
   const [read, written] = [readSeams(linear), writtenSeams(linear)];
   return {
-    left: written.map((seam) => inputs.map(seam)).reduce(composed, IDENTITY),
+    left: written.map((seam) => inputs.map(seam)).reduce(composed, beforeRotary(inputs, linear)),
     right: inputs.side(read.join(), () =>
       read.map((seam) => inverseTransposed(inputs.readMap(seam))).reduce(composed, gainOf(inputs, linear)),
     ),
   };
+}
+
+/**
+ * What is merged into queries and keys before RoPE: a diagonal map multiplies keys and divides queries. Other maps of
+ * that seam act behind RoPE.
+ */
+function beforeRotary(inputs: LayerInputs, linear: Linear): SideTransform {
+  if (linear !== 'q' && linear !== 'k') return IDENTITY;
+  if (linear === 'k') return diagonalOnly(inputs.map('query-key'));
+  return inverseTransposed(diagonalOnly(inputs.readMap('query-key')));
+}
+
+function diagonalOnly(map: SideTransform): SideTransform {
+  return map.kind === 'diagonal' ? map : IDENTITY;
 }
 
 /** Those of all seven weights, made in one place of a graph: the order of sums in a derivative follows from it. */
@@ -86,13 +100,20 @@ export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
 /**
  * The network in the rotated bases, as it is deployed: weights come prepared (rotated and rounded), activations are
  * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights.
+ * @param preparedOf Ŵ of a linear layer, where it is not an input of the graph.
  */
-export function mergedSites(inputs: LayerInputs, shape: LayerShape, learn: boolean, keep: Keep): LinearSites {
+export function mergedSites(
+  inputs: LayerInputs,
+  shape: LayerShape,
+  learn: boolean,
+  keep: Keep,
+  preparedOf = (linear: Linear): Value => inputs.prepared(linear),
+): LinearSites {
   const { quantizers } = shape;
   const bases = allWeightBases(inputs);
   const multiply = <L extends readonly Linear[]>(x: Value, ...linears: L): { [I in keyof L]: Value } => {
     const weights = linears.map((linear) => ({
-      prepared: inputs.prepared(linear),
+      prepared: preparedOf(linear),
       original: inputs.weight(linear),
       ...bases[linear],
     }));

@@ -96,9 +96,9 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     width: ({ headDim }) => headDim,
     perLayer: true,
     perHead: true,
-    merged: [],
+    merged: ['diagonal'],
     online: ['hadamard', 'orthogonal'],
-    why: 'RoPE turns pairs of channels by position: a map commutes with it only behind it.',
+    why: 'RoPE turns pairs of channels by position: what is merged before it has one factor for both of a pair.',
   },
   'up-down': {
     writers: [],
@@ -117,10 +117,13 @@ export function seamsOf(config: ModelConfig): readonly Seam[] {
 }
 
 export function seamOf(name: SeamName, config: ModelConfig): Seam {
-  const { width, perHead = false, ...rules } = RULES[name];
+  const { width: widthOf, perHead = false, ...rules } = RULES[name];
   const count = rules.perLayer ? config.layers : 1;
-  const channels = width(config) * (perHead ? config.kvHeads : 1);
-  return { name, ...SEAMS[name], ...rules, width: width(config), channels, count, perHead };
+  const width = widthOf(config);
+  const channels = width * (perHead ? config.kvHeads : 1);
+  // A norm of each head stands between the weights and RoPE: nothing can be merged across it.
+  const merged = name === 'query-key' && config.qkNorm ? [] : rules.merged;
+  return { name, ...SEAMS[name], ...rules, merged, width, channels, count, perHead };
 }
 
 /** Seams whose channels a linear layer reads, and those whose channels it writes, in the order of their maps. */

@@ -1,5 +1,5 @@
-import { hasLearnedRotation, type Purpose, type ResolvedExperiment, scalingOf } from '../../config/index.ts';
-import { loadMethod } from '../methods/index.ts';
+import { hasLearnedRotation, type Purpose, type ResolvedExperiment } from '../../config/index.ts';
+import { methodsOf } from './experiment-methods.ts';
 import { planEvaluate, planInspect, planOptimize } from './experiment-plan.ts';
 import type { Step, StepKind } from './step.ts';
 
@@ -38,18 +38,17 @@ export async function stepsOf(
 }
 
 async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Promise<Step<unknown>[]> {
-  const descriptor = scalingOf(experiment);
-  const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
-  if (purpose === 'inspect') return [planInspect(experiment, scaling, null)];
+  const methods = await methodsOf(experiment);
+  if (purpose === 'inspect') return [planInspect(experiment, methods, null)];
   if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation)) {
     const { perplexity, tasks } = await planEvaluate(
       experiment,
-      scaling,
+      methods,
       ['full-precision', 'quantized'],
       null,
     );
     return [perplexity, tasks].filter((step) => step !== null);
   }
-  const { learned, preserved, perplexity, tasks, statistics } = await planOptimize(experiment, scaling);
+  const { learned, preserved, perplexity, tasks, statistics } = await planOptimize(experiment, methods);
   return [learned, preserved, perplexity, tasks, statistics].filter((step) => step !== null);
 }

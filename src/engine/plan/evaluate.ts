@@ -35,7 +35,7 @@ export async function* evaluateExperiment(
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
-    const plan = await planEvaluate(asked, bench.scaling, variants, source?.rotations ?? null);
+    const plan = await planEvaluate(asked, bench, variants, source?.rotations ?? null);
     const perplexity = yield* executor.execute(plan.perplexity);
     const tasks = plan.tasks === null ? [] : yield* executor.execute(plan.tasks);
     if (own) await addToRun(own, perplexity, tasks);

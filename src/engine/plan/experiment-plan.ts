@@ -1,9 +1,10 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile, PerplexityResult, TaskResult } from '../../runs/index.ts';
-import type { ScalingMethod } from '../methods/index.ts';
 import type { SeamState } from '../network/seams.ts';
+import type { Methods } from './experiment-methods.ts';
 import type { Step } from './step.ts';
+import { type Grids, gridsStep, mapsWith } from './steps/grids.ts';
 import {
   givenStep,
   type Learned,
@@ -16,7 +17,7 @@ import {
 import { perplexityStep, type Quantized, statisticsStep } from './steps/measures.ts';
 import { tasksStep } from './steps/tasks.ts';
 import { type Blocks, type Texts, textSteps, textStepsAtOnce } from './steps/texts.ts';
-import { trainingStep } from './steps/training.ts';
+import { type Trained, trainingStep } from './steps/training.ts';
 import { weightsStep } from './steps/weights.ts';
 
 /** The steps of learning, rounding and measuring, of which a job runs those that it wants. */
@@ -34,17 +35,14 @@ export interface OptimizePlan {
 export type EvaluatePlan = Pick<OptimizePlan, 'perplexity' | 'tasks'>;
 
 /** Learns the rotations marked `learned`, then rounds, evaluates and looks at activations. */
-export async function planOptimize(
-  experiment: ResolvedExperiment,
-  scaling: ScalingMethod | null,
-): Promise<OptimizePlan> {
+export async function planOptimize(experiment: ResolvedExperiment, methods: Methods): Promise<OptimizePlan> {
   const { calibration, evaluation } = textStepsAtOnce(experiment);
   const learned = learnStep(experiment, startStep(experiment), calibration);
   const rotations = learnedMaps(learned);
-  const maps = scaled(experiment, scaling, rotations, calibration);
   // No rotation is learned for weights that are trained: `validateTogether` refuses both together.
   const trained = null;
-  const weights = await weightsStep(experiment, maps, calibration, trained);
+  const { maps, grids } = scaled(experiment, methods, rotations, { calibration, trained });
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
   return {
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
@@ -56,15 +54,15 @@ export async function planOptimize(
 /** Perplexity and tasks with rotations that are drawn, or were learned before. @param path of learned ones. */
 export async function planEvaluate(
   experiment: ResolvedExperiment,
-  scaling: ScalingMethod | null,
+  methods: Methods,
   variants: readonly Variant[],
   path: string | null,
 ): Promise<EvaluatePlan> {
   const { calibration, evaluation } = textSteps(experiment);
   if (!variants.includes('quantized')) return measured(experiment, variants, evaluation, null);
-  const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
   const trained = await trainingStep(experiment);
-  const weights = await weightsStep(experiment, maps, calibration, trained);
+  const { maps, grids } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
   return measured(experiment, variants, evaluation, { maps, weights, trained });
 }
 
@@ -85,20 +83,25 @@ function measured(
 /** Activation statistics with rotations that are drawn, or were learned before. */
 export function planInspect(
   experiment: ResolvedExperiment,
-  scaling: ScalingMethod | null,
+  methods: Methods,
   path: string | null,
 ): Step<ActivationsFile> {
   const { calibration } = textSteps(experiment);
-  const maps = scaled(experiment, scaling, givenStep(experiment, path), calibration);
+  const { maps } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained: null });
   return statisticsStep(experiment, maps, calibration);
 }
 
-/** The maps of rotations, with the channel scales of a method. */
+/**
+ * The maps of rotations, with those of a scaling method and those that a rounding method learns, and the grids of the
+ * latter. @param trained the weights that grids are learned for; null for those of the checkpoint.
+ */
 export function scaled(
   experiment: ResolvedExperiment,
-  scaling: ScalingMethod | null,
-  maps: Step<SeamState>,
-  calibration: Step<Blocks>,
-): Step<SeamState> {
-  return scaling ? scaleStep(experiment, scaling, maps, calibration) : maps;
+  { scaling, rounding }: Methods,
+  rotations: Step<SeamState>,
+  { calibration, trained }: { readonly calibration: Step<Blocks>; readonly trained: Step<Trained> | null },
+): { readonly maps: Step<SeamState>; readonly grids: Grids | null } {
+  const maps = scaling ? scaleStep(experiment, scaling, rotations, calibration) : rotations;
+  const grids = gridsStep(experiment, rounding, maps, { calibration, trained });
+  return { maps: grids ? mapsWith(grids, maps) : maps, grids };
 }

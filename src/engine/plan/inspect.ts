@@ -28,6 +28,6 @@ export async function* inspectActivations(
   };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
-    return yield* executor.execute(planInspect(asked, bench.scaling, source?.rotations ?? null));
+    return yield* executor.execute(planInspect(asked, bench, source?.rotations ?? null));
   });
 }

@@ -1,6 +1,7 @@
 import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from '../../config/index.ts';
 import type { SeamName } from '../../protocol/block.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
+import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
@@ -96,6 +97,14 @@ export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): 
   return { weights, activations, keys, values, r3, r4, acrossHeads, centring };
 }
 
+/** What grids are learned on: the plain network, and the deployed one with the maps so far. */
+export function gridNetworks(bench: Workbench, state: SeamState): GridNetworks {
+  const place = gridPlace(bench);
+  const { quantizers, maps } = place;
+  const quantized = mapped(state, networkOf(bench, 'merged', { quantizers, maps }, 'round'));
+  return { plain: plainNetwork(bench), quantized, place };
+}
+
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
 export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
   return {
@@ -117,9 +126,18 @@ function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
   return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
 }
 
-/** All maps of the deployed network: rotations, and those of a scaling method. */
-function ownMaps({ experiment, checkpoint, scaling }: Workbench): SeamMaps {
-  return { ...rotationMaps(experiment, checkpoint.config), ...scaling?.maps };
+/** All maps of the deployed network: rotations, those of a scaling method, and those learned for the grids. */
+function ownMaps(bench: Workbench): SeamMaps {
+  const place = gridPlace(bench);
+  return { ...place.maps, ...bench.rounding?.learns?.maps(place) };
+}
+
+/** The network before a rounding method learns grids for it. */
+function gridPlace(bench: Workbench) {
+  const { experiment, checkpoint, scaling } = bench;
+  const { config } = checkpoint;
+  const maps = { ...rotationMaps(experiment, config), ...scaling?.maps };
+  return { config, quantizers: ownQuantizers(bench), maps };
 }
 
 /** Fixed maps, and those of a state. */
@@ -133,9 +151,10 @@ function isFixedAt(maps: SeamMaps, seam: SeamName): boolean {
   return map !== undefined && isFixed(map);
 }
 
-/** Without the map of queries and keys: it cancels where keys stay as they are. */
-function weightMaps({ 'query-key': _, ...maps }: SeamMaps): SeamMaps {
-  return maps;
+/** Without a map of queries and keys behind RoPE: it cancels where keys stay as they are. */
+function weightMaps(maps: SeamMaps): SeamMaps {
+  const { 'query-key': map, ...others } = maps;
+  return map?.kind === 'diagonal' ? maps : others;
 }
 
 function mapped(state: SeamState, network: Network): Network {

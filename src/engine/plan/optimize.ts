@@ -53,7 +53,7 @@ async function* optimizeInRun(
   return yield* runJob(setting, async function* (bench, executor) {
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
-    const plan = await planOptimize(experiment, bench.scaling);
+    const plan = await planOptimize(experiment, bench);
     const { learned, preserved, perplexity, statistics } = plan;
     const { state, loss, steps } = yield* executor.execute(learned);
     yield* executor.execute(preserved);

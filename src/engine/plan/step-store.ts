@@ -7,7 +7,7 @@ import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
-import type { Step, StepKind } from './step.ts';
+import type { Step } from './step.ts';
 
 const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
 /** Hexadecimal digits of a key in a folder's name. */
@@ -25,9 +25,6 @@ const recordSchema = z.object({
 });
 
 export type StepRecord = z.output<typeof recordSchema>;
-
-/** Results of these kinds lie in folders of their own; the store has how long they took. */
-const OWN_FOLDERS: readonly StepKind[] = ['round', 'train'];
 
 /** Events that tell what a step found; the others are of its moment. */
 const TELLING: readonly RunEvent['type'][] = ['step', 'rounding', 'evaluation', 'task'];
@@ -72,7 +69,8 @@ export class StepStore {
       this.#texts.set(key, result);
       return;
     }
-    if (!step.keeping && !OWN_FOLDERS.includes(step.kind)) return;
+    // A step that finds its result by itself has a folder of its own; the store has how long it took.
+    if (!step.keeping && !step.find) return;
     const folder = this.folderOf(key);
     await writing(folder, () => mkdir(folder, { recursive: true }));
     await step.keeping?.write(result, folder);

@@ -1,10 +1,4 @@
-import {
-  bitsLabel,
-  describeText,
-  type PerplexityTask,
-  type ResolvedExperiment,
-  scalingOf,
-} from '../../config/index.ts';
+import { bitsLabel, describeText, type PerplexityTask, type ResolvedExperiment } from '../../config/index.ts';
 import { expectModel } from '../../hub/locate.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
@@ -14,23 +8,21 @@ import { readPieces } from '../calibration/text-source.ts';
 import { concatenate } from '../calibration/tokens.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
-import { loadMethod, type ScalingMethod } from '../methods/index.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
 import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
 import { Breath } from '../runtime/breath.ts';
 import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
+import { type Methods, methodsOf } from './experiment-methods.ts';
 import type { EngineOptions } from './options.ts';
 
 /** Every job works with the checked model, its tokenizer, and a runtime with its compiled programs. */
-export interface Workbench {
+export interface Workbench extends Methods {
   readonly experiment: ResolvedExperiment;
   readonly checkpoint: Checkpoint;
   readonly tokenizer: Tokenizer;
   readonly runtime: Runtime;
   readonly cache: ProgramCache;
-  /** The method that scales channels; null where none does. */
-  readonly scaling: ScalingMethod | null;
   close(): Promise<void>;
 }
 
@@ -52,14 +44,13 @@ export async function openWorkbench(
     ...(experiment.threads !== null && { threads: experiment.threads }),
   });
   const cache = new ProgramCache(runtime);
-  const scaling = scalingOf(experiment);
   return {
     experiment,
     checkpoint,
     tokenizer,
     runtime,
     cache,
-    scaling: scaling && (await loadMethod(scaling.name, 'scaling')),
+    ...(await methodsOf(experiment)),
     async close() {
       await cache.release();
       runtime.close();

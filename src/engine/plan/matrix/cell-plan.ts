@@ -1,9 +1,10 @@
 import { hasLearnedRotation, type ResolvedExperiment } from '../../../config/index.ts';
 import type { ActivationsFile, PerplexityResult, TaskResult } from '../../../runs/index.ts';
-import type { ScalingMethod } from '../../methods/index.ts';
 import type { SeamState } from '../../network/seams.ts';
+import type { Methods } from '../experiment-methods.ts';
 import { scaled } from '../experiment-plan.ts';
 import type { Step } from '../step.ts';
+import type { Grids } from '../steps/grids.ts';
 import { type Learned, learnedMaps, learnStep, preservedStep, startStep } from '../steps/maps.ts';
 import { perplexityStep, statisticsStep } from '../steps/measures.ts';
 import { tasksStep } from '../steps/tasks.ts';
@@ -23,6 +24,8 @@ export interface CellPlan {
   readonly fullPrecisionTasks: Step<TaskResult[]> | null;
   /** Null in the cell of full precision itself, as all below. */
   readonly maps: Step<SeamState> | null;
+  /** Null where the method learns nothing before it rounds. */
+  readonly grids: Grids | null;
   readonly weights: Weights | null;
   readonly quantized: Step<PerplexityResult[]> | null;
   readonly quantizedTasks: Step<TaskResult[]> | null;
@@ -32,7 +35,7 @@ export interface CellPlan {
 
 export async function planCell(
   experiment: ResolvedExperiment,
-  scaling: ScalingMethod | null,
+  methods: Methods,
   what: { readonly isFullPrecision: boolean; readonly statistics: boolean },
 ): Promise<CellPlan> {
   const { calibration, evaluation } = textSteps(experiment);
@@ -40,21 +43,22 @@ export async function planCell(
   const fullPrecisionTasks = tasksStep(experiment, ['full-precision'], null);
   const shared = { calibration, evaluation, fullPrecision, fullPrecisionTasks };
   if (what.isFullPrecision) {
-    const nothing = { learned: null, preserved: null, maps: null, weights: null };
+    const nothing = { learned: null, preserved: null, maps: null, grids: null, weights: null };
     return { ...shared, ...nothing, quantized: null, quantizedTasks: null, statistics: null };
   }
   const start = startStep(experiment);
   const learned = hasLearnedRotation(experiment.rotation) ? learnStep(experiment, start, calibration) : null;
   const rotations = learned ? learnedMaps(learned) : start;
-  const maps = scaled(experiment, scaling, rotations, calibration);
   const trained = await trainingStep(experiment);
-  const weights = await weightsStep(experiment, maps, calibration, trained);
+  const { maps, grids } = scaled(experiment, methods, rotations, { calibration, trained });
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
   const network = { maps, weights, trained };
   return {
     ...shared,
     learned,
     preserved: learned && preservedStep(experiment, 'learned rotations', rotations, calibration),
     maps,
+    grids,
     weights,
     quantized: perplexityStep(experiment, ['quantized'], evaluation, network),
     quantizedTasks: tasksStep(experiment, ['quantized'], network),

@@ -6,12 +6,11 @@ import {
   type ResolvedCell,
   type ResolvedExperiment,
   resolvedCells,
-  scalingOf,
 } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
-import { loadMethod } from '../../methods/index.ts';
 import { errorsOf } from '../check/check-model.ts';
 import { Executor } from '../execute.ts';
+import { methodsOf } from '../experiment-methods.ts';
 import { runJob } from '../job.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
@@ -73,9 +72,8 @@ export async function* previewMatrix(
       const message =
         [...faultsOfCell(cell.cell), ...errorsOf(cell.experiment, bench.checkpoint.config)][0]?.message ??
         null;
-      const descriptor = scalingOf(cell.experiment);
-      const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
-      const own = { ...bench, experiment: cell.experiment, scaling };
+      const methods = await methodsOf(cell.experiment);
+      const own = { ...bench, experiment: cell.experiment, ...methods };
       const executor = new Executor(own, places, {}, options.signal, store);
       const missing = message === null ? yield* lookThrough(cell, executor, store, seen) : 0;
       cells.push({ bits, method, title, seed, missing, message });
@@ -92,7 +90,7 @@ async function* lookThrough(
   seen: Map<string, Seen>,
 ): AsyncGenerator<RunEvent, number> {
   const { matrix } = executor.bench.experiment;
-  const plan = await planCell(cell.experiment, executor.bench.scaling, {
+  const plan = await planCell(cell.experiment, executor.bench, {
     isFullPrecision: cell.method === FULL_PRECISION_ROW.name,
     statistics: matrix ? matrixShape(matrix).statistics : false,
   });

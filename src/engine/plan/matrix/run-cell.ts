@@ -13,6 +13,7 @@ import { worstError } from '../learned-maps.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
+import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
@@ -70,7 +71,8 @@ export async function* runCell(
     const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
     if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
     const weights = plan.weights && executor.of(plan.weights);
-    if (weights instanceof RoundedLayers) await keepWeights(weights, run);
+    if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
+    if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
       version: 1,
@@ -120,16 +122,25 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
   });
 }
 
-/** Links shared weights into the run, so that later measurements find them there; the files are one. */
-async function keepWeights({ folder }: RoundedLayers, run: Run): Promise<void> {
-  const own = run.path('rounded');
+/** Where a step keeps what cells share. */
+async function sharedFolder(
+  executor: Executor,
+  step: Step<unknown>,
+  file: 'grids' | 'rounded',
+): Promise<string> {
+  return executor.places.makeShared(file, await executor.keyOf(step));
+}
+
+/** Links shared files into the run, so that later measurements find them there; the files are one. */
+async function linkInto(run: Run, file: 'grids' | 'rounded', folder: string): Promise<void> {
+  const own = run.path(file);
   if (folder === own) return;
   run.check();
   await writing(own, async () => {
     await mkdir(own, { recursive: true });
-    for (const name of (await readdir(folder)).filter((file) => !file.startsWith('.'))) {
+    for (const name of (await readdir(folder)).filter((entry) => !entry.startsWith('.'))) {
       await rm(join(own, name), { force: true });
-      // A disk without links does without: the weights are rounded again when they are asked for.
+      // A disk without links does without: what they hold is made again when it is asked for.
       await link(join(folder, name), join(own, name)).catch(() => undefined);
     }
   });

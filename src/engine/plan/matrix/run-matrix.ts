@@ -7,15 +7,14 @@ import {
   type ResolvedCell,
   type ResolvedExperiment,
   resolvedCells,
-  scalingOf,
 } from '../../../config/index.ts';
 import { systemFault, writing } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../../../protocol/errors.ts';
 import { type CellEvent, type RunEvent, timed } from '../../../protocol/events.ts';
 import type { PerplexityResult } from '../../../runs/index.ts';
-import { loadMethod } from '../../methods/index.ts';
 import { errorsOf } from '../check/check-model.ts';
 import { Executor } from '../execute.ts';
+import { methodsOf } from '../experiment-methods.ts';
 import { runJob } from '../job.ts';
 import type { OptimizeOptions } from '../options.ts';
 import { Places } from '../places.ts';
@@ -147,10 +146,8 @@ async function* jobOf(
   cell: ResolvedCell,
 ): AsyncGenerator<RunEvent, CellJob> {
   const { experiment } = cell;
-  const descriptor = scalingOf(experiment);
-  const scaling = descriptor && (await loadMethod(descriptor.name, 'scaling'));
-  const own = { ...bench, experiment, scaling };
-  const plan = await planCell(experiment, scaling, {
+  const own = { ...bench, experiment, ...(await methodsOf(experiment)) };
+  const plan = await planCell(experiment, own, {
     isFullPrecision: cell.method === FULL_PRECISION_ROW.name,
     statistics: statisticsOf(bench.experiment),
   });

@@ -10,6 +10,7 @@ import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../.
 import { roundingNetwork, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
+import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
 import { type Blocks, firstBlocks } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
@@ -17,12 +18,15 @@ import { type Trained, trainedBench } from './training.ts';
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
 export type Weights = Step<RoundedSource | null>;
 
-/** @param trained the weights that are rounded; null for those of the checkpoint. */
+/**
+ * @param trained the weights that are rounded; null for those of the checkpoint.
+ * @param grids what the method learned before; null where it learns nothing.
+ */
 export async function weightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
   calibration: Step<Blocks>,
-  trained: Step<Trained> | null,
+  { trained, grids }: { readonly trained: Step<Trained> | null; readonly grids: Grids | null },
 ): Promise<Weights | null> {
   const descriptor = roundingOf(experiment.quantization);
   const method = descriptor && (await loadMethod(descriptor.name, 'rounding'));
@@ -42,7 +46,7 @@ export async function weightsStep(
     kind: 'round',
     name,
     version,
-    inputs: [blocks, maps, ...(trained ? [trained] : [])],
+    inputs: [blocks, maps, ...(trained ? [trained] : []), ...(grids ? [grids] : [])],
     spec: () => roundingSpec(experiment, options),
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
@@ -64,7 +68,14 @@ export async function weightsStep(
         },
       });
       const network = roundingNetwork(trainedBench(context, trained), context.of(maps), dense);
-      const work = { cache: bench.cache, network, blocks: context.of(blocks), options, layers };
+      const work = {
+        cache: bench.cache,
+        network,
+        blocks: context.of(blocks),
+        options,
+        layers,
+        grids: grids && context.of(grids),
+      };
       yield* phase('round', seconds, () => round.run(work, signal));
       return layers;
     },
