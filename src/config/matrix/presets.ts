@@ -46,7 +46,7 @@ export const MATRIX_PRESETS: Readonly<Record<MatrixPreset, MatrixShape>> = {
     ...ONE_SEED,
     bits: ['4-16-16', '4-8-16', '4-8-8', '4-4-16', '4-4-4'],
     methods: [
-      ...['rtn', 'smoothquant', 'llm-qat', 'awq', 'quip', 'gptq', 'quarot-rtn', 'quarot-gptq'],
+      ...['rtn', 'smoothquant', 'llm-qat', 'awq', 'omniquant', 'quip', 'gptq', 'quarot-rtn', 'quarot-gptq'],
       ...['spinquant-nohad-gptq', 'spinquant-had-rtn', 'spinquant-had-gptq', 'peak-gptq'],
     ],
   },

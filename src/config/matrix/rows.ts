@@ -58,6 +58,7 @@ export const ROWS: readonly Row[] = [
   row('smoothquant', 'SmoothQuant', NO_ROTATION, { scaling: 'smoothquant', rounding: 'rtn' }),
   row('llm-qat', 'LLM-QAT', NO_ROTATION, { training: 'llm-qat', rounding: 'rtn' }),
   row('awq', 'AWQ', NO_ROTATION, { scaling: 'awq', rounding: 'awq-clip' }),
+  row('omniquant', 'OmniQuant', NO_ROTATION, { rounding: 'omniquant' }),
   row('quip', 'QuIP#', NO_ROTATION, { rounding: 'quip' }),
   row('gptq', 'GPTQ', NO_ROTATION, GPTQ),
   row('quarot-rtn', 'QuaRot + RTN', QUAROT, RTN),

@@ -59,5 +59,6 @@ export const omniquant = {
   options,
   needsText: 'to see what blocks give',
   compensates: true,
+  seeded: true,
   scalesChannels: true,
 } as const satisfies MethodDescriptor;
