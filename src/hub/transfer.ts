@@ -84,9 +84,18 @@ async function openPartial(path: string): Promise<FileHandle> {
   try {
     return await open(path, 'wx+');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-    return open(path, 'r+');
+    if (!hasCode(error, 'EEXIST')) throw error;
   }
+  try {
+    return await open(path, 'r+');
+  } catch (error) {
+    // Another process had it whole just now: the next attempt finds the blob.
+    throw hasCode(error, 'ENOENT') ? new Unreachable('its partial file was renamed') : error;
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 interface Receiving {
