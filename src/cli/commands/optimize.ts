@@ -46,7 +46,7 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
 /** A matrix goes on by itself where it stopped. */
 async function fillMatrix(
   experiment: ResolvedExperiment,
-  { kernels, resume, takeOver }: OptimizeFlags,
+  { kernels, resume, takeOver, seed }: OptimizeFlags,
   output: Output,
 ): Promise<undefined> {
   if (typeof resume === 'string')
@@ -54,6 +54,12 @@ async function fillMatrix(
       'cli/matrix-resume',
       `${experiment.source.file} is a matrix: it goes on by itself, and --resume ${resume} names one run.`,
       'Leave the name out.',
+    );
+  if (seed !== undefined)
+    throw new UserError(
+      'cli/matrix-seed',
+      `${experiment.source.file} is a matrix, whose seeds are in matrix.seeds.`,
+      `Leave --seed out, or set "seeds": [${seed}] there.`,
     );
   const engine = await loadEngine();
   const result = await interruptible(output, (signal) =>
