@@ -84,6 +84,21 @@ test('a cell gives the numbers of the same experiment run alone, to the bit', as
   assert.deepEqual(cell?.results?.loss, result.loss);
 });
 
+test("methods that look at different parts of the text do not get in each other's way", async () => {
+  const alone = { bits: ['4-8-8'], methods: ['smoothquant'] };
+  const more = { scaling: { smoothquant: { samples: 1 } } };
+  const perplexityOf = async (matrix: object, runs: string) => {
+    const experiment = await write(matrix, { ...more, runs });
+    await collect(runMatrix(experiment, KERNELS));
+    const cell = (await collectCells(experiment)).find(({ method }) => method === 'smoothquant');
+    return cell?.results?.perplexity[0]?.quantized;
+  };
+  const own = await perplexityOf(alone, 'own-runs');
+  // GPTQ, which is rounded before, reads four sequences.
+  assert.equal(await perplexityOf({ ...alone, methods: ['gptq', 'smoothquant'] }, 'both-runs'), own);
+  assert.ok(own);
+});
+
 test('started again, it computes nothing, and makes no new run', async () => {
   const before = (await listRuns(join(folder, 'matrix-runs'))).runs.length;
   const again = await collect(runMatrix(await write(MATRIX), KERNELS));

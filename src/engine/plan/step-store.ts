@@ -50,6 +50,7 @@ export class StepStore {
   }
 
   async find<T>(step: Step<T>, key: string): Promise<Found<T> | null> {
+    if (step.isDerived) return null;
     // Only `keep` sets it, and it sets what a step of this key gave.
     if (step.kind === 'text')
       return this.#texts.has(key) ? { result: this.#texts.get(key) as T, events: [] } : null;
@@ -65,6 +66,7 @@ export class StepStore {
 
   /** Keeps a result. Its record is written last: a folder without one is not whole. */
   async keep<T>(step: Step<T>, key: string, result: T, made: Made): Promise<void> {
+    if (step.isDerived) return;
     if (step.kind === 'text') {
       this.#texts.set(key, result);
       return;

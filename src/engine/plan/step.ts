@@ -19,6 +19,8 @@ export interface Step<T> {
   readonly name: string;
   /** Raised when results come out otherwise than in the version before. */
   readonly version: number;
+  /** True where it only takes a part of another's result, which costs nothing. */
+  readonly isDerived?: true;
   /** Steps that run before, in this order. */
   readonly inputs: readonly Step<unknown>[];
   /** Plain data that decides the result, beside the inputs and the runtime. */
@@ -50,7 +52,7 @@ export interface StepContext {
   keyOf(step: Step<unknown>): Promise<string>;
 }
 
-/** A step that takes its result out of another's. */
+/** A step that takes its result out of another's. It is never kept: its key does not tell what is taken. */
 export function derivedStep<T, U>(
   kind: StepKind,
   name: string,
@@ -63,6 +65,7 @@ export function derivedStep<T, U>(
     name,
     version: 1,
     inputs: [from],
+    isDerived: true,
     spec: () => null,
     digest,
     // biome-ignore lint/correctness/useYield: nothing happens that is worth an event.
