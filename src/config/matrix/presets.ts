@@ -31,7 +31,7 @@ export interface MatrixShape {
 const ONE_SEED = { seeds: [0], rows: [], statistics: false } as const;
 const THREE_SEEDS = { seeds: [0, 1, 2], rows: [], statistics: false } as const;
 
-/** Rows with every set of rotations that the paper's ablation knows; RTN shows each without a helper. */
+/** Rows with every set of rotations that the paper's ablation knows; RTN shows each by itself. */
 const ABLATION = [
   ['r1', 'R1', {}],
   ['r1-r2', 'R1 R2', { r2: 'hadamard' }],
