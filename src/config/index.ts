@@ -62,4 +62,4 @@ export { siteQuantizer } from './site-quantizers.ts';
 export type { TaskDescriptor, TaskName } from './tasks/index.ts';
 export { ALL_TASKS, TASKS, taskNamed, taskTitle } from './tasks/index.ts';
 export type { Purpose } from './validate-together.ts';
-export { validateTogether } from './validate-together.ts';
+export { fillsMatrix, validateTogether } from './validate-together.ts';

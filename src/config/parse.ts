@@ -14,7 +14,7 @@ import { type Pick, Values } from './read-values.ts';
 import type { Experiment } from './schema.ts';
 import { SoundParts } from './sound-parts.ts';
 import { depthFault, isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
-import { type Purpose, rulesFor } from './validate-together.ts';
+import { fillsMatrix, type Purpose, rulesFor } from './validate-together.ts';
 
 /** An experiment that may have faults. Rules read its sound parts, and their faults find their place in the text. */
 export interface Reading {
@@ -131,7 +131,7 @@ class ReadText implements Reading {
       .filter(({ node }) => node !== undefined || !this.#isGuess)
       .map(({ path, node }) => this.place(valueFault(path, node)));
     const rules =
-      isMatrixJob(purpose) && this.isWritten(['matrix']) ? this.#ofMatrix() : this.#ofRules(purpose);
+      fillsMatrix(purpose) && this.isWritten(['matrix']) ? this.#ofMatrix() : this.#ofRules(purpose);
     return [...keys, ...values, ...rules.map((fault) => this.place(fault))];
   }
 
@@ -157,11 +157,6 @@ class ReadText implements Reading {
     }
     return this.#lines.range(this.#tree.offset, 1);
   }
-}
-
-/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
-function isMatrixJob(purpose: Purpose): boolean {
-  return purpose === 'edit' || purpose === 'optimize';
 }
 
 /** Yields the paths of values that a syntax error overlaps. */

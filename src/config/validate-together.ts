@@ -12,6 +12,11 @@ import { learningOfNothing, optionsOfOtherMethods } from './unused-options.ts';
 /** An experiment is shown while it is edited, or run by one of the commands. */
 export type Purpose = 'edit' | 'optimize' | 'evaluate' | 'inspect';
 
+/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
+export function fillsMatrix(purpose: Purpose): boolean {
+  return purpose === 'edit' || purpose === 'optimize';
+}
+
 function error(code: string, path: JsonPath, message: string, hint: string): RuleFault {
   return { severity: 'error', code, path, message: `${formatPath(path)}: ${message}`, hint };
 }

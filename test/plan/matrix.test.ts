@@ -127,6 +127,15 @@ test('an edited file computes what its edit changes, and the plan says so before
   assert.equal(phases(found, 'round'), 0);
 });
 
+test('the plan counts the look at activations where the table takes one', async () => {
+  const asked = await write({ bits: ['4-4-4'], methods: ['rtn'], statistics: true });
+  const { steps } = (await collect(previewMatrix(asked, KERNELS))).result;
+  assert.deepEqual(
+    steps.filter(({ isThere }) => !isThere).map(({ name }) => name),
+    ['statistics'],
+  );
+});
+
 test('another text makes other cells, and leaves the runs of before', async () => {
   const small = { bits: ['4-4-4'], methods: ['rtn'] };
   const [, before] = await collectCells(await write(small));

@@ -1,7 +1,7 @@
 import { hasLearnedRotation, type Purpose, type ResolvedExperiment } from '../../config/index.ts';
 import { methodsOf } from './experiment-methods.ts';
 import { planEvaluate, planInspect, planOptimize } from './experiment-plan.ts';
-import type { Step, StepKind } from './step.ts';
+import { type Step, type StepKind, withInputs } from './step.ts';
 
 export interface StepDescription {
   readonly kind: StepKind;
@@ -28,13 +28,7 @@ export async function stepsOf(
   experiment: ResolvedExperiment,
   purpose: Purpose,
 ): Promise<readonly Step<unknown>[]> {
-  const found = new Set<Step<unknown>>();
-  const visit = (step: Step<unknown>): void => {
-    for (const input of step.inputs) visit(input);
-    found.add(step);
-  };
-  for (const target of await targetsOf(experiment, purpose)) visit(target);
-  return [...found];
+  return withInputs(await targetsOf(experiment, purpose));
 }
 
 async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Promise<Step<unknown>[]> {

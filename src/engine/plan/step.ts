@@ -75,6 +75,17 @@ export function derivedStep<T, U>(
   };
 }
 
+/** Every step that targets need, inputs first. */
+export function withInputs(targets: readonly Step<unknown>[]): Step<unknown>[] {
+  const found = new Set<Step<unknown>>();
+  const visit = (step: Step<unknown>): void => {
+    for (const input of step.inputs) visit(input);
+    found.add(step);
+  };
+  for (const target of targets) visit(target);
+  return [...found];
+}
+
 /** SHA-256 of plain data and of arrays of numbers, in hexadecimal. */
 export function digestOf(data: unknown, arrays: Iterable<ArrayBufferView & { length: number }> = []): string {
   const hash = createHash('sha256').update(JSON.stringify(data) ?? '');

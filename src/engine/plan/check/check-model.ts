@@ -5,6 +5,7 @@ import {
   cellFaults,
   cellsOf,
   type Experiment,
+  fillsMatrix,
   formatPath,
   hasLearnedRotation,
   type ParsedExperiment,
@@ -98,7 +99,7 @@ async function checkReading(
   faults.push(...(checkpoint?.warnings ?? []).map(warningOf));
   // Sizes that the tensors deny say nothing of the settings, and may be of any height.
   if (faults.some(({ code }) => SIZES_DENIED.includes(code))) return { faults, config: null };
-  const cells = isFilledBy(purpose) ? ask(({ matrix }) => matrix && cellsOf(written, matrix)) : undefined;
+  const cells = fillsMatrix(purpose) ? ask(({ matrix }) => matrix && cellsOf(written, matrix)) : undefined;
   faults.push(
     ...(cells
       ? cellFaults(cells, ({ experiment }) => errorsOf(experiment, config))
@@ -107,11 +108,6 @@ async function checkReading(
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
   faults.push(...(await taskFaults(reading, directory, purpose)));
   return { faults, config };
-}
-
-/** A matrix is filled by optimize; the other commands measure the experiment as it is written. */
-function isFilledBy(purpose: Purpose): boolean {
-  return purpose === 'edit' || purpose === 'optimize';
 }
 
 /** Why an experiment cannot be computed with a model, whatever its text is. */

@@ -1,6 +1,6 @@
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Executor } from '../execute.ts';
-import { digestOf, type Step } from '../step.ts';
+import { digestOf, withInputs } from '../step.ts';
 import { type CellPlan, targetsOf } from './cell-plan.ts';
 
 /**
@@ -27,20 +27,9 @@ export async function* inputsOf(
 
 /** True where a step of the plan reads the calibration text. */
 export function readsCalibration(plan: CellPlan): boolean {
-  return stepsOf(targetsOf(plan)).includes(plan.calibration);
+  return withInputs(targetsOf(plan)).includes(plan.calibration);
 }
 
 function versionsOf(plan: CellPlan): string[] {
-  return stepsOf(targetsOf(plan)).map(({ kind, name, version }) => `${kind} ${name} ${version}`);
-}
-
-/** Every step that targets need, inputs first. */
-export function stepsOf(targets: readonly Step<unknown>[]): Step<unknown>[] {
-  const found = new Set<Step<unknown>>();
-  const visit = (step: Step<unknown>): void => {
-    for (const input of step.inputs) visit(input);
-    found.add(step);
-  };
-  for (const target of targets) visit(target);
-  return [...found];
+  return withInputs(targetsOf(plan)).map(({ kind, name, version }) => `${kind} ${name} ${version}`);
 }

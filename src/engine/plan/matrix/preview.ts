@@ -1,23 +1,14 @@
 /** What filling a matrix would do: which steps are there, which would run, and what each is expected to cost. */
-import {
-  FULL_PRECISION_ROW,
-  faultsOfCell,
-  matrixShape,
-  type ResolvedCell,
-  type ResolvedExperiment,
-  resolvedCells,
-} from '../../../config/index.ts';
+import { type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
-import { errorsOf } from '../check/check-model.ts';
-import { Executor } from '../execute.ts';
-import { methodsOf } from '../experiment-methods.ts';
+import type { Executor } from '../execute.ts';
 import { runJob } from '../job.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
-import { digestOf, type Step, type StepKind } from '../step.ts';
+import { digestOf, type Step, type StepKind, withInputs } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
-import { stepsOf } from './cell-inputs.ts';
-import { planCell, targetsOf } from './cell-plan.ts';
+import { targetsOf } from './cell-plan.ts';
+import { type OpenCell, obstacleOf, openCell } from './open-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
 /** A step that at least one cell needs. Steps that take no time to speak of are left out. */
@@ -69,13 +60,11 @@ export async function* previewMatrix(
     const cells: CellPreview[] = [];
     for (const cell of resolvedCells(experiment)) {
       const { bits, method, title, seed } = cell;
-      const message =
-        [...faultsOfCell(cell.cell), ...errorsOf(cell.experiment, bench.checkpoint.config)][0]?.message ??
-        null;
-      const methods = await methodsOf(cell.experiment);
-      const own = { ...bench, experiment: cell.experiment, ...methods };
-      const executor = new Executor(own, places, {}, options.signal, store);
-      const missing = message === null ? yield* lookThrough(cell, executor, store, seen) : 0;
+      const message = obstacleOf(cell, bench.checkpoint.config) ?? null;
+      const missing =
+        message === null
+          ? yield* lookThrough(await openCell(bench, cell, store, options.signal), store, seen)
+          : 0;
       cells.push({ bits, method, title, seed, missing, message });
     }
     return { cells, steps: estimated([...seen.values()]) };
@@ -84,21 +73,15 @@ export async function* previewMatrix(
 
 /** @returns how many steps of a cell are not there. */
 async function* lookThrough(
-  cell: ResolvedCell,
-  executor: Executor,
+  { plan, executor }: OpenCell,
   store: StepStore,
   seen: Map<string, Seen>,
 ): AsyncGenerator<RunEvent, number> {
-  const { matrix } = executor.bench.experiment;
-  const plan = await planCell(cell.experiment, executor.bench, {
-    isFullPrecision: cell.method === FULL_PRECISION_ROW.name,
-    statistics: matrix ? matrixShape(matrix).statistics : false,
-  });
   /** Keys of steps; of those whose inputs are missing, keys of what they would be made of. */
   const keys = new Map<Step<unknown>, string>();
   const there = new Set<Step<unknown>>();
   let missing = 0;
-  for (const step of stepsOf(targetsOf(plan))) {
+  for (const step of withInputs(targetsOf(plan))) {
     const isReady = step.inputs.every((input) => there.has(input));
     const key = isReady ? await executor.keyOf(step) : assumedKey(step, keys);
     keys.set(step, key);

@@ -1,20 +1,10 @@
 /** Fills the table of a matrix, cell by cell. What cells have in common is computed once. */
 import { mkdir } from 'node:fs/promises';
-import {
-  FULL_PRECISION_ROW,
-  faultsOfCell,
-  matrixShape,
-  type ResolvedCell,
-  type ResolvedExperiment,
-  resolvedCells,
-} from '../../../config/index.ts';
+import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
 import { systemFault, writing } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../../../protocol/errors.ts';
 import { type CellEvent, type RunEvent, timed } from '../../../protocol/events.ts';
 import type { PerplexityResult } from '../../../runs/index.ts';
-import { errorsOf } from '../check/check-model.ts';
-import { Executor } from '../execute.ts';
-import { methodsOf } from '../experiment-methods.ts';
 import { runJob } from '../job.ts';
 import type { OptimizeOptions } from '../options.ts';
 import { Places } from '../places.ts';
@@ -22,9 +12,9 @@ import { recordRun } from '../record-run.ts';
 import { StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
 import { inputsOf, readsCalibration } from './cell-inputs.ts';
-import { planCell } from './cell-plan.ts';
 import { CellRuns } from './find-runs.ts';
 import { lockMatrix } from './lock.ts';
+import { obstacleOf, openCell } from './open-cell.ts';
 import { type CellJob, openCellRun, runCell } from './run-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
@@ -99,8 +89,7 @@ async function* fillCell(
   const name = { bits, method, title, seed };
   const tell = (state: CellEvent['state'], run: string | null, message?: string): CellEvent =>
     timed({ type: 'cell', state, ...place, ...name, run, ...(message !== undefined && { message }) });
-  const fault = [...faultsOfCell(cell.cell), ...errorsOf(cell.experiment, filling.bench.checkpoint.config)][0]
-    ?.message;
+  const fault = obstacleOf(cell, filling.bench.checkpoint.config);
   if (fault) {
     yield tell('empty', null, fault);
     return { ...name, status: 'empty', run: null, perplexity: [], message: fault };
@@ -145,18 +134,7 @@ async function* jobOf(
   { bench, store, options }: Filling,
   cell: ResolvedCell,
 ): AsyncGenerator<RunEvent, CellJob> {
-  const { experiment } = cell;
-  const own = { ...bench, experiment, ...(await methodsOf(experiment)) };
-  const plan = await planCell(experiment, own, {
-    isFullPrecision: cell.method === FULL_PRECISION_ROW.name,
-    statistics: statisticsOf(bench.experiment),
-  });
-  const places = new Places(null, [], experiment.runs);
-  const executor = new Executor(own, places, {}, options.signal, store);
+  const { bench: own, plan, executor } = await openCell(bench, cell, store, options.signal);
   const inputs = yield* inputsOf(plan, executor, readsCalibration(plan));
   return { cell, plan, bench: own, store, inputs, signal: options.signal };
-}
-
-function statisticsOf({ matrix }: ResolvedExperiment): boolean {
-  return matrix ? matrixShape(matrix).statistics : false;
 }

@@ -1,0 +1,49 @@
+import {
+  FULL_PRECISION_ROW,
+  faultsOfCell,
+  matrixShape,
+  type ResolvedCell,
+  type ResolvedExperiment,
+} from '../../../config/index.ts';
+import type { ModelConfig } from '../../model/config.ts';
+import { errorsOf } from '../check/check-model.ts';
+import { Executor } from '../execute.ts';
+import { methodsOf } from '../experiment-methods.ts';
+import { Places } from '../places.ts';
+import type { StepStore } from '../step-store.ts';
+import type { Workbench } from '../workbench.ts';
+import { type CellPlan, planCell } from './cell-plan.ts';
+
+/** Why a cell stays empty; undefined where it can be computed. */
+export function obstacleOf({ cell, experiment }: ResolvedCell, config: ModelConfig): string | undefined {
+  return [...faultsOfCell(cell), ...errorsOf(experiment, config)][0]?.message;
+}
+
+/** A cell with what looks through its steps. */
+export interface OpenCell {
+  /** Of the cell's experiment. */
+  readonly bench: Workbench;
+  readonly plan: CellPlan;
+  readonly executor: Executor;
+}
+
+/** @param bench of the experiment with the matrix. @param store of the steps that its cells share. */
+export async function openCell(
+  bench: Workbench,
+  { experiment, method }: ResolvedCell,
+  store: StepStore,
+  signal: AbortSignal | undefined,
+): Promise<OpenCell> {
+  const own = { ...bench, experiment, ...(await methodsOf(experiment)) };
+  const plan = await planCell(experiment, own, {
+    isFullPrecision: method === FULL_PRECISION_ROW.name,
+    statistics: statisticsOf(bench.experiment),
+  });
+  const places = new Places(null, [], experiment.runs, undefined, store);
+  return { bench: own, plan, executor: new Executor(own, places, {}, signal, store) };
+}
+
+/** A cell's experiment has no matrix: whether activations are looked at stands in the one around it. */
+function statisticsOf({ matrix }: ResolvedExperiment): boolean {
+  return matrix ? matrixShape(matrix).statistics : false;
+}
