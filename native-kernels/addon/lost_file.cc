@@ -52,6 +52,9 @@ void write_all(const char* text) {
 }
 
 [[noreturn]] void end_with(const char* path) {
+  // Several threads may meet the lost file at once: one says so, the others wait for the end.
+  static std::atomic_flag said = ATOMIC_FLAG_INIT;
+  while (said.test_and_set()) pause();
   char line[kMostPath + 400];
   line[0] = '\0';
   for (const char* part :

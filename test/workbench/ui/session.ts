@@ -29,15 +29,33 @@ export async function startSession(): Promise<Session> {
     };
     const complaints = collectComplaints(rig);
     const workbench = new Workbench(rig.page);
-    await workbench.open(rig.server.url(folder)).catch(async (error: unknown) => {
+    try {
+      await workbench.open(rig.server.url(folder));
+      await awaitWebviews(workbench);
+    } catch (error) {
       await end();
       throw error;
-    });
+    }
     return { folder, rig, workbench, complaints, end };
   } catch (error) {
     remove();
     throw error;
   }
+}
+
+/**
+ * A window's first webview waits for a service worker of the workbench, in some windows without end: one that is loaded
+ * again has it.
+ */
+async function awaitWebviews(workbench: Workbench): Promise<void> {
+  for (let look = 1; ; look++) {
+    await workbench.command('SpinQuant: Show Results');
+    const stands = await workbench.webview(/^Results/, 15_000).catch((error: Error) => error);
+    if (!(stands instanceof Error)) break;
+    if (look === 3) throw stands;
+    await workbench.reload();
+  }
+  await workbench.command('View: Close All Editors');
 }
 
 function collectComplaints({ page }: Rig): string[] {
