@@ -20,6 +20,7 @@ export class SoundParts {
    */
   constructor(value: unknown, unsure: readonly JsonPath[]) {
     const atFault: JsonPath[] = [];
+    const replacedBefore = new Set<string>();
     let sound = structuredClone(value);
     for (;;) {
       const result = experimentSchema.safeParse(sound);
@@ -30,7 +31,7 @@ export class SoundParts {
       for (const path of result.error.issues.flatMap(placesOfIssue)) {
         // The replacement of a value at fault may itself lack something; the fault found first still counts.
         if (!atFault.some((other) => isWithin(path, other))) atFault.push(path);
-        sound = replaced(sound, path);
+        sound = replaced(sound, outermostNew(path, replacedBefore));
       }
     }
     this.atFault = atFault;
@@ -63,14 +64,33 @@ function placesOfIssue(issue: z.core.$ZodIssue): JsonPath[] {
   return inside?.flatMap(placesOfIssue).map((one) => [...path, ...one]) ?? [path];
 }
 
+/** A replacement that does not fit either, as a text that a pattern refuses, gives way to one around it: this ends. */
+function outermostNew(path: JsonPath, replacedBefore: Set<string>): JsonPath {
+  for (let length = path.length; length > 0; length--) {
+    const tried = path.slice(0, length);
+    const key = JSON.stringify(tried);
+    if (replacedBefore.has(key)) continue;
+    replacedBefore.add(key);
+    return tried;
+  }
+  // All is replaced by nothing, from which the next replacements start anew.
+  replacedBefore.clear();
+  return [];
+}
+
 /** Replaces the value at fault by its default or by something that fits. */
 function replaced(root: unknown, path: JsonPath): unknown {
   const name = path.at(-1);
   if (name === undefined) return {};
   let around = root as Record<string | number, unknown>;
-  for (const part of path.slice(0, -1)) around = around[part] as Record<string | number, unknown>;
+  for (const part of path.slice(0, -1)) {
+    const inside = around[part];
+    if (typeof inside !== 'object' || inside === null) return root; // It was replaced as a whole.
+    around = inside as Record<string | number, unknown>;
+  }
   const schema = schemaAt(path);
-  if (mayBeText(schema) && schema?.default === undefined) around[name] = '?';
+  if (schema?.enum && schema.default === undefined) around[name] = schema.enum[0];
+  else if (mayBeText(schema) && schema?.default === undefined) around[name] = '?';
   else if (Array.isArray(around)) around[name] = {};
   else delete around[name];
   return root;
