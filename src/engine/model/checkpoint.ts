@@ -91,6 +91,8 @@ function checkpointOf(
     if (!file) throw new RangeError(`no tensor ${name} in ${dir}`);
     return file;
   };
+  // Files that changed since are found by their marks before anything is kept, so one reading serves all steps.
+  let hash: Promise<string> | undefined;
   return {
     dir,
     config,
@@ -103,7 +105,10 @@ function checkpointOf(
     tiedEmbeddings: config.tiedEmbeddings,
     sizeBytes: [...tensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0),
     files: markFiles([join(dir, 'config.json'), ...[...tensors.values()].map(({ path }) => path)]),
-    hash: () => hashCheckpoint(dir, tensors),
+    hash: () => {
+      hash ??= hashCheckpoint(dir, tensors);
+      return hash;
+    },
   };
 }
 
