@@ -18,8 +18,9 @@ export interface BatchShape {
 export const residualRows = ({ batch, sequence, rows }: BatchShape): number => rows ?? batch * sequence;
 
 /**
- * Which tokens share a row of the residual: those that stand behind equal beginnings of their sequences. Whatever a layer
- * does outside of attention, it does to each row alone, so the row is computed once.
+ * Which tokens share a row of the residual: those that end equal beginnings of their sequences. Outside of attention a
+ * layer looks at one row at a time: norms, products and maps of channels do, and quantizers, of which none has a scale
+ * for more than a token. So a row is computed once, to the same numbers as each of its tokens.
  */
 export interface RowSharing {
   /** int64 [B·S], the row of each token. */

@@ -33,7 +33,8 @@ export function batchesOf(
   tokensAtOnce: number,
   positions: number,
 ): readonly Batch[] {
-  const longest = (family: readonly number[]) => family.reduce((most, one) => Math.max(most, lengths[one]!), 0);
+  const longest = (family: readonly number[]) =>
+    family.reduce((most, one) => Math.max(most, lengths[one]!), 0);
   const order = [...families].sort((a, b) => longest(b) - longest(a));
   const batches: Batch[] = [];
   for (let next = 0; next < order.length; ) {
@@ -41,7 +42,8 @@ export function batchesOf(
     const length = Math.max(first, Math.min(roundedLength(first), positions));
     const most = Math.max(1, Math.floor(tokensAtOnce / length));
     const members = [...order[next++]!];
-    while (next < order.length && members.length + order[next]!.length <= most) members.push(...order[next++]!);
+    while (next < order.length && members.length + order[next]!.length <= most)
+      members.push(...order[next++]!);
     for (let start = 0; start < members.length; start += most) {
       const some = members.slice(start, start + most);
       batches.push({ members: some, rows: Math.min(most, 2 ** Math.ceil(Math.log2(some.length))), length });
