@@ -4,7 +4,10 @@ import { test } from 'node:test';
 import { type Batch, batchesOf } from '../../src/engine/evaluate/tasks/batches.ts';
 import { packBatch } from '../../src/engine/evaluate/tasks/packed-batch.ts';
 import { shareInputs } from '../../src/engine/evaluate/tasks/shared-inputs.ts';
+import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { ropeLimits } from '../../src/engine/model/rope.ts';
 import { noise } from '../helpers/tiny-network.ts';
+import { goldenFolder } from '../model/goldens.ts';
 
 /** Short sequences of few ids, so that many begin alike. */
 function someSequences(count: number, seed: number): readonly Int32Array[] {
@@ -53,7 +56,7 @@ for (const seed of [1, 2, 3]) {
 test('the sequences of a question stay in one batch, unless they are too many for one', () => {
   const lengths = [9, 10, 3, 4, 4, 20, 20, 20, 5];
   const families = [[0, 1], [2, 3, 4], [5, 6, 7], [8]];
-  const batches = batchesOf(families, lengths, 48, 32);
+  const batches = batchesOf(families, lengths, 48, [32]);
   assert.deepEqual(
     batches.map(({ members }) => members),
     // Of 24 tokens there is room for two; of 16 for three: a question with three sequences needs a batch of its own.
@@ -66,6 +69,23 @@ test('the sequences of a question stay in one batch, unless they are too many fo
 });
 
 test('batches have no more positions than the model', () => {
-  const [batch] = batchesOf([[0]], [30], 256, 30);
+  const [batch] = batchesOf([[0]], [30], 256, [30]);
   assert.equal(batch?.length, 30);
+});
+
+test('no batch has sequences on both sides of a length where LongRoPE turns by other angles', async () => {
+  const { config } = await openCheckpoint(goldenFolder('llama'));
+  const turned = { shortFactor: [], longFactor: [], originalMaxPositions: 27, attentionFactor: 1 };
+  const limits = ropeLimits({ ...config, ropeScaling: { type: 'longrope', ...turned } });
+  assert.deepEqual(limits, [27, config.maxPositions]);
+  assert.deepEqual(ropeLimits(config), [config.maxPositions]);
+  const batches = batchesOf([[0, 1], [2]], [26, 28, 29], 256, limits);
+  assert.deepEqual(
+    batches.map(({ members, length }) => [members, length]),
+    [
+      [[2, 1], 32],
+      // Rounded to 32 it would be turned like the longer ones.
+      [[0], 27],
+    ],
+  );
 });

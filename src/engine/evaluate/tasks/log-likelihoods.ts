@@ -1,5 +1,6 @@
 import { UserError } from '../../../protocol/errors.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import { ropeLimits } from '../../model/rope.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import { firstPlace } from '../not-finite.ts';
 import { passLayers, tokensTogether } from '../through-layers.ts';
@@ -31,7 +32,7 @@ export async function* logLikelihoods(
   const { memory, checkpoint } = network;
   const lengths = sequences.map(({ length }) => length);
   const families = familiesOf(questions, hosts);
-  const batches = batchesOf(families, lengths, memory.tokensAtOnce, checkpoint.config.maxPositions);
+  const batches = batchesOf(families, lengths, memory.tokensAtOnce, ropeLimits(checkpoint.config));
   for (const group of groupsOf(batches, sequences, tokensTogether(network))) {
     const states = await passLayers(network, group, signal);
     const found = new Map<number, number>();
