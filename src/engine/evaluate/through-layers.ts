@@ -1,17 +1,19 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
-import type { BatchShape } from '../network/layer-shape.ts';
+import type { BatchShape, RowSharing } from '../network/layer-shape.ts';
 import type { Activations, Network } from '../network/network.ts';
 
 /** Sequences of one length on their way through the network. */
 export interface Part {
-  /** Token ids, row after row. */
+  /** Token ids, sequence after sequence; where tokens share rows, one of each row. */
   readonly ids: Int32Array;
   readonly shape: BatchShape;
+  /** Goes with `shape.rows`. */
+  readonly sharing?: RowSharing;
 }
 
 /**
  * Passes batches through all layers, a layer at a time, so that its weights are prepared once for all of them.
- * @returns the residual of each behind the last layer, [rows · tokens, d].
+ * @returns the residual of each behind the last layer, a row for each of its ids [ids, d].
  */
 export async function passLayers(
   network: Network,
@@ -21,9 +23,9 @@ export async function passLayers(
   const states: Activations[] = [];
   for (const { ids } of parts) states.push(await network.embed(ids, signal));
   for (let layer = 0; layer < network.layers; layer++) {
-    for (const [index, { shape }] of parts.entries()) {
+    for (const [index, { shape, sharing }] of parts.entries()) {
       throwIfCancelled(signal);
-      states[index] = await network.layer(layer, states[index]!, shape, signal);
+      states[index] = await network.layer(layer, states[index]!, shape, signal, sharing);
     }
   }
   return states;

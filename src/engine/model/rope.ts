@@ -87,6 +87,17 @@ function dynamicBase({ headDim, ropeTheta }: RopeConfig, rule: Rule<'dynamic'>, 
 }
 
 /**
+ * Lengths up to the model's positions, the shortest first, between which sequences have the same tables as far as they go:
+ * LongRoPE turns all positions of a sequence by other angles where it is longer than `originalMaxPositions`. (Dynamic
+ * scaling does beyond the model's positions.)
+ */
+export function ropeLimits({ ropeScaling, maxPositions }: ModelConfig): readonly number[] {
+  if (ropeScaling?.type !== 'longrope' || ropeScaling.originalMaxPositions >= maxPositions)
+    return [maxPositions];
+  return [ropeScaling.originalMaxPositions, maxPositions];
+}
+
+/**
  * Computes tables for sequences of positions 0 … positions−1 in float64 and rounds them once. YaRN and LongRoPE multiply
  * cosines and sines by a factor, which scales the logits of attention by its square.
  */

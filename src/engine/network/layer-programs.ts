@@ -6,7 +6,7 @@ import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
-import type { BatchShape, LayerShape } from './layer-shape.ts';
+import { type BatchShape, type LayerShape, residualRows } from './layer-shape.ts';
 import { allWeightBases, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { rotateWeight } from './rotated-linear.ts';
 import { seamsIn } from './seams.ts';
@@ -29,7 +29,7 @@ export interface LayerExpression {
   readonly kept: ReadonlyMap<KeptName, Value>;
 }
 
-/** Build y = layer(x) in a graph of its own; x and y are [B·S, d]. */
+/** Build y = layer(x) in a graph of its own; x and y are [B·S, d], or [rows, d] where tokens share rows. */
 export function layerExpression(
   shape: LayerShape,
   types: LayerTypes,
@@ -40,7 +40,7 @@ export function layerExpression(
 ): LayerExpression {
   const graph = new Graph(real);
   const { config, batch, sequence } = shape;
-  const x = graph.input('x', [batch * sequence, config.hiddenSize]);
+  const x = graph.input('x', [residualRows(shape), config.hiddenSize]);
   const inputs = new LayerInputs(graph, shape, types);
   const kept = new Map<KeptName, Value>();
   const keep: Keep = (name, value) => kept.set(name, value);
@@ -49,11 +49,16 @@ export function layerExpression(
     merged: () => mergedSites(inputs, shape, learn, keep),
     unrotated: () => unrotatedSites(inputs, shape, keep),
   }[mode]();
+  const tokenRows = shape.rows !== undefined && {
+    rowOfToken: graph.input('rowOfToken', [batch * sequence], 'int64'),
+    tokenOfRow: graph.input('tokenOfRow', [shape.rows], 'int64'),
+  };
   const tables: AttentionTables = {
     cos: graph.input('cos', [sequence, config.headDim / 2]),
     sin: graph.input('sin', [sequence, config.headDim / 2]),
     qNorm: inputs.optional('qNorm'),
     kNorm: inputs.optional('kNorm'),
+    ...tokenRows,
   };
   const y = buildLayer(x, shape, sites, tables, { observe, keep });
   return { graph, x, y, inputs, maps: inputs.givenMaps, kept };

@@ -1,4 +1,5 @@
 import type { Site } from '../../protocol/block.ts';
+import type { HostTensor } from '../../protocol/tensor.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
@@ -9,6 +10,23 @@ import type { SeamMaps } from './seams.ts';
 export interface BatchShape {
   readonly batch: number;
   readonly sequence: number;
+  /** Rows of the residual where tokens share them ({@link RowSharing}); absent: one for each token. */
+  readonly rows?: number;
+}
+
+/** Rows of the residual x [rows, d] in a run of a layer graph. */
+export const residualRows = ({ batch, sequence, rows }: BatchShape): number => rows ?? batch * sequence;
+
+/**
+ * Which tokens share a row of the residual: those that end equal beginnings of their sequences. Outside of attention a
+ * layer looks at one row at a time: norms, products and maps of channels do, and quantizers, of which none has a scale
+ * for more than a token. So a row is computed once, to the same numbers as each of its tokens.
+ */
+export interface RowSharing {
+  /** int64 [B·S], the row of each token. */
+  readonly rowOfToken: HostTensor<BigInt64Array>;
+  /** int64 [rows], for each row one of its tokens. */
+  readonly tokenOfRow: HostTensor<BigInt64Array>;
 }
 
 /** The quantizers at every site of a layer. 16 bits anywhere means: left alone. */

@@ -8,7 +8,7 @@ import { rotaryEmbedding } from '../graph/fused/rotary.ts';
 import { swiGlu } from '../graph/fused/swiglu.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
-import { reshape, toReal, transpose } from '../graph/ops/shape.ts';
+import { gatherRows, reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';
 import type { Keep } from './tape.ts';
 
@@ -23,12 +23,14 @@ export interface LinearSites {
   down(product: Value): Value;
 }
 
-/** Position tables [S, h/2] and the per-head norms of Qwen3 [h]. */
+/** Position tables [S, h/2], the per-head norms of Qwen3 [h] and, where tokens share rows, {@link RowSharing}. */
 export interface AttentionTables {
   readonly cos: Value;
   readonly sin: Value;
   readonly qNorm: Value | null;
   readonly kNorm: Value | null;
+  readonly rowOfToken?: Value;
+  readonly tokenOfRow?: Value;
 }
 
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
@@ -42,7 +44,7 @@ export interface LayerWatchers {
 
 export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
 
-/** One transformer block on the residual x [B·S, d]. */
+/** One transformer block on the residual x [B·S, d], or [rows, d] where tokens share rows. */
 export function buildLayer(
   x: Value,
   shape: LayerShape,
@@ -70,7 +72,8 @@ export function buildLayer(
 }
 
 /**
- * Causal grouped-query attention. Queries of one key/value head are stacked along the rows: [B, G, (H/G)·S, h].
+ * Causal grouped-query attention. Queries of one key/value head are stacked along the rows: [B, G, (H/G)·S, h]. Where
+ * tokens share rows, every sequence has its own copies here, and one of them goes back to the row.
  */
 function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
@@ -81,21 +84,25 @@ function attention(
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
   const repeats = heads / kvHeads;
+  const { rowOfToken, tokenOfRow } = tables;
+  const ofTokens = (x: Value, dims: readonly number[]): Value =>
+    splitHeads(rowOfToken ? gatherRows(x, rowOfToken) : x, dims);
   const rope = (x: Value, gain: Value | null, dims: readonly number[]): Value =>
-    rotaryEmbedding(splitHeads(headNorm(x, gain, shape), dims), tables.cos, tables.sin);
+    rotaryEmbedding(ofTokens(headNorm(x, gain, shape), dims), tables.cos, tables.sin);
   const queries = rope(q, tables.qNorm, [batch, sequence, kvHeads, repeats, headDim]);
   const keys = rope(k, tables.kNorm, [batch, sequence, kvHeads, headDim]);
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
   observe('value', v);
   const cachedKeys = fakeQuantize(mapHeads(keys, shape), quantizers.keys);
-  const cachedValues = splitHeads(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
+  const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
   const stacked = reshape(mapHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
   const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
-  return joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
+  const joined = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
+  return tokenOfRow ? gatherRows(joined, tokenOfRow) : joined;
 }
 
 /** Qwen3: RMSNorm with gain over each head's channels, before RoPE. */

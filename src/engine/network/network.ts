@@ -19,7 +19,7 @@ import {
   type LayerSpec,
   type NetworkMode,
 } from './layer-programs.ts';
-import type { BatchShape, LayerQuantizers, LayerShape } from './layer-shape.ts';
+import type { BatchShape, LayerQuantizers, LayerShape, RowSharing } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
@@ -122,11 +122,17 @@ export class Network {
     return { residual: mapGradient.data };
   }
 
-  /** y = layer(x), x and y [B·S, d]. */
-  async layer(index: number, x: Activations, shape: BatchShape, signal?: AbortSignal): Promise<Activations> {
+  /** y = layer(x), x and y [B·S, d], or [rows, d] where tokens share rows. @param sharing goes with `shape.rows`. */
+  async layer(
+    index: number,
+    x: Activations,
+    shape: BatchShape,
+    signal?: AbortSignal,
+    sharing: RowSharing | null = null,
+  ): Promise<Activations> {
     const tensors = await this.#layerTensors(index, shape, signal);
     const program = await this.#forwardProgram(index, shape, 'nothing');
-    return (await program.run({ ...tensors, x }, signal)).y;
+    return (await program.run({ ...tensors, ...sharing, x }, signal)).y;
   }
 
   /** Memory for passes over so many tokens; the same one as long as the shape stays. */
@@ -309,8 +315,8 @@ function outputLoss(
   return new Loss(cache, lmHead, memory.logitElements, precision);
 }
 
-const shortKey = (index: number, { batch, sequence }: BatchShape, level: TapeLevel): string =>
-  `${index} ${batch}x${sequence} ${level}`;
+const shortKey = (index: number, { batch, sequence, rows }: BatchShape, level: TapeLevel): string =>
+  `${index} ${batch}x${sequence} ${rows} ${level}`;
 
 function remembered<T>(known: Map<string, T>, key: string, create: () => T): T {
   const found = known.get(key) ?? create();

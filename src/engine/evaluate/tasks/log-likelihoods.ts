@@ -1,10 +1,12 @@
 import { UserError } from '../../../protocol/errors.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import { ropeLimits } from '../../model/rope.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import { firstPlace } from '../not-finite.ts';
-import { type Part, passLayers, tokensTogether } from '../through-layers.ts';
+import { passLayers, tokensTogether } from '../through-layers.ts';
 import { type Batch, batchesOf, roundedLength } from './batches.ts';
-import type { EncodedTask, Request } from './encode.ts';
+import type { EncodedQuestion, EncodedTask, Request } from './encode.ts';
+import { type PackedBatch, packBatch } from './packed-batch.ts';
 import { shareInputs } from './shared-inputs.ts';
 
 /** Log-likelihoods that were just measured, by the place of their request. */
@@ -29,14 +31,15 @@ export async function* logLikelihoods(
   for (const [request, host] of hosts.entries()) guests[host]!.push(request);
   const { memory, checkpoint } = network;
   const lengths = sequences.map(({ length }) => length);
-  const batches = batchesOf(lengths, memory.tokensAtOnce, checkpoint.config.maxPositions);
-  for (const group of groupsOf(batches, tokensTogether(network))) {
-    const parts = group.map((batch) => partOf(batch, sequences));
-    const states = await passLayers(network, parts, signal);
+  const families = familiesOf(questions, hosts);
+  const batches = batchesOf(families, lengths, memory.tokensAtOnce, ropeLimits(checkpoint.config));
+  for (const group of groupsOf(batches, sequences, tokensTogether(network))) {
+    const states = await passLayers(network, group, signal);
     const found = new Map<number, number>();
-    for (const [index, batch] of group.entries()) {
+    for (const [index, { batch, sharing }] of group.entries()) {
+      const rowOfToken = sharing.rowOfToken.data;
       const wanted = batch.members.flatMap((member, row) =>
-        guests[member]!.map((request) => ({ request, row: row * batch.length })),
+        guests[member]!.map((request) => ({ request, rows: rowOfToken.subarray(row * batch.length) })),
       );
       const sums = await likelihoodsIn(network, states[index]!, wanted, requests, signal);
       for (const [i, { request }] of wanted.entries()) {
@@ -48,32 +51,41 @@ export async function* logLikelihoods(
   }
 }
 
-/** Batches that pass through a layer together. */
-function* groupsOf(batches: readonly Batch[], tokens: number): Generator<Batch[]> {
-  let group: Batch[] = [];
+/** The sequences of each question, which mostly begin alike; one that serves several questions is the first's. */
+function familiesOf(questions: readonly EncodedQuestion[], hosts: readonly number[]): number[][] {
+  const known = new Set<number>();
+  let request = 0;
+  return questions.flatMap(({ requests }) => {
+    const own = new Set(requests.map(() => hosts[request++]!).filter((host) => !known.has(host)));
+    for (const host of own) known.add(host);
+    return own.size > 0 ? [[...own].sort((a, b) => a - b)] : [];
+  });
+}
+
+/** Batches that pass through a layer together, of at most so many rows of the residual or a single one. */
+function* groupsOf(
+  batches: readonly Batch[],
+  sequences: readonly Int32Array[],
+  rows: number,
+): Generator<PackedBatch[]> {
+  let group: PackedBatch[] = [];
   let count = 0;
   for (const batch of batches) {
-    const own = batch.rows * batch.length;
-    if (group.length > 0 && count + own > tokens) {
+    const packed = packBatch(batch, sequences);
+    if (group.length > 0 && count + packed.ids.length > rows) {
       yield group;
       [group, count] = [[], 0];
     }
-    group.push(batch);
-    count += own;
+    group.push(packed);
+    count += packed.ids.length;
   }
   if (group.length > 0) yield group;
 }
 
-function partOf({ members, rows, length }: Batch, sequences: readonly Int32Array[]): Part {
-  const ids = new Int32Array(rows * length);
-  for (const [row, member] of members.entries()) ids.set(sequences[member]!, row * length);
-  return { ids, shape: { batch: rows, sequence: length } };
-}
-
 interface Wanted {
   readonly request: number;
-  /** The first position of its sequence in the batch. */
-  readonly row: number;
+  /** Rows of the residual for the tokens of its sequence. */
+  readonly rows: BigInt64Array;
 }
 
 /** Gathers the residuals that predict labels, and sums the log-likelihoods of each request in float64. */
@@ -86,18 +98,19 @@ async function likelihoodsIn(
 ): Promise<number[]> {
   const width = data.length / (dims[0] ?? 1);
   const count = wanted.reduce((sum, { request }) => sum + requests[request]!.labels.length, 0);
-  const rows = roundedLength(count);
-  const gathered = new Float32Array(rows * width);
-  const labels = new Int32Array(rows).fill(NO_LABEL);
+  const length = roundedLength(count);
+  const gathered = new Float32Array(length * width);
+  const labels = new Int32Array(length).fill(NO_LABEL);
   let at = 0;
-  for (const { request, row } of wanted) {
+  for (const { request, rows } of wanted) {
     const { input, labels: own } = requests[request]!;
-    const from = row + input.length - own.length;
-    gathered.set(data.subarray(from * width, (from + own.length) * width), at * width);
     labels.set(own, at);
-    at += own.length;
+    for (const row of rows.subarray(input.length - own.length, input.length)) {
+      const from = Number(row) * width;
+      gathered.set(data.subarray(from, from + width), at++ * width);
+    }
   }
-  const losses = await network.loss(float32([rows, width], gathered), labels, signal);
+  const losses = await network.loss(float32([length, width], gathered), labels, signal);
   let start = 0;
   return wanted.map(({ request }) => {
     const end = start + requests[request]!.labels.length;

@@ -2,7 +2,7 @@
 
 /** Where an input is computed: in the sequence `host`, of which it is the beginning. */
 export interface SharedInputs {
-  /** The inputs to compute. */
+  /** The inputs to compute, ordered by their ids from the last to the first: neighbours begin most alike. */
   readonly sequences: readonly Int32Array[];
   /** For each input the place of its sequence. */
   readonly hosts: readonly number[];
@@ -26,9 +26,16 @@ export function shareInputs(inputs: readonly Int32Array[]): SharedInputs {
 }
 
 function compare(a: Int32Array, b: Int32Array): number {
-  const common = Math.min(a.length, b.length);
-  for (let i = 0; i < common; i++) if (a[i] !== b[i]) return a[i]! - b[i]!;
-  return a.length - b.length;
+  const common = commonLength(a, b);
+  return common < Math.min(a.length, b.length) ? a[common]! - b[common]! : a.length - b.length;
+}
+
+/** Ids that both begin with. */
+export function commonLength(a: Int32Array, b: Int32Array): number {
+  const most = Math.min(a.length, b.length);
+  let common = 0;
+  while (common < most && a[common] === b[common]) common++;
+  return common;
 }
 
 function begins(head: Int32Array, whole: Int32Array): boolean {
