@@ -31,7 +31,7 @@ for (const kernels of KERNELS) {
         x = await network.layer(layer, x, { batch: BATCH, sequence: LENGTH });
       const whole = (await network.logits(x)).data;
       const largest = whole.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);
-      const decoder = new Decoder(cache, network, BATCH, LENGTH);
+      const decoder = new Decoder(network, BATCH, LENGTH);
       for (let position = 0; position < LENGTH; position++) {
         const last = Int32Array.from({ length: BATCH }, (_, row) => ids[row * LENGTH + position]!);
         const { data } = await decoder.next(last);

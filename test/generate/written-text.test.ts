@@ -86,8 +86,8 @@ test('draws are among the most likely tokens, as often as they are likely', () =
 
 test('a sequence begins greedily, depends on its number alone, and ends at the end token', async () => {
   const options = { seed: 3, sequenceLength: LENGTH, endOfSequence: null };
-  const some = await finish(writeSequences(cache, network, options, { from: 0, count: 4 }));
-  const [third] = await finish(writeSequences(cache, network, options, { from: 2, count: 1 }));
+  const some = await finish(writeSequences(network, options, { from: 0, count: 4 }));
+  const [third] = await finish(writeSequences(network, options, { from: 2, count: 1 }));
   assert.deepEqual(third, some[2]);
   const [ids] = some;
   const { first, greedyLength } = beginnings(network.checkpoint.config.vocabSize, 3)(0);
@@ -101,9 +101,7 @@ test('a sequence begins greedily, depends on its number alone, and ends at the e
     assert.equal(ids![length], mostLikely(data.subarray(data.length - (dims[1] ?? 0))));
   }
   const endOfSequence = ids![6]!;
-  const [ended] = await finish(
-    writeSequences(cache, network, { ...options, endOfSequence }, { from: 0, count: 1 }),
-  );
+  const [ended] = await finish(writeSequences(network, { ...options, endOfSequence }, { from: 0, count: 1 }));
   assert.deepEqual(ended, ids!.slice(0, ids!.indexOf(endOfSequence, 1) + 1));
 });
 
@@ -120,7 +118,7 @@ test('text is cut into blocks; kept parts serve again, and damaged ones or those
       check: () => undefined,
     },
   };
-  const collect = (given: WritingTask) => finish(writeText(cache, network, given));
+  const collect = (given: WritingTask) => finish(writeText(network, given));
   const blocks = await collect(task);
   assert.deepEqual(
     blocks.map(({ length }) => length),

@@ -9,6 +9,8 @@ import type { SeamMaps } from './seams.ts';
 export interface BatchShape {
   readonly batch: number;
   readonly sequence: number;
+  /** Tokens of a sequence that a cache has room for, where others may stand before these; absent: these are the first. */
+  readonly capacity?: number;
 }
 
 /** The quantizers at every site of a layer. 16 bits anywhere means: left alone. */

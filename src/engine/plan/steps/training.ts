@@ -94,7 +94,7 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
           folder: folderOf(bench, key),
           check: () => assertUnchanged(bench.checkpoint.files),
         };
-        const writing = writeText(bench.cache, plainNetwork(bench), task, context.signal);
+        const writing = writeText(plainNetwork(bench), task, context.signal);
         for (;;) {
           const next = await writing.next();
           if (next.done) return next.value;
