@@ -79,7 +79,7 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
   const step: Step<Blocks> = {
     kind: 'train',
     name: 'written',
-    version: 1,
+    version: 2,
     inputs: [SCAN],
     spec: () => ({ sequenceLength, seed, samples }),
     digest: digestOfBlocks,
