@@ -54,7 +54,8 @@ export class LayerCache {
   #put({ data }: Reals, rows: Float32Array, tokens: number): void {
     const { kvHeads, headDim } = this.#config;
     const [added, room, start] = [tokens * headDim, this.capacity * headDim, this.#length * headDim];
+    // One token of a head is few numbers, for which views of arrays would take longer than the copy.
     for (let head = 0; head < this.batch * kvHeads; head++)
-      data.set(rows.subarray(head * added, (head + 1) * added), head * room + start);
+      for (let i = 0; i < added; i++) data[head * room + start + i] = rows[head * added + i]!;
   }
 }
