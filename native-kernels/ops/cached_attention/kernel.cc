@@ -68,7 +68,10 @@ SPINQUANT_INLINE Vec dots(const float* x, const float* rows, size_t width) {
   }
   if (i < width) {
     const Vec part = load_part(x + i, width - i, 0);
-    for (size_t j = 0; j < kLanes; j++) sums[j] = fma(part, load_part(rows + j * width + i, width - i, 0), sums[j]);
+    // Unrolled like the rest: sums that a loop indexes would lie in memory.
+    SPINQUANT_UNROLL for (size_t j = 0; j < kLanes; j++) {
+      sums[j] = fma(part, load_part(rows + j * width + i, width - i, 0), sums[j]);
+    }
   }
   return lane_sums(sums);
 }
