@@ -20,6 +20,8 @@ interface Case {
   readonly outputs: readonly (readonly number[])[];
   /** These inputs hold token ids. */
   readonly labels?: readonly number[];
+  /** These inputs say that all S tokens of a cache are there. */
+  readonly lengths?: readonly number[];
   /** These inputs [n, n] are positive definite, larger near the diagonal. The lower triangle serves as a factor. */
   readonly moments?: readonly number[];
   /** These inputs are scales and zeros, filled with ones. */
@@ -81,6 +83,14 @@ const CASES: readonly Case[] = [
     attributes: mask,
     inputs: [heads, heads, heads],
     outputs: [heads, lse],
+  },
+  {
+    name: 'CachedAttention',
+    label: '256 sequences, 256 tokens each',
+    attributes: { scale: 0.18, rows: 1, window: 0 },
+    inputs: [[512, 3, H], [512, 1, H], [512, 1, H], [512, S, H], [512, S, H], [1]],
+    outputs: [[512, 3, H]],
+    lengths: [5],
   },
   {
     name: 'CausalAttentionGrad',
@@ -194,6 +204,7 @@ function probe(which: Case, input: number): ProbeTensor {
   const size = count(dims);
   if (which.labels?.includes(input))
     return { dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % V)) };
+  if (which.lengths?.includes(input)) return { dims, data: BigInt64Array.of(BigInt(S)) };
   if (which.ones?.includes(input)) return { dims, data: new Float32Array(size).fill(1) };
   if (which.moments?.includes(input)) {
     const n = dims[0]!;

@@ -11,6 +11,7 @@
   X(fake_quantize_weight_type)      \
   X(causal_attention_type)          \
   X(causal_attention_grad_type)     \
+  X(cached_attention_type)          \
   X(gemm_bfloat16_type)             \
   X(gemm_bfloat16_add_type)         \
   X(split_gemm_type)                \

@@ -1,52 +1,86 @@
-/** Token by token with kept keys and values, the network gives the logits that it gives for the whole text at once. */
+/**
+ * Every architecture, token by token with kept keys and values: logits equal those that transformers computed once in
+ * float64 for the whole text (scripts/goldens), and those of the whole-text network for another text beside it.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { Decoder } from '../../src/engine/generate/decoder.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
-import { Network } from '../../src/engine/network/network.ts';
-import { NO_MAPS } from '../../src/engine/network/seams.ts';
+import { Network, type NetworkOptions } from '../../src/engine/network/network.ts';
+import { NO_MAPS, spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
-import { goldenFolder } from '../model/goldens.ts';
+import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
-const LENGTH = 20;
-const BATCH = 3;
+/** New tokens at a time: a start of several, one after the other, several behind others; 24 in all. */
+const CHUNKS = [3, 1, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1];
 
-for (const kernels of KERNELS) {
-  // Among them are tied output layers, norms of heads, biases, and a window that is shorter than the text.
-  for (const name of ['llama3-scaled-tied', 'mistral-window-sharded', 'qwen2-window', 'qwen3']) {
+type Form = Pick<NetworkOptions, 'mode' | 'maps'>;
+
+/** Logits after each chunk, by position, of texts that are equally long. */
+async function decode(network: Network, texts: readonly Int32Array[]): Promise<Map<number, Float32Array[]>> {
+  const length = texts[0]!.length;
+  const decoder = new Decoder(network, texts.length, length);
+  const found = new Map<number, Float32Array[]>();
+  for (const chunk of CHUNKS) {
+    const from = decoder.length;
+    const ids = texts.flatMap((text) => [...text.subarray(from, from + chunk)]);
+    const { data } = await decoder.next(Int32Array.from(ids));
+    const width = data.length / texts.length;
+    const rows = texts.map((_, row) => data.slice(row * width, (row + 1) * width));
+    found.set(decoder.length - 1, rows);
+  }
+  assert.equal(decoder.length, length);
+  await assert.rejects(decoder.next(new Int32Array(texts.length)), /sequences of 24 to 24/);
+  return found;
+}
+
+function difference(found: Float32Array, expected: ArrayLike<number>): number {
+  assert.equal(found.length, expected.length);
+  return found.reduce((most, logit, id) => Math.max(most, Math.abs(logit - expected[id]!)), 0);
+}
+
+for (const kernels of KERNELS)
+  for (const name of GOLDEN_NAMES)
     test(`${name}: token by token (${kernels} kernels)`, async () => {
+      const golden = readGolden(name);
       const checkpoint = await openCheckpoint(goldenFolder(name));
-      const { vocabSize, layers } = checkpoint.config;
+      const { config } = checkpoint;
       const runtime = await createRuntime({ kernels, threads: 1 });
       const cache = new ProgramCache(runtime);
-      const network = new Network(cache, checkpoint, {
-        ...{ mode: 'plain', quantizers: FULL_PRECISION, maps: NO_MAPS, centreEmbedding: false },
-      });
-      const ids = Int32Array.from({ length: BATCH * LENGTH }, (_, i) => (i * 37 + 5) % vocabSize);
-      let x = await network.embed(ids);
-      for (let layer = 0; layer < layers; layer++)
-        x = await network.layer(layer, x, { batch: BATCH, sequence: LENGTH });
-      const whole = (await network.logits(x)).data;
-      const largest = whole.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);
-      const decoder = new Decoder(cache, network, BATCH, LENGTH);
-      for (let position = 0; position < LENGTH; position++) {
-        const last = Int32Array.from({ length: BATCH }, (_, row) => ids[row * LENGTH + position]!);
-        const { data } = await decoder.next(last);
-        for (let i = 0; i < data.length; i++) {
-          const [row, id] = [Math.floor(i / vocabSize), i % vocabSize];
-          const expected = whole[(row * LENGTH + position) * vocabSize + id]!;
-          // The same sums in another order: some hundred roundings of numbers up to the largest logit.
-          assert.ok(
-            Math.abs(data[i]! - expected) <= 300 * 2 ** -24 * largest,
-            `${position}: ${data[i]} ${expected}`,
-          );
+      const [r3, r4] = [planHadamard(config.headDim), planHadamard(config.intermediateSize)];
+      const maps = spinQuantMaps({ r1: true, r2: true, r3, r4, acrossHeads: planHadamard(config.heads) });
+      const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
+      const { r1, r2 } = drawRotations(sizes, { r1: 'random', r2: 'random' }, new Rng(1));
+      const forms: Form[] = [
+        { mode: 'plain', maps: NO_MAPS },
+        { mode: 'unrotated', maps },
+        { mode: 'merged', maps },
+      ];
+      for (const form of forms) {
+        const options = { ...form, quantizers: FULL_PRECISION, centreEmbedding: false };
+        const network = new Network(cache, checkpoint, options);
+        network.setMaps(spinQuantState(r1, r2));
+        const ids = Int32Array.from(golden.ids);
+        const other = ids.toReversed();
+        const whole = await sequenceLogits(network, other);
+        // The bound of the whole-text network (golden-logits.test.ts): a decoder sums the same terms in another order.
+        const bound = 4 * golden.float32MaxDifference;
+        for (const [position, [first, second]] of await decode(network, [ids, other])) {
+          const at = `${form.mode} ${position}`;
+          assert.ok(difference(first!, golden.logits[position]!) <= bound, at);
+          // Both are within the bound of the exact logits.
+          const { length } = second!;
+          const expected = whole.subarray(position * length, (position + 1) * length);
+          assert.ok(difference(second!, expected) <= 2 * bound, at);
         }
       }
       await cache.release();
       runtime.close();
     });
-  }
-}

@@ -4,8 +4,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { drawAmongLikely, mostLikely } from '../../src/engine/generate/sampling.ts';
+import { GREEDY, sample } from '../../src/engine/generate/sampling.ts';
 import { beginnings, writeSequences } from '../../src/engine/generate/write-sequences.ts';
+import { nextPart, sequencesAtOnce, writingBytes } from '../../src/engine/generate/writing-memory.ts';
 import { type WritingTask, writeText } from '../../src/engine/generate/written-text.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -15,6 +16,7 @@ import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
+import { Cancelled } from '../../src/protocol/errors.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
 const LENGTH = 12;
@@ -62,32 +64,59 @@ test('every token begins with every greedy length, once in three passes over the
   }
 });
 
-test('draws are among the most likely tokens, as often as they are likely', () => {
+/** Shares of the tokens drawn are within five standard deviations of the largest that a count can have, at 1/2. */
+function checkShares(temperature: number, shares: Readonly<Record<number, number>>): void {
   const logits = Float32Array.from([0, Math.log(3), -1, Math.log(6), -2, Math.log(3)]);
-  assert.equal(mostLikely(logits), 3);
   const rng = new Rng(1);
   const counts = new Map<number, number>();
   const draws = 12_000;
   for (let i = 0; i < draws; i++) {
-    const id = drawAmongLikely(logits, 3, rng);
+    const id = sample(logits, { temperature, among: 3 }, rng);
     counts.set(id, (counts.get(id) ?? 0) + 1);
   }
-  assert.deepEqual([...counts.keys()].sort(), [1, 3, 5]);
-  // Five standard deviations of a count with probability 1/2.
+  assert.deepEqual([...counts.keys()].sort(), Object.keys(shares).map(Number));
   const bound = 5 * Math.sqrt(draws / 4);
-  for (const [id, share] of [
-    [1, 1 / 4],
-    [3, 1 / 2],
-    [5, 1 / 4],
-  ] as const)
-    assert.ok(Math.abs(counts.get(id)! - share * draws) < bound, `${id}: ${counts.get(id)}`);
-  assert.equal(drawAmongLikely(logits, 1, rng), 3);
+  for (const [id, share] of Object.entries(shares)) {
+    const count = counts.get(Number(id))!;
+    assert.ok(Math.abs(count - share * draws) < bound, `${id}: ${count}`);
+  }
+}
+
+test('draws are among the most likely tokens, as often as they are likely', () => {
+  checkShares(1, { 1: 1 / 4, 3: 1 / 2, 5: 1 / 4 });
+  // Squares of the probabilities.
+  checkShares(1 / 2, { 1: 1 / 6, 3: 2 / 3, 5: 1 / 6 });
+  const logits = Float32Array.from([0, 2, 3, 3]);
+  assert.equal(sample(logits, GREEDY, new Rng(1)), 2);
+  assert.equal(sample(logits, { temperature: 1, among: 1 }, new Rng(1)), 2);
+});
+
+test('parts are equal, within what is written side by side', () => {
+  const partsOf = (wanted: number, atOnce: number): number[] => {
+    if (wanted === 0) return [];
+    const next = nextPart(wanted, atOnce);
+    return [next, ...partsOf(wanted - next, atOnce)];
+  };
+  assert.deepEqual(partsOf(5, 8), [5]);
+  assert.deepEqual(partsOf(256, 128), [128, 128]);
+  assert.deepEqual(partsOf(128, 91), [64, 64]);
+  assert.deepEqual(partsOf(7, 3), [3, 2, 2]);
+});
+
+test('sequences side by side share a gigabyte of keys and values; a longer one has what it needs', () => {
+  const config = { ...network.checkpoint.config, layers: 30, kvHeads: 3, headDim: 64 };
+  const perToken = 2 * 30 * 3 * 64 * 4;
+  assert.equal(sequencesAtOnce(config, 64), 128);
+  assert.equal(sequencesAtOnce(config, 256), Math.floor(2 ** 30 / (256 * perToken)));
+  assert.equal(sequencesAtOnce(config, 2 ** 15), 1);
+  assert.equal(writingBytes(config, 2 ** 15).cache, 2 ** 15 * perToken);
+  assert.ok(writingBytes(config, 256).cache <= 2 ** 30);
 });
 
 test('a sequence begins greedily, depends on its number alone, and ends at the end token', async () => {
   const options = { seed: 3, sequenceLength: LENGTH, endOfSequence: null };
-  const some = await finish(writeSequences(cache, network, options, { from: 0, count: 4 }));
-  const [third] = await finish(writeSequences(cache, network, options, { from: 2, count: 1 }));
+  const some = await finish(writeSequences(network, options, { from: 0, count: 4 }));
+  const [third] = await finish(writeSequences(network, options, { from: 2, count: 1 }));
   assert.deepEqual(third, some[2]);
   const [ids] = some;
   const { first, greedyLength } = beginnings(network.checkpoint.config.vocabSize, 3)(0);
@@ -98,13 +127,27 @@ test('a sequence begins greedily, depends on its number alone, and ends at the e
     for (let layer = 0; layer < layers; layer++)
       x = await network.layer(layer, x, { batch: 1, sequence: length });
     const { data, dims } = await network.logits(x);
-    assert.equal(ids![length], mostLikely(data.subarray(data.length - (dims[1] ?? 0))));
+    assert.equal(ids![length], sample(data.subarray(data.length - (dims[1] ?? 0)), GREEDY, new Rng(0)));
   }
   const endOfSequence = ids![6]!;
-  const [ended] = await finish(
-    writeSequences(cache, network, { ...options, endOfSequence }, { from: 0, count: 1 }),
-  );
+  const [ended] = await finish(writeSequences(network, { ...options, endOfSequence }, { from: 0, count: 1 }));
   assert.deepEqual(ended, ids!.slice(0, ids!.indexOf(endOfSequence, 1) + 1));
+});
+
+test('writing that was stopped in its second part ends in the tokens of one never stopped', async () => {
+  const options = { samples: 5, sequenceLength: LENGTH, seed: 3, endOfSequence: 5, key: 'a' };
+  const stopped = { ...options, folder: join(folder, 'stopped'), check: () => undefined };
+  const blocks = await finish(writeText(network, { ...stopped, folder: join(folder, 'whole') }));
+  const controller = new AbortController();
+  const work = async () => {
+    for await (const full of writeText(network, stopped, controller.signal)) {
+      const parts = readdirSync(stopped.folder).length;
+      if (parts === 1 && full > 0) controller.abort();
+    }
+  };
+  await assert.rejects(work(), Cancelled);
+  assert.equal(readdirSync(stopped.folder).length, 1);
+  assert.deepEqual(await finish(writeText(network, stopped)), blocks);
 });
 
 test('text is cut into blocks; kept parts serve again, and damaged ones or those of another key are written anew', async () => {
@@ -120,7 +163,7 @@ test('text is cut into blocks; kept parts serve again, and damaged ones or those
       check: () => undefined,
     },
   };
-  const collect = (given: WritingTask) => finish(writeText(cache, network, given));
+  const collect = (given: WritingTask) => finish(writeText(network, given));
   const blocks = await collect(task);
   assert.deepEqual(
     blocks.map(({ length }) => length),

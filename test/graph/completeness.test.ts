@@ -34,6 +34,11 @@ const LACKING: readonly {
     why: 'Lowering puts them in the place of operators that are differentiated by then.',
   },
   {
+    names: ['CachedAttention'],
+    parts: ['gradient'],
+    why: 'Networks that write token by token learn nothing.',
+  },
+  {
     names: ['FakeQuantizeRows'],
     parts: ['compose', 'gradient'],
     why: 'Lowering puts it in the place of FakeQuantize, which has both, and only for processors with tiles.',

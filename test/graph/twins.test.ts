@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
-import { causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
+import { cachedAttention } from '../../src/engine/graph/fused/cached-attention.ts';
+import { type CausalMask, causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows, withAddedProducts } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
@@ -123,6 +124,30 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 })[0],
     roundings: 64,
   },
+  CachedAttention: {
+    dims: [
+      [2, 6, 8],
+      [2, 3, 8],
+      [2, 3, 8],
+      [2, 11, 8],
+      [2, 11, 8],
+    ],
+    build: (g, inputs) => decoded(g, inputs, { scale: 0.5, rows: 3, window: 0 }),
+    roundings: 64,
+    forwardOnly: true,
+  },
+  'CachedAttention, window, odd width': {
+    dims: [
+      [2, 3, 6, 5],
+      [2, 3, 3, 5],
+      [2, 3, 3, 5],
+      [2, 3, 11, 5],
+      [2, 3, 11, 5],
+    ],
+    build: (g, inputs) => decoded(g, inputs, { scale: 0.5, rows: 3, window: 4 }),
+    roundings: 64,
+    forwardOnly: true,
+  },
   // Scores add up to 1 and deviations are below 2, so losses and slopes are of order one; both bodies take about as many
   // roundings as there are channels, the native exponential six more each.
   PeakLoss: { dims: [[5, 33]], build: (_g, [x]) => peakLoss(x!, 2, 1e-6), roundings: 64 },
@@ -209,6 +234,12 @@ for (const width of [1, 3, 8, 12, 172, 288]) {
     build: (_g, [x]) => hadamard(x!, planHadamard(width)),
     roundings: 64,
   };
+}
+
+/** Attention over a cache with seven tokens. */
+function decoded(graph: Graph, inputs: Value[], mask: CausalMask): Value {
+  const [q, k, v, keys, values] = inputs as [Value, Value, Value, Value, Value];
+  return cachedAttention(q, k, v, { keys, values, length: graph.ints([7]) }, mask);
 }
 
 function table(graph: Graph, angle: (x: number) => number): Value {

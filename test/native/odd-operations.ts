@@ -172,6 +172,18 @@ function attention(draw: Draw, gradient: boolean): Call {
   return { attributes, inputs: [...qkv, ...rest], outputs: [countOf(q), countOf(k), countOf(k)] };
 }
 
+function cachedAttention(draw: Draw): Call {
+  const [groups, repeats, width] = [draw.one([0, 1, 2, 3, 4]), 1 + draw.below(3), draw.size()];
+  const [rows, capacity] = [1 + draw.size(), draw.size()];
+  const of = (count: number): Dims => [groups, count, width];
+  const [q, own, past] = [of(repeats * rows), of(rows), of(capacity)];
+  const window = draw.one([0, 0, 1, 7, rows, capacity + rows, 2 ** 32, 2 ** 53]);
+  const floats = [q, own, own, past, past].map((dims) => tensor(draw, dims));
+  const within: ProbeTensor = { data: BigInt64Array.of(BigInt(draw.below(capacity + 1))), dims: [1] };
+  const inputs = [...floats, draw.chance(0.9) ? within : tensor(draw, [1], 'int64')];
+  return { attributes: { scale: 0.3, window, rows }, inputs, outputs: [countOf(q)] };
+}
+
 /** M, K and N of a product, and a factor as it lies in memory. */
 function product(draw: Draw) {
   const [m, k, n] = [draw.size(), draw.size(), draw.size()];
@@ -310,6 +322,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   FakeQuantizeWeight: weightQuantize,
   CausalAttention: (draw) => attention(draw, false),
   CausalAttentionGrad: (draw) => attention(draw, true),
+  CachedAttention: cachedAttention,
   GemmBfloat16: gemmBfloat16,
   GemmBfloat16Add: gemmAdd,
   SplitGemm: splitGemm,

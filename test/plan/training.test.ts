@@ -52,6 +52,23 @@ test('LLaMA-3-8B is refused with the number, and trained where there is as much'
   assert.ok(trainingMemory(experimentOf({}), LLAMA_3_8B, 256e9).tokensAtOnce >= 2048);
 });
 
+test('text whose keys and values do not fit is refused with their number', () => {
+  // 128 sequences of 1024 tokens, of which each has 2 layers · 2 heads · 4 channels, twice, of 4 bytes.
+  const calibration = { sequenceLength: 1024 };
+  assert.throws(
+    () => trainingMemory(experimentOf({ calibration, memoryLimit: 0.25 }), TINY_CONFIG),
+    (error: UserError) =>
+      error.code === 'training/memory' &&
+      /writes its text: 0\.017 GB for keys and values of 128 sequences of 1024 tokens\. memoryLimit is 0\.250 GB/.test(
+        error.message,
+      ),
+  );
+  assert.ok(trainingMemory(experimentOf({ calibration, memoryLimit: 0.26 }), TINY_CONFIG));
+  assert.ok(
+    trainingMemory(experimentOf({ memoryLimit: 0.25, calibration: { sequenceLength: 256 } }), TINY_CONFIG),
+  );
+});
+
 test('a memoryLimit that training does not fit into is a fault at its line, before anything runs', async () => {
   const { experiment: file } = await trainedExperiment();
   const text = JSON.stringify({

@@ -1,37 +1,58 @@
 import type { Rng } from '../rotation/random.ts';
 
-/** The most likely token; the first of equal ones. */
-export function mostLikely(logits: Float32Array): number {
+/** How the next token is chosen. */
+export interface Sampling {
+  /** Logits are divided by it; 0 takes the most likely token. */
+  readonly temperature: number;
+  /** The draw is among so many of the most likely tokens. */
+  readonly among: number;
+}
+
+export const GREEDY: Sampling = { temperature: 0, among: 1 };
+
+/** Chooses a token by its logits [V]. Of equal logits the lower ids come first. The greedy choice draws nothing. */
+export function sample(logits: Float32Array, { temperature, among }: Sampling, rng: Rng): number {
+  if (temperature === 0) return mostLikely(logits);
+  const ids = mostLikelyOnes(logits, among);
+  const top = logits[ids[0] ?? 0]!;
+  const weights = new Float64Array(ids.length);
+  let sum = 0;
+  for (let i = 0; i < ids.length; i++) {
+    weights[i] = Math.exp((logits[ids[i]!]! - top) / temperature);
+    sum += weights[i]!;
+  }
+  let left = rng.uniform() * sum;
+  for (let i = 0; i < ids.length; i++) {
+    left -= weights[i]!;
+    if (left < 0) return ids[i]!;
+  }
+  return ids.at(-1) ?? 0;
+}
+
+function mostLikely(logits: Float32Array): number {
   let best = 0;
   for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]!) best = id;
   return best;
 }
 
-/**
- * Draws a token by its probability among the `count` most likely ones, at temperature 1. Of equal logits at the border
- * the lower ids are in.
- */
-export function drawAmongLikely(logits: Float32Array, count: number, rng: Rng): number {
-  const ids = mostLikelyOnes(logits, count);
-  const top = logits[ids[0] ?? 0]!;
-  const weights = ids.map((id) => Math.exp(logits[id]! - top));
-  let left = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
-  for (const [index, weight] of weights.entries()) {
-    left -= weight;
-    if (left < 0) return ids[index]!;
-  }
-  return ids.at(-1) ?? 0;
-}
-
 /** The ids of the largest logits, from the largest down. The ids of a large vocabulary are hardly ever moved. */
-function mostLikelyOnes(logits: Float32Array, count: number): number[] {
-  const ids: number[] = [];
+function mostLikelyOnes(logits: Float32Array, among: number): Int32Array {
+  const count = Math.min(among, logits.length);
+  const ids = new Int32Array(count);
+  // Beside the ids lie their logits: looking them up again takes most of the time in a small vocabulary.
+  const largest = new Float32Array(count).fill(Number.NEGATIVE_INFINITY);
+  let [found, border] = [0, Number.NEGATIVE_INFINITY];
   for (let id = 0; id < logits.length; id++) {
     const logit = logits[id]!;
-    if (ids.length === count && logit <= logits[ids[count - 1]!]!) continue;
-    let place = Math.min(ids.length, count - 1);
-    for (; place > 0 && logits[ids[place - 1]!]! < logit; place--) ids[place] = ids[place - 1]!;
+    if (found === count && !(logit > border)) continue;
+    let place = found < count ? found++ : count - 1;
+    for (; place > 0 && largest[place - 1]! < logit; place--) {
+      largest[place] = largest[place - 1]!;
+      ids[place] = ids[place - 1]!;
+    }
+    largest[place] = logit;
     ids[place] = id;
+    border = largest[count - 1]!;
   }
   return ids;
 }

@@ -1,9 +1,8 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
-import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Network } from '../network/network.ts';
 import { Rng } from '../rotation/random.ts';
 import { Decoder } from './decoder.ts';
-import { drawAmongLikely, mostLikely } from './sampling.ts';
+import { GREEDY, type Sampling, sample } from './sampling.ts';
 
 /** How a network writes text. */
 export interface WritingOptions {
@@ -16,7 +15,7 @@ export interface WritingOptions {
 }
 
 /** After the tokens that are taken greedily, each is drawn among so many (LLM-QAT, section 3.1; the usual top-k). */
-const LIKELY = 50;
+const DRAWN: Sampling = { temperature: 1, among: 50 };
 /** Total lengths up to which tokens are taken greedily, in turn. */
 const GREEDY_LENGTHS = [3, 4, 5] as const;
 
@@ -57,7 +56,6 @@ interface Writing {
  * @returns yields the tokens of all sequences so far.
  */
 export async function* writeSequences(
-  cache: ProgramCache,
   network: Network,
   { seed, sequenceLength, endOfSequence }: WritingOptions,
   { from, count }: { readonly from: number; readonly count: number },
@@ -69,7 +67,7 @@ export async function* writeSequences(
     const { first, greedyLength } = beginningOf(from + place);
     return { ids: [first], greedyLength, rng: draws.split(from + place), ended: false };
   });
-  const decoder = new Decoder(cache, network, count, sequenceLength);
+  const decoder = new Decoder(network, count, sequenceLength);
   for (let length = 1; length < sequenceLength && !writings.every(({ ended }) => ended); length++) {
     throwIfCancelled(signal);
     const last = Int32Array.from(writings, ({ ids }) => ids.at(-1) ?? 0);
@@ -78,8 +76,7 @@ export async function* writeSequences(
     for (const [row, writing] of writings.entries()) {
       if (writing.ended) continue;
       const logits = data.subarray(row * width, (row + 1) * width);
-      const id =
-        length < writing.greedyLength ? mostLikely(logits) : drawAmongLikely(logits, LIKELY, writing.rng);
+      const id = sample(logits, length < writing.greedyLength ? GREEDY : DRAWN, writing.rng);
       writing.ids.push(id);
       writing.ended = id === endOfSequence;
     }

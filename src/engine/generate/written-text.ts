@@ -8,12 +8,9 @@ import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { readTensor } from '../../formats/tensor-io.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { concatenate } from '../calibration/tokens.ts';
-import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Network } from '../network/network.ts';
 import { type WritingOptions, writeSequences } from './write-sequences.ts';
-
-/** Sequences that are written side by side: enough for full speed of the products. */
-const SIDE_BY_SIDE = 64;
+import { nextPart, sequencesAtOnce } from './writing-memory.ts';
 
 export interface WritingTask extends WritingOptions {
   /** Blocks of `sequenceLength` tokens that are wanted. */
@@ -31,27 +28,31 @@ export interface WritingTask extends WritingOptions {
  * @returns yields the number of blocks that are full.
  */
 export async function* writeText(
-  cache: ProgramCache,
   network: Network,
   task: WritingTask,
   signal?: AbortSignal,
 ): AsyncGenerator<number, Int32Array[]> {
   const { samples, sequenceLength, folder, key } = task;
   await writing(folder, () => mkdir(folder, { recursive: true }));
+  const { config } = network.checkpoint;
+  const atOnce = sequencesAtOnce(config, sequenceLength);
   const wanted = samples * sequenceLength;
-  const count = Math.min(SIDE_BY_SIDE, samples);
   const parts: Int32Array[] = [];
-  for (let tokens = 0; tokens < wanted; tokens += parts.at(-1)?.length ?? 0) {
+  for (let [tokens, from] = [0, 0]; tokens < wanted; tokens += parts.at(-1)?.length ?? 0) {
     throwIfCancelled(signal);
     const path = join(folder, `part-${String(parts.length).padStart(4, '0')}.safetensors`);
-    const kept = readPart(path, key, network.checkpoint.config.vocabSize);
-    const range = { from: parts.length * count, count };
-    const part = kept ?? (yield* writePart(cache, network, task, { range, before: tokens }, signal));
+    const kept = readPart(path, key, config.vocabSize);
+    // Sequences that end early are as long on average as those so far.
+    const average = from === 0 ? sequenceLength : tokens / from;
+    const count = nextPart(Math.ceil((wanted - tokens) / average), atOnce);
+    const range = { from, count };
+    const part = kept ?? (yield* writePart(network, task, { range, before: tokens }, signal));
     if (!kept) {
       task.check();
       const ids = { kind: 'host', dtype: 'int32', dims: [part.length], data: part } as const;
       await writeSafetensors(path, { ids }, { key });
     }
+    from += count;
     parts.push(part);
     yield fullBlocks(task, tokens + part.length);
   }
@@ -60,7 +61,6 @@ export async function* writeText(
 
 /** @returns yields the blocks that are full with the tokens so far. */
 async function* writePart(
-  cache: ProgramCache,
   network: Network,
   task: WritingTask,
   {
@@ -69,7 +69,7 @@ async function* writePart(
   }: { readonly range: { readonly from: number; readonly count: number }; readonly before: number },
   signal?: AbortSignal,
 ): AsyncGenerator<number, Int32Array> {
-  const writing = writeSequences(cache, network, task, range, signal);
+  const writing = writeSequences(network, task, range, signal);
   for (let said = fullBlocks(task, before); ; ) {
     const next = await writing.next();
     if (next.done) return concatenate(next.value);

@@ -1,5 +1,6 @@
 import { LINEARS, type Linear, type SeamName } from '../../protocol/block.ts';
 import { gradients } from '../autodiff/gradients.ts';
+import type { PastTokens } from '../graph/fused/cached-attention.ts';
 import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
@@ -27,9 +28,14 @@ export interface LayerExpression {
   /** The maps that are given at run time, by seam. */
   readonly maps: Partial<Record<SeamName, Value>>;
   readonly kept: ReadonlyMap<KeptName, Value>;
+  /** What the tokens add to the cache [B, G, S, h]; null without one. */
+  readonly grown: { readonly keys: Value; readonly values: Value } | null;
 }
 
-/** Build y = layer(x) in a graph of its own; x and y are [B·S, d], or [rows, d] where tokens share rows. */
+/**
+ * Build y = layer(x) in a graph of its own; x and y are [B·S, d], or [rows, d] where tokens share rows. With a cache
+ * where the shape has room for one.
+ */
 export function layerExpression(
   shape: LayerShape,
   types: LayerTypes,
@@ -39,7 +45,7 @@ export function layerExpression(
   observe: SiteObserver = () => undefined,
 ): LayerExpression {
   const graph = new Graph(real);
-  const { config, batch, sequence } = shape;
+  const { config, batch, sequence, capacity } = shape;
   const x = graph.input('x', [residualRows(shape), config.hiddenSize]);
   const inputs = new LayerInputs(graph, shape, types);
   const kept = new Map<KeptName, Value>();
@@ -60,8 +66,20 @@ export function layerExpression(
     kNorm: inputs.optional('kNorm'),
     ...tokenRows,
   };
-  const y = buildLayer(x, shape, sites, tables, { observe, keep });
-  return { graph, x, y, inputs, maps: inputs.givenMaps, kept };
+  const past = capacity === undefined ? undefined : pastInputs(graph, shape, capacity);
+  let grown: LayerExpression['grown'] = null;
+  const cached = (keys: Value, values: Value): void => {
+    grown = { keys, values };
+  };
+  const y = buildLayer(x, shape, sites, { ...tables, past }, { observe, keep, cached });
+  return { graph, x, y, inputs, maps: inputs.givenMaps, kept, grown };
+}
+
+/** The tokens before these: keys and values [B, G, C, h] and their number. */
+function pastInputs(graph: Graph, { batch, config }: LayerShape, capacity: number): PastTokens {
+  const dims = [batch, config.kvHeads, capacity, config.headDim];
+  const [keys, values] = [graph.input('pastKeys', dims), graph.input('pastValues', dims)];
+  return { keys, values, length: graph.input('length', [1], 'int64') };
 }
 
 /** Everything that decides the programs of a layer. */
@@ -80,6 +98,16 @@ export const FORWARD: ProgramKind<LayerSpec, { y: Reals }> = {
     const { graph, y, kept } = layerExpression(shape, types, mode, false);
     const outputs = { y, ...Object.fromEntries(keptValues(kept, level)) };
     return { graph, outputs, precision: shape.precision };
+  },
+};
+
+/** x with the cache before it → y, and the keys and values [B, G, S, h] that the cache grows by. */
+export const DECODE: ProgramKind<Omit<LayerSpec, 'level'>, { y: Reals; keys: Reals; values: Reals }> = {
+  name: 'decode',
+  build({ shape, types, mode }) {
+    const { graph, y, grown } = layerExpression(shape, types, mode, false);
+    if (!grown) throw new Error('a layer that decodes needs a cache');
+    return { graph, outputs: { y, ...grown }, precision: shape.precision };
   },
 };
 

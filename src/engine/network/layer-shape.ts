@@ -12,6 +12,8 @@ export interface BatchShape {
   readonly sequence: number;
   /** Rows of the residual where tokens share them ({@link RowSharing}); absent: one for each token. */
   readonly rows?: number;
+  /** Tokens of a sequence that a cache has room for, where others may stand before these; absent: these are the first. */
+  readonly capacity?: number;
 }
 
 /** Rows of the residual x [rows, d] in a run of a layer graph. */

@@ -1,5 +1,6 @@
 import type { Site } from '../../protocol/block.ts';
 import { elementCount } from '../../protocol/tensor.ts';
+import { cachedAttention, type PastTokens } from '../graph/fused/cached-attention.ts';
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
@@ -23,7 +24,10 @@ export interface LinearSites {
   down(product: Value): Value;
 }
 
-/** Position tables [S, h/2], the per-head norms of Qwen3 [h] and, where tokens share rows, {@link RowSharing}. */
+/**
+ * Position tables [S, h/2], the per-head norms of Qwen3 [h], the cache where there are tokens before these and, where
+ * tokens share rows, {@link RowSharing}.
+ */
 export interface AttentionTables {
   readonly cos: Value;
   readonly sin: Value;
@@ -31,6 +35,8 @@ export interface AttentionTables {
   readonly kNorm: Value | null;
   readonly rowOfToken?: Value;
   readonly tokenOfRow?: Value;
+  /** Keys and values [B, G, C, h]. */
+  readonly past?: PastTokens | undefined;
 }
 
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
@@ -40,6 +46,8 @@ export type SiteObserver = (site: Site, value: Value) => void;
 export interface LayerWatchers {
   readonly observe: SiteObserver;
   readonly keep: Keep;
+  /** Sees keys and values [B, G, S, h] of the tokens as a cache holds them, where there is one. */
+  readonly cached?: (keys: Value, values: Value) => void;
 }
 
 export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
@@ -79,7 +87,7 @@ function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
   shape: LayerShape,
   tables: AttentionTables,
-  { observe, keep }: LayerWatchers,
+  { observe, keep, cached }: LayerWatchers,
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
@@ -98,15 +106,22 @@ function attention(
   const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
   const stacked = reshape(mapHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
+  const joined = (mixed: Value): Value => {
+    const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
+    return tokenOfRow ? gatherRows(tokens, tokenOfRow) : tokens;
+  };
+  if (tables.past) {
+    cached?.(cachedKeys, cachedValues);
+    return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));
+  }
   const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
-  const joined = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
-  return tokenOfRow ? gatherRows(joined, tokenOfRow) : joined;
+  return joined(mixed);
 }
 
 /** Qwen3: RMSNorm with gain over each head's channels, before RoPE. */
-export function headNorm(x: Value, gain: Value | null, shape: Pick<LayerShape, 'config'>): Value {
+function headNorm(x: Value, gain: Value | null, shape: LayerShape): Value {
   if (!gain) return x;
   const { headDim, rmsNormEps } = shape.config;
   const rows = reshape(x, [(x.dim(0) * x.dim(1)) / headDim, headDim]);

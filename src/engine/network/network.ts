@@ -1,6 +1,6 @@
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
-import { elementCount, float32, type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import { elementCount, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
@@ -10,10 +10,12 @@ import type { Checkpoint } from '../model/checkpoint.ts';
 import { ropeTables } from '../model/rope.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
 import * as ends from './ends-programs.ts';
+import type { LayerCache } from './layer-cache.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import {
   BACKWARD,
   type BackwardOutputs,
+  DECODE,
   FORWARD,
   gradientName,
   type LayerSpec,
@@ -51,6 +53,12 @@ const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
 export type Activations = Reals;
 
+/** Cosines and sines [S, h/2]. */
+interface PositionTables {
+  readonly cos: Reals;
+  readonly sin: Reals;
+}
+
 /**
  * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
  * prepared weights are kept until {@link setRotations}.
@@ -61,10 +69,11 @@ export class Network {
   readonly #cache: ProgramCache;
   readonly memory: NetworkMemory;
   readonly #loss: OutputLoss;
-  readonly #tables = new Map<number, { cos: Tensor; sin: Tensor }>();
+  readonly #tables = new Map<number, PositionTables>();
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
   readonly #backward = new Map<string, Promise<Program<BackwardOutputs>>>();
+  readonly #decode = new Map<string, Promise<Program<{ y: Reals; keys: Reals; values: Reals }>>>();
   readonly #prepared: PreparedWeights;
   readonly #rounded: RoundedWeights | null;
   #given: WeightMaps = NOTHING_GIVEN;
@@ -133,6 +142,29 @@ export class Network {
     const tensors = await this.#layerTensors(index, shape, signal);
     const program = await this.#forwardProgram(index, shape, 'nothing');
     return (await program.run({ ...tensors, ...sharing, x }, signal)).y;
+  }
+
+  /**
+   * Layer `index` for the next tokens of each sequence, x and y [B·n, d], whose keys and values are put into its cache.
+   * @param n tokens of each sequence, for which the cache must have room.
+   */
+  async extend(
+    index: number,
+    x: Activations,
+    { n, cache }: { readonly n: number; readonly cache: LayerCache },
+    signal?: AbortSignal,
+  ): Promise<Activations> {
+    const { batch, capacity, length } = cache;
+    const shape = { batch, sequence: n, capacity };
+    const tables = slicedTables(this.#positions({ batch, sequence: capacity }), length, n);
+    const tensors = await this.#layerTensors(index, shape, signal);
+    const program = await remembered(this.#decode, shortKey(index, shape, capacity), () => {
+      const { shape: layer, types } = this.layerContext(index, shape);
+      return this.#cache.get(DECODE, { shape: layer, types, mode: this.options.mode });
+    });
+    const { y, keys, values } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
+    cache.append(keys, values);
+    return y;
   }
 
   /** Memory for passes over so many tokens; the same one as long as the shape stays. */
@@ -258,7 +290,7 @@ export class Network {
     return mode === 'unrotated' && rounds && this.#cache.abilities.ownKernels;
   }
 
-  #positions({ sequence }: BatchShape): { cos: Tensor; sin: Tensor } {
+  #positions({ sequence }: BatchShape): PositionTables {
     const known = this.#tables.get(sequence);
     if (known) return known;
     const { config } = this.checkpoint;
@@ -291,7 +323,7 @@ export class Network {
     const { config } = this.checkpoint;
     const weights = layerTensors(this.checkpoint.layer(index));
     const limit = config.layerWindows[index] ?? null;
-    const window = limit !== null && limit < batch.sequence ? limit : null;
+    const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
     const { quantizers, maps, precision } = this.options;
     const codes = { weightCodes: this.weightCodes, activationCodes: this.#activationCodes };
     return {
@@ -315,8 +347,17 @@ function outputLoss(
   return new Loss(cache, lmHead, memory.logitElements, precision);
 }
 
-const shortKey = (index: number, { batch, sequence, rows }: BatchShape, level: TapeLevel): string =>
-  `${index} ${batch}x${sequence} ${rows} ${level}`;
+const shortKey = (index: number, { batch, sequence, rows }: BatchShape, more: TapeLevel | number): string =>
+  `${index} ${batch}x${sequence} ${rows} ${more}`;
+
+/** Rows of the tables for `count` positions from `first`. */
+function slicedTables({ cos, sin }: PositionTables, first: number, count: number): PositionTables {
+  const rows = ({ dims, data }: Reals): Reals => {
+    const half = dims[1] ?? 0;
+    return float32([count, half], data.slice(first * half, (first + count) * half));
+  };
+  return { cos: rows(cos), sin: rows(sin) };
+}
 
 function remembered<T>(known: Map<string, T>, key: string, create: () => T): T {
   const found = known.get(key) ?? create();

@@ -1,6 +1,7 @@
 import { totalmem } from 'node:os';
 import { type Experiment, trainingOf } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { sequencesAtOnce, writingBytes } from '../generate/writing-memory.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 import { parameterCount } from '../training/weight-set.ts';
@@ -10,7 +11,7 @@ const GB = 1e9;
 const BYTES_PER_PARAMETER = 4 * Float32Array.BYTES_PER_ELEMENT;
 
 /**
- * Fits the training of all weights into the memory that there is.
+ * Fits the training of all weights into the memory that there is, and the writing of its text before it.
  * @param machine bytes of the machine.
  * @throws UserError `training/memory` with what it needs.
  */
@@ -24,6 +25,9 @@ export function trainingMemory(
   const states = parameterCount(config) * BYTES_PER_PARAMETER;
   const passes = leastBytes(config, demand);
   const there = memoryLimit === null ? machine : memoryLimit * GB;
+  const writing = writingBytes(config, demand.sequence);
+  if (writing.all > there && writing.all > states + passes)
+    throw tooLittleToWrite(experiment, config, writing, there);
   if (states + passes <= there)
     return planMemory(config, demand, memoryLimit === null ? null : there - states);
   const title = trainingOf(experiment)?.title ?? 'Training';
@@ -31,6 +35,22 @@ export function trainingMemory(
     'training/memory',
     `${title} needs ${inGB(states + passes)} GB of memory for this model: ${inGB(states)} GB for its ${billions(config)} weights with derivative and two moments in float32, ${inGB(passes)} GB for one sequence of ${demand.sequence} tokens. ${memoryLimit === null ? 'This machine has' : 'memoryLimit is'} ${inGB(there)} GB.`,
     `Use a machine with more memory${memoryLimit === null ? '' : ', raise memoryLimit'}, a smaller model, or set training.method to "none".`,
+  );
+}
+
+function tooLittleToWrite(
+  { calibration, memoryLimit, ...experiment }: Experiment,
+  config: ModelConfig,
+  { cache, all }: ReturnType<typeof writingBytes>,
+  there: number,
+): UserError {
+  const { sequenceLength } = calibration;
+  const sequences = sequencesAtOnce(config, sequenceLength);
+  const title = trainingOf(experiment)?.title ?? 'Training';
+  return new UserError(
+    'training/memory',
+    `${title} needs ${inGB(all)} GB of memory while the full-precision network writes its text: ${inGB(cache)} GB for keys and values of ${sequences} sequences of ${sequenceLength} tokens. ${memoryLimit === null ? 'This machine has' : 'memoryLimit is'} ${inGB(there)} GB.`,
+    `Set calibration.sequenceLength to less${memoryLimit === null ? ', or use a machine with more memory' : ', or raise memoryLimit'}.`,
   );
 }
 
@@ -45,4 +65,4 @@ function billions(config: ModelConfig): string {
   return count >= 1e9 ? `${(count / 1e9).toFixed(2)} billion` : `${(count / 1e6).toFixed(1)} million`;
 }
 
-const inGB = (bytes: number): string => (bytes / GB).toFixed(1);
+const inGB = (bytes: number): string => (bytes / GB).toFixed(bytes < GB ? 3 : 1);

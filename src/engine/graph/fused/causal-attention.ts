@@ -22,7 +22,7 @@ export interface CausalMask {
 }
 
 /** The value vanishes in exp and stays finite in float32. */
-const MASKED = -1e30;
+export const MASKED = -1e30;
 
 /**
  * Computes o = softmax(scale·q kᵀ)·v over visible keys and lse = ln Σ e^score, for q [..., rows·n, h], k and v

@@ -79,7 +79,7 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
   const step: Step<Blocks> = {
     kind: 'train',
     name: 'written',
-    version: 1,
+    version: 2,
     inputs: [SCAN],
     spec: () => ({ sequenceLength, seed, samples }),
     digest: digestOfBlocks,
@@ -94,7 +94,7 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
           folder: folderOf(bench, key),
           check: () => assertUnchanged(bench.checkpoint.files),
         };
-        const writing = writeText(bench.cache, plainNetwork(bench), task, context.signal);
+        const writing = writeText(plainNetwork(bench), task, context.signal);
         for (;;) {
           const next = await writing.next();
           if (next.done) return next.value;

@@ -1,0 +1,78 @@
+#include <algorithm>
+#include "../../operator/support.h"
+#include "cached_attention.h"
+
+namespace spinquant {
+namespace {
+
+const Variants<CachedAttentionArgs> kCachedAttention = SPINQUANT_VARIANTS(cached_attention, CachedAttentionArgs);
+
+/// Inputs: q [..., repeats·rows, h]; k, v [..., rows, h]; past k, past v [..., capacity, h]; length [1].
+class CachedAttention final : public Operator {
+ public:
+  explicit CachedAttention(const Attributes& attributes)
+      : scale_(positive_number(attributes, "scale", 1.0f)),
+        window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
+        rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Tensor &q = inputs[0], &k = inputs[1], &past = inputs[3], &length = inputs[5];
+    require_same_shape("K", k, "V", inputs[2]);
+    require_same_shape("past K", past, "past V", inputs[4]);
+    if (q.count() == 0 || q.shape.size() < 2 || q.shape[q.shape.size() - 2] % rows_ != 0 ||
+        k.shape != with_rows(q, rows_) || past.shape.size() != q.shape.size() ||
+        past.shape != with_rows(q, past.shape[past.shape.size() - 2])) {
+      reject("Q must be [..., repeats * " + std::to_string(rows_) + ", h], K and V [..., " + std::to_string(rows_) +
+             ", h] and past K and V [..., capacity, h], found " + text(q.shape) + ", " + text(k.shape) + " and " +
+             text(past.shape));
+    }
+    if (length.shape != Shape{1}) reject("length must be [1], found " + text(length.shape));
+    int64_t tokens = length.integers()[0], capacity = past.shape[past.shape.size() - 2];
+    if (tokens < 0 || tokens > capacity) {
+      reject("length must be from 0 to the capacity " + std::to_string(capacity) + ", found " + std::to_string(tokens));
+    }
+    return {q.shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const Tensor &q = inputs[0], &past = inputs[3];
+    size_t stacked = static_cast<size_t>(q.shape[q.shape.size() - 2]), rows = static_cast<size_t>(rows_);
+    CachedAttentionArgs args{inputs[0].floats(),
+                             inputs[1].floats(),
+                             inputs[2].floats(),
+                             past.floats(),
+                             inputs[4].floats(),
+                             outputs[0].mutable_floats(),
+                             stacked / rows,
+                             rows,
+                             q.width(),
+                             static_cast<size_t>(past.shape[past.shape.size() - 2]),
+                             static_cast<size_t>(inputs[5].integers()[0]),
+                             static_cast<size_t>(window_),
+                             scale_};
+    size_t groups = q.count() / (stacked * q.width());
+    size_t cost = args.repeats * (args.length + rows) * (args.width / 4 + 8);
+    return kernel_work(kCachedAttention, isa, args, groups * rows, cost);
+  }
+
+ private:
+  /// The shape of q with another number of rows.
+  static Shape with_rows(const Tensor& q, int64_t rows) {
+    Shape shape = q.shape;
+    shape[shape.size() - 2] = rows;
+    return shape;
+  }
+
+  float scale_;
+  int64_t window_, rows_;
+};
+
+constexpr InputSpec kLength{ElementType::int64, false};
+
+}  // namespace
+
+OperatorType cached_attention_type() {
+  return {"CachedAttention", {{}, {}, {}, {}, {}, kLength}, {{}}, make_operator<CachedAttention>};
+}
+
+}  // namespace spinquant
