@@ -5,6 +5,8 @@ export type {
   MedianRange,
   SiteRecord,
   SiteStatistics,
+  WeightRecord,
+  WeightStatistics,
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
