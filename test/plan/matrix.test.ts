@@ -55,6 +55,9 @@ test('every cell has a run with its numbers, and the file of the experiment tell
     assert.equal(status, 'finished', `${bits} ${method}`);
     assert.equal(results?.perplexity.length, 1);
   }
+  // Every process needs some memory; each cell has steps that ran, or were kept, with theirs.
+  for (const { results, seconds } of cells)
+    assert.ok((results?.peakBytes ?? 0) > 2 ** 20 && (seconds ?? 0) > 0, 'a cell has its memory and time');
   const { rows } = tableOf(cells);
   assert.ok(rows.every(({ values }) => (values[0]?.mean ?? 0) > 1));
   // Learned rotations lie in the run, also where another cell learned them.
