@@ -229,7 +229,7 @@ test('depth of weights: the numbers of the file, and the mean of the seven of ea
   assert.ok(Math.abs(depth.weightError.mean!.after[5]! - sum / 7) < 1e-15);
   const view = viewOf(table, { linear: 'mean' });
   const { about, model } = PICTURES['weight-kurtosis'].draw(view, theme, false);
-  assert.match(about, /of mean of all at 4-4-4/);
+  assert.match(about, /of all linear layers \(mean\) at 4-4-4/);
   assert.equal(model.note, '');
 });
 
@@ -237,10 +237,14 @@ test('weights on other grids have a line of before each; on one grid all share i
   const names = (depth: MatrixTable['depth']) =>
     linesOf(viewOf({ ...table, depth }), 'weight-error', theme).map(({ series }) => series.name);
   const [first, second] = table.depth.filter(({ weightError }) => weightError.down);
-  const shared = [first!, { ...second!, weightError: first!.weightError }];
-  assert.equal(names(shared).filter((name) => name.includes('before')).length, 1);
   assert.deepEqual(
     names([first!, second!]).filter((name) => name.includes('before')),
+    ['before rotation'],
+  );
+  const { down } = second!.weightError;
+  const finer = { down: { ...down!, before: down!.before.map((value) => value! / 2) } };
+  assert.deepEqual(
+    names([first!, { ...second!, weightError: finer }]).filter((name) => name.includes('before')),
     [`${first!.title}, before`, `${second!.title}, before`],
   );
 });
@@ -268,6 +272,7 @@ test('published values of the model of these sizes, with the doubts', () => {
     { text: '64', doubt: null },
     { text: '5.9', doubt: null },
   ]);
+  assert.equal(rowAt('rtn', '4-4-4')?.[1]?.text, '2e3', 'as it was printed');
   const [, perplexity] = rowAt('gptq', '4-8-16') ?? [];
   assert.equal(perplexity?.text, '20.2');
   assert.match(perplexity?.doubt ?? '', /Far above RTN/);

@@ -68,7 +68,7 @@ function pictureTexts(t: Translate) {
     measured: t('Measured'),
     site: t('Tensor'),
     linear: t('Linear layer'),
-    allLinears: t('mean of all'),
+    allLinears: t('all linear layers (mean)'),
     sites: siteNames(t),
     save: t('Save {0} as {1}'),
     formats: { svg: t('SVG'), png: t('PNG'), 'vega-lite': t('Vega-Lite') },

@@ -123,7 +123,8 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
       const older = olderRows(view, measure);
       const note = older.length === 0 ? '' : fill(strings.olderStatistics, older.join(', '));
       const nothing = note === '' ? fill(strings.empty[measure], table.bits) : note;
-      const points = lines.flatMap(({ series, layer, values }) =>
+      // Where nothing rotates, a row lies on the line of before: that is drawn last, its dashes over the other.
+      const points = [...lines].reverse().flatMap(({ series, layer, values }) =>
         layer.map(
           (number, index): Row => ({
             series: series.name,

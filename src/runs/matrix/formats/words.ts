@@ -20,7 +20,7 @@ export function publishedNumber(
 ): { readonly text: string; readonly doubt: string | null } | null {
   const found = published.find((value) => value.metric === metric);
   if (!found) return null;
-  const text = found.value >= 1000 ? found.value.toExponential(0) : String(found.value);
+  const text = found.value >= 1000 ? found.value.toExponential(0).replace('+', '') : String(found.value);
   return { text, doubt: found.doubt ?? null };
 }
 
