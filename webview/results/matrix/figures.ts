@@ -73,9 +73,9 @@ export class MatrixFigures {
     this.#site = new Picker(strings.site, (value) =>
       wishes.keep({ site: SITES.find((site) => site === value) ?? wishes.toggles.site }),
     );
-    this.#linear = new Picker(strings.linear, (value) =>
-      wishes.keep({ linear: LINEAR_CHOICES.find((linear) => linear === value) ?? wishes.toggles.linear }),
-    );
+    const chooseLinear = (value: string) =>
+      wishes.keep({ linear: LINEAR_CHOICES.find((linear) => linear === value) ?? wishes.toggles.linear });
+    this.#linear = new Picker(strings.linear, chooseLinear, true);
     this.#shown = IDS.map((id) => this.#made(id));
     const pickers = [this.#column, this.#bits, this.#site, this.#linear].map(({ element }) => element);
     this.element = h(
