@@ -65,7 +65,7 @@ export const matrixSchema = z
       .nullable()
       .default(null)
       .describe(
-        'true looks at the activations of every cell, too: kurtosis and error by layer. null follows the preset.',
+        'true looks at the activations and weights of every cell, too: kurtosis and error by layer. null follows the preset.',
       ),
   })
   .describe(

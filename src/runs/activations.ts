@@ -1,6 +1,6 @@
 /** The types of `activations.json` show the effect of rotation on the tensors that are quantized. */
 import { z } from 'zod';
-import { MAP_SYMBOLS, type MapSymbol, SITES, type Site } from '../protocol/block.ts';
+import { LINEARS, type Linear, MAP_SYMBOLS, type MapSymbol, SITES, type Site } from '../protocol/block.ts';
 import { writeJson } from './files.ts';
 import { measuredNumber } from './numbers.ts';
 
@@ -44,6 +44,23 @@ export interface SiteRecord {
   readonly after: SiteStatistics;
 }
 
+export interface WeightStatistics {
+  /** E[(w−µ)⁴] / σ⁴ over all values: 3 for a Gaussian. */
+  readonly kurtosis: number;
+  /** 10·log10(Σw² / Σ(Q(w)−w)²), rounded to nearest on this experiment's grid; null where it is not quantized. */
+  readonly sqnrDb: number | null;
+}
+
+/** A weight of the checkpoint with the gain of the norm before it, without maps and with those merged into it. */
+export interface WeightRecord {
+  readonly layer: number;
+  readonly linear: Linear;
+  /** These maps are merged into the weight. */
+  readonly rotation: readonly MapSymbol[];
+  readonly before: WeightStatistics;
+  readonly after: WeightStatistics;
+}
+
 export interface ActivationsFile {
   readonly version: 1;
   /** Setting, such as `W4A4KV4`. */
@@ -51,6 +68,8 @@ export interface ActivationsFile {
   /** A description of the axes, for people. */
   readonly axis: string;
   readonly sites: readonly SiteRecord[];
+  /** Files of earlier versions do not have it. */
+  readonly weights?: readonly WeightRecord[];
 }
 
 const statisticsSchema = z.object({
@@ -64,8 +83,13 @@ const statisticsSchema = z.object({
   medianRange: z.object({ min: measuredNumber, max: measuredNumber }).nullable().exactOptional(),
 });
 
+const weightSchema = z.object({ kurtosis: measuredNumber, sqnrDb: z.number().nullable() });
+
 /** No model comes near; views make a place for every layer up to the last. */
 const MAX_LAYER = 99_999;
+
+const layer = z.int().min(0).max(MAX_LAYER);
+const rotation = z.array(z.enum(MAP_SYMBOLS));
 
 /** What is read from the disk. */
 export const activationsSchema = z.object({
@@ -74,13 +98,16 @@ export const activationsSchema = z.object({
   axis: z.string(),
   sites: z.array(
     z.object({
-      layer: z.int().min(0).max(MAX_LAYER),
+      layer,
       site: z.enum(SITES),
-      rotation: z.array(z.enum(MAP_SYMBOLS)),
+      rotation,
       before: statisticsSchema,
       after: statisticsSchema,
     }),
   ),
+  weights: z
+    .array(z.object({ layer, linear: z.enum(LINEARS), rotation, before: weightSchema, after: weightSchema }))
+    .exactOptional(),
 });
 
 /** @param path of `activations.json`. */

@@ -5,10 +5,13 @@ export type {
   MedianRange,
   SiteRecord,
   SiteStatistics,
+  WeightRecord,
+  WeightStatistics,
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
 export { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
+export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
 export { type FolderLock, takeLock } from './lock.ts';

@@ -49,6 +49,11 @@ export interface ResultsFile {
   readonly tasks?: readonly TaskResult[] | undefined;
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
+  /**
+   * Of a cell of a table: the largest resident size of the process in any of its steps, also those that another cell
+   * ran, mapped weights included. Absent elsewhere, and in files of earlier versions.
+   */
+  readonly peakBytes?: number | undefined;
   /** Present where the run measured rotations that another run learned. */
   readonly rotationsOf?: RotationsOf | undefined;
   /** The newest measurement ended then, ISO 8601 in UTC; null in files of earlier versions. */
@@ -89,6 +94,7 @@ export const resultsSchema = z.looseObject({
   perplexity: perplexitiesSchema,
   tasks: z.array(taskResultSchema).optional(),
   seconds: z.record(z.string(), z.number()),
+  peakBytes: z.number().optional(),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),
 }) satisfies z.ZodType<ResultsFile>;

@@ -25,7 +25,7 @@ function tensorsIn(dir: string, file: string): [string, string][] {
 export async function readTraces(dir: string): Promise<Traces> {
   const run = await openRun(dir);
   assert.equal(run.record.status, 'finished', `${dir} is ${run.record.status}`);
-  const { seconds, measuredAt, ...results } = await run.readResults();
+  const { seconds, measuredAt, peakBytes, ...results } = await run.readResults();
   const rounded = join(dir, RUN_FILES.rounded);
   const layers = existsSync(rounded)
     ? readdirSync(rounded).filter((name) => name.endsWith('.safetensors'))

@@ -1,12 +1,12 @@
 /** A matrix computes what its cells have in common once, goes on where it stopped, and a failure stays in its cell. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { loadExperiment, optimizeRotation, previewMatrix, runMatrix } from '../../src/engine/index.ts';
 import type { CellEvent, RunEvent } from '../../src/protocol/events.ts';
-import { collectCells, listRuns, tableOf } from '../../src/runs/index.ts';
+import { collectCells, listRuns, openRun, tableOf } from '../../src/runs/index.ts';
 import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 
@@ -55,6 +55,9 @@ test('every cell has a run with its numbers, and the file of the experiment tell
     assert.equal(status, 'finished', `${bits} ${method}`);
     assert.equal(results?.perplexity.length, 1);
   }
+  // Every process needs some memory; each cell has steps that ran, or were kept, with theirs.
+  for (const { results, seconds } of cells)
+    assert.ok((results?.peakBytes ?? 0) > 2 ** 20 && (seconds ?? 0) > 0, 'a cell has its memory and time');
   const { rows } = tableOf(cells);
   assert.ok(rows.every(({ values }) => (values[0]?.mean ?? 0) > 1));
   // Learned rotations lie in the run, also where another cell learned them.
@@ -134,6 +137,28 @@ test('the plan counts the look at activations where the table takes one', async 
     steps.filter(({ isThere }) => !isThere).map(({ name }) => name),
     ['statistics'],
   );
+});
+
+test('statistics that an earlier version kept serve, with activations alone', async () => {
+  // Without a search of clip ratios, which takes long to compile.
+  const quick = { runs: 'older-runs', quantization: { weights: { clip: false } } };
+  const asked = await write({ bits: ['4-4-4'], methods: ['rtn'], statistics: true }, quick);
+  const activationsOf = async () => {
+    const [, cell] = await collectCells(asked);
+    return (await openRun(cell!.run!)).readActivations();
+  };
+  await collect(runMatrix(asked, KERNELS));
+  const { weights, ...older } = await activationsOf();
+  assert.equal(weights?.length, older.sites.length, 'seven weights and seven tensors in each layer');
+  const steps = join(folder, 'older-runs', '.steps');
+  const isStatistics = (record: string) =>
+    existsSync(record) && readFileSync(record, 'utf8').includes('"statistics"');
+  const kept = readdirSync(steps).filter((name) => isStatistics(join(steps, name, 'step.json')));
+  for (const name of kept) writeFileSync(join(steps, name, 'result.json'), JSON.stringify(older));
+  for (const { run } of await collectCells(asked)) rmSync(run!, { recursive: true });
+  const again = await collect(runMatrix(asked, KERNELS));
+  assert.equal(phases(again.events, 'statistics'), 0);
+  assert.deepEqual(await activationsOf(), older);
 });
 
 test('another text makes other cells, and leaves the runs of before', async () => {

@@ -4,7 +4,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { formatMatrix, publishedFor, spreadOf, type TableCell, tableOf } from '../../src/runs/index.ts';
+import {
+  formatMatrix,
+  publishedFor,
+  spreadOf,
+  type TableCell,
+  tableOf,
+  withoutPublished,
+} from '../../src/runs/index.ts';
 
 function cell(method: string, seed: number, value: number | null, more: Partial<TableCell> = {}): TableCell {
   const perplexity = [{ name: 'wiki', fullPrecision: 5, quantized: value, windows: 2, tokens: 10 }];
@@ -27,8 +34,10 @@ function cell(method: string, seed: number, value: number | null, more: Partial<
             steps: 0,
             perplexity,
             seconds: {},
+            peakBytes: 2 ** 20,
             measuredAt: '2026-01-01T00:00:00Z',
           },
+    seconds: value === null ? null : 2.5,
     model: 'abc',
     message: null,
     ...more,
@@ -78,14 +87,23 @@ test('cells without numbers say why, in every format', () => {
   const csv = formatMatrix(table, 'csv').split('\r\n');
   assert.equal(
     csv[0],
-    'method,title,bits,seed,metric,name,value,standardError,count,limit,status,run,model,measuredAt,message',
+    'method,title,bits,seed,metric,name,value,standardError,count,limit,seconds,peakBytes,status,run,model,measuredAt,message',
   );
-  assert.equal(csv[2], 'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,finished,a-0,abc,2026-01-01T00:00:00Z,');
-  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,empty,,abc,,weights only');
-  const { cells } = JSON.parse(formatMatrix(table, 'json')) as { cells: { value: number | null }[] };
+  assert.equal(
+    csv[2],
+    'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,2.5,1048576,finished,a-0,abc,2026-01-01T00:00:00Z,',
+  );
+  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,,,empty,,abc,,weights only');
+  const { cells } = JSON.parse(formatMatrix(table, 'json')) as {
+    cells: { value: number | null; seconds: number | null; peakBytes: number | null }[];
+  };
   assert.deepEqual(
     cells.map(({ value }) => value),
     [5, 12.3456789, null, null],
+  );
+  assert.deepEqual(
+    cells.map(({ seconds, peakBytes }) => [seconds, peakBytes]),
+    [...[2, 2].map(() => [2.5, 2 ** 20]), ...[0, 0].map(() => [null, null])],
   );
 });
 
@@ -109,6 +127,7 @@ test('published values stand beside those of a model of the same sizes, doubtful
     assert.equal(lines[2], '| 16-16-16 | FP | 5.000 | 66.9 | 5.5 |');
     assert.equal(lines[3], '| 4-8-16 | GPTQ | 6.000 | 64.9 | 20.2 (?) |');
     assert.equal(lines[4], '| 4-4-4 | SpinQuant | 6.000 | 64 | 5.9 |');
+    assert.doesNotMatch(formatMatrix(withoutPublished(table), 'markdown'), /ublished|20\.2/);
     assert.match(lines.join('\n'), /Doubtful: GPTQ at 4-8-16, perplexity\. Far above RTN/);
     writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...sizes, hidden_size: 64 }));
     assert.equal(await publishedFor(folder), null);

@@ -4,10 +4,11 @@ import { curve } from '../../scripts/fixtures/curves.mts';
 import { roundingEvents } from '../../scripts/fixtures/rounding.mts';
 import { experimentSchema } from '../../src/config/index.ts';
 import { finite, sayNumber } from '../../src/extension/panels/finite.ts';
-import { RunHistory, stepColumns } from '../../src/extension/panels/training/history.ts';
+import { stepColumns } from '../../src/extension/panels/training/history.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { roundingErrors } from '../../src/extension/panels/training/rounding.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
+import { RunHistory } from '../../src/runs/index.ts';
 
 const startedAt = new Date(Date.UTC(2026, 0, 1));
 const steps = curve({ shape: 'converging', seed: 1, steps: 20, of: 40, startedAt, secondsPerStep: 2 });

@@ -11,7 +11,7 @@ import { LINEARS, SITES } from '../../src/protocol/block.ts';
 import type { MatrixTable } from '../../src/protocol/panels/matrix.ts';
 import { matrixStrings } from '../../src/protocol/panels/matrix-strings.ts';
 import { collectCells, openRun, tableOf } from '../../src/runs/index.ts';
-import { linesOf } from '../../webview/results/matrix/depth.ts';
+import { type DepthMeasure, linesOf } from '../../webview/results/matrix/depth.ts';
 import { meanBits, paretoPoints } from '../../webview/results/matrix/pareto.ts';
 import { PICTURES, type PictureId } from '../../webview/results/matrix/pictures.ts';
 import { quantile, stripsOf } from '../../webview/results/matrix/spread.ts';
@@ -94,6 +94,8 @@ test('blocks of bits as papers print them; a state stands where no number is; re
 test('seconds are those of learning, rounding and evaluation, from the events', async () => {
   const secondsOf = (method: string) =>
     table.rows.find((row) => row.method === method && row.bits === '4-4-4')?.cells[0]?.seconds;
+  const memory = table.rows.map(({ cells }) => cells[0]?.peakBytes);
+  assert.deepEqual([...new Set(memory)].sort(), [15 * 2 ** 30, 21 * 2 ** 30, null], 'GPTQ failed once');
   assert.equal(secondsOf('rtn'), 41);
   // Six layers at 9.5 s besides the evaluation.
   assert.equal(secondsOf('gptq'), 310 + 6 * 9.5);
@@ -198,18 +200,87 @@ test('depth: errors of activations are 10^(−SQNR/10) of the file; weights have
     else assert.equal(depth.error[site]?.before[0], 10 ** (-sqnrDb / 10));
   }
   const view = viewOf(table);
-  const names = (measure: 'kurtosis' | 'weights') =>
-    linesOf(view, measure, theme).map(({ series }) => series.name);
+  const names = (measure: DepthMeasure) => linesOf(view, measure, theme).map(({ series }) => series.name);
   assert.equal(names('kurtosis')[0], 'before rotation');
   assert.equal(names('kurtosis').length, 5, 'one before, four after');
-  assert.deepEqual(names('weights'), [
+  assert.deepEqual(names('output-error'), [
     'GPTQ, to nearest',
     'GPTQ',
     'SpinQuant had + GPTQ, to nearest',
     'SpinQuant had + GPTQ',
   ]);
   const gptq = table.depth.find(({ method }) => method === 'gptq')!;
-  for (const linear of LINEARS) assert.equal(gptq.weights[linear]?.after.length, 6);
+  for (const linear of LINEARS) assert.equal(gptq.outputError[linear]?.after.length, 6);
+});
+
+test('depth of weights: the numbers of the file, and the mean of the seven of each block', async () => {
+  const row = table.rows.find(({ method, bits }) => method === 'spinquant-had-rtn' && bits === '4-4-4')!;
+  const { weights = [] } = await (await openRun(row.cells[0]!.run!)).readActivations();
+  const depth = table.depth.find(({ method }) => method === 'spinquant-had-rtn')!;
+  for (const linear of LINEARS) {
+    const records = weights.filter((record) => record.linear === linear);
+    assert.deepEqual(
+      depth.weightKurtosis[linear]?.before,
+      records.map(({ before }) => before.kurtosis),
+    );
+    assert.equal(depth.weightError[linear]?.after[2], 10 ** (-records[2]!.after.sqnrDb! / 10));
+  }
+  const sum = LINEARS.reduce((all, linear) => all + depth.weightError[linear]!.after[5]!, 0);
+  assert.ok(Math.abs(depth.weightError.mean!.after[5]! - sum / 7) < 1e-15);
+  const view = viewOf(table, { linear: 'mean' });
+  const { about, model } = PICTURES['weight-kurtosis'].draw(view, theme, false);
+  assert.match(about, /of all linear layers \(mean\) at 4-4-4/);
+  assert.equal(model.note, '');
+});
+
+test('weights on other grids have a line of before each; on one grid all share it', () => {
+  const names = (depth: MatrixTable['depth']) =>
+    linesOf(viewOf({ ...table, depth }), 'weight-error', theme).map(({ series }) => series.name);
+  const [first, second] = table.depth.filter(({ weightError }) => weightError.down);
+  assert.deepEqual(
+    names([first!, second!]).filter((name) => name.includes('before')),
+    ['before rotation'],
+  );
+  const { down } = second!.weightError;
+  const finer = { down: { ...down!, before: down!.before.map((value) => value! / 2) } };
+  assert.deepEqual(
+    names([first!, { ...second!, weightError: finer }]).filter((name) => name.includes('before')),
+    [`${first!.title}, before`, `${second!.title}, before`],
+  );
+});
+
+test('statistics of an earlier version show activations, and say that they lack weights', () => {
+  const none = { weightKurtosis: {}, weightError: {}, lacksWeights: true };
+  const [first, ...others] = table.depth.filter(({ kurtosis }) => kurtosis.key);
+  const olderOne = viewOf({ ...table, depth: [{ ...first!, ...none }, ...others] });
+  const olderAll = viewOf({ ...table, depth: table.depth.map((row) => ({ ...row, ...none })) });
+  assert.equal(PICTURES.kurtosis.draw(olderAll, theme, false).empty, '');
+  for (const id of ['weight-kurtosis', 'weight-error'] as const) {
+    const { empty, model } = PICTURES[id].draw(olderOne, theme, false);
+    assert.equal(empty, '');
+    assert.match(model.note, new RegExp(`have activations only: ${first!.title.replace(/[+]/g, '.')}\\.`));
+    assert.match(PICTURES[id].draw(olderAll, theme, false).empty, /have activations only/);
+  }
+});
+
+test('published values of the model of these sizes, with the doubts', () => {
+  const rowAt = (method: string, bits: string) =>
+    table.rows.find((row) => row.method === method && row.bits === bits)?.published;
+  assert.deepEqual(table.published?.metrics, ['accuracy', 'perplexity']);
+  assert.match(table.published?.notes[0] ?? '', /^Published values are of LLaMA-2-7B: Liu et al\./);
+  assert.deepEqual(rowAt('spinquant-had-gptq', '4-4-4'), [
+    { text: '64', doubt: null },
+    { text: '5.9', doubt: null },
+  ]);
+  assert.equal(rowAt('rtn', '4-4-4')?.[1]?.text, '2e3', 'as it was printed');
+  const [, perplexity] = rowAt('gptq', '4-8-16') ?? [];
+  assert.equal(perplexity?.text, '20.2');
+  assert.match(perplexity?.doubt ?? '', /Far above RTN/);
+  assert.deepEqual(
+    rowAt('random-had-rtn', '4-8-16'),
+    [null, null],
+    'the paper has no such row at these bits',
+  );
 });
 
 test('a row has one sign in all pictures; beyond six rows colours come again with other shapes', async () => {
@@ -244,7 +315,7 @@ test('where nothing was measured a picture says what to do', async () => {
   const emptyOf = (id: PictureId) => PICTURES[id].draw(viewOf(table), theme, false).empty;
   assert.equal(table.bits, '4-8-16');
   assert.match(emptyOf('kurtosis'), /No cell at 4-8-16 has activation statistics\. Set matrix\.statistics/);
-  assert.equal(emptyOf('weights'), '', 'SpinQuant had + GPTQ reports errors there, too');
+  assert.equal(emptyOf('output-error'), '', 'SpinQuant had + GPTQ reports errors there, too');
   const bare = { ...table, rows: table.rows.map((row) => ({ ...row, values: [null, null] })), depth: [] };
   for (const id of IDS) assert.notEqual(PICTURES[id].draw(viewOf(bare), theme, false).empty, '', id);
 });

@@ -35,6 +35,7 @@ drawn('a number leads to its run, by keys too, and the runs of all seeds are lis
   await cell(panel, /^4-4-4, SpinQuant had \+ GPTQ, wikitext2.*best$/).click();
   const seeds = panel.page.locator('#cell-runs tbody tr');
   assert.equal(await seeds.count(), 6);
+  assert.match(await seeds.nth(0).innerText(), /21\.0 GiB/);
   assert.match(await seeds.nth(3).innerText(), /^3\s+running/);
   assert.match(await seeds.nth(5).innerText(), /^5\s+not computed yet/);
   await panel.page.getByRole('button', { name: 'Settings of seed 1' }).click();
@@ -65,7 +66,7 @@ drawn('the table changes in place while it fills, and can be copied in every for
     JSON: 'json',
   })) {
     await panel.page.getByRole('button', { name, exact: true }).click();
-    assert.deepEqual(await panel.intentOf('copy-table'), { type: 'copy-table', format });
+    assert.deepEqual(await panel.intentOf('copy-table'), { type: 'copy-table', format, published: false });
   }
   await panel.end();
 });
@@ -73,7 +74,7 @@ drawn('the table changes in place while it fills, and can be copied in every for
 drawn('each picture is saved as SVG, PNG and Vega-Lite, and is a table behind its button', async () => {
   const panel = await opened();
   const figures = panel.page.locator('.pictures .figure:visible');
-  assert.equal(await figures.count(), 7);
+  assert.equal(await figures.count(), 9);
   assert.match(
     (await figures.first().locator('.plot').getAttribute('aria-label')) ?? '',
     /^Spread over seeds\. /,
@@ -94,7 +95,7 @@ drawn('each picture is saved as SVG, PNG and Vega-Lite, and is a table behind it
   const svg = await saved('Spread over seeds', 'SVG');
   for (const part of [/^<svg /, />Spread over seeds</, />Random rotation \+ RTN</, /<\/svg>$/])
     assert.ok(part.test(svg.content), `${part} in the SVG`);
-  const png = Buffer.from((await saved('Kurtosis over depth', 'PNG')).content, 'base64');
+  const png = Buffer.from((await saved('Activation kurtosis over depth', 'PNG')).content, 'base64');
   assert.equal(png.subarray(1, 4).toString(), 'PNG');
   assert.ok(png.readUInt32BE(16) >= 1280, 'two points for each of its width');
   const spec = JSON.parse((await saved('Quality by bits', 'Vega-Lite')).content) as { datasets: object };
@@ -106,6 +107,38 @@ drawn('each picture is saved as SVG, PNG and Vega-Lite, and is a table behind it
     await figures.first().locator('caption').innerText(),
     /^Spread over seeds · perplexity · wikitext2/,
   );
+  await panel.end();
+});
+
+drawn('published values stand beside the measured ones, by keys too, and doubtful ones say why', async () => {
+  const panel = await opened();
+  const { page } = panel;
+  const heads = page.locator('table.matrix thead th');
+  const before = await heads.count();
+  const box = page.getByRole('checkbox', { name: 'Published values' });
+  assert.equal(await box.isChecked(), false);
+  await box.focus();
+  await page.keyboard.press('Space');
+  await panel.settle();
+  assert.equal(await box.isChecked(), true);
+  assert.equal(await box.evaluate((element) => element.matches(':focus')), true, 'focus stays');
+  assert.equal(await heads.count(), before + 2);
+  assert.match((await heads.allInnerTexts()).join(' | '), /published accuracy \| published perplexity/);
+  const row = page.locator('table.matrix tbody tr', { has: page.getByText('GPTQ', { exact: true }) }).first();
+  const cells = await row.locator('td.published').allTextContents();
+  assert.equal(cells[0], '64.9');
+  assert.match(cells[1] ?? '', /^20\.2 \(\?\), doubtful: Far above RTN/);
+  assert.match(await page.locator('.matrix-box').innerText(), /About the published values/);
+  await page.getByRole('button', { name: 'CSV', exact: true }).click();
+  assert.deepEqual(await panel.intentOf('copy-table'), {
+    type: 'copy-table',
+    format: 'csv',
+    published: true,
+  });
+  const { table } = matrix;
+  await panel.send({ ...state, matrix: { ...matrix, table: { ...table!, published: null } } });
+  assert.equal(await box.isVisible(), false, 'nothing is published for this model');
+  assert.equal(await heads.count(), before);
   await panel.end();
 });
 
@@ -123,6 +156,8 @@ drawn('the page turns to a table that is asked for once', async () => {
 drawn('screenshots of the table and its pictures in every theme', async () => {
   for (const theme of THEME_NAMES) {
     const panel = await opened({ theme, width: 1000 });
+    await panel.page.getByRole('checkbox', { name: 'Published values' }).press('Space');
+    await panel.settle();
     await panel.screenshot(`results-matrix-${theme}`);
     await panel.end();
   }

@@ -117,7 +117,7 @@ test('intents that no panel sends are refused', () => {
     [resultsIntentSchema, { type: 'open', run, what: 'terminal' }],
     [resultsIntentSchema, { ...picture, format: 'html' }],
     [resultsIntentSchema, { ...picture, path: '/etc/passwd' }],
-    [resultsIntentSchema, { type: 'copy-table', format: 'exe' }],
+    [resultsIntentSchema, { type: 'copy-table', format: 'exe', published: true }],
     [resultsIntentSchema, { type: 'table', file: '', bits: null }],
     [trainingMemorySchema, { run: 7, overlays: [] }],
     [layersMemorySchema, { run: null, layer: null }],

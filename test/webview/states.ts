@@ -10,7 +10,6 @@ import { layersState } from '../../src/extension/panels/layers/state.ts';
 import { modelName, runName } from '../../src/extension/panels/names.ts';
 import { MatrixSource } from '../../src/extension/panels/results/matrix/source.ts';
 import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
-import { RunHistory } from '../../src/extension/panels/training/history.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
 import type { LayersMemory, LayersState } from '../../src/protocol/panels/layers.ts';
@@ -20,7 +19,7 @@ import type { ResultsState } from '../../src/protocol/panels/results.ts';
 import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
 import type { TrainingState } from '../../src/protocol/panels/training.ts';
 import { trainingStrings } from '../../src/protocol/panels/training-strings.ts';
-import { isResumable, listRuns, openRun } from '../../src/runs/index.ts';
+import { isResumable, listRuns, openRun, RunHistory } from '../../src/runs/index.ts';
 
 const LOCALE = 'en';
 const english = (message: string): string => message;

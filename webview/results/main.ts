@@ -139,7 +139,7 @@ function copy(format: TableFormat, say: (text: string) => void): void {
   const view = viewOf(state);
   const { strings } = state;
   if (view === 'matrix' || format === 'json') {
-    bridge.send({ type: 'copy-table', format });
+    bridge.send({ type: 'copy-table', format, published: bridge.toggles.matrix.published });
     say(fill(strings.matrix.copied, { ...strings.formats, json: strings.matrix.json }[format]));
     return;
   }

@@ -1,5 +1,5 @@
 /** Numbers as panels show them. Perplexities and durations look as in the terminal. */
-export { formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
+export { formatBytes, formatDelta, formatPerplexity, formatSeconds } from '../../src/protocol/text.ts';
 
 /** Four digits; powers of ten for the very small and large; a dash where a number is missing. */
 export function formatNumber(value: number | null, digits = 4): string {

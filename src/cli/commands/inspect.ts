@@ -3,7 +3,7 @@ import { expectWritable } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { printable } from '../../protocol/printable.ts';
 import { formatBytes } from '../../protocol/text.ts';
-import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
+import type { ActivationsFile, SiteRecord, WeightRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -87,11 +87,33 @@ function statisticsTable(statistics: ActivationsFile): string {
     'rotated',
   ];
   const aligns = head.map((_, column) => (column === 1 || column === 2 ? 'left' : 'right'));
-  return `${statistics.bits}\n\n${formatTable(head, statistics.sites.map(statisticsRow), aligns)}`;
+  const sites = formatTable(head, statistics.sites.map(statisticsRow), aligns);
+  return [statistics.bits, sites, ...weightsTable(statistics)].join('\n\n');
 }
 
+/** None for statistics that have no weights. */
+function weightsTable({ weights = [] }: ActivationsFile): string[] {
+  if (weights.length === 0) return [];
+  const head = ['layer', 'weight', 'maps', 'kurtosis', 'mapped', 'SQNR dB', 'mapped'];
+  const aligns = head.map((_, column) => (column === 1 || column === 2 ? 'left' : 'right'));
+  return [formatTable(head, weights.map(weightRow), aligns)];
+}
+
+function weightRow({ layer, linear, rotation, before, after }: WeightRecord): string[] {
+  return [
+    String(layer),
+    linear,
+    rotation.join(' ') || '–',
+    before.kurtosis.toFixed(1),
+    after.kurtosis.toFixed(1),
+    decibels(before.sqnrDb),
+    decibels(after.sqnrDb),
+  ];
+}
+
+const decibels = (value: number | null): string => (value === null ? '–' : value.toFixed(1));
+
 function statisticsRow({ layer, site, rotation, before, after }: SiteRecord): string[] {
-  const decibels = (value: number | null) => (value === null ? '–' : value.toFixed(1));
   return [
     String(layer),
     site,

@@ -10,7 +10,7 @@ import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { rotatedLinears } from './rotated-linear.ts';
 import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
-import { readSeams, writtenSeams } from './seams.ts';
+import { readSeams, type SeamMaps, seamsIn, writtenSeams } from './seams.ts';
 import {
   composed,
   IDENTITY,
@@ -36,6 +36,13 @@ export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
       read.map((seam) => inverseTransposed(inputs.readMap(seam))).reduce(composed, gainOf(inputs, linear)),
     ),
   };
+}
+
+/** Seams whose maps are merged into a weight, in the order of the table. */
+export function mergedSeams(linear: Linear, maps: SeamMaps): SeamName[] {
+  const merged = [...readSeams(linear), ...writtenSeams(linear)];
+  const beforeRope = linear === 'q' || linear === 'k' ? maps['query-key']?.kind === 'diagonal' : false;
+  return seamsIn(maps).filter((seam) => merged.includes(seam) || (seam === 'query-key' && beforeRope));
 }
 
 /**

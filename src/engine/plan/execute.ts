@@ -17,6 +17,7 @@ export class Executor implements StepContext {
   /** Results that other experiments made, or may use; null where none are shared. */
   readonly #store: StepStore | null;
   readonly #results = new Map<Step<unknown>, unknown>();
+  #peakBytes: number | null = null;
   readonly #keys = new Map<Step<unknown>, Promise<string>>();
 
   constructor(
@@ -38,8 +39,12 @@ export class Executor implements StepContext {
     for (const input of step.inputs) yield* this.execute(input);
     throwIfCancelled(this.signal);
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
-    // Weights are found in their folder; a run's own log tells of its own learning.
-    if (kept && step.kind === 'round' && this.#store) yield* await this.#store.events(await this.keyOf(step));
+    if (kept && this.#store) {
+      const key = await this.keyOf(step);
+      await this.#countMemory(key);
+      // Weights are found in their folder; a run's own log tells of its own learning.
+      if (step.kind === 'round') yield* await this.#store.events(key);
+    }
     const result = kept ?? (yield* this.#shared(step));
     this.#results.set(step, result);
     return result;
@@ -52,6 +57,7 @@ export class Executor implements StepContext {
     const key = await this.keyOf(step);
     const found = await store.find(step, key);
     if (found) {
+      await this.#countMemory(key);
       yield* found.events;
       return found.result;
     }
@@ -67,7 +73,9 @@ export class Executor implements StepContext {
           continue;
         }
         const seconds = (performance.now() - began) / 1000;
-        await store.keep(step, key, next.value, { events, seconds, peakBytes: peak.end() });
+        const peakBytes = peak.end();
+        this.#peakBytes = Math.max(this.#peakBytes ?? 0, peakBytes);
+        await store.keep(step, key, next.value, { events, seconds, peakBytes });
         return next.value;
       }
     } finally {
@@ -75,6 +83,19 @@ export class Executor implements StepContext {
       // Left in the middle, it keeps what it has; at its end this does nothing.
       await running.return(undefined as T);
     }
+  }
+
+  /**
+   * Largest resident size of a process that ran one of these steps, whichever experiment it was for; null where none is
+   * known.
+   */
+  get peakBytes(): number | null {
+    return this.#peakBytes;
+  }
+
+  async #countMemory(key: string): Promise<void> {
+    const record = await this.#store?.record(key);
+    if (record) this.#peakBytes = Math.max(this.#peakBytes ?? 0, record.peakBytes);
   }
 
   of<T>(step: Step<T>): T {

@@ -1,5 +1,5 @@
 /** The part of the results panel's contract that shows the table of an experiment's matrix. */
-import type { Linear, Site } from '../block.ts';
+import { LINEARS, type Site } from '../block.ts';
 import type { Problem } from './common.ts';
 
 /** A column. Lower is better for perplexity, higher for accuracy. */
@@ -37,6 +37,8 @@ export interface MatrixCell {
   readonly values: readonly (number | null)[];
   /** Of learning, rounding and evaluation together; null where the run does not tell. */
   readonly seconds: number | null;
+  /** Largest resident size of the process in any of its steps; null where the run does not tell. */
+  readonly peakBytes: number | null;
   readonly hasActivations: boolean;
 }
 
@@ -51,6 +53,23 @@ export interface MatrixRow {
   /** For each column; null where nothing is measured yet. */
   readonly values: readonly (MatrixValue | null)[];
   readonly cells: readonly MatrixCell[];
+  /** What the paper prints at these bits for a model of these sizes, for each of the table's published metrics. */
+  readonly published: readonly (PublishedNumber | null)[];
+}
+
+/** A number of a paper, not of this table's runs. */
+export interface PublishedNumber {
+  /** As it was printed: `15.9`, `2e3`, `64.1` percent. */
+  readonly text: string;
+  /** Why it is not to be relied on; null where nothing is known against it. */
+  readonly doubt: string | null;
+}
+
+/** Where published values are from. */
+export interface PublishedPart {
+  readonly metrics: readonly ('perplexity' | 'accuracy')[];
+  /** Sentences: the source, what its metrics are, and every doubt. */
+  readonly notes: readonly string[];
 }
 
 /** Quantities of the layers that were measured, as columns of equal length. */
@@ -69,9 +88,21 @@ export interface DepthRow {
   readonly kurtosis: Readonly<Partial<Record<Site, DepthColumns>>>;
   /** Σ(Q(x)−x)² / Σx² of the same. */
   readonly error: Readonly<Partial<Record<Site, DepthColumns>>>;
+  /** E[(w−µ)⁴] / σ⁴ of the weights without maps, and with those merged into them. */
+  readonly weightKurtosis: WeightDepth;
+  /** Σ(Q(w)−w)² / Σw² of the same, rounded to nearest. */
+  readonly weightError: WeightDepth;
   /** Σ‖x (Q(W) − W)ᵀ‖² / Σ‖x Wᵀ‖²: before, rounded to nearest; after, by the method. */
-  readonly weights: Readonly<Partial<Record<Linear, DepthColumns>>>;
+  readonly outputError: WeightDepth;
+  /** True where its statistics are of a version that looked at activations only. */
+  readonly lacksWeights: boolean;
 }
+
+/** A linear layer of each block, or the mean of its seven. */
+export const LINEAR_CHOICES = ['mean', ...LINEARS] as const;
+export type LinearChoice = (typeof LINEAR_CHOICES)[number];
+
+export type WeightDepth = Readonly<Partial<Record<LinearChoice, DepthColumns>>>;
 
 export interface MatrixTable {
   /** Absolute path of the experiment file. */
@@ -81,6 +112,8 @@ export interface MatrixTable {
   readonly rows: readonly MatrixRow[];
   readonly done: number;
   readonly total: number;
+  /** Null where no row has published values. */
+  readonly published: PublishedPart | null;
   /** Setting of bits of {@link depth}. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];

@@ -108,7 +108,12 @@ export const resultsIntentSchema = z.discriminatedUnion('type', [
     what: z.enum(OPEN_TARGETS),
   }),
   z.strictObject({ type: z.literal('table'), file: runDirSchema, bits: z.string().max(60).nullable() }),
-  z.strictObject({ type: z.literal('copy-table'), format: z.enum(TABLE_FORMATS) }),
+  z.strictObject({
+    type: z.literal('copy-table'),
+    format: z.enum(TABLE_FORMATS),
+    /** With the published values beside the measured ones. */
+    published: z.boolean(),
+  }),
   z.strictObject({ type: z.literal('fill-table'), file: runDirSchema }),
   z.strictObject({
     type: z.literal('save-picture'),

@@ -1,11 +1,14 @@
 /** What the runs of a matrix have found, cell by cell. Reads run folders alone, never a model. */
 import {
+  FULL_PRECISION_ROW,
   faultsOfCell,
   type ResolvedCell,
   type ResolvedExperiment,
   resolvedCells,
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
+import type { Variant } from '../../protocol/events.ts';
+import { RunHistory } from '../history.ts';
 import { listRuns } from '../list.ts';
 import type { ResultsFile } from '../results.ts';
 import type { Run } from '../run.ts';
@@ -28,6 +31,8 @@ export interface TableCell {
   readonly run: string | null;
   /** Null unless finished. */
   readonly results: ResultsFile | null;
+  /** Of learning, rounding and evaluation together; null where the run does not tell. */
+  readonly seconds: number | null;
   /** SHA-256 of the model's files; null where unknown. */
   readonly model: string | null;
   /** Why it has no numbers; null where it has. */
@@ -41,16 +46,32 @@ export async function collectCells(experiment: ResolvedExperiment): Promise<Tabl
 }
 
 /** @param runs newest first. */
-export function cellsOfRuns(cells: readonly ResolvedCell[], runs: readonly Run[]): Promise<TableCell[]> {
-  return Promise.all(cells.map((cell) => tableCell(cell, runs)));
+export function cellsOfRuns(
+  cells: readonly ResolvedCell[],
+  runs: readonly Run[],
+  secondsOf: SecondsOf = readSeconds,
+): Promise<TableCell[]> {
+  return Promise.all(cells.map((cell) => tableCell(cell, runs, secondsOf)));
 }
 
-async function tableCell(cell: ResolvedCell, runs: readonly Run[]): Promise<TableCell> {
+/** How long the cell of a finished run took. */
+type SecondsOf = (run: Run, method: string) => Promise<number | null>;
+
+async function readSeconds(run: Run, method: string): Promise<number | null> {
+  return new RunHistory(await run.readEvents()).secondsOf(variantOfRow(method));
+}
+
+/** The network that a row is about. */
+export function variantOfRow(method: string): Variant {
+  return method === FULL_PRECISION_ROW.name ? 'full-precision' : 'quantized';
+}
+
+async function tableCell(cell: ResolvedCell, runs: readonly Run[], secondsOf: SecondsOf): Promise<TableCell> {
   const { bits, method, title, seed, seeded, key } = cell;
   const own = runs.filter(({ record }) => record.cell?.key === key);
   const run = own.find(({ record }) => record.status === 'finished') ?? own[0];
   const about = { bits, method, title, seed, seeded, run: run?.dir ?? null };
-  const none = { results: null, model: run?.record.provenance?.model.sha256 ?? null };
+  const none = { results: null, seconds: null, model: run?.record.provenance?.model.sha256 ?? null };
   if (!run) {
     const message = faultsOfCell(cell.cell)[0]?.message ?? null;
     return { ...about, ...none, status: message === null ? 'missing' : 'empty', message };
@@ -65,7 +86,8 @@ async function tableCell(cell: ResolvedCell, runs: readonly Run[]): Promise<Tabl
       message: error?.message ?? null,
     };
   try {
-    return { ...about, ...none, status, results: await run.readResults(), message: null };
+    const results = await run.readResults();
+    return { ...about, ...none, status, results, seconds: await secondsOf(run, method), message: null };
   } catch (fault) {
     if (!(fault instanceof UserError)) throw fault;
     return { ...about, ...none, status: 'failed', message: fault.message };

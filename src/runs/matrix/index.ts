@@ -1,4 +1,4 @@
-export { type CellStatus, cellsOfRuns, collectCells, type TableCell } from './collect.ts';
+export { type CellStatus, cellsOfRuns, collectCells, type TableCell, variantOfRow } from './collect.ts';
 export { formatMatrix, TABLE_FORMATS, type TableFormat } from './formats/index.ts';
 export { type CellDocument, cellDocuments, tableDocument } from './formats/json.ts';
 export {
@@ -6,9 +6,17 @@ export {
   publishedHeading,
   publishedMetrics,
   publishedNotes,
+  publishedNumber,
   publishedText,
   spreadText,
 } from './formats/words.ts';
 export { type Measured, type Metric, measuredIn } from './measured.ts';
 export { type Published, type PublishedValue, publishedFor } from './published/index.ts';
-export { type MatrixTable, type Spread, spreadOf, type TableRow, tableOf } from './summary.ts';
+export {
+  type MatrixTable,
+  type Spread,
+  spreadOf,
+  type TableRow,
+  tableOf,
+  withoutPublished,
+} from './summary.ts';

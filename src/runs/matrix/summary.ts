@@ -56,6 +56,11 @@ export function tableOf(cells: readonly TableCell[], published: Published | null
   };
 }
 
+/** The table with what was measured alone. */
+export function withoutPublished(table: MatrixTable): MatrixTable {
+  return { ...table, rows: table.rows.map((row) => ({ ...row, published: [] })), published: null };
+}
+
 type MeasuredRow = Omit<TableRow, 'best' | 'published'>;
 
 function columnsOf(cells: readonly TableCell[]): Metric[] {

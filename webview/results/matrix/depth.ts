@@ -13,7 +13,17 @@ const HEIGHT = 190;
 /** Of what stands for comparison. */
 const DASHES = [5, 3] as const;
 
-export type DepthMeasure = 'kurtosis' | 'error' | 'weights';
+export type DepthMeasure = 'kurtosis' | 'error' | 'weight-kurtosis' | 'weight-error' | 'output-error';
+
+const COLUMNS: Readonly<
+  Record<DepthMeasure, (row: DepthRow, view: PictureView) => DepthColumns | undefined>
+> = {
+  kurtosis: (row, { site }) => row.kurtosis[site],
+  error: (row, { site }) => row.error[site],
+  'weight-kurtosis': (row, { linear }) => row.weightKurtosis[linear],
+  'weight-error': (row, { linear }) => row.weightError[linear],
+  'output-error': (row, { linear }) => row.outputError[linear],
+};
 
 /** A line over the layers. */
 interface Line {
@@ -24,17 +34,17 @@ interface Line {
 
 /** The rows that measured something, with their names in charts. */
 function measured(view: PictureView, measure: DepthMeasure): (readonly [string, DepthColumns])[] {
-  const { table, site, linear } = view;
+  const { table } = view;
   const names = methodsOf(table);
   return table.depth.flatMap((row: DepthRow) => {
-    const columns = measure === 'weights' ? row.weights[linear] : row[measure][site];
+    const columns = COLUMNS[measure](row, view);
     return columns ? [[names.get(row.method) ?? row.title, columns] as const] : [];
   });
 }
 
 /**
- * Activations before rotation are the same for every row: one line, muted and dashed. Weights rounded to nearest have
- * other errors under other rotations: each row has its own, dashed in its colour.
+ * What is before rotation is the same for every row: one line, muted and dashed. Weights on other grids have other
+ * errors, as outputs have under other rotations: then each row has its own line, dashed in its colour.
  */
 export function linesOf(view: PictureView, measure: DepthMeasure, theme: Theme): Line[] {
   const { strings, table } = view;
@@ -45,15 +55,33 @@ export function linesOf(view: PictureView, measure: DepthMeasure, theme: Theme):
     return columns ? [[{ series, layer: columns.layer, values: columns.after }, columns]] : [];
   });
   const muted = { name: strings.before, color: theme.muted, shape: 'circle', dash: DASHES, filled: false };
-  if (measure === 'weights') {
+  const label = ownBefore(measure, rows, strings);
+  if (label !== null) {
     return own.flatMap(([line, { layer, before }]) => {
-      const name = fill(strings.nearest, line.series.name);
+      const name = fill(label, line.series.name);
       return [{ series: { ...line.series, name, dash: DASHES, filled: false }, layer, values: before }, line];
     });
   }
   const [first] = rows;
   const lines = own.map(([line]) => line);
   return first ? [{ series: muted, layer: first[1].layer, values: first[1].before }, ...lines] : [];
+}
+
+/** The name of a row's own line of before; null where all have one in common. */
+function ownBefore(
+  measure: DepthMeasure,
+  rows: readonly (readonly [string, DepthColumns])[],
+  { nearest, beforeOf }: PictureView['strings'],
+): string | null {
+  if (measure === 'output-error') return nearest;
+  const befores = new Set(rows.map(([, { before }]) => JSON.stringify(before)));
+  return measure === 'weight-error' && befores.size > 1 ? beforeOf : null;
+}
+
+/** Rows whose statistics are older than those of weights. */
+function olderRows({ table }: PictureView, measure: DepthMeasure): string[] {
+  if (measure !== 'weight-kurtosis' && measure !== 'weight-error') return [];
+  return table.depth.filter(({ lacksWeights }) => lacksWeights).map(({ title }) => title);
 }
 
 /** Data set: `points` {series, layer, value}. */
@@ -92,7 +120,11 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
     draw(view, theme, standalone) {
       const { strings, table } = view;
       const lines = linesOf(view, measure, theme);
-      const points = lines.flatMap(({ series, layer, values }) =>
+      const older = olderRows(view, measure);
+      const note = older.length === 0 ? '' : fill(strings.olderStatistics, older.join(', '));
+      const nothing = note === '' ? fill(strings.empty[measure], table.bits) : note;
+      // Where nothing rotates, a row lies on the line of before: that is drawn last, its dashes over the other.
+      const points = [...lines].reverse().flatMap(({ series, layer, values }) =>
         layer.map(
           (number, index): Row => ({
             series: series.name,
@@ -116,11 +148,11 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
             lines.map((line) => lineWords(line, view)),
           ),
           readout: '',
-          note: '',
+          note,
         },
         legend: series,
         about: fill(strings.about[measure], placeOf(view, measure), table.bits),
-        empty: lines.length === 0 ? fill(strings.empty[measure], table.bits) : '',
+        empty: lines.length === 0 ? nothing : '',
       };
     },
     table(view) {
@@ -154,7 +186,8 @@ function drawable(value: number | null): number | null {
 }
 
 function placeOf({ strings, site, linear }: PictureView, measure: DepthMeasure): string {
-  return measure === 'weights' ? linear : strings.sites[site];
+  if (measure === 'kurtosis' || measure === 'error') return strings.sites[site];
+  return linear === 'mean' ? strings.allLinears : linear;
 }
 
 function lineWords({ series, layer, values }: Line, { strings }: PictureView): string {

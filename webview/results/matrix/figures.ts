@@ -1,6 +1,8 @@
-import { LINEARS, type Linear, SITES, type Site } from '../../../src/protocol/block.ts';
+import { SITES, type Site } from '../../../src/protocol/block.ts';
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import {
+  LINEAR_CHOICES,
+  type LinearChoice,
   type MatrixTable,
   PICTURE_FORMATS,
   type PictureFormat,
@@ -19,7 +21,13 @@ import type { Picture, PictureKind, PictureView, Series } from './view.ts';
 
 const IDS = Object.keys(PICTURES) as PictureId[];
 /** Charts over the layers draw lines; all others points. */
-const WITH_LINES: readonly PictureId[] = ['kurtosis', 'error', 'weights'];
+const WITH_LINES: readonly PictureId[] = [
+  'kurtosis',
+  'error',
+  'weight-kurtosis',
+  'weight-error',
+  'output-error',
+];
 
 export interface PictureToggles {
   /** Pictures that are shown as tables. */
@@ -27,7 +35,7 @@ export interface PictureToggles {
   /** `perplexity wikitext2`; null for the first column. */
   readonly column: string | null;
   readonly site: Site;
-  readonly linear: Linear;
+  readonly linear: LinearChoice;
 }
 
 export interface PictureWishes {
@@ -65,9 +73,9 @@ export class MatrixFigures {
     this.#site = new Picker(strings.site, (value) =>
       wishes.keep({ site: SITES.find((site) => site === value) ?? wishes.toggles.site }),
     );
-    this.#linear = new Picker(strings.linear, (value) =>
-      wishes.keep({ linear: LINEARS.find((linear) => linear === value) ?? wishes.toggles.linear }),
-    );
+    const chooseLinear = (value: string) =>
+      wishes.keep({ linear: LINEAR_CHOICES.find((linear) => linear === value) ?? wishes.toggles.linear });
+    this.#linear = new Picker(strings.linear, chooseLinear, true);
     this.#shown = IDS.map((id) => this.#made(id));
     const pickers = [this.#column, this.#bits, this.#site, this.#linear].map(({ element }) => element);
     this.element = h(
@@ -158,9 +166,11 @@ export class MatrixFigures {
       site,
     );
     setHidden(this.#site.element, sites.length === 0);
-    const linears = LINEARS.filter((one) => table.depth.some(({ weights }) => weights[one]));
+    const linears = LINEAR_CHOICES.filter((one) =>
+      table.depth.some(({ weightKurtosis, outputError }) => weightKurtosis[one] ?? outputError[one]),
+    );
     this.#linear.show(
-      linears.map((one) => ({ value: one, label: one })),
+      linears.map((one) => ({ value: one, label: one === 'mean' ? strings.allLinears : one })),
       linear,
     );
     setHidden(this.#linear.element, linears.length === 0);

@@ -2,7 +2,7 @@ import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { MatrixRow, MatrixTable } from '../../../src/protocol/panels/matrix.ts';
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import type { ResultsIntent, ResultsState } from '../../../src/protocol/panels/results.ts';
-import { Picker, ProblemBox, pushButton } from '../../shared/controls.ts';
+import { checkbox, Picker, ProblemBox, pushButton, type Toggle } from '../../shared/controls.ts';
 import { h, setHidden, setText } from '../../shared/dom.ts';
 import type { Theme } from '../../shared/theme.ts';
 import { keepingFocus } from '../focus.ts';
@@ -13,14 +13,17 @@ import { matrixTableView, rowKey } from './table-view.ts';
 export interface MatrixToggles extends PictureToggles {
   /** Key of the row whose runs are listed. */
   readonly row: string | null;
+  /** Published values stand beside the measured ones. */
+  readonly published: boolean;
 }
 
 export const DEFAULT_MATRIX_TOGGLES: MatrixToggles = {
   tables: [],
   column: null,
   site: 'down-input',
-  linear: 'down',
+  linear: 'mean',
   row: null,
+  published: false,
 };
 
 interface Wishes {
@@ -37,6 +40,7 @@ export class MatrixPage {
   readonly #experiment: Picker;
   readonly #progress = h('span', { class: 'quiet', role: 'status' });
   readonly #fill: HTMLElement;
+  readonly #published: Toggle;
   readonly #problem = new ProblemBox();
   readonly #table = h('div', { class: 'content' });
   readonly #runs = h('div', { id: 'cell-runs' });
@@ -51,6 +55,9 @@ export class MatrixPage {
     this.#fill = pushButton(strings.fill, () => {
       if (this.#file !== null) send({ type: 'fill-table', file: this.#file });
     });
+    this.#published = checkbox(strings.showPublished, wishes.toggles.published, (published) =>
+      change({ published }),
+    );
     this.#figures = new MatrixFigures(strings, {
       get toggles() {
         return wishes.toggles;
@@ -64,7 +71,14 @@ export class MatrixPage {
     this.element = h(
       'div',
       { class: 'matrix-page' },
-      h('div', { class: 'row' }, this.#experiment.element, this.#fill, this.#progress),
+      h(
+        'div',
+        { class: 'row' },
+        this.#experiment.element,
+        this.#published.element,
+        this.#fill,
+        this.#progress,
+      ),
       this.#problem.element,
       this.#table,
       this.#runs,
@@ -80,6 +94,8 @@ export class MatrixPage {
       file ?? '',
     );
     this.#problem.show(problem);
+    setHidden(this.#published.element, !table?.published);
+    this.#published.set(this.#wishes.toggles.published);
     setHidden(this.#fill, progress !== null || table === null || table.done === table.total);
     setText(this.#progress, this.#words(table, progress));
     const name = all.find((one) => one.file === file)?.name ?? '';
@@ -101,7 +117,8 @@ export class MatrixPage {
       this.#table.replaceChildren();
       return;
     }
-    const input = { table, name, strings: this.#strings, chosen: this.#wishes.toggles.row };
+    const { row, published } = this.#wishes.toggles;
+    const input = { table, name, strings: this.#strings, chosen: row, published };
     this.#table.replaceChildren(matrixTableView({ ...input, choose: (row) => this.#choose(row) }));
   }
 

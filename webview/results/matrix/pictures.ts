@@ -15,5 +15,7 @@ export const PICTURES: Readonly<Record<PictureId, PictureKind>> = {
   'mean-bits': paretoPicture('mean-bits'),
   kurtosis: depthPicture('kurtosis'),
   error: depthPicture('error'),
-  weights: depthPicture('weights'),
+  'weight-kurtosis': depthPicture('weight-kurtosis'),
+  'weight-error': depthPicture('weight-error'),
+  'output-error': depthPicture('output-error'),
 };

@@ -3,7 +3,7 @@ import type { MatrixCell, MatrixRow, MatrixTable } from '../../../src/protocol/p
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import type { OpenTarget } from '../../../src/protocol/panels/results.ts';
 import { button, h } from '../../shared/dom.ts';
-import { formatSeconds } from '../../shared/format.ts';
+import { formatBytes, formatSeconds } from '../../shared/format.ts';
 import { heading } from './table.ts';
 import { formatValue } from './view.ts';
 
@@ -25,6 +25,7 @@ export function runsView(input: RunsInput): HTMLElement {
     h('th', { scope: 'col' }, strings.state),
     ...table.columns.map((column) => h('th', { scope: 'col', class: 'number' }, heading(column, strings))),
     h('th', { scope: 'col', class: 'number' }, strings.time),
+    h('th', { scope: 'col', class: 'number' }, strings.memory),
     ...(withReasons ? [h('th', { scope: 'col' }, strings.reason)] : []),
     h('td'),
   ];
@@ -54,7 +55,7 @@ export function runsView(input: RunsInput): HTMLElement {
 }
 
 function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }: RunsInput): HTMLElement {
-  const { seed, seeded, status, values, seconds, message, run, hasActivations } = cell;
+  const { seed, seeded, status, values, seconds, peakBytes, message, run, hasActivations } = cell;
   const name = seeded ? String(seed) : strings.notDrawn;
   const link = (what: OpenTarget, text: string) =>
     button(text, () => run !== null && open(run, what), {
@@ -76,6 +77,7 @@ function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }
       h('td', { class: 'number' }, formatValue(values[at] ?? null, metric)),
     ),
     h('td', { class: 'number' }, seconds === null ? '–' : formatSeconds(seconds)),
+    h('td', { class: 'number' }, peakBytes === null ? '–' : formatBytes(peakBytes)),
     ...(withReasons ? [h('td', { class: 'reason' }, message ?? '')] : []),
     h('td', { class: 'actions' }, ...(run === null ? [] : links)),
   );

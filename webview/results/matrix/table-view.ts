@@ -1,5 +1,10 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
-import type { MatrixRow, MatrixTable } from '../../../src/protocol/panels/matrix.ts';
+import type {
+  MatrixRow,
+  MatrixTable,
+  PublishedNumber,
+  PublishedPart,
+} from '../../../src/protocol/panels/matrix.ts';
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import { button, h } from '../../shared/dom.ts';
 import { type Block, blocksOf, cellText, heading, notesOf, stateOf, timeText } from './table.ts';
@@ -10,6 +15,8 @@ export interface MatrixTableInput {
   readonly strings: MatrixStrings;
   /** Key of the row whose runs are listed; null for none. */
   readonly chosen: string | null;
+  /** Whether published values stand beside the measured ones. */
+  readonly published: boolean;
   choose(row: MatrixRow): void;
 }
 
@@ -24,9 +31,17 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
     ...columns.map((title) =>
       h('th', { scope: 'col', class: 'number' }, title === '' ? strings.state : title),
     ),
+    ...publishedOf(input).metrics.map((metric) =>
+      h(
+        'th',
+        { scope: 'col', class: 'number published' },
+        fill(strings.publishedColumn, strings.kinds[metric]),
+      ),
+    ),
     h('th', { scope: 'col', class: 'number' }, strings.time),
   ];
   const notes = notesOf(table, strings);
+  const published = publishedOf(input);
 
   function shownColumns({ columns: measured }: MatrixTable): string[] {
     // Before the first number there is a column for the state of the cells.
@@ -53,21 +68,23 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
         ...blocksOf(table).map((block) => blockView(block, columns.length, input)),
       ),
     ),
-    ...(notes.length === 0 ? [] : [notesView(notes, strings)]),
+    ...(notes.length === 0 ? [] : [notesView(notes, strings.notes)]),
+    ...(published.notes.length === 0 ? [] : [notesView(published.notes, strings.publishedNotes)]),
   );
 }
 
-function notesView(notes: readonly string[], strings: MatrixStrings): HTMLElement {
+function notesView(notes: readonly string[], title: string): HTMLElement {
   return h(
     'details',
     { class: 'quiet', open: notes.length <= 3 },
-    h('summary', {}, `${strings.notes} (${notes.length})`),
+    h('summary', {}, `${title} (${notes.length})`),
     h('ul', {}, ...notes.map((note) => h('li', {}, note))),
   );
 }
 
 function blockView({ bits, rows }: Block, columns: number, input: MatrixTableInput): HTMLElement {
-  const title = h('th', { scope: 'rowgroup', colspan: columns + 2, class: 'block' }, h('span', {}, bits));
+  const width = columns + publishedOf(input).metrics.length + 2;
+  const title = h('th', { scope: 'rowgroup', colspan: width, class: 'block' }, h('span', {}, bits));
   return h('tbody', {}, h('tr', {}, title), ...rows.map((row) => rowView(row, columns, input)));
 }
 
@@ -78,8 +95,28 @@ function rowView(row: MatrixRow, columns: number, input: MatrixTableInput): HTML
     { class: chosen ? 'selected' : null },
     h('th', { scope: 'row', class: 'stay' }, row.title),
     ...Array.from({ length: columns }, (_, at) => h('td', { class: 'number' }, cellButton(row, at, input))),
+    ...publishedOf(input).metrics.map((_, at) => publishedCell(row.published[at] ?? null, input.strings)),
     h('td', { class: 'number quiet' }, timeText(row)),
   );
+}
+
+const NOTHING_PUBLISHED: PublishedPart = { metrics: [], notes: [] };
+
+/** What is shown of the published values. */
+function publishedOf({ table, published }: MatrixTableInput): PublishedPart {
+  return (published && table.published) || NOTHING_PUBLISHED;
+}
+
+/** A doubtful number has a sign, which tells the reason when it is pointed at, or read. */
+function publishedCell(number: PublishedNumber | null, strings: MatrixStrings): HTMLElement {
+  const cell = h('td', { class: 'number published' }, number?.text ?? '–');
+  if (number === null || number.doubt === null) return cell;
+  const reason = fill(strings.doubtful, number.doubt);
+  cell.append(
+    h('span', { class: 'doubt', title: reason, 'aria-hidden': 'true' }, ' (?)'),
+    h('span', { class: 'visually-hidden' }, `, ${reason}`),
+  );
+  return cell;
 }
 
 function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLElement {

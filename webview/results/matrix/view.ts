@@ -1,7 +1,12 @@
 /** What all pictures of a table share: which numbers they show, and how its rows look. */
-import type { Linear, Site } from '../../../src/protocol/block.ts';
+import type { Site } from '../../../src/protocol/block.ts';
 import { fill } from '../../../src/protocol/panels/fill.ts';
-import type { MatrixColumn, MatrixRow, MatrixTable } from '../../../src/protocol/panels/matrix.ts';
+import type {
+  LinearChoice,
+  MatrixColumn,
+  MatrixRow,
+  MatrixTable,
+} from '../../../src/protocol/panels/matrix.ts';
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import type { ChartModel, TableModel } from '../../shared/chart-model.ts';
 import { formatPerplexity } from '../../shared/format.ts';
@@ -13,7 +18,7 @@ export interface PictureView {
   /** Index of the column that is drawn. */
   readonly column: number;
   readonly site: Site;
-  readonly linear: Linear;
+  readonly linear: LinearChoice;
 }
 
 /** A row's sign in a chart. */

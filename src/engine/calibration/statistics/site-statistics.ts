@@ -2,6 +2,7 @@ import type { SiteStatistics } from '../../../runs/index.ts';
 import type { ActivationQuantizer } from '../../graph/fused/fake-quantize.ts';
 import { Histogram } from './histogram.ts';
 import { StreamingMedianRange } from './median-range.ts';
+import { kurtosisOf, sqnrOf } from './moments.ts';
 import type { Summary } from './summary.ts';
 
 /** Significant digits of channel maxima: enough for a picture, a quarter of the file. */
@@ -43,17 +44,14 @@ export class StreamingStatistics {
   /** @param limit end of the histogram's axis: {@link limit} of this stream, or a longer one's. */
   result(limit: number): SiteStatistics {
     const n = this.#histogram.total;
-    const [s1, s2, s3, s4] = this.#powers as unknown as [number, number, number, number];
-    const mean = s1 / n;
-    const variance = s2 / n - mean ** 2;
-    const fourth = s4 / n - (4 * mean * s3) / n + (6 * mean ** 2 * s2) / n - 3 * mean ** 4;
+    const power = this.#powers[1]!;
     const maxima = Array.from(this.#maxima ?? []);
     return {
       histogram: { min: -limit, max: limit, counts: Array.from(this.#histogram.on(limit)) },
       channelMaxima: maxima.map((value) => Number(value.toPrecision(SHOWN_DIGITS))),
-      kurtosis: variance > 0 ? fourth / variance ** 2 : 0,
-      sqnrDb: Number.isNaN(this.#noise) || this.#noise === 0 ? null : 10 * Math.log10(s2 / this.#noise),
-      rms: Math.sqrt(s2 / n),
+      kurtosis: kurtosisOf(this.#powers, n),
+      sqnrDb: sqnrOf(power, this.#noise),
+      rms: Math.sqrt(power / n),
       maxAbs: maxima.reduce((most, value) => Math.max(most, value), 0),
       tokens: n / maxima.length,
       medianRange: this.#range?.result() ?? null,

@@ -83,6 +83,7 @@ export async function* runCell(
       perplexity,
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
       seconds: executor.seconds,
+      ...(executor.peakBytes !== null && { peakBytes: executor.peakBytes }),
     });
     return perplexity;
   } finally {

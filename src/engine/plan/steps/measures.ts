@@ -3,6 +3,7 @@ import { timed, type Variant } from '../../../protocol/events.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
+import { observeWeights } from '../../calibration/statistics/weights.ts';
 import { evaluateTexts, type VariantNetworks } from '../../evaluate/texts.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
@@ -79,7 +80,10 @@ export function perplexityStep(
   };
 }
 
-/** Activation statistics before and after the maps, written to the run folder if there is one. */
+/**
+ * Statistics of activations and weights before and after the maps, written to the run folder if there is one. Versions
+ * before had those of activations alone, under the same keys: their results still serve.
+ */
 export function statisticsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
@@ -102,6 +106,7 @@ export function statisticsStep(
           bits: labelOf(bench),
           axis: AXIS,
           sites,
+          weights: await observeWeights(bench.cache, network, signal),
         };
         const path = places.own('activations');
         places.check();

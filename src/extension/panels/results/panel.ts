@@ -15,7 +15,7 @@ import {
   resultsMemorySchema,
 } from '../../../protocol/panels/results.ts';
 import { resultsStrings } from '../../../protocol/panels/results-strings.ts';
-import { formatMatrix, type Run, type TableFormat } from '../../../runs/index.ts';
+import { formatMatrix, type Run, type TableFormat, withoutPublished } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
 import type { Services } from '../../services.ts';
 import { experimentName, progressText, translate } from '../../words.ts';
@@ -86,7 +86,7 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
         this.memory = { ...this.memory, table: intent.file, bits: intent.bits };
         break;
       case 'copy-table':
-        await this.#copyTable(intent.format);
+        await this.#copyTable(intent.format, intent.published);
         break;
       case 'fill-table':
         await vscode.commands.executeCommand(COMMANDS.optimize, vscode.Uri.file(intent.file));
@@ -150,13 +150,13 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     return progressText(this.services.jobs.progress(job.id));
   }
 
-  async #copyTable(format: TableFormat): Promise<void> {
+  async #copyTable(format: TableFormat, published: boolean): Promise<void> {
     const file = await this.#tableFile();
     const reading = file === null ? null : await this.#matrices.reading(file);
     if (reading === null || reading instanceof ExperimentError) return;
-    await vscode.env.clipboard.writeText(
-      `${formatMatrix(await this.#matrices.runsTable(reading), format)}\n`,
-    );
+    const table = await this.#matrices.runsTable(reading);
+    const shown = published ? table : withoutPublished(table);
+    await vscode.env.clipboard.writeText(`${formatMatrix(shown, format)}\n`);
   }
 
   /** Null for a run without results, or whose files cannot be read: the log has the reason. */

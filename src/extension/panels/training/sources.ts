@@ -2,11 +2,10 @@ import * as vscode from 'vscode';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Problem } from '../../../protocol/panels/common.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
-import type { Run } from '../../../runs/index.ts';
+import { type Run, RunHistory } from '../../../runs/index.ts';
 import type { Services } from '../../services.ts';
 import { modelName, runName } from '../names.ts';
 import { problemOf } from '../problem.ts';
-import { RunHistory } from './history.ts';
 import { type LearningFacts, learningFacts, NO_LEARNING } from './learning.ts';
 import type { TrainingSource } from './state.ts';
 

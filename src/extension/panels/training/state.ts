@@ -13,10 +13,10 @@ import type {
 } from '../../../protocol/panels/training.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { formatSeconds } from '../../../protocol/text.ts';
-import type { RunRecord } from '../../../runs/index.ts';
+import type { RunHistory, RunRecord } from '../../../runs/index.ts';
 import type { JobState } from '../../services.ts';
 import { finite, sayNumber } from '../finite.ts';
-import { type RunHistory, stepColumns } from './history.ts';
+import { stepColumns } from './history.ts';
 import type { LearningFacts } from './learning.ts';
 import { roundingErrors } from './rounding.ts';
 import { judgeTraining } from './verdict.ts';

@@ -14,7 +14,7 @@ const COLUMNS = [
     'count',
     'limit',
   ] as const),
-  ...(['status', 'run', 'model', 'measuredAt', 'message'] as const),
+  ...(['seconds', 'peakBytes', 'status', 'run', 'model', 'measuredAt', 'message'] as const),
 ] satisfies (keyof CellDocument)[];
 
 /** A line for each number, with all its digits (RFC 4180). */

@@ -18,6 +18,10 @@ export interface CellDocument {
   readonly count: number | null;
   /** The limit of questions; null where all were asked. */
   readonly limit: number | null;
+  /** Of learning, rounding and evaluation of the cell; null where its run does not tell. */
+  readonly seconds: number | null;
+  /** Largest memory of the process in any of its steps; null where its run does not tell. */
+  readonly peakBytes: number | null;
   readonly status: string;
   /** Id of the run. */
   readonly run: string | null;
@@ -33,10 +37,11 @@ export function cellDocuments({ rows }: MatrixTable): CellDocument[] {
 }
 
 function documentsOf(cell: TableCell): CellDocument[] {
-  const { method, title, bits, seed, status, model, message, results } = cell;
+  const { method, title, bits, seed, status, model, message, results, seconds } = cell;
   const about = {
     ...{ method, title, bits, seed, status, model, message },
     run: cell.run === null ? null : basename(cell.run),
+    ...{ seconds, peakBytes: results?.peakBytes ?? null },
     measuredAt: results?.measuredAt ?? null,
   };
   const measured = measuredIn(cell);

@@ -13,12 +13,22 @@ export function publishedMetrics({ rows }: MatrixTable): (typeof PUBLISHED)[numb
 
 export const publishedHeading = (metric: string): string => `published ${metric}`;
 
-/** A published number as it was printed, with `?` where it is doubtful. */
-export function publishedText({ published }: TableRow, metric: string): string {
+/** A published number as it was printed, with what is to be said against it; null where there is none. */
+export function publishedNumber(
+  { published }: TableRow,
+  metric: string,
+): { readonly text: string; readonly doubt: string | null } | null {
   const found = published.find((value) => value.metric === metric);
+  if (!found) return null;
+  const text = found.value >= 1000 ? found.value.toExponential(0).replace('+', '') : String(found.value);
+  return { text, doubt: found.doubt ?? null };
+}
+
+/** The same with `?` where it is doubtful. */
+export function publishedText(row: TableRow, metric: string): string {
+  const found = publishedNumber(row, metric);
   if (!found) return '–';
-  const number = found.value >= 1000 ? found.value.toExponential(0) : String(found.value);
-  return found.doubt === undefined ? number : `${number} (?)`;
+  return found.doubt === null ? found.text : `${found.text} (?)`;
 }
 
 /** Sentences on where the published numbers are from; none where there are none. */

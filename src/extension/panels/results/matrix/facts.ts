@@ -1,11 +1,21 @@
 /** What the files of a cell's run tell beside its results. */
-import { LINEARS, SITES } from '../../../../protocol/block.ts';
+import { SITES } from '../../../../protocol/block.ts';
 import type { RoundingEvent, RunEvent, Variant } from '../../../../protocol/events.ts';
-import type { DepthColumns, DepthRow } from '../../../../protocol/panels/matrix.ts';
+import {
+  type DepthColumns,
+  type DepthRow,
+  LINEAR_CHOICES,
+  type WeightDepth,
+} from '../../../../protocol/panels/matrix.ts';
 import { partialOf } from '../../../../protocol/records.ts';
-import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../../../runs/index.ts';
+import {
+  type ActivationsFile,
+  RunHistory,
+  type SiteRecord,
+  type SiteStatistics,
+  type WeightStatistics,
+} from '../../../../runs/index.ts';
 import { finite } from '../../finite.ts';
-import { RunHistory } from '../../training/history.ts';
 
 /** From the events of a run. */
 export interface EventFacts {
@@ -14,64 +24,105 @@ export interface EventFacts {
    * paid for is in its events, too, so that cells can be compared.
    */
   readonly seconds: number | null;
-  readonly weights: DepthRow['weights'];
+  readonly outputError: WeightDepth;
 }
 
-/** From its activation statistics. */
-export type ActivationFacts = Pick<DepthRow, 'kurtosis' | 'error'>;
+/** From its statistics. */
+export type StatisticsFacts = Pick<
+  DepthRow,
+  'kurtosis' | 'error' | 'weightKurtosis' | 'weightError' | 'lacksWeights'
+>;
+
+export const NO_STATISTICS: StatisticsFacts = {
+  ...{ kurtosis: {}, error: {}, weightKurtosis: {}, weightError: {} },
+  lacksWeights: false,
+};
 
 /** @param variant of the network that the cell is about. */
 export function eventFacts(events: readonly RunEvent[], variant: Variant): EventFacts {
   const history = new RunHistory(events);
-  const evaluations = history.evaluations.filter((event) => event.variant === variant);
-  const work = [...history.steps, ...history.rounded, ...evaluations];
-  const seconds = work.reduce((sum, event) => sum + event.seconds, 0);
   return {
-    seconds: evaluations.length > 0 ? finite(seconds) : null,
-    weights: weightsDepth(history.rounded),
+    seconds: finite(history.secondsOf(variant)),
+    outputError: outputErrors(history.rounded),
   };
 }
 
-function weightsDepth(rounded: readonly RoundingEvent[]): DepthRow['weights'] {
-  return partialOf(LINEARS, (linear) => {
-    const found = rounded.flatMap(({ layer, errors }) =>
-      errors.filter((error) => error.linear === linear).map((error) => ({ layer, ...error })),
-    );
-    return columns(
-      found,
-      ({ nearest }) => nearest,
-      ({ error }) => error,
-    );
-  });
+function outputErrors(rounded: readonly RoundingEvent[]): WeightDepth {
+  const points = rounded.flatMap(({ layer, errors }) =>
+    errors.map(({ linear, nearest, error }) => ({ layer, linear, before: nearest, after: error })),
+  );
+  return weightDepth(points);
 }
 
-export function activationFacts({ sites }: ActivationsFile): ActivationFacts {
+export function statisticsFacts({ sites, weights }: ActivationsFile): StatisticsFacts {
   const depth = (value: (statistics: SiteStatistics) => number | null) =>
     partialOf(SITES, (site) => {
       const found = sites.filter((record: SiteRecord) => record.site === site);
-      const sorted = found.sort((a, b) => a.layer - b.layer);
       return columns(
-        sorted,
-        ({ before }) => value(before),
-        ({ after }) => value(after),
+        found.map(({ layer, before, after }) => ({ layer, before: value(before), after: value(after) })),
       );
     });
+  const weightsBy = (value: (statistics: WeightStatistics) => number | null) =>
+    weightDepth(
+      (weights ?? []).map(({ layer, linear, before, after }) => ({
+        ...{ layer, linear },
+        before: value(before),
+        after: value(after),
+      })),
+    );
   return {
     kurtosis: depth(({ kurtosis }) => kurtosis),
-    error: depth(({ sqnrDb }) => (sqnrDb === null ? null : 10 ** (-sqnrDb / 10))),
+    error: depth(errorOf),
+    weightKurtosis: weightsBy(({ kurtosis }) => kurtosis),
+    weightError: weightsBy(errorOf),
+    lacksWeights: weights === undefined,
   };
 }
 
+/** Σ(Q(x)−x)² / Σx². */
+function errorOf({ sqnrDb }: { readonly sqnrDb: number | null }): number | null {
+  return sqnrDb === null ? null : 10 ** (-sqnrDb / 10);
+}
+
+interface Point {
+  readonly layer: number;
+  readonly before: number | null;
+  readonly after: number | null;
+}
+
+/** Each linear layer over the depth, and the mean of a block's. */
+function weightDepth(points: readonly (Point & { readonly linear: string })[]): WeightDepth {
+  return partialOf(LINEAR_CHOICES, (choice) =>
+    columns(choice === 'mean' ? means(points) : points.filter(({ linear }) => linear === choice)),
+  );
+}
+
+/** The means of each layer; null where one of its numbers is not known. */
+function means(points: readonly Point[]): Point[] {
+  return [...new Set(points.map(({ layer }) => layer))].map((layer) => {
+    const own = points.filter((point) => point.layer === layer);
+    return {
+      layer,
+      before: meanOf(own.map(({ before }) => before)),
+      after: meanOf(own.map(({ after }) => after)),
+    };
+  });
+}
+
+function meanOf(values: readonly (number | null)[]): number | null {
+  return values.reduce<number | null>(
+    (sum, value) => (sum === null || value === null ? null : sum + value / values.length),
+    0,
+  );
+}
+
 /** Null where nothing was measured. */
-function columns<T extends { readonly layer: number }>(
-  points: readonly T[],
-  before: (point: T) => number | null,
-  after: (point: T) => number | null,
-): DepthColumns | null {
+function columns(points: readonly Point[]): DepthColumns | null {
+  const sorted = [...points].sort((a, b) => a.layer - b.layer);
   const values = {
-    layer: points.map(({ layer }) => layer),
-    before: points.map((point) => finite(before(point))),
-    after: points.map((point) => finite(after(point))),
+    layer: sorted.map(({ layer }) => layer),
+    before: sorted.map(({ before }) => finite(before)),
+    after: sorted.map(({ after }) => finite(after)),
   };
   return values.after.some((value) => value !== null) ? values : null;
 }

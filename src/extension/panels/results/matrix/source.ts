@@ -1,9 +1,17 @@
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { FULL_PRECISION_ROW } from '../../../../config/index.ts';
+import { join } from 'node:path';
 import { messageOf } from '../../../../protocol/errors.ts';
 import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
-import { cellsOfRuns, type Run, type MatrixTable as RunsTable, tableOf } from '../../../../runs/index.ts';
+import {
+  cellsOfRuns,
+  type Published,
+  publishedFor,
+  type Run,
+  type MatrixTable as RunsTable,
+  tableOf,
+  variantOfRow,
+} from '../../../../runs/index.ts';
 import {
   MatrixCells,
   type MatrixExperiment,
@@ -11,7 +19,13 @@ import {
   runsOfMatrix,
 } from '../../../experiments/matrix-cells.ts';
 import type { Services } from '../../../services.ts';
-import { type ActivationFacts, activationFacts, type EventFacts, eventFacts } from './facts.ts';
+import {
+  type EventFacts,
+  eventFacts,
+  NO_STATISTICS,
+  type StatisticsFacts,
+  statisticsFacts,
+} from './facts.ts';
 import { bitSettings, matrixTable } from './state.ts';
 
 /** By path, with the time of the file that was read. */
@@ -30,7 +44,8 @@ export class MatrixSource {
   readonly #cells = new MatrixCells();
   readonly #texts: Cache<string> = new Map();
   readonly #events: Cache<EventFacts> = new Map();
-  readonly #activations: Cache<ActivationFacts> = new Map();
+  readonly #statistics: Cache<StatisticsFacts> = new Map();
+  readonly #published: Cache<Published | null> = new Map();
   readonly #tables = new Map<string, { readonly key: string; readonly table: RunsTable }>();
 
   constructor(services: MatrixServices) {
@@ -58,14 +73,21 @@ export class MatrixSource {
   /** The table as far as it is filled. */
   async runsTable({ experiment, cells }: MatrixExperiment): Promise<RunsTable> {
     const runs = runsOfMatrix(experiment, this.#services.runs.list());
+    const config = join(experiment.model, 'config.json');
     const key = JSON.stringify([
+      timeOf(config),
       cells.map(({ key, title, bits, seed }) => [key, title, bits, seed]),
       runs.map((run) => [run.dir, run.record.status, timeOf(run.path('results'))]),
     ]);
     const { file } = experiment.source;
     const known = this.#tables.get(file);
     if (known?.key === key) return known.table;
-    const table = tableOf(await cellsOfRuns(cells, runs));
+    const published = await cached(this.#published, config, () => publishedFor(experiment.model));
+    const found = await cellsOfRuns(cells, runs, async (run, method) => {
+      const { seconds } = await this.#eventsOf(run, method);
+      return seconds;
+    });
+    const table = tableOf(found, published);
     this.#tables.set(file, { key, table });
     return table;
   }
@@ -75,20 +97,15 @@ export class MatrixSource {
     const table = await this.runsTable(matrix);
     const settings = bitSettings(table);
     const bits = settings.find((setting) => setting === chosen) ?? settings.at(-1) ?? '';
-    const extras = new Map<string, { seconds: number | null; hasActivations: boolean }>();
-    for (const { run: dir, method } of table.rows.flatMap(({ cells }) => cells)) {
-      const run = dir === null ? undefined : this.#services.runs.get(dir);
-      if (run?.record.status !== 'finished') continue;
-      const { seconds } = await this.#eventsOf(run, method);
-      extras.set(run.dir, { seconds, hasActivations: existsSync(run.path('activations')) });
-    }
-    const none = { seconds: null, hasActivations: false };
     return matrixTable({
       file: matrix.experiment.source.file,
       table,
       bits,
       depth: await this.#depth(table, bits),
-      extras: ({ run }) => (run === null ? none : (extras.get(run) ?? none)),
+      hasActivations: ({ run: dir }) => {
+        const run = dir === null ? undefined : this.#services.runs.get(dir);
+        return run?.record.status === 'finished' && existsSync(run.path('activations'));
+      },
     });
   }
 
@@ -99,10 +116,11 @@ export class MatrixSource {
       for (const { run: dir, status, seed } of cells) {
         const run = dir === null || status !== 'finished' ? undefined : this.#services.runs.get(dir);
         if (!run) continue;
-        const { weights } = await this.#eventsOf(run, method);
-        const { kurtosis, error } = await this.#activationsOf(run);
-        if ([weights, kurtosis, error].every((part) => Object.keys(part).length === 0)) continue;
-        found.push({ method, title, seed, kurtosis, error, weights });
+        const { outputError } = await this.#eventsOf(run, method);
+        const statistics = await this.#statisticsOf(run);
+        const { kurtosis, error } = statistics;
+        if ([outputError, kurtosis, error].every((part) => Object.keys(part).length === 0)) continue;
+        found.push({ method, title, seed, ...statistics, outputError });
         break;
       }
     }
@@ -110,22 +128,19 @@ export class MatrixSource {
   }
 
   #eventsOf(run: Run, method: string): Promise<EventFacts> {
-    const variant = method === FULL_PRECISION_ROW.name ? 'full-precision' : 'quantized';
+    const variant = variantOfRow(method);
     return this.#attempt(
       () => cached(this.#events, run.path('events'), async () => eventFacts(await run.readEvents(), variant)),
-      { seconds: null, weights: {} },
+      { seconds: null, outputError: {} },
     );
   }
 
-  #activationsOf(run: Run): Promise<ActivationFacts> {
-    const none = { kurtosis: {}, error: {} };
-    if (!existsSync(run.path('activations'))) return Promise.resolve(none);
+  #statisticsOf(run: Run): Promise<StatisticsFacts> {
+    const path = run.path('activations');
+    if (!existsSync(path)) return Promise.resolve(NO_STATISTICS);
     return this.#attempt(
-      () =>
-        cached(this.#activations, run.path('activations'), async () =>
-          activationFacts(await run.readActivations()),
-        ),
-      none,
+      () => cached(this.#statistics, path, async () => statisticsFacts(await run.readActivations())),
+      NO_STATISTICS,
     );
   }
 

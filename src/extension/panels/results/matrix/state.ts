@@ -11,6 +11,9 @@ import type {
 import {
   type Metric,
   measuredIn,
+  publishedMetrics,
+  publishedNotes,
+  publishedNumber,
   type MatrixTable as RunsTable,
   type Spread,
   type TableCell,
@@ -18,29 +21,26 @@ import {
 } from '../../../../runs/index.ts';
 import { finite } from '../../finite.ts';
 
-/** A cell's facts beside its results. */
-export interface CellExtras {
-  readonly seconds: number | null;
-  readonly hasActivations: boolean;
-}
-
 export interface MatrixInput {
   readonly file: string;
   readonly table: RunsTable;
   /** Setting of bits whose layers are drawn. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];
-  extras(cell: TableCell): CellExtras;
+  /** Whether the run of a cell has statistics. */
+  hasActivations(cell: TableCell): boolean;
 }
 
-export function matrixTable({ file, table, bits, depth, extras }: MatrixInput): MatrixTable {
+export function matrixTable({ file, table, bits, depth, hasActivations }: MatrixInput): MatrixTable {
+  const metrics = publishedMetrics(table);
   const cells = table.rows.flatMap((row) => row.cells);
   return {
     file,
     columns: table.columns.map(columnOf),
-    rows: table.rows.map((row) => matrixRow(row, table, extras)),
+    rows: table.rows.map((row) => matrixRow(row, table, hasActivations)),
     done: cells.filter(({ status }) => status === 'finished').length,
     total: cells.length,
+    published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
     bits,
     depth,
   };
@@ -51,7 +51,12 @@ function columnOf({ metric, title }: Metric): MatrixColumn {
   return { metric: metric === 'perplexity' ? metric : 'accuracy', name: title };
 }
 
-function matrixRow(row: TableRow, { columns }: RunsTable, extras: MatrixInput['extras']): MatrixRow {
+function matrixRow(
+  row: TableRow,
+  table: RunsTable,
+  hasActivations: MatrixInput['hasActivations'],
+): MatrixRow {
+  const { columns } = table;
   const { bits, method, title, cells, values, best } = row;
   return {
     bits,
@@ -59,7 +64,8 @@ function matrixRow(row: TableRow, { columns }: RunsTable, extras: MatrixInput['e
     title,
     isFull: method === FULL_PRECISION_ROW.name,
     values: values.map((value, at) => value && matrixValue(value, best[at] ?? false)),
-    cells: cells.map((cell) => matrixCell(cell, columns, extras(cell))),
+    cells: cells.map((cell) => matrixCell(cell, columns, hasActivations(cell))),
+    published: publishedMetrics(table).map((metric) => publishedNumber(row, metric)),
   };
 }
 
@@ -67,13 +73,14 @@ function matrixValue({ mean, deviation, n }: Spread, best: boolean): MatrixValue
   return { mean: finite(mean), deviation: finite(deviation), n, best };
 }
 
-function matrixCell(cell: TableCell, columns: RunsTable['columns'], extras: CellExtras): MatrixCell {
-  const { seed, seeded, status, run, message } = cell;
+function matrixCell(cell: TableCell, columns: RunsTable['columns'], hasActivations: boolean): MatrixCell {
+  const { seed, seeded, status, run, message, results } = cell;
   const measured = measuredIn(cell);
   const values = columns.map(({ metric, name }) =>
     finite(measured.find((one) => one.metric === metric && one.name === name)?.value),
   );
-  return { seed, seeded, status, run, message, values, ...extras };
+  const cost = { seconds: finite(cell.seconds), peakBytes: finite(results?.peakBytes) };
+  return { seed, seeded, status, run, message, values, ...cost, hasActivations };
 }
 
 /** The settings of bits of a table besides full precision, in its order. */
