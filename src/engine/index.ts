@@ -25,6 +25,7 @@ import type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+import type { StepEstimate } from './plan/preview-steps.ts';
 import type { Named, Source } from './plan/source.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
@@ -43,6 +44,7 @@ export type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+export type { StepEstimate } from './plan/preview-steps.ts';
 export type { Named, Source } from './plan/source.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
@@ -87,6 +89,15 @@ export async function describePlan(
   purpose: Purpose,
 ): Promise<StepDescription[]> {
   return (await import('./plan/describe-plan.ts')).describePlan(experiment, purpose);
+}
+
+/** The same with the time and the memory that each is expected to take. */
+export async function* previewSteps(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, StepEstimate[]> {
+  return yield* (await import('./plan/preview-steps.ts')).previewSteps(experiment, purpose, options);
 }
 
 /** Learns the rotations marked `learned`, writes a run folder, evaluates. */

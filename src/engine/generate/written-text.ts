@@ -13,7 +13,7 @@ import type { Network } from '../network/network.ts';
 import { type WritingOptions, writeSequences } from './write-sequences.ts';
 
 /** Sequences that are written side by side: enough for full speed of the products. */
-const SIDE_BY_SIDE = 64;
+export const SIDE_BY_SIDE = 64;
 
 export interface WritingTask extends WritingOptions {
   /** Blocks of `sequenceLength` tokens that are wanted. */

@@ -1,5 +1,6 @@
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { tapeBytes } from './tape.ts';
 
 /** Limits of what a network holds in memory at once. */
 export interface NetworkMemory {
@@ -91,6 +92,35 @@ export function leastBytes(config: ModelConfig, demand: MemoryDemand): number {
   return smallestDemand(config, demand, demand.sequence);
 }
 
+/**
+ * Bytes that a network is expected to take at once, the process included and the mapped weights not.
+ * @param memory as it was planned. @param tokens that pass through it in all.
+ */
+export function expectedBytes(
+  config: ModelConfig,
+  demand: MemoryDemand,
+  memory: NetworkMemory,
+  tokens: number,
+): number {
+  const atOnce = Math.min(tokens, memory.tokensAtOnce);
+  const logits = Math.min(memory.logitElements, atOnce * config.vocabSize);
+  const prepared = demand.prepares
+    ? Math.min(memory.preparedBytes, preparedBytes(config)) || layerParameters(config) * FLOAT
+    : 0;
+  const shape = { batch: 1, sequence: atOnce, activationCodes: false };
+  const tape = demand.learns
+    ? Math.min(memory.tapeBytes, config.layers * tapeBytes(config, shape, 'all'))
+    : 0;
+  const stream = demand.learns ? 0 : Math.min(memory.groupBytes, tokens * config.hiddenSize * FLOAT);
+  return (
+    fixedBytes(config, demand, atOnce) +
+    Math.max(layerBytes(config, demand, atOnce), lossBytes(config, logits, memory.headBytes)) +
+    prepared +
+    tape +
+    stream
+  );
+}
+
 /** Everything that cannot be given up, with the least of what can. */
 function smallestDemand(config: ModelConfig, demand: MemoryDemand, tokens: number): number {
   return (
@@ -167,7 +197,14 @@ function lossBytes(config: ModelConfig, logitElements: number, headBytes: number
   return 2.5 * logitElements * FLOAT + (head <= headBytes ? head : Math.min(head, 2 ** 27));
 }
 
-function layerParameters({ hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h }: ModelConfig) {
+/** Numbers of the seven weights of a layer. */
+export function layerParameters({
+  hiddenSize: d,
+  intermediateSize: f,
+  heads,
+  kvHeads,
+  headDim: h,
+}: ModelConfig) {
   return 2 * d * h * (heads + kvHeads) + 3 * d * f;
 }
 

@@ -67,7 +67,8 @@ export class Executor implements StepContext {
           continue;
         }
         const seconds = (performance.now() - began) / 1000;
-        await store.keep(step, key, next.value, { events, seconds, peakBytes: peak.end() });
+        const work = step.cost?.(this).work ?? null;
+        await store.keep(step, key, next.value, { events, seconds, peakBytes: peak.end(), work });
         return next.value;
       }
     } finally {

@@ -1,12 +1,13 @@
 /** Results of steps that several experiments share, each in a folder named by its key. */
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
+import type { Work } from '../network/work.ts';
 import type { Step } from './step.ts';
 
 const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
@@ -22,6 +23,8 @@ const recordSchema = z.object({
   seconds: z.number(),
   /** Largest resident size of the process meanwhile, mapped weights included. */
   peakBytes: z.number(),
+  /** What it asked of the machine, as far as it was counted before; absent in records of earlier versions. */
+  work: z.object({ flops: z.number(), bytes: z.number(), calls: z.number() }).optional(),
 });
 
 export type StepRecord = z.output<typeof recordSchema>;
@@ -78,7 +81,7 @@ export class StepStore {
     await step.keeping?.write(result, folder);
     await this.#keepEvents(folder, made.events);
     const { kind, name } = step;
-    const { seconds, peakBytes } = made;
+    const { seconds, peakBytes, work } = made;
     writeJson(join(folder, FILES.record), {
       version: 1,
       kind,
@@ -86,20 +89,21 @@ export class StepStore {
       key,
       seconds,
       peakBytes,
+      ...(work && { work }),
     } satisfies StepRecord);
   }
 
   /** @returns null where the step has not ended. */
   async record(key: string): Promise<StepRecord | null> {
-    const path = join(this.folderOf(key), FILES.record);
-    if (!existsSync(path)) return null;
-    try {
-      const found = recordSchema.safeParse(await readJson(path));
-      return found.success && found.data.key === key ? found.data : null;
-    } catch (error) {
-      if (error instanceof UserError) return null;
-      throw error;
-    }
+    const found = await readRecord(join(this.folderOf(key), FILES.record));
+    return found?.key === key ? found : null;
+  }
+
+  /** All that ended, of whatever experiment. */
+  async records(): Promise<StepRecord[]> {
+    const names = existsSync(this.folder) ? await readdir(this.folder) : [];
+    const found = await Promise.all(names.map((name) => readRecord(join(this.folder, name, FILES.record))));
+    return found.filter((record) => record !== null);
   }
 
   async events(key: string): Promise<readonly RunEvent[]> {
@@ -119,9 +123,22 @@ export class StepStore {
   }
 }
 
+/** @returns null where there is none, or where it cannot be read. */
+async function readRecord(path: string): Promise<StepRecord | null> {
+  if (!existsSync(path)) return null;
+  try {
+    const found = recordSchema.safeParse(await readJson(path));
+    return found.success ? found.data : null;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
+
 /** How a result came about. */
 export interface Made {
   readonly events: readonly RunEvent[];
   readonly seconds: number;
   readonly peakBytes: number;
+  readonly work: Work | null;
 }

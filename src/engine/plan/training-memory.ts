@@ -2,7 +2,8 @@ import { totalmem } from 'node:os';
 import { type Experiment, trainingOf } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { expectedBytes, leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { type TextSize, tokensOf } from '../network/work.ts';
 import { parameterCount } from '../training/weight-set.ts';
 
 const GB = 1e9;
@@ -32,6 +33,12 @@ export function trainingMemory(
     `${title} needs ${inGB(states + passes)} GB of memory for this model: ${inGB(states)} GB for its ${billions(config)} weights with derivative and two moments in float32, ${inGB(passes)} GB for one sequence of ${demand.sequence} tokens. ${memoryLimit === null ? 'This machine has' : 'memoryLimit is'} ${inGB(there)} GB.`,
     `Use a machine with more memory${memoryLimit === null ? '' : ', raise memoryLimit'}, a smaller model, or set training.method to "none".`,
   );
+}
+
+/** Bytes that passes through the trained network are expected to take at once, the process included. */
+export function trainingBytes(experiment: Experiment, config: ModelConfig, text: TextSize): number {
+  const demand = { sequence: text.length, learns: true, prepares: true };
+  return expectedBytes(config, demand, trainingMemory(experiment, config), tokensOf(text));
 }
 
 /** What the machine has, or what a container may use of it. */
