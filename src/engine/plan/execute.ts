@@ -37,6 +37,7 @@ export class Executor implements StepContext {
     if (this.#results.has(step)) return this.of(step);
     for (const input of step.inputs) yield* this.execute(input);
     throwIfCancelled(this.signal);
+    if (isShared(step)) this.places.noteUse(await this.keyOf(step));
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
     // Weights are found in their folder; a run's own log tells of its own learning.
     if (kept && step.kind === 'round' && this.#store) yield* await this.#store.events(await this.keyOf(step));
@@ -105,4 +106,9 @@ export class Executor implements StepContext {
       device: runtime.device.kind,
     });
   }
+}
+
+/** True for steps whose results other experiments may find. */
+function isShared({ kind, keeping, find }: Step<unknown>): boolean {
+  return kind !== 'text' && (keeping !== undefined || find !== undefined);
 }

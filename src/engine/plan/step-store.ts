@@ -8,11 +8,10 @@ import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
 import type { Work } from '../network/work.ts';
+import { nameOfKey } from './key-names.ts';
 import type { Step } from './step.ts';
 
 const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
-/** Hexadecimal digits of a key in a folder's name. */
-const DIGITS = 32;
 
 const recordSchema = z.object({
   version: z.literal(1),
@@ -49,7 +48,7 @@ export class StepStore {
 
   /** Folder of a step, also of one that is at work. */
   folderOf(key: string): string {
-    return join(this.folder, key.slice(0, DIGITS));
+    return join(this.folder, nameOfKey(key));
   }
 
   async find<T>(step: Step<T>, key: string): Promise<Found<T> | null> {
@@ -95,14 +94,14 @@ export class StepStore {
 
   /** @returns null where the step has not ended. */
   async record(key: string): Promise<StepRecord | null> {
-    const found = await readRecord(join(this.folderOf(key), FILES.record));
+    const found = await readRecord(this.folderOf(key));
     return found?.key === key ? found : null;
   }
 
   /** All that ended, of whatever experiment. */
   async records(): Promise<StepRecord[]> {
     const names = existsSync(this.folder) ? await readdir(this.folder) : [];
-    const found = await Promise.all(names.map((name) => readRecord(join(this.folder, name, FILES.record))));
+    const found = await Promise.all(names.map((name) => readRecord(join(this.folder, name))));
     return found.filter((record) => record !== null);
   }
 
@@ -123,8 +122,9 @@ export class StepStore {
   }
 }
 
-/** @returns null where there is none, or where it cannot be read. */
-async function readRecord(path: string): Promise<StepRecord | null> {
+/** The record of a step in its folder; null where there is none, or where it cannot be read. */
+export async function readRecord(folder: string): Promise<StepRecord | null> {
+  const path = join(folder, FILES.record);
   if (!existsSync(path)) return null;
   try {
     const found = recordSchema.safeParse(await readJson(path));

@@ -10,6 +10,7 @@ import { quantizersOf } from '../../network/quantizers.ts';
 import { KeptTraining } from '../../training/kept-training.ts';
 import { digestOfBlocks } from '../digests.ts';
 import { BLOCKS } from '../keepings.ts';
+import { nameOfKey } from '../key-names.ts';
 import { networkBytes } from '../memory.ts';
 import { plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
@@ -29,7 +30,7 @@ export interface Trained {
  * Results of these steps take hours, and serve every run with the same settings: they lie beside the runs.
  * Whoever works under one key writes the same bytes, so that nobody need be alone.
  */
-const TRAINED = '.trained';
+export const TRAINED = '.trained';
 
 /** Weights that are trained before anything else; null where they stay those of the checkpoint. */
 export async function trainingStep(experiment: ResolvedExperiment): Promise<Step<Trained> | null> {
@@ -148,5 +149,5 @@ function keptIn(bench: Workbench, key: string): KeptTraining {
 }
 
 function folderOf({ experiment }: Workbench, key: string): string {
-  return join(experiment.runs, TRAINED, key.slice(0, 32));
+  return join(experiment.runs, TRAINED, nameOfKey(key));
 }
