@@ -29,6 +29,12 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   headBytes: 2 ** 28,
 };
 
+/** Copies of second moments of the widest input, and of the largest weight. */
+interface MatrixCopies {
+  readonly moments: number;
+  readonly weights: number;
+}
+
 /** The parts of a computation that take memory. */
 export interface MemoryDemand {
   readonly sequence: number;
@@ -42,6 +48,8 @@ export interface MemoryDemand {
     readonly work: string;
     /** The setting that does without it. */
     readonly without: string;
+    /** Matrices that it holds beside those that every such method does; absent: none. */
+    readonly copies?: MatrixCopies;
   };
 }
 
@@ -82,7 +90,7 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
     );
   return new UserError(
     'memory/limit',
-    `${start} while ${demand.moments.work}, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
+    `${start} while ${demand.moments.work}, ${gigabytes(roundingBytes(config, demand.moments.copies))} GB of it for second moments and weights.`,
     `Raise memoryLimit, set it to null, or set ${demand.moments.without}.`,
   );
 }
@@ -174,13 +182,16 @@ function fixedBytes(config: ModelConfig, { learns, moments }: MemoryDemand, toke
   const { hiddenSize: d, headDim: h, layers } = config;
   const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
   const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;
-  return PROCESS_BYTES + rotations + residuals + (moments ? roundingBytes(config) : 0);
+  return PROCESS_BYTES + rotations + residuals + (moments ? roundingBytes(config, moments.copies) : 0);
 }
 
-/** Second moments of the widest input, sum and addend, and the largest weight in five versions. */
-function roundingBytes({ hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig): number {
+/** Second moments of the widest input, sum and addend, the largest weight in five versions, and a method's own copies. */
+export function roundingBytes(
+  { hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig,
+  { moments, weights }: MatrixCopies = { moments: 0, weights: 0 },
+): number {
   const n = Math.max(d, f, heads * headDim);
-  return FLOAT * (2 * n * n + 5 * d * Math.max(f, heads * headDim));
+  return FLOAT * ((2 + moments) * n * n + (5 + weights) * d * Math.max(f, heads * headDim));
 }
 
 /** Workspace of one layer: activations of its graph, its weights in float32, partial sums of attention. */

@@ -2,6 +2,7 @@ import {
   type Experiment,
   hasLearnedRotation,
   learningWeightBits,
+  optionsOf,
   type Purpose,
   roundingOf,
   scalingOf,
@@ -70,7 +71,9 @@ function momentsOf(experiment: Experiment, purpose: NetworkPurpose): Pick<Memory
   const scaling = scalingOf(experiment);
   if (purpose === 'round') {
     const without = 'quantization.weights.method to "rtn"';
-    return { moments: { work: `${rounding?.title} rounds them`, without } };
+    const options = rounding && optionsOf(experiment.quantization.weights, rounding.name);
+    const copies = rounding?.copies?.(options);
+    return { moments: { work: `${rounding?.title} rounds them`, without, ...(copies && { copies }) } };
   }
   if (purpose !== 'scale' || !scaling?.servesWeights) return {};
   return { moments: { work: `${scaling.title} scales them`, without: 'scaling.method to "none"' } };
