@@ -28,6 +28,7 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
   };
   addExperimentCommands(program, output, done);
   addMatrixCommands(program, output, done);
+  addSweep(program, output, done);
   addFileCommands(program, output, done);
   addOtherCommands(program, output, done);
   return program;
@@ -118,6 +119,19 @@ function addMatrixCommands(program: Command, output: Output, done: Done): void {
     .addOption(json())
     .action((file, options) =>
       done(async () => (await import('./commands/table.ts')).table(file, options, output)),
+    );
+}
+
+function addSweep(program: Command, output: Output, done: Done): void {
+  program
+    .command('sweep [folder]')
+    .description(
+      'list the results that runs share and that no run uses any more, in a runs folder, of an experiment file, or in this folder',
+    )
+    .option('--delete', 'delete them')
+    .addOption(json())
+    .action((folder, options) =>
+      done(async () => (await import('./commands/sweep.ts')).sweep(folder ?? '.', options, output)),
     );
 }
 

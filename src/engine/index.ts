@@ -25,6 +25,8 @@ import type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+import type { StepEstimate } from './plan/preview-steps.ts';
+import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
@@ -43,6 +45,8 @@ export type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+export type { StepEstimate } from './plan/preview-steps.ts';
+export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
@@ -89,6 +93,15 @@ export async function describePlan(
   return (await import('./plan/describe-plan.ts')).describePlan(experiment, purpose);
 }
 
+/** The same with the time and the memory that each is expected to take. */
+export async function* previewSteps(
+  experiment: ResolvedExperiment,
+  purpose: Purpose,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, StepEstimate[]> {
+  return yield* (await import('./plan/preview-steps.ts')).previewSteps(experiment, purpose, options);
+}
+
 /** Learns the rotations marked `learned`, writes a run folder, evaluates. */
 export async function* optimizeRotation(
   experiment: ResolvedExperiment,
@@ -111,6 +124,16 @@ export async function* previewMatrix(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, MatrixPreview> {
   return yield* (await import('./plan/matrix/preview.ts')).previewMatrix(experiment, options);
+}
+
+/** What runs share, and which of it no run uses any more. */
+export async function listShared(runs: string): Promise<SharedResults> {
+  return (await import('./plan/shared-results.ts')).listShared(runs);
+}
+
+/** Removes what no run uses any more. @returns what was there before. @throws UserError `matrix/busy`. */
+export async function sweepShared(runs: string): Promise<SharedResults> {
+  return (await import('./plan/shared-results.ts')).sweepShared(runs);
 }
 
 /**

@@ -65,6 +65,8 @@ export const runRecordSchema = z.object({
   provenance: provenanceSchema.nullable(),
   /** Null for a run of its own. */
   cell: cellSchema.nullable().default(null),
+  /** Folders of shared results that it used, by their names. Null in records of earlier versions: nobody knows. */
+  uses: z.array(z.string()).nullable().default(null),
   /** The reason of a failure. */
   error: z.object({ code: z.string(), message: z.string(), hint: z.string() }).nullable(),
 });

@@ -119,6 +119,12 @@ export class Run {
     writeActivations(this.path('activations'), activations);
   }
 
+  /** Writes down that the run uses a shared result: it is not removed while the run is there. @param name of its folder. */
+  noteUse(name: string): void {
+    const { uses } = this.current;
+    if (!uses?.includes(name)) this.update({ uses: [...(uses ?? []), name] });
+  }
+
   setProvenance(provenance: Provenance): void {
     this.update({ provenance });
   }
@@ -223,6 +229,7 @@ export function createRun(experiment: ResolvedExperiment, slug: string, cell: Ru
     process: thisProcess(),
     provenance: null,
     cell,
+    uses: [],
     error: null,
   };
   writeJson(join(dir, RUN_FILES.run), record);

@@ -21,13 +21,15 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 test('plan, optimize and table agree; a cell that cannot be computed is told at its line', async () => {
   const planned = await spinquant(['plan', SMALL], folder);
   assert.match(planned.stderr, /matrix\.methods\[1\]: QuIP# stays empty at 4-8-8: .* weights only/);
-  assert.match(planned.stdout, /^perplexity +7 +0 +4 /m);
+  assert.match(planned.stdout, /^perplexity +7 +0 +4 +~\d.* +~\d.* +~\d+\.\d MiB$/m);
   const filled = await spinquant(['optimize', SMALL], folder);
   assert.equal(filled.code, 0, filled.stderr);
   assert.match(filled.stderr, /\[5\/6\] 4-8-8 Random Hadamard R1–R4 \+ RTN, seed 0: is done|\[6\/6\]/);
   assert.match(filled.stdout, /^4-8-8 +Random Hadamard R1–R4 \+ RTN +\S+ ± \S+ \(n = 2\)/m);
   const again = await spinquant(['plan', SMALL], folder);
   assert.match(again.stdout, /Nothing is left to run\./);
+  const swept = await spinquant(['sweep', SMALL], folder);
+  assert.match(swept.stdout, /^\d+ shared results are used by runs, .*\nThere is nothing to delete\.$/m);
   const table = await spinquant(['table', SMALL, '--format', 'markdown'], folder);
   assert.match(table.stdout, /^\| 4-8-8 \| RTN \| \*{0,2}\d+\.\d+\*{0,2} \| \*{0,2}\d+\.\d+\*{0,2} \|$/m);
   assert.match(table.stdout, /^- QuIP# at 4-8-8: .* weights only/m);

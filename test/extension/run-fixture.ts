@@ -39,6 +39,7 @@ export function summary({
     process: { pid: 1, host: 'h', startTicks: null },
     provenance: null,
     cell: null,
+    uses: [],
     error: null,
   });
   const measured = { name: 'wiki', fullPrecision: 5, quantized: perplexity ?? null, windows: 1, tokens: 10 };

@@ -1,4 +1,4 @@
-import type { MatrixPreview, StepPreview } from '../../engine/index.ts';
+import type { MatrixPreview, StepEstimate, StepPreview } from '../../engine/index.ts';
 import { formatBytes, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -10,23 +10,32 @@ import { formatTable } from '../table.ts';
 export async function plan(file: string, flags: ComputeFlags, output: Output): Promise<undefined> {
   const experiment = await loadExperiment(file, 'optimize', output, flags.device);
   const engine = await loadEngine();
+  const { kernels } = flags;
   if (!experiment.matrix) {
-    const steps = await engine.describePlan(experiment, 'optimize');
-    output.document({ steps });
-    output.result(
-      formatTable(
-        ['step', 'kind'],
-        steps.map(({ name, kind }) => [name, kind]),
-        ['left', 'left'],
-      ),
+    const steps = await interruptible(output, (signal) =>
+      follow(engine.previewSteps(experiment, 'optimize', { signal, kernels }), output),
     );
+    output.document({ steps });
+    output.result(stepsText(steps));
     return;
   }
   const preview = await interruptible(output, (signal) =>
-    follow(engine.previewMatrix(experiment, { signal, kernels: flags.kernels }), output),
+    follow(engine.previewMatrix(experiment, { signal, kernels }), output),
   );
   output.document(preview);
   output.result(previewText(preview));
+}
+
+function stepsText(steps: readonly StepEstimate[]): string {
+  const rows = steps.map(({ name, kind, seconds, peakBytes }) => [
+    name,
+    kind,
+    seconds === null ? '–' : `~${formatSeconds(seconds)}`,
+    peakBytes === null ? '–' : `~${formatBytes(peakBytes)}`,
+  ]);
+  const all = steps.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0);
+  const table = formatTable(['step', 'kind', 'time', 'memory'], rows, ['left', 'left', 'right', 'right']);
+  return [table, '', `About ${formatSeconds(all)} in all. ${ESTIMATED}`].join('\n');
 }
 
 function previewText({ cells, steps }: MatrixPreview): string {
@@ -49,27 +58,36 @@ function stepTable(steps: readonly StepPreview[]): string {
   const rows = names.map((name) => {
     const alike = steps.filter((step) => step.name === name);
     const toRun = alike.filter(({ isThere }) => !isThere);
-    const peak = Math.max(...alike.map(({ peakBytes }) => peakBytes ?? 0));
+    // What is to run is what a person wants to know about; where nothing is, what it took.
+    const shown = toRun.length > 0 ? toRun : alike;
+    const mark = shown.some(({ isEstimate }) => isEstimate) ? '~' : '';
     return [
       name,
       String(alike.reduce((sum, { cells }) => sum + cells, 0)),
       String(alike.length - toRun.length),
       String(toRun.length),
-      alike[0]?.seconds == null ? '–' : formatSeconds(alike[0].seconds),
-      peak > 0 ? formatBytes(peak) : '–',
+      mark + rangeText(shown.map(({ seconds }) => seconds)),
+      toRun.length > 0 ? mark + formatSeconds(sumOf(toRun)) : '–',
+      mark + formatBytes(Math.max(...shown.map(({ peakBytes }) => peakBytes))),
     ];
   });
-  const head = ['step', 'wanted by cells', 'there', 'to run', 'time of one', 'peak memory'];
-  return formatTable(head, rows, ['left', 'right', 'right', 'right', 'right', 'right']);
+  const head = ['step', 'wanted by cells', 'there', 'to run', 'time of one', 'time to run', 'peak memory'];
+  return formatTable(head, rows, ['left', ...head.slice(1).map(() => 'right' as const)]);
+}
+
+/** `2 s` or `2 s – 5 s`. */
+function rangeText(seconds: readonly number[]): string {
+  const [least, most] = [Math.min(...seconds), Math.max(...seconds)].map(formatSeconds);
+  return least === most ? `${least}` : `${least} – ${most}`;
 }
 
 function totalText(steps: readonly StepPreview[]): string {
   const toRun = steps.filter(({ isThere }) => !isThere);
   if (toRun.length === 0) return 'Nothing is left to run.';
-  const known = toRun.flatMap(({ seconds }) => seconds ?? []);
-  const time = known.reduce((sum, seconds) => sum + seconds, 0);
-  const unknown = toRun.length - known.length;
-  const parts = known.length > 0 ? [`about ${formatSeconds(time)} for ${known.length} of them`] : [];
-  if (unknown > 0) parts.push(`${unknown} of kinds that have not run here yet`);
-  return `${toRun.length} steps to run: ${parts.join(', ')}.`;
+  return `${toRun.length} steps to run: about ${formatSeconds(sumOf(toRun))}. ${ESTIMATED}`;
 }
+
+const sumOf = (steps: readonly StepPreview[]): number => steps.reduce((sum, { seconds }) => sum + seconds, 0);
+
+const ESTIMATED =
+  '~ marks estimates, by what a step computes, how fast this machine is, and how long steps took here.';

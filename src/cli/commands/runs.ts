@@ -33,7 +33,7 @@ export async function runs(path: string, output: Output): Promise<undefined> {
 }
 
 /** The path is a runs folder itself, the folder of an experiment, or an experiment file. */
-async function runsFolder(path: string): Promise<string> {
+export async function runsFolder(path: string): Promise<string> {
   if (!existsSync(path))
     throw new UserError('cli/no-folder', `There is no ${path}.`, 'Name a folder or an experiment file.');
   if (!statSync(path).isDirectory()) return runsOfExperiment(path);

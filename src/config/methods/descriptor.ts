@@ -29,6 +29,8 @@ export interface MethodDescriptor<
   readonly compensates: boolean;
   /** True where its options are in keys of results also where another method is chosen, as versions before had them. */
   readonly isInEveryKey?: true;
+  /** Matrices that it holds beside second moments and versions of a weight, as every method does; absent: none. */
+  readonly copies?: (options: unknown) => MatrixCopies;
   /** True where its numbers depend on a seed of the experiment. */
   readonly seeded?: boolean;
   /** The seams that a scaling method puts its scales at: no rotation may stand there. Absent for rounding. */
@@ -41,6 +43,14 @@ export interface MethodDescriptor<
   readonly weightsOnly?: boolean;
   /** True for a rounding that scales channels itself where activations are rounded: no scaling stands beside it. */
   readonly scalesChannels?: true;
+}
+
+/** Copies of the largest matrices of a layer. */
+export interface MatrixCopies {
+  /** Of second moments of the widest input. */
+  readonly moments: number;
+  /** Of the largest weight. */
+  readonly weights: number;
 }
 
 /** A fault at one option of a method. */

@@ -56,6 +56,8 @@ export const gptq = {
       },
     ];
   },
+  // What groups feed to later ones, before and after each group, and parts of the weight.
+  copies: (value) => ({ moments: 0, weights: options.parse(value).groupScales === 'updated' ? 3 : 0 }),
   needsText: 'to see which errors of the weights matter',
   compensates: true,
   isInEveryKey: true,

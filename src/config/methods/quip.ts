@@ -54,6 +54,8 @@ export const quip = {
   options,
   needsText: 'to see which errors of the weights matter',
   compensates: true,
+  // Mixed moments, and two factors of them; the mixed weight, the same in units, and points there and back.
+  copies: () => ({ moments: 3, weights: 4 }),
   seeded: true,
   bits: [2, 3, 4],
   weightsOnly: true,

@@ -10,6 +10,7 @@ import type { LayerShape } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { ofLayer, type Seam, seamOf } from '../network/seams.ts';
 import { timesTransform } from '../network/side-transform.ts';
+import type { TextSize } from '../network/work.ts';
 import { Rng } from '../rotation/random.ts';
 
 /** Memory for captured rows of one group of rotations. */
@@ -23,7 +24,12 @@ const CAPTURED_TOKENS = 32_768;
 /** The first calibration blocks, as many as activations are captured over; at least one. */
 export function blocksToCapture(blocks: readonly Int32Array[]): readonly Int32Array[] {
   const length = blocks[0]?.length ?? CAPTURED_TOKENS;
-  return blocks.slice(0, Math.max(1, Math.floor(CAPTURED_TOKENS / length)));
+  return blocks.slice(0, capturedSequences({ sequences: blocks.length, length }));
+}
+
+/** How many of the first sequences of a text activations are captured over. */
+export function capturedSequences({ sequences, length }: TextSize): number {
+  return Math.min(sequences, Math.max(1, Math.floor(CAPTURED_TOKENS / length)));
 }
 
 /** Rows that a map is learned on, shuffled, each site scaled to RMS 1. */

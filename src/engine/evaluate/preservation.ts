@@ -4,7 +4,7 @@ import { sequenceLogits } from './perplexity.ts';
 
 const FLOAT32_EPSILON = 2 ** -23;
 /** Tokens that the two networks are compared on. */
-const COMPARED_TOKENS = 128;
+export const COMPARED_TOKENS = 128;
 /** Rounded operations in a row per layer: two norms, seven products, softmax, two sums. */
 const OPERATIONS_PER_LAYER = 12;
 

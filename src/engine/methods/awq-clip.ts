@@ -1,4 +1,5 @@
 import type { MethodOptions } from '../../config/index.ts';
+import { clipSearchWork } from '../rounding/awq-clip/clip-search-work.ts';
 import { clipWeights } from '../rounding/awq-clip/clip-weights.ts';
 import type { RoundingMethod } from './method.ts';
 
@@ -10,6 +11,8 @@ export const method: RoundingMethod<Options> = {
   version: 1,
   round: {
     samples: ({ samples }) => samples,
+    cost: ({ config, text, quantizers, options: { tokens } }) =>
+      clipSearchWork(config, text, { tokens, quantizers }),
     run: ({ cache, network, blocks, layers, options: { tokens } }, signal) =>
       clipWeights(cache, { network, blocks, tokens, layers }, signal),
   },

@@ -1,4 +1,5 @@
 import type { MethodOptions } from '../../config/index.ts';
+import { scaleSearchWork } from '../transform/awq/scale-search-work.ts';
 import { searchScales } from '../transform/awq/search-scales.ts';
 import type { ScalingMethod } from './method.ts';
 
@@ -16,6 +17,7 @@ export const method: ScalingMethod<Options> = {
     'up-down': { kind: 'diagonal' },
   },
   readsGrid: true,
+  cost: ({ config, text, quantizers }) => scaleSearchWork(config, text, quantizers),
   scale({ options: { groupedValues }, ...work }, signal) {
     return searchScales({ ...work, groupedValues }, signal);
   },

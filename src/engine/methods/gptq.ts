@@ -1,5 +1,7 @@
 import type { MethodOptions } from '../../config/index.ts';
+import { addWork } from '../network/work.ts';
 import { roundWeights } from '../rounding/gptq/round-weights.ts';
+import { factorWork, feedbackWork, walkWork } from '../rounding/walk/walk-work.ts';
 import type { RoundingMethod } from './method.ts';
 
 type Options = MethodOptions<'gptq'>;
@@ -10,6 +12,10 @@ export const method: RoundingMethod<Options> = {
   version: 1,
   round: {
     samples: ({ samples }) => samples,
+    cost: ({ config, text, quantizers }) => ({
+      work: addWork(walkWork(config, text, quantizers), factorWork(config), feedbackWork(config)),
+      bytes: 0,
+    }),
     run: ({ cache, network, blocks, layers, options }, signal) =>
       roundWeights(cache, { network, blocks, options, layers }, signal),
   },

@@ -5,6 +5,7 @@ import type { Method } from './method.ts';
 export type {
   GridNetworks,
   Method,
+  MethodTask,
   RoundingMethod,
   RoundingWork,
   ScalingMethod,

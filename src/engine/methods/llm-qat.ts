@@ -3,6 +3,7 @@ import { timed } from '../../protocol/events.ts';
 import { Student } from '../training/student.ts';
 import { Teacher } from '../training/teacher.ts';
 import { trainWeights } from '../training/train.ts';
+import { trainingWork } from '../training/training-work.ts';
 import { weightsOf, zerosLike } from '../training/weight-set.ts';
 import type { TrainingMethod } from './method.ts';
 
@@ -17,6 +18,12 @@ export const method: TrainingMethod<Options> = {
   kind: 'training',
   version: 1,
   written: ({ samples }) => samples,
+  cost: ({ config, text, quantizers, options }) => {
+    const { length } = text;
+    const { batchSize } = options;
+    const batch = { sequences: Math.min(batchSize, text.sequences), length };
+    return trainingWork(config, batch, { steps: stepsOf(options, text.sequences), quantizers });
+  },
   async *train({ cache, teacher: network, blocks, quantizers, memory, seed, kept, options }, signal) {
     const { checkpoint } = network;
     const own = weightsOf(checkpoint);
@@ -24,7 +31,7 @@ export const method: TrainingMethod<Options> = {
     const weights = state?.weights ?? own;
     const moments = state?.moments ?? { first: zerosLike(own), second: zerosLike(own) };
     const { batchSize, learningRate } = options;
-    const steps = options.steps ?? Math.ceil(blocks.length / batchSize);
+    const steps = stepsOf(options, blocks.length);
     const task = {
       teacher: new Teacher(cache, network),
       student: new Student(cache, weights, { config: checkpoint.config, quantizers, memory }),
@@ -45,3 +52,8 @@ export const method: TrainingMethod<Options> = {
       });
   },
 };
+
+/** One pass over the sequences, where the options do not say. */
+function stepsOf({ steps, batchSize }: Options, sequences: number): number {
+  return steps ?? Math.ceil(sequences / batchSize);
+}

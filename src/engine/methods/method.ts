@@ -7,6 +7,7 @@ import type { LearnedGrids, LearnedLayers, LearnedSizes } from '../network/learn
 import type { NetworkMemory } from '../network/memory-plan.ts';
 import type { Network } from '../network/network.ts';
 import type { SeamMaps, SeamState } from '../network/seams.ts';
+import type { Cost, TextSize } from '../network/work.ts';
 import type { RoundedLayers } from '../rounding/rounded-layers.ts';
 import type { KeptTraining } from '../training/kept-training.ts';
 
@@ -14,6 +15,16 @@ interface MethodWork<Options> {
   readonly cache: ProgramCache;
   /** Calibration sequences, all of one length; as many as `samples` asks for, or all that there are. */
   readonly blocks: readonly Int32Array[];
+  readonly options: Options;
+}
+
+/** What a method will be asked to work on, as far as it is known before anything runs. */
+export interface MethodTask<Options> {
+  readonly config: ModelConfig;
+  /** As much of the calibration text as it looks at, or of the text that it wants. */
+  readonly text: TextSize;
+  /** Those of the deployed network. */
+  readonly quantizers: LayerQuantizers;
   readonly options: Options;
 }
 
@@ -53,6 +64,8 @@ export interface GridLearning<Options> {
   maps(place: GridPlace): SeamMaps;
   /** How many numbers it learns for a layer. */
   sizes(networks: Pick<GridNetworks, 'quantized' | 'place'>): LearnedSizes;
+  /** What learning asks of the machine, its own copies beside the memory of the networks. */
+  cost(task: MethodTask<Options>): Cost;
   learn(work: GridWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, LearnedGrids>;
 }
 
@@ -69,6 +82,8 @@ export interface RoundingMethod<Options = unknown> {
     samples(options: Options): number;
     /** True where it rounds to numbers that no grid of rows or groups holds: its matrices are dense. */
     readonly dense?: boolean;
+    /** What rounding asks of the machine, its own copies beside the memory of the network. */
+    cost(task: MethodTask<Options>): Cost;
     run(work: RoundingWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, void>;
   } | null;
 }
@@ -100,6 +115,8 @@ export interface ScalingMethod<Options = unknown> {
   readonly readsQuantizers?: (options: Options) => boolean;
   /** True where the scales depend on the quantizer of weights. */
   readonly readsGrid?: boolean;
+  /** What finding the scales asks of the machine, its own copies beside the memory of the networks. */
+  cost(task: MethodTask<Options>): Cost;
   /** The numbers of the maps that it adds. A generator tells its progress. */
   scale(
     work: ScalingWork<Options>,
@@ -126,6 +143,8 @@ export interface TrainingMethod<Options = unknown> {
   readonly version: number;
   /** Sequences of the text that it wants. */
   written(options: Options): number;
+  /** What training asks of the machine, its own copies beside the memory of passes through the network. */
+  cost(task: MethodTask<Options>): Cost;
   /** Leaves the trained weights in `kept`. */
   train(work: TrainingWork<Options>, signal?: AbortSignal): AsyncGenerator<RunEvent, void>;
 }

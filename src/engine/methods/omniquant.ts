@@ -1,6 +1,8 @@
 import type { MethodOptions } from '../../config/index.ts';
 import { roundClipped } from '../rounding/clipped/round-clipped.ts';
+import { walkWork } from '../rounding/walk/walk-work.ts';
 import { learnBlocks, learnedSizes, scaledMaps } from '../transform/omniquant/learn-blocks.ts';
+import { learnBlocksWork } from '../transform/omniquant/learn-blocks-work.ts';
 import type { ScaledSeam } from '../transform/omniquant/parameters.ts';
 import type { GridPlace, RoundingMethod } from './method.ts';
 
@@ -16,11 +18,13 @@ export const method: RoundingMethod<Options> = {
   learns: {
     maps: (place) => scaledMaps(scaledSeams(place)),
     sizes: ({ quantized, place }) => learnedSizes({ quantized, seams: scaledSeams(place) }),
+    cost: ({ config, text, options: { epochs } }) => learnBlocksWork(config, text, epochs),
     learn: ({ cache, plain, quantized, place, blocks, layers, options }, signal) =>
       learnBlocks(cache, { plain, quantized, seams: scaledSeams(place), blocks, layers, options }, signal),
   },
   round: {
     samples: ({ samples }) => samples,
+    cost: ({ config, text, quantizers }) => ({ work: walkWork(config, text, quantizers), bytes: 0 }),
     run({ cache, network, blocks, layers, grids }, signal) {
       if (!grids) throw new Error('the grids were not learned');
       const task = { method: 'omniquant', network, blocks, layers, clips: grids.clips };

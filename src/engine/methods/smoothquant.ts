@@ -17,8 +17,18 @@ import { mapsOfLayer, mapTensors } from '../network/map-tensors.ts';
 import { rotateWeight } from '../network/rotated-linear.ts';
 import { NO_MAPS } from '../network/seams.ts';
 import { IDENTITY, timesTransform } from '../network/side-transform.ts';
+import {
+  addWork,
+  layerForward,
+  NO_WORK,
+  passesOver,
+  prepareWeights,
+  timesWork,
+  tokensOf,
+} from '../network/work.ts';
 import { channelFactors } from '../transform/smoothquant/channel-factors.ts';
 import { searchAlphas } from '../transform/smoothquant/search-alpha.ts';
+import { alphaSearchWork } from '../transform/smoothquant/search-work.ts';
 import type { ScalingMethod, ScalingWork } from './method.ts';
 
 type Options = MethodOptions<'smoothquant'>;
@@ -42,6 +52,14 @@ export const method: ScalingMethod<Options> = {
   version: 1,
   samples: ({ samples }) => samples,
   maps: { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } },
+  cost({ config, text, options: { alpha } }) {
+    // Sequence by sequence, with a look at what each norm hands on.
+    const one = { sequences: 1, length: text.length };
+    const seen = passesOver(2 * tokensOf(one) * config.hiddenSize, 4);
+    const pass = timesWork(text.sequences * config.layers, addWork(layerForward(config, one, false), seen));
+    const maxima = addWork(pass, prepareWeights(config, { mapped: true, searched: false }));
+    return { work: addWork(maxima, alpha === 'search' ? alphaSearchWork(config, text) : NO_WORK), bytes: 0 };
+  },
   readsQuantizers: ({ alpha }) => alpha === 'search',
   async *scale(work, signal) {
     const { network, options, state, blocks } = work;

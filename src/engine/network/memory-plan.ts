@@ -1,5 +1,6 @@
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { tapeBytes } from './tape.ts';
 
 /** Limits of what a network holds in memory at once. */
 export interface NetworkMemory {
@@ -28,6 +29,12 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   headBytes: 2 ** 28,
 };
 
+/** Copies of second moments of the widest input, and of the largest weight. */
+interface MatrixCopies {
+  readonly moments: number;
+  readonly weights: number;
+}
+
 /** The parts of a computation that take memory. */
 export interface MemoryDemand {
   readonly sequence: number;
@@ -41,6 +48,8 @@ export interface MemoryDemand {
     readonly work: string;
     /** The setting that does without it. */
     readonly without: string;
+    /** Matrices that it holds beside those that every such method does; absent: none. */
+    readonly copies?: MatrixCopies;
   };
 }
 
@@ -81,7 +90,7 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
     );
   return new UserError(
     'memory/limit',
-    `${start} while ${demand.moments.work}, ${gigabytes(roundingBytes(config))} GB of it for second moments and weights.`,
+    `${start} while ${demand.moments.work}, ${gigabytes(roundingBytes(config, demand.moments.copies))} GB of it for second moments and weights.`,
     `Raise memoryLimit, set it to null, or set ${demand.moments.without}.`,
   );
 }
@@ -89,6 +98,35 @@ function tooLittle(config: ModelConfig, demand: MemoryDemand, limit: number): Us
 /** Bytes without which not even one sequence at a time can be computed. */
 export function leastBytes(config: ModelConfig, demand: MemoryDemand): number {
   return smallestDemand(config, demand, demand.sequence);
+}
+
+/**
+ * Bytes that a network is expected to take at once, the process included and the mapped weights not.
+ * @param memory as it was planned. @param tokens that pass through it in all.
+ */
+export function expectedBytes(
+  config: ModelConfig,
+  demand: MemoryDemand,
+  memory: NetworkMemory,
+  tokens: number,
+): number {
+  const atOnce = Math.min(tokens, memory.tokensAtOnce);
+  const logits = Math.min(memory.logitElements, atOnce * config.vocabSize);
+  const prepared = demand.prepares
+    ? Math.min(memory.preparedBytes, preparedBytes(config)) || layerParameters(config) * FLOAT
+    : 0;
+  const shape = { batch: 1, sequence: atOnce, activationCodes: false };
+  const tape = demand.learns
+    ? Math.min(memory.tapeBytes, config.layers * tapeBytes(config, shape, 'all'))
+    : 0;
+  const stream = demand.learns ? 0 : Math.min(memory.groupBytes, tokens * config.hiddenSize * FLOAT);
+  return (
+    fixedBytes(config, demand, atOnce) +
+    Math.max(layerBytes(config, demand, atOnce), lossBytes(config, logits, memory.headBytes)) +
+    prepared +
+    tape +
+    stream
+  );
 }
 
 /** Everything that cannot be given up, with the least of what can. */
@@ -144,13 +182,16 @@ function fixedBytes(config: ModelConfig, { learns, moments }: MemoryDemand, toke
   const { hiddenSize: d, headDim: h, layers } = config;
   const rotations = (d * d + layers * h * h) * FLOAT * (learns ? COPIES_OF_ROTATION : 2);
   const residuals = (learns ? layers + 4 : 4) * tokens * d * FLOAT;
-  return PROCESS_BYTES + rotations + residuals + (moments ? roundingBytes(config) : 0);
+  return PROCESS_BYTES + rotations + residuals + (moments ? roundingBytes(config, moments.copies) : 0);
 }
 
-/** Second moments of the widest input, sum and addend, and the largest weight in five versions. */
-function roundingBytes({ hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig): number {
+/** Second moments of the widest input, sum and addend, the largest weight in five versions, and a method's own copies. */
+export function roundingBytes(
+  { hiddenSize: d, intermediateSize: f, heads, headDim }: ModelConfig,
+  { moments, weights }: MatrixCopies = { moments: 0, weights: 0 },
+): number {
   const n = Math.max(d, f, heads * headDim);
-  return FLOAT * (2 * n * n + 5 * d * Math.max(f, heads * headDim));
+  return FLOAT * ((2 + moments) * n * n + (5 + weights) * d * Math.max(f, heads * headDim));
 }
 
 /** Workspace of one layer: activations of its graph, its weights in float32, partial sums of attention. */
@@ -167,7 +208,14 @@ function lossBytes(config: ModelConfig, logitElements: number, headBytes: number
   return 2.5 * logitElements * FLOAT + (head <= headBytes ? head : Math.min(head, 2 ** 27));
 }
 
-function layerParameters({ hiddenSize: d, intermediateSize: f, heads, kvHeads, headDim: h }: ModelConfig) {
+/** Numbers of the seven weights of a layer. */
+export function layerParameters({
+  hiddenSize: d,
+  intermediateSize: f,
+  heads,
+  kvHeads,
+  headDim: h,
+}: ModelConfig) {
   return 2 * d * h * (heads + kvHeads) + 3 * d * f;
 }
 

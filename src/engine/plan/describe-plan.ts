@@ -15,7 +15,10 @@ export async function describePlan(
   experiment: ResolvedExperiment,
   purpose: Purpose,
 ): Promise<StepDescription[]> {
-  const steps = await stepsOf(experiment, purpose);
+  return describeSteps(await stepsOf(experiment, purpose));
+}
+
+export function describeSteps(steps: readonly Step<unknown>[]): StepDescription[] {
   return steps.map(({ kind, name, inputs }) => ({
     kind,
     name,

@@ -28,7 +28,7 @@ export async function* evaluateExperiment(
     job: 'evaluate' as const,
     experiment: asked,
     options,
-    places: new Places(null, named, record?.dir ?? asked.runs),
+    places: new Places(null, named, record?.dir ?? asked.runs, record),
     run: record?.dir ?? runDir ?? null,
     tell: record?.setProvenance.bind(record),
   };

@@ -38,6 +38,7 @@ export class Executor implements StepContext {
     if (this.#results.has(step)) return this.of(step);
     for (const input of step.inputs) yield* this.execute(input);
     throwIfCancelled(this.signal);
+    if (isShared(step)) this.places.noteUse(await this.keyOf(step));
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
     if (kept && this.#store) {
       const key = await this.keyOf(step);
@@ -75,7 +76,8 @@ export class Executor implements StepContext {
         const seconds = (performance.now() - began) / 1000;
         const peakBytes = peak.end();
         this.#peakBytes = Math.max(this.#peakBytes ?? 0, peakBytes);
-        await store.keep(step, key, next.value, { events, seconds, peakBytes });
+        const work = step.cost?.(this).work ?? null;
+        await store.keep(step, key, next.value, { events, seconds, peakBytes, work });
         return next.value;
       }
     } finally {
@@ -125,4 +127,9 @@ export class Executor implements StepContext {
       device: runtime.device.kind,
     });
   }
+}
+
+/** True for steps whose results other experiments may find. */
+function isShared({ kind, keeping, find }: Step<unknown>): boolean {
+  return kind !== 'text' && (keeping !== undefined || find !== undefined);
 }

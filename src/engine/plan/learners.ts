@@ -39,7 +39,7 @@ export async function* learnBySteps(
 }
 
 /** Steps of the start `captured`: enough to settle, seconds of work. */
-const WARM_START = {
+export const WARM_START = {
   objective: 'peak',
   optimizer: 'lie-adam',
   gradientClip: null,

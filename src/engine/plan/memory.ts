@@ -2,13 +2,15 @@ import {
   type Experiment,
   hasLearnedRotation,
   learningWeightBits,
+  optionsOf,
   type Purpose,
   roundingOf,
   scalingOf,
 } from '../../config/index.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import { type MemoryDemand, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { expectedBytes, type MemoryDemand, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 
 const GB = 1e9;
 /** The longest passages of BoolQ have about so many tokens in vocabularies of 32 thousand and more. */
@@ -27,20 +29,40 @@ export function networkMemory(
   mode: NetworkMode,
   purpose: NetworkPurpose,
 ): NetworkMemory {
-  const { calibration, evaluation, memoryLimit } = experiment;
+  const { memoryLimit } = experiment;
+  const demand = demandOf(experiment, config, mode, purpose);
+  return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
+}
+
+/**
+ * Bytes that a network of this experiment is expected to take at once, the process and the mapped weights included.
+ * @param tokens that pass through it in all.
+ */
+export function networkBytes(
+  experiment: Experiment,
+  { config, sizeBytes: weights }: Pick<Checkpoint, 'config' | 'sizeBytes'>,
+  network: { readonly mode: NetworkMode; readonly purpose: NetworkPurpose },
+  tokens: number,
+): number {
+  const { mode, purpose } = network;
+  const memory = networkMemory(experiment, config, mode, purpose);
+  return weights + expectedBytes(config, demandOf(experiment, config, mode, purpose), memory, tokens);
+}
+
+function demandOf(
+  experiment: Experiment,
+  config: ModelConfig,
+  mode: NetworkMode,
+  purpose: NetworkPurpose,
+): MemoryDemand {
+  const { calibration, evaluation } = experiment;
   const learns = purpose === 'learn';
   const evaluated =
     purpose !== 'run' ? [] : evaluation.perplexity.map(({ sequenceLength }) => sequenceLength);
   const asked =
     purpose !== 'run' || evaluation.tasks.length === 0 ? [] : [Math.min(config.maxPositions, TASK_TOKENS)];
   const sequence = Math.max(calibration.sequenceLength, ...evaluated, ...asked);
-  const demand = {
-    sequence,
-    learns,
-    prepares: mode === 'merged',
-    ...momentsOf(experiment, purpose),
-  };
-  return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
+  return { sequence, learns, prepares: mode === 'merged', ...momentsOf(experiment, purpose) };
 }
 
 /** The method that works on second moments in a network, and how to do without it. */
@@ -49,7 +71,9 @@ function momentsOf(experiment: Experiment, purpose: NetworkPurpose): Pick<Memory
   const scaling = scalingOf(experiment);
   if (purpose === 'round') {
     const without = 'quantization.weights.method to "rtn"';
-    return { moments: { work: `${rounding?.title} rounds them`, without } };
+    const options = rounding && optionsOf(experiment.quantization.weights, rounding.name);
+    const copies = rounding?.copies?.(options);
+    return { moments: { work: `${rounding?.title} rounds them`, without, ...(copies && { copies }) } };
   }
   if (purpose !== 'scale' || !scaling?.servesWeights) return {};
   return { moments: { work: `${scaling.title} scales them`, without: 'scaling.method to "none"' } };

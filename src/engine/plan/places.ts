@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { writing } from '../../disk/faults.ts';
 import { RUN_FILES } from '../../runs/index.ts';
+import { nameOfKey } from './key-names.ts';
 import { makeScratchFolder, type ScratchFolder } from './scratch-folder.ts';
 
 type RunFile = keyof typeof RUN_FILES;
@@ -13,6 +14,8 @@ export interface Keeper {
   check(): void;
   /** Drops later steps of learning from the events: they are about to be done again. */
   dropStepsAfter(step: number): void;
+  /** Writes down that the run uses a shared result. @param name of its folder. */
+  noteUse(name: string): void;
 }
 
 /** Folders of results that experiments share. */
@@ -58,6 +61,11 @@ export class Places {
   /** See {@link Keeper.dropStepsAfter}. */
   dropStepsAfter(step: number): void {
     this.#keeper?.dropStepsAfter(step);
+  }
+
+  /** To be called before a result is looked for or made under a key: a run that uses it keeps it. */
+  noteUse(key: string): void {
+    this.#keeper?.noteUse(nameOfKey(key));
   }
 
   /** Path in the run folder; null where nothing is kept. */

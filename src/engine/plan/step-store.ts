@@ -1,17 +1,17 @@
 /** Results of steps that several experiments share, each in a folder named by its key. */
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
+import type { Work } from '../network/work.ts';
+import { nameOfKey } from './key-names.ts';
 import type { Step } from './step.ts';
 
 const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
-/** Hexadecimal digits of a key in a folder's name. */
-const DIGITS = 32;
 
 const recordSchema = z.object({
   version: z.literal(1),
@@ -22,6 +22,8 @@ const recordSchema = z.object({
   seconds: z.number(),
   /** Largest resident size of the process meanwhile, mapped weights included. */
   peakBytes: z.number(),
+  /** What it asked of the machine, as far as it was counted before; absent in records of earlier versions. */
+  work: z.object({ flops: z.number(), bytes: z.number(), calls: z.number() }).optional(),
 });
 
 export type StepRecord = z.output<typeof recordSchema>;
@@ -46,7 +48,7 @@ export class StepStore {
 
   /** Folder of a step, also of one that is at work. */
   folderOf(key: string): string {
-    return join(this.folder, key.slice(0, DIGITS));
+    return join(this.folder, nameOfKey(key));
   }
 
   async find<T>(step: Step<T>, key: string): Promise<Found<T> | null> {
@@ -78,7 +80,7 @@ export class StepStore {
     await step.keeping?.write(result, folder);
     await this.#keepEvents(folder, made.events);
     const { kind, name } = step;
-    const { seconds, peakBytes } = made;
+    const { seconds, peakBytes, work } = made;
     writeJson(join(folder, FILES.record), {
       version: 1,
       kind,
@@ -86,20 +88,21 @@ export class StepStore {
       key,
       seconds,
       peakBytes,
+      ...(work && { work }),
     } satisfies StepRecord);
   }
 
   /** @returns null where the step has not ended. */
   async record(key: string): Promise<StepRecord | null> {
-    const path = join(this.folderOf(key), FILES.record);
-    if (!existsSync(path)) return null;
-    try {
-      const found = recordSchema.safeParse(await readJson(path));
-      return found.success && found.data.key === key ? found.data : null;
-    } catch (error) {
-      if (error instanceof UserError) return null;
-      throw error;
-    }
+    const found = await readRecord(this.folderOf(key));
+    return found?.key === key ? found : null;
+  }
+
+  /** All that ended, of whatever experiment. */
+  async records(): Promise<StepRecord[]> {
+    const names = existsSync(this.folder) ? await readdir(this.folder) : [];
+    const found = await Promise.all(names.map((name) => readRecord(join(this.folder, name))));
+    return found.filter((record) => record !== null);
   }
 
   async events(key: string): Promise<readonly RunEvent[]> {
@@ -119,9 +122,23 @@ export class StepStore {
   }
 }
 
+/** The record of a step in its folder; null where there is none, or where it cannot be read. */
+export async function readRecord(folder: string): Promise<StepRecord | null> {
+  const path = join(folder, FILES.record);
+  if (!existsSync(path)) return null;
+  try {
+    const found = recordSchema.safeParse(await readJson(path));
+    return found.success ? found.data : null;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
+
 /** How a result came about. */
 export interface Made {
   readonly events: readonly RunEvent[];
   readonly seconds: number;
   readonly peakBytes: number;
+  readonly work: Work | null;
 }

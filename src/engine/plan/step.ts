@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RunEvent } from '../../protocol/events.ts';
+import type { Cost } from '../network/work.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import type { Workbench } from './workbench.ts';
@@ -29,6 +30,11 @@ export interface Step<T> {
   readonly keeping?: Keeping<T>;
   /** A result that is kept under this key; null where there is none. */
   find?(context: StepContext, key: string): Promise<T | null> | T | null;
+  /**
+   * What running it is expected to ask of the machine; absent where it takes no time to speak of. It may read results of
+   * texts alone: nothing else has run when it is asked.
+   */
+  cost?(context: StepContext): Cost;
   run(context: StepContext): AsyncGenerator<RunEvent, T>;
   /** Tells what a result is, whichever way it came about: rotations from a file equal those that were learned. */
   digest(result: T): string;

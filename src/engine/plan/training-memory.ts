@@ -3,7 +3,8 @@ import { type Experiment, trainingOf } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { sequencesAtOnce, writingBytes } from '../generate/writing-memory.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { expectedBytes, leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import { type TextSize, tokensOf } from '../network/work.ts';
 import { parameterCount } from '../training/weight-set.ts';
 
 const GB = 1e9;
@@ -52,6 +53,12 @@ function tooLittleToWrite(
     `${title} needs ${inGB(all)} GB of memory while the full-precision network writes its text: ${inGB(cache)} GB for keys and values of ${sequences} sequences of ${sequenceLength} tokens. ${memoryLimit === null ? 'This machine has' : 'memoryLimit is'} ${inGB(there)} GB.`,
     `Set calibration.sequenceLength to less${memoryLimit === null ? ', or use a machine with more memory' : ', or raise memoryLimit'}.`,
   );
+}
+
+/** Bytes that passes through the trained network are expected to take at once, the process included. */
+export function trainingBytes(experiment: Experiment, config: ModelConfig, text: TextSize): number {
+  const demand = { sequence: text.length, learns: true, prepares: true };
+  return expectedBytes(config, demand, trainingMemory(experiment, config), tokensOf(text));
 }
 
 /** What the machine has, or what a container may use of it. */

@@ -90,7 +90,7 @@ async function deleteRuns({ runs }: Parts, item: unknown, items: unknown): Promi
     {
       modal: true,
       detail: vscode.l10n.t(
-        'Rotations, results and checkpoints are deleted for good.\n{0}',
+        'Rotations, results and checkpoints are deleted for good. What a run of a table shares with others stays until `spinquant sweep --delete`.\n{0}',
         names.slice(0, 10).join('\n'),
       ),
     },

@@ -7,6 +7,7 @@ import { type LayerQuantizers, quantizerAt } from '../../network/layer-shape.ts'
 import { type MapTensors, mapsOfLayer, mapTensors } from '../../network/map-tensors.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import { type SeamMaps, type SeamState, symbolOf } from '../../network/seams.ts';
+import type { TextSize } from '../../network/work.ts';
 import { gather, OBSERVE, SIDES, type Side } from './observe-layer.ts';
 import { StreamingStatistics } from './site-statistics.ts';
 
@@ -33,11 +34,15 @@ export async function observeActivations(
   blocks: readonly Int32Array[],
   signal?: AbortSignal,
 ): Promise<SiteRecord[]> {
-  const length = blocks[0]?.length ?? OBSERVED_TOKENS;
-  const count = Math.max(1, Math.min(blocks.length, Math.floor(OBSERVED_TOKENS / length)));
+  const count = observedSequences({ sequences: blocks.length, length: blocks[0]?.length ?? OBSERVED_TOKENS });
   const observer = new Observer(cache, observed);
   for (const ids of blocks.slice(0, count)) await observer.add(ids, signal);
   return observer.records();
+}
+
+/** The first sequences of a text, as many as are looked at; at least one. */
+export function observedSequences({ sequences, length }: TextSize): number {
+  return Math.max(1, Math.min(sequences, Math.floor(OBSERVED_TOKENS / length)));
 }
 
 type SiteStreams = Readonly<Record<Side, StreamingStatistics>>;

@@ -1,12 +1,15 @@
 /** What filling a matrix would do: which steps are there, which would run, and what each is expected to cost. */
 import { type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
+import type { Cost } from '../../network/work.ts';
+import { estimatesOf } from '../estimate/estimates-of.ts';
 import type { Executor } from '../execute.ts';
 import { runJob } from '../job.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
 import { digestOf, type Step, type StepKind, withInputs } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
+import type { Workbench } from '../workbench.ts';
 import { targetsOf } from './cell-plan.ts';
 import { type OpenCell, obstacleOf, openCell } from './open-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
@@ -18,10 +21,11 @@ export interface StepPreview {
   /** Cells that need it. */
   readonly cells: number;
   readonly isThere: boolean;
-  /** As it was when it ran, or the mean of steps of this name; null where none has run. */
-  readonly seconds: number | null;
-  /** Peak of the process, the largest of steps of this name; null where none has run. */
-  readonly peakBytes: number | null;
+  /** False where it has run: its time and memory are then those that it took. */
+  readonly isEstimate: boolean;
+  readonly seconds: number;
+  /** Of the process, mapped weights included. One that ran other steps before may hold more. */
+  readonly peakBytes: number;
 }
 
 export interface CellPreview {
@@ -43,6 +47,7 @@ export interface MatrixPreview {
 interface Seen {
   readonly step: Step<unknown>;
   readonly record: StepRecord | null;
+  readonly cost: Cost;
   readonly isThere: boolean;
   cells: number;
 }
@@ -67,7 +72,7 @@ export async function* previewMatrix(
           : 0;
       cells.push({ bits, method, title, seed, missing, message });
     }
-    return { cells, steps: estimated([...seen.values()]) };
+    return { cells, steps: await estimated(bench, store, [...seen.values()]) };
   });
 }
 
@@ -91,8 +96,9 @@ async function* lookThrough(
       yield* executor.execute(step);
       there.add(step);
     } else if (isKept) missing++;
-    if (!isKept) continue;
-    const known = seen.get(key) ?? { step, record: await store.record(key), isThere, cells: 0 };
+    const cost = step.cost?.(executor);
+    if (!isKept || !cost) continue;
+    const known = seen.get(key) ?? { step, record: await store.record(key), cost, isThere, cells: 0 };
     known.cells++;
     seen.set(key, known);
   }
@@ -114,20 +120,19 @@ function assumedKey(step: Step<unknown>, keys: ReadonlyMap<Step<unknown>, string
   return digestOf({ kind, name, version, spec: step.spec(), inputs: inputs.map((input) => keys.get(input)) });
 }
 
-function estimated(seen: readonly Seen[]): StepPreview[] {
-  const records = seen.flatMap(({ record }) => record ?? []);
-  return seen.map(({ step, record, isThere, cells }) => {
-    const alike = records.filter(({ name }) => name === step.name);
-    const mean = alike.reduce((sum, { seconds }) => sum + seconds, 0) / alike.length;
-    const peak = Math.max(...alike.map(({ peakBytes }) => peakBytes));
-    const isKnown = alike.length > 0;
-    return {
-      kind: step.kind,
-      name: step.name,
-      cells,
-      isThere,
-      seconds: record?.seconds ?? (isKnown ? mean : null),
-      peakBytes: record?.peakBytes ?? (isKnown ? peak : null),
-    };
-  });
+async function estimated(bench: Workbench, store: StepStore, seen: readonly Seen[]): Promise<StepPreview[]> {
+  const ran = seen.flatMap(({ step: { name }, cost: { work }, record }) =>
+    record ? [{ name, work, seconds: record.seconds }] : [],
+  );
+  const keys = new Set(seen.flatMap(({ record }) => record?.key ?? []));
+  const estimates = await estimatesOf(bench, store, { ran, known: keys });
+  return seen.map(({ step: { kind, name }, cost, record, isThere, cells }) => ({
+    kind,
+    name,
+    cells,
+    isThere,
+    isEstimate: record === null,
+    seconds: record?.seconds ?? estimates.seconds(name, cost.work),
+    peakBytes: record?.peakBytes ?? cost.bytes,
+  }));
 }

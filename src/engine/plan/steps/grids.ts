@@ -2,13 +2,16 @@ import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/
 import type { RoundingMethod } from '../../methods/index.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { gridsOf, type LearnedGrids, LearnedLayers } from '../../network/learned-grids.ts';
+import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { tokensOf } from '../../network/work.ts';
 import { digestOfMaps } from '../digests.ts';
+import { networkBytes } from '../memory.ts';
 import { gridNetworks } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, digestOf, type Step, type StepContext } from '../step.ts';
-import { type Blocks, firstBlocks } from './texts.ts';
+import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 
 /** What a rounding method learns before it rounds: maps, and grids for the weights. */
@@ -40,6 +43,17 @@ export function gridsStep(
     inputs: [blocks, maps, ...(trained ? [trained] : [])],
     spec: () => gridsSpec(experiment, options),
     digest: digestOfGrids,
+    cost(context) {
+      const { config } = context.bench.checkpoint;
+      const text = sizeOfText(context.of(blocks));
+      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { work, bytes } = learns.cost({ config, text, quantizers, options });
+      const network = { mode: 'merged', purpose: 'round' } as const;
+      return {
+        work,
+        bytes: bytes + networkBytes(experiment, context.bench.checkpoint, network, tokensOf(text)),
+      };
+    },
     find(context, key) {
       const { bench, places } = context;
       for (const folder of places.others('grids', key)) {

@@ -1,17 +1,23 @@
 import { z } from 'zod';
 import { optionsOf, type ResolvedExperiment, type Rotation, scalingOf } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
+import { COMPARED_TOKENS } from '../../evaluate/preservation.ts';
+import { preservationWork } from '../../evaluate/work.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
+import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { addWork, prepareWeights, tokensOf } from '../../network/work.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
+import { learningCost } from '../learning-cost.ts';
+import { networkBytes } from '../memory.ts';
 import { gridOf, quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step } from '../step.ts';
-import { type Blocks, firstBlocks } from './texts.ts';
+import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
 export interface Learned {
@@ -79,6 +85,7 @@ export function learnStep(
         : { ...withoutOnline(rotation), seed: text.seed },
     digest: ({ state }) => digestOfMaps(state),
     keeping: LEARNED,
+    cost: (context) => learningCost(context.bench, sizeOfText(context.of(calibration))),
     find: keptLearning,
     async *run(context) {
       const [from, blocks] = [context.of(start), context.of(calibration)];
@@ -105,6 +112,13 @@ export function preservedStep(
     spec: () => ({ r3, r4, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
     keeping: NOTHING,
+    cost: ({ bench: { checkpoint } }) => ({
+      work: addWork(
+        preservationWork(checkpoint.config),
+        prepareWeights(checkpoint.config, { mapped: true, searched: false }),
+      ),
+      bytes: networkBytes(experiment, checkpoint, { mode: 'merged', purpose: 'run' }, COMPARED_TOKENS),
+    }),
     async *run(context) {
       yield* checkPreserved(context, context.of(maps), context.of(calibration), where);
       return null;
@@ -138,6 +152,17 @@ export function scaleStep(
     },
     digest: digestOfMaps,
     keeping: MAPS,
+    cost(context) {
+      const { config } = context.bench.checkpoint;
+      const text = sizeOfText(context.of(blocks));
+      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { work, bytes } = method.cost({ config, text, quantizers, options });
+      const network = { mode: 'plain', purpose: 'scale' } as const;
+      return {
+        work,
+        bytes: bytes + networkBytes(experiment, context.bench.checkpoint, network, tokensOf(text)),
+      };
+    },
     async *run(context) {
       const { bench, places, seconds, signal } = context;
       const work = {

@@ -4,15 +4,19 @@ import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
 import { observeWeights } from '../../calibration/statistics/weights.ts';
+import { statisticsWork } from '../../calibration/statistics/work.ts';
 import { evaluateTexts, type VariantNetworks } from '../../evaluate/texts.ts';
+import { textsWork } from '../../evaluate/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { addWork, type Cost, NO_WORK, prepareWeights, tokensOf, type Work } from '../../network/work.ts';
 import { jsonKeeping } from '../keepings.ts';
+import { networkBytes } from '../memory.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
-import { labelOf } from '../workbench.ts';
-import type { Blocks, Texts } from './texts.ts';
+import { labelOf, type Workbench } from '../workbench.ts';
+import { type Blocks, sizeOfText, type Texts } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 import type { Weights } from './weights.ts';
 
@@ -72,12 +76,38 @@ export function perplexityStep(
     keeping: PERPLEXITIES,
     inputs: [maps, evaluation, trained, weights].filter((step) => step !== null),
     spec: () => ({ variants, ...(quantized && { quantized: deployedSettings(experiment) }) }),
+    cost: (context) => textsCost(context, context.of(evaluation), variants),
     run(context) {
       const { seconds, signal } = context;
       const networks = variantNetworks(context, variants, quantized);
       return phase('evaluate', seconds, () => evaluateTexts(context.of(evaluation), networks, signal));
     },
   };
+}
+
+/** Texts through the networks of variants, of which the quantized one prepares its weights first. */
+function textsCost({ bench }: StepContext, texts: Texts, variants: readonly Variant[]): Cost {
+  const { experiment, checkpoint } = bench;
+  const works = variants.map((variant) => {
+    const work = textsWork(checkpoint.config, texts, variant === 'quantized');
+    return variant === 'quantized' ? addWork(deployedWork(bench), work) : work;
+  });
+  const tokens = texts.reduce(
+    (sum, { windows }) => sum + tokensOf({ sequences: windows.length, length: windows[0]?.length ?? 0 }),
+    0,
+  );
+  const mode = variants.includes('quantized') ? ('merged' as const) : ('plain' as const);
+  return {
+    work: addWork(...works),
+    bytes: networkBytes(experiment, checkpoint, { mode, purpose: 'run' }, tokens),
+  };
+}
+
+/** How the weights of the deployed network are made: those that a method rounded are there. */
+export function deployedWork({ experiment, checkpoint, rounding }: Workbench): Work {
+  if (rounding?.round) return NO_WORK;
+  const searched = experiment.quantization.weights.clip && experiment.quantization.weights.bits < 16;
+  return prepareWeights(checkpoint.config, { mapped: true, searched });
 }
 
 /**
@@ -95,6 +125,14 @@ export function statisticsStep(
     keeping: STATISTICS,
     inputs: [maps, calibration],
     spec: () => deployedSettings(experiment),
+    cost(context) {
+      const { checkpoint } = context.bench;
+      const text = sizeOfText(context.of(calibration));
+      return {
+        work: statisticsWork(checkpoint.config, text),
+        bytes: networkBytes(experiment, checkpoint, { mode: 'plain', purpose: 'run' }, text.length),
+      };
+    },
     run: (context) =>
       phase('statistics', context.seconds, async function* () {
         const { bench, places, signal } = context;

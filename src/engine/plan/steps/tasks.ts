@@ -20,12 +20,16 @@ import {
 import { type EncodedTask, encodeTask } from '../../evaluate/tasks/encode.ts';
 import { readQuestions } from '../../evaluate/tasks/read-questions.ts';
 import { scoreTask } from '../../evaluate/tasks/score.ts';
+import { taskWork } from '../../evaluate/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
+import { DEFAULT_MEMORY } from '../../network/memory-plan.ts';
 import type { Network } from '../../network/network.ts';
+import { addWork, type Cost } from '../../network/work.ts';
 import { jsonKeeping } from '../keepings.ts';
+import { networkBytes } from '../memory.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
-import { deployedSettings, type Quantized, variantNetworks } from './measures.ts';
+import { deployedSettings, deployedWork, type Quantized, variantNetworks } from './measures.ts';
 import { SCAN } from './texts.ts';
 
 /**
@@ -159,6 +163,7 @@ function taskStep(
     spec: () => network.spec,
     digest: ({ scores }) => digestOf(scores),
     keeping: SCORES,
+    cost: (context) => taskCost(context, context.of(questions), variant),
     async find({ places }, key) {
       for (const folder of [places.own('tasks'), ...places.others('tasks', key)]) {
         const kept = folder === null ? null : await readKept(join(folder, file));
@@ -194,6 +199,17 @@ function taskStep(
     },
   };
   return step;
+}
+
+function taskCost({ bench }: StepContext, questions: EncodedTask, variant: Variant): Cost {
+  const { experiment, checkpoint } = bench;
+  const isQuantized = variant === 'quantized';
+  const work = taskWork(checkpoint.config, questions, isQuantized);
+  const network = { mode: isQuantized ? 'merged' : 'plain', purpose: 'run' } as const;
+  return {
+    work: isQuantized ? addWork(deployedWork(bench), work) : work,
+    bytes: networkBytes(experiment, checkpoint, network, DEFAULT_MEMORY.tokensAtOnce),
+  };
 }
 
 function keep({ bench, places }: StepContext, file: string, kept: KeptTask): void {

@@ -1,6 +1,7 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import type { PerplexityText } from '../../evaluate/perplexity.ts';
 import { scanForNonFinite } from '../../model/scan.ts';
+import type { TextSize } from '../../network/work.ts';
 import { digestOfBlocks } from '../digests.ts';
 import { phase } from '../phases.ts';
 import { derivedStep, digestOf, type Step, type StepContext } from '../step.ts';
@@ -67,6 +68,11 @@ function textStep<T>(
 ): Step<T> {
   const run = (context: StepContext) => phase('tokenize', context.seconds, () => read(context));
   return { ...TEXT, name, inputs: [SCAN], spec: () => spec, digest, run };
+}
+
+/** How much text blocks of one length are. */
+export function sizeOfText(blocks: Blocks): TextSize {
+  return { sequences: blocks.length, length: blocks[0]?.length ?? 0 };
 }
 
 /** The first sequences of a text, for what looks at no more. */

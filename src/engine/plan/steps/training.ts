@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { optionsOf, type ResolvedExperiment, trainingOf } from '../../../config/index.ts';
 import { timed } from '../../../protocol/events.ts';
+import { writingWork } from '../../generate/writing-work.ts';
 import { writeText } from '../../generate/written-text.ts';
 import { loadMethod } from '../../methods/index.ts';
 import { type Checkpoint, withWeights } from '../../model/checkpoint.ts';
@@ -9,10 +10,12 @@ import { quantizersOf } from '../../network/quantizers.ts';
 import { KeptTraining } from '../../training/kept-training.ts';
 import { digestOfBlocks } from '../digests.ts';
 import { BLOCKS } from '../keepings.ts';
+import { nameOfKey } from '../key-names.ts';
+import { networkBytes } from '../memory.ts';
 import { plainNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
-import { trainingMemory } from '../training-memory.ts';
+import { trainingBytes, trainingMemory } from '../training-memory.ts';
 import type { Workbench } from '../workbench.ts';
 import { type Blocks, SCAN } from './texts.ts';
 
@@ -27,7 +30,7 @@ export interface Trained {
  * Results of these steps take hours, and serve every run with the same settings: they lie beside the runs.
  * Whoever works under one key writes the same bytes, so that nobody need be alone.
  */
-const TRAINED = '.trained';
+export const TRAINED = '.trained';
 
 /** Weights that are trained before anything else; null where they stay those of the checkpoint. */
 export async function trainingStep(experiment: ResolvedExperiment): Promise<Step<Trained> | null> {
@@ -49,6 +52,14 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
       seed: experiment.calibration.seed,
     }),
     digest: ({ key }) => key,
+    cost({ bench }) {
+      const { config, sizeBytes } = bench.checkpoint;
+      const { sequenceLength: length } = experiment.calibration;
+      const text = { sequences: method.written(options), length };
+      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { work, bytes } = method.cost({ config, text, quantizers, options });
+      return { work, bytes: sizeBytes + bytes + trainingBytes(experiment, config, text) };
+    },
     find: ({ bench }, key) => foundIn(bench, key),
     async *run(context) {
       const { bench, seconds, signal } = context;
@@ -84,6 +95,14 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
     spec: () => ({ sequenceLength, seed, samples }),
     digest: digestOfBlocks,
     keeping: BLOCKS,
+    cost({ bench }) {
+      const text = { sequences: samples, length: sequenceLength };
+      const network = { mode: 'plain', purpose: 'run' } as const;
+      return {
+        work: writingWork(bench.checkpoint.config, text),
+        bytes: networkBytes(experiment, bench.checkpoint, network, sequenceLength),
+      };
+    },
     async *run(context) {
       const { bench } = context;
       const key = await context.keyOf(step);
@@ -130,5 +149,5 @@ function keptIn(bench: Workbench, key: string): KeptTraining {
 }
 
 function folderOf({ experiment }: Workbench, key: string): string {
-  return join(experiment.runs, TRAINED, key.slice(0, 32));
+  return join(experiment.runs, TRAINED, nameOfKey(key));
 }

@@ -4,15 +4,18 @@ import { recordOf } from '../../../protocol/records.ts';
 import { loadMethod } from '../../methods/index.ts';
 import type { Checkpoint } from '../../model/checkpoint.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
+import { quantizersOf } from '../../network/quantizers.ts';
 import type { RoundedSource } from '../../network/rounded-weights.ts';
 import type { SeamState } from '../../network/seams.ts';
+import { tokensOf } from '../../network/work.ts';
 import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../../rounding/rounded-layers.ts';
+import { networkBytes } from '../memory.ts';
 import { roundingNetwork, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
 import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
-import { type Blocks, firstBlocks } from './texts.ts';
+import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
@@ -48,6 +51,17 @@ export async function weightsStep(
     version,
     inputs: [blocks, maps, ...(trained ? [trained] : []), ...(grids ? [grids] : [])],
     spec: () => roundingSpec(experiment, options),
+    cost(context) {
+      const { config } = context.bench.checkpoint;
+      const text = sizeOfText(context.of(blocks));
+      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { work, bytes } = round.cost({ config, text, quantizers, options });
+      const network = { mode: 'merged', purpose: 'round' } as const;
+      return {
+        work,
+        bytes: bytes + networkBytes(experiment, context.bench.checkpoint, network, tokensOf(text)),
+      };
+    },
     digest: (weights) => (weights instanceof RoundedLayers ? weights.key : ''),
     async find(context, key) {
       const { bench, places } = context;

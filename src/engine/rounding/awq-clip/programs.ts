@@ -78,7 +78,7 @@ export const SAMPLE: ProgramKind<SampleSpec, { y: Reals } & { [Name in Reading]?
 };
 
 /** Bounds are tried at p = 1 − i/20 of the largest magnitude, i = 0 … 9. */
-const TRIALS = 10;
+export const TRIALS = 10;
 const GRID = 20;
 
 export interface BoundSpec {

@@ -14,7 +14,7 @@ import { BOUNDS, CLIPPED, CODES, OUTPUT_ERRORS, READ_BY, type Reading } from './
 const UNCLIPPED: readonly Linear[] = ['q', 'k'];
 
 /** Shares of outputs of all groups of some rows that are held at once. */
-const SHARES_BYTES = 64 * 2 ** 20;
+export const SHARES_BYTES = 64 * 2 ** 20;
 
 /** The sampled rows [tokens, n] that the weights of a layer read. */
 export type SampledRows = Readonly<Record<Reading, Reals>>;

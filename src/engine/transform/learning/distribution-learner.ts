@@ -19,7 +19,7 @@ import type { RotationOptimizer } from './rotation-update.ts';
 import { learningRateAt, type Schedule } from './schedule.ts';
 
 /** Rows of one step: enough for a steady gradient, few enough that a step is a few matrix products of this height. */
-const ROWS_PER_STEP = 4096;
+export const ROWS_PER_STEP = 4096;
 
 export interface DistributionOptions {
   readonly objective: DistributionObjective;

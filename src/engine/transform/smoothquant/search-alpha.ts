@@ -2,6 +2,7 @@ import { throwIfCancelled } from '../../../protocol/errors.ts';
 import type { ScalingChoice } from '../../../protocol/events.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import type { SeamState } from '../../network/seams.ts';
+import type { TextSize } from '../../network/work.ts';
 
 /** The strengths that are tried. */
 export const ALPHAS: readonly number[] = Array.from({ length: 21 }, (_, i) => i / 20);
@@ -10,7 +11,7 @@ export const START = 0.5;
 /** Errors are means over many tokens: more of them no longer change which is least. */
 const SEARCHED_TOKENS = 4096;
 
-const NORMS = ['attention-norm', 'mlp-norm'] as const;
+export const NORMS = ['attention-norm', 'mlp-norm'] as const;
 type Norm = (typeof NORMS)[number];
 
 export interface AlphaSearch {
@@ -79,7 +80,12 @@ export async function* searchAlphas(
 
 /** The first sequences, at least one. */
 function someOf(blocks: readonly Int32Array[]): readonly Int32Array[] {
-  return blocks.slice(0, Math.max(1, Math.floor(SEARCHED_TOKENS / (blocks[0]?.length ?? 1))));
+  return blocks.slice(0, searchedSequences({ sequences: blocks.length, length: blocks[0]?.length ?? 1 }));
+}
+
+/** How many of the first sequences of a text are searched on. */
+export function searchedSequences({ sequences, length }: TextSize): number {
+  return Math.min(sequences, Math.max(1, Math.floor(SEARCHED_TOKENS / length)));
 }
 
 const shapeOf = ({ dims }: Activations) => ({ batch: 1, sequence: dims[0] ?? 0 });

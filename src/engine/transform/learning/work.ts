@@ -1,0 +1,85 @@
+/** What learning rotations asks of a machine. */
+import type { SeamName } from '../../../protocol/block.ts';
+import { capturedSequences } from '../../calibration/capture.ts';
+import type { ModelConfig } from '../../model/config.ts';
+import {
+  addWork,
+  headForward,
+  layerBothWays,
+  networkForward,
+  type Preparing,
+  passesOver,
+  prepareWeights,
+  type TextSize,
+  timesWork,
+  tokensOf,
+  type Work,
+} from '../../network/work.ts';
+import { ROWS_PER_STEP } from './distribution-learner.ts';
+
+/** Products of a rotation with matrices of its size in a step of either optimizer, about. */
+const PRODUCTS_OF_STEP = 12;
+/** Passes over turned rows: the objective with its derivative, and gathering them. */
+const PASSES_OVER_ROWS = 10;
+/** Linear layers, each of which a rotation has a derivative from. */
+const LINEAR_LAYERS = 7;
+
+export interface LearningSettings {
+  readonly steps: number;
+  readonly seams: readonly SeamName[];
+}
+
+/** Through the quantized network: weights are prepared, a batch passes forward and back, every map moves. */
+export function networkLearningWork(
+  config: ModelConfig,
+  batch: TextSize,
+  { steps, seams }: LearningSettings,
+  { prepares }: { readonly prepares: Preparing | null },
+): Work {
+  const tokens = tokensOf(batch);
+  const { hiddenSize: d, layers } = config;
+  // ∂A of each linear layer, or the turn of each input and back.
+  const byMaps = { flops: 2 * LINEAR_LAYERS * tokens * d * d, bytes: 0, calls: 0 };
+  const layer = addWork(layerBothWays(config, batch, true), byMaps);
+  const prepared = prepares ? timesWork(2, prepareWeights(config, prepares)) : layer;
+  const step = addWork(
+    timesWork(layers, layer),
+    timesWork(3, headForward(config, tokens)),
+    prepared,
+    optimizerWork(config, seams),
+  );
+  return timesWork(steps, step);
+}
+
+/** On captured activations: one pass of the text, then products of rows with the maps and the derivatives by these. */
+export function capturedLearningWork(
+  config: ModelConfig,
+  text: TextSize,
+  { steps, seams }: LearningSettings,
+): Work {
+  const captured = { ...text, sequences: capturedSequences(text) };
+  const rows = Math.min(ROWS_PER_STEP, tokensOf(captured));
+  const turned = seams.map((seam) => {
+    const [count, n] = mapsOf(config, seam);
+    return addWork(
+      { flops: 6 * count * rows * n * n, bytes: 0, calls: 1 },
+      passesOver(count * rows * n, PASSES_OVER_ROWS),
+    );
+  });
+  const step = addWork(...turned, optimizerWork(config, seams));
+  return addWork(networkForward(config, captured, false), timesWork(steps, step));
+}
+
+function optimizerWork(config: ModelConfig, seams: readonly SeamName[]): Work {
+  return addWork(
+    ...seams.map((seam) => {
+      const [count, n] = mapsOf(config, seam);
+      return { flops: 2 * PRODUCTS_OF_STEP * count * n ** 3, bytes: 0, calls: 2 };
+    }),
+  );
+}
+
+/** How many maps a seam has, and their width. */
+function mapsOf(config: ModelConfig, seam: SeamName): readonly [number, number] {
+  return seam === 'residual' ? [1, config.hiddenSize] : [config.layers, config.headDim];
+}
