@@ -1,16 +1,13 @@
 import { z } from 'zod';
+import { samples } from '../schema-samples.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe(
-        'GPTQ reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
-      ),
+    samples: samples(
+      128,
+      'GPTQ reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
+    ),
     damping: z
       .number()
       .gt(0)
