@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { samples } from '../schema-samples.ts';
+import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { samples } from '../schema-samples.ts';
+import { damping, samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
@@ -8,14 +8,9 @@ const options = z
       128,
       'QuIP# reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 6144 of another text.',
     ),
-    damping: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.01)
-      .describe(
-        "This share of its mean is added to the diagonal of the inputs' second moments. Reference: 0.01.",
-      ),
+    damping: damping(
+      "This share of its mean is added to the diagonal of the inputs' second moments. Reference: 0.01.",
+    ),
     sweeps: z
       .int()
       .min(0)
