@@ -40,7 +40,8 @@ export function packageFor(target) {
   const args = ['package', '--target', target, '--ignoreFile', ignoreFile, '--out', out];
   // The README's links cannot be made absolute yet, for want of an address.
   const noAddress = ['--allow-missing-repository', '--no-rewrite-relative-links'];
-  if (run(process.execPath, [vsce, ...args, ...noAddress]) !== 0) return null;
+  const once = ['--require', join(ROOT, 'scripts', 'compile-patterns-once.cjs')];
+  if (run(process.execPath, [...once, vsce, ...args, ...noAddress]) !== 0) return null;
   return isSound(out, target, files) ? out : null;
 }
 

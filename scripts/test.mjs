@@ -1,6 +1,7 @@
 /**
  * `npm test` sets everything up, then checks types and lint and runs all tests.
- * `npm test -- test/runs` or a file runs only those tests, without types and lint.
+ * `npm test -- test/runs` or a file runs only those tests, without types and lint. Tests run as bundles; without setting
+ * up, `node --import tsx --test test/runs/*.test.ts` runs them from their sources.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
@@ -11,17 +12,20 @@ const named = process.argv.slice(2);
 const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);
 await setUp();
 if (process.env.CI === 'true') installChromium();
+// From here on there is an esbuild.
+const { buildTests } = await import('./build-tests.mjs');
+const bundles = await buildTests(files);
 const failed = named.length > 0 ? [] : failedChecks();
 // Two files run at a time, since each may itself run ONNX Runtime on several threads.
 if (
   !passes(
-    files.filter((file) => !isEditorTest(file)),
+    bundles.filter((file) => !isEditorTest(file)),
     2,
   )
 )
   failed.push('tests');
 // One file runs at a time, since each has its own browser, server and runs.
-if (!passes(files.filter(isEditorTest), 1)) failed.push('tests in the editor');
+if (!passes(bundles.filter(isEditorTest), 1)) failed.push('tests in the editor');
 if (failed.length > 0) {
   console.error(`Failed: ${failed.join(', ')}.`);
   process.exitCode = 1;
@@ -34,12 +38,12 @@ function installChromium() {
 }
 
 function passes(files, concurrency) {
-  const args = ['--import', 'tsx', '--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`];
-  return files.length === 0 || run(process.execPath, [...args, ...files]) === 0;
+  const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`];
+  return files.length === 0 || run(process.execPath, ['--enable-source-maps', ...args, ...files]) === 0;
 }
 
 function isEditorTest(file) {
-  return file.startsWith(join('test', 'workbench'));
+  return file.includes(join('test', 'workbench'));
 }
 
 function failedChecks() {

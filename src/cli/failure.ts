@@ -1,5 +1,5 @@
 import { systemFault } from '../disk/faults.ts';
-import { Cancelled, messageOf, UserError } from '../protocol/errors.ts';
+import { Cancelled, codeOf, messageOf, UserError } from '../protocol/errors.ts';
 import type { Output } from './output.ts';
 
 export const EXIT = { success: 0, fault: 1, bug: 2, cancelled: 130 } as const;
@@ -32,5 +32,5 @@ export function reportFailure(thrown: unknown, output: Output): ExitCode {
 
 /** Commander has already written these to stderr. */
 function isUsageError(error: unknown): error is Error {
-  return error instanceof Error && 'code' in error && String(error.code).startsWith('commander.');
+  return codeOf(error)?.startsWith('commander.') ?? false;
 }

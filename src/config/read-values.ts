@@ -1,5 +1,7 @@
 /** This file reads the values that the schema knows from the tree of a JSON text, each with its place in the text. */
+
 import { getNodeValue, type Node } from 'jsonc-parser';
+import { isObject } from '../protocol/object.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import {
   arrayOf,
@@ -123,10 +125,6 @@ export class Values {
     if (!isObject(around) || Object.hasOwn(around, name)) return;
     around[name] = this.#read(node, schemaAt(target), target, written);
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function writtenTwice(path: JsonPath): RuleFault {

@@ -1,4 +1,5 @@
 /** Rules for options that are written and that nothing reads. */
+import { isObject } from '../protocol/object.ts';
 import { hasLearnedRotation, optionsOf, roundingOf, scalingOf, trainingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { SECTIONS } from './method-rules.ts';
@@ -45,10 +46,6 @@ function changedKeys(
 function differingKeys(values: unknown, others: unknown): string[] {
   if (!isObject(values) || !isObject(others)) return [];
   return Object.keys(values).filter((key) => values[key] !== others[key]);
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }
 
 /** Settings of learning where nothing is learned. */

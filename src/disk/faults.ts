@@ -1,7 +1,7 @@
 /** The one place where errors of the operating system become words for the person. */
 import { accessSync, constants, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { messageOf, UserError } from '../protocol/errors.ts';
+import { codeOf, messageOf, UserError } from '../protocol/errors.ts';
 
 /** This was tried with the file or folder. */
 export type DiskUse = 'read' | 'written' | 'opened';
@@ -75,7 +75,7 @@ export interface Better {
  * `file/unwritable`; returns any other error unchanged.
  */
 export function diskFault(error: unknown, path: string, use: DiskUse, better: Better = {}): unknown {
-  const code = codeOf(error);
+  const code = knownCodeOf(error);
   if (code === null) return error;
   const { found, todo } = reasonOf(code, use);
   return new UserError(
@@ -93,12 +93,12 @@ function reasonOf(code: string, use: DiskUse): Reason {
 }
 
 /** Null where the error is not one of the operating system that a person can mend. */
-function codeOf(error: unknown): string | null {
-  if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return null;
-  if (!Object.hasOwn(REASONS, error.code)) return null;
+function knownCodeOf(error: unknown): string | null {
+  const code = codeOf(error);
+  if (code === undefined || !Object.hasOwn(REASONS, code)) return null;
   // Node uses this code for any odd argument.
-  if (error.code === 'ERR_INVALID_ARG_VALUE' && !messageOf(error).includes('null bytes')) return null;
-  return error.code;
+  if (code === 'ERR_INVALID_ARG_VALUE' && !messageOf(error).includes('null bytes')) return null;
+  return code;
 }
 
 const READS = new Set([
@@ -118,7 +118,7 @@ const READS = new Set([
  * Returns any other error unchanged.
  */
 export function systemFault(error: unknown): unknown {
-  const code = codeOf(error);
+  const code = knownCodeOf(error);
   if (code === null || !(error instanceof Error)) return error;
   const { path, dest, syscall } = error as NodeJS.ErrnoException & { readonly dest?: string };
   if (path === undefined && syscall === undefined && !code.startsWith('ERR_')) return error;

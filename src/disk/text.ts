@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { createGunzip } from 'node:zlib';
-import { messageOf, throwIfCancelled, UserError } from '../protocol/errors.ts';
+import { codeOf, messageOf, throwIfCancelled, UserError } from '../protocol/errors.ts';
 import { diskFault, reading } from './faults.ts';
 import { expectKind } from './file-kind.ts';
 import { cutCharacterLength, firstInvalidUtf8 } from './utf8.ts';
@@ -60,8 +60,8 @@ async function* unpacked(path: string): AsyncGenerator<Buffer, void> {
 
 /** Errors of zlib have codes of their own; all others are those of the disk. */
 function unpackFault(path: string, error: unknown): unknown {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  if (!code.startsWith('Z_')) return diskFault(error, path, 'read');
+  const code = codeOf(error);
+  if (!code?.startsWith('Z_')) return diskFault(error, path, 'read');
   return new UserError(
     'gzip/damaged',
     `${path} cannot be unpacked to its end: ${messageOf(error)}.`,

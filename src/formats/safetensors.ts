@@ -4,6 +4,7 @@ import { readingNow } from '../disk/faults.ts';
 import { expectKind } from '../disk/file-kind.ts';
 import { parseJson } from '../disk/json.ts';
 import { UserError } from '../protocol/errors.ts';
+import { isObject } from '../protocol/object.ts';
 import type { DType, FileTensor } from '../protocol/tensor.ts';
 import { BYTES_PER_ELEMENT } from '../protocol/tensor.ts';
 import { byteCount, isSize } from './sizes.ts';
@@ -136,7 +137,7 @@ function decodeUtf8(path: string, bytes: Uint8Array): string {
 function parseHeader(path: string, text: string): Map<string, unknown> {
   const words = { code: 'safetensors/json', part: 'the header', hint: DAMAGED };
   const header = parseJson(text, path, words);
-  if (!isRecord(header) || text.startsWith('\ufeff')) {
+  if (!isObject(header) || text.startsWith('\ufeff')) {
     throw new UserError('safetensors/json', `${path}: the header is not a JSON object.`, DAMAGED);
   }
   checkHeaderText(path, text);
@@ -183,10 +184,6 @@ function checkHeaderText(path: string, text: string): void {
   if (fault) throw fault;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 /** A description in a message is cut: a damaged one may have any length. */
 function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined';
@@ -195,7 +192,7 @@ function shown(value: unknown): string {
 
 function readMetadata(path: string, value: unknown): Record<string, string> {
   if (value === undefined || value === null) return {};
-  if (!isRecord(value) || !Object.values(value).every((text) => typeof text === 'string')) {
+  if (!isObject(value) || !Object.values(value).every((text) => typeof text === 'string')) {
     throw new UserError('safetensors/metadata', `${path}: __metadata__ must map text to text.`, DAMAGED);
   }
   return value as Record<string, string>;
@@ -213,7 +210,7 @@ function readEntry(context: EntryContext, entry: unknown): FileTensor | ForeignT
   const fail = (code: string, found: string): never => {
     throw new UserError(`safetensors/${code}`, `${path}: tensor ${name} ${found}.`, DAMAGED);
   };
-  if (!isRecord(entry)) return fail('entry', 'has no description object');
+  if (!isObject(entry)) return fail('entry', 'has no description object');
   const { dtype: tag, shape, data_offsets: offsets } = entry;
   if (typeof tag !== 'string') return fail('dtype', `has dtype ${shown(tag)}`);
   const dtype = Object.hasOwn(SAFETENSORS_DTYPES, tag) ? SAFETENSORS_DTYPES[tag] : undefined;

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writing } from '../disk/faults.ts';
-import { throwIfCancelled, UserError } from '../protocol/errors.ts';
+import { codeOf, throwIfCancelled, UserError } from '../protocol/errors.ts';
 import { answered, persistently, type RequestContext, request, Unreachable } from './requests.ts';
 
 /** A file that the Hub has, as it lists it. */
@@ -95,7 +95,7 @@ async function openPartial(path: string): Promise<FileHandle> {
 }
 
 function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
+  return codeOf(error) === code;
 }
 
 interface Receiving {
@@ -211,7 +211,7 @@ async function finish(file: HubFile, partial: string, blob: string): Promise<boo
 
 /** Another process renamed it. */
 function unlessGone(error: unknown): null {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+  if (codeOf(error) === 'ENOENT') return null;
   throw error;
 }
 

@@ -1,4 +1,5 @@
 /** `events.jsonl` has one event a line. Events are only appended, and cut back when a run resumes. */
+
 import {
   closeSync,
   existsSync,
@@ -12,9 +13,10 @@ import {
 } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { diskFault, writingNow } from '../disk/faults.ts';
+import { codeOf } from '../protocol/errors.ts';
 import type { PhaseName, RunEvent } from '../protocol/events.ts';
 import { type EventLine, parseEventLines } from './event-lines.ts';
-import { codeOf, writeText } from './files.ts';
+import { writeText } from './files.ts';
 
 /** Appends events. A file has one writer. */
 export class EventLog {

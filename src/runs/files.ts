@@ -1,4 +1,5 @@
 /** This file names the files in a run folder, and writes and reads them. */
+
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -6,6 +7,7 @@ import type { z } from 'zod';
 import { reading, writingNow } from '../disk/faults.ts';
 import { parseJson } from '../disk/json.ts';
 import { UserError } from '../protocol/errors.ts';
+import { isObject } from '../protocol/object.ts';
 
 /** Other files of the run are not touched by it. */
 const DAMAGED =
@@ -32,11 +34,6 @@ export const RUN_FILES = {
   /** This folder tells which process is at work. */
   lock: 'lock',
 } as const;
-
-/** The code of an error of the file system, such as `ENOENT`. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
-}
 
 export function writeJson(path: string, value: unknown): void {
   writeText(path, `${JSON.stringify(value, null, 2)}\n`);
@@ -107,8 +104,7 @@ export async function readVersion1<T>(path: string, schema: Schema<T>, what: str
  * @throws UserError `runs/version` where another version wrote it, `runs/damaged` where it has another shape.
  */
 export function parseVersion1<T>(value: unknown, path: string, schema: Schema<T>, what: string): T {
-  const version =
-    typeof value === 'object' && value !== null && 'version' in value ? value.version : undefined;
+  const version = isObject(value) ? value.version : undefined;
   if (version !== 1 && version !== undefined)
     throw new UserError(
       'runs/version',

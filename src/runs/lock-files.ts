@@ -3,10 +3,12 @@
  * by creating its file exclusively. Taking over is creating the next one, so that of two takers one fails. Renaming or
  * deleting the file of a dead holder could hit that of a new one instead.
  */
+
 import { closeSync, fstatSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { codeOf, RUN_FILES } from './files.ts';
+import { codeOf } from '../protocol/errors.ts';
+import { RUN_FILES } from './files.ts';
 import { livenessOf, processSchema, type RunProcess } from './process.ts';
 
 /** A holder that gave no sign of life for so long is taken for gone. It gives one every five seconds. */

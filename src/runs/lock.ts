@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { writingNow } from '../disk/faults.ts';
-import { UserError } from '../protocol/errors.ts';
-import { codeOf, writeText } from './files.ts';
+import { codeOf, UserError } from '../protocol/errors.ts';
+import { writeText } from './files.ts';
 import { startHeartbeat } from './heartbeat.ts';
 import {
   diskNow,

@@ -1,6 +1,8 @@
 /** This file converts the forms of earlier versions to the form of today. */
+
 import { z } from 'zod';
 import type { RoundingError } from '../protocol/events.ts';
+import { isObject } from '../protocol/object.ts';
 import { roundingErrorSchema } from './event-schema.ts';
 import { measuredNumber } from './numbers.ts';
 
@@ -50,8 +52,4 @@ function presentError(value: unknown): unknown {
   if (!isObject(value) || !('gptq' in value)) return value;
   const { gptq, ...others } = value;
   return { error: gptq, ...others };
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

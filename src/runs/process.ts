@@ -1,7 +1,9 @@
 /** Processes that hold runs, and whether they are still there. */
+
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { codeOf } from '../protocol/errors.ts';
 
 /** The process that runs (or ran) it tells a run at work from a killed one. */
 export const processSchema = z.object({
@@ -38,7 +40,7 @@ export function livenessOf(owner: RunProcess): Liveness {
     process.kill(owner.pid, 0);
   } catch (error) {
     // With EPERM, it lives and belongs to somebody else. A number that is no pid is of no process.
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return 'dead';
+    if (codeOf(error) !== 'EPERM') return 'dead';
   }
   const found = statOf(owner.pid);
   // A zombie is dead. Its parent has not collected it yet, and in a container perhaps never will.

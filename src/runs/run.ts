@@ -9,11 +9,11 @@ import {
   resolvePortable,
 } from '../config/index.ts';
 import { diskFault, writingNow } from '../disk/faults.ts';
-import { UserError } from '../protocol/errors.ts';
+import { codeOf, UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
 import { EventLog, readEvents } from './event-log.ts';
-import { codeOf, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
+import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
 import { holderText, newestLock, stateOf } from './lock-files.ts';
 import { isAlive, thisProcess } from './process.ts';

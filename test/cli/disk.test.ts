@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from '../formats/support.ts';
-import { type Ended, MAIN, spinquant, TSX } from './spinquant.ts';
+import { type Ended, MAIN, spinquant } from './spinquant.ts';
 
 const DEMO = fileURLToPath(new URL('../../examples/demo', import.meta.url));
 
@@ -64,7 +64,7 @@ test('files in the wrong place: every command says what they are', async (t) => 
 
 test('a full disk behind stdout is a fault', { skip: process.platform !== 'linux' }, async () => {
   const full = openSync('/dev/full', 'w');
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, 'schema'], {
+  const child = spawn(process.execPath, [...MAIN, 'schema'], {
     stdio: ['ignore', full, 'pipe'],
   });
   let stderr = '';

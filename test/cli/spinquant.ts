@@ -1,10 +1,10 @@
 /** Runs the command line as a person does: another process, its own streams and exit code. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { programArguments } from '../helpers/program.ts';
 
-export const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
-export const TSX = import.meta.resolve('tsx');
+/** The command line, as arguments of Node. */
+export const MAIN = programArguments(new URL('../../src/cli/main.ts', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -24,7 +24,7 @@ export function spinquant(
   watch: (child: ChildProcess) => void = () => {},
   env: NodeJS.ProcessEnv = {},
 ): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', TSX, MAIN, ...args], {
+  const child = spawn(process.execPath, [...MAIN, ...args], {
     cwd,
     env: { ...process.env, ...env },
   });

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { chromiumHere } from '../../scripts/workbench/chromium.ts';
+import { programArguments } from '../helpers/program.ts';
 
 export const NO_SWIFTSHADER = 'no Chromium with SwiftShader (vk_swiftshader_icd.json) on Linux';
 
@@ -31,7 +32,7 @@ export interface Child {
 /** Runs test/device/tiny-steps.ts: an environment that names a driver is read once, as a process starts. */
 export function tinySteps(device: string, env: NodeJS.ProcessEnv): Promise<Child> {
   const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...inherited } = process.env;
-  const args = ['--import', 'tsx', join(import.meta.dirname, 'tiny-steps.ts'), device];
+  const args = [...programArguments(new URL('tiny-steps.ts', import.meta.url)), device];
   const options = { env: { ...inherited, ...env }, cwd: join(import.meta.dirname, '..', '..') };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, args, options, (_error, stdout, stderr) => {

@@ -1,10 +1,10 @@
 /** Runs the process that reads inputs, and ends it where it takes too long or too much. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { programArguments } from '../helpers/program.ts';
 import type { Fault, Order, Report } from './messages.ts';
 
-const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
+const CHILD = programArguments(new URL('child.ts', import.meta.url));
 /** An input may compute for so long. */
 const HANG_MS = 5000;
 /** An input may wait for so long: for something that never comes, or for its turn on a busy machine. */
@@ -58,8 +58,8 @@ class Watcher {
 
   constructor(order: Order) {
     this.#order = order;
-    this.#child = fork(CHILD, [], {
-      execArgv: ['--import', import.meta.resolve('tsx'), '--max-old-space-size=1024'],
+    this.#child = fork(CHILD.at(-1)!, [], {
+      execArgv: [...CHILD.slice(0, -1), '--max-old-space-size=1024'],
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     this.#child.stderr?.on('data', (chunk) => {

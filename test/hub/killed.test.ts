@@ -6,14 +6,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { MAIN } from '../cli/spinquant.ts';
 import { startHub } from './server.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/cli/main.ts');
 const WEIGHTS = randomBytes(400_000);
 const KNOWN = 150_000;
 
 function start(): ChildProcess {
-  return spawn(process.execPath, ['--import', 'tsx', MAIN, 'download', 'org/tiny'], { stdio: 'pipe' });
+  return spawn(process.execPath, [...MAIN, 'download', 'org/tiny'], { stdio: 'pipe' });
 }
 
 /** The size of the partial file, once it has the bytes that were sent. */

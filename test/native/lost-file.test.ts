@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { LOST_FILE } from '../../src/protocol/exit-codes.ts';
+import { programArguments } from '../helpers/program.ts';
 import { notBuilt, sanitized } from './support.ts';
 
 function lose(t: TestContext, way: string, name = 'model-00001-of-00002.safetensors') {
@@ -13,12 +14,10 @@ function lose(t: TestContext, way: string, name = 'model-00001-of-00002.safetens
   t.after(() => rmSync(folder, { recursive: true }));
   const file = join(folder, name);
   writeFileSync(file, new Float32Array(2 ** 20).fill(-3));
-  const script = join(import.meta.dirname, 'lose-file.ts');
-  const { status, signal, stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', 'tsx', script, file, way],
-    { encoding: 'utf8' },
-  );
+  const program = programArguments(new URL('lose-file.ts', import.meta.url));
+  const { status, signal, stdout, stderr } = spawnSync(process.execPath, [...program, file, way], {
+    encoding: 'utf8',
+  });
   assert.match(stdout, /^computed 3\n/, stderr);
   return { file, status, signal, stdout, stderr };
 }

@@ -1,11 +1,11 @@
-import { fileURLToPath } from 'node:url';
 import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
+import { programArguments } from '../helpers/program.ts';
 
-const WORKER = fileURLToPath(new URL('../../src/worker/main.ts', import.meta.url));
+const WORKER = new URL('../../src/worker/main.ts', import.meta.url);
 
 /** The worker from its sources, in plain Node. */
 export function workerLaunch(more: Partial<WorkerLaunch> = {}): WorkerLaunch {
-  return { command: process.execPath, args: ['--import', 'tsx', WORKER], ...more };
+  return { command: process.execPath, args: programArguments(WORKER), ...more };
 }
 
 /** A worker made of a few lines of JavaScript: `send(message)` and `process.on('message', …)` are there. */

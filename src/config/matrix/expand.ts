@@ -1,11 +1,13 @@
 /** A matrix as a list of cells, each an experiment of its own. */
+
+import { isObject } from '../../protocol/object.ts';
 import { isSeeded } from '../derived.ts';
 import type { JsonPath } from '../faults.ts';
 import { type MethodKind, methodsOf } from '../methods/index.ts';
 import { type Experiment, experimentSchema } from '../schema.ts';
 import type { Matrix } from '../schema-matrix.ts';
 import { type BitSetting, FULL_PRECISION_BITS, parseBits } from './bits.ts';
-import { isObject, mergeSettings } from './merge.ts';
+import { mergeSettings } from './merge.ts';
 import { MATRIX_PRESETS, type MatrixShape } from './presets.ts';
 import { FULL_PRECISION_ROW, ROWS } from './rows.ts';
 

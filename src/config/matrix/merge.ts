@@ -1,3 +1,5 @@
+import { isObject } from '../../protocol/object.ts';
+
 /** A value of a JSON text. Objects are merged key by key; anything else replaces what was there. */
 export function mergeSettings(base: unknown, ...patches: readonly unknown[]): unknown {
   return patches.reduce(mergeTwo, base);
@@ -9,8 +11,4 @@ function mergeTwo(base: unknown, patch: unknown): unknown {
   const merged: Record<string, unknown> = { ...base };
   for (const [key, value] of Object.entries(patch)) merged[key] = mergeTwo(base[key], value);
   return merged;
-}
-
-export function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

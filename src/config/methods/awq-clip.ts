@@ -1,16 +1,13 @@
 import { z } from 'zod';
+import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(32)
-      .describe(
-        'Sequences of the calibration text that tokens are taken from, from its beginning; all of them where there are fewer. Reference: 128 sequences of 512 tokens.',
-      ),
+    samples: samples(
+      32,
+      'Sequences of the calibration text that tokens are taken from, from its beginning; all of them where there are fewer. Reference: 128 sequences of 512 tokens.',
+    ),
     tokens: z
       .int()
       .min(1)

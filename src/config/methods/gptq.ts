@@ -1,24 +1,16 @@
 import { z } from 'zod';
+import { damping, samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe(
-        'GPTQ reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
-      ),
-    damping: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.01)
-      .describe(
-        "This share of its mean is added to the diagonal of the inputs' second moments. More damping compensates less and trusts the sample less. Reference: 0.01.",
-      ),
+    samples: samples(
+      128,
+      'GPTQ reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 128, drawn at random.',
+    ),
+    damping: damping(
+      "This share of its mean is added to the diagonal of the inputs' second moments. More damping compensates less and trusts the sample less. Reference: 0.01.",
+    ),
     actOrder: z
       .boolean()
       .default(false)

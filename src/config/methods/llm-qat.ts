@@ -1,16 +1,13 @@
 import { z } from 'zod';
+import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(256)
-      .describe(
-        'Sequences of calibration.sequenceLength tokens that the full-precision network writes itself, and that the weights are trained on. Reference: about 100,000.',
-      ),
+    samples: samples(
+      256,
+      'Sequences of calibration.sequenceLength tokens that the full-precision network writes itself, and that the weights are trained on. Reference: about 100,000.',
+    ),
     steps: z
       .int()
       .min(1)

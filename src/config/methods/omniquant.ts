@@ -1,16 +1,13 @@
 import { z } from 'zod';
+import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe(
-        'Sequences of the calibration text that each block is learned on, from its beginning; all of them where there are fewer. Reference: 128.',
-      ),
+    samples: samples(
+      128,
+      'Sequences of the calibration text that each block is learned on, from its beginning; all of them where there are fewer. Reference: 128.',
+    ),
     epochs: z
       .int()
       .min(1)

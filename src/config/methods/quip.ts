@@ -1,24 +1,16 @@
 import { z } from 'zod';
+import { damping, samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
   .strictObject({
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(128)
-      .describe(
-        'QuIP# reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 6144 of another text.',
-      ),
-    damping: z
-      .number()
-      .gt(0)
-      .max(1)
-      .default(0.01)
-      .describe(
-        "This share of its mean is added to the diagonal of the inputs' second moments. Reference: 0.01.",
-      ),
+    samples: samples(
+      128,
+      'QuIP# reads this many sequences of the calibration text, from its beginning; all of them where there are fewer. Reference: 6144 of another text.',
+    ),
+    damping: damping(
+      "This share of its mean is added to the diagonal of the inputs' second moments. Reference: 0.01.",
+    ),
     sweeps: z
       .int()
       .min(0)

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
 const options = z
@@ -9,14 +10,10 @@ const options = z
       .describe(
         'How much of the size of channels moves into the weights: 0 evens out the weights, 1 the activations. "search" tries 0, 0.05 … 1 at each norm of each layer, and takes the one with the least error of the output of the layer, quantized as the experiment says with weights to nearest. Reference: 0.5; 0.85 for LLaMA-2-7B, 13B and LLaMA-3-8B, 0.9 for 70B, 0.8 for Mistral.',
       ),
-    samples: z
-      .int()
-      .min(1)
-      .max(1_000_000)
-      .default(512)
-      .describe(
-        'Sequences of the calibration text that channel maxima are taken over, from its beginning; all of them where there are fewer. Reference: 512.',
-      ),
+    samples: samples(
+      512,
+      'Sequences of the calibration text that channel maxima are taken over, from its beginning; all of them where there are fewer. Reference: 512.',
+    ),
   })
   .prefault({})
   .describe('How SmoothQuant scales channels; not read with another method.');

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJsonFile } from '../../disk/json.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { isObject } from '../../protocol/object.ts';
 import { buildDecode } from './tokenizer/decode.ts';
 import { buildEncode } from './tokenizer/encoder.ts';
 import { parseTokenizerFile, type TokenizerFile } from './tokenizer/file.ts';
@@ -84,7 +85,7 @@ type JsonObject = Readonly<Record<string, unknown>>;
 
 function readJson(path: string): JsonObject {
   const value = readJsonFile(path, { code: 'tokenizer/json' });
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  if (isObject(value)) return value;
   throw new UserError('tokenizer/json', `${path} is not a JSON object.`, 'Download it again.');
 }
 

@@ -8,7 +8,7 @@ import { reshape, toReal } from '../graph/ops/shape.ts';
 import type { LinearSites } from './layer.ts';
 import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
-import { rotatedLinears } from './rotated-linear.ts';
+import { rotatedLinears, rotateWeight } from './rotated-linear.ts';
 import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
 import { readSeams, type SeamMaps, seamsIn, writtenSeams } from './seams.ts';
 import {
@@ -62,6 +62,12 @@ function diagonalOnly(map: SideTransform): SideTransform {
 /** Those of all seven weights, made in one place of a graph: the order of sums in a derivative follows from it. */
 export function allWeightBases(inputs: LayerInputs): Readonly<Record<Linear, WeightBases>> {
   return recordOf(LINEARS, (linear) => weightBases(inputs, linear));
+}
+
+/** A weight in its new bases, W' = leftᵀ W right [out, in], before it is quantized. */
+export function mappedWeight(inputs: LayerInputs, linear: Linear): Value {
+  const { left, right } = weightBases(inputs, linear);
+  return rotateWeight(inputs.weight(linear), left, right);
 }
 
 /** The gain of the norm before a weight, folded into it. */

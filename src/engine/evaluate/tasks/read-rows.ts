@@ -1,4 +1,5 @@
 /** Rows of the files that questions are published in. */
+
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { reading } from '../../../disk/faults.ts';
@@ -7,6 +8,7 @@ import { parseJson } from '../../../disk/json.ts';
 import { readLines } from '../../../disk/text.ts';
 import { readPlacedRows } from '../../../formats/rows.ts';
 import { UserError } from '../../../protocol/errors.ts';
+import { isObject } from '../../../protocol/object.ts';
 import type { Row } from './row.ts';
 
 /** @throws UserError `tasks/row` at the first line that is no row, and those of reading a file. */
@@ -31,11 +33,6 @@ export function readRows(path: string, signal?: AbortSignal): AsyncGenerator<Row
     'Name a file of one of these kinds, or a folder that has one.',
   );
 }
-
-type JsonObject = Readonly<Record<string, unknown>>;
-
-const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const TORN = 'Download the file again, or take the line out.';
 

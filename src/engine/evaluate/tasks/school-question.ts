@@ -1,4 +1,5 @@
 /** Questions of science exams, with choices that have labels: the forms that ARC and OpenBookQA share. */
+import { isObject } from '../../../protocol/object.ts';
 import { type Instruction, instructionOf, isInstruction } from './instruction.ts';
 import { asTexts, fieldOf, labelledGold, type Row, rowFault, textOf } from './row.ts';
 
@@ -9,9 +10,9 @@ import { asTexts, fieldOf, labelledGold, type Row, rowFault, textOf } from './ro
 export function schoolQuestion(row: Row): Instruction {
   if (isInstruction(row)) return instructionOf(row);
   const { question } = row.value;
-  if (isRecord(question)) return ofStem(row, { ...row, value: question });
+  if (isObject(question)) return ofStem(row, { ...row, value: question });
   const choices = fieldOf(row, ['choices']);
-  const { text, label } = isRecord(choices) ? choices : { text: undefined, label: undefined };
+  const { text, label } = isObject(choices) ? choices : { text: undefined, label: undefined };
   return {
     question: textOf(row, 'question_stem', 'question'),
     choices: asTexts(row, 'choices.text', text),
@@ -22,7 +23,7 @@ export function schoolQuestion(row: Row): Instruction {
 /** @param inside the object under `question`. */
 function ofStem(row: Row, inside: Row): Instruction {
   const choices = fieldOf(inside, ['choices']);
-  if (!Array.isArray(choices) || !choices.every(isRecord))
+  if (!Array.isArray(choices) || !choices.every(isObject))
     throw rowFault(row, '"question.choices" is not a list of { text, label }', 'Download the file again.');
   const part = (name: string) =>
     asTexts(
@@ -35,8 +36,4 @@ function ofStem(row: Row, inside: Row): Instruction {
     choices: part('text'),
     gold: labelledGold(row, 'answerKey', part('label')),
   };
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

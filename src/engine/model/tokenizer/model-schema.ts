@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isObject } from '../../../protocol/object.ts';
 
 /** Ids by text. */
 export type Vocabulary = ReadonlyMap<string, number>;
@@ -161,10 +162,6 @@ function guessType(found: object): string {
   if ('merges' in found) return 'BPE';
   if ('vocab' in found && Array.isArray(found.vocab)) return 'Unigram';
   return 'max_input_chars_per_word' in found ? 'WordPiece' : 'WordLevel';
-}
-
-function isObject(value: unknown): value is object {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isPair(value: unknown): value is [string, string] {

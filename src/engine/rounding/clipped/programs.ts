@@ -6,8 +6,7 @@ import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { clippedCodes, gridsPerRow } from '../../network/clipped-weight.ts';
 import { LayerInputs } from '../../network/layer-inputs.ts';
-import { weightBases } from '../../network/linear-sites.ts';
-import { rotateWeight } from '../../network/rotated-linear.ts';
+import { mappedWeight } from '../../network/linear-sites.ts';
 import type { MappedWeightSpec } from '../walk/mapped-weight.ts';
 
 /**
@@ -22,8 +21,7 @@ export const CLIPPED_WEIGHT: ProgramKind<
   build({ linear, shape, types }) {
     const graph = new Graph();
     const inputs = new LayerInputs(graph, shape, types);
-    const { left, right } = weightBases(inputs, linear);
-    const w = rotateWeight(inputs.weight(linear), left, right);
+    const w = mappedWeight(inputs, linear);
     const quantizer = shape.quantizers.weights;
     const dims = [w.dim(0), gridsPerRow(w.dim(1), quantizer)];
     const [upper, lower] = [graph.input('upper', dims), graph.input('lower', dims)];

@@ -9,8 +9,7 @@ import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import type { LayerShape } from '../../network/layer-shape.ts';
-import { weightBases } from '../../network/linear-sites.ts';
-import { rotateWeight } from '../../network/rotated-linear.ts';
+import { mappedWeight } from '../../network/linear-sites.ts';
 
 export interface MappedWeightSpec {
   readonly linear: Linear;
@@ -30,8 +29,7 @@ export const MAPPED_WEIGHT: ProgramKind<
   build({ linear, shape, types }) {
     const graph = new Graph();
     const inputs = new LayerInputs(graph, shape, types);
-    const { left, right } = weightBases(inputs, linear);
-    const w = rotateWeight(inputs.weight(linear), left, right);
+    const w = mappedWeight(inputs, linear);
     const quantizer = shape.quantizers.weights;
     const [nearest, ratio] = quantizeWithRatio(w, quantizer, null);
     return { graph, outputs: { w, nearest, ...weightGrid(w, ratio, quantizer) } };

@@ -11,8 +11,7 @@ import type { ProgramKind } from '../../graph/program-cache.ts';
 import { buildLayer, type LinearSites } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import type { LayerShape } from '../../network/layer-shape.ts';
-import { plainSites, weightBases, withBias } from '../../network/linear-sites.ts';
-import { rotateWeight } from '../../network/rotated-linear.ts';
+import { mappedWeight, plainSites, withBias } from '../../network/linear-sites.ts';
 import { IDENTITY, timesTransform, timesTransposed } from '../../network/side-transform.ts';
 import { HALVES, type Half, type HalfName } from './halves.ts';
 
@@ -170,8 +169,7 @@ function roundedBehind(
   seam: SeamName,
   quantizer: WeightQuantizer,
 ): { before: Value; exact: Value } {
-  const { left, right } = weightBases(inputs, linear);
-  const scaled = rotateWeight(inputs.weight(linear), left, right);
+  const scaled = mappedWeight(inputs, linear);
   const map = inputs.readMap(seam);
   return {
     before: timesTransform(fakeQuantizeWeight(scaled, quantizer), map),

@@ -11,8 +11,7 @@ import { clippedWeight, gridsPerRow } from '../../network/clipped-weight.ts';
 import { type AttentionTables, buildLayer, UNWATCHED } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import type { LayerShape } from '../../network/layer-shape.ts';
-import { mergedSites, weightBases } from '../../network/linear-sites.ts';
-import { rotateWeight } from '../../network/rotated-linear.ts';
+import { mappedWeight, mergedSites } from '../../network/linear-sites.ts';
 import { FIRST_LOGIT, layoutOf, partsOf, type ScaledSeam, SMALLEST_SCALE } from './parameters.ts';
 
 /** Everything that decides a block; its maps are those at all seams, the scaled ones among them. */
@@ -34,9 +33,8 @@ type ClipsOf = (linear: Linear) => { readonly upper: Value; readonly lower: Valu
 function blockOutput(inputs: LayerInputs, graph: Graph, shape: LayerShape, clipsOf: ClipsOf): Value {
   const { config, batch, sequence, quantizers } = shape;
   const prepared = (linear: Linear): Value => {
-    const { left, right } = weightBases(inputs, linear);
     const { upper, lower } = clipsOf(linear);
-    return clippedWeight(rotateWeight(inputs.weight(linear), left, right), upper, lower, quantizers.weights);
+    return clippedWeight(mappedWeight(inputs, linear), upper, lower, quantizers.weights);
   };
   const sites = mergedSites(inputs, shape, false, UNWATCHED.keep, prepared);
   const tables: AttentionTables = {
