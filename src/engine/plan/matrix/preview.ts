@@ -93,7 +93,9 @@ async function* lookThrough(
     const isKept = step.keeping !== undefined || step.find !== undefined;
     const isThere = isReady && (!isKept || (await isFound(step, key, executor, store)));
     if (isThere) {
-      yield* executor.execute(step);
+      const work = executor.execute(step);
+      if (isKept) await unsaid(work);
+      else yield* work;
       there.add(step);
     } else if (isKept) missing++;
     const cost = step.cost?.(executor);
@@ -103,6 +105,11 @@ async function* lookThrough(
     seen.set(key, known);
   }
   return missing;
+}
+
+/** What is kept tells again of its measurement, and nothing is measured here. */
+async function unsaid(work: AsyncGenerator<RunEvent, unknown>): Promise<void> {
+  while (!(await work.next()).done);
 }
 
 async function isFound(
