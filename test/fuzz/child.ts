@@ -1,5 +1,5 @@
 /** Reads damaged inputs of one format, one after the other, and reports each. A watcher ends it where it hangs. */
-import { accessSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ExperimentError } from '../../src/config/index.ts';
@@ -14,17 +14,6 @@ import { Dice } from './mutations/dice.ts';
 /** Waits until the watcher has it: a crash may come next. */
 function report(message: Report): Promise<void> {
   return new Promise((resolve) => process.send!(message, undefined, undefined, () => resolve()));
-}
-
-/** A folder in memory where there is one: what a run folder writes waits for the disk. */
-function scratch(): string {
-  const memory = '/dev/shm';
-  try {
-    accessSync(memory, constants.W_OK);
-    return memory;
-  } catch {
-    return tmpdir();
-  }
 }
 
 function damaged({ originals, mutate }: Target, { seed, format }: Order, index: number): Buffer {
@@ -69,7 +58,7 @@ function placeOf(error: unknown): string {
 }
 
 async function work(order: Order): Promise<void> {
-  const dir = mkdtempSync(join(scratch(), 'spinquant-fuzz-'));
+  const dir = mkdtempSync(join(tmpdir(), 'spinquant-fuzz-'));
   process.on('exit', () => rmSync(dir, { recursive: true, force: true }));
   const target = await formatNamed(order.format).open(await makeWorkspace(dir));
   for (const [i, original] of target.originals.entries()) {

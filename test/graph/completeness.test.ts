@@ -72,8 +72,8 @@ function isDefinition(value: unknown): value is OpDefinition {
 
 /** Lists every definition that a module of the folder exports. */
 async function definitions(): Promise<OpDefinition[]> {
-  const files = readdirSync(fileURLToPath(FOLDER)).filter((name) => name.endsWith('.ts'));
-  const modules = await Promise.all(files.map((name) => import(new URL(name, FOLDER).href)));
+  const names = readdirSync(fileURLToPath(FOLDER)).flatMap((file) => /^(.*)\.ts$/.exec(file)?.[1] ?? []);
+  const modules = await Promise.all(names.map((name) => import(`../../src/engine/graph/fused/${name}.ts`)));
   return modules.flatMap((module) => Object.values(module).filter(isDefinition));
 }
 
