@@ -223,7 +223,7 @@ function pressTwiceAfter(text: string, seen: { readonly leftAfterMs: number[] })
 test('a second Ctrl-C leaves at once, whatever hangs, and corrupts nothing', {
   skip: process.platform === 'win32' && 'needs named pipes',
 }, async () => {
-  writeExperiment('twice.spinquant.json', 60);
+  writeExperiment('twice.spinquant.json', 200);
   const whole = await optimize('twice.spinquant.json');
   await spinquant(['optimize', 'twice.spinquant.json'], workspace, whenSteps(3, 'SIGINT'));
   // A text that never ends to come: no signal reaches the thread that waits for it.
