@@ -116,3 +116,13 @@ test('heads are mixed only where a Hadamard matrix has their number', async (t) 
   assert.match(fault!.message, /rotation\.acrossHeads.* 6 heads/);
   assert.deepEqual(fault?.suggestion, { path: ['rotation', 'acrossHeads'], value: false });
 });
+
+test('a table warns of what is the same in all of its cells', async (t) => {
+  const calibration = { text: 'train.txt', sequenceLength: 4096 };
+  const matrix = { bits: ['4-4-4'], methods: ['rtn', 'gptq'] };
+  const { lengths } = await checked(t, { calibration, matrix }, 'optimize');
+  assert.deepEqual(
+    lengths.map(([at]) => at),
+    ['4096'],
+  );
+});

@@ -100,14 +100,21 @@ async function checkReading(
   // Sizes that the tensors deny say nothing of the settings, and may be of any height.
   if (faults.some(({ code }) => SIZES_DENIED.includes(code))) return { faults, config: null };
   const cells = fillsMatrix(purpose) ? ask(({ matrix }) => matrix && cellsOf(written, matrix)) : undefined;
-  faults.push(
-    ...(cells
-      ? cellFaults(cells, ({ experiment }) => errorsOf(experiment, config))
-      : rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? [])),
-  );
+  const own = rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? []);
+  if (cells)
+    faults.push(
+      ...cellFaults(cells, ({ experiment }) => errorsOf(experiment, config)),
+      ...own.filter(isOfEveryCell),
+    );
+  else faults.push(...own);
   faults.push(...(await textFaults(reading, model, config, directory, purpose)));
   faults.push(...(await taskFaults(reading, directory, purpose)));
   return { faults, config };
+}
+
+/** Rows and bits set the other parts anew. */
+function isOfEveryCell({ severity, path }: Unplaced): boolean {
+  return severity === 'warning' && (path[0] === 'calibration' || path[0] === 'evaluation');
 }
 
 /** Why an experiment cannot be computed with a model, whatever its text is. */
