@@ -7,6 +7,7 @@ import {
   readFileSync,
   readlinkSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -130,7 +131,11 @@ test('a connection that is cut goes on where it ended', async (t) => {
   await fetched(TINY);
   const asked = weightRequests(hub).map((line) => line.split(' ')[2]);
   assert.equal(asked[0], undefined);
-  assert.deepEqual(asked.slice(1), ['bytes=100000-', 'bytes=200000-']);
+  // A client may lose what it had not read yet when its connection broke, never more.
+  const ends = asked.map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? '')?.[1] ?? 0));
+  assert.ok(ends.length >= 3);
+  for (const [i, end] of ends.slice(1).entries())
+    assert.ok(end > ends[i]! && end <= ends[i]! + 100_000, `asked from ${ends}`);
   assert.deepEqual(readFileSync(join(expectModel('org/tiny'), 'model.safetensors')), WEIGHTS);
 });
 
@@ -164,13 +169,16 @@ test('a job that was killed while it downloaded is gone on with', async (t) => {
     /cut|terminated|SOCKET|closed/,
   );
   assert.equal(cachedModel(TINY), null);
-  assert.equal(readdirSync(blobs).filter((name) => name.endsWith('.incomplete')).length, 1);
+  const kept = readdirSync(blobs).filter((name) => name.endsWith('.incomplete'));
+  assert.equal(kept.length, 1);
+  const { size } = statSync(join(blobs, kept[0]!));
+  assert.ok(size > 0 && size <= 70_000);
   hub.fault = () => null;
   hub.requests.length = 0;
   await fetched(TINY);
   assert.deepEqual(
     weightRequests(hub).map((line) => line.split(' ')[2]),
-    ['bytes=70000-'],
+    [`bytes=${size}-`],
   );
   assert.deepEqual(readFileSync(join(expectModel('org/tiny'), 'model.safetensors')), WEIGHTS);
 });

@@ -105,6 +105,9 @@ function listed(path: string, bytes: Buffer) {
   return { type: 'file', path, size: bytes.length, oid, ...(path.endsWith('.safetensors') && { lfs }) };
 }
 
+/** A client drops what it has not read when a connection breaks. */
+const CUT_AFTER_MS = 50;
+
 export function gitOid(bytes: Buffer): string {
   return createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 }
@@ -124,7 +127,7 @@ function send(request: IncomingMessage, response: ServerResponse, body: Buffer, 
     return;
   }
   response.write(part.subarray(0, sent), () => {
-    // What was sent still arrives, so that the next request must ask for what is behind it.
-    if (fault.cutAfter !== undefined) request.socket.destroySoon();
+    // What was sent has time to be read, so that the next request asks for what is behind it.
+    if (fault.cutAfter !== undefined) setTimeout(() => request.socket.destroySoon(), CUT_AFTER_MS);
   });
 }
