@@ -51,7 +51,7 @@ function fullPrecision(view: PictureView): number | null {
 function bitsSpec(
   settings: readonly string[],
   series: readonly Series[],
-  log: boolean,
+  { log, isPerplexity }: { readonly log: boolean; readonly isPerplexity: boolean },
   theme: Theme,
   standalone: boolean,
 ): ChartSpec {
@@ -67,8 +67,9 @@ function bitsSpec(
   const label = {
     type: 'text',
     align: 'right',
-    baseline: 'bottom',
-    dy: -2,
+    // The side of the line where quantized models are not: below the least perplexity, above the best accuracy.
+    baseline: isPerplexity ? 'top' : 'bottom',
+    dy: isPerplexity ? 4 : -2,
     fill: theme.muted,
   };
   return fittedSpec(
@@ -126,7 +127,7 @@ export const bitsPicture: PictureKind = {
     const settings = [...new Set(points.map(({ bits }) => bits))];
     return {
       model: {
-        spec: bitsSpec(settings, series, log, theme, standalone),
+        spec: bitsSpec(settings, series, { log, isPerplexity: metric === 'perplexity' }, theme, standalone),
         data: { points: rows, full: full === null ? [] : [{ value: full, label: words }] },
         signals: { yMin: domain[0], yMax: domain[1], ...(log && { yTicks: logTicks(domain) }) },
         summary: summaryOf(
