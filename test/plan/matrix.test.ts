@@ -139,6 +139,23 @@ test('the plan counts the look at activations where the table takes one', async 
   );
 });
 
+test('statistics of a row of trained weights are of these', async () => {
+  const quick = {
+    runs: 'trained-runs',
+    quantization: { weights: { clip: false } },
+    training: { 'llm-qat': { samples: 2, steps: 1, learningRate: 0.01 } },
+  };
+  const asked = await write({ bits: ['4-8-16'], methods: ['rtn', 'llm-qat'], statistics: true }, quick);
+  await collect(runMatrix(asked, KERNELS));
+  const weightsOf = async (wanted: string) => {
+    const cell = (await collectCells(asked)).find(({ method }) => method === wanted);
+    return (await (await openRun(cell!.run!)).readActivations()).weights ?? [];
+  };
+  const [given, trained] = await Promise.all([weightsOf('rtn'), weightsOf('llm-qat')]);
+  assert.ok(given.length > 0 && given.length === trained.length);
+  for (const [i, { after }] of trained.entries()) assert.notDeepEqual(after, given[i]?.after);
+});
+
 test('statistics that an earlier version kept serve, with activations alone', async () => {
   // Without a search of clip ratios, which takes long to compile.
   const quick = { runs: 'older-runs', quantization: { weights: { clip: false } } };

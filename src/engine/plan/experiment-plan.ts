@@ -47,7 +47,7 @@ export async function planOptimize(experiment: ResolvedExperiment, methods: Meth
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
     ...measured(experiment, BOTH, evaluation, { maps, weights, trained }),
-    statistics: statisticsStep(experiment, maps, calibration),
+    statistics: statisticsStep(experiment, maps, { calibration, trained }),
   };
 }
 
@@ -80,15 +80,17 @@ function measured(
   };
 }
 
-/** Activation statistics with rotations that are drawn, or were learned before. */
+/** Statistics with rotations that are drawn, or were learned before, on the weights of the checkpoint. */
 export function planInspect(
   experiment: ResolvedExperiment,
   methods: Methods,
   path: string | null,
 ): Step<ActivationsFile> {
   const { calibration } = textSteps(experiment);
-  const { maps } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained: null });
-  return statisticsStep(experiment, maps, calibration);
+  // Whoever looks at a network does not want to train one first.
+  const trained = null;
+  const { maps } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
+  return statisticsStep(experiment, maps, { calibration, trained });
 }
 
 /**

@@ -62,7 +62,7 @@ export async function planCell(
     weights,
     quantized: perplexityStep(experiment, ['quantized'], evaluation, network),
     quantizedTasks: tasksStep(experiment, ['quantized'], network),
-    statistics: what.statistics ? statisticsStep(experiment, maps, calibration) : null,
+    statistics: what.statistics ? statisticsStep(experiment, maps, { calibration, trained }) : null,
   };
 }
 

@@ -113,17 +113,18 @@ export function deployedWork({ experiment, checkpoint, rounding }: Workbench): W
 /**
  * Statistics of activations and weights before and after the maps, written to the run folder if there is one. Versions
  * before had those of activations alone, under the same keys: their results still serve.
+ * @param trained the weights of both sides; null for those of the checkpoint.
  */
 export function statisticsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
-  calibration: Step<Blocks>,
+  { calibration, trained }: { readonly calibration: Step<Blocks>; readonly trained: Step<Trained> | null },
 ): Step<ActivationsFile> {
   return {
     ...MEASURED,
     name: 'statistics',
     keeping: STATISTICS,
-    inputs: [maps, calibration],
+    inputs: [maps, calibration, trained].filter((step) => step !== null),
     spec: () => deployedSettings(experiment),
     cost(context) {
       const { checkpoint } = context.bench;
@@ -135,7 +136,8 @@ export function statisticsStep(
     },
     run: (context) =>
       phase('statistics', context.seconds, async function* () {
-        const { bench, places, signal } = context;
+        const { places, signal } = context;
+        const bench = trainedBench(context, trained);
         const began = performance.now();
         const network = observed(bench, context.of(maps));
         const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);
