@@ -98,6 +98,7 @@ test('unknown rows and bits, repetitions and nothing to fill are errors at their
       'config/unknown-row matrix.methods.1',
       'config/same-name matrix.methods.2',
       'config/same-name matrix.rows.0.name',
+      'config/unlisted-row matrix.rows.1.name',
       'config/unknown-row matrix.rows.1.like',
     ],
   );

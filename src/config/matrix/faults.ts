@@ -93,9 +93,26 @@ function nameFaults(matrix: Matrix): RuleFault[] {
     ...own.flatMap((name, index) =>
       names.indexOf(name) < names.lastIndexOf(name) ? twice(name, index) : [],
     ),
+    ...unlisted(matrix),
     ...repeated(matrix.methods, 'methods'),
     ...repeated(matrix.bits, 'bits'),
   ];
+}
+
+/** Rows of the file's own that its table does not have. */
+function unlisted(matrix: Matrix): RuleFault[] {
+  const { methods } = matrixShape(matrix);
+  return matrix.rows.flatMap(({ name }, index) => {
+    if (methods.includes(name) || ROWS.some((row) => row.name === name)) return [];
+    const path = ['matrix', 'rows', index, 'name'];
+    const message = `the table leaves "${name}" out: matrix.methods does not name it.`;
+    return [
+      {
+        ...error('config/unlisted-row', path, message, `Add "${name}" to matrix.methods.`),
+        severity: 'warning',
+      },
+    ];
+  });
 }
 
 function unknownName(name: string, names: readonly string[], path: JsonPath): RuleFault[] {
