@@ -7,12 +7,14 @@
  */
 import type { Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
+import type { GenerationEvent } from '../protocol/generation.ts';
 import type { CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
 import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
+import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
 import type { MatrixResult } from './plan/matrix/run-matrix.ts';
 import type {
@@ -33,6 +35,7 @@ import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
+export type { GenerateOptions, GenerateRequest, GenerateResult, Writer } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
 export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
 export type {
@@ -160,6 +163,14 @@ export async function* evaluateExperiment(
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
   return yield* (await import('./plan/evaluate.ts')).evaluateExperiment(experiment, options);
+}
+
+/** Lets a model, or the quantized network of a run, write text behind a prompt. */
+export async function* generateText(
+  request: GenerateRequest,
+  options: GenerateOptions,
+): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
+  return yield* (await import('./plan/generate.ts')).generateText(request, options);
 }
 
 /** Collects activation statistics before and after rotation, per layer and site. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readJsonFile } from '../../disk/json.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { isObject } from '../../protocol/object.ts';
+import { tokenBefore } from './tokenizer/added-before.ts';
 import { buildDecode } from './tokenizer/decode.ts';
 import { buildEncode } from './tokenizer/encoder.ts';
 import { parseTokenizerFile, type TokenizerFile } from './tokenizer/file.ts';
@@ -32,6 +33,8 @@ export interface Tokenizer {
   /** @throws UserError `tokenizer/no-row` as `encode` does. */
   readonly bosId: number | null;
   readonly eosId: number | null;
+  /** True where a prompt begins with BOS, as the files of the tokenizer say. */
+  readonly addsBos: boolean;
 }
 
 /**
@@ -67,6 +70,7 @@ export function openTokenizer(dir: string, modelVocabSize = Number.POSITIVE_INFI
       return bosId === null ? null : check(bosId, 'The beginning of a sequence');
     },
     eosId: specialId(tokens, dir, config.eos, 'eos_token_id'),
+    addsBos: bosId !== null && (config.addsBos ?? tokenBefore(file.postProcessor)),
     encode: (text, options = {}) => explained(path, options, () => encode(text, options)),
     decode: buildDecode(path, file, tokens),
   };
