@@ -35,6 +35,8 @@ export interface Tokenizer {
   readonly eosId: number | null;
   /** True where a prompt begins with BOS, as the files of the tokenizer say. */
   readonly addsBos: boolean;
+  /** The token of what the vocabulary lacks; null where there is none. */
+  readonly unknownId: number | null;
 }
 
 /**
@@ -71,6 +73,7 @@ export function openTokenizer(dir: string, modelVocabSize = Number.POSITIVE_INFI
     },
     eosId: specialId(tokens, dir, config.eos, 'eos_token_id'),
     addsBos: bosId !== null && (config.addsBos ?? tokenBefore(file.postProcessor)),
+    unknownId: unknownId(file.model, tokens),
     encode: (text, options = {}) => explained(path, options, () => encode(text, options)),
     decode: buildDecode(path, file, tokens),
   };
@@ -145,6 +148,11 @@ function explained<T>(path: string, { source = 'The text' }: EncodeOptions, work
       'Use a text without it, or the tokenizer that came with the model.',
     );
   }
+}
+
+function unknownId(model: TokenizerFile['model'], { idOf }: NumberedTokens): number | null {
+  if (model.type === 'Unigram') return model.unknownId;
+  return model.unknown === null ? null : (idOf(model.unknown) ?? null);
 }
 
 /** Returns the id of BOS or EOS: named by tokenizer_config.json, else numbered by config.json; null if by neither. */

@@ -22,7 +22,7 @@ import { runJob } from './job.ts';
 import { plainNetwork } from './networks.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
-import { type Prompt, readPrompt, tokensToWrite } from './prompt.ts';
+import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
 import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import { quantizedNetwork } from './steps/measures.ts';
 import { labelOf, type Workbench } from './workbench.ts';
@@ -88,6 +88,7 @@ export async function* generateText(
   return yield* runJob<GenerateResult, GenerationEvent>(setting, async function* (bench, executor) {
     yield* warningsOf(source);
     const prompt = await readPrompt(bench, request.prompt);
+    yield* promptWarnings(bench, request.prompt, prompt);
     const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
     yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
     const network = yield* networkOf(opened, bench, executor);

@@ -1,4 +1,5 @@
 import { UserError } from '../../protocol/errors.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { renderChat } from '../model/chat-template.ts';
 import { cacheBytes } from '../network/layer-cache.ts';
@@ -29,6 +30,19 @@ export async function readPrompt({ checkpoint, tokenizer }: Workbench, prompt: P
   }
   const hasBos = tokenizer.bosId !== null;
   return expectTokens(tokenizer.encode(text, { source, bos: hasBos && (tokenizer.addsBos || text === '') }));
+}
+
+/** Tells of characters that became the token for unknown ones. A person may have written that token itself. */
+export function* promptWarnings(
+  { tokenizer: { unknownId, decode } }: Workbench,
+  { text }: Prompt,
+  ids: Int32Array,
+): Generator<RunEvent> {
+  if (unknownId === null || !ids.includes(unknownId)) return;
+  const known = JSON.stringify(decode(ids).slice(0, 80));
+  const message = `The tokenizer does not know all of the prompt ${JSON.stringify(text.slice(0, 80))}: what the model reads is ${known}.`;
+  const hint = 'Write the prompt with characters that the model was trained on.';
+  yield timed({ type: 'warning', message, hint });
 }
 
 function expectTokens(ids: Int32Array): Int32Array {
