@@ -12,11 +12,12 @@ const HINT =
 
 /**
  * What a person names: a run by its folder, or by its name among the runs of this folder; or else a model.
+ * @param folder whose runs have names.
  * @throws UserError `generate/no-writer`.
  */
-export async function writerNamed(named: string): Promise<Writer> {
+export async function writerNamed(named: string, folder = '.'): Promise<Writer> {
   if (existsSync(named)) return atPath(named);
-  const run = join(await runsFolder('.'), named);
+  const run = join(await runsFolder(folder), named);
   if (isRun(run)) return { run };
   if (parseModelName(named) !== null) return { model: resolveModel(process.cwd(), named) };
   throw new UserError('generate/no-writer', `There is no ${named}, and no run of that name here.`, HINT);
