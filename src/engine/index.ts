@@ -30,12 +30,13 @@ import type {
 import type { StepEstimate } from './plan/preview-steps.ts';
 import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
+import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
-export type { GenerateOptions, GenerateRequest, GenerateResult, Writer } from './plan/generate.ts';
+export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
 export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
 export type {
@@ -51,6 +52,7 @@ export type {
 export type { StepEstimate } from './plan/preview-steps.ts';
 export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
+export type { Writer } from './plan/writer.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
 /** Reads an experiment file and checks all that can be known before anything runs. @throws ExperimentError. */
@@ -163,6 +165,11 @@ export async function* evaluateExperiment(
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
   return yield* (await import('./plan/evaluate.ts')).evaluateExperiment(experiment, options);
+}
+
+/** The model or the run that a name or path means. @param runs the folder of runs. @throws UserError `generate/no-writer`. */
+export async function findWriter(named: string, runs: string): Promise<Writer> {
+  return (await import('./plan/writer.ts')).findWriter(named, runs);
 }
 
 /** Lets a model, or the quantized network of a run, write text behind a prompt. */

@@ -7,9 +7,9 @@ import { createColors } from 'picocolors';
 import { generate } from '../../src/cli/commands/generate.ts';
 import { collectStop, parseWhole, SHARE } from '../../src/cli/option-values.ts';
 import type { Output } from '../../src/cli/output.ts';
-import { writerNamed } from '../../src/cli/writer.ts';
 import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
 import {
+  findWriter,
   type GenerateRequest,
   type GenerateResult,
   generateText,
@@ -53,9 +53,9 @@ test('a model and a run write the same text as JSON and as it comes', async () =
 
 test('a run has a name among the runs of a folder', async () => {
   const runs = join(folder, 'runs');
-  assert.deepEqual(await writerNamed(RUN, runs), { run: join(runs, RUN) });
-  assert.deepEqual(await writerNamed(join(runs, RUN)), { run: join(runs, RUN) });
-  assert.deepEqual(await writerNamed(MODEL), { model: MODEL });
+  assert.deepEqual(await findWriter(RUN, runs), { run: join(runs, RUN) });
+  assert.deepEqual(await findWriter(join(runs, RUN), folder), { run: join(runs, RUN) });
+  assert.deepEqual(await findWriter(MODEL, folder), { model: MODEL });
 });
 
 /** What a command says, for as long as it does not print it. */
@@ -67,7 +67,7 @@ function silent(): Output {
 
 type Flags = Partial<Parameters<typeof generate>[1]>;
 const refused: readonly (readonly [named: string, flags: Flags, code: string, message: RegExp])[] = [
-  ['nowhere', {}, 'generate/no-writer', /There is no nowhere, and no run of that name here/],
+  ['nowhere', {}, 'generate/no-writer', /There is no nowhere, and no run of that name in/],
   [
     join(folder, 'gptq.spinquant.json'),
     {},

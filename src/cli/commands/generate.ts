@@ -10,7 +10,7 @@ import { EXIT, type ExitCode } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
 import { ProgressLines } from '../progress.ts';
-import { writerNamed } from '../writer.ts';
+import { runsFolder } from './runs.ts';
 
 /** Numbers are in their ranges. */
 export interface GenerateFlags {
@@ -36,8 +36,8 @@ export async function generate(
 ): Promise<ExitCode | undefined> {
   expectUsed(flags);
   expectUtf8(flags);
-  const request = { from: await writerNamed(named), ...requestOf(flags) };
   const engine = await loadEngine();
+  const request = { from: await engine.findWriter(named, await runsFolder('.')), ...requestOf(flags) };
   const { kernels, device } = flags;
   const result = await interruptible(output, (signal) =>
     show(engine.generateText(request, { signal, kernels, device }), output),

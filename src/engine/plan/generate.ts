@@ -26,9 +26,7 @@ import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt
 import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import { quantizedNetwork } from './steps/measures.ts';
 import { labelOf, type Workbench } from './workbench.ts';
-
-/** A model folder or a name on the Hub, at full precision; or a run folder, as it quantizes. */
-export type Writer = { readonly model: string } | { readonly run: string };
+import type { Writer } from './writer.ts';
 
 export interface GenerateRequest {
   readonly from: Writer;

@@ -1,26 +1,31 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Writer } from '../engine/index.ts';
-import { resolveModel } from '../hub/locate.ts';
-import { parseModelName } from '../hub/names.ts';
-import { UserError } from '../protocol/errors.ts';
-import { RUN_FILES } from '../runs/index.ts';
-import { runsFolder } from './commands/runs.ts';
+import { resolveModel } from '../../hub/locate.ts';
+import { parseModelName } from '../../hub/names.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { RUN_FILES } from '../../runs/index.ts';
+
+/** A model folder or a name on the Hub, at full precision; or a run folder, as it quantizes. */
+export type Writer = { readonly model: string } | { readonly run: string };
 
 const HINT =
   'Name a model folder, a model on the Hub (ORG/NAME), a run folder, or the name of a run of this folder (`spinquant runs` lists them).';
 
 /**
- * What a person names: a run by its folder, or by its name among the runs of this folder; or else a model.
- * @param folder whose runs have names.
+ * What a person names: a run by its folder, or by its name in a folder of runs; or else a model.
+ * @param runs the folder of runs.
  * @throws UserError `generate/no-writer`.
  */
-export async function writerNamed(named: string, folder = '.'): Promise<Writer> {
+export function findWriter(named: string, runs: string): Writer {
   if (existsSync(named)) return atPath(named);
-  const run = join(await runsFolder(folder), named);
+  const run = join(runs, named);
   if (isRun(run)) return { run };
   if (parseModelName(named) !== null) return { model: resolveModel(process.cwd(), named) };
-  throw new UserError('generate/no-writer', `There is no ${named}, and no run of that name here.`, HINT);
+  throw new UserError(
+    'generate/no-writer',
+    `There is no ${named}, and no run of that name in ${runs}.`,
+    HINT,
+  );
 }
 
 function atPath(path: string): Writer {
