@@ -18,8 +18,11 @@ export interface Output {
   readonly columns: number;
   /** Writes a result for people as a line on stdout; nothing with `--json`. */
   result(text: string): void;
-  /** Writes a piece of text that goes on where the last piece ended, on stdout; nothing with `--json`. */
-  stream(piece: string): void;
+  /**
+   * Writes a piece of text that goes on where the last piece ended, on stdout; nothing with `--json`.
+   * @returns false where stdout takes no more.
+   */
+  stream(piece: string): boolean;
   /** Writes the JSON document; nothing without `--json`, and nothing after the first. */
   document(value: unknown): void;
   /** Writes progress, a warning or an error as a line on stderr. */
@@ -77,9 +80,11 @@ export function createOutput(json: boolean): Output {
       if (!json) process.stdout.write(`${printable(text)}\n`);
     },
     stream(piece) {
-      if (json || piece === '') return;
-      process.stdout.write(printable(piece));
-      isMidLine = !piece.endsWith('\n');
+      if (!json && piece !== '') {
+        process.stdout.write(printable(piece));
+        isMidLine = !piece.endsWith('\n');
+      }
+      return stdoutFault === null;
     },
     document(value) {
       if (!json || hasDocument) return;

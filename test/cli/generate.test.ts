@@ -61,7 +61,7 @@ test('a run has a name among the runs of a folder', async () => {
 /** What a command says, for as long as it does not print it. */
 function silent(): Output {
   const nothing = () => {};
-  const said = { result: nothing, stream: nothing, document: nothing, note: nothing, warn: nothing };
+  const said = { result: nothing, stream: () => true, document: nothing, note: nothing, warn: nothing };
   return { json: true, colors: createColors(false), live: false, columns: 80, status: nothing, ...said };
 }
 
@@ -162,6 +162,16 @@ test('Ctrl-C ends the text in order', async () => {
   assert.equal(code, 130, stderr);
   assert.match(stdout, /^.+\n$/s);
   assert.match(stderr, /\n\d+ tokens?: cancelled; this was written so far · /);
+});
+
+test('nothing is written for a reader that has gone', async () => {
+  const args = ['generate', 'model', '--prompt', 'once', '--tokens', '250', ...COMPOSED];
+  const { code, stderr } = await spinquant(args, folder, (child) => {
+    child.stdout?.once('data', () => child.stdout?.destroy());
+  });
+  assert.equal(code, 1);
+  assert.match(stderr, /Standard output cannot be written: its reader has gone/);
+  assert.doesNotMatch(stderr, /as many tokens as asked for/);
 });
 
 const STORIES = join(import.meta.dirname, '..', '..', '..', 'shared', 'data', 'models', 'stories260K');

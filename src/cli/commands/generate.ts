@@ -8,7 +8,7 @@ import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
-import type { Output } from '../output.ts';
+import { flushStdout, type Output } from '../output.ts';
 import { ProgressLines } from '../progress.ts';
 import { runsFolder } from './runs.ts';
 
@@ -100,12 +100,16 @@ async function show(
       const next = await writing.next();
       if (next.done) return next.value;
       const event = next.value;
-      if (event.type === 'token') output.stream(event.text);
-      else if (event.type === 'text-end') output.stream(`${event.text}\n`);
-      else if (event.type !== 'prompt') progress.show(event);
+      if (event.type === 'token' || event.type === 'text-end') {
+        const end = event.type === 'text-end' ? '\n' : '';
+        // A reader that has gone, such as `head`, is not written for.
+        if (!output.stream(event.text + end)) await flushStdout();
+      } else if (event.type !== 'prompt') progress.show(event);
     }
   } finally {
     progress.end();
+    // Left in the middle, it closes what it opened; at its end this does nothing.
+    await writing.return(undefined as never);
   }
 }
 
@@ -115,7 +119,7 @@ const ENDINGS: Readonly<Record<Exclude<TextEnd, 'stop'>, string>> = {
   cancelled: 'cancelled; this was written so far',
 };
 
-/** `40 tokens (ended by …) · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · keys and values 1.2 MiB`. */
+/** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · keys and values 1.2 MiB`. */
 function factsOf(result: GenerateResult): string {
   const { ids, promptIds, ended, stop, seconds, tokensPerSecond, cacheBytes } = result;
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
