@@ -31,3 +31,11 @@ export function collectStop(text: string, before: readonly string[] = []): reado
   if (text === '') throw new InvalidArgumentError('Allowed: a text that is not empty.');
   return [...before, text];
 }
+
+const CACHE_BITS = [16, 8, 4] as const;
+
+export function parseCache(text: string): (typeof CACHE_BITS)[number] {
+  const found = CACHE_BITS.find((bits) => String(bits) === text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`Allowed: ${CACHE_BITS.join(', ')}.`);
+}

@@ -3,7 +3,15 @@ import manifest from '../../package.json' with { type: 'json' };
 import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
-import { collectStop, MAX_TOKENS, parseReal, parseSeed, parseWhole, SHARE } from './option-values.ts';
+import {
+  collectStop,
+  MAX_TOKENS,
+  parseCache,
+  parseReal,
+  parseSeed,
+  parseWhole,
+  SHARE,
+} from './option-values.ts';
 import type { Output } from './output.ts';
 
 /** A command's own module is imported when the command runs. */
@@ -209,6 +217,11 @@ function addGenerate(program: Command, output: Output, done: Done): void {
       parseReal('a number above 0', (x) => x > 0),
     )
     .option('--seed <n>', 'decides every draw; 0 by default', parseSeed)
+    .option(
+      '--cache <bits>',
+      'round keys and values to 16, 8 or 4 bits, instead of as the run does',
+      parseCache,
+    )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())
     .addOption(kernels())

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { createColors } from 'picocolors';
 import { generate } from '../../src/cli/commands/generate.ts';
-import { collectStop, parseWhole, SHARE } from '../../src/cli/option-values.ts';
+import { collectStop, parseCache, parseWhole, SHARE } from '../../src/cli/option-values.ts';
 import type { Output } from '../../src/cli/output.ts';
 import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
 import {
@@ -104,6 +104,8 @@ test('values of options are whole numbers and shares in their ranges', async () 
   for (const text of ['0', '11', '-1', '1.5', '1e1', 'x', '']) invalid(() => tokens(text), /from 1 to 10/);
   assert.equal(SHARE('1'), 1);
   for (const text of ['0', '1.01', 'NaN', 'Infinity', ' ']) invalid(() => SHARE(text), /above 0, up to 1/);
+  assert.equal(parseCache('8'), 8);
+  invalid(() => parseCache('3'), /Allowed: 16, 8, 4/);
   assert.deepEqual(collectStop('b', collectStop('a')), ['a', 'b']);
   invalid(() => collectStop(''), /not empty/);
   const { code, stdout } = await spinquant(['generate', 'model', '--json'], folder);
@@ -127,6 +129,7 @@ const request = (model: string, text: string, tokens: number | null): GenerateRe
   choice: MOST_LIKELY,
   seed: 0,
   stops: [],
+  cacheBits: null,
 });
 
 test('an empty prompt is BOS alone; unknown characters are told; without a number the text fits', async (t) => {

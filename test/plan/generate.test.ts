@@ -1,10 +1,11 @@
 /** What a run writes is likely by the network that its evaluation measures. */
 import assert from 'node:assert/strict';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { logProbability, MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
-import { type GenerateResult, generateText } from '../../src/engine/index.ts';
+import { type GenerateResult, generateText, type Writer } from '../../src/engine/index.ts';
 import type { Network } from '../../src/engine/network/network.ts';
 import { Executor } from '../../src/engine/plan/execute.ts';
 import { planQuantized } from '../../src/engine/plan/experiment-plan.ts';
@@ -13,14 +14,15 @@ import { Places } from '../../src/engine/plan/places.ts';
 import { quantizedNetwork } from '../../src/engine/plan/steps/measures.ts';
 import { openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
 import { openRun } from '../../src/runs/index.ts';
+import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 
 const RUN = join(oldRunsFolder(), 'runs', '20261128T151219Z-gptq');
 const OPTIONS = { kernels: 'composed' } as const;
 
-async function written(from: Parameters<typeof generateText>[0]['from']) {
-  const rest = { tokens: 40, choice: MOST_LIKELY, seed: 0, stops: [] };
+async function written(from: Writer, cacheBits: 4 | 16 | null = null) {
+  const rest = { tokens: 40, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits };
   const job = generateText({ from, prompt: { text: 'once upon a time', chat: null }, ...rest }, OPTIONS);
   const likely: number[] = [];
   for (;;) {
@@ -66,9 +68,40 @@ test('a run writes as the network that its perplexity is measured on', async () 
   });
 });
 
+const MODEL = join(RUN, '..', '..', 'model');
+
 test('a model writes as its own network', async () => {
-  const { likely, result } = await written({ model: join(RUN, '..', '..', 'model') });
+  const { likely, result } = await written({ model: MODEL });
   const whole = await withBench((bench) => judged(plainNetwork(bench), result));
   // Float32 logits below 1, summed in another order: sums of 64 products, 64 · 2⁻²⁴ each, in 2 layers.
   assert.ok(distance(likely, whole) < 2 * 64 * 2 ** -24, `${distance(likely, whole)}`);
+});
+
+test('keys and values have other bits where they are asked for', async () => {
+  const [own, same, sixteen] = [
+    await written({ run: RUN }),
+    await written({ run: RUN }, 4),
+    await written({ run: RUN }, 16),
+  ];
+  assert.deepEqual(same.likely, own.likely);
+  assert.notDeepEqual(sixteen.likely, own.likely);
+  assert.deepEqual([own.result.bits, sixteen.result.bits], ['W4A4KV4', 'W4A4KV16']);
+  const [model, rounded] = [await written({ model: MODEL }, 16), await written({ model: MODEL }, 4)];
+  assert.deepEqual(model.likely, (await written({ model: MODEL })).likely);
+  assert.notDeepEqual(rounded.likely, model.likely);
+  assert.equal(rounded.result.bits, 'W16A16KV4');
+});
+
+test('what was made for the bits of a cache is not used with others', async (t) => {
+  const copy = join(temporaryFolder(t), 'runs', 'run');
+  cpSync(RUN, copy, { recursive: true });
+  const experiment = JSON.parse(readFileSync(join(copy, 'experiment.json'), 'utf8'));
+  experiment.model = MODEL;
+  experiment.quantization.weights.method = 'omniquant';
+  writeFileSync(join(copy, 'experiment.json'), JSON.stringify(experiment));
+  await rejectsWith(
+    () => written({ run: copy }, 16),
+    'generate/cache',
+    /omniquant of this run made its numbers/,
+  );
 });

@@ -25,6 +25,7 @@ export interface GenerateFlags {
   readonly repetitionPenalty?: number;
   readonly seed?: number;
   readonly stop?: readonly string[];
+  readonly cache?: 16 | 8 | 4;
   readonly kernels: KernelOption;
   readonly device?: Device;
 }
@@ -48,7 +49,7 @@ export async function generate(
 }
 
 function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
-  const { prompt, chat, system = null, tokens = null, seed = 0, stop = [] } = flags;
+  const { prompt, chat, system = null, tokens = null, seed = 0, stop = [], cache = null } = flags;
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = flags;
   return {
     prompt: { text: prompt, chat: chat ? { system } : null },
@@ -56,6 +57,7 @@ function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
     choice: { repetitionPenalty, temperature, topK, topP, minP },
     seed,
     stops: stop,
+    cacheBits: cache,
   };
 }
 

@@ -1,16 +1,8 @@
 /** Text that a model writes at full precision, or the quantized network of a run. */
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import {
-  type Device,
-  experimentSchema,
-  hasLearnedRotation,
-  type ResolvedExperiment,
-  resolvePortable,
-} from '../../config/index.ts';
+import type { Bits, Device } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
-import { openRun, type Run } from '../../runs/index.ts';
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { readEndTokens } from '../model/generation-config.ts';
@@ -20,10 +12,11 @@ import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { plainNetwork } from './networks.ts';
+import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
 import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
-import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
+import { warningsOf } from './source.ts';
 import { quantizedNetwork } from './steps/measures.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
@@ -37,6 +30,8 @@ export interface GenerateRequest {
   readonly seed: number;
   /** Strings that end the text. */
   readonly stops: readonly string[];
+  /** Bits of keys and values; null: those of the run, 16 for a model. */
+  readonly cacheBits: Bits | null;
 }
 
 export interface GenerateOptions extends EngineOptions {
@@ -58,14 +53,6 @@ export interface GenerateResult extends WrittenText {
   readonly device: RuntimeDevice;
 }
 
-/** What writes, with the experiment that makes it. */
-interface Opened {
-  readonly experiment: ResolvedExperiment;
-  /** Null for a model at full precision. */
-  readonly run: Run | null;
-  readonly source: Source | null;
-}
-
 /**
  * Writes text. Cancelled within it, it returns what was written.
  * @throws UserError `generate/…`, `chat/…`, and those of the model, its tokenizer and the run.
@@ -74,7 +61,8 @@ export async function* generateText(
   request: GenerateRequest,
   options: GenerateOptions,
 ): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
-  const opened = await open(request.from, options.device);
+  const { cacheBits } = request;
+  const opened = await openWriter(request.from, { device: options.device, cacheBits });
   const { experiment, run, source } = opened;
   const setting = {
     job: 'generate' as const,
@@ -84,6 +72,7 @@ export async function* generateText(
     run: run?.dir ?? null,
   };
   return yield* runJob<GenerateResult, GenerationEvent>(setting, async function* (bench, executor) {
+    expectSameCache(opened, bench);
     yield* warningsOf(source);
     const prompt = await readPrompt(bench, request.prompt);
     yield* promptWarnings(bench, request.prompt, prompt);
@@ -105,33 +94,12 @@ export async function* generateText(
   });
 }
 
-async function open(from: Writer, device: Device | undefined): Promise<Opened> {
-  if ('model' in from) return { experiment: fullPrecision(from.model, device), run: null, source: null };
-  const run = await openRun(from.run);
-  const own = await run.readExperiment();
-  const source = hasLearnedRotation(own.rotation) ? await sourceAt(own, run.dir) : null;
-  const experiment = measuredWith(own, source);
-  return { experiment: device === undefined ? experiment : { ...experiment, device }, run, source };
-}
-
-/** A model is used as an experiment that leaves all as it is. */
-function fullPrecision(model: string, device: Device | undefined): ResolvedExperiment {
-  const sixteen = { bits: 16 };
-  const experiment = experimentSchema.parse({
-    model,
-    ...(device && { device }),
-    quantization: { weights: sixteen, activations: sixteen, keys: sixteen, values: sixteen },
-    rotation: { r1: 'none', r2: 'none', r3: false, r4: false },
-  });
-  return resolvePortable(experiment, join(tmpdir(), 'model.spinquant.json'));
-}
-
 async function* networkOf(
-  { run, source }: Opened,
+  { isPlain, source }: OpenedWriter,
   bench: Workbench,
   executor: Executor,
 ): AsyncGenerator<RunEvent, Network> {
-  if (run === null) return plainNetwork(bench);
+  if (isPlain) return plainNetwork(bench);
   const quantized = await planQuantized(bench.experiment, bench, source?.rotations ?? null);
   const { maps, trained, weights } = quantized;
   if (trained) yield* executor.execute(trained);
