@@ -18,6 +18,11 @@ export interface Output {
   readonly columns: number;
   /** Writes a result for people as a line on stdout; nothing with `--json`. */
   result(text: string): void;
+  /**
+   * Writes a piece of text that goes on where the last piece ended, on stdout; nothing with `--json`.
+   * @returns false where stdout takes no more.
+   */
+  stream(piece: string): boolean;
   /** Writes the JSON document; nothing without `--json`, and nothing after the first. */
   document(value: unknown): void;
   /** Writes progress, a warning or an error as a line on stderr. */
@@ -58,8 +63,12 @@ export function createOutput(json: boolean): Output {
   const colors = createColors(live && !process.env.NO_COLOR);
   const clear = live ? '\r\u001b[K' : '';
   let hasDocument = false;
+  let isMidLine = false;
   const warned = new Set<string>();
   const note = (text: string): void => {
+    // In a terminal a line on stderr would stand in the line of text on stdout, and clear it.
+    if (isMidLine && live && process.stdout.isTTY) process.stdout.write('\n');
+    isMidLine = false;
     process.stderr.write(`${clear}${text}\n`);
   };
   return {
@@ -69,6 +78,13 @@ export function createOutput(json: boolean): Output {
     columns: process.stderr.columns || 80, // It is 0 where unknown.
     result(text) {
       if (!json) process.stdout.write(`${printable(text)}\n`);
+    },
+    stream(piece) {
+      if (!json && piece !== '') {
+        process.stdout.write(printable(piece));
+        isMidLine = !piece.endsWith('\n');
+      }
+      return stdoutFault === null;
     },
     document(value) {
       if (!json || hasDocument) return;

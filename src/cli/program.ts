@@ -1,11 +1,18 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
+import {
+  collectStop,
+  MAX_TOKENS,
+  parseCache,
+  parseReal,
+  parseSeed,
+  parseWhole,
+  SHARE,
+} from './option-values.ts';
 import type { Output } from './output.ts';
-
-const MAX_SEED = 2 ** 32 - 1;
 
 /** A command's own module is imported when the command runs. */
 type Run = () => Promise<ExitCode | undefined>;
@@ -30,6 +37,7 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
   addMatrixCommands(program, output, done);
   addSweep(program, output, done);
   addFileCommands(program, output, done);
+  addGenerate(program, output, done);
   addOtherCommands(program, output, done);
   return program;
 }
@@ -185,6 +193,44 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     );
 }
 
+function addGenerate(program: Command, output: Output, done: Done): void {
+  program
+    .command('generate <model-or-run>')
+    .description(
+      'write text behind a prompt: a model folder, or a model on the Hub, at full precision; a run, by its folder or name, as it quantizes',
+    )
+    .requiredOption('--prompt <text>', 'the text to go on from; with --chat, what the user says')
+    .option('--tokens <n>', 'write at most so many tokens', parseWhole(1, MAX_TOKENS))
+    .option('--chat', "write the prompt by the model's chat template")
+    .option('--system <text>', 'with --chat: the system message')
+    .option(
+      '--temperature <t>',
+      'draw tokens, by logits divided by this; 0, the default, takes the most likely',
+      parseReal('a number from 0 up', (t) => t >= 0),
+    )
+    .option('--top-k <k>', 'draw among the k most likely tokens', parseWhole(1, MAX_TOKENS))
+    .option('--top-p <p>', 'draw among the most likely tokens that have this probability together', SHARE)
+    .option('--min-p <p>', 'draw among tokens with this share of the largest probability', SHARE)
+    .option(
+      '--repetition-penalty <x>',
+      'make tokens that the text has less likely: above 1; 1, the default, leaves them alone',
+      parseReal('a number above 0', (x) => x > 0),
+    )
+    .option('--seed <n>', 'decides every draw; 0 by default', parseSeed)
+    .option(
+      '--cache <bits>',
+      'round keys and values to 16, 8 or 4 bits, instead of as the run does',
+      parseCache,
+    )
+    .option('--stop <text>', 'end before this text; may be given several times', collectStop)
+    .addOption(device())
+    .addOption(kernels())
+    .addOption(json())
+    .action((named, options) =>
+      done(async () => (await import('./commands/generate.ts')).generate(named, options, output)),
+    );
+}
+
 function addOtherCommands(program: Command, output: Output, done: Done): void {
   program
     .command('doctor')
@@ -208,10 +254,4 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
 /** Writes `safetensors: …; rbin: …`. */
 function formatSummaries(): string {
   return EXPORT_FORMAT_NAMES.map((name) => `${name}: ${EXPORT_FORMATS[name].summary}`).join('; ');
-}
-
-function parseSeed(text: string): number {
-  const seed = Number(text);
-  if (/^\d+$/.test(text) && seed <= MAX_SEED) return seed;
-  throw new InvalidArgumentError(`Allowed: a whole number from 0 to ${MAX_SEED}.`);
 }

@@ -7,12 +7,14 @@
  */
 import type { Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
+import type { GenerationEvent } from '../protocol/generation.ts';
 import type { CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
 import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
+import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
 import type { MatrixResult } from './plan/matrix/run-matrix.ts';
 import type {
@@ -28,11 +30,13 @@ import type {
 import type { StepEstimate } from './plan/preview-steps.ts';
 import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
+import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
+export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
 export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
 export type {
@@ -48,6 +52,7 @@ export type {
 export type { StepEstimate } from './plan/preview-steps.ts';
 export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
+export type { Writer } from './plan/writer.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
 /** Reads an experiment file and checks all that can be known before anything runs. @throws ExperimentError. */
@@ -160,6 +165,19 @@ export async function* evaluateExperiment(
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
   return yield* (await import('./plan/evaluate.ts')).evaluateExperiment(experiment, options);
+}
+
+/** The model or the run that a name or path means. @param runs the folder of runs. @throws UserError `generate/no-writer`. */
+export async function findWriter(named: string, runs: string): Promise<Writer> {
+  return (await import('./plan/writer.ts')).findWriter(named, runs);
+}
+
+/** Lets a model, or the quantized network of a run, write text behind a prompt. */
+export async function* generateText(
+  request: GenerateRequest,
+  options: GenerateOptions,
+): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
+  return yield* (await import('./plan/generate.ts')).generateText(request, options);
 }
 
 /** Collects activation statistics before and after rotation, per layer and site. */

@@ -22,7 +22,7 @@ export const PHASE_NAMES = [
 export type PhaseName = (typeof PHASE_NAMES)[number];
 
 export type Variant = 'full-precision' | 'quantized';
-export type JobKind = 'optimize' | 'evaluate' | 'inspect';
+export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate';
 export type FinishedStatus = 'finished' | 'cancelled' | 'failed';
 
 interface Timed {

@@ -50,6 +50,7 @@ test('help and version are answers, not faults', async () => {
     'import',
     'download',
     'export',
+    'generate',
     'runs',
     'doctor',
     'schema',

@@ -21,6 +21,7 @@ function recorder(live: boolean) {
     live,
     columns: 60,
     result: () => {},
+    stream: () => true,
     document: (value) => documents.push(value),
     note: (text) => notes.push(text),
     warn: (_, text) => notes.push(`Warning: ${text}`),

@@ -87,7 +87,7 @@ function wordTokenizer(vocabSize: number): Tokenizer {
   return {
     encode: (text) => Int32Array.from(text.match(/\s*\S+/g) ?? [], idOf),
     decode: () => '',
-    ...{ vocabSize, bosId: 1, eosId: 2 },
+    ...{ vocabSize, bosId: 1, eosId: 2, addsBos: false, unknownId: null },
   };
 }
 

@@ -36,6 +36,7 @@ function recorder(): Output & {
     live: false,
     columns: 80,
     result: (text) => void texts.push(text),
+    stream: () => true,
     document: (value) => void documents.push(value),
     note: (text) => void notes.push(text),
     warn: (_, text) => void notes.push(text),

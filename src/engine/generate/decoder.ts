@@ -27,6 +27,11 @@ export class Decoder {
     return this.#caches[0]?.length ?? 0;
   }
 
+  /** Forgets all tokens. The memory of the cache stays. */
+  rewind(): void {
+    for (const cache of this.#caches) cache.clear();
+  }
+
   /**
    * @param ids the next tokens of each sequence [B·n], sequence after sequence.
    * @returns logits [B, V] of the token after them.

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readJsonFile } from '../../disk/json.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { isObject } from '../../protocol/object.ts';
+import { tokenBefore } from './tokenizer/added-before.ts';
 import { buildDecode } from './tokenizer/decode.ts';
 import { buildEncode } from './tokenizer/encoder.ts';
 import { parseTokenizerFile, type TokenizerFile } from './tokenizer/file.ts';
@@ -32,6 +33,10 @@ export interface Tokenizer {
   /** @throws UserError `tokenizer/no-row` as `encode` does. */
   readonly bosId: number | null;
   readonly eosId: number | null;
+  /** True where a prompt begins with BOS, as the files of the tokenizer say. */
+  readonly addsBos: boolean;
+  /** The token of what the vocabulary lacks; null where there is none. */
+  readonly unknownId: number | null;
 }
 
 /**
@@ -67,6 +72,8 @@ export function openTokenizer(dir: string, modelVocabSize = Number.POSITIVE_INFI
       return bosId === null ? null : check(bosId, 'The beginning of a sequence');
     },
     eosId: specialId(tokens, dir, config.eos, 'eos_token_id'),
+    addsBos: bosId !== null && (config.addsBos ?? tokenBefore(file.postProcessor)),
+    unknownId: unknownId(file.model, tokens),
     encode: (text, options = {}) => explained(path, options, () => encode(text, options)),
     decode: buildDecode(path, file, tokens),
   };
@@ -141,6 +148,11 @@ function explained<T>(path: string, { source = 'The text' }: EncodeOptions, work
       'Use a text without it, or the tokenizer that came with the model.',
     );
   }
+}
+
+function unknownId(model: TokenizerFile['model'], { idOf }: NumberedTokens): number | null {
+  if (model.type === 'Unigram') return model.unknownId;
+  return model.unknown === null ? null : (idOf(model.unknown) ?? null);
 }
 
 /** Returns the id of BOS or EOS: named by tokenizer_config.json, else numbered by config.json; null if by neither. */

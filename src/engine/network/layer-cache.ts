@@ -40,6 +40,11 @@ export class LayerCache {
     return { pastKeys: this.#keys, pastValues: this.#values, length };
   }
 
+  /** Forgets all tokens. */
+  clear(): void {
+    this.#length = 0;
+  }
+
   /** Adds keys and values [B, G, n, h] of the next n tokens. */
   append(keys: Reals, values: Reals): void {
     const tokens = keys.dims[2] ?? 0;

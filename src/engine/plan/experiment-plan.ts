@@ -58,12 +58,22 @@ export async function planEvaluate(
   variants: readonly Variant[],
   path: string | null,
 ): Promise<EvaluatePlan> {
-  const { calibration, evaluation } = textSteps(experiment);
-  if (!variants.includes('quantized')) return measured(experiment, variants, evaluation, null);
+  const { evaluation } = textSteps(experiment);
+  const quantized = variants.includes('quantized') ? await planQuantized(experiment, methods, path) : null;
+  return measured(experiment, variants, evaluation, quantized);
+}
+
+/** What the quantized network is made of, with rotations that are drawn, or were learned before. @param path of learned ones. */
+export async function planQuantized(
+  experiment: ResolvedExperiment,
+  methods: Methods,
+  path: string | null,
+): Promise<Quantized> {
+  const { calibration } = textSteps(experiment);
   const trained = await trainingStep(experiment);
   const { maps, grids } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
   const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
-  return measured(experiment, variants, evaluation, { maps, weights, trained });
+  return { maps, weights, trained };
 }
 
 const BOTH: readonly Variant[] = ['full-precision', 'quantized'];

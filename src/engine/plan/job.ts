@@ -22,11 +22,16 @@ export interface JobSetting {
   readonly tell?: ((provenance: Provenance) => void) | undefined;
 }
 
+/** What a job tells besides the events of runs, where it does. */
+interface Told {
+  readonly type: string;
+}
+
 /** Opens the model and a runtime, does the work, and closes both whatever happens. */
-export async function* runJob<T>(
+export async function* runJob<T, Event extends Told = RunEvent>(
   { job, experiment, options, places, run, resumedFromStep = 0, tell }: JobSetting,
-  work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent, T>,
-): AsyncGenerator<RunEvent, T> {
+  work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent | Event, T>,
+): AsyncGenerator<RunEvent | Event, T> {
   const seconds = {};
   const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
   try {
@@ -48,15 +53,15 @@ export async function* runJob<T>(
 const LOOK_MS = 1000;
 
 /** Ends a job soon after a file of the model became another one, at the latest when its phase or its work ends. */
-async function* guarded<T>(
+async function* guarded<T, Event extends Told>(
   { checkpoint }: Workbench,
-  work: AsyncGenerator<RunEvent, T>,
-): AsyncGenerator<RunEvent, T> {
+  work: AsyncGenerator<RunEvent | Event, T>,
+): AsyncGenerator<RunEvent | Event, T> {
   let looked = performance.now();
   try {
     for (;;) {
       const next = await work.next();
-      const ends = next.done || (next.value.type === 'phase' && next.value.state === 'finished');
+      const ends = next.done || endsPhase(next.value);
       if (ends || performance.now() - looked >= LOOK_MS) {
         assertUnchanged(checkpoint.files);
         looked = performance.now();
@@ -69,3 +74,6 @@ async function* guarded<T>(
     await work.return(undefined as T);
   }
 }
+
+const endsPhase = (event: Told): boolean =>
+  event.type === 'phase' && 'state' in event && event.state === 'finished';

@@ -1,4 +1,3 @@
-import { totalmem } from 'node:os';
 import { type Experiment, trainingOf } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { sequencesAtOnce, writingBytes } from '../generate/writing-memory.ts';
@@ -6,6 +5,7 @@ import type { ModelConfig } from '../model/config.ts';
 import { expectedBytes, leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
 import { type TextSize, tokensOf } from '../network/work.ts';
 import { parameterCount } from '../training/weight-set.ts';
+import { machineBytes } from './machine-bytes.ts';
 
 const GB = 1e9;
 /** A trained number has its derivative and two moments beside it, all in float32. */
@@ -59,12 +59,6 @@ function tooLittleToWrite(
 export function trainingBytes(experiment: Experiment, config: ModelConfig, text: TextSize): number {
   const demand = { sequence: text.length, learns: true, prepares: true };
   return expectedBytes(config, demand, trainingMemory(experiment, config), tokensOf(text));
-}
-
-/** What the machine has, or what a container may use of it. */
-function machineBytes(): number {
-  const constrained = process.constrainedMemory();
-  return constrained > 0 ? Math.min(totalmem(), constrained) : totalmem();
 }
 
 function billions(config: ModelConfig): string {

@@ -127,11 +127,11 @@ const PLAIN_POST_PROCESSORS = [
     add_prefix_space: z.boolean().optional(),
   }),
 ] as const;
-type PostProcessor =
+export type PostProcessor =
   | z.infer<(typeof PLAIN_POST_PROCESSORS)[number]>
   | { readonly type: 'Sequence'; readonly processors: readonly PostProcessor[] };
 
-/** It is checked and not used: no text is encoded with the tokens that it adds. */
+/** No text is encoded with the tokens that it adds: of them, only one before the text is asked for. */
 export const postProcessor: z.ZodType<PostProcessor> = z.lazy(() =>
   z.discriminatedUnion(
     'type',

@@ -1,6 +1,13 @@
 import { z } from 'zod';
 import { UserError } from '../../../protocol/errors.ts';
-import { type Normalizer, normalizer, type PreTokenizer, postProcessor, preTokenizer } from './components.ts';
+import {
+  type Normalizer,
+  normalizer,
+  type PostProcessor,
+  type PreTokenizer,
+  postProcessor,
+  preTokenizer,
+} from './components.ts';
 import { type Decoder, decoder } from './decoder-schema.ts';
 import { type Model, model } from './model-schema.ts';
 
@@ -15,13 +22,14 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** The parts of a `tokenizer.json` that decide the ids of a text. */
+/** The parts of a `tokenizer.json` that decide the ids of a text, and the text of ids. */
 export interface TokenizerFile {
   readonly addedTokens: readonly AddedToken[];
   readonly normalizer: Normalizer | null;
   readonly preTokenizer: PreTokenizer | null;
   readonly model: Model;
   readonly decoder: Decoder | null;
+  readonly postProcessor: PostProcessor | null;
 }
 
 const addedToken = z
@@ -67,6 +75,7 @@ export function parseTokenizerFile(path: string, json: unknown): TokenizerFile {
     preTokenizer: data.pre_tokenizer ?? null,
     model: data.model,
     decoder: data.decoder ?? null,
+    postProcessor: data.post_processor ?? null,
   };
 }
 

@@ -22,6 +22,7 @@ const addedToken = z
 const schema = z.looseObject({
   bos_token: token.nullish(),
   eos_token: token.nullish(),
+  add_bos_token: z.boolean().nullish(),
   added_tokens_decoder: z
     .record(z.string().regex(/^\d{1,10}$/, 'must be the id of a token'), addedToken)
     .nullish(),
@@ -31,6 +32,8 @@ export interface TokenizerConfig {
   /** Text of the token; null for none; undefined where the file does not tell. */
   readonly bos: string | null | undefined;
   readonly eos: string | null | undefined;
+  /** Whether texts begin with BOS; null where the file does not tell. */
+  readonly addsBos: boolean | null;
   /** Tokens that are added where `tokenizer.json` lacks them, in order of id. */
   readonly added: readonly AddedToken[];
 }
@@ -54,6 +57,7 @@ export function parseTokenizerConfig(path: string, json: unknown): TokenizerConf
   return {
     bos: data.bos_token,
     eos: data.eos_token,
+    addsBos: data.add_bos_token ?? null,
     added: added.map(([id, it]) => ({ ...it, id: Number(id) })).sort((a, b) => a.id - b.id),
   };
 }

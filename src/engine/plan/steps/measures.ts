@@ -8,6 +8,7 @@ import { statisticsWork } from '../../calibration/statistics/work.ts';
 import { evaluateTexts, type VariantNetworks } from '../../evaluate/texts.ts';
 import { textsWork } from '../../evaluate/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
+import type { Network } from '../../network/network.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { addWork, type Cost, NO_WORK, prepareWeights, tokensOf, type Work } from '../../network/work.ts';
 import { jsonKeeping } from '../keepings.ts';
@@ -49,14 +50,14 @@ export function variantNetworks(
   const { bench } = context;
   return {
     ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
-    ...(quantized && {
-      quantized: () => {
-        const { maps, weights, trained } = quantized;
-        const own = trainedBench(context, trained);
-        return deployedNetwork(own, context.of(maps), weights && context.of(weights));
-      },
-    }),
+    ...(quantized && { quantized: () => quantizedNetwork(context, quantized) }),
   };
+}
+
+/** The quantized network, of steps that have run. */
+export function quantizedNetwork(context: StepContext, { maps, weights, trained }: Quantized): Network {
+  const own = trainedBench(context, trained);
+  return deployedNetwork(own, context.of(maps), weights && context.of(weights));
 }
 
 /**

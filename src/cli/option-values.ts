@@ -1,0 +1,41 @@
+/** Values of options, checked where the command line is read. */
+import { InvalidArgumentError } from 'commander';
+
+const MAX_SEED = 2 ** 32 - 1;
+/** Far above the positions of any model. */
+export const MAX_TOKENS = 2 ** 31 - 1;
+
+type Parse<T> = (text: string) => T;
+
+export function parseWhole(least: number, most: number): Parse<number> {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`Allowed: a whole number from ${least} to ${most}.`);
+  };
+}
+
+/** @param allowed in words. */
+export function parseReal(allowed: string, isAllowed: (value: number) => boolean): Parse<number> {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isFinite(value) && isAllowed(value)) return value;
+    throw new InvalidArgumentError(`Allowed: ${allowed}.`);
+  };
+}
+
+export const parseSeed = parseWhole(0, MAX_SEED);
+export const SHARE = parseReal('a number above 0, up to 1', (share) => share > 0 && share <= 1);
+
+export function collectStop(text: string, before: readonly string[] = []): readonly string[] {
+  if (text === '') throw new InvalidArgumentError('Allowed: a text that is not empty.');
+  return [...before, text];
+}
+
+const CACHE_BITS = [16, 8, 4] as const;
+
+export function parseCache(text: string): (typeof CACHE_BITS)[number] {
+  const found = CACHE_BITS.find((bits) => String(bits) === text);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`Allowed: ${CACHE_BITS.join(', ')}.`);
+}

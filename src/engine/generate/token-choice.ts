@@ -1,0 +1,119 @@
+import type { Rng } from '../rotation/random.ts';
+
+/**
+ * How the next token is chosen. The rules are applied in the order in which transformers applies them: repetition
+ * penalty, temperature, top-k, top-p, min-p.
+ */
+export interface TokenChoice {
+  /** Tokens that the text has already become less likely: a positive logit is divided by it, another multiplied; 1 is off. */
+  readonly repetitionPenalty: number;
+  /** Logits are divided by it; 0 takes the most likely token. */
+  readonly temperature: number;
+  /** Tokens with at least the k-th largest logit are kept (Fan et al., 2018, §5.4); 0 is off. */
+  readonly topK: number;
+  /** The fewest most likely tokens with so much probability are kept (Holtzman et al., 2020, §3.1); 1 is off. */
+  readonly topP: number;
+  /** Tokens with so much of the largest probability are kept (Nguyen et al., 2024, §3); 0 is off. */
+  readonly minP: number;
+}
+
+export const MOST_LIKELY: TokenChoice = {
+  repetitionPenalty: 1,
+  temperature: 0,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+};
+
+/** Tokens of which one is drawn, by id, and their weights: probabilities up to a common factor. */
+export interface Candidates {
+  readonly ids: readonly number[];
+  readonly weights: readonly number[];
+}
+
+/**
+ * Chooses a token. Of equal logits the lower id counts as the larger. The most likely one is taken without a draw.
+ * @param logits [V], all finite.
+ * @param before tokens that the text has.
+ */
+export function chooseToken(
+  logits: Float32Array,
+  before: ReadonlySet<number>,
+  choice: TokenChoice,
+  rng: Rng,
+): number {
+  if (choice.temperature === 0) return largest(penalized(logits, before, choice.repetitionPenalty));
+  const { ids, weights } = candidates(logits, before, choice);
+  let left = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
+  for (const [place, weight] of weights.entries()) {
+    left -= weight;
+    if (left < 0) return ids[place]!;
+  }
+  return ids.at(-1)!;
+}
+
+/** The tokens that the rules leave, for a temperature above 0. */
+export function candidates(
+  logits: Float32Array,
+  before: ReadonlySet<number>,
+  { repetitionPenalty, temperature, topK, topP, minP }: TokenChoice,
+): Candidates {
+  const scores = penalized(logits, before, repetitionPenalty);
+  const top = scores[largest(scores)]!;
+  const weights = scores.map((score) => Math.exp((score - top) / temperature));
+  const isCut = topP < 1 || (topK > 0 && topK < weights.length);
+  // Numbers are sorted many times as fast as ids by their numbers.
+  const descending = isCut ? weights.toSorted().reverse() : weights;
+  const kth = topK > 0 && topK < weights.length ? descending[topK - 1]! : 0;
+  const last = topP < 1 ? nucleus(descending, kth, topP) : { weight: 0, ties: Number.POSITIVE_INFINITY };
+  const least = Math.max(kth, last.weight, minP, Number.MIN_VALUE);
+  const kept: { ids: number[]; weights: number[] } = { ids: [], weights: [] };
+  let ties = 0;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = weights[id]!;
+    if (weight < least || (weight === last.weight && ++ties > last.ties)) continue;
+    kept.ids.push(id);
+    kept.weights.push(weight);
+  }
+  return kept;
+}
+
+/**
+ * The smallest weight of the fewest largest ones that have a share `topP` of all from `kth` up, and how many of those
+ * that equal it belong to them.
+ */
+function nucleus(descending: Float64Array, kth: number, topP: number): { weight: number; ties: number } {
+  let count = descending.length;
+  while (count > 1 && descending[count - 1]! < kth) count--;
+  let sum = 0;
+  for (let i = 0; i < count; i++) sum += descending[i]!;
+  let [mass, place] = [descending[0]!, 0];
+  while (place + 1 < count && mass < topP * sum) mass += descending[++place]!;
+  const weight = descending[place]!;
+  return { weight, ties: place - descending.indexOf(weight) + 1 };
+}
+
+function penalized(logits: Float32Array, before: ReadonlySet<number>, penalty: number): Float64Array {
+  const scores = Float64Array.from(logits);
+  if (penalty === 1) return scores;
+  for (const id of before) {
+    const score = scores[id]!;
+    scores[id] = score > 0 ? score / penalty : score * penalty;
+  }
+  return scores;
+}
+
+function largest(scores: Float64Array): number {
+  let best = 0;
+  for (let id = 1; id < scores.length; id++) if (scores[id]! > scores[best]!) best = id;
+  return best;
+}
+
+/** Logarithm of the probability of a token by softmax, in nats, before any rule. */
+export function logProbability(logits: Float32Array, id: number): number {
+  let top = Number.NEGATIVE_INFINITY;
+  for (const logit of logits) top = Math.max(top, logit);
+  let sum = 0;
+  for (const logit of logits) sum += Math.exp(logit - top);
+  return logits[id]! - top - Math.log(sum);
+}

@@ -1,0 +1,116 @@
+/** Text that a model writes at full precision, or the quantized network of a run. */
+import { tmpdir } from 'node:os';
+import type { Bits, Device } from '../../config/index.ts';
+import type { RunEvent } from '../../protocol/events.ts';
+import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
+import { continueText } from '../generate/continue-text.ts';
+import type { TokenChoice } from '../generate/token-choice.ts';
+import { readEndTokens } from '../model/generation-config.ts';
+import type { Network } from '../network/network.ts';
+import type { RuntimeDevice } from '../runtime/types.ts';
+import type { Executor } from './execute.ts';
+import { planQuantized } from './experiment-plan.ts';
+import { runJob } from './job.ts';
+import { plainNetwork } from './networks.ts';
+import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
+import type { EngineOptions } from './options.ts';
+import { Places } from './places.ts';
+import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
+import { warningsOf } from './source.ts';
+import { quantizedNetwork } from './steps/measures.ts';
+import { labelOf, type Workbench } from './workbench.ts';
+import type { Writer } from './writer.ts';
+
+export interface GenerateRequest {
+  readonly from: Writer;
+  readonly prompt: Prompt;
+  /** Tokens that are written at most; null: 128, or as many as the model has positions for. */
+  readonly tokens: number | null;
+  readonly choice: TokenChoice;
+  readonly seed: number;
+  /** Strings that end the text. */
+  readonly stops: readonly string[];
+  /** Bits of keys and values; null: those of the run, 16 for a model. */
+  readonly cacheBits: Bits | null;
+}
+
+export interface GenerateOptions extends EngineOptions {
+  /** It replaces the run's device. */
+  readonly device?: Device | undefined;
+}
+
+/** The document of `generate --json`. */
+export interface GenerateResult extends WrittenText {
+  readonly promptIds: readonly number[];
+  /** Bytes of keys and values for prompt and text. */
+  readonly cacheBytes: number;
+  /** Absolute path of the model, or its name on the Hub. */
+  readonly model: string;
+  /** Absolute path of the run; null for a model. */
+  readonly run: string | null;
+  /** Setting, such as `W4A4KV4`. */
+  readonly bits: string;
+  readonly device: RuntimeDevice;
+}
+
+/**
+ * Writes text. Cancelled within it, it returns what was written.
+ * @throws UserError `generate/…`, `chat/…`, and those of the model, its tokenizer and the run.
+ */
+export async function* generateText(
+  request: GenerateRequest,
+  options: GenerateOptions,
+): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
+  const { cacheBits } = request;
+  const opened = await openWriter(request.from, { device: options.device, cacheBits });
+  const { experiment, run, source } = opened;
+  const setting = {
+    job: 'generate' as const,
+    experiment,
+    options,
+    places: new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir()),
+    run: run?.dir ?? null,
+  };
+  return yield* runJob<GenerateResult, GenerationEvent>(setting, async function* (bench, executor) {
+    expectSameCache(opened, bench);
+    yield* warningsOf(source);
+    const prompt = await readPrompt(bench, request.prompt);
+    yield* promptWarnings(bench, request.prompt, prompt);
+    const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
+    yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
+    const network = yield* networkOf(opened, bench, executor);
+    const endTokens = endTokensOf(bench);
+    const task = { ...request, prompt, tokens, endTokens };
+    const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
+    return {
+      ...written,
+      promptIds: [...prompt],
+      cacheBytes,
+      model: experiment.model,
+      run: run?.dir ?? null,
+      bits: labelOf(bench),
+      device: bench.runtime.device,
+    };
+  });
+}
+
+async function* networkOf(
+  { isPlain, source }: OpenedWriter,
+  bench: Workbench,
+  executor: Executor,
+): AsyncGenerator<RunEvent, Network> {
+  if (isPlain) return plainNetwork(bench);
+  const quantized = await planQuantized(bench.experiment, bench, source?.rotations ?? null);
+  const { maps, trained, weights } = quantized;
+  if (trained) yield* executor.execute(trained);
+  yield* executor.execute(maps);
+  if (weights) yield* executor.execute(weights);
+  return quantizedNetwork(executor, quantized);
+}
+
+/** Where no file of the model names one, its tokenizer may. */
+function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
+  const named = readEndTokens(checkpoint.dir);
+  const own = tokenizer.eosId === null ? [] : [tokenizer.eosId];
+  return new Set(named.length > 0 ? named : own);
+}

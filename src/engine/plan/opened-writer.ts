@@ -1,0 +1,99 @@
+/** The experiment that makes the network of a writer. */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Bits,
+  type Device,
+  experimentSchema,
+  hasLearnedRotation,
+  optionsOf,
+  type ResolvedExperiment,
+  resolvePortable,
+  scalingOf,
+  trainingOf,
+} from '../../config/index.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { openRun, type Run } from '../../runs/index.ts';
+import type { Methods } from './experiment-methods.ts';
+import { measuredWith, type Source, sourceAt } from './source.ts';
+import type { Writer } from './writer.ts';
+
+export interface OpenedWriter {
+  readonly experiment: ResolvedExperiment;
+  /** Null for a model. */
+  readonly run: Run | null;
+  /** Null where no rotations were learned. */
+  readonly source: Source | null;
+  /** True where the network is that of the checkpoint itself. */
+  readonly isPlain: boolean;
+  /** True where keys or values have other bits than those of the run. */
+  readonly hasOtherCache: boolean;
+}
+
+export interface WriterOptions {
+  /** It replaces the run's device. */
+  readonly device?: Device | undefined;
+  /** Bits of keys and values in the place of the run's; null leaves them. */
+  readonly cacheBits: Bits | null;
+}
+
+/** @throws UserError those of reading a run and its rotations. */
+export async function openWriter(from: Writer, options: WriterOptions): Promise<OpenedWriter> {
+  if ('model' in from) {
+    const experiment = changed(fullPrecision(from.model, options.cacheBits ?? 16), options);
+    const isPlain = experiment.quantization.keys.bits === 16;
+    return { experiment, run: null, source: null, isPlain, hasOtherCache: false };
+  }
+  const run = await openRun(from.run);
+  const own = await run.readExperiment();
+  const source = hasLearnedRotation(own.rotation) ? await sourceAt(own, run.dir) : null;
+  const experiment = changed(measuredWith(own, source), options);
+  return { experiment, run, source, isPlain: false, hasOtherCache: cacheOf(own) !== cacheOf(experiment) };
+}
+
+/** A model is used as an experiment that leaves all as it is, but for keys and values where they are to be rounded. */
+function fullPrecision(model: string, cacheBits: Bits): ResolvedExperiment {
+  const sixteen = { bits: 16 };
+  const experiment = experimentSchema.parse({
+    model,
+    quantization: { weights: sixteen, activations: sixteen, keys: sixteen, values: sixteen },
+    rotation: { r1: 'none', r2: 'none', r3: cacheBits < 16, r4: false },
+  });
+  return resolvePortable(experiment, join(tmpdir(), 'model.spinquant.json'));
+}
+
+const cacheOf = ({ quantization: { keys, values } }: ResolvedExperiment): string =>
+  `${keys.bits} ${values.bits}`;
+
+function changed(experiment: ResolvedExperiment, { device, cacheBits }: WriterOptions): ResolvedExperiment {
+  const { keys, values } = experiment.quantization;
+  const cache = cacheBits !== null && {
+    keys: { ...keys, bits: cacheBits },
+    values: { ...values, bits: cacheBits },
+  };
+  const quantization = { ...experiment.quantization, ...cache };
+  return { ...experiment, quantization, ...(device && { device }) };
+}
+
+/**
+ * Weights that were trained, scaled or put on grids for the bits of a cache would have to be made again for others.
+ * @throws UserError `generate/cache`.
+ */
+export function expectSameCache({ experiment, hasOtherCache }: OpenedWriter, methods: Methods): void {
+  const method = hasOtherCache ? methodOfCache(experiment, methods) : null;
+  if (method === null) return;
+  throw new UserError(
+    'generate/cache',
+    `The method ${method} of this run made its numbers for the run's own bits of keys and values.`,
+    'Leave --cache out, or make a run with these bits.',
+  );
+}
+
+/** A method whose numbers depend on the bits of keys and values; null where there is none. */
+function methodOfCache(experiment: ResolvedExperiment, { scaling, rounding }: Methods): string | null {
+  const training = trainingOf(experiment);
+  if (training) return training.name;
+  const scales = scalingOf(experiment);
+  if (scales && scaling?.readsQuantizers?.(optionsOf(experiment.scaling, scales.name))) return scales.name;
+  return rounding?.learns ? experiment.quantization.weights.method : null;
+}

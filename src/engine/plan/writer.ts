@@ -1,0 +1,46 @@
+import { existsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { resolveModel } from '../../hub/locate.ts';
+import { parseModelName } from '../../hub/names.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { RUN_FILES } from '../../runs/index.ts';
+
+/** A model folder or a name on the Hub, at full precision; or a run folder, as it quantizes. */
+export type Writer = { readonly model: string } | { readonly run: string };
+
+const HINT =
+  'Name a model folder, a model on the Hub (ORG/NAME), a run folder, or the name of a run of this folder (`spinquant runs` lists them).';
+
+/**
+ * What a person names: a run by its folder, or by its name in a folder of runs; or else a model.
+ * @param runs the folder of runs.
+ * @throws UserError `generate/no-writer`.
+ */
+export function findWriter(named: string, runs: string): Writer {
+  if (existsSync(named)) return atPath(named);
+  const run = join(runs, named);
+  if (isRun(run)) return { run };
+  if (parseModelName(named) !== null) return { model: resolveModel(process.cwd(), named) };
+  throw new UserError(
+    'generate/no-writer',
+    `There is no ${named}, and no run of that name in ${runs}.`,
+    HINT,
+  );
+}
+
+function atPath(path: string): Writer {
+  if (isRun(path)) return { run: path };
+  if (statSync(path).isDirectory()) return { model: resolveModel(process.cwd(), path) };
+  throw new UserError(
+    'generate/no-writer',
+    `${path} is a file, neither a model folder nor a run folder.`,
+    hintFor(path),
+  );
+}
+
+function hintFor(file: string): string {
+  if (/\.(gguf|bin)$/i.test(file)) return `Import it first: spinquant import ${file}`;
+  return file.endsWith('.json') ? 'Name the run folder of the experiment, or its model folder.' : HINT;
+}
+
+const isRun = (folder: string): boolean => existsSync(join(folder, RUN_FILES.run));
