@@ -52,6 +52,10 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
     });
   on('handshake', async () => (await import('./handshake.ts')).handshake());
   on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
+  on('obstacles', async ({ text, file }) => {
+    const { experimentOfText } = await import('../config/index.ts');
+    return (await import('../engine/index.ts')).obstaclesOf(experimentOfText(text, file));
+  });
   on('export', async ({ run, format, out }) => ({
     tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
   }));

@@ -66,7 +66,7 @@ async function fillMatrix(
     follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
   );
   output.document(result);
-  output.result(matrixTable(tableOf(await collectCells(experiment))));
+  output.result(matrixTable(tableOf(await collectCells(experiment, await engine.obstaclesOf(experiment)))));
 }
 
 function withSeed(experiment: ResolvedExperiment, seed: number | undefined): ResolvedExperiment {

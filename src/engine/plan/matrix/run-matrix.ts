@@ -14,7 +14,8 @@ import type { Workbench } from '../workbench.ts';
 import { inputsOf, readsCalibration } from './cell-inputs.ts';
 import { CellRuns } from './find-runs.ts';
 import { lockMatrix } from './lock.ts';
-import { obstacleOf, openCell } from './open-cell.ts';
+import { obstacleOf } from './obstacles.ts';
+import { openCell } from './open-cell.ts';
 import { type CellJob, openCellRun, runCell } from './run-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
