@@ -63,6 +63,30 @@ test('full precision is computed where a group size does not fit the model', asy
   );
 });
 
+test('the first line names the bits of the table', async () => {
+  const preview = previewMatrix(await write({ bits: ['4-8-16', '4-4-4'], methods: ['rtn'] }), KERNELS);
+  const { events } = await collect(preview);
+  const started = events.find((event) => event.type === 'run-started');
+  assert.equal(started?.bits, 'Table of 4-8-16, 4-4-4');
+});
+
+test('a table that another process fills can be taken over; that process then stops', async () => {
+  const experiment = await write({ bits: ['3-16-16'], methods: ['rtn'] }, { weights: { clip: false } });
+  const first = runMatrix(experiment, KERNELS);
+  await first.next();
+  await assert.rejects(collect(runMatrix(experiment, KERNELS)), (fault: Error & { hint: string }) => {
+    assert.match(fault.message, /^A matrix in .*\.steps is at work in process/);
+    assert.match(fault.hint, /`spinquant optimize FILE --take-over` takes the folder away/);
+    return true;
+  });
+  const { result } = await collect(runMatrix(experiment, { ...KERNELS, takeOver: true }));
+  assert.ok(result.cells.every(({ status }) => status === 'finished'));
+  await assert.rejects(collect(first), {
+    code: 'runs/taken-over',
+    message: /^The table in .*\.steps was taken over by process/,
+  });
+});
+
 test('a table outlives its model', async () => {
   const experiment = await write({ bits: ['4-4-4'], methods: ['rtn'] });
   assert.deepEqual(await obstaclesOf({ ...experiment, model: join(folder, 'gone') }), {});
