@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
+import { nameOfKey } from '../../src/engine/plan/key-names.ts';
 import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { WorkerEnded } from '../../src/extension/jobs/worker-ended.ts';
 import { LOST_FILE } from '../../src/protocol/exit-codes.ts';
@@ -165,6 +166,20 @@ test('the reasons of cells that only the model rules out come by their keys', as
   assert.deepEqual(await client.request('obstacles', { text, file }), {
     [key]: 'quantization.weights.groupSize is 5, which does not divide the width 32 of this model.',
   });
+});
+
+test('shared results that no run uses are listed with their sizes, and deleted when that is asked for', async (t) => {
+  const client = await startWorker(t);
+  const { folder } = makeWorkspace(t);
+  const runs = join(folder, 'shared-runs');
+  const left = join(runs, '.steps', nameOfKey('a'.repeat(64)));
+  mkdirSync(left, { recursive: true });
+  writeFileSync(join(left, 'part'), 'four');
+  const found = { unused: [{ step: null, bytes: 4, isFresh: false }], unknown: [] };
+  assert.deepEqual(await client.request('sweep', { runs, deletes: false }), found);
+  assert.ok(existsSync(left));
+  assert.deepEqual(await client.request('sweep', { runs, deletes: true }), found);
+  assert.ok(!existsSync(left));
 });
 
 test('faults against the model are found beside all others, each at its place', async (t) => {
