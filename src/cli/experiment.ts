@@ -1,4 +1,10 @@
-import { type Device, formatFault, type Purpose, type ResolvedExperiment } from '../config/index.ts';
+import {
+  type Device,
+  formatFault,
+  type Purpose,
+  type ResolvedExperiment,
+  withHint,
+} from '../config/index.ts';
 import { loadEngine } from './engine.ts';
 import { interruptible } from './interrupt.ts';
 import type { Output } from './output.ts';
@@ -30,6 +36,6 @@ export async function loadExperiment(
     follow(engine.fetchSources(written, purpose, signal), output),
   );
   for (const fault of experiment.source.warnings)
-    output.warn(fault.message, `${formatFault(file, fault)} ${fault.hint}`);
+    output.warn(fault.message, withHint(formatFault(file, fault), fault.hint));
   return device === undefined ? experiment : { ...experiment, device };
 }

@@ -16,7 +16,7 @@ export function reportFailure(thrown: unknown, output: Output): ExitCode {
   }
   if (error instanceof UserError) {
     output.note(`${colors.red('Error:')} ${error.message}`);
-    if (error.hint) output.note(error.hint);
+    if (error.hint && !error.message.includes(error.hint)) output.note(error.hint);
     output.document({ error: { code: error.code, message: error.message, hint: error.hint } });
     return EXIT.fault;
   }

@@ -70,7 +70,10 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       '--resume [run]',
       'go on with a stopped run: its folder or name; without one, the newest that fits',
     )
-    .option('--take-over', 'with --resume: also a run that another process is, or may be, at work on')
+    .option(
+      '--take-over',
+      'with --resume, and for a table: also take what another process is, or may be, at work on',
+    )
     .option('--seed <n>', 'use this rotation seed instead of the one in the file', parseSeed)
     .addOption(device())
     .addOption(kernels())

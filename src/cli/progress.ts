@@ -17,7 +17,7 @@ import { phaseNames } from '../protocol/panels/words.ts';
 import { printable } from '../protocol/printable.ts';
 import { advance, NO_PROGRESS } from '../protocol/progress.ts';
 import { formatShare, METRIC_NAMES, type TaskScores } from '../protocol/task-scores.ts';
-import { formatBytes, formatPerplexity, formatSeconds } from '../protocol/text.ts';
+import { formatBytes, formatCount, formatPerplexity, formatSeconds } from '../protocol/text.ts';
 import type { Output } from './output.ts';
 
 /** Without a terminal, changing lines come at least this far apart. */
@@ -189,13 +189,13 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
     case 'preservation':
       return `${event.where}: full-precision logits differ by ${event.relative.toExponential(1)} of their largest (allowed ${event.tolerance.toExponential(1)})`;
     case 'evaluation':
-      return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${event.windows} windows (${formatSeconds(event.seconds)})`;
+      return `${event.name}, ${event.variant}: perplexity ${formatPerplexity(event.perplexity)} over ${formatCount(event.windows, 'window')} (${formatSeconds(event.seconds)})`;
     case 'task':
-      return `${taskTitle(event.task)}, ${event.variant}: ${scoresText(event.scores)} over ${event.questions} questions (${formatSeconds(event.seconds)})`;
+      return `${taskTitle(event.task)}, ${event.variant}: ${scoresText(event.scores)} over ${formatCount(event.questions, 'question')} (${formatSeconds(event.seconds)})`;
     case 'scaling':
       return scalingText(event);
     case 'statistics':
-      return `Activation statistics of ${event.layers} layers: ${event.file}`;
+      return `Activation statistics of ${formatCount(event.layers, 'layer')}: ${event.file}`;
     case 'cell':
       return cellText(event);
     case 'checkpoint':

@@ -50,6 +50,11 @@ export class ExperimentError extends UserError {
   }
 }
 
+/** A message with what to do behind it, unless it says so itself. */
+export function withHint(message: string, hint: string): string {
+  return hint === '' || message.includes(hint) ? message : `${message} ${hint}`;
+}
+
 /** Writes `quick.spinquant.json:4:13: message`, the form that terminals and editors turn into links. */
 export function formatFault(file: string, fault: Fault): string {
   return printable(`${file}:${fault.range.line}:${fault.range.column}: ${fault.message}`);

@@ -16,7 +16,7 @@ export {
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
-export { ExperimentError, formatFault, formatPath, uniqueFaults } from './faults.ts';
+export { ExperimentError, formatFault, formatPath, uniqueFaults, withHint } from './faults.ts';
 export type { JsonSchema, SchemaTree } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
 export * from './matrix/index.ts';

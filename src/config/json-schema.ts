@@ -16,6 +16,7 @@ export interface JsonSchema extends SchemaTree<JsonSchema> {
   readonly description?: string;
   readonly default?: unknown;
   readonly type?: string;
+  readonly examples?: readonly string[];
   readonly enum?: readonly (string | number)[];
   readonly const?: string | number;
   readonly minimum?: number;
@@ -85,7 +86,7 @@ export function allowedValues(schema: JsonSchema): string {
     case 'boolean':
       return 'true or false';
     case 'string':
-      return schema.maxLength === undefined ? 'a text' : `a text of 1 to ${schema.maxLength} characters`;
+      return textsAllowed(schema);
     case 'array':
       return `a list [ … ] of at most ${schema.maxItems}`;
     case 'object':
@@ -93,6 +94,11 @@ export function allowedValues(schema: JsonSchema): string {
     default:
       return 'null';
   }
+}
+
+function textsAllowed({ maxLength, examples = [] }: JsonSchema): string {
+  const length = maxLength === undefined ? 'a text' : `a text of 1 to ${maxLength} characters`;
+  return [length, ...examples.map((example) => `such as ${JSON.stringify(example)}`)].join(', ');
 }
 
 function allowedRange(schema: JsonSchema): string {

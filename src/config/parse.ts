@@ -14,6 +14,7 @@ import { type Pick, Values } from './read-values.ts';
 import type { Experiment } from './schema.ts';
 import { SoundParts } from './sound-parts.ts';
 import { depthFault, isInsideValue, leavesRestAlone, syntaxFault } from './syntax.ts';
+import { nearestTask } from './tasks/index.ts';
 import { fillsMatrix, type Purpose, rulesFor } from './validate-together.ts';
 
 /** An experiment that may have faults. Rules read its sound parts, and their faults find their place in the text. */
@@ -196,11 +197,12 @@ function valueFault(path: JsonPath, node: Node | undefined): RuleFault {
       message: `${key} is missing; it must be ${allowed}.`,
       hint: schema?.description ?? '',
     };
+  const meant = nearestTask(path, node.value);
   return {
     severity: 'error',
     code: 'config/invalid-value',
     path,
-    message: `${key} is ${foundText(node)}; allowed: ${allowed}.`,
+    message: `${key} is ${foundText(node)}; allowed: ${allowed}.${meant === null ? '' : ` Did you mean "${meant}"?`}`,
     hint: schema?.description ?? '',
   };
 }

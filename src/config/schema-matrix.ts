@@ -39,11 +39,17 @@ export const matrixSchema = z
         'A table or figure of the SpinQuant paper, which fills in what the other keys leave out: table1 compares methods, table2 learned with random rotations, table4 starts of learning, table5 QuaRot, ablation R1 to R4, figure3 shows kurtosis and error over depth, figure4 the spread over random rotations. null for none.',
       ),
     bits: z
-      .array(z.string().min(1).max(20))
+      .array(
+        z
+          .string()
+          .min(1)
+          .max(20)
+          .meta({ examples: ['4-8-16'] }),
+      )
       .max(20)
       .default([])
       .describe(
-        'Settings of bits, as the paper writes them: weights, activations, keys and values. "4-4-16" is 4-bit weights and activations with a 16-bit cache.',
+        'Settings of bits, as the paper writes them: weights, activations, keys and values. ["4-8-16", "4-4-4"] is 4-bit weights with 8-bit activations and a 16-bit cache, then 4 bits for all.',
       ),
     methods: z
       .array(rowName)

@@ -8,7 +8,7 @@
 import type { Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { GenerationEvent } from '../protocol/generation.ts';
-import type { CheckParams, CheckResult } from '../protocol/worker.ts';
+import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
 import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
@@ -129,6 +129,14 @@ export async function* previewMatrix(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, MatrixPreview> {
   return yield* (await import('./plan/matrix/preview.ts')).previewMatrix(experiment, options);
+}
+
+/**
+ * Why cells of an experiment's matrix stay empty, by the keys of the cells: what their settings alone show, and what the
+ * model does. None where the model is not there.
+ */
+export async function obstaclesOf(experiment: ResolvedExperiment): Promise<CellReasons> {
+  return (await import('./plan/matrix/obstacles.ts')).obstaclesOf(experiment);
 }
 
 /** What runs share, and which of it no run uses any more. */

@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
 import { registerTools } from './chat/tools.ts';
+import { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import { ExperimentChecker } from './experiments/checker.ts';
 import { ExperimentFiles } from './experiments/files.ts';
 import { registerExperiments } from './experiments/register.ts';
@@ -29,13 +30,19 @@ export function activate(context: vscode.ExtensionContext): Services {
     return item;
   };
   const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
-  worker = own(new TrustedWorker(context.extensionPath, log));
-  const jobs = own(new WorkerJobs(worker, log));
+  const trusted = own(new TrustedWorker(context.extensionPath, log));
+  worker = trusted;
+  const jobs = own(new WorkerJobs(trusted, log));
   const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));
   jobs.settleWith((runDir) => runs.settle(runDir));
-  const parts: Parts = { context, log, worker, jobs, runs, experiments: own(new ExperimentFiles(context)) };
+  const reasons = new WorkerCellReasons(
+    async (params) => (await trusted.connect()).request('obstacles', params),
+    log,
+  );
+  const experiments = own(new ExperimentFiles(context));
+  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons };
   const summaries = own(new RunSummaries(parts.runs, log));
-  const checker = own(new ExperimentChecker(worker, log));
+  const checker = own(new ExperimentChecker(trusted, log));
   own(onceAllowed(() => registerJobCommands(parts), log));
   own(showJobStatus(parts.jobs));
   own(notifyEnds(parts.jobs));

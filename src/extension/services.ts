@@ -6,6 +6,7 @@ import type * as vscode from 'vscode';
 import type { RunEvent } from '../protocol/events.ts';
 import type { Progress } from '../protocol/progress.ts';
 import type { Run } from '../runs/index.ts';
+import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
 export type JobState = 'waiting' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted';
@@ -89,5 +90,6 @@ export interface Services {
   readonly jobs: Jobs;
   readonly runs: RunStore;
   readonly experiments: ExperimentList;
+  readonly reasons: Pick<WorkerCellReasons, 'of' | 'onDidChange'>;
   readonly log: vscode.LogOutputChannel;
 }

@@ -35,7 +35,7 @@ export interface RunStarted extends Timed {
   readonly job: JobKind;
   /** Absolute path of the run folder, or null when nothing is kept. */
   readonly run: string | null;
-  /** Setting, such as `W4A4KV4`. */
+  /** Setting, such as `W4A4KV4`; of a whole table `Table of 4-8-16, 4-4-4`. */
   readonly bits: string;
   /** The runtime for people: `onnxruntime 1.30.0, native kernels avx512, 2 threads`. */
   readonly runtime: string;

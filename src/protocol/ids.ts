@@ -23,6 +23,7 @@ export const COMMANDS = {
   unstarRun: 'spinquant.unstarRun',
   deleteRun: 'spinquant.deleteRun',
   revealRun: 'spinquant.revealRun',
+  deleteUnused: 'spinquant.deleteUnusedResults',
   refreshRuns: 'spinquant.refreshRuns',
   chooseExperiment: 'spinquant.chooseExperiment',
   sortLayersByDepth: 'spinquant.sortLayersByDepth',

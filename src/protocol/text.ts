@@ -31,3 +31,8 @@ export function formatBytes(bytes: number): string {
   const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(bytes, 1)) / 10));
   return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
+
+/** `1 step`, `2 steps`: a number of things whose name takes an s. */
+export function formatCount(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? '' : 's'}`;
+}

@@ -5,7 +5,7 @@
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 5;
+export const WORKER_PROTOCOL = 6;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -107,6 +107,9 @@ export interface CheckResult {
   readonly model: ModelOutline | null;
 }
 
+/** Why cells of a matrix stay empty, by the keys of the cells. */
+export type CellReasons = Readonly<Record<string, string>>;
+
 export interface ExportParams {
   /** Absolute path of the run folder. */
   readonly run: string;
@@ -121,6 +124,26 @@ export interface ExportResult {
   readonly tensors: readonly string[];
 }
 
+export interface SweepParams {
+  /** Absolute path of a folder of runs. */
+  readonly runs: string;
+  /** False only lists. */
+  readonly deletes: boolean;
+}
+
+/** Shared results that no run uses: what there is, or what there was before it was deleted. */
+export interface SweepResult {
+  readonly unused: readonly {
+    /** Name of the step that made it; null where it did not end. */
+    readonly step: string | null;
+    readonly bytes: number;
+    /** True where a process may be at work on it: it stays. */
+    readonly isFresh: boolean;
+  }[];
+  /** Folders of runs that may use anything. While there are some, nothing is deleted. */
+  readonly unknown: readonly string[];
+}
+
 export interface WorkerRequests {
   readonly handshake: { readonly params: HandshakeParams; readonly result: Handshake };
   readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
@@ -128,6 +151,9 @@ export interface WorkerRequests {
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
   readonly export: { readonly params: ExportParams; readonly result: ExportResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
+  /** Of a matrix that is sound by itself; none where its model is not there. */
+  readonly obstacles: { readonly params: CheckParams; readonly result: CellReasons };
+  readonly sweep: { readonly params: SweepParams; readonly result: SweepResult };
   /** Stops a job after the present step; its request then ends as cancelled. */
   readonly pause: { readonly params: { readonly job: string }; readonly result: null };
   /** The worker ends itself once it has answered. */

@@ -52,6 +52,16 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
     });
   on('handshake', async () => (await import('./handshake.ts')).handshake());
   on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
+  on('obstacles', async ({ text, file }) => {
+    const { experimentOfText } = await import('../config/index.ts');
+    return (await import('../engine/index.ts')).obstaclesOf(experimentOfText(text, file));
+  });
+  on('sweep', async ({ runs, deletes }) => {
+    const { listShared, sweepShared } = await import('../engine/index.ts');
+    const { results, unknown } = await (deletes ? sweepShared(runs) : listShared(runs));
+    const unused = results.filter(({ usedBy }) => usedBy === 0);
+    return { unused: unused.map(({ step, bytes, isFresh }) => ({ step, bytes, isFresh })), unknown };
+  });
   on('export', async ({ run, format, out }) => ({
     tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
   }));

@@ -67,6 +67,32 @@ test('best is what no other row comes near by the spread of both; one draw of a 
   assert.deepEqual(bestOf(cell('a', 0, 10, { seeded: false }), cell('b', 0, 20)), [false, true, false]);
 });
 
+test('an accuracy is best only where none comes near it by the standard error, over seeds too', () => {
+  const scored = (method: string, right: number, more: Partial<TableCell> = {}, seed = 0) => {
+    const one = cell(method, seed, 10, { seeded: false, ...more });
+    // The standard error of 100 questions, half of them right, is 5 %.
+    const acc = { value: right / 100, standardError: 0.05 };
+    const scores = { fullPrecision: null, quantized: { acc, accNorm: null } };
+    const tasks = [{ task: 'boolq', questions: 100, limit: null, ...scores }];
+    return { ...one, results: { ...one.results!, perplexity: [], tasks } };
+  };
+  const bestOf = (...cells: TableCell[]) =>
+    tableOf([fp, ...cells])
+      .rows.slice(1)
+      .map(({ best }) => best.at(-1));
+  assert.deepEqual(bestOf(scored('a', 56), scored('b', 50)), [true, false]);
+  assert.deepEqual(bestOf(scored('a', 54), scored('b', 50)), [false, false]);
+  const seeded = { seeded: true };
+  const twice = (method: string, right: number) => [0, 1].map((seed) => scored(method, right, seeded, seed));
+  assert.deepEqual(bestOf(...twice('a', 54), ...twice('b', 50)), [false, false], 'the spread is zero');
+  assert.deepEqual(bestOf(...twice('a', 56), ...twice('b', 50)), [true, false]);
+  assert.deepEqual(
+    bestOf(scored('a', 54), scored('b', 50, seeded)),
+    [false, false],
+    'one draw has its error',
+  );
+});
+
 test('cells without numbers say why, in every format', () => {
   const table = tableOf([
     fp,

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { makeMatrix } from '../../scripts/fixtures/make-matrix.mts';
-import { experimentOfText } from '../../src/config/index.ts';
+import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
 import { LINEARS, SITES } from '../../src/protocol/block.ts';
 import type { MatrixTable } from '../../src/protocol/panels/matrix.ts';
 import { matrixStrings } from '../../src/protocol/panels/matrix-strings.ts';
@@ -89,6 +89,14 @@ test('blocks of bits as papers print them; a state stands where no number is; re
   assert.deepEqual(notesOf(table, strings), [
     'GPTQ at 4-8-16: model.layers.3.mlp: every channel of its input is zero.',
   ]);
+});
+
+test('a cell that its model rules out shows the reason, as far as the worker has told it', async () => {
+  const cells = resolvedCells(experimentOfText(readFileSync(file, 'utf8'), file));
+  const { key } = cells.at(-1)!;
+  const { table: told } = await matrixOf(file, runs(), { reasons: { [key]: 'the model has 3 heads.' } });
+  assert.equal(told?.rows.at(-1)?.cells.at(-1)?.status, 'empty');
+  assert.ok(notesOf(told!, strings).some((note) => note.endsWith('1 of 6 seeds: the model has 3 heads.')));
 });
 
 test('seconds are those of learning, rounding and evaluation, from the events', async () => {

@@ -19,6 +19,7 @@ import type { ResultsState } from '../../src/protocol/panels/results.ts';
 import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
 import type { TrainingState } from '../../src/protocol/panels/training.ts';
 import { trainingStrings } from '../../src/protocol/panels/training-strings.ts';
+import type { CellReasons } from '../../src/protocol/worker.ts';
 import { isResumable, listRuns, openRun, RunHistory } from '../../src/runs/index.ts';
 
 const LOCALE = 'en';
@@ -101,16 +102,24 @@ const NO_MATRIX: MatrixPart = {
   ...{ all: [], file: null, table: null, problem: null, progress: null, askedAt: 0 },
 };
 
+interface MatrixOptions {
+  readonly bits?: string | null;
+  readonly progress?: string | null;
+  /** By the keys of cells. */
+  readonly reasons?: CellReasons;
+}
+
 /** The table of an experiment with the runs of a folder. @param bits whose layers are drawn; the last if absent. */
 export async function matrixOf(
   file: string,
   folder: string,
-  { bits = null, progress = null }: { bits?: string | null; progress?: string | null } = {},
+  { bits = null, progress = null, reasons = {} }: MatrixOptions = {},
 ): Promise<MatrixPart> {
   const { runs } = await listRuns(folder);
   const source = new MatrixSource({
     runs: { list: () => runs, get: (dir) => runs.find((run) => run.dir === dir) },
     experiments: { all: [file] },
+    reasons: { of: () => reasons },
     log: { warn: (message: string) => assert.fail(message) },
   });
   const reading = await source.reading(file);

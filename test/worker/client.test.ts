@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
+import { nameOfKey } from '../../src/engine/plan/key-names.ts';
 import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import { WorkerEnded } from '../../src/extension/jobs/worker-ended.ts';
 import { LOST_FILE } from '../../src/protocol/exit-codes.ts';
@@ -28,7 +30,6 @@ test('the handshake says what the worker computes with, and loads no ONNX Runtim
   assert.match(handshake.kernels, /^(native \w+|composed)$/);
   assert.equal(handshake.problem, null);
   if (process.platform === 'linux') {
-    const { readFileSync } = await import('node:fs');
     assert.doesNotMatch(readFileSync(`/proc/${client.pid}/maps`, 'utf8'), /libonnxruntime/);
   }
   await client.shutdown();
@@ -152,6 +153,33 @@ test('an experiment is checked against its model', async (t) => {
   });
   // That there is no model is a fault of the file alone, which needs no worker.
   assert.deepEqual(missing, { faults: [], model: null });
+});
+
+test('the reasons of cells that only the model rules out come by their keys', async (t) => {
+  const client = await startWorker(t);
+  const { variant } = makeWorkspace(t);
+  const rows = [{ name: 'groups', settings: { quantization: { weights: { groupSize: 5 } } } }];
+  const file = variant('table', { matrix: { bits: ['4-4-4'], methods: ['rtn', 'groups'], rows } });
+  const text = readFileSync(file, 'utf8');
+  const cells = resolvedCells(experimentOfText(text, file));
+  const { key } = cells.find(({ method }) => method === 'groups')!;
+  assert.deepEqual(await client.request('obstacles', { text, file }), {
+    [key]: 'quantization.weights.groupSize is 5, which does not divide the width 32 of this model.',
+  });
+});
+
+test('shared results that no run uses are listed with their sizes, and deleted when that is asked for', async (t) => {
+  const client = await startWorker(t);
+  const { folder } = makeWorkspace(t);
+  const runs = join(folder, 'shared-runs');
+  const left = join(runs, '.steps', nameOfKey('a'.repeat(64)));
+  mkdirSync(left, { recursive: true });
+  writeFileSync(join(left, 'part'), 'four');
+  const found = { unused: [{ step: null, bytes: 4, isFresh: false }], unknown: [] };
+  assert.deepEqual(await client.request('sweep', { runs, deletes: false }), found);
+  assert.ok(existsSync(left));
+  assert.deepEqual(await client.request('sweep', { runs, deletes: true }), found);
+  assert.ok(!existsSync(left));
 });
 
 test('faults against the model are found beside all others, each at its place', async (t) => {

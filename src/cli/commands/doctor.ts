@@ -2,7 +2,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os';
 import manifest from '../../../package.json' with { type: 'json' };
 import { messageOf } from '../../protocol/errors.ts';
 import { PRODUCT_NAME } from '../../protocol/ids.ts';
-import { formatBytes } from '../../protocol/text.ts';
+import { formatBytes, formatCount } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import type { Output } from '../output.ts';
@@ -50,7 +50,7 @@ function nodeCheck(): Check {
 
 function machineCheck(): Check {
   const cpu = cpus()[0]?.model.trim() ?? 'unknown CPU';
-  const found = `${process.platform}-${process.arch}, ${cpu}, ${availableParallelism()} threads, ${formatBytes(totalmem())} memory`;
+  const found = `${process.platform}-${process.arch}, ${cpu}, ${formatCount(availableParallelism(), 'thread')}, ${formatBytes(totalmem())} memory`;
   return { name: 'Machine', status: 'ok', found, hint: '' };
 }
 

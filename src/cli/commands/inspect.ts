@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { expectWritable } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { printable } from '../../protocol/printable.ts';
-import { formatBytes } from '../../protocol/text.ts';
+import { formatBytes, formatCount } from '../../protocol/text.ts';
 import type { ActivationsFile, SiteRecord, WeightRecord } from '../../runs/index.ts';
 import { writeJson } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
@@ -48,7 +48,7 @@ async function inspectModel(dir: string, output: Output): Promise<void> {
     ['intermediate size', String(config.intermediateSize)],
     ['vocabulary', `${config.vocabSize}${tiedEmbeddings ? ', embeddings tied to the head' : ''}`],
     ['parameters', parameters.toLocaleString('en')],
-    ['weights', `${formatBytes(sizeBytes)} in ${tensors} tensors, ${dtypes.join(', ')}`],
+    ['weights', `${formatBytes(sizeBytes)} in ${formatCount(tensors, 'tensor')}, ${dtypes.join(', ')}`],
     ['Hadamard of R1', hadamard.r1],
     ['Hadamard of R2, R3', hadamard.r2],
     ['Hadamard of R4', hadamard.r4],

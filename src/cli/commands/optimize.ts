@@ -1,6 +1,7 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { OptimizeResult } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { formatCount } from '../../protocol/text.ts';
 import { collectCells, tableOf } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -66,7 +67,7 @@ async function fillMatrix(
     follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
   );
   output.document(result);
-  output.result(matrixTable(tableOf(await collectCells(experiment))));
+  output.result(matrixTable(tableOf(await collectCells(experiment, await engine.obstaclesOf(experiment)))));
 }
 
 function withSeed(experiment: ResolvedExperiment, seed: number | undefined): ResolvedExperiment {
@@ -76,7 +77,7 @@ function withSeed(experiment: ResolvedExperiment, seed: number | undefined): Res
 
 function summary(result: OptimizeResult): string {
   const lines = [
-    `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${result.steps} steps, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
+    `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${formatCount(result.steps, 'step')}, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
   ];
   const tables = measurementTables(result);
   if (tables.length > 0) lines.push('', tables.join('\n\n'), '');

@@ -1,5 +1,5 @@
 import type { MatrixPreview, StepEstimate, StepPreview } from '../../engine/index.ts';
-import { formatBytes, formatSeconds } from '../../protocol/text.ts';
+import { formatBytes, formatCount, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -45,7 +45,11 @@ function previewText({ cells, steps }: MatrixPreview): string {
       bits,
       title,
       String(seed),
-      message === null ? (missing === 0 ? 'nothing' : `${missing} steps`) : `stays empty: ${message}`,
+      message === null
+        ? missing === 0
+          ? 'nothing'
+          : formatCount(missing, 'step')
+        : `stays empty: ${message}`,
     ]),
     ['left', 'left', 'right', 'left'],
   );
@@ -84,7 +88,7 @@ function rangeText(seconds: readonly number[]): string {
 function totalText(steps: readonly StepPreview[]): string {
   const toRun = steps.filter(({ isThere }) => !isThere);
   if (toRun.length === 0) return 'Nothing is left to run.';
-  return `${toRun.length} steps to run: about ${formatSeconds(sumOf(toRun))}. ${ESTIMATED}`;
+  return `${formatCount(toRun.length, 'step')} to run: about ${formatSeconds(sumOf(toRun))}. ${ESTIMATED}`;
 }
 
 const sumOf = (steps: readonly StepPreview[]): number => steps.reduce((sum, { seconds }) => sum + seconds, 0);

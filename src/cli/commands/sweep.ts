@@ -1,5 +1,5 @@
 import type { SharedResult } from '../../engine/index.ts';
-import { formatBytes } from '../../protocol/text.ts';
+import { formatBytes, formatCount } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { Output } from '../output.ts';
 import { formatTable } from '../table.ts';
@@ -22,7 +22,7 @@ export async function sweep(
 
 function usedText(results: readonly SharedResult[]): string {
   const used = results.filter(({ usedBy }) => usedBy > 0);
-  return `${used.length} shared results are used by runs, ${formatBytes(sizeOf(used))}.`;
+  return `${formatCount(used.length, 'shared result')} ${used.length === 1 ? 'is' : 'are'} used by runs, ${formatBytes(sizeOf(used))}.`;
 }
 
 /** Results of one step in one line. */
@@ -40,14 +40,14 @@ const nameOf = ({ step, isFresh }: SharedResult): string =>
 
 function verdict(unused: readonly SharedResult[], unknown: readonly string[], deletes: boolean): string {
   const free = unused.filter(({ isFresh }) => !isFresh);
-  if (deletes) return `Deleted ${free.length} results, ${formatBytes(sizeOf(free))}.`;
+  if (deletes) return `Deleted ${formatCount(free.length, 'result')}, ${formatBytes(sizeOf(free))}.`;
   if (unknown.length > 0)
     return [
       'Nothing can be deleted: nobody can tell what these runs use. They are damaged, or of an earlier version.',
       ...unknown.map((run) => `  ${run}`),
     ].join('\n');
   if (free.length === 0) return 'There is nothing to delete.';
-  return `--delete deletes ${free.length} results, ${formatBytes(sizeOf(free))}. A table that wants one again computes it.`;
+  return `--delete deletes ${formatCount(free.length, 'result')}, ${formatBytes(sizeOf(free))}. A table that wants one again computes it.`;
 }
 
 const sizeOf = (results: readonly SharedResult[]): number =>

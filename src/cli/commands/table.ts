@@ -8,6 +8,7 @@ import {
   tableDocument,
   tableOf,
 } from '../../runs/index.ts';
+import { loadEngine } from '../engine.ts';
 import { matrixTable } from '../matrix-table.ts';
 import type { Output } from '../output.ts';
 
@@ -24,7 +25,7 @@ export async function table(
       `${relativeToHere(file)} has no matrix.`,
       'Add "matrix": { "preset": "table1" }, or list methods and bits; `spinquant runs` lists single runs.',
     );
-  const cells = await collectCells(experiment);
+  const cells = await collectCells(experiment, await (await loadEngine()).obstaclesOf(experiment));
   const found = tableOf(cells, await publishedFor(experiment.model));
   output.document(tableDocument(found));
   output.result(format === undefined ? matrixTable(found) : formatMatrix(found, format));

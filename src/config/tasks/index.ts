@@ -1,5 +1,6 @@
 /** This file lists the zero-shot tasks that an experiment can name, and describes them for its schema and for tables. */
 import { z } from 'zod';
+import { nearestName } from '../nearest.ts';
 
 /** Experiments, tables and panels know this about a task. Its questions are made in `engine/evaluate/tasks/readers`. */
 export interface TaskDescriptor<Name extends string = string> {
@@ -106,6 +107,26 @@ export function taskNamed(name: string): TaskDescriptor<TaskName> {
   const found = TASKS.find((task) => task.name === name);
   if (found) return found;
   throw new Error(`there is no task ${name}`);
+}
+
+/**
+ * Returns the task that people mean by a name that is none: `siqa`, `ARC-e`, `hella_swag`; null where nobody can tell.
+ * @param path of a value in an experiment, which may be another.
+ */
+export function nearestTask(path: readonly (string | number)[], written: unknown): TaskName | null {
+  const isTask = path[0] === 'evaluation' && path[1] === 'tasks' && path.at(-1) === 'task';
+  if (!isTask || typeof written !== 'string') return null;
+  const bare = (name: string): string => name.toLowerCase().replace(/[^a-z]/g, '');
+  const wanted = bare(written);
+  const found = TASKS.find(({ name, title, folders }) =>
+    [name, title, ...folders].some((known) => bare(known) === wanted),
+  );
+  if (found) return found.name;
+  const near = nearestName(
+    wanted,
+    TASKS.map(({ name }) => bare(name)),
+  );
+  return TASKS.find(({ name }) => bare(name) === near)?.name ?? null;
 }
 
 /** Returns the name for tables. A name from another version's run that this one does not know stays as it is. */

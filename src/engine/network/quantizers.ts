@@ -15,7 +15,7 @@ export function quantizersOf(
   config: ModelConfig,
 ): LayerQuantizers {
   const { weights } = quantization;
-  const groups = activationGroups(quantization.activations.groupSize, rotation, config);
+  const groups = activationGroups(groupSizeOf(quantization.activations), rotation, config);
   const at = (site: Site, group: number): ActivationQuantizer => {
     const described = siteQuantizer(site, quantization, rotation);
     return described ? activationQuantizer(described, group, config) : FULL_PRECISION.input;
@@ -24,7 +24,7 @@ export function quantizersOf(
     weights: {
       bits: weights.bits,
       symmetric: weights.symmetric,
-      group: weightGroup(weights.groupSize, config),
+      group: weightGroup(groupSizeOf(weights), config),
       clipSearch: weights.clip,
     },
     input: at('attention-input', groups.input),
@@ -59,6 +59,14 @@ export function withScaleGradient(quantizers: LayerQuantizers): LayerQuantizers 
     keys: live(keys),
     values: live(values),
   };
+}
+
+/** What is not rounded has no groups, whatever size is set. */
+function groupSizeOf({
+  bits,
+  groupSize,
+}: Pick<Quantization['weights' | 'activations'], 'bits' | 'groupSize'>): number | null {
+  return bits === 16 ? null : groupSize;
 }
 
 /**

@@ -1,4 +1,10 @@
-import { bitsLabel, describeText, type PerplexityTask, type ResolvedExperiment } from '../../config/index.ts';
+import {
+  bitsLabel,
+  describeText,
+  matrixShape,
+  type PerplexityTask,
+  type ResolvedExperiment,
+} from '../../config/index.ts';
 import { expectModel } from '../../hub/locate.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
@@ -58,9 +64,10 @@ export async function openWorkbench(
   };
 }
 
-/** The setting in the field's words. */
+/** The setting in the field's words; for a matrix those of its cells. */
 export function labelOf({ experiment }: Workbench): string {
-  return bitsLabel(experiment.quantization);
+  const { matrix, quantization } = experiment;
+  return matrix ? `Table of ${matrixShape(matrix).bits.join(', ')}` : bitsLabel(quantization);
 }
 
 /** Tells why `auto` took the device that it took. */

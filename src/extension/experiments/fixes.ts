@@ -2,6 +2,7 @@
 import { applyEdits, findNodeAtLocation, getNodeValue, modify, type Node, parseTree } from 'jsonc-parser';
 import { type JsonSchema, placesOf, schemaAt } from '../../config/json-schema.ts';
 import { nearestName } from '../../config/nearest.ts';
+import { nearestTask } from '../../config/tasks/index.ts';
 import type { PlacedFault } from './checker.ts';
 
 type Path = readonly (string | number)[];
@@ -109,7 +110,8 @@ function unknownKeyFixes(text: string, path: Path): Fix[] {
 function valueFixes(text: string, path: Path): Fix[] {
   const schema = schemaAt(path);
   if (schema === undefined) return [];
-  const best = nearestValue(valueAt(text, path), allowedValues(schema));
+  const written = valueAt(text, path);
+  const best = nearestTask(path, written) ?? nearestValue(written, allowedValues(schema));
   const values = [best, schema.default].filter((value) => value !== undefined && typeof value !== 'object');
   return [...new Set(values)].flatMap((value) => set(text, path, value));
 }

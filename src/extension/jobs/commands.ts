@@ -93,13 +93,13 @@ async function hasMatrix(file: string): Promise<boolean> {
 async function isReady(file: string, kind: JobKind, { withoutRotations }: MeasureOptions): Promise<boolean> {
   const open = vscode.workspace.textDocuments.find(({ uri }) => uri.fsPath === file);
   if (open?.isDirty && !(await open.save())) return false;
-  const { checkExperiment, formatFault } = await loadConfig();
+  const { checkExperiment, formatFault, withHint } = await loadConfig();
   const purpose = withoutRotations ? 'evaluate' : kind;
   let fault: string | undefined;
   try {
     const { faults } = await checkExperiment(await experimentText(file), file, purpose);
     const first = faults.find(({ severity }) => severity === 'error');
-    fault = first && `${formatFault(vscode.workspace.asRelativePath(file), first)} ${first.hint}`;
+    fault = first && withHint(formatFault(vscode.workspace.asRelativePath(file), first), first.hint);
     if (first === undefined) return true;
     const position = new vscode.Position(first.range.line - 1, first.range.column - 1);
     await vscode.window.showTextDocument(vscode.Uri.file(file), {

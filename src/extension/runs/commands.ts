@@ -6,6 +6,7 @@ import { loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { pickRun, pickRuns, runDirOf, runName } from './choose.ts';
 import { exportRun } from './export.ts';
+import { deleteUnused } from './sweep.ts';
 
 export function registerRunCommands(parts: Parts): vscode.Disposable {
   const { runs } = parts;
@@ -30,6 +31,7 @@ export function registerRunCommands(parts: Parts): vscode.Disposable {
     vscode.commands.registerCommand(COMMANDS.compare, (item: unknown, items: unknown) =>
       compare(parts, item, items),
     ),
+    vscode.commands.registerCommand(COMMANDS.deleteUnused, () => deleteUnused(parts)),
     vscode.commands.registerCommand(COMMANDS.refreshRuns, async () => {
       await Promise.all([runs.refresh(), parts.experiments.refresh()]);
     }),
@@ -90,7 +92,7 @@ async function deleteRuns({ runs }: Parts, item: unknown, items: unknown): Promi
     {
       modal: true,
       detail: vscode.l10n.t(
-        'Rotations, results and checkpoints are deleted for good. What a run of a table shares with others stays until `spinquant sweep --delete`.\n{0}',
+        'Rotations, results and checkpoints are deleted for good. What a run of a table shares with others stays; the command Delete Unused Shared Results removes it.\n{0}',
         names.slice(0, 10).join('\n'),
       ),
     },

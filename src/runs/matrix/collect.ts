@@ -1,4 +1,4 @@
-/** What the runs of a matrix have found, cell by cell. Reads run folders alone, never a model. */
+/** What the runs of a matrix have found, cell by cell. Reads run folders alone, never a model: who knows one tells what it rules out. */
 import {
   FULL_PRECISION_ROW,
   faultsOfCell,
@@ -8,6 +8,7 @@ import {
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { Variant } from '../../protocol/events.ts';
+import type { CellReasons } from '../../protocol/worker.ts';
 import { RunHistory } from '../history.ts';
 import { listRuns } from '../list.ts';
 import type { ResultsFile } from '../results.ts';
@@ -39,19 +40,30 @@ export interface TableCell {
   readonly message: string | null;
 }
 
-/** The cells of an experiment's matrix with what its runs folder holds of them. */
-export async function collectCells(experiment: ResolvedExperiment): Promise<TableCell[]> {
+/**
+ * The cells of an experiment's matrix with what its runs folder holds of them.
+ * @param reasons why cells stay empty, by their keys, as far as the model shows it.
+ */
+export async function collectCells(
+  experiment: ResolvedExperiment,
+  reasons: CellReasons = {},
+): Promise<TableCell[]> {
   const { runs } = await listRuns(experiment.runs);
-  return cellsOfRuns(resolvedCells(experiment), runs);
+  return cellsOfRuns(resolvedCells(experiment), runs, { reasons });
+}
+
+interface CellFacts {
+  readonly reasons?: CellReasons;
+  readonly secondsOf?: SecondsOf;
 }
 
 /** @param runs newest first. */
 export function cellsOfRuns(
   cells: readonly ResolvedCell[],
   runs: readonly Run[],
-  secondsOf: SecondsOf = readSeconds,
+  { reasons = {}, secondsOf = readSeconds }: CellFacts = {},
 ): Promise<TableCell[]> {
-  return Promise.all(cells.map((cell) => tableCell(cell, runs, secondsOf)));
+  return Promise.all(cells.map((cell) => tableCell(cell, runs, { reasons, secondsOf })));
 }
 
 /** How long the cell of a finished run took. */
@@ -66,14 +78,18 @@ export function variantOfRow(method: string): Variant {
   return method === FULL_PRECISION_ROW.name ? 'full-precision' : 'quantized';
 }
 
-async function tableCell(cell: ResolvedCell, runs: readonly Run[], secondsOf: SecondsOf): Promise<TableCell> {
+async function tableCell(
+  cell: ResolvedCell,
+  runs: readonly Run[],
+  { reasons, secondsOf }: Required<CellFacts>,
+): Promise<TableCell> {
   const { bits, method, title, seed, seeded, key } = cell;
   const own = runs.filter(({ record }) => record.cell?.key === key);
   const run = own.find(({ record }) => record.status === 'finished') ?? own[0];
   const about = { bits, method, title, seed, seeded, run: run?.dir ?? null };
   const none = { results: null, seconds: null, model: run?.record.provenance?.model.sha256 ?? null };
   if (!run) {
-    const message = faultsOfCell(cell.cell)[0]?.message ?? null;
+    const message = faultsOfCell(cell.cell)[0]?.message ?? reasons[key] ?? null;
     return { ...about, ...none, status: message === null ? 'missing' : 'empty', message };
   }
   const { status, error } = run.record;

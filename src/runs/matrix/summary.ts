@@ -21,7 +21,7 @@ export interface TableRow {
   readonly cells: readonly TableCell[];
   /** For each column; null where nothing is measured yet. */
   readonly values: readonly (Spread | null)[];
-  /** For each column, whether it is the best of its bits by more than the spread. */
+  /** For each column, whether it is the best of its bits by more than the spread and the standard errors. */
   readonly best: readonly boolean[];
   /** Why numbers are missing; null where none are. */
   readonly note: string | null;
@@ -47,11 +47,11 @@ export function tableOf(cells: readonly TableCell[], published: Published | null
   const rows = [...groups.values()].map((group) => rowOf(group, columns));
   return {
     columns,
-    rows: rows.map((row) => ({
-      ...row,
-      best: columns.map((_, at) => isBest(row, rows, at, columns)),
-      published: published ? publishedOf(published, row.bits, row.method) : [],
-    })),
+    rows: rows.map((row) => {
+      const { margins: _, ...shown } = row;
+      const best = columns.map((_column, at) => isBest(row, rows, at, columns));
+      return { ...shown, best, published: published ? publishedOf(published, row.bits, row.method) : [] };
+    }),
     published: published && { source: published.source, model: published.model, metrics: published.metrics },
   };
 }
@@ -61,7 +61,10 @@ export function withoutPublished(table: MatrixTable): MatrixTable {
   return { ...table, rows: table.rows.map((row) => ({ ...row, published: [] })), published: null };
 }
 
-type MeasuredRow = Omit<TableRow, 'best' | 'published'>;
+interface MeasuredRow extends Omit<TableRow, 'best' | 'published'> {
+  /** For each column, how near another value may come before nobody can tell the two apart. */
+  readonly margins: readonly number[];
+}
 
 function columnsOf(cells: readonly TableCell[]): Metric[] {
   const found = new Map<string, Metric>();
@@ -78,13 +81,23 @@ function countedIn(cell: TableCell): Measured[] {
 function rowOf(cells: readonly TableCell[], columns: readonly Metric[]): MeasuredRow {
   const [{ bits, method, title } = { bits: '', method: '', title: '' }] = cells;
   const measured = cells.map(measuredIn);
-  const values = columns.map(({ metric, name }) => {
-    const found = measured.flatMap((ofCell) =>
-      ofCell.filter((one) => one.metric === metric && one.name === name),
-    );
-    return found.length === 0 ? null : spreadOf(found.map(({ value }) => value));
-  });
-  return { bits, method, title, cells, values, note: noteOf(cells) };
+  const found = columns.map(({ metric, name }) =>
+    measured.flatMap((ofCell) => ofCell.filter((one) => one.metric === metric && one.name === name)),
+  );
+  const values = found.map((ones) => (ones.length === 0 ? null : spreadOf(ones.map(({ value }) => value))));
+  const margins = found.map((ones, at) => marginOf(ones, values[at]?.deviation ?? 0));
+  return { bits, method, title, cells, values, margins, note: noteOf(cells) };
+}
+
+/**
+ * The larger of the spread and the standard error of the questions, which seeds do not make smaller: they ask the same
+ * ones. That of a single question is not known.
+ */
+function marginOf(ones: readonly Measured[], deviation: number): number {
+  const errors = ones
+    .filter(({ metric }) => metric !== 'perplexity')
+    .map(({ standardError }) => standardError ?? Number.POSITIVE_INFINITY);
+  return Math.max(deviation, ...errors);
 }
 
 /** Sample standard deviation. @param values at least one. */
@@ -115,7 +128,10 @@ const WORDS: Readonly<Record<TableCell['status'], string>> = {
   empty: 'cannot be computed',
 };
 
-/** A row is the best of its bits where no other's spread reaches it. One draw of a seeded row has an unknown spread. */
+/**
+ * A row is the best of its bits where no other comes near it by the larger margin of the two. One draw of a seeded row
+ * has an unknown spread.
+ */
 function isBest(
   row: MeasuredRow,
   rows: readonly MeasuredRow[],
@@ -126,10 +142,10 @@ function isBest(
   if (!own || row.method === FULL_PRECISION_ROW.name) return false;
   if (own.deviation === null && row.cells.some(({ seeded }) => seeded)) return false;
   const sign = columns[at]?.metric === 'perplexity' ? 1 : -1;
+  const margin = ({ margins }: MeasuredRow): number => margins[at] ?? 0;
   const others = rows.filter((other) => other !== row && other.bits === row.bits);
   return others.every((other) => {
     const value = other.values[at];
-    if (!value) return true;
-    return sign * (value.mean - own.mean) > Math.max(own.deviation ?? 0, value.deviation ?? 0);
+    return !value || sign * (value.mean - own.mean) > Math.max(margin(row), margin(other));
   });
 }

@@ -1,7 +1,7 @@
 import { type TaskName, taskNamed } from '../../../config/index.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { findTaskFile } from './find-data.ts';
-import { labelsBeside, withLabels } from './labels.ts';
+import { labelsBeside, withLabels, withoutLabels } from './labels.ts';
 import type { Question } from './question.ts';
 import { readRows } from './read-rows.ts';
 import { QUESTION_READERS } from './readers/index.ts';
@@ -25,14 +25,19 @@ export async function readQuestions(
   { task, data, isAround, limit }: TaskData,
   signal?: AbortSignal,
 ): Promise<readonly Question[]> {
-  const file = await findTaskFile(taskNamed(task), data, isAround);
+  const descriptor = taskNamed(task);
+  const file = await findTaskFile(descriptor, data, isAround);
   const labels = labelsBeside(file);
   const rows = readRows(file, signal);
   const questionOf = QUESTION_READERS[task];
   const questions: Question[] = [];
   for await (const row of labels === null ? rows : withLabels(rows, labels, signal)) {
     throwIfCancelled(signal);
-    questions.push(questionOf(row));
+    try {
+      questions.push(questionOf(row));
+    } catch (fault) {
+      throw withoutLabels(fault, descriptor, file);
+    }
     if (questions.length === limit) break;
   }
   if (questions.length > 0) return questions;

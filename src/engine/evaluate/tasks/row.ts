@@ -29,14 +29,24 @@ export function asTexts(row: Row, name: string, value: unknown): readonly string
   throw rowFault(row, `"${name}" is ${shown(value)}; it must be a list of texts`, DOWNLOAD);
 }
 
-/** Returns a field, whatever it is. @throws UserError `tasks/row` where the row has none of these names. */
+/** A row without a field that must be there. */
+export class MissingField extends UserError {
+  readonly field: string;
+
+  constructor(field: string, message: string, hint: string) {
+    super('tasks/row', message, hint);
+    this.field = field;
+  }
+}
+
+/** Returns a field, whatever it is. @throws MissingField where the row has none of these names. */
 export function fieldOf(row: Row, names: readonly [string, ...string[]]): unknown {
   const name = names.find((one) => row.value[one] !== undefined && row.value[one] !== null);
   if (name !== undefined) return row.value[name];
   const known = Object.keys(row.value);
-  throw rowFault(
-    row,
-    `the field "${names[0]}" is missing; this row has ${known.length === 0 ? 'none' : known.slice(0, 12).join(', ')}`,
+  throw new MissingField(
+    names[0],
+    `${row.place()}: the field "${names[0]}" is missing; this row has ${known.length === 0 ? 'none' : known.slice(0, 12).join(', ')}.`,
     'Name a file of this task in one of its published layouts, with the answers.',
   );
 }

@@ -138,8 +138,8 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
     headsRule(config),
-    groupRule('weights', config),
-    groupRule('activations', config),
+    groupRule('weights', config, ask),
+    groupRule('activations', config, ask),
     memoryRule(config, purpose),
     ...(purpose === 'inspect' ? [] : [trainingRule(config)]),
     ...(readsCalibration(ask, purpose) || ask((experiment) => trainingOf(experiment) !== null)
@@ -264,8 +264,9 @@ function lengthRule(
   };
 }
 
-/** A group size that does not divide the model's widths. */
-function groupRule(part: 'weights' | 'activations', config: ModelConfig): Rule {
+/** A group size that does not divide the model's widths, where something is rounded. */
+function groupRule(part: 'weights' | 'activations', config: ModelConfig, ask: Reading['ask']): Rule {
+  if (ask(({ quantization }) => quantization[part].bits) === 16) return () => [];
   return ({ quantization, rotation }) => {
     const { groupSize } = quantization[part];
     const groups = () =>

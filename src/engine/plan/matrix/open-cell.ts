@@ -1,23 +1,15 @@
 import {
   FULL_PRECISION_ROW,
-  faultsOfCell,
   matrixShape,
   type ResolvedCell,
   type ResolvedExperiment,
 } from '../../../config/index.ts';
-import type { ModelConfig } from '../../model/config.ts';
-import { errorsOf } from '../check/check-model.ts';
 import { Executor } from '../execute.ts';
 import { methodsOf } from '../experiment-methods.ts';
 import { Places } from '../places.ts';
 import type { StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
 import { type CellPlan, planCell } from './cell-plan.ts';
-
-/** Why a cell stays empty; undefined where it can be computed. */
-export function obstacleOf({ cell, experiment }: ResolvedCell, config: ModelConfig): string | undefined {
-  return [...faultsOfCell(cell), ...errorsOf(experiment, config)][0]?.message;
-}
 
 /** A cell with what looks through its steps. */
 export interface OpenCell {

@@ -11,7 +11,8 @@ import { digestOf, type Step, type StepKind, withInputs } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
 import { targetsOf } from './cell-plan.ts';
-import { type OpenCell, obstacleOf, openCell } from './open-cell.ts';
+import { obstacleOf } from './obstacles.ts';
+import { type OpenCell, openCell } from './open-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
 /** A step that at least one cell needs. Steps that take no time to speak of are left out. */

@@ -13,8 +13,9 @@ import { StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
 import { inputsOf, readsCalibration } from './cell-inputs.ts';
 import { CellRuns } from './find-runs.ts';
-import { lockMatrix } from './lock.ts';
-import { obstacleOf, openCell } from './open-cell.ts';
+import { checkMatrix, lockMatrix } from './lock.ts';
+import { obstacleOf } from './obstacles.ts';
+import { openCell } from './open-cell.ts';
 import { type CellJob, openCellRun, runCell } from './run-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
@@ -62,7 +63,7 @@ export async function* runMatrix(
       const runs = await CellRuns.in(experiment.runs);
       const results: CellResult[] = [];
       for (const [index, cell] of cells.entries()) {
-        lock.check();
+        checkMatrix(lock, folder);
         const place = { cell: index + 1, cells: cells.length };
         results.push(yield* fillCell({ bench, store, runs, options }, cell, place));
       }

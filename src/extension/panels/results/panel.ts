@@ -47,6 +47,7 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     this.#matrices = new MatrixSource(services);
     this.own(services.experiments.onDidChange(() => this.update()));
     this.own(services.jobs.onDidChange(() => this.update()));
+    this.own(services.reasons.onDidChange(() => this.update()));
   }
 
   /** A list of runs to compare, or the experiment file whose table is to be shown. */

@@ -2,6 +2,7 @@ import type { Metric } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
+  limitNote,
   publishedHeading,
   publishedMetrics,
   publishedNotes,
@@ -9,7 +10,7 @@ import {
   spreadText,
 } from './words.ts';
 
-/** A `tabular` with a rule between settings of bits, for booktabs. */
+/** A `tabular` with a rule between settings of bits, for booktabs. Notes are comments below. */
 export function latex(table: MatrixTable): string {
   const { columns, rows } = table;
   const published = publishedMetrics(table);
@@ -35,7 +36,12 @@ export function latex(table: MatrixTable): string {
       ]),
     );
   }
-  const notes = publishedNotes(table).map((note) => `% ${note}`);
+  const limit = limitNote(table);
+  const notes = [
+    ...rows.flatMap(({ bits, title, note }) => (note === null ? [] : [`${title} at ${bits}: ${note}`])),
+    ...(limit === null ? [] : [limit]),
+    ...publishedNotes(table),
+  ].flatMap((note) => note.split(/\r?\n/).map((line) => `% ${line}`));
   return [...lines, '\\bottomrule', '\\end{tabular}', ...notes].join('\n');
 }
 

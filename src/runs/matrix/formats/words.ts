@@ -64,5 +64,7 @@ export function spreadText({ metric }: Metric, { mean, deviation, n }: Spread, p
 export function limitNote({ rows }: MatrixTable): string | null {
   const limits = rows.flatMap(({ cells }) => cells.flatMap(measuredIn)).flatMap(({ limit }) => limit ?? []);
   if (limits.length === 0) return null;
-  return `Of each task, the first ${Math.max(...limits)} questions were asked: this is for a quick look.`;
+  const most = Math.max(...limits);
+  const asked = most === 1 ? 'question was' : `${most} questions were`;
+  return `Of each task, the first ${asked} asked: this is for a quick look.`;
 }

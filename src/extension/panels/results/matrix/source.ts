@@ -35,6 +35,7 @@ type Cache<T> = Map<string, { readonly mtimeMs: number; readonly value: T }>;
 export type MatrixServices = {
   readonly runs: Pick<Services['runs'], 'list' | 'get'>;
   readonly experiments: Pick<Services['experiments'], 'all'>;
+  readonly reasons: Pick<Services['reasons'], 'of'>;
   readonly log: Pick<Services['log'], 'warn'>;
 };
 
@@ -62,31 +63,34 @@ export class MatrixSource {
   /** What the file on the disk says: that is what is filled. */
   async reading(file: string): Promise<MatrixReading> {
     try {
-      const text = await cached(this.#texts, file, () => readFile(file, 'utf8'));
-      return this.#cells.of(text, file);
+      return this.#cells.of(await this.#text(file), file);
     } catch (error) {
       this.#services.log.warn(messageOf(error));
       return null;
     }
   }
 
+  #text(file: string): Promise<string> {
+    return cached(this.#texts, file, () => readFile(file, 'utf8'));
+  }
+
   /** The table as far as it is filled. */
   async runsTable({ experiment, cells }: MatrixExperiment): Promise<RunsTable> {
     const runs = runsOfMatrix(experiment, this.#services.runs.list());
     const config = join(experiment.model, 'config.json');
+    const { file } = experiment.source;
+    const modelTime = timeOf(config);
+    const reasons = this.#services.reasons.of({ file, text: await this.#text(file), modelTime });
     const key = JSON.stringify([
-      timeOf(config),
+      ...[modelTime, reasons],
       cells.map(({ key, title, bits, seed }) => [key, title, bits, seed]),
       runs.map((run) => [run.dir, run.record.status, timeOf(run.path('results'))]),
     ]);
-    const { file } = experiment.source;
     const known = this.#tables.get(file);
     if (known?.key === key) return known.table;
     const published = await cached(this.#published, config, () => publishedFor(experiment.model));
-    const found = await cellsOfRuns(cells, runs, async (run, method) => {
-      const { seconds } = await this.#eventsOf(run, method);
-      return seconds;
-    });
+    const secondsOf = async (run: Run, method: string) => (await this.#eventsOf(run, method)).seconds;
+    const found = await cellsOfRuns(cells, runs, { reasons, secondsOf });
     const table = tableOf(found, published);
     this.#tables.set(file, { key, table });
     return table;
