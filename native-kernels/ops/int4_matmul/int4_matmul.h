@@ -79,4 +79,11 @@ struct Int4ProductArgs {
 SPINQUANT_DECLARE_KERNEL(int4_activations, Int4ActivationArgs)
 SPINQUANT_DECLARE_KERNEL(int4_products, Int4ProductArgs)
 
+namespace avx_vnni {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+namespace avx512_vnni {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+
 }  // namespace spinquant

@@ -9,6 +9,15 @@ namespace {
 const Variants<Int4ActivationArgs> kActivations = SPINQUANT_VARIANTS(int4_activations, Int4ActivationArgs);
 const Variants<Int4ProductArgs> kProducts = SPINQUANT_VARIANTS(int4_products, Int4ProductArgs);
 
+Kernel<Int4ProductArgs> products_by(Isa isa) {
+#if SPINQUANT_X86
+  if (isa == Isa::avx_vnni) return avx_vnni::int4_products;
+  // Every processor with AMX has these too.
+  if (isa == Isa::avx512_vnni || isa == Isa::amx) return avx512_vnni::int4_products;
+#endif
+  return kProducts.pick(isa);
+}
+
 /// A zero point times the columns of a group is at most this. So with |a| <= 128, u <= 15 and groups of no more than
 /// kMostColumns, Σ a·u and z·Σ a are at most 2^30 in size: their difference fits 32 bits.
 constexpr size_t kLargestZero = size_t{1} << 23;
@@ -146,7 +155,7 @@ class Int4MatMul final : public Operator {
                                   layout,
                                   tokens};
     const auto quantize = kActivations.pick(isa);
-    const auto multiply = kProducts.pick(isa);
+    const auto multiply = products_by(isa);
     auto products = std::make_shared<Work>(
         Work{tokens > 0 ? layout.panels() : 0, tokens * layout.depth(),
              [product, rows, multiply](size_t first, size_t last) { multiply(product, first, last); }, nullptr});
