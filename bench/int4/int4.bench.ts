@@ -19,8 +19,8 @@ const OPERATIONS: Readonly<Record<string, number>> = {
   avx512_vnni: 256,
 };
 
-const decode = { tokens: 1, weights: 10, wide: 2, rounds: 25 };
-const prefill = { tokens: 512, weights: 1, wide: 1, rounds: 7 };
+const decode = { tokens: 1, weights: 8, wide: 2, rounds: 30 };
+const prefill = { tokens: 512, weights: 1, wide: 1, rounds: 8 };
 
 const measureFile = join(import.meta.dirname, 'measure.ts');
 

@@ -76,13 +76,16 @@ struct Sums {
 #endif
   IntVec sum{};
 
+  /// Sums are pinned one by one: GCC would bring additions into another order, in which they need more registers.
   SPINQUANT_INLINE_MEMBER void add_low(Bytes w, IntVec a) {
 #if defined(__AVX512F__)
     const __m512i products = _mm512_maddubs_epi16(reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(a));
     pairs = _mm512_add_epi16(pairs, products);
+    asm("" : "+v"(pairs));
 #else
     const __m256i products = _mm256_maddubs_epi16(reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(a));
     pairs = _mm256_add_epi16(pairs, products);
+    asm("" : "+x"(pairs));
 #endif
   }
   SPINQUANT_INLINE_MEMBER void add_high(Bytes w, IntVec a) { add_low(w, a); }
