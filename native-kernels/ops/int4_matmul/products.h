@@ -7,7 +7,9 @@ namespace spinquant::SPINQUANT_ISA {
 namespace {
 
 /// Rows of activations that are multiplied together: their sums stay in registers.
-#if defined(__AVX512F__)
+#if defined(__AVX512VNNI__)
+constexpr size_t kTogether = 12;
+#elif defined(__AVX512F__)
 constexpr size_t kTogether = 8;
 #else
 constexpr size_t kTogether = 4;
@@ -57,17 +59,25 @@ SPINQUANT_INLINE void add_step(TileSums<Tokens>& sums, const uint8_t* w, const i
   }
 }
 
-/// Zero points are whole numbers of a size that packing has checked; others count as 0.
-SPINQUANT_INLINE IntVec zero_points(const float* zeros) {
-  const Vec values = load(zeros);
-  return to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
-}
-
-/// a·b in 32 bits, without a carry.
-SPINQUANT_INLINE IntVec times(IntVec a, int32_t b) {
+/// Zero points of kLanes rows, for a group.
+struct ZeroPoints {
   typedef uint32_t Unsigned __attribute__((vector_size(4 * SPINQUANT_LANES)));
-  return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(a) * static_cast<uint32_t>(b));
-}
+  bool are_given;
+  IntVec given{};
+
+  /// They are whole numbers of a size that packing has checked; others count as 0.
+  SPINQUANT_INLINE_MEMBER ZeroPoints(bool has_zeros, const float* zeros) : are_given(has_zeros) {
+    if (!has_zeros) return;
+    const Vec values = load(zeros);
+    given = to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
+  }
+
+  /// z·sum in 32 bits, without a carry; the product of vectors takes as long as ten others.
+  SPINQUANT_INLINE_MEMBER IntVec times(int32_t sum) const {
+    if (!are_given) return splat_int(kSignedZero * sum);
+    return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(given) * static_cast<uint32_t>(sum));
+  }
+};
 
 /// Writes up to 16 results of a token.
 SPINQUANT_INLINE void store_rows(float* y, size_t count, const Vec (&values)[kParts]) {
@@ -99,10 +109,10 @@ void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
     SPINQUANT_UNROLL
     for (size_t part = 0; part < kParts; part++) {
       const float* scales = grid + part * kLanes;
-      const IntVec zero = layout.has_zeros ? zero_points(scales + kPanelRows) : splat_int(kSignedZero);
+      const ZeroPoints zeros(layout.has_zeros, scales + kPanelRows);
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Tokens; i++) {
-        const IntVec exact = sums[i][part].total() - times(zero, args.sums[(token + i) * groups + g]);
+        const IntVec exact = sums[i][part].total() - zeros.times(args.sums[(token + i) * groups + g]);
         totals[i][part] = totals[i][part] + to_float(exact) * load(scales);
       }
     }
