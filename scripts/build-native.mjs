@@ -22,13 +22,17 @@ const instructionSets = {
   }),
 };
 
-/** `amx.cc` is compiled with these flags where the compiler knows them; the source also has a body without AMX. */
-const amxFlags = [
-  ...(instructionSets.avx512 ?? []),
-  ...['-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
-  // GCC 12 warns of its own headers.
-  ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
-];
+/** Sources of these names are compiled with flags of their own, where the compiler knows them; each has a body without. */
+const specialSets = {
+  avx_vnni: [...(instructionSets.avx2 ?? []), '-mavxvnni'],
+  avx512_vnni: [...(instructionSets.avx512 ?? []), '-mavx512vnni'],
+  amx: [
+    ...(instructionSets.avx512 ?? []),
+    ...['-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+    // GCC 12 warns of its own headers.
+    ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
+  ],
+};
 
 // Contraction is off: a·b + c must round twice on every instruction set, unless the source uses fma.
 const compileFlags = [
@@ -81,13 +85,21 @@ export async function findCompiler() {
   return undefined;
 }
 
-async function knownAmxFlags(compiler) {
-  if (process.arch !== 'x64') return [];
-  const empty = ['-fsyntax-only', '-x', 'c++', os.devNull];
-  return run(compiler.command, [...amxFlags, ...empty]).then(
-    () => amxFlags,
-    () => [],
-  );
+/** Returns {@link specialSets}, without flags where the compiler does not know them. */
+async function knownSpecialSets(compiler) {
+  const knows = async (flags) => {
+    if (process.arch !== 'x64') return false;
+    const empty = ['-fsyntax-only', '-x', 'c++', os.devNull];
+    return run(compiler.command, [...flags, ...empty]).then(
+      () => true,
+      () => false,
+    );
+  };
+  const sets = Object.entries(specialSets).map(async ([name, flags]) => [
+    name,
+    (await knows(flags)) ? flags : [],
+  ]);
+  return Object.fromEntries(await Promise.all(sets));
 }
 
 async function sourceFiles() {
@@ -105,16 +117,17 @@ async function nodeHeaders() {
 }
 
 /** Lists one object per plain source, and one per instruction set of a kernel. */
-function compilations(files, amx) {
+function compilations(files, special) {
   const units = [];
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const stem = file.replace(/\.cc$/, '').replaceAll(path.sep, '-');
-    if (path.basename(file) === 'amx.cc')
-      units.push({ file, object: `${stem}.o`, flags: [...amx, '-DSPINQUANT_ISA=amx'] });
-    else if (path.basename(file) !== 'kernel.cc') units.push({ file, object: `${stem}.o`, flags: [] });
+    const name = path.basename(file, '.cc');
+    if (name in special)
+      units.push({ file, object: `${stem}.o`, flags: [...special[name], `-DSPINQUANT_ISA=${name}`] });
+    else if (name !== 'kernel') units.push({ file, object: `${stem}.o`, flags: [] });
     else
-      for (const [name, flags] of Object.entries(instructionSets))
-        units.push({ file, object: `${stem}.${name}.o`, flags: [...flags, `-DSPINQUANT_ISA=${name}`] });
+      for (const [set, flags] of Object.entries(instructionSets))
+        units.push({ file, object: `${stem}.${set}.o`, flags: [...flags, `-DSPINQUANT_ISA=${set}`] });
   }
   return units;
 }
@@ -197,7 +210,7 @@ export async function buildNative(variant = RELEASE) {
   if (!headers) return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
   await mkdir(variant.output, { recursive: true });
   const texts = {};
-  const units = compilations(await sourceFiles(), await knownAmxFlags(compiler));
+  const units = compilations(await sourceFiles(), await knownSpecialSets(compiler));
   const stamps = await inParallel(
     units.map((unit) => () => compile(compiler, headers, unit, texts, variant)),
   );

@@ -84,6 +84,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "operatorTypes", entry<list_operators>);
   define(env, exports, "runOperator", entry<run_operator>);
   define(env, exports, "copyTimes", entry<copy_times>);
+  define(env, exports, "readTimes", entry<read_times>);
   define(env, exports, "clockRate", entry<clock_rate>);
   define(env, exports, "misalignment", entry<misalignment>);
   return exports;

@@ -210,6 +210,23 @@ napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {
   return timed(env, to_int32(env, arguments[3]), [&] { team.run(source.size, copy); });
 }
 
+napi_value read_times(napi_env env, const std::vector<napi_value>& arguments) {
+  constexpr size_t kWords = 8, kAhead = 256;
+  Bytes source = to_bytes(env, arguments[0]);
+  Team team(to_int32(env, arguments[1]));
+  auto read = [&](size_t first, size_t last) {
+    const uint64_t* words = static_cast<const uint64_t*>(source.data);
+    uint64_t sums[kWords] = {};
+    for (size_t i = first; i < last; i++) {
+      __builtin_prefetch(words + i * kWords + kAhead);
+      for (size_t k = 0; k < kWords; k++) sums[k] += words[i * kWords + k];
+    }
+    // The compiler must not leave out what nothing uses.
+    asm volatile("" : : "r"(sums) : "memory");
+  };
+  return timed(env, to_int32(env, arguments[2]), [&] { team.run(source.size / (kWords * sizeof(uint64_t)), read); });
+}
+
 napi_value clock_rate(napi_env env, const std::vector<napi_value>&) {
   constexpr int kSteps = 100000;
   double best = 0;

@@ -15,6 +15,9 @@ napi_value run_operator(napi_env env, const std::vector<napi_value>& arguments);
 /// copyTimes(source, target, threads, repeats): seconds[] of memcpy of all of source.
 napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments);
 
+/// readTimes(source, threads, repeats): seconds[] of reading all of source.
+napi_value read_times(napi_env env, const std::vector<napi_value>& arguments);
+
 /// clockRate(): cycles per second right now, from a chain of dependent additions.
 napi_value clock_rate(napi_env env, const std::vector<napi_value>& arguments);
 

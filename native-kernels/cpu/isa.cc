@@ -33,15 +33,30 @@ bool may_use_amx() {
 bool may_use_amx() { return false; }
 #endif
 
+#if SPINQUANT_X86
+/// Products of bytes on vectors of 256 and of 512 bits. Whoever asks knows that the wide registers are saved.
+bool has_avx_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
+bool has_avx512_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 11);
+}
+#endif
+
 std::vector<Isa> detect() {
   std::vector<Isa> isas{Isa::portable};
 #if SPINQUANT_X86
   // The compiler's own check also asks the operating system whether it saves the wide registers.
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return isas;
   isas.push_back(Isa::avx2);
+  if (has_avx_vnni()) isas.push_back(Isa::avx_vnni);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     isas.push_back(Isa::avx512);
+    if (has_avx512_vnni()) isas.push_back(Isa::avx512_vnni);
     if (may_use_amx()) isas.push_back(Isa::amx);
   }
 #endif
@@ -62,7 +77,9 @@ const char* isa_name(Isa isa) {
     case Isa::reference: return "reference";
     case Isa::portable: return "portable";
     case Isa::avx2: return "avx2";
+    case Isa::avx_vnni: return "avx_vnni";
     case Isa::avx512: return "avx512";
+    case Isa::avx512_vnni: return "avx512_vnni";
     case Isa::amx: return "amx";
   }
   return "unknown";

@@ -12,8 +12,9 @@
 namespace spinquant {
 
 /// `reference` is the loop-only body in double precision that the others are tested against.
-/// `amx` is avx512 with products of tiles: a family that has an amx.cc uses them, others run their avx512 body.
-enum class Isa { reference, portable, avx2, avx512, amx };
+/// `avx_vnni` and `avx512_vnni` are avx2 and avx512 with products of bytes, `amx` is avx512 with products of tiles: a
+/// family that has a source of that name uses them, others run their avx2 or avx512 body.
+enum class Isa { reference, portable, avx2, avx_vnni, avx512, avx512_vnni, amx };
 
 /// This processor can run these, slowest first; `reference` is not among them.
 const std::vector<Isa>& usable_isas();

@@ -136,7 +136,19 @@ SPINQUANT_INLINE Vec round_even(Vec v) {
 SPINQUANT_INLINE IntVec to_int(Vec v) { return __builtin_convertvector(v, IntVec); }
 SPINQUANT_INLINE Vec to_float(IntVec v) { return __builtin_convertvector(v, Vec); }
 /// Lanes must fit a byte.
-SPINQUANT_INLINE ByteVec to_bytes(IntVec v) { return __builtin_convertvector(v, ByteVec); }
+SPINQUANT_INLINE ByteVec to_bytes(IntVec v) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  // GCC 12 takes the lanes out one by one.
+  const __m256i first = _mm256_set1_epi32(0x0c080400);
+  const __m256i bytes = _mm256_shuffle_epi8(reinterpret_cast<__m256i>(v), first);
+  const __m128i both = _mm_unpacklo_epi32(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+  ByteVec result;
+  memcpy(&result, &both, sizeof result);
+  return result;
+#else
+  return __builtin_convertvector(v, ByteVec);
+#endif
+}
 SPINQUANT_INLINE IntVec from_bytes(ByteVec v) { return __builtin_convertvector(v, IntVec); }
 
 template <size_t Distance, size_t... I>

@@ -27,12 +27,55 @@ SPINQUANT_INLINE Range range_of(const float* x, size_t count) {
   return {smallest(min(low, low2)), largest(max(high, high2))};
 }
 
+/// Nearest integer of one float, halves to even.
+SPINQUANT_INLINE float round_even_scalar(float x) { return __builtin_nearbyintf(x); }
+
 /// A uniform quantizer: y = scale·(clamp(rne(x / scale) + zero, low, high) - zero).
 struct Quantizer {
   float scale, zero, low, high;
 };
 
-/// The same on vectors. Without a zero point neither addition happens (they would turn -0 into 0).
+/// How a dynamic quantizer follows from the range of what it quantizes.
+struct RangeRule {
+  float max_level, clip_ratio;
+  bool symmetric;
+  bool include_zero;  // the range is widened to hold 0 (asymmetric only)
+};
+
+SPINQUANT_INLINE Quantizer symmetric_quantizer(const RangeRule& rule, Range range) {
+  float largest = -range.low > range.high ? -range.low : range.high;
+  float scale = rule.clip_ratio * largest / rule.max_level;
+  if (scale == 0) scale = 1;
+  return {scale, 0, -rule.max_level - 1, rule.max_level};
+}
+
+/// False when all values are one, not 0 (the scale would be 0): then there is nothing to quantize.
+SPINQUANT_INLINE bool asymmetric_quantizer(const RangeRule& rule, Range range, Quantizer* quantizer) {
+  float low = range.low, high = range.high;
+  if (rule.include_zero) {
+    low = low < 0 ? low : 0;
+    high = high > 0 ? high : 0;
+  }
+  low *= rule.clip_ratio;
+  high *= rule.clip_ratio;
+  if (low == 0 && high == 0) {
+    low = -1;
+    high = 1;
+  }
+  float scale = (high - low) / rule.max_level;
+  if (scale == 0) return false;
+  *quantizer = {scale, round_even_scalar(-low / scale), 0, rule.max_level};
+  return true;
+}
+
+/// False where there is nothing to quantize.
+SPINQUANT_INLINE bool quantizer_of(const RangeRule& rule, Range range, Quantizer* quantizer) {
+  if (!rule.symmetric) return asymmetric_quantizer(rule, range, quantizer);
+  *quantizer = symmetric_quantizer(rule, range);
+  return true;
+}
+
+/// A quantizer on vectors. Without a zero point neither addition happens (they would turn -0 into 0).
 template <bool HasZero>
 struct VectorQuantizer {
   Vec scale, zero, low, high;
@@ -130,8 +173,5 @@ SPINQUANT_INLINE void quantize(const Quantizer& q, bool symmetric, Range range, 
                                size_t count) {
   symmetric ? quantize_any<false>(q, range, x, put, count) : quantize_any<true>(q, range, x, put, count);
 }
-
-/// Nearest integer of one float, halves to even.
-SPINQUANT_INLINE float round_even_scalar(float x) { return __builtin_nearbyintf(x); }
 
 }  // namespace spinquant::SPINQUANT_ISA

@@ -19,8 +19,10 @@ struct Variants {
     switch (isa) {
       case Isa::reference: return reference;
       case Isa::portable: return portable;
-      case Isa::avx2: return avx2;
+      case Isa::avx2:
+      case Isa::avx_vnni: return avx2;
       case Isa::avx512:
+      case Isa::avx512_vnni:
       case Isa::amx: return avx512;
     }
     return portable;

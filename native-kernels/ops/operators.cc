@@ -29,7 +29,9 @@
   X(activation_statistics_type)     \
   X(reverse_cholesky_type)          \
   X(gptq_round_type)                \
-  X(lattice_round_type)
+  X(lattice_round_type)             \
+  X(pack_int4_type)                 \
+  X(int4_matmul_type)
 
 namespace spinquant {
 

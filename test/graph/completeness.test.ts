@@ -39,6 +39,11 @@ const LACKING: readonly {
     why: 'Networks that write token by token learn nothing.',
   },
   {
+    names: ['Int4MatMul', 'PackInt4'],
+    parts: ['gradient'],
+    why: 'Weights are packed once they are rounded, and nothing learns any more by then.',
+  },
+  {
     names: ['FakeQuantizeRows'],
     parts: ['compose', 'gradient'],
     why: 'Lowering puts it in the place of FakeQuantize, which has both, and only for processors with tiles.',

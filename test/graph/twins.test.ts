@@ -26,17 +26,10 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise } from '../helpers/tiny-network.ts';
+import { INT4_TWINS } from './int4-twins.ts';
+import type { Twin } from './twin.ts';
 
 const EPSILON = 2 ** -23;
-
-interface Twin {
-  readonly dims: readonly (readonly number[])[];
-  readonly build: (graph: Graph, inputs: Value[]) => Value;
-  /** Largest difference allowed: so many roundings of values of order one. 0 for quantizers, which must agree exactly. */
-  readonly roundings: number;
-  /** Operators that have no derivative worth comparing. */
-  readonly forwardOnly?: boolean;
-}
 
 const activation = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
 const weight = { bits: 4, symmetric: true, group: 0, clipSearch: false };
@@ -215,6 +208,7 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [x, g]) => gemm(g!, fakeQuantize(x!, { ...activation, symmetric: true }), { transA: true }),
     roundings: (256 * 256 * 2.5) / 2,
   },
+  ...INT4_TWINS,
   // Only copies. As many elements as are worth all threads, in the shapes that heads are split and joined from.
   'SwapAxes, heads split and joined': {
     dims: [[2, 60, 3, 3, 64]],

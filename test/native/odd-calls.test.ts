@@ -6,7 +6,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
-import { DRAWN, Draw, drawOperation } from './odd-operations.ts';
+import { Draw } from './odd-draw.ts';
+import { DRAWN, drawOperation } from './odd-operations.ts';
 import { addon, nativeOperators, notBuilt, type Operation } from './support.ts';
 
 const CALLS = Number(process.env.SPINQUANT_ODD_CALLS ?? 1000);

@@ -1,104 +1,20 @@
 /** Draws calls of every operator at the edges: empty tensors, order 1, inputs left out, attributes of odd values. */
-import { Rng } from '../../src/engine/rotation/random.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
-import type { DType } from '../../src/protocol/tensor.ts';
+import {
+  countOf,
+  type Dims,
+  type Draw,
+  damaged,
+  grouped,
+  type Numbers,
+  ODD_INTEGERS,
+  ODD_NUMBERS,
+  quantizer,
+  rowsShape,
+  sometimes,
+  tensor,
+} from './odd-draw.ts';
 import type { Operation } from './support.ts';
-
-type Dims = readonly number[];
-type Numbers = Record<string, number>;
-
-/** Sizes around the widths of vectors, tiles and blocks. */
-const SIZES = [0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129];
-const SPECIAL = [0, -0, 1, Number.NaN, Infinity, -Infinity, 1e-45, -1e-40, 1.2e-38, 3.4e38, -3.4e38];
-const ODD_INTEGERS = [-1, 0, 1, 2, 3, 5, 8, 9, 127, 128, 2 ** 31, 2 ** 32, 2 ** 53, -(2 ** 53)];
-const ODD_NUMBERS = [0, -1, 1e-45, 1e-30, 1e30, Number.NaN, Infinity, -Infinity];
-
-export class Draw {
-  readonly #rng: Rng;
-
-  constructor(seed: number) {
-    this.#rng = new Rng(seed);
-  }
-
-  /** Uniform in [0, 1). */
-  real(): number {
-    return this.#rng.uint32() / 2 ** 32;
-  }
-
-  below(n: number): number {
-    return Math.floor(this.real() * n);
-  }
-
-  one<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]!;
-  }
-
-  chance(p: number): boolean {
-    return this.real() < p;
-  }
-
-  size(): number {
-    return this.one(SIZES);
-  }
-
-  /** Up to 9 rows, sometimes none. */
-  rows(): number {
-    return this.below(10);
-  }
-
-  flag(): number {
-    return this.below(2);
-  }
-}
-
-/** A shape that does not fit, one time in twelve. */
-function damaged(draw: Draw, dims: Dims): Dims {
-  if (!draw.chance(1 / 12)) return dims;
-  const at = draw.below(dims.length + 1);
-  return draw.one<() => Dims>(
-    [
-      () => dims.toSpliced(at, 1),
-      () => dims.toSpliced(at, 0, draw.one([0, 1, 2])),
-      () => dims.with(Math.min(at, dims.length - 1), draw.size()),
-    ].slice(dims.length === 0 ? 1 : 0, dims.length === 0 ? 2 : 3),
-  )();
-}
-
-const countOf = (dims: Dims): number => dims.reduce((a, b) => a * b, 1);
-
-/** Ordinary numbers; one tensor in six holds special ones too. */
-function tensor(draw: Draw, wanted: Dims, dtype: DType = 'float32'): ProbeTensor {
-  const dims = damaged(draw, wanted);
-  const count = countOf(dims);
-  if (dtype === 'int64') {
-    return { data: BigInt64Array.from({ length: count }, () => BigInt(draw.below(12) - 2)), dims };
-  }
-  if (dtype === 'int8') return { data: Int8Array.from({ length: count }, () => draw.below(256)), dims };
-  if (dtype === 'bfloat16')
-    return { data: Uint16Array.from({ length: count }, () => draw.below(65536)), dims };
-  const special = draw.chance(1 / 6);
-  const value = () => (special && draw.chance(0.2) ? draw.one(SPECIAL) : 6 * draw.real() - 3);
-  return { data: Float32Array.from({ length: count }, value), dims };
-}
-
-const sometimes = (draw: Draw, dims: Dims): ProbeTensor | null =>
-  draw.chance(0.6) ? tensor(draw, dims) : null;
-
-function quantizer(draw: Draw): Numbers {
-  const all = { bits: 2 + draw.below(7), symmetric: draw.flag(), include_zero: draw.flag(), clip_ratio: 0.9 };
-  return draw.chance(0.8) ? all : { symmetric: draw.flag() };
-}
-
-/** A multiple of a group, and the group or 0. */
-function grouped(draw: Draw): { width: number; group: number } {
-  const group = draw.size();
-  return { width: group * draw.below(4), group: draw.chance(0.3) ? 0 : group };
-}
-
-/** The shape of rows, of one to three axes. */
-function rowsShape(draw: Draw, width: number): Dims {
-  return draw.one([[width], [draw.rows(), width], [draw.below(3), draw.rows(), width]]);
-}
 
 type Call = Omit<Operation, 'name'>;
 type Drawing = (draw: Draw) => Call;
@@ -312,6 +228,37 @@ function latticeRound(draw: Draw): Call {
   };
 }
 
+/** Packed weights for Int4MatMul, and what they are packed from. */
+function int4(draw: Draw) {
+  const group = 1 + draw.size();
+  const [groups, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
+  const panels = Math.ceil(rows / 16);
+  const packed = [panels, (groups * Math.ceil(group / 32) * 32) / 8, 64];
+  return { group, groups, rows, zeros, packed, grid: [panels, 1 + groups * (1 + zeros), 16] };
+}
+
+function packInt4(draw: Draw): Call {
+  const { group, groups, rows, zeros, packed, grid } = int4(draw);
+  const dims = damaged(draw, [rows, group * groups]);
+  const lowest = zeros ? 0 : -8;
+  const codes = Int8Array.from({ length: countOf(dims) }, () => lowest + draw.below(16));
+  const scales = tensor(draw, [rows, groups]);
+  const points = Float32Array.from({ length: scales.data.length }, () => draw.below(16));
+  const inputs = [{ data: codes, dims }, scales, zeros ? { data: points, dims: scales.dims } : null];
+  return { attributes: {}, inputs, outputs: [countOf(packed), countOf(grid)] };
+}
+
+function int4MatMul(draw: Draw): Call {
+  const { group, groups, rows, zeros, packed, grid } = int4(draw);
+  const x = tensor(draw, rowsShape(draw, group * groups));
+  const { include_zero: _, ...rule } = quantizer(draw);
+  return {
+    attributes: { ...rule, rows, group, zero_points: zeros },
+    inputs: [x, tensor(draw, packed, 'int8'), tensor(draw, grid)],
+    outputs: [countOf(x.dims.slice(0, -1)) * rows],
+  };
+}
+
 const DRAWINGS: Readonly<Record<string, Drawing>> = {
   Hadamard: hadamard,
   FakeQuantize: fakeQuantize,
@@ -341,6 +288,8 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   ReverseCholesky: reverseCholesky,
   GptqRound: gptqRound,
   LatticeRound: latticeRound,
+  PackInt4: packInt4,
+  Int4MatMul: int4MatMul,
 };
 
 /** Attributes that are never fractions. */

@@ -4,37 +4,8 @@
 namespace spinquant::SPINQUANT_ISA {
 namespace {
 
-Quantizer symmetric_quantizer(const FakeQuantizeArgs& args, Range range) {
-  float largest = -range.low > range.high ? -range.low : range.high;
-  float scale = args.clip_ratio * largest / args.max_level;
-  if (scale == 0) scale = 1;
-  return {scale, 0, -args.max_level - 1, args.max_level};
-}
-
-/// False when all values are one, not 0 (the scale would be 0): then there is nothing to quantize.
-bool asymmetric_quantizer(const FakeQuantizeArgs& args, Range range, Quantizer* quantizer) {
-  float low = range.low, high = range.high;
-  if (args.include_zero) {
-    low = low < 0 ? low : 0;
-    high = high > 0 ? high : 0;
-  }
-  low *= args.clip_ratio;
-  high *= args.clip_ratio;
-  if (low == 0 && high == 0) {
-    low = -1;
-    high = 1;
-  }
-  float scale = (high - low) / args.max_level;
-  if (scale == 0) return false;
-  *quantizer = {scale, round_even_scalar(-low / scale), 0, args.max_level};
-  return true;
-}
-
-/// False where there is nothing to quantize.
-bool quantizer_of(const FakeQuantizeArgs& args, Range range, Quantizer* quantizer) {
-  if (!args.symmetric) return asymmetric_quantizer(args, range, quantizer);
-  *quantizer = symmetric_quantizer(args, range);
-  return true;
+RangeRule rule_of(const FakeQuantizeArgs& args) {
+  return {args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
 }
 
 /// Σ dy·(y - x).
@@ -98,7 +69,7 @@ void fake_quantize(const FakeQuantizeArgs& args, size_t first, size_t last) {
     float* y = args.y + u * args.group;
     Range range = range_of(x, args.group);
     Quantizer quantizer{};
-    const bool has_scale = quantizer_of(args, range, &quantizer);
+    const bool has_scale = quantizer_of(rule_of(args), range, &quantizer);
     if (args.scales) args.scales[u] = quantizer.scale;
     if (!has_scale) {
       memmove(y, x, args.group * sizeof(float));
@@ -115,7 +86,7 @@ void quantize_rows(const QuantizeRowsArgs& args, size_t first, size_t last) {
     int8_t* codes = args.codes + u * width;
     Range range = range_of(x, width);
     Quantizer quantizer{};
-    if (quantizer_of(args.quantizer, range, &quantizer)) {
+    if (quantizer_of(rule_of(args.quantizer), range, &quantizer)) {
       quantize(quantizer, args.quantizer.symmetric, range, x, PutBytes{codes}, width);
     } else {
       memset(codes, 0, width);

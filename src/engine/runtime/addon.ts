@@ -24,7 +24,7 @@ export interface ProbeTensor {
 
 /** The exports of native-kernels/addon/module.cc. */
 export interface Addon {
-  /** Lists those usable on this processor, slowest first: `portable`, `avx2`, `avx512`, `amx`. */
+  /** Lists those usable on this processor, slowest first: `portable`, `avx2`, `avx_vnni`, `avx512`, `avx512_vnni`, `amx`. */
   instructionSets(): string[];
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;
@@ -64,6 +64,8 @@ export interface Addon {
   ): number[];
   /** Returns the seconds of each memcpy of the whole array. */
   copyTimes(source: Float32Array, target: Float32Array, threads: number, repeats: number): number[];
+  /** Returns the seconds of each reading of the whole array. */
+  readTimes(source: Float32Array, threads: number, repeats: number): number[];
   /** Measures the processor cycles per second. */
   clockRate(): number;
   /** Returns the bytes by which the array's memory lies past a multiple of 64. */

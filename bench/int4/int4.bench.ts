@@ -1,0 +1,63 @@
+/**
+ * This benchmark multiplies by weights of 4 bits, at the shape of a down projection's transpose [8192, 2048]: one token
+ * (decoding) with more distinct weights than a cache holds, and 512 tokens (prefill). It compares Int4MatMul with
+ * MatMulNBits and float32 MatMul, and one token with the measured read bandwidth, as ratios within one run. It writes
+ * bench/results/int4.json.
+ */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { runScript } from '../child.ts';
+import type { Argument, Result, Row } from './measure.ts';
+
+const [COLUMNS, ROWS] = [2048, 8192];
+/** 8-bit operations per cycle of a core: what the widest multiply-add of bytes does, times how many start in a cycle. */
+const OPERATIONS: Readonly<Record<string, number>> = {
+  avx2: 128,
+  avx_vnni: 128,
+  avx512: 256,
+  avx512_vnni: 256,
+};
+
+const decode = { tokens: 1, weights: 8, wide: 2, rounds: 30 };
+const prefill = { tokens: 512, weights: 1, wide: 1, rounds: 8 };
+
+const measureFile = join(import.meta.dirname, 'measure.ts');
+
+async function measure(threads: number, what: typeof decode) {
+  const load = os.loadavg()[0]!;
+  const argument: Argument = { threads, columns: COLUMNS, rows: ROWS, ...what };
+  const result = await runScript<Result>(measureFile, argument);
+  const rate = ({ milliseconds }: Row) => (2 * what.tokens * COLUMNS * ROWS) / milliseconds / 1e6;
+  const peak = ((OPERATIONS[result.instructionSet] ?? 0) * result.clock * threads) / 1e9;
+  const named = (name: string) => result.rows.find((row) => row.name === name)!.milliseconds;
+  const rows = result.rows.map((row) => ({
+    ...row,
+    gigabytesPerSecond: row.bytes / row.milliseconds / 1e6,
+    ofBandwidth: (row.bytes / row.milliseconds) * (1000 / result.readBandwidth),
+    gigaOperations: rate(row),
+    ofPeak: peak > 0 ? rate(row) / peak : null,
+    againstBlocks128: named('MatMulNBits 128') / row.milliseconds,
+  }));
+  console.log(`\n${what.tokens} tokens, ${threads} threads, load ${load.toFixed(1)}`);
+  console.log(`read bandwidth ${(result.readBandwidth / 1e9).toFixed(1)} GB/s`);
+  for (const row of rows)
+    console.log(
+      `${row.name.padEnd(32)} ${row.milliseconds.toFixed(3).padStart(9)} ms (median ${row.median.toFixed(3)})  ${row.gigabytesPerSecond.toFixed(1).padStart(6)} GB/s ${(100 * row.ofBandwidth).toFixed(0).padStart(4)} %  ${row.gigaOperations.toFixed(0).padStart(5)} Gop/s  ×${row.againstBlocks128.toFixed(2)} of MatMulNBits 128`,
+    );
+  return {
+    ...what,
+    threads,
+    load,
+    instructionSet: result.instructionSet,
+    readBandwidth: result.readBandwidth,
+    rows,
+  };
+}
+
+const runs = [];
+for (const threads of [1, 2]) for (const what of [decode, prefill]) runs.push(await measure(threads, what));
+const folder = join(import.meta.dirname, '..', 'results');
+mkdirSync(folder, { recursive: true });
+const processor = os.cpus()[0]?.model;
+writeFileSync(join(folder, 'int4.json'), `${JSON.stringify({ processor, runs }, null, 1)}\n`);

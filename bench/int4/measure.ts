@@ -1,0 +1,165 @@
+/**
+ * Measures products with weights of 4 bits in this process, on so many threads: ours, ONNX Runtime's MatMulNBits and its
+ * float32 MatMul in turn, round after round. Prints JSON.
+ */
+import { randomFillSync } from 'node:crypto';
+import { loadAddon } from '../../src/engine/runtime/addon.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import type { Runtime, Session } from '../../src/engine/runtime/types.ts';
+import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
+import { type Products, productsModel, type Weight } from './model.ts';
+
+export interface Argument {
+  readonly threads: number;
+  readonly tokens: number;
+  readonly columns: number;
+  readonly rows: number;
+  /** Distinct weights of 4 bits, and of float32. */
+  readonly weights: number;
+  readonly wide: number;
+  readonly rounds: number;
+}
+
+export interface Row {
+  readonly name: string;
+  /** Of a product: the fastest of all rounds, and the median. */
+  readonly milliseconds: number;
+  readonly median: number;
+  /** Bytes of a weight as it is read. */
+  readonly bytes: number;
+}
+
+export interface Result {
+  readonly instructionSet: string;
+  /** Bytes per second that all threads together read, the most of all rounds. */
+  readonly readBandwidth: number;
+  readonly clock: number;
+  readonly rows: readonly Row[];
+}
+
+const argument = JSON.parse(process.argv[2]!) as Argument;
+const { tokens, columns, rows, rounds } = argument;
+const addon = loadAddon();
+if (!addon) throw new Error('the native operators are not built: npm run build:native');
+const isa = addon.instructionSets().at(-1)!;
+
+const randomBytes = (count: number): Uint8Array<ArrayBuffer> => randomFillSync(new Uint8Array(count));
+/** Numbers from −1 to 1 that repeat after 64 KB. */
+const noise = (count: number): Float32Array => {
+  const some = Float32Array.from(new Int16Array(randomBytes(2 ** 15).buffer), (value) => value / 2 ** 15);
+  return Float32Array.from({ length: count }, (_, i) => some[i % some.length]!);
+};
+
+/** Codes −8 … 7 with a scale per row and group, packed by our operator. */
+function packed(group: number): Weight[] {
+  const [groups, panels] = [columns / group, Math.ceil(rows / 16)];
+  const codes = new Int8Array(randomBytes(rows * columns).buffer).map((byte) => byte >> 4);
+  const scales = noise(rows * groups).map((value) => 0.01 + Math.abs(value) / 100);
+  const bytes = { data: new Int8Array((panels * 16 * columns) / 2), dims: [panels, columns / 8, 64] };
+  const grid = { data: new Float32Array(panels * (1 + groups) * 16), dims: [panels, 1 + groups, 16] };
+  const inputs = [
+    { data: codes, dims: [rows, columns] },
+    { data: scales, dims: [rows, groups] },
+  ];
+  addon!.runOperator('PackInt4', isa, {}, inputs, [bytes.data, grid.data], argument.threads, 1);
+  return [bytes, grid];
+}
+
+/** The same for MatMulNBits: two codes a byte, the zero point 8 by default. */
+function blocks(block: number): Weight[] {
+  const count = columns / block;
+  const codes = randomBytes((rows * columns) / 2);
+  const scales = noise(rows * count).map((value) => 0.01 + Math.abs(value) / 100);
+  return [
+    { data: codes, dims: [rows, count, block / 2] },
+    { data: scales, dims: [rows * count] },
+  ];
+}
+
+const shapes = { x: [tokens, columns], y: [tokens, rows] };
+const times = (count: number, make: () => Weight[]) => Array.from({ length: count }, make);
+
+function ours(group: number, bitsOfX: number): Products {
+  const weights = times(argument.weights, () => packed(group || columns));
+  const quantizer = { bits: bitsOfX, symmetric: 0, clip_ratio: { float: 1 } };
+  return {
+    op: 'Int4MatMul',
+    domain: 'spinquant',
+    attributes: { ...quantizer, rows, group },
+    ...shapes,
+    weights,
+  };
+}
+
+function theirs(block: number): Products {
+  const weights = times(argument.weights, () => blocks(block));
+  const attributes = { K: columns, N: rows, bits: 4, block_size: block, accuracy_level: 4 };
+  return { op: 'MatMulNBits', domain: 'com.microsoft', attributes, ...shapes, weights };
+}
+
+function wide(): Products {
+  const weights = times(argument.wide, () => [{ data: noise(rows * columns), dims: [columns, rows] }]);
+  return { op: 'MatMul', domain: '', attributes: {}, ...shapes, weights };
+}
+
+const CONTENDERS: Readonly<Record<string, () => Products>> = {
+  'float32 MatMul': wide,
+  'MatMulNBits 32': () => theirs(32),
+  'MatMulNBits 128': () => theirs(128),
+  'Int4MatMul W4A8 per row': () => ours(0, 8),
+  'Int4MatMul W4A8 groups of 128': () => ours(128, 8),
+  'Int4MatMul W4A8 groups of 32': () => ours(32, 8),
+  'Int4MatMul W4A4 per row': () => ours(0, 4),
+};
+
+interface Contender {
+  readonly name: string;
+  readonly session: Session;
+  readonly outputs: Record<string, HostTensor>;
+  readonly bytes: number;
+  readonly seconds: number[];
+}
+
+async function open(runtime: Runtime, name: string): Promise<Contender> {
+  const products = CONTENDERS[name]!();
+  const names = products.weights.map((_, i) => `y${i}`);
+  const outputs = Object.fromEntries(
+    names.map((output) => [output, float32(shapes.y, new Float32Array(tokens * rows))]),
+  );
+  const specs = Object.fromEntries(
+    names.map((output) => [output, { dtype: 'float32', dims: shapes.y } as const]),
+  );
+  const session = await runtime.createSession(productsModel(products), specs);
+  const bytes = products.weights[0]!.reduce((sum, { data }) => sum + data.byteLength, 0);
+  return { name, session, outputs, bytes, seconds: [] };
+}
+
+const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+async function main(): Promise<Result> {
+  const runtime = await createRuntime({ kernels: 'native', threads: argument.threads });
+  const contenders: Contender[] = [];
+  for (const name of Object.keys(CONTENDERS)) contenders.push(await open(runtime, name));
+  const x = float32(shapes.x, noise(tokens * columns));
+  // Twice a large cache; a longer read would be interrupted more often than a product is.
+  const memory = new Float32Array(2 ** 24).fill(1);
+  let readBandwidth = 0;
+  for (let round = 0; round <= rounds; round++) {
+    const reads = addon!.readTimes(memory, argument.threads, 4);
+    readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
+    for (const { session, outputs, seconds } of contenders) {
+      const start = performance.now();
+      await session.run({ x }, outputs);
+      // The first round fills caches of the system and of ONNX Runtime.
+      if (round > 0) seconds.push((performance.now() - start) / Object.keys(outputs).length / 1000);
+    }
+  }
+  const found = contenders.map(({ name, bytes, seconds }) => {
+    return { name, bytes, milliseconds: Math.min(...seconds) * 1000, median: median(seconds) * 1000 };
+  });
+  for (const { session } of contenders) session.release();
+  runtime.close();
+  return { instructionSet: isa, readBandwidth, clock: addon!.clockRate(), rows: found };
+}
+
+console.log(JSON.stringify(await main()));

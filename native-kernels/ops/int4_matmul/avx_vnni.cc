@@ -1,0 +1,14 @@
+// Compiled for processors with products of bytes, on compilers that know them.
+#include "int4_matmul.h"
+
+#if defined(__AVXVNNI__)
+#include "products.h"
+#elif SPINQUANT_X86
+namespace spinquant::avx_vnni {
+
+void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
+  avx2::int4_products(args, first, last);
+}
+
+}  // namespace spinquant::avx_vnni
+#endif

@@ -1,0 +1,89 @@
+// Products of activations with weights of 4 bits. Activations are quantized per row on the way, and whole numbers are
+// multiplied and summed in int32. README.md shows the layout of packed weights.
+#pragma once
+#include <cstdint>
+#include "../../cpu/variants.h"
+
+namespace spinquant {
+
+/// Rows of the weight that lie together.
+constexpr size_t kPanelRows = 16;
+/// Columns of a panel in a block, and the bytes of one.
+constexpr size_t kBlockColumns = 8, kBlockBytes = 64;
+/// Groups are padded to a multiple of this.
+constexpr size_t kDepthStep = 32;
+/// Signed codes -8 … 7 are stored as 0 … 15 with this zero point.
+constexpr int kSignedZero = 8;
+/// No group has more columns, so that its sums fit 32 bits (op.cc).
+constexpr size_t kMostColumns = size_t{1} << 19;
+
+/// The shape of a packed weight [rows, columns] with a scale per row and group of columns.
+struct Int4Layout {
+  size_t rows, columns, group;
+  bool has_zeros;
+
+  size_t groups() const { return columns / group; }
+  size_t padded_group() const { return (group + kDepthStep - 1) / kDepthStep * kDepthStep; }
+  /// Columns with those that pad each group.
+  size_t depth() const { return groups() * padded_group(); }
+  size_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
+  size_t blocks() const { return depth() / kBlockColumns; }
+  size_t panel_bytes() const { return blocks() * kBlockBytes; }
+  /// Rows of 16 floats of a panel's grid: the row sums, then per group the scales and, if any, the zero points.
+  size_t grid_rows() const { return 1 + groups() * (has_zeros ? 2 : 1); }
+  size_t panel_grid() const { return grid_rows() * kPanelRows; }
+};
+
+/// Unit: one panel.
+struct PackInt4Args {
+  const int8_t* codes;  // [rows, columns]
+  const float* scales;  // [rows, groups]
+  const float* zeros;   // the same, or null for signed codes
+  uint8_t* packed;      // [panels, blocks, 64]
+  float* grid;          // [panels, grid_rows, 16]
+  Int4Layout layout;
+};
+
+/// There is one body: it copies, but for the row sums, which are summed in double.
+void pack_int4(const PackInt4Args& args, size_t first, size_t last);
+
+/// Quantizes rows x [tokens, columns] by the rules of ops/fake_quantize (asymmetric ranges include zero):
+/// x̂ = scale·(code + shift), the codes in a byte. Unit: one row.
+struct Int4ActivationArgs {
+  const float* x;
+  int8_t* codes;          // [tokens, depth], 0 in the padding
+  int32_t* sums;          // of codes [tokens, groups]
+  float *scales, *shifts; // [tokens]
+  Int4Layout layout;
+  float max_level, clip_ratio;
+  bool symmetric;
+  /// True for asymmetric quantizers of 8 bits, whose multiples reach ±255: shift = 128 - zero point, else 0.
+  bool shifted;
+};
+
+/// y [tokens, rows]. With a the codes of a token, t their shift, and u, z, s of a row n and group g of the weight:
+///   y = scale·(Σ_g s_g·(Σ a·u - z_g·Σ a) + t·R_n),   R_n = Σ_g s_g·Σ (u - z_g), the row sum.
+/// The sums in brackets are exact in int32; each later step is one float32 operation, the same in every body but the
+/// reference, which sums scale·(a + t)·s·(u - z) in double. Unit: one panel.
+struct Int4ProductArgs {
+  const uint8_t* packed;
+  const float* grid;
+  const int8_t* codes;
+  const int32_t* sums;
+  const float *scales, *shifts;
+  float* y;
+  Int4Layout layout;
+  size_t tokens;
+};
+
+SPINQUANT_DECLARE_KERNEL(int4_activations, Int4ActivationArgs)
+SPINQUANT_DECLARE_KERNEL(int4_products, Int4ProductArgs)
+
+namespace avx_vnni {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+namespace avx512_vnni {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+
+}  // namespace spinquant

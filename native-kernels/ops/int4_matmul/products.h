@@ -1,0 +1,155 @@
+// The products of a panel with rows of activations; included by the sources that are compiled per instruction set.
+#pragma once
+#include "byte_products.h"
+#include "int4_matmul.h"
+
+namespace spinquant::SPINQUANT_ISA {
+namespace {
+
+/// Rows of activations that are multiplied together: their sums stay in registers.
+#if defined(__AVX512VNNI__)
+constexpr size_t kTogether = 12;
+#elif defined(__AVX512F__)
+constexpr size_t kTogether = 8;
+#else
+constexpr size_t kTogether = 4;
+#endif
+
+/// Bytes of activations that are multiplied with all panels before the next ones: half of a second-level cache.
+constexpr size_t kCachedBytes = 256 * 1024;
+
+/// Weights are asked for this far ahead: a page and more than what a read from memory takes.
+constexpr size_t kAhead = 2048;
+
+template <size_t Tokens>
+using TileSums = Sums<Tokens <= 2>[Tokens][kParts];
+
+/// Eight columns of the panel.
+template <size_t Tokens>
+SPINQUANT_INLINE void add_block(TileSums<Tokens>& sums, const uint8_t* w, const int8_t* a, size_t stride) {
+  Bytes low[kParts], high[kParts];
+  SPINQUANT_UNROLL
+  for (size_t part = 0; part < kParts; part++) {
+    const Bytes both = load_bytes(w + part * sizeof(Bytes));
+    low[part] = low_halves(both);
+    high[part] = high_halves(both);
+  }
+  SPINQUANT_UNROLL
+  for (size_t token = 0; token < Tokens; token++) {
+    const IntVec first = spread(a + token * stride), second = spread(a + token * stride + 4);
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) {
+      sums[token][part].add_low(low[part], first);
+      sums[token][part].add_high(high[part], second);
+    }
+  }
+}
+
+template <size_t Tokens>
+SPINQUANT_INLINE void add_step(TileSums<Tokens>& sums, const uint8_t* w, const int8_t* a, size_t stride) {
+  SPINQUANT_UNROLL
+  for (size_t block = 0; block < kDepthStep / kBlockColumns; block++) {
+    if (Tokens == 1) __builtin_prefetch(w + kAhead + block * kBlockBytes);
+    add_block<Tokens>(sums, w + block * kBlockBytes, a + block * kBlockColumns, stride);
+  }
+  SPINQUANT_UNROLL
+  for (size_t token = 0; token < Tokens; token++) {
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) sums[token][part].end_step();
+  }
+}
+
+/// Zero points of kLanes rows, for a group.
+struct ZeroPoints {
+  typedef uint32_t Unsigned __attribute__((vector_size(4 * SPINQUANT_LANES)));
+  bool are_given;
+  IntVec given{};
+
+  /// They are whole numbers of a size that packing has checked; others count as 0.
+  SPINQUANT_INLINE_MEMBER ZeroPoints(bool has_zeros, const float* zeros) : are_given(has_zeros) {
+    if (!has_zeros) return;
+    const Vec values = load(zeros);
+    given = to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
+  }
+
+  /// z·sum in 32 bits, without a carry; the product of vectors takes as long as ten others.
+  SPINQUANT_INLINE_MEMBER IntVec times(int32_t sum) const {
+    if (!are_given) return splat_int(kSignedZero * sum);
+    return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(given) * static_cast<uint32_t>(sum));
+  }
+};
+
+/// Writes up to 16 results of a token.
+SPINQUANT_INLINE void store_rows(float* y, size_t count, const Vec (&values)[kParts]) {
+  SPINQUANT_UNROLL
+  for (size_t part = 0; part < kParts; part++) {
+    const size_t done = part * kLanes;
+    if (done + kLanes <= count) {
+      store(y + done, values[part]);
+    } else if (done < count) {
+      store_part(y + done, count - done, values[part]);
+    }
+  }
+}
+
+template <size_t Tokens>
+void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
+  const Int4Layout& layout = args.layout;
+  const size_t groups = layout.groups(), group = layout.padded_group(), stride = groups * group;
+  const uint8_t* w = args.packed + panel * layout.panel_bytes();
+  const float* row_sums = args.grid + panel * layout.panel_grid();
+  const float* grid = row_sums + kPanelRows;
+  const int8_t* a = args.codes + token * stride;
+  Vec totals[Tokens][kParts]{};
+  for (size_t g = 0; g < groups; g++) {
+    TileSums<Tokens> sums{};
+    for (size_t i = 0; i < group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
+      add_step<Tokens>(sums, w, a, stride);
+    }
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) {
+      const float* scales = grid + part * kLanes;
+      const ZeroPoints zeros(layout.has_zeros, scales + kPanelRows);
+      SPINQUANT_UNROLL
+      for (size_t i = 0; i < Tokens; i++) {
+        const IntVec exact = sums[i][part].total() - zeros.times(args.sums[(token + i) * groups + g]);
+        totals[i][part] = totals[i][part] + to_float(exact) * load(scales);
+      }
+    }
+    grid += layout.has_zeros ? 2 * kPanelRows : kPanelRows;
+  }
+  const size_t row = panel * kPanelRows;
+  for (size_t i = 0; i < Tokens; i++) {
+    const Vec shift = splat(args.shifts[token + i]), scale = splat(args.scales[token + i]);
+    for (size_t part = 0; part < kParts; part++) {
+      totals[i][part] = (totals[i][part] + shift * load(row_sums + part * kLanes)) * scale;
+    }
+    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, totals[i]);
+  }
+}
+
+/// The last tokens, fewer than are multiplied together.
+template <size_t Tokens = kTogether - 1>
+SPINQUANT_INLINE void multiply_rest(const Int4ProductArgs& args, size_t panel, size_t token, size_t count) {
+  if constexpr (Tokens > 0) {
+    if (count == Tokens) return multiply<Tokens>(args, panel, token);
+    multiply_rest<Tokens - 1>(args, panel, token, count);
+  }
+}
+
+}  // namespace
+
+void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
+  const size_t fit = kCachedBytes / args.layout.depth() / kTogether * kTogether;
+  const size_t step = fit > kTogether ? fit : kTogether;
+  for (size_t start = 0; start < args.tokens; start += step) {
+    const size_t end = start + step < args.tokens ? start + step : args.tokens;
+    for (size_t panel = first; panel < last; panel++) {
+      size_t token = start;
+      for (; token + kTogether <= end; token += kTogether) multiply<kTogether>(args, panel, token);
+      multiply_rest(args, panel, token, end - token);
+    }
+  }
+}
+
+}  // namespace spinquant::SPINQUANT_ISA

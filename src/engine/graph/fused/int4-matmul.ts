@@ -1,0 +1,185 @@
+import { elementCount } from '../../../protocol/tensor.ts';
+import { type Attributes, apply, intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import { add, less, mul, round, scale, sub, where } from '../ops/elementwise.ts';
+import { gemm } from '../ops/matmul.ts';
+import { reduceSum } from '../ops/reduce.ts';
+import { cast, concat, reshape, slice, toReal, transpose } from '../ops/shape.ts';
+import { type ActivationQuantizer, FakeQuantize, quantizerAttributes } from './fake-quantize.ts';
+
+/** Rows of a weight that lie together (native-kernels/ops/int4_matmul/README.md). */
+const PANEL = 16;
+/** Columns in a block of 64 bytes: four in the lower halves of its bytes, four in the upper ones. */
+const BLOCK = 8;
+/** Groups of columns are padded to a multiple of this. */
+const STEP = 32;
+/** Signed codes are stored with this zero point. */
+const SIGNED_ZERO = 8;
+
+interface Layout {
+  readonly rows: number;
+  readonly columns: number;
+  readonly groups: number;
+  readonly group: number;
+  readonly paddedGroup: number;
+  readonly panels: number;
+  /** Blocks of a panel. */
+  readonly blocks: number;
+  /** Numbers of a row in the grid: its sum, then a scale per group, each followed by its zero point if there are any. */
+  readonly lines: number;
+}
+
+function layoutOf(rows: number, columns: number, groups: number, hasZeros: boolean): Layout {
+  const group = columns / groups;
+  const paddedGroup = Math.ceil(group / STEP) * STEP;
+  return {
+    ...{ rows, columns, groups, group, paddedGroup },
+    panels: Math.ceil(rows / PANEL),
+    blocks: (groups * paddedGroup) / BLOCK,
+    lines: 1 + groups * (hasZeros ? 2 : 1),
+  };
+}
+
+/**
+ * Packs codes int8 [N, K] with scales [N, G] and, for unsigned codes 0 … 15, zero points [N, G]; without those codes
+ * are −8 … 7. Results are bytes int8 [⌈N/16⌉, blocks, 64] and the grid [⌈N/16⌉, lines, 16] of row sums
+ * Σ s (c − z), scales and zero points. The kernel refuses codes and zero points that do not fit.
+ */
+export const PackInt4: OpDefinition = {
+  name: 'PackInt4',
+  domain: 'spinquant',
+  infer([codes, scales, zeros]) {
+    const { panels, blocks, lines } = layoutOf(
+      codes!.dim(0),
+      codes!.dim(1),
+      scales!.dim(1),
+      zeros !== undefined,
+    );
+    return [
+      { dtype: 'int8', dims: [panels, blocks, 64] },
+      { dtype: scales!.dtype, dims: [panels, lines, PANEL] },
+    ];
+  },
+  compose([codes, scales, zeros]) {
+    const layout = layoutOf(codes!.dim(0), codes!.dim(1), scales!.dim(1), zeros !== undefined);
+    const { rows, groups, group, lines } = layout;
+    const grouped = reshape(toReal(codes!), [rows, groups, group]);
+    const alone = (values: Value): Value => reshape(values, [rows, groups, 1]);
+    const [s, z] = [alone(scales!), zeros ? alone(zeros) : null];
+    const sums = mul(s, reduceSum(z ? sub(grouped, z) : grouped, [-1]));
+    const total = reshape(reduceSum(sums, [1]), [rows, 1]);
+    const perGroup = reshape(z ? concat([s, z], 2) : s, [rows, lines - 1]);
+    const grid = paddedTo(concat([total, perGroup], 1), 0, layout.panels * PANEL);
+    return [
+      packedBytes(z ? grouped : add(grouped, codes!.graph.scalar(SIGNED_ZERO)), layout),
+      transpose(reshape(grid, [layout.panels, PANEL, lines]), [0, 2, 1]),
+    ];
+  },
+};
+
+/** Appends zeros along an axis. */
+function paddedTo(x: Value, axis: number, size: number): Value {
+  const missing = size - x.dim(axis);
+  if (missing === 0) return x;
+  const dims = x.dims.with(axis, missing);
+  return concat([x, x.graph.reals(dims, new Float32Array(elementCount(dims)))], axis);
+}
+
+/** Bytes of numbers 0 … 15 [rows, groups, group]. */
+function packedBytes(numbers: Value, { groups, paddedGroup, panels, blocks }: Layout): Value {
+  const { graph } = numbers;
+  const padded = paddedTo(paddedTo(numbers, 2, paddedGroup), 0, panels * PANEL);
+  const halves = reshape(padded, [panels, PANEL, (groups * paddedGroup) / BLOCK, 2, BLOCK / 2]);
+  const ordered = transpose(halves, [0, 2, 3, 1, 4]);
+  const byte = add(slice(ordered, 2, 0, 1), scale(slice(ordered, 2, 1, 2), 16));
+  const signed = where(less(graph.scalar(127), byte), sub(byte, graph.scalar(256)), byte);
+  return cast(reshape(signed, [panels, blocks, 64]), 'int8');
+}
+
+/** Numbers 0 … 15 [rows, groups, group] of bytes: what {@link packedBytes} packed. */
+function unpacked(bytes: Value, { rows, groups, group, paddedGroup, panels, blocks }: Layout): Value {
+  const { graph } = bytes;
+  const signed = toReal(bytes);
+  const byte = where(less(signed, graph.scalar(0)), add(signed, graph.scalar(256)), signed);
+  // With the lower half less 7.5 there are no ties: a sixteenth of it is less than one half in size.
+  const high = round(scale(sub(byte, graph.scalar(7.5)), 1 / 16));
+  const low = sub(byte, scale(high, 16));
+  const halves = [low, high].map((half) => reshape(half, [panels, blocks, 1, PANEL, BLOCK / 2]));
+  const ordered = transpose(concat(halves, 2), [0, 3, 1, 2, 4]);
+  const all = reshape(ordered, [panels * PANEL, groups, paddedGroup]);
+  return slice(slice(all, 2, 0, group), 0, 0, rows);
+}
+
+/** Ŵ = s (u − z) [rows, columns] of what {@link PackInt4} gives. */
+function unpackedWeight(bytes: Value, grid: Value, layout: Layout): Value {
+  const { rows, columns, groups, panels, lines } = layout;
+  const perRow = reshape(transpose(grid, [0, 2, 1]), [panels * PANEL, lines]);
+  const parts = (lines - 1) / groups;
+  const perGroup = reshape(slice(slice(perRow, 1, 1, lines), 0, 0, rows), [rows, groups, parts]);
+  const zero = parts === 2 ? slice(perGroup, 2, 1, 2) : grid.graph.scalar(SIGNED_ZERO);
+  return reshape(mul(slice(perGroup, 2, 0, 1), sub(unpacked(bytes, layout), zero)), [rows, columns]);
+}
+
+/**
+ * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives. Attributes are those of FakeQuantize for a
+ * whole row, without `include_zero` (which is 1) and with the weight's `group` in place of its own (0: the whole row);
+ * `rows` is N, and `zero_points` 1 where the weight has these. The kernel multiplies whole numbers and sums in int32:
+ * what float32 rounds is one sum over the groups, not one over K.
+ */
+export const Int4MatMul: OpDefinition = {
+  name: 'Int4MatMul',
+  domain: 'spinquant',
+  infer: ([x], attributes) => [{ dtype: x!.dtype, dims: x!.dims.with(-1, intAttribute(attributes, 'rows')) }],
+  compose([x, bytes, grid], attributes) {
+    const columns = x!.dim(-1);
+    const groups = columns / (intAttribute(attributes, 'group') || columns);
+    const hasZeros = intAttribute(attributes, 'zero_points') === 1;
+    const layout = layoutOf(intAttribute(attributes, 'rows'), columns, groups, hasZeros);
+    const rows = reshape(x!, [elementCount(x!.dims) / columns, columns]);
+    const [quantized] = FakeQuantize.compose!([rows], { ...attributes, group: 0, include_zero: 1 });
+    const product = gemm(quantized!, unpackedWeight(bytes!, grid!, layout), { transB: true });
+    return [reshape(product, x!.dims.with(-1, layout.rows))];
+  },
+};
+
+/** A weight [rows, columns] with 4 bits per number, as the kernel reads it. */
+export interface PackedInt4 {
+  readonly bytes: Value;
+  readonly grid: Value;
+  /** `rows`, `group` and `zero_points` of {@link Int4MatMul}. */
+  readonly attributes: Attributes;
+}
+
+/** Codes of 4 bits int8 [N, K] with scales and zero points [N, G]; null for signed codes, whose zero point is 0. */
+export interface Int4Codes {
+  readonly codes: Value;
+  readonly scales: Value;
+  readonly zeros: Value | null;
+}
+
+/** Packs a weight Ŵ = s (c − z). */
+export function packInt4({ codes, scales, zeros }: Int4Codes): PackedInt4 {
+  const inputs = zeros ? [codes, scales, zeros] : [codes, scales];
+  const [bytes, grid] = codes.graph.apply(PackInt4, inputs) as [Value, Value];
+  const group = scales.dim(1) === 1 ? 0 : codes.dim(1) / scales.dim(1);
+  return { bytes, grid, attributes: { rows: codes.dim(0), group, zero_points: zeros ? 1 : 0 } };
+}
+
+/** True where rows [..., n] that are quantized so can be multiplied by packed weights: one scale a row, and zero in range. */
+export function quantizesForInt4(
+  { bits, symmetric, group, includeZero }: ActivationQuantizer,
+  n: number,
+): boolean {
+  return bits <= 8 && (group === 0 || group === n) && (symmetric || includeZero);
+}
+
+/**
+ * Multiplies Q(x), x [..., K], by Ŵᵀ.
+ * @param quantizer one that {@link quantizesForInt4} allows.
+ */
+export function int4MatMul(x: Value, weight: PackedInt4, quantizer: ActivationQuantizer): Value {
+  const { bits, symmetric, clip_ratio } = quantizerAttributes(quantizer, 0);
+  return apply(Int4MatMul, [x, weight.bytes, weight.grid], {
+    ...weight.attributes,
+    ...{ bits: bits!, symmetric: symmetric!, clip_ratio: clip_ratio! },
+  });
+}
