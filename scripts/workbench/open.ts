@@ -17,14 +17,14 @@ try {
   process.exitCode = 1;
 }
 
-/** Returns the named folder, else a copy of the demo that keeps its runs between sessions. */
+/** Returns the named folder, else a copy of the examples that keeps its runs between sessions. */
 function folderToOpen(): string {
   const [named] = process.argv.slice(2);
   if (named) return resolve(named);
-  const copy = join(ROOT, 'build', 'demo');
+  const copy = join(ROOT, 'build', 'examples');
   if (!existsSync(copy)) {
     mkdirSync(join(ROOT, 'build'), { recursive: true });
-    cpSync(join(ROOT, 'examples', 'demo'), copy, { recursive: true });
+    cpSync(join(ROOT, 'examples'), copy, { recursive: true });
   }
   return copy;
 }

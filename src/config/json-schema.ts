@@ -98,7 +98,8 @@ export function allowedValues(schema: JsonSchema): string {
 
 function textsAllowed({ maxLength, examples = [] }: JsonSchema): string {
   const length = maxLength === undefined ? 'a text' : `a text of 1 to ${maxLength} characters`;
-  return [length, ...examples.map((example) => `such as ${JSON.stringify(example)}`)].join(', ');
+  // Editors offer all of them; a message has room for one.
+  return [length, ...examples.slice(0, 1).map((example) => `such as ${JSON.stringify(example)}`)].join(', ');
 }
 
 function allowedRange(schema: JsonSchema): string {

@@ -44,7 +44,7 @@ export const matrixSchema = z
           .string()
           .min(1)
           .max(20)
-          .meta({ examples: ['4-8-16'] }),
+          .meta({ examples: ['4-8-16', '4-8-8', '4-4-16', '4-4-4', '4-16-16', '3-16-16', '2-16-16'] }),
       )
       .max(20)
       .default([])
@@ -52,7 +52,7 @@ export const matrixSchema = z
         'Settings of bits, as the paper writes them: weights, activations, keys and values. ["4-8-16", "4-4-4"] is 4-bit weights with 8-bit activations and a 16-bit cache, then 4 bits for all.',
       ),
     methods: z
-      .array(rowName)
+      .array(rowName.meta({ examples: ROWS.map(({ name }) => name) }))
       .max(100)
       .default([])
       .describe(

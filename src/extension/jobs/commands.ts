@@ -145,7 +145,10 @@ async function resume(parts: Parts, argument: unknown): Promise<Outcome | null> 
   }
   const takeOver = status === 'running';
   if (takeOver && !(await mayTakeOver(run))) return null;
-  return submit(parts, { kind: 'optimize', experiment: run.experimentFile, runDir, takeOver });
+  const request = { kind: 'optimize' as const, experiment: run.experimentFile, takeOver };
+  // A cell is a part of filling its table: that goes on, at the step where the cell stopped.
+  const fillsTable = run.record.cell !== null && (await hasMatrix(run.experimentFile).catch(() => false));
+  return submit(parts, fillsTable ? request : { ...request, runDir });
 }
 
 /** A run of another window, of a terminal or of another machine: the person may know that its process is dead. */

@@ -12,6 +12,8 @@ interface Picture {
 }
 
 const ENDINGS: Readonly<Record<PictureFormat, string>> = { svg: 'svg', png: 'png', 'vega-lite': 'vl.json' };
+/** What a dialog takes for the ending: the part behind the last dot, or it adds all of it again. */
+const FILTERS: Readonly<Record<PictureFormat, string>> = { svg: 'svg', png: 'png', 'vega-lite': 'json' };
 const TITLES: Readonly<Record<PictureFormat, string>> = { svg: 'SVG', png: 'PNG', 'vega-lite': 'Vega-Lite' };
 
 /** Writes a picture where the person says. @param beside the experiment file whose folder is proposed. */
@@ -20,7 +22,7 @@ export async function savePicture({ format, name, content }: Picture, beside: st
   const target = await vscode.window.showSaveDialog({
     title: vscode.l10n.t('Save picture'),
     ...(beside !== null && { defaultUri: vscode.Uri.file(join(dirname(beside), `${name}.${ending}`)) }),
-    filters: { [TITLES[format]]: [ending] },
+    filters: { [TITLES[format]]: [FILTERS[format]] },
   });
   if (target === undefined) return;
   await writeFile(target.fsPath, format === 'png' ? Buffer.from(content, 'base64') : content);
