@@ -3,7 +3,7 @@ import type { GenerateRequest, GenerateResult } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, TextEnd } from '../../protocol/generation.ts';
-import { formatBytes, formatSeconds } from '../../protocol/text.ts';
+import { formatBytes, formatCount, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
@@ -127,11 +127,9 @@ function factsOf(result: GenerateResult): string {
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
   const rate = tokensPerSecond.decode;
   return [
-    `${counted(ids.length)}: ${end}`,
-    `prompt of ${counted(promptIds.length)} in ${formatSeconds(seconds.prefill)}`,
+    `${formatCount(ids.length, 'token')}: ${end}`,
+    `prompt of ${formatCount(promptIds.length, 'token')} in ${formatSeconds(seconds.prefill)}`,
     ...(rate === null ? [] : [`${rate.toPrecision(3)} tokens/s`]),
     `keys and values ${formatBytes(cacheBytes)}`,
   ].join(' · ');
 }
-
-const counted = (tokens: number): string => `${tokens} ${tokens === 1 ? 'token' : 'tokens'}`;

@@ -25,7 +25,7 @@ export class StopStrings {
     return { text: all.slice(0, all.length - held), stop: null };
   }
 
-  /** What was held back, where the text ends without one of the strings. */
+  /** Gives what was held back: the text ends without one of the strings. */
   rest(): string {
     const held = this.#held;
     this.#held = '';

@@ -63,7 +63,7 @@ export async function planEvaluate(
   return measured(experiment, variants, evaluation, quantized);
 }
 
-/** What the quantized network is made of, with rotations that are drawn, or were learned before. @param path of learned ones. */
+/** Plans the quantized network with rotations that are drawn, or were learned before. @param path of learned ones. */
 export async function planQuantized(
   experiment: ResolvedExperiment,
   methods: Methods,

@@ -1,6 +1,8 @@
 /** This runtime has our own operators. Sessions run off the JavaScript thread, and weights stay in mapped files. */
+
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
+import { formatCount } from '../../protocol/text.ts';
 import {
   type Addon,
   type EnvironmentHandle,
@@ -63,7 +65,7 @@ class NativeRuntime implements Runtime {
     this.threads = threads;
     this.multipliesBfloat16 = isa === 'amx';
     this.ortVersion = addon.ortVersion(environment);
-    this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${formatCount(threads, 'thread')}`;
   }
 
   inputType(dtype: DType): DType {

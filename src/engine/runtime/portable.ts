@@ -2,10 +2,12 @@
  * This runtime uses onnxruntime-node alone: standard operators, files read into memory, runs that block. Only this one
  * reaches GPUs. There, every input of a run, weights too, is copied to the device for that run, and outputs back.
  */
+
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { bfloat16ToFloat32 } from '../../formats/float-bits.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { DType, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
+import { formatCount } from '../../protocol/text.ts';
 import { BoundSession, inputsInOrder } from './bindings.ts';
 import { DEVICE_WORDS, deviceFailure, type GpuKind, openedDevice, requireDevice } from './device.ts';
 import { ORT_JS_TYPE } from './element-types.ts';
@@ -63,7 +65,7 @@ class PortableRuntime implements Runtime {
     this.ortVersion = ort.env.versions.node ?? ort.env.versions.common;
     const where =
       device.kind === 'cpu' ? '' : `${DEVICE_WORDS[device.kind]} on ${device.adapter ?? 'a GPU'}, `;
-    this.description = `onnxruntime ${this.ortVersion}, ${where}composed kernels, ${threads} thread${threads === 1 ? '' : 's'}`;
+    this.description = `onnxruntime ${this.ortVersion}, ${where}composed kernels, ${formatCount(threads, 'thread')}`;
   }
 
   /**

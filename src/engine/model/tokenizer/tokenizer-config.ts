@@ -32,7 +32,7 @@ export interface TokenizerConfig {
   /** Text of the token; null for none; undefined where the file does not tell. */
   readonly bos: string | null | undefined;
   readonly eos: string | null | undefined;
-  /** Whether texts begin with BOS; null where the file does not tell. */
+  /** True where texts begin with BOS; null where the file does not tell. */
   readonly addsBos: boolean | null;
   /** Tokens that are added where `tokenizer.json` lacks them, in order of id. */
   readonly added: readonly AddedToken[];
