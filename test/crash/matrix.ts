@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { spinquant } from '../cli/spinquant.ts';
 import { Dice } from '../fuzz/mutations/dice.ts';
+import { type Kill, runAndKill } from './kill.ts';
 
 /** A cell without its run, its time, and the way to them. */
 interface Numbers {
@@ -63,14 +64,13 @@ async function killOften(
   const longest = Math.max(3000, (2 * took) / kills);
   let struck = 0;
   while (struck < kills) {
-    const delay = dice.below(Math.ceil(longest));
-    const { signal } = await spinquant(['optimize', file], folder, (child) => {
-      const timer = setTimeout(() => child.kill('SIGKILL'), delay);
-      child.on('close', () => clearTimeout(timer));
-    });
+    const delayMs = dice.below(Math.ceil(longest));
+    // However fast the machine has become since, the first one strikes: most cells are still to come.
+    const kill: Kill = struck === 0 ? { moment: 'evaluate', delayMs: 0 } : { moment: 'start', delayMs };
+    const { signal } = await runAndKill(['optimize', file], folder, kill);
     if (signal !== 'SIGKILL') break;
     struck++;
-    say(`kill ${struck} after ${delay} ms`);
+    say(`kill ${struck}: ${kill.moment} + ${kill.delayMs} ms`);
   }
   return struck;
 }
