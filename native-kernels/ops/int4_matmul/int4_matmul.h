@@ -85,5 +85,11 @@ void int4_products(const Int4ProductArgs&, size_t first, size_t last);
 namespace avx512_vnni {
 void int4_products(const Int4ProductArgs&, size_t first, size_t last);
 }
+namespace amx {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+namespace neon_dot {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
 
 }  // namespace spinquant
