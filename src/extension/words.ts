@@ -4,10 +4,14 @@ import * as vscode from 'vscode';
 import type { Translate } from '../protocol/panels/common.ts';
 import { phaseNames } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
+import type { Language } from './runs/names.ts';
 import type { JobKind } from './services.ts';
 
 /** For the texts of `protocol/panels`. */
 export const translate: Translate = vscode.l10n.t;
+
+/** For the names of runs. */
+export const language = (): Language => ({ locale: vscode.env.language, t: translate });
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;

@@ -42,7 +42,7 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   }
 
   override titleOf({ run }: TrainingState): string {
-    return run ? `${this.title} · ${run.name} · ${run.bits}` : this.title;
+    return run ? `${this.title} · ${run.title}` : this.title;
   }
 
   /** Without a run it follows the newest. */
