@@ -6,6 +6,7 @@ import { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import { ExperimentChecker } from './experiments/checker.ts';
 import { ExperimentFiles } from './experiments/files.ts';
 import { registerExperiments } from './experiments/register.ts';
+import { TableCounts } from './experiments/table-counts.ts';
 import { registerGate } from './gate/tests.ts';
 import { registerJobCommands } from './jobs/commands.ts';
 import { WorkerJobs } from './jobs/index.ts';
@@ -40,12 +41,13 @@ export function activate(context: vscode.ExtensionContext): Services {
     log,
   );
   const experiments = own(new ExperimentFiles(context));
-  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons };
+  const tables = new TableCounts({ runs, reasons, log });
+  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons, tables };
   const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(trusted, log));
   own(onceAllowed(() => registerJobCommands(parts), log));
-  own(showJobStatus(parts.jobs));
-  own(notifyEnds(parts.jobs));
+  own(showJobStatus(parts));
+  own(notifyEnds(parts));
   own(registerExperiments(parts, checker, summaries));
   own(registerRuns(parts, summaries));
   own(registerLayers(parts, checker, summaries));

@@ -17,7 +17,7 @@ export function registerExperiments(
 ): vscode.Disposable {
   const { languages, commands } = vscode;
   const selector: vscode.DocumentSelector = { scheme: 'file', pattern: EXPERIMENT_GLOB };
-  const lenses = new ExperimentLenses(parts.jobs, parts.runs, summaries);
+  const lenses = new ExperimentLenses(parts, summaries);
   return vscode.Disposable.from(
     lenses,
     languages.registerCodeLensProvider(selector, lenses),
