@@ -50,6 +50,20 @@ test('a finished run that is measured again stays finished; a run made for measu
   assert.equal(runs.get(DIR)?.record.status, 'interrupted');
 });
 
+test('a cell that was kept stays finished while it stands for its whole table', () => {
+  const kept = '/lab/.spinquant/runs/fp';
+  let running = job({});
+  const runs = new LiveRuns(() => running);
+  runs.set(summary({ id: 'fp' }).run);
+  runs.set(summary({ id: 'a', status: 'running' }).run);
+  // The last cell has ended, and the job names the first one as its result.
+  running = job({ runDir: kept });
+  assert.equal(runs.get(kept)?.record.status, 'finished');
+  running = job({});
+  runs.set(summary({ id: 'a', status: 'finished' }).run);
+  assert.equal(runs.get(DIR)?.record.status, 'running', 'one that was seen at work ends with its job');
+});
+
 test('runs of the same minute are told apart by seconds, of the same second by a number; others keep short names', () => {
   const at = (id: string, startedAt: string) => {
     const { run } = summary({ id });
