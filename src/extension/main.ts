@@ -10,8 +10,10 @@ import { TableCounts } from './experiments/table-counts.ts';
 import { registerGate } from './gate/tests.ts';
 import { registerJobCommands } from './jobs/commands.ts';
 import { WorkerJobs } from './jobs/index.ts';
+import { tellLeft } from './jobs/left.ts';
 import { notifyEnds } from './jobs/notifications.ts';
 import { showJobStatus } from './jobs/status.ts';
+import { UnfinishedJobs } from './jobs/unfinished.ts';
 import type { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
 import { registerPanels } from './panels/index.ts';
@@ -23,6 +25,7 @@ import type { Services } from './services.ts';
 import { onceAllowed, TrustedWorker } from './trust.ts';
 
 let worker: Worker | null = null;
+let unfinished: UnfinishedJobs | null = null;
 
 /** @returns what the parts see of each other, for the tests in the editor. */
 export function activate(context: vscode.ExtensionContext): Services {
@@ -33,7 +36,9 @@ export function activate(context: vscode.ExtensionContext): Services {
   const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
   const trusted = own(new TrustedWorker(context.extensionPath, log));
   worker = trusted;
-  const jobs = own(new WorkerJobs(trusted, log));
+  unfinished = new UnfinishedJobs(context.workspaceState);
+  const { left } = unfinished;
+  const jobs = own(new WorkerJobs(trusted, unfinished, log));
   const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));
   jobs.settleWith((runDir) => runs.settle(runDir));
   const reasons = new WorkerCellReasons(
@@ -56,13 +61,15 @@ export function activate(context: vscode.ExtensionContext): Services {
   own(registerPanels(parts));
   // Afterwards: reading runs loads the schema, which activation need not wait for.
   setImmediate(() => {
-    for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])
+    const runsFound = parts.runs.refresh().then(() => tellLeft(parts, left));
+    for (const looked of [parts.experiments.refresh(), runsFound])
       looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
   });
   return parts;
 }
 
-/** The window closes: the worker gets the time to write the checkpoint of what runs. */
+/** The window closes: what runs is remembered, and the worker gets the time to write the checkpoint of what runs. */
 export async function deactivate(): Promise<void> {
+  unfinished?.close();
   await worker?.stop();
 }

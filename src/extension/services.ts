@@ -91,7 +91,7 @@ export interface Services {
   readonly jobs: Jobs;
   readonly runs: RunStore;
   readonly experiments: ExperimentList;
-  readonly reasons: Pick<WorkerCellReasons, 'of' | 'onDidChange'>;
+  readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;
   readonly tables: Pick<TableCounts, 'of'>;
   readonly log: vscode.LogOutputChannel;
 }
