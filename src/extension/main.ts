@@ -1,4 +1,5 @@
 /** Wiring of the extension. Nothing here waits: what reads files or starts the worker does so when it is needed. */
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
 import { registerTools } from './chat/tools.ts';
@@ -27,6 +28,11 @@ import { onceAllowed, TrustedWorker } from './trust.ts';
 let worker: Worker | null = null;
 let unfinished: UnfinishedJobs | null = null;
 
+/** The folder that VS Code gives the extension for this workspace. */
+function unfinishedPath({ storageUri }: vscode.ExtensionContext): string | null {
+  return storageUri?.scheme === 'file' ? join(storageUri.fsPath, 'unfinished-jobs.json') : null;
+}
+
 /** @returns what the parts see of each other, for the tests in the editor. */
 export function activate(context: vscode.ExtensionContext): Services {
   const own = <T extends { dispose(): unknown }>(item: T): T => {
@@ -36,7 +42,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
   const trusted = own(new TrustedWorker(context.extensionPath, log));
   worker = trusted;
-  unfinished = new UnfinishedJobs(context.workspaceState);
+  unfinished = new UnfinishedJobs(unfinishedPath(context), log);
   const { left } = unfinished;
   const jobs = own(new WorkerJobs(trusted, unfinished, log));
   const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));

@@ -48,22 +48,24 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
 
   async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
     const file = document.uri.fsPath;
-    const [{ parseExperiment }, { isResumable }, { lensesOf }, summaries] = await Promise.all([
+    const text = document.getText();
+    const [{ parseExperiment }, { isResumable }, { lensesOf }, cells] = await Promise.all([
       loadConfig(),
       loadRuns(),
       import('./lens-model.ts'),
-      this.#summaries.ofExperiment(file),
+      this.#services.tables.of(file, text),
     ]);
     const has = (name: 'rotations' | 'activations') => (summary: RunSummary) =>
       existsSync(summary.run.path(name));
     const lenses = lensesOf({
-      parsed: parseExperiment(document.getText(), file),
-      summaries,
+      parsed: parseExperiment(text, file),
+      // A table says itself how far it is: the hundred runs of its cells need not be read.
+      summaries: cells === null ? await this.#summaries.ofExperiment(file) : [],
       job:
         this.#services.jobs.all.find(
           ({ state, experiment }) => experiment === file && (state === 'running' || state === 'waiting'),
         ) ?? null,
-      cells: await this.#services.tables.of(file, document.getText()),
+      cells,
       isResumable: ({ run }) => isResumable(run),
       hasRotations: has('rotations'),
       hasActivations: has('activations'),

@@ -7,9 +7,14 @@ import { experimentName } from '../words.ts';
 import { submit } from './commands.ts';
 import type { UnfinishedJob } from './unfinished.ts';
 
-/** The worker of the window before ends at its next step: so long is waited for it. */
-const ENDING_MS = 10_000;
-const LOOK_MS = 250;
+/**
+ * A window that was reloaded in a browser leaves its extensions at work for up to five minutes. So long is waited for
+ * them, and for the worker that ends at its next step.
+ */
+const ENDING_MS = 330_000;
+const LOOK_MS = 500;
+/** Between two cells of a table none is at work for a moment. */
+const QUIET_LOOKS = 4;
 
 /** What is left to do of a job, and how far it came. */
 interface Rest {
@@ -36,8 +41,7 @@ async function restOf(parts: Parts, { request, runDir, atWork }: UnfinishedJob):
   const name = experimentName(experiment);
   const { t } = vscode.l10n;
   if (!atWork) return { request, text: t('{0}: it waited for its turn when the window was closed.', name) };
-  const status = await statusOf(parts, runDir);
-  if (status === 'running') return null;
+  if (!(await isQuiet(parts, experiment, runDir))) return null;
   if (kind !== 'optimize')
     return { request, text: t('{0}: it was being measured when the window was closed.', name) };
   const cells = request.runDir === undefined ? await countOf(parts, experiment) : null;
@@ -48,19 +52,27 @@ async function restOf(parts: Parts, { request, runDir, atWork }: UnfinishedJob):
     );
     return cells.done === cells.total ? null : { request, text };
   }
-  return status === 'finished' ? null : restOfRun(request, runDir, name);
+  return restOfRun(request, runDir, name);
 }
 
-/** How the run of a job stands, once the window before is gone from it; undefined where it has none. */
-async function statusOf({ runs }: Parts, runDir: string | null) {
-  if (runDir === null) return undefined;
+/** True once nobody is at work on the runs of an experiment; false where somebody still is after the longest wait. */
+async function isQuiet({ runs, jobs }: Parts, experiment: string, runDir: string | null): Promise<boolean> {
   const deadline = Date.now() + ENDING_MS;
-  for (;;) {
-    await runs.settle(runDir);
-    const status = runs.get(runDir)?.record.status;
-    if (status !== 'running' || Date.now() > deadline) return status;
-    await sleep(LOOK_MS);
+  for (let quiet = 0; quiet < QUIET_LOOKS; await sleep(LOOK_MS)) {
+    // The person started it again, and does not wait for being asked.
+    if (Date.now() > deadline || jobs.all.some((job) => job.experiment === experiment)) return false;
+    const isRunning = (dir: string) => runs.get(dir)?.record.status === 'running';
+    const dirs = new Set(
+      runs
+        .ofExperiment(experiment)
+        .map(({ dir }) => dir)
+        .filter(isRunning),
+    );
+    if (runDir !== null) dirs.add(runDir);
+    for (const dir of dirs) await runs.settle(dir);
+    quiet = [...dirs].some(isRunning) ? 0 : quiet + 1;
   }
+  return true;
 }
 
 /** The count of a table, with what the worker says of its model. */
@@ -70,13 +82,14 @@ async function countOf({ tables, reasons }: Parts, file: string) {
   return tables.of(file);
 }
 
-async function restOfRun(request: JobRequest, runDir: string | null, name: string): Promise<Rest> {
+async function restOfRun(request: JobRequest, runDir: string | null, name: string): Promise<Rest | null> {
   const { t } = vscode.l10n;
   const began = { request, text: t('{0}: it was being optimized when the window was closed.', name) };
   if (runDir === null) return began;
   const { isResumable, openRun, RunHistory } = await loadRuns();
   try {
     const run = await openRun(runDir);
+    if (run.record.status === 'finished') return null;
     const last = new RunHistory(await run.readEvents()).steps.at(-1);
     if (last === undefined || !isResumable(run)) return began;
     const text = t(

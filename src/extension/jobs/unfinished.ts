@@ -1,4 +1,7 @@
 /** Jobs that have not ended, remembered beyond their window. Knows nothing of the editor. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { messageOf } from '../../protocol/errors.ts';
 import type { JobRequest } from '../services.ts';
 
 /** A job that its window left. */
@@ -10,36 +13,52 @@ export interface UnfinishedJob {
   readonly atWork: boolean;
 }
 
-/** What VS Code keeps of a workspace. */
-interface Memory {
-  get(key: string): unknown;
-  update(key: string, value: unknown): Thenable<void>;
-}
-
-const REMEMBERED = 'spinquant.unfinishedJobs';
-
+/**
+ * They are kept in a file, written at once: what VS Code remembers of a workspace reaches the disk seconds later, and
+ * not at all where its process is killed.
+ */
 export class UnfinishedJobs {
   /** Those of the window before, in the order of their queue. */
   readonly left: readonly UnfinishedJob[];
-  readonly #memory: Memory;
+  readonly #path: string | null;
+  readonly #log: { warn(message: string): void };
   #closes = false;
 
-  constructor(memory: Memory) {
-    this.#memory = memory;
-    const kept = memory.get(REMEMBERED);
-    this.left = Array.isArray(kept) ? kept.filter(isUnfinished) : [];
+  /** @param path of the file; null in a window without a workspace. */
+  constructor(path: string | null, log: { warn(message: string): void }) {
+    this.#path = path;
+    this.#log = log;
+    this.left = path === null ? [] : readUnfinished(path);
     // Told once: what nobody resumes is not asked about at every start.
     if (this.left.length > 0) this.keep([]);
   }
 
   /** To be called with all that wait or run, whenever one changes. */
   keep(jobs: readonly UnfinishedJob[]): void {
-    if (!this.#closes) void this.#memory.update(REMEMBERED, jobs);
+    if (this.#closes || this.#path === null) return;
+    try {
+      mkdirSync(dirname(this.#path), { recursive: true });
+      writeFileSync(`${this.#path}.new`, JSON.stringify(jobs));
+      renameSync(`${this.#path}.new`, this.#path);
+    } catch (error) {
+      // The work itself goes on: only the next window will not know of it.
+      this.#log.warn(messageOf(error));
+    }
   }
 
   /** The window closes: what ends from now on ends by that. */
   close(): void {
     this.#closes = true;
+  }
+}
+
+/** None where there is no file, or none that can be read. */
+function readUnfinished(path: string): UnfinishedJob[] {
+  try {
+    const kept: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return Array.isArray(kept) ? kept.filter(isUnfinished) : [];
+  } catch {
+    return [];
   }
 }
 

@@ -75,7 +75,11 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     const item = new vscode.TreeItem(shownName(run, this.#runs).name);
     item.id = dir;
     item.iconPath = statusIcon(record.status, starred);
-    const numbers = results?.perplexity.map(({ quantized }) => formatPerplexity(quantized)).join(', ');
+    const { isResumable, mayBeLeft, variantOfRow } = await loadRuns();
+    const isFull = record.cell !== null && variantOfRow(record.cell.method) === 'full-precision';
+    const numbers = results?.perplexity
+      .map(({ fullPrecision, quantized }) => formatPerplexity(isFull ? fullPrecision : quantized))
+      .join(', ');
     // The name of a cell says its method.
     const plain = record.cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
     const place = placeOf(run);
@@ -84,7 +88,6 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
       .filter((part) => part !== undefined && part !== null && part !== '')
       .join(' · ');
     item.tooltip = tooltip(summary, String(item.label), label);
-    const { isResumable, mayBeLeft } = await loadRuns();
     const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     item.command = {
