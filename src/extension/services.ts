@@ -7,6 +7,7 @@ import type { RunEvent } from '../protocol/events.ts';
 import type { Progress } from '../protocol/progress.ts';
 import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
+import type { TableCounts } from './experiments/table-counts.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
 export type JobState = 'waiting' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted';
@@ -90,6 +91,7 @@ export interface Services {
   readonly jobs: Jobs;
   readonly runs: RunStore;
   readonly experiments: ExperimentList;
-  readonly reasons: Pick<WorkerCellReasons, 'of' | 'onDidChange'>;
+  readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;
+  readonly tables: Pick<TableCounts, 'of'>;
   readonly log: vscode.LogOutputChannel;
 }

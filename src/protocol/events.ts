@@ -250,6 +250,8 @@ export interface CellEvent extends Timed {
   /** Name of the row in tables. */
   readonly title: string;
   readonly seed: number;
+  /** True where other seeds may give other numbers. */
+  readonly seeded: boolean;
   /** Absolute path of its run; null where there is none. */
   readonly run: string | null;
   /** Why it has no numbers. */

@@ -111,6 +111,7 @@ export interface MatrixTable {
   /** Full precision first, then bits by bits in the order of the experiment. */
   readonly rows: readonly MatrixRow[];
   readonly done: number;
+  /** Cells that can be measured: those that stay empty are not counted. */
   readonly total: number;
   /** Null where no row has published values. */
   readonly published: PublishedPart | null;

@@ -1,4 +1,13 @@
-export { type CellStatus, cellsOfRuns, collectCells, type TableCell, variantOfRow } from './collect.ts';
+export {
+  type CellCount,
+  type CellStatus,
+  cellsOfRuns,
+  collectCells,
+  countCells,
+  countOf,
+  type TableCell,
+  variantOfRow,
+} from './collect.ts';
 export { formatMatrix, TABLE_FORMATS, type TableFormat } from './formats/index.ts';
 export { type CellDocument, cellDocuments, tableDocument } from './formats/json.ts';
 export {

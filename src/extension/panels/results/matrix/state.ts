@@ -9,6 +9,7 @@ import type {
   MatrixValue,
 } from '../../../../protocol/panels/matrix.ts';
 import {
+  countOf,
   type Metric,
   measuredIn,
   publishedMetrics,
@@ -33,13 +34,11 @@ export interface MatrixInput {
 
 export function matrixTable({ file, table, bits, depth, hasActivations }: MatrixInput): MatrixTable {
   const metrics = publishedMetrics(table);
-  const cells = table.rows.flatMap((row) => row.cells);
   return {
     file,
     columns: table.columns.map(columnOf),
     rows: table.rows.map((row) => matrixRow(row, table, hasActivations)),
-    done: cells.filter(({ status }) => status === 'finished').length,
-    total: cells.length,
+    ...countOf(table.rows.flatMap((row) => row.cells)),
     published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
     bits,
     depth,
