@@ -308,14 +308,73 @@ test('a row has one sign in all pictures; beyond six rows colours come again wit
   assert.equal(new Set(legend.map(({ color, shape }) => `${color} ${shape}`)).size, 30);
 });
 
-test('error bars stay on a logarithmic axis', async () => {
-  const rows = table.rows.map((row) => ({
-    ...row,
-    values: row.values.map((value) => value && { ...value, deviation: 2 * (value.mean ?? 0) }),
-  }));
-  const { data } = PICTURES.bits.draw(viewOf({ ...table, rows }), theme, false).model;
-  for (const { value, least, largest } of data.points ?? [])
-    assert.ok(Number(least) > 0 && Number(least) <= Number(value) && Number(value) < Number(largest));
+/** The table with other means at its rows besides full precision, one after the other. */
+function withMeans(means: readonly (number | null)[], deviation = 0): MatrixTable {
+  const rows = table.rows.slice(0, means.length + 1).map((row, index) => {
+    const value = { mean: means[index - 1] ?? null, deviation, n: 1, best: false };
+    return row.isFull ? row : { ...row, bits: '4-4-4', values: [value, null] };
+  });
+  return { ...table, rows };
+}
+
+test('error bars stay on a logarithmic axis', () => {
+  const wide = withMeans([6.4, 9, 15, 25], 8);
+  const { data, signals } = PICTURES.bits.draw(viewOf(wide), theme, false).model;
+  assert.equal(data.bars?.length, 4);
+  for (const { least, largest } of data.bars ?? []) {
+    assert.ok(Number(least) > 0 && Number(least) < Number(largest), `${least} to ${largest}`);
+    assert.ok(Number(least) >= Number(signals.yMin) && Number(largest) <= Number(signals.yMax));
+  }
+});
+
+test('what is far beyond all others stands above the axis with its value, and leaves them their room', () => {
+  const one = PICTURES.bits.draw(viewOf(withMeans([6.4, 6.6, 1e5, 40, 7.1, 300])), theme, false);
+  const [from, to] = [Number(one.model.signals.yMin), Number(one.model.signals.yMax)];
+  assert.ok(from >= 5 && to < 20, `40 and more are beyond an axis from ${from} to ${to}`);
+  const ticks = one.model.signals.yTicks as readonly number[];
+  assert.ok(ticks.at(-1)! < to, 'the band has no ticks');
+  const far = one.model.data.far ?? [];
+  assert.deepEqual(
+    far.map(({ label }) => label),
+    ['↑ 1.00e+5', '↑ 40.000', '↑ 300.0'],
+  );
+  const order = [...far].sort((a, b) => Number(b.value) - Number(a.value)).map(({ label }) => label);
+  assert.deepEqual(order, ['↑ 1.00e+5', '↑ 300.0', '↑ 40.000'], 'larger ones above smaller ones');
+  for (const { value } of far) assert.ok(Number(value) > ticks.at(-1)! && Number(value) < to);
+  assert.match(one.about, /↑ stands before a value beyond the axis$/);
+  assert.match(one.model.summary, /RTN: 1\.00e\+5 at 4-4-4/);
+  for (const cost of ['seconds', 'mean-bits'] as const) {
+    const { front = [], far: others = [] } = PICTURES[cost].draw(
+      viewOf(withMeans([1e5, 6.4, 6.6])),
+      theme,
+      false,
+    ).model.data;
+    assert.equal(others.length, 1, cost);
+    assert.ok(
+      front.every(({ value }, index) => index === 0 || Number(value) <= Number(front[index - 1]!.value)),
+    );
+  }
+});
+
+test('values in an even progression are all on the axis; what overflows never is; shares cannot be far', () => {
+  const farOf = (view: PictureView) => PICTURES.bits.draw(view, theme, false).model.data.far ?? [];
+  const even = viewOf(withMeans([7, 14, 28, 56, 112, 224]));
+  assert.deepEqual(farOf(even), []);
+  assert.deepEqual(
+    PICTURES.bits.draw(even, theme, false).model.signals.yTicks,
+    [5, 10, 20, 50, 100, 200, 500],
+  );
+  assert.deepEqual(
+    farOf(viewOf(withMeans([7, 300, 400, 500]))),
+    [],
+    'most of them: they are what is compared',
+  );
+  assert.deepEqual(
+    farOf(viewOf(withMeans([7, null, 8]))).map(({ label }) => label),
+    ['↑ > 1e308'],
+  );
+  const columns = table.columns.map(({ name }) => ({ name, metric: 'accuracy' as const }));
+  assert.deepEqual(farOf(viewOf({ ...withMeans([60, 5, 61, 62]), columns })), []);
 });
 
 test('where nothing was measured a picture says what to do', async () => {

@@ -119,6 +119,7 @@ function pictureTexts(t: Translate) {
     olderStatistics: t(
       'Statistics of an earlier version have activations only: {0}. To measure weights, too, delete the runs of these cells and the folder .steps beside them, and fill the table again.',
     ),
+    beyond: t('{0}; ↑ stands before a value beyond the axis'),
     /** A picture in words: its title, then its parts. */
     summary: t('{0}. {1}'),
     summarySpread: t('{0}: mean {1}, from {2} to {3}, {4} seeds'),

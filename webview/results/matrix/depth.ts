@@ -2,10 +2,10 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { DepthColumns, DepthRow } from '../../../src/protocol/panels/matrix.ts';
 import type { ChartSpec, Row } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
 import { formatNumber } from '../../shared/format.ts';
 import { fittedSpec, xAxis } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
+import { axisSignals, scaleOf } from './scale.ts';
 import { measureAxis, seriesChannels } from './spec.ts';
 import { methodsOf, type PictureKind, type PictureView, type Series, seriesOf, summaryOf } from './view.ts';
 
@@ -134,14 +134,13 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
         ),
       );
       const known = points.map(({ value }) => value as number | null);
-      const domain = stableDomain(known, null, 'log');
       const last = Math.max(1, ...lines.flatMap(({ layer }) => layer));
       const series = lines.map((line) => line.series);
       return {
         model: {
           spec: depthSpec(series, theme, strings.layer, standalone),
           data: { points },
-          signals: { layerMax: last + 0.5, yMin: domain[0], yMax: domain[1], yTicks: logTicks(domain) },
+          signals: { layerMax: last + 0.5, ...axisSignals('y', scaleOf(known, true)) },
           summary: summaryOf(
             view,
             strings.titles[measure],

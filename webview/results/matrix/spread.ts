@@ -2,15 +2,14 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { MatrixRow } from '../../../src/protocol/panels/matrix.ts';
 import type { ChartSpec } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
 import { fittedSpec } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
+import { axisSignals, isWide, scaleOf } from './scale.ts';
 import { measureAxis } from './spec.ts';
 import {
   columnIndex,
   columnOf,
   formatValue,
-  isWide,
   measuredWords,
   methodsOf,
   type PictureKind,
@@ -86,13 +85,12 @@ export const spreadPicture: PictureKind = {
     const strips = stripsOf(view);
     const metric = columnOf(view)?.metric;
     const values = strips.flatMap((strip) => strip.values);
-    const log = isWide(values, metric);
-    const domain = stableDomain(values, null, log ? 'log' : 'linear');
+    const scale = scaleOf(values, metric === 'perplexity' && isWide(values));
     const boxed = strips.filter((strip) => strip.values.length >= BOX_FROM);
     const rows = strips.map(({ name }) => name);
     return {
       model: {
-        spec: spreadSpec(rows, log, theme, standalone),
+        spec: spreadSpec(rows, scale.log, theme, standalone),
         data: {
           points: strips.flatMap(({ name, values: all }) => all.map((value) => ({ row: name, value }))),
           spans: strips.map(({ name, values: all, mean }) => ({
@@ -107,7 +105,7 @@ export const spreadPicture: PictureKind = {
             to: quantile(all, 0.75),
           })),
         },
-        signals: { xMin: domain[0], xMax: domain[1], ...(log && { xTicks: logTicks(domain) }) },
+        signals: axisSignals('x', scale),
         summary: summaryOf(
           view,
           strings.titles.spread,

@@ -133,7 +133,7 @@ function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLEl
   );
   const best = value?.best ?? false;
   const element = button('', () => choose(row), {
-    class: value ? 'cell' : `cell state ${stateOf(row)}`,
+    class: value ? 'cell' : `cell state state-${stateOf(row)}`,
     'data-focus': `cell ${rowKey(row)} ${at}`,
     'aria-label': best ? `${label}, ${strings.best}` : label,
     'aria-expanded': String(chosen === rowKey(row)),

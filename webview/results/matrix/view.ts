@@ -96,17 +96,10 @@ export function formatValue(value: number | null, metric: MatrixColumn['metric']
   return value === null ? '–' : `${value.toFixed(1)} %`;
 }
 
-/** Where the largest value is so many times the least, an axis of perplexities is logarithmic. */
-const WIDE = 8;
-
-export function isWide(values: readonly number[], metric: MatrixColumn['metric'] | undefined): boolean {
-  if (metric === 'accuracy' || values.length === 0) return false;
-  return Math.max(...values) > WIDE * Math.min(...values);
-}
-
-/** The mean over seeds of a row; null where nothing finite was measured. */
+/** The mean over seeds of a row, infinite where it is too large for a number; null where nothing was measured. */
 export function meanOf(row: MatrixRow, column: number): number | null {
-  return row.values[column]?.mean ?? null;
+  const value = row.values[column];
+  return value ? (value.mean ?? Number.POSITIVE_INFINITY) : null;
 }
 
 /** A picture in words: a title, then its parts. */
