@@ -10,7 +10,7 @@ import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
 import { LINEARS, SITES } from '../../src/protocol/block.ts';
 import type { MatrixTable } from '../../src/protocol/panels/matrix.ts';
 import { matrixStrings } from '../../src/protocol/panels/matrix-strings.ts';
-import { collectCells, openRun, tableOf } from '../../src/runs/index.ts';
+import { collectCells, openRun, remarksOf, tableOf } from '../../src/runs/index.ts';
 import { type DepthMeasure, linesOf } from '../../webview/results/matrix/depth.ts';
 import { meanBits, paretoPoints } from '../../webview/results/matrix/pareto.ts';
 import { PICTURES, type PictureId } from '../../webview/results/matrix/pictures.ts';
@@ -65,6 +65,7 @@ test('the panel shows the numbers, marks and reasons of the table that the termi
       row.values.map((value, at) => value && [value.mean, value.deviation, value.n, row.best[at]]),
     );
   }
+  assert.deepEqual(table.remarks, remarksOf(printed));
   assert.equal(table.total, printed.rows.flatMap(({ cells }) => cells).length);
   assert.equal(table.done, table.total - 4, 'one failed, one runs, two wait');
   assert.ok(
@@ -96,7 +97,11 @@ test('a cell that its model rules out shows the reason, as far as the worker has
   const { key } = cells.at(-1)!;
   const { table: told } = await matrixOf(file, runs(), { reasons: { [key]: 'the model has 3 heads.' } });
   assert.equal(told?.rows.at(-1)?.cells.at(-1)?.status, 'empty');
-  assert.ok(notesOf(told!, strings).some((note) => note.endsWith('1 of 6 seeds: the model has 3 heads.')));
+  assert.ok(
+    notesOf(told!, strings).some((note) =>
+      note.endsWith('1 of 6 seeds without numbers: the model has 3 heads.'),
+    ),
+  );
 });
 
 test('seconds are those of learning, rounding and evaluation, from the events', async () => {
@@ -381,10 +386,34 @@ test('where nothing was measured a picture says what to do', async () => {
   const table = await tableAt('4-8-16');
   const emptyOf = (id: PictureId) => PICTURES[id].draw(viewOf(table), theme, false).empty;
   assert.equal(table.bits, '4-8-16');
-  assert.match(emptyOf('kurtosis'), /No cell at 4-8-16 has activation statistics\. Set matrix\.statistics/);
+  assert.equal(
+    emptyOf('kurtosis'),
+    'No cell at 4-8-16 has activation statistics. 25 of 26 runs there are done; Fill table computes the others.',
+  );
+  const off = viewOf({ ...table, statistics: false });
+  assert.match(PICTURES.kurtosis.draw(off, theme, false).empty, / Set matrix\.statistics to true\.$/);
   assert.equal(emptyOf('output-error'), '', 'SpinQuant had + GPTQ reports errors there, too');
   const bare = { ...table, rows: table.rows.map((row) => ({ ...row, values: [null, null] })), depth: [] };
   for (const id of IDS) assert.notEqual(PICTURES[id].draw(viewOf(bare), theme, false).empty, '', id);
+});
+
+test('a picture of seeds that is empty says whether seeds are to be listed, or runs to be done', () => {
+  const emptyWith = (seeds: number, seeded: boolean, done: number) => {
+    const rows = table.rows.map((row) => ({
+      ...row,
+      values: row.values.map((value) => value && { ...value, deviation: null, n: 1 }),
+      cells: row.cells.slice(0, seeds).map((cell, index) => ({
+        ...cell,
+        ...{ seeded, values: index < done ? cell.values : [] },
+        status: index < done ? ('finished' as const) : ('missing' as const),
+      })),
+    }));
+    return PICTURES.spread.draw(viewOf({ ...table, rows }), theme, false).empty;
+  };
+  const none = 'No row at 4-4-4 has numbers of several seeds.';
+  assert.equal(emptyWith(1, true, 1), `${none} List several in matrix.seeds.`);
+  assert.equal(emptyWith(1, false, 1), `${none} None of them draws by a seed.`);
+  assert.equal(emptyWith(3, true, 1), `${none} 4 of 12 runs there are done; Fill table computes the others.`);
 });
 
 test('every picture has a table of the same numbers, and words for those who do not see it', async () => {

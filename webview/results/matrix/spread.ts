@@ -9,11 +9,13 @@ import { measureAxis } from './spec.ts';
 import {
   columnIndex,
   columnOf,
+  fillingOf,
   formatValue,
   measuredWords,
   methodsOf,
   type PictureKind,
   type PictureView,
+  sentences,
   summaryOf,
 } from './view.ts';
 
@@ -79,6 +81,17 @@ function spreadSpec(rows: readonly string[], log: boolean, theme: Theme, standal
   );
 }
 
+/** Why there is no spread: no seeds listed, none drawn by, or none done yet. */
+function emptyText(view: PictureView): string {
+  const { strings, table } = view;
+  const rows = table.rows.filter(({ bits }) => bits === table.bits);
+  const several = rows.filter(({ cells }) => cells.length > 1);
+  const isSeeded = rows.some(({ cells }) => cells.some(({ seeded }) => seeded));
+  const noneListed = isSeeded ? strings.listSeeds : strings.noneDrawn;
+  const help = several.length === 0 ? noneListed : fillingOf(several, view);
+  return sentences(fill(strings.empty.spread, table.bits), help);
+}
+
 export const spreadPicture: PictureKind = {
   draw(view, theme, standalone) {
     const { strings, table } = view;
@@ -123,7 +136,7 @@ export const spreadPicture: PictureKind = {
       },
       legend: [],
       about: fill(strings.about.spread, ...measuredWords(view), table.bits),
-      empty: strips.length === 0 ? fill(strings.empty.spread, table.bits) : '',
+      empty: strips.length === 0 ? emptyText(view) : '',
     };
   },
   table(view) {

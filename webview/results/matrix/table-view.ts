@@ -68,6 +68,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
         ...blocksOf(table).map((block) => blockView(block, columns.length, input)),
       ),
     ),
+    ...table.remarks.map((remark) => h('p', { class: 'quiet' }, remark)),
     ...(notes.length === 0 ? [] : [notesView(notes, strings.notes)]),
     ...(published.notes.length === 0 ? [] : [notesView(published.notes, strings.publishedNotes)]),
   );

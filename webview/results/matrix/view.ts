@@ -102,6 +102,18 @@ export function meanOf(row: MatrixRow, column: number): number | null {
   return value ? (value.mean ?? Number.POSITIVE_INFINITY) : null;
 }
 
+/** What fills a picture in that waits for runs of some rows; empty where all of them are done. */
+export function fillingOf(rows: readonly MatrixRow[], { strings }: PictureView): string {
+  const cells = rows.flatMap((row) => row.cells);
+  const done = cells.filter(({ status }) => status === 'finished').length;
+  return done === cells.length ? '' : fill(strings.filled, done, cells.length);
+}
+
+/** Sentences as one text; empty ones are left out. */
+export function sentences(...all: readonly string[]): string {
+  return all.filter((one) => one !== '').join(' ');
+}
+
 /** A picture in words: a title, then its parts. */
 export function summaryOf({ strings }: PictureView, title: string, parts: readonly string[]): string {
   return fill(strings.summary, title, parts.join('; '));

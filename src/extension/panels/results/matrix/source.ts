@@ -1,6 +1,7 @@
 import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { matrixShape, modelPlace } from '../../../../config/index.ts';
 import { messageOf } from '../../../../protocol/errors.ts';
 import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
 import {
@@ -77,7 +78,7 @@ export class MatrixSource {
   /** The table as far as it is filled. */
   async runsTable({ experiment, cells }: MatrixExperiment): Promise<RunsTable> {
     const runs = runsOfMatrix(experiment, this.#services.runs.list());
-    const config = join(experiment.model, 'config.json');
+    const config = join(modelPlace(experiment.model).folder ?? experiment.model, 'config.json');
     const { file } = experiment.source;
     const modelTime = timeOf(config);
     const reasons = this.#services.reasons.of({ file, text: await this.#text(file), modelTime });
@@ -99,13 +100,15 @@ export class MatrixSource {
   /** @param chosen setting of bits whose layers are drawn; without it, the last of the table. */
   async table(matrix: MatrixExperiment, chosen: string | null): Promise<MatrixTable> {
     const table = await this.runsTable(matrix);
-    const settings = bitSettings(table);
-    const bits = settings.find((setting) => setting === chosen) ?? settings.at(-1) ?? '';
+    const { matrix: settings } = matrix.experiment;
+    const all = bitSettings(table);
+    const bits = all.find((setting) => setting === chosen) ?? all.at(-1) ?? '';
     return matrixTable({
       file: matrix.experiment.source.file,
       table,
       bits,
       depth: await this.#depth(table, bits),
+      statistics: settings ? matrixShape(settings).statistics : false,
       hasActivations: ({ run: dir }) => {
         const run = dir === null ? undefined : this.#services.runs.get(dir);
         return run?.record.status === 'finished' && existsSync(run.path('activations'));

@@ -15,6 +15,7 @@ import {
   publishedNotes,
   publishedNumber,
   type MatrixTable as RunsTable,
+  remarksOf,
   type Spread,
   type TableCell,
   type TableRow,
@@ -27,11 +28,20 @@ export interface MatrixInput {
   /** Setting of bits whose layers are drawn. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];
+  /** Whether filling it measures activations and weights. */
+  readonly statistics: boolean;
   /** Whether the run of a cell has statistics. */
   hasActivations(cell: TableCell): boolean;
 }
 
-export function matrixTable({ file, table, bits, depth, hasActivations }: MatrixInput): MatrixTable {
+export function matrixTable({
+  file,
+  table,
+  bits,
+  depth,
+  statistics,
+  hasActivations,
+}: MatrixInput): MatrixTable {
   const metrics = publishedMetrics(table);
   const cells = table.rows.flatMap((row) => row.cells);
   return {
@@ -41,6 +51,8 @@ export function matrixTable({ file, table, bits, depth, hasActivations }: Matrix
     done: cells.filter(({ status }) => status === 'finished').length,
     total: cells.length,
     published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
+    remarks: remarksOf(table),
+    statistics,
     bits,
     depth,
   };
