@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ExperimentError, type ResolvedExperiment } from '../../config/index.ts';
+import { ExperimentError, modelPlace, type ResolvedExperiment } from '../../config/index.ts';
 import { messageOf } from '../../protocol/errors.ts';
 import type { CellReasons } from '../../protocol/worker.ts';
 import { type CellCount, countCells } from '../../runs/index.ts';
@@ -78,7 +78,8 @@ export class FileCache<T> {
   }
 }
 
-export const configOf = (model: string): string => join(model, 'config.json');
+/** Of a model as experiments name it, also of one on the Hub. */
+export const configOf = (model: string): string => join(modelPlace(model).folder ?? model, 'config.json');
 
 /** 0 for a file that is not there. */
 export function timeOf(path: string): number {

@@ -115,6 +115,10 @@ export interface MatrixTable {
   readonly total: number;
   /** Null where no row has published values. */
   readonly published: PublishedPart | null;
+  /** Sentences below the table: where no best is marked and why, and limits of what was measured. */
+  readonly remarks: readonly string[];
+  /** Whether filling the table measures activations and weights. */
+  readonly statistics: boolean;
   /** Setting of bits of {@link depth}. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { matrixShape, modelPlace } from '../../../../config/index.ts';
 import { messageOf } from '../../../../protocol/errors.ts';
 import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
 import {
@@ -88,13 +89,15 @@ export class MatrixSource {
   /** @param chosen setting of bits whose layers are drawn; without it, the last of the table. */
   async table(matrix: MatrixExperiment, chosen: string | null): Promise<MatrixTable> {
     const table = await this.runsTable(matrix);
-    const settings = bitSettings(table);
-    const bits = settings.find((setting) => setting === chosen) ?? settings.at(-1) ?? '';
+    const { matrix: settings } = matrix.experiment;
+    const all = bitSettings(table);
+    const bits = all.find((setting) => setting === chosen) ?? all.at(-1) ?? '';
     return matrixTable({
       file: matrix.experiment.source.file,
       table,
       bits,
       depth: await this.#depth(table, bits),
+      statistics: settings ? matrixShape(settings).statistics : false,
       hasActivations: ({ run: dir }) => {
         const run = dir === null ? undefined : this.#services.runs.get(dir);
         return run?.record.status === 'finished' && existsSync(run.path('activations'));

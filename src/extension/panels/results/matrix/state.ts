@@ -16,6 +16,7 @@ import {
   publishedNotes,
   publishedNumber,
   type MatrixTable as RunsTable,
+  remarksOf,
   type Spread,
   type TableCell,
   type TableRow,
@@ -28,11 +29,20 @@ export interface MatrixInput {
   /** Setting of bits whose layers are drawn. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];
+  /** Whether filling it measures activations and weights. */
+  readonly statistics: boolean;
   /** Whether the run of a cell has statistics. */
   hasActivations(cell: TableCell): boolean;
 }
 
-export function matrixTable({ file, table, bits, depth, hasActivations }: MatrixInput): MatrixTable {
+export function matrixTable({
+  file,
+  table,
+  bits,
+  depth,
+  statistics,
+  hasActivations,
+}: MatrixInput): MatrixTable {
   const metrics = publishedMetrics(table);
   return {
     file,
@@ -40,6 +50,8 @@ export function matrixTable({ file, table, bits, depth, hasActivations }: Matrix
     rows: table.rows.map((row) => matrixRow(row, table, hasActivations)),
     ...countOf(table.rows.flatMap((row) => row.cells)),
     published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
+    remarks: remarksOf(table),
+    statistics,
     bits,
     depth,
   };
