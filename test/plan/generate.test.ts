@@ -59,7 +59,8 @@ test('a run writes as the network that its perplexity is measured on', async () 
   const { likely, result } = await written({ run: RUN });
   await withBench(async (bench) => {
     const executor = new Executor(bench, new Places(null, [RUN], RUN), {}, undefined);
-    const plan = await planQuantized(bench.experiment, bench, join(RUN, 'rotations.safetensors'));
+    const form = { path: join(RUN, 'rotations.safetensors'), integer: false };
+    const plan = await planQuantized(bench.experiment, bench, form);
     for (const step of [plan.maps, plan.weights]) if (step) await collect(executor.execute<unknown>(step));
     const whole = await judged(quantizedNetwork(executor, plan), result);
     const plain = await judged(plainNetwork(bench), result);

@@ -21,10 +21,11 @@ import {
   type LayerSpec,
   type NetworkMode,
 } from './layer-programs.ts';
-import type { BatchShape, LayerQuantizers, LayerShape, RowSharing } from './layer-shape.ts';
+import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
+import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
@@ -45,6 +46,8 @@ export interface NetworkOptions {
   readonly rounded?: RoundedSource | undefined;
   /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
   readonly denseWeights?: boolean;
+  /** True where the merged network multiplies in whole numbers, as far as its quantizers allow; false where absent. */
+  readonly integer?: boolean | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -87,7 +90,7 @@ export class Network {
     this.checkpoint = checkpoint;
     this.options = options;
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
-    this.#rounded = options.rounded ? new RoundedWeights(options.rounded, this.keepsPrepared) : null;
+    this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
   }
 
   get layers(): number {
@@ -265,7 +268,7 @@ export class Network {
     const context = this.layerContext(index, shape);
     const own = { ...context.tensors, ...this.maps(index) };
     if (this.options.mode !== 'merged') return own;
-    if (this.#rounded) return { ...own, ...this.#rounded.of(index, this.weightCodes) };
+    if (this.#rounded) return { ...own, ...(await this.#rounded.of(index, context.shape, signal)) };
     return { ...own, ...(await this.#prepared.of(index, context, this.#given, signal)) };
   }
 
@@ -275,10 +278,24 @@ export class Network {
   }
 
   /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
-  get weightCodes(): boolean {
-    const { mode, quantizers, rounded, denseWeights } = this.options;
-    if (denseWeights || rounded?.isDense) return false;
-    return mode === 'merged' && this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
+  get weightForm(): WeightForm {
+    const { mode, quantizers, integer = false } = this.options;
+    if (mode !== 'merged' || this.#isDense) return 'numbers';
+    if (integer && weightObstacle(quantizers.weights) === null) return 'packed';
+    const asCodes = this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
+    return asCodes ? 'codes' : 'numbers';
+  }
+
+  /** Which products of the layers are of whole numbers; null where none were asked for. */
+  get products(): Products | null {
+    const { mode, quantizers, integer = false } = this.options;
+    if (!integer || mode !== 'merged') return null;
+    return productsOf(quantizers, this.checkpoint.config, this.#isDense);
+  }
+
+  get #isDense(): boolean {
+    const { rounded, denseWeights } = this.options;
+    return denseWeights === true || rounded?.isDense === true;
   }
 
   /** Rounded activations, too, where codes of a byte have a kernel: they are kept instead of mapped again. */
@@ -325,7 +342,7 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
     const { quantizers, maps, precision } = this.options;
-    const codes = { weightCodes: this.weightCodes, activationCodes: this.#activationCodes };
+    const codes = { weightForm: this.weightForm, activationCodes: this.#activationCodes };
     return {
       shape: { ...batch, config, window, quantizers, maps, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),

@@ -100,7 +100,8 @@ async function* networkOf(
   executor: Executor,
 ): AsyncGenerator<RunEvent, Network> {
   if (isPlain) return plainNetwork(bench);
-  const quantized = await planQuantized(bench.experiment, bench, source?.rotations ?? null);
+  const form = { path: source?.rotations ?? null, integer: false };
+  const quantized = await planQuantized(bench.experiment, bench, form);
   const { maps, trained, weights } = quantized;
   if (trained) yield* executor.execute(trained);
   yield* executor.execute(maps);

@@ -10,6 +10,7 @@ import { type ActivationQuantizer, FakeQuantize, quantizerAttributes } from './f
 const PANEL = 16;
 /** Columns in a block of 64 bytes: four in the lower halves of its bytes, four in the upper ones. */
 const BLOCK = 8;
+const BLOCK_BYTES = 64;
 /** Groups of columns are padded to a multiple of this. */
 const STEP = 32;
 /** Signed codes are stored with this zero point. */
@@ -39,6 +40,12 @@ function layoutOf(rows: number, columns: number, groups: number, hasZeros: boole
   };
 }
 
+/** Shapes of a packed weight [rows, columns]: bytes, int8, and grid. */
+export function packedDims(rows: number, columns: number, groups: number, hasZeros: boolean) {
+  const { panels, blocks, lines } = layoutOf(rows, columns, groups, hasZeros);
+  return { bytes: [panels, blocks, BLOCK_BYTES], grid: [panels, lines, PANEL] } as const;
+}
+
 /**
  * Packs codes int8 [N, K] with scales [N, G] and, for unsigned codes 0 … 15, zero points [N, G]; without those codes
  * are −8 … 7. Results are bytes int8 [⌈N/16⌉, blocks, 64] and the grid [⌈N/16⌉, lines, 16] of row sums
@@ -48,15 +55,10 @@ export const PackInt4: OpDefinition = {
   name: 'PackInt4',
   domain: 'spinquant',
   infer([codes, scales, zeros]) {
-    const { panels, blocks, lines } = layoutOf(
-      codes!.dim(0),
-      codes!.dim(1),
-      scales!.dim(1),
-      zeros !== undefined,
-    );
+    const dims = packedDims(codes!.dim(0), codes!.dim(1), scales!.dim(1), zeros !== undefined);
     return [
-      { dtype: 'int8', dims: [panels, blocks, 64] },
-      { dtype: scales!.dtype, dims: [panels, lines, PANEL] },
+      { dtype: 'int8', dims: dims.bytes },
+      { dtype: scales!.dtype, dims: dims.grid },
     ];
   },
   compose([codes, scales, zeros]) {
@@ -92,7 +94,7 @@ function packedBytes(numbers: Value, { groups, paddedGroup, panels, blocks }: La
   const ordered = transpose(halves, [0, 2, 3, 1, 4]);
   const byte = add(slice(ordered, 2, 0, 1), scale(slice(ordered, 2, 1, 2), 16));
   const signed = where(less(graph.scalar(127), byte), sub(byte, graph.scalar(256)), byte);
-  return cast(reshape(signed, [panels, blocks, 64]), 'int8');
+  return cast(reshape(signed, [panels, blocks, BLOCK_BYTES]), 'int8');
 }
 
 /** Numbers 0 … 15 [rows, groups, group] of bytes: what {@link packedBytes} packed. */
