@@ -142,7 +142,7 @@ export class Network {
     signal?: AbortSignal,
     sharing: RowSharing | null = null,
   ): Promise<Activations> {
-    const tensors = await this.#layerTensors(index, shape, signal);
+    const tensors = await this.layerInputs(index, shape, signal);
     const program = await this.#forwardProgram(index, shape, 'nothing');
     return (await program.run({ ...tensors, ...sharing, x }, signal)).y;
   }
@@ -160,7 +160,7 @@ export class Network {
     const { batch, capacity, length } = cache;
     const shape = { batch, sequence: n, capacity };
     const tables = slicedTables(this.#positions({ batch, sequence: capacity }), length, n);
-    const tensors = await this.#layerTensors(index, shape, signal);
+    const tensors = await this.layerInputs(index, shape, signal);
     const program = await remembered(this.#decode, shortKey(index, shape, capacity), () => {
       const { shape: layer, types } = this.layerContext(index, shape);
       return this.#cache.get(DECODE, { shape: layer, types, mode: this.options.mode });
@@ -181,7 +181,7 @@ export class Network {
 
   /** Layer `index` from the tape's residual before it to the one after it, keeping what the tape asks for. */
   async record(index: number, tape: Tape, signal?: AbortSignal): Promise<void> {
-    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const tensors = await this.layerInputs(index, tape.shape, signal);
     const program = await this.#forwardProgram(index, tape.shape, tape.level(index));
     const into = { y: tape.residual(index + 1), ...tape.kept(index) };
     await program.run({ ...tensors, x: tape.residual(index) }, signal, into);
@@ -197,7 +197,7 @@ export class Network {
     dy: Activations,
     signal?: AbortSignal,
   ): Promise<{ dx: Activations; maps: SeamGradients }> {
-    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const tensors = await this.layerInputs(index, tape.shape, signal);
     const program = await this.#backwardProgram(index, tape.shape, tape.level(index));
     const inputs = { ...tensors, ...tape.kept(index), x: tape.residual(index), dy };
     const { dx, ...derivatives } = await program.run(inputs, signal, { dx: tape.gradient(index) });
@@ -264,7 +264,8 @@ export class Network {
     return { embedding, lmHead, finalNorm, ...(residual && { residual }), ...tensors };
   }
 
-  async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
+  /** All that a layer's programs read beside activations, its weights prepared. */
+  async layerInputs(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
     const context = this.layerContext(index, shape);
     const own = { ...context.tensors, ...this.maps(index) };
     if (this.options.mode !== 'merged') return own;
