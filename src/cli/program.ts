@@ -229,6 +229,10 @@ function addGenerate(program: Command, output: Output, done: Done): void {
       'round keys and values to 16, 8 or 4 bits, instead of as the run does',
       parseCache,
     )
+    .option(
+      '--simulate',
+      'of a run: simulate quantization in float32, as evaluate does without --integer, instead of multiplying in whole numbers',
+    )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())
     .addOption(kernels())

@@ -23,7 +23,7 @@ import {
 } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
-import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
+import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
 import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
@@ -31,6 +31,7 @@ import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
+import { preparedWeightBytes, weightBytes } from './weight-bytes.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
@@ -117,7 +118,17 @@ export class Network {
   /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedBytes(this.checkpoint.config) <= this.memory.preparedBytes;
+    return preparedWeightBytes(this.checkpoint, this.#weights) <= this.memory.preparedBytes;
+  }
+
+  /** Bytes of all weights, in the forms in which they are read. */
+  get weightBytes(): number {
+    return weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
+  }
+
+  get #weights() {
+    const { config } = this.checkpoint;
+    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */

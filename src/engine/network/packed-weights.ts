@@ -77,21 +77,26 @@ function widthOf(linear: Linear, { heads, headDim, hiddenSize, intermediateSize 
 export const packedNames = (linear: Linear) =>
   ({ bytes: `${linear}.packed`, grid: `${linear}.grid` }) as const;
 
+/** Scales of a row of a packed weight, and whether they have zero points. */
+export function packedGrid(columns: number, { symmetric, group }: WeightQuantizer) {
+  return { groups: group === 0 ? 1 : columns / group, hasZeros: !symmetric } as const;
+}
+
 /** A packed weight [rows, columns] as inputs of a graph. @param prefix put before every name. */
 export function packedInputs(
   graph: Graph,
   linear: Linear,
   [rows = 0, columns = 0]: readonly number[],
-  { symmetric, group }: WeightQuantizer,
+  quantizer: WeightQuantizer,
   prefix = '',
 ): PackedInt4 {
   const names = packedNames(linear);
-  const groups = group === 0 ? 1 : columns / group;
-  const dims = packedDims(rows, columns, groups, !symmetric);
+  const { groups, hasZeros } = packedGrid(columns, quantizer);
+  const dims = packedDims(rows, columns, groups, hasZeros);
   return {
     bytes: graph.input(prefix + names.bytes, dims.bytes, 'int8'),
     grid: graph.input(prefix + names.grid, dims.grid),
-    attributes: { rows, group: groups === 1 ? 0 : group, zero_points: symmetric ? 0 : 1 },
+    attributes: { rows, group: groups === 1 ? 0 : columns / groups, zero_points: hasZeros ? 1 : 0 },
   };
 }
 
