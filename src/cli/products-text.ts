@@ -2,7 +2,7 @@ import type { EvaluateResult } from '../engine/index.ts';
 
 type Products = NonNullable<EvaluateResult['products']>;
 
-/** `Multiplied in whole numbers: q, k, v, gate, up, down. In float32: o, as a token has several scales.` */
+/** `Multiplied in whole numbers: q, k, v, o, gate, up, down.`, or `… none. In float32: q, …, as weights have 16 bits.` */
 export function productsText({ integer, others }: Products): string {
   const whole = integer.length === 0 ? 'none' : integer.join(', ');
   const rest = others.map(({ linears, reason }) => `${linears.join(', ')}, as ${reason}`);

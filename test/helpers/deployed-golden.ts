@@ -17,18 +17,21 @@ export interface Setting {
   readonly online: boolean;
   /** Settings of the weights in place of symmetric rows without a search. */
   readonly weights?: object;
+  /** Channels of a token that share a scale; null or absent: all. */
+  readonly activationGroup?: number;
 }
 
 export const labelOf = ({ activations, cache, online }: Setting): string =>
   `W4A${activations}KV${cache} ${online ? 'had' : 'no_had'}`;
 
 /** Quantizers and maps as an experiment has them. */
-function formOf({ activations, cache, online, weights }: Setting, config: ModelConfig) {
+function formOf(setting: Setting, config: ModelConfig) {
+  const { activations, cache, online, weights, activationGroup = null } = setting;
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {
       weights: { bits: 4, clip: false, ...weights },
-      activations: { bits: activations },
+      activations: { bits: activations, groupSize: activations === 16 ? null : activationGroup },
       keys: { bits: cache },
       values: { bits: cache },
     },

@@ -26,6 +26,7 @@ import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
+import { LINEARS } from '../../src/protocol/block.ts';
 import { deployedGolden, labelOf, type Setting } from '../helpers/deployed-golden.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -137,6 +138,18 @@ async function compare(cache: ProgramCache, { ids, what, integer, simulated, exa
   return clean / ids.length;
 }
 
+function networksOf(
+  cache: ProgramCache,
+  checkpoint: Checkpoint,
+  setting: Setting,
+  rounded?: RoundedLayers,
+): Pick<Case, 'integer' | 'simulated' | 'exact'> {
+  const make = (changed: Partial<Setting>, integer: boolean): Network =>
+    deployedGolden(cache, checkpoint, { ...setting, ...changed }, { rounded, integer });
+  const exact = make({ activations: 16, cache: 16 }, false);
+  return { integer: make({}, true), simulated: make({}, false), exact };
+}
+
 for (const name of GOLDEN_NAMES)
   test(`${name}: products of whole numbers are those of rounded factors`, { skip }, async (t) => {
     const checkpoint = await openCheckpoint(goldenFolder(name));
@@ -153,14 +166,8 @@ for (const name of GOLDEN_NAMES)
           const isOuter = [0, 1, 6, 7].includes(index);
           return one.online === online && (!rounded || isOuter === online);
         })) {
-          const make = (changed: Partial<Setting>, integer: boolean): Network =>
-            deployedGolden(cache, checkpoint, { ...setting, ...changed }, { rounded, integer });
-          const networks = {
-            integer: make({}, true),
-            simulated: make({}, false),
-            exact: make({ activations: 16, cache: 16 }, false),
-          };
-          assert.ok(networks.integer.products!.integer.length >= 6);
+          const networks = networksOf(cache, checkpoint, setting, rounded);
+          assert.ok(networks.integer.products!.integer.length === LINEARS.length);
           const what = `${labelOf(setting)} ${rounded ? 'GPTQ' : 'RTN'}`;
           shares.push(await compare(cache, { ids, what, ...networks }));
         }
@@ -170,3 +177,22 @@ for (const name of GOLDEN_NAMES)
     t.diagnostic(`${(100 * mean).toFixed(0)} % of all tokens are clean: ${shares.map((s) => s.toFixed(2))}`);
     await cache.release();
   });
+
+/** Weights in groups of 16 columns with zero points, 2 to 4 bits, and activations in groups of 8 and of 32 or all. */
+const GROUPED: readonly Setting[] = [
+  { activations: 8, activationGroup: 8, weights: { groupSize: 16, symmetric: false } },
+  { activations: 4, activationGroup: 16, weights: { groupSize: 8, symmetric: true, bits: 3, clip: true } },
+  { activations: 4, weights: { groupSize: 16, symmetric: false, bits: 2 } },
+].map((setting) => ({ cache: 8, online: true, ...setting }) as Setting);
+
+test('groups of columns and of channels, zero points, and fewer bits', { skip }, async () => {
+  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const cache = new ProgramCache(runtime);
+  const ids = Int32Array.from(readGolden('llama').ids);
+  for (const setting of GROUPED) {
+    const networks = networksOf(cache, checkpoint, setting);
+    assert.ok(networks.integer.products!.integer.length === LINEARS.length);
+    await compare(cache, { ids, what: JSON.stringify(setting), ...networks });
+  }
+  await cache.release();
+});

@@ -127,7 +127,7 @@ export class LayerInputs {
     const known = this.#packed.get(linear);
     if (known) return known;
     const { dims } = this.#typeOf(linear);
-    const made = packedInputs(this.#graph, linear, dims, this.#shape.quantizers.weights, this.#prefix);
+    const made = packedInputs(this.#graph, linear, dims, this.#shape.quantizers, this.#prefix);
     this.#packed.set(linear, made);
     return made;
   }

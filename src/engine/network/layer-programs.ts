@@ -175,7 +175,7 @@ export function prepareExpression(
     const prepared = isNumbers
       ? [[preparedName(linear), rounded] satisfies [string, Value]]
       : isPacked(linear, shape)
-        ? packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), quantizer)
+        ? packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers)
         : codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer));
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });

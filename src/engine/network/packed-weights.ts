@@ -1,7 +1,16 @@
 /** Weights of 4 bits as products of whole numbers take them, and where a layer has such products. */
 import { LINEARS, type Linear } from '../../protocol/block.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
-import { type PackedInt4, packedDims, packInt4, quantizesForInt4 } from '../graph/fused/int4-matmul.ts';
+import {
+  type PackedInt4,
+  packedAttributes,
+  packedDims,
+  packedParts,
+  packInt4,
+  quantizesForInt4,
+  type RowParts,
+  spansOf,
+} from '../graph/fused/int4-matmul.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
@@ -51,7 +60,7 @@ function inputObstacle(linear: Linear, quantizers: LayerQuantizers, config: Mode
   const quantizer = readBy(linear, quantizers);
   if (quantizer.bits > 8) return `activations have ${quantizer.bits} bits`;
   if (quantizesForInt4(quantizer, widthOf(linear, config))) return null;
-  return 'a token has several scales';
+  return `groups of ${quantizer.group} channels do not divide what they read`;
 }
 
 /** True where a layer of this shape multiplies by a packed weight. */
@@ -77,9 +86,11 @@ function widthOf(linear: Linear, { heads, headDim, hiddenSize, intermediateSize 
 export const packedNames = (linear: Linear) =>
   ({ bytes: `${linear}.packed`, grid: `${linear}.grid` }) as const;
 
-/** Scales of a row of a packed weight, and whether they have zero points. */
-export function packedGrid(columns: number, { symmetric, group }: WeightQuantizer) {
-  return { groups: group === 0 ? 1 : columns / group, hasZeros: !symmetric } as const;
+/** How rows of a packed weight are divided, for the quantizers of the weight and of what it reads. */
+export function packedPartsOf(linear: Linear, columns: number, quantizers: LayerQuantizers): RowParts {
+  const { symmetric, group } = quantizers.weights;
+  const weight = { groups: group === 0 ? 1 : columns / group, hasZeros: !symmetric };
+  return packedParts(columns, weight, spansOf(readBy(linear, quantizers), columns));
 }
 
 /** A packed weight [rows, columns] as inputs of a graph. @param prefix put before every name. */
@@ -87,16 +98,16 @@ export function packedInputs(
   graph: Graph,
   linear: Linear,
   [rows = 0, columns = 0]: readonly number[],
-  quantizer: WeightQuantizer,
+  quantizers: LayerQuantizers,
   prefix = '',
 ): PackedInt4 {
   const names = packedNames(linear);
-  const { groups, hasZeros } = packedGrid(columns, quantizer);
-  const dims = packedDims(rows, columns, groups, hasZeros);
+  const parts = packedPartsOf(linear, columns, quantizers);
+  const dims = packedDims(rows, columns, parts);
   return {
     bytes: graph.input(prefix + names.bytes, dims.bytes, 'int8'),
     grid: graph.input(prefix + names.grid, dims.grid),
-    attributes: { rows, group: groups === 1 ? 0 : columns / groups, zero_points: hasZeros ? 1 : 0 },
+    attributes: packedAttributes(rows, columns, parts),
   };
 }
 
@@ -107,15 +118,16 @@ export function packedInputs(
 export function packedOutputs(
   linear: Linear,
   { codes, scale, zero }: Record<'codes' | 'scale' | 'zero', Value>,
-  { symmetric }: Pick<WeightQuantizer, 'symmetric'>,
+  quantizers: LayerQuantizers,
 ): [string, Value][] {
+  const { symmetric } = quantizers.weights;
   const unsigned = (x: Value): Value => add(x, x.graph.scalar(HALF));
   const numbers = toReal(codes);
-  const { bytes, grid } = packInt4({
-    codes: cast(symmetric ? numbers : unsigned(numbers), 'int8'),
-    scales: scale,
-    zeros: symmetric ? null : unsigned(zero),
-  });
+  const signed = { codes: cast(numbers, 'int8'), scales: scale, zeros: null };
+  const weight = symmetric
+    ? signed
+    : { ...signed, codes: cast(unsigned(numbers), 'int8'), zeros: unsigned(zero) };
+  const { bytes, grid } = packInt4(weight, spansOf(readBy(linear, quantizers), codes.dim(1)));
   const names = packedNames(linear);
   return [
     [names.bytes, bytes],
@@ -128,19 +140,19 @@ interface PackSpec {
   readonly rows: number;
   readonly columns: number;
   readonly groups: number;
-  readonly symmetric: boolean;
+  readonly quantizers: LayerQuantizers;
 }
 
 /** Packs a weight that was rounded before: `codes` int8 [rows, columns], `scale` and `zero` [rows, groups]. */
 export const PACK: ProgramKind<PackSpec> = {
   name: 'pack',
-  build({ linear, rows, columns, groups, symmetric }) {
+  build({ linear, rows, columns, groups, quantizers }) {
     const graph = new Graph();
     const codes = graph.input('codes', [rows, columns], 'int8');
     const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
     return {
       graph,
-      outputs: Object.fromEntries(packedOutputs(linear, { codes, scale, zero }, { symmetric })),
+      outputs: Object.fromEntries(packedOutputs(linear, { codes, scale, zero }, quantizers)),
     };
   },
 };

@@ -114,13 +114,13 @@ export class RoundedWeights {
   async #packed(
     linear: Linear,
     matrix: RoundedMatrix,
-    { quantizers: { weights } }: LayerForm,
+    { quantizers }: LayerForm,
     signal?: AbortSignal,
   ): Promise<HostTensors> {
     if ('values' in matrix) throw new Error(`${linear} is dense and has no codes`);
     const { rows, columns, codes, scale, zero } = matrix;
     const groups = scale.length / rows;
-    const spec = { linear, rows, columns, groups, symmetric: weights.symmetric };
+    const spec = { linear, rows, columns, groups, quantizers };
     const program = await this.#cache.get(PACK, spec);
     const numbers = { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes } as const;
     const grid = { scale: float32([rows, groups], scale), zero: float32([rows, groups], zero) };

@@ -4,7 +4,7 @@ import { BYTES_PER_ELEMENT, elementCount } from '../../protocol/tensor.ts';
 import { packedDims } from '../graph/fused/int4-matmul.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { LayerShape } from './layer-shape.ts';
-import { isPacked, packedGrid } from './packed-weights.ts';
+import { isPacked, packedPartsOf } from './packed-weights.ts';
 
 /** What decides the form of a layer's weights. */
 type Form = Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>;
@@ -14,8 +14,7 @@ const FLOAT = BYTES_PER_ELEMENT.float32;
 /** Bytes of a prepared weight [rows, columns]. */
 function preparedBytesOf(linear: Linear, [rows = 0, columns = 0]: readonly number[], form: Form): number {
   if (isPacked(linear, form)) {
-    const { groups, hasZeros } = packedGrid(columns, form.quantizers.weights);
-    const { bytes, grid } = packedDims(rows, columns, groups, hasZeros);
+    const { bytes, grid } = packedDims(rows, columns, packedPartsOf(linear, columns, form.quantizers));
     return elementCount(bytes) + elementCount(grid) * FLOAT;
   }
   if (form.weightForm !== 'codes') return rows * columns * FLOAT;
