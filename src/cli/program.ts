@@ -82,9 +82,13 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       done(async () => (await import('./commands/optimize.ts')).optimize(file, options, output)),
     );
   program
-    .command('evaluate <file>')
+    .command('evaluate <file-or-run>')
     .description(
-      'measure perplexity at full precision and quantized; with GPTQ, weights are rounded by the calibration text first',
+      'measure perplexity at full precision and quantized; with GPTQ, weights are rounded by the calibration text first. A run folder stands for its experiment, with the rotations and rounded weights of the run',
+    )
+    .option(
+      '--integer',
+      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why',
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
@@ -224,6 +228,10 @@ function addGenerate(program: Command, output: Output, done: Done): void {
       '--cache <bits>',
       'round keys and values to 16, 8 or 4 bits, instead of as the run does',
       parseCache,
+    )
+    .option(
+      '--simulate',
+      'of a run: simulate quantization in float32, as evaluate does without --integer, instead of multiplying in whole numbers',
     )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())

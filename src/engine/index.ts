@@ -23,6 +23,7 @@ import type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  IntegerOptions,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -45,6 +46,7 @@ export type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  IntegerOptions,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -200,7 +202,7 @@ export async function* inspectActivations(
 export async function* evaluateAndKeep(
   experiment: ResolvedExperiment,
   source: Source | null,
-  options: EngineOptions,
+  options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   return yield* (await import('./plan/measure-and-keep.ts')).evaluateAndKeep(experiment, source, options);
 }

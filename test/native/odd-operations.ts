@@ -231,29 +231,31 @@ function latticeRound(draw: Draw): Call {
 /** Packed weights for Int4MatMul, and what they are packed from. */
 function int4(draw: Draw) {
   const group = 1 + draw.size();
-  const [groups, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
+  const [spans, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
+  const groups = spans * (1 + draw.below(2));
   const panels = Math.ceil(rows / 16);
   const packed = [panels, (groups * Math.ceil(group / 32) * 32) / 8, 64];
-  return { group, groups, rows, zeros, packed, grid: [panels, 1 + groups * (1 + zeros), 16] };
+  const grid = [panels, spans + groups * (1 + zeros), 16];
+  return { group, groups, spans, rows, zeros, packed, grid };
 }
 
 function packInt4(draw: Draw): Call {
-  const { group, groups, rows, zeros, packed, grid } = int4(draw);
+  const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
   const dims = damaged(draw, [rows, group * groups]);
   const lowest = zeros ? 0 : -8;
   const codes = Int8Array.from({ length: countOf(dims) }, () => lowest + draw.below(16));
   const scales = tensor(draw, [rows, groups]);
   const points = Float32Array.from({ length: scales.data.length }, () => draw.below(16));
   const inputs = [{ data: codes, dims }, scales, zeros ? { data: points, dims: scales.dims } : null];
-  return { attributes: {}, inputs, outputs: [countOf(packed), countOf(grid)] };
+  return { attributes: { spans }, inputs, outputs: [countOf(packed), countOf(grid)] };
 }
 
 function int4MatMul(draw: Draw): Call {
-  const { group, groups, rows, zeros, packed, grid } = int4(draw);
+  const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
   const x = tensor(draw, rowsShape(draw, group * groups));
-  const { include_zero: _, ...rule } = quantizer(draw);
+  const activation_group = (group * groups) / spans;
   return {
-    attributes: { ...rule, rows, group, zero_points: zeros },
+    attributes: { ...quantizer(draw), rows, group, activation_group, zero_points: zeros },
     inputs: [x, tensor(draw, packed, 'int8'), tensor(draw, grid)],
     outputs: [countOf(x.dims.slice(0, -1)) * rows],
   };

@@ -92,30 +92,46 @@ void multiply_group(const Strip* strips, bool two, const uint8_t* const* panels,
   finish_writes();
 }
 
+/// What 32 tokens and two panels come to: groups add to totals, spans to results.
+struct PairResults {
+  Vec totals[2 * kTileRows][2]{}, results[2 * kTileRows][2]{};
+
+  void add_group(const Int4ProductArgs& args, size_t token, size_t tokens, size_t p, size_t panel, size_t g,
+                 const int32_t (&sums)[2 * kTileRows][2][kPanelRows]) {
+    const Int4Layout& layout = args.layout;
+    const float* panel_grid = args.grid + panel * layout.panel_grid();
+    const size_t line = layout.spans() + g * (layout.has_zeros ? 2 : 1);
+    const GroupGrid grid(layout, panel_grid + line * kPanelRows);
+    for (size_t i = 0; i < tokens; i++) {
+      IntVec products;
+      memcpy(&products, sums[i][p], sizeof products);
+      totals[i][p] = grid.added(totals[i][p], products, args.sums[(token + i) * layout.groups() + g]);
+    }
+    const size_t groups_of_span = layout.span / layout.group, span = g / groups_of_span;
+    if ((g + 1) % groups_of_span != 0) return;
+    for (size_t i = 0; i < tokens; i++) {
+      const size_t place = (token + i) * layout.spans() + span;
+      results[i][p] = results[i][p] + finished(args, place, totals[i][p], panel_grid + span * kPanelRows);
+      totals[i][p] = Vec{};
+    }
+  }
+};
+
 /// Results of up to 32 tokens and two panels.
 void multiply_pair(const Int4ProductArgs& args, const Strip* strips, const uint8_t* const* weights, size_t panel,
                    size_t panels, size_t token) {
   const Int4Layout& layout = args.layout;
   const size_t tokens = at_most(args.tokens - token, 2 * kTileRows), of_group = tiles_of(layout);
   alignas(64) int32_t sums[2 * kTileRows][2][kPanelRows];
-  Vec totals[2 * kTileRows][2]{};
+  PairResults pair;
   for (size_t g = 0; g < layout.groups(); g++) {
     multiply_group(strips, tokens > kTileRows, weights, g * of_group, (g + 1) * of_group, sums[0][0]);
-    for (size_t p = 0; p < panels; p++) {
-      const size_t line = 1 + g * (layout.has_zeros ? 2 : 1);
-      const GroupGrid grid(layout, args.grid + (panel + p) * layout.panel_grid() + line * kPanelRows);
-      for (size_t i = 0; i < tokens; i++) {
-        IntVec products;
-        memcpy(&products, sums[i][p], sizeof products);
-        totals[i][p] = grid.added(totals[i][p], products, args.sums[(token + i) * layout.groups() + g]);
-      }
-    }
+    for (size_t p = 0; p < panels; p++) pair.add_group(args, token, tokens, p, panel + p, g, sums);
   }
   for (size_t p = 0; p < panels; p++) {
-    const float* row_sums = args.grid + (panel + p) * layout.panel_grid();
     const size_t row = (panel + p) * kPanelRows;
     for (size_t i = 0; i < tokens; i++) {
-      const Vec values[kParts] = {finished(args, token + i, totals[i][p], row_sums)};
+      const Vec values[kParts] = {pair.results[i][p]};
       store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, values);
     }
   }

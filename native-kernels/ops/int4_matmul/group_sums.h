@@ -41,9 +41,9 @@ struct GroupGrid {
   }
 };
 
-/// The results of a token, of the totals of all groups.
-SPINQUANT_INLINE Vec finished(const Int4ProductArgs& args, size_t token, Vec total, const float* row_sums) {
-  return (total + splat(args.shifts[token]) * load(row_sums)) * splat(args.scales[token]);
+/// What a span adds to a token's results, of the totals of its groups. @param place of the token's scale for the span.
+SPINQUANT_INLINE Vec finished(const Int4ProductArgs& args, size_t place, Vec total, const float* row_sums) {
+  return (total + splat(args.shifts[place]) * load(row_sums)) * splat(args.scales[place]);
 }
 
 /// Writes up to 16 results of a token.

@@ -60,16 +60,31 @@ SPINQUANT_INLINE void add_step(TileSums<Tokens>& sums, const uint8_t* w, const i
   }
 }
 
+/// Adds what the groups of a span came to, with the scales of the tokens, and begins the next span.
+/// @param place of the first token's scale.
+template <size_t Tokens>
+SPINQUANT_INLINE void end_span(const Int4ProductArgs& args, size_t place, const float* row_sums,
+                               Vec (&totals)[Tokens][kParts], Vec (&results)[Tokens][kParts]) {
+  for (size_t i = 0; i < Tokens; i++) {
+    for (size_t part = 0; part < kParts; part++) {
+      const float* sums = row_sums + part * kLanes;
+      results[i][part] = results[i][part] + finished(args, place + i * args.layout.spans(), totals[i][part], sums);
+      totals[i][part] = Vec{};
+    }
+  }
+}
+
 template <size_t Tokens>
 void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
   const Int4Layout& layout = args.layout;
   const size_t groups = layout.groups(), group = layout.padded_group(), stride = groups * group;
+  const size_t spans = layout.spans(), groups_of_span = layout.span / layout.group;
   const uint8_t* w = args.packed + panel * layout.panel_bytes();
   const float* row_sums = args.grid + panel * layout.panel_grid();
-  const float* grid = row_sums + kPanelRows;
+  const float* grid = row_sums + spans * kPanelRows;
   const int8_t* a = args.codes + token * stride;
-  Vec totals[Tokens][kParts]{};
-  for (size_t g = 0; g < groups; g++) {
+  Vec results[Tokens][kParts]{}, totals[Tokens][kParts]{};
+  for (size_t g = 0, span = 0; g < groups; g++) {
     TileSums<Tokens> sums{};
     for (size_t i = 0; i < group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
       add_step<Tokens>(sums, w, a, stride);
@@ -84,13 +99,13 @@ void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
       }
     }
     grid += layout.has_zeros ? 2 * kPanelRows : kPanelRows;
+    if ((g + 1) % groups_of_span != 0) continue;
+    end_span<Tokens>(args, token * spans + span, row_sums + span * kPanelRows, totals, results);
+    span++;
   }
   const size_t row = panel * kPanelRows;
   for (size_t i = 0; i < Tokens; i++) {
-    for (size_t part = 0; part < kParts; part++) {
-      totals[i][part] = finished(args, token + i, totals[i][part], row_sums + part * kLanes);
-    }
-    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, totals[i]);
+    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, results[i]);
   }
 }
 

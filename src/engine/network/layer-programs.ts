@@ -1,7 +1,12 @@
 import { LINEARS, type Linear, type SeamName } from '../../protocol/block.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import type { PastTokens } from '../graph/fused/cached-attention.ts';
-import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/fused/weight-quantize.ts';
+import {
+  fakeQuantizeWeight,
+  gridCodes,
+  quantizeWithRatio,
+  rowCodes,
+} from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
@@ -9,6 +14,7 @@ import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts'
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
 import { type BatchShape, type LayerShape, residualRows } from './layer-shape.ts';
 import { allWeightBases, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
+import { isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
 import { seamsIn } from './seams.ts';
 import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
@@ -148,7 +154,7 @@ export interface PrepareSpec {
   readonly ratios: ClipRatios;
 }
 
-/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name; as codes and scales if asked. */
+/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name, in the form that the shape has. */
 export function prepareExpression(
   { shape, types, ratios }: PrepareSpec,
   real: Real = 'float32',
@@ -160,14 +166,17 @@ export function prepareExpression(
     const { left, right } = bases[linear];
     const rotated = rotateWeight(inputs.weight(linear), left, right);
     const quantizer = shape.quantizers.weights;
-    if (ratios === 'inside' && !shape.weightCodes)
+    const isNumbers = !isPacked(linear, shape) && shape.weightForm !== 'codes';
+    if (ratios === 'inside' && isNumbers)
       return [[preparedName(linear), fakeQuantizeWeight(rotated, quantizer)]];
     const dims = [rotated.dim(0), rotated.dim(1) / (quantizer.group || rotated.dim(1))];
     const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
-    const prepared = shape.weightCodes
-      ? codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer))
-      : [[preparedName(linear), rounded] satisfies [string, Value]];
+    const prepared = isNumbers
+      ? [[preparedName(linear), rounded] satisfies [string, Value]]
+      : isPacked(linear, shape)
+        ? packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers)
+        : codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer));
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });
   return { graph, outputs: Object.fromEntries(outputs) };

@@ -7,11 +7,12 @@ import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { readEndTokens } from '../model/generation-config.ts';
 import type { Network } from '../network/network.ts';
+import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
-import { plainNetwork } from './networks.ts';
+import { deployedProducts, plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
@@ -32,6 +33,8 @@ export interface GenerateRequest {
   readonly stops: readonly string[];
   /** Bits of keys and values; null: those of the run, 16 for a model. */
   readonly cacheBits: Bits | null;
+  /** True where quantization is simulated in float32; else products are of whole numbers, as far as they can be. */
+  readonly simulated: boolean;
 }
 
 export interface GenerateOptions extends EngineOptions {
@@ -44,6 +47,10 @@ export interface GenerateResult extends WrittenText {
   readonly promptIds: readonly number[];
   /** Bytes of keys and values for prompt and text. */
   readonly cacheBytes: number;
+  /** Bytes of all weights, in the forms in which the network reads them. */
+  readonly weightBytes: number;
+  /** Products that were of whole numbers, and the others; null where none could be, or quantization was simulated. */
+  readonly products: Products | null;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
   /** Absolute path of the run; null for a model. */
@@ -78,7 +85,8 @@ export async function* generateText(
     yield* promptWarnings(bench, request.prompt, prompt);
     const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
     yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-    const network = yield* networkOf(opened, bench, executor);
+    const integer = !request.simulated && multipliesIntegers(opened, bench);
+    const network = yield* networkOf(opened, bench, executor, integer);
     const endTokens = endTokensOf(bench);
     const task = { ...request, prompt, tokens, endTokens };
     const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
@@ -86,6 +94,8 @@ export async function* generateText(
       ...written,
       promptIds: [...prompt],
       cacheBytes,
+      weightBytes: network.weightBytes,
+      products: network.products,
       model: experiment.model,
       run: run?.dir ?? null,
       bits: labelOf(bench),
@@ -98,14 +108,21 @@ async function* networkOf(
   { isPlain, source }: OpenedWriter,
   bench: Workbench,
   executor: Executor,
+  integer: boolean,
 ): AsyncGenerator<RunEvent, Network> {
   if (isPlain) return plainNetwork(bench);
-  const quantized = await planQuantized(bench.experiment, bench, source?.rotations ?? null);
+  const form = { path: source?.rotations ?? null, integer };
+  const quantized = await planQuantized(bench.experiment, bench, form);
   const { maps, trained, weights } = quantized;
   if (trained) yield* executor.execute(trained);
   yield* executor.execute(maps);
   if (weights) yield* executor.execute(weights);
   return quantizedNetwork(executor, quantized);
+}
+
+/** A run with weights of 4 bits is deployed so, where our operators have kernels. */
+function multipliesIntegers({ isPlain }: OpenedWriter, bench: Workbench): boolean {
+  return !isPlain && bench.cache.abilities.ownKernels && deployedProducts(bench).integer.length > 0;
 }
 
 /** Where no file of the model names one, its tokenizer may. */

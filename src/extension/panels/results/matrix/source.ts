@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { matrixShape, modelPlace } from '../../../../config/index.ts';
+import { matrixShape } from '../../../../config/index.ts';
 import { messageOf } from '../../../../protocol/errors.ts';
 import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
 import {
