@@ -1,0 +1,147 @@
+// Sums of packed values, with words of channels in the lanes and weights of tokens broadcast from memory.
+#pragma once
+#include "../../cpu/simd_reduce.h"
+#include "codes.h"
+
+namespace spinquant::SPINQUANT_ISA {
+
+/// Sums of codes for some queries: [queries, groups, vectors of words, places, kLanes], times the factor of the place,
+/// and of zero points [queries, groups].
+struct MixedValues {
+  float *sums, *shifts;
+  size_t stride, groups, vectors;
+
+  static size_t vectors_of(const PackedLayout& layout) { return (layout.group_words() + kLanes - 1) / kLanes; }
+  static size_t stride_of(const PackedLayout& layout) {
+    return layout.groups() * vectors_of(layout) * layout.per_word() * kLanes;
+  }
+};
+
+/// Places of a word that are summed together: as many as registers hold.
+template <size_t Queries>
+constexpr size_t kPlaces = Queries >= 3 ? 2 : 4;
+
+template <size_t Bits, size_t Queries, size_t First, size_t Place = 0>
+SPINQUANT_INLINE void add_places(WordVec words, const Vec (&weights)[Queries], Vec (&sums)[Queries][kPlaces<Queries>]) {
+  if constexpr (Place < kPlaces<Queries>) {
+    const Vec codes = codes_at<Bits, First + Place>(words);
+    SPINQUANT_UNROLL for (size_t i = 0; i < Queries; i++) sums[i][Place] = fma(weights[i], codes, sums[i][Place]);
+    add_places<Bits, Queries, First, Place + 1>(words, weights, sums);
+  }
+}
+
+/// A vector of words of every token in a run.
+struct WordColumn {
+  const uint8_t* codes;
+  size_t words;  // in the vector, at most kLanes
+  size_t token_bytes, block_bytes, blocks;
+};
+
+template <size_t Bits, size_t Queries, bool Whole, size_t First = 0>
+SPINQUANT_INLINE void add_column(const WordColumn& column, const float* weights, size_t weight_stride, float* sums,
+                                 size_t sum_stride) {
+  if constexpr (First < kPerWord<Bits>) {
+    Vec totals[Queries][kPlaces<Queries>];
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) {
+      SPINQUANT_UNROLL
+      for (size_t place = 0; place < kPlaces<Queries>; place++) {
+        totals[i][place] = load(sums + i * sum_stride + (First + place) * kLanes);
+      }
+    }
+    for (size_t block = 0; block < column.blocks; block++) {
+      const uint8_t* codes = column.codes + block * column.block_bytes;
+      for (size_t token = 0; token < kBlockTokens; token++, codes += column.token_bytes) {
+        const WordVec words = Whole ? load_words(codes) : load_words(codes, column.words);
+        Vec shares[Queries];
+        SPINQUANT_UNROLL
+        for (size_t i = 0; i < Queries; i++) shares[i] = splat(weights[i * weight_stride + block * kBlockTokens + token]);
+        add_places<Bits, Queries, First>(words, shares, totals);
+      }
+    }
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) {
+      SPINQUANT_UNROLL
+      for (size_t place = 0; place < kPlaces<Queries>; place++) {
+        store(sums + i * sum_stride + (First + place) * kLanes, totals[i][place]);
+      }
+    }
+    add_column<Bits, Queries, Whole, First + kPlaces<Queries>>(column, weights, weight_stride, sums, sum_stride);
+  }
+}
+
+template <size_t Bits, size_t Queries>
+void mix_group(const BlockRun& values, size_t group, const float* weights, size_t weight_stride, float* sums,
+               size_t sum_stride) {
+  const PackedLayout& layout = values.layout;
+  const size_t words = layout.group_words();
+  for (size_t word = 0; word < words; word += kLanes, sums += kPerWord<Bits> * kLanes) {
+    const WordColumn column{values.codes(0) + 4 * (group * words + word), words - word < kLanes ? words - word : kLanes,
+                            4 * layout.words(), layout.block_bytes(), values.count};
+    column.words == kLanes ? add_column<Bits, Queries, true>(column, weights, weight_stride, sums, sum_stride)
+                           : add_column<Bits, Queries, false>(column, weights, weight_stride, sums, sum_stride);
+  }
+}
+
+/// The last queries, fewer than are summed together.
+template <size_t Bits, size_t Queries = kTogether - 1>
+SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t count, const float* weights,
+                               size_t weight_stride, float* sums, size_t sum_stride) {
+  if constexpr (Queries > 0) {
+    if (count == Queries) return mix_group<Bits, Queries>(values, group, weights, weight_stride, sums, sum_stride);
+    mix_rest<Bits, Queries - 1>(values, group, count, weights, weight_stride, sums, sum_stride);
+  }
+}
+
+/// Adds Σ weights·codes of a group of channels, for `count` queries with weights [count, stride].
+template <size_t Bits>
+void mix_codes(const BlockRun& values, size_t group, const float* weights, size_t stride, const MixedValues& mixed,
+               size_t count) {
+  float* sums = mixed.sums + group * mixed.vectors * kPerWord<Bits> * kLanes;
+  size_t query = 0;
+  for (; query + kTogether <= count; query += kTogether) {
+    mix_group<Bits, kTogether>(values, group, weights + query * stride, stride, sums + query * mixed.stride, mixed.stride);
+  }
+  mix_rest<Bits>(values, group, count - query, weights + query * stride, stride, sums + query * mixed.stride,
+                 mixed.stride);
+}
+
+/// weights = probabilities·scales where a query sees the tokens, else 0. Returns Σ weights·zero points.
+inline float weigh(const BlockRun& values, size_t group, const float* probabilities, size_t first, size_t end,
+                   float* weights) {
+  for (size_t block = 0; block < values.count; block++) {
+    const BlockGrid grid = values.grid(block, group);
+    const size_t start = block * kBlockTokens;
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) {
+      const size_t at = start + part * kLanes;
+      store(weights + at, load(probabilities + at) * grid.scale(part));
+    }
+  }
+  // Scales of tokens that are not there may be anything.
+  fill_zero(weights, first);
+  fill_zero(weights + end, values.count * kBlockTokens - end);
+  Vec shift = splat(0);
+  for (size_t block = 0; block < values.count; block++) {
+    const BlockGrid grid = values.grid(block, group);
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) {
+      shift = fma(load(weights + block * kBlockTokens + part * kLanes), grid.zero(part), shift);
+    }
+  }
+  return sum(shift);
+}
+
+/// Writes one query's sums by channel, with the zero points taken off.
+template <size_t Bits>
+void write_mixed(const PackedLayout& layout, const MixedValues& mixed, size_t query, float* o) {
+  for (size_t channel = 0; channel < layout.width; channel++) {
+    const size_t g = channel / layout.group, within = channel % layout.group;
+    const size_t word = within / kPerWord<Bits>, place = within % kPerWord<Bits>;
+    const size_t vector = g * mixed.vectors + word / kLanes;
+    const float sum = mixed.sums[query * mixed.stride + (vector * kPerWord<Bits> + place) * kLanes + word % kLanes];
+    o[channel] = sum / place_factor<Bits>(place) - mixed.shifts[query * mixed.groups + g];
+  }
+}
+
+}  // namespace spinquant::SPINQUANT_ISA
