@@ -27,13 +27,16 @@ const CHUNKS = [5, 1, 1, 1, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1, 1];
 
 interface Setting {
   readonly activations: 4 | 8;
-  readonly cache: 4 | 16;
+  readonly cache: 4 | 8 | 16;
   readonly online: boolean;
 }
 
-const SETTINGS: readonly Setting[] = [4, 16].flatMap((cache) =>
-  [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
-);
+const SETTINGS: readonly Setting[] = [
+  ...[4, 16].flatMap((cache) =>
+    [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
+  ),
+  { activations: 8, cache: 8, online: true },
+];
 const label = ({ activations, cache, online }: Setting): string =>
   `W4A${activations}KV${cache} ${online ? 'had' : 'no_had'}`;
 

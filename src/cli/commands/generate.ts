@@ -123,13 +123,13 @@ const ENDINGS: Readonly<Record<Exclude<TextEnd, 'stop'>, string>> = {
 
 /** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · keys and values 1.2 MiB`. */
 function factsOf(result: GenerateResult): string {
-  const { ids, promptIds, ended, stop, seconds, tokensPerSecond, cacheBytes } = result;
+  const { ids, promptIds, ended, stop, seconds, tokensPerSecond, cacheBytes, cacheOf16Bits } = result;
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
   const rate = tokensPerSecond.decode;
   return [
     `${formatCount(ids.length, 'token')}: ${end}`,
     `prompt of ${formatCount(promptIds.length, 'token')} in ${formatSeconds(seconds.prefill)}`,
     ...(rate === null ? [] : [`${rate.toPrecision(3)} tokens/s`]),
-    `keys and values ${formatBytes(cacheBytes)}`,
+    `keys and values ${formatBytes(cacheBytes)}${cacheOf16Bits < 1 ? `, ${cacheOf16Bits.toFixed(3)} of 16 bits` : ''}`,
   ].join(' · ');
 }

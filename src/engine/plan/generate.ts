@@ -6,12 +6,13 @@ import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts'
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { readEndTokens } from '../model/generation-config.ts';
+import { shareOf16Bits } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
-import { plainNetwork } from './networks.ts';
+import { ownQuantizers, plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
@@ -44,6 +45,8 @@ export interface GenerateResult extends WrittenText {
   readonly promptIds: readonly number[];
   /** Bytes of keys and values for prompt and text. */
   readonly cacheBytes: number;
+  /** Bytes of a token's keys and values, scales included, against 2 for each number. */
+  readonly cacheOf16Bits: number;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
   /** Absolute path of the run; null for a model. */
@@ -86,6 +89,7 @@ export async function* generateText(
       ...written,
       promptIds: [...prompt],
       cacheBytes,
+      cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
       model: experiment.model,
       run: run?.dir ?? null,
       bits: labelOf(bench),
