@@ -230,8 +230,8 @@ void attend(const PackedAttentionArgs& args, const Queries& queries, const Step&
           step.values, g, queries.scores + i * kStepTokens, first, end, queries.weights + i * kStepTokens);
     }
     args.value_layout.bits == 4
-        ? mix_codes<4>(step.values, g, queries.weights, kStepTokens, queries.mixed, queries.count)
-        : mix_codes<8>(step.values, g, queries.weights, kStepTokens, queries.mixed, queries.count);
+        ? mix_codes<4>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count)
+        : mix_codes<8>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count);
   }
 }
 

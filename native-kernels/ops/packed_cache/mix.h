@@ -34,7 +34,7 @@ SPINQUANT_INLINE void add_places(WordVec words, const Vec (&weights)[Queries], V
 struct WordColumn {
   const uint8_t* codes;
   size_t words;  // in the vector, at most kLanes
-  size_t token_bytes, block_bytes, blocks;
+  size_t token_bytes, block_bytes, tokens;
 };
 
 template <size_t Bits, size_t Queries, bool Whole, size_t First = 0>
@@ -49,13 +49,15 @@ SPINQUANT_INLINE void add_column(const WordColumn& column, const float* weights,
         totals[i][place] = load(sums + i * sum_stride + (First + place) * kLanes);
       }
     }
-    for (size_t block = 0; block < column.blocks; block++) {
-      const uint8_t* codes = column.codes + block * column.block_bytes;
-      for (size_t token = 0; token < kBlockTokens; token++, codes += column.token_bytes) {
+    const uint8_t* block = column.codes;
+    for (size_t start = 0; start < column.tokens; start += kBlockTokens, block += column.block_bytes) {
+      const size_t left = column.tokens - start, end = start + (left < kBlockTokens ? left : kBlockTokens);
+      const uint8_t* codes = block;
+      for (size_t token = start; token < end; token++, codes += column.token_bytes) {
         const WordVec words = Whole ? load_words(codes) : load_words(codes, column.words);
         Vec shares[Queries];
         SPINQUANT_UNROLL
-        for (size_t i = 0; i < Queries; i++) shares[i] = splat(weights[i * weight_stride + block * kBlockTokens + token]);
+        for (size_t i = 0; i < Queries; i++) shares[i] = splat(weights[i * weight_stride + token]);
         add_places<Bits, Queries, First>(words, shares, totals);
       }
     }
@@ -71,13 +73,13 @@ SPINQUANT_INLINE void add_column(const WordColumn& column, const float* weights,
 }
 
 template <size_t Bits, size_t Queries>
-void mix_group(const BlockRun& values, size_t group, const float* weights, size_t weight_stride, float* sums,
+void mix_group(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t weight_stride, float* sums,
                size_t sum_stride) {
   const PackedLayout& layout = values.layout;
   const size_t words = layout.group_words();
   for (size_t word = 0; word < words; word += kLanes, sums += kPerWord<Bits> * kLanes) {
     const WordColumn column{values.codes(0) + 4 * (group * words + word), words - word < kLanes ? words - word : kLanes,
-                            4 * layout.words(), layout.block_bytes(), values.count};
+                            4 * layout.words(), layout.block_bytes(), tokens};
     column.words == kLanes ? add_column<Bits, Queries, true>(column, weights, weight_stride, sums, sum_stride)
                            : add_column<Bits, Queries, false>(column, weights, weight_stride, sums, sum_stride);
   }
@@ -85,24 +87,27 @@ void mix_group(const BlockRun& values, size_t group, const float* weights, size_
 
 /// The last queries, fewer than are summed together.
 template <size_t Bits, size_t Queries = kTogether - 1>
-SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t count, const float* weights,
+SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t tokens, size_t count, const float* weights,
                                size_t weight_stride, float* sums, size_t sum_stride) {
   if constexpr (Queries > 0) {
-    if (count == Queries) return mix_group<Bits, Queries>(values, group, weights, weight_stride, sums, sum_stride);
-    mix_rest<Bits, Queries - 1>(values, group, count, weights, weight_stride, sums, sum_stride);
+    if (count == Queries) {
+      return mix_group<Bits, Queries>(values, group, tokens, weights, weight_stride, sums, sum_stride);
+    }
+    mix_rest<Bits, Queries - 1>(values, group, tokens, count, weights, weight_stride, sums, sum_stride);
   }
 }
 
-/// Adds Σ weights·codes of a group of channels, for `count` queries with weights [count, stride].
+/// Adds Σ weights·codes of a group of channels over so many tokens, for `count` queries with weights [count, stride].
 template <size_t Bits>
-void mix_codes(const BlockRun& values, size_t group, const float* weights, size_t stride, const MixedValues& mixed,
-               size_t count) {
+void mix_codes(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t stride,
+               const MixedValues& mixed, size_t count) {
   float* sums = mixed.sums + group * mixed.vectors * kPerWord<Bits> * kLanes;
   size_t query = 0;
   for (; query + kTogether <= count; query += kTogether) {
-    mix_group<Bits, kTogether>(values, group, weights + query * stride, stride, sums + query * mixed.stride, mixed.stride);
+    mix_group<Bits, kTogether>(values, group, tokens, weights + query * stride, stride, sums + query * mixed.stride,
+                               mixed.stride);
   }
-  mix_rest<Bits>(values, group, count - query, weights + query * stride, stride, sums + query * mixed.stride,
+  mix_rest<Bits>(values, group, tokens, count - query, weights + query * stride, stride, sums + query * mixed.stride,
                  mixed.stride);
 }
 
@@ -135,12 +140,17 @@ inline float weigh(const BlockRun& values, size_t group, const float* probabilit
 /// Writes one query's sums by channel, with the zero points taken off.
 template <size_t Bits>
 void write_mixed(const PackedLayout& layout, const MixedValues& mixed, size_t query, float* o) {
-  for (size_t channel = 0; channel < layout.width; channel++) {
-    const size_t g = channel / layout.group, within = channel % layout.group;
-    const size_t word = within / kPerWord<Bits>, place = within % kPerWord<Bits>;
-    const size_t vector = g * mixed.vectors + word / kLanes;
-    const float sum = mixed.sums[query * mixed.stride + (vector * kPerWord<Bits> + place) * kLanes + word % kLanes];
-    o[channel] = sum / place_factor<Bits>(place) - mixed.shifts[query * mixed.groups + g];
+  for (size_t g = 0; g < mixed.groups; g++, o += layout.group) {
+    const float shift = mixed.shifts[query * mixed.groups + g];
+    const float* sums = mixed.sums + query * mixed.stride + g * mixed.vectors * kPerWord<Bits> * kLanes;
+    for (size_t word = 0; word < layout.group_words(); word++) {
+      const float* lane = sums + word / kLanes * kPerWord<Bits> * kLanes + word % kLanes;
+      const size_t start = word * kPerWord<Bits>, left = layout.group - start;
+      const size_t count = left < kPerWord<Bits> ? left : kPerWord<Bits>;
+      for (size_t place = 0; place < count; place++) {
+        o[start + place] = lane[place * kLanes] * (1 / place_factor<Bits>(place)) - shift;
+      }
+    }
   }
 }
 

@@ -16,17 +16,25 @@ struct ScoredQueries {
 /// Writes one query.
 template <size_t Bits>
 void write_query(const PackedLayout& layout, const float* q, float scale, const ScoredQueries& queries, size_t index) {
+  const size_t words = layout.group_words();
   float* channels = queries.channels + index * queries.depth;
-  for (size_t g = 0; g < layout.groups(); g++) {
-    float* group = channels + g * layout.group_words() * kPerWord<Bits>;
-    fill_zero(group, layout.group_words() * kPerWord<Bits>);
-    double sum = 0;
-    for (size_t i = 0; i < layout.group; i++) {
-      const float value = q[g * layout.group + i] * scale;
-      group[i] = value / place_factor<Bits>(i % kPerWord<Bits>);
-      sum += static_cast<double>(value);
+  for (size_t g = 0; g < queries.groups; g++, q += layout.group) {
+    float* const group = channels + g * words * kPerWord<Bits>;
+    fill_zero(group + (words - 1) * kPerWord<Bits>, kPerWord<Bits>);
+    const Vec factor = splat(scale);
+    Vec total = splat(0);
+    map(q, group, layout.group, [&](Vec channel) {
+      const Vec scaled = channel * factor;
+      total += scaled;
+      return scaled;
+    });
+    queries.sums[index * queries.groups + g] = sum(total);
+    for (size_t word = 0; word < words; word++) {
+      SPINQUANT_UNROLL
+      for (size_t place = 0; place < kPerWord<Bits>; place++) {
+        group[word * kPerWord<Bits> + place] *= 1 / place_factor<Bits>(place);
+      }
     }
-    queries.sums[index * queries.groups + g] = static_cast<float>(sum);
   }
 }
 
