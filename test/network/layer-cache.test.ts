@@ -77,7 +77,7 @@ test('tokens that come in pieces lie as if they had come at once', async () => {
 
 test('a cache that forgot its tokens takes others in their place', async () => {
   const [cache, other] = [await filled([20, 17]), await filled([3])];
-  cache.clear();
+  cache.cut(0);
   cache.append(await grown(0, 3), 3);
   const words = 16 * 4;
   // The first words of the first block: those of three tokens are new, the others stay.

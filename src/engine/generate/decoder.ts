@@ -33,7 +33,7 @@ export class Decoder {
 
   /** Forgets all tokens. The memory of the cache stays. */
   rewind(): void {
-    for (const cache of this.#caches) cache.clear();
+    for (const cache of this.#caches) cache.cut(0);
   }
 
   /**

@@ -60,9 +60,9 @@ export class LayerCache {
     return Object.assign({ length }, ...this.#rows.map(({ inputs }) => inputs));
   }
 
-  /** Forgets all tokens. */
-  clear(): void {
-    this.#length = 0;
+  /** Forgets the tokens behind the first `length`. */
+  cut(length: number): void {
+    this.#length = Math.min(this.#length, length);
   }
 
   /** Adds keys and values of the next tokens of each sequence. */
