@@ -273,15 +273,14 @@ void packed_attention(const PackedAttentionArgs& args, size_t first, size_t last
   for (size_t unit = first; unit < last; unit++) {
     const size_t chunk = unit % chunks, group = unit / chunks / row_blocks;
     const Queries queries = queries_of(args, group, unit / chunks % row_blocks * args.row_block, scratch.floats());
-    const size_t block_end = (chunk + 1) * args.chunk_blocks;
-    const size_t end = block_end < args.block_count() ? block_end : args.block_count();
-    const size_t last_row = queries.first_row + queries.rows - 1;
-    for (size_t block = chunk * args.chunk_blocks; block < end;) {
+    const size_t seen = args.block_of(args.first_position(queries.first_row));
+    const size_t seen_end = args.block_of(args.length + queries.first_row + queries.rows - 1) + 1;
+    const size_t start = chunk * args.chunk_blocks, chunk_end = start + args.chunk_blocks;
+    const size_t end = chunk_end < seen_end ? chunk_end : seen_end;
+    for (size_t block = start > seen ? start : seen; block < end;) {
       const Step step = step_at(args, group, block, end);
       block += step.keys.count;
-      const bool is_seen = step.position <= args.length + last_row &&
-                           step.position + step.tokens > args.first_position(queries.first_row);
-      if (is_seen) attend(args, queries, step);
+      attend(args, queries, step);
     }
     write_partial(args, queries, chunk);
   }

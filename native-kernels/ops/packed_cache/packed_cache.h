@@ -78,6 +78,10 @@ struct PackedAttentionArgs {
   size_t chunks() const { return (block_count() + chunk_blocks - 1) / chunk_blocks; }
   size_t row_blocks() const { return (rows + row_block - 1) / row_block; }
   size_t partial_size() const { return width() + 2; }
+  /// The block that holds a position.
+  size_t block_of(size_t position) const {
+    return position < length ? position / kBlockTokens : past_count() + (position - length) / kBlockTokens;
+  }
   /// First position that a row sees.
   size_t first_position(size_t row) const {
     return window > 0 && length + row + 1 > window ? length + row + 1 - window : 0;
