@@ -20,9 +20,12 @@ import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 /** A prompt, single tokens, a second prompt, single tokens: 24 in all. */
 const CHUNKS = [5, 1, 1, 1, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1, 1];
 
-const SETTINGS: readonly Setting[] = [4, 16].flatMap((cache) =>
-  [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
-);
+const SETTINGS: readonly Setting[] = [
+  ...[4, 16].flatMap((cache) =>
+    [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
+  ),
+  { activations: 8, cache: 8, online: true },
+];
 
 const RUNTIMES = new Map<string, Runtime>();
 before(async () => {

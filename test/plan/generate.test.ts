@@ -133,6 +133,11 @@ test('keys and values have other bits where they are asked for', async () => {
   assert.deepEqual(model.likely, (await written({ model: MODEL })).likely);
   assert.notDeepEqual(rounded.likely, model.likely);
   assert.equal(rounded.result.bits, 'W16A16KV4');
+  // Heads of 16 channels: 8 bytes of codes, 4 of a scale and 2 of a zero point, for whole blocks of 16 tokens.
+  const { cacheBytes, cacheOf16Bits, promptIds } = rounded.result;
+  assert.equal(cacheOf16Bits, 14 / 32);
+  const tokens = promptIds.length + 40;
+  assert.equal(cacheBytes / (16 * Math.ceil(tokens / 16) * 14), model.result.cacheBytes / (tokens * 64));
 });
 
 test('what was made for the bits of a cache is not used with others', async (t) => {

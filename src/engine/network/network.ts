@@ -16,6 +16,7 @@ import {
   BACKWARD,
   type BackwardOutputs,
   DECODE,
+  type DecodeOutputs,
   FORWARD,
   gradientName,
   type LayerSpec,
@@ -77,7 +78,7 @@ export class Network {
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
   readonly #backward = new Map<string, Promise<Program<BackwardOutputs>>>();
-  readonly #decode = new Map<string, Promise<Program<{ y: Reals; keys: Reals; values: Reals }>>>();
+  readonly #decode = new Map<string, Promise<Program<DecodeOutputs>>>();
   readonly #prepared: PreparedWeights;
   readonly #rounded: RoundedWeights | null;
   #given: WeightMaps = NOTHING_GIVEN;
@@ -176,8 +177,8 @@ export class Network {
       const { shape: layer, types } = this.layerContext(index, shape);
       return this.#cache.get(DECODE, { shape: layer, types, mode: this.options.mode });
     });
-    const { y, keys, values } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
-    cache.append(keys, values);
+    const { y, ...grown } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
+    cache.append(grown, n);
     return y;
   }
 

@@ -6,13 +6,14 @@ import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts'
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { readEndTokens } from '../model/generation-config.ts';
+import { shareOf16Bits } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
 import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
-import { deployedProducts, plainNetwork } from './networks.ts';
+import { deployedProducts, ownQuantizers, plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
@@ -51,6 +52,8 @@ export interface GenerateResult extends WrittenText {
   readonly weightBytes: number;
   /** Products that were of whole numbers, and the others; null where none could be, or quantization was simulated. */
   readonly products: Products | null;
+  /** Bytes of a token's keys and values, scales included, against 2 for each number. */
+  readonly cacheOf16Bits: number;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
   /** Absolute path of the run; null for a model. */
@@ -96,6 +99,7 @@ export async function* generateText(
       cacheBytes,
       weightBytes: network.weightBytes,
       products: network.products,
+      cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
       model: experiment.model,
       run: run?.dir ?? null,
       bits: labelOf(bench),

@@ -135,7 +135,8 @@ export function gridOf({ quantization }: ResolvedExperiment): unknown {
   return { bits, groupSize, symmetric, clip };
 }
 
-function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
+/** The quantizers of the deployed network. */
+export function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
   return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
 }
 

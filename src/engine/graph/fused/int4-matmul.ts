@@ -3,7 +3,7 @@ import { type Attributes, apply, intAttribute, type OpDefinition, type Value } f
 import { add, less, mul, round, scale, sub, where } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reduceSum } from '../ops/reduce.ts';
-import { cast, concat, expand, reshape, slice, toReal, transpose } from '../ops/shape.ts';
+import { cast, concat, expand, padEnd, reshape, slice, toReal, transpose } from '../ops/shape.ts';
 import { type ActivationQuantizer, FakeQuantize, quantizerAttributes } from './fake-quantize.ts';
 
 /** Rows of a weight that lie together (native-kernels/ops/int4_matmul/README.md). */
@@ -80,7 +80,7 @@ export const PackInt4: OpDefinition = {
     const sums = mul(s, reduceSum(z ? sub(grouped, z) : grouped, [-1]));
     const totals = reduceSum(reshape(sums, [rows, spans, groups / spans]), [-1], false);
     const perGroup = reshape(z ? concat([s, z], 2) : s, [rows, lines - spans]);
-    const grid = paddedTo(concat([totals, perGroup], 1), 0, layout.panels * PANEL);
+    const grid = padEnd(concat([totals, perGroup], 1), 0, layout.panels * PANEL);
     return [
       packedBytes(z ? grouped : add(grouped, codes!.graph.scalar(SIGNED_ZERO)), layout),
       transpose(reshape(grid, [layout.panels, PANEL, lines]), [0, 2, 1]),
@@ -92,18 +92,10 @@ function partsOf(scales: Value, zeros: Value | undefined, attributes: Attributes
   return { groups: scales.dim(1), spans: intAttribute(attributes, 'spans'), hasZeros: zeros !== undefined };
 }
 
-/** Appends zeros along an axis. */
-function paddedTo(x: Value, axis: number, size: number): Value {
-  const missing = size - x.dim(axis);
-  if (missing === 0) return x;
-  const dims = x.dims.with(axis, missing);
-  return concat([x, x.graph.reals(dims, new Float32Array(elementCount(dims)))], axis);
-}
-
 /** Bytes of numbers 0 … 15 [rows, groups, group]. */
 function packedBytes(numbers: Value, { groups, paddedGroup, panels, blocks }: Layout): Value {
   const { graph } = numbers;
-  const padded = paddedTo(paddedTo(numbers, 2, paddedGroup), 0, panels * PANEL);
+  const padded = padEnd(padEnd(numbers, 2, paddedGroup), 0, panels * PANEL);
   const halves = reshape(padded, [panels, PANEL, (groups * paddedGroup) / BLOCK, 2, BLOCK / 2]);
   const ordered = transpose(halves, [0, 2, 3, 1, 4]);
   const byte = add(slice(ordered, 2, 0, 1), scale(slice(ordered, 2, 1, 2), 16));
