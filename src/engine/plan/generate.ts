@@ -5,9 +5,9 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
-import { readEndTokens } from '../model/generation-config.ts';
 import type { Network } from '../network/network.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
+import { endTokensOf } from './end-tokens.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
@@ -106,11 +106,4 @@ async function* networkOf(
   yield* executor.execute(maps);
   if (weights) yield* executor.execute(weights);
   return quantizedNetwork(executor, quantized);
-}
-
-/** Where no file of the model names one, its tokenizer may. */
-function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
-  const named = readEndTokens(checkpoint.dir);
-  const own = tokenizer.eosId === null ? [] : [tokenizer.eosId];
-  return new Set(named.length > 0 ? named : own);
 }
