@@ -4,7 +4,7 @@ import { formatCount } from '../../protocol/text.ts';
 import type { Network } from '../network/network.ts';
 import { symbolOf } from '../network/seams.ts';
 import { blockOf, storageBits } from './block-weight.ts';
-import { contextLength, levelOf } from './stock-model.ts';
+import { contextLength } from './stock-model.ts';
 
 /** GroupQueryAttention takes heads of multiples of so many channels. */
 const HEAD_MULTIPLE = 8;
@@ -68,10 +68,10 @@ function activationNotes(network: Network): string[] {
       `Activations are not rounded (${formatCount(input.bits, 'bit')} in the run): weights of 16 bits have no product with rounded ones.`,
     ];
   const blocks = weightBlocks(network).join(' or ');
-  const rounded = `they are rounded to 8 bits, symmetrically, with one scale for each block of ${blocks} channels`;
-  if (input.bits === 8) return [`Activations: ${rounded}; in the run by its own settings.`];
+  const scales = `symmetrically to 8 bits, with one scale for each block of ${blocks} channels`;
+  if (input.bits === 8) return [`Activations are rounded ${scales}; the run has scales of its own settings.`];
   return [
-    `Activations: the run rounds them to ${formatCount(input.bits, 'bit')}, for which ONNX Runtime has no product. Here ${rounded}. Compare with a run of 8-bit activations.`,
+    `The run rounds activations to ${formatCount(input.bits, 'bit')}, for which ONNX Runtime has no product: here they are rounded ${scales}. Compare with a run of 8-bit activations.`,
   ];
 }
 
@@ -95,6 +95,3 @@ function contextNotes({ checkpoint: { config } }: Network): string[] {
     `The context is ${length} tokens instead of ${config.maxPositions}: longer texts turn all their positions by other angles.`,
   ];
 }
-
-/** True where activations are rounded in products. */
-export const roundsActivations = (network: Network): boolean => levelOf(network) === 4;

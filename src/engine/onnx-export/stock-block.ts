@@ -74,8 +74,8 @@ export class StockBlocks {
     const gate = await product('gate', mlpInput);
     const up = await product('up', mlpInput);
     const gated = graph.node(`${at}.silu`, 'Mul', [gate, graph.node(`${at}.sigmoid`, 'Sigmoid', [gate])]);
-    const product4 = await this.#mapped(layer, 'up-down', graph.node(`${at}.gated`, 'Mul', [gated, up]));
-    return graph.node(`${at}.out`, 'Add', [attended, await product('down', product4)]);
+    const turnedProduct = await this.#mapped(layer, 'up-down', graph.node(`${at}.gated`, 'Mul', [gated, up]));
+    return graph.node(`${at}.out`, 'Add', [attended, await product('down', turnedProduct)]);
   }
 
   /** The gain of the norm itself is in the weights; a diagonal map that stands there is in its place. */
