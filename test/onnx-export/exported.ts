@@ -8,7 +8,12 @@ import type { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import type { Checkpoint } from '../../src/engine/model/checkpoint.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { quantizersOf } from '../../src/engine/network/quantizers.ts';
-import { type SeamMaps, type SeamState, spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
+import {
+  type SeamMaps,
+  type SeamState,
+  spinQuantMaps,
+  spinQuantState,
+} from '../../src/engine/network/seams.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/stock-model.ts';
 import { type StockReport, writeStockFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -42,7 +47,10 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
   });
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;
   const maps = spinQuantMaps({ r1: true, r2: true, r3, r4: planHadamard(config.intermediateSize) });
-  const options = { quantizers: quantizersOf(quantization, rotation, config), maps: { ...maps, ...form.maps } };
+  const options = {
+    quantizers: quantizersOf(quantization, rotation, config),
+    maps: { ...maps, ...form.maps },
+  };
   const network = new Network(cache, checkpoint, { mode: 'merged', ...options, centreEmbedding: false });
   const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
   const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
