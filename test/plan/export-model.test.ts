@@ -1,6 +1,7 @@
 /** A run and a model become folders for ONNX Runtime, whole or not at all. */
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
@@ -14,12 +15,11 @@ import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { openTokenizer } from '../../src/engine/model/tokenizer.ts';
 import { evaluationText } from '../../src/engine/plan/workbench.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
-import { openRun } from '../../src/runs/index.ts';
+import { MAIN } from '../cli/spinquant.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 import { StockSession } from '../helpers/stock-session.ts';
-import { copyGolden, editJson } from '../model/goldens.ts';
 
 const OPTIONS = { kernels: 'composed' } as const;
 const folder = oldRunsFolder();
@@ -73,7 +73,7 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
 async function measured(activations: 8 | 16) {
   const demo = demoFolder();
   const rotation = { r1: 'hadamard', r2: 'hadamard', r3: false } as const;
-  const short = await shortExperiment(demo, { rotation, weights: { method: 'rtn' } });
+  const short = await shortExperiment(demo, { rotation, weights: { method: 'rtn', clip: false } });
   const { quantization, evaluation } = short;
   const sixteen = { bits: 16 } as const;
   const experiment: ResolvedExperiment = {
@@ -95,7 +95,7 @@ async function measured(activations: 8 | 16) {
 
 /** The share of W4A8's perplexity that a folder may be off by, as it was ordered. */
 const PERPLEXITY_SHARE = 0.01;
-/** At 16-bit activations codes are exact: see HALF in test/onnx-export/stock-model.test.ts, here of losses. */
+/** At 16-bit activations all is exact but two tables in float16, whose errors of 2⁻¹¹ are averaged over 1000 tokens. */
 const EXACT_SHARE = 0.002;
 
 for (const [activations, share] of [
@@ -155,21 +155,16 @@ test('a folder is whole or absent', async (t) => {
   assert.deepEqual(readdirSync(parent), ['out']);
 });
 
-test('what stock operators cannot express is refused by name', async (t) => {
+test('a disk that is full leaves nothing behind', {
+  skip: process.platform === 'win32' && 'no limit of file sizes',
+}, async (t) => {
   const parent = temporaryFolder(t);
-  const out = join(parent, 'out');
-  const heads = copyGolden(t, 'llama');
-  editJson(join(heads, 'config.json'), { num_attention_heads: 8, num_key_value_heads: 4, head_dim: 4 });
-  await rejectsWith(
-    () => written({ model: heads }, out),
-    'export/head-size',
-    /have 4 channels.*multiples of 8/,
-  );
-  assert.ok(!existsSync(out));
-});
-
-test('a run keeps what it is', async () => {
-  const run = await openRun(RUN);
-  assert.equal(run.record.status, 'finished');
-  assert.deepEqual(readdirSync(join(folder, 'runs')).length, 3);
+  const args = [...MAIN, 'export', RUN, '--format', 'onnx', '--out', join(parent, 'out')];
+  // A limit of the size of files meets the same line as a full disk, without one.
+  const limited = `trap '' XFSZ; ulimit -f 16; exec "$0" "$@"`;
+  const child = spawnSync('sh', ['-c', limited, process.execPath, ...args, '--kernels', 'composed']);
+  const { status, stderr } = { status: child.status, stderr: String(child.stderr) };
+  assert.match(stderr, /model\.onnx\.data cannot be written: the file system takes no file so large/);
+  assert.equal(status, 1);
+  assert.deepEqual(readdirSync(parent), []);
 });
