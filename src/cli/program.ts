@@ -1,6 +1,11 @@
 import { Command, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
+import {
+  EXPORT_FORMAT_NAMES,
+  EXPORT_FORMATS,
+  MODEL_FORMAT_NAMES,
+  MODEL_FORMATS,
+} from '../protocol/export-formats.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
 import {
@@ -9,6 +14,7 @@ import {
   parseCache,
   parseReal,
   parseSeed,
+  parseTableBits,
   parseWhole,
   SHARE,
 } from './option-values.ts';
@@ -182,11 +188,18 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     );
   program
     .command('export <run>')
-    .description('write the learned rotations of a run to a file')
-    .addOption(
-      new Option('--format <format>', formatSummaries()).choices(EXPORT_FORMAT_NAMES).default('safetensors'),
+    .description(
+      'write the learned rotations of a run to a file, or its quantized model (of a model folder: the model) to a folder',
     )
-    .requiredOption('--out <file>', 'the file to write')
+    .addOption(
+      new Option('--format <format>', formatSummaries())
+        .choices([...EXPORT_FORMAT_NAMES, ...MODEL_FORMAT_NAMES])
+        .default('safetensors'),
+    )
+    .requiredOption('--out <path>', 'the file, or for a model the folder, to write')
+    .option('--embeddings <bits>', tableBits('embeddings'), parseTableBits)
+    .option('--head <bits>', tableBits('the output layer'), parseTableBits)
+    .addOption(kernels())
     .addOption(json())
     .action((run, options) =>
       done(async () => (await import('./commands/export.ts')).exportRun(run, options, output)),
@@ -264,5 +277,8 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
 
 /** Writes `safetensors: …; rbin: …`. */
 function formatSummaries(): string {
-  return EXPORT_FORMAT_NAMES.map((name) => `${name}: ${EXPORT_FORMATS[name].summary}`).join('; ');
+  const formats = Object.entries({ ...EXPORT_FORMATS, ...MODEL_FORMATS });
+  return formats.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
 }
+
+const tableBits = (what: string): string => `in a model: ${what} at 16, 8 or 4 bits; 16 by default`;

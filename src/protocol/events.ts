@@ -18,11 +18,12 @@ export const PHASE_NAMES = [
   'round',
   'evaluate',
   'statistics',
+  'export',
 ] as const;
 export type PhaseName = (typeof PHASE_NAMES)[number];
 
 export type Variant = 'full-precision' | 'quantized';
-export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate';
+export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate' | 'export';
 export type FinishedStatus = 'finished' | 'cancelled' | 'failed';
 
 interface Timed {

@@ -1,3 +1,4 @@
+import { fileRows } from '../../formats/tensor-io.ts';
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import { elementCount, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
@@ -221,6 +222,13 @@ export class Network {
   async logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
     const program = await this.#cache.get(ends.LOGITS, this.#endSpec(rowsOf(x)));
     return (await program.run(this.#endTensors({ x }), signal)).logits;
+  }
+
+  /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
+  async headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
+    const program = await this.#cache.get(ends.HEAD_ROWS, this.#endSpec(count));
+    const rows = fileRows(this.checkpoint.lmHead, first, count);
+    return (await program.run(this.#endTensors({ rows }), signal)).head;
   }
 
   /** Negative log-likelihood [T] in nats, float32 logits, in bounded memory. */

@@ -5,11 +5,11 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
-import { readEndTokens } from '../model/generation-config.ts';
 import { shareOf16Bits } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
 import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
+import { endTokensOf } from './end-tokens.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
@@ -127,11 +127,4 @@ async function* networkOf(
 /** A run with weights of 4 bits is deployed so, where our operators have kernels. */
 function multipliesIntegers({ isPlain }: OpenedWriter, bench: Workbench): boolean {
   return !isPlain && bench.cache.abilities.ownKernels && deployedProducts(bench).integer.length > 0;
-}
-
-/** Where no file of the model names one, its tokenizer may. */
-function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
-  const named = readEndTokens(checkpoint.dir);
-  const own = tokenizer.eosId === null ? [] : [tokenizer.eosId];
-  return new Set(named.length > 0 ? named : own);
 }

@@ -53,6 +53,7 @@ export function phaseNames(t: Translate): Readonly<Record<PhaseName, string>> {
     round: t('Rounding the weights'),
     evaluate: t('Evaluating'),
     statistics: t('Measuring activations'),
+    export: t('Writing the model'),
   };
 }
 
