@@ -10,7 +10,7 @@ import type { Network } from '../network/network.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
-import { runJob } from './job.ts';
+import { type JobSetting, runJob } from './job.ts';
 import { plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
@@ -64,37 +64,40 @@ export async function* generateText(
   const { cacheBits } = request;
   const opened = await openWriter(request.from, { device: options.device, cacheBits });
   const { experiment, run, source } = opened;
-  const setting = {
-    job: 'generate' as const,
-    experiment,
-    options,
-    places: new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir()),
-    run: run?.dir ?? null,
-  };
-  return yield* runJob<GenerateResult, GenerationEvent>(setting, async function* (bench, executor) {
-    expectSameCache(opened, bench);
-    yield* warningsOf(source);
-    const prompt = await readPrompt(bench, request.prompt);
-    yield* promptWarnings(bench, request.prompt, prompt);
-    const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
-    yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-    const network = yield* networkOf(opened, bench, executor);
-    const endTokens = endTokensOf(bench);
-    const task = { ...request, prompt, tokens, endTokens };
-    const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
-    return {
-      ...written,
-      promptIds: [...prompt],
-      cacheBytes,
-      model: experiment.model,
-      run: run?.dir ?? null,
-      bits: labelOf(bench),
-      device: bench.runtime.device,
-    };
-  });
+  return yield* runJob<GenerateResult, GenerationEvent>(
+    writerSetting(opened, options),
+    async function* (bench, executor) {
+      expectSameCache(opened, bench);
+      yield* warningsOf(source);
+      const prompt = await readPrompt(bench, request.prompt);
+      yield* promptWarnings(bench, request.prompt, prompt);
+      const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
+      yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
+      const network = yield* networkOf(opened, bench, executor);
+      const endTokens = endTokensOf(bench);
+      const task = { ...request, prompt, tokens, endTokens };
+      const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
+      return {
+        ...written,
+        promptIds: [...prompt],
+        cacheBytes,
+        model: experiment.model,
+        run: run?.dir ?? null,
+        bits: labelOf(bench),
+        device: bench.runtime.device,
+      };
+    },
+  );
 }
 
-async function* networkOf(
+/** A job that keeps nothing, and takes what the writer's run has. */
+export function writerSetting({ experiment, run }: OpenedWriter, options: EngineOptions): JobSetting {
+  const runs = run ? experiment.runs : tmpdir();
+  const places = new Places(null, run ? [run.dir] : [], runs);
+  return { job: 'generate', experiment, options, places, run: run?.dir ?? null };
+}
+
+export async function* networkOf(
   { isPlain, source }: OpenedWriter,
   bench: Workbench,
   executor: Executor,
@@ -109,7 +112,7 @@ async function* networkOf(
 }
 
 /** Where no file of the model names one, its tokenizer may. */
-function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
+export function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
   const named = readEndTokens(checkpoint.dir);
   const own = tokenizer.eosId === null ? [] : [tokenizer.eosId];
   return new Set(named.length > 0 ? named : own);
