@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
-import type { WorkerClient } from '../../src/extension/jobs/client.ts';
+import { WorkerClient } from '../../src/extension/jobs/client.ts';
 import type { ComparedNotification, CompareParams } from '../../src/protocol/worker.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
-import { startWorker } from './launch.ts';
+import { workerLaunch } from './launch.ts';
 
 const RUN = join(oldRunsFolder(), 'runs', '20261128T151219Z-gptq');
 const PARAMS: CompareParams = {
@@ -20,8 +20,10 @@ const PARAMS: CompareParams = {
 };
 let client: WorkerClient;
 before(async () => {
-  client = await startWorker({ after });
+  client = await WorkerClient.start(workerLaunch());
 });
+after(() => client.kill());
+
 const never = new AbortController().signal;
 
 /** Events by column, as the types that follow each other. */
