@@ -18,7 +18,7 @@ import type { Parts } from './parts.ts';
 import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
 import { RunSummaries } from './runs/summaries.ts';
-import type { Services } from './services.ts';
+import type { CompareText, Services } from './services.ts';
 import { onceAllowed, TrustedWorker } from './trust.ts';
 
 let worker: Worker | null = null;
@@ -40,7 +40,8 @@ export function activate(context: vscode.ExtensionContext): Services {
     log,
   );
   const experiments = own(new ExperimentFiles(context));
-  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons };
+  const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
+  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons, compareText };
   const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(trusted, log));
   own(onceAllowed(() => registerJobCommands(parts), log));

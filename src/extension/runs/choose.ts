@@ -18,12 +18,21 @@ export function runName(run: Run, runs: RunStore): string {
 }
 
 export async function pickRun(runs: RunStore, title: string): Promise<string | null> {
-  const picked = await vscode.window.showQuickPick(runItems(runs), { title, matchOnDescription: true });
+  return pickRunAmong(runs.list(), runs, title);
+}
+
+export async function pickRunAmong(
+  some: readonly Run[],
+  runs: RunStore,
+  title: string,
+): Promise<string | null> {
+  const items = runItems(some, runs);
+  const picked = await vscode.window.showQuickPick(items, { title, matchOnDescription: true });
   return picked?.dir ?? null;
 }
 
 export async function pickRuns(runs: RunStore, title: string): Promise<string[]> {
-  const picked = await vscode.window.showQuickPick(runItems(runs), {
+  const picked = await vscode.window.showQuickPick(runItems(runs.list(), runs), {
     title,
     matchOnDescription: true,
     canPickMany: true,
@@ -31,8 +40,8 @@ export async function pickRuns(runs: RunStore, title: string): Promise<string[]>
   return picked?.map(({ dir }) => dir) ?? [];
 }
 
-function runItems(runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
-  return runs.list().map((run) => ({
+function runItems(some: readonly Run[], runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
+  return some.map((run) => ({
     label: runName(run, runs),
     description: `${run.record.bits} · ${formatAge(new Date(run.record.startedAt))}`,
     detail: run.record.id,
