@@ -9,7 +9,7 @@ export const LEVELS: readonly Level[] = [-3, -2, -1, 0, 1, 2, 3];
 /** −3 … −1: less likely than at full precision; 0: alike; 1 … 3: more likely. */
 export function levelOf(difference: number): Level {
   const size = STEPS.filter((step) => Math.abs(difference) >= step).length;
-  return (difference < 0 ? -size : size) as Level;
+  return (difference < 0 && size > 0 ? -size : size) as Level;
 }
 
 /** `−0.73`, `+0.02`: two decimals are as fine as colours are not. */
