@@ -6,12 +6,14 @@
  * itself, must not wait for what they do not use.
  */
 import type { Purpose, ResolvedExperiment } from '../config/index.ts';
+import type { ComparisonEvent } from '../protocol/comparison.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { GenerationEvent } from '../protocol/generation.ts';
 import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
 import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
+import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
 import type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
@@ -37,6 +39,7 @@ import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
+export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
 export type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
@@ -190,6 +193,14 @@ export async function* generateText(
   options: GenerateOptions,
 ): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
   return yield* (await import('./plan/generate.ts')).generateText(request, options);
+}
+
+/** Lets a model and runs of it write text behind a prompt, and each run judge the model's text token by token. */
+export async function* compareText(
+  request: ComparisonRequest,
+  options: GenerateOptions,
+): AsyncGenerator<RunEvent | ComparisonEvent, ComparisonResult> {
+  return yield* (await import('./plan/compare-text.ts')).compareText(request, options);
 }
 
 /** Collects activation statistics before and after rotation, per layer and site. */

@@ -22,7 +22,7 @@ import type { Parts } from './parts.ts';
 import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
 import { RunSummaries } from './runs/summaries.ts';
-import type { Services } from './services.ts';
+import type { CompareText, Services } from './services.ts';
 import { onceAllowed, TrustedWorker } from './trust.ts';
 
 let worker: Worker | null = null;
@@ -53,7 +53,18 @@ export function activate(context: vscode.ExtensionContext): Services {
   );
   const experiments = own(new ExperimentFiles(context));
   const tables = new TableCounts({ runs, reasons, log });
-  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons, tables };
+  const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
+  const parts: Parts = {
+    context,
+    log,
+    worker: trusted,
+    jobs,
+    runs,
+    experiments,
+    reasons,
+    tables,
+    compareText,
+  };
   const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(trusted, log));
   own(onceAllowed(() => registerJobCommands(parts), log));

@@ -5,6 +5,7 @@
 import type * as vscode from 'vscode';
 import type { RunEvent } from '../protocol/events.ts';
 import type { Progress } from '../protocol/progress.ts';
+import type { ComparedNotification, CompareParams } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import type { TableCounts } from './experiments/table-counts.ts';
@@ -86,11 +87,22 @@ export interface RunAnnotation {
   readonly starred: boolean;
 }
 
+/**
+ * Lets full precision and runs write and judge text in the worker; resolves when all is told.
+ * @throws UserError, Cancelled, WorkerEnded.
+ */
+export type CompareText = (
+  params: CompareParams,
+  onEvents: (events: ComparedNotification['events']) => void,
+  signal: AbortSignal,
+) => Promise<void>;
+
 export interface Services {
   readonly context: vscode.ExtensionContext;
   readonly jobs: Jobs;
   readonly runs: RunStore;
   readonly experiments: ExperimentList;
+  readonly compareText: CompareText;
   readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;
   readonly tables: Pick<TableCounts, 'of'>;
   readonly log: vscode.LogOutputChannel;

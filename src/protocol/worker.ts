@@ -2,10 +2,11 @@
  * The contract between the worker process and whoever drives it: method → parameters and result, over JSON-RPC on the
  * child process's own channel. Facts only; tensors, events and results lie in the run folder.
  */
+import type { ComparisonEvent } from './comparison.ts';
 import type { RunEvent } from './events.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 6;
+export const WORKER_PROTOCOL = 7;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -144,6 +145,22 @@ export interface SweepResult {
   readonly unknown: readonly string[];
 }
 
+export interface CompareParams {
+  /** Names the comparison in `compared` notifications. */
+  readonly job: string;
+  /** Absolute paths of run folders, at least one, all of one model. */
+  readonly runs: readonly string[];
+  readonly prompt: string;
+  /** Tokens that each network writes at most. */
+  readonly tokens: number;
+  /** 0 takes the most likely token. */
+  readonly temperature: number;
+  readonly topP: number;
+  readonly seed: number;
+  /** It replaces the runs' own; null leaves them. */
+  readonly device: ExperimentOverrides['device'];
+}
+
 export interface WorkerRequests {
   readonly handshake: { readonly params: HandshakeParams; readonly result: Handshake };
   readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
@@ -153,6 +170,8 @@ export interface WorkerRequests {
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Of a matrix that is sound by itself; none where its model is not there. */
   readonly obstacles: { readonly params: CheckParams; readonly result: CellReasons };
+  /** Ends as cancelled where it is; what was told before holds. */
+  readonly compare: { readonly params: CompareParams; readonly result: null };
   readonly sweep: { readonly params: SweepParams; readonly result: SweepResult };
   /** Stops a job after the present step; its request then ends as cancelled. */
   readonly pause: { readonly params: { readonly job: string }; readonly result: null };
@@ -162,11 +181,18 @@ export interface WorkerRequests {
 
 export type WorkerMethod = keyof WorkerRequests;
 
-/** The one notification, from the worker: something happened in a job. */
+/** A notification from the worker: something happened in a job. */
 export const EVENT_NOTIFICATION = 'event';
 export interface EventNotification {
   readonly job: string;
   readonly event: RunEvent;
+}
+
+/** The other one: what happened in a comparison since the last, at most twenty times a second. */
+export const COMPARED_NOTIFICATION = 'compared';
+export interface ComparedNotification {
+  readonly job: string;
+  readonly events: readonly (RunEvent | ComparisonEvent)[];
 }
 
 /** `data` of an error reply. The message is that of the reply. */

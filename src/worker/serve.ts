@@ -1,14 +1,17 @@
 /** Requests in, engine calls, events out. */
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc';
+import type { ComparisonEvent } from '../protocol/comparison.ts';
 import { Cancelled } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import {
+  COMPARED_NOTIFICATION,
+  type ComparedNotification,
   EVENT_NOTIFICATION,
   type EventNotification,
-  type JobResult,
   type WorkerMethod,
   type WorkerRequests,
 } from '../protocol/worker.ts';
+import { Batches } from './batches.ts';
 import { toReply } from './failures.ts';
 
 type Handler<M extends WorkerMethod> = (
@@ -16,7 +19,8 @@ type Handler<M extends WorkerMethod> = (
   token: CancellationToken,
 ) => Promise<WorkerRequests[M]['result']>;
 
-type Job = (signal: AbortSignal) => AsyncGenerator<RunEvent, JobResult>;
+type Told = RunEvent | ComparisonEvent;
+type Job<Event extends Told, T> = (signal: AbortSignal) => AsyncGenerator<Event, T>;
 
 export interface Server {
   /** Stops what runs, in order; resolves when nothing runs any more. */
@@ -38,18 +42,41 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
         throw toReply(error);
       }
     });
+  const inJob = async <T>(id: string, token: CancellationToken, work: (job: RunningJob) => Promise<T>) => {
+    const job = new RunningJob(token);
+    running.set(id, job);
+    try {
+      return await work(job);
+    } finally {
+      running.delete(id);
+      job.end();
+    }
+  };
   const onJob = (method: 'optimize' | 'evaluate' | 'inspect') =>
-    on(method, async (params, token) => {
-      const jobs = await import('./jobs.ts');
-      const job = new RunningJob(params.job, token, connection);
-      running.set(params.job, job);
+    on(method, (params, token) =>
+      inJob(params.job, token, async (running) => {
+        const { jobOf } = await import('./jobs.ts');
+        const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
+        return running.follow(await jobOf(method, params), tell);
+      }),
+    );
+  // The host is gone: what is in the run folder stays.
+  const notify = (name: string, what: EventNotification | ComparedNotification) => {
+    if (process.connected) void connection.sendNotification(name, what);
+  };
+  on('compare', (params, token) =>
+    inJob(params.job, token, async (running) => {
+      const { comparisonOf } = await import('./comparison.ts');
+      const batches = new Batches<RunEvent | ComparisonEvent>((events) =>
+        notify(COMPARED_NOTIFICATION, { job: params.job, events }),
+      );
       try {
-        return await job.follow(await jobs.jobOf(method, params));
+        return await running.follow(comparisonOf(params), (event) => batches.add(event));
       } finally {
-        running.delete(params.job);
-        job.end();
+        batches.end();
       }
-    });
+    }),
+  );
   on('handshake', async () => (await import('./handshake.ts')).handshake());
   on('check', async (params) => (await import('../engine/index.ts')).checkExperimentText(params));
   on('obstacles', async ({ text, file }) => {
@@ -86,19 +113,15 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
   };
 }
 
-/** One job at work: forwards its events, and stops it when asked. */
+/** One job at work, which stops when asked. */
 class RunningJob {
   readonly ended: Promise<void>;
-  readonly #id: string;
-  readonly #connection: MessageConnection;
   readonly #controller = new AbortController();
   #resolveEnded: () => void = () => {};
   #learning = false;
   #pauseAsked = false;
 
-  constructor(id: string, token: CancellationToken, connection: MessageConnection) {
-    this.#id = id;
-    this.#connection = connection;
+  constructor(token: CancellationToken) {
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -106,13 +129,14 @@ class RunningJob {
     if (token.isCancellationRequested) this.abort();
   }
 
-  async follow(job: Job): Promise<JobResult> {
+  /** @param tell is given each event before the job goes on. */
+  async follow<Event extends Told, T>(job: Job<Event, T>, tell: (event: Event) => void): Promise<T> {
     if (this.#controller.signal.aborted) throw new Cancelled();
     const events = job(this.#controller.signal);
     for (;;) {
       const next = await events.next();
       if (next.done) return next.value;
-      this.#send(next.value);
+      tell(next.value);
       this.#watch(next.value);
     }
   }
@@ -131,14 +155,8 @@ class RunningJob {
     this.#resolveEnded();
   }
 
-  #watch(event: RunEvent): void {
+  #watch(event: Told): void {
     if (event.type === 'phase' && event.phase === 'learn') this.#learning = event.state === 'started';
     if (this.#pauseAsked && (event.type === 'step' || !this.#learning)) this.abort();
-  }
-
-  #send(event: RunEvent): void {
-    if (!process.connected) return; // The host is gone: what is in the run folder stays.
-    const notification: EventNotification = { job: this.#id, event };
-    void this.#connection.sendNotification(EVENT_NOTIFICATION, notification);
   }
 }

@@ -5,6 +5,7 @@ import { makeMatrix } from '../../scripts/fixtures/make-matrix.mts';
 import { makeResultRuns, makeRoundingRun } from '../../scripts/fixtures/make-runs.mts';
 import type { PanelName } from '../../src/protocol/panels/registry.ts';
 import type { ResultsState } from '../../src/protocol/panels/results.ts';
+import { generatedOf } from './generated.ts';
 import { browserFor, drawn, type PanelPage } from './harness.ts';
 import { layersOf, matrixOf, realRun, resultsOf, trainingOf } from './states.ts';
 
@@ -62,6 +63,7 @@ drawn('toolbars wrap and pages never scroll sideways', async () => {
     ['training', await trainingOf(realRun(), { others: [realRun()] }), null],
     ['training', await trainingOf(makeRoundingRun(await browser.runsFolder())), null],
     ['layers', await layersOf(realRun()), null],
+    ['generate', generatedOf(), null],
   ];
   for (const [bundle, state, kept] of states)
     await inEveryWidth(bundle, state, kept, (panel, width) => fits(panel, `${bundle} at ${width} px`));

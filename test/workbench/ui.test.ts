@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { reasonToSkip, screenshot } from './rig/rig.ts';
 import { refuseFaults } from './ui/faults.ts';
 import { fillTable, newTable, readTable } from './ui/filling.ts';
+import { compareText } from './ui/generating.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
 import { type Session, startSession } from './ui/session.ts';
@@ -15,6 +16,7 @@ const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
   ['a click on a layer shows its histograms before and after rotation', lookAtLayer],
   ['the evaluation lens and the results table agree with the command line', evaluate],
   ['every panel shows itself in light, dark and high contrast', photograph],
+  ['full precision and a run write side by side, as from the command line', compareText],
   ['everything is still there after a reload', reload],
   ['a killed worker is explained, and its run resumes to the end', killAndResume],
   ['a faulty experiment is not started, and its fault is shown', refuseFaults],

@@ -112,7 +112,7 @@ function star({ run, text }: ResultRow, { state: { strings }, send }: FlatInput)
 }
 
 function actions({ run, text }: ResultRow, { state: { strings }, send }: FlatInput): HTMLElement[] {
-  const open = (what: 'experiment' | 'training' | 'layers', label: string) =>
+  const open = (what: 'experiment' | 'training' | 'layers' | 'generate', label: string) =>
     button(label, () => send({ type: 'open', run: run.dir, what }), {
       class: 'link',
       'aria-label': fill(strings.actionsOf, label, run.name),
@@ -122,5 +122,6 @@ function actions({ run, text }: ResultRow, { state: { strings }, send }: FlatInp
     open('experiment', strings.openExperiment),
     ...(run.steps > 0 ? [open('training', strings.openTraining)] : []),
     ...(run.hasActivations ? [open('layers', strings.openLayers)] : []),
+    open('generate', strings.openText),
   ];
 }

@@ -19,6 +19,8 @@ export interface TextTask {
   readonly stops: readonly string[];
   /** Tokens that end the text. */
   readonly endTokens: ReadonlySet<number>;
+  /** Takes the logits [V] that a token is chosen by, which are of no use to others once it returns. */
+  readonly see?: ((logits: Float32Array) => void) | undefined;
 }
 
 /** A longer prompt is read in parts: composed operators hold the scores of all tokens of a part, for all before them. */
@@ -71,14 +73,18 @@ export async function* continueText(
 }
 
 /** @returns logits [V] of the token after the prompt. */
-async function prefill(decoder: Decoder, prompt: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
+export async function prefill(
+  decoder: Decoder,
+  prompt: Int32Array,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
   let logits: Float32Array = new Float32Array();
   for (let from = 0; from < prompt.length; from += PREFILL_TOKENS)
     logits = (await decoder.next(prompt.subarray(from, from + PREFILL_TOKENS), signal)).data;
   return logits;
 }
 
-async function readNext(decoder: Decoder, id: number, signal?: AbortSignal): Promise<Float32Array> {
+export async function readNext(decoder: Decoder, id: number, signal?: AbortSignal): Promise<Float32Array> {
   return (await decoder.next(Int32Array.of(id), signal)).data;
 }
 
@@ -104,8 +110,9 @@ class Writing {
 
   /** Chooses the next token. @throws UserError `generate/not-finite`. */
   next(logits: Float32Array): Extract<GenerationEvent, { type: 'token' }> {
-    const { choice, endTokens, tokens } = this.#task;
-    if (!logits.every(Number.isFinite)) throw notFinite(this.ids.length);
+    const { choice, endTokens, tokens, see } = this.#task;
+    expectFinite(logits, this.ids.length);
+    see?.(logits);
     const id = chooseToken(logits, this.#before, choice, this.#rng);
     this.ids.push(id);
     this.#before.add(id);
@@ -134,10 +141,12 @@ class Writing {
   }
 }
 
-function notFinite(written: number): UserError {
-  return new UserError(
+/** @param before tokens of the text behind the prompt. @throws UserError `generate/not-finite`. */
+export function expectFinite(logits: Float32Array, before: number): void {
+  if (logits.every(Number.isFinite)) return;
+  throw new UserError(
     'generate/not-finite',
-    `The network's logits for token ${written + 1} of the text are not finite.`,
+    `The network's logits for token ${before + 1} of the text are not finite.`,
     'Measure the perplexity with `spinquant evaluate`: it says where the network overflows.',
   );
 }

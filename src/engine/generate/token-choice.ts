@@ -111,9 +111,14 @@ function largest(scores: Float64Array): number {
 
 /** Logarithm of the probability of a token by softmax, in nats, before any rule. */
 export function logProbability(logits: Float32Array, id: number): number {
+  return logits[id]! - logPartition(logits);
+}
+
+/** log Σ exp of finite logits. */
+export function logPartition(logits: Float32Array): number {
   let top = Number.NEGATIVE_INFINITY;
   for (const logit of logits) top = Math.max(top, logit);
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - top);
-  return logits[id]! - top - Math.log(sum);
+  return top + Math.log(sum);
 }

@@ -12,19 +12,27 @@ export function cacheFormsOf({ keys, values }: CacheQuantizers): CacheForms | nu
 
 /** Bytes of keys and values of so many tokens in all layers: those of the network's quantizers, or of float32. */
 export function cacheBytes(
-  { layers, kvHeads, headDim }: ModelConfig,
+  config: ModelConfig,
   tokens: number,
   quantizers: CacheQuantizers = FULL_PRECISION,
 ): number {
+  const stored = cacheFormsOf(quantizers) ? blocksOf(tokens) * BLOCK_TOKENS : tokens;
+  return stored * tokenCacheBytes(config, quantizers);
+}
+
+/** Bytes of a token's keys and values in all layers, scales included. */
+export function tokenCacheBytes(
+  { layers, kvHeads, headDim }: ModelConfig,
+  quantizers: CacheQuantizers,
+): number {
   const forms = cacheFormsOf(quantizers);
-  if (!forms) return 2 * layers * kvHeads * headDim * tokens * Float32Array.BYTES_PER_ELEMENT;
-  const perToken = packedTokenBytes(headDim, forms.keys) + packedTokenBytes(headDim, forms.values);
-  return layers * kvHeads * blocksOf(tokens) * BLOCK_TOKENS * perToken;
+  const ofHead = forms
+    ? packedTokenBytes(headDim, forms.keys) + packedTokenBytes(headDim, forms.values)
+    : 2 * headDim * Float32Array.BYTES_PER_ELEMENT;
+  return layers * kvHeads * ofHead;
 }
 
 /** Bytes of a token's keys and values against those that 16 bits a number take. */
-export function shareOf16Bits({ headDim }: ModelConfig, quantizers: CacheQuantizers): number {
-  const forms = cacheFormsOf(quantizers);
-  if (!forms) return Float32Array.BYTES_PER_ELEMENT / 2;
-  return (packedTokenBytes(headDim, forms.keys) + packedTokenBytes(headDim, forms.values)) / (4 * headDim);
+export function shareOf16Bits(config: ModelConfig, quantizers: CacheQuantizers): number {
+  return tokenCacheBytes(config, quantizers) / (4 * config.layers * config.kvHeads * config.headDim);
 }

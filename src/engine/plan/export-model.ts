@@ -58,7 +58,10 @@ export async function* exportModel(
   const setting = { job: 'export' as const, experiment, options, places, run: run?.dir ?? null };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
-    const quantized = await planQuantized(experiment, bench, source?.rotations ?? null);
+    const quantized = await planQuantized(experiment, bench, {
+      path: source?.rotations ?? null,
+      integer: false,
+    });
     const { maps, trained, weights } = quantized;
     if (trained) yield* executor.execute(trained);
     yield* executor.execute(maps);

@@ -12,7 +12,7 @@ import type { RuntimeDevice } from '../runtime/types.ts';
 import { endTokensOf } from './end-tokens.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
-import { runJob } from './job.ts';
+import { type JobSetting, runJob } from './job.ts';
 import { deployedProducts, ownQuantizers, plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
@@ -74,47 +74,52 @@ export async function* generateText(
   const { cacheBits } = request;
   const opened = await openWriter(request.from, { device: options.device, cacheBits });
   const { experiment, run, source } = opened;
-  const setting = {
-    job: 'generate' as const,
-    experiment,
-    options,
-    places: new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir()),
-    run: run?.dir ?? null,
-  };
-  return yield* runJob<GenerateResult, GenerationEvent>(setting, async function* (bench, executor) {
-    expectSameCache(opened, bench);
-    yield* warningsOf(source);
-    const prompt = await readPrompt(bench, request.prompt);
-    yield* promptWarnings(bench, request.prompt, prompt);
-    const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
-    yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-    const integer = !request.simulated && multipliesIntegers(opened, bench);
-    const network = yield* networkOf(opened, bench, executor, integer);
-    const endTokens = endTokensOf(bench);
-    const task = { ...request, prompt, tokens, endTokens };
-    const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
-    return {
-      ...written,
-      promptIds: [...prompt],
-      cacheBytes,
-      weightBytes: network.weightBytes,
-      products: network.products,
-      cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
-      model: experiment.model,
-      run: run?.dir ?? null,
-      bits: labelOf(bench),
-      device: bench.runtime.device,
-    };
-  });
+  return yield* runJob<GenerateResult, GenerationEvent>(
+    writerSetting(opened, options),
+    async function* (bench, executor) {
+      expectSameCache(opened, bench);
+      yield* warningsOf(source);
+      const prompt = await readPrompt(bench, request.prompt);
+      yield* promptWarnings(bench, request.prompt, prompt);
+      const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
+      yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
+      const network = yield* networkOf(opened, bench, executor, request.simulated);
+      const endTokens = endTokensOf(bench);
+      const task = { ...request, prompt, tokens, endTokens };
+      const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
+      return {
+        ...written,
+        promptIds: [...prompt],
+        cacheBytes,
+        weightBytes: network.weightBytes,
+        products: network.products,
+        cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
+        model: experiment.model,
+        run: run?.dir ?? null,
+        bits: labelOf(bench),
+        device: bench.runtime.device,
+      };
+    },
+  );
 }
 
-async function* networkOf(
-  { isPlain, source }: OpenedWriter,
+/** A job that keeps nothing, and takes what the writer's run has. */
+export function writerSetting({ experiment, run }: OpenedWriter, options: EngineOptions): JobSetting {
+  const runs = run ? experiment.runs : tmpdir();
+  const places = new Places(null, run ? [run.dir] : [], runs);
+  return { job: 'generate', experiment, options, places, run: run?.dir ?? null };
+}
+
+/** @param simulated as in {@link GenerateRequest}. */
+export async function* networkOf(
+  opened: OpenedWriter,
   bench: Workbench,
   executor: Executor,
-  integer: boolean,
+  simulated = false,
 ): AsyncGenerator<RunEvent, Network> {
+  const { isPlain, source } = opened;
   if (isPlain) return plainNetwork(bench);
+  const integer = !simulated && multipliesIntegers(opened, bench);
   const form = { path: source?.rotations ?? null, integer };
   const quantized = await planQuantized(bench.experiment, bench, form);
   const { maps, trained, weights } = quantized;

@@ -1,6 +1,6 @@
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
-import { formatBytes } from '../../protocol/text.ts';
+import { formatBytes, formatCount } from '../../protocol/text.ts';
 import { renderChat } from '../model/chat-template.ts';
 import { cacheBytes } from '../network/cache-form.ts';
 import { machineBytes } from './machine-bytes.ts';
@@ -75,7 +75,7 @@ export function tokensToWrite(
   throw new UserError(
     'generate/memory',
     `Keys and values of ${prompt + tokens} tokens take ${formatBytes(bytes)}; this machine has ${formatBytes(there)} of memory.`,
-    'Ask for fewer tokens with --tokens, or shorten the prompt.',
+    'Ask for fewer tokens, or shorten the prompt.',
   );
 }
 
@@ -91,6 +91,8 @@ function tooLong(dir: string, { prompt, wanted, positions }: Length): UserError 
   return new UserError(
     'generate/context',
     `The prompt has ${prompt} tokens${more}; ${dir} has ${positions} positions (max_position_embeddings).`,
-    room > 0 ? `Ask for at most ${room} with --tokens, or shorten the prompt.` : 'Shorten the prompt.',
+    room > 0
+      ? `Ask for at most ${formatCount(room, 'token')}, or shorten the prompt.`
+      : 'Shorten the prompt.',
   );
 }

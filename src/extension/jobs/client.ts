@@ -15,6 +15,9 @@ import {
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import {
+  COMPARED_NOTIFICATION,
+  type ComparedNotification,
+  type CompareParams,
   EVENT_NOTIFICATION,
   type EventNotification,
   type Handshake,
@@ -61,6 +64,7 @@ export class WorkerClient {
   readonly #connection: MessageConnection;
   readonly #graceMs: number;
   readonly #listeners = new Map<string, (event: RunEvent) => void>();
+  readonly #comparisons = new Map<string, (events: ComparedNotification['events']) => void>();
   readonly #lastLines: string[] = [];
   #alive = true;
   #leaving = false;
@@ -109,6 +113,9 @@ export class WorkerClient {
     );
     this.#connection.onNotification(EVENT_NOTIFICATION, ({ job, event }: EventNotification) =>
       this.#listeners.get(job)?.(event),
+    );
+    this.#connection.onNotification(COMPARED_NOTIFICATION, ({ job, events }: ComparedNotification) =>
+      this.#comparisons.get(job)?.(events),
     );
     this.#connection.onError(([error]) => log(`channel: ${messageOf(error)}`));
     this.#connection.listen();
@@ -168,6 +175,20 @@ export class WorkerClient {
       return await this.request(method, params, { signal });
     } finally {
       this.#listeners.delete(params.job);
+    }
+  }
+
+  /** Full precision beside runs: their texts come while they are written. */
+  async compare(
+    params: CompareParams,
+    onEvents: (events: ComparedNotification['events']) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#comparisons.set(params.job, onEvents);
+    try {
+      await this.request('compare', params, { signal });
+    } finally {
+      this.#comparisons.delete(params.job);
     }
   }
 

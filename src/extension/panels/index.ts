@@ -14,6 +14,7 @@ const LOADERS: Readonly<Record<PanelName, () => Promise<new (services: Services)
   training: async () => (await import('./training/panel.ts')).TrainingPanel,
   layers: async () => (await import('./layers/panel.ts')).LayersPanel,
   results: async () => (await import('./results/panel.ts')).ResultsPanel,
+  generate: async () => (await import('./generate/panel.ts')).GeneratePanel,
 };
 
 /**

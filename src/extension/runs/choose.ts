@@ -19,12 +19,21 @@ export function shownName(run: Run, runs: RunStore): RunName {
 }
 
 export async function pickRun(runs: RunStore, title: string): Promise<string | null> {
-  const picked = await vscode.window.showQuickPick(runItems(runs), { title, matchOnDescription: true });
+  return pickRunAmong(runs.list(), runs, title);
+}
+
+export async function pickRunAmong(
+  some: readonly Run[],
+  runs: RunStore,
+  title: string,
+): Promise<string | null> {
+  const items = runItems(some, runs);
+  const picked = await vscode.window.showQuickPick(items, { title, matchOnDescription: true });
   return picked?.dir ?? null;
 }
 
 export async function pickRuns(runs: RunStore, title: string): Promise<string[]> {
-  const picked = await vscode.window.showQuickPick(runItems(runs), {
+  const picked = await vscode.window.showQuickPick(runItems(runs.list(), runs), {
     title,
     matchOnDescription: true,
     canPickMany: true,
@@ -32,8 +41,8 @@ export async function pickRuns(runs: RunStore, title: string): Promise<string[]>
   return picked?.map(({ dir }) => dir) ?? [];
 }
 
-function runItems(runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
-  return runs.list().map((run) => ({
+function runItems(some: readonly Run[], runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
+  return some.map((run) => ({
     label: shownName(run, runs).name,
     description: `${placeOf(run)} · ${formatAge(new Date(run.record.startedAt))}`,
     detail: run.record.id,

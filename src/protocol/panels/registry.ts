@@ -6,6 +6,7 @@ export const PANELS = {
   training: { viewType: 'spinquant.training', command: 'spinquant.showTraining' },
   layers: { viewType: 'spinquant.layersPanel', command: 'spinquant.showLayers' },
   results: { viewType: 'spinquant.results', command: 'spinquant.showResults' },
+  generate: { viewType: 'spinquant.generate', command: 'spinquant.compareText' },
 } as const satisfies Record<string, { readonly viewType: string; readonly command: string }>;
 
 export type PanelName = keyof typeof PANELS;

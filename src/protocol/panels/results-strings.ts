@@ -63,6 +63,7 @@ function rowTexts(t: Translate) {
     openExperiment: t('Open experiment'),
     openTraining: t('Training'),
     openLayers: t('Layers'),
+    openText: t('Text'),
     actionsOf: t('{0}: {1}'),
     shown: t('{0} of {1} rows'),
     withoutResults: t('{0} runs have no results yet.'),

@@ -66,15 +66,14 @@ export async function lensesOf(document: vscode.TextDocument): Promise<{ line: n
   }));
 }
 
-/** Opens every panel, waits for all three, and shows both views. */
+/** Opens every panel, waits for all of them, and shows both views. */
 export async function showEverything(): Promise<void> {
-  for (const command of [PANELS.training.command, PANELS.layers.command, PANELS.results.command])
-    await vscode.commands.executeCommand(command);
+  for (const { command } of Object.values(PANELS)) await vscode.commands.executeCommand(command);
   const panels = () =>
     vscode.window.tabGroups.all.flatMap(({ tabs }) =>
       tabs.filter(({ input }) => input instanceof vscode.TabInputWebview),
     );
-  await until(() => (panels().length === 3 ? true : undefined));
+  await until(() => (panels().length === Object.keys(PANELS).length ? true : undefined));
   await vscode.commands.executeCommand('spinquant.runs.focus');
   await vscode.commands.executeCommand('spinquant.layers.focus');
 }

@@ -35,14 +35,14 @@ describe('panels', () => {
       assert.equal(vscode.window.tabGroups.activeTabGroup.viewColumn, 1, command);
       assert.equal(vscode.window.activeTextEditor?.document.uri.toString(), uri.toString());
     }
-    assert.deepEqual(await groupsWith(3), [[], TYPES]);
+    assert.deepEqual(await groupsWith(4), [[], TYPES]);
 
     // From the panels' own group, with one of them closed.
     await vscode.commands.executeCommand('workbench.action.focusSecondEditorGroup');
     await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
-    await groupsWith(2);
+    await groupsWith(3);
     for (const command of SHOWING) await vscode.commands.executeCommand(command);
-    const groups = await groupsWith(3);
+    const groups = await groupsWith(4);
     assert.equal(groups.length, 2, 'no third column');
     assert.deepEqual(groups[0], []);
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
@@ -50,7 +50,7 @@ describe('panels', () => {
 
   it('split nothing where nothing is open', async () => {
     for (const command of SHOWING) await vscode.commands.executeCommand(command);
-    assert.deepEqual(await groupsWith(3), [TYPES]);
+    assert.deepEqual(await groupsWith(4), [TYPES]);
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
   });
 });

@@ -3,6 +3,7 @@ import type { Frame } from 'playwright-core';
 import type { Site } from '../../../src/protocol/block.ts';
 import { formatPerplexity } from '../../../src/protocol/text.ts';
 import { eventually } from './eventually.ts';
+import { typedPrompt } from './generating.ts';
 import { figure, numberOf, tableBehind } from './panels.ts';
 import { newestRun, perplexityByCli } from './run-files.ts';
 import { screenshotInEveryTheme } from './screenshots.ts';
@@ -102,6 +103,7 @@ export async function reload(session: Session): Promise<void> {
     training: await tableBehind(await workbench.panel(/^Training/), 'loss'),
     layers: await tableBehind(await workbench.panel(/^Layers/), 'histogram'),
     results: await resultRows(await workbench.panel(/^Results/)),
+    prompt: await typedPrompt(await workbench.panel(/^Generated Text/)),
     lens: /Re-run \(([\d.]+ \w+)/.exec(await workbench.lens('Re-run (').innerText())?.[1],
   });
   const before = await shown();

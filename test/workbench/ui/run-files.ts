@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { EvaluateResult } from '../../../src/engine/index.ts';
+import type { EvaluateResult, GenerateResult } from '../../../src/engine/index.ts';
 import type { RunEvent } from '../../../src/protocol/events.ts';
 import { openRun, type Run } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
@@ -20,6 +20,20 @@ export async function newestRun(folder: string): Promise<Run | null> {
 export async function lossesOf(run: Run): Promise<number[]> {
   const isStep = (event: RunEvent) => event.type === 'step';
   return (await run.readEvents()).filter(isStep).map(({ loss }) => loss);
+}
+
+/** What a model or a run writes behind a prompt, by the command line. */
+export async function textByCli(
+  folder: string,
+  from: string,
+  prompt: string,
+  tokens: number,
+): Promise<string> {
+  const cli = join(ROOT, 'dist', 'cli.js');
+  const args = [cli, 'generate', from, '--prompt', prompt, '--tokens', String(tokens), '--json'];
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: folder });
+  const { text }: GenerateResult = JSON.parse(stdout);
+  return text;
 }
 
 /** Perplexity of the experiment with the rotations of a run, as the command line measures it. */

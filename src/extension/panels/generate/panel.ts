@@ -1,0 +1,163 @@
+import { Cancelled } from '../../../protocol/errors.ts';
+import type { OwnIntent, Problem } from '../../../protocol/panels/common.ts';
+import { fill } from '../../../protocol/panels/fill.ts';
+import {
+  type GenerateIntent,
+  type GenerateMemory,
+  type GenerateSettings,
+  type GenerateState,
+  generateIntentSchema,
+  generateMemorySchema,
+} from '../../../protocol/panels/generate.ts';
+import { MOST_RUNS } from '../../../protocol/panels/generate-limits.ts';
+import { generateStrings } from '../../../protocol/panels/generate-strings.ts';
+import { experimentOverrides } from '../../jobs/launch.ts';
+import { pickRunAmong, runDirOf } from '../../runs/choose.ts';
+import type { Services } from '../../services.ts';
+import { translate } from '../../words.ts';
+import { Panel } from '../panel.ts';
+import { Comparison } from './comparison.ts';
+import { comparable, generateState } from './state.ts';
+
+/** A model of stories, or any other, has something to say to it. */
+const FIRST_PROMPT = 'Once upon a time';
+const FIRST_SETTINGS = { prompt: FIRST_PROMPT, tokens: 64, temperature: 0, topP: 1, seed: 0 };
+
+/** The panel of generated text: which runs are compared, and the text that they write. */
+export class GeneratePanel extends Panel<GenerateState, GenerateIntent, GenerateMemory> {
+  #comparison: Comparison | null = null;
+  /** Stops what is being written; null where nothing is. */
+  #controller: AbortController | null = null;
+  #problem: Problem | null = null;
+  #next = 1;
+
+  constructor(services: Services) {
+    super(services, {
+      name: 'generate',
+      strings: generateStrings(translate),
+      intents: generateIntentSchema,
+      memories: generateMemorySchema,
+      memory: { runs: null, settings: FIRST_SETTINGS },
+    });
+    this.own(services.jobs.onDidChange(() => this.#giveWay()));
+    this.own({ dispose: () => this.#controller?.abort() });
+  }
+
+  /** A run, or some; views tell all that are selected as the second argument. */
+  protected override choice([given, selected]: readonly unknown[]): Partial<GenerateMemory> {
+    const items = Array.isArray(selected) && selected.length > 0 ? selected : given;
+    const dirs = (Array.isArray(items) ? items : [items]).map(runDirOf).filter((dir) => dir !== null);
+    return dirs.length > 0 ? { runs: dirs.slice(0, MOST_RUNS) } : {};
+  }
+
+  async state(): Promise<GenerateState> {
+    const { runs } = this.services;
+    const named = (dirs: readonly string[]) =>
+      dirs.map((dir) => {
+        const run = runs.get(dir);
+        return run ? this.nameOf(run) : { dir, name: dir, title: dir, bits: '', startedAt: '' };
+      });
+    return generateState({
+      strings: this.strings,
+      memory: this.memory,
+      hasRuns: runs.list().length > 0,
+      chosen: named(this.#chosen()),
+      comparison: this.#comparison,
+      names: named(this.#comparison?.runs ?? []),
+      running: this.#controller !== null,
+      problem: this.#problem,
+    });
+  }
+
+  async act(intent: OwnIntent<GenerateIntent>): Promise<void> {
+    switch (intent.type) {
+      case 'generate':
+        this.memory = { ...this.memory, settings: intent.settings };
+        this.#start(intent.settings);
+        break;
+      case 'stop':
+        this.#controller?.abort();
+        break;
+      case 'add-run':
+        await this.#add();
+        break;
+      case 'remove-run':
+        this.#choose(this.#chosen().filter((dir) => dir !== intent.run));
+        break;
+    }
+  }
+
+  /** Those the person chose, as far as they are there; at first the newest that finished. */
+  #chosen(): readonly string[] {
+    const { runs } = this.services;
+    if (this.memory.runs) return this.memory.runs.filter((dir) => runs.get(dir) !== undefined);
+    const newest = runs.list().find(({ record }) => record.status === 'finished');
+    return newest ? [newest.dir] : [];
+  }
+
+  #choose(runs: readonly string[]): void {
+    this.memory = { ...this.memory, runs: [...runs] };
+    this.#problem = null;
+  }
+
+  async #add(): Promise<void> {
+    const chosen = this.#chosen();
+    const { tooMany, noMore, chooseRun } = this.strings;
+    if (chosen.length >= MOST_RUNS) {
+      this.#problem = { message: fill(tooMany.message, MOST_RUNS), hint: tooMany.hint };
+      return;
+    }
+    const others = comparable(this.services.runs.list(), chosen);
+    if (others.length === 0) {
+      this.#problem = noMore;
+      return;
+    }
+    const dir = await pickRunAmong(others, this.services.runs, chooseRun);
+    if (dir !== null) this.#choose([...chosen, dir]);
+  }
+
+  #start(settings: GenerateSettings): void {
+    if (this.#controller) return;
+    const runs = this.#chosen();
+    this.#problem = this.#objection(settings, runs);
+    if (!this.#problem) void this.#compare(settings, runs);
+  }
+
+  #objection({ prompt }: GenerateSettings, runs: readonly string[]): Problem | null {
+    if (prompt.trim() === '') return this.strings.noPrompt;
+    if (runs.length === 0) return this.strings.noRun;
+    return this.services.jobs.running ? this.strings.busy : null;
+  }
+
+  /** Shows what comes as it comes. Does not reject. */
+  async #compare({ prompt, tokens, temperature, topP, seed }: GenerateSettings, runs: readonly string[]) {
+    const controller = new AbortController();
+    const comparison = new Comparison(prompt, runs);
+    this.#controller = controller;
+    this.#comparison = comparison;
+    const { device } = experimentOverrides();
+    const params = { job: `text-${this.#next++}`, runs, prompt, tokens, temperature, topP, seed, device };
+    try {
+      await this.services.compareText(
+        params,
+        (events) => {
+          comparison.hear(events);
+          this.update();
+        },
+        controller.signal,
+      );
+    } catch (error) {
+      if (!(error instanceof Cancelled)) this.#problem = this.problemOf(error);
+    }
+    comparison.stop();
+    this.#controller = null;
+    this.update();
+  }
+
+  /** A job that begins gets the whole machine, and the whole worker. */
+  #giveWay(): void {
+    if (!this.#controller || !this.services.jobs.running) return;
+    this.#controller.abort();
+    this.#problem = this.strings.interrupted;
+  }
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import type { Frame } from 'playwright-core';
+import { eventually } from './eventually.ts';
+import { tableBehind } from './panels.ts';
+import { newestRun, textByCli } from './run-files.ts';
+import { screenshotInEveryTheme } from './screenshots.ts';
+import type { Session } from './session.ts';
+
+const PROMPT = 'the fox saw';
+const TOKENS = 24;
+
+/** The panel writes what the command line writes, at full precision and by the run, and stops when it is told to. */
+export async function compareText({ folder, workbench }: Session): Promise<void> {
+  const run = (await newestRun(folder))!;
+  await workbench.command('SpinQuant: Compare Generated Text');
+  const panel = await workbench.webview(/^Generated Text/);
+  const prompt = panel.getByRole('textbox', { name: 'Prompt' });
+  await prompt.fill(PROMPT);
+  await tokensField(panel).fill(String(TOKENS));
+  await prompt.press('Control+Enter');
+  await everyColumn(panel, 'done');
+  const { model } = await run.readExperiment();
+  const byCli = (from: string) => textByCli(folder, from, PROMPT, TOKENS);
+  const expected = [await byCli(model), await byCli(run.dir)];
+  assert.deepEqual(
+    await panel.locator('.text').allTextContents(),
+    expected.map((text) => PROMPT + text),
+  );
+  const rows = await tableBehind(panel, 'divergence');
+  assert.equal(rows.length, TOKENS);
+  assert.equal(await panel.locator('.tokens .token[data-level]').count(), TOKENS);
+  await screenshotInEveryTheme(workbench, 'generate');
+
+  await tokensField(panel).fill('200');
+  await panel.getByText('Generate', { exact: true }).click();
+  await eventually(
+    'some text',
+    () => panel.locator('.activity').innerText(),
+    (activity) => /writes token/.test(activity),
+  );
+  await panel.getByText('Stop', { exact: true }).click();
+  await everyColumn(panel, 'stopped');
+  assert.equal(await panel.locator('.problem:visible').count(), 0);
+}
+
+const tokensField = (panel: Frame) => panel.getByRole('spinbutton', { name: 'Tokens' });
+
+function everyColumn(panel: Frame, status: string) {
+  return eventually(
+    `both columns are ${status}`,
+    () => panel.locator('.network').evaluateAll((all) => all.map((one) => one.getAttribute('data-status'))),
+    (found) => found.length === 2 && found.every((one) => one === status),
+  );
+}
+
+/** What the panel keeps over a reload. */
+export async function typedPrompt(panel: Frame): Promise<string> {
+  return panel.getByRole('textbox', { name: 'Prompt' }).inputValue();
+}
