@@ -12,7 +12,7 @@ export interface QueueHost {
   /** The worker, started when there is none. */
   connect(): Promise<WorkerClient>;
   overrides(): ExperimentOverrides;
-  /** A job is about to end, and its run folder holds how: resolves when whoever shows runs has read that. */
+  /** A job is about to leave a run, whose folder holds how it went: resolves when whoever shows runs has read that. */
   ending(runDir: string): Promise<void>;
   changed(job: Job): void;
   happened(job: Job, event: RunEvent): void;
@@ -123,6 +123,8 @@ export class JobQueue {
     try {
       entry.client = await this.#host.connect();
       const { run } = await this.#request(entry, entry.client);
+      // Of a table, the run of its last cell.
+      if (entry.runDir !== null && entry.runDir !== run) await this.#host.ending(entry.runDir);
       entry.runDir = run;
       await this.#host.ending(run);
       this.#finish(entry, 'finished', null);
@@ -143,7 +145,10 @@ export class JobQueue {
 
   #event(entry: Entry, event: RunEvent): void {
     if (event.type === 'run-started' && event.run !== null && event.run !== entry.runDir) {
+      const before = entry.runDir;
       entry.runDir = event.run;
+      // The file system may tell of the end of a cell when the next one has long begun.
+      if (before !== null) void this.#host.ending(before);
       this.#host.changed(entry);
     }
     this.#host.happened(entry, event);

@@ -8,10 +8,10 @@ import { experimentName, jobTitle, progressText } from '../words.ts';
 
 const INTERVAL_MS = 250;
 
-type StatusServices = Pick<Services, 'jobs' | 'tables'>;
+type StatusServices = Pick<Services, 'jobs' | 'runs' | 'tables'>;
 
 /** One status bar item while something runs, and the bar of the views above its runs. */
-export function showJobStatus({ jobs, tables }: StatusServices): vscode.Disposable {
+export function showJobStatus({ jobs, runs, tables }: StatusServices): vscode.Disposable {
   const disposables = new Disposables();
   const item = disposables.add(
     vscode.window.createStatusBarItem('spinquant.status', vscode.StatusBarAlignment.Left, 10),
@@ -31,6 +31,7 @@ export function showJobStatus({ jobs, tables }: StatusServices): vscode.Disposab
     }, INTERVAL_MS),
   );
   disposables.add(jobs.onEvent(update));
+  disposables.add(runs.onDidChange(update));
   disposables.add(
     jobs.onDidChange(() => {
       const job = jobs.running;
