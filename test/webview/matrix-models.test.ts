@@ -341,10 +341,14 @@ test('what is far beyond all others stands above the axis with its value, and le
   const far = one.model.data.far ?? [];
   assert.deepEqual(
     far.map(({ label }) => label),
-    ['↑ 1.00e+5', '↑ 40.000', '↑ 300.0'],
+    ['↑\u20091.00e+5', '↑\u200940.000', '↑\u2009300.0'],
   );
   const order = [...far].sort((a, b) => Number(b.value) - Number(a.value)).map(({ label }) => label);
-  assert.deepEqual(order, ['↑ 1.00e+5', '↑ 300.0', '↑ 40.000'], 'larger ones above smaller ones');
+  assert.deepEqual(
+    order,
+    ['↑\u20091.00e+5', '↑\u2009300.0', '↑\u200940.000'],
+    'larger ones above smaller ones',
+  );
   for (const { value } of far) assert.ok(Number(value) > ticks.at(-1)! && Number(value) < to);
   assert.match(one.about, /↑ stands before a value beyond the axis$/);
   assert.match(one.model.summary, /RTN: 1\.00e\+5 at 4-4-4/);
@@ -376,7 +380,7 @@ test('values in an even progression are all on the axis; what overflows never is
   );
   assert.deepEqual(
     farOf(viewOf(withMeans([7, null, 8]))).map(({ label }) => label),
-    ['↑ > 1e308'],
+    ['↑\u2009> 1e308'],
   );
   const columns = table.columns.map(({ name }) => ({ name, metric: 'accuracy' as const }));
   assert.deepEqual(farOf(viewOf({ ...withMeans([60, 5, 61, 62]), columns })), []);
