@@ -34,7 +34,10 @@ export function uniqueFaults<F extends Fault>(faults: readonly F[]): F[] {
   return [...byPlace.values()].sort((a, b) => a.range.offset - b.range.offset);
 }
 
-/** The experiment file cannot be used. The error carries every fault, and its message shows all of them. */
+/**
+ * The experiment file cannot be used. The error carries every fault, and its message shows all of them, each with its
+ * hint below where they have different ones.
+ */
 export class ExperimentError extends UserError {
   readonly file: string;
   readonly faults: readonly Fault[];
@@ -42,7 +45,15 @@ export class ExperimentError extends UserError {
   constructor(file: string, faults: readonly Fault[]) {
     const errors = faults.filter((fault) => fault.severity === 'error');
     const count = errors.length === 1 ? 'a fault' : `${errors.length} faults`;
-    const lines = errors.map((fault) => `  ${formatFault(file, fault)}`);
+    const hints = errors.map(({ message, hint }) => (message.includes(hint) ? '' : hint));
+    // One hint for all stands below the message, as that of any other error.
+    const severalHints = new Set(hints).size > 1;
+    const lines = errors.flatMap((fault, index) => {
+      const hint = hints[index] ?? '';
+      const isFirst = hints.indexOf(hint) === index;
+      const below = severalHints && isFirst && hint !== '' ? [`    ${printable(hint)}`] : [];
+      return [`  ${formatFault(file, fault)}`, ...below];
+    });
     const first = errors[0];
     super(first?.code ?? 'config/invalid', `${file} has ${count}:\n${lines.join('\n')}`, first?.hint ?? '');
     this.file = file;

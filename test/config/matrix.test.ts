@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { cellsOf, type Fault, parseExperiment, ROWS } from '../../src/config/index.ts';
+import { cellFaults, cellsOf, type Fault, parseExperiment, ROWS } from '../../src/config/index.ts';
 import { MATRIX_PRESETS } from '../../src/config/matrix/presets.ts';
 
 const BASE = {
@@ -123,6 +123,44 @@ test('a row that cannot be computed is a warning at the row, and an error where 
     alone.map(({ severity, code }) => `${code} ${severity}`),
     ['config/empty-cell error'],
   );
+});
+
+test('what leaves a cell empty is marked at the setting that does it, once for all rows', () => {
+  const cellsWith = (settings: object, more: object = {}) => {
+    const rows = [{ name: 'mine', title: 'Mine', like: 'gptq', settings }];
+    const matrix = { bits: ['4-8-8', '4-4-4'], methods: ['rtn', 'gptq', 'mine'], rows };
+    const { written, experiment } = parseExperiment(textOf(matrix, more), 'x.spinquant.json', 'optimize');
+    assert.ok(experiment?.matrix);
+    const path = ['quantization', 'weights', 'groupSize'];
+    const reason = (size: number | null) => ({ path, message: `size ${size}`, hint: 'Mend it.' });
+    return cellFaults(cellsOf(written, experiment.matrix), written, (cell) => {
+      const { groupSize } = cell.experiment.quantization.weights;
+      return groupSize === null || cell.method === 'fp' ? [] : [reason(groupSize)];
+    });
+  };
+  const weights = (groupSize: number) => ({ quantization: { weights: { groupSize } } });
+  assert.deepEqual(
+    cellsWith(weights(50)).map(({ severity, message }) => `${severity} ${message}`),
+    [
+      'warning matrix.rows[0].settings.quantization.weights.groupSize: Mine stays empty at 4-8-8, 4-4-4: size 50',
+    ],
+  );
+  assert.deepEqual(
+    cellsWith({}, weights(50)).map(({ severity, message }) => `${severity} ${message}`),
+    ['error quantization.weights.groupSize: RTN, GPTQ, Mine stay empty at 4-8-8, 4-4-4: size 50'],
+  );
+});
+
+test('an unknown row is told the nearest ones, also where only its first part is written', () => {
+  const hintOf = (name: string) => faultsOf({ bits: ['4-4-4'], methods: [name] })[0]?.hint;
+  const list = 'Completion lists the rows, as "spinquant schema" and docs/matrix.md do.';
+  assert.equal(hintOf('gptqq'), `Did you mean "gptq"? ${list}`);
+  assert.equal(hintOf('quarot'), `Did you mean "quarot-rtn" or "quarot-gptq"? ${list}`);
+  assert.match(
+    hintOf('spinqant') ?? '',
+    /^Did you mean "spinquant-had-rtn", "spinquant-had-gptq", "spinquant-nohad-rtn" or "spinquant-nohad-gptq"\?/,
+  );
+  assert.equal(hintOf('zzzzzzzz'), list);
 });
 
 test('the page on tables names every row and every preset', () => {

@@ -108,6 +108,30 @@ test('all errors are in the message of the exception', async (t) => {
   );
 });
 
+test('each fault has its hint below it; a hint that all share stands once', async (t) => {
+  const messageOf = async (text: string) => {
+    const { file } = await folderWith(t, text);
+    const error: unknown = await resolveExperiment(file).catch((thrown: unknown) => thrown);
+    assert.ok(error instanceof ExperimentError);
+    return { lines: error.message.split('\n'), hint: error.hint, faults: error.faults };
+  };
+  const several = await messageOf('{ "model": 3, "device": "gpu" }');
+  assert.equal(several.lines.length, 1 + 2 * 3);
+  for (const [index, { hint }] of several.faults.entries()) {
+    assert.ok(hint !== '');
+    assert.equal(several.lines[2 + 2 * index], `    ${hint}`);
+  }
+  const one = await messageOf('{ "model": 3, "rotation": { "r1": "none", "r2": "none" } }');
+  assert.equal(one.lines.length, 2, 'the hint of one fault is that of the error');
+  const equal = await messageOf(
+    '{ "model": "none", "calibration": { "text": ["a.txt", "b.txt"] }, "rotation": { "r1": "none", "r2": "none" } }',
+  );
+  assert.deepEqual(
+    [equal.lines.length, equal.hint],
+    [1 + equal.faults.length, 'Paths are relative to the folder of the experiment file.'],
+  );
+});
+
 test('a file that is not there is a fault with a hint', async () => {
   await assert.rejects(resolveExperiment('nowhere.spinquant.json'), { code: 'config/unreadable' });
 });

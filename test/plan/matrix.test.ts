@@ -192,10 +192,12 @@ test('a cell that cannot be computed stays empty with its reason, and the others
   const groups = [{ name: 'groups', like: 'rtn', settings: { quantization: { weights: { groupSize: 7 } } } }];
   const matrix = { bits: ['4-4-4'], methods: ['rtn', 'groups'], rows: groups };
   const experiment = await write(matrix);
+  const [{ message, range } = { message: '', range: null }] = experiment.source.warnings;
   assert.match(
-    experiment.source.warnings[0]?.message ?? '',
-    /matrix\.methods\[1\]: groups stays empty at 4-4-4/,
+    message,
+    /^matrix\.rows\[0\]\.settings\.quantization\.weights\.groupSize: groups stays empty at 4-4-4/,
   );
+  assert.equal(range?.length, '7'.length, 'the mark stands at the number');
   const { events: found, result } = await collect(runMatrix(experiment, KERNELS));
   assert.deepEqual(statesOf(found).at(-1), 'empty');
   assert.deepEqual(

@@ -107,6 +107,40 @@ drawn('the last column is reached by scrolling, by keys too, while the first sta
     });
 });
 
+/** The table of a matrix with its first column alone. */
+function withOneColumn({ matrix, ...state }: ResultsState): ResultsState {
+  const { table } = matrix;
+  assert.ok(table);
+  const rows = table.rows.map((row) => ({
+    ...row,
+    values: row.values.slice(0, 1),
+    cells: row.cells.map((cell) => ({ ...cell, values: cell.values.slice(0, 1) })),
+  }));
+  return { ...state, matrix: { ...matrix, table: { ...table, columns: table.columns.slice(0, 1), rows } } };
+}
+
+drawn(
+  'at 400 px, a table of one column and the ways to its runs are in sight without scrolling',
+  async () => {
+    const panel = await browser.show('results', withOneColumn(matrix), { width: 400, height: 700 });
+    await panel.page.getByRole('button', { name: /^4-4-4, SpinQuant had \+ GPTQ, wikitext2/ }).click();
+    await panel.settle();
+    const regions = panel.page.locator('.matrix-page .scroll');
+    const overflows = await regions.evaluateAll((all) =>
+      all.map((element) => element.scrollWidth - element.clientWidth),
+    );
+    assert.deepEqual(overflows, [0, 0]);
+    const runs = panel.page.locator('#cell-runs');
+    assert.equal(await runs.getByRole('row').count(), 7, 'it is a table for those who do not see it');
+    assert.equal(await runs.getByRole('columnheader', { name: 'peak memory' }).count(), 1);
+    for (const link of await runs.locator('.actions button').all()) {
+      const box = await link.boundingBox();
+      assert.ok(box && box.x >= 0 && box.x + box.width <= 400);
+    }
+    await panel.end();
+  },
+);
+
 drawn('screenshots of narrow panels', async () => {
   await inEveryWidth('results', results, null, (panel, width) => panel.screenshot(`results-${width}`));
   await inEveryWidth('results', results, PIVOT, (panel, width) => panel.screenshot(`results-pivot-${width}`));

@@ -83,9 +83,9 @@ export function tightLinearDomain(values: readonly (number | null)[]): Domain {
 export function tightLogDomain(values: readonly (number | null)[]): Domain {
   const known = values.filter((value): value is number => value !== null && value > 0);
   if (known.length === 0) return [0.1, 1];
-  const to = roundStep(Math.max(...known) * 1.05);
+  const to = roundStep(Math.max(...known) * 1.02);
   // What is next above an inverse is the inverse of what is next below: 1, 2 and 5 are 10 divided by 1, 5 and 2.
-  const from = 1 / roundStep(1.05 / Math.min(...known));
+  const from = 1 / roundStep(1.02 / Math.min(...known));
   return [clean(from), clean(from < to ? to : roundStep(1.5 * to))];
 }
 

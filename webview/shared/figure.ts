@@ -64,7 +64,7 @@ export class Figure {
     this.element = h(
       'section',
       { class: 'figure', id, 'aria-labelledby': `${id}-title` },
-      h('header', {}, heading, this.#readout, this.tools, this.#toggle),
+      h('header', {}, heading, this.#readout, h('span', { class: 'figure-ways' }, this.tools, this.#toggle)),
       this.#about,
       this.legend,
       this.#plot,

@@ -28,6 +28,10 @@ export interface Cell extends CellName {
   readonly experiment: Experiment;
   /** Where the text names its row. */
   readonly path: JsonPath;
+  /** Where the text has the settings of its row; null for rows that it does not define. */
+  readonly ownSettings: JsonPath | null;
+  /** What bits, seed and row put in the place of the experiment's settings. */
+  readonly patch: unknown;
 }
 
 /** A row with the settings that it puts in the place of the experiment's. */
@@ -36,6 +40,7 @@ interface ExpandedRow {
   readonly title: string;
   readonly patches: readonly unknown[];
   readonly path: JsonPath;
+  readonly ownSettings: JsonPath | null;
 }
 
 /** The matrix with what its preset fills in. */
@@ -71,7 +76,10 @@ export function cellsOf(written: unknown, matrix: Matrix): Cell[] {
     const found = expandedRow(name, written, matrix, path);
     return found ? [found] : [];
   });
-  const full = { ...FULL_PRECISION_ROW, patches: [FULL_PRECISION_ROW.settings], path: ['matrix'] };
+  const full = {
+    ...FULL_PRECISION_ROW,
+    ...{ patches: [FULL_PRECISION_ROW.settings], path: ['matrix'], ownSettings: null },
+  };
   return [
     ...cellsOfRow(full, FULL_PRECISION_BITS, seeds, written),
     ...bits.flatMap((setting) => rows.flatMap((row) => cellsOfRow(row, setting, seeds, written))),
@@ -80,14 +88,17 @@ export function cellsOf(written: unknown, matrix: Matrix): Cell[] {
 
 function expandedRow(name: string, written: unknown, matrix: Matrix, path: JsonPath): ExpandedRow | null {
   const known = ROWS.find((row) => row.name === name);
-  if (known) return { name, title: known.title, patches: [known.settings], path };
+  if (known) return { name, title: known.title, patches: [known.settings], path, ownSettings: null };
   const own = matrixShape(matrix).rows.find((row) => row.name === name);
   if (!own) return null;
   const like = ROWS.find((row) => row.name === (own.like ?? 'rtn'));
   const index = matrix.rows.findIndex((row) => row.name === name);
   // As written: what the schema filled in would hide the settings of the row that it is like.
   const settings = index < 0 ? own.settings : writtenSettings(written, index);
-  return like ? { name, title: own.title ?? name, patches: [like.settings, settings], path } : null;
+  const ownSettings = index < 0 ? null : ['matrix', 'rows', index, 'settings'];
+  return like
+    ? { name, title: own.title ?? name, patches: [like.settings, settings], path, ownSettings }
+    : null;
 }
 
 function writtenSettings(written: unknown, index: number): unknown {
@@ -102,11 +113,12 @@ function cellsOfRow(row: ExpandedRow, bits: string, seeds: readonly number[], wr
   if (!setting) return [];
   const cells: Cell[] = [];
   for (const seed of seeds) {
-    const experiment = cellExperiment(written, setting, seed, row.patches);
+    const patch = mergeSettings(patchOf(setting, seed), ...row.patches);
+    const experiment = cellExperiment(written, patch);
     if (!experiment) continue;
-    const { name: method, title, path } = row;
+    const { name: method, title, path, ownSettings } = row;
     const seeded = isSeeded(experiment);
-    cells.push({ bits, method, title, seed, seeded, experiment, path });
+    cells.push({ bits, method, title, seed, seeded, experiment, path, ownSettings, patch });
     if (!seeded) break;
   }
   return cells;
@@ -129,13 +141,7 @@ function seedsOfMethods(seed: number): unknown {
 
 const hasSeed = (options: unknown): boolean => isObject(options) && 'seed' in options;
 
-/** @returns null where the experiment itself is at fault. */
-function cellExperiment(
-  written: unknown,
-  { weights, activations, cache }: BitSetting,
-  seed: number,
-  patches: readonly unknown[],
-): Experiment | null {
+function patchOf({ weights, activations, cache }: BitSetting, seed: number): unknown {
   const bits = {
     quantization: {
       weights: { bits: weights },
@@ -145,9 +151,12 @@ function cellExperiment(
     },
   };
   const seeded = { rotation: { seed }, calibration: { seed } };
+  return mergeSettings(bits, seeded, seedsOfMethods(seed));
+}
+
+/** @returns null where the experiment itself is at fault. */
+function cellExperiment(written: unknown, patch: unknown): Experiment | null {
   const { matrix: _, ...input } = isObject(written) ? written : {};
-  const result = experimentSchema.safeParse(
-    mergeSettings(input, bits, seeded, seedsOfMethods(seed), ...patches),
-  );
+  const result = experimentSchema.safeParse(mergeSettings(input, patch));
   return result.success ? result.data : null;
 }

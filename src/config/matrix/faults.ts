@@ -1,12 +1,11 @@
-/** Faults of a matrix. What one cell cannot express leaves that cell empty, and the others alone. */
-import { hasLearnedRotation } from '../derived.ts';
+/** Faults of a matrix. */
 import { formatPath, type JsonPath, type RuleFault } from '../faults.ts';
-import { nearestName } from '../nearest.ts';
+import { nearestNames } from '../nearest.ts';
 import type { Experiment } from '../schema.ts';
 import type { Matrix } from '../schema-matrix.ts';
-import { validateTogether } from '../validate-together.ts';
 import { parseBits } from './bits.ts';
-import { type Cell, cellsOf, matrixShape, rowNames } from './expand.ts';
+import { cellFaults, faultsOfCell } from './empty-cells.ts';
+import { cellsOf, matrixShape, rowNames } from './expand.ts';
 import { ROWS } from './rows.ts';
 
 /**
@@ -17,40 +16,7 @@ export function matrixFaults(experiment: Experiment, written: unknown): RuleFaul
   if (!matrix) return [];
   const faults = [...emptyFaults(experiment, matrix), ...nameFaults(matrix), ...bitsFaults(matrix)];
   if (written === null || faults.some(({ severity }) => severity === 'error')) return faults;
-  return [...faults, ...cellFaults(cellsOf(written, matrix), faultsOfCell)];
-}
-
-/** The fault for which a cell stays empty; null where it can be computed. */
-export function faultsOfCell({ experiment }: Cell): RuleFault[] {
-  const purpose = hasLearnedRotation(experiment.rotation) ? 'optimize' : 'evaluate';
-  return validateTogether(experiment, purpose).filter(({ severity }) => severity === 'error');
-}
-
-/** One warning for each row and reason, at the row, with the bits that it concerns; an error where no cell is left. */
-export function cellFaults<F extends Pick<RuleFault, 'message' | 'hint'>>(
-  cells: readonly Cell[],
-  faultsOf: (cell: Cell) => readonly F[],
-): RuleFault[] {
-  const found = new Map<string, { readonly cell: Cell; readonly fault: F; readonly bits: Set<string> }>();
-  let sound = 0;
-  for (const cell of cells) {
-    const [fault] = faultsOf(cell);
-    if (!fault) {
-      if (cell.path.length > 1) sound++;
-      continue;
-    }
-    const key = JSON.stringify([cell.method, fault.message]);
-    const entry = found.get(key) ?? { cell, fault, bits: new Set<string>() };
-    found.set(key, entry);
-    entry.bits.add(cell.bits);
-  }
-  return [...found.values()].map(({ cell, fault, bits }) => ({
-    severity: sound > 0 ? 'warning' : 'error',
-    code: 'config/empty-cell',
-    path: cell.path,
-    message: `${formatPath(cell.path)}: ${cell.title} stays empty at ${[...bits].join(', ')}: ${fault.message}`,
-    hint: fault.hint,
-  }));
+  return [...faults, ...cellFaults(cellsOf(written, matrix), written, faultsOfCell)];
 }
 
 function emptyFaults({ evaluation }: Experiment, matrix: Matrix): RuleFault[] {
@@ -117,17 +83,12 @@ function unlisted(matrix: Matrix): RuleFault[] {
 
 function unknownName(name: string, names: readonly string[], path: JsonPath): RuleFault[] {
   if (names.includes(name)) return [];
-  const nearest = nearestName(name, names);
-  return [
-    error(
-      'config/unknown-row',
-      path,
-      `there is no row "${name}".`,
-      nearest
-        ? `Did you mean "${nearest}"? Known are ${names.join(', ')}.`
-        : `Known are ${names.join(', ')}.`,
-    ),
-  ];
+  const nearest = nearestNames(name, names).map((one) => `"${one}"`);
+  const last = nearest.pop();
+  const meant = nearest.length === 0 ? last : `${nearest.join(', ')} or ${last}`;
+  const asked = last === undefined ? '' : `Did you mean ${meant}? `;
+  const list = 'Completion lists the rows, as "spinquant schema" and docs/matrix.md do.';
+  return [error('config/unknown-row', path, `there is no row "${name}".`, `${asked}${list}`)];
 }
 
 function twice(name: string, index: number): RuleFault[] {

@@ -18,9 +18,9 @@ export function resolvedCells(experiment: ResolvedExperiment): ResolvedCell[] {
   const { matrix, source, device, threads, memoryLimit, runs } = experiment;
   if (!matrix) return [];
   return cellsOf(source.written, matrix).map((cell) => {
-    const { experiment: settings, path: _, ...name } = cell;
+    const { bits, method, title, seed, seeded, experiment: settings } = cell;
     const own = { ...resolvePortable(settings, source.file), device, threads, memoryLimit, runs };
-    return { ...name, cell, experiment: own, key: settingsKey(own) };
+    return { bits, method, title, seed, seeded, cell, experiment: own, key: settingsKey(own) };
   });
 }
 

@@ -184,7 +184,10 @@ export const bitsPicture: PictureKind = {
     const label = `${strings.fullPrecision} ${formatValue(full, metric)}`;
     const settings = settingsOf(view);
     const besides = full === null ? [] : [full];
-    const placement = placeValues(points, { metric, besides, height: HEIGHT, apart: APART });
+    const placement = placeValues(points, {
+      ...{ metric, besides, height: HEIGHT, apart: APART },
+      labelled: metric === 'perplexity' ? full : null,
+    });
     const series = seriesOf(
       points.map(({ name }) => name),
       table,

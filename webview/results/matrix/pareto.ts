@@ -89,7 +89,7 @@ function placedOf(view: PictureView, cost: Cost): { readonly costs: Scale; reado
   const costs = scaleOf(prices, cost === 'seconds' && isWide(prices));
   const points = found.map((point) => ({ ...point, share: shareOf(point.cost, costs), ends: [] }));
   const metric = columnOf(view)?.metric;
-  const options = { metric, besides: [], height: HEIGHT, apart: Number.POSITIVE_INFINITY };
+  const options = { metric, besides: [], height: HEIGHT, apart: Number.POSITIVE_INFINITY, labelled: null };
   return { costs, points: placeValues(points, options) };
 }
 

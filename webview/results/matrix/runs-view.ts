@@ -21,13 +21,13 @@ export function runsView(input: RunsInput): HTMLElement {
   const title = fill(strings.detailTitle, row.bits, row.title);
   const withReasons = row.cells.some(({ message }) => message !== null);
   const head = [
-    h('th', { scope: 'col' }, strings.seed),
-    h('th', { scope: 'col' }, strings.state),
-    ...table.columns.map((column) => h('th', { scope: 'col', class: 'number' }, heading(column, strings))),
-    h('th', { scope: 'col', class: 'number' }, strings.time),
-    h('th', { scope: 'col', class: 'number' }, strings.memory),
-    ...(withReasons ? [h('th', { scope: 'col' }, strings.reason)] : []),
-    h('td'),
+    headCell(strings.seed),
+    headCell(strings.state),
+    ...table.columns.map((column) => headCell(heading(column, strings), 'number')),
+    headCell(strings.time, 'number'),
+    headCell(strings.memory, 'number'),
+    ...(withReasons ? [headCell(strings.reason)] : []),
+    h('td', { role: 'cell' }),
   ];
   const body = row.cells.map((cell) => runRow(cell, withReasons, input));
   const caption = fill(strings.detailCaption, row.title, row.bits);
@@ -45,10 +45,10 @@ export function runsView(input: RunsInput): HTMLElement {
       { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
       h(
         'table',
-        { class: 'results' },
+        { class: 'results runs', role: 'table' },
         h('caption', { class: 'visually-hidden' }, caption),
-        h('thead', {}, h('tr', {}, ...head)),
-        h('tbody', {}, ...body),
+        h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, ...head)),
+        h('tbody', { role: 'rowgroup' }, ...body),
       ),
     ),
   );
@@ -70,15 +70,25 @@ function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }
   ];
   return h(
     'tr',
-    {},
-    h('th', { scope: 'row' }, name),
-    h('td', {}, strings.status[status]),
-    ...table.columns.map(({ metric }, at) =>
-      h('td', { class: 'number' }, formatValue(values[at] ?? null, metric)),
+    { role: 'row' },
+    h('th', { scope: 'row', role: 'rowheader', 'data-label': strings.seed }, name),
+    h('td', { role: 'cell' }, strings.status[status]),
+    ...table.columns.map((column, at) =>
+      numberCell(heading(column, strings), formatValue(values[at] ?? null, column.metric)),
     ),
-    h('td', { class: 'number' }, seconds === null ? '–' : formatSeconds(seconds)),
-    h('td', { class: 'number' }, peakBytes === null ? '–' : formatBytes(peakBytes)),
-    ...(withReasons ? [h('td', { class: 'reason' }, message ?? '')] : []),
-    h('td', { class: 'actions' }, ...(run === null ? [] : links)),
+    numberCell(strings.time, seconds === null ? '–' : formatSeconds(seconds)),
+    numberCell(strings.memory, peakBytes === null ? '–' : formatBytes(peakBytes)),
+    ...(withReasons ? [h('td', { role: 'cell', class: 'reason' }, message ?? '')] : []),
+    h('td', { role: 'cell', class: 'actions' }, ...(run === null ? [] : links)),
   );
+}
+
+// In a narrow panel, rows are drawn as paragraphs: roles keep the table, and labels its heads.
+
+function headCell(text: string, className: string | null = null): HTMLElement {
+  return h('th', { scope: 'col', role: 'columnheader', class: className }, text);
+}
+
+function numberCell(label: string, text: string): HTMLElement {
+  return h('td', { role: 'cell', class: 'number', 'data-label': label }, text);
 }

@@ -22,6 +22,8 @@ const FAR = 3;
 const MOST_FAR = 8;
 /** Height of a row of the band, and of what lies between it and the axis, in pixels. */
 const [ROW, GAP] = [15, 8];
+/** Height of a text below its value, in pixels. */
+const TEXT = 20;
 
 /** @param values null is left out, and on a log axis what is not positive. */
 export function scaleOf(values: readonly (number | null)[], log: boolean): Scale {
@@ -83,12 +85,14 @@ interface AxisOptions {
   readonly height: number;
   /** Share of the width from which on two points may share a row of the band. */
   readonly apart: number;
+  /** A value that has a text below it; null for none. */
+  readonly labelled: number | null;
 }
 
 /** Places values on an axis, and far ones in a band above it: larger ones above smaller ones. */
 export function placeValues<T extends Standing>(
   points: readonly T[],
-  { metric, besides, height, apart }: AxisOptions,
+  { metric, besides, height, apart, labelled }: AxisOptions,
 ): Placement<T> {
   const limit = nearLimit([...points.map(({ value }) => value), ...besides], metric);
   const far = points.filter(({ value }) => value > limit || value === Number.POSITIVE_INFINITY);
@@ -98,20 +102,20 @@ export function placeValues<T extends Standing>(
   const scale = scaleOf([...values, ...ends], metric === 'perplexity' && isWide(values));
   const rows = rowsOf(far, apart);
   const band = far.length === 0 ? 0 : ROW * (Math.max(...rows) + 1) + GAP;
-  const [from, to] = scale.log ? [Math.log(scale.domain[0]), Math.log(scale.domain[1])] : scale.domain;
+  const { log, domain } = scale;
+  const [from, to] = log ? [Math.log(domain[0]), Math.log(domain[1])] : domain;
   const perPixel = (to - from) / height;
-  const valueAt = (pixels: number) => {
-    const value = to + perPixel * pixels;
-    return scale.log ? Math.exp(value) : value;
-  };
+  const atHeight = (pixels: number) => (log ? Math.exp(from + perPixel * pixels) : from + perPixel * pixels);
+  const bottom =
+    labelled === null ? 0 : Math.min(0, ((log ? Math.log(labelled) : labelled) - from) / perPixel - TEXT);
   const placed = points.map((point) => {
     const row = rows[far.indexOf(point)];
-    const at = row === undefined ? point.value : valueAt(band - ROW * (row + 0.5));
+    const at = row === undefined ? point.value : atHeight(height + band - ROW * (row + 0.5));
     return { ...point, at, isBeyond: row !== undefined };
   });
   return {
-    scale: band === 0 ? scale : { ...scale, domain: [scale.domain[0], valueAt(band)] },
-    ...{ band, top: scale.domain[1], placed },
+    scale: { ...scale, domain: [atHeight(bottom), atHeight(height + band)] },
+    ...{ band, top: domain[1], placed },
   };
 }
 

@@ -49,9 +49,12 @@ export function textLayers(layer: object, look: object, { background }: Theme): 
 /** Behind this share of the width, a text has no room at the right of its point. */
 const LAST_WITH_ROOM = 0.8;
 
+/** With a thin space, which the outline of the text covers. */
+const ARROW = '↑\u2009';
+
 /** What {@link farLabels} reads. @param share of the width. */
 export function farLabel(text: string, share: number) {
-  return { label: `↑ ${text}`, atLeft: share > LAST_WITH_ROOM };
+  return { label: `${ARROW}${text}`, atLeft: share > LAST_WITH_ROOM };
 }
 
 /** What is drawn, with a word on the arrows where there are some. */

@@ -62,7 +62,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
       },
       h(
         'table',
-        { class: 'results pivot matrix' },
+        { class: columns.length > 2 ? 'results pivot matrix many' : 'results pivot matrix' },
         h('caption', {}, h('span', {}, fill(strings.caption, name))),
         h('thead', {}, h('tr', {}, ...head)),
         ...blocksOf(table).map((block) => blockView(block, columns.length, input)),

@@ -103,7 +103,7 @@ async function checkReading(
   const own = rulesOf(reading, config, purpose).flatMap((rule) => ask(rule) ?? []);
   if (cells)
     faults.push(
-      ...cellFaults(cells, ({ experiment }) => errorsOf(experiment, config)),
+      ...cellFaults(cells, written, ({ experiment }) => errorsOf(experiment, config)),
       ...own.filter(isOfEveryCell),
     );
   else faults.push(...own);

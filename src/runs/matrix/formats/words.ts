@@ -1,7 +1,7 @@
 import { formatPerplexity } from '../../../protocol/text.ts';
 import type { Doubt, Spread } from '../best.ts';
 import { type Metric, measuredIn } from '../measured.ts';
-import type { MatrixTable, TableRow, Undecided } from '../summary.ts';
+import type { MatrixTable, TableRow } from '../summary.ts';
 
 const PUBLISHED = ['accuracy', 'perplexity'] as const;
 
@@ -91,18 +91,20 @@ const DOUBTS: Readonly<Record<Doubt, string>> = {
   draw: 'the best row drew by one seed, and more seeds would tell its spread.',
 };
 
+/** One sentence for each reason and its columns, with the settings of bits where it holds. */
 function undecidedNotes({ undecided, columns }: MatrixTable): string[] {
-  const groups = new Map<string, Undecided[]>();
-  for (const one of undecided) {
-    const key = JSON.stringify([one.bits, one.doubt]);
-    groups.set(key, [...(groups.get(key) ?? []), one]);
-  }
-  return [...groups.values()].flatMap((group) => {
-    const [first] = group;
-    const named =
-      group.length < columns.length ? ` in ${group.map(({ column }) => column.title).join(', ')}` : '';
-    return first ? [`No best is marked at ${first.bits}${named}: ${DOUBTS[first.doubt]}`] : [];
-  });
+  const settings = [...new Set(undecided.map(({ bits }) => bits))];
+  const places = new Map<string, string[]>();
+  for (const bits of settings)
+    for (const [doubt, reason] of Object.entries(DOUBTS)) {
+      const own = undecided.filter((one) => one.bits === bits && one.doubt === doubt);
+      if (own.length === 0) continue;
+      const named =
+        own.length < columns.length ? ` in ${own.map(({ column }) => column.title).join(', ')}` : '';
+      const sentence = `${named}: ${reason}`;
+      places.set(sentence, [...(places.get(sentence) ?? []), bits]);
+    }
+  return [...places].map(([sentence, bits]) => `No best is marked at ${bits.join(', ')}${sentence}`);
 }
 
 /** Tells that only the first questions of tasks were asked; null where all were. */
