@@ -6,6 +6,7 @@ import test from 'node:test';
 import { perplexityTable } from '../../src/cli/perplexity-table.ts';
 import type { KeptEvaluation } from '../../src/engine/index.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
 import { spinquant } from './spinquant.ts';
 
 const folder = oldRunsFolder();
@@ -45,6 +46,20 @@ test('results are kept in a run of their own, which the list shows with the run 
   };
   const { results } = listed.runs.find(({ dir }) => dir === run)!;
   assert.deepEqual({ ...results, ...{ rotationsOf, perplexity } }, results);
+});
+
+test('a run is measured on products of whole numbers, and the table says so', {
+  skip: !KERNELS.includes('native'),
+}, async () => {
+  const shown = await spinquant(['evaluate', RUN, '--integer'], folder);
+  assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /Multiplied in whole numbers: q, k, v, o, gate, up, down\.\n$/);
+  const { code, stderr } = await spinquant(['evaluate', RUN, '--integer', '--kernels', 'composed'], folder);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /whole numbers need the native operators, and this is .*composed.*\n.*leave --integer out/,
+  );
 });
 
 test('the table tells what is too large for a number from what was not measured', () => {

@@ -1,14 +1,13 @@
 import { fileRows } from '../../formats/tensor-io.ts';
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
-import { elementCount, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import { elementCount, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
-import { ropeTables } from '../model/rope.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
 import * as ends from './ends-programs.ts';
 import type { LayerCache } from './layer-cache.ts';
@@ -28,6 +27,7 @@ import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
 import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
+import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
@@ -59,12 +59,6 @@ const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
 export type Activations = Reals;
 
-/** Cosines and sines [S, h/2]. */
-interface PositionTables {
-  readonly cos: Reals;
-  readonly sin: Reals;
-}
-
 /**
  * A network as a sequence of compiled programs over mmap'd weights, one layer at a time. Holds no activations;
  * prepared weights are kept until {@link setRotations}.
@@ -75,7 +69,7 @@ export class Network {
   readonly #cache: ProgramCache;
   readonly memory: NetworkMemory;
   readonly #loss: OutputLoss;
-  readonly #tables = new Map<number, PositionTables>();
+  readonly #positions: Positions;
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
   readonly #backward = new Map<string, Promise<Program<BackwardOutputs>>>();
@@ -91,6 +85,7 @@ export class Network {
     this.memory = options.memory ?? DEFAULT_MEMORY;
     this.#loss = outputLoss(cache, checkpoint, this.memory, options.precision);
     this.checkpoint = checkpoint;
+    this.#positions = new Positions(checkpoint.config);
     this.options = options;
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
@@ -172,7 +167,7 @@ export class Network {
   ): Promise<Activations> {
     const { batch, capacity, length } = cache;
     const shape = { batch, sequence: n, capacity };
-    const tables = slicedTables(this.#positions({ batch, sequence: capacity }), length, n);
+    const tables = slicedTables(this.#positions.of(capacity), length, n);
     const tensors = await this.layerInputs(index, shape, signal);
     const program = await remembered(this.#decode, shortKey(index, shape, capacity), () => {
       const { shape: layer, types } = this.layerContext(index, shape);
@@ -328,17 +323,6 @@ export class Network {
     return mode === 'unrotated' && rounds && this.#cache.abilities.ownKernels;
   }
 
-  #positions({ sequence }: BatchShape): PositionTables {
-    const known = this.#tables.get(sequence);
-    if (known) return known;
-    const { config } = this.checkpoint;
-    const { cos, sin } = ropeTables(config, sequence);
-    const dims = [sequence, config.headDim / 2];
-    const tables = { cos: float32(dims, cos), sin: float32(dims, sin) };
-    this.#tables.set(sequence, tables);
-    return tables;
-  }
-
   #forwardProgram(index: number, batch: BatchShape, level: TapeLevel): Promise<Program<{ y: Reals }>> {
     return remembered(this.#forward, shortKey(index, batch, level), () =>
       this.#cache.get(FORWARD, this.#layerSpec(index, batch, level)),
@@ -367,7 +351,7 @@ export class Network {
     return {
       shape: { ...batch, config, window, quantizers, maps, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),
-      tensors: { ...weights, ...this.#positions(batch) },
+      tensors: { ...weights, ...this.#positions.of(batch.sequence) },
     };
   }
 }
@@ -387,15 +371,6 @@ function outputLoss(
 
 const shortKey = (index: number, { batch, sequence, rows }: BatchShape, more: TapeLevel | number): string =>
   `${index} ${batch}x${sequence} ${rows} ${more}`;
-
-/** Rows of the tables for `count` positions from `first`. */
-function slicedTables({ cos, sin }: PositionTables, first: number, count: number): PositionTables {
-  const rows = ({ dims, data }: Reals): Reals => {
-    const half = dims[1] ?? 0;
-    return float32([count, half], data.slice(first * half, (first + count) * half));
-  };
-  return { cos: rows(cos), sin: rows(sin) };
-}
 
 function remembered<T>(known: Map<string, T>, key: string, create: () => T): T {
   const found = known.get(key) ?? create();
