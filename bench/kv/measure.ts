@@ -51,15 +51,20 @@ const addon = loadAddon();
 if (!addon) throw new Error('the native operators are not built: npm run build:native');
 const isa = addon.instructionSets().at(-1)!;
 
-/** Numbers from −1 to 1. */
+/** Numbers from −1 to 1 that repeat after 64 KB. */
 function noise(...dims: number[]): ProbeTensor {
-  const count = dims.reduce((a, b) => a * b, 1);
-  const some = Float32Array.from(
-    new Int16Array(randomFillSync(new Uint8Array(2 ** 16)).buffer),
-    (value) => value / 2 ** 15,
-  );
-  return { data: Float32Array.from({ length: count }, (_, i) => some[i % some.length]!), dims };
+  const bytes = randomFillSync(new Uint8Array(2 ** 15));
+  const some = Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 2 ** 15);
+  const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
+  for (let at = 0; at < data.length; at += some.length) data.set(some.subarray(0, data.length - at), at);
+  return { data, dims };
 }
+
+/** Equal tensors in memory of their own. */
+const copies = (tensors: readonly ProbeTensor[]): readonly ProbeTensor[][] =>
+  Array.from({ length: argument.caches }, () =>
+    tensors.map(({ data, dims }) => ({ data: data.slice(), dims })),
+  );
 
 /** Keys or values of so many tokens, packed by our operator. */
 function packed(tokens: number, bits: number, keys: 0 | 1): readonly [ProbeTensor, ProbeTensor] {
@@ -91,10 +96,7 @@ const bytesOf = (tensors: readonly ProbeTensor[]): number =>
 
 function overCodes(bits: number): Contender {
   const own = [...packed(1, bits, 1), ...packed(1, bits, 0)];
-  const caches = Array.from({ length: argument.caches }, () => [
-    ...packed(depth, bits, 1),
-    ...packed(depth, bits, 0),
-  ]);
+  const caches = copies([...packed(depth, bits, 1), ...packed(depth, bits, 0)]);
   const form = {
     key_bits: bits,
     value_bits: bits,
@@ -115,9 +117,7 @@ function overCodes(bits: number): Contender {
 
 function overNumbers(): Contender {
   const own = [noise(kvHeads, 1, headDim), noise(kvHeads, 1, headDim)];
-  const caches = Array.from({ length: argument.caches }, () =>
-    [0, 1].map(() => noise(kvHeads, depth, headDim)),
-  );
+  const caches = copies([noise(kvHeads, depth, headDim), noise(kvHeads, depth, headDim)]);
   return {
     name: 'float32',
     operator: 'CachedAttention',
