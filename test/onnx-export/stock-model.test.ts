@@ -115,24 +115,35 @@ test('a run of other bits says what becomes of them', async (t) => {
   assert.match(report.notes.join('\n'), /R3 is left out/);
 });
 
+test('texts of several lengths are read together; none is longer than the context', async (t) => {
+  const { session, stock, ids } = await look(t, 'llama', { weights: 4, activations: 8 });
+  const short = ids.subarray(3, 12);
+  const alone = await session.logits(short);
+  const both = await session.batchLogits([ids, short]);
+  const at = (from: number, like: Float32Array) => both.subarray(from, from + like.length);
+  assert.ok(distance(at(0, stock), stock) < ORDER * size(stock));
+  assert.ok(distance(at(stock.length, alone), alone) < ORDER * size(alone));
+  // Rotary tables end there: nothing may be read behind them.
+  await assert.rejects(session.logits(new Int32Array(257).fill(1)), /RotaryEmbedding/);
+});
+
+// Rows of 40 columns do not end with a block.
 test('tables of tokens at 8 and 4 bits are rounded, 4 bits the more', async (t) => {
-  // Hidden sizes of one block, and of blocks that are filled up.
-  for (const name of ['llama', 'mistral-window-sharded']) {
-    const checkpoint = await openCheckpoint(goldenFolder(name));
-    const ids = Int32Array.from(readGolden(name).ids);
-    const network = rotated(cache, checkpoint, { weights: 16, activations: 16 });
-    const at = async (embeddings: 16 | 8 | 4, head: 16 | 8 | 4) =>
-      (await exported(t, cache, network, { embeddings, head })).session.logits(ids);
-    const exact = await at(16, 16);
-    for (const [eight, four] of [
-      [await at(8, 16), await at(4, 16)],
-      [await at(16, 8), await at(16, 4)],
-    ] as const) {
-      const noise = [distance(eight, exact), distance(four, exact)] as const;
-      // Steps are 127/7 times as wide; a network is not linear.
-      const times = noise[1] / noise[0] / (127 / 7);
-      assert.ok(times > 0.5 && times < 2, `${name}: ${noise}`);
-      assert.ok(noise[0] > 2 ** -11 * size(exact));
-    }
+  const name = 'mistral-window-sharded';
+  const checkpoint = await openCheckpoint(goldenFolder(name));
+  const ids = Int32Array.from(readGolden(name).ids);
+  const network = rotated(cache, checkpoint, { weights: 16, activations: 16 });
+  const at = async (embeddings: 16 | 8 | 4, head: 16 | 8 | 4) =>
+    (await exported(t, cache, network, { embeddings, head })).session.logits(ids);
+  const exact = await at(16, 16);
+  for (const [eight, four] of [
+    [await at(8, 16), await at(4, 16)],
+    [await at(16, 8), await at(16, 4)],
+  ] as const) {
+    const noise = [distance(eight, exact), distance(four, exact)] as const;
+    // Steps are 127/7 times as wide; a network is not linear.
+    const times = noise[1] / noise[0] / (127 / 7);
+    assert.ok(times > 0.5 && times < 2, `${noise}`);
+    assert.ok(noise[0] > 2 ** -11 * size(exact));
   }
 });

@@ -119,7 +119,8 @@ for (const [activations, share] of [
   });
 
 test('a model is written at full precision', async (t) => {
-  const out = join(temporaryFolder(t), 'out');
+  const out = temporaryFolder(t);
+  assert.deepEqual(readdirSync(out), [], 'an empty folder is taken');
   const result = await written({ model: MODEL }, out);
   assert.deepEqual([result.run, result.bits], [null, 'W16A16KV16']);
   assert.equal(result.operators.MatMulNBits, undefined);
