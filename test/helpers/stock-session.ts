@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import type { StockReport } from '../../src/engine/onnx-export/write-folder.ts';
 
 type Feeds = Record<string, ort.Tensor>;
 
@@ -51,6 +50,21 @@ export class StockSession {
     return logits;
   }
 
+  /** Logits [B, S, V] of texts that are read together, shorter ones filled up at their end to S tokens. */
+  async batchLogits(texts: readonly Int32Array[]): Promise<Float32Array> {
+    const longest = Math.max(...texts.map((ids) => ids.length));
+    const filled = (valueAt: (ids: Int32Array, place: number) => number): ort.Tensor => {
+      const rows = texts.flatMap((ids) => Array.from({ length: longest }, (_, place) => valueAt(ids, place)));
+      return int64(Int32Array.from(rows), texts.length);
+    };
+    const results = await this.#session.run({
+      ...this.#nothing(texts.length),
+      input_ids: filled((ids, place) => ids[place] ?? 0),
+      attention_mask: filled((ids, place) => (place < ids.length ? 1 : 0)),
+    });
+    return results.logits!.data as Float32Array;
+  }
+
   /** Perplexity over windows, by the engine's definition: the exponential of the mean of their mean losses. */
   async perplexity(windows: readonly Int32Array[]): Promise<number> {
     let sum = 0;
@@ -66,9 +80,9 @@ export class StockSession {
     return this.#session.inputNames.filter((name) => name.startsWith('past_key_values'));
   }
 
-  #nothing(): Feeds {
+  #nothing(batch = 1): Feeds {
     const { kvHeads, headDim } = this.#config;
-    const empty = () => new ort.Tensor('float32', new Float32Array(), [1, kvHeads, 0, headDim]);
+    const empty = () => new ort.Tensor('float32', new Float32Array(), [batch, kvHeads, 0, headDim]);
     return Object.fromEntries(this.#pastNames.map((name) => [name, empty()]));
   }
 }
@@ -86,8 +100,6 @@ function meanLoss(logits: Float32Array, ids: Int32Array): number {
   return sum / (ids.length - 1);
 }
 
-function int64(ids: Int32Array): ort.Tensor {
-  return new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
+function int64(ids: Int32Array, rows = 1): ort.Tensor {
+  return new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [rows, ids.length / rows]);
 }
-
-export type { StockReport };

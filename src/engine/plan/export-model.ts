@@ -1,4 +1,5 @@
 /** A quantized model as a folder that other runtimes load. */
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
@@ -51,7 +52,7 @@ export async function* exportModel(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, ExportModelResult> {
   const out = newModelFolder(request.out);
-  expectWritable(out);
+  if (!existsSync(out)) expectWritable(out);
   const opened = await openWriter(request.from, { device: 'cpu', cacheBits: null });
   const { experiment, run, source } = opened;
   const places = new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir());

@@ -1,0 +1,56 @@
+/** spinquant export of whole models: what a person sees, and options that would not be used. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createColors } from 'picocolors';
+import { exportRun } from '../../src/cli/commands/export.ts';
+import { parseTableBits } from '../../src/cli/option-values.ts';
+import type { Output } from '../../src/cli/output.ts';
+import { rejectsWith, temporaryFolder } from '../formats/support.ts';
+import { oldRunsFolder } from '../helpers/old-runs.ts';
+
+const RUN = join(oldRunsFolder(), 'runs', '20261128T151219Z-gptq');
+const COMPOSED = { kernels: 'composed' } as const;
+
+/** Keeps what a command prints for people and as JSON. */
+function recording() {
+  const [results, documents]: [string[], unknown[]] = [[], []];
+  const nothing = () => {};
+  const output: Output = {
+    ...{ json: true, colors: createColors(false), live: false, columns: 80 },
+    ...{ stream: () => true, note: nothing, warn: nothing, status: nothing },
+    result: (text) => results.push(text),
+    document: (value) => documents.push(value),
+  };
+  return { output, results, documents };
+}
+
+test('the terminal says what the folder does otherwise than the run', async (t) => {
+  const out = join(temporaryFolder(t), 'out');
+  const { output, results, documents } = recording();
+  await exportRun(RUN, { format: 'onnx', out, head: 8, ...COMPOSED }, output);
+  const [said = '', ...notes] = results.join('\n').split('\n');
+  assert.match(said, /out: W4A4KV4, \d+\.\d KiB$/);
+  assert.match(notes.join('\n'), /^- The one scale of a row .*\n- The run rounds activations to 4 bits/);
+  const [document] = documents as [Record<string, unknown>];
+  assert.deepEqual(
+    notes,
+    (document.notes as string[]).map((note) => `- ${note}`),
+  );
+  const { format, folder, embeddings, head } = document;
+  assert.deepEqual(
+    { format, folder, embeddings, head },
+    { format: 'onnx', folder: out, embeddings: 16, head: 8 },
+  );
+});
+
+test('bits of tables are for whole models', async () => {
+  for (const option of ['embeddings', 'head'])
+    await rejectsWith(
+      () => exportRun(RUN, { format: 'rbin', out: 'R.bin', [option]: 8, ...COMPOSED }, recording().output),
+      'cli/not-used',
+      new RegExp(`rbin holds rotations alone: --${option} would not be used`),
+    );
+  assert.equal(parseTableBits('8'), 8);
+  assert.throws(() => parseTableBits('5'), /Allowed: 16, 8, 4\./);
+});
