@@ -14,7 +14,7 @@ import { Program } from '../src/engine/graph/program.ts';
 import { ProgramCache } from '../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../src/engine/model/checkpoint.ts';
 import type { ModelConfig } from '../src/engine/model/config.ts';
-import { cacheBytes } from '../src/engine/network/layer-cache.ts';
+import { cacheBytes } from '../src/engine/network/cache-form.ts';
 import { FULL_PRECISION } from '../src/engine/network/layer-shape.ts';
 import { Network } from '../src/engine/network/network.ts';
 import { NO_MAPS } from '../src/engine/network/seams.ts';

@@ -24,11 +24,12 @@ const instructionSets = {
 
 /** Sources of these names are compiled with flags of their own, where the compiler knows them; each has a body without. */
 const specialSets = {
+  neon_dot: ['-march=armv8.2-a+dotprod'],
   avx_vnni: [...(instructionSets.avx2 ?? []), '-mavxvnni'],
   avx512_vnni: [...(instructionSets.avx512 ?? []), '-mavx512vnni'],
   amx: [
     ...(instructionSets.avx512 ?? []),
-    ...['-mavx512bf16', '-mamx-tile', '-mamx-bf16'],
+    ...['-mavx512vnni', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mamx-int8'],
     // GCC 12 warns of its own headers.
     ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
   ],
@@ -88,7 +89,6 @@ export async function findCompiler() {
 /** Returns {@link specialSets}, without flags where the compiler does not know them. */
 async function knownSpecialSets(compiler) {
   const knows = async (flags) => {
-    if (process.arch !== 'x64') return false;
     const empty = ['-fsyntax-only', '-x', 'c++', os.devNull];
     return run(compiler.command, [...flags, ...empty]).then(
       () => true,

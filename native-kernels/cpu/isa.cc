@@ -6,6 +6,8 @@
 #if SPINQUANT_X86 && defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif SPINQUANT_ARM64 && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace spinquant {
@@ -17,14 +19,16 @@ bool compiled();
 
 namespace {
 
-#if SPINQUANT_X86 && defined(__linux__)
-/// Tiles of bfloat16, with vectors of it to fill them; the kernel must grant the state of 8 KB to this process.
+#if SPINQUANT_X86
+
+#if defined(__linux__)
+/// Tiles of bfloat16 and of bytes, with vectors to fill them; the kernel must grant the state of 8 KB to this process.
 bool may_use_amx() {
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAvx512Bf16 = 1u << 5;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25, kAvx512Bf16 = 1u << 5;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-  if (!(d & kAmxBf16) || !(d & kAmxTile)) return false;
+  if (!(d & kAmxBf16) || !(d & kAmxTile) || !(d & kAmxInt8)) return false;
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & kAvx512Bf16)) return false;
   // Asked last: that source is compiled for such processors as a whole.
   return amx::compiled() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -33,7 +37,6 @@ bool may_use_amx() {
 bool may_use_amx() { return false; }
 #endif
 
-#if SPINQUANT_X86
 /// Products of bytes on vectors of 256 and of 512 bits. Whoever asks knows that the wide registers are saved.
 bool has_avx_vnni() {
   unsigned a, b, c, d;
@@ -44,13 +47,10 @@ bool has_avx512_vnni() {
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 11);
 }
-#endif
 
-std::vector<Isa> detect() {
-  std::vector<Isa> isas{Isa::portable};
-#if SPINQUANT_X86
+void add_usable(std::vector<Isa>& isas) {
   // The compiler's own check also asks the operating system whether it saves the wide registers.
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return isas;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
   isas.push_back(Isa::avx2);
   if (has_avx_vnni()) isas.push_back(Isa::avx_vnni);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -59,7 +59,30 @@ std::vector<Isa> detect() {
     if (has_avx512_vnni()) isas.push_back(Isa::avx512_vnni);
     if (may_use_amx()) isas.push_back(Isa::amx);
   }
+}
+
+#else
+
+/// Products of bytes are optional before ARMv8.4.
+bool has_neon_dot() {
+#if SPINQUANT_ARM64 && defined(__linux__)
+  constexpr unsigned long kDotProducts = 1ul << 20;
+  return getauxval(AT_HWCAP) & kDotProducts;
+#else
+  // Every Mac of this architecture has them.
+  return SPINQUANT_ARM64;
 #endif
+}
+
+void add_usable(std::vector<Isa>& isas) {
+  if (has_neon_dot()) isas.push_back(Isa::neon_dot);
+}
+
+#endif
+
+std::vector<Isa> detect() {
+  std::vector<Isa> isas{Isa::portable};
+  add_usable(isas);
   return isas;
 }
 
@@ -81,6 +104,7 @@ const char* isa_name(Isa isa) {
     case Isa::avx512: return "avx512";
     case Isa::avx512_vnni: return "avx512_vnni";
     case Isa::amx: return "amx";
+    case Isa::neon_dot: return "neon_dot";
   }
   return "unknown";
 }

@@ -18,7 +18,8 @@ struct Variants {
   Kernel<Args> pick(Isa isa) const {
     switch (isa) {
       case Isa::reference: return reference;
-      case Isa::portable: return portable;
+      case Isa::portable:
+      case Isa::neon_dot: return portable;
       case Isa::avx2:
       case Isa::avx_vnni: return avx2;
       case Isa::avx512:

@@ -30,6 +30,8 @@
   X(reverse_cholesky_type)          \
   X(gptq_round_type)                \
   X(lattice_round_type)             \
+  X(pack_cache_type)                \
+  X(packed_attention_type)          \
   X(pack_int4_type)                 \
   X(int4_matmul_type)
 

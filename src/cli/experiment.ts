@@ -5,6 +5,7 @@ import {
   type ResolvedExperiment,
   withHint,
 } from '../config/index.ts';
+import { isRunFolder, openRun } from '../runs/index.ts';
 import { loadEngine } from './engine.ts';
 import { interruptible } from './interrupt.ts';
 import type { Output } from './output.ts';
@@ -21,6 +22,7 @@ export interface ComputeFlags {
 
 /**
  * Reads an experiment, downloads what it names on the Hub, checks it against its model too, and prints its warnings.
+ * @param file of the experiment, or the folder of a run of it.
  * @param device replaces the one written there.
  * @throws ExperimentError with every fault.
  */
@@ -31,7 +33,9 @@ export async function loadExperiment(
   device?: Device,
 ): Promise<ResolvedExperiment> {
   const engine = await loadEngine();
-  const written = await engine.loadExperiment(file, purpose);
+  const written = isRunFolder(file)
+    ? await (await openRun(file)).readExperiment()
+    : await engine.loadExperiment(file, purpose);
   const experiment = await interruptible(output, (signal) =>
     follow(engine.fetchSources(written, purpose, signal), output),
   );

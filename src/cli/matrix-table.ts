@@ -1,12 +1,11 @@
 import {
-  limitNote,
   type MatrixTable,
   publishedHeading,
   publishedMetrics,
-  publishedNotes,
   publishedText,
   spreadText,
   type TableRow,
+  tableNotes,
 } from '../runs/index.ts';
 import { formatTable } from './table.ts';
 
@@ -14,11 +13,10 @@ import { formatTable } from './table.ts';
 export function matrixTable(found: MatrixTable): string {
   const { columns, rows } = found;
   const published = publishedMetrics(found);
-  const limit = limitNote(found);
-  const textOf = ({ values, best }: TableRow, at: number): string => {
-    const value = values[at];
+  const textOf = (row: TableRow, at: number): string => {
+    const value = row.values[at];
     const column = columns[at];
-    return value && column ? `${spreadText(column, value)}${best[at] ? ' *' : ''}` : '–';
+    return value && column ? `${spreadText(column, value, row)}${row.best[at] ? ' *' : ''}` : '–';
   };
   const table = formatTable(
     ['bits', 'method', ...columns.map(({ title }) => title), ...published.map(publishedHeading)],
@@ -30,11 +28,5 @@ export function matrixTable(found: MatrixTable): string {
     ]),
     ['left', 'left', ...[...columns, ...published].map(() => 'left' as const)],
   );
-  const notes = rows.filter(({ note }) => note !== null);
-  return [
-    table,
-    ...notes.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`),
-    ...(limit === null ? [] : [limit]),
-    ...publishedNotes(found),
-  ].join('\n');
+  return [table, ...tableNotes(found)].join('\n');
 }

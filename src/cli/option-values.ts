@@ -1,5 +1,6 @@
 /** Values of options, checked where the command line is read. */
 import { InvalidArgumentError } from 'commander';
+import { TABLE_BITS } from '../protocol/export-formats.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 /** Far above the positions of any model. */
@@ -34,8 +35,13 @@ export function collectStop(text: string, before: readonly string[] = []): reado
 
 const CACHE_BITS = [16, 8, 4] as const;
 
-export function parseCache(text: string): (typeof CACHE_BITS)[number] {
-  const found = CACHE_BITS.find((bits) => String(bits) === text);
-  if (found !== undefined) return found;
-  throw new InvalidArgumentError(`Allowed: ${CACHE_BITS.join(', ')}.`);
+function parseBits<const T extends number>(allowed: readonly T[]): Parse<T> {
+  return (text) => {
+    const found = allowed.find((bits) => String(bits) === text);
+    if (found !== undefined) return found;
+    throw new InvalidArgumentError(`Allowed: ${allowed.join(', ')}.`);
+  };
 }
+
+export const parseCache = parseBits(CACHE_BITS);
+export const parseTableBits = parseBits(TABLE_BITS);

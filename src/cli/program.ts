@@ -1,6 +1,11 @@
 import { Command, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS } from '../protocol/export-formats.ts';
+import {
+  EXPORT_FORMAT_NAMES,
+  EXPORT_FORMATS,
+  MODEL_FORMAT_NAMES,
+  MODEL_FORMATS,
+} from '../protocol/export-formats.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
 import {
@@ -9,6 +14,7 @@ import {
   parseCache,
   parseReal,
   parseSeed,
+  parseTableBits,
   parseWhole,
   SHARE,
 } from './option-values.ts';
@@ -82,9 +88,13 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       done(async () => (await import('./commands/optimize.ts')).optimize(file, options, output)),
     );
   program
-    .command('evaluate <file>')
+    .command('evaluate <file-or-run>')
     .description(
-      'measure perplexity at full precision and quantized; with GPTQ, weights are rounded by the calibration text first',
+      'measure perplexity at full precision and quantized; with GPTQ, weights are rounded by the calibration text first. A run folder stands for its experiment, with the rotations and rounded weights of the run',
+    )
+    .option(
+      '--integer',
+      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why',
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')
@@ -178,11 +188,18 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     );
   program
     .command('export <run>')
-    .description('write the learned rotations of a run to a file')
-    .addOption(
-      new Option('--format <format>', formatSummaries()).choices(EXPORT_FORMAT_NAMES).default('safetensors'),
+    .description(
+      'write the learned rotations of a run to a file, or its quantized model (of a model folder: the model) to a folder',
     )
-    .requiredOption('--out <file>', 'the file to write')
+    .addOption(
+      new Option('--format <format>', formatSummaries())
+        .choices([...EXPORT_FORMAT_NAMES, ...MODEL_FORMAT_NAMES])
+        .default('safetensors'),
+    )
+    .requiredOption('--out <path>', 'the file, or for a model the folder, to write')
+    .option('--embeddings <bits>', tableBits('embeddings'), parseTableBits)
+    .option('--head <bits>', tableBits('the output layer'), parseTableBits)
+    .addOption(kernels())
     .addOption(json())
     .action((run, options) =>
       done(async () => (await import('./commands/export.ts')).exportRun(run, options, output)),
@@ -225,6 +242,10 @@ function addGenerate(program: Command, output: Output, done: Done): void {
       'round keys and values to 16, 8 or 4 bits, instead of as the run does',
       parseCache,
     )
+    .option(
+      '--simulate',
+      'of a run: simulate quantization in float32, as evaluate does without --integer, instead of multiplying in whole numbers',
+    )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())
     .addOption(kernels())
@@ -256,5 +277,8 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
 
 /** Writes `safetensors: …; rbin: …`. */
 function formatSummaries(): string {
-  return EXPORT_FORMAT_NAMES.map((name) => `${name}: ${EXPORT_FORMATS[name].summary}`).join('; ');
+  const formats = Object.entries({ ...EXPORT_FORMATS, ...MODEL_FORMATS });
+  return formats.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
 }
+
+const tableBits = (what: string): string => `in a model: ${what} at 16, 8 or 4 bits; 16 by default`;

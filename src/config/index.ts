@@ -22,6 +22,8 @@ export { experimentJsonSchema } from './json-schema.ts';
 export * from './matrix/index.ts';
 export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';
+export type { ModelPlace } from './model-place.ts';
+export { modelPlace } from './model-place.ts';
 export type { ParsedExperiment, Reading } from './parse.ts';
 export { parseExperiment } from './parse.ts';
 export type { CheckedExperiment, ExperimentSource, ResolvedExperiment } from './resolve.ts';

@@ -16,6 +16,7 @@ import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c
 import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
+import type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
 import type { MatrixResult } from './plan/matrix/run-matrix.ts';
@@ -25,6 +26,7 @@ import type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  IntegerOptions,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -39,6 +41,7 @@ export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportProgress } from './model/reported-tensors.ts';
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
+export type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
 export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
@@ -48,6 +51,7 @@ export type {
   EvaluateResult,
   InspectOptions,
   InspectResult,
+  IntegerOptions,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -211,7 +215,7 @@ export async function* inspectActivations(
 export async function* evaluateAndKeep(
   experiment: ResolvedExperiment,
   source: Source | null,
-  options: EngineOptions,
+  options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   return yield* (await import('./plan/measure-and-keep.ts')).evaluateAndKeep(experiment, source, options);
 }
@@ -225,6 +229,14 @@ export async function* measureAndKeep(
 ): AsyncGenerator<RunEvent, string> {
   if (what === 'evaluate') return (yield* evaluateAndKeep(experiment, source, options)).run;
   return yield* (await import('./plan/measure-and-keep.ts')).inspectAndKeep(experiment, source, options);
+}
+
+/** Writes the network of a run, or a model at full precision, as a folder for other runtimes. */
+export async function* exportModel(
+  request: ExportModelRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, ExportModelResult> {
+  return yield* (await import('./plan/export-model.ts')).exportModel(request, options);
 }
 
 /** Writes the rotations of a run to a file. @returns names of the tensors in it. */

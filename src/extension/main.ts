@@ -1,4 +1,5 @@
 /** Wiring of the extension. Nothing here waits: what reads files or starts the worker does so when it is needed. */
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
 import { registerTools } from './chat/tools.ts';
@@ -6,11 +7,14 @@ import { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import { ExperimentChecker } from './experiments/checker.ts';
 import { ExperimentFiles } from './experiments/files.ts';
 import { registerExperiments } from './experiments/register.ts';
+import { TableCounts } from './experiments/table-counts.ts';
 import { registerGate } from './gate/tests.ts';
 import { registerJobCommands } from './jobs/commands.ts';
 import { WorkerJobs } from './jobs/index.ts';
+import { tellLeft } from './jobs/left.ts';
 import { notifyEnds } from './jobs/notifications.ts';
 import { showJobStatus } from './jobs/status.ts';
+import { UnfinishedJobs } from './jobs/unfinished.ts';
 import type { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
 import { registerPanels } from './panels/index.ts';
@@ -22,6 +26,12 @@ import type { CompareText, Services } from './services.ts';
 import { onceAllowed, TrustedWorker } from './trust.ts';
 
 let worker: Worker | null = null;
+let unfinished: UnfinishedJobs | null = null;
+
+/** The folder that VS Code gives the extension for this workspace. */
+function unfinishedPath({ storageUri }: vscode.ExtensionContext): string | null {
+  return storageUri?.scheme === 'file' ? join(storageUri.fsPath, 'unfinished-jobs.json') : null;
+}
 
 /** @returns what the parts see of each other, for the tests in the editor. */
 export function activate(context: vscode.ExtensionContext): Services {
@@ -32,7 +42,9 @@ export function activate(context: vscode.ExtensionContext): Services {
   const log = own(vscode.window.createOutputChannel(PRODUCT_NAME, { log: true }));
   const trusted = own(new TrustedWorker(context.extensionPath, log));
   worker = trusted;
-  const jobs = own(new WorkerJobs(trusted, log));
+  unfinished = new UnfinishedJobs(unfinishedPath(context), log);
+  const { left } = unfinished;
+  const jobs = own(new WorkerJobs(trusted, unfinished, log));
   const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));
   jobs.settleWith((runDir) => runs.settle(runDir));
   const reasons = new WorkerCellReasons(
@@ -40,13 +52,24 @@ export function activate(context: vscode.ExtensionContext): Services {
     log,
   );
   const experiments = own(new ExperimentFiles(context));
+  const tables = new TableCounts({ runs, reasons, log });
   const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
-  const parts: Parts = { context, log, worker: trusted, jobs, runs, experiments, reasons, compareText };
+  const parts: Parts = {
+    context,
+    log,
+    worker: trusted,
+    jobs,
+    runs,
+    experiments,
+    reasons,
+    tables,
+    compareText,
+  };
   const summaries = own(new RunSummaries(parts.runs, log));
   const checker = own(new ExperimentChecker(trusted, log));
   own(onceAllowed(() => registerJobCommands(parts), log));
-  own(showJobStatus(parts.jobs));
-  own(notifyEnds(parts.jobs));
+  own(showJobStatus(parts));
+  own(notifyEnds(parts));
   own(registerExperiments(parts, checker, summaries));
   own(registerRuns(parts, summaries));
   own(registerLayers(parts, checker, summaries));
@@ -55,13 +78,15 @@ export function activate(context: vscode.ExtensionContext): Services {
   own(registerPanels(parts));
   // Afterwards: reading runs loads the schema, which activation need not wait for.
   setImmediate(() => {
-    for (const looked of [parts.experiments.refresh(), parts.runs.refresh()])
+    const runsFound = parts.runs.refresh().then(() => tellLeft(parts, left));
+    for (const looked of [parts.experiments.refresh(), runsFound])
       looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
   });
   return parts;
 }
 
-/** The window closes: the worker gets the time to write the checkpoint of what runs. */
+/** The window closes: what runs is remembered, and the worker gets the time to write the checkpoint of what runs. */
 export async function deactivate(): Promise<void> {
+  unfinished?.close();
   await worker?.stop();
 }

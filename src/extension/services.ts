@@ -8,6 +8,7 @@ import type { Progress } from '../protocol/progress.ts';
 import type { ComparedNotification, CompareParams } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
+import type { TableCounts } from './experiments/table-counts.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
 export type JobState = 'waiting' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted';
@@ -102,6 +103,7 @@ export interface Services {
   readonly runs: RunStore;
   readonly experiments: ExperimentList;
   readonly compareText: CompareText;
-  readonly reasons: Pick<WorkerCellReasons, 'of' | 'onDidChange'>;
+  readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;
+  readonly tables: Pick<TableCounts, 'of'>;
   readonly log: vscode.LogOutputChannel;
 }

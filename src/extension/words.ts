@@ -2,12 +2,17 @@
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import type { Translate } from '../protocol/panels/common.ts';
-import { phaseNames } from '../protocol/panels/words.ts';
+import { cellName, phaseNames } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
+import type { CellCount } from '../runs/index.ts';
+import type { Language } from './runs/names.ts';
 import type { JobKind } from './services.ts';
 
 /** For the texts of `protocol/panels`. */
 export const translate: Translate = vscode.l10n.t;
+
+/** For the names of runs. */
+export const language = (): Language => ({ locale: vscode.env.language, t: translate });
 
 const MINUTE = 60;
 const HOUR = 60 * MINUTE;
@@ -56,14 +61,17 @@ export function jobTitle(kind: JobKind): string {
 
 /**
  * `step 41/100 · 6 min left`, `rounding layer 3/30 · 2 min left`, `window 5/12`; of a table,
- * `cell 12 of 60: 4-4-4 GPTQ · window 5/12`.
+ * `12 of 60 cells · window 5/12 · GPTQ · 4-4-4 · seed 1`. What is cut off at the end is missed least.
+ * @param cells how far the table is that is being filled; null where that is said already.
  */
-export function progressText(progress: Progress): string {
+export function progressText(progress: Progress, cells: CellCount | null = null): string {
   const { cell, phase } = progress;
-  if (cell === null) return workText(progress);
   const { t } = vscode.l10n;
-  const place = t('cell {0} of {1}: {2} {3}', cell.cell, cell.cells, cell.bits, cell.title);
-  return phase === null ? place : `${place} · ${workText(progress)}`;
+  return [
+    ...(cells === null ? [] : [t('{0} of {1} cells', cells.done, cells.total)]),
+    ...(cell === null || phase !== null ? [workText(progress)] : []),
+    ...(cell === null ? [] : [cellName(cell, translate)]),
+  ].join(' · ');
 }
 
 function workText(progress: Progress): string {

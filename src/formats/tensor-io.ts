@@ -53,6 +53,19 @@ export function readTensor(file: FileTensor): HostTensor {
   return tensor;
 }
 
+/** Rows first … first + count − 1 of a matrix in a file. */
+export function fileRows(matrix: FileTensor, first: number, count: number): FileTensor {
+  const { dims, dtype, byteOffset } = matrix;
+  const [, width = 0] = dims;
+  const rowBytes = width * BYTES_PER_ELEMENT[dtype];
+  return {
+    ...matrix,
+    dims: [count, width],
+    byteOffset: byteOffset + first * rowBytes,
+    byteLength: count * rowBytes,
+  };
+}
+
 /**
  * Converts the values to float32. float16, bfloat16 and 8-bit integers convert exactly; float64, int32 and int64 round
  * to nearest. A float32 tensor gives its own array, not a copy.

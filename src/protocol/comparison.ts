@@ -1,8 +1,8 @@
 /** Texts of a network at full precision and of quantized ones, beside each other: what is told on the way, and at the end. */
 import type { GenerationEvent, TextEnd } from './generation.ts';
 
-/** Bytes that a network takes where its weights, keys and values are packed. */
-export interface PackedBytes {
+/** Bytes that a network takes, in the forms in which it reads them. */
+export interface NetworkBytes {
   readonly weights: number;
   /** Keys and values of one token. */
   readonly cachePerToken: number;
@@ -17,7 +17,7 @@ export interface ColumnNetwork {
   readonly type: 'network';
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
-  readonly bytes: PackedBytes;
+  readonly bytes: NetworkBytes;
 }
 
 /** A column has written its own text. */

@@ -18,11 +18,12 @@ export const PHASE_NAMES = [
   'round',
   'evaluate',
   'statistics',
+  'export',
 ] as const;
 export type PhaseName = (typeof PHASE_NAMES)[number];
 
 export type Variant = 'full-precision' | 'quantized';
-export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate';
+export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate' | 'export';
 export type FinishedStatus = 'finished' | 'cancelled' | 'failed';
 
 interface Timed {
@@ -250,6 +251,8 @@ export interface CellEvent extends Timed {
   /** Name of the row in tables. */
   readonly title: string;
   readonly seed: number;
+  /** True where other seeds may give other numbers. */
+  readonly seeded: boolean;
   /** Absolute path of its run; null where there is none. */
   readonly run: string | null;
   /** Why it has no numbers. */

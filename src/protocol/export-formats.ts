@@ -1,4 +1,6 @@
-/** Formats that a run can be exported to: an entry each. The work lies in `engine/export/<name>.ts`. */
+/**
+ * Formats that the rotations of a run can be exported to: an entry each. The work lies in `engine/export/<name>.ts`.
+ */
 
 export interface ExportFormatDescription {
   /** As menus name it. */
@@ -32,3 +34,22 @@ export const EXPORT_FORMAT_NAMES = Object.keys(EXPORT_FORMATS) as ExportFormatNa
 export function isExportFormat(name: string): name is ExportFormatName {
   return Object.hasOwn(EXPORT_FORMATS, name);
 }
+
+/** Formats of whole quantized models, each a folder. */
+export const MODEL_FORMATS = {
+  onnx: {
+    summary: 'the quantized model as a folder for ONNX Runtime and onnxruntime-genai',
+  },
+} as const satisfies Record<string, Pick<ExportFormatDescription, 'summary'>>;
+
+export type ModelFormatName = keyof typeof MODEL_FORMATS;
+
+export const MODEL_FORMAT_NAMES = Object.keys(MODEL_FORMATS) as ModelFormatName[];
+
+export function isModelFormat(name: string): name is ModelFormatName {
+  return Object.hasOwn(MODEL_FORMATS, name);
+}
+
+/** Bits of embeddings and head in a model; 16 stores them as float16. */
+export const TABLE_BITS = [16, 8, 4] as const;
+export type TableBits = (typeof TABLE_BITS)[number];

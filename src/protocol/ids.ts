@@ -14,6 +14,7 @@ export const COMMANDS = {
   export: 'spinquant.exportRotations',
   cancel: 'spinquant.cancel',
   newExperiment: 'spinquant.newExperiment',
+  newTable: 'spinquant.newTable',
   showLog: 'spinquant.showLog',
   pause: 'spinquant.pause',
   resume: 'spinquant.resume',

@@ -117,6 +117,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     method: z.string(),
     title: z.string(),
     seed: count,
+    seeded: z.boolean(),
     run: z.string().nullable(),
     message: z.string().exactOptional(),
   }),

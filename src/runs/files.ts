@@ -1,6 +1,6 @@
 /** This file names the files in a run folder, and writes and reads them. */
 
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { z } from 'zod';
@@ -34,6 +34,9 @@ export const RUN_FILES = {
   /** This folder tells which process is at work. */
   lock: 'lock',
 } as const;
+
+/** True for the folder of a run. */
+export const isRunFolder = (folder: string): boolean => existsSync(join(folder, RUN_FILES.run));
 
 export function writeJson(path: string, value: unknown): void {
   writeText(path, `${JSON.stringify(value, null, 2)}\n`);

@@ -10,7 +10,7 @@ export type {
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
 export { EventLog, readEvents } from './event-log.ts';
-export { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
+export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';

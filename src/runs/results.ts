@@ -1,8 +1,9 @@
 /** `results.json` holds what a run found. */
 import { z } from 'zod';
+import type { Linear } from '../protocol/block.ts';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
 import { measuredNumber } from './numbers.ts';
-import { type TaskResult, taskResultSchema } from './task-results.ts';
+import { linearsSchema, type TaskResult, taskResultSchema } from './task-results.ts';
 
 export interface PerplexityResult {
   /** The text's name in evaluation.perplexity. */
@@ -16,6 +17,11 @@ export interface PerplexityResult {
   readonly quantized: number | null;
   /** Absent in files of earlier versions. */
   readonly meanLoss?: MeanLoss | undefined;
+  /**
+   * Linear layers of the quantized network whose products were of whole numbers, as they are deployed. Absent where all
+   * were simulated.
+   */
+  readonly integer?: readonly Linear[] | undefined;
   readonly windows: number;
   /** Number of predicted tokens. */
   readonly tokens: number;
@@ -72,6 +78,7 @@ const perplexitySchema = z
     fullPrecision: perplexity,
     quantized: perplexity,
     meanLoss: z.object({ fullPrecision: perplexity, quantized: perplexity }).optional(),
+    integer: linearsSchema.optional(),
     windows: count,
     tokens: count,
   })

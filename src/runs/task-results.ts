@@ -1,5 +1,6 @@
 /** What zero-shot tasks came to, in `results.json` and in the files of the folder `tasks`. */
 import { z } from 'zod';
+import { LINEARS, type Linear } from '../protocol/block.ts';
 import type { TaskScores } from '../protocol/task-scores.ts';
 
 export interface TaskResult {
@@ -13,6 +14,8 @@ export interface TaskResult {
   readonly fullPrecision: TaskScores | null;
   /** Scores with this experiment's rotations and quantizers; null when not measured. */
   readonly quantized: TaskScores | null;
+  /** Linear layers whose products were of whole numbers, as of a perplexity. */
+  readonly integer?: readonly Linear[] | undefined;
 }
 
 /** The scores of one variant, kept so that a run that was stopped need not measure them again. */
@@ -24,6 +27,8 @@ export interface KeptTask {
   readonly questions: number;
   readonly seconds: number;
 }
+
+export const linearsSchema = z.array(z.enum(LINEARS));
 
 const share = z.object({ value: z.number(), standardError: z.number().nullable() });
 
@@ -40,6 +45,7 @@ export const taskResultSchema = z.looseObject({
   limit: count.nullable(),
   fullPrecision: taskScoresSchema.nullable(),
   quantized: taskScoresSchema.nullable(),
+  integer: linearsSchema.optional(),
 }) satisfies z.ZodType<TaskResult>;
 
 export const keptTaskSchema = z.object({

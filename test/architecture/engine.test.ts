@@ -14,7 +14,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['network'],
   ['calibration'],
   ['transform', 'rounding', 'generate', 'training'],
-  ['methods', 'evaluate'],
+  ['methods', 'evaluate', 'onnx-export'],
   ['plan'],
   ['index.ts'],
 ];

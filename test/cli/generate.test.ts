@@ -130,6 +130,7 @@ const request = (model: string, text: string, tokens: number | null): GenerateRe
   seed: 0,
   stops: [],
   cacheBits: null,
+  simulated: false,
 });
 
 test('an empty prompt is BOS alone; unknown characters are told; without a number the text fits', async (t) => {

@@ -31,7 +31,7 @@ test('what the worker answers is told once, and asked again for another text or 
   await setImmediate();
   assert.deepEqual([reasons.of(edited), changes()], [{ key: '{ }' }, 2]);
   reasons.of({ ...edited, modelTime: 2 });
-  await setImmediate();
+  await reasons.told(ASKED.file);
   assert.deepEqual([asked.length, changes()], [3, 2], 'an equal answer changes nothing');
 });
 

@@ -8,8 +8,11 @@ import {
   sortByError,
   worstLayers,
 } from '../../src/extension/layers/model.ts';
+import { type SubjectInput, subjectOf } from '../../src/extension/layers/subject.ts';
+import type { RunSummary } from '../../src/extension/runs/summaries.ts';
 import { SITES, type Site } from '../../src/protocol/block.ts';
-import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../src/runs/index.ts';
+import { type ActivationsFile, Run, type SiteRecord, type SiteStatistics } from '../../src/runs/index.ts';
+import { FILE, summary } from './run-fixture.ts';
 
 function statistics(sqnrDb: number | null): SiteStatistics {
   const histogram = { min: -1, max: 1, counts: [1] };
@@ -32,7 +35,7 @@ const MODEL = { architecture: 'llama', layers: 3, hiddenSize: 8, headDim: 4, int
 
 function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
   const experiment = experimentSchema.parse({ model: 'm', ...settings });
-  return layerTree({ experiment, model: MODEL, activations: null, progress: 'none', ...input });
+  return layerTree({ settings: experiment, model: MODEL, activations: null, progress: 'none', ...input });
 }
 
 const states = (...args: Parameters<typeof tree>) => tree(...args).maps.map(({ state }) => state);
@@ -85,8 +88,8 @@ test('where heads are mixed, H acts behind R2', () => {
 test('where channels are scaled, S acts at the norms beside R1', () => {
   const plain = experimentSchema.parse({ model: 'm' });
   // The schema offers no method of scaling yet.
-  const scaled = { ...plain, scaling: { method: 'smoothquant' } } as unknown as LayerTreeInput['experiment'];
-  const { maps, layers } = tree({ experiment: scaled });
+  const scaled = { ...plain, scaling: { method: 'smoothquant' } } as unknown as LayerTreeInput['settings'];
+  const { maps, layers } = tree({ settings: scaled });
   assert.deepEqual(
     maps.map(({ symbol, state }) => `${symbol} ${state}`),
     ['R1 planned', 'S scaled', 'R2 planned', 'R3 online', 'R4 online'],
@@ -146,4 +149,51 @@ test('the filter takes a layer number, a name of a site, or a bound in dB', () =
   assert.deepEqual(left('<18'), ['0: down-input', '1: down-input']);
   assert.deepEqual(left('< 9.5 dB'), ['1: down-input']);
   assert.deepEqual(left('nothing'), []);
+});
+
+const CELL = { bits: '4-4-4', method: 'rtn', title: 'RTN', seed: 0, seeded: false, key: 'k', inputs: null };
+
+function cellOf(id: string): RunSummary {
+  const { run, ...rest } = summary({ id, settings: { rotation: { r1: 'none', r2: 'none' } }, perplexity: 7 });
+  return { ...rest, run: new Run(run.dir, { ...run.record, cell: CELL }) };
+}
+
+function subject(input: Partial<SubjectInput>, files: Readonly<Record<string, string>> = {}) {
+  const has: SubjectInput['has'] = ({ run }, name) => files[run.record.id]?.includes(name) ?? false;
+  return subjectOf({ summaries: [], isTable: true, job: null, has, ...input });
+}
+
+test('of a table the tree is about one cell: the one at work, else the newest that was measured', () => {
+  const [newest, older, own] = [cellOf('newest'), cellOf('older'), summary({ id: 'own' })];
+  const summaries = [newest, own, older];
+  assert.deepEqual(subject({}), { measured: null, cell: null, progress: 'none' });
+  assert.equal(subject({ summaries }).cell, newest);
+  assert.deepEqual(subject({ summaries }, { older: 'activations, rotations', own: 'activations' }), {
+    ...{ measured: older, cell: older, progress: 'merged' },
+  });
+  const job = { id: 'job-1', kind: 'optimize', experiment: FILE, state: 'running', message: null } as const;
+  const atWork = { ...job, runDir: newest.run.dir };
+  assert.deepEqual(subject({ summaries, job: atWork }, { older: 'activations' }), {
+    ...{ measured: null, cell: newest, progress: 'learning' },
+  });
+  const { settings, progress } = { settings: newest.experiment, progress: 'learning' as const };
+  assert.deepEqual(states({ settings, progress }).slice(0, 2), ['none', 'none'], 'RTN learns nothing');
+  assert.deepEqual(states({ settings: null }), [], 'before the first cell there are no maps to show');
+});
+
+test('of an experiment without a matrix cells tell nothing; it learns until its rotations are there', () => {
+  const [cell, own] = [cellOf('cell'), summary({ id: 'own' })];
+  const given = { summaries: [cell, own], isTable: false };
+  assert.deepEqual(subject(given, { cell: 'activations, rotations' }), {
+    ...{ measured: null, cell: null, progress: 'none' },
+  });
+  assert.equal(subject(given, { own: 'rotations' }).progress, 'learned', 'without results');
+  const job = { id: 'job-1', kind: 'optimize', experiment: FILE, state: 'running', message: null } as const;
+  assert.equal(
+    subject({ ...given, job: { ...job, runDir: null } }, { own: 'rotations' }).progress,
+    'learning',
+  );
+  const atWork = { ...job, runDir: own.run.dir };
+  assert.equal(subject({ ...given, job: atWork }).progress, 'learning');
+  assert.equal(subject({ ...given, job: atWork }, { own: 'rotations' }).progress, 'learned');
 });

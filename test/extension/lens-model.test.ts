@@ -140,15 +140,27 @@ test('an experiment with a matrix fills its table; runs of cells are not its own
   const found = lenses({ cells, summaries: [ofCell] }, matrix);
   assert.deepEqual(
     found.map(({ kind }) => kind),
-    ['fill-table', 'show-table', 'rotation', 'evaluate-plain'],
-    'no rotation of a cell is taken for one of the file',
+    ['fill-table', 'show-table'],
+    'its rows have rotations of their own, and cells are measured by filling the table',
   );
   const [fill] = found;
   assert.ok(fill?.kind === 'fill-table');
   assert.deepEqual([fill.done, fill.total], [12, 60]);
-  assert.ok(fill.line > (found.find(({ kind }) => kind === 'rotation')?.line ?? 0), 'at the matrix');
+  // { / model / calibration { text } / evaluation { perplexity [ { name, text } ] } / rotation { r1 } / matrix
+  assert.equal(fill.line, 16);
   const job: Job = {
     ...{ id: 'job-1', kind: 'optimize', experiment: FILE, state: 'running', runDir: null, message: null },
   };
-  assert.deepEqual(kinds({ cells, job }, matrix), ['show-table', 'pause', 'cancel', 'progress', 'rotation']);
+  assert.deepEqual(kinds({ cells, job }, matrix), ['pause', 'cancel', 'progress']);
+  const progress = lenses({ cells, job }, matrix).at(-1);
+  assert.ok(progress?.kind === 'progress');
+  assert.deepEqual(progress.cells, cells);
+  const evaluating = lenses({ cells, job: { ...job, kind: 'evaluate' } }, matrix).at(-1);
+  assert.ok(evaluating?.kind === 'progress');
+  assert.equal(evaluating.cells, null, 'it fills no table');
+  assert.deepEqual(
+    kinds({ summaries: [ofCell] }),
+    ['optimize', 'rotation', 'evaluate-plain'],
+    'without the matrix no rotation of a cell is taken for one of the file',
+  );
 });

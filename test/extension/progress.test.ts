@@ -178,7 +178,7 @@ test('a run at work is at work, whatever else waits for it', () => {
 
 const cell = (number: number, state: CellEvent['state'] = 'started'): CellEvent => ({
   ...{ type: 'cell', time: at(number), state, cell: number, cells: 60 },
-  ...{ bits: '4-4-4', method: 'gptq', title: 'GPTQ', seed: 0, run: null },
+  ...{ bits: '4-4-4', method: 'gptq', title: 'GPTQ', seed: 0, seeded: true, run: null },
 });
 
 test('a job that fills a table knows its cell, also after the run of the cell has begun; the next begins from nothing', () => {

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { learningWeightBits, parseExperiment } from '../../src/config/index.ts';
+import { PRESET_NAMES } from '../../src/config/matrix/presets.ts';
 import { experimentText, PRESETS, type PresetName } from '../../src/extension/experiments/presets.ts';
+import { TABLES, tableText } from '../../src/extension/experiments/table-presets.ts';
 import { judge } from '../../src/extension/gate/model.ts';
 import { labelsPath, readAnnotation, writeAnnotation } from '../../src/extension/runs/annotations.ts';
 
@@ -48,6 +50,33 @@ test('the quick preset learns from captured activations, at the defaults of its 
   assert.deepEqual(
     [start, learning.objective, learning.optimizer, learning.steps, learning.learningRate],
     ['hadamard', 'peak', 'lie-adam', 200, 0.02],
+  );
+});
+
+test('every table to start from is an experiment without errors, with the matrix that it names', () => {
+  assert.deepEqual(TABLES, ['quick', ...PRESET_NAMES]);
+  for (const table of TABLES) {
+    const { experiment, faults } = parseExperiment(
+      tableText(table, { ...BOTH_TEXTS, maxPositions: 512 }),
+      '/x',
+    );
+    assert.deepEqual(
+      faults.filter(({ severity }) => severity === 'error'),
+      [],
+      table,
+    );
+    const { matrix, calibration, evaluation } = experiment!;
+    assert.equal(matrix?.preset ?? 'quick', table);
+    assert.equal(calibration.sequenceLength, table === 'quick' ? 256 : 512);
+    assert.equal(evaluation.perplexity[0]?.maxWindows, table === 'quick' ? 8 : null);
+  }
+  const { bits, methods } = parseExperiment(tableText('quick', BOTH_TEXTS), '/x').experiment!.matrix!;
+  assert.deepEqual(
+    [bits, methods],
+    [
+      ['4-8-16', '4-4-4'],
+      ['rtn', 'gptq', 'quarot-gptq', 'peak-gptq'],
+    ],
   );
 });
 

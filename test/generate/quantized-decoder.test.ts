@@ -4,59 +4,28 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { experimentSchema } from '../../src/config/index.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { Decoder } from '../../src/engine/generate/decoder.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
-import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import type { ModelConfig } from '../../src/engine/model/config.ts';
+import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
-import { quantizersOf } from '../../src/engine/network/quantizers.ts';
-import { NO_MAPS, spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts';
-import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
-import { Rng } from '../../src/engine/rotation/random.ts';
-import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
+import { deployedGolden, labelOf, type Setting } from '../helpers/deployed-golden.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
 /** A prompt, single tokens, a second prompt, single tokens: 24 in all. */
 const CHUNKS = [5, 1, 1, 1, 1, 1, 1, 5, 1, 1, 1, 1, 1, 1, 1, 1];
 
-interface Setting {
-  readonly activations: 4 | 8;
-  readonly cache: 4 | 16;
-  readonly online: boolean;
-}
-
-const SETTINGS: readonly Setting[] = [4, 16].flatMap((cache) =>
-  [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
-);
-const label = ({ activations, cache, online }: Setting): string =>
-  `W4A${activations}KV${cache} ${online ? 'had' : 'no_had'}`;
-
-/** Quantizers and maps as an experiment has them. */
-function formOf({ activations, cache, online }: Setting, config: ModelConfig) {
-  const { quantization, rotation } = experimentSchema.parse({
-    model: 'model',
-    quantization: {
-      weights: { bits: 4, clip: false },
-      activations: { bits: activations },
-      keys: { bits: cache },
-      values: { bits: cache },
-    },
-    rotation: { r1: 'hadamard', r2: 'hadamard', r3: online, r4: online },
-  });
-  const maps = spinQuantMaps({
-    r1: true,
-    r2: true,
-    r3: online && cache < 16 ? planHadamard(config.headDim) : null,
-    r4: online ? planHadamard(config.intermediateSize) : null,
-  });
-  return { quantizers: quantizersOf(quantization, rotation, config), maps };
-}
+const SETTINGS: readonly Setting[] = [
+  ...[4, 16].flatMap((cache) =>
+    [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
+  ),
+  { activations: 8, cache: 8, online: true },
+];
 
 const RUNTIMES = new Map<string, Runtime>();
 before(async () => {
@@ -65,16 +34,6 @@ before(async () => {
 after(() => {
   for (const runtime of RUNTIMES.values()) runtime.close();
 });
-
-function quantized(cache: ProgramCache, checkpoint: Checkpoint, setting: Setting): Network {
-  const { config } = checkpoint;
-  const form = formOf(setting, config);
-  const network = new Network(cache, checkpoint, { mode: 'merged', ...form, centreEmbedding: false });
-  const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-  const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
-  network.setMaps(spinQuantState(r1, r2));
-  return network;
-}
 
 /** Logits after each chunk, one row behind the other. */
 async function decoded(network: Network, ids: Int32Array): Promise<number[]> {
@@ -124,15 +83,15 @@ for (const kernels of KERNELS)
       const plain = new Network(cache, checkpoint, { ...options, centreEmbedding: false });
       const exact = rowsOf(await sequenceLogits(plain, ids), vocabSize);
       for (const setting of SETTINGS) {
-        const network = quantized(cache, checkpoint, setting);
+        const network = deployedGolden(cache, checkpoint, setting);
         const whole = rowsOf(await sequenceLogits(network, ids), vocabSize);
         const found = await decoded(network, ids);
         const effect = distance(whole, exact);
-        const at = `${label(setting)}: ${distance(found, whole)} of ${effect}`;
+        const at = `${labelOf(setting)}: ${distance(found, whole)} of ${effect}`;
         assert.ok(distance(found, whole) < SHARE * effect, at);
         if (setting.cache === 16 || setting.online) continue;
         // The same with keys and values as they are is not the same network.
-        const other = await decoded(quantized(cache, checkpoint, { ...setting, cache: 16 }), ids);
+        const other = await decoded(deployedGolden(cache, checkpoint, { ...setting, cache: 16 }), ids);
         assert.ok(distance(other, whole) > SHARE * effect, `${at}, but ${distance(other, whole)}`);
       }
       await cache.release();

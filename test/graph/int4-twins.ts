@@ -41,6 +41,30 @@ export const INT4_TWINS: Readonly<Record<string, Twin>> = {
       },
     ]),
   ),
+  // The same with a scale for each span of x. Its range may leave out zero, which the kernel then adds as a product of
+  // up to max |x| ≤ 1 with a sum of weights, in two roundings for each span.
+  ...Object.fromEntries(
+    [
+      { group: 0, spans: 4, unsigned: false, bits: 8 },
+      { group: 32, spans: 2, unsigned: true, bits: 4 },
+      { group: 24, spans: 2, unsigned: true, bits: 8 },
+    ].map(({ group, spans, unsigned, bits }): [string, Twin] => [
+      `Int4MatMul, groups of ${group}, ${spans} scales of a token, ${bits} bits`,
+      {
+        dims: [
+          [3, 2, 96],
+          [35, 96],
+          [35, group ? 96 / group : 1],
+        ],
+        build: (_g, [x, w, s]) =>
+          int4MatMul(x!, packInt4(int4Codes(w!, s!, unsigned), spans), {
+            ...{ ...perToken, bits, symmetric: false, group: 96 / spans, includeZero: false },
+          }),
+        roundings: (96 * (96 / 2 + 3) * 1.1 + (12 + 5 + spans) * (1.1 * 2 + 1) * 96) / 2,
+        forwardOnly: true,
+      },
+    ]),
+  ),
   'PackInt4, bytes': {
     dims: [
       [35, 96],

@@ -103,12 +103,12 @@ for (const kernels of KERNELS)
     }
   });
 
-test('quantizers with one scale a row whose range holds zero go with packed weights', () => {
+test('quantizers of up to 8 bits go with packed weights, of whole rows and of groups that divide them', () => {
   const allows = (change: Partial<ActivationQuantizer>) => quantizesForInt4({ ...quantizer, ...change }, 64);
   assert.ok(allows({}));
   assert.ok(allows({ bits: 4, symmetric: true, includeZero: false }));
   assert.ok(allows({ group: 64 }));
-  assert.ok(!allows({ group: 32 }));
+  assert.ok(allows({ group: 32, includeZero: false }));
+  assert.ok(!allows({ group: 24 }));
   assert.ok(!allows({ bits: 16 }));
-  assert.ok(!allows({ includeZero: false }));
 });

@@ -51,7 +51,7 @@ function layerSpec(): LayerSpec {
         'attention-norm': { kind: 'diagonal' },
         'up-down': { kind: 'hadamard', transform },
       },
-      weightCodes: false,
+      weightForm: 'numbers',
       activationCodes: false,
       precision: 'float32',
     },

@@ -27,6 +27,7 @@ import { elementCount, float32, type HostTensor } from '../../src/protocol/tenso
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise } from '../helpers/tiny-network.ts';
 import { INT4_TWINS } from './int4-twins.ts';
+import { PACKED_CACHE_TWINS } from './packed-cache-twins.ts';
 import type { Twin } from './twin.ts';
 
 const EPSILON = 2 ** -23;
@@ -209,6 +210,7 @@ const TWINS: Record<string, Twin> = {
     roundings: (256 * 256 * 2.5) / 2,
   },
   ...INT4_TWINS,
+  ...PACKED_CACHE_TWINS,
   // Only copies. As many elements as are worth all threads, in the shapes that heads are split and joined from.
   'SwapAxes, heads split and joined': {
     dims: [[2, 60, 3, 3, 64]],

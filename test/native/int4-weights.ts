@@ -11,6 +11,8 @@ export interface Weight {
   readonly codes: Int8Array;
   readonly scales: Float32Array;
   readonly zeros: Float32Array | null;
+  /** Scales of a token, each for as many groups; 1 where absent. */
+  readonly spans?: number;
 }
 
 export interface Packed {
@@ -22,6 +24,8 @@ export interface Quantizer {
   readonly bits: number;
   readonly symmetric: 0 | 1;
   readonly clip_ratio: number;
+  /** 1 where absent. */
+  readonly include_zero?: 0 | 1;
 }
 
 export const PANEL = 16;
@@ -46,10 +50,10 @@ export const layoutOf = ({ rows, columns, group }: Weight) => {
 };
 
 export function pack(weight: Weight, instructionSet: string, threads = 1): Packed {
-  const { rows, columns, codes, scales, zeros } = weight;
+  const { rows, columns, codes, scales, zeros, spans = 1 } = weight;
   const { panels, groups, blocks } = layoutOf(weight);
   const packed = { data: new Int8Array(panels * blocks * 64).fill(0x5a), dims: [panels, blocks, 64] };
-  const gridRows = 1 + groups * (zeros ? 2 : 1);
+  const gridRows = spans + groups * (zeros ? 2 : 1);
   const grid = {
     data: new Float32Array(panels * gridRows * PANEL).fill(Number.NaN),
     dims: [panels, gridRows, PANEL],
@@ -59,7 +63,7 @@ export function pack(weight: Weight, instructionSet: string, threads = 1): Packe
     { data: scales, dims: [rows, groups] },
     zeros && { data: zeros, dims: [rows, groups] },
   ];
-  addon!.runOperator('PackInt4', instructionSet, {}, inputs, [packed.data, grid.data], threads, 1);
+  addon!.runOperator('PackInt4', instructionSet, { spans }, inputs, [packed.data, grid.data], threads, 1);
   return { codes: packed, grid };
 }
 
@@ -69,11 +73,15 @@ export const matrix = (data: Float32Array, columns: number): ProbeTensor => ({
 });
 
 export function product(x: Float32Array, weight: Weight, quantizer: Quantizer): Operation {
-  const { rows, columns, group, zeros } = weight;
+  const { rows, columns, group, zeros, spans = 1 } = weight;
   const { codes, grid } = pack(weight, 'portable');
+  const activation_group = spans === 1 ? 0 : columns / spans;
   return {
     name: 'Int4MatMul',
-    attributes: { ...quantizer, rows, group: group === columns ? 0 : group, zero_points: zeros ? 1 : 0 },
+    attributes: {
+      ...{ ...quantizer, rows, activation_group },
+      ...{ group: group === columns ? 0 : group, zero_points: zeros ? 1 : 0 },
+    },
     inputs: [matrix(x, columns), codes, grid],
     outputs: [(x.length / columns) * rows],
   };

@@ -56,7 +56,7 @@ test('a network with tiles takes codes of grids only', async () => {
   const quantizers = { ...FULL_PRECISION, weights: WEIGHTS };
   const takesCodes = (more: object): boolean => {
     const options = { mode: 'merged', quantizers, maps: NO_MAPS, centreEmbedding: false } as const;
-    return new Network(cache, checkpoint, { ...options, ...more }).weightCodes;
+    return new Network(cache, checkpoint, { ...options, ...more }).weightForm === 'codes';
   };
   const read = (): never => assert.fail('nothing is read');
   assert.equal(takesCodes({}), true);

@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { logProbability, MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
-import { type GenerateResult, generateText, type Writer } from '../../src/engine/index.ts';
+import {
+  type EngineOptions,
+  type GenerateResult,
+  generateText,
+  type Writer,
+} from '../../src/engine/index.ts';
 import type { Network } from '../../src/engine/network/network.ts';
 import { Executor } from '../../src/engine/plan/execute.ts';
 import { planQuantized } from '../../src/engine/plan/experiment-plan.ts';
@@ -13,17 +18,26 @@ import { plainNetwork } from '../../src/engine/plan/networks.ts';
 import { Places } from '../../src/engine/plan/places.ts';
 import { quantizedNetwork } from '../../src/engine/plan/steps/measures.ts';
 import { openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
+import { LINEARS } from '../../src/protocol/block.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
+import { KERNELS } from '../helpers/runtimes.ts';
 
 const RUN = join(oldRunsFolder(), 'runs', '20261128T151219Z-gptq');
 const OPTIONS = { kernels: 'composed' } as const;
 
-async function written(from: Writer, cacheBits: 4 | 16 | null = null) {
-  const rest = { tokens: 40, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits };
-  const job = generateText({ from, prompt: { text: 'once upon a time', chat: null }, ...rest }, OPTIONS);
+async function written(
+  from: Writer,
+  cacheBits: 4 | 16 | null = null,
+  { simulated, ...options }: EngineOptions & { readonly simulated: boolean } = {
+    ...OPTIONS,
+    simulated: false,
+  },
+) {
+  const rest = { tokens: 40, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits, simulated };
+  const job = generateText({ from, prompt: { text: 'once upon a time', chat: null }, ...rest }, options);
   const likely: number[] = [];
   for (;;) {
     const next = await job.next();
@@ -46,8 +60,11 @@ async function judged(network: Network, { promptIds, ids }: GenerateResult): Pro
 const distance = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, x, i) => sum + Math.abs(x - b[i]!), 0) / a.length;
 
-async function withBench<T>(work: (bench: Workbench) => Promise<T>): Promise<T> {
-  const bench = await openWorkbench(await (await openRun(RUN)).readExperiment(), OPTIONS);
+async function withBench<T>(
+  work: (bench: Workbench) => Promise<T>,
+  options: EngineOptions = OPTIONS,
+): Promise<T> {
+  const bench = await openWorkbench(await (await openRun(RUN)).readExperiment(), options);
   try {
     return await work(bench);
   } finally {
@@ -59,13 +76,39 @@ test('a run writes as the network that its perplexity is measured on', async () 
   const { likely, result } = await written({ run: RUN });
   await withBench(async (bench) => {
     const executor = new Executor(bench, new Places(null, [RUN], RUN), {}, undefined);
-    const plan = await planQuantized(bench.experiment, bench, join(RUN, 'rotations.safetensors'));
+    const form = { path: join(RUN, 'rotations.safetensors'), integer: false };
+    const plan = await planQuantized(bench.experiment, bench, form);
     for (const step of [plan.maps, plan.weights]) if (step) await collect(executor.execute<unknown>(step));
     const whole = await judged(quantizedNetwork(executor, plan), result);
     const plain = await judged(plainNetwork(bench), result);
     // See test/generate/quantized-decoder.test.ts: a tenth of what quantization does is far more than rounding.
     assert.ok(distance(likely, whole) < 0.1 * distance(whole, plain), `${distance(likely, whole)}`);
   });
+});
+
+test('where there are kernels, a run writes with weights of 4 bits, unless it is simulated', {
+  skip: !KERNELS.includes('native'),
+}, async () => {
+  const native = { kernels: 'native' } as const;
+  const [{ likely, result }, simulated] = [
+    await written({ run: RUN }, null, { ...native, simulated: false }),
+    await written({ run: RUN }, null, { ...native, simulated: true }),
+  ];
+  assert.deepEqual(result.products, { integer: [...LINEARS], others: [] });
+  assert.equal(simulated.result.products, null);
+  await withBench(async (bench) => {
+    const executor = new Executor(bench, new Places(null, [RUN], RUN), {}, undefined);
+    const form = { path: join(RUN, 'rotations.safetensors'), integer: true };
+    const plan = await planQuantized(bench.experiment, bench, form);
+    for (const step of [plan.maps, plan.weights]) if (step) await collect(executor.execute<unknown>(step));
+    const network = quantizedNetwork(executor, plan);
+    const whole = await judged(network, result);
+    const plain = await judged(plainNetwork(bench), result);
+    assert.ok(distance(likely, whole) < 0.1 * distance(whole, plain), `${distance(likely, whole)}`);
+    assert.equal(result.weightBytes, network.weightBytes);
+    // Matrices of each layer shrink from 32 bits to 4, a scale per row, and what pads them to 32 columns and 16 rows.
+    assert.ok(result.weightBytes < 0.5 * simulated.result.weightBytes);
+  }, native);
 });
 
 const MODEL = join(RUN, '..', '..', 'model');
@@ -90,6 +133,11 @@ test('keys and values have other bits where they are asked for', async () => {
   assert.deepEqual(model.likely, (await written({ model: MODEL })).likely);
   assert.notDeepEqual(rounded.likely, model.likely);
   assert.equal(rounded.result.bits, 'W16A16KV4');
+  // Heads of 16 channels: 8 bytes of codes, 4 of a scale and 2 of a zero point, for whole blocks of 16 tokens.
+  const { cacheBytes, cacheOf16Bits, promptIds } = rounded.result;
+  assert.equal(cacheOf16Bits, 14 / 32);
+  const tokens = promptIds.length + 40;
+  assert.equal(cacheBytes / (16 * Math.ceil(tokens / 16) * 14), model.result.cacheBytes / (tokens * 64));
 });
 
 test('what was made for the bits of a cache is not used with others', async (t) => {

@@ -115,7 +115,7 @@ async function throughRounded(
   const found: ThroughLayer[] = [];
   for (let layer = 0; layer < network.layers; layer++) {
     const { shape, types, tensors } = network.layerContext(layer, batch);
-    const plain = { ...shape, weightCodes: false, quantizers: FULL_PRECISION };
+    const plain = { ...shape, weightForm: 'numbers' as const, quantizers: FULL_PRECISION };
     const seen: Record<string, Value> = {};
     const r4 = shape.maps['up-down'];
     assert.ok(r4?.kind === 'hadamard');

@@ -55,6 +55,13 @@ const codes = (rows: number, columns: number): HostTensor => ({
   data: new Int8Array(rows * columns),
 });
 
+const bytes = (rows: number, columns: number, value = 0): HostTensor => ({
+  kind: 'host',
+  dtype: 'uint8',
+  dims: [rows, columns],
+  data: new Uint8Array(rows * columns).fill(value),
+});
+
 const put =
   (name: string, tensor: HostTensor): Change =>
   (tensors) => {
@@ -73,8 +80,12 @@ const DAMAGES: Readonly<Record<string, Change>> = {
     float32([2, 2], Float32Array.of(1, 1, 1, Number.POSITIVE_INFINITY)),
   ),
   'codes in float32': put('k.codes', float32([2, 4], new Float32Array(8))),
-  'half of the rows': put('up.codes', codes(1, 4)),
-  'half of the columns': put('up.codes', codes(2, 2)),
+  'codes of a byte where halves are told': put('up.codes', codes(2, 4)),
+  'half of the rows': put('up.codes', bytes(1, 2)),
+  'half of the columns': (tensors, metadata) => {
+    tensors['up.codes'] = bytes(2, 1);
+    metadata.columns = JSON.stringify(recordOf(LINEARS, (linear) => (linear === 'up' ? 2 : 4)));
+  },
   'a scale of fewer rows': put('v.scale', float32([1, 2], new Float32Array(2))),
   'groups that do not divide a row': put('o.scale', float32([2, 3], new Float32Array(6))),
   'no zero points': (tensors) => {
@@ -91,6 +102,87 @@ for (const [name, change] of Object.entries(DAMAGES))
     assert.equal(layers.record(0), null);
     assert.equal(layers.isComplete(1), false);
   });
+
+/** Codes of halves of bytes that do not fit what the file or the model says. */
+const HALVED: Readonly<Record<string, readonly [Change, RegExp]>> = {
+  'too few bytes in a row': [
+    put('up.codes', bytes(2, 1)),
+    /up\.codes in rows of 1 bytes, where 4 codes take 2/,
+  ],
+  'too many bytes in a row': [
+    put('up.codes', bytes(2, 3)),
+    /up\.codes in rows of 3 bytes, where 4 codes take 2/,
+  ],
+  'columns of no size': [told({ columns: '{"up":0}' }), /does not say how many columns its codes have/],
+  'no columns': [told({ columns: '{' }), /does not say how many columns its codes have/],
+  'columns of some': [told({ columns: '{"q":4}' }), /k\.codes neither as bytes nor as halves of bytes/],
+  'a later version': [told({ version: '3' }), /is of version "3" of rounded layers/],
+};
+
+function told(change: Readonly<Record<string, string>>): Change {
+  return (_, metadata) => Object.assign(metadata, change);
+}
+
+for (const [name, [change, message]] of Object.entries(HALVED))
+  test(`damaged: ${name}`, async (t) => {
+    const layers = await layer(t, change);
+    assert.equal(layers.record(0), null);
+    assert.throws(() => layers.read(0), { message });
+  });
+
+/** A layer of matrices of these codes, written and read again. */
+async function written(t: TestContext, rows: number, columns: number, codes: Int8Array) {
+  const layers = new RoundedLayers(temporaryFolder(t), 'key');
+  const grid = () => Float32Array.from({ length: rows }, (_, row) => row + 1);
+  const weights = recordOf(LINEARS, () => ({ rows, columns, codes, scale: grid(), zero: grid() }));
+  await layers.write(0, weights, RECORD);
+  assert.deepEqual(layers.record(0), RECORD);
+  assert.deepEqual(layers.read(0), weights);
+  const path = join(layers.folder, 'layer-0000.safetensors');
+  return { layers, path, file: readSafetensorsHeader(path) };
+}
+
+test('two codes of 4 bits lie in a byte, in rows of any length', async (t) => {
+  for (const [rows, columns] of [
+    [1, 1],
+    [3, 2],
+    [2, 5],
+    [16, 33],
+  ] as const) {
+    const all = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 7) % 16) - 8);
+    const { file } = await written(t, rows, columns, all);
+    const { dtype, dims } = file.tensors.get('q.codes')!;
+    assert.deepEqual([dtype, dims], ['uint8', [rows, Math.ceil(columns / 2)]]);
+    assert.deepEqual([file.metadata.format, file.metadata.version], ['spinquant rounded layer', '2']);
+  }
+  const { file } = await written(t, 1, 5, Int8Array.of(-8, 7, -1, 0, 3));
+  // The even column is in the lower half.
+  assert.deepEqual([...(readTensor(file.tensors.get('q.codes')!).data as Uint8Array)], [0x78, 0x0f, 0x03]);
+});
+
+test('codes of more than 4 bits take a byte each', async (t) => {
+  for (const code of [-9, 8, 127]) {
+    const { file } = await written(t, 2, 3, Int8Array.of(0, 0, 0, code, 0, 0));
+    assert.equal(file.tensors.get('q.codes')!.dtype, 'int8');
+  }
+});
+
+test('something behind the last code of an odd row is a damage', async (t) => {
+  const { layers, path, file } = await written(t, 2, 3, new Int8Array(6));
+  const tensors = Object.fromEntries([...file.tensors].map(([name, tensor]) => [name, readTensor(tensor)]));
+  await writeSafetensors(path, { ...tensors, 'up.codes': bytes(2, 2, 0x10) }, file.metadata);
+  assert.throws(() => layers.read(0), /up\.codes with something behind the 3 codes of a row\./);
+});
+
+test('files of the version before are read: a byte for each code, and nothing of columns', async (t) => {
+  const layers = await layer(t, (tensors, metadata) => {
+    for (const linear of LINEARS) tensors[`${linear}.codes`] = codes(2, 4);
+    for (const name of ['format', 'version', 'columns']) delete metadata[name];
+  });
+  assert.deepEqual(layers.record(0), RECORD);
+  const { q } = layers.read(0);
+  assert.deepEqual('codes' in q && q.codes, new Int8Array(8));
+});
 
 const NUMBERS = [0.5, -1, 2, 0, 3, -0.25, 1, 8];
 

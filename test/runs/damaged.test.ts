@@ -244,6 +244,7 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     method: 'rtn',
     title: 'RTN',
     seed: 0,
+    seeded: false,
     run: null,
   }),
   warning: timed({ type: 'warning', message: 'x', hint: '' }),

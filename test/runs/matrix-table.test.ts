@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { matrixTable } from '../../src/cli/matrix-table.ts';
 import {
   formatMatrix,
   publishedFor,
@@ -102,14 +103,14 @@ test('cells without numbers say why, in every format', () => {
   ]);
   assert.deepEqual(
     table.rows.map(({ note }) => note),
-    [null, '1 of 2 seeds: not computed yet', 'weights only'],
+    [null, '1 of 2 seeds without numbers: not computed yet', 'weights only'],
   );
   const markdown = formatMatrix(table, 'markdown').split('\n');
   assert.equal(markdown[0], '| bits W-A-KV | method | wiki (perplexity) |');
-  assert.equal(markdown[3], '| 4-4-4 | A | 12.346 |');
+  assert.equal(markdown[3], '| 4-4-4 | A | 12.346 (1 of 2 seeds) |');
   assert.equal(markdown.at(-1), '- Q at 4-4-4: weights only');
   const latex = formatMatrix(table, 'latex');
-  assert.match(latex, /\\midrule\n4-4-4 & A & 12\.346 \\\\/);
+  assert.match(latex, /\\midrule\n4-4-4 & A & 12\.346 \(1 of 2 seeds\) \\\\/);
   const csv = formatMatrix(table, 'csv').split('\r\n');
   assert.equal(
     csv[0],
@@ -120,17 +121,59 @@ test('cells without numbers say why, in every format', () => {
     'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,2.5,1048576,finished,a-0,abc,2026-01-01T00:00:00Z,',
   );
   assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,,,empty,,abc,,weights only');
-  const { cells } = JSON.parse(formatMatrix(table, 'json')) as {
+  const { cells, notes } = JSON.parse(formatMatrix(table, 'json')) as {
+    notes: string[];
     cells: { value: number | null; seconds: number | null; peakBytes: number | null }[];
   };
   assert.deepEqual(
     cells.map(({ value }) => value),
     [5, 12.3456789, null, null],
   );
+  assert.deepEqual(notes, [
+    'A at 4-4-4: 1 of 2 seeds without numbers: not computed yet',
+    'Q at 4-4-4: weights only',
+  ]);
   assert.deepEqual(
     cells.map(({ seconds, peakBytes }) => [seconds, peakBytes]),
     [...[2, 2].map(() => [2.5, 2 ** 20]), ...[0, 0].map(() => [null, null])],
   );
+});
+
+test('how many seeds a number rests on is told in the same words in every format', () => {
+  const seeds = (method: string, ...values: (number | null)[]) =>
+    values.map((value, seed) => cell(method, seed, value));
+  const table = tableOf([...seeds('a', 10, 10.2, null), ...seeds('b', 20, 22, 24)]);
+  assert.match(formatMatrix(table, 'markdown'), /\*\*10\.100 ± 0\.141 \(2 of 3 seeds\)\*\*/);
+  assert.match(formatMatrix(table, 'latex'), /\{10\.100 \$\\pm\$ 0\.141 \(2 of 3 seeds\)\}/);
+  assert.match(matrixTable(table), /10\.100 ± 0\.141 \(2 of 3 seeds\) \*/);
+  for (const text of [formatMatrix(table, 'markdown'), formatMatrix(table, 'latex'), matrixTable(table)])
+    assert.match(text, / 2\.000 \(3 seeds\)/);
+});
+
+test('where no best is marked, every format says why', () => {
+  const two = (method: string, ...values: number[]) => values.map((value, seed) => cell(method, seed, value));
+  const notesOf = (...cells: TableCell[]) => {
+    const table = tableOf([fp, ...cells]);
+    const { notes } = JSON.parse(formatMatrix(table, 'json')) as { notes: string[] };
+    for (const note of notes) {
+      assert.ok(formatMatrix(table, 'markdown').endsWith(`\n- ${note}`));
+      assert.ok(formatMatrix(table, 'latex').endsWith(`\n% ${note}`));
+      assert.ok(matrixTable(table).endsWith(`\n${note}`));
+    }
+    return notes;
+  };
+  const fixed = { seeded: false };
+  assert.deepEqual(notesOf(...two('a', 10, 10.2), ...two('b', 10.1, 10.5)), [
+    'No best is marked at 4-4-4: another row comes nearer to the best one than the spread of their seeds.',
+  ]);
+  assert.deepEqual(notesOf(cell('a', 0, 10), cell('b', 0, 20)), [
+    'No best is marked at 4-4-4: the best row drew by one seed, and more seeds would tell its spread.',
+  ]);
+  assert.deepEqual(notesOf(cell('a', 0, 10, fixed), cell('b', 0, 10, fixed)), [
+    'No best is marked at 4-4-4: the best rows are equal.',
+  ]);
+  assert.deepEqual(notesOf(...two('a', 10, 10.2), ...two('b', 11, 11.1)), [], 'the best is marked');
+  assert.deepEqual(notesOf(cell('a', 0, 10)), [], 'there is nothing to compare');
 });
 
 test('what would break a format is written so that it does not', () => {
@@ -138,6 +181,15 @@ test('what would break a format is written so that it does not', () => {
   assert.match(formatMatrix(table, 'markdown'), /a\\\|b & "50%", c\\_d/);
   assert.match(formatMatrix(table, 'latex'), /a\|b \\& "50\\%", c\\_d/);
   assert.match(formatMatrix(table, 'csv'), /"a\|b & ""50%"", c_d"/);
+});
+
+test('a model of the Hub has published values by its name, before it is downloaded', async () => {
+  const modelOf = async (name: string) => (await publishedFor(name))?.model;
+  assert.equal(await modelOf('meta-llama/Llama-2-7b-hf'), 'LLaMA-2-7B');
+  assert.equal(await modelOf('hf://meta-llama/Meta-Llama-3-8B@main'), 'LLaMA-3-8B');
+  assert.equal(await modelOf('nobody/Llama-3.2-1B'), 'LLaMA-3.2-1B');
+  assert.equal(await modelOf('nobody/llama-2-7b-chat'), undefined);
+  assert.equal(await modelOf('hf://nonsense'), undefined);
 });
 
 test('published values stand beside those of a model of the same sizes, doubtful ones marked', async () => {
@@ -155,8 +207,16 @@ test('published values stand beside those of a model of the same sizes, doubtful
     assert.equal(lines[4], '| 4-4-4 | SpinQuant | 6.000 | 64 | 5.9 |');
     assert.doesNotMatch(formatMatrix(withoutPublished(table), 'markdown'), /ublished|20\.2/);
     assert.match(lines.join('\n'), /Doubtful: GPTQ at 4-8-16, perplexity\. Far above RTN/);
-    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...sizes, hidden_size: 64 }));
-    assert.equal(await publishedFor(folder), null);
+    const modelOf = async (change: object) => {
+      writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...sizes, ...change }));
+      return (await publishedFor(folder))?.model;
+    };
+    assert.equal(await modelOf({ hidden_size: 64 }), undefined);
+    assert.equal(await modelOf({ model_type: 'llama', vocab_size: 32_016 }), 'LLaMA-2-7B', 'padded');
+    assert.equal(await modelOf({ model_type: 'qwen2' }), undefined, 'another family');
+    const large = { hidden_size: 8192, num_hidden_layers: 80, intermediate_size: 28_672 };
+    assert.equal(await modelOf({ ...large, vocab_size: 128_256 }), 'LLaMA-3-70B');
+    assert.equal(await modelOf({ ...large, vocab_size: 32_000 }), 'LLaMA-2-70B');
     assert.equal(await publishedFor(join(folder, 'none')), null);
   } finally {
     rmSync(folder, { recursive: true });

@@ -12,10 +12,17 @@ const PIECES = WORDS.split(/(?= )/);
 export const strings = generateStrings((text) => text);
 
 export const RUNS: readonly RunName[] = [
-  { dir: '/runs/spin', name: 'quick 21 Nov, 19:45', bits: 'W4A4KV4', startedAt: '2026-11-21T18:45:00Z' },
+  {
+    dir: '/runs/spin',
+    name: 'quick 21 Nov, 19:45',
+    title: 'quick 21 Nov, 19:45 · W4A4KV4',
+    bits: 'W4A4KV4',
+    startedAt: '2026-11-21T18:45:00Z',
+  },
   {
     dir: '/runs/rtn',
     name: 'nearest, without rotations',
+    title: 'nearest, without rotations · W4A4KV4',
     bits: 'W4A4KV4',
     startedAt: '2026-11-21T18:40:00Z',
   },

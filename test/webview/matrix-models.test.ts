@@ -10,7 +10,7 @@ import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
 import { LINEARS, SITES } from '../../src/protocol/block.ts';
 import type { MatrixTable } from '../../src/protocol/panels/matrix.ts';
 import { matrixStrings } from '../../src/protocol/panels/matrix-strings.ts';
-import { collectCells, openRun, tableOf } from '../../src/runs/index.ts';
+import { collectCells, openRun, remarksOf, tableOf } from '../../src/runs/index.ts';
 import { type DepthMeasure, linesOf } from '../../webview/results/matrix/depth.ts';
 import { meanBits, paretoPoints } from '../../webview/results/matrix/pareto.ts';
 import { PICTURES, type PictureId } from '../../webview/results/matrix/pictures.ts';
@@ -65,6 +65,7 @@ test('the panel shows the numbers, marks and reasons of the table that the termi
       row.values.map((value, at) => value && [value.mean, value.deviation, value.n, row.best[at]]),
     );
   }
+  assert.deepEqual(table.remarks, remarksOf(printed));
   assert.equal(table.total, printed.rows.flatMap(({ cells }) => cells).length);
   assert.equal(table.done, table.total - 4, 'one failed, one runs, two wait');
   assert.ok(
@@ -96,7 +97,11 @@ test('a cell that its model rules out shows the reason, as far as the worker has
   const { key } = cells.at(-1)!;
   const { table: told } = await matrixOf(file, runs(), { reasons: { [key]: 'the model has 3 heads.' } });
   assert.equal(told?.rows.at(-1)?.cells.at(-1)?.status, 'empty');
-  assert.ok(notesOf(told!, strings).some((note) => note.endsWith('1 of 6 seeds: the model has 3 heads.')));
+  assert.ok(
+    notesOf(told!, strings).some((note) =>
+      note.endsWith('1 of 6 seeds without numbers: the model has 3 heads.'),
+    ),
+  );
 });
 
 test('seconds are those of learning, rounding and evaluation, from the events', async () => {
@@ -308,24 +313,107 @@ test('a row has one sign in all pictures; beyond six rows colours come again wit
   assert.equal(new Set(legend.map(({ color, shape }) => `${color} ${shape}`)).size, 30);
 });
 
-test('error bars stay on a logarithmic axis', async () => {
-  const rows = table.rows.map((row) => ({
-    ...row,
-    values: row.values.map((value) => value && { ...value, deviation: 2 * (value.mean ?? 0) }),
-  }));
-  const { data } = PICTURES.bits.draw(viewOf({ ...table, rows }), theme, false).model;
-  for (const { value, least, largest } of data.points ?? [])
-    assert.ok(Number(least) > 0 && Number(least) <= Number(value) && Number(value) < Number(largest));
+/** The table with other means at its rows besides full precision, one after the other. */
+function withMeans(means: readonly (number | null)[], deviation = 0): MatrixTable {
+  const rows = table.rows.slice(0, means.length + 1).map((row, index) => {
+    const value = { mean: means[index - 1] ?? null, deviation, n: 1, best: false };
+    return row.isFull ? row : { ...row, bits: '4-4-4', values: [value, null] };
+  });
+  return { ...table, rows };
+}
+
+test('error bars stay on a logarithmic axis', () => {
+  const wide = withMeans([6.4, 9, 15, 25], 8);
+  const { data, signals } = PICTURES.bits.draw(viewOf(wide), theme, false).model;
+  assert.equal(data.bars?.length, 4);
+  for (const { least, largest } of data.bars ?? []) {
+    assert.ok(Number(least) > 0 && Number(least) < Number(largest), `${least} to ${largest}`);
+    assert.ok(Number(least) >= Number(signals.yMin) && Number(largest) <= Number(signals.yMax));
+  }
+});
+
+test('what is far beyond all others stands above the axis with its value, and leaves them their room', () => {
+  const one = PICTURES.bits.draw(viewOf(withMeans([6.4, 6.6, 1e5, 40, 7.1, 300])), theme, false);
+  const [from, to] = [Number(one.model.signals.yMin), Number(one.model.signals.yMax)];
+  assert.ok(from >= 5 && to < 20, `40 and more are beyond an axis from ${from} to ${to}`);
+  const ticks = one.model.signals.yTicks as readonly number[];
+  assert.ok(ticks.at(-1)! < to, 'the band has no ticks');
+  const far = one.model.data.far ?? [];
+  assert.deepEqual(
+    far.map(({ label }) => label),
+    ['↑ 1.00e+5', '↑ 40.000', '↑ 300.0'],
+  );
+  const order = [...far].sort((a, b) => Number(b.value) - Number(a.value)).map(({ label }) => label);
+  assert.deepEqual(order, ['↑ 1.00e+5', '↑ 300.0', '↑ 40.000'], 'larger ones above smaller ones');
+  for (const { value } of far) assert.ok(Number(value) > ticks.at(-1)! && Number(value) < to);
+  assert.match(one.about, /↑ stands before a value beyond the axis$/);
+  assert.match(one.model.summary, /RTN: 1\.00e\+5 at 4-4-4/);
+  for (const cost of ['seconds', 'mean-bits'] as const) {
+    const { front = [], far: others = [] } = PICTURES[cost].draw(
+      viewOf(withMeans([1e5, 6.4, 6.6])),
+      theme,
+      false,
+    ).model.data;
+    assert.equal(others.length, 1, cost);
+    assert.ok(
+      front.every(({ value }, index) => index === 0 || Number(value) <= Number(front[index - 1]!.value)),
+    );
+  }
+});
+
+test('values in an even progression are all on the axis; what overflows never is; shares cannot be far', () => {
+  const farOf = (view: PictureView) => PICTURES.bits.draw(view, theme, false).model.data.far ?? [];
+  const even = viewOf(withMeans([7, 14, 28, 56, 112, 224]));
+  assert.deepEqual(farOf(even), []);
+  assert.deepEqual(
+    PICTURES.bits.draw(even, theme, false).model.signals.yTicks,
+    [5, 10, 20, 50, 100, 200, 500],
+  );
+  assert.deepEqual(
+    farOf(viewOf(withMeans([7, 300, 400, 500]))),
+    [],
+    'most of them: they are what is compared',
+  );
+  assert.deepEqual(
+    farOf(viewOf(withMeans([7, null, 8]))).map(({ label }) => label),
+    ['↑ > 1e308'],
+  );
+  const columns = table.columns.map(({ name }) => ({ name, metric: 'accuracy' as const }));
+  assert.deepEqual(farOf(viewOf({ ...withMeans([60, 5, 61, 62]), columns })), []);
 });
 
 test('where nothing was measured a picture says what to do', async () => {
   const table = await tableAt('4-8-16');
   const emptyOf = (id: PictureId) => PICTURES[id].draw(viewOf(table), theme, false).empty;
   assert.equal(table.bits, '4-8-16');
-  assert.match(emptyOf('kurtosis'), /No cell at 4-8-16 has activation statistics\. Set matrix\.statistics/);
+  assert.equal(
+    emptyOf('kurtosis'),
+    'No cell at 4-8-16 has activation statistics. 25 of 26 runs there are done; Fill table computes the others.',
+  );
+  const off = viewOf({ ...table, statistics: false });
+  assert.match(PICTURES.kurtosis.draw(off, theme, false).empty, / Set matrix\.statistics to true\.$/);
   assert.equal(emptyOf('output-error'), '', 'SpinQuant had + GPTQ reports errors there, too');
   const bare = { ...table, rows: table.rows.map((row) => ({ ...row, values: [null, null] })), depth: [] };
   for (const id of IDS) assert.notEqual(PICTURES[id].draw(viewOf(bare), theme, false).empty, '', id);
+});
+
+test('a picture of seeds that is empty says whether seeds are to be listed, or runs to be done', () => {
+  const emptyWith = (seeds: number, seeded: boolean, done: number) => {
+    const rows = table.rows.map((row) => ({
+      ...row,
+      values: row.values.map((value) => value && { ...value, deviation: null, n: 1 }),
+      cells: row.cells.slice(0, seeds).map((cell, index) => ({
+        ...cell,
+        ...{ seeded, values: index < done ? cell.values : [] },
+        status: index < done ? ('finished' as const) : ('missing' as const),
+      })),
+    }));
+    return PICTURES.spread.draw(viewOf({ ...table, rows }), theme, false).empty;
+  };
+  const none = 'No row at 4-4-4 has numbers of several seeds.';
+  assert.equal(emptyWith(1, true, 1), `${none} List several in matrix.seeds.`);
+  assert.equal(emptyWith(1, false, 1), `${none} None of them draws by a seed.`);
+  assert.equal(emptyWith(3, true, 1), `${none} 4 of 12 runs there are done; Fill table computes the others.`);
 });
 
 test('every picture has a table of the same numbers, and words for those who do not see it', async () => {

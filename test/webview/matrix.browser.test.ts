@@ -99,7 +99,7 @@ drawn('each picture is saved as SVG, PNG and Vega-Lite, and is a table behind it
   assert.equal(png.subarray(1, 4).toString(), 'PNG');
   assert.ok(png.readUInt32BE(16) >= 1280, 'two points for each of its width');
   const spec = JSON.parse((await saved('Quality by bits', 'Vega-Lite')).content) as { datasets: object };
-  assert.deepEqual(Object.keys(spec.datasets), ['points', 'full']);
+  assert.deepEqual(Object.keys(spec.datasets), ['points', 'bars', 'pieces', 'far', 'full']);
   await figures.first().getByRole('button', { name: 'Show Spread over seeds as a table' }).click();
   await panel.settle();
   assert.equal(await figures.first().locator('table.twin tbody tr').count(), 4);

@@ -10,7 +10,14 @@ import { layersIntentSchema, layersMemorySchema } from '../../src/protocol/panel
 import { resultsIntentSchema, resultsMemorySchema } from '../../src/protocol/panels/results.ts';
 import { trainingIntentSchema, trainingMemorySchema } from '../../src/protocol/panels/training.ts';
 import { changeOf } from '../../webview/shared/chart-model.ts';
-import { logTicks, stableDomain, stepTicks } from '../../webview/shared/domain.ts';
+import {
+  linearTicks,
+  logTicks,
+  stableDomain,
+  stepTicks,
+  tightLinearDomain,
+  tightLogDomain,
+} from '../../webview/shared/domain.ts';
 import { formatAge, formatCount, formatNumber } from '../../webview/shared/format.ts';
 import { themeFrom } from '../../webview/shared/theme.ts';
 
@@ -51,6 +58,19 @@ test('ticks: decades of a log axis, first and last step of a step axis', () => {
   assert.deepEqual(logTicks([1e-6, 1e2]), [1e-6, 1e-4, 1e-2, 1, 100]);
   assert.deepEqual(stepTicks(100), [1, 20, 40, 60, 100]);
   assert.deepEqual(stepTicks(2), [1, 2]);
+});
+
+test('an axis that does not move ends near its data, at round numbers', () => {
+  assert.deepEqual(tightLogDomain([23.6, 133]), [20, 200]);
+  assert.deepEqual(tightLogDomain([7e-4, null, 0, 3e-2]), [5e-4, 5e-2]);
+  assert.deepEqual(tightLogDomain([1, 1]), [0.5, 2]);
+  assert.deepEqual(tightLogDomain([null]), [0.1, 1]);
+  assert.deepEqual(logTicks([20, 200]), [20, 50, 100, 200]);
+  assert.deepEqual(logTicks([5e-4, 5e-1]), [1e-3, 1e-2, 1e-1]);
+  assert.deepEqual(tightLinearDomain([1.845, 2.524]), [1.8, 2.6]);
+  assert.deepEqual(tightLinearDomain([0.001, 3])[0], 0, 'of sizes, nothing is below zero');
+  assert.ok(tightLinearDomain([-1, 3])[0] < -1);
+  assert.deepEqual(linearTicks([1.8, 2.6]), [1.8, 2, 2.2, 2.4, 2.6]);
 });
 
 test('only new rows flow into a chart', () => {

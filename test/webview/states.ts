@@ -7,11 +7,12 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ExperimentError, portableExperiment } from '../../src/config/index.ts';
 import { layersState } from '../../src/extension/panels/layers/state.ts';
-import { modelName, runName } from '../../src/extension/panels/names.ts';
+import { modelName } from '../../src/extension/panels/names.ts';
 import { MatrixSource } from '../../src/extension/panels/results/matrix/source.ts';
 import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
+import { runName } from '../../src/extension/runs/names.ts';
 import type { LayersMemory, LayersState } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import type { MatrixPart } from '../../src/protocol/panels/matrix.ts';
@@ -24,6 +25,7 @@ import { isResumable, listRuns, openRun, RunHistory } from '../../src/runs/index
 
 const LOCALE = 'en';
 const english = (message: string): string => message;
+const LANGUAGE = { locale: LOCALE, t: english };
 const NOTHING_SAID = { name: null, label: null, starred: false };
 
 /** A folder for runs, gone when the test ends. */
@@ -43,7 +45,7 @@ async function trainingSource(dir: string, firstSteps: number): Promise<Training
   const [events, experiment] = await Promise.all([run.readEvents(), run.readExperiment()]);
   const { learning } = experiment.rotation;
   return {
-    name: runName(run, NOTHING_SAID, LOCALE),
+    name: runName(run, NOTHING_SAID, LANGUAGE),
     model: modelName(run, experiment.model),
     record: run.record,
     history: new RunHistory(events.filter((event) => event.type !== 'step' || event.step <= firstSteps)),
@@ -72,14 +74,14 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
       resumable: run !== null && isResumable(run),
     },
     overlays: await Promise.all(overlays.map((one) => trainingSource(one, Number.POSITIVE_INFINITY))),
-    others: await Promise.all(others.map(async (one) => runName(await openRun(one), NOTHING_SAID, LOCALE))),
+    others: await Promise.all(others.map(async (one) => runName(await openRun(one), NOTHING_SAID, LANGUAGE))),
   });
 }
 
 export async function layersOf(dir: string | null, choice: Partial<LayersMemory> = {}): Promise<LayersState> {
   const run = dir === null ? null : await openRun(dir);
   const experiment = await run?.readExperiment();
-  const name = run && runName(run, NOTHING_SAID, LOCALE);
+  const name = run && runName(run, NOTHING_SAID, LANGUAGE);
   return layersState({
     strings: layersStrings(english),
     memory: { run: dir, layer: null, site: null, ...choice },
@@ -139,7 +141,7 @@ export async function resultsOf(
       const run = await openRun(dir);
       const [results, experiment] = await Promise.all([run.readResults(), run.readExperiment()]);
       return {
-        name: runName(run, NOTHING_SAID, LOCALE),
+        name: runName(run, NOTHING_SAID, LANGUAGE),
         label: null,
         starred: starred.includes(dir),
         status: run.record.status,

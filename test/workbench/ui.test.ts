@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { reasonToSkip, screenshot } from './rig/rig.ts';
 import { refuseFaults } from './ui/faults.ts';
-import { fillTable } from './ui/filling.ts';
+import { fillTable, newTable, readTable } from './ui/filling.ts';
 import { compareText } from './ui/generating.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
@@ -20,7 +20,9 @@ const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
   ['everything is still there after a reload', reload],
   ['a killed worker is explained, and its run resumes to the end', killAndResume],
   ['a faulty experiment is not started, and its fault is shown', refuseFaults],
-  ['a matrix is filled from its lens, and its table leads to the runs', fillTable],
+  ['palette: "SpinQuant: New Table of Methods and Bits" writes an experiment with a matrix', newTable],
+  ['a matrix is filled from its lens, also after a reload in between', fillTable],
+  ['its table leads to the runs', readTable],
 ];
 
 test('in the workbench', async (t) => {

@@ -66,11 +66,21 @@ const stepsIn = async (dir: string) =>
 test('two jobs in sequence: learn, then measure into the same run; and without rotations into another', async (t) => {
   const { experiment } = makeWorkspace(t);
   const { queue, states, events } = makeRig(t);
-  const [learned, measured, plain] = await Promise.all([
+  const ended = [
     queue.submit({ kind: 'optimize', experiment }),
     queue.submit({ kind: 'evaluate', experiment }),
     queue.submit({ kind: 'evaluate', experiment, withoutRotations: true }),
-  ]);
+  ] as const;
+  assert.deepEqual(
+    queue.unfinished.map(({ request, atWork }) => [request.kind, atWork]),
+    [
+      ['optimize', true],
+      ['evaluate', false],
+      ['evaluate', false],
+    ],
+  );
+  const [learned, measured, plain] = await Promise.all(ended);
+  assert.deepEqual(queue.unfinished, []);
   assert.deepEqual(states, [
     'job-1 waiting',
     'job-1 running',

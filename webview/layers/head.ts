@@ -53,12 +53,12 @@ export class LayersHead {
     const { strings, run, runs, sites, layers, detail, problem } = state;
     this.#problem.show(problem);
     this.#runs.show(
-      runs.map(({ dir, name, bits }) => ({ value: dir, label: `${name} · ${bits}` })),
+      runs.map(({ dir, title }) => ({ value: dir, label: title })),
       run?.dir ?? '',
     );
     if (!run || !detail) return;
     setText(this.#title, `${fill(strings.layerNumber, detail.layer)} · ${strings.sites[detail.site]}`);
-    setText(this.#facts, `${run.model} · ${run.bits} · ${run.name}`);
+    setText(this.#facts, `${run.model} · ${run.title}`);
     this.#sites.show(
       sites.map((site) => ({ value: site, label: strings.sites[site] })),
       detail.site,

@@ -11,7 +11,7 @@ export function comparisonView(state: ResultsState, send: (intent: ResultsIntent
     return h('p', { class: 'quiet comparison-hint' }, hint);
   }
   const { a, b, differences } = comparison;
-  const title = (run: typeof a) => `${run.name} · ${run.bits}`;
+  const title = (run: typeof a) => run.title;
   const table = h(
     'table',
     { class: 'results' },

@@ -27,7 +27,10 @@ export function stableDomain(
   }
   if (kind === 'from-zero') [lo, hi] = [Math.min(0, lo), Math.max(0, hi)];
   if (previous && fits(lo, hi, previous, kind)) return previous;
-  return kind === 'log' ? logDomain(lo, hi) : linearDomain(lo, hi, kind);
+  if (kind === 'log') return logDomain(lo, hi);
+  return kind === 'from-zero' && lo === 0
+    ? [0, linearDomain(lo, hi, ROOM, 4)[1]]
+    : linearDomain(lo, hi, ROOM, 4);
 }
 
 function fits(lo: number, hi: number, [from, to]: Domain, kind: AxisKind): boolean {
@@ -37,11 +40,14 @@ function fits(lo: number, hi: number, [from, to]: Domain, kind: AxisKind): boole
   return (hi - lo) / (to - from) >= LEAST_FILL || hi === lo;
 }
 
-function linearDomain(lo: number, hi: number, kind: AxisKind): Domain {
+/** @param room at each end, as a share of the data's span. @param steps of which the span is about. */
+function linearDomain(lo: number, hi: number, room: number, steps: number): Domain {
   const span = hi - lo || Math.abs(hi) || 1;
-  const step = roundStep(span / 4);
-  const from = kind === 'from-zero' && lo === 0 ? 0 : Math.floor((lo - ROOM * span) / step) * step;
-  return [clean(from), clean(Math.ceil((hi + ROOM * span) / step) * step)];
+  const step = roundStep(span / steps);
+  return [
+    clean(Math.floor((lo - room * span) / step) * step),
+    clean(Math.ceil((hi + room * span) / step) * step),
+  ];
 }
 
 /** Whole decades, at least one, and not glued to the data. */
@@ -63,19 +69,50 @@ function clean(value: number): number {
   return Number(value.toPrecision(12));
 }
 
-/** Ticks of a log axis: each decade, every other of many, and 2 and 5 times it of few. */
-export function logTicks([from, to]: Domain): number[] {
-  const [first, last] = [Math.round(Math.log10(from)), Math.round(Math.log10(to))];
+/** The domain of a linear axis that does not move: the data, with round ends. */
+export function tightLinearDomain(values: readonly (number | null)[]): Domain {
+  const known = values.filter((value) => value !== null);
+  if (known.length === 0) return [0, 1];
+  const lo = Math.min(...known);
+  const [from, to] = linearDomain(lo, Math.max(...known), 0.04, 8);
+  // Of what is never negative, an axis below zero would show nothing.
+  return [lo < 0 ? from : Math.max(0, from), to];
+}
+
+/** The domain of a log axis that does not move: from a 1, 2 or 5 times a power of ten to another. */
+export function tightLogDomain(values: readonly (number | null)[]): Domain {
+  const known = values.filter((value): value is number => value !== null && value > 0);
+  if (known.length === 0) return [0.1, 1];
+  const to = roundStep(Math.max(...known) * 1.05);
+  // What is next above an inverse is the inverse of what is next below: 1, 2 and 5 are 10 divided by 1, 5 and 2.
+  const from = 1 / roundStep(1.05 / Math.min(...known));
+  return [clean(from), clean(from < to ? to : roundStep(1.5 * to))];
+}
+
+/** Ticks of a log axis: each decade, every other of many, and 2 and 5 times it of fewer than three. */
+export function logTicks(domain: Domain): number[] {
+  const ticks = decadeTicks(domain, [1]);
+  return ticks.length < 3 ? decadeTicks(domain, [1, 2, 5]) : ticks;
+}
+
+function decadeTicks([from, to]: Domain, digits: readonly number[]): number[] {
+  const [first, last] = [Math.floor(Math.log10(from) + 1e-9), Math.ceil(Math.log10(to) - 1e-9)];
   const decades = last - first;
   const stride = decades > 12 ? 4 : decades > 5 ? 2 : 1;
-  const digits = decades <= 1 ? [1, 2, 5] : [1];
   const ticks: number[] = [];
   for (let power = first; power <= last; power += stride)
     for (const digit of digits) {
       const tick = Number(`${digit}e${power}`);
-      if (tick <= to * (1 + 1e-9)) ticks.push(tick);
+      if (tick >= from * (1 - 1e-9) && tick <= to * (1 + 1e-9)) ticks.push(tick);
     }
   return ticks;
+}
+
+/** Four to eight round ticks of a linear axis. */
+export function linearTicks([from, to]: Domain): number[] {
+  const step = roundStep((to - from) / 7);
+  const [first, last] = [Math.ceil(from / step - 1e-9), Math.floor(to / step + 1e-9)];
+  return Array.from({ length: last - first + 1 }, (_, index) => clean((first + index) * step));
 }
 
 /** Ticks of an axis of steps: the first, round ones, and the last, none glued to it. */

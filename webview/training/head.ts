@@ -75,7 +75,7 @@ export class TrainingHead {
   show(run: TrainingRun, strings: TrainingStrings): void {
     const { learns } = run;
     this.#run = run.dir;
-    setText(this.#title, `${run.name} · ${run.bits}`);
+    setText(this.#title, run.title);
     setText(this.#facts, factsOf(run, strings, learns));
     setAttribute(this.#facts, 'title', run.composed && strings.composedHint);
     setAttribute(this.#progress, 'max', Math.max(1, run.of));

@@ -65,8 +65,8 @@ export class Overlays {
 }
 
 /** Bits are only said where they are not those of the run shown. */
-function labelOf({ name, bits }: RunName, own: string): string {
-  return bits === own ? name : `${name} · ${bits}`;
+function labelOf({ name, title, bits }: RunName, own: string): string {
+  return bits === own ? name : title;
 }
 
 /** The shape, colour and letter that a run's lines end in. */

@@ -37,7 +37,8 @@ void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* 
              size_t channels) {
   Vec highest = state.highest;
   for (size_t j = 0; j < keys; j++) highest = max(highest, load(scores + j * kTileQueries));
-  const Vec correction = exp(state.highest - highest);
+  // e^0 comes out a little above 1.
+  const Vec correction = choose(highest == state.highest, splat(1), exp(state.highest - highest));
   Vec total = state.total * correction;
   for (size_t j = 0; j < keys; j += 2) {
     const Vec even = exp(load(scores + j * kTileQueries) - highest);

@@ -42,7 +42,8 @@ SPINQUANT_INLINE void advance(RunningSoftmax& state, float* scores, size_t count
     float* s = scores + v * kLanes;
     Vec highest = state.highest[v];
     for (size_t j = 0; j < count; j++) highest = max(highest, load(s + j * kQueries));
-    const Vec correction = exp(state.highest[v] - highest);
+    // e^0 comes out a little above 1.
+    const Vec correction = choose(highest == state.highest[v], splat(1), exp(state.highest[v] - highest));
     state.highest[v] = highest;
     Vec total = state.total[v] * correction;
     for (size_t j = 0; j < count; j++) {

@@ -4,6 +4,9 @@
 // products of a row are added to its lane of a sum.
 #pragma once
 #include "../../cpu/simd.h"
+#if defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
 
 namespace spinquant::SPINQUANT_ISA {
 
@@ -31,7 +34,7 @@ SPINQUANT_INLINE IntVec spread(const int8_t* a) {
   return splat_int(four);
 }
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)
 
 /// Sums of four products at a time. Low and high halves of a byte have sums of their own, so that half as many
 /// additions wait for one another.
@@ -43,6 +46,9 @@ struct Sums {
 #if defined(__AVX512VNNI__)
     return reinterpret_cast<IntVec>(
         _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(w), reinterpret_cast<__m512i>(a)));
+#elif defined(__ARM_FEATURE_DOTPROD)
+    // Weights are at most 15, and so they are as signed bytes what they are as unsigned ones.
+    return reinterpret_cast<IntVec>(vdotq_s32(reinterpret_cast<int32x4_t>(sum), reinterpret_cast<int8x16_t>(w), reinterpret_cast<int8x16_t>(a)));
 #else
     return reinterpret_cast<IntVec>(_mm256_dpbusd_avx_epi32(
         reinterpret_cast<__m256i>(sum), reinterpret_cast<__m256i>(w), reinterpret_cast<__m256i>(a)));

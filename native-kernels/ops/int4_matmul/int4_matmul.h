@@ -17,20 +17,22 @@ constexpr int kSignedZero = 8;
 /// No group has more columns, so that its sums fit 32 bits (op.cc).
 constexpr size_t kMostColumns = size_t{1} << 19;
 
-/// The shape of a packed weight [rows, columns] with a scale per row and group of columns.
+/// The shape of a packed weight [rows, columns] with a scale per row and group of columns. Whole groups are a span, for
+/// which a token has a scale.
 struct Int4Layout {
-  size_t rows, columns, group;
+  size_t rows, columns, group, span;
   bool has_zeros;
 
   size_t groups() const { return columns / group; }
+  size_t spans() const { return columns / span; }
   size_t padded_group() const { return (group + kDepthStep - 1) / kDepthStep * kDepthStep; }
   /// Columns with those that pad each group.
   size_t depth() const { return groups() * padded_group(); }
   size_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   size_t blocks() const { return depth() / kBlockColumns; }
   size_t panel_bytes() const { return blocks() * kBlockBytes; }
-  /// Rows of 16 floats of a panel's grid: the row sums, then per group the scales and, if any, the zero points.
-  size_t grid_rows() const { return 1 + groups() * (has_zeros ? 2 : 1); }
+  /// Rows of 16 floats of a panel's grid: the sums of each span, then per group the scales and, if any, the zero points.
+  size_t grid_rows() const { return spans() + groups() * (has_zeros ? 2 : 1); }
   size_t panel_grid() const { return grid_rows() * kPanelRows; }
 };
 
@@ -44,25 +46,29 @@ struct PackInt4Args {
   Int4Layout layout;
 };
 
-/// There is one body: it copies, but for the row sums, which are summed in double.
+/// There is one body: it copies, but for the sums of rows, which are summed in double.
 void pack_int4(const PackInt4Args& args, size_t first, size_t last);
 
-/// Quantizes rows x [tokens, columns] by the rules of ops/fake_quantize (asymmetric ranges include zero):
-/// x̂ = scale·(code + shift), the codes in a byte. Unit: one row.
+/// Quantizes every span of rows x [tokens, columns] by the rules of ops/fake_quantize: x̂ = scale·(code + shift), the codes
+/// in a byte. Unit: one row.
 struct Int4ActivationArgs {
   const float* x;
   int8_t* codes;          // [tokens, depth], 0 in the padding
   int32_t* sums;          // of codes [tokens, groups]
-  float *scales, *shifts; // [tokens]
+  float *scales, *shifts; // [tokens, spans]
   Int4Layout layout;
   float max_level, clip_ratio;
-  bool symmetric;
-  /// True for asymmetric quantizers of 8 bits, whose multiples reach ±255: shift = 128 - zero point, else 0.
+  bool symmetric, include_zero;
+  /// True for asymmetric quantizers of 8 bits, whose multiples reach ±255, and for ranges without zero, whose multiples
+  /// have any size: shift = base - zero point, else 0.
   bool shifted;
+  /// 128 for 8 bits, so that codes fit a byte, else 0.
+  float base;
 };
 
-/// y [tokens, rows]. With a the codes of a token, t their shift, and u, z, s of a row n and group g of the weight:
-///   y = scale·(Σ_g s_g·(Σ a·u - z_g·Σ a) + t·R_n),   R_n = Σ_g s_g·Σ (u - z_g), the row sum.
+/// y [tokens, rows]. With a the codes of a token, t their shift in a span, and u, z, s of a row n and group g of the
+/// weight, summed over the spans:
+///   y = Σ scale·(Σ_g s_g·(Σ a·u - z_g·Σ a) + t·R_n),   R_n = Σ_g s_g·Σ (u - z_g), the sum of a row over the span.
 /// The sums in brackets are exact in int32; each later step is one float32 operation, the same in every body but the
 /// reference, which sums scale·(a + t)·s·(u - z) in double. Unit: one panel.
 struct Int4ProductArgs {
@@ -70,7 +76,7 @@ struct Int4ProductArgs {
   const float* grid;
   const int8_t* codes;
   const int32_t* sums;
-  const float *scales, *shifts;
+  const float *scales, *shifts;  // [tokens, spans]
   float* y;
   Int4Layout layout;
   size_t tokens;
@@ -83,6 +89,12 @@ namespace avx_vnni {
 void int4_products(const Int4ProductArgs&, size_t first, size_t last);
 }
 namespace avx512_vnni {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+namespace amx {
+void int4_products(const Int4ProductArgs&, size_t first, size_t last);
+}
+namespace neon_dot {
 void int4_products(const Int4ProductArgs&, size_t first, size_t last);
 }
 

@@ -27,23 +27,25 @@ int32_t sum_of(const int8_t* codes, size_t count) {
 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
-  const size_t groups = layout.groups(), group = layout.group, padded = layout.padded_group();
-  const RangeRule rule{args.max_level, args.clip_ratio, args.symmetric, true};
-  for (size_t token = first; token < last; token++) {
-    const float* x = args.x + token * layout.columns;
-    int8_t* codes = args.codes + token * layout.depth();
-    const Range range = range_of(x, layout.columns);
+  const size_t group = layout.group, padded = layout.padded_group(), groups = layout.span / group;
+  const RangeRule rule{args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
+  memset(args.codes + first * layout.depth(), 0, (last - first) * layout.depth());
+  // Spans of one token lie behind one another, and so do their groups.
+  for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
+    const float* x = args.x + span * layout.span;
+    int8_t* codes = args.codes + span * groups * padded;
+    const Range range = range_of(x, layout.span);
     Quantizer quantizer{};
     const bool has_scale = quantizer_of(rule, range, &quantizer);
     // Zeros need no shift, and without one their products are 0 to the last bit.
     const bool is_zero = range.low == 0 && range.high == 0;
-    const float shift = has_scale && args.shifted && !is_zero ? 128 - quantizer.zero : 0;
-    args.scales[token] = quantizer.scale;
-    args.shifts[token] = shift;
-    memset(codes, 0, layout.depth());
+    const float shift = args.shifted && !is_zero ? args.base - quantizer.zero : 0;
+    // Where all are one value, that is the scale, and their codes are all 0 + 1.
+    args.scales[span] = has_scale ? quantizer.scale : x[0];
+    args.shifts[span] = has_scale ? shift : 1;
     for (size_t g = 0; g < groups; g++, x += group, codes += padded) {
       if (has_scale) quantize(quantizer, args.symmetric, range, x, PutShifted{{codes}, splat(shift)}, group);
-      args.sums[token * groups + g] = sum_of(codes, group);
+      args.sums[span * groups + g] = sum_of(codes, group);
     }
   }
 }

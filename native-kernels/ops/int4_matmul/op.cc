@@ -12,8 +12,10 @@ const Variants<Int4ProductArgs> kProducts = SPINQUANT_VARIANTS(int4_products, In
 Kernel<Int4ProductArgs> products_by(Isa isa) {
 #if SPINQUANT_X86
   if (isa == Isa::avx_vnni) return avx_vnni::int4_products;
-  // Every processor with AMX has these too.
-  if (isa == Isa::avx512_vnni || isa == Isa::amx) return avx512_vnni::int4_products;
+  if (isa == Isa::avx512_vnni) return avx512_vnni::int4_products;
+  if (isa == Isa::amx) return amx::int4_products;
+#elif SPINQUANT_ARM64
+  if (isa == Isa::neon_dot) return neon_dot::int4_products;
 #endif
   return kProducts.pick(isa);
 }
@@ -26,6 +28,12 @@ void require_depth(size_t columns, size_t group) {
   if (group > 0 && columns % group == 0 && columns > 0 && group <= kMostColumns) return;
   reject("columns must be a multiple of group, and a group have 1 … " + std::to_string(kMostColumns) +
          " columns, found " + std::to_string(columns) + " columns in groups of " + std::to_string(group));
+}
+
+void require_span(const Int4Layout& layout) {
+  if (layout.span % layout.group == 0 && layout.columns % layout.span == 0) return;
+  reject("activation_group must be a multiple of group and divide the columns, found " + std::to_string(layout.span) +
+         " for " + std::to_string(layout.columns) + " columns in groups of " + std::to_string(layout.group));
 }
 
 Shape packed_shape(const Int4Layout& layout) {
@@ -60,10 +68,11 @@ void require_zeros(const Tensor& zeros, size_t group) {
   }
 }
 
-/// Inputs: codes [rows, columns], scales [rows, groups], zero points of the same shape for unsigned codes.
+/// Inputs: codes [rows, columns], scales [rows, groups], zero points of the same shape for unsigned codes. Attribute
+/// `spans`: parts of a row for which a token will have a scale, 1 by default.
 class PackInt4 final : public Operator {
  public:
-  explicit PackInt4(const Attributes&) {}
+  explicit PackInt4(const Attributes& attributes) : spans_(integer_between(attributes, "spans", 1, 1, INT32_MAX)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Int4Layout layout = layout_of(inputs);
@@ -85,7 +94,7 @@ class PackInt4 final : public Operator {
   }
 
  private:
-  static Int4Layout layout_of(const std::vector<Tensor>& inputs) {
+  Int4Layout layout_of(const std::vector<Tensor>& inputs) const {
     const Tensor &codes = inputs[0], &scales = inputs[1], &zeros = inputs[2];
     if (codes.shape.size() != 2 || scales.shape.size() != 2 || codes.shape[0] != scales.shape[0] ||
         codes.count() == 0 || scales.count() == 0) {
@@ -99,8 +108,15 @@ class PackInt4 final : public Operator {
              text(scales.shape));
     }
     require_depth(columns, columns / groups);
-    return {static_cast<size_t>(codes.shape[0]), columns, columns / groups, zeros.data != nullptr};
+    const size_t spans = static_cast<size_t>(spans_);
+    if (groups % spans != 0) {
+      reject("the groups must be a multiple of spans, found " + std::to_string(groups) + " groups in " +
+             std::to_string(spans) + " spans");
+    }
+    return {static_cast<size_t>(codes.shape[0]), columns, columns / groups, columns / spans, zeros.data != nullptr};
   }
+
+  int64_t spans_;
 };
 
 /// What the first step writes and the second one reads.
@@ -110,18 +126,20 @@ struct QuantizedRows {
   QuantizedRows(size_t tokens, const Int4Layout& layout)
       : codes(tokens * layout.depth()),
         sums(tokens * layout.groups() * sizeof(int32_t)),
-        scales(2 * tokens * sizeof(float)) {}
+        scales(2 * tokens * layout.spans() * sizeof(float)) {}
 };
 
-/// Inputs: x [..., columns], and a weight [rows, columns] as PackInt4 gives it.
+/// Inputs: x [..., columns], and a weight [rows, columns] as PackInt4 gives it, in spans of `activation_group` columns.
 class Int4MatMul final : public Operator {
  public:
   explicit Int4MatMul(const Attributes& attributes)
       : rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)),
         group_(integer_between(attributes, "group", 0, 0, kMostColumns)),
+        activation_group_(integer_between(attributes, "activation_group", 0, 0, INT32_MAX)),
         bits_(integer_between(attributes, "bits", 8, 2, 8)),
         zero_points_(flag(attributes, "zero_points")),
         symmetric_(flag(attributes, "symmetric")),
+        include_zero_(flag(attributes, "include_zero", true)),
         clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
@@ -129,6 +147,7 @@ class Int4MatMul final : public Operator {
     if (x.shape.empty()) reject("X must have at least one dimension");
     const Int4Layout layout = layout_of(x);
     require_depth(layout.columns, layout.group);
+    require_span(layout);
     const Shape packed = packed_shape(layout), grid = grid_shape(layout);
     if (inputs[1].shape != packed || inputs[2].shape != grid) {
       reject("a weight [" + std::to_string(layout.rows) + ", " + std::to_string(layout.columns) + "] in groups of " +
@@ -166,7 +185,8 @@ class Int4MatMul final : public Operator {
  private:
   Int4Layout layout_of(const Tensor& x) const {
     const size_t columns = x.width();
-    return {static_cast<size_t>(rows_), columns, group_ > 0 ? static_cast<size_t>(group_) : columns, zero_points_};
+    const auto given = [columns](int64_t size) { return size > 0 ? static_cast<size_t>(size) : columns; };
+    return {static_cast<size_t>(rows_), columns, given(group_), given(activation_group_), zero_points_};
   }
 
   Int4ActivationArgs quantizer_of(const Tensor& x, const Int4Layout& layout, size_t tokens,
@@ -176,16 +196,18 @@ class Int4MatMul final : public Operator {
             static_cast<int8_t*>(rows.codes.bytes()),
             static_cast<int32_t*>(rows.sums.bytes()),
             rows.scales.floats(),
-            rows.scales.floats() + tokens,
+            rows.scales.floats() + tokens * layout.spans(),
             layout,
             max_level,
             clip_ratio_,
             symmetric_,
-            !symmetric_ && bits_ == 8};
+            include_zero_,
+            !symmetric_ && (bits_ == 8 || !include_zero_),
+            bits_ == 8 ? 128.0f : 0.0f};
   }
 
-  int64_t rows_, group_, bits_;
-  bool zero_points_, symmetric_;
+  int64_t rows_, group_, activation_group_, bits_;
+  bool zero_points_, symmetric_, include_zero_;
   float clip_ratio_;
 };
 

@@ -16,11 +16,14 @@ Place place_of(size_t row_of_panel, size_t column) {
   return {block * kBlockBytes + row_of_panel * 4 + within % 4, within < 4 ? 0 : 4};
 }
 
-/// Returns the sum of scale·(code - zero) over a row.
-double pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* grid) {
+/// Packs a row, with its sums of scale·(code - zero) over each span.
+void pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* grid) {
   const Int4Layout& layout = args.layout;
   const size_t in_panel = row % kPanelRows, groups = layout.groups(), group = layout.group;
-  double row_sum = 0;
+  const size_t groups_of_span = layout.span / group;
+  float* sums = grid;
+  grid += layout.spans() * kPanelRows;
+  double span_sum = 0;
   for (size_t g = 0; g < groups; g++) {
     const int8_t* codes = args.codes + row * layout.columns + g * group;
     const float scale = args.scales[row * groups + g];
@@ -32,14 +35,18 @@ double pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* gr
       packed[place.byte] = static_cast<uint8_t>(packed[place.byte] | ((nibble & 15) << place.shift));
       sum += static_cast<double>(codes[i]) - zero;
     }
-    row_sum += scale * sum;
+    span_sum += scale * sum;
+    if ((g + 1) % groups_of_span == 0) {
+      *sums = static_cast<float>(span_sum);
+      sums += kPanelRows;
+      span_sum = 0;
+    }
     *grid = scale;
     grid += kPanelRows;
     if (!args.zeros) continue;
     *grid = zero;
     grid += kPanelRows;
   }
-  return row_sum;
 }
 
 }  // namespace
@@ -52,7 +59,7 @@ void pack_int4(const PackInt4Args& args, size_t first, size_t last) {
     memset(packed, 0, layout.panel_bytes());
     memset(grid, 0, layout.panel_grid() * sizeof(float));
     for (size_t i = 0; i < kPanelRows && panel * kPanelRows + i < layout.rows; i++) {
-      grid[i] = static_cast<float>(pack_row(args, panel * kPanelRows + i, packed, grid + kPanelRows + i));
+      pack_row(args, panel * kPanelRows + i, packed, grid + i);
     }
   }
 }

@@ -1,6 +1,7 @@
 // The products of a panel with rows of activations; included by the sources that are compiled per instruction set.
 #pragma once
 #include "byte_products.h"
+#include "group_sums.h"
 #include "int4_matmul.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -59,35 +60,16 @@ SPINQUANT_INLINE void add_step(TileSums<Tokens>& sums, const uint8_t* w, const i
   }
 }
 
-/// Zero points of kLanes rows, for a group.
-struct ZeroPoints {
-  typedef uint32_t Unsigned __attribute__((vector_size(4 * SPINQUANT_LANES)));
-  bool are_given;
-  IntVec given{};
-
-  /// They are whole numbers of a size that packing has checked; others count as 0.
-  SPINQUANT_INLINE_MEMBER ZeroPoints(bool has_zeros, const float* zeros) : are_given(has_zeros) {
-    if (!has_zeros) return;
-    const Vec values = load(zeros);
-    given = to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
-  }
-
-  /// z·sum in 32 bits, without a carry; the product of vectors takes as long as ten others.
-  SPINQUANT_INLINE_MEMBER IntVec times(int32_t sum) const {
-    if (!are_given) return splat_int(kSignedZero * sum);
-    return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(given) * static_cast<uint32_t>(sum));
-  }
-};
-
-/// Writes up to 16 results of a token.
-SPINQUANT_INLINE void store_rows(float* y, size_t count, const Vec (&values)[kParts]) {
-  SPINQUANT_UNROLL
-  for (size_t part = 0; part < kParts; part++) {
-    const size_t done = part * kLanes;
-    if (done + kLanes <= count) {
-      store(y + done, values[part]);
-    } else if (done < count) {
-      store_part(y + done, count - done, values[part]);
+/// Adds what the groups of a span came to, with the scales of the tokens, and begins the next span.
+/// @param place of the first token's scale.
+template <size_t Tokens>
+SPINQUANT_INLINE void end_span(const Int4ProductArgs& args, size_t place, const float* row_sums,
+                               Vec (&totals)[Tokens][kParts], Vec (&results)[Tokens][kParts]) {
+  for (size_t i = 0; i < Tokens; i++) {
+    for (size_t part = 0; part < kParts; part++) {
+      const float* sums = row_sums + part * kLanes;
+      results[i][part] = results[i][part] + finished(args, place + i * args.layout.spans(), totals[i][part], sums);
+      totals[i][part] = Vec{};
     }
   }
 }
@@ -96,35 +78,34 @@ template <size_t Tokens>
 void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
   const Int4Layout& layout = args.layout;
   const size_t groups = layout.groups(), group = layout.padded_group(), stride = groups * group;
+  const size_t spans = layout.spans(), groups_of_span = layout.span / layout.group;
   const uint8_t* w = args.packed + panel * layout.panel_bytes();
   const float* row_sums = args.grid + panel * layout.panel_grid();
-  const float* grid = row_sums + kPanelRows;
+  const float* grid = row_sums + spans * kPanelRows;
   const int8_t* a = args.codes + token * stride;
-  Vec totals[Tokens][kParts]{};
-  for (size_t g = 0; g < groups; g++) {
+  Vec results[Tokens][kParts]{}, totals[Tokens][kParts]{};
+  for (size_t g = 0, span = 0; g < groups; g++) {
     TileSums<Tokens> sums{};
     for (size_t i = 0; i < group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
       add_step<Tokens>(sums, w, a, stride);
     }
     SPINQUANT_UNROLL
     for (size_t part = 0; part < kParts; part++) {
-      const float* scales = grid + part * kLanes;
-      const ZeroPoints zeros(layout.has_zeros, scales + kPanelRows);
+      const GroupGrid of_group(layout, grid + part * kLanes);
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Tokens; i++) {
-        const IntVec exact = sums[i][part].total() - zeros.times(args.sums[(token + i) * groups + g]);
-        totals[i][part] = totals[i][part] + to_float(exact) * load(scales);
+        const int32_t sum = args.sums[(token + i) * groups + g];
+        totals[i][part] = of_group.added(totals[i][part], sums[i][part].total(), sum);
       }
     }
     grid += layout.has_zeros ? 2 * kPanelRows : kPanelRows;
+    if ((g + 1) % groups_of_span != 0) continue;
+    end_span<Tokens>(args, token * spans + span, row_sums + span * kPanelRows, totals, results);
+    span++;
   }
   const size_t row = panel * kPanelRows;
   for (size_t i = 0; i < Tokens; i++) {
-    const Vec shift = splat(args.shifts[token + i]), scale = splat(args.scales[token + i]);
-    for (size_t part = 0; part < kParts; part++) {
-      totals[i][part] = (totals[i][part] + shift * load(row_sums + part * kLanes)) * scale;
-    }
-    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, totals[i]);
+    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, results[i]);
   }
 }
 

@@ -13,10 +13,11 @@ struct RowQuantizer {
 };
 
 RowQuantizer quantizer_of(const Int4ActivationArgs& args, const float* x) {
-  float low = 0, high = 0;
-  for (size_t i = 0; i < args.layout.columns; i++) {
-    low = std::min(low, x[i]);
-    high = std::max(high, x[i]);
+  const auto [smallest, largest] = std::minmax_element(x, x + args.layout.span);
+  float low = *smallest, high = *largest;
+  if (args.symmetric || args.include_zero) {
+    low = std::min(low, 0.0f);
+    high = std::max(high, 0.0f);
   }
   if (args.symmetric) {
     float scale = args.clip_ratio * std::max(-low, high) / args.max_level;
@@ -52,35 +53,40 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
   const size_t parts = layout.has_zeros ? 2 : 1;
   double sum = 0;
   for (size_t g = 0; g < layout.groups(); g++) {
-    const double scale = grid[(1 + g * parts) * kPanelRows];
-    const double zero = layout.has_zeros ? grid[(2 + g * parts) * kPanelRows] : kSignedZero;
+    const float* own = grid + (layout.spans() + g * parts) * kPanelRows;
+    const double scale = *own;
+    const double zero = layout.has_zeros ? own[kPanelRows] : kSignedZero;
+    const size_t span = token * layout.spans() + g * layout.group / layout.span;
     double of_group = 0;
     for (size_t i = 0; i < layout.group; i++) {
       const size_t column = g * layout.padded_group() + i;
-      of_group += (static_cast<double>(codes[column]) + args.shifts[token]) * (nibble(args, row, column) - zero);
+      of_group += (static_cast<double>(codes[column]) + args.shifts[span]) * (nibble(args, row, column) - zero);
     }
-    sum += scale * of_group;
+    sum += args.scales[span] * scale * of_group;
   }
-  return args.scales[token] * sum;
+  return sum;
 }
 
 }  // namespace
 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
-  for (size_t token = first; token < last; token++) {
-    const float* x = args.x + token * layout.columns;
+  const size_t groups_of_span = layout.span / layout.group;
+  // Spans of one token lie behind one another, and so do their groups.
+  for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
+    const float* x = args.x + span * layout.span;
     const RowQuantizer q = quantizer_of(args, x);
-    args.scales[token] = q.scale;
-    const bool is_zero = std::all_of(x, x + layout.columns, [](float value) { return value == 0; });
-    args.shifts[token] = args.shifted && q.scale != 0 && !is_zero ? 128 - q.zero : 0;
-    int8_t* codes = args.codes + token * layout.depth();
-    for (size_t g = 0; g < layout.groups(); g++) {
-      int32_t& sum = args.sums[token * layout.groups() + g];
+    const bool is_zero = std::all_of(x, x + layout.span, [](float value) { return value == 0; });
+    // Where all are one value, that is the scale, and their codes are all 0 + 1.
+    args.scales[span] = q.scale == 0 ? x[0] : q.scale;
+    args.shifts[span] = q.scale == 0 ? 1 : args.shifted && !is_zero ? args.base - q.zero : 0;
+    int8_t* codes = args.codes + span * groups_of_span * layout.padded_group();
+    for (size_t g = 0; g < groups_of_span; g++) {
+      int32_t& sum = args.sums[span * groups_of_span + g];
       sum = 0;
       for (size_t i = 0; i < layout.padded_group(); i++) {
         bool is_padding = i >= layout.group;
-        int8_t code = is_padding ? 0 : code_of(q, x[g * layout.group + i], args.shifts[token]);
+        int8_t code = is_padding ? 0 : code_of(q, x[g * layout.group + i], args.shifts[span]);
         codes[g * layout.padded_group() + i] = code;
         sum += code;
       }

@@ -9,6 +9,7 @@ import type { KernelOption } from '../experiment.ts';
 import { EXIT, type ExitCode } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
 import { flushStdout, type Output } from '../output.ts';
+import { productsText } from '../products-text.ts';
 import { ProgressLines } from '../progress.ts';
 import { runsFolder } from './runs.ts';
 
@@ -26,6 +27,8 @@ export interface GenerateFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly cache?: 16 | 8 | 4;
+  /** Quantization is simulated in float32. */
+  readonly simulate?: true;
   readonly kernels: KernelOption;
   readonly device?: Device;
 }
@@ -45,11 +48,13 @@ export async function generate(
   );
   output.document(result);
   output.note(factsOf(result));
+  if (result.products !== null) output.note(productsText(result.products));
   return result.ended === 'cancelled' ? EXIT.cancelled : undefined;
 }
 
 function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
   const { prompt, chat, system = null, tokens = null, seed = 0, stop = [], cache = null } = flags;
+  const { simulate = false } = flags;
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = flags;
   return {
     prompt: { text: prompt, chat: chat ? { system } : null },
@@ -58,6 +63,7 @@ function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
     seed,
     stops: stop,
     cacheBits: cache,
+    simulated: simulate,
   };
 }
 
@@ -121,15 +127,17 @@ const ENDINGS: Readonly<Record<Exclude<TextEnd, 'stop'>, string>> = {
   cancelled: 'cancelled; this was written so far',
 };
 
-/** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · keys and values 1.2 MiB`. */
+/** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · weights 9.1 MiB · keys and values 1.2 MiB`. */
 function factsOf(result: GenerateResult): string {
-  const { ids, promptIds, ended, stop, seconds, tokensPerSecond, cacheBytes } = result;
+  const { ids, promptIds, ended, stop, seconds, tokensPerSecond } = result;
+  const { weightBytes, cacheBytes, cacheOf16Bits } = result;
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
   const rate = tokensPerSecond.decode;
   return [
     `${formatCount(ids.length, 'token')}: ${end}`,
     `prompt of ${formatCount(promptIds.length, 'token')} in ${formatSeconds(seconds.prefill)}`,
     ...(rate === null ? [] : [`${rate.toPrecision(3)} tokens/s`]),
-    `keys and values ${formatBytes(cacheBytes)}`,
+    `weights ${formatBytes(weightBytes)}`,
+    `keys and values ${formatBytes(cacheBytes)}${cacheOf16Bits < 1 ? `, ${cacheOf16Bits.toFixed(3)} of 16 bits` : ''}`,
   ].join(' · ');
 }

@@ -19,7 +19,11 @@ export class Decoder {
     this.#batch = batch;
     this.#capacity = capacity;
     const { config } = network.checkpoint;
-    this.#caches = Array.from({ length: network.layers }, () => new LayerCache(config, batch, capacity));
+    const { quantizers } = network.options;
+    this.#caches = Array.from(
+      { length: network.layers },
+      () => new LayerCache(config, quantizers, batch, capacity),
+    );
   }
 
   /** Tokens of each sequence so far. */
@@ -29,7 +33,7 @@ export class Decoder {
 
   /** Forgets all tokens. The memory of the cache stays. */
   rewind(): void {
-    for (const cache of this.#caches) cache.clear();
+    for (const cache of this.#caches) cache.cut(0);
   }
 
   /**

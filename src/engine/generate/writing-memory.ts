@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../model/config.ts';
-import { cacheBytes } from '../network/layer-cache.ts';
+import { cacheBytes } from '../network/cache-form.ts';
 import { leastBytes } from '../network/memory-plan.ts';
 
 /** Sequences that are written side by side: enough for full speed of the products, which pack every weight anew. */

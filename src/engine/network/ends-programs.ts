@@ -121,3 +121,16 @@ export const LOGITS: ProgramKind<EndsShape, { logits: Reals }> = {
     return { graph: end.graph, outputs: { logits: end.y }, precision: shape.precision };
   },
 };
+
+/** Rows of the output layer [T, d] → what multiplies the normed residual: rows ∘ gain, in the channels of its map. */
+export const HEAD_ROWS: ProgramKind<EndsShape, { head: Reals }> = {
+  name: 'head-rows',
+  build(shape) {
+    const graph = new Graph();
+    const { hiddenSize } = shape.config;
+    const rows = toReal(graph.input('rows', [shape.tokens, hiddenSize], shape.headType));
+    const head = mul(rows, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
+    const map = residualMap(graph, shape);
+    return { graph, outputs: { head: map ? gemm(head, map) : head }, precision: shape.precision };
+  },
+};

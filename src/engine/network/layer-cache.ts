@@ -1,32 +1,52 @@
-import { int64, zeros } from '../../protocol/tensor.ts';
+import { type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { cacheFormsOf } from './cache-form.ts';
+import type { LayerQuantizers } from './layer-shape.ts';
+import { PackedRows } from './packed-rows.ts';
 
-/** Bytes of keys and values of so many tokens in all layers. */
-export function cacheBytes({ layers, kvHeads, headDim }: ModelConfig, tokens: number): number {
-  return 2 * layers * kvHeads * headDim * tokens * Float32Array.BYTES_PER_ELEMENT;
+type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
+
+/** What a layer adds to its cache for the next tokens, by program output name: some of these. */
+export interface GrownRows {
+  /** Keys and values [B, G, n, h]. */
+  readonly keys?: Reals;
+  readonly values?: Reals;
+  /** The same, packed. */
+  readonly keyCodes?: HostTensor<Int8Array>;
+  readonly keyScales?: Reals;
+  readonly valueCodes?: HostTensor<Int8Array>;
+  readonly valueScales?: Reals;
+}
+
+/** Keys or values of a layer's tokens. Memory for all of them is there from the start, and they are written in place. */
+interface CachedRows {
+  /** Puts those of the next tokens behind `length` tokens. */
+  put(rows: GrownRows, length: number, tokens: number): void;
+  /** By program input name. */
+  readonly inputs: Tensors;
 }
 
 /**
- * Keys and values [B, G, C, h] of a layer's tokens so far, in the channels that the deployed cache has. Memory for all
- * C tokens is there from the start: tokens are written in place, and programs read the part that is there.
+ * Keys and values of a layer's tokens so far, in the channels that the deployed cache has: as codes where both are
+ * quantized, else as numbers [B, G, C, h]. Programs read the part that is there.
  */
 export class LayerCache {
   readonly batch: number;
   readonly capacity: number;
-  readonly #config: ModelConfig;
-  readonly #keys: Reals;
-  readonly #values: Reals;
+  readonly #rows: readonly CachedRows[];
   #length = 0;
 
   /** @param capacity tokens that a sequence may have. */
-  constructor(config: ModelConfig, batch: number, capacity: number) {
+  constructor(config: ModelConfig, quantizers: CacheQuantizers, batch: number, capacity: number) {
     this.batch = batch;
     this.capacity = capacity;
-    this.#config = config;
-    const dims = [batch, config.kvHeads, capacity, config.headDim];
-    this.#keys = zeros('float32', dims) as Reals;
-    this.#values = zeros('float32', dims) as Reals;
+    const { kvHeads, headDim } = config;
+    const shape = { heads: [batch, kvHeads], capacity, width: headDim } as const;
+    const forms = cacheFormsOf(quantizers);
+    this.#rows = forms
+      ? [new PackedRows('key', forms.keys, shape), new PackedRows('value', forms.values, shape)]
+      : [new PlainRows('keys', 'pastKeys', shape), new PlainRows('values', 'pastValues', shape)];
   }
 
   /** Tokens of each sequence so far. */
@@ -37,30 +57,52 @@ export class LayerCache {
   /** By program input name. */
   get inputs(): Tensors {
     const length = int64([1], BigInt64Array.of(BigInt(this.#length)));
-    return { pastKeys: this.#keys, pastValues: this.#values, length };
+    return Object.assign({ length }, ...this.#rows.map(({ inputs }) => inputs));
   }
 
-  /** Forgets all tokens. */
-  clear(): void {
-    this.#length = 0;
+  /** Forgets the tokens behind the first `length`. */
+  cut(length: number): void {
+    this.#length = Math.min(this.#length, length);
   }
 
-  /** Adds keys and values [B, G, n, h] of the next n tokens. */
-  append(keys: Reals, values: Reals): void {
-    const tokens = keys.dims[2] ?? 0;
+  /** Adds keys and values of the next tokens of each sequence. */
+  append(rows: GrownRows, tokens: number): void {
     if (this.#length + tokens > this.capacity)
       throw new Error(`a cache for ${this.capacity} tokens has ${this.#length} and takes no ${tokens} more`);
-    this.#put(this.#keys, keys.data, tokens);
-    this.#put(this.#values, values.data, tokens);
+    for (const each of this.#rows) each.put(rows, this.#length, tokens);
     this.#length += tokens;
+  }
+}
+
+export interface RowsShape {
+  /** Sequences and their heads. */
+  readonly heads: readonly [number, number];
+  readonly capacity: number;
+  readonly width: number;
+}
+
+/** Numbers [B, G, C, h]. */
+class PlainRows implements CachedRows {
+  readonly inputs: Tensors;
+  readonly #output: 'keys' | 'values';
+  readonly #shape: RowsShape;
+  readonly #data: Float32Array;
+
+  constructor(output: 'keys' | 'values', input: string, shape: RowsShape) {
+    this.#output = output;
+    this.#shape = shape;
+    const tensor = zeros('float32', [...shape.heads, shape.capacity, shape.width]) as Reals;
+    this.#data = tensor.data;
+    this.inputs = { [input]: tensor };
   }
 
   /** A head's tokens lie one after the other, with room for C of them. */
-  #put({ data }: Reals, rows: Float32Array, tokens: number): void {
-    const { kvHeads, headDim } = this.#config;
-    const [added, room, start] = [tokens * headDim, this.capacity * headDim, this.#length * headDim];
+  put(grown: GrownRows, length: number, tokens: number): void {
+    const rows = grown[this.#output]!.data;
+    const { heads, capacity, width } = this.#shape;
+    const [added, room, start] = [tokens * width, capacity * width, length * width];
     // One token of a head is few numbers, for which views of arrays would take longer than the copy.
-    for (let head = 0; head < this.batch * kvHeads; head++)
-      for (let i = 0; i < added; i++) data[head * room + start + i] = rows[head * added + i]!;
+    for (let head = 0; head < heads[0] * heads[1]; head++)
+      for (let i = 0; i < added; i++) this.#data[head * room + start + i] = rows[head * added + i]!;
   }
 }

@@ -2,11 +2,13 @@ import { type Linear, SEAM_NAMES, type SeamName, type Site } from '../../protoco
 import { partialOf } from '../../protocol/records.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
+import type { PackedInt4 } from '../graph/fused/int4-matmul.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import { expand, reshape } from '../graph/ops/shape.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
+import { isPacked, packedInputs } from './packed-weights.ts';
 import { mapDims, type SeamMaps, seamOf } from './seams.ts';
 import { IDENTITY, inverseTransposed, type SideTransform } from './side-transform.ts';
 
@@ -19,15 +21,19 @@ export const scaleName = (linear: Linear): string => `${linear}.scale`;
 /** Numbers of maps as values of a graph, by seam. */
 export type MadeMaps = Readonly<Partial<Record<SeamName, Value>>>;
 
+/** What decides the inputs of a layer's graph, beside the types of its tensors. */
+type WeightsShape = Pick<LayerShape, 'config' | 'maps' | 'quantizers' | 'weightForm'>;
+
 /** Graph inputs of one layer, created where the mode of the network asks for them. */
 export class LayerInputs {
   readonly #graph: Graph;
   readonly #types: LayerTypes;
   readonly #prefix: string;
-  readonly #weightCodes: boolean;
+  readonly #shape: WeightsShape;
   readonly #config: LayerShape['config'];
   readonly #maps: SeamMaps;
   readonly #values = new Map<string, Value>();
+  readonly #packed = new Map<Linear, PackedInt4>();
   readonly #sides = new Map<string, SideTransform>();
   readonly #made: MadeMaps;
 
@@ -35,17 +41,11 @@ export class LayerInputs {
    * @param prefix put before every input name, where several layers share a graph.
    * @param made maps that the graph makes itself, instead of taking them as inputs.
    */
-  constructor(
-    graph: Graph,
-    shape: Pick<LayerShape, 'config' | 'maps' | 'weightCodes'>,
-    types: LayerTypes,
-    prefix = '',
-    made: MadeMaps = {},
-  ) {
+  constructor(graph: Graph, shape: WeightsShape, types: LayerTypes, prefix = '', made: MadeMaps = {}) {
     this.#graph = graph;
     this.#types = types;
     this.#prefix = prefix;
-    this.#weightCodes = shape.weightCodes ?? false;
+    this.#shape = shape;
     this.#config = shape.config;
     this.#maps = shape.maps;
     this.#made = made;
@@ -112,13 +112,24 @@ export class LayerInputs {
     const { dims } = this.#typeOf(linear);
     const name = preparedName(linear);
     return this.#once(name, () => {
-      if (!this.#weightCodes) return this.#graph.input(this.#prefix + name, dims);
+      if (this.#shape.weightForm !== 'codes') return this.#graph.input(this.#prefix + name, dims);
       const codes = this.#graph.input(this.#prefix + name, dims, 'bfloat16');
       return scaledRows({
         codes,
         scale: this.#graph.input(this.#prefix + scaleName(linear), dims.slice(0, 1)),
       });
     });
+  }
+
+  /** A weight with 4 bits per number; null where products with it are not of whole numbers. */
+  packed(linear: Linear): PackedInt4 | null {
+    if (!isPacked(linear, this.#shape)) return null;
+    const known = this.#packed.get(linear);
+    if (known) return known;
+    const { dims } = this.#typeOf(linear);
+    const made = packedInputs(this.#graph, linear, dims, this.#shape.quantizers, this.#prefix);
+    this.#packed.set(linear, made);
+    return made;
   }
 
   bias(linear: Linear): Value | null {

@@ -1,14 +1,25 @@
 import { LINEARS, type Linear, type SeamName } from '../../protocol/block.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import type { PastTokens } from '../graph/fused/cached-attention.ts';
-import { fakeQuantizeWeight, quantizeWithRatio, rowCodes } from '../graph/fused/weight-quantize.ts';
+import { blocksOf, type CacheForm, packedLayout } from '../graph/fused/pack-cache.ts';
+import type { CacheForms, PackedPair, PackedPast } from '../graph/fused/packed-attention.ts';
+import {
+  fakeQuantizeWeight,
+  gridCodes,
+  quantizeWithRatio,
+  rowCodes,
+} from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
+import { cacheFormsOf } from './cache-form.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
+import type { GrownRows } from './layer-cache.ts';
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
 import { type BatchShape, type LayerShape, residualRows } from './layer-shape.ts';
 import { allWeightBases, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
+import { PACKED_NAMES } from './packed-rows.ts';
+import { isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
 import { seamsIn } from './seams.ts';
 import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
@@ -19,6 +30,18 @@ import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts'
  */
 export type NetworkMode = 'plain' | 'merged' | 'unrotated';
 
+/** {@link GrownRows} while they are computed; null where the cache has others. */
+type GrownValues = { readonly [Name in keyof GrownRows]-?: Value | null };
+
+const NOTHING_GROWN: GrownValues = {
+  keys: null,
+  values: null,
+  keyCodes: null,
+  keyScales: null,
+  valueCodes: null,
+  valueScales: null,
+};
+
 /** A layer's expression with its graph inputs. */
 export interface LayerExpression {
   readonly graph: Graph;
@@ -28,8 +51,8 @@ export interface LayerExpression {
   /** The maps that are given at run time, by seam. */
   readonly maps: Partial<Record<SeamName, Value>>;
   readonly kept: ReadonlyMap<KeptName, Value>;
-  /** What the tokens add to the cache [B, G, S, h]; null without one. */
-  readonly grown: { readonly keys: Value; readonly values: Value } | null;
+  /** What the tokens add to the cache, by output name; null without one. */
+  readonly grown: GrownValues | null;
 }
 
 /**
@@ -66,16 +89,59 @@ export function layerExpression(
     kNorm: inputs.optional('kNorm'),
     ...tokenRows,
   };
-  const past = capacity === undefined ? undefined : pastInputs(graph, shape, capacity);
+  const past = capacity === undefined ? {} : pastOf(graph, shape, capacity);
   let grown: LayerExpression['grown'] = null;
   const cached = (keys: Value, values: Value): void => {
-    grown = { keys, values };
+    grown = { ...NOTHING_GROWN, keys, values };
   };
-  const y = buildLayer(x, shape, sites, { ...tables, past }, { observe, keep, cached });
+  const packed = (tokens: PackedPair): void => {
+    grown = grownOutputs(tokens);
+  };
+  const y = buildLayer(x, shape, sites, { ...tables, ...past }, { observe, keep, cached, packed });
   return { graph, x, y, inputs, maps: inputs.givenMaps, kept, grown };
 }
 
-/** The tokens before these: keys and values [B, G, C, h] and their number. */
+/** The tokens before these, as the cache of these quantizers holds them. */
+function pastOf(
+  graph: Graph,
+  shape: LayerShape,
+  capacity: number,
+): Pick<AttentionTables, 'past' | 'packedPast'> {
+  const forms = cacheFormsOf(shape.quantizers);
+  return forms
+    ? { packedPast: packedInputs(graph, shape, forms, capacity) }
+    : { past: pastInputs(graph, shape, capacity) };
+}
+
+/** Codes and scales of keys and values, and their number. */
+function packedInputs(
+  graph: Graph,
+  { batch, config }: LayerShape,
+  forms: CacheForms,
+  capacity: number,
+): PackedPast {
+  const tokens = (form: CacheForm, role: 'key' | 'value') => {
+    const { blockBytes, blockScales } = packedLayout(config.headDim, form);
+    const dims = [batch, config.kvHeads, blocksOf(capacity)];
+    const { pastCodes, pastScales } = PACKED_NAMES[role];
+    const codes = graph.input(pastCodes, [...dims, blockBytes], 'int8');
+    return { codes, scales: graph.input(pastScales, [...dims, blockScales]) };
+  };
+  const [keys, values] = [tokens(forms.keys, 'key'), tokens(forms.values, 'value')];
+  return { keys, values, length: graph.input('length', [1], 'int64') };
+}
+
+function grownOutputs({ keys, values }: PackedPair): GrownValues {
+  return {
+    ...NOTHING_GROWN,
+    keyCodes: keys.codes,
+    keyScales: keys.scales,
+    valueCodes: values.codes,
+    valueScales: values.scales,
+  };
+}
+
+/** Keys and values [B, G, C, h], and their number. */
 function pastInputs(graph: Graph, { batch, config }: LayerShape, capacity: number): PastTokens {
   const dims = [batch, config.kvHeads, capacity, config.headDim];
   const [keys, values] = [graph.input('pastKeys', dims), graph.input('pastValues', dims)];
@@ -101,8 +167,10 @@ export const FORWARD: ProgramKind<LayerSpec, { y: Reals }> = {
   },
 };
 
-/** x with the cache before it → y, and the keys and values [B, G, S, h] that the cache grows by. */
-export const DECODE: ProgramKind<Omit<LayerSpec, 'level'>, { y: Reals; keys: Reals; values: Reals }> = {
+export type DecodeOutputs = { y: Reals } & GrownRows;
+
+/** x with the cache before it → y, and the keys and values that the cache grows by. */
+export const DECODE: ProgramKind<Omit<LayerSpec, 'level'>, DecodeOutputs> = {
   name: 'decode',
   build({ shape, types, mode }) {
     const { graph, y, grown } = layerExpression(shape, types, mode, false);
@@ -148,7 +216,7 @@ export interface PrepareSpec {
   readonly ratios: ClipRatios;
 }
 
-/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name; as codes and scales if asked. */
+/** Checkpoint weights → Ŵ = Q(Lᵀ W A) for all seven matrices, by graph output name, in the form that the shape has. */
 export function prepareExpression(
   { shape, types, ratios }: PrepareSpec,
   real: Real = 'float32',
@@ -160,14 +228,17 @@ export function prepareExpression(
     const { left, right } = bases[linear];
     const rotated = rotateWeight(inputs.weight(linear), left, right);
     const quantizer = shape.quantizers.weights;
-    if (ratios === 'inside' && !shape.weightCodes)
+    const isNumbers = !isPacked(linear, shape) && shape.weightForm !== 'codes';
+    if (ratios === 'inside' && isNumbers)
       return [[preparedName(linear), fakeQuantizeWeight(rotated, quantizer)]];
     const dims = [rotated.dim(0), rotated.dim(1) / (quantizer.group || rotated.dim(1))];
     const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
-    const prepared = shape.weightCodes
-      ? codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer))
-      : [[preparedName(linear), rounded] satisfies [string, Value]];
+    const prepared = isNumbers
+      ? [[preparedName(linear), rounded] satisfies [string, Value]]
+      : isPacked(linear, shape)
+        ? packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers)
+        : codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer));
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });
   return { graph, outputs: Object.fromEntries(outputs) };

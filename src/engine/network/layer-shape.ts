@@ -44,6 +44,12 @@ export interface LayerQuantizers {
   readonly values: ActivationQuantizer;
 }
 
+/**
+ * How prepared weights are held: as float32 numbers, as bfloat16 codes with a scale per row, or with codes packed into 4
+ * bits for products of whole numbers, as far as the quantizers of the layer allow (`packed-weights.ts`).
+ */
+export type WeightForm = 'numbers' | 'codes' | 'packed';
+
 /** Everything that decides the graph of a layer; layers of one shape share it. */
 export interface LayerShape extends BatchShape {
   readonly config: ModelConfig;
@@ -52,8 +58,8 @@ export interface LayerShape extends BatchShape {
   readonly quantizers: LayerQuantizers;
   /** The maps at the seams. */
   readonly maps: SeamMaps;
-  /** True where prepared weights are held as bfloat16 codes and scales instead of float32. */
-  readonly weightCodes?: boolean;
+  /** `numbers` where absent. */
+  readonly weightForm?: WeightForm;
   /** True where rotated activations are rounded to codes of a byte, which a tape can keep. */
   readonly activationCodes?: boolean;
   /** Precision of products; `float32` where absent. */

@@ -4,6 +4,8 @@ import { cachedAttention, type PastTokens } from '../graph/fused/cached-attentio
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
+import { packCache } from '../graph/fused/pack-cache.ts';
+import { type PackedPair, type PackedPast, packedAttention } from '../graph/fused/packed-attention.ts';
 import { rmsNorm } from '../graph/fused/rms-norm.ts';
 import { rotaryEmbedding } from '../graph/fused/rotary.ts';
 import { swiGlu } from '../graph/fused/swiglu.ts';
@@ -35,8 +37,9 @@ export interface AttentionTables {
   readonly kNorm: Value | null;
   readonly rowOfToken?: Value;
   readonly tokenOfRow?: Value;
-  /** Keys and values [B, G, C, h]. */
+  /** Keys and values [B, G, C, h], or packed ones where the cache holds codes. */
   readonly past?: PastTokens | undefined;
+  readonly packedPast?: PackedPast | undefined;
 }
 
 /** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
@@ -48,6 +51,8 @@ export interface LayerWatchers {
   readonly keep: Keep;
   /** Sees keys and values [B, G, S, h] of the tokens as a cache holds them, where there is one. */
   readonly cached?: (keys: Value, values: Value) => void;
+  /** The same where it holds codes. */
+  readonly packed?: (tokens: PackedPair) => void;
 }
 
 export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
@@ -87,7 +92,7 @@ function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
   shape: LayerShape,
   tables: AttentionTables,
-  { observe, keep, cached }: LayerWatchers,
+  { observe, keep, cached, packed }: LayerWatchers,
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
@@ -102,14 +107,24 @@ function attention(
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
   observe('value', v);
-  const cachedKeys = fakeQuantize(mapHeads(keys, shape), quantizers.keys);
-  const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), [batch, sequence, kvHeads, headDim]);
+  const mappedKeys = mapHeads(keys, shape);
   const stacked = reshape(mapHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
   const joined = (mixed: Value): Value => {
     const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
     return tokenOfRow ? gatherRows(tokens, tokenOfRow) : tokens;
   };
+  const ofHeads = [batch, sequence, kvHeads, headDim];
+  if (tables.packedPast) {
+    const tokens = {
+      keys: packCache(mappedKeys, quantizers.keys, 'keys'),
+      values: packCache(ofTokens(v, ofHeads), quantizers.values, 'values'),
+    };
+    packed?.(tokens);
+    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask));
+  }
+  const cachedKeys = fakeQuantize(mappedKeys, quantizers.keys);
+  const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), ofHeads);
   if (tables.past) {
     cached?.(cachedKeys, cachedValues);
     return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));

@@ -1,6 +1,7 @@
 import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { recordOf } from '../../protocol/records.ts';
-import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { int4MatMul } from '../graph/fused/int4-matmul.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -112,7 +113,8 @@ export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
 
 /**
  * The network in the rotated bases, as it is deployed: weights come prepared (rotated and rounded), activations are
- * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights.
+ * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights. Packed weights are
+ * multiplied in whole numbers.
  * @param preparedOf Ŵ of a linear layer, where it is not an input of the graph.
  */
 export function mergedSites(
@@ -124,33 +126,38 @@ export function mergedSites(
 ): LinearSites {
   const { quantizers } = shape;
   const bases = allWeightBases(inputs);
-  const multiply = <L extends readonly Linear[]>(x: Value, ...linears: L): { [I in keyof L]: Value } => {
+  const multiply = <L extends readonly Linear[]>(
+    read: Value,
+    quantizer: ActivationQuantizer,
+    ...linears: L
+  ): { [I in keyof L]: Value } => {
+    const sums = products(read, quantizer, linears).map((y, index) =>
+      withBias(y, inputs, linears[index]!, bases[linears[index]!].left),
+    );
+    return sums as { [I in keyof L]: Value };
+  };
+  const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
+    const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
+    if (packed.length > 0) return packed.map((weight) => int4MatMul(read, weight, quantizer));
+    const x = fakeQuantize(read, quantizer);
     const weights = linears.map((linear) => ({
       prepared: preparedOf(linear),
       original: inputs.weight(linear),
       ...bases[linear],
     }));
-    const products = learn
+    return learn
       ? rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY)
       : weights.map(({ prepared }) => gemm(x, prepared, { transB: true }));
-    const sums = linears.map((linear, index) =>
-      withBias(products[index]!, inputs, linear, bases[linear].left),
-    );
-    return sums as { [I in keyof L]: Value };
   };
   return {
     qkv(normed) {
-      const x = fakeQuantize(seenByReaders(inputs, 'attention-input', normed), quantizers.input);
-      return keptHeads(multiply(x, 'q', 'k', 'v'), keep);
+      const read = seenByReaders(inputs, 'attention-input', normed);
+      return keptHeads(multiply(read, quantizers.input, 'q', 'k', 'v'), keep);
     },
-    output: (mixed) =>
-      multiply(fakeQuantize(seenByReaders(inputs, 'o-input', mixed), quantizers.outputInput), 'o')[0],
-    gateUp(normed) {
-      const x = fakeQuantize(seenByReaders(inputs, 'mlp-input', normed), quantizers.input);
-      return multiply(x, 'gate', 'up');
-    },
+    output: (mixed) => multiply(seenByReaders(inputs, 'o-input', mixed), quantizers.outputInput, 'o')[0],
+    gateUp: (normed) => multiply(seenByReaders(inputs, 'mlp-input', normed), quantizers.input, 'gate', 'up'),
     down: (product) =>
-      multiply(fakeQuantize(seenByReaders(inputs, 'down-input', product), quantizers.downInput), 'down')[0],
+      multiply(seenByReaders(inputs, 'down-input', product), quantizers.downInput, 'down')[0],
   };
 }
 

@@ -1,3 +1,4 @@
+import { fileRows } from '../../formats/tensor-io.ts';
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import { elementCount, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
@@ -16,20 +17,23 @@ import {
   BACKWARD,
   type BackwardOutputs,
   DECODE,
+  type DecodeOutputs,
   FORWARD,
   gradientName,
   type LayerSpec,
   type NetworkMode,
 } from './layer-programs.ts';
-import type { BatchShape, LayerQuantizers, LayerShape, RowSharing } from './layer-shape.ts';
+import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
-import { DEFAULT_MEMORY, type NetworkMemory, preparedBytes } from './memory-plan.ts';
+import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import type { OutputLoss } from './output-loss.ts';
+import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
+import { preparedWeightBytes, weightBytes } from './weight-bytes.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
@@ -45,6 +49,8 @@ export interface NetworkOptions {
   readonly rounded?: RoundedSource | undefined;
   /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
   readonly denseWeights?: boolean;
+  /** True where the merged network multiplies in whole numbers, as far as its quantizers allow; false where absent. */
+  readonly integer?: boolean | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -73,7 +79,7 @@ export class Network {
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
   readonly #backward = new Map<string, Promise<Program<BackwardOutputs>>>();
-  readonly #decode = new Map<string, Promise<Program<{ y: Reals; keys: Reals; values: Reals }>>>();
+  readonly #decode = new Map<string, Promise<Program<DecodeOutputs>>>();
   readonly #prepared: PreparedWeights;
   readonly #rounded: RoundedWeights | null;
   #given: WeightMaps = NOTHING_GIVEN;
@@ -87,7 +93,7 @@ export class Network {
     this.checkpoint = checkpoint;
     this.options = options;
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
-    this.#rounded = options.rounded ? new RoundedWeights(options.rounded, this.keepsPrepared) : null;
+    this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
   }
 
   get layers(): number {
@@ -114,7 +120,17 @@ export class Network {
   /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedBytes(this.checkpoint.config) <= this.memory.preparedBytes;
+    return preparedWeightBytes(this.checkpoint, this.#weights) <= this.memory.preparedBytes;
+  }
+
+  /** Bytes of all weights, in the forms in which they are read. */
+  get weightBytes(): number {
+    return weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
+  }
+
+  get #weights() {
+    const { config } = this.checkpoint;
+    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -139,7 +155,7 @@ export class Network {
     signal?: AbortSignal,
     sharing: RowSharing | null = null,
   ): Promise<Activations> {
-    const tensors = await this.#layerTensors(index, shape, signal);
+    const tensors = await this.layerInputs(index, shape, signal);
     const program = await this.#forwardProgram(index, shape, 'nothing');
     return (await program.run({ ...tensors, ...sharing, x }, signal)).y;
   }
@@ -157,13 +173,13 @@ export class Network {
     const { batch, capacity, length } = cache;
     const shape = { batch, sequence: n, capacity };
     const tables = slicedTables(this.#positions({ batch, sequence: capacity }), length, n);
-    const tensors = await this.#layerTensors(index, shape, signal);
+    const tensors = await this.layerInputs(index, shape, signal);
     const program = await remembered(this.#decode, shortKey(index, shape, capacity), () => {
       const { shape: layer, types } = this.layerContext(index, shape);
       return this.#cache.get(DECODE, { shape: layer, types, mode: this.options.mode });
     });
-    const { y, keys, values } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
-    cache.append(keys, values);
+    const { y, ...grown } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
+    cache.append(grown, n);
     return y;
   }
 
@@ -178,7 +194,7 @@ export class Network {
 
   /** Layer `index` from the tape's residual before it to the one after it, keeping what the tape asks for. */
   async record(index: number, tape: Tape, signal?: AbortSignal): Promise<void> {
-    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const tensors = await this.layerInputs(index, tape.shape, signal);
     const program = await this.#forwardProgram(index, tape.shape, tape.level(index));
     const into = { y: tape.residual(index + 1), ...tape.kept(index) };
     await program.run({ ...tensors, x: tape.residual(index) }, signal, into);
@@ -194,7 +210,7 @@ export class Network {
     dy: Activations,
     signal?: AbortSignal,
   ): Promise<{ dx: Activations; maps: SeamGradients }> {
-    const tensors = await this.#layerTensors(index, tape.shape, signal);
+    const tensors = await this.layerInputs(index, tape.shape, signal);
     const program = await this.#backwardProgram(index, tape.shape, tape.level(index));
     const inputs = { ...tensors, ...tape.kept(index), x: tape.residual(index), dy };
     const { dx, ...derivatives } = await program.run(inputs, signal, { dx: tape.gradient(index) });
@@ -206,6 +222,13 @@ export class Network {
   async logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
     const program = await this.#cache.get(ends.LOGITS, this.#endSpec(rowsOf(x)));
     return (await program.run(this.#endTensors({ x }), signal)).logits;
+  }
+
+  /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
+  async headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
+    const program = await this.#cache.get(ends.HEAD_ROWS, this.#endSpec(count));
+    const rows = fileRows(this.checkpoint.lmHead, first, count);
+    return (await program.run(this.#endTensors({ rows }), signal)).head;
   }
 
   /** Negative log-likelihood [T] in nats, float32 logits, in bounded memory. */
@@ -261,11 +284,12 @@ export class Network {
     return { embedding, lmHead, finalNorm, ...(residual && { residual }), ...tensors };
   }
 
-  async #layerTensors(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
+  /** All that a layer's programs read beside activations, its weights prepared. */
+  async layerInputs(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
     const context = this.layerContext(index, shape);
     const own = { ...context.tensors, ...this.maps(index) };
     if (this.options.mode !== 'merged') return own;
-    if (this.#rounded) return { ...own, ...this.#rounded.of(index, this.weightCodes) };
+    if (this.#rounded) return { ...own, ...(await this.#rounded.of(index, context.shape, signal)) };
     return { ...own, ...(await this.#prepared.of(index, context, this.#given, signal)) };
   }
 
@@ -275,10 +299,24 @@ export class Network {
   }
 
   /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
-  get weightCodes(): boolean {
-    const { mode, quantizers, rounded, denseWeights } = this.options;
-    if (denseWeights || rounded?.isDense) return false;
-    return mode === 'merged' && this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
+  get weightForm(): WeightForm {
+    const { mode, quantizers, integer = false } = this.options;
+    if (mode !== 'merged' || this.#isDense) return 'numbers';
+    if (integer && weightObstacle(quantizers.weights) === null) return 'packed';
+    const asCodes = this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
+    return asCodes ? 'codes' : 'numbers';
+  }
+
+  /** Which products of the layers are of whole numbers; null where none were asked for. */
+  get products(): Products | null {
+    const { mode, quantizers, integer = false } = this.options;
+    if (!integer || mode !== 'merged') return null;
+    return productsOf(quantizers, this.checkpoint.config, this.#isDense);
+  }
+
+  get #isDense(): boolean {
+    const { rounded, denseWeights } = this.options;
+    return denseWeights === true || rounded?.isDense === true;
   }
 
   /** Rounded activations, too, where codes of a byte have a kernel: they are kept instead of mapped again. */
@@ -325,7 +363,7 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
     const { quantizers, maps, precision } = this.options;
-    const codes = { weightCodes: this.weightCodes, activationCodes: this.#activationCodes };
+    const codes = { weightForm: this.weightForm, activationCodes: this.#activationCodes };
     return {
       shape: { ...batch, config, window, quantizers, maps, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),

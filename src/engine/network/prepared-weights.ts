@@ -74,11 +74,11 @@ export class PreparedWeights {
   }
 
   #program({ shape, types }: LayerContext, ratios: ClipRatios): Promise<Program> {
-    // Neither the batch nor the quantizers of activations touch the weights.
-    const { config, quantizers, maps, weightCodes = false, precision } = shape;
-    const own = { ...FULL_PRECISION, weights: quantizers.weights };
+    // The batch does not touch the weights, and quantizers of activations only decide which are packed.
+    const { config, quantizers, maps, weightForm = 'numbers', precision } = shape;
+    const own = weightForm === 'packed' ? quantizers : { ...FULL_PRECISION, weights: quantizers.weights };
     return this.#cache.get(PREPARE, {
-      shape: { config, quantizers: own, maps, weightCodes, precision },
+      shape: { config, quantizers: own, maps, weightForm, precision },
       types,
       ratios,
     });

@@ -2,7 +2,10 @@ import { toFloat32 } from '../../formats/tensor-io.ts';
 import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { HostTensors } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
 import { preparedName, scaleName } from './layer-inputs.ts';
+import type { LayerShape } from './layer-shape.ts';
+import { isPacked, PACK } from './packed-weights.ts';
 
 /** A weight on its grid: Ŵ = s (c − z). */
 export interface GridMatrix {
@@ -72,30 +75,55 @@ export function multiples({ rows, codes, scale, zero }: GridMatrix): Float32Arra
   return values;
 }
 
+/** What decides the form of a layer's weights. */
+type LayerForm = Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>;
+
 /** Tensors of weights that were rounded beforehand: of all layers, or of one layer at a time. */
 export class RoundedWeights {
+  readonly #cache: ProgramCache;
   readonly #source: RoundedSource;
   readonly #keepsAll: boolean;
   readonly #held: ({ readonly layer: number; readonly tensors: HostTensors } | undefined)[] = [];
 
-  constructor(source: RoundedSource, keepsAll: boolean) {
+  constructor(cache: ProgramCache, source: RoundedSource, keepsAll: boolean) {
+    this.#cache = cache;
     this.#source = source;
     this.#keepsAll = keepsAll;
   }
 
   /** Ŵ of a layer, by program input name. */
-  of(layer: number, asCodes: boolean): HostTensors {
+  async of(layer: number, form: LayerForm, signal?: AbortSignal): Promise<HostTensors> {
     const slot = this.#keepsAll ? layer : 0;
     const held = this.#held[slot];
     if (held?.layer === layer) return held.tensors;
     // The layer before goes first: two would not fit where one is kept.
     this.#held[slot] = undefined;
     const weights = this.#source.read(layer);
-    const tensors: HostTensors = Object.assign(
-      {},
-      ...LINEARS.map((linear) => preparedTensors(linear, weights[linear], asCodes)),
-    );
+    const tensors: HostTensors = {};
+    for (const linear of LINEARS) {
+      const matrix = weights[linear];
+      const own = isPacked(linear, form)
+        ? await this.#packed(linear, matrix, form, signal)
+        : preparedTensors(linear, matrix, form.weightForm === 'codes');
+      Object.assign(tensors, own);
+    }
     this.#held[slot] = { layer, tensors };
     return tensors;
+  }
+
+  async #packed(
+    linear: Linear,
+    matrix: RoundedMatrix,
+    { quantizers }: LayerForm,
+    signal?: AbortSignal,
+  ): Promise<HostTensors> {
+    if ('values' in matrix) throw new Error(`${linear} is dense and has no codes`);
+    const { rows, columns, codes, scale, zero } = matrix;
+    const groups = scale.length / rows;
+    const spec = { linear, rows, columns, groups, quantizers };
+    const program = await this.#cache.get(PACK, spec);
+    const numbers = { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes } as const;
+    const grid = { scale: float32([rows, groups], scale), zero: float32([rows, groups], zero) };
+    return program.run({ codes: numbers, ...grid }, signal);
   }
 }

@@ -1,4 +1,5 @@
-import { BYTES_PER_ELEMENT, type FileTensor, float32, int64 } from '../../protocol/tensor.ts';
+import { fileRows } from '../../formats/tensor-io.ts';
+import { float32, int64 } from '../../protocol/tensor.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -64,15 +65,7 @@ export class SlicedLoss extends HeadLoss implements OutputLoss {
 
   /** The slice's rows of the output layer, and labels counted from its start. */
   #sliceTensors({ start, rows }: { start: number; rows: number }, labels: Int32Array) {
-    const { dims, dtype, byteOffset } = this.head;
-    const [, width = 0] = dims;
-    const rowBytes = width * BYTES_PER_ELEMENT[dtype];
-    const head: FileTensor = {
-      ...this.head,
-      dims: [rows, width],
-      byteOffset: byteOffset + start * rowBytes,
-      byteLength: rows * rowBytes,
-    };
+    const head = fileRows(this.head, start, rows);
     const shifted = BigInt64Array.from(labels, (label) => BigInt(label - start));
     return { head, labels: int64([labels.length, 1], shifted) };
   }

@@ -73,8 +73,10 @@ export async function addToRun(
 
 /** What was measured now, and of what was not, what was measured before. */
 function combined(before: PerplexityResult | undefined, fresh: PerplexityResult): PerplexityResult {
+  const { integer } = (fresh.quantized === null ? before : fresh) ?? {};
   return {
     ...fresh,
+    ...(integer && { integer }),
     fullPrecision: fresh.fullPrecision ?? before?.fullPrecision ?? null,
     quantized: fresh.quantized ?? before?.quantized ?? null,
     meanLoss: {
@@ -87,8 +89,10 @@ function combined(before: PerplexityResult | undefined, fresh: PerplexityResult)
 /** Scores of other questions are not put beside new ones. */
 function combinedTask(before: TaskResult | undefined, fresh: TaskResult): TaskResult {
   if (before?.questions !== fresh.questions) return fresh;
+  const { integer } = fresh.quantized === null ? before : fresh;
   return {
     ...fresh,
+    ...(integer && { integer }),
     fullPrecision: fresh.fullPrecision ?? before.fullPrecision,
     quantized: fresh.quantized ?? before.quantized,
   };

@@ -13,12 +13,14 @@ import { formatBytes } from '../../protocol/text.ts';
 import { continueText } from '../generate/continue-text.ts';
 import { type GivenText, judgeText, summarize } from '../generate/judged-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
+import { tokenCacheBytes } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
-import { endTokensOf, type GenerateOptions, networkOf, writerSetting } from './generate.ts';
+import { endTokensOf } from './end-tokens.ts';
+import { type GenerateOptions, networkOf, writerSetting } from './generate.ts';
 import { runJob } from './job.ts';
 import { machineBytes } from './machine-bytes.ts';
+import { ownQuantizers } from './networks.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
-import { packedBytes } from './packed-bytes.ts';
 import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
 import { warningsOf } from './source.ts';
 import { labelOf, type Workbench } from './workbench.ts';
@@ -100,8 +102,8 @@ async function* writeReference(
   return yield* runJob<Reference, ColumnEvent>(
     writerSetting(opened, options),
     async function* (bench, executor) {
-      const prompt = yield* preparedPrompt(request, bench);
       const network = yield* networkOf(opened, bench, executor);
+      const prompt = yield* preparedPrompt(request, bench, network);
       const logits: Float32Array[] = [];
       const see = (seen: Float32Array) => logits.push(seen.slice());
       const written = yield* ownText(network, request, { bench, prompt, see }, options.signal);
@@ -151,8 +153,8 @@ function writeAndJudge(
     writerSetting(opened, options),
     async function* (bench, executor) {
       yield* warningsOf(opened.source);
-      const prompt = yield* preparedPrompt(request, bench);
       const network = yield* networkOf(opened, bench, executor);
+      const prompt = yield* preparedPrompt(request, bench, network);
       const written = yield* ownText(network, request, { bench, prompt }, signal);
       const judged: TokenJudgement[] = [];
       for await (const token of judgeText(network, reference, signal)) {
@@ -176,13 +178,15 @@ interface Place {
 async function* preparedPrompt(
   request: ComparisonRequest,
   bench: Workbench,
+  { weightBytes }: Network,
 ): AsyncGenerator<RunEvent | ColumnEvent, Int32Array> {
-  const { experiment, checkpoint } = bench;
+  const { config } = bench.checkpoint;
   const prompt = await readPrompt(bench, request.prompt);
   yield* promptWarnings(bench, request.prompt, prompt);
   const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
-  expectRoom(tokens, checkpoint.config.vocabSize);
-  yield { type: 'network', bits: labelOf(bench), bytes: packedBytes(checkpoint, experiment.quantization) };
+  expectRoom(tokens, config.vocabSize);
+  const cachePerToken = tokenCacheBytes(config, ownQuantizers(bench));
+  yield { type: 'network', bits: labelOf(bench), bytes: { weights: weightBytes, cachePerToken } };
   yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
   return prompt;
 }

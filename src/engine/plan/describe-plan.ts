@@ -38,12 +38,10 @@ async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Prom
   const methods = await methodsOf(experiment);
   if (purpose === 'inspect') return [planInspect(experiment, methods, null)];
   if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation)) {
-    const { perplexity, tasks } = await planEvaluate(
-      experiment,
-      methods,
-      ['full-precision', 'quantized'],
-      null,
-    );
+    const { perplexity, tasks } = await planEvaluate(experiment, methods, ['full-precision', 'quantized'], {
+      path: null,
+      integer: false,
+    });
     return [perplexity, tasks].filter((step) => step !== null);
   }
   const { learned, preserved, perplexity, tasks, statistics } = await planOptimize(experiment, methods);

@@ -3,6 +3,7 @@ import type { RunEvent } from '../../protocol/events.ts';
 import { openRun, type Run } from '../../runs/index.ts';
 import { addToRun, expectPlace } from './add-to-run.ts';
 import { planEvaluate } from './experiment-plan.ts';
+import { integerProducts, type Measured, withProducts } from './integer-products.ts';
 import { runJob } from './job.ts';
 import type { EvaluateOptions, EvaluateResult } from './options.ts';
 import { Places } from './places.ts';
@@ -18,12 +19,12 @@ export async function* evaluateExperiment(
   experiment: ResolvedExperiment,
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
-  const { rotations, runDir, record } = options;
+  const { rotations, runDir, record, weights, integer = false } = options;
   const own = runDir === undefined ? null : await openRun(runDir);
   const source = await sourceOf(experiment, rotations, own);
   const asked = measuredWith(experiment, source);
   if (own) await expectPlace(own, asked, source);
-  const named = [runDir, rotations].filter((path) => path !== undefined);
+  const named = [runDir, rotations, weights].filter((path) => path !== undefined);
   const setting = {
     job: 'evaluate' as const,
     experiment: asked,
@@ -35,12 +36,15 @@ export async function* evaluateExperiment(
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
-    const plan = await planEvaluate(asked, bench, variants, source?.rotations ?? null);
-    const perplexity = yield* executor.execute(plan.perplexity);
-    const tasks = plan.tasks === null ? [] : yield* executor.execute(plan.tasks);
+    const products = integer ? integerProducts(bench) : null;
+    const plan = await planEvaluate(asked, bench, variants, { path: source?.rotations ?? null, integer });
+    const told = <T extends Measured>(results: readonly T[]): T[] => withProducts(results, products);
+    const perplexity = told(yield* executor.execute(plan.perplexity));
+    const tasks = plan.tasks === null ? [] : told(yield* executor.execute(plan.tasks));
     if (own) await addToRun(own, perplexity, tasks);
     const rotationsOf = source?.origin ?? null;
-    return { perplexity, tasks, bits: labelOf(bench), rotationsOf, device: bench.runtime.device };
+    const { device } = bench.runtime;
+    return { perplexity, tasks, bits: labelOf(bench), rotationsOf, products, device };
   });
 }
 

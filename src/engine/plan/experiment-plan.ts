@@ -51,29 +51,37 @@ export async function planOptimize(experiment: ResolvedExperiment, methods: Meth
   };
 }
 
-/** Perplexity and tasks with rotations that are drawn, or were learned before. @param path of learned ones. */
+/** How the quantized network of an experiment is made and computed. */
+export interface QuantizedForm {
+  /** Path of learned rotations; null where they are drawn. */
+  readonly path: string | null;
+  /** True where it multiplies in whole numbers, as far as it can. */
+  readonly integer: boolean;
+}
+
+/** Perplexity and tasks with rotations that are drawn, or were learned before. */
 export async function planEvaluate(
   experiment: ResolvedExperiment,
   methods: Methods,
   variants: readonly Variant[],
-  path: string | null,
+  form: QuantizedForm,
 ): Promise<EvaluatePlan> {
   const { evaluation } = textSteps(experiment);
-  const quantized = variants.includes('quantized') ? await planQuantized(experiment, methods, path) : null;
+  const quantized = variants.includes('quantized') ? await planQuantized(experiment, methods, form) : null;
   return measured(experiment, variants, evaluation, quantized);
 }
 
-/** Plans the quantized network with rotations that are drawn, or were learned before. @param path of learned ones. */
+/** Plans the quantized network with rotations that are drawn, or were learned before. */
 export async function planQuantized(
   experiment: ResolvedExperiment,
   methods: Methods,
-  path: string | null,
+  { path, integer }: QuantizedForm,
 ): Promise<Quantized> {
   const { calibration } = textSteps(experiment);
   const trained = await trainingStep(experiment);
   const { maps, grids } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
   const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
-  return { maps, weights, trained };
+  return { maps, weights, trained, integer };
 }
 
 const BOTH: readonly Variant[] = ['full-precision', 'quantized'];

@@ -5,13 +5,15 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
-import { readEndTokens } from '../model/generation-config.ts';
+import { shareOf16Bits } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
+import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
+import { endTokensOf } from './end-tokens.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import { type JobSetting, runJob } from './job.ts';
-import { plainNetwork } from './networks.ts';
+import { deployedProducts, ownQuantizers, plainNetwork } from './networks.ts';
 import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
@@ -32,6 +34,8 @@ export interface GenerateRequest {
   readonly stops: readonly string[];
   /** Bits of keys and values; null: those of the run, 16 for a model. */
   readonly cacheBits: Bits | null;
+  /** True where quantization is simulated in float32; else products are of whole numbers, as far as they can be. */
+  readonly simulated: boolean;
 }
 
 export interface GenerateOptions extends EngineOptions {
@@ -44,6 +48,12 @@ export interface GenerateResult extends WrittenText {
   readonly promptIds: readonly number[];
   /** Bytes of keys and values for prompt and text. */
   readonly cacheBytes: number;
+  /** Bytes of all weights, in the forms in which the network reads them. */
+  readonly weightBytes: number;
+  /** Products that were of whole numbers, and the others; null where none could be, or quantization was simulated. */
+  readonly products: Products | null;
+  /** Bytes of a token's keys and values, scales included, against 2 for each number. */
+  readonly cacheOf16Bits: number;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
   /** Absolute path of the run; null for a model. */
@@ -73,7 +83,7 @@ export async function* generateText(
       yield* promptWarnings(bench, request.prompt, prompt);
       const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
       yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-      const network = yield* networkOf(opened, bench, executor);
+      const network = yield* networkOf(opened, bench, executor, request.simulated);
       const endTokens = endTokensOf(bench);
       const task = { ...request, prompt, tokens, endTokens };
       const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
@@ -81,6 +91,9 @@ export async function* generateText(
         ...written,
         promptIds: [...prompt],
         cacheBytes,
+        weightBytes: network.weightBytes,
+        products: network.products,
+        cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
         model: experiment.model,
         run: run?.dir ?? null,
         bits: labelOf(bench),
@@ -97,13 +110,18 @@ export function writerSetting({ experiment, run }: OpenedWriter, options: Engine
   return { job: 'generate', experiment, options, places, run: run?.dir ?? null };
 }
 
+/** @param simulated as in {@link GenerateRequest}. */
 export async function* networkOf(
-  { isPlain, source }: OpenedWriter,
+  opened: OpenedWriter,
   bench: Workbench,
   executor: Executor,
+  simulated = false,
 ): AsyncGenerator<RunEvent, Network> {
+  const { isPlain, source } = opened;
   if (isPlain) return plainNetwork(bench);
-  const quantized = await planQuantized(bench.experiment, bench, source?.rotations ?? null);
+  const integer = !simulated && multipliesIntegers(opened, bench);
+  const form = { path: source?.rotations ?? null, integer };
+  const quantized = await planQuantized(bench.experiment, bench, form);
   const { maps, trained, weights } = quantized;
   if (trained) yield* executor.execute(trained);
   yield* executor.execute(maps);
@@ -111,9 +129,7 @@ export async function* networkOf(
   return quantizedNetwork(executor, quantized);
 }
 
-/** Where no file of the model names one, its tokenizer may. */
-export function endTokensOf({ checkpoint, tokenizer }: Workbench): ReadonlySet<number> {
-  const named = readEndTokens(checkpoint.dir);
-  const own = tokenizer.eosId === null ? [] : [tokenizer.eosId];
-  return new Set(named.length > 0 ? named : own);
+/** A run with weights of 4 bits is deployed so, where our operators have kernels. */
+function multipliesIntegers({ isPlain }: OpenedWriter, bench: Workbench): boolean {
+  return !isPlain && bench.cache.abilities.ownKernels && deployedProducts(bench).integer.length > 0;
 }

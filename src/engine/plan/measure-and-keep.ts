@@ -8,7 +8,7 @@ import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { evaluateExperiment } from './evaluate.ts';
 import { inspectActivations } from './inspect.ts';
-import type { EngineOptions, KeptEvaluation } from './options.ts';
+import type { EngineOptions, IntegerOptions, KeptEvaluation } from './options.ts';
 import { recordRun } from './record-run.ts';
 import { measuredWith, type Source } from './source.ts';
 
@@ -16,7 +16,7 @@ import { measuredWith, type Source } from './source.ts';
 export async function* evaluateAndKeep(
   experiment: ResolvedExperiment,
   source: Source | null,
-  options: EngineOptions,
+  options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   const asked = measuredWith(experiment, source);
   const own = await runOf(source, asked);
@@ -33,7 +33,7 @@ async function* evaluateInto(
   run: Run,
   experiment: ResolvedExperiment,
   source: Source | null,
-  options: EngineOptions,
+  options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   const began = performance.now();
   const rotations = source?.rotations;

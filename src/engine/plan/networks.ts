@@ -5,6 +5,7 @@ import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
+import { type Products, productsOf } from '../network/packed-weights.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
 import { isFixed, NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
@@ -29,10 +30,22 @@ export function capturedNetwork(bench: Workbench): Network {
 /**
  * Mapped and quantized, as it would be deployed.
  * @param rounded weights rounded beforehand; null: to nearest.
+ * @param integer true where it multiplies in whole numbers, as far as it can.
  */
-export function deployedNetwork(bench: Workbench, state: SeamState, rounded: RoundedSource | null): Network {
-  const options = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), ...(rounded && { rounded }) };
-  return mapped(state, networkOf(bench, 'merged', options));
+export function deployedNetwork(
+  bench: Workbench,
+  state: SeamState,
+  rounded: RoundedSource | null,
+  integer = false,
+): Network {
+  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer };
+  return mapped(state, networkOf(bench, 'merged', { ...own, ...(rounded && { rounded }) }));
+}
+
+/** The products of the deployed network that can be of whole numbers, and the others. */
+export function deployedProducts(bench: Workbench): Products {
+  const isDense = bench.rounding?.round?.dense ?? false;
+  return productsOf(ownQuantizers(bench), bench.checkpoint.config, isDense);
 }
 
 /**
@@ -122,7 +135,8 @@ export function gridOf({ quantization }: ResolvedExperiment): unknown {
   return { bits, groupSize, symmetric, clip };
 }
 
-function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
+/** The quantizers of the deployed network. */
+export function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
   return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
 }
 
@@ -165,7 +179,7 @@ function mapped(state: SeamState, network: Network): Network {
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded' | 'denseWeights'>,
+  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded' | 'denseWeights' | 'integer'>,
   purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;

@@ -4,6 +4,7 @@ import type { ActivationsFile } from '../../runs/activations.ts';
 import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { TaskResult } from '../../runs/task-results.ts';
+import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 
 export type { LossSummary, PerplexityResult } from '../../runs/results.ts';
@@ -27,7 +28,15 @@ interface MeasureOptions extends EngineOptions {
   readonly record?: Run | undefined;
 }
 
-export interface EvaluateOptions extends MeasureOptions {
+/** Asks for products of whole numbers in the deployed network, as far as its quantizers allow. */
+export interface IntegerOptions {
+  /** False where absent. @throws UserError `integer/no-kernels` where our operators have no kernels. */
+  readonly integer?: boolean | undefined;
+}
+
+export interface EvaluateOptions extends MeasureOptions, IntegerOptions {
+  /** A run folder whose rounded weights serve. */
+  readonly weights?: string | undefined;
   /** Rotations (`rotations.safetensors`, or a run folder) to use for those marked learned. */
   readonly rotations?: string | undefined;
   /** A run folder that the results are added to. */
@@ -65,6 +74,8 @@ export interface EvaluateResult {
   readonly bits: string;
   /** The run that learned the rotations; null where none were. */
   readonly rotationsOf: RotationsOf | null;
+  /** Products of the quantized network that were of whole numbers, and the others; null where it was simulated. */
+  readonly products: Products | null;
   /** The device that computed it. */
   readonly device: RuntimeDevice;
 }

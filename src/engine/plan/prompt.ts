@@ -2,8 +2,9 @@ import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { formatBytes, formatCount } from '../../protocol/text.ts';
 import { renderChat } from '../model/chat-template.ts';
-import { cacheBytes } from '../network/layer-cache.ts';
+import { cacheBytes } from '../network/cache-form.ts';
 import { machineBytes } from './machine-bytes.ts';
+import { ownQuantizers } from './networks.ts';
 import type { Workbench } from './workbench.ts';
 
 export interface Prompt {
@@ -60,14 +61,15 @@ function expectTokens(ids: Int32Array): Int32Array {
  * @throws UserError `generate/context`, `generate/memory`.
  */
 export function tokensToWrite(
-  { checkpoint: { config, dir } }: Workbench,
+  bench: Workbench,
   prompt: number,
   wanted: number | null,
 ): { readonly tokens: number; readonly cacheBytes: number } {
+  const { config, dir } = bench.checkpoint;
   const room = config.maxPositions - prompt;
   if (room < (wanted ?? 1)) throw tooLong(dir, { prompt, wanted, positions: config.maxPositions });
   const tokens = wanted ?? Math.min(USUAL_TOKENS, room);
-  const bytes = cacheBytes(config, prompt + tokens);
+  const bytes = cacheBytes(config, prompt + tokens, ownQuantizers(bench));
   const there = machineBytes();
   if (bytes <= there) return { tokens, cacheBytes: bytes };
   throw new UserError(

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { resolveModel } from '../../hub/locate.ts';
 import { parseModelName } from '../../hub/names.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { RUN_FILES } from '../../runs/index.ts';
+import { isRunFolder } from '../../runs/index.ts';
 
 /** A model folder or a name on the Hub, at full precision; or a run folder, as it quantizes. */
 export type Writer = { readonly model: string } | { readonly run: string };
@@ -19,7 +19,7 @@ const HINT =
 export function findWriter(named: string, runs: string): Writer {
   if (existsSync(named)) return atPath(named);
   const run = join(runs, named);
-  if (isRun(run)) return { run };
+  if (isRunFolder(run)) return { run };
   if (parseModelName(named) !== null) return { model: resolveModel(process.cwd(), named) };
   throw new UserError(
     'generate/no-writer',
@@ -29,7 +29,7 @@ export function findWriter(named: string, runs: string): Writer {
 }
 
 function atPath(path: string): Writer {
-  if (isRun(path)) return { run: path };
+  if (isRunFolder(path)) return { run: path };
   if (statSync(path).isDirectory()) return { model: resolveModel(process.cwd(), path) };
   throw new UserError(
     'generate/no-writer',
@@ -42,5 +42,3 @@ function hintFor(file: string): string {
   if (/\.(gguf|bin)$/i.test(file)) return `Import it first: spinquant import ${file}`;
   return file.endsWith('.json') ? 'Name the run folder of the experiment, or its model folder.' : HINT;
 }
-
-const isRun = (folder: string): boolean => existsSync(join(folder, RUN_FILES.run));

@@ -9,6 +9,7 @@ import { recordOf } from '../../protocol/records.ts';
 import { type DType, type FileTensor, float32, type HostTensor } from '../../protocol/tensor.ts';
 import { parseRounding, type RoundingRecord } from '../../runs/index.ts';
 import type { DenseMatrix, RoundedLayer, RoundedMatrix, RoundedSource } from '../network/rounded-weights.ts';
+import { bytesPerRow, columnsOf, damaged, FORMAT, readCodes, storedCodes, VERSION } from './stored-codes.ts';
 
 /** Rows and columns of the seven weights of a layer. */
 export type WeightSizes = Readonly<Record<Linear, readonly [rows: number, columns: number]>>;
@@ -25,9 +26,10 @@ export interface RoundedLayersOptions {
 }
 
 /**
- * Rounded weights in a folder, a safetensors file for each layer, written whole or not at all: `q.codes` int8
- * [out, in], `q.scale` and `q.zero` float32 [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers. Of a
- * dense matrix there is `q.values` instead, float32, float16 or bfloat16 [out, in].
+ * Rounded weights in a folder, a safetensors file for each layer, written whole or not at all: `q.codes` with two codes
+ * in a byte, uint8 [out, ⌈in/2⌉], or int8 [out, in] where they take more than 4 bits; `q.scale` and `q.zero` float32
+ * [out, groups] of Ŵ = s (c − z), and so on for the seven linear layers. Of a dense matrix there is `q.values` instead,
+ * float32, float16 or bfloat16 [out, in].
  */
 export class RoundedLayers implements RoundedSource {
   readonly folder: string;
@@ -54,7 +56,9 @@ export class RoundedLayers implements RoundedSource {
       const { key, record } = metadata;
       const isOurs = key !== undefined && (key === this.key || key === this.#options.oldKey);
       if (!isOurs || record === undefined) return null;
-      return LINEARS.every((linear) => this.#isSound(tensors, linear)) ? parseRounding(record) : null;
+      const columns = columnsOf(path, metadata);
+      const isSound = (linear: Linear): boolean => this.#isSound(tensors, linear, columns[linear]);
+      return LINEARS.every(isSound) ? parseRounding(record) : null;
     } catch (error) {
       if (error instanceof UserError) return null;
       throw error;
@@ -69,56 +73,70 @@ export class RoundedLayers implements RoundedSource {
     return Array.from({ length: layers }, (_, layer) => layer).every((layer) => this.record(layer) !== null);
   }
 
+  /** @throws UserError `runs/damaged` where a file is not as it was written, `runs/newer` where its version is another. */
   read(layer: number): RoundedLayer {
     const path = this.#path(layer);
-    const { tensors } = readSafetensorsHeader(path);
+    const { tensors, metadata } = readSafetensorsHeader(path);
+    const columns = columnsOf(path, metadata);
     const get = (name: string): HostTensor => {
       const tensor = tensors.get(name);
       if (tensor) return readTensor(tensor);
-      throw new UserError('runs/damaged', `${path} holds no ${name}.`, 'Delete the file: it is made again.');
+      throw damaged(path, `holds no ${name}`);
     };
     return recordOf(LINEARS, (linear): RoundedMatrix => {
       if (tensors.has(valuesName(linear))) return denseMatrix(get(valuesName(linear)));
-      const codes = get(`${linear}.codes`);
-      const [rows, columns] = codes.dims as [number, number];
       const scale = get(`${linear}.scale`).data as Float32Array;
       const zero = get(`${linear}.zero`).data as Float32Array;
-      return { rows, columns, codes: codes.data as Int8Array, scale, zero };
+      return { ...readCodes(path, linear, get(`${linear}.codes`), columns[linear]), scale, zero };
     });
   }
 
   async write(layer: number, weights: RoundedLayer, record: RoundingRecord): Promise<void> {
+    const columns: Partial<Record<Linear, number>> = {};
     const tensors = LINEARS.flatMap((linear): [string, HostTensor][] => {
       const matrix = weights[linear];
       if ('values' in matrix) return [[valuesName(linear), matrix.values]];
-      const { rows, columns, codes, scale, zero } = matrix;
+      const { rows, scale, zero } = matrix;
       const grid = [rows, scale.length / rows];
+      const codes = storedCodes(matrix);
+      if (codes.dtype === 'uint8') columns[linear] = matrix.columns;
       return [
-        [`${linear}.codes`, { kind: 'host', dtype: 'int8', dims: [rows, columns], data: codes }],
+        [`${linear}.codes`, codes],
         [`${linear}.scale`, float32(grid, scale)],
         [`${linear}.zero`, float32(grid, zero)],
       ];
     });
-    const metadata = { key: this.key, record: JSON.stringify(record) };
+    const form = { format: FORMAT, version: VERSION, columns: JSON.stringify(columns) };
+    const metadata = { ...form, key: this.key, record: JSON.stringify(record) };
     this.#options.check?.();
     await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
   }
 
-  #isSound(tensors: ReadonlyMap<string, FileTensor>, linear: Linear): boolean {
+  #isSound(tensors: ReadonlyMap<string, FileTensor>, linear: Linear, halved: number | undefined): boolean {
     const values = tensors.get(valuesName(linear));
-    if (!values) return this.#isSoundGrid(tensors, linear);
+    if (!values) return this.#isSoundGrid(tensors, linear, halved);
     const sizes = this.#options.sizes?.[linear] ?? values.dims;
     return this.isDense && isSoundDense(values, sizes);
   }
 
-  /** Grids are read: they are small beside the codes, of which every byte is a number. */
-  #isSoundGrid(tensors: ReadonlyMap<string, FileTensor>, linear: Linear): boolean {
+  /**
+   * Grids are read: they are small beside the codes, of which every byte is a number.
+   * @param halved columns of a matrix whose codes are halves of bytes.
+   */
+  #isSoundGrid(
+    tensors: ReadonlyMap<string, FileTensor>,
+    linear: Linear,
+    halved: number | undefined,
+  ): boolean {
     const [codes, scale, zero] = [`${linear}.codes`, `${linear}.scale`, `${linear}.zero`].map((name) =>
       tensors.get(name),
     );
-    if (codes?.dtype !== 'int8' || scale?.dtype !== 'float32' || zero?.dtype !== 'float32') return false;
-    const [rows = 0, columns = 0] = codes.dims;
-    const [wantedRows, wantedColumns] = this.#options.sizes?.[linear] ?? codes.dims;
+    if (scale?.dtype !== 'float32' || zero?.dtype !== 'float32') return false;
+    if (codes?.dtype !== (halved === undefined ? 'int8' : 'uint8')) return false;
+    const [rows = 0, width = 0] = codes.dims;
+    if (halved !== undefined && width !== bytesPerRow(halved)) return false;
+    const columns = halved ?? width;
+    const [wantedRows, wantedColumns] = this.#options.sizes?.[linear] ?? [rows, columns];
     const [gridRows, groups = 0] = scale.dims;
     return (
       [codes, scale, zero].every(({ dims }) => dims.length === 2) &&

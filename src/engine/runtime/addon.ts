@@ -24,7 +24,7 @@ export interface ProbeTensor {
 
 /** The exports of native-kernels/addon/module.cc. */
 export interface Addon {
-  /** Lists those usable on this processor, slowest first: `portable`, `avx2`, `avx_vnni`, `avx512`, `avx512_vnni`, `amx`. */
+  /** Lists those usable on this processor, slowest first: `portable`, `avx2`, `avx_vnni`, `avx512`, `avx512_vnni`, `amx`; `neon_dot`. */
   instructionSets(): string[];
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;

@@ -15,6 +15,8 @@ interface Known {
   readonly text: string;
   readonly modelTime: number;
   readonly reasons: CellReasons;
+  /** Resolves with the answer. */
+  readonly asked: Promise<void>;
   /** Milliseconds; null where the worker has answered, or is about to. */
   readonly failedAt: number | null;
 }
@@ -46,9 +48,13 @@ export class WorkerCellReasons {
     const mayRetry = known?.failedAt != null && Date.now() - known.failedAt > RETRY_MS;
     if (isSame && !mayRetry) return known.reasons;
     const reasons = known?.reasons ?? NONE;
-    this.#known.set(file, { text, modelTime, reasons, failedAt: null });
-    void this.#update(asked);
+    this.#known.set(file, { text, modelTime, reasons, failedAt: null, asked: this.#update(asked) });
     return reasons;
+  }
+
+  /** Resolves when what was asked last of a file has been answered. */
+  async told(file: string): Promise<void> {
+    await this.#known.get(file)?.asked;
   }
 
   async #update({ file, text, modelTime }: Asked): Promise<void> {
@@ -63,7 +69,7 @@ export class WorkerCellReasons {
     const known = this.#known.get(file);
     // Another text was asked about meanwhile.
     if (known?.text !== text || known.modelTime !== modelTime) return;
-    this.#known.set(file, { text, modelTime, reasons, failedAt });
+    this.#known.set(file, { ...known, reasons, failedAt });
     if (JSON.stringify(known.reasons) === JSON.stringify(reasons)) return;
     for (const listener of this.#listeners) listener();
   }

@@ -9,10 +9,9 @@ import {
   portableExperiment,
   resolvePortable,
 } from '../../config/index.ts';
-import type { PerplexityResult } from '../../runs/index.ts';
+import type { CellCount, PerplexityResult } from '../../runs/index.ts';
 import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
-import type { CellCount } from './matrix-cells.ts';
 
 /** A measurement that a lens shows. */
 export interface LastResult {
@@ -29,7 +28,8 @@ export type Lens = { readonly line: number } & (
   | { readonly kind: 'optimize' }
   | ({ readonly kind: 'fill-table' } & CellCount)
   | { readonly kind: 'show-table' }
-  | { readonly kind: 'progress'; readonly job: Job }
+  /** `cells`: how far the table is that the job fills. */
+  | { readonly kind: 'progress'; readonly job: Job; readonly cells: CellCount | null }
   | { readonly kind: 'pause' | 'cancel'; readonly job: Job }
   | { readonly kind: 'resume'; readonly runDir: string }
   | { readonly kind: 'evaluate'; readonly last: LastResult | null; readonly runDir: string | null }
@@ -62,7 +62,7 @@ const ELSEWHERE = /^(runs|device|threads|\$schema)(\.|$)/;
 
 /** No lenses while the text is not an experiment: its faults are shown, and nothing could be started. */
 export function lensesOf(given: LensInput): Lens[] {
-  // The runs of cells have other settings than the file: its table shows them.
+  // The runs of cells have other settings than the file, also when it has no matrix any more.
   const input = { ...given, summaries: given.summaries.filter(({ run }) => run.record.cell === null) };
   const { parsed, summaries, job } = input;
   const { experiment } = parsed;
@@ -73,9 +73,11 @@ export function lensesOf(given: LensInput): Lens[] {
     return (range.length > 1 ? range : parsed.rangeAt(['model'])).line - 1;
   };
   const learned = hasLearnedRotation(experiment.rotation);
+  // Its rows have rotations of their own, and cells are measured by filling the table.
+  if (input.cells !== null) return tableLenses(job, input.cells, lineOf('matrix'));
   const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
   return [
-    ...workLenses(input, lineOf(input.cells === null ? 'model' : 'matrix'), learned),
+    ...workLenses(input, lineOf('model'), learned),
     {
       line: lineOf('rotation'),
       kind: 'rotation',
@@ -96,21 +98,27 @@ export function lensesOf(given: LensInput): Lens[] {
   ];
 }
 
+function tableLenses(job: Job | null, cells: CellCount, line: number): Lens[] {
+  // While it fills, its progress leads to it: beside a panel there is little room.
+  if (job !== null) return jobLenses(job, job.kind === 'optimize' ? cells : null, line);
+  return [
+    { line, kind: 'fill-table', ...cells },
+    { line, kind: 'show-table' },
+  ];
+}
+
+function jobLenses(job: Job, cells: CellCount | null, line: number): Lens[] {
+  return [
+    ...(job.kind === 'optimize' && job.state === 'running' ? [{ line, kind: 'pause' as const, job }] : []),
+    { line, kind: 'cancel', job },
+    // Last: its width changes, and the others are to stay where they are.
+    { line, kind: 'progress', job, cells },
+  ];
+}
+
 function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
-  const { job, summaries, cells } = input;
-  if (job !== null)
-    return [
-      ...(cells === null ? [] : [{ line, kind: 'show-table' as const }]),
-      ...(job.kind === 'optimize' && job.state === 'running' ? [{ line, kind: 'pause' as const, job }] : []),
-      { line, kind: 'cancel', job },
-      // Last: its width changes, and the others are to stay where they are.
-      { line, kind: 'progress', job },
-    ];
-  if (cells !== null)
-    return [
-      { line, kind: 'fill-table', ...cells },
-      { line, kind: 'show-table' },
-    ];
+  const { job, summaries } = input;
+  if (job !== null) return jobLenses(job, null, line);
   if (!learned) return [];
   const newest = summaries.find(({ run }) => run.record.status !== 'running');
   const resumable = newest !== undefined && input.isResumable(newest);

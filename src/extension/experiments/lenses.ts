@@ -4,15 +4,15 @@ import type { Experiment } from '../../config/index.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
+import type { CellCount } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
 import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
-import type { Job, Jobs, RunStore } from '../services.ts';
+import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { formatShortAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
-import type { CellCount, MatrixCells } from './matrix-cells.ts';
 
 const AGE_INTERVAL_MS = 60_000;
 const CHANGE_INTERVAL_MS = 500;
@@ -21,19 +21,19 @@ const PROGRESS_INTERVAL_MS = 5000;
 /** Between icon and words; a plain space is lost there. */
 const GAP = '\u00a0';
 
+export type LensServices = Pick<Services, 'jobs' | 'runs' | 'reasons' | 'tables'>;
+
 /** The lenses above the lines of an experiment: what can be done with it and what it gave last. */
 export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   readonly onDidChangeCodeLenses = this.#changed.event;
-  readonly #jobs: Jobs;
-  readonly #runs: RunStore;
+  readonly #services: LensServices;
   readonly #summaries: RunSummaries;
-  #matrices: MatrixCells | null = null;
   readonly #disposables = new Disposables();
 
-  constructor(jobs: Jobs, runs: RunStore, summaries: RunSummaries) {
-    this.#jobs = jobs;
-    this.#runs = runs;
+  constructor(services: LensServices, summaries: RunSummaries) {
+    const { jobs, runs, reasons } = services;
+    this.#services = services;
     this.#summaries = summaries;
     const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), CHANGE_INTERVAL_MS));
     const proceed = this.#disposables.add(throttle(() => this.#changed.fire(), PROGRESS_INTERVAL_MS));
@@ -41,28 +41,31 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add({ dispose: () => clearInterval(ages) });
     this.#disposables.add(this.#changed);
     this.#disposables.add(onShownChange(runs, refresh));
+    this.#disposables.add(reasons.onDidChange(refresh));
     this.#disposables.add(jobs.onDidChange(refresh.now));
     this.#disposables.add(jobs.onEvent(proceed));
   }
 
   async provideCodeLenses(document: vscode.TextDocument): Promise<vscode.CodeLens[]> {
     const file = document.uri.fsPath;
-    const [{ parseExperiment }, { isResumable }, { lensesOf }, summaries] = await Promise.all([
+    const text = document.getText();
+    const [{ parseExperiment }, { isResumable }, { lensesOf }, cells] = await Promise.all([
       loadConfig(),
       loadRuns(),
       import('./lens-model.ts'),
-      this.#summaries.ofExperiment(file),
+      this.#services.tables.of(file, text),
     ]);
     const has = (name: 'rotations' | 'activations') => (summary: RunSummary) =>
       existsSync(summary.run.path(name));
     const lenses = lensesOf({
-      parsed: parseExperiment(document.getText(), file),
-      summaries,
+      parsed: parseExperiment(text, file),
+      // A table says itself how far it is: the hundred runs of its cells need not be read.
+      summaries: cells === null ? await this.#summaries.ofExperiment(file) : [],
       job:
-        this.#jobs.all.find(
+        this.#services.jobs.all.find(
           ({ state, experiment }) => experiment === file && (state === 'running' || state === 'waiting'),
         ) ?? null,
-      cells: await this.#cellsOf(document.getText(), file),
+      cells,
       isResumable: ({ run }) => isResumable(run),
       hasRotations: has('rotations'),
       hasActivations: has('activations'),
@@ -72,13 +75,6 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
 
   dispose(): void {
     this.#disposables.dispose();
-  }
-
-  async #cellsOf(text: string, file: string): Promise<CellCount | null> {
-    const { MatrixCells, countCells } = await import('./matrix-cells.ts');
-    this.#matrices ??= new MatrixCells();
-    const reading = this.#matrices.of(text, file);
-    return reading === null || reading instanceof Error ? null : countCells(reading, this.#runs.list());
   }
 
   #render(document: vscode.TextDocument, lens: Lens): vscode.CodeLens {
@@ -96,7 +92,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
       case 'show-table':
         return press('table', t('Show table'), PANELS.results.command, uri);
       case 'progress':
-        return this.#progressCommand(lens.job);
+        return this.#progressCommand(uri, lens);
       case 'pause':
         return press('debug-pause', t('Pause'), COMMANDS.pause, lens.job.id);
       case 'cancel':
@@ -131,11 +127,16 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     }
   }
 
-  #progressCommand({ id, state, runDir }: Job): vscode.Command {
-    const show = PANELS.training.command;
-    return state === 'waiting'
-      ? press('watch', vscode.l10n.t('waits for its turn'), show, runDir)
-      : press('sync~spin', progressText(this.#jobs.progress(id)), show, runDir);
+  /** Leads to the table that it fills, else to the curve of the run. */
+  #progressCommand(uri: vscode.Uri, { job, cells }: Lens & { kind: 'progress' }): vscode.Command {
+    const words =
+      job.state === 'waiting'
+        ? vscode.l10n.t('waits for its turn')
+        : progressText(this.#services.jobs.progress(job.id), cells);
+    const icon = job.state === 'waiting' ? 'watch' : 'sync~spin';
+    return cells === null
+      ? press(icon, words, PANELS.training.command, job.runDir)
+      : { ...press(icon, words, PANELS.results.command, uri), tooltip: vscode.l10n.t('Show table') };
   }
 }
 

@@ -52,18 +52,3 @@ export function runsOfMatrix({ source, runs: folder }: ResolvedExperiment, runs:
       record.cell !== null && (experimentFile === source.file || dirname(dir) === folder),
   );
 }
-
-export interface CellCount {
-  readonly done: number;
-  readonly total: number;
-}
-
-/** How many cells have their numbers. */
-export function countCells({ experiment, cells }: MatrixExperiment, runs: readonly Run[]): CellCount {
-  const finished = new Set(
-    runsOfMatrix(experiment, runs)
-      .filter(({ record }) => record.status === 'finished')
-      .map(({ record }) => record.cell?.key),
-  );
-  return { done: cells.filter(({ key }) => finished.has(key)).length, total: cells.length };
-}

@@ -2,8 +2,10 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import * as vscode from 'vscode';
 import { findDiskFiles } from '../disk-files.ts';
+import { kindWords, tableWords } from './preset-words.ts';
 import { experimentText, PRESETS, type PresetName } from './presets.ts';
-import { askStep, BACK } from './steps.ts';
+import { askStep, BACK, type Step } from './steps.ts';
+import { TABLES, type TableName, tableText } from './table-presets.ts';
 
 const NOT_HERE = '{**/node_modules/**,**/.spinquant/**,**/.git/**}';
 const MOST_FILES = 300;
@@ -14,14 +16,25 @@ interface Choice extends vscode.QuickPickItem {
 }
 
 interface Answers {
-  preset: PresetName;
+  /** What to start from; a table has a page of its own. */
+  kind: PresetName | 'table';
+  table: TableName;
   model: string;
   train: string | null;
   test: string | null;
 }
 
 /** The wizard: preset, model, text to learn on, text to measure on; then the file is there and open. */
-export async function newExperiment(): Promise<string | null> {
+export function newExperiment(): Promise<string | null> {
+  return askAndWrite({});
+}
+
+/** The same for a table of methods and bits. */
+export function newTable(): Promise<string | null> {
+  return askAndWrite({ kind: 'table' });
+}
+
+async function askAndWrite(given: Partial<Answers>): Promise<string | null> {
   const root = vscode.workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file')?.uri.fsPath;
   if (root === undefined) {
     const open = vscode.l10n.t('Open Folder');
@@ -32,83 +45,78 @@ export async function newExperiment(): Promise<string | null> {
     if (chosen === open) await vscode.commands.executeCommand('vscode.openFolder');
     return null;
   }
-  const answers = await ask();
+  const answers = await ask(given);
   if (answers === null) return null;
-  const file = freeName(root, answers.preset);
+  const { kind, table, model, train, test } = answers;
+  const file = freeName(root, kind);
   const portable = (path: string) => relative(root, path).split(sep).join('/') || '.';
-  const text = experimentText({
-    preset: answers.preset,
-    model: portable(answers.model),
-    train: answers.train === null ? null : portable(answers.train),
-    test: answers.test === null ? null : portable(answers.test),
-    maxPositions: await positionsOf(answers.model),
-  });
+  const sources = {
+    model: portable(model),
+    train: train === null ? null : portable(train),
+    test: test === null ? null : portable(test),
+    maxPositions: await positionsOf(model),
+  };
+  const text = kind === 'table' ? tableText(table, sources) : experimentText({ ...sources, preset: kind });
   const uri = vscode.Uri.file(file);
   await vscode.workspace.fs.writeFile(uri, new TextEncoder().encode(text));
   await vscode.window.showTextDocument(uri);
   return file;
 }
 
-async function ask(): Promise<Answers | null> {
-  const answers: Partial<Answers> = {};
-  const pages: (() => Promise<boolean | typeof BACK>)[] = [
-    () => askPreset(answers),
-    () => askPath(2, vscode.l10n.t('The model to quantize'), modelChoices, 'model', answers),
-    () => askPath(3, vscode.l10n.t('The text to learn rotations on'), textChoices, 'train', answers),
-    () => askPath(4, vscode.l10n.t('The text to measure perplexity on'), textChoices, 'test', answers),
+/** Where a page stands in the wizard. */
+type Place = Pick<Step<never>, 'title' | 'step' | 'of'>;
+/** @returns false when the person left it. */
+type Page = (answers: Partial<Answers>, place: Place) => Promise<boolean | typeof BACK>;
+
+/** @param given what needs no page. */
+async function ask(given: Partial<Answers>): Promise<Answers | null> {
+  const answers = { ...given };
+  const { t } = vscode.l10n;
+  const first: readonly Page[] = given.kind === undefined ? [askKind] : [];
+  const last: readonly Page[] = [
+    (own, place) => askPath(place, t('The model to quantize'), modelChoices, 'model', own),
+    (own, place) =>
+      askPath(place, t('The text to learn rotations and round weights on'), textChoices, 'train', own),
+    (own, place) => askPath(place, t('The text to measure perplexity on'), textChoices, 'test', own),
   ];
-  for (let page = 0; page < pages.length; ) {
-    const answer = await pages[page]!();
+  for (let index = 0; ; ) {
+    const isTable = answers.kind === 'table';
+    const pages = [...first, ...(isTable ? [askTable] : []), ...last];
+    const page = pages[index];
+    if (page === undefined) return answers as Answers;
+    const title = isTable ? t('New table of methods and bits') : t('New experiment');
+    const answer = await page(answers, { title, step: index + 1, of: pages.length });
     if (answer === false) return null;
-    page += answer === BACK ? -1 : 1;
+    index += answer === BACK ? -1 : 1;
   }
-  return answers as Answers;
 }
 
-const TITLE = () => vscode.l10n.t('New experiment');
-const PAGES = 4;
-
-async function askPreset(answers: Partial<Answers>): Promise<boolean | typeof BACK> {
+async function askKind(answers: Partial<Answers>, place: Place): Promise<boolean | typeof BACK> {
+  const kinds = [...PRESETS, 'table'] as const;
   const picked = await askStep({
-    title: TITLE(),
+    ...place,
     placeholder: vscode.l10n.t('What to start from'),
-    items: PRESETS.map((preset) => ({ ...presetWords(preset), preset })),
-    step: 1,
-    of: PAGES,
+    items: kinds.map((kind) => ({ ...kindWords(kind), preset: kind })),
   });
   if (picked === undefined || picked === BACK) return false;
-  answers.preset = picked.preset;
+  answers.kind = picked.preset;
   return true;
 }
 
-function presetWords(preset: PresetName): vscode.QuickPickItem {
-  switch (preset) {
-    case 'faithful':
-      return {
-        label: vscode.l10n.t('Faithful W4A4KV4'),
-        detail: vscode.l10n.t(
-          'As the paper: R1, R2 learned with 16-bit weights in 100 steps of 8 × 2048 tokens, R3, R4 online Hadamard; weights rounded by GPTQ. Hours on a CPU.',
-        ),
-      };
-    case 'no-had':
-      return {
-        label: vscode.l10n.t('No Hadamard W4A8'),
-        detail: vscode.l10n.t(
-          'The paper\'s "no had": R1, R2 learned and merged, nothing online, so that it runs anywhere; weights rounded by GPTQ.',
-        ),
-      };
-    case 'quick':
-      return {
-        label: vscode.l10n.t('Quick look W4A4KV4'),
-        detail: vscode.l10n.t(
-          'R1, R2 learned from captured activations in seconds, weights rounded by GPTQ, 8 windows measured: minutes for a small model, to see that everything works.',
-        ),
-      };
-  }
+async function askTable(answers: Partial<Answers>, place: Place): Promise<boolean | typeof BACK> {
+  const picked = await askStep({
+    ...place,
+    placeholder: vscode.l10n.t('Which table'),
+    items: TABLES.map((table) => ({ ...tableWords(table), table })),
+  });
+  if (picked === undefined) return false;
+  if (picked === BACK) return BACK;
+  answers.table = picked.table;
+  return true;
 }
 
 async function askPath(
-  step: number,
+  place: Place,
   placeholder: string,
   choices: () => Promise<Choice[]>,
   key: 'model' | 'train' | 'test',
@@ -126,7 +134,7 @@ async function askPath(
     value: { path: null },
   };
   const items = [...(await choices()), browse, ...(isModel ? [] : [later])];
-  const picked = await askStep({ title: TITLE(), placeholder, items, step, of: PAGES });
+  const picked = await askStep({ ...place, placeholder, items });
   if (picked === undefined) return false;
   if (picked === BACK) return BACK;
   const path = picked.value === 'browse' ? await browseFor(isModel, placeholder) : picked.value.path;
@@ -173,9 +181,9 @@ async function textChoices(): Promise<Choice[]> {
 }
 
 /** `quick.spinquant.json`, or `quick-2.spinquant.json` beside one. */
-function freeName(root: string, preset: PresetName): string {
+function freeName(root: string, kind: Answers['kind']): string {
   for (let n = 1; ; n++) {
-    const path = join(root, `${n === 1 ? preset : `${preset}-${n}`}.spinquant.json`);
+    const path = join(root, `${n === 1 ? kind : `${kind}-${n}`}.spinquant.json`);
     if (!existsSync(path)) return path;
   }
 }

@@ -4,8 +4,8 @@ export type PresetName = 'faithful' | 'no-had' | 'quick';
 
 export const PRESETS: readonly PresetName[] = ['faithful', 'no-had', 'quick'];
 
-export interface NewExperiment {
-  readonly preset: PresetName;
+/** The model and the texts of a new experiment. */
+export interface Sources {
   /** Relative to the experiment file, with `/`. */
   readonly model: string;
   /** Text to learn on, or null to be filled in. */
@@ -14,6 +14,10 @@ export interface NewExperiment {
   readonly test: string | null;
   /** Positions that the model was made for. */
   readonly maxPositions: number;
+}
+
+export interface NewExperiment extends Sources {
+  readonly preset: PresetName;
 }
 
 /** The text of `learning`; keys that it leaves out are at the default of its objective. */
@@ -77,17 +81,12 @@ export const SHAPES: Readonly<Record<PresetName, Shape>> = {
 
 /** The text of a new experiment file: only what the preset decides; everything else is at its default. */
 export function experimentText(experiment: NewExperiment): string {
-  const { model, train, test, maxPositions } = experiment;
   const shape = SHAPES[experiment.preset];
-  const sequenceLength = Math.min(shape.sequenceLength, maxPositions);
+  const { model, calibration, evaluation } = sourcesText(experiment, shape);
   const json = JSON.stringify;
-  const evaluation =
-    test === null
-      ? '[]'
-      : `[{ "name": ${json(nameOf(test))}, "text": ${json(test)}, "sequenceLength": ${sequenceLength}, "maxWindows": ${shape.maxWindows} }]`;
   return `{
-  "model": ${json(model)},
-  "calibration": { "text": ${train === null ? '[]' : json(train)}, "samples": ${shape.samples}, "sequenceLength": ${sequenceLength} },
+  ${model},
+  ${calibration},
   "quantization": {
     "weights": { "bits": 4, "method": ${json(shape.method)} },
     "activations": { "bits": ${shape.activationBits} },
@@ -102,9 +101,27 @@ export function experimentText(experiment: NewExperiment): string {
     "start": ${json(shape.start)},
     "learning": ${learningText(shape.learning)}
   },
-  "evaluation": { "perplexity": ${evaluation} }
+  ${evaluation}
 }
 `;
+}
+
+/** The keys of a new experiment that say what it is about. */
+export function sourcesText(
+  { model, train, test, maxPositions }: Sources,
+  shape: Pick<Shape, 'samples' | 'sequenceLength' | 'maxWindows'>,
+): Readonly<Record<'model' | 'calibration' | 'evaluation', string>> {
+  const sequenceLength = Math.min(shape.sequenceLength, maxPositions);
+  const json = JSON.stringify;
+  const texts =
+    test === null
+      ? '[]'
+      : `[{ "name": ${json(nameOf(test))}, "text": ${json(test)}, "sequenceLength": ${sequenceLength}, "maxWindows": ${shape.maxWindows} }]`;
+  return {
+    model: `"model": ${json(model)}`,
+    calibration: `"calibration": { "text": ${train === null ? '[]' : json(train)}, "samples": ${shape.samples}, "sequenceLength": ${sequenceLength} }`,
+    evaluation: `"evaluation": { "perplexity": ${texts} }`,
+  };
 }
 
 /** Cross-entropy is the default objective, so only its size is said. */

@@ -7,7 +7,7 @@ import { pickExperiment } from './choose.ts';
 import { choosePath, ExperimentFixes } from './code-actions.ts';
 import { PathCompletion } from './completion.ts';
 import { ExperimentLenses } from './lenses.ts';
-import { newExperiment } from './new-experiment.ts';
+import { newExperiment, newTable } from './new-experiment.ts';
 
 /** The experiment file as a language: faults, fixes, paths, lenses; and the commands that make or choose one. */
 export function registerExperiments(
@@ -17,7 +17,7 @@ export function registerExperiments(
 ): vscode.Disposable {
   const { languages, commands } = vscode;
   const selector: vscode.DocumentSelector = { scheme: 'file', pattern: EXPERIMENT_GLOB };
-  const lenses = new ExperimentLenses(parts.jobs, parts.runs, summaries);
+  const lenses = new ExperimentLenses(parts, summaries);
   return vscode.Disposable.from(
     lenses,
     languages.registerCodeLensProvider(selector, lenses),
@@ -26,6 +26,7 @@ export function registerExperiments(
     }),
     languages.registerCompletionItemProvider(selector, new PathCompletion(), ...PathCompletion.triggers),
     commands.registerCommand(COMMANDS.newExperiment, newExperiment),
+    commands.registerCommand(COMMANDS.newTable, newTable),
     commands.registerCommand(COMMANDS.choosePath, choosePath),
     commands.registerCommand(COMMANDS.chooseExperiment, async () => {
       const file = await pickExperiment(parts.experiments);

@@ -58,7 +58,8 @@ async function start(
   return submit(parts, { kind, experiment, ...options });
 }
 
-async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
+/** Puts a job into the queue, and shows its work where none runs before it. */
+export async function submit(parts: Parts, request: JobRequest): Promise<Outcome> {
   parts.experiments.activate(request.experiment);
   const waits = parts.jobs.running !== null;
   const ended = parts.jobs.submit(request);

@@ -5,6 +5,7 @@ import type { Job, JobRequest, Jobs } from '../services.ts';
 import { experimentOverrides } from './launch.ts';
 import { ProgressOfJobs } from './progress.ts';
 import { JobQueue } from './queue.ts';
+import type { UnfinishedJobs } from './unfinished.ts';
 import type { Worker } from './worker.ts';
 
 /** The queue as the rest of the extension sees it. */
@@ -17,7 +18,7 @@ export class WorkerJobs implements Jobs {
   readonly #queue: JobQueue;
   #settle: (runDir: string) => Promise<void> = async () => {};
 
-  constructor(worker: Worker, log: vscode.LogOutputChannel) {
+  constructor(worker: Worker, unfinished: UnfinishedJobs, log: vscode.LogOutputChannel) {
     this.#queue = new JobQueue({
       connect: () => worker.connect(),
       overrides: experimentOverrides,
@@ -25,6 +26,7 @@ export class WorkerJobs implements Jobs {
       changed: (job) => {
         log.info(`${job.kind} ${job.experiment}: ${job.state}${job.message ? `. ${job.message}` : ''}`);
         this.#progress.changed(job);
+        unfinished.keep(this.#queue.unfinished);
         this.#changed.fire(job);
       },
       happened: (job, event) => {

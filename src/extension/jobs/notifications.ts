@@ -2,16 +2,17 @@ import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
+import type { CellCount } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
-import type { Job, Jobs } from '../services.ts';
+import type { Job, Services } from '../services.ts';
 import { experimentName } from '../words.ts';
 
 /** One notification at the end of a job, with the one thing to do next. What the person stopped needs none. */
-export function notifyEnds(jobs: Jobs): vscode.Disposable {
+export function notifyEnds({ jobs, tables }: Pick<Services, 'jobs' | 'tables'>): vscode.Disposable {
   return jobs.onDidChange((job) => {
     switch (job.state) {
       case 'finished':
-        void notifyFinished(job);
+        void notifyFinished(job, tables);
         return;
       case 'failed':
         void notifyFailed(job);
@@ -27,7 +28,7 @@ export function notifyEnds(jobs: Jobs): vscode.Disposable {
   });
 }
 
-async function notifyFinished(job: Job): Promise<void> {
+async function notifyFinished(job: Job, tables: Services['tables']): Promise<void> {
   const name = experimentName(job.experiment);
   if (job.kind === 'inspect') {
     await offer(
@@ -41,7 +42,7 @@ async function notifyFinished(job: Job): Promise<void> {
   if (job.kind === 'optimize' && (await isCell(job.runDir))) {
     await offer(
       vscode.window.showInformationMessage,
-      vscode.l10n.t('{0}: the table is filled.', name),
+      tableText(name, await tables.of(job.experiment)),
       vscode.l10n.t('Show Table'),
       () => vscode.commands.executeCommand(PANELS.results.command, vscode.Uri.file(job.experiment)),
     );
@@ -55,6 +56,13 @@ async function notifyFinished(job: Job): Promise<void> {
   await offer(vscode.window.showInformationMessage, text.trim(), vscode.l10n.t('Show Results'), () =>
     vscode.commands.executeCommand(PANELS.results.command, [job.runDir]),
   );
+}
+
+/** Cells may have failed, or be at work elsewhere: the table has their reasons. */
+function tableText(name: string, cells: CellCount | null): string {
+  return cells === null || cells.done === cells.total
+    ? vscode.l10n.t('{0}: the table is filled.', name)
+    : vscode.l10n.t('{0}: {1} of {2} cells of the table are done.', name, cells.done, cells.total);
 }
 
 /** Of a matrix the run of a cell stands for all. */

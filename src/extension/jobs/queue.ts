@@ -5,6 +5,7 @@ import type { ExperimentOverrides } from '../../protocol/worker.ts';
 import type { Job, JobKind, JobRequest, JobState } from '../services.ts';
 import type { WorkerClient } from './client.ts';
 import { markInterrupted } from './interrupted.ts';
+import type { UnfinishedJob } from './unfinished.ts';
 import { WorkerEnded } from './worker-ended.ts';
 
 export interface QueueHost {
@@ -62,6 +63,13 @@ export class JobQueue {
 
   get running(): Job | null {
     return this.#entries.find((entry) => entry.state === 'running') ?? null;
+  }
+
+  /** All that run or wait, in their order. */
+  get unfinished(): UnfinishedJob[] {
+    return this.#entries
+      .filter(({ state }) => state === 'running' || state === 'waiting')
+      .map(({ request, runDir, state }) => ({ request, runDir, atWork: state === 'running' }));
   }
 
   /** Puts a job at the end; resolves when it has ended, however it did. */

@@ -1,16 +1,17 @@
 import * as vscode from 'vscode';
 import { VIEWS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
-import type { Progress } from '../../protocol/progress.ts';
 import { Disposables } from '../disposables.ts';
-import type { Job, Jobs } from '../services.ts';
+import type { Job, Jobs, Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, jobTitle, progressText } from '../words.ts';
 
 const INTERVAL_MS = 250;
 
+type StatusServices = Pick<Services, 'jobs' | 'tables'>;
+
 /** One status bar item while something runs, and the bar of the views above its runs. */
-export function showJobStatus(jobs: Jobs): vscode.Disposable {
+export function showJobStatus({ jobs, tables }: StatusServices): vscode.Disposable {
   const disposables = new Disposables();
   const item = disposables.add(
     vscode.window.createStatusBarItem('spinquant.status', vscode.StatusBarAlignment.Left, 10),
@@ -19,11 +20,14 @@ export function showJobStatus(jobs: Jobs): vscode.Disposable {
   item.command = PANELS.training.command;
   let shown: Job | null = null;
   const update = disposables.add(
-    throttle(() => {
+    throttle(async () => {
       const job = jobs.running;
-      if (job === null) item.hide();
-      else
-        render(item, job, jobs.progress(job.id), jobs.all.filter(({ state }) => state === 'waiting').length);
+      const cells = job?.kind === 'optimize' ? await tables.of(job.experiment) : null;
+      // The end of a job is told of again.
+      if (jobs.running !== job) return;
+      if (job === null) return item.hide();
+      const waiting = jobs.all.filter(({ state }) => state === 'waiting').length;
+      render(item, job, progressText(jobs.progress(job.id), cells), waiting);
     }, INTERVAL_MS),
   );
   disposables.add(jobs.onEvent(update));
@@ -41,12 +45,12 @@ export function showJobStatus(jobs: Jobs): vscode.Disposable {
   return disposables;
 }
 
-function render(item: vscode.StatusBarItem, job: Job, progress: Progress, waiting: number): void {
+function render(item: vscode.StatusBarItem, job: Job, progress: string, waiting: number): void {
   const name = experimentName(job.experiment);
-  item.text = `$(sync~spin) ${name}: ${progressText(progress)}`;
+  item.text = `$(sync~spin) ${name}: ${progress}`;
   const more = waiting === 0 ? '' : `\n${vscode.l10n.t('{0} waiting', waiting)}`;
-  item.tooltip = `${jobTitle(job.kind)}: ${name}\n${progressText(progress)}${more}`;
-  item.accessibilityInformation = { label: `${jobTitle(job.kind)} ${name}, ${progressText(progress)}` };
+  item.tooltip = `${jobTitle(job.kind)}: ${name}\n${progress}${more}`;
+  item.accessibilityInformation = { label: `${jobTitle(job.kind)} ${name}, ${progress}` };
   item.show();
 }
 

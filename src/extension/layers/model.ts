@@ -57,10 +57,11 @@ export interface LayerTreeData {
 }
 
 export interface LayerTreeInput {
-  readonly experiment: Experiment;
+  /** Null where there are none yet: no map is shown. */
+  readonly settings: Pick<Experiment, 'rotation' | 'scaling' | 'quantization'> | null;
   readonly model: ModelOutline | null;
   readonly activations: ActivationsFile | null;
-  /** State of learned rotations in the newest run of this experiment. */
+  /** State of learned rotations in the newest run of these settings. */
   readonly progress: 'none' | 'learning' | 'learned' | 'merged';
 }
 
@@ -105,15 +106,16 @@ function factsOf(symbol: MapSymbol, states: MapStates): MapFacts[] {
   return state === null ? [] : [{ symbol, state }];
 }
 
-function mapStates({ experiment, progress }: LayerTreeInput): MapStates {
-  const { r1, r2, acrossHeads, r3, r4 } = experiment.rotation;
+function mapStates({ settings, progress }: LayerTreeInput): MapStates {
+  if (settings === null) return { R1: null, S: null, R2: null, H: null, R3: null, R4: null };
+  const { r1, r2, acrossHeads, r3, r4 } = settings.rotation;
   const learned = progress === 'none' ? 'planned' : progress;
   const merged = (kind: typeof r1): MapState => (kind === 'learned' ? learned : kind);
   // R3 cancels in q·k: without a quantizer between there is nothing to do.
-  const r3Acts = r3 && experiment.quantization.keys.bits < 16;
+  const r3Acts = r3 && settings.quantization.keys.bits < 16;
   return {
     R1: merged(r1),
-    S: experiment.scaling.method === 'none' ? null : 'scaled',
+    S: settings.scaling.method === 'none' ? null : 'scaled',
     R2: merged(r2),
     H: acrossHeads ? 'online' : null,
     R3: r3Acts ? 'online' : 'none',

@@ -2,20 +2,25 @@ import { existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Experiment } from '../../config/index.ts';
 import { messageOf } from '../../protocol/errors.ts';
+import { cellName } from '../../protocol/panels/words.ts';
 import type { ActivationsFile, Run } from '../../runs/index.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
+import { translate } from '../words.ts';
 import { type LayerTreeData, layerTree } from './model.ts';
+import { subjectOf } from './subject.ts';
 
 /** The contents of the layer tree, read for one experiment file. */
 export interface LayerSource {
   readonly file: string;
   readonly experiment: Experiment;
-  /** Setting, such as `W4A4KV4`. */
-  readonly bits: string;
+  /** Setting, such as `W4A4KV4`, or the name of the cell that is shown of a table. */
+  readonly about: string;
+  /** False for a table, whose rows have rotations of their own. */
+  readonly hasSwitches: boolean;
   /** Name of the model's folder. */
   readonly modelName: string;
   /** The run whose activations are shown. */
@@ -36,30 +41,31 @@ export async function readLayerSource(
   const text = await experimentText(file);
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
-  const own = await summaries.ofExperiment(file);
-  const measured = own.find(({ run }) => existsSync(run.path('activations'))) ?? null;
+  const isTable = experiment.matrix !== undefined;
+  const { running } = parts.jobs;
+  const { measured, cell, progress } = subjectOf({
+    summaries: await summaries.ofExperiment(file),
+    isTable,
+    job: running?.kind === 'optimize' && running.experiment === file ? running : null,
+    has: ({ run }, name) => existsSync(run.path(name)),
+  });
   const activations = measured && (await readActivations(parts, measured.run));
   const { changedSettings } = await import('../experiments/lens-model.ts');
-  const changed = measured === null ? [] : changedSettings(measured, experiment).map(({ path }) => path);
+  const changed =
+    measured === null || isTable ? [] : changedSettings(measured, experiment).map(({ path }) => path);
   const model = checker.model(file) ?? (activations ? null : await checker.outline(file, text));
-  const learned = own.find(({ run }) => existsSync(run.path('rotations')));
-  const isLearning = parts.jobs.running?.kind === 'optimize' && parts.jobs.running.experiment === file;
-  const progress = isLearning
-    ? 'learning'
-    : learned === undefined
-      ? 'none'
-      : learned.results === null
-        ? 'learned'
-        : 'merged';
+  const settings = isTable ? (cell?.experiment ?? null) : experiment;
+  const named = cell?.run.record.cell;
   return {
     file,
     experiment,
-    bits: bitsLabel(experiment.quantization),
+    about: named ? cellName(named, translate) : isTable ? '' : bitsLabel(experiment.quantization),
+    hasSwitches: !isTable,
     modelName: basename(resolvePortable(experiment, file).model),
     runDir: measured?.run.dir ?? null,
     // Other evaluations leave these measurements valid.
     changed: changed.filter((path) => !path.startsWith('evaluation')),
-    data: layerTree({ experiment, model, activations, progress }),
+    data: layerTree({ settings, model, activations, progress }),
   };
 }
 

@@ -105,7 +105,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
       case 'model':
         return this.#modelItem();
       case 'map':
-        return mapItem(element);
+        return mapItem(element, this.#source?.hasSwitches ?? false);
       case 'layer':
         return this.#layerItem(element);
       case 'site':
@@ -125,7 +125,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const stale = source.changed.length > 0;
     item.description = [
       experimentName(source.file),
-      source.bits,
+      ...(source.about === '' ? [] : [source.about]),
       ...(stale ? [vscode.l10n.t('numbers stale')] : []),
     ].join(' · ');
     item.iconPath = new vscode.ThemeIcon('symbol-structure');
@@ -162,7 +162,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const words = mapsText(maps);
     item.tooltip =
       record === null
-        ? vscode.l10n.t('{0}. Not measured yet: "Measure activations" fills this in.', words)
+        ? [words, notMeasured(this.#source?.hasSwitches ?? true)].filter((text) => text !== '').join('. ')
         : `${words}\n${recordText(record)}\nmax |x| ${record.before.maxAbs.toPrecision(3)} → ${record.after.maxAbs.toPrecision(3)}`;
     item.accessibilityInformation = {
       label: [vscode.l10n.t('layer {0}', layer), siteName(site), words, item.description].join(', '),
@@ -177,13 +177,13 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
   }
 }
 
-function mapItem({ symbol, state }: MapNode): vscode.TreeItem {
+function mapItem({ symbol, state }: MapNode, hasSwitches: boolean): vscode.TreeItem {
   const item = new vscode.TreeItem(symbol);
   item.id = `map ${symbol}`;
   item.description = `${stateName(state)} · ${mapPlace(symbol)}`;
   item.iconPath = stateIcon(state);
   item.contextValue = 'map';
-  if (SWITCHES[symbol] === null) return item;
+  if (SWITCHES[symbol] === null || !hasSwitches) return item;
   const isOn = state !== 'none';
   item.checkboxState = {
     state: isOn ? vscode.TreeItemCheckboxState.Checked : vscode.TreeItemCheckboxState.Unchecked,
@@ -192,4 +192,11 @@ function mapItem({ symbol, state }: MapNode): vscode.TreeItem {
       : vscode.l10n.t('Switch {0} on in the experiment file', symbol),
   };
   return item;
+}
+
+/** @param alone whether the experiment is one of its own, not the settings of a table. */
+function notMeasured(alone: boolean): string {
+  return alone
+    ? vscode.l10n.t('Not measured yet: "Measure activations" fills this in.')
+    : vscode.l10n.t('Not measured: cells are with "statistics": true in the matrix.');
 }

@@ -1,4 +1,4 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import type { z } from 'zod';
 import {
   type CommonIntent,
@@ -10,8 +10,9 @@ import {
 import type { PanelName } from '../../protocol/panels/registry.ts';
 import type { Run } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
+import { runName } from '../runs/names.ts';
 import type { Services } from '../services.ts';
-import { runName } from './names.ts';
+import { language } from '../words.ts';
 import { PanelHost, type PanelView } from './panel-host.ts';
 import { problemOf } from './problem.ts';
 
@@ -105,7 +106,7 @@ export abstract class Panel<
   }
 
   protected nameOf(run: Run): RunName {
-    return runName(run, this.services.runs.annotation(run.dir), vscode.env.language);
+    return runName(run, this.services.runs.annotation(run.dir), language());
   }
 
   protected problemOf(error: unknown): Problem {

@@ -1,8 +1,9 @@
 import * as vscode from 'vscode';
+import type { RunName } from '../../protocol/panels/common.ts';
 import type { Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
-import { formatAge } from '../words.ts';
-import { usualName } from './names.ts';
+import { experimentName, formatAge, language } from '../words.ts';
+import { runName } from './names.ts';
 
 /** The run folder that a command is given: its path, or an element of the runs view. */
 export function runDirOf(argument: unknown): string | null {
@@ -12,9 +13,9 @@ export function runDirOf(argument: unknown): string | null {
   return typeof argument.runDir === 'string' ? argument.runDir : null;
 }
 
-/** The name that the person gave, or that of the experiment with the time. */
-export function runName(run: Run, runs: RunStore): string {
-  return runs.annotation(run.dir).name ?? usualName(run, vscode.env.language);
+/** As everything calls it. */
+export function shownName(run: Run, runs: RunStore): RunName {
+  return runName(run, runs.annotation(run.dir), language());
 }
 
 export async function pickRun(runs: RunStore, title: string): Promise<string | null> {
@@ -42,9 +43,14 @@ export async function pickRuns(runs: RunStore, title: string): Promise<string[]>
 
 function runItems(some: readonly Run[], runs: RunStore): (vscode.QuickPickItem & { readonly dir: string })[] {
   return some.map((run) => ({
-    label: runName(run, runs),
-    description: `${run.record.bits} · ${formatAge(new Date(run.record.startedAt))}`,
+    label: shownName(run, runs).name,
+    description: `${placeOf(run)} · ${formatAge(new Date(run.record.startedAt))}`,
     detail: run.record.id,
     dir: run.dir,
   }));
+}
+
+/** What stands behind the name of a run: of a cell, whose name says its bits, the experiment; else the bits. */
+export function placeOf({ record, experimentFile }: Run): string {
+  return record.cell === null ? record.bits : experimentName(experimentFile);
 }

@@ -4,7 +4,7 @@ import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
-import { pickRun, pickRuns, runDirOf, runName } from './choose.ts';
+import { pickRun, pickRuns, runDirOf, shownName } from './choose.ts';
 import { exportRun } from './export.ts';
 import { deleteUnused } from './sweep.ts';
 
@@ -43,7 +43,7 @@ async function rename({ runs }: Parts, dir: string): Promise<void> {
   const value = await vscode.window.showInputBox({
     title: vscode.l10n.t('Rename a run'),
     prompt: vscode.l10n.t('Shown in views and tables; the folder keeps its name. Empty for the usual name.'),
-    value: runs.annotation(dir).name ?? (run ? runName(run, runs) : basename(dir)),
+    value: runs.annotation(dir).name ?? (run ? shownName(run, runs).name : basename(dir)),
   });
   if (value !== undefined) await runs.annotate(dir, { name: value.trim() || null });
 }

@@ -10,7 +10,7 @@ import type { Job } from '../services.ts';
 export class LiveRuns {
   readonly #running: () => Job | null;
   readonly #runs = new Map<string, Run>();
-  /** The job whose own run has been seen at work. */
+  /** The job and its own run, once it has been seen at work. */
   #seenAtWork: string | null = null;
 
   constructor(running: () => Job | null) {
@@ -26,12 +26,15 @@ export class LiveRuns {
     const run = this.#runs.get(dir);
     const job = this.#running();
     if (run === undefined || job?.runDir !== dir) return run;
-    if (run.record.status === 'running') {
-      this.#seenAtWork = job.id;
+    const atWork = `${job.id} ${dir}`;
+    const { status } = run.record;
+    if (status === 'running') {
+      this.#seenAtWork = atWork;
       return run;
     }
-    // A finished run that is only measured again stays finished.
-    return job.kind === 'optimize' || job.id === this.#seenAtWork ? run.withStatus('running') : run;
+    // A finished run that is only measured again stays finished, and so does the cell that stands for a whole table.
+    const goesOn = job.kind === 'optimize' && status !== 'finished';
+    return goesOn || atWork === this.#seenAtWork ? run.withStatus('running') : run;
   }
 
   /** Newest first. */

@@ -5,9 +5,10 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import type { Run } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
-import { loadConfig, loadRuns } from '../lazy.ts';
+import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunAnnotation, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
+import { language } from '../words.ts';
 import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts';
 import { findRunFolders } from './folders.ts';
 import { LiveRuns } from './live.ts';
@@ -181,8 +182,7 @@ export class WorkspaceRuns implements RunStore {
         if (existsSync(join(dir, RUN_FILES.run))) await this.#read(dir, openRun);
         else this.#runs.delete(dir);
       }
-      const { experimentSlug } = await loadConfig();
-      this.#names = distinctNames(this.list(), vscode.env.language, experimentSlug);
+      this.#names = distinctNames(this.list(), language());
       this.#changed.fire(dirs);
     });
     return this.#reading;

@@ -9,7 +9,7 @@ import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, formatAge, jobTitle, translate } from '../words.ts';
 import { onShownChange } from './changes.ts';
-import { runName } from './choose.ts';
+import { placeOf, shownName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
 
 /** A run, or a job that waits and has no folder yet. Commands take it as it is. */
@@ -72,16 +72,22 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     const { run, results } = summary;
     const { record, dir } = run;
     const { starred, label } = this.#runs.annotation(dir);
-    const item = new vscode.TreeItem(runName(run, this.#runs));
+    const item = new vscode.TreeItem(shownName(run, this.#runs).name);
     item.id = dir;
     item.iconPath = statusIcon(record.status, starred);
-    const numbers = results?.perplexity.map(({ quantized }) => formatPerplexity(quantized)).join(', ');
-    const plain = isPlain(summary) ? vscode.l10n.t('no rotation') : null;
-    item.description = [record.bits, plain, numbers, label, formatAge(summary.measuredAt)]
+    const { isResumable, mayBeLeft, variantOfRow } = await loadRuns();
+    const isFull = record.cell !== null && variantOfRow(record.cell.method) === 'full-precision';
+    const numbers = results?.perplexity
+      .map(({ fullPrecision, quantized }) => formatPerplexity(isFull ? fullPrecision : quantized))
+      .join(', ');
+    // The name of a cell says its method.
+    const plain = record.cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
+    const place = placeOf(run);
+    const facts = record.cell === null ? [place, plain, numbers] : [numbers, place];
+    item.description = [...facts, label, formatAge(summary.measuredAt)]
       .filter((part) => part !== undefined && part !== null && part !== '')
       .join(' · ');
-    item.tooltip = tooltip(summary, label);
-    const { isResumable, mayBeLeft } = await loadRuns();
+    item.tooltip = tooltip(summary, String(item.label), label);
     const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     item.command = {
@@ -122,9 +128,11 @@ function statusIcon(status: RunStatus, starred: boolean): vscode.ThemeIcon {
 
 export const statusText = (status: RunStatus): string => runStates(translate)[status];
 
-function tooltip({ run, results }: RunSummary, label: string | null): vscode.MarkdownString {
+function tooltip({ run, results }: RunSummary, name: string, label: string | null): vscode.MarkdownString {
   const { record } = run;
   const text = new vscode.MarkdownString();
+  // A narrow view cuts the name off.
+  text.appendText(`${name}\n\n`);
   text.appendMarkdown(
     `**${escapeMarkdown(record.id)}** · ${statusText(record.status)} · ${escapeMarkdown(record.bits)}\n\n`,
   );

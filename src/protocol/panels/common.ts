@@ -13,8 +13,10 @@ export type RunState = 'running' | 'finished' | 'cancelled' | 'interrupted' | 'f
 export interface RunName {
   /** Absolute path of the run folder: the run's identity. */
   readonly dir: string;
-  /** The person's name for it, or the folder's. */
+  /** The person's name for it; else that of its cell, or its experiment's with the time. */
   readonly name: string;
+  /** The name with the setting of bits, for headings. */
+  readonly title: string;
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
   /** ISO 8601, UTC. */

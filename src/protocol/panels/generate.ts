@@ -1,6 +1,6 @@
 /** Contract of the panel of generated text: does it still write well, and how fast? */
 import { z } from 'zod';
-import type { PackedBytes, TextJudgement } from '../comparison.ts';
+import type { NetworkBytes, TextJudgement } from '../comparison.ts';
 import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
 import { LONGEST_PROMPT, MOST_RUNS, type Range, SETTING_RANGES } from './generate-limits.ts';
 import type { GenerateStrings } from './generate-strings.ts';
@@ -40,7 +40,7 @@ export interface GenerateColumn {
   /** Tokens of its own text. */
   readonly tokens: number;
   readonly tokensPerSecond: { readonly prefill: number | null; readonly decode: number | null } | null;
-  readonly bytes: PackedBytes | null;
+  readonly bytes: NetworkBytes | null;
   /** Of the tokens at full precision, in their order; empty for full precision. */
   readonly judged: readonly JudgedToken[];
   readonly summary: Summary | null;

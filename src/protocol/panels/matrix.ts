@@ -111,9 +111,14 @@ export interface MatrixTable {
   /** Full precision first, then bits by bits in the order of the experiment. */
   readonly rows: readonly MatrixRow[];
   readonly done: number;
+  /** Cells that can be measured: those that stay empty are not counted. */
   readonly total: number;
   /** Null where no row has published values. */
   readonly published: PublishedPart | null;
+  /** Sentences below the table: where no best is marked and why, and limits of what was measured. */
+  readonly remarks: readonly string[];
+  /** Whether filling the table measures activations and weights. */
+  readonly statistics: boolean;
   /** Setting of bits of {@link depth}. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];

@@ -2,6 +2,7 @@
 import type { MapSymbol, Site } from '../block.ts';
 import type { PhaseName } from '../events.ts';
 import type { RunState, Translate } from './common.ts';
+import { fill } from './fill.ts';
 
 export function siteNames(t: Translate): Readonly<Record<Site, string>> {
   return {
@@ -52,7 +53,22 @@ export function phaseNames(t: Translate): Readonly<Record<PhaseName, string>> {
     round: t('Rounding the weights'),
     evaluate: t('Evaluating'),
     statistics: t('Measuring activations'),
+    export: t('Writing the model'),
   };
+}
+
+/** What a cell of a table is, by its record or its event. */
+interface NamedCell {
+  readonly title: string;
+  readonly bits: string;
+  readonly seed: number;
+  /** True where other seeds may give other numbers. */
+  readonly seeded: boolean;
+}
+
+/** `SpinQuant had + GPTQ · 4-4-4 · seed 1`; what draws nothing has no seed. */
+export function cellName({ title, bits, seed, seeded }: NamedCell, t: Translate): string {
+  return [title, bits, ...(seeded ? [fill(t('seed {0}'), seed)] : [])].join(' · ');
 }
 
 /** The buttons of a figure, which is a chart or a table. */

@@ -1,5 +1,6 @@
 /** What the runs of a matrix have found, cell by cell. Reads run folders alone, never a model: who knows one tells what it rules out. */
 import {
+  type Cell,
   FULL_PRECISION_ROW,
   faultsOfCell,
   type ResolvedCell,
@@ -83,29 +84,69 @@ async function tableCell(
   runs: readonly Run[],
   { reasons, secondsOf }: Required<CellFacts>,
 ): Promise<TableCell> {
-  const { bits, method, title, seed, seeded, key } = cell;
-  const own = runs.filter(({ record }) => record.cell?.key === key);
-  const run = own.find(({ record }) => record.status === 'finished') ?? own[0];
+  const { bits, method, title, seed, seeded } = cell;
+  const { run, status, message } = standOf(cell, runs, reasons);
   const about = { bits, method, title, seed, seeded, run: run?.dir ?? null };
   const none = { results: null, seconds: null, model: run?.record.provenance?.model.sha256 ?? null };
-  if (!run) {
-    const message = faultsOfCell(cell.cell)[0]?.message ?? reasons[key] ?? null;
-    return { ...about, ...none, status: message === null ? 'missing' : 'empty', message };
-  }
-  const { status, error } = run.record;
-  if (status === 'running') return { ...about, ...none, status, message: null };
-  if (status !== 'finished')
-    return {
-      ...about,
-      ...none,
-      status: status === 'failed' ? status : 'stopped',
-      message: error?.message ?? null,
-    };
+  if (!run || status !== 'finished') return { ...about, ...none, status, message };
   try {
     const results = await run.readResults();
-    return { ...about, ...none, status, results, seconds: await secondsOf(run, method), message: null };
+    return { ...about, ...none, status, results, seconds: await secondsOf(run, method), message };
   } catch (fault) {
     if (!(fault instanceof UserError)) throw fault;
     return { ...about, ...none, status: 'failed', message: fault.message };
   }
+}
+
+interface CellStand extends Pick<TableCell, 'status' | 'message'> {
+  /** Its newest run. */
+  readonly run: Run | null;
+}
+
+/** How a cell stands by the records of its runs alone. @param runs newest first. */
+function standOf(cell: ResolvedCell, runs: readonly Run[], reasons: CellReasons): CellStand {
+  const own = runs.filter(({ record }) => record.cell?.key === cell.key);
+  const run = own.find(({ record }) => record.status === 'finished') ?? own[0] ?? null;
+  if (!run) {
+    const message = settingsFault(cell) ?? reasons[cell.key] ?? null;
+    return { run, status: message === null ? 'missing' : 'empty', message };
+  }
+  const { status, error } = run.record;
+  if (status === 'running' || status === 'finished') return { run, status, message: null };
+  return { run, status: status === 'failed' ? status : 'stopped', message: error?.message ?? null };
+}
+
+const settingsFaults = new WeakMap<Cell, string | null>();
+
+/** Why the settings alone rule a cell out; kept, since a progress asks for all cells again and again. */
+function settingsFault({ cell }: ResolvedCell): string | null {
+  const known = settingsFaults.get(cell);
+  if (known !== undefined) return known;
+  const fault = faultsOfCell(cell)[0]?.message ?? null;
+  settingsFaults.set(cell, fault);
+  return fault;
+}
+
+/** How far a table is. */
+export interface CellCount {
+  /** Cells with numbers. */
+  readonly done: number;
+  /** Cells that can be measured: those that stay empty are not counted. */
+  readonly total: number;
+}
+
+/** How far a table is, by the records of its runs alone. @param runs newest first. */
+export function countCells(
+  cells: readonly ResolvedCell[],
+  runs: readonly Run[],
+  reasons: CellReasons,
+): CellCount {
+  return countOf(cells.map((cell) => standOf(cell, runs, reasons)));
+}
+
+export function countOf(cells: readonly Pick<TableCell, 'status'>[]): CellCount {
+  return {
+    done: cells.filter(({ status }) => status === 'finished').length,
+    total: cells.filter(({ status }) => status !== 'empty').length,
+  };
 }

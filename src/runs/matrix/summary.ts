@@ -1,18 +1,8 @@
 /** A matrix as a table: rows by bits and method, columns by what is measured, with the spread over seeds. */
-import { FULL_PRECISION_ROW } from '../../config/index.ts';
+import { bestOf, type Compared, type Doubt, marginOf, type Spread, spreadOf } from './best.ts';
 import type { TableCell } from './collect.ts';
 import { type Measured, type Metric, measuredIn } from './measured.ts';
 import { type Published, type PublishedValue, publishedOf } from './published/index.ts';
-
-/** Values over seeds. */
-export interface Spread {
-  readonly mean: number;
-  /** Sample standard deviation; null for one value. */
-  readonly deviation: number | null;
-  readonly min: number;
-  readonly max: number;
-  readonly n: number;
-}
 
 export interface TableRow {
   readonly bits: string;
@@ -29,9 +19,17 @@ export interface TableRow {
   readonly published: readonly PublishedValue[];
 }
 
+export interface Undecided {
+  readonly bits: string;
+  readonly column: Metric;
+  readonly doubt: Doubt;
+}
+
 export interface MatrixTable {
   readonly columns: readonly Metric[];
   readonly rows: readonly TableRow[];
+  /** Where no row is the best of its bits, though several are measured. */
+  readonly undecided: readonly Undecided[];
   /** Where the published values are from; null where none are. */
   readonly published: Omit<Published, 'values'> | null;
 }
@@ -45,13 +43,29 @@ export function tableOf(cells: readonly TableCell[], published: Published | null
     groups.set(key, [...(groups.get(key) ?? []), cell]);
   }
   const rows = [...groups.values()].map((group) => rowOf(group, columns));
+  const found = [...new Set(rows.map(({ bits }) => bits))].flatMap((bits) =>
+    columns.map((column, at) => ({
+      ...{ bits, column },
+      best: bestOf(
+        rows.filter((row) => row.bits === bits),
+        at,
+        column,
+      ),
+    })),
+  );
+  const winners = found.flatMap(({ column, best }) =>
+    best && 'row' in best ? [{ column, row: best.row }] : [],
+  );
   return {
     columns,
     rows: rows.map((row) => {
       const { margins: _, ...shown } = row;
-      const best = columns.map((_column, at) => isBest(row, rows, at, columns));
+      const best = columns.map((column) => winners.some((one) => one.row === row && one.column === column));
       return { ...shown, best, published: published ? publishedOf(published, row.bits, row.method) : [] };
     }),
+    undecided: found.flatMap(({ bits, column, best }) =>
+      best && 'doubt' in best ? [{ bits, column, doubt: best.doubt }] : [],
+    ),
     published: published && { source: published.source, model: published.model, metrics: published.metrics },
   };
 }
@@ -61,10 +75,7 @@ export function withoutPublished(table: MatrixTable): MatrixTable {
   return { ...table, rows: table.rows.map((row) => ({ ...row, published: [] })), published: null };
 }
 
-interface MeasuredRow extends Omit<TableRow, 'best' | 'published'> {
-  /** For each column, how near another value may come before nobody can tell the two apart. */
-  readonly margins: readonly number[];
-}
+type MeasuredRow = Omit<TableRow, 'best' | 'published'> & Compared;
 
 function columnsOf(cells: readonly TableCell[]): Metric[] {
   const found = new Map<string, Metric>();
@@ -89,26 +100,6 @@ function rowOf(cells: readonly TableCell[], columns: readonly Metric[]): Measure
   return { bits, method, title, cells, values, margins, note: noteOf(cells) };
 }
 
-/**
- * The larger of the spread and the standard error of the questions, which seeds do not make smaller: they ask the same
- * ones. That of a single question is not known.
- */
-function marginOf(ones: readonly Measured[], deviation: number): number {
-  const errors = ones
-    .filter(({ metric }) => metric !== 'perplexity')
-    .map(({ standardError }) => standardError ?? Number.POSITIVE_INFINITY);
-  return Math.max(deviation, ...errors);
-}
-
-/** Sample standard deviation. @param values at least one. */
-export function spreadOf(values: readonly number[]): Spread {
-  const n = values.length;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const deviation = n > 1 ? Math.sqrt(squares / (n - 1)) : null;
-  return { mean, deviation, min: Math.min(...values), max: Math.max(...values), n };
-}
-
 function noteOf(cells: readonly TableCell[]): string | null {
   const unfinished = cells.filter(({ status }) => status !== 'finished');
   const [first] = unfinished;
@@ -116,7 +107,7 @@ function noteOf(cells: readonly TableCell[]): string | null {
   const reason = first.message ?? WORDS[first.status];
   return unfinished.length === cells.length
     ? reason
-    : `${unfinished.length} of ${cells.length} seeds: ${reason}`;
+    : `${unfinished.length} of ${cells.length} seeds without numbers: ${reason}`;
 }
 
 const WORDS: Readonly<Record<TableCell['status'], string>> = {
@@ -127,25 +118,3 @@ const WORDS: Readonly<Record<TableCell['status'], string>> = {
   missing: 'not computed yet',
   empty: 'cannot be computed',
 };
-
-/**
- * A row is the best of its bits where no other comes near it by the larger margin of the two. One draw of a seeded row
- * has an unknown spread.
- */
-function isBest(
-  row: MeasuredRow,
-  rows: readonly MeasuredRow[],
-  at: number,
-  columns: readonly Metric[],
-): boolean {
-  const own = row.values[at];
-  if (!own || row.method === FULL_PRECISION_ROW.name) return false;
-  if (own.deviation === null && row.cells.some(({ seeded }) => seeded)) return false;
-  const sign = columns[at]?.metric === 'perplexity' ? 1 : -1;
-  const margin = ({ margins }: MeasuredRow): number => margins[at] ?? 0;
-  const others = rows.filter((other) => other !== row && other.bits === row.bits);
-  return others.every((other) => {
-    const value = other.values[at];
-    return !value || sign * (value.mean - own.mean) > Math.max(margin(row), margin(other));
-  });
-}

@@ -116,7 +116,7 @@ const activations = runFile('activations', RUN_FILES.activations, mutateJson, as
   expectSane(Number.isSafeInteger(layers) && layers < 100_000, `${layers} layers in the panel`);
   const experiment = await run.readExperiment();
   const tree = layerTree({
-    experiment,
+    settings: experiment,
     model: null,
     activations: await run.readActivations(),
     progress: 'none',

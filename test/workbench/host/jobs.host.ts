@@ -4,6 +4,7 @@ import { before, describe, it } from 'mocha';
 import * as vscode from 'vscode';
 import { ResultsPanel } from '../../../src/extension/panels/results/panel.ts';
 import type { Parts } from '../../../src/extension/parts.ts';
+import { shownName } from '../../../src/extension/runs/choose.ts';
 import type { Job } from '../../../src/extension/services.ts';
 import { progressText } from '../../../src/extension/words.ts';
 import { COMMANDS } from '../../../src/protocol/ids.ts';
@@ -123,10 +124,18 @@ describe('jobs', function () {
     listener.dispose();
     assert.equal(state, 'finished');
     assert.ok(
-      [...told].some((text) => text.startsWith('cell 4 of 5: 4-4-4 RTN · window')),
+      [...told].some((text) => /^window \d+\/\d+ · RTN · 4-4-4$/.test(text)),
       [...told].join('\n'),
     );
     await parts.runs.refresh();
+    const names = parts.runs.ofExperiment(file).map((run) => shownName(run, parts.runs).title);
+    assert.deepEqual(names.sort(), [
+      'Floating point · 16-16-16',
+      'RTN · 4-4-4',
+      'RTN · 4-8-16',
+      'Random Hadamard R1–R4 + RTN · 4-4-4 · seed 0',
+      'Random Hadamard R1–R4 + RTN · 4-8-16 · seed 0',
+    ]);
     const panel = new ResultsPanel(parts);
     panel.show(document.uri);
     const { table } = (await panel.state()).matrix;

@@ -28,7 +28,7 @@ export class Views implements vscode.Disposable {
     const { runs, jobs, log } = parts;
     const summaries = new RunSummaries(runs, log);
     this.#tree = new RunsTree(runs, jobs, summaries);
-    this.#lenses = new ExperimentLenses(jobs, runs, summaries);
+    this.#lenses = new ExperimentLenses(parts, summaries);
     this.#panel = new TrainingPanel(parts);
     this.#disposables = vscode.Disposable.from(
       summaries,

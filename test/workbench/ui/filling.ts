@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EXPERIMENT } from '../rig/experiment.ts';
+import { screenshot } from '../rig/rig.ts';
 import { eventually } from './eventually.ts';
 import { cells } from './panels.ts';
 import { screenshotInEveryTheme } from './screenshots.ts';
@@ -9,18 +10,59 @@ import type { Session } from './session.ts';
 
 const FILE = 'table.spinquant.json';
 const MATRIX = { bits: ['4-8-16', '4-4-4'], methods: ['rtn', 'hadamard-had-rtn'], seeds: [0, 1, 2] };
+/** Enough windows that no machine fills the table while the window is loaded again. */
+const WINDOWS = 48;
 const MEASURED = /^\d+\.\d{1,3}/;
+/** Few cells are done. */
+const HALF_WAY = /: [0-4] of 9 cells · .* · 4-(8-16|4-4)( · seed \d)?$/;
 
-/** The lens fills a matrix, the results panel turns to its table, and a number there leads to its run. */
-export async function fillTable({ folder, workbench }: Session): Promise<void> {
-  const lab = JSON.parse(readFileSync(join(folder, EXPERIMENT), 'utf8')) as object;
-  // First in the file, so that its lens is in sight.
-  writeFileSync(join(folder, FILE), JSON.stringify({ matrix: MATRIX, ...lab }, null, 2));
+/** The palette asks for a table, the model and two texts, and writes the file. */
+export async function newTable({ folder, workbench }: Session): Promise<void> {
+  await workbench.command('SpinQuant: New Table');
+  for (const answer of ['Quick look', /^model/, /^calibration\.txt/, /^test\.txt/])
+    await workbench.pick(answer);
+  await workbench.lens('Fill table (0 of 9 cells done)').waitFor();
+  const { model, matrix } = JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as {
+    readonly model: string;
+    readonly matrix: typeof MATRIX;
+  };
+  assert.deepEqual([model, matrix.bits], ['model', MATRIX.bits]);
+}
+
+/** A window that closes while a table fills is not the end of it: the next one tells, and goes on when it is asked. */
+export async function fillTable({ folder, rig, workbench }: Session): Promise<void> {
+  writeFileSync(join(folder, FILE), tableText(folder));
   await workbench.openFile(FILE);
   await workbench.lens('Fill table (0 of 9 cells done)').click();
-  const results = await workbench.webview(/^Results/);
+  await workbench.webview(/^Results/);
+  const status = () => workbench.page.locator('.statusbar').innerText();
+  await eventually('a table half filled', status, (text) =>
+    text.split('\n').some((line) => HALF_WAY.test(line)),
+  );
+  await screenshot(rig.page, 'filling-light');
+  await workbench.reload();
+  const message = workbench.notification('its table was being filled when the window was closed');
+  await message.waitFor({ timeout: 60_000 });
+  assert.match(await message.innerText(), /[1-8] of 9 cells are done/);
+  assert.doesNotMatch(await status(), /cells/, 'nothing was started unasked');
+  await screenshot(rig.page, 'left-light');
+  await message.getByRole('button', { name: 'Resume' }).click();
   await workbench.notification('the table is filled').waitFor({ timeout: 120_000 });
+}
+
+function tableText(folder: string): string {
+  const lab = JSON.parse(readFileSync(join(folder, EXPERIMENT), 'utf8')) as {
+    readonly evaluation: { readonly perplexity: readonly object[] };
+  };
+  const perplexity = lab.evaluation.perplexity.map((text) => ({ ...text, maxWindows: WINDOWS }));
+  // First in the file, so that its lens is in sight.
+  return JSON.stringify({ matrix: MATRIX, ...lab, evaluation: { perplexity } }, null, 2);
+}
+
+/** The table shows a number in every row, and a number there leads to its run. */
+export async function readTable({ workbench }: Session): Promise<void> {
   await workbench.lens('Fill table (9 of 9 cells done)').waitFor({ timeout: 30_000 });
+  const results = await workbench.panel(/^Results/);
   const rows = await eventually(
     'a number in every row',
     () => cells(results.locator('table.matrix tbody tr:has(td)')),
@@ -30,5 +72,5 @@ export async function fillTable({ folder, workbench }: Session): Promise<void> {
   await workbench.command('Notifications: Clear All Notifications');
   await screenshotInEveryTheme(workbench, 'table');
   await results.getByRole('button', { name: /^4-4-4, RTN, stories/ }).click();
-  await workbench.panel(/^Training/);
+  await workbench.panel(/^Training · RTN · 4-4-4$/);
 }

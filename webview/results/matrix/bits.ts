@@ -1,15 +1,14 @@
 /** Perplexity or accuracy against the setting of bits, a line for each row of the table. */
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { ChartSpec, Row } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
-import { fittedSpec } from '../../shared/spec-parts.ts';
+import { category, fittedSpec } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
-import { measureAxis, seriesChannels } from './spec.ts';
+import { axisSignals, type Placement, placeValues, type Standing } from './scale.ts';
+import { aboutWithArrows, farLabel, farLabels, measureAxis, seriesChannels, textLayers } from './spec.ts';
 import {
   columnIndex,
   columnOf,
   formatValue,
-  isWide,
   meanOf,
   measuredWords,
   methodsOf,
@@ -21,86 +20,159 @@ import {
 } from './view.ts';
 
 const HEIGHT = 220;
+/** Of the axis of bits, at both ends, in steps. */
+const PADDING = 0.4;
+/** Texts of two settings of bits beside each other do not touch. */
+const APART = 0.15;
 
-interface Point {
+/** A row at a setting of bits. */
+interface Point extends Standing {
   readonly name: string;
   readonly bits: string;
-  readonly mean: number;
   readonly deviation: number;
 }
+
+type Points = Placement<Point>;
 
 function pointsOf(view: PictureView): Point[] {
   const names = methodsOf(view.table);
   const column = columnIndex(view);
+  const settings = settingsOf(view);
   return view.table.rows
     .filter(({ isFull }) => !isFull)
     .flatMap((row) => {
-      const mean = meanOf(row, column);
+      const value = meanOf(row, column);
       const { bits, method, title, values } = row;
+      if (value === null) return [];
       const deviation = values[column]?.deviation ?? 0;
-      return mean === null ? [] : [{ name: names.get(method) ?? title, bits, mean, deviation }];
+      const share = shareOf(settings.indexOf(bits), settings);
+      const ends = [value - deviation, value + deviation];
+      return [{ name: names.get(method) ?? title, bits, value, deviation, share, ends }];
     });
+}
+
+/** Settings of bits with a number. */
+function settingsOf(view: PictureView): string[] {
+  const column = columnIndex(view);
+  const measured = view.table.rows.filter((row) => !row.isFull && meanOf(row, column) !== null);
+  return [...new Set(measured.map(({ bits }) => bits))];
+}
+
+/** Where a setting stands on the axis, whose points have some padding at both ends. */
+function shareOf(index: number, { length }: readonly string[]): number {
+  return (index + PADDING) / (length - 1 + 2 * PADDING);
 }
 
 function fullPrecision(view: PictureView): number | null {
   const row = view.table.rows.find(({ isFull }) => isFull);
-  return row ? meanOf(row, columnIndex(view)) : null;
+  const mean = row ? meanOf(row, columnIndex(view)) : null;
+  return mean !== null && Number.isFinite(mean) ? mean : null;
 }
 
-/** Data sets: `points` {series, bits, value, least, largest}, `full` {value, label}. */
+/** The pieces of the lines, those to a point beyond the axis apart. */
+function piecesOf(settings: readonly string[], { placed }: Points): Row[] {
+  return [...new Set(placed.map(({ name }) => name))].flatMap((name) => {
+    const own = settings.flatMap(
+      (bits) => placed.find((one) => one.name === name && one.bits === bits) ?? [],
+    );
+    return own.slice(1).flatMap((to, index) => {
+      const ends = [own[index]!, to];
+      const beyond = ends.some(({ isBeyond }) => isBeyond);
+      return ends.map(({ bits, at }) => ({
+        series: name,
+        piece: `${name} ${index}`,
+        beyond,
+        bits,
+        value: at,
+      }));
+    });
+  });
+}
+
+/**
+ * Data sets: `points` {series, bits, value}, `bars` {series, bits, least, largest}, `pieces` {series, piece, beyond,
+ * bits, value}, `far` {bits, value, label, atLeft}, `full` {value, label}.
+ */
 function bitsSpec(
   settings: readonly string[],
+  { scale: { log }, band }: Points,
   series: readonly Series[],
-  { log, isPerplexity }: { readonly log: boolean; readonly isPerplexity: boolean },
+  isPerplexity: boolean,
   theme: Theme,
   standalone: boolean,
 ): ChartSpec {
   const axis = { title: null, labelAngle: 0, grid: false };
-  const x = {
-    field: 'bits',
-    type: 'ordinal',
-    scale: { domain: settings, type: 'point', padding: 0.4 },
-    axis,
-  };
+  const scale = { domain: settings, type: 'point', padding: PADDING };
+  const x = { field: 'bits', type: 'ordinal', scale, axis };
   const y = (field: string) => measureAxis('y', field, log, { minExtent: 40 });
   const { color, shape } = seriesChannels(series, theme.background, standalone);
+  const strokeDash = {
+    ...category('beyond', [], []),
+    scale: {
+      domain: [false, true],
+      range: [
+        [1, 0],
+        [2, 3],
+      ],
+    },
+  };
+  const layer = (name: string, mark: unknown, encoding: object) => ({ data: { name }, mark, encoding });
   const label = {
-    type: 'text',
     align: 'right',
     // The side of the line where quantized models are not: below the least perplexity, above the best accuracy.
     baseline: isPerplexity ? 'top' : 'bottom',
     dy: isPerplexity ? 4 : -2,
     fill: theme.muted,
   };
+  const fullLine = { type: 'rule', strokeDash: [5, 3], color: theme.muted };
+  const point = { type: 'point', filled: true, opacity: 1, size: 55 };
   return fittedSpec(
-    HEIGHT,
+    HEIGHT + band,
     { yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
     {
       layer: [
-        {
-          data: { name: 'full' },
-          mark: { type: 'rule', strokeDash: [5, 3], color: theme.muted },
-          encoding: { y: y('value') },
-        },
-        { data: { name: 'points' }, mark: 'line', encoding: { x, y: y('value'), color } },
-        {
-          data: { name: 'points' },
-          mark: { type: 'rule', strokeWidth: 1.5 },
-          encoding: { x, y: y('least'), y2: { field: 'largest' }, color },
-        },
-        {
-          data: { name: 'points' },
-          mark: { type: 'point', filled: true, opacity: 1, size: 55 },
-          encoding: { x, y: y('value'), color, shape },
-        },
-        {
-          data: { name: 'full' },
-          mark: label,
-          encoding: { x: { value: 'width' }, y: y('value'), text: { field: 'label' } },
-        },
+        layer('full', fullLine, { y: y('value') }),
+        layer('pieces', 'line', { x, y: y('value'), color, strokeDash, detail: { field: 'piece' } }),
+        layer(
+          'bars',
+          { type: 'rule', strokeWidth: 1.5 },
+          { x, y: y('least'), y2: { field: 'largest' }, color },
+        ),
+        layer('points', point, { x, y: y('value'), color, shape }),
+        ...farLabels(x, y('value'), theme),
+        ...textLayers(
+          layer('full', null, { x: { value: 'width' }, y: y('value'), text: { field: 'label' } }),
+          label,
+          theme,
+        ),
       ],
     },
   );
+}
+
+/** What stands for the spread. Where a log axis has no place for its lower end, the bar ends at the mean. */
+function barOf({ name, bits, value, deviation }: Point, { scale: { log }, top }: Points): Row {
+  const least = log && value - deviation <= 0 ? value : value - deviation;
+  return { series: name, bits, least, largest: Math.min(value + deviation, top) };
+}
+
+function dataOf(settings: readonly string[], points: Points, view: PictureView) {
+  const { placed } = points;
+  const metric = columnOf(view)?.metric;
+  const far = placed.filter(({ isBeyond }) => isBeyond);
+  return {
+    points: placed.map(({ name, bits, at }): Row => ({ series: name, bits, value: at })),
+    bars: placed
+      .filter(({ isBeyond, deviation }) => !isBeyond && deviation > 0)
+      .map((point) => barOf(point, points)),
+    pieces: piecesOf(settings, points),
+    far: far.map(
+      ({ bits, at, share, value }): Row => ({
+        ...{ bits, value: at },
+        ...farLabel(formatValue(value, metric), share),
+      }),
+    ),
+  };
 }
 
 export const bitsPicture: PictureKind = {
@@ -109,39 +181,35 @@ export const bitsPicture: PictureKind = {
     const metric = columnOf(view)?.metric;
     const points = pointsOf(view);
     const full = fullPrecision(view);
-    const words = `${strings.fullPrecision} ${formatValue(full, metric)}`;
-    const means = [...points.map(({ mean }) => mean), ...(full === null ? [] : [full])];
-    const log = isWide(means, metric);
-    const rows = points.map(({ name, bits, mean, deviation }): Row => {
-      // Below zero a log axis has no place: there the line ends at the mean.
-      const least = log && mean - deviation <= 0 ? mean : mean - deviation;
-      return { series: name, bits, value: mean, least, largest: mean + deviation };
-    });
-    const ends = rows.flatMap(({ least, largest }) => [least, largest] as (number | null)[]);
-    const domain = stableDomain([...means, ...ends], null, log ? 'log' : 'linear');
+    const label = `${strings.fullPrecision} ${formatValue(full, metric)}`;
+    const settings = settingsOf(view);
+    const besides = full === null ? [] : [full];
+    const placement = placeValues(points, { metric, besides, height: HEIGHT, apart: APART });
     const series = seriesOf(
       points.map(({ name }) => name),
       table,
       theme,
     );
-    const settings = [...new Set(points.map(({ bits }) => bits))];
     return {
       model: {
-        spec: bitsSpec(settings, series, { log, isPerplexity: metric === 'perplexity' }, theme, standalone),
-        data: { points: rows, full: full === null ? [] : [{ value: full, label: words }] },
-        signals: { yMin: domain[0], yMax: domain[1], ...(log && { yTicks: logTicks(domain) }) },
+        spec: bitsSpec(settings, placement, series, metric === 'perplexity', theme, standalone),
+        data: {
+          ...dataOf(settings, placement, view),
+          full: besides.map((value) => ({ value, label })),
+        },
+        signals: axisSignals('y', placement.scale),
         summary: summaryOf(
           view,
           strings.titles.bits,
-          points.map(({ name, bits, mean }) =>
-            fill(strings.summaryPoint, name, formatValue(mean, metric), bits),
+          points.map(({ name, bits, value }) =>
+            fill(strings.summaryPoint, name, formatValue(value, metric), bits),
           ),
         ),
-        readout: full === null ? '' : words,
+        readout: '',
         note: '',
       },
       legend: series,
-      about: fill(strings.about.bits, ...measuredWords(view)),
+      about: aboutWithArrows(fill(strings.about.bits, ...measuredWords(view)), placement.band, strings),
       empty: points.length === 0 ? strings.empty.bits : '',
     };
   },
@@ -149,13 +217,13 @@ export const bitsPicture: PictureKind = {
     const { strings } = view;
     const metric = columnOf(view)?.metric;
     const points = pointsOf(view);
-    const settings = [...new Set(points.map(({ bits }) => bits))];
+    const settings = settingsOf(view);
     const names = [...new Set(points.map(({ name }) => name))];
     const cell = (name: string, bits: string): string => {
       const point = points.find((one) => one.name === name && one.bits === bits);
       if (!point) return '–';
       const spread = point.deviation === 0 ? '' : ` ± ${formatValue(point.deviation, metric)}`;
-      return `${formatValue(point.mean, metric)}${spread}`;
+      return `${formatValue(point.value, metric)}${spread}`;
     };
     return {
       caption: `${strings.titles.bits} · ${measuredWords(view).join(' · ')}`,

@@ -2,12 +2,21 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { DepthColumns, DepthRow } from '../../../src/protocol/panels/matrix.ts';
 import type { ChartSpec, Row } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
 import { formatNumber } from '../../shared/format.ts';
 import { fittedSpec, xAxis } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
+import { axisSignals, scaleOf } from './scale.ts';
 import { measureAxis, seriesChannels } from './spec.ts';
-import { methodsOf, type PictureKind, type PictureView, type Series, seriesOf, summaryOf } from './view.ts';
+import {
+  fillingOf,
+  methodsOf,
+  type PictureKind,
+  type PictureView,
+  type Series,
+  sentences,
+  seriesOf,
+  summaryOf,
+} from './view.ts';
 
 const HEIGHT = 190;
 /** Of what stands for comparison. */
@@ -115,6 +124,14 @@ function depthSpec(series: readonly Series[], theme: Theme, word: string, standa
   );
 }
 
+function emptyText(view: PictureView, measure: DepthMeasure): string {
+  const { strings, table } = view;
+  const isOn = measure === 'output-error' || table.statistics;
+  const rows = table.rows.filter(({ bits }) => bits === table.bits);
+  const help = isOn ? fillingOf(rows, view) : strings.setStatistics;
+  return sentences(fill(strings.empty[measure], table.bits), help);
+}
+
 export function depthPicture(measure: DepthMeasure): PictureKind {
   return {
     draw(view, theme, standalone) {
@@ -122,7 +139,7 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
       const lines = linesOf(view, measure, theme);
       const older = olderRows(view, measure);
       const note = older.length === 0 ? '' : fill(strings.olderStatistics, older.join(', '));
-      const nothing = note === '' ? fill(strings.empty[measure], table.bits) : note;
+      const nothing = note === '' ? emptyText(view, measure) : note;
       // Where nothing rotates, a row lies on the line of before: that is drawn last, its dashes over the other.
       const points = [...lines].reverse().flatMap(({ series, layer, values }) =>
         layer.map(
@@ -134,14 +151,13 @@ export function depthPicture(measure: DepthMeasure): PictureKind {
         ),
       );
       const known = points.map(({ value }) => value as number | null);
-      const domain = stableDomain(known, null, 'log');
       const last = Math.max(1, ...lines.flatMap(({ layer }) => layer));
       const series = lines.map((line) => line.series);
       return {
         model: {
           spec: depthSpec(series, theme, strings.layer, standalone),
           data: { points },
-          signals: { layerMax: last + 0.5, yMin: domain[0], yMax: domain[1], yTicks: logTicks(domain) },
+          signals: { layerMax: last + 0.5, ...axisSignals('y', scaleOf(known, true)) },
           summary: summaryOf(
             view,
             strings.titles[measure],

@@ -2,16 +2,23 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { MatrixColumn, MatrixRow } from '../../../src/protocol/panels/matrix.ts';
 import type { ChartSpec } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
 import { formatNumber, formatSeconds } from '../../shared/format.ts';
 import { fittedSpec } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
-import { measureAxis, seriesChannels } from './spec.ts';
+import {
+  axisSignals,
+  isWide,
+  type Placement,
+  placeValues,
+  type Scale,
+  type Standing,
+  scaleOf,
+} from './scale.ts';
+import { aboutWithArrows, farLabel, farLabels, measureAxis, seriesChannels } from './spec.ts';
 import {
   columnIndex,
   columnOf,
   formatValue,
-  isWide,
   meanOf,
   measuredWords,
   methodsOf,
@@ -73,19 +80,37 @@ export function meanBits(setting: string): number | null {
   return Number.isFinite(mean) ? mean : null;
 }
 
+type Points = Placement<ParetoPoint & Standing>;
+
+/** The costs, and the values above them. A line between far points never rises, since each has a row of its own. */
+function placedOf(view: PictureView, cost: Cost): { readonly costs: Scale; readonly points: Points } {
+  const found = paretoPoints(view, cost);
+  const prices = found.map((point) => point.cost);
+  const costs = scaleOf(prices, cost === 'seconds' && isWide(prices));
+  const points = found.map((point) => ({ ...point, share: shareOf(point.cost, costs), ends: [] }));
+  const metric = columnOf(view)?.metric;
+  const options = { metric, besides: [], height: HEIGHT, apart: Number.POSITIVE_INFINITY };
+  return { costs, points: placeValues(points, options) };
+}
+
+function shareOf(cost: number, { log, domain: [from, to] }: Scale): number {
+  return log ? Math.log(cost / from) / Math.log(to / from) : (cost - from) / (to - from);
+}
+
 interface Axes {
   readonly logX: boolean;
   readonly logY: boolean;
   readonly titleX: string;
+  readonly height: number;
 }
 
-/** Data sets: `points` {series, cost, value, bits}, `front` {cost, value} by cost. */
+/** Data sets: `points` {series, cost, value, bits}, `front` {cost, value} by cost, `far` {cost, value, label, atLeft}. */
 function paretoSpec(series: readonly Series[], axes: Axes, theme: Theme, standalone: boolean): ChartSpec {
   const x = measureAxis('x', 'cost', axes.logX, { title: axes.titleX });
   const y = measureAxis('y', 'value', axes.logY, { minExtent: 40 });
   const { color, shape } = seriesChannels(series, theme.background, standalone);
   return fittedSpec(
-    HEIGHT,
+    axes.height,
     { xMin: 0.1, xMax: 1, xTicks: [0.1, 1], yMin: 0.1, yMax: 1, yTicks: [0.1, 1] },
     {
       layer: [
@@ -99,55 +124,59 @@ function paretoSpec(series: readonly Series[], axes: Axes, theme: Theme, standal
           mark: { type: 'point', filled: true, opacity: 1, size: 65 },
           encoding: { x, y, color, shape },
         },
+        ...farLabels(x, y, theme),
       ],
     },
   );
+}
+
+function dataOf({ placed }: Points, metric: MatrixColumn['metric'] | undefined) {
+  const far = placed.filter(({ isBeyond }) => isBeyond);
+  const front = placed.filter(({ onFront }) => onFront).sort((a, b) => a.cost - b.cost);
+  return {
+    points: placed.map(({ name, bits, cost, at }) => ({ series: name, bits, cost, value: at })),
+    front: front.map(({ cost, at }) => ({ cost, value: at })),
+    far: far.map(({ cost, at, share, value }) => ({
+      ...{ cost, value: at },
+      ...farLabel(formatValue(value, metric), share),
+    })),
+  };
 }
 
 export function paretoPicture(cost: Cost): PictureKind {
   return {
     draw(view, theme, standalone) {
       const { strings, table } = view;
-      const points = paretoPoints(view, cost);
+      const { costs, points } = placedOf(view, cost);
+      const { placed, scale, band } = points;
       const metric = columnOf(view)?.metric;
-      const values = points.map(({ value }) => value);
-      const costs = points.map((point) => point.cost);
-      const logX = cost === 'seconds' && isWide(costs, 'perplexity');
-      const logY = isWide(values, metric);
-      const [xMin, xMax] = stableDomain(costs, null, logX ? 'log' : 'linear');
-      const [yMin, yMax] = stableDomain(values, null, logY ? 'log' : 'linear');
       const series = seriesOf(
-        points.map(({ name }) => name),
+        placed.map(({ name }) => name),
         table,
         theme,
       );
-      const front = points.filter(({ onFront }) => onFront).sort((a, b) => a.cost - b.cost);
-      const titleX = cost === 'seconds' ? strings.axes.seconds : strings.axes.meanBits;
+      const axes = {
+        logX: costs.log,
+        logY: scale.log,
+        titleX: cost === 'seconds' ? strings.axes.seconds : strings.axes.meanBits,
+        height: HEIGHT + band,
+      };
       return {
         model: {
-          spec: paretoSpec(series, { logX, logY, titleX }, theme, standalone),
-          data: {
-            points: points.map(({ name, bits, cost: price, value }) => ({
-              ...{ series: name, bits, cost: price, value },
-            })),
-            front: front.map(({ cost: price, value }) => ({ cost: price, value })),
-          },
-          signals: {
-            ...{ xMin, xMax, yMin, yMax },
-            ...(logX && { xTicks: logTicks([xMin, xMax]) }),
-            ...(logY && { yTicks: logTicks([yMin, yMax]) }),
-          },
+          spec: paretoSpec(series, axes, theme, standalone),
+          data: dataOf(points, metric),
+          signals: { ...axisSignals('x', costs), ...axisSignals('y', scale) },
           summary: summaryOf(
             view,
             strings.titles[cost],
-            points.map((point) => pointWords(point, cost, metric, view)),
+            placed.map((point) => pointWords(point, cost, metric, view)),
           ),
           readout: '',
           note: '',
         },
         legend: series,
-        about: fill(strings.about[cost], ...measuredWords(view), table.bits),
-        empty: points.length === 0 ? strings.empty[cost] : '',
+        about: aboutWithArrows(fill(strings.about[cost], ...measuredWords(view), table.bits), band, strings),
+        empty: placed.length === 0 ? strings.empty[cost] : '',
       };
     },
     table(view) {

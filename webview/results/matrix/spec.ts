@@ -1,8 +1,11 @@
 /** Parts of the specs of a table's pictures. */
+import { fill } from '../../../src/protocol/panels/fill.ts';
+import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import { category } from '../../shared/spec-parts.ts';
+import type { Theme } from '../../shared/theme.ts';
 import type { Series } from './view.ts';
 
-/** An axis between two parameters: `xMin` and `xMax`, or `yMin` and `yMax`; a log axis has its ticks at `xTicks`. */
+/** An axis between two parameters, with its ticks at a third: `xMin`, `xMax` and `xTicks`, or the same of y. */
 export function measureAxis(side: 'x' | 'y', field: string, log: boolean, axis: object = {}): object {
   return {
     field,
@@ -16,10 +19,44 @@ export function measureAxis(side: 'x' | 'y', field: string, log: boolean, axis: 
     axis: {
       title: null,
       format: log ? '~g' : '~r',
-      ...(log ? { values: { expr: `${side}Ticks` } } : { tickCount: 5 }),
+      values: { expr: `${side}Ticks` },
       ...axis,
     },
   };
+}
+
+/** The text of a point beyond the axis, at the side of it where there is room. Data: {label, atLeft}. */
+export function farLabels(x: object, y: object, theme: Theme): object[] {
+  return [false, true].flatMap((atLeft) =>
+    textLayers(
+      {
+        data: { name: 'far' },
+        transform: [{ filter: `datum.atLeft === ${atLeft}` }],
+        encoding: { x, y, text: { field: 'label' } },
+      },
+      { align: atLeft ? 'right' : 'left', dx: atLeft ? -8 : 8, baseline: 'middle', fill: theme.foreground },
+      theme,
+    ),
+  );
+}
+
+/** A text over its own outline in the colour of the background: no line behind it strikes it out. */
+export function textLayers(layer: object, look: object, { background }: Theme): object[] {
+  const outline = { fill: background, stroke: background, strokeWidth: 6 };
+  return [{ ...look, ...outline }, look].map((mark) => ({ ...layer, mark: { type: 'text', ...mark } }));
+}
+
+/** Behind this share of the width, a text has no room at the right of its point. */
+const LAST_WITH_ROOM = 0.8;
+
+/** What {@link farLabels} reads. @param share of the width. */
+export function farLabel(text: string, share: number) {
+  return { label: `↑ ${text}`, atLeft: share > LAST_WITH_ROOM };
+}
+
+/** What is drawn, with a word on the arrows where there are some. */
+export function aboutWithArrows(about: string, band: number, { beyond }: MatrixStrings): string {
+  return band === 0 ? about : fill(beyond, about);
 }
 
 /** A file has its legend inside, one row below the other: names are long. */

@@ -2,19 +2,20 @@
 import { fill } from '../../../src/protocol/panels/fill.ts';
 import type { MatrixRow } from '../../../src/protocol/panels/matrix.ts';
 import type { ChartSpec } from '../../shared/chart-model.ts';
-import { logTicks, stableDomain } from '../../shared/domain.ts';
 import { fittedSpec } from '../../shared/spec-parts.ts';
 import type { Theme } from '../../shared/theme.ts';
+import { axisSignals, isWide, scaleOf } from './scale.ts';
 import { measureAxis } from './spec.ts';
 import {
   columnIndex,
   columnOf,
+  fillingOf,
   formatValue,
-  isWide,
   measuredWords,
   methodsOf,
   type PictureKind,
   type PictureView,
+  sentences,
   summaryOf,
 } from './view.ts';
 
@@ -80,19 +81,29 @@ function spreadSpec(rows: readonly string[], log: boolean, theme: Theme, standal
   );
 }
 
+/** Why there is no spread: no seeds listed, none drawn by, or none done yet. */
+function emptyText(view: PictureView): string {
+  const { strings, table } = view;
+  const rows = table.rows.filter(({ bits }) => bits === table.bits);
+  const several = rows.filter(({ cells }) => cells.length > 1);
+  const isSeeded = rows.some(({ cells }) => cells.some(({ seeded }) => seeded));
+  const noneListed = isSeeded ? strings.listSeeds : strings.noneDrawn;
+  const help = several.length === 0 ? noneListed : fillingOf(several, view);
+  return sentences(fill(strings.empty.spread, table.bits), help);
+}
+
 export const spreadPicture: PictureKind = {
   draw(view, theme, standalone) {
     const { strings, table } = view;
     const strips = stripsOf(view);
     const metric = columnOf(view)?.metric;
     const values = strips.flatMap((strip) => strip.values);
-    const log = isWide(values, metric);
-    const domain = stableDomain(values, null, log ? 'log' : 'linear');
+    const scale = scaleOf(values, metric === 'perplexity' && isWide(values));
     const boxed = strips.filter((strip) => strip.values.length >= BOX_FROM);
     const rows = strips.map(({ name }) => name);
     return {
       model: {
-        spec: spreadSpec(rows, log, theme, standalone),
+        spec: spreadSpec(rows, scale.log, theme, standalone),
         data: {
           points: strips.flatMap(({ name, values: all }) => all.map((value) => ({ row: name, value }))),
           spans: strips.map(({ name, values: all, mean }) => ({
@@ -107,7 +118,7 @@ export const spreadPicture: PictureKind = {
             to: quantile(all, 0.75),
           })),
         },
-        signals: { xMin: domain[0], xMax: domain[1], ...(log && { xTicks: logTicks(domain) }) },
+        signals: axisSignals('x', scale),
         summary: summaryOf(
           view,
           strings.titles.spread,
@@ -125,7 +136,7 @@ export const spreadPicture: PictureKind = {
       },
       legend: [],
       about: fill(strings.about.spread, ...measuredWords(view), table.bits),
-      empty: strips.length === 0 ? fill(strings.empty.spread, table.bits) : '',
+      empty: strips.length === 0 ? emptyText(view) : '',
     };
   },
   table(view) {

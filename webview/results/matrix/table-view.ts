@@ -68,6 +68,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
         ...blocksOf(table).map((block) => blockView(block, columns.length, input)),
       ),
     ),
+    ...table.remarks.map((remark) => h('p', { class: 'quiet' }, remark)),
     ...(notes.length === 0 ? [] : [notesView(notes, strings.notes)]),
     ...(published.notes.length === 0 ? [] : [notesView(published.notes, strings.publishedNotes)]),
   );
@@ -133,7 +134,7 @@ function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLEl
   );
   const best = value?.best ?? false;
   const element = button('', () => choose(row), {
-    class: value ? 'cell' : `cell state ${stateOf(row)}`,
+    class: value ? 'cell' : `cell state state-${stateOf(row)}`,
     'data-focus': `cell ${rowKey(row)} ${at}`,
     'aria-label': best ? `${label}, ${strings.best}` : label,
     'aria-expanded': String(chosen === rowKey(row)),

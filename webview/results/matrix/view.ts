@@ -96,17 +96,22 @@ export function formatValue(value: number | null, metric: MatrixColumn['metric']
   return value === null ? '–' : `${value.toFixed(1)} %`;
 }
 
-/** Where the largest value is so many times the least, an axis of perplexities is logarithmic. */
-const WIDE = 8;
-
-export function isWide(values: readonly number[], metric: MatrixColumn['metric'] | undefined): boolean {
-  if (metric === 'accuracy' || values.length === 0) return false;
-  return Math.max(...values) > WIDE * Math.min(...values);
+/** The mean over seeds of a row, infinite where it is too large for a number; null where nothing was measured. */
+export function meanOf(row: MatrixRow, column: number): number | null {
+  const value = row.values[column];
+  return value ? (value.mean ?? Number.POSITIVE_INFINITY) : null;
 }
 
-/** The mean over seeds of a row; null where nothing finite was measured. */
-export function meanOf(row: MatrixRow, column: number): number | null {
-  return row.values[column]?.mean ?? null;
+/** What fills a picture in that waits for runs of some rows; empty where all of them are done. */
+export function fillingOf(rows: readonly MatrixRow[], { strings }: PictureView): string {
+  const cells = rows.flatMap((row) => row.cells);
+  const done = cells.filter(({ status }) => status === 'finished').length;
+  return done === cells.length ? '' : fill(strings.filled, done, cells.length);
+}
+
+/** Sentences as one text; empty ones are left out. */
+export function sentences(...all: readonly string[]): string {
+  return all.filter((one) => one !== '').join(' ');
 }
 
 /** A picture in words: a title, then its parts. */

@@ -7,7 +7,7 @@ import { reduceSum } from '../../graph/ops/reduce.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
-import type { LayerShape } from '../../network/layer-shape.ts';
+import { FULL_PRECISION, type LayerShape } from '../../network/layer-shape.ts';
 import { weightBases } from '../../network/linear-sites.ts';
 import { rotateWeight } from '../../network/rotated-linear.ts';
 import type { PowerSums } from './moments.ts';
@@ -24,7 +24,7 @@ export const WEIGHT_IN_NEW_BASES: ProgramKind<NewBasesSpec, { readonly w: Reals 
   name: 'weight-in-new-bases',
   build({ linear, shape, types }) {
     const graph = new Graph();
-    const inputs = new LayerInputs(graph, shape, types);
+    const inputs = new LayerInputs(graph, { ...shape, quantizers: FULL_PRECISION }, types);
     const { left, right } = weightBases(inputs, linear);
     return { graph, outputs: { w: rotateWeight(inputs.weight(linear), left, right) } };
   },

@@ -162,11 +162,21 @@ function symmetric(x: Value, bits: number, clip: number): GridRows {
   return { scale: s, multiples, constant: null };
 }
 
-/** s = (hi − lo)/(2^b − 1), z = round(−lo/s); codes q are 0 … 2^b−1, multiples q − z. Constant groups do not change. */
-function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
+/** The grid of rows [rows, n] with a zero point; all are [rows, 1]. */
+export interface AsymmetricGrid {
+  /** The ends of the range, clipped. */
+  readonly lo: Value;
+  readonly hi: Value;
+  readonly scale: Value;
+  readonly zero: Value;
+  /** True for rows of one value. */
+  readonly constant: Value;
+}
+
+/** s = (hi − lo)/(2^b − 1), z = round(−lo/s). */
+export function asymmetricGrid(x: Value, bits: number, clip: number, includeZero: boolean): AsymmetricGrid {
   const g = x.graph;
   const zero = g.scalar(0);
-  const top = g.scalar(2 ** bits - 1);
   let lo = reduceMin(x, [-1]);
   let hi = reduceMax(x, [-1]);
   if (includeZero) [lo, hi] = [minimum(lo, zero), maximum(hi, zero)];
@@ -174,10 +184,20 @@ function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean):
   const empty = and(equal(lo, zero), equal(hi, zero));
   [lo, hi] = [where(empty, g.scalar(-1), lo), where(empty, g.scalar(1), hi)];
   const constant = equal(lo, hi);
-  const s = where(constant, g.scalar(1), div(sub(hi, lo), top));
-  const z = round(div(sub(zero, lo), s));
-  const q = maximum(minimum(add(round(div(x, s)), z), top), zero);
-  return { scale: s, multiples: sub(q, z), constant };
+  const s = where(constant, g.scalar(1), div(sub(hi, lo), g.scalar(2 ** bits - 1)));
+  return { lo, hi, scale: s, zero: round(div(sub(zero, lo), s)), constant };
+}
+
+/** Codes q are 0 … 2^b−1, multiples q − z. Constant groups do not change. */
+function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
+  const { scale: s, zero: z, constant } = asymmetricGrid(x, bits, clip, includeZero);
+  return { scale: s, multiples: sub(codesFrom(x, s, z, bits), z), constant };
+}
+
+/** Codes 0 … 2^b−1 of rows, round(x/s) + z. */
+export function codesFrom(x: Value, s: Value, z: Value, bits: number): Value {
+  const [low, high] = [x.graph.scalar(0), x.graph.scalar(2 ** bits - 1)];
+  return maximum(minimum(add(round(div(x, s)), z), high), low);
 }
 
 /** Quantizes to the grid and back, per token or per group of the last axis. */

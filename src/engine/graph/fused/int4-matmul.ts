@@ -3,72 +3,84 @@ import { type Attributes, apply, intAttribute, type OpDefinition, type Value } f
 import { add, less, mul, round, scale, sub, where } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reduceSum } from '../ops/reduce.ts';
-import { cast, concat, reshape, slice, toReal, transpose } from '../ops/shape.ts';
+import { cast, concat, expand, padEnd, reshape, slice, toReal, transpose } from '../ops/shape.ts';
 import { type ActivationQuantizer, FakeQuantize, quantizerAttributes } from './fake-quantize.ts';
 
 /** Rows of a weight that lie together (native-kernels/ops/int4_matmul/README.md). */
 const PANEL = 16;
 /** Columns in a block of 64 bytes: four in the lower halves of its bytes, four in the upper ones. */
 const BLOCK = 8;
+const BLOCK_BYTES = 64;
 /** Groups of columns are padded to a multiple of this. */
 const STEP = 32;
 /** Signed codes are stored with this zero point. */
 const SIGNED_ZERO = 8;
 
+/** How a row of a packed weight is divided. */
+export interface RowParts {
+  /** Scales of the weight. */
+  readonly groups: number;
+  /** Scales of a token; a span of the row is a whole number of groups. */
+  readonly spans: number;
+  readonly hasZeros: boolean;
+}
+
 interface Layout {
   readonly rows: number;
   readonly columns: number;
   readonly groups: number;
+  readonly spans: number;
   readonly group: number;
   readonly paddedGroup: number;
   readonly panels: number;
   /** Blocks of a panel. */
   readonly blocks: number;
-  /** Numbers of a row in the grid: its sum, then a scale per group, each followed by its zero point if there are any. */
+  /** Numbers of a row in the grid: its sums, then a scale per group, each followed by its zero point if there are any. */
   readonly lines: number;
 }
 
-function layoutOf(rows: number, columns: number, groups: number, hasZeros: boolean): Layout {
+function layoutOf(rows: number, columns: number, { groups, spans, hasZeros }: RowParts): Layout {
   const group = columns / groups;
   const paddedGroup = Math.ceil(group / STEP) * STEP;
   return {
-    ...{ rows, columns, groups, group, paddedGroup },
+    ...{ rows, columns, groups, spans, group, paddedGroup },
     panels: Math.ceil(rows / PANEL),
     blocks: (groups * paddedGroup) / BLOCK,
-    lines: 1 + groups * (hasZeros ? 2 : 1),
+    lines: spans + groups * (hasZeros ? 2 : 1),
   };
+}
+
+/** Shapes of a packed weight [rows, columns]: bytes, int8, and grid. */
+export function packedDims(rows: number, columns: number, parts: RowParts) {
+  const { panels, blocks, lines } = layoutOf(rows, columns, parts);
+  return { bytes: [panels, blocks, BLOCK_BYTES], grid: [panels, lines, PANEL] } as const;
 }
 
 /**
  * Packs codes int8 [N, K] with scales [N, G] and, for unsigned codes 0 … 15, zero points [N, G]; without those codes
- * are −8 … 7. Results are bytes int8 [⌈N/16⌉, blocks, 64] and the grid [⌈N/16⌉, lines, 16] of row sums
- * Σ s (c − z), scales and zero points. The kernel refuses codes and zero points that do not fit.
+ * are −8 … 7. Results are bytes int8 [⌈N/16⌉, blocks, 64] and the grid [⌈N/16⌉, lines, 16] of sums Σ s (c − z) of each
+ * of a row's `spans`, scales and zero points. The kernel refuses codes and zero points that do not fit.
  */
 export const PackInt4: OpDefinition = {
   name: 'PackInt4',
   domain: 'spinquant',
-  infer([codes, scales, zeros]) {
-    const { panels, blocks, lines } = layoutOf(
-      codes!.dim(0),
-      codes!.dim(1),
-      scales!.dim(1),
-      zeros !== undefined,
-    );
+  infer([codes, scales, zeros], attributes) {
+    const dims = packedDims(codes!.dim(0), codes!.dim(1), partsOf(scales!, zeros, attributes));
     return [
-      { dtype: 'int8', dims: [panels, blocks, 64] },
-      { dtype: scales!.dtype, dims: [panels, lines, PANEL] },
+      { dtype: 'int8', dims: dims.bytes },
+      { dtype: scales!.dtype, dims: dims.grid },
     ];
   },
-  compose([codes, scales, zeros]) {
-    const layout = layoutOf(codes!.dim(0), codes!.dim(1), scales!.dim(1), zeros !== undefined);
-    const { rows, groups, group, lines } = layout;
+  compose([codes, scales, zeros], attributes) {
+    const layout = layoutOf(codes!.dim(0), codes!.dim(1), partsOf(scales!, zeros, attributes));
+    const { rows, groups, spans, group, lines } = layout;
     const grouped = reshape(toReal(codes!), [rows, groups, group]);
     const alone = (values: Value): Value => reshape(values, [rows, groups, 1]);
     const [s, z] = [alone(scales!), zeros ? alone(zeros) : null];
     const sums = mul(s, reduceSum(z ? sub(grouped, z) : grouped, [-1]));
-    const total = reshape(reduceSum(sums, [1]), [rows, 1]);
-    const perGroup = reshape(z ? concat([s, z], 2) : s, [rows, lines - 1]);
-    const grid = paddedTo(concat([total, perGroup], 1), 0, layout.panels * PANEL);
+    const totals = reduceSum(reshape(sums, [rows, spans, groups / spans]), [-1], false);
+    const perGroup = reshape(z ? concat([s, z], 2) : s, [rows, lines - spans]);
+    const grid = padEnd(concat([totals, perGroup], 1), 0, layout.panels * PANEL);
     return [
       packedBytes(z ? grouped : add(grouped, codes!.graph.scalar(SIGNED_ZERO)), layout),
       transpose(reshape(grid, [layout.panels, PANEL, lines]), [0, 2, 1]),
@@ -76,23 +88,19 @@ export const PackInt4: OpDefinition = {
   },
 };
 
-/** Appends zeros along an axis. */
-function paddedTo(x: Value, axis: number, size: number): Value {
-  const missing = size - x.dim(axis);
-  if (missing === 0) return x;
-  const dims = x.dims.with(axis, missing);
-  return concat([x, x.graph.reals(dims, new Float32Array(elementCount(dims)))], axis);
+function partsOf(scales: Value, zeros: Value | undefined, attributes: Attributes): RowParts {
+  return { groups: scales.dim(1), spans: intAttribute(attributes, 'spans'), hasZeros: zeros !== undefined };
 }
 
 /** Bytes of numbers 0 … 15 [rows, groups, group]. */
 function packedBytes(numbers: Value, { groups, paddedGroup, panels, blocks }: Layout): Value {
   const { graph } = numbers;
-  const padded = paddedTo(paddedTo(numbers, 2, paddedGroup), 0, panels * PANEL);
+  const padded = padEnd(padEnd(numbers, 2, paddedGroup), 0, panels * PANEL);
   const halves = reshape(padded, [panels, PANEL, (groups * paddedGroup) / BLOCK, 2, BLOCK / 2]);
   const ordered = transpose(halves, [0, 2, 3, 1, 4]);
   const byte = add(slice(ordered, 2, 0, 1), scale(slice(ordered, 2, 1, 2), 16));
   const signed = where(less(graph.scalar(127), byte), sub(byte, graph.scalar(256)), byte);
-  return cast(reshape(signed, [panels, blocks, 64]), 'int8');
+  return cast(reshape(signed, [panels, blocks, BLOCK_BYTES]), 'int8');
 }
 
 /** Numbers 0 … 15 [rows, groups, group] of bytes: what {@link packedBytes} packed. */
@@ -111,19 +119,19 @@ function unpacked(bytes: Value, { rows, groups, group, paddedGroup, panels, bloc
 
 /** Ŵ = s (u − z) [rows, columns] of what {@link PackInt4} gives. */
 function unpackedWeight(bytes: Value, grid: Value, layout: Layout): Value {
-  const { rows, columns, groups, panels, lines } = layout;
+  const { rows, columns, groups, spans, panels, lines } = layout;
   const perRow = reshape(transpose(grid, [0, 2, 1]), [panels * PANEL, lines]);
-  const parts = (lines - 1) / groups;
-  const perGroup = reshape(slice(slice(perRow, 1, 1, lines), 0, 0, rows), [rows, groups, parts]);
+  const parts = (lines - spans) / groups;
+  const perGroup = reshape(slice(slice(perRow, 1, spans, lines), 0, 0, rows), [rows, groups, parts]);
   const zero = parts === 2 ? slice(perGroup, 2, 1, 2) : grid.graph.scalar(SIGNED_ZERO);
   return reshape(mul(slice(perGroup, 2, 0, 1), sub(unpacked(bytes, layout), zero)), [rows, columns]);
 }
 
 /**
- * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives. Attributes are those of FakeQuantize for a
- * whole row, without `include_zero` (which is 1) and with the weight's `group` in place of its own (0: the whole row);
- * `rows` is N, and `zero_points` 1 where the weight has these. The kernel multiplies whole numbers and sums in int32:
- * what float32 rounds is one sum over the groups, not one over K.
+ * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives. Attributes are those of FakeQuantize, whose
+ * `group` is `activation_group` here (0: the whole row), a multiple of the weight's `group`; `rows` is N, and
+ * `zero_points` 1 where the weight has these. The kernel multiplies whole numbers and sums in int32: what float32 rounds
+ * is one sum over the groups, not one over K.
  */
 export const Int4MatMul: OpDefinition = {
   name: 'Int4MatMul',
@@ -131,11 +139,14 @@ export const Int4MatMul: OpDefinition = {
   infer: ([x], attributes) => [{ dtype: x!.dtype, dims: x!.dims.with(-1, intAttribute(attributes, 'rows')) }],
   compose([x, bytes, grid], attributes) {
     const columns = x!.dim(-1);
-    const groups = columns / (intAttribute(attributes, 'group') || columns);
-    const hasZeros = intAttribute(attributes, 'zero_points') === 1;
-    const layout = layoutOf(intAttribute(attributes, 'rows'), columns, groups, hasZeros);
+    const parts = (name: string): number => columns / (intAttribute(attributes, name) || columns);
+    const layout = layoutOf(intAttribute(attributes, 'rows'), columns, {
+      ...{ groups: parts('group'), spans: parts('activation_group') },
+      hasZeros: intAttribute(attributes, 'zero_points') === 1,
+    });
     const rows = reshape(x!, [elementCount(x!.dims) / columns, columns]);
-    const [quantized] = FakeQuantize.compose!([rows], { ...attributes, group: 0, include_zero: 1 });
+    const group = intAttribute(attributes, 'activation_group');
+    const [quantized] = FakeQuantize.compose!([rows], { ...attributes, group });
     const product = gemm(quantized!, unpackedWeight(bytes!, grid!, layout), { transB: true });
     return [reshape(product, x!.dims.with(-1, layout.rows))];
   },
@@ -145,7 +156,7 @@ export const Int4MatMul: OpDefinition = {
 export interface PackedInt4 {
   readonly bytes: Value;
   readonly grid: Value;
-  /** `rows`, `group` and `zero_points` of {@link Int4MatMul}. */
+  /** `rows`, `group`, `activation_group` and `zero_points` of {@link Int4MatMul}. */
   readonly attributes: Attributes;
 }
 
@@ -156,30 +167,62 @@ export interface Int4Codes {
   readonly zeros: Value | null;
 }
 
-/** Packs a weight Ŵ = s (c − z). */
-export function packInt4({ codes, scales, zeros }: Int4Codes): PackedInt4 {
-  const inputs = zeros ? [codes, scales, zeros] : [codes, scales];
-  const [bytes, grid] = codes.graph.apply(PackInt4, inputs) as [Value, Value];
-  const group = scales.dim(1) === 1 ? 0 : codes.dim(1) / scales.dim(1);
-  return { bytes, grid, attributes: { rows: codes.dim(0), group, zero_points: zeros ? 1 : 0 } };
+/** The groups that a packed weight has for readers of `spans`: its own, or smaller ones of which spans are made. */
+export function packedParts(
+  columns: number,
+  weight: { readonly groups: number; readonly hasZeros: boolean },
+  spans: number,
+): RowParts {
+  const [group, span] = [columns / weight.groups, columns / spans];
+  return { groups: columns / commonDivisor(group, span), spans, hasZeros: weight.hasZeros };
 }
 
-/** True where rows [..., n] that are quantized so can be multiplied by packed weights: one scale a row, and zero in range. */
-export function quantizesForInt4(
-  { bits, symmetric, group, includeZero }: ActivationQuantizer,
-  n: number,
-): boolean {
-  return bits <= 8 && (group === 0 || group === n) && (symmetric || includeZero);
+const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));
+
+/** The attributes of a product with a packed weight [rows, columns]. */
+export function packedAttributes(rows: number, columns: number, parts: RowParts): Attributes {
+  const width = (count: number): number => (count === 1 ? 0 : columns / count);
+  return {
+    rows,
+    ...{ group: width(parts.groups), activation_group: width(parts.spans) },
+    zero_points: parts.hasZeros ? 1 : 0,
+  };
 }
+
+/** Packs a weight Ŵ = s (c − z). @param spans scales that a token has for it. */
+export function packInt4({ codes, scales, zeros }: Int4Codes, spans = 1): PackedInt4 {
+  const [rows, columns] = codes.dims as [number, number];
+  const parts = packedParts(columns, { groups: scales.dim(1), hasZeros: zeros !== null }, spans);
+  const grid = [scales, zeros].flatMap((values) => (values ? [repeated(values, parts.groups)] : []));
+  const [bytes, packed] = codes.graph.apply(PackInt4, [codes, ...grid], { spans }) as [Value, Value];
+  return { bytes, grid: packed, attributes: packedAttributes(rows, columns, parts) };
+}
+
+/** [N, G] for more groups, each a part of one of these. */
+function repeated(values: Value, groups: number): Value {
+  const [rows, given] = values.dims as [number, number];
+  if (given === groups) return values;
+  const each = expand(reshape(values, [rows, given, 1]), [rows, given, groups / given]);
+  return reshape(each, [rows, groups]);
+}
+
+/** True where rows [..., n] that are quantized so can be multiplied by packed weights. */
+export function quantizesForInt4({ bits, group }: ActivationQuantizer, n: number): boolean {
+  return bits <= 8 && (group === 0 || n % group === 0);
+}
+
+/** Scales that a row of n has. */
+export const spansOf = ({ group }: Pick<ActivationQuantizer, 'group'>, n: number): number =>
+  group === 0 ? 1 : n / group;
 
 /**
  * Multiplies Q(x), x [..., K], by Ŵᵀ.
- * @param quantizer one that {@link quantizesForInt4} allows.
+ * @param quantizer one that {@link quantizesForInt4} allows, with the spans that the weight was packed for.
  */
 export function int4MatMul(x: Value, weight: PackedInt4, quantizer: ActivationQuantizer): Value {
-  const { bits, symmetric, clip_ratio } = quantizerAttributes(quantizer, 0);
+  const { bits, symmetric, clip_ratio, include_zero } = quantizerAttributes(quantizer, 0);
   return apply(Int4MatMul, [x, weight.bytes, weight.grid], {
     ...weight.attributes,
-    ...{ bits: bits!, symmetric: symmetric!, clip_ratio: clip_ratio! },
+    ...{ bits: bits!, symmetric: symmetric!, clip_ratio: clip_ratio!, include_zero: include_zero! },
   });
 }

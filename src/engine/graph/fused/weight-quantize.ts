@@ -211,6 +211,26 @@ export function weightGrid(
   return { scale: reshape(scale, ratio.dims), zero: reshape(zero, ratio.dims) };
 }
 
+/**
+ * Returns rounded weights as codes of a byte: Q(w) = s (c − z), see {@link weightGrid}.
+ * @param w [out, in] before rounding. @param rounded Q(w). @param ratio its clip ratios [out, groups].
+ * @returns c, whole numbers in the graph's real type [out, in], s and z [out, groups].
+ */
+export function gridCodes(
+  w: Value,
+  rounded: Value,
+  ratio: Value,
+  quantizer: WeightQuantizer,
+): Record<'codes' | 'scale' | 'zero', Value> {
+  const { scale, zero } = weightGrid(w, ratio, quantizer);
+  const [rows, groups] = scale.dims as [number, number];
+  const each = (values: Value): Value => reshape(values, [rows, groups, 1]);
+  const grouped = reshape(rounded, [rows, groups, w.dim(1) / groups]);
+  // The quotient is a whole number but for its last bits.
+  const codes = add(round(div(grouped, each(scale))), each(zero));
+  return { codes: reshape(codes, w.dims), scale, zero };
+}
+
 /** True where a rounded row is whole numbers times one scale, and the numbers fit bfloat16's 8 bits. */
 export function hasRowCodes({ bits, symmetric, group }: WeightQuantizer): boolean {
   return bits <= 8 && symmetric && group === 0;

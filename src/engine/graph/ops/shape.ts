@@ -119,6 +119,13 @@ const Pad: OpDefinition = {
   },
 };
 
+/** Appends zeros along an axis up to a size. */
+export function padEnd(x: Value, axis: number, size: number): Value {
+  if (x.dim(axis) === size) return x;
+  const pads = new Array<number>(2 * x.rank).fill(0).with(x.rank + axis, size - x.dim(axis));
+  return apply(Pad, [x, x.graph.ints(pads)]);
+}
+
 const Expand: OpDefinition = {
   name: 'Expand',
   domain: '',

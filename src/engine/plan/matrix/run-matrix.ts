@@ -86,10 +86,10 @@ async function* fillCell(
   cell: ResolvedCell,
   place: Pick<CellEvent, 'cell' | 'cells'>,
 ): AsyncGenerator<RunEvent, CellResult> {
-  const { bits, method, title, seed } = cell;
+  const { bits, method, title, seed, seeded } = cell;
   const name = { bits, method, title, seed };
   const tell = (state: CellEvent['state'], run: string | null, message?: string): CellEvent =>
-    timed({ type: 'cell', state, ...place, ...name, run, ...(message !== undefined && { message }) });
+    timed({ type: 'cell', state, ...place, ...name, seeded, run, ...(message !== undefined && { message }) });
   const fault = obstacleOf(cell, filling.bench.checkpoint.config);
   if (fault) {
     yield tell('empty', null, fault);

@@ -33,12 +33,20 @@ export interface Quantized {
   readonly weights: Weights | null;
   /** Weights that were trained; null for those of the checkpoint. */
   readonly trained: Step<Trained> | null;
+  /** True where it multiplies in whole numbers, as far as it can; false where absent. */
+  readonly integer?: boolean;
 }
 
-/** Settings that decide what a quantized network computes, beside its maps and weights. */
-export function deployedSettings({ quantization, rotation, scaling }: ResolvedExperiment): unknown {
+/**
+ * Settings that decide what a quantized network computes, beside its maps and weights.
+ * @param integer true where it multiplies in whole numbers.
+ */
+export function deployedSettings(
+  { quantization, rotation, scaling }: ResolvedExperiment,
+  integer = false,
+): unknown {
   const { learning: _, ...rotations } = rotation;
-  return { quantization, rotations, scaling };
+  return { quantization, rotations, scaling, ...(integer && { integer }) };
 }
 
 /** The networks of these variants, made when they are asked for. */
@@ -55,9 +63,10 @@ export function variantNetworks(
 }
 
 /** The quantized network, of steps that have run. */
-export function quantizedNetwork(context: StepContext, { maps, weights, trained }: Quantized): Network {
+export function quantizedNetwork(context: StepContext, quantized: Quantized): Network {
+  const { maps, weights, trained, integer } = quantized;
   const own = trainedBench(context, trained);
-  return deployedNetwork(own, context.of(maps), weights && context.of(weights));
+  return deployedNetwork(own, context.of(maps), weights && context.of(weights), integer);
 }
 
 /**
@@ -76,7 +85,10 @@ export function perplexityStep(
     name: 'perplexity',
     keeping: PERPLEXITIES,
     inputs: [maps, evaluation, trained, weights].filter((step) => step !== null),
-    spec: () => ({ variants, ...(quantized && { quantized: deployedSettings(experiment) }) }),
+    spec: () => ({
+      variants,
+      ...(quantized && { quantized: deployedSettings(experiment, quantized.integer) }),
+    }),
     cost: (context) => textsCost(context, context.of(evaluation), variants),
     run(context) {
       const { seconds, signal } = context;

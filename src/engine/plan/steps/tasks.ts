@@ -137,7 +137,7 @@ function sharedNetwork(
     inputs: isQuantized
       ? [quantized.maps, quantized.trained, quantized.weights].filter((step) => step !== null)
       : [],
-    spec: { variant, ...(isQuantized && { quantized: deployedSettings(experiment) }) },
+    spec: { variant, ...(isQuantized && { quantized: deployedSettings(experiment, quantized.integer) }) },
     of(context) {
       const make = variantNetworks(context, [variant], quantized)[variant];
       const network = known.get(context) ?? make?.();

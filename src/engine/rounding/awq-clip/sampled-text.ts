@@ -69,7 +69,7 @@ export class SampledText {
       throwIfCancelled(signal);
       const picked = this.#picked[index]!;
       const { shape, types, tensors } = this.#network.layerContext(layer, part.shape);
-      const exact = { ...shape, weightCodes: false, quantizers: FULL_PRECISION };
+      const exact = { ...shape, weightForm: 'numbers' as const, quantizers: FULL_PRECISION };
       const program = await this.#cache.get(SAMPLE, { shape: exact, types, count: picked.length });
       const x = float32([part.ids.length, hiddenSize], await this.#residual.read(index));
       const indices = int64([picked.length], BigInt64Array.from(picked, BigInt));
@@ -91,7 +91,7 @@ export class SampledText {
   async #exactWeights(layer: number, signal?: AbortSignal): Promise<Tensors> {
     const { shape, types, tensors } = this.#network.layerContext(layer, { batch: 1, sequence: 1 });
     const { config, maps, precision } = shape;
-    const exact = { config, maps, quantizers: FULL_PRECISION, weightCodes: false, precision };
+    const exact = { config, maps, quantizers: FULL_PRECISION, weightForm: 'numbers' as const, precision };
     const program = await this.#cache.get(PREPARE, { shape: exact, types, ratios: 'inside' });
     return program.run({ ...tensors, ...this.#network.maps(layer) }, signal);
   }

@@ -146,7 +146,7 @@ class LayerWalk {
   }
 
   #add(linear: Linear, matrix: RoundedMatrix): void {
-    Object.assign(this.#prepared, preparedTensors(linear, matrix, this.#task.network.weightCodes));
+    Object.assign(this.#prepared, preparedTensors(linear, matrix, this.#task.network.weightForm === 'codes'));
   }
 
   async *#pass(stage: StageName, moment: SecondMoment | null): AsyncGenerator<RunEvent, void> {

@@ -228,7 +228,7 @@ class BlockLearner {
     const { shape, types, tensors } = quantized.layerContext(layer, this.#batch);
     const maps: SeamMaps = { ...shape.maps, ...scaledMaps(seams) };
     const quantizers = withScaleGradient(shape.quantizers);
-    const spec = { shape: { ...shape, maps, quantizers, weightCodes: false }, types };
+    const spec = { shape: { ...shape, maps, quantizers, weightForm: 'numbers' as const }, types };
     return { spec, tensors: { ...tensors, ...quantized.maps(layer) } };
   }
 

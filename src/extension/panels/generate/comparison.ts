@@ -2,7 +2,7 @@
 import type {
   ColumnEvent,
   ComparisonEvent,
-  PackedBytes,
+  NetworkBytes,
   TextJudgement,
 } from '../../../protocol/comparison.ts';
 import type { PhaseName, RunEvent } from '../../../protocol/events.ts';
@@ -13,7 +13,7 @@ import type { ColumnStatus, JudgedToken, WrittenToken } from '../../../protocol/
 export class ComparedColumn {
   status: ColumnStatus = 'waiting';
   bits = '';
-  bytes: PackedBytes | null = null;
+  bytes: NetworkBytes | null = null;
   text = '';
   tokensPerSecond: { readonly prefill: number | null; readonly decode: number | null } | null = null;
   summary: TextJudgement | null = null;

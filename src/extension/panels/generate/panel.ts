@@ -55,7 +55,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     const named = (dirs: readonly string[]) =>
       dirs.map((dir) => {
         const run = runs.get(dir);
-        return run ? this.nameOf(run) : { dir, name: dir, bits: '', startedAt: '' };
+        return run ? this.nameOf(run) : { dir, name: dir, title: dir, bits: '', startedAt: '' };
       });
     return generateState({
       strings: this.strings,

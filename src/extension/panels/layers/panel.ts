@@ -35,10 +35,10 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
     });
   }
 
-  override titleOf({ detail }: LayersState): string {
-    if (!detail) return this.title;
+  override titleOf({ run, detail }: LayersState): string {
+    if (!run || !detail) return this.title;
     const { layerNumber, sites } = this.strings;
-    return `${this.title} · ${fill(layerNumber, detail.layer)} · ${sites[detail.site]}`;
+    return [this.title, run.title, fill(layerNumber, detail.layer), sites[detail.site]].join(' · ');
   }
 
   protected override choice([given, layer, place]: readonly unknown[]): Partial<LayersMemory> {

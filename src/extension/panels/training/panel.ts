@@ -1,4 +1,6 @@
+import * as vscode from 'vscode';
 import type { RunEvent } from '../../../protocol/events.ts';
+import { COMMANDS } from '../../../protocol/ids.ts';
 import type { OwnIntent, RunName } from '../../../protocol/panels/common.ts';
 import {
   type TrainingIntent,
@@ -42,7 +44,7 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   }
 
   override titleOf({ run }: TrainingState): string {
-    return run ? `${this.title} · ${run.name} · ${run.bits}` : this.title;
+    return run ? `${this.title} · ${run.title}` : this.title;
   }
 
   /** Without a run it follows the newest. */
@@ -101,11 +103,9 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
     }
   }
 
-  /** The queue tells of the end of the job itself: not waited for here. */
+  /** Of a cell, its table goes on. The queue tells of the end of the job itself: not waited for here. */
   #resume(run: Run): void {
-    if (!this.#control(run).resumable) return;
-    const request = { kind: 'optimize', experiment: run.experimentFile, runDir: run.dir } as const;
-    this.services.jobs.submit(request).catch((error: unknown) => this.services.log.error(String(error)));
+    if (this.#control(run).resumable) void vscode.commands.executeCommand(COMMANDS.resume, run.dir);
   }
 
   #overlay(dir: string, shown: boolean): void {

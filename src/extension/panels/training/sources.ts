@@ -1,10 +1,11 @@
-import * as vscode from 'vscode';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Problem } from '../../../protocol/panels/common.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { type Run, RunHistory } from '../../../runs/index.ts';
+import { runName } from '../../runs/names.ts';
 import type { Services } from '../../services.ts';
-import { modelName, runName } from '../names.ts';
+import { language } from '../../words.ts';
+import { modelName } from '../names.ts';
 import { problemOf } from '../problem.ts';
 import { type LearningFacts, learningFacts, NO_LEARNING } from './learning.ts';
 import type { TrainingSource } from './state.ts';
@@ -55,7 +56,7 @@ export class TrainingSources {
   }
 
   async get(run: Run): Promise<TrainingSource> {
-    const name = runName(run, this.#services.runs.annotation(run.dir), vscode.env.language);
+    const name = runName(run, this.#services.runs.annotation(run.dir), language());
     const known = await this.#open(run);
     return { ...known, name, record: run.record };
   }

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import type { TableCell } from '../collect.ts';
 import { measuredIn } from '../measured.ts';
 import type { MatrixTable } from '../summary.ts';
+import { tableNotes } from './words.ts';
 
 /** A number of a cell, with what it rests on. */
 export interface CellDocument {
@@ -56,13 +57,13 @@ function documentsOf(cell: TableCell): CellDocument[] {
   }));
 }
 
-/** The whole table: measured cells, and published values apart from them. */
+/** The whole table: measured cells, published values apart from them, and what other formats say below. */
 export function tableDocument(table: MatrixTable) {
   const published = table.published && {
     ...table.published,
     values: table.rows.flatMap((row) => row.published),
   };
-  return { cells: cellDocuments(table), published };
+  return { cells: cellDocuments(table), published, notes: tableNotes(table) };
 }
 
 export function json(table: MatrixTable): string {

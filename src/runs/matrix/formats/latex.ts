@@ -2,12 +2,11 @@ import type { Metric } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
-  limitNote,
   publishedHeading,
   publishedMetrics,
-  publishedNotes,
   publishedText,
   spreadText,
+  tableNotes,
 } from './words.ts';
 
 /** A `tabular` with a rule between settings of bits, for booktabs. Notes are comments below. */
@@ -36,23 +35,18 @@ export function latex(table: MatrixTable): string {
       ]),
     );
   }
-  const limit = limitNote(table);
-  const notes = [
-    ...rows.flatMap(({ bits, title, note }) => (note === null ? [] : [`${title} at ${bits}: ${note}`])),
-    ...(limit === null ? [] : [limit]),
-    ...publishedNotes(table),
-  ].flatMap((note) => note.split(/\r?\n/).map((line) => `% ${line}`));
+  const notes = tableNotes(table).flatMap((note) => note.split(/\r?\n/).map((line) => `% ${line}`));
   return [...lines, '\\bottomrule', '\\end{tabular}', ...notes].join('\n');
 }
 
 const lineOf = (cells: readonly string[]): string => `${cells.join(' & ')} \\\\`;
 
-function valuesOf({ values, best }: TableRow, columns: readonly Metric[]): string[] {
+function valuesOf(row: TableRow, columns: readonly Metric[]): string[] {
   return columns.map((column, at) => {
-    const value = values[at];
+    const value = row.values[at];
     if (!value) return '--';
-    const text = spreadText(column, value, '$\\pm$');
-    return best[at] ? `\\textbf{${text}}` : text;
+    const text = spreadText(column, value, row, '$\\pm$');
+    return row.best[at] ? `\\textbf{${text}}` : text;
   });
 }
 

@@ -2,19 +2,17 @@ import type { Metric } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 import {
   headingOf,
-  limitNote,
   publishedHeading,
   publishedMetrics,
-  publishedNotes,
   publishedText,
   spreadText,
+  tableNotes,
 } from './words.ts';
 
 /** A table of GitHub's kind. */
 export function markdown(table: MatrixTable): string {
   const { columns, rows } = table;
   const published = publishedMetrics(table);
-  const limit = limitNote(table);
   const head = ['bits W-A-KV', 'method', ...columns.map(headingOf), ...published.map(publishedHeading)];
   const body = rows.map((row) => [
     row.bits,
@@ -24,25 +22,17 @@ export function markdown(table: MatrixTable): string {
   ]);
   const rule = ['---', '---', ...[...columns, ...published].map(() => '--:')];
   const lines = [head, rule, ...body].map((cells) => `| ${cells.join(' | ')} |`);
-  const notes = [
-    ...rows.filter(({ note }) => note !== null).map(noteOf),
-    ...(limit === null ? [] : [`- ${limit}`]),
-    ...publishedNotes(table).map((note) => `- ${escaped(note)}`),
-  ];
+  const notes = tableNotes(table).map((note) => `- ${escaped(note)}`);
   return [...lines, ...(notes.length > 0 ? ['', ...notes] : [])].join('\n');
 }
 
-function valuesOf({ values, best }: TableRow, columns: readonly Metric[]): string[] {
+function valuesOf(row: TableRow, columns: readonly Metric[]): string[] {
   return columns.map((column, at) => {
-    const value = values[at];
+    const value = row.values[at];
     if (!value) return '–';
-    const text = spreadText(column, value);
-    return best[at] ? `**${text}**` : text;
+    const text = spreadText(column, value, row);
+    return row.best[at] ? `**${text}**` : text;
   });
-}
-
-function noteOf({ bits, title, note }: TableRow): string {
-  return `- ${escaped(`${title} at ${bits}: ${note ?? ''}`)}`;
 }
 
 /** Text of a person in a cell: signs of Markdown and HTML stay what they are. */

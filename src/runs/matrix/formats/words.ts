@@ -1,6 +1,7 @@
 import { formatPerplexity } from '../../../protocol/text.ts';
+import type { Doubt, Spread } from '../best.ts';
 import { type Metric, measuredIn } from '../measured.ts';
-import type { MatrixTable, Spread, TableRow } from '../summary.ts';
+import type { MatrixTable, TableRow, Undecided } from '../summary.ts';
 
 const PUBLISHED = ['accuracy', 'perplexity'] as const;
 
@@ -54,14 +55,58 @@ export function headingOf({ metric, title }: Metric): string {
   return `${title} (${metric === 'perplexity' ? metric : `${metric}, %`})`;
 }
 
-/** `8.123`, or `8.123 ± 0.045 (n = 3)` over seeds; percent with one digit behind the point. */
-export function spreadText({ metric }: Metric, { mean, deviation, n }: Spread, plusMinus = '±'): string {
+/** `8.123`, or `8.123 ± 0.045 (3 seeds)`, `(2 of 3 seeds)` while some lack; percent with one digit behind the point. */
+export function spreadText(
+  { metric }: Metric,
+  { mean, deviation, n }: Spread,
+  { cells }: Pick<TableRow, 'cells'>,
+  plusMinus = '±',
+): string {
   const text = metric === 'perplexity' ? formatPerplexity : (value: number) => value.toFixed(1);
-  return deviation === null ? text(mean) : `${text(mean)} ${plusMinus} ${text(deviation)} (n = ${n})`;
+  const spread = deviation === null ? '' : ` ${plusMinus} ${text(deviation)}`;
+  const seeds = n < cells.length ? `${n} of ${cells.length} seeds` : `${n} seeds`;
+  return `${text(mean)}${spread}${cells.length > 1 ? ` (${seeds})` : ''}`;
+}
+
+/** All that is said below a table, a sentence or more each. */
+export function tableNotes(table: MatrixTable): string[] {
+  const missing = table.rows.filter(({ note }) => note !== null);
+  return [
+    ...missing.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`),
+    ...remarksOf(table),
+    ...publishedNotes(table),
+  ];
+}
+
+/** What is to be said of the numbers measured: where no best is marked, and that only some questions were asked. */
+export function remarksOf(table: MatrixTable): string[] {
+  const limit = limitNote(table);
+  return [...undecidedNotes(table), ...(limit === null ? [] : [limit])];
+}
+
+const DOUBTS: Readonly<Record<Doubt, string>> = {
+  spread: 'another row comes nearer to the best one than the spread of their seeds.',
+  questions: 'another row comes nearer to the best one than the standard error of the questions.',
+  equal: 'the best rows are equal.',
+  draw: 'the best row drew by one seed, and more seeds would tell its spread.',
+};
+
+function undecidedNotes({ undecided, columns }: MatrixTable): string[] {
+  const groups = new Map<string, Undecided[]>();
+  for (const one of undecided) {
+    const key = JSON.stringify([one.bits, one.doubt]);
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [first] = group;
+    const named =
+      group.length < columns.length ? ` in ${group.map(({ column }) => column.title).join(', ')}` : '';
+    return first ? [`No best is marked at ${first.bits}${named}: ${DOUBTS[first.doubt]}`] : [];
+  });
 }
 
 /** Tells that only the first questions of tasks were asked; null where all were. */
-export function limitNote({ rows }: MatrixTable): string | null {
+function limitNote({ rows }: MatrixTable): string | null {
   const limits = rows.flatMap(({ cells }) => cells.flatMap(measuredIn)).flatMap(({ limit }) => limit ?? []);
   if (limits.length === 0) return null;
   const most = Math.max(...limits);

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { modelPlace } from '../../../config/index.ts';
 
 const documentSchema = z.object({
   source: z.string(),
@@ -9,6 +10,10 @@ const documentSchema = z.object({
   models: z.array(
     z.object({
       name: z.string(),
+      /** Its name on the Hub, of any organization, as {@link plainName} writes it. */
+      hub: z.string(),
+      /** `model_type` in config.json. */
+      family: z.string(),
       hiddenSize: z.int(),
       layers: z.int(),
       intermediateSize: z.int(),
@@ -43,28 +48,65 @@ export interface Published {
 
 /** Sizes of a model; a checkpoint of the same family has the same. */
 const configSchema = z.object({
+  model_type: z.string().optional(),
   hidden_size: z.int(),
   num_hidden_layers: z.int(),
   intermediate_size: z.int(),
   vocab_size: z.int(),
 });
 
-/** @returns null where the model cannot be read, or nothing is published for its sizes. */
-export async function publishedFor(modelFolder: string): Promise<Published | null> {
-  const config = configSchema.safeParse(await jsonAt(join(modelFolder, 'config.json')));
-  if (!config.success) return null;
+/**
+ * @param model an experiment's, resolved: by its sizes where its config.json is on the disk, else by its name on the Hub.
+ * @returns null where the model is not known, or nothing is published for it.
+ */
+export async function publishedFor(model: string): Promise<Published | null> {
+  const { folder, hubName } = modelPlace(model);
+  const config = configSchema.safeParse(folder === null ? null : await jsonAt(join(folder, 'config.json')));
+  if (!config.success && hubName === null) return null;
   const { default: data } = await import('./values.json', { with: { type: 'json' } });
   const { source, metrics, models, values } = documentSchema.parse(data);
-  const { hidden_size, num_hidden_layers, intermediate_size, vocab_size } = config.data;
-  const model = models.find(
-    ({ hiddenSize, layers, intermediateSize, vocabSize }) =>
-      hiddenSize === hidden_size &&
-      layers === num_hidden_layers &&
-      intermediateSize === intermediate_size &&
-      vocabSize === vocab_size,
-  );
-  if (!model) return null;
-  return { source, metrics, model: model.name, values: values.filter((value) => value.model === model.name) };
+  const found = config.success
+    ? ofSizes(models, config.data)
+    : models.find(({ hub }) => hub === plainName(hubName ?? ''));
+  if (!found) return null;
+  return { source, metrics, model: found.name, values: values.filter((value) => value.model === found.name) };
+}
+
+type KnownModel = z.output<typeof documentSchema>['models'][number];
+
+/**
+ * The model of the same family and sizes. Vocabularies may differ by added or padded tokens: of two, the nearer one
+ * counts.
+ */
+function ofSizes(
+  models: readonly KnownModel[],
+  {
+    model_type,
+    hidden_size,
+    num_hidden_layers,
+    intermediate_size,
+    vocab_size,
+  }: z.output<typeof configSchema>,
+): KnownModel | undefined {
+  const distance = ({ vocabSize }: KnownModel) => Math.abs(vocabSize - vocab_size);
+  return models
+    .filter(
+      ({ family, hiddenSize, layers, intermediateSize }) =>
+        (model_type === undefined || family === model_type) &&
+        hiddenSize === hidden_size &&
+        layers === num_hidden_layers &&
+        intermediateSize === intermediate_size,
+    )
+    .sort((a, b) => distance(a) - distance(b))[0];
+}
+
+/** `meta-llama/Meta-Llama-3-8B` and `NousResearch/Meta-Llama-3-8B-hf` are `llama-3-8b`. */
+function plainName(hubName: string): string {
+  const name = hubName.split('/').at(-1) ?? '';
+  return name
+    .toLowerCase()
+    .replace(/^meta-/, '')
+    .replace(/-hf$/, '');
 }
 
 async function jsonAt(path: string): Promise<unknown> {

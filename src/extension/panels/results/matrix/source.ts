@@ -1,6 +1,5 @@
-import { existsSync, statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { matrixShape } from '../../../../config/index.ts';
 import { messageOf } from '../../../../protocol/errors.ts';
 import type { DepthRow, MatrixTable } from '../../../../protocol/panels/matrix.ts';
 import {
@@ -13,11 +12,17 @@ import {
   variantOfRow,
 } from '../../../../runs/index.ts';
 import {
-  MatrixCells,
   type MatrixExperiment,
   type MatrixReading,
   runsOfMatrix,
 } from '../../../experiments/matrix-cells.ts';
+import {
+  configOf,
+  FileCache,
+  MatrixFiles,
+  type MatrixServices,
+  timeOf,
+} from '../../../experiments/matrix-files.ts';
 import type { Services } from '../../../services.ts';
 import {
   type EventFacts,
@@ -28,29 +33,24 @@ import {
 } from './facts.ts';
 import { bitSettings, matrixTable } from './state.ts';
 
-/** By path, with the time of the file that was read. */
-type Cache<T> = Map<string, { readonly mtimeMs: number; readonly value: T }>;
-
 /** What a table is read from. */
-export type MatrixServices = {
+export interface TableServices extends MatrixServices {
   readonly runs: Pick<Services['runs'], 'list' | 'get'>;
   readonly experiments: Pick<Services['experiments'], 'all'>;
-  readonly reasons: Pick<Services['reasons'], 'of'>;
-  readonly log: Pick<Services['log'], 'warn'>;
-};
+}
 
 /** Reads the tables of the workspace's experiments; of run folders only what has changed. */
 export class MatrixSource {
-  readonly #services: MatrixServices;
-  readonly #cells = new MatrixCells();
-  readonly #texts: Cache<string> = new Map();
-  readonly #events: Cache<EventFacts> = new Map();
-  readonly #statistics: Cache<StatisticsFacts> = new Map();
-  readonly #published: Cache<Published | null> = new Map();
+  readonly #services: TableServices;
+  readonly #files: MatrixFiles;
+  readonly #events = new FileCache<EventFacts>();
+  readonly #statistics = new FileCache<StatisticsFacts>();
+  readonly #published = new FileCache<Published | null>();
   readonly #tables = new Map<string, { readonly key: string; readonly table: RunsTable }>();
 
-  constructor(services: MatrixServices) {
+  constructor(services: TableServices) {
     this.#services = services;
+    this.#files = new MatrixFiles(services);
   }
 
   /** Experiment files that have a matrix, or faults in one. */
@@ -61,34 +61,24 @@ export class MatrixSource {
   }
 
   /** What the file on the disk says: that is what is filled. */
-  async reading(file: string): Promise<MatrixReading> {
-    try {
-      return this.#cells.of(await this.#text(file), file);
-    } catch (error) {
-      this.#services.log.warn(messageOf(error));
-      return null;
-    }
-  }
-
-  #text(file: string): Promise<string> {
-    return cached(this.#texts, file, () => readFile(file, 'utf8'));
+  reading(file: string): Promise<MatrixReading> {
+    return this.#files.reading(file);
   }
 
   /** The table as far as it is filled. */
   async runsTable({ experiment, cells }: MatrixExperiment): Promise<RunsTable> {
     const runs = runsOfMatrix(experiment, this.#services.runs.list());
-    const config = join(experiment.model, 'config.json');
+    const config = configOf(experiment.model);
     const { file } = experiment.source;
-    const modelTime = timeOf(config);
-    const reasons = this.#services.reasons.of({ file, text: await this.#text(file), modelTime });
+    const reasons = await this.#files.reasons(experiment);
     const key = JSON.stringify([
-      ...[modelTime, reasons],
+      ...[timeOf(config), reasons],
       cells.map(({ key, title, bits, seed }) => [key, title, bits, seed]),
       runs.map((run) => [run.dir, run.record.status, timeOf(run.path('results'))]),
     ]);
     const known = this.#tables.get(file);
     if (known?.key === key) return known.table;
-    const published = await cached(this.#published, config, () => publishedFor(experiment.model));
+    const published = await this.#published.get(config, () => publishedFor(experiment.model));
     const secondsOf = async (run: Run, method: string) => (await this.#eventsOf(run, method)).seconds;
     const found = await cellsOfRuns(cells, runs, { reasons, secondsOf });
     const table = tableOf(found, published);
@@ -99,13 +89,15 @@ export class MatrixSource {
   /** @param chosen setting of bits whose layers are drawn; without it, the last of the table. */
   async table(matrix: MatrixExperiment, chosen: string | null): Promise<MatrixTable> {
     const table = await this.runsTable(matrix);
-    const settings = bitSettings(table);
-    const bits = settings.find((setting) => setting === chosen) ?? settings.at(-1) ?? '';
+    const { matrix: settings } = matrix.experiment;
+    const all = bitSettings(table);
+    const bits = all.find((setting) => setting === chosen) ?? all.at(-1) ?? '';
     return matrixTable({
       file: matrix.experiment.source.file,
       table,
       bits,
       depth: await this.#depth(table, bits),
+      statistics: settings ? matrixShape(settings).statistics : false,
       hasActivations: ({ run: dir }) => {
         const run = dir === null ? undefined : this.#services.runs.get(dir);
         return run?.record.status === 'finished' && existsSync(run.path('activations'));
@@ -134,7 +126,7 @@ export class MatrixSource {
   #eventsOf(run: Run, method: string): Promise<EventFacts> {
     const variant = variantOfRow(method);
     return this.#attempt(
-      () => cached(this.#events, run.path('events'), async () => eventFacts(await run.readEvents(), variant)),
+      () => this.#events.get(run.path('events'), async () => eventFacts(await run.readEvents(), variant)),
       { seconds: null, outputError: {} },
     );
   }
@@ -143,7 +135,7 @@ export class MatrixSource {
     const path = run.path('activations');
     if (!existsSync(path)) return Promise.resolve(NO_STATISTICS);
     return this.#attempt(
-      () => cached(this.#statistics, path, async () => statisticsFacts(await run.readActivations())),
+      () => this.#statistics.get(path, async () => statisticsFacts(await run.readActivations())),
       NO_STATISTICS,
     );
   }
@@ -157,18 +149,4 @@ export class MatrixSource {
       return otherwise;
     }
   }
-}
-
-async function cached<T>(cache: Cache<T>, path: string, read: () => Promise<T>): Promise<T> {
-  const mtimeMs = timeOf(path);
-  const known = cache.get(path);
-  if (known?.mtimeMs === mtimeMs) return known.value;
-  const value = await read();
-  cache.set(path, { mtimeMs, value });
-  return value;
-}
-
-/** 0 for a file that is not there. */
-function timeOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }

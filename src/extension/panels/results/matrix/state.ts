@@ -9,12 +9,14 @@ import type {
   MatrixValue,
 } from '../../../../protocol/panels/matrix.ts';
 import {
+  countOf,
   type Metric,
   measuredIn,
   publishedMetrics,
   publishedNotes,
   publishedNumber,
   type MatrixTable as RunsTable,
+  remarksOf,
   type Spread,
   type TableCell,
   type TableRow,
@@ -27,20 +29,29 @@ export interface MatrixInput {
   /** Setting of bits whose layers are drawn. */
   readonly bits: string;
   readonly depth: readonly DepthRow[];
+  /** Whether filling it measures activations and weights. */
+  readonly statistics: boolean;
   /** Whether the run of a cell has statistics. */
   hasActivations(cell: TableCell): boolean;
 }
 
-export function matrixTable({ file, table, bits, depth, hasActivations }: MatrixInput): MatrixTable {
+export function matrixTable({
+  file,
+  table,
+  bits,
+  depth,
+  statistics,
+  hasActivations,
+}: MatrixInput): MatrixTable {
   const metrics = publishedMetrics(table);
-  const cells = table.rows.flatMap((row) => row.cells);
   return {
     file,
     columns: table.columns.map(columnOf),
     rows: table.rows.map((row) => matrixRow(row, table, hasActivations)),
-    done: cells.filter(({ status }) => status === 'finished').length,
-    total: cells.length,
+    ...countOf(table.rows.flatMap((row) => row.cells)),
     published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
+    remarks: remarksOf(table),
+    statistics,
     bits,
     depth,
   };

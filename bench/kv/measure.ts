@@ -1,0 +1,154 @@
+/**
+ * Measures attention of one token over a cache in this process, on so many threads: over codes of 4 and 8 bits and over
+ * float32 numbers in turn, round after round. Prints JSON.
+ */
+import { randomFillSync } from 'node:crypto';
+import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
+import { loadAddon, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
+
+export interface Argument {
+  readonly threads: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Tokens of the cache. */
+  readonly depth: number;
+  /** Distinct caches: together more than the last cache of the processor holds, where that is asked for. */
+  readonly caches: number;
+  readonly rounds: number;
+}
+
+export interface Row {
+  readonly name: string;
+  /** For one layer: the fastest of all calls, and the median. */
+  readonly milliseconds: number;
+  readonly median: number;
+  /** Bytes of keys and values that a call reads, scales included. */
+  readonly bytes: number;
+}
+
+export interface Result {
+  readonly instructionSet: string;
+  /** Bytes per second that all threads together read, the most of all rounds. */
+  readonly readBandwidth: number;
+  readonly clock: number;
+  readonly rows: readonly Row[];
+}
+
+interface Contender {
+  readonly name: string;
+  readonly operator: string;
+  readonly attributes: Readonly<Record<string, number>>;
+  /** The inputs of each cache. */
+  readonly caches: readonly (readonly (ProbeTensor | null)[])[];
+  readonly bytes: number;
+  readonly seconds: number[];
+}
+
+const argument = JSON.parse(process.argv[2]!) as Argument;
+const { threads, heads, kvHeads, headDim, depth, rounds } = argument;
+const addon = loadAddon();
+if (!addon) throw new Error('the native operators are not built: npm run build:native');
+const isa = addon.instructionSets().at(-1)!;
+
+/** Numbers from −1 to 1. */
+function noise(...dims: number[]): ProbeTensor {
+  const count = dims.reduce((a, b) => a * b, 1);
+  const some = Float32Array.from(
+    new Int16Array(randomFillSync(new Uint8Array(2 ** 16)).buffer),
+    (value) => value / 2 ** 15,
+  );
+  return { data: Float32Array.from({ length: count }, (_, i) => some[i % some.length]!), dims };
+}
+
+/** Keys or values of so many tokens, packed by our operator. */
+function packed(tokens: number, bits: number, keys: 0 | 1): readonly [ProbeTensor, ProbeTensor] {
+  const { blockBytes, blockScales } = packedLayout(headDim, { bits, symmetric: false, group: 0 });
+  const blocks = Math.ceil(tokens / 16);
+  const codes = { data: new Int8Array(kvHeads * blocks * blockBytes), dims: [kvHeads, blocks, blockBytes] };
+  const scales = {
+    data: new Float32Array(kvHeads * blocks * blockScales),
+    dims: [kvHeads, blocks, blockScales],
+  };
+  const quantizer = { bits, symmetric: 0, include_zero: 1, clip_ratio: 1, group: 0, keys };
+  addon!.runOperator(
+    'PackCache',
+    isa,
+    quantizer,
+    [noise(kvHeads, tokens, headDim)],
+    [codes.data, scales.data],
+    threads,
+    1,
+  );
+  return [codes, scales];
+}
+
+const q = noise(kvHeads, heads / kvHeads, headDim);
+const length: ProbeTensor = { data: BigInt64Array.of(BigInt(depth)), dims: [1] };
+const scaled = { scale: 1 / Math.sqrt(headDim), rows: 1, window: 0 };
+const bytesOf = (tensors: readonly ProbeTensor[]): number =>
+  tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
+
+function overCodes(bits: number): Contender {
+  const own = [...packed(1, bits, 1), ...packed(1, bits, 0)];
+  const caches = Array.from({ length: argument.caches }, () => [
+    ...packed(depth, bits, 1),
+    ...packed(depth, bits, 0),
+  ]);
+  const form = {
+    key_bits: bits,
+    value_bits: bits,
+    key_group: 0,
+    value_group: 0,
+    key_zeros: 1,
+    value_zeros: 1,
+  };
+  return {
+    name: `${bits} bits`,
+    operator: 'PackedAttention',
+    attributes: { ...scaled, ...form },
+    caches: caches.map((cache) => [q, ...own, ...cache, length, null, null]),
+    bytes: bytesOf(caches[0]!),
+    seconds: [],
+  };
+}
+
+function overNumbers(): Contender {
+  const own = [noise(kvHeads, 1, headDim), noise(kvHeads, 1, headDim)];
+  const caches = Array.from({ length: argument.caches }, () =>
+    [0, 1].map(() => noise(kvHeads, depth, headDim)),
+  );
+  return {
+    name: 'float32',
+    operator: 'CachedAttention',
+    attributes: scaled,
+    caches: caches.map((cache) => [q, ...own, ...cache, length]),
+    bytes: bytesOf(caches[0]!),
+    seconds: [],
+  };
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
+
+function main(): Result {
+  const contenders = [overCodes(4), overCodes(8), overNumbers()];
+  const output = new Float32Array(heads * headDim);
+  const memory = new Float32Array(2 ** 24).fill(1);
+  let readBandwidth = 0;
+  for (let round = 0; round <= rounds; round++) {
+    const reads = addon!.readTimes(memory, threads, 4);
+    readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
+    for (const { operator, attributes, caches, seconds } of contenders)
+      for (const inputs of caches) {
+        const taken = addon!.runOperator(operator, isa, attributes, inputs, [output], threads, 1);
+        // The first round fills caches of the system.
+        if (round > 0) seconds.push(...taken);
+      }
+  }
+  const rows = contenders.map(({ name, bytes, seconds }) => ({
+    ...{ name, bytes, milliseconds: Math.min(...seconds) * 1000, median: median(seconds) * 1000 },
+  }));
+  return { instructionSet: isa, readBandwidth, clock: addon!.clockRate(), rows };
+}
+
+console.log(JSON.stringify(main()));

@@ -1,0 +1,178 @@
+// Compiled for AMX, on compilers that know it.
+#include "int4_matmul.h"
+
+#if defined(__AMX_INT8__) && defined(__AMX_BF16__) && defined(__AVX512BF16__)
+#include "../../cpu/simd.h"
+#include "../../cpu/tile_products.h"
+#include "../../operator/scratch.h"
+#include "group_sums.h"
+
+namespace spinquant::amx {
+namespace {
+
+/// Rows of a tile, its columns and bytes.
+constexpr size_t kTileRows = 16, kTileColumns = 64, kTileBytes = kTileRows * kTileColumns;
+/// Fewer tokens leave more of a tile empty than vectors lose.
+constexpr size_t kFewTokens = 5;
+/// Activations that are multiplied with all panels before the next ones: half of a second-level cache.
+constexpr size_t kCachedBytes = 1024 * 1024;
+
+/// Tiles of a group. The last one is half empty where the group has an odd number of steps.
+size_t tiles_of(const Int4Layout& layout) { return divided_up(layout.padded_group(), kTileColumns); }
+size_t all_tiles(const Int4Layout& layout) { return layout.groups() * tiles_of(layout); }
+
+/// A panel as tiles [group][tile][16 × 64]. A row of a tile has four columns of all 16 rows, as half a block has.
+void put_weights(const Int4ProductArgs& args, size_t panel, uint8_t* tiles) {
+  const Int4Layout& layout = args.layout;
+  const uint8_t* blocks = args.packed + panel * layout.panel_bytes();
+  const size_t of_group = layout.padded_group() / kBlockColumns, group_bytes = tiles_of(layout) * kTileBytes;
+  for (size_t g = 0; g < layout.groups(); g++, tiles += group_bytes) {
+    for (size_t block = 0; block < of_group; block++, blocks += kBlockBytes) {
+      const Bytes both = load_bytes(blocks), low = low_halves(both), high = high_halves(both);
+      memcpy(tiles + 2 * block * sizeof(Bytes), &low, sizeof low);
+      memcpy(tiles + (2 * block + 1) * sizeof(Bytes), &high, sizeof high);
+    }
+    const size_t filled = 2 * of_group * sizeof(Bytes);
+    memset(tiles + filled, 0, group_bytes - filled);
+  }
+}
+
+/// Sixteen tokens: row by row, where their codes lie, or as tiles.
+struct Strip {
+  const int8_t* codes;
+  size_t row_bytes, tile_bytes;
+};
+
+/// Tokens from `token` on as tiles [group][tile][16 × 64], with 0 for what is not there.
+Strip strip_of_tiles(const Int4ProductArgs& args, size_t token, int8_t* tiles) {
+  const Int4Layout& layout = args.layout;
+  const size_t group = layout.padded_group(), tokens = at_most(args.tokens - token, kTileRows);
+  memset(tiles, 0, all_tiles(layout) * kTileBytes);
+  for (size_t row = 0; row < tokens; row++) {
+    const int8_t* codes = args.codes + (token + row) * layout.depth();
+    int8_t* to = tiles + row * kTileColumns;
+    for (size_t g = 0; g < layout.groups(); g++, to += tiles_of(layout) * kTileBytes) {
+      for (size_t i = 0; i < group; i += kDepthStep, codes += kDepthStep) {
+        memcpy(to + i / kTileColumns * kTileBytes + i % kTileColumns, codes, kDepthStep);
+      }
+    }
+  }
+  return {tiles, kTileColumns, kTileBytes};
+}
+
+/// @param tiles room for what cannot be read where it lies: an incomplete strip, and groups that end within a tile.
+Strip strip_at(const Int4ProductArgs& args, size_t token, int8_t* tiles) {
+  const Int4Layout& layout = args.layout;
+  if (token + kTileRows > args.tokens || layout.padded_group() % kTileColumns != 0) {
+    return strip_of_tiles(args, token, tiles);
+  }
+  return {args.codes + token * layout.depth(), layout.depth(), kTileColumns};
+}
+
+/// Σ a·u of a group: of one or two strips with two panels, [token][panel][row].
+void multiply_group(const Strip* strips, bool two, const uint8_t* const* panels, size_t tile, size_t end,
+                    int32_t* sums) {
+  zero_sums();
+  for (; tile < end; tile++) {
+    _tile_loadd(4, strips[0].codes + tile * strips[0].tile_bytes, strips[0].row_bytes);
+    _tile_loadd(6, panels[0] + tile * kTileBytes, kTileColumns);
+    _tile_loadd(7, panels[1] + tile * kTileBytes, kTileColumns);
+    _tile_dpbsud(0, 4, 6);
+    _tile_dpbsud(1, 4, 7);
+    if (!two) continue;
+    _tile_loadd(5, strips[1].codes + tile * strips[1].tile_bytes, strips[1].row_bytes);
+    _tile_dpbsud(2, 5, 6);
+    _tile_dpbsud(3, 5, 7);
+  }
+  constexpr size_t kStride = 2 * kPanelRows;
+  _tile_stored(0, sums, kStride * sizeof(int32_t));
+  _tile_stored(1, sums + kPanelRows, kStride * sizeof(int32_t));
+  _tile_stored(2, sums + kTileRows * kStride, kStride * sizeof(int32_t));
+  _tile_stored(3, sums + kTileRows * kStride + kPanelRows, kStride * sizeof(int32_t));
+  finish_writes();
+}
+
+/// What 32 tokens and two panels come to: groups add to totals, spans to results.
+struct PairResults {
+  Vec totals[2 * kTileRows][2]{}, results[2 * kTileRows][2]{};
+
+  void add_group(const Int4ProductArgs& args, size_t token, size_t tokens, size_t p, size_t panel, size_t g,
+                 const int32_t (&sums)[2 * kTileRows][2][kPanelRows]) {
+    const Int4Layout& layout = args.layout;
+    const float* panel_grid = args.grid + panel * layout.panel_grid();
+    const size_t line = layout.spans() + g * (layout.has_zeros ? 2 : 1);
+    const GroupGrid grid(layout, panel_grid + line * kPanelRows);
+    for (size_t i = 0; i < tokens; i++) {
+      IntVec products;
+      memcpy(&products, sums[i][p], sizeof products);
+      totals[i][p] = grid.added(totals[i][p], products, args.sums[(token + i) * layout.groups() + g]);
+    }
+    const size_t groups_of_span = layout.span / layout.group, span = g / groups_of_span;
+    if ((g + 1) % groups_of_span != 0) return;
+    for (size_t i = 0; i < tokens; i++) {
+      const size_t place = (token + i) * layout.spans() + span;
+      results[i][p] = results[i][p] + finished(args, place, totals[i][p], panel_grid + span * kPanelRows);
+      totals[i][p] = Vec{};
+    }
+  }
+};
+
+/// Results of up to 32 tokens and two panels.
+void multiply_pair(const Int4ProductArgs& args, const Strip* strips, const uint8_t* const* weights, size_t panel,
+                   size_t panels, size_t token) {
+  const Int4Layout& layout = args.layout;
+  const size_t tokens = at_most(args.tokens - token, 2 * kTileRows), of_group = tiles_of(layout);
+  alignas(64) int32_t sums[2 * kTileRows][2][kPanelRows];
+  PairResults pair;
+  for (size_t g = 0; g < layout.groups(); g++) {
+    multiply_group(strips, tokens > kTileRows, weights, g * of_group, (g + 1) * of_group, sums[0][0]);
+    for (size_t p = 0; p < panels; p++) pair.add_group(args, token, tokens, p, panel + p, g, sums);
+  }
+  for (size_t p = 0; p < panels; p++) {
+    const size_t row = (panel + p) * kPanelRows;
+    for (size_t i = 0; i < tokens; i++) {
+      const Vec values[kParts] = {pair.results[i][p]};
+      store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, values);
+    }
+  }
+}
+
+}  // namespace
+
+void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
+  if (args.tokens < kFewTokens) return avx512_vnni::int4_products(args, first, last);
+  const Int4Layout& layout = args.layout;
+  const size_t strip = all_tiles(layout) * kTileBytes;
+  const Scratch buffer(4 * strip);
+  int8_t* const own_codes = static_cast<int8_t*>(buffer.bytes());
+  uint8_t* const own_weights = static_cast<uint8_t*>(buffer.bytes()) + 2 * strip;
+  const uint8_t* const weights[2] = {own_weights, own_weights + strip};
+  const size_t fit = kCachedBytes / layout.depth() / (2 * kTileRows) * (2 * kTileRows);
+  const size_t step = fit > 0 ? fit : 2 * kTileRows;
+  const TileScope tiles;
+  for (size_t start = 0; start < args.tokens; start += step) {
+    const size_t end = at_most(args.tokens, start + step);
+    for (size_t panel = first; panel < last; panel += 2) {
+      const size_t panels = at_most(last - panel, 2);
+      // One that is alone is multiplied by what the other had: nobody reads the result.
+      for (size_t p = 0; p < panels; p++) put_weights(args, panel + p, own_weights + p * strip);
+      for (size_t token = start; token < end; token += 2 * kTileRows) {
+        Strip strips[2] = {strip_at(args, token, own_codes), {}};
+        if (token + kTileRows < args.tokens) strips[1] = strip_at(args, token + kTileRows, own_codes + strip);
+        multiply_pair(args, strips, weights, panel, panels, token);
+      }
+    }
+  }
+}
+
+}  // namespace spinquant::amx
+
+#elif SPINQUANT_X86
+namespace spinquant::amx {
+
+void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
+  avx512_vnni::int4_products(args, first, last);
+}
+
+}  // namespace spinquant::amx
+#endif

@@ -1,0 +1,63 @@
+// From exact sums of codes to results; included by the sources that are compiled per instruction set.
+#pragma once
+#include "byte_products.h"
+#include "int4_matmul.h"
+
+namespace spinquant::SPINQUANT_ISA {
+namespace {
+
+/// Zero points of kLanes rows, for a group.
+struct ZeroPoints {
+  typedef uint32_t Unsigned __attribute__((vector_size(4 * SPINQUANT_LANES)));
+  bool are_given;
+  IntVec given{};
+
+  /// They are whole numbers of a size that packing has checked; others count as 0.
+  SPINQUANT_INLINE_MEMBER ZeroPoints(bool has_zeros, const float* zeros) : are_given(has_zeros) {
+    if (!has_zeros) return;
+    const Vec values = load(zeros);
+    given = to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
+  }
+
+  /// z·sum in 32 bits, without a carry; the product of vectors takes as long as ten others.
+  SPINQUANT_INLINE_MEMBER IntVec times(int32_t sum) const {
+    if (!are_given) return splat_int(kSignedZero * sum);
+    return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(given) * static_cast<uint32_t>(sum));
+  }
+};
+
+/// What kLanes rows of the weight have for a group.
+struct GroupGrid {
+  ZeroPoints zeros;
+  Vec scales;
+
+  /// @param grid where the scales of these rows lie.
+  SPINQUANT_INLINE_MEMBER GroupGrid(const Int4Layout& layout, const float* grid)
+      : zeros(layout.has_zeros, grid + kPanelRows), scales(load(grid)) {}
+
+  /// The total with this group's: `products` are Σ a·u, `sum` is Σ a.
+  SPINQUANT_INLINE_MEMBER Vec added(Vec total, IntVec products, int32_t sum) const {
+    return total + to_float(products - zeros.times(sum)) * scales;
+  }
+};
+
+/// What a span adds to a token's results, of the totals of its groups. @param place of the token's scale for the span.
+SPINQUANT_INLINE Vec finished(const Int4ProductArgs& args, size_t place, Vec total, const float* row_sums) {
+  return (total + splat(args.shifts[place]) * load(row_sums)) * splat(args.scales[place]);
+}
+
+/// Writes up to 16 results of a token.
+SPINQUANT_INLINE void store_rows(float* y, size_t count, const Vec (&values)[kParts]) {
+  SPINQUANT_UNROLL
+  for (size_t part = 0; part < kParts; part++) {
+    const size_t done = part * kLanes;
+    if (done + kLanes <= count) {
+      store(y + done, values[part]);
+    } else if (done < count) {
+      store_part(y + done, count - done, values[part]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace spinquant::SPINQUANT_ISA

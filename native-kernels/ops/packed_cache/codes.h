@@ -1,0 +1,103 @@
+// Packed codes as vectors of floats.
+#pragma once
+#include "../../cpu/simd.h"
+#include "packed_cache.h"
+
+namespace spinquant::SPINQUANT_ISA {
+
+typedef uint32_t WordVec __attribute__((vector_size(4 * SPINQUANT_LANES)));
+typedef uint32_t UnalignedWordVec __attribute__((vector_size(4 * SPINQUANT_LANES), aligned(1), may_alias));
+typedef int16_t ShortVec __attribute__((vector_size(2 * SPINQUANT_LANES)));
+
+/// Vectors that hold a block's tokens.
+constexpr size_t kParts = kBlockTokens / kLanes;
+
+/// Queries that are multiplied together: their sums stay in registers.
+#if defined(__AVX512F__)
+constexpr size_t kTogether = 8;
+#elif defined(__AVX2__)
+constexpr size_t kTogether = 4;
+#else
+constexpr size_t kTogether = 2;
+#endif
+
+template <size_t Bits>
+constexpr size_t kPerWord = 32 / Bits;
+
+SPINQUANT_INLINE WordVec load_words(const uint8_t* p) { return *reinterpret_cast<const UnalignedWordVec*>(p); }
+
+/// The first `count` words, at most kLanes; 0 in the other lanes.
+SPINQUANT_INLINE WordVec load_words(const uint8_t* p, size_t count) {
+  if (count >= kLanes) return load_words(p);
+#if defined(__AVX512F__)
+  return reinterpret_cast<WordVec>(_mm512_maskz_loadu_epi32(static_cast<__mmask16>((1u << count) - 1), p));
+#elif defined(__AVX2__)
+  const IntVec there = lane_index() < splat_int(static_cast<int32_t>(count));
+  return reinterpret_cast<WordVec>(
+      _mm256_maskload_epi32(reinterpret_cast<const int*>(p), reinterpret_cast<__m256i>(there)));
+#else
+  WordVec words{};
+  memcpy(&words, p, count * sizeof(uint32_t));
+  return words;
+#endif
+}
+
+/// What a code in this place of its word is multiplied with where it is read: all but the last stay in their bits, where
+/// a float holds them exactly. One operation less than a shift takes.
+template <size_t Bits>
+constexpr float place_factor(size_t place) {
+  return place + 1 == kPerWord<Bits> ? 1.0f : static_cast<float>(uint32_t{1} << Bits * place);
+}
+
+/// Codes in one place of every word, times `place_factor`.
+template <size_t Bits, size_t Place>
+SPINQUANT_INLINE Vec codes_at(WordVec words) {
+  if constexpr (Place + 1 == kPerWord<Bits>) {
+    return to_float(reinterpret_cast<IntVec>(words >> (32 - Bits)));
+  } else {
+    constexpr uint32_t mask = ((uint32_t{1} << Bits) - 1) << Bits * Place;
+    return to_float(reinterpret_cast<IntVec>(words & (WordVec{} + mask)));
+  }
+}
+
+/// Zero points of kLanes tokens.
+SPINQUANT_INLINE Vec load_zeros(const uint8_t* p) {
+  ShortVec zeros;
+  memcpy(&zeros, p, sizeof zeros);
+  return to_float(__builtin_convertvector(zeros, IntVec));
+}
+
+/// Scales and zero points of a block's tokens, for one group of channels.
+struct BlockGrid {
+  const float* scales;
+  const uint8_t* zeros;  // null where all are the middle
+  Vec middle;
+
+  SPINQUANT_INLINE_MEMBER BlockGrid(const PackedTokens& tokens, const PackedLayout& layout, size_t block, size_t group)
+      : scales(tokens.scales + block * layout.block_scales() + group * kBlockTokens),
+        zeros(layout.has_zeros ? tokens.codes + block * layout.block_bytes() + layout.code_bytes() +
+                                     2 * group * kBlockTokens
+                               : nullptr),
+        middle(splat(static_cast<float>(layout.middle()))) {}
+
+  SPINQUANT_INLINE_MEMBER Vec scale(size_t part) const { return load(scales + part * kLanes); }
+  SPINQUANT_INLINE_MEMBER Vec zero(size_t part) const {
+    return zeros ? load_zeros(zeros + 2 * part * kLanes) : middle;
+  }
+};
+
+/// A run of blocks of one head.
+struct BlockRun {
+  const PackedTokens& tokens;
+  const PackedLayout& layout;
+  size_t first, count;  // blocks of `tokens`
+
+  SPINQUANT_INLINE_MEMBER const uint8_t* codes(size_t block) const {
+    return tokens.codes + (first + block) * layout.block_bytes();
+  }
+  SPINQUANT_INLINE_MEMBER BlockGrid grid(size_t block, size_t group) const {
+    return {tokens, layout, first + block, group};
+  }
+};
+
+}  // namespace spinquant::SPINQUANT_ISA

@@ -1,0 +1,158 @@
+/** Weights of 4 bits as products of whole numbers take them, and where a layer has such products. */
+import { LINEARS, type Linear } from '../../protocol/block.ts';
+import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
+import {
+  type PackedInt4,
+  packedAttributes,
+  packedDims,
+  packedParts,
+  packInt4,
+  quantizesForInt4,
+  type RowParts,
+  spansOf,
+} from '../graph/fused/int4-matmul.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
+import { Graph, type Value } from '../graph/graph.ts';
+import { add } from '../graph/ops/elementwise.ts';
+import { cast, toReal } from '../graph/ops/shape.ts';
+import type { ProgramKind } from '../graph/program-cache.ts';
+import type { ModelConfig } from '../model/config.ts';
+import type { LayerQuantizers, LayerShape } from './layer-shape.ts';
+
+/** The most bits of a code. */
+const BITS = 4;
+/** Codes of a byte, −8 … 7, are packed as 0 … 15 where they have a zero point. */
+const HALF = 2 ** (BITS - 1);
+
+/** Linear layers that are not multiplied in whole numbers, and why, as the end of a sentence. */
+export interface OtherProducts {
+  readonly linears: readonly Linear[];
+  readonly reason: string;
+}
+
+/** Which products of every layer are of whole numbers. */
+export interface Products {
+  readonly integer: readonly Linear[];
+  readonly others: readonly OtherProducts[];
+}
+
+/** The products of a network whose weights are packed. @param isDense true where no grid holds its weights. */
+export function productsOf(quantizers: LayerQuantizers, config: ModelConfig, isDense: boolean): Products {
+  const ofWeights = isDense ? 'no grid holds the rounded weights' : weightObstacle(quantizers.weights);
+  if (ofWeights !== null) return { integer: [], others: [{ linears: LINEARS, reason: ofWeights }] };
+  const obstacles = LINEARS.map((linear) => [linear, inputObstacle(linear, quantizers, config)] as const);
+  const reasons = new Set(obstacles.flatMap(([, reason]) => reason ?? []));
+  const those = (wanted: string | null): Linear[] =>
+    obstacles.filter(([, reason]) => reason === wanted).map(([linear]) => linear);
+  return {
+    integer: those(null),
+    others: [...reasons].map((reason) => ({ linears: those(reason), reason })),
+  };
+}
+
+/** Why weights cannot be packed; null where they can. */
+export function weightObstacle({ bits }: WeightQuantizer): string | null {
+  return bits <= BITS ? null : `weights have ${bits} bits`;
+}
+
+/** Why a product with packed weights cannot take what it reads; null where it can. */
+function inputObstacle(linear: Linear, quantizers: LayerQuantizers, config: ModelConfig): string | null {
+  const quantizer = readBy(linear, quantizers);
+  if (quantizer.bits > 8) return `activations have ${quantizer.bits} bits`;
+  if (quantizesForInt4(quantizer, widthOf(linear, config))) return null;
+  return `groups of ${quantizer.group} channels do not divide what they read`;
+}
+
+/** True where a layer of this shape multiplies by a packed weight. */
+export function isPacked(
+  linear: Linear,
+  { weightForm, quantizers, config }: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
+): boolean {
+  return weightForm === 'packed' && inputObstacle(linear, quantizers, config) === null;
+}
+
+/** The quantizer of what a linear layer reads. */
+export function readBy(linear: Linear, quantizers: LayerQuantizers): ActivationQuantizer {
+  if (linear === 'o') return quantizers.outputInput;
+  return linear === 'down' ? quantizers.downInput : quantizers.input;
+}
+
+function widthOf(linear: Linear, { heads, headDim, hiddenSize, intermediateSize }: ModelConfig): number {
+  if (linear === 'o') return heads * headDim;
+  return linear === 'down' ? intermediateSize : hiddenSize;
+}
+
+/** Names of the inputs of a program with a packed weight. */
+export const packedNames = (linear: Linear) =>
+  ({ bytes: `${linear}.packed`, grid: `${linear}.grid` }) as const;
+
+/** How rows of a packed weight are divided, for the quantizers of the weight and of what it reads. */
+export function packedPartsOf(linear: Linear, columns: number, quantizers: LayerQuantizers): RowParts {
+  const { symmetric, group } = quantizers.weights;
+  const weight = { groups: group === 0 ? 1 : columns / group, hasZeros: !symmetric };
+  return packedParts(columns, weight, spansOf(readBy(linear, quantizers), columns));
+}
+
+/** A packed weight [rows, columns] as inputs of a graph. @param prefix put before every name. */
+export function packedInputs(
+  graph: Graph,
+  linear: Linear,
+  [rows = 0, columns = 0]: readonly number[],
+  quantizers: LayerQuantizers,
+  prefix = '',
+): PackedInt4 {
+  const names = packedNames(linear);
+  const parts = packedPartsOf(linear, columns, quantizers);
+  const dims = packedDims(rows, columns, parts);
+  return {
+    bytes: graph.input(prefix + names.bytes, dims.bytes, 'int8'),
+    grid: graph.input(prefix + names.grid, dims.grid),
+    attributes: packedAttributes(rows, columns, parts),
+  };
+}
+
+/**
+ * Packs Ŵ = s (c − z), c whole numbers −8 … 7 [rows, columns], s and z [rows, groups]; z is 0 where symmetric.
+ * @returns the outputs of a program, by the names of {@link packedInputs}.
+ */
+export function packedOutputs(
+  linear: Linear,
+  { codes, scale, zero }: Record<'codes' | 'scale' | 'zero', Value>,
+  quantizers: LayerQuantizers,
+): [string, Value][] {
+  const { symmetric } = quantizers.weights;
+  const unsigned = (x: Value): Value => add(x, x.graph.scalar(HALF));
+  const numbers = toReal(codes);
+  const signed = { codes: cast(numbers, 'int8'), scales: scale, zeros: null };
+  const weight = symmetric
+    ? signed
+    : { ...signed, codes: cast(unsigned(numbers), 'int8'), zeros: unsigned(zero) };
+  const { bytes, grid } = packInt4(weight, spansOf(readBy(linear, quantizers), codes.dim(1)));
+  const names = packedNames(linear);
+  return [
+    [names.bytes, bytes],
+    [names.grid, grid],
+  ];
+}
+
+interface PackSpec {
+  readonly linear: Linear;
+  readonly rows: number;
+  readonly columns: number;
+  readonly groups: number;
+  readonly quantizers: LayerQuantizers;
+}
+
+/** Packs a weight that was rounded before: `codes` int8 [rows, columns], `scale` and `zero` [rows, groups]. */
+export const PACK: ProgramKind<PackSpec> = {
+  name: 'pack',
+  build({ linear, rows, columns, groups, quantizers }) {
+    const graph = new Graph();
+    const codes = graph.input('codes', [rows, columns], 'int8');
+    const [scale, zero] = [graph.input('scale', [rows, groups]), graph.input('zero', [rows, groups])];
+    return {
+      graph,
+      outputs: Object.fromEntries(packedOutputs(linear, { codes, scale, zero }, quantizers)),
+    };
+  },
+};

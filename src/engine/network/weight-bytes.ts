@@ -1,0 +1,47 @@
+/** Bytes of a network's weights in the forms in which it reads them. */
+import { LINEARS, type Linear } from '../../protocol/block.ts';
+import { BYTES_PER_ELEMENT, elementCount } from '../../protocol/tensor.ts';
+import { packedDims } from '../graph/fused/int4-matmul.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
+import type { LayerShape } from './layer-shape.ts';
+import { isPacked, packedPartsOf } from './packed-weights.ts';
+
+/** What decides the form of a layer's weights. */
+type Form = Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>;
+
+const FLOAT = BYTES_PER_ELEMENT.float32;
+
+/** Bytes of a prepared weight [rows, columns]. */
+function preparedBytesOf(linear: Linear, [rows = 0, columns = 0]: readonly number[], form: Form): number {
+  if (isPacked(linear, form)) {
+    const { bytes, grid } = packedDims(rows, columns, packedPartsOf(linear, columns, form.quantizers));
+    return elementCount(bytes) + elementCount(grid) * FLOAT;
+  }
+  if (form.weightForm !== 'codes') return rows * columns * FLOAT;
+  return rows * columns * BYTES_PER_ELEMENT.bfloat16 + rows * FLOAT;
+}
+
+/** Bytes of the prepared weights of all layers. */
+export function preparedWeightBytes(
+  { config, layer }: Pick<Checkpoint, 'config' | 'layer'>,
+  form: Form,
+): number {
+  const own = layer(0);
+  const bytes = LINEARS.map((linear) => preparedBytesOf(linear, own[linear].dims, form));
+  return config.layers * bytes.reduce((sum, count) => sum + count, 0);
+}
+
+/**
+ * Bytes of all weights: those of the linear layers as they are prepared, all others as they are stored.
+ * @param form null for a network that reads all of them as they are stored.
+ */
+export function weightBytes(checkpoint: Checkpoint, form: Form | null): number {
+  if (form === null) return checkpoint.sizeBytes;
+  const layers = Array.from({ length: checkpoint.config.layers }, (_, index) => checkpoint.layer(index));
+  const stored = layers.flatMap((layer) => LINEARS.map((linear) => layer[linear]));
+  const replaced = stored.reduce(
+    (sum, { dtype, dims }) => sum + elementCount(dims) * BYTES_PER_ELEMENT[dtype],
+    0,
+  );
+  return checkpoint.sizeBytes - replaced + preparedWeightBytes(checkpoint, form);
+}

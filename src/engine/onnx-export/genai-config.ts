@@ -1,0 +1,63 @@
+import type { ModelConfig } from '../model/config.ts';
+import { MODEL_FILE } from './stock-model.ts';
+
+/** Tokens by id, as a model's files name them. */
+export interface SpecialTokens {
+  readonly bos: number | null;
+  /** Tokens that end a text. */
+  readonly ends: readonly number[];
+}
+
+/** The `genai_config.json` by which onnxruntime-genai finds inputs and outputs, and its greedy search. */
+export function genaiConfig(
+  config: ModelConfig,
+  contextLength: number,
+  { bos, ends }: SpecialTokens,
+): object {
+  const [end = null] = ends;
+  return {
+    model: {
+      type: config.architecture,
+      ...(bos !== null && { bos_token_id: bos }),
+      ...(end !== null && { eos_token_id: ends.length === 1 ? end : ends, pad_token_id: end }),
+      vocab_size: config.vocabSize,
+      context_length: contextLength,
+      decoder: {
+        filename: MODEL_FILE,
+        session_options: { log_id: 'onnxruntime-genai', provider_options: [] },
+        head_size: config.headDim,
+        hidden_size: config.hiddenSize,
+        num_attention_heads: config.heads,
+        num_key_value_heads: config.kvHeads,
+        num_hidden_layers: config.layers,
+        inputs: {
+          input_ids: 'input_ids',
+          attention_mask: 'attention_mask',
+          past_key_names: 'past_key_values.%d.key',
+          past_value_names: 'past_key_values.%d.value',
+        },
+        outputs: {
+          logits: 'logits',
+          present_key_names: 'present.%d.key',
+          present_value_names: 'present.%d.value',
+        },
+      },
+    },
+    search: {
+      max_length: contextLength,
+      min_length: 0,
+      do_sample: false,
+      num_beams: 1,
+      num_return_sequences: 1,
+      top_k: 1,
+      top_p: 1,
+      temperature: 1,
+      repetition_penalty: 1,
+      length_penalty: 1,
+      diversity_penalty: 0,
+      no_repeat_ngram_size: 0,
+      early_stopping: true,
+      past_present_share_buffer: true,
+    },
+  };
+}

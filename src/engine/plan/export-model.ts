@@ -1,0 +1,86 @@
+/** A quantized model as a folder that other runtimes load. */
+import { tmpdir } from 'node:os';
+import { expectWritable } from '../../disk/faults.ts';
+import type { RunEvent } from '../../protocol/events.ts';
+import type { ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
+import { newModelFolder } from '../model/model-folder.ts';
+import { expectStock } from '../onnx-export/limits.ts';
+import { type StockReport, writeStockFolder } from '../onnx-export/write-folder.ts';
+import { endTokensOf } from './end-tokens.ts';
+import { planQuantized } from './experiment-plan.ts';
+import { runJob } from './job.ts';
+import { openWriter } from './opened-writer.ts';
+import type { EngineOptions } from './options.ts';
+import { phase } from './phases.ts';
+import { Places } from './places.ts';
+import { provenanceOf } from './provenance.ts';
+import { warningsOf } from './source.ts';
+import { quantizedNetwork } from './steps/measures.ts';
+import { labelOf } from './workbench.ts';
+import type { Writer } from './writer.ts';
+
+export interface ExportModelRequest {
+  readonly from: Writer;
+  readonly format: ModelFormatName;
+  /** A folder that does not exist, or is empty. */
+  readonly out: string;
+  readonly embeddings: TableBits;
+  readonly head: TableBits;
+}
+
+/** The document of `export --format onnx --json`; `export.json` in the folder has the same. */
+export interface ExportModelResult extends StockReport {
+  readonly format: ModelFormatName;
+  /** Absolute path of the model, or its name on the Hub. */
+  readonly model: string;
+  /** Absolute path of the run; null for a model. */
+  readonly run: string | null;
+  /** Setting of the run, such as `W4A4KV4`. */
+  readonly bits: string;
+  readonly productVersion: string;
+  /** Absolute path of the folder. */
+  readonly folder: string;
+}
+
+/**
+ * Writes the network of a run, or a model at full precision.
+ * @throws UserError `export/…`, `import/exists`, `file/unwritable`, and those of the model, its tokenizer and the run.
+ */
+export async function* exportModel(
+  request: ExportModelRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, ExportModelResult> {
+  const out = newModelFolder(request.out);
+  expectWritable(out);
+  const opened = await openWriter(request.from, { device: 'cpu', cacheBits: null });
+  const { experiment, run, source } = opened;
+  const places = new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir());
+  const setting = { job: 'export' as const, experiment, options, places, run: run?.dir ?? null };
+  return yield* runJob(setting, async function* (bench, executor) {
+    yield* warningsOf(source);
+    const quantized = await planQuantized(experiment, bench, {
+      path: source?.rotations ?? null,
+      integer: false,
+    });
+    const { maps, trained, weights } = quantized;
+    if (trained) yield* executor.execute(trained);
+    yield* executor.execute(maps);
+    if (weights) yield* executor.execute(weights);
+    const network = quantizedNetwork(executor, quantized);
+    expectStock(network, experiment.quantization.weights.method);
+    const { productVersion } = await provenanceOf(bench);
+    const { format, embeddings, head } = request;
+    const origin = {
+      format,
+      model: experiment.model,
+      run: run?.dir ?? null,
+      bits: labelOf(bench),
+      productVersion,
+    };
+    const tokens = { bos: bench.tokenizer.bosId, ends: [...endTokensOf(bench)] };
+    const { cache } = bench;
+    const stock = { cache, network, tables: { embeddings, head }, tokens, origin };
+    const report = yield* phase('export', {}, () => writeStockFolder(out, stock, options.signal), out);
+    return { ...origin, ...report, folder: out };
+  });
+}

@@ -1,0 +1,92 @@
+/** Golden models in the forms that a run has, exported and opened in onnxruntime-node. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { type Bits, experimentSchema } from '../../src/config/index.ts';
+import type { ProgramCache } from '../../src/engine/graph/program-cache.ts';
+import type { Checkpoint } from '../../src/engine/model/checkpoint.ts';
+import { Network } from '../../src/engine/network/network.ts';
+import { quantizersOf } from '../../src/engine/network/quantizers.ts';
+import {
+  type SeamMaps,
+  type SeamState,
+  spinQuantMaps,
+  spinQuantState,
+} from '../../src/engine/network/seams.ts';
+import type { TableChoice } from '../../src/engine/onnx-export/stock-model.ts';
+import { type StockReport, writeStockFolder } from '../../src/engine/onnx-export/write-folder.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import { StockSession } from '../helpers/stock-session.ts';
+
+export interface Form {
+  readonly weights: Bits;
+  readonly activations: Bits;
+  readonly cache?: Bits;
+  readonly groupSize?: number;
+  readonly asymmetric?: boolean;
+  /** Maps beside those of SpinQuant, with their numbers. */
+  readonly maps?: SeamMaps;
+  readonly state?: SeamState;
+}
+
+/** A network with all rotations of SpinQuant. */
+export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form): Network {
+  const { config } = checkpoint;
+  const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false } = form;
+  const { quantization, rotation } = experimentSchema.parse({
+    model: 'model',
+    quantization: {
+      weights: { bits: weights, clip: false, groupSize, symmetric: !asymmetric },
+      activations: { bits: activations },
+      keys: { bits: cached },
+      values: { bits: cached },
+    },
+  });
+  const r3 = cached < 16 ? planHadamard(config.headDim) : null;
+  const maps = spinQuantMaps({ r1: true, r2: true, r3, r4: planHadamard(config.intermediateSize) });
+  const options = {
+    quantizers: quantizersOf(quantization, rotation, config),
+    maps: { ...maps, ...form.maps },
+  };
+  const network = new Network(cache, checkpoint, { mode: 'merged', ...options, centreEmbedding: false });
+  const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
+  const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
+  network.setMaps({ ...spinQuantState(r1, r2), ...form.state });
+  return network;
+}
+
+/** A folder that the test removes. */
+export function newFolder(t: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'spinquant-onnx-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+export const SIXTEEN: TableChoice = { embeddings: 16, head: 16 };
+
+/** The network as a folder, opened. */
+export async function exported(
+  t: TestContext,
+  cache: ProgramCache,
+  network: Network,
+  tables = SIXTEEN,
+): Promise<{ readonly session: StockSession; readonly report: StockReport; readonly folder: string }> {
+  const folder = join(newFolder(t), 'model');
+  const tokens = { bos: null, ends: [] };
+  const report = await writeStockFolder(folder, { cache, network, tables, tokens, origin: {} });
+  const session = await StockSession.open(folder, network.checkpoint.config);
+  t.after(() => session.release());
+  return { session, report, folder };
+}
+
+/** Root mean square of a − b. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i]! - b[i]!) ** 2;
+  return Math.sqrt(sum / a.length);
+}
+
+export const size = (a: ArrayLike<number>): number => distance(a, new Float32Array(a.length));

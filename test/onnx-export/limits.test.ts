@@ -1,0 +1,68 @@
+/** What stock operators have no place for is refused before anything is written, by name. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, type TestContext, test } from 'node:test';
+import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
+import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { Network, type NetworkOptions } from '../../src/engine/network/network.ts';
+import { expectStock, limitsOf } from '../../src/engine/onnx-export/limits.ts';
+import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { rejectsWith } from '../formats/support.ts';
+import { copyGolden, editJson } from '../model/goldens.ts';
+import { rotated } from './exported.ts';
+
+const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+const cache = new ProgramCache(runtime);
+after(() => runtime.close());
+
+async function networkOf(t: TestContext, config: Readonly<Record<string, unknown>>, groupSize?: number) {
+  const dir = copyGolden(t, 'llama');
+  editJson(join(dir, 'config.json'), config);
+  const form = { weights: 4, activations: 8, ...(groupSize !== undefined && { groupSize }) } as const;
+  return rotated(cache, await openCheckpoint(dir), form);
+}
+
+const changed = ({ checkpoint, options }: Network, changes: Partial<NetworkOptions>): Network =>
+  new Network(cache, checkpoint, { ...options, ...changes });
+
+test('a model and its weights as they mostly are', async (t) => {
+  expectStock(await networkOf(t, {}), 'rtn');
+  expectStock(await networkOf(t, {}, 16), 'rtn');
+});
+
+test('heads that are no multiples of eight channels', async (t) => {
+  const network = await networkOf(t, { num_attention_heads: 8, num_key_value_heads: 4, head_dim: 4 });
+  await rejectsWith(
+    async () => expectStock(network, 'rtn'),
+    'export/head-size',
+    /llama have 4 channels; .* multiples of 8/,
+  );
+});
+
+test('weights on no grid', async (t) => {
+  const network = changed(await networkOf(t, {}), { denseWeights: true });
+  await rejectsWith(
+    async () => expectStock(network, 'quip'),
+    'export/no-grid',
+    /^The method quip rounded the weights of this run to numbers that no grid/,
+  );
+});
+
+test('groups of weights that no block divides', async (t) => {
+  const network = await networkOf(t, {}, 8);
+  await rejectsWith(
+    async () => expectStock(network, 'rtn'),
+    'export/group-size',
+    /groups of 8 \(quantization\.weights\.groupSize\); .* blocks of 16, 32, 64, 128/,
+  );
+});
+
+test('a model whose long texts turn otherwise has the context of its short ones', async (t) => {
+  const factors = { short_factor: [1, 1, 1, 1], long_factor: [2, 3, 4, 5] };
+  const rope = { rope_type: 'longrope', rope_theta: 10000, ...factors };
+  const network = await networkOf(t, {
+    rope_parameters: { ...rope, original_max_position_embeddings: 64 },
+  });
+  assert.match(limitsOf(network).join('\n'), /The context is 64 tokens instead of 256/);
+  assert.doesNotMatch(limitsOf(await networkOf(t, {})).join('\n'), /context/);
+});
