@@ -4,7 +4,13 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
-import { type ComparisonRequest, compareText, generateText } from '../../src/engine/index.ts';
+import {
+  type ComparisonRequest,
+  compareText,
+  type GenerateResult,
+  generateText,
+  type Writer,
+} from '../../src/engine/index.ts';
 import type { ColumnEvent, ComparisonEvent } from '../../src/protocol/comparison.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import { rejectsWith } from '../formats/support.ts';
@@ -30,6 +36,15 @@ async function compared(changes: Partial<ComparisonRequest> = {}) {
     if (next.done) return { columns: byColumn(events), result: next.value };
     events.push(next.value);
   }
+}
+
+/** What a network writes alone. */
+async function written(from: Writer, tokens: number): Promise<GenerateResult> {
+  const alone = { from, tokens, stops: [], cacheBits: null, simulated: false };
+  const writing = generateText({ ...REQUEST, ...alone }, OPTIONS);
+  let next = await writing.next();
+  while (!next.done) next = await writing.next();
+  return next.value;
 }
 
 function byColumn(events: readonly (RunEvent | ComparisonEvent)[]): ColumnEvent[][] {
@@ -71,31 +86,31 @@ test('full precision judges its own text without difference; a run differs, and 
     ofType(run!, 'judged').map(({ type: _, ...token }) => token),
     quantized!.judged,
   );
-  const alone = generateText(
-    { ...REQUEST, from: { run: RUN }, stops: [], cacheBits: null, simulated: false },
-    OPTIONS,
-  );
-  let next = await alone.next();
-  while (!next.done) next = await alone.next();
-  assert.deepEqual(quantized!.written.ids, next.value.ids);
-  assert.equal(ofType(run!, 'token').length, next.value.ids.length);
+  const alone = await written({ run: RUN }, 24);
+  assert.deepEqual(quantized!.written.ids, alone.ids);
+  assert.equal(ofType(run!, 'token').length, alone.ids.length);
   assert.deepEqual(
     run!.map(({ type }) => type).filter((type, place, all) => type !== all[place - 1]),
-    ['started', 'network', 'prompt', 'token', 'text-end', 'written', 'judged', 'text-judged'],
+    ['started', 'prompt', 'network', 'token', 'text-end', 'written', 'judged', 'text-judged'],
   );
 });
 
-test('bytes are those of the forms in which weights, keys and values are read', async () => {
-  const { columns } = await compared({ tokens: 1 });
-  const [plain, , run] = columns.map((events) => ofType(events, 'network')[0]!);
-  assert.deepEqual([plain!.bits, run!.bits], ['W16A16KV16', 'W4A4KV4']);
-  const config = JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8')) as Record<string, number>;
-  const { num_hidden_layers: layers, num_key_value_heads: kv } = config;
-  const h = config.head_dim ?? config.hidden_size! / config.num_attention_heads!;
-  assert.ok(run!.bytes.weights < plain!.bytes.weights);
-  assert.equal(plain!.bytes.cachePerToken, layers! * kv! * 2 * h * 4);
-  // Codes of half a byte, a scale and a zero point of float32.
-  assert.ok(run!.bytes.cachePerToken <= layers! * kv! * 2 * (h / 2 + 8));
+test('bytes are those that each network takes alone', async () => {
+  const from = [{ model: MODEL }, { run: RUN }];
+  const { columns } = await compared({ from, tokens: 1 });
+  const networks = columns.map((events) => ofType(events, 'network')[0]!);
+  assert.deepEqual(
+    networks.map(({ bits }) => bits),
+    ['W16A16KV16', 'W16A16KV16', 'W4A4KV4'],
+  );
+  for (const [place, writer] of from.entries()) {
+    const { weightBytes, cacheOf16Bits } = await written(writer, 1);
+    const { weights, cachePerToken } = networks[place + 1]!.bytes;
+    assert.equal(weights, weightBytes);
+    // Two layers, two key/value heads of 16 channels, keys and values, at 16 bits.
+    assert.equal(cachePerToken, 2 * 2 * 16 * 2 * 2 * cacheOf16Bits);
+  }
+  assert.deepEqual(networks[0], networks[1]);
 });
 
 test('a run that cannot be read fails alone; one of another model is refused', async () => {

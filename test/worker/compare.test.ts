@@ -43,7 +43,7 @@ test('texts come in batches, twenty a second at most', async () => {
   const began = performance.now();
   await client.compare(PARAMS, (events) => batches.push(events), never);
   const seconds = (performance.now() - began) / 1000;
-  const written = ['started', 'network', 'prompt', 'token', 'text-end', 'written'];
+  const written = ['started', 'prompt', 'network', 'token', 'text-end', 'written'];
   assert.deepEqual(columnsOf(batches), [
     [...written, 'text-judged'],
     [...written, 'judged', 'text-judged'],

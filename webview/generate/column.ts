@@ -29,7 +29,7 @@ export class ColumnView {
     point: (token: number | null) => void,
   ) {
     const id = `network-${place}`;
-    this.#stats = new Stats(strings, run !== null);
+    this.#stats = new Stats(strings);
     this.#text = new OwnText(strings, name);
     this.#tokens = run === null ? null : new TokenView(id, strings, name, point);
     this.element = h(
@@ -78,15 +78,14 @@ class Stats {
   readonly element: HTMLElement;
   readonly #values = new Map<Stat, HTMLElement>();
 
-  constructor(strings: GenerateStrings, isRun: boolean) {
-    const title = (stat: Stat) => (stat === 'weights' && !isRun ? strings.weightsPlain : strings[stat]);
+  constructor(strings: GenerateStrings) {
     this.element = h(
       'dl',
       { class: 'numbers-of' },
       ...STATS.flatMap((stat) => {
         const value = h('dd');
         this.#values.set(stat, value);
-        return [h('dt', {}, title(stat)), value];
+        return [h('dt', {}, strings[stat]), value];
       }),
     );
   }

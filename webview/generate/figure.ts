@@ -55,7 +55,7 @@ export class DivergenceFigure {
   }
 
   #showLegend({ columns }: GenerateState, theme: Theme): void {
-    const names = columns.slice(1).map(({ name, bits }) => `${name} · ${bits}`);
+    const names = columns.slice(1).map(({ title }) => title);
     const key = JSON.stringify([names, theme.runs]);
     if (key === this.#legendKey) return;
     this.#legendKey = key;

@@ -77,11 +77,11 @@ export class GenerateHead {
     this.#chipsKey = key;
     this.#chips.replaceChildren(
       h('span', { class: 'chip' }, strings.fullPrecision),
-      ...chosen.map(({ dir, name, bits }) =>
+      ...chosen.map(({ dir, name, title }) =>
         h(
           'span',
           { class: 'chip' },
-          h('span', { class: 'chip-name' }, `${name} · ${bits}`),
+          h('span', { class: 'chip-name' }, title),
           button('×', () => this.#line.send({ type: 'remove-run', run: dir }), {
             class: 'icon',
             'aria-label': fill(strings.removeRun, name),

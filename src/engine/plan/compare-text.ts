@@ -16,6 +16,7 @@ import type { TokenChoice } from '../generate/token-choice.ts';
 import { tokenCacheBytes } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
 import { endTokensOf } from './end-tokens.ts';
+import type { Executor } from './execute.ts';
 import { type GenerateOptions, networkOf, writerSetting } from './generate.ts';
 import { runJob } from './job.ts';
 import { machineBytes } from './machine-bytes.ts';
@@ -102,8 +103,8 @@ async function* writeReference(
   return yield* runJob<Reference, ColumnEvent>(
     writerSetting(opened, options),
     async function* (bench, executor) {
-      const network = yield* networkOf(opened, bench, executor);
-      const prompt = yield* preparedPrompt(request, bench, network);
+      const prompt = yield* preparedPrompt(request, bench);
+      const network = yield* readyNetwork(opened, bench, executor);
       const logits: Float32Array[] = [];
       const see = (seen: Float32Array) => logits.push(seen.slice());
       const written = yield* ownText(network, request, { bench, prompt, see }, options.signal);
@@ -153,8 +154,8 @@ function writeAndJudge(
     writerSetting(opened, options),
     async function* (bench, executor) {
       yield* warningsOf(opened.source);
-      const network = yield* networkOf(opened, bench, executor);
-      const prompt = yield* preparedPrompt(request, bench, network);
+      const prompt = yield* preparedPrompt(request, bench);
+      const network = yield* readyNetwork(opened, bench, executor);
       const written = yield* ownText(network, request, { bench, prompt }, signal);
       const judged: TokenJudgement[] = [];
       for await (const token of judgeText(network, reference, signal)) {
@@ -178,17 +179,25 @@ interface Place {
 async function* preparedPrompt(
   request: ComparisonRequest,
   bench: Workbench,
-  { weightBytes }: Network,
 ): AsyncGenerator<RunEvent | ColumnEvent, Int32Array> {
-  const { config } = bench.checkpoint;
   const prompt = await readPrompt(bench, request.prompt);
   yield* promptWarnings(bench, request.prompt, prompt);
   const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
-  expectRoom(tokens, config.vocabSize);
-  const cachePerToken = tokenCacheBytes(config, ownQuantizers(bench));
-  yield { type: 'network', bits: labelOf(bench), bytes: { weights: weightBytes, cachePerToken } };
+  expectRoom(tokens, bench.checkpoint.config.vocabSize);
   yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
   return prompt;
+}
+
+/** Made after the prompt was read: a fault of the prompt must not wait for the weights to be rounded. */
+async function* readyNetwork(
+  opened: OpenedWriter,
+  bench: Workbench,
+  executor: Executor,
+): AsyncGenerator<RunEvent | ColumnEvent, Network> {
+  const network = yield* networkOf(opened, bench, executor);
+  const cachePerToken = tokenCacheBytes(bench.checkpoint.config, ownQuantizers(bench));
+  yield { type: 'network', bits: labelOf(bench), bytes: { weights: network.weightBytes, cachePerToken } };
+  return network;
 }
 
 async function* ownText(

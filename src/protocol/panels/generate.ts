@@ -30,6 +30,8 @@ export interface GenerateColumn {
   /** Null for full precision. */
   readonly run: string | null;
   readonly name: string;
+  /** The name with the setting of bits. */
+  readonly title: string;
   /** Setting, such as `W4A4KV4`; empty until it is known. */
   readonly bits: string;
   readonly status: ColumnStatus;

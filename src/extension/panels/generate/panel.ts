@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { Cancelled } from '../../../protocol/errors.ts';
 import type { OwnIntent, Problem } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
@@ -55,7 +56,9 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
     const named = (dirs: readonly string[]) =>
       dirs.map((dir) => {
         const run = runs.get(dir);
-        return run ? this.nameOf(run) : { dir, name: dir, title: dir, bits: '', startedAt: '' };
+        return run
+          ? this.nameOf(run)
+          : { dir, name: basename(dir), title: basename(dir), bits: '', startedAt: '' };
       });
     return generateState({
       strings: this.strings,

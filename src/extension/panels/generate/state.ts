@@ -67,6 +67,7 @@ function columnState(column: ComparedColumn, { run, name, text }: Place): Genera
   return {
     run: run?.dir ?? null,
     name,
+    title: run?.title ?? name,
     bits: column.bits || (run?.bits ?? ''),
     status,
     text: column.text,
