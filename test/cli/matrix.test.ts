@@ -25,7 +25,7 @@ test('plan, optimize and table agree; a cell that cannot be computed is told at 
   const filled = await spinquant(['optimize', SMALL], folder);
   assert.equal(filled.code, 0, filled.stderr);
   assert.match(filled.stderr, /\[5\/6\] 4-8-8 Random Hadamard R1–R4 \+ RTN, seed 0: is done|\[6\/6\]/);
-  assert.match(filled.stdout, /^4-8-8 +Random Hadamard R1–R4 \+ RTN +\S+ ± \S+ \(n = 2\)/m);
+  assert.match(filled.stdout, /^4-8-8 +Random Hadamard R1–R4 \+ RTN +\S+ ± \S+ \(2 seeds\)/m);
   const again = await spinquant(['plan', SMALL], folder);
   assert.match(again.stdout, /Nothing is left to run\./);
   const swept = await spinquant(['sweep', SMALL], folder);

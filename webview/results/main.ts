@@ -23,6 +23,7 @@ import {
 } from './rows.ts';
 import { DEFAULT_TOGGLES, type ResultsToggles, type ResultsView, Toolbar } from './toolbar.ts';
 import './results.css';
+import './matrix/matrix.css';
 
 /** The part of the state that the toggles leave. */
 interface Shown {
