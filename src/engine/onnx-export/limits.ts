@@ -1,6 +1,9 @@
 /** What stock operators can express of a network, and what they do in another way. */
 import { UserError } from '../../protocol/errors.ts';
 import { formatCount } from '../../protocol/text.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
+import type { ModelConfig } from '../model/config.ts';
 import type { Network } from '../network/network.ts';
 import { symbolOf } from '../network/seams.ts';
 import { blockOf, storageBits } from './block-weight.ts';
@@ -9,12 +12,17 @@ import { contextLength } from './stock-model.ts';
 /** GroupQueryAttention takes heads of multiples of so many channels. */
 const HEAD_MULTIPLE = 8;
 
-/**
- * @param method the method that rounded the weights, for messages.
- * @throws UserError `export/head-size`, `export/no-grid`, `export/group-size` for what has no place in stock operators.
- */
-export function expectStock(network: Network, method: string): void {
-  const { checkpoint, options } = network;
+/** What decides whether stock operators have a place for a network. */
+export interface StockQuestion {
+  readonly checkpoint: Pick<Checkpoint, 'dir' | 'config'>;
+  readonly weights: WeightQuantizer;
+  /** The method that rounds the weights, and whether to numbers that no grid holds. */
+  readonly method: string;
+  readonly dense: boolean;
+}
+
+/** @throws UserError `export/head-size`, `export/no-grid`, `export/group-size` for what has no place there. */
+export function expectStock({ checkpoint, weights, method, dense }: StockQuestion): void {
   const { headDim } = checkpoint.config;
   if (headDim % HEAD_MULTIPLE !== 0)
     throw new UserError(
@@ -22,22 +30,26 @@ export function expectStock(network: Network, method: string): void {
       `The heads of ${checkpoint.dir} have ${headDim} channels; GroupQueryAttention of ONNX Runtime takes multiples of ${HEAD_MULTIPLE}.`,
       'Choose a model with other heads: nothing can be set here.',
     );
-  if (options.denseWeights || options.rounded?.isDense)
+  if (dense)
     throw new UserError(
       'export/no-grid',
-      `The method ${method} rounded the weights of this run to numbers that no grid of rows or groups holds; MatMulNBits of ONNX Runtime has whole numbers times a scale.`,
+      `The method ${method} rounds the weights of this run to numbers that no grid of rows or groups holds; MatMulNBits of ONNX Runtime has whole numbers times a scale.`,
       'Make a run with another method for weights, such as the default.',
     );
-  if (options.quantizers.weights.bits < 16) weightBlocks(network);
+  if (weights.bits < 16) weightBlocks(checkpoint.config, weights);
 }
 
-/** Columns of the blocks that the weights of a network have in MatMulNBits, the longest first. */
-function weightBlocks({ checkpoint, options }: Network): readonly number[] {
-  const { hiddenSize, heads, headDim, intermediateSize } = checkpoint.config;
-  const { group } = options.quantizers.weights;
+/** Columns of the blocks that weights have in MatMulNBits, the longest first. */
+function weightBlocks(
+  { hiddenSize, heads, headDim, intermediateSize }: ModelConfig,
+  { group }: WeightQuantizer,
+): readonly number[] {
   const widths = [hiddenSize, heads * headDim, intermediateSize];
   return [...new Set(widths.map((width) => blockOf(width, group || width)))].sort((a, b) => b - a);
 }
+
+const blocksInWords = ({ checkpoint, options }: Network): string =>
+  weightBlocks(checkpoint.config, options.quantizers.weights).join(' or ');
 
 /** What a stock model does otherwise than the run, in a sentence each. */
 export function limitsOf(network: Network): string[] {
@@ -53,7 +65,7 @@ function weightNotes(network: Network): string[] {
   const { bits, group } = network.options.quantizers.weights;
   if (bits >= 16) return ['Weights are not rounded; they are stored as float16.'];
   const stored = storageBits(bits);
-  const blocks = weightBlocks(network).join(' or ');
+  const blocks = blocksInWords(network);
   return [
     ...(stored === bits ? [] : [`Codes of ${bits} bits are stored in ${stored}.`]),
     ...(group === 0 ? [`The one scale of a row is repeated for each block of ${blocks} columns.`] : []),
@@ -67,7 +79,7 @@ function activationNotes(network: Network): string[] {
     return [
       `Activations are not rounded (${formatCount(input.bits, 'bit')} in the run): weights of 16 bits have no product with rounded ones.`,
     ];
-  const blocks = weightBlocks(network).join(' or ');
+  const blocks = blocksInWords(network);
   const scales = `symmetrically to 8 bits, with one scale for each block of ${blocks} channels`;
   if (input.bits === 8) return [`Activations are rounded ${scales}; the run has scales of its own settings.`];
   return [

@@ -5,7 +5,8 @@ import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
 import { newModelFolder } from '../model/model-folder.ts';
-import { expectStock } from '../onnx-export/limits.ts';
+import { quantizersOf } from '../network/quantizers.ts';
+import { expectStock, type StockQuestion } from '../onnx-export/limits.ts';
 import { type StockReport, writeStockFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { planQuantized } from './experiment-plan.ts';
@@ -17,7 +18,7 @@ import { Places } from './places.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
 import { quantizedNetwork } from './steps/measures.ts';
-import { labelOf } from './workbench.ts';
+import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
 
 export interface ExportModelRequest {
@@ -59,16 +60,14 @@ export async function* exportModel(
   const setting = { job: 'export' as const, experiment, options, places, run: run?.dir ?? null };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
-    const quantized = await planQuantized(experiment, bench, {
-      path: source?.rotations ?? null,
-      integer: false,
-    });
+    expectStock(questionOf(bench));
+    const form = { path: source?.rotations ?? null, integer: false };
+    const quantized = await planQuantized(experiment, bench, form);
     const { maps, trained, weights } = quantized;
     if (trained) yield* executor.execute(trained);
     yield* executor.execute(maps);
     if (weights) yield* executor.execute(weights);
     const network = quantizedNetwork(executor, quantized);
-    expectStock(network, experiment.quantization.weights.method);
     const { productVersion } = await provenanceOf(bench);
     const { format, embeddings, head } = request;
     const origin = {
@@ -84,4 +83,12 @@ export async function* exportModel(
     const report = yield* phase('export', {}, () => writeStockFolder(out, stock, options.signal), out);
     return { ...origin, ...report, folder: out };
   });
+}
+
+/** Known before weights are rounded, which may take hours. */
+function questionOf({ checkpoint, experiment, rounding }: Workbench): StockQuestion {
+  const { quantization, rotation } = experiment;
+  const { weights } = quantizersOf(quantization, rotation, checkpoint.config);
+  const dense = rounding?.round?.dense ?? false;
+  return { checkpoint, weights, method: quantization.weights.method, dense };
 }
