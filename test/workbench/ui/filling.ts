@@ -12,8 +12,8 @@ import type { Session } from './session.ts';
 const FILE = 'table.spinquant.json';
 const MATRIX = { bits: ['4-8-16', '4-4-4'], methods: ['rtn', 'hadamard-had-rtn'], seeds: [0, 1, 2] };
 const MEASURED = /^\d+\.\d{1,3}/;
-/** Few cells are done. */
-const HALF_WAY = /: [0-4] of 9 cells · .* · 4-(8-16|4-4)( · seed \d)?$/;
+/** How far the table is, then what is at work, and in which cell. */
+const PROGRESS = /table: [0-8] of 9 cells( · .+)? · (16-16-16|4-8-16|4-4-4)( · seed \d)?$/m;
 
 /** The palette asks for a table, the model and two texts, and writes the file. */
 export async function newTable({ folder, workbench }: Session): Promise<void> {
@@ -35,13 +35,16 @@ export async function fillTable({ folder, rig, workbench }: Session): Promise<vo
   writeFileSync(join(folder, FILE), JSON.stringify({ matrix: MATRIX, ...lab }, null, 2));
   await workbench.openFile(FILE);
   await workbench.lens('Fill table (0 of 9 cells done)').click();
-  await workbench.webview(/^Results/);
-  const status = () => workbench.page.locator('.statusbar').innerText();
-  await eventually('a table half filled', status, (text) =>
-    text.split('\n').some((line) => HALF_WAY.test(line)),
+  const cell = await eventually(
+    'a cell at work',
+    () => newestRun(folder),
+    (run) => run !== null && run.record.cell !== null && run.record.status === 'running',
   );
   // No machine is to fill the table while the window is loaded again: its worker is killed as one that does not answer.
-  process.kill((await newestRun(folder))!.record.process.pid, 'SIGSTOP');
+  process.kill(cell!.record.process.pid, 'SIGSTOP');
+  await workbench.webview(/^Results/);
+  const status = () => workbench.page.locator('.statusbar').innerText();
+  await eventually('its progress', status, (text) => PROGRESS.test(text));
   await screenshot(rig.page, 'filling-light');
   await workbench.reload();
   const message = workbench.notification('its table was being filled when the window was closed');
