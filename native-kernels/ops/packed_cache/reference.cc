@@ -44,6 +44,9 @@ Grid asymmetric_grid(const PackCacheArgs& args, const float* x) {
   return {scale, zero, 0, args.max_level};
 }
 
+/// What is not a number has a scale that is none either.
+float number_or_zero(float value) { return std::isnan(value) ? 0 : value; }
+
 void write_code(const PackCacheArgs& args, uint8_t* block, size_t token, size_t channel, float code) {
   const PackedLayout& layout = args.layout;
   size_t within = channel % layout.group;
@@ -51,7 +54,7 @@ void write_code(const PackCacheArgs& args, uint8_t* block, size_t token, size_t 
   size_t place = args.is_keys ? word * kBlockTokens + token : token * layout.words() + word;
   uint32_t bits;
   memcpy(&bits, block + 4 * place, sizeof bits);
-  bits |= static_cast<uint32_t>(code) << layout.bits * (within % layout.per_word());
+  bits |= static_cast<uint32_t>(number_or_zero(code)) << layout.bits * (within % layout.per_word());
   memcpy(block + 4 * place, &bits, sizeof bits);
 }
 
@@ -66,7 +69,7 @@ void pack_token(const PackCacheArgs& args, const float* x, uint8_t* block, float
       write_code(args, block, token, g * layout.group + i, std::min(std::max(code, grid.low), grid.high));
     }
     if (!layout.has_zeros) continue;
-    int16_t zero = static_cast<int16_t>(grid.zero);
+    int16_t zero = static_cast<int16_t>(number_or_zero(grid.zero));
     memcpy(block + layout.code_bytes() + 2 * (g * kBlockTokens + token), &zero, sizeof zero);
   }
 }
