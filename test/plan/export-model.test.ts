@@ -148,6 +148,8 @@ test('a folder is whole or absent', async (t) => {
     'file/unwritable',
     /no\/out cannot be written: there is no such folder/,
   );
+  // A folder that takes none, where there is such a thing.
+  await rejectsWith(() => written({ run: RUN }, '/proc/out'), 'file/unwritable', /out cannot be written/);
   assert.deepEqual(readdirSync(parent), ['out']);
 });
 

@@ -25,7 +25,9 @@ export function newModelFolder(path: string): string {
 export async function writeModelFolder(out: string, fill: (folder: string) => Promise<void>): Promise<void> {
   const temporary = join(dirname(out), `.${basename(out)}.${randomBytes(6).toString('hex')}.tmp`);
   await writing(out, async () => {
-    await mkdir(temporary, { recursive: true });
+    await mkdir(dirname(out), { recursive: true });
+    // Not both at once: where a file system takes no folders, Node would try for ever.
+    await mkdir(temporary);
     try {
       await fill(temporary);
       if (existsSync(out)) await rmdir(out);
