@@ -115,7 +115,7 @@ function packedBlock(width: number, { group, bits, zeros }: Omit<ReturnType<type
 
 function packCache(draw: Draw): Call {
   const { width, group } = grouped(draw);
-  const { bits, symmetric, ...rule } = quantizer(draw) as { bits: number; symmetric: number };
+  const { bits = 4, symmetric = 0, ...rule } = quantizer(draw);
   const { bytes, scales } = packedBlock(width, { group, bits, zeros: 1 - symmetric });
   const [heads, tokens] = [draw.below(3), draw.one([0, 1, 15, 16, 17, 40])];
   const count = heads * Math.ceil(tokens / 16);
