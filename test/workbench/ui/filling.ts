@@ -69,5 +69,5 @@ export async function readTable({ workbench }: Session): Promise<void> {
   await workbench.command('Notifications: Clear All Notifications');
   await screenshotInEveryTheme(workbench, 'table');
   await results.getByRole('button', { name: /^4-4-4, RTN, stories/ }).click();
-  await workbench.panel(/^Training · RTN · 4-4-4$/);
+  await workbench.panel(/^Training · RTN · 4-4-4/);
 }
