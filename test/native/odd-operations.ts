@@ -71,7 +71,7 @@ function weightQuantize(draw: Draw): Call {
 }
 
 function attention(draw: Draw, gradient: boolean): Call {
-  const [groups, repeats, width] = [draw.below(3), 1 + draw.below(3), draw.size()];
+  const [groups, repeats, width] = [draw.one([0, 1, 1, 2, 2]), 1 + draw.below(3), draw.size()];
   const rows = 1 + draw.size();
   const keys = rows + draw.one([0, 0, 1, 40]);
   const [q, k] = [
@@ -103,7 +103,9 @@ function cachedAttention(draw: Draw): Call {
 /** A head's width, the channels that share a scale, and bits as they are stored; the latter two of a cache. */
 function packedForm(draw: Draw) {
   const { width, group } = grouped(draw);
-  return { width, group, bits: 2 + draw.below(7), zeros: draw.flag() };
+  // A head without channels is refused: that is seen often enough.
+  const channels = width === 0 && draw.chance(0.9) ? group : width;
+  return { width: channels, group, bits: 2 + draw.below(7), zeros: draw.flag() };
 }
 
 /** Bytes and scales of a block of packed tokens. */
@@ -130,7 +132,8 @@ function packedAttention(draw: Draw): Call {
   const [key, other] = [packedForm(draw), packedForm(draw)];
   const { width } = key;
   const value = { ...other, group: 0 };
-  const [groups, repeats, rows] = [draw.below(4), 1 + draw.below(9), draw.one([1, 1, 2, 5, 17, 33])];
+  const groups = draw.one([0, 1, 1, 2, 2, 3, 3]);
+  const [repeats, rows] = [1 + draw.below(9), draw.one([1, 1, 2, 5, 17, 33])];
   const room = draw.one([0, 1, 2, 5, 33, 40]);
   const q: Dims = [groups, repeats * rows, width];
   const packed = (form: typeof value, blocks: number): ProbeTensor[] => {
