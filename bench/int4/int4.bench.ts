@@ -17,6 +17,7 @@ const OPERATIONS: Readonly<Record<string, number>> = {
   avx_vnni: 128,
   avx512: 256,
   avx512_vnni: 256,
+  amx: 2048,
 };
 
 const decode = { tokens: 1, weights: 8, wide: 2, rounds: 30 };
