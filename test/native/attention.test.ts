@@ -6,6 +6,7 @@ import {
   addon,
   assertClose,
   assertSameBits,
+  EXP_ERROR,
   forEachVariant,
   notBuilt,
   ROUNDING,
@@ -18,8 +19,6 @@ const PRODUCTS = ['float32', 'pieces', 'units'] as const;
 type Products = (typeof PRODUCTS)[number];
 /** A product of two pieces each is off by at most this, as a part of the sizes of its factors. */
 const lost = (products: Products) => (products === 'float32' ? 0 : 3 * 2 ** -16 + 2 ** -32);
-/** Relative error that the vectorised exponential may have. */
-const EXP_ERROR = 4e-7;
 const BLOCK = 64;
 
 interface Case {

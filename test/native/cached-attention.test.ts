@@ -6,15 +6,13 @@ import {
   addon,
   assertClose,
   assertSameBits,
+  EXP_ERROR,
   forEachVariant,
   notBuilt,
   ROUNDING,
   random,
   runOperator,
 } from './support.ts';
-
-/** Relative error that the vectorised exponential may have. */
-const EXP_ERROR = 4e-7;
 
 interface Case {
   readonly groups: number;

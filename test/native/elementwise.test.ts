@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import {
   assertClose,
+  EXP_ERROR,
   forEachVariant,
   notBuilt,
   type Operation,
@@ -10,9 +11,6 @@ import {
   random,
   runOperator,
 } from './support.ts';
-
-/** Relative error that the vectorised exponential may have. */
-const EXP_ERROR = 4e-7;
 
 const widths = [1, 3, 172, 288, 576, 11008, 18944];
 const rowsFor = (width: number) => (width > 10000 ? [3] : [1, 3, 65]);

@@ -7,15 +7,13 @@ import {
   addon,
   assertClose,
   assertSameBits,
+  EXP_ERROR,
   forEachVariant,
   notBuilt,
   ROUNDING,
   random,
   runOperator,
 } from './support.ts';
-
-/** Relative error that the vectorised exponential may have. */
-const EXP_ERROR = 4e-7;
 
 interface Shape {
   readonly groups: number;

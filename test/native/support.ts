@@ -26,6 +26,8 @@ export function nativeOperators(): readonly NativeOperator[] {
 
 /** Half a unit in the last place of 1 in float32: the largest relative error of one rounding. */
 export const ROUNDING = 2 ** -24;
+/** Relative error that the vectorised exponential may have. */
+export const EXP_ERROR = 4e-7;
 
 /** Uniform in [-1, 1) times `scale`, the same for the same seed (mulberry32). */
 export function random(count: number, seed: number, scale = 1): Float32Array {

@@ -30,7 +30,7 @@ function numbers(first: number, count: number, seed: number): Float32Array {
   });
 }
 
-/** What a layer adds for these tokens. */
+/** A layer adds this for these tokens. */
 async function grown(first: number, count: number): Promise<GrownRows> {
   const graph = new Graph();
   const [x, y] = [0, 1].map((seed) => graph.reals([BATCH, HEADS, count, WIDTH], numbers(first, count, seed)));

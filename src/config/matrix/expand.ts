@@ -30,7 +30,7 @@ export interface Cell extends CellName {
   readonly path: JsonPath;
   /** Where the text has the settings of its row; null for rows that it does not define. */
   readonly ownSettings: JsonPath | null;
-  /** What bits, seed and row put in the place of the experiment's settings. */
+  /** Bits, seed and row put these in the place of the experiment's settings. */
   readonly patch: unknown;
 }
 

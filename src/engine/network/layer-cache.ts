@@ -7,7 +7,7 @@ import { PackedRows } from './packed-rows.ts';
 
 type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
 
-/** What a layer adds to its cache for the next tokens, by program output name: some of these. */
+/** A layer adds some of these to its cache for the next tokens, by program output name. */
 export interface GrownRows {
   /** Keys and values [B, G, n, h]. */
   readonly keys?: Reals;

@@ -21,7 +21,7 @@ export const scaleName = (linear: Linear): string => `${linear}.scale`;
 /** Numbers of maps as values of a graph, by seam. */
 export type MadeMaps = Readonly<Partial<Record<SeamName, Value>>>;
 
-/** What decides the inputs of a layer's graph, beside the types of its tensors. */
+/** These decide the inputs of a layer's graph, beside the types of its tensors. */
 type WeightsShape = Pick<LayerShape, 'config' | 'maps' | 'quantizers' | 'weightForm'>;
 
 /** Graph inputs of one layer, created where the mode of the network asks for them. */

@@ -17,7 +17,7 @@ import { tokenCacheBytes } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
 import { endTokensOf } from './end-tokens.ts';
 import type { Executor } from './execute.ts';
-import { type GenerateOptions, networkOf, writerSetting } from './generate.ts';
+import type { GenerateOptions } from './generate.ts';
 import { runJob } from './job.ts';
 import { machineBytes } from './machine-bytes.ts';
 import { ownQuantizers } from './networks.ts';
@@ -26,6 +26,7 @@ import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt
 import { warningsOf } from './source.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
+import { networkOf, writerSetting } from './writer-network.ts';
 
 export interface ComparisonRequest {
   /** At least one, all of one model: its full precision is what they are compared with. */
@@ -101,7 +102,7 @@ async function* writeReference(
   const opened = await atFullPrecision(first, options);
   const { model } = opened.experiment;
   return yield* runJob<Reference, ColumnEvent>(
-    writerSetting(opened, options),
+    writerSetting('generate', opened, options),
     async function* (bench, executor) {
       const prompt = yield* preparedPrompt(request, bench);
       const network = yield* readyNetwork(opened, bench, executor);
@@ -151,7 +152,7 @@ function writeAndJudge(
 ): AsyncGenerator<RunEvent | ColumnEvent, ComparedNetwork> {
   const { signal } = options;
   return runJob<ComparedNetwork, ColumnEvent>(
-    writerSetting(opened, options),
+    writerSetting('generate', opened, options),
     async function* (bench, executor) {
       yield* warningsOf(opened.source);
       const prompt = yield* preparedPrompt(request, bench);

@@ -1,6 +1,5 @@
 /** A quantized model as a folder that other runtimes load. */
 import { existsSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
@@ -9,17 +8,15 @@ import { quantizersOf } from '../network/quantizers.ts';
 import { expectStock, type StockQuestion } from '../onnx-export/limits.ts';
 import { type StockReport, writeStockFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
-import { planQuantized } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
-import { Places } from './places.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
-import { quantizedNetwork } from './steps/measures.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
+import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
 export interface ExportModelRequest {
   readonly from: Writer;
@@ -56,18 +53,10 @@ export async function* exportModel(
   if (!existsSync(out)) expectWritable(out);
   const opened = await openWriter(request.from, { device: 'cpu', cacheBits: null });
   const { experiment, run, source } = opened;
-  const places = new Places(null, run ? [run.dir] : [], run ? experiment.runs : tmpdir());
-  const setting = { job: 'export' as const, experiment, options, places, run: run?.dir ?? null };
-  return yield* runJob(setting, async function* (bench, executor) {
+  return yield* runJob(writerSetting('export', opened, options), async function* (bench, executor) {
     yield* warningsOf(source);
     expectStock(questionOf(bench));
-    const form = { path: source?.rotations ?? null, integer: false };
-    const quantized = await planQuantized(experiment, bench, form);
-    const { maps, trained, weights } = quantized;
-    if (trained) yield* executor.execute(trained);
-    yield* executor.execute(maps);
-    if (weights) yield* executor.execute(weights);
-    const network = quantizedNetwork(executor, quantized);
+    const network = yield* mergedNetworkOf(opened, bench, executor, false);
     const { productVersion } = await provenanceOf(bench);
     const { format, embeddings, head } = request;
     const origin = {

@@ -1,27 +1,22 @@
 /** Text that a model writes at full precision, or the quantized network of a run. */
-import { tmpdir } from 'node:os';
 import type { Bits, Device } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts';
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { shareOf16Bits } from '../network/cache-form.ts';
-import type { Network } from '../network/network.ts';
 import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import { endTokensOf } from './end-tokens.ts';
-import type { Executor } from './execute.ts';
-import { planQuantized } from './experiment-plan.ts';
-import { type JobSetting, runJob } from './job.ts';
-import { deployedProducts, ownQuantizers, plainNetwork } from './networks.ts';
-import { expectSameCache, type OpenedWriter, openWriter } from './opened-writer.ts';
+import { runJob } from './job.ts';
+import { ownQuantizers } from './networks.ts';
+import { expectSameCache, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
-import { Places } from './places.ts';
 import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
 import { warningsOf } from './source.ts';
-import { quantizedNetwork } from './steps/measures.ts';
-import { labelOf, type Workbench } from './workbench.ts';
+import { labelOf } from './workbench.ts';
 import type { Writer } from './writer.ts';
+import { networkOf, writerSetting } from './writer-network.ts';
 
 export interface GenerateRequest {
   readonly from: Writer;
@@ -75,7 +70,7 @@ export async function* generateText(
   const opened = await openWriter(request.from, { device: options.device, cacheBits });
   const { experiment, run, source } = opened;
   return yield* runJob<GenerateResult, GenerationEvent>(
-    writerSetting(opened, options),
+    writerSetting('generate', opened, options),
     async function* (bench, executor) {
       expectSameCache(opened, bench);
       yield* warningsOf(source);
@@ -101,35 +96,4 @@ export async function* generateText(
       };
     },
   );
-}
-
-/** A job that keeps nothing, and takes what the writer's run has. */
-export function writerSetting({ experiment, run }: OpenedWriter, options: EngineOptions): JobSetting {
-  const runs = run ? experiment.runs : tmpdir();
-  const places = new Places(null, run ? [run.dir] : [], runs);
-  return { job: 'generate', experiment, options, places, run: run?.dir ?? null };
-}
-
-/** @param simulated as in {@link GenerateRequest}. */
-export async function* networkOf(
-  opened: OpenedWriter,
-  bench: Workbench,
-  executor: Executor,
-  simulated = false,
-): AsyncGenerator<RunEvent, Network> {
-  const { isPlain, source } = opened;
-  if (isPlain) return plainNetwork(bench);
-  const integer = !simulated && multipliesIntegers(opened, bench);
-  const form = { path: source?.rotations ?? null, integer };
-  const quantized = await planQuantized(bench.experiment, bench, form);
-  const { maps, trained, weights } = quantized;
-  if (trained) yield* executor.execute(trained);
-  yield* executor.execute(maps);
-  if (weights) yield* executor.execute(weights);
-  return quantizedNetwork(executor, quantized);
-}
-
-/** A run with weights of 4 bits is deployed so, where our operators have kernels. */
-function multipliesIntegers({ isPlain }: OpenedWriter, bench: Workbench): boolean {
-  return !isPlain && bench.cache.abilities.ownKernels && deployedProducts(bench).integer.length > 0;
 }

@@ -26,7 +26,7 @@ export function withoutConstant(keys: Value, b: Value, { cos, sin }: RotaryTable
 }
 
 /**
- * What the constant part adds to the scores. With halves q₁, q₂ and b₁, b₂ of the channels that RoPE turns together,
+ * The constant part adds this to the scores. With halves q₁, q₂ and b₁, b₂ of the channels that RoPE turns together,
  * q·RoPE_t(b) = (q₁b₁ + q₂b₂)·cos_t + (q₂b₁ − q₁b₂)·sin_t: one product of h numbers, with a table that all heads share.
  * @param queries [B, G, rows·n, h] after RoPE, before maps of heads. @param tables of all positions.
  * @param factor what scores are scaled with.

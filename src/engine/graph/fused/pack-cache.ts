@@ -29,7 +29,7 @@ export const BLOCK_TOKENS = 16;
 /** Zero points are stored in 16 bits. */
 const WIDEST_ZERO = 32767;
 
-/** What of a quantizer decides how its codes are stored. */
+/** These settings of a quantizer decide how its codes are stored. */
 export type CacheForm = Pick<ActivationQuantizer, 'bits' | 'symmetric' | 'group'>;
 
 /** How a head's tokens lie in memory. */
