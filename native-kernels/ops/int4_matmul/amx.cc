@@ -43,31 +43,59 @@ struct Strip {
   size_t row_bytes, tile_bytes;
 };
 
-/// Tokens from `token` on as tiles [group][tile][16 × 64], with 0 for what is not there.
-Strip strip_of_tiles(const Int4ProductArgs& args, size_t token, int8_t* tiles) {
-  const Int4Layout& layout = args.layout;
-  const size_t group = layout.padded_group(), tokens = at_most(args.tokens - token, kTileRows);
-  memset(tiles, 0, all_tiles(layout) * kTileBytes);
-  for (size_t row = 0; row < tokens; row++) {
-    const int8_t* codes = args.codes + (token + row) * layout.depth();
-    int8_t* to = tiles + row * kTileColumns;
-    for (size_t g = 0; g < layout.groups(); g++, to += tiles_of(layout) * kTileBytes) {
-      for (size_t i = 0; i < group; i += kDepthStep, codes += kDepthStep) {
-        memcpy(to + i / kTileColumns * kTileBytes + i % kTileColumns, codes, kDepthStep);
+/// Strips of tokens. Those that cannot be read where they lie are put into tiles: the last one where it is incomplete,
+/// and all where groups end within a tile.
+class Strips {
+ public:
+  explicit Strips(const Int4ProductArgs& args, size_t together)
+      : args_(args),
+        all_(args.layout.padded_group() % kTileColumns != 0),
+        size_(all_tiles(args.layout) * kTileBytes),
+        tiles_((all_ ? divided_up(together, kTileRows) : 1) * size_) {}
+
+  /// Tokens start … end follow, `start` a multiple of a strip's.
+  void put(size_t start, size_t end) {
+    start_ = start;
+    for (size_t token = start; token < end; token += kTileRows) {
+      if (in_tiles(token)) put_tiles(token);
+    }
+  }
+
+  Strip at(size_t token) const {
+    if (in_tiles(token)) return {tiles_of_strip(token), kTileColumns, kTileBytes};
+    return {args_.codes + token * args_.layout.depth(), args_.layout.depth(), kTileColumns};
+  }
+
+ private:
+  bool in_tiles(size_t token) const { return all_ || token + kTileRows > args_.tokens; }
+
+  int8_t* tiles_of_strip(size_t token) const {
+    return static_cast<int8_t*>(tiles_.bytes()) + (all_ ? (token - start_) / kTileRows * size_ : 0);
+  }
+
+  /// Tiles are [group][tile][16 × 64], with 0 for what is not there.
+  void put_tiles(size_t token) {
+    const Int4Layout& layout = args_.layout;
+    const size_t group = layout.padded_group(), tokens = at_most(args_.tokens - token, kTileRows);
+    int8_t* tiles = tiles_of_strip(token);
+    memset(tiles, 0, size_);
+    for (size_t row = 0; row < tokens; row++) {
+      const int8_t* codes = args_.codes + (token + row) * layout.depth();
+      int8_t* to = tiles + row * kTileColumns;
+      for (size_t g = 0; g < layout.groups(); g++, to += tiles_of(layout) * kTileBytes) {
+        for (size_t i = 0; i < group; i += kDepthStep, codes += kDepthStep) {
+          memcpy(to + i / kTileColumns * kTileBytes + i % kTileColumns, codes, kDepthStep);
+        }
       }
     }
   }
-  return {tiles, kTileColumns, kTileBytes};
-}
 
-/// @param tiles room for what cannot be read where it lies: an incomplete strip, and groups that end within a tile.
-Strip strip_at(const Int4ProductArgs& args, size_t token, int8_t* tiles) {
-  const Int4Layout& layout = args.layout;
-  if (token + kTileRows > args.tokens || layout.padded_group() % kTileColumns != 0) {
-    return strip_of_tiles(args, token, tiles);
-  }
-  return {args.codes + token * layout.depth(), layout.depth(), kTileColumns};
-}
+  const Int4ProductArgs& args_;
+  const bool all_;
+  const size_t size_;
+  const Scratch tiles_;
+  size_t start_ = 0;
+};
 
 /// Σ a·u of a group: of one or two strips with two panels, [token][panel][row].
 void multiply_group(const Strip* strips, bool two, const uint8_t* const* panels, size_t tile, size_t end,
@@ -143,23 +171,24 @@ void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
   if (args.tokens < kFewTokens) return avx512_vnni::int4_products(args, first, last);
   const Int4Layout& layout = args.layout;
   const size_t strip = all_tiles(layout) * kTileBytes;
-  const Scratch buffer(4 * strip);
-  int8_t* const own_codes = static_cast<int8_t*>(buffer.bytes());
-  uint8_t* const own_weights = static_cast<uint8_t*>(buffer.bytes()) + 2 * strip;
+  const Scratch buffer(2 * strip);
+  uint8_t* const own_weights = static_cast<uint8_t*>(buffer.bytes());
   const uint8_t* const weights[2] = {own_weights, own_weights + strip};
   const size_t fit = kCachedBytes / layout.depth() / (2 * kTileRows) * (2 * kTileRows);
   const size_t step = fit > 0 ? fit : 2 * kTileRows;
+  Strips strips(args, at_most(step, args.tokens));
   const TileScope tiles;
   for (size_t start = 0; start < args.tokens; start += step) {
     const size_t end = at_most(args.tokens, start + step);
+    strips.put(start, end);
     for (size_t panel = first; panel < last; panel += 2) {
       const size_t panels = at_most(last - panel, 2);
       // One that is alone is multiplied by what the other had: nobody reads the result.
       for (size_t p = 0; p < panels; p++) put_weights(args, panel + p, own_weights + p * strip);
       for (size_t token = start; token < end; token += 2 * kTileRows) {
-        Strip strips[2] = {strip_at(args, token, own_codes), {}};
-        if (token + kTileRows < args.tokens) strips[1] = strip_at(args, token + kTileRows, own_codes + strip);
-        multiply_pair(args, strips, weights, panel, panels, token);
+        Strip pair[2] = {strips.at(token), {}};
+        if (token + kTileRows < args.tokens) pair[1] = strips.at(token + kTileRows);
+        multiply_pair(args, pair, weights, panel, panels, token);
       }
     }
   }
