@@ -58,6 +58,8 @@ export async function fillTable({ folder, rig, workbench }: Session): Promise<vo
 
 /** The table shows a number in every row, and a number there leads to its run. */
 export async function readTable({ workbench }: Session): Promise<void> {
+  // A window that is loaded again soon after a file was opened may have forgotten its tab.
+  await workbench.openFile(FILE);
   await workbench.lens('Fill table (9 of 9 cells done)').waitFor({ timeout: 30_000 });
   const results = await workbench.panel(/^Results/);
   const rows = await eventually(
