@@ -16,6 +16,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Addon, loadAddon } from '../src/engine/runtime/addon.ts';
+import { median } from './probe.ts';
 
 interface Transform {
   readonly label: string;
@@ -54,8 +55,6 @@ const transforms: Transform[] = [
     return { label: `${order}·${rest}`, block: order! * rest!, order: order!, target: 2 };
   }),
 ];
-
-const median = (values: number[]) => values.sort((a, b) => a - b)[values.length >> 1]!;
 
 /** ONNX Runtime aligns its tensors to 64 bytes; JavaScript does not. */
 function alignedArray(addon: Addon, count: number): Float32Array {

@@ -5,7 +5,8 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadAddon, type ProbeTensor } from '../src/engine/runtime/addon.ts';
+import type { ProbeTensor } from '../src/engine/runtime/addon.ts';
+import { median, openAddon } from './probe.ts';
 
 const TOKENS = 2048;
 const [D, F, V, HEADS, S, H] = [192, 512, 4096, 6, 256, 32];
@@ -193,11 +194,8 @@ const CASES: readonly Case[] = [
 ];
 
 const count = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
-const addon = loadAddon();
-if (!addon) throw new Error('the native operators are not built: npm run build:native');
-const isa = addon.instructionSets().at(-1)!;
+const { addon, isa } = openAddon();
 
 function probe(which: Case, input: number): ProbeTensor {
   const dims = which.inputs[input]!;
@@ -232,9 +230,9 @@ function measure(which: Case, threads: number) {
   const target = new Float32Array(source.length);
   const [copies, runs]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
-    copies.push(...addon!.copyTimes(source, target, threads, REPEATS).slice(1));
+    copies.push(...addon.copyTimes(source, target, threads, REPEATS).slice(1));
     runs.push(
-      ...addon!.runOperator(which.name, isa, which.attributes, inputs, outputs, threads, REPEATS).slice(1),
+      ...addon.runOperator(which.name, isa, which.attributes, inputs, outputs, threads, REPEATS).slice(1),
     );
   }
   const [copy, run] = [median(copies), median(runs)];

@@ -15,12 +15,11 @@ import { calibrationBlocks, openWorkbench } from '../src/engine/plan/workbench.t
 import type { Runtime } from '../src/engine/runtime/types.ts';
 import { learnRotations } from '../src/engine/transform/learning/learner.ts';
 import { float32 } from '../src/protocol/tensor.ts';
+import { median } from './probe.ts';
 import { subjects } from './quality/subjects.ts';
 
 const STEPS = 20;
 const SEQUENCES = 8;
-
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 /** Counts multiply-add flops of a step without recomputation: forward, ∂x, rotation gradients u W and x̂ Aᵀ Wᵀ. */
 function usefulFlops(

@@ -8,7 +8,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { runScript } from '../child.ts';
-import type { Argument, Result, Row } from './measure.ts';
+import type { Result, Row } from '../probe.ts';
+import type { Argument } from './measure.ts';
 
 const [COLUMNS, ROWS] = [2048, 8192];
 /** 8-bit operations per cycle of a core: what the widest multiply-add of bytes does, times how many start in a cycle. */

@@ -3,10 +3,10 @@
  * float32 MatMul in turn, round after round. Prints JSON.
  */
 import { randomFillSync } from 'node:crypto';
-import { loadAddon } from '../../src/engine/runtime/addon.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime, Session } from '../../src/engine/runtime/types.ts';
 import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
+import { median, openAddon, type Result } from '../probe.ts';
 import { type Products, productsModel, type Weight } from './model.ts';
 
 export interface Argument {
@@ -20,28 +20,9 @@ export interface Argument {
   readonly rounds: number;
 }
 
-export interface Row {
-  readonly name: string;
-  /** Of a product: the fastest of all rounds, and the median. */
-  readonly milliseconds: number;
-  readonly median: number;
-  /** Bytes of a weight as it is read. */
-  readonly bytes: number;
-}
-
-export interface Result {
-  readonly instructionSet: string;
-  /** Bytes per second that all threads together read, the most of all rounds. */
-  readonly readBandwidth: number;
-  readonly clock: number;
-  readonly rows: readonly Row[];
-}
-
 const argument = JSON.parse(process.argv[2]!) as Argument;
 const { tokens, columns, rows, rounds } = argument;
-const addon = loadAddon();
-if (!addon) throw new Error('the native operators are not built: npm run build:native');
-const isa = addon.instructionSets().at(-1)!;
+const { addon, isa } = openAddon();
 
 const randomBytes = (count: number): Uint8Array<ArrayBuffer> => randomFillSync(new Uint8Array(count));
 /** Numbers from −1 to 1 that repeat after 64 KB. */
@@ -61,7 +42,7 @@ function packed(group: number): Weight[] {
     { data: codes, dims: [rows, columns] },
     { data: scales, dims: [rows, groups] },
   ];
-  addon!.runOperator('PackInt4', isa, {}, inputs, [bytes.data, grid.data], argument.threads, 1);
+  addon.runOperator('PackInt4', isa, {}, inputs, [bytes.data, grid.data], argument.threads, 1);
   return [bytes, grid];
 }
 
@@ -134,8 +115,6 @@ async function open(runtime: Runtime, name: string): Promise<Contender> {
   return { name, session, outputs, bytes, seconds: [] };
 }
 
-const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1]!;
-
 async function main(): Promise<Result> {
   const runtime = await createRuntime({ kernels: 'native', threads: argument.threads });
   const contenders: Contender[] = [];
@@ -145,7 +124,7 @@ async function main(): Promise<Result> {
   const memory = new Float32Array(2 ** 24).fill(1);
   let readBandwidth = 0;
   for (let round = 0; round <= rounds; round++) {
-    const reads = addon!.readTimes(memory, argument.threads, 4);
+    const reads = addon.readTimes(memory, argument.threads, 4);
     readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
     for (const { session, outputs, seconds } of contenders) {
       const start = performance.now();
@@ -159,7 +138,7 @@ async function main(): Promise<Result> {
   });
   for (const { session } of contenders) session.release();
   runtime.close();
-  return { instructionSet: isa, readBandwidth, clock: addon!.clockRate(), rows: found };
+  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), rows: found };
 }
 
 console.log(JSON.stringify(await main()));

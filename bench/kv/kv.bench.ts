@@ -8,8 +8,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { runScript } from '../child.ts';
+import type { Result } from '../probe.ts';
 import type { Argument as DecodeArgument, Row as DecodeRow } from './decode.ts';
-import type { Argument, Result } from './measure.ts';
+import type { Argument } from './measure.ts';
 
 const SHAPES = {
   'Llama-3.2-1B': { heads: 32, kvHeads: 8, headDim: 64 },

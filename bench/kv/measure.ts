@@ -4,7 +4,8 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
-import { loadAddon, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { median, openAddon, type Result } from '../probe.ts';
 
 export interface Argument {
   readonly threads: number;
@@ -16,23 +17,6 @@ export interface Argument {
   /** Distinct caches: together more than the last cache of the processor holds, where that is asked for. */
   readonly caches: number;
   readonly rounds: number;
-}
-
-export interface Row {
-  readonly name: string;
-  /** For one layer: the fastest of all calls, and the median. */
-  readonly milliseconds: number;
-  readonly median: number;
-  /** Bytes of keys and values that a call reads, scales included. */
-  readonly bytes: number;
-}
-
-export interface Result {
-  readonly instructionSet: string;
-  /** Bytes per second that all threads together read, the most of all rounds. */
-  readonly readBandwidth: number;
-  readonly clock: number;
-  readonly rows: readonly Row[];
 }
 
 interface Contender {
@@ -47,9 +31,7 @@ interface Contender {
 
 const argument = JSON.parse(process.argv[2]!) as Argument;
 const { threads, heads, kvHeads, headDim, depth, rounds } = argument;
-const addon = loadAddon();
-if (!addon) throw new Error('the native operators are not built: npm run build:native');
-const isa = addon.instructionSets().at(-1)!;
+const { addon, isa } = openAddon();
 
 /** Numbers from −1 to 1 that repeat after 64 KB. */
 function noise(...dims: number[]): ProbeTensor {
@@ -76,7 +58,7 @@ function packed(tokens: number, bits: number, keys: 0 | 1): readonly [ProbeTenso
     dims: [kvHeads, blocks, blockScales],
   };
   const quantizer = { bits, symmetric: 0, include_zero: 1, clip_ratio: 1, group: 0, keys };
-  addon!.runOperator(
+  addon.runOperator(
     'PackCache',
     isa,
     quantizer,
@@ -128,19 +110,17 @@ function overNumbers(): Contender {
   };
 }
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
-
 function main(): Result {
   const contenders = [overCodes(4), overCodes(8), overNumbers()];
   const output = new Float32Array(heads * headDim);
   const memory = new Float32Array(2 ** 24).fill(1);
   let readBandwidth = 0;
   for (let round = 0; round <= rounds; round++) {
-    const reads = addon!.readTimes(memory, threads, 4);
+    const reads = addon.readTimes(memory, threads, 4);
     readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
     for (const { operator, attributes, caches, seconds } of contenders)
       for (const inputs of caches) {
-        const taken = addon!.runOperator(operator, isa, attributes, inputs, [output], threads, 1);
+        const taken = addon.runOperator(operator, isa, attributes, inputs, [output], threads, 1);
         // The first round fills caches of the system.
         if (round > 0) seconds.push(...taken);
       }
@@ -148,7 +128,7 @@ function main(): Result {
   const rows = contenders.map(({ name, bytes, seconds }) => ({
     ...{ name, bytes, milliseconds: Math.min(...seconds) * 1000, median: median(seconds) * 1000 },
   }));
-  return { instructionSet: isa, readBandwidth, clock: addon!.clockRate(), rows };
+  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), rows };
 }
 
 console.log(JSON.stringify(main()));

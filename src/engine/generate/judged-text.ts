@@ -3,7 +3,7 @@ import type { TextJudgement, TokenJudgement } from '../../protocol/comparison.ts
 import type { Network } from '../network/network.ts';
 import { expectFinite, prefill, readNext } from './continue-text.ts';
 import { Decoder } from './decoder.ts';
-import { logPartition, logProbability } from './token-choice.ts';
+import { logPartition } from './token-choice.ts';
 
 /** A text with the logits [V] that its writer chose each token by. */
 export interface GivenText {
@@ -26,7 +26,11 @@ export async function* judgeText(
   for (const [place, id] of ids.entries()) {
     if (place > 0) logits = await readNext(decoder, ids[place - 1]!, signal);
     expectFinite(logits, place);
-    yield { logProbability: logProbability(logits, id), divergence: divergence(written[place]!, logits) };
+    const partition = logPartition(logits);
+    yield {
+      logProbability: logits[id]! - partition,
+      divergence: divergence(written[place]!, logits, partition),
+    };
   }
 }
 
@@ -34,9 +38,10 @@ export async function* judgeText(
  * KL(P ‖ Q) = Σ p (log p − log q) in nats (Kullback and Leibler, 1951, eq. 2.6), summed in float64. Rounding alone could
  * bring it below 0.
  * @param p logits [V] of P. @param q logits [V] of Q. All are finite.
+ * @param partitionQ log Σ exp of q, where it is known.
  */
-export function divergence(p: Float32Array, q: Float32Array): number {
-  const [partitionP, partitionQ] = [logPartition(p), logPartition(q)];
+export function divergence(p: Float32Array, q: Float32Array, partitionQ = logPartition(q)): number {
+  const partitionP = logPartition(p);
   let sum = 0;
   for (let id = 0; id < p.length; id++) {
     const logP = p[id]! - partitionP;
