@@ -2,6 +2,7 @@ import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from 
 import type { SeamName } from '../../protocol/block.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
 import type { GridNetworks } from '../methods/index.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
@@ -9,6 +10,7 @@ import { type Products, productsOf } from '../network/packed-weights.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
 import { isFixed, NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
+import { preparedWeightBytes } from '../network/weight-bytes.ts';
 import { rotationMaps } from './experiment-maps.ts';
 import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
 import type { Workbench } from './workbench.ts';
@@ -184,6 +186,28 @@ function networkOf(
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
-  const memory = networkMemory(experiment, checkpoint.config, mode, purpose);
+  const memory = networkMemory(
+    experiment,
+    checkpoint.config,
+    mode,
+    purpose,
+    packedBytes(checkpoint, options),
+  );
   return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
+}
+
+/** Bytes of the prepared weights of a network that packs them; undefined for another. */
+function packedBytes(
+  checkpoint: Checkpoint,
+  {
+    quantizers,
+    integer = false,
+    rounded,
+    denseWeights,
+  }: Pick<NetworkOptions, 'quantizers' | 'integer' | 'rounded' | 'denseWeights'>,
+): number | undefined {
+  const { config } = checkpoint;
+  const isDense = denseWeights === true || rounded?.isDense === true;
+  if (!integer || productsOf(quantizers, config, isDense).integer.length === 0) return undefined;
+  return preparedWeightBytes(checkpoint, { config, quantizers, weightForm: 'packed' });
 }
