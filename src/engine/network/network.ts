@@ -49,11 +49,14 @@ export interface NetworkOptions {
   readonly rounded?: RoundedSource | undefined;
   /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
   readonly denseWeights?: boolean;
-  /** True where the merged network multiplies in whole numbers, as far as its quantizers allow; false where absent. */
-  readonly integer?: boolean | undefined;
+  /** Where the merged network multiplies in whole numbers, as far as its quantizers allow; `never` where absent. */
+  readonly integer?: IntegerProducts | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
+
+/** `if-faster`: where the processor has no faster products of the same codes (`graph/lower`). */
+export type IntegerProducts = 'always' | 'if-faster' | 'never';
 
 const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
@@ -293,19 +296,20 @@ export class Network {
     return mapsOfLayer(this.#given.now, index);
   }
 
-  /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
+  /** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
   get weightForm(): WeightForm {
-    const { mode, quantizers, integer = false } = this.options;
+    const { mode, quantizers, integer = 'never' } = this.options;
+    const { bfloat16Products, wholeProducts } = this.#cache.abilities;
     if (mode !== 'merged' || this.#isDense) return 'numbers';
-    if (integer && weightObstacle(quantizers.weights) === null) return 'packed';
-    const asCodes = this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
-    return asCodes ? 'codes' : 'numbers';
+    const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
+    if (inWhole && weightObstacle(quantizers.weights) === null) return 'packed';
+    return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
   }
 
   /** Which products of the layers are of whole numbers; null where none were asked for. */
   get products(): Products | null {
-    const { mode, quantizers, integer = false } = this.options;
-    if (!integer || mode !== 'merged') return null;
+    const { mode, quantizers, integer } = this.options;
+    if (integer !== 'always' || mode !== 'merged') return null;
     return productsOf(quantizers, this.checkpoint.config, this.#isDense);
   }
 

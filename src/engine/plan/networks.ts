@@ -30,15 +30,17 @@ export function capturedNetwork(bench: Workbench): Network {
 /**
  * Mapped and quantized, as it would be deployed.
  * @param rounded weights rounded beforehand; null: to nearest.
- * @param integer true where it multiplies in whole numbers, as far as it can.
+ * @param integer true where it multiplies in whole numbers, as far as it can, and false where in float32; where absent,
+ * whichever is faster.
  */
 export function deployedNetwork(
   bench: Workbench,
   state: SeamState,
   rounded: RoundedSource | null,
-  integer = false,
+  integer?: boolean,
 ): Network {
-  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer };
+  const products = integer === undefined ? 'if-faster' : integer ? 'always' : 'never';
+  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer: products } as const;
   return mapped(state, networkOf(bench, 'merged', { ...own, ...(rounded && { rounded }) }));
 }
 
