@@ -88,6 +88,7 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
     centreEmbedding: false,
     memory: planMemory(config, demand, limit),
     integer: asked.integer,
+    learns,
     ...(learns && { precision: asked.precision }),
   });
 }

@@ -72,7 +72,8 @@ export function learningNetwork(bench: Workbench): Network {
   const { precision } = experiment.rotation.learning;
   const quantizers = learningQuantizersOf(experiment, ownQuantizers(bench));
   const maps = rotationMaps(experiment, checkpoint.config);
-  return networkOf(bench, learningMode(experiment), { quantizers, maps, precision }, 'learn');
+  const options = { quantizers, maps, precision, integer: 'if-faster', learns: true } as const;
+  return networkOf(bench, learningMode(experiment), options, 'learn');
 }
 
 /** The final quantizers with the weights as they are inside the learning loop. */
@@ -181,7 +182,7 @@ function mapped(state: SeamState, network: Network): Network {
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded' | 'denseWeights' | 'integer'>,
+  options: Omit<NetworkOptions, 'mode' | 'centreEmbedding' | 'memory'>,
   purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;
