@@ -54,6 +54,7 @@ async function measure({ shape, sequence, value }: Point, axis: string): Promise
     folder,
     weightBits: 16,
     clipSearch: false,
+    integer: 'if-faster',
     precision: 'bfloat16x2',
     weightClipEvery: 1,
     sequences: 1,

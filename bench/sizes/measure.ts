@@ -10,7 +10,7 @@ import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
-import { Network } from '../../src/engine/network/network.ts';
+import { type IntegerProducts, Network } from '../../src/engine/network/network.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { Tape } from '../../src/engine/network/tape.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -30,6 +30,8 @@ export interface Measurement {
   readonly weightBits: number;
   readonly clipSearch: boolean;
   readonly weightClipEvery: number;
+  /** Which products are of whole numbers. */
+  readonly integer: IntegerProducts;
   /** The precision of learning's products. */
   readonly precision: Precision;
   readonly sequences: number;
@@ -89,6 +91,8 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
     }),
     centreEmbedding: false,
     memory: planMemory(config, demand, limit),
+    integer: asked.integer,
+    learns,
     ...(learns && { precision: asked.precision }),
   });
 }

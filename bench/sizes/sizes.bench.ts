@@ -37,6 +37,7 @@ const BASE = {
   weightBits: 16,
   clipSearch: false,
   weightClipEvery: 1,
+  integer: 'if-faster',
   precision: 'bfloat16x2',
   sequences: 1,
   sequence: TOKENS,

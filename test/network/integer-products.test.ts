@@ -21,7 +21,7 @@ import { after, before, test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import type { Network } from '../../src/engine/network/network.ts';
+import type { IntegerProducts, Network } from '../../src/engine/network/network.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -144,10 +144,10 @@ function networksOf(
   setting: Setting,
   rounded?: RoundedLayers,
 ): Pick<Case, 'integer' | 'simulated' | 'exact'> {
-  const make = (changed: Partial<Setting>, integer: boolean): Network =>
+  const make = (changed: Partial<Setting>, integer: IntegerProducts): Network =>
     deployedGolden(cache, checkpoint, { ...setting, ...changed }, { rounded, integer });
-  const exact = make({ activations: 16, cache: 16 }, false);
-  return { integer: make({}, true), simulated: make({}, false), exact };
+  const exact = make({ activations: 16, cache: 16 }, 'never');
+  return { integer: make({}, 'always'), simulated: make({}, 'never'), exact };
 }
 
 for (const name of GOLDEN_NAMES)

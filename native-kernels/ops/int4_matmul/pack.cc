@@ -4,38 +4,50 @@
 namespace spinquant {
 namespace {
 
-/// Where the codes of a row and column go: a byte, and the half of it.
-struct Place {
-  size_t byte;
-  int shift;
-};
+/// Four codes as stored, 0 … 15, in the lower halves of four bytes. Adding 8 to the lower half of a signed code and
+/// leaving out what is carried changes its highest bit alone.
+uint32_t four_halves(const int8_t* codes, bool is_signed) {
+  uint32_t four;
+  memcpy(&four, codes, sizeof four);
+  return (four ^ (is_signed ? 0x08080808u : 0u)) & 0x0f0f0f0fu;
+}
 
-/// @param column of the padded depth.
-Place place_of(size_t row_of_panel, size_t column) {
-  const size_t block = column / kBlockColumns, within = column % kBlockColumns;
-  return {block * kBlockBytes + row_of_panel * 4 + within % 4, within < 4 ? 0 : 4};
+/// Packs eight columns of a row. @param to where the row's bytes lie in their block.
+void pack_block(const int8_t* codes, bool is_signed, uint8_t* to) {
+  const uint32_t bytes = four_halves(codes, is_signed) | four_halves(codes + 4, is_signed) << 4;
+  memcpy(to, &bytes, sizeof bytes);
+}
+
+/// Packs the columns of a group, and returns the sum of their codes.
+int32_t pack_group(const int8_t* codes, size_t columns, bool is_signed, uint8_t* to) {
+  int32_t sum = 0;
+  for (size_t i = 0; i < columns; i++) sum += codes[i];
+  size_t i = 0;
+  for (; i + kBlockColumns <= columns; i += kBlockColumns, to += kBlockBytes) pack_block(codes + i, is_signed, to);
+  if (i == columns) return sum;
+  // Columns that pad a group are stored as 0.
+  int8_t rest[kBlockColumns];
+  memset(rest, is_signed ? -kSignedZero : 0, sizeof rest);
+  memcpy(rest, codes + i, columns - i);
+  pack_block(rest, is_signed, to);
+  return sum;
 }
 
 /// Packs a row, with its sums of scale·(code - zero) over each span.
 void pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* grid) {
   const Int4Layout& layout = args.layout;
-  const size_t in_panel = row % kPanelRows, groups = layout.groups(), group = layout.group;
+  const size_t groups = layout.groups(), group = layout.group;
   const size_t groups_of_span = layout.span / group;
+  const size_t group_bytes = layout.padded_group() / kBlockColumns * kBlockBytes;
   float* sums = grid;
   grid += layout.spans() * kPanelRows;
   double span_sum = 0;
   for (size_t g = 0; g < groups; g++) {
-    const int8_t* codes = args.codes + row * layout.columns + g * group;
     const float scale = args.scales[row * groups + g];
     const float zero = args.zeros ? args.zeros[row * groups + g] : 0;
-    double sum = 0;
-    for (size_t i = 0; i < group; i++) {
-      const Place place = place_of(in_panel, g * layout.padded_group() + i);
-      const int nibble = args.zeros ? codes[i] : codes[i] + kSignedZero;
-      packed[place.byte] = static_cast<uint8_t>(packed[place.byte] | ((nibble & 15) << place.shift));
-      sum += static_cast<double>(codes[i]) - zero;
-    }
-    span_sum += scale * sum;
+    const int8_t* codes = args.codes + row * layout.columns + g * group;
+    const int32_t sum = pack_group(codes, group, !args.zeros, packed + g * group_bytes);
+    span_sum += scale * (sum - static_cast<double>(group) * zero);
     if ((g + 1) % groups_of_span == 0) {
       *sums = static_cast<float>(span_sum);
       sums += kPanelRows;
@@ -59,7 +71,7 @@ void pack_int4(const PackInt4Args& args, size_t first, size_t last) {
     memset(packed, 0, layout.panel_bytes());
     memset(grid, 0, layout.panel_grid() * sizeof(float));
     for (size_t i = 0; i < kPanelRows && panel * kPanelRows + i < layout.rows; i++) {
-      pack_row(args, panel * kPanelRows + i, packed, grid + i);
+      pack_row(args, panel * kPanelRows + i, packed + 4 * i, grid + i);
     }
   }
 }

@@ -47,7 +47,7 @@ async function measuring(
     Readonly<Record<'run' | 'of', string | undefined>>,
   options: EngineOptions,
 ): Promise<AsyncGenerator<RunEvent, EvaluateResult | KeptEvaluation>> {
-  const { rotations, run, of, keep, integer = false } = named;
+  const { rotations, run, of, keep, integer } = named;
   // A run that learned nothing has results, too.
   const path = rotations ?? (hasLearnedRotation(experiment.rotation) ? (run ?? of) : undefined);
   const source = await engine.findSource(experiment, path === undefined ? null : { path });

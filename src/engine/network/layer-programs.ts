@@ -234,10 +234,13 @@ export function prepareExpression(
     const dims = [rotated.dim(0), rotated.dim(1) / (quantizer.group || rotated.dim(1))];
     const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
+    const numbers: [string, Value][] = [[preparedName(linear), rounded]];
+    const packed = (): [string, Value][] =>
+      packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers);
     const prepared = isNumbers
-      ? [[preparedName(linear), rounded] satisfies [string, Value]]
+      ? numbers
       : isPacked(linear, shape)
-        ? packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers)
+        ? [...packed(), ...(shape.weightForm === 'packed' ? [] : numbers)]
         : codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer));
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });

@@ -46,9 +46,10 @@ export interface LayerQuantizers {
 
 /**
  * How prepared weights are held: as float32 numbers, as bfloat16 codes with a scale per row, or with codes packed into 4
- * bits for products of whole numbers, as far as the quantizers of the layer allow (`packed-weights.ts`).
+ * bits for products of whole numbers, as far as the quantizers of the layer allow (`packed-weights.ts`). Derivatives need
+ * numbers beside packed codes: `packed-and-numbers`.
  */
-export type WeightForm = 'numbers' | 'codes' | 'packed';
+export type WeightForm = 'numbers' | 'codes' | 'packed' | 'packed-and-numbers';
 
 /** Everything that decides the graph of a layer; layers of one shape share it. */
 export interface LayerShape extends BatchShape {

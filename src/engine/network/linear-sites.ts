@@ -138,7 +138,8 @@ export function mergedSites(
   };
   const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
     const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
-    if (packed.length > 0) return packed.map((weight) => int4MatMul(read, weight, quantizer));
+    const whole = packed.map((weight) => int4MatMul(read, weight, quantizer));
+    if (whole.length > 0 && !learn) return whole;
     const x = fakeQuantize(read, quantizer);
     const weights = linears.map((linear) => ({
       prepared: preparedOf(linear),
@@ -146,7 +147,7 @@ export function mergedSites(
       ...bases[linear],
     }));
     return learn
-      ? rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY)
+      ? rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole)
       : weights.map(({ prepared }) => gemm(x, prepared, { transB: true }));
   };
   return {

@@ -49,11 +49,16 @@ export interface NetworkOptions {
   readonly rounded?: RoundedSource | undefined;
   /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
   readonly denseWeights?: boolean;
-  /** True where the merged network multiplies in whole numbers, as far as its quantizers allow; false where absent. */
-  readonly integer?: boolean | undefined;
+  /** Where the merged network multiplies in whole numbers, as far as its quantizers allow; `never` where absent. */
+  readonly integer?: IntegerProducts | undefined;
+  /** True where derivatives go through the merged network; false where absent. */
+  readonly learns?: boolean | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
+
+/** `if-faster`: where the processor has no faster products of the same codes (`graph/lower`). */
+export type IntegerProducts = 'always' | 'if-faster' | 'never';
 
 const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
@@ -68,6 +73,7 @@ export class Network {
   readonly options: NetworkOptions;
   readonly #cache: ProgramCache;
   readonly memory: NetworkMemory;
+  readonly weightForm: WeightForm;
   readonly #loss: OutputLoss;
   readonly #positions: Positions;
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
@@ -87,6 +93,7 @@ export class Network {
     this.checkpoint = checkpoint;
     this.#positions = new Positions(checkpoint.config);
     this.options = options;
+    this.weightForm = this.#formOfWeights();
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
   }
@@ -115,17 +122,15 @@ export class Network {
   /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return preparedWeightBytes(this.checkpoint, this.#weights) <= this.memory.preparedBytes;
+    return this.#preparedBytes(this.weightForm) <= this.memory.preparedBytes;
   }
 
   /** Bytes of all weights, in the forms in which they are read. */
   get weightBytes(): number {
-    return weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
-  }
-
-  get #weights() {
     const { config } = this.checkpoint;
-    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
+    const { mode, quantizers } = this.options;
+    const form = { config, quantizers, weightForm: this.weightForm };
+    return weightBytes(this.checkpoint, mode === 'merged' ? form : null);
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -293,19 +298,29 @@ export class Network {
     return mapsOfLayer(this.#given.now, index);
   }
 
-  /** Prepared weights are codes where products with codes have a kernel: they are half as large, and faster. */
-  get weightForm(): WeightForm {
-    const { mode, quantizers, integer = false } = this.options;
+  /** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
+  #formOfWeights(): WeightForm {
+    const { mode, quantizers, integer = 'never', learns = false } = this.options;
+    const { bfloat16Products, wholeProducts } = this.#cache.abilities;
     if (mode !== 'merged' || this.#isDense) return 'numbers';
-    if (integer && weightObstacle(quantizers.weights) === null) return 'packed';
-    const asCodes = this.#cache.abilities.bfloat16Products && hasRowCodes(quantizers.weights);
-    return asCodes ? 'codes' : 'numbers';
+    const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
+    if (inWhole && weightObstacle(quantizers.weights) === null) {
+      if (!learns) return 'packed';
+      // Where both forms do not fit, making numbers for each pass would cost more than packed codes save.
+      if (this.#preparedBytes('packed-and-numbers') <= this.memory.preparedBytes) return 'packed-and-numbers';
+    }
+    return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
+  }
+
+  #preparedBytes(weightForm: WeightForm): number {
+    const { config } = this.checkpoint;
+    return preparedWeightBytes(this.checkpoint, { config, quantizers: this.options.quantizers, weightForm });
   }
 
   /** Which products of the layers are of whole numbers; null where none were asked for. */
   get products(): Products | null {
-    const { mode, quantizers, integer = false } = this.options;
-    if (!integer || mode !== 'merged') return null;
+    const { mode, quantizers, integer } = this.options;
+    if (integer !== 'always' || mode !== 'merged') return null;
     return productsOf(quantizers, this.checkpoint.config, this.#isDense);
   }
 

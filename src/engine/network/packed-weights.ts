@@ -17,7 +17,7 @@ import { add } from '../graph/ops/elementwise.ts';
 import { cast, toReal } from '../graph/ops/shape.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
-import type { LayerQuantizers, LayerShape } from './layer-shape.ts';
+import type { LayerQuantizers, LayerShape, WeightForm } from './layer-shape.ts';
 
 /** The most bits of a code. */
 const BITS = 4;
@@ -63,12 +63,15 @@ function inputObstacle(linear: Linear, quantizers: LayerQuantizers, config: Mode
   return `groups of ${quantizer.group} channels do not divide what they read`;
 }
 
+export const packs = (form: WeightForm | undefined): boolean =>
+  form === 'packed' || form === 'packed-and-numbers';
+
 /** True where a layer of this shape multiplies by a packed weight. */
 export function isPacked(
   linear: Linear,
   { weightForm, quantizers, config }: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
 ): boolean {
-  return weightForm === 'packed' && inputObstacle(linear, quantizers, config) === null;
+  return packs(weightForm) && inputObstacle(linear, quantizers, config) === null;
 }
 
 /** The quantizer of what a linear layer reads. */

@@ -4,6 +4,7 @@ import type { LayerTypes } from './layer-inputs.ts';
 import { type ClipRatios, isRatio, PREPARE } from './layer-programs.ts';
 import { FULL_PRECISION, type LayerShape } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer } from './map-tensors.ts';
+import { packs } from './packed-weights.ts';
 
 /** Maps to prepare weights with, and those that clip ratios are searched on. */
 export interface WeightMaps {
@@ -76,7 +77,7 @@ export class PreparedWeights {
   #program({ shape, types }: LayerContext, ratios: ClipRatios): Promise<Program> {
     // The batch does not touch the weights, and quantizers of activations only decide which are packed.
     const { config, quantizers, maps, weightForm = 'numbers', precision } = shape;
-    const own = weightForm === 'packed' ? quantizers : { ...FULL_PRECISION, weights: quantizers.weights };
+    const own = packs(weightForm) ? quantizers : { ...FULL_PRECISION, weights: quantizers.weights };
     return this.#cache.get(PREPARE, {
       shape: { config, quantizers: own, maps, weightForm, precision },
       types,

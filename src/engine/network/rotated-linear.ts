@@ -28,25 +28,38 @@ export interface RotatedWeight {
  *   ∂A = (u W)ᵀ x̂  with u = ∂y Lᵀ,      ∂L = (x̂ Aᵀ Wᵀ)ᵀ ∂y,
  * so the [out, in] gradient of the weight is never formed, and the products u W of all weights are summed before
  * the one product with x̂.
+ * @param whole the same products, if whole numbers were multiplied for them; their derivative is that of x̂ Ŵ_iᵀ.
  */
-export function rotatedLinears(x: Value, weights: readonly RotatedWeight[], right: SideTransform): Value[] {
+export function rotatedLinears(
+  x: Value,
+  weights: readonly RotatedWeight[],
+  right: SideTransform,
+  whole: readonly Value[] = [],
+): Value[] {
   const matrices = [right, ...weights.map((weight) => weight.left)].flatMap((t) => matrixOf(t) ?? []);
   const inputs = [
     x,
     ...weights.flatMap((weight) => [weight.prepared, weight.original]),
     ...new Set(matrices),
+    ...whole,
   ];
-  return x.graph.apply(rotatedLinearOp(weights, right), inputs);
+  return x.graph.apply(rotatedLinearOp(weights, right, whole.length > 0), inputs);
 }
 
-function rotatedLinearOp(weights: readonly RotatedWeight[], right: SideTransform): OpDefinition {
+function rotatedLinearOp(
+  weights: readonly RotatedWeight[],
+  right: SideTransform,
+  isWhole: boolean,
+): OpDefinition {
   return {
     name: 'RotatedLinear',
     domain: 'spinquant',
     composedOnly: true,
     infer: ([x]) => weights.map(({ prepared }) => ({ dtype: x!.dtype, dims: [x!.dim(0), prepared.dim(0)] })),
     compose: (inputs) =>
-      weights.map((_, index) => gemm(inputs[0]!, inputs[1 + 2 * index]!, { transB: true })),
+      isWhole
+        ? inputs.slice(-weights.length)
+        : weights.map((_, index) => gemm(inputs[0]!, inputs[1 + 2 * index]!, { transB: true })),
     gradient(node, gradients, wanted) {
       const sums = new Map<Value, Value>();
       const accumulate = (value: Value, gradient: Value | null): void => {

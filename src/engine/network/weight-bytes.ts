@@ -15,7 +15,8 @@ const FLOAT = BYTES_PER_ELEMENT.float32;
 function preparedBytesOf(linear: Linear, [rows = 0, columns = 0]: readonly number[], form: Form): number {
   if (isPacked(linear, form)) {
     const { bytes, grid } = packedDims(rows, columns, packedPartsOf(linear, columns, form.quantizers));
-    return elementCount(bytes) + elementCount(grid) * FLOAT;
+    const packed = elementCount(bytes) + elementCount(grid) * FLOAT;
+    return form.weightForm === 'packed-and-numbers' ? packed + rows * columns * FLOAT : packed;
   }
   if (form.weightForm !== 'codes') return rows * columns * FLOAT;
   return rows * columns * BYTES_PER_ELEMENT.bfloat16 + rows * FLOAT;

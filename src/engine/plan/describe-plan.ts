@@ -40,7 +40,7 @@ async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Prom
   if (purpose === 'evaluate' || !hasLearnedRotation(experiment.rotation)) {
     const { perplexity, tasks } = await planEvaluate(experiment, methods, ['full-precision', 'quantized'], {
       path: null,
-      integer: false,
+      integer: undefined,
     });
     return [perplexity, tasks].filter((step) => step !== null);
   }

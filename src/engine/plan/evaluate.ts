@@ -19,7 +19,7 @@ export async function* evaluateExperiment(
   experiment: ResolvedExperiment,
   options: EvaluateOptions,
 ): AsyncGenerator<RunEvent, EvaluateResult> {
-  const { rotations, runDir, record, weights, integer = false } = options;
+  const { rotations, runDir, record, weights, integer } = options;
   const own = runDir === undefined ? null : await openRun(runDir);
   const source = await sourceOf(experiment, rotations, own);
   const asked = measuredWith(experiment, source);

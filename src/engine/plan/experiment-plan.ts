@@ -55,8 +55,8 @@ export async function planOptimize(experiment: ResolvedExperiment, methods: Meth
 export interface QuantizedForm {
   /** Path of learned rotations; null where they are drawn. */
   readonly path: string | null;
-  /** True where it multiplies in whole numbers, as far as it can. */
-  readonly integer: boolean;
+  /** True where it multiplies in whole numbers, false where in float32, `undefined` where in what is faster. */
+  readonly integer: boolean | undefined;
 }
 
 /** Perplexity and tasks with rotations that are drawn, or were learned before. */

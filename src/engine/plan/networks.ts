@@ -32,15 +32,17 @@ export function capturedNetwork(bench: Workbench): Network {
 /**
  * Mapped and quantized, as it would be deployed.
  * @param rounded weights rounded beforehand; null: to nearest.
- * @param integer true where it multiplies in whole numbers, as far as it can.
+ * @param integer true where it multiplies in whole numbers, as far as it can, and false where in float32; where absent,
+ * whichever is faster.
  */
 export function deployedNetwork(
   bench: Workbench,
   state: SeamState,
   rounded: RoundedSource | null,
-  integer = false,
+  integer?: boolean,
 ): Network {
-  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer };
+  const products = integer === undefined ? 'if-faster' : integer ? 'always' : 'never';
+  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer: products } as const;
   return mapped(state, networkOf(bench, 'merged', { ...own, ...(rounded && { rounded }) }));
 }
 
@@ -72,7 +74,8 @@ export function learningNetwork(bench: Workbench): Network {
   const { precision } = experiment.rotation.learning;
   const quantizers = learningQuantizersOf(experiment, ownQuantizers(bench));
   const maps = rotationMaps(experiment, checkpoint.config);
-  return networkOf(bench, learningMode(experiment), { quantizers, maps, precision }, 'learn');
+  const options = { quantizers, maps, precision, integer: 'if-faster', learns: true } as const;
+  return networkOf(bench, learningMode(experiment), options, 'learn');
 }
 
 /** The final quantizers with the weights as they are inside the learning loop. */
@@ -181,7 +184,7 @@ function mapped(state: SeamState, network: Network): Network {
 function networkOf(
   bench: Workbench,
   mode: NetworkMode,
-  options: Pick<NetworkOptions, 'quantizers' | 'maps' | 'precision' | 'rounded' | 'denseWeights' | 'integer'>,
+  options: Omit<NetworkOptions, 'mode' | 'centreEmbedding' | 'memory'>,
   purpose: NetworkPurpose = 'run',
 ): Network {
   const { experiment, checkpoint, cache } = bench;

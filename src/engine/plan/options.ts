@@ -28,9 +28,9 @@ interface MeasureOptions extends EngineOptions {
   readonly record?: Run | undefined;
 }
 
-/** Asks for products of whole numbers in the deployed network, as far as its quantizers allow. */
+/** Asks for products of whole numbers in the deployed network, as far as its quantizers allow, or for none. */
 export interface IntegerOptions {
-  /** False where absent. @throws UserError `integer/no-kernels` where our operators have no kernels. */
+  /** Where absent, the faster products are taken; both are of the same codes. @throws UserError `integer/no-kernels` where our operators have no kernels. */
   readonly integer?: boolean | undefined;
 }
 

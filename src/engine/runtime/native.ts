@@ -47,6 +47,7 @@ class NativeRuntime implements Runtime {
   readonly ortVersion: string;
   readonly threads: number;
   readonly multipliesBfloat16: boolean;
+  readonly multipliesBytes: boolean;
   readonly #addon: Addon;
   readonly #environment: EnvironmentHandle;
   readonly #files: MappedFiles;
@@ -64,6 +65,8 @@ class NativeRuntime implements Runtime {
     this.#files = new MappedFiles(addon);
     this.threads = threads;
     this.multipliesBfloat16 = isa === 'amx';
+    // The portable body multiplies bytes one vector of 16 at a time.
+    this.multipliesBytes = isa !== 'portable' && isa !== 'reference';
     this.ortVersion = addon.ortVersion(environment);
     this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${formatCount(threads, 'thread')}`;
   }

@@ -49,6 +49,7 @@ export async function openGpuRuntime(threads: number, kind: GpuKind, strict: boo
 class PortableRuntime implements Runtime {
   readonly kernels = 'composed';
   readonly multipliesBfloat16 = false;
+  readonly multipliesBytes = false;
   readonly description: string;
   readonly device: RuntimeDevice;
   readonly ortVersion: string;

@@ -6,8 +6,12 @@ export interface Abilities {
   readonly ownKernels: boolean;
   /** True where products with bfloat16 weights have their own kernel, faster than float32. */
   readonly bfloat16Products: boolean;
+  /** True where products of whole numbers are faster than those of float32, and no bfloat16 products are. */
+  readonly wholeProducts: boolean;
 }
 
 export function abilitiesOf(runtime: Runtime): Abilities {
-  return { ownKernels: runtime.kernels === 'native', bfloat16Products: runtime.multipliesBfloat16 };
+  const { kernels, multipliesBfloat16: bfloat16Products, multipliesBytes } = runtime;
+  const wholeProducts = multipliesBytes && !bfloat16Products;
+  return { ownKernels: kernels === 'native', bfloat16Products, wholeProducts };
 }

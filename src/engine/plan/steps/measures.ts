@@ -33,20 +33,20 @@ export interface Quantized {
   readonly weights: Weights | null;
   /** Weights that were trained; null for those of the checkpoint. */
   readonly trained: Step<Trained> | null;
-  /** True where it multiplies in whole numbers, as far as it can; false where absent. */
-  readonly integer?: boolean;
+  /** True where it multiplies in whole numbers, false where in float32, absent where in what is faster. */
+  readonly integer?: boolean | undefined;
 }
 
 /**
  * Settings that decide what a quantized network computes, beside its maps and weights.
- * @param integer true where it multiplies in whole numbers.
+ * @param integer true where it multiplies in whole numbers, false where in float32; absent where in what is faster.
  */
 export function deployedSettings(
   { quantization, rotation, scaling }: ResolvedExperiment,
-  integer = false,
+  integer?: boolean,
 ): unknown {
   const { learning: _, ...rotations } = rotation;
-  return { quantization, rotations, scaling, ...(integer && { integer }) };
+  return { quantization, rotations, scaling, ...(integer !== undefined && { integer }) };
 }
 
 /** The networks of these variants, made when they are asked for. */
