@@ -189,28 +189,20 @@ function networkOf(
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
-  const memory = networkMemory(
-    experiment,
-    checkpoint.config,
-    mode,
-    purpose,
-    packedBytes(checkpoint, options),
-  );
+  const prepared = packedBytes(bench, options);
+  const memory = networkMemory(experiment, checkpoint.config, mode, purpose, prepared);
   return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
 }
 
-/** Bytes of the prepared weights of a network that packs them; undefined for another. */
+/** Bytes of the prepared weights of a network that packs all it can; undefined for another. */
 function packedBytes(
-  checkpoint: Checkpoint,
-  {
-    quantizers,
-    integer = false,
-    rounded,
-    denseWeights,
-  }: Pick<NetworkOptions, 'quantizers' | 'integer' | 'rounded' | 'denseWeights'>,
+  { checkpoint, cache }: Pick<Workbench, 'checkpoint' | 'cache'>,
+  { quantizers, integer, learns, rounded, denseWeights }: Omit<NetworkOptions, 'mode' | 'centreEmbedding'>,
 ): number | undefined {
   const { config } = checkpoint;
+  const isWhole = integer === 'always' || (integer === 'if-faster' && cache.abilities.wholeProducts);
+  if (!isWhole || learns) return undefined;
   const isDense = denseWeights === true || rounded?.isDense === true;
-  if (!integer || productsOf(quantizers, config, isDense).integer.length === 0) return undefined;
+  if (productsOf(quantizers, config, isDense).integer.length === 0) return undefined;
   return preparedWeightBytes(checkpoint, { config, quantizers, weightForm: 'packed' });
 }
