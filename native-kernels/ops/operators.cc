@@ -33,7 +33,9 @@
   X(pack_cache_type)                \
   X(packed_attention_type)          \
   X(pack_int4_type)                 \
-  X(int4_matmul_type)
+  X(int4_matmul_type)               \
+  X(int4_matmul_add_type)           \
+  X(swiglu_int4_matmul_type)
 
 namespace spinquant {
 

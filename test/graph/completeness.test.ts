@@ -39,7 +39,7 @@ const LACKING: readonly {
     why: 'Networks that write token by token learn nothing.',
   },
   {
-    names: ['Int4MatMul', 'PackInt4'],
+    names: ['Int4MatMul', 'Int4MatMulAdd', 'PackInt4', 'SwiGluInt4MatMul'],
     parts: ['gradient'],
     why: 'Weights are packed once they are rounded, and nothing learns any more by then.',
   },

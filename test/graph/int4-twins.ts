@@ -1,8 +1,12 @@
 /** Cases of twins.test.ts: weights of 4 bits. */
-import { int4MatMul, packInt4 } from '../../src/engine/graph/fused/int4-matmul.ts';
+import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
+import { int4MatMul, int4MatMuls, packInt4 } from '../../src/engine/graph/fused/int4-matmul.ts';
+import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
+import { swiGlu } from '../../src/engine/graph/fused/swiglu.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
 import { add, maximum, minimum, round, scale } from '../../src/engine/graph/ops/elementwise.ts';
-import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { cast, concat, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import type { Twin } from './twin.ts';
 
 const perToken = { symmetric: false, group: 0, clipRatio: 1, includeZero: true };
@@ -16,6 +20,55 @@ function int4Codes(w: Value, s: Value, unsigned: boolean) {
   const zeros = unsigned ? within(add(scale(s, 3), graph.scalar(8)), 0, 15) : null;
   return { codes: cast(codes, 'int8'), scales: scale(s, 1 / 16), zeros };
 }
+
+/** Lowering makes one product of these. No value of theirs lies so near a tie that bodies round it to other codes. */
+const JOINED: Readonly<Record<string, Twin>> = {
+  // Rows of the norm reach 2 to 3, otherwise as a product alone.
+  'Int4MatMul, RmsNorm and three weights': {
+    dims: [
+      [5, 96],
+      [35, 96],
+      [35, 1],
+      [16, 96],
+      [16, 1],
+    ],
+    build(_g, [x, w, s, w2, s2]) {
+      const weights = [int4Codes(w!, s!, false), int4Codes(w2!, s2!, false), int4Codes(w!, s!, false)];
+      const packed = weights.map((weight) => packInt4(weight));
+      return concat(int4MatMuls(rmsNorm(x!, 1e-5), packed, { ...perToken, bits: 8 }), 1);
+    },
+    roundings: (3 * (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96)) / 2,
+    forwardOnly: true,
+  },
+  Int4MatMulAdd: {
+    dims: [
+      [5, 96],
+      [35, 96],
+      [35, 1],
+      [5, 35],
+    ],
+    build: (_g, [x, w, s, y]) =>
+      add(y!, int4MatMul(x!, packInt4(int4Codes(w!, s!, false)), { ...perToken, bits: 8 })),
+    roundings: (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96) / 2,
+    forwardOnly: true,
+  },
+  // Blocks of 24 are at most √24 in size.
+  SwiGluInt4MatMul: {
+    dims: [
+      [5, 96],
+      [5, 96],
+      [35, 96],
+      [35, 1],
+      [5, 35],
+    ],
+    build: (_g, [gate, up, w, s, y]) => {
+      const mixed = hadamard(swiGlu(gate!, up!), planHadamard(24));
+      return add(y!, int4MatMul(mixed, packInt4(int4Codes(w!, s!, true)), { ...perToken, bits: 8 }));
+    },
+    roundings: (5 * (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96)) / 2,
+    forwardOnly: true,
+  },
+};
 
 export const INT4_TWINS: Readonly<Record<string, Twin>> = {
   // As many roundings as Int4MatMul has for its groups, of sums as large as the range of x times 96 weights of at most
@@ -65,6 +118,7 @@ export const INT4_TWINS: Readonly<Record<string, Twin>> = {
       },
     ]),
   ),
+  ...JOINED,
   'PackInt4, bytes': {
     dims: [
       [35, 96],

@@ -312,10 +312,51 @@ function int4MatMul(draw: Draw): Call {
   const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
   const x = tensor(draw, rowsShape(draw, group * groups));
   const activation_group = (group * groups) / spans;
+  const weights = 1 + draw.below(3);
+  const weight = () => [tensor(draw, packed, 'int8'), tensor(draw, grid)];
+  const heights = { rows, rows2: weights > 1 ? rows : 0, rows3: weights > 2 ? rows : 0 };
+  return {
+    attributes: {
+      ...{ ...quantizer(draw), ...heights, group, activation_group },
+      ...{ zero_points: zeros, norm: draw.flag(), epsilon: 1e-5 },
+    },
+    inputs: [x, ...Array.from({ length: 3 }, (_, i) => (i < weights ? weight() : [null, null])).flat()],
+    outputs: Array(weights).fill(countOf(x.dims.slice(0, -1)) * rows),
+  };
+}
+
+function int4MatMulAdd(draw: Draw): Call {
+  const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
+  const dims = rowsShape(draw, group * groups);
+  const addend = tensor(draw, dims.with(-1, rows));
+  const inputs = [addend, tensor(draw, dims), tensor(draw, packed, 'int8'), tensor(draw, grid)];
+  const activation_group = (group * groups) / spans;
   return {
     attributes: { ...quantizer(draw), rows, group, activation_group, zero_points: zeros },
-    inputs: [x, tensor(draw, packed, 'int8'), tensor(draw, grid)],
-    outputs: [countOf(x.dims.slice(0, -1)) * rows],
+    inputs,
+    outputs: [addend.data.length],
+  };
+}
+
+function swiGluInt4MatMul(draw: Draw): Call {
+  const [order, rows] = [draw.one([1, 1, 12, 20]), 1 + draw.below(40)];
+  const block = order * 2 ** draw.below(6);
+  const columns = block * (1 + draw.below(3));
+  const dims = rowsShape(draw, columns);
+  const panels = Math.ceil(rows / 16);
+  const packed = [panels, (Math.ceil(columns / 32) * 32) / 8, 64];
+  const m = order === 1 ? draw.one([null, tensor(draw, [1, 1])]) : tensor(draw, [order, order]);
+  const [gate, up] = [tensor(draw, dims), tensor(draw, dims)];
+  return {
+    attributes: {
+      ...{ ...quantizer(draw), rows, block: draw.chance(0.7) ? block : 0, order },
+      ...{ scale: 0.5, transpose: draw.flag() },
+    },
+    inputs: [
+      ...[gate, up, tensor(draw, packed, 'int8'), tensor(draw, [panels, 2, 16])],
+      ...[m, sometimes(draw, dims.with(-1, rows))],
+    ],
+    outputs: [countOf(gate.dims.slice(0, -1)) * rows],
   };
 }
 
@@ -352,6 +393,8 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   PackedAttention: packedAttention,
   PackInt4: packInt4,
   Int4MatMul: int4MatMul,
+  Int4MatMulAdd: int4MatMulAdd,
+  SwiGluInt4MatMul: swiGluInt4MatMul,
 };
 
 /** Attributes that are never fractions. */

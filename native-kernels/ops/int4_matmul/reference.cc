@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <vector>
 #include "../../cpu/nearest_byte.h"
 #include "int4_matmul.h"
 
@@ -67,14 +68,62 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
   return sum;
 }
 
+/// H[row][column] of the Sylvester-Hadamard matrix.
+int sylvester_sign(size_t row, size_t column) {
+  int sign = 1;
+  for (size_t bits = row & column; bits > 0; bits &= bits - 1) sign = -sign;
+  return sign;
+}
+
+/// scale · (M × (Z · H)) of a block.
+void transform(const HadamardArgs& args, double* block) {
+  const size_t columns = args.block / args.order;
+  std::vector<double> z(block, block + args.block), mixed(args.block);
+  for (size_t k = 0; k < args.order; k++) {
+    for (size_t c = 0; c < columns; c++) {
+      for (size_t j = 0; j < columns; j++) mixed[k * columns + c] += sylvester_sign(j, c) * z[k * columns + j];
+    }
+  }
+  for (size_t i = 0; i < args.order; i++) {
+    for (size_t c = 0; c < columns; c++) {
+      double sum = 0;
+      for (size_t j = 0; j < args.order; j++) {
+        const double entry = !args.m ? 1 : args.transpose ? args.m[j * args.order + i] : args.m[i * args.order + j];
+        sum += entry * mixed[j * columns + c];
+      }
+      block[i * columns + c] = args.scale * sum;
+    }
+  }
+}
+
+/// In double, rounded once at the end.
+std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
+  const float* x = rows.x + token * columns;
+  std::vector<double> row(x, x + columns);
+  for (size_t i = 0; rows.up && i < columns; i++) {
+    row[i] = row[i] / (1 + std::exp(-row[i])) * rows.up[token * columns + i];
+  }
+  if (rows.norm) {
+    double sum = 0;
+    for (double value : row) sum += value * value;
+    for (double& value : row) value /= std::sqrt(sum / static_cast<double>(columns) + rows.epsilon);
+  }
+  const size_t block = rows.blocks.block;
+  for (size_t start = 0; block > 0 && start < columns; start += block) transform(rows.blocks, &row[start]);
+  return {row.begin(), row.end()};
+}
+
 }  // namespace
 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
   const size_t groups_of_span = layout.span / layout.group;
+  std::vector<float> row;
   // Spans of one token lie behind one another, and so do their groups.
   for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
-    const float* x = args.x + span * layout.span;
+    const size_t at = span % layout.spans();
+    if (at == 0) row = row_of(args.rows, span / layout.spans(), layout.columns);
+    const float* x = &row[at * layout.span];
     const RowQuantizer q = quantizer_of(args, x);
     const bool is_zero = std::all_of(x, x + layout.span, [](float value) { return value == 0; });
     // Where all are one value, that is the scale, and their codes are all 0 + 1.
@@ -99,7 +148,8 @@ void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
   const size_t end = std::min(last * kPanelRows, layout.rows);
   for (size_t token = 0; token < args.tokens; token++) {
     for (size_t row = first * kPanelRows; row < end; row++) {
-      args.y[token * layout.rows + row] = static_cast<float>(element(args, token, row));
+      const size_t at = token * layout.rows + row;
+      args.y[at] = static_cast<float>(element(args, token, row) + (args.addend ? args.addend[at] : 0));
     }
   }
 }

@@ -1,7 +1,7 @@
 import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { recordOf } from '../../protocol/records.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
-import { int4MatMul } from '../graph/fused/int4-matmul.ts';
+import { int4MatMuls } from '../graph/fused/int4-matmul.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -138,7 +138,7 @@ export function mergedSites(
   };
   const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
     const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
-    if (packed.length > 0) return packed.map((weight) => int4MatMul(read, weight, quantizer));
+    if (packed.length > 0) return int4MatMuls(read, packed, quantizer);
     const x = fakeQuantize(read, quantizer);
     const weights = linears.map((linear) => ({
       prepared: preparedOf(linear),

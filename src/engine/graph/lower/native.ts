@@ -1,4 +1,5 @@
 import { withAddedProducts } from '../fused/gemm-bfloat16.ts';
+import { usesOf, withInt4Neighbours } from '../fused/int4-products.ts';
 import { swappedAxes } from '../fused/swap-axes.ts';
 import type { Graph, Value } from '../graph.ts';
 import { type Rebuilt, rebuild } from '../rebuild.ts';
@@ -17,7 +18,9 @@ export function lowerNative(
   tiles: boolean,
 ): Rebuilt {
   const helpers = rebuild(graph, outputs, composeHelpers, cut);
-  const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
+  const uses = usesOf(helpers.graph.nodes, Object.values(helpers.outputs));
+  const joined = rebuild(helpers.graph, helpers.outputs, withInt4Neighbours(uses));
+  const native = rebuild(joined.graph, joined.outputs, swappedAxes);
   if (!tiles) return native;
   const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
   const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
