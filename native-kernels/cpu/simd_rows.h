@@ -21,4 +21,30 @@ SPINQUANT_INLINE void swiglu_values(const float* gate, const float* up, float* y
   map2(gate, up, y, count, [](Vec g, Vec u) { return g * sigmoid(g) * u; });
 }
 
+struct RotatedPair {
+  Vec first, second;
+};
+
+SPINQUANT_INLINE RotatedPair rotate_pair(Vec a, Vec b, Vec c, Vec s) {
+  return {fma(a, c, -(b * s)), fma(b, c, a * s)};
+}
+
+/// RoPE of a row of 2 · half entries: y1 = x1·cos - x2·sign·sin, y2 = x2·cos + x1·sign·sin. y may be x.
+SPINQUANT_INLINE void rotary_row(const float* x, const float* cos, const float* sin, float* y, size_t half,
+                                 float sign) {
+  const Vec signs = splat(sign);
+  size_t i = 0;
+  for (; i + kLanes <= half; i += kLanes) {
+    RotatedPair p = rotate_pair(load(x + i), load(x + half + i), load(cos + i), signs * load(sin + i));
+    store(y + i, p.first);
+    store(y + half + i, p.second);
+  }
+  if (i == half) return;
+  size_t part = half - i;
+  RotatedPair p = rotate_pair(load_part(x + i, part, 0), load_part(x + half + i, part, 0),
+                              load_part(cos + i, part, 0), signs * load_part(sin + i, part, 0));
+  store_part(y + i, part, p.first);
+  store_part(y + half + i, part, p.second);
+}
+
 }  // namespace spinquant::SPINQUANT_ISA

@@ -24,6 +24,7 @@
   X(swiglu_type)                    \
   X(swiglu_grad_type)               \
   X(rotary_embedding_type)          \
+  X(rotary_heads_type)              \
   X(token_loss_type)                \
   X(token_loss_grad_type)           \
   X(activation_statistics_type)     \

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <cmath>
-#include <vector>
 #include "../../cpu/nearest_byte.h"
+#include "../../cpu/row_loops.h"
 #include "int4_matmul.h"
 
 // Quantization is float32 here too: its definition is a sequence of float32 operations.
@@ -68,34 +68,6 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
   return sum;
 }
 
-/// H[row][column] of the Sylvester-Hadamard matrix.
-int sylvester_sign(size_t row, size_t column) {
-  int sign = 1;
-  for (size_t bits = row & column; bits > 0; bits &= bits - 1) sign = -sign;
-  return sign;
-}
-
-/// scale · (M × (Z · H)) of a block.
-void transform(const HadamardArgs& args, double* block) {
-  const size_t columns = args.block / args.order;
-  std::vector<double> z(block, block + args.block), mixed(args.block);
-  for (size_t k = 0; k < args.order; k++) {
-    for (size_t c = 0; c < columns; c++) {
-      for (size_t j = 0; j < columns; j++) mixed[k * columns + c] += sylvester_sign(j, c) * z[k * columns + j];
-    }
-  }
-  for (size_t i = 0; i < args.order; i++) {
-    for (size_t c = 0; c < columns; c++) {
-      double sum = 0;
-      for (size_t j = 0; j < args.order; j++) {
-        const double entry = !args.m ? 1 : args.transpose ? args.m[j * args.order + i] : args.m[i * args.order + j];
-        sum += entry * mixed[j * columns + c];
-      }
-      block[i * columns + c] = args.scale * sum;
-    }
-  }
-}
-
 /// In double, rounded once at the end.
 std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
   const float* x = rows.x + token * columns;
@@ -108,9 +80,8 @@ std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
     for (double value : row) sum += value * value;
     for (double& value : row) value /= std::sqrt(sum / static_cast<double>(columns) + rows.epsilon);
   }
-  const size_t block = rows.blocks.block;
-  for (size_t start = 0; block > 0 && start < columns; start += block) transform(rows.blocks, &row[start]);
-  return {row.begin(), row.end()};
+  const std::vector<double> mixed = transformed(rows.blocks, row);
+  return {mixed.begin(), mixed.end()};
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "../../operator/scratch.h"
+#include "../../cpu/simd_heads.h"
 #include "../../cpu/simd_math.h"
 #include "../../cpu/simd_quantize.h"
 #include "mix.h"
@@ -250,18 +251,21 @@ void write_partial(const PackedAttentionArgs& args, const Queries& queries, size
 
 void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
   const PackedLayout& layout = args.layout;
-  const size_t blocks = blocks_of(args.tokens);
-  const Scratch scratch(layout.group);
+  const HeadRows& rows = args.rows;
+  const size_t blocks = blocks_of(rows.tokens);
+  const Scratch bytes(layout.group), own(rows.are_plain() ? 0 : layout.width * sizeof(float));
+  const Scratch memory(turning_memory(rows));
   for (size_t unit = first; unit < last; unit++) {
+    const size_t sequence = unit / blocks / rows.heads, head = unit / blocks % rows.heads;
     const size_t start = unit % blocks * kBlockTokens;
-    const float* x = args.x + (unit / blocks * args.tokens + start) * layout.width;
     uint8_t* block = args.codes + unit * layout.block_bytes();
     float* scales = args.scales + unit * layout.block_scales();
     memset(block, 0, layout.block_bytes());
     fill_zero(scales, layout.block_scales());
-    for (size_t token = 0; token < kBlockTokens && start + token < args.tokens; token++) {
+    for (size_t token = 0; token < kBlockTokens && start + token < rows.tokens; token++) {
+      const float* x = turned_row(rows, sequence, head, start + token, own.floats(), memory.bytes());
       for (size_t g = 0; g < layout.groups(); g++, x += layout.group) {
-        pack_group(args, x, block, scales, token, g, static_cast<int8_t*>(scratch.bytes()));
+        pack_group(args, x, block, scales, token, g, static_cast<int8_t*>(bytes.bytes()));
       }
     }
   }
@@ -290,7 +294,7 @@ void merge_attention(const MergeAttentionArgs& args, size_t first, size_t last) 
   const size_t width = args.width, size = width + 2;
   for (size_t query = first; query < last; query++) {
     const float* partial = args.partial + query * args.chunks * size;
-    float* o = args.o + query * width;
+    float* o = args.o_of(query);
     float highest = -kInfinity, total = 0;
     for (size_t c = 0; c < args.chunks; c++) {
       const float own = partial[c * size + width];

@@ -6,6 +6,7 @@ import { Hadamard } from './hadamard.ts';
 import { Int4MatMul, packedProduct, quantizedRows } from './int4-matmul.ts';
 import { RmsNorm } from './rms-norm.ts';
 import { SwiGlu } from './swiglu.ts';
+import type { Uses } from './uses.ts';
 
 /** addend + Int4MatMul(x) with one weight: inputs are the addend, x, bytes and grid. */
 export const Int4MatMulAdd: OpDefinition = {
@@ -41,31 +42,18 @@ function transformed(x: Value, matrix: Value | undefined, attributes: Attributes
   return Hadamard.compose!(hasMatrix ? [x, matrix] : [x], attributes);
 }
 
-/** Counts how often each value of a graph is read. */
-export function usesOf(
-  nodes: readonly Node[],
-  outputs: readonly Value[],
-): (value: Value | undefined) => number {
-  const uses = new Map<Value, number>();
-  for (const value of [...outputs, ...nodes.flatMap(({ inputs }) => inputs)])
-    uses.set(value, (uses.get(value) ?? 0) + 1);
-  return (value) => (value && uses.get(value)) ?? 0;
-}
-
 /**
  * Puts RmsNorm, SwiGlu and Hadamard before a product with packed weights into it, and the addition behind it, where
  * nothing else reads what lies between. Nodes that are left over go when the graph is copied next.
  * @param uses of the graph that is rewritten.
  */
-export function withInt4Neighbours(uses: (value: Value | undefined) => number): Rewrite {
+export function withInt4Neighbours(uses: Uses): Rewrite {
   return (node, inputs) => {
     if (node.op === Int4MatMul) return withRowsBefore(node, inputs, uses);
     if (node.op.name === 'Add' && node.op.domain === '') return withAddend(node, inputs, uses);
     return null;
   };
 }
-
-type Uses = (value: Value | undefined) => number;
 
 /** @param inputs copies of the node's, made by nodes like those of the source. */
 function withRowsBefore(node: Node, inputs: readonly Value[], uses: Uses): Value[] | null {
