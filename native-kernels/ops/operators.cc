@@ -24,6 +24,7 @@
   X(swiglu_type)                    \
   X(swiglu_grad_type)               \
   X(rotary_embedding_type)          \
+  X(rotary_heads_type)              \
   X(token_loss_type)                \
   X(token_loss_grad_type)           \
   X(activation_statistics_type)     \
@@ -33,7 +34,9 @@
   X(pack_cache_type)                \
   X(packed_attention_type)          \
   X(pack_int4_type)                 \
-  X(int4_matmul_type)
+  X(int4_matmul_type)               \
+  X(int4_matmul_add_type)           \
+  X(swiglu_int4_matmul_type)
 
 namespace spinquant {
 

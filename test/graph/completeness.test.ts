@@ -34,12 +34,12 @@ const LACKING: readonly {
     why: 'Lowering puts them in the place of operators that are differentiated by then.',
   },
   {
-    names: ['CachedAttention', 'PackedAttention', 'PackCache'],
+    names: ['CachedAttention', 'PackedAttention', 'PackCache', 'RotaryHeads'],
     parts: ['gradient'],
     why: 'Networks that write token by token learn nothing.',
   },
   {
-    names: ['Int4MatMul', 'PackInt4'],
+    names: ['Int4MatMul', 'Int4MatMulAdd', 'PackInt4', 'SwiGluInt4MatMul'],
     parts: ['gradient'],
     why: 'Weights are packed once they are rounded, and nothing learns any more by then.',
   },

@@ -1,8 +1,11 @@
 /** Cases of twins.test.ts: weights of 4 bits. */
-import { int4MatMul, packInt4 } from '../../src/engine/graph/fused/int4-matmul.ts';
-import type { Value } from '../../src/engine/graph/graph.ts';
+import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
+import { Int4MatMul, int4MatMul, int4MatMuls, packInt4 } from '../../src/engine/graph/fused/int4-matmul.ts';
+import { Int4MatMulAdd, SwiGluInt4MatMul } from '../../src/engine/graph/fused/int4-products.ts';
+import { apply, type Node, type Value } from '../../src/engine/graph/graph.ts';
 import { add, maximum, minimum, round, scale } from '../../src/engine/graph/ops/elementwise.ts';
-import { cast, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { cast, concat, toReal } from '../../src/engine/graph/ops/shape.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import type { Twin } from './twin.ts';
 
 const perToken = { symmetric: false, group: 0, clipRatio: 1, includeZero: true };
@@ -16,6 +19,73 @@ function int4Codes(w: Value, s: Value, unsigned: boolean) {
   const zeros = unsigned ? within(add(scale(s, 3), graph.scalar(8)), 0, 15) : null;
   return { codes: cast(codes, 'int8'), scales: scale(s, 1 / 16), zeros };
 }
+
+/** The node of a product with one weight, for operators that take its inputs and attributes. */
+function productOf(x: Value, w: Value, s: Value, unsigned: boolean): Node {
+  return int4MatMul(x, packInt4(int4Codes(w, s, unsigned)), { ...perToken, bits: 8 }).node!;
+}
+
+/** Products with what stands around them. No value of theirs lies so near a tie that bodies round it to other codes. */
+const JOINED: Readonly<Record<string, Twin>> = {
+  // Rows of the norm reach 2 to 3, otherwise as a product alone.
+  'Int4MatMul, RmsNorm and three weights': {
+    dims: [
+      [5, 96],
+      [35, 96],
+      [35, 1],
+      [16, 96],
+      [16, 1],
+    ],
+    build(graph, [x, w, s, w2, s2]) {
+      const weights = [int4Codes(w!, s!, false), int4Codes(w2!, s2!, false), int4Codes(w!, s!, false)];
+      const packed = weights.map((weight) => packInt4(weight));
+      const { inputs, attributes } = int4MatMuls(x!, packed, { ...perToken, bits: 8 })[0]!.node!;
+      const norm = { norm: 1, epsilon: { float: 1e-5 } };
+      return concat(graph.apply(Int4MatMul, inputs, { ...attributes, ...norm }), 1);
+    },
+    roundings: (3 * (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96)) / 2,
+    forwardOnly: true,
+  },
+  Int4MatMulAdd: {
+    dims: [
+      [5, 96],
+      [35, 96],
+      [35, 1],
+      [5, 35],
+    ],
+    build(_g, [x, w, s, y]) {
+      const { inputs, attributes } = productOf(x!, w!, s!, false);
+      return apply(Int4MatMulAdd, [y!, ...inputs], attributes);
+    },
+    roundings: (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96) / 2,
+    forwardOnly: true,
+  },
+  // Blocks of 24 are at most √24 in size.
+  ...Object.fromEntries(
+    [24, 0].map((block): [string, Twin] => [
+      `SwiGluInt4MatMul, ${block ? `blocks of ${block}` : 'no transform'}`,
+      {
+        dims: [
+          [5, 96],
+          [5, 96],
+          [35, 96],
+          [35, 1],
+          [5, 35],
+        ],
+        build(graph, [gate, up, w, s, y]) {
+          const { inputs, attributes } = productOf(gate!, w!, s!, true);
+          const read = [gate!, up!, ...inputs.slice(1)];
+          if (block === 0) return apply(SwiGluInt4MatMul, read, attributes);
+          const blocks = hadamard(gate!, planHadamard(block)).node!;
+          const matrix = blocks.inputs[1] ?? graph.reals([1, 1], [1]);
+          return apply(SwiGluInt4MatMul, [...read, matrix, y!], { ...attributes, ...blocks.attributes });
+        },
+        roundings: (5 * (96 * (96 / 2 + 3) * 1.1 + 9 * 1.1 * 2 * 96)) / 2,
+        forwardOnly: true,
+      },
+    ]),
+  ),
+};
 
 export const INT4_TWINS: Readonly<Record<string, Twin>> = {
   // As many roundings as Int4MatMul has for its groups, of sums as large as the range of x times 96 weights of at most
@@ -65,6 +135,7 @@ export const INT4_TWINS: Readonly<Record<string, Twin>> = {
       },
     ]),
   ),
+  ...JOINED,
   'PackInt4, bytes': {
     dims: [
       [35, 96],

@@ -1,9 +1,12 @@
 /** Cases of twins.test.ts: packed keys and values. */
 
-import { packCache } from '../../src/engine/graph/fused/pack-cache.ts';
+import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
+import { PackCache, packCache } from '../../src/engine/graph/fused/pack-cache.ts';
 import { type CacheForms, packedAttention } from '../../src/engine/graph/fused/packed-attention.ts';
-import type { Value } from '../../src/engine/graph/graph.ts';
+import { RotaryHeads } from '../../src/engine/graph/fused/rotary-heads.ts';
+import { type Attributes, apply, type Value } from '../../src/engine/graph/graph.ts';
 import { toReal } from '../../src/engine/graph/ops/shape.ts';
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import type { Twin } from './twin.ts';
 
 const KEYS = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
@@ -59,12 +62,70 @@ function attention(shape: Shape, keys: typeof KEYS, values: typeof KEYS): Twin {
   };
 }
 
+/** Rows [2·5, 3·h] of two sequences, with RoPE and a transform of heads. */
+const turned = (
+  width: number,
+  block: number,
+  build: (inputs: Value[], attributes: Attributes) => Value,
+): Twin => ({
+  dims: [
+    [10, 3 * width],
+    [5, width / 2],
+    [5, width / 2],
+  ],
+  build(_g, inputs) {
+    const shape = { heads: 3, tokens: 5 };
+    if (block === 0) return build(inputs, shape);
+    const { node } = hadamard(inputs[0]!, planHadamard(block));
+    return build([...inputs, ...node!.inputs.slice(1)], { ...shape, ...node!.attributes });
+  },
+  // Three roundings of products of at most 1, and a sum of `block` terms.
+  roundings: 8 + block,
+  forwardOnly: true,
+});
+
+/** Packs turned rows. No value lies so near a tie that bodies round it to other codes. */
+const packedRows = (width: number, block: number): Twin => ({
+  ...turned(width, block, ([x, ...rest], attributes) => {
+    const form = packCache(x!, KEYS, 'keys').codes.node!.attributes;
+    return toReal(x!.graph.apply(PackCache, [x!, ...rest], { ...form, ...attributes })[0]!);
+  }),
+  roundings: 0,
+});
+
+const joined = (shape: Shape): Twin => {
+  const twin = attention(shape, KEYS, VALUES);
+  return {
+    ...twin,
+    build(graph, inputs) {
+      const { node } = twin.build(graph, inputs);
+      return apply(node!.op, node!.inputs, { ...node!.attributes, joined: 1 });
+    },
+  };
+};
+
 export const PACKED_CACHE_TWINS: Readonly<Record<string, Twin>> = {
   'PackCache, codes of keys': packing(KEYS, 'keys', [2, 3, 19, 12], 'codes'),
   'PackCache, codes of values': packing(VALUES, 'values', [5, 33, 10], 'codes'),
   'PackCache, scales': packing(VALUES, 'values', [5, 33, 10], 'scales'),
   'PackCache, 8 bits': packing(EIGHT, 'keys', [2, 16, 9], 'codes'),
   'PackCache, symmetric groups': packing(SYMMETRIC, 'values', [3, 4, 18], 'codes'),
+  'PackCache, rows with RoPE and a transform': packedRows(24, 12),
+  'PackCache, rows with RoPE': packedRows(10, 0),
+  'RotaryHeads, with a transform': turned(24, 24, (inputs, attributes) =>
+    apply(RotaryHeads, inputs, { ...attributes, groups: 3 }),
+  ),
+  'RotaryHeads, odd width': turned(10, 0, (inputs, attributes) =>
+    apply(RotaryHeads, inputs, { ...attributes, groups: 1 }),
+  ),
+  'PackedAttention, heads joined': joined({
+    lead: [2, 3],
+    repeats: 2,
+    rows: 3,
+    capacity: 20,
+    length: 9,
+    width: 6,
+  }),
   PackedAttention: attention(
     { lead: [2], repeats: 2, rows: 3, capacity: 23, length: 21, width: 8 },
     KEYS,

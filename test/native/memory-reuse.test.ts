@@ -5,6 +5,7 @@ import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
 import { build } from './graphs.ts';
+import { product, weightOf } from './int4-weights.ts';
 import type { NodeSpec, ValueSpec } from './onnx-model.ts';
 import {
   addon,
@@ -46,6 +47,14 @@ const labels = { data: BigInt64Array.from({ length: ROWS }, (_, i) => BigInt(i %
 const quantizer = { bits: 4, symmetric: 0, include_zero: 1 };
 const hadamard12 = { data: Float32Array.from(random(144, 5), Math.sign), dims: [12, 12] };
 
+/** Its rows are no whole number of panels. */
+function int4Sum(): Operation {
+  const sum = product(random(ROWS * WIDTH, 1), weightOf(37, WIDTH, 0, true), {
+    ...{ bits: 8, symmetric: 0, clip_ratio: 1 },
+  });
+  return { ...sum, name: 'Int4MatMulAdd', inputs: [matrix(4), ...sum.inputs] };
+}
+
 /** Every operator that may reuse memory is here. Odd widths reach the ends of rows. */
 const OPERATIONS: readonly Operation[] = [
   { name: 'Hadamard', attributes: { block: 64 }, inputs: [matrix(1, [3, 128])], outputs: [3 * 128] },
@@ -76,6 +85,7 @@ const OPERATIONS: readonly Operation[] = [
     inputs: [matrix(1, [70, 800]), bfloat16(2, transB ? [45, 800] : [800, 45]), matrix(3, [70, 45])],
     outputs: [70 * 45],
   })),
+  ...(addon ? [int4Sum()] : []),
   { name: 'RmsNorm', attributes: {}, inputs: [matrix(1)], outputs: [COUNT] },
   { name: 'RmsNormGrad', attributes: {}, inputs: [matrix(1), matrix(2)], outputs: [COUNT] },
   { name: 'SwiGlu', attributes: {}, inputs: [matrix(1), matrix(2)], outputs: [COUNT] },

@@ -1,10 +1,11 @@
 /** Draws calls of every operator at the edges: empty tensors, order 1, inputs left out, attributes of odd values. */
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import {
+  type Call,
   countOf,
   type Dims,
   type Draw,
-  damaged,
+  type Drawing,
   grouped,
   type Numbers,
   ODD_INTEGERS,
@@ -14,10 +15,8 @@ import {
   sometimes,
   tensor,
 } from './odd-draw.ts';
+import { PACKED_DRAWINGS } from './odd-packed.ts';
 import type { Operation } from './support.ts';
-
-type Call = Omit<Operation, 'name'>;
-type Drawing = (draw: Draw) => Call;
 
 function hadamard(draw: Draw): Call {
   const order = draw.one([1, 1, 12, 20, 28]);
@@ -98,64 +97,6 @@ function cachedAttention(draw: Draw): Call {
   const within: ProbeTensor = { data: BigInt64Array.of(BigInt(draw.below(capacity + 1))), dims: [1] };
   const inputs = [...floats, draw.chance(0.9) ? within : tensor(draw, [1], 'int64')];
   return { attributes: { scale: 0.3, window, rows }, inputs, outputs: [countOf(q)] };
-}
-
-/** A head's width, the channels that share a scale, and bits as they are stored; the latter two of a cache. */
-function packedForm(draw: Draw) {
-  const { width, group } = grouped(draw);
-  // A head without channels is refused: that is seen often enough.
-  const channels = width === 0 && draw.chance(0.9) ? group : width;
-  return { width: channels, group, bits: 2 + draw.below(7), zeros: draw.flag() };
-}
-
-/** Bytes and scales of a block of packed tokens. */
-function packedBlock(width: number, { group, bits, zeros }: Omit<ReturnType<typeof packedForm>, 'width'>) {
-  const [size, perWord] = [group || width, bits > 4 ? 4 : 8];
-  const groups = size === 0 ? 0 : width / size;
-  return { bytes: 64 * groups * Math.ceil(size / perWord) + 32 * groups * zeros, scales: 16 * groups };
-}
-
-function packCache(draw: Draw): Call {
-  const { width, group } = grouped(draw);
-  const { bits = 4, symmetric = 0, ...rule } = quantizer(draw);
-  const { bytes, scales } = packedBlock(width, { group, bits, zeros: 1 - symmetric });
-  const [heads, tokens] = [draw.below(3), draw.one([0, 1, 15, 16, 17, 40])];
-  const count = heads * Math.ceil(tokens / 16);
-  return {
-    attributes: { ...rule, bits, symmetric, group, keys: draw.flag() },
-    inputs: [tensor(draw, [heads, tokens, width])],
-    outputs: [count * bytes, count * scales],
-  };
-}
-
-function packedAttention(draw: Draw): Call {
-  const [key, other] = [packedForm(draw), packedForm(draw)];
-  const { width } = key;
-  const value = { ...other, group: 0 };
-  const groups = draw.one([0, 1, 1, 2, 2, 3, 3]);
-  const [repeats, rows] = [1 + draw.below(9), draw.one([1, 1, 2, 5, 17, 33])];
-  const room = draw.one([0, 1, 2, 5, 33, 40]);
-  const q: Dims = [groups, repeats * rows, width];
-  const packed = (form: typeof value, blocks: number): ProbeTensor[] => {
-    const { bytes, scales } = packedBlock(width, form);
-    return [tensor(draw, [groups, blocks, bytes], 'int8'), tensor(draw, [groups, blocks, scales])];
-  };
-  const own = Math.ceil(rows / 16);
-  const tokens = [...packed(key, own), ...packed(value, own), ...packed(key, room), ...packed(value, room)];
-  const length: ProbeTensor = { data: BigInt64Array.of(BigInt(draw.below(16 * room + 1))), dims: [1] };
-  const [terms, positions] = [draw.size(), 16 * room + rows];
-  const constant = draw.flag()
-    ? [tensor(draw, [...q.slice(0, -1), terms]), tensor(draw, [positions, terms])]
-    : [];
-  return {
-    attributes: {
-      ...{ scale: 0.3, rows, window: draw.one([0, 0, 1, 7, 100, 2 ** 32, 2 ** 53]) },
-      ...{ key_bits: key.bits, key_group: key.group, key_zeros: key.zeros },
-      ...{ value_bits: value.bits, value_group: value.group, value_zeros: value.zeros },
-    },
-    inputs: [tensor(draw, q), ...tokens, draw.chance(0.9) ? length : tensor(draw, [1], 'int64'), ...constant],
-    outputs: [countOf(q)],
-  };
 }
 
 /** M, K and N of a product, and a factor as it lies in memory. */
@@ -286,39 +227,6 @@ function latticeRound(draw: Draw): Call {
   };
 }
 
-/** Packed weights for Int4MatMul, and what they are packed from. */
-function int4(draw: Draw) {
-  const group = 1 + draw.size();
-  const [spans, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
-  const groups = spans * (1 + draw.below(2));
-  const panels = Math.ceil(rows / 16);
-  const packed = [panels, (groups * Math.ceil(group / 32) * 32) / 8, 64];
-  const grid = [panels, spans + groups * (1 + zeros), 16];
-  return { group, groups, spans, rows, zeros, packed, grid };
-}
-
-function packInt4(draw: Draw): Call {
-  const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
-  const dims = damaged(draw, [rows, group * groups]);
-  const lowest = zeros ? 0 : -8;
-  const codes = Int8Array.from({ length: countOf(dims) }, () => lowest + draw.below(16));
-  const scales = tensor(draw, [rows, groups]);
-  const points = Float32Array.from({ length: scales.data.length }, () => draw.below(16));
-  const inputs = [{ data: codes, dims }, scales, zeros ? { data: points, dims: scales.dims } : null];
-  return { attributes: { spans }, inputs, outputs: [countOf(packed), countOf(grid)] };
-}
-
-function int4MatMul(draw: Draw): Call {
-  const { group, groups, spans, rows, zeros, packed, grid } = int4(draw);
-  const x = tensor(draw, rowsShape(draw, group * groups));
-  const activation_group = (group * groups) / spans;
-  return {
-    attributes: { ...quantizer(draw), rows, group, activation_group, zero_points: zeros },
-    inputs: [x, tensor(draw, packed, 'int8'), tensor(draw, grid)],
-    outputs: [countOf(x.dims.slice(0, -1)) * rows],
-  };
-}
-
 const DRAWINGS: Readonly<Record<string, Drawing>> = {
   Hadamard: hadamard,
   FakeQuantize: fakeQuantize,
@@ -348,10 +256,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   ReverseCholesky: reverseCholesky,
   GptqRound: gptqRound,
   LatticeRound: latticeRound,
-  PackCache: packCache,
-  PackedAttention: packedAttention,
-  PackInt4: packInt4,
-  Int4MatMul: int4MatMul,
+  ...PACKED_DRAWINGS,
 };
 
 /** Attributes that are never fractions. */

@@ -157,10 +157,9 @@ void multiply_pair(const Int4ProductArgs& args, const Strip* strips, const uint8
     for (size_t p = 0; p < panels; p++) pair.add_group(args, token, tokens, p, panel + p, g, sums);
   }
   for (size_t p = 0; p < panels; p++) {
-    const size_t row = (panel + p) * kPanelRows;
     for (size_t i = 0; i < tokens; i++) {
       const Vec values[kParts] = {pair.results[i][p]};
-      store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, values);
+      store_rows(args, token + i, panel + p, values);
     }
   }
 }

@@ -46,15 +46,17 @@ SPINQUANT_INLINE Vec finished(const Int4ProductArgs& args, size_t place, Vec tot
   return (total + splat(args.shifts[place]) * load(row_sums)) * splat(args.scales[place]);
 }
 
-/// Writes up to 16 results of a token.
-SPINQUANT_INLINE void store_rows(float* y, size_t count, const Vec (&values)[kParts]) {
+/// Writes the results of a token for a panel, up to 16.
+SPINQUANT_INLINE void store_rows(const Int4ProductArgs& args, size_t token, size_t panel, const Vec (&values)[kParts]) {
+  const size_t row = panel * kPanelRows, count = args.layout.rows - row, start = token * args.layout.rows + row;
   SPINQUANT_UNROLL
   for (size_t part = 0; part < kParts; part++) {
-    const size_t done = part * kLanes;
+    const size_t done = part * kLanes, at = start + done;
     if (done + kLanes <= count) {
-      store(y + done, values[part]);
+      store(args.y + at, args.addend ? load(args.addend + at) + values[part] : values[part]);
     } else if (done < count) {
-      store_part(y + done, count - done, values[part]);
+      const size_t left = count - done;
+      store_part(args.y + at, left, args.addend ? load_part(args.addend + at, left, 0) + values[part] : values[part]);
     }
   }
 }

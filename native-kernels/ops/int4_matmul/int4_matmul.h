@@ -2,6 +2,7 @@
 // multiplied and summed in int32. README.md shows the layout of packed weights.
 #pragma once
 #include <cstdint>
+#include "../../cpu/hadamard.h"
 #include "../../cpu/variants.h"
 
 namespace spinquant {
@@ -49,10 +50,22 @@ struct PackInt4Args {
 /// There is one body: it copies, but for the sums of rows, which are summed in double.
 void pack_int4(const PackInt4Args& args, size_t first, size_t last);
 
-/// Quantizes every span of rows x [tokens, columns] by the rules of ops/fake_quantize: x̂ = scale·(code + shift), the codes
-/// in a byte. Unit: one row.
+/// What is quantized: rows x [tokens, columns] as they are, or what the operators RmsNorm, SwiGlu and Hadamard make of
+/// them, to the last bit. No such row leaves the cache of its thread.
+struct Int4Rows {
+  const float* x;       // the gate, where there is `up`
+  const float* up;      // [tokens, columns]: silu(x)·up is taken; null where there is none
+  bool norm;            // then each row is divided by its root mean square
+  float epsilon;
+  HadamardArgs blocks;  // then blocks of a row are transformed; its x and y are not used, and block 0 is none
+
+  bool are_plain() const { return !up && !norm && blocks.block == 0; }
+};
+
+/// Quantizes every span of the rows by the rules of ops/fake_quantize: x̂ = scale·(code + shift), the codes in a byte.
+/// Unit: one row.
 struct Int4ActivationArgs {
-  const float* x;
+  Int4Rows rows;
   int8_t* codes;          // [tokens, depth], 0 in the padding
   int32_t* sums;          // of codes [tokens, groups]
   float *scales, *shifts; // [tokens, spans]
@@ -70,7 +83,8 @@ struct Int4ActivationArgs {
 /// weight, summed over the spans:
 ///   y = Σ scale·(Σ_g s_g·(Σ a·u - z_g·Σ a) + t·R_n),   R_n = Σ_g s_g·Σ (u - z_g), the sum of a row over the span.
 /// The sums in brackets are exact in int32; each later step is one float32 operation, the same in every body but the
-/// reference, which sums scale·(a + t)·s·(u - z) in double. Unit: one panel.
+/// reference, which sums scale·(a + t)·s·(u - z) in double. Where there is an addend, y is the sum of both. Unit: one
+/// panel.
 struct Int4ProductArgs {
   const uint8_t* packed;
   const float* grid;
@@ -78,6 +92,7 @@ struct Int4ProductArgs {
   const int32_t* sums;
   const float *scales, *shifts;  // [tokens, spans]
   float* y;
+  const float* addend;  // [tokens, rows], or null; may be y
   Int4Layout layout;
   size_t tokens;
 };

@@ -1,7 +1,7 @@
-#include <cmath>
+#include <algorithm>
+#include "../../operator/hadamard_blocks.h"
 #include "../../operator/scratch.h"
-#include "../../operator/support.h"
-#include "int4_matmul.h"
+#include "shapes.h"
 
 namespace spinquant {
 namespace {
@@ -20,109 +20,11 @@ Kernel<Int4ProductArgs> products_by(Isa isa) {
   return kProducts.pick(isa);
 }
 
-/// A zero point times the columns of a group is at most this. So with |a| <= 128, u <= 15 and groups of no more than
-/// kMostColumns, Σ a·u and z·Σ a are at most 2^30 in size: their difference fits 32 bits.
-constexpr size_t kLargestZero = size_t{1} << 23;
-
-void require_depth(size_t columns, size_t group) {
-  if (group > 0 && columns % group == 0 && columns > 0 && group <= kMostColumns) return;
-  reject("columns must be a multiple of group, and a group have 1 … " + std::to_string(kMostColumns) +
-         " columns, found " + std::to_string(columns) + " columns in groups of " + std::to_string(group));
-}
-
 void require_span(const Int4Layout& layout) {
   if (layout.span % layout.group == 0 && layout.columns % layout.span == 0) return;
   reject("activation_group must be a multiple of group and divide the columns, found " + std::to_string(layout.span) +
          " for " + std::to_string(layout.columns) + " columns in groups of " + std::to_string(layout.group));
 }
-
-Shape packed_shape(const Int4Layout& layout) {
-  return {static_cast<int64_t>(layout.panels()), static_cast<int64_t>(layout.blocks()), kBlockBytes};
-}
-
-Shape grid_shape(const Int4Layout& layout) {
-  return {static_cast<int64_t>(layout.panels()), static_cast<int64_t>(layout.grid_rows()), kPanelRows};
-}
-
-/// Where an element lies in a matrix, for messages.
-std::string place(size_t index, size_t width) {
-  return "[" + std::to_string(index / width) + ", " + std::to_string(index % width) + "]";
-}
-
-void require_codes(const Tensor& codes, int low, int high) {
-  const int8_t* data = codes.bytes();
-  const auto fits = [low, high](int8_t code) { return code >= low && code <= high; };
-  // Without a way out of the loop, compilers look at many codes at once.
-  int others = 0;
-  for (size_t i = 0; i < codes.count(); i++) others |= !fits(data[i]);
-  if (!others) return;
-  for (size_t i = 0; i < codes.count(); i++) {
-    if (fits(data[i])) continue;
-    reject("codes must be from " + std::to_string(low) + " to " + std::to_string(high) + ", found " +
-           std::to_string(data[i]) + " at " + place(i, codes.width()));
-  }
-}
-
-void require_zeros(const Tensor& zeros, size_t group) {
-  const size_t most = kLargestZero / group;
-  for (size_t i = 0; i < zeros.count(); i++) {
-    const float zero = zeros.floats()[i];
-    if (zero == std::nearbyint(zero) && std::fabs(zero) <= static_cast<float>(most)) continue;
-    reject("zero points must be whole numbers of a size up to " + std::to_string(most) + ", found " +
-           std::to_string(zero) + " at " + place(i, zeros.width()));
-  }
-}
-
-/// Inputs: codes [rows, columns], scales [rows, groups], zero points of the same shape for unsigned codes. Attribute
-/// `spans`: parts of a row for which a token will have a scale, 1 by default.
-class PackInt4 final : public Operator {
- public:
-  explicit PackInt4(const Attributes& attributes) : spans_(integer_between(attributes, "spans", 1, 1, INT32_MAX)) {}
-
-  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    const Int4Layout layout = layout_of(inputs);
-    return {packed_shape(layout), grid_shape(layout)};
-  }
-
-  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa) const override {
-    const Int4Layout layout = layout_of(inputs);
-    require_codes(inputs[0], layout.has_zeros ? 0 : -8, layout.has_zeros ? 15 : 7);
-    if (layout.has_zeros) require_zeros(inputs[2], layout.group);
-    const PackInt4Args args{inputs[0].bytes(),
-                            inputs[1].floats(),
-                            inputs[2].floats(),
-                            static_cast<uint8_t*>(outputs[0].data),
-                            outputs[1].mutable_floats(),
-                            layout};
-    return {layout.panels(), kPanelRows * layout.columns,
-            [args](size_t first, size_t last) { pack_int4(args, first, last); }, nullptr};
-  }
-
- private:
-  Int4Layout layout_of(const std::vector<Tensor>& inputs) const {
-    const Tensor &codes = inputs[0], &scales = inputs[1], &zeros = inputs[2];
-    if (codes.shape.size() != 2 || scales.shape.size() != 2 || codes.shape[0] != scales.shape[0] ||
-        codes.count() == 0 || scales.count() == 0) {
-      reject("codes must be [rows, columns] and scales [rows, groups], none of them 0, found " + text(codes.shape) +
-             " and " + text(scales.shape));
-    }
-    if (zeros.data) require_same_shape("scales", scales, "zero points", zeros);
-    const size_t columns = codes.width(), groups = scales.width();
-    if (columns % groups != 0) {
-      reject("the columns must be a multiple of the groups, found codes " + text(codes.shape) + " and scales " +
-             text(scales.shape));
-    }
-    require_depth(columns, columns / groups);
-    const size_t spans = static_cast<size_t>(spans_);
-    if (groups % spans != 0) {
-      reject("the groups must be a multiple of spans, found " + std::to_string(groups) + " groups in " +
-             std::to_string(spans) + " spans");
-    }
-    return {static_cast<size_t>(codes.shape[0]), columns, columns / groups, columns / spans, zeros.data != nullptr};
-  }
-
-  int64_t spans_;
-};
 
 /// What the first step writes and the second one reads.
 struct QuantizedRows {
@@ -134,12 +36,43 @@ struct QuantizedRows {
         scales(2 * tokens * layout.spans() * sizeof(float)) {}
 };
 
-/// Inputs: x [..., columns], and a weight [rows, columns] as PackInt4 gives it, in spans of `activation_group` columns.
-class Int4MatMul final : public Operator {
- public:
-  explicit Int4MatMul(const Attributes& attributes)
-      : rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)),
-        group_(integer_between(attributes, "group", 0, 0, kMostColumns)),
+/// The most weights that are multiplied with the same rows.
+constexpr size_t kMostWeights = 3;
+
+/// Products of the same rows; units are the panels of all weights.
+struct Products {
+  Int4ProductArgs args[kMostWeights];
+  size_t count;
+
+  size_t panels() const {
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++) sum += args[i].layout.panels();
+    return sum;
+  }
+
+  void run(Kernel<Int4ProductArgs> multiply, size_t first, size_t last) const {
+    size_t start = 0;
+    for (size_t i = 0; i < count; i++) {
+      const size_t end = start + args[i].layout.panels();
+      if (first < end && start < last) multiply(args[i], std::max(first, start) - start, std::min(last, end) - start);
+      start = end;
+    }
+  }
+};
+
+/// A packed weight and where its product goes.
+struct Factor {
+  int64_t rows;
+  const Tensor &packed, &grid, &y;
+  const float* addend;
+};
+
+/// What the attributes say of the quantizer of the rows, and of weights [rows, columns] as PackInt4 gives them, in spans
+/// of `activation_group` columns.
+class Int4Operator : public Operator {
+ protected:
+  explicit Int4Operator(const Attributes& attributes)
+      : group_(integer_between(attributes, "group", 0, 0, kMostColumns)),
         activation_group_(integer_between(attributes, "activation_group", 0, 0, INT32_MAX)),
         bits_(integer_between(attributes, "bits", 8, 2, 8)),
         zero_points_(flag(attributes, "zero_points")),
@@ -147,61 +80,79 @@ class Int4MatMul final : public Operator {
         include_zero_(flag(attributes, "include_zero", true)),
         clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
 
-  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    const Tensor& x = inputs[0];
-    if (x.shape.empty()) reject("X must have at least one dimension");
-    const Int4Layout layout = layout_of(x);
-    require_depth(layout.columns, layout.group);
-    require_span(layout);
-    const Shape packed = packed_shape(layout), grid = grid_shape(layout);
-    if (inputs[1].shape != packed || inputs[2].shape != grid) {
-      reject("a weight [" + std::to_string(layout.rows) + ", " + std::to_string(layout.columns) + "] in groups of " +
-             std::to_string(layout.group) + " is packed as " + text(packed) + " with a grid " + text(grid) +
-             ", found " + text(inputs[1].shape) + " and " + text(inputs[2].shape));
-    }
-    Shape result = x.shape;
-    result.back() = rows_;
-    return {result};
+  static int64_t rows_of(const Attributes& attributes, const char* name, int64_t least) {
+    return integer_between(attributes, name, least, least, INT32_MAX);
   }
 
-  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    const Int4Layout layout = layout_of(inputs[0]);
-    const size_t tokens = row_count(inputs[0]);
-    auto rows = std::make_shared<QuantizedRows>(tokens, layout);
-    const Int4ActivationArgs quantizer = quantizer_of(inputs[0], layout, tokens, *rows);
-    const Int4ProductArgs product{static_cast<const uint8_t*>(inputs[1].data),
-                                  inputs[2].floats(),
-                                  quantizer.codes,
-                                  quantizer.sums,
-                                  quantizer.scales,
-                                  quantizer.shifts,
-                                  outputs[0].mutable_floats(),
-                                  layout,
-                                  tokens};
+  /// Shape of the product of x with a weight.
+  Shape product_shape(const Tensor& x, int64_t rows, const Tensor& packed, const Tensor& grid) const {
+    if (x.shape.empty()) reject("X must have at least one dimension");
+    const Int4Layout layout = layout_of(x, rows);
+    require_depth(layout.columns, layout.group);
+    require_span(layout);
+    const Shape wanted = packed_shape(layout), wanted_grid = grid_shape(layout);
+    if (packed.shape != wanted || grid.shape != wanted_grid) {
+      reject("a weight [" + std::to_string(layout.rows) + ", " + std::to_string(layout.columns) + "] in groups of " +
+             std::to_string(layout.group) + " is packed as " + text(wanted) + " with a grid " + text(wanted_grid) +
+             ", found " + text(packed.shape) + " and " + text(grid.shape));
+    }
+    Shape result = x.shape;
+    result.back() = rows;
+    return result;
+  }
+
+  /// Quantizes the rows, then multiplies them by each weight. @param kept what the rows need until they are quantized.
+  Work products(const Tensor& x, const Int4Rows& rows, const std::vector<Factor>& factors, Isa isa,
+                std::shared_ptr<const void> kept = nullptr) const {
+    const Int4Layout layout = layout_of(x, factors[0].rows);
+    const size_t tokens = row_count(x);
+    auto memory = std::make_shared<QuantizedRows>(tokens, layout);
+    const Int4ActivationArgs quantizer = quantizer_of(rows, layout, tokens, *memory);
+    Products products{{}, factors.size()};
+    for (size_t i = 0; i < factors.size(); i++) {
+      const Factor& factor = factors[i];
+      products.args[i] = {static_cast<const uint8_t*>(factor.packed.data),
+                          factor.grid.floats(),
+                          quantizer.codes,
+                          quantizer.sums,
+                          quantizer.scales,
+                          quantizer.shifts,
+                          factor.y.mutable_floats(),
+                          factor.addend,
+                          layout_of(x, factor.rows),
+                          tokens};
+    }
     const auto quantize = kActivations.pick(isa);
     const auto multiply = products_by(isa);
-    auto products = std::make_shared<Work>(
-        Work{tokens > 0 ? layout.panels() : 0, tokens * layout.depth(),
-             [product, rows, multiply](size_t first, size_t last) { multiply(product, first, last); }, nullptr});
-    return {tokens, 2 * layout.columns,
-            [quantizer, quantize](size_t first, size_t last) { quantize(quantizer, first, last); }, std::move(products)};
+    auto next = std::make_shared<Work>(Work{
+        tokens > 0 ? products.panels() : 0, tokens * layout.depth(),
+        [products, memory, multiply](size_t first, size_t last) { products.run(multiply, first, last); }, nullptr});
+    return {tokens, row_cost(rows, layout.columns),
+            [quantizer, quantize, kept](size_t first, size_t last) { quantize(quantizer, first, last); },
+            std::move(next)};
   }
 
  private:
-  Int4Layout layout_of(const Tensor& x) const {
-    const size_t columns = x.width();
-    const auto given = [columns](int64_t size) { return size > 0 ? static_cast<size_t>(size) : columns; };
-    return {static_cast<size_t>(rows_), columns, given(group_), given(activation_group_), zero_points_};
+  /// As the operators that make the rows count their work, and two steps for the quantizer.
+  static size_t row_cost(const Int4Rows& rows, size_t columns) {
+    const size_t blocks = rows.blocks.block > 0 ? 1 + rows.blocks.order / kMixGroup / 4 : 0;
+    return columns * (2 + (rows.up ? 4 : 0) + (rows.norm ? 1 : 0) + blocks);
   }
 
-  Int4ActivationArgs quantizer_of(const Tensor& x, const Int4Layout& layout, size_t tokens,
-                                  const QuantizedRows& rows) const {
+  Int4Layout layout_of(const Tensor& x, int64_t rows) const {
+    const size_t columns = x.width();
+    const auto given = [columns](int64_t size) { return size > 0 ? static_cast<size_t>(size) : columns; };
+    return {static_cast<size_t>(rows), columns, given(group_), given(activation_group_), zero_points_};
+  }
+
+  Int4ActivationArgs quantizer_of(const Int4Rows& rows, const Int4Layout& layout, size_t tokens,
+                                  const QuantizedRows& memory) const {
     const float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
-    return {x.floats(),
-            static_cast<int8_t*>(rows.codes.bytes()),
-            static_cast<int32_t*>(rows.sums.bytes()),
-            rows.scales.floats(),
-            rows.scales.floats() + tokens * layout.spans(),
+    return {rows,
+            static_cast<int8_t*>(memory.codes.bytes()),
+            static_cast<int32_t*>(memory.sums.bytes()),
+            memory.scales.floats(),
+            memory.scales.floats() + tokens * layout.spans(),
             layout,
             max_level,
             clip_ratio_,
@@ -211,22 +162,120 @@ class Int4MatMul final : public Operator {
             bits_ == 8 ? 128.0f : 0.0f};
   }
 
-  int64_t rows_, group_, activation_group_, bits_;
+  int64_t group_, activation_group_, bits_;
   bool zero_points_, symmetric_, include_zero_;
   float clip_ratio_;
 };
 
+/// Inputs: x [..., columns], and up to three weights, each packed bytes and a grid. Attribute `norm`: rows are divided by
+/// their root mean square first.
+class Int4MatMul final : public Int4Operator {
+ public:
+  explicit Int4MatMul(const Attributes& attributes)
+      : Int4Operator(attributes),
+        rows_{rows_of(attributes, "rows", 1), rows_of(attributes, "rows2", 0), rows_of(attributes, "rows3", 0)},
+        norm_(flag(attributes, "norm")),
+        epsilon_(epsilon_of(attributes, 1e-5f)) {
+    if (rows_[1] == 0 && rows_[2] > 0) reject("attribute rows3 must be 0 where rows2 is");
+  }
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    std::vector<Shape> shapes;
+    for (size_t i = 0; i < kMostWeights; i++) {
+      const Tensor &packed = inputs[1 + 2 * i], &grid = inputs[2 + 2 * i];
+      const bool is_wanted = rows_[i] > 0;
+      if (is_wanted != (packed.data != nullptr) || is_wanted != (grid.data != nullptr)) {
+        reject("there must be a weight with its grid for each of rows, rows2 and rows3 that is not 0");
+      }
+      if (is_wanted) shapes.push_back(product_shape(inputs[0], rows_[i], packed, grid));
+    }
+    return shapes;
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const Tensor& x = inputs[0];
+    std::vector<Factor> factors;
+    for (size_t i = 0; i < outputs.size(); i++) {
+      factors.push_back({rows_[i], inputs[1 + 2 * i], inputs[2 + 2 * i], outputs[i], nullptr});
+    }
+    return products(x, {x.floats(), nullptr, norm_, epsilon_, {}}, factors, isa);
+  }
+
+ private:
+  int64_t rows_[kMostWeights];
+  bool norm_;
+  float epsilon_;
+};
+
+/// Inputs: an addend of the result's shape, x [..., columns], a weight and its grid.
+class Int4MatMulAdd final : public Int4Operator {
+ public:
+  explicit Int4MatMulAdd(const Attributes& attributes)
+      : Int4Operator(attributes), rows_(rows_of(attributes, "rows", 1)) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Shape shape = product_shape(inputs[1], rows_, inputs[2], inputs[3]);
+    require_same_shape("the addend", inputs[0], "the product", {empty_address(), shape});
+    return {shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const Int4Rows rows{inputs[1].floats(), nullptr, false, 0, {}};
+    return products(inputs[1], rows, {{rows_, inputs[2], inputs[3], outputs[0], inputs[0].floats()}}, isa);
+  }
+
+ private:
+  int64_t rows_;
+};
+
+/// Inputs: gate and up [..., columns], a weight and its grid, M of ops/hadamard where `order` is above 1, and an addend
+/// of the result's shape. The last two may be left out. Without attribute `block` there is no transform.
+class SwiGluInt4MatMul final : public Int4Operator {
+ public:
+  explicit SwiGluInt4MatMul(const Attributes& attributes)
+      : Int4Operator(attributes),
+        rows_(rows_of(attributes, "rows", 1)),
+        blocks_(attributes, true) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Tensor &gate = inputs[0], &addend = inputs[5];
+    require_same_shape("gate", gate, "up", inputs[1]);
+    const Shape shape = product_shape(gate, rows_, inputs[2], inputs[3]);
+    blocks_.require_fit(gate.shape, gate.width(), inputs[4]);
+    if (addend.data) require_same_shape("the addend", addend, "the product", {empty_address(), shape});
+    return {shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const HadamardBlocks::Made blocks = blocks_.make(inputs[4]);
+    const Int4Rows rows{inputs[0].floats(), inputs[1].floats(), false, 0, blocks.args};
+    const std::vector<Factor> factors{{rows_, inputs[2], inputs[3], outputs[0], inputs[5].floats()}};
+    return products(inputs[0], rows, factors, isa, blocks.keep);
+  }
+
+ private:
+  int64_t rows_;
+  HadamardBlocks blocks_;
+};
+
+constexpr InputSpec kBytes{ElementType::int8, false}, kMoreBytes{ElementType::int8, true},
+    kOptional{ElementType::float32, true};
+
 }  // namespace
 
-OperatorType pack_int4_type() {
-  return {"PackInt4",
-          {{ElementType::int8}, {}, {ElementType::float32, true}},
-          {{ElementType::int8}, {}},
-          make_operator<PackInt4>};
+OperatorType int4_matmul_type() {
+  return {"Int4MatMul",
+          {{}, kBytes, {}, kMoreBytes, kOptional, kMoreBytes, kOptional},
+          {{}, {}, {}},
+          make_operator<Int4MatMul>};
 }
 
-OperatorType int4_matmul_type() {
-  return {"Int4MatMul", {{}, {ElementType::int8}, {}}, {{}}, make_operator<Int4MatMul>};
+OperatorType int4_matmul_add_type() {
+  return {"Int4MatMulAdd", {{}, {}, kBytes, {}}, {reusing(0)}, make_operator<Int4MatMulAdd>};
+}
+
+OperatorType swiglu_int4_matmul_type() {
+  return {"SwiGluInt4MatMul", {{}, {}, kBytes, {}, kOptional, kOptional}, {{}}, make_operator<SwiGluInt4MatMul>};
 }
 
 }  // namespace spinquant

@@ -103,10 +103,7 @@ void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
     end_span<Tokens>(args, token * spans + span, row_sums + span * kPanelRows, totals, results);
     span++;
   }
-  const size_t row = panel * kPanelRows;
-  for (size_t i = 0; i < Tokens; i++) {
-    store_rows(args.y + (token + i) * layout.rows + row, layout.rows - row, results[i]);
-  }
+  for (size_t i = 0; i < Tokens; i++) store_rows(args, token + i, panel, results[i]);
 }
 
 /// The last tokens, fewer than are multiplied together.

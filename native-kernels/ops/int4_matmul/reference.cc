@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include "../../cpu/nearest_byte.h"
+#include "../../cpu/row_loops.h"
 #include "int4_matmul.h"
 
 // Quantization is float32 here too: its definition is a sequence of float32 operations.
@@ -67,14 +68,33 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
   return sum;
 }
 
+/// In double, rounded once at the end.
+std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
+  const float* x = rows.x + token * columns;
+  std::vector<double> row(x, x + columns);
+  for (size_t i = 0; rows.up && i < columns; i++) {
+    row[i] = row[i] / (1 + std::exp(-row[i])) * rows.up[token * columns + i];
+  }
+  if (rows.norm) {
+    double sum = 0;
+    for (double value : row) sum += value * value;
+    for (double& value : row) value /= std::sqrt(sum / static_cast<double>(columns) + rows.epsilon);
+  }
+  const std::vector<double> mixed = transformed(rows.blocks, row);
+  return {mixed.begin(), mixed.end()};
+}
+
 }  // namespace
 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
   const size_t groups_of_span = layout.span / layout.group;
+  std::vector<float> row;
   // Spans of one token lie behind one another, and so do their groups.
   for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
-    const float* x = args.x + span * layout.span;
+    const size_t at = span % layout.spans();
+    if (at == 0) row = row_of(args.rows, span / layout.spans(), layout.columns);
+    const float* x = &row[at * layout.span];
     const RowQuantizer q = quantizer_of(args, x);
     const bool is_zero = std::all_of(x, x + layout.span, [](float value) { return value == 0; });
     // Where all are one value, that is the scale, and their codes are all 0 + 1.
@@ -99,7 +119,8 @@ void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
   const size_t end = std::min(last * kPanelRows, layout.rows);
   for (size_t token = 0; token < args.tokens; token++) {
     for (size_t row = first * kPanelRows; row < end; row++) {
-      args.y[token * layout.rows + row] = static_cast<float>(element(args, token, row));
+      const size_t at = token * layout.rows + row;
+      args.y[at] = static_cast<float>(element(args, token, row) + (args.addend ? args.addend[at] : 0));
     }
   }
 }

@@ -1,4 +1,5 @@
 #include "../../operator/scratch.h"
+#include "../../cpu/simd_heads.h"
 #include "../../cpu/simd_math.h"
 #include "../../cpu/simd_quantize.h"
 #include "mix.h"
@@ -43,16 +44,35 @@ struct PutCodes {
   }
 };
 
+/// A word of whole bytes, or of the lower halves of eight bytes, less 128 each: the first one in the lowest bits.
+template <size_t Bits>
+SPINQUANT_INLINE uint32_t word_of(const int8_t* bytes) {
+  uint64_t all = 0;
+  memcpy(&all, bytes, kPerWord<Bits>);
+  all ^= 0x8080808080808080u;
+  if (Bits == 8) return static_cast<uint32_t>(all);
+  all &= 0x0f0f0f0f0f0f0f0fu;
+  all = (all | all >> 4) & 0x00ff00ff00ff00ffu;
+  all = (all | all >> 8) & 0x0000ffff0000ffffu;
+  return static_cast<uint32_t>(all | all >> 16);
+}
+
 /// Codes of one byte each become words. `step` bytes lie between the words of a token.
-void write_words(const PackedLayout& layout, const int8_t* bytes, uint8_t* words, size_t step) {
-  for (size_t i = 0; i < layout.group; i += layout.per_word(), words += step) {
-    uint32_t word = 0;
-    for (size_t place = 0; place < layout.per_word() && i + place < layout.group; place++) {
-      const uint32_t code = static_cast<uint8_t>(bytes[i + place]) ^ 0x80u;
-      word |= (code & ((1u << layout.bits) - 1)) << layout.bits * place;
-    }
+template <size_t Bits>
+void write_words(size_t count, const int8_t* bytes, uint8_t* words, size_t step) {
+  constexpr size_t per_word = kPerWord<Bits>;
+  size_t i = 0;
+  for (; i + per_word <= count; i += per_word, words += step) {
+    const uint32_t word = word_of<Bits>(bytes + i);
     memcpy(words, &word, sizeof word);
   }
+  if (i == count) return;
+  // What pads a word is code 0.
+  int8_t rest[per_word];
+  memset(rest, -128, per_word);
+  memcpy(rest, bytes + i, count - i);
+  const uint32_t word = word_of<Bits>(rest);
+  memcpy(words, &word, sizeof word);
 }
 
 void pack_group(const PackCacheArgs& args, const float* x, uint8_t* block, float* scales, size_t token, size_t group,
@@ -69,7 +89,9 @@ void pack_group(const PackCacheArgs& args, const float* x, uint8_t* block, float
   }
   const size_t word = group * layout.group_words();
   const size_t place = args.is_keys ? word * kBlockTokens + token : token * layout.words() + word;
-  write_words(layout, bytes, block + 4 * place, args.is_keys ? 4 * kBlockTokens : 4);
+  const size_t step = args.is_keys ? 4 * kBlockTokens : 4;
+  layout.bits == 4 ? write_words<4>(layout.group, bytes, block + 4 * place, step)
+                   : write_words<8>(layout.group, bytes, block + 4 * place, step);
   scales[group * kBlockTokens + token] = quantizer.scale;
   if (!layout.has_zeros) return;
   const int16_t stored = static_cast<int16_t>(zero);
@@ -250,18 +272,21 @@ void write_partial(const PackedAttentionArgs& args, const Queries& queries, size
 
 void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
   const PackedLayout& layout = args.layout;
-  const size_t blocks = blocks_of(args.tokens);
-  const Scratch scratch(layout.group);
+  const HeadRows& rows = args.rows;
+  const size_t blocks = blocks_of(rows.tokens);
+  const Scratch bytes(layout.group), own(rows.are_plain() ? 0 : layout.width * sizeof(float));
+  const Scratch memory(turning_memory(rows));
   for (size_t unit = first; unit < last; unit++) {
+    const size_t sequence = unit / blocks / rows.heads, head = unit / blocks % rows.heads;
     const size_t start = unit % blocks * kBlockTokens;
-    const float* x = args.x + (unit / blocks * args.tokens + start) * layout.width;
     uint8_t* block = args.codes + unit * layout.block_bytes();
     float* scales = args.scales + unit * layout.block_scales();
     memset(block, 0, layout.block_bytes());
     fill_zero(scales, layout.block_scales());
-    for (size_t token = 0; token < kBlockTokens && start + token < args.tokens; token++) {
+    for (size_t token = 0; token < kBlockTokens && start + token < rows.tokens; token++) {
+      const float* x = turned_row(rows, sequence, head, start + token, own.floats(), memory.bytes());
       for (size_t g = 0; g < layout.groups(); g++, x += layout.group) {
-        pack_group(args, x, block, scales, token, g, static_cast<int8_t*>(scratch.bytes()));
+        pack_group(args, x, block, scales, token, g, static_cast<int8_t*>(bytes.bytes()));
       }
     }
   }
@@ -290,7 +315,7 @@ void merge_attention(const MergeAttentionArgs& args, size_t first, size_t last) 
   const size_t width = args.width, size = width + 2;
   for (size_t query = first; query < last; query++) {
     const float* partial = args.partial + query * args.chunks * size;
-    float* o = args.o + query * width;
+    float* o = args.o_of(query);
     float highest = -kInfinity, total = 0;
     for (size_t c = 0; c < args.chunks; c++) {
       const float own = partial[c * size + width];

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include "../../operator/head_rows.h"
 #include "../../operator/scratch.h"
 #include "../../operator/support.h"
 #include "packed_cache.h"
@@ -30,11 +31,12 @@ Shape with_last(Shape shape, size_t drop, std::initializer_list<size_t> last) {
   return shape;
 }
 
-/// Input: x [..., tokens, width].
+/// Inputs: rows of heads, with the tables and the matrix that HeadRowsReader knows.
 class PackCache final : public Operator {
  public:
   explicit PackCache(const Attributes& attributes)
-      : bits_(integer_between(attributes, "bits", 4, 2, 8)),
+      : reader_(attributes),
+        bits_(integer_between(attributes, "bits", 4, 2, 8)),
         group_(integer_between(attributes, "group", 0, 0, INT32_MAX)),
         symmetric_(flag(attributes, "symmetric")),
         include_zero_(flag(attributes, "include_zero")),
@@ -43,35 +45,38 @@ class PackCache final : public Operator {
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor& x = inputs[0];
-    if (x.shape.size() < 2) reject("X must be [..., tokens, h], found " + text(x.shape));
-    const PackedLayout layout = this->layout(x);
-    const size_t blocks = blocks_of(tokens_of(x));
-    return {with_last(x.shape, 2, {blocks, layout.block_bytes()}), with_last(x.shape, 2, {blocks, layout.block_scales()})};
+    const HeadRows rows = reader_.shape_of(x);
+    const PackedLayout layout = this->layout(rows.width);
+    reader_.require_fit(x, inputs[1], inputs[2], inputs[3]);
+    const Shape lead = reader_.lead(x);
+    const size_t blocks = blocks_of(rows.tokens);
+    return {with_last(lead, 0, {blocks, layout.block_bytes()}), with_last(lead, 0, {blocks, layout.block_scales()})};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    const Tensor& x = inputs[0];
     const float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
-    const PackCacheArgs args{x.floats(),
+    const HeadRowsReader::Made made = reader_.read(inputs[0], inputs[1], inputs[2], inputs[3]);
+    const PackCacheArgs args{made.rows,
                              static_cast<uint8_t*>(outputs[0].data),
                              outputs[1].mutable_floats(),
-                             layout(x),
-                             tokens_of(x),
+                             layout(made.rows.width),
                              max_level,
                              clip_ratio_,
                              symmetric_,
                              include_zero_,
                              keys_};
     const size_t units = outputs[0].count() / args.layout.block_bytes();
-    return kernel_work(kPackCache, isa, args, units, 4 * kBlockTokens * args.layout.width);
+    const Kernel<PackCacheArgs> kernel = kPackCache.pick(isa);
+    return {units, (3 + reader_.cost()) * std::min(kBlockTokens, made.rows.tokens) * args.layout.width,
+            [args, kernel, keep = made.keep](size_t first, size_t last) { kernel(args, first, last); }, nullptr};
   }
 
  private:
-  static size_t tokens_of(const Tensor& x) { return static_cast<size_t>(x.shape[x.shape.size() - 2]); }
-  PackedLayout layout(const Tensor& x) const {
-    return layout_of(x.width(), static_cast<size_t>(group_), static_cast<size_t>(bits_), !symmetric_);
+  PackedLayout layout(size_t width) const {
+    return layout_of(width, static_cast<size_t>(group_), static_cast<size_t>(bits_), !symmetric_);
   }
 
+  HeadRowsReader reader_;
   int64_t bits_, group_;
   bool symmetric_, include_zero_, keys_;
   float clip_ratio_;
@@ -111,6 +116,7 @@ void require_packed(const char* name, const Tensor& q, const PackedLayout& layou
 
 /// Inputs: q [..., repeats·rows, h]; the new tokens' keys (codes, scales) and values (the same); those of the cache;
 /// length [1]; where keys have a constant part, coefficients [..., repeats·rows, terms] and a table [positions, terms].
+/// With attribute `joined` q is [sequences, groups, repeats·rows, h], and the result [sequences · rows, heads · h].
 class PackedAttention final : public Operator {
  public:
   explicit PackedAttention(const Attributes& attributes)
@@ -118,7 +124,8 @@ class PackedAttention final : public Operator {
         values_(attributes, "value"),
         scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
-        rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)) {}
+        rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)),
+        joined_(flag(attributes, "joined")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &q = inputs[0], &length = inputs[9];
@@ -135,7 +142,9 @@ class PackedAttention final : public Operator {
     require_packed("the keys of the cache", q, keys, inputs[5], inputs[6], past);
     require_packed("the values of the cache", q, values, inputs[7], inputs[8], past);
     require_constant_part(q, inputs[10], inputs[11], past + rows);
-    return {q.shape};
+    if (!joined_) return {q.shape};
+    if (q.shape.size() != 4) reject("Q must be [sequences, groups, repeats * rows, h] to be joined, found " + text(q.shape));
+    return {{q.shape[0] * rows_, static_cast<int64_t>(heads_of(q) * q.width())}};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
@@ -164,7 +173,7 @@ class PackedAttention final : public Operator {
     const size_t queries = groups * stacked;
     auto partial = std::make_shared<Scratch>(queries * args.chunks() * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
-    const MergeAttentionArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width()};
+    const MergeAttentionArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width(), joined_ ? heads_of(q) : 1, rows};
     const auto attend = kPackedAttention.pick(isa);
     const auto bring_together = kMergeAttention.pick(isa);
     auto merging = std::make_shared<Work>(
@@ -176,6 +185,9 @@ class PackedAttention final : public Operator {
   }
 
  private:
+  /// Query heads, where they are joined.
+  size_t heads_of(const Tensor& q) const { return static_cast<size_t>(q.shape[1] * (q.shape[2] / rows_)); }
+
   static PackedTokens tokens_of(const Tensor& codes, const Tensor& scales) {
     return {static_cast<const uint8_t*>(codes.data), scales.floats(),
             static_cast<size_t>(codes.shape[codes.shape.size() - 2])};
@@ -194,6 +206,7 @@ class PackedAttention final : public Operator {
   Form keys_, values_;
   float scale_;
   int64_t window_, rows_;
+  bool joined_;
 };
 
 constexpr InputSpec kBytes{ElementType::int8, false}, kLength{ElementType::int64, false},
@@ -201,7 +214,12 @@ constexpr InputSpec kBytes{ElementType::int8, false}, kLength{ElementType::int64
 
 }  // namespace
 
-OperatorType pack_cache_type() { return {"PackCache", {{}}, {{ElementType::int8}, {}}, make_operator<PackCache>}; }
+OperatorType pack_cache_type() {
+  return {"PackCache",
+          {{}, kOptional, kOptional, kOptional},
+          {{ElementType::int8}, {}},
+          make_operator<PackCache>};
+}
 
 OperatorType packed_attention_type() {
   return {"PackedAttention",

@@ -1,6 +1,7 @@
 // Keys and values of a cache as codes of 4 or 8 bits, and attention that reads them. README.md shows the layout.
 #pragma once
 #include <cstdint>
+#include "../../cpu/head_rows.h"
 #include "../../cpu/variants.h"
 
 namespace spinquant {
@@ -31,16 +32,15 @@ struct PackedLayout {
 
 inline size_t blocks_of(size_t tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
-/// Quantizes x [heads, tokens, width] by the rules of ops/fake_quantize. The result stands for the same numbers with
+/// Quantizes rows of heads, with RoPE and a transform where these are given, by the rules of ops/fake_quantize. The result stands for the same numbers with
 /// two exceptions. A group of one value c is stored as code 0, scale c and zero point -1: exact. A range so narrow that
 /// the zero point would not fit 16 bits gets the finest scale with which it does, max|x| / 32767.
 /// Unit: one block of a head. Tokens that do not exist are 0 in every field.
 struct PackCacheArgs {
-  const float* x;
-  uint8_t* codes;  // [heads, blocks, block_bytes]
-  float* scales;   // [heads, blocks, groups, 16]
+  HeadRows rows;
+  uint8_t* codes;  // [sequences, heads, blocks, block_bytes]
+  float* scales;   // [sequences, heads, blocks, groups, 16]
   PackedLayout layout;
-  size_t tokens;
   float max_level, clip_ratio;
   bool symmetric, include_zero;
   bool is_keys;  // words [words, 16 tokens], else [16 tokens, words]
@@ -88,11 +88,17 @@ struct PackedAttentionArgs {
   }
 };
 
-/// o = Σ e^(m_c - m) o_c / Σ e^(m_c - m) l_c over the chunks c of a query. Unit: one query.
+/// o = Σ e^(m_c - m) o_c / Σ e^(m_c - m) l_c over the chunks c of a query. Queries are [sequences, heads, rows]; o is
+/// [sequences, rows, heads, width], which is the order of the queries where there is one head. Unit: one query.
 struct MergeAttentionArgs {
   const float* partial;
   float* o;
-  size_t chunks, width;
+  size_t chunks, width, heads, rows;
+
+  float* o_of(size_t query) const {
+    const size_t head = query / rows % heads, row = query / rows / heads * rows + query % rows;
+    return o + (row * heads + head) * width;
+  }
 };
 
 SPINQUANT_DECLARE_KERNEL(pack_cache, PackCacheArgs)

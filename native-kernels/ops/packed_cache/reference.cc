@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <vector>
+#include "../../cpu/row_loops.h"
 #include "packed_cache.h"
 
 // Quantization is float32 here too: its definition is a sequence of float32 operations.
@@ -138,14 +139,16 @@ void attend(const PackedAttentionArgs& args, size_t group, size_t repeat, size_t
 
 void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
   const PackedLayout& layout = args.layout;
+  const HeadRows& rows = args.rows;
   for (size_t unit = first; unit < last; unit++) {
-    size_t head = unit / blocks_of(args.tokens), start = unit % blocks_of(args.tokens) * kBlockTokens;
+    size_t head = unit / blocks_of(rows.tokens), start = unit % blocks_of(rows.tokens) * kBlockTokens;
     uint8_t* block = args.codes + unit * layout.block_bytes();
     float* scales = args.scales + unit * layout.block_scales();
     memset(block, 0, layout.block_bytes());
     std::fill(scales, scales + layout.block_scales(), 0.0f);
-    for (size_t token = 0; token < kBlockTokens && start + token < args.tokens; token++) {
-      pack_token(args, args.x + (head * args.tokens + start + token) * layout.width, block, scales, token);
+    for (size_t token = 0; token < kBlockTokens && start + token < rows.tokens; token++) {
+      const std::vector<float> row = turned_row(rows, head / rows.heads, head % rows.heads, start + token);
+      pack_token(args, row.data(), block, scales, token);
     }
   }
 }
@@ -179,7 +182,7 @@ void merge_attention(const MergeAttentionArgs& args, size_t first, size_t last) 
       double sum = 0;
       for (size_t c = 0; c < args.chunks; c++)
         sum += std::exp(partial[c * size + args.width] - highest) * partial[c * size + i];
-      args.o[query * args.width + i] = static_cast<float>(sum / total);
+      args.o_of(query)[i] = static_cast<float>(sum / total);
     }
   }
 }

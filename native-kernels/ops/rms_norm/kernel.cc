@@ -1,20 +1,11 @@
-#include "../../cpu/simd_reduce.h"
+#include "../../cpu/simd_rows.h"
 #include "rms_norm.h"
 
 namespace spinquant::SPINQUANT_ISA {
-namespace {
-
-float inverse_rms(const float* x, size_t n, float epsilon) {
-  return 1.0f / __builtin_sqrtf(dot(x, x, n) / static_cast<float>(n) + epsilon);
-}
-
-}  // namespace
 
 void rms_norm(const RmsNormArgs& args, size_t first, size_t last) {
   for (size_t row = first; row < last; row++) {
-    const float* x = args.x + row * args.n;
-    const Vec r = splat(inverse_rms(x, args.n, args.epsilon));
-    map(x, args.y + row * args.n, args.n, [&](Vec v) { return r * v; });
+    rms_norm_row(args.x + row * args.n, args.y + row * args.n, args.n, args.epsilon);
   }
 }
 

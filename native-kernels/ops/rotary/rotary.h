@@ -1,5 +1,6 @@
 // Rotary position embedding, half-split pairing.
 #pragma once
+#include "../../cpu/head_rows.h"
 #include "../../cpu/variants.h"
 
 namespace spinquant {
@@ -16,6 +17,13 @@ struct RotaryArgs {
   float sign;  // -1 rotates back: sin → -sin
 };
 
+/// Heads of a product with RoPE and a transform, head after head. Unit: one token.
+struct RotaryHeadsArgs {
+  HeadRows rows;  // not plain
+  float* y;       // [sequences, heads, tokens, width]
+};
+
 SPINQUANT_DECLARE_KERNEL(rotary, RotaryArgs)
+SPINQUANT_DECLARE_KERNEL(rotary_heads, RotaryHeadsArgs)
 
 }  // namespace spinquant

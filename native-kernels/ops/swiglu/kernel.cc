@@ -1,5 +1,4 @@
-#include "../../cpu/simd_math.h"
-#include "../../cpu/simd_reduce.h"
+#include "../../cpu/simd_rows.h"
 #include "swiglu.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -20,8 +19,7 @@ SPINQUANT_INLINE Gradient gradient(Vec gate, Vec up, Vec dy) {
 
 void swiglu(const SwigluArgs& args, size_t first, size_t last) {
   size_t start = first * kSwigluUnit, count = swiglu_end(last, args.count) - start;
-  map2(args.gate + start, args.up + start, args.y + start, count,
-       [](Vec gate, Vec up) { return gate * sigmoid(gate) * up; });
+  swiglu_values(args.gate + start, args.up + start, args.y + start, count);
 }
 
 void swiglu_grad(const SwigluGradArgs& args, size_t first, size_t last) {

@@ -1,7 +1,7 @@
 import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { recordOf } from '../../protocol/records.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
-import { int4MatMul } from '../graph/fused/int4-matmul.ts';
+import { int4MatMuls } from '../graph/fused/int4-matmul.ts';
 import type { Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -138,7 +138,7 @@ export function mergedSites(
   };
   const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
     const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
-    const whole = packed.map((weight) => int4MatMul(read, weight, quantizer));
+    const whole = packed.length > 0 ? int4MatMuls(read, packed, quantizer) : [];
     if (whole.length > 0 && !learn) return whole;
     const x = fakeQuantize(read, quantizer);
     const weights = linears.map((linear) => ({

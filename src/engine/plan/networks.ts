@@ -2,7 +2,6 @@ import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from 
 import type { SeamName } from '../../protocol/block.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
 import type { GridNetworks } from '../methods/index.ts';
-import type { Checkpoint } from '../model/checkpoint.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';

@@ -1,10 +1,11 @@
 import { elementCount } from '../../../protocol/tensor.ts';
-import { type Attributes, apply, intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import { type Attributes, intAttribute, type OpDefinition, type Value } from '../graph.ts';
 import { add, less, mul, round, scale, sub, where } from '../ops/elementwise.ts';
 import { gemm } from '../ops/matmul.ts';
 import { reduceSum } from '../ops/reduce.ts';
 import { cast, concat, expand, padEnd, reshape, slice, toReal, transpose } from '../ops/shape.ts';
 import { type ActivationQuantizer, FakeQuantize, quantizerAttributes } from './fake-quantize.ts';
+import { RmsNorm } from './rms-norm.ts';
 
 /** Rows of a weight that lie together (native-kernels/ops/int4_matmul/README.md). */
 const PANEL = 16;
@@ -127,30 +128,58 @@ function unpackedWeight(bytes: Value, grid: Value, layout: Layout): Value {
   return reshape(mul(slice(perGroup, 2, 0, 1), sub(unpacked(bytes, layout), zero)), [rows, columns]);
 }
 
+/** Attributes with the rows of the weights that share what a product reads. */
+const ROWS = ['rows', 'rows2', 'rows3'] as const;
+
+/** The most weights that one {@link Int4MatMul} multiplies. */
+export const MOST_WEIGHTS = ROWS.length;
+
+/** Rows of each weight. */
+const rowsOfWeights = (attributes: Attributes): number[] =>
+  ROWS.map((name) => intAttribute(attributes, name, 0)).filter((rows) => rows > 0);
+
 /**
- * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives. Attributes are those of FakeQuantize, whose
- * `group` is `activation_group` here (0: the whole row), a multiple of the weight's `group`; `rows` is N, and
- * `zero_points` 1 where the weight has these. The kernel multiplies whole numbers and sums in int32: what float32 rounds
- * is one sum over the groups, not one over K.
+ * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives, for up to three weights that share a
+ * quantizer. Attributes are those of FakeQuantize, whose `group` is `activation_group` here (0: the whole row), a multiple
+ * of the weights' `group`; `rows`, `rows2` and `rows3` are N, and `zero_points` 1 where the weights have these. With
+ * `norm` it is Q(RmsNorm(x)). The kernel multiplies whole numbers and sums in int32: what float32 rounds is one sum over
+ * the groups, not one over K.
  */
 export const Int4MatMul: OpDefinition = {
   name: 'Int4MatMul',
   domain: 'spinquant',
-  infer: ([x], attributes) => [{ dtype: x!.dtype, dims: x!.dims.with(-1, intAttribute(attributes, 'rows')) }],
-  compose([x, bytes, grid], attributes) {
-    const columns = x!.dim(-1);
-    const parts = (name: string): number => columns / (intAttribute(attributes, name) || columns);
-    const layout = layoutOf(intAttribute(attributes, 'rows'), columns, {
-      ...{ groups: parts('group'), spans: parts('activation_group') },
-      hasZeros: intAttribute(attributes, 'zero_points') === 1,
-    });
-    const rows = reshape(x!, [elementCount(x!.dims) / columns, columns]);
-    const group = intAttribute(attributes, 'activation_group');
-    const [quantized] = FakeQuantize.compose!([rows], { ...attributes, group });
-    const product = gemm(quantized!, unpackedWeight(bytes!, grid!, layout), { transB: true });
-    return [reshape(product, x!.dims.with(-1, layout.rows))];
+  infer: ([x], attributes) =>
+    rowsOfWeights(attributes).map((rows) => ({ dtype: x!.dtype, dims: x!.dims.with(-1, rows) })),
+  compose([x, ...weights], attributes) {
+    const isNormed = intAttribute(attributes, 'norm', 0) === 1;
+    const [read] = isNormed ? RmsNorm.compose!([x!], attributes) : [x];
+    const quantized = quantizedRows(read!, attributes);
+    return rowsOfWeights(attributes).map((rows, i) =>
+      packedProduct(quantized, weights[2 * i]!, weights[2 * i + 1]!, { ...attributes, rows }),
+    );
   },
 };
+
+/** Q(x) by the attributes of a product. */
+export function quantizedRows(x: Value, attributes: Attributes): Value {
+  const columns = x.dim(-1);
+  const rows = reshape(x, [elementCount(x.dims) / columns, columns]);
+  const group = intAttribute(attributes, 'activation_group');
+  return reshape(FakeQuantize.compose!([rows], { ...attributes, group })[0]!, x.dims);
+}
+
+/** x Ŵᵀ in standard operators. @param quantized x [..., K]. */
+export function packedProduct(quantized: Value, bytes: Value, grid: Value, attributes: Attributes): Value {
+  const columns = quantized.dim(-1);
+  const parts = (name: string): number => columns / (intAttribute(attributes, name) || columns);
+  const layout = layoutOf(intAttribute(attributes, 'rows'), columns, {
+    ...{ groups: parts('group'), spans: parts('activation_group') },
+    hasZeros: intAttribute(attributes, 'zero_points') === 1,
+  });
+  const rows = reshape(quantized, [elementCount(quantized.dims) / columns, columns]);
+  const product = gemm(rows, unpackedWeight(bytes, grid, layout), { transB: true });
+  return reshape(product, quantized.dims.with(-1, layout.rows));
+}
 
 /** A weight [rows, columns] with 4 bits per number, as the kernel reads it. */
 export interface PackedInt4 {
@@ -215,14 +244,25 @@ export function quantizesForInt4({ bits, group }: ActivationQuantizer, n: number
 export const spansOf = ({ group }: Pick<ActivationQuantizer, 'group'>, n: number): number =>
   group === 0 ? 1 : n / group;
 
-/**
- * Multiplies Q(x), x [..., K], by Ŵᵀ.
- * @param quantizer one that {@link quantizesForInt4} allows, with the spans that the weight was packed for.
- */
+/** Multiplies Q(x), x [..., K], by Ŵᵀ. {@link int4MatMuls} for one weight. */
 export function int4MatMul(x: Value, weight: PackedInt4, quantizer: ActivationQuantizer): Value {
+  return int4MatMuls(x, [weight], quantizer)[0]!;
+}
+
+/**
+ * Multiplies Q(x), x [..., K], by each Ŵᵀ. x is quantized once.
+ * @param weights up to {@link MOST_WEIGHTS}, packed alike but for their rows.
+ * @param quantizer one that {@link quantizesForInt4} allows, with the spans that the weights were packed for.
+ */
+export function int4MatMuls(
+  x: Value,
+  weights: readonly PackedInt4[],
+  quantizer: ActivationQuantizer,
+): Value[] {
   const { bits, symmetric, clip_ratio, include_zero } = quantizerAttributes(quantizer, 0);
-  return apply(Int4MatMul, [x, weight.bytes, weight.grid], {
-    ...weight.attributes,
+  const rows = weights.map(({ attributes }, i) => [ROWS[i]!, attributes.rows!] as const);
+  return x.graph.apply(Int4MatMul, [x, ...weights.flatMap(({ bytes, grid }) => [bytes, grid])], {
+    ...{ ...weights[0]!.attributes, ...Object.fromEntries(rows) },
     ...{ bits: bits!, symmetric: symmetric!, clip_ratio: clip_ratio!, include_zero: include_zero! },
   });
 }

@@ -23,6 +23,7 @@ import {
   onGrid,
   quantizerAttributes,
 } from './fake-quantize.ts';
+import { headShape, turnedHeads } from './rotary-heads.ts';
 
 /** Tokens whose codes lie together (native-kernels/ops/packed_cache/README.md). */
 export const BLOCK_TOKENS = 16;
@@ -95,8 +96,15 @@ const layoutFrom = (width: number, attributes: Attributes): PackedLayout =>
     group: intAttribute(attributes, 'group'),
   });
 
+/** Tokens [..., n, h] of the operator, as they are without what is done to them first. */
+function tokensOf(x: Value, attributes: Attributes): Pick<Value, 'dims'> {
+  const shape = headShape(x, attributes);
+  return shape ? { dims: [shape.sequences, shape.heads, shape.tokens, shape.width] } : x;
+}
+
 /**
- * Quantizes tokens [..., n, h] by FakeQuantize's rules, and packs their codes. Attributes are those of FakeQuantize;
+ * Quantizes tokens [..., n, h] by FakeQuantize's rules, and packs their codes. Tables and a matrix may follow x, and rows
+ * of heads may stand in place of tokens: {@link turnedHeads} makes tokens of them. Attributes are those of FakeQuantize;
  * `keys` is 1 where words of one token are to lie apart, as scores read them. Groups of one value, and those whose zero
  * point would not fit 16 bits, are stored as native-kernels/ops/packed_cache/packed_cache.h says.
  */
@@ -104,19 +112,21 @@ export const PackCache: OpDefinition = {
   name: 'PackCache',
   domain: 'spinquant',
   infer([x], attributes) {
-    const { blockBytes, blockScales } = layoutFrom(x!.dim(-1), attributes);
-    const [heads, blocks] = [x!.dims.slice(0, -2), blocksOf(x!.dim(-2))];
+    const { dims } = tokensOf(x!, attributes);
+    const { blockBytes, blockScales } = layoutFrom(dims.at(-1)!, attributes);
+    const [heads, blocks] = [dims.slice(0, -2), blocksOf(dims.at(-2)!)];
     return [
       { dtype: 'int8', dims: [...heads, blocks, blockBytes] },
       { dtype: x!.dtype, dims: [...heads, blocks, blockScales] },
     ];
   },
-  compose([x], attributes) {
-    const layout = layoutFrom(x!.dim(-1), attributes);
+  compose(inputs, attributes) {
+    const x = turnedHeads(inputs, attributes);
+    const layout = layoutFrom(x.dim(-1), attributes);
     const { group, groups, codeBytes, blockScales } = layout;
-    const [tokens, lead] = [x!.dim(-2), x!.dims.slice(0, -2)];
+    const [tokens, lead] = [x.dim(-2), x.dims.slice(0, -2)];
     const heads = elementCount(lead);
-    const grid = gridOf(reshape(x!, [heads * tokens * groups, group]), attributes, layout);
+    const grid = gridOf(reshape(x, [heads * tokens * groups, group]), attributes, layout);
     const blocks = blocksOf(tokens);
     /** Numbers of each token [heads·tokens·groups, n] to [heads, blocks, 16, groups, n]. */
     const inBlocks = (values: Value, size: number): Value => {

@@ -7,7 +7,7 @@ import {
   type Value,
 } from '../graph.ts';
 import { add, scale } from '../ops/elementwise.ts';
-import { concat, expand, gatherRows, reshape, slice } from '../ops/shape.ts';
+import { concat, expand, gatherRows, reshape, slice, transpose } from '../ops/shape.ts';
 import { CachedAttention } from './cached-attention.ts';
 import type { CausalMask } from './causal-attention.ts';
 import {
@@ -48,14 +48,22 @@ export interface ConstantPart {
 /**
  * CachedAttention over packed tokens: q [..., rows·n, h]; codes and scales of the new tokens' keys and values, each in
  * blocks of their own; those of the cache, and its length, int64 [1]; where keys have a constant part, its coefficients
- * and table. The native kernels read codes, and multiply a query by them as they are.
+ * and table. The native kernels read codes, and multiply a query by them as they are. With `joined` the result is
+ * [B·n, heads·h] for q [B, G, rows·n, h].
  */
 export const PackedAttention: OpDefinition = {
   name: 'PackedAttention',
   domain: 'spinquant',
-  infer: ([q]) => [{ dtype: q!.dtype, dims: q!.dims }],
+  infer: ([q], attributes) => [{ dtype: q!.dtype, dims: resultDims(q!, attributes) }],
   compose(inputs, attributes) {
     const [q, ...rest] = inputs as [Value, ...Value[]];
+    if (intAttribute(attributes, 'joined', 0) === 1) {
+      const [apart] = PackedAttention.compose!(inputs, { ...attributes, joined: 0 });
+      const [sequences, groups, stacked, width] = q.dims as [number, number, number, number];
+      const n = intAttribute(attributes, 'rows');
+      const heads = reshape(apart!, [sequences, groups, stacked / n, n, width]);
+      return [reshape(transpose(heads, [0, 3, 1, 2, 4]), resultDims(q, attributes))];
+    }
     const tokens = (at: number, role: 'key' | 'value'): Value => {
       const packed = { codes: rest[at]!, scales: rest[at + 1]! };
       return unpackedTokens(packed, packedLayout(q.dim(-1), formOf(attributes, role)), role === 'key');
@@ -92,6 +100,13 @@ export const PackedAttention: OpDefinition = {
     );
   },
 };
+
+function resultDims({ dims }: Value, attributes: Attributes): readonly number[] {
+  if (intAttribute(attributes, 'joined', 0) === 0) return dims;
+  const [sequences, groups, stacked, width] = dims as [number, number, number, number];
+  const n = intAttribute(attributes, 'rows');
+  return [sequences * n, groups * (stacked / n) * width];
+}
 
 const formOf = (attributes: Attributes, role: 'key' | 'value'): CacheForm => ({
   bits: intAttribute(attributes, `${role}_bits`),

@@ -1,5 +1,8 @@
 import { withAddedProducts } from '../fused/gemm-bfloat16.ts';
+import { withHeadRows } from '../fused/head-rows.ts';
+import { withInt4Neighbours } from '../fused/int4-products.ts';
 import { swappedAxes } from '../fused/swap-axes.ts';
+import { usesOf } from '../fused/uses.ts';
 import type { Graph, Value } from '../graph.ts';
 import { type Rebuilt, rebuild } from '../rebuild.ts';
 import { composeHelpers } from './composed.ts';
@@ -17,7 +20,17 @@ export function lowerNative(
   tiles: boolean,
 ): Rebuilt {
   const helpers = rebuild(graph, outputs, composeHelpers, cut);
-  const native = rebuild(helpers.graph, helpers.outputs, swappedAxes);
+  const products = rebuild(
+    helpers.graph,
+    helpers.outputs,
+    withInt4Neighbours(usesOf(helpers.graph, helpers.outputs)),
+  );
+  const joined = rebuild(
+    products.graph,
+    products.outputs,
+    withHeadRows(usesOf(products.graph, products.outputs)),
+  );
+  const native = rebuild(joined.graph, joined.outputs, swappedAxes);
   if (!tiles) return native;
   const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
   const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));

@@ -5,7 +5,7 @@
 // Operations per vector of L lanes: log2 n additions + log2 L shuffles (+ ½ for the scale), so on a processor that
 // starts two of either per cycle (AVX-512 server cores) at least (log2 n + log2 L + ½) / 2 cycles.
 #pragma once
-#include "../../cpu/simd.h"
+#include "simd.h"
 
 namespace spinquant::SPINQUANT_ISA {
 

@@ -1,4 +1,4 @@
-#include "mix_codes.h"
+#include "hadamard_codes.h"
 #include <cstring>
 
 namespace spinquant {

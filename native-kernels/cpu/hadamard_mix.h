@@ -1,12 +1,11 @@
 // y → scale · (M × y) for y as [K, columns], one or two vectors of columns ("tile") at a time. Narrow blocks are put
 // side by side until a tile is full.
 //
-// With the entries of M ±1 a tile takes K/4 additions per vector (mix_codes.h), each with an operand from memory. A
+// With the entries of M ±1 a tile takes K/4 additions per vector (hadamard_codes.h), each with an operand from memory. A
 // core loads two vectors per cycle, so two vectors share each choice that is loaded: 9 loads for 8 additions.
 #pragma once
-#include "../../cpu/simd.h"
 #include "hadamard.h"
-#include "mix_codes.h"
+#include "simd.h"
 
 namespace spinquant::SPINQUANT_ISA {
 
