@@ -2,6 +2,7 @@ import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { Reals } from '../graph/program.ts';
 import { LayerCache } from '../network/layer-cache.ts';
 import type { Network } from '../network/network.ts';
+import type { TokenPass } from '../network/token-pass.ts';
 
 /**
  * A network that reads the tokens of some sequences as they come, with keys and values of those before kept. All
@@ -12,6 +13,8 @@ export class Decoder {
   readonly #batch: number;
   readonly #capacity: number;
   readonly #caches: readonly LayerCache[];
+  /** Null where there is none; absent until a single token comes. */
+  #pass: Promise<TokenPass | null> | undefined;
 
   /** @param capacity tokens that a sequence may have. */
   constructor(network: Network, batch: number, capacity: number) {
@@ -46,12 +49,19 @@ export class Decoder {
       throw new Error(
         `${ids.length} tokens for ${this.#batch} sequences of ${this.length} to ${this.#capacity}`,
       );
+    if (n === 1) {
+      this.#pass ??= this.#network.tokenPass(this.#caches, signal);
+      const pass = await this.#pass;
+      if (pass) return copyOf(await pass.next(ids, signal));
+    }
     let x = await this.#network.embed(ids, signal);
     for (const [layer, cache] of this.#caches.entries())
       x = await this.#network.extend(layer, x, { n, cache }, signal);
     return this.#network.logits(lastRows(x, this.#batch), signal);
   }
 }
+
+const copyOf = ({ dims, data }: Reals): Reals => float32(dims, data.slice());
 
 /** The last of the rows [B·n, d] of each sequence. */
 function lastRows(x: Reals, batch: number): Reals {

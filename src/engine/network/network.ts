@@ -1,5 +1,5 @@
 import { fileRows } from '../../formats/tensor-io.ts';
-import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
+import { LINEARS, SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import { elementCount, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
@@ -33,6 +33,7 @@ import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
+import { type TokenLayer, TokenPass } from './token-pass.ts';
 import { preparedWeightBytes, weightBytes } from './weight-bytes.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
@@ -176,6 +177,35 @@ export class Network {
     const { y, ...grown } = await program.run({ ...tensors, ...tables, ...cache.inputs, x }, signal);
     cache.append(grown, n);
     return y;
+  }
+
+  /**
+   * All layers and both ends in one run, for one token after the other of the sequences of these caches. Maps must stay.
+   * @returns null where weights do not stay in memory as products take them.
+   */
+  async tokenPass(caches: readonly LayerCache[], signal?: AbortSignal): Promise<TokenPass | null> {
+    const [first] = caches;
+    if (!first || !this.#cache.abilities.ownKernels || !this.keepsPrepared || !this.#keepsForm) return null;
+    const { batch, capacity } = first;
+    const shape = { batch, sequence: 1, capacity };
+    const layers: TokenLayer[] = [];
+    for (const [index, cache] of caches.entries()) {
+      const { shape: layer, types } = this.layerContext(index, shape);
+      layers.push({ shape: layer, types, tensors: await this.layerInputs(index, shape, signal), cache });
+    }
+    const tables = this.#positions.of(capacity);
+    const ends = { ends: this.#endSpec(batch), endTensors: this.#endTensors({}) };
+    return TokenPass.open(this.#cache, { ...ends, layers, tables, mode: this.options.mode });
+  }
+
+  /**
+   * True where no weight of a layer is converted before it is multiplied: in one program for all layers, nothing bounds
+   * how many converted weights there are at once.
+   */
+  get #keepsForm(): boolean {
+    const linears = (index: number) => LINEARS.map((linear) => this.checkpoint.layer(index)[linear].dtype);
+    const dtypes = () => Array.from({ length: this.layers }, (_, index) => linears(index)).flat();
+    return this.options.mode === 'merged' || dtypes().every((dtype) => dtype === 'float32');
   }
 
   /** Memory for passes over so many tokens; the same one as long as the shape stays. */
