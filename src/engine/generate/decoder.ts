@@ -14,7 +14,7 @@ export class Decoder {
   readonly #capacity: number;
   readonly #caches: readonly LayerCache[];
   /** Null where there is none; absent until a single token comes. */
-  #pass: Promise<TokenPass | null> | undefined;
+  #pass: TokenPass | null | undefined;
 
   /** @param capacity tokens that a sequence may have. */
   constructor(network: Network, batch: number, capacity: number) {
@@ -50,9 +50,8 @@ export class Decoder {
         `${ids.length} tokens for ${this.#batch} sequences of ${this.length} to ${this.#capacity}`,
       );
     if (n === 1) {
-      this.#pass ??= this.#network.tokenPass(this.#caches, signal);
-      const pass = await this.#pass;
-      if (pass) return copyOf(await pass.next(ids, signal));
+      if (this.#pass === undefined) this.#pass = await this.#network.tokenPass(this.#caches, signal);
+      if (this.#pass) return copyOf(await this.#pass.next(ids, signal));
     }
     let x = await this.#network.embed(ids, signal);
     for (const [layer, cache] of this.#caches.entries())

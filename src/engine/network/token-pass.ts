@@ -51,7 +51,10 @@ export class TokenPass {
     const half = ends.config.headDim / 2;
     this.#ids = int64([ends.tokens], new BigInt64Array(ends.tokens));
     this.#length = int64([1], new BigInt64Array(1));
-    this.#row = { cos: float32([1, half], new Float32Array(half)), sin: float32([1, half], new Float32Array(half)) };
+    this.#row = {
+      cos: float32([1, half], new Float32Array(half)),
+      sin: float32([1, half], new Float32Array(half)),
+    };
     this.#tables = tables;
     this.#caches = layers.map(({ cache }) => cache);
     const ofLayers = layers.flatMap(({ tensors, cache }, index) =>
