@@ -4,6 +4,7 @@ import type { ProgramCache } from '../graph/program-cache.ts';
 import type { GrownRows, LayerCache } from './layer-cache.ts';
 import type { LayerTypes } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
+import type { EndsContext } from './network-ends.ts';
 import type { PositionTables } from './position-tables.ts';
 import { inLayer, TOKEN, type TokenOutputs, type TokenSpec } from './token-program.ts';
 
@@ -16,9 +17,8 @@ export interface TokenLayer {
   readonly cache: LayerCache;
 }
 
-export interface TokenNetwork extends Pick<TokenSpec, 'ends' | 'mode'> {
-  /** What the ends read beside the ids. */
-  readonly endTensors: Tensors;
+export interface TokenNetwork extends Pick<TokenSpec, 'mode'> {
+  readonly ends: EndsContext;
   readonly layers: readonly TokenLayer[];
   /** For all tokens that the caches have room for. */
   readonly tables: PositionTables;
@@ -40,16 +40,17 @@ export class TokenPass {
   static async open(programs: ProgramCache, network: TokenNetwork): Promise<TokenPass> {
     const { ends, mode } = network;
     const layers = network.layers.map(({ shape, types }) => ({ shape, types }));
-    const program = await programs.get(TOKEN, { ends, layers, mode });
+    const program = await programs.get(TOKEN, { ends: ends.shape, layers, mode });
     return new TokenPass(network, (tensors) => program.bind(tensors));
   }
 
   private constructor(
-    { ends, endTensors, layers, tables }: TokenNetwork,
+    { ends, layers, tables }: TokenNetwork,
     bind: (tensors: Tensors) => BoundProgram<TokenOutputs>,
   ) {
-    const half = ends.config.headDim / 2;
-    this.#ids = int64([ends.tokens], new BigInt64Array(ends.tokens));
+    const { config, tokens } = ends.shape;
+    const half = config.headDim / 2;
+    this.#ids = int64([tokens], new BigInt64Array(tokens));
     this.#length = int64([1], new BigInt64Array(1));
     this.#row = {
       cos: float32([1, half], new Float32Array(half)),
@@ -62,7 +63,7 @@ export class TokenPass {
     );
     this.#bound = bind({
       ...Object.fromEntries(ofLayers),
-      ...{ ...endTensors, ids: this.#ids },
+      ...{ ...ends.tensors, ids: this.#ids },
       ...{ ...this.#row, length: this.#length },
     });
     const { outputs } = this.#bound;
