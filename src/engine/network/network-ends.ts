@@ -90,10 +90,7 @@ export class NetworkEnds {
   }
 
   /** The shape that graphs of both ends are built from, and the tensors that they read beside ids and residual. */
-  async context(
-    tokens: number,
-    signal?: AbortSignal,
-  ): Promise<EndsContext> {
+  async context(tokens: number, signal?: AbortSignal): Promise<EndsContext> {
     const shape = this.#shape(tokens);
     if (this.#headBits === 16) return { shape, tensors: this.#tensors({}) };
     const packed = await this.#packed.tensors(shape, this.#tensors({}), signal);

@@ -371,4 +371,3 @@ function remembered<T>(known: Map<string, T>, key: string, create: () => T): T {
   known.set(key, found);
   return found;
 }
-

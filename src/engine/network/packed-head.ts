@@ -91,7 +91,10 @@ export function packedHeadProduct(x: Value, rows: number): Value {
   const width = x.dim(-1);
   const parts = partsOf(width);
   const product = (half: (typeof HALVES)[number]): Value => {
-    const weight = { ...inputsOf(graph, half, rows, width), attributes: packedAttributes(rows, width, parts) };
+    const weight = {
+      ...inputsOf(graph, half, rows, width),
+      attributes: packedAttributes(rows, width, parts),
+    };
     return int4MatMul(x, weight, quantizerOf(width));
   };
   return add(product('high'), product('low'));
