@@ -19,7 +19,7 @@ export interface TextTask {
   readonly stops: readonly string[];
   /** Tokens that end the text. */
   readonly endTokens: ReadonlySet<number>;
-  /** Takes the logits [V] that a token is chosen by, which are of no use to others once it returns. */
+  /** Takes the logits [V] that a token is chosen by, valid until it returns. */
   readonly see?: ((logits: Float32Array) => void) | undefined;
 }
 

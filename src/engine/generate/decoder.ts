@@ -41,7 +41,7 @@ export class Decoder {
 
   /**
    * @param ids the next tokens of each sequence [B·n], sequence after sequence.
-   * @returns logits [B, V] of the token after them.
+   * @returns logits [B, V] of the token after them, in memory that the next call may write.
    */
   async next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>> {
     const n = ids.length / this.#batch;
@@ -51,7 +51,7 @@ export class Decoder {
       );
     if (n === 1) {
       if (this.#pass === undefined) this.#pass = await this.#network.tokenPass(this.#caches, signal);
-      if (this.#pass) return copyOf(await this.#pass.next(ids, signal));
+      if (this.#pass) return this.#pass.next(ids, signal);
     }
     let x = await this.#network.embed(ids, signal);
     for (const [layer, cache] of this.#caches.entries())
@@ -59,8 +59,6 @@ export class Decoder {
     return this.#network.logits(lastRows(x, this.#batch), signal);
   }
 }
-
-const copyOf = ({ dims, data }: Reals): Reals => float32(dims, data.slice());
 
 /** The last of the rows [B·n, d] of each sequence. */
 function lastRows(x: Reals, batch: number): Reals {
