@@ -1,5 +1,6 @@
 // This is the interface that JavaScript sees; src/engine/runtime/addon.ts declares the same.
 #include <node_api.h>
+#include "bound.h"
 #include "environment.h"
 #include "file_map.h"
 #include "napi_util.h"
@@ -81,6 +82,9 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "createToken", entry<create_token>);
   define(env, exports, "terminate", entry<terminate>);
   define(env, exports, "run", entry<run_session>);
+  define(env, exports, "bind", entry<bind_session>);
+  define(env, exports, "runBinding", entry<run_binding>);
+  define(env, exports, "releaseBinding", entry<release<Bound>>);
   define(env, exports, "operatorTypes", entry<list_operators>);
   define(env, exports, "runOperator", entry<run_operator>);
   define(env, exports, "copyTimes", entry<copy_times>);

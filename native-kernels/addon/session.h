@@ -59,4 +59,10 @@ napi_value create_session(napi_env env, const std::vector<napi_value>& arguments
 /// [output index, for outputs only], element type, byte offset and length (of a file map), rank, dimensions.
 napi_value run_session(napi_env env, const std::vector<napi_value>& arguments);
 
+/// bind(session, tensors, layout): binding. For runs on the same memory; the arrays must not be detached.
+napi_value bind_session(napi_env env, const std::vector<napi_value>& arguments);
+
+/// runBinding(binding, token | null): Promise<void>. Runs of one binding must not overlap: they write the same memory.
+napi_value run_binding(napi_env env, const std::vector<napi_value>& arguments);
+
 }  // namespace spinquant

@@ -44,4 +44,5 @@ function parseBits<const T extends number>(allowed: readonly T[]): Parse<T> {
 }
 
 export const parseCache = parseBits(CACHE_BITS);
+export const parseHeadBits = parseBits([16, 8]);
 export const parseTableBits = parseBits(TABLE_BITS);

@@ -12,6 +12,7 @@ import {
   collectStop,
   MAX_TOKENS,
   parseCache,
+  parseHeadBits,
   parseReal,
   parseSeed,
   parseTableBits,
@@ -241,6 +242,11 @@ function addGenerate(program: Command, output: Output, done: Done): void {
       '--cache <bits>',
       'round keys and values to 16, 8 or 4 bits, instead of as the run does',
       parseCache,
+    )
+    .option(
+      '--head-bits <bits>',
+      'round the output layer to 8 bits, and what it reads; 16, the default, leaves it as it is stored',
+      parseHeadBits,
     )
     .option(
       '--simulate',

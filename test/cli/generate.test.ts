@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { createColors } from 'picocolors';
 import { generate } from '../../src/cli/commands/generate.ts';
-import { collectStop, parseCache, parseWhole, SHARE } from '../../src/cli/option-values.ts';
+import { collectStop, parseCache, parseHeadBits, parseWhole, SHARE } from '../../src/cli/option-values.ts';
 import type { Output } from '../../src/cli/output.ts';
 import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
 import {
@@ -106,6 +106,8 @@ test('values of options are whole numbers and shares in their ranges', async () 
   for (const text of ['0', '1.01', 'NaN', 'Infinity', ' ']) invalid(() => SHARE(text), /above 0, up to 1/);
   assert.equal(parseCache('8'), 8);
   invalid(() => parseCache('3'), /Allowed: 16, 8, 4/);
+  assert.equal(parseHeadBits('8'), 8);
+  invalid(() => parseHeadBits('4'), /Allowed: 16, 8/);
   assert.deepEqual(collectStop('b', collectStop('a')), ['a', 'b']);
   invalid(() => collectStop(''), /not empty/);
   const { code, stdout } = await spinquant(['generate', 'model', '--json'], folder);

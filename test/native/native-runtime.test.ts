@@ -72,6 +72,26 @@ test('native: runs at the same time on one session do not disturb each other', {
   session.release();
 });
 
+test('native: what is bound ends with its session, and holds its arrays', { skip: notBuilt }, async () => {
+  const session = await buildAdd(native!);
+  const bind = (value: number) => {
+    const a = float32([2, 3], new Float32Array(6).fill(value));
+    return session.bind({ a, b: a }, ['c']);
+  };
+  const many = Array.from({ length: 50 }, (_, i) => bind(i));
+  collectGarbage();
+  await Promise.all(many.map((bound) => bound.run()));
+  for (const [i, { outputs }] of many.entries())
+    assert.deepEqual(outputs.c!.data, new Float32Array(6).fill(2 * i));
+  many[0]!.release();
+  await assert.rejects(many[0]!.run(), /binding has been released/);
+  // Released with the run pending: it must finish first.
+  const pending = many[1]!.run();
+  session.release();
+  await pending;
+  await assert.rejects(many[1]!.run(), /session of this binding has been released/);
+});
+
 test('native: the operators in a session, shared out over threads, give the bits of a direct call', {
   skip: notBuilt,
 }, async () => {

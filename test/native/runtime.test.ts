@@ -42,6 +42,24 @@ for (const runtime of runtimes) {
     session.release();
   });
 
+  test(`${kernels}: bound tensors are read and filled where they are`, async () => {
+    const session = await buildAdd(runtime);
+    const [a, b] = [1, 2].map((seed) => float32([2, 3], new Float32Array(6).fill(seed)));
+    const bound = session.bind({ a: a!, b: b! }, ['c']);
+    const { c } = bound.outputs;
+    await bound.run();
+    assert.deepEqual(c!.data, new Float32Array(6).fill(3));
+    a!.data.fill(5);
+    await bound.run();
+    assert.deepEqual(c!.data, new Float32Array(6).fill(7));
+    a!.data.fill(9);
+    await assert.rejects(bound.run(AbortSignal.abort()), Cancelled);
+    assert.deepEqual(c!.data, new Float32Array(6).fill(7));
+    await assert.rejects(async () => session.bind({ a: a! }, ['c']).run(), /missing: b/);
+    bound.release();
+    session.release();
+  });
+
   test(`${kernels}: views into larger buffers, integers, empty tensors and scalars`, async () => {
     const gather: NodeSpec = { op: 'Gather', inputs: ['table', 'ids'], outputs: ['rows'] };
     const ids: ValueSpec = { name: 'ids', dtype: 'int64', dims: [2] };

@@ -111,6 +111,25 @@ test('where there are kernels, a run writes with weights of 4 bits, unless it is
   }, native);
 });
 
+test('the output layer is rounded where that is asked for', async () => {
+  const request = { tokens: 12, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits: null, simulated: false };
+  const prompt = { text: 'once upon a time', chat: null };
+  const text = async (headBits?: 16 | 8) => {
+    const job = generateText({ from: { run: RUN }, prompt, ...request, headBits }, OPTIONS);
+    const events = [];
+    for (;;) {
+      const next = await job.next();
+      if (next.done) return { events, result: next.value };
+      if (next.value.type === 'token') events.push(next.value.logProbability);
+    }
+  };
+  const [own, same, eight] = [await text(), await text(16), await text(8)];
+  assert.deepEqual(same.events, own.events);
+  assert.deepEqual([own.result.headBits, eight.result.headBits], [16, 8]);
+  assert.notDeepEqual(eight.events, own.events);
+  assert.ok(eight.result.weightBytes > own.result.weightBytes);
+});
+
 const MODEL = join(RUN, '..', '..', 'model');
 
 test('a model writes as its own network', async () => {

@@ -27,6 +27,7 @@ export interface GenerateFlags {
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly cache?: 16 | 8 | 4;
+  readonly headBits?: 16 | 8;
   /** Quantization is simulated in float32. */
   readonly simulate?: true;
   readonly kernels: KernelOption;
@@ -54,7 +55,7 @@ export async function generate(
 
 function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
   const { prompt, chat, system = null, tokens = null, seed = 0, stop = [], cache = null } = flags;
-  const { simulate = false } = flags;
+  const { simulate = false, headBits } = flags;
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = flags;
   return {
     prompt: { text: prompt, chat: chat ? { system } : null },
@@ -64,6 +65,7 @@ function requestOf(flags: GenerateFlags): Omit<GenerateRequest, 'from'> {
     stops: stop,
     cacheBits: cache,
     simulated: simulate,
+    headBits,
   };
 }
 
@@ -130,14 +132,14 @@ const ENDINGS: Readonly<Record<Exclude<TextEnd, 'stop'>, string>> = {
 /** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · weights 9.1 MiB · keys and values 1.2 MiB`. */
 function factsOf(result: GenerateResult): string {
   const { ids, promptIds, ended, stop, seconds, tokensPerSecond } = result;
-  const { weightBytes, cacheBytes, cacheOf16Bits } = result;
+  const { weightBytes, cacheBytes, cacheOf16Bits, headBits } = result;
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
   const rate = tokensPerSecond.decode;
   return [
     `${formatCount(ids.length, 'token')}: ${end}`,
     `prompt of ${formatCount(promptIds.length, 'token')} in ${formatSeconds(seconds.prefill)}`,
     ...(rate === null ? [] : [`${rate.toPrecision(3)} tokens/s`]),
-    `weights ${formatBytes(weightBytes)}`,
+    `weights ${formatBytes(weightBytes)}${headBits < 16 ? `, the output layer in ${headBits} bits` : ''}`,
     `keys and values ${formatBytes(cacheBytes)}${cacheOf16Bits < 1 ? `, ${cacheOf16Bits.toFixed(3)} of 16 bits` : ''}`,
   ].join(' · ');
 }

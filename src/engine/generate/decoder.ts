@@ -2,6 +2,7 @@ import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { Reals } from '../graph/program.ts';
 import { LayerCache } from '../network/layer-cache.ts';
 import type { Network } from '../network/network.ts';
+import type { TokenPass } from '../network/token-pass.ts';
 
 /**
  * A network that reads the tokens of some sequences as they come, with keys and values of those before kept. All
@@ -12,6 +13,8 @@ export class Decoder {
   readonly #batch: number;
   readonly #capacity: number;
   readonly #caches: readonly LayerCache[];
+  /** Null where there is none; absent until a single token comes. */
+  #pass: TokenPass | null | undefined;
 
   /** @param capacity tokens that a sequence may have. */
   constructor(network: Network, batch: number, capacity: number) {
@@ -38,7 +41,7 @@ export class Decoder {
 
   /**
    * @param ids the next tokens of each sequence [B·n], sequence after sequence.
-   * @returns logits [B, V] of the token after them.
+   * @returns logits [B, V] of the token after them, in memory that the next call may write.
    */
   async next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>> {
     const n = ids.length / this.#batch;
@@ -46,6 +49,10 @@ export class Decoder {
       throw new Error(
         `${ids.length} tokens for ${this.#batch} sequences of ${this.length} to ${this.#capacity}`,
       );
+    if (n === 1) {
+      if (this.#pass === undefined) this.#pass = await this.#network.tokenPass(this.#caches, signal);
+      if (this.#pass) return this.#pass.next(ids, signal);
+    }
     let x = await this.#network.embed(ids, signal);
     for (const [layer, cache] of this.#caches.entries())
       x = await this.#network.extend(layer, x, { n, cache }, signal);

@@ -42,7 +42,9 @@ export function chooseToken(
   choice: TokenChoice,
   rng: Rng,
 ): number {
-  if (choice.temperature === 0) return largest(penalized(logits, before, choice.repetitionPenalty));
+  const { repetitionPenalty } = choice;
+  if (choice.temperature === 0)
+    return largest(repetitionPenalty === 1 ? logits : penalized(logits, before, repetitionPenalty));
   const { ids, weights } = candidates(logits, before, choice);
   let left = rng.uniform() * weights.reduce((sum, weight) => sum + weight, 0);
   for (const [place, weight] of weights.entries()) {
@@ -94,7 +96,8 @@ function nucleus(descending: Float64Array, kth: number, topP: number): { weight:
 }
 
 function penalized(logits: Float32Array, before: ReadonlySet<number>, penalty: number): Float64Array {
-  const scores = Float64Array.from(logits);
+  // From an array of another type, the constructor copies numbers many times as fast as `from`.
+  const scores = new Float64Array(logits);
   if (penalty === 1) return scores;
   for (const id of before) {
     const score = scores[id]!;
@@ -103,9 +106,12 @@ function penalized(logits: Float32Array, before: ReadonlySet<number>, penalty: n
   return scores;
 }
 
-function largest(scores: Float64Array): number {
-  let best = 0;
-  for (let id = 1; id < scores.length; id++) if (scores[id]! > scores[best]!) best = id;
+function largest(scores: Float32Array | Float64Array): number {
+  let [best, top] = [0, scores[0]!];
+  for (let id = 1; id < scores.length; id++) {
+    const score = scores[id]!;
+    if (score > top) [best, top] = [id, score];
+  }
   return best;
 }
 
@@ -117,8 +123,9 @@ export function logProbability(logits: Float32Array, id: number): number {
 /** log Σ exp of finite logits. */
 export function logPartition(logits: Float32Array): number {
   let top = Number.NEGATIVE_INFINITY;
-  for (const logit of logits) top = Math.max(top, logit);
+  // These loops run for every token, over the vocabulary: with indices they take half the time.
+  for (let id = 0; id < logits.length; id++) if (logits[id]! > top) top = logits[id]!;
   let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - top);
+  for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id]! - top);
   return top + Math.log(sum);
 }

@@ -1,5 +1,5 @@
 import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
-import type { OutputSpec, Runtime, Session } from '../runtime/types.ts';
+import type { BoundRun, OutputSpec, Runtime, Session } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
 import { type LowerOptions, lower } from './lower/index.ts';
 import { encodeModel } from './onnx.ts';
@@ -9,6 +9,12 @@ export type Tensors = Readonly<Record<string, Tensor>>;
 export type HostTensors = Record<string, HostTensor>;
 /** Most outputs of our programs are real numbers in JavaScript memory. */
 export type Reals = HostTensor<Float32Array>;
+
+/** A program with all that it reads and fills. */
+export interface BoundProgram<Out extends object> extends Omit<BoundRun, 'outputs'> {
+  /** Filled by every run. */
+  readonly outputs: Out;
+}
 
 /** The wanted values of a graph by their names outside. Nulls (no gradient) are left out. */
 export type OutputValues<Out extends object> = { readonly [Name in keyof Out]-?: Value | null };
@@ -62,6 +68,23 @@ export class Program<Out extends object = HostTensors> {
    * @param into tensors to fill in place, by output name; others are newly allocated.
    */
   async run(tensors: Tensors, signal?: AbortSignal, into?: Partial<Out>): Promise<Out> {
+    const outputs = into ? this.#completed(into as HostTensors) : this.outputs;
+    // The outputs are the compiled ones, with the types of their values.
+    return (await this.#session.run(this.#feed(tensors), outputs, signal)) as Out;
+  }
+
+  /** Binds tensors for many runs on the same memory, as {@link run} takes them. */
+  bind(tensors: Tensors): BoundProgram<Out> {
+    const bound = this.#session.bind(this.#feed(tensors), this.outputs);
+    return {
+      // As in a run.
+      outputs: bound.outputs as Out,
+      run: (signal) => bound.run(signal),
+      release: () => bound.release(),
+    };
+  }
+
+  #feed(tensors: Tensors): Record<string, Tensor> {
     const feed: Record<string, Tensor> = {};
     for (const name of this.inputs) {
       const tensor = tensors[name];
@@ -69,9 +92,7 @@ export class Program<Out extends object = HostTensors> {
         throw new Error(`the graph needs input ${name}; given are ${Object.keys(tensors).join(', ')}`);
       feed[name] = tensor;
     }
-    const outputs = into ? this.#completed(into as HostTensors) : this.outputs;
-    // The outputs are the compiled ones, with the types of their values.
-    return (await this.#session.run(feed, outputs, signal)) as Out;
+    return feed;
   }
 
   #completed(into: Readonly<HostTensors>): HostTensors {

@@ -21,16 +21,42 @@ export function rebuild(
   cut: ReadonlyMap<Value, string> = new Map(),
   inputType: (dtype: DType) => DType = (dtype) => dtype,
 ): Rebuilt {
-  const needed = neededNodes(source, Object.values(outputs), cut);
   const graph = new Graph(source.real);
+  const leaf = (name: string, { dims, dtype }: Value): Value => graph.input(name, dims, inputType(dtype));
+  return { graph, outputs: copied(graph, source, outputs, leaf, rewrite, cut) };
+}
+
+/**
+ * Computes in a graph what another one does.
+ * @param outputs values of `source`.
+ * @param inputOf the value that stands for an input of `source`; asked once for each.
+ * @returns the outputs, as values of `graph`.
+ */
+export function inlined(
+  graph: Graph,
+  source: Graph,
+  outputs: Readonly<Record<string, Value>>,
+  inputOf: (name: string, input: Value) => Value,
+): Record<string, Value> {
+  return copied(graph, source, outputs, inputOf, () => null, new Map());
+}
+
+function copied(
+  graph: Graph,
+  source: Graph,
+  outputs: Readonly<Record<string, Value>>,
+  leaf: (name: string, value: Value) => Value,
+  rewrite: Rewrite,
+  cut: ReadonlyMap<Value, string>,
+): Record<string, Value> {
+  const needed = neededNodes(source, Object.values(outputs), cut);
   const copies = new Map<Value, Value>();
   const copyOf = (value: Value): Value => {
     const known = copies.get(value);
     if (known) return known;
     const name = cut.get(value) ?? value.inputName;
     if (name === null && !value.constant) throw new Error('a value is used before its node');
-    const copy =
-      name === null ? graph.constant(value.constant!) : graph.input(name, value.dims, inputType(value.dtype));
+    const copy = name === null ? graph.constant(value.constant!) : leaf(name, value);
     copies.set(value, copy);
     return copy;
   };
@@ -42,10 +68,7 @@ export function rebuild(
       if (!cut.has(output)) copies.set(output, results[index]!);
     });
   }
-  return {
-    graph,
-    outputs: Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, copyOf(value)])),
-  };
+  return Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, copyOf(value)]));
 }
 
 /** Finds the nodes that the outputs depend on, but not those behind cut values. */

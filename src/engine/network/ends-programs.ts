@@ -11,6 +11,7 @@ import { gatherRows, toReal } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { packedHeadOutputs, packedHeadProduct } from './packed-head.ts';
 
 /** The two ends of the network: token ids to residual, residual to loss. */
 export interface EndsShape {
@@ -23,6 +24,8 @@ export interface EndsShape {
   readonly embeddingType: DType;
   readonly headType: DType;
   readonly normType: DType;
+  /** True where logits are products with a packed output layer (`packed-head.ts`). */
+  readonly packedHead?: boolean;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -58,12 +61,20 @@ export function hiddenExpression(shape: EndsShape, real: Real = 'float32'): EndE
   return { graph, y, x, map };
 }
 
-/** x [T, d] → logits [T, V]: the language-model head stays unrotated and 16 bits. */
+/** x [T, d] → logits [T, V]: the language-model head stays unrotated and as it is stored, unless it is packed. */
 export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExpression {
+  if (shape.packedHead) return packedHeadExpression(shape);
   const hidden = hiddenExpression(shape, real);
   const { hiddenSize, vocabSize } = shape.config;
   const weight = toReal(hidden.graph.input('lmHead', [vocabSize, hiddenSize], shape.headType));
   return { ...hidden, y: gemm(hidden.y, weight, { transB: true }) };
+}
+
+/** Gain and map are in the packed rows. */
+function packedHeadExpression({ config, tokens }: EndsShape): EndExpression {
+  const graph = new Graph();
+  const x = graph.input('x', [tokens, config.hiddenSize]);
+  return { graph, x, y: packedHeadProduct(rmsNorm(x, config.rmsNormEps), config.vocabSize), map: null };
 }
 
 function residualMap(graph: Graph, { mapped, config }: EndsShape): Value | null {
@@ -126,11 +137,25 @@ export const LOGITS: ProgramKind<EndsShape, { logits: Reals }> = {
 export const HEAD_ROWS: ProgramKind<EndsShape, { head: Reals }> = {
   name: 'head-rows',
   build(shape) {
-    const graph = new Graph();
-    const { hiddenSize } = shape.config;
-    const rows = toReal(graph.input('rows', [shape.tokens, hiddenSize], shape.headType));
-    const head = mul(rows, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
-    const map = residualMap(graph, shape);
-    return { graph, outputs: { head: map ? gemm(head, map) : head }, precision: shape.precision };
+    const head = headRows(shape);
+    return { graph: head.graph, outputs: { head }, precision: shape.precision };
   },
 };
+
+/** The same, packed into 8 bits: outputs of `packedHeadOutputs`. */
+export const PACK_HEAD: ProgramKind<EndsShape> = {
+  name: 'pack-head',
+  build(shape) {
+    const head = headRows(shape);
+    return { graph: head.graph, outputs: packedHeadOutputs(head), precision: shape.precision };
+  },
+};
+
+function headRows(shape: EndsShape): Value {
+  const graph = new Graph();
+  const { hiddenSize } = shape.config;
+  const rows = toReal(graph.input('rows', [shape.tokens, hiddenSize], shape.headType));
+  const head = mul(rows, toReal(graph.input('finalNorm', [hiddenSize], shape.normType)));
+  const map = residualMap(graph, shape);
+  return map ? gemm(head, map) : head;
+}

@@ -1,7 +1,6 @@
-import { fileRows } from '../../formats/tensor-io.ts';
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
-import { elementCount, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import { elementCount } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
@@ -9,7 +8,6 @@ import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
-import * as ends from './ends-programs.ts';
 import type { LayerCache } from './layer-cache.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import {
@@ -25,6 +23,7 @@ import {
 import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
+import { type HeadBits, NetworkEnds } from './network-ends.ts';
 import type { OutputLoss } from './output-loss.ts';
 import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
 import { Positions, slicedTables } from './position-tables.ts';
@@ -33,7 +32,8 @@ import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
 import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
-import { preparedWeightBytes, weightBytes } from './weight-bytes.ts';
+import { type TokenLayer, TokenPass } from './token-pass.ts';
+import { preparedWeightBytes, storesFloat32, weightBytes } from './weight-bytes.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
@@ -75,6 +75,7 @@ export class Network {
   readonly memory: NetworkMemory;
   readonly weightForm: WeightForm;
   readonly #loss: OutputLoss;
+  readonly #ends: NetworkEnds;
   readonly #positions: Positions;
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
@@ -89,8 +90,12 @@ export class Network {
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
     this.memory = options.memory ?? DEFAULT_MEMORY;
-    this.#loss = outputLoss(cache, checkpoint, this.memory, options.precision);
     this.checkpoint = checkpoint;
+    const { mode, maps, centreEmbedding, precision } = options;
+    // In the unrotated mode the residual's map acts at the quantizers only.
+    const mapped = mode === 'merged' && maps.residual !== undefined;
+    this.#loss = outputLoss(cache, checkpoint, this.memory, precision);
+    this.#ends = new NetworkEnds(cache, checkpoint, { mapped, centreEmbedding, precision });
     this.#positions = new Positions(checkpoint.config);
     this.options = options;
     this.weightForm = this.#formOfWeights();
@@ -113,6 +118,7 @@ export class Network {
       searchedAt === state ? now : known?.state === searchedAt ? known.tensors : this.#mapTensors(searchedAt);
     this.#searchedAt = { state: searchedAt, tensors };
     this.#given = { now, searchedAt: tensors };
+    this.#ends.setResidual(now.residual?.[0]);
   }
 
   #mapTensors(state: SeamState): MapTensors {
@@ -130,21 +136,18 @@ export class Network {
     const { config } = this.checkpoint;
     const { mode, quantizers } = this.options;
     const form = { config, quantizers, weightForm: this.weightForm };
-    return weightBytes(this.checkpoint, mode === 'merged' ? form : null);
+    return weightBytes(this.checkpoint, mode === 'merged' ? form : null) + this.#ends.addedBytes;
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
-  async embed(ids: Int32Array, signal?: AbortSignal): Promise<Activations> {
-    const program = await this.#cache.get(ends.EMBEDDING, this.#endSpec(ids.length));
-    return (await program.run(this.#endTensors({ ids: idTensor(ids) }), signal)).x;
+  embed(ids: Int32Array, signal?: AbortSignal): Promise<Activations> {
+    return this.#ends.embed(ids, signal);
   }
 
   /** @param dx ∂loss/∂x of the first layer. @returns derivatives through the embedding. */
   async embedBackward(ids: Int32Array, dx: Activations, signal?: AbortSignal): Promise<SeamGradients> {
-    if (!this.#residualMapped) return {};
-    const program = await this.#cache.get(ends.EMBEDDING_BACKWARD, this.#endSpec(ids.length));
-    const { mapGradient } = await program.run(this.#endTensors({ ids: idTensor(ids), dx }), signal);
-    return { residual: mapGradient.data };
+    const gradient = await this.#ends.embedBackward(ids, dx, signal);
+    return gradient ? { residual: gradient.data } : {};
   }
 
   /** y = layer(x), x and y [B·S, d], or [rows, d] where tokens share rows. @param sharing goes with `shape.rows`. */
@@ -183,6 +186,26 @@ export class Network {
     return y;
   }
 
+  /**
+   * All layers and both ends in one run, for one token after the other of the sequences of these caches. Maps must stay.
+   * @returns null where weights do not stay in memory as products take them.
+   */
+  async tokenPass(caches: readonly LayerCache[], signal?: AbortSignal): Promise<TokenPass | null> {
+    const [first] = caches;
+    // In one program for all layers, nothing bounds how many weights are converted at once.
+    const isRead = this.options.mode === 'merged' || storesFloat32(this.checkpoint);
+    if (!first || !isRead || !this.keepsPrepared || !this.#cache.abilities.ownKernels) return null;
+    const shape = { batch: first.batch, sequence: 1, capacity: first.capacity };
+    const layers: TokenLayer[] = [];
+    for (const [index, cache] of caches.entries()) {
+      const { shape: layer, types } = this.layerContext(index, shape);
+      layers.push({ shape: layer, types, tensors: await this.layerInputs(index, shape, signal), cache });
+    }
+    const ends = await this.#ends.context(first.batch, signal);
+    const tables = this.#positions.of(first.capacity);
+    return TokenPass.open(this.#cache, { ends, layers, tables, mode: this.options.mode });
+  }
+
   /** Memory for passes over so many tokens; the same one as long as the shape stays. */
   tape(shape: BatchShape): Tape {
     const known = this.#tape;
@@ -219,21 +242,23 @@ export class Network {
   }
 
   /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
-  async logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
-    const program = await this.#cache.get(ends.LOGITS, this.#endSpec(rowsOf(x)));
-    return (await program.run(this.#endTensors({ x }), signal)).logits;
+  logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
+    return this.#ends.logits(x, signal);
+  }
+
+  /** Sets the bits of the output layer that {@link logits} multiplies by; losses take it as it is stored. */
+  setHeadBits(bits: HeadBits): void {
+    this.#ends.setHeadBits(bits);
   }
 
   /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
-  async headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
-    const program = await this.#cache.get(ends.HEAD_ROWS, this.#endSpec(count));
-    const rows = fileRows(this.checkpoint.lmHead, first, count);
-    return (await program.run(this.#endTensors({ rows }), signal)).head;
+  headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
+    return this.#ends.headRows(first, count, signal);
   }
 
   /** Negative log-likelihood [T] in nats, float32 logits, in bounded memory. */
   async loss(x: Activations, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    return this.#loss.forward(await this.#hidden(x, signal), labels, signal);
+    return this.#loss.forward(await this.#ends.hidden(x, signal), labels, signal);
   }
 
   /**
@@ -246,42 +271,10 @@ export class Network {
     weight: number,
     signal?: AbortSignal,
   ): Promise<{ nll: Float32Array; dx: Activations; maps: SeamGradients }> {
-    const hidden = await this.#hidden(x, signal);
+    const hidden = await this.#ends.hidden(x, signal);
     const { nll, dhidden } = await this.#loss.backward(hidden, labels, weight, signal);
-    const program = await this.#cache.get(ends.HIDDEN_BACKWARD, this.#endSpec(labels.length));
-    const { dx, mapGradient } = await program.run(this.#endTensors({ x, dhidden }), signal);
+    const { dx, mapGradient } = await this.#ends.hiddenBackward(x, dhidden, signal);
     return { nll, dx, maps: mapGradient ? { residual: mapGradient.data } : {} };
-  }
-
-  async #hidden(x: Activations, signal?: AbortSignal): Promise<Activations> {
-    const program = await this.#cache.get(ends.HIDDEN, this.#endSpec(rowsOf(x)));
-    return (await program.run(this.#endTensors({ x }), signal)).hidden;
-  }
-
-  /** In the unrotated mode the residual's map acts at the quantizers only. */
-  get #residualMapped(): boolean {
-    return this.options.mode === 'merged' && this.options.maps.residual !== undefined;
-  }
-
-  #endSpec(tokens: number): ends.EndsShape {
-    const { config, embedding, lmHead, finalNorm } = this.checkpoint;
-    const { runtime } = this.#cache;
-    return {
-      config,
-      tokens,
-      mapped: this.#residualMapped,
-      centreEmbedding: this.options.centreEmbedding,
-      embeddingType: runtime.inputType(embedding.dtype),
-      headType: runtime.inputType(lmHead.dtype),
-      normType: runtime.inputType(finalNorm.dtype),
-      precision: this.options.precision,
-    };
-  }
-
-  #endTensors(tensors: Tensors): Tensors {
-    const { embedding, lmHead, finalNorm } = this.checkpoint;
-    const [residual] = this.#given.now.residual ?? [];
-    return { embedding, lmHead, finalNorm, ...(residual && { residual }), ...tensors };
   }
 
   /** All that a layer's programs read beside activations, its weights prepared. */
@@ -391,10 +384,4 @@ function remembered<T>(known: Map<string, T>, key: string, create: () => T): T {
   const found = known.get(key) ?? create();
   known.set(key, found);
   return found;
-}
-
-const rowsOf = ({ dims }: Activations): number => dims[0] ?? 0;
-
-function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
-  return int64([ids.length], BigInt64Array.from(ids, BigInt));
 }

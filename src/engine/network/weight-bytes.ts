@@ -32,6 +32,12 @@ export function preparedWeightBytes(
   return config.layers * bytes.reduce((sum, count) => sum + count, 0);
 }
 
+/** True where products take the weights of all layers as they are stored. */
+export function storesFloat32({ config, layer }: Pick<Checkpoint, 'config' | 'layer'>): boolean {
+  const layers = Array.from({ length: config.layers }, (_, index) => layer(index));
+  return layers.every((own) => LINEARS.every((linear) => own[linear].dtype === 'float32'));
+}
+
 /**
  * Bytes of all weights: those of the linear layers as they are prepared, all others as they are stored.
  * @param form null for a network that reads all of them as they are stored.

@@ -5,6 +5,7 @@ import type { GenerationEvent, WrittenText } from '../../protocol/generation.ts'
 import { continueText } from '../generate/continue-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { shareOf16Bits } from '../network/cache-form.ts';
+import type { HeadBits } from '../network/network-ends.ts';
 import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import { endTokensOf } from './end-tokens.ts';
@@ -31,6 +32,8 @@ export interface GenerateRequest {
   readonly cacheBits: Bits | null;
   /** True where quantization is simulated in float32; else products are of whole numbers, as far as they can be. */
   readonly simulated: boolean;
+  /** Bits of the output layer: 16, the default, leaves it as it is stored; 8 rounds it, and what it reads. */
+  readonly headBits?: HeadBits | undefined;
 }
 
 export interface GenerateOptions extends EngineOptions {
@@ -47,6 +50,7 @@ export interface GenerateResult extends WrittenText {
   readonly weightBytes: number;
   /** Products that were of whole numbers, and the others; null where none could be, or quantization was simulated. */
   readonly products: Products | null;
+  readonly headBits: HeadBits;
   /** Bytes of a token's keys and values, scales included, against 2 for each number. */
   readonly cacheOf16Bits: number;
   /** Absolute path of the model, or its name on the Hub. */
@@ -66,7 +70,7 @@ export async function* generateText(
   request: GenerateRequest,
   options: GenerateOptions,
 ): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
-  const { cacheBits } = request;
+  const { cacheBits, headBits = 16 } = request;
   const opened = await openWriter(request.from, { device: options.device, cacheBits });
   const { experiment, run, source } = opened;
   return yield* runJob<GenerateResult, GenerationEvent>(
@@ -79,6 +83,7 @@ export async function* generateText(
       const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
       yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
       const network = yield* networkOf(opened, bench, executor, request.simulated);
+      network.setHeadBits(headBits);
       const endTokens = endTokensOf(bench);
       const task = { ...request, prompt, tokens, endTokens };
       const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
@@ -88,6 +93,7 @@ export async function* generateText(
         cacheBytes,
         weightBytes: network.weightBytes,
         products: network.products,
+        headBits,
         cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
         model: experiment.model,
         run: run?.dir ?? null,

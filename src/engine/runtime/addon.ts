@@ -15,6 +15,7 @@ export type EnvironmentHandle = Handle<'environment'>;
 export type SessionHandle = Handle<'session'>;
 export type MapHandle = Handle<'map'>;
 export type TokenHandle = Handle<'token'>;
+export type BindingHandle = Handle<'binding'>;
 
 export interface ProbeTensor {
   /** A Uint16Array holds the bits of bfloat16 numbers. */
@@ -48,6 +49,15 @@ export interface Addon {
     layout: Float64Array,
     token: TokenHandle | null,
   ): Promise<void>;
+  /** For runs on the same memory, which the handle keeps. */
+  bind(
+    session: SessionHandle,
+    tensors: readonly (TensorData | MapHandle)[],
+    layout: Float64Array,
+  ): BindingHandle;
+  /** Runs of one binding must not overlap. */
+  runBinding(binding: BindingHandle, token: TokenHandle | null): Promise<void>;
+  releaseBinding(binding: BindingHandle): void;
   /**
    * Runs one operator without a session, for tests and benchmarks.
    * @param instructionSet one of {@link instructionSets}, or `reference` for the loops in double precision.

@@ -7,7 +7,7 @@ import {
   type HostTensor,
   type Tensor,
 } from '../../protocol/tensor.ts';
-import type { OutputSpec, Session } from './types.ts';
+import type { BoundRun, OutputSpec, Session } from './types.ts';
 
 /** @throws UserError `runtime/tensor` unless the memory has the size that dtype and dims require. */
 export function requireSize(name: string, tensor: Tensor): void {
@@ -121,6 +121,25 @@ export abstract class BoundSession implements Session {
     const filled = outputTensors(this.#specs, outputs);
     await this.compute(inputs, filled, signal);
     return filled;
+  }
+
+  bind(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
+  ): BoundRun {
+    return this.bound(inputs, outputTensors(this.#specs, outputs));
+  }
+
+  /** A runtime that has nothing to keep binds anew for each run. */
+  protected bound(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, HostTensor>>,
+  ): BoundRun {
+    const run = async (signal?: AbortSignal): Promise<void> => {
+      throwIfCancelled(signal);
+      await this.compute(inputs, outputs, signal);
+    };
+    return { outputs, run, release: () => undefined };
   }
 
   /** Fills the outputs. */

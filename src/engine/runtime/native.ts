@@ -1,6 +1,6 @@
 /** This runtime has our own operators. Sessions run off the JavaScript thread, and weights stay in mapped files. */
 
-import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
+import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import { formatCount } from '../../protocol/text.ts';
 import {
@@ -9,11 +9,12 @@ import {
   type MapHandle,
   ortLibraryPath,
   type SessionHandle,
+  type TokenHandle,
 } from './addon.ts';
 import { BoundSession, inputsInOrder } from './bindings.ts';
 import { ONNX_ELEMENT_TYPE } from './element-types.ts';
 import { FileBuffers, fileIdentity, isAligned } from './file-buffers.ts';
-import type { OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
+import type { BoundRun, OutputSpec, Runtime, RuntimeDevice, Session, SessionSettings } from './types.ts';
 
 /** Misaligned tensors are copied. They are rare, since writers of safetensors align their data. */
 const MISALIGNED_CACHE_BYTES = 256 * 2 ** 20;
@@ -176,7 +177,20 @@ class NativeSession extends BoundSession {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { tensors, layout } = this.#bind(inputsInOrder(this.#inputs, inputs), outputs);
-    await this.#start(tensors, layout, signal);
+    await this.#start((token) => this.#addon.run(this.#handle, tensors, layout, token), signal);
+  }
+
+  protected override bound(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: Readonly<Record<string, HostTensor>>,
+  ): BoundRun {
+    const { tensors, layout } = this.#bind(inputsInOrder(this.#inputs, inputs), outputs);
+    const binding = this.#addon.bind(this.#handle, tensors, layout);
+    const run = async (signal?: AbortSignal): Promise<void> => {
+      throwIfCancelled(signal);
+      await this.#start((token) => this.#addon.runBinding(binding, token), signal);
+    };
+    return { outputs, run, release: () => this.#addon.releaseBinding(binding) };
   }
 
   release(): void {
@@ -211,16 +225,15 @@ class NativeSession extends BoundSession {
   }
 
   async #start(
-    tensors: readonly (TensorData | MapHandle)[],
-    layout: Float64Array,
+    run: (token: TokenHandle | null) => Promise<void>,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (signal === undefined) return this.#addon.run(this.#handle, tensors, layout, null);
+    if (signal === undefined) return run(null);
     const token = this.#addon.createToken();
     const stop = () => this.#addon.terminate(token);
     signal.addEventListener('abort', stop, { once: true });
     try {
-      await this.#addon.run(this.#handle, tensors, layout, token);
+      await run(token);
     } catch (error) {
       throw signal.aborted ? new Cancelled() : error;
     } finally {

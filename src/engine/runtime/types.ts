@@ -65,5 +65,22 @@ export interface Session {
     outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
     signal?: AbortSignal,
   ): Promise<Record<string, HostTensor>>;
+  /**
+   * Binds tensors once, for many runs on the same memory. A file is read as it is now, also where it is replaced later.
+   * @param outputs as for {@link run}.
+   */
+  bind(
+    inputs: Readonly<Record<string, Tensor>>,
+    outputs: readonly string[] | Readonly<Record<string, HostTensor>>,
+  ): BoundRun;
+  release(): void;
+}
+
+/** A session with all that it reads and fills. Runs must not overlap. */
+export interface BoundRun {
+  /** Filled by every run. */
+  readonly outputs: Readonly<Record<string, HostTensor>>;
+  /** Reads what the tensors hold now. @throws Cancelled as {@link Session.run} does. */
+  run(signal?: AbortSignal): Promise<void>;
   release(): void;
 }

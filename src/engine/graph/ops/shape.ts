@@ -22,8 +22,10 @@ const Reshape: OpDefinition = {
   gradient: (node, [dy]) => [reshape(dy!, node.inputs[0]!.dims), null],
 };
 
-/** The same elements in another shape. */
+/** The same elements in another shape. Of shapes one after the other, only the last is made. */
 export function reshape(x: Value, dims: readonly number[]): Value {
+  const { node } = x;
+  if (node?.op === Reshape) return reshape(node.inputs[0]!, dims);
   if (dims.length === x.rank && dims.every((dim, axis) => dim === x.dims[axis])) return x;
   return apply(Reshape, [x, x.graph.ints(dims)]);
 }
@@ -42,8 +44,14 @@ const Transpose: OpDefinition = {
   },
 };
 
-/** Output axis i is input axis perm[i]. */
+/** Output axis i is input axis perm[i]. Where only axes of one element move, as for a single token, elements stay. */
 export function transpose(x: Value, perm: readonly number[]): Value {
+  const long = perm.filter((axis) => x.dim(axis) > 1);
+  if (long.every((axis, place) => place === 0 || long[place - 1]! < axis))
+    return reshape(
+      x,
+      perm.map((axis) => x.dim(axis)),
+    );
   return apply(Transpose, [x], { perm });
 }
 

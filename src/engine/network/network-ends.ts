@@ -1,0 +1,127 @@
+import { fileRows } from '../../formats/tensor-io.ts';
+import { type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import type { Reals, Tensors } from '../graph/program.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
+import * as programs from './ends-programs.ts';
+import { HeadWeights } from './head-weights.ts';
+
+/** Bits of the numbers of the output layer: as it is stored, or packed (`packed-head.ts`). */
+export type HeadBits = 16 | 8;
+
+export interface EndsContext {
+  readonly shape: programs.EndsShape;
+  readonly tensors: Tensors;
+}
+
+type EndsSettings = Pick<programs.EndsShape, 'mapped' | 'centreEmbedding' | 'precision'>;
+
+/** The two ends of a network as programs over mmap'd weights. */
+export class NetworkEnds {
+  readonly #cache: ProgramCache;
+  readonly #checkpoint: Checkpoint;
+  readonly #settings: EndsSettings;
+  readonly #packed: HeadWeights;
+  #headBits: HeadBits = 16;
+  #residual: Tensor | undefined;
+
+  constructor(cache: ProgramCache, checkpoint: Checkpoint, settings: EndsSettings) {
+    this.#cache = cache;
+    this.#checkpoint = checkpoint;
+    this.#settings = settings;
+    this.#packed = new HeadWeights(cache, checkpoint.lmHead);
+  }
+
+  /** Sets the map of the residual, of which there is one where the ends are mapped. */
+  setResidual(map: Tensor | undefined): void {
+    this.#residual = map;
+    this.#packed.forget();
+  }
+
+  /** Sets what {@link logits} multiplies by; losses take the output layer as it is stored. */
+  setHeadBits(bits: HeadBits): void {
+    this.#headBits = bits;
+  }
+
+  /** Bytes that a packed output layer adds to the weights as they are stored: it replaces one that nothing else reads. */
+  get addedBytes(): number {
+    if (this.#headBits === 16) return 0;
+    const { tiedEmbeddings, lmHead } = this.#checkpoint;
+    return this.#packed.bytes - (tiedEmbeddings ? 0 : lmHead.byteLength);
+  }
+
+  /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
+  async embed(ids: Int32Array, signal?: AbortSignal): Promise<Reals> {
+    const program = await this.#cache.get(programs.EMBEDDING, this.#shape(ids.length));
+    return (await program.run(this.#tensors({ ids: idTensor(ids) }), signal)).x;
+  }
+
+  /** @param dx ∂loss/∂x of the first layer. @returns the derivative of the residual's map, where there is one. */
+  async embedBackward(ids: Int32Array, dx: Reals, signal?: AbortSignal): Promise<Reals | null> {
+    if (!this.#settings.mapped) return null;
+    const program = await this.#cache.get(programs.EMBEDDING_BACKWARD, this.#shape(ids.length));
+    return (await program.run(this.#tensors({ ids: idTensor(ids), dx }), signal)).mapGradient;
+  }
+
+  /** What the output layer reads [T, d] of a residual [T, d]. */
+  async hidden(x: Reals, signal?: AbortSignal): Promise<Reals> {
+    const program = await this.#cache.get(programs.HIDDEN, this.#shape(rowsOf(x)));
+    return (await program.run(this.#tensors({ x }), signal)).hidden;
+  }
+
+  /** ∂loss/∂x, and the derivative of the residual's map where there is one. */
+  async hiddenBackward(x: Reals, dhidden: Reals, signal?: AbortSignal) {
+    const program = await this.#cache.get(programs.HIDDEN_BACKWARD, this.#shape(rowsOf(x)));
+    return program.run(this.#tensors({ x, dhidden }), signal);
+  }
+
+  /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
+  async logits(x: Reals, signal?: AbortSignal): Promise<Reals> {
+    const { shape, tensors } = await this.context(rowsOf(x), signal);
+    const program = await this.#cache.get(programs.LOGITS, shape);
+    return (await program.run({ ...tensors, x }, signal)).logits;
+  }
+
+  /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
+  async headRows(first: number, count: number, signal?: AbortSignal): Promise<Reals> {
+    const program = await this.#cache.get(programs.HEAD_ROWS, this.#shape(count));
+    const rows = fileRows(this.#checkpoint.lmHead, first, count);
+    return (await program.run(this.#tensors({ rows }), signal)).head;
+  }
+
+  /** The shape that graphs of both ends are built from, and the tensors that they read beside ids and residual. */
+  async context(tokens: number, signal?: AbortSignal): Promise<EndsContext> {
+    const shape = this.#shape(tokens);
+    if (this.#headBits === 16) return { shape, tensors: this.#tensors({}) };
+    const packed = await this.#packed.tensors(shape, this.#tensors({}), signal);
+    return { shape: { ...shape, packedHead: true }, tensors: this.#tensors(packed) };
+  }
+
+  #shape(tokens: number): programs.EndsShape {
+    const { config, embedding, lmHead, finalNorm } = this.#checkpoint;
+    const { runtime } = this.#cache;
+    return {
+      config,
+      tokens,
+      ...this.#settings,
+      embeddingType: runtime.inputType(embedding.dtype),
+      headType: runtime.inputType(lmHead.dtype),
+      normType: runtime.inputType(finalNorm.dtype),
+    };
+  }
+
+  #tensors(tensors: Tensors): Tensors {
+    const { embedding, lmHead, finalNorm } = this.#checkpoint;
+    return {
+      ...{ embedding, lmHead, finalNorm },
+      ...(this.#residual && { residual: this.#residual }),
+      ...tensors,
+    };
+  }
+}
+
+const rowsOf = ({ dims }: Reals): number => dims[0] ?? 0;
+
+function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
+  return int64([ids.length], BigInt64Array.from(ids, BigInt));
+}
