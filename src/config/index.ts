@@ -46,6 +46,7 @@ export type {
   ActivationQuantization,
   Bits,
   CacheQuantization,
+  KeyOffset,
   Quantization,
   WeightQuantization,
 } from './schema-quantization.ts';

@@ -60,32 +60,54 @@ const activationsSchema = z
   .prefault({})
   .describe('Inputs of the linear layers, one dynamic scale per token.');
 
-function cacheSchema(what: 'Keys' | 'Values', where: string) {
-  return z
-    .strictObject({
-      bits: bitsSchema
-        .default(4)
-        .describe(
-          `Bits of the ${what.toLowerCase()} in the KV cache, ${where}; 16 leaves them. Reference: 16, its scripts pass 4 or 8.`,
-        ),
-      symmetric: z
-        .boolean()
-        .default(false)
-        .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
-      clipRatio: clipRatio.describe(
-        'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.95).',
+function cacheShape(what: 'Keys' | 'Values', where: string) {
+  return {
+    bits: bitsSchema
+      .default(4)
+      .describe(
+        `Bits of the ${what.toLowerCase()} in the KV cache, ${where}; 16 leaves them. Reference: 16, its scripts pass 4 or 8.`,
       ),
-    })
-    .prefault({})
-    .describe(`${what} of the attention, ${where}.`);
+    symmetric: z
+      .boolean()
+      .default(false)
+      .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
+    clipRatio: clipRatio.describe(
+      'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.95).',
+    ),
+  };
 }
+
+/** What is taken out of keys before they are quantized, and comes back in the scores. */
+export const KEY_OFFSETS = ['none', 'bias'] as const;
+export type KeyOffset = (typeof KEY_OFFSETS)[number];
+
+const KEYS_WHERE = 'after RoPE and R3, one scale per token and head';
+const VALUES_WHERE = 'after R2, one scale per token and head';
+
+const keysSchema = z
+  .strictObject({
+    ...cacheShape('Keys', KEYS_WHERE),
+    offset: z
+      .enum(KEY_OFFSETS)
+      .default('bias')
+      .describe(
+        'What is taken out of the keys before they are quantized, and added back in the scores, where it is known at every position: "bias", the bias of k_proj turned by RoPE, or "none". Models without that bias have nothing to take out. Reference: none.',
+      ),
+  })
+  .prefault({})
+  .describe(`Keys of the attention, ${KEYS_WHERE}.`);
+
+const valuesSchema = z
+  .strictObject(cacheShape('Values', VALUES_WHERE))
+  .prefault({})
+  .describe(`Values of the attention, ${VALUES_WHERE}.`);
 
 export const quantizationSchema = z
   .strictObject({
     weights: weightsSchema,
     activations: activationsSchema,
-    keys: cacheSchema('Keys', 'after RoPE and R3, one scale per token and head'),
-    values: cacheSchema('Values', 'after R2, one scale per token and head'),
+    keys: keysSchema,
+    values: valuesSchema,
   })
   .prefault({})
   .describe('The bits and grids of weights, activations and KV cache. W4A4KV4 by default.');

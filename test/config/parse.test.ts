@@ -45,7 +45,7 @@ test('a model alone gets every default', () => {
         clip: true,
       },
       activations: { bits: 4, symmetric: false, groupSize: null, clipRatio: 1 },
-      keys: { bits: 4, symmetric: false, clipRatio: 1 },
+      keys: { bits: 4, symmetric: false, clipRatio: 1, offset: 'bias' },
       values: { bits: 4, symmetric: false, clipRatio: 1 },
     },
     scaling: {

@@ -36,7 +36,9 @@ const config = TINY_CONFIG;
 const { hiddenSize: D, headDim: H, vocabSize: V, layers: L } = config;
 const TOKENS = 10;
 const BATCH = 2;
-const shape = { ...tinyShape(tinyQuantizers(config, 4)), maps: NO_MAPS };
+// Keys without their bias: it acts twice, and its derivative is that of one.
+const quantizers = { ...tinyQuantizers(config, 4), keyOffset: 'bias' } as const;
+const shape = { ...tinyShape(quantizers), maps: NO_MAPS };
 const types = layerTypes(config);
 const ends: EndsShape = {
   ...{ config, tokens: TOKENS, mapped: false, centreEmbedding: false },

@@ -16,8 +16,8 @@ import { cacheFormsOf } from './cache-form.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
 import type { GrownRows } from './layer-cache.ts';
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
-import { type BatchShape, type LayerShape, residualRows } from './layer-shape.ts';
-import { allWeightBases, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
+import { type BatchShape, type LayerQuantizers, type LayerShape, residualRows } from './layer-shape.ts';
+import { allWeightBases, keyOffset, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { PACKED_NAMES } from './packed-rows.ts';
 import { isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
@@ -87,6 +87,7 @@ export function layerExpression(
     sin: graph.input('sin', [sequence, config.headDim / 2]),
     qNorm: inputs.optional('qNorm'),
     kNorm: inputs.optional('kNorm'),
+    keyOffset: keyOffset(inputs, shape, mode === 'merged'),
     ...tokenRows,
   };
   const past = capacity === undefined ? {} : pastOf(graph, shape, capacity);
@@ -106,11 +107,25 @@ function pastOf(
   graph: Graph,
   shape: LayerShape,
   capacity: number,
-): Pick<AttentionTables, 'past' | 'packedPast'> {
+): Pick<AttentionTables, 'past' | 'packedPast' | 'positions'> {
   const forms = cacheFormsOf(shape.quantizers);
-  return forms
-    ? { packedPast: packedInputs(graph, shape, forms, capacity) }
-    : { past: pastInputs(graph, shape, capacity) };
+  if (!forms) return { past: pastInputs(graph, shape, capacity) };
+  const dims = [capacity, shape.config.headDim / 2];
+  const { cos, sin } = POSITION_NAMES;
+  return {
+    packedPast: packedInputs(graph, shape, forms, capacity),
+    ...(readsPositions(shape.quantizers) && {
+      positions: { cos: graph.input(cos, dims), sin: graph.input(sin, dims) },
+    }),
+  };
+}
+
+/** Inputs with the tables of all positions. */
+export const POSITION_NAMES = { cos: 'positionCos', sin: 'positionSin' } as const;
+
+/** True where packed keys have an offset, which comes back in the scores of every position. */
+export function readsPositions(quantizers: LayerQuantizers): boolean {
+  return quantizers.keyOffset !== undefined && cacheFormsOf(quantizers) !== null;
 }
 
 /** Codes and scales of keys and values, and their number. */

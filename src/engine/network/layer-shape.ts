@@ -1,3 +1,4 @@
+import type { KeyOffset } from '../../config/index.ts';
 import type { Site } from '../../protocol/block.ts';
 import type { HostTensor } from '../../protocol/tensor.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
@@ -42,6 +43,8 @@ export interface LayerQuantizers {
   /** Keys after RoPE and R3, per token and head. */
   readonly keys: ActivationQuantizer;
   readonly values: ActivationQuantizer;
+  /** What is taken out of keys before they are quantized; nothing where absent. */
+  readonly keyOffset?: KeyOffset;
 }
 
 /**

@@ -4,6 +4,12 @@ import { cachedAttention, type PastTokens } from '../graph/fused/cached-attentio
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
+import {
+  constantPart,
+  type RotaryTables,
+  rotaryConstant,
+  withoutConstant,
+} from '../graph/fused/key-constant.ts';
 import { packCache } from '../graph/fused/pack-cache.ts';
 import { type PackedPair, type PackedPast, packedAttention } from '../graph/fused/packed-attention.ts';
 import { rmsNorm } from '../graph/fused/rms-norm.ts';
@@ -35,14 +41,18 @@ export interface AttentionTables {
   readonly sin: Value;
   readonly qNorm: Value | null;
   readonly kNorm: Value | null;
+  /** What is taken out of keys before they are quantized, before RoPE [1, G·h]; absent or null for nothing. */
+  readonly keyOffset?: Value | null;
   readonly rowOfToken?: Value;
   readonly tokenOfRow?: Value;
   /** Keys and values [B, G, C, h], or packed ones where the cache holds codes. */
   readonly past?: PastTokens | undefined;
   readonly packedPast?: PackedPast | undefined;
+  /** Tables [C, h/2] of all positions that a cache has room for, where packed keys have an offset. */
+  readonly positions?: RotaryTables | undefined;
 }
 
-/** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]. */
+/** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]: keys without their offset. */
 export type SiteObserver = (site: Site, value: Value) => void;
 
 /** Followers of the building of a layer. */
@@ -103,12 +113,15 @@ function attention(
   const rope = (x: Value, gain: Value | null, dims: readonly number[]): Value =>
     rotaryEmbedding(ofTokens(headNorm(x, gain, shape), dims), tables.cos, tables.sin);
   const queries = rope(q, tables.qNorm, [batch, sequence, kvHeads, repeats, headDim]);
-  const keys = rope(k, tables.kNorm, [batch, sequence, kvHeads, headDim]);
+  const turned = rope(k, tables.kNorm, [batch, sequence, kvHeads, headDim]);
+  const offset = tables.keyOffset && reshape(tables.keyOffset, [kvHeads, headDim]);
+  const keys = offset ? withoutConstant(turned, offset, tables) : turned;
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
   observe('value', v);
   const mappedKeys = mapHeads(keys, shape);
-  const stacked = reshape(mapHeads(queries, shape), [batch, kvHeads, repeats * sequence, headDim]);
+  const ofGroups = [batch, kvHeads, repeats * sequence, headDim];
+  const stacked = reshape(mapHeads(queries, shape), ofGroups);
   const mask = { scale: 1 / Math.sqrt(headDim), rows: sequence, window: shape.window ?? 0 };
   const joined = (mixed: Value): Value => {
     const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
@@ -121,9 +134,12 @@ function attention(
       values: packCache(ofTokens(v, ofHeads), quantizers.values, 'values'),
     };
     packed?.(tokens);
-    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask));
+    const constant =
+      offset && constantPart(reshape(queries, ofGroups), offset, tables.positions ?? tables, mask.scale);
+    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, constant));
   }
-  const cachedKeys = fakeQuantize(mappedKeys, quantizers.keys);
+  const rounded = fakeQuantize(mappedKeys, quantizers.keys);
+  const cachedKeys = offset ? add(rounded, mapHeads(rotaryConstant(offset, keys, tables), shape)) : rounded;
   const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), ofHeads);
   if (tables.past) {
     cached?.(cachedKeys, cachedValues);

@@ -209,8 +209,25 @@ function keptHeads([q, k, v]: readonly [Value, Value, Value], keep: Keep): [Valu
 
 /** y + b L, b in the new output basis of the weight. */
 export function withBias(y: Value, inputs: LayerInputs, linear: Linear, left: SideTransform): Value {
+  const row = biasRow(inputs, linear, left);
+  return row ? add(y, row) : y;
+}
+
+/** b L [1, out], b in the new output basis of the weight; null without a bias. */
+function biasRow(inputs: LayerInputs, linear: Linear, left: SideTransform): Value | null {
   const bias = inputs.bias(linear);
-  if (!bias) return y;
-  const row = reshape(toReal(bias), [1, bias.dim(0)]);
-  return add(y, timesTransform(row, left));
+  return bias && timesTransform(reshape(toReal(bias), [1, bias.dim(0)]), left);
+}
+
+/**
+ * What is taken out of keys before they are quantized [1, G·h], in the channels that RoPE sees.
+ * @param isMapped true where maps are merged into the weight of keys.
+ */
+export function keyOffset(
+  inputs: LayerInputs,
+  { quantizers }: Pick<LayerShape, 'quantizers'>,
+  isMapped: boolean,
+): Value | null {
+  if (quantizers.keyOffset === undefined) return null;
+  return biasRow(inputs, 'k', isMapped ? weightBases(inputs, 'k').left : IDENTITY);
 }

@@ -19,6 +19,8 @@ import {
   gradientName,
   type LayerSpec,
   type NetworkMode,
+  POSITION_NAMES,
+  readsPositions,
 } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
@@ -175,7 +177,11 @@ export class Network {
   ): Promise<Activations> {
     const { batch, capacity, length } = cache;
     const shape = { batch, sequence: n, capacity };
-    const tables = slicedTables(this.#positions.of(capacity), length, n);
+    const all = this.#positions.of(capacity);
+    const positions = readsPositions(this.options.quantizers)
+      ? { [POSITION_NAMES.cos]: all.cos, [POSITION_NAMES.sin]: all.sin }
+      : {};
+    const tables = { ...slicedTables(all, length, n), ...positions };
     const tensors = await this.layerInputs(index, shape, signal);
     const program = await remembered(this.#decode, shortKey(index, shape, capacity), () => {
       const { shape: layer, types } = this.layerContext(index, shape);

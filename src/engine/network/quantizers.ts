@@ -32,7 +32,17 @@ export function quantizersOf(
     downInput: at('down-input', groups.downInput),
     keys: at('key', 0),
     values: at('value', 0),
+    ...keyOffsetOf(quantization, config),
   };
+}
+
+/** Keys that are not quantized have nothing to take out. A norm of heads stands between the bias and RoPE. */
+function keyOffsetOf(
+  { keys }: Quantization,
+  { attentionBias, qkNorm }: ModelConfig,
+): Pick<LayerQuantizers, 'keyOffset'> {
+  const isConstant = attentionBias && !qkNorm;
+  return keys.offset === 'none' || keys.bits >= 16 || !isConstant ? {} : { keyOffset: keys.offset };
 }
 
 /** @param group channels of one scale where groups share one; 0 for whole tokens. */
@@ -50,9 +60,9 @@ export function withScaleGradient(quantizers: LayerQuantizers): LayerQuantizers 
     ...quantizer,
     scaleGradient: true,
   });
-  const { weights, input, outputInput, downInput, keys, values } = quantizers;
+  const { input, outputInput, downInput, keys, values, ...others } = quantizers;
   return {
-    weights,
+    ...others,
     input: live(input),
     outputInput: live(outputInput),
     downInput: live(downInput),

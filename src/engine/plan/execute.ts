@@ -120,7 +120,7 @@ export class Executor implements StepContext {
       kind,
       name,
       version,
-      spec: withoutLaterOptions(step.spec()),
+      spec: withoutLaterOptions(step.spec(), checkpoint.config),
       inputs: inputs.map((input) => input.digest(this.of(input))),
       model: await checkpoint.hash(),
       kernels: runtime.kernels,

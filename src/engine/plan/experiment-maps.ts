@@ -3,6 +3,7 @@ import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.
 import type { SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { quantizersOf } from '../network/quantizers.ts';
 import { type SeamMaps, type SeamState, spinQuantMaps, spinQuantState } from '../network/seams.ts';
 import { type HadamardPlan, planAcrossHeads, planHadamard } from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
@@ -27,13 +28,17 @@ export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig
   return spinQuantMaps({ r1: r1 !== 'none', r2: r2 !== 'none', ...hadamardPlans(experiment, config) });
 }
 
-/** Describes the fixed Hadamard transforms for people, in one sentence each. */
-export function hadamardStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
+/** Describes for people, in one sentence each, the Hadamard transforms at run time, and keys apart from their bias. */
+export function runTimeStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
   const { acrossHeads, r3, r4 } = hadamardPlans(experiment, config);
+  const { keyOffset } = quantizersOf(experiment.quantization, experiment.rotation, config);
   return [
     ...(acrossHeads ? [`across heads: ${acrossHeads.statement}`] : []),
     ...(r3 ? [`R3: ${r3.statement}`] : []),
     ...(r4 ? [`R4: ${r4.statement}`] : []),
+    ...(keyOffset === 'bias'
+      ? ['keys: quantized without the bias of k_proj, which comes back in the scores']
+      : []),
   ];
 }
 

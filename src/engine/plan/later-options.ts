@@ -1,4 +1,5 @@
 import { METHODS } from '../../config/index.ts';
+import type { ModelConfig } from '../model/config.ts';
 
 /**
  * Options that came after keys were first kept in run folders, by name, with the value at which nothing changed. A key
@@ -8,20 +9,27 @@ const LATER: Readonly<Record<string, unknown>> = {
   acrossHeads: false,
   actOrder: false,
   groupScales: 'static',
+  offset: 'none',
 };
 
 /** Plain data as versions before these options wrote it, unless it uses them. */
-export function withoutLaterOptions(spec: unknown): unknown {
-  if (Array.isArray(spec)) return spec.map(withoutLaterOptions);
+export function withoutLaterOptions(spec: unknown, config: Pick<ModelConfig, 'attentionBias'>): unknown {
+  if (Array.isArray(spec)) return spec.map((part) => withoutLaterOptions(part, config));
   if (typeof spec !== 'object' || spec === null) return spec;
   const chosen = 'method' in spec ? spec.method : null;
   const entries = Object.entries(spec).filter(
-    ([name, value]) => !isUnused(name, value) && !(chosen !== null && isOfOther(name, chosen)),
+    ([name, value]) => !isUnused(name, value, config) && !(chosen !== null && isOfOther(name, chosen)),
   );
-  return Object.fromEntries(entries.map(([name, value]) => [name, withoutLaterOptions(value)]));
+  return Object.fromEntries(entries.map(([name, value]) => [name, withoutLaterOptions(value, config)]));
 }
 
-function isUnused(name: string, value: unknown): boolean {
+/** Keys without a bias have no offset, whatever is set. */
+function isUnused(
+  name: string,
+  value: unknown,
+  { attentionBias }: Pick<ModelConfig, 'attentionBias'>,
+): boolean {
+  if (name === 'offset' && value === 'bias') return !attentionBias;
   return Object.hasOwn(LATER, name) && LATER[name] === value;
 }
 

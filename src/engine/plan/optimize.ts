@@ -2,7 +2,7 @@ import { experimentSlug, hasLearnedRotation, type ResolvedExperiment } from '../
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { createRun } from '../../runs/index.ts';
-import { hadamardStatements } from './experiment-maps.ts';
+import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { worstError } from './learned-maps.ts';
@@ -77,9 +77,9 @@ function takenOver(leftBy: string): RunEvent {
   });
 }
 
-/** Tells how the fixed Hadamard transforms were made. */
+/** Tells what stands fixed at run time, and how it was made. */
 function* statements({ experiment, checkpoint }: Workbench): Generator<RunEvent> {
-  for (const detail of hadamardStatements(experiment, checkpoint.config)) {
+  for (const detail of runTimeStatements(experiment, checkpoint.config)) {
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   }
 }

@@ -8,7 +8,7 @@ import { createRun, type PerplexityResult, type Run, type TaskResult } from '../
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { Executor } from '../execute.ts';
-import { hadamardStatements, namedRotations } from '../experiment-maps.ts';
+import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
 import { worstError } from '../learned-maps.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
@@ -59,7 +59,7 @@ export async function* runCell(
     runtime: bench.runtime.description,
     resumedFromStep: 0,
   });
-  for (const detail of hadamardStatements(bench.experiment, bench.checkpoint.config))
+  for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
     const learned = plan.learned && (yield* executor.execute(plan.learned));

@@ -11,7 +11,7 @@ import { clippedWeight, gridsPerRow } from '../../network/clipped-weight.ts';
 import { type AttentionTables, buildLayer, UNWATCHED } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import type { LayerShape } from '../../network/layer-shape.ts';
-import { mappedWeight, mergedSites } from '../../network/linear-sites.ts';
+import { keyOffset, mappedWeight, mergedSites } from '../../network/linear-sites.ts';
 import { FIRST_LOGIT, layoutOf, partsOf, type ScaledSeam, SMALLEST_SCALE } from './parameters.ts';
 
 /** Everything that decides a block; its maps are those at all seams, the scaled ones among them. */
@@ -42,6 +42,7 @@ function blockOutput(inputs: LayerInputs, graph: Graph, shape: LayerShape, clips
     sin: graph.input('sin', [sequence, config.headDim / 2]),
     qNorm: inputs.optional('qNorm'),
     kNorm: inputs.optional('kNorm'),
+    keyOffset: keyOffset(inputs, shape, true),
   };
   return buildLayer(graph.input('x', [batch * sequence, config.hiddenSize]), shape, sites, tables, UNWATCHED);
 }
