@@ -69,7 +69,7 @@ function networksOf(cache: ProgramCache, checkpoint: Checkpoint): Network[] {
   const plain = { mode: 'plain', quantizers: FULL_PRECISION, maps: NO_MAPS, centreEmbedding: false } as const;
   return [
     new Network(cache, checkpoint, plain),
-    deployedGolden(cache, checkpoint, { activations: 4, cache: 4, online: true }, { integer: true }),
+    deployedGolden(cache, checkpoint, { activations: 4, cache: 4, online: true }, { integer: 'always' }),
     deployedGolden(cache, checkpoint, { activations: 8, cache: 16, online: false }),
   ];
 }

@@ -7,13 +7,13 @@ import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
 import {
   constantPart,
   type RotaryTables,
-  withoutConstant,
+  rotaryConstant,
 } from '../../src/engine/graph/fused/key-constant.ts';
 import { packCache } from '../../src/engine/graph/fused/pack-cache.ts';
 import { packedAttention } from '../../src/engine/graph/fused/packed-attention.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/fused/rotary.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { add } from '../../src/engine/graph/ops/elementwise.ts';
+import { add, sub } from '../../src/engine/graph/ops/elementwise.ts';
 import { expand, reshape, slice } from '../../src/engine/graph/ops/shape.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -51,7 +51,7 @@ function both(graph: Graph): Record<'packed' | 'plain', Value> {
   const part = (seed: number, first: number, count: number) => {
     const [k, v] = [tensor(seed, 1, GROUPS, count, WIDTH), tensor(seed + 1, 1, GROUPS, count, WIDTH)];
     const turned = ofTokens(tables, first, count);
-    const left = hadamard(withoutConstant(k, b, turned), map);
+    const left = hadamard(sub(k, rotaryConstant(b, k, turned)), map);
     const constant = rotaryEmbedding(
       expand(reshape(b, [1, GROUPS, 1, WIDTH]), [1, GROUPS, count, WIDTH]),
       turned.cos,

@@ -4,19 +4,14 @@ import { cachedAttention, type PastTokens } from '../graph/fused/cached-attentio
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
-import {
-  constantPart,
-  type RotaryTables,
-  rotaryConstant,
-  withoutConstant,
-} from '../graph/fused/key-constant.ts';
+import { constantPart, type RotaryTables, rotaryConstant } from '../graph/fused/key-constant.ts';
 import { packCache } from '../graph/fused/pack-cache.ts';
 import { type PackedPair, type PackedPast, packedAttention } from '../graph/fused/packed-attention.ts';
 import { rmsNorm } from '../graph/fused/rms-norm.ts';
 import { rotaryEmbedding } from '../graph/fused/rotary.ts';
 import { swiGlu } from '../graph/fused/swiglu.ts';
 import type { Value } from '../graph/graph.ts';
-import { add, mul } from '../graph/ops/elementwise.ts';
+import { add, mul, sub } from '../graph/ops/elementwise.ts';
 import { gatherRows, reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';
 import type { Keep } from './tape.ts';
@@ -110,12 +105,14 @@ function attention(
   const { rowOfToken, tokenOfRow } = tables;
   const ofTokens = (x: Value, dims: readonly number[]): Value =>
     splitHeads(rowOfToken ? gatherRows(x, rowOfToken) : x, dims);
-  const rope = (x: Value, gain: Value | null, dims: readonly number[]): Value =>
-    rotaryEmbedding(ofTokens(headNorm(x, gain, shape), dims), tables.cos, tables.sin);
-  const queries = rope(q, tables.qNorm, [batch, sequence, kvHeads, repeats, headDim]);
-  const turned = rope(k, tables.kNorm, [batch, sequence, kvHeads, headDim]);
+  const rope = (x: Value, dims: readonly number[]): Value =>
+    rotaryEmbedding(ofTokens(x, dims), tables.cos, tables.sin);
+  const [queriesBefore, keysBefore] = [headNorm(q, tables.qNorm, shape), headNorm(k, tables.kNorm, shape)];
+  const queries = rope(queriesBefore, [batch, sequence, kvHeads, repeats, headDim]);
+  // RoPE is linear: what is taken out before it is gone behind it, turned.
+  const rest = tables.keyOffset ? sub(keysBefore, tables.keyOffset) : keysBefore;
+  const keys = rope(rest, [batch, sequence, kvHeads, headDim]);
   const offset = tables.keyOffset && reshape(tables.keyOffset, [kvHeads, headDim]);
-  const keys = offset ? withoutConstant(turned, offset, tables) : turned;
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
   observe('value', v);

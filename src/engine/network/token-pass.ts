@@ -3,6 +3,7 @@ import type { BoundProgram, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { GrownRows, LayerCache } from './layer-cache.ts';
 import type { LayerTypes } from './layer-inputs.ts';
+import { POSITION_NAMES } from './layer-programs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import type { EndsContext } from './network-ends.ts';
 import type { PositionTables } from './position-tables.ts';
@@ -65,6 +66,8 @@ export class TokenPass {
       ...Object.fromEntries(ofLayers),
       ...{ ...ends.tensors, ids: this.#ids },
       ...{ ...this.#row, length: this.#length },
+      // Read by keys with an offset alone.
+      ...{ [POSITION_NAMES.cos]: tables.cos, [POSITION_NAMES.sin]: tables.sin },
     });
     const { outputs } = this.#bound;
     this.#grown = layers.map((_, index) => {

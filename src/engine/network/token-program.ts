@@ -4,11 +4,11 @@ import type { ProgramKind } from '../graph/program-cache.ts';
 import { inlined } from '../graph/rebuild.ts';
 import { type EndsShape, embeddingExpression, headExpression } from './ends-programs.ts';
 import type { LayerTypes } from './layer-inputs.ts';
-import { layerExpression, type NetworkMode } from './layer-programs.ts';
+import { layerExpression, type NetworkMode, POSITION_NAMES } from './layer-programs.ts';
 import type { LayerShape } from './layer-shape.ts';
 
 /** All layers read these as they are. */
-const SHARED: readonly string[] = ['cos', 'sin', 'length'];
+const SHARED: readonly string[] = ['cos', 'sin', 'length', ...Object.values(POSITION_NAMES)];
 
 /** Name of an input or output of a layer in the program of the whole network. */
 export const inLayer = (index: number, name: string): string =>

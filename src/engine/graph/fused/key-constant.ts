@@ -16,14 +16,9 @@ const halves = (x: Value): readonly [Value, Value] => {
 };
 
 /**
- * Keys less a constant part, k − RoPE_t(b): what is left is quantized.
- * @param keys [B, G, S, h] after RoPE, before maps of heads. @param b [G, h] before RoPE. @param tables of the S tokens.
+ * The constant part of keys [B, G, S, h], RoPE_t(b) [1, G, S, h]: k less it is quantized.
+ * @param b [G, h] before RoPE. @param tables of the S tokens.
  */
-export function withoutConstant(keys: Value, b: Value, tables: RotaryTables): Value {
-  return sub(keys, rotaryConstant(b, keys, tables));
-}
-
-/** RoPE_t(b) [1, G, S, h] of the S tokens of keys [B, G, S, h]. @param b [G, h]. */
 export function rotaryConstant(b: Value, keys: Value, { cos, sin }: RotaryTables): Value {
   const [, groups, tokens, width] = keys.dims as [number, number, number, number];
   const everywhere = expand(reshape(b, [1, groups, 1, width]), [1, groups, tokens, width]);
