@@ -113,7 +113,7 @@ export function expectedBytes(
   const atOnce = Math.min(tokens, memory.tokensAtOnce);
   const logits = Math.min(memory.logitElements, atOnce * config.vocabSize);
   const prepared = demand.prepares
-    ? Math.min(memory.preparedBytes, preparedBytes(config)) || layerParameters(config) * FLOAT
+    ? Math.min(memory.preparedBytes, heldBytes(config, demand)) || layerParameters(config) * FLOAT
     : 0;
   const shape = { batch: 1, sequence: atOnce, activationCodes: false };
   const tape = demand.learns
@@ -147,7 +147,7 @@ function planFor(
   if (smallestDemand(config, demand, tokens) > limit) return null;
   const fixed = fixedBytes(config, demand, tokens);
   const layer = layerBytes(config, demand, tokens);
-  const allPrepared = preparedBytes(config);
+  const allPrepared = heldBytes(config, demand);
   const onePrepared = demand.prepares ? allPrepared / config.layers : 0;
   let left = limit - fixed - layer - onePrepared;
   // The workspace of the loss and that of a layer are used in turn.
@@ -222,6 +222,11 @@ export function layerParameters({
 /** Bytes of all rotated and rounded weights as float32; as codes they take half of it. */
 export function preparedBytes(config: ModelConfig): number {
   return config.layers * layerParameters(config) * FLOAT;
+}
+
+/** The same as a network may hold it: derivatives need numbers beside packed codes, which take less than a byte each. */
+function heldBytes(config: ModelConfig, { learns }: MemoryDemand): number {
+  return preparedBytes(config) + (learns ? config.layers * layerParameters(config) : 0);
 }
 
 const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);

@@ -122,15 +122,17 @@ export class Network {
   /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return this.#preparedBytes(this.weightForm) <= this.memory.preparedBytes;
+    return preparedWeightBytes(this.checkpoint, this.#weights) <= this.memory.preparedBytes;
   }
 
   /** Bytes of all weights, in the forms in which they are read. */
   get weightBytes(): number {
+    return weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
+  }
+
+  get #weights() {
     const { config } = this.checkpoint;
-    const { mode, quantizers } = this.options;
-    const form = { config, quantizers, weightForm: this.weightForm };
-    return weightBytes(this.checkpoint, mode === 'merged' ? form : null);
+    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -304,17 +306,9 @@ export class Network {
     const { bfloat16Products, wholeProducts } = this.#cache.abilities;
     if (mode !== 'merged' || this.#isDense) return 'numbers';
     const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
-    if (inWhole && weightObstacle(quantizers.weights) === null) {
-      if (!learns) return 'packed';
-      // Where both forms do not fit, making numbers for each pass would cost more than packed codes save.
-      if (this.#preparedBytes('packed-and-numbers') <= this.memory.preparedBytes) return 'packed-and-numbers';
-    }
+    if (inWhole && weightObstacle(quantizers.weights) === null)
+      return learns ? 'packed-and-numbers' : 'packed';
     return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
-  }
-
-  #preparedBytes(weightForm: WeightForm): number {
-    const { config } = this.checkpoint;
-    return preparedWeightBytes(this.checkpoint, { config, quantizers: this.options.quantizers, weightForm });
   }
 
   /** Which products of the layers are of whole numbers; null where none were asked for. */
