@@ -6,7 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
-import { ROOT, run } from './project.mjs';
+import { ROOT, run, runBeside } from './project.mjs';
 import { setUp } from './setup.mjs';
 
 /** More files than these fail for a reason. */
@@ -19,7 +19,7 @@ if (process.env.CI === 'true') installChromium();
 // From here on there is an esbuild.
 const { buildTests } = await import('./build-tests.mjs');
 const bundles = await buildTests(files);
-const failed = named.length > 0 ? [] : failedChecks();
+const failed = named.length > 0 ? [] : await failedChecks();
 // Two files run at a time, since each may itself run ONNX Runtime on several threads.
 if (
   !passes(
@@ -80,13 +80,15 @@ function isEditorTest(file) {
   return file.includes(join('test', 'workbench'));
 }
 
-function failedChecks() {
+/** They run side by side: each has one thread most of the time. */
+async function failedChecks() {
   const checks = [
     ['types', ['node_modules/typescript/bin/tsc', '--noEmit']],
     ['types of the panels', ['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'webview']],
     ['lint', ['node_modules/@biomejs/biome/bin/biome', 'check', '--diagnostic-level=warn']],
   ];
-  return checks.filter(([, command]) => run(process.execPath, command) !== 0).map(([name]) => name);
+  const statuses = await Promise.all(checks.map(([, command]) => runBeside(process.execPath, command)));
+  return checks.filter((_, index) => statuses[index] !== 0).map(([name]) => name);
 }
 
 /** Node 20 does not take patterns, so this lists every `*.test.ts` below a folder, or the file itself. */

@@ -9,10 +9,11 @@ import { Program } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
-import { planMemory } from '../../src/engine/network/memory-plan.ts';
-import { type IntegerProducts, Network } from '../../src/engine/network/network.ts';
+import { planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
+import { Network } from '../../src/engine/network/network.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { Tape } from '../../src/engine/network/tape.ts';
+import type { IntegerProducts } from '../../src/engine/network/weight-form.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -74,7 +75,11 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
   const { config } = checkpoint;
   const learns = asked.what !== 'evaluate';
   const mode = learns && asked.weightBits >= 16 ? 'unrotated' : 'merged';
-  const demand = { sequence: asked.sequence, learns, prepares: mode === 'merged' };
+  const demand = {
+    sequence: asked.sequence,
+    learns,
+    prepared: mode === 'merged' ? preparedBytes(config) : 0,
+  };
   const limit = asked.memoryLimit === null ? null : asked.memoryLimit * 1e9;
   return new Network(cache, checkpoint, {
     mode,

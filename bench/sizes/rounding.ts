@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
-import { planMemory } from '../../src/engine/network/memory-plan.ts';
+import { planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
@@ -43,7 +43,11 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
     quantizers: { ...FULL_PRECISION, weights },
     maps: spinQuantMaps({ r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) }),
     centreEmbedding: false,
-    memory: planMemory(config, { sequence, learns: false, prepares: true, moments: MOMENTS }, null),
+    memory: planMemory(
+      config,
+      { sequence, learns: false, prepared: preparedBytes(config), moments: MOMENTS },
+      null,
+    ),
   });
   network.setMaps(identities(config));
   const random = new Rng(1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import { DEFAULT_MEMORY, planMemory } from '../../src/engine/network/memory-plan.ts';
+import { DEFAULT_MEMORY, planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
 import { planTape, tapeBytes } from '../../src/engine/network/tape.ts';
 import { UserError } from '../../src/protocol/errors.ts';
 import { TINY_CONFIG } from '../helpers/tiny-network.ts';
@@ -18,10 +18,10 @@ const SMALL: ModelConfig = {
   vocabSize: 49152,
   layerWindows: Array.from({ length: 30 }, () => null),
 };
-const LEARN = { sequence: 512, learns: true, prepares: true };
+const LEARN = { sequence: 512, learns: true, prepared: preparedBytes(SMALL) };
 
 test('without a limit the defaults hold, in whole sequences', () => {
-  assert.deepEqual(planMemory(SMALL, { ...LEARN, prepares: false }, null), DEFAULT_MEMORY);
+  assert.deepEqual(planMemory(SMALL, { ...LEARN, prepared: 0 }, null), DEFAULT_MEMORY);
   const { tapeBytes: tape } = planMemory(SMALL, LEARN, null);
   assert.ok(tape > 0 && tape < DEFAULT_MEMORY.tapeBytes, 'prepared weights take from the tape');
   assert.equal(planMemory(SMALL, { ...LEARN, sequence: 600 }, null).tokensAtOnce, 1800);
@@ -43,6 +43,25 @@ test('a tighter limit gives up more and more, and never asks for more than a loo
   assert.ok(plans.at(-1)!.tokensAtOnce < 2048);
 });
 
+test('weights of half a byte stay where the same ones in float32 would not', () => {
+  const large = {
+    ...SMALL,
+    hiddenSize: 4096,
+    intermediateSize: 14336,
+    heads: 32,
+    kvHeads: 8,
+    headDim: 128,
+    layers: 32,
+  };
+  const floats = preparedBytes(large);
+  const forward = { sequence: 512, learns: false };
+  for (const limit of [null, 8e9]) {
+    const kept = (prepared: number) =>
+      planMemory(large, { ...forward, prepared }, limit).preparedBytes >= prepared;
+    assert.deepEqual([kept(floats), kept(floats / 8)], [false, true], `limit ${limit}`);
+  }
+});
+
 test('a limit that nothing can meet is a clear error that says what is needed', () => {
   assert.throws(
     () => planMemory(SMALL, LEARN, 0.2e9),
@@ -55,7 +74,7 @@ test('a limit that nothing can meet is a clear error that says what is needed', 
 
 test('the error names the method that needs the memory, and what does without it', () => {
   const moments = { work: 'AWQ scales them', without: 'scaling.method to "none"' };
-  const demand = { sequence: 512, learns: false, prepares: false };
+  const demand = { sequence: 512, learns: false, prepared: 0 };
   assert.throws(
     () => planMemory(SMALL, { ...demand, moments }, 0.2e9),
     (error) =>

@@ -60,6 +60,19 @@ async function table(t: test.TestContext) {
   return { dirs, state, rows, columns: resultColumns(rows, state, NOW, false) };
 }
 
+test('where one result is of the deployed network, a column says which products were of whole numbers', async (t) => {
+  const { state, rows, columns } = await table(t);
+  const titles = (models: typeof columns) => models.map(({ id }) => id);
+  assert.ok(!titles(columns).includes('products'), 'none of them is');
+  const [first, ...others] = rows;
+  const deployed = { ...first!, text: { ...first!.text, integer: ['q', 'down'] } };
+  const shown = resultColumns([deployed, ...others], state, NOW, true).find(({ id }) => id === 'products');
+  assert.deepEqual(
+    [deployed, others[0]!].map((row) => shown?.show(row)),
+    ['whole numbers', 'simulated'],
+  );
+});
+
 test('the whole table sorts by any column; rows without a value stay last', async (t) => {
   const { rows, columns } = await table(t);
   const order = (column: string, descending: boolean, of = rows) =>

@@ -68,7 +68,10 @@ export function resultColumns(
   onlyChanged: boolean,
 ): ColumnModel[] {
   const labelled = rows.some(({ run }) => run.label !== null);
-  const fixed = fixedColumns(strings, locale, now).filter(({ id }) => labelled || id !== 'label');
+  const deployed = rows.some(({ text }) => isDeployed(text));
+  const fixed = fixedColumns(strings, locale, now).filter(
+    ({ id }) => (labelled || id !== 'label') && (deployed || id !== 'products'),
+  );
   const settings = settingPaths(rows).map((path) => settingColumn(path, strings));
   if (!onlyChanged) return [...fixed, ...settings];
   const differs = ({ value }: ColumnModel) => new Set(rows.map(value)).size > 1;
@@ -93,20 +96,11 @@ export function commonFacts(
 
 const COMMON: ReadonlySet<string> = new Set(['model', 'text', 'fullPrecision', 'windows']);
 
-function fixedColumns({ columns, status }: ResultsStrings, locale: string, now: number): ColumnModel[] {
-  const text = (id: string, title: string, show: (row: ResultRow) => string): ColumnModel => ({
-    id,
-    title,
-    numeric: false,
-    value: show,
-    show,
-  });
-  const number = (
-    id: string,
-    title: string,
-    value: (row: ResultRow) => number | null,
-    format: (value: number | null, row: ResultRow) => string,
-  ): ColumnModel => ({ id, title, numeric: true, value, show: (row) => format(value(row), row) });
+/** True where products of the quantized network were of whole numbers, as it is deployed. */
+const isDeployed = ({ integer }: MeasuredText): boolean => integer !== undefined && integer.length > 0;
+
+function fixedColumns(strings: ResultsStrings, locale: string, now: number): ColumnModel[] {
+  const { columns, status } = strings;
   return [
     text('run', columns.run, ({ run }) => run.name),
     text('label', columns.label, ({ run }) => run.label ?? ''),
@@ -115,17 +109,7 @@ function fixedColumns({ columns, status }: ResultsStrings, locale: string, now: 
       ...text('bits', columns.bits, ({ run }) => run.paperBits),
       value: ({ run }) => bitsOrder(run.paperBits),
     },
-    number('quantized', columns.quantized, ({ text: one }) => one.quantized, formatPerplexity),
-    number(
-      'delta',
-      columns.delta,
-      ({ delta }) => delta,
-      (_, { text: one }) => formatDelta(one.quantized, one.fullPrecision),
-    ),
-    number('fullPrecision', columns.fullPrecision, ({ text: one }) => one.fullPrecision, formatPerplexity),
-    text('model', columns.model, ({ run }) => run.model),
-    text('text', columns.text, ({ text: { name } }) => name),
-    number('windows', columns.windows, ({ text: one }) => one.windows, String),
+    ...measuredColumns(strings),
     number('steps', columns.steps, ({ run }) => run.steps, String),
     number(
       'lossLast',
@@ -139,6 +123,36 @@ function fixedColumns({ columns, status }: ResultsStrings, locale: string, now: 
     },
     text('status', columns.status, ({ run }) => status[run.status]),
   ];
+}
+
+function measuredColumns({ columns, wholeNumbers, simulated }: ResultsStrings): ColumnModel[] {
+  return [
+    number('quantized', columns.quantized, (row) => row.text.quantized, formatPerplexity),
+    number(
+      'delta',
+      columns.delta,
+      ({ delta }) => delta,
+      (_, row) => formatDelta(row.text.quantized, row.text.fullPrecision),
+    ),
+    number('fullPrecision', columns.fullPrecision, (row) => row.text.fullPrecision, formatPerplexity),
+    text('model', columns.model, ({ run }) => run.model),
+    text('text', columns.text, (row) => row.text.name),
+    number('windows', columns.windows, (row) => row.text.windows, String),
+    text('products', columns.products, (row) => (isDeployed(row.text) ? wholeNumbers : simulated)),
+  ];
+}
+
+function text(id: string, title: string, show: (row: ResultRow) => string): ColumnModel {
+  return { id, title, numeric: false, value: show, show };
+}
+
+function number(
+  id: string,
+  title: string,
+  value: (row: ResultRow) => number | null,
+  format: (value: number | null, row: ResultRow) => string,
+): ColumnModel {
+  return { id, title, numeric: true, value, show: (row) => format(value(row), row) };
 }
 
 /** Many bits first, as the paper's columns go. */

@@ -28,6 +28,6 @@ export function writingBytes(
   const sequences = sequencesAtOnce(config, length);
   const cache = cacheBytes(config, sequences * length);
   const logits = sequences * config.vocabSize * Float32Array.BYTES_PER_ELEMENT;
-  const pass = leastBytes(config, { sequence: sequences, learns: false, prepares: false });
+  const pass = leastBytes(config, { sequence: sequences, learns: false, prepared: 0 });
   return { cache, all: cache + logits + pass };
 }

@@ -40,8 +40,8 @@ export interface MemoryDemand {
   readonly sequence: number;
   /** True where gradients are wanted. */
   readonly learns: boolean;
-  /** True where mapped and rounded weights are held beside those of the file. */
-  readonly prepares: boolean;
+  /** Bytes of the mapped and rounded weights of all layers, held beside those of the file; 0 for none. */
+  readonly prepared: number;
   /** Absent where no method works on second moments of what weights read. */
   readonly moments?: {
     /** What it does with the weights: `GPTQ rounds them`. */
@@ -71,7 +71,12 @@ export function planMemory(config: ModelConfig, demand: MemoryDemand, limit: num
   const { tokensAtOnce } = DEFAULT_MEMORY;
   const most = Math.max(demand.sequence, tokensAtOnce - (tokensAtOnce % demand.sequence));
   if (limit === null)
-    return { ...DEFAULT_MEMORY, tokensAtOnce: most, tapeBytes: defaultTape(config, demand) };
+    return {
+      ...DEFAULT_MEMORY,
+      tokensAtOnce: most,
+      preparedBytes: defaultPrepared(config),
+      tapeBytes: defaultTape(demand),
+    };
   for (let tokens = most; tokens >= demand.sequence; tokens -= demand.sequence) {
     const memory = planFor(config, demand, tokens, limit);
     if (memory) return memory;
@@ -112,9 +117,7 @@ export function expectedBytes(
 ): number {
   const atOnce = Math.min(tokens, memory.tokensAtOnce);
   const logits = Math.min(memory.logitElements, atOnce * config.vocabSize);
-  const prepared = demand.prepares
-    ? Math.min(memory.preparedBytes, heldBytes(config, demand)) || layerParameters(config) * FLOAT
-    : 0;
+  const prepared = Math.min(memory.preparedBytes, demand.prepared) || demand.prepared / config.layers;
   const shape = { batch: 1, sequence: atOnce, activationCodes: false };
   const tape = demand.learns
     ? Math.min(memory.tapeBytes, config.layers * tapeBytes(config, shape, 'all'))
@@ -134,7 +137,7 @@ function smallestDemand(config: ModelConfig, demand: MemoryDemand, tokens: numbe
   return (
     fixedBytes(config, demand, tokens) +
     Math.max(layerBytes(config, demand, tokens), lossBytes(config, SMALLEST_LOGITS, 0)) +
-    (demand.prepares ? layerParameters(config) * FLOAT : 0)
+    demand.prepared / config.layers
   );
 }
 
@@ -147,8 +150,8 @@ function planFor(
   if (smallestDemand(config, demand, tokens) > limit) return null;
   const fixed = fixedBytes(config, demand, tokens);
   const layer = layerBytes(config, demand, tokens);
-  const allPrepared = heldBytes(config, demand);
-  const onePrepared = demand.prepares ? allPrepared / config.layers : 0;
+  const allPrepared = demand.prepared;
+  const onePrepared = allPrepared / config.layers;
   let left = limit - fixed - layer - onePrepared;
   // The workspace of the loss and that of a layer are used in turn.
   const forLoss = layer + Math.max(0, left) / 2;
@@ -159,7 +162,7 @@ function planFor(
     logitElements /= 2;
   }
   left -= Math.max(0, lossBytes(config, logitElements, headBytes) - layer);
-  const keepsAll = demand.prepares && allPrepared - onePrepared <= left;
+  const keepsAll = allPrepared - onePrepared <= left;
   if (keepsAll) left -= allPrepared - onePrepared;
   left = Math.max(0, left);
   return {
@@ -172,9 +175,14 @@ function planFor(
   };
 }
 
+/** Prepared weights of a byte a number stay, however many there are: a file has twice as much of them. */
+function defaultPrepared(config: ModelConfig): number {
+  return Math.max(DEFAULT_MEMORY.preparedBytes, config.layers * layerParameters(config));
+}
+
 /** Prepared weights and the tape share what the defaults allow for the tape. */
-function defaultTape(config: ModelConfig, { prepares }: MemoryDemand): number {
-  return Math.max(0, DEFAULT_MEMORY.tapeBytes - (prepares ? preparedBytes(config) : 0));
+function defaultTape({ prepared }: MemoryDemand): number {
+  return Math.max(0, DEFAULT_MEMORY.tapeBytes - prepared);
 }
 
 /** Process, rotations, the residuals between the layers, and what a rounding method works on. */
@@ -219,14 +227,9 @@ export function layerParameters({
   return 2 * d * h * (heads + kvHeads) + 3 * d * f;
 }
 
-/** Bytes of all rotated and rounded weights as float32; as codes they take half of it. */
+/** Bytes of all rotated and rounded weights as float32. */
 export function preparedBytes(config: ModelConfig): number {
   return config.layers * layerParameters(config) * FLOAT;
-}
-
-/** The same as a network may hold it: derivatives need numbers beside packed codes, which take less than a byte each. */
-function heldBytes(config: ModelConfig, { learns }: MemoryDemand): number {
-  return preparedBytes(config) + (learns ? config.layers * layerParameters(config) : 0);
 }
 
 const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);

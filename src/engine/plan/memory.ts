@@ -10,7 +10,13 @@ import {
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import { expectedBytes, type MemoryDemand, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import {
+  expectedBytes,
+  type MemoryDemand,
+  type NetworkMemory,
+  planMemory,
+  preparedBytes,
+} from '../network/memory-plan.ts';
 
 const GB = 1e9;
 /** The longest passages of BoolQ have about so many tokens in vocabularies of 32 thousand and more. */
@@ -21,6 +27,7 @@ export type NetworkPurpose = 'run' | 'learn' | 'round' | 'scale';
 
 /**
  * Fits a network of this experiment into the memory that there is.
+ * @param prepared bytes of the prepared weights of all layers, where they are not in float32.
  * @throws UserError `memory/limit` when memoryLimit is too small for it.
  */
 export function networkMemory(
@@ -28,9 +35,10 @@ export function networkMemory(
   config: ModelConfig,
   mode: NetworkMode,
   purpose: NetworkPurpose,
+  prepared?: number,
 ): NetworkMemory {
   const { memoryLimit } = experiment;
-  const demand = demandOf(experiment, config, mode, purpose);
+  const demand = demandOf(experiment, config, mode, purpose, prepared);
   return planMemory(config, demand, memoryLimit === null ? null : memoryLimit * GB);
 }
 
@@ -54,6 +62,7 @@ function demandOf(
   config: ModelConfig,
   mode: NetworkMode,
   purpose: NetworkPurpose,
+  prepared = mode === 'merged' ? preparedBytes(config) : 0,
 ): MemoryDemand {
   const { calibration, evaluation } = experiment;
   const learns = purpose === 'learn';
@@ -62,7 +71,7 @@ function demandOf(
   const asked =
     purpose !== 'run' || evaluation.tasks.length === 0 ? [] : [Math.min(config.maxPositions, TASK_TOKENS)];
   const sequence = Math.max(calibration.sequenceLength, ...evaluated, ...asked);
-  return { sequence, learns, prepares: mode === 'merged', ...momentsOf(experiment, purpose) };
+  return { sequence, learns, prepared, ...momentsOf(experiment, purpose) };
 }
 
 /** The method that works on second moments in a network, and how to do without it. */

@@ -2,7 +2,13 @@ import { type Experiment, trainingOf } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { sequencesAtOnce, writingBytes } from '../generate/writing-memory.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { expectedBytes, leastBytes, type NetworkMemory, planMemory } from '../network/memory-plan.ts';
+import {
+  expectedBytes,
+  leastBytes,
+  type NetworkMemory,
+  planMemory,
+  preparedBytes,
+} from '../network/memory-plan.ts';
 import { type TextSize, tokensOf } from '../network/work.ts';
 import { parameterCount } from '../training/weight-set.ts';
 import { machineBytes } from './machine-bytes.ts';
@@ -22,7 +28,7 @@ export function trainingMemory(
   machine = machineBytes(),
 ): NetworkMemory {
   const { calibration, memoryLimit } = experiment;
-  const demand = { sequence: calibration.sequenceLength, learns: true, prepares: true };
+  const demand = { sequence: calibration.sequenceLength, learns: true, prepared: preparedBytes(config) };
   const states = parameterCount(config) * BYTES_PER_PARAMETER;
   const passes = leastBytes(config, demand);
   const there = memoryLimit === null ? machine : memoryLimit * GB;
@@ -57,7 +63,7 @@ function tooLittleToWrite(
 
 /** Bytes that passes through the trained network are expected to take at once, the process included. */
 export function trainingBytes(experiment: Experiment, config: ModelConfig, text: TextSize): number {
-  const demand = { sequence: text.length, learns: true, prepares: true };
+  const demand = { sequence: text.length, learns: true, prepared: preparedBytes(config) };
   return expectedBytes(config, demand, trainingMemory(experiment, config), tokensOf(text));
 }
 

@@ -36,6 +36,7 @@ function columnTexts(t: Translate) {
       bits: t('W-A-KV'),
       text: t('text'),
       windows: t('windows'),
+      products: t('products'),
       fullPrecision: t('full precision'),
       quantized: t('perplexity'),
       delta: t('Δ to FP'),
@@ -52,6 +53,8 @@ function columnTexts(t: Translate) {
 function rowTexts(t: Translate) {
   return {
     fullPrecisionMethod: t('Full precision'),
+    wholeNumbers: t('whole numbers'),
+    simulated: t('simulated'),
     textSetting: t('{0} · {1} tokens × {2} windows'),
     textSettingShort: t('{0} · {1} windows'),
     meanOf: t('mean ± sd of {0} seeds'),

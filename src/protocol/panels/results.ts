@@ -20,6 +20,8 @@ export interface TextResult {
   readonly fullPrecision: number | null;
   readonly quantized: number | null;
   readonly meanLoss: MeanLoss;
+  /** Linear layers of the quantized network whose products were of whole numbers; absent where all were simulated. */
+  readonly integer?: readonly string[] | undefined;
 }
 
 /** What the numbers of a run are a sample of: runs that agree in all three have measured the same. */
