@@ -250,7 +250,7 @@ function addGenerate(program: Command, output: Output, done: Done): void {
     )
     .option(
       '--simulate',
-      'of a run: simulate quantization in float32, as evaluate does without --integer, instead of multiplying in whole numbers',
+      'of a run: simulate quantization in float32 instead of multiplying in whole numbers',
     )
     .option('--stop <text>', 'end before this text; may be given several times', collectStop)
     .addOption(device())

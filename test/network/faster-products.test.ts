@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
-import type { IntegerProducts } from '../../src/engine/network/network.ts';
+import type { IntegerProducts } from '../../src/engine/network/weight-form.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { deployedGolden, type Setting } from '../helpers/deployed-golden.ts';

@@ -13,16 +13,17 @@ std::string place(size_t index, size_t width) {
   return "[" + std::to_string(index / width) + ", " + std::to_string(index % width) + "]";
 }
 
-void require_codes(const Tensor& codes, int low, int high) {
+/// Codes are 16 numbers from `low` on.
+void require_codes(const Tensor& codes, int low) {
   const int8_t* data = codes.bytes();
-  const auto fits = [low, high](int8_t code) { return code >= low && code <= high; };
+  const auto beyond = [low](int8_t code) { return static_cast<uint8_t>((code - low) & 0xf0); };
   // Without a way out of the loop, compilers look at many codes at once.
-  int others = 0;
-  for (size_t i = 0; i < codes.count(); i++) others |= !fits(data[i]);
-  if (!others) return;
+  uint8_t any = 0;
+  for (size_t i = 0; i < codes.count(); i++) any |= beyond(data[i]);
+  if (!any) return;
   for (size_t i = 0; i < codes.count(); i++) {
-    if (fits(data[i])) continue;
-    reject("codes must be from " + std::to_string(low) + " to " + std::to_string(high) + ", found " +
+    if (!beyond(data[i])) continue;
+    reject("codes must be from " + std::to_string(low) + " to " + std::to_string(low + 15) + ", found " +
            std::to_string(data[i]) + " at " + place(i, codes.width()));
   }
 }
@@ -50,7 +51,7 @@ class PackInt4 final : public Operator {
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa) const override {
     const Int4Layout layout = layout_of(inputs);
-    require_codes(inputs[0], layout.has_zeros ? 0 : -8, layout.has_zeros ? 15 : 7);
+    require_codes(inputs[0], layout.has_zeros ? 0 : -kSignedZero);
     if (layout.has_zeros) require_zeros(inputs[2], layout.group);
     const PackInt4Args args{inputs[0].bytes(),
                             inputs[1].floats(),

@@ -2,7 +2,6 @@ import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
-import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
@@ -27,7 +26,7 @@ import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import { type HeadBits, NetworkEnds } from './network-ends.ts';
 import type { OutputLoss } from './output-loss.ts';
-import { type Products, productsOf, weightObstacle } from './packed-weights.ts';
+import { type Products, productsOf } from './packed-weights.ts';
 import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
@@ -36,6 +35,7 @@ import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
 import { type TokenLayer, TokenPass } from './token-pass.ts';
 import { preparedWeightBytes, storesFloat32, weightBytes } from './weight-bytes.ts';
+import { type IntegerProducts, isDense, weightFormOf } from './weight-form.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
@@ -58,9 +58,6 @@ export interface NetworkOptions {
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
-
-/** `if-faster`: where the processor has no faster products of the same codes (`graph/lower`). */
-export type IntegerProducts = 'always' | 'if-faster' | 'never';
 
 const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
@@ -100,7 +97,7 @@ export class Network {
     this.#ends = new NetworkEnds(cache, checkpoint, { mapped, centreEmbedding, precision });
     this.#positions = new Positions(checkpoint.config);
     this.options = options;
-    this.weightForm = this.#formOfWeights();
+    this.weightForm = weightFormOf(options, cache.abilities);
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
   }
@@ -130,15 +127,18 @@ export class Network {
   /** True where the prepared weights of all layers stay in memory; else those of one layer at a time. */
   get keepsPrepared(): boolean {
     if (this.options.mode !== 'merged') return true;
-    return this.#preparedBytes(this.weightForm) <= this.memory.preparedBytes;
+    return preparedWeightBytes(this.checkpoint, this.#weights) <= this.memory.preparedBytes;
   }
 
   /** Bytes of all weights, in the forms in which they are read. */
   get weightBytes(): number {
+    const stored = weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
+    return stored + this.#ends.addedBytes;
+  }
+
+  get #weights() {
     const { config } = this.checkpoint;
-    const { mode, quantizers } = this.options;
-    const form = { config, quantizers, weightForm: this.weightForm };
-    return weightBytes(this.checkpoint, mode === 'merged' ? form : null) + this.#ends.addedBytes;
+    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -297,35 +297,11 @@ export class Network {
     return mapsOfLayer(this.#given.now, index);
   }
 
-  /** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
-  #formOfWeights(): WeightForm {
-    const { mode, quantizers, integer = 'never', learns = false } = this.options;
-    const { bfloat16Products, wholeProducts } = this.#cache.abilities;
-    if (mode !== 'merged' || this.#isDense) return 'numbers';
-    const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
-    if (inWhole && weightObstacle(quantizers.weights) === null) {
-      if (!learns) return 'packed';
-      // Where both forms do not fit, making numbers for each pass would cost more than packed codes save.
-      if (this.#preparedBytes('packed-and-numbers') <= this.memory.preparedBytes) return 'packed-and-numbers';
-    }
-    return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
-  }
-
-  #preparedBytes(weightForm: WeightForm): number {
-    const { config } = this.checkpoint;
-    return preparedWeightBytes(this.checkpoint, { config, quantizers: this.options.quantizers, weightForm });
-  }
-
   /** Which products of the layers are of whole numbers; null where none were asked for. */
   get products(): Products | null {
     const { mode, quantizers, integer } = this.options;
     if (integer !== 'always' || mode !== 'merged') return null;
-    return productsOf(quantizers, this.checkpoint.config, this.#isDense);
-  }
-
-  get #isDense(): boolean {
-    const { rounded, denseWeights } = this.options;
-    return denseWeights === true || rounded?.isDense === true;
+    return productsOf(quantizers, this.checkpoint.config, isDense(this.options));
   }
 
   /** Rounded activations, too, where codes of a byte have a kernel: they are kept instead of mapped again. */

@@ -5,11 +5,12 @@ import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
-import { type Products, productsOf } from '../network/packed-weights.ts';
+import { type Products, packs, productsOf } from '../network/packed-weights.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
 import { isFixed, NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
 import { preparedWeightBytes } from '../network/weight-bytes.ts';
+import { weightFormOf } from '../network/weight-form.ts';
 import { rotationMaps } from './experiment-maps.ts';
 import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
 import type { Workbench } from './workbench.ts';
@@ -188,20 +189,11 @@ function networkOf(
 ): Network {
   const { experiment, checkpoint, cache } = bench;
   const centreEmbedding = mode !== 'plain' && experiment.rotation.embeddingCentring;
-  const prepared = packedBytes(bench, options);
-  const memory = networkMemory(experiment, checkpoint.config, mode, purpose, prepared);
-  return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
-}
-
-/** Bytes of the prepared weights of a network that packs all it can; undefined for another. */
-function packedBytes(
-  { checkpoint, cache }: Pick<Workbench, 'checkpoint' | 'cache'>,
-  { quantizers, integer, learns, rounded, denseWeights }: Omit<NetworkOptions, 'mode' | 'centreEmbedding'>,
-): number | undefined {
   const { config } = checkpoint;
-  const isWhole = integer === 'always' || (integer === 'if-faster' && cache.abilities.wholeProducts);
-  if (!isWhole || learns) return undefined;
-  const isDense = denseWeights === true || rounded?.isDense === true;
-  if (productsOf(quantizers, config, isDense).integer.length === 0) return undefined;
-  return preparedWeightBytes(checkpoint, { config, quantizers, weightForm: 'packed' });
+  const weightForm = weightFormOf({ mode, ...options }, cache.abilities);
+  const packed = packs(weightForm)
+    ? preparedWeightBytes(checkpoint, { config, quantizers: options.quantizers, weightForm })
+    : undefined;
+  const memory = networkMemory(experiment, config, mode, purpose, packed);
+  return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });
 }

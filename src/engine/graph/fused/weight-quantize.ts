@@ -227,7 +227,8 @@ export function gridCodes(
   const each = (values: Value): Value => reshape(values, [rows, groups, 1]);
   const grouped = reshape(rounded, [rows, groups, w.dim(1) / groups]);
   // The quotient is a whole number but for its last bits.
-  const codes = add(round(div(grouped, each(scale))), each(zero));
+  const multiples = round(div(grouped, each(scale)));
+  const codes = quantizer.symmetric ? multiples : add(multiples, each(zero));
   return { codes: reshape(codes, w.dims), scale, zero };
 }
 

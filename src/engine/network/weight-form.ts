@@ -1,0 +1,36 @@
+import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
+import type { Abilities } from '../graph/lower/abilities.ts';
+import type { NetworkMode } from './layer-programs.ts';
+import type { LayerQuantizers, WeightForm } from './layer-shape.ts';
+import { weightObstacle } from './packed-weights.ts';
+
+/** `if-faster`: where the processor has no faster products of the same codes (`graph/lower`). */
+export type IntegerProducts = 'always' | 'if-faster' | 'never';
+
+/** What decides the form of a network's prepared weights, beside the processor. */
+export interface WeightFormOptions {
+  readonly mode: NetworkMode;
+  readonly quantizers: LayerQuantizers;
+  readonly integer?: IntegerProducts | undefined;
+  readonly learns?: boolean | undefined;
+  readonly rounded?: { readonly isDense?: boolean } | undefined;
+  readonly denseWeights?: boolean;
+}
+
+/** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
+export function weightFormOf(options: WeightFormOptions, abilities: Abilities): WeightForm {
+  const { mode, quantizers, integer = 'never', learns = false } = options;
+  const { bfloat16Products, wholeProducts } = abilities;
+  if (mode !== 'merged' || isDense(options)) return 'numbers';
+  const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
+  if (inWhole && weightObstacle(quantizers.weights) === null) return learns ? 'packed-and-numbers' : 'packed';
+  return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
+}
+
+/** True where no grid holds the weights. */
+export function isDense({
+  rounded,
+  denseWeights,
+}: Pick<WeightFormOptions, 'rounded' | 'denseWeights'>): boolean {
+  return denseWeights === true || rounded?.isDense === true;
+}
