@@ -1,0 +1,115 @@
+/** Measures what R3, R4 and the quantizers of a layer take for one token, operator by operator. Prints JSON. */
+import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { openAddon } from '../probe.ts';
+
+export interface Argument {
+  readonly hidden: number;
+  readonly intermediate: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  /** Bits of activations, and of keys and values. */
+  readonly bits: number;
+  readonly cacheBits: number;
+}
+
+/** Microseconds of one layer and token, the fastest of many calls. */
+export type Parts = Readonly<Record<'R3' | 'R4' | 'quantizers', number>>;
+
+const ROUNDS = 4000;
+
+const argument = JSON.parse(process.argv[2]!) as Argument;
+const { hidden, intermediate, heads, kvHeads, headDim, bits, cacheBits } = argument;
+const { addon, isa } = openAddon();
+
+function noise(...dims: number[]): ProbeTensor {
+  const count = dims.reduce((a, b) => a * b, 1);
+  return { data: Float32Array.from({ length: count }, (_, i) => Math.sin(i * i + i)), dims };
+}
+
+function microseconds(
+  name: string,
+  attributes: Readonly<Record<string, number>>,
+  inputs: readonly (ProbeTensor | null)[],
+  outputs: readonly (Float32Array | Int8Array)[],
+): number {
+  return 1e6 * Math.min(...addon.runOperator(name, isa, attributes, inputs, [...outputs], 1, ROUNDS));
+}
+
+function transform(n: number) {
+  const { order, matrix } = planHadamard(n);
+  const m = matrix && { data: Float32Array.from(matrix), dims: [order, order] };
+  return { attributes: { block: n, order, scale: 1 / Math.sqrt(n), transpose: 0 }, m };
+}
+
+/** One panel of a weight: the shortest product. */
+function panel(columns: number, spans = 1): ProbeTensor[] {
+  const blocks = columns / 8;
+  return [{ data: new Int8Array(blocks * 64), dims: [1, blocks, 64] }, noise(1, 2 * spans, 16)];
+}
+
+const rule = { bits, symmetric: 0, include_zero: 1, clip_ratio: 1 };
+
+/** A product with one panel, and with two: the difference is a product without a quantizer. */
+function quantizing(columns: number, spans = 1): number {
+  const attributes = {
+    ...{ ...rule, rows: 16, rows2: 0, group: columns / spans },
+    ...{ activation_group: columns / spans, zero_points: 0 },
+  };
+  const [x, y] = [noise(1, columns), () => new Float32Array(16)];
+  const one = microseconds('Int4MatMul', attributes, [x, ...panel(columns, spans)], [y()]);
+  const two = microseconds(
+    'Int4MatMul',
+    { ...attributes, rows2: 16 },
+    [x, ...panel(columns, spans), ...panel(columns, spans)],
+    [y(), y()],
+  );
+  return one - (two - one);
+}
+
+function r4(): number {
+  const { attributes, m } = transform(intermediate);
+  const product = { ...rule, rows: 16, group: 0, activation_group: 0, zero_points: 0 };
+  const rows = [noise(1, intermediate), noise(1, intermediate), ...panel(intermediate)];
+  const y = [new Float32Array(16)];
+  const withR4 = microseconds('SwiGluInt4MatMul', { ...product, ...attributes }, [...rows, m], y);
+  return withR4 - microseconds('SwiGluInt4MatMul', product, rows, y);
+}
+
+/** Keys or values of one token; those of keys with RoPE. */
+function packing(keys: 0 | 1, attributes: Readonly<Record<string, number>>, m: ProbeTensor | null): number {
+  const form = { ...rule, bits: cacheBits, group: 0, keys, heads: kvHeads, tokens: 1 };
+  const blockBytes = (16 * headDim * (cacheBits > 4 ? 8 : 4)) / 8 + 32;
+  const tables = [noise(1, headDim / 2), noise(1, headDim / 2)];
+  return microseconds(
+    'PackCache',
+    { ...form, ...attributes },
+    [noise(1, kvHeads * headDim), ...(keys === 1 ? [...tables, m] : [])],
+    [new Int8Array(kvHeads * blockBytes), new Float32Array(kvHeads * 16)],
+  );
+}
+
+function r3(): number {
+  const { attributes, m } = transform(headDim);
+  const tables = [noise(1, headDim / 2), noise(1, headDim / 2)];
+  const rows = [noise(1, heads * headDim), ...tables, m];
+  const y = [new Float32Array(heads * headDim)];
+  const shape = { heads, tokens: 1, groups: kvHeads };
+  const turned = microseconds('RotaryHeads', { ...shape, ...attributes }, rows, y);
+  const queries = turned - microseconds('RotaryHeads', shape, rows, y);
+  return queries + packing(1, attributes, m) - packing(1, {}, null);
+}
+
+const parts: Parts = {
+  R3: r3(),
+  R4: r4(),
+  // What q, k and v read, o, what gate and up read, down; keys, with RoPE in their time, and values.
+  quantizers:
+    2 * quantizing(hidden) +
+    quantizing(heads * headDim, heads) +
+    quantizing(intermediate) +
+    packing(1, {}, null) +
+    packing(0, {}, null),
+};
+console.log(JSON.stringify(parts));
