@@ -4,7 +4,7 @@ import type { ProgramKind } from '../graph/program-cache.ts';
 import { inlined } from '../graph/rebuild.ts';
 import { type EndsShape, embeddingExpression, headExpression } from './ends-programs.ts';
 import type { LayerTypes } from './layer-inputs.ts';
-import { layerExpression, type NetworkMode, POSITION_NAMES } from './layer-programs.ts';
+import { type LayerExpression, layerExpression, type NetworkMode, POSITION_NAMES } from './layer-programs.ts';
 import type { LayerShape } from './layer-shape.ts';
 
 /** All layers read these as they are. */
@@ -40,8 +40,12 @@ export const TOKEN: ProgramKind<TokenSpec, TokenOutputs> = {
     const embedding = embeddingExpression(ends);
     let { x } = inlined(graph, embedding.graph, { x: embedding.y }, input);
     const grown: Record<string, Value> = {};
+    const built = new Map<string, LayerExpression>();
     for (const [index, { shape, types }] of layers.entries()) {
-      const layer = layerExpression(shape, types, mode, false);
+      // Layers of one shape are built once, and copied.
+      const key = JSON.stringify([shape, types]);
+      const layer = built.get(key) ?? layerExpression(shape, types, mode, false);
+      built.set(key, layer);
       const added = Object.entries(layer.grown ?? {}).filter((entry): entry is [string, Value] => !!entry[1]);
       const outputs = { x: layer.y, ...Object.fromEntries(added) };
       const before = x!;
