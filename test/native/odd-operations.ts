@@ -158,6 +158,47 @@ function packedAttention(draw: Draw): Call {
   };
 }
 
+/** Rows of packed tokens, mostly as wide as their form asks for. */
+function tokenRows(draw: Draw) {
+  const { width, ...form } = packedForm(draw);
+  const { bytes, scales } = packedBlock(width, form);
+  const needed = bytes / 16 + scales / 4;
+  return {
+    attributes: { width, ...form, keys: draw.flag() },
+    block: { bytes, scales },
+    rowBytes: needed + draw.one([0, 0, 1, 3, 3, -1]),
+  };
+}
+
+function appendTokens(draw: Draw): Call {
+  const { attributes, block, rowBytes } = tokenRows(draw);
+  const [heads, past, added] = [draw.below(3), draw.size(), draw.one([0, 1, 15, 16, 17, 40])];
+  const blocks = Math.ceil(added / 16);
+  const width = Math.max(rowBytes, 0);
+  const count: ProbeTensor = { data: BigInt64Array.of(BigInt(added)), dims: [1] };
+  return {
+    attributes,
+    inputs: [
+      tensor(draw, [heads, past, width], 'int8'),
+      tensor(draw, [heads, blocks, block.bytes], 'int8'),
+      tensor(draw, [heads, blocks, block.scales]),
+      draw.chance(0.9) ? count : tensor(draw, [1], 'int64'),
+    ],
+    outputs: [heads * (past + added) * width],
+  };
+}
+
+function tokenBlocks(draw: Draw): Call {
+  const { attributes, block, rowBytes } = tokenRows(draw);
+  const [heads, tokens] = [draw.below(3), draw.one([0, 1, 15, 16, 17, 40])];
+  const count = heads * Math.ceil(tokens / 16);
+  return {
+    attributes,
+    inputs: [tensor(draw, [heads, tokens, Math.max(rowBytes, 0)], 'int8')],
+    outputs: [count * block.bytes, count * block.scales],
+  };
+}
+
 /** M, K and N of a product, and a factor as it lies in memory. */
 function product(draw: Draw) {
   const [m, k, n] = [draw.size(), draw.size(), draw.size()];
@@ -350,6 +391,8 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   LatticeRound: latticeRound,
   PackCache: packCache,
   PackedAttention: packedAttention,
+  AppendTokens: appendTokens,
+  TokenBlocks: tokenBlocks,
   PackInt4: packInt4,
   Int4MatMul: int4MatMul,
 };
