@@ -79,8 +79,11 @@ const ADDON = {
       ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
       : ['-shared', '-pthread', '-ldl'],
 };
+/** Our operators for programs without Node. */
+export const OPERATOR_LIBRARY =
+  process.platform === 'darwin' ? 'libspinquant_ops.dylib' : 'libspinquant_ops.so';
 const LIBRARY = {
-  name: process.platform === 'darwin' ? 'libspinquant_ops.dylib' : 'libspinquant_ops.so',
+  name: OPERATOR_LIBRARY,
   stamp: 'libspinquant_ops.stamp',
   without: 'addon',
   flags:

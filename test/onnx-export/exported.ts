@@ -14,8 +14,8 @@ import {
   spinQuantMaps,
   spinQuantState,
 } from '../../src/engine/network/seams.ts';
-import type { TableChoice } from '../../src/engine/onnx-export/stock-model.ts';
-import { type StockReport, writeStockFolder } from '../../src/engine/onnx-export/write-folder.ts';
+import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
+import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
@@ -65,6 +65,7 @@ export function newFolder(t: TestContext): string {
   return folder;
 }
 
+export const NO_TOKENS = { bos: null, ends: [] };
 export const SIXTEEN: TableChoice = { embeddings: 16, head: 16 };
 
 /** The network as a folder, opened. */
@@ -73,10 +74,10 @@ export async function exported(
   cache: ProgramCache,
   network: Network,
   tables = SIXTEEN,
-): Promise<{ readonly session: StockSession; readonly report: StockReport; readonly folder: string }> {
+): Promise<{ readonly session: StockSession; readonly report: FolderReport; readonly folder: string }> {
   const folder = join(newFolder(t), 'model');
-  const tokens = { bos: null, ends: [] };
-  const report = await writeStockFolder(folder, { cache, network, tables, tokens, origin: {} });
+  const model = { cache, network, tables, target: 'stock', tokens: NO_TOKENS, origin: {} } as const;
+  const report = await writeModelAsFolder(folder, model);
   const session = await StockSession.open(folder, network.checkpoint.config);
   t.after(() => session.release());
   return { session, report, folder };

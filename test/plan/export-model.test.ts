@@ -32,7 +32,7 @@ async function written(
   more: Partial<ExportModelRequest> = {},
   signal?: AbortSignal,
 ): Promise<ExportModelResult> {
-  const request = { from, format: 'onnx', out, embeddings: 16, head: 16, ...more } as const;
+  const request = { from, format: 'onnx', target: 'stock', out, embeddings: 16, head: 16, ...more } as const;
   return (await collect(exportModel(request, { ...OPTIONS, signal }))).result;
 }
 
@@ -46,7 +46,7 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
   const { folder: _, ...report } = result;
   assert.deepEqual(JSON.parse(readFileSync(join(out, 'export.json'), 'utf8')), report);
   assert.deepEqual([report.target, report.run, report.bits], ['stock', RUN, 'W4A4KV4']);
-  assert.deepEqual([report.embeddings, report.head], [4, 8]);
+  assert.deepEqual([report.embeddings.bits, report.head.bits], [4, 8]);
   assert.match(
     report.notes.join(' '),
     /rounds activations to 4 bits.*Keys and values stay float32.*R3 is left out/,
@@ -133,7 +133,14 @@ test('a folder is whole or absent', async (t) => {
   const stopped = AbortSignal.abort();
   await assert.rejects(written({ run: RUN }, out, {}, stopped), Cancelled);
   const controller = new AbortController();
-  const request = { from: { run: RUN }, format: 'onnx', out, embeddings: 16, head: 16 } as const;
+  const request = {
+    from: { run: RUN },
+    format: 'onnx',
+    target: 'stock',
+    out,
+    embeddings: 16,
+    head: 16,
+  } as const;
   await assert.rejects(async () => {
     for await (const event of exportModel(request, { ...OPTIONS, signal: controller.signal }))
       if (event.type === 'phase' && event.phase === 'export') controller.abort();
