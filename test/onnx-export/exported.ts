@@ -27,6 +27,8 @@ export interface Form {
   readonly cache?: Bits;
   readonly groupSize?: number;
   readonly asymmetric?: boolean;
+  /** True where products are of whole numbers, as far as they can be. */
+  readonly integer?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
   readonly maps?: SeamMaps;
   readonly state?: SeamState;
@@ -35,7 +37,7 @@ export interface Form {
 /** A network with all rotations of SpinQuant. */
 export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form): Network {
   const { config } = checkpoint;
-  const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false } = form;
+  const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false, integer = false } = form;
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {
@@ -50,6 +52,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
   const options = {
     quantizers: quantizersOf(quantization, rotation, config),
     maps: { ...maps, ...form.maps },
+    integer,
   };
   const network = new Network(cache, checkpoint, { mode: 'merged', ...options, centreEmbedding: false });
   const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };

@@ -11,10 +11,11 @@ import { ExternalData } from './external-data.ts';
 import { type CacheRows, type ModelBlocks, pastName, presentName } from './model-blocks.ts';
 import { ModelGraph } from './model-graph.ts';
 import { NativeBlocks } from './native-blocks.ts';
+import { NativeEnds } from './native-ends.ts';
 import { NetworkWeights } from './network-weights.ts';
 import { StockBlocks } from './stock-blocks.ts';
-import { levelOf } from './stored-weights.ts';
-import { type TableReport, tableProduct, tableRows } from './token-tables.ts';
+import { levelOf, partsOf } from './stored-weights.ts';
+import { type TableReport, type TableValue, tableProduct, tableRows } from './token-tables.ts';
 
 export const MODEL_FILE = 'model.onnx';
 export const DATA_FILE = 'model.onnx.data';
@@ -40,9 +41,6 @@ export interface WrittenModel {
   readonly tables: Readonly<Record<keyof TableChoice, TableReport>>;
 }
 
-/** Rows of a table of tokens that are made at a time. */
-const TABLE_ROWS = 4096;
-
 /** Our attention reads whole sequences, all of one length. */
 export const hasMask = (target: ExportTarget): boolean => target === 'stock';
 const MASK_INPUT = 'attention_mask';
@@ -64,9 +62,8 @@ export async function writeModel(
   const data = await ExternalData.create(folder, DATA_FILE);
   try {
     const graph = new ModelGraph(data);
-    const size = { rows: config.vocabSize, columns: config.hiddenSize };
-    const table = { bits: tables.embeddings, rows: embeddingRows(network, signal) };
-    const embeddings = await tableRows(graph, 'embeddings', 'input_ids', size, table);
+    const ends = openEnds(graph, model, signal);
+    const embeddings = await ends.embeddings('embeddings', 'input_ids', tables.embeddings);
     let x = embeddings.value;
     const blocks = await openBlocks(graph, model);
     for (let layer = 0; layer < config.layers; layer++) {
@@ -74,9 +71,7 @@ export async function writeModel(
       x = await blocks.block(layer, x, signal);
     }
     const normed = await blocks.norm('final-norm', x, null);
-    const rows = headRows(network, signal);
-    const level = target === 'stock' ? levelOf(network) : 0;
-    const head = await tableProduct(graph, 'logits', normed, size, { bits: tables.head, rows, level });
+    const head = await ends.head('logits', normed, tables.head);
     await data.finish();
     const path = join(folder, MODEL_FILE);
     const bytes = graph.encode(inputsOf(config, target, blocks.cache), outputsOf(config, blocks.cache));
@@ -90,22 +85,40 @@ export async function writeModel(
 
 /** Rows of the embeddings in the channels of the residual. */
 async function* embeddingRows(network: Network, signal?: AbortSignal): AsyncGenerator<Float32Array> {
-  for (const { first, count } of parts(network.checkpoint.config.vocabSize)) {
+  for (const { first, count } of partsOf(network.checkpoint.config.vocabSize)) {
     const ids = Int32Array.from({ length: count }, (_, i) => first + i);
     yield (await network.embed(ids, signal)).data;
   }
 }
 
 async function* headRows(network: Network, signal?: AbortSignal): AsyncGenerator<Float32Array> {
-  for (const { first, count } of parts(network.checkpoint.config.vocabSize))
+  for (const { first, count } of partsOf(network.checkpoint.config.vocabSize))
     yield (await network.headRows(first, count, signal)).data;
 }
 
-function parts(rows: number): { readonly first: number; readonly count: number }[] {
-  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => {
-    const first = i * TABLE_ROWS;
-    return { first, count: Math.min(TABLE_ROWS, rows - first) };
-  });
+interface Ends {
+  /** The residual [batch, sequence, d] of token ids. */
+  embeddings(name: string, ids: string, bits: TableBits): Promise<TableValue>;
+  /** Logits [batch, sequence, V] of the normed residual. */
+  head(name: string, normed: string, bits: TableBits): Promise<TableValue>;
+}
+
+/** Tables with maps and gain merged; in native models only where they are rounded, which is better done so. */
+function openEnds(graph: ModelGraph, { network, target }: ModelToWrite, signal?: AbortSignal): Ends {
+  const { vocabSize, hiddenSize } = network.checkpoint.config;
+  const size = { rows: vocabSize, columns: hiddenSize };
+  const native = target === 'native' ? new NativeEnds(graph, network) : null;
+  return {
+    async embeddings(name, ids, bits) {
+      if (native && (bits === 32 || bits === 16)) return native.embeddings(name, ids, bits);
+      return tableRows(graph, name, ids, size, { bits, rows: embeddingRows(network, signal) });
+    },
+    async head(name, normed, bits) {
+      if (native && (bits === 32 || bits === 16)) return native.head(name, normed, bits);
+      const table = { bits, rows: headRows(network, signal), level: levelOf(network) };
+      return tableProduct(graph, name, normed, size, table);
+    },
+  };
 }
 
 function openBlocks(graph: ModelGraph, { cache, network, target }: ModelToWrite): Promise<ModelBlocks> {
