@@ -29,6 +29,8 @@ export interface Form {
   readonly asymmetric?: boolean;
   /** True where products are of whole numbers, as far as they can be. */
   readonly integer?: boolean;
+  /** False leaves the residual in the checkpoint's channels. */
+  readonly r1?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
   readonly maps?: SeamMaps;
   readonly state?: SeamState;
@@ -37,7 +39,8 @@ export interface Form {
 /** A network with all rotations of SpinQuant. */
 export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form): Network {
   const { config } = checkpoint;
-  const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false, integer = false } = form;
+  const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false } = form;
+  const { integer = false, r1: hasR1 = true } = form;
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {
@@ -48,7 +51,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
     },
   });
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;
-  const maps = spinQuantMaps({ r1: true, r2: true, r3, r4: planHadamard(config.intermediateSize) });
+  const maps = spinQuantMaps({ r1: hasR1, r2: true, r3, r4: planHadamard(config.intermediateSize) });
   const options = {
     quantizers: quantizersOf(quantization, rotation, config),
     maps: { ...maps, ...form.maps },
@@ -56,7 +59,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
   };
   const network = new Network(cache, checkpoint, { mode: 'merged', ...options, centreEmbedding: false });
   const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-  const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
+  const { r1, r2 } = drawRotations(sizes, { r1: hasR1 ? 'hadamard' : null, r2: 'hadamard' }, new Rng(3));
   network.setMaps({ ...spinQuantState(r1, r2), ...form.state });
   return network;
 }

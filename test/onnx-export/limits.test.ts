@@ -11,6 +11,7 @@ import {
   type TargetQuestion,
   type WrittenTables,
 } from '../../src/engine/onnx-export/limits.ts';
+import { libraryFor } from '../../src/engine/onnx-export/write-folder.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { rejectsWith } from '../formats/support.ts';
 import { copyGolden, editJson } from '../model/goldens.ts';
@@ -78,4 +79,33 @@ test('a model whose long texts turn otherwise has the context of its short ones'
   });
   assert.match(limitsOf(network, 'stock', TABLES).join('\n'), /The context is 64 tokens instead of 256/);
   assert.doesNotMatch(limitsOf(await networkOf(t, {}), 'stock', TABLES).join('\n'), /context/);
+});
+
+test('our operators take other heads and groups, but for products of numbers', async (t) => {
+  const heads = { num_attention_heads: 8, num_key_value_heads: 4, head_dim: 4 };
+  const native = async (network: Network) => ({ ...questionOf(network), target: 'native' as const });
+  expectExpressible(await native(await networkOf(t, heads)));
+  const groups = await native(await networkOf(t, {}, 8));
+  expectExpressible(groups);
+  const { quantizers } = groups;
+  const sixteen = { ...quantizers, input: { ...quantizers.input, bits: 16 } };
+  await rejectsWith(
+    async () => expectExpressible({ ...groups, quantizers: sixteen }),
+    'export/group-size',
+    /groups of 8/,
+  );
+  await rejectsWith(
+    async () => expectExpressible({ ...groups, method: 'quip', dense: true }),
+    'export/no-grid',
+    /no grid of rows or groups holds; Int4MatMul has whole numbers/,
+  );
+});
+
+test('the library of our operators is asked for before anything is written', async () => {
+  assert.equal(libraryFor('stock', null), null);
+  await rejectsWith(
+    async () => libraryFor('native', null),
+    'export/no-library',
+    new RegExp(`not built for ${process.platform}-${process.arch}`),
+  );
 });

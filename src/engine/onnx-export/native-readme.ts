@@ -58,10 +58,13 @@ int main() {
   std::vector<Ort::Value> values;
   values.push_back(Ort::Value::CreateTensor(memory, &id, 1, one, 2));
   while (values.size() < session.GetInputCount()) values.push_back(Ort::Value::CreateTensor(memory, &nothing, 0, none, 4));
-  const auto inputs = session.GetInputNames(), outputs = session.GetOutputNames();
+  Ort::AllocatorWithDefaultOptions allocator;
+  std::vector<Ort::AllocatedStringPtr> names;
   std::vector<const char*> from, to;
-  for (const auto& name : inputs) from.push_back(name.c_str());
-  for (const auto& name : outputs) to.push_back(name.c_str());
+  for (size_t i = 0; i < session.GetInputCount(); i++) {
+    from.push_back(names.emplace_back(session.GetInputNameAllocated(i, allocator)).get());
+    to.push_back(names.emplace_back(session.GetOutputNameAllocated(i, allocator)).get());
+  }
   for (int step = 0; step < 20; step++) {
     auto results = session.Run({}, from.data(), values.data(), values.size(), to.data(), to.size());
     const float* logits = results[0].GetTensorData<float>();

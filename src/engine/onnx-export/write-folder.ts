@@ -57,10 +57,8 @@ export interface FolderReport extends WrittenTables {
  * The library that goes with a target's models; null where it needs none.
  * @throws UserError `export/no-library`.
  */
-export function libraryFor(target: ExportTarget): string | null {
-  if (target === 'stock') return null;
-  const library = operatorLibraryPath();
-  if (library !== undefined) return library;
+export function libraryFor(target: ExportTarget, built = operatorLibraryPath()): string | null {
+  if (target === 'stock' || built !== null) return target === 'stock' ? null : built;
   throw new UserError(
     'export/no-library',
     `The target native needs our operators as a shared library (build/native/libspinquant_ops), which is not built for ${PLATFORM}.`,

@@ -104,10 +104,10 @@ const operatorLibraries: Partial<Record<NodeJS.Platform, string>> = {
   darwin: 'libspinquant_ops.dylib',
 };
 
-/** Returns our operators as a shared library for any ONNX Runtime, or undefined when it has not been built. */
-export function operatorLibraryPath(): string | undefined {
+/** Returns our operators as a shared library for any ONNX Runtime, or null when it has not been built. */
+export function operatorLibraryPath(): string | null {
   const name = operatorLibraries[process.platform];
-  return name === undefined ? undefined : findAbove(path.join('build', 'native', name));
+  return name === undefined ? null : (findAbove(path.join('build', 'native', name)) ?? null);
 }
 
 /**
