@@ -38,9 +38,10 @@ export function isExportFormat(name: string): name is ExportFormatName {
 /** Formats of whole quantized models, each a folder. */
 export const MODEL_FORMATS = {
   onnx: {
+    title: 'ONNX model',
     summary: 'the quantized model as a folder for ONNX Runtime and onnxruntime-genai',
   },
-} as const satisfies Record<string, Pick<ExportFormatDescription, 'summary'>>;
+} as const satisfies Record<string, Pick<ExportFormatDescription, 'title' | 'summary'>>;
 
 export type ModelFormatName = keyof typeof MODEL_FORMATS;
 
