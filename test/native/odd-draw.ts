@@ -2,9 +2,11 @@
 import { Rng } from '../../src/engine/rotation/random.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import type { DType } from '../../src/protocol/tensor.ts';
+import type { Operation } from './support.ts';
 
 export type Dims = readonly number[];
 export type Numbers = Record<string, number>;
+export type Call = Omit<Operation, 'name'>;
 
 /** Sizes around the widths of vectors, tiles and blocks. */
 const SIZES = [0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 100, 129];
