@@ -14,11 +14,13 @@ import {
   spinQuantMaps,
   spinQuantState,
 } from '../../src/engine/network/seams.ts';
+import { cacheRowsOf } from '../../src/engine/onnx-export/native-attention.ts';
 import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import type { CacheType } from '../helpers/native-session.ts';
 import { StockSession } from '../helpers/stock-session.ts';
 
 export interface Form {
@@ -69,6 +71,13 @@ export function newFolder(t: TestContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'spinquant-onnx-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
+}
+
+/** How a native model of a network keeps keys and values. */
+export function cacheTypeOf(network: Network): CacheType {
+  const { dtype, width } = cacheRowsOf(network);
+  if (dtype === 'int8' || dtype === 'float32') return { dtype, width };
+  throw new Error(`no cache has ${dtype}`);
 }
 
 export const NO_TOKENS = { bos: null, ends: [] };

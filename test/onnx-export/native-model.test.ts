@@ -6,14 +6,13 @@ import { Decoder } from '../../src/engine/generate/decoder.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { Network } from '../../src/engine/network/network.ts';
-import { cacheRowsOf } from '../../src/engine/onnx-export/native-attention.ts';
 import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { NativeFolder } from '../helpers/native-session.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 import { notBuilt } from '../native/support.ts';
-import { distance, type Form, NO_TOKENS, newFolder, rotated, size } from './exported.ts';
+import { cacheTypeOf, distance, type Form, NO_TOKENS, newFolder, rotated, size } from './exported.ts';
 
 const runtime = await createRuntime({ kernels: 'auto', threads: 1 });
 const cache = new ProgramCache(runtime);
@@ -32,8 +31,7 @@ async function written(
   const out = join(newFolder(t), 'model');
   const model = { cache, network, tables, target: 'native', tokens: NO_TOKENS, origin: {} } as const;
   const report = await writeModelAsFolder(out, model);
-  const type = cacheRowsOf(network) as { dtype: 'int8' | 'float32'; width: number };
-  return { folder: new NativeFolder(runtime, out, network.checkpoint.config, type), report };
+  return { folder: new NativeFolder(runtime, out, network.checkpoint.config, cacheTypeOf(network)), report };
 }
 
 /** A prompt, a token, more than a block of 16 tokens, a token, the rest. */

@@ -1,0 +1,2 @@
+/** The first C++ compiler that answers, with its version text; undefined if there is none. */
+export function findCompiler(): Promise<{ readonly command: string; readonly version: string } | undefined>;
