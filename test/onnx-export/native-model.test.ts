@@ -119,5 +119,5 @@ test('tables of 8 and 4 bits say what they cost', { skip: notBuilt }, async (t) 
   assert.ok(embeddings.error! < 3 / 127 / Math.sqrt(12) && head.error! < 3 / 7 / Math.sqrt(12));
   assert.ok(head.error! / embeddings.error! > 10);
   assert.match(report.notes.join(' '), /Embeddings are rounded to 8 bits: .* instead of .*, off by 0\.\d+ %/);
-  assert.match(report.notes.join(' '), /The output layer is rounded to 4 bits: /);
+  assert.match(report.notes.join(' '), /Rows of the output layer are rounded to 4 bits: /);
 });

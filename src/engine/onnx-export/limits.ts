@@ -108,12 +108,12 @@ function cacheForm({ checkpoint: { config }, options: { quantizers } }: Network)
 }
 
 function tableNotes(tables: WrittenTables, { vocabSize, hiddenSize }: ModelConfig): string[] {
-  const names = { embeddings: 'Embeddings are', head: 'The output layer is' } as const;
+  const names = { embeddings: 'Embeddings are', head: 'Rows of the output layer are' } as const;
   return (['embeddings', 'head'] as const).flatMap((name) => {
     const { bits, bytes, error } = tables[name];
     if (error === null) return [];
     const before = formatBytes(2 * vocabSize * hiddenSize);
-    const off = `off by ${(100 * error).toPrecision(2)} % in the mean square`;
+    const off = `off by ${(100 * error).toPrecision(2)} % of their size`;
     return [`${names[name]} rounded to ${bits} bits: ${formatBytes(bytes)} instead of ${before}, ${off}.`];
   });
 }
