@@ -1,8 +1,10 @@
-// Builds native-kernels/ into build/native/spinquant.node with the C++ compiler on PATH (or $CXX).
+// Builds native-kernels/ into build/native/ with the C++ compiler on PATH (or $CXX): the addon spinquant.node, and the
+// same operators as a shared library for programs without Node, libspinquant_ops.
 // It is incremental: nothing runs when sources, flags and compiler are those of the last build.
 // Without a compiler the product works, slower, with operators composed of standard ones; that is not an error.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -67,10 +69,28 @@ export const SANITIZED = { output: path.join(root, 'build', 'native-asan'), flag
 /** @param {Variant} variant */
 export const addonOf = ({ output }) => path.join(output, 'spinquant.node');
 
-const linkFlags =
-  process.platform === 'darwin'
-    ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
-    : ['-shared', '-pthread', '-ldl'];
+/** What is linked of the objects: the files of the folder `without` are left out. */
+const ADDON = {
+  name: 'spinquant.node',
+  stamp: 'spinquant.stamp',
+  without: 'library',
+  flags:
+    process.platform === 'darwin'
+      ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
+      : ['-shared', '-pthread', '-ldl'],
+};
+/** Our operators for programs without Node. */
+export const OPERATOR_LIBRARY =
+  process.platform === 'darwin' ? 'libspinquant_ops.dylib' : 'libspinquant_ops.so';
+const LIBRARY = {
+  name: OPERATOR_LIBRARY,
+  stamp: 'libspinquant_ops.stamp',
+  without: 'addon',
+  flags:
+    process.platform === 'darwin'
+      ? ['-dynamiclib', '-pthread']
+      : ['-shared', '-pthread', '-ldl', '-Wl,-z,defs'],
+};
 
 /** Returns the first compiler that answers, with its version text; undefined if there is none. */
 export async function findCompiler() {
@@ -181,17 +201,20 @@ async function inParallel(tasks) {
   return results;
 }
 
-async function link(compiler, units, stamps, { output, flags }) {
-  const addon = addonOf({ output });
-  const stamp = hashOf(linkFlags, stamps);
-  const stampFile = path.join(output, 'spinquant.stamp');
-  if ((await readStamp(stampFile)) === stamp && (await readStamp(addon)) !== '') return false;
-  const objects = units.map((unit) => path.join(output, unit.object));
+/** @param compiled the units with their stamps. @returns whether the file is new. */
+async function link(compiler, compiled, target, { output, flags }) {
+  const file = path.join(output, target.name);
+  const parts = compiled.filter(({ unit }) => unit.file.split(path.sep)[0] !== target.without);
+  const stamps = parts.map((part) => part.stamp);
+  const stamp = hashOf(target.flags, stamps);
+  const stampFile = path.join(output, target.stamp);
+  if ((await readStamp(stampFile)) === stamp && existsSync(file)) return false;
+  const objects = parts.map(({ unit }) => path.join(output, unit.object));
   // A new file gets the old name: a process that has loaded the old file keeps it.
-  const fresh = path.join(output, `spinquant.${process.pid}.tmp`);
-  await run(compiler.command, ['-o', fresh, ...objects, ...flags, ...linkFlags]);
-  await rm(addon, { force: true });
-  await rename(fresh, addon);
+  const fresh = path.join(output, `${target.name}.${process.pid}.tmp`);
+  await run(compiler.command, ['-o', fresh, ...objects, ...flags, ...target.flags]);
+  await rm(file, { force: true });
+  await rename(fresh, file);
   await writeFile(stampFile, stamp);
   return true;
 }
@@ -214,8 +237,11 @@ export async function buildNative(variant = RELEASE) {
   const stamps = await inParallel(
     units.map((unit) => () => compile(compiler, headers, unit, texts, variant)),
   );
-  const isNew = await link(compiler, units, stamps, variant);
-  return { status: isNew ? 'built' : 'current', addon: addonOf(variant) };
+  const compiled = units.map((unit, index) => ({ unit, stamp: stamps[index] }));
+  const isNew = await link(compiler, compiled, ADDON, variant);
+  // A library of checked code would need a host that is checked, too.
+  const isNewLibrary = variant === RELEASE && (await link(compiler, compiled, LIBRARY, variant));
+  return { status: isNew || isNewLibrary ? 'built' : 'current', addon: addonOf(variant) };
 }
 
 async function main() {

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { binariesIn } from './binaries.mjs';
+import { OPERATOR_LIBRARY } from './build-native.mjs';
 import { ROOT, run } from './project.mjs';
 import { setUp } from './setup.mjs';
 
@@ -18,7 +19,7 @@ const RUNTIME_FILES = {
   'win32-x64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
   'win32-arm64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
 };
-const KERNELS = 'build/native/spinquant.node';
+const KERNELS = ['build/native/spinquant.node', `build/native/${OPERATOR_LIBRARY}`];
 const LIMIT_MB = 60;
 const HERE = `${process.platform}-${process.arch}`;
 
@@ -52,11 +53,11 @@ function binaryFiles(target) {
   const files = RUNTIME_FILES[target].map((file) => `${folder}/${file}`);
   for (const file of files)
     if (!existsSync(join(ROOT, file))) throw new Error(`${file} is missing: run \`npm ci\`.`);
-  return hasKernels(target) ? [...files, KERNELS] : files;
+  return hasKernels(target) ? [...files, ...KERNELS] : files;
 }
 
 function hasKernels(target) {
-  return target === HERE && existsSync(join(ROOT, KERNELS));
+  return target === HERE && KERNELS.every((file) => existsSync(join(ROOT, file)));
 }
 
 /** Checks that it has exactly its binaries, all for its platform, and is not too large. */

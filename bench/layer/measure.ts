@@ -106,7 +106,7 @@ async function contender(name: string, rotations: boolean, isJoined: boolean): P
     : [null, null];
   const maps = spinQuantMaps({ r1: false, r2: false, r3, r4 });
   const network = new Network(programs, checkpoint, {
-    ...{ mode: 'merged', quantizers, maps, centreEmbedding: false, integer: true },
+    ...{ mode: 'merged', quantizers, maps, centreEmbedding: false, integer: 'always' },
   });
   const shape = { batch: 1, sequence: argument.tokens, capacity: CAPACITY };
   const { shape: layer, types } = network.layerContext(0, shape);

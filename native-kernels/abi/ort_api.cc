@@ -17,6 +17,16 @@ void bind(const void* table) {
 #undef SPINQUANT_ORT_BIND
 }
 
+void bind_base(const ort::ApiBase* base) {
+  const void* table = base->GetApi(ort::kApiVersion);
+  if (!table) {
+    throw std::runtime_error("ONNX Runtime " + std::string(base->GetVersionString()) +
+                             " is too old: version 1." + std::to_string(ort::kApiVersion) + " or newer is needed");
+  }
+  bind(table);
+  g_version = base->GetVersionString();
+}
+
 }  // namespace
 
 const ort::Api& api() { return g_api; }
@@ -29,15 +39,13 @@ std::string load_ort(const std::string& library_path) {
   if (!library) throw std::runtime_error(std::string("cannot load ONNX Runtime: ") + dlerror());
   auto get_base = reinterpret_cast<const ort::ApiBase* (*)()>(dlsym(library, "OrtGetApiBase"));
   if (!get_base) throw std::runtime_error(library_path + " is not an ONNX Runtime library (no OrtGetApiBase)");
-  const ort::ApiBase* base = get_base();
-  const void* table = base->GetApi(ort::kApiVersion);
-  if (!table) {
-    throw std::runtime_error("ONNX Runtime " + std::string(base->GetVersionString()) +
-                             " is too old: version 1." + std::to_string(ort::kApiVersion) + " or newer is needed");
-  }
-  bind(table);
-  g_version = base->GetVersionString();
+  bind_base(get_base());
   return g_version;
+}
+
+void bind_ort(const ort::ApiBase* base) {
+  std::lock_guard<std::mutex> lock(g_mutex);
+  if (g_version.empty()) bind_base(base);
 }
 
 void check(ort::Status* status) {

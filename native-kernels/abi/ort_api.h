@@ -20,6 +20,10 @@ const ort::Api& api();
 /// Throws std::runtime_error when it cannot be loaded or is too old.
 std::string load_ort(const std::string& library_path);
 
+/// Binds the table of an ONNX Runtime that is loaded already and gave this base; once per process.
+/// Throws std::runtime_error when it is too old.
+void bind_ort(const ort::ApiBase* base);
+
 /// Throws OrtError (and frees the status) unless it is null.
 void check(ort::Status* status);
 

@@ -8,7 +8,8 @@
 namespace spinquant {
 namespace {
 
-thread_local KernelSettings t_settings;
+std::atomic<int> g_default_threads{1};
+thread_local KernelSettings t_settings{best_isa(), g_default_threads};
 thread_local const std::atomic<bool>* t_stop = nullptr;
 
 /// Below this many elementary steps, waking another thread costs more than it saves.
@@ -227,6 +228,8 @@ ort::CustomOpDomain* custom_op_domain() {
   static ort::CustomOpDomain* const domain = make_domain();
   return domain;
 }
+
+void set_default_threads(int threads) { g_default_threads = threads; }
 
 StopScope::StopScope(const std::atomic<bool>* flag) { t_stop = flag; }
 

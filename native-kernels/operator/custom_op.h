@@ -15,6 +15,9 @@ struct KernelSettings {
   int threads = 1;
 };
 
+/// Kernels of sessions that no scope was opened for take so many threads from now on, on threads that made none before.
+void set_default_threads(int threads);
+
 /// Kernels of a session created on this thread while the scope lives take these settings.
 class SettingsScope {
  public:

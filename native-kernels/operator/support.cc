@@ -46,6 +46,19 @@ float epsilon_of(const Attributes& attributes, float fallback) {
   reject("attribute epsilon must be at least 0, found " + std::to_string(value));
 }
 
+StackedRows::StackedRows(const Attributes& attributes)
+    : rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)),
+      repeats_(integer_between(attributes, "repeats", 0, 0, INT32_MAX)) {}
+
+size_t StackedRows::of(const Tensor& q) const {
+  const int64_t divisor = repeats_ > 0 ? repeats_ : rows_;
+  if (q.count() == 0 || q.shape.size() < 2 || q.shape[q.shape.size() - 2] % divisor != 0) {
+    const std::string factors = repeats_ > 0 ? std::to_string(repeats_) + " * rows" : "repeats * " + std::to_string(rows_);
+    reject("Q must be [..., " + factors + ", h], found " + text(q.shape));
+  }
+  return static_cast<size_t>(repeats_ > 0 ? q.shape[q.shape.size() - 2] / repeats_ : rows_);
+}
+
 void* empty_address() {
   // The end of an object: a sanitizer reports whoever reads there.
   alignas(64) static char object[64];

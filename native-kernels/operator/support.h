@@ -33,6 +33,18 @@ float positive_number(const Attributes& attributes, const char* name, float fall
 /// Reads what is added to a square before its root is taken. Throws unless it is finite and at least 0.
 float epsilon_of(const Attributes& attributes, float fallback);
 
+/// How the rows of stacked queries [..., repeats·rows, h] are told: by their number (attribute `rows`), or by that of the
+/// query heads of a key/value head (`repeats`), for graphs that know the number of tokens at run time only.
+class StackedRows {
+ public:
+  explicit StackedRows(const Attributes& attributes);
+  /// Rows of these queries. Throws unless there are some, and they are whole.
+  size_t of(const Tensor& q) const;
+
+ private:
+  int64_t rows_, repeats_;
+};
+
 /// Makes the work of a kernel, chosen by instruction set.
 template <class Args>
 Work kernel_work(const Variants<Args>& variants, Isa isa, const Args& args, size_t units, size_t unit_cost) {

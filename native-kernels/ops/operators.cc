@@ -33,6 +33,8 @@
   X(lattice_round_type)             \
   X(pack_cache_type)                \
   X(packed_attention_type)          \
+  X(append_tokens_type)             \
+  X(token_blocks_type)              \
   X(pack_int4_type)                 \
   X(int4_matmul_type)               \
   X(int4_matmul_add_type)           \

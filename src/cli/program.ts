@@ -3,6 +3,8 @@ import manifest from '../../package.json' with { type: 'json' };
 import {
   EXPORT_FORMAT_NAMES,
   EXPORT_FORMATS,
+  EXPORT_TARGET_NAMES,
+  EXPORT_TARGETS,
   MODEL_FORMAT_NAMES,
   MODEL_FORMATS,
 } from '../protocol/export-formats.ts';
@@ -198,6 +200,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
         .default('safetensors'),
     )
     .requiredOption('--out <path>', 'the file, or for a model the folder, to write')
+    .addOption(new Option('--target <target>', targetSummaries()).choices(EXPORT_TARGET_NAMES))
     .option('--embeddings <bits>', tableBits('embeddings'), parseTableBits)
     .option('--head <bits>', tableBits('the output layer'), parseTableBits)
     .addOption(kernels())
@@ -287,4 +290,10 @@ function formatSummaries(): string {
   return formats.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
 }
 
-const tableBits = (what: string): string => `in a model: ${what} at 16, 8 or 4 bits; 16 by default`;
+function targetSummaries(): string {
+  const targets = Object.entries(EXPORT_TARGETS);
+  const all = targets.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
+  return `in a model: ${all}; stock by default`;
+}
+
+const tableBits = (what: string): string => `in a model: ${what} at 32, 16, 8 or 4 bits; 16 by default`;

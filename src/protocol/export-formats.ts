@@ -38,9 +38,10 @@ export function isExportFormat(name: string): name is ExportFormatName {
 /** Formats of whole quantized models, each a folder. */
 export const MODEL_FORMATS = {
   onnx: {
+    title: 'ONNX model',
     summary: 'the quantized model as a folder for ONNX Runtime and onnxruntime-genai',
   },
-} as const satisfies Record<string, Pick<ExportFormatDescription, 'summary'>>;
+} as const satisfies Record<string, Pick<ExportFormatDescription, 'title' | 'summary'>>;
 
 export type ModelFormatName = keyof typeof MODEL_FORMATS;
 
@@ -50,6 +51,22 @@ export function isModelFormat(name: string): name is ModelFormatName {
   return Object.hasOwn(MODEL_FORMATS, name);
 }
 
-/** Bits of embeddings and head in a model; 16 stores them as float16. */
-export const TABLE_BITS = [16, 8, 4] as const;
+/** Operators that an ONNX folder is written in. */
+export const EXPORT_TARGETS = {
+  stock: {
+    title: 'for stock ONNX Runtime',
+    summary: 'operators of unmodified ONNX Runtime: 8-bit activations, keys and values as numbers',
+  },
+  native: {
+    title: 'with our operators',
+    summary: 'our INT4 operators with their library: activations, keys and values in the bits of the run',
+  },
+} as const satisfies Record<string, Pick<ExportFormatDescription, 'title' | 'summary'>>;
+
+export type ExportTarget = keyof typeof EXPORT_TARGETS;
+
+export const EXPORT_TARGET_NAMES = Object.keys(EXPORT_TARGETS) as ExportTarget[];
+
+/** Bits of embeddings and head in a model: float32 as the network has them, float16, or rounded to nearest. */
+export const TABLE_BITS = [32, 16, 8, 4] as const;
 export type TableBits = (typeof TABLE_BITS)[number];

@@ -4,9 +4,10 @@
  */
 import type { ComparisonEvent } from './comparison.ts';
 import type { RunEvent } from './events.ts';
+import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 7;
+export const WORKER_PROTOCOL = 8;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -125,6 +126,26 @@ export interface ExportResult {
   readonly tensors: readonly string[];
 }
 
+export interface ExportModelParams {
+  /** Names the job in `event` notifications. */
+  readonly job: string;
+  /** Absolute path of the run folder. */
+  readonly run: string;
+  readonly format: ModelFormatName;
+  readonly target: ExportTarget;
+  /** Absolute path of the folder to make. */
+  readonly out: string;
+  readonly embeddings: TableBits;
+  readonly head: TableBits;
+}
+
+export interface ExportModelResult {
+  /** Bytes of all files. */
+  readonly bytes: number;
+  /** What the model does otherwise than the run, in a sentence each. */
+  readonly notes: readonly string[];
+}
+
 export interface SweepParams {
   /** Absolute path of a folder of runs. */
   readonly runs: string;
@@ -167,6 +188,7 @@ export interface WorkerRequests {
   readonly evaluate: { readonly params: MeasureParams; readonly result: JobResult };
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
   readonly export: { readonly params: ExportParams; readonly result: ExportResult };
+  readonly exportModel: { readonly params: ExportModelParams; readonly result: ExportModelResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Of a matrix that is sound by itself; none where its model is not there. */
   readonly obstacles: { readonly params: CheckParams; readonly result: CellReasons };

@@ -92,6 +92,13 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
   on('export', async ({ run, format, out }) => ({
     tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
   }));
+  on('exportModel', (params, token) =>
+    inJob(params.job, token, async (running) => {
+      const { exportOf } = await import('./model-export.ts');
+      const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
+      return running.follow(exportOf(params), tell);
+    }),
+  );
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
   on('pause', async ({ job }) => {
     running.get(job)?.pause();

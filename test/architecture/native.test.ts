@@ -14,6 +14,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   operator: ['abi', 'cpu'],
   ops: ['operator', 'cpu'],
   addon: ['operator', 'cpu', 'abi'],
+  library: ['operator', 'abi'],
 };
 
 const MOST_LINES = 400;

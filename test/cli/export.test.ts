@@ -6,6 +6,7 @@ import { createColors } from 'picocolors';
 import { exportRun } from '../../src/cli/commands/export.ts';
 import { parseTableBits } from '../../src/cli/option-values.ts';
 import type { Output } from '../../src/cli/output.ts';
+import type { ExportModelResult } from '../../src/engine/index.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 
@@ -32,25 +33,25 @@ test('the terminal says what the folder does otherwise than the run', async (t) 
   const [said = '', ...notes] = results.join('\n').split('\n');
   assert.match(said, /out: W4A4KV4, \d+\.\d KiB$/);
   assert.match(notes.join('\n'), /^- The one scale of a row .*\n- The run rounds activations to 4 bits/);
-  const [document] = documents as [Record<string, unknown>];
+  const [document] = documents as [ExportModelResult];
   assert.deepEqual(
     notes,
-    (document.notes as string[]).map((note) => `- ${note}`),
+    document.notes.map((note) => `- ${note}`),
   );
-  const { format, folder, embeddings, head } = document;
+  const { format, folder, target, embeddings, head } = document;
   assert.deepEqual(
-    { format, folder, embeddings, head },
-    { format: 'onnx', folder: out, embeddings: 16, head: 8 },
+    { format, folder, target, embeddings: embeddings.bits, head: head.bits },
+    { format: 'onnx', folder: out, target: 'stock', embeddings: 16, head: 8 },
   );
 });
 
 test('bits of tables are for whole models', async () => {
-  for (const option of ['embeddings', 'head'])
+  for (const option of ['target', 'embeddings', 'head'])
     await rejectsWith(
       () => exportRun(RUN, { format: 'rbin', out: 'R.bin', [option]: 8, ...COMPOSED }, recording().output),
       'cli/not-used',
       new RegExp(`rbin holds rotations alone: --${option} would not be used`),
     );
   assert.equal(parseTableBits('8'), 8);
-  assert.throws(() => parseTableBits('5'), /Allowed: 16, 8, 4\./);
+  assert.throws(() => parseTableBits('5'), /Allowed: 32, 16, 8, 4\./);
 });

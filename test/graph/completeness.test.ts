@@ -54,6 +54,11 @@ const LACKING: readonly {
     why: 'RotateBack reads what they round, and its derivative goes to x past them.',
   },
   {
+    names: ['AppendTokens', 'TokenBlocks'],
+    parts: ['compose', 'gradient'],
+    why: 'Exported models have them, which run where there are kernels, and on as many tokens as come.',
+  },
+  {
     names: ['ActivationStatistics'],
     parts: ['compose', 'gradient'],
     why: 'No standard operator counts into bins: without kernels the rows are given out, and nothing learns from statistics.',

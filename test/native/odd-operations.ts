@@ -1,9 +1,8 @@
 /** Draws calls of every operator at the edges: empty tensors, order 1, inputs left out, attributes of odd values. */
-import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { appendTokens, cachedAttention, tokenBlocks } from './odd-caches.ts';
 import {
   type Call,
   countOf,
-  type Dims,
   type Draw,
   type Drawing,
   grouped,
@@ -85,18 +84,6 @@ function attention(draw: Draw, gradient: boolean): Call {
     return { attributes, inputs: [...qkv, units], outputs: [countOf(q), groups * repeats * rows] };
   const rest = [tensor(draw, q), tensor(draw, q.slice(0, -1)), tensor(draw, q), units];
   return { attributes, inputs: [...qkv, ...rest], outputs: [countOf(q), countOf(k), countOf(k)] };
-}
-
-function cachedAttention(draw: Draw): Call {
-  const [groups, repeats, width] = [draw.one([0, 1, 2, 3, 4]), 1 + draw.below(3), draw.size()];
-  const [rows, capacity] = [1 + draw.size(), draw.size()];
-  const of = (count: number): Dims => [groups, count, width];
-  const [q, own, past] = [of(repeats * rows), of(rows), of(capacity)];
-  const window = draw.one([0, 0, 1, 7, rows, capacity + rows, 2 ** 32, 2 ** 53]);
-  const floats = [q, own, own, past, past].map((dims) => tensor(draw, dims));
-  const within: ProbeTensor = { data: BigInt64Array.of(BigInt(draw.below(capacity + 1))), dims: [1] };
-  const inputs = [...floats, draw.chance(0.9) ? within : tensor(draw, [1], 'int64')];
-  return { attributes: { scale: 0.3, window, rows }, inputs, outputs: [countOf(q)] };
 }
 
 /** M, K and N of a product, and a factor as it lies in memory. */
@@ -257,6 +244,8 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   GptqRound: gptqRound,
   LatticeRound: latticeRound,
   ...PACKED_DRAWINGS,
+  AppendTokens: appendTokens,
+  TokenBlocks: tokenBlocks,
 };
 
 /** Attributes that are never fractions. */

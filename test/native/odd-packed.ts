@@ -14,8 +14,11 @@ import {
   tensor,
 } from './odd-draw.ts';
 
+/** Rows of stacked queries are told by their number, or by that of the heads that share a key/value head. */
+export const rowsOf = (draw: Draw, rows: number, repeats: number) => (draw.flag() ? { repeats } : { rows });
+
 /** A head's width, the channels that share a scale, and bits as they are stored; the latter two of a cache. */
-function packedForm(draw: Draw) {
+export function packedForm(draw: Draw) {
   const { width, group } = grouped(draw);
   // A head without channels is refused: that is seen often enough.
   const channels = width === 0 && draw.chance(0.9) ? group : width;
@@ -23,7 +26,10 @@ function packedForm(draw: Draw) {
 }
 
 /** Bytes and scales of a block of packed tokens. */
-function packedBlock(width: number, { group, bits, zeros }: Omit<ReturnType<typeof packedForm>, 'width'>) {
+export function packedBlock(
+  width: number,
+  { group, bits, zeros }: Omit<ReturnType<typeof packedForm>, 'width'>,
+) {
   const [size, perWord] = [group || width, bits > 4 ? 4 : 8];
   const groups = size === 0 ? 0 : width / size;
   return { bytes: 64 * groups * Math.ceil(size / perWord) + 32 * groups * zeros, scales: 16 * groups };
@@ -98,7 +104,12 @@ function packedAttention(draw: Draw): Call {
     : [];
   return {
     attributes: {
-      ...{ scale: 0.3, rows, joined, window: draw.one([0, 0, 1, 7, 100, 2 ** 32, 2 ** 53]) },
+      ...{
+        scale: 0.3,
+        ...rowsOf(draw, rows, repeats),
+        joined,
+        window: draw.one([0, 0, 1, 7, 100, 2 ** 32, 2 ** 53]),
+      },
       ...{ key_bits: key.bits, key_group: key.group, key_zeros: key.zeros },
       ...{ value_bits: value.bits, value_group: value.group, value_zeros: value.zeros },
     },

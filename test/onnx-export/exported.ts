@@ -14,11 +14,13 @@ import {
   spinQuantMaps,
   spinQuantState,
 } from '../../src/engine/network/seams.ts';
-import type { TableChoice } from '../../src/engine/onnx-export/stock-model.ts';
-import { type StockReport, writeStockFolder } from '../../src/engine/onnx-export/write-folder.ts';
+import { cacheRowsOf } from '../../src/engine/onnx-export/native-attention.ts';
+import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
+import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import type { CacheType } from '../helpers/native-session.ts';
 import { StockSession } from '../helpers/stock-session.ts';
 
 export interface Form {
@@ -27,6 +29,10 @@ export interface Form {
   readonly cache?: Bits;
   readonly groupSize?: number;
   readonly asymmetric?: boolean;
+  /** True where products are of whole numbers, as far as they can be. */
+  readonly integer?: boolean;
+  /** False leaves the residual in the checkpoint's channels. */
+  readonly r1?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
   readonly maps?: SeamMaps;
   readonly state?: SeamState;
@@ -36,6 +42,7 @@ export interface Form {
 export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form): Network {
   const { config } = checkpoint;
   const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false } = form;
+  const { integer = false, r1: hasR1 = true } = form;
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {
@@ -46,14 +53,15 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
     },
   });
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;
-  const maps = spinQuantMaps({ r1: true, r2: true, r3, r4: planHadamard(config.intermediateSize) });
+  const maps = spinQuantMaps({ r1: hasR1, r2: true, r3, r4: planHadamard(config.intermediateSize) });
   const options = {
     quantizers: quantizersOf(quantization, rotation, config),
     maps: { ...maps, ...form.maps },
+    integer,
   };
   const network = new Network(cache, checkpoint, { mode: 'merged', ...options, centreEmbedding: false });
   const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
-  const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
+  const { r1, r2 } = drawRotations(sizes, { r1: hasR1 ? 'hadamard' : null, r2: 'hadamard' }, new Rng(3));
   network.setMaps({ ...spinQuantState(r1, r2), ...form.state });
   return network;
 }
@@ -65,6 +73,14 @@ export function newFolder(t: TestContext): string {
   return folder;
 }
 
+/** How a native model of a network keeps keys and values. */
+export function cacheTypeOf(network: Network): CacheType {
+  const { dtype, width } = cacheRowsOf(network);
+  if (dtype === 'int8' || dtype === 'float32') return { dtype, width };
+  throw new Error(`no cache has ${dtype}`);
+}
+
+export const NO_TOKENS = { bos: null, ends: [] };
 export const SIXTEEN: TableChoice = { embeddings: 16, head: 16 };
 
 /** The network as a folder, opened. */
@@ -73,10 +89,10 @@ export async function exported(
   cache: ProgramCache,
   network: Network,
   tables = SIXTEEN,
-): Promise<{ readonly session: StockSession; readonly report: StockReport; readonly folder: string }> {
+): Promise<{ readonly session: StockSession; readonly report: FolderReport; readonly folder: string }> {
   const folder = join(newFolder(t), 'model');
-  const tokens = { bos: null, ends: [] };
-  const report = await writeStockFolder(folder, { cache, network, tables, tokens, origin: {} });
+  const model = { cache, network, tables, target: 'stock', tokens: NO_TOKENS, origin: {} } as const;
+  const report = await writeModelAsFolder(folder, model);
   const session = await StockSession.open(folder, network.checkpoint.config);
   t.after(() => session.release());
   return { session, report, folder };

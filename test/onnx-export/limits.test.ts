@@ -5,7 +5,13 @@ import { after, type TestContext, test } from 'node:test';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { Network } from '../../src/engine/network/network.ts';
-import { expectStock, limitsOf, type StockQuestion } from '../../src/engine/onnx-export/limits.ts';
+import {
+  expectExpressible,
+  limitsOf,
+  type TargetQuestion,
+  type WrittenTables,
+} from '../../src/engine/onnx-export/limits.ts';
+import { libraryFor } from '../../src/engine/onnx-export/write-folder.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { rejectsWith } from '../formats/support.ts';
 import { copyGolden, editJson } from '../model/goldens.ts';
@@ -22,22 +28,26 @@ async function networkOf(t: TestContext, config: Readonly<Record<string, unknown
   return rotated(cache, await openCheckpoint(dir), form);
 }
 
-const questionOf = ({ checkpoint, options }: Network): StockQuestion => ({
+const TABLE = { bits: 16, bytes: 0, error: null } as const;
+const TABLES: WrittenTables = { embeddings: TABLE, head: TABLE };
+
+const questionOf = ({ checkpoint, options }: Network): TargetQuestion => ({
+  target: 'stock',
   checkpoint,
-  weights: options.quantizers.weights,
+  quantizers: options.quantizers,
   method: 'rtn',
   dense: false,
 });
 
 test('a model and its weights as they mostly are', async (t) => {
-  expectStock(questionOf(await networkOf(t, {})));
-  expectStock(questionOf(await networkOf(t, {}, 16)));
+  expectExpressible(questionOf(await networkOf(t, {})));
+  expectExpressible(questionOf(await networkOf(t, {}, 16)));
 });
 
 test('heads that are no multiples of eight channels', async (t) => {
   const network = await networkOf(t, { num_attention_heads: 8, num_key_value_heads: 4, head_dim: 4 });
   await rejectsWith(
-    async () => expectStock(questionOf(network)),
+    async () => expectExpressible(questionOf(network)),
     'export/head-size',
     /llama have 4 channels; .* multiples of 8/,
   );
@@ -46,7 +56,7 @@ test('heads that are no multiples of eight channels', async (t) => {
 test('weights on no grid', async (t) => {
   const question = { ...questionOf(await networkOf(t, {})), method: 'quip', dense: true };
   await rejectsWith(
-    async () => expectStock(question),
+    async () => expectExpressible(question),
     'export/no-grid',
     /^The method quip rounds the weights of this run to numbers that no grid/,
   );
@@ -55,7 +65,7 @@ test('weights on no grid', async (t) => {
 test('groups of weights that no block divides', async (t) => {
   const network = await networkOf(t, {}, 8);
   await rejectsWith(
-    async () => expectStock(questionOf(network)),
+    async () => expectExpressible(questionOf(network)),
     'export/group-size',
     /groups of 8 \(quantization\.weights\.groupSize\); .* blocks of 16, 32, 64, 128/,
   );
@@ -67,6 +77,35 @@ test('a model whose long texts turn otherwise has the context of its short ones'
   const network = await networkOf(t, {
     rope_parameters: { ...rope, original_max_position_embeddings: 64 },
   });
-  assert.match(limitsOf(network).join('\n'), /The context is 64 tokens instead of 256/);
-  assert.doesNotMatch(limitsOf(await networkOf(t, {})).join('\n'), /context/);
+  assert.match(limitsOf(network, 'stock', TABLES).join('\n'), /The context is 64 tokens instead of 256/);
+  assert.doesNotMatch(limitsOf(await networkOf(t, {}), 'stock', TABLES).join('\n'), /context/);
+});
+
+test('our operators take other heads and groups, but for products of numbers', async (t) => {
+  const heads = { num_attention_heads: 8, num_key_value_heads: 4, head_dim: 4 };
+  const native = async (network: Network) => ({ ...questionOf(network), target: 'native' as const });
+  expectExpressible(await native(await networkOf(t, heads)));
+  const groups = await native(await networkOf(t, {}, 8));
+  expectExpressible(groups);
+  const { quantizers } = groups;
+  const sixteen = { ...quantizers, input: { ...quantizers.input, bits: 16 } };
+  await rejectsWith(
+    async () => expectExpressible({ ...groups, quantizers: sixteen }),
+    'export/group-size',
+    /groups of 8/,
+  );
+  await rejectsWith(
+    async () => expectExpressible({ ...groups, method: 'quip', dense: true }),
+    'export/no-grid',
+    /no grid of rows or groups holds; Int4MatMul has whole numbers/,
+  );
+});
+
+test('the library of our operators is asked for before anything is written', async () => {
+  assert.equal(libraryFor('stock', null), null);
+  await rejectsWith(
+    async () => libraryFor('native', null),
+    'export/no-library',
+    new RegExp(`not built for ${process.platform}-${process.arch}`),
+  );
 });

@@ -8,8 +8,9 @@ import { type GridMatrix, multiples } from '../../src/engine/network/rounded-wei
 import { blockOf, blockWeight, roundedRows } from '../../src/engine/onnx-export/block-weight.ts';
 import { ExternalData } from '../../src/engine/onnx-export/external-data.ts';
 import { acrossHeadsNodes, hadamardNodes } from '../../src/engine/onnx-export/hadamard-nodes.ts';
-import { StockGraph } from '../../src/engine/onnx-export/stock-graph.ts';
-import { blockProduct, halves, tableRows, wholeTable } from '../../src/engine/onnx-export/stored-weights.ts';
+import { ModelGraph } from '../../src/engine/onnx-export/model-graph.ts';
+import { blockProduct, halves, wholeTable } from '../../src/engine/onnx-export/stored-weights.ts';
+import { tableRows } from '../../src/engine/onnx-export/token-tables.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { rejectsWith } from '../formats/support.ts';
@@ -19,11 +20,11 @@ import { newFolder } from './exported.ts';
 async function computed(
   t: TestContext,
   x: ort.Tensor,
-  build: (graph: StockGraph) => Promise<string>,
+  build: (graph: ModelGraph) => Promise<string>,
 ): Promise<Float32Array> {
   const folder = newFolder(t);
   const data = await ExternalData.create(folder, 'model.onnx.data');
-  const graph = new StockGraph(data);
+  const graph = new ModelGraph(data);
   const last = await build(graph);
   graph.node('y', 'Identity', [last]);
   await data.finish();
@@ -148,7 +149,7 @@ for (const [columns, bits] of [
     const tensor = new ort.Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]);
     const size = { rows: 11, columns };
     const y = await computed(t, tensor, (graph) =>
-      tableRows(graph, 'table', 'x', size, { bits, rows: wholeTable(table) }),
+      tableRows(graph, 'table', 'x', size, { bits, rows: wholeTable(table) }).then(({ value }) => value),
     );
     const rounded = multiples(roundedRows(table, columns, bits));
     assertNear(

@@ -8,6 +8,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { unzipSync } from 'fflate';
 import { binariesIn, platformOf } from '../../scripts/binaries.mjs';
+import { OPERATOR_LIBRARY } from '../../scripts/build-native.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const HERE = `${process.platform}-${process.arch}`;
@@ -46,7 +47,7 @@ for (const [target, runtime] of Object.entries(RUNTIME))
     const binaries = binariesIn(vsix);
     for (const { path, platform } of binaries) assert.equal(platform, target, path);
     const native = target === HERE && existsSync(join(ROOT, 'build', 'native', 'spinquant.node'));
-    const expected = native ? [...runtime, 'spinquant.node'] : [...runtime];
+    const expected = native ? [...runtime, 'spinquant.node', OPERATOR_LIBRARY] : [...runtime];
     assert.deepEqual(binaries.map(({ path }) => basename(path)).sort(), expected.sort());
     assert.match(
       said,

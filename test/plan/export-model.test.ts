@@ -20,6 +20,7 @@ import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 import { StockSession } from '../helpers/stock-session.ts';
+import { notBuilt } from '../native/support.ts';
 
 const OPTIONS = { kernels: 'composed' } as const;
 const folder = oldRunsFolder();
@@ -32,7 +33,7 @@ async function written(
   more: Partial<ExportModelRequest> = {},
   signal?: AbortSignal,
 ): Promise<ExportModelResult> {
-  const request = { from, format: 'onnx', out, embeddings: 16, head: 16, ...more } as const;
+  const request = { from, format: 'onnx', target: 'stock', out, embeddings: 16, head: 16, ...more } as const;
   return (await collect(exportModel(request, { ...OPTIONS, signal }))).result;
 }
 
@@ -46,7 +47,7 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
   const { folder: _, ...report } = result;
   assert.deepEqual(JSON.parse(readFileSync(join(out, 'export.json'), 'utf8')), report);
   assert.deepEqual([report.target, report.run, report.bits], ['stock', RUN, 'W4A4KV4']);
-  assert.deepEqual([report.embeddings, report.head], [4, 8]);
+  assert.deepEqual([report.embeddings.bits, report.head.bits], [4, 8]);
   assert.match(
     report.notes.join(' '),
     /rounds activations to 4 bits.*Keys and values stay float32.*R3 is left out/,
@@ -67,6 +68,26 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
   assert.equal(search.max_length, config.maxPositions);
   const session = await StockSession.open(out, config);
   await session.release();
+});
+
+test('the folder with our operators has their library, and how to load it', { skip: notBuilt }, async (t) => {
+  const out = join(temporaryFolder(t), 'out');
+  const result = await written({ run: RUN }, out, { target: 'native' });
+  const { config } = await openCheckpoint(MODEL);
+  assert.deepEqual([result.target, result.bits], ['native', 'W4A4KV4']);
+  const { operators, library, notes } = result;
+  assert.equal(operators.Int4MatMul, 7 * config.layers);
+  assert.equal(operators.MatMulNBits, undefined);
+  assert.equal(library?.platform, `${process.platform}-${process.arch}`);
+  const files = readdirSync(out);
+  assert.ok(library && files.includes(library.file) && files.includes('README.md'));
+  assert.match(notes.join(' '), /codes of 4 and 4 bits with their scales: \d+ bytes a token/);
+  const readme = readFileSync(join(out, 'README.md'), 'utf8');
+  assert.ok(readme.includes(`register_custom_ops_library("./${library.file}")`));
+  const { model, search } = JSON.parse(readFileSync(join(out, 'genai_config.json'), 'utf8'));
+  assert.equal(model.decoder.session_options.custom_ops_library, library.file);
+  assert.equal(model.decoder.inputs.attention_mask, undefined);
+  assert.equal(search.past_present_share_buffer, false);
 });
 
 /** The demo with drawn rotations and weights rounded to nearest, on 16 windows. */
@@ -133,7 +154,14 @@ test('a folder is whole or absent', async (t) => {
   const stopped = AbortSignal.abort();
   await assert.rejects(written({ run: RUN }, out, {}, stopped), Cancelled);
   const controller = new AbortController();
-  const request = { from: { run: RUN }, format: 'onnx', out, embeddings: 16, head: 16 } as const;
+  const request = {
+    from: { run: RUN },
+    format: 'onnx',
+    target: 'stock',
+    out,
+    embeddings: 16,
+    head: 16,
+  } as const;
   await assert.rejects(async () => {
     for await (const event of exportModel(request, { ...OPTIONS, signal: controller.signal }))
       if (event.type === 'phase' && event.phase === 'export') controller.abort();

@@ -13,16 +13,16 @@ class CachedAttention final : public Operator {
   explicit CachedAttention(const Attributes& attributes)
       : scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
-        rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)) {}
+        stacked_(attributes) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &q = inputs[0], &k = inputs[1], &past = inputs[3], &length = inputs[5];
     require_same_shape("K", k, "V", inputs[2]);
     require_same_shape("past K", past, "past V", inputs[4]);
-    if (q.count() == 0 || q.shape.size() < 2 || q.shape[q.shape.size() - 2] % rows_ != 0 ||
-        k.shape != with_rows(q, rows_) || past.shape.size() != q.shape.size() ||
+    const int64_t rows = static_cast<int64_t>(stacked_.of(q));
+    if (k.shape != with_rows(q, rows) || past.shape.size() != q.shape.size() ||
         past.shape != with_rows(q, past.shape[past.shape.size() - 2])) {
-      reject("Q must be [..., repeats * " + std::to_string(rows_) + ", h], K and V [..., " + std::to_string(rows_) +
+      reject("Q must be [..., repeats * " + std::to_string(rows) + ", h], K and V [..., " + std::to_string(rows) +
              ", h] and past K and V [..., capacity, h], found " + text(q.shape) + ", " + text(k.shape) + " and " +
              text(past.shape));
     }
@@ -36,7 +36,7 @@ class CachedAttention final : public Operator {
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor &q = inputs[0], &past = inputs[3];
-    size_t stacked = static_cast<size_t>(q.shape[q.shape.size() - 2]), rows = static_cast<size_t>(rows_);
+    size_t stacked = static_cast<size_t>(q.shape[q.shape.size() - 2]), rows = stacked_.of(q);
     CachedAttentionArgs args{inputs[0].floats(),
                              inputs[1].floats(),
                              inputs[2].floats(),
@@ -64,7 +64,8 @@ class CachedAttention final : public Operator {
   }
 
   float scale_;
-  int64_t window_, rows_;
+  int64_t window_;
+  StackedRows stacked_;
 };
 
 constexpr InputSpec kLength{ElementType::int64, false};

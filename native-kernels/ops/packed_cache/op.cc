@@ -124,18 +124,16 @@ class PackedAttention final : public Operator {
         values_(attributes, "value"),
         scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
-        rows_(integer_between(attributes, "rows", 1, 1, INT32_MAX)),
+        stacked_(attributes),
         joined_(flag(attributes, "joined")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &q = inputs[0], &length = inputs[9];
-    if (q.count() == 0 || q.shape.size() < 2 || q.shape[q.shape.size() - 2] % rows_ != 0) {
-      reject("Q must be [..., repeats * " + std::to_string(rows_) + ", h], found " + text(q.shape));
-    }
+    const size_t rows = stacked_.of(q);
     if (length.shape != Shape{1}) reject("length must be [1], found " + text(length.shape));
     const int64_t tokens = length.integers()[0];
     if (tokens < 0 || tokens > INT32_MAX) reject("length must be from 0 to the capacity, found " + std::to_string(tokens));
-    const size_t rows = static_cast<size_t>(rows_), past = static_cast<size_t>(tokens);
+    const size_t past = static_cast<size_t>(tokens);
     const PackedLayout keys = keys_.layout(q.width()), values = values_.layout(q.width());
     require_packed("the new keys", q, keys, inputs[1], inputs[2], rows);
     require_packed("the new values", q, values, inputs[3], inputs[4], rows);
@@ -144,12 +142,12 @@ class PackedAttention final : public Operator {
     require_constant_part(q, inputs[10], inputs[11], past + rows);
     if (!joined_) return {q.shape};
     if (q.shape.size() != 4) reject("Q must be [sequences, groups, repeats * rows, h] to be joined, found " + text(q.shape));
-    return {{q.shape[0] * rows_, static_cast<int64_t>(heads_of(q) * q.width())}};
+    return {{q.shape[0] * static_cast<int64_t>(stacked_.of(q)), static_cast<int64_t>(heads_of(q) * q.width())}};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const Tensor& q = inputs[0];
-    const size_t stacked = static_cast<size_t>(q.shape[q.shape.size() - 2]), rows = static_cast<size_t>(rows_);
+    const size_t stacked = static_cast<size_t>(q.shape[q.shape.size() - 2]), rows = stacked_.of(q);
     const size_t repeats = stacked / rows, groups = q.count() / (stacked * q.width());
     PackedAttentionArgs args{q.floats(),
                              tokens_of(inputs[1], inputs[2]),
@@ -186,7 +184,7 @@ class PackedAttention final : public Operator {
 
  private:
   /// Query heads, where they are joined.
-  size_t heads_of(const Tensor& q) const { return static_cast<size_t>(q.shape[1] * (q.shape[2] / rows_)); }
+  size_t heads_of(const Tensor& q) const { return static_cast<size_t>(q.shape[1] * q.shape[2]) / stacked_.of(q); }
 
   static PackedTokens tokens_of(const Tensor& codes, const Tensor& scales) {
     return {static_cast<const uint8_t*>(codes.data), scales.floats(),
@@ -205,7 +203,8 @@ class PackedAttention final : public Operator {
 
   Form keys_, values_;
   float scale_;
-  int64_t window_, rows_;
+  int64_t window_;
+  StackedRows stacked_;
   bool joined_;
 };
 

@@ -1,6 +1,7 @@
 import { UserError } from '../../protocol/errors.ts';
 import {
   type ExportFormatName,
+  type ExportTarget,
   isModelFormat,
   type ModelFormatName,
   type TableBits,
@@ -16,6 +17,7 @@ import { runsFolder } from './runs.ts';
 export interface ExportFlags {
   readonly format: ExportFormatName | ModelFormatName;
   readonly out: string;
+  readonly target?: ExportTarget;
   readonly embeddings?: TableBits;
   readonly head?: TableBits;
   readonly kernels: KernelOption;
@@ -33,12 +35,13 @@ export async function exportRun(run: string, flags: ExportFlags, output: Output)
 
 async function exportModel(
   named: string,
-  { format, out, embeddings = 16, head = 16, kernels }: ExportFlags & { readonly format: ModelFormatName },
+  flags: ExportFlags & { readonly format: ModelFormatName },
   output: Output,
 ): Promise<undefined> {
+  const { format, out, target = 'stock', embeddings = 16, head = 16, kernels } = flags;
   const engine = await loadEngine();
   const from = await engine.findWriter(named, await runsFolder('.'));
-  const request = { from, format, out, embeddings, head };
+  const request = { from, format, target, out, embeddings, head };
   const result = await interruptible(output, (signal) =>
     follow(engine.exportModel(request, { signal, kernels }), output),
   );
@@ -50,9 +53,10 @@ async function exportModel(
 }
 
 /** @throws UserError `cli/not-used` */
-function expectUsed({ embeddings, head, format }: ExportFlags): void {
-  const option = embeddings !== undefined ? '--embeddings' : head !== undefined ? '--head' : null;
-  if (option === null) return;
+function expectUsed({ target, embeddings, head, format }: ExportFlags): void {
+  const given = Object.entries({ target, embeddings, head }).find(([, value]) => value !== undefined);
+  if (given === undefined) return;
+  const option = `--${given[0]}`;
   throw new UserError(
     'cli/not-used',
     `The format ${format} holds rotations alone: ${option} would not be used.`,

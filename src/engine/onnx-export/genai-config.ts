@@ -1,5 +1,5 @@
 import type { ModelConfig } from '../model/config.ts';
-import { MODEL_FILE } from './stock-model.ts';
+import { MODEL_FILE } from './write-model.ts';
 
 /** Tokens by id, as a model's files name them. */
 export interface SpecialTokens {
@@ -8,11 +8,21 @@ export interface SpecialTokens {
   readonly ends: readonly number[];
 }
 
+/** What it has to know of the model. */
+export interface GenaiModel {
+  readonly contextLength: number;
+  /** Last dimension of keys and values. */
+  readonly cacheWidth: number;
+  readonly hasMask: boolean;
+  /** Name of the file with operators that ONNX Runtime lacks; null where it has all. */
+  readonly library: string | null;
+}
+
 /** The `genai_config.json` by which onnxruntime-genai finds inputs and outputs, and its greedy search. */
 export function genaiConfig(
   config: ModelConfig,
-  contextLength: number,
   { bos, ends }: SpecialTokens,
+  { contextLength, cacheWidth, hasMask, library }: GenaiModel,
 ): object {
   const [end = null] = ends;
   return {
@@ -24,15 +34,19 @@ export function genaiConfig(
       context_length: contextLength,
       decoder: {
         filename: MODEL_FILE,
-        session_options: { log_id: 'onnxruntime-genai', provider_options: [] },
-        head_size: config.headDim,
+        session_options: {
+          log_id: 'onnxruntime-genai',
+          ...(library !== null && { custom_ops_library: library }),
+          provider_options: [],
+        },
+        head_size: cacheWidth,
         hidden_size: config.hiddenSize,
         num_attention_heads: config.heads,
         num_key_value_heads: config.kvHeads,
         num_hidden_layers: config.layers,
         inputs: {
           input_ids: 'input_ids',
-          attention_mask: 'attention_mask',
+          ...(hasMask && { attention_mask: 'attention_mask' }),
           past_key_names: 'past_key_values.%d.key',
           past_value_names: 'past_key_values.%d.value',
         },
@@ -57,7 +71,8 @@ export function genaiConfig(
       diversity_penalty: 0,
       no_repeat_ngram_size: 0,
       early_stopping: true,
-      past_present_share_buffer: true,
+      // GroupQueryAttention writes in place; our operators give a cache that has grown.
+      past_present_share_buffer: library === null,
     },
   };
 }

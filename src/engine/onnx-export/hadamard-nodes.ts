@@ -1,6 +1,6 @@
 import { float32 } from '../../protocol/tensor.ts';
 import type { HadamardTransform } from '../graph/fused/hadamard.ts';
-import type { StockGraph } from './stock-graph.ts';
+import type { ModelGraph } from './model-graph.ts';
 
 /** A longer Sylvester factor is taken as two: the matrix of one would cost more than what it multiplies. */
 const LONGEST_FACTOR = 256;
@@ -10,7 +10,7 @@ const LONGEST_FACTOR = 256;
  * row by row as Z [K, A, C] becomes H_K, H_A and H_C along its axes, over √block.
  */
 export async function hadamardNodes(
-  graph: StockGraph,
+  graph: ModelGraph,
   name: string,
   x: string,
   transform: HadamardTransform,
@@ -38,7 +38,7 @@ export async function hadamardNodes(
 
 /** The same of the heads: x [batch, sequence, heads·h] as [heads, h] is multiplied along the heads. */
 export async function acrossHeadsNodes(
-  graph: StockGraph,
+  graph: ModelGraph,
   name: string,
   x: string,
   transform: HadamardTransform,
@@ -57,7 +57,7 @@ function split(length: number): readonly [outer: number, inner: number] {
   return [length / inner, inner];
 }
 
-async function sylvester(graph: StockGraph, name: string, n: number, scale: number): Promise<string> {
+async function sylvester(graph: ModelGraph, name: string, n: number, scale: number): Promise<string> {
   const signs = Float32Array.from({ length: n * n }, (_, i) => signAt(Math.floor(i / n), i % n) * scale);
   return graph.tensor(name, float32([n, n], signs));
 }

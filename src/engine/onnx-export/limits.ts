@@ -1,42 +1,60 @@
-/** What stock operators can express of a network, and what they do in another way. */
+/** What a target can express of a network, and what it does in another way. */
+import { LINEARS } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { formatCount } from '../../protocol/text.ts';
+import type { ExportTarget } from '../../protocol/export-formats.ts';
+import { formatBytes, formatCount } from '../../protocol/text.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { cacheFormsOf, tokenCacheBytes } from '../network/cache-form.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
+import { productsOf } from '../network/packed-weights.ts';
 import { symbolOf } from '../network/seams.ts';
 import { blockOf, storageBits } from './block-weight.ts';
-import { contextLength } from './stock-model.ts';
+import { contextLength } from './rotary-tables.ts';
+import type { TableReport } from './token-tables.ts';
 
 /** GroupQueryAttention takes heads of multiples of so many channels. */
 const HEAD_MULTIPLE = 8;
 
-/** What decides whether stock operators have a place for a network. */
-export interface StockQuestion {
+/** What decides whether a target has a place for a network. */
+export interface TargetQuestion {
+  readonly target: ExportTarget;
   readonly checkpoint: Pick<Checkpoint, 'dir' | 'config'>;
-  readonly weights: WeightQuantizer;
+  readonly quantizers: LayerQuantizers;
   /** The method that rounds the weights, and whether to numbers that no grid holds. */
   readonly method: string;
   readonly dense: boolean;
 }
 
 /** @throws UserError `export/head-size`, `export/no-grid`, `export/group-size` for what has no place there. */
-export function expectStock({ checkpoint, weights, method, dense }: StockQuestion): void {
-  const { headDim } = checkpoint.config;
-  if (headDim % HEAD_MULTIPLE !== 0)
-    throw new UserError(
-      'export/head-size',
-      `The heads of ${checkpoint.dir} have ${headDim} channels; GroupQueryAttention of ONNX Runtime takes multiples of ${HEAD_MULTIPLE}.`,
-      'Choose a model with other heads: nothing can be set here.',
-    );
+export function expectExpressible(question: TargetQuestion): void {
+  const { target, checkpoint, quantizers, method, dense } = question;
+  if (target === 'stock') expectHeadSize(checkpoint);
   if (dense)
     throw new UserError(
       'export/no-grid',
-      `The method ${method} rounds the weights of this run to numbers that no grid of rows or groups holds; MatMulNBits of ONNX Runtime has whole numbers times a scale.`,
+      `The method ${method} rounds the weights of this run to numbers that no grid of rows or groups holds; ${PRODUCTS[target]} has whole numbers times a scale.`,
       'Make a run with another method for weights, such as the default.',
     );
-  if (weights.bits < 16) weightBlocks(checkpoint.config, weights);
+  const { config } = checkpoint;
+  const isPacked = target === 'native' && productsOf(quantizers, config, false).others.length === 0;
+  if (quantizers.weights.bits < 16 && !isPacked) weightBlocks(config, quantizers.weights);
+}
+
+const PRODUCTS: Readonly<Record<ExportTarget, string>> = {
+  stock: 'MatMulNBits of ONNX Runtime',
+  native: 'Int4MatMul',
+};
+
+function expectHeadSize({ dir, config: { headDim } }: TargetQuestion['checkpoint']): void {
+  if (headDim % HEAD_MULTIPLE === 0) return;
+  throw new UserError(
+    'export/head-size',
+    `The heads of ${dir} have ${headDim} channels; GroupQueryAttention of ONNX Runtime takes multiples of ${HEAD_MULTIPLE}.`,
+    'Choose --target native, whose attention takes any number, or a model with other heads.',
+  );
 }
 
 /** Columns of the blocks that weights have in MatMulNBits, the longest first. */
@@ -51,19 +69,60 @@ function weightBlocks(
 const blocksInWords = ({ checkpoint, options }: Network): string =>
   weightBlocks(checkpoint.config, options.quantizers.weights).join(' or ');
 
-/** What a stock model does otherwise than the run, in a sentence each. */
-export function limitsOf(network: Network): string[] {
+/** What became of the tables of tokens. */
+export type WrittenTables = Readonly<Record<'embeddings' | 'head', TableReport>>;
+
+/** What a model does otherwise than the run, in a sentence each. */
+export function limitsOf(network: Network, target: ExportTarget, tables: WrittenTables): string[] {
+  const notes =
+    target === 'stock'
+      ? [weightNotes(network), activationNotes(network), cacheNotes(network)]
+      : [productNotes(network), cacheForm(network), BATCH_NOTES];
+  return [...notes, contextNotes(network), tableNotes(tables, network.checkpoint.config)].flat();
+}
+
+const BATCH_NOTES = ['All texts of a batch have the same number of tokens: there is no mask.'];
+
+/** Which products are not of whole numbers. */
+function productNotes({ checkpoint: { config }, options: { quantizers } }: Network): string[] {
+  const { bits } = quantizers.weights;
+  if (bits >= 16) return [UNROUNDED_WEIGHTS];
+  const { others } = productsOf(quantizers, config, false);
+  return others.map(({ linears, reason }) => {
+    const which = linears.length === LINEARS.length ? 'All products' : `Products of ${linears.join(', ')}`;
+    return `${which} are of float32 numbers, with codes of weights in ${storageBits(bits)} bits: ${reason}.`;
+  });
+}
+
+/** How keys and values are kept. */
+function cacheForm({ checkpoint: { config }, options: { quantizers } }: Network): string[] {
+  const { keys, values } = quantizers;
+  if (cacheFormsOf(quantizers))
+    return [
+      `Keys and values are codes of ${keys.bits} and ${values.bits} bits with their scales: ${tokenCacheBytes(config, quantizers)} bytes a token.`,
+    ];
+  if (keys.bits >= 16 && values.bits >= 16) return [];
   return [
-    ...weightNotes(network),
-    ...activationNotes(network),
-    ...cacheNotes(network),
-    ...contextNotes(network),
+    `Keys and values are kept as float32, rounded as in the run (keys ${keys.bits}, values ${values.bits} bits).`,
   ];
 }
 
+function tableNotes(tables: WrittenTables, { vocabSize, hiddenSize }: ModelConfig): string[] {
+  const names = { embeddings: 'Embeddings are', head: 'Rows of the output layer are' } as const;
+  return (['embeddings', 'head'] as const).flatMap((name) => {
+    const { bits, bytes, error } = tables[name];
+    if (error === null) return [];
+    const before = formatBytes(2 * vocabSize * hiddenSize);
+    const off = `off by ${(100 * error).toPrecision(2)} % of their size`;
+    return [`${names[name]} rounded to ${bits} bits: ${formatBytes(bytes)} instead of ${before}, ${off}.`];
+  });
+}
+
+const UNROUNDED_WEIGHTS = 'Weights are not rounded; they are stored as float16.';
+
 function weightNotes(network: Network): string[] {
   const { bits, group } = network.options.quantizers.weights;
-  if (bits >= 16) return ['Weights are not rounded; they are stored as float16.'];
+  if (bits >= 16) return [UNROUNDED_WEIGHTS];
   const stored = storageBits(bits);
   const blocks = blocksInWords(network);
   return [

@@ -1,12 +1,19 @@
 import { float32ToFloat16 } from '../../formats/float-bits.ts';
 import { UserError } from '../../protocol/errors.ts';
-import type { TableBits } from '../../protocol/export-formats.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import { type BlockWeight, blockWeight, packRows, roundedRows } from './block-weight.ts';
-import type { StockGraph } from './stock-graph.ts';
+import type { Network } from '../network/network.ts';
+import { roundedValues } from '../network/rounded-weights.ts';
+import { type BlockWeight, blockWeight } from './block-weight.ts';
+import type { ModelGraph } from './model-graph.ts';
+import type { NetworkWeight } from './network-weights.ts';
 
 /** How products with rounded weights compute: with activations rounded to 8 bits for each block, or as they are. */
 export type AccuracyLevel = 4 | 0;
+
+/** Activations are rounded to 8 bits where the network rounds them; at 16 bits they stay as they are. */
+export function levelOf({ options: { quantizers } }: Network): AccuracyLevel {
+  return quantizers.input.bits < 16 ? 4 : 0;
+}
 
 /** Rows of a table [rows, columns] as they come, each part whole rows of float32. */
 export type TableRows = AsyncIterable<Float32Array>;
@@ -31,7 +38,7 @@ export function halves(values: Float32Array, what: string): Uint16Array {
 
 /** y = x Wᵀ for W in blocks. */
 export async function blockProduct(
-  graph: StockGraph,
+  graph: ModelGraph,
   name: string,
   x: string,
   weight: BlockWeight,
@@ -54,15 +61,15 @@ interface ProductShape extends TableSize {
   readonly level: AccuracyLevel;
 }
 
-function matMulNBits(
-  graph: StockGraph,
+export function matMulNBits(
+  graph: ModelGraph,
   name: string,
   inputs: readonly string[],
   shape: ProductShape,
 ): string {
   const { rows: N, columns: K, bits, block, level } = shape;
   const attributes = { K, N, bits, block_size: block, accuracy_level: level };
-  return graph.node(name, 'MatMulNBits', inputs, { contrib: true, attributes });
+  return graph.node(name, 'MatMulNBits', inputs, { domain: 'com.microsoft', attributes });
 }
 
 function zerosTensor(zeros: Uint8Array | Float32Array, { rows, blocks }: BlockWeight): HostTensor {
@@ -70,135 +77,87 @@ function zerosTensor(zeros: Uint8Array | Float32Array, { rows, blocks }: BlockWe
   return uint8([rows, zeros.length / rows], zeros);
 }
 
-/** y = x Wᵀ for W [rows, columns] in float16: runtimes widen and turn it when they load the model. */
-export async function halfProduct(
-  graph: StockGraph,
+/** Types of numbers that are stored unrounded, or nearly so. */
+export type RealBits = 32 | 16;
+
+/** y = x Wᵀ for W [rows, columns] in floats: runtimes widen and turn it when they load the model. */
+export async function floatProduct(
+  graph: ModelGraph,
   name: string,
   x: string,
   size: TableSize,
-  rows: TableRows,
+  { bits, rows }: { readonly bits: RealBits; readonly rows: TableRows },
 ): Promise<string> {
-  const stored = await storeHalves(graph, `${name}.float16`, size, rows);
-  const widened = graph.node(`${name}.float32`, 'Cast', [stored], { attributes: { to: FLOAT32 } });
+  const stored = await storeFloats(graph, name, size, { bits, rows });
+  const widened = bits === 32 ? stored : widenedNode(graph, `${name}.float32`, stored);
   const turned = graph.node(`${name}.turned`, 'Transpose', [widened], { attributes: { perm: [1, 0] } });
   return graph.node(name, 'MatMul', [x, turned]);
 }
 
+export const widenedNode = (graph: ModelGraph, name: string, x: string): string =>
+  graph.node(name, 'Cast', [x], { attributes: { to: FLOAT32 } });
+
 const FLOAT32 = 1;
 
-async function storeHalves(
-  graph: StockGraph,
+/** @returns the name of the tensor [rows, columns]. */
+export async function storeFloats(
+  graph: ModelGraph,
   name: string,
   { rows, columns }: TableSize,
-  parts: TableRows,
+  { bits, rows: parts }: { readonly bits: RealBits; readonly rows: TableRows },
 ): Promise<string> {
+  const dtype = bits === 32 ? 'float32' : 'float16';
   const bytes = mapped(parts, (part) => {
-    const data = halves(part, name);
+    const data = bits === 32 ? part : halves(part, name);
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   });
-  return graph.stored(name, { dtype: 'float16', dims: [rows, columns] }, await graph.append(bytes));
+  return graph.stored(`${name}.numbers`, { dtype, dims: [rows, columns] }, await graph.append(bytes));
 }
 
-/** Rows of a table by token ids, float32 [batch, sequence, columns]. */
-export async function tableRows(
-  graph: StockGraph,
-  name: string,
-  ids: string,
-  size: TableSize,
-  { bits, rows }: { readonly bits: TableBits; readonly rows: TableRows },
-): Promise<string> {
-  if (bits === 16) {
-    const table = await storeHalves(graph, `${name}.float16`, size, rows);
-    const found = graph.node(`${name}.rows`, 'Gather', [table, ids], { attributes: { axis: 0 } });
-    return graph.node(name, 'Cast', [found], { attributes: { to: FLOAT32 } });
-  }
-  const { block, codes, scales, zeros } = await storeRounded(graph, name, size, { bits, rows, whole: false });
-  const attributes = { gather_axis: 0, quantize_axis: 1, block_size: block, bits };
-  const inputs = [codes, ids, scales, zeros];
-  return graph.node(name, 'GatherBlockQuantized', inputs, { contrib: true, attributes });
+/** A weight as a network multiplies by it. */
+export interface StoredWeight {
+  readonly matrix: NetworkWeight;
+  /** Bits of its codes. */
+  readonly bits: number;
+  /** Names it in messages. */
+  readonly what: string;
+  readonly level: AccuracyLevel;
 }
 
-/** y = x Wᵀ for a table that is rounded here. */
-export async function tableProduct(
-  graph: StockGraph,
+/** y = x Wᵀ in blocks, or in float16 for a weight on no grid. */
+export function weightProduct(
+  graph: ModelGraph,
   name: string,
   x: string,
-  size: TableSize,
-  table: { readonly bits: TableBits; readonly rows: TableRows; readonly level: AccuracyLevel },
+  { matrix, bits, what, level }: StoredWeight,
 ): Promise<string> {
-  const { bits, rows, level } = table;
-  if (bits === 16) return halfProduct(graph, name, x, size, rows);
-  const { block, codes, scales, zeros } = await storeRounded(graph, name, size, { bits, rows, whole: true });
-  return matMulNBits(graph, name, [x, codes, scales, zeros], { ...size, bits, block, level });
+  if ('codes' in matrix) return blockProduct(graph, name, x, blockWeight(matrix, bits, what), level);
+  return floatProduct(graph, name, x, matrix, { bits: 16, rows: wholeTable(roundedValues(matrix)) });
 }
 
-interface RoundedTable {
-  readonly bits: 8 | 4;
-  readonly rows: TableRows;
-  /** True where the last block of a row is filled up. */
-  readonly whole: boolean;
+/** A table in one part. */
+export async function* wholeTable(values: Float32Array): AsyncGenerator<Float32Array> {
+  yield values;
 }
 
-/** Rounds a table part by part: it may be larger than memory. */
-async function storeRounded(
-  graph: StockGraph,
-  name: string,
-  { rows, columns }: TableSize,
-  { bits, rows: parts, whole }: RoundedTable,
-): Promise<Readonly<Record<'codes' | 'scales' | 'zeros', string>> & { readonly block: number }> {
-  const scales: Float32Array[] = [];
-  let shape = { block: 0, blocks: 0 };
-  const bytes = mapped(parts, (part) => {
-    const weight = blockWeight(roundedRows(part, columns, bits), bits, name);
-    scales.push(weight.scales);
-    shape = weight;
-    return whole ? weight.codes : cutRows(weight);
-  });
-  const place = await graph.append(bytes);
-  const { block, blocks } = shape;
-  const middle = 2 ** (bits - 1);
-  const zeros = packRows(new Uint8Array(rows * blocks).fill(middle), { bits, rows, columns: blocks });
-  const dims = whole ? [rows, blocks, (block * bits) / 8] : [rows, (columns * bits) / 8];
-  return {
-    block,
-    codes: graph.stored(`${name}.codes`, { dtype: 'uint8', dims }, place),
-    scales: await graph.tensor(`${name}.scales`, float32([rows, blocks], joined(scales))),
-    // Versions of ONNX Runtime disagree about the zero points of tables that have none.
-    zeros: await graph.tensor(`${name}.zeros`, uint8([rows, zeros.length / rows], zeros)),
-  };
-}
-
-/** Codes without what fills the last block of a row. */
-function cutRows({ bits, block, blocks, rows, columns, codes }: BlockWeight): Uint8Array {
-  const [from, to] = [(blocks * block * bits) / 8, (columns * bits) / 8];
-  if (from === to) return codes;
-  const cut = new Uint8Array(rows * to);
-  for (let row = 0; row < rows; row++) cut.set(codes.subarray(row * from, row * from + to), row * to);
-  return cut;
-}
-
-async function* mapped(
+export async function* mapped(
   parts: TableRows,
   map: (part: Float32Array) => Uint8Array,
 ): AsyncGenerator<Uint8Array> {
   for await (const part of parts) yield map(part);
 }
 
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-function uint8(dims: readonly number[], data: Uint8Array): HostTensor {
+export function uint8(dims: readonly number[], data: Uint8Array): HostTensor {
   return { kind: 'host', dtype: 'uint8', dims, data };
 }
 
-/** A table in one part. */
-export async function* wholeTable(values: Float32Array): AsyncGenerator<Float32Array> {
-  yield values;
+/** Rows of a table of tokens that are made at a time. */
+const TABLE_ROWS = 4096;
+
+/** The rows of a table, part by part: it may be larger than memory. */
+export function partsOf(rows: number): { readonly first: number; readonly count: number }[] {
+  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => {
+    const first = i * TABLE_ROWS;
+    return { first, count: Math.min(TABLE_ROWS, rows - first) };
+  });
 }

@@ -1,15 +1,26 @@
 import { existsSync, statSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { writing } from '../../disk/faults.ts';
-import type { ProgramCache } from '../graph/program-cache.ts';
+import { UserError } from '../../protocol/errors.ts';
+import type { ExportTarget } from '../../protocol/export-formats.ts';
 import { writeJson, writeModelFolder } from '../model/model-folder.ts';
-import type { Network } from '../network/network.ts';
+import { operatorLibraryPath } from '../runtime/addon.ts';
 import { genaiConfig, type SpecialTokens } from './genai-config.ts';
-import { limitsOf } from './limits.ts';
-import { DATA_FILE, MODEL_FILE, type TableChoice, writeStockModel } from './stock-model.ts';
+import { limitsOf, type WrittenTables } from './limits.ts';
+import { nativeReadme } from './native-readme.ts';
+import { contextLength } from './rotary-tables.ts';
+import {
+  DATA_FILE,
+  hasMask,
+  MODEL_FILE,
+  type ModelToWrite,
+  type WrittenModel,
+  writeModel,
+} from './write-model.ts';
 
 const GENAI_FILE = 'genai_config.json';
+const README_FILE = 'README.md';
 const REPORT_FILE = 'export.json';
 
 /** Files of a model that tokenizers, chat templates and end tokens are read from. */
@@ -22,21 +33,17 @@ const TEXT_FILES = [
   'generation_config.json',
 ];
 
-export interface StockExport {
-  readonly cache: ProgramCache;
-  readonly network: Network;
-  readonly tables: TableChoice;
+export interface FolderToWrite extends ModelToWrite {
   readonly tokens: SpecialTokens;
   /** What the report says of where the model comes from. */
   readonly origin: Readonly<Record<string, unknown>>;
 }
 
 /** What is in an exported folder, `export.json`. */
-export interface StockReport {
-  readonly target: 'stock';
-  /** Bits of the tables of tokens. */
-  readonly embeddings: number;
-  readonly head: number;
+export interface FolderReport extends WrittenTables {
+  readonly target: ExportTarget;
+  /** The library with operators that ONNX Runtime lacks, and the platform it is for; null where it has all. */
+  readonly library: { readonly file: string; readonly platform: string } | null;
   readonly contextLength: number;
   /** Nodes of each operator. */
   readonly operators: Readonly<Record<string, number>>;
@@ -47,38 +54,74 @@ export interface StockReport {
 }
 
 /**
- * Writes a folder that unmodified ONNX Runtime and onnxruntime-genai run. It appears whole or not at all.
+ * The library that goes with a target's models; null where it needs none.
+ * @throws UserError `export/no-library`.
+ */
+export function libraryFor(target: ExportTarget, built = operatorLibraryPath()): string | null {
+  if (target === 'stock' || built !== null) return target === 'stock' ? null : built;
+  throw new UserError(
+    'export/no-library',
+    `The target native needs our operators as a shared library (build/native/libspinquant_ops), which is not built for ${PLATFORM}.`,
+    'Run `npm run build:native` with a C++17 compiler, or choose --target stock.',
+  );
+}
+
+const PLATFORM = `${process.platform}-${process.arch}`;
+
+/**
+ * Writes a folder that ONNX Runtime and onnxruntime-genai run. It appears whole or not at all.
  * @throws UserError `export/…`, `file/unwritable`.
  */
-export async function writeStockFolder(
+export async function writeModelAsFolder(
   out: string,
-  { cache, network, tables, tokens, origin }: StockExport,
+  model: FolderToWrite,
   signal?: AbortSignal,
-): Promise<StockReport> {
-  const { config, dir } = network.checkpoint;
-  let report: StockReport | null = null;
+): Promise<FolderReport> {
+  const { network, target, origin } = model;
+  const library = libraryFor(target);
+  let report: FolderReport | null = null;
   await writeModelFolder(out, async (folder) => {
-    const { operators, contextLength } = await writeStockModel(folder, { cache, network, tables }, signal);
-    await writeJson(join(folder, GENAI_FILE), genaiConfig(config, contextLength, tokens));
-    const texts = TEXT_FILES.filter((name) => existsSync(join(dir, name)));
-    for (const name of texts) {
-      const path = join(folder, name);
-      await writing(path, () => copyFile(join(dir, name), path));
-    }
-    const sizes = [MODEL_FILE, DATA_FILE, GENAI_FILE, ...texts].map((name): [string, number] => [
+    const written = await writeModel(folder, model, signal);
+    const beside = await filesBeside(folder, model, written, library);
+    const sizes = [MODEL_FILE, DATA_FILE, ...beside].map((name): [string, number] => [
       name,
       statSync(join(folder, name)).size,
     ]);
     report = {
-      target: 'stock',
-      ...tables,
-      contextLength,
-      operators,
+      target,
+      ...written.tables,
+      library: library === null ? null : { file: basename(library), platform: PLATFORM },
+      contextLength: contextLength(network.checkpoint.config),
+      operators: written.operators,
       files: Object.fromEntries(sizes),
-      notes: limitsOf(network),
+      notes: limitsOf(network, target, written.tables),
     };
     await writeJson(join(folder, REPORT_FILE), { ...origin, ...report });
   });
   if (report === null) throw new Error('the folder was written without a report');
   return report;
+}
+
+/** Writes what a runtime needs beside the model. @returns the names of the files. */
+async function filesBeside(
+  folder: string,
+  { network, target, tokens }: FolderToWrite,
+  { rows }: WrittenModel,
+  library: string | null,
+): Promise<string[]> {
+  const { config, dir } = network.checkpoint;
+  const operators = library === null ? null : basename(library);
+  const shape = { contextLength: contextLength(config), cacheWidth: rows.width, hasMask: hasMask(target) };
+  await writeJson(join(folder, GENAI_FILE), genaiConfig(config, tokens, { ...shape, library: operators }));
+  const copies = TEXT_FILES.filter((name) => existsSync(join(dir, name))).map((name) => join(dir, name));
+  for (const from of library === null ? copies : [...copies, library]) {
+    const path = join(folder, basename(from));
+    await writing(path, () => copyFile(from, path));
+  }
+  const texts = copies.map((path) => basename(path));
+  if (operators === null) return [GENAI_FILE, ...texts];
+  const readme = nativeReadme({ library: operators, platform: PLATFORM, rows, kvHeads: config.kvHeads });
+  const path = join(folder, README_FILE);
+  await writing(path, () => writeFile(path, readme));
+  return [GENAI_FILE, ...texts, operators, README_FILE];
 }

@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
-import type { ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
+import type { ExportTarget, ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
 import { newModelFolder } from '../model/model-folder.ts';
 import { quantizersOf } from '../network/quantizers.ts';
-import { expectStock, type StockQuestion } from '../onnx-export/limits.ts';
-import { type StockReport, writeStockFolder } from '../onnx-export/write-folder.ts';
+import { expectExpressible, type TargetQuestion } from '../onnx-export/limits.ts';
+import { type FolderReport, libraryFor, writeModelAsFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
 import { openWriter } from './opened-writer.ts';
@@ -21,6 +21,7 @@ import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 export interface ExportModelRequest {
   readonly from: Writer;
   readonly format: ModelFormatName;
+  readonly target: ExportTarget;
   /** A folder that does not exist, or is empty. */
   readonly out: string;
   readonly embeddings: TableBits;
@@ -28,7 +29,7 @@ export interface ExportModelRequest {
 }
 
 /** The document of `export --format onnx --json`; `export.json` in the folder has the same. */
-export interface ExportModelResult extends StockReport {
+export interface ExportModelResult extends FolderReport {
   readonly format: ModelFormatName;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
@@ -43,22 +44,23 @@ export interface ExportModelResult extends StockReport {
 
 /**
  * Writes the network of a run, or a model at full precision.
- * @throws UserError `export/…`, `import/exists`, `file/unwritable`, and those of the model, its tokenizer and the run.
+ * @throws UserError `export/…` (a target's library is looked for first), `import/exists`, `file/unwritable`, and those of the model, its tokenizer and the run.
  */
 export async function* exportModel(
   request: ExportModelRequest,
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, ExportModelResult> {
+  const { format, target, embeddings, head } = request;
+  libraryFor(target);
   const out = newModelFolder(request.out);
   if (!existsSync(out)) expectWritable(out);
   const opened = await openWriter(request.from, { device: 'cpu', cacheBits: null });
   const { experiment, run, source } = opened;
   return yield* runJob(writerSetting('export', opened, options), async function* (bench, executor) {
     yield* warningsOf(source);
-    expectStock(questionOf(bench));
+    expectExpressible(questionOf(bench, target));
     const network = yield* mergedNetworkOf(opened, bench, executor, false);
     const { productVersion } = await provenanceOf(bench);
-    const { format, embeddings, head } = request;
     const origin = {
       format,
       model: experiment.model,
@@ -68,16 +70,16 @@ export async function* exportModel(
     };
     const tokens = { bos: bench.tokenizer.bosId, ends: [...endTokensOf(bench)] };
     const { cache } = bench;
-    const stock = { cache, network, tables: { embeddings, head }, tokens, origin };
-    const report = yield* phase('export', {}, () => writeStockFolder(out, stock, options.signal), out);
+    const model = { cache, network, tables: { embeddings, head }, target, tokens, origin };
+    const report = yield* phase('export', {}, () => writeModelAsFolder(out, model, options.signal), out);
     return { ...origin, ...report, folder: out };
   });
 }
 
 /** Known before weights are rounded, which may take hours. */
-function questionOf({ checkpoint, experiment, rounding }: Workbench): StockQuestion {
+function questionOf({ checkpoint, experiment, rounding }: Workbench, target: ExportTarget): TargetQuestion {
   const { quantization, rotation } = experiment;
-  const { weights } = quantizersOf(quantization, rotation, checkpoint.config);
+  const quantizers = quantizersOf(quantization, rotation, checkpoint.config);
   const dense = rounding?.round?.dense ?? false;
-  return { checkpoint, weights, method: quantization.weights.method, dense };
+  return { target, checkpoint, quantizers, method: quantization.weights.method, dense };
 }

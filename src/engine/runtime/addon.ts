@@ -109,6 +109,17 @@ export function ortLibraryPath(): string | undefined {
   return findAbove(path.join('node_modules', 'onnxruntime-node', relative));
 }
 
+const operatorLibraries: Partial<Record<NodeJS.Platform, string>> = {
+  linux: 'libspinquant_ops.so',
+  darwin: 'libspinquant_ops.dylib',
+};
+
+/** Returns our operators as a shared library for any ONNX Runtime, or null when it has not been built. */
+export function operatorLibraryPath(): string | null {
+  const name = operatorLibraries[process.platform];
+  return name === undefined ? null : (findAbove(path.join('build', 'native', name)) ?? null);
+}
+
 /**
  * @returns undefined when the addon has not been built.
  * @throws UserError `runtime/addon` when it is there but cannot be loaded.

@@ -23,7 +23,7 @@ export function registerRunCommands(parts: Parts): vscode.Disposable {
     onRun(COMMANDS.unstarRun, vscode.l10n.t('Remove the star of a run'), (dir) =>
       runs.annotate(dir, { starred: false }),
     ),
-    onRun(COMMANDS.export, vscode.l10n.t('Export the rotations of a run'), (dir) => exportRun(parts, dir)),
+    onRun(COMMANDS.export, vscode.l10n.t('Export a run'), (dir) => exportRun(parts, dir)),
     onRun(COMMANDS.revealRun, vscode.l10n.t('Reveal the folder of a run'), reveal),
     vscode.commands.registerCommand(COMMANDS.deleteRun, (item: unknown, items: unknown) =>
       deleteRuns(parts, item, items),

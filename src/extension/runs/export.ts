@@ -1,45 +1,90 @@
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
-import { messageOf, UserError } from '../../protocol/errors.ts';
-import { EXPORT_FORMAT_NAMES, EXPORT_FORMATS, type ExportFormatName } from '../../protocol/export-formats.ts';
+import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
+import { EXPORT_FORMATS, type ExportFormatName, type TableBits } from '../../protocol/export-formats.ts';
+import { formatBytes } from '../../protocol/text.ts';
+import type { ExportModelParams, ExportModelResult } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
+import { type Exported, formatChoices, tableBitsFirst } from './export-choices.ts';
 
-interface Choice extends vscode.QuickPickItem {
-  readonly format: ExportFormatName;
-}
-
-/** Writes the learned rotations of a run where the person says, by the engine. */
-export async function exportRun({ worker, log }: Parts, runDir: string): Promise<void> {
-  const title = vscode.l10n.t('Export rotations');
-  const choices = EXPORT_FORMAT_NAMES.map(
-    (format): Choice => ({
-      label: EXPORT_FORMATS[format].title,
-      description: EXPORT_FORMATS[format].summary,
-      format,
-    }),
-  );
-  const choice = await vscode.window.showQuickPick(choices, { title });
+/** Writes the learned rotations of a run, or its quantized model, where the person says, by the engine. */
+export async function exportRun(parts: Parts, runDir: string): Promise<void> {
+  const choice = await vscode.window.showQuickPick(formatChoices(), { title: vscode.l10n.t('Export a run') });
   if (choice === undefined) return;
-  const { extension, fileName } = EXPORT_FORMATS[choice.format];
-  const target = await vscode.window.showSaveDialog({
-    title,
-    defaultUri: vscode.Uri.file(join(runDir, '..', '..', '..', `${fileName}.${extension}`)),
-    filters: { [choice.label]: [extension] },
-  });
-  if (target === undefined) return;
+  const { label, exported } = choice;
   try {
-    const client = await worker.connect();
-    await client.request('export', { run: runDir, format: choice.format, out: target.fsPath });
+    if (exported.kind === 'rotations') await exportRotations(parts, runDir, exported.format);
+    else await exportModel(parts, runDir, exported, label);
   } catch (error) {
-    log.error(messageOf(error));
+    if (error instanceof Cancelled) return;
+    parts.log.error(messageOf(error));
     const hint = error instanceof UserError ? ` ${error.hint}` : '';
     void vscode.window.showErrorMessage(`${messageOf(error)}${hint}`);
-    return;
   }
+}
+
+async function exportRotations({ worker }: Parts, runDir: string, format: ExportFormatName): Promise<void> {
+  const { title, extension, fileName } = EXPORT_FORMATS[format];
+  const target = await vscode.window.showSaveDialog({
+    title: vscode.l10n.t('Export rotations'),
+    defaultUri: vscode.Uri.file(join(placeOf(runDir), `${fileName}.${extension}`)),
+    filters: { [title]: [extension] },
+  });
+  if (target === undefined) return;
+  const client = await worker.connect();
+  await client.request('export', { run: runDir, format, out: target.fsPath });
+  await offerToReveal(vscode.l10n.t('Rotations written to {0}.', target.fsPath), target);
+}
+
+async function exportModel(
+  parts: Parts,
+  runDir: string,
+  { format, target }: Extract<Exported, { kind: 'model' }>,
+  title: string,
+): Promise<void> {
+  const bits = await pickTableBits(title);
+  if (bits === null) return;
+  const folder = await vscode.window.showSaveDialog({
+    title: vscode.l10n.t('{0}: a new folder', title),
+    saveLabel: vscode.l10n.t('Write'),
+    defaultUri: vscode.Uri.file(join(placeOf(runDir), `${basename(runDir)}-${format}`)),
+  });
+  if (folder === undefined) return;
+  const request = { run: runDir, format, target, out: folder.fsPath, embeddings: bits, head: bits } as const;
+  const { bytes, notes } = await written(parts, request, title);
+  for (const note of notes) parts.log.info(`${folder.fsPath}: ${note}`);
+  const size = formatBytes(bytes);
+  const said = vscode.l10n.t('Model written to {0} ({1}).', folder.fsPath, size);
+  await offerToReveal([said, ...notes].join(' '), folder);
+}
+
+async function pickTableBits(title: string): Promise<TableBits | null> {
+  const items = tableBitsFirst(16).map((bits) => ({ label: vscode.l10n.t('{0} bits', bits), bits }));
+  const placeHolder = vscode.l10n.t('Bits of embeddings and output layer');
+  return (await vscode.window.showQuickPick(items, { title, placeHolder }))?.bits ?? null;
+}
+
+/** Shows that it is at work, until it ends or is stopped. */
+async function written(
+  { worker }: Parts,
+  request: Omit<ExportModelParams, 'job'>,
+  title: string,
+): Promise<ExportModelResult> {
+  const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
+  return vscode.window.withProgress(options, async (_progress, token) => {
+    const controller = new AbortController();
+    token.onCancellationRequested(() => controller.abort());
+    const client = await worker.connect();
+    return client.follow('exportModel', { ...request, job: randomUUID() }, () => {}, controller.signal);
+  });
+}
+
+/** The folder that has the experiment, mostly: three above a run. */
+const placeOf = (runDir: string): string => dirname(dirname(dirname(runDir)));
+
+async function offerToReveal(message: string, written: vscode.Uri): Promise<void> {
   const reveal = vscode.l10n.t('Reveal');
-  const chosen = await vscode.window.showInformationMessage(
-    vscode.l10n.t('Rotations written to {0}.', target.fsPath),
-    reveal,
-  );
-  if (chosen === reveal) await vscode.commands.executeCommand('revealFileInOS', target);
+  const chosen = await vscode.window.showInformationMessage(message, reveal);
+  if (chosen === reveal) await vscode.commands.executeCommand('revealFileInOS', written);
 }

@@ -114,7 +114,7 @@ const formOf = (attributes: Attributes, role: 'key' | 'value'): CacheForm => ({
   symmetric: intAttribute(attributes, `${role}_zeros`) === 0,
 });
 
-const formAttributes = (
+export const formAttributes = (
   { bits, group, symmetric }: CacheForm,
   role: 'key' | 'value',
   width: number,

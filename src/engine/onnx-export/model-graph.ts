@@ -12,24 +12,27 @@ import type { ExternalData } from './external-data.ts';
 
 /** IR and operators that ONNX Runtime reads since 1.14. */
 const IR_VERSION = 9;
-const OPSETS = { '': 18, 'com.microsoft': 1 };
+const OPSETS = { '': 18, 'com.microsoft': 1, spinquant: 1 } as const;
+
+/** Operators of ONNX Runtime, and our own. */
+type OperatorDomain = 'com.microsoft' | 'spinquant';
 
 /** Smaller tensors stay in the model: shapes must be seen there. */
 const INLINE_BYTES = 1024;
 
 interface NodeOptions {
   readonly attributes?: Attributes;
-  /** True for the domain `com.microsoft`. */
-  readonly contrib?: boolean;
+  /** That of ONNX itself where absent. */
+  readonly domain?: OperatorDomain;
   /** Names of further outputs. */
   readonly more?: readonly string[];
 }
 
 /**
- * A whole model under construction, in operators of unmodified ONNX Runtime. Batch, sequence and past are known at run
+ * A whole model under construction. Batch, sequence and past are known at run
  * time only, so that values have names here instead of shapes.
  */
-export class StockGraph {
+export class ModelGraph {
   readonly #data: ExternalData;
   readonly #nodes: ProtoNode[] = [];
   readonly #initializers: ProtoTensor[] = [];
@@ -41,8 +44,7 @@ export class StockGraph {
 
   /** Adds a node. @returns the name of its first output, which is that of the node. */
   node(name: string, op: string, inputs: readonly string[], options: NodeOptions = {}): string {
-    const { attributes = {}, contrib = false, more = [] } = options;
-    const domain = contrib ? 'com.microsoft' : '';
+    const { attributes = {}, domain = '', more = [] } = options;
     this.#nodes.push({ name, op, domain, inputs, outputs: [name, ...more], attributes });
     return name;
   }
@@ -100,9 +102,12 @@ export class StockGraph {
 
   /** The model with these inputs and outputs, as an ONNX ModelProto. */
   encode(inputs: readonly ProtoValue[], outputs: readonly ProtoValue[]): Uint8Array {
+    const used = new Set(this.#nodes.map(({ domain }) => domain));
     return encodeProto({
       irVersion: IR_VERSION,
-      opsets: OPSETS,
+      opsets: Object.fromEntries(
+        Object.entries(OPSETS).filter(([domain]) => domain === '' || used.has(domain)),
+      ),
       nodes: this.#nodes,
       initializers: this.#initializers,
       inputs,

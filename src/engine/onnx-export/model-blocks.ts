@@ -1,0 +1,153 @@
+import { toFloat32 } from '../../formats/tensor-io.ts';
+import type { Linear, SeamName } from '../../protocol/block.ts';
+import { type DType, float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
+import type { HadamardTransform } from '../graph/fused/hadamard.ts';
+import type { Network } from '../network/network.ts';
+import type { ModelGraph } from './model-graph.ts';
+import type { NetworkWeight, NetworkWeights } from './network-weights.ts';
+
+export type CacheRole = 'key' | 'value';
+
+export const pastName = (layer: number, role: CacheRole): string => `past_key_values.${layer}.${role}`;
+export const presentName = (layer: number, role: CacheRole): string => `present.${layer}.${role}`;
+
+/** Keys or values of tokens in the inputs and outputs of a model: [batch, G, tokens, width]. */
+export interface CacheRows {
+  readonly dtype: DType;
+  readonly width: number;
+}
+
+/** A linear layer of a block, with its weight. */
+export interface LinearLayer {
+  readonly layer: number;
+  readonly linear: Linear;
+  readonly weight: NetworkWeight;
+}
+
+/** Queries [batch, sequence, H·h], keys and values [batch, sequence, G·h] as linear layers give them. */
+export type Projections = Readonly<Record<'q' | 'k' | 'v', string>>;
+
+/** Builds the blocks of a network, each from the residual x [batch, sequence, d] to the next, in a target's operators. */
+export abstract class ModelBlocks {
+  protected readonly graph: ModelGraph;
+  protected readonly network: Network;
+  readonly #weights: NetworkWeights;
+
+  protected constructor(graph: ModelGraph, network: Network, weights: NetworkWeights) {
+    this.graph = graph;
+    this.network = network;
+    this.#weights = weights;
+  }
+
+  abstract readonly cache: CacheRows;
+
+  /** Root mean square normalisation of the last axis. @param gain null for none. */
+  abstract norm(name: string, x: string, gain: HostTensor<Float32Array> | null): Promise<string>;
+
+  /** y = Q(x) Ŵᵀ. */
+  protected abstract product(
+    name: string,
+    x: string,
+    layer: LinearLayer,
+    signal?: AbortSignal,
+  ): Promise<string>;
+
+  protected abstract hadamard(
+    name: string,
+    x: string,
+    transform: HadamardTransform,
+    width: number,
+  ): Promise<string>;
+
+  /** The transform of the heads of x [batch, sequence, width] into each other. */
+  protected abstract acrossHeads(
+    name: string,
+    x: string,
+    transform: HadamardTransform,
+    width: number,
+  ): Promise<string>;
+
+  /** silu(gate) ∘ up. */
+  protected abstract gated(layer: number, gate: string, up: string): string;
+
+  /** The mixed values [batch, sequence, H·h]; adds the layer's outputs {@link presentName}. */
+  protected abstract attention(layer: number, projections: Projections): Promise<string>;
+
+  async block(layer: number, x: string, signal?: AbortSignal): Promise<string> {
+    const graph = this.graph;
+    const at = `layers.${layer}`;
+    const biases = await this.#weights.biases(layer, signal);
+    const linear = (name: Linear, input: string): Promise<string> =>
+      this.#linear({ layer, linear: name, bias: biases[name] }, input, signal);
+    const attentionInput = await this.#normed(layer, 'attention-norm', x);
+    const [q, k, v] = [
+      await linear('q', attentionInput),
+      await linear('k', attentionInput),
+      await linear('v', attentionInput),
+    ];
+    const mixed = await this.attention(layer, { q, k, v });
+    const turned = await this.#mapped(layer, 'across-heads', mixed);
+    const attended = graph.node(`${at}.attended`, 'Add', [x, await linear('o', turned)]);
+    const mlpInput = await this.#normed(layer, 'mlp-norm', attended);
+    const gate = await linear('gate', mlpInput);
+    const up = await linear('up', mlpInput);
+    const product = await this.#mapped(layer, 'up-down', this.gated(layer, gate, up));
+    return graph.node(`${at}.out`, 'Add', [attended, await linear('down', product)]);
+  }
+
+  /** The gain of the norm itself is in the weights; a diagonal map that stands there is in its place. */
+  async #normed(layer: number, seam: 'attention-norm' | 'mlp-norm', x: string): Promise<string> {
+    const { hiddenSize } = this.network.checkpoint.config;
+    const isDiagonal = this.network.options.maps[seam]?.kind === 'diagonal';
+    const gain = isDiagonal ? float32([hiddenSize], this.#numbers(layer, seam)) : null;
+    const normed = await this.norm(`layers.${layer}.${seam}`, x, gain);
+    return isDiagonal ? normed : this.#mapped(layer, seam, normed);
+  }
+
+  /** Rows times the map that stands at a seam at run time. */
+  async #mapped(layer: number, seam: SeamName, x: string): Promise<string> {
+    const map = this.network.options.maps[seam];
+    const { intermediateSize, heads, headDim, hiddenSize } = this.network.checkpoint.config;
+    if (!map) return x;
+    const graph = this.graph;
+    const name = `layers.${layer}.${seam}.map`;
+    const width =
+      seam === 'up-down' ? intermediateSize : seam === 'across-heads' ? heads * headDim : hiddenSize;
+    switch (map.kind) {
+      case 'hadamard':
+        return this.hadamard(name, x, map.transform, width);
+      case 'across-heads':
+        return this.acrossHeads(name, x, map.transform, width);
+      case 'diagonal': {
+        const factors = await graph.tensor(`${name}.factors`, float32([width], this.#numbers(layer, seam)));
+        return graph.node(name, 'Mul', [x, factors]);
+      }
+      case 'dense': {
+        const matrix = float32([width, width], this.#numbers(layer, seam));
+        return graph.node(name, 'MatMul', [x, await graph.tensor(`${name}.matrix`, matrix)]);
+      }
+      case 'heads':
+        throw new Error(`no map of heads stands at ${seam} at run time`);
+    }
+  }
+
+  #numbers(layer: number, seam: SeamName): Float32Array {
+    const tensor: Tensor | undefined = this.network.maps(layer)[seam];
+    if (!tensor) throw new Error(`the map at ${seam} has no numbers`);
+    return toFloat32(tensor);
+  }
+
+  async #linear(
+    { layer, linear, bias }: Omit<LinearLayer, 'weight'> & { readonly bias: Float32Array | undefined },
+    x: string,
+    signal?: AbortSignal,
+  ): Promise<string> {
+    const graph = this.graph;
+    const name = `layers.${layer}.${linear}`;
+    const weight = await this.#weights.of(layer, linear, signal);
+    const product = await this.product(name, x, { layer, linear, weight }, signal);
+    if (!bias) return product;
+    const row = await graph.tensor(`${name}.bias`, float32([bias.length], bias));
+    return graph.node(`${name}.biased`, 'Add', [product, row]);
+  }
+}

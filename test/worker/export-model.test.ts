@@ -1,0 +1,51 @@
+/** The model of a run through the worker: a folder, a fault in words, and a stop that leaves nothing. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { after, before } from 'node:test';
+import { WorkerClient } from '../../src/extension/jobs/client.ts';
+import type { ExportModelParams } from '../../src/protocol/worker.ts';
+import { temporaryFolder } from '../formats/support.ts';
+import { oldRunsFolder } from '../helpers/old-runs.ts';
+import { workerLaunch } from './launch.ts';
+
+const RUN = join(oldRunsFolder(), 'runs', '20261128T151219Z-gptq');
+let client: WorkerClient;
+before(async () => {
+  client = await WorkerClient.start(workerLaunch());
+});
+after(() => client.kill());
+
+const paramsFor = (out: string): ExportModelParams => ({
+  ...{ job: 'model-1', run: RUN, format: 'onnx', target: 'stock', out },
+  ...{ embeddings: 16, head: 16 },
+});
+
+test('a model is written, and what it cannot do is told', async (t) => {
+  const out = join(temporaryFolder(t), 'out');
+  const phases: string[] = [];
+  const { bytes, notes } = await client.follow(
+    'exportModel',
+    paramsFor(out),
+    (event) => phases.push(event.type === 'phase' ? event.phase : event.type),
+    new AbortController().signal,
+  );
+  assert.ok(phases.includes('export'), `${phases}`);
+  assert.ok(bytes > 10_000 && readdirSync(out).includes('model.onnx'));
+  assert.match(notes.join(' '), /rounds activations to 4 bits/);
+  await assert.rejects(client.request('exportModel', paramsFor(out)), {
+    name: 'UserError',
+    code: 'import/exists',
+  });
+});
+
+test('one that is stopped leaves nothing', async (t) => {
+  const parent = temporaryFolder(t);
+  const controller = new AbortController();
+  const stopAt = (event: { readonly type: string }) => event.type === 'phase' && controller.abort();
+  await assert.rejects(
+    client.follow('exportModel', paramsFor(join(parent, 'out')), stopAt, controller.signal),
+    { name: 'Cancelled' },
+  );
+  assert.deepEqual(readdirSync(parent), []);
+});
