@@ -14,6 +14,7 @@ import {
   spinQuantMaps,
   spinQuantState,
 } from '../../src/engine/network/seams.ts';
+import type { IntegerProducts } from '../../src/engine/network/weight-form.ts';
 import { cacheRowsOf } from '../../src/engine/onnx-export/native-attention.ts';
 import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
@@ -30,7 +31,7 @@ export interface Form {
   readonly groupSize?: number;
   readonly asymmetric?: boolean;
   /** True where products are of whole numbers, as far as they can be. */
-  readonly integer?: boolean;
+  readonly integer?: 'always';
   /** False leaves the residual in the checkpoint's channels. */
   readonly r1?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
@@ -42,7 +43,8 @@ export interface Form {
 export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form): Network {
   const { config } = checkpoint;
   const { weights, activations, cache: cached = 16, groupSize = null, asymmetric = false } = form;
-  const { integer = false, r1: hasR1 = true } = form;
+  const { r1: hasR1 = true } = form;
+  const integer: IntegerProducts = form.integer ?? 'never';
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {

@@ -25,7 +25,12 @@ export interface LinearLayer {
 }
 
 /** Queries [batch, sequence, H·h], keys and values [batch, sequence, G·h] as linear layers give them. */
-export type Projections = Readonly<Record<'q' | 'k' | 'v', string>>;
+export interface Projections extends Readonly<Record<'q' | 'k' | 'v', string>> {
+  /** The bias of the keys, float32 [G·h]; null for none. */
+  readonly keyBias: string | null;
+}
+
+const biasName = (layer: number, linear: Linear): string => `layers.${layer}.${linear}.bias`;
 
 /** Builds the blocks of a network, each from the residual x [batch, sequence, d] to the next, in a target's operators. */
 export abstract class ModelBlocks {
@@ -85,7 +90,8 @@ export abstract class ModelBlocks {
       await linear('k', attentionInput),
       await linear('v', attentionInput),
     ];
-    const mixed = await this.attention(layer, { q, k, v });
+    const keyBias = biases.k ? biasName(layer, 'k') : null;
+    const mixed = await this.attention(layer, { q, k, v, keyBias });
     const turned = await this.#mapped(layer, 'across-heads', mixed);
     const attended = graph.node(`${at}.attended`, 'Add', [x, await linear('o', turned)]);
     const mlpInput = await this.#normed(layer, 'mlp-norm', attended);
@@ -147,7 +153,7 @@ export abstract class ModelBlocks {
     const weight = await this.#weights.of(layer, linear, signal);
     const product = await this.product(name, x, { layer, linear, weight }, signal);
     if (!bias) return product;
-    const row = await graph.tensor(`${name}.bias`, float32([bias.length], bias));
+    const row = await graph.tensor(biasName(layer, linear), float32([bias.length], bias));
     return graph.node(`${name}.biased`, 'Add', [product, row]);
   }
 }

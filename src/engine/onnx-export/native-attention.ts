@@ -9,6 +9,7 @@ import type { Attributes } from '../graph/graph.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { cacheFormsOf } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
+import { type OffsetPlace, scoreCoefficients, withoutBias } from './key-offset-nodes.ts';
 import { type CacheRole, type CacheRows, type Projections, pastName, presentName } from './model-blocks.ts';
 import type { ModelGraph } from './model-graph.ts';
 import { ownHadamard, ownNode, ownNorm } from './native-nodes.ts';
@@ -22,19 +23,24 @@ export interface TokenPlaces {
   /** Rotary tables of these tokens, float32 [sequence, h/2]. */
   readonly cos: string;
   readonly sin: string;
+  /** Tables [positions, h] of cosines beside sines, where keys have an offset. */
+  readonly both: string | null;
 }
 
 /** The lengths are those of the cache and of the ids: all sequences have as many tokens. */
-export async function tokenPlaces(graph: ModelGraph, config: ModelConfig): Promise<TokenPlaces> {
+export async function tokenPlaces(graph: ModelGraph, { checkpoint, options }: Network): Promise<TokenPlaces> {
   const axis = (name: string, x: string, start: number): string =>
     graph.node(name, 'Shape', [x], { attributes: { start, end: start + 1 } });
   const length = axis('tokens.past', pastName(0, 'key'), 2);
   const count = axis('tokens.now', 'input_ids', 1);
   const end = graph.node('tokens.all', 'Add', [length, count]);
-  const tables = await rotaryTables(graph, config);
+  const tables = await rotaryTables(graph, checkpoint.config);
   const rows = (name: 'cos' | 'sin'): string =>
     graph.node(`tokens.${name}`, 'Slice', [tables[name], length, end, graph.ints([0])]);
-  return { length, count, cos: rows('cos'), sin: rows('sin') };
+  const both = (): string =>
+    graph.node('tokens.table', 'Concat', [tables.cos, tables.sin], { attributes: { axis: 1 } });
+  const hasOffset = options.quantizers.keyOffset !== undefined;
+  return { length, count, cos: rows('cos'), sin: rows('sin'), both: hasOffset ? both() : null };
 }
 
 /** Rows of bytes, as wide for keys as for values, where both are codes; else numbers. */
@@ -47,6 +53,9 @@ export function cacheRowsOf({ checkpoint: { config }, options: { quantizers } }:
   ];
   return { dtype: 'int8', width: Math.max(keys, values) };
 }
+
+/** Stacked queries, keys and values in the channels of their maps. */
+type Attended = Readonly<Record<'queries' | 'keys' | 'values', string>>;
 
 /** Attention of one layer. */
 export class NativeAttention {
@@ -65,17 +74,30 @@ export class NativeAttention {
   }
 
   /** @returns the mixed values [batch, sequence, H·h]. */
-  async nodes({ q, k, v }: Projections): Promise<string> {
+  async nodes({ q, k, v, keyBias }: Projections): Promise<string> {
     const graph = this.#graph;
     const { heads, kvHeads, headDim } = this.#config;
     const repeats = heads / kvHeads;
     const { qNorm, kNorm } = this.#network.checkpoint.layer(this.#layer);
-    const queries = await this.#turned('q', q, qNorm, [kvHeads, repeats]);
-    const keys = await this.#turned('k', k, kNorm, [kvHeads]);
-    const values = this.#split('v', v, [kvHeads]);
-    const stacked = graph.node(`${this.#at}.stacked`, 'Reshape', [queries, graph.ints([0, 0, -1, headDim])]);
+    const { both } = this.#places;
+    const offset = both !== null && keyBias !== null ? { bias: keyBias, table: both } : null;
     const forms = cacheFormsOf(this.#network.options.quantizers);
-    const mixed = forms ? this.#packed(stacked, keys, values, forms) : this.#plain(stacked, keys, values);
+    const turnedQueries = await this.#turned('q', q, qNorm, [kvHeads, repeats]);
+    const rest = offset ? withoutBias(this.#place, k, offset) : k;
+    const keys = await this.#mapped('k', await this.#turned('k', rest, kNorm, [kvHeads]));
+    const stack = (name: string, x: string): string =>
+      graph.node(`${this.#at}.${name}`, 'Reshape', [x, graph.ints([0, 0, -1, headDim])]);
+    const queries = stack('stacked', await this.#mapped('q', turnedQueries));
+    const values = this.#split('v', v, [kvHeads]);
+    let mixed: string;
+    if (forms) {
+      const scored =
+        offset && (await scoreCoefficients(this.#place, stack('unmapped', turnedQueries), offset));
+      mixed = this.#packed({ queries, keys, values, scored }, forms);
+    } else {
+      const whole = offset && (await this.#mapped('whole', await this.#turned('whole', k, kNorm, [kvHeads])));
+      mixed = this.#plain({ queries, keys, values, whole });
+    }
     const split = graph.node(`${this.#at}.split`, 'Reshape', [
       mixed,
       graph.ints([0, 0, repeats, -1, headDim]),
@@ -103,7 +125,7 @@ export class NativeAttention {
     return this.#graph.node(`${this.#at}.${name}.tokens`, 'Transpose', [parts], { attributes: { perm } });
   }
 
-  /** Queries or keys by heads, normalised where the model does so, turned by position, in the channels of their map. */
+  /** Queries or keys by heads, normalised where the model does so, turned by position. */
   async #turned(
     name: string,
     x: string,
@@ -120,9 +142,18 @@ export class NativeAttention {
     }
     const { cos, sin } = this.#places;
     const inputs = [this.#transposed(name, parts, heads), cos, sin];
-    const turned = ownNode(graph, `${at}.rotary`, 'RotaryEmbedding', inputs, { inverse: 0 });
+    return ownNode(graph, `${at}.rotary`, 'RotaryEmbedding', inputs, { inverse: 0 });
+  }
+
+  /** In the channels of the map behind RoPE. */
+  async #mapped(name: string, turned: string): Promise<string> {
     const map = this.#network.options.maps['query-key'];
-    return map?.kind === 'hadamard' ? ownHadamard(graph, `${at}.map`, turned, map.transform) : turned;
+    if (map?.kind !== 'hadamard') return turned;
+    return ownHadamard(this.#graph, `${this.#at}.${name}.map`, turned, map.transform);
+  }
+
+  get #place(): OffsetPlace {
+    return { graph: this.#graph, at: this.#at, config: this.#config };
   }
 
   get #mask(): Attributes {
@@ -131,18 +162,20 @@ export class NativeAttention {
     return { scale: { float: 1 / Math.sqrt(headDim) }, repeats: heads / kvHeads, window };
   }
 
-  /** Over numbers, of which one of keys and values may be rounded. */
-  #plain(queries: string, keys: string, values: string): string {
+  /** Over numbers, of which one of keys and values may be rounded. @param whole keys with their offset; null for none. */
+  #plain({ queries, keys, values, whole }: Attended & { readonly whole: string | null }): string {
     const graph = this.#graph;
     const { quantizers } = this.#network.options;
-    const grown = (role: CacheRole, x: string, quantizer: ActivationQuantizer) => {
-      const rounded = this.#rounded(`${this.#at}.${role}.rounded`, x, quantizer);
+    const grown = (role: CacheRole, x: string, quantizer: ActivationQuantizer, back: string | null) => {
+      const codes = this.#rounded(`${this.#at}.${role}.rounded`, x, quantizer);
+      const rounded = back ? graph.node(`${this.#at}.${role}.again`, 'Add', [codes, back]) : codes;
       const past = pastName(this.#layer, role);
       graph.node(presentName(this.#layer, role), 'Concat', [past, rounded], { attributes: { axis: 2 } });
       return [rounded, past] as const;
     };
-    const [ownKeys, pastKeys] = grown('key', keys, quantizers.keys);
-    const [ownValues, pastValues] = grown('value', values, quantizers.values);
+    const offset = whole && graph.node(`${this.#at}.k.offset`, 'Sub', [whole, keys]);
+    const [ownKeys, pastKeys] = grown('key', keys, quantizers.keys, offset);
+    const [ownValues, pastValues] = grown('value', values, quantizers.values, null);
     const inputs = [queries, ownKeys, ownValues, pastKeys, pastValues, this.#places.length];
     return ownNode(graph, `${this.#at}.mixed`, 'CachedAttention', inputs, this.#mask);
   }
@@ -153,8 +186,11 @@ export class NativeAttention {
     return ownNode(this.#graph, name, 'FakeQuantize', [x], quantizerAttributes(quantizer, group));
   }
 
-  /** Over codes. */
-  #packed(queries: string, keys: string, values: string, forms: CacheForms): string {
+  /** Over codes. @param scored coefficients of the table that come into the scores; null for none. */
+  #packed(
+    { queries, keys, values, scored }: Attended & { readonly scored: string | null },
+    forms: CacheForms,
+  ): string {
     const { headDim } = this.#config;
     const { quantizers } = this.#network.options;
     const [own, past] = [
@@ -166,7 +202,8 @@ export class NativeAttention {
     ];
     this.#appended('key', own.slice(0, 2), forms.keys);
     this.#appended('value', own.slice(2), forms.values);
-    const inputs = [queries, ...own, ...past, this.#places.length];
+    const table = scored === null ? [] : [scored, this.#places.both!];
+    const inputs = [queries, ...own, ...past, this.#places.length, ...table];
     const attributes = {
       ...this.#mask,
       ...formAttributes(forms.keys, 'key', headDim),

@@ -42,7 +42,7 @@ export class NativeBlocks extends ModelBlocks {
     weights: NetworkWeights,
     programs: ProgramCache,
   ): Promise<NativeBlocks> {
-    const places = await tokenPlaces(graph, network.checkpoint.config);
+    const places = await tokenPlaces(graph, network);
     return new NativeBlocks(graph, network, weights, places, programs);
   }
 
