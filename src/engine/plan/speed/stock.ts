@@ -29,14 +29,18 @@ export async function* exportForSpeed(
   const parent = await writing(tmpdir(), () => mkdtemp(join(tmpdir(), 'spinquant-bench-')));
   const remove = () => rm(parent, { recursive: true, force: true });
   const request = { from, format: 'onnx', out: join(parent, 'model'), embeddings: 16, head: 16 } as const;
+  let isWhole = false;
   try {
-    return { exported: yield* exportModel(request, options), remove };
+    const exported = yield* exportModel(request, options);
+    isWhole = true;
+    return { exported, remove };
   } catch (error) {
-    await remove();
     const isLimit = error instanceof UserError && /^(export|file)\//.test(error.code);
     if (!isLimit) throw error;
     left.push({ name: 'onnx', reason: error.message });
     return null;
+  } finally {
+    if (!isWhole) await remove();
   }
 }
 
