@@ -65,13 +65,16 @@ async function show(
   output: Output,
 ): Promise<SpeedResult> {
   const progress = new ProgressLines(output);
+  let round: number | null = null;
   try {
     for (;;) {
       const next = await measuring.next();
       if (next.done) return next.value;
       const event = next.value;
-      if (event.type === 'speed-progress') output.status(progressText(event));
-      else progress.show(event);
+      if (event.type !== 'speed-progress') progress.show(event);
+      else if (output.live) output.status(progressText(event));
+      else if (event.round !== round) output.note(progressText(event));
+      if (event.type === 'speed-progress') round = event.round;
     }
   } finally {
     progress.end();
