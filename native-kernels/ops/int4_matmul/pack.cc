@@ -1,37 +1,19 @@
-#include <cmath>
 #include <cstring>
 #include "int4_matmul.h"
 
 namespace spinquant {
 namespace {
 
-/// Packs the codes of a group, which begins with a block, into the blocks of a row. @param base added to each code.
-void pack_group(const int8_t* codes, size_t group, int base, uint8_t* packed) {
-  size_t i = 0;
-  for (; i + kBlockColumns <= group; i += kBlockColumns, packed += kBlockBytes) {
-    for (size_t k = 0; k < 4; k++) {
-      const int low = (codes[i + k] + base) & 15, high = (codes[i + k + 4] + base) & 15;
-      packed[k] = static_cast<uint8_t>(low | high << 4);
-    }
-  }
-  // What is behind the last code of a block stays 0, as the caller left it.
-  for (size_t k = 0; i < group; i++, k++) {
-    const int nibble = (codes[i] + base) & 15;
-    packed[k % 4] = static_cast<uint8_t>(packed[k % 4] | nibble << (k < 4 ? 0 : 4));
-  }
-}
+/// Where the codes of a row and column go: a byte, and the half of it.
+struct Place {
+  size_t byte;
+  int shift;
+};
 
-/// The sum of codes less the zero point. Whole numbers are summed as such, with the same result.
-double group_sum(const int8_t* codes, size_t group, float zero) {
-  if (zero != std::nearbyint(zero)) {
-    double sum = 0;
-    for (size_t i = 0; i < group; i++) sum += static_cast<double>(codes[i]) - zero;
-    return sum;
-  }
-  // No group has so many columns that this overflows (kMostColumns).
-  int32_t sum = 0;
-  for (size_t i = 0; i < group; i++) sum += codes[i];
-  return static_cast<double>(sum) - static_cast<double>(zero) * static_cast<double>(group);
+/// @param column of the padded depth.
+Place place_of(size_t row_of_panel, size_t column) {
+  const size_t block = column / kBlockColumns, within = column % kBlockColumns;
+  return {block * kBlockBytes + row_of_panel * 4 + within % 4, within < 4 ? 0 : 4};
 }
 
 /// Packs a row, with its sums of scale·(code - zero) over each span.
@@ -46,9 +28,14 @@ void pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* grid
     const int8_t* codes = args.codes + row * layout.columns + g * group;
     const float scale = args.scales[row * groups + g];
     const float zero = args.zeros ? args.zeros[row * groups + g] : 0;
-    uint8_t* blocks = packed + g * layout.padded_group() / kBlockColumns * kBlockBytes + in_panel * 4;
-    pack_group(codes, group, args.zeros ? 0 : kSignedZero, blocks);
-    span_sum += scale * group_sum(codes, group, zero);
+    double sum = 0;
+    for (size_t i = 0; i < group; i++) {
+      const Place place = place_of(in_panel, g * layout.padded_group() + i);
+      const int nibble = args.zeros ? codes[i] : codes[i] + kSignedZero;
+      packed[place.byte] = static_cast<uint8_t>(packed[place.byte] | ((nibble & 15) << place.shift));
+      sum += static_cast<double>(codes[i]) - zero;
+    }
+    span_sum += scale * sum;
     if ((g + 1) % groups_of_span == 0) {
       *sums = static_cast<float>(span_sum);
       sums += kPanelRows;

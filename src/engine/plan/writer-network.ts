@@ -1,21 +1,16 @@
 /** The network of a writer, and the job that makes it. */
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { trainingOf } from '../../config/index.ts';
 import type { JobKind, RunEvent } from '../../protocol/events.ts';
-import { RUN_FILES } from '../../runs/index.ts';
 import type { Network } from '../network/network.ts';
-import { textOfRounded } from '../rounding/rounded-layers.ts';
 import type { Executor } from './execute.ts';
-import { planQuantized, type QuantizedForm } from './experiment-plan.ts';
+import { planQuantized } from './experiment-plan.ts';
 import type { JobSetting } from './job.ts';
+import { keptNetwork } from './kept-network.ts';
 import { deployedProducts, plainNetwork } from './networks.ts';
 import type { OpenedWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
-import { givenStep } from './steps/maps.ts';
 import { quantizedNetwork } from './steps/measures.ts';
-import { keptWeightsStep } from './steps/weights.ts';
 import type { Workbench } from './workbench.ts';
 
 /** A job that keeps nothing, and takes what the writer's run has. */
@@ -59,26 +54,6 @@ export async function* mergedNetworkOf(
   yield* executor.execute(maps);
   if (weights) yield* executor.execute(weights);
   return quantizedNetwork(executor, quantized);
-}
-
-/**
- * The network of a run whose rounded weights tell what text they were rounded on: the text need not be read, nor all
- * weights be looked at. Null where the text decides more than that, or the weights are others.
- */
-async function* keptNetwork(
-  { run }: OpenedWriter,
-  { path, integer }: QuantizedForm,
-  { experiment, scaling, rounding }: Workbench,
-  executor: Executor,
-): AsyncGenerator<RunEvent, Network | null> {
-  const text = run && textOfRounded(join(run.dir, RUN_FILES.rounded));
-  if (text === null || scaling !== null || trainingOf(experiment) !== null || rounding?.learns) return null;
-  const maps = givenStep(experiment, path);
-  const weights = await keptWeightsStep(experiment, maps, text);
-  if (weights === null) return null;
-  yield* executor.execute(maps);
-  if ((yield* executor.execute(weights)) === null) return null;
-  return quantizedNetwork(executor, { maps, weights, trained: null, integer });
 }
 
 /** A run with weights of 4 bits is deployed so, where our operators have kernels. */
