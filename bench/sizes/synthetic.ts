@@ -11,6 +11,8 @@ export interface SyntheticShape {
   readonly kvHeads: number;
   readonly vocabulary: number;
   readonly tied: boolean;
+  /** Positions; 8192 where absent. */
+  readonly positions?: number;
 }
 
 export const SMOLLM2_135M: SyntheticShape = {
@@ -22,6 +24,18 @@ export const SMOLLM2_135M: SyntheticShape = {
   kvHeads: 3,
   vocabulary: 49152,
   tied: true,
+};
+
+export const LLAMA32_1B: SyntheticShape = {
+  name: 'llama3.2-1b',
+  hidden: 2048,
+  intermediate: 8192,
+  layers: 16,
+  heads: 32,
+  kvHeads: 8,
+  vocabulary: 128256,
+  tied: true,
+  positions: 16384,
 };
 
 export const LLAMA3_8B: SyntheticShape = {
@@ -142,7 +156,7 @@ function configOf(shape: SyntheticShape): Record<string, unknown> {
     num_attention_heads: shape.heads,
     num_key_value_heads: shape.kvHeads,
     vocab_size: shape.vocabulary,
-    max_position_embeddings: 8192,
+    max_position_embeddings: shape.positions ?? 8192,
     rms_norm_eps: 1e-5,
     rope_theta: 100000,
     tie_word_embeddings: shape.tied,

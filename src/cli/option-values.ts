@@ -1,6 +1,7 @@
 /** Values of options, checked where the command line is read. */
 import { InvalidArgumentError } from 'commander';
 import { TABLE_BITS } from '../protocol/export-formats.ts';
+import { BESIDE_NAMES } from '../protocol/speed.ts';
 
 const MAX_SEED = 2 ** 32 - 1;
 /** Far above the positions of any model. */
@@ -46,3 +47,16 @@ function parseBits<const T extends number>(allowed: readonly T[]): Parse<T> {
 export const parseCache = parseBits(CACHE_BITS);
 export const parseHeadBits = parseBits([16, 8]);
 export const parseTableBits = parseBits(TABLE_BITS);
+
+/** Words between commas; `none` for none. */
+function parseList<T>(parse: (word: string) => T): Parse<readonly T[]> {
+  return (text) => (text === 'none' ? [] : text.split(',').map((word) => parse(word.trim())));
+}
+
+export const parseDepths = parseList(parseWhole(1, MAX_TOKENS));
+
+export const parseBeside = parseList((word) => {
+  const found = BESIDE_NAMES.find((name) => name === word);
+  if (found !== undefined) return found;
+  throw new InvalidArgumentError(`Allowed: ${BESIDE_NAMES.join(', ')}, between commas, or none.`);
+});

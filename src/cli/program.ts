@@ -8,12 +8,15 @@ import {
   MODEL_FORMAT_NAMES,
   MODEL_FORMATS,
 } from '../protocol/export-formats.ts';
+import { BESIDE_NAMES } from '../protocol/speed.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
 import type { ExitCode } from './failure.ts';
 import {
   collectStop,
   MAX_TOKENS,
+  parseBeside,
   parseCache,
+  parseDepths,
   parseHeadBits,
   parseReal,
   parseSeed,
@@ -47,6 +50,7 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
   addSweep(program, output, done);
   addFileCommands(program, output, done);
   addGenerate(program, output, done);
+  addBench(program, output, done);
   addOtherCommands(program, output, done);
   return program;
 }
@@ -261,6 +265,36 @@ function addGenerate(program: Command, output: Output, done: Done): void {
     .addOption(json())
     .action((named, options) =>
       done(async () => (await import('./commands/generate.ts')).generate(named, options, output)),
+    );
+}
+
+function addBench(program: Command, output: Output, done: Done): void {
+  const count = parseWhole(1, MAX_TOKENS);
+  program
+    .command('bench <model-or-run>')
+    .description(
+      'measure how fast a run (or a model) reads a prompt and tokens behind it, in turn with its full precision and with stock ONNX Runtime; with llama.cpp where it is named',
+    )
+    .option('--prompt-tokens <n>', 'tokens of the prompt; 512, or as many as there is room for', count)
+    .option('--tokens <n>', 'tokens behind the prompt; 128, or as many as there is room for', count)
+    .option(
+      '--depths <list>',
+      'also measure 16 tokens behind so many; "128,2048,8192" where the model has room, "none" for none',
+      parseDepths,
+    )
+    .option('--repeat <n>', 'rounds that count; 3 by default', parseWhole(1, 1000))
+    .option('--threads <n>', "threads of each; the run's, or all processors, by default", parseWhole(1, 1024))
+    .option(
+      '--beside <list>',
+      `what is measured beside it: ${BESIDE_NAMES.join(', ')}; "full-precision,onnx" by default, "none" for nothing`,
+      parseBeside,
+    )
+    .option('--llama-bench <program>', 'llama-bench of llama.cpp, or a program that takes its options')
+    .option('--gguf <file>', 'the model file that llama.cpp reads')
+    .addOption(kernels())
+    .addOption(json())
+    .action((named, options) =>
+      done(async () => (await import('./commands/bench.ts')).bench(named, options, output)),
     );
 }
 

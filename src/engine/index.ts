@@ -9,6 +9,7 @@ import type { Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { ComparisonEvent } from '../protocol/comparison.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { GenerationEvent } from '../protocol/generation.ts';
+import type { SpeedEvent } from '../protocol/speed.ts';
 import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
@@ -34,6 +35,8 @@ import type {
 import type { StepEstimate } from './plan/preview-steps.ts';
 import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
+import type { SpeedResult } from './plan/speed/measure-speed.ts';
+import type { SpeedRequest } from './plan/speed/place.ts';
 import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
@@ -59,6 +62,8 @@ export type {
 export type { StepEstimate } from './plan/preview-steps.ts';
 export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
+export type { SpeedResult } from './plan/speed/measure-speed.ts';
+export type { SpeedRequest } from './plan/speed/place.ts';
 export type { Writer } from './plan/writer.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
@@ -201,6 +206,14 @@ export async function* compareText(
   options: GenerateOptions,
 ): AsyncGenerator<RunEvent | ComparisonEvent, ComparisonResult> {
   return yield* (await import('./plan/compare-text.ts')).compareText(request, options);
+}
+
+/** Measures how fast a model, or the network of a run, reads a prompt and tokens behind it, beside others in turn. */
+export async function* measureSpeed(
+  request: SpeedRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent | SpeedEvent, SpeedResult> {
+  return yield* (await import('./plan/speed/measure-speed.ts')).measureSpeed(request, options);
 }
 
 /** Collects activation statistics before and after rotation, per layer and site. */

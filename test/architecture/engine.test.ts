@@ -15,6 +15,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['calibration'],
   ['transform', 'rounding', 'generate', 'training'],
   ['methods', 'evaluate', 'onnx-export'],
+  ['speed'],
   ['plan'],
   ['index.ts'],
 ];

@@ -51,6 +51,7 @@ test('help and version are answers, not faults', async () => {
     'download',
     'export',
     'generate',
+    'bench',
     'runs',
     'doctor',
     'schema',

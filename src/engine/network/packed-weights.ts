@@ -125,11 +125,10 @@ export function packedOutputs(
 ): [string, Value][] {
   const { symmetric } = quantizers.weights;
   const unsigned = (x: Value): Value => add(x, x.graph.scalar(HALF));
-  const numbers = toReal(codes);
-  const signed = { codes: cast(numbers, 'int8'), scales: scale, zeros: null };
+  // Codes of a byte are packed as they are: passes through numbers would take as long as packing.
   const weight = symmetric
-    ? signed
-    : { ...signed, codes: cast(unsigned(numbers), 'int8'), zeros: unsigned(zero) };
+    ? { codes: cast(codes, 'int8'), scales: scale, zeros: null }
+    : { codes: cast(unsigned(toReal(codes)), 'int8'), scales: scale, zeros: unsigned(zero) };
   const { bytes, grid } = packInt4(weight, spansOf(readBy(linear, quantizers), codes.dim(1)));
   const names = packedNames(linear);
   return [

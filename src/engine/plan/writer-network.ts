@@ -5,6 +5,7 @@ import type { Network } from '../network/network.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import type { JobSetting } from './job.ts';
+import { keptNetwork } from './kept-network.ts';
 import { deployedProducts, plainNetwork } from './networks.ts';
 import type { OpenedWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
@@ -39,12 +40,14 @@ export async function* networkOf(
 
 /** The merged network, with its weights trained, mapped and rounded; also of a model. */
 export async function* mergedNetworkOf(
-  { source }: OpenedWriter,
+  opened: OpenedWriter,
   bench: Workbench,
   executor: Executor,
   integer: boolean,
 ): AsyncGenerator<RunEvent, Network> {
-  const form = { path: source?.rotations ?? null, integer };
+  const form = { path: opened.source?.rotations ?? null, integer };
+  const kept = yield* keptNetwork(opened, form, bench, executor);
+  if (kept) return kept;
   const quantized = await planQuantized(bench.experiment, bench, form);
   const { maps, trained, weights } = quantized;
   if (trained) yield* executor.execute(trained);

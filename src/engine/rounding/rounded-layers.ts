@@ -19,6 +19,8 @@ export interface RoundedLayersOptions {
   readonly oldKey?: string | null;
   /** Files with weights of other sizes are not read. */
   readonly sizes?: WeightSizes;
+  /** The digest of the text that the layers are rounded on, which their files tell. */
+  readonly text?: string;
   /** Layers may hold dense matrices; else such a layer is not read. */
   readonly dense?: boolean;
   /** Called before every write; throws where the folder is another process's by now, or the model another one. */
@@ -107,8 +109,9 @@ export class RoundedLayers implements RoundedSource {
       ];
     });
     const form = { format: FORMAT, version: VERSION, columns: JSON.stringify(columns) };
-    const metadata = { ...form, key: this.key, record: JSON.stringify(record) };
-    this.#options.check?.();
+    const { text, check } = this.#options;
+    const metadata = { ...form, key: this.key, ...(text && { text }), record: JSON.stringify(record) };
+    check?.();
     await writeSafetensors(this.#path(layer), Object.fromEntries(tensors), metadata);
   }
 
@@ -151,7 +154,22 @@ export class RoundedLayers implements RoundedSource {
   }
 
   #path(layer: number): string {
-    return join(this.folder, `layer-${String(layer).padStart(4, '0')}.safetensors`);
+    return pathOf(this.folder, layer);
+  }
+}
+
+const pathOf = (folder: string, layer: number): string =>
+  join(folder, `layer-${String(layer).padStart(4, '0')}.safetensors`);
+
+/** The digest of the text that layers of a folder were rounded on; null where their files do not tell. */
+export function textOfRounded(folder: string): string | null {
+  const path = pathOf(folder, 0);
+  if (!existsSync(path)) return null;
+  try {
+    return readSafetensorsHeader(path).metadata.text ?? null;
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
   }
 }
 

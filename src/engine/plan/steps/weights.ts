@@ -1,7 +1,7 @@
 import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
 import { LINEARS } from '../../../protocol/block.ts';
 import { recordOf } from '../../../protocol/records.ts';
-import { loadMethod } from '../../methods/index.ts';
+import { loadMethod, type RoundingMethod } from '../../methods/index.ts';
 import type { Checkpoint } from '../../model/checkpoint.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersOf } from '../../network/quantizers.ts';
@@ -21,6 +21,23 @@ import { type Trained, trainedBench } from './training.ts';
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
 export type Weights = Step<RoundedSource | null>;
 
+/** A method that rounds beforehand, with its options. */
+interface Rounding {
+  readonly name: string;
+  readonly version: number;
+  readonly round: NonNullable<RoundingMethod['round']>;
+  readonly options: unknown;
+}
+
+async function roundingBefore({ quantization }: ResolvedExperiment): Promise<Rounding | null> {
+  const descriptor = roundingOf(quantization);
+  const method = descriptor && (await loadMethod(descriptor.name, 'rounding'));
+  if (!descriptor || !method?.round) return null;
+  const { name } = descriptor;
+  const { round, version } = method;
+  return { name, version, round, options: optionsOf(quantization.weights, name) };
+}
+
 /**
  * @param trained the weights that are rounded; null for those of the checkpoint.
  * @param grids what the method learned before; null where it learns nothing.
@@ -31,14 +48,56 @@ export async function weightsStep(
   calibration: Step<Blocks>,
   { trained, grids }: { readonly trained: Step<Trained> | null; readonly grids: Grids | null },
 ): Promise<Weights | null> {
-  const descriptor = roundingOf(experiment.quantization);
-  const method = descriptor && (await loadMethod(descriptor.name, 'rounding'));
-  if (!descriptor || !method?.round) return null;
-  const { round, version } = method;
-  const { name } = descriptor;
+  const rounding = await roundingBefore(experiment);
+  if (!rounding) return null;
+  const blocks = firstBlocks(calibration, rounding.round.samples(rounding.options));
+  return weightsOn(rounding, experiment, { maps, blocks, trained, grids });
+}
+
+/**
+ * Weights that were rounded before, looked for by the digest of their text, which is not read. The step's result is null
+ * where there are none. Neither the maps nor the weights may rest on a text otherwise.
+ * @returns null where no method rounds beforehand.
+ */
+export async function keptWeightsStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  text: string,
+): Promise<Weights | null> {
+  const rounding = await roundingBefore(experiment);
+  if (!rounding) return null;
+  const blocks: Step<Blocks> = {
+    ...{ kind: 'text', name: 'kept', version: 1, inputs: [] },
+    spec: () => null,
+    digest: () => text,
+    // biome-ignore lint/correctness/useYield: nothing is read.
+    async *run() {
+      return [];
+    },
+  };
+  const step = weightsOn(rounding, experiment, { maps, blocks, trained: null, grids: null });
+  return {
+    ...step,
+    // biome-ignore lint/correctness/useYield: nothing is rounded.
+    async *run() {
+      return null;
+    },
+  };
+}
+
+interface RoundedFrom {
+  readonly maps: Step<SeamState>;
+  readonly blocks: Step<Blocks>;
+  readonly trained: Step<Trained> | null;
+  readonly grids: Grids | null;
+}
+
+function weightsOn(
+  { name, version, round, options }: Rounding,
+  experiment: ResolvedExperiment,
+  { maps, blocks, trained, grids }: RoundedFrom,
+): Weights {
   const dense = round.dense ?? false;
-  const options = optionsOf(experiment.quantization.weights, name);
-  const blocks = firstBlocks(calibration, round.samples(options));
   /** What the files of rounded layers are judged by. */
   const judged = async (context: StepContext): Promise<RoundedLayersOptions> => ({
     oldKey: await oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks)),
@@ -76,6 +135,7 @@ export async function weightsStep(
       const key = await context.keyOf(step);
       const layers = new RoundedLayers(await places.makeShared('rounded', key), key, {
         ...(await judged(context)),
+        text: blocks.digest(context.of(blocks)),
         check: () => {
           places.check();
           assertUnchanged(bench.checkpoint.files);

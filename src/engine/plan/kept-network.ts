@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { trainingOf } from '../../config/index.ts';
+import type { RunEvent } from '../../protocol/events.ts';
+import { RUN_FILES } from '../../runs/index.ts';
+import type { Network } from '../network/network.ts';
+import { textOfRounded } from '../rounding/rounded-layers.ts';
+import type { Executor } from './execute.ts';
+import type { QuantizedForm } from './experiment-plan.ts';
+import type { OpenedWriter } from './opened-writer.ts';
+import { givenStep } from './steps/maps.ts';
+import { quantizedNetwork } from './steps/measures.ts';
+import { keptWeightsStep } from './steps/weights.ts';
+import type { Workbench } from './workbench.ts';
+
+/**
+ * The network of a run whose rounded weights tell what text they were rounded on: the text need not be read, nor all
+ * weights be looked at. Null where the text decides more than that, or the weights are others.
+ */
+export async function* keptNetwork(
+  { run }: OpenedWriter,
+  { path, integer }: QuantizedForm,
+  { experiment, scaling, rounding }: Workbench,
+  executor: Executor,
+): AsyncGenerator<RunEvent, Network | null> {
+  const text = run && textOfRounded(join(run.dir, RUN_FILES.rounded));
+  if (text === null || scaling !== null || trainingOf(experiment) !== null || rounding?.learns) return null;
+  const maps = givenStep(experiment, path);
+  const weights = await keptWeightsStep(experiment, maps, text);
+  if (weights === null) return null;
+  yield* executor.execute(maps);
+  if ((yield* executor.execute(weights)) === null) return null;
+  return quantizedNetwork(executor, { maps, weights, trained: null, integer });
+}

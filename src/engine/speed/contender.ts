@@ -1,0 +1,84 @@
+import type { ContenderName, Rate } from '../../protocol/speed.ts';
+
+/** One whose speed is measured. */
+export interface Contender {
+  readonly name: ContenderName;
+  /** False where it warms up by itself. */
+  readonly warmsUp: boolean;
+  /** Reads a prompt, and tokens behind it. @returns the seconds of both. */
+  text(signal?: AbortSignal): Promise<{ readonly prompt: number; readonly decode: number }>;
+  /** Forgets all tokens. */
+  rewind(): void;
+  /** Reads a few tokens behind so many, to which those of calls before count. @returns their seconds. */
+  behind(depth: number, tokens: number, signal?: AbortSignal): Promise<number>;
+}
+
+/** Rates of rounds that took so many seconds for so many tokens. */
+export function rateOf(tokens: number, seconds: readonly number[]): Rate {
+  const rates = seconds.map((it) => tokens / it).sort((a, b) => b - a);
+  const middle = rates.length >> 1;
+  const [high = 0, low = 0] = [rates[rates.length % 2 === 0 ? middle - 1 : middle], rates[middle]];
+  return { fastest: rates[0] ?? 0, median: (high + low) / 2, slowest: rates.at(-1) ?? 0 };
+}
+
+/** What reads tokens, with keys and values of those before kept. */
+export interface TokenReader {
+  readonly length: number;
+  rewind(): void;
+  /** Reads the next tokens, in parts where they are many. */
+  read(ids: Int32Array, signal?: AbortSignal): Promise<void>;
+}
+
+/** A reader in this process. Tokens are given to it: no time goes into choosing them. */
+export class ReadingContender implements Contender {
+  readonly name: ContenderName;
+  readonly warmsUp = true;
+  readonly #reader: TokenReader;
+  /** Tokens of the longest text. */
+  readonly #ids: Int32Array;
+  readonly #sizes: { readonly promptTokens: number; readonly tokens: number };
+
+  constructor(
+    name: ContenderName,
+    reader: TokenReader,
+    ids: Int32Array,
+    sizes: { readonly promptTokens: number; readonly tokens: number },
+  ) {
+    this.name = name;
+    this.#reader = reader;
+    this.#ids = ids;
+    this.#sizes = sizes;
+  }
+
+  rewind(): void {
+    this.#reader.rewind();
+  }
+
+  async text(signal?: AbortSignal): Promise<{ prompt: number; decode: number }> {
+    const { promptTokens, tokens } = this.#sizes;
+    this.rewind();
+    const prompt = await timed(() => this.#reader.read(this.#ids.subarray(0, promptTokens), signal));
+    return { prompt, decode: await this.#oneByOne(tokens, signal) };
+  }
+
+  async behind(depth: number, tokens: number, signal?: AbortSignal): Promise<number> {
+    const { length } = this.#reader;
+    if (length < depth) await this.#reader.read(this.#ids.subarray(length, depth), signal);
+    return this.#oneByOne(tokens, signal);
+  }
+
+  #oneByOne(tokens: number, signal?: AbortSignal): Promise<number> {
+    const reader = this.#reader;
+    return timed(async () => {
+      for (let i = 0; i < tokens; i++)
+        await reader.read(this.#ids.subarray(reader.length, reader.length + 1), signal);
+    });
+  }
+}
+
+/** Seconds that work takes. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await work();
+  return (performance.now() - began) / 1000;
+}
