@@ -12,7 +12,7 @@ import type { Network } from '../network/network.ts';
 import { ExternalData } from './external-data.ts';
 import { NetworkWeights } from './network-weights.ts';
 import { pastName, presentName, rmsNormNodes, type SharedValues, StockBlocks } from './stock-block.ts';
-import { StockGraph } from './stock-graph.ts';
+import { StockGraph, type StockPurpose } from './stock-graph.ts';
 import { type AccuracyLevel, tableProduct, tableRows } from './stored-weights.ts';
 
 export const MODEL_FILE = 'model.onnx';
@@ -28,6 +28,17 @@ export interface WrittenModel {
   readonly operators: Readonly<Record<string, number>>;
   /** Positions of the rotary tables. */
   readonly contextLength: number;
+  /** Bytes of all tensors, loaded for a run. */
+  readonly loadedBytes: number;
+}
+
+export interface StockContent {
+  readonly cache: ProgramCache;
+  /** Merged, with its maps. */
+  readonly network: Network;
+  readonly tables: TableChoice;
+  /** `export` where absent. */
+  readonly purpose?: StockPurpose | undefined;
 }
 
 /** Rows of a table of tokens that are made at a time. */
@@ -46,18 +57,17 @@ export const contextLength = (config: ModelConfig): number => ropeLimits(config)
  * `com.microsoft` in an unmodified ONNX Runtime. Inputs are `input_ids` and `attention_mask` int64, [batch, sequence]
  * and [batch, total], and `past_key_values.N.key` and `.value`, float32 [batch, G, past, h]; outputs are `logits` float32
  * [batch, sequence, V] and `present.N.key` and `.value` [batch, G, total, h].
- * @param network merged, with its maps.
  * @throws UserError `export/…`, `file/unwritable`.
  */
 export async function writeStockModel(
   folder: string,
-  { cache, network, tables }: { cache: ProgramCache; network: Network; tables: TableChoice },
+  { cache, network, tables, purpose }: StockContent,
   signal?: AbortSignal,
 ): Promise<WrittenModel> {
   const { config } = network.checkpoint;
   const data = await ExternalData.create(folder, DATA_FILE);
   try {
-    const graph = new StockGraph(data);
+    const graph = new StockGraph(data, purpose);
     const shared = await sharedValues(graph, config);
     const size = { rows: config.vocabSize, columns: config.hiddenSize };
     const embeddings = { bits: tables.embeddings, rows: embeddingRows(network, signal) };
@@ -75,7 +85,8 @@ export async function writeStockModel(
     const path = join(folder, MODEL_FILE);
     const model = graph.encode(inputsOf(config), outputsOf(config));
     await writing(path, () => writeFile(path, model));
-    return { operators: graph.operators, contextLength: contextLength(config) };
+    const { operators, loadedBytes } = graph;
+    return { operators, contextLength: contextLength(config), loadedBytes };
   } finally {
     await data.close();
   }

@@ -109,6 +109,11 @@ export async function tableRows(
 ): Promise<string> {
   if (bits === 16) {
     const table = await storeHalves(graph, `${name}.float16`, size, rows);
+    if (graph.purpose === 'run') {
+      // Widened once, when the model is loaded: not every GPU reads numbers of 16 bits.
+      const wide = graph.node(`${name}.float32`, 'Cast', [table], { attributes: { to: FLOAT32 } });
+      return graph.node(name, 'Gather', [wide, ids], { attributes: { axis: 0 } });
+    }
     const found = graph.node(`${name}.rows`, 'Gather', [table, ids], { attributes: { axis: 0 } });
     return graph.node(name, 'Cast', [found], { attributes: { to: FLOAT32 } });
   }

@@ -4,8 +4,7 @@ import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
 import { newModelFolder } from '../model/model-folder.ts';
-import { quantizersOf } from '../network/quantizers.ts';
-import { expectStock, type StockQuestion } from '../onnx-export/limits.ts';
+import { expectStock } from '../onnx-export/limits.ts';
 import { type StockReport, writeStockFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
@@ -14,7 +13,8 @@ import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
-import { labelOf, type Workbench } from './workbench.ts';
+import { stockQuestion } from './stock-run.ts';
+import { labelOf } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
@@ -55,7 +55,7 @@ export async function* exportModel(
   const { experiment, run, source } = opened;
   return yield* runJob(writerSetting('export', opened, options), async function* (bench, executor) {
     yield* warningsOf(source);
-    expectStock(questionOf(bench));
+    expectStock(stockQuestion(bench));
     const network = yield* mergedNetworkOf(opened, bench, executor, false);
     const { productVersion } = await provenanceOf(bench);
     const { format, embeddings, head } = request;
@@ -72,12 +72,4 @@ export async function* exportModel(
     const report = yield* phase('export', {}, () => writeStockFolder(out, stock, options.signal), out);
     return { ...origin, ...report, folder: out };
   });
-}
-
-/** Known before weights are rounded, which may take hours. */
-function questionOf({ checkpoint, experiment, rounding }: Workbench): StockQuestion {
-  const { quantization, rotation } = experiment;
-  const { weights } = quantizersOf(quantization, rotation, checkpoint.config);
-  const dense = rounding?.round?.dense ?? false;
-  return { checkpoint, weights, method: quantization.weights.method, dense };
 }

@@ -1,16 +1,25 @@
 /** The network of a writer, and the job that makes it. */
 import { tmpdir } from 'node:os';
 import type { JobKind, RunEvent } from '../../protocol/events.ts';
+import type { WritingNetwork } from '../generate/decoder.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
+import type { Products } from '../network/packed-weights.ts';
+import { contextLength } from '../onnx-export/stock-model.ts';
+import type { GpuKind } from '../runtime/device.ts';
+import type { RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import type { JobSetting } from './job.ts';
-import { deployedProducts, plainNetwork } from './networks.ts';
+import { deployedProducts, ownQuantizers, plainNetwork } from './networks.ts';
 import type { OpenedWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
 import { quantizedNetwork } from './steps/measures.ts';
-import type { Workbench } from './workbench.ts';
+import { expectStockRun, openForPhase, stockLabel, writeForGpu } from './stock-run.ts';
+import { labelOf, type Workbench } from './workbench.ts';
+
+type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
 
 /** A job that keeps nothing, and takes what the writer's run has. */
 export function writerSetting(
@@ -23,15 +32,81 @@ export function writerSetting(
   return { job, experiment, options, places, run: run?.dir ?? null };
 }
 
+/** What a writer's network is, before it is made. */
+export interface WritingForm {
+  /** The setting that is computed, such as `W4A4KV4`. */
+  readonly bits: string;
+  /** Quantizers of keys and values as they are kept. */
+  readonly cache: CacheQuantizers;
+  /** Positions that the network has. */
+  readonly positions: number;
+}
+
 /**
- * The network that writes: of a model the plain one.
+ * Says what is computed, before it is begun; on a GPU also what is done otherwise than in the run.
+ * @throws UserError `export/…`, `device/unavailable`.
+ */
+export async function* formOf(
+  { gpu }: OpenedWriter,
+  bench: Workbench,
+): AsyncGenerator<RunEvent, WritingForm> {
+  const { config } = bench.checkpoint;
+  if (gpu === null)
+    return { bits: labelOf(bench), cache: ownQuantizers(bench), positions: config.maxPositions };
+  yield* expectStockRun(gpu, bench);
+  return { bits: stockLabel(bench.experiment), cache: FULL_PRECISION, positions: contextLength(config) };
+}
+
+/** A network that is ready to write. */
+export interface ReadyNetwork {
+  readonly network: WritingNetwork;
+  /** Bytes of all weights, in the forms in which they are read. */
+  readonly weightBytes: number;
+  /** See `Network.products`; null on a GPU. */
+  readonly products: Products | null;
+  readonly device: RuntimeDevice;
+}
+
+/**
+ * Makes the network that writes, of a model the plain one, and closes it when the work ends.
  * @param simulated true where quantization is simulated in float32, else products are of whole numbers where they can be.
  */
-export async function* networkOf(
+export async function* withNetwork<T, Event>(
+  opened: OpenedWriter,
+  executor: Executor,
+  simulated: boolean,
+  work: (ready: ReadyNetwork) => AsyncGenerator<RunEvent | Event, T>,
+): AsyncGenerator<RunEvent | Event, T> {
+  const { bench } = executor;
+  if (opened.gpu !== null) return yield* withGpuNetwork(opened, opened.gpu, executor, work);
+  const network = yield* networkOf(opened, bench, executor, simulated);
+  const { weightBytes, products } = network;
+  return yield* work({ network, weightBytes, products, device: bench.runtime.device });
+}
+
+async function* withGpuNetwork<T, Event>(
+  opened: OpenedWriter,
+  gpu: GpuKind,
+  executor: Executor,
+  work: (ready: ReadyNetwork) => AsyncGenerator<RunEvent | Event, T>,
+): AsyncGenerator<RunEvent | Event, T> {
+  const { bench } = executor;
+  const merged = yield* mergedNetworkOf(opened, bench, executor, false);
+  const file = yield* writeForGpu(gpu, merged, executor, 'network');
+  const network = yield* openForPhase(gpu, file, bench);
+  try {
+    return yield* work({ network, weightBytes: file.bytes, products: null, device: network.device });
+  } finally {
+    await network.release();
+  }
+}
+
+/** @param simulated see {@link withNetwork}. */
+async function* networkOf(
   opened: OpenedWriter,
   bench: Workbench,
   executor: Executor,
-  simulated = false,
+  simulated: boolean,
 ): AsyncGenerator<RunEvent, Network> {
   if (opened.isPlain) return plainNetwork(bench);
   return yield* mergedNetworkOf(opened, bench, executor, !simulated && multipliesIntegers(bench));

@@ -1,0 +1,121 @@
+/** Networks on a GPU: as ONNX models of stock operators, whose weights are sent there once. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { bitsLabel, type Device, type ResolvedExperiment } from '../../config/index.ts';
+import { writing } from '../../disk/faults.ts';
+import { UserError } from '../../protocol/errors.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
+import { formatBytes } from '../../protocol/text.ts';
+import type { Network } from '../network/network.ts';
+import { quantizersOf } from '../network/quantizers.ts';
+import { activationsOf, expectStock, type StockQuestion } from '../onnx-export/limits.ts';
+import { writeStockModel } from '../onnx-export/stock-model.ts';
+import { StockNetwork } from '../onnx-export/stock-network.ts';
+import { DEVICE_WORDS, type GpuKind } from '../runtime/device.ts';
+import { expectGpu } from '../runtime/portable.ts';
+import type { Executor } from './execute.ts';
+import { phase } from './phases.ts';
+import type { Workbench } from './workbench.ts';
+
+export const gpuOf = (device: Device): GpuKind | null =>
+  device === 'webgpu' || device === 'cuda' ? device : null;
+
+/** What decides whether stock operators have a place for a network: known before weights are rounded, which may take hours. */
+export function stockQuestion({ checkpoint, experiment, rounding }: Workbench): StockQuestion {
+  const { quantization, rotation } = experiment;
+  const { weights } = quantizersOf(quantization, rotation, checkpoint.config);
+  const dense = rounding?.round?.dense ?? false;
+  return { checkpoint, weights, method: quantization.weights.method, dense };
+}
+
+/** The setting that stock operators compute in the place of an experiment's, such as `W4A8KV16`. */
+export function stockLabel({ quantization }: Pick<ResolvedExperiment, 'quantization'>): string {
+  const { weights, activations, keys, values } = quantization;
+  const bits = activationsOf(weights.bits, activations.bits);
+  return bitsLabel({
+    weights,
+    activations: { ...activations, bits },
+    keys: { ...keys, bits: 16 },
+    values: { ...values, bits: 16 },
+  });
+}
+
+/**
+ * Looks, before the work, whether the GPU and stock operators can do it, and says what they do otherwise.
+ * @throws UserError `export/…`, `device/unavailable`.
+ */
+export async function* expectStockRun(gpu: GpuKind, bench: Workbench): AsyncGenerator<RunEvent, void> {
+  const { experiment, runtime } = bench;
+  withAdvice(() => expectStock(stockQuestion(bench)));
+  await expectGpu(gpu, runtime.threads);
+  const [own, there] = [bitsLabel(experiment.quantization), stockLabel(experiment)];
+  if (own === there) return;
+  const message = `On ${DEVICE_WORDS[gpu]} this computes ${there} in the place of ${own}: ${reasonsOf(experiment).join(', and ')}. Compare its numbers with those of a ${there} run.`;
+  yield timed({ type: 'warning', message, hint: ELSEWHERE });
+}
+
+const ELSEWHERE =
+  'Compute on the processor (--device cpu), or simulate the quantization on the GPU, which is slow (generate --simulate, evaluate without --integer).';
+
+function reasonsOf({ quantization }: ResolvedExperiment): string[] {
+  const { weights, activations, keys, values } = quantization;
+  const bits = activationsOf(weights.bits, activations.bits);
+  const product =
+    bits === 16
+      ? 'weights of 16 bits have no product with rounded activations there'
+      : `ONNX Runtime has no product with activations of ${activations.bits} bits, which are rounded to ${bits}`;
+  return [
+    ...(bits === activations.bits ? [] : [product]),
+    ...(keys.bits < 16 || values.bits < 16 ? ['keys and values stay float32'] : []),
+  ];
+}
+
+/** What an export cannot hold, a GPU cannot run; but a run can be computed elsewhere. */
+function withAdvice(look: () => void): void {
+  try {
+    look();
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(error.code, error.message, `${ELSEWHERE} ${error.hint}`);
+    throw error;
+  }
+}
+
+/** A model that is written for one job. */
+export interface StockFile {
+  readonly folder: string;
+  /** Bytes of its weights where it runs. */
+  readonly bytes: number;
+}
+
+/** Writes a network as a model for the GPU, to a folder that is removed when the job ends. @param name of the network. */
+export async function* writeForGpu(
+  gpu: GpuKind,
+  network: Network,
+  { bench, places, signal }: Executor,
+  name: string,
+): AsyncGenerator<RunEvent, StockFile> {
+  const folder = join(await places.scratch(), `onnx-${name}`);
+  const content = { cache: bench.cache, network, tables: { embeddings: 16, head: 16 }, purpose: 'run' } as const;
+  const write = async (): Promise<StockFile> => {
+    await writing(folder, () => mkdir(folder));
+    const { loadedBytes } = await writeStockModel(folder, content, signal);
+    return { folder, bytes: loadedBytes };
+  };
+  return yield* phase('export', {}, write, `for ${DEVICE_WORDS[gpu]}`);
+}
+
+/** Opens a written model on the GPU. It must be released. @throws UserError `device/…`. */
+export function openOnGpu(gpu: GpuKind, { folder }: StockFile, bench: Workbench): Promise<StockNetwork> {
+  const { checkpoint, runtime } = bench;
+  return StockNetwork.open(folder, checkpoint.config, { device: gpu, threads: runtime.threads });
+}
+
+/** The same, told as a phase of a job. */
+export function openForPhase(
+  gpu: GpuKind,
+  file: StockFile,
+  bench: Workbench,
+): AsyncGenerator<RunEvent, StockNetwork> {
+  const detail = `weights of ${formatBytes(file.bytes)} to ${DEVICE_WORDS[gpu]}, where they stay`;
+  return phase('prepare', {}, () => openOnGpu(gpu, file, bench), detail);
+}
