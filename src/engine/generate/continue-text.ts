@@ -85,7 +85,11 @@ export async function prefill(
   return logits;
 }
 
-export async function readNext(decoder: TokenReader, id: number, signal?: AbortSignal): Promise<Float32Array> {
+export async function readNext(
+  decoder: TokenReader,
+  id: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
   return (await decoder.next(Int32Array.of(id), signal)).data;
 }
 

@@ -109,7 +109,8 @@ export class StockGraph {
   /** Bytes of all tensors once they are loaded for a run, which widens those of 16 bits. */
   get loadedBytes(): number {
     return this.#initializers.reduce(
-      (sum, { dtype, dims }) => sum + elementCount(dims) * (dtype === 'float16' ? 4 : BYTES_PER_ELEMENT[dtype]),
+      (sum, { dtype, dims }) =>
+        sum + elementCount(dims) * (dtype === 'float16' ? 4 : BYTES_PER_ELEMENT[dtype]),
       0,
     );
   }

@@ -68,7 +68,9 @@ export function tokensToWrite(
 ): { readonly tokens: number; readonly cacheBytes: number } {
   const room = positions - prompt;
   const isShort = positions < config.maxPositions;
-  const where = isShort ? 'of its ONNX model, which has the angles of short texts' : 'max_position_embeddings';
+  const where = isShort
+    ? 'of its ONNX model, which has the angles of short texts'
+    : 'max_position_embeddings';
   if (room < (wanted ?? 1)) throw tooLong(dir, { prompt, wanted, positions, where });
   const tokens = wanted ?? Math.min(USUAL_TOKENS, room);
   const bytes = cacheBytes(config, prompt + tokens, cache);

@@ -75,7 +75,8 @@ function withAdvice(look: () => void): void {
   try {
     look();
   } catch (error) {
-    if (error instanceof UserError) throw new UserError(error.code, error.message, `${ELSEWHERE} ${error.hint}`);
+    if (error instanceof UserError)
+      throw new UserError(error.code, error.message, `${ELSEWHERE} ${error.hint}`);
     throw error;
   }
 }
@@ -95,7 +96,12 @@ export async function* writeForGpu(
   name: string,
 ): AsyncGenerator<RunEvent, StockFile> {
   const folder = join(await places.scratch(), `onnx-${name}`);
-  const content = { cache: bench.cache, network, tables: { embeddings: 16, head: 16 }, purpose: 'run' } as const;
+  const content = {
+    cache: bench.cache,
+    network,
+    tables: { embeddings: 16, head: 16 },
+    purpose: 'run',
+  } as const;
   const write = async (): Promise<StockFile> => {
     await writing(folder, () => mkdir(folder));
     const { loadedBytes } = await writeStockModel(folder, content, signal);

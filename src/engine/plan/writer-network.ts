@@ -114,7 +114,7 @@ async function* networkOf(
 
 /** The merged network, with its weights trained, mapped and rounded; also of a model. */
 export async function* mergedNetworkOf(
-  { source }: OpenedWriter,
+  { source }: Pick<OpenedWriter, 'source'>,
   bench: Workbench,
   executor: Executor,
   integer: boolean,

@@ -178,7 +178,12 @@ function narrowed(data: TensorData, dims: readonly number[]): HostTensor {
 /** Keeps widened copies of bfloat16 arrays for as long as the arrays live. */
 const widened = new WeakMap<Uint16Array, Float32Array>();
 
-export function makeTensor(ort: OrtModule, dtype: DType, data: TensorData, dims: readonly number[]): OrtTensor {
+export function makeTensor(
+  ort: OrtModule,
+  dtype: DType,
+  data: TensorData,
+  dims: readonly number[],
+): OrtTensor {
   if (dtype !== 'bfloat16') return new ort.Tensor(ORT_JS_TYPE[dtype], data, dims);
   const bits = data as Uint16Array;
   const wide = widened.get(bits) ?? bfloat16ToFloat32(bits);
