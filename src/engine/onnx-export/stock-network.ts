@@ -6,6 +6,7 @@ import { logPartition } from '../generate/token-choice.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { type KeptValue, ModelSession } from '../runtime/model-session.ts';
 import type { DeviceKind, RuntimeDevice } from '../runtime/types.ts';
+import { longestCall } from './attention-check.ts';
 import { pastName, presentName } from './stock-block.ts';
 import { contextLength, MODEL_FILE } from './stock-model.ts';
 
@@ -26,18 +27,24 @@ export class StockNetwork {
   readonly #session: ModelSession;
   readonly #config: ModelConfig;
 
-  private constructor(session: ModelSession, config: ModelConfig) {
+  /** Tokens of each sequence that a call may read. */
+  readonly #callTokens: number;
+
+  private constructor(session: ModelSession, config: ModelConfig, callTokens: number) {
     this.#session = session;
     this.#config = config;
+    this.#callTokens = callTokens;
   }
 
   /**
    * @param folder of `model.onnx`.
-   * @throws UserError `device/unavailable`, `device/model`.
+   * @throws UserError `device/unavailable`, `device/model`, `device/wrong`.
    */
   static async open(folder: string, config: ModelConfig, place: StockPlace): Promise<StockNetwork> {
+    const callTokens = await longestCall(place.device, config.headDim, place.threads);
     const kept = cachePairs(config).map(([, present]) => present);
-    return new StockNetwork(await ModelSession.open(join(folder, MODEL_FILE), { ...place, kept }), config);
+    const session = await ModelSession.open(join(folder, MODEL_FILE), { ...place, kept });
+    return new StockNetwork(session, config, callTokens);
   }
 
   get device(): RuntimeDevice {
@@ -47,7 +54,7 @@ export class StockNetwork {
   /** Opens a reader of sequences of at most `capacity` tokens. @throws UserError `generate/context`. */
   reader(batch: number, capacity: number): TokenReader {
     this.#expectLength(capacity);
-    return new StockReader(this.#session, this.#config, batch);
+    return new StockReader(this.#session, this.#config, { batch, callTokens: this.#callTokens });
   }
 
   /** Each window is a call. */
@@ -67,7 +74,7 @@ export class StockNetwork {
 
   async #meanLoss(ids: Int32Array, signal?: AbortSignal): Promise<number> {
     const { vocabSize } = this.#config;
-    const reader = new StockReader(this.#session, this.#config, 1);
+    const reader = new StockReader(this.#session, this.#config, { batch: 1, callTokens: this.#callTokens });
     let [sum, place] = [0, 1];
     try {
       for await (const logits of reader.logits(ids.subarray(0, -1), signal)) {
@@ -111,13 +118,20 @@ class StockReader implements TokenReader {
   readonly #session: ModelSession;
   readonly #config: ModelConfig;
   readonly #batch: number;
+  readonly #callTokens: number;
   #past: Readonly<Record<string, HostTensor | KeptValue>>;
   #length = 0;
 
-  constructor(session: ModelSession, config: ModelConfig, batch: number) {
+  constructor(
+    session: ModelSession,
+    config: ModelConfig,
+    { batch, callTokens }: { readonly batch: number; readonly callTokens: number },
+  ) {
     this.#session = session;
     this.#config = config;
     this.#batch = batch;
+    const logits = Math.floor(LOGITS_AT_ONCE / (batch * config.vocabSize));
+    this.#callTokens = Math.max(1, Math.min(callTokens, logits));
     this.#past = this.#nothing();
   }
 
@@ -143,14 +157,15 @@ class StockReader implements TokenReader {
   }
 
   /**
-   * Reads the next tokens of each sequence, [B·n], in parts: a part's logits must fit.
+   * Reads the next tokens of each sequence, [B·n], in parts.
    * @returns yields logits [B, part, V].
    */
   async *logits(ids: Int32Array, signal?: AbortSignal): AsyncGenerator<Float32Array> {
     const n = ids.length / this.#batch;
-    const part = Math.max(1, Math.floor(LOGITS_AT_ONCE / (this.#batch * this.#config.vocabSize)));
-    for (let from = 0; from < n; from += part)
-      yield await this.#read(columns(ids, this.#batch, from, Math.min(n, from + part)), signal);
+    for (let from = 0; from < n; from += this.#callTokens) {
+      const to = Math.min(n, from + this.#callTokens);
+      yield await this.#read(columns(ids, this.#batch, from, to), signal);
+    }
   }
 
   async #read(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array> {

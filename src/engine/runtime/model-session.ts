@@ -61,19 +61,21 @@ export class ModelSession {
   }
 
   /**
-   * @param path of the model; its external data lie beside it.
+   * @param model its path, beside which its external data lie, or the model itself.
    * @throws UserError `device/unavailable`, `device/model`.
    */
-  static async open(path: string, options: ModelSessionOptions): Promise<ModelSession> {
+  static async open(model: string | Uint8Array, options: ModelSessionOptions): Promise<ModelSession> {
     const { device, threads, kept } = options;
     if (device !== 'cpu') await expectGpu(device, threads);
     const ort = await import('onnxruntime-node');
+    const settings = {
+      ...sessionOptions(device, threads, false),
+      graphOptimizationLevel: 'all',
+      ...(device === 'webgpu' && { preferredOutputLocation: placesOf(kept) }),
+    } as const;
+    const { InferenceSession: Model } = ort;
     const session = await onDevice(device, 'open the model', () =>
-      ort.InferenceSession.create(path, {
-        ...sessionOptions(device, threads, false),
-        graphOptimizationLevel: 'all',
-        ...(device === 'webgpu' && { preferredOutputLocation: placesOf(kept) }),
-      }),
+      typeof model === 'string' ? Model.create(model, settings) : Model.create(model, settings),
     );
     return new ModelSession(ort, session, options);
   }
