@@ -120,9 +120,9 @@ async function* writeReference(
 
 /** The model of a writer, computed with what the writer has of the machine: speeds are compared. */
 async function atFullPrecision(from: Writer, { device }: GenerateOptions): Promise<OpenedWriter> {
-  const { experiment, gpu } = await openWriter(from, { device, cacheBits: null });
+  const { experiment, stockOn } = await openWriter(from, { device, cacheBits: null });
   const { model, threads, memoryLimit } = experiment;
-  const opened = await openWriter({ model }, { device: gpu ?? experiment.device, cacheBits: null });
+  const opened = await openWriter({ model }, { device: stockOn ?? experiment.device, cacheBits: null });
   return { ...opened, experiment: { ...opened.experiment, threads, memoryLimit } };
 }
 

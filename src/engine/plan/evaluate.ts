@@ -2,7 +2,7 @@ import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.
 import type { RunEvent } from '../../protocol/events.ts';
 import { openRun, type Run } from '../../runs/index.ts';
 import { addToRun, expectPlace } from './add-to-run.ts';
-import { evaluateOnGpu } from './evaluate-on-gpu.ts';
+import { evaluateStock } from './evaluate-stock.ts';
 import { planEvaluate } from './experiment-plan.ts';
 import { integerProducts, type Measured, withProducts } from './integer-products.ts';
 import { runJob } from './job.ts';
@@ -27,7 +27,7 @@ export async function* evaluateExperiment(
   const asked = measuredWith(experiment, source);
   if (own) await expectPlace(own, asked, source);
   const gpu = integer ? gpuOf(asked.device) : null;
-  if (gpu !== null) return yield* evaluateOnGpu(gpu, asked, source, options);
+  if (gpu !== null) return yield* evaluateStock(gpu, asked, source, options);
   const named = [runDir, rotations, weights].filter((path) => path !== undefined);
   const setting = {
     job: 'evaluate' as const,

@@ -7,7 +7,7 @@ import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { evaluateExperiment } from './evaluate.ts';
-import { notKept } from './evaluate-on-gpu.ts';
+import { notKept } from './evaluate-stock.ts';
 import { inspectActivations } from './inspect.ts';
 import type { EngineOptions, IntegerOptions, KeptEvaluation } from './options.ts';
 import { recordRun } from './record-run.ts';

@@ -14,7 +14,7 @@ import {
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { openRun, type Run } from '../../runs/index.ts';
-import type { GpuKind } from '../runtime/device.ts';
+import type { DeviceKind } from '../runtime/types.ts';
 import type { Methods } from './experiment-methods.ts';
 import { measuredWith, type Source, sourceAt } from './source.ts';
 import { gpuOf } from './stock-run.ts';
@@ -30,8 +30,11 @@ export interface OpenedWriter {
   readonly isPlain: boolean;
   /** True where keys or values have other bits than those of the run. */
   readonly hasOtherCache: boolean;
-  /** The GPU that the network runs on as a whole, while the experiment is prepared on the processor; null for none. */
-  readonly gpu: GpuKind | null;
+  /**
+   * The device that runs the network as an ONNX model of stock operators, which is made on the processor; null where the
+   * engine's own programs compute.
+   */
+  readonly stockOn: DeviceKind | null;
 }
 
 export interface WriterOptions {
@@ -46,13 +49,13 @@ export interface WriterOptions {
 /** @throws UserError `generate/cache`, and those of reading a run and its rotations. */
 export async function openWriter(from: Writer, options: WriterOptions): Promise<OpenedWriter> {
   const opened = await openOnDevice(from, options);
-  const gpu = options.simulated ? null : gpuOf(opened.experiment.device);
-  if (gpu === null) return { ...opened, gpu };
+  const stockOn = options.simulated ? null : gpuOf(opened.experiment.device);
+  if (stockOn === null) return { ...opened, stockOn };
   expectNumbersInCache(options.cacheBits);
-  return { ...opened, experiment: { ...opened.experiment, device: 'cpu' }, gpu };
+  return { ...opened, experiment: { ...opened.experiment, device: 'cpu' }, stockOn };
 }
 
-async function openOnDevice(from: Writer, options: WriterOptions): Promise<Omit<OpenedWriter, 'gpu'>> {
+async function openOnDevice(from: Writer, options: WriterOptions): Promise<Omit<OpenedWriter, 'stockOn'>> {
   if ('model' in from) {
     const experiment = changed(fullPrecision(from.model, options.cacheBits ?? 16), options);
     const isPlain = experiment.quantization.keys.bits === 16;

@@ -1,4 +1,4 @@
-/** Networks on a GPU: as ONNX models of stock operators, whose weights are sent there once. */
+/** Networks as ONNX models of stock operators: how GPUs run them, whose memory weights are sent to once. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { bitsLabel, type Device, type ResolvedExperiment } from '../../config/index.ts';
@@ -13,6 +13,7 @@ import { writeStockModel } from '../onnx-export/stock-model.ts';
 import { StockNetwork } from '../onnx-export/stock-network.ts';
 import { DEVICE_WORDS, type GpuKind } from '../runtime/device.ts';
 import { expectGpu } from '../runtime/portable.ts';
+import type { DeviceKind } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { phase } from './phases.ts';
 import type { Workbench } from './workbench.ts';
@@ -41,16 +42,16 @@ export function stockLabel({ quantization }: Pick<ResolvedExperiment, 'quantizat
 }
 
 /**
- * Looks, before the work, whether the GPU and stock operators can do it, and says what they do otherwise.
+ * Looks, before the work, whether the device and stock operators can do it, and says what they do otherwise.
  * @throws UserError `export/…`, `device/unavailable`.
  */
-export async function* expectStockRun(gpu: GpuKind, bench: Workbench): AsyncGenerator<RunEvent, void> {
+export async function* expectStockRun(device: DeviceKind, bench: Workbench): AsyncGenerator<RunEvent, void> {
   const { experiment, runtime } = bench;
   withAdvice(() => expectStock(stockQuestion(bench)));
-  await expectGpu(gpu, runtime.threads);
+  if (device !== 'cpu') await expectGpu(device, runtime.threads);
   const [own, there] = [bitsLabel(experiment.quantization), stockLabel(experiment)];
   if (own === there) return;
-  const message = `On ${DEVICE_WORDS[gpu]} this computes ${there} in the place of ${own}: ${reasonsOf(experiment).join(', and ')}. Compare its numbers with those of a ${there} run.`;
+  const message = `On ${DEVICE_WORDS[device]} this computes ${there} in the place of ${own}: ${reasonsOf(experiment).join(', and ')}. Compare its numbers with those of a ${there} run.`;
   yield timed({ type: 'warning', message, hint: ELSEWHERE });
 }
 
@@ -88,9 +89,9 @@ export interface StockFile {
   readonly bytes: number;
 }
 
-/** Writes a network as a model for the GPU, to a folder that is removed when the job ends. @param name of the network. */
-export async function* writeForGpu(
-  gpu: GpuKind,
+/** Writes a network as a model for one device, to a folder that is removed when the job ends. @param name of the network. */
+export async function* writeForDevice(
+  device: DeviceKind,
   network: Network,
   { bench, places, signal }: Executor,
   name: string,
@@ -107,21 +108,25 @@ export async function* writeForGpu(
     const { loadedBytes } = await writeStockModel(folder, content, signal);
     return { folder, bytes: loadedBytes };
   };
-  return yield* phase('export', {}, write, `for ${DEVICE_WORDS[gpu]}`);
+  return yield* phase('export', {}, write, `for ${DEVICE_WORDS[device]}`);
 }
 
-/** Opens a written model on the GPU. It must be released. @throws UserError `device/…`. */
-export function openOnGpu(gpu: GpuKind, { folder }: StockFile, bench: Workbench): Promise<StockNetwork> {
+/** Opens a written model. It must be released. @throws UserError `device/…`. */
+export function openOnDevice(
+  device: DeviceKind,
+  { folder }: StockFile,
+  bench: Workbench,
+): Promise<StockNetwork> {
   const { checkpoint, runtime } = bench;
-  return StockNetwork.open(folder, checkpoint.config, { device: gpu, threads: runtime.threads });
+  return StockNetwork.open(folder, checkpoint.config, { device, threads: runtime.threads });
 }
 
 /** The same, told as a phase of a job. */
 export function openForPhase(
-  gpu: GpuKind,
+  device: DeviceKind,
   file: StockFile,
   bench: Workbench,
 ): AsyncGenerator<RunEvent, StockNetwork> {
-  const detail = `weights of ${formatBytes(file.bytes)} to ${DEVICE_WORDS[gpu]}, where they stay`;
-  return phase('prepare', {}, () => openOnGpu(gpu, file, bench), detail);
+  const detail = `weights of ${formatBytes(file.bytes)} to ${DEVICE_WORDS[device]}, where they stay`;
+  return phase('prepare', {}, () => openOnDevice(device, file, bench), detail);
 }

@@ -6,8 +6,7 @@ import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts'
 import type { Network } from '../network/network.ts';
 import type { Products } from '../network/packed-weights.ts';
 import { contextLength } from '../onnx-export/stock-model.ts';
-import type { GpuKind } from '../runtime/device.ts';
-import type { RuntimeDevice } from '../runtime/types.ts';
+import type { DeviceKind, RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { planQuantized } from './experiment-plan.ts';
 import type { JobSetting } from './job.ts';
@@ -16,7 +15,7 @@ import type { OpenedWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
 import { quantizedNetwork } from './steps/measures.ts';
-import { expectStockRun, openForPhase, stockLabel, writeForGpu } from './stock-run.ts';
+import { expectStockRun, openForPhase, stockLabel, writeForDevice } from './stock-run.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 
 type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
@@ -47,13 +46,13 @@ export interface WritingForm {
  * @throws UserError `export/…`, `device/unavailable`.
  */
 export async function* formOf(
-  { gpu }: OpenedWriter,
+  { stockOn }: OpenedWriter,
   bench: Workbench,
 ): AsyncGenerator<RunEvent, WritingForm> {
   const { config } = bench.checkpoint;
-  if (gpu === null)
+  if (stockOn === null)
     return { bits: labelOf(bench), cache: ownQuantizers(bench), positions: config.maxPositions };
-  yield* expectStockRun(gpu, bench);
+  yield* expectStockRun(stockOn, bench);
   return { bits: stockLabel(bench.experiment), cache: FULL_PRECISION, positions: contextLength(config) };
 }
 
@@ -78,22 +77,22 @@ export async function* withNetwork<T, Event>(
   work: (ready: ReadyNetwork) => AsyncGenerator<RunEvent | Event, T>,
 ): AsyncGenerator<RunEvent | Event, T> {
   const { bench } = executor;
-  if (opened.gpu !== null) return yield* withGpuNetwork(opened, opened.gpu, executor, work);
+  if (opened.stockOn !== null) return yield* withStockNetwork(opened, opened.stockOn, executor, work);
   const network = yield* networkOf(opened, bench, executor, simulated);
   const { weightBytes, products } = network;
   return yield* work({ network, weightBytes, products, device: bench.runtime.device });
 }
 
-async function* withGpuNetwork<T, Event>(
+async function* withStockNetwork<T, Event>(
   opened: OpenedWriter,
-  gpu: GpuKind,
+  device: DeviceKind,
   executor: Executor,
   work: (ready: ReadyNetwork) => AsyncGenerator<RunEvent | Event, T>,
 ): AsyncGenerator<RunEvent | Event, T> {
   const { bench } = executor;
   const merged = yield* mergedNetworkOf(opened, bench, executor, false);
-  const file = yield* writeForGpu(gpu, merged, executor, 'network');
-  const network = yield* openForPhase(gpu, file, bench);
+  const file = yield* writeForDevice(device, merged, executor, 'network');
+  const network = yield* openForPhase(device, file, bench);
   try {
     return yield* work({ network, weightBytes: file.bytes, products: null, device: network.device });
   } finally {

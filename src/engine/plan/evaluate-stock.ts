@@ -1,10 +1,11 @@
-/** Perplexity of networks as a GPU runs them: as ONNX models of stock operators. */
+/** Perplexity of networks as GPUs run them: as ONNX models of stock operators. */
 import type { ResolvedExperiment } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed, type Variant } from '../../protocol/events.ts';
 import { evaluateTexts } from '../evaluate/texts.ts';
-import type { GpuKind } from '../runtime/device.ts';
-import type { RuntimeDevice } from '../runtime/types.ts';
+import type { Network } from '../network/network.ts';
+import type { StockNetwork } from '../onnx-export/stock-network.ts';
+import type { DeviceKind, RuntimeDevice } from '../runtime/types.ts';
 import type { Executor } from './execute.ts';
 import { runJob } from './job.ts';
 import { unmappedNetwork } from './networks.ts';
@@ -12,7 +13,7 @@ import type { EvaluateOptions, EvaluateResult } from './options.ts';
 import { phase } from './phases.ts';
 import { Places } from './places.ts';
 import { type Source, warningsOf } from './source.ts';
-import { expectStockRun, openOnGpu, type StockFile, stockLabel, writeForGpu } from './stock-run.ts';
+import { expectStockRun, openOnDevice, type StockFile, stockLabel, writeForDevice } from './stock-run.ts';
 import { evaluationTexts, type Workbench } from './workbench.ts';
 import { mergedNetworkOf } from './writer-network.ts';
 
@@ -20,8 +21,8 @@ import { mergedNetworkOf } from './writer-network.ts';
  * Measures perplexity. Networks are made on the processor.
  * @throws UserError `integer/not-kept`, `export/…`, `device/…`.
  */
-export async function* evaluateOnGpu(
-  gpu: GpuKind,
+export async function* evaluateStock(
+  on: DeviceKind,
   experiment: ResolvedExperiment,
   source: Source | null,
   options: EvaluateOptions,
@@ -37,20 +38,19 @@ export async function* evaluateOnGpu(
   };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
-    yield* expectStockRun(gpu, bench);
+    yield* expectStockRun(on, bench);
     yield* taskWarning(bench);
     const texts = yield* phase('tokenize', {}, () => evaluationTexts(bench, options.signal));
-    const files = yield* writtenNetworks(gpu, executor, source, options.variants ?? BOTH);
+    const files = yield* writtenNetworks(on, executor, source, options.variants ?? BOTH);
     let device: RuntimeDevice = bench.runtime.device;
-    const opened = (file: StockFile | undefined) =>
-      file &&
-      (async () => {
-        const network = await openOnGpu(gpu, file, bench);
-        ({ device } = network);
-        return network;
-      });
-    const [full, quantized] = [opened(files['full-precision']), opened(files.quantized)];
-    const readers = { ...(full && { 'full-precision': full }), ...(quantized && { quantized }) };
+    const open = async (file: StockFile): Promise<StockNetwork> => {
+      const network = await openOnDevice(on, file, bench);
+      ({ device } = network);
+      return network;
+    };
+    const readers = Object.fromEntries(
+      [...files].map(([variant, file]) => [variant, () => open(file)] as const),
+    );
     const perplexity = yield* phase('evaluate', {}, () => evaluateTexts(texts, readers, options.signal));
     const rotationsOf = source?.origin ?? null;
     return { perplexity, tasks: [], bits: stockLabel(experiment), rotationsOf, products: null, device };
@@ -61,19 +61,19 @@ const BOTH: readonly Variant[] = ['full-precision', 'quantized'];
 
 /** All networks are written before the first is measured: what cannot be written must not wait for that. */
 async function* writtenNetworks(
-  gpu: GpuKind,
+  on: DeviceKind,
   executor: Executor,
   source: Source | null,
   variants: readonly Variant[],
-): AsyncGenerator<RunEvent, Partial<Record<Variant, StockFile>>> {
+): AsyncGenerator<RunEvent, Map<Variant, StockFile>> {
   const { bench } = executor;
-  const files: Partial<Record<Variant, StockFile>> = {};
+  const files = new Map<Variant, StockFile>();
+  const write = (variant: Variant, network: Network) => writeForDevice(on, network, executor, variant);
   if (variants.includes('full-precision'))
-    files['full-precision'] = yield* writeForGpu(gpu, unmappedNetwork(bench), executor, 'full-precision');
+    files.set('full-precision', yield* write('full-precision', unmappedNetwork(bench)));
   if (!variants.includes('quantized')) return files;
   const network = yield* mergedNetworkOf({ source }, bench, executor, false);
-  files.quantized = yield* writeForGpu(gpu, network, executor, 'quantized');
-  return files;
+  return files.set('quantized', yield* write('quantized', network));
 }
 
 function* taskWarning({ experiment }: Workbench): Generator<RunEvent> {
