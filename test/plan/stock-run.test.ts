@@ -26,12 +26,12 @@ import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 import { StockSession } from '../helpers/stock-session.ts';
 
-const OPTIONS: EngineOptions = { kernels: 'composed' };
+const OPTIONS: EngineOptions = { kernels: 'auto' };
 const OLD = oldRunsFolder();
 const RUN = join(OLD, 'runs', '20261128T151219Z-gptq');
 const DEMO = demoFolder();
 
-/** The demo at W4A8KV16, in eight windows of 64 tokens. */
+/** The demo at W4A8KV16, in four windows of 64 tokens. */
 async function demo(changes: Partial<ResolvedExperiment>): Promise<ResolvedExperiment> {
   const rotation = { r1: 'hadamard', r2: 'hadamard', r3: false, r4: true } as const;
   const short = await shortExperiment(DEMO, { rotation, weights: { method: 'rtn' } });
@@ -45,7 +45,7 @@ async function demo(changes: Partial<ResolvedExperiment>): Promise<ResolvedExper
       keys: { ...quantization.keys, bits: 16 },
       values: { ...quantization.values, bits: 16 },
     },
-    evaluation: { ...evaluation, perplexity: [{ ...text!, sequenceLength: 64, maxWindows: 8 }] },
+    evaluation: { ...evaluation, perplexity: [{ ...text!, sequenceLength: 64, maxWindows: 4 }] },
     ...changes,
   };
 }
@@ -58,14 +58,16 @@ test('perplexity is that of the engine: at full precision, and quantized within 
   t.diagnostic(
     `${found.fullPrecision} for ${expected.fullPrecision}, ${found.quantized} for ${expected.quantized}`,
   );
-  // Numbers of 16 bits are off by 2⁻¹² of their size on average; a mean over 504 tokens by less.
-  assert.ok(Math.abs(found.fullPrecision! / expected.fullPrecision! - 1) < 2 ** -12);
+  // See test/onnx-export/stock-model.test.ts: logits of a size of 20 are off by 4.3 · 2⁻¹¹ of it through weights of 16
+  // bits, a loss by twice as much, 0.08, and the mean of 252 losses, whose errors are independent, by 0.005.
+  assert.ok(Math.abs(found.fullPrecision! / expected.fullPrecision! - 1) < 0.005);
+  assert.notEqual(found.fullPrecision, expected.fullPrecision);
   assert.ok(Math.abs(found.quantized! / expected.quantized! - 1) < 0.01);
   assert.notEqual(found.quantized, expected.quantized);
   assert.deepEqual([found.windows, found.tokens], [expected.windows, expected.tokens]);
   assert.deepEqual([result.bits, result.device.kind, result.products], ['W4A8KV16', 'cpu', null]);
   assert.deepEqual(warnings(events), [], 'this is the setting of the experiment');
-  assert.ok(!existsSync(asked.runs) || readdirSync(asked.runs).length === 0, 'nothing is left');
+  assert.deepEqual(entries(asked.runs), [], 'nothing is left');
 });
 
 test('a run of other bits says before the work what is computed, and writes as its exported folder does', async (t) => {
@@ -125,7 +127,7 @@ test('what a GPU cannot do is refused before the work', async () => {
     code: 'integer/not-kept',
   });
   await assert.rejects(collect(evaluateExperiment(asked, { ...OPTIONS, integer: true, runDir: RUN })));
-  assert.ok(!existsSync(asked.runs), 'no run was made');
+  assert.deepEqual(entries(asked.runs), [], 'no run was made');
 });
 
 test('weights on no grid have no ONNX model: the hint names what computes them', async () => {
@@ -148,6 +150,8 @@ test('without an adapter a job on a GPU ends at once with what is missing', {
     code: 'device/unavailable',
   });
 });
+
+const entries = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
 function warnings(events: readonly (RunEvent | GenerationEvent)[]): string[] {
   return events.flatMap((event) => (event.type === 'warning' ? [event.message] : []));

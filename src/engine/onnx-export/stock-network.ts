@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import type { TokenReader } from '../generate/decoder.ts';
 import { logPartition } from '../generate/token-choice.ts';
@@ -51,10 +51,14 @@ export class StockNetwork {
     return this.#session.device;
   }
 
-  /** Opens a reader of sequences of at most `capacity` tokens. @throws UserError `generate/context`. */
+  /**
+   * Opens a reader of a sequence of at most `capacity` tokens. Several side by side could not go on by more than a token.
+   * @throws UserError `generate/context`.
+   */
   reader(batch: number, capacity: number): TokenReader {
+    if (batch !== 1) throw new Error(`a reader of ${batch} sequences`);
     this.#expectLength(capacity);
-    return new StockReader(this.#session, this.#config, { batch, callTokens: this.#callTokens });
+    return new StockReader(this.#session, this.#config, this.#callTokens);
   }
 
   /** Each window is a call. */
@@ -74,7 +78,7 @@ export class StockNetwork {
 
   async #meanLoss(ids: Int32Array, signal?: AbortSignal): Promise<number> {
     const { vocabSize } = this.#config;
-    const reader = new StockReader(this.#session, this.#config, { batch: 1, callTokens: this.#callTokens });
+    const reader = new StockReader(this.#session, this.#config, this.#callTokens);
     let [sum, place] = [0, 1];
     try {
       for await (const logits of reader.logits(ids.subarray(0, -1), signal)) {
@@ -113,25 +117,18 @@ export class StockNetwork {
   }
 }
 
-/** Reads tokens of some sequences, all equally long, with what it keeps of those before. */
+/** Reads tokens of a sequence, with what it keeps of those before. */
 class StockReader implements TokenReader {
   readonly #session: ModelSession;
   readonly #config: ModelConfig;
-  readonly #batch: number;
   readonly #callTokens: number;
   #past: Readonly<Record<string, HostTensor | KeptValue>>;
   #length = 0;
 
-  constructor(
-    session: ModelSession,
-    config: ModelConfig,
-    { batch, callTokens }: { readonly batch: number; readonly callTokens: number },
-  ) {
+  constructor(session: ModelSession, config: ModelConfig, callTokens: number) {
     this.#session = session;
     this.#config = config;
-    this.#batch = batch;
-    const logits = Math.floor(LOGITS_AT_ONCE / (batch * config.vocabSize));
-    this.#callTokens = Math.max(1, Math.min(callTokens, logits));
+    this.#callTokens = Math.max(1, Math.min(callTokens, Math.floor(LOGITS_AT_ONCE / config.vocabSize)));
     this.#past = this.#nothing();
   }
 
@@ -145,37 +142,26 @@ class StockReader implements TokenReader {
 
   async next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>> {
     const { vocabSize } = this.#config;
-    const last = float32([this.#batch, vocabSize], new Float32Array(this.#batch * vocabSize));
-    for await (const logits of this.logits(ids, signal)) {
-      const width = logits.length / this.#batch;
-      for (let sequence = 0; sequence < this.#batch; sequence++) {
-        const end = (sequence + 1) * width;
-        last.data.set(logits.subarray(end - vocabSize, end), sequence * vocabSize);
-      }
-    }
-    return last;
+    let last: Float32Array = new Float32Array();
+    for await (const logits of this.logits(ids, signal)) last = logits.slice(-vocabSize);
+    return float32([1, vocabSize], last);
   }
 
-  /**
-   * Reads the next tokens of each sequence, [B·n], in parts.
-   * @returns yields logits [B, part, V].
-   */
+  /** Reads the next tokens in parts. @returns yields logits [part, V]. */
   async *logits(ids: Int32Array, signal?: AbortSignal): AsyncGenerator<Float32Array> {
-    const n = ids.length / this.#batch;
-    for (let from = 0; from < n; from += this.#callTokens) {
-      const to = Math.min(n, from + this.#callTokens);
-      yield await this.#read(columns(ids, this.#batch, from, to), signal);
-    }
+    for (let from = 0; from < ids.length; from += this.#callTokens)
+      yield await this.#read(ids.subarray(from, from + this.#callTokens), signal);
   }
 
   async #read(ids: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    const batch = this.#batch;
-    const length = this.#length + ids.length / batch;
-    const inputs = { input_ids: tokens(ids, batch), attention_mask: ones(batch, length) };
+    const length = this.#length + ids.length;
+    const inputs = {
+      input_ids: int64([1, ids.length], BigInt64Array.from(ids, BigInt)),
+      attention_mask: int64([1, length], new BigInt64Array(length).fill(1n)),
+    };
     const { computed, kept } = await this.#session.run({ ...this.#past, ...inputs }, signal);
     const past = cachePairs(this.#config).map(([name, present]) => [name, kept[present]!]);
     this.#replace(Object.fromEntries(past), length);
-    throwIfCancelled(signal);
     return computed.logits!;
   }
 
@@ -187,7 +173,7 @@ class StockReader implements TokenReader {
 
   #nothing(): Record<string, HostTensor> {
     const { kvHeads, headDim } = this.#config;
-    const empty = float32([this.#batch, kvHeads, 0, headDim], new Float32Array());
+    const empty = float32([1, kvHeads, 0, headDim], new Float32Array());
     return Object.fromEntries(cachePairs(this.#config).map(([name]) => [name, empty]));
   }
 }
@@ -198,17 +184,3 @@ function cachePairs({ layers }: ModelConfig): (readonly [past: string, present: 
     (['key', 'value'] as const).map((what) => [pastName(layer, what), presentName(layer, what)] as const),
   ).flat();
 }
-
-/** Columns from … to − 1 of ids [batch, n]. */
-function columns(ids: Int32Array, batch: number, from: number, to: number): Int32Array {
-  const n = ids.length / batch;
-  if (from === 0 && to === n) return ids;
-  const rows = Array.from({ length: batch }, (_, row) => [...ids.subarray(row * n + from, row * n + to)]);
-  return Int32Array.from(rows.flat());
-}
-
-const tokens = (ids: Int32Array, batch: number): HostTensor =>
-  int64([batch, ids.length / batch], BigInt64Array.from(ids, BigInt));
-
-const ones = (batch: number, length: number): HostTensor =>
-  int64([batch, length], new BigInt64Array(batch * length).fill(1n));
