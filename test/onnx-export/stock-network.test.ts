@@ -26,14 +26,15 @@ after(async () => {
 const HALF = 2 * Math.sqrt(14 / 3) * 2 ** -11;
 const ORDER = 3 * 80 * 2 ** -24;
 
-async function opened(t: TestContext, name = 'llama') {
+async function opened(t: TestContext, name = 'llama', callTokens?: number) {
   const checkpoint = await openCheckpoint(goldenFolder(name));
   const merged = rotated(cache, checkpoint, { weights: 16, activations: 16 });
   const folder = join(newFolder(t), 'model');
   mkdirSync(folder);
   const content = { cache, network: merged, tables: SIXTEEN };
   const written = await writeStockModel(folder, { ...content, purpose: 'run' });
-  const network = await StockNetwork.open(folder, checkpoint.config, { device: 'cpu', threads: 1 });
+  const place = { device: 'cpu', threads: 1, ...(callTokens && { callTokens }) } as const;
+  const network = await StockNetwork.open(folder, checkpoint.config, place);
   t.after(() => network.release());
   const ids = Int32Array.from(readGolden(name).ids);
   return { network, merged, written, ids, config: checkpoint.config };
@@ -56,6 +57,19 @@ for (const name of GOLDEN_NAMES)
     assert.equal(reader.length, ids.length);
     assert.ok(distance(parts, whole) < ORDER * size(whole), `${distance(parts, whole)}`);
   });
+
+test('calls of few tokens, as a GPU may need them, give the same', async (t) => {
+  const whole = await opened(t);
+  const short = await opened(t, 'llama', 4);
+  const { ids } = whole;
+  const [all, parts] = [
+    (await whole.network.reader(1, ids.length).next(ids)).data,
+    (await short.network.reader(1, ids.length).next(ids)).data,
+  ];
+  assert.ok(distance(parts, all) < ORDER * size(all), `${distance(parts, all)}`);
+  const [a, b] = [await whole.network.meanLosses([ids]), await short.network.meanLosses([ids])];
+  assert.ok(Math.abs(a[0]! - b[0]!) < 2 * ORDER * size(all), `${a} ${b}`);
+});
 
 test('mean losses are those of the logits of whole windows', async (t) => {
   const { network, merged, ids, config } = await opened(t);

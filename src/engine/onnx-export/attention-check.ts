@@ -24,13 +24,24 @@ const TOLERANCE = 1e-3;
 
 const HEADS = 2;
 
+/** A device stays as it is: each is tried once. */
+const known = new Map<string, Promise<number>>();
+
 /**
  * Tries attention on a device against the processor.
  * @returns tokens that a call may have at most.
  * @throws UserError `device/wrong` where no kernel is right.
  */
-export async function longestCall(device: DeviceKind, headDim: number, threads: number): Promise<number> {
-  if (device === 'cpu') return Number.POSITIVE_INFINITY;
+export function longestCall(device: DeviceKind, headDim: number, threads: number): Promise<number> {
+  if (device === 'cpu') return Promise.resolve(Number.POSITIVE_INFINITY);
+  const key = `${device} ${headDim}`;
+  const found = known.get(key) ?? tried(device, headDim, threads);
+  known.set(key, found);
+  found.catch(() => known.delete(key));
+  return found;
+}
+
+async function tried(device: DeviceKind, headDim: number, threads: number): Promise<number> {
   const model = attentionModel(headDim);
   const there = await ModelSession.open(model, { device, threads, kept: [] });
   const here = await ModelSession.open(model, { device: 'cpu', threads, kept: [] });

@@ -17,6 +17,8 @@ export interface StockPlace {
   readonly device: DeviceKind;
   /** Threads of what runs on the processor. */
   readonly threads: number;
+  /** Tokens of a call at most; as many as the device can where absent. */
+  readonly callTokens?: number;
 }
 
 /**
@@ -41,9 +43,10 @@ export class StockNetwork {
    * @throws UserError `device/unavailable`, `device/model`, `device/wrong`.
    */
   static async open(folder: string, config: ModelConfig, place: StockPlace): Promise<StockNetwork> {
-    const callTokens = await longestCall(place.device, config.headDim, place.threads);
+    const { device, threads } = place;
+    const callTokens = place.callTokens ?? (await longestCall(device, config.headDim, threads));
     const kept = cachePairs(config).map(([, present]) => present);
-    const session = await ModelSession.open(join(folder, MODEL_FILE), { ...place, kept });
+    const session = await ModelSession.open(join(folder, MODEL_FILE), { device, threads, kept });
     return new StockNetwork(session, config, callTokens);
   }
 
