@@ -49,10 +49,31 @@ export async function* expectStockRun(device: DeviceKind, bench: Workbench): Asy
   const { experiment, runtime } = bench;
   withAdvice(() => expectStock(stockQuestion(bench)));
   if (device !== 'cpu') await expectGpu(device, runtime.threads);
+  const messages = [...otherSetting(device, experiment), ...unroundedWidths(device, bench)];
+  if (messages.length > 0) yield timed({ type: 'warning', message: messages.join(' '), hint: ELSEWHERE });
+}
+
+function otherSetting(device: DeviceKind, experiment: ResolvedExperiment): string[] {
   const [own, there] = [bitsLabel(experiment.quantization), stockLabel(experiment)];
-  if (own === there) return;
-  const message = `On ${DEVICE_WORDS[device]} this computes ${there} in the place of ${own}: ${reasonsOf(experiment).join(', and ')}. Compare its numbers with those of a ${there} run.`;
-  yield timed({ type: 'warning', message, hint: ELSEWHERE });
+  if (own === there) return [];
+  return [
+    `On ${DEVICE_WORDS[device]} this computes ${there} in the place of ${own}: ${reasonsOf(experiment).join(', and ')}. Compare its numbers with those of a ${there} run.`,
+  ];
+}
+
+/** Products of so many columns, and multiples, have kernels of whole numbers in ONNX Runtime's WebGPU provider. */
+const WEBGPU_COLUMNS = 128;
+
+function unroundedWidths(device: DeviceKind, { experiment, checkpoint: { config } }: Workbench): string[] {
+  const { weights, activations } = experiment.quantization;
+  if (device !== 'webgpu' || activationsOf(weights.bits, activations.bits) === 16) return [];
+  const { hiddenSize, heads, headDim, intermediateSize } = config;
+  const widths = [...new Set([hiddenSize, heads * headDim, intermediateSize])];
+  const others = widths.filter((width) => width % WEBGPU_COLUMNS !== 0);
+  if (others.length === 0) return [];
+  return [
+    `WebGPU does not round the activations of products whose width is no multiple of ${WEBGPU_COLUMNS}, here ${others.join(' and ')}.`,
+  ];
 }
 
 const ELSEWHERE =
