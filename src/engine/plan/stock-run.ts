@@ -72,7 +72,7 @@ function unroundedWidths(device: DeviceKind, { experiment, checkpoint: { config 
   const others = widths.filter((width) => width % WEBGPU_COLUMNS !== 0);
   if (others.length === 0) return [];
   return [
-    `WebGPU does not round the activations of products whose width is no multiple of ${WEBGPU_COLUMNS}, here ${others.join(' and ')}.`,
+    `WebGPU does not round the activations of products whose width is no multiple of ${WEBGPU_COLUMNS}, here ${others.join(', ')}.`,
   ];
 }
 
