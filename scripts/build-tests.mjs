@@ -14,6 +14,7 @@ const OUT = join(ROOT, 'build', 'tests');
 const PROGRAMS = [
   'src/cli/main.ts',
   'src/worker/main.ts',
+  'test/device/stock-steps.ts',
   'test/device/tiny-steps.ts',
   'test/fuzz/child.ts',
   'test/native/lose-file.ts',

@@ -101,7 +101,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     )
     .option(
       '--integer',
-      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why',
+      'multiply the quantized network in whole numbers, with weights packed into 4 bits, as it is deployed; where that cannot be, the result says why. On a GPU: run it as an ONNX model with 8-bit activations',
     )
     .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
     .option('--run <folder>', 'use the rotations of this run and add the results to it')

@@ -29,10 +29,15 @@ export interface Child {
   readonly stderr: string;
 }
 
-/** Runs test/device/tiny-steps.ts: an environment that names a driver is read once, as a process starts. */
+/** Runs test/device/tiny-steps.ts. */
 export function tinySteps(device: string, env: NodeJS.ProcessEnv): Promise<Child> {
+  return programOn('tiny-steps.ts', [device], env);
+}
+
+/** Runs a program of this folder: an environment that names a driver is read once, as a process starts. */
+export function programOn(name: string, rest: readonly string[], env: NodeJS.ProcessEnv): Promise<Child> {
   const { VK_DRIVER_FILES: _files, VK_ICD_FILENAMES: _names, ...inherited } = process.env;
-  const args = [...programArguments(new URL('tiny-steps.ts', import.meta.url)), device];
+  const args = [...programArguments(new URL(name, import.meta.url)), ...rest];
   const options = { env: { ...inherited, ...env }, cwd: join(import.meta.dirname, '..', '..') };
   return new Promise((resolve) => {
     const child = execFile(process.execPath, args, options, (_error, stdout, stderr) => {

@@ -98,7 +98,14 @@ test('a model alone', async () => {
 
 test('stock ONNX Runtime computes the same in place, whole or token by token, and again after it was rewound', async () => {
   const out = join(folder, 'exported');
-  const request = { from: { model: MODEL }, format: 'onnx', out, embeddings: 16, head: 16 } as const;
+  const request = {
+    from: { model: MODEL },
+    format: 'onnx',
+    target: 'stock',
+    out,
+    embeddings: 16,
+    head: 16,
+  } as const;
   await collect(exportModel(request, { kernels: 'composed' }));
   const { config } = await openCheckpoint(MODEL);
   const ids = Int32Array.of(5, 9, 3, 17, 11);

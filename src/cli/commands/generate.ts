@@ -132,13 +132,14 @@ const ENDINGS: Readonly<Record<Exclude<TextEnd, 'stop'>, string>> = {
 /** `40 tokens: the token that ends a text · prompt of 5 tokens in 0.1 s · 31.2 tokens/s · weights 9.1 MiB · keys and values 1.2 MiB`. */
 function factsOf(result: GenerateResult): string {
   const { ids, promptIds, ended, stop, seconds, tokensPerSecond } = result;
-  const { weightBytes, cacheBytes, cacheOf16Bits, headBits } = result;
+  const { weightBytes, cacheBytes, cacheOf16Bits, headBits, bits, device } = result;
   const end = ended === 'stop' ? `the stop string ${JSON.stringify(stop)}` : ENDINGS[ended];
   const rate = tokensPerSecond.decode;
   return [
     `${formatCount(ids.length, 'token')}: ${end}`,
     `prompt of ${formatCount(promptIds.length, 'token')} in ${formatSeconds(seconds.prefill)}`,
     ...(rate === null ? [] : [`${rate.toPrecision(3)} tokens/s`]),
+    ...(device.kind === 'cpu' ? [] : [`${bits} on ${device.adapter ?? device.kind}`]),
     `weights ${formatBytes(weightBytes)}${headBits < 16 ? `, the output layer in ${headBits} bits` : ''}`,
     `keys and values ${formatBytes(cacheBytes)}${cacheOf16Bits < 1 ? `, ${cacheOf16Bits.toFixed(3)} of 16 bits` : ''}`,
   ].join(' · ');

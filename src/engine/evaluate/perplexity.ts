@@ -46,16 +46,41 @@ export function cutWindows(
   });
 }
 
+/** Whatever reads windows, one by one or layer by layer, and says how likely it finds them. */
+export interface WindowReader {
+  /** Windows of so many tokens that are read between two reports. */
+  windowsAtOnce(sequence: number): number;
+  /** @returns the mean negative log-likelihood of each window, in nats, without that of its first token. */
+  meanLosses(windows: readonly Int32Array[], signal?: AbortSignal): Promise<number[]>;
+  /** The fault of a window whose loss is not finite. */
+  notFinite(text: PerplexityText, window: number, loss: number, signal?: AbortSignal): Promise<UserError>;
+}
+
+/** Windows go through a layer at a time in groups, so weights are prepared once a group. */
+function readerOf(network: Network): WindowReader {
+  const batchOf = (sequence: number): number =>
+    Math.max(1, Math.floor(network.memory.tokensAtOnce / sequence));
+  return {
+    windowsAtOnce(sequence) {
+      const batch = batchOf(sequence);
+      return network.keepsPrepared ? batch : groupSize(network, sequence, batch);
+    },
+    meanLosses: (windows, signal) => windowLosses(network, windows, batchOf(windows[0]!.length), signal),
+    notFinite: (text, window, loss, signal) => notFinite(network, text, window, loss, signal),
+  };
+}
+
 /**
  * Perplexity: exp of the mean over windows of each window's mean negative log-likelihood, every window on its own.
- * Logits are float32 and streamed. Windows go through a layer at a time in groups, so weights are prepared once a group.
+ * Logits are float32 and streamed.
  * @throws UserError `evaluation/too-short`, `evaluation/not-finite` with the window and the place in the network.
  */
 export async function* measurePerplexity(
-  network: Network,
+  network: Network | WindowReader,
   text: PerplexityText,
   signal?: AbortSignal,
 ): AsyncGenerator<PerplexityProgress, Perplexity> {
+  const reader = 'meanLosses' in network ? network : readerOf(network);
   const { windows } = text;
   if (windows.length === 0) {
     throw new UserError(
@@ -65,13 +90,12 @@ export async function* measurePerplexity(
     );
   }
   const sequence = windows[0]!.length;
-  const batch = Math.max(1, Math.floor(network.memory.tokensAtOnce / sequence));
-  const group = network.keepsPrepared ? batch : groupSize(network, sequence, batch);
+  const group = reader.windowsAtOnce(sequence);
   let sum = 0;
   for (let start = 0; start < windows.length; start += group) {
     const part = windows.slice(start, start + group);
-    for (const [index, nll] of (await windowLosses(network, part, batch, signal)).entries()) {
-      if (!Number.isFinite(nll)) throw await notFinite(network, text, start + index, nll, signal);
+    for (const [index, nll] of (await reader.meanLosses(part, signal)).entries()) {
+      if (!Number.isFinite(nll)) throw await reader.notFinite(text, start + index, nll, signal);
       sum += nll;
     }
     const done = start + part.length;

@@ -1,8 +1,7 @@
 import { Cancelled, UserError } from '../../protocol/errors.ts';
 import type { GenerationEvent, TextEnd, WrittenText } from '../../protocol/generation.ts';
-import type { Network } from '../network/network.ts';
 import { Rng } from '../rotation/random.ts';
-import { Decoder } from './decoder.ts';
+import { readerOf, type TokenReader, type WritingNetwork } from './decoder.ts';
 import { StopStrings } from './stop-strings.ts';
 import { chooseToken, logProbability, type TokenChoice } from './token-choice.ts';
 import { TokenText } from './token-text.ts';
@@ -33,13 +32,13 @@ const PREFILL_TOKENS = 1024;
  * @param signal ends the text where it is. What was written is returned. @throws Cancelled before the first token.
  */
 export async function* continueText(
-  network: Network,
+  network: WritingNetwork,
   decode: (ids: ArrayLike<number>) => string,
   task: TextTask,
   signal?: AbortSignal,
 ): AsyncGenerator<GenerationEvent, WrittenText> {
   const { prompt, tokens } = task;
-  const decoder = new Decoder(network, 1, prompt.length + tokens);
+  const decoder = readerOf(network, 1, prompt.length + tokens);
   // Weights and programs are made at the first token, and the time of the prompt is to be that of the prompt.
   await decoder.next(prompt.subarray(0, 1), signal);
   decoder.rewind();
@@ -59,6 +58,8 @@ export async function* continueText(
   } catch (error) {
     if (!(error instanceof Cancelled) || writing.ids.length === 0) throw error;
     ended = 'cancelled';
+  } finally {
+    decoder.rewind();
   }
   const seconds = { prefill: (first - began) / 1000, decode: (performance.now() - first) / 1000 };
   const rest = writing.finish(ended);
@@ -74,7 +75,7 @@ export async function* continueText(
 
 /** @returns logits [V] of the token after the prompt. */
 export async function prefill(
-  decoder: Decoder,
+  decoder: TokenReader,
   prompt: Int32Array,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
@@ -84,7 +85,11 @@ export async function prefill(
   return logits;
 }
 
-export async function readNext(decoder: Decoder, id: number, signal?: AbortSignal): Promise<Float32Array> {
+export async function readNext(
+  decoder: TokenReader,
+  id: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
   return (await decoder.next(Int32Array.of(id), signal)).data;
 }
 

@@ -4,11 +4,37 @@ import { LayerCache } from '../network/layer-cache.ts';
 import type { Network } from '../network/network.ts';
 import type { TokenPass } from '../network/token-pass.ts';
 
+/** Reads the tokens of some sequences as they come, all equally long, and knows those before. */
+export interface TokenReader {
+  /** Tokens of each sequence so far. */
+  readonly length: number;
+  /** Forgets all tokens. */
+  rewind(): void;
+  /**
+   * @param ids the next tokens of each sequence [B·n], sequence after sequence.
+   * @returns logits [B, V] of the token after them.
+   */
+  next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>>;
+}
+
+/** A network that has readers of its own. */
+interface ReaderSource {
+  reader(batch: number, capacity: number): TokenReader;
+}
+
+/** What text is written with. */
+export type WritingNetwork = Network | ReaderSource;
+
+/** @param capacity tokens that a sequence may have. */
+export function readerOf(network: WritingNetwork, batch: number, capacity: number): TokenReader {
+  return 'reader' in network ? network.reader(batch, capacity) : new Decoder(network, batch, capacity);
+}
+
 /**
  * A network that reads the tokens of some sequences as they come, with keys and values of those before kept. All
  * sequences are equally long. Rotary tables that depend on the length of a text are those of a text of full length.
  */
-export class Decoder {
+export class Decoder implements TokenReader {
   readonly #network: Network;
   readonly #batch: number;
   readonly #capacity: number;

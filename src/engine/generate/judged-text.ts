@@ -1,8 +1,7 @@
 /** How likely a network finds a text that another one wrote, and how far its distributions are from the writer's. */
 import type { TextJudgement, TokenJudgement } from '../../protocol/comparison.ts';
-import type { Network } from '../network/network.ts';
 import { expectFinite, prefill, readNext } from './continue-text.ts';
-import { Decoder } from './decoder.ts';
+import { readerOf, type WritingNetwork } from './decoder.ts';
 import { logPartition } from './token-choice.ts';
 
 /** A text with the logits [V] that its writer chose each token by. */
@@ -17,20 +16,24 @@ export interface GivenText {
  * @throws UserError `generate/not-finite`.
  */
 export async function* judgeText(
-  network: Network,
+  network: WritingNetwork,
   { prompt, ids, logits: written }: GivenText,
   signal?: AbortSignal,
 ): AsyncGenerator<TokenJudgement> {
-  const decoder = new Decoder(network, 1, prompt.length + ids.length);
-  let logits = await prefill(decoder, prompt, signal);
-  for (const [place, id] of ids.entries()) {
-    if (place > 0) logits = await readNext(decoder, ids[place - 1]!, signal);
-    expectFinite(logits, place);
-    const partition = logPartition(logits);
-    yield {
-      logProbability: logits[id]! - partition,
-      divergence: divergence(written[place]!, logits, partition),
-    };
+  const decoder = readerOf(network, 1, prompt.length + ids.length);
+  try {
+    let logits = await prefill(decoder, prompt, signal);
+    for (const [place, id] of ids.entries()) {
+      if (place > 0) logits = await readNext(decoder, ids[place - 1]!, signal);
+      expectFinite(logits, place);
+      const partition = logPartition(logits);
+      yield {
+        logProbability: logits[id]! - partition,
+        divergence: divergence(written[place]!, logits, partition),
+      };
+    }
+  } finally {
+    decoder.rewind();
   }
 }
 

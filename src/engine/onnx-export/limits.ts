@@ -1,4 +1,5 @@
 /** What a target can express of a network, and what it does in another way. */
+import type { Bits } from '../../config/index.ts';
 import { LINEARS } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ExportTarget } from '../../protocol/export-formats.ts';
@@ -129,6 +130,11 @@ function weightNotes(network: Network): string[] {
     ...(stored === bits ? [] : [`Codes of ${bits} bits are stored in ${stored}.`]),
     ...(group === 0 ? [`The one scale of a row is repeated for each block of ${blocks} columns.`] : []),
   ];
+}
+
+/** Bits of activations in the place of a run's: stock products with rounded weights round them to 8, others not at all. */
+export function activationsOf(weights: Bits, activations: Bits): Bits {
+  return weights >= 16 || activations >= 16 ? 16 : 8;
 }
 
 function activationNotes(network: Network): string[] {

@@ -1,5 +1,12 @@
 import { bytesOf } from '../../formats/tensor-io.ts';
-import { type DType, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import {
+  BYTES_PER_ELEMENT,
+  type DType,
+  elementCount,
+  float32,
+  type HostTensor,
+  int64,
+} from '../../protocol/tensor.ts';
 import type { Attributes } from '../graph/graph.ts';
 import {
   encodeProto,
@@ -20,6 +27,12 @@ type OperatorDomain = 'com.microsoft' | 'spinquant';
 /** Smaller tensors stay in the model: shapes must be seen there. */
 const INLINE_BYTES = 1024;
 
+/**
+ * Who reads the model: any runtime, or ONNX Runtime in this product for a run, once. The latter may have operators that
+ * the ONNX checker does not know, and needs no GPU with numbers of 16 bits.
+ */
+export type ModelPurpose = 'export' | 'run';
+
 interface NodeOptions {
   readonly attributes?: Attributes;
   /** That of ONNX itself where absent. */
@@ -33,13 +46,15 @@ interface NodeOptions {
  * time only, so that values have names here instead of shapes.
  */
 export class ModelGraph {
+  readonly purpose: ModelPurpose;
   readonly #data: ExternalData;
   readonly #nodes: ProtoNode[] = [];
   readonly #initializers: ProtoTensor[] = [];
   readonly #constants = new Set<string>();
 
-  constructor(data: ExternalData) {
+  constructor(data: ExternalData, purpose: ModelPurpose = 'export') {
     this.#data = data;
+    this.purpose = purpose;
   }
 
   /** Adds a node. @returns the name of its first output, which is that of the node. */
@@ -91,6 +106,15 @@ export class ModelGraph {
     if (!this.#constants.has(name)) this.#initializers.push({ name, dtype, dims, data });
     this.#constants.add(name);
     return name;
+  }
+
+  /** Bytes of all tensors once they are loaded for a run, which widens those of 16 bits. */
+  get loadedBytes(): number {
+    return this.#initializers.reduce(
+      (sum, { dtype, dims }) =>
+        sum + elementCount(dims) * (dtype === 'float16' ? 4 : BYTES_PER_ELEMENT[dtype]),
+      0,
+    );
   }
 
   /** How many nodes there are of each operator. */

@@ -37,6 +37,12 @@ export async function rmsNormNodes(
 ): Promise<string> {
   const node = (step: string, op: string, ...inputs: string[]): string =>
     graph.node(`${name}.${step}`, op, inputs);
+  if (graph.purpose === 'run') {
+    // ONNX Runtime fuses the operators below on the processor only.
+    const inputs = [x, await graph.tensor(`${name}.gain`, gain)];
+    const attributes = { axis: -1, epsilon: { float: epsilon } };
+    return graph.node(name, 'SimplifiedLayerNormalization', inputs, { attributes });
+  }
   const mean = node('mean', 'ReduceMean', node('square', 'Pow', x, graph.real(2)), graph.ints([-1]));
   const root = node('root', 'Sqrt', node('sum', 'Add', mean, graph.real(epsilon)));
   const weight = await graph.tensor(`${name}.gain`, gain);

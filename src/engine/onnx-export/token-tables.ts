@@ -42,6 +42,12 @@ export async function tableRows(
 ): Promise<TableValue> {
   if (bits === 32 || bits === 16) {
     const table = await storeFloats(graph, name, size, { bits, rows });
+    if (graph.purpose === 'run' && bits === 16) {
+      // Widened once, when the model is loaded: not every GPU reads numbers of 16 bits.
+      const wide = widenedNode(graph, `${name}.wide`, table);
+      const value = graph.node(name, 'Gather', [wide, ids], { attributes: { axis: 0 } });
+      return { value, report: floatReport(size, bits) };
+    }
     const gathered = bits === 32 ? name : `${name}.rows`;
     const found = graph.node(gathered, 'Gather', [table, ids], { attributes: { axis: 0 } });
     const value = bits === 32 ? found : widenedNode(graph, name, found);

@@ -9,7 +9,7 @@ import type { ModelConfig } from '../model/config.ts';
 import type { Network } from '../network/network.ts';
 import { ExternalData } from './external-data.ts';
 import { type CacheRows, type ModelBlocks, pastName, presentName } from './model-blocks.ts';
-import { ModelGraph } from './model-graph.ts';
+import { ModelGraph, type ModelPurpose } from './model-graph.ts';
 import { NativeBlocks } from './native-blocks.ts';
 import { NativeEnds } from './native-ends.ts';
 import { NetworkWeights } from './network-weights.ts';
@@ -31,6 +31,8 @@ export interface ModelToWrite {
   readonly network: Network;
   readonly tables: TableChoice;
   readonly target: ExportTarget;
+  /** `export` where absent. */
+  readonly purpose?: ModelPurpose | undefined;
 }
 
 export interface WrittenModel {
@@ -38,6 +40,8 @@ export interface WrittenModel {
   readonly operators: Readonly<Record<string, number>>;
   /** Keys and values of a token of one head. */
   readonly rows: CacheRows;
+  /** Bytes of all tensors, loaded for a run. */
+  readonly loadedBytes: number;
   readonly tables: Readonly<Record<keyof TableChoice, TableReport>>;
 }
 
@@ -57,11 +61,11 @@ export async function writeModel(
   model: ModelToWrite,
   signal?: AbortSignal,
 ): Promise<WrittenModel> {
-  const { network, tables, target } = model;
+  const { network, tables, target, purpose } = model;
   const { config } = network.checkpoint;
   const data = await ExternalData.create(folder, DATA_FILE);
   try {
-    const graph = new ModelGraph(data);
+    const graph = new ModelGraph(data, purpose);
     const ends = openEnds(graph, model, signal);
     const embeddings = await ends.embeddings('embeddings', 'input_ids', tables.embeddings);
     let x = embeddings.value;
@@ -77,7 +81,8 @@ export async function writeModel(
     const bytes = graph.encode(inputsOf(config, target, blocks.cache), outputsOf(config, blocks.cache));
     await writing(path, () => writeFile(path, bytes));
     const written = { embeddings: embeddings.report, head: head.report };
-    return { operators: graph.operators, rows: blocks.cache, tables: written };
+    const { operators, loadedBytes } = graph;
+    return { operators, loadedBytes, rows: blocks.cache, tables: written };
   } finally {
     await data.close();
   }

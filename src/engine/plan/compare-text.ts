@@ -11,22 +11,27 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { WrittenText } from '../../protocol/generation.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { continueText } from '../generate/continue-text.ts';
+import type { WritingNetwork } from '../generate/decoder.ts';
 import { type GivenText, judgeText, summarize } from '../generate/judged-text.ts';
 import type { TokenChoice } from '../generate/token-choice.ts';
 import { tokenCacheBytes } from '../network/cache-form.ts';
-import type { Network } from '../network/network.ts';
 import { endTokensOf } from './end-tokens.ts';
-import type { Executor } from './execute.ts';
 import type { GenerateOptions } from './generate.ts';
 import { runJob } from './job.ts';
 import { machineBytes } from './machine-bytes.ts';
-import { ownQuantizers } from './networks.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
 import { warningsOf } from './source.ts';
-import { labelOf, type Workbench } from './workbench.ts';
+import type { Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
-import { networkOf, writerSetting } from './writer-network.ts';
+import {
+  AS_DEPLOYED,
+  formOf,
+  type ReadyNetwork,
+  type WritingForm,
+  withNetwork,
+  writerSetting,
+} from './writer-network.ts';
 
 export interface ComparisonRequest {
   /** At least one, all of one model: its full precision is what they are compared with. */
@@ -104,25 +109,27 @@ async function* writeReference(
   return yield* runJob<Reference, ColumnEvent>(
     writerSetting('generate', opened, options),
     async function* (bench, executor) {
-      const prompt = yield* preparedPrompt(request, bench);
-      const network = yield* readyNetwork(opened, bench, executor);
-      const logits: Float32Array[] = [];
-      const see = (seen: Float32Array) => logits.push(seen.slice());
-      const written = yield* ownText(network, request, { bench, prompt, see }, options.signal);
-      const likely = [...written.likely];
-      const judged = likely.map((logProbability) => ({ logProbability, divergence: 0 }));
-      const summary = summarize(judged, likely);
-      if (summary) yield { type: 'text-judged', ...summary };
-      return { model, prompt, ids: written.ids, logits, written, likely };
+      const { form, ...text } = yield* preparedPrompt(request, opened, bench);
+      return yield* withNetwork(opened, executor, AS_DEPLOYED, async function* (ready) {
+        yield networkEvent(ready, form, bench);
+        const logits: Float32Array[] = [];
+        const see = (seen: Float32Array) => logits.push(seen.slice());
+        const written = yield* ownText(ready.network, request, { bench, ...text, see }, options.signal);
+        const likely = [...written.likely];
+        const judged = likely.map((logProbability) => ({ logProbability, divergence: 0 }));
+        const summary = summarize(judged, likely);
+        if (summary) yield { type: 'text-judged', ...summary };
+        return { model, prompt: text.prompt, ids: written.ids, logits, written, likely };
+      });
     },
   );
 }
 
 /** The model of a writer, computed with what the writer has of the machine: speeds are compared. */
 async function atFullPrecision(from: Writer, { device }: GenerateOptions): Promise<OpenedWriter> {
-  const { experiment } = await openWriter(from, { device, cacheBits: null });
+  const { experiment, stockOn } = await openWriter(from, { device, cacheBits: null });
   const { model, threads, memoryLimit } = experiment;
-  const opened = await openWriter({ model }, { device: experiment.device, cacheBits: null });
+  const opened = await openWriter({ model }, { device: stockOn ?? experiment.device, cacheBits: null });
   return { ...opened, experiment: { ...opened.experiment, threads, memoryLimit } };
 }
 
@@ -155,59 +162,63 @@ function writeAndJudge(
     writerSetting('generate', opened, options),
     async function* (bench, executor) {
       yield* warningsOf(opened.source);
-      const prompt = yield* preparedPrompt(request, bench);
-      const network = yield* readyNetwork(opened, bench, executor);
-      const written = yield* ownText(network, request, { bench, prompt }, signal);
-      const judged: TokenJudgement[] = [];
-      for await (const token of judgeText(network, reference, signal)) {
-        judged.push(token);
-        yield { type: 'judged', ...token };
-      }
-      const summary = summarize(judged, reference.likely);
-      if (summary) yield { type: 'text-judged', ...summary };
-      return { written, judged, summary };
+      const { form, ...text } = yield* preparedPrompt(request, opened, bench);
+      return yield* withNetwork(opened, executor, AS_DEPLOYED, async function* (ready) {
+        yield networkEvent(ready, form, bench);
+        const written = yield* ownText(ready.network, request, { bench, ...text }, signal);
+        const judged: TokenJudgement[] = [];
+        for await (const token of judgeText(ready.network, reference, signal)) {
+          judged.push(token);
+          yield { type: 'judged', ...token };
+        }
+        const summary = summarize(judged, reference.likely);
+        if (summary) yield { type: 'text-judged', ...summary };
+        return { written, judged, summary };
+      });
     },
   );
 }
 
-interface Place {
-  readonly bench: Workbench;
+interface Text {
   readonly prompt: Int32Array;
+  /** Tokens that are written at most. */
+  readonly tokens: number;
+}
+
+interface Place extends Text {
+  readonly bench: Workbench;
   readonly see?: (logits: Float32Array) => void;
 }
 
-/** The same prompt for all: it was read and measured with the same tokenizer and the same model. */
+/**
+ * The same prompt for all: it was read and measured with the same tokenizer and the same model. Read before the network is
+ * made: a fault of the prompt must not wait for the weights to be rounded.
+ */
 async function* preparedPrompt(
   request: ComparisonRequest,
-  bench: Workbench,
-): AsyncGenerator<RunEvent | ColumnEvent, Int32Array> {
-  const prompt = await readPrompt(bench, request.prompt);
-  yield* promptWarnings(bench, request.prompt, prompt);
-  const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
-  expectRoom(tokens, bench.checkpoint.config.vocabSize);
-  yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-  return prompt;
-}
-
-/** Made after the prompt was read: a fault of the prompt must not wait for the weights to be rounded. */
-async function* readyNetwork(
   opened: OpenedWriter,
   bench: Workbench,
-  executor: Executor,
-): AsyncGenerator<RunEvent | ColumnEvent, Network> {
-  const network = yield* networkOf(opened, bench, executor);
-  const cachePerToken = tokenCacheBytes(bench.checkpoint.config, ownQuantizers(bench));
-  yield { type: 'network', bits: labelOf(bench), bytes: { weights: network.weightBytes, cachePerToken } };
-  return network;
+): AsyncGenerator<RunEvent | ColumnEvent, Text & { readonly form: WritingForm }> {
+  const form = yield* formOf(opened, bench);
+  const prompt = await readPrompt(bench, request.prompt);
+  yield* promptWarnings(bench, request.prompt, prompt);
+  const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens, form);
+  expectRoom(tokens, bench.checkpoint.config.vocabSize);
+  yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
+  return { prompt, tokens, form };
+}
+
+function networkEvent({ weightBytes }: ReadyNetwork, form: WritingForm, bench: Workbench): ColumnEvent {
+  const cachePerToken = tokenCacheBytes(bench.checkpoint.config, form.cache);
+  return { type: 'network', bits: form.bits, bytes: { weights: weightBytes, cachePerToken } };
 }
 
 async function* ownText(
-  network: Network,
+  network: WritingNetwork,
   request: ComparisonRequest,
-  { bench, prompt, see }: Place,
+  { bench, prompt, tokens, see }: Place,
   signal?: AbortSignal,
 ): AsyncGenerator<ColumnEvent, WrittenText & { readonly likely: readonly number[] }> {
-  const { tokens } = tokensToWrite(bench, prompt.length, request.tokens);
   const { choice, seed } = request;
   const task = { prompt, tokens, choice, seed, stops: [], endTokens: endTokensOf(bench), see };
   const writing = continueText(network, bench.tokenizer.decode, task, signal);

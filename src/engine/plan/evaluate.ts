@@ -2,12 +2,14 @@ import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.
 import type { RunEvent } from '../../protocol/events.ts';
 import { openRun, type Run } from '../../runs/index.ts';
 import { addToRun, expectPlace } from './add-to-run.ts';
+import { evaluateStock } from './evaluate-stock.ts';
 import { planEvaluate } from './experiment-plan.ts';
 import { integerProducts, type Measured, withProducts } from './integer-products.ts';
 import { runJob } from './job.ts';
 import type { EvaluateOptions, EvaluateResult } from './options.ts';
 import { Places } from './places.ts';
 import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
+import { gpuOf } from './stock-run.ts';
 import { labelOf } from './workbench.ts';
 
 /**
@@ -24,6 +26,8 @@ export async function* evaluateExperiment(
   const source = await sourceOf(experiment, rotations, own);
   const asked = measuredWith(experiment, source);
   if (own) await expectPlace(own, asked, source);
+  const gpu = integer ? gpuOf(asked.device) : null;
+  if (gpu !== null) return yield* evaluateStock(gpu, asked, source, options);
   const named = [runDir, rotations, weights].filter((path) => path !== undefined);
   const setting = {
     job: 'evaluate' as const,

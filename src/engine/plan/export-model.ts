@@ -4,8 +4,7 @@ import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { ExportTarget, ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
 import { newModelFolder } from '../model/model-folder.ts';
-import { quantizersOf } from '../network/quantizers.ts';
-import { expectExpressible, type TargetQuestion } from '../onnx-export/limits.ts';
+import { expectExpressible } from '../onnx-export/limits.ts';
 import { type FolderReport, libraryFor, writeModelAsFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
@@ -14,7 +13,8 @@ import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
-import { labelOf, type Workbench } from './workbench.ts';
+import { targetQuestion } from './stock-run.ts';
+import { labelOf } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
@@ -58,7 +58,7 @@ export async function* exportModel(
   const { experiment, run, source } = opened;
   return yield* runJob(writerSetting('export', opened, options), async function* (bench, executor) {
     yield* warningsOf(source);
-    expectExpressible(questionOf(bench, target));
+    expectExpressible(targetQuestion(bench, target));
     const network = yield* mergedNetworkOf(opened, bench, executor, false);
     const { productVersion } = await provenanceOf(bench);
     const origin = {
@@ -74,12 +74,4 @@ export async function* exportModel(
     const report = yield* phase('export', {}, () => writeModelAsFolder(out, model, options.signal), out);
     return { ...origin, ...report, folder: out };
   });
-}
-
-/** Known before weights are rounded, which may take hours. */
-function questionOf({ checkpoint, experiment, rounding }: Workbench, target: ExportTarget): TargetQuestion {
-  const { quantization, rotation } = experiment;
-  const quantizers = quantizersOf(quantization, rotation, checkpoint.config);
-  const dense = rounding?.round?.dense ?? false;
-  return { target, checkpoint, quantizers, method: quantization.weights.method, dense };
 }

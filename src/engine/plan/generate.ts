@@ -10,14 +10,12 @@ import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
-import { ownQuantizers } from './networks.ts';
 import { expectSameCache, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { type Prompt, promptWarnings, readPrompt, tokensToWrite } from './prompt.ts';
 import { warningsOf } from './source.ts';
-import { labelOf } from './workbench.ts';
 import type { Writer } from './writer.ts';
-import { networkOf, writerSetting } from './writer-network.ts';
+import { formOf, withNetwork, writerSetting } from './writer-network.ts';
 
 export interface GenerateRequest {
   readonly from: Writer;
@@ -30,7 +28,10 @@ export interface GenerateRequest {
   readonly stops: readonly string[];
   /** Bits of keys and values; null: those of the run, 16 for a model. */
   readonly cacheBits: Bits | null;
-  /** True where quantization is simulated in float32; else products are of whole numbers, as far as they can be. */
+  /**
+   * True where quantization is simulated in float32; else products are of whole numbers, as far as they can be, and a GPU
+   * runs the network as an ONNX model of stock operators.
+   */
   readonly simulated: boolean;
   /** Bits of the output layer: 16, the default, leaves it as it is stored; 8 rounds it, and what it reads. */
   readonly headBits?: HeadBits | undefined;
@@ -48,7 +49,7 @@ export interface GenerateResult extends WrittenText {
   readonly cacheBytes: number;
   /** Bytes of all weights, in the forms in which the network reads them. */
   readonly weightBytes: number;
-  /** Products that were of whole numbers, and the others; null where none could be, or quantization was simulated. */
+  /** Products of whole numbers, and the others; null where none could be, in a simulation and on a GPU. */
   readonly products: Products | null;
   readonly headBits: HeadBits;
   /** Bytes of a token's keys and values, scales included, against 2 for each number. */
@@ -57,7 +58,7 @@ export interface GenerateResult extends WrittenText {
   readonly model: string;
   /** Absolute path of the run; null for a model. */
   readonly run: string | null;
-  /** Setting, such as `W4A4KV4`. */
+  /** Setting that was computed, such as `W4A4KV4`; on a GPU it may be another than the run's. */
   readonly bits: string;
   readonly device: RuntimeDevice;
 }
@@ -70,36 +71,36 @@ export async function* generateText(
   request: GenerateRequest,
   options: GenerateOptions,
 ): AsyncGenerator<RunEvent | GenerationEvent, GenerateResult> {
-  const { cacheBits, headBits = 16 } = request;
-  const opened = await openWriter(request.from, { device: options.device, cacheBits });
+  const { cacheBits, simulated, headBits = 16 } = request;
+  const opened = await openWriter(request.from, { device: options.device, cacheBits, simulated });
   const { experiment, run, source } = opened;
   return yield* runJob<GenerateResult, GenerationEvent>(
     writerSetting('generate', opened, options),
     async function* (bench, executor) {
       expectSameCache(opened, bench);
       yield* warningsOf(source);
+      const form = yield* formOf(opened, bench);
       const prompt = await readPrompt(bench, request.prompt);
       yield* promptWarnings(bench, request.prompt, prompt);
-      const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens);
+      const { tokens, cacheBytes } = tokensToWrite(bench, prompt.length, request.tokens, form);
       yield { type: 'prompt', ids: [...prompt], tokens, cacheBytes };
-      const network = yield* networkOf(opened, bench, executor, request.simulated);
-      network.setHeadBits(headBits);
-      const endTokens = endTokensOf(bench);
-      const task = { ...request, prompt, tokens, endTokens };
-      const written = yield* continueText(network, bench.tokenizer.decode, task, options.signal);
-      return {
-        ...written,
-        promptIds: [...prompt],
-        cacheBytes,
-        weightBytes: network.weightBytes,
-        products: network.products,
-        headBits,
-        cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, ownQuantizers(bench)),
-        model: experiment.model,
-        run: run?.dir ?? null,
-        bits: labelOf(bench),
-        device: bench.runtime.device,
-      };
+      const task = { ...request, prompt, tokens, endTokens: endTokensOf(bench) };
+      const { decode } = bench.tokenizer;
+      const writing = { simulated, headBits };
+      return yield* withNetwork(opened, executor, writing, async function* ({ network, ...facts }) {
+        const written = yield* continueText(network, decode, task, options.signal);
+        return {
+          ...written,
+          ...facts,
+          promptIds: [...prompt],
+          headBits,
+          cacheBytes,
+          cacheOf16Bits: shareOf16Bits(bench.checkpoint.config, form.cache),
+          model: experiment.model,
+          run: run?.dir ?? null,
+          bits: form.bits,
+        };
+      });
     },
   );
 }

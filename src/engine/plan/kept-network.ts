@@ -17,7 +17,7 @@ import type { Workbench } from './workbench.ts';
  * weights be looked at. Null where the text decides more than that, or the weights are others.
  */
 export async function* keptNetwork(
-  { run }: OpenedWriter,
+  { run }: Pick<OpenedWriter, 'run'>,
   { path, integer }: QuantizedForm,
   { experiment, scaling, rounding }: Workbench,
   executor: Executor,

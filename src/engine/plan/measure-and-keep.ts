@@ -7,10 +7,12 @@ import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { evaluateExperiment } from './evaluate.ts';
+import { notKept } from './evaluate-stock.ts';
 import { inspectActivations } from './inspect.ts';
 import type { EngineOptions, IntegerOptions, KeptEvaluation } from './options.ts';
 import { recordRun } from './record-run.ts';
 import { measuredWith, type Source } from './source.ts';
+import { gpuOf } from './stock-run.ts';
 
 /** Evaluates. A run of its own keeps the settings by which its rotations were learned, and names their run. */
 export async function* evaluateAndKeep(
@@ -19,6 +21,7 @@ export async function* evaluateAndKeep(
   options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   const asked = measuredWith(experiment, source);
+  if (options.integer && gpuOf(asked.device) !== null) throw notKept();
   const own = await runOf(source, asked);
   if (own && (await hasResults(own))) {
     const rotations = source?.rotations;

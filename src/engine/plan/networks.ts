@@ -68,6 +68,11 @@ export function mappedNetwork(bench: Workbench, state: SeamState): Network {
   return mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps }));
 }
 
+/** The checkpoint's own network in the merged form, in which networks are written down. */
+export function unmappedNetwork(bench: Workbench): Network {
+  return mapped({}, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps: NO_MAPS }));
+}
+
 /** The network that rotations are learned on; 16-bit weights take the cheaper unrotated form. */
 export function learningNetwork(bench: Workbench): Network {
   const { experiment, checkpoint } = bench;

@@ -14,8 +14,10 @@ import {
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { openRun, type Run } from '../../runs/index.ts';
+import type { DeviceKind } from '../runtime/types.ts';
 import type { Methods } from './experiment-methods.ts';
 import { measuredWith, type Source, sourceAt } from './source.ts';
+import { gpuOf } from './stock-run.ts';
 import type { Writer } from './writer.ts';
 
 export interface OpenedWriter {
@@ -28,6 +30,11 @@ export interface OpenedWriter {
   readonly isPlain: boolean;
   /** True where keys or values have other bits than those of the run. */
   readonly hasOtherCache: boolean;
+  /**
+   * The device that runs the network as an ONNX model of stock operators, which is made on the processor; null where the
+   * engine's own programs compute.
+   */
+  readonly stockOn: DeviceKind | null;
 }
 
 export interface WriterOptions {
@@ -35,10 +42,20 @@ export interface WriterOptions {
   readonly device?: Device | undefined;
   /** Bits of keys and values in the place of the run's; null leaves them. */
   readonly cacheBits: Bits | null;
+  /** True where a GPU, too, is to compute the engine's own programs. False where absent. */
+  readonly simulated?: boolean | undefined;
 }
 
-/** @throws UserError those of reading a run and its rotations. */
+/** @throws UserError `generate/cache`, and those of reading a run and its rotations. */
 export async function openWriter(from: Writer, options: WriterOptions): Promise<OpenedWriter> {
+  const opened = await openOnDevice(from, options);
+  const stockOn = options.simulated ? null : gpuOf(opened.experiment.device);
+  if (stockOn === null) return { ...opened, stockOn };
+  expectNumbersInCache(options.cacheBits);
+  return { ...opened, experiment: { ...opened.experiment, device: 'cpu' }, stockOn };
+}
+
+async function openOnDevice(from: Writer, options: WriterOptions): Promise<Omit<OpenedWriter, 'stockOn'>> {
   if ('model' in from) {
     const experiment = changed(fullPrecision(from.model, options.cacheBits ?? 16), options);
     const isPlain = experiment.quantization.keys.bits === 16;
@@ -49,6 +66,16 @@ export async function openWriter(from: Writer, options: WriterOptions): Promise<
   const source = hasLearnedRotation(own.rotation) ? await sourceAt(own, run.dir) : null;
   const experiment = changed(measuredWith(own, source), options);
   return { experiment, run, source, isPlain: false, hasOtherCache: cacheOf(own) !== cacheOf(experiment) };
+}
+
+/** @throws UserError `generate/cache`: stock operators keep keys and values in float32. */
+function expectNumbersInCache(bits: Bits | null): void {
+  if (bits === null || bits === 16) return;
+  throw new UserError(
+    'generate/cache',
+    `Keys and values are rounded to ${bits} bits on the processor only; on a GPU they stay float32.`,
+    'Leave --cache out, or compute on the processor (--device cpu).',
+  );
 }
 
 /** A model is used as an experiment that leaves all as it is, but for keys and values where they are to be rounded. */

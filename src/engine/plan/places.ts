@@ -92,9 +92,13 @@ export class Places {
   async make(file: RunFile): Promise<string> {
     this.check();
     const own = this.own(file);
-    if (own !== null) return own;
+    return own ?? join(await this.scratch(), RUN_FILES[file]);
+  }
+
+  /** A folder that is removed at the end. */
+  async scratch(): Promise<string> {
     this.#scratch ??= await makeScratchFolder(this.#scratchParent);
-    return join(this.#scratch.path, RUN_FILES[file]);
+    return this.#scratch.path;
   }
 
   /** Removes what was not to be kept. */

@@ -4,8 +4,8 @@ import { formatBytes, formatCount } from '../../protocol/text.ts';
 import { renderChat } from '../model/chat-template.ts';
 import { cacheBytes } from '../network/cache-form.ts';
 import { machineBytes } from './machine-bytes.ts';
-import { ownQuantizers } from './networks.ts';
 import type { Workbench } from './workbench.ts';
+import type { WritingForm } from './writer-network.ts';
 
 export interface Prompt {
   readonly text: string;
@@ -61,15 +61,19 @@ function expectTokens(ids: Int32Array): Int32Array {
  * @throws UserError `generate/context`, `generate/memory`.
  */
 export function tokensToWrite(
-  bench: Workbench,
+  { checkpoint: { config, dir } }: Workbench,
   prompt: number,
   wanted: number | null,
+  { cache, positions }: WritingForm,
 ): { readonly tokens: number; readonly cacheBytes: number } {
-  const { config, dir } = bench.checkpoint;
-  const room = config.maxPositions - prompt;
-  if (room < (wanted ?? 1)) throw tooLong(dir, { prompt, wanted, positions: config.maxPositions });
+  const room = positions - prompt;
+  const isShort = positions < config.maxPositions;
+  const where = isShort
+    ? 'of its ONNX model, which has the angles of short texts'
+    : 'max_position_embeddings';
+  if (room < (wanted ?? 1)) throw tooLong(dir, { prompt, wanted, positions, where });
   const tokens = wanted ?? Math.min(USUAL_TOKENS, room);
-  const bytes = cacheBytes(config, prompt + tokens, ownQuantizers(bench));
+  const bytes = cacheBytes(config, prompt + tokens, cache);
   const there = machineBytes();
   if (bytes <= there) return { tokens, cacheBytes: bytes };
   throw new UserError(
@@ -83,14 +87,15 @@ interface Length {
   readonly prompt: number;
   readonly wanted: number | null;
   readonly positions: number;
+  readonly where: string;
 }
 
-function tooLong(dir: string, { prompt, wanted, positions }: Length): UserError {
+function tooLong(dir: string, { prompt, wanted, positions, where }: Length): UserError {
   const more = wanted === null ? '' : ` and ${wanted} more ${wanted === 1 ? 'is' : 'are'} asked for`;
   const room = positions - prompt;
   return new UserError(
     'generate/context',
-    `The prompt has ${prompt} tokens${more}; ${dir} has ${positions} positions (max_position_embeddings).`,
+    `The prompt has ${prompt} tokens${more}; ${dir} has ${positions} positions (${where}).`,
     room > 0
       ? `Ask for at most ${formatCount(room, 'token')}, or shorten the prompt.`
       : 'Shorten the prompt.',

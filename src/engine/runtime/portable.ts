@@ -35,6 +35,12 @@ export async function openPortableRuntime(threads: number, device: RuntimeDevice
  * @throws UserError `device/unavailable` with what is missing.
  */
 export async function openGpuRuntime(threads: number, kind: GpuKind, strict: boolean): Promise<Runtime> {
+  await expectGpu(kind, threads, strict);
+  return new PortableRuntime(await import('onnxruntime-node'), threads, openedDevice(kind), strict);
+}
+
+/** Sees whether a GPU can be used. @throws UserError `device/unavailable` with what is missing. */
+export async function expectGpu(kind: GpuKind, threads: number, strict = false): Promise<void> {
   requireDevice(kind);
   const ort = await import('onnxruntime-node');
   try {
@@ -43,7 +49,6 @@ export async function openGpuRuntime(threads: number, kind: GpuKind, strict: boo
   } catch (error) {
     throw deviceFailure(kind, error);
   }
-  return new PortableRuntime(ort, threads, openedDevice(kind), strict);
 }
 
 class PortableRuntime implements Runtime {
@@ -96,7 +101,7 @@ class PortableRuntime implements Runtime {
   }
 }
 
-function sessionOptions(
+export function sessionOptions(
   provider: DeviceKind,
   threads: number,
   strict: boolean,
@@ -174,7 +179,12 @@ function narrowed(data: TensorData, dims: readonly number[]): HostTensor {
 /** Keeps widened copies of bfloat16 arrays for as long as the arrays live. */
 const widened = new WeakMap<Uint16Array, Float32Array>();
 
-function makeTensor(ort: OrtModule, dtype: DType, data: TensorData, dims: readonly number[]): OrtTensor {
+export function makeTensor(
+  ort: OrtModule,
+  dtype: DType,
+  data: TensorData,
+  dims: readonly number[],
+): OrtTensor {
   if (dtype !== 'bfloat16') return new ort.Tensor(ORT_JS_TYPE[dtype], data, dims);
   const bits = data as Uint16Array;
   const wide = widened.get(bits) ?? bfloat16ToFloat32(bits);

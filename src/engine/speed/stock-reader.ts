@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import type { ModelConfig } from '../model/config.ts';
-import { pastName, presentName } from '../onnx-export/stock-block.ts';
-import { MODEL_FILE } from '../onnx-export/stock-model.ts';
+import { pastName, presentName } from '../onnx-export/model-blocks.ts';
+import { MODEL_FILE } from '../onnx-export/write-model.ts';
 import type { TokenReader } from './contender.ts';
 
 type OrtModule = typeof import('onnxruntime-node');

@@ -6,7 +6,7 @@ import { writing } from '../../../disk/faults.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { LeftOut } from '../../../protocol/speed.ts';
-import { DATA_FILE } from '../../onnx-export/stock-model.ts';
+import { DATA_FILE } from '../../onnx-export/write-model.ts';
 import { ReadingContender } from '../../speed/contender.ts';
 import { longestText } from '../../speed/measure.ts';
 import { type ExportModelResult, exportModel } from '../export-model.ts';
@@ -28,7 +28,8 @@ export async function* exportForSpeed(
 ): AsyncGenerator<RunEvent, StockFolder | null> {
   const parent = await writing(tmpdir(), () => mkdtemp(join(tmpdir(), 'spinquant-bench-')));
   const remove = () => rm(parent, { recursive: true, force: true });
-  const request = { from, format: 'onnx', out: join(parent, 'model'), embeddings: 16, head: 16 } as const;
+  const model = { format: 'onnx', target: 'stock', embeddings: 16, head: 16 } as const;
+  const request = { from, ...model, out: join(parent, 'model') };
   let isWhole = false;
   try {
     const exported = yield* exportModel(request, options);
