@@ -6,7 +6,7 @@ import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
 import { type FileTensor, float32 } from '../../protocol/tensor.ts';
 import type { Network } from '../network/network.ts';
 import type { ModelGraph } from './model-graph.ts';
-import { partsOf, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
+import { mapped, partsOf, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
 import type { TableReport, TableValue } from './token-tables.ts';
 
 /** A table that the graph has already. */
@@ -72,9 +72,14 @@ export class NativeEnds {
     return this.#map;
   }
 
-  #stored(name: string, table: FileTensor, bits: RealBits): Promise<string> {
+  async #stored(name: string, table: FileTensor, bits: RealBits): Promise<string> {
     const { vocabSize, hiddenSize } = this.#network.checkpoint.config;
     const size = { rows: vocabSize, columns: hiddenSize };
+    if (bits === 16 && table.dtype === 'bfloat16') {
+      // As it is: float16 would round small numbers.
+      const place = await this.#graph.append(mapped(rowsOf(table), upperHalves));
+      return this.#graph.stored(`${name}.numbers`, { dtype: 'bfloat16', dims: table.dims }, place);
+    }
     return storeFloats(this.#graph, name, size, { bits, rows: rowsOf(table) });
   }
 
@@ -86,4 +91,10 @@ export class NativeEnds {
 
 async function* rowsOf(table: FileTensor): AsyncGenerator<Float32Array> {
   for (const { first, count } of partsOf(table.dims[0] ?? 0)) yield toFloat32(fileRows(table, first, count));
+}
+
+/** bfloat16 numbers, which float32 holds in its upper half. */
+function upperHalves(values: Float32Array): Uint8Array {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  return new Uint8Array(Uint16Array.from(bits, (word) => word >>> 16).buffer);
 }
