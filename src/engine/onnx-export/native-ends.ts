@@ -2,6 +2,7 @@
  * The ends of a network with tables of tokens in the checkpoint's own channels, which maps at run time turn: what 16 bits
  * hold stays exact, and a tied output layer shares the table of the embeddings.
  */
+import { float32ToBfloat16 } from '../../formats/float-bits.ts';
 import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
 import { type FileTensor, float32 } from '../../protocol/tensor.ts';
 import type { Network } from '../network/network.ts';
@@ -93,8 +94,7 @@ async function* rowsOf(table: FileTensor): AsyncGenerator<Float32Array> {
   for (const { first, count } of partsOf(table.dims[0] ?? 0)) yield toFloat32(fileRows(table, first, count));
 }
 
-/** bfloat16 numbers, which float32 holds in its upper half. */
 function upperHalves(values: Float32Array): Uint8Array {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  return new Uint8Array(Uint16Array.from(bits, (word) => word >>> 16).buffer);
+  const bits = float32ToBfloat16(values);
+  return new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
 }
