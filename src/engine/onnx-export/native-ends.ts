@@ -2,11 +2,12 @@
  * The ends of a network with tables of tokens in the checkpoint's own channels, which maps at run time turn: what 16 bits
  * hold stays exact, and a tied output layer shares the table of the embeddings.
  */
+import { float32ToBfloat16 } from '../../formats/float-bits.ts';
 import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
 import { type FileTensor, float32 } from '../../protocol/tensor.ts';
 import type { Network } from '../network/network.ts';
 import type { ModelGraph } from './model-graph.ts';
-import { partsOf, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
+import { mapped, partsOf, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
 import type { TableReport, TableValue } from './token-tables.ts';
 
 /** A table that the graph has already. */
@@ -72,9 +73,14 @@ export class NativeEnds {
     return this.#map;
   }
 
-  #stored(name: string, table: FileTensor, bits: RealBits): Promise<string> {
+  async #stored(name: string, table: FileTensor, bits: RealBits): Promise<string> {
     const { vocabSize, hiddenSize } = this.#network.checkpoint.config;
     const size = { rows: vocabSize, columns: hiddenSize };
+    if (bits === 16 && table.dtype === 'bfloat16') {
+      // As it is: float16 would round small numbers.
+      const place = await this.#graph.append(mapped(rowsOf(table), upperHalves));
+      return this.#graph.stored(`${name}.numbers`, { dtype: 'bfloat16', dims: table.dims }, place);
+    }
     return storeFloats(this.#graph, name, size, { bits, rows: rowsOf(table) });
   }
 
@@ -86,4 +92,9 @@ export class NativeEnds {
 
 async function* rowsOf(table: FileTensor): AsyncGenerator<Float32Array> {
   for (const { first, count } of partsOf(table.dims[0] ?? 0)) yield toFloat32(fileRows(table, first, count));
+}
+
+function upperHalves(values: Float32Array): Uint8Array {
+  const bits = float32ToBfloat16(values);
+  return new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
 }
