@@ -1,9 +1,7 @@
 /** Jobs that have not ended, remembered beyond their window. Knows nothing of the editor. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { messageOf } from '../../protocol/errors.ts';
-// The index would bring all that reads runs into the start of the extension.
-import { writeJson } from '../../runs/files.ts';
 import type { JobRequest } from '../services.ts';
 
 /** A job that its window left. */
@@ -40,7 +38,8 @@ export class UnfinishedJobs {
     if (this.#closes || this.#path === null) return;
     try {
       mkdirSync(dirname(this.#path), { recursive: true });
-      writeJson(this.#path, jobs);
+      writeFileSync(`${this.#path}.new`, JSON.stringify(jobs));
+      renameSync(`${this.#path}.new`, this.#path);
     } catch (error) {
       // The work itself goes on: only the next window will not know of it.
       this.#log.warn(messageOf(error));
