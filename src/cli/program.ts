@@ -289,6 +289,11 @@ function addBench(program: Command, output: Output, done: Done): void {
       `what is measured beside it: ${BESIDE_NAMES.join(', ')}; "full-precision,onnx" by default, "none" for nothing`,
       parseBeside,
     )
+    .option(
+      '--head-bits <bits>',
+      'bits of the output layer of the run, 8 or 16, as for generate',
+      parseHeadBits,
+    )
     .option('--llama-bench <program>', 'llama-bench of llama.cpp, or a program that takes its options')
     .option('--gguf <file>', 'the model file that llama.cpp reads')
     .addOption(kernels())

@@ -33,7 +33,7 @@ export async function benchOf(experiment: ResolvedExperiment, machine: Machine =
 
 /** For steps that need no model. */
 export const NO_BENCH = {
-  checkpoint: { hash: async () => 'model' },
+  checkpoint: { hash: async () => 'model', config: { attentionBias: false } },
   runtime: { kernels: 'composed', device: { kind: 'cpu' } },
 } as unknown as Workbench;
 

@@ -29,7 +29,15 @@ after(() => {
   delete process.env.TMPDIR;
 });
 
-const SMALL = { promptTokens: 6, tokens: 2, depths: [4], repeat: 1, threads: 1, llama: null };
+const SMALL = {
+  promptTokens: 6,
+  tokens: 2,
+  depths: [4],
+  repeat: 1,
+  threads: 1,
+  headBits: 16,
+  llama: null,
+} as const;
 
 async function measured(asked: Pick<SpeedRequest, 'from' | 'beside'>, kernels: 'auto' | 'composed') {
   const measuring = measureSpeed({ ...SMALL, ...asked }, { kernels });

@@ -18,6 +18,7 @@ export interface BenchFlags {
   readonly repeat?: number;
   readonly threads?: number;
   readonly beside?: readonly BesideName[];
+  readonly headBits?: 16 | 8;
   readonly llamaBench?: string;
   readonly gguf?: string;
   readonly kernels: KernelOption;
@@ -31,6 +32,7 @@ export async function bench(named: string, flags: BenchFlags, output: Output): P
   const request: SpeedRequest = {
     from: await engine.findWriter(named, await runsFolder('.')),
     ...{ promptTokens, tokens, depths, repeat, threads, llama },
+    headBits: flags.headBits ?? 16,
     beside: flags.beside ?? BESIDE_NAMES.filter((name) => name !== 'simulated'),
   };
   const { kernels } = flags;

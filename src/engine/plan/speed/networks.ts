@@ -51,14 +51,16 @@ export async function* openNetworks(
 
 /** @param simulated false: in whole numbers, as far as that can be. */
 async function* quantized(place: SpeedPlace, simulated: boolean): AsyncGenerator<RunEvent, Opened> {
-  const { opened, bench, executor } = place;
+  const { opened, bench, executor, request } = place;
   const began = performance.now();
   const network = yield* networkOf(opened, bench, executor, simulated);
+  const headBits = simulated ? 16 : request.headBits;
+  network.setHeadBits(headBits);
   const isInteger = (network.products?.integer.length ?? 0) > 0;
   const how = isInteger ? 'products of whole numbers' : 'simulated in float32';
   return {
     name: isInteger ? 'integer' : 'simulated',
-    title: `${labelOf(bench)}, ${how}`,
+    title: `${labelOf(bench)}, ${how}${headBits < 16 ? `, the output layer in ${headBits} bits` : ''}`,
     network,
     seconds: (performance.now() - began) / 1000,
   };

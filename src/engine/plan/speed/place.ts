@@ -1,5 +1,7 @@
 /** What is measured, and who takes part. */
+
 import type { BesideName, ContenderSpeed, SpeedSizes } from '../../../protocol/speed.ts';
+import type { HeadBits } from '../../network/network-ends.ts';
 import { Rng } from '../../rotation/random.ts';
 import type { Contender } from '../../speed/contender.ts';
 import type { LlamaBench } from '../../speed/llama-bench.ts';
@@ -16,6 +18,8 @@ export interface SpeedRequest extends AskedSizes {
   readonly threads: number | null;
   /** Measured beside the run as it is deployed. */
   readonly beside: readonly BesideName[];
+  /** Bits of the output layer of the run as it is deployed; 16 leaves it as it is stored. */
+  readonly headBits: HeadBits;
   /** llama.cpp; null without it. */
   readonly llama: LlamaBench | null;
 }
