@@ -101,17 +101,14 @@ function attention(
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
-  const repeats = heads / kvHeads;
-  const { rowOfToken, tokenOfRow } = tables;
+  const [repeats, { rowOfToken, tokenOfRow }] = [heads / kvHeads, tables];
   const ofTokens = (x: Value, dims: readonly number[]): Value =>
     splitHeads(rowOfToken ? gatherRows(x, rowOfToken) : x, dims);
   const rope = (x: Value, dims: readonly number[]): Value =>
     rotaryEmbedding(ofTokens(x, dims), tables.cos, tables.sin);
-  const [queriesBefore, keysBefore] = [headNorm(q, tables.qNorm, shape), headNorm(k, tables.kNorm, shape)];
-  const queries = rope(queriesBefore, [batch, sequence, kvHeads, repeats, headDim]);
-  // RoPE is linear: what is taken out before it is gone behind it, turned.
-  const rest = tables.keyOffset ? sub(keysBefore, tables.keyOffset) : keysBefore;
-  const keys = rope(rest, [batch, sequence, kvHeads, headDim]);
+  const ofHeads = [batch, sequence, kvHeads, headDim];
+  const queries = rope(headNorm(q, tables.qNorm, shape), ofHeads.toSpliced(3, 0, repeats));
+  const keys = rope(withoutOffset(headNorm(k, tables.kNorm, shape), tables), ofHeads);
   const offset = tables.keyOffset && reshape(tables.keyOffset, [kvHeads, headDim]);
   observe('query', joinHeads(queries));
   observe('key', joinHeads(keys));
@@ -124,7 +121,6 @@ function attention(
     const tokens = joinHeads(reshape(mixed, [batch, kvHeads, repeats, sequence, headDim]));
     return tokenOfRow ? gatherRows(tokens, tokenOfRow) : tokens;
   };
-  const ofHeads = [batch, sequence, kvHeads, headDim];
   if (tables.packedPast) {
     const tokens = {
       keys: packCache(mappedKeys, quantizers.keys, 'keys'),
@@ -146,6 +142,11 @@ function attention(
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
   return joined(mixed);
+}
+
+/** RoPE is linear: what is taken out of keys before it is gone behind it, turned. */
+function withoutOffset(keys: Value, { keyOffset }: AttentionTables): Value {
+  return keyOffset ? sub(keys, keyOffset) : keys;
 }
 
 /** Qwen3: RMSNorm with gain over each head's channels, before RoPE. */
