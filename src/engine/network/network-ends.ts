@@ -1,5 +1,13 @@
-import { fileRows } from '../../formats/tensor-io.ts';
-import { type HostTensor, int64, type Tensor } from '../../protocol/tensor.ts';
+import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
+import {
+  BYTES_PER_ELEMENT,
+  elementCount,
+  type FileTensor,
+  float32,
+  type HostTensor,
+  int64,
+  type Tensor,
+} from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
@@ -22,6 +30,7 @@ export class NetworkEnds {
   readonly #checkpoint: Checkpoint;
   readonly #settings: EndsSettings;
   readonly #packed: HeadWeights;
+  #widened: Reals | null = null;
   #headBits: HeadBits = 16;
   #residual: Tensor | undefined;
 
@@ -43,11 +52,27 @@ export class NetworkEnds {
     this.#headBits = bits;
   }
 
-  /** Bytes that a packed output layer adds to the weights as they are stored: it replaces one that nothing else reads. */
+  /** Bytes that an output layer of another form adds to those that are stored: it replaces one that nothing else reads. */
   get addedBytes(): number {
-    if (this.#headBits === 16) return 0;
     const { tiedEmbeddings, lmHead } = this.#checkpoint;
-    return this.#packed.bytes - (tiedEmbeddings ? 0 : lmHead.byteLength);
+    const replaced = tiedEmbeddings ? 0 : lmHead.byteLength;
+    if (this.#headBits !== 16) return this.#packed.bytes - replaced;
+    return this.#isWidened ? this.#wideBytes - replaced : 0;
+  }
+
+  get #wideBytes(): number {
+    return elementCount(this.#checkpoint.lmHead.dims) * BYTES_PER_ELEMENT.float32;
+  }
+
+  /**
+   * A layer that would be converted for every product is converted once: for one token that takes longer than the product,
+   * and as much memory.
+   */
+  get #isWidened(): boolean {
+    const { abilities, runtime } = this.#cache;
+    const type = runtime.inputType(this.#checkpoint.lmHead.dtype);
+    const hasProducts = type === 'float32' || (type === 'bfloat16' && abilities.bfloat16Products);
+    return !hasProducts;
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -92,9 +117,16 @@ export class NetworkEnds {
   /** The shape that graphs of both ends are built from, and the tensors that they read beside ids and residual. */
   async context(tokens: number, signal?: AbortSignal): Promise<EndsContext> {
     const shape = this.#shape(tokens);
-    if (this.#headBits === 16) return { shape, tensors: this.#tensors({}) };
+    if (this.#headBits === 16)
+      return this.#isWidened ? this.#wide(shape) : { shape, tensors: this.#tensors({}) };
     const packed = await this.#packed.tensors(shape, this.#tensors({}), signal);
     return { shape: { ...shape, packedHead: true }, tensors: this.#tensors(packed) };
+  }
+
+  #wide(shape: programs.EndsShape): EndsContext {
+    const { lmHead } = this.#checkpoint;
+    this.#widened ??= widened(lmHead);
+    return { shape: { ...shape, headType: 'float32' }, tensors: this.#tensors({ lmHead: this.#widened }) };
   }
 
   #shape(tokens: number): programs.EndsShape {
@@ -124,4 +156,16 @@ const rowsOf = ({ dims }: Reals): number => dims[0] ?? 0;
 
 function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
   return int64([ids.length], BigInt64Array.from(ids, BigInt));
+}
+
+/** Rows that are read at once. */
+const ROWS = 4096;
+
+/** A table in float32; only some of its rows are in memory as they are stored. */
+function widened(table: FileTensor): Reals {
+  const [rows = 0, width = 0] = table.dims;
+  const wide = float32(table.dims, new Float32Array(rows * width));
+  for (let first = 0; first < rows; first += ROWS)
+    wide.data.set(toFloat32(fileRows(table, first, Math.min(ROWS, rows - first))), first * width);
+  return wide;
 }
