@@ -53,6 +53,17 @@ export function readTensor(file: FileTensor): HostTensor {
   return tensor;
 }
 
+/** Rows of a table of tokens that are in memory at a time: whole panels of packed weights. */
+const TABLE_ROWS = 4096;
+
+/** The rows of a table, part by part: it may be larger than memory. */
+export function tableParts(rows: number): { readonly first: number; readonly count: number }[] {
+  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => {
+    const first = i * TABLE_ROWS;
+    return { first, count: Math.min(TABLE_ROWS, rows - first) };
+  });
+}
+
 /** Rows first … first + count − 1 of a matrix in a file. */
 export function fileRows(matrix: FileTensor, first: number, count: number): FileTensor {
   const { dims, dtype, byteOffset } = matrix;

@@ -19,6 +19,9 @@ export interface SpeedSizes {
   readonly repeat: number;
 }
 
+/** Tokens of the text whose speed is measured. */
+export type TextSizes = Pick<SpeedSizes, 'promptTokens' | 'tokens'>;
+
 /** Tokens per second over the rounds. The spread, fastest against slowest, is the noise of the machine. */
 export interface Rate {
   readonly fastest: number;

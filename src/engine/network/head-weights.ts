@@ -1,12 +1,9 @@
-import { fileRows } from '../../formats/tensor-io.ts';
+import { fileRows, tableParts } from '../../formats/tensor-io.ts';
 import { type FileTensor, type HostTensor, zeros } from '../../protocol/tensor.ts';
 import type { HostTensors, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { type EndsShape, PACK_HEAD } from './ends-programs.ts';
 import { packedHeadBytes, packedHeadTypes } from './packed-head.ts';
-
-/** Rows that are packed at once: whole panels of packed weights, and little memory in float32. */
-const ROWS = 4096;
 
 /** The packed output layer of a network, made when it is needed and kept until the map of the residual changes. */
 export class HeadWeights {
@@ -47,8 +44,7 @@ export class HeadWeights {
     );
     // Parts lie one behind the other: all but the last are whole panels.
     const ends = new Map<string, number>();
-    for (let first = 0; first < rows; first += ROWS) {
-      const count = Math.min(ROWS, rows - first);
+    for (const { first, count } of tableParts(rows)) {
       const program = await this.#cache.get(PACK_HEAD, { ...shape, tokens: count });
       const part = fileRows(this.#lmHead, first, count);
       const packed = await program.run({ ...given, rows: part }, signal);

@@ -1,4 +1,4 @@
-import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
+import { fileRows, tableParts, toFloat32 } from '../../formats/tensor-io.ts';
 import {
   BYTES_PER_ELEMENT,
   elementCount,
@@ -158,14 +158,11 @@ function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
   return int64([ids.length], BigInt64Array.from(ids, BigInt));
 }
 
-/** Rows that are read at once. */
-const ROWS = 4096;
-
 /** A table in float32; only some of its rows are in memory as they are stored. */
 function widened(table: FileTensor): Reals {
   const [rows = 0, width = 0] = table.dims;
   const wide = float32(table.dims, new Float32Array(rows * width));
-  for (let first = 0; first < rows; first += ROWS)
-    wide.data.set(toFloat32(fileRows(table, first, Math.min(ROWS, rows - first))), first * width);
+  for (const { first, count } of tableParts(rows))
+    wide.data.set(toFloat32(fileRows(table, first, count)), first * width);
   return wide;
 }

@@ -3,11 +3,11 @@
  * hold stays exact, and a tied output layer shares the table of the embeddings.
  */
 import { float32ToBfloat16 } from '../../formats/float-bits.ts';
-import { fileRows, toFloat32 } from '../../formats/tensor-io.ts';
+import { fileRows, tableParts, toFloat32 } from '../../formats/tensor-io.ts';
 import { type FileTensor, float32 } from '../../protocol/tensor.ts';
 import type { Network } from '../network/network.ts';
 import type { ModelGraph } from './model-graph.ts';
-import { mapped, partsOf, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
+import { mapped, type RealBits, storeFloats, widenedNode } from './stored-weights.ts';
 import type { TableReport, TableValue } from './token-tables.ts';
 
 /** A table that the graph has already. */
@@ -91,7 +91,8 @@ export class NativeEnds {
 }
 
 async function* rowsOf(table: FileTensor): AsyncGenerator<Float32Array> {
-  for (const { first, count } of partsOf(table.dims[0] ?? 0)) yield toFloat32(fileRows(table, first, count));
+  for (const { first, count } of tableParts(table.dims[0] ?? 0))
+    yield toFloat32(fileRows(table, first, count));
 }
 
 function upperHalves(values: Float32Array): Uint8Array {

@@ -150,14 +150,3 @@ export async function* mapped(
 export function uint8(dims: readonly number[], data: Uint8Array): HostTensor {
   return { kind: 'host', dtype: 'uint8', dims, data };
 }
-
-/** Rows of a table of tokens that are made at a time. */
-const TABLE_ROWS = 4096;
-
-/** The rows of a table, part by part: it may be larger than memory. */
-export function partsOf(rows: number): { readonly first: number; readonly count: number }[] {
-  return Array.from({ length: Math.ceil(rows / TABLE_ROWS) }, (_, i) => {
-    const first = i * TABLE_ROWS;
-    return { first, count: Math.min(TABLE_ROWS, rows - first) };
-  });
-}

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writing } from '../../disk/faults.ts';
+import { tableParts } from '../../formats/tensor-io.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { ExportTarget, TableBits } from '../../protocol/export-formats.ts';
 import type { ProtoValue } from '../graph/model-proto.ts';
@@ -14,7 +15,7 @@ import { NativeBlocks } from './native-blocks.ts';
 import { NativeEnds } from './native-ends.ts';
 import { NetworkWeights } from './network-weights.ts';
 import { StockBlocks } from './stock-blocks.ts';
-import { levelOf, partsOf } from './stored-weights.ts';
+import { levelOf } from './stored-weights.ts';
 import { type TableReport, type TableValue, tableProduct, tableRows } from './token-tables.ts';
 
 export const MODEL_FILE = 'model.onnx';
@@ -90,14 +91,14 @@ export async function writeModel(
 
 /** Rows of the embeddings in the channels of the residual. */
 async function* embeddingRows(network: Network, signal?: AbortSignal): AsyncGenerator<Float32Array> {
-  for (const { first, count } of partsOf(network.checkpoint.config.vocabSize)) {
+  for (const { first, count } of tableParts(network.checkpoint.config.vocabSize)) {
     const ids = Int32Array.from({ length: count }, (_, i) => first + i);
     yield (await network.embed(ids, signal)).data;
   }
 }
 
 async function* headRows(network: Network, signal?: AbortSignal): AsyncGenerator<Float32Array> {
-  for (const { first, count } of partsOf(network.checkpoint.config.vocabSize))
+  for (const { first, count } of tableParts(network.checkpoint.config.vocabSize))
     yield (await network.headRows(first, count, signal)).data;
 }
 

@@ -1,4 +1,4 @@
-import type { ContenderName, Rate } from '../../protocol/speed.ts';
+import type { ContenderName, Rate, TextSizes } from '../../protocol/speed.ts';
 
 /** One whose speed is measured. */
 export interface Contender {
@@ -36,14 +36,9 @@ export class ReadingContender implements Contender {
   readonly #reader: TokenReader;
   /** Tokens of the longest text. */
   readonly #ids: Int32Array;
-  readonly #sizes: { readonly promptTokens: number; readonly tokens: number };
+  readonly #sizes: TextSizes;
 
-  constructor(
-    name: ContenderName,
-    reader: TokenReader,
-    ids: Int32Array,
-    sizes: { readonly promptTokens: number; readonly tokens: number },
-  ) {
+  constructor(name: ContenderName, reader: TokenReader, ids: Int32Array, sizes: TextSizes) {
     this.name = name;
     this.#reader = reader;
     this.#ids = ids;

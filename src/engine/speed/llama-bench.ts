@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { z } from 'zod';
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
+import type { TextSizes } from '../../protocol/speed.ts';
 import type { Contender } from './contender.ts';
 
 /** `llama-bench`, or a program that takes its options and prints its JSON; and a model file. */
@@ -30,13 +31,9 @@ export class LlamaContender implements Contender {
   readonly warmsUp = false;
   readonly #bench: LlamaBench;
   readonly #threads: number;
-  readonly #sizes: { readonly promptTokens: number; readonly tokens: number };
+  readonly #sizes: TextSizes;
 
-  constructor(
-    bench: LlamaBench,
-    threads: number,
-    sizes: { readonly promptTokens: number; readonly tokens: number },
-  ) {
+  constructor(bench: LlamaBench, threads: number, sizes: TextSizes) {
     this.#bench = bench;
     this.#threads = threads;
     this.#sizes = sizes;
