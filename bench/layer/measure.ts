@@ -51,7 +51,7 @@ interface Contender {
   readonly nodes: number;
   readonly session: Session;
   readonly into: Record<string, HostTensor>;
-  /** What the program reads, for each layer. */
+  /** Inputs of the program, by layer. */
   readonly layers: readonly Tensors[];
   /** Of the calls of each layer. */
   readonly milliseconds: readonly number[][];

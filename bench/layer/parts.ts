@@ -104,7 +104,7 @@ function r3(): number {
 const parts: Parts = {
   R3: r3(),
   R4: r4(),
-  // What q, k and v read, o, what gate and up read, down; keys, with RoPE in their time, and values.
+  // The inputs of q, k and v, of o, of gate and up, and of down are rounded; so are keys, whose time has RoPE in it, and values.
   quantizers:
     2 * quantizing(hidden) +
     quantizing(heads * headDim, heads) +

@@ -1,4 +1,4 @@
-// What is done to a row of a head; included by the kernels that read such rows.
+// Kernels that read rows of heads include these steps.
 #pragma once
 #include "hadamard_blocks.h"
 #include "head_rows.h"

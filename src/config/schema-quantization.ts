@@ -77,7 +77,7 @@ function cacheShape(what: 'Keys' | 'Values', where: string) {
   };
 }
 
-/** What is taken out of keys before they are quantized, and comes back in the scores. */
+/** Parts of keys that are taken out before they are quantized, and come back in the scores. */
 export const KEY_OFFSETS = ['none', 'bias'] as const;
 export type KeyOffset = (typeof KEY_OFFSETS)[number];
 

@@ -67,7 +67,7 @@ void write_words(size_t count, const int8_t* bytes, uint8_t* words, size_t step)
     memcpy(words, &word, sizeof word);
   }
   if (i == count) return;
-  // What pads a word is code 0.
+  // Words are padded with code 0.
   int8_t rest[per_word];
   memset(rest, -128, per_word);
   memcpy(rest, bytes + i, count - i);

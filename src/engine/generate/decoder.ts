@@ -22,7 +22,7 @@ interface ReaderSource {
   reader(batch: number, capacity: number): TokenReader;
 }
 
-/** What text is written with. */
+/** A network that writes text. */
 export type WritingNetwork = Network | ReaderSource;
 
 /** @param capacity tokens that a sequence may have. */

@@ -43,7 +43,7 @@ export interface LayerQuantizers {
   /** Keys after RoPE and R3, per token and head. */
   readonly keys: ActivationQuantizer;
   readonly values: ActivationQuantizer;
-  /** What is taken out of keys before they are quantized; nothing where absent. */
+  /** The part of keys that is taken out before they are quantized; nothing where absent. */
   readonly keyOffset?: KeyOffset;
 }
 

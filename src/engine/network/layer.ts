@@ -36,7 +36,7 @@ export interface AttentionTables {
   readonly sin: Value;
   readonly qNorm: Value | null;
   readonly kNorm: Value | null;
-  /** What is taken out of keys before they are quantized, before RoPE [1, G·h]; absent or null for nothing. */
+  /** The part of keys [1, G·h], before RoPE, that is taken out before they are quantized; absent or null for nothing. */
   readonly keyOffset?: Value | null;
   readonly rowOfToken?: Value;
   readonly tokenOfRow?: Value;

@@ -220,7 +220,7 @@ function biasRow(inputs: LayerInputs, linear: Linear, left: SideTransform): Valu
 }
 
 /**
- * What is taken out of keys before they are quantized [1, G·h], in the channels that RoPE sees.
+ * The part of keys [1, G·h] that is taken out before they are quantized, in the channels that RoPE sees.
  * @param isMapped true where maps are merged into the weight of keys.
  */
 export function keyOffset(

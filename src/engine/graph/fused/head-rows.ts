@@ -30,7 +30,7 @@ export function withHeadRows(uses: Uses): Rewrite {
   };
 }
 
-/** What was found before a value: rows [B·S, heads·h] and what is done to them. */
+/** Rows [B·S, heads·h] before a value, and their operators. */
 interface FoundRows {
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
