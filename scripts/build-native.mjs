@@ -24,17 +24,20 @@ const instructionSets = {
   }),
 };
 
+const avx512_bf16 = [
+  ...(instructionSets.avx512 ?? []),
+  ...['-mavx512vnni', '-mavx512bf16'],
+  // GCC 12 warns of its own headers.
+  ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
+];
+
 /** Sources of these names are compiled with flags of their own, where the compiler knows them; each has a body without. */
 const specialSets = {
   neon_dot: ['-march=armv8.2-a+dotprod'],
   avx_vnni: [...(instructionSets.avx2 ?? []), '-mavxvnni'],
   avx512_vnni: [...(instructionSets.avx512 ?? []), '-mavx512vnni'],
-  amx: [
-    ...(instructionSets.avx512 ?? []),
-    ...['-mavx512vnni', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mamx-int8'],
-    // GCC 12 warns of its own headers.
-    ...['-Wno-unknown-warning-option', '-Wno-maybe-uninitialized', '-Wno-uninitialized'],
-  ],
+  avx512_bf16,
+  amx: [...avx512_bf16, '-mamx-tile', '-mamx-bf16', '-mamx-int8'],
 };
 
 // Contraction is off: a·b + c must round twice on every instruction set, unless the source uses fma.

@@ -12,8 +12,11 @@
 
 namespace spinquant {
 
+// True where the compiler knew the instructions of the source of that name.
+namespace avx512_bf16 {
+bool compiled();
+}  // namespace avx512_bf16
 namespace amx {
-/// True where the compiler knew the instructions (amx.cc).
 bool compiled();
 }  // namespace amx
 
@@ -21,15 +24,20 @@ namespace {
 
 #if SPINQUANT_X86
 
+bool has_avx512_bf16() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+}
+
 #if defined(__linux__)
 /// Tiles of bfloat16 and of bytes, with vectors to fill them; the kernel must grant the state of 8 KB to this process.
 bool may_use_amx() {
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25, kAvx512Bf16 = 1u << 5;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if (!(d & kAmxBf16) || !(d & kAmxTile) || !(d & kAmxInt8)) return false;
-  if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & kAvx512Bf16)) return false;
+  if (!has_avx512_bf16()) return false;
   // Asked last: that source is compiled for such processors as a whole.
   return amx::compiled() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
@@ -57,6 +65,8 @@ void add_usable(std::vector<Isa>& isas) {
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
     isas.push_back(Isa::avx512);
     if (has_avx512_vnni()) isas.push_back(Isa::avx512_vnni);
+    // Asked last: that source is compiled for such processors as a whole.
+    if (has_avx512_vnni() && has_avx512_bf16() && avx512_bf16::compiled()) isas.push_back(Isa::avx512_bf16);
     if (may_use_amx()) isas.push_back(Isa::amx);
   }
 }
@@ -103,6 +113,7 @@ const char* isa_name(Isa isa) {
     case Isa::avx_vnni: return "avx_vnni";
     case Isa::avx512: return "avx512";
     case Isa::avx512_vnni: return "avx512_vnni";
+    case Isa::avx512_bf16: return "avx512_bf16";
     case Isa::amx: return "amx";
     case Isa::neon_dot: return "neon_dot";
   }

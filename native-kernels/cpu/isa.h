@@ -18,9 +18,9 @@ namespace spinquant {
 
 /// `reference` is the loop-only body in double precision that the others are tested against.
 /// `avx_vnni` and `avx512_vnni` are avx2 and avx512 with products of bytes, `amx` is avx512 with products of tiles: a
-/// family that has a source of that name uses them, others run their avx2 or avx512 body. So is `neon_dot` portable with
-/// products of bytes, on 64-bit ARM.
-enum class Isa { reference, portable, avx2, avx_vnni, avx512, avx512_vnni, amx, neon_dot };
+/// family that has a source of that name uses them, others run their avx2 or avx512 body. `avx512_bf16` is avx512_vnni
+/// with products of bfloat16 on vectors. `neon_dot` is portable with products of bytes, on 64-bit ARM.
+enum class Isa { reference, portable, avx2, avx_vnni, avx512, avx512_vnni, avx512_bf16, amx, neon_dot };
 
 /// This processor can run these, slowest first; `reference` is not among them.
 const std::vector<Isa>& usable_isas();

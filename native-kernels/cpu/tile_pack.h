@@ -1,8 +1,9 @@
-// Operands to tiles: float32 split into pieces, rows of A kept, columns of op(B) put in pairs. Included by amx.cc only.
+// Operands to tiles: float32 split into pieces, rows of A kept, columns of op(B) put in pairs. Included by sources that are compiled for
+// products of bfloat16 only.
 #pragma once
 #include "tile_layout.h"
 
-namespace spinquant::amx {
+namespace spinquant::SPINQUANT_ISA {
 namespace {
 
 inline __mmask16 lanes16(size_t count) { return count >= 16 ? 0xffff : static_cast<__mmask16>((1u << count) - 1); }
@@ -201,4 +202,4 @@ inline void pack_panels(const TileOperand& x, const PackedBlock& block, size_t f
 inline void pack_all(const TileOperand& x, const PackedBlock& block) { pack_panels(x, block, 0, block.panels()); }
 
 }  // namespace
-}  // namespace spinquant::amx
+}  // namespace spinquant::SPINQUANT_ISA

@@ -24,6 +24,7 @@ struct Variants {
       case Isa::avx_vnni: return avx2;
       case Isa::avx512:
       case Isa::avx512_vnni:
+      case Isa::avx512_bf16:
       case Isa::amx: return avx512;
     }
     return portable;

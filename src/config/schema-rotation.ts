@@ -85,7 +85,7 @@ const learningSchema = z
         'true sends the gradient of cross-entropy also through the scales of quantized activations, keys and values: it adds what the ends of each range contribute. false takes the scales as constants (straight-through). Reference: false.',
       ),
     precision: z
-      .enum(['float32', 'bfloat16x2'])
+      .enum(['float32', 'bfloat16x2', 'bfloat16'])
       .default('bfloat16x2')
       .describe(
         'The precision of the products of learning on processors with tiles of bfloat16 (AMX). bfloat16x2 takes each factor as the sum of two bfloat16 numbers, which is off by at most 2^-16 of it and much faster. float32 is exact to float32. Other processors compute in float32 either way, and evaluation always does. Reference: bfloat16.',

@@ -9,6 +9,16 @@ namespace {
 const Variants<CausalAttentionArgs> kCausalAttention = SPINQUANT_VARIANTS(causal_attention, CausalAttentionArgs);
 const Variants<CausalAttentionGradArgs> kCausalAttentionGrad =
     SPINQUANT_VARIANTS(causal_attention_grad, CausalAttentionGradArgs);
+/// The bodies for an instruction set with products of bfloat16.
+struct TileKernels {
+  Kernel<PackHeadsArgs> pack;
+  Kernel<TileAttentionArgs> forward;
+  Kernel<TileAttentionGradArgs> gradient;
+};
+
+const TileKernels kOnVectors{avx512_bf16::pack_heads, avx512_bf16::tile_attention, avx512_bf16::tile_attention_grad};
+const TileKernels kInTiles{amx::pack_heads, amx::tile_attention, amx::tile_attention_grad};
+
 const Variants<AttentionPartialSumArgs> kPartialSum =
     SPINQUANT_VARIANTS(attention_partial_sum, AttentionPartialSumArgs);
 
@@ -27,9 +37,7 @@ class AttentionBase : public Operator {
       : scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
         rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
-        split_(integer_between(attributes, "pieces", 0, 0, 2) == 2) {
-    if (attributes.integer("pieces", 0) == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
-  }
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 0, 0, 2))) {}
 
  protected:
   /// q [..., repeats·rows, width], k and v [..., keys, width].
@@ -55,22 +63,27 @@ class AttentionBase : public Operator {
     reject("units must have one entry per row of K, found " + text(units.shape) + " for K " + text(k.shape));
   }
 
-  /// True if products may be computed in tiles, with two bfloat16 numbers for a float32 one.
-  bool in_tiles(Isa isa) const { return split_ && isa == Isa::amx; }
+  /// The bodies for products of bfloat16, where they may be used and there are some; else null.
+  const TileKernels* tile_kernels(Isa isa) const {
+    if (pieces_ == 0) return nullptr;
+    return isa == Isa::amx ? &kInTiles : isa == Isa::avx512_bf16 ? &kOnVectors : nullptr;
+  }
+
+  size_t pieces() const { return pieces_; }
 
  private:
   float scale_;
   int64_t window_, rows_;
-  bool split_;
+  size_t pieces_;
 };
 
 /// Keys and values of all groups in tiles, which the work after it reads.
 class TilePacking {
  public:
-  explicit TilePacking(const AttentionShape& shape) : args_{{}, 0, shape} {}
+  TilePacking(const AttentionShape& shape, Kernel<PackHeadsArgs> kernel) : args_{{}, 0, shape}, kernel_(kernel) {}
 
-  PackedHeads add(const float* data, const float* units, bool transposed) {
-    PackedHeads heads{data, units, transposed};
+  PackedHeads add(const float* data, const float* units, bool transposed, size_t pieces = kAttentionPieces) {
+    PackedHeads heads{data, units, transposed, pieces};
     auto memory = std::make_shared<Scratch>(args_.shape.groups * heads.of(args_.shape, 0).size() * sizeof(uint16_t));
     heads.tiles = static_cast<uint16_t*>(memory->bytes());
     memories_.push_back(std::move(memory));
@@ -83,18 +96,21 @@ class TilePacking {
     auto run = next.run;
     next.run = [run, memories = memories_](size_t first, size_t last) { run(first, last); };
     return {args_.shape.groups * args_.matrices, args_.shape.keys * args_.shape.width / 8,
-            [args = args_](size_t first, size_t last) { amx::pack_heads(args, first, last); },
+            [args = args_, kernel = kernel_](size_t first, size_t last) { kernel(args, first, last); },
             std::make_shared<Work>(std::move(next))};
   }
 
  private:
   PackHeadsArgs args_;
+  Kernel<PackHeadsArgs> kernel_;
   std::vector<std::shared_ptr<Scratch>> memories_;
 };
 
 class CausalAttention final : public AttentionBase {
  public:
-  using AttentionBase::AttentionBase;
+  explicit CausalAttention(const Attributes& attributes) : AttentionBase(attributes) {
+    if (pieces() == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
+  }
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     shape_of(inputs[0], inputs[1], inputs[2]);
@@ -107,12 +123,12 @@ class CausalAttention final : public AttentionBase {
     AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
     CausalAttentionArgs args{inputs[0].floats(),          inputs[1].floats(),          inputs[2].floats(),
                              outputs[0].mutable_floats(), outputs[1].mutable_floats(), shape};
-    if (in_tiles(isa)) {
-      TilePacking packing(shape);
+    if (const TileKernels* kernels = tile_kernels(isa)) {
+      TilePacking packing(shape, kernels->pack);
       const float* units = inputs[3].floats();
       TileAttentionArgs tiles{args, packing.add(args.k, units, false), packing.add(args.v, nullptr, true)};
       return packing.then({shape.query_heads() * tiles.units_per_head(), kTileQueries * shape.keys * shape.width / 64,
-                           [tiles](size_t first, size_t last) { amx::tile_attention(tiles, first, last); }, nullptr});
+                           [tiles, run = kernels->forward](size_t first, size_t last) { run(tiles, first, last); }, nullptr});
     }
     size_t cost = kQueriesPerUnit * shape.keys * shape.width / 16;
     return kernel_work(kCausalAttention, isa, args, shape.query_heads() * args.units_per_head(), cost);
@@ -136,14 +152,15 @@ class CausalAttentionGrad final : public AttentionBase {
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     AttentionShape shape = shape_of(inputs[0], inputs[1], inputs[2]);
+    const TileKernels* kernels = tile_kernels(isa);
     size_t wanted = (kGradientUnits + shape.query_heads() - 1) / shape.query_heads();
     size_t chunks = std::max<size_t>(1, std::min(wanted, shape.rows / kSmallestChunk));
-    size_t chunk_rows = round_up((shape.rows + chunks - 1) / chunks, in_tiles(isa) ? kTileQueries : kQueriesPerUnit);
+    size_t chunk_rows = round_up((shape.rows + chunks - 1) / chunks, kernels ? kTileQueries : kQueriesPerUnit);
     chunks = (shape.rows + chunk_rows - 1) / chunk_rows;
     CausalAttentionGradArgs args{inputs[0].floats(), inputs[1].floats(), inputs[2].floats(),
                                  inputs[3].floats(), inputs[4].floats(), inputs[5].floats(),
                                  outputs[0].mutable_floats(), nullptr, shape, chunks, chunk_rows,
-                                 round_up(shape.keys, kKeyBlock), round_up(shape.width, in_tiles(isa) ? kPanel : kWidestVector)};
+                                 round_up(shape.keys, kKeyBlock), round_up(shape.width, kernels ? kPanel : kWidestVector)};
     size_t units = shape.query_heads() * chunks;
     auto partial = std::make_shared<Scratch>(units * 2 * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
@@ -153,20 +170,21 @@ class CausalAttentionGrad final : public AttentionBase {
     size_t sum_cost = 2 * shape.repeats * chunks * shape.width;
     auto summing = std::make_shared<Work>(Work{shape.groups * shape.keys, sum_cost,
                                                [sums, sum, partial](size_t a, size_t b) { sum(sums, a, b); }, nullptr});
-    if (in_tiles(isa)) return tile_work(args, inputs[6].floats(), units, std::move(summing));
+    if (kernels) return tile_work(args, *kernels, inputs[6].floats(), units, std::move(summing));
     Work work = kernel_work(kCausalAttentionGrad, isa, args, units, chunk_rows * shape.keys * shape.width / 8);
     work.next = std::move(summing);
     return work;
   }
 
  private:
-  static Work tile_work(const CausalAttentionGradArgs& args, const float* key_units, size_t units,
-                        std::shared_ptr<Work> next) {
-    TilePacking packing(args.shape);
-    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false), packing.add(args.k, key_units, true),
-                                packing.add(args.v, nullptr, false)};
+  Work tile_work(const CausalAttentionGradArgs& args, const TileKernels& kernels, const float* key_units, size_t units,
+                 std::shared_ptr<Work> next) const {
+    TilePacking packing(args.shape, kernels.pack);
+    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false),
+                                packing.add(args.k, key_units, true, pieces()),
+                                packing.add(args.v, nullptr, false, pieces()), pieces()};
     return packing.then({units, args.chunk_rows * args.shape.keys * args.shape.width / 32,
-                         [tiles](size_t first, size_t last) { amx::tile_attention_grad(tiles, first, last); },
+                         [tiles, run = kernels.gradient](size_t first, size_t last) { run(tiles, first, last); },
                          std::move(next)});
   }
 };

@@ -1,5 +1,5 @@
 // Both passes in tiles share these blocks of 64 keys against 64 queries, with queries in the lanes.
-// They are compiled as a part of amx.cc only.
+// Included by tile_attention.h only.
 #pragma once
 #include "../../cpu/simd_math.h"
 #include "../../cpu/tile_pack.h"
@@ -7,7 +7,7 @@
 #include "mask.h"
 #include "tiles.h"
 
-namespace spinquant::amx {
+namespace spinquant::SPINQUANT_ISA {
 namespace {
 
 constexpr size_t kTileKeys = 64;
@@ -15,7 +15,7 @@ constexpr size_t kQueryVecs = kTileQueries / 16;
 
 inline size_t round_up(size_t n, size_t step) { return divided_up(n, step) * step; }
 
-/// Elements of a block of tiles with so many rows and depths.
+/// Elements of a block of tiles with so many rows and depths, in as many pieces as there may be.
 inline size_t tiles_for(size_t rows, size_t depth) {
   return PackedBlock{nullptr, kAttentionPieces, 0, rows, 0, depth}.size();
 }
@@ -23,16 +23,10 @@ inline size_t tiles_for(size_t rows, size_t depth) {
 /// 32 × 32 of C (+)= A·Bᵀ: rows from A's panel, columns from B's, depths from `a_step` of A and the first of B on.
 inline void multiply(const PackedBlock& a, size_t a_panel, size_t a_step, const PackedBlock& b, size_t b_panel,
                      size_t steps, float* c, size_t stride, bool accumulate) {
-  finish_writes();
-  if (accumulate) {
-    load_sums(c, stride);
-  } else {
-    zero_sums();
-  }
-  auto multiply_all = a.pieces == 1 ? multiply_steps<1, kAttentionPieces> : multiply_steps<2, kAttentionPieces>;
-  multiply_all(a.panel(a_panel) + a_step * 2 * kTile, a.plane(), b.panel(b_panel), b.plane(), steps);
-  store_sums(c, stride);
-  finish_writes();
+  auto multiply_all = a.pieces == 1 ? (b.pieces == 1 ? multiply_block<1, 1> : multiply_block<1, 2>)
+                                    : (b.pieces == 1 ? multiply_block<2, 1> : multiply_block<2, 2>);
+  multiply_all(a.panel(a_panel) + a_step * 2 * kTile, a.plane(), b.panel(b_panel), b.plane(), steps,
+               accumulate ? c : nullptr, c, stride);
 }
 
 /// out[keys][queries] for `keys` rows of A from k0 on.
@@ -58,17 +52,17 @@ inline void add_weighted(const PackedBlock& a, size_t k0, size_t keys, const Pac
 
 /// Rows [count, width], in a block of kTileQueries of them, as B with its columns among the rows and its depths along
 /// the channels.
-inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, uint16_t* tiles) {
-  TileOperand operand{rows, count, width, width, 1, false, kAttentionPieces};
-  PackedBlock block{tiles, kAttentionPieces, 0, count, 0, width};
+inline PackedBlock pack_queries(const float* rows, size_t count, size_t width, size_t pieces, uint16_t* tiles) {
+  TileOperand operand{rows, count, width, width, 1, false, pieces};
+  PackedBlock block{tiles, pieces, 0, count, 0, width};
   pack_all(operand, block);
   return block;
 }
 
 /// The same rows as B with its columns among the channels and its depths along the rows.
-inline PackedBlock pack_channels(const float* rows, size_t count, size_t width, uint16_t* tiles) {
-  TileOperand operand{rows, width, count, 1, width, false, kAttentionPieces};
-  PackedBlock block{tiles, kAttentionPieces, 0, width, 0, count};
+inline PackedBlock pack_channels(const float* rows, size_t count, size_t width, size_t pieces, uint16_t* tiles) {
+  TileOperand operand{rows, width, count, 1, width, false, pieces};
+  PackedBlock block{tiles, pieces, 0, width, 0, count};
   pack_all(operand, block);
   return block;
 }
@@ -129,4 +123,4 @@ inline void mask_scores(float* scores, const Positions& positions, size_t k0, si
 }
 
 }  // namespace
-}  // namespace spinquant::amx
+}  // namespace spinquant::SPINQUANT_ISA

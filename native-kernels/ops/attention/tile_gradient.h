@@ -1,8 +1,8 @@
-// Backward pass of attention in tiles over one chunk of queries. Included by amx.cc only.
+// Backward pass of attention in tiles over one chunk of queries. Included by tile_attention.h only.
 #pragma once
 #include "tile_blocks.h"
 
-namespace spinquant::amx {
+namespace spinquant::SPINQUANT_ISA {
 namespace {
 
 /// Working memory of one thread.
@@ -57,6 +57,7 @@ void load_statistics(const CausalAttentionGradArgs& args, const GradientMemory& 
   }
 }
 
+template <size_t Pieces>
 QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemory& memory, size_t head, size_t first,
                         size_t count) {
   const size_t width = args.shape.width, row = head * args.shape.rows + first;
@@ -66,10 +67,10 @@ QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemor
   return {head,
           first,
           count,
-          pack_queries(memory.q, count, width, memory.q_queries),
-          pack_channels(memory.q, count, width, memory.q_channels),
-          pack_queries(d_o, count, width, memory.do_queries),
-          pack_channels(d_o, count, width, memory.do_channels)};
+          pack_queries(memory.q, count, width, kAttentionPieces, memory.q_queries),
+          pack_channels(memory.q, count, width, Pieces, memory.q_channels),
+          pack_queries(d_o, count, width, Pieces, memory.do_queries),
+          pack_channels(d_o, count, width, Pieces, memory.do_channels)};
 }
 
 /// Probabilities p and derivatives ds = p∘(dp - D) of a pair of vectors of queries against one key.
@@ -87,6 +88,7 @@ struct Derivatives {
 
 /// p holds scores and ds holds do·vᵀ; they become tiles of p and ds with keys in rows, and of ds times the keys' units
 /// with keys in pairs.
+template <size_t Pieces>
 void softmax_gradient(const GradientMemory& memory, size_t keys, const KeyUnits& units, const PackedBlock& p_rows,
                       const PackedBlock& ds_rows, const PackedBlock& ds_pairs) {
   const size_t plane = p_rows.plane();
@@ -97,13 +99,13 @@ void softmax_gradient(const GradientMemory& memory, size_t keys, const KeyUnits&
       const Derivatives even(memory, key, query), odd(memory, key + 1, query);
       const Vec even_unit = splat(units.of[key]), odd_unit = splat(units.of[key + 1]);
       const size_t row = key / kPanel * p_rows.panel_size() + column + key % kPanel * kTileDepth;
-      store_pieces<kAttentionPieces, false>(even.p[0], even.p[1], p_rows.tiles + row, plane);
-      store_pieces<kAttentionPieces, false>(odd.p[0], odd.p[1], p_rows.tiles + row + kTileDepth, plane);
-      store_pieces<kAttentionPieces, false>(even.ds[0], even.ds[1], ds_rows.tiles + row, plane);
-      store_pieces<kAttentionPieces, false>(odd.ds[0], odd.ds[1], ds_rows.tiles + row + kTileDepth, plane);
+      store_pieces<Pieces, false>(even.p[0], even.p[1], p_rows.tiles + row, plane);
+      store_pieces<Pieces, false>(odd.p[0], odd.p[1], p_rows.tiles + row + kTileDepth, plane);
+      store_pieces<Pieces, false>(even.ds[0], even.ds[1], ds_rows.tiles + row, plane);
+      store_pieces<Pieces, false>(odd.ds[0], odd.ds[1], ds_rows.tiles + row + kTileDepth, plane);
       uint16_t* pair = ds_pairs.panel(query / kPanel) + key / kTileDepth * 2 * kTile + key % kTileDepth / 2 * kTileDepth;
-      store_pieces<kAttentionPieces, true>(even.ds[0] * even_unit, odd.ds[0] * odd_unit, pair, plane);
-      store_pieces<kAttentionPieces, true>(even.ds[1] * even_unit, odd.ds[1] * odd_unit, pair + kTile, plane);
+      store_pieces<Pieces, true>(even.ds[0] * even_unit, odd.ds[0] * odd_unit, pair, plane);
+      store_pieces<Pieces, true>(even.ds[1] * even_unit, odd.ds[1] * odd_unit, pair + kTile, plane);
     }
   }
 }
@@ -118,15 +120,16 @@ void add_outer(const PackedBlock& a, size_t keys, const PackedBlock& channels, s
 }
 
 /// Adds the share of a block of queries to dk and dv, and writes its dq.
+template <size_t Pieces>
 void gradient_of_block(const TileAttentionGradArgs& args, const GradientMemory& memory, const QueryBlock& block,
                        float* dk, float* dv) {
   const AttentionShape& shape = args.base.shape;
   const size_t width = shape.width, stride = args.base.width_padded, group = block.head / shape.repeats;
   const PackedBlock k_rows = args.k_rows.of(shape, group), k_columns = args.k_columns.of(shape, group);
   const PackedBlock v_rows = args.v_rows.of(shape, group);
-  const PackedBlock p_rows{memory.p_rows, kAttentionPieces, 0, kTileKeys, 0, kTileQueries};
-  const PackedBlock ds_rows{memory.ds_rows, kAttentionPieces, 0, kTileKeys, 0, kTileQueries};
-  const PackedBlock ds_pairs{memory.ds_pairs, kAttentionPieces, 0, kTileQueries, 0, kTileKeys};
+  const PackedBlock p_rows{memory.p_rows, Pieces, 0, kTileKeys, 0, kTileQueries};
+  const PackedBlock ds_rows{memory.ds_rows, Pieces, 0, kTileKeys, 0, kTileQueries};
+  const PackedBlock ds_pairs{memory.ds_pairs, Pieces, 0, kTileQueries, 0, kTileKeys};
   memset(memory.dq, 0, round_up(width, kPanel) * kTileQueries * sizeof(float));
   const Positions positions{shape.position(block.first), kTileQueries, shape.window};
   const size_t end = shape.position(block.first + block.count - 1) + 1;
@@ -137,7 +140,7 @@ void gradient_of_block(const TileAttentionGradArgs& args, const GradientMemory& 
     const KeyUnits units(args.k_rows, shape, group, k0);
     scale_scores(units, keys, memory.p);
     mask_scores(memory.p, positions, k0, keys);
-    softmax_gradient(memory, keys, units, p_rows, ds_rows, ds_pairs);
+    softmax_gradient<Pieces>(memory, keys, units, p_rows, ds_rows, ds_pairs);
     add_outer(p_rows, keys, block.do_channels, stride, dv + k0 * stride);
     add_outer(ds_rows, keys, block.q_channels, stride, dk + k0 * stride);
     add_weighted(k_columns, k0, keys, ds_pairs, block.count, memory.dq);
@@ -148,6 +151,7 @@ void gradient_of_block(const TileAttentionGradArgs& args, const GradientMemory& 
 }
 
 /// Unit: (query head, chunk).
+template <size_t Pieces>
 void gradient_of_chunk(const TileAttentionGradArgs& args, const GradientMemory& memory, size_t unit) {
   const CausalAttentionGradArgs& base = args.base;
   float* dk = base.partial + unit * 2 * base.partial_size();
@@ -156,9 +160,10 @@ void gradient_of_chunk(const TileAttentionGradArgs& args, const GradientMemory& 
   const size_t head = unit / base.chunks, start = unit % base.chunks * base.chunk_rows;
   const size_t end = start + at_most(base.shape.rows - start, base.chunk_rows);
   for (size_t row = start; row < end; row += kTileQueries) {
-    gradient_of_block(args, memory, load_queries(base, memory, head, row, at_most(end - row, kTileQueries)), dk, dv);
+    const QueryBlock block = load_queries<Pieces>(base, memory, head, row, at_most(end - row, kTileQueries));
+    gradient_of_block<Pieces>(args, memory, block, dk, dv);
   }
 }
 
 }  // namespace
-}  // namespace spinquant::amx
+}  // namespace spinquant::SPINQUANT_ISA

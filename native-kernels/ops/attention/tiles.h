@@ -1,5 +1,7 @@
-// Attention in tiles of bfloat16 (AMX), forward and backward: as attention.h says, with both factors of every product in
-// two pieces (cpu/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of its factors.
+// Attention in products of bfloat16, of tiles (AMX) or on vectors, forward and backward: as attention.h says, with both
+// factors of every product in two pieces (cpu/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of
+// its factors. The backward pass may take one piece, 2^-8 at most, in all products but that of the scores: probabilities
+// are e^(score - lse), and lse comes from a forward pass that knows them better.
 // Quantized keys are whole multiples of a unit per row: one piece, exactly, and the unit is a factor of its scores.
 #pragma once
 #include "../../cpu/tile_layout.h"
@@ -7,7 +9,7 @@
 
 namespace spinquant {
 
-/// Pieces of the factors.
+/// The most pieces of a factor.
 constexpr size_t kAttentionPieces = 2;
 
 /// Keys or values of all groups, and how they are packed: as rows [keys, width], or transposed [width, keys].
@@ -16,11 +18,12 @@ struct PackedHeads {
   /// [groups, keys], what the rows of `data` are multiples of; or null.
   const float* units;
   bool transposed;
+  /// Of a number; multiples of units have one.
+  size_t pieces = kAttentionPieces;
   uint16_t* tiles = nullptr;
 
   PackedBlock of(const AttentionShape& shape, size_t group) const {
-    PackedBlock block{nullptr, units ? 1 : kAttentionPieces,
-                      0,       transposed ? shape.width : shape.keys,
+    PackedBlock block{nullptr, units ? 1 : pieces, 0, transposed ? shape.width : shape.keys,
                       0,       transposed ? shape.keys : shape.width};
     block.tiles = tiles + group * block.size();
     return block;
@@ -50,12 +53,17 @@ struct TileAttentionArgs {
 struct TileAttentionGradArgs {
   CausalAttentionGradArgs base;
   PackedHeads k_rows, k_columns, v_rows;
+  /// Of every factor, but for those of the scores.
+  size_t pieces;
 };
 
-namespace amx {
-void pack_heads(const PackHeadsArgs&, size_t first, size_t last);
-void tile_attention(const TileAttentionArgs&, size_t first, size_t last);
-void tile_attention_grad(const TileAttentionGradArgs&, size_t first, size_t last);
-}  // namespace amx
+#define SPINQUANT_DECLARE_TILE_ATTENTION(isa)                                       \
+  namespace isa {                                                                   \
+  void pack_heads(const PackHeadsArgs&, size_t first, size_t last);                 \
+  void tile_attention(const TileAttentionArgs&, size_t first, size_t last);         \
+  void tile_attention_grad(const TileAttentionGradArgs&, size_t first, size_t last); \
+  }
+SPINQUANT_DECLARE_TILE_ATTENTION(avx512_bf16)
+SPINQUANT_DECLARE_TILE_ATTENTION(amx)
 
 }  // namespace spinquant

@@ -1,4 +1,5 @@
-// C = A op(diag(s) B) in tile products of bfloat16 (AMX) with float32 sums: float32 A, B in bfloat16 or float32.
+// C = A op(diag(s) B) in products of bfloat16, of tiles (AMX) or on vectors, with float32 sums: float32 A, B in bfloat16
+// or float32.
 // Without s, bfloat16 B are weights as checkpoints store them; with it they are the codes of quantized weights, which
 // are whole numbers, and s their scales.
 //
@@ -61,10 +62,13 @@ namespace reference {
 void gemm_bfloat16(const GemmArgs&, size_t first, size_t last);
 }
 
-namespace amx {
-void gemm_pack(const GemmPackArgs&, size_t first, size_t last);
-void gemm_multiply(const GemmMultiplyArgs&, size_t first, size_t last);
-void gemm_parts(const GemmPartsArgs&, size_t first, size_t last);
-}  // namespace amx
+#define SPINQUANT_DECLARE_TILE_GEMM(isa)                                  \
+  namespace isa {                                                         \
+  void gemm_pack(const GemmPackArgs&, size_t first, size_t last);         \
+  void gemm_multiply(const GemmMultiplyArgs&, size_t first, size_t last); \
+  void gemm_parts(const GemmPartsArgs&, size_t first, size_t last);       \
+  }
+SPINQUANT_DECLARE_TILE_GEMM(avx512_bf16)
+SPINQUANT_DECLARE_TILE_GEMM(amx)
 
 }  // namespace spinquant

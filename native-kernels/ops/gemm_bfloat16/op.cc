@@ -6,6 +6,21 @@
 namespace spinquant {
 namespace {
 
+/// The bodies for an instruction set with products of bfloat16.
+struct TileKernels {
+  Kernel<GemmPackArgs> pack;
+  Kernel<GemmMultiplyArgs> multiply;
+  Kernel<GemmPartsArgs> parts;
+};
+
+const TileKernels kOnVectors{avx512_bf16::gemm_pack, avx512_bf16::gemm_multiply, avx512_bf16::gemm_parts};
+const TileKernels kInTiles{amx::gemm_pack, amx::gemm_multiply, amx::gemm_parts};
+
+/// Null where the loops of the reference compute.
+const TileKernels* kernels_by(Isa isa) {
+  return isa == Isa::amx ? &kInTiles : isa == Isa::avx512_bf16 ? &kOnVectors : nullptr;
+}
+
 /// At most so much of the shared operand is packed at a time.
 constexpr size_t kSharedRows = 2048, kDepth = 768;
 
@@ -15,6 +30,7 @@ struct Product {
   float* c;
   size_t c_stride;
   const float *row_scale, *column_scale, *addend;
+  const TileKernels* kernels;
 };
 
 /// Depths in one block: the same number in each, as far as whole tiles allow.
@@ -40,10 +56,12 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
                             is_last ? product.row_scale : nullptr, is_last ? product.column_scale : nullptr};
   auto products = std::make_shared<Work>(
       Work{part.panels(), kPanel * packed.rows * packed.depth / 64,
-           [multiply, buffer](size_t first, size_t last) { amx::gemm_multiply(multiply, first, last); }, std::move(next)});
+           [multiply, buffer, run = product.kernels->multiply](size_t first, size_t last) { run(multiply, first, last); },
+           std::move(next)});
   return std::make_shared<Work>(
       Work{packed.panels(), kPanel * packed.depth,
-           [pack, buffer](size_t first, size_t last) { amx::gemm_pack(pack, first, last); }, std::move(products)});
+           [pack, buffer, run = product.kernels->pack](size_t first, size_t last) { run(pack, first, last); },
+           std::move(products)});
 }
 
 Work product_work(const Product& product) {
@@ -65,7 +83,7 @@ constexpr size_t kDeep = 16, kParts = 8, kPartBlock = 384;
 bool is_deep(const TileOperand& a, const TileOperand& b) { return a.depth >= kDeep * std::max(a.rows, b.rows); }
 
 /// Parts of the depth, then their sum in order.
-Work deep_work(const TileOperand& a, const TileOperand& b, float* c) {
+Work deep_work(const TileOperand& a, const TileOperand& b, float* c, Kernel<GemmPartsArgs> kernel) {
   size_t part = divided_up(divided_up(a.depth, kParts), kTileDepth) * kTileDepth;
   GemmPartsArgs args{a, b, part, std::min(part, kPartBlock), nullptr};
   auto partial = std::make_shared<Scratch>(args.parts() * args.result_size() * sizeof(float));
@@ -80,22 +98,23 @@ Work deep_work(const TileOperand& a, const TileOperand& b, float* c) {
   };
   auto summing = std::make_shared<Work>(Work{a.rows, args.parts() * width, sum, nullptr});
   return {args.parts(), a.rows * b.rows * part / 64,
-          [args](size_t first, size_t last) { amx::gemm_parts(args, first, last); }, std::move(summing)};
+          [args, kernel](size_t first, size_t last) { kernel(args, first, last); }, std::move(summing)};
 }
 
 /// Both operators plan their product here, once its operands are known. In tiles the multiples of A's units
 /// are multiplied, so its units are factors of the rows; those of B are factors along A's depth.
 Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const float* column_scale = nullptr,
                const float* addend = nullptr) {
-  if (isa != Isa::amx || a.rows * b.rows * a.depth == 0) {
+  const TileKernels* kernels = kernels_by(isa);
+  if (!kernels || a.rows * b.rows * a.depth == 0) {
     if (b.units) a.depth_scale = nullptr;
     GemmArgs args{a, b, c, column_scale, addend};
     return {a.rows, b.rows * a.depth,
             [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
-  if (is_deep(a, b) && !a.units && !column_scale && !addend) return deep_work(a, b, c);
+  if (is_deep(a, b) && !a.units && !column_scale && !addend) return deep_work(a, b, c, kernels->parts);
   bool a_is_larger = a.rows >= b.rows;
-  return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend});
+  return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend, kernels});
 }
 
 /// Rows of the matrix, or of its transpose.
@@ -125,7 +144,7 @@ class Bfloat16Base : public Operator {
  public:
   explicit Bfloat16Base(const Attributes& attributes)
       : trans_b_(flag(attributes, "transB")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 2, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 1, 3))) {}
 
  protected:
   TileOperand right(const Tensor& b) const {
@@ -184,14 +203,14 @@ class SplitGemm final : public Operator {
       : trans_a_(flag(attributes, "transA")),
         trans_b_(flag(attributes, "transB")),
         units_of_b_(flag(attributes, "unitsOfB")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 2, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     Shape result = product_shape(inputs[0], trans_a_, inputs[1], trans_b_);
     require_per_row("units", inputs[2], units_of_b_ ? "B" : "A", inputs[units_of_b_ ? 1 : 0]);
     bool fits = units_of_b_ ? !trans_b_ : !trans_a_;
     if (inputs[2].data && !fits) reject("units go with transA = 0 for A, transB = 0 for B");
-    if (!inputs[2].data && pieces_ == 3) reject("pieces must be 2 where neither factor has units");
+    if (!inputs[2].data && pieces_ == 3) reject("pieces must be 1 or 2 where neither factor has units");
     return {result};
   }
 
@@ -215,7 +234,7 @@ class CodeGemm final : public Operator {
   explicit CodeGemm(const Attributes& attributes)
       : codes_of_b_(flag(attributes, "codesOfB")),
         transposes_(flag(attributes, "transposeOther")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 2, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &codes = inputs[0], &other = inputs[2];

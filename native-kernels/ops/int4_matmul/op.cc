@@ -12,7 +12,7 @@ const Variants<Int4ProductArgs> kProducts = SPINQUANT_VARIANTS(int4_products, In
 Kernel<Int4ProductArgs> products_by(Isa isa) {
 #if SPINQUANT_X86
   if (isa == Isa::avx_vnni) return avx_vnni::int4_products;
-  if (isa == Isa::avx512_vnni) return avx512_vnni::int4_products;
+  if (isa == Isa::avx512_vnni || isa == Isa::avx512_bf16) return avx512_vnni::int4_products;
   if (isa == Isa::amx) return amx::int4_products;
 #elif SPINQUANT_ARM64
   if (isa == Isa::neon_dot) return neon_dot::int4_products;

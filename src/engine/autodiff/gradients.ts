@@ -1,4 +1,4 @@
-import type { Node, Value } from '../graph/graph.ts';
+import type { Graph, Node, Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 
 /**
@@ -15,6 +15,14 @@ export function gradients(
   wanted: readonly Value[],
 ): (Value | null)[] {
   const graph = seeds[0]![0].graph;
+  return graph.deriving(true, () => derivatives(graph, seeds, wanted));
+}
+
+function derivatives(
+  graph: Graph,
+  seeds: readonly (readonly [Value, Value])[],
+  wanted: readonly Value[],
+): (Value | null)[] {
   const dependent = valuesDependingOn(graph.nodes, wanted);
   const accumulated = new Map<Value, Value>();
   const accumulate = (value: Value, gradient: Value): void => {

@@ -39,6 +39,8 @@ export interface Node {
   readonly inputs: readonly Value[];
   readonly attributes: Attributes;
   readonly outputs: readonly Value[];
+  /** True for what was made while derivatives were: it may be less exact than the function itself. */
+  readonly isDerivative: boolean;
 }
 
 /** One tensor of a graph: an input, a constant, or an output of a node. */
@@ -90,6 +92,7 @@ export class Graph {
   readonly nodes: Node[] = [];
   readonly inputs: Value[] = [];
   #nextId = 0;
+  #derives = false;
   readonly #scalars = new Map<string, Value>();
 
   constructor(real: Real = 'float32') {
@@ -133,12 +136,23 @@ export class Graph {
     return this.constant({ kind: 'host', dtype: 'int64', dims: [numbers.length], data });
   }
 
+  /** Marks the nodes that `work` makes as derivatives, or as none. */
+  deriving<T>(isDerivative: boolean, work: () => T): T {
+    const before = this.#derives;
+    this.#derives = isDerivative;
+    try {
+      return work();
+    } finally {
+      this.#derives = before;
+    }
+  }
+
   apply(op: OpDefinition, inputs: readonly Value[], attributes: Attributes = {}): Value[] {
     for (const input of inputs) {
       if (input.graph !== this) throw new Error(`${op.name}: an input belongs to another graph`);
     }
     const outputs: Value[] = [];
-    const node: Node = { op, inputs, attributes, outputs };
+    const node: Node = { op, inputs, attributes, outputs, isDerivative: this.#derives };
     for (const type of op.infer(inputs, attributes)) {
       outputs.push(new Value(this, this.#nextId++, type, { node }));
     }

@@ -63,7 +63,10 @@ function copied(
   for (const node of source.nodes) {
     if (!needed.has(node)) continue;
     const inputs = node.inputs.map(copyOf);
-    const results = rewrite(node, inputs) ?? graph.apply(node.op, inputs, node.attributes);
+    const results = graph.deriving(
+      node.isDerivative,
+      () => rewrite(node, inputs) ?? graph.apply(node.op, inputs, node.attributes),
+    );
     node.outputs.forEach((output, index) => {
       if (!cut.has(output)) copies.set(output, results[index]!);
     });

@@ -81,7 +81,11 @@ const LOSS_BACKWARD: ProgramKind<ChunkSpec, { nll: Reals; dhidden: Reals }> = {
     const { graph, head, logits, labels } = chunkExpression(spec);
     const weight = graph.input('lossWeight', [spec.tokens]);
     const [dlogits, nll] = tokenLossGradient(logits, labels, weight);
-    return { graph, outputs: { nll, dhidden: gemm(dlogits, head) }, precision: spec.precision };
+    return {
+      graph,
+      outputs: { nll, dhidden: graph.deriving(true, () => gemm(dlogits, head)) },
+      precision: spec.precision,
+    };
   },
 };
 

@@ -120,7 +120,10 @@ const LOSS_SLICE_BACKWARD: ProgramKind<SliceSpec, { newDhidden: Reals }> = {
     const probability = exp(sub(logits, graph.input('logSum', [spec.tokens, 1])));
     const dlogits = mul(sub(probability, cast(isLabel, 'float32')), graph.input('weight', [spec.tokens, 1]));
     const dhidden = graph.input('dhidden', [spec.tokens, spec.width]);
-    const newDhidden = add(dhidden, gemm(dlogits, head));
+    const newDhidden = add(
+      dhidden,
+      graph.deriving(true, () => gemm(dlogits, head)),
+    );
     return { graph, outputs: { newDhidden }, precision: spec.precision };
   },
 };

@@ -48,6 +48,7 @@ class NativeRuntime implements Runtime {
   readonly ortVersion: string;
   readonly threads: number;
   readonly multipliesBfloat16: boolean;
+  readonly multipliesRounded: boolean;
   readonly multipliesBytes: boolean;
   readonly #addon: Addon;
   readonly #environment: EnvironmentHandle;
@@ -66,6 +67,7 @@ class NativeRuntime implements Runtime {
     this.#files = new MappedFiles(addon);
     this.threads = threads;
     this.multipliesBfloat16 = isa === 'amx';
+    this.multipliesRounded = isa === 'amx' || isa === 'avx512_bf16';
     // The portable body multiplies bytes one vector of 16 at a time.
     this.multipliesBytes = isa !== 'portable' && isa !== 'reference';
     this.ortVersion = addon.ortVersion(environment);

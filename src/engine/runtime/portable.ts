@@ -54,6 +54,7 @@ export async function expectGpu(kind: GpuKind, threads: number, strict = false):
 class PortableRuntime implements Runtime {
   readonly kernels = 'composed';
   readonly multipliesBfloat16 = false;
+  readonly multipliesRounded = false;
   readonly multipliesBytes = false;
   readonly description: string;
   readonly device: RuntimeDevice;

@@ -27,6 +27,8 @@ export interface Runtime {
   readonly threads: number;
   /** True where products with bfloat16 weights have their own kernel, faster than float32. */
   readonly multipliesBfloat16: boolean;
+  /** True where products of numbers rounded to bfloat16 have one, faster than float32. */
+  readonly multipliesRounded: boolean;
   /** True where our products of bytes are faster than ONNX Runtime's products of float32. */
   readonly multipliesBytes: boolean;
   /** Returns the type that a graph must declare for an input stored as `dtype`: not every binding takes bfloat16. */

@@ -86,11 +86,15 @@ function maskOf(s: Value, rows: number, keys: number, attributes: Attributes): V
   return s.graph.reals([rows, keys], mask);
 }
 
-/** Puts the operator in tiles of bfloat16, two pieces per number; else null. Keys with units are exact in one piece. */
-export function attentionInTiles({ op, attributes }: Node, inputs: readonly Value[]): Value[] | null {
+/** Puts the operator in products of bfloat16, so many per number; else null. Keys with units are exact in one. */
+export function attentionInTiles(
+  { op, attributes }: Node,
+  inputs: readonly Value[],
+  pieces: 1 | 2,
+): Value[] | null {
   if (op !== CausalAttention && op !== CausalAttentionGrad) return null;
   const units = unitsOf(inputs[1]!);
-  return inputs[0]!.graph.apply(op, units ? [...inputs, units] : inputs, { ...attributes, pieces: 2 });
+  return inputs[0]!.graph.apply(op, units ? [...inputs, units] : inputs, { ...attributes, pieces });
 }
 
 /** @returns o [..., rows·n, h] and lse [..., rows·n]. */

@@ -18,6 +18,9 @@ import { codesOf, rowMultiples, unitsOf } from './row-codes.ts';
 /** Below this many multiply-adds, distributing the work takes longer than it saves. */
 const FEWEST_PRODUCTS = 2 ** 18;
 
+/** bfloat16 numbers that stand for a float32 one. */
+export type Pieces = 1 | 2 | 3;
+
 /** Rows in bfloat16; each has a factor where they are codes of quantized weights. */
 export interface ScaledRows {
   /** [rows, columns], bfloat16. */
@@ -28,7 +31,7 @@ export interface ScaledRows {
 
 /**
  * Computes C = A op(diag(s) B): A is float32 [M, K] in this many `pieces`, B is bfloat16, s is float32 or absent. With
- * three pieces products are exact; with two they are off by at most 2^-16 of each. Given the units of A's rows
+ * three pieces products are exact; with two they are off by at most 2^-16 of each, with one by 2^-8. Given the units of A's rows
  * (transB = 1), A's multiples of them are multiplied, exactly. Sums are float32 (native-kernels/ops/gemm_bfloat16).
  */
 export const GemmBfloat16: OpDefinition = {
@@ -84,8 +87,8 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
 }
 
 /**
- * Computes C = op(A) op(B) in float32. Each factor is the sum of two bfloat16 numbers: off by at most 3·2^-16 of each
- * product. The rows of A (transA = 0), or with `unitsOfB` those of B (transB = 0), may come with units. That factor is
+ * Computes C = op(A) op(B) in float32. Each factor is the sum of two bfloat16 numbers, or with one of `pieces` a single
+ * one: off by at most 3·2^-16 of each product, or 3·2^-8. The rows of A (transA = 0), or with `unitsOfB` those of B (transB = 0), may come with units. That factor is
  * then taken exactly, as multiples of its units, and the other one in this many `pieces`.
  */
 export const SplitGemm: OpDefinition = {
@@ -127,10 +130,10 @@ function ofCodes(codes: Value, other: Value, attributes: Attributes) {
 
 /**
  * Returns the product in tiles of bfloat16, or null. bfloat16 weights are used as they are stored, not converted to
- * float32 first; with two `pieces`, any other product is in tiles too. A conversion that nothing reads any longer stays
+ * float32 first; with fewer than three `pieces`, any other product is in tiles too. A conversion that nothing reads any longer stays
  * in the graph: copy the graph once more to remove it.
  */
-export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3): Value[] | null {
+export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: Pieces): Value[] | null {
   if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
   const { attributes } = node;
   if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
@@ -151,7 +154,7 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: 2 | 3)
   if (unitsOfA) return [apply(SplitGemm, [a!, b!, unitsOfA], { ...split, unitsOfB: 0 })];
   const unitsOfB = transB === 0 ? unitsOf(b!) : null;
   if (unitsOfB) return [apply(SplitGemm, [a!, b!, unitsOfB], { ...split, unitsOfB: 1 })];
-  return pieces === 2 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
+  return pieces < 3 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
 }
 
 /** Returns the rows from which {@link scaledRows} made the value, or null. */

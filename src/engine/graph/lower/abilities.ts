@@ -6,12 +6,19 @@ export interface Abilities {
   readonly ownKernels: boolean;
   /** True where products with bfloat16 weights have their own kernel, faster than float32. */
   readonly bfloat16Products: boolean;
+  /** True where products of numbers that are rounded to bfloat16 are faster than those of float32. */
+  readonly roundedProducts: boolean;
   /** True where products of whole numbers are faster than those of float32, and no bfloat16 products are. */
   readonly wholeProducts: boolean;
 }
 
 export function abilitiesOf(runtime: Runtime): Abilities {
-  const { kernels, multipliesBfloat16: bfloat16Products, multipliesBytes } = runtime;
+  const { kernels, multipliesBfloat16: bfloat16Products, multipliesRounded, multipliesBytes } = runtime;
   const wholeProducts = multipliesBytes && !bfloat16Products;
-  return { ownKernels: kernels === 'native', bfloat16Products, wholeProducts };
+  return {
+    ownKernels: kernels === 'native',
+    bfloat16Products,
+    roundedProducts: multipliesRounded,
+    wholeProducts,
+  };
 }

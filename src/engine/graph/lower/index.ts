@@ -24,8 +24,8 @@ export function lower(
 ): Rebuilt {
   // float64 graphs exist to prove derivatives; our kernels are float32 only, and so are those of GPUs.
   if (graph.real === 'float64') return rebuild(graph, outputs, composeAll, cut);
-  const { ownKernels, bfloat16Products } = abilitiesOf(runtime);
-  if (ownKernels) return lowerNative(graph, outputs, cut, precision, bfloat16Products);
+  const abilities = abilitiesOf(runtime);
+  if (abilities.ownKernels) return lowerNative(graph, outputs, cut, precision, abilities);
   const composed = rebuild(graph, outputs, composeAll, cut);
   if (runtime.device.kind !== 'webgpu') return composed;
   return rebuild(composed.graph, composed.outputs, forWebGpu, undefined, (dtype) => runtime.inputType(dtype));

@@ -4,20 +4,20 @@ import { withInt4Neighbours } from '../fused/int4-products.ts';
 import { swappedAxes } from '../fused/swap-axes.ts';
 import { usesOf } from '../fused/uses.ts';
 import type { Graph, Value } from '../graph.ts';
-import { type Rebuilt, rebuild } from '../rebuild.ts';
+import { type Rebuilt, type Rewrite, rebuild } from '../rebuild.ts';
+import type { Abilities } from './abilities.ts';
 import { composeHelpers } from './composed.ts';
-import { atPrecision, type Precision } from './tiles.ts';
+import { atPrecision, type Precision, roundedDerivatives } from './tiles.ts';
 
 /**
  * Rewrites a graph in the operators of our native kernels.
- * @param tiles true where products of bfloat16 have kernels.
  */
 export function lowerNative(
   graph: Graph,
   outputs: Readonly<Record<string, Value>>,
   cut: ReadonlyMap<Value, string> | undefined,
   precision: Precision,
-  tiles: boolean,
+  abilities: Abilities,
 ): Rebuilt {
   const helpers = rebuild(graph, outputs, composeHelpers, cut);
   const products = rebuild(
@@ -31,10 +31,20 @@ export function lowerNative(
     withHeadRows(usesOf(products.graph, products.outputs)),
   );
   const native = rebuild(joined.graph, joined.outputs, swappedAxes);
-  if (!tiles) return native;
-  const tiled = rebuild(native.graph, native.outputs, atPrecision(precision));
+  const inBfloat16 = bfloat16Rewrite(precision, abilities);
+  if (!inBfloat16) return native;
+  const tiled = rebuild(native.graph, native.outputs, inBfloat16);
   const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
   const fused = rebuild(tiled.graph, tiled.outputs, added);
   // One more copy drops the nodes that nothing reads any longer.
   return rebuild(fused.graph, fused.outputs, () => null);
+}
+
+/** Which products become those of bfloat16; null for none. */
+function bfloat16Rewrite(
+  precision: Precision,
+  { bfloat16Products, roundedProducts }: Abilities,
+): Rewrite | null {
+  if (bfloat16Products) return atPrecision(precision);
+  return roundedProducts && precision === 'bfloat16' ? roundedDerivatives : null;
 }

@@ -4,16 +4,25 @@ import { quantizedRows } from '../fused/row-codes.ts';
 import type { Rewrite } from '../rebuild.ts';
 
 /**
- * The precision of float32 products where the processor has tiles of bfloat16. `float32` is as exact as float32 allows.
- * `bfloat16x2` takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it.
+ * The precision of float32 products where the processor multiplies bfloat16. `float32` is as exact as float32 allows.
+ * `bfloat16x2` takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. `bfloat16` does so too,
+ * but takes a single one in products of derivatives, off by at most 2^-8.
  */
-export type Precision = 'float32' | 'bfloat16x2';
+export type Precision = 'float32' | 'bfloat16x2' | 'bfloat16';
 
 /** Rewrites products at this precision, for a runtime whose `multipliesBfloat16` is true. */
 export function atPrecision(precision: Precision): Rewrite {
   const pieces = precision === 'float32' ? 3 : 2;
   return (node, inputs) => {
-    const product = quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, pieces);
-    return product ?? (pieces === 2 ? attentionInTiles(node, inputs) : null);
+    const ofNode = precision === 'bfloat16' && node.isDerivative ? 1 : pieces;
+    const product = quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, ofNode);
+    return product ?? (ofNode === 3 ? null : attentionInTiles(node, inputs, ofNode));
   };
 }
+
+/** Rewrites products of derivatives with one bfloat16 number for each, where these alone are faster than float32. */
+export const roundedDerivatives: Rewrite = (node, inputs) => {
+  const units = quantizedRows(node, inputs);
+  if (units || !node.isDerivative) return units;
+  return gemmInTiles(node, inputs, 1) ?? attentionInTiles(node, inputs, 1);
+};
