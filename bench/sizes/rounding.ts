@@ -43,6 +43,7 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
     quantizers: { ...FULL_PRECISION, weights },
     maps: spinQuantMaps({ r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) }),
     centreEmbedding: false,
+    precision: 'bfloat16x2',
     memory: planMemory(
       config,
       { sequence, learns: false, prepared: preparedBytes(config), moments: MOMENTS },

@@ -38,7 +38,7 @@ const BASE = {
   clipSearch: false,
   weightClipEvery: 1,
   integer: 'if-faster',
-  precision: 'bfloat16x2',
+  precision: 'bfloat16',
   sequences: 1,
   sequence: TOKENS,
   repeats: 3,

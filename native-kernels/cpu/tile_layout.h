@@ -20,6 +20,10 @@ constexpr size_t kTile = 16 * kTileDepth;
 inline size_t at_most(size_t count, size_t limit) { return count < limit ? count : limit; }
 inline size_t divided_up(size_t count, size_t by) { return (count + by - 1) / by; }
 
+/// The largest multiple of a unit: with codes of at most 128 and blocks of this depth, sums stay below 2^31.
+constexpr size_t kWholeDepth = 768;
+constexpr int kLargestWhole = 21845;
+
 enum class TileData { float32, bfloat16, int8 };
 
 /// A factor of a product C = A·B: A [rows, depth], or Bᵀ [rows, depth] (its rows are the columns of B).
@@ -38,7 +42,11 @@ struct TileOperand {
   const float* units = nullptr;
   /// Factors of float32 elements along the depth, or null.
   const float* depth_scale = nullptr;
+  /// Packed as whole numbers of 16 bits: codes of a byte or in bfloat16, or float32 as multiples of units of its own.
+  bool is_whole = false;
 
+  /// True where each row of a block has such a unit.
+  bool takes_units() const { return is_whole && type == TileData::float32; }
   /// True where what lies side by side in memory is a row. The one row of a transposed column lies across it, though
   /// both strides are 1.
   bool lies_in_rows() const { return depth_stride == 1 && (row_stride != 1 || rows != 1); }
@@ -46,10 +54,14 @@ struct TileOperand {
 
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:
 /// [panel][piece][step of the depth][tile of 16 rows][16 × 32].
+/// Whole numbers are packed in one piece, with a unit for each row where they stand for floats.
 struct PackedBlock {
   uint16_t* tiles;
   size_t pieces;
   size_t first_row, rows, first_depth, depth;
+  bool is_whole = false;
+  /// [rows, rounded up to panels], or null.
+  float* units = nullptr;
 
   size_t panels() const { return divided_up(rows, kPanel); }
   size_t steps() const { return divided_up(depth, kTileDepth); }

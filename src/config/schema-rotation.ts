@@ -86,9 +86,9 @@ const learningSchema = z
       ),
     precision: z
       .enum(['float32', 'bfloat16x2', 'bfloat16'])
-      .default('bfloat16x2')
+      .default('bfloat16')
       .describe(
-        'The precision of the products of learning on processors with tiles of bfloat16 (AMX). bfloat16x2 takes each factor as the sum of two bfloat16 numbers, which is off by at most 2^-16 of it and much faster. float32 is exact to float32. Other processors compute in float32 either way, and evaluation always does. Reference: bfloat16.',
+        'The precision of the products of learning on processors that multiply bfloat16 (AMX, or AVX-512 BF16). float32 is exact to float32. bfloat16x2 takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. bfloat16 does so too, but takes a single one in products of derivatives, off by at most 2^-8: the fastest. Other processors compute in float32 in any case, and evaluation always does. Reference: bfloat16, forward too.',
       ),
     microBatch: z
       .int()

@@ -78,7 +78,7 @@ test('a model alone gets every default', () => {
         weightClip: null,
         weightClipEvery: 1,
         scaleGradient: false,
-        precision: 'bfloat16x2',
+        precision: 'bfloat16',
         microBatch: null,
       },
     },

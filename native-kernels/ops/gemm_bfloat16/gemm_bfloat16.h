@@ -7,6 +7,9 @@
 //   three pieces of A, B in bfloat16:  a0·b + a1·b + a2·b        nothing is rounded but the sums, as in any float32 product
 //   two pieces of A, B in bfloat16:    a0·b + a1·b               off by at most 2^-16 |a| |b|
 //   two pieces each:                   a0·b0 + a0·b1 + a1·b0     off by at most (3·2^-16 + 2^-32) |a| |b|
+//   A, or B, in whole numbers of 16 bits: one factor is codes of at most 128 in size, exactly; each row of a block of the
+//     other one is rounded to multiples of its largest number / 21845, so that a product is off by at most
+//     2^-15.4 |code| max |row|. Sums are whole numbers too. Two products of 16 bits take as long as one of float32.
 // Quantized activations are whole multiples of a unit per row, which bfloat16 holds exactly: one piece, and the units
 // are factors of the result's rows.
 #pragma once

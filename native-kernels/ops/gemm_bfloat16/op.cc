@@ -23,6 +23,7 @@ const TileKernels* kernels_by(Isa isa) {
 
 /// At most so much of the shared operand is packed at a time.
 constexpr size_t kSharedRows = 2048, kDepth = 768;
+static_assert(kDepth <= kWholeDepth, "sums of whole numbers would overflow");
 
 /// Each thread packs its part of the larger operand; the smaller one is packed for all.
 struct Product {
@@ -40,8 +41,13 @@ size_t depth_step(size_t depth) {
 
 /// A part of an operand, from a row and a depth on.
 PackedBlock block_of(const TileOperand& operand, size_t row, size_t most_rows, size_t depth) {
-  return {nullptr, operand.pieces, row, std::min(most_rows, operand.rows - row), depth,
-          std::min(depth_step(operand.depth), operand.depth - depth)};
+  return {nullptr,
+          operand.pieces,
+          row,
+          std::min(most_rows, operand.rows - row),
+          depth,
+          std::min(depth_step(operand.depth), operand.depth - depth),
+          operand.is_whole};
 }
 
 /// Packing the block of the shared operand at [row, depth] into the buffer, then multiplying with it, then `next`.
@@ -49,6 +55,7 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
                                  const std::shared_ptr<Scratch>& buffer, std::shared_ptr<Work> next) {
   PackedBlock packed = block_of(product.shared, row, kSharedRows, depth);
   packed.tiles = static_cast<uint16_t*>(buffer->bytes());
+  if (product.shared.takes_units()) packed.units = reinterpret_cast<float*>(packed.tiles + packed.size());
   PackedBlock part = block_of(product.own, 0, product.own.rows, depth);
   GemmPackArgs pack{product.shared, packed};
   bool is_last = depth + part.depth == product.own.depth;
@@ -66,7 +73,7 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
 
 Work product_work(const Product& product) {
   PackedBlock largest = block_of(product.shared, 0, kSharedRows, 0);
-  auto buffer = std::make_shared<Scratch>(largest.size() * sizeof(uint16_t));
+  auto buffer = std::make_shared<Scratch>(largest.size() * sizeof(uint16_t) + largest.panels() * kPanel * sizeof(float));
   std::shared_ptr<Work> work;
   // From the last block to the first, as each names the one after it.
   for (size_t rows = divided_up(product.shared.rows, kSharedRows); rows-- > 0;) {
@@ -101,9 +108,17 @@ Work deep_work(const TileOperand& a, const TileOperand& b, float* c, Kernel<Gemm
           [args, kernel](size_t first, size_t last) { kernel(args, first, last); }, std::move(summing)};
 }
 
+/// Takes a product of floats with codes in whole numbers of 16 bits, where two of these products take as long as one of
+/// float32 and two pieces of a float would take as long.
+void take_in_whole(TileOperand& floats, TileOperand& codes, Isa isa) {
+  if (isa != Isa::avx512_bf16 || floats.pieces != 2 || !floats.lies_in_rows()) return;
+  floats.pieces = 1;
+  floats.is_whole = codes.is_whole = true;
+}
+
 /// Both operators plan their product here, once its operands are known. In tiles the multiples of A's units
 /// are multiplied, so its units are factors of the rows; those of B are factors along A's depth.
-Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const float* column_scale = nullptr,
+Work gemm_work(TileOperand a, TileOperand b, float* c, Isa isa, const float* column_scale = nullptr,
                const float* addend = nullptr) {
   const TileKernels* kernels = kernels_by(isa);
   if (!kernels || a.rows * b.rows * a.depth == 0) {
@@ -112,7 +127,7 @@ Work gemm_work(TileOperand a, const TileOperand& b, float* c, Isa isa, const flo
     return {a.rows, b.rows * a.depth,
             [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
-  if (is_deep(a, b) && !a.units && !column_scale && !addend) return deep_work(a, b, c, kernels->parts);
+  if (is_deep(a, b) && !a.is_whole && !a.units && !column_scale && !addend) return deep_work(a, b, c, kernels->parts);
   bool a_is_larger = a.rows >= b.rows;
   return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend, kernels});
 }
@@ -175,7 +190,10 @@ class GemmBfloat16 final : public Bfloat16Base {
     a.units = inputs[3].floats();
     if (!trans_b_) a.depth_scale = inputs[2].floats();
     const float* column_scale = trans_b_ ? inputs[2].floats() : nullptr;
-    return gemm_work(a, right(inputs[1]), outputs[0].mutable_floats(), isa, column_scale);
+    TileOperand b = right(inputs[1]);
+    // With scales, B are codes.
+    if (inputs[2].data && !a.units) take_in_whole(a, b, isa);
+    return gemm_work(a, b, outputs[0].mutable_floats(), isa, column_scale);
   }
 };
 
@@ -250,6 +268,7 @@ class CodeGemm final : public Operator {
     codes.units = inputs[1].floats();
     TileOperand other = operand_of(inputs[2], codes_of_b_ ? transposes_ : !transposes_, codes_of_b_, pieces_);
     if (codes_of_b_) other.depth_scale = codes.units;
+    take_in_whole(other, codes, isa);
     return gemm_work(codes_of_b_ ? other : codes, codes_of_b_ ? codes : other, outputs[0].mutable_floats(), isa);
   }
 

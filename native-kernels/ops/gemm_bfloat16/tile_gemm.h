@@ -4,6 +4,8 @@
 #include "../../operator/scratch.h"
 #include "../../cpu/tile_pack.h"
 #include "../../cpu/tile_products.h"
+#include "../../cpu/whole_pack.h"
+#include "../../cpu/whole_products.h"
 #include "gemm_bfloat16.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -13,19 +15,33 @@ namespace {
 /// So much a thread packs for itself at a time.
 constexpr size_t kOwnBytes = 640 * 1024;
 
+inline void pack_block(const TileOperand& operand, const PackedBlock& block, size_t first, size_t last) {
+  if (block.is_whole) {
+    pack_whole_panels(operand, block, first, last);
+  } else {
+    pack_panels(operand, block, first, last);
+  }
+}
+
 /// So many panels of the operand, from one on, packed into `tiles`.
 PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count, uint16_t* tiles) {
   PackedBlock block = args.part;
   block.first_row += first * kPanel;
   block.rows = at_most(args.part.rows - first * kPanel, count * kPanel);
   block.tiles = tiles;
-  pack_all(args.operand, block);
+  if (args.operand.takes_units()) block.units = reinterpret_cast<float*>(tiles + block.size());
+  pack_block(args.operand, block, 0, block.panels());
   return block;
 }
 
 /// The products that gemm_bfloat16.h lists, by the pieces of the operands: sums + A·Bᵀ.
 inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column, const float* sums,
                             float* c, size_t stride) {
+  if (a.is_whole) {
+    const float* row_units = a.units ? a.units + row * kPanel : nullptr;
+    const float* column_units = b.units ? b.units + column * kPanel : nullptr;
+    return multiply_whole(a.panel(row), b.panel(column), a.steps(), row_units, column_units, sums, c, stride);
+  }
   using Multiply = void (*)(const uint16_t*, size_t, const uint16_t*, size_t, size_t, const float*, float*, size_t);
   static constexpr Multiply kMultiply[3][3] = {{multiply_block<1, 1>, multiply_block<1, 2>, multiply_block<1, 3>},
                                                {multiply_block<2, 1>, multiply_block<2, 2>, nullptr},
@@ -98,13 +114,14 @@ void multiply_own(const GemmMultiplyArgs& args, const PackedBlock& own, size_t p
 }  // namespace
 
 void gemm_pack(const GemmPackArgs& args, size_t first, size_t last) {
-  pack_panels(args.operand, args.packed, first, last);
+  pack_block(args.operand, args.packed, first, last);
 }
 
 void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   TileScope tiles;
   const size_t block = panels_in(kCachedBytes, args.packed), group = panels_in(kOwnBytes, args.part);
-  const Scratch own_tiles(at_most(last - first, group) * args.part.panel_size() * sizeof(uint16_t));
+  const size_t own = at_most(last - first, group);
+  const Scratch own_tiles(own * (args.part.panel_size() * sizeof(uint16_t) + kPanel * sizeof(float)));
   for (size_t unit = first; unit < last; unit += group) {
     PackedBlock own = own_panels(args, unit, at_most(last - unit, group), static_cast<uint16_t*>(own_tiles.bytes()));
     for (size_t start = 0; start < args.packed.panels(); start += block) {

@@ -1,5 +1,6 @@
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Abilities } from '../graph/lower/abilities.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import type { NetworkMode } from './layer-programs.ts';
 import type { LayerQuantizers, WeightForm } from './layer-shape.ts';
 import { weightObstacle } from './packed-weights.ts';
@@ -15,16 +16,18 @@ export interface WeightFormOptions {
   readonly learns?: boolean | undefined;
   readonly rounded?: { readonly isDense?: boolean } | undefined;
   readonly denseWeights?: boolean;
+  readonly precision?: Precision | undefined;
 }
 
 /** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
 export function weightFormOf(options: WeightFormOptions, abilities: Abilities): WeightForm {
-  const { mode, quantizers, integer = 'never', learns = false } = options;
-  const { bfloat16Products, wholeProducts } = abilities;
+  const { mode, quantizers, integer = 'never', learns = false, precision = 'float32' } = options;
+  const { bfloat16Products, roundedProducts, wholeProducts } = abilities;
   if (mode !== 'merged' || isDense(options)) return 'numbers';
   const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
   if (inWhole && weightObstacle(quantizers.weights) === null) return learns ? 'packed-and-numbers' : 'packed';
-  return bfloat16Products && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
+  const multipliesCodes = bfloat16Products || (roundedProducts && precision !== 'float32');
+  return multipliesCodes && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
 }
 
 /** True where no grid holds the weights. */

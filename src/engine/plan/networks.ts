@@ -58,7 +58,9 @@ export function deployedProducts(bench: Workbench): Products {
  */
 export function roundingNetwork(bench: Workbench, state: SeamState, denseWeights: boolean): Network {
   const quantizers = { ...FULL_PRECISION, weights: ownQuantizers(bench).weights };
-  const options = { quantizers, maps: weightMaps(ownMaps(bench)), denseWeights };
+  // What rounding looks at is estimated from a sample: two pieces are off by far less than its noise.
+  const precision = 'bfloat16x2';
+  const options = { quantizers, maps: weightMaps(ownMaps(bench)), denseWeights, precision } as const;
   return mapped(state, networkOf(bench, 'merged', options, 'round'));
 }
 

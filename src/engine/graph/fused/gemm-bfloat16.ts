@@ -157,6 +157,29 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: Pieces
   return pieces < 3 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
 }
 
+/**
+ * Returns the product where one factor is codes: with the other one in whole numbers of 16 bits, or exactly where that is
+ * made of multiples of units. Else null.
+ */
+export function gemmWithCodes(node: Node, [a, b]: readonly Value[]): Value[] | null {
+  if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
+  const { attributes } = node;
+  if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
+  const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
+  if (transA === 1) return null;
+  const codesOfA = codesOf(a!);
+  if (codesOfA && transB === 1)
+    return [apply(CodeGemm, [...codesOfA, b!], { codesOfB: 0, transposeOther: transB, pieces: 2 })];
+  const weight = sourceOf(b!);
+  const units = transB === 1 ? unitsOf(a!) : null;
+  if (!weight || !(weight.scale || units)) return null;
+  const scale = weight.scale ?? ones(a!.graph, weight.codes.dim(0));
+  const given = [a!, weight.codes, scale];
+  return [apply(GemmBfloat16, units ? [...given, units] : given, { transB, pieces: 2 })];
+}
+
+const ones = (graph: Graph, count: number): Value => graph.reals([count], new Float32Array(count).fill(1));
+
 /** Returns the rows from which {@link scaledRows} made the value, or null. */
 function sourceOf(value: Value): ScaledRows | null {
   const codes = convertedFrom(value);

@@ -7,7 +7,7 @@ import type { Graph, Value } from '../graph.ts';
 import { type Rebuilt, type Rewrite, rebuild } from '../rebuild.ts';
 import type { Abilities } from './abilities.ts';
 import { composeHelpers } from './composed.ts';
-import { atPrecision, type Precision, roundedDerivatives } from './tiles.ts';
+import { atPrecision, onVectors, type Precision } from './tiles.ts';
 
 /**
  * Rewrites a graph in the operators of our native kernels.
@@ -46,5 +46,5 @@ function bfloat16Rewrite(
   { bfloat16Products, roundedProducts }: Abilities,
 ): Rewrite | null {
   if (bfloat16Products) return atPrecision(precision);
-  return roundedProducts && precision === 'bfloat16' ? roundedDerivatives : null;
+  return roundedProducts ? onVectors(precision) : null;
 }
