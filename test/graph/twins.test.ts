@@ -5,7 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { cachedAttention } from '../../src/engine/graph/fused/cached-attention.ts';
 import { type CausalMask, causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
-import { scaledRows, withAddedProducts } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
+import { scaledRows } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
 import { peakLoss } from '../../src/engine/graph/fused/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
@@ -15,12 +15,10 @@ import { swiGlu } from '../../src/engine/graph/fused/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/fused/weight-quantize.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
-import { atPrecision, type Precision } from '../../src/engine/graph/lower/tiles.ts';
 import { add } from '../../src/engine/graph/ops/elementwise.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
 import { cast, toReal, transpose } from '../../src/engine/graph/ops/shape.ts';
 import { Program } from '../../src/engine/graph/program.ts';
-import { rebuild } from '../../src/engine/graph/rebuild.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
@@ -269,82 +267,6 @@ async function evaluate(kernels: 'native' | 'composed', twin: Twin): Promise<Rec
   runtime.close();
   return out;
 }
-
-test('products with bfloat16 weights keep these as they are, and leave nothing behind', () => {
-  const graph = new Graph();
-  const x = graph.input('x', [64, 64]);
-  const w = graph.input('w', [64, 64], 'bfloat16');
-  const y = gemm(x, toReal(w), { transB: true });
-  const once = rebuild(graph, { y }, atPrecision('float32'));
-  const twice = rebuild(once.graph, once.outputs, () => null);
-  assert.deepEqual(
-    twice.graph.nodes.map(({ op }) => op.name),
-    ['GemmBfloat16'],
-  );
-});
-
-test('two pieces are for graphs that ask for them, and large products only', () => {
-  const graph = new Graph();
-  const x = graph.input('x', [64, 96]);
-  const w = graph.input('w', [64, 96], 'bfloat16');
-  const y = gemm(x, toReal(w), { transB: true });
-  const outputs = { y, outer: gemm(y, x, { transA: true }), small: gemm(graph.input('z', [2, 64]), x) };
-  const operators = (precision: Precision) => {
-    const once = rebuild(graph, outputs, atPrecision(precision));
-    const twice = rebuild(once.graph, once.outputs, () => null);
-    return twice.graph.nodes.map(({ op, attributes }) => `${op.name} ${attributes.pieces ?? ''}`.trim());
-  };
-  assert.deepEqual(operators('float32'), ['GemmBfloat16 3', 'Gemm', 'Gemm']);
-  assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm 2', 'Gemm']);
-});
-
-test('a product that is only added takes up what it is added to; one that is read elsewhere does not', () => {
-  const graph = new Graph();
-  const x = graph.input('x', [64, 64]);
-  const product = (name: string) => gemm(x, toReal(graph.input(name, [64, 64], 'bfloat16')));
-  const [first, second, read] = [product('a'), product('b'), product('c')];
-  const outputs = { sum: add(add(first, second), x), read, alsoRead: add(read, x) };
-  const tiled = rebuild(graph, outputs, atPrecision('float32'));
-  const fused = rebuild(
-    tiled.graph,
-    tiled.outputs,
-    withAddedProducts(tiled.graph, Object.values(tiled.outputs)),
-  );
-  const last = rebuild(fused.graph, fused.outputs, () => null);
-  const names = last.graph.nodes.map(({ op }) => op.name).sort();
-  assert.deepEqual(names, ['Add', 'Add', 'GemmBfloat16', 'GemmBfloat16', 'GemmBfloat16Add']);
-});
-
-test('products of quantized rows are products of whole numbers, at any precision', () => {
-  const graph = new Graph();
-  const x = fakeQuantize(graph.input('x', [64, 96]), activation);
-  const headed = fakeQuantize(graph.input('h', [64, 96]), { ...activation, group: 8, includeZero: false });
-  const weight = { codes: graph.input('w', [64, 96], 'bfloat16'), scale: graph.input('s', [64]) };
-  const matrix = graph.input('m', [96, 96]);
-  const bytes = byteCodes(graph.input('b', [64, 96]), activation).rounded;
-  const outputs = {
-    bytes: gemm(bytes, matrix),
-    bytesLeft: gemm(graph.input('h2', [64, 96]), bytes, { transA: true }),
-    codes: gemm(x, scaledRows(weight), { transB: true }),
-    right: gemm(x, matrix),
-    left: gemm(graph.input('g', [64, 96]), x, { transA: true }),
-    headed: gemm(headed, matrix),
-  };
-  const rewritten = rebuild(graph, outputs, atPrecision('float32'));
-  const inputsOf = (name: keyof typeof outputs) => {
-    const node = rewritten.outputs[name]!.node!;
-    const quantizers = ['FakeQuantizeRows', 'QuantizeRows', 'RowMultiples'];
-    const fromRows = node.inputs.filter((value) => quantizers.includes(value.node?.op.name ?? '')).length;
-    return `${node.op.name} ${node.inputs.length} ${fromRows}`;
-  };
-  // Both results of the quantizer, and for weights their codes and scales.
-  assert.equal(inputsOf('codes'), 'GemmBfloat16 4 2');
-  assert.equal(inputsOf('bytes'), 'CodeGemm 3 2');
-  assert.equal(inputsOf('bytesLeft'), 'CodeGemm 3 2');
-  assert.equal(inputsOf('right'), 'SplitGemm 3 2');
-  assert.equal(inputsOf('left'), 'SplitGemm 3 2');
-  assert.equal(inputsOf('headed'), 'Gemm 2 0');
-});
 
 for (const [name, twin] of Object.entries(TWINS)) {
   test(`native and composed agree: ${name}`, async (t) => {
