@@ -77,7 +77,7 @@ function attention(draw: Draw, gradient: boolean): Call {
     [groups, keys, width],
   ];
   const window = draw.one([0, 0, 1, 7, keys, keys - 1, 2 ** 31, 2 ** 32, 2 ** 53]);
-  const attributes = { scale: 0.3, window, rows, pieces: draw.one([0, 2]) };
+  const attributes = { scale: 0.3, window, rows, pieces: draw.one(gradient ? [0, 1, 2] : [0, 2]) };
   const qkv = [tensor(draw, q), tensor(draw, k), tensor(draw, k)];
   const units = sometimes(draw, k.slice(0, -1));
   if (!gradient)
@@ -89,7 +89,7 @@ function attention(draw: Draw, gradient: boolean): Call {
 /** M, K and N of a product, and a factor as it lies in memory. */
 function product(draw: Draw) {
   const [m, k, n] = [draw.size(), draw.size(), draw.size()];
-  const pieces = draw.one([2, 3]);
+  const pieces = draw.one([1, 2, 3]);
   return { m, k, n, pieces, stored: (a: number, b: number, turned: number) => (turned ? [b, a] : [a, b]) };
 }
 
