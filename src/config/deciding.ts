@@ -16,9 +16,22 @@ export function decidingDifferences(
   now: ResolvedExperiment,
   bits: 'same' | 'any',
 ): Difference[] {
-  return experimentDifferences(portableExperiment(then), portableExperiment(now)).filter(({ path }) =>
-    isDeciding(path, bits),
+  return experimentDifferences(portableExperiment(then), portableExperiment(now)).filter(
+    (difference) => isDeciding(difference.path, bits) && !isFormerDefault(difference),
   );
+}
+
+/**
+ * Defaults that have changed, by path: what it was, and what it is. An experiment that leaves such a setting out is still
+ * that of its older runs, which go on with what they began with.
+ */
+const FORMER_DEFAULTS: Readonly<Record<string, readonly [was: unknown, is: unknown]>> = {
+  'rotation.learning.precision': ['bfloat16x2', 'bfloat16'],
+};
+
+function isFormerDefault({ path, a, b }: Difference): boolean {
+  const [was, is] = FORMER_DEFAULTS[path] ?? [];
+  return was !== undefined && a === was && b === is;
 }
 
 /**
