@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { addon, assertSameBits, forEachVariant, notBuilt, ROUNDING, random } from './support.ts';
 
 /** Rows whose products are summed from zero on (native-kernels/ops/second_moment). */
-const DEPTH = 128;
+const DEPTH = 256;
 
 interface Task {
   readonly rows: number;
@@ -63,7 +63,7 @@ const SIZES = [
   [127, 47],
   [128, 49],
   [130, 143],
-  [257, 145],
+  [513, 145],
   [5, 301],
   [0, 33],
   [2, 1537],

@@ -17,8 +17,8 @@ struct SecondMomentArgs {
   size_t tiles() const { return (n + side - 1) / side; }
 };
 
-/// Rows whose products are summed from zero on: with them a panel of columns fits the first-level cache.
-constexpr size_t kMomentDepth = 128;
+/// Rows whose products are summed from zero on: a tile of the widest side stays in the second-level cache with them.
+constexpr size_t kMomentDepth = 256;
 
 SPINQUANT_DECLARE_KERNEL(second_moment, SecondMomentArgs)
 
