@@ -4,8 +4,10 @@
 
 MODE: `reference` rotates every weight in float64 in every forward pass and recomputes layers backward, as the
 reference does; `float32` does what the product does: the network stays unrotated, every quantizer rotates its input by
-R1 or R2 and back, all in float32, nothing is recomputed; `evaluate` measures perplexity on rotated W4A4KV4 weights that
-were prepared once. Random token ids; 16-bit weights but for `evaluate`. 1 x 2048 tokens, A4KV4.
+R1 or R2 and back, all in float32, nothing is recomputed; `float32-w4` has 4-bit weights in the loop: every forward pass
+rotates all weights in float32 and rounds their rows to nearest, straight through backward, activations stay in the
+rotated basis, nothing is recomputed; `evaluate` measures perplexity on rotated W4A4KV4 weights that were prepared once.
+Random token ids; 16-bit weights but for `float32-w4` and `evaluate`. 1 x 2048 tokens, A4KV4.
 """
 
 import json
@@ -22,6 +24,7 @@ from peer.llama import Llama, Prepared, Rotations, loss
 from peer.quantizers import Activation, Quantizers, Weight
 
 TOKENS = 2048
+MODES = ("reference", "float32", "float32-w4", "evaluate")
 
 
 def quantizers_for(head: int, weight_bits: int) -> Quantizers:
@@ -83,14 +86,17 @@ def orthogonal(n: int, generator: torch.Generator) -> torch.Tensor:
 def main() -> None:
     folder, mode, steps, threads = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     torch.set_num_threads(threads)
-    model = (Unrotated if mode == "float32" else Llama)(folder)
+    if mode not in MODES:
+        raise SystemExit(f"MODE is {mode}; it must be one of {', '.join(MODES)}")
+    wide = torch.float32 if mode == "float32-w4" else torch.float64
+    model = (Unrotated if mode == "float32" else Llama)(folder, rotate_in=wide)
     config = model.config
     generator = torch.Generator().manual_seed(0)
     r1 = orthogonal(config.hidden, generator).requires_grad_(mode != "evaluate")
     r2 = [orthogonal(config.head_dim, generator).requires_grad_(mode != "evaluate") for _ in range(config.layers)]
     rotations = Rotations(r1, r2, True, True)
     model.merge_r4()
-    q = quantizers_for(config.head_dim, 4 if mode == "evaluate" else 16)
+    q = quantizers_for(config.head_dim, 4 if mode in ("evaluate", "float32-w4") else 16)
     vocabulary = model.embedding.shape[0]
     weights = None
     if mode == "evaluate":
@@ -116,6 +122,8 @@ def run(model: Llama, mode: str, ids: torch.Tensor, rotations: Rotations, q: Qua
         matrix.grad = None
     if mode == "float32":
         model.loss_of(ids, rotations, q).backward()
+    elif mode == "float32-w4":
+        loss(model.logits(ids, model.prepare(rotations, q), q), ids).backward()
     else:
         loss(model.logits_recomputing(ids, rotations, q), ids).backward()
 

@@ -90,6 +90,8 @@ async function small() {
     turns.push({
       own: await ours({ what: 'step', folder }),
       float32: await torch(folder, 'float32', 2),
+      ownW4: await ours({ what: 'step', folder, weightBits: 4 }),
+      float32W4: await torch(folder, 'float32-w4', 2),
       reference: await torch(folder, 'reference', 1),
       evaluation: await ours({ what: 'evaluate', folder, weightBits: 4 }),
       evaluate: await torch(folder, 'evaluate', 3),
@@ -100,7 +102,7 @@ async function small() {
   const fourBits = { what: 'step', folder, weightBits: 4 } as const;
   const steps = {
     W16A4KV4: rates(faster(first.own, second.own)),
-    W4A4KV4: rates(await ours(fourBits)),
+    W4A4KV4: rates(faster(first.ownW4, second.ownW4)),
     'W4A4KV4, clip search': rates(await ours({ ...fourBits, clipSearch: true })),
     'W16A4KV4, float32': rates(await ours({ what: 'step', folder, precision: 'float32' })),
   };
@@ -109,6 +111,7 @@ async function small() {
     evaluation: rates(faster(first.evaluation, second.evaluation)),
     peers: {
       float32: peer(first.float32, second.float32),
+      float32W4: peer(first.float32W4, second.float32W4),
       reference: peer(first.reference, second.reference),
       evaluate: peer(first.evaluate, second.evaluate),
     },

@@ -30,6 +30,7 @@
   X(activation_statistics_type)     \
   X(reverse_cholesky_type)          \
   X(gptq_round_type)                \
+  X(second_moment_type)             \
   X(lattice_round_type)             \
   X(pack_cache_type)                \
   X(packed_attention_type)          \

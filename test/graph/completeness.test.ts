@@ -59,6 +59,11 @@ const LACKING: readonly {
     why: 'Exported models have them, which run where there are kernels, and on as many tokens as come.',
   },
   {
+    names: ['SecondMoment'],
+    parts: ['gradient'],
+    why: 'Weights are rounded on second moments, and nothing learns from rounding.',
+  },
+  {
     names: ['ActivationStatistics'],
     parts: ['compose', 'gradient'],
     why: 'No standard operator counts into bins: without kernels the rows are given out, and nothing learns from statistics.',

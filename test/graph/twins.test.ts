@@ -11,6 +11,7 @@ import { peakLoss } from '../../src/engine/graph/fused/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/fused/rotary.ts';
 import { byteCodes } from '../../src/engine/graph/fused/row-codes.ts';
+import { addSecondMoment } from '../../src/engine/graph/fused/second-moment.ts';
 import { swiGlu } from '../../src/engine/graph/fused/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/fused/weight-quantize.ts';
@@ -209,6 +210,16 @@ const TWINS: Record<string, Twin> = {
   },
   ...INT4_TWINS,
   ...PACKED_CACHE_TWINS,
+  // Numbers of at most 1: 131 sums of at most 131 in size, each with a rounding of half an ε, and their products.
+  SecondMoment: {
+    dims: [
+      [130, 50],
+      [50, 50],
+    ],
+    build: (_g, [x, half]) => addSecondMoment(x!, add(half!, transpose(half!, [1, 0]))),
+    roundings: 132 * 132,
+    forwardOnly: true,
+  },
   // Only copies. As many elements as are worth all threads, in the shapes that heads are split and joined from.
   'SwapAxes, heads split and joined': {
     dims: [[2, 60, 3, 3, 64]],

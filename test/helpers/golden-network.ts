@@ -19,19 +19,21 @@ export interface RotatedOptions {
   readonly denseWeights?: boolean;
   /** True where heads are mixed at the input of o. */
   readonly mixesHeads?: boolean;
+  /** False leaves out the Hadamard transform at the input of down. */
+  readonly mixesProducts?: boolean;
 }
 
 export function rotatedNetwork(
   cache: ProgramCache,
   checkpoint: Checkpoint,
-  { mixesHeads = false, ...options }: RotatedOptions,
+  { mixesHeads = false, mixesProducts = true, ...options }: RotatedOptions,
 ) {
   const { hiddenSize, heads, headDim, intermediateSize, layers } = checkpoint.config;
   const maps = spinQuantMaps({
     r1: true,
     r2: true,
     r3: planHadamard(headDim),
-    r4: planHadamard(intermediateSize),
+    r4: mixesProducts ? planHadamard(intermediateSize) : null,
     acrossHeads: mixesHeads ? planHadamard(heads) : null,
   });
   const network = new Network(cache, checkpoint, { ...options, maps, centreEmbedding: false });

@@ -86,6 +86,13 @@ const OPERATIONS: readonly Operation[] = [
     outputs: [70 * 45],
   })),
   ...(addon ? [int4Sum()] : []),
+  // Both widths of tiles, with a part of one at the end.
+  ...[150, 1540].map((n) => ({
+    name: 'SecondMoment',
+    attributes: {},
+    inputs: [matrix(1, [3, n]), matrix(2, [n, n])],
+    outputs: [n * n],
+  })),
   { name: 'RmsNorm', attributes: {}, inputs: [matrix(1)], outputs: [COUNT] },
   { name: 'RmsNormGrad', attributes: {}, inputs: [matrix(1), matrix(2)], outputs: [COUNT] },
   { name: 'SwiGlu', attributes: {}, inputs: [matrix(1), matrix(2)], outputs: [COUNT] },

@@ -202,6 +202,15 @@ function gptqRound(draw: Draw): Call {
   return { attributes: { bits: 2 + draw.below(7) }, inputs: ordered, outputs: [m * n] };
 }
 
+function secondMoment(draw: Draw): Call {
+  const n = draw.size();
+  return {
+    attributes: {},
+    inputs: [tensor(draw, [draw.size(), n]), tensor(draw, [n, n])],
+    outputs: [n * n],
+  };
+}
+
 function latticeRound(draw: Draw): Call {
   const [m, blocks] = [draw.below(70), draw.below(5)];
   const n = 8 * blocks;
@@ -242,6 +251,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   ActivationStatistics: activationStatistics,
   ReverseCholesky: reverseCholesky,
   GptqRound: gptqRound,
+  SecondMoment: secondMoment,
   LatticeRound: latticeRound,
   ...PACKED_DRAWINGS,
   AppendTokens: appendTokens,

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
-import { DEFAULT_MEMORY, planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
+import {
+  DEFAULT_MEMORY,
+  expectedBytes,
+  planMemory,
+  preparedBytes,
+} from '../../src/engine/network/memory-plan.ts';
 import { planTape, tapeBytes } from '../../src/engine/network/tape.ts';
 import { UserError } from '../../src/protocol/errors.ts';
 import { TINY_CONFIG } from '../helpers/tiny-network.ts';
@@ -82,6 +87,22 @@ test('the error names the method that needs the memory, and what does without it
       /weights while AWQ scales them, 0\.\d\d GB of it for second moments/.test(error.message) &&
       error.hint === 'Raise memoryLimit, set it to null, or set scaling.method to "none".',
   );
+});
+
+test('what a walk keeps is part of what it is expected to take, and stays within a limit', () => {
+  const moments = { work: 'GPTQ rounds them', without: 'quantization.weights.method to "rtn"' };
+  const demand = { sequence: 512, learns: false, prepared: 0 };
+  const walk = { ...demand, moments: { ...moments, walks: true } };
+  const tokens = 2 ** 16;
+  for (const limit of [null, 1e9, 2e9, 4e9]) {
+    const memory = planMemory(SMALL, walk, limit);
+    const bytes = expectedBytes(SMALL, walk, memory, tokens);
+    const products = bytes - expectedBytes(SMALL, { ...demand, moments }, memory, tokens);
+    assert.equal(products, Math.min(memory.productBytes, tokens * SMALL.intermediateSize * 4));
+    if (limit !== null) assert.ok(bytes <= limit, `${bytes} of ${limit}`);
+  }
+  const kept = [1e9, 2e9, 4e9].map((limit) => planMemory(SMALL, walk, limit).productBytes);
+  assert.ok(kept[0]! < kept[1]! && kept[1]! < kept[2]!);
 });
 
 for (const activationCodes of [false, true])

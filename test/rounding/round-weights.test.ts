@@ -4,6 +4,7 @@ import { cp, mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import type { StageSpec } from '../../src/engine/calibration/stages.ts';
 import { concatenate } from '../../src/engine/calibration/tokens.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
 import type { Value } from '../../src/engine/graph/graph.ts';
@@ -41,18 +42,19 @@ interface Setting {
   readonly model?: string;
   readonly options?: Partial<RoundingOptions>;
   readonly mixesHeads?: boolean;
+  readonly mixesProducts?: boolean;
 }
 
 async function bench(
   t: TestContext,
-  { kernels, weights, memory, model, options: changed, mixesHeads = false }: Setting,
+  { kernels, weights, memory, model, options: changed, mixesHeads = false, mixesProducts = true }: Setting,
 ) {
   const runtime = await createRuntime({ threads: 1, kernels });
   const cache = new ProgramCache(runtime);
   const checkpoint = await openCheckpoint(model ?? GOLDEN);
   const quantizers = { ...FULL_PRECISION, weights: { ...WEIGHTS, ...weights } };
   const options = { mode: 'merged', quantizers, memory: { ...DEFAULT_MEMORY, ...memory } } as const;
-  const { network } = rotatedNetwork(cache, checkpoint, { ...options, mixesHeads });
+  const { network } = rotatedNetwork(cache, checkpoint, { ...options, mixesHeads, mixesProducts });
   const folder = await mkdtemp(join(tmpdir(), 'rounding-test-'));
   t.after(async () => {
     await cache.release();
@@ -64,6 +66,19 @@ async function bench(
   const run = (signal?: AbortSignal): AsyncGenerator<RunEvent, void> =>
     roundWeights(cache, { network, blocks, options: { ...ROUNDING, ...changed }, layers }, signal);
   return { cache, checkpoint, network, folder, layers, blocks, run };
+}
+
+/** Fills with whether each program that ends a layer takes what down reads. */
+function endsOf(cache: ProgramCache): boolean[] {
+  const found: boolean[] = [];
+  const get = cache.get.bind(cache);
+  cache.get = async (kind, spec) => {
+    const program = await get(kind, spec);
+    const { stage } = spec as Partial<StageSpec>;
+    if (stage === 'end') found.push(program.inputs.includes('product'));
+    return program;
+  };
+  return found;
 }
 
 async function collect(events: AsyncGenerator<RunEvent, void>): Promise<RoundingEvent[]> {
@@ -225,6 +240,28 @@ for (const kernels of KERNELS) {
     await collect(written.run());
     assert.deepEqual(await filesOf(written.folder), await filesOf(held.folder));
   });
+
+  for (const mixesProducts of [true, false])
+    test(`${kernels}: what down reads, kept or computed again, is the same (R4: ${mixesProducts})`, async (t) => {
+      const tokensAtOnce = 3 * SEQUENCE;
+      const files = async (parts: number) => {
+        const { checkpoint } = await bench(t, { kernels });
+        const productBytes = parts * tokensAtOnce * checkpoint.config.intermediateSize * 4;
+        const setting = { kernels, mixesProducts, memory: { tokensAtOnce, productBytes } };
+        const { run, folder, cache } = await bench(t, setting);
+        const ends = endsOf(cache);
+        await collect(run());
+        // Nothing reads what the last layer gives, so only the first has an end.
+        assert.deepEqual(
+          ends,
+          Array.from({ length: 4 }, (_, part) => part < parts),
+          `${parts} parts`,
+        );
+        return filesOf(folder);
+      };
+      const kept = await files(4);
+      for (const parts of [0, 2]) assert.deepEqual(await files(parts), kept, `${parts} of 4 parts kept`);
+    });
 
   const settings: readonly Omit<Setting, 'kernels'>[] = [
     {},

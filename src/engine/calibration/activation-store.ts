@@ -49,6 +49,36 @@ class MemoryStore implements ActivationStore {
   }
 }
 
+/** Activations of as many parts of a text as fit, each written by one pass and read by the next. */
+export class HeldParts {
+  readonly #limit: number;
+  readonly #parts = new Map<number, Float32Array>();
+  readonly #written = new Set<number>();
+  #bytes = 0;
+
+  /** @param limit bytes that may be held. */
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Memory to write a part into, which then counts as written; null where there is none. */
+  room(part: number, elements: number): Float32Array | null {
+    const bytes = elements * Float32Array.BYTES_PER_ELEMENT;
+    const known = this.#parts.get(part);
+    if (!known && this.#bytes + bytes > this.#limit) return null;
+    const rows = known ?? new Float32Array(elements);
+    if (!known) this.#bytes += bytes;
+    this.#parts.set(part, rows);
+    this.#written.add(part);
+    return rows;
+  }
+
+  /** What was written of a part since it was taken last; null where nothing was. */
+  take(part: number): Float32Array | null {
+    return this.#written.delete(part) ? this.#parts.get(part)! : null;
+  }
+}
+
 class ScratchFile implements ActivationStore {
   readonly #file: FileHandle;
   readonly #path: string;

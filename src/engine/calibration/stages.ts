@@ -1,4 +1,4 @@
-import type { Linear, Site } from '../../protocol/block.ts';
+import type { Linear, SeamName, Site } from '../../protocol/block.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
@@ -11,7 +11,8 @@ import { seenByReaders } from '../network/linear-sites.ts';
 /**
  * A layer is walked in five stages, each with the weights that were rounded on what the stages before gave: so every
  * weight is rounded on what it will read, and no weight is multiplied before it is rounded. Between stages the rows of
- * the text stay in two places: `residual`, x [T, d] and later `attended`, and `mixed`, the input of o before its map.
+ * the text stay in three places: `residual`, x [T, d] and later `attended`, and the inputs of o and of down before their
+ * maps, `mixed` and `product`. There may be no room for `product`, which is then computed again.
  */
 export interface Stage {
   /** The site of the stage's rows; null for the stage that only ends a layer. */
@@ -20,21 +21,25 @@ export interface Stage {
   readonly linears: readonly Linear[];
   /** Under which name the program reads the residual. */
   readonly residual: 'x' | 'attended';
-  readonly readsMixed: boolean;
+  readonly reads: KeptRows | null;
   /** The output that becomes the residual. */
   readonly newResidual: 'attended' | 'y' | null;
-  /** True where the rows, before their map, are kept as `mixed`. */
-  readonly keepsMixed: boolean;
+  /** The name under which the rows, before their map, are kept for the next stage. */
+  readonly keeps: KeptRows | null;
 }
 
-const READS = { residual: 'x', readsMixed: false, newResidual: null, keepsMixed: false } as const;
+/** Rows that a stage keeps for the next one. */
+export type KeptRows = 'mixed' | 'product';
+const KEPT_SITES = { mixed: 'o-input', product: 'down-input' } as const satisfies Record<KeptRows, Site>;
+
+const READS = { residual: 'x', reads: null, newResidual: null, keeps: null } as const;
 
 export const STAGES = {
   attention: { ...READS, site: 'attention-input', linears: ['q', 'k', 'v'] },
-  output: { ...READS, site: 'o-input', linears: ['o'], keepsMixed: true },
-  mlp: { ...READS, site: 'mlp-input', linears: ['gate', 'up'], readsMixed: true, newResidual: 'attended' },
-  down: { ...READS, site: 'down-input', linears: ['down'], residual: 'attended' },
-  end: { ...READS, site: null, linears: [], residual: 'attended', newResidual: 'y' },
+  output: { ...READS, site: 'o-input', linears: ['o'], keeps: 'mixed' },
+  mlp: { ...READS, site: 'mlp-input', linears: ['gate', 'up'], reads: 'mixed', newResidual: 'attended' },
+  down: { ...READS, site: 'down-input', linears: ['down'], residual: 'attended', keeps: 'product' },
+  end: { ...READS, site: null, linears: [], residual: 'attended', reads: 'product', newResidual: 'y' },
 } as const satisfies Record<string, Stage>;
 
 export type StageName = keyof typeof STAGES;
@@ -51,19 +56,27 @@ export function rowWidth(stage: ReadingStage, config: ModelConfig): number {
   return { attention: hiddenSize, output: heads * headDim, mlp: hiddenSize, down: intermediateSize }[stage];
 }
 
+/** The seam of the map between kept rows and those that weights read. */
+export const MAPS_OF_KEPT = { mixed: 'across-heads', product: 'up-down' } as const satisfies Record<
+  KeptRows,
+  SeamName
+>;
+
 export interface StageSpec {
   readonly stage: StageName;
+  /** False where the rows that the stage would keep or read are not kept. */
+  readonly keeping: boolean;
   readonly shape: LayerShape;
   readonly types: LayerTypes;
 }
 
-/** `mixed` is given where a map makes other rows of it. */
-export type StageOutput = 'rows' | 'mixed' | 'attended' | 'y';
+/** `mixed` and `product` are given where a map makes other rows of them. */
+export type StageOutput = 'rows' | KeptRows | 'attended' | 'y';
 
 /** One stage of the merged network, activations as they are. */
 export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = {
   name: 'stage',
-  build({ stage, shape, types }) {
+  build({ stage, keeping, shape, types }) {
     const seen = new Map<Site, Value>();
     const { graph, y, kept, inputs } = layerExpression(
       shape,
@@ -73,17 +86,19 @@ export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = 
       'float32',
       (site, value) => seen.set(site, value),
     );
-    const { site, residual, readsMixed, newResidual, keepsMixed } = STAGES[stage];
+    const { site, residual, reads, newResidual, keeps }: Stage = STAGES[stage];
     const attended = kept.get('attended') ?? null;
-    const mixed = seen.get('o-input');
+    const given = keeping && reads && seen.get(KEPT_SITES[reads]);
     const cut = new Map<Value, string>();
-    if (readsMixed && mixed) cut.set(mixed, 'mixed');
+    if (given) cut.set(given, reads);
     if (residual === 'attended' && attended) cut.set(attended, 'attended');
     const rows = site && seen.get(site);
     const read = site && rows ? seenByReaders(inputs, site, rows) : null;
+    const before = (name: KeptRows) => (keeping && keeps === name && rows && read !== rows ? rows : null);
     const outputs = {
       rows: read,
-      mixed: keepsMixed && rows && read !== rows ? rows : null,
+      mixed: before('mixed'),
+      product: before('product'),
       attended: newResidual === 'attended' ? attended : null,
       y: newResidual === 'y' ? y : null,
     };

@@ -6,8 +6,16 @@ import type { Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { BatchShape } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
-import { type ActivationStore, openActivationStore } from './activation-store.ts';
-import { rowWidth, STAGE, STAGES, type Stage, type StageName, type StageOutput } from './stages.ts';
+import { type ActivationStore, HeldParts, openActivationStore } from './activation-store.ts';
+import {
+  MAPS_OF_KEPT,
+  rowWidth,
+  STAGE,
+  STAGES,
+  type Stage,
+  type StageName,
+  type StageOutput,
+} from './stages.ts';
 import { concatenate } from './tokens.ts';
 
 /** Sequences that pass through a stage at once. */
@@ -29,6 +37,7 @@ export class CalibrationStream {
   readonly #parts: readonly Part[];
   readonly #residual: ActivationStore;
   readonly #mixed: ActivationStore;
+  readonly #products: HeldParts;
   /** Outputs of a stage are written to the same memory again, by their name and size. */
   readonly #buffers = new Map<string, HostTensor<Float32Array>>();
 
@@ -42,6 +51,7 @@ export class CalibrationStream {
     this.#network = network;
     this.#parts = parts;
     [this.#residual, this.#mixed] = stores;
+    this.#products = new HeldParts(network.memory.productBytes);
   }
 
   /** @param folder for scratch files, where the memory that the network may hold does not suffice. */
@@ -90,43 +100,61 @@ export class CalibrationStream {
     for (const [index, part] of this.#parts.entries()) {
       throwIfCancelled(signal);
       const { shape, types, tensors } = this.#network.layerContext(layer, part.shape);
-      const program = await this.#cache.get(STAGE, { stage: name, shape, types });
+      const tokens = part.ids.length;
+      const product = this.#product(stage, index, tokens);
+      const keeping = product !== null || (stage.keeps ?? stage.reads) !== 'product';
+      const program = await this.#cache.get(STAGE, { stage: name, keeping, shape, types });
       const inputs = {
         ...tensors,
         ...this.#network.maps(layer),
         ...weights,
-        ...(await this.#reads(stage, index, part.ids.length)),
+        ...(await this.#reads(stage, index, tokens)),
+        ...(stage.reads === 'product' && product && { product }),
       };
-      const out = await program.run(inputs, signal, this.#outputs(name, part.ids.length));
+      const into = this.#outputs(name, tokens, stage.keeps === 'product' ? product : null);
+      const out = await program.run(inputs, signal, into);
       if (see && out.rows) await see(out.rows);
       const residual = stage.newResidual && out[stage.newResidual];
       if (residual) await this.#residual.write(index, residual.data);
-      const mixed = stage.keepsMixed && (out.mixed ?? out.rows);
+      const mixed = stage.keeps === 'mixed' && (out.mixed ?? out.rows);
       if (mixed) await this.#mixed.write(index, mixed.data);
       yield (index + 1) / this.#parts.length;
     }
   }
 
-  async #reads({ residual, readsMixed }: Stage, index: number, tokens: number): Promise<Tensors> {
+  /** The memory of a part's products that a stage fills or reads; null where it has none. */
+  #product({ keeps, reads }: Stage, index: number, tokens: number): Reals | null {
+    const { intermediateSize } = this.#network.checkpoint.config;
+    const dims = [tokens, intermediateSize] as const;
+    const room = keeps === 'product' ? this.#products.room(index, tokens * intermediateSize) : null;
+    const data = reads === 'product' ? this.#products.take(index) : room;
+    return data && float32(dims, data);
+  }
+
+  async #reads({ residual, reads }: Stage, index: number, tokens: number): Promise<Tensors> {
     const { config } = this.#network.checkpoint;
     const x = float32([tokens, config.hiddenSize], await this.#residual.read(index));
-    if (!readsMixed) return { [residual]: x };
+    if (reads !== 'mixed') return { [residual]: x };
     return {
       [residual]: x,
       mixed: float32([tokens, rowWidth('output', config)], await this.#mixed.read(index)),
     };
   }
 
-  #outputs(name: StageName, tokens: number): { [Name in StageOutput]?: Reals } {
+  /** @param product where the products go, which are the rows themselves if no map is between. */
+  #outputs(name: StageName, tokens: number, product: Reals | null): { [Name in StageOutput]?: Reals } {
     const { config } = this.#network.checkpoint;
-    const { newResidual, keepsMixed } = STAGES[name];
-    const isMapped = this.#network.options.maps['across-heads'] !== undefined;
+    const { newResidual, keeps }: Stage = STAGES[name];
+    const isMapped = keeps !== null && this.#network.options.maps[MAPS_OF_KEPT[keeps]] !== undefined;
     const widths: [string, number][] = [
       ...(name === 'end' ? [] : [['rows', rowWidth(name, config)] satisfies [string, number]]),
-      ...(keepsMixed && isMapped ? [['mixed', rowWidth('output', config)] satisfies [string, number]] : []),
+      ...(keeps === 'mixed' && isMapped
+        ? [['mixed', rowWidth('output', config)] satisfies [string, number]]
+        : []),
       ...(newResidual ? [[newResidual, config.hiddenSize] satisfies [string, number]] : []),
     ];
-    return Object.fromEntries(widths.map(([output, width]) => [output, this.#buffer(output, tokens, width)]));
+    const buffers = widths.map(([output, width]) => [output, this.#buffer(output, tokens, width)] as const);
+    return { ...Object.fromEntries(buffers), ...(product && { [isMapped ? 'product' : 'rows']: product }) };
   }
 
   #buffer(output: string, tokens: number, width: number): HostTensor<Float32Array> {

@@ -12,6 +12,8 @@ export interface NetworkMemory {
   readonly preparedBytes: number;
   /** Forward passes keep this much for backward passes beside the residuals; the rest is computed again. */
   readonly tapeBytes: number;
+  /** A walk that rounds weights keeps so much of what down reads between two passes; the rest is computed again. */
+  readonly productBytes: number;
   /** Logits. */
   readonly logitElements: number;
   /** An output layer up to this size in float32 is applied whole, to some tokens at a time; a larger one in slices. */
@@ -24,6 +26,7 @@ export const DEFAULT_MEMORY: NetworkMemory = {
   groupBytes: 2 ** 29,
   preparedBytes: 2 ** 31,
   tapeBytes: 12 * 2 ** 26,
+  productBytes: 2 ** 30,
   // A sixth of 2048 tokens at SmolLM2's vocabulary: each part reads, and packs, the whole output layer.
   logitElements: 17 * 2 ** 20,
   headBytes: 2 ** 28,
@@ -50,6 +53,8 @@ export interface MemoryDemand {
     readonly without: string;
     /** Matrices that it holds beside those that every such method does; absent: none. */
     readonly copies?: MatrixCopies;
+    /** True where it walks a text through the network, stage by stage (`rounding/walk`). */
+    readonly walks?: boolean;
   };
 }
 
@@ -123,12 +128,16 @@ export function expectedBytes(
     ? Math.min(memory.tapeBytes, config.layers * tapeBytes(config, shape, 'all'))
     : 0;
   const stream = demand.learns ? 0 : Math.min(memory.groupBytes, tokens * config.hiddenSize * FLOAT);
+  const products = demand.moments?.walks
+    ? Math.min(memory.productBytes, tokens * config.intermediateSize * FLOAT)
+    : 0;
   return (
     fixedBytes(config, demand, atOnce) +
     Math.max(layerBytes(config, demand, atOnce), lossBytes(config, logits, memory.headBytes)) +
     prepared +
     tape +
-    stream
+    stream +
+    products
   );
 }
 
@@ -168,6 +177,7 @@ function planFor(
   return {
     tokensAtOnce: tokens,
     groupBytes: Math.min(DEFAULT_MEMORY.groupBytes, left),
+    productBytes: Math.max(0, left - DEFAULT_MEMORY.groupBytes),
     preparedBytes: keepsAll ? allPrepared : 0,
     tapeBytes: demand.learns ? Math.min(DEFAULT_MEMORY.tapeBytes, left) : 0,
     logitElements,

@@ -116,9 +116,9 @@ export function clipSearch(weights: number): Work {
   return { flops: CLIP_RATIOS * OPERATIONS_OF_RATIO * weights, bytes: 0, calls: 0 };
 }
 
-/** XᵀX of rows [tokens, n]. */
+/** XᵀX of rows [tokens, n], of which one half is computed. */
 export function secondMoment(tokens: number, n: number): Work {
-  return { flops: 2 * tokens * n * n, bytes: 0, calls: runsFor({ sequences: tokens, length: 1 }) };
+  return { flops: tokens * n * (n + 1), bytes: 0, calls: runsFor({ sequences: tokens, length: 1 }) };
 }
 
 /** Runs of a layer's program that a text takes. */

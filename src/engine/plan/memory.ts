@@ -82,7 +82,8 @@ function momentsOf(experiment: Experiment, purpose: NetworkPurpose): Pick<Memory
     const without = 'quantization.weights.method to "rtn"';
     const options = rounding && optionsOf(experiment.quantization.weights, rounding.name);
     const copies = rounding?.copies?.(options);
-    return { moments: { work: `${rounding?.title} rounds them`, without, ...(copies && { copies }) } };
+    const work = `${rounding?.title} rounds them`;
+    return { moments: { work, without, walks: true, ...(copies && { copies }) } };
   }
   if (purpose !== 'scale' || !scaling?.servesWeights) return {};
   return { moments: { work: `${scaling.title} scales them`, without: 'scaling.method to "none"' } };

@@ -1,5 +1,6 @@
 import type { ModelConfig } from '../../model/config.ts';
 import type { LayerQuantizers } from '../../network/layer-shape.ts';
+import { DEFAULT_MEMORY } from '../../network/memory-plan.ts';
 import {
   addWork,
   clipSearch,
@@ -35,13 +36,15 @@ export function walkedWeights(config: ModelConfig): readonly WalkedWeight[] {
 }
 
 /**
- * The walk through all layers without the rounding itself: passes of the text, in which gate and up are multiplied twice,
- * second moments, weights mapped and rounded to nearest, and the errors of both roundings.
+ * The walk through all layers without the rounding itself: passes of the text, in which gate and up are multiplied twice
+ * where what down reads does not fit, second moments, weights mapped and rounded to nearest, and the errors of both roundings.
  */
 export function walkWork(config: ModelConfig, text: TextSize, { weights: grid }: LayerQuantizers): Work {
   const { hiddenSize: d, intermediateSize: f, heads, headDim, layers } = config;
   const tokens = tokensOf(text);
-  const again = { flops: 4 * tokens * d * f, bytes: 0, calls: 0 };
+  const products = tokens * f * Float32Array.BYTES_PER_ELEMENT;
+  const unkept = Math.max(0, 1 - DEFAULT_MEMORY.productBytes / products);
+  const again = { flops: unkept * 4 * tokens * d * f, bytes: 0, calls: 0 };
   const moments = [d, heads * headDim, d, f].map((n) => secondMoment(tokens, n));
   const weights = walkedWeights(config).map(({ rows, columns }) => {
     const size = rows * columns;
