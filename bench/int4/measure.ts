@@ -93,6 +93,11 @@ const CONTENDERS: Readonly<Record<string, () => Products>> = {
   'Int4MatMul W4A4 per row': () => ours(0, 4),
 };
 
+export interface Measured extends Result {
+  /** Operations per second of a core's products of bytes, the most of all rounds; 0 where that is not known. */
+  readonly peak: number;
+}
+
 interface Contender {
   readonly name: string;
   readonly session: Session;
@@ -115,7 +120,7 @@ async function open(runtime: Runtime, name: string): Promise<Contender> {
   return { name, session, outputs, bytes, seconds: [] };
 }
 
-async function main(): Promise<Result> {
+async function main(): Promise<Measured> {
   const runtime = await createRuntime({ kernels: 'native', threads: argument.threads });
   const contenders: Contender[] = [];
   for (const name of Object.keys(CONTENDERS)) contenders.push(await open(runtime, name));
@@ -123,9 +128,11 @@ async function main(): Promise<Result> {
   // Twice a large cache; a longer read would be interrupted more often than a product is.
   const memory = new Float32Array(2 ** 24).fill(1);
   let readBandwidth = 0;
+  let peak = 0;
   for (let round = 0; round <= rounds; round++) {
     const reads = addon.readTimes(memory, argument.threads, 4);
     readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
+    peak = Math.max(peak, addon.bytePeak(isa));
     for (const { session, outputs, seconds } of contenders) {
       const start = performance.now();
       await session.run({ x }, outputs);
@@ -138,7 +145,7 @@ async function main(): Promise<Result> {
   });
   for (const { session } of contenders) session.release();
   runtime.close();
-  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), rows: found };
+  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), peak, rows: found };
 }
 
 console.log(JSON.stringify(await main()));
