@@ -103,6 +103,24 @@ struct PanelResults {
     }
   }
 
+  /// Adds the products of a group that is a span, with the scales of the tokens.
+  template <size_t Tokens>
+  SPINQUANT_INLINE_MEMBER void add_span(size_t token, size_t panel, size_t span, const IntVec* products, size_t stride,
+                                        Vec (&values)[Tokens][kParts]) const {
+    const float* row_sums = args.grid + panel * panel_grid + span * kPanelRows;
+    const float* scales = args.grid + panel * panel_grid + spans * kPanelRows + span * grid_step;
+    SPINQUANT_UNROLL
+    for (size_t part = 0; part < kParts; part++) {
+      const GroupGrid of_group(args.layout, scales + part * kLanes);
+      SPINQUANT_UNROLL
+      for (size_t i = 0; i < Tokens; i++) {
+        const size_t place = (token + i) * spans + span;
+        const Vec total = of_group.added(Vec{}, products[i * stride + part], args.sums[place]);
+        values[i][part] = values[i][part] + finished(args, place, total, row_sums + part * kLanes);
+      }
+    }
+  }
+
   /// Adds the products of a group of tokens to their totals.
   template <size_t Tokens>
   SPINQUANT_INLINE_MEMBER void add_group(size_t token, size_t panel, size_t g, const IntVec* products, size_t stride,

@@ -17,7 +17,7 @@ constexpr size_t kTogether = 4, kPanelsTogether = 1;
 #endif
 
 /// Sums of shorter groups are needed so often that they had better stay in registers, which those of a panel do.
-constexpr size_t kLongGroup = 128;
+constexpr size_t kLongGroup = 64;
 
 /// Bytes of activations that are multiplied with all panels before the next ones: half of a second-level cache.
 constexpr size_t kCachedBytes = 256 * 1024;
@@ -36,19 +36,37 @@ class Tile {
   SPINQUANT_INLINE_MEMBER void multiply_group() const {
     if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
     IntVec products[Tokens][kVectors];
-    sum_group(weights(), activations(), products);
+    const uint8_t* w = weights();
+    const int8_t* a = activations();
+    sum_group(w, a, products);
     SPINQUANT_UNROLL
     for (size_t p = 0; p < Panels; p++) {
       results_.template write_group<Tokens>(token_, panel_ + p, &products[0][p * kParts], kVectors);
     }
   }
 
+  /// Of weights whose groups are spans.
+  SPINQUANT_INLINE_MEMBER void multiply_spans() const {
+    const uint8_t* w = weights();
+    const int8_t* a = activations();
+    if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
+    Vec values[Panels][Tokens][kParts]{};
+    for (size_t span = 0; span < results_.spans; span++) {
+      IntVec products[Tokens][kVectors];
+      sum_group(w, a, products);
+      SPINQUANT_UNROLL
+      for (size_t p = 0; p < Panels; p++) {
+        results_.add_span(token_, panel_ + p, span, &products[0][p * kParts], kVectors, values[p]);
+      }
+    }
+    store(values);
+  }
+
   SPINQUANT_INLINE_MEMBER void multiply_groups() const {
-    const size_t group_bytes = results_.group / kBlockColumns * kBlockBytes;
     const uint8_t* w = weights();
     const int8_t* a = activations();
     Vec totals[Panels][Tokens][kParts]{}, values[Panels][Tokens][kParts]{};
-    for (size_t g = 0, span = 0; g < results_.groups; g++, w += group_bytes, a += results_.group) {
+    for (size_t g = 0, span = 0; g < results_.groups; g++) {
       IntVec products[Tokens][kVectors];
       sum_group(w, a, products);
       SPINQUANT_UNROLL
@@ -59,9 +77,7 @@ class Tile {
       for (size_t p = 0; p < Panels; p++) results_.end_span(token_, panel_ + p, span, totals[p], values[p]);
       span++;
     }
-    for (size_t p = 0; p < Panels; p++) {
-      for (size_t i = 0; i < Tokens; i++) store_rows(results_.args, token_ + i, panel_ + p, values[p][i]);
-    }
+    store(values);
   }
 
  private:
@@ -71,8 +87,16 @@ class Tile {
   const uint8_t* weights() const { return results_.args.packed + panel_ * results_.panel_bytes; }
   const int8_t* activations() const { return results_.args.codes + token_ * results_.depth; }
 
-  /// Σ a·u over a group's columns.
-  SPINQUANT_INLINE_MEMBER void sum_group(const uint8_t* w, const int8_t* a, IntVec (&products)[Tokens][kVectors]) const {
+  SPINQUANT_INLINE_MEMBER void store(const Vec (&values)[Panels][Tokens][kParts]) const {
+    SPINQUANT_UNROLL
+    for (size_t p = 0; p < Panels; p++) {
+      SPINQUANT_UNROLL
+      for (size_t i = 0; i < Tokens; i++) store_rows(results_.args, token_ + i, panel_ + p, values[p][i]);
+    }
+  }
+
+  /// Σ a·u over a group's columns, behind which w and a then point.
+  SPINQUANT_INLINE_MEMBER void sum_group(const uint8_t*& w, const int8_t*& a, IntVec (&products)[Tokens][kVectors]) const {
     TileSums sums{};
     for (size_t i = 0; i < results_.group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
       add_step(sums, w, a);
@@ -132,13 +156,20 @@ void multiply_group(const PanelResults& results, size_t panel, size_t token) {
 }
 
 template <size_t Tokens, size_t Panels>
+void multiply_spans(const PanelResults& results, size_t panel, size_t token) {
+  Tile<Tokens, Panels>(results, panel, token).multiply_spans();
+}
+
+template <size_t Tokens, size_t Panels>
 void multiply_groups(const PanelResults& results, size_t panel, size_t token) {
   Tile<Tokens, Panels>(results, panel, token).multiply_groups();
 }
 
 template <size_t Tokens, size_t Panels>
 SPINQUANT_INLINE void multiply(const PanelResults& results, size_t panel, size_t token) {
-  (results.groups == 1 ? multiply_group<Tokens, Panels> : multiply_groups<Tokens, Panels>)(results, panel, token);
+  if (results.groups == 1) return multiply_group<Tokens, Panels>(results, panel, token);
+  if (results.groups_of_span == 1) return multiply_spans<Tokens, Panels>(results, panel, token);
+  multiply_groups<Tokens, Panels>(results, panel, token);
 }
 
 /// The last tokens, fewer than are multiplied together.
