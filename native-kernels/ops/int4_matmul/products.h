@@ -22,6 +22,14 @@ constexpr size_t kLongGroup = 64;
 /// Bytes of activations that are multiplied with all panels before the next ones: half of a second-level cache.
 constexpr size_t kCachedBytes = 256 * 1024;
 
+/// Bytes of weights that a tile of tokens is multiplied with before the next one; both fit a second-level cache. Results
+/// of a tile then lie side by side, in few pages.
+#if defined(__AVX512VNNI__)
+constexpr size_t kCachedWeights = 512 * 1024;
+#else
+constexpr size_t kCachedWeights = 0;
+#endif
+
 /// Weights are asked for this far ahead: a page and more than what a read from memory takes.
 constexpr size_t kAhead = 2048;
 
@@ -181,22 +189,38 @@ SPINQUANT_INLINE void multiply_rest(const PanelResults& results, size_t panel, s
   }
 }
 
+/// A panel, or as many as are multiplied together, with a tile of tokens or the last ones.
+SPINQUANT_INLINE void multiply_tile(const PanelResults& results, size_t panel, size_t panels, size_t token,
+                                    size_t count) {
+  if (count < kTogether) {
+    for (size_t i = 0; i < panels; i++) multiply_rest(results, panel + i, token, count);
+  } else if (panels == kPanelsTogether) {
+    multiply<kTogether, kPanelsTogether>(results, panel, token);
+  } else {
+    multiply<kTogether, 1>(results, panel, token);
+  }
+}
+
+size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/// The largest multiple of `unit` that is not above `count`, or one unit.
+size_t whole_units(size_t count, size_t unit) { return count < unit ? unit : count / unit * unit; }
+
 }  // namespace
 
 void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
   const PanelResults results(args);
-  const size_t fit = kCachedBytes / results.depth / kTogether * kTogether;
-  const size_t step = fit > kTogether ? fit : kTogether;
-  for (size_t start = 0; start < args.tokens; start += step) {
-    const size_t end = start + step < args.tokens ? start + step : args.tokens;
-    const size_t rest = start + (end - start) / kTogether * kTogether;
-    for (size_t panel = first; panel < last;) {
-      const bool pairs = panel + kPanelsTogether <= last && results.group >= kLongGroup;
-      for (size_t token = start; token < rest; token += kTogether) {
-        pairs ? multiply<kTogether, kPanelsTogether>(results, panel, token) : multiply<kTogether, 1>(results, panel, token);
-      }
-      for (const size_t next = panel + (pairs ? kPanelsTogether : 1); panel < next; panel++) {
-        multiply_rest(results, panel, rest, end - rest);
+  const size_t together = results.group >= kLongGroup ? kPanelsTogether : 1;
+  const size_t tokens = whole_units(kCachedBytes / results.depth, kTogether);
+  const size_t panels = whole_units(kCachedWeights / results.panel_bytes, together);
+  for (size_t start = 0; start < args.tokens; start += tokens) {
+    const size_t end = least(start + tokens, args.tokens);
+    for (size_t from = first; from < last; from += panels) {
+      const size_t to = least(from + panels, last);
+      for (size_t token = start; token < end; token += kTogether) {
+        for (size_t panel = from; panel < to; panel += together) {
+          multiply_tile(results, panel, least(together, to - panel), token, least(kTogether, end - token));
+        }
       }
     }
   }
