@@ -8,8 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { runScript } from '../child.ts';
-import type { Row } from '../probe.ts';
-import type { Argument, Measured } from './measure.ts';
+import type { Argument, Measured, ProcessorRow } from './measure.ts';
 
 const [COLUMNS, ROWS] = [2048, 8192];
 const decode = { tokens: 1, weights: 8, wide: 2, rounds: 30 };
@@ -21,7 +20,8 @@ async function measure(threads: number, what: typeof decode) {
   const load = os.loadavg()[0]!;
   const argument: Argument = { threads, columns: COLUMNS, rows: ROWS, ...what };
   const result = await runScript<Measured>(measureFile, argument);
-  const rate = ({ milliseconds }: Row) => (2 * what.tokens * COLUMNS * ROWS) / milliseconds / 1e6;
+  const operations = 2 * what.tokens * COLUMNS * ROWS;
+  const rate = ({ milliseconds }: ProcessorRow) => operations / milliseconds / 1e6;
   const peak = (result.peak * threads) / 1e9;
   const named = (name: string) => result.rows.find((row) => row.name === name)!.milliseconds;
   const rows = result.rows.map((row) => ({
@@ -30,6 +30,7 @@ async function measure(threads: number, what: typeof decode) {
     ofBandwidth: (row.bytes / row.milliseconds) * (1000 / result.readBandwidth),
     gigaOperations: rate(row),
     ofPeak: peak > 0 ? rate(row) / peak : null,
+    ofPeakByProcessorTime: peak > 0 ? operations / (row.processorMilliseconds / 1000) / result.peak : null,
     againstBlocks128: named('MatMulNBits 128') / row.milliseconds,
   }));
   console.log(`\n${what.tokens} tokens, ${threads} threads, load ${load.toFixed(1)}`);
@@ -38,7 +39,7 @@ async function measure(threads: number, what: typeof decode) {
   );
   for (const row of rows)
     console.log(
-      `${row.name.padEnd(32)} ${row.milliseconds.toFixed(3).padStart(9)} ms (median ${row.median.toFixed(3)})  ${row.gigabytesPerSecond.toFixed(1).padStart(6)} GB/s ${(100 * row.ofBandwidth).toFixed(0).padStart(4)} %  ${row.gigaOperations.toFixed(0).padStart(5)} Gop/s ${(100 * (row.ofPeak ?? 0)).toFixed(0).padStart(3)} %  ×${row.againstBlocks128.toFixed(2)} of MatMulNBits 128`,
+      `${row.name.padEnd(32)} ${row.milliseconds.toFixed(3).padStart(9)} ms (median ${row.median.toFixed(3)})  ${row.gigabytesPerSecond.toFixed(1).padStart(6)} GB/s ${(100 * row.ofBandwidth).toFixed(0).padStart(4)} %  ${row.gigaOperations.toFixed(0).padStart(5)} Gop/s ${(100 * (row.ofPeak ?? 0)).toFixed(0).padStart(3)} %, ${(100 * (row.ofPeakByProcessorTime ?? 0)).toFixed(0)} % by ${row.processorMilliseconds.toFixed(3)} ms of the processor  ×${row.againstBlocks128.toFixed(2)} of MatMulNBits 128`,
     );
   return {
     ...what,
