@@ -8,19 +8,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { runScript } from '../child.ts';
-import type { Result, Row } from '../probe.ts';
-import type { Argument } from './measure.ts';
+import type { Argument, Measured, ProcessorRow } from './measure.ts';
 
 const [COLUMNS, ROWS] = [2048, 8192];
-/** 8-bit operations per cycle of a core: what the widest multiply-add of bytes does, times how many start in a cycle. */
-const OPERATIONS: Readonly<Record<string, number>> = {
-  avx2: 128,
-  avx_vnni: 128,
-  avx512: 256,
-  avx512_vnni: 256,
-  amx: 2048,
-};
-
 const decode = { tokens: 1, weights: 8, wide: 2, rounds: 30 };
 const prefill = { tokens: 512, weights: 1, wide: 1, rounds: 8 };
 
@@ -29,9 +19,10 @@ const measureFile = join(import.meta.dirname, 'measure.ts');
 async function measure(threads: number, what: typeof decode) {
   const load = os.loadavg()[0]!;
   const argument: Argument = { threads, columns: COLUMNS, rows: ROWS, ...what };
-  const result = await runScript<Result>(measureFile, argument);
-  const rate = ({ milliseconds }: Row) => (2 * what.tokens * COLUMNS * ROWS) / milliseconds / 1e6;
-  const peak = ((OPERATIONS[result.instructionSet] ?? 0) * result.clock * threads) / 1e9;
+  const result = await runScript<Measured>(measureFile, argument);
+  const operations = 2 * what.tokens * COLUMNS * ROWS;
+  const rate = ({ milliseconds }: ProcessorRow) => operations / milliseconds / 1e6;
+  const peak = (result.peak * threads) / 1e9;
   const named = (name: string) => result.rows.find((row) => row.name === name)!.milliseconds;
   const rows = result.rows.map((row) => ({
     ...row,
@@ -39,13 +30,16 @@ async function measure(threads: number, what: typeof decode) {
     ofBandwidth: (row.bytes / row.milliseconds) * (1000 / result.readBandwidth),
     gigaOperations: rate(row),
     ofPeak: peak > 0 ? rate(row) / peak : null,
+    ofPeakByProcessorTime: peak > 0 ? operations / (row.processorMilliseconds / 1000) / result.peak : null,
     againstBlocks128: named('MatMulNBits 128') / row.milliseconds,
   }));
   console.log(`\n${what.tokens} tokens, ${threads} threads, load ${load.toFixed(1)}`);
-  console.log(`read bandwidth ${(result.readBandwidth / 1e9).toFixed(1)} GB/s`);
+  console.log(
+    `read bandwidth ${(result.readBandwidth / 1e9).toFixed(1)} GB/s, peak ${peak.toFixed(0)} Gop/s`,
+  );
   for (const row of rows)
     console.log(
-      `${row.name.padEnd(32)} ${row.milliseconds.toFixed(3).padStart(9)} ms (median ${row.median.toFixed(3)})  ${row.gigabytesPerSecond.toFixed(1).padStart(6)} GB/s ${(100 * row.ofBandwidth).toFixed(0).padStart(4)} %  ${row.gigaOperations.toFixed(0).padStart(5)} Gop/s  ×${row.againstBlocks128.toFixed(2)} of MatMulNBits 128`,
+      `${row.name.padEnd(32)} ${row.milliseconds.toFixed(3).padStart(9)} ms (median ${row.median.toFixed(3)})  ${row.gigabytesPerSecond.toFixed(1).padStart(6)} GB/s ${(100 * row.ofBandwidth).toFixed(0).padStart(4)} %  ${row.gigaOperations.toFixed(0).padStart(5)} Gop/s ${(100 * (row.ofPeak ?? 0)).toFixed(0).padStart(3)} %, ${(100 * (row.ofPeakByProcessorTime ?? 0)).toFixed(0)} % by ${row.processorMilliseconds.toFixed(3)} ms of the processor  ×${row.againstBlocks128.toFixed(2)} of MatMulNBits 128`,
     );
   return {
     ...what,
@@ -53,6 +47,7 @@ async function measure(threads: number, what: typeof decode) {
     load,
     instructionSet: result.instructionSet,
     readBandwidth: result.readBandwidth,
+    peak,
     rows,
   };
 }

@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime, Session } from '../../src/engine/runtime/types.ts';
 import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
-import { median, openAddon, type Result } from '../probe.ts';
+import { median, openAddon, type Result, type Row } from '../probe.ts';
 import { type Products, productsModel, type Weight } from './model.ts';
 
 export interface Argument {
@@ -93,12 +93,24 @@ const CONTENDERS: Readonly<Record<string, () => Products>> = {
   'Int4MatMul W4A4 per row': () => ours(0, 4),
 };
 
+export interface ProcessorRow extends Row {
+  /** Processor time of a call on all threads, the least of all: other programs lengthen it less than the clock's. */
+  readonly processorMilliseconds: number;
+}
+
+export interface Measured extends Omit<Result, 'rows'> {
+  readonly rows: readonly ProcessorRow[];
+  /** Operations per second of a core's products of bytes, the most of all rounds; 0 where that is not known. */
+  readonly peak: number;
+}
+
 interface Contender {
   readonly name: string;
   readonly session: Session;
   readonly outputs: Record<string, HostTensor>;
   readonly bytes: number;
   readonly seconds: number[];
+  readonly processorSeconds: number[];
 }
 
 async function open(runtime: Runtime, name: string): Promise<Contender> {
@@ -112,10 +124,24 @@ async function open(runtime: Runtime, name: string): Promise<Contender> {
   );
   const session = await runtime.createSession(productsModel(products), specs);
   const bytes = products.weights[0]!.reduce((sum, { data }) => sum + data.byteLength, 0);
-  return { name, session, outputs, bytes, seconds: [] };
+  return { name, session, outputs, bytes, seconds: [], processorSeconds: [] };
 }
 
-async function main(): Promise<Result> {
+/** Runs all products once. @param counts false for the first round, which fills caches of the system and of ONNX Runtime. */
+async function call(contender: Contender, x: HostTensor, counts: boolean): Promise<void> {
+  const { session, outputs, seconds, processorSeconds } = contender;
+  const products = Object.keys(outputs).length;
+  const before = process.cpuUsage();
+  const start = performance.now();
+  await session.run({ x }, outputs);
+  const elapsed = performance.now() - start;
+  const { user, system } = process.cpuUsage(before);
+  if (!counts) return;
+  seconds.push(elapsed / 1000 / products);
+  processorSeconds.push((user + system) / 1e6 / products);
+}
+
+async function main(): Promise<Measured> {
   const runtime = await createRuntime({ kernels: 'native', threads: argument.threads });
   const contenders: Contender[] = [];
   for (const name of Object.keys(CONTENDERS)) contenders.push(await open(runtime, name));
@@ -123,22 +149,23 @@ async function main(): Promise<Result> {
   // Twice a large cache; a longer read would be interrupted more often than a product is.
   const memory = new Float32Array(2 ** 24).fill(1);
   let readBandwidth = 0;
+  let peak = 0;
   for (let round = 0; round <= rounds; round++) {
     const reads = addon.readTimes(memory, argument.threads, 4);
     readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
-    for (const { session, outputs, seconds } of contenders) {
-      const start = performance.now();
-      await session.run({ x }, outputs);
-      // The first round fills caches of the system and of ONNX Runtime.
-      if (round > 0) seconds.push((performance.now() - start) / Object.keys(outputs).length / 1000);
-    }
+    peak = Math.max(peak, addon.bytePeak(isa));
+    for (const contender of contenders) await call(contender, x, round > 0);
   }
-  const found = contenders.map(({ name, bytes, seconds }) => {
-    return { name, bytes, milliseconds: Math.min(...seconds) * 1000, median: median(seconds) * 1000 };
-  });
+  const found = contenders.map(({ name, bytes, seconds, processorSeconds }) => ({
+    name,
+    bytes,
+    milliseconds: Math.min(...seconds) * 1000,
+    median: median(seconds) * 1000,
+    processorMilliseconds: Math.min(...processorSeconds) * 1000,
+  }));
   for (const { session } of contenders) session.release();
   runtime.close();
-  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), rows: found };
+  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), peak, rows: found };
 }
 
 console.log(JSON.stringify(await main()));

@@ -1,6 +1,7 @@
 // This is the interface that JavaScript sees; src/engine/runtime/addon.ts declares the same.
 #include <node_api.h>
 #include "bound.h"
+#include "byte_peak.h"
 #include "environment.h"
 #include "file_map.h"
 #include "napi_util.h"
@@ -90,6 +91,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "copyTimes", entry<copy_times>);
   define(env, exports, "readTimes", entry<read_times>);
   define(env, exports, "clockRate", entry<clock_rate>);
+  define(env, exports, "bytePeak", entry<byte_peak>);
   define(env, exports, "misalignment", entry<misalignment>);
   return exports;
 }

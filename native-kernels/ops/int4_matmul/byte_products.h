@@ -63,6 +63,7 @@ struct Sums {
       low = dot(low, w, a);
     }
   }
+  SPINQUANT_INLINE_MEMBER void begin_step() {}
   SPINQUANT_INLINE_MEMBER void end_step() {}
   SPINQUANT_INLINE_MEMBER IntVec total() const { return Split ? low + high : low; }
 };
@@ -76,9 +77,9 @@ struct Sums {
 template <bool>
 struct Sums {
 #if defined(__AVX512F__)
-  __m512i pairs = _mm512_setzero_si512();
+  __m512i pairs;
 #else
-  __m256i pairs = _mm256_setzero_si256();
+  __m256i pairs;
 #endif
   IntVec sum{};
 
@@ -95,13 +96,18 @@ struct Sums {
 #endif
   }
   SPINQUANT_INLINE_MEMBER void add_high(Bytes w, IntVec a) { add_low(w, a); }
+  SPINQUANT_INLINE_MEMBER void begin_step() {
+#if defined(__AVX512F__)
+    pairs = _mm512_setzero_si512();
+#else
+    pairs = _mm256_setzero_si256();
+#endif
+  }
   SPINQUANT_INLINE_MEMBER void end_step() {
 #if defined(__AVX512F__)
     sum += reinterpret_cast<IntVec>(_mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-    pairs = _mm512_setzero_si512();
 #else
     sum += reinterpret_cast<IntVec>(_mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-    pairs = _mm256_setzero_si256();
 #endif
   }
   SPINQUANT_INLINE_MEMBER IntVec total() const { return sum; }
@@ -116,7 +122,7 @@ struct Sums {
   typedef int8_t HalfSigned __attribute__((vector_size(8)));
   typedef int16_t Shorts __attribute__((vector_size(16)));
   /// Of the first two rows, and of the others.
-  Shorts first{}, second{};
+  Shorts first, second;
   IntVec sum{};
 
   SPINQUANT_INLINE_MEMBER void add_low(Bytes w, IntVec a) {
@@ -129,10 +135,10 @@ struct Sums {
     second += __builtin_convertvector(halves[1], Shorts) * wide;
   }
   SPINQUANT_INLINE_MEMBER void add_high(Bytes w, IntVec a) { add_low(w, a); }
+  SPINQUANT_INLINE_MEMBER void begin_step() { first = second = Shorts{}; }
   SPINQUANT_INLINE_MEMBER void end_step() {
     sum += IntVec{first[0] + first[1] + first[2] + first[3], first[4] + first[5] + first[6] + first[7],
                   second[0] + second[1] + second[2] + second[3], second[4] + second[5] + second[6] + second[7]};
-    first = second = Shorts{};
   }
   SPINQUANT_INLINE_MEMBER IntVec total() const { return sum; }
 };

@@ -76,6 +76,8 @@ void quantize_span(const Int4ActivationArgs& args, size_t span, const float* x) 
   args.scales[span] = has_scale ? quantizer.scale : x[0];
   args.shifts[span] = has_scale ? shift : 1;
   for (size_t g = 0; g < groups; g++, x += group, codes += padded) {
+    const size_t filled = has_scale ? group : 0;
+    if (filled < padded) memset(codes + filled, 0, padded - filled);
     if (has_scale) quantize(quantizer, args.symmetric, range, x, PutShifted{{codes}, splat(shift)}, group);
     args.sums[span * groups + g] = sum_of(codes, group);
   }
@@ -86,7 +88,6 @@ void quantize_span(const Int4ActivationArgs& args, size_t span, const float* x) 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
   const RowMemory memory(args.rows, layout.columns);
-  memset(args.codes + first * layout.depth(), 0, (last - first) * layout.depth());
   for (size_t token = first; token < last; token++) {
     const float* x = row_of(args.rows, token, layout.columns, memory);
     for (size_t s = 0; s < layout.spans(); s++) quantize_span(args, token * layout.spans() + s, x + s * layout.span);

@@ -39,22 +39,31 @@ struct QuantizedRows {
 /// The most weights that are multiplied with the same rows.
 constexpr size_t kMostWeights = 3;
 
-/// Products of the same rows; units are the panels of all weights.
+/// Panels of a unit of work: bodies multiply two of them at a time.
+constexpr size_t kUnitPanels = 2;
+
+/// Products of the same rows; units are pairs of panels of one weight, for all weights.
 struct Products {
   Int4ProductArgs args[kMostWeights];
   size_t count;
 
-  size_t panels() const {
+  static size_t units_of(const Int4ProductArgs& args) { return (args.layout.panels() + kUnitPanels - 1) / kUnitPanels; }
+
+  size_t units() const {
     size_t sum = 0;
-    for (size_t i = 0; i < count; i++) sum += args[i].layout.panels();
+    for (size_t i = 0; i < count; i++) sum += units_of(args[i]);
     return sum;
   }
 
   void run(Kernel<Int4ProductArgs> multiply, size_t first, size_t last) const {
     size_t start = 0;
     for (size_t i = 0; i < count; i++) {
-      const size_t end = start + args[i].layout.panels();
-      if (first < end && start < last) multiply(args[i], std::max(first, start) - start, std::min(last, end) - start);
+      const size_t end = start + units_of(args[i]);
+      if (first < end && start < last) {
+        const size_t from = (std::max(first, start) - start) * kUnitPanels;
+        const size_t to = (std::min(last, end) - start) * kUnitPanels;
+        multiply(args[i], from, std::min(to, args[i].layout.panels()));
+      }
       start = end;
     }
   }
@@ -125,7 +134,7 @@ class Int4Operator : public Operator {
     const auto quantize = kActivations.pick(isa);
     const auto multiply = products_by(isa);
     auto next = std::make_shared<Work>(Work{
-        tokens > 0 ? products.panels() : 0, tokens * layout.depth(),
+        tokens > 0 ? products.units() : 0, kUnitPanels * tokens * layout.depth(),
         [products, memory, multiply](size_t first, size_t last) { products.run(multiply, first, last); }, nullptr});
     return {tokens, row_cost(rows, layout.columns),
             [quantizer, quantize, kept](size_t first, size_t last) { quantize(quantizer, first, last); },

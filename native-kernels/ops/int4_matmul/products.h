@@ -1,4 +1,4 @@
-// The products of a panel with rows of activations; included by the sources that are compiled per instruction set.
+// The products of panels with rows of activations; included by the sources that are compiled per instruction set.
 #pragma once
 #include "byte_products.h"
 #include "group_sums.h"
@@ -7,125 +7,221 @@
 namespace spinquant::SPINQUANT_ISA {
 namespace {
 
-/// Rows of activations that are multiplied together: their sums stay in registers.
+/// Rows of activations and panels that are multiplied together: their sums stay in registers.
 #if defined(__AVX512VNNI__)
-constexpr size_t kTogether = 12;
+constexpr size_t kTogether = 12, kPanelsTogether = 2;
 #elif defined(__AVX512F__)
-constexpr size_t kTogether = 8;
+constexpr size_t kTogether = 8, kPanelsTogether = 1;
 #else
-constexpr size_t kTogether = 4;
+constexpr size_t kTogether = 4, kPanelsTogether = 1;
 #endif
+
+/// Sums of shorter groups are needed so often that they had better stay in registers, which those of a panel do.
+constexpr size_t kLongGroup = 64;
 
 /// Bytes of activations that are multiplied with all panels before the next ones: half of a second-level cache.
 constexpr size_t kCachedBytes = 256 * 1024;
 
+/// Bytes of weights that a tile of tokens is multiplied with before the next one; both fit a second-level cache. Results
+/// of a tile then lie side by side, in few pages.
+#if defined(__AVX512VNNI__)
+constexpr size_t kCachedWeights = 512 * 1024;
+#else
+constexpr size_t kCachedWeights = 0;
+#endif
+
 /// Weights are asked for this far ahead: a page and more than what a read from memory takes.
 constexpr size_t kAhead = 2048;
 
-template <size_t Tokens>
-using TileSums = Sums<Tokens <= 2>[Tokens][kParts];
+/// So many tokens with so many panels that follow one another.
+template <size_t Tokens, size_t Panels>
+class Tile {
+ public:
+  SPINQUANT_INLINE_MEMBER Tile(const PanelResults& results, size_t panel, size_t token)
+      : results_(results), panel_(panel), token_(token) {}
 
-/// Eight columns of the panel.
-template <size_t Tokens>
-SPINQUANT_INLINE void add_block(TileSums<Tokens>& sums, const uint8_t* w, const int8_t* a, size_t stride) {
-  Bytes low[kParts], high[kParts];
-  SPINQUANT_UNROLL
-  for (size_t part = 0; part < kParts; part++) {
-    const Bytes both = load_bytes(w + part * sizeof(Bytes));
-    low[part] = low_halves(both);
-    high[part] = high_halves(both);
-  }
-  SPINQUANT_UNROLL
-  for (size_t token = 0; token < Tokens; token++) {
-    const IntVec first = spread(a + token * stride), second = spread(a + token * stride + 4);
+  /// Of weights with one group.
+  SPINQUANT_INLINE_MEMBER void multiply_group() const {
+    if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
+    IntVec products[Tokens][kVectors];
+    const uint8_t* w = weights();
+    const int8_t* a = activations();
+    sum_group(w, a, products);
     SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      sums[token][part].add_low(low[part], first);
-      sums[token][part].add_high(high[part], second);
+    for (size_t p = 0; p < Panels; p++) {
+      results_.template write_group<Tokens>(token_, panel_ + p, &products[0][p * kParts], kVectors);
     }
   }
-}
 
-template <size_t Tokens>
-SPINQUANT_INLINE void add_step(TileSums<Tokens>& sums, const uint8_t* w, const int8_t* a, size_t stride) {
-  SPINQUANT_UNROLL
-  for (size_t block = 0; block < kDepthStep / kBlockColumns; block++) {
-    if (Tokens == 1) __builtin_prefetch(w + kAhead + block * kBlockBytes);
-    add_block<Tokens>(sums, w + block * kBlockBytes, a + block * kBlockColumns, stride);
-  }
-  SPINQUANT_UNROLL
-  for (size_t token = 0; token < Tokens; token++) {
-    SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) sums[token][part].end_step();
-  }
-}
-
-/// Adds what the groups of a span came to, with the scales of the tokens, and begins the next span.
-/// @param place of the first token's scale.
-template <size_t Tokens>
-SPINQUANT_INLINE void end_span(const Int4ProductArgs& args, size_t place, const float* row_sums,
-                               Vec (&totals)[Tokens][kParts], Vec (&results)[Tokens][kParts]) {
-  for (size_t i = 0; i < Tokens; i++) {
-    for (size_t part = 0; part < kParts; part++) {
-      const float* sums = row_sums + part * kLanes;
-      results[i][part] = results[i][part] + finished(args, place + i * args.layout.spans(), totals[i][part], sums);
-      totals[i][part] = Vec{};
-    }
-  }
-}
-
-template <size_t Tokens>
-void multiply(const Int4ProductArgs& args, size_t panel, size_t token) {
-  const Int4Layout& layout = args.layout;
-  const size_t groups = layout.groups(), group = layout.padded_group(), stride = groups * group;
-  const size_t spans = layout.spans(), groups_of_span = layout.span / layout.group;
-  const uint8_t* w = args.packed + panel * layout.panel_bytes();
-  const float* row_sums = args.grid + panel * layout.panel_grid();
-  const float* grid = row_sums + spans * kPanelRows;
-  const int8_t* a = args.codes + token * stride;
-  Vec results[Tokens][kParts]{}, totals[Tokens][kParts]{};
-  for (size_t g = 0, span = 0; g < groups; g++) {
-    TileSums<Tokens> sums{};
-    for (size_t i = 0; i < group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
-      add_step<Tokens>(sums, w, a, stride);
-    }
-    SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      const GroupGrid of_group(layout, grid + part * kLanes);
+  /// Of weights whose groups are spans.
+  SPINQUANT_INLINE_MEMBER void multiply_spans() const {
+    const uint8_t* w = weights();
+    const int8_t* a = activations();
+    if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
+    Vec values[Panels][Tokens][kParts]{};
+    for (size_t span = 0; span < results_.spans; span++) {
+      IntVec products[Tokens][kVectors];
+      sum_group(w, a, products);
       SPINQUANT_UNROLL
-      for (size_t i = 0; i < Tokens; i++) {
-        const int32_t sum = args.sums[(token + i) * groups + g];
-        totals[i][part] = of_group.added(totals[i][part], sums[i][part].total(), sum);
+      for (size_t p = 0; p < Panels; p++) {
+        results_.add_span(token_, panel_ + p, span, &products[0][p * kParts], kVectors, values[p]);
       }
     }
-    grid += layout.has_zeros ? 2 * kPanelRows : kPanelRows;
-    if ((g + 1) % groups_of_span != 0) continue;
-    end_span<Tokens>(args, token * spans + span, row_sums + span * kPanelRows, totals, results);
-    span++;
+    store(values);
   }
-  for (size_t i = 0; i < Tokens; i++) store_rows(args, token + i, panel, results[i]);
+
+  SPINQUANT_INLINE_MEMBER void multiply_groups() const {
+    const uint8_t* w = weights();
+    const int8_t* a = activations();
+    Vec totals[Panels][Tokens][kParts]{}, values[Panels][Tokens][kParts]{};
+    for (size_t g = 0, span = 0; g < results_.groups; g++) {
+      IntVec products[Tokens][kVectors];
+      sum_group(w, a, products);
+      SPINQUANT_UNROLL
+      for (size_t p = 0; p < Panels; p++) {
+        results_.add_group(token_, panel_ + p, g, &products[0][p * kParts], kVectors, totals[p]);
+      }
+      if ((g + 1) % results_.groups_of_span != 0) continue;
+      for (size_t p = 0; p < Panels; p++) results_.end_span(token_, panel_ + p, span, totals[p], values[p]);
+      span++;
+    }
+    store(values);
+  }
+
+ private:
+  static constexpr size_t kVectors = Panels * kParts;
+  using TileSums = Sums<Tokens <= 2>[Tokens][kVectors];
+
+  const uint8_t* weights() const { return results_.args.packed + panel_ * results_.panel_bytes; }
+  const int8_t* activations() const { return results_.args.codes + token_ * results_.depth; }
+
+  SPINQUANT_INLINE_MEMBER void store(const Vec (&values)[Panels][Tokens][kParts]) const {
+    SPINQUANT_UNROLL
+    for (size_t p = 0; p < Panels; p++) {
+      SPINQUANT_UNROLL
+      for (size_t i = 0; i < Tokens; i++) store_rows(results_.args, token_ + i, panel_ + p, values[p][i]);
+    }
+  }
+
+  /// Σ a·u over a group's columns, behind which w and a then point.
+  SPINQUANT_INLINE_MEMBER void sum_group(const uint8_t*& w, const int8_t*& a, IntVec (&products)[Tokens][kVectors]) const {
+    TileSums sums{};
+    for (size_t i = 0; i < results_.group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
+      add_step(sums, w, a);
+    }
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Tokens; i++) {
+      SPINQUANT_UNROLL
+      for (size_t v = 0; v < kVectors; v++) products[i][v] = sums[i][v].total();
+    }
+  }
+
+  SPINQUANT_INLINE_MEMBER void add_step(TileSums& sums, const uint8_t* w, const int8_t* a) const {
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Tokens; i++) {
+      SPINQUANT_UNROLL
+      for (size_t v = 0; v < kVectors; v++) sums[i][v].begin_step();
+    }
+    SPINQUANT_UNROLL
+    for (size_t block = 0; block < kDepthStep / kBlockColumns; block++) {
+      if (Tokens == 1) __builtin_prefetch(w + kAhead + block * kBlockBytes);
+      add_block(sums, w + block * kBlockBytes, a + block * kBlockColumns);
+    }
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Tokens; i++) {
+      SPINQUANT_UNROLL
+      for (size_t v = 0; v < kVectors; v++) sums[i][v].end_step();
+    }
+  }
+
+  /// Eight columns of the panels.
+  SPINQUANT_INLINE_MEMBER void add_block(TileSums& sums, const uint8_t* w, const int8_t* a) const {
+    Bytes low[kVectors], high[kVectors];
+    SPINQUANT_UNROLL
+    for (size_t v = 0; v < kVectors; v++) {
+      const Bytes both = load_bytes(w + v / kParts * results_.panel_bytes + v % kParts * sizeof(Bytes));
+      low[v] = low_halves(both);
+      high[v] = high_halves(both);
+    }
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Tokens; i++) {
+      const IntVec first = spread(a + i * results_.depth), second = spread(a + i * results_.depth + 4);
+      SPINQUANT_UNROLL
+      for (size_t v = 0; v < kVectors; v++) {
+        sums[i][v].add_low(low[v], first);
+        sums[i][v].add_high(high[v], second);
+      }
+    }
+  }
+
+  const PanelResults& results_;
+  size_t panel_, token_;
+};
+
+template <size_t Tokens, size_t Panels>
+void multiply_group(const PanelResults& results, size_t panel, size_t token) {
+  Tile<Tokens, Panels>(results, panel, token).multiply_group();
+}
+
+template <size_t Tokens, size_t Panels>
+void multiply_spans(const PanelResults& results, size_t panel, size_t token) {
+  Tile<Tokens, Panels>(results, panel, token).multiply_spans();
+}
+
+template <size_t Tokens, size_t Panels>
+void multiply_groups(const PanelResults& results, size_t panel, size_t token) {
+  Tile<Tokens, Panels>(results, panel, token).multiply_groups();
+}
+
+template <size_t Tokens, size_t Panels>
+SPINQUANT_INLINE void multiply(const PanelResults& results, size_t panel, size_t token) {
+  if (results.groups == 1) return multiply_group<Tokens, Panels>(results, panel, token);
+  if (results.groups_of_span == 1) return multiply_spans<Tokens, Panels>(results, panel, token);
+  multiply_groups<Tokens, Panels>(results, panel, token);
 }
 
 /// The last tokens, fewer than are multiplied together.
 template <size_t Tokens = kTogether - 1>
-SPINQUANT_INLINE void multiply_rest(const Int4ProductArgs& args, size_t panel, size_t token, size_t count) {
+SPINQUANT_INLINE void multiply_rest(const PanelResults& results, size_t panel, size_t token, size_t count) {
   if constexpr (Tokens > 0) {
-    if (count == Tokens) return multiply<Tokens>(args, panel, token);
-    multiply_rest<Tokens - 1>(args, panel, token, count);
+    if (count == Tokens) return multiply<Tokens, 1>(results, panel, token);
+    multiply_rest<Tokens - 1>(results, panel, token, count);
   }
 }
+
+/// A panel, or as many as are multiplied together, with a tile of tokens or the last ones.
+SPINQUANT_INLINE void multiply_tile(const PanelResults& results, size_t panel, size_t panels, size_t token,
+                                    size_t count) {
+  if (count < kTogether) {
+    for (size_t i = 0; i < panels; i++) multiply_rest(results, panel + i, token, count);
+  } else if (panels == kPanelsTogether) {
+    multiply<kTogether, kPanelsTogether>(results, panel, token);
+  } else {
+    multiply<kTogether, 1>(results, panel, token);
+  }
+}
+
+size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/// The largest multiple of `unit` that is not above `count`, or one unit.
+size_t whole_units(size_t count, size_t unit) { return count < unit ? unit : count / unit * unit; }
 
 }  // namespace
 
 void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
-  const size_t fit = kCachedBytes / args.layout.depth() / kTogether * kTogether;
-  const size_t step = fit > kTogether ? fit : kTogether;
-  for (size_t start = 0; start < args.tokens; start += step) {
-    const size_t end = start + step < args.tokens ? start + step : args.tokens;
-    for (size_t panel = first; panel < last; panel++) {
-      size_t token = start;
-      for (; token + kTogether <= end; token += kTogether) multiply<kTogether>(args, panel, token);
-      multiply_rest(args, panel, token, end - token);
+  const PanelResults results(args);
+  const size_t together = results.group >= kLongGroup ? kPanelsTogether : 1;
+  const size_t tokens = whole_units(kCachedBytes / results.depth, kTogether);
+  const size_t panels = whole_units(kCachedWeights / results.panel_bytes, together);
+  for (size_t start = 0; start < args.tokens; start += tokens) {
+    const size_t end = least(start + tokens, args.tokens);
+    for (size_t from = first; from < last; from += panels) {
+      const size_t to = least(from + panels, last);
+      for (size_t token = start; token < end; token += kTogether) {
+        for (size_t panel = from; panel < to; panel += together) {
+          multiply_tile(results, panel, least(together, to - panel), token, least(kTogether, end - token));
+        }
+      }
     }
   }
 }

@@ -22,10 +22,18 @@ export async function passLayers(
 ): Promise<Activations[]> {
   const states: Activations[] = [];
   for (const { ids } of parts) states.push(await network.embed(ids, signal));
+  // A layer writes where the residual before another one lay: new memory for each has the collector run all the time.
+  const free = new Map<number, Activations>();
   for (let layer = 0; layer < network.layers; layer++) {
     for (const [index, { shape, sharing }] of parts.entries()) {
       throwIfCancelled(signal);
-      states[index] = await network.layer(layer, states[index]!, shape, signal, sharing);
+      const x = states[index]!;
+      const y = free.get(x.data.length);
+      states[index] = await network.layer(layer, x, shape, signal, {
+        ...(sharing && { sharing }),
+        ...(y && { y }),
+      });
+      free.set(x.data.length, x);
     }
   }
   return states;

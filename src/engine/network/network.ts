@@ -152,17 +152,21 @@ export class Network {
     return gradient ? { residual: gradient.data } : {};
   }
 
-  /** y = layer(x), x and y [B·S, d], or [rows, d] where tokens share rows. @param sharing goes with `shape.rows`. */
+  /**
+   * y = layer(x), x and y [B·S, d], or [rows, d] where tokens share rows.
+   * @param sharing goes with `shape.rows`.
+   * @param y memory for the result, not x's; new where there is none.
+   */
   async layer(
     index: number,
     x: Activations,
     shape: BatchShape,
     signal?: AbortSignal,
-    sharing: RowSharing | null = null,
+    { sharing, y }: { readonly sharing?: RowSharing; readonly y?: Activations } = {},
   ): Promise<Activations> {
     const tensors = await this.layerInputs(index, shape, signal);
     const program = await this.#forwardProgram(index, shape, 'nothing');
-    return (await program.run({ ...tensors, ...sharing, x }, signal)).y;
+    return (await program.run({ ...tensors, ...sharing, x }, signal, y && { y })).y;
   }
 
   /**

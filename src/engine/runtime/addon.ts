@@ -78,6 +78,11 @@ export interface Addon {
   readTimes(source: Float32Array, threads: number, repeats: number): number[];
   /** Measures the processor cycles per second. */
   clockRate(): number;
+  /**
+   * Measures the operations per second that a core makes of an instruction set's products of bytes, where nothing waits;
+   * 0 where that is not known.
+   */
+  bytePeak(instructionSet: string): number;
   /** Returns the bytes by which the array's memory lies past a multiple of 64. */
   misalignment(view: Float32Array): number;
 }
