@@ -13,6 +13,7 @@ import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import * as programs from './ends-programs.ts';
 import { HeadWeights } from './head-weights.ts';
+import type { KeptPanels } from './kept-panels.ts';
 
 /** Bits of the numbers of the output layer: as it is stored, or packed (`packed-head.ts`). */
 export type HeadBits = 16 | 8;
@@ -45,6 +46,11 @@ export class NetworkEnds {
   setResidual(map: Tensor | undefined): void {
     this.#residual = map;
     this.#packed.forget();
+  }
+
+  /** @param panels where the packed output layer is kept; null for nowhere. */
+  keepIn(panels: KeptPanels | null): void {
+    this.#packed.keepIn(panels);
   }
 
   /** Sets what {@link logits} multiplies by; losses take the output layer as it is stored. */
