@@ -137,6 +137,8 @@ function readMerge(cursor: Cursor): Merge | null {
   const both = cursor.string();
   const space = both === null ? -1 : both.indexOf(' ');
   if (both === null || space < 0 || both.includes(' ', space + 1)) return null;
+  // The first line of a merges.txt is none.
+  if (both.startsWith('#version')) return null;
   return [both.slice(0, space), both.slice(space + 1)];
 }
 
