@@ -130,9 +130,10 @@ export function packedInputs(
   prefix = '',
 ): PackedInt4 {
   const parts = packedPartsOf(linear, columns, quantizers);
-  const [bytes, grid] = packedTypes(linear, [rows, columns], quantizers).map(({ name, dims, dtype }) =>
-    graph.input(prefix + name, dims, dtype),
-  ) as [Value, Value];
+  const names = packedNames(linear);
+  const dims = packedDims(rows, columns, parts);
+  const bytes = graph.input(prefix + names.bytes, dims.bytes, 'int8');
+  const grid = graph.input(prefix + names.grid, dims.grid);
   return { bytes, grid, attributes: packedAttributes(rows, columns, parts) };
 }
 
