@@ -67,11 +67,13 @@ describe('signedHadamard', () => {
         added[i * width + i] = sign;
       });
       applyHadamard(plan, added);
-      const written = signedHadamard(plan, signs);
+      const written = signedHadamard(plan, signs, new Float64Array(width ** 2));
+      const rounded = signedHadamard(plan, signs, new Float32Array(width ** 2));
       assert.ok(
         written.every((value, i) => Object.is(value, added[i])),
         `width ${width}`,
       );
+      assert.deepEqual(rounded, Float32Array.from(added), `width ${width} in float32`);
     }
   });
 });

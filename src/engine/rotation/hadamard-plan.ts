@@ -155,12 +155,16 @@ function mixRows(
 
 /**
  * Returns diag(s)·M, M the matrix of the transform: what {@link applyHadamard} makes of diag(s), to the bit and without
- * its n² log n additions, since every number of a block is ±s/√b. @param signs 1 and −1 [n]. @returns [n, n] float64.
+ * its n² log n additions, since every number of a block is ±s/√b. @param signs 1 and −1 [n].
+ * @param rotation zeros [n, n], which are filled.
  */
-export function signedHadamard({ n, order, block, matrix }: HadamardPlan, signs: Float64Array): Float64Array {
+export function signedHadamard<T extends Float32Array | Float64Array>(
+  { n, order, block, matrix }: HadamardPlan,
+  signs: Float64Array,
+  rotation: T,
+): T {
   const width = block / order;
   const scale = 1 / Math.sqrt(block);
-  const rotation = new Float64Array(n * n);
   for (let row = 0; row < n; row++) {
     const inBlock = row % block;
     const [part, place] = [Math.floor(inBlock / width), inBlock % width];
