@@ -19,6 +19,14 @@ const COMMON = {
   logLevel: 'warning',
 };
 
+/** Messages of zod in fifty languages are half of what a command loads, and nothing shows them. */
+const WITHOUT_LOCALES = {
+  name: 'without-locales',
+  setup(build) {
+    build.onLoad({ filter: /zod[/\\]v4[/\\]locales[/\\]index\.js$/ }, () => ({ contents: 'export {};' }));
+  },
+};
+
 /** CommonJS packages inside an ES module bundle still load Node's modules with `require`. */
 const REQUIRE =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
@@ -54,6 +62,10 @@ async function bundleNode({ build: bundle }, outdir) {
     mainFields: ['module', 'main'],
     external: EXTERNAL,
     banner: { js: REQUIRE },
+    // What a command loads is read and compiled at every start.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    plugins: [WITHOUT_LOCALES],
     metafile: true,
   });
   removeStale(outdir, /^chunk-.*\.js(\.map)?$/, Object.keys(metafile.outputs));

@@ -1,35 +1,44 @@
 /**
- * Makes a model of Llama-3.2-1B's shape with random weights in a temporary folder, and runs of it by the command line:
- * W4A8KV16 without online transforms (no_had) and W4A8KV4 with them (had), weights rounded to nearest.
+ * Makes a model of Llama-3.2-1B's or SmolLM2-135M's shape with random weights in a temporary folder, and runs of it by the
+ * command line: W4A8KV16 without online transforms (no_had) and W4A8KV4 with them (had), weights rounded to nearest.
  *
- *     node --import tsx bench/whole/prepare.ts [FOLDER]
+ *     node --import tsx bench/whole/prepare.ts [FOLDER] [llama1b | smollm2]
  *
- * It takes 2.5 GB of disk, and prints the folders of the runs. What is there already stays.
+ * It takes 3.5 GB of disk, and prints the folders of the runs. What is there already stays.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { LLAMA32_1B, writeSynthetic } from '../sizes/synthetic.ts';
+import { LLAMA32_1B, SMOLLM2_135M, writeSynthetic } from '../sizes/synthetic.ts';
 import { writeSyntheticTokenizer } from './synthetic-tokenizer.ts';
 
 /** The name of a run's experiment, the bits of its keys and values, and whether R3 and R4 are there. */
 const RUNS = [
-  ['llama1b-nohad-kv16', 16, false],
-  ['llama1b-had-kv4', 4, true],
+  ['nohad-kv16', 16, false],
+  ['had-kv4', 4, true],
 ] as const;
+
+const SHAPES = { llama1b: LLAMA32_1B, smollm2: SMOLLM2_135M } as const;
+type ShapeName = keyof typeof SHAPES;
 
 const CLI = join(import.meta.dirname, '..', '..', 'dist', 'cli.js');
 
 /** @returns the folders of the runs by name. */
-export async function prepare(folder: string): Promise<Readonly<Record<string, string>>> {
+export async function prepare(
+  folder: string,
+  name: ShapeName = 'llama1b',
+): Promise<Readonly<Record<string, string>>> {
   const model = join(folder, 'model');
-  writeSynthetic(model, LLAMA32_1B, false);
-  if (!existsSync(join(model, 'tokenizer.json'))) writeSyntheticTokenizer(model, LLAMA32_1B.vocabulary);
+  writeSynthetic(model, SHAPES[name], false);
+  if (!existsSync(join(model, 'tokenizer.json'))) writeSyntheticTokenizer(model, SHAPES[name].vocabulary);
   writeFileSync(join(folder, 'test.txt'), 'the quick brown fox jumps over the lazy dog '.repeat(20));
   const runs: [string, string][] = [];
-  for (const run of RUNS) runs.push([run[0], runOf(folder, run[0]) ?? (await makeRun(folder, run))]);
+  for (const [form, cache, online] of RUNS) {
+    const run = `${name}-${form}`;
+    runs.push([run, runOf(folder, run) ?? (await makeRun(folder, run, cache, online))]);
+  }
   return Object.fromEntries(runs);
 }
 
@@ -41,7 +50,7 @@ function runOf(folder: string, name: string): string | undefined {
 }
 
 /** Measures a perplexity, which is of no interest, to have a run. */
-async function makeRun(folder: string, [name, cache, online]: (typeof RUNS)[number]): Promise<string> {
+async function makeRun(folder: string, name: string, cache: number, online: boolean): Promise<string> {
   const file = join(folder, `${name}.spinquant.json`);
   const experiment = {
     model: 'model',
@@ -68,6 +77,8 @@ async function wholeJson(words: readonly string[]): Promise<string> {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const folder = process.argv[2] ?? join(tmpdir(), 'spinquant-bench', LLAMA32_1B.name);
-  console.log(JSON.stringify(await prepare(folder), null, 2));
+  const [, , given, asked = 'llama1b'] = process.argv;
+  if (asked !== 'llama1b' && asked !== 'smollm2') throw new Error(`${asked} is neither llama1b nor smollm2`);
+  const folder = given ?? join(tmpdir(), 'spinquant-bench', SHAPES[asked].name);
+  console.log(JSON.stringify(await prepare(folder, asked), null, 2));
 }

@@ -20,6 +20,7 @@
   X(peak_loss_grad_type)            \
   X(rms_norm_type)                  \
   X(rms_norm_grad_type)             \
+  X(stored_rows_type)               \
   X(swap_axes_type)                 \
   X(swiglu_type)                    \
   X(swiglu_grad_type)               \

@@ -13,9 +13,13 @@ const MAX_DEPTH = 128;
  * @throws UserError `file/kind`, `file/unreadable`, and for text that is no JSON `file/json`.
  */
 export function readJsonFile(path: string, better: Better = {}): unknown {
+  return parseJson(readJsonText(path), path, better);
+}
+
+/** The text of a JSON file. @throws UserError `file/kind`, `file/unreadable`. */
+export function readJsonText(path: string): string {
   expectKind(path, 'json');
-  const text = readingNow(path, () => readFileSync(path, 'utf8'));
-  return parseJson(text, path, better);
+  return readingNow(path, () => readFileSync(path, 'utf8'));
 }
 
 /** The error about a text says this. */

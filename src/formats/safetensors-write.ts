@@ -19,17 +19,19 @@ const TAG_OF = new Map(Object.entries(SAFETENSORS_DTYPES).map(([tag, dtype]) => 
  * Writes a safetensors file atomically. The header is padded to 8 bytes and wider dtypes come first. So every tensor
  * lies on a multiple of its element size and can be mapped. Equal input gives equal bytes.
  * @param tensors host tensors, file tensors (copied) or lazy ones (one in memory at a time), by name.
+ * @param alignment the data of all tensors begin at a multiple of so many bytes, itself a multiple of 8.
  */
 export async function writeSafetensors(
   path: string,
   tensors: Readonly<Record<string, Tensor | LazyTensor>>,
   metadata: Readonly<Record<string, string>> = {},
+  alignment = 8,
 ): Promise<void> {
   const ordered = Object.entries(tensors).sort(
     ([nameA, a], [nameB, b]) =>
       BYTES_PER_ELEMENT[b.dtype] - BYTES_PER_ELEMENT[a.dtype] || (nameA < nameB ? -1 : 1),
   );
-  const header = buildHeader(ordered, metadata);
+  const header = buildHeader(ordered, metadata, alignment);
   await writeAtomic(path, async (file) => {
     await writeAll(file, header);
     for (const [name, tensor] of ordered) await writeTensor(file, name, tensor);
@@ -39,6 +41,7 @@ export async function writeSafetensors(
 function buildHeader(
   ordered: readonly (readonly [string, Tensor | LazyTensor])[],
   metadata: Readonly<Record<string, string>>,
+  alignment: number,
 ): Uint8Array {
   const entries: [string, unknown][] = [];
   if (Object.keys(metadata).length > 0) entries.push(['__metadata__', metadata]);
@@ -50,7 +53,7 @@ function buildHeader(
     begin = end;
   }
   const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
-  const length = Math.ceil(json.length / 8) * 8;
+  const length = Math.ceil((8 + json.length) / alignment) * alignment - 8;
   const header = new Uint8Array(8 + length).fill(0x20);
   new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
   header.set(json, 8);

@@ -25,6 +25,8 @@ export const RUN_FILES = {
   checkpoint: 'checkpoint',
   /** This folder has the weights rounded by GPTQ, a file for each layer. */
   rounded: 'rounded',
+  /** This folder has packed weights, a file for each layer, as products read them: they can be made again. */
+  packed: 'packed',
   /** This folder has what each task came to, a file for each task and variant. */
   tasks: 'tasks',
   /** This folder has the scales and grids that a method learned before it rounded, a file for each layer. */

@@ -12,6 +12,7 @@ import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/fused/rotary.ts';
 import { byteCodes } from '../../src/engine/graph/fused/row-codes.ts';
 import { addSecondMoment } from '../../src/engine/graph/fused/second-moment.ts';
+import { storedRows } from '../../src/engine/graph/fused/stored-rows.ts';
 import { swiGlu } from '../../src/engine/graph/fused/swiglu.ts';
 import { tokenLoss } from '../../src/engine/graph/fused/token-loss.ts';
 import { fakeQuantizeWeight, quantizeWithRatio } from '../../src/engine/graph/fused/weight-quantize.ts';
@@ -182,6 +183,16 @@ const TWINS: Record<string, Twin> = {
     ],
     build: (_g, [x, w, y]) => add(y!, gemm(x!, toReal(cast(w!, 'bfloat16')), { transB: true })),
     roundings: (256 * 256 * 2.5) / 2,
+  },
+  // Sums of 67 products of at most 1, each with up to 2 roundings natively and composed.
+  StoredRows: {
+    dims: [
+      [3, 67],
+      [33, 67],
+    ],
+    build: (_g, [x, w]) => storedRows(x!, cast(w!, 'bfloat16')),
+    roundings: 67 * 67 * 2,
+    forwardOnly: true,
   },
   // Quantized rows are at most 1.1 in size; both factors and the sums carry roundings as above.
   'GemmBfloat16, codes by codes': {

@@ -113,6 +113,15 @@ function gemmAdd(draw: Draw): Call {
   return { attributes: { transB, pieces }, inputs, outputs: [m * n] };
 }
 
+function storedRows(draw: Draw): Call {
+  const [t, k, n] = [draw.rows(), draw.size(), draw.size()];
+  return {
+    attributes: {},
+    inputs: [tensor(draw, [t, k]), tensor(draw, [n, k], 'bfloat16')],
+    outputs: [t * n],
+  };
+}
+
 function splitGemm(draw: Draw): Call {
   const { m, k, n, pieces, stored } = product(draw);
   const [transA, transB, unitsOfB] = [draw.flag(), draw.flag(), draw.flag()];
@@ -242,6 +251,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   PeakLossGrad: peakLossGrad,
   RmsNorm: alike(1, 1, epsilon),
   RmsNormGrad: alike(2, 1, epsilon),
+  StoredRows: storedRows,
   SwapAxes: swapAxes,
   SwiGlu: alike(2, 1),
   SwiGluGrad: alike(3, 2),

@@ -103,10 +103,10 @@ for (const name of GOLDEN_NAMES)
     assert.equal(found.length, 2 * KERNELS.length);
   });
 
-/** Beside the embeddings: converted where there are no products with what is stored. */
+/** Beside the embeddings: converted where a token has no product with what is stored. */
 function bytesOfHead({ abilities, runtime }: ProgramCache, { lmHead, tiedEmbeddings }: Checkpoint): number {
   const type = runtime.inputType(lmHead.dtype);
-  if (type === 'float16' || (type === 'bfloat16' && !abilities.bfloat16Products))
+  if (type === 'float16' || (type === 'bfloat16' && !abilities.bfloat16Products && !abilities.ownKernels))
     return elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT;
   return tiedEmbeddings ? 0 : lmHead.byteLength;
 }

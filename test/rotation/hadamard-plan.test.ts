@@ -5,6 +5,7 @@ import {
   type HadamardPlan,
   hadamardMatrix,
   planHadamard,
+  signedHadamard,
 } from '../../src/engine/rotation/hadamard-plan.ts';
 
 const FULL_WIDTHS: Readonly<Record<number, number>> = {
@@ -55,6 +56,27 @@ function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
 }
 
 const norm = (x: ArrayLike<number>) => Math.sqrt(Array.from(x).reduce((sum, v) => sum + v * v, 0));
+
+describe('signedHadamard', () => {
+  it('has the bits of butterflies over signs, whole, in blocks and with every kind of matrix', () => {
+    for (const width of [1, 2, 12, 40, 64, 172, 192, 576, 1000]) {
+      const plan = planHadamard(width);
+      const signs = Float64Array.from({ length: width }, (_, i) => (i % 3 === 1 ? -1 : 1));
+      const added = new Float64Array(width ** 2);
+      signs.forEach((sign, i) => {
+        added[i * width + i] = sign;
+      });
+      applyHadamard(plan, added);
+      const written = signedHadamard(plan, signs, new Float64Array(width ** 2));
+      const rounded = signedHadamard(plan, signs, new Float32Array(width ** 2));
+      assert.ok(
+        written.every((value, i) => Object.is(value, added[i])),
+        `width ${width}`,
+      );
+      assert.deepEqual(rounded, Float32Array.from(added), `width ${width} in float32`);
+    }
+  });
+});
 
 describe('planHadamard', () => {
   for (const [width, order] of Object.entries(FULL_WIDTHS)) {

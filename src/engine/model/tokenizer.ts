@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJsonFile } from '../../disk/json.ts';
+import { parseJson, readJsonFile, readJsonText } from '../../disk/json.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { isObject } from '../../protocol/object.ts';
 import { tokenBefore } from './tokenizer/added-before.ts';
 import { buildDecode } from './tokenizer/decode.ts';
 import { buildEncode } from './tokenizer/encoder.ts';
 import { parseTokenizerFile, type TokenizerFile } from './tokenizer/file.ts';
+import { parseWithLongParts } from './tokenizer/long-parts.ts';
 import { parseTokenizerConfig, type TokenizerConfig } from './tokenizer/tokenizer-config.ts';
 import { UnknownCharacter } from './tokenizer/unigram.ts';
 import { type NumberedTokens, numberTokens } from './tokenizer/vocabulary.ts';
@@ -50,7 +51,7 @@ export function openTokenizer(dir: string, modelVocabSize = Number.POSITIVE_INFI
   if (!existsSync(path)) throw missingTokenizer(dir);
   const configPath = join(dir, 'tokenizer_config.json');
   const config = parseTokenizerConfig(configPath, existsSync(configPath) ? readJson(configPath) : {});
-  const file = withAddedTokens(parseTokenizerFile(path, readJson(path)), config);
+  const file = withAddedTokens(parseTokenizerFile(path, readTokenizerJson(path)), config);
   const tokens = numberTokens(file);
   checkVocabulary(path, tokens, modelVocabSize);
   const pieces = buildEncode(path, file, tokens.added);
@@ -90,8 +91,15 @@ function missingTokenizer(dir: string): UserError {
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-function readJson(path: string): JsonObject {
-  const value = readJsonFile(path, { code: 'tokenizer/json' });
+/** The contents of a `tokenizer.json`, whose long parts are read from its text where they are written as in most files. */
+function readTokenizerJson(path: string): unknown {
+  const text = readJsonText(path);
+  return parseWithLongParts(text) ?? objectOf(path, parseJson(text, path, { code: 'tokenizer/json' }));
+}
+
+const readJson = (path: string): JsonObject => objectOf(path, readJsonFile(path, { code: 'tokenizer/json' }));
+
+function objectOf(path: string, value: unknown): JsonObject {
   if (isObject(value)) return value;
   throw new UserError('tokenizer/json', `${path} is not a JSON object.`, 'Download it again.');
 }

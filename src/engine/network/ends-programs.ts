@@ -2,6 +2,7 @@ import type { SeamName } from '../../protocol/block.ts';
 import type { DType } from '../../protocol/tensor.ts';
 import { gradients } from '../autodiff/gradients.ts';
 import { rmsNorm } from '../graph/fused/rms-norm.ts';
+import { storedRows } from '../graph/fused/stored-rows.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import { mul, sub } from '../graph/ops/elementwise.ts';
@@ -26,6 +27,8 @@ export interface EndsShape {
   readonly normType: DType;
   /** True where logits are products with a packed output layer (`packed-head.ts`). */
   readonly packedHead?: boolean;
+  /** True where logits are products with a bfloat16 output layer as it is stored; else it is converted first. */
+  readonly storedHead?: boolean;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -66,8 +69,9 @@ export function headExpression(shape: EndsShape, real: Real = 'float32'): EndExp
   if (shape.packedHead) return packedHeadExpression(shape);
   const hidden = hiddenExpression(shape, real);
   const { hiddenSize, vocabSize } = shape.config;
-  const weight = toReal(hidden.graph.input('lmHead', [vocabSize, hiddenSize], shape.headType));
-  return { ...hidden, y: gemm(hidden.y, weight, { transB: true }) };
+  const weight = hidden.graph.input('lmHead', [vocabSize, hiddenSize], shape.headType);
+  if (shape.storedHead) return { ...hidden, y: storedRows(hidden.y, weight) };
+  return { ...hidden, y: gemm(hidden.y, toReal(weight), { transB: true }) };
 }
 
 /** Gain and map are in the packed rows. */

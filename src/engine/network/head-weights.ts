@@ -3,13 +3,15 @@ import { type FileTensor, type HostTensor, zeros } from '../../protocol/tensor.t
 import type { HostTensors, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { type EndsShape, PACK_HEAD } from './ends-programs.ts';
+import { type KeptPanels, PANEL_PARTS } from './kept-panels.ts';
 import { packedHeadBytes, packedHeadTypes } from './packed-head.ts';
 
 /** The packed output layer of a network, made when it is needed and kept until the map of the residual changes. */
 export class HeadWeights {
   readonly #cache: ProgramCache;
   readonly #lmHead: FileTensor;
-  #made: Promise<HostTensors> | null = null;
+  #made: Promise<Tensors> | null = null;
+  #panels: KeptPanels | null = null;
 
   constructor(cache: ProgramCache, lmHead: FileTensor) {
     this.#cache = cache;
@@ -25,9 +27,14 @@ export class HeadWeights {
     this.#made = null;
   }
 
+  /** @param panels where it is kept beyond the process; null for nowhere. */
+  keepIn(panels: KeptPanels | null): void {
+    this.#panels = panels;
+  }
+
   /** @param given what the ends read. @returns tensors by the names of {@link packedHeadTypes}. */
-  async tensors(shape: EndsShape, given: Tensors, signal?: AbortSignal): Promise<HostTensors> {
-    const making = this.#made ?? this.#pack(shape, given, signal);
+  async tensors(shape: EndsShape, given: Tensors, signal?: AbortSignal): Promise<Tensors> {
+    const making = this.#made ?? this.#keptOrPacked(shape, given, signal);
     this.#made = making;
     try {
       return await making;
@@ -35,6 +42,13 @@ export class HeadWeights {
       this.#made = null;
       throw error;
     }
+  }
+
+  #keptOrPacked(shape: EndsShape, given: Tensors, signal?: AbortSignal): Promise<Tensors> {
+    const [rows = 0, width = 0] = this.#lmHead.dims;
+    const pack = () => this.#pack(shape, given, signal);
+    if (!this.#panels) return pack();
+    return this.#panels.of(PANEL_PARTS.head, packedHeadTypes(rows, width), pack, () => undefined);
   }
 
   async #pack(shape: EndsShape, given: Tensors, signal?: AbortSignal): Promise<HostTensors> {

@@ -8,11 +8,13 @@ import {
   int64,
   type Tensor,
 } from '../../protocol/tensor.ts';
+import { MOST_STORED_ROWS } from '../graph/fused/stored-rows.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import * as programs from './ends-programs.ts';
 import { HeadWeights } from './head-weights.ts';
+import type { KeptPanels } from './kept-panels.ts';
 
 /** Bits of the numbers of the output layer: as it is stored, or packed (`packed-head.ts`). */
 export type HeadBits = 16 | 8;
@@ -47,6 +49,11 @@ export class NetworkEnds {
     this.#packed.forget();
   }
 
+  /** @param panels where the packed output layer is kept; null for nowhere. */
+  keepIn(panels: KeptPanels | null): void {
+    this.#packed.keepIn(panels);
+  }
+
   /** Sets what {@link logits} multiplies by; losses take the output layer as it is stored. */
   setHeadBits(bits: HeadBits): void {
     this.#headBits = bits;
@@ -57,7 +64,7 @@ export class NetworkEnds {
     const { tiedEmbeddings, lmHead } = this.#checkpoint;
     const replaced = tiedEmbeddings ? 0 : lmHead.byteLength;
     if (this.#headBits !== 16) return this.#packed.bytes - replaced;
-    return this.#isWidened ? this.#wideBytes - replaced : 0;
+    return this.#headForm === 'converted' ? this.#wideBytes - replaced : 0;
   }
 
   get #wideBytes(): number {
@@ -65,14 +72,14 @@ export class NetworkEnds {
   }
 
   /**
-   * A layer that would be converted for every product is converted once: for one token that takes longer than the product,
-   * and as much memory.
+   * How products with the output layer take it for few tokens. One that would be converted for every product is converted
+   * once: for one token that takes longer than the product, and as much memory.
    */
-  get #isWidened(): boolean {
+  get #headForm(): 'in products' | 'as stored' | 'converted' {
     const { abilities, runtime } = this.#cache;
     const type = runtime.inputType(this.#checkpoint.lmHead.dtype);
-    const hasProducts = type === 'float32' || (type === 'bfloat16' && abilities.bfloat16Products);
-    return !hasProducts;
+    if (type === 'float32' || (type === 'bfloat16' && abilities.bfloat16Products)) return 'in products';
+    return type === 'bfloat16' && abilities.ownKernels ? 'as stored' : 'converted';
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -117,14 +124,17 @@ export class NetworkEnds {
   /** The shape that graphs of both ends are built from, and the tensors that they read beside ids and residual. */
   async context(tokens: number, signal?: AbortSignal): Promise<EndsContext> {
     const shape = this.#shape(tokens);
-    if (this.#headBits === 16)
-      return this.#isWidened ? this.#wide(shape) : { shape, tensors: this.#tensors({}) };
+    if (this.#headBits === 16) return this.#unpacked(shape);
     const packed = await this.#packed.tensors(shape, this.#tensors({}), signal);
     return { shape: { ...shape, packedHead: true }, tensors: this.#tensors(packed) };
   }
 
-  #wide(shape: programs.EndsShape): EndsContext {
+  #unpacked(shape: programs.EndsShape): EndsContext {
     const { lmHead } = this.#checkpoint;
+    const form = this.#headForm;
+    if (form === 'in products') return { shape, tensors: this.#tensors({}) };
+    if (form === 'as stored' && shape.tokens <= MOST_STORED_ROWS)
+      return { shape: { ...shape, storedHead: true }, tensors: this.#tensors({}) };
     this.#widened ??= widened(lmHead);
     return { shape: { ...shape, headType: 'float32' }, tensors: this.#tensors({ lmHead: this.#widened }) };
   }

@@ -7,6 +7,7 @@ import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { ChunkedLoss } from './chunked-loss.ts';
+import { KeptPanels, PANEL_PARTS, type PanelStore } from './kept-panels.ts';
 import type { LayerCache } from './layer-cache.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
 import {
@@ -26,7 +27,7 @@ import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import { type HeadBits, NetworkEnds } from './network-ends.ts';
 import type { OutputLoss } from './output-loss.ts';
-import { type Products, productsOf } from './packed-weights.ts';
+import { layerPanelTypes, type Products, productsOf } from './packed-weights.ts';
 import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
@@ -85,6 +86,7 @@ export class Network {
   #given: WeightMaps = NOTHING_GIVEN;
   #searchedAt: { readonly state: SeamState; readonly tensors: MapTensors } | null = null;
   #tape: Tape | null = null;
+  #panels: KeptPanels | null = null;
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
@@ -118,6 +120,17 @@ export class Network {
     this.#searchedAt = { state: searchedAt, tensors };
     this.#given = { now, searchedAt: tensors };
     this.#ends.setResidual(now.residual?.[0]);
+    this.#setPanels(null);
+  }
+
+  /** Keeps packed weights beyond the process, for the maps as they stand. @param store made for these maps. */
+  keepPanels(store: PanelStore): void {
+    this.#setPanels(new KeptPanels(store));
+  }
+
+  #setPanels(panels: KeptPanels | null): void {
+    this.#panels = panels;
+    this.#ends.keepIn(panels);
   }
 
   #mapTensors(state: SeamState): MapTensors {
@@ -292,8 +305,24 @@ export class Network {
     const context = this.layerContext(index, shape);
     const own = { ...context.tensors, ...this.maps(index) };
     if (this.options.mode !== 'merged') return own;
-    if (this.#rounded) return { ...own, ...(await this.#rounded.of(index, context.shape, signal)) };
-    return { ...own, ...(await this.#prepared.of(index, context, this.#given, signal)) };
+    return { ...own, ...(await this.#weightsOf(index, context, signal)) };
+  }
+
+  /** Prepared weights of a layer; those that are kept where all its products read packed ones. */
+  #weightsOf(
+    index: number,
+    context: { shape: LayerShape; types: LayerTypes; tensors: Tensors },
+    signal?: AbortSignal,
+  ): Promise<Tensors> {
+    const { shape } = context;
+    const make = (): Promise<Tensors> =>
+      this.#rounded?.of(index, shape, signal) ?? this.#prepared.of(index, context, this.#given, signal);
+    const types = this.#panels && layerPanelTypes(this.checkpoint.layer(index), shape);
+    if (!this.#panels || !types) return make();
+    return this.#panels.of(PANEL_PARTS.layer(index), types, make, () => {
+      this.#rounded?.forget();
+      this.#prepared.forget();
+    });
   }
 
   /** The maps that a layer takes, by program input name. */

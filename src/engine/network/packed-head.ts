@@ -16,6 +16,7 @@ import type { Graph, Value } from '../graph/graph.ts';
 import { abs, add, div, less, round, scale, sub, where } from '../graph/ops/elementwise.ts';
 import { reduceMax } from '../graph/ops/reduce.ts';
 import { cast, reshape } from '../graph/ops/shape.ts';
+import type { PanelType } from './kept-panels.ts';
 
 /** Channels that share a scale, of a row and of a token, where rows are made of such groups. */
 const GROUP = 64;
@@ -39,11 +40,11 @@ const namesOf = (half: (typeof HALVES)[number]) =>
   ({ bytes: `lmHead.${half}.packed`, grid: `lmHead.${half}.grid` }) as const;
 
 /** Types of a packed output layer [rows, width], by input name. */
-export function packedHeadTypes(rows: number, width: number) {
+export function packedHeadTypes(rows: number, width: number): readonly PanelType[] {
   const { bytes, grid } = packedDims(rows, width, partsOf(width));
   return HALVES.flatMap((half) => [
-    { name: namesOf(half).bytes, dtype: 'int8', dims: bytes } as const,
-    { name: namesOf(half).grid, dtype: 'float32', dims: grid } as const,
+    { name: namesOf(half).bytes, dtype: 'int8', dims: bytes },
+    { name: namesOf(half).grid, dtype: 'float32', dims: grid },
   ]);
 }
 

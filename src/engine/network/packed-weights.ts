@@ -17,6 +17,8 @@ import { add } from '../graph/ops/elementwise.ts';
 import { cast, toReal } from '../graph/ops/shape.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
+import type { LayerWeights } from '../model/weights.ts';
+import type { PanelType } from './kept-panels.ts';
 import type { LayerQuantizers, LayerShape, WeightForm } from './layer-shape.ts';
 
 /** The most bits of a code. */
@@ -96,6 +98,29 @@ export function packedPartsOf(linear: Linear, columns: number, quantizers: Layer
   return packedParts(columns, weight, spansOf(readBy(linear, quantizers), columns));
 }
 
+/** Types of a packed weight [rows, columns], by input name. */
+export function packedTypes(
+  linear: Linear,
+  [rows = 0, columns = 0]: readonly number[],
+  quantizers: LayerQuantizers,
+): readonly PanelType[] {
+  const names = packedNames(linear);
+  const { bytes, grid } = packedDims(rows, columns, packedPartsOf(linear, columns, quantizers));
+  return [
+    { name: names.bytes, dtype: 'int8', dims: bytes },
+    { name: names.grid, dtype: 'float32', dims: grid },
+  ];
+}
+
+/** Types of all prepared weights of a layer; null where some are not packed, or have numbers beside them. */
+export function layerPanelTypes(
+  weights: LayerWeights,
+  form: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
+): readonly PanelType[] | null {
+  if (form.weightForm !== 'packed' || !LINEARS.every((linear) => isPacked(linear, form))) return null;
+  return LINEARS.flatMap((linear) => packedTypes(linear, weights[linear].dims, form.quantizers));
+}
+
 /** A packed weight [rows, columns] as inputs of a graph. @param prefix put before every name. */
 export function packedInputs(
   graph: Graph,
@@ -104,14 +129,12 @@ export function packedInputs(
   quantizers: LayerQuantizers,
   prefix = '',
 ): PackedInt4 {
-  const names = packedNames(linear);
   const parts = packedPartsOf(linear, columns, quantizers);
+  const names = packedNames(linear);
   const dims = packedDims(rows, columns, parts);
-  return {
-    bytes: graph.input(prefix + names.bytes, dims.bytes, 'int8'),
-    grid: graph.input(prefix + names.grid, dims.grid),
-    attributes: packedAttributes(rows, columns, parts),
-  };
+  const bytes = graph.input(prefix + names.bytes, dims.bytes, 'int8');
+  const grid = graph.input(prefix + names.grid, dims.grid);
+  return { bytes, grid, attributes: packedAttributes(rows, columns, parts) };
 }
 
 /**

@@ -50,6 +50,11 @@ export class PreparedWeights {
     return tensors;
   }
 
+  /** Frees the weights of all layers. */
+  forget(): void {
+    this.#held.length = 0;
+  }
+
   async #prepare(
     layer: number,
     context: LayerContext,

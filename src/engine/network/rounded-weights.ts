@@ -111,6 +111,11 @@ export class RoundedWeights {
     return tensors;
   }
 
+  /** Frees the weights of all layers. */
+  forget(): void {
+    this.#held.length = 0;
+  }
+
   async #packed(
     linear: Linear,
     matrix: RoundedMatrix,

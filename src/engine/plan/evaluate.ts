@@ -33,7 +33,7 @@ export async function* evaluateExperiment(
     job: 'evaluate' as const,
     experiment: asked,
     options,
-    places: new Places(null, named, record?.dir ?? asked.runs, record),
+    places: new Places(null, named, record?.dir ?? asked.runs, record, undefined, record?.dir ?? runDir),
     run: record?.dir ?? runDir ?? null,
     tell: record?.setProvenance.bind(record),
   };

@@ -30,6 +30,8 @@ export class Places {
   readonly #scratchParent: string;
   readonly #keeper: Keeper | undefined;
   readonly #shared: SharedFolders | undefined;
+  /** Folder of packed weights, in the run that they are of; null where they are not kept. */
+  readonly panels: string | null;
   #scratch: ScratchFolder | null = null;
 
   /**
@@ -38,6 +40,7 @@ export class Places {
    * @param scratchParent where a folder can be made for what is needed and not kept.
    * @param keeper of the run folder `own`, where this process works in it alone.
    * @param shared where large results are kept for other experiments, too.
+   * @param packs the run folder that packed weights are kept in; absent: they are not kept.
    */
   constructor(
     own: string | null,
@@ -45,11 +48,13 @@ export class Places {
     scratchParent: string,
     keeper?: Keeper,
     shared?: SharedFolders,
+    packs?: string,
   ) {
     this.#own = own;
     this.#keeper = keeper;
     this.#shared = shared;
     this.#scratchParent = scratchParent;
+    this.panels = packs === undefined ? null : join(packs, RUN_FILES.packed);
     this.#others = others.map((path) => (statSync(path).isDirectory() ? path : dirname(path)));
   }
 

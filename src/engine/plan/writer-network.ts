@@ -22,14 +22,14 @@ import { labelOf, type Workbench } from './workbench.ts';
 
 type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
 
-/** A job that keeps nothing, and takes what the writer's run has. */
+/** A job that keeps nothing but packed weights, and takes what the writer's run has. */
 export function writerSetting(
   job: JobKind,
   { experiment, run }: OpenedWriter,
   options: EngineOptions,
 ): JobSetting {
   const runs = run ? experiment.runs : tmpdir();
-  const places = new Places(null, run ? [run.dir] : [], runs);
+  const places = new Places(null, run ? [run.dir] : [], runs, undefined, undefined, run?.dir);
   return { job, experiment, options, places, run: run?.dir ?? null };
 }
 

@@ -154,6 +154,35 @@ function mixRows(
 }
 
 /**
+ * Returns diag(s)·M, M the matrix of the transform: what {@link applyHadamard} makes of diag(s), to the bit and without
+ * its n² log n additions, since every number of a block is ±s/√b. @param signs 1 and −1 [n].
+ * @param rotation zeros [n, n], which are filled.
+ */
+export function signedHadamard<T extends Float32Array | Float64Array>(
+  { n, order, block, matrix }: HadamardPlan,
+  signs: Float64Array,
+  rotation: T,
+): T {
+  const width = block / order;
+  const scale = 1 / Math.sqrt(block);
+  for (let row = 0; row < n; row++) {
+    const inBlock = row % block;
+    const [part, place] = [Math.floor(inBlock / width), inBlock % width];
+    const start = row * n + row - inBlock;
+    for (let column = 0; column < order; column++) {
+      const first = start + column * width;
+      rotation[first] = signs[row]! * scale * (matrix === null ? 1 : matrix[column * order + part]!);
+      // Row `place` of Sylvester's matrix doubles: the second half is the first one, or its opposite.
+      for (let half = 1; half < width; half *= 2) {
+        const sign = (place & half) === 0 ? 1 : -1;
+        for (let i = first; i < first + half; i++) rotation[i + half] = sign * rotation[i]!;
+      }
+    }
+  }
+  return rotation;
+}
+
+/**
  * Returns the transform as a matrix: M with z ↦ z·M, [n, n] float64, orthogonal.
  * Row i is the transform of the unit vector e_i, so M = I_{n/b} ⊗ (H_Kᵀ ⊗ H_{2^m}) / √b.
  */

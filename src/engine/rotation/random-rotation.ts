@@ -1,5 +1,5 @@
 import { addProduct, type View } from './dense.ts';
-import { applyHadamard, planHadamard } from './hadamard-plan.ts';
+import { planHadamard, signedHadamard } from './hadamard-plan.ts';
 import type { Rng } from './random.ts';
 
 /** A start is signs times a Hadamard matrix (the reference's start of learning), or uniform over O(n). */
@@ -10,10 +10,12 @@ export type RandomRotationKind = 'hadamard' | 'random';
  * [n, n] float64 and acts on row vectors, x ↦ x·R. Where the width is served only in blocks, R is block-diagonal.
  */
 export function randomSignHadamard(n: number, rng: Rng): Float64Array {
-  const rotation = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) rotation[i * n + i] = rng.sign();
-  applyHadamard(planHadamard(n), rotation);
-  return rotation;
+  return drawnHadamard(n, rng, new Float64Array(n * n));
+}
+
+function drawnHadamard<T extends Float32Array | Float64Array>(n: number, rng: Rng, rotation: T): T {
+  const signs = Float64Array.from({ length: n }, () => rng.sign());
+  return signedHadamard(planHadamard(n), signs, rotation);
 }
 
 /** This many reflectors are applied together. */
@@ -120,7 +122,9 @@ export function drawRotations(
   rng: Rng,
 ): StartingRotations {
   const draw = (kind: RandomRotationKind, n: number) =>
-    Float32Array.from(kind === 'hadamard' ? randomSignHadamard(n, rng) : haarRotation(n, rng));
+    kind === 'hadamard'
+      ? drawnHadamard(n, rng, new Float32Array(n * n))
+      : new Float32Array(haarRotation(n, rng));
   const r1 = kinds.r1 === null ? null : draw(kinds.r1, model.hidden);
   const r2Kind = kinds.r2;
   const r2 = r2Kind === null ? null : Array.from({ length: model.layers }, () => draw(r2Kind, model.headDim));

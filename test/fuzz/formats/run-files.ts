@@ -8,12 +8,12 @@ import { claimRun } from '../../../src/engine/plan/resume.ts';
 import { orthogonalityError } from '../../../src/engine/rotation/orthogonal.ts';
 import { RoundedLayers } from '../../../src/engine/rounding/rounded-layers.ts';
 import { layerTree } from '../../../src/extension/layers/model.ts';
-import { toFloat32 } from '../../../src/formats/tensor-io.ts';
+import { readTensor, toFloat32 } from '../../../src/formats/tensor-io.ts';
 import { LINEARS } from '../../../src/protocol/block.ts';
 import { listRuns, openRun, RUN_FILES, type Run } from '../../../src/runs/index.ts';
 import { layersOf, resultsOf, trainingOf } from '../../webview/states.ts';
 import { SIZES } from '../fixtures/model.ts';
-import { EXPECTED_CHECKPOINT, KEY, SHAPES } from '../fixtures/run.ts';
+import { EXPECTED_CHECKPOINT, KEY, PANEL_PART, PANEL_TYPES, panelsIn, SHAPES } from '../fixtures/run.ts';
 import type { Workspace } from '../fixtures/workspace.ts';
 import type { Mutation } from '../mutations/bytes.ts';
 import { mutateSafetensors } from '../mutations/containers.ts';
@@ -158,6 +158,17 @@ const rounded = runFile('rounded', 'rounded/layer-0000.safetensors', mutateSafet
   expectSane(layers.isComplete(SIZES.layers), 'a layer is lost');
 });
 
+const packed = runFile('packed', `packed/${PANEL_PART}.safetensors`, mutateSafetensors, async (run) => {
+  const kept = await panelsIn(run.path('packed')).read(PANEL_PART, PANEL_TYPES);
+  // They are packed again.
+  if (kept === null) return;
+  for (const { name, dims } of PANEL_TYPES) {
+    const tensor = kept[name];
+    expectSane(tensor?.kind === 'file' && tensor.dims.join() === dims.join(), `${name} has another shape`);
+    if (tensor?.kind === 'file') expectFinite(toFloat32(readTensor(tensor)), name);
+  }
+});
+
 export const RUN_FORMATS: readonly Format[] = [
   record,
   storedExperiment,
@@ -166,4 +177,5 @@ export const RUN_FORMATS: readonly Format[] = [
   activations,
   checkpoint,
   rounded,
+  packed,
 ];

@@ -2,6 +2,7 @@ import { bytePieces } from './bytes.ts';
 import { Heap } from './heap.ts';
 import { areWordsIndependent, cutAtSpaces } from './independent-words.ts';
 import type { BpeModel } from './model-schema.ts';
+import { PairRanks } from './pair-ranks.ts';
 
 /** Turns a word into ids. */
 export type EncodeWord = (word: string) => readonly number[];
@@ -41,17 +42,13 @@ export function buildBpe(model: BpeModel, cuts = areWordsIndependent(model)): En
 }
 
 interface Ranks {
-  /** Numbers the ids without gaps, so that a pair of them makes an exact key. */
-  readonly dense: ReadonlyMap<number, number>;
-  /** Rank of a rule by left × count + right. */
-  readonly byPair: ReadonlyMap<number, number>;
+  /** The rank of the rule that joins two ids; undefined where there is none. */
+  rankOf(left: number, right: number): number | undefined;
   /** The id that a rule makes, by rank. */
-  readonly results: readonly number[];
+  readonly results: ArrayLike<number>;
 }
 
 function rankMerges({ vocab, merges, prefix }: BpeModel): Ranks {
-  const dense = new Map<number, number>();
-  for (const id of vocab.values()) if (!dense.has(id)) dense.set(id, dense.size);
   const idOf = (text: string, rule: readonly string[]): number => {
     const id = vocab.get(text);
     if (id !== undefined) return id;
@@ -59,13 +56,15 @@ function rankMerges({ vocab, merges, prefix }: BpeModel): Ranks {
       `the merge ${JSON.stringify(rule)} needs the token ${JSON.stringify(text)}, which model.vocab lacks`,
     );
   };
-  const byPair = new Map<number, number>();
-  const results = merges.map((rule, rank) => {
+  const ranks = new PairRanks(merges.length);
+  const results = new Uint32Array(merges.length);
+  for (let rank = 0; rank < merges.length; rank++) {
+    const rule = merges[rank]!;
     const [left, right] = rule;
-    byPair.set(dense.get(idOf(left, rule))! * dense.size + dense.get(idOf(right, rule))!, rank);
-    return idOf(left + right.slice(prefix.length), rule);
-  });
-  return { dense, byPair, results };
+    ranks.set(idOf(left, rule), idOf(right, rule), rank);
+    results[rank] = idOf(left + (prefix === '' ? right : right.slice(prefix.length)), rule);
+  }
+  return { rankOf: (left, right) => ranks.get(left, right), results };
 }
 
 /** Ids of the characters of a word, of their bytes where they are unknown, else of the unknown token. */
@@ -109,7 +108,7 @@ function byteIds({ vocab, byteFallback }: BpeModel, text: string): number[] | nu
 /** A key of the queue is rank × POSITIONS + position: exact up to four million rules. */
 const POSITIONS = 2 ** 31;
 
-function mergeAll(start: readonly number[], { dense, byPair, results }: Ranks): readonly number[] {
+function mergeAll(start: readonly number[], { rankOf, results }: Ranks): readonly number[] {
   const { length } = start;
   const ids = Float64Array.from(start);
   // The neighbours that are left; a joined one has the id −1.
@@ -118,7 +117,7 @@ function mergeAll(start: readonly number[], { dense, byPair, results }: Ranks): 
   const rankAt = (left: number): number | undefined => {
     const right = next[left]!;
     if (right >= length) return undefined;
-    return byPair.get(dense.get(ids[left]!)! * dense.size + dense.get(ids[right]!)!);
+    return rankOf(ids[left]!, ids[right]!);
   };
   const queue = new Heap();
   const offer = (left: number): void => {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isObject } from '../../../protocol/object.ts';
+import { type Merge, ReadMerges } from './long-parts.ts';
 
 /** Ids by text. */
 export type Vocabulary = ReadonlyMap<string, number>;
@@ -7,7 +8,7 @@ export type Vocabulary = ReadonlyMap<string, number>;
 export interface BpeModel {
   readonly type: 'BPE';
   readonly vocab: Vocabulary;
-  readonly merges: readonly (readonly [string, string])[];
+  readonly merges: readonly Merge[];
   readonly unknown: string | null;
   readonly prefix: string;
   readonly suffix: string;
@@ -41,7 +42,8 @@ const MAX_ID = 0xffffffff;
 /** Zod's own record would drop a token called `__proto__`. */
 const vocab = z
   .custom<object>(isObject, { error: 'must be an object of ids by text' })
-  .transform((found, ctx) => {
+  .transform((found, ctx): Map<string, number> => {
+    if (isReadVocabulary(found)) return found;
     const ids = new Map<string, number>();
     for (const [text, id] of Object.entries(found)) {
       if (Number.isInteger(id) && id >= 0 && id <= MAX_ID) ids.set(text, id);
@@ -54,21 +56,29 @@ const vocab = z
     return ids;
   });
 
-const merges = z.array(z.unknown()).transform((found, ctx) => {
-  const rules: [string, string][] = [];
-  for (const [index, merge] of found.entries()) {
-    // Files that were made from a merges.txt keep its first line.
-    if (typeof merge === 'string' && merge.startsWith('#version')) continue;
-    const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
-    if (isPair(parts)) rules.push(parts);
-    else {
-      const message = `merge ${index} is ${JSON.stringify(merge)?.slice(0, 80)}; a merge is "left right" or ["left", "right"]`;
-      ctx.addIssue({ code: 'custom', message });
-      return z.NEVER;
+/** JSON has no Map: `long-parts.ts` made it, of texts and ids. */
+const isReadVocabulary = (found: object): found is Map<string, number> => found instanceof Map;
+
+const isList = (found: unknown): boolean => Array.isArray(found) || found instanceof ReadMerges;
+
+const merges = z
+  .custom<readonly unknown[] | ReadMerges>(isList, { error: 'expected array' })
+  .transform((found, ctx) => {
+    if (found instanceof ReadMerges) return found.pairs;
+    const rules: Merge[] = [];
+    for (const [index, merge] of found.entries()) {
+      // Files that were made from a merges.txt keep its first line.
+      if (typeof merge === 'string' && merge.startsWith('#version')) continue;
+      const parts: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
+      if (isPair(parts)) rules.push(parts);
+      else {
+        const message = `merge ${index} is ${JSON.stringify(merge)?.slice(0, 80)}; a merge is "left right" or ["left", "right"]`;
+        ctx.addIssue({ code: 'custom', message });
+        return z.NEVER;
+      }
     }
-  }
-  return rules;
-});
+    return rules;
+  });
 
 const bpe = z
   .strictObject({

@@ -18,37 +18,54 @@ export interface NumberedTokens {
  * vocabulary, and counts on from the last one where that lacks it: the file's own number is not looked at.
  */
 export function numberTokens({ model, addedTokens }: TokenizerFile): NumberedTokens {
-  const ids = ordinaryIds(model);
+  const ordinary = ordinaryIds(model);
   const size = model.type === 'Unigram' ? model.pieces.length : model.vocab.size;
+  const own = new Map<string, number>();
+  const idOf = (text: string): number | undefined => own.get(text) ?? ordinary.get(text);
   const added: AddedToken[] = [];
   const disputed = new Map<number, AddedToken>();
   let lastAdded = -1;
   for (const token of addedTokens) {
     if (token.content === '') continue;
     const following = lastAdded >= size ? lastAdded + 1 : size;
-    const id = ids.get(token.content) ?? following;
+    const id = idOf(token.content) ?? following;
     if (id !== token.id) disputed.set(id, token);
     lastAdded = Math.max(lastAdded, id);
-    ids.set(token.content, id);
+    own.set(token.content, id);
     added.push({ ...token, id });
   }
-  const texts = new Map(Array.from(ids, ([text, id]) => [id, text]));
-  const addedTexts = new Set(added.map(({ content }) => content));
-  let [largest, largestOrdinary] = [-1, -1];
-  for (const [text, id] of ids) {
-    largest = Math.max(largest, id);
-    if (!addedTexts.has(text)) largestOrdinary = Math.max(largestOrdinary, id);
+  let [largest, largestOrdinary] = [lastAdded, -1];
+  for (const [text, id] of ordinary) {
+    if (id > largest) largest = id;
+    if (id > largestOrdinary && !own.has(text)) largestOrdinary = id;
   }
-  return {
-    added,
-    disputed,
-    idOf: (text) => ids.get(text),
-    textOf: (id) => texts.get(id),
-    largestOrdinary,
-    largest,
+  let texts: Texts | undefined;
+  const textOf = (id: number): string | undefined => {
+    texts ??= textsOf(ordinary, own, largest);
+    return texts.get(id);
   };
+  return { added, disputed, idOf, textOf, largestOrdinary, largest };
 }
 
-function ordinaryIds(model: Model): Map<string, number> {
-  return new Map(model.type === 'Unigram' ? model.pieces.map(([text], id) => [text, id]) : model.vocab);
+function ordinaryIds(model: Model): ReadonlyMap<string, number> {
+  return model.type === 'Unigram' ? new Map(model.pieces.map(([text], id) => [text, id])) : model.vocab;
+}
+
+interface Texts {
+  get(id: number): string | undefined;
+}
+
+/** Ids above this are looked up: a list of them would have more holes than texts. */
+const MOST_IDS = 2 ** 22;
+
+/** Texts by id. They are needed when the first token is shown. */
+function textsOf(
+  ordinary: ReadonlyMap<string, number>,
+  own: ReadonlyMap<string, number>,
+  largest: number,
+): Texts {
+  if (largest >= MOST_IDS) return new Map([...ordinary, ...own].map(([text, id]) => [id, text]));
+  const texts: string[] = [];
+  for (const ids of [ordinary, own]) for (const [text, id] of ids) texts[id] = text;
+  return { get: (id) => texts[id] };
 }

@@ -14,6 +14,7 @@ import { addWork, type Cost, NO_WORK, prepareWeights, tokensOf, type Work } from
 import { jsonKeeping } from '../keepings.ts';
 import { networkBytes } from '../memory.ts';
 import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
+import { panelsOf } from '../panels.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
@@ -66,7 +67,10 @@ export function variantNetworks(
 export function quantizedNetwork(context: StepContext, quantized: Quantized): Network {
   const { maps, weights, trained, integer } = quantized;
   const own = trainedBench(context, trained);
-  return deployedNetwork(own, context.of(maps), weights && context.of(weights), integer);
+  const network = deployedNetwork(own, context.of(maps), weights && context.of(weights), integer);
+  const panels = panelsOf(context, quantized);
+  if (panels) network.keepPanels(panels);
+  return network;
 }
 
 /**
