@@ -1,12 +1,10 @@
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
-import { elementCount } from '../../protocol/tensor.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
-import { ChunkedLoss } from './chunked-loss.ts';
 import { KeptPanels, PANEL_PARTS, type PanelStore } from './kept-panels.ts';
 import type { LayerCache } from './layer-cache.ts';
 import { type LayerTypes, layerTensors, typesOf } from './layer-inputs.ts';
@@ -23,6 +21,7 @@ import {
   readsPositions,
 } from './layer-programs.ts';
 import type { BatchShape, LayerQuantizers, LayerShape, RowSharing, WeightForm } from './layer-shape.ts';
+import { outputLoss } from './loss-choice.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import { type HeadBits, NetworkEnds } from './network-ends.ts';
@@ -32,7 +31,6 @@ import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
 import type { SeamMaps, SeamState } from './seams.ts';
-import { SlicedLoss } from './sliced-loss.ts';
 import { Tape, type TapeLevel } from './tape.ts';
 import { type TokenLayer, TokenPass } from './token-pass.ts';
 import { preparedWeightBytes, storesFloat32, weightBytes } from './weight-bytes.ts';
@@ -377,19 +375,6 @@ export class Network {
       tensors: { ...weights, ...this.#positions.of(batch.sequence) },
     };
   }
-}
-
-function outputLoss(
-  cache: ProgramCache,
-  { lmHead }: Checkpoint,
-  memory: NetworkMemory,
-  precision?: Precision,
-): OutputLoss {
-  // A bfloat16 head that is multiplied as it is stored takes no memory of its own.
-  const isConverted = !(lmHead.dtype === 'bfloat16' && cache.abilities.bfloat16Products);
-  const bytes = isConverted ? elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT : 0;
-  const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
-  return new Loss(cache, lmHead, memory.logitElements, precision);
 }
 
 const shortKey = (index: number, { batch, sequence, rows }: BatchShape, more: TapeLevel | number): string =>
