@@ -41,6 +41,8 @@ const SHAPES: readonly (readonly [number, number, number, number])[] = [
   [5, 384, 47, 128],
   [9, 256, 16, 256],
   [13, 40, 70, 8],
+  [14, 256, 41, 128],
+  [25, 192, 50, 64],
   [37, 1100, 50, 0],
 ];
 
@@ -279,8 +281,8 @@ test('every body and every number of threads gives the same bits', { skip: notBu
       assertSameBits(runOperator(operation, set, threads)[0]!, expected, `${what} ${set} ${threads}`),
     );
   });
-  // So many tokens that activations are multiplied in parts.
-  const large = weightOf(50, 4100, 0, false);
+  // So many tokens, and so many rows, that both are multiplied in parts.
+  const large = weightOf(290, 4100, 0, false);
   const operation = product(random(130 * 4100, 12), large, QUANTIZERS[0]!);
   const expected = runOperator(operation, 'portable')[0]!;
   forEachVariant((set, threads) =>

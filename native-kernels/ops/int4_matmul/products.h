@@ -19,7 +19,7 @@ constexpr size_t kTogether = 4, kPanelsTogether = 1;
 /// Sums of shorter groups are needed so often that they had better stay in registers, which those of a panel do.
 constexpr size_t kLongGroup = 64;
 
-/// Bytes of activations that are multiplied with all panels before the next ones: half of a second-level cache.
+/// Bytes of activations that are multiplied with all panels before the next ones: at most half of a second-level cache.
 constexpr size_t kCachedBytes = 256 * 1024;
 
 /// Bytes of weights that a tile of tokens is multiplied with before the next one; both fit a second-level cache. Results
