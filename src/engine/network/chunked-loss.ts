@@ -1,4 +1,4 @@
-import { float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import { type DType, type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { tokenLoss, tokenLossGradient } from '../graph/fused/token-loss.ts';
 import { Graph } from '../graph/graph.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -9,15 +9,18 @@ import { HeadLoss, type HeadSpec, type Hidden, type OutputLoss } from './output-
 
 /**
  * The loss of some tokens at a time, each with its logits over the whole vocabulary: logits are computed once, loss and
- * derivative come out of one pass over them. Each chunk reads the whole output layer, and converts it to float32 unless
- * its products take bfloat16, so this is for output layers that are small beside the products or need no conversion.
+ * derivative come out of one pass over them. Each chunk reads the whole output layer in float32 unless its products take
+ * bfloat16, so this is for output layers that are small beside the products or need no conversion.
  */
 export class ChunkedLoss extends HeadLoss implements OutputLoss {
+  #wideHead: Reals | null = null;
+
   async forward(hidden: Hidden, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
     const nll = new Float32Array(labels.length);
+    const head = await this.#headForProducts(signal);
     for (const { start, tokens } of this.#chunks(labels.length)) {
-      const program = await this.cache.get(LOSS, this.#spec(hidden, tokens));
-      const given = this.#tensors(hidden, labels, start, tokens);
+      const program = await this.cache.get(LOSS, this.#spec(head, hidden, tokens));
+      const given = this.#tensors(head, hidden, labels, start, tokens);
       await program.run(given, signal, { nll: rowsOf(nll, start, tokens) });
     }
     return nll;
@@ -26,10 +29,11 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
   async backward(hidden: Hidden, labels: Int32Array, weight: number, signal?: AbortSignal) {
     const nll = new Float32Array(labels.length);
     const dhidden = float32(hidden.dims, new Float32Array(hidden.data.length));
+    const head = await this.#headForProducts(signal);
     for (const { start, tokens } of this.#chunks(labels.length)) {
-      const program = await this.cache.get(LOSS_BACKWARD, this.#spec(hidden, tokens));
+      const program = await this.cache.get(LOSS_BACKWARD, this.#spec(head, hidden, tokens));
       const lossWeight = float32([tokens], new Float32Array(tokens).fill(weight));
-      const given = { ...this.#tensors(hidden, labels, start, tokens), lossWeight };
+      const given = { ...this.#tensors(head, hidden, labels, start, tokens), lossWeight };
       const into = { nll: rowsOf(nll, start, tokens), dhidden: rows(dhidden, start, tokens) };
       await program.run(given, signal, into);
     }
@@ -46,13 +50,27 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
     }));
   }
 
-  #tensors(hidden: Hidden, labels: Int32Array, start: number, tokens: number) {
-    const part = BigInt64Array.from(labels.subarray(start, start + tokens), BigInt);
-    return { head: this.head, hidden: rows(hidden, start, tokens), labels: int64([tokens], part) };
+  /** The output layer in float32, converted once, where every chunk would convert it anew on one thread. */
+  async #headForProducts(signal?: AbortSignal): Promise<FileTensor | Reals> {
+    const { ownKernels, bfloat16Products } = this.cache.abilities;
+    if (this.head.dtype === 'float32' || bfloat16Products || !ownKernels) return this.head;
+    if (this.#wideHead) return this.#wideHead;
+    const [vocabulary = 0, width = 0] = this.head.dims;
+    const into = float32([vocabulary, width], new Float32Array(vocabulary * width));
+    const program = await this.cache.get(WIDEN, { vocabulary, width, dtype: this.head.dtype });
+    await program.run({ head: this.head }, signal, { wide: into });
+    this.#wideHead = into;
+    return into;
   }
 
-  #spec(hidden: Hidden, tokens: number): ChunkSpec {
-    return { ...this.headSpec(hidden), tokens, vocabulary: this.vocabulary };
+  #tensors(head: FileTensor | Reals, hidden: Hidden, labels: Int32Array, start: number, tokens: number) {
+    const part = BigInt64Array.from(labels.subarray(start, start + tokens), BigInt);
+    return { head, hidden: rows(hidden, start, tokens), labels: int64([tokens], part) };
+  }
+
+  #spec(head: FileTensor | Reals, hidden: Hidden, tokens: number): ChunkSpec {
+    const dtype = this.cache.runtime.inputType(head.dtype);
+    return { ...this.headSpec(hidden), tokens, dtype, vocabulary: this.vocabulary };
   }
 }
 
@@ -66,6 +84,18 @@ function chunkExpression({ tokens, width, vocabulary, dtype }: ChunkSpec) {
   const logits = gemm(graph.input('hidden', [tokens, width]), head, { transB: true });
   return { graph, head, logits, labels: graph.input('labels', [tokens], 'int64') };
 }
+
+/** The output layer in float32. */
+const WIDEN: ProgramKind<
+  { readonly vocabulary: number; readonly width: number; readonly dtype: DType },
+  { wide: Reals }
+> = {
+  name: 'widen-head',
+  build({ vocabulary, width, dtype }) {
+    const graph = new Graph();
+    return { graph, outputs: { wide: toReal(graph.input('head', [vocabulary, width], dtype)) } };
+  },
+};
 
 const LOSS: ProgramKind<ChunkSpec, { nll: Reals }> = {
   name: 'loss',

@@ -76,7 +76,7 @@ export function layerExpression(
   const sites = {
     plain: () => plainSites(inputs, keep),
     merged: () => mergedSites(inputs, shape, learn, keep),
-    unrotated: () => unrotatedSites(inputs, shape, keep),
+    unrotated: () => unrotatedSites(inputs, shape, learn, keep),
   }[mode]();
   const tokenRows = shape.rows !== undefined && {
     rowOfToken: graph.input('rowOfToken', [batch * sequence], 'int64'),

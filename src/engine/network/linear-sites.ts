@@ -168,7 +168,12 @@ export function mergedSites(
  * R2's basis, so v is turned once and the mixed values are turned back once. Fixed transforms are undone at once. Identical in exact arithmetic to
  * {@link mergedSites} at 16-bit weights, without rotating seven matrices per layer.
  */
-export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Keep): LinearSites {
+export function unrotatedSites(
+  inputs: LayerInputs,
+  shape: LayerShape,
+  learn: boolean,
+  keep: Keep,
+): LinearSites {
   const { quantizers } = shape;
   const [residual, heads] = [inputs.map('residual'), inputs.map('value')];
   const [across, product] = [inputs.map('across-heads'), inputs.map('up-down')];
@@ -194,7 +199,11 @@ export function unrotatedSites(inputs: LayerInputs, shape: LayerShape, keep: Kee
     },
     output: (mixed) =>
       plain.output(timesTransposed(quantizeTransformed(mixed, across, quantizers.outputInput), mixedBack)),
-    gateUp: (normed) => plain.gateUp(read(normed, 'mlp')),
+    gateUp(normed) {
+      const rounded = read(normed, 'mlp');
+      // A backward pass reads them in the derivative of SwiGLU alone.
+      return normed.graph.deriving(learn, () => plain.gateUp(rounded));
+    },
     down: (rows) => plain.down(quantizeTransformed(rows, product, quantizers.downInput)),
   };
 }
