@@ -22,6 +22,7 @@
   X(rms_norm_grad_type)             \
   X(stored_rows_type)               \
   X(swap_axes_type)                 \
+  X(widen_type)                     \
   X(swiglu_type)                    \
   X(swiglu_grad_type)               \
   X(rotary_embedding_type)          \

@@ -22,6 +22,7 @@ const MOST_LINES = 400;
 /** A family need not have these files, for the reason given. */
 const NOT_NEEDED: Readonly<Record<string, string>> = {
   'swap_axes/reference.cc': 'It only copies rows: there is nothing to compute in double precision.',
+  'widen/reference.cc': 'It only moves bits: there is nothing to compute in double precision.',
 };
 
 /** Paths relative to native-kernels, with slashes. */

@@ -5,6 +5,7 @@ import { gradients } from '../../src/engine/autodiff/gradients.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows, withAddedProducts } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { byteCodes } from '../../src/engine/graph/fused/row-codes.ts';
+import { widened } from '../../src/engine/graph/fused/widen.ts';
 import { Graph } from '../../src/engine/graph/graph.ts';
 import { atPrecision, onVectors, type Precision } from '../../src/engine/graph/lower/tiles.ts';
 import { add } from '../../src/engine/graph/ops/elementwise.ts';
@@ -124,4 +125,14 @@ test('products of quantized rows are products of whole numbers, at any precision
   assert.equal(inputsOf('right'), 'SplitGemm 3 2');
   assert.equal(inputsOf('left'), 'SplitGemm 3 2');
   assert.equal(inputsOf('headed'), 'Gemm 2 0');
+});
+
+test('large tensors of bfloat16 are converted on all threads, and small ones by ONNX Runtime', () => {
+  const graph = new Graph();
+  const [large, small] = [graph.input('w', [512, 128], 'bfloat16'), graph.input('s', [512, 127], 'bfloat16')];
+  const { nodes } = rebuild(graph, { large: toReal(large), small: toReal(small) }, widened).graph;
+  assert.deepEqual(
+    nodes.map(({ op }) => op.name),
+    ['Widen', 'Cast'],
+  );
 });

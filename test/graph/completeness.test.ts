@@ -29,7 +29,7 @@ const LACKING: readonly {
     why: 'They are derivatives, and nothing asks for second ones.',
   },
   {
-    names: ['CodeGemm', 'GemmBfloat16', 'GemmBfloat16Add', 'SplitGemm', 'SwapAxes'],
+    names: ['CodeGemm', 'GemmBfloat16', 'GemmBfloat16Add', 'SplitGemm', 'SwapAxes', 'Widen'],
     parts: ['gradient'],
     why: 'Lowering puts them in the place of operators that are differentiated by then.',
   },

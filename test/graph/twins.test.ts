@@ -242,6 +242,13 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [x]) => transpose(x!, [0, 2, 1, 3]),
     roundings: 0,
   },
+  // Only moves bits.
+  Widen: {
+    dims: [[300, 257]],
+    build: (_g, [x]) => toReal(cast(x!, 'bfloat16')),
+    roundings: 0,
+    forwardOnly: true,
+  },
   TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
 };
 for (const width of [1, 3, 8, 12, 172, 288]) {

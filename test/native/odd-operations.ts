@@ -161,6 +161,11 @@ function swapAxes(draw: Draw): Call {
   return { attributes: {}, inputs: [x], outputs: [x.data.length] };
 }
 
+function widen(draw: Draw): Call {
+  const x = tensor(draw, rowsShape(draw, draw.size()), 'bfloat16');
+  return { attributes: {}, inputs: [x], outputs: [x.data.length] };
+}
+
 function rotary(draw: Draw): Call {
   const [positions, half] = [draw.rows(), draw.size()];
   const table = [positions, half];
@@ -253,6 +258,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   RmsNormGrad: alike(2, 1, epsilon),
   StoredRows: storedRows,
   SwapAxes: swapAxes,
+  Widen: widen,
   SwiGlu: alike(2, 1),
   SwiGluGrad: alike(3, 2),
   RotaryEmbedding: rotary,

@@ -3,6 +3,7 @@ import { withHeadRows } from '../fused/head-rows.ts';
 import { withInt4Neighbours } from '../fused/int4-products.ts';
 import { swappedAxes } from '../fused/swap-axes.ts';
 import { usesOf } from '../fused/uses.ts';
+import { widened } from '../fused/widen.ts';
 import type { Graph, Value } from '../graph.ts';
 import { type Rebuilt, type Rewrite, rebuild } from '../rebuild.ts';
 import type { Abilities } from './abilities.ts';
@@ -32,12 +33,12 @@ export function lowerNative(
   );
   const native = rebuild(joined.graph, joined.outputs, swappedAxes);
   const inBfloat16 = bfloat16Rewrite(precision, abilities);
-  if (!inBfloat16) return native;
+  if (!inBfloat16) return rebuild(native.graph, native.outputs, widened);
   const tiled = rebuild(native.graph, native.outputs, inBfloat16);
   const added = withAddedProducts(tiled.graph, Object.values(tiled.outputs));
   const fused = rebuild(tiled.graph, tiled.outputs, added);
-  // One more copy drops the nodes that nothing reads any longer.
-  return rebuild(fused.graph, fused.outputs, () => null);
+  // This copy also drops the nodes that nothing reads any longer.
+  return rebuild(fused.graph, fused.outputs, widened);
 }
 
 /** Which products become those of bfloat16; null for none. */
