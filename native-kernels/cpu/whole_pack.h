@@ -1,6 +1,7 @@
 // Operands to panels of whole numbers of 16 bits, in the order of tile_pack.h: codes as they are, float32 numbers as
 // multiples of a unit for each row of a block. Included by sources that are compiled for products of bfloat16 only.
 #pragma once
+#include <cstring>
 #include "tile_pack.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -40,15 +41,21 @@ inline void load_scaled(const TileOperand& x, size_t row, size_t depth, size_t c
   low = _mm512_mul_ps(low, low_scale), high = _mm512_mul_ps(high, high_scale);
 }
 
-/// The unit of a row of floats in a block: its largest number is kLargestWhole of them.
+inline __m512i size_bits(__m512 numbers) { return _mm512_castps_si512(_mm512_abs_ps(numbers)); }
+
+/// The unit of a row of floats in a block: its largest number is kLargestWhole of them. Sizes are compared as whole
+/// numbers, among which NaN is the largest: a row with NaN or infinity has a unit of these, and so gives NaN.
 inline float unit_of(const TileOperand& x, const PackedBlock& block, size_t row) {
-  __m512 highest = _mm512_setzero_ps();
+  __m512i highest = _mm512_setzero_si512();
   for (size_t depth = 0; depth < block.depth; depth += kTileDepth) {
     __m512 low, high;
     load_scaled(x, row, block.first_depth + depth, at_most(block.depth - depth, kTileDepth), low, high);
-    highest = _mm512_max_ps(highest, _mm512_max_ps(_mm512_abs_ps(low), _mm512_abs_ps(high)));
+    highest = _mm512_max_epi32(highest, _mm512_max_epi32(size_bits(low), size_bits(high)));
   }
-  return _mm512_reduce_max_ps(highest) / static_cast<float>(kLargestWhole);
+  const int32_t bits = _mm512_reduce_max_epi32(highest);
+  float largest;
+  std::memcpy(&largest, &bits, sizeof largest);
+  return largest / static_cast<float>(kLargestWhole);
 }
 
 /// One row of a panel, all depths; zero if the block has no such row.

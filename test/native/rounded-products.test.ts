@@ -1,4 +1,5 @@
 /** Products with one piece for each number, and of floats with codes in whole numbers of 16 bits. */
+import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   assertClose,
@@ -21,7 +22,7 @@ const SHAPES = [
   [50, 1700, 90],
   [40, 3300, 37],
 ] as const;
-type Dims = (typeof SHAPES)[number];
+type Dims = readonly [m: number, k: number, n: number];
 
 /** A bfloat16 number is off by at most 2^-9 of the number that it is nearest to. */
 const ONE_PIECE = 2 ** -8 + 2 ** -18;
@@ -121,3 +122,19 @@ for (const side of ['A', 'B'] as const)
         });
       }
   });
+
+test('a number that is not finite is not lost in whole numbers', { skip: notBuilt }, () => {
+  const shape = [20, 70, 30] as const;
+  for (const lost of [Number.NaN, Number.POSITIVE_INFINITY]) {
+    const other = random(20 * 70, 9);
+    other[3 * 70 + 40] = lost;
+    const inputs = ofCodes('B', shape, 0, other);
+    forEachVariant((instructionSet) => {
+      const [actual] = runOperator(inputs, instructionSet);
+      assert.ok(
+        actual!.every((value, i) => Number.isFinite(value) === (Math.floor(i / shape[2]) !== 3)),
+        `${lost} ${instructionSet}`,
+      );
+    });
+  }
+});
