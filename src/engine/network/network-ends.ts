@@ -59,6 +59,10 @@ export class NetworkEnds {
     this.#headBits = bits;
   }
 
+  get headBits(): HeadBits {
+    return this.#headBits;
+  }
+
   /** Bytes that an output layer of another form adds to those that are stored: it replaces one that nothing else reads. */
   get addedBytes(): number {
     const { tiedEmbeddings, lmHead } = this.#checkpoint;

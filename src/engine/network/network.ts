@@ -272,6 +272,10 @@ export class Network {
     this.#ends.setHeadBits(bits);
   }
 
+  get headBits(): HeadBits {
+    return this.#ends.headBits;
+  }
+
   /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
   headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
     return this.#ends.headRows(first, count, signal);

@@ -106,10 +106,11 @@ async function entrantOf(
   };
 }
 
-/** Of embeddings that are no output layer, too, a token reads one row. */
-function readWeights({ checkpoint, weightBytes }: Network): number {
+/** Of embeddings that are no output layer, or not in its form, a token reads one row. */
+function readWeights({ checkpoint, weightBytes, headBits }: Network): number {
   const { embedding, lmHead } = checkpoint;
-  return embedding === lmHead ? weightBytes : weightBytes - embedding.byteLength;
+  const isRead = embedding === lmHead && headBits === 16;
+  return isRead ? weightBytes : weightBytes - embedding.byteLength;
 }
 
 function bytesOf(network: Network, { sizes }: SpeedPlace): number {
