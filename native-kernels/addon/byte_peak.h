@@ -1,4 +1,4 @@
-// What a core could do at most, which benchmarks compare products with.
+// Benchmarks compare products with the most that a core could do.
 #pragma once
 #include <node_api.h>
 #include <vector>

@@ -1,5 +1,5 @@
-// Operands to tiles: float32 split into pieces, rows of A kept, columns of op(B) put in pairs. Included by sources that are compiled for
-// products of bfloat16 only.
+// Operands to tiles: float32 split into pieces, rows of A kept, columns of op(B) put in pairs. Included by sources that
+// are compiled for products of bfloat16 only.
 #pragma once
 #include "tile_layout.h"
 

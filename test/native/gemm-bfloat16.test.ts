@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  absolute,
   addon,
   assertClose,
   assertSameBits,
+  bfloat16,
   forEachVariant,
   notBuilt,
   type Operation,
@@ -25,10 +27,6 @@ const SHAPES = [
   // The depth in parts.
   [40, 3300, 37],
 ] as const;
-
-function bfloat16(values: Float32Array): Uint16Array {
-  return Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
-}
 
 /** A number is off by at most this part of itself when two pieces stand for it. */
 const TWO_PIECES = 2 ** -16;
@@ -58,8 +56,6 @@ function operation({ m, k, n, transB, scaled, pieces }: Shape, change = (x: Floa
     outputs: [m * n],
   };
 }
-
-const absolute = (x: Float32Array): Float32Array => x.map(Math.abs);
 
 function forEachShape(body: (shape: Shape) => void): void {
   for (const [m, k, n] of SHAPES)

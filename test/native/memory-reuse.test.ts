@@ -10,6 +10,7 @@ import type { NodeSpec, ValueSpec } from './onnx-model.ts';
 import {
   addon,
   assertSameBits,
+  bfloat16,
   cannotMeasure,
   type NativeOperator,
   nativeOperators,
@@ -38,9 +39,8 @@ function matrix(seed: number, dims: readonly number[] = [ROWS, WIDTH]): ProbeTen
 }
 
 /** Makes bfloat16 numbers of the upper halves of float32 ones. */
-function bfloat16(seed: number, dims: readonly [number, number]): ProbeTensor & { data: Uint16Array } {
-  const bits = new Uint32Array(random(dims[0] * dims[1], seed).buffer);
-  return { data: Uint16Array.from(bits, (word) => word >>> 16), dims };
+function bfloat16Tensor(seed: number, dims: readonly [number, number]): ProbeTensor & { data: Uint16Array } {
+  return { data: bfloat16(random(dims[0] * dims[1], seed)), dims };
 }
 
 const labels = { data: BigInt64Array.from({ length: ROWS }, (_, i) => BigInt(i % 4) - 1n), dims: [ROWS] };
@@ -82,7 +82,7 @@ const OPERATIONS: readonly Operation[] = [
   ...[0, 1].map((transB) => ({
     name: 'GemmBfloat16Add',
     attributes: { transB },
-    inputs: [matrix(1, [70, 800]), bfloat16(2, transB ? [45, 800] : [800, 45]), matrix(3, [70, 45])],
+    inputs: [matrix(1, [70, 800]), bfloat16Tensor(2, transB ? [45, 800] : [800, 45]), matrix(3, [70, 45])],
     outputs: [70 * 45],
   })),
   ...(addon ? [int4Sum()] : []),

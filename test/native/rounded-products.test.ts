@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  absolute,
   assertClose,
   assertSameBits,
   forEachVariant,
@@ -26,7 +27,6 @@ type Dims = readonly [m: number, k: number, n: number];
 
 /** A bfloat16 number is off by at most 2^-9 of the number that it is nearest to. */
 const ONE_PIECE = 2 ** -8 + 2 ** -18;
-const absolute = (x: Float32Array): Float32Array => x.map(Math.abs);
 
 function product([m, k, n]: Dims, transA: 0 | 1, transB: 0 | 1, change = (x: Float32Array) => x): Operation {
   return {

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import {
   assertClose,
   assertSameBits,
+  bfloat16,
   forEachVariant,
   notBuilt,
   type Operation,
@@ -24,9 +25,6 @@ const SHAPES = [
   [0, 8, 3],
   [1, 8, 0],
 ] as const;
-
-const bfloat16 = (values: Float32Array): Uint16Array =>
-  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
 
 function operation(
   [rows, depth, width]: readonly [number, number, number],

@@ -40,6 +40,12 @@ export function random(count: number, seed: number, scale = 1): Float32Array {
   });
 }
 
+export const absolute = (x: Float32Array): Float32Array => x.map(Math.abs);
+
+/** The upper halves of float32 numbers: bfloat16 numbers that are not larger. */
+export const bfloat16 = (values: Float32Array): Uint16Array =>
+  Uint16Array.from(new Uint32Array(values.buffer), (bits) => bits >>> 16);
+
 /** Rows that have caused trouble: zeros, one value, both signs of zero, exact ties, very small, very uneven. */
 export function difficultRows(width: number, rows: number): Float32Array {
   const x = random(rows * width, width + rows, 3);

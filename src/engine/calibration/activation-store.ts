@@ -73,7 +73,7 @@ export class HeldParts {
     return rows;
   }
 
-  /** What was written of a part since it was taken last; null where nothing was. */
+  /** Returns the rows that were written of a part since it was taken last; null where there are none. */
   take(part: number): Float32Array | null {
     return this.#written.delete(part) ? this.#parts.get(part)! : null;
   }

@@ -1,4 +1,4 @@
-import { type DType, type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
+import { type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { tokenLoss, tokenLossGradient } from '../graph/fused/token-loss.ts';
 import { Graph } from '../graph/graph.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -6,6 +6,7 @@ import { toReal } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import { HeadLoss, type HeadSpec, type Hidden, type OutputLoss } from './output-loss.ts';
+import { wideTable } from './wide-table.ts';
 
 /**
  * The loss of some tokens at a time, each with its logits over the whole vocabulary: logits are computed once, loss and
@@ -17,7 +18,7 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
 
   async forward(hidden: Hidden, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
     const nll = new Float32Array(labels.length);
-    const head = await this.#headForProducts(signal);
+    const head = this.#headForProducts;
     for (const { start, tokens } of this.#chunks(labels.length)) {
       const program = await this.cache.get(LOSS, this.#spec(head, hidden, tokens));
       const given = this.#tensors(head, hidden, labels, start, tokens);
@@ -29,7 +30,7 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
   async backward(hidden: Hidden, labels: Int32Array, weight: number, signal?: AbortSignal) {
     const nll = new Float32Array(labels.length);
     const dhidden = float32(hidden.dims, new Float32Array(hidden.data.length));
-    const head = await this.#headForProducts(signal);
+    const head = this.#headForProducts;
     for (const { start, tokens } of this.#chunks(labels.length)) {
       const program = await this.cache.get(LOSS_BACKWARD, this.#spec(head, hidden, tokens));
       const lossWeight = float32([tokens], new Float32Array(tokens).fill(weight));
@@ -50,17 +51,12 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
     }));
   }
 
-  /** The output layer in float32, converted once, where every chunk would convert it anew on one thread. */
-  async #headForProducts(signal?: AbortSignal): Promise<FileTensor | Reals> {
+  /** The output layer as products take it: converted once, where every chunk would convert it anew. */
+  get #headForProducts(): FileTensor | Reals {
     const { ownKernels, bfloat16Products } = this.cache.abilities;
     if (this.head.dtype === 'float32' || bfloat16Products || !ownKernels) return this.head;
-    if (this.#wideHead) return this.#wideHead;
-    const [vocabulary = 0, width = 0] = this.head.dims;
-    const into = float32([vocabulary, width], new Float32Array(vocabulary * width));
-    const program = await this.cache.get(WIDEN, { vocabulary, width, dtype: this.head.dtype });
-    await program.run({ head: this.head }, signal, { wide: into });
-    this.#wideHead = into;
-    return into;
+    this.#wideHead ??= wideTable(this.head);
+    return this.#wideHead;
   }
 
   #tensors(head: FileTensor | Reals, hidden: Hidden, labels: Int32Array, start: number, tokens: number) {
@@ -85,18 +81,6 @@ function chunkExpression({ tokens, width, vocabulary, dtype }: ChunkSpec) {
   return { graph, head, logits, labels: graph.input('labels', [tokens], 'int64') };
 }
 
-/** The output layer in float32. */
-const WIDEN: ProgramKind<
-  { readonly vocabulary: number; readonly width: number; readonly dtype: DType },
-  { wide: Reals }
-> = {
-  name: 'widen-head',
-  build({ vocabulary, width, dtype }) {
-    const graph = new Graph();
-    return { graph, outputs: { wide: toReal(graph.input('head', [vocabulary, width], dtype)) } };
-  },
-};
-
 const LOSS: ProgramKind<ChunkSpec, { nll: Reals }> = {
   name: 'loss',
   build(spec) {
@@ -111,11 +95,8 @@ const LOSS_BACKWARD: ProgramKind<ChunkSpec, { nll: Reals; dhidden: Reals }> = {
     const { graph, head, logits, labels } = chunkExpression(spec);
     const weight = graph.input('lossWeight', [spec.tokens]);
     const [dlogits, nll] = tokenLossGradient(logits, labels, weight);
-    return {
-      graph,
-      outputs: { nll, dhidden: graph.deriving(true, () => gemm(dlogits, head)) },
-      precision: spec.precision,
-    };
+    const dhidden = graph.deriving(true, () => gemm(dlogits, head));
+    return { graph, outputs: { nll, dhidden }, precision: spec.precision };
   },
 };
 

@@ -45,7 +45,7 @@ export class KeptPanels {
       return held;
     }
     const made = await make();
-    // What is made is in memory: only kept panels are in files.
+    // A tensor that was just made is in memory: only kept panels are in files.
     if (!(await this.#store.write(part, made as HostTensors))) return made;
     const kept = await this.#store.read(part, types);
     if (kept === null) return made;

@@ -1,9 +1,7 @@
-import { fileRows, tableParts, toFloat32 } from '../../formats/tensor-io.ts';
+import { fileRows } from '../../formats/tensor-io.ts';
 import {
   BYTES_PER_ELEMENT,
   elementCount,
-  type FileTensor,
-  float32,
   type HostTensor,
   int64,
   type Tensor,
@@ -15,6 +13,7 @@ import type { Checkpoint } from '../model/checkpoint.ts';
 import * as programs from './ends-programs.ts';
 import { HeadWeights } from './head-weights.ts';
 import type { KeptPanels } from './kept-panels.ts';
+import { wideTable } from './wide-table.ts';
 
 /** Bits of the numbers of the output layer: as it is stored, or packed (`packed-head.ts`). */
 export type HeadBits = 16 | 8;
@@ -139,7 +138,7 @@ export class NetworkEnds {
     if (form === 'in products') return { shape, tensors: this.#tensors({}) };
     if (form === 'as stored' && shape.tokens <= MOST_STORED_ROWS)
       return { shape: { ...shape, storedHead: true }, tensors: this.#tensors({}) };
-    this.#widened ??= widened(lmHead);
+    this.#widened ??= wideTable(lmHead);
     return { shape: { ...shape, headType: 'float32' }, tensors: this.#tensors({ lmHead: this.#widened }) };
   }
 
@@ -170,13 +169,4 @@ const rowsOf = ({ dims }: Reals): number => dims[0] ?? 0;
 
 function idTensor(ids: Int32Array): HostTensor<BigInt64Array> {
   return int64([ids.length], BigInt64Array.from(ids, BigInt));
-}
-
-/** A table in float32; only some of its rows are in memory as they are stored. */
-function widened(table: FileTensor): Reals {
-  const [rows = 0, width = 0] = table.dims;
-  const wide = float32(table.dims, new Float32Array(rows * width));
-  for (const { first, count } of tableParts(rows))
-    wide.data.set(toFloat32(fileRows(table, first, count)), first * width);
-  return wide;
 }

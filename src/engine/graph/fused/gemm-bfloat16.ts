@@ -31,8 +31,9 @@ export interface ScaledRows {
 
 /**
  * Computes C = A op(diag(s) B): A is float32 [M, K] in this many `pieces`, B is bfloat16, s is float32 or absent. With
- * three pieces products are exact; with two they are off by at most 2^-16 of each, with one by 2^-8. Given the units of A's rows
- * (transB = 1), A's multiples of them are multiplied, exactly. Sums are float32 (native-kernels/ops/gemm_bfloat16).
+ * three pieces products are exact; with two they are off by at most 2^-16 of each, with one by 2^-8. Given the units of
+ * A's rows (transB = 1), A's multiples of them are multiplied, exactly. Sums are float32
+ * (native-kernels/ops/gemm_bfloat16).
  */
 export const GemmBfloat16: OpDefinition = {
   name: 'GemmBfloat16',
@@ -88,8 +89,9 @@ export function scaledRows({ codes, scale }: ScaledRows): Value {
 
 /**
  * Computes C = op(A) op(B) in float32. Each factor is the sum of two bfloat16 numbers, or with one of `pieces` a single
- * one: off by at most 3·2^-16 of each product, or 3·2^-8. The rows of A (transA = 0), or with `unitsOfB` those of B (transB = 0), may come with units. That factor is
- * then taken exactly, as multiples of its units, and the other one in this many `pieces`.
+ * one: off by at most 3·2^-16 of each product, or 3·2^-8. The rows of A (transA = 0), or with `unitsOfB` those of B
+ * (transB = 0), may come with units. That factor is then taken exactly, as multiples of its units, and the other one in
+ * this many `pieces`.
  */
 export const SplitGemm: OpDefinition = {
   name: 'SplitGemm',
@@ -130,8 +132,8 @@ function ofCodes(codes: Value, other: Value, attributes: Attributes) {
 
 /**
  * Returns the product in tiles of bfloat16, or null. bfloat16 weights are used as they are stored, not converted to
- * float32 first; with fewer than three `pieces`, any other product is in tiles too. A conversion that nothing reads any longer stays
- * in the graph: copy the graph once more to remove it.
+ * float32 first; with fewer than three `pieces`, any other product is in tiles too. A conversion that nothing reads any
+ * longer stays in the graph: copy the graph once more to remove it.
  */
 export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: Pieces): Value[] | null {
   if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;

@@ -37,7 +37,8 @@ export function walkedWeights(config: ModelConfig): readonly WalkedWeight[] {
 
 /**
  * The walk through all layers without the rounding itself: passes of the text, in which gate and up are multiplied twice
- * where what down reads does not fit, second moments, weights mapped and rounded to nearest, and the errors of both roundings.
+ * where what down reads does not fit, second moments, weights mapped and rounded to nearest, and the errors of both
+ * roundings.
  */
 export function walkWork(config: ModelConfig, text: TextSize, { weights: grid }: LayerQuantizers): Work {
   const { hiddenSize: d, intermediateSize: f, heads, headDim, layers } = config;
