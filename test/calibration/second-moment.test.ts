@@ -9,8 +9,8 @@ import { noise } from '../helpers/tiny-network.ts';
 
 /** Half a unit in the last place of 1 in float32. */
 const ROUNDING = 2 ** -24;
-/** Tiles of bfloat16 take each factor as two numbers, which are off by so much of a product. */
-const IN_PIECES = 3 * 2 ** -16;
+/** Where bfloat16 is multiplied, each factor is off by at most 2⁻⁸ of itself, and a product so much. */
+const OF_ROUNDED = 2 ** -7 + 2 ** -16;
 
 /** Fails unless every element is the sum of loops in double precision, up to this share of the sum of sizes. */
 function check(found: Float32Array, n: number, parts: readonly Float32Array[], share: number): void {
@@ -44,9 +44,11 @@ for (const kernels of KERNELS)
         moment.spare.data.fill(Number.NaN);
         await moment.add(float32([sizes[index]!, n], part));
       }
-      // No order of sums has more roundings of a product than there are tokens, and one for itself.
+      // No order of sums has more roundings of a product than there are tokens, and one for itself; twice as many
+      // where the product of each token is added by itself.
       const roundings = sizes.reduce((sum, size) => sum + size, 1);
-      const share = 1.01 * roundings * ROUNDING + (runtime.multipliesBfloat16 ? IN_PIECES : 0);
+      const isRounded = runtime.multipliesRounded || runtime.multipliesBfloat16;
+      const share = 1.01 * roundings * ROUNDING * (isRounded ? 2 : 1) + (isRounded ? OF_ROUNDED : 0);
       check(moment.sum.data, n, parts, share);
     }
     await cache.release();

@@ -25,8 +25,8 @@ const hasUnits = (products: Products) => products.endsWith('units');
 const isRounded = (products: Products) => products.startsWith('rounded');
 /** A product of two pieces each is off by at most this, as a part of the sizes of its factors. */
 const lost = (products: Products) => (products === 'float32' ? 0 : 3 * 2 ** -16 + 2 ** -32);
-/** The same for products that are not of scores: a number of 8 bits is off by at most 2^-9 of itself. */
-const lostBehind = (products: Products) => (isRounded(products) ? 2 ** -8 + 2 ** -18 : lost(products));
+/** The same for products that are not of scores: a number of 8 bits is off by at most 2^-8 of itself. */
+const lostBehind = (products: Products) => (isRounded(products) ? 2 ** -7 + 2 ** -16 : lost(products));
 const BLOCK = 64;
 
 interface Case {

@@ -25,8 +25,8 @@ const SHAPES = [
 ] as const;
 type Dims = readonly [m: number, k: number, n: number];
 
-/** A bfloat16 number is off by at most 2^-9 of the number that it is nearest to. */
-const ONE_PIECE = 2 ** -8 + 2 ** -18;
+/** A bfloat16 number is off by at most 2^-8 of the number that it is nearest to. */
+const ONE_PIECE = 2 ** -7 + 2 ** -16;
 
 function product([m, k, n]: Dims, transA: 0 | 1, transB: 0 | 1, change = (x: Float32Array) => x): Operation {
   return {

@@ -42,9 +42,6 @@ export class SecondMoment {
   }
 }
 
-/** Second moments are estimates from a sample: what products in two pieces are off by is far below their noise. */
-const ESTIMATED = 'bfloat16x2';
-
 /** `moment` is given where XᵀX is made apart from the sum. */
 interface AddedMoment {
   readonly next: Reals;
@@ -53,16 +50,16 @@ interface AddedMoment {
 
 /**
  * sum + XᵀX [n, n] for rows X [tokens, n]. The result may be written over the sum, as both our operator and ONNX
- * Runtime's addition may. In tiles the whole product takes less time than half of it in float32.
+ * Runtime's addition may. Second moments are estimates from a sample: that x is rounded to bfloat16, as a network is that
+ * computes in it, is far below their noise.
  */
 const ADDED_MOMENT: ProgramKind<{ readonly tokens: number; readonly n: number }, AddedMoment> = {
   name: 'second-moment',
-  build({ tokens, n }, { ownKernels, bfloat16Products }) {
+  build({ tokens, n }, { ownKernels }) {
     const graph = new Graph();
     const [rows, sum] = [graph.input('rows', [tokens, n]), graph.input('sum', [n, n])];
-    if (ownKernels && !bfloat16Products)
-      return { graph, outputs: { next: addSecondMoment(rows, sum), moment: null } };
+    if (ownKernels) return { graph, outputs: { next: addSecondMoment(rows, sum, 1), moment: null } };
     const moment = gemm(rows, rows, { transA: true });
-    return { graph, outputs: { next: add(sum, moment), moment }, precision: ESTIMATED };
+    return { graph, outputs: { next: add(sum, moment), moment } };
   },
 };

@@ -17,7 +17,12 @@ export const SecondMoment: OpDefinition = {
   compose: ([rows, sum]) => [add(sum!, gemm(rows!, rows!, { transA: true }))],
 };
 
-/** Computes S + XᵀX, see {@link SecondMoment}. The result may be written over S. */
-export function addSecondMoment(rows: Value, sum: Value): Value {
-  return apply(SecondMoment, [rows, sum]);
+/**
+ * Computes S + XᵀX, see {@link SecondMoment}. The result may be written over S.
+ * @param pieces one, where the processor may round each x to the nearest number of bfloat16 first if it multiplies those
+ * faster, which moves a product by at most 2⁻⁷ of it. The result stays the second moment of real rows: it has no
+ * negative eigenvalue but for the rounding of sums.
+ */
+export function addSecondMoment(rows: Value, sum: Value, pieces: 1 | 3 = 3): Value {
+  return apply(SecondMoment, [rows, sum], { pieces });
 }
