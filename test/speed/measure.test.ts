@@ -4,17 +4,14 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import type { TokenReader } from '../../src/engine/generate/decoder.ts';
 import { speedSizes } from '../../src/engine/plan/speed/sizes.ts';
-import {
-  type Contender,
-  ReadingContender,
-  rateOf,
-  type TokenReader,
-} from '../../src/engine/speed/contender.ts';
+import { type Contender, ReadingContender, rateOf } from '../../src/engine/speed/contender.ts';
 import { LlamaContender } from '../../src/engine/speed/llama-bench.ts';
 import { DEPTH_TOKENS, longestText, measureInTurn } from '../../src/engine/speed/measure.ts';
 import { Cancelled } from '../../src/protocol/errors.ts';
 import type { ContenderName } from '../../src/protocol/speed.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
 import { rejectsWith } from '../formats/support.ts';
 
 test('rates are tokens per second, the fastest first; the median of two rounds lies between them', () => {
@@ -92,9 +89,10 @@ test('a reader reads the prompt at once and the rest one by one, and fills up to
     rewind() {
       length = 0;
     },
-    async read(ids) {
+    async next(ids) {
       read.push(Array.from(ids).join(' '));
       length += ids.length;
+      return float32([1, 1], new Float32Array(1));
     },
   };
   const ids = Int32Array.from({ length: 12 }, (_, i) => i);
@@ -126,6 +124,8 @@ test('usual sizes shrink to the positions of a model, and what is left out is sa
   const tiny = speedSizes(NOTHING_ASKED, { maxPositions: 3 }, 'model').sizes;
   assert.deepEqual([tiny.promptTokens, tiny.tokens, tiny.depths], [2, 1, []]);
   assert.equal(longestText(large.sizes), 8192 + 4 * DEPTH_TOKENS);
+  const close = { promptTokens: 6, tokens: 2, depths: [4, 8], repeat: 1 };
+  assert.equal(longestText(close), 4 + 4 * DEPTH_TOKENS, 'the second depth begins where the first one ends');
 });
 
 test('sizes that were asked for do not shrink', async () => {

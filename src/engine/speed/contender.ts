@@ -1,4 +1,6 @@
 import type { ContenderName, Rate, TextSizes } from '../../protocol/speed.ts';
+import { prefill } from '../generate/continue-text.ts';
+import type { TokenReader } from '../generate/decoder.ts';
 
 /** One whose speed is measured. */
 export interface Contender {
@@ -21,15 +23,7 @@ export function rateOf(tokens: number, seconds: readonly number[]): Rate {
   return { fastest: rates[0] ?? 0, median: (high + low) / 2, slowest: rates.at(-1) ?? 0 };
 }
 
-/** What reads tokens, with keys and values of those before kept. */
-export interface TokenReader {
-  readonly length: number;
-  rewind(): void;
-  /** Reads the next tokens, in parts where they are many. */
-  read(ids: Int32Array, signal?: AbortSignal): Promise<void>;
-}
-
-/** A reader in this process. Tokens are given to it: no time goes into choosing them. */
+/** A reader of one sequence in this process. Tokens are given to it: no time goes into choosing them. */
 export class ReadingContender implements Contender {
   readonly name: ContenderName;
   readonly warmsUp = true;
@@ -52,13 +46,13 @@ export class ReadingContender implements Contender {
   async text(signal?: AbortSignal): Promise<{ prompt: number; decode: number }> {
     const { promptTokens, tokens } = this.#sizes;
     this.rewind();
-    const prompt = await timed(() => this.#reader.read(this.#ids.subarray(0, promptTokens), signal));
+    const prompt = await timed(() => prefill(this.#reader, this.#ids.subarray(0, promptTokens), signal));
     return { prompt, decode: await this.#oneByOne(tokens, signal) };
   }
 
   async behind(depth: number, tokens: number, signal?: AbortSignal): Promise<number> {
     const { length } = this.#reader;
-    if (length < depth) await this.#reader.read(this.#ids.subarray(length, depth), signal);
+    if (length < depth) await prefill(this.#reader, this.#ids.subarray(length, depth), signal);
     return this.#oneByOne(tokens, signal);
   }
 
@@ -66,7 +60,7 @@ export class ReadingContender implements Contender {
     const reader = this.#reader;
     return timed(async () => {
       for (let i = 0; i < tokens; i++)
-        await reader.read(this.#ids.subarray(reader.length, reader.length + 1), signal);
+        await reader.next(this.#ids.subarray(reader.length, reader.length + 1), signal);
     });
   }
 }

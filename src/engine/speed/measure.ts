@@ -5,10 +5,12 @@ import { type Contender, rateOf } from './contender.ts';
 /** Tokens that are measured behind each depth, in every round. */
 export const DEPTH_TOKENS = 16;
 
-/** The longest text that is read: the prompt and what follows, or all that is read behind the last depth. */
+/**
+ * The longest text that is read: the prompt and what follows, or all that is read behind depths. Where a depth is less
+ * than what was read behind the one before it, reading goes on there.
+ */
 export function longestText({ promptTokens, tokens, depths, repeat }: SpeedSizes): number {
-  const last = depths.at(-1);
-  const behind = last === undefined ? 0 : last + (repeat + 1) * DEPTH_TOKENS;
+  const behind = depths.reduce((read, depth) => Math.max(read, depth) + (repeat + 1) * DEPTH_TOKENS, 0);
   return Math.max(promptTokens + tokens, behind);
 }
 

@@ -1,14 +1,12 @@
 import { join } from 'node:path';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
+import { float32, type HostTensor } from '../../protocol/tensor.ts';
+import type { TokenReader } from '../generate/decoder.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { pastName, presentName } from '../onnx-export/model-blocks.ts';
 import { MODEL_FILE } from '../onnx-export/write-model.ts';
-import type { TokenReader } from './contender.ts';
 
 type OrtModule = typeof import('onnxruntime-node');
-
-/** A longer text is read in parts, as a network of ours reads it. */
-const PART_TOKENS = 1024;
 
 /**
  * An exported folder in onnxruntime-node, as it comes from npm. Keys and values stay where they are: those before and
@@ -60,13 +58,7 @@ export class StockReader implements TokenReader {
     this.#length = 0;
   }
 
-  async read(ids: Int32Array): Promise<void> {
-    for (let from = 0; from < ids.length; from += PART_TOKENS)
-      await this.next(ids.subarray(from, from + PART_TOKENS));
-  }
-
-  /** @returns logits [n, V]. */
-  async next(ids: Int32Array): Promise<Float32Array> {
+  async next(ids: Int32Array): Promise<HostTensor<Float32Array>> {
     const total = this.#length + ids.length;
     const logits = new Float32Array(ids.length * this.#vocabulary);
     const feeds = { ...this.#past, input_ids: this.#int64(ids), attention_mask: this.#ones(total) };
@@ -74,7 +66,7 @@ export class StockReader implements TokenReader {
     const fetches = { ...this.#present, logits: new this.#ort.Tensor('float32', logits, dims) };
     await this.#session.run(feeds, fetches);
     this.#length = total;
-    return logits;
+    return float32([1, this.#vocabulary], logits.subarray(-this.#vocabulary));
   }
 
   async release(): Promise<void> {

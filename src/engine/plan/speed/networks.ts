@@ -3,11 +3,11 @@ import { UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { ContenderName, LeftOut } from '../../../protocol/speed.ts';
 import { formatBytes } from '../../../protocol/text.ts';
+import { Decoder } from '../../generate/decoder.ts';
 import { cacheBytes, shareOf16Bits, tokenCacheBytes } from '../../network/cache-form.ts';
 import type { Network } from '../../network/network.ts';
 import { ReadingContender, timed } from '../../speed/contender.ts';
 import { longestText } from '../../speed/measure.ts';
-import { NetworkReader } from '../../speed/network-reader.ts';
 import { machineBytes } from '../machine-bytes.ts';
 import { plainNetwork } from '../networks.ts';
 import { labelOf } from '../workbench.ts';
@@ -89,8 +89,8 @@ async function entrantOf(
   const { config } = network.checkpoint;
   const { quantizers } = network.options;
   const ids = randomIds(place);
-  const reader = new NetworkReader(network, ids.length);
-  const first = await timed(() => reader.read(ids.subarray(0, 1), signal));
+  const reader = new Decoder(network, 1, ids.length);
+  const first = await timed(() => reader.next(ids.subarray(0, 1), signal));
   const { promptTokens, tokens } = sizes;
   const perToken = tokenCacheBytes(config, quantizers);
   return {

@@ -52,7 +52,7 @@ export async function stockEntrant(place: SpeedPlace, { exported }: StockFolder)
   const began = performance.now();
   const size = { threads: place.threads, capacity: longestText(place.sizes) };
   const reader = await StockReader.open(exported.folder, config, size);
-  await reader.read(ids.subarray(0, 1));
+  await reader.next(ids.subarray(0, 1));
   const firstTokenSeconds = (performance.now() - began) / 1000;
   const { layers, kvHeads, headDim } = config;
   return {
