@@ -53,29 +53,39 @@ export function float32ToBfloat16(values: Float32Array): Uint16Array {
   return out;
 }
 
-function roundHalfToEven(value: number): number {
-  const floor = Math.floor(value);
-  const rest = value - floor;
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1;
-  return floor % 2 === 0 ? floor : floor + 1;
+/** Float32 bits without the sign: infinity, and where float16 has no more numbers, or no more normal ones. */
+const INFINITY = 0x7f800000;
+/** 65520, half of the gap between the largest float16 and the next power of two, rounds to infinity. */
+const TOO_LARGE = 0x477ff000;
+const SMALLEST_NORMAL = 0x38800000;
+/** The exponent of 2⁻²⁵: what is below it rounds to zero. */
+const LEAST_EXPONENT = 102;
+
+/** @param size bits of a float32 below 2⁻¹⁴, without the sign. @returns its multiple of 2⁻²⁴. */
+function subnormalBits(size: number): number {
+  const exponent = size >>> 23;
+  if (exponent < LEAST_EXPONENT) return 0;
+  const digits = (size & 0x7fffff) | 0x800000;
+  const shift = 126 - exponent;
+  const whole = digits >>> shift;
+  // Half a step less one, and one more where the last digit is odd: ties go to even.
+  return (digits + (1 << (shift - 1)) - 1 + (whole & 1)) >>> shift;
 }
 
-function halfBits(value: number): number {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.abs(value);
-  if (Number.isNaN(value)) return 0x7e00;
-  // Half of the gap between the largest float16 (65504) and the next power of two rounds to infinity.
-  if (magnitude >= 65520) return sign | 0x7c00;
-  if (magnitude < 2 ** -14) return sign | roundHalfToEven(magnitude * 2 ** 24);
-  const exponent = Math.floor(Math.log2(magnitude));
-  // log2 may be off by one next to a power of two.
-  const exact =
-    2 ** exponent > magnitude ? exponent - 1 : 2 ** (exponent + 1) <= magnitude ? exponent + 1 : exponent;
-  // Adding (not or-ing) lets a carry out of the fraction raise the exponent.
-  return sign | (((exact + 14) << 10) + roundHalfToEven(magnitude * 2 ** (10 - exact)));
+function halfBits(word: number): number {
+  const sign = (word >>> 16) & 0x8000;
+  const size = word & 0x7fffffff;
+  if (size > INFINITY) return 0x7e00;
+  if (size >= TOO_LARGE) return sign | 0x7c00;
+  if (size < SMALLEST_NORMAL) return sign | subnormalBits(size);
+  // A carry out of the fraction raises the exponent.
+  return sign | ((size - (SMALLEST_NORMAL - (1 << 23)) + 0xfff + ((size >>> 13) & 1)) >>> 13);
 }
 
 /** Converts float32 to float16 bits, rounded to nearest, ties to even; values out of range become infinity. */
 export function float32ToFloat16(values: Float32Array): Uint16Array {
-  return Uint16Array.from(values, halfBits);
+  const source = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const out = new Uint16Array(values.length);
+  for (let i = 0; i < source.length; i++) out[i] = halfBits(source[i]!);
+  return out;
 }
