@@ -1,10 +1,7 @@
 import { z } from 'zod';
 import { methodSummaries, nameSchema, optionsShape } from './methods/index.ts';
-
-/** The bits of one number; 16 leaves it as it is. */
-export const BITS = [2, 3, 4, 5, 6, 7, 8, 16] as const;
-export const bitsSchema = z.literal(BITS);
-export type Bits = (typeof BITS)[number];
+import { bitsSchema } from './schema-bits.ts';
+import { exceptionsSchema } from './schema-exceptions.ts';
 
 const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
 const clipRatio = z.number().gt(0).max(1).default(1);
@@ -108,6 +105,7 @@ export const quantizationSchema = z
     activations: activationsSchema,
     keys: keysSchema,
     values: valuesSchema,
+    exceptions: exceptionsSchema,
   })
   .prefault({})
   .describe('The bits and grids of weights, activations and KV cache. W4A4KV4 by default.');
