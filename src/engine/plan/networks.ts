@@ -81,6 +81,16 @@ export function mappedNetwork(bench: Workbench, state: SeamState): Network {
   return mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps }));
 }
 
+/** The deployed network with weights as numbers, and the same at full precision: what attribution goes between. */
+export function gatedNetworks(bench: Workbench, state: SeamState, rounded: RoundedSource | null) {
+  const maps = ownMaps(bench);
+  const own = { ...ownQuantizers(bench), maps, denseWeights: true, ...(rounded && { rounded }) };
+  return {
+    exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
+    quantized: mapped(state, networkOf(bench, 'merged', own)),
+  };
+}
+
 /** The checkpoint's own network in the merged form, in which networks are written down. */
 export function unmappedNetwork(bench: Workbench): Network {
   return mapped({}, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps: NO_MAPS }));
