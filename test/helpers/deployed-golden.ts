@@ -53,7 +53,7 @@ export function deployedGolden(
   cache: ProgramCache,
   checkpoint: Checkpoint,
   setting: Setting,
-  options: Pick<NetworkOptions, 'rounded' | 'integer' | 'exceptions'> = {},
+  options: Partial<NetworkOptions> = {},
 ): Network {
   const { config } = checkpoint;
   const form = formOf(setting, config);
