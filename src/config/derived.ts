@@ -11,7 +11,8 @@ import { NO_TRAINING, type Training } from './schema-training.ts';
 export function bitsLabel(quantization: Quantization): string {
   const { weights, activations, keys, values } = quantization;
   const cache = keys.bits === values.bits ? `KV${keys.bits}` : `K${keys.bits}V${values.bits}`;
-  const mixed = hasExceptions(quantization) ? ' mixed' : '';
+  const isMixed = hasExceptions(quantization) || quantization.budget !== undefined;
+  const mixed = isMixed ? ' mixed' : '';
   return `W${weights.bits}A${activations.bits}${cache}${mixed}`;
 }
 

@@ -22,6 +22,7 @@ interface Placed {
 }
 
 const PATH = ['quantization', 'exceptions'] as const;
+const BUDGET: JsonPath = ['quantization', 'budget'];
 
 function placed({ quantization }: Experiment): Placed[] {
   return (quantization.exceptions ?? []).map((exception, index) => ({ exception, path: [...PATH, index] }));
@@ -126,19 +127,29 @@ function weightsOfMethod(experiment: Experiment): RuleFault[] {
 /** Training has one quantizer for all layers. */
 function inTraining(experiment: Experiment): RuleFault[] {
   const method = trainingOf(experiment);
-  if (!method || placed(experiment).length === 0) return [];
+  const { budget, exceptions = [] } = experiment.quantization;
+  if (!method || (exceptions.length === 0 && budget === undefined)) return [];
   return [
     error(
       'config/exception-training',
-      [...PATH],
+      budget === undefined ? [...PATH] : BUDGET,
       `${method.title} trains all layers with the same quantizers.`,
-      'Leave quantization.exceptions out, or set training.method to "none".',
+      'Leave quantization.exceptions and budget out, or set training.method to "none".',
     ),
   ];
 }
 
 /** Layers that are to be chosen by what they cost, where each cell would choose others. */
 export function chosenInTables(experiment: Experiment): RuleFault[] {
+  if (experiment.quantization.budget !== undefined)
+    return [
+      error(
+        'config/exception-table',
+        BUDGET,
+        'exceptions are not chosen within a budget in a table, whose cells would choose different ones.',
+        'Let an experiment without a table choose them, and list them as quantization.exceptions.',
+      ),
+    ];
   return placed(experiment).flatMap(({ exception, path }) => {
     if (worstLayers(exception) === null) return [];
     return [
@@ -152,6 +163,34 @@ export function chosenInTables(experiment: Experiment): RuleFault[] {
   });
 }
 
+/** Exceptions that are written, beside those that are to be chosen. */
+function besideBudget({ quantization }: Experiment): RuleFault[] {
+  if (quantization.budget === undefined || quantization.exceptions === undefined) return [];
+  return [
+    error(
+      'config/budget-exceptions',
+      BUDGET,
+      'chooses the exceptions, and quantization.exceptions names some.',
+      'Leave one of the two out.',
+    ),
+  ];
+}
+
+/** A budget that no more than the bits as they are fits into. */
+function smallBudget({ quantization }: Experiment): RuleFault[] {
+  const { budget, weights, activations, keys, values } = quantization;
+  const least = Math.min(keys.bits, values.bits, (weights.bits + activations.bits) / 2);
+  if (budget === undefined || budget > least) return [];
+  return [
+    error(
+      'config/small-budget',
+      BUDGET,
+      `is ${budget}, and what is multiplied has at least ${least} bits on average without any exception.`,
+      `Allow more than ${least}, such as ${least + 0.25}.`,
+    ),
+  ];
+}
+
 export const EXCEPTION_RULES: readonly Rule[] = [
   ofNothing,
   wrongLayers,
@@ -159,4 +198,6 @@ export const EXCEPTION_RULES: readonly Rule[] = [
   unusedSites,
   weightsOfMethod,
   inTraining,
+  besideBudget,
+  smallBudget,
 ];

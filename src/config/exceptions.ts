@@ -141,3 +141,25 @@ export function weightBitsOf(quantization: Quantization, layer: number): Readonl
   const bits = LINEARS.map((linear) => [linear, quantizationOfWeight(quantization, linear, layer).bits]);
   return Object.fromEntries(bits) as Record<Linear, number>;
 }
+
+/** True where exceptions are to be chosen: within a budget, or in layers by what they cost. */
+export function choosesExceptions({ budget, exceptions }: Quantization): boolean {
+  if (exceptions === undefined) return budget !== undefined;
+  return exceptions.some((exception) => worstLayers(exception) !== null);
+}
+
+/**
+ * Settings as they are compared with those of a file: what a run chose of them is as the file leaves it open.
+ * @param asked of the file.
+ */
+export function withoutChosen(then: Quantization, asked: Quantization): Quantization {
+  const { exceptions, ...others } = then;
+  if (asked.exceptions === undefined) return others.budget === undefined ? then : others;
+  const own = (exceptions ?? []).map((exception, index) => {
+    const wanted = asked.exceptions?.[index];
+    const count = wanted && worstLayers(wanted);
+    const isChosen = typeof exception.layers !== 'string' && exception.layers.length === count;
+    return isChosen && wanted ? { ...exception, layers: wanted.layers } : exception;
+  });
+  return { ...others, exceptions: own };
+}

@@ -17,6 +17,7 @@ export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
 export type { ExceptionPart } from './exceptions.ts';
 export {
+  choosesExceptions,
   EXCEPTION_PARTS,
   exceptionsSpec,
   hasExceptions,
@@ -26,6 +27,7 @@ export {
   quantizationOfWeight,
   sitesOf,
   weightExceptionsSpec,
+  withoutChosen,
   worstLayers,
 } from './exceptions.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';

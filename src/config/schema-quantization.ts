@@ -106,6 +106,14 @@ export const quantizationSchema = z
     keys: keysSchema,
     values: valuesSchema,
     exceptions: exceptionsSchema,
+    budget: z
+      .number()
+      .min(2)
+      .max(16)
+      .optional()
+      .describe(
+        'Average bits of what is multiplied, above those of quantization: exceptions of 8 bits are then chosen within it, where they save most of the loss for each bit (`spinquant attribute`). In linear layers a weight and an activation count half each, in attention keys and values. Not together with exceptions. Reference: none.',
+      ),
   })
   .prefault({})
   .describe('The bits and grids of weights, activations and KV cache. W4A4KV4 by default.');

