@@ -3,6 +3,7 @@ import { formatCount, formatPerplexity } from '../protocol/text.ts';
 import {
   type AttributionFile,
   type AttributionMeasure,
+  type BudgetPoint,
   correlations,
   measureOf,
   sumOf,
@@ -49,6 +50,7 @@ export function attributionText(file: AttributionFile): string {
       : []),
     sumsText(file, whole, isMeasured),
     ...(isMeasured ? [agreementText(file)] : []),
+    ...curveText(file),
   ].join('\n\n');
 }
 
@@ -70,6 +72,39 @@ function section(file: AttributionFile, measure: AttributionMeasure, title: stri
     [...rows, last],
     head.map(() => 'right'),
   )}`;
+}
+
+/** None where it was not measured. */
+function curveText({ curve = [] }: AttributionFile): string[] {
+  const [first] = curve;
+  if (!first) return [];
+  const names = first.perplexity.map(({ name }) => name);
+  const rows = curve.map(({ bits, exceptions, perplexity }) => [
+    bits.toFixed(3),
+    ...perplexity.map(({ quantized }) => formatPerplexity(quantized ?? Number.POSITIVE_INFINITY)),
+    exceptions.map(exceptionText).join('; ') || '–',
+  ]);
+  const aligns = ['right', ...names.map(() => 'right' as const), 'left'] as const;
+  return [`Perplexity against average bits\n${formatTable(['bits', ...names, 'at 8 bits'], rows, aligns)}`];
+}
+
+function exceptionText({
+  sites,
+  layers,
+  activations,
+  weights,
+  keys,
+}: BudgetPoint['exceptions'][number]): string {
+  const where = typeof layers === 'string' ? layers : rangesOf(layers);
+  if (activations || weights) return `${sites} ${activations ? 'activations' : 'weights'} ${where}`;
+  return `${keys ? 'keys' : 'values'} ${where}`;
+}
+
+/** `0-3 5` for layers in order. */
+function rangesOf(layers: readonly number[]): string {
+  const starts = layers.filter((layer) => !layers.includes(layer - 1));
+  const ends = layers.filter((layer) => !layers.includes(layer + 1));
+  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i]}`)).join(' ');
 }
 
 /** The sum of the parts against the whole: what is missing is what roundings do together. */

@@ -139,6 +139,10 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       'also measure each rounding by switching it: as many evaluations as there are roundings',
     )
     .option(
+      '--curve',
+      'also measure perplexity against average bits, with 8 bits in the dearest places: eight evaluations',
+    )
+    .option(
       '--tokens <n>',
       'predict so many tokens of the calibration text (8192)',
       parseWhole(2, 10_000_000),

@@ -58,7 +58,7 @@ export type { Device, Experiment, ExperimentInput, PerplexityTask } from './sche
 export { experimentSchema } from './schema.ts';
 export { BITS, type Bits } from './schema-bits.ts';
 export type { Exception, ExceptionSite } from './schema-exceptions.ts';
-export { EXCEPTION_SITES } from './schema-exceptions.ts';
+export { EXCEPTION_SITES, exceptionSchema } from './schema-exceptions.ts';
 export type { Matrix } from './schema-matrix.ts';
 export type {
   ActivationQuantization,

@@ -20,7 +20,7 @@ const clipRatio = z
 
 const roundedSchema = (what: string) => z.strictObject({ bits, clipRatio }).optional().describe(what);
 
-const exceptionSchema = z
+export const exceptionSchema = z
   .strictObject({
     layers: z
       .union([
@@ -56,4 +56,4 @@ export const exceptionsSchema = z
     'Sites and layers that are quantized otherwise than the rest, such as 8 bits where the loss rises most: { "sites": "down", "layers": "worst:4", "activations": { "bits": 8 } }. Where two name the same place, the later one counts. What has 16 bits in quantization stays as it is. Reference: none.',
   );
 
-export type Exception = NonNullable<z.output<typeof exceptionsSchema>>[number];
+export type Exception = z.output<typeof exceptionSchema>;

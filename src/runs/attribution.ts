@@ -1,5 +1,6 @@
 /** The types of `attribution.json` show where quantization costs the loss, by layer and by what is rounded there. */
 import { z } from 'zod';
+import { type Exception, exceptionSchema } from '../config/index.ts';
 import { ROUNDED_PARTS, type RoundedPart } from '../protocol/block.ts';
 import { readVersion1, writeJson } from './files.ts';
 
@@ -28,6 +29,16 @@ export interface AttributionCell {
   readonly measured?: LossRise;
 }
 
+/** What a network with more bits in the dearest places comes to. */
+export interface BudgetPoint {
+  /** Average bits of what is multiplied. */
+  readonly bits: number;
+  /** As experiments have them. */
+  readonly exceptions: readonly Exception[];
+  /** Of each text of the experiment; null where it is too large for a number. */
+  readonly perplexity: readonly { readonly name: string; readonly quantized: number | null }[];
+}
+
 export interface AttributionFile {
   readonly version: 1;
   /** Setting, such as `W4A4KV4`. */
@@ -40,6 +51,8 @@ export interface AttributionFile {
   readonly loss: { readonly fullPrecision: number; readonly quantized: number };
   /** Layer by layer, in the order of the data flow. What is not rounded has none. */
   readonly cells: readonly AttributionCell[];
+  /** Perplexity against bits, the fewest bits first; absent where it was not measured. */
+  readonly curve?: readonly BudgetPoint[];
 }
 
 /** No model comes near; views make a place for every layer up to the last. */
@@ -61,6 +74,15 @@ export const attributionSchema = z.object({
       measured: z.object({ rise: z.number(), fall: z.number() }).exactOptional(),
     }),
   ),
+  curve: z
+    .array(
+      z.object({
+        bits: z.number(),
+        exceptions: z.array(exceptionSchema),
+        perplexity: z.array(z.object({ name: z.string(), quantized: z.number().nullable() })),
+      }),
+    )
+    .exactOptional(),
 });
 
 /** @param path of `attribution.json`. */

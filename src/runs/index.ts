@@ -9,7 +9,7 @@ export type {
   WeightStatistics,
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
-export type { AttributionCell, AttributionFile, LossRise } from './attribution.ts';
+export type { AttributionCell, AttributionFile, BudgetPoint, LossRise } from './attribution.ts';
 export { attributionSchema, readAttribution, writeAttribution } from './attribution.ts';
 export type { AttributionMeasure } from './attribution-sums.ts';
 export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';

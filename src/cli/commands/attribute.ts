@@ -13,6 +13,7 @@ export interface AttributeFlags extends ComputeFlags {
   readonly out?: string;
   readonly tokens?: number;
   readonly exact?: true;
+  readonly curve?: true;
 }
 
 /** @param file of an experiment, or the folder of a run, whose rotations and rounded weights then serve. */
@@ -23,10 +24,10 @@ export async function attribute(file: string, flags: AttributeFlags, output: Out
   const path = flags.rotations ?? (hasLearnedRotation(experiment.rotation) ? own : undefined);
   const engine = await loadEngine();
   const source = path === undefined ? null : await engine.findSource(experiment, { path });
-  const { kernels, tokens, exact } = flags;
+  const { kernels, tokens, exact, curve } = flags;
   const found = await interruptible(output, (signal) =>
     follow(
-      engine.attributeAndKeep(experiment, source, { signal, kernels, tokens, exact, weights: own }),
+      engine.attributeAndKeep(experiment, source, { signal, kernels, tokens, exact, curve, weights: own }),
       output,
     ),
   );

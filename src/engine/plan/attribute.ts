@@ -8,6 +8,7 @@ import { type Estimates, estimate } from '../attribution/estimate.ts';
 import { type Measured, measureExactly } from '../attribution/exact.ts';
 import { GatedNetwork, predicted, type Sequences, sequencesOf } from '../attribution/gated-network.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
+import { budgetCurve } from './choose/budget-curve.ts';
 import type { Executor } from './execute.ts';
 import { scaled } from './experiment-plan.ts';
 import { runJob } from './job.ts';
@@ -51,7 +52,9 @@ export async function* attributeLoss(
   };
   return yield* runJob(setting, async function* (_, executor) {
     yield* warningsOf(source);
-    const found = yield* attributed(executor, source, options);
+    const cells = yield* attributed(executor, source, options);
+    const curve = options.curve ? yield* budgetCurve(executor, source, cells) : null;
+    const found = { ...cells, ...(curve && { curve }) };
     const path = executor.places.own('attribution');
     if (path !== null) {
       executor.places.check();

@@ -7,7 +7,7 @@ import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
 import { attributeLoss } from './attribute.ts';
-import { withExceptionsChosen } from './choose/choose-exceptions.ts';
+import { withExceptionsChosen, withoutExceptions } from './choose/choose-exceptions.ts';
 import { evaluateExperiment } from './evaluate.ts';
 import { notKept } from './evaluate-stock.ts';
 import { inspectActivations } from './inspect.ts';
@@ -93,7 +93,10 @@ export async function* attributeAndKeep(
   options: AttributeOptions,
 ): AsyncGenerator<RunEvent, KeptAttribution> {
   const rotations = source?.rotations;
-  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
+  const settings = measuredWith(experiment, source);
+  const asked = options.curve
+    ? withoutExceptions(settings)
+    : yield* withExceptionsChosen(settings, options, source?.run ?? null);
   const own = await runOf(source, asked);
   if (own) {
     const found = yield* attributeLoss(asked, { ...options, rotations, runDir: own.dir });

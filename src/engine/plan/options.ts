@@ -57,6 +57,8 @@ export interface AttributeOptions extends InspectOptions {
   readonly weights?: string | undefined;
   /** Tokens of the calibration text that are predicted, in whole sequences. */
   readonly tokens?: number | undefined;
+  /** True where perplexity is measured against average bits, without the exceptions of the experiment. */
+  readonly curve?: boolean | undefined;
   /** True where each rounding is also measured by switching it. */
   readonly exact?: boolean | undefined;
 }

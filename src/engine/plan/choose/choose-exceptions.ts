@@ -29,11 +29,11 @@ export async function* withExceptionsChosen(
   run: Run | null,
 ): AsyncGenerator<RunEvent, ResolvedExperiment> {
   const { quantization } = experiment;
+  const { budget } = quantization;
   if (!choosesExceptions(quantization)) return experiment;
   const known = run && (await chosenBy(run, experiment));
   if (known) return withExceptions(experiment, known);
-  const { budget, exceptions: _, ...uniform } = quantization;
-  const bare = { ...experiment, quantization: uniform };
+  const bare = withoutExceptions(experiment);
   const places = new Places(null, [], experiment.runs);
   const bench = yield* phase('load', {}, () => openWorkbench(bare, options), experiment.model);
   try {
@@ -42,7 +42,9 @@ export async function* withExceptionsChosen(
     const { config } = bench.checkpoint;
     const text = { config, sequence: experiment.calibration.sequenceLength };
     const exceptions =
-      budget === undefined ? named(experiment, found) : exceptionsWithin(budget, uniform, found, text);
+      budget === undefined
+        ? named(experiment, found)
+        : exceptionsWithin(budget, bare.quantization, found, text);
     const chosen = withExceptions(experiment, exceptions);
     yield told(exceptions, averageBits(chosen.quantization, config, text.sequence));
     return chosen;
@@ -50,6 +52,12 @@ export async function* withExceptionsChosen(
     await places.close();
     await bench.close();
   }
+}
+
+/** The experiment with one quantizer for all layers. */
+export function withoutExceptions(experiment: ResolvedExperiment): ResolvedExperiment {
+  const { budget: _, exceptions: __, ...uniform } = experiment.quantization;
+  return { ...experiment, quantization: uniform };
 }
 
 function named({ quantization }: ResolvedExperiment, found: AttributionFile): Exception[] {
