@@ -124,7 +124,7 @@ const contenders = argument.depths.flatMap((depth) =>
 for (let round = 0; round <= argument.rounds; round++) for (const each of contenders) await token(each);
 const rows = contenders.map(({ bits, depth, quantizers, milliseconds: [, ...taken] }): Row => {
   const sorted = taken.sort((a, b) => a - b);
-  const bytes = cacheBytes(checkpoint.config, depth, quantizers);
+  const bytes = cacheBytes(checkpoint.config, depth, { quantizers });
   return { bits, depth, milliseconds: sorted[0]!, median: sorted[sorted.length >> 1]!, cacheBytes: bytes };
 });
 await programs.release();

@@ -128,6 +128,32 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
     .action((path, options) =>
       done(async () => (await import('./commands/inspect.ts')).inspect(path, options, output)),
     );
+  program
+    .command('attribute <file-or-run>')
+    .description(
+      'show where quantization costs the loss, by layer and by what is rounded there, before or after rotations are learned; a run folder stands for its experiment, with its rotations and rounded weights',
+    )
+    .option('--rotations <path>', 'learned rotations: a run folder or a .safetensors file')
+    .option(
+      '--exact',
+      'also measure each rounding by switching it: as many evaluations as there are roundings',
+    )
+    .option(
+      '--curve',
+      'also measure perplexity against average bits, with 8 bits in the dearest places: eight evaluations',
+    )
+    .option(
+      '--tokens <n>',
+      'predict so many tokens of the calibration text (8192)',
+      parseWhole(2, 10_000_000),
+    )
+    .option('--out <file>', 'also write the attribution to this JSON file')
+    .addOption(device())
+    .addOption(kernels())
+    .addOption(json())
+    .action((path, options) =>
+      done(async () => (await import('./commands/attribute.ts')).attribute(path, options, output)),
+    );
 }
 
 function addMatrixCommands(program: Command, output: Output, done: Done): void {

@@ -1,5 +1,7 @@
 /** This file has the only list of settings that do not decide a result. */
+
 import { type Difference, experimentDifferences } from './differences.ts';
+import { withoutChosen } from './exceptions.ts';
 import { portableExperiment, type ResolvedExperiment } from './resolve.ts';
 
 /** These sections only name what is measured afterwards and the folder of runs. */
@@ -16,7 +18,9 @@ export function decidingDifferences(
   now: ResolvedExperiment,
   bits: 'same' | 'any',
 ): Difference[] {
-  return experimentDifferences(portableExperiment(then), portableExperiment(now)).filter(
+  const quantization = withoutChosen(then.quantization, now.quantization);
+  const compared = { ...then, quantization };
+  return experimentDifferences(portableExperiment(compared), portableExperiment(now)).filter(
     (difference) => isDeciding(difference.path, bits) && !isFormerDefault(difference),
   );
 }

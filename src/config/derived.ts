@@ -1,15 +1,19 @@
+import { hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
-import type { Bits, Quantization } from './schema-quantization.ts';
+import type { Bits } from './schema-bits.ts';
+import type { Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 import { NO_TRAINING, type Training } from './schema-training.ts';
 
-/** Returns the usual name of a setting: `W4A4KV4`, or `W4A4K4V8` where keys and values differ. */
+/** Returns the usual name of a setting: `W4A4KV4`, `W4A4K4V8` where keys and values differ, `W4A4KV4 mixed` with exceptions. */
 export function bitsLabel(quantization: Quantization): string {
   const { weights, activations, keys, values } = quantization;
   const cache = keys.bits === values.bits ? `KV${keys.bits}` : `K${keys.bits}V${values.bits}`;
-  return `W${weights.bits}A${activations.bits}${cache}`;
+  const isMixed = hasExceptions(quantization) || quantization.budget !== undefined;
+  const mixed = isMixed ? ' mixed' : '';
+  return `W${weights.bits}A${activations.bits}${cache}${mixed}`;
 }
 
 /** True where a rotation is to be learned. */

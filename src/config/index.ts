@@ -15,6 +15,21 @@ export {
 } from './derived.ts';
 export type { Difference } from './differences.ts';
 export { experimentDifferences } from './differences.ts';
+export type { ExceptionPart } from './exceptions.ts';
+export {
+  choosesExceptions,
+  EXCEPTION_PARTS,
+  exceptionsSpec,
+  hasExceptions,
+  LINEARS_OF_SITE,
+  lastLayer,
+  quantizationOfSite,
+  quantizationOfWeight,
+  sitesOf,
+  weightExceptionsSpec,
+  withoutChosen,
+  worstLayers,
+} from './exceptions.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults, withHint } from './faults.ts';
 export type { JsonSchema, SchemaTree } from './json-schema.ts';
@@ -41,16 +56,17 @@ export {
 } from './resolve.ts';
 export type { Device, Experiment, ExperimentInput, PerplexityTask } from './schema.ts';
 export { experimentSchema } from './schema.ts';
+export { BITS, type Bits } from './schema-bits.ts';
+export type { Exception, ExceptionSite } from './schema-exceptions.ts';
+export { EXCEPTION_SITES, exceptionSchema } from './schema-exceptions.ts';
 export type { Matrix } from './schema-matrix.ts';
 export type {
   ActivationQuantization,
-  Bits,
   CacheQuantization,
   KeyOffset,
   Quantization,
   WeightQuantization,
 } from './schema-quantization.ts';
-export { BITS } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';

@@ -1,10 +1,7 @@
 import { z } from 'zod';
 import { methodSummaries, nameSchema, optionsShape } from './methods/index.ts';
-
-/** The bits of one number; 16 leaves it as it is. */
-export const BITS = [2, 3, 4, 5, 6, 7, 8, 16] as const;
-export const bitsSchema = z.literal(BITS);
-export type Bits = (typeof BITS)[number];
+import { bitsSchema } from './schema-bits.ts';
+import { exceptionsSchema } from './schema-exceptions.ts';
 
 const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
 const clipRatio = z.number().gt(0).max(1).default(1);
@@ -108,6 +105,15 @@ export const quantizationSchema = z
     activations: activationsSchema,
     keys: keysSchema,
     values: valuesSchema,
+    exceptions: exceptionsSchema,
+    budget: z
+      .number()
+      .min(2)
+      .max(16)
+      .optional()
+      .describe(
+        'Average bits of what is multiplied, above those of quantization: exceptions of 8 bits are then chosen within it, where they save most of the loss for each bit (`spinquant attribute`). In linear layers a weight and an activation count half each, in attention keys and values. Not together with exceptions. Reference: none.',
+      ),
   })
   .prefault({})
   .describe('The bits and grids of weights, activations and KV cache. W4A4KV4 by default.');

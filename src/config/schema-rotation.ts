@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bitsSchema } from './schema-quantization.ts';
+import { bitsSchema } from './schema-bits.ts';
 
 const rotationKind = z.enum(['none', 'random', 'hadamard', 'learned']);
 

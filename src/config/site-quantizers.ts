@@ -1,4 +1,5 @@
 import type { ScaleShare, Site } from '../protocol/block.ts';
+import { quantizationOfSite } from './exceptions.ts';
 import type { Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 
@@ -20,14 +21,17 @@ export interface SiteQuantizer {
  * Returns the quantizer of a site as SpinQuant places them. The inputs of q, k, v, gate, up and down have one scale per
  * whole token (or group). The input of o, values and keys have one scale per head. Whole tokens and keys have 0 inside
  * their range, the others do not, as in the reference. Where heads are mixed, the input of o is as the other inputs are.
+ * @param layer whose exceptions count; null for layers without any.
  * @returns null where nothing is quantized: queries always, the others at 16 bits.
  */
 export function siteQuantizer(
   site: Site,
   quantization: Quantization,
   { acrossHeads }: Pick<Rotation, 'acrossHeads'>,
+  layer: number | null = null,
 ): SiteQuantizer | null {
-  const quantizer = at(site === 'o-input' && acrossHeads ? 'down-input' : site, quantization);
+  const own = quantizationOfSite(quantization, site, layer);
+  const quantizer = at(site === 'o-input' && acrossHeads ? 'down-input' : site, own);
   return quantizer && quantizer.bits < 16 ? quantizer : null;
 }
 

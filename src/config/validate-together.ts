@@ -1,5 +1,6 @@
 /** These rules tie several keys of an experiment together. */
 import { hasLearnedRotation, learningWeightBits, methodsThatRead, roundingOf, scalingOf } from './derived.ts';
+import { EXCEPTION_RULES } from './exception-rules.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
@@ -54,6 +55,7 @@ const RULES: readonly Rule[] = [
   learningOfNothing,
   scalesAndRotation,
   scalesForNothing,
+  ...EXCEPTION_RULES,
 ];
 
 /** Returns all rules for an experiment with so many texts and tasks to measure on. */

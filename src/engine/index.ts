@@ -22,12 +22,14 @@ import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/ge
 import type { MatrixPreview } from './plan/matrix/preview.ts';
 import type { MatrixResult } from './plan/matrix/run-matrix.ts';
 import type {
+  AttributeOptions,
   EngineOptions,
   EvaluateOptions,
   EvaluateResult,
   InspectOptions,
   InspectResult,
   IntegerOptions,
+  KeptAttribution,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -49,12 +51,14 @@ export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/ge
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
 export type { CellResult, MatrixResult } from './plan/matrix/run-matrix.ts';
 export type {
+  AttributeOptions,
   EngineOptions,
   EvaluateOptions,
   EvaluateResult,
   InspectOptions,
   InspectResult,
   IntegerOptions,
+  KeptAttribution,
   KeptEvaluation,
   OptimizeOptions,
   OptimizeResult,
@@ -231,6 +235,15 @@ export async function* evaluateAndKeep(
   options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   return yield* (await import('./plan/measure-and-keep.ts')).evaluateAndKeep(experiment, source, options);
+}
+
+/** Attributes the loss of the quantized network to its roundings, kept in the run of the rotations or in one of its own. */
+export async function* attributeAndKeep(
+  experiment: ResolvedExperiment,
+  source: Source | null,
+  options: AttributeOptions,
+): AsyncGenerator<RunEvent, KeptAttribution> {
+  return yield* (await import('./plan/measure-and-keep.ts')).attributeAndKeep(experiment, source, options);
 }
 
 /** Measurements of either kind, kept in the run of the rotations or in one of their own. @returns its folder. */

@@ -19,6 +19,18 @@ export type ScaleShare = 'token' | 'head' | 'group';
 export const LINEARS = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const;
 export type Linear = (typeof LINEARS)[number];
 
+/** What a layer rounds: the tensors that its quantizers read, in the order of the data flow, and its weights. */
+export const ROUNDED_PARTS = [
+  'attention-input',
+  'key',
+  'value',
+  'o-input',
+  'mlp-input',
+  'down-input',
+  ...LINEARS.map((linear) => `${linear}-weight` as const),
+] as const satisfies readonly (Site | `${Linear}-weight`)[];
+export type RoundedPart = (typeof ROUNDED_PARTS)[number];
+
 /**
  * The places where an invertible map may stand without changing the network's function, with the sites that see the
  * mapped channels. Papers give the maps their names: R1 … R4 of SpinQuant, S of SmoothQuant. H is QuaRot's Hadamard

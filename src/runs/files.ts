@@ -32,6 +32,8 @@ export const RUN_FILES = {
   /** This folder has the scales and grids that a method learned before it rounded, a file for each layer. */
   grids: 'grids',
   activations: 'activations.json',
+  /** What each rounding costs the loss, by layer. */
+  attribution: 'attribution.json',
   results: 'results.json',
   /** This folder tells which process is at work. */
   lock: 'lock',

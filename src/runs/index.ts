@@ -9,6 +9,10 @@ export type {
   WeightStatistics,
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
+export type { AttributionCell, AttributionFile, BudgetPoint, LossRise } from './attribution.ts';
+export { attributionSchema, readAttribution, writeAttribution } from './attribution.ts';
+export type { AttributionMeasure } from './attribution-sums.ts';
+export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';
 export { EventLog, readEvents } from './event-log.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';

@@ -13,7 +13,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['autodiff', 'export'],
   ['network'],
   ['calibration'],
-  ['transform', 'rounding', 'generate', 'training'],
+  ['transform', 'rounding', 'generate', 'training', 'attribution'],
   ['methods', 'evaluate', 'onnx-export'],
   ['speed'],
   ['plan'],

@@ -185,7 +185,8 @@ const cases: {
   {
     name: 'nothing quantized',
     change: (e) => {
-      for (const part of Object.values(e.quantization)) part.bits = 16;
+      const { weights, activations, keys, values } = e.quantization;
+      for (const part of [weights, activations, keys, values]) part.bits = 16;
     },
     expected: ['warning config/nothing-quantized'],
   },
@@ -285,7 +286,8 @@ const cases: {
     change: (e) => {
       withoutRotation(e);
       e.training.method = 'llm-qat';
-      for (const part of Object.values(e.quantization)) part.bits = 16;
+      const { weights, activations, keys, values } = e.quantization;
+      for (const part of [weights, activations, keys, values]) part.bits = 16;
     },
     purpose: 'evaluate',
     expected: ['error training/nothing-quantized'],

@@ -19,6 +19,8 @@ export interface Setting {
   readonly weights?: object;
   /** Channels of a token that share a scale; null or absent: all. */
   readonly activationGroup?: number;
+  /** As an experiment has them. */
+  readonly exceptions?: readonly object[];
 }
 
 export const labelOf = ({ activations, cache, online }: Setting): string =>
@@ -26,7 +28,7 @@ export const labelOf = ({ activations, cache, online }: Setting): string =>
 
 /** Quantizers and maps as an experiment has them. */
 function formOf(setting: Setting, config: ModelConfig) {
-  const { activations, cache, online, weights, activationGroup = null } = setting;
+  const { activations, cache, online, weights, activationGroup = null, exceptions } = setting;
   const { quantization, rotation } = experimentSchema.parse({
     model: 'model',
     quantization: {
@@ -34,6 +36,7 @@ function formOf(setting: Setting, config: ModelConfig) {
       activations: { bits: activations, groupSize: activations === 16 ? null : activationGroup },
       keys: { bits: cache },
       values: { bits: cache },
+      exceptions,
     },
     rotation: { r1: 'hadamard', r2: 'hadamard', r3: online, r4: online },
   });
@@ -43,14 +46,14 @@ function formOf(setting: Setting, config: ModelConfig) {
     r3: online && cache < 16 ? planHadamard(config.headDim) : null,
     r4: online ? planHadamard(config.intermediateSize) : null,
   });
-  return { quantizers: quantizersOf(quantization, rotation, config), maps };
+  return { ...quantizersOf(quantization, rotation, config), maps };
 }
 
 export function deployedGolden(
   cache: ProgramCache,
   checkpoint: Checkpoint,
   setting: Setting,
-  options: Pick<NetworkOptions, 'rounded' | 'integer'> = {},
+  options: Partial<NetworkOptions> = {},
 ): Network {
   const { config } = checkpoint;
   const form = formOf(setting, config);

@@ -29,7 +29,7 @@ function quantizers(keys: object, model = config): LayerQuantizers {
     model: 'm',
     quantization: { weights: { bits: 16 }, activations: { bits: 16 }, keys, values: { bits: 16 } },
   });
-  return quantizersOf(quantization, rotation, model);
+  return quantizersOf(quantization, rotation, model).quantizers;
 }
 
 /** R3 of heads of 4 channels, its own inverse. */

@@ -1,4 +1,5 @@
 /** A layer's cache of codes: tokens that come in pieces lie as if they had come at once. */
+
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import type { ActivationQuantizer } from '../../src/engine/graph/fused/fake-quantize.ts';
@@ -9,6 +10,7 @@ import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { cacheBytes, shareOf16Bits } from '../../src/engine/network/cache-form.ts';
 import { type GrownRows, LayerCache } from '../../src/engine/network/layer-cache.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
+import type { NetworkQuantizers } from '../../src/engine/network/network-quantizers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32, type Tensor } from '../../src/protocol/tensor.ts';
 import { goldenFolder } from '../model/goldens.ts';
@@ -100,6 +102,11 @@ test('numbers are held as they are where one of the two has 16 bits', () => {
   assert.deepEqual(data.slice(0, 2 * WIDTH), rows.values.data.slice(0, 2 * WIDTH));
 });
 
+/** All layers with these keys and values. */
+const network = (own: Record<'keys' | 'values', ActivationQuantizer>): NetworkQuantizers => ({
+  quantizers: { ...FULL_PRECISION, ...own },
+});
+
 test('the memory of a cache is what is said of it', async () => {
   const quantizers: Record<'keys' | 'values', ActivationQuantizer> = { keys: KEYS, values: VALUES };
   const { length: _, ...tensors } = (await filled([1], quantizers)).inputs;
@@ -107,10 +114,10 @@ test('the memory of a cache is what is said of it', async () => {
     (sum, name) => sum + bytesOf(new LayerCache(config, quantizers, BATCH, TOKENS), name).length,
     0,
   );
-  assert.equal(bytes, BATCH * cacheBytes(config, TOKENS, quantizers));
+  assert.equal(bytes, BATCH * cacheBytes(config, TOKENS, network(quantizers)));
   const four = { keys: { ...KEYS, group: 0 }, values: { ...VALUES, bits: 4, symmetric: false } };
   const wide = { ...golden, headDim: 64 };
   // 32 bytes of codes, 4 of a scale and 2 of a zero point, of 128.
-  assert.equal(shareOf16Bits(wide, four), 38 / 128);
-  assert.equal(shareOf16Bits(wide, FULL_PRECISION), 2);
+  assert.equal(shareOf16Bits(wide, network(four)), 38 / 128);
+  assert.equal(shareOf16Bits(wide, network(FULL_PRECISION)), 2);
 });

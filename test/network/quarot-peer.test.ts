@@ -74,7 +74,7 @@ async function outputOf(kernels: (typeof KERNELS)[number], real: Real): Promise<
     ...{ r1: true, r2: true, r3: planHadamard(H), r4: planHadamard(config.intermediateSize) },
     acrossHeads: planAcrossHeads(config.heads),
   });
-  const quantizers = quantizersOf(quantization, rotation, config);
+  const { quantizers } = quantizersOf(quantization, rotation, config);
   const shape = { batch: 1, sequence: TOKENS, config, window: null, quantizers, maps };
   const types = Object.fromEntries(
     Object.entries(weights).map(([name, { dims }]) => [name, { dtype: 'float32' as const, dims }]),

@@ -57,7 +57,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;
   const maps = spinQuantMaps({ r1: hasR1, r2: true, r3, r4: planHadamard(config.intermediateSize) });
   const options = {
-    quantizers: quantizersOf(quantization, rotation, config),
+    ...quantizersOf(quantization, rotation, config),
     maps: { ...maps, ...form.maps },
     integer,
   };

@@ -21,9 +21,10 @@ function experiment(scaleGradient: boolean): ResolvedExperiment {
 }
 
 test('every activation quantizer gets the gradient through its scale, in learning only', () => {
-  const deployed = quantizersOf(experiment(true).quantization, experiment(true).rotation, TINY_CONFIG);
-  const live = learningQuantizersOf(experiment(true), deployed);
-  const detached = learningQuantizersOf(experiment(false), deployed);
+  const own = quantizersOf(experiment(true).quantization, experiment(true).rotation, TINY_CONFIG);
+  const { quantizers: deployed } = own;
+  const { quantizers: live } = learningQuantizersOf(experiment(true), own);
+  const { quantizers: detached } = learningQuantizersOf(experiment(false), own);
   for (const site of SITES) {
     assert.deepEqual(live[site], { ...deployed[site], scaleGradient: true }, site);
     assert.deepEqual(detached[site], deployed[site], site);
@@ -47,7 +48,7 @@ for (const kernels of KERNELS) {
       const quantizers = learningQuantizersOf(asked, final);
       const network = new Network(cache, checkpoint, {
         mode: 'unrotated',
-        quantizers,
+        ...quantizers,
         maps: NO_MAPS,
         centreEmbedding: false,
       });

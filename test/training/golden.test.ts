@@ -76,7 +76,7 @@ for (const kernels of KERNELS) {
       } as const;
       const teacher = new Teacher(cache, new Network(cache, checkpoint, none));
       const weights = weightsOf(checkpoint);
-      const own = quantizers(golden.bits, golden.weightBits, config);
+      const { quantizers: own } = quantizers(golden.bits, golden.weightBits, config);
       // Chunks of logits that do not divide the tokens.
       const memory = { ...DEFAULT_MEMORY, tokensAtOnce, logitElements: 5 * config.vocabSize };
       const student = new Student(cache, weights, { config, quantizers: own, memory });

@@ -1,4 +1,4 @@
-import { BITS, type Bits } from '../schema-quantization.ts';
+import { BITS, type Bits } from '../schema-bits.ts';
 
 /** The bits of a column of a table, as papers write them: weights, activations, keys and values. */
 export interface BitSetting {

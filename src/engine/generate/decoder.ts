@@ -48,10 +48,9 @@ export class Decoder implements TokenReader {
     this.#batch = batch;
     this.#capacity = capacity;
     const { config } = network.checkpoint;
-    const { quantizers } = network.options;
     this.#caches = Array.from(
       { length: network.layers },
-      () => new LayerCache(config, quantizers, batch, capacity),
+      (_, layer) => new LayerCache(config, network.quantizers(layer), batch, capacity),
     );
   }
 

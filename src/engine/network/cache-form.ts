@@ -2,6 +2,7 @@ import { BLOCK_TOKENS, blocksOf, packedTokenBytes } from '../graph/fused/pack-ca
 import type { CacheForms } from '../graph/fused/packed-attention.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
+import { type NetworkQuantizers, quantizersOfLayers } from './network-quantizers.ts';
 
 type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
 
@@ -14,25 +15,33 @@ export function cacheFormsOf({ keys, values }: CacheQuantizers): CacheForms | nu
 export function cacheBytes(
   config: ModelConfig,
   tokens: number,
-  quantizers: CacheQuantizers = FULL_PRECISION,
+  network: NetworkQuantizers = { quantizers: FULL_PRECISION },
 ): number {
-  const stored = cacheFormsOf(quantizers) ? blocksOf(tokens) * BLOCK_TOKENS : tokens;
-  return stored * tokenCacheBytes(config, quantizers);
+  return sum(
+    quantizersOfLayers(network, config.layers).map((quantizers) => {
+      const stored = cacheFormsOf(quantizers) ? blocksOf(tokens) * BLOCK_TOKENS : tokens;
+      return stored * layerTokenBytes(config, quantizers);
+    }),
+  );
 }
 
 /** Bytes of a token's keys and values in all layers, scales included. */
-export function tokenCacheBytes(
-  { layers, kvHeads, headDim }: ModelConfig,
-  quantizers: CacheQuantizers,
-): number {
+export function tokenCacheBytes(config: ModelConfig, network: NetworkQuantizers): number {
+  const layers = quantizersOfLayers(network, config.layers);
+  return sum(layers.map((quantizers) => layerTokenBytes(config, quantizers)));
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+function layerTokenBytes({ kvHeads, headDim }: ModelConfig, quantizers: CacheQuantizers): number {
   const forms = cacheFormsOf(quantizers);
   const ofHead = forms
     ? packedTokenBytes(headDim, forms.keys) + packedTokenBytes(headDim, forms.values)
     : 2 * headDim * Float32Array.BYTES_PER_ELEMENT;
-  return layers * kvHeads * ofHead;
+  return kvHeads * ofHead;
 }
 
 /** Bytes of a token's keys and values against those that 16 bits a number take. */
-export function shareOf16Bits(config: ModelConfig, quantizers: CacheQuantizers): number {
-  return tokenCacheBytes(config, quantizers) / (4 * config.layers * config.kvHeads * config.headDim);
+export function shareOf16Bits(config: ModelConfig, network: NetworkQuantizers): number {
+  return tokenCacheBytes(config, network) / (4 * config.layers * config.kvHeads * config.headDim);
 }

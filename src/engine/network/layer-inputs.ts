@@ -8,7 +8,7 @@ import { expand, reshape } from '../graph/ops/shape.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
-import { isPacked, packedInputs } from './packed-weights.ts';
+import { isCodes, isPacked, packedInputs } from './packed-weights.ts';
 import { mapDims, type SeamMaps, seamOf } from './seams.ts';
 import { IDENTITY, inverseTransposed, type SideTransform } from './side-transform.ts';
 
@@ -112,7 +112,7 @@ export class LayerInputs {
     const { dims } = this.#typeOf(linear);
     const name = preparedName(linear);
     return this.#once(name, () => {
-      if (this.#shape.weightForm !== 'codes') return this.#graph.input(this.#prefix + name, dims);
+      if (!isCodes(linear, this.#shape)) return this.#graph.input(this.#prefix + name, dims);
       const codes = this.#graph.input(this.#prefix + name, dims, 'bfloat16');
       return scaledRows({
         codes,

@@ -8,6 +8,7 @@ import {
   gridCodes,
   quantizeWithRatio,
   rowCodes,
+  type WeightQuantizer,
 } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
@@ -16,10 +17,16 @@ import { cacheFormsOf } from './cache-form.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
 import type { GrownRows } from './layer-cache.ts';
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
-import { type BatchShape, type LayerQuantizers, type LayerShape, residualRows } from './layer-shape.ts';
+import {
+  type BatchShape,
+  type LayerQuantizers,
+  type LayerShape,
+  residualRows,
+  weightQuantizer,
+} from './layer-shape.ts';
 import { allWeightBases, keyOffset, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { PACKED_NAMES } from './packed-rows.ts';
-import { isPacked, packedOutputs } from './packed-weights.ts';
+import { isCodes, isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
 import { seamsIn } from './seams.ts';
 import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
@@ -242,9 +249,9 @@ export function prepareExpression(
   const outputs = LINEARS.flatMap((linear): [string, Value][] => {
     const { left, right } = bases[linear];
     const rotated = rotateWeight(inputs.weight(linear), left, right);
-    const quantizer = shape.quantizers.weights;
-    const isNumbers = !isPacked(linear, shape) && shape.weightForm !== 'codes';
-    if (ratios === 'inside' && isNumbers)
+    const quantizer = weightQuantizer(linear, shape.quantizers);
+    const isNumbers = !isPacked(linear, shape) && !isCodes(linear, shape);
+    if (isNumbers && (ratios === 'inside' || !searchesRatio(quantizer)))
       return [[preparedName(linear), fakeQuantizeWeight(rotated, quantizer)]];
     const dims = [rotated.dim(0), rotated.dim(1) / (quantizer.group || rotated.dim(1))];
     const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
@@ -260,6 +267,11 @@ export function prepareExpression(
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });
   return { graph, outputs: Object.fromEntries(outputs) };
+}
+
+/** True for a weight whose clip ratios are searched. */
+export function searchesRatio({ bits, clipSearch }: WeightQuantizer): boolean {
+  return bits < 16 && clipSearch;
 }
 
 function codesOf(linear: Linear, { codes, scale }: ReturnType<typeof rowCodes>): [string, Value][] {

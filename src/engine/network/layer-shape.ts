@@ -1,5 +1,5 @@
 import type { KeyOffset } from '../../config/index.ts';
-import type { Site } from '../../protocol/block.ts';
+import type { Linear, Site } from '../../protocol/block.ts';
 import type { HostTensor } from '../../protocol/tensor.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
@@ -35,8 +35,11 @@ export interface RowSharing {
 /** The quantizers at every site of a layer. 16 bits anywhere means: left alone. */
 export interface LayerQuantizers {
   readonly weights: WeightQuantizer;
-  /** Input of q, k, v and of gate, up: per token unless grouped. */
+  /** Of weights that are quantized in another way than the others. */
+  readonly otherWeights?: Readonly<Partial<Record<Linear, WeightQuantizer>>>;
+  /** Input of q, k, v and, unless it has another one, of gate, up: per token unless grouped. */
   readonly input: ActivationQuantizer;
+  readonly gateUpInput?: ActivationQuantizer;
   /** Input of o: one scale per token and head where maps mix inside heads only, else as at the other inputs. */
   readonly outputInput: ActivationQuantizer;
   readonly downInput: ActivationQuantizer;
@@ -84,10 +87,10 @@ export const FULL_PRECISION: LayerQuantizers = {
 
 /** The quantizer that reads a site; null where nothing is quantized: queries always, others at 16 bits. */
 export function quantizerAt(site: Site, quantizers: LayerQuantizers): ActivationQuantizer | null {
-  const { input, outputInput, downInput, keys, values } = quantizers;
+  const { input, gateUpInput = input, outputInput, downInput, keys, values } = quantizers;
   const bySite: Readonly<Record<Site, ActivationQuantizer | null>> = {
     'attention-input': input,
-    'mlp-input': input,
+    'mlp-input': gateUpInput,
     'o-input': outputInput,
     'down-input': downInput,
     key: keys,
@@ -97,3 +100,13 @@ export function quantizerAt(site: Site, quantizers: LayerQuantizers): Activation
   const quantizer = bySite[site];
   return quantizer && quantizer.bits < 16 ? quantizer : null;
 }
+
+/** The quantizer of a weight. */
+export function weightQuantizer(
+  linear: Linear,
+  { weights, otherWeights }: LayerWeightQuantizers,
+): WeightQuantizer {
+  return otherWeights?.[linear] ?? weights;
+}
+
+export type LayerWeightQuantizers = Pick<LayerQuantizers, 'weights' | 'otherWeights'>;

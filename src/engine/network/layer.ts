@@ -2,7 +2,7 @@ import type { Site } from '../../protocol/block.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { cachedAttention, type PastTokens } from '../graph/fused/cached-attention.ts';
 import { causalAttention } from '../graph/fused/causal-attention.ts';
-import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
+import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
 import { constantPart, type RotaryTables, rotaryConstant } from '../graph/fused/key-constant.ts';
 import { packCache } from '../graph/fused/pack-cache.ts';
@@ -58,6 +58,8 @@ export interface LayerWatchers {
   readonly cached?: (keys: Value, values: Value) => void;
   /** The same where it holds codes. */
   readonly packed?: (tokens: PackedPair) => void;
+  /** Rounds keys [B, G, S, h], or values [T, G·h], in another way than their quantizer alone does. */
+  readonly round?: (site: 'key' | 'value', x: Value, quantizer: ActivationQuantizer) => Value;
 }
 
 export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
@@ -97,7 +99,7 @@ function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
   shape: LayerShape,
   tables: AttentionTables,
-  { observe, keep, cached, packed }: LayerWatchers,
+  { observe, keep, cached, packed, round = (_, x, quantizer) => fakeQuantize(x, quantizer) }: LayerWatchers,
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
@@ -131,9 +133,9 @@ function attention(
       offset && constantPart(reshape(queries, ofGroups), offset, tables.positions ?? tables, mask.scale);
     return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, constant));
   }
-  const rounded = fakeQuantize(mappedKeys, quantizers.keys);
+  const rounded = round('key', mappedKeys, quantizers.keys);
   const cachedKeys = offset ? add(rounded, mapHeads(rotaryConstant(offset, keys, tables), shape)) : rounded;
-  const cachedValues = ofTokens(fakeQuantize(v, quantizers.values), ofHeads);
+  const cachedValues = ofTokens(round('value', v, quantizers.values), ofHeads);
   if (tables.past) {
     cached?.(cachedKeys, cachedValues);
     return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));

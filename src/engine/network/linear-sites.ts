@@ -9,6 +9,7 @@ import { reshape, toReal } from '../graph/ops/shape.ts';
 import type { LinearSites } from './layer.ts';
 import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
+import { readBy } from './packed-weights.ts';
 import { rotatedLinears, rotateWeight } from './rotated-linear.ts';
 import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
 import { readSeams, type SeamMaps, seamsIn, writtenSeams } from './seams.ts';
@@ -138,17 +139,23 @@ export function mergedSites(
   };
   const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
     const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
-    const whole = packed.length > 0 ? int4MatMuls(read, packed, quantizer) : [];
-    if (whole.length > 0 && !learn) return whole;
+    // Derivatives take the products of one input in one way.
+    const inWhole = packed.length === linears.length || (packed.length > 0 && !learn);
+    const whole = inWhole ? int4MatMuls(read, packed, quantizer) : [];
+    if (whole.length === linears.length && !learn) return whole;
     const x = fakeQuantize(read, quantizer);
+    if (!learn) {
+      const rest = whole.values();
+      return linears.map((linear) =>
+        inputs.packed(linear) ? rest.next().value! : gemm(x, preparedOf(linear), { transB: true }),
+      );
+    }
     const weights = linears.map((linear) => ({
       prepared: preparedOf(linear),
       original: inputs.weight(linear),
       ...bases[linear],
     }));
-    return learn
-      ? rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole)
-      : weights.map(({ prepared }) => gemm(x, prepared, { transB: true }));
+    return rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole);
   };
   return {
     qkv(normed) {
@@ -156,7 +163,8 @@ export function mergedSites(
       return keptHeads(multiply(read, quantizers.input, 'q', 'k', 'v'), keep);
     },
     output: (mixed) => multiply(seenByReaders(inputs, 'o-input', mixed), quantizers.outputInput, 'o')[0],
-    gateUp: (normed) => multiply(seenByReaders(inputs, 'mlp-input', normed), quantizers.input, 'gate', 'up'),
+    gateUp: (normed) =>
+      multiply(seenByReaders(inputs, 'mlp-input', normed), readBy('gate', quantizers), 'gate', 'up'),
     down: (product) =>
       multiply(seenByReaders(inputs, 'down-input', product), quantizers.downInput, 'down')[0],
   };
@@ -180,17 +188,13 @@ export function unrotatedSites(
   const mixedBack = inverseTransposed(inputs.readMap('value'));
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
-    if (residual.kind !== 'dense') return fakeQuantize(normed, quantizers.input);
+    const quantizer = readBy(site === 'attention' ? 'q' : 'gate', quantizers);
+    if (residual.kind !== 'dense') return fakeQuantize(normed, quantizer);
     const keepCodes: KeepCodes = (codes, scales) => {
       keep(`${site}Codes`, codes);
       keep(`${site}Scales`, scales);
     };
-    return quantizeRotated(
-      normed,
-      residual.matrix,
-      quantizers.input,
-      shape.activationCodes ? keepCodes : null,
-    );
+    return quantizeRotated(normed, residual.matrix, quantizer, shape.activationCodes ? keepCodes : null);
   };
   return {
     qkv(normed) {

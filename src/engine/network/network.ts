@@ -25,8 +25,9 @@ import { outputLoss } from './loss-choice.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import { type HeadBits, NetworkEnds } from './network-ends.ts';
+import { distinctQuantizers, type NetworkQuantizers, quantizersAt } from './network-quantizers.ts';
 import type { OutputLoss } from './output-loss.ts';
-import { layerPanelTypes, type Products, productsOf } from './packed-weights.ts';
+import { layerPanelTypes, type Products, productsOf, readBy } from './packed-weights.ts';
 import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
 import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
@@ -39,9 +40,8 @@ import { type IntegerProducts, isDense, weightFormOf } from './weight-form.ts';
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
 
-export interface NetworkOptions {
+export interface NetworkOptions extends NetworkQuantizers {
   readonly mode: NetworkMode;
-  readonly quantizers: LayerQuantizers;
   /** The maps at the seams. */
   readonly maps: SeamMaps;
   readonly centreEmbedding: boolean;
@@ -106,6 +106,11 @@ export class Network {
     return this.checkpoint.config.layers;
   }
 
+  /** The quantizers of a layer. */
+  quantizers(layer: number): LayerQuantizers {
+    return quantizersAt(this.options, layer);
+  }
+
   /**
    * Sets the numbers of the maps; weights are prepared again when they are needed next.
    * @param searchedAt maps that the weights' clip ratios are searched on, the same object as long as they serve.
@@ -149,7 +154,7 @@ export class Network {
 
   get #weights() {
     const { config } = this.checkpoint;
-    return { config, quantizers: this.options.quantizers, weightForm: this.weightForm };
+    return { config, ...this.options, weightForm: this.weightForm };
   }
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
@@ -193,7 +198,7 @@ export class Network {
     const { batch, capacity, length } = cache;
     const shape = { batch, sequence: n, capacity };
     const all = this.#positions.of(capacity);
-    const positions = readsPositions(this.options.quantizers)
+    const positions = readsPositions(this.quantizers(index))
       ? { [POSITION_NAMES.cos]: all.cos, [POSITION_NAMES.sin]: all.sin }
       : {};
     const tables = { ...slicedTables(all, length, n), ...positions };
@@ -334,18 +339,19 @@ export class Network {
 
   /** Which products of the layers are of whole numbers; null where none were asked for. */
   get products(): Products | null {
-    const { mode, quantizers, integer } = this.options;
+    const { mode, integer } = this.options;
     if (integer !== 'always' || mode !== 'merged') return null;
-    return productsOf(quantizers, this.checkpoint.config, isDense(this.options));
+    return productsOf(this.options, this.checkpoint.config, isDense(this.options));
   }
 
   /** Rounded activations, too, where codes of a byte have a kernel: they are kept instead of mapped again. */
   get #activationCodes(): boolean {
-    const { mode, quantizers, maps } = this.options;
-    const { input } = quantizers;
+    const { mode, maps } = this.options;
     const { hiddenSize } = this.checkpoint.config;
-    const rounds = maps.residual !== undefined && !input.scaleGradient && hasByteCodes(input, hiddenSize);
-    return mode === 'unrotated' && rounds && this.#cache.abilities.ownKernels;
+    const rounds = distinctQuantizers(this.options)
+      .flatMap((quantizers) => [readBy('q', quantizers), readBy('gate', quantizers)])
+      .every((input) => !input.scaleGradient && hasByteCodes(input, hiddenSize));
+    return mode === 'unrotated' && maps.residual !== undefined && rounds && this.#cache.abilities.ownKernels;
   }
 
   #forwardProgram(index: number, batch: BatchShape, level: TapeLevel): Promise<Program<{ y: Reals }>> {
@@ -371,7 +377,8 @@ export class Network {
     const weights = layerTensors(this.checkpoint.layer(index));
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
-    const { quantizers, maps, precision } = this.options;
+    const { maps, precision } = this.options;
+    const quantizers = this.quantizers(index);
     const codes = { weightForm: this.weightForm, activationCodes: this.#activationCodes };
     return {
       shape: { ...batch, config, window, quantizers, maps, ...codes, precision },

@@ -11,7 +11,7 @@ import {
   type RowParts,
   spansOf,
 } from '../graph/fused/int4-matmul.ts';
-import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
+import { hasRowCodes, type WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { cast, toReal } from '../graph/ops/shape.ts';
@@ -19,7 +19,8 @@ import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { LayerWeights } from '../model/weights.ts';
 import type { PanelType } from './kept-panels.ts';
-import type { LayerQuantizers, LayerShape, WeightForm } from './layer-shape.ts';
+import { type LayerQuantizers, type LayerShape, type WeightForm, weightQuantizer } from './layer-shape.ts';
+import { type NetworkQuantizers, quantizersOfLayers } from './network-quantizers.ts';
 
 /** The most bits of a code. */
 const BITS = 4;
@@ -38,18 +39,36 @@ export interface Products {
   readonly others: readonly OtherProducts[];
 }
 
-/** The products of a network whose weights are packed. @param isDense true where no grid holds its weights. */
-export function productsOf(quantizers: LayerQuantizers, config: ModelConfig, isDense: boolean): Products {
-  const ofWeights = isDense ? 'no grid holds the rounded weights' : weightObstacle(quantizers.weights);
-  if (ofWeights !== null) return { integer: [], others: [{ linears: LINEARS, reason: ofWeights }] };
-  const obstacles = LINEARS.map((linear) => [linear, inputObstacle(linear, quantizers, config)] as const);
-  const reasons = new Set(obstacles.flatMap(([, reason]) => reason ?? []));
-  const those = (wanted: string | null): Linear[] =>
-    obstacles.filter(([, reason]) => reason === wanted).map(([linear]) => linear);
+/**
+ * The products of a network whose weights are packed. A product of whole numbers is one in all layers.
+ * @param isDense true where no grid holds its weights.
+ */
+export function productsOf(network: NetworkQuantizers, config: ModelConfig, isDense: boolean): Products {
+  if (isDense)
+    return { integer: [], others: [{ linears: LINEARS, reason: 'no grid holds the rounded weights' }] };
+  const layers = quantizersOfLayers(network, config.layers);
+  const found = new Map<string, Linear[]>();
+  for (const linear of LINEARS) {
+    const inLayers = new Map<string, number>();
+    for (const quantizers of layers) {
+      const reason = obstacle(linear, quantizers, config);
+      if (reason !== null) inLayers.set(reason, (inLayers.get(reason) ?? 0) + 1);
+    }
+    for (const [reason, count] of inLayers) {
+      const told = count === layers.length ? reason : `${reason} in ${count} of ${layers.length} layers`;
+      found.set(told, [...(found.get(told) ?? []), linear]);
+    }
+  }
+  const others = [...found].map(([reason, linears]) => ({ linears, reason }));
   return {
-    integer: those(null),
-    others: [...reasons].map((reason) => ({ linears: those(reason), reason })),
+    integer: LINEARS.filter((linear) => !others.some(({ linears }) => linears.includes(linear))),
+    others,
   };
+}
+
+/** Why a product is not of whole numbers; null where it is. */
+function obstacle(linear: Linear, quantizers: LayerQuantizers, config: ModelConfig): string | null {
+  return weightObstacle(weightQuantizer(linear, quantizers)) ?? inputObstacle(linear, quantizers, config);
 }
 
 /** Why weights cannot be packed; null where they can. */
@@ -73,13 +92,23 @@ export function isPacked(
   linear: Linear,
   { weightForm, quantizers, config }: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
 ): boolean {
-  return packs(weightForm) && inputObstacle(linear, quantizers, config) === null;
+  return packs(weightForm) && obstacle(linear, quantizers, config) === null;
+}
+
+/** True where a layer of this shape multiplies by codes with a scale for each row. */
+export function isCodes(
+  linear: Linear,
+  { weightForm, quantizers }: Pick<LayerShape, 'weightForm' | 'quantizers'>,
+): boolean {
+  return weightForm === 'codes' && hasRowCodes(weightQuantizer(linear, quantizers));
 }
 
 /** The quantizer of what a linear layer reads. */
 export function readBy(linear: Linear, quantizers: LayerQuantizers): ActivationQuantizer {
-  if (linear === 'o') return quantizers.outputInput;
-  return linear === 'down' ? quantizers.downInput : quantizers.input;
+  const { input, gateUpInput = input, outputInput, downInput } = quantizers;
+  if (linear === 'o') return outputInput;
+  if (linear === 'gate' || linear === 'up') return gateUpInput;
+  return linear === 'down' ? downInput : input;
 }
 
 function widthOf(linear: Linear, { heads, headDim, hiddenSize, intermediateSize }: ModelConfig): number {
@@ -93,7 +122,7 @@ export const packedNames = (linear: Linear) =>
 
 /** How rows of a packed weight are divided, for the quantizers of the weight and of what it reads. */
 export function packedPartsOf(linear: Linear, columns: number, quantizers: LayerQuantizers): RowParts {
-  const { symmetric, group } = quantizers.weights;
+  const { symmetric, group } = weightQuantizer(linear, quantizers);
   const weight = { groups: group === 0 ? 1 : columns / group, hasZeros: !symmetric };
   return packedParts(columns, weight, spansOf(readBy(linear, quantizers), columns));
 }
@@ -146,7 +175,7 @@ export function packedOutputs(
   { codes, scale, zero }: Record<'codes' | 'scale' | 'zero', Value>,
   quantizers: LayerQuantizers,
 ): [string, Value][] {
-  const { symmetric } = quantizers.weights;
+  const { symmetric } = weightQuantizer(linear, quantizers);
   const unsigned = (x: Value): Value => add(x, x.graph.scalar(HALF));
   // Codes of a byte are packed as they are: passes through numbers would take as long as packing.
   const weight = symmetric

@@ -1,9 +1,11 @@
+import { LINEARS } from '../../protocol/block.ts';
 import type { HostTensors, Program, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { LayerTypes } from './layer-inputs.ts';
-import { type ClipRatios, isRatio, PREPARE } from './layer-programs.ts';
-import { FULL_PRECISION, type LayerShape } from './layer-shape.ts';
+import { type ClipRatios, isRatio, PREPARE, searchesRatio } from './layer-programs.ts';
+import { FULL_PRECISION, type LayerQuantizers, type LayerShape, weightQuantizer } from './layer-shape.ts';
 import { type MapTensors, mapsOfLayer } from './map-tensors.ts';
+import { weightsAlone } from './network-quantizers.ts';
 import { packs } from './packed-weights.ts';
 
 /** Maps to prepare weights with, and those that clip ratios are searched on. */
@@ -20,13 +22,14 @@ interface LayerContext {
 
 interface Held {
   readonly layer: number;
+  readonly quantizers: LayerQuantizers;
   readonly maps: WeightMaps;
   readonly tensors: HostTensors;
 }
 
 /**
  * Mapped and rounded weights, computed once for the same maps: of all layers, or of one layer at a time. New ones are
- * written into the memory of the old: the layers of a network are of one shape.
+ * written into the memory of the old: layers of equal quantizers are of one shape.
  */
 export class PreparedWeights {
   readonly #cache: ProgramCache;
@@ -45,8 +48,10 @@ export class PreparedWeights {
     const held = this.#held[slot];
     if (held?.layer === layer && held.maps === maps) return held.tensors;
     this.#held[slot] = undefined;
-    const tensors = await this.#prepare(layer, context, maps, held?.tensors, signal);
-    this.#held[slot] = { layer, maps, tensors };
+    const { quantizers } = context.shape;
+    const into = held?.quantizers === quantizers ? held.tensors : undefined;
+    const tensors = await this.#prepare(layer, context, maps, into, signal);
+    this.#held[slot] = { layer, quantizers, maps, tensors };
     return tensors;
   }
 
@@ -62,9 +67,9 @@ export class PreparedWeights {
     into: HostTensors | undefined,
     signal?: AbortSignal,
   ): Promise<HostTensors> {
-    const { bits, clipSearch } = context.shape.quantizers.weights;
+    const { quantizers } = context.shape;
     const inputs = (maps: MapTensors): Tensors => ({ ...context.tensors, ...mapsOfLayer(maps, layer) });
-    if (bits >= 16 || !clipSearch) {
+    if (!LINEARS.some((linear) => searchesRatio(weightQuantizer(linear, quantizers)))) {
       return (await this.#program(context, 'inside')).run(inputs(now), signal, into);
     }
     let known = this.#ratios[layer];
@@ -82,7 +87,7 @@ export class PreparedWeights {
   #program({ shape, types }: LayerContext, ratios: ClipRatios): Promise<Program> {
     // The batch does not touch the weights, and quantizers of activations only decide which are packed.
     const { config, quantizers, maps, weightForm = 'numbers', precision } = shape;
-    const own = packs(weightForm) ? quantizers : { ...FULL_PRECISION, weights: quantizers.weights };
+    const own = packs(weightForm) ? quantizers : { ...FULL_PRECISION, ...weightsAlone(quantizers) };
     return this.#cache.get(PREPARE, {
       shape: { config, quantizers: own, maps, weightForm, precision },
       types,

@@ -1,38 +1,75 @@
-import { type Quantization, type Rotation, type SiteQuantizer, siteQuantizer } from '../../config/index.ts';
-import type { Site } from '../../protocol/block.ts';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  hasExceptions,
+  type Quantization,
+  quantizationOfSite,
+  quantizationOfWeight,
+  type Rotation,
+  type SiteQuantizer,
+  siteQuantizer,
+} from '../../config/index.ts';
+import { LINEARS, type Site } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { partialOf } from '../../protocol/records.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
+import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
+import { type NetworkQuantizers, networkQuantizers } from './network-quantizers.ts';
 
 /**
- * The quantizers of a layer, as {@link siteQuantizer} describes them, with groups in channels of this model.
+ * The quantizers of a network, as {@link siteQuantizer} describes them, with groups in channels of this model.
  * @throws UserError `quantization/group-size` when a group size does not divide a width.
  */
 export function quantizersOf(
   quantization: Quantization,
   rotation: Pick<Rotation, 'acrossHeads'>,
   config: ModelConfig,
+): NetworkQuantizers {
+  const of = (layer: number | null): LayerQuantizers =>
+    layerQuantizers(quantization, rotation, config, layer);
+  const layers = hasExceptions(quantization)
+    ? Array.from({ length: config.layers }, (_, layer) => layer)
+    : [];
+  return networkQuantizers(
+    of(null),
+    layers.map((layer) => [layer, of(layer)]),
+  );
+}
+
+function layerQuantizers(
+  quantization: Quantization,
+  rotation: Pick<Rotation, 'acrossHeads'>,
+  config: ModelConfig,
+  layer: number | null,
 ): LayerQuantizers {
   const { weights } = quantization;
   const groups = activationGroups(groupSizeOf(quantization.activations), rotation, config);
   const at = (site: Site, group: number): ActivationQuantizer => {
-    const described = siteQuantizer(site, quantization, rotation);
+    const described = siteQuantizer(site, quantization, rotation, layer);
     return described ? activationQuantizer(described, group, config) : FULL_PRECISION.input;
   };
+  const weightsWith = (bits: number): WeightQuantizer => ({
+    bits,
+    symmetric: weights.symmetric,
+    group: weightGroup(groupSizeOf(weights), config),
+    clipSearch: weights.clip,
+  });
+  const others = partialOf(LINEARS, (linear) => {
+    const { bits } = quantizationOfWeight(quantization, linear, layer);
+    return bits === weights.bits ? null : weightsWith(bits);
+  });
+  const [input, gateUpInput] = [at('attention-input', groups.input), at('mlp-input', groups.input)];
   return {
-    weights: {
-      bits: weights.bits,
-      symmetric: weights.symmetric,
-      group: weightGroup(groupSizeOf(weights), config),
-      clipSearch: weights.clip,
-    },
-    input: at('attention-input', groups.input),
+    weights: weightsWith(weights.bits),
+    ...(Object.keys(others).length > 0 && { otherWeights: others }),
+    input,
+    ...(!isDeepStrictEqual(input, gateUpInput) && { gateUpInput }),
     outputInput: at('o-input', groups.outputInput),
     downInput: at('down-input', groups.downInput),
     keys: at('key', 0),
     values: at('value', 0),
-    ...keyOffsetOf(quantization, config),
+    ...keyOffsetOf(quantizationOfSite(quantization, 'key', layer), config),
   };
 }
 
@@ -60,10 +97,11 @@ export function withScaleGradient(quantizers: LayerQuantizers): LayerQuantizers 
     ...quantizer,
     scaleGradient: true,
   });
-  const { input, outputInput, downInput, keys, values, ...others } = quantizers;
+  const { input, gateUpInput, outputInput, downInput, keys, values, ...others } = quantizers;
   return {
     ...others,
     input: live(input),
+    ...(gateUpInput && { gateUpInput: live(gateUpInput) }),
     outputInput: live(outputInput),
     downInput: live(downInput),
     keys: live(keys),

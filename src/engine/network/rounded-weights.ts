@@ -5,7 +5,7 @@ import type { HostTensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { preparedName, scaleName } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
-import { isPacked, PACK } from './packed-weights.ts';
+import { isCodes, isPacked, PACK } from './packed-weights.ts';
 
 /** A weight on its grid: Ŵ = s (c − z). */
 export interface GridMatrix {
@@ -104,7 +104,7 @@ export class RoundedWeights {
       const matrix = weights[linear];
       const own = isPacked(linear, form)
         ? await this.#packed(linear, matrix, form, signal)
-        : preparedTensors(linear, matrix, form.weightForm === 'codes');
+        : preparedTensors(linear, matrix, isCodes(linear, form));
       Object.assign(tensors, own);
     }
     this.#held[slot] = { layer, tensors };

@@ -2,16 +2,16 @@ import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Abilities } from '../graph/lower/abilities.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { NetworkMode } from './layer-programs.ts';
-import type { LayerQuantizers, WeightForm } from './layer-shape.ts';
+import type { WeightForm } from './layer-shape.ts';
+import type { NetworkQuantizers } from './network-quantizers.ts';
 import { weightObstacle } from './packed-weights.ts';
 
 /** `if-faster`: where the processor has no faster products of the same codes (`graph/lower`). */
 export type IntegerProducts = 'always' | 'if-faster' | 'never';
 
 /** What decides the form of a network's prepared weights, beside the processor. */
-export interface WeightFormOptions {
+export interface WeightFormOptions extends NetworkQuantizers {
   readonly mode: NetworkMode;
-  readonly quantizers: LayerQuantizers;
   readonly integer?: IntegerProducts | undefined;
   readonly learns?: boolean | undefined;
   readonly rounded?: { readonly isDense?: boolean } | undefined;
@@ -19,7 +19,9 @@ export interface WeightFormOptions {
   readonly precision?: Precision | undefined;
 }
 
-/** Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. */
+/**
+ * Layers and weights that are quantized in another way than most have numbers, where this form is none of theirs. Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster.
+ */
 export function weightFormOf(options: WeightFormOptions, abilities: Abilities): WeightForm {
   const { mode, quantizers, integer = 'never', learns = false, precision = 'float32' } = options;
   const { bfloat16Products, roundedProducts, wholeProducts } = abilities;

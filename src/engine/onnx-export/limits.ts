@@ -1,6 +1,6 @@
 /** What a target can express of a network, and what it does in another way. */
 import type { Bits } from '../../config/index.ts';
-import { LINEARS } from '../../protocol/block.ts';
+import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ExportTarget } from '../../protocol/export-formats.ts';
 import { formatBytes, formatCount } from '../../protocol/text.ts';
@@ -8,8 +8,9 @@ import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { cacheFormsOf, tokenCacheBytes } from '../network/cache-form.ts';
-import type { LayerQuantizers } from '../network/layer-shape.ts';
+import { weightQuantizer } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
+import { distinctQuantizers, type NetworkQuantizers } from '../network/network-quantizers.ts';
 import { productsOf } from '../network/packed-weights.ts';
 import { symbolOf } from '../network/seams.ts';
 import { blockOf, storageBits } from './block-weight.ts';
@@ -20,16 +21,15 @@ import type { TableReport } from './token-tables.ts';
 const HEAD_MULTIPLE = 8;
 
 /** What decides whether a target has a place for a network. */
-export interface TargetQuestion {
+export interface TargetQuestion extends NetworkQuantizers {
   readonly target: ExportTarget;
   readonly checkpoint: Pick<Checkpoint, 'dir' | 'config'>;
-  readonly quantizers: LayerQuantizers;
   /** The method that rounds the weights, and whether to numbers that no grid holds. */
   readonly method: string;
   readonly dense: boolean;
 }
 
-/** @throws UserError `export/head-size`, `export/no-grid`, `export/group-size` for what has no place there. */
+/** @throws UserError `export/head-size`, `export/no-grid`, `export/group-size`, `export/exceptions` for what has no place there. */
 export function expectExpressible(question: TargetQuestion): void {
   const { target, checkpoint, quantizers, method, dense } = question;
   if (target === 'stock') expectHeadSize(checkpoint);
@@ -40,8 +40,20 @@ export function expectExpressible(question: TargetQuestion): void {
       'Make a run with another method for weights, such as the default.',
     );
   const { config } = checkpoint;
-  const isPacked = target === 'native' && productsOf(quantizers, config, false).others.length === 0;
+  if (target === 'native') expectOneCache(question);
+  const isPacked = target === 'native' && productsOf(question, config, false).others.length === 0;
   if (quantizers.weights.bits < 16 && !isPacked) weightBlocks(config, quantizers.weights);
+}
+
+/** The inputs of a model that hold the cache have rows of one size for all layers. */
+function expectOneCache(network: NetworkQuantizers): void {
+  const forms = distinctQuantizers(network).map(({ keys, values }) => JSON.stringify([keys, values]));
+  if (new Set(forms).size === 1) return;
+  throw new UserError(
+    'export/exceptions',
+    'quantization.exceptions gives some layers other keys or values than the others; the caches of a native model have the same form in all layers.',
+    'Choose --target stock, whose keys and values are float32, or make a run without these exceptions.',
+  );
 }
 
 const PRODUCTS: Readonly<Record<ExportTarget, string>> = {
@@ -77,7 +89,7 @@ export type WrittenTables = Readonly<Record<'embeddings' | 'head', TableReport>>
 export function limitsOf(network: Network, target: ExportTarget, tables: WrittenTables): string[] {
   const notes =
     target === 'stock'
-      ? [weightNotes(network), activationNotes(network), cacheNotes(network)]
+      ? [weightNotes(network), activationNotes(network), cacheNotes(network), exceptionNotes(network)]
       : [productNotes(network), cacheForm(network), BATCH_NOTES];
   return [...notes, contextNotes(network), tableNotes(tables, network.checkpoint.config)].flat();
 }
@@ -85,22 +97,32 @@ export function limitsOf(network: Network, target: ExportTarget, tables: Written
 const BATCH_NOTES = ['All texts of a batch have the same number of tokens: there is no mask.'];
 
 /** Which products are not of whole numbers. */
-function productNotes({ checkpoint: { config }, options: { quantizers } }: Network): string[] {
-  const { bits } = quantizers.weights;
+function productNotes({ checkpoint: { config }, options }: Network): string[] {
+  const { bits } = options.quantizers.weights;
   if (bits >= 16) return [UNROUNDED_WEIGHTS];
-  const { others } = productsOf(quantizers, config, false);
+  const { others } = productsOf(options, config, false);
   return others.map(({ linears, reason }) => {
     const which = linears.length === LINEARS.length ? 'All products' : `Products of ${linears.join(', ')}`;
-    return `${which} are of float32 numbers, with codes of weights in ${storageBits(bits)} bits: ${reason}.`;
+    return `${which} are of float32 numbers, ${codesInWords(options, linears)}: ${reason}.`;
   });
 }
 
+/** How the weights of products of numbers are stored. */
+function codesInWords(network: NetworkQuantizers, linears: readonly Linear[]): string {
+  const found = distinctQuantizers(network).flatMap((quantizers) =>
+    linears.map((linear) => weightQuantizer(linear, quantizers).bits),
+  );
+  const codes = [...new Set(found.filter((bits) => bits < 16).map(storageBits))].sort((a, b) => a - b);
+  return `with codes of weights in ${codes.join(' or ')} bits`;
+}
+
 /** How keys and values are kept. */
-function cacheForm({ checkpoint: { config }, options: { quantizers } }: Network): string[] {
+function cacheForm({ checkpoint: { config }, options }: Network): string[] {
+  const { quantizers } = options;
   const { keys, values } = quantizers;
   if (cacheFormsOf(quantizers))
     return [
-      `Keys and values are codes of ${keys.bits} and ${values.bits} bits with their scales: ${tokenCacheBytes(config, quantizers)} bytes a token.`,
+      `Keys and values are codes of ${keys.bits} and ${values.bits} bits with their scales: ${tokenCacheBytes(config, options)} bytes a token.`,
     ];
   if (keys.bits >= 16 && values.bits >= 16) return [];
   return [
@@ -162,6 +184,14 @@ function cacheNotes({ options: { quantizers, maps } }: Network): string[] {
     ...(online
       ? [`${online} is left out: without rounding of keys it cancels in their products with queries.`]
       : []),
+  ];
+}
+
+/** Stock products round activations to 8 bits, or not at all, whatever the bits of the run. */
+function exceptionNotes({ options }: Network): string[] {
+  if (options.exceptions === undefined) return [];
+  return [
+    'Of the exceptions of the run, weights have their own bits; activations, keys and values have not.',
   ];
 }
 

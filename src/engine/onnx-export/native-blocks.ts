@@ -3,8 +3,9 @@ import { quantizerAttributes } from '../graph/fused/fake-quantize.ts';
 import type { HadamardTransform } from '../graph/fused/hadamard.ts';
 import { packedAttributes } from '../graph/fused/int4-matmul.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
+import { weightQuantizer } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
-import { PACK, packedNames, packedPartsOf, productsOf, readBy } from '../network/packed-weights.ts';
+import { isPacked, PACK, packedNames, packedPartsOf, readBy } from '../network/packed-weights.ts';
 import type { GridMatrix } from '../network/rounded-weights.ts';
 import { type CacheRows, type LinearLayer, ModelBlocks, type Projections } from './model-blocks.ts';
 import type { ModelGraph } from './model-graph.ts';
@@ -18,7 +19,6 @@ export class NativeBlocks extends ModelBlocks {
   readonly cache: CacheRows;
   readonly #programs: ProgramCache;
   readonly #places: TokenPlaces;
-  readonly #integer: ReadonlySet<string>;
   readonly #rounded = new Set<string>();
 
   private constructor(
@@ -31,7 +31,6 @@ export class NativeBlocks extends ModelBlocks {
     super(graph, network, weights);
     this.#programs = programs;
     this.#places = places;
-    this.#integer = new Set(productsOf(network.options.quantizers, network.checkpoint.config, false).integer);
     this.cache = cacheRowsOf(network);
   }
 
@@ -57,9 +56,10 @@ export class NativeBlocks extends ModelBlocks {
   /** Products that are not of whole numbers have the run's own codes of activations, as numbers. */
   protected async product(name: string, x: string, at: LinearLayer, signal?: AbortSignal): Promise<string> {
     const { layer, linear, weight } = at;
-    if ('codes' in weight && this.#integer.has(linear))
-      return this.#packed(name, x, { ...at, weight }, signal);
-    const { bits } = this.network.options.quantizers.weights;
+    const quantizers = this.network.quantizers(layer);
+    const form = { weightForm: 'packed', quantizers, config: this.network.checkpoint.config } as const;
+    if ('codes' in weight && isPacked(linear, form)) return this.#packed(name, x, { ...at, weight }, signal);
+    const { bits } = weightQuantizer(linear, quantizers);
     const stored = { matrix: weight, bits, what: `${linear} of layer ${layer}`, level: 0 } as const;
     return weightProduct(this.graph, name, this.#readBy(at, x), stored);
   }
@@ -67,10 +67,10 @@ export class NativeBlocks extends ModelBlocks {
   async #packed(
     name: string,
     x: string,
-    { linear, weight }: LinearLayer & { readonly weight: GridMatrix },
+    { layer, linear, weight }: LinearLayer & { readonly weight: GridMatrix },
     signal?: AbortSignal,
   ): Promise<string> {
-    const { quantizers } = this.network.options;
+    const quantizers = this.network.quantizers(layer);
     const { rows, columns, codes, scale, zero } = weight;
     const groups = scale.length / rows;
     const program = await this.#programs.get(PACK, { linear, rows, columns, groups, quantizers });
@@ -90,8 +90,8 @@ export class NativeBlocks extends ModelBlocks {
   }
 
   /** What a linear layer reads, rounded once for all that read it. */
-  #readBy({ linear, weight }: LinearLayer, x: string): string {
-    const quantizer = readBy(linear, this.network.options.quantizers);
+  #readBy({ layer, linear, weight }: LinearLayer, x: string): string {
+    const quantizer = readBy(linear, this.network.quantizers(layer));
     if (quantizer.bits >= 16) return x;
     const name = `${x}.rounded`;
     if (this.#rounded.has(name)) return name;

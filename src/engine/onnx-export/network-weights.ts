@@ -7,6 +7,7 @@ import { reshape, toReal } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
 import { LayerInputs } from '../network/layer-inputs.ts';
+import { weightQuantizer } from '../network/layer-shape.ts';
 import { weightBases } from '../network/linear-sites.ts';
 import type { Network } from '../network/network.ts';
 import type { DenseMatrix, GridMatrix, RoundedLayer } from '../network/rounded-weights.ts';
@@ -50,12 +51,13 @@ export class NetworkWeights {
 
   /** The weight as a method rounded it, as it is rounded to nearest, or unrounded at 16 bits. */
   async of(layer: number, linear: Linear, signal?: AbortSignal): Promise<NetworkWeight> {
-    const { rounded, quantizers } = this.#network.options;
+    const { rounded } = this.#network.options;
     if (rounded) {
       if (this.#held?.layer !== layer) this.#held = { layer, rounded: rounded.read(layer) };
       return this.#held.rounded[linear];
     }
-    if (quantizers.weights.bits >= 16) return this.#unrounded(layer, linear, signal);
+    const { bits } = weightQuantizer(linear, this.#network.quantizers(layer));
+    if (bits >= 16) return this.#unrounded(layer, linear, signal);
     return gridOf(await this.#linear.mapped(layer, linear, signal), { layer, linear });
   }
 

@@ -2,7 +2,9 @@ import { toFloat32 } from '../../formats/tensor-io.ts';
 import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { HadamardTransform } from '../graph/fused/hadamard.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { weightQuantizer } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
+import { readBy } from '../network/packed-weights.ts';
 import { acrossHeadsNodes, hadamardNodes } from './hadamard-nodes.ts';
 import {
   type CacheRows,
@@ -15,7 +17,7 @@ import {
 import type { ModelGraph } from './model-graph.ts';
 import type { NetworkWeights } from './network-weights.ts';
 import { type RotaryTables, rotaryTables } from './rotary-tables.ts';
-import { type AccuracyLevel, levelOf, weightProduct } from './stored-weights.ts';
+import { levelOf, weightProduct } from './stored-weights.ts';
 
 /** Values that all blocks read. */
 interface SharedValues extends RotaryTables {
@@ -53,12 +55,10 @@ export async function rmsNormNodes(
 export class StockBlocks extends ModelBlocks {
   readonly cache: CacheRows;
   readonly #shared: SharedValues;
-  readonly #level: AccuracyLevel;
 
   private constructor(graph: ModelGraph, network: Network, weights: NetworkWeights, shared: SharedValues) {
     super(graph, network, weights);
     this.#shared = shared;
-    this.#level = levelOf(network);
     this.cache = { dtype: 'float32', width: network.checkpoint.config.headDim };
   }
 
@@ -73,9 +73,11 @@ export class StockBlocks extends ModelBlocks {
   }
 
   protected product(name: string, x: string, { layer, linear, weight }: LinearLayer): Promise<string> {
-    const { bits } = this.network.options.quantizers.weights;
+    const quantizers = this.network.quantizers(layer);
+    const { bits } = weightQuantizer(linear, quantizers);
+    const level = levelOf(readBy(linear, quantizers));
     const what = `${linear} of layer ${layer}`;
-    return weightProduct(this.graph, name, x, { matrix: weight, bits, what, level: this.#level });
+    return weightProduct(this.graph, name, x, { matrix: weight, bits, what, level });
   }
 
   protected hadamard(name: string, x: string, transform: HadamardTransform, width: number): Promise<string> {

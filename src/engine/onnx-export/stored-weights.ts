@@ -1,7 +1,7 @@
 import { float32ToFloat16 } from '../../formats/float-bits.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import type { Network } from '../network/network.ts';
+import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import { roundedValues } from '../network/rounded-weights.ts';
 import { type BlockWeight, blockWeight } from './block-weight.ts';
 import type { ModelGraph } from './model-graph.ts';
@@ -11,8 +11,8 @@ import type { NetworkWeight } from './network-weights.ts';
 export type AccuracyLevel = 4 | 0;
 
 /** Activations are rounded to 8 bits where the network rounds them; at 16 bits they stay as they are. */
-export function levelOf({ options: { quantizers } }: Network): AccuracyLevel {
-  return quantizers.input.bits < 16 ? 4 : 0;
+export function levelOf({ bits }: Pick<ActivationQuantizer, 'bits'>): AccuracyLevel {
+  return bits < 16 ? 4 : 0;
 }
 
 /** Rows of a table [rows, columns] as they come, each part whole rows of float32. */

@@ -121,7 +121,11 @@ function openEnds(graph: ModelGraph, { network, target }: ModelToWrite, signal?:
     },
     async head(name, normed, bits) {
       if (native && (bits === 32 || bits === 16)) return native.head(name, normed, bits);
-      const table = { bits, rows: headRows(network, signal), level: levelOf(network) };
+      const table = {
+        bits,
+        rows: headRows(network, signal),
+        level: levelOf(network.options.quantizers.input),
+      };
       return tableProduct(graph, name, normed, size, table);
     },
   };

@@ -2,6 +2,7 @@ import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.
 import type { RunEvent } from '../../protocol/events.ts';
 import { openRun, type Run } from '../../runs/index.ts';
 import { addToRun, expectPlace } from './add-to-run.ts';
+import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { evaluateStock } from './evaluate-stock.ts';
 import { planEvaluate } from './experiment-plan.ts';
 import { integerProducts, type Measured, withProducts } from './integer-products.ts';
@@ -24,7 +25,8 @@ export async function* evaluateExperiment(
   const { rotations, runDir, record, weights, integer } = options;
   const own = runDir === undefined ? null : await openRun(runDir);
   const source = await sourceOf(experiment, rotations, own);
-  const asked = measuredWith(experiment, source);
+  const served = own ?? source?.run ?? (weights === undefined ? null : await openRun(weights));
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, served);
   if (own) await expectPlace(own, asked, source);
   const gpu = integer ? gpuOf(asked.device) : null;
   if (gpu !== null) return yield* evaluateStock(gpu, asked, source, options);

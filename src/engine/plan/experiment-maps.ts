@@ -31,12 +31,12 @@ export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig
 /** Describes for people, in one sentence each, the Hadamard transforms at run time, and keys apart from their bias. */
 export function runTimeStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
   const { acrossHeads, r3, r4 } = hadamardPlans(experiment, config);
-  const { keyOffset } = quantizersOf(experiment.quantization, experiment.rotation, config);
+  const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
   return [
     ...(acrossHeads ? [`across heads: ${acrossHeads.statement}`] : []),
     ...(r3 ? [`R3: ${r3.statement}`] : []),
     ...(r4 ? [`R4: ${r4.statement}`] : []),
-    ...(keyOffset === 'bias'
+    ...(quantizers.keyOffset === 'bias'
       ? ['keys: quantized without the bias of k_proj, which comes back in the scores']
       : []),
   ];

@@ -1,5 +1,6 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { planInspect } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import type { InspectOptions, InspectResult } from './options.ts';
@@ -16,7 +17,7 @@ export async function* inspectActivations(
 ): AsyncGenerator<RunEvent, InspectResult> {
   const { rotations, record, runDir } = options;
   const source = rotations === undefined ? null : await sourceAt(experiment, rotations);
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   const folder = record?.dir ?? runDir ?? null;
   const setting = {
     job: 'inspect' as const,

@@ -6,10 +6,18 @@ import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { createRun, type Run } from '../../runs/index.ts';
+import { attributeLoss } from './attribute.ts';
+import { withExceptionsChosen, withoutExceptions } from './choose/choose-exceptions.ts';
 import { evaluateExperiment } from './evaluate.ts';
 import { notKept } from './evaluate-stock.ts';
 import { inspectActivations } from './inspect.ts';
-import type { EngineOptions, IntegerOptions, KeptEvaluation } from './options.ts';
+import type {
+  AttributeOptions,
+  EngineOptions,
+  IntegerOptions,
+  KeptAttribution,
+  KeptEvaluation,
+} from './options.ts';
 import { recordRun } from './record-run.ts';
 import { measuredWith, type Source } from './source.ts';
 import { gpuOf } from './stock-run.ts';
@@ -20,7 +28,7 @@ export async function* evaluateAndKeep(
   source: Source | null,
   options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   if (options.integer && gpuOf(asked.device) !== null) throw notKept();
   const own = await runOf(source, asked);
   if (own && (await hasResults(own))) {
@@ -67,7 +75,7 @@ export async function* inspectAndKeep(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, string> {
   const rotations = source?.rotations;
-  const asked = measuredWith(experiment, source);
+  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, source?.run ?? null);
   const own = await runOf(source, asked);
   if (own) {
     yield* inspectActivations(asked, { ...options, rotations, runDir: own.dir });
@@ -76,6 +84,27 @@ export async function* inspectAndKeep(
   const run = createRun(asked, `${experimentSlug(asked.source.file)}-inspect`);
   yield* recordRun(run, inspectActivations(asked, { ...options, rotations, record: run }));
   return run.dir;
+}
+
+/** Attributes the loss. @param source null for the rotations that learning starts from. */
+export async function* attributeAndKeep(
+  experiment: ResolvedExperiment,
+  source: Source | null,
+  options: AttributeOptions,
+): AsyncGenerator<RunEvent, KeptAttribution> {
+  const rotations = source?.rotations;
+  const settings = measuredWith(experiment, source);
+  const asked = options.curve
+    ? withoutExceptions(settings)
+    : yield* withExceptionsChosen(settings, options, source?.run ?? null);
+  const own = await runOf(source, asked);
+  if (own) {
+    const found = yield* attributeLoss(asked, { ...options, rotations, runDir: own.dir });
+    return { ...found, run: own.dir };
+  }
+  const run = createRun(asked, `${experimentSlug(asked.source.file)}-attribute`);
+  const found = yield* recordRun(run, attributeLoss(asked, { ...options, rotations, record: run }));
+  return { ...found, run: run.dir };
 }
 
 /**

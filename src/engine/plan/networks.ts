@@ -1,10 +1,18 @@
-import { learningWeightBits, learningWeightClip, type ResolvedExperiment } from '../../config/index.ts';
-import type { SeamName } from '../../protocol/block.ts';
+import {
+  exceptionsSpec,
+  learningWeightBits,
+  learningWeightClip,
+  type ResolvedExperiment,
+  weightExceptionsSpec,
+} from '../../config/index.ts';
+import { LINEARS, type SeamName } from '../../protocol/block.ts';
+import { partialOf } from '../../protocol/records.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
 import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
-import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
+import { FULL_PRECISION } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
+import { changedQuantizers, type NetworkQuantizers, weightsAlone } from '../network/network-quantizers.ts';
 import { type Products, packs, productsOf } from '../network/packed-weights.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
@@ -42,7 +50,7 @@ export function deployedNetwork(
   integer?: boolean,
 ): Network {
   const products = integer === undefined ? 'if-faster' : integer ? 'always' : 'never';
-  const own = { quantizers: ownQuantizers(bench), maps: ownMaps(bench), integer: products } as const;
+  const own = { ...ownQuantizers(bench), maps: ownMaps(bench), integer: products } as const;
   return mapped(state, networkOf(bench, 'merged', { ...own, ...(rounded && { rounded }) }));
 }
 
@@ -57,10 +65,13 @@ export function deployedProducts(bench: Workbench): Products {
  * @param denseWeights true where the method rounds to numbers that no grid holds.
  */
 export function roundingNetwork(bench: Workbench, state: SeamState, denseWeights: boolean): Network {
-  const quantizers = { ...FULL_PRECISION, weights: ownQuantizers(bench).weights };
+  const quantizers = changedQuantizers(ownQuantizers(bench), (own) => ({
+    ...FULL_PRECISION,
+    ...weightsAlone(own),
+  }));
   // What rounding looks at is estimated from a sample: two pieces are off by far less than its noise.
   const precision = 'bfloat16x2';
-  const options = { quantizers, maps: weightMaps(ownMaps(bench)), denseWeights, precision } as const;
+  const options = { ...quantizers, maps: weightMaps(ownMaps(bench)), denseWeights, precision } as const;
   return mapped(state, networkOf(bench, 'merged', options, 'round'));
 }
 
@@ -68,6 +79,16 @@ export function roundingNetwork(bench: Workbench, state: SeamState, denseWeights
 export function mappedNetwork(bench: Workbench, state: SeamState): Network {
   const maps = withNumbers(ownMaps(bench), state);
   return mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps }));
+}
+
+/** The deployed network with weights as numbers, and the same at full precision: what attribution goes between. */
+export function gatedNetworks(bench: Workbench, state: SeamState, rounded: RoundedSource | null) {
+  const maps = ownMaps(bench);
+  const own = { ...ownQuantizers(bench), maps, denseWeights: true, ...(rounded && { rounded }) };
+  return {
+    exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
+    quantized: mapped(state, networkOf(bench, 'merged', own)),
+  };
 }
 
 /** The checkpoint's own network in the merged form, in which networks are written down. */
@@ -81,24 +102,36 @@ export function learningNetwork(bench: Workbench): Network {
   const { precision } = experiment.rotation.learning;
   const quantizers = learningQuantizersOf(experiment, ownQuantizers(bench));
   const maps = rotationMaps(experiment, checkpoint.config);
-  const options = { quantizers, maps, precision, integer: 'if-faster', learns: true } as const;
+  const options = { ...quantizers, maps, precision, integer: 'if-faster', learns: true } as const;
   return networkOf(bench, learningMode(experiment), options, 'learn');
 }
 
 /** The final quantizers with the weights as they are inside the learning loop. */
 export function learningQuantizersOf(
   experiment: ResolvedExperiment,
-  final: LayerQuantizers,
-): LayerQuantizers {
+  final: NetworkQuantizers,
+): NetworkQuantizers {
   const bits = learningWeightBits(experiment);
-  const weights = { ...final.weights, bits, clipSearch: learningWeightClip(experiment) };
-  const quantizers = { ...final, weights };
-  return experiment.rotation.learning.scaleGradient ? withScaleGradient(quantizers) : quantizers;
+  const clipSearch = learningWeightClip(experiment);
+  const live = experiment.rotation.learning.scaleGradient;
+  return changedQuantizers(final, ({ otherWeights = {}, ...own }) => {
+    // Exceptions stand beside weights that are rounded, and go where these are not.
+    const others = partialOf(
+      LINEARS,
+      (linear) => otherWeights[linear] && { ...otherWeights[linear], clipSearch },
+    );
+    const quantizers = {
+      ...own,
+      weights: { ...own.weights, bits, clipSearch },
+      ...(bits < 16 && Object.keys(others).length > 0 && { otherWeights: others }),
+    };
+    return live ? withScaleGradient(quantizers) : quantizers;
+  });
 }
 
 /** The plain network, with the maps and quantizers whose effect is measured on it. */
 export function observed(bench: Workbench, state: SeamState): Observed {
-  return { network: plainNetwork(bench), maps: ownMaps(bench), state, quantizers: ownQuantizers(bench) };
+  return { network: plainNetwork(bench), maps: ownMaps(bench), state, ...ownQuantizers(bench) };
 }
 
 /** The plain network, with the maps so far: what scaling methods look at. */
@@ -109,7 +142,7 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
     quantized: deployedNetwork(bench, state, null),
   });
   const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
-  const quantizer = ownQuantizers(bench).weights;
+  const quantizer = ownQuantizers(bench).quantizers.weights;
   return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, quantizer };
 }
 
@@ -119,14 +152,24 @@ export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): 
   const { bits, groupSize, symmetric, clip } = quantization.weights;
   const { r3, r4, acrossHeads, embeddingCentring: centring } = rotation;
   const weights = { bits, groupSize, symmetric, clip };
-  return { weights, activations, keys, values, r3, r4, acrossHeads, centring };
+  return {
+    weights,
+    activations,
+    keys,
+    values,
+    ...exceptionsSpec(quantization),
+    r3,
+    r4,
+    acrossHeads,
+    centring,
+  };
 }
 
 /** What grids are learned on: the plain network, and the deployed one with the maps so far. */
 export function gridNetworks(bench: Workbench, state: SeamState): GridNetworks {
   const place = gridPlace(bench);
-  const { quantizers, maps } = place;
-  const quantized = mapped(state, networkOf(bench, 'merged', { quantizers, maps }, 'round'));
+  const own = { ...ownQuantizers(bench), maps: place.maps };
+  const quantized = mapped(state, networkOf(bench, 'merged', own, 'round'));
   return { plain: plainNetwork(bench), quantized, place };
 }
 
@@ -144,11 +187,11 @@ export function roundingSpec(experiment: ResolvedExperiment, options: unknown): 
 /** Settings that decide the grid of a weight. */
 export function gridOf({ quantization }: ResolvedExperiment): unknown {
   const { bits, groupSize, symmetric, clip } = quantization.weights;
-  return { bits, groupSize, symmetric, clip };
+  return { bits, groupSize, symmetric, clip, ...weightExceptionsSpec(quantization) };
 }
 
 /** The quantizers of the deployed network. */
-export function ownQuantizers({ experiment, checkpoint }: Workbench): LayerQuantizers {
+export function ownQuantizers({ experiment, checkpoint }: Workbench): NetworkQuantizers {
   return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
 }
 
@@ -163,7 +206,7 @@ function gridPlace(bench: Workbench) {
   const { experiment, checkpoint, scaling } = bench;
   const { config } = checkpoint;
   const maps = { ...rotationMaps(experiment, config), ...scaling?.maps };
-  return { config, quantizers: ownQuantizers(bench), maps };
+  return { config, quantizers: ownQuantizers(bench).quantizers, maps };
 }
 
 /** Fixed maps, and those of a state. */
@@ -199,7 +242,7 @@ function networkOf(
   const { config } = checkpoint;
   const weightForm = weightFormOf({ mode, ...options }, cache.abilities);
   const packed = packs(weightForm)
-    ? preparedWeightBytes(checkpoint, { config, quantizers: options.quantizers, weightForm })
+    ? preparedWeightBytes(checkpoint, { config, ...options, weightForm })
     : undefined;
   const memory = networkMemory(experiment, config, mode, purpose, packed);
   return new Network(cache, checkpoint, { mode, ...options, centreEmbedding, memory });

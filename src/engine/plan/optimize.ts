@@ -2,6 +2,7 @@ import { experimentSlug, hasLearnedRotation, type ResolvedExperiment } from '../
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { createRun } from '../../runs/index.ts';
+import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
@@ -28,7 +29,10 @@ export async function* optimizeRotation(
     );
   }
   const { resumeFrom, takeOver = false } = options;
-  const claimed = resumeFrom === undefined ? newRun(experiment) : await claimRun(resumeFrom, takeOver);
+  const claimed =
+    resumeFrom === undefined
+      ? newRun(yield* withExceptionsChosen(experiment, options, null))
+      : await claimRun(resumeFrom, takeOver);
   return yield* recordRun(claimed.run, optimizeInRun(claimed, options));
 }
 

@@ -1,6 +1,7 @@
 /** Requests of a front door, and the documents that answer them. */
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
+import type { AttributionFile } from '../../runs/attribution.ts';
 import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { TaskResult } from '../../runs/task-results.ts';
@@ -49,6 +50,23 @@ export interface InspectOptions extends MeasureOptions {
   readonly rotations?: string | undefined;
   /** A run folder that the statistics are written to. */
   readonly runDir?: string | undefined;
+}
+
+export interface AttributeOptions extends InspectOptions {
+  /** A run folder whose rounded weights serve. */
+  readonly weights?: string | undefined;
+  /** Tokens of the calibration text that are predicted, in whole sequences. */
+  readonly tokens?: number | undefined;
+  /** True where perplexity is measured against average bits, without the exceptions of the experiment. */
+  readonly curve?: boolean | undefined;
+  /** True where each rounding is also measured by switching it. */
+  readonly exact?: boolean | undefined;
+}
+
+/** The document of `attribute --json`, with the folder of the run that keeps it. */
+export interface KeptAttribution extends AttributionFile {
+  /** Absolute path. */
+  readonly run: string;
 }
 
 /** The document of `optimize --json`. */

@@ -2,6 +2,7 @@
 import { LINEARS } from '../../protocol/block.ts';
 import { assertUnchanged } from '../model/unchanged.ts';
 import type { PanelStore } from '../network/kept-panels.ts';
+import { distinctQuantizers } from '../network/network-quantizers.ts';
 import { readBy } from '../network/packed-weights.ts';
 import { PanelFiles } from '../rounding/panel-files.ts';
 import { ownQuantizers, roundingSpec } from './networks.ts';
@@ -41,6 +42,6 @@ async function keyOf(context: StepContext, { maps, weights, trained }: Quantized
     rounding: [experiment.quantization.weights.method, rounding?.version ?? null],
     spec: roundingSpec(experiment, null),
     // Panels have a sum for each group of what reads them.
-    groups: LINEARS.map((linear) => readBy(linear, quantizers).group),
+    groups: distinctQuantizers(quantizers).map((each) => LINEARS.map((linear) => readBy(linear, each).group)),
   });
 }

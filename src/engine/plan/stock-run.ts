@@ -31,7 +31,7 @@ export function targetQuestion(
   const { quantization, rotation } = experiment;
   const quantizers = quantizersOf(quantization, rotation, checkpoint.config);
   const dense = rounding?.round?.dense ?? false;
-  return { target, checkpoint, quantizers, method: quantization.weights.method, dense };
+  return { target, checkpoint, ...quantizers, method: quantization.weights.method, dense };
 }
 
 /** The setting that stock operators compute in the place of an experiment's, such as `W4A8KV16`. */

@@ -2,9 +2,10 @@
 import { tmpdir } from 'node:os';
 import type { JobKind, RunEvent } from '../../protocol/events.ts';
 import type { WritingNetwork } from '../generate/decoder.ts';
-import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
+import { FULL_PRECISION } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import type { HeadBits } from '../network/network-ends.ts';
+import type { NetworkQuantizers } from '../network/network-quantizers.ts';
 import type { Products } from '../network/packed-weights.ts';
 import { contextLength } from '../onnx-export/rotary-tables.ts';
 import type { DeviceKind, RuntimeDevice } from '../runtime/types.ts';
@@ -19,8 +20,6 @@ import { Places } from './places.ts';
 import { quantizedNetwork } from './steps/measures.ts';
 import { expectStockRun, openForPhase, stockLabel, writeForDevice } from './stock-run.ts';
 import { labelOf, type Workbench } from './workbench.ts';
-
-type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
 
 /** A job that keeps nothing but packed weights, and takes what the writer's run has. */
 export function writerSetting(
@@ -38,7 +37,7 @@ export interface WritingForm {
   /** The setting that is computed, such as `W4A4KV4`. */
   readonly bits: string;
   /** Quantizers of keys and values as they are kept. */
-  readonly cache: CacheQuantizers;
+  readonly cache: NetworkQuantizers;
   /** Positions that the network has. */
   readonly positions: number;
 }
@@ -55,7 +54,11 @@ export async function* formOf(
   if (stockOn === null)
     return { bits: labelOf(bench), cache: ownQuantizers(bench), positions: config.maxPositions };
   yield* expectStockRun(stockOn, bench);
-  return { bits: stockLabel(bench.experiment), cache: FULL_PRECISION, positions: contextLength(config) };
+  return {
+    bits: stockLabel(bench.experiment),
+    cache: { quantizers: FULL_PRECISION },
+    positions: contextLength(config),
+  };
 }
 
 /** A network that is ready to write. */

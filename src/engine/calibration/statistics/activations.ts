@@ -3,9 +3,10 @@ import { throwIfCancelled } from '../../../protocol/errors.ts';
 import type { SiteRecord } from '../../../runs/index.ts';
 import type { HostTensors, Program, Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
-import { type LayerQuantizers, quantizerAt } from '../../network/layer-shape.ts';
+import { quantizerAt } from '../../network/layer-shape.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from '../../network/map-tensors.ts';
 import type { Activations, Network } from '../../network/network.ts';
+import { type NetworkQuantizers, quantizersAt } from '../../network/network-quantizers.ts';
 import { type SeamMaps, type SeamState, symbolOf } from '../../network/seams.ts';
 import type { TextSize } from '../../network/work.ts';
 import { gather, OBSERVE, SIDES, type Side } from './observe-layer.ts';
@@ -14,14 +15,12 @@ import { StreamingStatistics } from './site-statistics.ts';
 /** Tokens that statistics are taken over: maxima and fourth moments have settled, the pass stays short. */
 const OBSERVED_TOKENS = 8192;
 
-export interface Observed {
+export interface Observed extends NetworkQuantizers {
   /** The plain network. */
   readonly network: Network;
   /** The maps of the quantized network. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
-  /** The quantizers of the quantized network. */
-  readonly quantizers: LayerQuantizers;
 }
 
 /**
@@ -71,7 +70,7 @@ class Observer {
       throwIfCancelled(signal);
       const out = await this.#observe(layer, x, ids.length, signal);
       for (const site of SITES) {
-        const sides = this.#sidesOf(streams, site);
+        const sides = this.#sidesOf(streams, layer, site);
         for (const side of SIDES) gather(sides[side], out, layer, site, side);
       }
       x = out.y;
@@ -99,7 +98,8 @@ class Observer {
     sequence: number,
     signal?: AbortSignal,
   ): Promise<{ y: Reals } & HostTensors> {
-    const { network, maps, quantizers } = this.#observed;
+    const { network, maps } = this.#observed;
+    const quantizers = quantizersAt(this.#observed, layer);
     const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence });
     const program = await this.#cache.get(OBSERVE, { shape: { ...shape, quantizers, maps }, types });
     const inputs = { ...tensors, ...mapsOfLayer(this.#given, layer), x };
@@ -111,10 +111,10 @@ class Observer {
   }
 
   /** A site where no map acts has one stream for both sides. */
-  #sidesOf(streams: Map<Site, SiteStreams>, site: Site): SiteStreams {
+  #sidesOf(streams: Map<Site, SiteStreams>, layer: number, site: Site): SiteStreams {
     const known = streams.get(site);
     if (known) return known;
-    const quantizer = quantizerAt(site, this.#observed.quantizers);
+    const quantizer = quantizerAt(site, quantizersAt(this.#observed, layer));
     const before = new StreamingStatistics(quantizer);
     const after = this.#acting(site).length > 0 ? new StreamingStatistics(quantizer) : before;
     streams.set(site, { before, after });

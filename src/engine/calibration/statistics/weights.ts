@@ -2,8 +2,10 @@ import { LINEARS, type Linear, type MapSymbol } from '../../../protocol/block.ts
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import type { WeightRecord, WeightStatistics } from '../../../runs/index.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
+import { weightQuantizer } from '../../network/layer-shape.ts';
 import { mergedSeams } from '../../network/linear-sites.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from '../../network/map-tensors.ts';
+import { quantizersAt } from '../../network/network-quantizers.ts';
 import { NO_MAPS, type SeamMaps, symbolOf } from '../../network/seams.ts';
 import type { Observed } from './activations.ts';
 import { kurtosisOf, sqnrOf } from './moments.ts';
@@ -52,10 +54,11 @@ interface Place {
 
 async function lookAt(
   cache: ProgramCache,
-  { network, quantizers }: Observed,
+  observed: Observed,
   { layer, linear, maps, given }: Place,
   signal?: AbortSignal,
 ): Promise<WeightStatistics> {
+  const { network } = observed;
   const { shape, types, tensors } = network.layerContext(layer, ONE_TOKEN);
   const mapping = await cache.get(WEIGHT_IN_NEW_BASES, {
     linear,
@@ -64,7 +67,8 @@ async function lookAt(
   });
   const { w } = await mapping.run({ ...tensors, ...mapsOfLayer(given, layer) }, signal);
   const [rows = 0, columns = 0] = w.dims;
-  const observing = await cache.get(OBSERVE_WEIGHT, { rows, columns, quantizer: quantizers.weights });
+  const quantizer = weightQuantizer(linear, quantizersAt(observed, layer));
+  const observing = await cache.get(OBSERVE_WEIGHT, { rows, columns, quantizer });
   const { powers, noise } = weightSums(await observing.run({ w }, signal));
   if (!Number.isFinite(powers[0]))
     throw new UserError(

@@ -8,11 +8,13 @@ import {
   fillsMatrix,
   formatPath,
   hasLearnedRotation,
+  lastLayer,
   type ParsedExperiment,
   type Purpose,
   type Reading,
   trainingOf,
   uniqueFaults,
+  worstLayers,
 } from '../../../config/index.ts';
 import { locateModel, resolveModel } from '../../../hub/locate.ts';
 import { UserError } from '../../../protocol/errors.ts';
@@ -140,6 +142,7 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
     headsRule(config),
     groupRule('weights', config, ask),
     groupRule('activations', config, ask),
+    layersRule(config),
     memoryRule(config, purpose),
     ...(purpose === 'inspect' ? [] : [trainingRule(config)]),
     ...(readsCalibration(ask, purpose) || ask((experiment) => trainingOf(experiment) !== null)
@@ -154,6 +157,25 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
       ),
     ),
   ];
+}
+
+/** Exceptions of layers that the model does not have. */
+function layersRule({ layers }: ModelConfig): Rule {
+  return ({ quantization }) =>
+    (quantization.exceptions ?? []).flatMap((exception, index) => {
+      const highest = Math.max(lastLayer(exception) ?? 0, (worstLayers(exception) ?? 1) - 1);
+      if (highest < layers) return [];
+      const path = ['quantization', 'exceptions', index, 'layers'];
+      return [
+        {
+          severity: 'error',
+          code: 'quantization/exception-layers',
+          message: `${formatPath(path)}: the model has ${layers} layers, 0 to ${layers - 1}.`,
+          hint: 'Name layers of the model, counted from 0.',
+          path,
+        },
+      ];
+    });
 }
 
 /** A memoryLimit that not even one sequence at a time fits into. */

@@ -87,19 +87,19 @@ async function entrantOf(
 ): Promise<Entrant> {
   const { sizes, openSeconds } = place;
   const { config } = network.checkpoint;
-  const { quantizers } = network.options;
+  const { options } = network;
   const ids = randomIds(place);
   const reader = new Decoder(network, 1, ids.length);
   const first = await timed(() => reader.next(ids.subarray(0, 1), signal));
   const { promptTokens, tokens } = sizes;
-  const perToken = tokenCacheBytes(config, quantizers);
+  const perToken = tokenCacheBytes(config, options);
   return {
     contender: new ReadingContender(name, reader, ids, sizes),
     facts: {
       title,
       weightBytes: network.weightBytes,
       cacheBytesPerToken: perToken,
-      cacheOf16Bits: shareOf16Bits(config, quantizers),
+      cacheOf16Bits: shareOf16Bits(config, options),
       readBytesPerToken: readWeights(network) + (promptTokens + tokens / 2) * perToken,
       firstTokenSeconds: openSeconds + seconds + first,
     },
@@ -115,7 +115,7 @@ function readWeights({ checkpoint, weightBytes, headBits }: Network): number {
 
 function bytesOf(network: Network, { sizes }: SpeedPlace): number {
   const { checkpoint, options } = network;
-  return network.weightBytes + cacheBytes(checkpoint.config, longestText(sizes), options.quantizers);
+  return network.weightBytes + cacheBytes(checkpoint.config, longestText(sizes), options);
 }
 
 /** @throws UserError `bench/memory`. */

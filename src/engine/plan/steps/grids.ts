@@ -1,4 +1,4 @@
-import { optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
+import { exceptionsSpec, optionsOf, type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
 import type { RoundingMethod } from '../../methods/index.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { gridsOf, type LearnedGrids, LearnedLayers } from '../../network/learned-grids.ts';
@@ -46,7 +46,7 @@ export function gridsStep(
     cost(context) {
       const { config } = context.bench.checkpoint;
       const text = sizeOfText(context.of(blocks));
-      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
       const { work, bytes } = learns.cost({ config, text, quantizers, options });
       const network = { mode: 'merged', purpose: 'round' } as const;
       return {
@@ -100,7 +100,7 @@ function gridsSpec({ quantization, rotation }: ResolvedExperiment, options: unkn
   const { r3, r4, acrossHeads, embeddingCentring } = rotation;
   return {
     weights: { bits, groupSize, symmetric },
-    quantizers: { activations, keys, values },
+    quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
     rotation: { r3, r4, acrossHeads, embeddingCentring },
     options,
   };

@@ -155,7 +155,7 @@ export function scaleStep(
     cost(context) {
       const { config } = context.bench.checkpoint;
       const text = sizeOfText(context.of(blocks));
-      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
       const { work, bytes } = method.cost({ config, text, quantizers, options });
       const network = { mode: 'plain', purpose: 'scale' } as const;
       return {

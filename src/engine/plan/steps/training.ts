@@ -56,7 +56,7 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
       const { config, sizeBytes } = bench.checkpoint;
       const { sequenceLength: length } = experiment.calibration;
       const text = { sequences: method.written(options), length };
-      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
       const { work, bytes } = method.cost({ config, text, quantizers, options });
       return { work, bytes: sizeBytes + bytes + trainingBytes(experiment, config, text) };
     },
@@ -69,7 +69,7 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
         cache,
         teacher: plainNetwork(bench),
         blocks: context.of(written),
-        quantizers: quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config),
+        quantizers: quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config).quantizers,
         memory: trainingMemory(experiment, checkpoint.config),
         seed: experiment.calibration.seed,
         kept: keptIn(bench, key),

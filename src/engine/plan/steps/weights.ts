@@ -113,7 +113,7 @@ function weightsOn(
     cost(context) {
       const { config } = context.bench.checkpoint;
       const text = sizeOfText(context.of(blocks));
-      const quantizers = quantizersOf(experiment.quantization, experiment.rotation, config);
+      const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
       const { work, bytes } = round.cost({ config, text, quantizers, options });
       const network = { mode: 'merged', purpose: 'round' } as const;
       return {

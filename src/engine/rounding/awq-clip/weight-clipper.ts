@@ -5,6 +5,7 @@ import { float32 } from '../../../protocol/tensor.ts';
 import type { WeightQuantizer } from '../../graph/fused/weight-quantize.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
+import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { Network } from '../../network/network.ts';
 import type { RoundedLayer, RoundedMatrix } from '../../network/rounded-weights.ts';
 import { MAPPED_WEIGHT } from '../walk/mapped-weight.ts';
@@ -59,7 +60,7 @@ export class WeightClipper {
     const [rows, columns] = mapped.w.dims as [number, number];
     const found = UNCLIPPED.includes(linear)
       ? { ...mapped, rounded: mapped.nearest, codes: await this.#codes(mapped) }
-      : await this.#clipped(mapped.w, x);
+      : await this.#clipped(mapped.w, x, weightQuantizer(linear, shape.quantizers));
     const codes = Int8Array.from(found.codes.data);
     const matrix = { rows, columns, codes, scale: found.scale.data, zero: found.zero.data };
     const program = await this.#cache.get(OUTPUT_ERRORS, { rows, columns, tokens: x.dims[0]! });
@@ -76,9 +77,12 @@ export class WeightClipper {
     return (await program.run({ nearest, scale, zero }, this.#signal)).codes;
   }
 
-  async #clipped(w: Reals, x: Reals): Promise<Record<'rounded' | 'scale' | 'zero' | 'codes', Reals>> {
+  async #clipped(
+    w: Reals,
+    x: Reals,
+    quantizer: WeightQuantizer,
+  ): Promise<Record<'rounded' | 'scale' | 'zero' | 'codes', Reals>> {
     const [rows, columns] = w.dims as [number, number];
-    const { weights: quantizer } = this.#network.options.quantizers;
     const bound = await this.#bounds(w, x, quantizer);
     const program = await this.#cache.get(CLIPPED, { rows, columns, quantizer });
     return program.run({ w, bound }, this.#signal);

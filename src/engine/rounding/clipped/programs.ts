@@ -6,6 +6,7 @@ import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { clippedCodes, gridsPerRow } from '../../network/clipped-weight.ts';
 import { LayerInputs } from '../../network/layer-inputs.ts';
+import { weightQuantizer } from '../../network/layer-shape.ts';
 import { mappedWeight } from '../../network/linear-sites.ts';
 import type { MappedWeightSpec } from '../walk/mapped-weight.ts';
 
@@ -22,7 +23,7 @@ export const CLIPPED_WEIGHT: ProgramKind<
     const graph = new Graph();
     const inputs = new LayerInputs(graph, shape, types);
     const w = mappedWeight(inputs, linear);
-    const quantizer = shape.quantizers.weights;
+    const quantizer = weightQuantizer(linear, shape.quantizers);
     const dims = [w.dim(0), gridsPerRow(w.dim(1), quantizer)];
     const [upper, lower] = [graph.input('upper', dims), graph.input('lower', dims)];
     const { codes, scale, zero } = clippedCodes(w, upper, lower, quantizer);

@@ -1,7 +1,9 @@
 import type { Linear } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import type { SecondMoment } from '../../calibration/second-moment.ts';
+import type { WeightQuantizer } from '../../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
+import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { Network } from '../../network/network.ts';
 import type { RoundedMatrix } from '../../network/rounded-weights.ts';
 import { LinearWeights, type MappedWeight } from '../walk/linear-weights.ts';
@@ -55,7 +57,8 @@ export class LayerRounder implements MatrixRounder {
     const moment = seen.sum;
     for (const linear of linears) {
       const mapped = await this.#weights.mapped(layer, linear, signal);
-      const matrix = await this.#rounded(mapped, factor, signal);
+      const quantizer = weightQuantizer(linear, this.#network.quantizers(layer));
+      const matrix = await this.#rounded(mapped, quantizer, factor, signal);
       const error = await this.#weights.error(layer, linear, { mapped, matrix, moment }, signal);
       yield { linear, matrix, error };
     }
@@ -72,10 +75,10 @@ export class LayerRounder implements MatrixRounder {
 
   async #rounded(
     { w, scale, zero }: MappedWeight,
+    quantizer: WeightQuantizer,
     { t, order }: OrderedFactor,
     signal?: AbortSignal,
   ): Promise<RoundedMatrix> {
-    const quantizer = this.#network.options.quantizers.weights;
     const [rows, columns] = w.dims as [number, number];
     // One group is the whole row, which begins with the weights as they are.
     if (this.#options.groupScales === 'updated' && scale.data.length > rows)

@@ -3,6 +3,7 @@ import type { Linear } from '../../../protocol/block.ts';
 import { float32 } from '../../../protocol/tensor.ts';
 import type { SecondMoment } from '../../calibration/second-moment.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
+import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { Network } from '../../network/network.ts';
 import { Rng } from '../../rotation/random.ts';
 import { LinearWeights } from '../walk/linear-weights.ts';
@@ -20,7 +21,8 @@ const UNIT_BITS = 32;
 export class QuipRounder implements MatrixRounder {
   readonly #cache: ProgramCache;
   readonly #weights: LinearWeights;
-  readonly #settings: MatrixSettings;
+  readonly #network: Network;
+  readonly #settings: Omit<MatrixSettings, 'bits'>;
   readonly #damping: number;
   readonly #seed: number;
 
@@ -28,7 +30,8 @@ export class QuipRounder implements MatrixRounder {
   constructor(cache: ProgramCache, network: Network, { sweeps, scale, damping, seed }: QuipOptions) {
     this.#cache = cache;
     this.#weights = new LinearWeights(cache, network);
-    this.#settings = { bits: latticeBits(network.options.quantizers.weights.bits), sweeps, scale };
+    this.#network = network;
+    this.#settings = { sweeps, scale };
     this.#damping = damping;
     this.#seed = seed;
   }
@@ -51,10 +54,12 @@ export class QuipRounder implements MatrixRounder {
       const [rows, columns] = mapped.w.dims as [number, number];
       const signs = drawSigns(rows, rng.split(linear));
       const { data } = mapped.w;
-      const { values } = await roundMatrix(this.#cache, data, inputs, signs, this.#settings, signal);
+      const bits = latticeBits(weightQuantizer(linear, this.#network.quantizers(layer)).bits);
+      const settings = { ...this.#settings, bits };
+      const { values } = await roundMatrix(this.#cache, data, inputs, signs, settings, signal);
       const matrix = { rows, columns, values: float32([rows, columns], values) };
       const error = await this.#weights.error(layer, linear, { mapped, matrix, moment }, signal);
-      const storedBits = rows * inputs.columns * this.#settings.bits + rows + inputs.columns + UNIT_BITS;
+      const storedBits = rows * inputs.columns * bits + rows + inputs.columns + UNIT_BITS;
       yield { linear, matrix, error, storedBits };
     }
   }

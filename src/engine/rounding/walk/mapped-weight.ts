@@ -8,7 +8,7 @@ import { reduceSum } from '../../graph/ops/reduce.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
-import type { LayerShape } from '../../network/layer-shape.ts';
+import { type LayerShape, weightQuantizer } from '../../network/layer-shape.ts';
 import { mappedWeight } from '../../network/linear-sites.ts';
 
 export interface MappedWeightSpec {
@@ -30,7 +30,7 @@ export const MAPPED_WEIGHT: ProgramKind<
     const graph = new Graph();
     const inputs = new LayerInputs(graph, shape, types);
     const w = mappedWeight(inputs, linear);
-    const quantizer = shape.quantizers.weights;
+    const quantizer = weightQuantizer(linear, shape.quantizers);
     const [nearest, ratio] = quantizeWithRatio(w, quantizer, null);
     return { graph, outputs: { w, nearest, ...weightGrid(w, ratio, quantizer) } };
   },

@@ -7,6 +7,7 @@ import { CalibrationStream } from '../../calibration/stream.ts';
 import type { HostTensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
+import { isCodes } from '../../network/packed-weights.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { removeTornFiles } from '../torn-files.ts';
@@ -146,7 +147,9 @@ class LayerWalk {
   }
 
   #add(linear: Linear, matrix: RoundedMatrix): void {
-    Object.assign(this.#prepared, preparedTensors(linear, matrix, this.#task.network.weightForm === 'codes'));
+    const { network } = this.#task;
+    const form = { weightForm: network.weightForm, quantizers: network.quantizers(this.#layer) };
+    Object.assign(this.#prepared, preparedTensors(linear, matrix, isCodes(linear, form)));
   }
 
   async *#pass(stage: StageName, moment: SecondMoment | null): AsyncGenerator<RunEvent, void> {

@@ -10,7 +10,7 @@ import type { ProgramKind } from '../../graph/program-cache.ts';
 import { clippedWeight, gridsPerRow } from '../../network/clipped-weight.ts';
 import { type AttentionTables, buildLayer, UNWATCHED } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
-import type { LayerShape } from '../../network/layer-shape.ts';
+import { type LayerShape, weightQuantizer } from '../../network/layer-shape.ts';
 import { keyOffset, mappedWeight, mergedSites } from '../../network/linear-sites.ts';
 import { FIRST_LOGIT, layoutOf, partsOf, type ScaledSeam, SMALLEST_SCALE } from './parameters.ts';
 
@@ -34,7 +34,7 @@ function blockOutput(inputs: LayerInputs, graph: Graph, shape: LayerShape, clips
   const { config, batch, sequence, quantizers } = shape;
   const prepared = (linear: Linear): Value => {
     const { upper, lower } = clipsOf(linear);
-    return clippedWeight(mappedWeight(inputs, linear), upper, lower, quantizers.weights);
+    return clippedWeight(mappedWeight(inputs, linear), upper, lower, weightQuantizer(linear, quantizers));
   };
   const sites = mergedSites(inputs, shape, false, UNWATCHED.keep, prepared);
   const tables: AttentionTables = {

@@ -1,0 +1,203 @@
+/** Rules for exceptions of a quantization. */
+import { roundingOf, trainingOf } from './derived.ts';
+import {
+  EXCEPTION_PARTS,
+  type ExceptionPart,
+  isLayersText,
+  LINEARS_OF_SITE,
+  rangeOf,
+  sitesOf,
+  worstLayers,
+} from './exceptions.ts';
+import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
+import type { Experiment } from './schema.ts';
+import type { Exception } from './schema-exceptions.ts';
+
+type Rule = (experiment: Experiment) => RuleFault[];
+
+/** One exception with its place in the file. */
+interface Placed {
+  readonly exception: Exception;
+  readonly path: JsonPath;
+}
+
+const PATH = ['quantization', 'exceptions'] as const;
+const BUDGET: JsonPath = ['quantization', 'budget'];
+
+function placed({ quantization }: Experiment): Placed[] {
+  return (quantization.exceptions ?? []).map((exception, index) => ({ exception, path: [...PATH, index] }));
+}
+
+const fault =
+  (severity: RuleFault['severity']) => (code: string, path: JsonPath, message: string, hint: string) =>
+    ({ severity, code, path, message: `${formatPath(path)}: ${message}`, hint }) as const;
+const error = fault('error');
+const warning = fault('warning');
+
+const writtenParts = (exception: Exception): ExceptionPart[] =>
+  EXCEPTION_PARTS.filter((part) => Object.values(exception[part] ?? {}).some((value) => value !== undefined));
+
+/** An exception that says nothing of any part. */
+function ofNothing(experiment: Experiment): RuleFault[] {
+  return placed(experiment).flatMap(({ exception, path }) => {
+    if (writtenParts(exception).length > 0) return [];
+    return [
+      error(
+        'config/empty-exception',
+        path,
+        'changes nothing.',
+        'Give it activations, weights, keys or values, such as "activations": { "bits": 8 }.',
+      ),
+    ];
+  });
+}
+
+/** Layers that are no layers, and ranges that end before they begin. */
+function wrongLayers(experiment: Experiment): RuleFault[] {
+  return placed(experiment).flatMap(({ exception, path }) => {
+    const { layers } = exception;
+    if (typeof layers !== 'string') return [];
+    const [first, last] = rangeOf(exception) ?? [0, 0];
+    if (isLayersText(layers) && first <= last) return [];
+    return [
+      error(
+        'config/exception-layers',
+        [...path, 'layers'],
+        `"${layers}" names no layers.`,
+        'Write "all", a layer such as "7", a range such as "0-3", a list [0, 3], or "worst:4".',
+      ),
+    ];
+  });
+}
+
+/** Parts that have 16 bits everywhere: what is not quantized has no exceptions. */
+function ofWhatIsNotQuantized(experiment: Experiment): RuleFault[] {
+  return placed(experiment).flatMap(({ exception, path }) =>
+    writtenParts(exception)
+      .filter((part) => experiment.quantization[part].bits >= 16)
+      .map((part) =>
+        warning(
+          'config/unused-exception',
+          [...path, part],
+          `has no effect: ${part} have 16 bits everywhere.`,
+          `Give quantization.${part} the fewer bits, and 16 bits to the layers that shall keep them.`,
+        ),
+      ),
+  );
+}
+
+/** Sites where nothing of an exception has sites. */
+function unusedSites(experiment: Experiment): RuleFault[] {
+  return placed(experiment).flatMap(({ exception, path }) => {
+    const parts = writtenParts(exception);
+    const isRead = parts.length === 0 || parts.includes('activations') || parts.includes('weights');
+    if (isRead || sitesOf(exception).length === Object.keys(LINEARS_OF_SITE).length) return [];
+    return [
+      warning(
+        'config/unused-sites',
+        [...path, 'sites'],
+        `has no effect: ${parts.join(' and ')} are those of whole layers.`,
+        'Leave it out, or give the exception activations or weights.',
+      ),
+    ];
+  });
+}
+
+/** Bits of weights that the method of this experiment does not write. */
+function weightsOfMethod(experiment: Experiment): RuleFault[] {
+  const method = roundingOf(experiment.quantization);
+  if (!method) return [];
+  const { title, name, bits: allowed } = method;
+  return placed(experiment).flatMap(({ exception, path }) => {
+    const bits = exception.weights?.bits;
+    const isFine = bits === undefined || (allowed ? allowed.includes(bits) : bits < 16 || name === 'rtn');
+    if (isFine) return [];
+    const most = allowed ? `${allowed.join(', ')} bits` : '8 bits or fewer';
+    return [
+      error(
+        'config/exception-bits',
+        [...path, 'weights', 'bits'],
+        `${title} writes codes, of ${most}, and no weights of ${bits} bits.`,
+        allowed ? `Use ${most}.` : 'Use 8 bits, whose error is a sixteenth of that of 4.',
+      ),
+    ];
+  });
+}
+
+/** Training has one quantizer for all layers. */
+function inTraining(experiment: Experiment): RuleFault[] {
+  const method = trainingOf(experiment);
+  const { budget, exceptions = [] } = experiment.quantization;
+  if (!method || (exceptions.length === 0 && budget === undefined)) return [];
+  return [
+    error(
+      'config/exception-training',
+      budget === undefined ? [...PATH] : BUDGET,
+      `${method.title} trains all layers with the same quantizers.`,
+      'Leave quantization.exceptions and budget out, or set training.method to "none".',
+    ),
+  ];
+}
+
+/** Layers that are to be chosen by what they cost, where each cell would choose others. */
+export function chosenInTables(experiment: Experiment): RuleFault[] {
+  if (experiment.quantization.budget !== undefined)
+    return [
+      error(
+        'config/exception-table',
+        BUDGET,
+        'exceptions are not chosen within a budget in a table, whose cells would choose different ones.',
+        'Let an experiment without a table choose them, and list them as quantization.exceptions.',
+      ),
+    ];
+  return placed(experiment).flatMap(({ exception, path }) => {
+    if (worstLayers(exception) === null) return [];
+    return [
+      error(
+        'config/exception-table',
+        [...path, 'layers'],
+        'layers are not chosen by their cost in a table, whose cells would choose different ones.',
+        'Let spinquant attribute name the layers, and list them here.',
+      ),
+    ];
+  });
+}
+
+/** Exceptions that are written, beside those that are to be chosen. */
+function besideBudget({ quantization }: Experiment): RuleFault[] {
+  if (quantization.budget === undefined || quantization.exceptions === undefined) return [];
+  return [
+    error(
+      'config/budget-exceptions',
+      BUDGET,
+      'chooses the exceptions, and quantization.exceptions names some.',
+      'Leave one of the two out.',
+    ),
+  ];
+}
+
+/** A budget that no more than the bits as they are fits into. */
+function smallBudget({ quantization }: Experiment): RuleFault[] {
+  const { budget, weights, activations, keys, values } = quantization;
+  const least = Math.min(keys.bits, values.bits, (weights.bits + activations.bits) / 2);
+  if (budget === undefined || budget > least) return [];
+  return [
+    error(
+      'config/small-budget',
+      BUDGET,
+      `is ${budget}, and what is multiplied has at least ${least} bits on average without any exception.`,
+      `Allow more than ${least}, such as ${least + 0.25}.`,
+    ),
+  ];
+}
+
+export const EXCEPTION_RULES: readonly Rule[] = [
+  ofNothing,
+  wrongLayers,
+  ofWhatIsNotQuantized,
+  unusedSites,
+  weightsOfMethod,
+  inTraining,
+  besideBudget,
+  smallBudget,
+];

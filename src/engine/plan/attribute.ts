@@ -1,0 +1,158 @@
+/** Where quantization costs the loss: by layer and by what is rounded there. */
+import { type ResolvedExperiment, roundingOf } from '../../config/index.ts';
+import type { RoundedPart } from '../../protocol/block.ts';
+import { type RunEvent, timed } from '../../protocol/events.ts';
+import { formatCount } from '../../protocol/text.ts';
+import { type AttributionFile, writeAttribution } from '../../runs/index.ts';
+import { type Estimates, estimate } from '../attribution/estimate.ts';
+import { type Measured, measureExactly } from '../attribution/exact.ts';
+import { GatedNetwork, predicted, type Sequences, sequencesOf } from '../attribution/gated-network.ts';
+import type { RoundedSource } from '../network/rounded-weights.ts';
+import { budgetCurve } from './choose/budget-curve.ts';
+import type { Executor } from './execute.ts';
+import { scaled } from './experiment-plan.ts';
+import { runJob } from './job.ts';
+import { gatedNetworks } from './networks.ts';
+import type { AttributeOptions } from './options.ts';
+import { phase } from './phases.ts';
+import { Places } from './places.ts';
+import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
+import type { Step } from './step.ts';
+import { givenStep, startStep } from './steps/maps.ts';
+import { type Blocks, textSteps } from './steps/texts.ts';
+import { weightsStep } from './steps/weights.ts';
+import { labelOf, type Workbench } from './workbench.ts';
+
+/** Tokens of the calibration text that the loss is looked at on, unless asked otherwise. */
+export const ATTRIBUTED_TOKENS = 8192;
+/** Tokens that go through a layer at once. */
+const TOKENS_AT_ONCE = 2048;
+
+/**
+ * Attributes the loss of the quantized network to its roundings, on the calibration text. Without learned rotations it is
+ * that of the rotations that learning starts from; weights that no run has rounded are rounded to nearest.
+ * @throws UserError `rotation/not-used`, besides those of the model and of the text.
+ */
+export async function* attributeLoss(
+  experiment: ResolvedExperiment,
+  options: AttributeOptions,
+): AsyncGenerator<RunEvent, AttributionFile> {
+  const { rotations, record, runDir } = options;
+  const source = rotations === undefined ? null : await sourceAt(experiment, rotations);
+  const asked = measuredWith(experiment, source);
+  const folder = record?.dir ?? runDir ?? null;
+  const named = [runDir, source?.run?.dir, options.weights].filter((path) => path !== undefined);
+  const setting = {
+    job: 'inspect' as const,
+    experiment: asked,
+    options,
+    places: new Places(folder, named, folder ?? asked.runs, record),
+    run: folder,
+    tell: record?.setProvenance.bind(record),
+  };
+  return yield* runJob(setting, async function* (_, executor) {
+    yield* warningsOf(source);
+    const cells = yield* attributed(executor, source, options);
+    const curve = options.curve ? yield* budgetCurve(executor, source, cells) : null;
+    const found = { ...cells, ...(curve && { curve }) };
+    const path = executor.places.own('attribution');
+    if (path !== null) {
+      executor.places.check();
+      writeAttribution(path, found);
+    }
+    return found;
+  });
+}
+
+/** The same on a bench that is open. */
+export async function* attributed(
+  executor: Executor,
+  source: Source | null,
+  { tokens, exact = false }: Pick<AttributeOptions, 'tokens' | 'exact'>,
+): AsyncGenerator<RunEvent, AttributionFile> {
+  const { bench, seconds, signal } = executor;
+  const { calibration } = textSteps(bench.experiment);
+  const given = source ? givenStep(bench.experiment, source.rotations) : startStep(bench.experiment);
+  // Whoever looks at a network does not want to train one first.
+  const { maps, grids } = scaled(bench.experiment, bench, given, { calibration, trained: null });
+  const blocks = yield* executor.execute(calibration);
+  const state = yield* executor.execute(maps);
+  const weights = await weightsStep(bench.experiment, maps, calibration, { trained: null, grids });
+  const rounded = yield* keptWeights(executor, weights);
+  if (weights && !rounded) yield nearestInstead(bench);
+  const network = new GatedNetwork(bench.cache, gatedNetworks(bench, state, rounded), signal);
+  const groups = groupsOf(blocks, tokens ?? ATTRIBUTED_TOKENS);
+  const count = groups.reduce((sum, group) => sum + predicted(group), 0);
+  const detail = `attribution on ${formatCount(count, 'token')}`;
+  const estimates = yield* phase('statistics', seconds, () => followed(estimate(network, groups)), detail);
+  const measured = exact
+    ? yield* phase(
+        'statistics',
+        seconds,
+        () => followed(measureExactly(network, groups)),
+        'each rounding switched',
+      )
+    : [];
+  const method = roundingOf(bench.experiment.quantization)?.name ?? 'none';
+  const how = weights && !rounded ? 'rtn' : method;
+  return fileOf(bench, network, { estimates, measured, tokens: count, weights: how });
+}
+
+/** The weights that a run has kept; null where they are rounded to nearest, or would have to be rounded first. */
+async function* keptWeights(
+  executor: Executor,
+  weights: Step<RoundedSource | null> | null,
+): AsyncGenerator<RunEvent, RoundedSource | null> {
+  if (!weights?.find) return null;
+  for (const input of weights.inputs) yield* executor.execute(input);
+  return weights.find(executor, await executor.keyOf(weights));
+}
+
+function nearestInstead({ experiment }: Workbench): RunEvent {
+  const title = roundingOf(experiment.quantization)?.title;
+  return timed({
+    type: 'warning',
+    message: `No run has weights rounded by ${title} for these settings: here they are rounded to nearest, which costs more.`,
+    hint: 'Name a run whose weights serve, such as that of optimize.',
+  });
+}
+
+/** Whole sequences up to so many tokens, at least one; several go through a layer together. */
+function groupsOf(blocks: Blocks, tokens: number): Sequences[] {
+  const length = blocks[0]?.length ?? 1;
+  const wanted = blocks.slice(0, Math.max(1, Math.floor(tokens / length)));
+  const batch = Math.max(1, Math.floor(TOKENS_AT_ONCE / length));
+  return Array.from({ length: Math.ceil(wanted.length / batch) }, (_, group) =>
+    sequencesOf(wanted.slice(group * batch, (group + 1) * batch)),
+  );
+}
+
+/** The result of work whose progress is not told. */
+async function followed<T>(work: AsyncGenerator<number, T>): Promise<T> {
+  for (;;) {
+    const next = await work.next();
+    if (next.done) return next.value;
+  }
+}
+
+interface Found {
+  readonly estimates: Estimates;
+  readonly measured: readonly Measured[];
+  readonly tokens: number;
+  readonly weights: string;
+}
+
+function fileOf(
+  bench: Workbench,
+  network: GatedNetwork,
+  { estimates, measured, tokens, weights }: Found,
+): AttributionFile {
+  const keyOf = ({ layer, part }: { readonly layer: number; readonly part: RoundedPart }) =>
+    `${layer} ${part}`;
+  const byKey = new Map(measured.map((one) => [keyOf(one), { rise: one.rise, fall: one.fall }]));
+  const cells = estimates.cells.map(({ layer, part, rise, share }) => {
+    const own = byKey.get(keyOf({ layer, part }));
+    return { layer, part, bits: network.bits(layer, part), rise, share, ...(own && { measured: own }) };
+  });
+  return { version: 1, bits: labelOf(bench), weights, tokens, loss: estimates.loss, cells };
+}
