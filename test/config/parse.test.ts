@@ -30,7 +30,14 @@ test('a model alone gets every default', () => {
         bits: 4,
         method: 'rtn',
         'awq-clip': { samples: 32, tokens: 512 },
-        gptq: { samples: 128, damping: 0.01, actOrder: false, groupScales: 'static' },
+        gptq: {
+          samples: 128,
+          damping: 0.01,
+          actOrder: false,
+          groupScales: 'static',
+          inputs: 'full-precision',
+          target: 'weights',
+        },
         omniquant: {
           samples: 128,
           epochs: 20,

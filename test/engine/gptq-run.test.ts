@@ -13,6 +13,14 @@ import { openRun } from '../../src/runs/index.ts';
 import { type Changes, collect, demoFolder, type Learning, shortExperiment } from '../helpers/demo-runs.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
+/** GPTQ as the reference has it. */
+const PLAIN = {
+  actOrder: false,
+  groupScales: 'static',
+  inputs: 'full-precision',
+  target: 'weights',
+} as const;
+
 const folder = demoFolder();
 const LAYERS = 5;
 
@@ -80,7 +88,7 @@ test('a measurement takes the weights of the run that it names', async () => {
   }
   const files = weightBytes(result.run);
   const other = await experiment({
-    weights: { gptq: { samples: 128, damping: 0.5, actOrder: false, groupScales: 'static' } },
+    weights: { gptq: { samples: 128, damping: 0.5, ...PLAIN } },
   });
   const anew = await collect(evaluateExperiment(other, { rotations: result.run }));
   assert.ok(phases(anew.events).includes('round'), 'weights of other settings are not taken');
@@ -122,7 +130,7 @@ test('GPTQ looks at the samples asked for, or at all there are', async () => {
   const asked = (samples: number) =>
     experiment({
       rotation: { r1: 'hadamard', r2: 'hadamard' },
-      weights: { gptq: { samples, damping: 0.01, actOrder: false, groupScales: 'static' } },
+      weights: { gptq: { samples, damping: 0.01, ...PLAIN } },
     });
   const perplexity = async (samples: number) => {
     const job = evaluateExperiment(await asked(samples), { variants: ['quantized'] });

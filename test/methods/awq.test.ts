@@ -37,6 +37,7 @@ import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { scalesBy } from '../helpers/scaling.ts';
+import { UNREAD } from '../helpers/unread-networks.ts';
 import { type GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
 /** What `bench/peers/awq_torch.py` prints for the golden LLaMA. */
@@ -140,7 +141,10 @@ async function clipped(
   const blocks = differentWindows(bench.checkpoint.config, 3, 12);
   const options = { samples: 3, tokens: 512 };
   const run = (signal?: AbortSignal) =>
-    clipping.round!.run({ cache: bench.cache, network, blocks, layers, options, grids: null }, signal);
+    clipping.round!.run(
+      { cache: bench.cache, network, ...UNREAD, blocks, layers, options, grids: null },
+      signal,
+    );
   return { folder, layers, run };
 }
 

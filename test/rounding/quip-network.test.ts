@@ -14,6 +14,7 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { RoundingEvent, RunEvent } from '../../src/protocol/events.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
+import { UNREAD } from '../helpers/unread-networks.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
 const OPTIONS: MethodOptions<'quip'> = { samples: 8, damping: 0.01, sweeps: 2, scale: null, seed: 3 };
@@ -33,7 +34,7 @@ async function bench(t: TestContext, kernels: (typeof KERNELS)[number], options 
   });
   const blocks = differentWindows(checkpoint.config, 8, 24);
   const layers = new RoundedLayers(folder, 'key', { dense: true });
-  const run = () => method.round!.run({ cache, network, blocks, layers, options, grids: null });
+  const run = () => method.round!.run({ cache, network, ...UNREAD, blocks, layers, options, grids: null });
   return { run, folder, layers, count: checkpoint.config.layers };
 }
 

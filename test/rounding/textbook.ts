@@ -45,7 +45,7 @@ export function damped(h: Float32Array, n: number): Float64Array {
 }
 
 /** A⁻¹ by Gauss-Jordan elimination; A is positive definite, so no pivot is zero. */
-function inverse(a: Float64Array, n: number): Float64Array {
+export function inverse(a: Float64Array, n: number): Float64Array {
   const left = Float64Array.from(a);
   const right = new Float64Array(n * n);
   for (let i = 0; i < n; i++) right[i * n + i] = 1;

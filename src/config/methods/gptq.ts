@@ -23,6 +23,18 @@ const options = z
       .describe(
         'The scales of a group of weights: static takes them from the weights before rounding, updated from the weights as the errors before the group have moved them. Reference: updated, but stale inside a block of 128 inputs.',
       ),
+    inputs: z
+      .enum(['full-precision', 'quantized'])
+      .default('full-precision')
+      .describe(
+        'The calibration text passes through layers with rounded weights, and with activations, keys and values at full precision or quantized as they will be. Reference: full-precision.',
+      ),
+    target: z
+      .enum(['weights', 'outputs'])
+      .default('weights')
+      .describe(
+        'What the rounded weights come close to: the weights themselves, or the weights that give the outputs of the full-precision network on what the rounded layers before hand on (Qronos, Zhang et al. 2025), for a second pass of the text beside the first. Reference: weights.',
+      ),
   })
   .prefault({})
   .describe('Settings of GPTQ; not read with another method.');
@@ -48,8 +60,15 @@ export const gptq = {
       },
     ];
   },
-  // What groups feed to later ones, before and after each group, and parts of the weight.
-  copies: (value) => ({ moments: 0, weights: options.parse(value).groupScales === 'updated' ? 3 : 0 }),
+  copies: (value) => {
+    const { groupScales, target } = options.parse(value);
+    return {
+      // The drift, and the memory in which it is summed and solved.
+      moments: target === 'outputs' ? 2 : 0,
+      // What groups feed to later ones, before and after each group, and parts of the weight; the target.
+      weights: (groupScales === 'updated' ? 3 : 0) + (target === 'outputs' ? 1 : 0),
+    };
+  },
   needsText: 'to see which errors of the weights matter',
   compensates: true,
   isInEveryKey: true,

@@ -7,6 +7,7 @@ import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
+import { Drift } from './drift.ts';
 
 /** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
 export class SecondMoment {
@@ -14,9 +15,12 @@ export class SecondMoment {
   readonly sum: Reals;
   /** Memory of the same size, free while nothing is added: for the widest layers there is no room for a third. */
   readonly spare: Reals;
+  /** How far the rows have drifted from those at full precision; null where nobody looks at that. */
+  readonly drift: Drift | null;
 
-  constructor(cache: ProgramCache, n: number) {
+  constructor(cache: ProgramCache, n: number, drifts = false) {
     this.#cache = cache;
+    this.drift = drifts ? new Drift(cache, n) : null;
     this.sum = float32([n, n], new Float32Array(n * n));
     this.spare = float32([n, n], new Float32Array(n * n));
   }

@@ -1,11 +1,12 @@
 import type { Linear, SeamName, Site } from '../../protocol/block.ts';
+import { fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
-import type { LayerTypes } from '../network/layer-inputs.ts';
+import type { LayerInputs, LayerTypes } from '../network/layer-inputs.ts';
 import { layerExpression } from '../network/layer-programs.ts';
-import type { LayerShape } from '../network/layer-shape.ts';
+import { type LayerShape, quantizerAt } from '../network/layer-shape.ts';
 import { seenByReaders } from '../network/linear-sites.ts';
 
 /**
@@ -73,7 +74,7 @@ export interface StageSpec {
 /** `mixed` and `product` are given where a map makes other rows of them. */
 export type StageOutput = 'rows' | KeptRows | 'attended' | 'y';
 
-/** One stage of the merged network, activations as they are. */
+/** One stage of the merged network. Rows are as weights read them: quantized, where the network's quantizers do so. */
 export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = {
   name: 'stage',
   build({ stage, keeping, shape, types }) {
@@ -93,7 +94,7 @@ export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = 
     if (given) cut.set(given, reads);
     if (residual === 'attended' && attended) cut.set(attended, 'attended');
     const rows = site && seen.get(site);
-    const read = site && rows ? seenByReaders(inputs, site, rows) : null;
+    const read = site && rows ? readRows(inputs, shape, site, rows) : null;
     const before = (name: KeptRows) => (keeping && keeps === name && rows && read !== rows ? rows : null);
     const outputs = {
       rows: read,
@@ -105,3 +106,10 @@ export const STAGE: ProgramKind<StageSpec, { [Name in StageOutput]?: Reals }> = 
     return { graph, outputs, cut, precision: shape.precision };
   },
 };
+
+/** What weights multiply of the rows that are observed at a site. */
+function readRows(inputs: LayerInputs, { quantizers }: LayerShape, site: Site, rows: Value): Value {
+  const mapped = seenByReaders(inputs, site, rows);
+  const quantizer = quantizerAt(site, quantizers);
+  return quantizer ? fakeQuantize(mapped, quantizer) : mapped;
+}

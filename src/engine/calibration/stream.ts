@@ -4,7 +4,7 @@ import { throwIfCancelled } from '../../protocol/errors.ts';
 import { float32, type HostTensor, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
-import type { BatchShape } from '../network/layer-shape.ts';
+import { type BatchShape, quantizerAt } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { type ActivationStore, HeldParts, openActivationStore } from './activation-store.ts';
 import {
@@ -54,18 +54,22 @@ export class CalibrationStream {
     this.#products = new HeldParts(network.memory.productBytes);
   }
 
-  /** @param folder for scratch files, where the memory that the network may hold does not suffice. */
+  /**
+   * @param folder for scratch files, where the memory that the network may hold does not suffice.
+   * @param prefix of their names.
+   */
   static async open(
     cache: ProgramCache,
     network: Network,
     blocks: readonly Int32Array[],
     folder: string,
+    prefix = '',
   ): Promise<CalibrationStream> {
     const { config } = network.checkpoint;
     const parts = cutParts(blocks, network.memory.tokensAtOnce);
     const store = async (width: number, name: string): Promise<ActivationStore> => {
       const sizes = parts.map(({ ids }) => ids.length * width);
-      const path = join(folder, `.${name}.tmp`);
+      const path = join(folder, `.${prefix}${name}.tmp`);
       await rm(path, { force: true });
       return openActivationStore(sizes, network.memory.groupBytes / 2, async () => path);
     };
@@ -111,7 +115,7 @@ export class CalibrationStream {
         ...(await this.#reads(stage, index, tokens)),
         ...(stage.reads === 'product' && product && { product }),
       };
-      const into = this.#outputs(name, tokens, stage.keeps === 'product' ? product : null);
+      const into = this.#outputs(name, layer, tokens, stage.keeps === 'product' ? product : null);
       const out = await program.run(inputs, signal, into);
       if (see && out.rows) await see(out.rows);
       const residual = stage.newResidual && out[stage.newResidual];
@@ -141,20 +145,27 @@ export class CalibrationStream {
     };
   }
 
-  /** @param product where the products go, which are the rows themselves if no map is between. */
-  #outputs(name: StageName, tokens: number, product: Reals | null): { [Name in StageOutput]?: Reals } {
+  /** @param product where the products go, which are the rows themselves if nothing is between. */
+  #outputs(
+    name: StageName,
+    layer: number,
+    tokens: number,
+    product: Reals | null,
+  ): { [Name in StageOutput]?: Reals } {
     const { config } = this.#network.checkpoint;
-    const { newResidual, keeps }: Stage = STAGES[name];
+    const { site, newResidual, keeps }: Stage = STAGES[name];
     const isMapped = keeps !== null && this.#network.options.maps[MAPS_OF_KEPT[keeps]] !== undefined;
+    const isChanged =
+      isMapped || (site !== null && quantizerAt(site, this.#network.quantizers(layer)) !== null);
     const widths: [string, number][] = [
       ...(name === 'end' ? [] : [['rows', rowWidth(name, config)] satisfies [string, number]]),
-      ...(keeps === 'mixed' && isMapped
+      ...(keeps === 'mixed' && isChanged
         ? [['mixed', rowWidth('output', config)] satisfies [string, number]]
         : []),
       ...(newResidual ? [[newResidual, config.hiddenSize] satisfies [string, number]] : []),
     ];
     const buffers = widths.map(([output, width]) => [output, this.#buffer(output, tokens, width)] as const);
-    return { ...Object.fromEntries(buffers), ...(product && { [isMapped ? 'product' : 'rows']: product }) };
+    return { ...Object.fromEntries(buffers), ...(product && { [isChanged ? 'product' : 'rows']: product }) };
   }
 
   #buffer(output: string, tokens: number, width: number): HostTensor<Float32Array> {

@@ -16,7 +16,16 @@ export const method: RoundingMethod<Options> = {
       work: addWork(walkWork(config, text, quantizers), factorWork(config), feedbackWork(config)),
       bytes: 0,
     }),
-    run: ({ cache, network, blocks, layers, options }, signal) =>
-      roundWeights(cache, { network, blocks, options, layers }, signal),
+    readsQuantizers: ({ inputs }) => inputs === 'quantized',
+    run: ({ cache, network, deployed, exact, blocks, layers, options }, signal) =>
+      roundWeights(
+        cache,
+        {
+          network: options.inputs === 'quantized' ? deployed() : network,
+          ...(options.target === 'outputs' && { exact: exact() }),
+          ...{ blocks, options, layers },
+        },
+        signal,
+      ),
   },
 };

@@ -31,6 +31,10 @@ export interface MethodTask<Options> {
 export interface RoundingWork<Options> extends MethodWork<Options> {
   /** The merged network with all maps. Its weight quantizer gives bits and grids; activations stay as they are. */
   readonly network: Network;
+  /** The same with activations, keys and values quantized as deployed. */
+  readonly deployed: () => Network;
+  /** The same at full precision, its weights too. */
+  readonly exact: () => Network;
   /** Folder of the rounded layers, also of those that an interrupted call left. */
   readonly layers: RoundedLayers;
   /** What the method learned before; null for one that learns nothing. */
@@ -80,6 +84,8 @@ export interface RoundingMethod<Options = unknown> {
   readonly round: {
     /** Calibration sequences that it looks at. */
     samples(options: Options): number;
+    /** True where the weights depend on how activations, keys and values are quantized; absent: never. */
+    readonly readsQuantizers?: (options: Options) => boolean;
     /** True where it rounds to numbers that no grid of rows or groups holds: its matrices are dense. */
     readonly dense?: boolean;
     /** What rounding asks of the machine, its own copies beside the memory of the network. */

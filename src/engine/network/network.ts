@@ -315,6 +315,11 @@ export class Network {
     return { ...own, ...(await this.#weightsOf(index, context, signal)) };
   }
 
+  /** Prepared weights of a layer of a merged network, by program input name. */
+  weights(index: number, signal?: AbortSignal): Promise<Tensors> {
+    return this.#weightsOf(index, this.layerContext(index, { batch: 1, sequence: 1 }), signal);
+  }
+
   /** Prepared weights of a layer; those that are kept where all its products read packed ones. */
   #weightsOf(
     index: number,

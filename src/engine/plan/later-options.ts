@@ -10,6 +10,8 @@ const LATER: Readonly<Record<string, unknown>> = {
   actOrder: false,
   groupScales: 'static',
   offset: 'none',
+  inputs: 'full-precision',
+  target: 'weights',
 };
 
 /** Plain data as versions before these options wrote it, unless it uses them. */

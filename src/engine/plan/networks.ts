@@ -61,18 +61,22 @@ export function deployedProducts(bench: Workbench): Products {
 }
 
 /**
- * Mapped, with the deployed network's weights and all else at full precision: what rounding methods look at.
+ * What rounding methods look at: mapped, with the deployed network's weights, and all else at full precision or, where
+ * they ask for it, quantized; and everything at full precision.
  * @param denseWeights true where the method rounds to numbers that no grid holds.
  */
-export function roundingNetwork(bench: Workbench, state: SeamState, denseWeights: boolean): Network {
-  const quantizers = changedQuantizers(ownQuantizers(bench), (own) => ({
-    ...FULL_PRECISION,
-    ...weightsAlone(own),
-  }));
+export function roundingNetworks(bench: Workbench, state: SeamState, denseWeights: boolean) {
+  const own = ownQuantizers(bench);
+  const quantizers = changedQuantizers(own, (each) => ({ ...FULL_PRECISION, ...weightsAlone(each) }));
+  const maps = weightMaps(ownMaps(bench));
   // What rounding looks at is estimated from a sample: two pieces are off by far less than its noise.
-  const precision = 'bfloat16x2';
-  const options = { ...quantizers, maps: weightMaps(ownMaps(bench)), denseWeights, precision } as const;
-  return mapped(state, networkOf(bench, 'merged', options, 'round'));
+  const round = (options: Omit<NetworkOptions, 'mode' | 'centreEmbedding' | 'memory'>): Network =>
+    mapped(state, networkOf(bench, 'merged', { ...options, precision: 'bfloat16x2' }, 'round'));
+  return {
+    network: round({ ...quantizers, maps, denseWeights }),
+    deployed: () => round({ ...own, maps: ownMaps(bench), denseWeights }),
+    exact: () => round({ quantizers: FULL_PRECISION, maps }),
+  };
 }
 
 /** Mapped at full precision, as far as the maps have numbers: must compute the same function as the plain network. */
@@ -174,8 +178,13 @@ export function gridNetworks(bench: Workbench, state: SeamState): GridNetworks {
 }
 
 /** Settings that decide the weights that a method rounds, beside the maps' numbers and the text. */
-export function roundingSpec(experiment: ResolvedExperiment, options: unknown): unknown {
+export function roundingSpec(
+  experiment: ResolvedExperiment,
+  options: unknown,
+  readsQuantizers: boolean,
+): unknown {
   return {
+    ...(readsQuantizers && { quantizers: quantizersSpec(experiment) }),
     grid: gridOf(experiment),
     options,
     r4: experiment.rotation.r4,

@@ -40,7 +40,7 @@ async function keyOf(context: StepContext, { maps, weights, trained }: Quantized
     trained: trained?.digest(context.of(trained)),
     // To nearest, the network rounds by itself.
     rounding: [experiment.quantization.weights.method, rounding?.version ?? null],
-    spec: roundingSpec(experiment, null),
+    spec: roundingSpec(experiment, null, false),
     // Panels have a sum for each group of what reads them.
     groups: distinctQuantizers(quantizers).map((each) => LINEARS.map((linear) => readBy(linear, each).group)),
   });

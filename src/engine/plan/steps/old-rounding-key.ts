@@ -17,6 +17,7 @@ export async function oldRoundingKey(
   if (method !== 'gptq' || scaling.method !== 'none' || rotation.acrossHeads) return null;
   if (training.method !== NO_TRAINING) return null;
   if (gptq.actOrder || gptq.groupScales !== 'static') return null;
+  if (gptq.inputs !== 'full-precision' || gptq.target !== 'weights') return null;
   const r4 = `R4: ${planHadamard(checkpoint.config.intermediateSize).statement}`;
   const settings = {
     format: 1,

@@ -10,7 +10,7 @@ import type { SeamState } from '../../network/seams.ts';
 import { tokensOf } from '../../network/work.ts';
 import { RoundedLayers, type RoundedLayersOptions, type WeightSizes } from '../../rounding/rounded-layers.ts';
 import { networkBytes } from '../memory.ts';
-import { roundingNetwork, roundingSpec } from '../networks.ts';
+import { roundingNetworks, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
 import type { Grids } from './grids.ts';
@@ -109,7 +109,7 @@ function weightsOn(
     name,
     version,
     inputs: [blocks, maps, ...(trained ? [trained] : []), ...(grids ? [grids] : [])],
-    spec: () => roundingSpec(experiment, options),
+    spec: () => roundingSpec(experiment, options, round.readsQuantizers?.(options) ?? false),
     cost(context) {
       const { config } = context.bench.checkpoint;
       const text = sizeOfText(context.of(blocks));
@@ -141,10 +141,10 @@ function weightsOn(
           assertUnchanged(bench.checkpoint.files);
         },
       });
-      const network = roundingNetwork(trainedBench(context, trained), context.of(maps), dense);
+      const networks = roundingNetworks(trainedBench(context, trained), context.of(maps), dense);
       const work = {
         cache: bench.cache,
-        network,
+        ...networks,
         blocks: context.of(blocks),
         options,
         layers,

@@ -10,6 +10,7 @@ import { LinearWeights, type MappedWeight } from '../walk/linear-weights.ts';
 import type { MatrixRounder, RoundedLinear } from '../walk/walk-layers.ts';
 import { inverseOrder, orderByMoment, reorder } from './column-order.ts';
 import { type DampedFactor, dampedFactor } from './damped-factor.ts';
+import { DriftedTarget } from './drifted-target.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 import { roundGroups } from './updated-groups.ts';
 
@@ -55,10 +56,12 @@ export class LayerRounder implements MatrixRounder {
     const factor = await this.#factor(seen, signal);
     if (factor.dampings.length > 1) yield raisedDamping(layer, linears, factor);
     const moment = seen.sum;
+    const target = seen.drift && (await DriftedTarget.of(this.#cache, seen.drift, factor, signal));
     for (const linear of linears) {
       const mapped = await this.#weights.mapped(layer, linear, signal);
       const quantizer = weightQuantizer(linear, this.#network.quantizers(layer));
-      const matrix = await this.#rounded(mapped, quantizer, factor, signal);
+      const wanted = target ? { ...mapped, w: await target.weights(mapped.w, signal) } : mapped;
+      const matrix = await this.#rounded(wanted, quantizer, factor, signal);
       const error = await this.#weights.error(layer, linear, { mapped, matrix, moment }, signal);
       yield { linear, matrix, error };
     }

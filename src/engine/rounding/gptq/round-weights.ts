@@ -3,16 +3,16 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import { type WalkTask, walkLayers } from '../walk/walk-layers.ts';
 import { LayerRounder, type RoundingOptions } from './layer-rounder.ts';
 
-export interface RoundingTask extends Pick<WalkTask, 'network' | 'blocks' | 'layers'> {
+export interface RoundingTask extends Pick<WalkTask, 'network' | 'exact' | 'blocks' | 'layers'> {
   readonly options: RoundingOptions;
 }
 
 /** GPTQ over the whole network. See {@link walkLayers}. */
 export function roundWeights(
   cache: ProgramCache,
-  { network, blocks, layers, options }: RoundingTask,
+  { options, ...task }: RoundingTask,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, void> {
-  const rounder = new LayerRounder(cache, network, options);
-  return walkLayers(cache, { network, blocks, layers, method: 'gptq', rounder }, signal);
+  const rounder = new LayerRounder(cache, task.network, options);
+  return walkLayers(cache, { ...task, method: 'gptq', rounder }, signal);
 }

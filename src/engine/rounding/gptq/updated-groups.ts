@@ -1,4 +1,4 @@
-import { float32, type HostTensor } from '../../../protocol/tensor.ts';
+import { float32 } from '../../../protocol/tensor.ts';
 import { quantizeWithRatio, type WeightQuantizer, weightGrid } from '../../graph/fused/weight-quantize.ts';
 import { Graph } from '../../graph/graph.ts';
 import { add } from '../../graph/ops/elementwise.ts';
@@ -7,7 +7,9 @@ import { reshape } from '../../graph/ops/shape.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../../graph/program-cache.ts';
 import { type GridMatrix, multiples } from '../../network/rounded-weights.ts';
+import { columnsOf, rowsOf } from './matrix-parts.ts';
 import type { RoundingKernels } from './rounding-kernels.ts';
+import { inverseOfLower } from './triangular.ts';
 
 /**
  * GPTQ with the scales of each group of columns taken when it begins, from the weights as all errors before have moved
@@ -87,18 +89,6 @@ const FEED_FORWARD: ProgramKind<
   },
 };
 
-function rowsOf(matrix: Float32Array, columns: number, from: number, count: number): Reals {
-  return float32([count, columns], matrix.subarray(from * columns, (from + count) * columns));
-}
-
-function columnsOf({ data, dims }: HostTensor<Float32Array>, from: number, count: number): Reals {
-  const [rows, columns] = dims as [number, number];
-  const part = new Float32Array(rows * count);
-  for (let row = 0; row < rows; row++)
-    part.set(data.subarray(row * columns + from, row * columns + from + count), row * count);
-  return float32([rows, count], part);
-}
-
 /** Puts a part [rows, count] into columns of a matrix. */
 function put<T extends Int8Array | Float32Array>(
   matrix: T,
@@ -109,17 +99,4 @@ function put<T extends Int8Array | Float32Array>(
 ): void {
   for (let row = 0; row < part.length / count; row++)
     matrix.set(part.subarray(row * count, (row + 1) * count), row * columns + from);
-}
-
-/** T⁻¹ of a lower triangular T [n, n], in double precision, rounded once. */
-function inverseOfLower(t: Float32Array, n: number): Float32Array {
-  const inverse = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
-    for (let j = 0; j <= i; j++) {
-      let sum = i === j ? 1 : 0;
-      for (let k = j; k < i; k++) sum -= t[i * n + k]! * inverse[k * n + j]!;
-      inverse[i * n + j] = sum / t[i * n + i]!;
-    }
-  }
-  return Float32Array.from(inverse);
 }

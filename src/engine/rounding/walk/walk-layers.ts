@@ -3,7 +3,6 @@ import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { type RoundingError, type RunEvent, timed } from '../../../protocol/events.ts';
 import { SecondMoment } from '../../calibration/second-moment.ts';
 import { READING_STAGES, rowWidth, STAGE_NAMES, STAGES, type StageName } from '../../calibration/stages.ts';
-import { CalibrationStream } from '../../calibration/stream.ts';
 import type { HostTensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
@@ -11,6 +10,7 @@ import { isCodes } from '../../network/packed-weights.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { removeTornFiles } from '../torn-files.ts';
+import { PairedStream } from './paired-stream.ts';
 
 /** Progress is reported so often. */
 const INTERVAL_MS = 500;
@@ -38,8 +38,10 @@ export interface MatrixRounder {
 }
 
 export interface WalkTask {
-  /** Merged, its rotations set, activations as they are; its weight quantizer gives bits and grids. */
+  /** Merged, its rotations set, as weights are to be rounded for it; its weight quantizer gives bits and grids. */
   readonly network: Network;
+  /** The same network at full precision, where the rounder looks at how far what is read drifts from it. */
+  readonly exact?: Network;
   /** Token blocks of one length. */
   readonly blocks: readonly Int32Array[];
   /** Name of the method in events and records. */
@@ -59,7 +61,7 @@ export async function* walkLayers(
   task: WalkTask,
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, void> {
-  const { network, blocks, layers } = task;
+  const { network, exact, blocks, layers } = task;
   const count = network.layers;
   const records = Array.from({ length: count }, (_, layer) => layers.record(layer));
   const fresh = records.indexOf(null);
@@ -69,7 +71,7 @@ export async function* walkLayers(
   if (fresh < 0) return;
   await mkdir(layers.folder, { recursive: true });
   await removeTornFiles(layers.folder);
-  const stream = await CalibrationStream.open(cache, network, blocks, layers.folder);
+  const stream = await PairedStream.open(cache, { network, exact: exact ?? null, blocks }, layers.folder);
   try {
     await stream.embed(signal);
     for (let layer = 0; layer < count; layer++) {
@@ -85,7 +87,7 @@ export async function* walkLayers(
 class LayerWalk {
   readonly #cache: ProgramCache;
   readonly #task: WalkTask;
-  readonly #stream: CalibrationStream;
+  readonly #stream: PairedStream;
   readonly #layer: number;
   /** The first layer that was not rounded before. */
   readonly #fresh: number;
@@ -96,7 +98,7 @@ class LayerWalk {
   constructor(
     cache: ProgramCache,
     task: WalkTask,
-    stream: CalibrationStream,
+    stream: PairedStream,
     { layer, fresh }: { readonly layer: number; readonly fresh: number },
     signal?: AbortSignal,
   ) {
@@ -109,13 +111,17 @@ class LayerWalk {
   }
 
   async *round(): AsyncGenerator<RunEvent, void> {
-    const { network, layers, method, rounder } = this.#task;
+    const { network, exact, layers, method, rounder } = this.#task;
     const began = performance.now();
     const weights: Partial<Record<Linear, RoundedMatrix>> = {};
     const errors: RoundingError[] = [];
     let stored = 0;
     for (const stage of READING_STAGES) {
-      const moment = new SecondMoment(this.#cache, rowWidth(stage, network.checkpoint.config));
+      const moment = new SecondMoment(
+        this.#cache,
+        rowWidth(stage, network.checkpoint.config),
+        exact !== undefined,
+      );
       yield* this.#pass(stage, moment);
       const { linears } = STAGES[stage];
       for await (const found of rounder.round(this.#layer, linears, moment, this.#signal)) {
@@ -153,9 +159,8 @@ class LayerWalk {
   }
 
   async *#pass(stage: StageName, moment: SecondMoment | null): AsyncGenerator<RunEvent, void> {
-    const see = moment && ((rows: Parameters<SecondMoment['add']>[0]) => moment.add(rows, this.#signal));
     const before = STAGE_NAMES.indexOf(stage);
-    for await (const share of this.#stream.pass(stage, this.#layer, this.#prepared, see, this.#signal)) {
+    for await (const share of this.#stream.pass(stage, this.#layer, this.#prepared, moment, this.#signal)) {
       if (performance.now() - this.#lastSaid < INTERVAL_MS) continue;
       this.#lastSaid = performance.now();
       yield this.#progress((before + share) / STAGE_NAMES.length);

@@ -1,0 +1,98 @@
+import type { SecondMoment } from '../../calibration/second-moment.ts';
+import type { StageName } from '../../calibration/stages.ts';
+import { CalibrationStream } from '../../calibration/stream.ts';
+import type { Reals, Tensors } from '../../graph/program.ts';
+import type { ProgramCache } from '../../graph/program-cache.ts';
+import type { Network } from '../../network/network.ts';
+
+interface Streamed {
+  readonly network: Network;
+  readonly stream: CalibrationStream;
+}
+
+/**
+ * The calibration text on its way through the network that is being rounded and, where a method looks at how far that
+ * drifts, through the same network at full precision beside it.
+ */
+export class PairedStream {
+  readonly #own: CalibrationStream;
+  readonly #exact: Streamed | null;
+
+  private constructor(own: CalibrationStream, exact: Streamed | null) {
+    this.#own = own;
+    this.#exact = exact;
+  }
+
+  /** @param exact null for a single stream. @param folder for scratch files. */
+  static async open(
+    cache: ProgramCache,
+    { network, exact, blocks }: { network: Network; exact: Network | null; blocks: readonly Int32Array[] },
+    folder: string,
+  ): Promise<PairedStream> {
+    const own = await CalibrationStream.open(cache, network, blocks, folder);
+    if (!exact) return new PairedStream(own, null);
+    if (exact.memory.tokensAtOnce !== network.memory.tokensAtOnce)
+      throw new Error('both networks must read the same parts');
+    const stream = await CalibrationStream.open(cache, exact, blocks, folder, 'exact-');
+    return new PairedStream(own, { network: exact, stream });
+  }
+
+  async embed(signal?: AbortSignal): Promise<void> {
+    await this.#own.embed(signal);
+    await this.#exact?.stream.embed(signal);
+  }
+
+  /**
+   * Takes the text through a stage of a layer. See {@link CalibrationStream.pass}.
+   * @param moment sees what the linear layers of the stage read, and its drift the same at full precision.
+   */
+  async *pass(
+    stage: StageName,
+    layer: number,
+    weights: Tensors,
+    moment: SecondMoment | null,
+    signal?: AbortSignal,
+  ): AsyncGenerator<number, void> {
+    let beside: Reals | null = null;
+    const see = async (rows: Reals): Promise<void> => {
+      await moment?.add(rows, signal);
+      if (beside) await moment?.drift?.add(beside, rows, signal);
+    };
+    const own = this.#own.pass(stage, layer, weights, moment && see, signal);
+    const exact = await this.#exactPass(
+      stage,
+      layer,
+      async (rows) => {
+        beside = rows;
+      },
+      signal,
+    );
+    try {
+      // The same part of the text passes through both, one after the other.
+      for (;;) {
+        await exact?.next();
+        const { done, value } = await own.next();
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      await exact?.return();
+      await own.return();
+    }
+  }
+
+  async #exactPass(
+    stage: StageName,
+    layer: number,
+    see: (rows: Reals) => Promise<void>,
+    signal?: AbortSignal,
+  ): Promise<AsyncGenerator<number, void> | null> {
+    if (!this.#exact) return null;
+    const { network, stream } = this.#exact;
+    return stream.pass(stage, layer, await network.weights(layer, signal), see, signal);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#own.close(), this.#exact?.stream.close()]);
+  }
+}
