@@ -188,7 +188,9 @@ async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[numb
   const rounded = (layer: number) =>
     Object.assign({}, ...LINEARS.map((linear) => preparedTensors(linear, layers.read(layer)[linear], false)));
   const own = await wholeLayers(cache, network, blocks, rounded);
-  const full = await wholeLayers(cache, exact, blocks, (layer) => exact.weights(layer));
+  const full = await wholeLayers(cache, exact, blocks, (layer) =>
+    exact.weights(layer, { batch: 1, sequence: 1 }),
+  );
   for (let layer = 0; layer < network.layers; layer++)
     for (const [linear, site] of Object.entries(SITES)) {
       const found = seen.get(`${layer} ${linear}`)!;

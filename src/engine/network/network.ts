@@ -309,23 +309,14 @@ export class Network {
 
   /** All that a layer's programs read beside activations, its weights prepared. */
   async layerInputs(index: number, shape: BatchShape, signal?: AbortSignal): Promise<Tensors> {
-    const context = this.layerContext(index, shape);
-    const own = { ...context.tensors, ...this.maps(index) };
+    const own = { ...this.layerContext(index, shape).tensors, ...this.maps(index) };
     if (this.options.mode !== 'merged') return own;
-    return { ...own, ...(await this.#weightsOf(index, context, signal)) };
+    return { ...own, ...(await this.weights(index, shape, signal)) };
   }
 
-  /** Prepared weights of a layer of a merged network, by program input name. */
-  weights(index: number, signal?: AbortSignal): Promise<Tensors> {
-    return this.#weightsOf(index, this.layerContext(index, { batch: 1, sequence: 1 }), signal);
-  }
-
-  /** Prepared weights of a layer; those that are kept where all its products read packed ones. */
-  #weightsOf(
-    index: number,
-    context: { shape: LayerShape; types: LayerTypes; tensors: Tensors },
-    signal?: AbortSignal,
-  ): Promise<Tensors> {
+  /** Prepared weights of a layer of a merged network; those that are kept where all its products read packed ones. */
+  weights(index: number, batch: BatchShape, signal?: AbortSignal): Promise<Tensors> {
+    const context = this.layerContext(index, batch);
     const { shape } = context;
     const make = (): Promise<Tensors> =>
       this.#rounded?.of(index, shape, signal) ?? this.#prepared.of(index, context, this.#given, signal);

@@ -5,6 +5,9 @@ import type { Reals, Tensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 
+/** Weights are the same for all texts. */
+const ONE_TOKEN = { batch: 1, sequence: 1 };
+
 interface Streamed {
   readonly network: Network;
   readonly stream: CalibrationStream;
@@ -89,7 +92,7 @@ export class PairedStream {
   ): Promise<AsyncGenerator<number, void> | null> {
     if (!this.#exact) return null;
     const { network, stream } = this.#exact;
-    return stream.pass(stage, layer, await network.weights(layer, signal), see, signal);
+    return stream.pass(stage, layer, await network.weights(layer, ONE_TOKEN, signal), see, signal);
   }
 
   async close(): Promise<void> {
