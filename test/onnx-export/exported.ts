@@ -32,6 +32,8 @@ export interface Form {
   readonly asymmetric?: boolean;
   /** True where products are of whole numbers, as far as they can be. */
   readonly integer?: 'always';
+  /** As an experiment has them. */
+  readonly exceptions?: readonly object[];
   /** False leaves the residual in the checkpoint's channels. */
   readonly r1?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
@@ -52,6 +54,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
       activations: { bits: activations },
       keys: { bits: cached },
       values: { bits: cached },
+      exceptions: form.exceptions,
     },
   });
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;

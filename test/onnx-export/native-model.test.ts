@@ -101,6 +101,23 @@ test('products that are not of whole numbers, and R1 at run time', { skip: notBu
   assert.equal(eight.report.operators.FakeQuantize, 8, 'q, k and v read the same codes');
 });
 
+test('sites and layers with other bits than the rest', { skip: notBuilt }, async (t) => {
+  const form = { weights: 4, activations: 4, cache: 4, r1: false } as const;
+  const activations = { sites: ['down', 'gate-up'], layers: [1], activations: { bits: 8 } };
+  const inWhole = await bothLogits(t, 'qwen3', { ...form, exceptions: [activations] });
+  assert.ok(inWhole.off < HEAD, `${inWhole.off}`);
+  assert.equal(inWhole.report.operators.Int4MatMul, 14);
+  const weights = { sites: 'o', layers: [0], weights: { bits: 8 } };
+  const mixed = await bothLogits(t, 'qwen3', { ...form, exceptions: [activations, weights] });
+  assert.equal(mixed.report.operators.Int4MatMul, 13);
+  assert.match(
+    mixed.report.notes.join(' '),
+    /Products of o are of float32 numbers, with codes of weights in 4 or 8 bits: weights have 8 bits in 1 of 2 layers\./,
+  );
+  // Sums in another order put a few numbers on the other side of a tie of 4 bits: a step is 2⁻⁴ of a token's range.
+  assert.ok(mixed.off < 2 ** -3, `${mixed.off}`);
+});
+
 test('a tied output layer shares the table of the embeddings', { skip: notBuilt }, async (t) => {
   const form = { weights: 4, activations: 16, r1: false } as const;
   const { off, report } = await bothLogits(t, 'llama3-scaled-tied', form, { embeddings: 16, head: 16 });
