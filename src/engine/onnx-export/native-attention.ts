@@ -81,7 +81,7 @@ export class NativeAttention {
     const { qNorm, kNorm } = this.#network.checkpoint.layer(this.#layer);
     const { both } = this.#places;
     const offset = both !== null && keyBias !== null ? { bias: keyBias, table: both } : null;
-    const forms = cacheFormsOf(this.#network.options.quantizers);
+    const forms = cacheFormsOf(this.#network.quantizers(this.#layer));
     const turnedQueries = await this.#turned('q', q, qNorm, [kvHeads, repeats]);
     const rest = offset ? withoutBias(this.#place, k, offset) : k;
     const keys = await this.#mapped('k', await this.#turned('k', rest, kNorm, [kvHeads]));
@@ -165,7 +165,7 @@ export class NativeAttention {
   /** Over numbers, of which one of keys and values may be rounded. @param whole keys with their offset; null for none. */
   #plain({ queries, keys, values, whole }: Attended & { readonly whole: string | null }): string {
     const graph = this.#graph;
-    const { quantizers } = this.#network.options;
+    const quantizers = this.#network.quantizers(this.#layer);
     const grown = (role: CacheRole, x: string, quantizer: ActivationQuantizer, back: string | null) => {
       const codes = this.#rounded(`${this.#at}.${role}.rounded`, x, quantizer);
       const rounded = back ? graph.node(`${this.#at}.${role}.again`, 'Add', [codes, back]) : codes;
@@ -192,7 +192,7 @@ export class NativeAttention {
     forms: CacheForms,
   ): string {
     const { headDim } = this.#config;
-    const { quantizers } = this.#network.options;
+    const quantizers = this.#network.quantizers(this.#layer);
     const [own, past] = [
       [
         ...this.#packedTokens('key', keys, quantizers.keys),
