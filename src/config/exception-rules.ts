@@ -1,5 +1,5 @@
 /** Rules for exceptions of a quantization. */
-import { roundingOf, trainingOf } from './derived.ts';
+import { quantizersReadText, roundingOf, takesKeyMeans, trainingOf } from './derived.ts';
 import {
   EXCEPTION_PARTS,
   type ExceptionPart,
@@ -141,6 +141,8 @@ function inTraining(experiment: Experiment): RuleFault[] {
 
 /** Layers that are to be chosen by what they cost, where each cell would choose others. */
 export function chosenInTables(experiment: Experiment): RuleFault[] {
+  // The cell of full precision has none to choose.
+  if (EXCEPTION_PARTS.every((part) => experiment.quantization[part].bits >= 16)) return [];
   if (experiment.quantization.budget !== undefined)
     return [
       error(
@@ -191,6 +193,22 @@ function smallBudget({ quantization }: Experiment): RuleFault[] {
   ];
 }
 
+/** Quantizers that a text decides, without one. */
+function noText({ calibration, quantization }: Experiment): RuleFault[] {
+  if (calibration.text.length > 0 || !quantizersReadText(quantization)) return [];
+  const [what, without] = takesKeyMeans(quantization)
+    ? ['the mean of the keys is taken on', 'set quantization.keys.offset to "bias"']
+    : ['exceptions are chosen by', 'name the layers of quantization.exceptions'];
+  return [
+    error(
+      'config/no-calibration-text',
+      ['calibration', 'text'],
+      `${what} a text, and there is none.`,
+      `Name a text file in calibration.text, or ${without}.`,
+    ),
+  ];
+}
+
 export const EXCEPTION_RULES: readonly Rule[] = [
   ofNothing,
   wrongLayers,
@@ -200,4 +218,5 @@ export const EXCEPTION_RULES: readonly Rule[] = [
   inTraining,
   besideBudget,
   smallBudget,
+  noText,
 ];

@@ -1,6 +1,6 @@
 /** Means of keys that are taken out of them before they are quantized, where an experiment asks for that. */
 import { existsSync } from 'node:fs';
-import { type Experiment, type ResolvedExperiment, resolvedCells } from '../../config/index.ts';
+import { type ResolvedExperiment, resolvedCells, takesKeyMeans } from '../../config/index.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { readTensor, toFloat32 } from '../../formats/tensor-io.ts';
@@ -19,9 +19,8 @@ type KeyMeans = readonly HostTensor<Float32Array>[];
 
 /** True where keys are quantized without their mean, in the experiment or in a cell of its table. */
 export function readsKeyMeans(experiment: ResolvedExperiment): boolean {
-  const reads = ({ quantization: { keys } }: Pick<Experiment, 'quantization'>): boolean =>
-    keys.offset === 'mean' && keys.bits < 16;
-  return reads(experiment) || resolvedCells(experiment).some((cell) => reads(cell.experiment));
+  const cells = resolvedCells(experiment).map((cell) => cell.experiment);
+  return [experiment, ...cells].some(({ quantization }) => takesKeyMeans(quantization));
 }
 
 /**
