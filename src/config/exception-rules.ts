@@ -34,6 +34,9 @@ const fault =
 const error = fault('error');
 const warning = fault('warning');
 
+const isQuantized = ({ quantization }: Pick<Experiment, 'quantization'>): boolean =>
+  EXCEPTION_PARTS.some((part) => quantization[part].bits < 16);
+
 const writtenParts = (exception: Exception): ExceptionPart[] =>
   EXCEPTION_PARTS.filter((part) => Object.values(exception[part] ?? {}).some((value) => value !== undefined));
 
@@ -142,7 +145,7 @@ function inTraining(experiment: Experiment): RuleFault[] {
 /** Layers that are to be chosen by what they cost, where each cell would choose others. */
 export function chosenInTables(experiment: Experiment): RuleFault[] {
   // The cell of full precision has none to choose.
-  if (EXCEPTION_PARTS.every((part) => experiment.quantization[part].bits >= 16)) return [];
+  if (!isQuantized(experiment)) return [];
   if (experiment.quantization.budget !== undefined)
     return [
       error(
@@ -182,7 +185,7 @@ function besideBudget({ quantization }: Experiment): RuleFault[] {
 function smallBudget({ quantization }: Experiment): RuleFault[] {
   const { budget, weights, activations, keys, values } = quantization;
   const least = Math.min(keys.bits, values.bits, (weights.bits + activations.bits) / 2);
-  if (budget === undefined || budget > least) return [];
+  if (budget === undefined || budget > least || !isQuantized({ quantization })) return [];
   return [
     error(
       'config/small-budget',
