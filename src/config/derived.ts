@@ -1,4 +1,4 @@
-import { hasExceptions } from './exceptions.ts';
+import { choosesExceptions, hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import type { Bits } from './schema-bits.ts';
@@ -80,6 +80,16 @@ export function scalingOf({ scaling }: { readonly scaling: Scaling }): MethodDes
 /** Returns the method that trains the weights before anything else; null for none. */
 export function trainingOf({ training }: { readonly training: Training }): MethodDescriptor | null {
   return training.method === NO_TRAINING ? null : methodNamed(training.method);
+}
+
+/** True where keys are quantized without their mean, which a text tells. */
+export function takesKeyMeans({ keys }: Quantization): boolean {
+  return keys.offset === 'mean' && keys.bits < 16;
+}
+
+/** True where the quantizers themselves depend on the calibration text. */
+export function quantizersReadText(quantization: Quantization): boolean {
+  return takesKeyMeans(quantization) || choosesExceptions(quantization);
 }
 
 /** Returns the methods that must see the calibration text, in the order in which they act. */

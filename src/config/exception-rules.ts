@@ -1,5 +1,5 @@
 /** Rules for exceptions of a quantization. */
-import { roundingOf, trainingOf } from './derived.ts';
+import { quantizersReadText, roundingOf, takesKeyMeans, trainingOf } from './derived.ts';
 import {
   EXCEPTION_PARTS,
   type ExceptionPart,
@@ -33,6 +33,9 @@ const fault =
     ({ severity, code, path, message: `${formatPath(path)}: ${message}`, hint }) as const;
 const error = fault('error');
 const warning = fault('warning');
+
+const isQuantized = ({ quantization }: Pick<Experiment, 'quantization'>): boolean =>
+  EXCEPTION_PARTS.some((part) => quantization[part].bits < 16);
 
 const writtenParts = (exception: Exception): ExceptionPart[] =>
   EXCEPTION_PARTS.filter((part) => Object.values(exception[part] ?? {}).some((value) => value !== undefined));
@@ -141,6 +144,8 @@ function inTraining(experiment: Experiment): RuleFault[] {
 
 /** Layers that are to be chosen by what they cost, where each cell would choose others. */
 export function chosenInTables(experiment: Experiment): RuleFault[] {
+  // The cell of full precision has none to choose.
+  if (!isQuantized(experiment)) return [];
   if (experiment.quantization.budget !== undefined)
     return [
       error(
@@ -180,13 +185,29 @@ function besideBudget({ quantization }: Experiment): RuleFault[] {
 function smallBudget({ quantization }: Experiment): RuleFault[] {
   const { budget, weights, activations, keys, values } = quantization;
   const least = Math.min(keys.bits, values.bits, (weights.bits + activations.bits) / 2);
-  if (budget === undefined || budget > least) return [];
+  if (budget === undefined || budget > least || !isQuantized({ quantization })) return [];
   return [
     error(
       'config/small-budget',
       BUDGET,
       `is ${budget}, and what is multiplied has at least ${least} bits on average without any exception.`,
       `Allow more than ${least}, such as ${least + 0.25}.`,
+    ),
+  ];
+}
+
+/** Quantizers that a text decides, without one. */
+function noText({ calibration, quantization }: Experiment): RuleFault[] {
+  if (calibration.text.length > 0 || !quantizersReadText(quantization)) return [];
+  const [what, without] = takesKeyMeans(quantization)
+    ? ['the mean of the keys is taken on', 'set quantization.keys.offset to "bias"']
+    : ['exceptions are chosen by', 'name the layers of quantization.exceptions'];
+  return [
+    error(
+      'config/no-calibration-text',
+      ['calibration', 'text'],
+      `${what} a text, and there is none.`,
+      `Name a text file in calibration.text, or ${without}.`,
     ),
   ];
 }
@@ -200,4 +221,5 @@ export const EXCEPTION_RULES: readonly Rule[] = [
   inTraining,
   besideBudget,
   smallBudget,
+  noText,
 ];

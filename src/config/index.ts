@@ -8,8 +8,10 @@ export {
   learningWeightClip,
   methodsThatRead,
   optionsOf,
+  quantizersReadText,
   roundingOf,
   scalingOf,
+  takesKeyMeans,
   trainingOf,
   withoutMaps,
 } from './derived.ts';

@@ -75,7 +75,7 @@ function cacheShape(what: 'Keys' | 'Values', where: string) {
 }
 
 /** Parts of keys that are taken out before they are quantized, and come back in the scores. */
-export const KEY_OFFSETS = ['none', 'bias'] as const;
+export const KEY_OFFSETS = ['none', 'bias', 'mean'] as const;
 export type KeyOffset = (typeof KEY_OFFSETS)[number];
 
 const KEYS_WHERE = 'after RoPE and R3, one scale per token and head';
@@ -88,7 +88,7 @@ const keysSchema = z
       .enum(KEY_OFFSETS)
       .default('bias')
       .describe(
-        'What is taken out of the keys before they are quantized, and added back in the scores, where it is known at every position: "bias", the bias of k_proj turned by RoPE, or "none". Models without that bias have nothing to take out. Reference: none.',
+        'What is taken out of the keys before they are quantized, and added back in the scores, where it is known at every position: "bias", the bias of k_proj turned by RoPE; "mean", the mean of the keys before RoPE on the calibration text, in which a bias is; or "none". Models without that bias have nothing to take out by "bias". Reference: none.',
       ),
   })
   .prefault({})

@@ -22,13 +22,16 @@ export function trainingWithMaps(experiment: Experiment): RuleFault[] {
     ...(r3 && quantization.keys.bits < 16 ? ['rotation.r3 is true'] : []),
     ...(r4 ? ['rotation.r4 is true'] : []),
     ...(embeddingCentring ? ['rotation.embeddingCentring is true'] : []),
+    ...(quantization.keys.offset === 'mean' && quantization.keys.bits < 16
+      ? ['quantization.keys.offset is "mean"']
+      : []),
     ...(scaling.method === NO_SCALING ? [] : [`scaling.method is "${scaling.method}"`]),
   ];
   if (acting.length === 0) return [];
   return refused(
     'training/maps',
     `${method.title} trains the weights of the network without rotation and without scaling, and ${acting.join(', ')}.`,
-    'Set rotation.r1 and r2 to "none", r3, r4 and embeddingCentring to false and scaling.method to "none".',
+    'Set rotation.r1 and r2 to "none", r3, r4 and embeddingCentring to false, scaling.method to "none" and quantization.keys.offset to "bias".',
   );
 }
 

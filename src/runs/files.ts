@@ -31,6 +31,8 @@ export const RUN_FILES = {
   tasks: 'tasks',
   /** This folder has the scales and grids that a method learned before it rounded, a file for each layer. */
   grids: 'grids',
+  /** What is taken out of keys before they are quantized, by layer. */
+  keyMeans: 'key-means.safetensors',
   activations: 'activations.json',
   /** What each rounding costs the loss, by layer. */
   attribution: 'attribution.json',

@@ -19,6 +19,8 @@ export interface Setting {
   readonly weights?: object;
   /** Channels of a token that share a scale; null or absent: all. */
   readonly activationGroup?: number;
+  /** What is taken out of keys; absent: as an experiment has it. */
+  readonly keyOffset?: 'none' | 'bias' | 'mean';
   /** As an experiment has them. */
   readonly exceptions?: readonly object[];
 }
@@ -34,7 +36,7 @@ function formOf(setting: Setting, config: ModelConfig) {
     quantization: {
       weights: { bits: 4, clip: false, ...weights },
       activations: { bits: activations, groupSize: activations === 16 ? null : activationGroup },
-      keys: { bits: cache },
+      keys: { bits: cache, offset: setting.keyOffset },
       values: { bits: cache },
       exceptions,
     },

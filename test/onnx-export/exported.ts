@@ -32,6 +32,10 @@ export interface Form {
   readonly asymmetric?: boolean;
   /** True where products are of whole numbers, as far as they can be. */
   readonly integer?: 'always';
+  /** What is taken out of keys; absent: as an experiment has it. */
+  readonly keyOffset?: 'mean';
+  /** As an experiment has them. */
+  readonly exceptions?: readonly object[];
   /** False leaves the residual in the checkpoint's channels. */
   readonly r1?: boolean;
   /** Maps beside those of SpinQuant, with their numbers. */
@@ -50,8 +54,9 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
     quantization: {
       weights: { bits: weights, clip: false, groupSize, symmetric: !asymmetric },
       activations: { bits: activations },
-      keys: { bits: cached },
+      keys: { bits: cached, offset: form.keyOffset },
       values: { bits: cached },
+      exceptions: form.exceptions,
     },
   });
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;

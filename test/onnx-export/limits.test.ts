@@ -35,6 +35,7 @@ const questionOf = ({ checkpoint, options }: Network): TargetQuestion => ({
   target: 'stock',
   checkpoint,
   quantizers: options.quantizers,
+  exceptions: options.exceptions,
   method: 'rtn',
   dense: false,
 });
@@ -68,6 +69,19 @@ test('groups of weights that no block divides', async (t) => {
     async () => expectExpressible(questionOf(network)),
     'export/group-size',
     /groups of 8 \(quantization\.weights\.groupSize\); .* blocks of 16, 32, 64, 128/,
+  );
+});
+
+test('caches that are not the same in all layers', async (t) => {
+  const question = questionOf(await networkOf(t, {}));
+  const { quantizers } = question;
+  const other = { ...quantizers, keys: { ...quantizers.keys, bits: 8 } };
+  const exceptions = new Map([[1, other]]);
+  expectExpressible({ ...question, exceptions });
+  await rejectsWith(
+    async () => expectExpressible({ ...question, exceptions, target: 'native' }),
+    'export/exceptions',
+    /gives some layers other keys or values than the others/,
   );
 });
 

@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
 import { Decoder } from '../../src/engine/generate/decoder.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
-import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { type Checkpoint, openCheckpoint, withKeyMeans } from '../../src/engine/model/checkpoint.ts';
 import type { Network } from '../../src/engine/network/network.ts';
 import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { float32 } from '../../src/protocol/tensor.ts';
 import { NativeFolder } from '../helpers/native-session.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 import { notBuilt } from '../native/support.ts';
@@ -38,8 +39,14 @@ async function written(
 const CHUNKS = [5, 1, 11, 1, 6];
 
 /** Logits [n, V] of each chunk: its last token's in the engine, all in the folder; and how far these are off. */
-async function bothLogits(t: TestContext, name: string, form: Form, tables = EXACT) {
-  const checkpoint = await openCheckpoint(goldenFolder(name));
+async function bothLogits(
+  t: TestContext,
+  name: string,
+  form: Form,
+  tables = EXACT,
+  change = (checkpoint: Checkpoint): Checkpoint => checkpoint,
+) {
+  const checkpoint = change(await openCheckpoint(goldenFolder(name)));
   const { vocabSize } = checkpoint.config;
   const ids = Int32Array.from(readGolden(name).ids);
   const network = rotated(cache, checkpoint, { ...form, integer: 'always' });
@@ -100,6 +107,47 @@ test('products that are not of whole numbers, and R1 at run time', { skip: notBu
   assert.ok(eight.off < 2 ** -7, `${eight.off}`);
   assert.equal(eight.report.operators.FakeQuantize, 8, 'q, k and v read the same codes');
 });
+
+test('sites and layers with other bits than the rest', { skip: notBuilt }, async (t) => {
+  const form = { weights: 4, activations: 4, cache: 4, r1: false } as const;
+  const activations = { sites: ['down', 'gate-up'], layers: [1], activations: { bits: 8 } };
+  const inWhole = await bothLogits(t, 'qwen3', { ...form, exceptions: [activations] });
+  assert.ok(inWhole.off < HEAD, `${inWhole.off}`);
+  assert.equal(inWhole.report.operators.Int4MatMul, 14);
+  const weights = { sites: 'o', layers: [0], weights: { bits: 8 } };
+  const mixed = await bothLogits(t, 'qwen3', { ...form, exceptions: [activations, weights] });
+  assert.equal(mixed.report.operators.Int4MatMul, 13);
+  assert.match(
+    mixed.report.notes.join(' '),
+    /Products of o are of float32 numbers, with codes of weights in 4 or 8 bits: weights have 8 bits in 1 of 2 layers\./,
+  );
+  // Sums in another order put a few numbers on the other side of a tie of 4 bits: a step is 2⁻⁴ of a token's range.
+  assert.ok(mixed.off < 2 ** -3, `${mixed.off}`);
+});
+
+for (const name of ['llama', 'qwen2', 'qwen3'])
+  test(`${name}: keys without their mean`, { skip: notBuilt }, async (t) => {
+    const form = { weights: 4, activations: 4, r1: false, keyOffset: 'mean' } as const;
+    for (const cached of [{ cache: 4 }, { cache: 8 }] as const) {
+      const { off } = await bothLogits(t, name, { ...form, ...cached }, EXACT, meansOf);
+      assert.ok(off < HEAD, `${off}`);
+    }
+  });
+
+/** Any constant may be taken out, as long as it comes back. */
+function meansOf(checkpoint: Checkpoint): Checkpoint {
+  const { layers, kvHeads, headDim } = checkpoint.config;
+  const dims = [1, kvHeads * headDim];
+  const mean = (layer: number) =>
+    float32(
+      dims,
+      Float32Array.from({ length: dims[1]! }, (_, i) => Math.sin(i + layer)),
+    );
+  return withKeyMeans(
+    checkpoint,
+    Array.from({ length: layers }, (_, layer) => mean(layer)),
+  );
+}
 
 test('a tied output layer shares the table of the embeddings', { skip: notBuilt }, async (t) => {
   const form = { weights: 4, activations: 16, r1: false } as const;

@@ -42,6 +42,15 @@ async function look(t: Parameters<typeof exported>[0], name: string, form: Form)
   return { own, stock: await session.logits(ids), session, report, ids };
 }
 
+test('weights with other bits than the rest keep them', async (t) => {
+  const exceptions = [{ sites: 'down', layers: [1], weights: { bits: 8 } }];
+  const mixed = await look(t, 'llama', { weights: 4, activations: 16, exceptions });
+  const four = await look(t, 'llama', { weights: 4, activations: 16 });
+  assert.ok(distance(mixed.stock, mixed.own) < HALF * size(mixed.own));
+  assert.ok(distance(mixed.stock, four.stock) > 10 * HALF * size(mixed.own), 'another network');
+  assert.match(mixed.report.notes.join(' '), /Of the exceptions of the run, weights have their own bits/);
+});
+
 for (const name of GOLDEN_NAMES) {
   test(`${name}: rotated, at 16 bits, whole and in parts`, async (t) => {
     const { own, stock, session, ids } = await look(t, name, { weights: 16, activations: 16 });

@@ -5,6 +5,7 @@ import { experimentSchema, type ResolvedExperiment } from '../../src/config/inde
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { quantizersAt } from '../../src/engine/network/network-quantizers.ts';
 import { quantizersOf } from '../../src/engine/network/quantizers.ts';
 import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { learningQuantizersOf } from '../../src/engine/plan/networks.ts';
@@ -31,6 +32,27 @@ test('every activation quantizer gets the gradient through its scale, in learnin
     assert.ok(!deployed[site].scaleGradient, site);
   }
   assert.deepEqual(live.weights, detached.weights);
+});
+
+test('exceptions are learned with, those of weights where weights are rounded in the loop', () => {
+  const exceptions = [{ layers: [1], sites: 'gate-up', activations: { bits: 8 }, weights: { bits: 8 } }];
+  const of = (method: string, scaleGradient: boolean) => {
+    const settings = experimentSchema.parse({
+      model: 'm',
+      quantization: { weights: { method }, exceptions },
+      rotation: { learning: { scaleGradient, weightClip: false } },
+    });
+    const asked = { ...settings, source: { file: 'x', directory: '.', warnings: [] } };
+    const own = quantizersOf(asked.quantization, asked.rotation, TINY_CONFIG);
+    return quantizersAt(learningQuantizersOf(asked, own), 1);
+  };
+  const nearest = of('rtn', false);
+  assert.deepEqual([nearest.gateUpInput?.bits, nearest.input.bits], [8, 4]);
+  assert.deepEqual([nearest.otherWeights?.up?.bits, nearest.otherWeights?.up?.clipSearch], [8, false]);
+  assert.equal(nearest.otherWeights?.down, undefined);
+  const sixteen = of('gptq', true);
+  assert.deepEqual([sixteen.weights.bits, sixteen.otherWeights], [16, undefined]);
+  assert.deepEqual([sixteen.gateUpInput?.bits, sixteen.gateUpInput?.scaleGradient], [8, true]);
 });
 
 for (const kernels of KERNELS) {

@@ -99,8 +99,18 @@ export class GatedNetwork {
   /** Residuals before each layer and behind the last, with all gates open so far. */
   async residuals(sequences: Sequences, share: number): Promise<Reals[]> {
     const residuals = [await this.embed(sequences)];
-    for (let layer = 0; layer < this.layers; layer++)
-      residuals.push(await this.layer(layer, residuals[layer]!, sequences, evenGates(share)));
+    // At both ends, networks without gates compute the same.
+    const { exact, quantized } = this.#networks;
+    const own = share === 0 ? exact : share === 1 ? quantized : null;
+    for (let layer = 0; layer < this.layers; layer++) {
+      throwIfCancelled(this.#signal);
+      const x = residuals[layer]!;
+      residuals.push(
+        own
+          ? await own.layer(layer, x, sequences.shape, this.#signal)
+          : await this.layer(layer, x, sequences, evenGates(share)),
+      );
+    }
     return residuals;
   }
 

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { FileTensor } from '../../protocol/tensor.ts';
+import type { FileTensor, HostTensor } from '../../protocol/tensor.ts';
 import { checkWeights } from './check-weights.ts';
 import { hashCheckpoint } from './checkpoint-hash.ts';
 import { type ModelConfig, readConfigFile } from './config.ts';
@@ -79,6 +79,18 @@ export function withWeights(
   tensors: ReadonlyMap<string, FileTensor>,
 ): Checkpoint {
   return { ...checkpointOf(dir, config, tensors), warnings };
+}
+
+/** The same model with what its keys are on average, by layer [1, kvHeads·headDim]. */
+export function withKeyMeans(checkpoint: Checkpoint, means: readonly HostTensor<Float32Array>[]): Checkpoint {
+  return {
+    ...checkpoint,
+    layer(index) {
+      const weights = checkpoint.layer(index);
+      const keyMean = means[index];
+      return keyMean ? { ...weights, keyMean } : weights;
+    },
+  };
 }
 
 function checkpointOf(

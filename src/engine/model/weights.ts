@@ -1,4 +1,4 @@
-import type { FileTensor } from '../../protocol/tensor.ts';
+import type { FileTensor, HostTensor } from '../../protocol/tensor.ts';
 import type { ModelConfig } from './config.ts';
 
 /** One decoder layer. A projection W is [out, in] and acts as y = x Wᵀ + b. */
@@ -32,9 +32,11 @@ export interface LayerWeights {
   readonly qNorm?: FileTensor;
   /** RMSNorm gain of each key head, [headDim]. */
   readonly kNorm?: FileTensor;
+  /** Mean of the keys before RoPE on a text, [1, kvHeads·headDim]: no tensor of the model, but measured on it. */
+  readonly keyMean?: HostTensor<Float32Array>;
 }
 
-export type LayerRole = keyof LayerWeights;
+export type LayerRole = Exclude<keyof LayerWeights, 'keyMean'>;
 
 /** Hugging Face names under `model.layers.{i}.`. */
 export const LAYER_TENSOR_NAMES: Readonly<Record<LayerRole, string>> = {

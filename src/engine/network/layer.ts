@@ -152,7 +152,7 @@ function withoutOffset(keys: Value, { keyOffset }: AttentionTables): Value {
 }
 
 /** Qwen3: RMSNorm with gain over each head's channels, before RoPE. */
-function headNorm(x: Value, gain: Value | null, shape: LayerShape): Value {
+export function headNorm(x: Value, gain: Value | null, shape: LayerShape): Value {
   if (!gain) return x;
   const { headDim, rmsNormEps } = shape.config;
   const rows = reshape(x, [(x.dim(0) * x.dim(1)) / headDim, headDim]);

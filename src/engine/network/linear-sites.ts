@@ -242,5 +242,9 @@ export function keyOffset(
   isMapped: boolean,
 ): Value | null {
   if (quantizers.keyOffset === undefined) return null;
-  return biasRow(inputs, 'k', isMapped ? weightBases(inputs, 'k').left : IDENTITY);
+  const left = isMapped ? weightBases(inputs, 'k').left : IDENTITY;
+  if (quantizers.keyOffset !== 'mean') return biasRow(inputs, 'k', left);
+  const mean = inputs.optional('keyMean');
+  if (!mean) throw new Error('the means of keys were not taken');
+  return timesTransform(toReal(mean), left);
 }

@@ -73,13 +73,13 @@ function layerQuantizers(
   };
 }
 
-/** Keys that are not quantized have nothing to take out. A norm of heads stands between the bias and RoPE. */
+/** Keys that are not quantized have nothing to take out. A norm of heads stands between a bias and RoPE; means are behind it. */
 function keyOffsetOf(
   { keys }: Quantization,
   { attentionBias, qkNorm }: ModelConfig,
 ): Pick<LayerQuantizers, 'keyOffset'> {
-  const isConstant = attentionBias && !qkNorm;
-  return keys.offset === 'none' || keys.bits >= 16 || !isConstant ? {} : { keyOffset: keys.offset };
+  const isKnown = keys.offset === 'mean' || (attentionBias && !qkNorm);
+  return keys.offset === 'none' || keys.bits >= 16 || !isKnown ? {} : { keyOffset: keys.offset };
 }
 
 /** @param group channels of one scale where groups share one; 0 for whole tokens. */

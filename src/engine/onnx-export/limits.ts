@@ -47,7 +47,10 @@ export function expectExpressible(question: TargetQuestion): void {
 
 /** The inputs of a model that hold the cache have rows of one size for all layers. */
 function expectOneCache(network: NetworkQuantizers): void {
-  const forms = distinctQuantizers(network).map(({ keys, values }) => JSON.stringify([keys, values]));
+  // Ends of the range leave the form of codes and scales alone.
+  const forms = distinctQuantizers(network).map(({ keys, values }) =>
+    JSON.stringify([keys, values].map((quantizer) => ({ ...quantizer, clipRatio: 1 }))),
+  );
   if (new Set(forms).size === 1) return;
   throw new UserError(
     'export/exceptions',

@@ -26,7 +26,7 @@ export interface LinearLayer {
 
 /** Queries [batch, sequence, H·h], keys and values [batch, sequence, G·h] as linear layers give them. */
 export interface Projections extends Readonly<Record<'q' | 'k' | 'v', string>> {
-  /** The bias of the keys, float32 [G·h]; null for none. */
+  /** The part of the keys that is taken out before they are rounded, float32 [G·h]; null for none. */
   readonly keyBias: string | null;
 }
 
@@ -90,7 +90,7 @@ export abstract class ModelBlocks {
       await linear('k', attentionInput),
       await linear('v', attentionInput),
     ];
-    const keyBias = biases.k ? biasName(layer, 'k') : null;
+    const keyBias = await this.#keyOffset(layer, biases.k !== undefined, signal);
     const mixed = await this.attention(layer, { q, k, v, keyBias });
     const turned = await this.#mapped(layer, 'across-heads', mixed);
     const attended = graph.node(`${at}.attended`, 'Add', [x, await linear('o', turned)]);
@@ -99,6 +99,13 @@ export abstract class ModelBlocks {
     const up = await linear('up', mlpInput);
     const product = await this.#mapped(layer, 'up-down', this.gated(layer, gate, up));
     return graph.node(`${at}.out`, 'Add', [attended, await linear('down', product)]);
+  }
+
+  /** What is taken out of the keys: their mean, or their bias where they have one; null for none. */
+  async #keyOffset(layer: number, hasBias: boolean, signal?: AbortSignal): Promise<string | null> {
+    if (this.network.quantizers(layer).keyOffset !== 'mean') return hasBias ? biasName(layer, 'k') : null;
+    const mean = await this.#weights.keyMean(layer, signal);
+    return this.graph.tensor(`layers.${layer}.k.mean`, float32([mean.length], mean));
   }
 
   /** The gain of the norm itself is in the weights; a diagonal map that stands there is in its place. */

@@ -9,7 +9,7 @@ import type { Attributes } from '../graph/graph.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { cacheFormsOf } from '../network/cache-form.ts';
 import type { Network } from '../network/network.ts';
-import { type OffsetPlace, scoreCoefficients, withoutBias } from './key-offset-nodes.ts';
+import { type KeyOffset, type OffsetPlace, scoreCoefficients, withoutBias } from './key-offset-nodes.ts';
 import { type CacheRole, type CacheRows, type Projections, pastName, presentName } from './model-blocks.ts';
 import type { ModelGraph } from './model-graph.ts';
 import { ownHadamard, ownNode, ownNorm } from './native-nodes.ts';
@@ -81,10 +81,12 @@ export class NativeAttention {
     const { qNorm, kNorm } = this.#network.checkpoint.layer(this.#layer);
     const { both } = this.#places;
     const offset = both !== null && keyBias !== null ? { bias: keyBias, table: both } : null;
-    const forms = cacheFormsOf(this.#network.options.quantizers);
+    const forms = cacheFormsOf(this.#network.quantizers(this.#layer));
     const turnedQueries = await this.#turned('q', q, qNorm, [kvHeads, repeats]);
-    const rest = offset ? withoutBias(this.#place, k, offset) : k;
-    const keys = await this.#mapped('k', await this.#turned('k', rest, kNorm, [kvHeads]));
+    // Behind a norm of heads there is a mean, before RoPE as a bias is.
+    const rest = offset && !kNorm ? withoutBias(this.#place, k, offset) : k;
+    const taken = kNorm ? offset : null;
+    const keys = await this.#mapped('k', await this.#turned('k', rest, kNorm, [kvHeads], taken));
     const stack = (name: string, x: string): string =>
       graph.node(`${this.#at}.${name}`, 'Reshape', [x, graph.ints([0, 0, -1, headDim])]);
     const queries = stack('stacked', await this.#mapped('q', turnedQueries));
@@ -131,6 +133,7 @@ export class NativeAttention {
     x: string,
     gain: Tensor | undefined,
     heads: readonly number[],
+    taken: KeyOffset | null = null,
   ): Promise<string> {
     const graph = this.#graph;
     const { headDim, rmsNormEps } = this.#config;
@@ -139,6 +142,10 @@ export class NativeAttention {
     if (gain) {
       const weight = await graph.tensor(`${at}.gain`, float32([headDim], toFloat32(gain)));
       parts = graph.node(`${at}.scaled`, 'Mul', [ownNorm(graph, `${at}.norm`, parts, rmsNormEps), weight]);
+    }
+    if (taken) {
+      const row = graph.node(`${at}.taken`, 'Reshape', [taken.bias, graph.ints([...heads, headDim])]);
+      parts = graph.node(`${at}.rest`, 'Sub', [parts, row]);
     }
     const { cos, sin } = this.#places;
     const inputs = [this.#transposed(name, parts, heads), cos, sin];
@@ -165,7 +172,7 @@ export class NativeAttention {
   /** Over numbers, of which one of keys and values may be rounded. @param whole keys with their offset; null for none. */
   #plain({ queries, keys, values, whole }: Attended & { readonly whole: string | null }): string {
     const graph = this.#graph;
-    const { quantizers } = this.#network.options;
+    const quantizers = this.#network.quantizers(this.#layer);
     const grown = (role: CacheRole, x: string, quantizer: ActivationQuantizer, back: string | null) => {
       const codes = this.#rounded(`${this.#at}.${role}.rounded`, x, quantizer);
       const rounded = back ? graph.node(`${this.#at}.${role}.again`, 'Add', [codes, back]) : codes;
@@ -192,7 +199,7 @@ export class NativeAttention {
     forms: CacheForms,
   ): string {
     const { headDim } = this.#config;
-    const { quantizers } = this.#network.options;
+    const quantizers = this.#network.quantizers(this.#layer);
     const [own, past] = [
       [
         ...this.#packedTokens('key', keys, quantizers.keys),

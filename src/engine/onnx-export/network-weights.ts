@@ -8,7 +8,7 @@ import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
 import { LayerInputs } from '../network/layer-inputs.ts';
 import { weightQuantizer } from '../network/layer-shape.ts';
-import { weightBases } from '../network/linear-sites.ts';
+import { keyOffset, weightBases } from '../network/linear-sites.ts';
 import type { Network } from '../network/network.ts';
 import type { DenseMatrix, GridMatrix, RoundedLayer } from '../network/rounded-weights.ts';
 import { timesTransform } from '../network/side-transform.ts';
@@ -29,6 +29,15 @@ const MAPPED_BIASES: ProgramKind<Omit<MappedWeightSpec, 'linear'>, Partial<Recor
       return row && timesTransform(row, weightBases(inputs, linear).left);
     });
     return { graph, outputs: recordOf(LINEARS, (linear) => outputs[linear] ?? null) };
+  },
+};
+
+const MAPPED_KEY_MEAN: ProgramKind<Omit<MappedWeightSpec, 'linear'>, { mean: Reals }> = {
+  name: 'mapped-key-mean',
+  build({ shape, types }) {
+    const graph = new Graph();
+    const mean = keyOffset(new LayerInputs(graph, shape, types), shape, true);
+    return { graph, outputs: { mean } };
   },
 };
 
@@ -67,6 +76,13 @@ export class NetworkWeights {
     const program = await this.#cache.get(MAPPED_BIASES, { shape, types });
     const found = await program.run({ ...tensors, ...this.#network.maps(layer) }, signal);
     return partialOf(LINEARS, (linear) => found[linear]?.data);
+  }
+
+  /** The mean of the keys [G·h] in the new channels of what their layer writes. */
+  async keyMean(layer: number, signal?: AbortSignal): Promise<Float32Array> {
+    const { shape, types, tensors } = this.#network.layerContext(layer, ONE_TOKEN);
+    const program = await this.#cache.get(MAPPED_KEY_MEAN, { shape, types });
+    return (await program.run({ ...tensors, ...this.#network.maps(layer) }, signal)).mean.data;
   }
 
   async #unrounded(layer: number, linear: Linear, signal?: AbortSignal): Promise<DenseMatrix> {

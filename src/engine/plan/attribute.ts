@@ -71,17 +71,11 @@ export async function* attributed(
   { tokens, exact = false }: Pick<AttributeOptions, 'tokens' | 'exact'>,
 ): AsyncGenerator<RunEvent, AttributionFile> {
   const { bench, seconds, signal } = executor;
-  const { calibration } = textSteps(bench.experiment);
-  const given = source ? givenStep(bench.experiment, source.rotations) : startStep(bench.experiment);
-  // Whoever looks at a network does not want to train one first.
-  const { maps, grids } = scaled(bench.experiment, bench, given, { calibration, trained: null });
-  const blocks = yield* executor.execute(calibration);
-  const state = yield* executor.execute(maps);
+  const { calibration, maps, grids, state, groups } = yield* lookedAt(executor, source, tokens);
   const weights = await weightsStep(bench.experiment, maps, calibration, { trained: null, grids });
   const rounded = yield* keptWeights(executor, weights);
   if (weights && !rounded) yield nearestInstead(bench);
   const network = new GatedNetwork(bench.cache, gatedNetworks(bench, state, rounded), signal);
-  const groups = groupsOf(blocks, tokens ?? ATTRIBUTED_TOKENS);
   const count = groups.reduce((sum, group) => sum + predicted(group), 0);
   const detail = `attribution on ${formatCount(count, 'token')}`;
   const estimates = yield* phase('statistics', seconds, () => followed(estimate(network, groups)), detail);
@@ -96,6 +90,18 @@ export async function* attributed(
   const method = roundingOf(bench.experiment.quantization)?.name ?? 'none';
   const how = weights && !rounded ? 'rtn' : method;
   return fileOf(bench, network, { estimates, measured, tokens: count, weights: how });
+}
+
+/** The maps of a network and the text that its loss is looked at on. */
+async function* lookedAt(executor: Executor, source: Source | null, tokens = ATTRIBUTED_TOKENS) {
+  const { experiment } = executor.bench;
+  const { calibration } = textSteps(experiment);
+  const given = source ? givenStep(experiment, source.rotations) : startStep(experiment);
+  // Whoever looks at a network does not want to train one first.
+  const { maps, grids } = scaled(experiment, executor.bench, given, { calibration, trained: null });
+  const blocks = yield* executor.execute(calibration);
+  const state = yield* executor.execute(maps);
+  return { calibration, maps, grids, state, groups: groupsOf(blocks, tokens) };
 }
 
 /** The weights that a run has kept; null where they are rounded to nearest, or would have to be rounded first. */

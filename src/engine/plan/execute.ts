@@ -114,7 +114,7 @@ export class Executor implements StepContext {
   }
 
   async #makeKey(step: Step<unknown>): Promise<string> {
-    const { checkpoint, runtime } = this.bench;
+    const { checkpoint, runtime, keyMeans } = this.bench;
     const { kind, name, version, inputs } = step;
     return digestOf({
       kind,
@@ -125,6 +125,7 @@ export class Executor implements StepContext {
       model: await checkpoint.hash(),
       kernels: runtime.kernels,
       device: runtime.device.kind,
+      ...(keyMeans !== undefined && { keyMeans }),
     });
   }
 }

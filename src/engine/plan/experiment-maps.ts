@@ -38,7 +38,9 @@ export function runTimeStatements(experiment: ResolvedExperiment, config: ModelC
     ...(r4 ? [`R4: ${r4.statement}`] : []),
     ...(quantizers.keyOffset === 'bias'
       ? ['keys: quantized without the bias of k_proj, which comes back in the scores']
-      : []),
+      : quantizers.keyOffset === 'mean'
+        ? ['keys: quantized without their mean on the calibration text, which comes back in the scores']
+        : []),
   ];
 }
 

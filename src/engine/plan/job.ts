@@ -3,6 +3,7 @@ import { type JobKind, type RunEvent, timed } from '../../protocol/events.ts';
 import type { Provenance } from '../../runs/index.ts';
 import { assertUnchanged } from '../model/unchanged.ts';
 import { Executor } from './execute.ts';
+import { benchWithKeyMeans } from './key-means.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
 import type { Places } from './places.ts';
@@ -42,7 +43,8 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
-    return yield* guarded(bench, work(bench, new Executor(bench, places, seconds, options.signal)));
+    const own = yield* benchWithKeyMeans(bench, places, options.signal);
+    return yield* guarded(bench, work(own, new Executor(own, places, seconds, options.signal)));
   } finally {
     await places.close();
     await bench.close();

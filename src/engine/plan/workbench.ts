@@ -29,6 +29,8 @@ export interface Workbench extends Methods {
   readonly tokenizer: Tokenizer;
   readonly runtime: Runtime;
   readonly cache: ProgramCache;
+  /** A digest of the means of keys, where networks take them out of these; else absent. */
+  readonly keyMeans?: string;
   close(): Promise<void>;
 }
 

@@ -8,6 +8,7 @@ import {
   methodsThatRead,
   type Purpose,
   pathOf,
+  quantizersReadText,
   type Reading,
   type RuleFault,
   type TextSource,
@@ -63,7 +64,8 @@ export function readsCalibration(ask: Ask, purpose: Purpose): boolean {
   const texts = ask(({ calibration }) => calibration.text.length) ?? 0;
   if (purpose === 'edit' && texts > 0) return true;
   const learns = purpose === 'edit' && (ask(({ rotation }) => hasLearnedRotation(rotation)) ?? false);
-  return learns || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
+  const quantizers = ask(({ quantization }) => quantizersReadText(quantization)) ?? false;
+  return learns || quantizers || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
 }
 
 async function calibrationFaults(

@@ -14,6 +14,8 @@ import { partsOf } from './layers-by-cost.ts';
 
 /** Of rounding to 8 bits, little is left: its error is 2⁻⁴ of that of 4 bits, and its square 2⁻⁸. */
 const MORE = { bits: 8 } as const;
+/** The ends of a range that has enough steps are not cut. */
+const MORE_OF_RANGE = { ...MORE, clipRatio: 1 } as const;
 
 const INPUT_OF: Readonly<Record<Linear, Site>> = {
   q: 'attention-input',
@@ -106,10 +108,10 @@ function candidatesOf(
   // Codebooks have no 8 bits.
   const hasWeights = roundingOf(quantization)?.bits === undefined;
   const sited = EXCEPTION_SITES.flatMap((sites) => [
-    { sites, activations: MORE },
+    { sites, activations: MORE_OF_RANGE },
     ...(hasWeights ? [{ sites, weights: MORE }] : []),
   ]);
-  const kinds = [...sited, { keys: MORE }, { values: MORE }] as const;
+  const kinds = [...sited, { keys: MORE_OF_RANGE }, { values: MORE_OF_RANGE }] as const;
   return Array.from({ length: config.layers }, (_, layer) => layer).flatMap((layer) =>
     kinds.flatMap((kind) => {
       const exception = { sites: [...EXCEPTION_SITES], ...kind, layers: [layer] };

@@ -11,6 +11,7 @@ import { formatCount } from '../../../protocol/text.ts';
 import type { AttributionFile, Run } from '../../../runs/index.ts';
 import { attributed } from '../attribute.ts';
 import { Executor } from '../execute.ts';
+import { benchWithKeyMeans } from '../key-means.ts';
 import type { EngineOptions } from '../options.ts';
 import { phase } from '../phases.ts';
 import { Places } from '../places.ts';
@@ -37,7 +38,8 @@ export async function* withExceptionsChosen(
   const places = new Places(null, [], experiment.runs);
   const bench = yield* phase('load', {}, () => openWorkbench(bare, options), experiment.model);
   try {
-    const executor = new Executor(bench, places, {}, options.signal);
+    const own = yield* benchWithKeyMeans(bench, places, options.signal);
+    const executor = new Executor(own, places, {}, options.signal);
     const found = yield* attributed(executor, null, {});
     const { config } = bench.checkpoint;
     const text = { config, sequence: experiment.calibration.sequenceLength };
