@@ -1,6 +1,6 @@
 // Packed codes as vectors of floats.
 #pragma once
-#include "../../cpu/simd.h"
+#include "../../cpu/simd_reduce.h"
 #include "packed_cache.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -98,6 +98,18 @@ struct BlockRun {
   SPINQUANT_INLINE_MEMBER BlockGrid grid(size_t block, size_t group) const {
     return {tokens, layout, first + block, group};
   }
+  /// Has a block brought to the second-level cache, if its head has room for it. It may lie behind the run.
+  SPINQUANT_INLINE_MEMBER void fetch(size_t block) const {
+    if (first % tokens.blocks + block >= tokens.blocks) return;
+    const uint8_t* bytes = codes(block);
+    for (size_t at = 0; at < layout.block_bytes(); at += 64) __builtin_prefetch(bytes + at, 0, 2);
+    const float* scales = tokens.scales + (first + block) * layout.block_scales();
+    for (size_t at = 0; at < layout.block_scales(); at += 16) __builtin_prefetch(scales + at, 0, 2);
+  }
 };
+
+/// Blocks whose scores are computed before their values are summed. Their codes stay in the first-level cache.
+constexpr size_t kStepBlocks = 16;
+constexpr size_t kStepTokens = kStepBlocks * kBlockTokens;
 
 }  // namespace spinquant::SPINQUANT_ISA

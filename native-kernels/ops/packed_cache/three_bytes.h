@@ -1,0 +1,77 @@
+// Numbers as whole multiples of a unit, in three signed bytes each. Included by sources that are compiled for products
+// of bytes only.
+#pragma once
+#include "codes.h"
+
+namespace spinquant::SPINQUANT_ISA {
+
+constexpr size_t kBytes = 3;
+
+/// A power of two, so that numbers are divided by it exactly, and rounded once to a multiple: at most 2^22 of them make
+/// a number. A multiple is off by half a unit, which is at most 2^-22 of the largest number.
+struct Unit {
+  float size, inverse;
+};
+
+/// Sizes are compared as whole numbers, among which NaN is the largest.
+SPINQUANT_INLINE IntVec larger_size(IntVec sizes, Vec numbers) {
+  return reinterpret_cast<IntVec>(
+      _mm512_max_epi32(reinterpret_cast<__m512i>(sizes), reinterpret_cast<__m512i>(bits_of(abs(numbers)))));
+}
+
+/// The unit of numbers of these sizes. It is NaN where one of them is NaN or infinite, and so is what is multiplied
+/// with it. Numbers below 2^-100 have the unit of that: its inverse is finite.
+inline Unit unit_of(IntVec sizes) {
+  constexpr uint32_t exponents = 0x7f800000, smallest = (127 - 100) << 23;
+  const uint32_t found = static_cast<uint32_t>(_mm512_reduce_max_epi32(reinterpret_cast<__m512i>(sizes))) & exponents;
+  if (found == exponents) return {__builtin_nanf(""), 0};
+  const uint32_t size = (found > smallest ? found : smallest) - (21u << 23), inverse = (254u << 23) - size;
+  Unit unit;
+  memcpy(&unit.size, &size, sizeof size);
+  memcpy(&unit.inverse, &inverse, sizeof inverse);
+  return unit;
+}
+
+/// Each lane's multiple as bytes b with multiple = b₀ + 2^8·b₁ + 2^16·b₂; its fourth byte is of no use. Adding 128 to
+/// each byte carries from one to the next, and flipping its top bit takes 128 off again.
+SPINQUANT_INLINE __m512i bytes_of(Vec multiples) {
+  const __m512i middle = _mm512_set1_epi32(0x00808080);
+  return _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(multiples), middle), middle);
+}
+
+/// Four bytes of each of four lanes, times 4: byte i of the first, …, of the fourth lane becomes lane i.
+SPINQUANT_INLINE __m512i swap_bytes(__m512i lanes) {
+  const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(order));
+}
+
+/// Adds four products of codes and bytes to each lane.
+SPINQUANT_INLINE __m512i add_products(__m512i sum, __m512i codes, const int32_t* bytes) {
+  return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(*bytes));
+}
+
+/// b₀ + 2^8·b₁ + 2^16·b₂ of sums, in one rounding where each is below 2^24 in size, else in two more.
+SPINQUANT_INLINE Vec joined(const __m512i (&sums)[kBytes]) {
+  const __m512 low = _mm512_cvtepi32_ps(sums[0]), middle = _mm512_cvtepi32_ps(sums[1]);
+  return fma(_mm512_cvtepi32_ps(sums[2]), splat(65536), fma(middle, splat(256), low));
+}
+
+/// Codes of words: the lower halves of their bytes, and the upper ones. Codes of 8 bits are whole bytes.
+template <size_t Bits>
+constexpr size_t kHalves = 8 / Bits;
+
+template <size_t Bits>
+SPINQUANT_INLINE void take_halves(__m512i words, __m512i (&codes)[kHalves<Bits>]) {
+  if constexpr (Bits == 8) {
+    codes[0] = words;
+  } else {
+    const __m512i half = _mm512_set1_epi8(15);
+    codes[0] = _mm512_and_si512(words, half);
+    codes[1] = _mm512_and_si512(_mm512_srli_epi16(words, 4), half);
+  }
+}
+
+/// Queries that are multiplied together: their sums, three for each and half of a byte, stay in registers.
+constexpr size_t kWholeTogether = 4;
+
+}  // namespace spinquant::SPINQUANT_ISA
