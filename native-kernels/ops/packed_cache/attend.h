@@ -79,8 +79,8 @@ Step step_at(const PackedAttentionArgs& args, size_t group, size_t block, size_t
   const PackedTokens &keys = is_past ? args.past_keys : args.keys, &values = is_past ? args.past_values : args.values;
   const size_t start = first * kBlockTokens, all = is_past ? args.length : args.rows;
   const size_t tokens = all - start < count * kBlockTokens ? all - start : count * kBlockTokens;
-  return {{keys, args.key_layout, group * keys.blocks + first, count},
-          {values, args.value_layout, group * values.blocks + first, count},
+  return {{keys, args.key_layout, group, first, count},
+          {values, args.value_layout, group, first, count},
           is_past ? start : args.length + start,
           tokens};
 }
@@ -133,12 +133,8 @@ void add_constant_part(const PackedAttentionArgs& args, const Queries& queries, 
 
 void attend(const PackedAttentionArgs& args, const Queries& queries, const Step& step) {
   const size_t blocks = step.keys.count, tokens = blocks * kBlockTokens;
-  for (size_t block = 0; block < blocks; block++) {
-    step.values.fetch(block);
-    step.keys.fetch(block + kStepBlocks);
-    args.key_layout.bits == 4 ? score_queries<4>(step.keys, block, queries.scored, queries.count, queries.scores)
-                              : score_queries<8>(step.keys, block, queries.scored, queries.count, queries.scores);
-  }
+  args.key_layout.bits == 4 ? score_blocks<4>(step.keys, step.values, queries.scored, queries.count, queries.scores)
+                            : score_blocks<8>(step.keys, step.values, queries.scored, queries.count, queries.scores);
   auto visible = [&](size_t query, size_t* first, size_t* end) {
     const size_t row = queries.row_of(query);
     *first = step.before(args.first_position(row));

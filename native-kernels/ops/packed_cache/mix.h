@@ -81,11 +81,10 @@ SPINQUANT_INLINE void add_column(const WordColumn& column, const float* weights,
 template <size_t Bits, size_t Queries>
 void mix_group(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t weight_stride, float* sums,
                size_t sum_stride) {
-  const PackedLayout& layout = values.layout;
-  const size_t words = layout.group_words();
+  const size_t words = values.group_words;
   for (size_t word = 0; word < words; word += kLanes, sums += kPerWord<Bits> * kLanes) {
     const WordColumn column{values.codes(0) + 4 * (group * words + word), words - word < kLanes ? words - word : kLanes,
-                            4 * layout.words(), layout.block_bytes(), tokens};
+                            4 * values.words, values.block_bytes, tokens};
     column.words == kLanes ? add_column<Bits, Queries, true>(column, weights, weight_stride, sums, sum_stride)
                            : add_column<Bits, Queries, false>(column, weights, weight_stride, sums, sum_stride);
   }

@@ -73,7 +73,7 @@ SPINQUANT_INLINE void add_word(const WordVec (&words)[kParts], const float* q, s
 template <size_t Bits, size_t Queries>
 SPINQUANT_INLINE void score_block(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
                                   float* scores) {
-  const size_t words = keys.layout.group_words();
+  const size_t words = keys.group_words;
   const uint8_t* codes = keys.codes(block);
   const float* q = queries.channels + query * queries.depth;
   Vec totals[Queries][kParts]{};
@@ -117,12 +117,20 @@ SPINQUANT_INLINE void score_rest(const BlockRun& keys, size_t block, const Score
   }
 }
 
-/// scores [count, kStepTokens] at a block of keys, which is read from memory once, for all queries.
+/// scores [count, kStepTokens]: each block is read from memory once, for all queries. Meanwhile the values of the step
+/// and the keys of the next one are fetched.
 template <size_t Bits>
-void score_queries(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t count, float* scores) {
-  size_t query = 0;
-  for (; query + kTogether <= count; query += kTogether) score_block<Bits, kTogether>(keys, block, queries, query, scores);
-  score_rest<Bits>(keys, block, queries, query, count - query, scores);
+void score_blocks(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries, size_t count,
+                  float* scores) {
+  for (size_t block = 0; block < keys.count; block++) {
+    values.fetch(block);
+    keys.fetch(block + kStepBlocks);
+    size_t query = 0;
+    for (; query + kTogether <= count; query += kTogether) {
+      score_block<Bits, kTogether>(keys, block, queries, query, scores);
+    }
+    score_rest<Bits>(keys, block, queries, query, count - query, scores);
+  }
 }
 
 }  // namespace spinquant::SPINQUANT_ISA

@@ -45,9 +45,10 @@ SPINQUANT_INLINE __m512i swap_bytes(__m512i lanes) {
   return _mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(order));
 }
 
-/// Adds four products of codes and bytes to each lane.
-SPINQUANT_INLINE __m512i add_products(__m512i sum, __m512i codes, const int32_t* bytes) {
-  return _mm512_dpbusd_epi32(sum, codes, _mm512_set1_epi32(*bytes));
+/// Adds four products of codes and bytes to each lane. As an instruction of ours, since GCC 12 copies sums between
+/// registers and memory instead of adding to them where they are.
+SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, const int32_t* bytes) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*bytes));
 }
 
 /// b₀ + 2^8·b₁ + 2^16·b₂ of sums, in one rounding where each is below 2^24 in size, else in two more.

@@ -120,7 +120,7 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
           SPINQUANT_UNROLL
           for (size_t half = 0; half < halves; half++) {
             __m512i& total = totals[i][half][byte];
-            total = add_products(total, values[half], bytes + i * weight_stride + byte);
+            add_products(total, values[half], bytes + i * weight_stride + byte);
           }
         }
       }
@@ -139,12 +139,11 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
 template <size_t Bits, size_t Queries>
 void mix_group(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t weight_stride,
                const MixedValues& mixed, size_t query) {
-  const PackedLayout& layout = values.layout;
-  const size_t words = layout.group_words();
+  const size_t words = values.group_words;
   float* sums = mixed.sums + query * mixed.stride + group * mixed.quads * kHalves<Bits> * kLanes;
   for (size_t word = 0; word < words; word += kQuad, sums += kHalves<Bits> * kLanes) {
     const QuadColumn column{values.codes(0) + 4 * (group * words + word), words - word < kQuad ? words - word : kQuad,
-                            4 * layout.words(), layout.block_bytes(), tokens};
+                            4 * values.words, values.block_bytes, tokens};
     const float* own = weights + query * weight_stride;
     column.words == kQuad
         ? add_column<Bits, Queries, true>(column, own, weight_stride, mixed.units + query, sums, mixed.stride)

@@ -7,18 +7,23 @@ namespace spinquant::SPINQUANT_ISA {
 
 /// Queries as scores read them.
 struct ScoredQueries {
-  int32_t* bytes;  // [queries, words, halves, 4]: for each byte of the multiples those of four channels; the last is unused
+  /// [tiles of queries, words, queries, halves, 4]: for each byte of the multiples those of four channels. The last one
+  /// is unused.
+  int32_t* bytes;
   float* sums;     // [queries, groups] of the multiples in a group
   float* units;    // [queries]
-  size_t depth, groups;
+  size_t depth, groups, count;
 
   static size_t depth_of(const PackedLayout& layout) { return layout.words() * layout.per_word(); }
   static size_t floats_of(const PackedLayout& layout) { return depth_of(layout) + layout.groups() + 1; }
   ScoredQueries(const PackedLayout& layout, float* memory, size_t count)
-      : bytes(reinterpret_cast<int32_t*>(memory)), depth(depth_of(layout)), groups(layout.groups()) {
+      : bytes(reinterpret_cast<int32_t*>(memory)), depth(depth_of(layout)), groups(layout.groups()), count(count) {
     sums = memory + count * depth;
     units = sums + count * groups;
   }
+
+  /// How many queries a tile from `query` on holds.
+  size_t tile(size_t query) const { return count - query < kWholeTogether ? count - query : kWholeTogether; }
 };
 
 /// Channels in the order of halves of bytes: those of a word at even places, then those at odd ones.
@@ -40,21 +45,23 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
   }
   const Unit unit = unit_of(sizes);
   queries.units[index] = unit.size;
-  int32_t* bytes = queries.bytes + index * queries.depth;
+  const size_t place = index % kWholeTogether, tile = queries.tile(index - place);
+  int32_t* bytes = queries.bytes + (index - place) * queries.depth + place * 4 * kHalves<Bits>;
   for (size_t g = 0; g < queries.groups; g++, q += layout.group) {
     Vec total = splat(0);
-    const size_t lanes = layout.group_words() * kPerWord<Bits>;
     for (size_t i = 0; i < layout.group; i += kLanes) {
-      const size_t left = layout.group - i, room = lanes - i;
+      const size_t left = layout.group - i;
       const Vec channels = left < kLanes ? load_part(q + i, left, 0) : load(q + i);
       const Vec multiples = round_even(channels * factor * splat(unit.inverse));
       total += multiples;
-      // Four channels take four words: bytes take as many lanes as channels do.
-      const __mmask16 mask = static_cast<__mmask16>(room < kLanes ? (1u << room) - 1 : 0xffff);
-      _mm512_mask_storeu_epi32(bytes + i, mask, swap_bytes(bytes_of(by_halves<Bits>(multiples))));
+      alignas(64) int32_t lanes[kLanes];
+      _mm512_store_si512(lanes, swap_bytes(bytes_of(by_halves<Bits>(multiples))));
+      for (size_t lane = 0; lane < kLanes && lane < left; lane += kPerWord<Bits>) {
+        memcpy(bytes, lanes + lane, 4 * kPerWord<Bits>);
+        bytes += kPerWord<Bits> * tile;
+      }
     }
     queries.sums[index * queries.groups + g] = sum(total);
-    bytes += lanes;
   }
 }
 
@@ -62,23 +69,21 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
 template <size_t Queries>
 constexpr size_t kWholeChains = Queries == 1 ? 2 : 1;
 
-/// Sums of products of a group's codes, for each query and byte.
+/// Sums of products of a group's codes, for each query of a tile and byte.
 template <size_t Bits, size_t Queries>
-SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t depth, size_t words,
-                                __m512i (&sums)[Queries][kBytes]) {
-  constexpr size_t chains = kWholeChains<Queries>;
+SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t words, __m512i (&sums)[Queries][kBytes]) {
+  constexpr size_t chains = kWholeChains<Queries>, halves = kHalves<Bits>;
   __m512i chained[chains][Queries][kBytes]{};
-  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += 4 * kHalves<Bits>) {
-    __m512i halves[kHalves<Bits>];
-    take_halves<Bits>(_mm512_loadu_si512(codes), halves);
+  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += 4 * halves * Queries) {
+    __m512i parts[halves];
+    take_halves<Bits>(_mm512_loadu_si512(codes), parts);
     SPINQUANT_UNROLL
-    for (size_t half = 0; half < kHalves<Bits>; half++) {
+    for (size_t half = 0; half < halves; half++) {
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Queries; i++) {
         SPINQUANT_UNROLL
         for (size_t byte = 0; byte < kBytes; byte++) {
-          __m512i& sum = chained[half % chains][i][byte];
-          sum = add_products(sum, halves[half], q + i * depth + 4 * half + byte);
+          add_products(chained[half % chains][i][byte], parts[half], q + 4 * (i * halves + half) + byte);
         }
       }
     }
@@ -93,49 +98,60 @@ SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t d
   }
 }
 
-/// Scores of `Queries` queries from `query` at a block.
+/// Scores of a tile of `Queries` queries from `query` at all blocks. With the first tile, the values of the step and the
+/// keys of the next one are fetched.
 template <size_t Bits, size_t Queries>
-SPINQUANT_INLINE void score_block(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
-                                  float* scores) {
-  const size_t words = keys.layout.group_words();
-  const uint8_t* codes = keys.codes(block);
-  const int32_t* q = queries.bytes + query * queries.depth;
-  Vec totals[Queries]{};
-  for (size_t g = 0; g < queries.groups; g++) {
-    __m512i sums[Queries][kBytes];
-    add_words<Bits, Queries>(codes, q, queries.depth, words, sums);
-    codes += 4 * kBlockTokens * words;
-    q += kPerWord<Bits> * words;
-    const BlockGrid grid = keys.grid(block, g);
-    const Vec scale = grid.scale(0), zero = grid.zero(0);
+void score_tile(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries, size_t query,
+                float* scores) {
+  const size_t words = keys.group_words, groups = queries.groups;
+  const float *sums_of = queries.sums + query * groups, *units = queries.units + query;
+  for (size_t block = 0; block < keys.count; block++) {
+    if (query == 0) {
+      values.fetch(block);
+      keys.fetch(block + kStepBlocks);
+    }
+    const uint8_t* codes = keys.codes(block);
+    const int32_t* q = queries.bytes + query * queries.depth;
+    Vec totals[Queries]{};
+    for (size_t g = 0; g < groups; g++) {
+      __m512i sums[Queries][kBytes];
+      add_words<Bits, Queries>(codes, q, words, sums);
+      codes += 4 * kBlockTokens * words;
+      q += kPerWord<Bits> * words * Queries;
+      const BlockGrid grid = keys.grid(block, g);
+      const Vec scale = grid.scale(0), zero = grid.zero(0);
+      SPINQUANT_UNROLL
+      for (size_t i = 0; i < Queries; i++) {
+        const Vec shift = zero * splat(sums_of[i * groups + g]);
+        totals[i] = fma(scale, joined(sums[i]) - shift, totals[i]);
+      }
+    }
     SPINQUANT_UNROLL
     for (size_t i = 0; i < Queries; i++) {
-      const Vec shift = zero * splat(queries.sums[(query + i) * queries.groups + g]);
-      totals[i] = fma(scale, joined(sums[i]) - shift, totals[i]);
+      store(scores + (query + i) * kStepTokens + block * kBlockTokens, totals[i] * splat(units[i]));
     }
   }
-  SPINQUANT_UNROLL
-  for (size_t i = 0; i < Queries; i++) {
-    store(scores + (query + i) * kStepTokens + block * kBlockTokens, totals[i] * splat(queries.units[query + i]));
-  }
 }
 
-/// The last queries, fewer than are multiplied together.
+/// The last tile may have fewer queries.
 template <size_t Bits, size_t Queries = kWholeTogether - 1>
-SPINQUANT_INLINE void score_rest(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
-                                 size_t count, float* scores) {
+SPINQUANT_INLINE void score_rest(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries,
+                                 size_t query, float* scores) {
   if constexpr (Queries > 0) {
-    if (count == Queries) return score_block<Bits, Queries>(keys, block, queries, query, scores);
-    score_rest<Bits, Queries - 1>(keys, block, queries, query, count, scores);
+    if (queries.tile(query) == Queries) return score_tile<Bits, Queries>(keys, values, queries, query, scores);
+    score_rest<Bits, Queries - 1>(keys, values, queries, query, scores);
   }
 }
 
-/// scores [count, kStepTokens] at a block of keys, which is read from memory once, for all queries.
+/// scores [count, kStepTokens]. Keys of the step are in the first-level cache for the second tile.
 template <size_t Bits>
-void score_queries(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t count, float* scores) {
+void score_blocks(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries, size_t count,
+                  float* scores) {
   size_t query = 0;
-  for (; query + kWholeTogether <= count; query += kWholeTogether) score_block<Bits, kWholeTogether>(keys, block, queries, query, scores);
-  score_rest<Bits>(keys, block, queries, query, count - query, scores);
+  for (; query + kWholeTogether <= count; query += kWholeTogether) {
+    score_tile<Bits, kWholeTogether>(keys, values, queries, query, scores);
+  }
+  if (query < count) score_rest<Bits>(keys, values, queries, query, scores);
 }
 
 }  // namespace spinquant::SPINQUANT_ISA
