@@ -22,10 +22,11 @@ struct Queries {
   MixedValues mixed;
   float *scores, *weights;  // [count, kStepTokens]
   float *highest, *totals;  // [count]
+  float* peaks;             // [count]: by how much the highest score of the step is above the highest one; at most 0
 
   static size_t floats(const PackedAttentionArgs& args) {
     const PackedLayout &keys = args.key_layout, &values = args.value_layout;
-    const size_t one = 2 * kStepTokens + MixedValues::floats_of(values) + ScoredQueries::floats_of(keys) + 2;
+    const size_t one = 2 * kStepTokens + MixedValues::floats_of(values) + ScoredQueries::floats_of(keys) + 3;
     return args.repeats * args.row_block * one;
   }
 
@@ -45,7 +46,7 @@ Queries queries_of(const PackedAttentionArgs& args, size_t group, size_t first_r
   float* sums = take(count * MixedValues::floats_of(values));
   float* channels = take(count * ScoredQueries::floats_of(keys));
   Queries queries{group,  first_row, rows, count, ScoredQueries(keys, channels, count), MixedValues(values, sums, count),
-                  scores, weights,   take(count), take(count)};
+                  scores, weights,   take(count), take(count), take(count)};
   queries.mixed.clear(count);
   fill_zero(queries.totals, count);
   for (size_t i = 0; i < count; i++) {
@@ -102,6 +103,7 @@ void advance(const Queries& queries, size_t query, size_t first, size_t end, siz
     }
     queries.highest[query] = highest;
   }
+  queries.peaks[query] = highest - queries.highest[query];
   const Vec top = splat(queries.highest[query]);
   Vec total = splat(0);
   size_t i = first;
@@ -145,6 +147,7 @@ void attend(const PackedAttentionArgs& args, const Queries& queries, const Step&
     visible(i, &first, &end);
     if (first == end) {
       fill_zero(queries.scores + i * kStepTokens, tokens);
+      queries.peaks[i] = 0;
       continue;
     }
     if (args.table) add_constant_part(args, queries, i, step, first, end);
@@ -155,7 +158,7 @@ void attend(const PackedAttentionArgs& args, const Queries& queries, const Step&
     for (size_t i = 0; i < queries.count; i++) {
       visible(i, &first, &end);
       weights.see(first, end);
-      weights.weigh(queries.scores + i * kStepTokens, queries.weights + i * kStepTokens, queries.mixed, i);
+      weights.weigh(queries.scores + i * kStepTokens, queries.peaks[i], queries.weights + i * kStepTokens, queries.mixed, i);
     }
     args.value_layout.bits == 4
         ? mix_codes<4>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count)

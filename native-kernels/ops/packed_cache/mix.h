@@ -126,7 +126,7 @@ struct StepWeights {
   void see(size_t first_seen, size_t end_seen) { first = first_seen, end = end_seen; }
 
   /// Writes the weights of a query, 0 where it does not see. Adds Σ weights·zero points to its shifts.
-  void weigh(const float* probabilities, float* weights, const MixedValues& mixed, size_t query) const {
+  void weigh(const float* probabilities, float, float* weights, const MixedValues& mixed, size_t query) const {
     for (size_t block = 0; block < values.count; block++) {
       const BlockGrid grid = values.grid(block, group);
       const size_t start = block * kBlockTokens;

@@ -1,9 +1,11 @@
 // Sums of packed values in whole numbers: weights of tokens are rounded to three bytes, and four products of a byte and
 // a code are added to the lane of a channel at a time. README.md derives the error.
 #pragma once
-#include "three_bytes.h"
+#include "byte_multiples.h"
 
 namespace spinquant::SPINQUANT_ISA {
+
+constexpr size_t kWeightBytes = 3;
 
 /// Words of a token whose bytes fill a vector, for four tokens.
 constexpr size_t kQuad = 4;
@@ -27,14 +29,13 @@ struct MixedValues {
   void clear(size_t count) const { fill_zero(sums, count * (stride + groups)); }
 };
 
-/// Weights of a step's tokens for the sums of a group: probabilities·scales as multiples of one unit. Probabilities are
-/// at most 1, so that the largest scale tells the unit.
+/// Weights of a step's tokens for the sums of a group: probabilities·scales.
 struct StepWeights {
   const BlockRun& values;
   size_t group;
-  size_t first = 0, end = 0;
-  Unit unit{};
-  alignas(64) float scales[kStepTokens];  // over the unit, 0 for what is not seen
+  size_t first = 1, end = 0;              // nothing was said yet
+  float largest = 0;                      // of the scales that are seen
+  alignas(64) float scales[kStepTokens];  // 0 for what is not seen
   alignas(64) float zeros[kStepTokens];
 
   StepWeights(const BlockRun& values, size_t group) : values(values), group(group) {
@@ -56,23 +57,38 @@ struct StepWeights {
     fill_zero(scales + end, tokens - end);
     IntVec sizes{};
     for (size_t token = 0; token < tokens; token += kLanes) sizes = larger_size(sizes, load(scales + token));
-    unit = unit_of(sizes);
-    for (size_t token = 0; token < tokens; token += kLanes) {
-      store(scales + token, load(scales + token) * splat(unit.inverse));
-    }
+    largest = largest_size(sizes);
+  }
+
+  /// A power of two, so that weights are divided by it exactly and rounded once: fewer than 2^22 make a weight.
+  /// Probabilities are at most e^peak. NaN where a scale is not finite, and so is what is multiplied with it.
+  float unit_of(float peak) const {
+    uint32_t bits;
+    memcpy(&bits, &largest, sizeof bits);
+    const int32_t exponent = static_cast<int32_t>(bits >> 23) - 127;
+    if (exponent == 128) return __builtin_nanf("");
+    // Below 2^-100 weights count as zero: the inverse of their unit is finite.
+    const float power = peak > -69 ? __builtin_ceilf(peak * 1.44269504f) : -100;
+    const int32_t highest = exponent + static_cast<int32_t>(power);
+    const uint32_t unit_bits = static_cast<uint32_t>((highest > -100 ? highest : -100) - 21 + 127) << 23;
+    float unit;
+    memcpy(&unit, &unit_bits, sizeof unit);
+    return unit;
   }
 
   /// Writes the weights of a query as bytes [quads of tokens, 4]: for each byte of the multiples those of four tokens.
   /// Adds Σ weights·zero points, of the rounded weights, to its shifts.
-  void weigh(const float* probabilities, float* weights, const MixedValues& mixed, size_t query) const {
+  void weigh(const float* probabilities, float peak, float* weights, const MixedValues& mixed, size_t query) const {
+    const float unit = unit_of(peak);
+    const Vec inverse = splat(1 / unit);
     Vec shift = splat(0);
     for (size_t token = 0; token < values.count * kBlockTokens; token += kLanes) {
-      const Vec multiples = round_even(load(probabilities + token) * load(scales + token));
+      const Vec multiples = round_even(load(probabilities + token) * load(scales + token) * inverse);
       shift = fma(multiples, load(zeros + token), shift);
       _mm512_storeu_si512(weights + token, swap_bytes(bytes_of(multiples)));
     }
-    mixed.units[query] = unit.size;
-    mixed.shifts[query * mixed.groups + group] += sum(shift) * unit.size;
+    mixed.units[query] = unit;
+    mixed.shifts[query * mixed.groups + group] += sum(shift) * unit;
   }
 };
 
@@ -103,7 +119,7 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
                 size_t sum_stride) {
   constexpr size_t halves = kHalves<Bits>;
   const __mmask8 mask = static_cast<__mmask8>((1u << column.words) - 1);
-  __m512i totals[Queries][halves][kBytes]{};
+  __m512i totals[Queries][halves][kWeightBytes]{};
   const uint8_t* block = column.codes;
   for (size_t start = 0; start < column.tokens; start += kBlockTokens, block += column.block_bytes) {
     const size_t left = column.tokens - start, end = start + (left < kBlockTokens ? left : kBlockTokens);
@@ -116,7 +132,7 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Queries; i++) {
         SPINQUANT_UNROLL
-        for (size_t byte = 0; byte < kBytes; byte++) {
+        for (size_t byte = 0; byte < kWeightBytes; byte++) {
           SPINQUANT_UNROLL
           for (size_t half = 0; half < halves; half++) {
             __m512i& total = totals[i][half][byte];
@@ -152,7 +168,7 @@ void mix_group(const BlockRun& values, size_t group, size_t tokens, const float*
 }
 
 /// The last queries, fewer than are summed together.
-template <size_t Bits, size_t Queries = kWholeTogether - 1>
+template <size_t Bits, size_t Queries = kTile - 1>
 SPINQUANT_INLINE void mix_rest(const BlockRun& values, size_t group, size_t tokens, const float* weights,
                                size_t weight_stride, const MixedValues& mixed, size_t query, size_t count) {
   if constexpr (Queries > 0) {
@@ -166,10 +182,23 @@ template <size_t Bits>
 void mix_codes(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t stride,
                const MixedValues& mixed, size_t count) {
   size_t query = 0;
-  for (; query + kWholeTogether <= count; query += kWholeTogether) {
-    mix_group<Bits, kWholeTogether>(values, group, tokens, weights, stride, mixed, query);
+  for (; query + kTile <= count; query += kTile) {
+    mix_group<Bits, kTile>(values, group, tokens, weights, stride, mixed, query);
   }
   mix_rest<Bits>(values, group, tokens, weights, stride, mixed, query, count - query);
+}
+
+/// Channels of a quad of words by number: those in lower halves of bytes are even, those in upper ones odd.
+template <size_t Bits>
+SPINQUANT_INLINE void in_order(const float* sums, Vec (&channels)[kHalves<Bits>]) {
+  if constexpr (Bits == 8) {
+    channels[0] = load(sums);
+  } else {
+    const Vec even = load(sums), odd = load(sums + kLanes);
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    channels[0] = _mm512_permutex2var_ps(even, first, odd);
+    channels[1] = _mm512_permutex2var_ps(even, _mm512_add_epi32(first, _mm512_set1_epi32(8)), odd);
+  }
 }
 
 /// Writes one query's sums by channel, with the zero points taken off.
@@ -177,11 +206,15 @@ template <size_t Bits>
 void write_mixed(const PackedLayout& layout, const MixedValues& mixed, size_t query, float* o) {
   constexpr size_t halves = kHalves<Bits>;
   for (size_t g = 0; g < mixed.groups; g++, o += layout.group) {
-    const float shift = mixed.shifts[query * mixed.groups + g];
+    const Vec shift = splat(mixed.shifts[query * mixed.groups + g]);
     const float* sums = mixed.sums + query * mixed.stride + g * mixed.quads * halves * kLanes;
-    for (size_t i = 0; i < layout.group; i++) {
-      const size_t lane = i / halves;
-      o[i] = sums[(lane / kLanes * halves + i % halves) * kLanes + lane % kLanes] - shift;
+    for (size_t start = 0; start < layout.group; start += halves * kLanes, sums += halves * kLanes) {
+      Vec channels[halves];
+      in_order<Bits>(sums, channels);
+      for (size_t part = 0, i = start; part < halves && i < layout.group; part++, i += kLanes) {
+        const size_t left = layout.group - i;
+        left < kLanes ? store_part(o + i, left, channels[part] - shift) : store(o + i, channels[part] - shift);
+      }
     }
   }
 }

@@ -1,17 +1,9 @@
-// Numbers as whole multiples of a unit, in three signed bytes each. Included by sources that are compiled for products
-// of bytes only.
+// Numbers as whole multiples of a unit, in signed bytes, and products of those with codes. Included by sources that are
+// compiled for products of bytes only.
 #pragma once
 #include "codes.h"
 
 namespace spinquant::SPINQUANT_ISA {
-
-constexpr size_t kBytes = 3;
-
-/// A power of two, so that numbers are divided by it exactly, and rounded once to a multiple: at most 2^22 of them make
-/// a number. A multiple is off by half a unit, which is at most 2^-22 of the largest number.
-struct Unit {
-  float size, inverse;
-};
 
 /// Sizes are compared as whole numbers, among which NaN is the largest.
 SPINQUANT_INLINE IntVec larger_size(IntVec sizes, Vec numbers) {
@@ -19,17 +11,11 @@ SPINQUANT_INLINE IntVec larger_size(IntVec sizes, Vec numbers) {
       _mm512_max_epi32(reinterpret_cast<__m512i>(sizes), reinterpret_cast<__m512i>(bits_of(abs(numbers)))));
 }
 
-/// The unit of numbers of these sizes. It is NaN where one of them is NaN or infinite, and so is what is multiplied
-/// with it. Numbers below 2^-100 have the unit of that: its inverse is finite.
-inline Unit unit_of(IntVec sizes) {
-  constexpr uint32_t exponents = 0x7f800000, smallest = (127 - 100) << 23;
-  const uint32_t found = static_cast<uint32_t>(_mm512_reduce_max_epi32(reinterpret_cast<__m512i>(sizes))) & exponents;
-  if (found == exponents) return {__builtin_nanf(""), 0};
-  const uint32_t size = (found > smallest ? found : smallest) - (21u << 23), inverse = (254u << 23) - size;
-  Unit unit;
-  memcpy(&unit.size, &size, sizeof size);
-  memcpy(&unit.inverse, &inverse, sizeof inverse);
-  return unit;
+SPINQUANT_INLINE float largest_size(IntVec sizes) {
+  const int32_t bits = _mm512_reduce_max_epi32(reinterpret_cast<__m512i>(sizes));
+  float largest;
+  memcpy(&largest, &bits, sizeof largest);
+  return largest;
 }
 
 /// Each lane's multiple as bytes b with multiple = b₀ + 2^8·b₁ + 2^16·b₂; its fourth byte is of no use. Adding 128 to
@@ -51,10 +37,17 @@ SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, const int32_t* b
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*bytes));
 }
 
-/// b₀ + 2^8·b₁ + 2^16·b₂ of sums, in one rounding where each is below 2^24 in size, else in two more.
-SPINQUANT_INLINE Vec joined(const __m512i (&sums)[kBytes]) {
-  const __m512 low = _mm512_cvtepi32_ps(sums[0]), middle = _mm512_cvtepi32_ps(sums[1]);
-  return fma(_mm512_cvtepi32_ps(sums[2]), splat(65536), fma(middle, splat(256), low));
+/// b₀ + 2^8·b₁ + … of sums. Each step is exact as long as it is below 2^24.
+template <size_t Bytes>
+SPINQUANT_INLINE Vec joined(const __m512i (&sums)[Bytes]) {
+  Vec total = _mm512_cvtepi32_ps(sums[0]);
+  float power = 1;
+  SPINQUANT_UNROLL
+  for (size_t byte = 1; byte < Bytes; byte++) {
+    power *= 256;
+    total = fma(_mm512_cvtepi32_ps(sums[byte]), splat(power), total);
+  }
+  return total;
 }
 
 /// Codes of words: the lower halves of their bytes, and the upper ones. Codes of 8 bits are whole bytes.
@@ -72,7 +65,7 @@ SPINQUANT_INLINE void take_halves(__m512i words, __m512i (&codes)[kHalves<Bits>]
   }
 }
 
-/// Queries that are multiplied together: their sums, three for each and half of a byte, stay in registers.
-constexpr size_t kWholeTogether = 4;
+/// Queries that are multiplied together: their sums, up to three for each and half of a byte, stay in registers.
+constexpr size_t kTile = 4;
 
 }  // namespace spinquant::SPINQUANT_ISA
