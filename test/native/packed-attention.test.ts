@@ -110,8 +110,7 @@ const wholeScore = (width: number): number => 2 * Math.sqrt(width) * (0.5 + 2 **
 
 /**
  * What they add to a result: a weight is off by half a unit, at most 2^-21 of the largest one in its step of 256 tokens,
- * and what the others of the step weigh is at least that one. s |c − z| ≤ 4 with the largest s of a step too: scales of
- * these tokens are less than twice one another.
+ * and all of the step together weigh at least that one. Codes times the largest scale of a step are at most 4.
  */
 const wholeMix = (tokens: number): number => 4 * Math.min(tokens, 256) * 2 ** -21;
 

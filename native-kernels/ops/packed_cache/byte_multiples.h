@@ -18,7 +18,7 @@ SPINQUANT_INLINE float largest_size(IntVec sizes) {
   return largest;
 }
 
-/// Each lane's multiple as bytes b with multiple = b₀ + 2^8·b₁ + 2^16·b₂; its fourth byte is of no use. Adding 128 to
+/// The nearest whole number of each lane as bytes b: b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to
 /// each byte carries from one to the next, and flipping its top bit takes 128 off again.
 SPINQUANT_INLINE __m512i bytes_of(Vec multiples) {
   const __m512i middle = _mm512_set1_epi32(0x00808080);

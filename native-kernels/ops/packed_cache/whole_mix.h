@@ -77,18 +77,18 @@ struct StepWeights {
   }
 
   /// Writes the weights of a query as bytes [quads of tokens, 4]: for each byte of the multiples those of four tokens.
-  /// Adds Σ weights·zero points, of the rounded weights, to its shifts.
+  /// Adds Σ weights·zero points, of the weights as they are, to its shifts: zero points may be far larger than codes.
   void weigh(const float* probabilities, float peak, float* weights, const MixedValues& mixed, size_t query) const {
     const float unit = unit_of(peak);
     const Vec inverse = splat(1 / unit);
     Vec shift = splat(0);
     for (size_t token = 0; token < values.count * kBlockTokens; token += kLanes) {
-      const Vec multiples = round_even(load(probabilities + token) * load(scales + token) * inverse);
-      shift = fma(multiples, load(zeros + token), shift);
-      _mm512_storeu_si512(weights + token, swap_bytes(bytes_of(multiples)));
+      const Vec weight = load(probabilities + token) * load(scales + token);
+      shift = fma(weight, load(zeros + token), shift);
+      _mm512_storeu_si512(weights + token, swap_bytes(bytes_of(weight * inverse)));
     }
     mixed.units[query] = unit;
-    mixed.shifts[query * mixed.groups + group] += sum(shift) * unit;
+    mixed.shifts[query * mixed.groups + group] += sum(shift);
   }
 };
 
