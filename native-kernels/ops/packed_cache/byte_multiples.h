@@ -18,8 +18,24 @@ SPINQUANT_INLINE float largest_size(IntVec sizes) {
   return largest;
 }
 
-/// The nearest whole number of each lane as bytes b: b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to
-/// each byte carries from one to the next, and flipping its top bit takes 128 off again.
+constexpr size_t kBytes = 3;
+
+/// The unit of numbers up to `largest`·2^power: fewer than 2^22 make a number, and it is off by half a unit, at most
+/// 2^-22 of the largest one. A power of two, so that numbers are divided by it exactly. NaN for what is not finite, and
+/// so is what is multiplied with it. Below 2^-100 numbers count as zero: the inverse of their unit is finite.
+inline float unit_of(float largest, int32_t power) {
+  uint32_t bits;
+  memcpy(&bits, &largest, sizeof bits);
+  const int32_t exponent = static_cast<int32_t>(bits >> 23) - 127, highest = exponent + power;
+  if (exponent == 128) return __builtin_nanf("");
+  const uint32_t unit_bits = static_cast<uint32_t>((highest > -100 ? highest : -100) - 21 + 127) << 23;
+  float unit;
+  memcpy(&unit, &unit_bits, sizeof unit);
+  return unit;
+}
+
+/// The nearest whole number of each lane as bytes b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to each
+/// byte carries from one to the next, and flipping its top bit takes 128 off again.
 SPINQUANT_INLINE __m512i bytes_of(Vec multiples) {
   const __m512i middle = _mm512_set1_epi32(0x00808080);
   return _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(multiples), middle), middle);
@@ -37,17 +53,10 @@ SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, const int32_t* b
   asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*bytes));
 }
 
-/// b₀ + 2^8·b₁ + … of sums. Each step is exact as long as it is below 2^24.
-template <size_t Bytes>
-SPINQUANT_INLINE Vec joined(const __m512i (&sums)[Bytes]) {
-  Vec total = _mm512_cvtepi32_ps(sums[0]);
-  float power = 1;
-  SPINQUANT_UNROLL
-  for (size_t byte = 1; byte < Bytes; byte++) {
-    power *= 256;
-    total = fma(_mm512_cvtepi32_ps(sums[byte]), splat(power), total);
-  }
-  return total;
+/// b₀ + 2^8·b₁ + 2^16·b₂ of sums: one rounding where these are below 2^24, else two more.
+SPINQUANT_INLINE Vec joined(const __m512i (&sums)[kBytes]) {
+  const Vec low = _mm512_cvtepi32_ps(sums[0]), middle = _mm512_cvtepi32_ps(sums[1]);
+  return fma(_mm512_cvtepi32_ps(sums[2]), splat(65536), fma(middle, splat(256), low));
 }
 
 /// Codes of words: the lower halves of their bytes, and the upper ones. Codes of 8 bits are whole bytes.
@@ -65,7 +74,7 @@ SPINQUANT_INLINE void take_halves(__m512i words, __m512i (&codes)[kHalves<Bits>]
   }
 }
 
-/// Queries that are multiplied together: their sums, up to three for each and half of a byte, stay in registers.
+/// Queries that are multiplied together: their sums, three for each and half of a byte, stay in registers.
 constexpr size_t kTile = 4;
 
 }  // namespace spinquant::SPINQUANT_ISA

@@ -5,8 +5,6 @@
 
 namespace spinquant::SPINQUANT_ISA {
 
-constexpr size_t kWeightBytes = 3;
-
 /// Words of a token whose bytes fill a vector, for four tokens.
 constexpr size_t kQuad = 4;
 
@@ -60,26 +58,12 @@ struct StepWeights {
     largest = largest_size(sizes);
   }
 
-  /// A power of two, so that weights are divided by it exactly and rounded once: fewer than 2^22 make a weight.
-  /// Probabilities are at most e^peak. NaN where a scale is not finite, and so is what is multiplied with it.
-  float unit_of(float peak) const {
-    uint32_t bits;
-    memcpy(&bits, &largest, sizeof bits);
-    const int32_t exponent = static_cast<int32_t>(bits >> 23) - 127;
-    if (exponent == 128) return __builtin_nanf("");
-    // Below 2^-100 weights count as zero: the inverse of their unit is finite.
-    const float power = peak > -69 ? __builtin_ceilf(peak * 1.44269504f) : -100;
-    const int32_t highest = exponent + static_cast<int32_t>(power);
-    const uint32_t unit_bits = static_cast<uint32_t>((highest > -100 ? highest : -100) - 21 + 127) << 23;
-    float unit;
-    memcpy(&unit, &unit_bits, sizeof unit);
-    return unit;
-  }
-
   /// Writes the weights of a query as bytes [quads of tokens, 4]: for each byte of the multiples those of four tokens.
+  /// Probabilities are at most e^peak, and so have a unit of their own in each step.
   /// Adds Σ weights·zero points, of the weights as they are, to its shifts: zero points may be far larger than codes.
   void weigh(const float* probabilities, float peak, float* weights, const MixedValues& mixed, size_t query) const {
-    const float unit = unit_of(peak);
+    const float power = peak > -69 ? __builtin_ceilf(peak * 1.44269504f) : -100;
+    const float unit = unit_of(largest, static_cast<int32_t>(power));
     const Vec inverse = splat(1 / unit);
     Vec shift = splat(0);
     for (size_t token = 0; token < values.count * kBlockTokens; token += kLanes) {
@@ -97,6 +81,7 @@ struct QuadColumn {
   const uint8_t* codes;
   size_t words;  // in the quad, at most four
   size_t token_bytes, block_bytes, tokens;
+  bool is_first;  // then the codes of the next blocks are fetched
 };
 
 /// The quad of four tokens, one after the other in memory: byte i of all of them in lane i.
@@ -119,11 +104,16 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
                 size_t sum_stride) {
   constexpr size_t halves = kHalves<Bits>;
   const __mmask8 mask = static_cast<__mmask8>((1u << column.words) - 1);
-  __m512i totals[Queries][halves][kWeightBytes]{};
+  __m512i totals[Queries][halves][kBytes]{};
   const uint8_t* block = column.codes;
   for (size_t start = 0; start < column.tokens; start += kBlockTokens, block += column.block_bytes) {
     const size_t left = column.tokens - start, end = start + (left < kBlockTokens ? left : kBlockTokens);
     const uint8_t* codes = block;
+    if (column.is_first) {
+      for (size_t at = 0; at < kBlockTokens * column.token_bytes; at += 64) {
+        __builtin_prefetch(block + 2 * column.block_bytes + at, 0, 3);
+      }
+    }
     // Blocks are whole: tokens that are not there weigh nothing.
     for (size_t token = start; token < end; token += kQuad, codes += kQuad * column.token_bytes) {
       __m512i values[halves];
@@ -132,7 +122,7 @@ void add_column(const QuadColumn& column, const float* weights, size_t weight_st
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Queries; i++) {
         SPINQUANT_UNROLL
-        for (size_t byte = 0; byte < kWeightBytes; byte++) {
+        for (size_t byte = 0; byte < kBytes; byte++) {
           SPINQUANT_UNROLL
           for (size_t half = 0; half < halves; half++) {
             __m512i& total = totals[i][half][byte];
@@ -159,7 +149,7 @@ void mix_group(const BlockRun& values, size_t group, size_t tokens, const float*
   float* sums = mixed.sums + query * mixed.stride + group * mixed.quads * kHalves<Bits> * kLanes;
   for (size_t word = 0; word < words; word += kQuad, sums += kHalves<Bits> * kLanes) {
     const QuadColumn column{values.codes(0) + 4 * (group * words + word), words - word < kQuad ? words - word : kQuad,
-                            4 * values.words, values.block_bytes, tokens};
+                            4 * values.words, values.block_bytes, tokens, group + word == 0};
     const float* own = weights + query * weight_stride;
     column.words == kQuad
         ? add_column<Bits, Queries, true>(column, own, weight_stride, mixed.units + query, sums, mixed.stride)

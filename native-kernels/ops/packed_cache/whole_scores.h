@@ -1,23 +1,19 @@
-// Scores of queries at packed keys in whole numbers: queries are rounded to two bytes, and four products of a byte and
+// Scores of queries at packed keys in whole numbers: queries are rounded to three bytes, and four products of a byte and
 // a code are added to the lane of a token at a time. README.md derives the error.
 #pragma once
 #include "byte_multiples.h"
 
 namespace spinquant::SPINQUANT_ISA {
 
-constexpr size_t kQueryBytes = 2;
-/// The largest channel of a query is so many units: 127 + 2^8·127. A channel is off by half a unit at most.
-constexpr float kQueryMultiples = 32639;
-
 /// Queries as scores read them.
 struct ScoredQueries {
-  /// [tiles of queries, words, queries, halves, kQueryBytes]: for each byte of the multiples those of four channels.
+  /// [tiles of queries, words, queries, halves, kBytes]: for each byte of the multiples those of four channels.
   int32_t* bytes;
   float* sums;     // [queries, groups] of the multiples in a group
   float* units;    // [queries]
   size_t depth, groups, count;
 
-  static size_t depth_of(const PackedLayout& layout) { return layout.words() * layout.per_word() / 4 * kQueryBytes; }
+  static size_t depth_of(const PackedLayout& layout) { return layout.words() * layout.per_word() / 4 * kBytes; }
   static size_t floats_of(const PackedLayout& layout) { return depth_of(layout) + layout.groups() + 1; }
   ScoredQueries(const PackedLayout& layout, float* memory, size_t count)
       : bytes(reinterpret_cast<int32_t*>(memory)), depth(depth_of(layout)), groups(layout.groups()), count(count) {
@@ -46,14 +42,12 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
     const size_t left = layout.width - i;
     sizes = larger_size(sizes, factor * (left < kLanes ? load_part(q + i, left, 0) : load(q + i)));
   }
-  // A number as small as 2^-100 counts as zero beside those of the same layer; its inverse is finite.
-  const float found = largest_size(sizes), largest = found < 0x1p-100f ? 0x1p-100f : found;
-  // What is not finite makes the unit NaN, and so the scores.
-  queries.units[index] = largest / kQueryMultiples + 0 * largest;
-  const Vec inverse = splat(kQueryMultiples / largest);
+  const float unit = unit_of(largest_size(sizes), 0);
+  queries.units[index] = unit;
+  const Vec inverse = splat(1 / unit);
   constexpr size_t halves = kHalves<Bits>;
   const size_t place = index % kTile, tile = queries.tile(index - place);
-  int32_t* bytes = queries.bytes + (index - place) * queries.depth + place * halves * kQueryBytes;
+  int32_t* bytes = queries.bytes + (index - place) * queries.depth + place * halves * kBytes;
   for (size_t g = 0; g < queries.groups; g++, q += layout.group) {
     Vec total = splat(0);
     for (size_t i = 0; i < layout.group; i += kLanes) {
@@ -63,10 +57,10 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
       total += multiples;
       alignas(64) int32_t lanes[kLanes];
       _mm512_store_si512(lanes, swap_bytes(bytes_of(by_halves<Bits>(multiples))));
-      for (size_t lane = 0; lane < kLanes && lane < left; lane += kPerWord<Bits>, bytes += halves * kQueryBytes * tile) {
+      for (size_t lane = 0; lane < kLanes && lane < left; lane += kPerWord<Bits>, bytes += halves * kBytes * tile) {
         SPINQUANT_UNROLL
         for (size_t half = 0; half < halves; half++) {
-          memcpy(bytes + half * kQueryBytes, lanes + lane + 4 * half, 4 * kQueryBytes);
+          memcpy(bytes + half * kBytes, lanes + lane + 4 * half, 4 * kBytes);
         }
       }
     }
@@ -80,10 +74,10 @@ constexpr size_t kChains = Queries == 1 ? 2 : 1;
 
 /// Sums of products of a group's codes, for each query of a tile and byte.
 template <size_t Bits, size_t Queries>
-SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t words, __m512i (&sums)[Queries][kQueryBytes]) {
+SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t words, __m512i (&sums)[Queries][kBytes]) {
   constexpr size_t chains = kChains<Queries>, halves = kHalves<Bits>;
-  __m512i chained[chains][Queries][kQueryBytes]{};
-  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += halves * Queries * kQueryBytes) {
+  __m512i chained[chains][Queries][kBytes]{};
+  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += halves * Queries * kBytes) {
     __m512i parts[halves];
     take_halves<Bits>(_mm512_loadu_si512(codes), parts);
     SPINQUANT_UNROLL
@@ -91,8 +85,8 @@ SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t w
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Queries; i++) {
         SPINQUANT_UNROLL
-        for (size_t byte = 0; byte < kQueryBytes; byte++) {
-          add_products(chained[half % chains][i][byte], parts[half], q + (i * halves + half) * kQueryBytes + byte);
+        for (size_t byte = 0; byte < kBytes; byte++) {
+          add_products(chained[half % chains][i][byte], parts[half], q + (i * halves + half) * kBytes + byte);
         }
       }
     }
@@ -100,7 +94,7 @@ SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t w
   SPINQUANT_UNROLL
   for (size_t i = 0; i < Queries; i++) {
     SPINQUANT_UNROLL
-    for (size_t byte = 0; byte < kQueryBytes; byte++) {
+    for (size_t byte = 0; byte < kBytes; byte++) {
       sums[i][byte] = chained[0][i][byte];
       if constexpr (chains > 1) sums[i][byte] = _mm512_add_epi32(sums[i][byte], chained[1][i][byte]);
     }
@@ -118,15 +112,16 @@ void score_tile(const BlockRun& keys, const BlockRun& values, const ScoredQuerie
     if (query == 0) {
       values.fetch(block);
       keys.fetch(block + kStepBlocks);
+      keys.fetch_codes(block + 2);
     }
     const uint8_t* codes = keys.codes(block);
     const int32_t* q = queries.bytes + query * queries.depth;
     Vec totals[Queries]{};
     for (size_t g = 0; g < groups; g++) {
-      __m512i sums[Queries][kQueryBytes];
+      __m512i sums[Queries][kBytes];
       add_words<Bits, Queries>(codes, q, words, sums);
       codes += 4 * kBlockTokens * words;
-      q += kHalves<Bits> * words * Queries * kQueryBytes;
+      q += kHalves<Bits> * words * Queries * kBytes;
       const BlockGrid grid = keys.grid(block, g);
       const Vec scale = grid.scale(0), zero = grid.zero(0);
       SPINQUANT_UNROLL
