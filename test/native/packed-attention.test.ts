@@ -103,10 +103,10 @@ function bound({ shape: { rows, length, width }, keys, terms = 0 }: Case, isa: s
 }
 
 /**
- * What whole numbers add to a score: a channel of a query is off by half of 1/32639 and, before it is rounded, by two
- * roundings of a number below 2^15. It meets s |c − z| ≤ 2, h times, over √h.
+ * What whole numbers add to a score: a channel of a query is off by half a unit, at most 2^-22 of the largest one, and by
+ * a rounding before that. It meets s |c − z| ≤ 2, h times, over √h. Three sums of bytes make one of products.
  */
-const wholeScore = (width: number): number => 2 * Math.sqrt(width) * (0.5 + 2 ** -8) * (1 / 32639);
+const wholeScore = (width: number): number => 2 * Math.sqrt(width) * (2 ** -22 + 4 * ROUNDING);
 
 /**
  * What they add to a result: a weight is off by half a unit, at most 2^-21 of the largest one in its step of 256 tokens,

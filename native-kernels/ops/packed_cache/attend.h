@@ -158,7 +158,8 @@ void attend(const PackedAttentionArgs& args, const Queries& queries, const Step&
     for (size_t i = 0; i < queries.count; i++) {
       visible(i, &first, &end);
       weights.see(first, end);
-      weights.weigh(queries.scores + i * kStepTokens, queries.peaks[i], queries.weights + i * kStepTokens, queries.mixed, i);
+      float* const own = queries.weights + i * kStepTokens;
+      weights.weigh(queries.scores + i * kStepTokens, queries.peaks[i], own, queries.mixed, i);
     }
     args.value_layout.bits == 4
         ? mix_codes<4>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count)
