@@ -14,10 +14,11 @@ SPINQUANT_INLINE Vec exp_fraction(Vec f) {
   return fma(p, f, splat(1.00000012f));
 }
 
-/// e^x, relative error below 4e-7; 0 for x < -86.6 (no denormals), 3.4e38 above 88.7.
+/// e^x, relative error below 4e-7; 0 for x < -86.6 (no denormals), 3.4e38 above 88.7, NaN for NaN.
 SPINQUANT_INLINE Vec exp(Vec x) {
   const Vec lowest = splat(-86.6f);
-  const Vec clamped = min(max(x, lowest), splat(88.72f));
+  // Of two numbers of which one is NaN, these return the second one.
+  const Vec clamped = min(splat(88.72f), max(lowest, x));
   // Adding 1.5·2^23 rounds to an integer k and leaves it in the low bits.
   const Vec magic = splat(12582912.0f);
   const Vec rounded = fma(clamped, splat(1.44269504f), magic);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
-import { fakeQuantized, pack, type Quantizer, type Tokens, withCapacity } from './packed-tokens.ts';
+import { ASYMMETRIC, type Case, type Given, given, multipliesBytes, run, VALUES } from './packed-calls.ts';
 import {
   addon,
   assertClose,
@@ -11,30 +11,8 @@ import {
   forEachVariant,
   notBuilt,
   ROUNDING,
-  random,
   runOperator,
 } from './support.ts';
-
-interface Shape {
-  readonly groups: number;
-  readonly repeats: number;
-  readonly rows: number;
-  readonly capacity: number;
-  readonly length: number;
-  readonly width: number;
-  readonly window: number;
-}
-
-const ASYMMETRIC = { bits: 4, symmetric: 0, include_zero: 1, clip_ratio: 1, group: 0 } as const;
-const VALUES = { ...ASYMMETRIC, include_zero: 0 } as const;
-
-interface Case {
-  readonly shape: Shape;
-  readonly keys: Quantizer;
-  readonly values: Quantizer;
-  /** Numbers of the constant part's table; 0 for none. */
-  readonly terms?: number;
-}
 
 const CASES: readonly Case[] = [
   {
@@ -105,71 +83,6 @@ const CASES: readonly Case[] = [
   },
 ];
 
-interface Given {
-  readonly attributes: Readonly<Record<string, number>>;
-  readonly inputs: readonly (ProbeTensor | null)[];
-  /** What the cache and the new tokens hold, as numbers. */
-  readonly plain: Readonly<Record<'q' | 'keys' | 'values' | 'pastKeys' | 'pastValues', ProbeTensor>>;
-}
-
-const attributesOf = ({ rows, window, width }: Shape, keys: Quantizer, values: Quantizer) => ({
-  ...{ scale: 1 / Math.sqrt(width), rows, window },
-  ...{ key_bits: keys.bits, key_group: keys.group, key_zeros: keys.symmetric ? 0 : 1 },
-  ...{ value_bits: values.bits, value_group: values.group, value_zeros: values.symmetric ? 0 : 1 },
-});
-
-function given({ shape, keys, values, terms = 0 }: Case): Given {
-  const { groups, repeats, rows, capacity, length, width } = shape;
-  const tokens = (count: number, seed: number): Tokens => ({
-    ...{ x: random(groups * count * width, seed), heads: groups, tokens: count, width },
-  });
-  const packed = (of: Tokens, quantizer: Quantizer, isKeys: 0 | 1, room: number) => {
-    const { codes, scales } = withCapacity(pack(of, quantizer, isKeys, 'reference'), of.tokens, room);
-    return [codes, scales];
-  };
-  const [own, past] = [
-    [tokens(rows, 2), tokens(rows, 3)] as const,
-    [tokens(length, 4), tokens(length, 5)] as const,
-  ];
-  const plain = (of: Tokens, quantizer: Quantizer): ProbeTensor => ({
-    ...{ data: fakeQuantized(of, quantizer), dims: [groups, of.tokens, width] },
-  });
-  const q = { data: random(groups * repeats * rows * width, 1), dims: [groups, repeats * rows, width] };
-  const count = { data: BigInt64Array.of(BigInt(length)), dims: [1] };
-  const constant = [
-    { data: random(groups * repeats * rows * terms, 6), dims: [groups, repeats * rows, terms] },
-    { data: random((length + rows) * terms, 7), dims: [length + rows, terms] },
-  ];
-  return {
-    attributes: attributesOf(shape, keys, values),
-    inputs: [
-      q,
-      ...packed(own[0], keys, 1, rows),
-      ...packed(own[1], values, 0, rows),
-      ...packed(past[0], keys, 1, capacity),
-      ...packed(past[1], values, 0, capacity),
-      count,
-      ...(terms ? constant : [null, null]),
-    ],
-    plain: {
-      q,
-      keys: plain(own[0], keys),
-      values: plain(own[1], values),
-      pastKeys: plain(past[0], keys),
-      pastValues: plain(past[1], values),
-    },
-  };
-}
-
-function run(
-  { attributes, inputs }: Pick<Given, 'attributes' | 'inputs'>,
-  isa: string,
-  threads = 1,
-): Float32Array {
-  const outputs = [inputs[0]!.data.length];
-  return runOperator({ name: 'PackedAttention', attributes, inputs, outputs }, isa, threads)[0]!;
-}
-
 /**
  * How far results may be from exact ones. |q| ≤ 1, and s (c + |z|) ≤ 4 for every scale s here: codes times their scale
  * are at most the range 2, doubled by clipped symmetric codes, zero points times theirs at most 1 and half a step. A
@@ -179,12 +92,27 @@ function run(
  * brings a new highest score, and once where chunks are brought together. Then come the sums over T tokens of weights
  * times codes and times zero points, at most 4 in size, and of the weights, all with a few roundings more.
  */
-function bound({ shape: { rows, length, width }, keys, terms = 0 }: Case): number {
+function bound({ shape: { rows, length, width }, keys, terms = 0 }: Case, isa: string): number {
   const [tokens, groups] = [length + rows, keys.group ? width / keys.group : 1];
-  const score = (4 * Math.sqrt(width) * (width + 2 + 4 * groups) + terms * (terms + 1)) * ROUNDING;
+  const sums = (4 * Math.sqrt(width) * (width + 2 + 4 * groups) + terms * (terms + 1)) * ROUNDING;
+  const whole = multipliesBytes(isa) ? 1 : 0;
+  const score = sums + whole * wholeScore(width);
   const steps = Math.ceil(tokens / 256) + 2;
-  return 1.1 * (2 * score + 2 * (steps + 1) * EXP_ERROR) + 4 * (2 * tokens + 2 * steps + 8) * ROUNDING;
+  const mixed = 4 * (2 * tokens + 2 * steps + 8) * ROUNDING + whole * wholeMix(tokens);
+  return 1.1 * (2 * score + 2 * (steps + 1) * EXP_ERROR) + mixed;
 }
+
+/**
+ * What whole numbers add to a score: a channel of a query is off by half a unit, at most 2^-22 of the largest one, and by
+ * a rounding before that. It meets s |c − z| ≤ 2, h times, over √h. Three sums of bytes make one of products.
+ */
+const wholeScore = (width: number): number => 2 * Math.sqrt(width) * (2 ** -22 + 4 * ROUNDING);
+
+/**
+ * What they add to a result: a weight is off by half a unit, at most 2^-21 of the largest one in its step of 256 tokens,
+ * and all of the step together weigh at least that one. Codes times the largest scale of a step are at most 4.
+ */
+const wholeMix = (tokens: number): number => 4 * Math.min(tokens, 256) * 2 ** -21;
 
 for (const each of CASES) {
   const what = `${JSON.stringify(each.shape)} ${each.keys.bits}/${each.values.bits} bits${each.terms ? ', constant part' : ''}`;
@@ -192,7 +120,7 @@ for (const each of CASES) {
     const g = given(each);
     const expected = run(g, 'reference');
     forEachVariant((isa, threads) =>
-      assertClose(run(g, isa, threads), expected, () => bound(each), `${isa} ${threads}`),
+      assertClose(run(g, isa, threads), expected, () => bound(each, isa), `${isa} ${threads}`),
     );
   });
 }
@@ -212,12 +140,13 @@ test('attention over packed tokens is that of the fake-quantized network', { ski
       'reference',
     )[0]!;
     // One rounding each where s (c − z) becomes a float there.
-    const error = bound(each) + 1.1 * 2 * Math.sqrt(each.shape.width) * ROUNDING + 1.1 * ROUNDING;
+    const error = (isa: string) =>
+      bound(each, isa) + 1.1 * 2 * Math.sqrt(each.shape.width) * ROUNDING + 1.1 * ROUNDING;
     forEachVariant((isa, threads) =>
       assertClose(
         run({ attributes, ...g }, isa, threads),
         expected,
-        () => error,
+        () => error(isa),
         `${JSON.stringify(each.shape)} ${isa}`,
       ),
     );

@@ -1,6 +1,6 @@
 // Packed codes as vectors of floats.
 #pragma once
-#include "../../cpu/simd.h"
+#include "../../cpu/simd_reduce.h"
 #include "packed_cache.h"
 
 namespace spinquant::SPINQUANT_ISA {
@@ -73,31 +73,49 @@ struct BlockGrid {
   const uint8_t* zeros;  // null where all are the middle
   Vec middle;
 
-  SPINQUANT_INLINE_MEMBER BlockGrid(const PackedTokens& tokens, const PackedLayout& layout, size_t block, size_t group)
-      : scales(tokens.scales + block * layout.block_scales() + group * kBlockTokens),
-        zeros(layout.has_zeros ? tokens.codes + block * layout.block_bytes() + layout.code_bytes() +
-                                     2 * group * kBlockTokens
-                               : nullptr),
-        middle(splat(static_cast<float>(layout.middle()))) {}
-
   SPINQUANT_INLINE_MEMBER Vec scale(size_t part) const { return load(scales + part * kLanes); }
   SPINQUANT_INLINE_MEMBER Vec zero(size_t part) const {
     return zeros ? load_zeros(zeros + 2 * part * kLanes) : middle;
   }
 };
 
-/// A run of blocks of one head.
+/// A run of blocks of one head. Sizes that take a division are computed once.
 struct BlockRun {
-  const PackedTokens& tokens;
   const PackedLayout& layout;
-  size_t first, count;  // blocks of `tokens`
+  const uint8_t* bytes;
+  const float* scales;
+  size_t count;
+  size_t room;  // blocks from the first one that the head has room for
+  size_t block_bytes, code_bytes, block_scales, group_words, words;
 
-  SPINQUANT_INLINE_MEMBER const uint8_t* codes(size_t block) const {
-    return tokens.codes + (first + block) * layout.block_bytes();
+  BlockRun(const PackedTokens& tokens, const PackedLayout& layout, size_t head, size_t first, size_t count)
+      : layout(layout), count(count), room(tokens.blocks - first) {
+    group_words = layout.group_words(), words = layout.words();
+    block_bytes = layout.block_bytes(), code_bytes = layout.code_bytes(), block_scales = layout.block_scales();
+    bytes = tokens.codes + (head * tokens.blocks + first) * block_bytes;
+    scales = tokens.scales + (head * tokens.blocks + first) * block_scales;
   }
+
+  SPINQUANT_INLINE_MEMBER const uint8_t* codes(size_t block) const { return bytes + block * block_bytes; }
   SPINQUANT_INLINE_MEMBER BlockGrid grid(size_t block, size_t group) const {
-    return {tokens, layout, first + block, group};
+    const uint8_t* zeros = layout.has_zeros ? codes(block) + code_bytes + 2 * group * kBlockTokens : nullptr;
+    return {scales + block * block_scales + group * kBlockTokens, zeros, splat(static_cast<float>(layout.middle()))};
+  }
+  /// Has a block brought to the second-level cache, if its head has room for it. It may lie behind the run.
+  SPINQUANT_INLINE_MEMBER void fetch(size_t block) const {
+    if (block >= room) return;
+    for (size_t at = 0; at < block_bytes; at += 64) __builtin_prefetch(codes(block) + at, 0, 2);
+    const float* own = scales + block * block_scales;
+    for (size_t at = 0; at < block_scales; at += 16) __builtin_prefetch(own + at, 0, 2);
+  }
+  /// Has codes brought on to the first-level cache.
+  SPINQUANT_INLINE_MEMBER void fetch_codes(size_t block) const {
+    for (size_t at = 0; at < code_bytes; at += 64) __builtin_prefetch(codes(block) + at, 0, 3);
   }
 };
+
+/// Blocks whose scores are computed before their values are summed. Their codes stay in the first-level cache.
+constexpr size_t kStepBlocks = 16;
+constexpr size_t kStepTokens = kStepBlocks * kBlockTokens;
 
 }  // namespace spinquant::SPINQUANT_ISA

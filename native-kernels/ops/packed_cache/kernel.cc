@@ -1,16 +1,9 @@
-#include "../../operator/scratch.h"
 #include "../../cpu/simd_heads.h"
-#include "../../cpu/simd_math.h"
 #include "../../cpu/simd_quantize.h"
-#include "mix.h"
-#include "scores.h"
+#include "attend.h"
 
 namespace spinquant::SPINQUANT_ISA {
 namespace {
-
-constexpr float kInfinity = __builtin_inff();
-
-// --- Packing ---
 
 struct PackedQuantizer {
   Quantizer quantizer;  // its zero point is that of the codes
@@ -98,176 +91,6 @@ void pack_group(const PackCacheArgs& args, const float* x, uint8_t* block, float
   memcpy(block + layout.code_bytes() + 2 * (group * kBlockTokens + token), &stored, sizeof stored);
 }
 
-// --- Attention ---
-
-/// Blocks whose scores are computed before their values are summed. Their codes stay in the first-level cache.
-constexpr size_t kStepBlocks = 16;
-constexpr size_t kStepTokens = kStepBlocks * kBlockTokens;
-
-/// The queries of a unit, with their memory.
-struct Queries {
-  size_t group, first_row, rows, count;
-  ScoredQueries scored;
-  MixedValues mixed;
-  float *scores, *weights;  // [count, kStepTokens]
-  float *highest, *totals;  // [count]
-
-  static size_t floats(const PackedAttentionArgs& args) {
-    const PackedLayout &keys = args.key_layout, &values = args.value_layout;
-    const size_t one = keys.words() * keys.per_word() + keys.groups() + MixedValues::stride_of(values) +
-                       values.groups() + 2 * kStepTokens + 2;
-    return args.repeats * args.row_block * one;
-  }
-
-  size_t row_of(size_t query) const { return first_row + query % rows; }
-  size_t index_of(const PackedAttentionArgs& args, size_t query) const {
-    return (group * args.repeats + query / rows) * args.rows + row_of(query);
-  }
-};
-
-Queries queries_of(const PackedAttentionArgs& args, size_t group, size_t first_row, float* memory) {
-  const PackedLayout &keys = args.key_layout, &values = args.value_layout;
-  const size_t left = args.rows - first_row, rows = left < args.row_block ? left : args.row_block;
-  const size_t count = args.repeats * rows, depth = keys.words() * keys.per_word();
-  Queries queries{group, first_row, rows, count, {}, {}, nullptr, nullptr, nullptr, nullptr};
-  auto take = [&](size_t floats) { return (memory += floats) - floats; };
-  // What vectors read comes first: it is aligned where the memory is.
-  queries.scores = take(count * kStepTokens);
-  queries.weights = take(count * kStepTokens);
-  const size_t stride = MixedValues::stride_of(values);
-  queries.mixed = {take(count * stride), take(count * values.groups()), stride, values.groups(),
-                   MixedValues::vectors_of(values)};
-  queries.scored = {take(count * depth), take(count * keys.groups()), depth, keys.groups()};
-  queries.highest = take(count);
-  queries.totals = take(count);
-  fill_zero(queries.mixed.sums, count * stride);
-  fill_zero(queries.mixed.shifts, count * values.groups());
-  fill_zero(queries.totals, count);
-  for (size_t i = 0; i < count; i++) {
-    queries.highest[i] = -kInfinity;
-    const float* q = args.q + queries.index_of(args, i) * args.width();
-    keys.bits == 4 ? write_query<4>(keys, q, args.scale, queries.scored, i)
-                   : write_query<8>(keys, q, args.scale, queries.scored, i);
-  }
-  return queries;
-}
-
-/// A run of blocks with the positions of its tokens.
-struct Step {
-  BlockRun keys, values;
-  size_t position;  // of the first token
-  size_t tokens;    // that are there
-
-  /// Tokens of the step before a position.
-  size_t before(size_t end) const {
-    const size_t count = end > position ? end - position : 0;
-    return count < tokens ? count : tokens;
-  }
-};
-
-/// Blocks from `block` that lie one after the other, at most up to `end`.
-Step step_at(const PackedAttentionArgs& args, size_t group, size_t block, size_t end) {
-  const size_t past = args.past_count();
-  const bool is_past = block < past;
-  const size_t first = is_past ? block : block - past, last = is_past && past < end ? past : end;
-  const size_t count = last - block < kStepBlocks ? last - block : kStepBlocks;
-  const PackedTokens &keys = is_past ? args.past_keys : args.keys, &values = is_past ? args.past_values : args.values;
-  const size_t start = first * kBlockTokens, all = is_past ? args.length : args.rows;
-  const size_t tokens = all - start < count * kBlockTokens ? all - start : count * kBlockTokens;
-  return {{keys, args.key_layout, group * keys.blocks + first, count},
-          {values, args.value_layout, group * values.blocks + first, count},
-          is_past ? start : args.length + start,
-          tokens};
-}
-
-/// Scores become e^(score - highest) from `first` to `end`, and 0 elsewhere. What was summed is brought to the new
-/// highest score.
-void advance(const Queries& queries, size_t query, size_t first, size_t end, size_t tokens) {
-  float* scores = queries.scores + query * kStepTokens;
-  const float highest = maximum(scores + first, end - first);
-  if (highest > queries.highest[query]) {
-    // Nothing is brought where nothing was summed: infinity less infinity is not a number.
-    if (queries.totals[query] > 0) {
-      const Vec factor = exp(splat(queries.highest[query] - highest));
-      float* sums = queries.mixed.sums + query * queries.mixed.stride;
-      float* shifts = queries.mixed.shifts + query * queries.mixed.groups;
-      map(sums, sums, queries.mixed.stride, [&](Vec sum) { return sum * factor; });
-      map(shifts, shifts, queries.mixed.groups, [&](Vec shift) { return shift * factor; });
-      queries.totals[query] *= factor[0];
-    }
-    queries.highest[query] = highest;
-  }
-  const Vec top = splat(queries.highest[query]);
-  Vec total = splat(0);
-  size_t i = first;
-  for (; i + kLanes <= end; i += kLanes) {
-    const Vec e = exp(load(scores + i) - top);
-    store(scores + i, e);
-    total += e;
-  }
-  if (i < end) {
-    // Lanes that do not exist are so low that their exponential is 0.
-    const Vec e = exp(load_part(scores + i, end - i, -kInfinity) - top);
-    store_part(scores + i, end - i, e);
-    total += e;
-  }
-  fill_zero(scores, first);
-  fill_zero(scores + end, tokens - end);
-  queries.totals[query] += sum(total);
-}
-
-/// Adds what the constant part of the keys gives.
-void add_constant_part(const PackedAttentionArgs& args, const Queries& queries, size_t query, const Step& step,
-                       size_t first, size_t end) {
-  const float* coefficients = args.coefficients + queries.index_of(args, query) * args.terms;
-  float* scores = queries.scores + query * kStepTokens;
-  for (size_t i = first; i < end; i++) {
-    scores[i] += dot(coefficients, args.table + (step.position + i) * args.terms, args.terms);
-  }
-}
-
-void attend(const PackedAttentionArgs& args, const Queries& queries, const Step& step) {
-  const size_t blocks = step.keys.count, tokens = blocks * kBlockTokens;
-  args.key_layout.bits == 4 ? score_blocks<4>(step.keys, queries.scored, queries.count, queries.scores, kStepTokens)
-                            : score_blocks<8>(step.keys, queries.scored, queries.count, queries.scores, kStepTokens);
-  auto visible = [&](size_t query, size_t* first, size_t* end) {
-    const size_t row = queries.row_of(query);
-    *first = step.before(args.first_position(row));
-    *end = step.before(args.length + row + 1);
-  };
-  size_t first = 0, end = 0;
-  for (size_t i = 0; i < queries.count; i++) {
-    visible(i, &first, &end);
-    if (first == end) {
-      fill_zero(queries.scores + i * kStepTokens, tokens);
-      continue;
-    }
-    if (args.table) add_constant_part(args, queries, i, step, first, end);
-    advance(queries, i, first, end, tokens);
-  }
-  for (size_t g = 0; g < args.value_layout.groups(); g++) {
-    for (size_t i = 0; i < queries.count; i++) {
-      visible(i, &first, &end);
-      queries.mixed.shifts[i * queries.mixed.groups + g] += weigh(
-          step.values, g, queries.scores + i * kStepTokens, first, end, queries.weights + i * kStepTokens);
-    }
-    args.value_layout.bits == 4
-        ? mix_codes<4>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count)
-        : mix_codes<8>(step.values, g, step.tokens, queries.weights, kStepTokens, queries.mixed, queries.count);
-  }
-}
-
-void write_partial(const PackedAttentionArgs& args, const Queries& queries, size_t chunk) {
-  const size_t width = args.width();
-  for (size_t i = 0; i < queries.count; i++) {
-    float* partial = args.partial + (queries.index_of(args, i) * args.chunks() + chunk) * args.partial_size();
-    args.value_layout.bits == 4 ? write_mixed<4>(args.value_layout, queries.mixed, i, partial)
-                                : write_mixed<8>(args.value_layout, queries.mixed, i, partial);
-    partial[width] = queries.highest[i];
-    partial[width + 1] = queries.totals[i];
-  }
-}
-
 }  // namespace
 
 void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
@@ -289,25 +112,6 @@ void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
         pack_group(args, x, block, scales, token, g, static_cast<int8_t*>(bytes.bytes()));
       }
     }
-  }
-}
-
-void packed_attention(const PackedAttentionArgs& args, size_t first, size_t last) {
-  const Scratch scratch(Queries::floats(args) * sizeof(float));
-  const size_t chunks = args.chunks(), row_blocks = args.row_blocks();
-  for (size_t unit = first; unit < last; unit++) {
-    const size_t chunk = unit % chunks, group = unit / chunks / row_blocks;
-    const Queries queries = queries_of(args, group, unit / chunks % row_blocks * args.row_block, scratch.floats());
-    const size_t seen = args.block_of(args.first_position(queries.first_row));
-    const size_t seen_end = args.block_of(args.length + queries.first_row + queries.rows - 1) + 1;
-    const size_t start = chunk * args.chunk_blocks, chunk_end = start + args.chunk_blocks;
-    const size_t end = chunk_end < seen_end ? chunk_end : seen_end;
-    for (size_t block = start > seen ? start : seen; block < end;) {
-      const Step step = step_at(args, group, block, end);
-      block += step.keys.count;
-      attend(args, queries, step);
-    }
-    write_partial(args, queries, chunk);
   }
 }
 

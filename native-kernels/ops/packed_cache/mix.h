@@ -15,6 +15,12 @@ struct MixedValues {
   static size_t stride_of(const PackedLayout& layout) {
     return layout.groups() * vectors_of(layout) * layout.per_word() * kLanes;
   }
+  static size_t floats_of(const PackedLayout& layout) { return stride_of(layout) + layout.groups(); }
+  MixedValues(const PackedLayout& layout, float* memory, size_t count)
+      : sums(memory), stride(stride_of(layout)), groups(layout.groups()), vectors(vectors_of(layout)) {
+    shifts = sums + count * stride;
+  }
+  void clear(size_t count) const { fill_zero(sums, count * (stride + groups)); }
 };
 
 /// Places of a word that are summed together: as many as registers hold.
@@ -75,11 +81,10 @@ SPINQUANT_INLINE void add_column(const WordColumn& column, const float* weights,
 template <size_t Bits, size_t Queries>
 void mix_group(const BlockRun& values, size_t group, size_t tokens, const float* weights, size_t weight_stride, float* sums,
                size_t sum_stride) {
-  const PackedLayout& layout = values.layout;
-  const size_t words = layout.group_words();
+  const size_t words = values.group_words;
   for (size_t word = 0; word < words; word += kLanes, sums += kPerWord<Bits> * kLanes) {
     const WordColumn column{values.codes(0) + 4 * (group * words + word), words - word < kLanes ? words - word : kLanes,
-                            4 * layout.words(), layout.block_bytes(), tokens};
+                            4 * values.words, values.block_bytes, tokens};
     column.words == kLanes ? add_column<Bits, Queries, true>(column, weights, weight_stride, sums, sum_stride)
                            : add_column<Bits, Queries, false>(column, weights, weight_stride, sums, sum_stride);
   }
@@ -111,31 +116,40 @@ void mix_codes(const BlockRun& values, size_t group, size_t tokens, const float*
                  mixed.stride);
 }
 
-/// weights = probabilities·scales where a query sees the tokens, else 0. Returns Σ weights·zero points.
-inline float weigh(const BlockRun& values, size_t group, const float* probabilities, size_t first, size_t end,
-                   float* weights) {
-  for (size_t block = 0; block < values.count; block++) {
-    const BlockGrid grid = values.grid(block, group);
-    const size_t start = block * kBlockTokens;
-    SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      const size_t at = start + part * kLanes;
-      store(weights + at, load(probabilities + at) * grid.scale(part));
+/// Weights of a step's tokens for the sums of a group: probabilities·scales.
+struct StepWeights {
+  const BlockRun& values;
+  size_t group;
+  size_t first = 0, end = 0;
+
+  /// Says which tokens the queries to come see.
+  void see(size_t first_seen, size_t end_seen) { first = first_seen, end = end_seen; }
+
+  /// Writes the weights of a query, 0 where it does not see. Adds Σ weights·zero points to its shifts.
+  void weigh(const float* probabilities, float, float* weights, const MixedValues& mixed, size_t query) const {
+    for (size_t block = 0; block < values.count; block++) {
+      const BlockGrid grid = values.grid(block, group);
+      const size_t start = block * kBlockTokens;
+      SPINQUANT_UNROLL
+      for (size_t part = 0; part < kParts; part++) {
+        const size_t at = start + part * kLanes;
+        store(weights + at, load(probabilities + at) * grid.scale(part));
+      }
     }
-  }
-  // Scales of tokens that are not there may be anything.
-  fill_zero(weights, first);
-  fill_zero(weights + end, values.count * kBlockTokens - end);
-  Vec shift = splat(0);
-  for (size_t block = 0; block < values.count; block++) {
-    const BlockGrid grid = values.grid(block, group);
-    SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      shift = fma(load(weights + block * kBlockTokens + part * kLanes), grid.zero(part), shift);
+    // Scales of tokens that are not there may be anything.
+    fill_zero(weights, first);
+    fill_zero(weights + end, values.count * kBlockTokens - end);
+    Vec shift = splat(0);
+    for (size_t block = 0; block < values.count; block++) {
+      const BlockGrid grid = values.grid(block, group);
+      SPINQUANT_UNROLL
+      for (size_t part = 0; part < kParts; part++) {
+        shift = fma(load(weights + block * kBlockTokens + part * kLanes), grid.zero(part), shift);
+      }
     }
+    mixed.shifts[query * mixed.groups + group] += sum(shift);
   }
-  return sum(shift);
-}
+};
 
 /// Writes one query's sums by channel, with the zero points taken off.
 template <size_t Bits>

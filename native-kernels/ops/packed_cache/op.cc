@@ -11,6 +11,17 @@ const Variants<PackCacheArgs> kPackCache = SPINQUANT_VARIANTS(pack_cache, PackCa
 const Variants<PackedAttentionArgs> kPackedAttention = SPINQUANT_VARIANTS(packed_attention, PackedAttentionArgs);
 const Variants<MergeAttentionArgs> kMergeAttention = SPINQUANT_VARIANTS(merge_attention, MergeAttentionArgs);
 
+/// Groups of channels whose products are summed in whole numbers of 32 bits: 2^7·255 for each.
+constexpr size_t kMostWholeChannels = size_t{1} << 16;
+
+Kernel<PackedAttentionArgs> attention_by(Isa isa, const PackedLayout& keys) {
+#if SPINQUANT_X86
+  const bool has_byte_products = isa == Isa::avx512_vnni || isa == Isa::avx512_bf16 || isa == Isa::amx;
+  if (has_byte_products && keys.group <= kMostWholeChannels) return avx512_vnni::packed_attention;
+#endif
+  return kPackedAttention.pick(isa);
+}
+
 /// Queries of a unit, if there are so many: they share a pass over the tokens.
 constexpr size_t kQueriesPerUnit = 16;
 /// With so few rows, tokens are shared out among threads as well, a chunk of blocks each. The number of threads does
@@ -172,7 +183,7 @@ class PackedAttention final : public Operator {
     auto partial = std::make_shared<Scratch>(queries * args.chunks() * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
     const MergeAttentionArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width(), joined_ ? heads_of(q) : 1, rows};
-    const auto attend = kPackedAttention.pick(isa);
+    const auto attend = attention_by(isa, args.key_layout);
     const auto bring_together = kMergeAttention.pick(isa);
     auto merging = std::make_shared<Work>(
         Work{queries, args.chunks() * q.width(),

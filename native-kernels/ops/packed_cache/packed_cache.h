@@ -105,4 +105,8 @@ SPINQUANT_DECLARE_KERNEL(pack_cache, PackCacheArgs)
 SPINQUANT_DECLARE_KERNEL(packed_attention, PackedAttentionArgs)
 SPINQUANT_DECLARE_KERNEL(merge_attention, MergeAttentionArgs)
 
+namespace avx512_vnni {
+void packed_attention(const PackedAttentionArgs&, size_t first, size_t last);
+}
+
 }  // namespace spinquant

@@ -11,6 +11,12 @@ struct ScoredQueries {
   float* channels;  // [queries, words·per_word], each divided by the factor of its place
   float* sums;      // [queries, groups] of the channels in a group
   size_t depth, groups;
+
+  static size_t floats_of(const PackedLayout& layout) { return layout.words() * layout.per_word() + layout.groups(); }
+  ScoredQueries(const PackedLayout& layout, float* memory, size_t count)
+      : channels(memory), depth(layout.words() * layout.per_word()), groups(layout.groups()) {
+    sums = channels + count * depth;
+  }
 };
 
 /// Writes one query.
@@ -63,11 +69,11 @@ SPINQUANT_INLINE void add_word(const WordVec (&words)[kParts], const float* q, s
   }
 }
 
-/// Scores of `Queries` queries from `query` at a block; `scores` has `stride` tokens for each.
+/// Scores of `Queries` queries from `query` at a block.
 template <size_t Bits, size_t Queries>
 SPINQUANT_INLINE void score_block(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
-                                  float* scores, size_t stride) {
-  const size_t words = keys.layout.group_words();
+                                  float* scores) {
+  const size_t words = keys.group_words;
   const uint8_t* codes = keys.codes(block);
   const float* q = queries.channels + query * queries.depth;
   Vec totals[Queries][kParts]{};
@@ -96,7 +102,7 @@ SPINQUANT_INLINE void score_block(const BlockRun& keys, size_t block, const Scor
   for (size_t i = 0; i < Queries; i++) {
     SPINQUANT_UNROLL
     for (size_t part = 0; part < kParts; part++) {
-      store(scores + (query + i) * stride + block * kBlockTokens + part * kLanes, totals[i][part]);
+      store(scores + (query + i) * kStepTokens + block * kBlockTokens + part * kLanes, totals[i][part]);
     }
   }
 }
@@ -104,22 +110,26 @@ SPINQUANT_INLINE void score_block(const BlockRun& keys, size_t block, const Scor
 /// The last queries, fewer than are multiplied together.
 template <size_t Bits, size_t Queries = kTogether - 1>
 SPINQUANT_INLINE void score_rest(const BlockRun& keys, size_t block, const ScoredQueries& queries, size_t query,
-                                 size_t count, float* scores, size_t stride) {
+                                 size_t count, float* scores) {
   if constexpr (Queries > 0) {
-    if (count == Queries) return score_block<Bits, Queries>(keys, block, queries, query, scores, stride);
-    score_rest<Bits, Queries - 1>(keys, block, queries, query, count, scores, stride);
+    if (count == Queries) return score_block<Bits, Queries>(keys, block, queries, query, scores);
+    score_rest<Bits, Queries - 1>(keys, block, queries, query, count, scores);
   }
 }
 
-/// scores [count, stride]: each block is read from memory once, for all queries.
+/// scores [count, kStepTokens]: each block is read from memory once, for all queries. Meanwhile the values of the step
+/// and the keys of the next one are fetched.
 template <size_t Bits>
-void score_blocks(const BlockRun& keys, const ScoredQueries& queries, size_t count, float* scores, size_t stride) {
+void score_blocks(const BlockRun& keys, const BlockRun& values, const ScoredQueries& queries, size_t count,
+                  float* scores) {
   for (size_t block = 0; block < keys.count; block++) {
+    values.fetch(block);
+    keys.fetch(block + kStepBlocks);
     size_t query = 0;
     for (; query + kTogether <= count; query += kTogether) {
-      score_block<Bits, kTogether>(keys, block, queries, query, scores, stride);
+      score_block<Bits, kTogether>(keys, block, queries, query, scores);
     }
-    score_rest<Bits>(keys, block, queries, query, count - query, scores, stride);
+    score_rest<Bits>(keys, block, queries, query, count - query, scores);
   }
 }
 

@@ -1,0 +1,80 @@
+// Numbers as whole multiples of a unit, in signed bytes, and products of those with codes. Included by sources that are
+// compiled for products of bytes only.
+#pragma once
+#include "codes.h"
+
+namespace spinquant::SPINQUANT_ISA {
+
+/// Sizes are compared as whole numbers, among which NaN is the largest.
+SPINQUANT_INLINE IntVec larger_size(IntVec sizes, Vec numbers) {
+  return reinterpret_cast<IntVec>(
+      _mm512_max_epi32(reinterpret_cast<__m512i>(sizes), reinterpret_cast<__m512i>(bits_of(abs(numbers)))));
+}
+
+SPINQUANT_INLINE float largest_size(IntVec sizes) {
+  const int32_t bits = _mm512_reduce_max_epi32(reinterpret_cast<__m512i>(sizes));
+  float largest;
+  memcpy(&largest, &bits, sizeof largest);
+  return largest;
+}
+
+constexpr size_t kBytes = 3;
+
+/// The unit of numbers up to `largest`·2^power: fewer than 2^22 make a number, and it is off by half a unit, at most
+/// 2^-22 of the largest one. A power of two, so that numbers are divided by it exactly. NaN for what is not finite, and
+/// so is what is multiplied with it. Below 2^-100 numbers count as zero: the inverse of their unit is finite.
+inline float unit_of(float largest, int32_t power) {
+  uint32_t bits;
+  memcpy(&bits, &largest, sizeof bits);
+  const int32_t exponent = static_cast<int32_t>(bits >> 23) - 127, highest = exponent + power;
+  if (exponent == 128) return __builtin_nanf("");
+  const uint32_t unit_bits = static_cast<uint32_t>((highest > -100 ? highest : -100) - 21 + 127) << 23;
+  float unit;
+  memcpy(&unit, &unit_bits, sizeof unit);
+  return unit;
+}
+
+/// The nearest whole number of each lane as bytes b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to each
+/// byte carries from one to the next, and flipping its top bit takes 128 off again.
+SPINQUANT_INLINE __m512i bytes_of(Vec multiples) {
+  const __m512i middle = _mm512_set1_epi32(0x00808080);
+  return _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(multiples), middle), middle);
+}
+
+/// Four bytes of each of four lanes, times 4: byte i of the first, …, of the fourth lane becomes lane i.
+SPINQUANT_INLINE __m512i swap_bytes(__m512i lanes) {
+  const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(order));
+}
+
+/// Adds four products of codes and bytes to each lane. As an instruction of ours, since GCC 12 copies sums between
+/// registers and memory instead of adding to them where they are.
+SPINQUANT_INLINE void add_products(__m512i& sum, __m512i codes, const int32_t* bytes) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(codes), "m"(*bytes));
+}
+
+/// b₀ + 2^8·b₁ + 2^16·b₂ of sums: one rounding where these are below 2^24, else two more.
+SPINQUANT_INLINE Vec joined(const __m512i (&sums)[kBytes]) {
+  const Vec low = _mm512_cvtepi32_ps(sums[0]), middle = _mm512_cvtepi32_ps(sums[1]);
+  return fma(_mm512_cvtepi32_ps(sums[2]), splat(65536), fma(middle, splat(256), low));
+}
+
+/// Codes of words: the lower halves of their bytes, and the upper ones. Codes of 8 bits are whole bytes.
+template <size_t Bits>
+constexpr size_t kHalves = 8 / Bits;
+
+template <size_t Bits>
+SPINQUANT_INLINE void take_halves(__m512i words, __m512i (&codes)[kHalves<Bits>]) {
+  if constexpr (Bits == 8) {
+    codes[0] = words;
+  } else {
+    const __m512i half = _mm512_set1_epi8(15);
+    codes[0] = _mm512_and_si512(words, half);
+    codes[1] = _mm512_and_si512(_mm512_srli_epi16(words, 4), half);
+  }
+}
+
+/// Queries that are multiplied together: their sums, three for each and half of a byte, stay in registers.
+constexpr size_t kTile = 4;
+
+}  // namespace spinquant::SPINQUANT_ISA
