@@ -62,7 +62,7 @@ export { describeText, pathOf, withPath } from './schema-text.ts';
 export type { Training } from './schema-training.ts';
 export { NO_TRAINING } from './schema-training.ts';
 export type { SharedText } from './shared-texts.ts';
-export { learnsOnText, sharedTexts } from './shared-texts.ts';
+export { learnsOnText, sharedTextFaults, sharedTexts } from './shared-texts.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { TaskDescriptor, TaskName } from './tasks/index.ts';

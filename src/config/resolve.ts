@@ -193,18 +193,19 @@ async function missingFiles(reading: Reading, directory: string): Promise<Fault[
 function textsOfBoth({ ask, place }: Reading, directory: string, purpose: Purpose): Fault[] {
   if (purpose === 'inspect') return [];
   const absolute = (path: string) => resolveText(directory, path);
-  const texts = ask((experiment) => {
-    if (experiment.matrix === undefined && !learnsOnText(experiment)) return null;
+  const found = ask((experiment) => {
+    if (experiment.matrix === undefined && !learnsOnText(experiment)) return [];
     const { calibration, evaluation } = experiment;
-    return {
+    const resolved = {
       calibration: { ...calibration, text: calibration.text.map((text) => withPath(text, absolute)) },
       evaluation: {
         ...evaluation,
         perplexity: evaluation.perplexity.map((task) => ({ ...task, text: withPath(task.text, absolute) })),
       },
     };
+    return sharedTextFaults(resolved, experiment);
   });
-  return texts ? sharedTextFaults(texts).map(place) : [];
+  return found?.map(place) ?? [];
 }
 
 /** A single text may stand without a list around it. */

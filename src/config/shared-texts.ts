@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync, type Stats, statSync } from 'node:fs';
 import { locateText } from '../hub/locate.ts';
 import { UserError } from '../protocol/errors.ts';
 import { hasLearnedRotation, methodsThatRead } from './derived.ts';
-import type { JsonPath, RuleFault } from './faults.ts';
+import type { RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 import { describeText, pathOf, type TextSource } from './schema-text.ts';
 
@@ -33,20 +33,25 @@ export function sharedTexts({ calibration, evaluation }: Texts): SharedText[] {
   });
 }
 
-/** A warning at each evaluation that measures what was learned on. */
-export function sharedTextFaults(
-  texts: Texts,
-  path: (index: number) => JsonPath = (index) => ['evaluation', 'perplexity', index, 'text'],
-): RuleFault[] {
+/**
+ * A warning at each evaluation that measures what was learned on.
+ * @param texts with resolved paths.
+ * @param written the same as they are written.
+ */
+export function sharedTextFaults(texts: Texts, written: Texts = texts): RuleFault[] {
   return sharedTexts(texts).map(({ calibration, evaluation, by }) => {
-    const task = texts.evaluation.perplexity[evaluation];
-    const learned = texts.calibration.text[calibration];
-    const same = by === 'path' ? 'is' : 'has the same content as';
+    const task = written.evaluation.perplexity[evaluation];
+    const learned = written.calibration.text[calibration];
+    const measured = task ? describeText(task.text) : '';
+    const same =
+      by === 'path'
+        ? 'is also learned on'
+        : `has the same content as ${learned ? describeText(learned) : ''}, which is learned on`;
     return {
       severity: 'warning',
       code: 'config/shared-text',
-      path: path(evaluation),
-      message: `evaluation.perplexity[${evaluation}]: ${task && describeText(task.text)} ${same} the text that is learned on (${learned && describeText(learned)}): its perplexity flatters.`,
+      path: ['evaluation', 'perplexity', evaluation, 'text'],
+      message: `evaluation.perplexity[${evaluation}].text: ${measured} ${same}: its perplexity flatters.`,
       hint: 'Measure on a text that is not in calibration.text: the test split of the data set, for example.',
     };
   });
