@@ -16,7 +16,13 @@ const browser = browserFor(async (started) => {
   dirs = measured.toReversed();
   state = await resultsOf(dirs);
 });
-const opened = (options?: OpenOptions) => browser.show('results', state, options);
+async function opened(options?: OpenOptions): Promise<PanelPage> {
+  const panel = await browser.show('results', state, options);
+  await allRows(panel);
+  return panel;
+}
+/** Rows out of sight come in the moments after the others. */
+const allRows = ({ page }: PanelPage) => page.locator('table.flat:not([aria-busy])').waitFor();
 const focused = ({ page }: PanelPage) =>
   page.evaluate(() => {
     const cell = document.activeElement?.closest<HTMLTableCellElement>('td, th');
@@ -132,11 +138,12 @@ drawn('columns are chosen, and rows grouped by experiment', async () => {
   const heads = await page.locator('thead th').allInnerTexts();
   assert.ok(heads.includes('status') && !heads.includes('Δ to FP'));
   await page.getByRole('checkbox', { name: 'By experiment' }).press('Space');
-  await panel.settle();
+  await allRows(panel);
   assert.equal(await page.locator('tr.group').count(), 15);
   const rows = await page.locator('tbody tr').count();
   await page.getByRole('button', { name: /^quarot · 20 rows/ }).click();
   await panel.settle();
+  await allRows(panel);
   assert.equal(await page.locator('tbody tr').count(), rows - 20);
   await panel.end();
 });
@@ -163,4 +170,45 @@ drawn('more than two runs are compared in a drawer that is in sight', async () =
     assert.ok(drawer.y > 100 && drawer.y + drawer.height <= 700, JSON.stringify(drawer));
     await panel.end();
   }
+});
+
+drawn('columns keep their places while rows are sorted and filtered', async () => {
+  const panel = await opened({ width: 1400 });
+  const { page } = panel;
+  const widths = () =>
+    page
+      .locator('thead th')
+      .evaluateAll((cells) => cells.map((cell) => Math.round(cell.getBoundingClientRect().left)));
+  const before = await widths();
+  for (const turn of [1, 2, 3]) {
+    await page.getByRole('button', { name: 'Sort by perplexity' }).click();
+    await allRows(panel);
+    const after = await widths();
+    // The arrow of the heading is all that is new.
+    if (turn > 1) assert.deepEqual(after, before);
+    before.splice(0, before.length, ...after);
+  }
+  await page.locator('vscode-textfield input').fill('rtn bits:4-4-4');
+  await panel.settle();
+  assert.deepEqual((await widths()).slice(0, 4), before.slice(0, 4));
+  await panel.end();
+});
+
+drawn('rows that are in sight are drawn at once, all others soon after, in their order', async () => {
+  const panel = await opened();
+  const { page } = panel;
+  const drawn = await page.evaluate(() => {
+    document.querySelector<HTMLElement>('[data-sort=quantized]')?.click();
+    return document.querySelectorAll('tbody tr').length;
+  });
+  assert.ok(drawn >= 40 && drawn < 189, String(drawn));
+  await allRows(panel);
+  const texts = await page.locator('td[data-column=quantized]').allInnerTexts();
+  const values = texts.map((text) => Number(text.replace('best', '').trim()));
+  assert.equal(values.length, 189);
+  assert.deepEqual(
+    values,
+    values.toSorted((a, b) => a - b),
+  );
+  await panel.end();
 });

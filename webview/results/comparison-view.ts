@@ -23,11 +23,12 @@ export function comparisonView(
     class: 'link',
     'data-focus': 'clear',
   });
+  // It scrolls by itself, and is a part of the drawer, no landmark.
   const region = {
     class: 'scroll',
     tabindex: 0,
-    role: 'region',
-    'aria-label': title,
+    role: 'group',
+    'aria-labelledby': 'comparison-title',
     'data-scroll': 'comparison',
   };
   return h(

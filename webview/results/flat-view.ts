@@ -6,6 +6,7 @@ import { h, setAttribute } from '../shared/dom.ts';
 import type { ColumnModel } from './columns.ts';
 import { GridFocus } from './grid-focus.ts';
 import { type RowGroup, UNGROUPED } from './groups.ts';
+import { RowChunks } from './row-chunks.ts';
 import { ROW_ACTS, type RowAct, rowElement, rowSignature } from './row-view.ts';
 import type { ResultRow, Sorting } from './rows.ts';
 
@@ -15,6 +16,8 @@ export interface FlatInput {
   readonly columns: readonly ColumnModel[];
   readonly sorting: Sorting;
   readonly best: ReadonlySet<ResultRow>;
+  /** Tells which columns the person chose. */
+  readonly chosen: string;
 }
 
 export interface FlatWishes {
@@ -30,6 +33,11 @@ interface Drawn {
   row: ResultRow;
 }
 
+/** Rows that are drawn before anything else happens. */
+const FIRST_ROWS = 40;
+/** Pixels; most rows are higher. */
+const LEAST_ROW_HEIGHT = 24;
+
 /** Keys that act on the run of a row. */
 const KEYS: Readonly<Record<string, RunCommand>> = { F2: 'rename', Delete: 'delete' };
 
@@ -44,6 +52,13 @@ export class FlatTable {
   readonly #wishes: FlatWishes;
   readonly #focus: GridFocus;
   readonly #drawn = new Map<string, Drawn>();
+  readonly #chunks = new RowChunks<ResultRow>(
+    (row) => this.#row(row),
+    (busy) => setAttribute(this.#table, 'aria-busy', busy ? 'true' : null),
+  );
+  /** Of the headings, by column, in pixels. */
+  readonly #widths = new Map<string, number>();
+  #chosen = '';
   #input: FlatInput | null = null;
   #headSignature = '';
 
@@ -62,40 +77,47 @@ export class FlatTable {
 
   show(input: FlatInput): void {
     this.#input = input;
+    const first = this.#rowsAtOnce(input);
+    this.#holdWidths(input.chosen);
     this.#showHead(input);
     this.#focus.keeping(() => {
-      const wanted = new Set<string>();
-      // Rows that stay move to their new body, so that the old ones are left empty.
-      const bodies = input.groups.map((group) => this.#body(group, input, wanted));
+      const rows = input.groups.filter(({ folded }) => !folded).flatMap((group) => group.rows);
+      const wanted = new Set(rows.map(({ key }) => key));
       for (const key of this.#drawn.keys()) if (!wanted.has(key)) this.#drawn.delete(key);
+      const bodies = input.groups.map((group) => ({ group, body: bodyOf(group, input) }));
       for (const body of [...this.#table.tBodies]) body.remove();
-      this.#table.append(...bodies);
+      this.#table.append(...bodies.map(({ body }) => body));
+      const placed = bodies.flatMap(({ group, body }) =>
+        group.folded ? [] : group.rows.map((row) => ({ body, row })),
+      );
+      this.#chunks.place(placed, first);
     });
     this.#showSelection();
   }
 
-  #body(group: RowGroup, input: FlatInput, wanted: Set<string>): HTMLTableSectionElement {
-    const rows = group.rows.map((row) => this.#row(row, input, wanted));
-    if (group.name === UNGROUPED) return h('tbody', {}, ...rows);
-    const fold = h(
-      'button',
-      {
-        type: 'button',
-        class: 'link fold',
-        tabindex: -1,
-        'aria-expanded': String(!group.folded),
-        'data-fold': group.name,
-        'data-focus': `fold ${group.name}`,
-      },
-      h('span', { 'aria-hidden': 'true' }, group.folded ? '▸ ' : '▾ '),
-      group.title,
-    );
-    const head = h('tr', { class: 'group' }, h('th', { colspan: input.columns.length + 3 }, fold));
-    return h('tbody', {}, head, ...(group.folded ? [] : rows));
+  /** As many as are in sight, and up to the one that the focus is on. Sizes are read while nothing has changed yet. */
+  #rowsAtOnce({ groups }: FlatInput): number {
+    const { scrollTop, clientHeight } = this.element;
+    const inSight = Math.ceil((scrollTop + clientHeight) / LEAST_ROW_HEIGHT);
+    const key = this.#focus.row;
+    const rows = groups.filter(({ folded }) => !folded).flatMap((group) => group.rows);
+    const focused = key === undefined ? -1 : rows.findIndex((row) => row.key === key);
+    return Math.max(FIRST_ROWS, inSight, focused + 1);
   }
 
-  #row(row: ResultRow, { columns, best, state }: FlatInput, wanted: Set<string>): HTMLTableRowElement {
-    wanted.add(row.key);
+  /** Until other columns are chosen, none becomes narrower: rows that come or go move nothing sideways. */
+  #holdWidths(chosen: string): void {
+    if (chosen !== this.#chosen) this.#widths.clear();
+    else
+      for (const cell of this.#head.cells) {
+        const { column } = cell.dataset;
+        if (column !== undefined) this.#widths.set(column, Math.floor(cell.getBoundingClientRect().width));
+      }
+    this.#chosen = chosen;
+  }
+
+  #row(row: ResultRow): HTMLTableRowElement {
+    const { columns, best, state } = this.#input!;
     const input = { row, columns, best: best.has(row), strings: state.strings };
     const signature = rowSignature(input);
     const known = this.#drawn.get(row.key);
@@ -103,14 +125,18 @@ export class FlatTable {
       known.row = row;
       return known.element;
     }
-    const element = rowElement(input);
-    this.#drawn.set(row.key, { signature, element, row });
-    return element;
+    const drawn = { signature, element: rowElement(input), row };
+    this.#drawn.set(row.key, drawn);
+    this.#select(drawn);
+    return drawn.element;
   }
 
   #showHead({ columns, sorting, state: { strings } }: FlatInput): void {
     const signature = JSON.stringify([columns.map(({ id, title }) => [id, title]), sorting]);
-    if (signature === this.#headSignature) return;
+    if (signature === this.#headSignature) {
+      this.#setWidths();
+      return;
+    }
     this.#headSignature = signature;
     const hidden = (text: string) =>
       h('th', { scope: 'col', class: 'tick' }, h('span', { class: 'visually-hidden' }, text));
@@ -122,17 +148,27 @@ export class FlatTable {
         hidden(strings.openExperiment),
       ),
     );
+    this.#setWidths();
+  }
+
+  #setWidths(): void {
+    for (const cell of this.#head.cells) {
+      const width = this.#widths.get(cell.dataset.column ?? '');
+      cell.style.minWidth = width === undefined ? '' : `${width}px`;
+    }
   }
 
   #showSelection(): void {
-    const { selected } = this.#input!.state.remembered;
-    for (const { element, row } of this.#drawn.values()) {
-      const isSelected = selected.includes(row.run.dir);
-      setAttribute(element, 'aria-selected', String(isSelected));
-      element.classList.toggle('selected', isSelected);
-      const box = element.querySelector('input');
-      if (box) box.checked = isSelected;
-    }
+    for (const drawn of this.#drawn.values()) this.#select(drawn);
+  }
+
+  #select({ element, row }: Drawn): void {
+    const isSelected = this.#input!.state.remembered.selected.includes(row.run.dir);
+    if (element.getAttribute('aria-selected') === String(isSelected)) return;
+    setAttribute(element, 'aria-selected', String(isSelected));
+    element.classList.toggle('selected', isSelected);
+    const box = element.querySelector('input');
+    if (box) box.checked = isSelected;
   }
 
   #clicked({ target }: Event): void {
@@ -154,12 +190,12 @@ export class FlatTable {
 
   #act(act: RowAct, { run }: ResultRow): void {
     const { send } = this.#wishes;
-    if (act === 'select') this.#select(run.dir);
+    if (act === 'select') this.#choose(run.dir);
     else if (act === 'star') send({ type: 'star', run: run.dir, starred: !run.starred });
     else send({ type: 'open', run: run.dir, what: act });
   }
 
-  #select(dir: string): void {
+  #choose(dir: string): void {
     const { selected } = this.#input!.state.remembered;
     const next = nextSelection(selected, dir, !selected.includes(dir));
     this.#wishes.send({ type: 'select', selected: next });
@@ -181,6 +217,25 @@ export class FlatTable {
     const key = element.closest<HTMLElement>('tr[data-row]')?.dataset.row;
     return (key !== undefined && this.#drawn.get(key)?.row) || null;
   }
+}
+
+/** The heading of a group; its rows come later. */
+function bodyOf({ name, title, folded }: RowGroup, { columns }: FlatInput): HTMLTableSectionElement {
+  if (name === UNGROUPED) return h('tbody');
+  const fold = h(
+    'button',
+    {
+      type: 'button',
+      class: 'link fold',
+      tabindex: -1,
+      'aria-expanded': String(!folded),
+      'data-fold': name,
+      'data-focus': `fold ${name}`,
+    },
+    h('span', { 'aria-hidden': 'true' }, folded ? '▸ ' : '▾ '),
+    title,
+  );
+  return h('tbody', {}, h('tr', { class: 'group' }, h('th', { colspan: columns.length + 3 }, fold)));
 }
 
 /** Buttons and boxes take Enter and space themselves. */
@@ -210,7 +265,8 @@ function heading(
     },
     `${title}${arrow}`,
   );
-  const cell = h('th', { scope: 'col', class: stays ? 'stay' : numeric ? 'number' : null }, label);
+  const kind = stays ? 'stay' : numeric ? 'number' : null;
+  const cell = h('th', { scope: 'col', class: kind, 'data-column': id }, label);
   if (active) setAttribute(cell, 'aria-sort', sorting.descending ? 'descending' : 'ascending');
   return cell;
 }

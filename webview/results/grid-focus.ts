@@ -20,20 +20,24 @@ export class GridFocus {
     });
   }
 
-  /** Redraws the table, or a part of it; focus stays with what it was on, scroll positions as they were. */
+  /**
+   * Redraws the table, or a part of it; focus stays with what it was on. Nothing here asks for sizes while nothing has
+   * the focus, for that would lay out the table twice.
+   */
   keeping(redraw: () => void): void {
     const { activeElement } = document;
-    const focused =
-      activeElement instanceof HTMLElement && this.#table.contains(activeElement) ? activeElement : null;
+    const hadFocus = activeElement !== null && this.#table.contains(activeElement);
     const place = this.#current && placeOf(this.#current);
-    const scroller = this.#table.parentElement;
-    const [left, top] = [scroller?.scrollLeft ?? 0, scroller?.scrollTop ?? 0];
     redraw();
-    scroller?.scrollTo(left, top);
     const again = this.#current?.isConnected ? this.#current : place && this.#find(place);
-    const next = again ?? this.#rows()[0]?.find((stop) => stop.hasAttribute('data-sort')) ?? null;
+    const next = again ?? this.#table.tHead?.querySelector<HTMLElement>('[data-sort]') ?? null;
     if (next) this.#become(next);
-    if (focused && next && document.activeElement !== next) next.focus({ preventScroll: true });
+    if (hadFocus && next && document.activeElement !== next) next.focus({ preventScroll: true });
+  }
+
+  /** The row that Tab leads to, by its key; undefined for a heading. */
+  get row(): string | undefined {
+    return this.#current?.closest('tr')?.dataset.row;
   }
 
   #become(stop: HTMLElement): void {
@@ -48,10 +52,12 @@ export class GridFocus {
   }
 
   #find({ name, row, index }: Place): HTMLElement | null {
-    const stops = this.#rows().flat();
-    if (name !== null) return stops.find((stop) => stop.dataset.focus === name) ?? null;
+    if (name !== null) {
+      const named = [...this.#table.querySelectorAll<HTMLElement>('[data-focus]')];
+      return named.find((stop) => stop.dataset.focus === name) ?? null;
+    }
     const same = [...this.#table.rows].find((one) => one.dataset.row === row);
-    return (same && stopsOf(same)[index]) ?? null;
+    return same?.cells[index] ?? null;
   }
 
   #pressed(event: KeyboardEvent): void {
@@ -78,6 +84,7 @@ export class GridFocus {
 interface Place {
   readonly name: string | null;
   readonly row: string | undefined;
+  /** Place of the cell in its row. */
   readonly index: number;
 }
 
@@ -86,7 +93,7 @@ function placeOf(stop: HTMLElement): Place {
   return {
     name: stop.dataset.focus ?? null,
     row: row?.dataset.row,
-    index: row ? stopsOf(row).indexOf(stop) : 0,
+    index: stop.closest<HTMLTableCellElement>('td, th')?.cellIndex ?? 0,
   };
 }
 

@@ -60,7 +60,7 @@ export class RunsPage {
     setHidden(this.#noMatch, hasRows);
     setHidden(this.#flat.element, !isFlat || !hasRows);
     setHidden(this.#pivots, isFlat || !hasRows);
-    if (isFlat && hasRows) this.#flat.show({ state, ...shown, sorting });
+    if (isFlat && hasRows) this.#flat.show({ state, ...shown, sorting, chosen: this.#chosenColumns() });
     if (!isFlat && hasRows)
       keepingFocus(this.#pivots, () =>
         this.#pivots.replaceChildren(pivotView(shown.pivots(), strings, difference)),
@@ -72,6 +72,11 @@ export class RunsPage {
         ...(drawn ? [comparisonView(state, (intent) => this.#wishes.send(intent))] : []),
       ),
     );
+  }
+
+  #chosenColumns(): string {
+    const { columns, onlyChanged } = this.#wishes.toggles;
+    return JSON.stringify([columns, onlyChanged]);
   }
 }
 
