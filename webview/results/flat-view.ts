@@ -111,7 +111,7 @@ export class FlatTable {
     else
       for (const cell of this.#head.cells) {
         const { column } = cell.dataset;
-        if (column !== undefined) this.#widths.set(column, Math.floor(cell.getBoundingClientRect().width));
+        if (column !== undefined) this.#widths.set(column, cell.getBoundingClientRect().width);
       }
     this.#chosen = chosen;
   }

@@ -32,6 +32,6 @@ function prune(section: Record<string, unknown>, same: () => boolean): void {
     for (const other of Object.keys(section)) delete section[other];
     // Put back in its place: people read the order of the schema.
     for (const [name, kept] of order) section[name] = kept;
-    if (isObject(value)) prune(value, same);
+    for (const inner of Array.isArray(value) ? value : [value]) if (isObject(inner)) prune(inner, same);
   }
 }
