@@ -1,8 +1,10 @@
 import {
   type Device,
   formatFault,
+  learnsOnText,
   type Purpose,
   type ResolvedExperiment,
+  sharedTextFaults,
   withHint,
 } from '../config/index.ts';
 import { isRunFolder, openRun } from '../runs/index.ts';
@@ -39,6 +41,10 @@ export async function loadExperiment(
   const experiment = await interruptible(output, (signal) =>
     follow(engine.fetchSources(written, purpose, signal), output),
   );
+  // A run was checked when it was made: what is said again is what its numbers must not be taken for.
+  if (isRunFolder(file) && purpose === 'evaluate' && learnsOnText(experiment))
+    for (const { message, hint } of sharedTextFaults(experiment))
+      output.warn(message, withHint(`${file}: ${message}`, hint));
   for (const fault of experiment.source.warnings)
     output.warn(fault.message, withHint(formatFault(file, fault), fault.hint));
   return device === undefined ? experiment : { ...experiment, device };

@@ -111,6 +111,7 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
         'keep the results: in the run of the rotations where its settings are the same, else in a run of their own',
       ).conflicts('run'),
     )
+    .addOption(new Option('--save', 'the same as --keep').conflicts('run').implies({ keep: true }))
     .addOption(device())
     .addOption(kernels())
     .addOption(json())

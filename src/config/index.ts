@@ -4,6 +4,7 @@ export { decidingDifferences, isDeciding } from './deciding.ts';
 export {
   bitsLabel,
   hasLearnedRotation,
+  isSeeded,
   learningWeightBits,
   learningWeightClip,
   methodsThatRead,
@@ -78,6 +79,8 @@ export type { TextSource } from './schema-text.ts';
 export { describeText, pathOf, withPath } from './schema-text.ts';
 export type { Training } from './schema-training.ts';
 export { NO_TRAINING } from './schema-training.ts';
+export type { SharedText } from './shared-texts.ts';
+export { learnsOnText, sharedTextFaults, sharedTexts } from './shared-texts.ts';
 export type { SiteQuantizer } from './site-quantizers.ts';
 export { siteQuantizer } from './site-quantizers.ts';
 export type { TaskDescriptor, TaskName } from './tasks/index.ts';

@@ -9,6 +9,7 @@ import { dataFault, modelFault, runsFault, textFault } from './missing-files.ts'
 import { type ParsedExperiment, parseExperiment, type Reading } from './parse.ts';
 import type { Experiment } from './schema.ts';
 import { withPath } from './schema-text.ts';
+import { learnsOnText, sharedTextFaults } from './shared-texts.ts';
 import type { Purpose } from './validate-together.ts';
 
 export const EXPERIMENT_SUFFIX = '.spinquant.json';
@@ -60,7 +61,8 @@ export async function checkExperiment(
   const parsed = parseExperiment(text, file, purpose);
   const directory = dirname(resolve(file));
   const missing = await Promise.all(parsed.readings.map((reading) => missingFiles(reading, directory)));
-  const faults = uniqueFaults([...parsed.faults, ...missing.flat()]);
+  const shared = parsed.readings.flatMap((reading) => textsOfBoth(reading, directory, purpose));
+  const faults = uniqueFaults([...parsed.faults, ...missing.flat(), ...shared]);
   if (!parsed.experiment || faults.some((fault) => fault.severity === 'error'))
     return { experiment: null, faults, parsed };
   const absolute = absolutePaths(parsed.experiment, directory);
@@ -185,6 +187,25 @@ async function missingFiles(reading: Reading, directory: string): Promise<Fault[
   }
   const faults = await Promise.all(checks);
   return faults.filter((fault) => fault !== null && fault !== undefined).map((fault) => reading.place(fault));
+}
+
+/** Warnings for texts that are learned on and measured on. Rows of a matrix may read what the experiment itself does not. */
+function textsOfBoth({ ask, place }: Reading, directory: string, purpose: Purpose): Fault[] {
+  if (purpose === 'inspect') return [];
+  const absolute = (path: string) => resolveText(directory, path);
+  const found = ask((experiment) => {
+    if (experiment.matrix === undefined && !learnsOnText(experiment)) return [];
+    const { calibration, evaluation } = experiment;
+    const resolved = {
+      calibration: { ...calibration, text: calibration.text.map((text) => withPath(text, absolute)) },
+      evaluation: {
+        ...evaluation,
+        perplexity: evaluation.perplexity.map((task) => ({ ...task, text: withPath(task.text, absolute) })),
+      },
+    };
+    return sharedTextFaults(resolved, experiment);
+  });
+  return found?.map(place) ?? [];
 }
 
 /** A single text may stand without a list around it. */

@@ -1,5 +1,4 @@
 /** Words and numbers as the extension shows them. */
-import { basename } from 'node:path';
 import * as vscode from 'vscode';
 import type { Translate } from '../protocol/panels/common.ts';
 import { cellName, phaseNames } from '../protocol/panels/words.ts';
@@ -7,6 +6,8 @@ import type { Progress } from '../protocol/progress.ts';
 import type { CellCount } from '../runs/index.ts';
 import type { Language } from './runs/names.ts';
 import type { JobKind } from './services.ts';
+
+export { experimentName } from './runs/names.ts';
 
 /** For the texts of `protocol/panels`. */
 export const translate: Translate = vscode.l10n.t;
@@ -42,11 +43,6 @@ export function formatShortAge(time: Date, now: Date = new Date()): string {
   if (seconds < HOUR) return vscode.l10n.t('{0} min', Math.floor(seconds / MINUTE));
   if (seconds < 2 * DAY) return vscode.l10n.t('{0} h', Math.floor(seconds / HOUR));
   return vscode.l10n.t('{0} d', Math.floor(seconds / DAY));
-}
-
-/** `quick` of `/…/quick.spinquant.json`. */
-export function experimentName(file: string): string {
-  return basename(file).replace(/\.spinquant\.json$/i, '');
 }
 
 export function jobTitle(kind: JobKind): string {

@@ -56,8 +56,8 @@ export interface ResultsFile {
   /** Seconds of each phase, by name. */
   readonly seconds: Readonly<Record<string, number>>;
   /**
-   * Of a cell of a table: the largest resident size of the process in any of its steps, also those that another cell
-   * ran, mapped weights included. Absent elsewhere, and in files of earlier versions.
+   * The largest resident size of the process while the run was made, or since it went on, mapped weights included. Of a
+   * cell of a table: in any of its steps, also those that another cell ran. Absent in files of earlier versions.
    */
   readonly peakBytes?: number | undefined;
   /** Present where the run measured rotations that another run learned. */

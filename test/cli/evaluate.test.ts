@@ -35,7 +35,7 @@ test('named rotations that would not be used, and results of other settings, are
 test('results are kept in a run of their own, which the list shows with the run of the rotations', async () => {
   const file = write('eight.spinquant.json', { r1: 'learned', r2: 'learned', r3: false });
   const kept = await spinquant(
-    ['evaluate', file, '--rotations', RUN, '--keep', '--kernels', 'composed', '--json'],
+    ['evaluate', file, '--rotations', RUN, '--save', '--kernels', 'composed', '--json'],
     folder,
   );
   assert.equal(kept.code, 0, kept.stderr);
@@ -53,6 +53,7 @@ test('a run is measured on products of whole numbers, and the table says so', {
 }, async () => {
   const shown = await spinquant(['evaluate', RUN, '--integer'], folder);
   assert.equal(shown.code, 0, shown.stderr);
+  assert.match(shown.stdout, /Rotations: of 20261128T151219Z-gptq, seed 0\n/);
   assert.match(shown.stdout, /Multiplied in whole numbers: q, k, v, o, gate, up, down\.\n$/);
   const { code, stderr } = await spinquant(['evaluate', RUN, '--integer', '--kernels', 'composed'], folder);
   assert.equal(code, 1);

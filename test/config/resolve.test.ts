@@ -18,6 +18,7 @@ async function folderWith(t: { after(fn: () => Promise<void>): void }, text: str
   await mkdir(join(folder, 'model'));
   await writeFile(join(folder, 'model', 'config.json'), '{}');
   await writeFile(join(folder, 'train.txt'), 'once upon a time');
+  await writeFile(join(folder, 'test.txt'), 'there was a test');
   await writeFile(join(folder, 'x.spinquant.json'), text);
   return { folder, file: join(folder, 'x.spinquant.json') };
 }
@@ -25,12 +26,12 @@ async function folderWith(t: { after(fn: () => Promise<void>): void }, text: str
 test('paths become absolute from the folder of the file, and portable again', async (t) => {
   const { folder, file } = await folderWith(
     t,
-    '{ "model": "./model", "calibration": { "text": "train.txt" }, "evaluation": { "perplexity": [ { "name": "t", "text": "train.txt" } ] } }',
+    '{ "model": "./model", "calibration": { "text": "train.txt" }, "evaluation": { "perplexity": [ { "name": "t", "text": "test.txt" } ] } }',
   );
   const experiment = await resolveExperiment(file, 'optimize');
   assert.equal(experiment.model, join(folder, 'model'));
   assert.deepEqual(experiment.calibration.text, [join(folder, 'train.txt')]);
-  assert.equal(experiment.evaluation.perplexity[0]?.text, join(folder, 'train.txt'));
+  assert.equal(experiment.evaluation.perplexity[0]?.text, join(folder, 'test.txt'));
   assert.equal(experiment.runs, join(folder, '.spinquant', 'runs'));
   assert.equal(experiment.source.directory, folder);
   const portable = portableExperiment(experiment);

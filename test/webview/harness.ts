@@ -63,7 +63,7 @@ export function browserFor(
 }
 
 /** Bundles the panels into a folder of their own and starts a browser. */
-async function startBrowser(): Promise<PanelBrowser> {
+export async function startBrowser(): Promise<PanelBrowser> {
   const folder = await mkdtemp(join(tmpdir(), 'spinquant-webview-'));
   await buildWebview(build, folder);
   const browser = await chromium.launch({ executablePath: chromiumHere()!, args: ['--no-sandbox'] });

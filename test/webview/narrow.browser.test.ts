@@ -84,12 +84,13 @@ async function scrollByKeys({ page }: PanelPage, region: Locator): Promise<boole
 drawn('the last column is reached by scrolling, by keys too, while the first stays', async () => {
   for (const kept of [null, PIVOT])
     await inEveryWidth('results', results, kept, async (panel, width) => {
-      const region = panel.page.locator('.scroll').first();
+      const region = panel.page.locator('.scroll:visible').first();
       const overflows = await region.evaluate((element) => element.scrollWidth > element.clientWidth);
       if (!kept || width === WIDTHS[0]) assert.ok(overflows, `${width} px are too narrow for all columns`);
       if (!overflows) return;
       const first = region.locator('tbody .stay').first();
-      await region.focus();
+      // The table of runs is one stop: its cells move it. A pivot is scrolled as a whole.
+      await (kept ? region : region.locator('tbody [data-focus]').first()).focus();
       assert.ok(await scrollByKeys(panel, region), 'arrow keys scroll to the end');
       const [outer, stays, last] = await Promise.all(
         [region, first, region.locator('tbody tr').first().locator('> :last-child')].map(
@@ -101,7 +102,7 @@ drawn('the last column is reached by scrolling, by keys too, while the first sta
       assert.ok(last!.x + last!.width <= outer!.x + outer!.width + 1, 'the last column is in view');
       const covering = await first.evaluate((element) => {
         const { left, right, top, bottom } = element.getBoundingClientRect();
-        return document.elementFromPoint((left + right) / 2, (top + bottom) / 2) === element;
+        return element.contains(document.elementFromPoint((left + right) / 2, (top + bottom) / 2));
       });
       assert.ok(covering, 'what scrolls goes under the first column');
     });

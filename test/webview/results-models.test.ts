@@ -2,25 +2,15 @@ import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import test from 'node:test';
-import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
 import { type Experiment, experimentSchema } from '../../src/config/index.ts';
 import { flatSettings, methodName, paperBits } from '../../src/extension/panels/results/method.ts';
-import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
-import { exportTables, flatTable, pivotTable } from '../../webview/results/export.ts';
-import { nextSelection } from '../../webview/results/flat-view.ts';
-import { pivots } from '../../webview/results/pivot.ts';
-import {
-  bestRows,
-  commonFacts,
-  filterRows,
-  resultColumns,
-  resultRows,
-  sortRows,
-} from '../../webview/results/rows.ts';
-import { resultsOf, runsFolder } from './states.ts';
+import { type ColumnModel, commonFacts, sortRows } from '../../webview/results/columns.ts';
+import { parseFilter } from '../../webview/results/filter.ts';
+import { bestRows, pivots } from '../../webview/results/pivot.ts';
+import { type ResultRow, resultRows } from '../../webview/results/rows.ts';
+import { changedColumns, columnsOf, strings, table } from './result-tables.ts';
+import { resultsOf } from './states.ts';
 
-const strings = resultsStrings((text) => text);
-const NOW = Date.UTC(2026, 10, 22);
 type Input = Parameters<typeof experimentSchema.parse>[0];
 const experiment = (rest: object) => experimentSchema.parse({ model: 'm', ...rest } as Input);
 
@@ -53,20 +43,20 @@ test('settings are flat, in the order of the schema, and JSON values only', () =
   assert.ok(Object.keys(settings).indexOf('model') < Object.keys(settings).indexOf('rotation.r1'));
 });
 
-async function table(t: test.TestContext) {
-  const dirs = makeResultRuns(await runsFolder(t));
-  const state = await resultsOf(dirs.toReversed(), [], [dirs[15]!]);
-  const rows = resultRows(state);
-  return { dirs, state, rows, columns: resultColumns(rows, state, NOW, false) };
+/** Rows that a filter keeps, by what they say in all. */
+function filterRows(rows: readonly ResultRow[], columns: readonly ColumnModel[], text: string): ResultRow[] {
+  const words = (row: ResultRow) =>
+    [...columns.map(({ show }) => show(row)), row.run.bits].join('\n').toLowerCase();
+  return rows.filter(parseFilter(text, columns, words).keep);
 }
 
 test('where one result is of the deployed network, a column says which products were of whole numbers', async (t) => {
-  const { state, rows, columns } = await table(t);
+  const { rows, columns } = await table(t);
   const titles = (models: typeof columns) => models.map(({ id }) => id);
   assert.ok(!titles(columns).includes('products'), 'none of them is');
   const [first, ...others] = rows;
   const deployed = { ...first!, text: { ...first!.text, integer: ['q', 'down'] } };
-  const shown = resultColumns([deployed, ...others], state, NOW, true).find(({ id }) => id === 'products');
+  const shown = changedColumns([deployed, ...others]).find(({ id }) => id === 'products');
   assert.deepEqual(
     [deployed, others[0]!].map((row) => shown?.show(row)),
     ['whole numbers', 'simulated'],
@@ -107,21 +97,21 @@ test('the filter finds rows in which every word occurs', async (t) => {
 });
 
 test('only what differs: columns that tell rows apart, the rest said once', async (t) => {
-  const { rows, columns, state } = await table(t);
-  const changed = resultColumns(rows, state, NOW, true);
+  const { rows, columns } = await table(t);
+  const changed = changedColumns(rows);
   const ids = changed.map(({ id }) => id);
   for (const id of ['method', 'bits', 'quantized', 'delta', 'rotation.r1', 'rotation.seed'])
     assert.ok(ids.includes(id), id);
   for (const id of ['model', 'text', 'windows', 'rotation.learning.steps', 'quantization.activations.bits'])
     assert.ok(!ids.includes(id), id);
   assert.ok(columns.length > 3 * changed.length);
-  const facts = commonFacts(rows, changed, state, NOW);
+  const facts = commonFacts(rows, columns, changed);
   assert.equal(facts, 'full precision 5.472 · model llama-2-7b · text wikitext2 · windows 141');
 });
 
 test('the pivot prints methods × bits, weakest first, seeds as mean ± deviation', async (t) => {
-  const { rows } = await table(t);
-  const [pivot, ...others] = pivots(rows, strings);
+  const { rows, words } = await table(t);
+  const [pivot, ...others] = pivots(rows, words);
   assert.equal(others.length, 0);
   assert.deepEqual(pivot!.bits, ['4-8-16', '4-8-8', '4-4-16', '4-4-4']);
   assert.deepEqual(
@@ -132,23 +122,62 @@ test('the pivot prints methods × bits, weakest first, seeds as mean ± deviatio
   // 5.944, 5.975, 6.006: mean 5.975, deviation 0.031.
   assert.equal(cell.text, '5.975 ± 0.031');
   assert.equal(cell.delta, '+0.503');
-  assert.equal(cell.from, 'mean ± sd of 3 seeds');
+  assert.equal(cell.from, '3 seeds');
   assert.ok(cell.best);
   assert.ok(!pivot!.methods[0]!.cells[3]!.best);
+  assert.ok(!pivot!.methods[3]!.cells[0]!.best, 'one draw has no known spread');
+  assert.match(
+    pivot!.notes.at(-1)!,
+    /^No best is marked at 4-8-16, 4-8-8, 4-4-16: the best row drew by one seed/,
+  );
 });
 
 test('runs that differ in more than seeds are not averaged; other texts are other tables', async (t) => {
-  const { rows } = await table(t);
+  const { rows, words } = await table(t);
   const had = rows.filter(({ run }) => run.method === 'SpinQuant had + RTN' && run.paperBits === '4-4-4');
-  const longer = had.map((row, index) =>
-    index === 0 ? { ...row, run: { ...row.run, sample: { ...row.run.sample, setting: '800 steps' } } } : row,
+  const longer = had.map((row, index) => (index === 0 ? withSteps(row, 800) : row));
+  const [pivot] = pivots(longer, { strings, deciding: ['rotation.learning.steps', 'rotation.seed'] });
+  assert.deepEqual(
+    pivot!.methods.map(({ name, detail, cells }) => [name, detail, cells[0]!.text, cells[0]!.from]),
+    [
+      ['SpinQuant had + RTN', 'steps 800', '6.006', ''],
+      ['SpinQuant had + RTN', 'steps 100', '5.960 ± 0.022', '2 seeds'],
+    ],
+    'another setting is another row: no best of several stands beside a mean',
   );
-  const [cell] = pivots(longer, strings)[0]!.methods[0]!.cells;
-  assert.equal(cell!.text, '5.944');
-  assert.equal(cell!.from, 'best of 3 runs');
   const shorter = rows.map((row, index) => (index < 2 ? { ...row, text: { ...row.text, windows: 9 } } : row));
-  assert.equal(pivots(shorter, strings).length, 2);
-  assert.equal(bestRows(shorter).size, 2);
+  assert.equal(pivots(shorter, words).length, 2);
+});
+
+/** The same run, as if it had learned for so many steps. */
+function withSteps(row: ResultRow, steps: number): ResultRow {
+  const { settings, sample } = row.run;
+  return {
+    ...row,
+    run: {
+      ...row.run,
+      settings: { ...settings, 'rotation.learning.steps': steps },
+      sample: { ...sample, variant: `${sample.variant} ${steps}` },
+    },
+  };
+}
+
+test('nothing within the spread of its neighbour is the best', async (t) => {
+  const { rows, words } = await table(t);
+  const seeds = rows.filter(({ run }) => run.method === 'SpinQuant had + RTN' && run.paperBits === '4-4-4');
+  const near = (distance: number) =>
+    seeds.map((row) => {
+      const other = withSteps(row, 50);
+      return { ...other, text: { ...other.text, quantized: row.text.quantized! + distance } };
+    });
+  // The deviation of both is 0.031.
+  const best = (distance: number) => {
+    const all = [...seeds, ...near(distance)];
+    const marked = pivots(all, words)[0]!.methods.map(({ cells }) => cells[0]!.best);
+    return [marked.filter(Boolean).length, bestRows(all).size];
+  };
+  assert.deepEqual(best(0.03), [0, 0]);
+  assert.deepEqual(best(0.04), [1, 3], 'all seeds of the best setting are');
 });
 
 test('rotations that are measured again are no other sample', async (t) => {
@@ -165,29 +194,45 @@ test('rotations that are measured again are no other sample', async (t) => {
   const state = await resultsOf([...seeds, ...again]);
   const samples = state.runs.map(({ sample }) => sample);
   assert.equal(
-    new Set(samples.map(({ setting }) => setting)).size,
+    new Set(samples.map(({ variant }) => variant)).size,
     1,
     'seeds, texts and threads are no settings',
   );
   assert.equal(new Set(samples.map(({ rotations }) => rotations)).size, 3);
   const cellOf = (runs: typeof state.runs) =>
-    pivots(resultRows({ ...state, runs }), strings)[0]!.methods[0]!.cells[0]!;
+    pivots(resultRows({ ...state, runs }), state)[0]!.methods[0]!.cells[0]!;
   const cell = cellOf(state.runs);
-  assert.deepEqual([cell.text, cell.from], ['5.975 ± 0.031', 'mean ± sd of 3 seeds']);
+  assert.deepEqual([cell.text, cell.from], ['5.975 ± 0.031', '3 seeds']);
   assert.equal(cell.rows.length, 5, 'all runs stand behind it');
   const alone = cellOf(state.runs.filter(({ dir }) => ![seeds[0], seeds[2]].includes(dir)));
   assert.deepEqual([alone.text, alone.from], ['5.975', ''], 'one measurement');
   const unnamed = copyRun(seeds[1]!, 400, () => {}, { rotationsOf: undefined });
   const old = await resultsOf([...seeds, unnamed]);
-  const [mixed] = pivots(resultRows(old), strings)[0]!.methods[0]!.cells;
-  assert.equal(mixed!.from, 'best of 4 runs', 'runs of before do not tell whose rotations they measured');
+  const [mixed] = pivots(resultRows(old), old)[0]!.methods[0]!.cells;
+  assert.equal(mixed!.from, '3 seeds', 'runs of before do not tell whose rotations they measured');
+  const copied = copyRun(seeds[1]!, 500, () => {}, { rotationsOf: undefined });
+  for (const dir of [...seeds, copied]) writeRotations(dir, dir === copied ? seeds[1]! : dir);
+  const known = await resultsOf([...seeds, copied]);
+  assert.equal(
+    new Set(known.runs.map(({ sample }) => sample.rotations)).size,
+    3,
+    'rotations tell themselves',
+  );
 });
+
+/** A file of rotations with the numbers of a run, and what it says of itself before. */
+function writeRotations(dir: string, numbers: string): void {
+  const header = Buffer.from(JSON.stringify({ __metadata__: { run: dir } }));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  writeFileSync(join(dir, 'rotations.safetensors'), Buffer.concat([length, header, Buffer.from(numbers)]));
+}
 
 test('an experiment without learned rotations, measured again, is one sample', async (t) => {
   const { dirs } = await table(t);
   const rtn = dirs[3]!;
   const state = await resultsOf([rtn, copyRun(rtn, 200, () => {}, { rotationsOf: undefined })]);
-  const [cell] = pivots(resultRows(state), strings)[0]!.methods[0]!.cells;
+  const [cell] = pivots(resultRows(state), state)[0]!.methods[0]!.cells;
   assert.equal(cell!.from, '');
 });
 
@@ -209,13 +254,14 @@ test('too large for a number is neither missing nor the best', async (t) => {
   const state = JSON.parse(JSON.stringify(await resultsOf([huge]))) as Awaited<ReturnType<typeof resultsOf>>;
   const [row] = resultRows(state);
   assert.deepEqual([row!.text.quantized, row!.delta], [Number.POSITIVE_INFINITY, null], 'through JSON');
-  const columns = resultColumns([row!], state, NOW, false);
+  const columns = columnsOf([row!]);
   const shown = (id: string) => columns.find((column) => column.id === id)!.show(row!);
   assert.deepEqual([shown('quantized'), shown('delta'), shown('fullPrecision')], ['> 1e308', '–', '5.472']);
   assert.equal(bestRows([row!]).size, 0);
-  const [cell] = pivots([row!], strings)[0]!.methods[0]!.cells;
+  const [cell] = pivots([row!], state)[0]!.methods[0]!.cells;
   assert.deepEqual([cell!.text, cell!.delta, cell!.best], ['> 1e308', '–', false]);
-  const [weakest] = pivots(resultRows(await resultsOf([dirs[7]!, huge])), strings)[0]!.methods;
+  const others = await resultsOf([dirs[7]!, huge]);
+  const [weakest] = pivots(resultRows(others), others)[0]!.methods;
   assert.equal(weakest!.name, 'RTN', 'it is the weakest of all');
 });
 
@@ -244,110 +290,3 @@ function copyRun(
   edit('results.json', (value) => ({ ...value, ...results }));
   return copy;
 }
-
-test('exports: Markdown, LaTeX and CSV of the pivot', async (t) => {
-  const { rows } = await table(t);
-  const text = pivotTable(pivots(rows, strings)[0]!, strings, true);
-  const markdown = exportTables([text], 'markdown').split('\n');
-  assert.equal(markdown[0], '**llama-2-7b · wikitext2 · 2048 tokens × 141 windows**');
-  assert.equal(markdown[2], '| method | 4-8-16 | 4-8-8 | 4-4-16 | 4-4-4 |');
-  assert.equal(markdown[3], '| :--- | ---: | ---: | ---: | ---: |');
-  assert.equal(markdown[4], '| Full precision | 5.472 | 5.472 | 5.472 | 5.472 |');
-  assert.ok(
-    markdown.includes(
-      '| SpinQuant had + RTN | 5.702 (+0.230) | 5.711 (+0.239) | 5.927 (+0.455) | 5.975 ± 0.031 (+0.503) |',
-    ),
-  );
-  assert.match(markdown[6]!, /SpinQuant no\\_had/);
-  const latex = exportTables([text], 'latex');
-  assert.match(latex, /\\begin\{tabular\}\{lrrrr\}/);
-  assert.match(latex, /SpinQuant no\\_had \+ RTN & 5\.812/);
-  assert.match(latex, /5\.975 \$\\pm\$ 0\.031/);
-  const csv = exportTables([text], 'csv').split('\r\n');
-  assert.equal(csv[1], 'method,4-8-16,4-8-8,4-4-16,4-4-4');
-});
-
-test('exports of the runs keep order and columns; nothing a spreadsheet would run gets out', async (t) => {
-  const { rows, state } = await table(t);
-  const columns = resultColumns(rows, state, NOW, true);
-  const sorted = sortRows(rows, columns, { column: 'quantized', descending: false });
-  const csv = exportTables([flatTable(sorted, columns)], 'csv')
-    .trim()
-    .split('\r\n');
-  assert.equal(csv.length, rows.length + 1);
-  assert.match(csv[1]!, /,5\.702,\+0\.230,/);
-  const odd = {
-    title: '',
-    head: [{ title: 'a|b', numeric: false }],
-    rows: [['=1+1'], ['x,"y"'], ['−2.5'], ['100 % & $_#{}\\']],
-  };
-  assert.deepEqual(exportTables([odd], 'csv').trim().split('\r\n'), [
-    'a|b',
-    "'=1+1",
-    '"x,""y"""',
-    '-2.5',
-    '100 % & $_#{}\\',
-  ]);
-  assert.match(exportTables([odd], 'markdown'), /a\\\|b/);
-  assert.match(exportTables([odd], 'latex'), /100 \\% \\& \\\$\\_\\#\\\{\\\}\\textbackslash\{\}/);
-});
-
-/** Names that act in one of the formats, with what they become. */
-const ODD_NAMES: readonly {
-  readonly name: string;
-  readonly csv: string;
-  readonly markdown: string;
-  readonly latex: string;
-}[] = [
-  {
-    name: '=HYPERLINK("http://x","y")',
-    csv: `"'=HYPERLINK(""http://x"",""y"")"`,
-    markdown: '=HYPERLINK("http://x","y")',
-    latex: '=HYPERLINK("http://x","y")',
-  },
-  { name: '-1+1', csv: "'-1+1", markdown: '-1+1', latex: '-1+1' },
-  { name: ' @SUM(A1)', csv: "' @SUM(A1)", markdown: ' @SUM(A1)', latex: ' @SUM(A1)' },
-  { name: '＝1+1', csv: "'＝1+1", markdown: '＝1+1', latex: '＝1+1' },
-  { name: '-1.5e-3', csv: '-1.5e-3', markdown: '-1.5e-3', latex: '-1.5e-3' },
-  { name: 'a;b', csv: '"a;b"', markdown: 'a;b', latex: 'a;b' },
-  { name: 'a\nb|c', csv: '"a\nb|c"', markdown: 'a b\\|c', latex: 'a b\\textbar{}c' },
-  { name: '[x](http://y)', csv: '[x](http://y)', markdown: '\\[x\\](http://y)', latex: '{[}x](http://y)' },
-  { name: '*&lt;*', csv: '"*&lt;*"', markdown: '\\*\\&lt;\\*', latex: '{*}\\&lt;*' },
-  {
-    name: '\\input{x}--',
-    csv: '\\input{x}--',
-    markdown: '\\\\input{x}--',
-    latex: '\\textbackslash{}input\\{x\\}-{}-',
-  },
-  {
-    name: 'a\u001b[2J',
-    csv: 'a\\u{1b}[2J',
-    markdown: 'a\\\\u{1b}\\[2J',
-    latex: 'a\\textbackslash{}u\\{1b\\}[2J',
-  },
-];
-
-test('names act in none of the formats', () => {
-  for (const { name, ...expected } of ODD_NAMES) {
-    const one = { title: '', head: [{ title: 'run', numeric: false }], rows: [[name]] };
-    assert.equal(exportTables([one], 'csv'), `run\r\n${expected.csv}\n`);
-    assert.equal(exportTables([one], 'markdown').trimEnd().split('\n').at(-1), `| ${expected.markdown} |`);
-    assert.ok(
-      exportTables([one], 'latex').includes(`\\midrule\n  ${expected.latex} \\\\\n  \\bottomrule`),
-      name,
-    );
-  }
-  const titled = { title: 'a\nb\u2028c', head: [], rows: [] };
-  assert.match(exportTables([titled], 'latex'), /^% a b c\n/);
-});
-
-test('two runs are selected; a third takes the place of the older; their experiments are compared', async (t) => {
-  assert.deepEqual(nextSelection(['a', 'b'], 'c', true), ['b', 'c']);
-  assert.deepEqual(nextSelection(['a', 'b'], 'a', false), ['b']);
-  const { dirs } = await table(t);
-  const state = await resultsOf(dirs, [dirs[15]!, dirs[16]!]);
-  assert.deepEqual(state.comparison?.differences, [{ path: 'rotation.seed', a: '0', b: '1' }]);
-  const gone = await resultsOf(dirs.slice(0, 16), [dirs[15]!, dirs[16]!]);
-  assert.equal(gone.comparison, null);
-  assert.deepEqual(gone.remembered.selected, [dirs[15]!]);
-});

@@ -54,7 +54,7 @@ drawn('only what differs, and everything', async () => {
   const panel = await opened();
   const columns = () => panel.page.locator('thead th').allInnerTexts();
   const changed = await columns();
-  assert.ok(changed.includes('rotation.seed') && !changed.includes('model'));
+  assert.ok(changed.includes('seed') && !changed.includes('model'));
   assert.match(await panel.page.locator('.facts').innerText(), /model llama-2-7b · text wikitext2/);
   await panel.page.getByRole('checkbox', { name: 'Only what differs' }).press('Space');
   await panel.settle();
@@ -72,14 +72,14 @@ drawn('the pivot, and a copy of it in each format', async () => {
     /llama-2-7b · wikitext2 · 2048 tokens × 141 windows/,
   );
   assert.match(await panel.page.locator('tbody tr').last().innerText(), /★ 5\.975 ± 0\.031/);
-  const starts = { Markdown: '**llama-2-7b', LaTeX: '% llama-2-7b', CSV: 'llama-2-7b' };
+  const starts = { Markdown: '**llama-2-7b', LaTeX: '% llama-2-7b', CSV: 'model,modelSha256,text' };
   for (const [name, start] of Object.entries(starts)) {
     await panel.page.getByRole('button', { name, exact: true }).click();
     const copied = (await panel.intentOf('copy')) as { format: string; text: string };
     assert.equal(copied.format, name.toLowerCase());
     assert.ok(copied.text.startsWith(start), copied.text.slice(0, 40));
   }
-  assert.match(await panel.page.locator('.panel-head').innerText(), /Copied 5 rows as CSV\./);
+  assert.match(await panel.page.locator('.panel-head').innerText(), /Copied 16 rows as CSV\./);
   await panel.page.getByRole('checkbox', { name: 'Difference to full precision' }).press('Space');
   await panel.settle();
   assert.equal(await panel.page.locator('.delta').count(), 0);
@@ -96,22 +96,40 @@ drawn('a copy of the table has its rows, order and columns', async () => {
   await panel.page.getByRole('button', { name: 'CSV', exact: true }).click();
   const { text } = (await panel.intentOf('copy')) as { text: string };
   const lines = text.trim().split('\r\n');
-  assert.match(lines[0]!, /^run,method,W-A-KV,perplexity,Δ to FP/);
+  assert.match(lines[0]!, /^run,name,label,starred,status,experiment,method,bits,text/);
   assert.deepEqual(
-    lines.slice(1).map((line) => line.split(',').find((cell) => /^\d+\.\d+$/.test(cell))),
-    (await perplexities(panel)).map((value) => (value < 100 ? value.toFixed(3) : value.toFixed(1))),
+    lines.slice(1).map((line) => Number(/,288627,([\d.]+),/.exec(line)?.[1]).toFixed(3)),
+    (await perplexities(panel))
+      .map((value) => value.toFixed(value < 100 ? 3 : 1))
+      .map((shown, at) =>
+        // The table rounds; the copy has all digits.
+        Number(shown) < 100 ? shown : Number(/,288627,([\d.]+),/.exec(lines[at + 1]!)?.[1]).toFixed(3),
+      ),
   );
+  await panel.page.getByRole('button', { name: 'Markdown', exact: true }).click();
+  const { text: markdown } = (await panel.intentOf('copy')) as { text: string };
+  assert.match(markdown, /^\| run \| perplexity \| Δ to FP \| method \| W-A-KV/);
   await panel.end();
 });
 
 drawn('two runs are selected and compared', async () => {
   const panel = await opened();
-  assert.match(await panel.page.locator('.comparison-hint').innerText(), /Select two runs/);
+  assert.match(await panel.page.locator('.comparison-hint').innerText(), /Select two or more runs/);
   const boxes = panel.page.getByRole('checkbox', { name: /^Compare / });
   await boxes.nth(0).press('Space');
   assert.deepEqual(await panel.intentOf('select'), { type: 'select', selected: [dirs.at(-1)] });
   await panel.send(await resultsOf(dirs.toReversed(), [first, second]));
-  assert.deepEqual(await panel.page.locator('.comparison tbody tr').allInnerTexts(), ['rotation.seed\t0\t1']);
+  const lines = await panel.page.locator('.drawer tbody tr').allInnerTexts();
+  assert.deepEqual(lines.slice(0, 5), [
+    'Settings',
+    'rotation.seed\t0\t1',
+    'Made with',
+    'Version, kernels, device and model are the same.',
+    'Outcome',
+  ]);
+  assert.ok(lines.includes('wikitext2, perplexity\t5.944\t5.975'));
+  const drawer = (await panel.page.locator('.drawer').boundingBox())!;
+  assert.ok(drawer.y > 0 && drawer.y + drawer.height <= 820, 'the drawer is in sight');
   assert.equal(await panel.page.locator('tr[aria-selected=true]').count(), 2);
   await panel.page.getByRole('button', { name: 'Clear selection' }).click();
   assert.deepEqual(await panel.intentOf('select'), { type: 'select', selected: [] });

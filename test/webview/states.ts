@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ExperimentError, portableExperiment } from '../../src/config/index.ts';
+import { ExperimentError } from '../../src/config/index.ts';
 import { layersState } from '../../src/extension/panels/layers/state.ts';
 import { modelName } from '../../src/extension/panels/names.ts';
 import { MatrixSource } from '../../src/extension/panels/results/matrix/source.ts';
+import { ResultsSources } from '../../src/extension/panels/results/sources.ts';
 import { type ResultsSource, resultsState } from '../../src/extension/panels/results/state.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { type TrainingSource, trainingState } from '../../src/extension/panels/training/state.ts';
@@ -136,21 +137,17 @@ export async function resultsOf(
   starred: readonly string[] = [],
   matrix: MatrixPart = NO_MATRIX,
 ): Promise<ResultsState> {
+  const read = new ResultsSources((message) => assert.fail(message));
+  const runs = await Promise.all(dirs.map(openRun));
   const sources = await Promise.all(
-    dirs.map(async (dir): Promise<ResultsSource> => {
-      const run = await openRun(dir);
-      const [results, experiment] = await Promise.all([run.readResults(), run.readExperiment()]);
-      return {
-        name: runName(run, NOTHING_SAID, LANGUAGE),
-        label: null,
-        starred: starred.includes(dir),
-        status: run.record.status,
-        model: modelName(run, experiment.model),
-        results,
-        experiment: portableExperiment(experiment),
-        hasActivations: false,
-      };
+    runs.map(async (run): Promise<ResultsSource> => {
+      const annotation = { ...NOTHING_SAID, starred: starred.includes(run.dir) };
+      return (await read.of(run, runName(run, NOTHING_SAID, LANGUAGE), annotation)) ?? assert.fail(run.dir);
     }),
+  );
+  const compared = selected.length < 2 ? [] : runs.filter(({ dir }) => selected.includes(dir));
+  const layers = new Map(
+    await Promise.all(compared.map(async (run) => [run.dir, await read.layersOf(run)] as const)),
   );
   return resultsState({
     strings: resultsStrings(english),
@@ -159,5 +156,6 @@ export async function resultsOf(
     sources,
     withoutResults: 0,
     matrix,
+    layers,
   });
 }

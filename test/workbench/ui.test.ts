@@ -7,6 +7,7 @@ import { fillTable, newTable, readTable } from './ui/filling.ts';
 import { compareText } from './ui/generating.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
+import { compareAndOpen, findAmongMany, renameByKey, useMenu } from './ui/many-runs.ts';
 import { type Session, startSession } from './ui/session.ts';
 
 /** The story in its order: each part begins where the one before left the workbench. */
@@ -23,6 +24,10 @@ const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
   ['palette: "SpinQuant: New Table of Methods and Bits" writes an experiment with a matrix', newTable],
   ['a matrix is filled from its lens, also after a reload in between', fillTable],
   ['its table leads to the runs', readTable],
+  ['a run is found among hundreds', findAmongMany],
+  ['F2 renames the run of a row', renameByKey],
+  ['the menu of a row duplicates, copies and stars', useMenu],
+  ['runs are compared in a drawer, and opened by their name', compareAndOpen],
 ];
 
 test('in the workbench', async (t) => {

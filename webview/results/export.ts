@@ -3,14 +3,19 @@ import type { ExportFormat } from '../../src/protocol/panels/results.ts';
 import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
 import { printable } from '../../src/protocol/printable.ts';
 import { formatPerplexity } from '../shared/format.ts';
-import type { Pivot } from './pivot.ts';
-import type { ColumnModel, ResultRow } from './rows.ts';
+import type { ColumnModel } from './columns.ts';
+import type { Pivot, PivotCell } from './pivot.ts';
+import type { ResultRow } from './rows.ts';
 
 export interface TextTable {
   /** Empty for none. */
   readonly title: string;
   readonly head: readonly { readonly title: string; readonly numeric: boolean }[];
   readonly rows: readonly (readonly string[])[];
+  /** Places of cells that are the best beyond doubt: row and column. */
+  readonly best?: readonly (readonly [row: number, column: number])[];
+  /** Sentences below it. */
+  readonly notes?: readonly string[];
 }
 
 export function flatTable(rows: readonly ResultRow[], columns: readonly ColumnModel[]): TextTable {
@@ -32,29 +37,54 @@ export function pivotTable(pivot: Pivot, strings: ResultsStrings, withDelta: boo
     ],
     rows: [
       ...(pivot.fullPrecision === null ? [] : [full]),
-      ...pivot.methods.map(({ name, cells }) => [
-        name,
-        ...cells.map((cell) => {
-          if (!cell) return '–';
-          return withDelta && cell.delta !== '' ? `${cell.text} (${cell.delta})` : cell.text;
-        }),
+      ...pivot.methods.map(({ name, detail, cells }) => [
+        detail === '' ? name : `${name} (${detail})`,
+        ...cells.map((cell) => (cell === null ? '–' : cellText(cell, withDelta))),
       ]),
     ],
+    best: pivot.methods.flatMap(({ cells }, index) =>
+      cells.flatMap((cell, column) =>
+        cell?.best ? [[index + (pivot.fullPrecision === null ? 0 : 1), column + 1] as const] : [],
+      ),
+    ),
+    notes: pivot.notes,
   };
 }
 
-export function exportTables(tables: readonly TextTable[], format: ExportFormat): string {
-  const write = { markdown, latex, csv }[format];
+/** `5.991 ± 0.031 (3) [+0.472]`: of how many, and how far from full precision. */
+function cellText({ text, spread, delta }: PivotCell, withDelta: boolean): string {
+  const count = spread.n > 1 ? ` (n = ${spread.n})` : '';
+  return `${text}${count}${withDelta && delta !== '' ? ` (${delta})` : ''}`;
+}
+
+export function exportTables(tables: readonly TextTable[], format: Exclude<ExportFormat, 'csv'>): string {
+  const write = { markdown, latex }[format];
   return `${tables.map(write).join('\n\n')}\n`;
 }
 
-function markdown({ title, head, rows }: TextTable): string {
+/** The cells of a row as text of a format, the best ones strong. */
+function cellsOf(
+  { rows, best = [] }: TextTable,
+  escapeText: (text: string) => string,
+  strong: (text: string) => string,
+): string[][] {
+  return rows.map((cells, row) =>
+    cells.map((text, column) => {
+      const isBest = best.some(([bestRow, bestColumn]) => bestRow === row && bestColumn === column);
+      return isBest ? strong(escapeText(text)) : escapeText(text);
+    }),
+  );
+}
+
+function markdown(table: TextTable): string {
+  const { title, head, notes = [] } = table;
   const line = (cells: readonly string[]) => `| ${cells.map(escapeMarkdown).join(' | ')} |`;
   return [
     ...(title === '' ? [] : [`**${escapeMarkdown(title)}**`, '']),
     line(head.map((column) => column.title)),
     `| ${head.map(({ numeric }) => (numeric ? '---:' : ':---')).join(' | ')} |`,
-    ...rows.map(line),
+    ...cellsOf(table, escapeMarkdown, (text) => `**${text}**`).map((cells) => `| ${cells.join(' | ')} |`),
+    ...(notes.length > 0 ? ['', ...notes.map((note) => `- ${escapeMarkdown(note)}`)] : []),
   ].join('\n');
 }
 
@@ -65,7 +95,8 @@ const escapeMarkdown = (text: string): string => oneLine(text).replace(/[\\|*_<>
 const oneLine = (text: string): string => printable(text.replace(/\s+/g, ' '));
 
 /** Needs the booktabs package, which papers load anyway. */
-function latex({ title, head, rows }: TextTable): string {
+function latex(table: TextTable): string {
+  const { title, head, notes = [] } = table;
   const line = (cells: readonly string[]) => `  ${cells.map(escapeLatex).join(' & ')} \\\\`;
   return [
     ...(title === '' ? [] : [`% ${oneLine(title)}`]),
@@ -73,9 +104,12 @@ function latex({ title, head, rows }: TextTable): string {
     '  \\toprule',
     line(head.map((column) => column.title)),
     '  \\midrule',
-    ...rows.map(line),
+    ...cellsOf(table, escapeLatex, (text) => `\\textbf{${text}}`).map(
+      (cells) => `  ${cells.join(' & ')} \\\\`,
+    ),
     '  \\bottomrule',
     '\\end{tabular}',
+    ...notes.map((note) => `% ${oneLine(note)}`),
   ].join('\n');
 }
 
@@ -100,27 +134,4 @@ function escapeLatex(text: string): string {
   return oneLine(text)
     .replace(/[\\~^<>|−±×Δ–&%$#_{}]|-(?=-)/g, (sign) => LATEX[sign] ?? `\\${sign}`)
     .replace(/^ *[*[]/, (sign) => `{${sign.trim()}}`);
-}
-
-/** RFC 4180. A cell that a spreadsheet would run as a formula gets an apostrophe; numbers stay numbers. */
-function csv({ title, head, rows }: TextTable): string {
-  const line = (cells: readonly string[]) => cells.map(csvCell).join(',');
-  return [
-    ...(title === '' ? [] : [csvCell(title)]),
-    line(head.map((column) => column.title)),
-    ...rows.map(line),
-  ].join('\r\n');
-}
-
-function csvCell(text: string): string {
-  const plain = printable(text)
-    .replace(/^−(?=\d)/, '-')
-    .replace(/^–$/, '');
-  const safe = isFormula(plain) ? `'${plain}` : plain;
-  return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
-
-/** Wide signs count as well: some spreadsheets read them as the narrow ones. */
-function isFormula(text: string): boolean {
-  return /^\s*[=+\-@＝＋－＠]|^[\t\r\n]/.test(text) && !/^[+-]?\d+(\.\d+)?(e[+-]?\d+)?$/.test(text);
 }

@@ -2,58 +2,45 @@ import { fill } from '../../src/protocol/panels/fill.ts';
 import type { ExportFormat, ResultsIntent, ResultsState } from '../../src/protocol/panels/results.ts';
 import type { TableFormat } from '../../src/protocol/table-formats.ts';
 import { Bridge } from '../shared/bridge.ts';
-import { h, setHidden, setText } from '../shared/dom.ts';
+import { h, setHidden } from '../shared/dom.ts';
 import { startPage } from '../shared/page.ts';
-import { comparisonView } from './comparison-view.ts';
+import { pivotsCsv, runsCsv } from './csv.ts';
 import { exportTables, flatTable, pivotTable } from './export.ts';
-import { flatView } from './flat-view.ts';
-import { keepingFocus } from './focus.ts';
 import { MatrixPage, type MatrixToggles } from './matrix/page.ts';
-import { type Pivot, pivots } from './pivot.ts';
-import { pivotView } from './pivot-view.ts';
-import {
-  bestRows,
-  type ColumnModel,
-  commonFacts,
-  filterRows,
-  type ResultRow,
-  resultColumns,
-  resultRows,
-  sortRows,
-} from './rows.ts';
+import { RunsPage } from './runs-page.ts';
+import { type Shown, TableModel } from './table-model.ts';
 import { DEFAULT_TOGGLES, type ResultsToggles, type ResultsView, Toolbar } from './toolbar.ts';
 import './results.css';
+import './runs-table.css';
 import './matrix/matrix.css';
-
-/** The part of the state that the toggles leave. */
-interface Shown {
-  readonly all: readonly ResultRow[];
-  readonly rows: readonly ResultRow[];
-  readonly columns: readonly ColumnModel[];
-  readonly tables: readonly Pivot[];
-}
 
 interface Parts {
   readonly toolbar: Toolbar;
-  readonly content: HTMLElement;
-  readonly count: HTMLElement;
+  readonly runs: RunsPage;
   readonly matrix: HTMLElement;
   /** Made when it is first looked at. */
   matrixPage(): MatrixPage;
 }
 
 const bridge = new Bridge<ResultsState, ResultsIntent, ResultsToggles>(DEFAULT_TOGGLES);
+const model = new TableModel();
 
 const page = startPage(bridge, {
   hasContent: ({ runs, matrix }: ResultsState) => runs.length > 0 || matrix.all.length > 0,
-  build({ strings }) {
+  build(state) {
+    const { strings } = state;
     const say = (text: string) => toolbar.say(text);
     const toolbar: Toolbar = new Toolbar(strings, bridge.toggles, {
       change,
       copy: (format) => copy(format, say),
     });
-    const content = h('div', { class: 'content' });
-    const count = h('p', { class: 'quiet', role: 'status' });
+    const runs = new RunsPage(state, {
+      get toggles() {
+        return bridge.toggles;
+      },
+      change,
+      send: (intent) => bridge.send(intent),
+    });
     let made: MatrixPage | null = null;
     const matrix = h('div');
     const wishes = {
@@ -70,17 +57,22 @@ const page = startPage(bridge, {
       matrix.append(made.element);
       return made;
     };
-    const elements = [toolbar.element, matrix, content, count];
-    return { toolbar, matrix, matrixPage, content, count, elements };
+    return { toolbar, runs, matrix, matrixPage, elements: [toolbar.element, matrix, runs.element] };
   },
-  show(parts: Parts, state, theme) {
+  show({ toolbar, runs, matrix, matrixPage }: Parts, state, theme) {
     answer(state);
     const view = viewOf(state);
-    parts.toolbar.show(view, state.matrix.all.length > 0);
-    for (const part of [parts.content, parts.count]) setHidden(part, view === 'matrix');
-    setHidden(parts.matrix, view !== 'matrix');
-    if (view === 'matrix') parts.matrixPage().show(state, theme);
-    else keepingFocus(parts.content, () => draw(parts, state, view));
+    toolbar.show(view, state.matrix.all.length > 0);
+    setHidden(runs.element, view === 'matrix');
+    setHidden(matrix, view !== 'matrix');
+    toolbar.element.parentElement?.classList.toggle('fills', view === 'runs');
+    if (view === 'matrix') {
+      matrixPage().show(state, theme);
+      return;
+    }
+    const shown = model.shown(state, bridge.toggles);
+    toolbar.showColumns(shown.allColumns, shown.columns);
+    runs.show(state, shown, view);
   },
 });
 
@@ -94,38 +86,6 @@ function answer({ matrix, remembered }: ResultsState): void {
 function viewOf({ runs, matrix }: ResultsState): ResultsView {
   if (matrix.all.length === 0) return bridge.toggles.view === 'pivot' ? 'pivot' : 'runs';
   return runs.length === 0 ? 'matrix' : bridge.toggles.view;
-}
-
-function shown(state: ResultsState): Shown {
-  const { filter, onlyChanged, sorting } = bridge.toggles;
-  const all = resultRows(state);
-  const everything = resultColumns(all, state, Date.now(), false);
-  const found = filterRows(all, everything, filter);
-  const columns = onlyChanged ? resultColumns(found, state, Date.now(), true) : everything;
-  const rows = sortRows(found, everything, sorting);
-  return { all, rows, columns, tables: pivots(rows, state.strings) };
-}
-
-function draw({ content, count }: Parts, state: ResultsState, view: ResultsView): void {
-  const { strings, withoutResults } = state;
-  const { difference, sorting } = bridge.toggles;
-  const { all, rows, columns, tables } = shown(state);
-  const send = (intent: ResultsIntent) => bridge.send(intent);
-  const sort = (next: typeof sorting) => change({ sorting: next });
-  const flat = () => flatView({ state, rows, columns, sorting, best: bestRows(all), sort, send });
-  const table = view === 'pivot' ? pivotView(tables, strings, difference) : flat();
-  const facts = view === 'runs' ? commonFacts(rows, columns, state, Date.now()) : '';
-  content.replaceChildren(
-    ...(facts === '' ? [] : [h('p', { class: 'quiet facts' }, facts)]),
-    rows.length === 0 ? h('p', { class: 'quiet' }, strings.noMatch) : table,
-    ...(view === 'runs' || state.comparison ? [comparisonView(state, send)] : []),
-  );
-  const parts = [fill(strings.shown, rows.length, all.length)];
-  if (withoutResults > 0)
-    parts.push(
-      withoutResults === 1 ? strings.oneWithoutResults : fill(strings.withoutResults, withoutResults),
-    );
-  setText(count, parts.join(' · '));
 }
 
 function change(toggles: Partial<ResultsToggles>): void {
@@ -144,23 +104,31 @@ function copy(format: TableFormat, say: (text: string) => void): void {
     say(fill(strings.matrix.copied, { ...strings.formats, json: strings.matrix.json }[format]));
     return;
   }
-  copyShown(state, view, format, say);
+  const shown = model.shown(state, bridge.toggles);
+  const { text, lines } = format === 'csv' ? data(shown, view) : texts(state, shown, view, format);
+  bridge.send({ type: 'copy', format, text });
+  say(fill(strings.copied, lines, strings.formats[format]));
 }
 
-function copyShown(
-  state: ResultsState,
+/** The data behind what is seen, with all digits. */
+function data(shown: Shown, view: ResultsView): { readonly text: string; readonly lines: number } {
+  const text = view === 'pivot' ? pivotsCsv(shown.pivots()) : runsCsv(shown.rows);
+  return { text, lines: text.split('\r\n').length - 2 };
+}
+
+function texts(
+  { strings }: ResultsState,
+  shown: Shown,
   view: ResultsView,
-  format: ExportFormat,
-  say: (text: string) => void,
-): void {
-  const { strings } = state;
+  format: Exclude<ExportFormat, 'csv'>,
+): { readonly text: string; readonly lines: number } {
   const { difference } = bridge.toggles;
-  const { rows, columns, tables } = shown(state);
-  const texts =
+  const tables =
     view === 'pivot'
-      ? tables.map((table) => pivotTable(table, strings, difference))
-      : [flatTable(rows, columns)];
-  bridge.send({ type: 'copy', format, text: exportTables(texts, format) });
-  const lines = texts.reduce((sum, table) => sum + table.rows.length, 0);
-  say(fill(strings.copied, lines, strings.formats[format]));
+      ? shown.pivots().map((table) => pivotTable(table, strings, difference))
+      : [flatTable(shown.rows, shown.columns)];
+  return {
+    text: exportTables(tables, format),
+    lines: tables.reduce((sum, table) => sum + table.rows.length, 0),
+  };
 }

@@ -1,8 +1,10 @@
 /** Methods × bits, as papers print their tables. */
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { ResultsStrings } from '../../src/protocol/panels/results-strings.ts';
+import { clearlyBest, type Doubt, type Spread, spreadOf } from '../../src/protocol/spread.ts';
 import { formatDelta, formatPerplexity } from '../shared/format.ts';
-import { bitsOrder, groundOf, type ResultRow, textTitle } from './rows.ts';
+import { bitsOrder, groundOf, isDeployed, type ResultRow, settingText, textTitle } from './rows.ts';
+import { shortPaths } from './short-paths.ts';
 
 export interface PivotCell {
   /** `5.944`, or `5.991 ± 0.031` over seeds. */
@@ -11,119 +13,208 @@ export interface PivotCell {
   readonly delta: string;
   /** The way from several runs to one number; empty for one. */
   readonly from: string;
+  /** Over samples: rotations that were measured again count once. */
+  readonly spread: Spread;
   readonly rows: readonly ResultRow[];
-  /** The least of its column. */
+  /** The least of its column by more than the spread. */
   readonly best: boolean;
+}
+
+export interface PivotMethod {
+  readonly name: string;
+  /** What tells its settings from those of another row of this method: `steps 100`; empty where there is no other. */
+  readonly detail: string;
+  readonly cells: readonly (PivotCell | null)[];
 }
 
 export interface Pivot {
   /** Model and text, which all cells share. */
   readonly title: string;
+  /** Any of the rows behind it. */
+  readonly row: ResultRow;
   /** Bits, many first. */
   readonly bits: readonly string[];
-  readonly methods: readonly { readonly name: string; readonly cells: readonly (PivotCell | null)[] }[];
+  readonly methods: readonly PivotMethod[];
   readonly fullPrecision: number | null;
+  /** Sentences: where no best is marked, and why. */
+  readonly notes: readonly string[];
+}
+
+/** What names and notes are made of. */
+export interface PivotWords {
+  readonly strings: ResultsStrings;
+  /** Settings that decide numbers and in which runs differ. */
+  readonly deciding: readonly string[];
 }
 
 /** One table for each model and text. */
-export function pivots(rows: readonly ResultRow[], strings: ResultsStrings): Pivot[] {
+export function pivots(rows: readonly ResultRow[], words: PivotWords): Pivot[] {
   const grounds = groupBy(
     rows.filter(({ text }) => text.quantized !== null),
     groundOf,
   );
-  return [...grounds.values()].map((group) => pivot(group, strings));
+  return [...grounds.values()].map((group) => pivot(group, words));
 }
 
-function pivot(rows: readonly ResultRow[], strings: ResultsStrings): Pivot {
+/** Rows that are one method with one choice of settings, whatever their bits and seeds. */
+interface Group {
+  readonly method: string;
+  readonly rows: readonly ResultRow[];
+}
+
+function pivot(rows: readonly ResultRow[], words: PivotWords): Pivot {
+  const { strings } = words;
   const bits = [...new Set(rows.map(({ run }) => run.paperBits))].sort((a, b) =>
     bitsOrder(a).localeCompare(bitsOrder(b)),
   );
-  const columns = bits.map((column) => rows.filter(({ run }) => run.paperBits === column));
-  const methods = [...new Set(rows.map(({ run }) => run.method))];
-  const values = (inCell: readonly ResultRow[]) => summarize(inCell)?.value ?? Number.POSITIVE_INFINITY;
-  const table = methods.map((name) => {
-    const cells = columns.map((column) => column.filter(({ run }) => run.method === name));
-    const measured = cells.filter((inCell) => summarize(inCell) !== null).map(values);
-    return { name, cells, order: Math.max(...measured) };
+  const groups = [...groupBy(rows, settingOf).values()].map((ofOne) => {
+    const cells = bits.map((column) => measuredCell(ofOne.filter(({ run }) => run.paperBits === column)));
+    const values = cells.flatMap((cell) => (cell === null ? [] : [cell.spread.mean]));
+    return { method: ofOne[0]!.run.method, rows: ofOne, cells, order: Math.max(...values) };
   });
   // The weakest method first, as papers build up to their own.
-  table.sort((a, b) => (a.order === b.order ? 0 : b.order - a.order));
-  const least = columns.map((_, column) => Math.min(...table.map(({ cells }) => values(cells[column]!))));
+  groups.sort((a, b) => (a.order === b.order ? 0 : b.order - a.order));
+  const found = bits.map((_, column) =>
+    clearlyBest(groups.flatMap(({ cells }) => contender(cells[column] ?? null))),
+  );
+  const best = new Set(found.flatMap((one) => (one && 'best' in one ? [one.best.cell] : [])));
   const first = rows[0]!;
   return {
     title: `${first.run.model} · ${textTitle(first.text, strings)}`,
+    row: first,
     bits,
-    fullPrecision: rows.find(({ text }) => text.fullPrecision !== null)?.text.fullPrecision ?? null,
-    methods: table.map(({ name, cells }) => ({
-      name,
-      cells: cells.map((inCell, column) => cell(inCell, least[column]!, strings)),
+    fullPrecision: fullPrecisionOf(rows),
+    methods: groups.map((group) => ({
+      name: group.method,
+      detail: detailOf(group, groups, words),
+      cells: group.cells.map((cell) => cell && shownCell(cell, best.has(cell), strings)),
     })),
+    notes: [
+      ...(groups.some(({ cells }) => cells.some((cell) => cell && cell.spread.n > 1))
+        ? [strings.meanNote]
+        : []),
+      ...doubtNotes(
+        bits.flatMap((setting, column) => {
+          const one = found[column];
+          return one && 'doubt' in one ? [{ setting, doubt: one.doubt }] : [];
+        }),
+        strings,
+      ),
+    ],
   };
 }
 
-function cell(rows: readonly ResultRow[], least: number, strings: ResultsStrings): PivotCell | null {
-  const summary = summarize(rows);
-  if (!summary) return null;
-  const { value, deviation, samples } = summary;
-  const base = rows.find(({ text }) => text.fullPrecision !== null)?.text.fullPrecision ?? null;
-  const spread = deviation === null ? '' : ` ± ${deviation.toFixed(value < 100 ? 3 : 1)}`;
-  const several = deviation === null ? strings.bestOf : strings.meanOf;
-  return {
-    text: `${formatPerplexity(value)}${spread}`,
-    delta: base === null ? '' : formatDelta(value, base),
-    from: samples === 1 ? '' : fill(several, samples),
-    rows,
-    best: Number.isFinite(value) && value === least,
-  };
+const fullPrecisionOf = (rows: readonly ResultRow[]): number | null =>
+  rows.find(({ text }) => text.fullPrecision !== null)?.text.fullPrecision ?? null;
+
+/** Numbers of another setting are another row: the best of several never stands beside a mean. */
+const settingOf = ({ run, text }: ResultRow): string =>
+  JSON.stringify([run.method, run.sample.variant, isDeployed(text)]);
+
+interface MeasuredCell {
+  readonly rows: readonly ResultRow[];
+  readonly samples: readonly ResultRow[];
+  readonly spread: Spread;
 }
 
-interface Summary {
-  readonly value: number;
-  /** Null where it is the least of several, or the only one. */
-  readonly deviation: number | null;
-  readonly samples: number;
+/** Null where nothing is measured. */
+function measuredCell(rows: readonly ResultRow[]): MeasuredCell | null {
+  const samples = samplesOf(rows);
+  if (samples.length === 0) return null;
+  const spread = spreadOf(samples.map(({ text }) => text.quantized!));
+  return { rows, samples, spread };
 }
 
-/** Samples that differ in their seeds alone are one measurement with a spread; of others the best stands for all. */
-function summarize(rows: readonly ResultRow[]): Summary | null {
-  const samples = samplesOf(rows.filter(({ text }) => text.quantized !== null));
-  const values = samples.map(({ text }) => text.quantized!);
-  if (values.length === 0) return null;
-  const least = { value: Math.min(...values), deviation: null, samples: values.length };
-  if (values.length === 1 || !differInSeedsOnly(samples)) return least;
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  if (!Number.isFinite(mean)) return least;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  return { value: mean, deviation: Math.sqrt(variance), samples: values.length };
-}
-
-/** Of runs that measured the same, the newest stands for all: measuring again makes no other sample. */
+/**
+ * Of runs that measured the same rotations, the newest stands for all: measuring again makes no other sample. Where
+ * nobody knows whose rotations a run measured, it counts only where no other does.
+ */
 function samplesOf(rows: readonly ResultRow[]): ResultRow[] {
-  const groups = groupBy(rows, ({ run: { sample } }) =>
-    JSON.stringify([sample.setting, sample.seeds, sample.rotations]),
+  const known = rows.filter(({ run }) => run.sample.rotations !== null);
+  const counted = known.length > 0 ? known : rows;
+  const groups = groupBy(counted, ({ run: { sample } }) =>
+    // Rotations tell themselves, whatever seeds are written beside them.
+    sample.rotations ? sample.rotations : sample.rotations === null ? '' : sample.seeds,
   );
   return [...groups.values()].map((same) =>
     same.reduce((newest, row) => (row.run.startedAt > newest.run.startedAt ? row : newest)),
   );
 }
 
-function differInSeedsOnly(samples: readonly ResultRow[]): boolean {
-  const different = (of: (row: ResultRow) => string) => new Set(samples.map(of)).size;
-  return (
-    different(({ run }) => run.sample.setting) === 1 &&
-    different(({ run }) => run.sample.seeds) === samples.length
+function contender(cell: MeasuredCell | null) {
+  if (cell === null) return [];
+  const { mean, deviation } = cell.spread;
+  // Something infinite is never the best.
+  const cost = Number.isFinite(mean) ? mean : Number.POSITIVE_INFINITY;
+  const isDraw = deviation === null && cell.rows.some(({ run }) => run.sample.seeded);
+  const size = deviation !== null && Number.isFinite(deviation) ? deviation : 0;
+  return cost === Number.POSITIVE_INFINITY
+    ? []
+    : [{ cell, cost, margin: { size, of: 'spread' as const }, isDraw }];
+}
+
+function shownCell(cell: MeasuredCell, best: boolean, strings: ResultsStrings): PivotCell {
+  const { rows, samples, spread } = cell;
+  const { mean, deviation, n } = spread;
+  const hasSpread = deviation !== null && Number.isFinite(deviation);
+  const ownSeeds = new Set(samples.map(({ run }) => run.sample.seeds)).size === n;
+  const base = fullPrecisionOf(rows);
+  return {
+    text: `${formatPerplexity(mean)}${hasSpread ? ` ± ${deviation.toFixed(mean < 100 ? 3 : 1)}` : ''}`,
+    delta: base === null ? '' : formatDelta(mean, base),
+    from: n === 1 ? '' : fill(ownSeeds ? strings.meanOf : strings.meanOfRotations, n),
+    spread,
+    rows,
+    best,
+  };
+}
+
+/** The settings in which a group differs from another of its method. */
+function detailOf(group: Group, all: readonly Group[], { deciding, strings }: PivotWords): string {
+  const alike = all.filter(({ method }) => method === group.method);
+  if (alike.length === 1) return '';
+  const settingAt = ({ rows }: Group, path: string) => rows[0]!.run.settings[path];
+  const told = deciding.filter(
+    (path) => !SAID.test(path) && new Set(alike.map((one) => settingAt(one, path))).size > 1,
+  );
+  const names = shortPaths(told);
+  const products = new Set(alike.map(({ rows }) => isDeployed(rows[0]!.text))).size > 1;
+  return [
+    ...told.map((path) => `${names.get(path)} ${settingText(settingAt(group, path), strings)}`),
+    ...(products ? [isDeployed(group.rows[0]!.text) ? strings.wholeNumbers : strings.simulated] : []),
+  ].join(' · ');
+}
+
+/** Bits are the columns, and seeds are what is averaged over. */
+const SAID = /^quantization\.(weights|activations|keys|values)\.bits$|\.seed$/;
+
+function doubtNotes(
+  found: readonly { readonly setting: string; readonly doubt: Doubt }[],
+  { noBest, doubts }: ResultsStrings,
+): string[] {
+  const reasons = groupBy(found, ({ doubt }) => doubt);
+  return [...reasons].map(([doubt, ones]) =>
+    fill(noBest, ones.map(({ setting }) => setting).join(', '), doubts[doubt]),
   );
 }
 
-function groupBy(
-  rows: readonly ResultRow[],
-  key: (row: ResultRow) => string,
-): ReadonlyMap<string, ResultRow[]> {
-  const groups = new Map<string, ResultRow[]>();
-  for (const row of rows) {
-    const group = groups.get(key(row));
-    if (group) group.push(row);
-    else groups.set(key(row), [row]);
+function groupBy<T, K>(all: readonly T[], key: (one: T) => K): ReadonlyMap<K, T[]> {
+  const groups = new Map<K, T[]>();
+  for (const one of all) {
+    const group = groups.get(key(one));
+    if (group) group.push(one);
+    else groups.set(key(one), [one]);
   }
   return groups;
+}
+
+/** The rows of the setting that is beyond doubt the best of its text; none where there is doubt. */
+export function bestRows(rows: readonly ResultRow[]): ReadonlySet<ResultRow> {
+  const measured = rows.filter(({ text }) => text.quantized !== null);
+  const best = [...groupBy(measured, groundOf).values()].flatMap((ground) => {
+    const groups = groupBy(ground, (row) => JSON.stringify([settingOf(row), row.run.paperBits]));
+    const found = clearlyBest([...groups.values()].flatMap((group) => contender(measuredCell(group))));
+    return found && 'best' in found ? found.best.cell.rows : [];
+  });
+  return new Set(best);
 }

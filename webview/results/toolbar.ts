@@ -2,6 +2,8 @@ import type { ResultsStrings } from '../../src/protocol/panels/results-strings.t
 import { TABLE_FORMATS, type TableFormat } from '../../src/protocol/table-formats.ts';
 import { checkbox, Picker, pushButton, textField } from '../shared/controls.ts';
 import { h, setHidden, setText } from '../shared/dom.ts';
+import { ColumnMenu } from './column-menu.ts';
+import type { ColumnModel } from './columns.ts';
 import { DEFAULT_MATRIX_TOGGLES, type MatrixToggles } from './matrix/page.ts';
 import type { Sorting } from './rows.ts';
 
@@ -13,6 +15,12 @@ export interface ResultsToggles {
   readonly view: ResultsView;
   readonly filter: string;
   readonly onlyChanged: boolean;
+  /** Columns that the person shows or hides, by id. */
+  readonly columns: Readonly<Record<string, boolean>>;
+  /** Rows of one experiment stand below each other. */
+  readonly grouped: boolean;
+  /** Groups whose rows are not shown. */
+  readonly folded: readonly string[];
   readonly difference: boolean;
   readonly sorting: Sorting;
   readonly matrix: MatrixToggles;
@@ -24,6 +32,9 @@ export const DEFAULT_TOGGLES: ResultsToggles = {
   view: 'runs',
   filter: '',
   onlyChanged: true,
+  columns: {},
+  grouped: false,
+  folded: [],
   difference: true,
   sorting: { column: 'age', descending: false },
   matrix: DEFAULT_MATRIX_TOGGLES,
@@ -40,6 +51,8 @@ export class Toolbar {
   readonly element: HTMLElement;
   readonly #said = h('span', { class: 'quiet', role: 'status' });
   readonly #onlyChanged: HTMLElement;
+  readonly #grouped: HTMLElement;
+  readonly #columns: ColumnMenu;
   readonly #difference: HTMLElement;
   readonly #filter: HTMLElement;
   readonly #json: HTMLElement;
@@ -56,6 +69,13 @@ export class Toolbar {
     );
     const difference = checkbox(strings.difference, toggles.difference, (on) => change({ difference: on }));
     this.#onlyChanged = onlyChanged.element;
+    const grouped = checkbox(strings.groupByExperiment, toggles.grouped, (on) => change({ grouped: on }));
+    this.#grouped = grouped.element;
+    let columns = toggles.columns;
+    this.#columns = new ColumnMenu(strings.columnMenu, (column, on) => {
+      columns = { ...columns, [column]: on };
+      change({ columns });
+    });
     this.#difference = difference.element;
     this.#filter = textField(strings.filterHint, toggles.filter, (text) => change({ filter: text }));
     const names = { ...strings.formats, json: strings.matrix.json };
@@ -66,7 +86,16 @@ export class Toolbar {
       'header',
       { class: 'panel-head' },
       h('h1', {}, strings.title),
-      h('div', { class: 'row' }, this.#view.element, this.#filter, this.#onlyChanged, this.#difference),
+      h(
+        'div',
+        { class: 'row' },
+        this.#view.element,
+        this.#filter,
+        this.#columns.element,
+        this.#onlyChanged,
+        this.#grouped,
+        this.#difference,
+      ),
       h(
         'div',
         { class: 'row', role: 'group', 'aria-label': strings.copyAs },
@@ -93,9 +122,14 @@ export class Toolbar {
       view,
     );
     setHidden(this.#filter, view === 'matrix');
-    setHidden(this.#onlyChanged, view !== 'runs');
+    for (const part of [this.#onlyChanged, this.#grouped, this.#columns.element])
+      setHidden(part, view !== 'runs');
     setHidden(this.#difference, view !== 'pivot');
     setHidden(this.#json, view !== 'matrix');
+  }
+
+  showColumns(all: readonly ColumnModel[], shown: readonly ColumnModel[]): void {
+    this.#columns.show(all, shown);
   }
 
   say(text: string): void {

@@ -36,7 +36,14 @@ export async function evaluate(file: string, flags: EvaluateFlags, output: Outpu
   const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';
   const tables = measurementTables(result).join('\n\n');
   const products = result.products === null ? '' : `\n\n${productsText(result.products)}`;
-  output.result(`${result.bits}\n\n${tables}${products}${kept}`);
+  output.result(`${result.bits}\n\n${tables}${originText(result)}${products}${kept}`);
+}
+
+/** Whose rotations were measured, and by which seed they began. */
+function originText({ rotationsOf }: EvaluateResult): string {
+  if (rotationsOf === null) return '';
+  const { run, seed } = rotationsOf;
+  return `\n\nRotations: of ${run ?? 'a file'}${seed === null ? '' : `, seed ${seed}`}`;
 }
 
 /** @param named its run is the path of a folder, and so is `of`: what is measured. */

@@ -18,6 +18,7 @@ import type {
   KeptAttribution,
   KeptEvaluation,
 } from './options.ts';
+import { PeakMemory } from './peak-memory.ts';
 import { recordRun } from './record-run.ts';
 import { measuredWith, type Source } from './source.ts';
 import { gpuOf } from './stock-run.ts';
@@ -47,6 +48,7 @@ async function* evaluateInto(
   options: EngineOptions & IntegerOptions,
 ): AsyncGenerator<RunEvent, KeptEvaluation> {
   const began = performance.now();
+  using peak = new PeakMemory();
   const rotations = source?.rotations;
   const found = yield* evaluateExperiment(experiment, { ...options, rotations, record: run });
   if (rotations !== undefined) await copyRotations(rotations, run.path('rotations'));
@@ -58,6 +60,7 @@ async function* evaluateInto(
     steps: 0,
     perplexity,
     seconds,
+    peakBytes: peak.end(),
     ...(tasks.length > 0 && { tasks }),
   };
   run.writeResults({ version: 1, bits, ...measured, ...(source && { rotationsOf: source.origin }) });

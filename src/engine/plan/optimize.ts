@@ -8,6 +8,7 @@ import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { worstError } from './learned-maps.ts';
 import type { OptimizeOptions, OptimizeResult } from './options.ts';
+import { PeakMemory } from './peak-memory.ts';
 import { Places } from './places.ts';
 import { recordRun } from './record-run.ts';
 import { type ClaimedRun, claimRun } from './resume.ts';
@@ -55,6 +56,7 @@ async function* optimizeInRun(
     tell: run.setProvenance.bind(run),
   };
   return yield* runJob(setting, async function* (bench, executor) {
+    using peak = new PeakMemory();
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
     const plan = await planOptimize(experiment, bench);
@@ -68,7 +70,7 @@ async function* optimizeInRun(
     const { seconds } = executor;
     const results = { loss, orthogonalityError: error, steps, perplexity: measured };
     const withTasks = { ...results, ...(tasks.length > 0 && { tasks }) };
-    run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds });
+    run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds, peakBytes: peak.end() });
     return { run: run.dir, ...results, tasks, device: bench.runtime.device };
   });
 }

@@ -13,6 +13,11 @@ export class PeakMemory {
     return this.#peak;
   }
 
+  /** Where the work ends in a fault. */
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
   #look(): void {
     this.#peak = Math.max(this.#peak, process.memoryUsage.rss());
   }

@@ -6,6 +6,7 @@ import { kindWords, tableWords } from './preset-words.ts';
 import { experimentText, PRESETS, type PresetName } from './presets.ts';
 import { askStep, BACK, type Step } from './steps.ts';
 import { TABLES, type TableName, tableText } from './table-presets.ts';
+import { orderedTexts, type TextUse } from './text-order.ts';
 
 const NOT_HERE = '{**/node_modules/**,**/.spinquant/**,**/.git/**}';
 const MOST_FILES = 300;
@@ -76,8 +77,8 @@ async function ask(given: Partial<Answers>): Promise<Answers | null> {
   const last: readonly Page[] = [
     (own, place) => askPath(place, t('The model to quantize'), modelChoices, 'model', own),
     (own, place) =>
-      askPath(place, t('The text to learn rotations and round weights on'), textChoices, 'train', own),
-    (own, place) => askPath(place, t('The text to measure perplexity on'), textChoices, 'test', own),
+      askPath(place, t('The text to learn rotations and round weights on'), learnedTexts, 'train', own),
+    (own, place) => askPath(place, t('The text to measure perplexity on'), measuredTexts, 'test', own),
   ];
   for (let index = 0; ; ) {
     const isTable = answers.kind === 'table';
@@ -118,7 +119,7 @@ async function askTable(answers: Partial<Answers>, place: Place): Promise<boolea
 async function askPath(
   place: Place,
   placeholder: string,
-  choices: () => Promise<Choice[]>,
+  choices: (answers: Partial<Answers>) => Promise<Choice[]>,
   key: 'model' | 'train' | 'test',
   answers: Partial<Answers>,
 ): Promise<boolean | typeof BACK> {
@@ -133,7 +134,7 @@ async function askPath(
     alwaysShow: true,
     value: { path: null },
   };
-  const items = [...(await choices()), browse, ...(isModel ? [] : [later])];
+  const items = [...(await choices(answers)), browse, ...(isModel ? [] : [later])];
   const picked = await askStep({ ...place, placeholder, items });
   if (picked === undefined) return false;
   if (picked === BACK) return BACK;
@@ -167,17 +168,24 @@ async function modelChoices(): Promise<Choice[]> {
     }));
 }
 
-async function textChoices(): Promise<Choice[]> {
+const learnedTexts = (): Promise<Choice[]> => textChoices('train', null);
+
+/** What is learned on is not offered: its perplexity would flatter. */
+const measuredTexts = ({ train }: Partial<Answers>): Promise<Choice[]> => textChoices('test', train ?? null);
+
+async function textChoices(use: TextUse, taken: string | null): Promise<Choice[]> {
   const files = await findDiskFiles('**/*.{txt,raw,md}', { exclude: NOT_HERE, most: MOST_FILES });
-  return files
-    .map(({ fsPath }) => fsPath)
-    .sort()
-    .map((path) => ({
-      label: basename(path),
-      description: vscode.workspace.asRelativePath(path),
-      iconPath: new vscode.ThemeIcon('file-text'),
-      value: { path },
-    }));
+  const paths = orderedTexts(
+    files.map(({ fsPath }) => fsPath),
+    use,
+    taken,
+  );
+  return paths.map((path) => ({
+    label: basename(path),
+    description: vscode.workspace.asRelativePath(path),
+    iconPath: new vscode.ThemeIcon('file-text'),
+    value: { path },
+  }));
 }
 
 /** `quick.spinquant.json`, or `quick-2.spinquant.json` beside one. */

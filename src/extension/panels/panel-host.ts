@@ -118,7 +118,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   }
 
   #options(): vscode.WebviewOptions & vscode.WebviewPanelOptions {
-    return { enableScripts: true, localResourceRoots: [this.#folder()] };
+    return { enableScripts: true, enableFindWidget: true, localResourceRoots: [this.#folder()] };
   }
 
   #folder(): vscode.Uri {

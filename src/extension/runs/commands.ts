@@ -5,6 +5,7 @@ import { PANELS } from '../../protocol/panels/registry.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { pickRun, pickRuns, runDirOf, shownName } from './choose.ts';
+import { duplicateAsExperiment } from './duplicate.ts';
 import { exportRun } from './export.ts';
 import { deleteUnused } from './sweep.ts';
 
@@ -25,6 +26,17 @@ export function registerRunCommands(parts: Parts): vscode.Disposable {
     ),
     onRun(COMMANDS.export, vscode.l10n.t('Export a run'), (dir) => exportRun(parts, dir)),
     onRun(COMMANDS.revealRun, vscode.l10n.t('Reveal the folder of a run'), reveal),
+    onRun(COMMANDS.copyRunPath, vscode.l10n.t('Copy the path of a run'), async (dir) =>
+      vscode.env.clipboard.writeText(dir),
+    ),
+    onRun(COMMANDS.duplicateRun, vscode.l10n.t('Duplicate a run as an experiment'), async (dir) => {
+      const run = runs.get(dir);
+      if (run) await duplicateAsExperiment(run);
+    }),
+    onRun(COMMANDS.openRunExperiment, vscode.l10n.t('Open the experiment of a run'), async (dir) => {
+      const run = runs.get(dir);
+      if (run) await (await import('../panels/groups.ts')).showText(run.experimentFile);
+    }),
     vscode.commands.registerCommand(COMMANDS.deleteRun, (item: unknown, items: unknown) =>
       deleteRuns(parts, item, items),
     ),

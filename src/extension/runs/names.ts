@@ -5,6 +5,11 @@ import { cellName } from '../../protocol/panels/words.ts';
 import type { Run } from '../../runs/index.ts';
 import type { RunAnnotation } from '../services.ts';
 
+/** `quick` of `/…/quick.spinquant.json`. */
+export function experimentName(file: string): string {
+  return basename(file).replace(/\.spinquant\.json$/i, '');
+}
+
 /** In what words and times are written. */
 export interface Language {
   readonly locale: string;
@@ -26,7 +31,7 @@ export function runName(run: Run, { name }: Pick<RunAnnotation, 'name'>, languag
  */
 function ladderOf(run: Run, { locale, t }: Language): readonly [string, ...string[]] {
   const { cell, startedAt } = run.record;
-  const experiment = basename(run.experimentFile).replace(/\.spinquant\.json$/i, '');
+  const experiment = experimentName(run.experimentFile);
   const minute = `${experiment} ${shortTime(startedAt, locale)}`;
   const second = `${experiment} ${shortTime(startedAt, locale, true)}`;
   if (cell === null) return [minute, second];

@@ -4,7 +4,14 @@ import { beginTexts, runStates } from './words.ts';
 
 /** Every text of the results panel. */
 export function resultsStrings(t: Translate) {
-  return { ...headTexts(t), ...columnTexts(t), ...rowTexts(t), ...emptyTexts(t), matrix: matrixStrings(t) };
+  return {
+    ...headTexts(t),
+    ...columnTexts(t),
+    ...rowTexts(t),
+    ...comparisonTexts(t),
+    ...emptyTexts(t),
+    matrix: matrixStrings(t),
+  };
 }
 
 function headTexts(t: Translate) {
@@ -15,7 +22,10 @@ function headTexts(t: Translate) {
     pivotView: t('Methods × bits'),
     view: t('View'),
     filter: t('Filter'),
-    filterHint: t('Filter runs, e.g. gptq 4-4-4'),
+    filterHint: t('Filter, e.g. gptq seed=1 ppl<7 bits:4-4-4'),
+    unclear: t('No number to compare with: {0}'),
+    columnMenu: t('Columns'),
+    groupByExperiment: t('By experiment'),
     onlyChanged: t('Only what differs'),
     difference: t('Difference to full precision'),
     copyAs: t('Copy as'),
@@ -40,11 +50,14 @@ function columnTexts(t: Translate) {
       fullPrecision: t('full precision'),
       quantized: t('perplexity'),
       delta: t('Δ to FP'),
-      lossFirst: t('first loss'),
       lossLast: t('last loss'),
       steps: t('steps'),
+      rotations: t('rotations of'),
+      seconds: t('duration'),
+      peakBytes: t('memory'),
       age: t('age'),
       status: t('status'),
+      experiment: t('experiment'),
     },
     status: runStates(t),
   };
@@ -57,9 +70,21 @@ function rowTexts(t: Translate) {
     simulated: t('simulated'),
     textSetting: t('{0} · {1} tokens × {2} windows'),
     textSettingShort: t('{0} · {1} windows'),
-    meanOf: t('mean ± sd of {0} seeds'),
-    bestOf: t('best of {0} runs'),
+    meanOf: t('{0} seeds'),
+    meanOfRotations: t('{0} rotations'),
+    meanNote: t('Mean ± sample standard deviation over seeds; rotations that are measured again count once.'),
     best: t('best'),
+    noBest: t('No best is marked at {0}: {1}'),
+    doubts: {
+      spread: t('another row comes nearer to the best one than the spread of their seeds.'),
+      questions: t('another row comes nearer to the best one than the standard error of the questions.'),
+      equal: t('the best rows are equal.'),
+      draw: t('the best row drew by one seed, and more seeds would tell its spread.'),
+    },
+    rotationsOf: t('rotations of {0}'),
+    rotationsOfFile: t('rotations of a file'),
+    seedOf: t('seed {0}'),
+    seen: t('measured on the text that it learned on'),
     starRun: t('Star {0}'),
     unstarRun: t('Remove the star of {0}'),
     selectRun: t('Compare {0}'),
@@ -69,19 +94,53 @@ function rowTexts(t: Translate) {
     openText: t('Text'),
     actionsOf: t('{0}: {1}'),
     shown: t('{0} of {1} rows'),
+    oneRow: t('{0} row'),
+    rowsOf: t('{0} rows'),
     withoutResults: t('{0} runs have no results yet.'),
     oneWithoutResults: t('1 run has no results yet.'),
     noMatch: t('No run matches the filter.'),
     sortBy: t('Sort by {0}'),
-    selectHint: t('Select two runs to see in what their experiments differ.'),
+    selectHint: t('Select two or more runs to see in what they differ.'),
     selectOther: t('Select one more run to compare with {0}.'),
-    comparing: t('What differs between two runs'),
-    noDifference: t('Their experiments are the same.'),
-    key: t('key'),
     clear: t('Clear selection'),
     yes: t('yes'),
     no: t('no'),
     pivotCaption: t('Perplexity of {0}'),
+  };
+}
+
+function comparisonTexts(t: Translate) {
+  return {
+    comparison: {
+      title: t('What differs between {0} runs'),
+      key: t('key'),
+      settings: t('Settings'),
+      sameSettings: t('Their settings are the same.'),
+      provenance: t('Made with'),
+      sameProvenance: t('Version, kernels, device and model are the same.'),
+      outcome: t('Outcome'),
+      layers: t('SQNR by layer, mean of sites after rotation, dB'),
+      layer: t('layer {0}'),
+      version: t('SpinQuant Lab'),
+      runtime: t('ONNX Runtime'),
+      kernels: t('kernels'),
+      threads: t('threads'),
+      device: t('device'),
+      platform: t('platform'),
+      model: t('model'),
+      modelHash: t('SHA-256 of the model'),
+      rotations: t('rotations'),
+      ownRotations: t('its own'),
+      fullPrecision: t('{0}, full precision'),
+      perplexity: t('{0}, perplexity'),
+      lossFirst: t('first loss'),
+      lossLast: t('last loss'),
+      inNats: t('nats per token'),
+      orthogonality: t('max |RᵀR − I|'),
+      seconds: t('duration'),
+      memory: t('peak memory'),
+      steps: t('steps'),
+    },
   };
 }
 

@@ -1,4 +1,4 @@
-export { type Spread, spreadOf } from './best.ts';
+export { type Spread, spreadOf } from '../../protocol/spread.ts';
 export {
   type CellCount,
   type CellStatus,

@@ -1,5 +1,6 @@
 /** A matrix as a table: rows by bits and method, columns by what is measured, with the spread over seeds. */
-import { bestOf, type Compared, type Doubt, marginOf, type Spread, spreadOf } from './best.ts';
+import { type Doubt, type Spread, spreadOf } from '../../protocol/spread.ts';
+import { bestOf, type Compared, marginOf } from './best.ts';
 import type { TableCell } from './collect.ts';
 import { type Measured, type Metric, measuredIn } from './measured.ts';
 import { type Published, type PublishedValue, publishedOf } from './published/index.ts';

@@ -1,7 +1,6 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
-import { ExperimentError, portableExperiment } from '../../../config/index.ts';
-import { messageOf } from '../../../protocol/errors.ts';
+import { ExperimentError } from '../../../config/index.ts';
 import { COMMANDS } from '../../../protocol/ids.ts';
 import type { OwnIntent } from '../../../protocol/panels/common.ts';
 import type { MatrixPart } from '../../../protocol/panels/matrix.ts';
@@ -11,27 +10,31 @@ import {
   type ResultsIntent,
   type ResultsMemory,
   type ResultsState,
+  type RunCommand,
   resultsIntentSchema,
   resultsMemorySchema,
 } from '../../../protocol/panels/results.ts';
+import { MOST_COMPARED } from '../../../protocol/panels/results-limits.ts';
 import { resultsStrings } from '../../../protocol/panels/results-strings.ts';
 import { formatMatrix, type Run, type TableFormat, withoutPublished } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
 import type { Services } from '../../services.ts';
 import { experimentName, progressText, translate } from '../../words.ts';
 import { showText } from '../groups.ts';
-import { modelName } from '../names.ts';
 import { Panel } from '../panel.ts';
 import { savePicture } from './matrix/save.ts';
 import { MatrixSource } from './matrix/source.ts';
-import { type ResultsSource, resultsState } from './state.ts';
+import { ResultsSources } from './sources.ts';
+import { resultsState } from './state.ts';
 
-type Opened = Pick<ResultsSource, 'results' | 'experiment' | 'model'>;
+const RUN_COMMAND_IDS: Readonly<Record<RunCommand, string>> = {
+  rename: COMMANDS.renameRun,
+  delete: COMMANDS.deleteRun,
+};
 
-/** The results panel: the table of all runs, and the two that are compared. */
+/** The results panel: the table of all runs, and those that are compared. */
 export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemory> {
-  /** By folder, with the time of the file that was read. */
-  readonly #cache = new Map<string, { readonly mtimeMs: number; readonly opened: Opened }>();
+  readonly #sources: ResultsSources;
   readonly #matrices: MatrixSource;
   /** When somebody asked for a table, in milliseconds. */
   #askedAt = 0;
@@ -45,6 +48,7 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
       memory: { selected: [], table: null, bits: null },
     });
     this.#matrices = new MatrixSource(services);
+    this.#sources = new ResultsSources((message) => services.log.warn(message));
     this.own(services.experiments.onDidChange(() => this.update()));
     this.own(services.jobs.onDidChange(() => this.update()));
     this.own(services.reasons.onDidChange(() => this.update()));
@@ -58,12 +62,16 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     }
     if (!Array.isArray(given)) return {};
     const selected = given.map(runDirOf).filter((dir) => dir !== null);
-    return { selected: selected.slice(0, 2) };
+    return { selected: selected.slice(0, MOST_COMPARED) };
   }
 
   async state(): Promise<ResultsState> {
     const all = this.services.runs.list();
-    const sources = (await Promise.all(all.map((run) => this.#source(run)))).filter((one) => one !== null);
+    const { runs } = this.services;
+    const found = await Promise.all(
+      all.map((run) => this.#sources.of(run, this.nameOf(run), runs.annotation(run.dir))),
+    );
+    const sources = found.filter((one) => one !== null);
     return resultsState({
       strings: this.strings,
       locale: vscode.env.language,
@@ -71,7 +79,18 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
       sources,
       withoutResults: all.length - sources.length,
       matrix: await this.#matrix(),
+      layers: await this.#layers(),
     });
+  }
+
+  /** Statistics are large: those of compared runs alone are read. */
+  async #layers(): Promise<ReadonlyMap<string, readonly (number | null)[]>> {
+    const { selected } = this.memory;
+    if (selected.length < 2) return new Map();
+    const compared = selected.flatMap((dir) => this.services.runs.get(dir) ?? []);
+    return new Map(
+      await Promise.all(compared.map(async (run) => [run.dir, await this.#sources.layersOf(run)] as const)),
+    );
   }
 
   async act(intent: OwnIntent<ResultsIntent>): Promise<void> {
@@ -98,6 +117,10 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
       case 'star':
         if (runs.get(intent.run)) await runs.annotate(intent.run, { starred: intent.starred });
         break;
+      case 'command':
+        if (runs.get(intent.run))
+          await vscode.commands.executeCommand(RUN_COMMAND_IDS[intent.command], intent.run);
+        break;
       case 'copy':
         await vscode.env.clipboard.writeText(intent.text);
         break;
@@ -110,9 +133,18 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
   }
 
   async #open(run: Run, what: OpenTarget): Promise<void> {
-    if (what === 'experiment') await showText(run.experimentFile);
-    else if (what === 'settings') await showText(run.path('experiment'));
-    else await vscode.commands.executeCommand(PANELS[what].command, run.dir);
+    const place = what === 'run' ? await this.#mostOf(run) : what;
+    if (place === 'experiment') await showText(run.experimentFile);
+    else if (place === 'settings') await showText(run.path('experiment'));
+    else await vscode.commands.executeCommand(PANELS[place].command, run.dir);
+  }
+
+  /** Where most of a run is to be seen: its curves, its layers, or at least its settings. */
+  async #mostOf(run: Run): Promise<Exclude<OpenTarget, 'run'>> {
+    const source = await this.#sources.of(run, this.nameOf(run), this.services.runs.annotation(run.dir));
+    const learned = (source?.results.steps ?? 0) > 0;
+    if (learned || existsSync(run.path('rounded'))) return 'training';
+    return existsSync(run.path('activations')) ? 'layers' : 'settings';
   }
 
   /** The experiment file whose table is shown: the one chosen, else the one last looked at, else the first. */
@@ -158,39 +190,5 @@ export class ResultsPanel extends Panel<ResultsState, ResultsIntent, ResultsMemo
     const table = await this.#matrices.runsTable(reading);
     const shown = published ? table : withoutPublished(table);
     await vscode.env.clipboard.writeText(`${formatMatrix(shown, format)}\n`);
-  }
-
-  /** Null for a run without results, or whose files cannot be read: the log has the reason. */
-  async #source(run: Run): Promise<ResultsSource | null> {
-    if (!existsSync(run.path('results'))) return null;
-    try {
-      const opened = await this.#read(run);
-      const annotation = this.services.runs.annotation(run.dir);
-      return {
-        ...opened,
-        name: this.nameOf(run),
-        label: annotation.label,
-        starred: annotation.starred,
-        status: run.record.status,
-        hasActivations: existsSync(run.path('activations')),
-      };
-    } catch (error) {
-      this.services.log.warn(messageOf(error));
-      return null;
-    }
-  }
-
-  async #read(run: Run): Promise<Opened> {
-    const { mtimeMs } = statSync(run.path('results'));
-    const known = this.#cache.get(run.dir);
-    if (known?.mtimeMs === mtimeMs) return known.opened;
-    const [results, experiment] = await Promise.all([run.readResults(), run.readExperiment()]);
-    const opened = {
-      results,
-      experiment: portableExperiment(experiment),
-      model: modelName(run, experiment.model),
-    };
-    this.#cache.set(run.dir, { mtimeMs, opened });
-    return opened;
   }
 }

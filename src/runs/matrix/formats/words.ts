@@ -1,5 +1,5 @@
+import type { Doubt, Spread } from '../../../protocol/spread.ts';
 import { formatPerplexity } from '../../../protocol/text.ts';
-import type { Doubt, Spread } from '../best.ts';
 import { type Metric, measuredIn } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 
