@@ -66,7 +66,7 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
   const run = dir === null ? null : await openRun(dir);
   return trainingState({
     strings: trainingStrings(english),
-    memory: { run: dir, overlays: [...overlays] },
+    memory: { run: dir, experiment: null, overlays: [...overlays] },
     shown: dir === null ? null : await trainingSource(dir, firstSteps),
     control: {
       waiting: false,
@@ -84,7 +84,7 @@ export async function layersOf(dir: string | null, choice: Partial<LayersMemory>
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
   return layersState({
     strings: layersStrings(english),
-    memory: { run: dir, layer: null, site: null, ...choice },
+    memory: { run: dir, experiment: null, layer: null, site: null, ...choice },
     runs: name ? [name] : [],
     shown:
       run && name && experiment

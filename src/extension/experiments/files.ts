@@ -1,14 +1,13 @@
 import * as vscode from 'vscode';
-import { EXPERIMENT_GLOB } from '../../protocol/ids.ts';
+import { EXPERIMENT_GLOB, EXPERIMENT_SUFFIX } from '../../protocol/ids.ts';
 import { findDiskFiles } from '../disk-files.ts';
 import { Disposables } from '../disposables.ts';
 import { throttle } from '../throttle.ts';
 
-const SUFFIX = '.spinquant.json';
 const REMEMBERED = 'spinquant.activeExperiment';
 
 export function isExperiment(document: vscode.TextDocument): boolean {
-  return document.uri.scheme === 'file' && document.uri.fsPath.endsWith(SUFFIX);
+  return document.uri.scheme === 'file' && document.uri.fsPath.endsWith(EXPERIMENT_SUFFIX);
 }
 
 /** The experiment files of the workspace, and the one that the views show. */

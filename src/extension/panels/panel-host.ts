@@ -108,8 +108,12 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       this.#ready = true;
       return;
     }
-    const command = intent.what === 'optimize' ? COMMANDS.optimize : COMMANDS.newExperiment;
-    await vscode.commands.executeCommand(command);
+    const commands = {
+      optimize: COMMANDS.optimize,
+      'new-experiment': COMMANDS.newExperiment,
+      newest: PANELS[this.#view.name].command,
+    };
+    await vscode.commands.executeCommand(commands[intent.what]);
   }
 
   #report(error: unknown): void {

@@ -12,11 +12,12 @@ import { language } from '../words.ts';
 import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts';
 import { findRunFolders } from './folders.ts';
 import { LiveRuns } from './live.ts';
+import { RunsLook } from './look.ts';
 import { distinctNames } from './names.ts';
 
 const INTERVAL_MS = 100;
-/** No file tells that another process died, or a machine: runs that are not this window's are looked at so often. */
-const OTHERS_MS = 30_000;
+/** What is made or deleted elsewhere is seen within two seconds, whatever tells of files. */
+const LOOK_MS = 1000;
 const REMEMBERED = 'spinquant.runFolders';
 
 /** The run folders of the workspace, kept up to date by watching their files. */
@@ -33,7 +34,9 @@ export class WorkspaceRuns implements RunStore {
   /** Run folders to read again. */
   readonly #dirty = new Set<string>();
   readonly #flush = throttle(() => void this.#readDirty(), INTERVAL_MS);
-  readonly #others = setInterval(() => this.#touchOthers(), OTHERS_MS);
+  readonly #look = new RunsLook();
+  readonly #looks = setInterval(() => void this.#lookAround(), LOOK_MS);
+  #isLooking = false;
   #reading: Promise<void> = Promise.resolve();
 
   /** To be made before any view: it hears of jobs first, so that views find runs as the queue says. */
@@ -90,6 +93,11 @@ export class WorkspaceRuns implements RunStore {
     void this.#memory.update(REMEMBERED, [...this.#folders]);
   }
 
+  /** Experiments were made, or name other folders for their runs. */
+  async findFolders(): Promise<void> {
+    for (const folder of await findRunFolders()) this.#addFolder(folder);
+  }
+
   /** Reads one run folder again; resolves when that is done. */
   async settle(runDir: string): Promise<void> {
     this.#addFolder(dirname(runDir));
@@ -105,7 +113,7 @@ export class WorkspaceRuns implements RunStore {
   }
 
   dispose(): void {
-    clearInterval(this.#others);
+    clearInterval(this.#looks);
     this.#flush.dispose();
     this.#watchers.dispose();
     this.#changed.dispose();
@@ -119,8 +127,15 @@ export class WorkspaceRuns implements RunStore {
     if (state === 'running') this.touch(runDir);
   }
 
-  #touchOthers(): void {
-    for (const { dir, record } of this.list()) if (record.status === 'running') this.touch(dir);
+  async #lookAround(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      // As they were read: one that a job of ours works on counts as running for longer.
+      for (const dir of await this.#look.changes(this.#folders, this.#runs.asRead())) this.touch(dir);
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   async #readFolders(): Promise<void> {

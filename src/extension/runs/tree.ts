@@ -1,13 +1,12 @@
 import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
-import { runStates } from '../../protocol/panels/words.ts';
 import { escapeMarkdown } from '../../protocol/printable.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { experimentName, formatAge, jobTitle, translate } from '../words.ts';
+import { experimentName, formatAge, jobTitle, statusText } from '../words.ts';
 import { onShownChange } from './changes.ts';
 import { placeOf, shownName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
@@ -62,7 +61,7 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
   }
 
   async getTreeItem({ runDir, experiment, job }: RunElement): Promise<vscode.TreeItem> {
-    if (job !== null) return waitingItem(job);
+    if (job !== null) return waitingItem(job, this.#jobs.held !== null);
     const run = runDir === null ? undefined : this.#runs.get(runDir);
     if (run === undefined) return new vscode.TreeItem(experimentName(experiment));
     return this.#runItem(await this.#summaries.of(run));
@@ -102,12 +101,15 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
   }
 }
 
-function waitingItem(job: Job): vscode.TreeItem {
+/** @param held whether nothing begins, since a job was paused. */
+function waitingItem(job: Job, held: boolean): vscode.TreeItem {
   const item = new vscode.TreeItem(experimentName(job.experiment));
   item.id = job.id;
   item.iconPath = new vscode.ThemeIcon('watch');
-  item.description = vscode.l10n.t('{0}: waits for its turn', jobTitle(job.kind));
-  item.contextValue = 'waiting';
+  item.description = held
+    ? vscode.l10n.t('{0}: waits, the queue is paused', jobTitle(job.kind))
+    : vscode.l10n.t('{0}: waits for its turn', jobTitle(job.kind));
+  item.contextValue = held ? 'waiting held' : 'waiting';
   return item;
 }
 
@@ -115,6 +117,7 @@ function waitingItem(job: Job): vscode.TreeItem {
 const ICONS: Readonly<Record<RunStatus, readonly [icon: string, color?: string]>> = {
   running: ['sync~spin'],
   finished: ['pass', 'testing.iconPassed'],
+  paused: ['debug-pause'],
   cancelled: ['circle-slash'],
   interrupted: ['debug-disconnect', 'list.warningForeground'],
   failed: ['error', 'list.errorForeground'],
@@ -125,8 +128,6 @@ function statusIcon(status: RunStatus, starred: boolean): vscode.ThemeIcon {
   const [icon, color] = status === 'finished' && starred ? STAR : ICONS[status];
   return new vscode.ThemeIcon(icon, color === undefined ? undefined : new vscode.ThemeColor(color));
 }
-
-export const statusText = (status: RunStatus): string => runStates(translate)[status];
 
 function tooltip({ run, results }: RunSummary, name: string, label: string | null): vscode.MarkdownString {
   const { record } = run;

@@ -7,7 +7,7 @@ export interface StateMessage<State> {
   readonly state: State;
 }
 
-export type RunState = 'running' | 'finished' | 'cancelled' | 'interrupted' | 'failed';
+export type RunState = 'running' | 'finished' | 'paused' | 'cancelled' | 'interrupted' | 'failed';
 
 /** A run as pickers, legends and headings name it. */
 export interface RunName {
@@ -29,6 +29,13 @@ export interface Problem {
   readonly hint: string;
 }
 
+/** What stands in the place of a panel's content: what it waits for, or why there is none. */
+export interface Notice {
+  readonly kind: 'work' | 'problem';
+  readonly title: string;
+  readonly text: string;
+}
+
 /** Translates an English text; placeholders are `{0}`, `{1}` … `vscode.l10n.t` is one. */
 export type Translate = (message: string) => string;
 
@@ -41,7 +48,7 @@ export const readySchema = z.strictObject({ type: z.literal('ready') });
 /** A button of an empty state: the command that brings something to show. */
 export const beginSchema = z.strictObject({
   type: z.literal('begin'),
-  what: z.enum(['new-experiment', 'optimize']),
+  what: z.enum(['new-experiment', 'optimize', 'newest']),
 });
 
 /** The intents that every panel sends beside its own. */

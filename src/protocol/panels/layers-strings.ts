@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { beginTexts, figureTexts, siteNames } from './words.ts';
+import { absentTexts, beginTexts, figureTexts, siteNames } from './words.ts';
 
 /** Every text of the layers panel. */
 export function layersStrings(t: Translate) {
@@ -9,6 +9,9 @@ export function layersStrings(t: Translate) {
 function headTexts(t: Translate) {
   return {
     panel: t('Layers'),
+    absent: absentTexts(t),
+    notMeasured: t('{0} has no activation statistics'),
+    notMeasuredText: t('"Measure Activations" of its experiment makes them with its rotations.'),
     run: t('Run'),
     layer: t('Layer'),
     site: t('Site'),

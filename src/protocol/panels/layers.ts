@@ -1,7 +1,7 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
 import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
-import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
+import { beginSchema, type Notice, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
 import type { LayersStrings } from './layers-strings.ts';
 
 /** Kurtosis and SQNR of one site on one side of its rotation. */
@@ -70,6 +70,8 @@ export interface LayersState {
   readonly depth: readonly DepthPoint[];
   readonly detail: SiteDetail | null;
   readonly problem: Problem | null;
+  /** In the place of a run that cannot be shown. */
+  readonly notice: Notice | null;
 }
 
 const layer = z.int().min(0).max(100_000);
@@ -77,6 +79,8 @@ const layer = z.int().min(0).max(100_000);
 export const layersMemorySchema = z.strictObject({
   /** Null follows the newest run. */
   run: runDirSchema.nullable(),
+  /** The experiment file whose newest run is followed; null for any. */
+  experiment: runDirSchema.nullable().default(null),
   /** Null: the layer that rotation leaves worst. */
   layer: layer.nullable(),
   site: z.enum(SITES).nullable(),

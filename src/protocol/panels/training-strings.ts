@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { beginTexts, figureTexts, phaseNames, runStates } from './words.ts';
+import { absentTexts, beginTexts, figureTexts, phaseNames, runStates } from './words.ts';
 
 /** Every text of the training panel. */
 export function trainingStrings(t: Translate) {
@@ -141,6 +141,11 @@ function phaseTexts(t: Translate) {
       '{0} change the function: full-precision logits differ by {1} of their size (allowed {2}).',
     ),
     unreadable: t('The run cannot be read.'),
+    starting: t('Starting …'),
+    startingText: t('Its curves are drawn here after the first step.'),
+    waiting: t('It waits for its turn.'),
+    notStarted: t('{0} did not start'),
+    absent: absentTexts(t),
     interruptedTitle: t('The run was interrupted.'),
     interruptedHint: t('Resume goes on from its last checkpoint and gives the same bits.'),
   };

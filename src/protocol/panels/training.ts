@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { MeanLoss } from '../perplexity.ts';
 import {
   beginSchema,
+  type Notice,
   type Problem,
   type RunName,
   type RunState,
@@ -127,6 +128,8 @@ export interface TrainingState {
   readonly remembered: TrainingMemory;
   /** Null when there is no run. */
   readonly run: TrainingRun | null;
+  /** Why there is none, where that is known. */
+  readonly notice: Notice | null;
   /** Other runs with steps, newest first. */
   readonly others: readonly OverlayChoice[];
   /** The run's own curves, then those of the overlays. */
@@ -138,6 +141,8 @@ export interface TrainingState {
 export const trainingMemorySchema = z.strictObject({
   /** Null follows the newest run. */
   run: runDirSchema.nullable(),
+  /** The experiment file whose newest run is followed; null for any. */
+  experiment: runDirSchema.nullable().default(null),
   overlays: z.array(runDirSchema).max(16),
 });
 export type TrainingMemory = z.output<typeof trainingMemorySchema>;

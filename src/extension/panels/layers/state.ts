@@ -5,7 +5,7 @@ import {
   siteQuantizer,
 } from '../../../config/index.ts';
 import { SITES } from '../../../protocol/block.ts';
-import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import type { Notice, Problem, RunName } from '../../../protocol/panels/common.ts';
 import type {
   DepthPoint,
   Grid,
@@ -35,10 +35,12 @@ export interface LayersInput {
   readonly runs: readonly RunName[];
   readonly shown: LayersSource | null;
   readonly problem: Problem | null;
+  readonly notice?: Notice | null;
 }
 
 /** The complete state of the layers panel: all layers in outline, one site of one layer in full. */
-export function layersState({ strings, memory, runs, shown, problem }: LayersInput): LayersState {
+export function layersState(input: LayersInput): LayersState {
+  const { strings, memory, runs, shown, problem, notice = null } = input;
   const records = shown?.activations.sites ?? [];
   const sites = SITES.filter((site) => records.some((record) => record.site === site));
   const record = chooseRecord(records, memory);
@@ -52,6 +54,7 @@ export function layersState({ strings, memory, runs, shown, problem }: LayersInp
     depth: records.map(depthPoint),
     detail: shown && record ? siteDetail(record, shown) : null,
     problem,
+    notice,
   };
 }
 

@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
 import type { RunEvent } from '../../../protocol/events.ts';
-import { COMMANDS } from '../../../protocol/ids.ts';
-import type { OwnIntent, RunName } from '../../../protocol/panels/common.ts';
+import { COMMANDS, EXPERIMENT_SUFFIX } from '../../../protocol/ids.ts';
+import type { Notice, OwnIntent, RunName } from '../../../protocol/panels/common.ts';
+import { fill } from '../../../protocol/panels/fill.ts';
 import {
   type TrainingIntent,
   type TrainingMemory,
@@ -13,7 +14,8 @@ import { trainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { isResumable, type Run } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
 import type { Job, Services } from '../../services.ts';
-import { translate } from '../../words.ts';
+import { experimentName, translate } from '../../words.ts';
+import { AbsentRun } from '../absent.ts';
 import { showText } from '../groups.ts';
 import { Panel } from '../panel.ts';
 import { LearnedRuns } from './learned.ts';
@@ -29,6 +31,9 @@ const MAX_CHOICES = 24;
 export class TrainingPanel extends Panel<TrainingState, TrainingIntent, TrainingMemory> {
   readonly #sources: TrainingSources;
   readonly #learned = new LearnedRuns();
+  /** The experiment whose start is shown, until there is a run. */
+  #started: string | null = null;
+  readonly #absent = new AbsentRun();
 
   constructor(services: Services) {
     super(services, {
@@ -36,7 +41,7 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
       strings: trainingStrings(translate),
       intents: trainingIntentSchema,
       memories: trainingMemorySchema,
-      memory: { run: null, overlays: [] },
+      memory: { run: null, experiment: null, overlays: [] },
     });
     this.#sources = new TrainingSources(services, this.strings);
     this.own(services.jobs.onEvent(({ job, event }) => void this.#hear(job, event)));
@@ -47,9 +52,13 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
     return run ? `${this.title} · ${run.title}` : this.title;
   }
 
-  /** Without a run it follows the newest. */
+  /** Without a run it follows the newest of the experiment in front. An experiment given is one that was just started. */
   protected override choice([given]: readonly unknown[]): Partial<TrainingMemory> {
-    return { run: runDirOf(given) };
+    const path = runDirOf(given);
+    const isStart = path?.endsWith(EXPERIMENT_SUFFIX) ?? false;
+    this.#started = isStart ? path : null;
+    if (path !== null && !isStart) return { run: path };
+    return { run: null, experiment: this.#started ?? this.services.experiments.active };
   }
 
   protected override runsChanged(dirs: readonly string[]): void {
@@ -62,17 +71,22 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
 
   /** Shows a run, open or not. */
   follow(run: string): void {
+    this.#started = null;
     this.memory = { ...this.memory, run };
   }
 
   async state(): Promise<TrainingState> {
-    const run = await this.#shown();
+    const { runs } = this.services;
+    const notice = this.#absent.notice(this.memory.run, runs, this.strings.absent) ?? this.#start();
+    const run = notice === null ? await this.#shown() : null;
+    if (run !== null) this.#absent.keep(this.nameOf(run));
     const overlays = this.#overlays(run);
     this.#sources.retain([...(run ? [run.dir] : []), ...overlays.map(({ dir }) => dir)]);
     return trainingState({
       strings: this.strings,
       memory: { ...this.memory, overlays: overlays.map(({ dir }) => dir) },
       shown: run && (await this.#sources.get(run)),
+      notice,
       control: this.#control(run),
       overlays: await Promise.all(overlays.map((overlay) => this.#sources.get(overlay))),
       others: await this.#others(run),
@@ -117,10 +131,27 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   /** The person's choice, which may have no steps; else the newest that has. */
   async #shown(): Promise<Run | null> {
     const { runs } = this.services;
-    const chosen = this.memory.run === null ? undefined : runs.get(this.memory.run);
+    const { run, experiment } = this.memory;
+    const chosen = run === null ? undefined : runs.get(run);
     if (chosen) return chosen;
-    const [newest] = await this.#learned.among(runs.list(), 1);
+    const own = experiment === null ? runs.list() : runs.ofExperiment(experiment);
+    const [newest] = await this.#learned.among(own, 1);
     return newest ?? null;
+  }
+
+  /** A start without a run yet: an older run would pass for it. */
+  #start(): Notice | null {
+    const file = this.#started;
+    if (file === null || this.memory.run !== null) return null;
+    const job = this.services.jobs.all.findLast(
+      ({ kind, experiment }) => kind === 'optimize' && experiment === file,
+    );
+    if (job === undefined || job.runDir !== null) return null;
+    const name = experimentName(file);
+    const { starting, startingText, waiting, notStarted } = this.strings;
+    if (job.state === 'running') return { kind: 'work', title: `${name}: ${starting}`, text: startingText };
+    if (job.state === 'waiting') return { kind: 'work', title: name, text: waiting };
+    return { kind: 'problem', title: fill(notStarted, name), text: job.message ?? '' };
   }
 
   #overlays(shown: Run | null): Run[] {

@@ -1,6 +1,6 @@
 import { methodTitle } from '../../../config/index.ts';
 import type { Variant } from '../../../protocol/events.ts';
-import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import type { Notice, Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import type {
   FinalPerplexity,
@@ -52,6 +52,8 @@ export interface TrainingInput {
   readonly strings: TrainingStrings;
   readonly memory: TrainingMemory;
   readonly shown: TrainingSource | null;
+  /** In the place of a run. */
+  readonly notice?: Notice | null;
   readonly control: RunControl;
   readonly overlays: readonly TrainingSource[];
   /** All other runs that may be laid over it, newest first. */
@@ -68,6 +70,7 @@ export function trainingState(input: TrainingInput): TrainingState {
     strings,
     remembered: memory,
     run: shown && trainingRun(shown, input.control, strings),
+    notice: shown === null ? (input.notice ?? null) : null,
     others: others.map(
       (name): OverlayChoice => ({ ...name, shown: marks.has(name.dir), mark: marks.get(name.dir) ?? null }),
     ),
