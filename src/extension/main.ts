@@ -1,5 +1,5 @@
 /** Wiring of the extension. Nothing here waits: what reads files or starts the worker does so when it is needed. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import { messageOf } from '../protocol/errors.ts';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
@@ -61,6 +61,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   );
   const experiments = own(new ExperimentFiles(context));
   own(experiments.onDidChange(findFolders));
+  own(experiments.onDidMake((file) => runs.expect(join(dirname(file), '.spinquant', 'runs'))));
   const tables = new TableCounts({ runs, reasons, log });
   const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
   const parts: Parts = {

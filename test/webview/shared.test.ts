@@ -75,10 +75,10 @@ test('an axis that does not move ends near its data, at round numbers', () => {
 
 test('only new rows flow into a chart', () => {
   const rows = [{ a: 1 }, { a: 2 }];
-  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }, { a: 3 }]), { replace: false, insert: [{ a: 3 }] });
-  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }]), { replace: false, insert: [] });
-  assert.equal(changeOf(rows, [{ a: 1 }, { a: 9 }]).replace, true);
-  assert.equal(changeOf(rows, [{ a: 1 }]).replace, true);
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }, { a: 3 }]), { keep: 2, insert: [{ a: 3 }] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }]), { keep: 2, insert: [] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 9 }]), { keep: 1, insert: [{ a: 9 }] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }]), { keep: 1, insert: [] });
 });
 
 test('numbers have four digits, powers of ten at the ends, and a sign as wide as a plus', () => {

@@ -59,14 +59,15 @@ export interface TrainingChoice {
   readonly others?: readonly string[];
   /** Only the steps up to this one. */
   readonly firstSteps?: number;
+  readonly smoothing?: number;
 }
 
 export async function trainingOf(dir: string | null, choice: TrainingChoice = {}): Promise<TrainingState> {
-  const { overlays = [], others = overlays, firstSteps = Number.POSITIVE_INFINITY } = choice;
+  const { overlays = [], others = overlays, firstSteps = Number.POSITIVE_INFINITY, smoothing = 10 } = choice;
   const run = dir === null ? null : await openRun(dir);
   return trainingState({
     strings: trainingStrings(english),
-    memory: { run: dir, experiment: null, overlays: [...overlays] },
+    memory: { run: dir, experiment: null, overlays: [...overlays], smoothing },
     shown: dir === null ? null : await trainingSource(dir, firstSteps),
     control: {
       waiting: false,
@@ -74,7 +75,7 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
       resumable: run !== null && isResumable(run),
     },
     overlays: await Promise.all(overlays.map((one) => trainingSource(one, Number.POSITIVE_INFINITY))),
-    others: await Promise.all(others.map(async (one) => runName(await openRun(one), NOTHING_SAID, LANGUAGE))),
+    canAdd: others.length > overlays.length,
   });
 }
 

@@ -20,8 +20,17 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
   #toggles: Toggles;
   #remembered: unknown = null;
 
-  /** @param defaults toggles of a panel that is opened for the first time. */
-  constructor(defaults: Toggles) {
+  readonly #merge: (state: State, before: State | null) => State;
+  /** The last one that came, shown or not. */
+  #before: State | null = null;
+  #saved = '';
+
+  /**
+   * @param defaults toggles of a panel that is opened for the first time.
+   * @param merge makes a whole state of one that says only what is new.
+   */
+  constructor(defaults: Toggles, merge: (state: State, before: State | null) => State = (state) => state) {
+    this.#merge = merge;
     const kept = this.#api.getState() as Partial<Kept<Partial<Toggles>>> | null | undefined;
     this.#toggles = { ...defaults, ...kept?.toggles };
     this.#remembered = kept?.remembered ?? null;
@@ -55,7 +64,8 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
     window.addEventListener('message', ({ data }: MessageEvent<StateMessage<State>>) => {
       if (data?.type !== 'state') return;
       if (!next) requestAnimationFrame(draw);
-      next = data.state;
+      next = this.#merge(data.state, this.#before);
+      this.#before = next;
       this.#remembered = data.state.remembered;
       this.#save();
     });
@@ -63,6 +73,11 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
   }
 
   #save(): void {
-    this.#api.setState({ remembered: this.#remembered, toggles: this.#toggles } satisfies Kept<Toggles>);
+    const kept: Kept<Toggles> = { remembered: this.#remembered, toggles: this.#toggles };
+    // The editor writes down what it is given: not with every step of a run.
+    const text = JSON.stringify(kept);
+    if (text === this.#saved) return;
+    this.#saved = text;
+    this.#api.setState(kept);
   }
 }

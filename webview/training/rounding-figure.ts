@@ -3,7 +3,7 @@ import type { TrainingStrings } from '../../src/protocol/panels/training-strings
 import { Picker } from '../shared/controls.ts';
 import { setHidden, setText } from '../shared/dom.ts';
 import type { Domain } from '../shared/domain.ts';
-import { Figure } from '../shared/figure.ts';
+import { Figure, type FigureOut } from '../shared/figure.ts';
 import { layersLegend } from '../shared/swatch.ts';
 import type { Theme } from '../shared/theme.ts';
 import {
@@ -41,8 +41,7 @@ export class RoundingFigure {
   constructor(
     strings: TrainingStrings,
     toggles: RoundingToggles,
-    keep: (toggles: RoundingToggles) => void,
-    redraw: () => void,
+    { keep, redraw, out }: { keep(toggles: RoundingToggles): void; redraw(): void; readonly out: FigureOut },
   ) {
     this.#toggles = toggles;
     const change = (wish: Partial<RoundingToggles>): void => {
@@ -56,6 +55,7 @@ export class RoundingFigure {
       about: strings.rounding.about,
       strings,
       asTable: toggles.asTable,
+      out,
       onToggle: (asTable) => change({ asTable }),
       onPoint: (x) => this.#point(x === null ? null : this.#nearest(Math.round(x))),
       onStep: (step) => this.#move(step),

@@ -15,6 +15,9 @@ export class ExperimentFiles implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   /** The list or the active one changed, or the contents of one. */
   readonly onDidChange = this.#changed.event;
+  readonly #made = new vscode.EventEmitter<string>();
+  /** A file that just came: told before the list has it, which takes a search. */
+  readonly onDidMake = this.#made.event;
   readonly #context: vscode.ExtensionContext;
   readonly #disposables = new Disposables();
   readonly #refresh = throttle(() => void this.refresh(), 300);
@@ -27,6 +30,8 @@ export class ExperimentFiles implements vscode.Disposable {
     const watcher = this.#disposables.add(vscode.workspace.createFileSystemWatcher(EXPERIMENT_GLOB));
     for (const event of [watcher.onDidCreate, watcher.onDidDelete, watcher.onDidChange])
       this.#disposables.add(event(() => this.#refresh()));
+    this.#disposables.add(watcher.onDidCreate(({ fsPath }) => this.#made.fire(fsPath)));
+    this.#disposables.add(this.#made);
     this.#disposables.add(this.#refresh);
     this.#disposables.add(this.#changed);
     this.#disposables.add(vscode.window.onDidChangeActiveTextEditor((editor) => this.#follow(editor)));

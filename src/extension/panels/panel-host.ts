@@ -8,6 +8,7 @@ import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { columnForPanel } from './groups.ts';
 import { panelPage } from './page.ts';
+import { savePicture } from './results/matrix/save.ts';
 
 /** Live charts change at most ten times a second. */
 const UPDATE_INTERVAL_MS = 100;
@@ -19,6 +20,10 @@ export interface PanelView<State, Intent> {
   titleOf(state: State): string;
   /** The complete state. Faults of the person's files belong into it. */
   state(): Promise<State>;
+  /** The part of a state that a page does not have; called once for each state that is sent. */
+  wire(state: State): State;
+  /** The page is new, or a state did not reach it: it has nothing. */
+  unsent(): void;
   /** @returns null for what this panel does not understand. */
   parse(message: unknown): Intent | CommonIntent | null;
   act(intent: Intent): Promise<void>;
@@ -81,8 +86,8 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       const panel = this.#panel;
       if (!panel?.visible || !this.#ready) return;
       panel.title = this.#view.titleOf(state);
-      const message: StateMessage<State> = { type: 'state', state };
-      await panel.webview.postMessage(message);
+      const message: StateMessage<State> = { type: 'state', state: this.#view.wire(state) };
+      if (!(await panel.webview.postMessage(message))) this.#view.unsent();
     } catch (error) {
       this.#report(error);
     }
@@ -104,8 +109,11 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   }
 
   async #actCommon(intent: CommonIntent): Promise<void> {
+    if (intent.type === 'picture') return savePicture(intent, null);
+    if (intent.type === 'values') return vscode.env.clipboard.writeText(intent.text);
     if (intent.type === 'ready') {
       this.#ready = true;
+      this.#view.unsent();
       return;
     }
     const commands = {
@@ -146,5 +154,5 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
 
 function isCommon(intent: unknown): intent is CommonIntent {
   const { type } = intent as { type?: unknown };
-  return type === 'ready' || type === 'begin';
+  return type === 'ready' || type === 'begin' || type === 'picture' || type === 'values';
 }

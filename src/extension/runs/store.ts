@@ -19,6 +19,7 @@ const INTERVAL_MS = 100;
 /** What is made or deleted elsewhere is seen within two seconds, whatever tells of files. */
 const LOOK_MS = 1000;
 const REMEMBERED = 'spinquant.runFolders';
+const DEFAULT_RUNS = join(sep, '.spinquant', 'runs');
 
 /** The run folders of the workspace, kept up to date by watching their files. */
 export class WorkspaceRuns implements RunStore {
@@ -29,6 +30,7 @@ export class WorkspaceRuns implements RunStore {
   readonly #runs: LiveRuns;
   /** Names of runs that would be called the same. */
   #names: ReadonlyMap<string, string> = new Map();
+  #namedOf = '';
   readonly #folders = new Set<string>();
   readonly #watchers = new Disposables();
   /** Run folders to read again. */
@@ -47,6 +49,9 @@ export class WorkspaceRuns implements RunStore {
     this.#watchers.add(jobs.onDidChange((job) => this.#jobChanged(job)));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs/**'));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/labels.json'));
+    // Of a folder that comes or goes with all that is in it, its own event may be the only one.
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant'));
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs'));
   }
 
   list(): readonly Run[] {
@@ -91,6 +96,11 @@ export class WorkspaceRuns implements RunStore {
     for (const folder of await findRunFolders()) this.#addFolder(folder);
     if (this.#folders.size > before) await this.#readFolders();
     void this.#memory.update(REMEMBERED, [...this.#folders]);
+  }
+
+  /** Runs may soon lie in this folder. */
+  expect(folder: string): void {
+    this.#addFolder(folder);
   }
 
   /** Experiments were made, or name other folders for their runs. */
@@ -162,6 +172,11 @@ export class WorkspaceRuns implements RunStore {
       this.#changed.fire(this.#runs.dirs);
       return;
     }
+    if (path.endsWith(`${sep}.spinquant`) || path.endsWith(DEFAULT_RUNS)) {
+      this.#addFolder(path.endsWith(DEFAULT_RUNS) ? path : join(path, 'runs'));
+      void this.#lookAround();
+      return;
+    }
     const dir = this.#runDirOf(path);
     // A sign of life changes nothing that is shown.
     if (dir !== null && !path.startsWith(join(dir, 'lock') + sep)) this.touch(dir);
@@ -180,7 +195,7 @@ export class WorkspaceRuns implements RunStore {
   #addFolder(folder: string): void {
     if (this.#folders.has(folder)) return;
     this.#folders.add(folder);
-    if (folder.endsWith(join('.spinquant', 'runs'))) return;
+    if (folder.endsWith(DEFAULT_RUNS)) return;
     this.#watch(
       vscode.workspace.createFileSystemWatcher(new vscode.RelativePattern(vscode.Uri.file(folder), '**')),
     );
@@ -197,10 +212,18 @@ export class WorkspaceRuns implements RunStore {
         if (existsSync(join(dir, RUN_FILES.run))) await this.#read(dir, openRun);
         else this.#runs.delete(dir);
       }
-      this.#names = distinctNames(this.list(), language());
+      this.#nameAgain();
       this.#changed.fire(dirs);
     });
     return this.#reading;
+  }
+
+  /** Names follow from what does not change in a run: only runs that come or go give others. */
+  #nameAgain(): void {
+    const key = this.#runs.dirs.join('\n');
+    if (key === this.#namedOf) return;
+    this.#namedOf = key;
+    this.#names = distinctNames(this.list(), language());
   }
 
   async #read(dir: string, openRun: (dir: string) => Promise<Run>): Promise<void> {

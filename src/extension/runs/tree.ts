@@ -89,10 +89,12 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     item.tooltip = tooltip(summary, String(item.label), label);
     const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
+    // The table has a row for what was evaluated only.
+    const isMeasured = (results?.perplexity.length ?? 0) > 0;
     item.command = {
-      command: results === null ? PANELS.training.command : PANELS.results.command,
+      command: isMeasured ? PANELS.results.command : PANELS.training.command,
       title: vscode.l10n.t('Show'),
-      arguments: [results === null ? dir : [dir]],
+      arguments: [isMeasured ? [dir] : dir],
     };
     item.accessibilityInformation = {
       label: `${item.label}, ${statusText(record.status)}, ${item.description}`,

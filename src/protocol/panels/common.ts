@@ -51,8 +51,26 @@ export const beginSchema = z.strictObject({
   what: z.enum(['new-experiment', 'optimize', 'newest']),
 });
 
+/** A picture of a chart for a file: text, or the bytes of a PNG in base64. */
+export const pictureSchema = z.strictObject({
+  type: z.literal('picture'),
+  format: z.enum(['svg', 'png', 'vega-lite']),
+  name: z.string().min(1).max(100),
+  content: z.string().max(64 * 1024 * 1024),
+});
+
+/** The numbers of a chart for the clipboard, their columns apart by tabs. */
+export const valuesSchema = z.strictObject({
+  type: z.literal('values'),
+  text: z.string().max(64 * 1024 * 1024),
+});
+
 /** The intents that every panel sends beside its own. */
-export type CommonIntent = z.output<typeof readySchema> | z.output<typeof beginSchema>;
+export type CommonIntent =
+  | z.output<typeof readySchema>
+  | z.output<typeof beginSchema>
+  | z.output<typeof pictureSchema>
+  | z.output<typeof valuesSchema>;
 export type BeginWith = z.output<typeof beginSchema>['what'];
 export type OwnIntent<Intent> = Exclude<Intent, CommonIntent>;
 

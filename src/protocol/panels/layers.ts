@@ -1,7 +1,16 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
 import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
-import { beginSchema, type Notice, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
+import {
+  beginSchema,
+  type Notice,
+  type Problem,
+  pictureSchema,
+  type RunName,
+  readySchema,
+  runDirSchema,
+  valuesSchema,
+} from './common.ts';
 import type { LayersStrings } from './layers-strings.ts';
 
 /** Kurtosis and SQNR of one site on one side of its rotation. */
@@ -90,6 +99,8 @@ export type LayersMemory = z.output<typeof layersMemorySchema>;
 export const layersIntentSchema = z.discriminatedUnion('type', [
   readySchema,
   beginSchema,
+  pictureSchema,
+  valuesSchema,
   z.strictObject({ type: z.literal('run'), run: runDirSchema }),
   z.strictObject({ type: z.literal('site'), site: z.enum(SITES) }),
   z.strictObject({ type: z.literal('layer'), layer }),

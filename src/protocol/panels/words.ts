@@ -74,7 +74,14 @@ export function cellName({ title, bits, seed, seeded }: NamedCell, t: Translate)
 
 /** The buttons of a figure, which is a chart or a table. */
 export function figureTexts(t: Translate) {
-  return { showTable: t('Table'), showChart: t('Chart'), showTableOf: t('Show {0} as a table') };
+  return {
+    showTable: t('Table'),
+    showChart: t('Chart'),
+    showTableOf: t('Show {0} as a table'),
+    saveOf: t('Save {0}'),
+    saveAs: { svg: t('Save as SVG'), png: t('Save as PNG'), 'vega-lite': t('Save as Vega-Lite') },
+    copyValues: t('Copy values'),
+  };
 }
 
 /** Said of a run that cannot be shown. */

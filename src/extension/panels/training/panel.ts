@@ -1,15 +1,17 @@
 import * as vscode from 'vscode';
 import type { RunEvent } from '../../../protocol/events.ts';
 import { COMMANDS, EXPERIMENT_SUFFIX } from '../../../protocol/ids.ts';
-import type { Notice, OwnIntent, RunName } from '../../../protocol/panels/common.ts';
+import type { Notice, OwnIntent } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import {
+  type StepColumns,
   type TrainingIntent,
   type TrainingMemory,
   type TrainingState,
   trainingIntentSchema,
   trainingMemorySchema,
 } from '../../../protocol/panels/training.ts';
+import { SMOOTHING } from '../../../protocol/panels/training-limits.ts';
 import { trainingStrings } from '../../../protocol/panels/training-strings.ts';
 import { isResumable, type Run } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
@@ -18,14 +20,11 @@ import { experimentName, translate } from '../../words.ts';
 import { AbsentRun } from '../absent.ts';
 import { showText } from '../groups.ts';
 import { Panel } from '../panel.ts';
+import { rowsFrom, rowsKept } from './history.ts';
 import { LearnedRuns } from './learned.ts';
+import { chooseOverlays, MAX_OVERLAYS } from './overlays.ts';
 import { TrainingSources } from './sources.ts';
 import { type RunControl, runControl, trainingState } from './state.ts';
-
-/** Lines of more runs than this cannot be told apart. */
-const MAX_OVERLAYS = 5;
-/** Runs offered for overlay. */
-const MAX_CHOICES = 24;
 
 /** The training panel: which runs it shows, and what its buttons do. */
 export class TrainingPanel extends Panel<TrainingState, TrainingIntent, TrainingMemory> {
@@ -34,6 +33,8 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
   /** The experiment whose start is shown, until there is a run. */
   #started: string | null = null;
   readonly #absent = new AbsentRun();
+  /** The curves that the page has, by run. */
+  #sent = new Map<string, StepColumns>();
 
   constructor(services: Services) {
     super(services, {
@@ -41,7 +42,7 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
       strings: trainingStrings(translate),
       intents: trainingIntentSchema,
       memories: trainingMemorySchema,
-      memory: { run: null, experiment: null, overlays: [] },
+      memory: { run: null, experiment: null, overlays: [], smoothing: SMOOTHING.usual },
     });
     this.#sources = new TrainingSources(services, this.strings);
     this.own(services.jobs.onEvent(({ job, event }) => void this.#hear(job, event)));
@@ -89,12 +90,32 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
       notice,
       control: this.#control(run),
       overlays: await Promise.all(overlays.map((overlay) => this.#sources.get(overlay))),
-      others: await this.#others(run),
+      canAdd: overlays.length < MAX_OVERLAYS && (await this.#canAdd(run, overlays)),
     });
+  }
+
+  /** Curves grow at their ends: the page keeps the rows that it has. */
+  override wire(state: TrainingState): TrainingState {
+    const before = this.#sent;
+    this.#sent = new Map(state.curves.map(({ dir, steps }) => [dir, steps]));
+    return {
+      ...state,
+      curves: state.curves.map((curve) => {
+        const kept = rowsKept(before.get(curve.dir), curve.steps);
+        return { ...curve, kept, steps: rowsFrom(curve.steps, kept) };
+      }),
+    };
+  }
+
+  override unsent(): void {
+    this.#sent.clear();
   }
 
   async act(intent: OwnIntent<TrainingIntent>): Promise<void> {
     const { jobs, runs } = this.services;
+    if (intent.type === 'smooth') this.memory = { ...this.memory, smoothing: intent.steps };
+    if (intent.type === 'add') await this.#add();
+    if (intent.type === 'smooth' || intent.type === 'add') return;
     const run = runs.get(intent.run);
     if (!run) return;
     const job = jobs.all.find(({ runDir, state }) => runDir === run.dir && state === 'running');
@@ -108,8 +129,8 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
       case 'resume':
         this.#resume(run);
         break;
-      case 'overlay':
-        this.#overlay(run.dir, intent.shown);
+      case 'remove':
+        this.#overlay(this.memory.overlays.filter((dir) => dir !== intent.run));
         break;
       case 'open-experiment':
         await showText(run.experimentFile);
@@ -122,10 +143,16 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
     if (this.#control(run).resumable) void vscode.commands.executeCommand(COMMANDS.resume, run.dir);
   }
 
-  #overlay(dir: string, shown: boolean): void {
-    const others = this.memory.overlays.filter((known) => known !== dir);
-    const overlays = shown ? [...others, dir].slice(-MAX_OVERLAYS) : others;
-    this.memory = { ...this.memory, overlays };
+  #overlay(overlays: readonly string[]): void {
+    this.memory = { ...this.memory, overlays: overlays.slice(0, MAX_OVERLAYS) };
+  }
+
+  async #add(): Promise<void> {
+    const shown = await this.#shown();
+    const others = this.services.runs.list().filter(({ dir }) => dir !== shown?.dir);
+    const learned = await this.#learned.among(others, others.length);
+    const chosen = await chooseOverlays(learned, this.memory.overlays, this.services.runs);
+    if (chosen !== null) this.#overlay(chosen);
   }
 
   /** The person's choice, which may have no steps; else the newest that has. */
@@ -161,11 +188,11 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
       .filter((run) => run !== undefined);
   }
 
-  async #others(shown: Run | null): Promise<RunName[]> {
-    const { runs } = this.services;
-    const others = runs.list().filter((run) => run.dir !== shown?.dir);
-    const offered = await this.#learned.among(others, MAX_CHOICES);
-    return offered.map((run) => this.nameOf(run));
+  async #canAdd(shown: Run | null, overlays: readonly Run[]): Promise<boolean> {
+    const others = this.services.runs
+      .list()
+      .filter((run) => run.dir !== shown?.dir && !overlays.includes(run));
+    return (await this.#learned.among(others, 1)).length > 0;
   }
 
   #control(run: Run | null): RunControl {
