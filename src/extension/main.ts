@@ -1,7 +1,6 @@
 /** Wiring of the extension. Nothing here waits: what reads files or starts the worker does so when it is needed. */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { messageOf } from '../protocol/errors.ts';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
 import { registerTools } from './chat/tools.ts';
 import { WorkerCellReasons } from './experiments/cell-reasons.ts';
@@ -24,11 +23,7 @@ import { registerRuns } from './runs/register.ts';
 import { WorkspaceRuns } from './runs/store.ts';
 import { RunSummaries } from './runs/summaries.ts';
 import type { CompareText, Services } from './services.ts';
-import { throttle } from './throttle.ts';
 import { onceAllowed, TrustedWorker } from './trust.ts';
-
-/** An experiment that is made or edited may name another folder for its runs. */
-const FOLDERS_MS = 1000;
 
 let worker: Worker | null = null;
 let unfinished: UnfinishedJobs | null = null;
@@ -51,17 +46,13 @@ export function activate(context: vscode.ExtensionContext): Services {
   const { left } = unfinished;
   const jobs = own(new WorkerJobs(trusted, unfinished, log));
   const runs = own(new WorkspaceRuns(context.workspaceState, log, jobs));
-  const findFolders = own(
-    throttle(() => runs.findFolders().catch((error: unknown) => log.warn(messageOf(error))), FOLDERS_MS),
-  );
   jobs.settleWith((runDir) => runs.settle(runDir));
   const reasons = new WorkerCellReasons(
     async (params) => (await trusted.connect()).request('obstacles', params),
     log,
   );
   const experiments = own(new ExperimentFiles(context));
-  own(experiments.onDidChange(findFolders));
-  own(experiments.onDidMake((file) => runs.expect(join(dirname(file), '.spinquant', 'runs'))));
+  own(runs.follow(experiments));
   const tables = new TableCounts({ runs, reasons, log });
   const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
   const parts: Parts = {

@@ -85,7 +85,7 @@ export async function layersOf(dir: string | null, choice: Partial<LayersMemory>
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
   return layersState({
     strings: layersStrings(english),
-    memory: { run: dir, experiment: null, layer: null, site: null, ...choice },
+    memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
     runs: name ? [name] : [],
     shown:
       run && name && experiment

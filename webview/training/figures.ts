@@ -137,7 +137,7 @@ export class TrainingFigures {
     chart.domain = drawn.domain;
     chart.axisOf = axisOf;
     const model = { ...drawn.model, readout: readout(definition, own, strings, this.#cursor) };
-    figure.setReadoutLines(own.length > 2 ? 2 : 1);
+    figure.setReadoutLines(own.length > 2 && definition.series.length === 1 ? 2 : 1);
     figure.setTitle(titleOf(definition, strings));
     figure.setAbout(aboutOf(definition, strings, model.data.rules ?? [], curves[0]));
     figure.show(

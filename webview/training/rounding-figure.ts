@@ -5,7 +5,7 @@ import { setHidden, setText } from '../shared/dom.ts';
 import type { Domain } from '../shared/domain.ts';
 import { Figure, type FigureOut } from '../shared/figure.ts';
 import { layersLegend } from '../shared/swatch.ts';
-import type { Theme } from '../shared/theme.ts';
+import { beforeColor, type Theme } from '../shared/theme.ts';
 import {
   linearName,
   type RoundingView,
@@ -108,7 +108,7 @@ export class RoundingFigure {
   }
 
   #showLegend({ rounding, strings }: RoundingView, theme: Theme): void {
-    const key = `${theme.muted} ${theme.accent} ${rounding.method}`;
+    const key = `${beforeColor(theme)} ${theme.accent} ${rounding.method}`;
     if (key === this.#legendKey) return;
     this.#legendKey = key;
     const names = [strings.rounding.nearest, rounding.method] as const;

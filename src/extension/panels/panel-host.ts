@@ -58,6 +58,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   adopt(panel: vscode.WebviewPanel): void {
     this.#panel?.dispose();
     this.#panel = panel;
+    panel.iconPath = this.#icon();
     this.#ready = false;
     panel.webview.options = this.#options();
     panel.webview.onDidReceiveMessage((message: unknown) => void this.#receive(message));
@@ -131,6 +132,17 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
 
   #options(): vscode.WebviewOptions & vscode.WebviewPanelOptions {
     return { enableScripts: true, localResourceRoots: [this.#folder()] };
+  }
+
+  #icon(): { readonly light: vscode.Uri; readonly dark: vscode.Uri } {
+    const file = (theme: string) =>
+      vscode.Uri.joinPath(
+        this.#services.context.extensionUri,
+        'media',
+        'panels',
+        `${this.#view.name}-${theme}.svg`,
+      );
+    return { light: file('light'), dark: file('dark') };
   }
 
   #folder(): vscode.Uri {

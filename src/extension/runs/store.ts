@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import type { Run } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
+import type { ExperimentFiles } from '../experiments/files.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunAnnotation, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
@@ -18,6 +19,8 @@ import { distinctNames } from './names.ts';
 const INTERVAL_MS = 100;
 /** What is made or deleted elsewhere is seen within two seconds, whatever tells of files. */
 const LOOK_MS = 1000;
+/** A search of the workspace. */
+const FOLDERS_MS = 1000;
 const REMEMBERED = 'spinquant.runFolders';
 const DEFAULT_RUNS = join(sep, '.spinquant', 'runs');
 
@@ -98,14 +101,19 @@ export class WorkspaceRuns implements RunStore {
     void this.#memory.update(REMEMBERED, [...this.#folders]);
   }
 
-  /** Runs may soon lie in this folder. */
-  expect(folder: string): void {
-    this.#addFolder(folder);
+  /** Experiments that are made, or name other folders, may have runs there. */
+  follow({ onDidChange, onDidMake }: Pick<ExperimentFiles, 'onDidChange' | 'onDidMake'>): vscode.Disposable {
+    const find = throttle(() => this.#findFolders(), FOLDERS_MS);
+    const made = (file: string) => this.#addFolder(join(dirname(file), DEFAULT_RUNS));
+    return vscode.Disposable.from(find, onDidChange(find), onDidMake(made));
   }
 
-  /** Experiments were made, or name other folders for their runs. */
-  async findFolders(): Promise<void> {
-    for (const folder of await findRunFolders()) this.#addFolder(folder);
+  async #findFolders(): Promise<void> {
+    try {
+      for (const folder of await findRunFolders()) this.#addFolder(folder);
+    } catch (error) {
+      this.#log.warn(messageOf(error));
+    }
   }
 
   /** Reads one run folder again; resolves when that is done. */

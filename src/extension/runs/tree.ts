@@ -2,11 +2,12 @@ import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { escapeMarkdown } from '../../protocol/printable.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
-import type { RunStatus } from '../../runs/index.ts';
+import type { Run, RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName, formatAge, jobTitle, statusText } from '../words.ts';
+import { readAnnotation } from './annotations.ts';
 import { onShownChange } from './changes.ts';
 import { placeOf, shownName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
@@ -67,26 +68,34 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     return this.#runItem(await this.#summaries.of(run));
   }
 
+  /** A side bar is narrow: what stands first is short. */
+  #label(run: Run, numbers: string): string {
+    const own = this.#runs.ofExperiment(run.experimentFile).filter(({ record }) => record.cell === null);
+    const number = own.length - own.findIndex(({ dir }) => dir === run.dir);
+    return labelOf(run, givenName(run), number, numbers);
+  }
+
   async #runItem(summary: RunSummary): Promise<vscode.TreeItem> {
     const { run, results } = summary;
     const { record, dir } = run;
     const { starred, label } = this.#runs.annotation(dir);
-    const item = new vscode.TreeItem(shownName(run, this.#runs).name);
-    item.id = dir;
-    item.iconPath = statusIcon(record.status, starred);
     const { isResumable, mayBeLeft, variantOfRow } = await loadRuns();
+    const { name } = shownName(run, this.#runs);
     const isFull = record.cell !== null && variantOfRow(record.cell.method) === 'full-precision';
-    const numbers = results?.perplexity
+    const numbers = (results?.perplexity ?? [])
       .map(({ fullPrecision, quantized }) => formatPerplexity(isFull ? fullPrecision : quantized))
       .join(', ');
+    const item = new vscode.TreeItem(this.#label(run, numbers));
+    item.id = dir;
+    item.iconPath = statusIcon(record.status, starred);
     // The name of a cell says its method.
     const plain = record.cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
-    const place = placeOf(run);
-    const facts = record.cell === null ? [place, plain, numbers] : [numbers, place];
-    item.description = [...facts, label, formatAge(summary.measuredAt)]
-      .filter((part) => part !== undefined && part !== null && part !== '')
+    const facts = record.cell === null ? [numbers, label, plain, placeOf(run)] : [label, name];
+    const state = record.status === 'finished' ? null : statusText(record.status);
+    item.description = [state, ...facts, formatAge(summary.measuredAt)]
+      .filter((part) => part !== null && part !== '')
       .join(' · ');
-    item.tooltip = tooltip(summary, String(item.label), label);
+    item.tooltip = tooltip(summary, name, label);
     const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
     // The table has a row for what was evaluated only.
@@ -97,10 +106,27 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
       arguments: [isMeasured ? [dir] : dir],
     };
     item.accessibilityInformation = {
-      label: `${item.label}, ${statusText(record.status)}, ${item.description}`,
+      label: `${name}, ${statusText(record.status)}, ${item.description}`,
     };
     return item;
   }
+}
+
+/** The person's own; none where the notes cannot be read, which the store has said. */
+function givenName({ dir }: Run): string | null {
+  try {
+    return readAnnotation(dir).name;
+  } catch {
+    return null;
+  }
+}
+
+/** Of a run with a name that a person gave, that; else it is counted: `w3 #2`. Of a cell its bits and its number. */
+function labelOf(run: Run, given: string | null, number: number, numbers: string): string {
+  const { cell } = run.record;
+  if (given !== null) return given;
+  if (cell !== null) return numbers === '' ? cell.bits : `${cell.bits}  ${numbers}`;
+  return `${experimentName(run.experimentFile)} #${number}`;
 }
 
 /** @param held whether nothing begins, since a job was paused. */

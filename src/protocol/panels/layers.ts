@@ -66,6 +66,14 @@ export interface SiteDetail {
   readonly after: SideDetail;
 }
 
+export interface OtherRun {
+  readonly run: RunName & { readonly model: string };
+  readonly layers: number;
+  readonly depth: readonly DepthPoint[];
+  /** Null where it has not measured there. */
+  readonly detail: SiteDetail | null;
+}
+
 export interface LayersState {
   readonly strings: LayersStrings;
   readonly remembered: LayersMemory;
@@ -78,6 +86,8 @@ export interface LayersState {
   readonly layers: number;
   readonly depth: readonly DepthPoint[];
   readonly detail: SiteDetail | null;
+  /** Another run beside it, at the same layer and site. */
+  readonly other: OtherRun | null;
   readonly problem: Problem | null;
   /** In the place of a run that cannot be shown. */
   readonly notice: Notice | null;
@@ -93,6 +103,8 @@ export const layersMemorySchema = z.strictObject({
   /** Null: the layer that rotation leaves worst. */
   layer: layer.nullable(),
   site: z.enum(SITES).nullable(),
+  /** Run folder that stands beside it. */
+  other: runDirSchema.nullable().default(null),
 });
 export type LayersMemory = z.output<typeof layersMemorySchema>;
 
@@ -104,5 +116,7 @@ export const layersIntentSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('run'), run: runDirSchema }),
   z.strictObject({ type: z.literal('site'), site: z.enum(SITES) }),
   z.strictObject({ type: z.literal('layer'), layer }),
+  z.strictObject({ type: z.literal('place'), layer, site: z.enum(SITES) }),
+  z.strictObject({ type: z.literal('other'), run: runDirSchema.nullable() }),
 ]);
 export type LayersIntent = z.output<typeof layersIntentSchema>;

@@ -23,8 +23,8 @@ type Measured = Pick<LayersSource, 'activations' | 'quantization' | 'rotation' |
 
 /** The layers panel: which run, layer and site it shows. */
 export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> {
-  /** The file last read: tens of megabytes for a large model, so only one is kept. */
-  #cache: { readonly key: string; readonly measured: Measured } | null = null;
+  /** The files last read, of the run and the one beside it: tens of megabytes for a large model, so no others are kept. */
+  readonly #cache = new Map<string, { readonly key: string; readonly measured: Measured }>();
   readonly #absent = new AbsentRun();
   /** What is shown: a choice of one keeps the other. */
   #place: Pick<LayersMemory, 'layer' | 'site'> = { layer: null, site: null };
@@ -35,7 +35,7 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
       strings: layersStrings(translate),
       intents: layersIntentSchema,
       memories: layersMemorySchema,
-      memory: { run: null, experiment: null, layer: null, site: null },
+      memory: { run: null, experiment: null, layer: null, site: null, other: null },
     });
   }
 
@@ -61,12 +61,15 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
     const notice = this.#notice(measured);
     const run = notice === null ? this.#chosen(measured) : null;
     if (run !== null) this.#absent.keep(this.nameOf(run));
+    for (const dir of this.#cache.keys())
+      if (dir !== run?.dir && dir !== this.memory.other) this.#cache.delete(dir);
     const { shown, problem } = run ? await this.#read(run) : { shown: null, problem: null };
     const state = layersState({
       strings: this.strings,
       memory: this.memory,
       runs: measured.map((one) => this.nameOf(one)),
       shown: run && shown && { ...shown, name: this.nameOf(run) },
+      other: run && (await this.#other(run, measured)),
       problem,
       notice,
     });
@@ -82,10 +85,25 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
       case 'site':
         this.memory = { ...this.memory, layer: this.#place.layer, site: intent.site };
         break;
+      case 'place':
+        this.memory = { ...this.memory, layer: intent.layer, site: intent.site };
+        break;
+      case 'other':
+        this.memory = { ...this.memory, other: intent.run };
+        break;
       case 'layer':
         this.memory = { ...this.memory, site: this.#place.site, layer: intent.layer };
         break;
     }
+  }
+
+  /** The run beside it, if it is still there and can be read. */
+  async #other(shown: Run, measured: readonly Run[]): Promise<LayersSource | null> {
+    const { other } = this.memory;
+    const run = measured.find(({ dir }) => dir === other && dir !== shown.dir);
+    if (run === undefined) return null;
+    const { shown: read } = await this.#read(run);
+    return read && { ...read, name: this.nameOf(run) };
   }
 
   #chosen(measured: readonly Run[]): Run | null {
@@ -109,15 +127,13 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
   async #read(run: Run): Promise<{ shown: Measured | null; problem: Problem | null }> {
     try {
       const key = `${run.dir} ${statSync(run.path('activations')).mtimeMs}`;
-      if (this.#cache?.key !== key) {
-        const [activations, experiment] = await Promise.all([run.readActivations(), run.readExperiment()]);
-        const { quantization, rotation, model } = experiment;
-        this.#cache = {
-          key,
-          measured: { activations, quantization, rotation, model: modelName(run, model) },
-        };
-      }
-      return { shown: this.#cache.measured, problem: null };
+      const known = this.#cache.get(run.dir);
+      if (known?.key === key) return { shown: known.measured, problem: null };
+      const [activations, experiment] = await Promise.all([run.readActivations(), run.readExperiment()]);
+      const { quantization, rotation, model } = experiment;
+      const measured = { activations, quantization, rotation, model: modelName(run, model) };
+      this.#cache.set(run.dir, { key, measured });
+      return { shown: measured, problem: null };
     } catch (error) {
       return { shown: null, problem: this.problemOf(error) };
     }
