@@ -64,7 +64,7 @@ export class Overlays {
     setHidden(this.#chips, overlays.length === 0);
     this.#add.disabled = !canAdd;
     setHidden(this.#add, !canAdd && overlays.length === 0);
-    this.#whole.disabled = view.zoom === null;
+    setHidden(this.#whole, view.zoom === null);
     const { xChoices } = this.#strings;
     this.#axis.show(
       (['step', 'time'] as const).map((value) => ({ value, label: xChoices[value] })),
