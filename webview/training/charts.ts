@@ -43,6 +43,7 @@ export function trainingChart(input: ChartInput): TrainingChart {
   const gaps = definition.id === 'loss' ? gapPlaces(drawn, axis) : [];
   const isSeveral = curves.length > 1;
   const [from, to] = axis.domain;
+  const endsIn = ends({ kind, lines }, drawn, axis).filter(({ step }) => step >= from && step <= to);
   return {
     domain,
     model: {
@@ -52,7 +53,7 @@ export function trainingChart(input: ChartInput): TrainingChart {
         others,
         // The run itself comes last: on top, and its new step at the end.
         trend: definition.id === 'loss' ? drawn.toReversed().flatMap((run) => trend(run, kind, axis)) : [],
-        ends: labelled(ends({ kind, lines }, drawn, axis), domain, kind, to - from, isSeveral),
+        ends: labelled(endsIn, domain, kind, to - from, isSeveral),
         rules: clipRule(definition, curves, domain),
         gaps: gaps.map(({ place }) => ({ step: place })),
       },

@@ -101,7 +101,6 @@ function lineLayers(
 function endLayers(encoding: Encoding, { background, foreground }: SpecColors): object[] {
   const point = {
     type: 'point',
-    clip: true,
     filled: true,
     opacity: 1,
     size: 42,
@@ -110,7 +109,6 @@ function endLayers(encoding: Encoding, { background, foreground }: SpecColors): 
   };
   const letter = {
     type: 'text',
-    clip: true,
     align: 'left',
     baseline: 'middle',
     dx: 6,
