@@ -9,7 +9,7 @@ export type {
   WeightStatistics,
 } from './activations.ts';
 export { activationsSchema, writeActivations } from './activations.ts';
-export { EventLog, readEvents } from './event-log.ts';
+export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';

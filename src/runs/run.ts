@@ -12,7 +12,7 @@ import { diskFault, writingNow } from '../disk/faults.ts';
 import { codeOf, type Stopped, UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
-import { EventLog, readEvents } from './event-log.ts';
+import { EventLog, type EventPlace, type EventsFrom, readEvents, readEventsFrom } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
 import { holderText, newestLock, stateOf } from './lock-files.ts';
@@ -64,6 +64,11 @@ export class Run {
 
   readEvents(): Promise<RunEvent[]> {
     return readEvents(this.path('events'));
+  }
+
+  /** See {@link readEventsFrom}. */
+  readEventsFrom(place: EventPlace): Promise<EventsFrom> {
+    return readEventsFrom(this.path('events'), place);
   }
 
   readResults(): Promise<ResultsFile> {

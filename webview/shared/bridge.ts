@@ -14,6 +14,9 @@ interface Kept<Toggles> {
   readonly toggles: Toggles;
 }
 
+/** Drawing takes a sixth of the time at most. */
+const REST = 5;
+
 /** The line to the host: states come in, intents go out. */
 export class Bridge<State extends { readonly remembered: unknown }, Intent, Toggles extends object> {
   readonly #api = acquireVsCodeApi();
@@ -52,18 +55,28 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
 
   /**
    * Listens, and tells the host that it may send. States that come faster than the screen is drawn are skipped: only
-   * the last is shown.
+   * the last is shown. Live ones leave the page, and an editor that shares its thread, most of the time.
    */
   listen(show: (state: State) => void): void {
     let next: State | null = null;
+    /** When the next live state may be drawn. */
+    let rested = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const draw = (): void => {
       const state = next;
       next = null;
-      if (state) show(state);
+      if (!state) return;
+      const began = performance.now();
+      show(state);
+      const ended = performance.now();
+      rested = ended + REST * (ended - began);
     };
     window.addEventListener('message', ({ data }: MessageEvent<StateMessage<State>>) => {
       if (data?.type !== 'state') return;
-      if (!next) requestAnimationFrame(draw);
+      clearTimeout(timer);
+      const wait = data.isLive ? rested - performance.now() : 0;
+      if (wait > 0) timer = setTimeout(() => requestAnimationFrame(draw), wait);
+      else requestAnimationFrame(draw);
       next = this.#merge(data.state, this.#before);
       this.#before = next;
       this.#remembered = data.state.remembered;

@@ -87,7 +87,8 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       const panel = this.#panel;
       if (!panel?.visible || !this.#ready) return;
       panel.title = this.#view.titleOf(state);
-      const message: StateMessage<State> = { type: 'state', state: this.#view.wire(state) };
+      const isLive = this.#services.jobs.running !== null;
+      const message: StateMessage<State> = { type: 'state', state: this.#view.wire(state), isLive };
       if (!(await panel.webview.postMessage(message))) this.#view.unsent();
     } catch (error) {
       this.#report(error);
@@ -110,7 +111,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   }
 
   async #actCommon(intent: CommonIntent): Promise<void> {
-    if (intent.type === 'picture') return savePicture(intent, null);
+    if (intent.type === 'picture') return savePicture(intent, placeForPictures());
     if (intent.type === 'values') return vscode.env.clipboard.writeText(intent.text);
     if (intent.type === 'ready') {
       this.#ready = true;
@@ -162,6 +163,12 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       style: address(`${name}.css`),
     });
   }
+}
+
+/** A file of the folder that pictures are proposed for; null where none is open. */
+function placeForPictures(): string | null {
+  const folder = vscode.workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file');
+  return folder === undefined ? null : vscode.Uri.joinPath(folder.uri, 'picture').fsPath;
 }
 
 function isCommon(intent: unknown): intent is CommonIntent {

@@ -5,6 +5,8 @@ import { z } from 'zod';
 export interface StateMessage<State> {
   readonly type: 'state';
   readonly state: State;
+  /** More will follow soon: a page may leave this one out. */
+  readonly isLive?: boolean;
 }
 
 export type RunState = 'running' | 'finished' | 'paused' | 'cancelled' | 'interrupted' | 'failed';
