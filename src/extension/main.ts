@@ -52,6 +52,7 @@ export function activate(context: vscode.ExtensionContext): Services {
     log,
   );
   const experiments = own(new ExperimentFiles(context));
+  own(runs.follow(experiments));
   const tables = new TableCounts({ runs, reasons, log });
   const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
   const parts: Parts = {

@@ -11,7 +11,7 @@ import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import type { TableCounts } from './experiments/table-counts.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
-export type JobState = 'waiting' | 'running' | 'finished' | 'cancelled' | 'failed' | 'interrupted';
+export type JobState = 'waiting' | 'running' | 'finished' | 'paused' | 'cancelled' | 'failed' | 'interrupted';
 
 /** One piece of work in the queue; only one runs at a time. */
 export interface Job {
@@ -35,6 +35,8 @@ export interface JobRequest {
   readonly takeOver?: boolean;
   /** Evaluate with the learned rotations (default) or without any. */
   readonly withoutRotations?: boolean;
+  /** Tells what the experiment file held when it was asked for; absent where that is not known. */
+  readonly contents?: string;
 }
 
 export interface Jobs extends vscode.Disposable {
@@ -44,13 +46,20 @@ export interface Jobs extends vscode.Disposable {
   readonly onEvent: vscode.Event<{ readonly job: Job; readonly event: RunEvent }>;
   readonly all: readonly Job[];
   readonly running: Job | null;
+  /** The job that was paused while nothing has been started since: those that wait do not begin. */
+  readonly held: Job | null;
   /** The progress of a job that has not ended, from its events so far. */
   progress(id: string): Progress;
-  /** Puts a job at the end of the queue; resolves when it has ended. */
+  /**
+   * Puts a job at the end of the queue, and one that was paused at its beginning; resolves when it has ended. What is
+   * asked for twice is done once: a job that waits, or does the same with the same file, is not added again.
+   */
   submit(request: JobRequest): Promise<Job>;
+  /** Lets those that wait begin, after a pause. */
+  proceed(): void;
   /** Asks the worker to stop at the next safe moment; kills it after a grace period. */
   cancel(id: string): Promise<void>;
-  /** Stops after the present step; the run can be resumed. */
+  /** Stops after the present step; the run can be resumed, and nothing else begins meanwhile. */
   pause(id: string): Promise<void>;
 }
 

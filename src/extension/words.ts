@@ -1,7 +1,7 @@
 /** Words and numbers as the extension shows them. */
 import * as vscode from 'vscode';
-import type { Translate } from '../protocol/panels/common.ts';
-import { cellName, phaseNames } from '../protocol/panels/words.ts';
+import type { RunState, Translate } from '../protocol/panels/common.ts';
+import { cellName, phaseNames, runStates } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
 import type { CellCount } from '../runs/index.ts';
 import type { Language } from './runs/names.ts';
@@ -11,6 +11,9 @@ export { experimentName } from './runs/names.ts';
 
 /** For the texts of `protocol/panels`. */
 export const translate: Translate = vscode.l10n.t;
+
+/** The one word for the state of a run. */
+export const statusText = (status: RunState): string => runStates(translate)[status];
 
 /** For the names of runs. */
 export const language = (): Language => ({ locale: vscode.env.language, t: translate });

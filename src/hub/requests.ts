@@ -1,5 +1,5 @@
 /** Requests to the Hub: as whom, how often, and what its answers mean for a person. */
-import { Cancelled, messageOf, throwIfCancelled, UserError } from '../protocol/errors.ts';
+import { Cancelled, cancelledBy, messageOf, throwIfCancelled, UserError } from '../protocol/errors.ts';
 import { accessToken } from './environment.ts';
 import { describeRepository, type HubAddress } from './names.ts';
 
@@ -109,7 +109,7 @@ function sleep(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = () => {
       clearTimeout(timer);
-      reject(new Cancelled());
+      reject(signal ? cancelledBy(signal) : new Cancelled());
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener('abort', stop);

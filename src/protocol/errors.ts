@@ -15,18 +15,28 @@ export class UserError extends Error {
   }
 }
 
+/** How work was stopped, in the word that its run keeps. */
+export type Stopped = 'cancelled' | 'paused' | 'interrupted';
+
 /** The person (or a signal) stopped the work. What was done so far is on disk. */
 export class Cancelled extends Error {
   override readonly name = 'Cancelled';
+  readonly how: Stopped;
 
-  constructor(message = 'Cancelled') {
+  constructor(message = 'Cancelled', how: Stopped = 'cancelled') {
     super(message);
+    this.how = how;
   }
 }
 
 /** Throws {@link Cancelled} when the signal has fired. */
 export function throwIfCancelled(signal?: AbortSignal): void {
-  if (signal?.aborted) throw new Cancelled();
+  if (signal?.aborted) throw cancelledBy(signal);
+}
+
+/** The error of work that a signal stopped; one that was given to the signal says how. */
+export function cancelledBy({ reason }: AbortSignal): Cancelled {
+  return reason instanceof Cancelled ? new Cancelled(reason.message, reason.how) : new Cancelled();
 }
 
 /** Text of anything thrown, for logs and messages. */

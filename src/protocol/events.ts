@@ -24,7 +24,7 @@ export type PhaseName = (typeof PHASE_NAMES)[number];
 
 export type Variant = 'full-precision' | 'quantized';
 export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'generate' | 'export';
-export type FinishedStatus = 'finished' | 'cancelled' | 'failed';
+export type FinishedStatus = 'finished' | 'paused' | 'cancelled' | 'interrupted' | 'failed';
 
 interface Timed {
   /** ISO 8601, UTC. */

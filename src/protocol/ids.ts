@@ -3,7 +3,8 @@ import { PANELS } from './panels/registry.ts';
 
 export const PRODUCT_NAME = 'SpinQuant Lab';
 
-export const EXPERIMENT_GLOB = '**/*.spinquant.json';
+export const EXPERIMENT_SUFFIX = '.spinquant.json';
+export const EXPERIMENT_GLOB = `**/*${EXPERIMENT_SUFFIX}`;
 
 /** Those of the panels are in `panels/registry.ts`. */
 export const COMMANDS = {

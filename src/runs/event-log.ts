@@ -11,7 +11,7 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { diskFault, writingNow } from '../disk/faults.ts';
 import { codeOf } from '../protocol/errors.ts';
 import type { PhaseName, RunEvent } from '../protocol/events.ts';
@@ -110,25 +110,73 @@ function appendWhole(file: number, bytes: Uint8Array): void {
  * newline (the writer was killed in the middle) is left out.
  */
 export async function readEvents(path: string): Promise<RunEvent[]> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return []; // No event has been written yet.
-    throw diskFault(error, path, 'read');
-  }
+  return (await readEventsFrom(path, FROM_THE_START)).events;
+}
+
+/** How far a log was read. */
+export interface EventPlace {
+  /** Bytes, and lines, that were read. */
+  readonly end: number;
+  readonly lines: number;
+  /** The last bytes before it: where they changed, the log was cut back and written anew. */
+  readonly last: Buffer;
+}
+
+export const FROM_THE_START: EventPlace = { end: 0, lines: 0, last: Buffer.alloc(0) };
+/** As much as tells an event from another one: it begins with its time. */
+const LAST_BYTES = 256;
+
+export interface EventsFrom {
+  readonly events: RunEvent[];
+  readonly place: EventPlace;
+  /** These are all events, since what was read before is no longer there. */
+  readonly isWhole: boolean;
+}
+
+/** Reads the events behind a place; see {@link readEvents}. A log of thousands of steps is not read again for one. */
+export async function readEventsFrom(path: string, from: EventPlace): Promise<EventsFrom> {
+  const start = from.end - from.last.length;
+  let bytes = await readBytes(path, start);
+  const goesOn = bytes.subarray(0, from.last.length).equals(from.last);
+  if (!goesOn) bytes = await readBytes(path, 0);
+  const known = goesOn ? from : FROM_THE_START;
+  const fresh = bytes.subarray(known.last.length);
+  const lines = parseEventLines(fresh);
+  const end = lines.at(-1)?.end ?? 0;
   let time = new Date(0).toISOString();
-  return parseEventLines(bytes).map(({ event, problem }, index): RunEvent => {
+  const events = lines.map(({ event, problem }, index): RunEvent => {
     time = event?.time ?? time;
     return (
       event ?? {
         type: 'warning',
         time,
-        message: `${path}:${index + 1} is left out: ${problem}.`,
+        message: `${path}:${known.lines + index + 1} is left out: ${problem}.`,
         hint: 'It was damaged, or another version of SpinQuant Lab wrote it. The other lines are shown.',
       }
     );
   });
+  const read = bytes.subarray(0, known.last.length + end);
+  const last = Buffer.from(read.subarray(Math.max(0, read.length - LAST_BYTES)));
+  const place = { end: known.end + end, lines: known.lines + lines.length, last };
+  return { events, place, isWhole: known === FROM_THE_START };
+}
+
+/** The bytes of a file from one on. */
+async function readBytes(path: string, start: number): Promise<Buffer> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const bytes = Buffer.alloc(Math.max(0, size - start));
+      const { bytesRead } = await file.read(bytes, 0, bytes.length, start);
+      return bytes.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return Buffer.alloc(0); // No event has been written yet.
+    throw diskFault(error, path, 'read');
+  }
 }
 
 function cutTornLine(path: string): void {

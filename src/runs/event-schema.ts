@@ -123,7 +123,7 @@ export const eventSchema = z.discriminatedUnion('type', [
   }),
   event('warning', { message: z.string(), hint: z.string() }),
   event('run-finished', {
-    status: z.enum(['finished', 'cancelled', 'failed']),
+    status: z.enum(['finished', 'paused', 'cancelled', 'interrupted', 'failed']),
     seconds: number,
     message: z.string().exactOptional(),
   }),

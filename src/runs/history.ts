@@ -15,6 +15,8 @@ import { advance, NO_PROGRESS, type Progress } from '../protocol/progress.ts';
  */
 export class RunHistory {
   readonly #steps = new Map<number, StepEvent>();
+  /** Ascending; null until it is asked for again. */
+  #sorted: StepEvent[] | null = [];
   readonly #seen = new Set<string>();
   #progress = NO_PROGRESS;
   #measures = false;
@@ -47,13 +49,14 @@ export class RunHistory {
       case 'run-started':
         this.#measures ||= event.job !== 'optimize';
         for (const step of this.#steps.keys()) if (step > event.resumedFromStep) this.#steps.delete(step);
+        this.#sorted = null;
         break;
       case 'phase':
         // A resumed run, and one that is measured again, rounds all layers once more.
         if (event.phase === 'round' && event.state === 'started') this.#rounded.clear();
         break;
       case 'step':
-        this.#steps.set(event.step, event);
+        this.#keepStep(event);
         break;
       case 'rounding':
         this.#rounded.set(event.layer, event);
@@ -83,6 +86,13 @@ export class RunHistory {
     }
   }
 
+  /** Steps come in their order, by hundreds a second: only one that is made again asks for sorting. */
+  #keepStep(event: StepEvent): void {
+    this.#steps.set(event.step, event);
+    if (event.step > (this.#sorted?.at(-1)?.step ?? 0)) this.#sorted?.push(event);
+    else this.#sorted = null;
+  }
+
   get progress(): Progress {
     return this.#progress;
   }
@@ -94,7 +104,8 @@ export class RunHistory {
 
   /** Ascending. */
   get steps(): readonly StepEvent[] {
-    return [...this.#steps.values()].sort((a, b) => a.step - b.step);
+    this.#sorted ??= [...this.#steps.values()].sort((a, b) => a.step - b.step);
+    return this.#sorted;
   }
 
   /** The phase that is under way. */

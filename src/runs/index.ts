@@ -13,7 +13,7 @@ export type { AttributionCell, AttributionFile, BudgetPoint, LossRise } from './
 export { attributionSchema, readAttribution, writeAttribution } from './attribution.ts';
 export type { AttributionMeasure } from './attribution-sums.ts';
 export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';
-export { EventLog, readEvents } from './event-log.ts';
+export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';

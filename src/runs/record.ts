@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parseVersion1 } from './files.ts';
 import { processSchema } from './process.ts';
 
-const statusSchema = z.enum(['running', 'finished', 'cancelled', 'interrupted', 'failed']);
+const statusSchema = z.enum(['running', 'finished', 'paused', 'cancelled', 'interrupted', 'failed']);
 
 const provenanceSchema = z.object({
   productVersion: z.string(),

@@ -9,10 +9,10 @@ import {
   resolvePortable,
 } from '../config/index.ts';
 import { diskFault, writingNow } from '../disk/faults.ts';
-import { codeOf, UserError } from '../protocol/errors.ts';
+import { codeOf, type Stopped, UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
-import { EventLog, readEvents } from './event-log.ts';
+import { EventLog, type EventPlace, type EventsFrom, readEvents, readEventsFrom } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
 import { holderText, newestLock, stateOf } from './lock-files.ts';
@@ -64,6 +64,11 @@ export class Run {
 
   readEvents(): Promise<RunEvent[]> {
     return readEvents(this.path('events'));
+  }
+
+  /** See {@link readEventsFrom}. */
+  readEventsFrom(place: EventPlace): Promise<EventsFrom> {
+    return readEventsFrom(this.path('events'), place);
   }
 
   readResults(): Promise<ResultsFile> {
@@ -159,15 +164,16 @@ export class Run {
   /**
    * Writes into the record that a process which worked on the run is gone. Reading the record says so too, but only on
    * this machine. A run that another process has claimed since is left alone.
+   * @param how the word for it: a process that did not stop in time was asked to.
    */
-  async markInterrupted(pid: number): Promise<void> {
+  async markLeft(pid: number, how: Stopped = 'interrupted'): Promise<void> {
     const { lock } = takeLock(this.dir, { brief: true });
     this.lock = lock;
     try {
       this.current = await readRecord(this.dir);
       const { status, process: owner } = this.current;
       if (status === 'running' && owner.pid === pid && !isAlive(owner))
-        this.update({ status: 'interrupted', finishedAt: new Date().toISOString() });
+        this.update({ status: how, finishedAt: new Date().toISOString() });
     } finally {
       this.close();
     }

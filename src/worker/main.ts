@@ -20,14 +20,14 @@ const server = serve(
 
 process.on('disconnect', () => {
   console.error('The editor is gone: the worker ends.');
-  void server.stop().then(() => leave(0));
+  void server.stop('Interrupted by closing the window.').then(() => leave(0));
   setTimeout(() => leave(1), FAREWELL_MS).unref();
 });
 
 // A terminal's Ctrl-C reaches the whole process group; the host decides when the worker ends.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => {
-  void server.stop().then(() => leave(0));
+  void server.stop('Interrupted by a signal to its process.').then(() => leave(0));
   setTimeout(() => leave(1), FAREWELL_MS).unref();
 });
 

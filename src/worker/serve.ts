@@ -1,7 +1,7 @@
 /** Requests in, engine calls, events out. */
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc';
 import type { ComparisonEvent } from '../protocol/comparison.ts';
-import { Cancelled } from '../protocol/errors.ts';
+import { Cancelled, throwIfCancelled } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import {
   COMPARED_NOTIFICATION,
@@ -23,8 +23,8 @@ type Told = RunEvent | ComparisonEvent;
 type Job<Event extends Told, T> = (signal: AbortSignal) => AsyncGenerator<Event, T>;
 
 export interface Server {
-  /** Stops what runs, in order; resolves when nothing runs any more. */
-  stop(): Promise<void>;
+  /** Stops what runs, in order; resolves when nothing runs any more. @param why for the records of runs. */
+  stop(why: string): Promise<void>;
 }
 
 /**
@@ -112,13 +112,15 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
   connection.onError(() => {});
   connection.listen();
   return {
-    async stop() {
+    async stop(why) {
       const jobs = [...running.values()];
-      for (const job of jobs) job.abort();
+      for (const job of jobs) job.abort(new Cancelled(why, 'interrupted'));
       await Promise.all(jobs.map((job) => job.ended));
     },
   };
 }
+
+const PAUSED = new Cancelled('Paused.', 'paused');
 
 /** One job at work, which stops when asked. */
 class RunningJob {
@@ -138,7 +140,7 @@ class RunningJob {
 
   /** @param tell is given each event before the job goes on. */
   async follow<Event extends Told, T>(job: Job<Event, T>, tell: (event: Event) => void): Promise<T> {
-    if (this.#controller.signal.aborted) throw new Cancelled();
+    throwIfCancelled(this.#controller.signal);
     const events = job(this.#controller.signal);
     for (;;) {
       const next = await events.next();
@@ -151,11 +153,12 @@ class RunningJob {
   /** While rotations are learned the present step is finished first, so that none of its work is lost. */
   pause(): void {
     if (this.#learning) this.#pauseAsked = true;
-    else this.abort();
+    else this.abort(PAUSED);
   }
 
-  abort(): void {
-    this.#controller.abort();
+  /** The first reason counts. */
+  abort(reason = new Cancelled()): void {
+    this.#controller.abort(reason);
   }
 
   end(): void {
@@ -164,6 +167,6 @@ class RunningJob {
 
   #watch(event: Told): void {
     if (event.type === 'phase' && event.phase === 'learn') this.#learning = event.state === 'started';
-    if (this.#pauseAsked && (event.type === 'step' || !this.#learning)) this.abort();
+    if (this.#pauseAsked && (event.type === 'step' || !this.#learning)) this.abort(PAUSED);
   }
 }

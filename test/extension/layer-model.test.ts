@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { experimentSchema } from '../../src/config/index.ts';
 import {
+  badSites,
   filterLayers,
   type LayerTreeInput,
   layerTree,
   sortByError,
-  worstLayers,
 } from '../../src/extension/layers/model.ts';
 import { type SubjectInput, subjectOf } from '../../src/extension/layers/subject.ts';
 import type { RunSummary } from '../../src/extension/runs/summaries.ts';
@@ -112,7 +112,7 @@ test('before anything was measured the model gives the layers, with every site',
     SITES,
   );
   assert.equal(layers[0]!.worst, null);
-  assert.deepEqual(worstLayers(layers), []);
+  assert.deepEqual(layers.flatMap(badSites), []);
   assert.deepEqual(tree({ model: null }).layers, []);
 });
 
@@ -131,9 +131,25 @@ test('measured layers: worst site, order by error, badges', () => {
     sortByError(layers).map(({ layer }) => layer),
     [2, 1, 0],
   );
-  assert.deepEqual(worstLayers(layers), [2]);
-  const many = activations(Array.from({ length: 32 }, (_, layer) => ({ 'down-input': 40 - layer })));
-  assert.deepEqual(worstLayers(tree({ activations: many }).layers), [31, 30, 29]);
+  assert.deepEqual(
+    layers.flatMap(badSites).map(({ layer, site }) => `${layer} ${site}`),
+    ['1 down-input', '2 key'],
+  );
+  const fine = activations(Array.from({ length: 32 }, (_, layer) => ({ 'down-input': 42 - layer })));
+  assert.deepEqual(
+    tree({ activations: fine }).layers.flatMap(badSites),
+    [],
+    'the last of many is not bad for that',
+  );
+  const [lost] = fine.sites;
+  const worse = { ...fine, sites: [{ ...lost!, before: statistics(44) }, ...fine.sites.slice(1)] };
+  assert.deepEqual(
+    tree({ activations: worse })
+      .layers.flatMap(badSites)
+      .map(({ layer }) => layer),
+    [0],
+    'rotation took some away',
+  );
 });
 
 test('the filter takes a layer number, a name of a site, or a bound in dB', () => {

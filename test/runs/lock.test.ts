@@ -234,10 +234,10 @@ test('a killed worker is marked, a run that was claimed since is not', async (t)
   const record = () => JSON.parse(readFileSync(run.path('run'), 'utf8')) as { status: string };
   const claimed = await openRun(run.dir);
   await claimed.claim();
-  await assert.rejects((await openRun(run.dir)).markInterrupted(pid), { code: 'runs/busy' });
+  await assert.rejects((await openRun(run.dir)).markLeft(pid), { code: 'runs/busy' });
   assert.equal(record().status, 'running');
   claimed.close();
-  await (await openRun(run.dir)).markInterrupted(pid);
+  await (await openRun(run.dir)).markLeft(pid);
   assert.equal(record().status, 'interrupted');
 });
 

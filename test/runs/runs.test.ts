@@ -13,14 +13,17 @@ import {
 import { join } from 'node:path';
 import test from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { timed } from '../../src/protocol/events.ts';
+import { type RunEvent, timed } from '../../src/protocol/events.ts';
 import {
   createRun,
+  EventLog,
+  FROM_THE_START,
   isResumable,
   listRuns,
   type NewResults,
   openRun,
   type Run,
+  readEventsFrom,
   writeJson,
 } from '../../src/runs/index.ts';
 import { experimentIn, step } from './run-of.ts';
@@ -218,4 +221,25 @@ test('writing leaves no temporary file and never half a file', async (t) => {
 test('a folder that is not a run is a fault with a hint', async (t) => {
   const experiment = await experimentIn(t);
   await assert.rejects(openRun(experiment.source.directory), { code: 'runs/unreadable' });
+});
+
+test('a log is read on from where it was, and anew where it was cut back', async (t) => {
+  const path = createRun(await experimentIn(t), 'log').path('events');
+  const log = new EventLog(path);
+  const stepsOf = (events: readonly RunEvent[]) => events.map((event) => event.type === 'step' && event.step);
+  assert.deepEqual((await readEventsFrom(path, FROM_THE_START)).events, []);
+  for (const number of [1, 2, 3]) log.append(step(number));
+  const first = await readEventsFrom(path, FROM_THE_START);
+  assert.deepEqual([stepsOf(first.events), first.isWhole], [[1, 2, 3], true]);
+  log.append(step(4));
+  const second = await readEventsFrom(path, first.place);
+  assert.deepEqual([stepsOf(second.events), second.isWhole], [[4], false]);
+  assert.deepEqual(second.place, (await readEventsFrom(path, FROM_THE_START)).place);
+  log.truncateAfterStep(2);
+  for (const number of [3, 5, 6]) log.append(step(number));
+  const third = await readEventsFrom(path, second.place);
+  assert.deepEqual([stepsOf(third.events), third.isWhole], [[1, 2, 3, 5, 6], true]);
+  log.close();
+  appendFileSync(path, '{"type":"st');
+  assert.deepEqual((await readEventsFrom(path, third.place)).events, [], 'a line that is being written');
 });

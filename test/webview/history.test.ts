@@ -4,11 +4,13 @@ import { curve } from '../../scripts/fixtures/curves.mts';
 import { roundingEvents } from '../../scripts/fixtures/rounding.mts';
 import { experimentSchema } from '../../src/config/index.ts';
 import { finite, sayNumber } from '../../src/extension/panels/finite.ts';
-import { stepColumns } from '../../src/extension/panels/training/history.ts';
+import { rowsFrom, rowsKept, stepColumns, thinned } from '../../src/extension/panels/training/history.ts';
 import { learningFacts } from '../../src/extension/panels/training/learning.ts';
 import { roundingErrors } from '../../src/extension/panels/training/rounding.ts';
 import type { RunEvent, StepEvent } from '../../src/protocol/events.ts';
+import type { StepColumns, TrainingState } from '../../src/protocol/panels/training.ts';
 import { RunHistory } from '../../src/runs/index.ts';
+import { mergeCurves } from '../../webview/training/merge.ts';
 
 const startedAt = new Date(Date.UTC(2026, 0, 1));
 const steps = curve({ shape: 'converging', seed: 1, steps: 20, of: 40, startedAt, secondsPerStep: 2 });
@@ -136,34 +138,78 @@ test('what is not a number becomes null, as JSON writes it', () => {
   const throughJson = JSON.parse(JSON.stringify({ ...steps[0], loss: Number.NaN })) as StepEvent;
   assert.equal(throughJson.loss, null);
   for (const loss of [throughJson.loss, Number.NaN, Number.POSITIVE_INFINITY])
-    assert.deepEqual(stepColumns([{ ...steps[0]!, loss }]).loss, [null]);
+    assert.deepEqual(stepColumns([{ ...steps[0]!, loss }], 10).loss, [null]);
   assert.equal(finite(undefined), null);
   assert.equal(sayNumber(Number.NaN, String), '–');
 });
 
-test('only cross-entropy is in nats; Adam has neither cap nor clip', () => {
+test('the objective of a run is known; Adam has neither cap nor clip', () => {
   const factsOf = (learning: object) =>
     learningFacts(experimentSchema.parse({ model: 'm', rotation: { learning } }).rotation.learning);
-  const common = { plannedSteps: 100, lossInNats: true };
+  const common = { plannedSteps: 100, objective: 'cross-entropy' };
   assert.deepEqual(factsOf({}), { ...common, gradientClip: 1, cayley: true });
   assert.deepEqual(factsOf({ optimizer: 'lie-adam' }), { ...common, gradientClip: null, cayley: false });
   assert.deepEqual(factsOf({ objective: 'peak' }), {
     plannedSteps: 200,
     gradientClip: null,
-    lossInNats: false,
+    objective: 'peak',
     cayley: false,
   });
 });
 
-test('a long run is thinned out, but keeps its last step and every gap', () => {
-  const long = Array.from({ length: 5000 }, (_, index) => ({
+const longRun = (count: number, lossOf: (index: number) => number = (index) => 2 + Math.sin(index)) =>
+  Array.from({ length: count }, (_, index) => ({
     ...steps[0]!,
     step: index + 1,
-    of: 5000,
-    loss: index === 1234 ? Number.NaN : 2,
+    of: count,
+    loss: lossOf(index),
+    seconds: 0.5,
   }));
-  const columns = stepColumns(long);
-  assert.ok(columns.step.length <= 1002, `${columns.step.length} points`);
+
+test('a long run is thinned out, but keeps its last step, every gap and every peak', () => {
+  const peak = 3456;
+  const columns = thinned(
+    stepColumns(
+      longRun(5000, (index) => (index === 1234 ? Number.NaN : index === peak ? 9 : 2 + Math.sin(index))),
+      10,
+    ),
+  );
+  assert.ok(columns.step.length <= 1000 + 2 * 16, `${columns.step.length} points`);
   assert.equal(columns.step.at(-1), 5000);
   assert.ok(columns.step.includes(1235));
+  assert.equal(columns.loss[columns.step.indexOf(peak + 1)], 9);
+  assert.equal(columns.elapsed.at(-1), 2500, 'the time of all steps, drawn or not');
+});
+
+test('of a run that goes on, only what is new is sent, and the page has what the host has', () => {
+  let page: StepColumns | null = null;
+  let sent = 0;
+  let before: StepColumns | undefined;
+  for (let count = 4100; count <= 4200; count += 10) {
+    const now = thinned(stepColumns(longRun(count), 10));
+    const kept = rowsKept(before, now);
+    const tail = rowsFrom(now, kept);
+    if (page !== null) sent += tail.step.length;
+    const state = (steps: StepColumns, from: number) =>
+      ({ curves: [{ dir: '/a', kept: from, steps }] }) as unknown as TrainingState;
+    page = mergeCurves(state(tail, kept), page && state(page, 0)).curves[0]!.steps;
+    assert.deepEqual(page, now);
+    before = now;
+  }
+  // Ten steps, and those of the stretch of sixteen that was not whole before: never the thousand of all.
+  assert.ok(sent <= 10 * (10 + 16), `${sent} rows in ten messages`);
+});
+
+test('the mean of the loss is over all steps, drawn or not, and begins anew after a gap', () => {
+  const { trend, loss } = stepColumns(
+    longRun(60, (index) => (index === 36 ? Number.NaN : index % 7)),
+    10,
+  );
+  const mean = (from: number, to: number) =>
+    (loss.slice(from, to) as number[]).reduce((sum, value) => sum + value, 0) / (to - from);
+  assert.deepEqual(trend.slice(0, 2), [null, null]);
+  assert.ok(Math.abs(trend[9]! - mean(0, 10)) < 1e-12);
+  assert.ok(Math.abs(trend[35]! - mean(26, 36)) < 1e-12);
+  assert.deepEqual(trend.slice(36, 39), [null, null, null]);
+  assert.ok(Math.abs(trend[39]! - mean(37, 40)) < 1e-12);
 });

@@ -101,7 +101,7 @@ test('what does not exist is replaced by the nearest that does', async (t) => {
 test('the histogram: both sides on one axis, every tick inside it', async (t) => {
   const { detail } = await detailOf(t, { layer: 7, site: 'down-input' });
   const [lo, hi] = visibleDomain(detail);
-  const { data, signals } = histogramChart(detail, strings, theme, true);
+  const { data, signals } = histogramChart(detail, strings, theme, { logCounts: true });
   assert.deepEqual([signals.xMin, signals.xMax], [lo, hi]);
   assert.equal(data.ticks!.length, 32, '16 levels on each side');
   for (const { level } of data.ticks!) assert.ok((level as number) >= lo && (level as number) <= hi);
@@ -130,7 +130,7 @@ test('the grid is that of the median token, and says so; a file without it gives
     'ticks: the 16 levels of the 4-bit asymmetric grid of the median token; half of all tokens have a finer one',
   );
   const step = (max - min) / 15;
-  const [label] = histogramChart(detail!, strings, theme, true).data.labels!;
+  const [label] = histogramChart(detail!, strings, theme, { logCounts: true }).data.labels!;
   assert.ok(String(label!.text).endsWith(`· step ${formatNumber(step, 3)}`), String(label!.text));
   const { detail: key } = await layersOf(dir, { layer: 7, site: 'key' });
   assert.match(gridAbout(key!, strings), /of the median head of a token; half of all heads have/);
@@ -147,7 +147,7 @@ test('a fine grid is a bracket, no grid is said', async (t) => {
   const { detail } = await detailOf(t, { layer: 7, site: 'down-input' });
   const grid = { of: 'median', ...quantizationGrid({ ...base, bits: 8 }, -1, 1) } as const;
   const fine = { ...detail, before: { ...detail.before, grid }, after: { ...detail.after, grid } };
-  const { data } = histogramChart(fine, strings, theme, true);
+  const { data } = histogramChart(fine, strings, theme, { logCounts: true });
   assert.deepEqual([data.ticks!.length, data.brackets!.length], [0, 2]);
   assert.match(gridAbout(fine, strings), /256 levels of the 8-bit/);
   const { detail: query } = await detailOf(t, { layer: 7, site: 'query' });
@@ -187,8 +187,8 @@ test('depth: all layers of the site, units in the table, a site that is not quan
 test('specs compile without a warning', async (t) => {
   const { state, detail } = await detailOf(t, {});
   const charts = [
-    histogramChart(detail, strings, theme, true),
-    histogramChart(detail, strings, theme, false),
+    histogramChart(detail, strings, theme, { logCounts: true }),
+    histogramChart(detail, strings, theme, { logCounts: false }),
     channelsChart(detail, strings, theme, false),
     depthChart(state, 'sqnrDb', detail.site, 0, theme),
     depthChart(state, 'kurtosis', detail.site, 0, theme),

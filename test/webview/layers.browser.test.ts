@@ -28,7 +28,7 @@ drawn('two histograms with different data, and the grid of each', async () => {
   assert.ok(bars[0]!.width > 3 * bars[1]!.width, 'rotation drew the outliers in');
   const rules = await panel.page.locator('#histogram .mark-rule.role-mark line').count();
   assert.equal(rules, 2 + 2 * 16, 'a bracket and 16 levels on each side');
-  assert.match(await panel.page.locator('.stats').innerText(), /SQNR\s+−?[\d.]+ dB → 1\d\.\d dB/);
+  assert.match(await panel.page.locator('.panel-head .stats').innerText(), /SQNR\s+−?[\d.]+ dB → 1\d\.\d dB/);
   await panel.end();
 });
 
@@ -114,6 +114,110 @@ drawn('every chart has a table', async () => {
     await panel.page.locator('#sqnr-depth tbody tr').nth(7).innerText(),
     /^7\s+−?[\d.]+ dB\s+[\d.]+ dB$/,
   );
+  await panel.end();
+});
+
+drawn('a heat map of layers and sites: by measure, by pointer and by key', async () => {
+  const panel = await opened();
+  const map = panel.page.locator('#heat-map');
+  const cells = map.locator('.mark-rect.role-mark').first().locator('path');
+  const measured = state.depth.filter(({ after }) => after.sqnrDb !== null);
+  assert.equal(await cells.count(), measured.length);
+  const fills = () => cells.evaluateAll((all) => all.map((cell) => cell.getAttribute('fill')));
+  const bySqnr = await fills();
+  const point = state.depth.find(({ layer, site }) => layer === 7 && site === 'down-input')!;
+  assert.match(
+    await map.locator('.readout').innerText(),
+    new RegExp(`^layer 7 · down_proj input: SQNR after ${point.after.sqnrDb!.toFixed(1)} dB$`),
+  );
+  await map.locator('vscode-single-select').click();
+  await map.locator('vscode-single-select .option', { hasText: 'kurtosis before' }).click();
+  await panel.settle();
+  assert.equal(await cells.count(), state.depth.length, 'also where nothing is quantized');
+  assert.notDeepEqual(await fills(), bySqnr);
+  const slider = panel.page.getByRole('slider', { name: /^Layers and sites, kurtosis before/ });
+  await slider.focus();
+  await panel.page.keyboard.press('ArrowUp');
+  assert.deepEqual(await panel.intentOf('place'), { type: 'place', layer: 7, site: 'mlp-input' });
+  const box = (await cells.nth(0).boundingBox())!;
+  await panel.page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+  const first = state.depth[0]!;
+  assert.deepEqual(await panel.intentOf('place'), { type: 'place', layer: first.layer, site: first.site });
+  await map.getByRole('button', { name: 'Show Layers and sites as a table' }).click();
+  assert.equal(await map.locator('tbody tr').count(), 32);
+  await panel.end();
+});
+
+drawn('two runs side by side have one place and the same axes', async () => {
+  const panel = await opened({ width: 1400 });
+  const real = await layersOf(realRun(), chosen);
+  const other = { run: real.run!, layers: real.layers, depth: real.depth, detail: real.detail };
+  const labels = (id: string) => panel.page.locator(`#${id} .role-axis-label text`).allTextContents();
+  await panel.send({ ...state, runs: [...state.runs, real.run!], other });
+  assert.deepEqual(
+    await panel.page
+      .locator('.side h2[id]')
+      .allInnerTexts()
+      .then((all) => all.slice(0, 1)),
+    [state.run!.title],
+  );
+  assert.equal(await panel.page.locator('#other-title').innerText(), real.run!.title);
+  assert.deepEqual(await labels('histogram'), await labels('other-histogram'));
+  const [left, right] = await Promise.all(
+    ['#histogram', '#other-histogram'].map(async (id) => (await panel.page.locator(id).boundingBox())!),
+  );
+  assert.ok(left!.x + left!.width <= right!.x, 'beside each other');
+  assert.ok(Math.abs(left!.y - right!.y) < 2, 'at one height');
+  assert.equal(await panel.page.locator('.stats:visible').count(), 2);
+  for (const theme of THEME_NAMES) {
+    await panel.setTheme(theme);
+    await panel.screenshot(`layers-two-${theme}`);
+  }
+  await panel.page.locator('.picker', { hasText: 'Beside' }).locator('vscode-single-select').click();
+  await panel.page.getByRole('option', { name: 'no other run' }).click();
+  assert.deepEqual(await panel.intentOf('other'), { type: 'other', run: null });
+  await panel.send(state);
+  assert.equal(await panel.page.locator('.side:visible').count(), 1);
+  await panel.end();
+});
+
+drawn(
+  'lines of the depth charts are hidden by their signs; a part of the histogram is drawn over',
+  async () => {
+    const panel = await opened();
+    await panel.page.locator('#sqnr-depth').getByRole('button', { name: 'Show the line before' }).click();
+    await panel.settle();
+    for (const id of ['sqnr-depth', 'kurtosis-depth'])
+      assert.equal(await panel.page.locator(`#${id} .mark-symbol path`).count(), 32);
+    const labels = async () =>
+      (await panel.page.locator('#histogram .role-axis-label text').allTextContents()).sort();
+    const whole = await labels();
+    const box = (await panel.page.locator('#histogram .plot').boundingBox())!;
+    await panel.page.mouse.move(box.x + 300, box.y + 80);
+    await panel.page.mouse.down();
+    await panel.page.mouse.move(box.x + 400, box.y + 90, { steps: 4 });
+    await panel.page.mouse.up();
+    await panel.settle();
+    assert.notDeepEqual(await labels(), whole);
+    await panel.page.locator('#histogram .plot').dblclick({ position: { x: 300, y: 80 } });
+    await panel.settle();
+    assert.deepEqual(await labels(), whole);
+    await panel.end();
+  },
+);
+
+drawn('charts hold still under the pointer', async () => {
+  const panel = await opened({ width: 480 });
+  const tops = () =>
+    panel.page
+      .locator('.plot:visible')
+      .evaluateAll((all) => all.map((plot) => plot.getBoundingClientRect().top + window.scrollY));
+  const before = await tops();
+  for (const id of ['histogram', 'sqnr-depth', 'heat-map', 'channels'])
+    for (const x of [120, 250, 330]) {
+      await panel.page.locator(`#${id} .plot`).hover({ position: { x, y: 60 } });
+      assert.deepEqual(await tops(), before, id);
+    }
   await panel.end();
 });
 

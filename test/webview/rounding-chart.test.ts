@@ -58,7 +58,7 @@ test('the spec compiles without a warning and does not change from layer to laye
   assert.deepEqual(compileWarnings(specs), []);
   assert.equal(JSON.stringify(specs[0]), JSON.stringify(specs[1]));
   const change = changeOf(chart(viewOf(null, first)).data.points!, chart(viewOf(null)).data.points!);
-  assert.deepEqual([change.replace, change.insert.length], [false, 2]);
+  assert.deepEqual([change.keep, change.insert.length], [2, 2]);
 });
 
 test('what is zero or not a number is not drawn, and not part of a mean', () => {

@@ -18,8 +18,10 @@ import {
   tightLinearDomain,
   tightLogDomain,
 } from '../../webview/shared/domain.ts';
+import { firstSpans } from '../../webview/shared/fill-rows.ts';
 import { formatAge, formatCount, formatNumber } from '../../webview/shared/format.ts';
-import { themeFrom } from '../../webview/shared/theme.ts';
+import { beforeColor, mixed, themeFrom } from '../../webview/shared/theme.ts';
+import themes from './themes.json' with { type: 'json' };
 
 test('an axis stays while its data fit and fill it', () => {
   const first = stableDomain([2.52, 2.89], null, 'linear');
@@ -75,10 +77,10 @@ test('an axis that does not move ends near its data, at round numbers', () => {
 
 test('only new rows flow into a chart', () => {
   const rows = [{ a: 1 }, { a: 2 }];
-  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }, { a: 3 }]), { replace: false, insert: [{ a: 3 }] });
-  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }]), { replace: false, insert: [] });
-  assert.equal(changeOf(rows, [{ a: 1 }, { a: 9 }]).replace, true);
-  assert.equal(changeOf(rows, [{ a: 1 }]).replace, true);
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }, { a: 3 }]), { keep: 2, insert: [{ a: 3 }] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 2 }]), { keep: 2, insert: [] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }, { a: 9 }]), { keep: 1, insert: [{ a: 9 }] });
+  assert.deepEqual(changeOf(rows, [{ a: 1 }]), { keep: 1, insert: [] });
 });
 
 test('numbers have four digits, powers of ten at the ends, and a sign as wide as a plus', () => {
@@ -193,4 +195,44 @@ test('panels import types of the contracts, and code only from what has no depen
       );
   }
   assert.ok(files > 20);
+});
+
+test('what is only there to compare with stands out at 3 : 1, and less than text', () => {
+  for (const [name, { tokens }] of Object.entries(themes)) {
+    const theme = themeFrom(
+      (token) => (tokens as Record<string, string>)[token] ?? '',
+      name.includes('contrast'),
+    );
+    const contrast = (color: string) => ratio(luminance(color), luminance(theme.background));
+    assert.ok(contrast(beforeColor(theme)) >= 3, `${name}: ${contrast(beforeColor(theme)).toFixed(2)} : 1`);
+    assert.ok(contrast(beforeColor(theme)) < 0.6 * contrast(theme.foreground), `${name} is muted`);
+  }
+  assert.equal(mixed('rgb(255, 255, 255)', '#000'), 'rgb(140, 140, 140)');
+  assert.equal(mixed('white', '#000'), 'white', 'what cannot be read stays');
+});
+
+function luminance(color: string): number {
+  const channels = /^#/.test(color)
+    ? [1, 3, 5].map((at) => Number.parseInt(color.slice(at, at + 2), 16))
+    : color.match(/[\d.]+/g)!.map(Number);
+  const [r, g, b] = channels.map((value) => {
+    const share = value / 255;
+    return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+  });
+  return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
+}
+
+const ratio = (a: number, b: number): number => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+
+test('rows of figures are full, whatever their number and that of the columns', () => {
+  for (let figures = 1; figures <= 8; figures++)
+    for (let columns = 1; columns <= 6; columns++) {
+      const spans = firstSpans(
+        Array.from({ length: figures }, () => false),
+        columns,
+      );
+      assert.equal(spans.reduce((sum, span) => sum + span, 0) % columns, 0, `${figures} in ${columns}`);
+      assert.ok(spans.every((span) => span <= columns));
+    }
+  assert.deepEqual(firstSpans([true, false, false, true], 3), [1, 2, 1, 1]);
 });

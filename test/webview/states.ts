@@ -60,14 +60,15 @@ export interface TrainingChoice {
   readonly others?: readonly string[];
   /** Only the steps up to this one. */
   readonly firstSteps?: number;
+  readonly smoothing?: number;
 }
 
 export async function trainingOf(dir: string | null, choice: TrainingChoice = {}): Promise<TrainingState> {
-  const { overlays = [], others = overlays, firstSteps = Number.POSITIVE_INFINITY } = choice;
+  const { overlays = [], others = overlays, firstSteps = Number.POSITIVE_INFINITY, smoothing = 10 } = choice;
   const run = dir === null ? null : await openRun(dir);
   return trainingState({
     strings: trainingStrings(english),
-    memory: { run: dir, overlays: [...overlays] },
+    memory: { run: dir, experiment: null, overlays: [...overlays], smoothing },
     shown: dir === null ? null : await trainingSource(dir, firstSteps),
     control: {
       waiting: false,
@@ -75,7 +76,7 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
       resumable: run !== null && isResumable(run),
     },
     overlays: await Promise.all(overlays.map((one) => trainingSource(one, Number.POSITIVE_INFINITY))),
-    others: await Promise.all(others.map(async (one) => runName(await openRun(one), NOTHING_SAID, LANGUAGE))),
+    canAdd: others.length > overlays.length,
   });
 }
 
@@ -85,7 +86,7 @@ export async function layersOf(dir: string | null, choice: Partial<LayersMemory>
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
   return layersState({
     strings: layersStrings(english),
-    memory: { run: dir, layer: null, site: null, ...choice },
+    memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
     runs: name ? [name] : [],
     shown:
       run && name && experiment

@@ -7,13 +7,14 @@ import { trainingStrings } from '../../src/protocol/panels/training-strings.ts';
 import { changeOf } from '../../webview/shared/chart-model.ts';
 import { themeFrom } from '../../webview/shared/theme.ts';
 import { trainingChart } from '../../webview/training/charts.ts';
-import { DEFINITIONS } from '../../webview/training/definitions.ts';
-import { legendValues, readout, trainingTable } from '../../webview/training/readouts.ts';
+import { DEFINITIONS, lossOf } from '../../webview/training/definitions.ts';
+import { legendValues, readout, titleOf, trainingTable } from '../../webview/training/readouts.ts';
+import { type CurveView, rowAt, WHOLE } from '../../webview/training/view.ts';
 import { compileWarnings } from './compile.ts';
 
 const strings = trainingStrings((text) => text);
 const theme = themeFrom(() => '', false);
-const [loss, orthogonality, gradient, stepSize, distance, seconds] = DEFINITIONS as unknown as [
+const [loss, gradient, stepSize, distance, seconds, orthogonality] = DEFINITIONS as unknown as [
   (typeof DEFINITIONS)[number],
   (typeof DEFINITIONS)[number],
   (typeof DEFINITIONS)[number],
@@ -24,10 +25,11 @@ const [loss, orthogonality, gradient, stepSize, distance, seconds] = DEFINITIONS
 
 function run(mark: string, shape: Parameters<typeof curve>[0]['shape'], steps: number, seed = 1): RunCurves {
   const events = curve({ shape, seed, steps, of: 100, startedAt: new Date(0), secondsPerStep: 1 });
-  const facts = { of: 100, gradientClip: 1, lossInNats: true, cayley: true };
-  return { dir: `/${mark}`, name: mark, mark, ...facts, steps: stepColumns(events) };
+  const facts = { of: 100, gradientClip: 1, objective: 'cross-entropy', cayley: true, kept: 0 } as const;
+  return { dir: `/${mark}`, name: mark, mark, ...facts, steps: stepColumns(events, 10) };
 }
 
+const at = (place: number) => ({ place, axis: { secondsOf: null, words: ['', ''] as const } });
 const chart = (definition: typeof loss, curves: readonly RunCurves[], previous = null) =>
   trainingChart({ definition, curves, strings, theme, previous });
 
@@ -41,7 +43,7 @@ test('a new step of the run is one row at the end, also under overlays', () => {
   const before = chart(loss, [run('A', 'converging', 40), ...others]).model.data.steps!;
   const after = chart(loss, [run('A', 'converging', 41), ...others]).model.data.steps!;
   const change = changeOf(before, after);
-  assert.equal(change.replace, false);
+  assert.equal(change.keep, before.length);
   assert.deepEqual(
     change.insert.map(({ run: mark, step }) => [mark, step]),
     [['A', 41]],
@@ -116,11 +118,11 @@ test('the clip of the gradient is drawn where it is in sight', () => {
 test('readouts: the last step, or all runs at the cursor', () => {
   const curves = [run('A', 'converging', 41), run('B', 'converging', 100, 2)];
   assert.match(readout(loss, curves, strings, null), /^2\.\d{3} nats per token$/);
-  assert.match(readout(loss, curves, strings, 30), /^step 30: A 2\.\d{3} · B 2\.\d{3}$/);
-  assert.match(readout(loss, curves, strings, 90), /^step 90: A – · B 2\.\d{3}$/);
-  const peak = [{ ...curves[0]!, lossInNats: false }];
-  assert.match(readout(loss, peak, strings, null), /^2\.\d{3}$/, 'other objectives have no unit');
-  assert.equal(trainingTable(loss, peak, strings).caption, 'Loss');
+  assert.match(readout(loss, curves, strings, at(30)), /^step 30: A 2\.\d{3} · B 2\.\d{3} nats per token$/);
+  assert.match(readout(loss, curves, strings, at(90)), /^step 90: A – · B 2\.\d{3} nats per token$/);
+  const peak = [{ ...curves[0]!, objective: 'peak' as const }];
+  assert.match(readout(loss, peak, strings, null), /^2\.\d{3} \(soft peak of a token\)$/);
+  assert.equal(trainingTable(loss, peak, strings).caption, 'Loss, (soft peak of a token)');
   const fast = {
     ...curves[0]!,
     steps: { ...curves[0]!.steps, seconds: curves[0]!.steps.step.map(() => 0.0058) },
@@ -153,4 +155,45 @@ test('the bold line of the loss is the mean of the last ten steps', () => {
     'anew after the gap',
   );
   assert.deepEqual(chart(gradient, [own]).model.data.trend, []);
+});
+
+test('losses of different objectives never share an axis', () => {
+  const own = run('A', 'converging', 41);
+  const other = { ...run('B', 'stalled', 60, 2), objective: 'whip' as const };
+  const marks = (definition: typeof loss) => {
+    const { steps, others } = chart(definition, [own, other]).model.data;
+    return [...new Set([...steps!, ...others!].map(({ run: mark }) => mark))];
+  };
+  assert.deepEqual(marks(lossOf('cross-entropy')), ['A']);
+  assert.deepEqual(marks(lossOf('whip')), ['B']);
+  assert.deepEqual(marks(gradient), ['A', 'B'], 'other quantities can be compared');
+  assert.equal(titleOf(lossOf('whip'), strings), 'Loss: whip');
+});
+
+test('along the time, zoomed, on a log axis, without a run: what the person chose is drawn', () => {
+  const curves = [run('A', 'converging', 41), run('B', 'converging', 100, 2)];
+  const model = (view: Partial<CurveView>) =>
+    trainingChart({ definition: loss, curves, strings, theme, previous: null, view: { ...WHOLE, ...view } })
+      .model;
+  const time = model({ x: 'time' });
+  // 100 steps of a second are told in seconds below three minutes.
+  assert.deepEqual([time.signals.xMin, time.signals.wordBehind], [0, ' s']);
+  assert.ok(Math.abs((time.data.steps!.at(-1)!.step as number) - curves[0]!.steps.elapsed.at(-1)!) < 1e-9);
+  const zoomed = model({ zoom: [10, 20] });
+  assert.deepEqual([zoomed.signals.xMin, zoomed.signals.xEnd], [10, 20]);
+  const inside = zoomed.data.steps!.filter(({ step }) => (step as number) >= 10 && (step as number) <= 20);
+  const values = inside.map(({ value }) => value as number);
+  assert.ok((zoomed.signals.yMin as number) <= Math.min(...values));
+  assert.ok((zoomed.signals.yMax as number) >= Math.max(...values));
+  assert.ok((zoomed.signals.yMax as number) < (model({}).signals.yMax as number) + 1e-9);
+  assert.match(JSON.stringify(model({ logLoss: true }).spec), /"type":"log"/);
+  assert.deepEqual(model({ hidden: ['B'] }).data.others, []);
+});
+
+test('the row nearest to a place is found, and none beyond the ends', () => {
+  assert.deepEqual(
+    [0, 1, 1.6, 2.4, 9, 12].map((place) => rowAt([1, 2, 3, 10], place)),
+    [-1, 0, 1, 1, 3, -1],
+  );
+  assert.equal(rowAt([], 1), -1);
 });

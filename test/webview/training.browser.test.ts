@@ -11,6 +11,7 @@ import {
   makeSeedRuns,
 } from '../../scripts/fixtures/make-runs.mts';
 import { browserFor, drawn, type OpenOptions, type PanelPage, THEME_NAMES } from './harness.ts';
+import { lineSegments, texts } from './lines.ts';
 import { realRun, trainingOf } from './states.ts';
 
 let folder: string;
@@ -77,21 +78,6 @@ drawn('a loss that is not a number: a gap, crosses and a sentence', async () => 
 
 drawn('live: five runs, a step at a time, in place and in time', async () => {
   await checkLive(await opened(), running, seeds);
-});
-
-drawn('overlays: boxes ask, letters answer', async () => {
-  const panel = await opened();
-  await panel.send(await trainingOf(running, { others: seeds }));
-  await panel.page.getByRole('checkbox', { name: /^seed-2/ }).press('Space');
-  assert.deepEqual(await panel.intentOf('overlay'), { type: 'overlay', run: seeds[1], shown: true });
-  await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 3), others: seeds }));
-  assert.equal(await lineSegments(panel, 'loss'), '4 lines of 341 points');
-  assert.deepEqual(await texts(panel, '#loss .plot svg .mark-text.role-mark text', /^[A-D ]+$/), [
-    'A',
-    'B C',
-    'D',
-  ]);
-  await panel.end();
 });
 
 drawn('keys move a cursor that all charts share', async () => {
@@ -302,21 +288,6 @@ async function checkTables(running: string): Promise<void> {
   assert.equal(await again.page.getByRole('table').count(), 6);
   assert.deepEqual((kept as { remembered: unknown }).remembered, state.remembered);
   await again.end();
-}
-
-/** `2 lines of 55 points`: unbroken pieces of the line marks of a chart, and the points in them. */
-async function lineSegments(panel: PanelPage, id: string): Promise<string> {
-  const paths = await panel.page
-    .locator(`#${id} .steps_marks path, #${id} .others_marks path`)
-    .evaluateAll((elements) => elements.map((element) => element.getAttribute('d') ?? ''));
-  const all = paths.join('');
-  const lines = all.match(/M/g)?.length ?? 0;
-  return `${lines} line${lines === 1 ? '' : 's'} of ${all.match(/[ML]/g)?.length ?? 0} points`;
-}
-
-async function texts(panel: PanelPage, selector: string, pattern: RegExp): Promise<string[]> {
-  const found = await panel.page.locator(selector).allTextContents();
-  return found.filter((text) => pattern.test(text));
 }
 
 function fitsInWidth(panel: PanelPage): Promise<boolean> {

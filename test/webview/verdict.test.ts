@@ -11,7 +11,7 @@ const SEEDS = 40;
 
 function columns(shape: CurveShape, steps: number, seed: number): StepColumns {
   const startedAt = new Date(0);
-  return stepColumns(curve({ shape, seed, steps, of: 100, startedAt, secondsPerStep: 1 }));
+  return stepColumns(curve({ shape, seed, steps, of: 100, startedAt, secondsPerStep: 1 }), 10);
 }
 
 /** Counts how often each kind is said over many seeds. */

@@ -1,17 +1,16 @@
 /** The extension as a person uses it: the whole workbench in a browser, the demo model, real runs. */
-import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { reasonToSkip, screenshot } from './rig/rig.ts';
+import { reasonToSkip } from './rig/rig.ts';
 import { refuseFaults } from './ui/faults.ts';
 import { fillTable, newTable, readTable } from './ui/filling.ts';
 import { compareText } from './ui/generating.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
 import { compareAndOpen, findAmongMany, renameByKey, useMenu } from './ui/many-runs.ts';
-import { type Session, startSession } from './ui/session.ts';
+import { type Story, tellStory } from './ui/story.ts';
 
 /** The story in its order: each part begins where the one before left the workbench. */
-const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
+const STORY: Story = [
   ['palette: "SpinQuant: Optimize Rotation" learns while its curve grows', learn],
   ['the layer tree shows learned rotations and errors', lookAtTree],
   ['a click on a layer shows its histograms before and after rotation', lookAtLayer],
@@ -33,25 +32,5 @@ const STORY: [title: string, part: (session: Session) => Promise<void>][] = [
 test('in the workbench', async (t) => {
   const reason = await reasonToSkip();
   if (reason) return t.skip(reason);
-  const session = await startSession();
-  let failed = false;
-  try {
-    for (const [title, part] of STORY)
-      await t.test(title, async () => {
-        // What comes after a failure would only fail of it.
-        assert.ok(!failed, 'An earlier part failed.');
-        failed = true;
-        try {
-          await part(session);
-          failed = false;
-        } finally {
-          if (failed) await screenshot(session.rig.page, 'ui-failed');
-        }
-      });
-    await t.test('no panel broke its content security policy, nothing threw', () => {
-      assert.deepEqual(session.complaints, []);
-    });
-  } finally {
-    await session.end();
-  }
+  await tellStory(t, STORY);
 });

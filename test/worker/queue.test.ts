@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import manifest from '../../package.json' with { type: 'json' };
 import { WorkerClient, type WorkerLaunch } from '../../src/extension/jobs/client.ts';
 import { JobQueue } from '../../src/extension/jobs/queue.ts';
@@ -180,12 +181,75 @@ test('pause ends after a whole step, whose checkpoint is there', async (t) => {
   const rig = makeRig(t);
   rig.on(isStep, () => void rig.queue.pause('job-1'));
   const paused = await rig.queue.submit({ kind: 'optimize', experiment });
-  assert.equal(paused.state, 'cancelled');
+  assert.equal(paused.state, 'paused');
   assert.equal(paused.message, 'Paused.');
+  assert.equal(recordOf(paused).status, 'paused');
   const steps = await stepsIn(paused.runDir!);
   assert.ok(steps.length >= 1 && steps.length < 500);
   const { checkpointStep } = await import('../../src/engine/plan/learning-checkpoint.ts');
   assert.equal(checkpointStep(join(paused.runDir!, 'checkpoint')), steps.at(-1));
+});
+
+test('after a pause nothing begins; what is resumed comes before those that wait', async (t) => {
+  const { experiment, variant } = makeWorkspace(t, { steps: 12 });
+  const other = variant('other', {});
+  const rig = makeRig(t);
+  rig.on(isStep, () => void rig.queue.pause('job-1'));
+  const ended = rig.queue.submit({ kind: 'optimize', experiment });
+  const waiting = rig.queue.submit({ kind: 'evaluate', experiment: other, withoutRotations: true });
+  const paused = await ended;
+  assert.equal(rig.queue.held, paused);
+  // Longer than the next one would take to begin.
+  await sleep(200);
+  assert.equal(rig.queue.running, null);
+  assert.deepEqual(
+    rig.queue.unfinished.map(({ atWork }) => atWork),
+    [false],
+  );
+  const resumed = rig.queue.submit({ kind: 'optimize', experiment, runDir: paused.runDir! });
+  assert.equal(rig.queue.held, null);
+  assert.equal(rig.queue.all.find(({ state }) => state === 'running')?.id, 'job-3');
+  assert.equal((await resumed).state, 'finished');
+  assert.equal((await waiting).state, 'finished');
+  assert.deepEqual(rig.states.slice(-3), ['job-3 finished', 'job-2 running', 'job-2 finished']);
+});
+
+test('after a pause those that wait can begin without it', async (t) => {
+  const { experiment } = makeWorkspace(t, { steps: 500 });
+  const rig = makeRig(t);
+  rig.on(isStep, () => void rig.queue.pause('job-1'));
+  const ended = rig.queue.submit({ kind: 'optimize', experiment });
+  const waiting = rig.queue.submit({ kind: 'evaluate', experiment, withoutRotations: true });
+  assert.equal((await ended).state, 'paused');
+  rig.queue.proceed();
+  assert.equal((await waiting).state, 'finished');
+});
+
+test('what is asked for twice is done once; another file, or one that was edited, is another job', async (t) => {
+  const { experiment } = makeWorkspace(t);
+  const { queue } = makeRig(t);
+  const ask = (contents: string) => queue.submit({ kind: 'optimize', experiment, contents });
+  const [first, second, edited, again] = [ask('a'), ask('a'), ask('b'), ask('c')];
+  assert.equal(await first, await second);
+  assert.equal(await edited, await again, 'one that waits reads the file when it begins');
+  assert.deepEqual(
+    queue.all.map(({ id, state }) => `${id} ${state}`),
+    ['job-1 finished', 'job-2 finished'],
+  );
+  assert.notEqual(await ask('a'), await first, 'what has ended can be done again');
+});
+
+test('a window that closes interrupts its run, which says so and resumes', async (t) => {
+  const { experiment } = makeWorkspace(t, { steps: 30 });
+  const rig = makeRig(t);
+  rig.on(isStep, () => void rig.worker().stop());
+  const left = await rig.queue.submit({ kind: 'optimize', experiment });
+  const { status, error } = recordOf(left);
+  assert.equal(status, 'interrupted');
+  assert.equal(error?.message, 'Interrupted by closing the window.');
+  const resumed = await rig.queue.submit({ kind: 'optimize', experiment, runDir: left.runDir! });
+  assert.equal(resumed.state, 'finished', resumed.message ?? '');
+  assert.equal(recordOf(resumed).error, null);
 });
 
 test('a fault of the experiment is its message, and the queue goes on', async (t) => {

@@ -5,13 +5,12 @@ import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-mod
 import { formatCount, formatNumber } from '../shared/format.ts';
 import { fittedSpec, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
+import { colorLegend } from './color-legend.ts';
 import { SIDES, type Side } from './histogram.ts';
 
 /** More cells than this cannot be told apart: channels share a cell, which shows the largest of them. */
 const MAX_CELLS = 256;
 const ROW_PX = 34;
-/** Width of the axis' labels and of the legend's title beside its gradient. */
-const LEGEND_TITLE_PX = 130;
 /** Channels in the table. */
 const TABLE_ROWS = 100;
 /** Decades of the colour scale at most: smaller maxima are all alike. */
@@ -122,32 +121,11 @@ function channelsSpec(strings: LayersStrings, theme: Theme, sorted: boolean): Ch
             clamp: true,
             nice: false,
           },
-          legend: colorLegend(strings, theme),
+          legend: colorLegend(strings.maximum, theme),
         },
       },
     },
   );
-}
-
-function colorLegend(strings: LayersStrings, theme: Theme): object {
-  return {
-    title: strings.maximum,
-    orient: 'top',
-    direction: 'horizontal',
-    gradientLength: { expr: `clamp(width - ${LEGEND_TITLE_PX}, 60, 180)` },
-    gradientThickness: 8,
-    gradientStrokeColor: theme.muted,
-    gradientStrokeWidth: 1,
-    labelColor: theme.muted,
-    titleColor: theme.muted,
-    titleFontWeight: 'normal',
-    titleFontSize: 11,
-    labelFontSize: 11,
-    titleOrient: 'left',
-    tickCount: 4,
-    format: '~g',
-    offset: 6,
-  };
 }
 
 /** The channels of the cell under a place on the axis, with both maxima. */

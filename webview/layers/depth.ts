@@ -15,8 +15,15 @@ export type Measure = 'sqnrDb' | 'kurtosis';
 const BAND = 0.016;
 
 /** The points of one site, by layer. */
-function pointsOf({ depth }: LayersState, site: Site): readonly DepthPoint[] {
+function pointsOf({ depth }: Pick<LayersState, 'depth'>, site: Site): readonly DepthPoint[] {
   return depth.filter((point) => point.site === site).sort((a, b) => a.layer - b.layer);
+}
+
+export interface DepthView {
+  /** The points of a run beside this one, which has the same axis. */
+  readonly beside?: readonly DepthPoint[] | null;
+  /** Lines that are not drawn. */
+  readonly hidden?: readonly Side[];
 }
 
 export function depthChart(
@@ -25,14 +32,20 @@ export function depthChart(
   site: Site,
   layer: number,
   theme: Theme,
+  { beside = null, hidden = [] }: DepthView = {},
 ): ChartModel {
   const { strings, layers } = state;
   const points = pointsOf(state, site);
+  const shown = SIDES.filter((side) => !hidden.includes(side));
   const rows = points.flatMap((point) =>
-    SIDES.map((side): Row => ({ layer: point.layer, side, value: point[side][measure] })),
+    shown.map((side): Row => ({ layer: point.layer, side, value: point[side][measure] })),
   );
   const log = measure === 'kurtosis';
-  const values = rows.map(({ value }) => value as number | null);
+  const besides = (beside ?? []).filter((point) => point.site === site);
+  const values = [
+    ...rows.map(({ value }) => value as number | null),
+    ...besides.flatMap((point) => shown.map((side) => point[side][measure])),
+  ];
   const domain = stableDomain(values, null, log ? 'log' : 'linear');
   // Among few layers, half the way to the next one would be a wide band.
   const half = Math.min(0.5, BAND * layers);
@@ -83,7 +96,8 @@ export function depthSummary(state: LayersState, measure: Measure, site: Site, l
   return `${fill(strings.depthSummary, title, layer, before!, after!)} ${strings.depthHelp}`;
 }
 
-export function depthTable(state: LayersState, measure: Measure, site: Site): TableModel {
+/** @param exact all digits of each number. */
+export function depthTable(state: LayersState, measure: Measure, site: Site, exact = false): TableModel {
   const { strings } = state;
   return {
     caption: `${measure === 'sqnrDb' ? strings.sqnrDepth : strings.kurtosisDepth} · ${strings.sites[site]}`,
@@ -94,7 +108,9 @@ export function depthTable(state: LayersState, measure: Measure, site: Site): Ta
     ],
     rows: pointsOf(state, site).map((point) => [
       String(point.layer),
-      ...SIDES.map((side) => depthValue(point, side, measure, strings)),
+      ...SIDES.map((side) =>
+        exact ? String(point[side][measure] ?? '') : depthValue(point, side, measure, strings),
+      ),
     ]),
   };
 }

@@ -1,22 +1,48 @@
+import type { Site } from '../../src/protocol/block.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
-import type { LayersState } from '../../src/protocol/panels/layers.ts';
+import type { LayersState, OtherRun, SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import { checkbox } from '../shared/controls.ts';
+import { checkbox, Picker } from '../shared/controls.ts';
 import { h, setText } from '../shared/dom.ts';
-import { Figure } from '../shared/figure.ts';
+import { Figure, type FigureOptions, type FigureOut } from '../shared/figure.ts';
+import { fillRows } from '../shared/fill-rows.ts';
 import { formatCount } from '../shared/format.ts';
 import { layersLegend } from '../shared/swatch.ts';
-import type { Theme } from '../shared/theme.ts';
+import { beforeColor, type Theme } from '../shared/theme.ts';
 import { cellReadout, channelsAbout, channelsChart, channelsTable } from './channels.ts';
 import { depthChart, depthSummary, depthTable, depthValues, type Measure } from './depth.ts';
-import { binAt, binReadout, binRow, gridAbout, histogramChart, histogramTable } from './histogram.ts';
+import {
+  type Measure as HeatMeasure,
+  heatMapChart,
+  heatMapTable,
+  MEASURES,
+  placeReadout,
+  siteNamed,
+} from './heat-map.ts';
+import {
+  binAt,
+  binReadout,
+  binRow,
+  gridAbout,
+  histogramChart,
+  histogramTable,
+  SIDES,
+  type Side,
+} from './histogram.ts';
 
-export type FigureId = 'histogram' | 'channels' | 'sqnr-depth' | 'kurtosis-depth';
+/** What of a run decides the axes of the one beside it. */
+export type Beside = Pick<OtherRun, 'depth' | 'detail'>;
+
+export type FigureId = 'histogram' | 'channels' | 'sqnr-depth' | 'kurtosis-depth' | 'heat-map';
 
 export interface LayersToggles {
   readonly tables: readonly FigureId[];
   readonly logCounts: boolean;
   readonly sorted: boolean;
+  /** Lines that the depth charts leave out. */
+  readonly hidden: readonly Side[];
+  /** What the heat map shows. */
+  readonly measure: HeatMeasure;
 }
 
 interface Wishes {
@@ -26,6 +52,8 @@ interface Wishes {
   /** The layer chosen, though its data may not have come yet. */
   readonly layer: number;
   chooseLayer(layer: number): void;
+  choosePlace(layer: number, site: Site): void;
+  readonly out: FigureOut;
 }
 
 const DEPTHS: readonly { readonly id: FigureId; readonly measure: Measure }[] = [
@@ -45,12 +73,21 @@ export class LayersFigures {
   /** Layer under the pointer. */
   #cursor: number | null = null;
   #legendKey = '';
+  readonly #heat: Figure;
+  readonly #measure: Picker;
+  /** Part of the histogram's axis. */
+  #zoom: readonly [number, number] | null = null;
+  #zoomOf = '';
+  readonly #idPrefix: string;
 
-  constructor(strings: LayersStrings, wishes: Wishes) {
+  /** @param idPrefix tells the figures of a run that stands beside another from those of that. */
+  constructor(strings: LayersStrings, wishes: Wishes, idPrefix = '') {
+    this.#idPrefix = idPrefix;
     this.#wishes = wishes;
     this.#open = new Set(wishes.toggles.tables);
     this.#histogram = this.#figure('histogram', strings.histogram, '', strings, {
       onPoint: (x) => this.#pointBin(x),
+      onZoom: (part) => this.#zoomTo(part),
     });
     this.#channels = this.#figure('channels', strings.channels, '', strings, {
       onPoint: (x) => this.#pointCell(x),
@@ -66,6 +103,12 @@ export class LayersFigures {
       });
       return { measure, figure };
     });
+    this.#heat = this.#figure('heat-map', strings.heatMap, strings.heatMapAbout, strings, {
+      onPoint: () => this.#heat.setReadout(this.#heatText()),
+      onPlace: (x, row, pressed) => this.#pointPlace(x, row, pressed),
+      onStep: (step) => this.#move(step),
+      onRow: (step) => this.#moveSite(step),
+    });
     const { logCounts, sorted } = wishes.toggles;
     const change = (toggles: Partial<LayersToggles>): void => {
       wishes.keep(toggles);
@@ -75,29 +118,29 @@ export class LayersFigures {
       checkbox(strings.logCount, logCounts, (on) => change({ logCounts: on })).element,
     );
     this.#channels.tools.append(checkbox(strings.sorted, sorted, (on) => change({ sorted: on })).element);
-    for (const full of [this.#histogram, this.#channels]) full.element.classList.add('full');
+    this.#measure = new Picker(strings.measure, (value) =>
+      change({ measure: MEASURES.find((one) => one === value) ?? 'sqnr-after' }),
+    );
+    this.#heat.tools.append(this.#measure.element);
+    for (const full of [this.#histogram, this.#heat, this.#channels]) full.element.classList.add('full');
     this.element = h(
       'div',
       { class: 'figures' },
       this.#histogram.element,
       ...this.#depths.map(({ figure }) => figure.element),
+      this.#heat.element,
       this.#channels.element,
     );
+    fillRows(this.element);
   }
 
-  show(state: LayersState, theme: Theme): void {
+  /** @param beside the run on the other side: both have the same axes. */
+  show(state: LayersState, theme: Theme, beside: Beside | null = null): void {
     this.#state = state;
     const { detail, strings } = state;
     if (!detail) return;
-    const { logCounts, sorted } = this.#wishes.toggles;
-    const bins = detail.before.counts.length;
-    const values = fill(strings.histogramAbout, formatCount(detail.tokens), bins);
-    this.#histogram.setAbout(`${values}; ${gridAbout(detail, strings)}`);
-    this.#histogram.show(
-      histogramChart(detail, strings, theme, logCounts),
-      () => histogramTable(detail, strings),
-      theme,
-    );
+    this.#showHistogram(state, detail, theme, beside?.detail ?? null);
+    const { sorted, hidden } = this.#wishes.toggles;
     this.#channels.setAbout(channelsAbout(detail, strings));
     this.#channels.show(
       channelsChart(detail, strings, theme, sorted),
@@ -105,12 +148,66 @@ export class LayersFigures {
       theme,
     );
     for (const { measure, figure } of this.#depths) {
-      const model = depthChart(state, measure, detail.site, detail.layer, theme);
-      figure.show(model, () => depthTable(state, measure, detail.site), theme);
+      const view = { beside: beside?.depth ?? null, hidden };
+      const model = depthChart(state, measure, detail.site, detail.layer, theme, view);
+      const table = (exact: boolean) => () => depthTable(state, measure, detail.site, exact);
+      figure.show(model, table(false), theme, table(true));
       const text = depthSummary(state, measure, detail.site, detail.layer);
       figure.setPosition(detail.layer, 0, state.layers - 1, text);
     }
+    this.#showHeat(state, detail, theme);
     this.#showLegends(theme);
+  }
+
+  #showHistogram(state: LayersState, detail: SiteDetail, theme: Theme, beside: SiteDetail | null): void {
+    const { strings, run } = state;
+    const place = `${run?.dir} ${detail.layer} ${detail.site}`;
+    if (place !== this.#zoomOf) this.#zoom = null;
+    this.#zoomOf = place;
+    const values = fill(strings.histogramAbout, formatCount(detail.tokens), detail.before.counts.length);
+    this.#histogram.setAbout(`${values}; ${gridAbout(detail, strings)}`);
+    const { logCounts } = this.#wishes.toggles;
+    const model = histogramChart(detail, strings, theme, { logCounts, beside, zoom: this.#zoom });
+    this.#histogram.show(model, () => histogramTable(detail, strings), theme);
+  }
+
+  #showHeat(state: LayersState, detail: SiteDetail, theme: Theme): void {
+    const { strings } = state;
+    const { measure } = this.#wishes.toggles;
+    this.#measure.show(
+      MEASURES.map((value) => ({ value, label: strings.measures[value] })),
+      measure,
+    );
+    const table = (exact: boolean) => () => heatMapTable(state, measure, exact);
+    const model = heatMapChart(state, measure, detail, theme);
+    this.#heat.show({ ...model, readout: this.#heatText() }, table(false), theme, table(true));
+    this.#heat.setPosition(detail.layer, 0, state.layers - 1, this.#heatText());
+  }
+
+  /** Of the place under the pointer; else of the one chosen. */
+  #heatText(layer = this.#state?.detail?.layer, site = this.#state?.detail?.site): string {
+    if (!this.#state || layer === undefined || site === undefined) return '';
+    return placeReadout(this.#state, layer, site, this.#wishes.toggles.measure);
+  }
+
+  #pointPlace(x: number, row: string | null, pressed: boolean): void {
+    const site = this.#state && siteNamed(row, this.#state.strings);
+    if (!site) return;
+    const layer = this.#layerAt(x);
+    this.#heat.setReadout(this.#heatText(layer, site));
+    const { detail } = this.#state!;
+    if (pressed && (detail?.layer !== layer || detail.site !== site)) this.#wishes.choosePlace(layer, site);
+  }
+
+  #moveSite(step: -1 | 1): void {
+    const { sites = [], detail } = this.#state ?? {};
+    const next = detail && sites[sites.indexOf(detail.site) + step];
+    if (next) this.#wishes.choosePlace(this.#wishes.layer, next);
+  }
+
+  #zoomTo(part: readonly [number, number] | null): void {
+    this.#zoom = part;
+    this.#wishes.redraw();
   }
 
   #figure(
@@ -118,15 +215,12 @@ export class LayersFigures {
     title: string,
     about: string,
     strings: LayersStrings,
-    listeners: {
-      onPoint(x: number | null): void;
-      onPick?(x: number): void;
-      onStep?(step: -1 | 1 | 'first' | 'last'): void;
-    },
+    listeners: Pick<FigureOptions, 'onPoint' | 'onPick' | 'onStep' | 'onZoom' | 'onPlace' | 'onRow'>,
   ): Figure {
     return new Figure({
-      id,
+      id: `${this.#idPrefix}${id}`,
       title,
+      out: this.#wishes.out,
       about,
       strings,
       asTable: this.#open.has(id),
@@ -180,13 +274,27 @@ export class LayersFigures {
 
   #showLegends(theme: Theme): void {
     const strings = this.#state!.strings;
-    const key = `${theme.muted} ${theme.accent}`;
+    const { hidden } = this.#wishes.toggles;
+    const key = `${beforeColor(theme)} ${theme.accent} ${hidden.join(' ')}`;
     if (key !== this.#legendKey) {
       this.#legendKey = key;
       for (const { figure } of this.#depths)
-        figure.legend.replaceChildren(...layersLegend(theme, [strings.before, strings.after]));
+        figure.legend.replaceChildren(
+          ...layersLegend(theme, [strings.before, strings.after], {
+            hidden: hidden.map((side) => strings[side]),
+            label: strings.showLine,
+            toggle: (name) => this.#toggle(SIDES.find((side) => strings[side] === name)!),
+          }),
+        );
     }
     this.#showLegendValues();
+  }
+
+  #toggle(side: Side): void {
+    const { hidden } = this.#wishes.toggles;
+    const others = hidden.filter((one) => one !== side);
+    this.#wishes.keep({ hidden: others.length < hidden.length ? others : [...others, side] });
+    this.#wishes.redraw();
   }
 
   /** Shows values of the layer under the pointer, else of the one chosen. */

@@ -2,7 +2,7 @@ import { fill } from '../../src/protocol/panels/fill.ts';
 import type { LayersIntent, LayersState, SiteDetail } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import { Picker, ProblemBox } from '../shared/controls.ts';
-import { button, h, setText } from '../shared/dom.ts';
+import { button, h, setHidden, setText } from '../shared/dom.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
 import { worstChannel } from './channels.ts';
 
@@ -14,6 +14,7 @@ export class LayersHead {
   readonly #runs: Picker;
   readonly #sites: Picker;
   readonly #layers: Picker;
+  readonly #other: Picker;
   readonly #previous: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
   readonly #stats = h('dl', { class: 'stats' });
@@ -29,6 +30,11 @@ export class LayersHead {
     this.#sites = new Picker(strings.site, (site) =>
       send({ type: 'site', site: site as SiteDetail['site'] }),
     );
+    this.#other = new Picker(
+      strings.beside,
+      (run) => send({ type: 'other', run: run === '' ? null : run }),
+      true,
+    );
     this.#layers = new Picker(strings.layer, (layer) => choose.to(Number(layer)));
     this.#previous = button('‹', () => choose.by(-1), { class: 'icon', 'aria-label': strings.previousLayer });
     this.#next = button('›', () => choose.by(1), { class: 'icon', 'aria-label': strings.nextLayer });
@@ -43,10 +49,15 @@ export class LayersHead {
       'header',
       { class: 'panel-head' },
       h('div', { class: 'titles' }, this.#title, this.#facts),
-      h('div', { class: 'row' }, this.#runs.element, layerControls, this.#sites.element),
+      h('div', { class: 'row' }, this.#runs.element, layerControls, this.#sites.element, this.#other.element),
       this.#stats,
       this.#problem.element,
     );
+  }
+
+  /** Of two runs each has its numbers above its charts. */
+  showStats(shown: boolean): void {
+    setHidden(this.#stats, !shown);
   }
 
   show(state: LayersState): void {
@@ -55,6 +66,15 @@ export class LayersHead {
     this.#runs.show(
       runs.map(({ dir, title }) => ({ value: dir, label: title })),
       run?.dir ?? '',
+    );
+    const others = runs.filter(({ dir }) => dir !== run?.dir);
+    setHidden(this.#other.element, others.length === 0);
+    this.#other.show(
+      [
+        { value: '', label: strings.noOther },
+        ...others.map(({ dir, title }) => ({ value: dir, label: title })),
+      ],
+      state.other?.run.dir ?? '',
     );
     if (!run || !detail) return;
     setText(this.#title, `${fill(strings.layerNumber, detail.layer)} · ${strings.sites[detail.site]}`);
@@ -69,31 +89,32 @@ export class LayersHead {
     );
     this.#previous.disabled = detail.layer === 0;
     this.#next.disabled = detail.layer === layers - 1;
-    this.#showStats(detail, strings);
+    showStats(this.#stats, detail, strings);
   }
+}
 
-  #showStats(detail: SiteDetail, strings: LayersStrings): void {
-    const { before, after, rotation } = detail;
-    const peak = (value: number | null) => fill(strings.sigma, formatNumber(value, 3));
-    const decibel = (value: number | null) =>
-      value === null ? strings.notQuantized : fill(strings.decibel, formatDecibel(value));
-    const pairs: readonly (readonly [string, string, string])[] = [
-      [strings.sqnr, decibel(before.sqnrDb), decibel(after.sqnrDb)],
-      [strings.kurtosis, formatNumber(before.kurtosis, 3), formatNumber(after.kurtosis, 3)],
-      [strings.peak, peak(before.peak), peak(after.peak)],
-      [strings.worstChannel, worstChannel(before.channelMaxima), worstChannel(after.channelMaxima)],
-    ];
-    const title = rotation.length > 0 ? rotation.join(' ') : strings.noRotation;
-    this.#stats.replaceChildren(
-      h('div', { class: 'stat' }, h('dt', {}, strings.rotation), h('dd', {}, title)),
-      ...pairs.map(([name, a, b]) =>
-        h(
-          'div',
-          { class: 'stat' },
-          h('dt', {}, name),
-          h('dd', {}, ...(a === b ? [a] : [`${a} → `, h('strong', {}, b)])),
-        ),
+/** What rotation did at a place, in four pairs of numbers. */
+export function showStats(list: HTMLElement, detail: SiteDetail, strings: LayersStrings): void {
+  const { before, after, rotation } = detail;
+  const peak = (value: number | null) => fill(strings.sigma, formatNumber(value, 3));
+  const decibel = (value: number | null) =>
+    value === null ? strings.notQuantized : fill(strings.decibel, formatDecibel(value));
+  const pairs: readonly (readonly [string, string, string])[] = [
+    [strings.sqnr, decibel(before.sqnrDb), decibel(after.sqnrDb)],
+    [strings.kurtosis, formatNumber(before.kurtosis, 3), formatNumber(after.kurtosis, 3)],
+    [strings.peak, peak(before.peak), peak(after.peak)],
+    [strings.worstChannel, worstChannel(before.channelMaxima), worstChannel(after.channelMaxima)],
+  ];
+  const title = rotation.length > 0 ? rotation.join(' ') : strings.noRotation;
+  list.replaceChildren(
+    h('div', { class: 'stat' }, h('dt', {}, strings.rotation), h('dd', {}, title)),
+    ...pairs.map(([name, a, b]) =>
+      h(
+        'div',
+        { class: 'stat' },
+        h('dt', {}, name),
+        h('dd', {}, ...(a === b ? [a] : [`${a} → `, h('strong', {}, b)])),
       ),
-    );
-  }
+    ),
+  );
 }

@@ -4,7 +4,7 @@ import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts'
 import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
 import { formatCount, formatNumber } from '../shared/format.ts';
 import { category, fittedSpec, xAxis } from '../shared/spec-parts.ts';
-import type { Theme } from '../shared/theme.ts';
+import { beforeColor, type Theme } from '../shared/theme.ts';
 
 export type Side = 'before' | 'after';
 export const SIDES = ['before', 'after'] as const satisfies readonly Side[];
@@ -47,14 +47,31 @@ export function visibleDomain(detail: SiteDetail): readonly [number, number] {
   return [from - room, to + room];
 }
 
+export interface HistogramView {
+  readonly logCounts: boolean;
+  /** The same place of another run, which has the same axes. */
+  readonly beside?: SiteDetail | null;
+  /** The part of the x axis that is shown; null for all. */
+  readonly zoom?: readonly [number, number] | null;
+}
+
+/** One axis for a run and the one beside it. */
+function sharedDomain(detail: SiteDetail, beside: SiteDetail | null): readonly [number, number] {
+  const own = visibleDomain(detail);
+  if (beside === null) return own;
+  const other = visibleDomain(beside);
+  return [Math.min(own[0], other[0]), Math.max(own[1], other[1])];
+}
+
 export function histogramChart(
   detail: SiteDetail,
   strings: LayersStrings,
   theme: Theme,
-  logCounts: boolean,
+  { logCounts, beside = null, zoom = null }: HistogramView,
 ): ChartModel {
-  const [lo, hi] = visibleDomain(detail);
-  const top = Math.max(1, ...detail.before.counts, ...detail.after.counts);
+  const [lo, hi] = zoom ?? sharedDomain(detail, beside);
+  const both = [detail, ...(beside ? [beside] : [])];
+  const top = Math.max(1, ...both.flatMap(({ before, after }) => [...before.counts, ...after.counts]));
   const floor = logCounts ? LOG_FLOOR : 0;
   return {
     spec: histogramSpec(strings, theme, logCounts),
@@ -128,12 +145,17 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
   const bar = (side: Side) => ({
     data: { name: side },
     // The outline closes the hairlines that smoothing leaves between neighbours.
-    mark: { type: 'rect', ...solid(side === 'before' ? theme.muted : theme.accent) },
+    mark: { type: 'rect', clip: true, ...solid(side === 'before' ? beforeColor(theme) : theme.accent) },
     encoding: { ...span, y: countAxis(side, logCounts, strings.count), y2: { field: 'floor' } },
   });
-  const color = category('side', SIDES, [theme.muted, theme.accent]);
+  const color = category('side', SIDES, [beforeColor(theme), theme.accent]);
   const pixels = (field: string) => ({ field, scale: null, axis: null, type: 'quantitative' });
   const layer = [
+    {
+      data: { name: 'brush' },
+      mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
+      encoding: span,
+    },
     {
       data: { name: 'cursor' },
       mark: { type: 'rect', color: theme.muted, opacity: 0.25 },
@@ -143,12 +165,12 @@ function histogramSpec(strings: LayersStrings, theme: Theme, logCounts: boolean)
     bar('after'),
     {
       data: { name: 'brackets' },
-      mark: { type: 'rule', strokeWidth: 1, opacity: 0.7 },
+      mark: { type: 'rule', clip: true, strokeWidth: 1, opacity: 0.7 },
       encoding: { ...span, y: pixels('y'), color },
     },
     {
       data: { name: 'ticks' },
-      mark: 'rule',
+      mark: { type: 'rule', clip: true },
       encoding: {
         x: x('level'),
         y: pixels('from'),

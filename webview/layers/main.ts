@@ -1,14 +1,18 @@
+import type { Site } from '../../src/protocol/block.ts';
 import type { LayersIntent, LayersState } from '../../src/protocol/panels/layers.ts';
 import { Bridge } from '../shared/bridge.ts';
+import { h, setHidden } from '../shared/dom.ts';
 import { startPage } from '../shared/page.ts';
 import { LayersFigures, type LayersToggles } from './figures.ts';
-import { LayersHead } from './head.ts';
+import { LayersHead, showStats } from './head.ts';
 import './layers.css';
 
 const bridge = new Bridge<LayersState, LayersIntent, LayersToggles>({
   tables: [],
   logCounts: true,
   sorted: false,
+  hidden: [],
+  measure: 'sqnr-after',
 });
 /** Asked for, but not come yet: keys that are pressed fast go on from here. */
 let wanted: number | null = null;
@@ -20,8 +24,8 @@ const page = startPage(bridge, {
       by: (step) => chooseLayer(present() + step),
       to: chooseLayer,
     });
-    const figures = new LayersFigures(strings, {
-      keep: (change) => bridge.keep(change),
+    const wishes = {
+      keep: (change: Partial<LayersToggles>) => bridge.keep(change),
       get toggles() {
         return bridge.toggles;
       },
@@ -30,13 +34,52 @@ const page = startPage(bridge, {
       },
       redraw: () => page.redraw(),
       chooseLayer,
-    });
-    return { head, figures, elements: [head.element, figures.element] };
+      choosePlace,
+      out: (intent: Parameters<typeof bridge.send>[0]) => bridge.send(intent),
+    };
+    const figures = new LayersFigures(strings, wishes);
+    const other = {
+      figures: new LayersFigures(strings, wishes, 'other-'),
+      title: h('h2', { id: 'other-title' }),
+      own: h('h2', { id: 'own-title' }),
+      ownStats: h('dl', { class: 'stats' }),
+      stats: h('dl', { class: 'stats' }),
+      missing: h('p', { class: 'quiet' }, strings.notThere),
+    };
+    const side = h(
+      'section',
+      { class: 'side', 'aria-labelledby': 'other-title' },
+      ...[other.title, other.stats, other.missing, other.figures.element],
+    );
+    const sides = h(
+      'div',
+      { class: 'sides' },
+      h('div', { class: 'side' }, other.own, other.ownStats, figures.element),
+      side,
+    );
+    return { head, figures, other, side, sides, elements: [head.element, sides] };
   },
-  show({ head, figures }, state, theme) {
+  show({ head, figures, other, side, sides }, state, theme) {
     wanted = null;
     head.show(state);
-    figures.show(state, theme);
+    const beside = state.other;
+    sides.classList.toggle('two', beside !== null);
+    setHidden(side, beside === null);
+    setHidden(other.own, beside === null);
+    setHidden(other.ownStats, beside === null);
+    head.showStats(beside === null);
+    figures.show(state, theme, beside);
+    if (beside === null) return;
+    other.own.textContent = state.run?.title ?? '';
+    if (state.detail) showStats(other.ownStats, state.detail, state.strings);
+    other.title.textContent = beside.run.title;
+    setHidden(other.missing, beside.detail !== null);
+    setHidden(other.figures.element, beside.detail === null);
+    setHidden(other.stats, beside.detail === null);
+    if (beside.detail === null) return;
+    showStats(other.stats, beside.detail, state.strings);
+    const { run, layers, depth, detail } = beside;
+    other.figures.show({ ...state, run, layers, depth, detail }, theme, state);
   },
 });
 
@@ -49,4 +92,11 @@ function chooseLayer(layer: number): void {
   if (!state || layer < 0 || layer >= state.layers || layer === wanted) return;
   wanted = layer;
   bridge.send({ type: 'layer', layer });
+}
+
+function choosePlace(layer: number, site: Site): void {
+  const { state } = page;
+  if (!state || layer < 0 || layer >= state.layers) return;
+  wanted = layer;
+  bridge.send({ type: 'place', layer, site });
 }

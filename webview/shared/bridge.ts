@@ -14,14 +14,26 @@ interface Kept<Toggles> {
   readonly toggles: Toggles;
 }
 
+/** Drawing takes a sixth of the time at most. */
+const REST = 5;
+
 /** The line to the host: states come in, intents go out. */
 export class Bridge<State extends { readonly remembered: unknown }, Intent, Toggles extends object> {
   readonly #api = acquireVsCodeApi();
   #toggles: Toggles;
   #remembered: unknown = null;
 
-  /** @param defaults toggles of a panel that is opened for the first time. */
-  constructor(defaults: Toggles) {
+  readonly #merge: (state: State, before: State | null) => State;
+  /** The last one that came, shown or not. */
+  #before: State | null = null;
+  #saved = '';
+
+  /**
+   * @param defaults toggles of a panel that is opened for the first time.
+   * @param merge makes a whole state of one that says only what is new.
+   */
+  constructor(defaults: Toggles, merge: (state: State, before: State | null) => State = (state) => state) {
+    this.#merge = merge;
     const kept = this.#api.getState() as Partial<Kept<Partial<Toggles>>> | null | undefined;
     this.#toggles = { ...defaults, ...kept?.toggles };
     this.#remembered = kept?.remembered ?? null;
@@ -43,19 +55,30 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
 
   /**
    * Listens, and tells the host that it may send. States that come faster than the screen is drawn are skipped: only
-   * the last is shown.
+   * the last is shown. Live ones leave the page, and an editor that shares its thread, most of the time.
    */
   listen(show: (state: State) => void): void {
     let next: State | null = null;
+    /** When the next live state may be drawn. */
+    let rested = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const draw = (): void => {
       const state = next;
       next = null;
-      if (state) show(state);
+      if (!state) return;
+      const began = performance.now();
+      show(state);
+      const ended = performance.now();
+      rested = ended + REST * (ended - began);
     };
     window.addEventListener('message', ({ data }: MessageEvent<StateMessage<State>>) => {
       if (data?.type !== 'state') return;
-      if (!next) requestAnimationFrame(draw);
-      next = data.state;
+      clearTimeout(timer);
+      const wait = data.isLive ? rested - performance.now() : 0;
+      if (wait > 0) timer = setTimeout(() => requestAnimationFrame(draw), wait);
+      else requestAnimationFrame(draw);
+      next = this.#merge(data.state, this.#before);
+      this.#before = next;
       this.#remembered = data.state.remembered;
       this.#save();
     });
@@ -63,6 +86,11 @@ export class Bridge<State extends { readonly remembered: unknown }, Intent, Togg
   }
 
   #save(): void {
-    this.#api.setState({ remembered: this.#remembered, toggles: this.#toggles } satisfies Kept<Toggles>);
+    const kept: Kept<Toggles> = { remembered: this.#remembered, toggles: this.#toggles };
+    // The editor writes down what it is given: not with every step of a run.
+    const text = JSON.stringify(kept);
+    if (text === this.#saved) return;
+    this.#saved = text;
+    this.#api.setState(kept);
   }
 }

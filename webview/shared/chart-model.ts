@@ -28,13 +28,18 @@ export interface TableModel {
   readonly rows: readonly (readonly string[])[];
 }
 
-/** Finds the rows that are new: the tail, when the old rows are its beginning; else everything. */
-export function changeOf(
-  old: readonly Row[],
-  rows: readonly Row[],
-): { readonly replace: boolean; readonly insert: readonly Row[] } {
-  const isTail = rows.length >= old.length && old.every((row, index) => equalRows(row, rows[index]!));
-  return isTail ? { replace: false, insert: rows.slice(old.length) } : { replace: true, insert: rows };
+export interface RowsChange {
+  /** Rows of before that stay, from the first on. */
+  readonly keep: number;
+  /** Rows behind them. */
+  readonly insert: readonly Row[];
+}
+
+/** Finds the rows that are new: those behind the beginning that both have in common. */
+export function changeOf(old: readonly Row[], rows: readonly Row[]): RowsChange {
+  let keep = 0;
+  while (keep < old.length && keep < rows.length && equalRows(old[keep]!, rows[keep]!)) keep++;
+  return { keep, insert: rows.slice(keep) };
 }
 
 function equalRows(a: Row, b: Row): boolean {

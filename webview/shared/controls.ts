@@ -3,7 +3,7 @@ import '@vscode-elements/elements/dist/vscode-checkbox/index.js';
 import '@vscode-elements/elements/dist/vscode-option/index.js';
 import '@vscode-elements/elements/dist/vscode-single-select/index.js';
 import '@vscode-elements/elements/dist/vscode-textfield/index.js';
-import type { Problem } from '../../src/protocol/panels/common.ts';
+import type { Notice, Problem } from '../../src/protocol/panels/common.ts';
 import { h, setHidden, setText } from './dom.ts';
 
 /** The thin layer over `@vscode-elements/elements`: everything a panel takes from that package is made here. */
@@ -82,6 +82,7 @@ export interface EmptyStrings {
   readonly time: string;
   readonly optimize: string;
   readonly newExperiment: string;
+  readonly newest: string;
 }
 
 /** Says what a panel will show, how long that takes, and how to begin. */
@@ -101,6 +102,22 @@ export function emptyState(
       pushButton(strings.optimize, () => begin('optimize')),
       pushButton(strings.newExperiment, () => begin('new-experiment'), true),
     ),
+  );
+}
+
+/** Says what is waited for; or what is wrong, with a way to what there is. */
+export function noticeBox(
+  { kind, title, text }: Notice,
+  strings: EmptyStrings,
+  newest: () => void,
+): HTMLElement {
+  const isWork = kind === 'work';
+  return h(
+    'section',
+    { class: 'empty', role: isWork ? 'status' : 'alert' },
+    h('h2', {}, title),
+    h('p', { class: isWork ? 'quiet' : null }, text),
+    isWork ? null : h('p', { class: 'buttons' }, pushButton(strings.newest, newest, true)),
   );
 }
 

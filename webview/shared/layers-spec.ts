@@ -1,6 +1,6 @@
 import type { ChartSpec } from './chart-model.ts';
 import { category, fittedSpec, valueAxis, xAxis } from './spec-parts.ts';
-import type { Theme } from './theme.ts';
+import { beforeColor, type Theme } from './theme.ts';
 
 const HEIGHT = 150;
 /** Dashes of both lines; legends draw the same. */
@@ -35,7 +35,7 @@ export function layersSpec(
     });
   const bySide = (range: readonly (string | readonly number[])[]) => category('side', sides, range);
   const y = valueAxis(log, labels, minExtent);
-  const color = bySide([theme.muted, theme.accent]);
+  const color = bySide([beforeColor(theme), theme.accent]);
   const points = {
     x: x('layer'),
     y,

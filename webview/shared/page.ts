@@ -1,10 +1,11 @@
-import type { CommonIntent, Problem } from '../../src/protocol/panels/common.ts';
-import { type EmptyStrings, emptyState, ProblemBox } from './controls.ts';
+import type { CommonIntent, Notice, Problem } from '../../src/protocol/panels/common.ts';
+import { type EmptyStrings, emptyState, noticeBox, ProblemBox } from './controls.ts';
 import { onThemeChange, readTheme, type Theme } from './theme.ts';
 
 interface PageState {
   readonly strings: { readonly empty: EmptyStrings };
   readonly problem?: Problem | null;
+  readonly notice?: Notice | null;
 }
 
 interface Line<State> {
@@ -73,9 +74,10 @@ export function startPage<State extends PageState, Parts>(
 
 /** The fault, which has a hint of its own; else the buttons that bring content. */
 function withoutContent<State extends PageState>(
-  { strings, problem }: State,
+  { strings, problem, notice }: State,
   line: Line<State>,
 ): HTMLElement {
+  if (notice) return noticeBox(notice, strings.empty, () => line.send({ type: 'begin', what: 'newest' }));
   if (!problem) return emptyState(strings.empty, (what) => line.send({ type: 'begin', what }));
   const box = new ProblemBox();
   box.show(problem);

@@ -1,6 +1,7 @@
-import { h, svg } from './dom.ts';
+import { fill } from '../../src/protocol/panels/fill.ts';
+import { button, h, svg } from './dom.ts';
 import { MUTED_DASHES, SOLID } from './layers-spec.ts';
-import type { Theme } from './theme.ts';
+import { beforeColor, type Theme } from './theme.ts';
 
 /** Outlines on a field of 12 × 12, the same shapes that vega draws. */
 const OUTLINES: Readonly<Record<string, string>> = {
@@ -42,17 +43,31 @@ export function shapeSwatch(color: string, shape: string, filled = true): SVGEle
   );
 }
 
+/** Lets the signs of a legend hide their lines. */
+export interface LegendToggles {
+  readonly hidden: readonly string[];
+  readonly label: string;
+  toggle(name: string): void;
+}
+
 /** The signs of both lines of a chart over the layers with their names, and room for a value. */
-export function layersLegend(theme: Theme, [muted, accent]: readonly [string, string]): HTMLElement[] {
-  return [
-    h(
-      'span',
-      {},
-      lineSwatch(theme.muted, MUTED_DASHES),
-      shapeSwatch(theme.muted, 'circle', false),
-      muted,
-      h('output'),
-    ),
-    h('span', {}, lineSwatch(theme.accent, SOLID), shapeSwatch(theme.accent, 'square'), accent, h('output')),
+export function layersLegend(
+  theme: Theme,
+  [muted, accent]: readonly [string, string],
+  toggles?: LegendToggles,
+): HTMLElement[] {
+  const signs: readonly (readonly [name: string, ...signs: SVGElement[]])[] = [
+    [muted, lineSwatch(beforeColor(theme), MUTED_DASHES), shapeSwatch(beforeColor(theme), 'circle', false)],
+    [accent, lineSwatch(theme.accent, SOLID), shapeSwatch(theme.accent, 'square')],
   ];
+  return signs.map(([name, ...drawn]) => {
+    if (!toggles) return h('span', {}, ...drawn, name, h('output'));
+    const toggle = button('', () => toggles.toggle(name), {
+      class: 'toggle',
+      'aria-pressed': String(!toggles.hidden.includes(name)),
+      'aria-label': fill(toggles.label, name),
+    });
+    toggle.append(...drawn, name);
+    return h('span', {}, toggle, h('output'));
+  });
 }

@@ -2,7 +2,7 @@
 
 export interface Theme {
   readonly foreground: string;
-  /** For what has less weight: the state before rotation, axes. */
+  /** For words that have less weight, and axes. */
   readonly muted: string;
   readonly background: string;
   /** For what the eye should find: the state after rotation, the run shown. */
@@ -57,6 +57,35 @@ export function themeFrom(read: (token: string) => string, highContrast: boolean
     ],
     highContrast,
   };
+}
+
+/** Half of a background, or a little less: a line of it stands out from both at 3 : 1. */
+const LESS = 0.45;
+
+/** For what is only there to compare with, such as the state before rotation: less than text, and no accent. */
+export function beforeColor({ foreground, background }: Pick<Theme, 'foreground' | 'background'>): string {
+  return mixed(foreground, background);
+}
+
+/** The colour between two, the nearer to the first; that itself where either cannot be read. */
+export function mixed(color: string, background: string): string {
+  const [a, b] = [channels(color), channels(background)];
+  if (!a || !b) return color;
+  const between = a.map((value, index) => Math.round((1 - LESS) * value + LESS * b[index]!));
+  return `rgb(${between.join(', ')})`;
+}
+
+function channels(color: string): number[] | null {
+  const hex = /^#([0-9a-f]{6}|[0-9a-f]{3})$/i.exec(opaque(color))?.[1];
+  if (hex) {
+    const size = hex.length / 3;
+    return [0, 1, 2].map((at) => {
+      const digits = hex.slice(at * size, (at + 1) * size);
+      return Number.parseInt(size === 1 ? digits + digits : digits, 16);
+    });
+  }
+  const parts = /^rgb\(\s*([\d.]+)[,\s]+([\d.]+)[,\s]+([\d.]+)\s*\)$/i.exec(opaque(color));
+  return parts?.slice(1, 4).map(Number) ?? null;
 }
 
 /** Some themes take their colours of charts from highlights that let the background through: too pale for a line. */

@@ -1,4 +1,4 @@
-import type { StepColumns } from '../../src/protocol/panels/training.ts';
+import type { Objective, StepColumns } from '../../src/protocol/panels/training.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
 import type { AxisKind } from '../shared/domain.ts';
 
@@ -9,6 +9,8 @@ export type ColumnName = Exclude<keyof StepColumns, 'step'>;
 /** The lines that one chart draws of every run. */
 export interface ChartDefinition {
   readonly id: ChartId;
+  /** Only runs with this objective are drawn; any if absent. */
+  readonly objective?: Objective;
   readonly axis: AxisKind;
   /** Lines of one run; told apart by their dashes. */
   readonly series: readonly { readonly id: SeriesId; readonly column: ColumnName }[];
@@ -18,12 +20,6 @@ export interface ChartDefinition {
 
 export const DEFINITIONS: readonly ChartDefinition[] = [
   { id: 'loss', axis: 'linear', series: [{ id: 'value', column: 'loss' }], labels: '~r' },
-  {
-    id: 'orthogonality',
-    axis: 'log',
-    series: [{ id: 'value', column: 'orthogonalityError' }],
-    labels: '.0e',
-  },
   { id: 'gradient', axis: 'from-zero', series: [{ id: 'value', column: 'gradientNorm' }], labels: '~r' },
   {
     id: 'stepSize',
@@ -45,7 +41,18 @@ export const DEFINITIONS: readonly ChartDefinition[] = [
     labels: '~r',
   },
   { id: 'seconds', axis: 'from-zero', series: [{ id: 'value', column: 'seconds' }], labels: '~r' },
+  {
+    id: 'orthogonality',
+    axis: 'log',
+    series: [{ id: 'value', column: 'orthogonalityError' }],
+    labels: '.0e',
+  },
 ];
+
+/** The chart of the loss of one objective. */
+export function lossOf(objective: Objective): ChartDefinition {
+  return { ...DEFINITIONS[0]!, objective };
+}
 
 /** Dashes of a run's first, second and third line; legends draw the same. */
 export const DASHES = [

@@ -4,7 +4,7 @@ import type { TrainingStrings } from '../../src/protocol/panels/training-strings
 import { measuredPerplexity } from '../../src/protocol/perplexity.ts';
 import { ProblemBox, pushButton } from '../shared/controls.ts';
 import { button, h, setAttribute, setHidden, setText } from '../shared/dom.ts';
-import { formatPerplexity, formatSeconds } from '../shared/format.ts';
+import { formatNumber, formatPerplexity, formatSeconds } from '../shared/format.ts';
 
 /** Signs beside the verdict's word; each has its own shape. */
 const SIGNS = {
@@ -29,6 +29,7 @@ export class TrainingHead {
   readonly #verdict: HTMLElement;
   readonly #activity = h('p', { class: 'quiet', role: 'status' });
   readonly #perplexity = h('p', { class: 'perplexity' });
+  readonly #orthogonal = h('span', { class: 'exact' });
   readonly #problem = new ProblemBox();
   readonly #notes = h('ul', { class: 'notes' });
   readonly #notesBox: HTMLDetailsElement;
@@ -51,7 +52,14 @@ export class TrainingHead {
         class: 'link',
       },
     );
-    this.#verdict = h('p', { class: 'verdict', role: 'status' }, this.#sign, this.#word, this.#reason);
+    this.#verdict = h(
+      'p',
+      { class: 'verdict', role: 'status' },
+      this.#sign,
+      this.#word,
+      this.#reason,
+      this.#orthogonal,
+    );
     this.#notesBox = h('details', {}, this.#notesTitle, this.#notes);
     this.element = h(
       'header',
@@ -87,6 +95,11 @@ export class TrainingHead {
     setText(this.#sign, SIGNS[run.verdict.kind]);
     setText(this.#word, `${run.verdict.word}: `);
     setText(this.#reason, run.verdict.reason);
+    const { orthogonal } = run;
+    setText(
+      this.#orthogonal,
+      orthogonal === null ? '' : ` · ✓ ${fill(strings.orthogonal, formatNumber(orthogonal, 2))}`,
+    );
     setText(this.#activity, run.activity ?? '');
     setHidden(this.#activity, run.activity === null);
     this.#problem.show(run.problem);

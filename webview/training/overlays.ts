@@ -1,83 +1,125 @@
-import type { RunName } from '../../src/protocol/panels/common.ts';
+import { fill } from '../../src/protocol/panels/fill.ts';
 import type { RunCurves, TrainingIntent, TrainingState } from '../../src/protocol/panels/training.ts';
+import { SMOOTHING } from '../../src/protocol/panels/training-limits.ts';
 import type { TrainingStrings } from '../../src/protocol/panels/training-strings.ts';
-import { checkbox, type Toggle } from '../shared/controls.ts';
-import { h } from '../shared/dom.ts';
+import { Picker } from '../shared/controls.ts';
+import { button, h, setAttribute, setHidden, setText } from '../shared/dom.ts';
 import { shapeSwatch } from '../shared/swatch.ts';
 import type { Theme } from '../shared/theme.ts';
 import { MARKS, SHAPES } from './definitions.ts';
+import type { CurveView } from './view.ts';
 
-/** The runs whose curves are drawn, with their signs, and those that may be laid over them. */
+/** The runs whose curves are drawn, as chips, and what all charts share: their x axis and the smoothing. */
 export class Overlays {
   readonly element: HTMLElement;
   readonly #send: (intent: TrainingIntent) => void;
-  readonly #list = h('div', { class: 'row' });
-  readonly #toggles = new Map<string, Toggle>();
+  readonly #change: (change: Partial<CurveView>) => void;
+  readonly #chips = h('span', { class: 'chips' });
+  readonly #add: HTMLButtonElement;
+  readonly #whole: HTMLButtonElement;
+  readonly #axis: Picker;
+  readonly #strings: TrainingStrings;
+  readonly #slider = h('input', { type: 'range', min: SMOOTHING.least, max: SMOOTHING.most, step: 1 });
+  readonly #sliderText = h('output');
   #key = '';
 
-  constructor(strings: TrainingStrings, send: (intent: TrainingIntent) => void) {
+  constructor(
+    strings: TrainingStrings,
+    send: (intent: TrainingIntent) => void,
+    change: (change: Partial<CurveView>) => void,
+  ) {
+    this.#strings = strings;
     this.#send = send;
+    this.#change = change;
+    this.#add = button(strings.addRun, () => send({ type: 'add' }), { class: 'chip add' });
+    this.#whole = button(strings.resetZoom, () => change({ zoom: null }), { class: 'link' });
+    this.#axis = new Picker(strings.xAxis, (x) => change({ x: x === 'time' ? 'time' : 'step', zoom: null }));
+    setAttribute(this.#slider, 'aria-label', strings.smoothing);
+    this.#slider.addEventListener('input', () => this.#smooth(Number(this.#slider.value)));
     this.element = h(
       'div',
-      { class: 'row overlays', role: 'group', 'aria-label': strings.overlay },
-      h('span', { class: 'quiet', 'aria-hidden': 'true' }, strings.overlay),
-      this.#list,
+      { class: 'row overlays', role: 'group', 'aria-label': strings.curves },
+      this.#chips,
+      this.#add,
+      this.#axis.element,
+      h(
+        'label',
+        { class: 'slider' },
+        h('span', { class: 'quiet' }, strings.smoothing),
+        this.#slider,
+        this.#sliderText,
+      ),
+      this.#whole,
     );
   }
 
-  show({ run, curves, others, strings }: TrainingState, theme: Theme): void {
-    const key = JSON.stringify([curves[0]?.dir, others, theme.runs]);
-    if (key !== this.#key) this.#rebuild(run?.bits ?? '', curves, others, strings, theme);
+  show({ curves, overlays, canAdd, remembered }: TrainingState, theme: Theme, view: CurveView): void {
+    const key = JSON.stringify([
+      curves.map(({ dir, mark, name }) => [dir, mark, name]),
+      theme.runs,
+      view.hidden,
+    ]);
+    if (key !== this.#key) this.#rebuild(curves, theme, view);
     this.#key = key;
-    for (const { dir, shown } of others) this.#toggles.get(dir)?.set(shown);
-    this.element.hidden = others.length === 0;
-  }
-
-  #rebuild(
-    bits: string,
-    curves: readonly RunCurves[],
-    others: TrainingState['others'],
-    strings: TrainingStrings,
-    theme: Theme,
-  ): void {
-    const present = new Set(others.map(({ dir }) => dir));
-    for (const dir of this.#toggles.keys()) if (!present.has(dir)) this.#toggles.delete(dir);
-    const own = curves[0] ? [runSign(curves[0].mark, strings.thisRun, theme)] : [];
-    const choices = others.map((other) => {
-      const toggle = this.#toggleOf(other.dir, labelOf(other, bits), other.shown);
-      const sign = other.mark === null ? null : runSign(other.mark, '', theme);
-      return h('span', { class: 'swatch-label' }, sign, toggle.element);
-    });
-    const focused = this.#list.contains(document.activeElement) ? document.activeElement : null;
-    this.#list.replaceChildren(...own, ...choices);
-    if (focused instanceof HTMLElement) focused.focus();
-  }
-
-  #toggleOf(dir: string, label: string, shown: boolean): Toggle {
-    const known = this.#toggles.get(dir);
-    if (known) return known;
-    const toggle = checkbox(label, shown, (checked) =>
-      this.#send({ type: 'overlay', run: dir, shown: checked }),
+    setHidden(this.#chips, overlays.length === 0);
+    this.#add.disabled = !canAdd;
+    setHidden(this.#add, !canAdd && overlays.length === 0);
+    setHidden(this.#whole, view.zoom === null);
+    const { xChoices } = this.#strings;
+    this.#axis.show(
+      (['step', 'time'] as const).map((value) => ({ value, label: xChoices[value] })),
+      view.x,
     );
-    this.#toggles.set(dir, toggle);
-    return toggle;
+    if (document.activeElement !== this.#slider) this.#slider.value = String(remembered.smoothing);
+    this.#saySmoothing(remembered.smoothing);
   }
-}
 
-/** Bits are only said where they are not those of the run shown. */
-function labelOf({ name, title, bits }: RunName, own: string): string {
-  return bits === own ? name : title;
-}
+  #smooth(steps: number): void {
+    this.#saySmoothing(steps);
+    this.#send({ type: 'smooth', steps });
+  }
 
-/** The shape, colour and letter that a run's lines end in. */
-function runSign(mark: string, text: string, theme: Theme): HTMLElement {
-  const index = MARKS.indexOf(mark);
-  const color = theme.runs[index] ?? theme.foreground;
-  return h(
-    'span',
-    { class: 'swatch-label' },
-    shapeSwatch(color, SHAPES[index] ?? 'circle'),
-    h('strong', {}, mark),
-    text === '' ? null : text,
-  );
+  #saySmoothing(steps: number): void {
+    const text = fill(this.#strings.smoothingSteps, steps);
+    setText(this.#sliderText, text);
+    setAttribute(this.#slider, 'aria-valuetext', text);
+  }
+
+  #rebuild(curves: readonly RunCurves[], theme: Theme, view: CurveView): void {
+    const focused = this.#chips.contains(document.activeElement);
+    this.#chips.replaceChildren(...curves.map((curve, index) => this.#chip(curve, index > 0, theme, view)));
+    if (focused) this.#add.focus();
+  }
+
+  /** The sign of a run, which hides its lines, and a cross, which takes it away. */
+  #chip(
+    { mark, name, dir }: RunCurves,
+    isOverlay: boolean,
+    theme: Theme,
+    { hidden }: CurveView,
+  ): HTMLElement {
+    const index = MARKS.indexOf(mark);
+    const isShown = !hidden.includes(mark);
+    const toggle = button('', () => this.#toggle(mark, hidden), {
+      class: 'toggle',
+      'aria-pressed': String(isShown),
+      'aria-label': fill(this.#strings.showRun, name),
+      title: name,
+    });
+    toggle.append(
+      shapeSwatch(theme.runs[index] ?? theme.foreground, SHAPES[index] ?? 'circle', isShown),
+      h('strong', {}, mark),
+      h('span', { class: 'chip-name' }, isOverlay ? name : this.#strings.thisRun),
+    );
+    const remove = button('×', () => this.#send({ type: 'remove', run: dir }), {
+      class: 'icon',
+      'aria-label': fill(this.#strings.removeRun, name),
+    });
+    return h('span', { class: 'chip' }, toggle, isOverlay ? remove : null);
+  }
+
+  #toggle(mark: string, hidden: readonly string[]): void {
+    const others = hidden.filter((one) => one !== mark);
+    this.#change({ hidden: others.length < hidden.length ? others : [...others, mark] });
+  }
 }

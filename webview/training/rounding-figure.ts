@@ -3,9 +3,9 @@ import type { TrainingStrings } from '../../src/protocol/panels/training-strings
 import { Picker } from '../shared/controls.ts';
 import { setHidden, setText } from '../shared/dom.ts';
 import type { Domain } from '../shared/domain.ts';
-import { Figure } from '../shared/figure.ts';
+import { Figure, type FigureOut } from '../shared/figure.ts';
 import { layersLegend } from '../shared/swatch.ts';
-import type { Theme } from '../shared/theme.ts';
+import { beforeColor, type Theme } from '../shared/theme.ts';
 import {
   linearName,
   type RoundingView,
@@ -41,8 +41,7 @@ export class RoundingFigure {
   constructor(
     strings: TrainingStrings,
     toggles: RoundingToggles,
-    keep: (toggles: RoundingToggles) => void,
-    redraw: () => void,
+    { keep, redraw, out }: { keep(toggles: RoundingToggles): void; redraw(): void; readonly out: FigureOut },
   ) {
     this.#toggles = toggles;
     const change = (wish: Partial<RoundingToggles>): void => {
@@ -56,6 +55,7 @@ export class RoundingFigure {
       about: strings.rounding.about,
       strings,
       asTable: toggles.asTable,
+      out,
       onToggle: (asTable) => change({ asTable }),
       onPoint: (x) => this.#point(x === null ? null : this.#nearest(Math.round(x))),
       onStep: (step) => this.#move(step),
@@ -108,7 +108,7 @@ export class RoundingFigure {
   }
 
   #showLegend({ rounding, strings }: RoundingView, theme: Theme): void {
-    const key = `${theme.muted} ${theme.accent} ${rounding.method}`;
+    const key = `${beforeColor(theme)} ${theme.accent} ${rounding.method}`;
     if (key === this.#legendKey) return;
     this.#legendKey = key;
     const names = [strings.rounding.nearest, rounding.method] as const;

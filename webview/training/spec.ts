@@ -1,4 +1,5 @@
 import type { ChartSpec } from '../shared/chart-model.ts';
+import type { AxisKind } from '../shared/domain.ts';
 import { category, fittedSpec, valueAxis, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
 import { type ChartDefinition, DASHES, MARKS, SHAPES } from './definitions.ts';
@@ -12,28 +13,45 @@ type Encoding = Readonly<Record<'x' | 'y' | 'color', object>>;
  * Lines over the steps. Data sets: `steps` {run, series, piece, step, value} of the run itself, `others` of the overlays,
  * `trend` of the loss, `ends` {run, series, step, value, label}, `rules` {value}, `gaps` {step}, `cursor` {step}. The
  * overlays are not evaluated again while the run goes on.
- * Parameters: `xMax`, `xEnd` (with room for letters), `xTicks`, `stepWord`, `yMin`, `yMax`, and `yTicks` of a log axis.
+ * `brush` {from, to}; `step` is a place on the x axis.
+ * Parameters: `xMin`, `xMax` (the last tick), `xEnd` (with room for letters), `xTicks`, `wordBefore` and `wordBehind` of
+ * its last label, `yMin`, `yMax`, and `yTicks` of a log axis.
  */
-export function trainingSpec(definition: ChartDefinition, colors: SpecColors): ChartSpec {
+export function trainingSpec(definition: ChartDefinition, kind: AxisKind, colors: SpecColors): ChartSpec {
   const encoding: Encoding = {
-    x: xAxis('step', [1, { expr: 'xEnd' }], {
+    x: xAxis('step', [{ expr: 'xMin' }, { expr: 'xEnd' }], {
       title: null,
-      format: 'd',
+      format: '~f',
       values: { expr: 'xTicks' },
-      labelExpr: "datum.value == xMax ? stepWord + ' ' + datum.label : datum.label",
+      labelExpr: 'datum.value == xMax ? wordBefore + datum.label + wordBehind : datum.label',
     }),
-    y: valueAxis(definition.axis === 'log', definition.labels, 44),
+    y: valueAxis(kind === 'log', kind === definition.axis ? definition.labels : '~g', 44),
     color: category('run', MARKS, colors.runs),
   };
   return fittedSpec(
     HEIGHT,
-    { xMax: 1, xEnd: 1, xTicks: [1], stepWord: '', yTicks: [0.1, 1], yMin: 0.1, yMax: 1 },
+    {
+      xMin: 0,
+      xMax: 1,
+      xEnd: 1,
+      xTicks: [1],
+      wordBefore: '',
+      wordBehind: '',
+      yTicks: [0.1, 1],
+      yMin: 0.1,
+      yMax: 1,
+    },
     {
       layer: [
         {
           data: { name: 'rules' },
           mark: { type: 'rule', strokeDash: [2, 2], color: colors.muted },
           encoding: { y: encoding.y },
+        },
+        {
+          data: { name: 'brush' },
+          mark: { type: 'rect', color: colors.muted, opacity: 0.25 },
+          encoding: { x: { ...encoding.x, field: 'from' }, x2: { field: 'to' } },
         },
         {
           data: { name: 'cursor' },
@@ -43,7 +61,15 @@ export function trainingSpec(definition: ChartDefinition, colors: SpecColors): C
         ...lineLayers(definition, encoding, colors),
         {
           data: { name: 'gaps' },
-          mark: { type: 'point', shape: 'cross', filled: true, angle: 45, size: 55, color: colors.danger },
+          mark: {
+            type: 'point',
+            shape: 'cross',
+            clip: true,
+            filled: true,
+            angle: 45,
+            size: 55,
+            color: colors.danger,
+          },
           encoding: { x: encoding.x, y: { value: HEIGHT - 7 } },
         },
         ...endLayers(encoding, colors),
@@ -73,7 +99,14 @@ function lineLayers(
 }
 
 function endLayers(encoding: Encoding, { background, foreground }: SpecColors): object[] {
-  const point = { type: 'point', filled: true, opacity: 1, size: 42, stroke: background, strokeWidth: 1 };
+  const point = {
+    type: 'point',
+    filled: true,
+    opacity: 1,
+    size: 42,
+    stroke: background,
+    strokeWidth: 1,
+  };
   const letter = {
     type: 'text',
     align: 'left',

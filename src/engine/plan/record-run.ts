@@ -5,7 +5,7 @@ import type { Run, RunRecord } from '../../runs/index.ts';
 
 /**
  * Writes every event of a job into its run folder on the way through, and ends the run's record whatever happens:
- * finished, cancelled (also when the consumer stops listening), or failed with the reason. A run that another process
+ * finished, stopped as {@link Cancelled} says, cancelled when the consumer stops listening, or failed with the reason. A run that another process
  * took over, or that was deleted, is left alone.
  */
 export async function* recordRun<T>(run: Run, job: AsyncGenerator<RunEvent, T>): AsyncGenerator<RunEvent, T> {
@@ -48,10 +48,16 @@ type End = (status: FinishedStatus, error?: RunRecord['error']) => RunEvent;
 /** Records how a job ended. @returns null where that cannot be written either: the job's own error is the one to tell. */
 function endInSpite(error: unknown, end: End): RunEvent | null {
   try {
-    return error instanceof Cancelled ? end('cancelled') : end('failed', describe(error));
+    return error instanceof Cancelled ? end(error.how, whyStopped(error)) : end('failed', describe(error));
   } catch {
     return null; // The record says "running", and the lock that nobody holds it.
   }
+}
+
+/** The person knows why they stopped a run, but not why something else did. */
+function whyStopped({ how, message }: Cancelled): RunRecord['error'] {
+  if (how !== 'interrupted') return null;
+  return { code: 'runs/interrupted', message, hint: 'Resume goes on from its last checkpoint.' };
 }
 
 function describe(thrown: unknown): NonNullable<RunRecord['error']> {

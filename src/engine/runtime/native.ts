@@ -1,6 +1,6 @@
 /** This runtime has our own operators. Sessions run off the JavaScript thread, and weights stay in mapped files. */
 
-import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { cancelledBy, messageOf, throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import type { DType, FileTensor, HostTensor, Tensor, TensorData } from '../../protocol/tensor.ts';
 import { formatCount } from '../../protocol/text.ts';
 import {
@@ -237,7 +237,7 @@ class NativeSession extends BoundSession {
     try {
       await run(token);
     } catch (error) {
-      throw signal.aborted ? new Cancelled() : error;
+      throw signal.aborted ? cancelledBy(signal) : error;
     } finally {
       signal.removeEventListener('abort', stop);
     }

@@ -97,7 +97,7 @@ async function start(parts: Parts, input: StartInput): Promise<object> {
   const { action: kind, withoutRotations = false } = input;
   void parts.jobs.submit({ kind, experiment: file, withoutRotations });
   if (kind === 'optimize') void vscode.commands.executeCommand(PANELS.training.command);
-  const job = parts.jobs.all.at(-1)!;
+  const job = parts.jobs.all.findLast((one) => one.kind === kind && one.experiment === file)!;
   return { ...jobFacts(parts, job), next: `Call ${TOOLS.status} to follow it.` };
 }
 

@@ -1,14 +1,13 @@
 import * as vscode from 'vscode';
-import { EXPERIMENT_GLOB } from '../../protocol/ids.ts';
+import { EXPERIMENT_GLOB, EXPERIMENT_SUFFIX } from '../../protocol/ids.ts';
 import { findDiskFiles } from '../disk-files.ts';
 import { Disposables } from '../disposables.ts';
 import { throttle } from '../throttle.ts';
 
-const SUFFIX = '.spinquant.json';
 const REMEMBERED = 'spinquant.activeExperiment';
 
 export function isExperiment(document: vscode.TextDocument): boolean {
-  return document.uri.scheme === 'file' && document.uri.fsPath.endsWith(SUFFIX);
+  return document.uri.scheme === 'file' && document.uri.fsPath.endsWith(EXPERIMENT_SUFFIX);
 }
 
 /** The experiment files of the workspace, and the one that the views show. */
@@ -16,6 +15,9 @@ export class ExperimentFiles implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<void>();
   /** The list or the active one changed, or the contents of one. */
   readonly onDidChange = this.#changed.event;
+  readonly #made = new vscode.EventEmitter<string>();
+  /** A file that just came: told before the list has it, which takes a search. */
+  readonly onDidMake = this.#made.event;
   readonly #context: vscode.ExtensionContext;
   readonly #disposables = new Disposables();
   readonly #refresh = throttle(() => void this.refresh(), 300);
@@ -28,6 +30,8 @@ export class ExperimentFiles implements vscode.Disposable {
     const watcher = this.#disposables.add(vscode.workspace.createFileSystemWatcher(EXPERIMENT_GLOB));
     for (const event of [watcher.onDidCreate, watcher.onDidDelete, watcher.onDidChange])
       this.#disposables.add(event(() => this.#refresh()));
+    this.#disposables.add(watcher.onDidCreate(({ fsPath }) => this.#made.fire(fsPath)));
+    this.#disposables.add(this.#made);
     this.#disposables.add(this.#refresh);
     this.#disposables.add(this.#changed);
     this.#disposables.add(vscode.window.onDidChangeActiveTextEditor((editor) => this.#follow(editor)));

@@ -179,7 +179,10 @@ function lastResult(summary: RunSummary, now: Experiment): LastResult {
 }
 
 /** Settings that changed in the file since a run; where it runs does not count. */
-export function changedSettings({ experiment, run }: RunSummary, now: Experiment): Difference[] {
+export function changedSettings(
+  { experiment, run }: Pick<RunSummary, 'experiment' | 'run'>,
+  now: Experiment,
+): Difference[] {
   if (experiment === null) return [];
   const present = resolvePortable(now, run.experimentFile);
   return experimentDifferences(portableExperiment(experiment), portableExperiment(present)).filter(

@@ -49,6 +49,14 @@ export class WorkerJobs implements Jobs {
     return this.#queue.running;
   }
 
+  get held(): Job | null {
+    return this.#queue.held;
+  }
+
+  proceed(): void {
+    this.#queue.proceed();
+  }
+
   progress(id: string): Progress {
     return this.#progress.of(id);
   }
@@ -66,6 +74,8 @@ export class WorkerJobs implements Jobs {
   }
 
   dispose(): void {
-    this.#queue.dispose();
+    // What runs is not cancelled: it is interrupted by the window, which ends the worker.
+    this.#changed.dispose();
+    this.#happened.dispose();
   }
 }

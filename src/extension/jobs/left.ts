@@ -4,7 +4,7 @@ import { loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import type { JobRequest } from '../services.ts';
 import { experimentName } from '../words.ts';
-import { submit } from './commands.ts';
+import { submit } from './submit.ts';
 import type { UnfinishedJob } from './unfinished.ts';
 
 /**

@@ -22,6 +22,7 @@ export function notifyEnds({ jobs, tables }: Pick<Services, 'jobs' | 'tables'>):
         return;
       case 'waiting':
       case 'running':
+      case 'paused':
       case 'cancelled':
         return;
     }

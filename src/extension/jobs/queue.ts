@@ -4,7 +4,7 @@ import type { RunEvent } from '../../protocol/events.ts';
 import type { ExperimentOverrides } from '../../protocol/worker.ts';
 import type { Job, JobKind, JobRequest, JobState } from '../services.ts';
 import type { WorkerClient } from './client.ts';
-import { markInterrupted } from './interrupted.ts';
+import { markLeft } from './interrupted.ts';
 import type { UnfinishedJob } from './unfinished.ts';
 import { WorkerEnded } from './worker-ended.ts';
 
@@ -52,6 +52,8 @@ export class JobQueue {
   readonly #host: QueueHost;
   #entries: Entry[] = [];
   #next = 1;
+  /** Paused, and nothing was started since. */
+  #held: Entry | null = null;
 
   constructor(host: QueueHost) {
     this.#host = host;
@@ -65,6 +67,11 @@ export class JobQueue {
     return this.#entries.find((entry) => entry.state === 'running') ?? null;
   }
 
+  /** See {@link Jobs.held}. */
+  get held(): Job | null {
+    return this.#held;
+  }
+
   /** All that run or wait, in their order. */
   get unfinished(): UnfinishedJob[] {
     return this.#entries
@@ -72,13 +79,27 @@ export class JobQueue {
       .map(({ request, runDir, state }) => ({ request, runDir, atWork: state === 'running' }));
   }
 
-  /** Puts a job at the end; resolves when it has ended, however it did. */
+  /** See {@link Jobs.submit}; resolves however the job ended. */
   submit(request: JobRequest): Promise<Job> {
+    const same = this.#entries.find((entry) => isSame(entry, request));
+    if (same !== undefined) {
+      this.proceed();
+      return same.ended;
+    }
     const entry = new Entry(`job-${this.#next++}`, request);
-    this.#entries.push(entry);
+    const goesOn = this.#held !== null && continues(request, this.#held);
+    const first = goesOn ? this.#entries.findIndex(({ state }) => state === 'waiting') : -1;
+    this.#entries.splice(first < 0 ? this.#entries.length : first, 0, entry);
+    this.#held = null;
     this.#host.changed(entry);
     this.#startNext();
     return entry.ended;
+  }
+
+  /** See {@link Jobs.proceed}. */
+  proceed(): void {
+    this.#held = null;
+    this.#startNext();
   }
 
   /** A waiting job goes at once; a running one is asked, and killed with its worker after the grace period. */
@@ -94,15 +115,12 @@ export class JobQueue {
   async pause(id: string): Promise<void> {
     const entry = this.#find(id);
     if (entry === undefined) return;
-    if (entry.state === 'waiting' || entry.client === null) return this.cancel(id);
+    if (entry.state === 'waiting') return this.cancel(id);
     entry.paused = true;
-    await entry.client.request('pause', { job: id }).catch(() => {}); // Its death ends the job too.
+    // Its death ends the job too.
+    if (entry.client !== null) await entry.client.request('pause', { job: id }).catch(() => {});
+    else entry.controller.abort();
     await entry.ended;
-  }
-
-  /** Cancels everything. */
-  dispose(): void {
-    for (const { id } of [...this.#entries]) void this.cancel(id);
   }
 
   #find(id: string): Entry | undefined {
@@ -112,7 +130,7 @@ export class JobQueue {
   }
 
   #startNext(): void {
-    if (this.running !== null) return;
+    if (this.running !== null || this.#held !== null) return;
     const entry = this.#entries.find(({ state }) => state === 'waiting');
     if (entry !== undefined) void this.#run(entry);
   }
@@ -155,17 +173,15 @@ export class JobQueue {
   }
 
   async #fail(entry: Entry, error: unknown): Promise<void> {
-    const asked = entry.controller.signal.aborted || entry.paused;
-    if (error instanceof WorkerEnded) await markInterrupted(entry.runDir, entry.client?.pid);
+    const asked = askedFor(entry);
+    if (asked === 'paused') this.#held = entry;
+    if (error instanceof WorkerEnded) await markLeft(entry.runDir, entry.client?.pid, asked ?? 'interrupted');
     if (entry.runDir !== null) await this.#host.ending(entry.runDir);
     if (error instanceof WorkerEnded) {
-      this.#finish(
-        entry,
-        asked ? 'cancelled' : 'interrupted',
-        asked ? 'It did not stop in time and was ended.' : error.message,
-      );
-    } else if (error instanceof Cancelled || asked) {
-      this.#finish(entry, 'cancelled', entry.paused ? 'Paused.' : 'Cancelled.');
+      const message = asked === null ? error.message : 'It did not stop in time and was ended.';
+      this.#finish(entry, asked ?? 'interrupted', message);
+    } else if (error instanceof Cancelled || asked !== null) {
+      this.#finish(entry, asked ?? 'cancelled', asked === 'paused' ? 'Paused.' : 'Cancelled.');
     } else {
       const hint = error instanceof UserError && error.hint !== '' ? ` ${error.hint}` : '';
       this.#finish(entry, 'failed', `${messageOf(error)}${hint}`);
@@ -187,4 +203,30 @@ export class JobQueue {
     const forgotten = new Set(ended.slice(0, Math.max(0, ended.length - HISTORY)));
     this.#entries = this.#entries.filter((entry) => !forgotten.has(entry));
   }
+}
+
+/** Null where nobody asked for an end. */
+function askedFor({ paused, controller }: Entry): 'paused' | 'cancelled' | null {
+  if (paused) return 'paused';
+  return controller.signal.aborted ? 'cancelled' : null;
+}
+
+/** A job that is being stopped will not do what is asked for now. */
+function isSame({ state, request, controller, paused }: Entry, asked: JobRequest): boolean {
+  const isOpen = state === 'waiting' || state === 'running';
+  if (!isOpen || paused || controller.signal.aborted || !asksTheSame(request, asked)) return false;
+  // One that waits reads the file when it begins.
+  return state === 'waiting' || (asked.contents !== undefined && asked.contents === request.contents);
+}
+
+function asksTheSame(a: JobRequest, b: JobRequest): boolean {
+  const of = ({ kind, experiment, runDir, withoutRotations = false }: JobRequest) =>
+    JSON.stringify([kind, experiment, runDir ?? null, withoutRotations]);
+  return of(a) === of(b);
+}
+
+/** The run that was paused goes on, or the table of which it is a cell. */
+function continues({ kind, experiment, runDir }: JobRequest, paused: Entry): boolean {
+  if (kind !== paused.kind || experiment !== paused.experiment) return false;
+  return runDir === undefined ? paused.request.runDir === undefined : runDir === paused.runDir;
 }

@@ -1,5 +1,5 @@
 import * as vscode from 'vscode';
-import { VIEWS } from '../../protocol/ids.ts';
+import { COMMANDS, VIEWS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { Disposables } from '../disposables.ts';
 import type { Job, Jobs, Services } from '../services.ts';
@@ -17,15 +17,17 @@ export function showJobStatus({ jobs, runs, tables }: StatusServices): vscode.Di
     vscode.window.createStatusBarItem('spinquant.status', vscode.StatusBarAlignment.Left, 10),
   );
   item.name = vscode.l10n.t('SpinQuant: what runs');
-  item.command = PANELS.training.command;
   let shown: Job | null = null;
   const update = disposables.add(
     throttle(async () => {
       const job = jobs.running;
-      const cells = job?.kind === 'optimize' ? await tables.of(job.experiment) : null;
+      if (job === null) {
+        showHeld(item, jobs);
+        return;
+      }
+      const cells = job.kind === 'optimize' ? await tables.of(job.experiment) : null;
       // The end of a job is told of again.
       if (jobs.running !== job) return;
-      if (job === null) return item.hide();
       const waiting = jobs.all.filter(({ state }) => state === 'waiting').length;
       render(item, job, progressText(jobs.progress(job.id), cells), waiting);
     }, INTERVAL_MS),
@@ -52,6 +54,22 @@ function render(item: vscode.StatusBarItem, job: Job, progress: string, waiting:
   const more = waiting === 0 ? '' : `\n${vscode.l10n.t('{0} waiting', waiting)}`;
   item.tooltip = `${jobTitle(job.kind)}: ${name}\n${progress}${more}`;
   item.accessibilityInformation = { label: `${jobTitle(job.kind)} ${name}, ${progress}` };
+  item.command = PANELS.training.command;
+  item.show();
+}
+
+/** After a pause nothing begins: what waits is said, and goes on by a click. */
+function showHeld(item: vscode.StatusBarItem, { all, held }: Jobs): void {
+  const waiting = all.filter(({ state }) => state === 'waiting').length;
+  if (held === null || waiting === 0) {
+    item.hide();
+    return;
+  }
+  const text = vscode.l10n.t('{0} paused, {1} waiting', experimentName(held.experiment), waiting);
+  item.text = `$(debug-pause) ${text}`;
+  item.tooltip = vscode.l10n.t('Resume what was paused; those that wait follow it.');
+  item.accessibilityInformation = { label: text };
+  item.command = COMMANDS.resume;
   item.show();
 }
 

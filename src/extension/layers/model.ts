@@ -123,13 +123,23 @@ function mapStates({ settings, progress }: LayerTreeInput): MapStates {
   };
 }
 
-/** Layers with the least signal left: a tenth of them, at least one and at most four; none while nothing is measured. */
-export function worstLayers(layers: readonly LayerNode[]): readonly number[] {
-  const measured = layers.filter(({ worst }) => worst?.after.sqnrDb != null);
-  const count = Math.min(4, Math.max(1, Math.floor(measured.length / 10)));
-  return sortByError(measured)
-    .slice(0, count)
-    .map(({ layer }) => layer);
+/** Below this, what rounding adds is more than a tenth of the signal's power. */
+export const LEAST_DB = 10;
+/** The SQNR of a sample may be off by less. */
+const LOST_DB = 1;
+
+/** What is bad about a site: little signal is left, or rotation took some away. Null where nothing is, or was measured. */
+export function faultOf(record: SiteRecord | null): 'little' | 'lost' | null {
+  const [before, after] = [record?.before.sqnrDb ?? null, record?.after.sqnrDb ?? null];
+  if (after === null) return null;
+  if (after < LEAST_DB) return 'little';
+  return before !== null && after < before - LOST_DB ? 'lost' : null;
+}
+
+/** Sites of a layer that are bad, the worst first: none in a layer that is only worse than others. */
+export function badSites({ sites }: LayerNode): SiteNode[] {
+  const bad = sites.filter(({ record }) => faultOf(record) !== null);
+  return bad.sort((a, b) => error(b.record) - error(a.record));
 }
 
 /** The worst first. */

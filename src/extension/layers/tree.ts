@@ -8,17 +8,10 @@ import type { RunSummaries } from '../runs/summaries.ts';
 import { throttle } from '../throttle.ts';
 import { experimentName } from '../words.ts';
 import { layerUri } from './decorations.ts';
-import {
-  filterLayers,
-  type LayerNode,
-  type MapNode,
-  type SiteNode,
-  SWITCHES,
-  sortByError,
-  worstLayers,
-} from './model.ts';
+import { layerTooltip, siteTooltip } from './hovers.ts';
+import { filterLayers, type LayerNode, type MapNode, type SiteNode, SWITCHES, sortByError } from './model.ts';
 import { type LayerSource, readLayerSource } from './source.ts';
-import { mapPlace, mapsText, recordText, siteName, stateIcon, stateName } from './words.ts';
+import { mapPlace, mapsText, recordText, shortText, siteName, stateIcon, stateName } from './words.ts';
 
 interface ModelNode {
   readonly type: 'model';
@@ -113,9 +106,8 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     }
   }
 
-  /** Layers that get a badge. */
-  worst(): readonly number[] {
-    return this.#source === null ? [] : worstLayers(this.#source.data.layers);
+  layer(number: number): LayerNode | undefined {
+    return this.#source?.data.layers.find(({ layer }) => layer === number);
   }
 
   #modelItem(): vscode.TreeItem {
@@ -139,7 +131,8 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     return item;
   }
 
-  #layerItem({ layer, worst }: LayerNode): vscode.TreeItem {
+  #layerItem(node: LayerNode): vscode.TreeItem {
+    const { layer, worst } = node;
     const state = this.#filter === '' ? 'Collapsed' : 'Expanded';
     const item = new vscode.TreeItem(
       vscode.l10n.t('layer {0}', layer),
@@ -148,8 +141,14 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     item.id = `layer ${layer} ${state}`;
     item.resourceUri = layerUri(layer);
     item.iconPath = new vscode.ThemeIcon('layers');
-    if (worst !== null)
-      item.description = vscode.l10n.t('worst: {0} {1}', siteName(worst.site), recordText(worst));
+    // A side bar is narrow: the numbers come first, and all else is told on hover.
+    if (worst !== null) item.description = shortText(worst);
+    item.tooltip = layerTooltip(node);
+    item.accessibilityInformation = {
+      label: [item.label, worst && `${siteName(worst.site)} ${recordText(worst)}`]
+        .filter((text) => text !== null)
+        .join(', '),
+    };
     item.contextValue = 'layer';
     return item;
   }
@@ -158,14 +157,21 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     const item = new vscode.TreeItem(siteName(site));
     item.id = `site ${layer} ${site}`;
     item.iconPath = stateIcon(maps[0]?.state ?? 'none');
-    item.description = record === null ? '' : recordText(record);
+    item.description = record === null ? '' : shortText(record);
     const words = mapsText(maps);
     item.tooltip =
       record === null
         ? [words, notMeasured(this.#source?.hasSwitches ?? true)].filter((text) => text !== '').join('. ')
-        : `${words}\n${recordText(record)}\nmax |x| ${record.before.maxAbs.toPrecision(3)} → ${record.after.maxAbs.toPrecision(3)}`;
+        : siteTooltip(words, record);
     item.accessibilityInformation = {
-      label: [vscode.l10n.t('layer {0}', layer), siteName(site), words, item.description].join(', '),
+      label: [
+        vscode.l10n.t('layer {0}', layer),
+        siteName(site),
+        words,
+        record === null ? '' : recordText(record),
+      ]
+        .filter((text) => text !== '')
+        .join(', '),
     };
     item.command = {
       command: PANELS.layers.command,
@@ -180,7 +186,8 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
 function mapItem({ symbol, state }: MapNode, hasSwitches: boolean): vscode.TreeItem {
   const item = new vscode.TreeItem(symbol);
   item.id = `map ${symbol}`;
-  item.description = `${stateName(state)} · ${mapPlace(symbol)}`;
+  item.description = stateName(state);
+  item.tooltip = `${symbol}: ${stateName(state)} · ${mapPlace(symbol)}`;
   item.iconPath = stateIcon(state);
   item.contextValue = 'map';
   if (SWITCHES[symbol] === null || !hasSwitches) return item;

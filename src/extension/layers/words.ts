@@ -47,11 +47,25 @@ export function mapsText(maps: readonly MapFacts[]): string {
   return maps.map(({ symbol, state }) => `${symbol} ${stateName(state)}`).join(', ');
 }
 
+/** `17.3 dB (+7.5)`: what is left, and what rotation gave. Of what is not quantized the kurtosis. */
+export function shortText({ before, after }: SiteRecord): string {
+  if (after.sqnrDb === null) return vscode.l10n.t('kurtosis {0}', kurtosisText(after.kurtosis));
+  const left = vscode.l10n.t('{0} dB', after.sqnrDb.toFixed(1));
+  if (before.sqnrDb === null) return left;
+  const gain = after.sqnrDb - before.sqnrDb;
+  return `${left} (${gain < 0 ? '−' : '+'}${Math.abs(gain).toFixed(1)})`;
+}
+
+const kurtosisText = (value: number) => value.toFixed(value < 100 ? 1 : 0);
+
 /** `9.8 → 17.3 dB · kurtosis 214 → 3.1`. */
 export function recordText({ before, after }: SiteRecord): string {
   const decibels = (value: number | null) => (value === null ? '–' : value.toFixed(1));
-  const number = (value: number) => value.toFixed(value < 100 ? 1 : 0);
-  const kurtosis = vscode.l10n.t('kurtosis {0} → {1}', number(before.kurtosis), number(after.kurtosis));
+  const kurtosis = vscode.l10n.t(
+    'kurtosis {0} → {1}',
+    kurtosisText(before.kurtosis),
+    kurtosisText(after.kurtosis),
+  );
   if (before.sqnrDb === null && after.sqnrDb === null) return kurtosis;
   const sqnr = vscode.l10n.t('{0} → {1} dB', decibels(before.sqnrDb), decibels(after.sqnrDb));
   return `${sqnr} · ${kurtosis}`;

@@ -8,6 +8,7 @@ import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
 import { columnForPanel } from './groups.ts';
 import { panelPage } from './page.ts';
+import { savePicture } from './results/matrix/save.ts';
 
 /** Live charts change at most ten times a second. */
 const UPDATE_INTERVAL_MS = 100;
@@ -19,6 +20,10 @@ export interface PanelView<State, Intent> {
   titleOf(state: State): string;
   /** The complete state. Faults of the person's files belong into it. */
   state(): Promise<State>;
+  /** The part of a state that a page does not have; called once for each state that is sent. */
+  wire(state: State): State;
+  /** The page is new, or a state did not reach it: it has nothing. */
+  unsent(): void;
   /** @returns null for what this panel does not understand. */
   parse(message: unknown): Intent | CommonIntent | null;
   act(intent: Intent): Promise<void>;
@@ -53,6 +58,7 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   adopt(panel: vscode.WebviewPanel): void {
     this.#panel?.dispose();
     this.#panel = panel;
+    panel.iconPath = this.#icon();
     this.#ready = false;
     panel.webview.options = this.#options();
     panel.webview.onDidReceiveMessage((message: unknown) => void this.#receive(message));
@@ -81,8 +87,9 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
       const panel = this.#panel;
       if (!panel?.visible || !this.#ready) return;
       panel.title = this.#view.titleOf(state);
-      const message: StateMessage<State> = { type: 'state', state };
-      await panel.webview.postMessage(message);
+      const isLive = this.#services.jobs.running !== null;
+      const message: StateMessage<State> = { type: 'state', state: this.#view.wire(state), isLive };
+      if (!(await panel.webview.postMessage(message))) this.#view.unsent();
     } catch (error) {
       this.#report(error);
     }
@@ -104,12 +111,19 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   }
 
   async #actCommon(intent: CommonIntent): Promise<void> {
+    if (intent.type === 'picture') return savePicture(intent, placeForPictures());
+    if (intent.type === 'values') return vscode.env.clipboard.writeText(intent.text);
     if (intent.type === 'ready') {
       this.#ready = true;
+      this.#view.unsent();
       return;
     }
-    const command = intent.what === 'optimize' ? COMMANDS.optimize : COMMANDS.newExperiment;
-    await vscode.commands.executeCommand(command);
+    const commands = {
+      optimize: COMMANDS.optimize,
+      'new-experiment': COMMANDS.newExperiment,
+      newest: PANELS[this.#view.name].command,
+    };
+    await vscode.commands.executeCommand(commands[intent.what]);
   }
 
   #report(error: unknown): void {
@@ -119,6 +133,17 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
 
   #options(): vscode.WebviewOptions & vscode.WebviewPanelOptions {
     return { enableScripts: true, enableFindWidget: true, localResourceRoots: [this.#folder()] };
+  }
+
+  #icon(): { readonly light: vscode.Uri; readonly dark: vscode.Uri } {
+    const file = (theme: string) =>
+      vscode.Uri.joinPath(
+        this.#services.context.extensionUri,
+        'media',
+        'panels',
+        `${this.#view.name}-${theme}.svg`,
+      );
+    return { light: file('light'), dark: file('dark') };
   }
 
   #folder(): vscode.Uri {
@@ -140,7 +165,13 @@ export class PanelHost<State, Intent> implements vscode.Disposable {
   }
 }
 
+/** A file of the folder that pictures are proposed for; null where none is open. */
+function placeForPictures(): string | null {
+  const folder = vscode.workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file');
+  return folder === undefined ? null : vscode.Uri.joinPath(folder.uri, 'picture').fsPath;
+}
+
 function isCommon(intent: unknown): intent is CommonIntent {
   const { type } = intent as { type?: unknown };
-  return type === 'ready' || type === 'begin';
+  return type === 'ready' || type === 'begin' || type === 'picture' || type === 'values';
 }

@@ -15,6 +15,7 @@ import type { Services } from '../services.ts';
 import { language } from '../words.ts';
 import { PanelHost, type PanelView } from './panel-host.ts';
 import { problemOf } from './problem.ts';
+import { remember } from './remembered.ts';
 
 export interface PanelState {
   readonly strings: { readonly panel: string };
@@ -39,7 +40,7 @@ export abstract class Panel<
 {
   protected readonly services: Services;
   protected readonly strings: State['strings'];
-  protected memory: Memory;
+  #memory: Memory;
   readonly name: PanelName;
   readonly #contract: Contract<State, OwnIntent<Intent>, Memory>;
   readonly #host: PanelHost<State, OwnIntent<Intent>>;
@@ -50,12 +51,30 @@ export abstract class Panel<
     this.#contract = contract;
     this.name = contract.name;
     this.strings = contract.strings;
-    this.memory = contract.memory;
+    this.#memory = contract.memory;
     this.#host = this.own(new PanelHost<State, OwnIntent<Intent>>(services, this));
     this.own(services.runs.onDidChange((dirs) => this.runsChanged(dirs)));
   }
 
   abstract state(): Promise<State>;
+
+  protected get memory(): Memory {
+    return this.#memory;
+  }
+
+  protected set memory(memory: Memory) {
+    this.#memory = memory;
+    remember(this.name, memory);
+  }
+
+  /** See {@link PanelView.wire}. */
+  wire(state: State): State {
+    return state;
+  }
+
+  /** See {@link PanelView.unsent}. */
+  unsent(): void {}
+
   abstract act(intent: OwnIntent<Intent>): Promise<void>;
 
   /** The part of the memory that the arguments of the panel's command choose; what is not as it should be is left out. */

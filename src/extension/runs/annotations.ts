@@ -1,5 +1,5 @@
 /** People's notes on runs: `.spinquant/labels.json`, beside the runs, one entry a run folder's name. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import { loadRuns } from '../lazy.ts';
@@ -36,7 +36,19 @@ export async function writeAnnotation(runDir: string, change: Partial<RunAnnotat
 
 /** @throws UserError `runs/labels` when the file is there and is not ours: it must not be written over. */
 function readLabels(path: string): LabelsFile {
-  if (!existsSync(path)) return { version: 1, runs: {} };
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return { version: 1, runs: {} };
+  const key = `${path} ${stat.mtimeMs} ${stat.size}`;
+  if (last?.key === key) return last.file;
+  const file = parseLabels(path);
+  last = { key, file };
+  return file;
+}
+
+/** The file last read: every run of a long list asks for its note. */
+let last: { readonly key: string; readonly file: LabelsFile } | null = null;
+
+function parseLabels(path: string): LabelsFile {
   let problem = 'it has no "version": 1';
   try {
     const value = JSON.parse(readFileSync(path, 'utf8')) as Partial<LabelsFile> | null;

@@ -21,6 +21,10 @@ export class LiveRuns {
     return [...this.#runs.keys()];
   }
 
+  asRead(): Run[] {
+    return [...this.#runs.values()];
+  }
+
   /** As it is to be shown. */
   get(dir: string): Run | undefined {
     const run = this.#runs.get(dir);

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
 import type { Run } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
+import type { ExperimentFiles } from '../experiments/files.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunAnnotation, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
@@ -12,12 +13,16 @@ import { language } from '../words.ts';
 import { NO_ANNOTATION, readAnnotation, writeAnnotation } from './annotations.ts';
 import { findRunFolders } from './folders.ts';
 import { LiveRuns } from './live.ts';
+import { RunsLook } from './look.ts';
 import { distinctNames } from './names.ts';
 
 const INTERVAL_MS = 100;
-/** No file tells that another process died, or a machine: runs that are not this window's are looked at so often. */
-const OTHERS_MS = 30_000;
+/** What is made or deleted elsewhere is seen within two seconds, whatever tells of files. */
+const LOOK_MS = 1000;
+/** A search of the workspace. */
+const FOLDERS_MS = 1000;
 const REMEMBERED = 'spinquant.runFolders';
+const DEFAULT_RUNS = join(sep, '.spinquant', 'runs');
 
 /** The run folders of the workspace, kept up to date by watching their files. */
 export class WorkspaceRuns implements RunStore {
@@ -28,12 +33,15 @@ export class WorkspaceRuns implements RunStore {
   readonly #runs: LiveRuns;
   /** Names of runs that would be called the same. */
   #names: ReadonlyMap<string, string> = new Map();
+  #namedOf = '';
   readonly #folders = new Set<string>();
   readonly #watchers = new Disposables();
   /** Run folders to read again. */
   readonly #dirty = new Set<string>();
   readonly #flush = throttle(() => void this.#readDirty(), INTERVAL_MS);
-  readonly #others = setInterval(() => this.#touchOthers(), OTHERS_MS);
+  readonly #look = new RunsLook();
+  readonly #looks = setInterval(() => void this.#lookAround(), LOOK_MS);
+  #isLooking = false;
   #reading: Promise<void> = Promise.resolve();
 
   /** To be made before any view: it hears of jobs first, so that views find runs as the queue says. */
@@ -44,6 +52,9 @@ export class WorkspaceRuns implements RunStore {
     this.#watchers.add(jobs.onDidChange((job) => this.#jobChanged(job)));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs/**'));
     this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/labels.json'));
+    // Of a folder that comes or goes with all that is in it, its own event may be the only one.
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant'));
+    this.#watch(vscode.workspace.createFileSystemWatcher('**/.spinquant/runs'));
   }
 
   list(): readonly Run[] {
@@ -90,6 +101,21 @@ export class WorkspaceRuns implements RunStore {
     void this.#memory.update(REMEMBERED, [...this.#folders]);
   }
 
+  /** Experiments that are made, or name other folders, may have runs there. */
+  follow({ onDidChange, onDidMake }: Pick<ExperimentFiles, 'onDidChange' | 'onDidMake'>): vscode.Disposable {
+    const find = throttle(() => this.#findFolders(), FOLDERS_MS);
+    const made = (file: string) => this.#addFolder(join(dirname(file), DEFAULT_RUNS));
+    return vscode.Disposable.from(find, onDidChange(find), onDidMake(made));
+  }
+
+  async #findFolders(): Promise<void> {
+    try {
+      for (const folder of await findRunFolders()) this.#addFolder(folder);
+    } catch (error) {
+      this.#log.warn(messageOf(error));
+    }
+  }
+
   /** Reads one run folder again; resolves when that is done. */
   async settle(runDir: string): Promise<void> {
     this.#addFolder(dirname(runDir));
@@ -105,7 +131,7 @@ export class WorkspaceRuns implements RunStore {
   }
 
   dispose(): void {
-    clearInterval(this.#others);
+    clearInterval(this.#looks);
     this.#flush.dispose();
     this.#watchers.dispose();
     this.#changed.dispose();
@@ -119,8 +145,15 @@ export class WorkspaceRuns implements RunStore {
     if (state === 'running') this.touch(runDir);
   }
 
-  #touchOthers(): void {
-    for (const { dir, record } of this.list()) if (record.status === 'running') this.touch(dir);
+  async #lookAround(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    try {
+      // As they were read: one that a job of ours works on counts as running for longer.
+      for (const dir of await this.#look.changes(this.#folders, this.#runs.asRead())) this.touch(dir);
+    } finally {
+      this.#isLooking = false;
+    }
   }
 
   async #readFolders(): Promise<void> {
@@ -147,6 +180,11 @@ export class WorkspaceRuns implements RunStore {
       this.#changed.fire(this.#runs.dirs);
       return;
     }
+    if (path.endsWith(`${sep}.spinquant`) || path.endsWith(DEFAULT_RUNS)) {
+      this.#addFolder(path.endsWith(DEFAULT_RUNS) ? path : join(path, 'runs'));
+      void this.#lookAround();
+      return;
+    }
     const dir = this.#runDirOf(path);
     // A sign of life changes nothing that is shown.
     if (dir !== null && !path.startsWith(join(dir, 'lock') + sep)) this.touch(dir);
@@ -165,7 +203,7 @@ export class WorkspaceRuns implements RunStore {
   #addFolder(folder: string): void {
     if (this.#folders.has(folder)) return;
     this.#folders.add(folder);
-    if (folder.endsWith(join('.spinquant', 'runs'))) return;
+    if (folder.endsWith(DEFAULT_RUNS)) return;
     this.#watch(
       vscode.workspace.createFileSystemWatcher(new vscode.RelativePattern(vscode.Uri.file(folder), '**')),
     );
@@ -182,10 +220,18 @@ export class WorkspaceRuns implements RunStore {
         if (existsSync(join(dir, RUN_FILES.run))) await this.#read(dir, openRun);
         else this.#runs.delete(dir);
       }
-      this.#names = distinctNames(this.list(), language());
+      this.#nameAgain();
       this.#changed.fire(dirs);
     });
     return this.#reading;
+  }
+
+  /** Names follow from what does not change in a run: only runs that come or go give others. */
+  #nameAgain(): void {
+    const key = this.#runs.dirs.join('\n');
+    if (key === this.#namedOf) return;
+    this.#namedOf = key;
+    this.#names = distinctNames(this.list(), language());
   }
 
   async #read(dir: string, openRun: (dir: string) => Promise<Run>): Promise<void> {

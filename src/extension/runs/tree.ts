@@ -1,13 +1,13 @@
 import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
-import { runStates } from '../../protocol/panels/words.ts';
 import { escapeMarkdown } from '../../protocol/printable.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
-import type { RunStatus } from '../../runs/index.ts';
+import type { Run, RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { experimentName, formatAge, jobTitle, translate } from '../words.ts';
+import { experimentName, formatAge, jobTitle, statusText } from '../words.ts';
+import { readAnnotation } from './annotations.ts';
 import { onShownChange } from './changes.ts';
 import { placeOf, shownName } from './choose.ts';
 import { isPlain, type RunSummaries, type RunSummary } from './summaries.ts';
@@ -62,52 +62,82 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
   }
 
   async getTreeItem({ runDir, experiment, job }: RunElement): Promise<vscode.TreeItem> {
-    if (job !== null) return waitingItem(job);
+    if (job !== null) return waitingItem(job, this.#jobs.held !== null);
     const run = runDir === null ? undefined : this.#runs.get(runDir);
     if (run === undefined) return new vscode.TreeItem(experimentName(experiment));
     return this.#runItem(await this.#summaries.of(run));
+  }
+
+  /** A side bar is narrow: what stands first is short. */
+  #label(run: Run, numbers: string): string {
+    const own = this.#runs.ofExperiment(run.experimentFile).filter(({ record }) => record.cell === null);
+    const number = own.length - own.findIndex(({ dir }) => dir === run.dir);
+    return labelOf(run, givenName(run), number, numbers);
   }
 
   async #runItem(summary: RunSummary): Promise<vscode.TreeItem> {
     const { run, results } = summary;
     const { record, dir } = run;
     const { starred, label } = this.#runs.annotation(dir);
-    const item = new vscode.TreeItem(shownName(run, this.#runs).name);
-    item.id = dir;
-    item.iconPath = statusIcon(record.status, starred);
     const { isResumable, mayBeLeft, variantOfRow } = await loadRuns();
+    const { name } = shownName(run, this.#runs);
     const isFull = record.cell !== null && variantOfRow(record.cell.method) === 'full-precision';
-    const numbers = results?.perplexity
+    const numbers = (results?.perplexity ?? [])
       .map(({ fullPrecision, quantized }) => formatPerplexity(isFull ? fullPrecision : quantized))
       .join(', ');
+    const item = new vscode.TreeItem(this.#label(run, numbers));
+    item.id = dir;
+    item.iconPath = statusIcon(record.status, starred);
     // The name of a cell says its method.
     const plain = record.cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
-    const place = placeOf(run);
-    const facts = record.cell === null ? [place, plain, numbers] : [numbers, place];
-    item.description = [...facts, label, formatAge(summary.measuredAt)]
-      .filter((part) => part !== undefined && part !== null && part !== '')
+    const facts = record.cell === null ? [numbers, label, plain, placeOf(run)] : [label, name];
+    const state = record.status === 'finished' ? null : statusText(record.status);
+    item.description = [state, ...facts, formatAge(summary.measuredAt)]
+      .filter((part) => part !== null && part !== '')
       .join(' · ');
-    item.tooltip = tooltip(summary, String(item.label), label);
+    item.tooltip = tooltip(summary, name, label);
     const resumable = isResumable(run) || mayBeLeft(run) ? 'resumable' : '';
     item.contextValue = `run ${record.status} ${starred ? 'starred' : 'unstarred'} ${resumable}`.trim();
+    // The table has a row for what was evaluated only.
+    const isMeasured = (results?.perplexity.length ?? 0) > 0;
     item.command = {
-      command: results === null ? PANELS.training.command : PANELS.results.command,
+      command: isMeasured ? PANELS.results.command : PANELS.training.command,
       title: vscode.l10n.t('Show'),
-      arguments: [results === null ? dir : [dir]],
+      arguments: [isMeasured ? [dir] : dir],
     };
     item.accessibilityInformation = {
-      label: `${item.label}, ${statusText(record.status)}, ${item.description}`,
+      label: `${name}, ${statusText(record.status)}, ${item.description}`,
     };
     return item;
   }
 }
 
-function waitingItem(job: Job): vscode.TreeItem {
+/** The person's own; none where the notes cannot be read, which the store has said. */
+function givenName({ dir }: Run): string | null {
+  try {
+    return readAnnotation(dir).name;
+  } catch {
+    return null;
+  }
+}
+
+/** Of a run with a name that a person gave, that; else it is counted: `w3 #2`. Of a cell its bits and its number. */
+function labelOf(run: Run, given: string | null, number: number, numbers: string): string {
+  const { cell } = run.record;
+  if (given !== null) return given;
+  if (cell !== null) return numbers === '' ? cell.bits : `${cell.bits}  ${numbers}`;
+  return `${experimentName(run.experimentFile)} #${number}`;
+}
+
+/** @param held whether nothing begins, since a job was paused. */
+function waitingItem(job: Job, held: boolean): vscode.TreeItem {
   const item = new vscode.TreeItem(experimentName(job.experiment));
   item.id = job.id;
   item.iconPath = new vscode.ThemeIcon('watch');
-  item.description = vscode.l10n.t('{0}: waits for its turn', jobTitle(job.kind));
-  item.contextValue = 'waiting';
+  item.description = held
+    ? vscode.l10n.t('{0}: waits, the queue is paused', jobTitle(job.kind))
+    : vscode.l10n.t('{0}: waits for its turn', jobTitle(job.kind));
+  item.contextValue = held ? 'waiting held' : 'waiting';
   return item;
 }
 
@@ -115,6 +145,7 @@ function waitingItem(job: Job): vscode.TreeItem {
 const ICONS: Readonly<Record<RunStatus, readonly [icon: string, color?: string]>> = {
   running: ['sync~spin'],
   finished: ['pass', 'testing.iconPassed'],
+  paused: ['debug-pause'],
   cancelled: ['circle-slash'],
   interrupted: ['debug-disconnect', 'list.warningForeground'],
   failed: ['error', 'list.errorForeground'],
@@ -125,8 +156,6 @@ function statusIcon(status: RunStatus, starred: boolean): vscode.ThemeIcon {
   const [icon, color] = status === 'finished' && starred ? STAR : ICONS[status];
   return new vscode.ThemeIcon(icon, color === undefined ? undefined : new vscode.ThemeColor(color));
 }
-
-export const statusText = (status: RunStatus): string => runStates(translate)[status];
 
 function tooltip({ run, results }: RunSummary, name: string, label: string | null): vscode.MarkdownString {
   const { record } = run;

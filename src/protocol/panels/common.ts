@@ -5,9 +5,11 @@ import { z } from 'zod';
 export interface StateMessage<State> {
   readonly type: 'state';
   readonly state: State;
+  /** More will follow soon: a page may leave this one out. */
+  readonly isLive?: boolean;
 }
 
-export type RunState = 'running' | 'finished' | 'cancelled' | 'interrupted' | 'failed';
+export type RunState = 'running' | 'finished' | 'paused' | 'cancelled' | 'interrupted' | 'failed';
 
 /** A run as pickers, legends and headings name it. */
 export interface RunName {
@@ -29,6 +31,13 @@ export interface Problem {
   readonly hint: string;
 }
 
+/** What stands in the place of a panel's content: what it waits for, or why there is none. */
+export interface Notice {
+  readonly kind: 'work' | 'problem';
+  readonly title: string;
+  readonly text: string;
+}
+
 /** Translates an English text; placeholders are `{0}`, `{1}` … `vscode.l10n.t` is one. */
 export type Translate = (message: string) => string;
 
@@ -41,11 +50,29 @@ export const readySchema = z.strictObject({ type: z.literal('ready') });
 /** A button of an empty state: the command that brings something to show. */
 export const beginSchema = z.strictObject({
   type: z.literal('begin'),
-  what: z.enum(['new-experiment', 'optimize']),
+  what: z.enum(['new-experiment', 'optimize', 'newest']),
+});
+
+/** A picture of a chart for a file: text, or the bytes of a PNG in base64. */
+export const pictureSchema = z.strictObject({
+  type: z.literal('picture'),
+  format: z.enum(['svg', 'png', 'vega-lite']),
+  name: z.string().min(1).max(100),
+  content: z.string().max(64 * 1024 * 1024),
+});
+
+/** The numbers of a chart for the clipboard, their columns apart by tabs. */
+export const valuesSchema = z.strictObject({
+  type: z.literal('values'),
+  text: z.string().max(64 * 1024 * 1024),
 });
 
 /** The intents that every panel sends beside its own. */
-export type CommonIntent = z.output<typeof readySchema> | z.output<typeof beginSchema>;
+export type CommonIntent =
+  | z.output<typeof readySchema>
+  | z.output<typeof beginSchema>
+  | z.output<typeof pictureSchema>
+  | z.output<typeof valuesSchema>;
 export type BeginWith = z.output<typeof beginSchema>['what'];
 export type OwnIntent<Intent> = Exclude<Intent, CommonIntent>;
 

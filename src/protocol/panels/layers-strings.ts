@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { beginTexts, figureTexts, siteNames } from './words.ts';
+import { absentTexts, beginTexts, figureTexts, siteNames } from './words.ts';
 
 /** Every text of the layers panel. */
 export function layersStrings(t: Translate) {
@@ -9,6 +9,9 @@ export function layersStrings(t: Translate) {
 function headTexts(t: Translate) {
   return {
     panel: t('Layers'),
+    absent: absentTexts(t),
+    notMeasured: t('{0} has no activation statistics'),
+    notMeasuredText: t('"Measure Activations" of its experiment makes them with its rotations.'),
     run: t('Run'),
     layer: t('Layer'),
     site: t('Site'),
@@ -66,6 +69,23 @@ function chartTexts(t: Translate) {
     channel: t('channel'),
     rank: t('rank'),
     maximum: t('max |x|'),
+    heatMap: t('Layers and sites'),
+    heatMapAbout: t('The stronger, the worse; click or use the arrow keys to go there'),
+    measure: t('Measure'),
+    measures: {
+      'sqnr-after': t('SQNR after'),
+      'sqnr-before': t('SQNR before'),
+      gain: t('SQNR gained'),
+      'error-after': t('error after'),
+      'error-before': t('error before'),
+      'kurtosis-after': t('kurtosis after'),
+      'kurtosis-before': t('kurtosis before'),
+    },
+    percent: t('{0} %'),
+    beside: t('Beside'),
+    noOther: t('no other run'),
+    notThere: t('It has not measured this site of this layer.'),
+    showLine: t('Show the line {0}'),
     sqnrDepth: t('SQNR over depth'),
     sqnrDepthAbout: t('Higher is better; click or drag to choose a layer'),
     kurtosisDepth: t('Kurtosis over depth'),

@@ -1,7 +1,16 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
 import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
-import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
+import {
+  beginSchema,
+  type Notice,
+  type Problem,
+  pictureSchema,
+  type RunName,
+  readySchema,
+  runDirSchema,
+  valuesSchema,
+} from './common.ts';
 import type { LayersStrings } from './layers-strings.ts';
 
 /** Kurtosis and SQNR of one site on one side of its rotation. */
@@ -57,6 +66,14 @@ export interface SiteDetail {
   readonly after: SideDetail;
 }
 
+export interface OtherRun {
+  readonly run: RunName & { readonly model: string };
+  readonly layers: number;
+  readonly depth: readonly DepthPoint[];
+  /** Null where it has not measured there. */
+  readonly detail: SiteDetail | null;
+}
+
 export interface LayersState {
   readonly strings: LayersStrings;
   readonly remembered: LayersMemory;
@@ -69,7 +86,11 @@ export interface LayersState {
   readonly layers: number;
   readonly depth: readonly DepthPoint[];
   readonly detail: SiteDetail | null;
+  /** Another run beside it, at the same layer and site. */
+  readonly other: OtherRun | null;
   readonly problem: Problem | null;
+  /** In the place of a run that cannot be shown. */
+  readonly notice: Notice | null;
 }
 
 const layer = z.int().min(0).max(100_000);
@@ -77,17 +98,25 @@ const layer = z.int().min(0).max(100_000);
 export const layersMemorySchema = z.strictObject({
   /** Null follows the newest run. */
   run: runDirSchema.nullable(),
+  /** The experiment file whose newest run is followed; null for any. */
+  experiment: runDirSchema.nullable().default(null),
   /** Null: the layer that rotation leaves worst. */
   layer: layer.nullable(),
   site: z.enum(SITES).nullable(),
+  /** Run folder that stands beside it. */
+  other: runDirSchema.nullable().default(null),
 });
 export type LayersMemory = z.output<typeof layersMemorySchema>;
 
 export const layersIntentSchema = z.discriminatedUnion('type', [
   readySchema,
   beginSchema,
+  pictureSchema,
+  valuesSchema,
   z.strictObject({ type: z.literal('run'), run: runDirSchema }),
   z.strictObject({ type: z.literal('site'), site: z.enum(SITES) }),
   z.strictObject({ type: z.literal('layer'), layer }),
+  z.strictObject({ type: z.literal('place'), layer, site: z.enum(SITES) }),
+  z.strictObject({ type: z.literal('other'), run: runDirSchema.nullable() }),
 ]);
 export type LayersIntent = z.output<typeof layersIntentSchema>;

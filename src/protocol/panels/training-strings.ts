@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { beginTexts, figureTexts, phaseNames, runStates } from './words.ts';
+import { absentTexts, beginTexts, figureTexts, phaseNames, runStates } from './words.ts';
 
 /** Every text of the training panel. */
 export function trainingStrings(t: Translate) {
@@ -25,7 +25,7 @@ function chartTexts(t: Translate) {
       seconds: t('Time per step'),
     },
     about: {
-      loss: t('Of each batch, before its step; bold: mean of the last {0} steps'),
+      loss: t('Of each batch, before its step; bold: mean of the last steps'),
       orthogonality: t('Largest |RᵀR − I| over all rotations, after the step; log axis'),
       gradient: t('Global norm over all rotations, before clipping'),
       stepSize: t('Taken is the smaller of rate and cap 1 / ‖W‖₁; log axis'),
@@ -33,7 +33,22 @@ function chartTexts(t: Translate) {
       seconds: t('Seconds for forward, backward and the update of the rotations'),
     },
     uncapped: t('Radians, about half the largest turn of a step; log axis'),
-    units: { loss: t('nats per token') },
+    units: {
+      'cross-entropy': t('nats per token'),
+      peak: t('(soft peak of a token)'),
+      range: t('(squared range of a token)'),
+      whip: t('(Σ exp(−|y|) of a token)'),
+      kurtosis: t('(|κ − 1.8| of a token)'),
+    },
+    timeUnits: { seconds: t('s'), minutes: t('min'), hours: t('h') },
+    xAxis: t('Along'),
+    xChoices: { step: t('steps'), time: t('time') },
+    logLoss: t('log loss'),
+    smoothing: t('Smoothing'),
+    smoothingSteps: t('{0} steps'),
+    resetZoom: t('Whole axis'),
+    pinned: t('pinned'),
+    orthogonal: t('‖RᵀR − I‖ at most {0}'),
     series: {
       rate: t('rate'),
       capR1: t('cap R1'),
@@ -75,15 +90,19 @@ function controlTexts(t: Translate) {
     cancel: t('Cancel'),
     resume: t('Resume'),
     openExperiment: t('Open experiment'),
-    overlay: t('Overlay'),
+    curves: t('Curves'),
     thisRun: t('this run'),
+    addRun: t('Add run …'),
+    removeRun: t('Remove {0}'),
+    showRun: t('Show the lines of {0}'),
+    showLine: t('Show the line {0}'),
     composed: t('composed operators'),
     composedHint: t(
       'Without native kernels operators are composed of standard ones: the same results up to rounding, slower.',
     ),
     notes: t('Notes ({0})'),
     ...figureTexts(t),
-    chartHelp: t('Arrow keys move along the steps.'),
+    chartHelp: t('Arrow keys move along the steps; Enter pins the cursor, Escape shows the whole axis.'),
     summary: t('{0}: {1} at step {2}, {3} at step {4}.'),
     noSteps: t('No steps yet.'),
     noValue: t('not a number'),
@@ -141,6 +160,11 @@ function phaseTexts(t: Translate) {
       '{0} change the function: full-precision logits differ by {1} of their size (allowed {2}).',
     ),
     unreadable: t('The run cannot be read.'),
+    starting: t('Starting …'),
+    startingText: t('Its curves are drawn here after the first step.'),
+    waiting: t('It waits for its turn.'),
+    notStarted: t('{0} did not start'),
+    absent: absentTexts(t),
     interruptedTitle: t('The run was interrupted.'),
     interruptedHint: t('Resume goes on from its last checkpoint and gives the same bits.'),
   };

@@ -3,13 +3,19 @@ import { z } from 'zod';
 import type { MeanLoss } from '../perplexity.ts';
 import {
   beginSchema,
+  type Notice,
   type Problem,
+  pictureSchema,
   type RunName,
   type RunState,
   readySchema,
   runDirSchema,
+  valuesSchema,
 } from './common.ts';
+import { SMOOTHING } from './training-limits.ts';
 import type { TrainingStrings } from './training-strings.ts';
+
+export type Objective = 'cross-entropy' | 'peak' | 'range' | 'whip' | 'kurtosis';
 
 export type VerdictKind = 'too-early' | 'unclear' | 'converging' | 'settled' | 'stalled' | 'diverging';
 
@@ -26,6 +32,10 @@ export interface StepColumns {
   readonly step: readonly number[];
   /** Nats per token with cross-entropy; else the objective's own value. */
   readonly loss: readonly (number | null)[];
+  /** Mean of the loss over the last steps, as many as the smoothing says; null where there are fewer than three. */
+  readonly trend: readonly (number | null)[];
+  /** Seconds of all steps up to this one. */
+  readonly elapsed: readonly (number | null)[];
   /** Before clipping. */
   readonly gradientNorm: readonly (number | null)[];
   readonly learningRate: readonly (number | null)[];
@@ -70,10 +80,13 @@ export interface RunCurves {
   readonly of: number;
   /** Largest gradient norm allowed; null without clipping. */
   readonly gradientClip: number | null;
-  /** The loss is cross-entropy; other objectives have no unit. */
-  readonly lossInNats: boolean;
+  /** What was made small: `cross-entropy`. Losses of two objectives have nothing in common. */
+  readonly objective: Objective;
   /** Steps by the Cayley transform, which have a cap; else by Adam. */
   readonly cayley: boolean;
+  /** Rows that stay as the page has them; what follows comes with this state. */
+  readonly kept: number;
+  /** In a message the rows behind those kept; else all. */
   readonly steps: StepColumns;
 }
 
@@ -108,6 +121,8 @@ export interface TrainingRun extends RunName {
   /** Warnings and checks of the run, each in a sentence. */
   readonly notes: readonly Note[];
   readonly perplexity: readonly FinalPerplexity[];
+  /** Largest |RᵀR − I| of a run that has ended with all rotations exact to rounding; else null. */
+  readonly orthogonal: number | null;
 }
 
 export interface Note {
@@ -115,10 +130,10 @@ export interface Note {
   readonly text: string;
 }
 
-export interface OverlayChoice extends RunName {
-  readonly shown: boolean;
-  /** Letter of its lines, while shown. */
-  readonly mark: string | null;
+/** A run whose lines are laid over those of the run shown. */
+export interface Overlay extends RunName {
+  /** Letter of its lines. */
+  readonly mark: string;
 }
 
 export interface TrainingState {
@@ -127,28 +142,41 @@ export interface TrainingState {
   readonly remembered: TrainingMemory;
   /** Null when there is no run. */
   readonly run: TrainingRun | null;
-  /** Other runs with steps, newest first. */
-  readonly others: readonly OverlayChoice[];
+  /** Why there is none, where that is known. */
+  readonly notice: Notice | null;
+  readonly overlays: readonly Overlay[];
+  /** There are other runs with steps, to be added. */
+  readonly canAdd: boolean;
   /** The run's own curves, then those of the overlays. */
   readonly curves: readonly RunCurves[];
   /** Errors of the run itself; null where its method did not measure them. */
   readonly rounding: RoundingErrors | null;
 }
 
+const smoothing = z.int().min(SMOOTHING.least).max(SMOOTHING.most);
+
 export const trainingMemorySchema = z.strictObject({
   /** Null follows the newest run. */
   run: runDirSchema.nullable(),
+  /** The experiment file whose newest run is followed; null for any. */
+  experiment: runDirSchema.nullable().default(null),
   overlays: z.array(runDirSchema).max(16),
+  /** Steps that the bold line of the loss is a mean of. */
+  smoothing: smoothing.default(SMOOTHING.usual),
 });
 export type TrainingMemory = z.output<typeof trainingMemorySchema>;
 
 export const trainingIntentSchema = z.discriminatedUnion('type', [
   readySchema,
   beginSchema,
+  pictureSchema,
+  valuesSchema,
   z.strictObject({ type: z.literal('pause'), run: runDirSchema }),
   z.strictObject({ type: z.literal('cancel'), run: runDirSchema }),
   z.strictObject({ type: z.literal('resume'), run: runDirSchema }),
-  z.strictObject({ type: z.literal('overlay'), run: runDirSchema, shown: z.boolean() }),
+  z.strictObject({ type: z.literal('remove'), run: runDirSchema }),
+  z.strictObject({ type: z.literal('add') }),
+  z.strictObject({ type: z.literal('smooth'), steps: smoothing }),
   z.strictObject({ type: z.literal('open-experiment'), run: runDirSchema }),
 ]);
 export type TrainingIntent = z.output<typeof trainingIntentSchema>;

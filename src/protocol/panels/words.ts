@@ -32,6 +32,7 @@ export function runStates(t: Translate): Readonly<Record<RunState, string>> {
   return {
     running: t('running'),
     finished: t('finished'),
+    paused: t('paused'),
     cancelled: t('cancelled'),
     interrupted: t('interrupted'),
     failed: t('failed'),
@@ -73,10 +74,30 @@ export function cellName({ title, bits, seed, seeded }: NamedCell, t: Translate)
 
 /** The buttons of a figure, which is a chart or a table. */
 export function figureTexts(t: Translate) {
-  return { showTable: t('Table'), showChart: t('Chart'), showTableOf: t('Show {0} as a table') };
+  return {
+    showTable: t('Table'),
+    showChart: t('Chart'),
+    showTableOf: t('Show {0} as a table'),
+    saveOf: t('Save {0}'),
+    saveAs: { svg: t('Save as SVG'), png: t('Save as PNG'), 'vega-lite': t('Save as Vega-Lite') },
+    copyValues: t('Copy values'),
+  };
+}
+
+/** Said of a run that cannot be shown. */
+export function absentTexts(t: Translate) {
+  return {
+    reading: t('Reading …'),
+    deleted: t('The run {0} was deleted'),
+    deletedText: t('Its folder is gone, and its numbers with it.'),
+  };
 }
 
 /** The buttons of a panel that has nothing to show yet. */
 export function beginTexts(t: Translate) {
-  return { optimize: t('Optimize rotation'), newExperiment: t('New experiment') };
+  return {
+    optimize: t('Optimize rotation'),
+    newExperiment: t('New experiment'),
+    newest: t('Show the newest run'),
+  };
 }

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { SITES } from '../../../protocol/block.ts';
-import type { OwnIntent, Problem } from '../../../protocol/panels/common.ts';
+import type { Notice, OwnIntent, Problem } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import {
   type LayersIntent,
@@ -14,6 +14,7 @@ import type { Run } from '../../../runs/index.ts';
 import { runDirOf } from '../../runs/choose.ts';
 import type { Services } from '../../services.ts';
 import { translate } from '../../words.ts';
+import { AbsentRun } from '../absent.ts';
 import { modelName } from '../names.ts';
 import { Panel } from '../panel.ts';
 import { type LayersSource, layersState } from './state.ts';
@@ -22,8 +23,11 @@ type Measured = Pick<LayersSource, 'activations' | 'quantization' | 'rotation' |
 
 /** The layers panel: which run, layer and site it shows. */
 export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> {
-  /** The file last read: tens of megabytes for a large model, so only one is kept. */
-  #cache: { readonly key: string; readonly measured: Measured } | null = null;
+  /** The files last read, of the run and the one beside it: tens of megabytes for a large model, so no others are kept. */
+  readonly #cache = new Map<string, { readonly key: string; readonly measured: Measured }>();
+  readonly #absent = new AbsentRun();
+  /** What is shown: a choice of one keeps the other. */
+  #place: Pick<LayersMemory, 'layer' | 'site'> = { layer: null, site: null };
 
   constructor(services: Services) {
     super(services, {
@@ -31,7 +35,7 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
       strings: layersStrings(translate),
       intents: layersIntentSchema,
       memories: layersMemorySchema,
-      memory: { run: null, layer: null, site: null },
+      memory: { run: null, experiment: null, layer: null, site: null, other: null },
     });
   }
 
@@ -45,7 +49,8 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
     const run = runDirOf(given);
     const site = SITES.find((one) => one === place);
     return {
-      ...(run !== null && { run }),
+      // Without a run it follows the newest of the experiment in front.
+      ...(run === null ? { run, experiment: this.services.experiments.active } : { run }),
       ...(typeof layer === 'number' && { layer }),
       ...(site !== undefined && { site }),
     };
@@ -53,15 +58,23 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
 
   async state(): Promise<LayersState> {
     const measured = this.services.runs.list().filter((run) => existsSync(run.path('activations')));
-    const run = measured.find(({ dir }) => dir === this.memory.run) ?? measured[0] ?? null;
+    const notice = this.#notice(measured);
+    const run = notice === null ? this.#chosen(measured) : null;
+    if (run !== null) this.#absent.keep(this.nameOf(run));
+    for (const dir of this.#cache.keys())
+      if (dir !== run?.dir && dir !== this.memory.other) this.#cache.delete(dir);
     const { shown, problem } = run ? await this.#read(run) : { shown: null, problem: null };
-    return layersState({
+    const state = layersState({
       strings: this.strings,
       memory: this.memory,
       runs: measured.map((one) => this.nameOf(one)),
       shown: run && shown && { ...shown, name: this.nameOf(run) },
+      other: run && (await this.#other(run, measured)),
       problem,
+      notice,
     });
+    this.#place = state.detail ?? this.#place;
+    return state;
   }
 
   async act(intent: OwnIntent<LayersIntent>): Promise<void> {
@@ -70,26 +83,57 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
         if (this.services.runs.get(intent.run)) this.memory = { ...this.memory, run: intent.run };
         break;
       case 'site':
-        this.memory = { ...this.memory, site: intent.site };
+        this.memory = { ...this.memory, layer: this.#place.layer, site: intent.site };
+        break;
+      case 'place':
+        this.memory = { ...this.memory, layer: intent.layer, site: intent.site };
+        break;
+      case 'other':
+        this.memory = { ...this.memory, other: intent.run };
         break;
       case 'layer':
-        this.memory = { ...this.memory, layer: intent.layer };
+        this.memory = { ...this.memory, site: this.#place.site, layer: intent.layer };
         break;
     }
+  }
+
+  /** The run beside it, if it is still there and can be read. */
+  async #other(shown: Run, measured: readonly Run[]): Promise<LayersSource | null> {
+    const { other } = this.memory;
+    const run = measured.find(({ dir }) => dir === other && dir !== shown.dir);
+    if (run === undefined) return null;
+    const { shown: read } = await this.#read(run);
+    return read && { ...read, name: this.nameOf(run) };
+  }
+
+  #chosen(measured: readonly Run[]): Run | null {
+    const { run, experiment } = this.memory;
+    if (run !== null) return measured.find(({ dir }) => dir === run) ?? null;
+    return (
+      measured.find(({ experimentFile }) => experiment === null || experimentFile === experiment) ?? null
+    );
+  }
+
+  /** A run was chosen that cannot be shown: another one in its place would pass for it. */
+  #notice(measured: readonly Run[]): Notice | null {
+    const { run: dir } = this.memory;
+    const absent = this.#absent.notice(dir, this.services.runs, this.strings.absent);
+    const run = dir === null ? undefined : this.services.runs.get(dir);
+    if (absent !== null || run === undefined || measured.some((one) => one.dir === dir)) return absent;
+    const title = fill(this.strings.notMeasured, this.nameOf(run).name);
+    return { kind: 'problem', title, text: this.strings.notMeasuredText };
   }
 
   async #read(run: Run): Promise<{ shown: Measured | null; problem: Problem | null }> {
     try {
       const key = `${run.dir} ${statSync(run.path('activations')).mtimeMs}`;
-      if (this.#cache?.key !== key) {
-        const [activations, experiment] = await Promise.all([run.readActivations(), run.readExperiment()]);
-        const { quantization, rotation, model } = experiment;
-        this.#cache = {
-          key,
-          measured: { activations, quantization, rotation, model: modelName(run, model) },
-        };
-      }
-      return { shown: this.#cache.measured, problem: null };
+      const known = this.#cache.get(run.dir);
+      if (known?.key === key) return { shown: known.measured, problem: null };
+      const [activations, experiment] = await Promise.all([run.readActivations(), run.readExperiment()]);
+      const { quantization, rotation, model } = experiment;
+      const measured = { activations, quantization, rotation, model: modelName(run, model) };
+      this.#cache.set(run.dir, { key, measured });
+      return { shown: measured, problem: null };
     } catch (error) {
       return { shown: null, problem: this.problemOf(error) };
     }

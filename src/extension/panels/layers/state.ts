@@ -5,12 +5,13 @@ import {
   siteQuantizer,
 } from '../../../config/index.ts';
 import { SITES } from '../../../protocol/block.ts';
-import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import type { Notice, Problem, RunName } from '../../../protocol/panels/common.ts';
 import type {
   DepthPoint,
   Grid,
   LayersMemory,
   LayersState,
+  OtherRun,
   Quality,
   SideDetail,
   SiteDetail,
@@ -34,11 +35,15 @@ export interface LayersInput {
   readonly memory: LayersMemory;
   readonly runs: readonly RunName[];
   readonly shown: LayersSource | null;
+  /** Stands beside it. */
+  readonly other?: LayersSource | null;
   readonly problem: Problem | null;
+  readonly notice?: Notice | null;
 }
 
 /** The complete state of the layers panel: all layers in outline, one site of one layer in full. */
-export function layersState({ strings, memory, runs, shown, problem }: LayersInput): LayersState {
+export function layersState(input: LayersInput): LayersState {
+  const { strings, memory, runs, shown, other = null, problem, notice = null } = input;
   const records = shown?.activations.sites ?? [];
   const sites = SITES.filter((site) => records.some((record) => record.site === site));
   const record = chooseRecord(records, memory);
@@ -48,10 +53,27 @@ export function layersState({ strings, memory, runs, shown, problem }: LayersInp
     runs,
     run: shown && { ...shown.name, model: shown.model },
     sites,
-    layers: 1 + records.reduce((most, { layer }) => Math.max(most, layer), -1),
+    layers: layersIn(records),
     depth: records.map(depthPoint),
     detail: shown && record ? siteDetail(record, shown) : null,
+    other: other && record ? otherRun(other, record) : null,
     problem,
+    notice,
+  };
+}
+
+const layersIn = (records: readonly SiteRecord[]): number =>
+  1 + records.reduce((most, { layer }) => Math.max(most, layer), -1);
+
+/** The other run at the same place. */
+function otherRun(source: LayersSource, { layer, site }: SiteRecord): OtherRun {
+  const { sites: records } = source.activations;
+  const record = records.find((one) => one.layer === layer && one.site === site);
+  return {
+    run: { ...source.name, model: source.model },
+    layers: layersIn(records),
+    depth: records.map(depthPoint),
+    detail: record ? siteDetail(record, source) : null,
   };
 }
 

@@ -1,12 +1,12 @@
 import type { Learning } from '../../../config/index.ts';
+import type { Objective } from '../../../protocol/panels/training.ts';
 
 /** Settings of an experiment that its curves depend on. */
 export interface LearningFacts {
   readonly plannedSteps: number;
   /** Null where gradients are not clipped: Adam normalises them itself. */
   readonly gradientClip: number | null;
-  /** Other objectives than cross-entropy have no unit. */
-  readonly lossInNats: boolean;
+  readonly objective: Objective;
   /** Steps by the Cayley transform have a cap. */
   readonly cayley: boolean;
 }
@@ -16,7 +16,7 @@ export function learningFacts({ steps, objective, optimizer, gradientClip }: Lea
   return {
     plannedSteps: steps,
     gradientClip: cayley ? gradientClip : null,
-    lossInNats: objective === 'cross-entropy',
+    objective,
     cayley,
   };
 }
@@ -25,6 +25,6 @@ export function learningFacts({ steps, objective, optimizer, gradientClip }: Lea
 export const NO_LEARNING: LearningFacts = {
   plannedSteps: 0,
   gradientClip: null,
-  lossInNats: true,
+  objective: 'cross-entropy',
   cayley: true,
 };

@@ -1,7 +1,7 @@
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Problem } from '../../../protocol/panels/common.ts';
 import type { TrainingStrings } from '../../../protocol/panels/training-strings.ts';
-import { type Run, RunHistory } from '../../../runs/index.ts';
+import { type EventPlace, FROM_THE_START, type Run, RunHistory } from '../../../runs/index.ts';
 import { runName } from '../../runs/names.ts';
 import type { Services } from '../../services.ts';
 import { language } from '../../words.ts';
@@ -15,6 +15,8 @@ interface Known {
   readonly model: string;
   readonly learning: LearningFacts;
   readonly unreadable: Problem | null;
+  /** How far its log was read. */
+  readonly place: EventPlace;
 }
 
 /** The histories of the runs shown: read from their folders once, then followed by the worker's events. */
@@ -24,6 +26,8 @@ export class TrainingSources {
   readonly #known = new Map<string, Promise<Known>>();
   /** Events that came while the file was being read, or since. */
   readonly #live = new Map<string, RunEvent[]>();
+  /** Runs whose files changed since. */
+  readonly #stale = new Set<string>();
 
   constructor(services: Services, strings: TrainingStrings) {
     this.#services = services;
@@ -41,9 +45,7 @@ export class TrainingSources {
 
   /** The files of a run changed, and nobody tells its events: read them again when they are next asked for. */
   forget(dir: string): void {
-    if (this.#services.jobs.running?.runDir === dir) return;
-    this.#known.delete(dir);
-    this.#live.delete(dir);
+    if (this.#services.jobs.running?.runDir !== dir && this.#known.has(dir)) this.#stale.add(dir);
   }
 
   /** Keeps only these runs. */
@@ -52,6 +54,7 @@ export class TrainingSources {
       if (!dirs.includes(dir)) {
         this.#known.delete(dir);
         this.#live.delete(dir);
+        this.#stale.delete(dir);
       }
   }
 
@@ -63,16 +66,33 @@ export class TrainingSources {
 
   #open(run: Run): Promise<Known> {
     const known = this.#known.get(run.dir);
-    if (known) return known;
-    this.#live.set(run.dir, []);
-    const reading = this.#read(run);
+    const isStale = this.#stale.delete(run.dir);
+    if (known && !isStale) return known;
+    if (!known) this.#live.set(run.dir, []);
+    const reading = known ? known.then((before) => this.#readOn(run, before)) : this.#read(run);
     this.#known.set(run.dir, reading);
     return reading;
   }
 
+  /** The same with what was written since; all anew where the log was cut back, or could not be read. */
+  async #readOn(run: Run, before: Known): Promise<Known> {
+    if (before.unreadable !== null) return this.#read(run);
+    try {
+      const { events, place, isWhole } = await run.readEventsFrom(before.place);
+      if (isWhole) return await this.#read(run);
+      for (const event of events) before.history.add(event);
+      return { ...before, place };
+    } catch {
+      return this.#read(run); // It says what is wrong.
+    }
+  }
+
   async #read(run: Run): Promise<Known> {
     try {
-      const [events, experiment] = await Promise.all([run.readEvents(), run.readExperiment()]);
+      const [{ events, place }, experiment] = await Promise.all([
+        run.readEventsFrom(FROM_THE_START),
+        run.readExperiment(),
+      ]);
       const history = new RunHistory(events);
       for (const event of this.#live.get(run.dir) ?? []) history.add(event);
       return {
@@ -80,6 +100,7 @@ export class TrainingSources {
         model: modelName(run, experiment.model),
         learning: learningFacts(experiment.rotation.learning),
         unreadable: null,
+        place,
       };
     } catch (error) {
       const { message, hint } = problemOf(error, this.#services.log);
@@ -88,6 +109,7 @@ export class TrainingSources {
         model: modelName(run, ''),
         learning: NO_LEARNING,
         unreadable: { message: `${this.#strings.unreadable} ${message}`, hint },
+        place: FROM_THE_START,
       };
     }
   }

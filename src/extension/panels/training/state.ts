@@ -1,11 +1,10 @@
 import { methodTitle } from '../../../config/index.ts';
 import type { Variant } from '../../../protocol/events.ts';
-import type { Problem, RunName } from '../../../protocol/panels/common.ts';
+import type { Notice, Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import type {
   FinalPerplexity,
   Note,
-  OverlayChoice,
   RunCurves,
   TrainingMemory,
   TrainingRun,
@@ -16,7 +15,7 @@ import { formatSeconds } from '../../../protocol/text.ts';
 import type { RunHistory, RunRecord } from '../../../runs/index.ts';
 import type { JobState } from '../../services.ts';
 import { finite, sayNumber } from '../finite.ts';
-import { stepColumns } from './history.ts';
+import { columnsOf } from './history.ts';
 import type { LearningFacts } from './learning.ts';
 import { roundingErrors } from './rounding.ts';
 import { judgeTraining } from './verdict.ts';
@@ -52,25 +51,26 @@ export interface TrainingInput {
   readonly strings: TrainingStrings;
   readonly memory: TrainingMemory;
   readonly shown: TrainingSource | null;
+  /** In the place of a run. */
+  readonly notice?: Notice | null;
   readonly control: RunControl;
   readonly overlays: readonly TrainingSource[];
-  /** All other runs that may be laid over it, newest first. */
-  readonly others: readonly RunName[];
+  /** There are others that may be laid over it. */
+  readonly canAdd: boolean;
 }
 
 /** The complete state of the training panel. */
 export function trainingState(input: TrainingInput): TrainingState {
-  const { strings, memory, shown, overlays, others } = input;
+  const { strings, memory, shown, overlays, canAdd } = input;
   const sources = shown ? [shown, ...overlays] : [];
-  const curves = sources.map((source, index) => runCurves(source, markOf(index)));
-  const marks = new Map(curves.map(({ dir, mark }) => [dir, mark]));
+  const curves = sources.map((source, index) => runCurves(source, markOf(index), memory.smoothing));
   return {
     strings,
     remembered: memory,
-    run: shown && trainingRun(shown, input.control, strings),
-    others: others.map(
-      (name): OverlayChoice => ({ ...name, shown: marks.has(name.dir), mark: marks.get(name.dir) ?? null }),
-    ),
+    run: shown && trainingRun(shown, input.control, input),
+    notice: shown === null ? (input.notice ?? null) : null,
+    overlays: shown ? overlays.map(({ name }, index) => ({ ...name, mark: markOf(index + 1) })) : [],
+    canAdd,
     curves,
     rounding: shown && roundingErrors(shown.history.rounded),
   };
@@ -78,22 +78,28 @@ export function trainingState(input: TrainingInput): TrainingState {
 
 const markOf = (index: number): string => String.fromCharCode('A'.charCodeAt(0) + index);
 
-function runCurves({ name, history, learning }: TrainingSource, mark: string): RunCurves {
-  const { plannedSteps, gradientClip, lossInNats, cayley } = learning;
+function runCurves({ name, history, learning }: TrainingSource, mark: string, smoothing: number): RunCurves {
+  const { plannedSteps, gradientClip, objective, cayley } = learning;
   return {
     dir: name.dir,
     name: name.name,
     mark,
     of: history.progress.of || plannedSteps,
     gradientClip,
-    lossInNats,
+    objective,
     cayley,
-    steps: stepColumns(history.steps),
+    kept: 0,
+    steps: columnsOf(history, smoothing).thin,
   };
 }
 
-function trainingRun(source: TrainingSource, control: RunControl, strings: TrainingStrings): TrainingRun {
+function trainingRun(
+  source: TrainingSource,
+  control: RunControl,
+  { strings, memory }: TrainingInput,
+): TrainingRun {
   const { name, model, record, history, learning } = source;
+  const { all } = columnsOf(history, memory.smoothing);
   return {
     ...name,
     model,
@@ -108,12 +114,22 @@ function trainingRun(source: TrainingSource, control: RunControl, strings: Train
     of: history.progress.of || learning.plannedSteps,
     secondsLeft:
       record.status === 'running' && history.phase === 'learn' ? history.progress.secondsLeft : null,
-    verdict: verdictText(judgeTraining(stepColumns(history.steps)), strings),
+    verdict: verdictText(judgeTraining(all), strings),
     activity: record.status === 'running' ? activityText(history, strings) : null,
     problem: source.unreadable ?? problemOf(record, strings),
     notes: notesOf(history, strings),
     perplexity: perplexityOf(history),
+    orthogonal: record.status === 'running' ? null : exactError(all.orthogonalityError),
   };
+}
+
+/** What is left of float32's own rounding needs no curve. */
+const EXACT = 1e-6;
+
+/** The largest of all, if none is above rounding. */
+function exactError(errors: readonly (number | null)[]): number | null {
+  const largest = errors.reduce<number>((most, error) => Math.max(most, error ?? Infinity), 0);
+  return errors.length > 0 && largest < EXACT ? largest : null;
 }
 
 function activityText(history: RunHistory, strings: TrainingStrings): string | null {

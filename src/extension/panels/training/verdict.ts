@@ -53,7 +53,7 @@ export function judgeTraining(steps: StepColumns): Verdict {
   if (count === 0) return { kind: 'too-early', reason: { code: 'no-steps' } };
   const broken = steps.loss.indexOf(null);
   if (broken >= 0) return { kind: 'diverging', reason: { code: 'not-a-number', step: steps.step[broken]! } };
-  const error = Math.max(...steps.orthogonalityError.map((value) => value ?? Number.POSITIVE_INFINITY));
+  const error = largestOf(steps.orthogonalityError);
   if (error > ORTHOGONALITY_LIMIT) return { kind: 'diverging', reason: { code: 'off-manifold', error } };
   if (count < STEPS_NEEDED)
     return { kind: 'too-early', reason: { code: 'few-steps', steps: count, needed: STEPS_NEEDED } };
@@ -64,7 +64,7 @@ function judgeTrend(steps: StepColumns, loss: readonly number[]): Verdict {
   const width = Math.max(3, Math.floor(loss.length / 10));
   const means = movingMeans(loss, width);
   const [first, last] = [means[0]!, means.at(-1)!];
-  const bestIndex = means.indexOf(Math.min(...means));
+  const bestIndex = means.reduce((best, mean, index) => (mean < means[best]! ? index : best), 0);
   const best = means[bestIndex]!;
   const threshold = Math.max(SIGNIFICANT * noiseOf(loss) * Math.sqrt(2 / width), RELEVANT * Math.abs(first));
   const done = steps.step.at(-1)!;
@@ -119,10 +119,17 @@ function middleOf(means: readonly number[]): number {
 }
 
 function movingMeans(values: readonly number[], width: number): number[] {
-  return Array.from({ length: values.length - width + 1 }, (_, start) => {
-    const window = values.slice(start, start + width);
-    return window.reduce((sum, value) => sum + value, 0) / width;
-  });
+  const sums = [0];
+  for (const value of values) sums.push(sums.at(-1)! + value);
+  return Array.from(
+    { length: values.length - width + 1 },
+    (_, start) => (sums[start + width]! - sums[start]!) / width,
+  );
+}
+
+/** Infinite where one is not a number. */
+function largestOf(values: readonly (number | null)[]): number {
+  return values.reduce<number>((most, value) => Math.max(most, value ?? Infinity), -Infinity);
 }
 
 /** σ of one value, from the differences of neighbours: a trend hardly touches it. */
