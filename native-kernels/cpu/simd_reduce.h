@@ -61,6 +61,9 @@ SPINQUANT_INLINE float minimum(const float* x, size_t count) {
   return smallest(a);
 }
 
-SPINQUANT_INLINE void fill_zero(float* y, size_t count) { memset(y, 0, count * sizeof(float)); }
+/// Nothing may be at null.
+SPINQUANT_INLINE void fill_zero(float* y, size_t count) {
+  if (count > 0) memset(y, 0, count * sizeof(float));
+}
 
 }  // namespace spinquant::SPINQUANT_ISA
