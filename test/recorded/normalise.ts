@@ -2,10 +2,11 @@
 import { createHash } from 'node:crypto';
 import { isList, isObject, type Json, type JsonObject, rebuild } from './json.ts';
 
-/** Keys whose values are times, or name a process or a run by its time. */
+/** Keys whose values are times or sizes of a process, or name one, or a run by its time. */
 const DROPPED: ReadonlySet<string> = new Set([
   'time',
   'seconds',
+  'peakBytes',
   'startedAt',
   'finishedAt',
   'measuredAt',

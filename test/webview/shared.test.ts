@@ -8,6 +8,7 @@ import { parseIntent } from '../../src/protocol/panels/common.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
 import { layersIntentSchema, layersMemorySchema } from '../../src/protocol/panels/layers.ts';
 import { resultsIntentSchema, resultsMemorySchema } from '../../src/protocol/panels/results.ts';
+import { MOST_COMPARED } from '../../src/protocol/panels/results-limits.ts';
 import { trainingIntentSchema, trainingMemorySchema } from '../../src/protocol/panels/training.ts';
 import { changeOf } from '../../webview/shared/chart-model.ts';
 import {
@@ -135,7 +136,8 @@ test('intents that no panel sends are refused', () => {
     [layersIntentSchema, { type: 'layer', layer: 1.5 }],
     [layersIntentSchema, { type: 'site', site: 'elsewhere' }],
     [resultsIntentSchema, { type: 'copy', format: 'exe', text: '' }],
-    [resultsIntentSchema, { type: 'select', selected: [run, run, run] }],
+    [resultsIntentSchema, { type: 'select', selected: Array.from({ length: MOST_COMPARED + 1 }, () => run) }],
+    [resultsIntentSchema, { type: 'command', run, command: 'format-disk' }],
     [resultsIntentSchema, { type: 'open', run, what: 'terminal' }],
     [resultsIntentSchema, { ...picture, format: 'html' }],
     [resultsIntentSchema, { ...picture, path: '/etc/passwd' }],

@@ -2,9 +2,10 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import type { Frame } from 'playwright-core';
+import type { Frame, Locator, Page } from 'playwright-core';
 import { makeManyRuns } from '../../../scripts/fixtures/make-many-runs.mts';
 import { screenshot } from '../rig/rig.ts';
+import type { Workbench } from '../rig/workbench.ts';
 import { eventually } from './eventually.ts';
 import { screenshotInEveryTheme } from './screenshots.ts';
 import type { Session } from './session.ts';
@@ -52,33 +53,59 @@ export async function useMenu({ folder, workbench }: Session): Promise<void> {
   await item('Duplicate as Experiment').waitFor();
   await screenshot(page, 'results-menu');
   await item('Duplicate as Experiment').click();
-  const copy = 'spinquant-copy.spinquant.json';
-  await page
-    .getByRole('tab', { name: new RegExp(copy) })
-    .first()
-    .waitFor();
-  assert.ok(existsSync(join(folder, copy)));
+  const tab = page.getByRole('tab', { name: /spinquant.*-copy\.spinquant\.json/ }).first();
+  await tab.waitFor();
+  // A tab breaks the line before the ending.
+  const copy = /spinquant\S*-copy\.spinquant\.json/.exec((await tab.innerText()).replace(/\s/g, ''))?.[0];
+  assert.ok(copy && existsSync(join(folder, copy)), await tab.innerText());
   const written = JSON.parse(readFileSync(join(folder, copy), 'utf8')) as { rotation?: { seed?: number } };
   assert.equal(written.rotation?.seed, 1, 'it has the settings of the run');
-  await workbench.panel(/^Results/);
-  const row = results.locator('tbody tr').first();
+  const again = await shownAgain(workbench);
+  const row = again.locator('tbody tr').first();
   const { runDir } = JSON.parse((await row.getAttribute('data-vscode-context'))!) as { runDir: string };
-  await row.locator('.run-name').click({ button: 'right' });
-  await item('Copy Path').click();
+  await choose(page, row, 'Copy Path');
+  // The page may read the clipboard only while it has the focus, not a panel in it.
+  await page.locator('.monaco-workbench .statusbar').click();
   await eventually(
     'the path of the run',
     () => page.evaluate<string>('navigator.clipboard.readText()'),
     (text) => text === runDir,
+    20_000,
   );
+  await choose(page, row, 'Star Run');
+  await again.locator('tbody tr').first().locator('.star[aria-pressed=true]').waitFor();
+}
+
+/** A menu that has just opened takes no click for a moment. */
+async function choose(page: Page, row: Locator, name: string): Promise<void> {
   await row.locator('.run-name').click({ button: 'right' });
-  await item('Star Run').click();
-  await results.locator('tbody tr').first().locator('.star[aria-pressed=true]').waitFor();
+  const item = page.locator('.monaco-menu .action-label', { hasText: name }).first();
+  await item.waitFor();
+  await page.waitForTimeout(500);
+  await item.click();
+  await item.waitFor({ state: 'detached' });
+}
+
+/** A panel that was hidden is loaded again: its document is another one. */
+async function shownAgain(workbench: Workbench): Promise<Frame> {
+  await workbench.showTab(/^Results/);
+  const rowsOf = async (frame: Frame) =>
+    frame
+      .locator('.run-name')
+      .count()
+      .catch(() => 0);
+  await eventually(
+    'the rows again',
+    async () => rowsOf(await workbench.webview(/^Results/)),
+    (rows) => rows > 0,
+  );
+  return workbench.webview(/^Results/);
 }
 
 /** Several runs are chosen by keys and compared in sight; the name of a run leads to its curves. */
 export async function compareAndOpen({ workbench }: Session): Promise<void> {
   const { page } = workbench;
-  const results = await workbench.panel(/^Results/);
+  const results = await shownAgain(workbench);
   await results.locator('vscode-textfield input').fill('bits:4-4-4 gptq -rotations:spinquant');
   await results.locator('.run-name').first().focus();
   await page.keyboard.press('ArrowRight');
@@ -104,5 +131,4 @@ export async function compareAndOpen({ workbench }: Session): Promise<void> {
     () => training.locator('main').innerText(),
     (text) => text.includes(name),
   );
-  await shown.getByRole('button', { name: 'Clear selection' }).click();
 }
