@@ -48,8 +48,8 @@ export class RunHistory {
     switch (event.type) {
       case 'run-started':
         this.#measures ||= event.job !== 'optimize';
-        for (const step of this.#steps.keys()) if (step > event.resumedFromStep) this.#steps.delete(step);
-        this.#sorted = null;
+        // What measures a run again leaves its steps alone.
+        if (event.job === 'optimize') this.#forgetStepsAfter(event.resumedFromStep);
         break;
       case 'phase':
         // A resumed run, and one that is measured again, rounds all layers once more.
@@ -84,6 +84,11 @@ export class RunHistory {
       case 'run-finished':
         break;
     }
+  }
+
+  #forgetStepsAfter(last: number): void {
+    for (const step of this.#steps.keys()) if (step > last) this.#steps.delete(step);
+    this.#sorted = null;
   }
 
   /** Steps come in their order, by hundreds a second: only one that is made again asks for sorting. */

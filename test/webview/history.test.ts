@@ -45,6 +45,13 @@ test('a resumed run forgets the steps after its checkpoint', () => {
   assert.equal(history.steps.at(-1)?.loss, 9);
 });
 
+test('a run that is measured again keeps its steps', () => {
+  const measured: RunEvent = { ...started(0, 100), job: 'evaluate' } as RunEvent;
+  const history = new RunHistory([started(0, 0), ...steps, measured]);
+  assert.equal(history.steps.length, 20);
+  assert.equal(history.learns, true);
+});
+
 test('the progress is that of the events, whichever come twice', () => {
   const paced = steps.map((step, index) => ({ ...step, seconds: index === 18 ? 500 : 3 }));
   const history = new RunHistory(paced);

@@ -24,6 +24,9 @@ interface Shown {
   legendKey: string;
 }
 
+/** Width of the widest curve that is drawn beside a text. */
+const PIXELS = 600;
+
 /** What a page keeps of its charts. */
 export interface FigureToggles {
   /** Figures that are shown as tables, by their elements' ids. */
@@ -57,6 +60,8 @@ export class TrainingFigures {
   #pinned: Cursor | null = null;
   #run = '';
   #theme: Theme = readTheme();
+  /** What the last drawing was of. */
+  #drawn = { key: '', step: 0 };
 
   constructor(strings: TrainingStrings, wishes: FigureWishes) {
     this.#strings = strings;
@@ -70,7 +75,8 @@ export class TrainingFigures {
   }
 
   /** @param learns whether there are steps, or will be. */
-  show({ curves, run }: TrainingState, theme: Theme, learns: boolean, view: CurveView): void {
+  show(state: TrainingState, theme: Theme, learns: boolean, view: CurveView): void {
+    const { curves, run, remembered } = state;
     this.#curves = curves;
     this.#theme = theme;
     this.#view = view;
@@ -87,7 +93,21 @@ export class TrainingFigures {
       const isSaid = chart.definition.id === 'orthogonality' && (run?.orthogonal ?? null) !== null;
       setHidden(chart.figure.element, !learns || (isSaid && curves.length === 1));
     }
+    if (run?.status === 'running' && !this.#isSeen(curves, [theme, view, learns, remembered.smoothing]))
+      return;
     for (const chart of this.#all()) this.#draw(chart, theme);
+  }
+
+  /** Whether there is more to see than since the last drawing: a run of thousands of steps moves by less than a pixel. */
+  #isSeen(curves: readonly RunCurves[], look: readonly unknown[]): boolean {
+    const [own, ...others] = curves;
+    const step = own?.steps.step.at(-1) ?? 0;
+    const rest = others.map(({ dir, steps, objective }) => [dir, steps.step.at(-1), objective]);
+    const key = JSON.stringify([own?.dir, rest, look, this.#wishes.toggles]);
+    const pixel = this.#view?.zoom ? 0 : (own?.of ?? 0) / PIXELS;
+    if (key === this.#drawn.key && step >= this.#drawn.step && step - this.#drawn.step < pixel) return false;
+    this.#drawn = { key, step };
+    return true;
   }
 
   /** Every chart that is not hidden. */

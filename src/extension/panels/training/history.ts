@@ -3,8 +3,8 @@ import type { StepColumns } from '../../../protocol/panels/training.ts';
 import type { RunHistory } from '../../../runs/index.ts';
 import { finite } from '../finite.ts';
 
-/** Points in a line that a panel can show apart; longer runs are thinned out. */
-const MAX_POINTS = 1000;
+/** Points in a line that a panel beside a text can show apart; longer runs are thinned out. */
+const MAX_POINTS = 600;
 /** A mean of fewer steps says no more than they do. */
 const LEAST_MEAN = 3;
 

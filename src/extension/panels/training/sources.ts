@@ -45,7 +45,10 @@ export class TrainingSources {
 
   /** The files of a run changed, and nobody tells its events: read them again when they are next asked for. */
   forget(dir: string): void {
-    if (this.#services.jobs.running?.runDir !== dir && this.#known.has(dir)) this.#stale.add(dir);
+    if (this.#services.jobs.running?.runDir === dir || !this.#known.has(dir)) return;
+    this.#stale.add(dir);
+    // The worker told more than stands in the file: that alone counts from now on.
+    if ((this.#live.get(dir)?.length ?? 0) > 0) this.#known.delete(dir);
   }
 
   /** Keeps only these runs. */
