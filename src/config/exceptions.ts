@@ -1,5 +1,5 @@
 /** The one place that knows which quantization a site of a layer has. */
-import { LINEARS, type Linear, type Site } from '../protocol/block.ts';
+import type { Linear, Site } from '../protocol/block.ts';
 import { EXCEPTION_SITES, type Exception, type ExceptionSite } from './schema-exceptions.ts';
 import type { Quantization } from './schema-quantization.ts';
 
@@ -134,12 +134,6 @@ export function weightExceptionsSpec({ exceptions = [] }: Quantization): {
   return own.length > 0
     ? { exceptions: own.map(({ layers, sites, weights }) => ({ layers, sites, weights })) }
     : {};
-}
-
-/** Bits of every number of the weights of a layer, by linear layer. */
-export function weightBitsOf(quantization: Quantization, layer: number): Readonly<Record<Linear, number>> {
-  const bits = LINEARS.map((linear) => [linear, quantizationOfWeight(quantization, linear, layer).bits]);
-  return Object.fromEntries(bits) as Record<Linear, number>;
 }
 
 /** True where exceptions are to be chosen: within a budget, or in layers by what they cost. */

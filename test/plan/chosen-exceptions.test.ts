@@ -79,7 +79,7 @@ test('average bits are those of what is multiplied, and a budget is kept', () =>
   const all = exceptionsWithin(8, quantizationOf(), { cells }, place);
   assert.equal(all.length, 3);
   const [first] = exceptionsWithin(8, quantizationOf(), { cells: [cell(0, 'key', 5)] }, place);
-  assert.deepEqual([first?.layers, first?.keys], [[0], { bits: 8 }]);
+  assert.deepEqual([first?.layers, first?.keys], [[0], { bits: 8, clipRatio: 1 }]);
 });
 
 const folder = demoFolder();

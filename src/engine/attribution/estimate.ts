@@ -38,7 +38,7 @@ interface Sums {
  *
  * `share`: the integral over γ from 0 to 1 of Σ_t g_t·e_t with all gates at γ. By the chain rule shares add up to the
  * whole rise, but for the quadrature (Simpson's): they are the Aumann-Shapley values of the roundings.
- * @yields the number of passes done, of {@link ESTIMATE_PASSES}.
+ * @yields the number of passes done.
  */
 export async function* estimate(
   network: GatedNetwork,
@@ -66,8 +66,6 @@ export async function* estimate(
   );
   return { cells, loss: { fullPrecision: losses[0] ?? 0, quantized: losses.at(-1) ?? 0 } };
 }
-
-export const ESTIMATE_PASSES = NODES.length;
 
 const keyOf = (layer: number, part: RoundedPart): string => `${layer} ${part}`;
 

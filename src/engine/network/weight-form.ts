@@ -20,7 +20,8 @@ export interface WeightFormOptions extends NetworkQuantizers {
 }
 
 /**
- * Layers and weights that are quantized in another way than most have numbers, where this form is none of theirs. Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster.
+ * Prepared weights are codes where products with codes have a kernel: they take less memory, and are faster. The form is
+ * that of most weights; those of other bits, which it does not suit, are numbers.
  */
 export function weightFormOf(options: WeightFormOptions, abilities: Abilities): WeightForm {
   const { mode, quantizers, integer = 'never', learns = false, precision = 'float32' } = options;

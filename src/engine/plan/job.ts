@@ -19,6 +19,8 @@ export interface JobSetting {
   readonly run: string | null;
   /** The step that a resumed run goes on from; 0 for a new one. */
   readonly resumedFromStep?: number;
+  /** True where no network is run: what keys are is not looked at. */
+  readonly previews?: boolean;
   /** Told where the numbers come from, before any is computed. */
   readonly tell?: ((provenance: Provenance) => void) | undefined;
 }
@@ -30,7 +32,7 @@ interface Told {
 
 /** Opens the model and a runtime, does the work, and closes both whatever happens. */
 export async function* runJob<T, Event extends Told = RunEvent>(
-  { job, experiment, options, places, run, resumedFromStep = 0, tell }: JobSetting,
+  { job, experiment, options, places, run, resumedFromStep = 0, previews = false, tell }: JobSetting,
   work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent | Event, T>,
 ): AsyncGenerator<RunEvent | Event, T> {
   const seconds = {};
@@ -43,7 +45,7 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
-    const own = yield* benchWithKeyMeans(bench, places, options.signal);
+    const own = previews ? bench : yield* benchWithKeyMeans(bench, places, options.signal);
     return yield* guarded(bench, work(own, new Executor(own, places, seconds, options.signal)));
   } finally {
     await places.close();

@@ -22,7 +22,7 @@ export async function* previewSteps(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, StepEstimate[]> {
   const places = new Places(null, [], experiment.runs);
-  const setting = { job: 'inspect' as const, experiment, options, places, run: null };
+  const setting = { job: 'inspect' as const, experiment, options, places, run: null, previews: true };
   return yield* runJob(setting, async function* (bench, executor) {
     const steps = await stepsOf(experiment, purpose);
     for (const step of steps) if (step.kind === 'text') yield* executor.execute(step);
