@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import type { Shape as Case } from './packed-calls.ts';
 import {
   addon,
   assertClose,
@@ -13,16 +14,6 @@ import {
   random,
   runOperator,
 } from './support.ts';
-
-interface Case {
-  readonly groups: number;
-  readonly repeats: number;
-  readonly rows: number;
-  readonly capacity: number;
-  readonly length: number;
-  readonly width: number;
-  readonly window: number;
-}
 
 const CASES: readonly Case[] = [
   { groups: 1, repeats: 1, rows: 1, capacity: 1, length: 0, width: 1, window: 0 },

@@ -19,7 +19,7 @@ import { gemm } from '../graph/ops/matmul.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
-import { type AttentionTables, buildLayer, type LinearSites } from '../network/layer.ts';
+import { buildLayer, type LinearSites } from '../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../network/layer-inputs.ts';
 import {
   type LayerQuantizers,
@@ -27,7 +27,7 @@ import {
   quantizerAt,
   weightQuantizer,
 } from '../network/layer-shape.ts';
-import { keyOffset, seenByReaders, weightBases, withBias } from '../network/linear-sites.ts';
+import { attentionTables, seenByReaders, weightBases, withBias } from '../network/linear-sites.ts';
 import { readBy } from '../network/packed-weights.ts';
 
 export interface GatedSpec {
@@ -74,13 +74,7 @@ function gatedExpression({ shape, types }: GatedSpec) {
   );
   const inputs = new LayerInputs(graph, shape, types);
   const sites = gatedSites(inputs, shape, gates);
-  const tables: AttentionTables = {
-    cos: graph.input('cos', [sequence, config.headDim / 2]),
-    sin: graph.input('sin', [sequence, config.headDim / 2]),
-    qNorm: inputs.optional('qNorm'),
-    kNorm: inputs.optional('kNorm'),
-    keyOffset: keyOffset(inputs, shape, true),
-  };
+  const tables = attentionTables(graph, inputs, shape, true);
   const y = buildLayer(x, shape, sites, tables, {
     observe: () => undefined,
     keep: () => undefined,

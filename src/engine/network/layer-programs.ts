@@ -24,7 +24,7 @@ import {
   residualRows,
   weightQuantizer,
 } from './layer-shape.ts';
-import { allWeightBases, keyOffset, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
+import { allWeightBases, attentionTables, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { PACKED_NAMES } from './packed-rows.ts';
 import { isCodes, isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
@@ -90,11 +90,7 @@ export function layerExpression(
     tokenOfRow: graph.input('tokenOfRow', [shape.rows], 'int64'),
   };
   const tables: AttentionTables = {
-    cos: graph.input('cos', [sequence, config.headDim / 2]),
-    sin: graph.input('sin', [sequence, config.headDim / 2]),
-    qNorm: inputs.optional('qNorm'),
-    kNorm: inputs.optional('kNorm'),
-    keyOffset: keyOffset(inputs, shape, mode === 'merged'),
+    ...attentionTables(graph, inputs, shape, mode === 'merged'),
     ...tokenRows,
   };
   const past = capacity === undefined ? {} : pastOf(graph, shape, capacity);

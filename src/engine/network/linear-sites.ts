@@ -2,11 +2,11 @@ import { LINEARS, type Linear, SEAMS, type SeamName, type Site } from '../../pro
 import { recordOf } from '../../protocol/records.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { int4MatMuls } from '../graph/fused/int4-matmul.ts';
-import type { Value } from '../graph/graph.ts';
+import type { Graph, Value } from '../graph/graph.ts';
 import { add, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reshape, toReal } from '../graph/ops/shape.ts';
-import type { LinearSites } from './layer.ts';
+import type { AttentionTables, LinearSites } from './layer.ts';
 import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { readBy } from './packed-weights.ts';
@@ -247,4 +247,21 @@ export function keyOffset(
   const mean = inputs.optional('keyMean');
   if (!mean) throw new Error('the means of keys were not taken');
   return timesTransform(toReal(mean), left);
+}
+
+/** What attention reads of a text from its beginning, beside its projections. @param isMapped see {@link keyOffset}. */
+export function attentionTables(
+  graph: Graph,
+  inputs: LayerInputs,
+  shape: LayerShape,
+  isMapped: boolean,
+): AttentionTables {
+  const { sequence, config } = shape;
+  return {
+    cos: graph.input('cos', [sequence, config.headDim / 2]),
+    sin: graph.input('sin', [sequence, config.headDim / 2]),
+    qNorm: inputs.optional('qNorm'),
+    kNorm: inputs.optional('kNorm'),
+    keyOffset: keyOffset(inputs, shape, isMapped),
+  };
 }

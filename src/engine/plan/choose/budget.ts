@@ -2,30 +2,21 @@
 import {
   EXCEPTION_SITES,
   type Exception,
+  LINEARS_OF_SITE,
   type Quantization,
   quantizationOfSite,
   quantizationOfWeight,
   roundingOf,
 } from '../../../config/index.ts';
-import { LINEARS, type Linear, type Site } from '../../../protocol/block.ts';
+import type { Linear } from '../../../protocol/block.ts';
 import type { AttributionFile } from '../../../runs/index.ts';
 import type { ModelConfig } from '../../model/config.ts';
-import { partsOf } from './layers-by-cost.ts';
+import { INPUT_OF_SITE, partsOf } from './layers-by-cost.ts';
 
 /** Of rounding to 8 bits, little is left: its error is 2⁻⁴ of that of 4 bits, and its square 2⁻⁸. */
 const MORE = { bits: 8 } as const;
 /** The ends of a range that has enough steps are not cut. */
 const MORE_OF_RANGE = { ...MORE, clipRatio: 1 } as const;
-
-const INPUT_OF: Readonly<Record<Linear, Site>> = {
-  q: 'attention-input',
-  k: 'attention-input',
-  v: 'attention-input',
-  o: 'o-input',
-  gate: 'mlp-input',
-  up: 'mlp-input',
-  down: 'down-input',
-};
 
 /** Multiplications of a token in one layer, by what they multiply: attention sees half of a sequence on average. */
 function products(config: ModelConfig, sequence: number) {
@@ -56,10 +47,10 @@ export function averageBits(quantization: Quantization, config: ModelConfig, seq
     all += count;
   };
   for (let layer = 0; layer < config.layers; layer++) {
-    for (const linear of LINEARS) {
-      const weight = quantizationOfWeight(quantization, linear, layer).bits;
-      const input = quantizationOfSite(quantization, INPUT_OF[linear], layer).activations.bits;
-      add(sizes[linear], (weight + input) / 2);
+    for (const site of EXCEPTION_SITES) {
+      const input = quantizationOfSite(quantization, INPUT_OF_SITE[site], layer).activations.bits;
+      for (const linear of LINEARS_OF_SITE[site])
+        add(sizes[linear], (quantizationOfWeight(quantization, linear, layer).bits + input) / 2);
     }
     add(attention, quantizationOfSite(quantization, 'key', layer).keys.bits);
     add(attention, quantizationOfSite(quantization, 'value', layer).values.bits);

@@ -8,10 +8,10 @@ import { concat, expand, reshape } from '../../graph/ops/shape.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { clippedWeight, gridsPerRow } from '../../network/clipped-weight.ts';
-import { type AttentionTables, buildLayer, UNWATCHED } from '../../network/layer.ts';
+import { buildLayer, UNWATCHED } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { type LayerShape, weightQuantizer } from '../../network/layer-shape.ts';
-import { keyOffset, mappedWeight, mergedSites } from '../../network/linear-sites.ts';
+import { attentionTables, mappedWeight, mergedSites } from '../../network/linear-sites.ts';
 import { FIRST_LOGIT, layoutOf, partsOf, type ScaledSeam, SMALLEST_SCALE } from './parameters.ts';
 
 /** Everything that decides a block; its maps are those at all seams, the scaled ones among them. */
@@ -37,13 +37,7 @@ function blockOutput(inputs: LayerInputs, graph: Graph, shape: LayerShape, clips
     return clippedWeight(mappedWeight(inputs, linear), upper, lower, weightQuantizer(linear, quantizers));
   };
   const sites = mergedSites(inputs, shape, false, UNWATCHED.keep, prepared);
-  const tables: AttentionTables = {
-    cos: graph.input('cos', [sequence, config.headDim / 2]),
-    sin: graph.input('sin', [sequence, config.headDim / 2]),
-    qNorm: inputs.optional('qNorm'),
-    kNorm: inputs.optional('kNorm'),
-    keyOffset: keyOffset(inputs, shape, true),
-  };
+  const tables = attentionTables(graph, inputs, shape, true);
   return buildLayer(graph.input('x', [batch * sequence, config.hiddenSize]), shape, sites, tables, UNWATCHED);
 }
 
