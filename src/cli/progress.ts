@@ -3,6 +3,7 @@ import type {
   CellEvent,
   DownloadProgressEvent,
   EvaluationProgressEvent,
+  ImportProgressEvent,
   PhaseEvent,
   RoundingError,
   RoundingEvent,
@@ -49,6 +50,9 @@ export class ProgressLines {
         break;
       case 'download-progress':
         this.changing(this.downloadText(event), event.bytesDone === event.bytes);
+        break;
+      case 'import-progress':
+        this.changing(importText(event), event.tensorsDone === event.tensors);
         break;
       case 'task-progress':
         this.changing(taskText(event), false);
@@ -133,6 +137,10 @@ export class ProgressLines {
   }
 }
 
+function importText({ tensorsDone, tensors, bytesDone, bytes }: ImportProgressEvent): string {
+  return `${tensorsDone}/${formatCount(tensors, 'tensor')} · ${formatBytes(bytesDone)} of ${formatBytes(bytes)}`;
+}
+
 function evaluationText(event: EvaluationProgressEvent): string {
   const perplexity = formatPerplexity(event.runningPerplexity);
   return `${event.name}, ${event.variant}: window ${event.windowsDone}/${event.windows} · perplexity ${perplexity}`;
@@ -170,6 +178,7 @@ function phaseTail(detail: string | undefined, seconds: number | undefined): str
 /** These are phases and events whose line changes. */
 type Shown =
   | 'download-progress'
+  | 'import-progress'
   | 'step'
   | 'evaluation-progress'
   | 'task-progress'

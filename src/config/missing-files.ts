@@ -6,6 +6,7 @@ import { isOffline } from '../hub/environment.ts';
 import { hubAddress, locateModel, locateText } from '../hub/locate.ts';
 import { describeAddress, type HubAddress } from '../hub/names.ts';
 import { UserError } from '../protocol/errors.ts';
+import { MODEL_FOLDER_HINT } from '../protocol/model-folder.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { pathOf, type TextSource } from './schema-text.ts';
 
@@ -27,15 +28,11 @@ async function folderFault(path: JsonPath, model: string): Promise<RuleFault | n
     return missing(
       path,
       `${model} is a file; a model is a folder.`,
-      'Convert a .bin or .gguf file first: spinquant import FILE --out FOLDER.',
+      `Convert a .bin or .gguf file first: spinquant import FILE --out FOLDER. ${MODEL_FOLDER_HINT}`,
     );
   if (kind === null) return missing(path, `there is no folder ${model}.`, RELATIVE);
   if ((await kindOf(resolve(model, 'config.json'))) !== 'file')
-    return missing(
-      path,
-      `the folder ${model} has no config.json.`,
-      'A model is a Hugging Face folder: config.json, *.safetensors, tokenizer.json.',
-    );
+    return missing(path, `the folder ${model} has no config.json.`, MODEL_FOLDER_HINT);
   return null;
 }
 

@@ -12,11 +12,11 @@ import type { GenerationEvent } from '../protocol/generation.ts';
 import type { SpeedEvent } from '../protocol/speed.ts';
 import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
-import type { ImportGgufOptions, ImportGgufSummary } from './model/import-gguf.ts';
-import type { ImportLlama2cOptions, ImportSummary } from './model/import-llama2c.ts';
+import type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
 import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
+import type { Expected } from './plan/estimate/expected.ts';
 import type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
@@ -34,7 +34,7 @@ import type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
-import type { StepEstimate } from './plan/preview-steps.ts';
+import type { StepsPreview } from './plan/preview-steps.ts';
 import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
 import type { SpeedResult } from './plan/speed/measure-speed.ts';
@@ -43,9 +43,10 @@ import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
 export type { DequantizedDType } from './model/import-gguf.ts';
-export type { ImportProgress } from './model/reported-tensors.ts';
+export type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
+export type { Expected } from './plan/estimate/expected.ts';
 export type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
@@ -63,7 +64,7 @@ export type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
-export type { StepEstimate } from './plan/preview-steps.ts';
+export type { StepsPreview } from './plan/preview-steps.ts';
 export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
 export type { SpeedResult } from './plan/speed/measure-speed.ts';
@@ -119,8 +120,20 @@ export async function* previewSteps(
   experiment: ResolvedExperiment,
   purpose: Purpose,
   options: EngineOptions,
-): AsyncGenerator<RunEvent, StepEstimate[]> {
+): AsyncGenerator<RunEvent, StepsPreview> {
   return yield* (await import('./plan/preview-steps.ts')).previewSteps(experiment, purpose, options);
+}
+
+/**
+ * What optimizing an experiment's text is expected to take, or filling its table, as far as that is not there.
+ * @returns null where the text or its model has faults, or the model must be downloaded first.
+ */
+export async function* estimateText(
+  params: CheckParams,
+  adapt: (experiment: ResolvedExperiment) => ResolvedExperiment,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, Expected | null> {
+  return yield* (await import('./plan/estimate/estimate-text.ts')).estimateText(params, adapt, options);
 }
 
 /** Learns the rotations marked `learned`, writes a run folder, evaluates. */
@@ -270,14 +283,12 @@ export async function exportRun(dir: string, format: string, out: string): Promi
   return (await import('./export/index.ts')).exportRun(dir, format, out);
 }
 
-/** Makes a Hugging Face folder of a GGUF file. */
-export async function importGguf(options: ImportGgufOptions): Promise<ImportGgufSummary> {
-  return (await import('./model/import-gguf.ts')).importGguf(options);
-}
-
-/** Makes a Hugging Face folder of a llama2.c checkpoint. */
-export async function importLlama2c(options: ImportLlama2cOptions): Promise<ImportSummary> {
-  return (await import('./model/import-llama2c.ts')).importLlama2c(options);
+/** Makes a model folder of a GGUF file, or of a llama2.c checkpoint with its tokenizer. */
+export async function* importModel(
+  request: ImportModelRequest,
+  signal?: AbortSignal,
+): AsyncGenerator<RunEvent, ImportedModel> {
+  return yield* (await import('./model/import-model.ts')).importModel(request, signal);
 }
 
 /** Describes a model folder and checks it in full: every tensor, its shape and its place in the files. */

@@ -66,6 +66,16 @@ export interface DownloadProgressEvent extends Timed {
   readonly bytes: number;
 }
 
+/** The progress of making a model folder of another file. */
+export interface ImportProgressEvent extends Timed {
+  readonly type: 'import-progress';
+  readonly tensorsDone: number;
+  readonly tensors: number;
+  /** Of the weights as they are written. */
+  readonly bytesDone: number;
+  readonly bytes: number;
+}
+
 /** Full-precision logits before against after a change that must preserve the function. */
 export interface PreservationEvent extends Timed {
   readonly type: 'preservation';
@@ -277,6 +287,7 @@ export type RunEvent =
   | RunStarted
   | PhaseEvent
   | DownloadProgressEvent
+  | ImportProgressEvent
   | PreservationEvent
   | StepEvent
   | CheckpointEvent

@@ -103,6 +103,7 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'cell':
       // What was told of the cell before says nothing of this one.
       return { ...NO_PROGRESS, of: progress.of, cell: event };
+    case 'import-progress':
     case 'preservation':
     case 'checkpoint':
     case 'scaling':

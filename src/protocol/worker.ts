@@ -7,7 +7,7 @@ import type { RunEvent } from './events.ts';
 import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 8;
+export const WORKER_PROTOCOL = 9;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -70,6 +70,50 @@ export interface CheckParams {
   readonly text: string;
   /** Absolute path of that file. */
   readonly file: string;
+}
+
+export interface EstimateParams extends CheckParams {
+  /** Names the estimate, which can be cancelled. */
+  readonly job: string;
+  readonly overrides: ExperimentOverrides;
+}
+
+/** What a job is expected to take on this machine. */
+export interface EstimateResult {
+  readonly seconds: number;
+  /** Of the worker at its largest, mapped weights included; null where it is not known. */
+  readonly peakBytes: number | null;
+}
+
+export interface ImportModelParams {
+  /** Names the job in `event` notifications. */
+  readonly job: string;
+  /** Absolute path of a GGUF file or of a llama2.c checkpoint. */
+  readonly source: string;
+  /** Absolute path of the tokenizer of a llama2.c checkpoint; null for a GGUF file. */
+  readonly tokenizer: string | null;
+  /** Absolute path of the folder to make. */
+  readonly out: string;
+}
+
+export interface ImportModelResult {
+  /** Absolute path of the model folder. */
+  readonly dir: string;
+  readonly parameters: number;
+  /** What the file leaves open, in a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+export interface DownloadParams {
+  /** Names the job in `event` notifications. */
+  readonly job: string;
+  /** A model or a data set, as an experiment names it. */
+  readonly name: string;
+}
+
+export interface DownloadResult {
+  /** The folder of the model in the cache, or the files of the data set. */
+  readonly files: readonly string[];
 }
 
 /** A fault that only shows against the model. */
@@ -189,6 +233,10 @@ export interface WorkerRequests {
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
   readonly export: { readonly params: ExportParams; readonly result: ExportResult };
   readonly exportModel: { readonly params: ExportModelParams; readonly result: ExportModelResult };
+  readonly importModel: { readonly params: ImportModelParams; readonly result: ImportModelResult };
+  readonly download: { readonly params: DownloadParams; readonly result: DownloadResult };
+  /** Null where the experiment, or its model, has faults or is not there. */
+  readonly estimate: { readonly params: EstimateParams; readonly result: EstimateResult | null };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Of a matrix that is sound by itself; none where its model is not there. */
   readonly obstacles: { readonly params: CheckParams; readonly result: CellReasons };

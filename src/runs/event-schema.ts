@@ -29,6 +29,7 @@ export const eventSchema = z.discriminatedUnion('type', [
     seconds: number.exactOptional(),
   }),
   event('download-progress', { name: z.string(), file: z.string(), bytesDone: count, bytes: count }),
+  event('import-progress', { tensorsDone: count, tensors: count, bytesDone: count, bytes: count }),
   event('preservation', {
     where: z.string(),
     maxLogitDifference: number,

@@ -74,6 +74,7 @@ export class RunHistory {
         this.#preservation.push(event);
         break;
       case 'download-progress':
+      case 'import-progress':
       case 'training-progress':
       case 'rounding-progress':
       case 'evaluation-progress':

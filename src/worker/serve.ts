@@ -13,6 +13,7 @@ import {
 } from '../protocol/worker.ts';
 import { Batches } from './batches.ts';
 import { toReply } from './failures.ts';
+import type { WorkMethod } from './work.ts';
 
 type Handler<M extends WorkerMethod> = (
   params: WorkerRequests[M]['params'],
@@ -92,13 +93,15 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
   on('export', async ({ run, format, out }) => ({
     tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
   }));
-  on('exportModel', (params, token) =>
-    inJob(params.job, token, async (running) => {
-      const { exportOf } = await import('./model-export.ts');
-      const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
-      return running.follow(exportOf(params), tell);
-    }),
-  );
+  const onWork = <M extends WorkMethod>(method: M) =>
+    on(method, (params, token) =>
+      inJob(params.job, token, async (running) => {
+        const { WORK } = await import('./work.ts');
+        const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
+        return running.follow((signal) => WORK[method](params, signal), tell);
+      }),
+    );
+  for (const method of ['exportModel', 'importModel', 'download', 'estimate'] as const) onWork(method);
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
   on('pause', async ({ job }) => {
     running.get(job)?.pause();

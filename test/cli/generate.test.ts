@@ -13,11 +13,12 @@ import {
   type GenerateRequest,
   type GenerateResult,
   generateText,
-  importLlama2c,
+  importModel,
 } from '../../src/engine/index.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 import type { GenerationEvent } from '../../src/protocol/generation.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
+import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 import { editJson } from '../model/goldens.ts';
 import { spinquant } from './spinquant.ts';
@@ -186,7 +187,7 @@ test('stories260K tells the story that llama2.c tells', async (t) => {
   if (!existsSync(STORIES)) return t.skip('the shared models are not here');
   const out = join(temporaryFolder(t), 'model');
   const tokenizer = join(STORIES, 'tok512.bin');
-  await importLlama2c({ checkpoint: join(STORIES, 'stories260K.bin'), tokenizer, out });
+  await collect(importModel({ source: join(STORIES, 'stories260K.bin'), tokenizer, out }));
   const { result } = await last(generateText(request(out, '', 200), {}));
   assert.equal(result.text, readFileSync(join(STORIES, 'expected-greedy-200.txt'), 'utf8'));
   assert.equal(result.ids.length, 200);

@@ -143,10 +143,10 @@ test('a signal stops the import and leaves no folder', async (t) => {
   const stopped = imported(t, contents, {
     out,
     signal: controller.signal,
-    onTensor: (done, all) => {
-      seen.push(done);
-      assert.equal(all, Object.keys(contents.tensors).length);
-      if (done === 3) controller.abort();
+    onTensor: ({ tensorsDone, tensors }) => {
+      seen.push(tensorsDone);
+      assert.equal(tensors, Object.keys(contents.tensors).length);
+      if (tensorsDone === 3) controller.abort();
     },
   });
   await assert.rejects(stopped, Cancelled);

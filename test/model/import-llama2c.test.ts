@@ -207,8 +207,8 @@ test('nothing is overwritten; an empty folder is used', async (t) => {
 test('long models are divided into numbered files; a signal stops the import and leaves no folder', async (t) => {
   const paths = writeInputs(t, floatCheckpoint(SIZES));
   const controller = new AbortController();
-  const onTensor = (done: number): void => {
-    if (done === 2) controller.abort();
+  const onTensor = ({ tensorsDone }: { tensorsDone: number }): void => {
+    if (tensorsDone === 2) controller.abort();
   };
   await assert.rejects(importLlama2c({ ...paths, signal: controller.signal, onTensor }), Cancelled);
   assert.ok(!existsSync(paths.out));

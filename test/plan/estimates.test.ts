@@ -126,7 +126,7 @@ test('what ran is told as it was, and counts for other experiments in the same f
     // As if this machine had been a thousand times slower.
     writeFileSync(join(steps, name, 'step.json'), JSON.stringify({ ...record, seconds: 3600 }));
   }
-  const alone = (await collect(previewSteps(await write({}), 'optimize', KERNELS))).result;
+  const alone = (await collect(previewSteps(await write({}), 'optimize', KERNELS))).result.steps;
   const perplexity = alone.find(({ name }) => name === 'perplexity');
   assert.ok((perplexity?.seconds ?? 0) > 600);
   assert.equal(alone.find(({ name }) => name === 'texts')?.seconds, null);

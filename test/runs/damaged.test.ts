@@ -153,6 +153,7 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     resumedFromStep: 0,
   }),
   phase: timed({ type: 'phase', phase: 'preserve-check', state: 'finished', detail: 'x', seconds: 1 }),
+  'import-progress': timed({ type: 'import-progress', tensorsDone: 1, tensors: 2, bytesDone: 4, bytes: 8 }),
   'download-progress': timed({
     type: 'download-progress',
     name: 'org/name',

@@ -1,12 +1,10 @@
-import { accessSync, constants } from 'node:fs';
-import { readingNow } from '../../disk/faults.ts';
-import { expectKind, fileKind } from '../../disk/file-kind.ts';
-import type { DequantizedDType, ImportProgress } from '../../engine/index.ts';
+import type { DequantizedDType } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { printable } from '../../protocol/printable.ts';
 import { loadEngine } from '../engine.ts';
 import { interruptible } from '../interrupt.ts';
 import type { Output } from '../output.ts';
+import { follow } from '../progress.ts';
 
 export interface ImportFlags {
   readonly out?: string;
@@ -14,30 +12,21 @@ export interface ImportFlags {
   readonly dtype?: DequantizedDType;
 }
 
-interface Summary {
-  readonly dir: string;
-  readonly parameters: number;
-  readonly warnings: readonly string[];
-}
-
 /** @param folder the model folder to make, as an argument; `--out` is the same as an option. */
 export async function importModel(
   source: string,
   folder: string | undefined,
-  flags: ImportFlags,
+  { out: option, tokenizer, dtype }: ImportFlags,
   output: Output,
 ): Promise<undefined> {
-  readingNow(source, () => accessSync(source, constants.R_OK), { code: 'import/unreadable' });
-  expectKind(source, 'weights');
-  const isGguf = source.endsWith('.gguf') || fileKind(source).name === 'gguf';
-  const out = chooseFolder(source, folder, flags.out);
-  const summary = isGguf
-    ? await importFromGguf(source, out, flags, output)
-    : await importFromLlama2c(source, out, flags, output);
-  for (const warning of summary.warnings)
-    output.note(`${output.colors.yellow('Warning:')} ${printable(warning)}`);
-  output.document({ model: summary.dir, parameters: summary.parameters, warnings: summary.warnings });
-  output.result(`${summary.dir}: ${summary.parameters.toLocaleString('en')} parameters`);
+  const engine = await loadEngine();
+  const out = chooseFolder(source, folder, option);
+  const { dir, parameters, warnings } = await interruptible(output, (signal) =>
+    follow(engine.importModel({ source, out, tokenizer, dtype }, signal), output),
+  );
+  for (const warning of warnings) output.note(`${output.colors.yellow('Warning:')} ${printable(warning)}`);
+  output.document({ model: dir, parameters, warnings });
+  output.result(`${dir}: ${parameters.toLocaleString('en')} parameters`);
 }
 
 /** The folder may be named once. By default it lies beside the source and has its name. */
@@ -48,58 +37,5 @@ function chooseFolder(source: string, argument: string | undefined, option: stri
       `Two folders are named: ${argument} and ${option}.`,
       'Name one of them.',
     );
-  const out = argument ?? option ?? source.replace(/\.[^./\\]+$/, '');
-  if (out !== source) return out;
-  throw new UserError('import/no-folder', `No folder is named for ${source}.`, 'Name it: --out FOLDER.');
-}
-
-async function importFromGguf(
-  source: string,
-  out: string,
-  flags: ImportFlags,
-  output: Output,
-): Promise<Summary> {
-  if (flags.tokenizer !== undefined)
-    throw new UserError(
-      'import/tokenizer',
-      'A GGUF file holds its tokenizer; --tokenizer is for llama2.c checkpoints.',
-      'Leave --tokenizer out.',
-    );
-  const { importGguf } = await loadEngine();
-  return withProgress(output, (progress) =>
-    importGguf({ file: source, out, dtype: flags.dtype, ...progress }),
-  );
-}
-
-/** Runs an import that shows its tensors and that a signal stops. */
-function withProgress<T>(output: Output, work: (progress: ImportProgress) => Promise<T>): Promise<T> {
-  return interruptible(output, async (signal) => {
-    try {
-      return await work({
-        signal,
-        onTensor: (done, all) => output.status(`tensor ${done + 1} of ${all}`),
-      });
-    } finally {
-      output.status('');
-    }
-  });
-}
-
-async function importFromLlama2c(
-  source: string,
-  out: string,
-  { tokenizer }: ImportFlags,
-  output: Output,
-): Promise<Summary> {
-  if (tokenizer === undefined)
-    throw new UserError(
-      'import/no-tokenizer',
-      'A llama2.c checkpoint does not hold its tokenizer.',
-      'Name it: --tokenizer tokenizer.bin (tok512.bin, tok4096.bin … beside the checkpoint).',
-    );
-  const { importLlama2c } = await loadEngine();
-  const summary = await withProgress(output, (progress) =>
-    importLlama2c({ checkpoint: source, tokenizer, out, ...progress }),
-  );
-  return { ...summary, warnings: [] };
+  return argument ?? option ?? source.replace(/\.[^./\\]+$/, '');
 }

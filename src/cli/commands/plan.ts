@@ -1,4 +1,4 @@
-import type { MatrixPreview, StepEstimate, StepPreview } from '../../engine/index.ts';
+import type { Expected, MatrixPreview, StepPreview, StepsPreview } from '../../engine/index.ts';
 import { formatBytes, formatCount, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -12,11 +12,11 @@ export async function plan(file: string, flags: ComputeFlags, output: Output): P
   const engine = await loadEngine();
   const { kernels } = flags;
   if (!experiment.matrix) {
-    const steps = await interruptible(output, (signal) =>
+    const preview = await interruptible(output, (signal) =>
       follow(engine.previewSteps(experiment, 'optimize', { signal, kernels }), output),
     );
-    output.document({ steps });
-    output.result(stepsText(steps));
+    output.document(preview);
+    output.result(stepsText(preview));
     return;
   }
   const preview = await interruptible(output, (signal) =>
@@ -26,19 +26,18 @@ export async function plan(file: string, flags: ComputeFlags, output: Output): P
   output.result(previewText(preview));
 }
 
-function stepsText(steps: readonly StepEstimate[]): string {
+function stepsText({ steps, expected }: StepsPreview): string {
   const rows = steps.map(({ name, kind, seconds, peakBytes }) => [
     name,
     kind,
     seconds === null ? '–' : `~${formatSeconds(seconds)}`,
     peakBytes === null ? '–' : `~${formatBytes(peakBytes)}`,
   ]);
-  const all = steps.reduce((sum, { seconds }) => sum + (seconds ?? 0), 0);
   const table = formatTable(['step', 'kind', 'time', 'memory'], rows, ['left', 'left', 'right', 'right']);
-  return [table, '', `About ${formatSeconds(all)} in all. ${ESTIMATED}`].join('\n');
+  return [table, '', `${expectedText(expected)} ${ESTIMATED}`].join('\n');
 }
 
-function previewText({ cells, steps }: MatrixPreview): string {
+function previewText({ cells, steps, expected }: MatrixPreview): string {
   const cellTable = formatTable(
     ['bits', 'method', 'seed', 'to do'],
     cells.map(({ bits, title, seed, missing, message }) => [
@@ -53,7 +52,7 @@ function previewText({ cells, steps }: MatrixPreview): string {
     ]),
     ['left', 'left', 'right', 'left'],
   );
-  return [cellTable, '', stepTable(steps), '', totalText(steps)].join('\n');
+  return [cellTable, '', stepTable(steps), '', totalText(steps, expected)].join('\n');
 }
 
 /** Steps of one name in one line. */
@@ -85,10 +84,16 @@ function rangeText(seconds: readonly number[]): string {
   return least === most ? `${least}` : `${least} – ${most}`;
 }
 
-function totalText(steps: readonly StepPreview[]): string {
+function totalText(steps: readonly StepPreview[], expected: Expected): string {
   const toRun = steps.filter(({ isThere }) => !isThere);
   if (toRun.length === 0) return 'Nothing is left to run.';
-  return `${formatCount(toRun.length, 'step')} to run: about ${formatSeconds(sumOf(toRun))}. ${ESTIMATED}`;
+  return `${formatCount(toRun.length, 'step')} to run. ${expectedText(expected)} ${ESTIMATED}`;
+}
+
+/** `About 3 min 5 s and 1.4 GiB on this machine.` */
+function expectedText({ seconds, peakBytes }: Expected): string {
+  const memory = peakBytes === null ? '' : ` and ${formatBytes(peakBytes)}`;
+  return `About ${formatSeconds(seconds)}${memory} on this machine.`;
 }
 
 const sumOf = (steps: readonly StepPreview[]): number => steps.reduce((sum, { seconds }) => sum + seconds, 0);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readingNow } from '../../disk/faults.ts';
 import { expectKind } from '../../disk/file-kind.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { MODEL_FOLDER_HINT } from '../../protocol/model-folder.ts';
 import { type Architecture, type Family, readFamily } from './config-family.ts';
 import { ConfigFields } from './config-fields.ts';
 import type { RopeScaling } from './config-rope.ts';
@@ -57,7 +58,7 @@ export function readConfigFile(dir: string): ConfigFile {
   expectKind(path, 'json');
   const better = {
     code: 'model/no-config',
-    hint: 'Give the folder that holds config.json, *.safetensors and tokenizer.json.',
+    hint: MODEL_FOLDER_HINT,
   };
   if (!existsSync(path))
     throw new UserError(

@@ -7,6 +7,7 @@ import {
   type SafetensorsFile,
 } from '../../formats/safetensors.ts';
 import { UserError } from '../../protocol/errors.ts';
+import { MODEL_FOLDER_HINT } from '../../protocol/model-folder.ts';
 import type { FileTensor } from '../../protocol/tensor.ts';
 import { canonicalNames } from './tensor-names.ts';
 
@@ -38,8 +39,8 @@ function readHeaders(dir: string): StoredTensors {
     'model/no-weights',
     `${dir} has neither ${SINGLE_FILE} nor ${INDEX_FILE}${found.length > 0 ? ` (found ${found.join(', ')})` : ''}.`,
     found.some((name) => name.endsWith('.gguf'))
-      ? 'Import a GGUF file with "spinquant import" first.'
-      : 'Save the model with transformers: model.save_pretrained(folder).',
+      ? MODEL_FOLDER_HINT
+      : `Save the model with transformers: model.save_pretrained(folder). ${MODEL_FOLDER_HINT}`,
   );
 }
 

@@ -100,6 +100,11 @@ export class Executor implements StepContext {
     if (record) this.#peakBytes = Math.max(this.#peakBytes ?? 0, record.peakBytes);
   }
 
+  /** Takes a result as given: who only looks ahead leaves the step to whoever computes. */
+  assume<T>(step: Step<T>, result: T): void {
+    this.#results.set(step, result);
+  }
+
   of<T>(step: Step<T>): T {
     if (!this.#results.has(step)) throw new Error(`${step.name} has not run`);
     // Only `execute` sets a result, and it sets the step's own.

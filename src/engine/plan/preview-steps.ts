@@ -2,11 +2,13 @@ import type { Purpose, ResolvedExperiment } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { describeSteps, type StepDescription, stepsOf } from './describe-plan.ts';
 import { estimatesOf } from './estimate/estimates-of.ts';
+import { type Expected, expectedOf } from './estimate/expected.ts';
 import { runJob } from './job.ts';
 import { stepsFolder } from './matrix/steps-folder.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
 import { StepStore } from './step-store.ts';
+import { SCAN } from './steps/texts.ts';
 
 /** A step of a single experiment, with what it is expected to cost; null where it takes no time to speak of. */
 export interface StepEstimate extends StepDescription {
@@ -15,23 +17,30 @@ export interface StepEstimate extends StepDescription {
   readonly peakBytes: number | null;
 }
 
+export interface StepsPreview {
+  readonly steps: readonly StepEstimate[];
+  readonly expected: Expected;
+}
+
 /** The steps of an experiment without a matrix, in their order. Reads the texts; computes nothing else. */
 export async function* previewSteps(
   experiment: ResolvedExperiment,
   purpose: Purpose,
   options: EngineOptions,
-): AsyncGenerator<RunEvent, StepEstimate[]> {
+): AsyncGenerator<RunEvent, StepsPreview> {
   const places = new Places(null, [], experiment.runs);
   const setting = { job: 'inspect' as const, experiment, options, places, run: null, previews: true };
   return yield* runJob(setting, async function* (bench, executor) {
-    const steps = await stepsOf(experiment, purpose);
-    for (const step of steps) if (step.kind === 'text') yield* executor.execute(step);
+    const all = await stepsOf(experiment, purpose);
+    executor.assume(SCAN, null);
+    for (const step of all) if (step.kind === 'text') yield* executor.execute(step);
     const estimates = await estimatesOf(bench, new StepStore(stepsFolder(experiment)));
-    const described = describeSteps(steps);
-    return steps.map((step, index) => {
+    const described = describeSteps(all);
+    const steps = all.map((step, index) => {
       const cost = step.cost?.(executor);
       const seconds = cost ? estimates.seconds(step.name, cost.work) : null;
       return { ...described[index]!, seconds, peakBytes: cost?.bytes ?? null };
     });
+    return { steps, expected: expectedOf(steps) };
   });
 }

@@ -2,7 +2,8 @@
 
 export type PresetName = 'faithful' | 'no-had' | 'quick';
 
-export const PRESETS: readonly PresetName[] = ['faithful', 'no-had', 'quick'];
+/** The first is a look that takes minutes; whoever knows the paper finds its recipe behind it. */
+export const PRESETS: readonly PresetName[] = ['quick', 'faithful', 'no-had'];
 
 /** The model and the texts of a new experiment. */
 export interface Sources {

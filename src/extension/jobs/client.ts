@@ -46,6 +46,10 @@ export interface WorkerLaunch {
   readonly log?: (line: string) => void;
 }
 
+/** Requests that tell events while they run. */
+type FollowedMethod = JobMethod | 'exportModel' | 'importModel' | 'download';
+type JobMethod = 'optimize' | 'evaluate' | 'inspect';
+
 /** A bug inside the worker; its stack is in the log. */
 export class WorkerBug extends Error {
   override readonly name = 'WorkerBug';
@@ -164,7 +168,7 @@ export class WorkerClient {
   }
 
   /** A request that runs for long: its events come while it does. */
-  async follow<M extends 'optimize' | 'evaluate' | 'inspect' | 'exportModel'>(
+  async follow<M extends FollowedMethod>(
     method: M,
     params: WorkerRequests[M]['params'],
     onEvent: (event: RunEvent) => void,

@@ -3,12 +3,14 @@ import { type ResolvedExperiment, resolvedCells } from '../../../config/index.ts
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Cost } from '../../network/work.ts';
 import { estimatesOf } from '../estimate/estimates-of.ts';
+import { type Expected, expectedOf } from '../estimate/expected.ts';
 import type { Executor } from '../execute.ts';
 import { runJob } from '../job.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
 import { digestOf, type Step, type StepKind, withInputs } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
+import { SCAN } from '../steps/texts.ts';
 import type { Workbench } from '../workbench.ts';
 import { targetsOf } from './cell-plan.ts';
 import { obstacleOf } from './obstacles.ts';
@@ -43,6 +45,8 @@ export interface CellPreview {
 export interface MatrixPreview {
   readonly cells: readonly CellPreview[];
   readonly steps: readonly StepPreview[];
+  /** Of the steps that are not there. */
+  readonly expected: Expected;
 }
 
 interface Seen {
@@ -67,13 +71,13 @@ export async function* previewMatrix(
     for (const cell of resolvedCells(experiment)) {
       const { bits, method, title, seed } = cell;
       const message = obstacleOf(cell, bench.checkpoint.config) ?? null;
-      const missing =
-        message === null
-          ? yield* lookThrough(await openCell(bench, cell, store, options.signal), store, seen)
-          : 0;
+      const open = message === null ? await openCell(bench, cell, store, options.signal) : null;
+      open?.executor.assume(SCAN, null);
+      const missing = open ? yield* lookThrough(open, store, seen) : 0;
       cells.push({ bits, method, title, seed, missing, message });
     }
-    return { cells, steps: await estimated(bench, store, [...seen.values()]) };
+    const steps = await estimated(bench, store, [...seen.values()]);
+    return { cells, steps, expected: expectedOf(steps.filter(({ isThere }) => !isThere)) };
   });
 }
 

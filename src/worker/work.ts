@@ -1,0 +1,30 @@
+/** Work that makes no run: what a request asks for, in terms of the engine. */
+import { estimateText, exportModel, fetchNamed, importModel } from '../engine/index.ts';
+import type { RunEvent } from '../protocol/events.ts';
+import type { WorkerRequests } from '../protocol/worker.ts';
+import { withOverrides } from './overrides.ts';
+
+export type WorkMethod = 'exportModel' | 'importModel' | 'download' | 'estimate';
+
+type Work<M extends WorkMethod> = (
+  params: WorkerRequests[M]['params'],
+  signal: AbortSignal,
+) => AsyncGenerator<RunEvent, WorkerRequests[M]['result']>;
+
+export const WORK: { readonly [M in WorkMethod]: Work<M> } = {
+  async *exportModel({ run, job: _, ...request }, signal) {
+    const { files, notes } = yield* exportModel({ ...request, from: { run } }, { signal });
+    return { bytes: Object.values(files).reduce((sum, size) => sum + size, 0), notes };
+  },
+  async *importModel({ source, tokenizer, out }, signal) {
+    return yield* importModel({ source, tokenizer: tokenizer ?? undefined, out }, signal);
+  },
+  async *download({ name }, signal) {
+    return { files: yield* fetchNamed(name, null, signal) };
+  },
+  async *estimate({ text, file, overrides }, signal) {
+    return yield* estimateText({ text, file }, (experiment) => withOverrides(experiment, overrides), {
+      signal,
+    });
+  },
+};
