@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { PRODUCT_NAME } from '../protocol/ids.ts';
 import { registerTools } from './chat/tools.ts';
+import { openPendingDemo } from './demo/pending.ts';
 import { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import { ExperimentChecker } from './experiments/checker.ts';
 import { ExperimentFiles } from './experiments/files.ts';
 import { registerExperiments } from './experiments/register.ts';
 import { TableCounts } from './experiments/table-counts.ts';
+import { workerEstimates } from './experiments/worker-estimates.ts';
 import { registerGate } from './gate/tests.ts';
 import { registerJobCommands } from './jobs/commands.ts';
 import { WorkerJobs } from './jobs/index.ts';
@@ -17,6 +19,7 @@ import { showJobStatus } from './jobs/status.ts';
 import { UnfinishedJobs } from './jobs/unfinished.ts';
 import type { Worker } from './jobs/worker.ts';
 import { registerLayers } from './layers/register.ts';
+import { registerModels } from './models/register.ts';
 import { registerPanels } from './panels/index.ts';
 import type { Parts } from './parts.ts';
 import { registerRuns } from './runs/register.ts';
@@ -54,6 +57,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   const experiments = own(new ExperimentFiles(context));
   own(runs.follow(experiments));
   const tables = new TableCounts({ runs, reasons, log });
+  const estimates = own(workerEstimates(trusted, jobs, log));
   const compareText: CompareText = async (...given) => (await trusted.connect()).compare(...given);
   const parts: Parts = {
     context,
@@ -64,6 +68,7 @@ export function activate(context: vscode.ExtensionContext): Services {
     experiments,
     reasons,
     tables,
+    estimates,
     compareText,
   };
   const summaries = own(new RunSummaries(parts.runs, log));
@@ -72,6 +77,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   own(showJobStatus(parts));
   own(notifyEnds(parts));
   own(registerExperiments(parts, checker, summaries));
+  own(registerModels(parts));
   own(registerRuns(parts, summaries));
   own(registerLayers(parts, checker, summaries));
   own(registerGate(parts));
@@ -80,7 +86,7 @@ export function activate(context: vscode.ExtensionContext): Services {
   // Afterwards: reading runs loads the schema, which activation need not wait for.
   setImmediate(() => {
     const runsFound = parts.runs.refresh().then(() => tellLeft(parts, left));
-    for (const looked of [parts.experiments.refresh(), runsFound])
+    for (const looked of [parts.experiments.refresh(), runsFound, openPendingDemo(parts)])
       looked.catch((error: unknown) => log.error(error instanceof Error ? error : String(error)));
   });
   return parts;

@@ -8,6 +8,7 @@ import type { Progress } from '../protocol/progress.ts';
 import type { ComparedNotification, CompareParams } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
+import type { ExperimentEstimates } from './experiments/estimates.ts';
 import type { TableCounts } from './experiments/table-counts.ts';
 
 export type JobKind = 'optimize' | 'evaluate' | 'inspect';
@@ -114,5 +115,6 @@ export interface Services {
   readonly compareText: CompareText;
   readonly reasons: Pick<WorkerCellReasons, 'of' | 'told' | 'onDidChange'>;
   readonly tables: Pick<TableCounts, 'of'>;
+  readonly estimates: Pick<ExperimentEstimates, 'of' | 'soon' | 'onDidChange'>;
   readonly log: vscode.LogOutputChannel;
 }

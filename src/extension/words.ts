@@ -3,6 +3,8 @@ import * as vscode from 'vscode';
 import type { RunState, Translate } from '../protocol/panels/common.ts';
 import { cellName, phaseNames, runStates } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
+import { formatBytes } from '../protocol/text.ts';
+import type { EstimateResult } from '../protocol/worker.ts';
 import type { CellCount } from '../runs/index.ts';
 import type { Language } from './runs/names.ts';
 import type { JobKind } from './services.ts';
@@ -28,6 +30,14 @@ export function formatDuration(seconds: number): string {
   if (whole < MINUTE) return vscode.l10n.t('{0} s', whole);
   if (whole < HOUR) return vscode.l10n.t('{0} min', Math.round(whole / MINUTE));
   return vscode.l10n.t('{0} h {1} min', Math.floor(whole / HOUR), Math.floor((whole % HOUR) / MINUTE));
+}
+
+/** `about 3 min, 1.4 GiB`. */
+export function expectedText({ seconds, peakBytes }: EstimateResult): string {
+  const { t } = vscode.l10n;
+  // Less than a second is a measurement of the clock.
+  const time = formatDuration(Math.max(1, seconds));
+  return peakBytes === null ? t('about {0}', time) : t('about {0}, {1}', time, formatBytes(peakBytes));
 }
 
 /** `just now`, `2 h ago`. */

@@ -9,6 +9,7 @@ import {
   portableExperiment,
   resolvePortable,
 } from '../../config/index.ts';
+import type { EstimateResult } from '../../protocol/worker.ts';
 import type { CellCount, PerplexityResult } from '../../runs/index.ts';
 import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
@@ -25,8 +26,8 @@ export interface LastResult {
 }
 
 export type Lens = { readonly line: number } & (
-  | { readonly kind: 'optimize' }
-  | ({ readonly kind: 'fill-table' } & CellCount)
+  | { readonly kind: 'optimize'; readonly expected: EstimateResult | null }
+  | ({ readonly kind: 'fill-table'; readonly expected: EstimateResult | null } & CellCount)
   | { readonly kind: 'show-table' }
   /** `cells`: how far the table is that the job fills. */
   | { readonly kind: 'progress'; readonly job: Job; readonly cells: CellCount | null }
@@ -49,6 +50,8 @@ export interface LensInput {
   readonly job: Job | null;
   /** The cells of its matrix; null where it has none. */
   readonly cells: CellCount | null;
+  /** What optimizing, or filling the table, is expected to take; null where it is not known. */
+  readonly expected: EstimateResult | null;
   /** True when a run left a checkpoint to go on from. */
   isResumable(summary: RunSummary): boolean;
   /** True when a run has rotations. */
@@ -74,7 +77,7 @@ export function lensesOf(given: LensInput): Lens[] {
   };
   const learned = hasLearnedRotation(experiment.rotation);
   // Its rows have rotations of their own, and cells are measured by filling the table.
-  if (input.cells !== null) return tableLenses(job, input.cells, lineOf('matrix'));
+  if (input.cells !== null) return tableLenses(input, input.cells, lineOf('matrix'));
   const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
   return [
     ...workLenses(input, lineOf('model'), learned),
@@ -98,11 +101,11 @@ export function lensesOf(given: LensInput): Lens[] {
   ];
 }
 
-function tableLenses(job: Job | null, cells: CellCount, line: number): Lens[] {
+function tableLenses({ job, expected }: LensInput, cells: CellCount, line: number): Lens[] {
   // While it fills, its progress leads to it: beside a panel there is little room.
   if (job !== null) return jobLenses(job, job.kind === 'optimize' ? cells : null, line);
   return [
-    { line, kind: 'fill-table', ...cells },
+    { line, kind: 'fill-table', expected, ...cells },
     { line, kind: 'show-table' },
   ];
 }
@@ -117,14 +120,14 @@ function jobLenses(job: Job, cells: CellCount | null, line: number): Lens[] {
 }
 
 function workLenses(input: LensInput, line: number, learned: boolean): Lens[] {
-  const { job, summaries } = input;
+  const { job, summaries, expected } = input;
   if (job !== null) return jobLenses(job, null, line);
   if (!learned) return [];
   const newest = summaries.find(({ run }) => run.record.status !== 'running');
   const resumable = newest !== undefined && input.isResumable(newest);
   return [
     ...(resumable ? [{ line, kind: 'resume' as const, runDir: newest.run.dir }] : []),
-    { line, kind: 'optimize' },
+    { line, kind: 'optimize', expected },
   ];
 }
 

@@ -4,6 +4,7 @@ import type { Experiment } from '../../config/index.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
+import type { EstimateResult } from '../../protocol/worker.ts';
 import type { CellCount } from '../../runs/index.ts';
 import { Disposables } from '../disposables.ts';
 import { loadConfig, loadRuns } from '../lazy.ts';
@@ -11,7 +12,7 @@ import { onShownChange } from '../runs/changes.ts';
 import type { RunSummaries, RunSummary } from '../runs/summaries.ts';
 import type { Services } from '../services.ts';
 import { throttle } from '../throttle.ts';
-import { formatShortAge, progressText } from '../words.ts';
+import { expectedText, formatShortAge, progressText } from '../words.ts';
 import type { LastResult, Lens } from './lens-model.ts';
 
 const AGE_INTERVAL_MS = 60_000;
@@ -21,7 +22,7 @@ const PROGRESS_INTERVAL_MS = 5000;
 /** Between icon and words; a plain space is lost there. */
 const GAP = '\u00a0';
 
-export type LensServices = Pick<Services, 'jobs' | 'runs' | 'reasons' | 'tables'>;
+export type LensServices = Pick<Services, 'jobs' | 'runs' | 'reasons' | 'tables' | 'estimates'>;
 
 /** The lenses above the lines of an experiment: what can be done with it and what it gave last. */
 export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposable {
@@ -32,7 +33,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   readonly #disposables = new Disposables();
 
   constructor(services: LensServices, summaries: RunSummaries) {
-    const { jobs, runs, reasons } = services;
+    const { jobs, runs, reasons, estimates } = services;
     this.#services = services;
     this.#summaries = summaries;
     const refresh = this.#disposables.add(throttle(() => this.#changed.fire(), CHANGE_INTERVAL_MS));
@@ -42,6 +43,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     this.#disposables.add(this.#changed);
     this.#disposables.add(onShownChange(runs, refresh));
     this.#disposables.add(reasons.onDidChange(refresh));
+    this.#disposables.add(estimates.onDidChange(refresh));
     this.#disposables.add(jobs.onDidChange(refresh.now));
     this.#disposables.add(jobs.onEvent(proceed));
   }
@@ -66,6 +68,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
           ({ state, experiment }) => experiment === file && (state === 'running' || state === 'waiting'),
         ) ?? null,
       cells,
+      expected: this.#services.estimates.of(file, text),
       isResumable: ({ run }) => isResumable(run),
       hasRotations: has('rotations'),
       hasActivations: has('activations'),
@@ -86,7 +89,7 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
     const { t } = vscode.l10n;
     switch (lens.kind) {
       case 'optimize':
-        return press('play', t('Optimize rotation'), COMMANDS.optimize, uri);
+        return optimizeCommand(uri, lens.expected);
       case 'fill-table':
         return fillCommand(uri, lens);
       case 'show-table':
@@ -140,10 +143,30 @@ export class ExperimentLenses implements vscode.CodeLensProvider, vscode.Disposa
   }
 }
 
-function fillCommand(uri: vscode.Uri, { done, total }: CellCount): vscode.Command {
+function optimizeCommand(uri: vscode.Uri, expected: EstimateResult | null): vscode.Command {
   const { t } = vscode.l10n;
+  const action = t('Learn the rotations, round the weights and measure.');
+  if (expected === null)
+    return { ...press('play', t('Optimize rotation'), COMMANDS.optimize, uri), tooltip: action };
+  const words = t('Optimize rotation ({0})', expectedText(expected));
+  return { ...press('play', words, COMMANDS.optimize, uri), tooltip: `${action}\n${estimateTooltip()}` };
+}
+
+const estimateTooltip = (): string =>
+  vscode.l10n.t(
+    'Time and memory are estimates for this machine, by what each step computes; spinquant plan lists the steps.',
+  );
+
+type FillLens = CellCount & { readonly expected: EstimateResult | null };
+
+function fillCommand(uri: vscode.Uri, { done, total, expected }: FillLens): vscode.Command {
+  const { t } = vscode.l10n;
+  const words =
+    expected === null || done === total
+      ? t('Fill table ({0} of {1} cells done)', done, total)
+      : t('Fill table ({0} of {1} cells done, {2})', done, total, expectedText(expected));
   return {
-    ...press('play', t('Fill table ({0} of {1} cells done)', done, total), COMMANDS.optimize, uri),
+    ...press('play', words, COMMANDS.optimize, uri),
     tooltip: t('Compute every cell of the matrix that has no numbers yet. What is done is kept.'),
   };
 }

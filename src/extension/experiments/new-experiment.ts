@@ -20,14 +20,25 @@ interface Answers {
   /** What to start from; a table has a page of its own. */
   kind: PresetName | 'table';
   table: TableName;
+  /** Its folder. */
   model: string;
+  /** Stands in the file instead of the folder. */
+  hubName: string | null;
   train: string | null;
   test: string | null;
 }
 
+/** A model that need not be asked for. */
+export interface TakenModel {
+  /** Its folder. */
+  readonly path: string;
+  /** As an experiment names it, where it is on the Hub. */
+  readonly hubName: string | null;
+}
+
 /** The wizard: preset, model, text to learn on, text to measure on; then the file is there and open. */
-export function newExperiment(): Promise<string | null> {
-  return askAndWrite({});
+export function newExperiment(model: TakenModel | null = null): Promise<string | null> {
+  return askAndWrite(model === null ? {} : { model: model.path, hubName: model.hubName });
 }
 
 /** The same for a table of methods and bits. */
@@ -48,11 +59,11 @@ async function askAndWrite(given: Partial<Answers>): Promise<string | null> {
   }
   const answers = await ask(given);
   if (answers === null) return null;
-  const { kind, table, model, train, test } = answers;
+  const { kind, table, model, hubName, train, test } = answers;
   const file = freeName(root, kind);
   const portable = (path: string) => relative(root, path).split(sep).join('/') || '.';
   const sources = {
-    model: portable(model),
+    model: hubName ?? portable(model),
     train: train === null ? null : portable(train),
     test: test === null ? null : portable(test),
     maxPositions: await positionsOf(model),
@@ -74,8 +85,10 @@ async function ask(given: Partial<Answers>): Promise<Answers | null> {
   const answers = { ...given };
   const { t } = vscode.l10n;
   const first: readonly Page[] = given.kind === undefined ? [askKind] : [];
+  const askModel: Page = (own, place) =>
+    askPath(place, t('The model to quantize'), modelChoices, 'model', own);
   const last: readonly Page[] = [
-    (own, place) => askPath(place, t('The model to quantize'), modelChoices, 'model', own),
+    ...(given.model === undefined ? [askModel] : []),
     (own, place) =>
       askPath(place, t('The text to learn rotations and round weights on'), learnedTexts, 'train', own),
     (own, place) => askPath(place, t('The text to measure perplexity on'), measuredTexts, 'test', own),

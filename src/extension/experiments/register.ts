@@ -25,7 +25,7 @@ export function registerExperiments(
       providedCodeActionKinds: ExperimentFixes.kinds,
     }),
     languages.registerCompletionItemProvider(selector, new PathCompletion(), ...PathCompletion.triggers),
-    commands.registerCommand(COMMANDS.newExperiment, newExperiment),
+    commands.registerCommand(COMMANDS.newExperiment, () => newExperiment()),
     commands.registerCommand(COMMANDS.newTable, newTable),
     commands.registerCommand(COMMANDS.choosePath, choosePath),
     commands.registerCommand(COMMANDS.chooseExperiment, async () => {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
-import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import { EXPORT_FORMATS, type ExportFormatName, type TableBits } from '../../protocol/export-formats.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { ExportModelParams, ExportModelResult } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
+import { showProblem } from '../problem.ts';
 import { type Exported, formatChoices, tableBitsFirst } from './export-choices.ts';
 
 /** Writes the learned rotations of a run, or its quantized model, where the person says, by the engine. */
@@ -17,10 +17,7 @@ export async function exportRun(parts: Parts, runDir: string): Promise<void> {
     if (exported.kind === 'rotations') await exportRotations(parts, runDir, exported.format);
     else await exportModel(parts, runDir, exported, label);
   } catch (error) {
-    if (error instanceof Cancelled) return;
-    parts.log.error(messageOf(error));
-    const hint = error instanceof UserError ? ` ${error.hint}` : '';
-    void vscode.window.showErrorMessage(`${messageOf(error)}${hint}`);
+    showProblem(parts.log, error);
   }
 }
 

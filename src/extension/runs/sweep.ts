@@ -1,9 +1,9 @@
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
-import { messageOf, UserError } from '../../protocol/errors.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import type { SweepResult } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
+import { showProblem } from '../problem.ts';
 import { findRunFolders } from './folders.ts';
 import { type Unused, unusedIn } from './unused.ts';
 
@@ -32,9 +32,7 @@ export async function deleteUnused({ worker, log }: Parts): Promise<void> {
       vscode.l10n.t('Deleted {0} shared results, {1}.', deleted.count, formatBytes(deleted.bytes)),
     );
   } catch (error) {
-    log.error(messageOf(error));
-    const hint = error instanceof UserError ? ` ${error.hint}` : '';
-    void vscode.window.showErrorMessage(`${messageOf(error)}${hint}`);
+    showProblem(log, error);
   }
 }
 
