@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import type { RunState, Translate } from '../protocol/panels/common.ts';
 import { cellName, phaseNames, runStates } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
-import { formatBytes } from '../protocol/text.ts';
+import { formatRoughBytes } from '../protocol/text.ts';
 import type { EstimateResult } from '../protocol/worker.ts';
 import type { CellCount } from '../runs/index.ts';
 import type { Language } from './runs/names.ts';
@@ -37,7 +37,7 @@ export function expectedText({ seconds, peakBytes }: EstimateResult): string {
   const { t } = vscode.l10n;
   // Less than a second is a measurement of the clock.
   const time = formatDuration(Math.max(1, seconds));
-  return peakBytes === null ? t('about {0}', time) : t('about {0}, {1}', time, formatBytes(peakBytes));
+  return peakBytes === null ? t('about {0}', time) : t('about {0}, {1}', time, formatRoughBytes(peakBytes));
 }
 
 /** `just now`, `2 h ago`. */

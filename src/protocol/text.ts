@@ -32,6 +32,13 @@ export function formatBytes(bytes: number): string {
   return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
+/** Two digits, for what is not known better: `320 MiB`, `1.4 GiB`. */
+export function formatRoughBytes(bytes: number): string {
+  const power = Math.max(0, Math.floor(Math.log2(Math.max(bytes, 1)) / 10)) * 10;
+  const rough = Number((bytes / 2 ** power).toPrecision(2)) * 2 ** power;
+  return formatBytes(rough).replace(/\.0 /, ' ');
+}
+
 /** `1 step`, `2 steps`: a number of things whose name takes an s. */
 export function formatCount(count: number, name: string): string {
   return `${count} ${name}${count === 1 ? '' : 's'}`;

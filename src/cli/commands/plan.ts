@@ -1,5 +1,5 @@
 import type { Expected, MatrixPreview, StepPreview, StepsPreview } from '../../engine/index.ts';
-import { formatBytes, formatCount, formatSeconds } from '../../protocol/text.ts';
+import { formatBytes, formatCount, formatRoughBytes, formatSeconds } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -92,7 +92,7 @@ function totalText(steps: readonly StepPreview[], expected: Expected): string {
 
 /** `About 3 min 5 s and 1.4 GiB on this machine.` */
 function expectedText({ seconds, peakBytes }: Expected): string {
-  const memory = peakBytes === null ? '' : ` and ${formatBytes(peakBytes)}`;
+  const memory = peakBytes === null ? '' : ` and ${formatRoughBytes(peakBytes)}`;
   return `About ${formatSeconds(seconds)}${memory} on this machine.`;
 }
 

@@ -15,7 +15,7 @@ const POSITIONS = 512;
 /** Strings of an explanation, line by line. */
 const INTRODUCTION = [
   'A small model that writes stories for children, at 4 bits: weights, activations, keys and values.',
-  'Press "Optimize rotation" above the next line. The curve shows how far its outliers still stick out.',
+  'Press "Optimize rotation" above "model". The curve shows how far its outliers still stick out.',
   'Then press "No rotation" above "evaluation": that is what 4 bits alone make of it.',
 ];
 

@@ -69,7 +69,7 @@ async function askParent(): Promise<string | null> {
 /** Opens the experiment, and says what a run will take. */
 export async function openDemo(parts: Parts, file: string): Promise<void> {
   const { t } = vscode.l10n;
-  await vscode.window.showTextDocument(vscode.Uri.file(file));
+  await vscode.window.showTextDocument(vscode.Uri.file(file), { preview: false });
   const expected = await parts.estimates.soon(file, await experimentText(file), ESTIMATE_MS);
   const optimize = t('Optimize Rotation');
   const cost = expected === null ? [] : [t('It takes {0} on this machine.', expectedText(expected))];

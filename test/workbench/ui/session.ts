@@ -1,9 +1,9 @@
 import type { Size } from '../rig/experiment.ts';
 import { type Rig, ROOT, startRig } from '../rig/rig.ts';
 import { Workbench } from '../rig/workbench.ts';
-import { createWorkspace } from '../rig/workspace.ts';
+import { createWorkspace, type TestWorkspace } from '../rig/workspace.ts';
 
-/** A person in front of the workbench, with the demo folder open. */
+/** A person in front of the workbench, with a folder open: that of the demo unless said. */
 export interface Session {
   readonly folder: string;
   readonly rig: Rig;
@@ -19,10 +19,13 @@ export const SIZE: Size = { steps: 100, batchSize: 8, sequenceLength: 128 };
 /** Lenses and panels side by side need the width. */
 const SETTINGS = { 'workbench.colorTheme': 'Light Modern', 'editor.minimap.enabled': false };
 
-export async function startSession(): Promise<Session> {
-  const { folder, remove } = createWorkspace(SIZE);
+/** @param env of the server, and so of the extension host. */
+export async function startSession(
+  { folder, remove }: TestWorkspace = createWorkspace(SIZE),
+  env: Readonly<Record<string, string>> = {},
+): Promise<Session> {
   try {
-    const rig = await startRig({ extensions: [ROOT], settings: SETTINGS });
+    const rig = await startRig({ extensions: [ROOT], settings: SETTINGS, env });
     const end = async () => {
       await rig.stop();
       remove();

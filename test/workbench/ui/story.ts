@@ -7,8 +7,8 @@ import { type Session, startSession } from './session.ts';
 export type Story = readonly (readonly [title: string, part: (session: Session) => Promise<void>])[];
 
 /** Tells a story in a workbench of its own; what comes after a failure would only fail of it. */
-export async function tellStory(t: TestContext, story: Story): Promise<void> {
-  const session = await startSession();
+export async function tellStory(t: TestContext, story: Story, start = startSession): Promise<void> {
+  const session = await start();
   let failed = false;
   try {
     for (const [title, part] of story)
