@@ -10,8 +10,8 @@ import {
   explainModels,
   goOnFromNoFolder,
   importModel,
-  LLAMA,
   makeExperiment,
+  ON_HUB,
   refuseOther,
   runDemo,
   stopImport,
@@ -23,7 +23,7 @@ import { tellStory } from './ui/story.ts';
 test('the first minutes in the workbench', async (t) => {
   const reason = await reasonToSkip();
   if (reason) return t.skip(reason);
-  await startHub(t, [LLAMA]);
+  await startHub(t, [ON_HUB]);
   const folder = mkdtempSync(join(tmpdir(), 'spinquant-empty-'));
   const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   const home = mkdtempSync(join(tmpdir(), 'spinquant-home-'));

@@ -64,7 +64,7 @@ export class ExperimentEstimates {
   async soon(file: string, text: string, limitMs: number): Promise<EstimateResult | null> {
     this.of(file, text);
     const limit = new AbortController();
-    const timeUp = sleep(limitMs, undefined, { signal: limit.signal, ref: false }).catch(() => undefined);
+    const timeUp = sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined);
     await Promise.race([this.#known.get(file)?.asked, timeUp]);
     limit.abort();
     return this.#known.get(file)?.expected ?? null;
@@ -73,7 +73,7 @@ export class ExperimentEstimates {
   async #update(params: CheckParams, round: number): Promise<void> {
     const { file, text } = params;
     const isCurrent = () => this.#known.get(file)?.text === text && this.#known.get(file)?.round === round;
-    await sleep(DELAY_MS, undefined, { ref: false });
+    await sleep(DELAY_MS);
     if (!isCurrent()) return;
     let expected: EstimateResult | null = null;
     try {

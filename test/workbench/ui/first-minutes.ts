@@ -7,7 +7,7 @@ import type { Repository } from '../../hub/server.ts';
 import { ggufOf } from '../../model/gguf-models.ts';
 import { ggufBytes } from '../../model/gguf-writer.ts';
 import { goldenFolder } from '../../model/goldens.ts';
-import { screenshot } from '../rig/rig.ts';
+import { ROOT, screenshot } from '../rig/rig.ts';
 import type { Workbench } from '../rig/workbench.ts';
 import { eventually } from './eventually.ts';
 import { drawnLine } from './panels.ts';
@@ -19,15 +19,13 @@ import type { Session } from './session.ts';
 const CURVE_MS = 120_000;
 const DEMO = 'spinquant-demo';
 
-/** A golden model, as the Hub of the test has it. */
-export const LLAMA: Repository = {
+const MODEL = join(ROOT, 'examples', 'demo', 'model');
+
+/** The demo's model, as the Hub of the test has it. */
+export const ON_HUB: Repository = {
   name: 'models/org/tiny',
   commit: 'c'.repeat(40),
-  files: Object.fromEntries(
-    readdirSync(goldenFolder('llama'))
-      .filter((name) => /^(config|tokenizer|model).*\.(json|safetensors)$/.test(name))
-      .map((name) => [name, readFileSync(join(goldenFolder('llama'), name))]),
-  ),
+  files: Object.fromEntries(readdirSync(MODEL).map((name) => [name, readFileSync(join(MODEL, name))])),
 };
 
 /** A button or link of a view that has nothing to show. */
@@ -42,7 +40,7 @@ async function typePath(workbench: Workbench, title: string, path: string): Prom
   await answer(workbench).fill(path);
   await workbench.page
     .locator('.quick-input-widget')
-    .getByRole('button', { name: /^(Choose|Import)$/ })
+    .getByRole('button', { name: /^(Choose|OK)$/ })
     .click();
 }
 
@@ -123,7 +121,7 @@ export async function importModel({ folder, rig, workbench }: Session): Promise<
   await workbench.page.locator('.quick-input-title', { hasText: 'The model folder to make' }).waitFor();
   assert.match(await answer(workbench).inputValue(), /models\/tiny$/);
   await screenshot(rig.page, 'first-import-light');
-  await workbench.page.locator('.quick-input-widget').getByRole('button', { name: 'Import' }).click();
+  await workbench.page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
   const told = workbench.notification('models/tiny is a model folder now, with 19,616 parameters.');
   await told.waitFor();
   await screenshot(rig.page, 'first-imported-light');
@@ -170,7 +168,7 @@ export async function stopImport({ folder, workbench }: Session): Promise<void> 
   await workbench.command('SpinQuant: Import GGUF');
   await typePath(workbench, 'A GGUF file', path);
   await page.locator('.quick-input-title', { hasText: 'The model folder to make' }).waitFor();
-  await page.locator('.quick-input-widget').getByRole('button', { name: 'Import' }).click();
+  await page.locator('.quick-input-widget').getByRole('button', { name: 'OK' }).click();
   const told = workbench.notification('Importing large.bin');
   await told.getByText(/MiB of \d+\.\d MiB/).waitFor();
   await told.getByRole('button', { name: 'Cancel' }).click();
