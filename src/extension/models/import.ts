@@ -1,5 +1,5 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import { fileKind, kindFault } from '../../disk/file-kind.ts';
 import type { Parts } from '../parts.ts';
@@ -56,14 +56,23 @@ async function tokenizerOf(checkpoint: string): Promise<string | undefined> {
 
 /** In the workspace, where New Experiment finds it; without one beside the file, as in a terminal. */
 async function askFolder(source: string): Promise<string | null> {
+  const { t } = vscode.l10n;
   const root = vscode.workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file')?.uri.fsPath;
-  const place = root === undefined ? dirname(source) : join(root, 'models');
-  const folder = await vscode.window.showSaveDialog({
-    title: vscode.l10n.t('The model folder to make'),
-    saveLabel: vscode.l10n.t('Import'),
-    defaultUri: vscode.Uri.file(freeName(join(place, basename(source, extname(source))))),
+  const base = root ?? dirname(source);
+  const name = basename(source, extname(source));
+  const free = freeName(join(base, root === undefined ? name : join('models', name)));
+  const answer = await vscode.window.showInputBox({
+    title: t('The model folder to make'),
+    prompt: t(
+      'In {0}, or an absolute path. Weights that are quantized in the file take 4 bytes each in it.',
+      base,
+    ),
+    value: relative(base, free),
+    ignoreFocusOut: true,
+    validateInput: (value) =>
+      existsSync(resolve(base, value.trim())) ? t('It is there already: nothing is overwritten.') : null,
   });
-  return folder?.fsPath ?? null;
+  return answer === undefined ? null : resolve(base, answer.trim());
 }
 
 /** `NAME`, or `NAME-2` beside one: nothing is overwritten. */
