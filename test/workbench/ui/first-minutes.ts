@@ -170,7 +170,7 @@ export async function stopImport({ folder, workbench }: Session): Promise<void> 
   await page.locator('.quick-input-title', { hasText: 'The model folder to make' }).waitFor();
   await page.keyboard.press('Enter');
   const told = workbench.notification('Importing large.bin');
-  await told.getByText(/MiB of \d+\.\d MiB/).waitFor();
+  await told.getByText(/ of 1\.1 GiB/).waitFor();
   await told.getByRole('button', { name: 'Cancel' }).click();
   await told.waitFor({ state: 'detached' });
   await eventually(
