@@ -148,7 +148,7 @@ function optimizeCommand(uri: vscode.Uri, expected: EstimateResult | null): vsco
   const action = t('Learn the rotations, round the weights and measure.');
   if (expected === null)
     return { ...press('play', t('Optimize rotation'), COMMANDS.optimize, uri), tooltip: action };
-  const words = t('Optimize rotation ({0})', expectedText(expected));
+  const words = t('Optimize rotation · {0}', expectedText(expected));
   return { ...press('play', words, COMMANDS.optimize, uri), tooltip: `${action}\n${estimateTooltip()}` };
 }
 
@@ -164,7 +164,7 @@ function fillCommand(uri: vscode.Uri, { done, total, expected }: FillLens): vsco
   const words =
     expected === null || done === total
       ? t('Fill table ({0} of {1} cells done)', done, total)
-      : t('Fill table ({0} of {1} cells done, {2})', done, total, expectedText(expected));
+      : t('Fill table ({0} of {1} cells done) · {2}', done, total, expectedText(expected));
   return {
     ...press('play', words, COMMANDS.optimize, uri),
     tooltip: t('Compute every cell of the matrix that has no numbers yet. What is done is kept.'),
