@@ -81,25 +81,34 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
 }
 
 export async function layersOf(dir: string | null, choice: Partial<LayersMemory> = {}): Promise<LayersState> {
+  return (await layersRead(dir))(choice);
+}
+
+/** Reads a run once, for states of any choice. */
+export async function layersRead(
+  dir: string | null,
+): Promise<(choice: Partial<LayersMemory>) => LayersState> {
   const run = dir === null ? null : await openRun(dir);
   const experiment = await run?.readExperiment();
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
-  return layersState({
-    strings: layersStrings(english),
-    memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
-    runs: name ? [name] : [],
-    shown:
-      run && name && experiment
-        ? {
-            name,
-            model: modelName(run, experiment.model),
-            activations: await run.readActivations(),
-            quantization: experiment.quantization,
-            rotation: experiment.rotation,
-          }
-        : null,
-    problem: null,
-  });
+  const activations = await run?.readActivations();
+  return (choice) =>
+    layersState({
+      strings: layersStrings(english),
+      memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
+      runs: name ? [name] : [],
+      shown:
+        run && name && experiment && activations
+          ? {
+              name,
+              model: modelName(run, experiment.model),
+              activations,
+              quantization: experiment.quantization,
+              rotation: experiment.rotation,
+            }
+          : null,
+      problem: null,
+    });
 }
 
 const NO_MATRIX: MatrixPart = {
