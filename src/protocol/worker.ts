@@ -7,7 +7,7 @@ import type { RunEvent } from './events.ts';
 import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 8;
+export const WORKER_PROTOCOL = 9;
 
 export interface HandshakeParams {
   readonly protocol: number;
@@ -58,6 +58,17 @@ export interface MeasureParams extends JobParams {
   readonly run: string | null;
   /** R1 to R4 off: what rounding alone gives. */
   readonly withoutRotations: boolean;
+}
+
+export interface AttributeParams extends JobParams {
+  /** Run folder whose rotations and rounded weights serve; null takes the rotations that learning starts from. */
+  readonly run: string | null;
+  /** True for the settings that the run keeps, false for those of the file. */
+  readonly ownSettings: boolean;
+  /** Each rounding is also switched by itself. */
+  readonly exact: boolean;
+  /** Perplexity is measured against average bits. */
+  readonly curve: boolean;
 }
 
 export interface JobResult {
@@ -187,6 +198,7 @@ export interface WorkerRequests {
   readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
   readonly evaluate: { readonly params: MeasureParams; readonly result: JobResult };
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
+  readonly attribute: { readonly params: AttributeParams; readonly result: JobResult };
   readonly export: { readonly params: ExportParams; readonly result: ExportResult };
   readonly exportModel: { readonly params: ExportModelParams; readonly result: ExportModelResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };

@@ -14,6 +14,7 @@ export { attributionSchema, readAttribution, writeAttribution } from './attribut
 export type { AttributionMeasure } from './attribution-sums.ts';
 export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';
 export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
+export { exceptionText } from './exception-words.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';

@@ -164,7 +164,7 @@ export class WorkerClient {
   }
 
   /** A request that runs for long: its events come while it does. */
-  async follow<M extends 'optimize' | 'evaluate' | 'inspect' | 'exportModel'>(
+  async follow<M extends 'optimize' | 'evaluate' | 'inspect' | 'attribute' | 'exportModel'>(
     method: M,
     params: WorkerRequests[M]['params'],
     onEvent: (event: RunEvent) => void,
