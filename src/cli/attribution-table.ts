@@ -1,15 +1,13 @@
-import type { RoundedPart } from '../protocol/block.ts';
-import { formatCount, formatPerplexity } from '../protocol/text.ts';
 import {
-  type AttributionFile,
   type AttributionMeasure,
-  correlations,
-  exceptionText,
   measureOf,
   sumOf,
   sumsByLayer,
   sumsByPart,
-} from '../runs/index.ts';
+} from '../protocol/attribution-sums.ts';
+import type { RoundedPart } from '../protocol/block.ts';
+import { formatCount, formatPerplexity } from '../protocol/text.ts';
+import { type AttributionFile, correlations, exceptionText } from '../runs/index.ts';
 import { formatTable } from './table.ts';
 
 /** Columns have room for few letters. */

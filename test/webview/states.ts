@@ -1,5 +1,6 @@
 /** States of the panels from recorded run folders, made by the same code as in the editor. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -92,6 +93,7 @@ export async function layersRead(
   const experiment = await run?.readExperiment();
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
   const activations = await run?.readActivations();
+  const attribution = run && existsSync(run.path('attribution')) ? await run.readAttribution() : null;
   return (choice) =>
     layersState({
       strings: layersStrings(english),
@@ -103,6 +105,7 @@ export async function layersRead(
               name,
               model: modelName(run, experiment.model),
               activations,
+              attribution,
               quantization: experiment.quantization,
               rotation: experiment.rotation,
             }

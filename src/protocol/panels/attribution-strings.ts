@@ -49,7 +49,7 @@ export function attributionTexts(t: Translate) {
   return {
     title: t('Where the loss goes'),
     none: t(
-      'What does each rounding cost, and what would more bits there buy? "Attribute Loss…" estimates it for every layer and site in three passes over some of the calibration text, with the rotations and rounded weights of this run.',
+      'Which layers and sites cost the perplexity, and what would more bits there buy? "Attribute Loss…" estimates it for every rounding, in three passes over some of the calibration text, with the rotations and rounded weights of this run.',
     ),
     noneTime: t(
       'It takes as long as a few evaluations, and can also measure perplexity against average bits.',
@@ -64,6 +64,8 @@ export function attributionTexts(t: Translate) {
     map: t('Rise of the loss by layer and site'),
     mapAbout: t('The stronger, the more it costs; the row of sums has a scale of its own. Click goes there'),
     sum: t('all sites'),
+    allLayers: t('all layers'),
+    measure: t('Measure'),
     partSum: t('{0}  {1}'),
     measures: {
       rise: t('rise if this alone is rounded'),

@@ -1,19 +1,6 @@
-/** Contract of the part of the layers panel that shows where quantization costs the loss. */
-import { z } from 'zod';
+/** Contract of the part of the layers panel that shows where quantization costs the loss. Pages load it: it needs nothing. */
+import type { AttributedCell } from '../attribution-sums.ts';
 import { type Linear, ROUNDED_PARTS, type RoundedPart, type Site } from '../block.ts';
-
-/** What rounding one part of one layer costs, in nats per predicted token. */
-export interface AttributedCell {
-  readonly layer: number;
-  readonly part: RoundedPart;
-  readonly bits: number;
-  /** If this alone is rounded, estimated. */
-  readonly rise: number;
-  /** Of the whole rise. */
-  readonly share: number;
-  /** The loss by switching this rounding alone: on at full precision, off in the quantized network. */
-  readonly measured?: { readonly rise: number; readonly fall: number };
-}
 
 export interface CurvePoint {
   /** Average bits of what is multiplied. */
@@ -60,19 +47,6 @@ export type LayerChoice = (typeof LAYER_CHOICES)[number];
 /** More bits than the rest; 16 leaves a place as it is. */
 export const BIT_CHOICES = [8, 16] as const;
 export type BitChoice = (typeof BIT_CHOICES)[number];
-
-export const exceptSchema = z.strictObject({
-  type: z.literal('except'),
-  target: z.enum(TARGETS),
-  layers: z.enum(LAYER_CHOICES),
-  bits: z.literal(BIT_CHOICES),
-});
-
-/** The exceptions of a point of the curve. */
-export const usePointSchema = z.strictObject({
-  type: z.literal('use-point'),
-  point: z.int().min(0).max(1000),
-});
 
 /** Where the linear layer of a weight reads. */
 const READ_AT: Readonly<Record<Linear, Site>> = {

@@ -1,7 +1,8 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
 import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
-import { type AttributionView, exceptSchema, usePointSchema } from './attribution.ts';
+import type { AttributionView } from './attribution.ts';
+import { exceptSchema, usePointSchema } from './attribution-intents.ts';
 import {
   beginSchema,
   type Notice,

@@ -1,6 +1,7 @@
 /** Where quantization costs the loss, for the page; and what the person wants of it, for an experiment file. */
 import type { z } from 'zod';
-import type { AttributionView, CurvePoint, exceptSchema } from '../../../protocol/panels/attribution.ts';
+import type { AttributionView, CurvePoint } from '../../../protocol/panels/attribution.ts';
+import type { exceptSchema } from '../../../protocol/panels/attribution-intents.ts';
 import { type AttributionFile, type BudgetPoint, exceptionText } from '../../../runs/index.ts';
 import type { ExceptionInput } from '../../experiments/exceptions-text.ts';
 
