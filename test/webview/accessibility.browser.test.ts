@@ -1,6 +1,8 @@
 /** Axe finds nothing in any panel, in any theme: with numbers, with tables in place of pictures, empty, and with a fault. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import axe from 'axe-core';
+import { attributionOf } from '../../scripts/fixtures/attribution.mts';
 import { makeMatrix } from '../../scripts/fixtures/make-matrix.mts';
 import {
   makeDeepRun,
@@ -9,6 +11,7 @@ import {
   makeRunningRun,
 } from '../../scripts/fixtures/make-runs.mts';
 import type { PanelName } from '../../src/protocol/panels/registry.ts';
+import { writeAttribution } from '../../src/runs/index.ts';
 import { generatedOf } from './generated.ts';
 import { browserFor, drawn, type PanelPage, THEME_NAMES } from './harness.ts';
 import { layersOf, matrixOf, realRun, resultsOf, trainingOf } from './states.ts';
@@ -108,12 +111,15 @@ drawn('axe finds nothing in the training panel', async () => {
 drawn('axe finds nothing in the layers panel', async () => {
   const real = await layersOf(realRun());
   const deep = await layersOf(makeDeepRun(await browser.runsFolder()));
+  writeAttribution(join(deep.run!.dir, 'attribution.json'), attributionOf(deep.layers));
+  const dear = await layersOf(deep.run!.dir);
   const { run, layers, depth, detail } = deep;
   await clean('layers', {
     empty: { state: await layersOf(null) },
     'a fault': { state: { ...(await layersOf(null)), problem: PROBLEM } },
     tables: { state: real, act: showTables },
-    '32 layers': { state: deep },
+    '32 layers, and where the loss goes': { state: dear },
+    'where the loss goes, as tables': { state: dear, act: showTables },
     'two runs': { state: { ...real, other: { run, layers, depth, detail } } },
   });
 });

@@ -92,7 +92,8 @@ export async function layersRead(
   const run = dir === null ? null : await openRun(dir);
   const experiment = await run?.readExperiment();
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
-  const activations = await run?.readActivations();
+  const activations =
+    run && (existsSync(run.path('activations')) ? await run.readActivations() : { sites: [] });
   const attribution = run && existsSync(run.path('attribution')) ? await run.readAttribution() : null;
   return (choice) =>
     layersState({

@@ -82,11 +82,15 @@ export class AttributionSection {
     this.#curve = this.#figure('budget-curve', texts.curve, texts.curveAbout, {
       onPoint: (x) => this.#pointAtBits(x),
     });
-    this.#measure = new Picker(texts.measure, (value) => {
-      const measure = this.#view && lossMeasures(this.#view).find((one) => one === value);
-      wishes.keep({ lossMeasure: measure ?? 'rise' });
-      wishes.redraw();
-    });
+    this.#measure = new Picker(
+      texts.measure,
+      (value) => {
+        const measure = this.#view && lossMeasures(this.#view).find((one) => one === value);
+        wishes.keep({ lossMeasure: measure ?? 'rise' });
+        wishes.redraw();
+      },
+      true,
+    );
     this.#map.tools.append(this.#measure.element);
     this.#target = new Picker(texts.target, (value) => {
       this.#chosen.target = TARGETS.find((one) => one === value) ?? null;
@@ -115,14 +119,14 @@ export class AttributionSection {
     for (const { element } of [this.#map, this.#curve]) element.classList.add('full');
     this.#none = h(
       'div',
-      { class: 'none' },
+      { class: 'loss-none' },
       h('p', {}, texts.none),
       h('p', { class: 'quiet' }, texts.noneTime),
       pushButton(texts.attribute, () => wishes.send({ type: 'attribute' })),
     );
     this.#found = h(
       'div',
-      { class: 'found' },
+      { class: 'loss-found' },
       this.#about,
       this.#stats,
       h('div', { class: 'figures' }, this.#map.element),
