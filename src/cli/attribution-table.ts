@@ -1,15 +1,13 @@
-import type { RoundedPart } from '../protocol/block.ts';
-import { formatCount, formatPerplexity } from '../protocol/text.ts';
 import {
-  type AttributionFile,
   type AttributionMeasure,
-  type BudgetPoint,
-  correlations,
   measureOf,
   sumOf,
   sumsByLayer,
   sumsByPart,
-} from '../runs/index.ts';
+} from '../protocol/attribution-sums.ts';
+import type { RoundedPart } from '../protocol/block.ts';
+import { formatCount, formatPerplexity } from '../protocol/text.ts';
+import { type AttributionFile, correlations, exceptionText } from '../runs/index.ts';
 import { formatTable } from './table.ts';
 
 /** Columns have room for few letters. */
@@ -86,25 +84,6 @@ function curveText({ curve = [] }: AttributionFile): string[] {
   ]);
   const aligns = ['right', ...names.map(() => 'right' as const), 'left'] as const;
   return [`Perplexity against average bits\n${formatTable(['bits', ...names, 'at 8 bits'], rows, aligns)}`];
-}
-
-function exceptionText({
-  sites,
-  layers,
-  activations,
-  weights,
-  keys,
-}: BudgetPoint['exceptions'][number]): string {
-  const where = typeof layers === 'string' ? layers : rangesOf(layers);
-  if (activations || weights) return `${sites} ${activations ? 'activations' : 'weights'} ${where}`;
-  return `${keys ? 'keys' : 'values'} ${where}`;
-}
-
-/** `0-3 5` for layers in order. */
-function rangesOf(layers: readonly number[]): string {
-  const starts = layers.filter((layer) => !layers.includes(layer - 1));
-  const ends = layers.filter((layer) => !layers.includes(layer + 1));
-  return starts.map((start, i) => (start === ends[i] ? `${start}` : `${start}-${ends[i]}`)).join(' ');
 }
 
 /** The sum of the parts against the whole: what is missing is what roundings do together. */

@@ -5,13 +5,13 @@
 import type * as vscode from 'vscode';
 import type { RunEvent } from '../protocol/events.ts';
 import type { Progress } from '../protocol/progress.ts';
-import type { ComparedNotification, CompareParams } from '../protocol/worker.ts';
+import type { AttributeParams, ComparedNotification, CompareParams } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
 import type { WorkerCellReasons } from './experiments/cell-reasons.ts';
 import type { ExperimentEstimates } from './experiments/estimates.ts';
 import type { TableCounts } from './experiments/table-counts.ts';
 
-export type JobKind = 'optimize' | 'evaluate' | 'inspect';
+export type JobKind = 'optimize' | 'evaluate' | 'inspect' | 'attribute';
 export type JobState = 'waiting' | 'running' | 'finished' | 'paused' | 'cancelled' | 'failed' | 'interrupted';
 
 /** One piece of work in the queue; only one runs at a time. */
@@ -36,6 +36,8 @@ export interface JobRequest {
   readonly takeOver?: boolean;
   /** Evaluate with the learned rotations (default) or without any. */
   readonly withoutRotations?: boolean;
+  /** What an attribution of the loss measures besides its estimates, and by whose settings. */
+  readonly attribution?: Pick<AttributeParams, 'exact' | 'curve' | 'ownSettings'>;
   /** Tells what the experiment file held when it was asked for; absent where that is not known. */
   readonly contents?: string;
 }

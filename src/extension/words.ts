@@ -64,6 +64,7 @@ export function jobTitle(kind: JobKind): string {
     optimize: t('Optimizing rotation'),
     evaluate: t('Evaluating'),
     inspect: t('Measuring activations'),
+    attribute: t('Attributing the loss'),
   };
   return titles[kind];
 }

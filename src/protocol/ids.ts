@@ -11,6 +11,7 @@ export const COMMANDS = {
   optimize: 'spinquant.optimizeRotation',
   evaluate: 'spinquant.evaluate',
   inspect: 'spinquant.inspectActivations',
+  attribute: 'spinquant.attributeLoss',
   compare: 'spinquant.compareRuns',
   export: 'spinquant.exportRotations',
   cancel: 'spinquant.cancel',

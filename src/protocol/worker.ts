@@ -60,6 +60,17 @@ export interface MeasureParams extends JobParams {
   readonly withoutRotations: boolean;
 }
 
+export interface AttributeParams extends JobParams {
+  /** Run folder whose rotations and rounded weights serve; null takes the rotations that learning starts from. */
+  readonly run: string | null;
+  /** True for the settings that the run keeps, false for those of the file. */
+  readonly ownSettings: boolean;
+  /** Each rounding is also switched by itself. */
+  readonly exact: boolean;
+  /** Perplexity is measured against average bits. */
+  readonly curve: boolean;
+}
+
 export interface JobResult {
   /** Absolute path of the run folder that holds what was found; of a matrix, that of full precision. */
   readonly run: string;
@@ -231,6 +242,7 @@ export interface WorkerRequests {
   readonly optimize: { readonly params: OptimizeParams; readonly result: JobResult };
   readonly evaluate: { readonly params: MeasureParams; readonly result: JobResult };
   readonly inspect: { readonly params: MeasureParams; readonly result: JobResult };
+  readonly attribute: { readonly params: AttributeParams; readonly result: JobResult };
   readonly export: { readonly params: ExportParams; readonly result: ExportResult };
   readonly exportModel: { readonly params: ExportModelParams; readonly result: ExportModelResult };
   readonly importModel: { readonly params: ImportModelParams; readonly result: ImportModelResult };

@@ -1,8 +1,8 @@
 /** The types of `activations.json` show the effect of rotation on the tensors that are quantized. */
 import { z } from 'zod';
 import { LINEARS, type Linear, MAP_SYMBOLS, type MapSymbol, SITES, type Site } from '../protocol/block.ts';
-import { writeJson } from './files.ts';
-import { measuredNumber } from './numbers.ts';
+import { writeText } from './files.ts';
+import { measuredNumber, measuredNumbers } from './numbers.ts';
 
 export interface Histogram {
   /** The ends of the axis, in units of the activation, are the same before and after rotation. */
@@ -73,8 +73,8 @@ export interface ActivationsFile {
 }
 
 const statisticsSchema = z.object({
-  histogram: z.object({ min: measuredNumber, max: measuredNumber, counts: z.array(z.number()) }),
-  channelMaxima: z.array(measuredNumber),
+  histogram: z.object({ min: measuredNumber, max: measuredNumber, counts: measuredNumbers }),
+  channelMaxima: measuredNumbers,
   kurtosis: measuredNumber,
   sqnrDb: z.number().nullable(),
   rms: measuredNumber,
@@ -112,5 +112,16 @@ export const activationsSchema = z.object({
 
 /** @param path of `activations.json`. */
 export function writeActivations(path: string, activations: ActivationsFile): void {
-  writeJson(path, activations);
+  const { sites, weights, ...head } = activations;
+  const parts = [
+    ...Object.entries(head).map(([name, value]) => `${JSON.stringify(name)}: ${JSON.stringify(value)}`),
+    `"sites": ${linesOf(sites)}`,
+    ...(weights ? [`"weights": ${linesOf(weights)}`] : []),
+  ];
+  writeText(path, `{\n${parts.join(',\n')}\n}\n`);
+}
+
+/** A line for each record: a line for each of its thousands of numbers would make three times the bytes. */
+function linesOf(records: readonly unknown[]): string {
+  return `[\n${records.map((record) => JSON.stringify(record)).join(',\n')}\n]`;
 }

@@ -1,47 +1,4 @@
-/** What is read off an attribution: sums, and how well estimates agree with measurements. */
-import { ROUNDED_PARTS, type RoundedPart } from '../protocol/block.ts';
-import type { AttributionCell, AttributionFile } from './attribution.ts';
-
-/** A measure of a cell in nats per token. */
-export type AttributionMeasure = 'rise' | 'share' | 'measured rise' | 'measured fall';
-
-/** NaN where it was not measured. */
-export function measureOf(cell: AttributionCell, measure: AttributionMeasure): number {
-  if (measure === 'rise' || measure === 'share') return cell[measure];
-  return cell.measured?.[measure === 'measured rise' ? 'rise' : 'fall'] ?? Number.NaN;
-}
-
-/** By part, in the order of the data flow; parts that nothing rounds are left out. */
-export function sumsByPart(
-  { cells }: Pick<AttributionFile, 'cells'>,
-  measure: AttributionMeasure,
-): { readonly part: RoundedPart; readonly sum: number }[] {
-  return ROUNDED_PARTS.filter((part) => cells.some((cell) => cell.part === part)).map((part) => ({
-    part,
-    sum: sumOf(
-      cells.filter((cell) => cell.part === part),
-      measure,
-    ),
-  }));
-}
-
-/** By layer. */
-export function sumsByLayer(
-  { cells }: Pick<AttributionFile, 'cells'>,
-  measure: AttributionMeasure,
-): number[] {
-  const layers = Math.max(-1, ...cells.map(({ layer }) => layer)) + 1;
-  return Array.from({ length: layers }, (_, layer) =>
-    sumOf(
-      cells.filter((cell) => cell.layer === layer),
-      measure,
-    ),
-  );
-}
-
-export function sumOf(cells: readonly AttributionCell[], measure: AttributionMeasure): number {
-  return cells.reduce((sum, cell) => sum + measureOf(cell, measure), 0);
-}
+/** How well estimates agree with measurements. */
 
 /** Pearson's correlation, and Spearman's of ranks. Zero where one of both does not vary. */
 export function correlations(

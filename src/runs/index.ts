@@ -11,9 +11,9 @@ export type {
 export { activationsSchema, writeActivations } from './activations.ts';
 export type { AttributionCell, AttributionFile, BudgetPoint, LossRise } from './attribution.ts';
 export { attributionSchema, readAttribution, writeAttribution } from './attribution.ts';
-export type { AttributionMeasure } from './attribution-sums.ts';
-export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';
+export { correlations } from './attribution-sums.ts';
 export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
+export { exceptionText } from './exception-words.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';

@@ -12,6 +12,7 @@ import { diskFault, writingNow } from '../disk/faults.ts';
 import { codeOf, type Stopped, UserError } from '../protocol/errors.ts';
 import type { FinishedStatus, PhaseName, RunEvent } from '../protocol/events.ts';
 import { type ActivationsFile, activationsSchema, writeActivations } from './activations.ts';
+import { type AttributionFile, readAttribution } from './attribution.ts';
 import { EventLog, type EventPlace, type EventsFrom, readEvents, readEventsFrom } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
@@ -77,6 +78,10 @@ export class Run {
 
   readActivations(): Promise<ActivationsFile> {
     return readVersion1(this.path('activations'), activationsSchema, 'the activation statistics of a run');
+  }
+
+  readAttribution(): Promise<AttributionFile> {
+    return readAttribution(this.path('attribution'));
   }
 
   /** To be called before anything is written into the folder by other means. @throws as {@link FolderLock.check}. */

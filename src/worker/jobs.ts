@@ -1,6 +1,7 @@
 /** The jobs of the worker: what a request asks for, in terms of the engine. */
-import { withoutMaps } from '../config/index.ts';
+import { hasLearnedRotation, withoutMaps } from '../config/index.ts';
 import {
+  attributeAndKeep,
   fetchSources,
   findSource,
   loadExperiment,
@@ -9,7 +10,7 @@ import {
   runMatrix,
 } from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
-import type { JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
+import type { AttributeParams, JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
 import { openRun } from '../runs/index.ts';
 import { withOverrides } from './overrides.ts';
 
@@ -39,6 +40,23 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
     }
     const { run } = yield* optimizeRotation(ready, options);
     return { run };
+  };
+}
+
+/** @throws ExperimentError, UserError before anything is computed. */
+export async function attributeJob(params: AttributeParams): Promise<Job> {
+  const { run, ownSettings, exact, curve } = params;
+  const experiment =
+    run !== null && ownSettings
+      ? await (await openRun(run)).readExperiment()
+      : withOverrides(await loadExperiment(params.experiment, 'inspect'), params.overrides);
+  const learned = run !== null && hasLearnedRotation(experiment.rotation);
+  const source = learned ? await findSource(experiment, { path: run }) : null;
+  return async function* (signal) {
+    const ready = yield* fetchSources(experiment, 'inspect', signal);
+    const options = { signal, exact, curve, weights: run ?? undefined };
+    const { run: kept } = yield* attributeAndKeep(ready, source, options);
+    return { run: kept };
   };
 }
 

@@ -103,6 +103,13 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
     );
   for (const method of ['exportModel', 'importModel', 'download', 'estimate'] as const) onWork(method);
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
+  on('attribute', (params, token) =>
+    inJob(params.job, token, async (running) => {
+      const { attributeJob } = await import('./jobs.ts');
+      const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
+      return running.follow(await attributeJob(params), tell);
+    }),
+  );
   on('pause', async ({ job }) => {
     running.get(job)?.pause();
     return null;

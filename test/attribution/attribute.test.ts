@@ -7,16 +7,8 @@ import { attributionText } from '../../src/cli/attribution-table.ts';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
 import { attributeAndKeep } from '../../src/engine/index.ts';
 import { importLlama2c } from '../../src/engine/model/import-llama2c.ts';
-import {
-  type AttributionFile,
-  correlations,
-  measureOf,
-  openRun,
-  readAttribution,
-  sumOf,
-  sumsByLayer,
-  sumsByPart,
-} from '../../src/runs/index.ts';
+import { measureOf, sumOf, sumsByLayer, sumsByPart } from '../../src/protocol/attribution-sums.ts';
+import { type AttributionFile, correlations, openRun, readAttribution } from '../../src/runs/index.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 
 const folder = demoFolder();

@@ -76,6 +76,8 @@ export interface OpenOptions {
   readonly height?: number;
   /** The webview kept this before a reload. */
   readonly kept?: unknown;
+  /** Looks at the page from its beginning. */
+  watch?(page: Page): Promise<void>;
 }
 
 export class PanelBrowser {
@@ -110,6 +112,7 @@ export class PanelBrowser {
     const { theme = 'light', width = 900, height = 820, kept = null } = options;
     const context = await this.#browser.newContext({ viewport: { width, height }, locale: 'en' });
     const page = await context.newPage();
+    await options.watch?.(page);
     await page.addInitScript(`globalThis.stubOptions = ${JSON.stringify({ kept, theme: THEMES[theme] })};`);
     await page.addInitScript({ path: STUB });
     await page.route('**/*', async (route) => {

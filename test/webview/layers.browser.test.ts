@@ -102,8 +102,8 @@ drawn('channel maxima: two strips of cells, by index or sorted', async () => {
 
 drawn('every chart has a table', async () => {
   const panel = await opened();
-  for (const toggle of await panel.page.getByRole('button', { name: /^Show .* as a table$/ }).all())
-    await toggle.click();
+  const toggles = panel.page.getByRole('button', { name: /^Show .* as a table$/ });
+  while ((await toggles.count()) > 0) await toggles.first().click();
   const rows = async (id: string) => panel.page.locator(`#${id} tbody tr`).count();
   assert.deepEqual(
     [await rows('sqnr-depth'), await rows('kurtosis-depth'), await rows('channels')],

@@ -1,5 +1,6 @@
 /** States of the panels from recorded run folders, made by the same code as in the editor. */
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -81,25 +82,37 @@ export async function trainingOf(dir: string | null, choice: TrainingChoice = {}
 }
 
 export async function layersOf(dir: string | null, choice: Partial<LayersMemory> = {}): Promise<LayersState> {
+  return (await layersRead(dir))(choice);
+}
+
+/** Reads a run once, for states of any choice. */
+export async function layersRead(
+  dir: string | null,
+): Promise<(choice: Partial<LayersMemory>) => LayersState> {
   const run = dir === null ? null : await openRun(dir);
   const experiment = await run?.readExperiment();
   const name = run && runName(run, NOTHING_SAID, LANGUAGE);
-  return layersState({
-    strings: layersStrings(english),
-    memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
-    runs: name ? [name] : [],
-    shown:
-      run && name && experiment
-        ? {
-            name,
-            model: modelName(run, experiment.model),
-            activations: await run.readActivations(),
-            quantization: experiment.quantization,
-            rotation: experiment.rotation,
-          }
-        : null,
-    problem: null,
-  });
+  const activations =
+    run && (existsSync(run.path('activations')) ? await run.readActivations() : { sites: [] });
+  const attribution = run && existsSync(run.path('attribution')) ? await run.readAttribution() : null;
+  return (choice) =>
+    layersState({
+      strings: layersStrings(english),
+      memory: { run: dir, experiment: null, layer: null, site: null, other: null, ...choice },
+      runs: name ? [name] : [],
+      shown:
+        run && name && experiment && activations
+          ? {
+              name,
+              model: modelName(run, experiment.model),
+              activations,
+              attribution,
+              quantization: experiment.quantization,
+              rotation: experiment.rotation,
+            }
+          : null,
+      problem: null,
+    });
 }
 
 const NO_MATRIX: MatrixPart = {

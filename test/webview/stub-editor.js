@@ -1,10 +1,13 @@
 /** The editor as a panel sees it: its theme, its API, and an ear for breaches of the page's policy. */
 (() => {
   const { kept, theme } = globalThis.stubOptions;
-  const editor = { intents: [], kept, violations: [] };
+  const editor = { intents: [], kept, violations: [], readyAt: null };
   globalThis.editor = editor;
   globalThis.acquireVsCodeApi = () => ({
-    postMessage: (intent) => editor.intents.push(structuredClone(intent)),
+    postMessage: (intent) => {
+      if (intent.type === 'ready') editor.readyAt = performance.now();
+      editor.intents.push(structuredClone(intent));
+    },
     getState: () => editor.kept,
     setState: (state) => {
       editor.kept = structuredClone(state);

@@ -267,8 +267,9 @@ async function checkTables(running: string): Promise<void> {
   const panel = await browser.open('training');
   const state = await trainingOf(running);
   await panel.send(state);
-  for (const toggle of await panel.page.getByRole('button', { name: /^Show .* as a table$/ }).all()) {
-    await toggle.focus();
+  const toggles = panel.page.getByRole('button', { name: /^Show .* as a table$/ });
+  while ((await toggles.count()) > 0) {
+    await toggles.first().focus();
     await panel.page.keyboard.press('Enter');
   }
   assert.equal(await panel.page.locator('.plot svg:visible').count(), 0);

@@ -134,6 +134,31 @@ test('an experiment that changed is measured into a run of its own, with the rot
     assert.equal(recordOf(job).provenance?.productVersion, manifest.version);
 });
 
+test('the loss of a run is attributed, and kept beside its rotations', async (t) => {
+  const { experiment } = makeWorkspace(t);
+  const { queue, events } = makeRig(t);
+  const learned = await queue.submit({ kind: 'optimize', experiment });
+  const attribution = { exact: false, curve: false, ownSettings: true };
+  const found = await queue.submit({
+    kind: 'attribute',
+    experiment,
+    runDir: learned.runDir!,
+    attribution,
+  });
+  assert.equal(found.state, 'finished', found.message ?? '');
+  assert.equal(found.runDir, learned.runDir);
+  const { cells, loss } = await (await openRun(found.runDir!)).readAttribution();
+  assert.ok(cells.length > 0 && loss.quantized !== loss.fullPrecision);
+  assert.ok(events.some((event) => event.type === 'phase' && event.phase === 'statistics'));
+  const started = await queue.submit({ kind: 'attribute', experiment });
+  assert.equal(started.state, 'finished', started.message ?? '');
+  assert.notEqual(
+    started.runDir,
+    learned.runDir,
+    'the rotations that learning starts from have a run of their own',
+  );
+});
+
 test('kill -9 in mid-run: interrupted with a message, the next job gets a new worker, and the run resumes', async (t) => {
   const { experiment } = makeWorkspace(t, { steps: 12 });
   const rig = makeRig(t);

@@ -219,6 +219,7 @@ export class LayersFigures {
   ): Figure {
     return new Figure({
       id: `${this.#idPrefix}${id}`,
+      ...(this.#idPrefix !== '' && { within: `${this.#idPrefix}title` }),
       title,
       out: this.#wishes.out,
       about,

@@ -15,6 +15,7 @@ export class LayersHead {
   readonly #sites: Picker;
   readonly #layers: Picker;
   readonly #other: Picker;
+  readonly #layerControls: HTMLElement;
   readonly #previous: HTMLButtonElement;
   readonly #next: HTMLButtonElement;
   readonly #stats = h('dl', { class: 'stats' });
@@ -38,7 +39,7 @@ export class LayersHead {
     this.#layers = new Picker(strings.layer, (layer) => choose.to(Number(layer)));
     this.#previous = button('‹', () => choose.by(-1), { class: 'icon', 'aria-label': strings.previousLayer });
     this.#next = button('›', () => choose.by(1), { class: 'icon', 'aria-label': strings.nextLayer });
-    const layerControls = h(
+    this.#layerControls = h(
       'span',
       { class: 'layer-controls' },
       this.#layers.element,
@@ -49,7 +50,14 @@ export class LayersHead {
       'header',
       { class: 'panel-head' },
       h('div', { class: 'titles' }, this.#title, this.#facts),
-      h('div', { class: 'row' }, this.#runs.element, layerControls, this.#sites.element, this.#other.element),
+      h(
+        'div',
+        { class: 'row' },
+        this.#runs.element,
+        this.#layerControls,
+        this.#sites.element,
+        this.#other.element,
+      ),
       this.#stats,
       this.#problem.element,
     );
@@ -76,6 +84,12 @@ export class LayersHead {
       ],
       state.other?.run.dir ?? '',
     );
+    for (const shown of [this.#layerControls, this.#sites.element, this.#stats])
+      setHidden(shown, detail === null);
+    if (run && !detail) {
+      setText(this.#title, strings.attribution.title);
+      setText(this.#facts, `${run.model} · ${run.title} · ${strings.notMeasuredText}`);
+    }
     if (!run || !detail) return;
     setText(this.#title, `${fill(strings.layerNumber, detail.layer)} · ${strings.sites[detail.site]}`);
     setText(this.#facts, `${run.model} · ${run.title}`);

@@ -3,11 +3,10 @@ import { SITES, type Site } from '../../src/protocol/block.ts';
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { DepthPoint, LayersState } from '../../src/protocol/panels/layers.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
-import type { ChartModel, ChartSpec, Row, TableModel } from '../shared/chart-model.ts';
+import type { ChartModel, TableModel } from '../shared/chart-model.ts';
 import { formatDecibel, formatNumber } from '../shared/format.ts';
-import { fittedSpec, xAxis } from '../shared/spec-parts.ts';
 import type { Theme } from '../shared/theme.ts';
-import { colorLegend } from './color-legend.ts';
+import { type HeatCell, heatChart } from './heat-grid.ts';
 
 export type Measure = keyof LayersStrings['measures'];
 export const MEASURES: readonly Measure[] = [
@@ -15,7 +14,6 @@ export const MEASURES: readonly Measure[] = [
   ...(['error-after', 'error-before', 'kurtosis-after', 'kurtosis-before'] as const),
 ];
 
-const ROW_PX = 20;
 /** Kurtosis and error differ by decades. */
 const LOG: readonly Measure[] = ['error-after', 'error-before', 'kurtosis-after', 'kurtosis-before'];
 /** Of these more is worse. */
@@ -63,96 +61,29 @@ export function heatMapChart(
   theme: Theme,
 ): ChartModel {
   const { strings, layers } = view;
-  const sites = sitesOf(view);
   const log = LOG.includes(measure);
-  const cells = view.depth.flatMap((point): Row[] => {
+  const cells = view.depth.flatMap((point): HeatCell[] => {
     const value = measured(point, measure);
-    if (value === null || (log && value <= 0)) return [];
-    return [{ from: point.layer - 0.5, to: point.layer + 0.5, site: strings.sites[point.site], value }];
+    return value === null ? [] : [{ layer: point.layer, row: strings.sites[point.site], value }];
   });
-  const values = cells.map(({ value }) => value as number);
-  const [least, largest] = [Math.min(...values), Math.max(...values)];
-  return {
-    spec: heatMapSpec(strings, sites, measure, theme),
-    data: { cells, selected: [{ from: layer - 0.5, to: layer + 0.5, site: strings.sites[site] }] },
-    signals: {
-      layerMax: layers - 0.5,
+  return heatChart(
+    {
+      rows: sitesOf(view).map((one) => strings.sites[one]),
+      layers,
       layerWord: strings.layer.toLowerCase(),
-      ...ends(least, largest, log),
+      cells,
+      selected: { layer, row: strings.sites[site] },
+      title: strings.measures[measure],
+      log,
+      moreIsWorse: MORE_IS_WORSE.includes(measure),
+      summary: `${strings.heatMap}, ${strings.measures[measure]}. ${strings.heatMapAbout}`,
     },
-    summary: `${strings.heatMap}, ${strings.measures[measure]}. ${strings.heatMapAbout}`,
-    readout: '',
-    note: '',
-  };
-}
-
-/** A scale with one value, or none, still has two ends. */
-function ends(least: number, largest: number, log: boolean): { least: number; largest: number } {
-  if (!Number.isFinite(least)) return { least: 1, largest: 10 };
-  if (largest > least) return { least, largest };
-  return log ? { least, largest: least * 10 } : { least, largest: least + 1 };
+    theme,
+  );
 }
 
 const sitesOf = ({ depth }: HeatView): readonly Site[] =>
   SITES.filter((site) => depth.some((point) => point.site === site));
-
-/** Light to dark by the theme's own background and foreground, as the channels are. */
-function heatMapSpec(
-  strings: LayersStrings,
-  sites: readonly Site[],
-  measure: Measure,
-  theme: Theme,
-): ChartSpec {
-  const colors = [theme.background, theme.foreground];
-  const axis = {
-    title: null,
-    format: 'd',
-    tickMinStep: 1,
-    tickCount: 8,
-    labelExpr: "datum.value == 0 ? layerWord + ' 0' : datum.label",
-  };
-  const y = {
-    field: 'site',
-    type: 'nominal',
-    scale: { domain: sites.map((site) => strings.sites[site]), paddingInner: 0.08, paddingOuter: 0 },
-    axis: { title: null, domain: false, ticks: false, labelLimit: 110 },
-  };
-  const span = { x: xAxis('from', [-0.5, { expr: 'layerMax' }], axis), x2: { field: 'to' }, y };
-  return fittedSpec(
-    ROW_PX * Math.max(1, sites.length),
-    { layerMax: 1, layerWord: '', least: 0.1, largest: 1 },
-    {
-      layer: [
-        {
-          data: { name: 'cells' },
-          mark: { type: 'rect', strokeWidth: 0 },
-          encoding: {
-            ...span,
-            color: {
-              field: 'value',
-              type: 'quantitative',
-              scale: {
-                type: LOG.includes(measure) ? 'log' : 'linear',
-                domain: [{ expr: 'least' }, { expr: 'largest' }],
-                range: MORE_IS_WORSE.includes(measure) ? colors : colors.toReversed(),
-                interpolate: 'lab',
-                clamp: true,
-                nice: false,
-                ...(!LOG.includes(measure) && { zero: false }),
-              },
-              legend: colorLegend(strings.measures[measure], theme),
-            },
-          },
-        },
-        {
-          data: { name: 'selected' },
-          mark: { type: 'rect', fill: null, stroke: theme.accent, strokeWidth: 2 },
-          encoding: span,
-        },
-      ],
-    },
-  );
-}
 
 /** `layer 7 · down_proj input: SQNR 9.8 dB → 17.3 dB`; by every measure that stands for both sides. */
 export function placeReadout(

@@ -3,29 +3,33 @@ import type { LayersIntent, LayersState } from '../../src/protocol/panels/layers
 import { Bridge } from '../shared/bridge.ts';
 import { h, setHidden } from '../shared/dom.ts';
 import { startPage } from '../shared/page.ts';
+import { AttributionSection, type AttributionToggles } from './attribution.ts';
 import { LayersFigures, type LayersToggles } from './figures.ts';
 import { LayersHead, showStats } from './head.ts';
 import './layers.css';
 
-const bridge = new Bridge<LayersState, LayersIntent, LayersToggles>({
+const bridge = new Bridge<LayersState, LayersIntent, LayersToggles & AttributionToggles>({
   tables: [],
   logCounts: true,
   sorted: false,
   hidden: [],
   measure: 'sqnr-after',
+  attributionTables: [],
+  lossMeasure: 'rise',
 });
 /** Asked for, but not come yet: keys that are pressed fast go on from here. */
 let wanted: number | null = null;
 
 const page = startPage(bridge, {
-  hasContent: ({ run, detail }: LayersState) => run !== null && detail !== null,
+  hasContent: ({ run, detail, attribution }: LayersState) =>
+    run !== null && (detail !== null || attribution !== null),
   build({ strings }) {
     const head = new LayersHead(strings, (intent) => bridge.send(intent), {
       by: (step) => chooseLayer(present() + step),
       to: chooseLayer,
     });
     const wishes = {
-      keep: (change: Partial<LayersToggles>) => bridge.keep(change),
+      keep: (change: Partial<LayersToggles & AttributionToggles>) => bridge.keep(change),
       get toggles() {
         return bridge.toggles;
       },
@@ -36,6 +40,7 @@ const page = startPage(bridge, {
       chooseLayer,
       choosePlace,
       out: (intent: Parameters<typeof bridge.send>[0]) => bridge.send(intent),
+      send: (intent: LayersIntent) => bridge.send(intent),
     };
     const figures = new LayersFigures(strings, wishes);
     const other = {
@@ -57,17 +62,21 @@ const page = startPage(bridge, {
       h('div', { class: 'side' }, other.own, other.ownStats, figures.element),
       side,
     );
-    return { head, figures, other, side, sides, elements: [head.element, sides] };
+    const attribution = new AttributionSection(strings, wishes);
+    const elements = [head.element, sides, attribution.element];
+    return { head, figures, other, side, sides, attribution, elements };
   },
-  show({ head, figures, other, side, sides }, state, theme) {
+  show({ head, figures, other, side, sides, attribution }, state, theme) {
     wanted = null;
     head.show(state);
+    attribution.show(state, theme);
+    setHidden(sides, state.detail === null);
     const beside = state.other;
     sides.classList.toggle('two', beside !== null);
     setHidden(side, beside === null);
     setHidden(other.own, beside === null);
     setHidden(other.ownStats, beside === null);
-    head.showStats(beside === null);
+    head.showStats(beside === null && state.detail !== null);
     figures.show(state, theme, beside);
     if (beside === null) return;
     other.own.textContent = state.run?.title ?? '';
@@ -96,7 +105,8 @@ function chooseLayer(layer: number): void {
 
 function choosePlace(layer: number, site: Site): void {
   const { state } = page;
-  if (!state || layer < 0 || layer >= state.layers) return;
+  // Of a run without activation statistics there is nothing to go to.
+  if (!state?.detail || layer < 0 || layer >= state.layers) return;
   wanted = layer;
   bridge.send({ type: 'place', layer, site });
 }

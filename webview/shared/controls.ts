@@ -93,7 +93,7 @@ export function emptyState(
   return h(
     'section',
     { class: 'empty' },
-    h('h2', {}, strings.title),
+    h('h1', {}, strings.title),
     h('p', {}, strings.text),
     h('p', { class: 'quiet' }, strings.time),
     h(
@@ -115,7 +115,7 @@ export function noticeBox(
   return h(
     'section',
     { class: 'empty', role: isWork ? 'status' : 'alert' },
-    h('h2', {}, title),
+    h('h1', {}, title),
     h('p', { class: isWork ? 'quiet' : null }, text),
     isWork ? null : h('p', { class: 'buttons' }, pushButton(strings.newest, newest, true)),
   );

@@ -14,6 +14,7 @@ export interface FigureStrings extends MenuStrings {
   readonly showTable: string;
   readonly showChart: string;
   readonly showTableOf: string;
+  readonly showChartOf: string;
 }
 
 /** The intents of a figure's menu; every panel has them. */
@@ -29,6 +30,8 @@ export interface FigureOptions {
   readonly about: string;
   readonly strings: FigureStrings;
   readonly asTable: boolean;
+  /** Element that tells it from a figure of the same title. */
+  readonly within?: string;
   onToggle(asTable: boolean): void;
   /** The pointer is over a value of the x axis; null when it left. */
   onPoint?(x: number | null): void;
@@ -78,22 +81,19 @@ export class Figure {
     null;
 
   constructor(options: FigureOptions) {
-    const { id, title, about, strings, asTable } = options;
+    const { id, title, about, strings, asTable, within } = options;
     this.#options = options;
     this.#asTable = asTable;
-    this.#toggle = button(strings.showTable, () => this.#flip(), {
-      class: 'link',
-      'aria-label': fill(strings.showTableOf, title),
-    });
+    this.#toggle = button(strings.showTable, () => this.#flip(), { class: 'link' });
     this.#heading = h('h2', { id: `${id}-title` }, title);
     this.#tableBox = h(
       'div',
-      { class: 'table-box', tabindex: 0, role: 'region', 'aria-labelledby': `${id}-title` },
+      { class: 'table-box', tabindex: 0, role: 'group', 'aria-labelledby': `${id}-title` },
       this.#table.element,
     );
     this.element = h(
       'section',
-      { class: 'figure', id, 'aria-labelledby': `${id}-title` },
+      { class: 'figure', id, 'aria-labelledby': within ? `${id}-title ${within}` : `${id}-title` },
       h(
         'header',
         {},
@@ -185,12 +185,15 @@ export class Figure {
   }
 
   #showSide(): void {
-    const { strings } = this.#options;
+    const { strings, title } = this.#options;
     setHidden(this.#plot, this.#asTable);
     setHidden(this.legend, this.#asTable);
     setHidden(this.#tableBox, !this.#asTable);
-    setAttribute(this.#toggle, 'aria-pressed', String(this.#asTable));
-    setText(this.#toggle, this.#asTable ? strings.showChart : strings.showTable);
+    const [text, label] = this.#asTable
+      ? [strings.showChart, strings.showChartOf]
+      : [strings.showTable, strings.showTableOf];
+    setAttribute(this.#toggle, 'aria-label', fill(label, title));
+    setText(this.#toggle, text);
   }
 
   #listen(): void {

@@ -28,11 +28,21 @@ export function formatDecibel(value: number | null): string {
   return value === null ? '–' : minus(value.toFixed(1));
 }
 
+const AGES = new Map<string, Intl.RelativeTimeFormat>();
+
+/** One for all rows: to make it takes longer than to draw a row. */
+function ageFormat(locale: string): Intl.RelativeTimeFormat {
+  const known = AGES.get(locale);
+  if (known) return known;
+  const made = new Intl.RelativeTimeFormat(locale, { style: 'short', numeric: 'auto' });
+  AGES.set(locale, made);
+  return made;
+}
+
 /** `2 h ago`, in the person's language. */
 export function formatAge(iso: string, now: number, locale: string): string {
   const seconds = (new Date(iso).getTime() - now) / 1000;
   if (Number.isNaN(seconds)) return '–';
-  const relative = new Intl.RelativeTimeFormat(locale, { style: 'short', numeric: 'auto' });
   const units = [
     ['minute', 60],
     ['hour', 3600],
@@ -42,7 +52,7 @@ export function formatAge(iso: string, now: number, locale: string): string {
     ['year', 31_557_600],
   ] as const;
   const unit = units.findLast(([, size]) => Math.abs(seconds) >= size) ?? units[0];
-  return relative.format(Math.round(seconds / unit[1]), unit[0]);
+  return ageFormat(locale).format(Math.round(seconds / unit[1]), unit[0]);
 }
 
 /** `8 192` with the thousands apart by a thin space that does not break. */

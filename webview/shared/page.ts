@@ -1,9 +1,10 @@
 import type { CommonIntent, Notice, Problem } from '../../src/protocol/panels/common.ts';
 import { type EmptyStrings, emptyState, noticeBox, ProblemBox } from './controls.ts';
+import { h } from './dom.ts';
 import { onThemeChange, readTheme, type Theme } from './theme.ts';
 
 interface PageState {
-  readonly strings: { readonly empty: EmptyStrings };
+  readonly strings: { readonly panel: string; readonly empty: EmptyStrings };
   readonly problem?: Problem | null;
   readonly notice?: Notice | null;
 }
@@ -81,5 +82,5 @@ function withoutContent<State extends PageState>(
   if (!problem) return emptyState(strings.empty, (what) => line.send({ type: 'begin', what }));
   const box = new ProblemBox();
   box.show(problem);
-  return box.element;
+  return h('div', {}, h('h1', { class: 'visually-hidden' }, strings.panel), box.element);
 }

@@ -24,7 +24,7 @@ export async function chooseExperiment(files: ExperimentFiles, argument: unknown
   return pickExperiment(files);
 }
 
-export async function pickExperiment(files: ExperimentFiles): Promise<string | null> {
+export async function pickExperiment(files: Pick<ExperimentFiles, 'all'>): Promise<string | null> {
   const items = files.all.map((file) => ({
     label: experimentName(file),
     description: vscode.workspace.asRelativePath(dirname(file)),

@@ -48,7 +48,7 @@ export interface WorkerLaunch {
 
 /** Requests that tell events while they run. */
 type FollowedMethod = JobMethod | 'exportModel' | 'importModel' | 'download';
-type JobMethod = 'optimize' | 'evaluate' | 'inspect';
+type JobMethod = 'optimize' | 'evaluate' | 'inspect' | 'attribute';
 
 /** A bug inside the worker; its stack is in the log. */
 export class WorkerBug extends Error {

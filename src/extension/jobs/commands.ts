@@ -1,16 +1,20 @@
 import { existsSync } from 'node:fs';
 import * as vscode from 'vscode';
-import { messageOf } from '../../protocol/errors.ts';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { chooseExperiment } from '../experiments/choose.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { runDirOf } from '../runs/choose.ts';
-import type { Job, JobKind } from '../services.ts';
+import type { Job } from '../services.ts';
 import { experimentName } from '../words.ts';
+import { attribute } from './attribute.ts';
+import { isReady } from './ready.ts';
 import { resume } from './resume.ts';
 import { contentsOf, type Outcome, submit } from './submit.ts';
+
+/** Kinds that {@link start} starts; an attribution asks for more. */
+type MeasuredKind = 'optimize' | 'evaluate' | 'inspect';
 
 /** Options of a command that starts a job. */
 export interface MeasureOptions {
@@ -29,6 +33,7 @@ export function registerJobCommands(parts: Parts): vscode.Disposable {
     register(COMMANDS.inspect, (argument: unknown, options: MeasureOptions = {}) =>
       start(parts, 'inspect', argument, options),
     ),
+    register(COMMANDS.attribute, (argument: unknown) => attribute(parts, argument)),
     register(COMMANDS.resume, (argument: unknown) => resume(parts, argument)),
     register(COMMANDS.cancel, async (argument: unknown) => {
       const job = jobToStop(parts, argument);
@@ -44,40 +49,16 @@ export function registerJobCommands(parts: Parts): vscode.Disposable {
 
 async function start(
   parts: Parts,
-  kind: JobKind,
+  kind: MeasuredKind,
   argument: unknown,
   options: MeasureOptions,
 ): Promise<Outcome | null> {
   const experiment = await chooseExperiment(parts.experiments, argument);
-  if (experiment === null || !(await isReady(experiment, kind, options))) return null;
+  if (experiment === null || !(await isReady(experiment, options.withoutRotations ? 'evaluate' : kind)))
+    return null;
   if (kind !== 'optimize' && options.runDir === undefined && !options.withoutRotations)
     if (await lacksRotation(parts, experiment)) return offerOptimize(parts, experiment);
   return submit(parts, { kind, experiment, ...options, ...(await contentsOf(experiment)) });
-}
-
-/** Saves the file and leads to its faults, if it has any: nothing is started that cannot run. */
-async function isReady(file: string, kind: JobKind, { withoutRotations }: MeasureOptions): Promise<boolean> {
-  const open = vscode.workspace.textDocuments.find(({ uri }) => uri.fsPath === file);
-  if (open?.isDirty && !(await open.save())) return false;
-  const { checkExperiment, formatFault, withHint } = await loadConfig();
-  const purpose = withoutRotations ? 'evaluate' : kind;
-  let fault: string | undefined;
-  try {
-    const { faults } = await checkExperiment(await experimentText(file), file, purpose);
-    const first = faults.find(({ severity }) => severity === 'error');
-    fault = first && withHint(formatFault(vscode.workspace.asRelativePath(file), first), first.hint);
-    if (first === undefined) return true;
-    const position = new vscode.Position(first.range.line - 1, first.range.column - 1);
-    await vscode.window.showTextDocument(vscode.Uri.file(file), {
-      selection: new vscode.Range(position, position),
-    });
-  } catch (error) {
-    fault = messageOf(error);
-  }
-  const show = vscode.l10n.t('Show Problems');
-  const chosen = await vscode.window.showErrorMessage(fault ?? '', show);
-  if (chosen === show) await vscode.commands.executeCommand('workbench.actions.view.problems');
-  return false;
 }
 
 /** True when an experiment uses rotations that no run has learned yet. */

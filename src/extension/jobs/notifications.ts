@@ -31,10 +31,12 @@ export function notifyEnds({ jobs, tables }: Pick<Services, 'jobs' | 'tables'>):
 
 async function notifyFinished(job: Job, tables: Services['tables']): Promise<void> {
   const name = experimentName(job.experiment);
-  if (job.kind === 'inspect') {
+  if (job.kind === 'inspect' || job.kind === 'attribute') {
     await offer(
       vscode.window.showInformationMessage,
-      vscode.l10n.t('{0}: activations measured.', name),
+      job.kind === 'inspect'
+        ? vscode.l10n.t('{0}: activations measured.', name)
+        : vscode.l10n.t('{0}: the loss is attributed.', name),
       vscode.l10n.t('Show Layers'),
       () => vscode.commands.executeCommand(PANELS.layers.command, job.runDir),
     );

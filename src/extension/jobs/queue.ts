@@ -45,6 +45,8 @@ class Entry implements Job {
   }
 }
 
+/** An attribution of which nothing else is said. */
+const ESTIMATED = { exact: false, curve: false, ownSettings: false } as const;
 /** Ended jobs that are remembered. */
 const HISTORY = 50;
 
@@ -152,13 +154,23 @@ export class JobQueue {
   }
 
   #request(entry: Entry, client: WorkerClient): Promise<{ readonly run: string }> {
-    const { kind, experiment, runDir, takeOver = false, withoutRotations = false } = entry.request;
+    const {
+      kind,
+      experiment,
+      runDir,
+      takeOver = false,
+      withoutRotations = false,
+      attribution,
+    } = entry.request;
     const common = { job: entry.id, experiment, overrides: this.#host.overrides() };
     const onEvent = (event: RunEvent) => this.#event(entry, event);
     const { signal } = entry.controller;
     if (kind === 'optimize')
       return client.follow('optimize', { ...common, resumeFrom: runDir ?? null, takeOver }, onEvent, signal);
-    return client.follow(kind, { ...common, run: runDir ?? null, withoutRotations }, onEvent, signal);
+    const run = runDir ?? null;
+    if (kind === 'attribute')
+      return client.follow('attribute', { ...common, ...ESTIMATED, ...attribution, run }, onEvent, signal);
+    return client.follow(kind, { ...common, run, withoutRotations }, onEvent, signal);
   }
 
   #event(entry: Entry, event: RunEvent): void {
@@ -220,8 +232,8 @@ function isSame({ state, request, controller, paused }: Entry, asked: JobRequest
 }
 
 function asksTheSame(a: JobRequest, b: JobRequest): boolean {
-  const of = ({ kind, experiment, runDir, withoutRotations = false }: JobRequest) =>
-    JSON.stringify([kind, experiment, runDir ?? null, withoutRotations]);
+  const of = ({ kind, experiment, runDir, withoutRotations = false, attribution }: JobRequest) =>
+    JSON.stringify([kind, experiment, runDir ?? null, withoutRotations, attribution]);
   return of(a) === of(b);
 }
 

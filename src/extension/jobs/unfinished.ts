@@ -68,6 +68,6 @@ function isUnfinished(value: unknown): value is UnfinishedJob {
   const { request, runDir, atWork } = value as Partial<Record<keyof UnfinishedJob, unknown>>;
   if (typeof request !== 'object' || request === null || typeof atWork !== 'boolean') return false;
   const { kind, experiment } = request as Partial<Record<keyof JobRequest, unknown>>;
-  const isKind = kind === 'optimize' || kind === 'evaluate' || kind === 'inspect';
+  const isKind = ['optimize', 'evaluate', 'inspect', 'attribute'].some((known) => known === kind);
   return isKind && typeof experiment === 'string' && (runDir === null || typeof runDir === 'string');
 }

@@ -1,9 +1,10 @@
+import { attributionTexts } from './attribution-strings.ts';
 import type { Translate } from './common.ts';
 import { absentTexts, beginTexts, figureTexts, siteNames } from './words.ts';
 
 /** Every text of the layers panel. */
 export function layersStrings(t: Translate) {
-  return { ...headTexts(t), ...chartTexts(t), ...emptyTexts(t) };
+  return { ...headTexts(t), ...chartTexts(t), ...emptyTexts(t), attribution: attributionTexts(t) };
 }
 
 function headTexts(t: Translate) {

@@ -1,6 +1,8 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
 import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
+import type { AttributionView } from './attribution.ts';
+import { exceptSchema, usePointSchema } from './attribution-intents.ts';
 import {
   beginSchema,
   type Notice,
@@ -86,6 +88,8 @@ export interface LayersState {
   readonly layers: number;
   readonly depth: readonly DepthPoint[];
   readonly detail: SiteDetail | null;
+  /** Where the loss of the one shown goes; null where nobody asked. */
+  readonly attribution: AttributionView | null;
   /** Another run beside it, at the same layer and site. */
   readonly other: OtherRun | null;
   readonly problem: Problem | null;
@@ -117,6 +121,9 @@ export const layersIntentSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('site'), site: z.enum(SITES) }),
   z.strictObject({ type: z.literal('layer'), layer }),
   z.strictObject({ type: z.literal('place'), layer, site: z.enum(SITES) }),
+  z.strictObject({ type: z.literal('attribute') }),
+  exceptSchema,
+  usePointSchema,
   z.strictObject({ type: z.literal('other'), run: runDirSchema.nullable() }),
 ]);
 export type LayersIntent = z.output<typeof layersIntentSchema>;

@@ -78,6 +78,7 @@ export function figureTexts(t: Translate) {
     showTable: t('Table'),
     showChart: t('Chart'),
     showTableOf: t('Show {0} as a table'),
+    showChartOf: t('Show {0} as a chart'),
     saveOf: t('Save {0}'),
     saveAs: { svg: t('Save as SVG'), png: t('Save as PNG'), 'vega-lite': t('Save as Vega-Lite') },
     copyValues: t('Copy values'),

@@ -133,19 +133,22 @@ function cellButton(row: MatrixRow, at: number, input: MatrixTableInput): HTMLEl
     text,
   );
   const best = value?.best ?? false;
+  const seeds = seedsText(row, value?.n ?? 0, strings);
   const element = button('', () => choose(row), {
     class: value ? 'cell' : `cell state state-${stateOf(row)}`,
     'data-focus': `cell ${rowKey(row)} ${at}`,
-    'aria-label': best ? `${label}, ${strings.best}` : label,
+    // What is seen is part of it: people who speak to their computer say what they see.
+    'aria-label': [seeds === null ? label : `${label} ${seeds}`, ...(best ? [strings.best] : [])].join(', '),
     'aria-expanded': String(chosen === rowKey(row)),
     'aria-controls': 'cell-runs',
   });
   element.append(best ? h('strong', {}, text) : text);
-  if (value && row.cells.length > 1) {
-    const { n } = value;
-    const all = row.cells.length;
-    const seeds = n < all ? fill(strings.seedsSoFar, n, all) : fill(strings.seeds, n);
-    element.append(h('span', { class: 'from' }, seeds));
-  }
+  if (seeds !== null) element.append(' ', h('span', { class: 'from' }, seeds));
   return element;
+}
+
+/** How many seeds a number is of; null where there is one alone. */
+function seedsText({ cells }: MatrixRow, n: number, strings: MatrixStrings): string | null {
+  if (n === 0 || cells.length < 2) return null;
+  return n < cells.length ? fill(strings.seedsSoFar, n, cells.length) : fill(strings.seeds, n);
 }

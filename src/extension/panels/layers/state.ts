@@ -17,15 +17,18 @@ import type {
   SiteDetail,
 } from '../../../protocol/panels/layers.ts';
 import type { LayersStrings } from '../../../protocol/panels/layers-strings.ts';
-import type { ActivationsFile, SiteRecord, SiteStatistics } from '../../../runs/index.ts';
+import type { ActivationsFile, AttributionFile, SiteRecord, SiteStatistics } from '../../../runs/index.ts';
 import { finite } from '../finite.ts';
+import { attributionView } from './attribution.ts';
 import { quantizationGrid } from './grid.ts';
 
 /** The run shown and what was measured in it. */
 export interface LayersSource {
   readonly name: RunName;
   readonly model: string;
-  readonly activations: ActivationsFile;
+  /** Without sites where none were measured. */
+  readonly activations: Pick<ActivationsFile, 'sites'>;
+  readonly attribution?: AttributionFile | null;
   readonly quantization: Quantization;
   readonly rotation: Pick<Rotation, 'acrossHeads'>;
 }
@@ -56,6 +59,7 @@ export function layersState(input: LayersInput): LayersState {
     layers: layersIn(records),
     depth: records.map(depthPoint),
     detail: shown && record ? siteDetail(record, shown) : null,
+    attribution: shown?.attribution ? attributionView(shown.attribution) : null,
     other: other && record ? otherRun(other, record) : null,
     problem,
     notice,
