@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { trainingOf } from '../../config/index.ts';
+import { searchesClips, trainingOf } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { RUN_FILES } from '../../runs/index.ts';
 import type { Network } from '../network/network.ts';
@@ -24,10 +24,11 @@ export async function* keptNetwork(
 ): AsyncGenerator<RunEvent, Network | null> {
   const text = run && textOfRounded(join(run.dir, RUN_FILES.rounded));
   if (text === null || scaling !== null || trainingOf(experiment) !== null || rounding?.learns) return null;
+  if (searchesClips(experiment.quantization)) return null;
   const maps = givenStep(experiment, path);
   const weights = await keptWeightsStep(experiment, maps, text);
   if (weights === null) return null;
   yield* executor.execute(maps);
   if ((yield* executor.execute(weights)) === null) return null;
-  return quantizedNetwork(executor, { maps, weights, trained: null, integer });
+  return quantizedNetwork(executor, { maps, weights, trained: null, clips: null, integer });
 }
