@@ -23,24 +23,40 @@ const fileSchema = z.object({
   version: z.literal(1),
   /** Tells all that decides the ratios. */
   key: z.string(),
+  /** Digest of the text that they were searched on. */
+  text: z.string(),
   /** The layers that are done, from the first. */
   layers: layersSchema,
 });
 
 export { layersSchema as clipRatiosSchema };
 
-export function writeClipRatios(path: string, key: string, layers: readonly LayerClips[]): void {
-  writeJson(path, { version: 1, key, layers });
+type ClipRatiosFile = z.infer<typeof fileSchema>;
+
+export function writeClipRatios(
+  path: string,
+  file: { readonly key: string; readonly text: string; readonly layers: readonly LayerClips[] },
+): void {
+  writeJson(path, { version: 1, ...file });
+}
+
+/** The digest of the text that a file's ratios are of; null where there is no such file, or a damaged one. */
+export async function textOfClipRatios(path: string): Promise<string | null> {
+  return (await readSound(path))?.text ?? null;
 }
 
 /** The layers that are done under this key; none where there is no such file, or a damaged one. */
 export async function readClipRatios(path: string, key: string): Promise<readonly LayerClips[]> {
-  if (!existsSync(path)) return [];
+  const file = await readSound(path);
+  return file?.key === key ? file.layers : [];
+}
+
+async function readSound(path: string): Promise<ClipRatiosFile | null> {
+  if (!existsSync(path)) return null;
   try {
-    const file = await readVersion1(path, fileSchema, 'a file of clip ratios');
-    return file.key === key ? file.layers : [];
+    return await readVersion1(path, fileSchema, 'a file of clip ratios');
   } catch (error) {
-    if (error instanceof UserError) return [];
+    if (error instanceof UserError) return null;
     throw error;
   }
 }

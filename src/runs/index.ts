@@ -14,7 +14,7 @@ export { attributionSchema, readAttribution, writeAttribution } from './attribut
 export type { AttributionMeasure } from './attribution-sums.ts';
 export { correlations, measureOf, sumOf, sumsByLayer, sumsByPart } from './attribution-sums.ts';
 export type { FoundClip, LayerClips } from './clip-ratios.ts';
-export { clipRatiosSchema, readClipRatios, writeClipRatios } from './clip-ratios.ts';
+export { clipRatiosSchema, readClipRatios, textOfClipRatios, writeClipRatios } from './clip-ratios.ts';
 export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';

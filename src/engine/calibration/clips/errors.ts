@@ -1,4 +1,4 @@
-import type { Linear, Site } from '../../../protocol/block.ts';
+import { type Linear, ROUNDED_SITES, type RoundedSite, type Site } from '../../../protocol/block.ts';
 import { recordOf } from '../../../protocol/records.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../../graph/fused/fake-quantize.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
@@ -13,19 +13,8 @@ import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { FULL_PRECISION, type LayerShape, quantizerAt } from '../../network/layer-shape.ts';
 import { attentionTables, mergedSites, seenByReaders } from '../../network/linear-sites.ts';
 
-/** The sites whose ratios are searched: all that quantizers read. */
-export const CLIPPED_SITES = [
-  'attention-input',
-  'key',
-  'value',
-  'o-input',
-  'mlp-input',
-  'down-input',
-] as const satisfies readonly Site[];
-export type ClippedSite = (typeof CLIPPED_SITES)[number];
-
 /** The linear layers that an error at a site goes through. That of keys and values goes through attention before. */
-const READERS: Readonly<Record<ClippedSite, readonly Linear[]>> = {
+const READERS: Readonly<Record<RoundedSite, readonly Linear[]>> = {
   'attention-input': ['q', 'k', 'v'],
   key: ['o'],
   value: ['o'],
@@ -34,11 +23,20 @@ const READERS: Readonly<Record<ClippedSite, readonly Linear[]>> = {
   'down-input': ['down'],
 };
 
+type ErrorName = `${RoundedSite}.error`;
+const ERROR_NAMES = ROUNDED_SITES.map((site): ErrorName => `${site}.error`);
+const siteOf = (name: ErrorName): RoundedSite => ROUNDED_SITES.find((site) => errorName(site) === name)!;
+
+/** The name of a site's errors: its own may be that of a map. */
+export const errorName = (site: RoundedSite): ErrorName => `${site}.error`;
+
+type ClipErrors = { y: Reals } & Partial<Record<ErrorName, Reals>>;
+
 export interface ClipErrorsSpec {
   /** With the quantizers that are looked at; what they read is at full precision, and so are the weights. */
   readonly shape: LayerShape;
   readonly types: LayerTypes;
-  readonly sites: readonly ClippedSite[];
+  readonly sites: readonly RoundedSite[];
   readonly ratios: readonly number[];
 }
 
@@ -47,7 +45,7 @@ export interface ClipErrorsSpec {
  * layers give, where its quantizer alone rounds, with each clip ratio: Σ‖(Q(x) − x) Ŵᵀ‖² over its readers. Of keys and
  * values it is that of o, ‖(A(Q(k), v) − A(k, v)) Ŵₒᵀ‖² and likewise: softmax tells which of their errors count.
  */
-export const CLIP_ERRORS: ProgramKind<ClipErrorsSpec, { y: Reals } & Partial<Record<ClippedSite, Reals>>> = {
+export const CLIP_ERRORS: ProgramKind<ClipErrorsSpec, ClipErrors> = {
   name: 'clip-errors',
   build({ shape, types, sites, ratios }) {
     const { quantizers, config, batch, sequence } = shape;
@@ -78,14 +76,17 @@ export const CLIP_ERRORS: ProgramKind<ClipErrorsSpec, { y: Reals } & Partial<Rec
     const { attention } = found;
     if (!attention) throw new Error('a layer without attention has no keys');
     const moved = errorsAt(inputs, seen, attention);
-    const outputs = recordOf(CLIPPED_SITES, (site) => {
+    const errors = recordOf(ERROR_NAMES, (name) => {
+      const site = siteOf(name);
       const quantizer = quantizerAt(site, quantizers);
       if (!quantizer || !sites.includes(site)) return null;
       const through = outputError(READERS[site].map((linear) => inputs.prepared(linear)));
-      const errors = ratios.map((clipRatio) => through(moved(site, { ...quantizer, clipRatio })));
-      return concat(errors, 0);
+      return concat(
+        ratios.map((clipRatio) => through(moved(site, { ...quantizer, clipRatio }))),
+        0,
+      );
     });
-    return { graph, outputs: { ...outputs, y }, precision: shape.precision };
+    return { graph, outputs: { ...errors, y }, precision: shape.precision };
   },
 };
 
@@ -99,7 +100,7 @@ function errorsAt(inputs: LayerInputs, seen: ReadonlyMap<Site, Value>, attention
     rounding.set(site, rows);
     return rows;
   };
-  return (site: ClippedSite, quantizer: ActivationQuantizer): Value => {
+  return (site: RoundedSite, quantizer: ActivationQuantizer): Value => {
     switch (site) {
       case 'key':
         return seenByReaders(inputs, 'o-input', sub(mix(fakeQuantize(keys, quantizer), values), mixed));

@@ -1,3 +1,4 @@
+import { ROUNDED_SITES, type RoundedSite } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { float32 } from '../../../protocol/tensor.ts';
@@ -7,10 +8,10 @@ import type { LayerQuantizers } from '../../network/layer-shape.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import type { TextSize } from '../../network/work.ts';
 import { cutParts, type Part } from '../stream.ts';
-import { CLIP_ERRORS, CLIPPED_SITES, type ClippedSite } from './errors.ts';
+import { CLIP_ERRORS, errorName } from './errors.ts';
 
 /** Ratios that are tried. The error is flat around its least: finer steps find nothing that another text would not undo. */
-export const CLIP_RATIOS = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5] as const;
+export const CLIP_RATIOS: readonly number[] = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5];
 
 /** A ratio is one number for all tokens of a site: of more tokens it would be the same. */
 const CLIPPED_TOKENS = 4096;
@@ -27,7 +28,7 @@ export interface ClipSearch {
   readonly layers: readonly {
     /** Those of the deployed network. */
     readonly quantizers: LayerQuantizers;
-    readonly sites: readonly ClippedSite[];
+    readonly sites: readonly RoundedSite[];
     /** What was found before, by a search that was stopped; null for nothing. */
     readonly known: LayerClips | null;
   }[];
@@ -49,7 +50,7 @@ export async function* searchClips(
   const residual: Activations[] = [];
   for (const { ids } of parts) residual.push(owned(await network.embed(ids, signal)));
   for (const [layer, { quantizers, sites, known }] of layers.entries()) {
-    const sums = partialOf(CLIPPED_SITES, (site) =>
+    const sums = partialOf(ROUNDED_SITES, (site) =>
       sites.includes(site) ? new Float64Array(CLIP_RATIOS.length) : null,
     );
     for (const [index, part] of parts.entries()) {
@@ -62,9 +63,9 @@ export async function* searchClips(
       );
       residual[index] = owned(out.y);
       for (const site of wanted)
-        for (const [ratio, error] of out[site]!.data.entries()) sums[site]![ratio]! += error;
+        for (const [ratio, error] of out[errorName(site)]!.data.entries()) sums[site]![ratio]! += error;
     }
-    yield known ?? partialOf(CLIPPED_SITES, (site) => (sums[site] ? least(sums[site]) : null));
+    yield known ?? partialOf(ROUNDED_SITES, (site) => (sums[site] ? least(sums[site]) : null));
   }
 }
 
@@ -74,7 +75,7 @@ interface OfPart {
   readonly layer: number;
   readonly quantizers: LayerQuantizers;
   readonly part: Part;
-  readonly sites: readonly ClippedSite[];
+  readonly sites: readonly RoundedSite[];
 }
 
 async function errorsOf(

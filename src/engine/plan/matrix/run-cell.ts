@@ -79,7 +79,7 @@ export async function* runCell(
     if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
     const weights = plan.weights && executor.of(plan.weights);
     if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
-    if (plan.clips) await keepClips(executor, run, plan.clips);
+    if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
     if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
@@ -132,9 +132,16 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
 }
 
 /** A run of searched clip ratios has them, also where another run found them. */
-async function keepClips(executor: Executor, run: Run, clips: Clips): Promise<void> {
+async function keepClips(
+  executor: Executor,
+  run: Run,
+  clips: Clips,
+  calibration: CellPlan['calibration'],
+): Promise<void> {
   run.check();
-  writeClipRatios(run.path('clipRatios'), await executor.keyOf(clips), executor.of(clips));
+  const text = calibration.digest(executor.of(calibration));
+  const file = { key: await executor.keyOf(clips), text, layers: executor.of(clips) };
+  writeClipRatios(run.path('clipRatios'), file);
 }
 
 /** Where a step keeps what cells share. */

@@ -4,11 +4,10 @@ import {
   searchesClips,
   siteQuantizer,
 } from '../../../config/index.ts';
-import { SITES } from '../../../protocol/block.ts';
+import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { clipRatiosSchema, type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
-import { CLIPPED_SITES } from '../../calibration/clips/errors.ts';
 import { type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
 import { clipSearchWork } from '../../calibration/clips/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
@@ -22,7 +21,7 @@ import { clipNetwork, ownQuantizers } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import type { Workbench } from '../workbench.ts';
-import { type Blocks, sizeOfText } from './texts.ts';
+import { type Blocks, knownText, sizeOfText } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 
 /** Clip ratios that were searched, by layer. */
@@ -68,30 +67,49 @@ export function clipsStep(
     },
     async *run(context) {
       const key = await context.keyOf(step);
-      const search = () => searched(context, context.of(maps), context.of(calibration), key);
+      const search = () => searched(context, { maps, calibration }, key);
       return yield* phase('prepare', context.seconds, search, 'clip ratios of activations and cache');
     },
   };
   return step;
 }
 
+/** Ratios that were found before, looked for by the digest of their text; the step's result is empty where there are none. */
+export function keptClipsStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  text: string,
+): Clips | null {
+  const step = clipsStep(experiment, maps, knownText(text));
+  return (
+    step && {
+      ...step,
+      // biome-ignore lint/correctness/useYield: nothing is searched.
+      async *run() {
+        return [];
+      },
+    }
+  );
+}
+
 /** Goes on from the layers that a stopped search has kept, and keeps each as it is found. */
 async function* searched(
   context: StepContext,
-  state: SeamState,
-  blocks: Blocks,
+  { maps, calibration }: { readonly maps: Step<SeamState>; readonly calibration: Step<Blocks> },
   key: string,
 ): AsyncGenerator<RunEvent, readonly LayerClips[]> {
   const { bench, places, signal } = context;
   const own = places.own('clipRatios');
   const known = own === null ? [] : await readClipRatios(own, key);
   const found: LayerClips[] = [];
+  const blocks = context.of(calibration);
+  const text = calibration.digest(blocks);
   const { layers } = bench.checkpoint.config;
-  for await (const clips of searchClips(searchOf(bench, state, known), blocks, signal)) {
+  for await (const clips of searchClips(searchOf(bench, context.of(maps), known), blocks, signal)) {
     found.push(clips);
     assertUnchanged(bench.checkpoint.files);
     places.check();
-    if (own !== null && found.length > known.length) writeClipRatios(own, key, found);
+    if (own !== null && found.length > known.length) writeClipRatios(own, { key, text, layers: found });
     yield timed({
       type: 'rounding-progress',
       method: METHOD,
@@ -111,7 +129,7 @@ function searchOf(bench: Workbench, state: SeamState, known: readonly LayerClips
     network: clipNetwork(bench, state),
     layers: Array.from({ length: bench.checkpoint.config.layers }, (_, layer) => ({
       quantizers: quantizersAt(own, layer),
-      sites: CLIPPED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched),
+      sites: ROUNDED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched),
       known: known[layer] ?? null,
     })),
   };
@@ -127,7 +145,7 @@ export function quantizedBench(
 }
 
 function ratiosOf(layer: LayerClips): SiteClips[number] {
-  return partialOf(SITES, (site) => layer[site]?.ratio);
+  return partialOf(ROUNDED_SITES, (site) => layer[site]?.ratio);
 }
 
 /** Settings that decide the ratios, beside the maps' numbers and the text. */

@@ -16,7 +16,7 @@ import type { Step, StepContext } from '../step.ts';
 import { type Clips, quantizedBench } from './clips.ts';
 import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
-import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
+import { type Blocks, firstBlocks, knownText, sizeOfText } from './texts.ts';
 import type { Trained } from './training.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
@@ -63,20 +63,12 @@ export async function weightsStep(
 export async function keptWeightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
-  text: string,
+  { text, clips }: { readonly text: string; readonly clips: Clips | null },
 ): Promise<Weights | null> {
   const rounding = await roundingBefore(experiment);
   if (!rounding) return null;
-  const blocks: Step<Blocks> = {
-    ...{ kind: 'text', name: 'kept', version: 1, inputs: [] },
-    spec: () => null,
-    digest: () => text,
-    // biome-ignore lint/correctness/useYield: nothing is read.
-    async *run() {
-      return [];
-    },
-  };
-  const step = weightsOn(rounding, experiment, { maps, blocks, trained: null, grids: null, clips: null });
+  const blocks = knownText(text);
+  const step = weightsOn(rounding, experiment, { maps, blocks, trained: null, grids: null, clips });
   return {
     ...step,
     // biome-ignore lint/correctness/useYield: nothing is rounded.
