@@ -10,8 +10,11 @@ import type { TextSize } from '../../network/work.ts';
 import { cutParts, type Part } from '../stream.ts';
 import { CLIP_ERRORS, errorName } from './errors.ts';
 
-/** Ratios that are tried. The error is flat around its least: finer steps find nothing that another text would not undo. */
-export const CLIP_RATIOS: readonly number[] = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5];
+/** Ratios that are tried: finer where those of 4 bits and more are, and down to where those of 2 bits may be. */
+export const CLIP_RATIOS: readonly number[] = [
+  ...[1, 0.975, 0.95, 0.925, 0.9, 0.875, 0.85, 0.825, 0.8, 0.775, 0.75],
+  ...[0.7, 0.65, 0.6, 0.55, 0.5],
+];
 
 /** A ratio is one number for all tokens of a site: of more tokens it would be the same. */
 const CLIPPED_TOKENS = 4096;

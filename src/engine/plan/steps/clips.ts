@@ -8,7 +8,7 @@ import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { clipRatiosSchema, type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
-import { type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
+import { CLIP_RATIOS, type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
 import { clipSearchWork } from '../../calibration/clips/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersAt } from '../../network/network-quantizers.ts';
@@ -153,6 +153,7 @@ function clipsSpec({ quantization, rotation }: ResolvedExperiment): unknown {
   const { activations, keys, values } = quantization;
   const { r3, r4, acrossHeads, embeddingCentring } = rotation;
   return {
+    ratios: CLIP_RATIOS,
     quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
     rotation: { r3, r4, acrossHeads, embeddingCentring },
   };
