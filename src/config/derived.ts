@@ -2,7 +2,7 @@ import { choosesExceptions, hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import type { Bits } from './schema-bits.ts';
-import type { Quantization } from './schema-quantization.ts';
+import { type Quantization, SEARCHED } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 import { NO_TRAINING, type Training } from './schema-training.ts';
@@ -87,9 +87,14 @@ export function takesKeyMeans({ keys }: Quantization): boolean {
   return keys.offset === 'mean' && keys.bits < 16;
 }
 
+/** True where clip ratios of sites are searched on a text. */
+export function searchesClips({ activations, keys, values }: Quantization): boolean {
+  return [activations, keys, values].some(({ bits, clipRatio }) => bits < 16 && clipRatio === SEARCHED);
+}
+
 /** True where the quantizers themselves depend on the calibration text. */
 export function quantizersReadText(quantization: Quantization): boolean {
-  return takesKeyMeans(quantization) || choosesExceptions(quantization);
+  return takesKeyMeans(quantization) || choosesExceptions(quantization) || searchesClips(quantization);
 }
 
 /** Returns the methods that must see the calibration text, in the order in which they act. */

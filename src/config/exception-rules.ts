@@ -1,5 +1,5 @@
 /** Rules for exceptions of a quantization. */
-import { quantizersReadText, roundingOf, takesKeyMeans, trainingOf } from './derived.ts';
+import { quantizersReadText, roundingOf, searchesClips, takesKeyMeans, trainingOf } from './derived.ts';
 import {
   EXCEPTION_PARTS,
   type ExceptionPart,
@@ -12,6 +12,7 @@ import {
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 import type { Exception } from './schema-exceptions.ts';
+import { SEARCHED } from './schema-quantization.ts';
 
 type Rule = (experiment: Experiment) => RuleFault[];
 
@@ -142,6 +143,23 @@ function inTraining(experiment: Experiment): RuleFault[] {
   ];
 }
 
+/** Training comes before ratios are searched. */
+function clipsInTraining({ quantization, ...experiment }: Experiment): RuleFault[] {
+  const method = trainingOf(experiment);
+  if (!method) return [];
+  const parts = (['activations', 'keys', 'values'] as const).filter(
+    (part) => quantization[part].bits < 16 && quantization[part].clipRatio === SEARCHED,
+  );
+  return parts.map((part) =>
+    error(
+      'config/clip-training',
+      ['quantization', part, 'clipRatio'],
+      `${method.title} trains with the ratios that are searched only afterwards.`,
+      'Write a number, such as 0.9, or set training.method to "none".',
+    ),
+  );
+}
+
 /** Layers that are to be chosen by what they cost, where each cell would choose others. */
 export function chosenInTables(experiment: Experiment): RuleFault[] {
   // The cell of full precision has none to choose.
@@ -201,7 +219,9 @@ function noText({ calibration, quantization }: Experiment): RuleFault[] {
   if (calibration.text.length > 0 || !quantizersReadText(quantization)) return [];
   const [what, without] = takesKeyMeans(quantization)
     ? ['the mean of the keys is taken on', 'set quantization.keys.offset to "bias"']
-    : ['exceptions are chosen by', 'name the layers of quantization.exceptions'];
+    : searchesClips(quantization)
+      ? ['clip ratios are searched on', 'write each clipRatio as a number']
+      : ['exceptions are chosen by', 'name the layers of quantization.exceptions'];
   return [
     error(
       'config/no-calibration-text',
@@ -219,6 +239,7 @@ export const EXCEPTION_RULES: readonly Rule[] = [
   unusedSites,
   weightsOfMethod,
   inTraining,
+  clipsInTraining,
   besideBudget,
   smallBudget,
   noText,

@@ -12,6 +12,7 @@ export {
   quantizersReadText,
   roundingOf,
   scalingOf,
+  searchesClips,
   takesKeyMeans,
   trainingOf,
   withoutMaps,

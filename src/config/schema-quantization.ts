@@ -4,7 +4,11 @@ import { bitsSchema } from './schema-bits.ts';
 import { exceptionsSchema } from './schema-exceptions.ts';
 
 const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
-const clipRatio = z.number().gt(0).max(1).default(1);
+/** In the place of a clip ratio: each site of each layer has its own. */
+export const SEARCHED = 'searched';
+const clipRatio = z.union([z.number().gt(0).max(1), z.literal(SEARCHED)]).default(1);
+const SEARCHED_CLIP =
+  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text; it costs nothing at run time.';
 
 const weightsSchema = z
   .strictObject({
@@ -51,7 +55,7 @@ const activationsSchema = z
       'Number of consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj has one scale per head, unless rotation.acrossHeads is on. Reference: null.',
     ),
     clipRatio: clipRatio.describe(
-      'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.9).',
+      `Both ends of the range are multiplied by this, above 0 up to 1. ${SEARCHED_CLIP} Reference: 1.0 (QuaRot: 0.9).`,
     ),
   })
   .prefault({})
@@ -69,7 +73,7 @@ function cacheShape(what: 'Keys' | 'Values', where: string) {
       .default(false)
       .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
     clipRatio: clipRatio.describe(
-      'Both ends of the range are multiplied by this, above 0 up to 1. Reference: 1.0 (QuaRot: 0.95).',
+      `Both ends of the range are multiplied by this, above 0 up to 1. ${SEARCHED_CLIP} Reference: 1.0 (QuaRot: 0.95).`,
     ),
   };
 }

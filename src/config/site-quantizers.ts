@@ -1,6 +1,6 @@
 import type { ScaleShare, Site } from '../protocol/block.ts';
 import { quantizationOfSite } from './exceptions.ts';
-import type { Quantization } from './schema-quantization.ts';
+import { type Quantization, SEARCHED } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 
 /** An experiment has this quantizer at a site. */
@@ -9,6 +9,8 @@ export interface SiteQuantizer {
   readonly symmetric: boolean;
   /** Both ends of the range are multiplied by this. */
   readonly clipRatio: number;
+  /** True where the ratio is found by a search; until then nothing is clipped. Absent elsewhere. */
+  readonly isSearched?: true;
   /** True where the range is extended to include 0. */
   readonly includeZero: boolean;
   /** A group has `groupSize` channels. */
@@ -56,13 +58,13 @@ function at(site: Site, { activations, keys, values }: Quantization): SiteQuanti
   }
 }
 
+type Range = Pick<SiteQuantizer, 'bits' | 'symmetric' | 'clipRatio' | 'isSearched'>;
+
 function range({
   bits,
   symmetric,
   clipRatio,
-}: Pick<SiteQuantizer, 'bits' | 'symmetric' | 'clipRatio'>): Pick<
-  SiteQuantizer,
-  'bits' | 'symmetric' | 'clipRatio'
-> {
+}: Pick<Quantization['activations' | 'keys' | 'values'], 'bits' | 'symmetric' | 'clipRatio'>): Range {
+  if (clipRatio === SEARCHED) return { bits, symmetric, clipRatio: 1, isSearched: true };
   return { bits, symmetric, clipRatio };
 }

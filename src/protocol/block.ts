@@ -12,6 +12,10 @@ export const SITES = [
 ] as const;
 export type Site = (typeof SITES)[number];
 
+/** Sites that are rounded: queries never are. */
+export type RoundedSite = Exclude<Site, 'query'>;
+export const ROUNDED_SITES = SITES.filter((site): site is RoundedSite => site !== 'query');
+
 /** Values that share one scale of a quantizer: a token, a head of it, or a group of its channels. */
 export type ScaleShare = 'token' | 'head' | 'group';
 

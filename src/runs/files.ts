@@ -33,6 +33,8 @@ export const RUN_FILES = {
   grids: 'grids',
   /** What is taken out of keys before they are quantized, by layer. */
   keyMeans: 'key-means.safetensors',
+  /** The ratios that a search found for the sites of each layer. */
+  clipRatios: 'clip-ratios.json',
   activations: 'activations.json',
   /** What each rounding costs the loss, by layer. */
   attribution: 'attribution.json',

@@ -125,6 +125,13 @@ test('sites and layers with other bits than the rest', { skip: notBuilt }, async
   assert.ok(mixed.off < 2 ** -3, `${mixed.off}`);
 });
 
+test('clip ratios of one layer', { skip: notBuilt }, async (t) => {
+  const form = { weights: 4, activations: 4, cache: 4, r1: false } as const;
+  const parts = { activations: { clipRatio: 0.8 }, keys: { clipRatio: 0.6 }, values: { clipRatio: 0.7 } };
+  const { off } = await bothLogits(t, 'qwen3', { ...form, exceptions: [{ layers: [1], ...parts }] });
+  assert.ok(off < HEAD, `${off}`);
+});
+
 for (const name of ['llama', 'qwen2', 'qwen3'])
   test(`${name}: keys without their mean`, { skip: notBuilt }, async (t) => {
     const form = { weights: 4, activations: 4, r1: false, keyOffset: 'mean' } as const;

@@ -60,6 +60,18 @@ export interface LayerWatchers {
   readonly packed?: (tokens: PackedPair) => void;
   /** Rounds keys [B, G, S, h], or values [T, G·h], in another way than their quantizer alone does. */
   readonly round?: (site: 'key' | 'value', x: Value, quantizer: ActivationQuantizer) => Value;
+  /** Sees what attention of a text without a cache is computed from. */
+  readonly attends?: (parts: AttentionParts) => void;
+}
+
+/** Keys and values before they are rounded, and what attention makes of others in their place. */
+export interface AttentionParts {
+  /** In the channels of their map and without their offset [B, G, S, h]. */
+  readonly keys: Value;
+  /** [T, G·h]. */
+  readonly values: Value;
+  /** The mixed values [T, H·h] of such keys and values. */
+  readonly mix: (keys: Value, values: Value) => Value;
 }
 
 export const UNWATCHED: LayerWatchers = { observe: () => undefined, keep: () => undefined };
@@ -99,7 +111,7 @@ function attention(
   { q, k, v }: { readonly q: Value; readonly k: Value; readonly v: Value },
   shape: LayerShape,
   tables: AttentionTables,
-  { observe, keep, cached, packed, round = (_, x, quantizer) => fakeQuantize(x, quantizer) }: LayerWatchers,
+  { observe, keep, cached, packed, attends, round = roundedBy }: LayerWatchers,
 ): Value {
   const { batch, sequence, quantizers } = shape;
   const { heads, kvHeads, headDim } = shape.config;
@@ -133,18 +145,26 @@ function attention(
       offset && constantPart(reshape(queries, ofGroups), offset, tables.positions ?? tables, mask.scale);
     return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, constant));
   }
-  const rounded = round('key', mappedKeys, quantizers.keys);
-  const cachedKeys = offset ? add(rounded, mapHeads(rotaryConstant(offset, keys, tables), shape)) : rounded;
+  const constant = offset ? mapHeads(rotaryConstant(offset, keys, tables), shape) : null;
+  const whole = (rounded: Value): Value => (constant ? add(rounded, constant) : rounded);
+  const cachedKeys = whole(round('key', mappedKeys, quantizers.keys));
   const cachedValues = ofTokens(round('value', v, quantizers.values), ofHeads);
   if (tables.past) {
     cached?.(cachedKeys, cachedValues);
     return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));
   }
+  attends?.({
+    keys: mappedKeys,
+    values: v,
+    mix: (k, values) => joined(causalAttention(stacked, whole(k), ofTokens(values, ofHeads), mask)[0]),
+  });
   const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
   return joined(mixed);
 }
+
+const roundedBy: NonNullable<LayerWatchers['round']> = (_, x, quantizer) => fakeQuantize(x, quantizer);
 
 /** RoPE is linear: what is taken out of keys before it is gone behind it, turned. */
 function withoutOffset(keys: Value, { keyOffset }: AttentionTables): Value {

@@ -18,6 +18,7 @@ import { phase } from './phases.ts';
 import { Places } from './places.ts';
 import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import type { Step } from './step.ts';
+import { clipsStep, quantizedBench } from './steps/clips.ts';
 import { givenStep, startStep } from './steps/maps.ts';
 import { type Blocks, textSteps } from './steps/texts.ts';
 import { weightsStep } from './steps/weights.ts';
@@ -71,11 +72,12 @@ export async function* attributed(
   { tokens, exact = false }: Pick<AttributeOptions, 'tokens' | 'exact'>,
 ): AsyncGenerator<RunEvent, AttributionFile> {
   const { bench, seconds, signal } = executor;
-  const { calibration, maps, grids, state, groups } = yield* lookedAt(executor, source, tokens);
-  const weights = await weightsStep(bench.experiment, maps, calibration, { trained: null, grids });
+  const { calibration, maps, grids, clips, state, groups } = yield* lookedAt(executor, source, tokens);
+  const weights = await weightsStep(bench.experiment, maps, calibration, { trained: null, grids, clips });
   const rounded = yield* keptWeights(executor, weights);
   if (weights && !rounded) yield nearestInstead(bench);
-  const network = new GatedNetwork(bench.cache, gatedNetworks(bench, state, rounded), signal);
+  const own = quantizedBench(executor, { trained: null, clips });
+  const network = new GatedNetwork(bench.cache, gatedNetworks(own, state, rounded), signal);
   const count = groups.reduce((sum, group) => sum + predicted(group), 0);
   const detail = `attribution on ${formatCount(count, 'token')}`;
   const estimates = yield* phase('statistics', seconds, () => followed(estimate(network, groups)), detail);
@@ -101,7 +103,9 @@ async function* lookedAt(executor: Executor, source: Source | null, tokens = ATT
   const { maps, grids } = scaled(experiment, executor.bench, given, { calibration, trained: null });
   const blocks = yield* executor.execute(calibration);
   const state = yield* executor.execute(maps);
-  return { calibration, maps, grids, state, groups: groupsOf(blocks, tokens) };
+  const clips = clipsStep(experiment, maps, calibration);
+  if (clips) yield* executor.execute(clips);
+  return { calibration, maps, grids, clips, state, groups: groupsOf(blocks, tokens) };
 }
 
 /** The weights that a run has kept; null where they are rounded to nearest, or would have to be rounded first. */

@@ -4,6 +4,7 @@ import type { ActivationsFile, PerplexityResult, TaskResult } from '../../runs/i
 import type { SeamState } from '../network/seams.ts';
 import type { Methods } from './experiment-methods.ts';
 import type { Step } from './step.ts';
+import { clipsStep } from './steps/clips.ts';
 import { type Grids, gridsStep, mapsWith } from './steps/grids.ts';
 import {
   givenStep,
@@ -42,12 +43,13 @@ export async function planOptimize(experiment: ResolvedExperiment, methods: Meth
   // No rotation is learned for weights that are trained: `validateTogether` refuses both together.
   const trained = null;
   const { maps, grids } = scaled(experiment, methods, rotations, { calibration, trained });
-  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
+  const clips = clipsStep(experiment, maps, calibration);
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids, clips });
   return {
     learned,
     preserved: preservedStep(experiment, 'learned rotations', rotations, calibration),
-    ...measured(experiment, BOTH, evaluation, { maps, weights, trained }),
-    statistics: statisticsStep(experiment, maps, { calibration, trained }),
+    ...measured(experiment, BOTH, evaluation, { maps, weights, trained, clips }),
+    statistics: statisticsStep(experiment, maps, { calibration, trained, clips }),
   };
 }
 
@@ -80,8 +82,9 @@ export async function planQuantized(
   const { calibration } = textSteps(experiment);
   const trained = await trainingStep(experiment);
   const { maps, grids } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
-  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
-  return { maps, weights, trained, integer };
+  const clips = clipsStep(experiment, maps, calibration);
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids, clips });
+  return { maps, weights, trained, clips, integer };
 }
 
 const BOTH: readonly Variant[] = ['full-precision', 'quantized'];
@@ -108,7 +111,8 @@ export function planInspect(
   // Whoever looks at a network does not want to train one first.
   const trained = null;
   const { maps } = scaled(experiment, methods, givenStep(experiment, path), { calibration, trained });
-  return statisticsStep(experiment, maps, { calibration, trained });
+  const clips = clipsStep(experiment, maps, calibration);
+  return statisticsStep(experiment, maps, { calibration, trained, clips });
 }
 
 /**

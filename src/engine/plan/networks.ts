@@ -17,6 +17,7 @@ import { type Products, packs, productsOf } from '../network/packed-weights.ts';
 import { quantizersOf, withScaleGradient } from '../network/quantizers.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
 import { isFixed, NO_MAPS, type SeamMaps, type SeamState, seamsIn } from '../network/seams.ts';
+import { withClips } from '../network/site-clips.ts';
 import { preparedWeightBytes } from '../network/weight-bytes.ts';
 import { weightFormOf } from '../network/weight-form.ts';
 import { rotationMaps } from './experiment-maps.ts';
@@ -93,6 +94,12 @@ export function gatedNetworks(bench: Workbench, state: SeamState, rounded: Round
     exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
     quantized: mapped(state, networkOf(bench, 'merged', own)),
   };
+}
+
+/** What clip ratios are searched on: all maps of the deployed network, at full precision. */
+export function clipNetwork(bench: Workbench, state: SeamState): Network {
+  const options = { quantizers: FULL_PRECISION, maps: ownMaps(bench), precision: 'bfloat16x2' } as const;
+  return mapped(state, networkOf(bench, 'merged', options));
 }
 
 /** The checkpoint's own network in the merged form, in which networks are written down. */
@@ -200,8 +207,9 @@ export function gridOf({ quantization }: ResolvedExperiment): unknown {
 }
 
 /** The quantizers of the deployed network. */
-export function ownQuantizers({ experiment, checkpoint }: Workbench): NetworkQuantizers {
-  return quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
+export function ownQuantizers({ experiment, checkpoint, clips }: Workbench): NetworkQuantizers {
+  const own = quantizersOf(experiment.quantization, experiment.rotation, checkpoint.config);
+  return clips ? withClips(own, clips) : own;
 }
 
 /** All maps of the deployed network: rotations, those of a scaling method, and those learned for the grids. */

@@ -16,6 +16,7 @@ import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
 import { openTokenizer, type Tokenizer } from '../model/tokenizer.ts';
+import type { SiteClips } from '../network/site-clips.ts';
 import { Breath } from '../runtime/breath.ts';
 import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
@@ -31,6 +32,8 @@ export interface Workbench extends Methods {
   readonly cache: ProgramCache;
   /** A digest of the means of keys, where networks take them out of these; else absent. */
   readonly keyMeans?: string;
+  /** The clip ratios that were searched for the deployed network; absent where none were. */
+  readonly clips?: SiteClips;
   close(): Promise<void>;
 }
 

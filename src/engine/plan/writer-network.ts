@@ -137,9 +137,10 @@ export async function* mergedNetworkOf(
   const kept = yield* keptNetwork(opened, form, bench, executor);
   if (kept) return kept;
   const quantized = await planQuantized(bench.experiment, bench, form);
-  const { maps, trained, weights } = quantized;
+  const { maps, trained, weights, clips } = quantized;
   if (trained) yield* executor.execute(trained);
   yield* executor.execute(maps);
+  if (clips) yield* executor.execute(clips);
   if (weights) yield* executor.execute(weights);
   return quantizedNetwork(executor, quantized);
 }

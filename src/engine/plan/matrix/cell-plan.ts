@@ -4,6 +4,7 @@ import type { SeamState } from '../../network/seams.ts';
 import type { Methods } from '../experiment-methods.ts';
 import { scaled } from '../experiment-plan.ts';
 import type { Step } from '../step.ts';
+import { type Clips, clipsStep } from '../steps/clips.ts';
 import type { Grids } from '../steps/grids.ts';
 import { type Learned, learnedMaps, learnStep, preservedStep, startStep } from '../steps/maps.ts';
 import { perplexityStep, statisticsStep } from '../steps/measures.ts';
@@ -26,6 +27,8 @@ export interface CellPlan {
   readonly maps: Step<SeamState> | null;
   /** Null where the method learns nothing before it rounds. */
   readonly grids: Grids | null;
+  /** Null where no clip ratios are searched. */
+  readonly clips: Clips | null;
   readonly weights: Weights | null;
   readonly quantized: Step<PerplexityResult[]> | null;
   readonly quantizedTasks: Step<TaskResult[]> | null;
@@ -43,7 +46,7 @@ export async function planCell(
   const fullPrecisionTasks = tasksStep(experiment, ['full-precision'], null);
   const shared = { calibration, evaluation, fullPrecision, fullPrecisionTasks };
   if (what.isFullPrecision) {
-    const nothing = { learned: null, preserved: null, maps: null, grids: null, weights: null };
+    const nothing = { learned: null, preserved: null, maps: null, grids: null, clips: null, weights: null };
     return { ...shared, ...nothing, quantized: null, quantizedTasks: null, statistics: null };
   }
   const start = startStep(experiment);
@@ -51,18 +54,20 @@ export async function planCell(
   const rotations = learned ? learnedMaps(learned) : start;
   const trained = await trainingStep(experiment);
   const { maps, grids } = scaled(experiment, methods, rotations, { calibration, trained });
-  const weights = await weightsStep(experiment, maps, calibration, { trained, grids });
-  const network = { maps, weights, trained };
+  const clips = clipsStep(experiment, maps, calibration);
+  const weights = await weightsStep(experiment, maps, calibration, { trained, grids, clips });
+  const network = { maps, weights, trained, clips };
   return {
     ...shared,
     learned,
     preserved: learned && preservedStep(experiment, 'learned rotations', rotations, calibration),
     maps,
     grids,
+    clips,
     weights,
     quantized: perplexityStep(experiment, ['quantized'], evaluation, network),
     quantizedTasks: tasksStep(experiment, ['quantized'], network),
-    statistics: what.statistics ? statisticsStep(experiment, maps, { calibration, trained }) : null,
+    statistics: what.statistics ? statisticsStep(experiment, maps, { calibration, trained, clips }) : null,
   };
 }
 

@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { experimentSlug, type ResolvedCell } from '../../../config/index.ts';
 import { writing } from '../../../disk/faults.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
-import { createRun, type PerplexityResult, type Run, type TaskResult } from '../../../runs/index.ts';
+import {
+  createRun,
+  type PerplexityResult,
+  type Run,
+  type TaskResult,
+  writeClipRatios,
+} from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { Executor } from '../execute.ts';
@@ -15,6 +21,7 @@ import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
+import type { Clips } from '../steps/clips.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
 import type { CellPlan } from './cell-plan.ts';
@@ -72,6 +79,7 @@ export async function* runCell(
     if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
     const weights = plan.weights && executor.of(plan.weights);
     if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
+    if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
     if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
@@ -121,6 +129,19 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
     model: await bench.checkpoint.hash(),
     seed: String(bench.experiment.rotation.seed),
   });
+}
+
+/** A run of searched clip ratios has them, also where another run found them. */
+async function keepClips(
+  executor: Executor,
+  run: Run,
+  clips: Clips,
+  calibration: CellPlan['calibration'],
+): Promise<void> {
+  run.check();
+  const text = calibration.digest(executor.of(calibration));
+  const file = { key: await executor.keyOf(clips), text, layers: executor.of(clips) };
+  writeClipRatios(run.path('clipRatios'), file);
 }
 
 /** Where a step keeps what cells share. */

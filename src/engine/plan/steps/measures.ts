@@ -18,8 +18,9 @@ import { panelsOf } from '../panels.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
+import { type Clips, quantizedBench } from './clips.ts';
 import { type Blocks, sizeOfText, type Texts } from './texts.ts';
-import { type Trained, trainedBench } from './training.ts';
+import type { Trained } from './training.ts';
 import type { Weights } from './weights.ts';
 
 /** A measurement is read by no other step. */
@@ -34,6 +35,8 @@ export interface Quantized {
   readonly weights: Weights | null;
   /** Weights that were trained; null for those of the checkpoint. */
   readonly trained: Step<Trained> | null;
+  /** Clip ratios that were searched; null for those of the settings. */
+  readonly clips: Clips | null;
   /** True where it multiplies in whole numbers, false where in float32, absent where in what is faster. */
   readonly integer?: boolean | undefined;
 }
@@ -65,8 +68,8 @@ export function variantNetworks(
 
 /** The quantized network, of steps that have run. */
 export function quantizedNetwork(context: StepContext, quantized: Quantized): Network {
-  const { maps, weights, trained, integer } = quantized;
-  const own = trainedBench(context, trained);
+  const { maps, weights, integer } = quantized;
+  const own = quantizedBench(context, quantized);
   const network = deployedNetwork(own, context.of(maps), weights && context.of(weights), integer);
   const panels = panelsOf(context, quantized);
   if (panels) network.keepPanels(panels);
@@ -83,12 +86,13 @@ export function perplexityStep(
   evaluation: Step<Texts>,
   quantized: Quantized | null,
 ): Step<PerplexityResult[]> {
-  const { maps, weights, trained } = quantized ?? { maps: null, weights: null, trained: null };
   return {
     ...MEASURED,
     name: 'perplexity',
     keeping: PERPLEXITIES,
-    inputs: [maps, evaluation, trained, weights].filter((step) => step !== null),
+    inputs: [quantized?.maps, evaluation, quantized?.trained, quantized?.weights, quantized?.clips].filter(
+      (step) => step != null,
+    ),
     spec: () => ({
       variants,
       ...(quantized && { quantized: deployedSettings(experiment, quantized.integer) }),
@@ -135,13 +139,17 @@ export function deployedWork({ experiment, checkpoint, rounding }: Workbench): W
 export function statisticsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
-  { calibration, trained }: { readonly calibration: Step<Blocks>; readonly trained: Step<Trained> | null },
+  {
+    calibration,
+    trained,
+    clips,
+  }: Pick<Quantized, 'trained' | 'clips'> & { readonly calibration: Step<Blocks> },
 ): Step<ActivationsFile> {
   return {
     ...MEASURED,
     name: 'statistics',
     keeping: STATISTICS,
-    inputs: [maps, calibration, trained].filter((step) => step !== null),
+    inputs: [maps, calibration, trained, clips].filter((step) => step !== null),
     spec: () => deployedSettings(experiment),
     cost(context) {
       const { checkpoint } = context.bench;
@@ -154,7 +162,7 @@ export function statisticsStep(
     run: (context) =>
       phase('statistics', context.seconds, async function* () {
         const { places, signal } = context;
-        const bench = trainedBench(context, trained);
+        const bench = quantizedBench(context, { trained, clips });
         const began = performance.now();
         const network = observed(bench, context.of(maps));
         const sites = await observeActivations(bench.cache, network, context.of(calibration), signal);

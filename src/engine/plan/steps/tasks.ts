@@ -135,7 +135,9 @@ function sharedNetwork(
   const known = new WeakMap<StepContext, Network>();
   return {
     inputs: isQuantized
-      ? [quantized.maps, quantized.trained, quantized.weights].filter((step) => step !== null)
+      ? [quantized.maps, quantized.trained, quantized.weights, quantized.clips].filter(
+          (step) => step !== null,
+        )
       : [],
     spec: { variant, ...(isQuantized && { quantized: deployedSettings(experiment, quantized.integer) }) },
     of(context) {

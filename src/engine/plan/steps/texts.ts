@@ -80,6 +80,19 @@ export function firstBlocks(calibration: Step<Blocks>, count: number): Step<Bloc
   return derivedStep('text', 'first', calibration, (blocks) => blocks.slice(0, count), digestOfBlocks);
 }
 
+/** A text of which no more is known than its digest: what rests on it is looked for, and not made. */
+export function knownText(digest: string): Step<Blocks> {
+  return {
+    ...{ ...TEXT, name: 'kept', inputs: [] },
+    spec: () => null,
+    digest: () => digest,
+    // biome-ignore lint/correctness/useYield: nothing is read.
+    async *run() {
+      return [];
+    },
+  };
+}
+
 function digestOfTexts(texts: Texts): string {
   return digestOf(
     texts.map(({ name }) => name),

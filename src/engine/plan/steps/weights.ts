@@ -13,10 +13,11 @@ import { networkBytes } from '../memory.ts';
 import { roundingNetworks, roundingSpec } from '../networks.ts';
 import { phase } from '../phases.ts';
 import type { Step, StepContext } from '../step.ts';
+import { type Clips, quantizedBench } from './clips.ts';
 import type { Grids } from './grids.ts';
 import { oldRoundingKey } from './old-rounding-key.ts';
-import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
-import { type Trained, trainedBench } from './training.ts';
+import { type Blocks, firstBlocks, knownText, sizeOfText } from './texts.ts';
+import type { Trained } from './training.ts';
 
 /** Weights that were rounded before a network reads them; null where networks round by themselves. */
 export type Weights = Step<RoundedSource | null>;
@@ -40,18 +41,18 @@ async function roundingBefore({ quantization }: ResolvedExperiment): Promise<Rou
 
 /**
  * @param trained the weights that are rounded; null for those of the checkpoint.
- * @param grids what the method learned before; null where it learns nothing.
+ * @param grids what the method learned before; null where it learns nothing. @param clips see {@link Clips}.
  */
 export async function weightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
   calibration: Step<Blocks>,
-  { trained, grids }: { readonly trained: Step<Trained> | null; readonly grids: Grids | null },
+  { trained, grids, clips }: Omit<RoundedFrom, 'maps' | 'blocks'>,
 ): Promise<Weights | null> {
   const rounding = await roundingBefore(experiment);
   if (!rounding) return null;
   const blocks = firstBlocks(calibration, rounding.round.samples(rounding.options));
-  return weightsOn(rounding, experiment, { maps, blocks, trained, grids });
+  return weightsOn(rounding, experiment, { maps, blocks, trained, grids, clips });
 }
 
 /**
@@ -62,20 +63,12 @@ export async function weightsStep(
 export async function keptWeightsStep(
   experiment: ResolvedExperiment,
   maps: Step<SeamState>,
-  text: string,
+  { text, clips }: { readonly text: string; readonly clips: Clips | null },
 ): Promise<Weights | null> {
   const rounding = await roundingBefore(experiment);
   if (!rounding) return null;
-  const blocks: Step<Blocks> = {
-    ...{ kind: 'text', name: 'kept', version: 1, inputs: [] },
-    spec: () => null,
-    digest: () => text,
-    // biome-ignore lint/correctness/useYield: nothing is read.
-    async *run() {
-      return [];
-    },
-  };
-  const step = weightsOn(rounding, experiment, { maps, blocks, trained: null, grids: null });
+  const blocks = knownText(text);
+  const step = weightsOn(rounding, experiment, { maps, blocks, trained: null, grids: null, clips });
   return {
     ...step,
     // biome-ignore lint/correctness/useYield: nothing is rounded.
@@ -90,14 +83,19 @@ interface RoundedFrom {
   readonly blocks: Step<Blocks>;
   readonly trained: Step<Trained> | null;
   readonly grids: Grids | null;
+  /** Null where ratios are not searched. */
+  readonly clips: Clips | null;
 }
 
 function weightsOn(
   { name, version, round, options }: Rounding,
   experiment: ResolvedExperiment,
-  { maps, blocks, trained, grids }: RoundedFrom,
+  { maps, blocks, trained, grids, clips: searched }: RoundedFrom,
 ): Weights {
   const dense = round.dense ?? false;
+  const readsQuantizers = round.readsQuantizers?.(options) ?? false;
+  // What a method does not see has no part in its results.
+  const clips = readsQuantizers ? searched : null;
   /** What the files of rounded layers are judged by. */
   const judged = async (context: StepContext): Promise<RoundedLayersOptions> => ({
     oldKey: await oldRoundingKey(context.bench, experiment, context.of(maps), context.of(blocks)),
@@ -108,8 +106,14 @@ function weightsOn(
     kind: 'round',
     name,
     version,
-    inputs: [blocks, maps, ...(trained ? [trained] : []), ...(grids ? [grids] : [])],
-    spec: () => roundingSpec(experiment, options, round.readsQuantizers?.(options) ?? false),
+    inputs: [
+      blocks,
+      maps,
+      ...(trained ? [trained] : []),
+      ...(grids ? [grids] : []),
+      ...(clips ? [clips] : []),
+    ],
+    spec: () => roundingSpec(experiment, options, readsQuantizers),
     cost(context) {
       const { config } = context.bench.checkpoint;
       const text = sizeOfText(context.of(blocks));
@@ -141,7 +145,7 @@ function weightsOn(
           assertUnchanged(bench.checkpoint.files);
         },
       });
-      const networks = roundingNetworks(trainedBench(context, trained), context.of(maps), dense);
+      const networks = roundingNetworks(quantizedBench(context, { trained, clips }), context.of(maps), dense);
       const work = {
         cache: bench.cache,
         ...networks,

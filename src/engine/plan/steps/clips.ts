@@ -1,0 +1,160 @@
+import {
+  exceptionsSpec,
+  type ResolvedExperiment,
+  searchesClips,
+  siteQuantizer,
+} from '../../../config/index.ts';
+import { ROUNDED_SITES } from '../../../protocol/block.ts';
+import { type RunEvent, timed } from '../../../protocol/events.ts';
+import { partialOf } from '../../../protocol/records.ts';
+import { clipRatiosSchema, type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
+import { CLIP_RATIOS, type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
+import { clipSearchWork } from '../../calibration/clips/work.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
+import { quantizersAt } from '../../network/network-quantizers.ts';
+import type { SeamState } from '../../network/seams.ts';
+import type { SiteClips } from '../../network/site-clips.ts';
+import { tokensOf } from '../../network/work.ts';
+import { jsonKeeping } from '../keepings.ts';
+import { networkBytes } from '../memory.ts';
+import { clipNetwork, ownQuantizers } from '../networks.ts';
+import { phase } from '../phases.ts';
+import { digestOf, type Step, type StepContext } from '../step.ts';
+import type { Workbench } from '../workbench.ts';
+import { type Blocks, knownText, sizeOfText } from './texts.ts';
+import { type Trained, trainedBench } from './training.ts';
+
+/** Clip ratios that were searched, by layer. */
+export type Clips = Step<readonly LayerClips[]>;
+
+const FOUND = jsonKeeping<readonly LayerClips[]>(clipRatiosSchema);
+const METHOD = 'clip-search';
+
+/**
+ * Searches the clip ratios of all sites whose settings leave them to that.
+ * @param maps the last ones: those before show quantizers other numbers.
+ * @returns null where no setting does.
+ */
+export function clipsStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Clips | null {
+  if (!searchesClips(experiment.quantization)) return null;
+  const step: Clips = {
+    kind: 'transform',
+    name: METHOD,
+    version: 1,
+    inputs: [calibration, maps],
+    spec: () => clipsSpec(experiment),
+    digest: (layers) => digestOf(layers.map(ratiosOf)),
+    keeping: FOUND,
+    cost(context) {
+      const { checkpoint } = context.bench;
+      const { sequences, length } = sizeOfText(context.of(calibration));
+      const text = { sequences: clippedSequences({ sequences, length }), length };
+      return {
+        work: clipSearchWork(checkpoint.config, text),
+        bytes: networkBytes(experiment, checkpoint, { mode: 'merged', purpose: 'run' }, tokensOf(text)),
+      };
+    },
+    async find({ bench, places }, key) {
+      for (const path of places.others('clipRatios', key)) {
+        const layers = await readClipRatios(path, key);
+        if (layers.length === bench.checkpoint.config.layers) return layers;
+      }
+      return null;
+    },
+    async *run(context) {
+      const key = await context.keyOf(step);
+      const search = () => searched(context, { maps, calibration }, key);
+      return yield* phase('prepare', context.seconds, search, 'clip ratios of activations and cache');
+    },
+  };
+  return step;
+}
+
+/** Ratios that were found before, looked for by the digest of their text; the step's result is empty where there are none. */
+export function keptClipsStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  text: string,
+): Clips | null {
+  const step = clipsStep(experiment, maps, knownText(text));
+  return (
+    step && {
+      ...step,
+      // biome-ignore lint/correctness/useYield: nothing is searched.
+      async *run() {
+        return [];
+      },
+    }
+  );
+}
+
+/** Goes on from the layers that a stopped search has kept, and keeps each as it is found. */
+async function* searched(
+  context: StepContext,
+  { maps, calibration }: { readonly maps: Step<SeamState>; readonly calibration: Step<Blocks> },
+  key: string,
+): AsyncGenerator<RunEvent, readonly LayerClips[]> {
+  const { bench, places, signal } = context;
+  const own = places.own('clipRatios');
+  const known = own === null ? [] : await readClipRatios(own, key);
+  const found: LayerClips[] = [];
+  const blocks = context.of(calibration);
+  const text = calibration.digest(blocks);
+  const { layers } = bench.checkpoint.config;
+  for await (const clips of searchClips(searchOf(bench, context.of(maps), known), blocks, signal)) {
+    found.push(clips);
+    assertUnchanged(bench.checkpoint.files);
+    places.check();
+    if (own !== null && found.length > known.length) writeClipRatios(own, { key, text, layers: found });
+    yield timed({
+      type: 'rounding-progress',
+      method: METHOD,
+      layersDone: found.length,
+      layers,
+      done: found.length / layers,
+    });
+  }
+  return found;
+}
+
+function searchOf(bench: Workbench, state: SeamState, known: readonly LayerClips[]): ClipSearch {
+  const { quantization, rotation } = bench.experiment;
+  const own = ownQuantizers(bench);
+  return {
+    cache: bench.cache,
+    network: clipNetwork(bench, state),
+    layers: Array.from({ length: bench.checkpoint.config.layers }, (_, layer) => ({
+      quantizers: quantizersAt(own, layer),
+      sites: ROUNDED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched),
+      known: known[layer] ?? null,
+    })),
+  };
+}
+
+/** The bench with the weights and the ratios of the deployed network. @param clips null for those of the settings. */
+export function quantizedBench(
+  context: StepContext,
+  { trained, clips }: { readonly trained: Step<Trained> | null; readonly clips: Clips | null },
+): Workbench {
+  const bench = trainedBench(context, trained);
+  return clips ? { ...bench, clips: context.of(clips).map(ratiosOf) } : bench;
+}
+
+function ratiosOf(layer: LayerClips): SiteClips[number] {
+  return partialOf(ROUNDED_SITES, (site) => layer[site]?.ratio);
+}
+
+/** Settings that decide the ratios, beside the maps' numbers and the text. */
+function clipsSpec({ quantization, rotation }: ResolvedExperiment): unknown {
+  const { activations, keys, values } = quantization;
+  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
+  return {
+    ratios: CLIP_RATIOS,
+    quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
+    rotation: { r3, r4, acrossHeads, embeddingCentring },
+  };
+}

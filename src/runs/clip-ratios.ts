@@ -1,0 +1,62 @@
+/** `clip-ratios.json` has the clip ratios that a search found for the sites of each layer. */
+import { existsSync } from 'node:fs';
+import { z } from 'zod';
+import { SITES, type Site } from '../protocol/block.ts';
+import { UserError } from '../protocol/errors.ts';
+import { readVersion1, writeJson } from './files.ts';
+
+/** What a search found for a site. */
+export interface FoundClip {
+  readonly ratio: number;
+  /** Squared error of the outputs that the site decides, as a share of that without clipping. */
+  readonly share: number;
+}
+
+/** By site, where one was searched. */
+export type LayerClips = Readonly<Partial<Record<Site, FoundClip>>>;
+
+const layersSchema: z.ZodType<LayerClips[]> = z.array(
+  z.partialRecord(z.enum(SITES), z.object({ ratio: z.number().gt(0).max(1), share: z.number().min(0) })),
+);
+
+const fileSchema = z.object({
+  version: z.literal(1),
+  /** Tells all that decides the ratios. */
+  key: z.string(),
+  /** Digest of the text that they were searched on. */
+  text: z.string(),
+  /** The layers that are done, from the first. */
+  layers: layersSchema,
+});
+
+export { layersSchema as clipRatiosSchema };
+
+type ClipRatiosFile = z.infer<typeof fileSchema>;
+
+export function writeClipRatios(
+  path: string,
+  file: { readonly key: string; readonly text: string; readonly layers: readonly LayerClips[] },
+): void {
+  writeJson(path, { version: 1, ...file });
+}
+
+/** The digest of the text that a file's ratios are of; null where there is no such file, or a damaged one. */
+export async function textOfClipRatios(path: string): Promise<string | null> {
+  return (await readSound(path))?.text ?? null;
+}
+
+/** The layers that are done under this key; none where there is no such file, or a damaged one. */
+export async function readClipRatios(path: string, key: string): Promise<readonly LayerClips[]> {
+  const file = await readSound(path);
+  return file?.key === key ? file.layers : [];
+}
+
+async function readSound(path: string): Promise<ClipRatiosFile | null> {
+  if (!existsSync(path)) return null;
+  try {
+    return await readVersion1(path, fileSchema, 'a file of clip ratios');
+  } catch (error) {
+    if (error instanceof UserError) return null;
+    throw error;
+  }
+}
