@@ -27,6 +27,7 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { LINEARS, type Site } from '../../src/protocol/block.ts';
 import { float32, zeros } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise } from '../helpers/tiny-network.ts';
 import { damped, inverse, secondMoment } from './textbook.ts';
@@ -173,7 +174,12 @@ async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[numb
   const make = (quantizers: LayerQuantizers): Network =>
     rotatedNetwork(cache, checkpoint, { mode: 'merged', quantizers, memory }).network;
   const [network, exact] = [make(QUANTIZED), make(FULL_PRECISION)];
-  const inner = new LayerRounder(cache, network, { damping: 0.1, actOrder: true, groupScales: 'static' });
+  const inner = new LayerRounder(cache, network, {
+    ...PLAIN_GPTQ,
+    damping: 0.1,
+    actOrder: true,
+    target: 'outputs',
+  });
   const seen = new Map<string, Seen>();
   const rounder: MatrixRounder = {
     round(layer, linears, moment, signal) {

@@ -10,7 +10,7 @@ import { solveWithFactor } from './solve.ts';
 /**
  * Weights that give the full-precision outputs on what the quantized network reads. Among all W', those with the least
  * Σ ‖W x − W' x̂‖² + λ ‖W − W'‖² are W + W M with M = D (H + λI)⁻¹, D = Σ (x − x̂) x̂ᵀ, H = Σ x̂ x̂ᵀ (Zhang et al. 2025,
- * Qronos, whose rounding of all columns but the first is GPTQ's of these weights).
+ * Qronos, whose rounding of all columns but the first is GPTQ's of these weights; see {@link FirstColumn}).
  */
 export class DriftedTarget {
   readonly #cache: ProgramCache;
