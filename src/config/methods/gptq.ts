@@ -30,10 +30,10 @@ const options = z
         'The calibration text passes through layers with rounded weights, and with activations, keys and values at full precision or quantized as they will be. Reference: full-precision.',
       ),
     target: z
-      .enum(['weights', 'outputs', 'qronos', 'gptaq'])
+      .enum(['weights', 'outputs', 'residual', 'qronos', 'gptaq'])
       .default('weights')
       .describe(
-        'What the rounded weights come close to: the weights themselves, or what makes up for the quantized layers before, for a second pass of the text at full precision. outputs: the weights that give the outputs of the full-precision network on what is read. qronos: the same, with the first input of each row rounded as in Qronos (Zhang et al. 2025). gptaq: the weights, corrected input by input as in GPTAQ (Li et al. 2025). Reference: weights.',
+        'What the rounded weights come close to: the weights themselves, or what makes up for the quantized layers before, for a second pass of the text at full precision. outputs: the weights that give the outputs of the full-precision network on what is read. residual: the same, and o and down also make up for what the residual has drifted to which they add. qronos: the same, with the first input of each row rounded as in Qronos (Zhang et al. 2025). gptaq: the weights, corrected input by input as in GPTAQ (Li et al. 2025). Reference: weights.',
       ),
     gptaqAlpha: z
       .number()
@@ -117,16 +117,17 @@ export const gptq = {
   },
   copies: (value) => {
     const { groupScales, target, magr } = options.parse(value);
-    const toOutputs = target === 'outputs' || target === 'qronos';
+    const toOutputs = target === 'outputs' || target === 'residual' || target === 'qronos';
     return {
       // The drift, and the memory in which it is summed and solved.
       moments: target === 'weights' ? 0 : 2,
-      // What groups feed to later ones, before and after each group, and parts of the weight; the target, and what
-      // Qronos begins with; two versions of reduced weights.
+      // What groups feed to later ones, before and after each group, and parts of the weight; the target, what
+      // Qronos begins with, and the drift of the residual with memory to solve it; two versions of reduced weights.
       weights:
         (groupScales === 'updated' ? 3 : 0) +
         (toOutputs ? 1 : 0) +
         (target === 'qronos' ? 1 : 0) +
+        (target === 'residual' ? 2 : 0) +
         (magr > 0 ? 2 : 0),
     };
   },

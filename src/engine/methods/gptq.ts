@@ -15,7 +15,7 @@ export const method: RoundingMethod<Options> = {
     cost({ config, text, quantizers, options: { target, magr, magrSteps, sweeps } }) {
       // A sweep feeds each column from all others, not only from those before it.
       const fed = timesWork(1 + (target === 'gptaq' ? 1 : 0) + 2 * sweeps, feedbackWork(config));
-      const paired = target === 'weights' ? NO_WORK : pairedWork(config, text);
+      const paired = target === 'weights' ? NO_WORK : pairedWork(config, text, target === 'residual');
       const reducing = magr > 0 ? reducingWork(config, magrSteps) : NO_WORK;
       const walked = addWork(walkWork(config, text, quantizers), paired);
       return { work: addWork(walked, factorWork(config), fed, reducing), bytes: 0 };

@@ -22,9 +22,11 @@ export const NO_CORRECTION: Correction = {
 };
 
 export interface CorrectionTask {
-  readonly target: 'outputs' | 'qronos' | 'gptaq';
+  readonly target: 'outputs' | 'residual' | 'qronos' | 'gptaq';
   /** Its memory is used up. */
   readonly drift: Drift;
+  /** The same of the residual that the layers write to; absent or null for none. Its memory is used up. */
+  readonly residualDrift?: Drift | null;
   /** Second moments [n, n]. */
   readonly h: Float32Array;
   /** T of H + λI, its columns in this order; null for their own. */
@@ -35,13 +37,13 @@ export interface CorrectionTask {
 
 export async function correctionOf(
   cache: ProgramCache,
-  { target, drift, h, factor, alpha }: CorrectionTask,
+  { target, drift, residualDrift = null, h, factor, alpha }: CorrectionTask,
   signal?: AbortSignal,
 ): Promise<Correction> {
   if (target === 'gptaq')
     return { ...NO_CORRECTION, feedback: await asymmetricFeedback(cache, drift, factor, alpha, signal) };
   const first = target === 'qronos' ? FirstColumn.of(drift, h, factor) : null;
-  const drifted = await DriftedTarget.of(cache, drift, factor, signal);
+  const drifted = await DriftedTarget.of(cache, { drift, residualDrift }, factor, signal);
   return {
     target: (w, own) => drifted.weights(w, own),
     start: (w, wanted) => first?.start(w, wanted) ?? wanted,

@@ -23,7 +23,7 @@ export interface RoundingOptions extends ReducingOptions {
   readonly actOrder: boolean;
   readonly groupScales: 'static' | 'updated';
   /** Anything but the weights looks at a network at full precision, too. */
-  readonly target: 'weights' | 'outputs' | 'qronos' | 'gptaq';
+  readonly target: 'weights' | 'outputs' | 'residual' | 'qronos' | 'gptaq';
   readonly gptaqAlpha: number;
   /** β of FOEM. */
   readonly foem: number;
@@ -97,13 +97,17 @@ export class LayerRounder implements MatrixRounder {
   }
 
   async #correction(
-    { sum, drift }: SecondMoment,
+    { sum, drift, residualDrift }: SecondMoment,
     factor: OrderedFactor,
     signal?: AbortSignal,
   ): Promise<Correction> {
     const { target, gptaqAlpha } = this.#options;
     if (!drift || target === 'weights') return NO_CORRECTION;
-    return correctionOf(this.#cache, { target, drift, h: sum.data, factor, alpha: gptaqAlpha }, signal);
+    return correctionOf(
+      this.#cache,
+      { target, drift, residualDrift, h: sum.data, factor, alpha: gptaqAlpha },
+      signal,
+    );
   }
 
   /** Rounds weights that come close to the target, and then looks at each of them again. */
