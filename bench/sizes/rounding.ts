@@ -13,6 +13,7 @@ import { Rng } from '../../src/engine/rotation/random.ts';
 import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { PLAIN_GPTQ } from '../../test/helpers/gptq-options.ts';
 import { identities } from './identities.ts';
 import { MemoryWatch, Stopwatch } from './watches.ts';
 
@@ -61,7 +62,7 @@ async function measure({ folder, sequences, sequence, threads }: RoundingAsked):
   for await (const _ of roundWeights(cache, {
     network,
     blocks,
-    options: { damping: 0.01, actOrder: false, groupScales: 'static' },
+    options: PLAIN_GPTQ,
     layers,
   }));
   watch.stop();

@@ -32,6 +32,7 @@
   X(activation_statistics_type)     \
   X(reverse_cholesky_type)          \
   X(gptq_round_type)                \
+  X(gptq_sweep_type)                \
   X(second_moment_type)             \
   X(lattice_round_type)             \
   X(pack_cache_type)                \

@@ -37,6 +37,11 @@ test('a model alone gets every default', () => {
           groupScales: 'static',
           inputs: 'full-precision',
           target: 'weights',
+          gptaqAlpha: 0.25,
+          foem: 0,
+          magr: 0,
+          magrSteps: 200,
+          sweeps: 0,
         },
         omniquant: {
           samples: 128,

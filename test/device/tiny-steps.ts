@@ -29,6 +29,7 @@ import { lossAndGradients } from '../../src/engine/transform/learning/gradient-s
 import type { RoundingError } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { noise, randomTensor, tinyQuantizers } from '../helpers/tiny-network.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
@@ -51,7 +52,6 @@ export interface TinyCase {
   readonly perplexity: number;
 }
 
-const ROUNDING = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
 const SEQUENCE = 12;
 const BATCH = 2;
 
@@ -107,7 +107,7 @@ async function roundingErrors(cache: ProgramCache): Promise<RoundingError[]> {
   const layers = new RoundedLayers(folder, 'tiny');
   const blocks = differentWindows(checkpoint.config, 6, SEQUENCE);
   const errors: RoundingError[] = [];
-  for await (const event of roundWeights(cache, { network, blocks, options: ROUNDING, layers }))
+  for await (const event of roundWeights(cache, { network, blocks, options: PLAIN_GPTQ, layers }))
     if (event.type === 'rounding') errors.push(...event.errors);
   rmSync(folder, { recursive: true });
   return errors;

@@ -11,15 +11,11 @@ import { Cancelled } from '../../src/protocol/errors.ts';
 import type { RoundingEvent, RunEvent } from '../../src/protocol/events.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { type Changes, collect, demoFolder, type Learning, shortExperiment } from '../helpers/demo-runs.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
 /** GPTQ as the reference has it. */
-const PLAIN = {
-  actOrder: false,
-  groupScales: 'static',
-  inputs: 'full-precision',
-  target: 'weights',
-} as const;
+const PLAIN = { ...PLAIN_GPTQ, inputs: 'full-precision' } as const;
 
 const folder = demoFolder();
 const LAYERS = 5;
@@ -88,7 +84,7 @@ test('a measurement takes the weights of the run that it names', async () => {
   }
   const files = weightBytes(result.run);
   const other = await experiment({
-    weights: { gptq: { samples: 128, damping: 0.5, ...PLAIN } },
+    weights: { gptq: { ...PLAIN, samples: 128, damping: 0.5 } },
   });
   const anew = await collect(evaluateExperiment(other, { rotations: result.run }));
   assert.ok(phases(anew.events).includes('round'), 'weights of other settings are not taken');
@@ -130,7 +126,7 @@ test('GPTQ looks at the samples asked for, or at all there are', async () => {
   const asked = (samples: number) =>
     experiment({
       rotation: { r1: 'hadamard', r2: 'hadamard' },
-      weights: { gptq: { samples, damping: 0.01, ...PLAIN } },
+      weights: { gptq: { ...PLAIN, samples } },
     });
   const perplexity = async (samples: number) => {
     const job = evaluateExperiment(await asked(samples), { variants: ['quantized'] });

@@ -280,7 +280,7 @@ test('both operators in a graph', { skip: notBuilt }, async () => {
     ];
     const program = await Program.compile(runtime, graph, {
       t,
-      codes: gptqRound(w, t, scale, zero, bits),
+      codes: gptqRound({ w, t, scale, zero }, bits),
     });
     const task = rounding(m, n, 5, bits, factor(h, n, addon!.instructionSets().at(-1)!));
     const found = await program.run({

@@ -25,6 +25,7 @@ import { LINEARS } from '../../src/protocol/block.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { deployedGolden, type Setting } from '../helpers/deployed-golden.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise, randomTensor, TINY_CONFIG } from '../helpers/tiny-network.ts';
 import { goldenFolder, readGolden } from '../model/goldens.ts';
@@ -174,7 +175,7 @@ test('GPTQ writes the codes of an exception in its bits, and a network reads the
   try {
     const exceptions = [{ layers: [1], sites: ['down', 'qkv'], ...w8 }];
     const setting = { ...FOUR, activations: 16, cache: 16, exceptions } as const;
-    const options = { damping: 0.01, actOrder: false, groupScales: 'static', samples: 4 } as const;
+    const options = PLAIN_GPTQ;
     const blocks = differentWindows(checkpoint.config, 4, 16);
     const layers = new RoundedLayers(folder, 'key');
     const rounding = deployedGolden(cache, checkpoint, setting);

@@ -30,6 +30,7 @@ import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { LINEARS } from '../../src/protocol/block.ts';
 import { deployedGolden, labelOf, type Setting } from '../helpers/deployed-golden.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { type Watched, watch } from '../helpers/site-numbers.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
@@ -104,9 +105,8 @@ function rms(a: Float32Array, b: Float32Array): number {
 async function byGptq(cache: ProgramCache, checkpoint: Checkpoint, online: boolean, folder: string) {
   const network = deployedGolden(cache, checkpoint, { activations: 16, cache: 16, online });
   const layers = new RoundedLayers(folder, 'key');
-  const options = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
   const blocks = differentWindows(checkpoint.config, 4, 24);
-  for await (const _ of roundWeights(cache, { network, blocks, layers, options }));
+  for await (const _ of roundWeights(cache, { network, blocks, layers, options: PLAIN_GPTQ }));
   return layers;
 }
 

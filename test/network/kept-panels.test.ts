@@ -16,6 +16,7 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { deployedGolden, type Setting } from '../helpers/deployed-golden.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 
@@ -82,9 +83,8 @@ async function roundedLayers(checkpoint: Checkpoint, setting: Setting): Promise<
   const cache = new ProgramCache(runtime);
   const layers = new RoundedLayers(await mkdtemp(join(folder, 'gptq-')), 'test');
   const network = deployedGolden(cache, checkpoint, { ...setting, activations: 16, cache: 16 });
-  const options = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
   const blocks = differentWindows(checkpoint.config, 4, 24);
-  for await (const _ of roundWeights(cache, { network, blocks, layers, options }));
+  for await (const _ of roundWeights(cache, { network, blocks, layers, options: PLAIN_GPTQ }));
   await cache.release();
   return layers;
 }

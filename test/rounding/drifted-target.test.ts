@@ -27,6 +27,7 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { LINEARS, type Site } from '../../src/protocol/block.ts';
 import { float32, zeros } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise } from '../helpers/tiny-network.ts';
 import { damped, inverse, secondMoment } from './textbook.ts';
@@ -101,7 +102,8 @@ for (const kernels of KERNELS) {
     );
     for (const [exact, rows] of parts) {
       const dims = [exact.length / n, n];
-      await drift.add(float32(dims, exact), float32(dims, rows));
+      const own = float32(dims, rows);
+      await drift.add({ exact: float32(dims, exact), own, read: own });
     }
     const share = 40 * ROUNDING + (cache.runtime.multipliesBfloat16 ? IN_PIECES : 0);
     for (let i = 0; i < n; i++)
@@ -117,16 +119,44 @@ for (const kernels of KERNELS) {
       }
   });
 
-  test(`${kernels}: the target is W + W D (H + λI)⁻¹, whatever the order`, async (t) => {
+  test(`${kernels}: a drift of the residual is the sum of loops`, async (t) => {
+    const cache = await cacheOf(t, kernels);
+    const [m, n, tokens] = [5, 13, 31];
+    const [exact, own, read] = [drawn(tokens * m, 1), drawn(tokens * m, 2), drawn(tokens * n, 3)];
+    const drift = new Drift(cache, n, m);
+    const rows = { exact: float32([tokens, m], exact), own: float32([tokens, m], own) };
+    for (const _ of [1, 2]) await drift.add({ ...rows, read: float32([tokens, n], read) });
+    const share = 2 * tokens * ROUNDING + (cache.runtime.multipliesBfloat16 ? IN_PIECES : 0);
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++) {
+        let [wanted, size] = [0, 0];
+        for (let token = 0; token < tokens; token++) {
+          const term = 2 * (exact[token * m + i]! - own[token * m + i]!) * read[token * n + j]!;
+          wanted += term;
+          size += Math.abs(term);
+        }
+        assert.ok(Math.abs(drift.sum.data[i * n + j]! - wanted) <= share * size, `[${i}, ${j}]`);
+      }
+  });
+
+  test(`${kernels}: the target is W + (W D + E) (H + λI)⁻¹, whatever the order`, async (t) => {
     const cache = await cacheOf(t, kernels);
     const [rows, n] = [6, 20];
     const [h, d, w] = [secondMoment(n, 90, 3), drawn(n * n, 5), drawn(rows * n, 7)];
+    const e = drawn(rows * n, 9);
     const whole = damped(h, n);
     const solved = inverse(whole, n);
-    const expected = product(product(w, d, [rows, n, n]), solved, [rows, n, n]);
+    const without = product(product(w, d, [rows, n, n]), solved, [rows, n, n]);
+    const ofResidual = product(e, solved, [rows, n, n]);
+    const both = without.map((value, at) => value + ofResidual[at]!);
     // The error of a solution is the condition number times that of the residual.
-    const allowed = norm(whole) * norm(solved) * 8 * (2 * n + 4) * ROUNDING * norm(expected);
-    for (const order of [null, Int32Array.from({ length: n }, (_, i) => (i * 7) % n)]) {
+    const allowed =
+      norm(whole) * norm(solved) * 8 * (2 * n + 4) * ROUNDING * (norm(without) + norm(ofResidual));
+    const orders = [null, Int32Array.from({ length: n }, (_, i) => (i * 7) % n)];
+    for (const [order, expected] of orders.flatMap((order) => [
+      [order, without] as const,
+      [order, both] as const,
+    ])) {
       const place = (at: number): number => (order ? order[Math.floor(at / n)]! * n + order[at % n]! : at);
       const ordered = float32(
         [n, n],
@@ -135,7 +165,9 @@ for (const kernels of KERNELS) {
       const t = await reverseFactor(cache, ordered, 0.01, zeros('float32', [n, n]) as typeof ordered);
       const drift = new Drift(cache, n);
       drift.sum.data.set(d);
-      const target = await DriftedTarget.of(cache, drift, { t, order });
+      const residualDrift = expected === both ? new Drift(cache, n, rows) : null;
+      residualDrift?.sum.data.set(e);
+      const target = await DriftedTarget.of(cache, { drift, residualDrift }, { t, order });
       const found = await target.weights(float32([rows, n], w));
       const off = norm(found.data.map((value, at) => value - w[at]! - expected[at]!));
       assert.ok(off <= allowed && allowed < 0.1 * norm(expected), `${order}: ${off}, not ${allowed}`);
@@ -160,8 +192,11 @@ const QUANTIZED: LayerQuantizers = {
 interface Seen {
   readonly sum: Float32Array;
   readonly drift: Float32Array;
+  readonly residualDrift: Float32Array | null;
 }
 
+/** The residual that a linear layer writes to. */
+const RESIDUALS = { o: 'x', down: 'attended' } as const;
 const SITES = { q: 'attention-input', o: 'o-input', gate: 'mlp-input', down: 'down-input' } as const;
 
 async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[number]): Promise<void> {
@@ -173,18 +208,32 @@ async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[numb
   const make = (quantizers: LayerQuantizers): Network =>
     rotatedNetwork(cache, checkpoint, { mode: 'merged', quantizers, memory }).network;
   const [network, exact] = [make(QUANTIZED), make(FULL_PRECISION)];
-  const inner = new LayerRounder(cache, network, { damping: 0.1, actOrder: true, groupScales: 'static' });
+  const inner = new LayerRounder(cache, network, {
+    ...PLAIN_GPTQ,
+    damping: 0.1,
+    actOrder: true,
+    target: 'residual',
+  });
   const seen = new Map<string, Seen>();
   const rounder: MatrixRounder = {
     round(layer, linears, moment, signal) {
       const [sum, drift] = [moment.sum.data.slice(), moment.drift!.sum.data.slice()];
-      seen.set(`${layer} ${linears[0]}`, { sum, drift });
+      const residualDrift = moment.residualDrift?.sum.data.slice() ?? null;
+      seen.set(`${layer} ${linears[0]}`, { sum, drift, residualDrift });
       return inner.round(layer, linears, moment, signal);
     },
   };
   const blocks = differentWindows(checkpoint.config, 7, SEQUENCE);
   const layers = new RoundedLayers(folder, 'key');
-  for await (const _ of walkLayers(cache, { network, exact, blocks, method: 'gptq', rounder, layers }));
+  for await (const _ of walkLayers(cache, {
+    network,
+    exact,
+    seesResidual: true,
+    blocks,
+    method: 'gptq',
+    rounder,
+    layers,
+  }));
   const rounded = (layer: number) =>
     Object.assign({}, ...LINEARS.map((linear) => preparedTensors(linear, layers.read(layer)[linear], false)));
   const own = await wholeLayers(cache, network, blocks, rounded);
@@ -195,6 +244,19 @@ async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[numb
     for (const [linear, site] of Object.entries(SITES)) {
       const found = seen.get(`${layer} ${linear}`)!;
       compare(found, full[layer]![site]!, own[layer]![site]!, `layer ${layer}, ${linear}`);
+      const residual = RESIDUALS[linear as keyof typeof RESIDUALS];
+      assert.equal(found.residualDrift === null, residual === undefined);
+      if (residual && found.residualDrift) {
+        const rows = {
+          exact: full[layer]![residual]!,
+          own: own[layer]![residual]!,
+          read: own[layer]![site]!,
+        };
+        const wanted = driftOf(rows, checkpoint.config.hiddenSize);
+        // Nothing has drifted before the first layer.
+        if (layer === 0 && linear === 'o') assert.equal(norm(wanted) + norm(found.residualDrift), 0);
+        else assert.ok(share(found.residualDrift, wanted) < 0.05, `layer ${layer}, ${linear}: the residual`);
+      }
     }
   // Weights before the first rounded one are those of full precision: only activations drift there.
   const { drift, sum } = seen.get('0 q')!;
@@ -204,17 +266,30 @@ async function againstWholeLayers(t: TestContext, kernels: (typeof KERNELS)[numb
 /** Rows that differ by a rounding decision are as far apart as a step of the quantizer: few may be. */
 function compare({ sum, drift }: Seen, exact: Float32Array, rows: Float32Array, what: string): void {
   const n = Math.sqrt(sum.length);
-  const [moment, moved] = [new Float64Array(n * n), new Float64Array(n * n)];
-  for (let at = 0; at < rows.length; at += n)
-    for (let i = 0; i < n; i++)
-      for (let j = 0; j < n; j++) {
-        moment[i * n + j]! += rows[at + i]! * rows[at + j]!;
-        moved[i * n + j]! += (exact[at + i]! - rows[at + i]!) * rows[at + j]!;
-      }
-  const off = (found: Float32Array, wanted: Float64Array) =>
-    norm(found.map((value, at) => value - wanted[at]!)) / norm(wanted);
-  assert.ok(off(sum, moment) < 0.02, `${what}: moments ${off(sum, moment)}`);
-  assert.ok(off(drift, moved) < 0.05, `${what}: drift ${off(drift, moved)}`);
+  const nothing = new Float32Array(rows.length);
+  const moment = driftOf({ exact: rows, own: nothing, read: rows }, n);
+  const moved = driftOf({ exact, own: rows, read: rows }, n);
+  assert.ok(share(sum, moment) < 0.02, `${what}: moments ${share(sum, moment)}`);
+  assert.ok(share(drift, moved) < 0.05, `${what}: drift ${share(drift, moved)}`);
+}
+
+/** ‖found − wanted‖ / ‖wanted‖. */
+const share = (found: Float32Array, wanted: Float64Array): number =>
+  norm(found.map((value, at) => value - wanted[at]!)) / norm(wanted);
+
+/** Σ (exact − own)ᵀ read [m, n] in double precision. */
+function driftOf(
+  { exact, own, read }: Readonly<Record<'exact' | 'own' | 'read', Float32Array>>,
+  m: number,
+): Float64Array {
+  const tokens = exact.length / m;
+  const n = read.length / tokens;
+  const sum = new Float64Array(m * n);
+  for (let token = 0; token < tokens; token++)
+    for (let i = 0; i < m; i++)
+      for (let j = 0; j < n; j++)
+        sum[i * n + j]! += (exact[token * m + i]! - own[token * m + i]!) * read[token * n + j]!;
+  return sum;
 }
 
 /** What products read in each layer, with all of a layer in one graph. */
@@ -231,18 +306,27 @@ async function wholeLayers(
     const { shape, types, tensors } = network.layerContext(layer, batch);
     const plain = { ...shape, weightForm: 'numbers' as const };
     const seen = new Map<Site, Value>();
-    const { graph, y, inputs } = layerExpression(plain, types, 'merged', false, 'float32', (site, value) =>
-      seen.set(site, value),
+    const { graph, y, inputs, kept } = layerExpression(
+      plain,
+      types,
+      'merged',
+      false,
+      'float32',
+      (site, value) => seen.set(site, value),
     );
     const reads = Object.values(SITES).map((site) => {
       const rows = seenByReaders(inputs, site, seen.get(site)!);
       const quantizer = quantizerAt(site, plain.quantizers);
       return [site, quantizer ? fakeQuantize(rows, quantizer) : rows] as const;
     });
-    const program = await Program.compile(cache.runtime, graph, { ...Object.fromEntries(reads), y });
+    const program = await Program.compile(cache.runtime, graph, {
+      ...Object.fromEntries(reads),
+      attended: kept.get('attended')!,
+      y,
+    });
     const given = { ...tensors, ...network.maps(layer), ...(await weights(layer)), x };
     const out = (await program.run(given)) as Record<string, Activations>;
-    found.push(Object.fromEntries(Object.entries(out).map(([name, { data }]) => [name, data])));
+    found.push(Object.fromEntries(Object.entries({ ...out, x }).map(([name, { data }]) => [name, data])));
     x = out.y!;
     program.release();
   }

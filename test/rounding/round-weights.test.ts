@@ -28,11 +28,11 @@ import type { RoundingEvent, RunEvent } from '../../src/protocol/events.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
 import { rejectsWith } from '../formats/support.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
+import { PLAIN_GPTQ } from '../helpers/gptq-options.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 
 const GOLDEN = join(import.meta.dirname, '..', 'goldens', 'models', 'llama');
 const SEQUENCE = 24;
-const ROUNDING = { damping: 0.01, actOrder: false, groupScales: 'static' } as const;
 const WEIGHTS = { bits: 4, symmetric: true, group: 0, clipSearch: true };
 
 interface Setting {
@@ -64,7 +64,7 @@ async function bench(
   const blocks = differentWindows(checkpoint.config, 10, SEQUENCE);
   const layers = new RoundedLayers(folder, 'key');
   const run = (signal?: AbortSignal): AsyncGenerator<RunEvent, void> =>
-    roundWeights(cache, { network, blocks, options: { ...ROUNDING, ...changed }, layers }, signal);
+    roundWeights(cache, { network, blocks, options: { ...PLAIN_GPTQ, ...changed }, layers }, signal);
   return { cache, checkpoint, network, folder, layers, blocks, run };
 }
 

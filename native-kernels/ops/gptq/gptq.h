@@ -36,10 +36,11 @@ struct ReverseCholeskyArgs {
 /// Weights whose errors are fed back together: rows of W side by side.
 constexpr size_t kRowsPerUnit = 64;
 
-/// Unit: kRowsPerUnit rows, each on its own. The j-th column to be rounded is order[j]; T is in that order, all else in
-/// W's own. For j = 0 … n-1, with w_j and c_j of that column, s and z of the row and the column's group:
-/// f_j = Σ_{k<j} e_k T_jk / T_jj, w' = w_j + f_j, c_j = clamp(rne(w' / s) + z, low, high),
-/// q_j = s·(c_j - z) rounded to float32 as where it is used, e_j = w_j - q_j.
+/// Unit: kRowsPerUnit rows, each on its own. The j-th column to be rounded is order[j]; T and R are in that order, all
+/// else in W's own. For j = 0 … n-1, with w_j and c_j of that column, s and z of the row and the column's group, γ = 1 - β:
+/// f_j = Σ_{k<j} (a_k T_jk + γ w'_k R_jk) / T_jj, w'_j = w_j + f_j, c_j = clamp(rne(w'_j / s) + z, low, high),
+/// q_j = s·(c_j - z) rounded to float32 as where it is used, a_j = γ (w_j - q_j) - (1 - γ²) f_j.
+/// GPTQ has β = 0 and no R.
 struct GptqRoundArgs {
   const float* w;      // [m, n]
   const float* t;      // [n, n], lower triangular
@@ -47,12 +48,31 @@ struct GptqRoundArgs {
   const float* zero;   // [m, groups], whole numbers
   int8_t* codes;       // [m, n]
   const int64_t* order;  // [n], a permutation; null for 0 … n-1
+  const float* drift;    // R [n, n], of which what is below the diagonal is read; null for zeros
   size_t m, n, groups;
-  float low, high;
+  float low, high, beta;
 
   size_t group_size() const { return n / groups; }
   size_t column(size_t j) const { return order ? static_cast<size_t>(order[j]) : j; }
   size_t group_of(size_t j) const { return column(j) / group_size(); }
+};
+
+/// Unit: kRowsPerUnit rows, each on its own. Coordinate descent on (W - Q)(H + λI)(W - Q)ᵀ from the codes given, in so many
+/// sweeps over all columns j, with e = w - q of the codes as they are, λ as in ReverseCholeskyArgs:
+/// c_j = clamp(rne((w_j + Σ_{k≠j} e_k H_jk / (H_jj + λ)) / s) + z, low, high).
+/// A unit none of whose codes changed in a sweep is done.
+struct GptqSweepArgs {
+  const float* w;       // [m, n]
+  const float* h;       // [n, n], symmetric
+  const int8_t* given;  // [m, n]
+  const float* scale;   // [m, groups]
+  const float* zero;    // [m, groups], whole numbers
+  int8_t* codes;        // [m, n]
+  size_t m, n, groups, sweeps;
+  float low, high;
+  double shift;  // λ
+
+  size_t group_of(size_t j) const { return j / (n / groups); }
 };
 
 /// Unit: one row of T is zeroed; the first one also gives λ.
@@ -62,5 +82,6 @@ SPINQUANT_DECLARE_KERNEL(reverse_cholesky_sums, ReverseCholeskyArgs)
 /// Unit: one tile of columns before the block: the block's rows of T. The first also gives those on the diagonal.
 SPINQUANT_DECLARE_KERNEL(reverse_cholesky_solve, ReverseCholeskyArgs)
 SPINQUANT_DECLARE_KERNEL(gptq_round, GptqRoundArgs)
+SPINQUANT_DECLARE_KERNEL(gptq_sweep, GptqSweepArgs)
 
 }  // namespace spinquant

@@ -1,5 +1,6 @@
 #include "cholesky.h"
 #include "round.h"
+#include "sweep.h"
 
 namespace spinquant::SPINQUANT_ISA {
 
@@ -31,6 +32,15 @@ void gptq_round(const GptqRoundArgs& args, size_t first, size_t last) {
   for (size_t unit = first; unit < last; unit++) {
     RowBlock block(args, unit * kRowsPerUnit, scratch.floats());
     for (size_t panel = 0; panel < args.n; panel += kPanel) block.round_panel(panel);
+  }
+}
+
+void gptq_sweep(const GptqSweepArgs& args, size_t first, size_t last) {
+  const Scratch scratch(SweptBlock::bytes(args.n));
+  for (size_t unit = first; unit < last; unit++) {
+    SweptBlock block(args, unit * kRowsPerUnit, scratch.floats());
+    for (size_t sweep = 0; sweep < args.sweeps && block.sweep(); sweep++) {
+    }
   }
 }
 

@@ -21,22 +21,43 @@ void finish_row(const ReverseCholeskyArgs& args, size_t j) {
   }
 }
 
-/// One row of W; e has n elements.
-void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& e) {
+/// One row of W; a and latent have n elements, for a and w'.
+void round_row(const GptqRoundArgs& args, size_t row, std::vector<double>& a, std::vector<double>& latent) {
   const size_t n = args.n;
+  const double keep = 1 - static_cast<double>(args.beta);
   for (size_t j = 0; j < n; j++) {
-    const float* t = args.t + j * n;
+    const float *t = args.t + j * n, *drift = args.drift ? args.drift + j * n : nullptr;
     const size_t group = row * args.groups + args.group_of(j), at = row * n + args.column(j);
     const float s = args.scale[group], z = args.zero[group], w = args.w[at];
     double sum = 0;
-    for (size_t k = 0; k < j; k++) sum += e[k] * t[k];
-    const double wanted = w + sum / t[j];
+    for (size_t k = 0; k < j; k++) sum += a[k] * t[k] + (drift ? keep * latent[k] * drift[k] : 0);
+    const double moved = sum / t[j], wanted = w + moved;
     const double level = std::nearbyint(wanted / s) + z;
     const float code = static_cast<float>(level > args.low ? std::min<double>(level, args.high) : args.low);
     const float q = s * (code - z);
-    e[j] = static_cast<double>(w) - q;
+    a[j] = keep * (static_cast<double>(w) - q) - (1 - keep * keep) * moved;
+    latent[j] = wanted;
     args.codes[at] = nearest_byte(code);
   }
+}
+
+/// Looks at all columns of a row again; e holds w - q. Says whether a code changed.
+bool sweep_row(const GptqSweepArgs& args, size_t row, std::vector<double>& e) {
+  bool changed = false;
+  for (size_t j = 0; j < args.n; j++) {
+    const float* h = args.h + j * args.n;
+    const size_t group = row * args.groups + args.group_of(j), at = row * args.n + j;
+    const float s = args.scale[group], z = args.zero[group], w = args.w[at];
+    double sum = 0;
+    for (size_t k = 0; k < args.n; k++) sum += k == j ? 0 : e[k] * h[k];
+    const double level = std::nearbyint((w + sum / (h[j] + args.shift)) / s) + z;
+    const float code = static_cast<float>(level > args.low ? std::min<double>(level, args.high) : args.low);
+    const float q = s * (code - z);
+    e[j] = static_cast<double>(w) - q;
+    changed |= args.codes[at] != nearest_byte(code);
+    args.codes[at] = nearest_byte(code);
+  }
+  return changed;
 }
 
 }  // namespace
@@ -58,9 +79,24 @@ void reverse_cholesky_solve(const ReverseCholeskyArgs& args, size_t first, size_
 }
 
 void gptq_round(const GptqRoundArgs& args, size_t first, size_t last) {
-  std::vector<double> e(args.n);
+  std::vector<double> a(args.n), latent(args.n);
   for (size_t row = first * kRowsPerUnit; row < std::min(last * kRowsPerUnit, args.m); row++)
-    round_row(args, row, e);
+    round_row(args, row, a, latent);
+}
+
+void gptq_sweep(const GptqSweepArgs& args, size_t first, size_t last) {
+  const size_t n = args.n;
+  std::vector<double> e(n);
+  for (size_t row = first * kRowsPerUnit; row < std::min(last * kRowsPerUnit, args.m); row++) {
+    for (size_t at = row * n, j = 0; j < n; j++, at++) {
+      const size_t group = row * args.groups + args.group_of(j);
+      const float q = args.scale[group] * (static_cast<float>(args.given[at]) - args.zero[group]);
+      e[j] = static_cast<double>(args.w[at]) - q;
+      args.codes[at] = args.given[at];
+    }
+    for (size_t sweep = 0; sweep < args.sweeps && sweep_row(args, row, e); sweep++) {
+    }
+  }
 }
 
 }  // namespace spinquant::reference

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { damping, samples } from '../method-options.ts';
-import type { MethodDescriptor } from './descriptor.ts';
+import type { MethodDescriptor, OptionFault } from './descriptor.ts';
 
 const options = z
   .strictObject({
@@ -30,10 +30,50 @@ const options = z
         'The calibration text passes through layers with rounded weights, and with activations, keys and values at full precision or quantized as they will be. Reference: full-precision.',
       ),
     target: z
-      .enum(['weights', 'outputs'])
+      .enum(['weights', 'outputs', 'residual', 'qronos', 'gptaq'])
       .default('weights')
       .describe(
-        'What the rounded weights come close to: the weights themselves, or the weights that give the outputs of the full-precision network on what the rounded layers before hand on (Qronos, Zhang et al. 2025), for a second pass of the text beside the first. Reference: weights.',
+        'What the rounded weights come close to: the weights themselves, or what makes up for the quantized layers before, for a second pass of the text at full precision. outputs: the weights that give the outputs of the full-precision network on what is read. residual: the same, and o and down also make up for what the residual has drifted to which they add. qronos: the same, with the first input of each row rounded as in Qronos (Zhang et al. 2025). gptaq: the weights, corrected input by input as in GPTAQ (Li et al. 2025). Reference: weights.',
+      ),
+    gptaqAlpha: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(0.25)
+      .describe(
+        "The share of GPTAQ's correction that is made; read with target gptaq. Reference: none; GPTAQ: 0.25.",
+      ),
+    foem: z
+      .number()
+      .min(0)
+      .max(0.9)
+      .default(0)
+      .describe(
+        'β of FOEM (Zheng et al. 2025): each weight is pulled back by this share of what compensation has moved it. 0 leaves it where it is, 0.1 is what FOEM takes. Reference: none, which is 0.',
+      ),
+    magr: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        'MagR (Zhang et al. 2024) lowers the largest weights of each row or group before they are rounded, where other weights can make up for it: how much in a step, as a share that does not depend on the size of the inputs. 0 leaves weights as they are, 0.01 is what Brevitas takes. Reference: none, which is 0.',
+      ),
+    magrSteps: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(200)
+      .describe(
+        'Steps of MagR, each a product of the weights with the second moments of their inputs; read where magr is above 0. Reference: none; MagR: 200.',
+      ),
+    sweeps: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(0)
+      .describe(
+        'Sweeps of coordinate descent after rounding: each weight goes to the nearest point for all others as they are, which never raises the error of the outputs on the calibration text. Reference: 0.',
       ),
   })
   .prefault({})
@@ -48,25 +88,47 @@ export const gptq = {
   paper: { authors: 'Frantar et al. 2023', arxiv: '2210.17323' },
   options,
   between: (value) => {
-    const { actOrder, groupScales } = options.parse(value);
-    if (!actOrder || groupScales === 'static') return [];
-    return [
-      {
+    const { actOrder, groupScales, target, foem, sweeps } = options.parse(value);
+    const faults: OptionFault[] = [];
+    if (groupScales === 'updated' && actOrder)
+      faults.push({
         option: 'groupScales',
         code: 'config/group-scales',
         message:
           '"updated" takes the scales when a group begins, but with actOrder inputs of all groups are rounded in turn.',
         hint: 'Set groupScales to "static", or actOrder to false.',
-      },
-    ];
+      });
+    if (groupScales === 'updated' && (target === 'gptaq' || foem > 0))
+      faults.push({
+        option: 'groupScales',
+        code: 'config/group-scales',
+        message:
+          '"updated" rounds group by group, but with foem or target "gptaq" what is handed on to later groups is not their errors alone.',
+        hint: 'Set groupScales to "static", or leave foem and target "gptaq" out.',
+      });
+    if (sweeps > 0 && target === 'gptaq')
+      faults.push({
+        option: 'sweeps',
+        code: 'config/sweeps',
+        message: 'sweeps lower a loss, but target "gptaq" corrects input by input and has none.',
+        hint: 'Set sweeps to 0, or target to "outputs", which has the loss that GPTAQ takes a share of.',
+      });
+    return faults;
   },
   copies: (value) => {
-    const { groupScales, target } = options.parse(value);
+    const { groupScales, target, magr } = options.parse(value);
+    const toOutputs = target === 'outputs' || target === 'residual' || target === 'qronos';
     return {
       // The drift, and the memory in which it is summed and solved.
-      moments: target === 'outputs' ? 2 : 0,
-      // What groups feed to later ones, before and after each group, and parts of the weight; the target.
-      weights: (groupScales === 'updated' ? 3 : 0) + (target === 'outputs' ? 1 : 0),
+      moments: target === 'weights' ? 0 : 2,
+      // What groups feed to later ones, before and after each group, and parts of the weight; the target, what
+      // Qronos begins with, and the drift of the residual with memory to solve it; two versions of reduced weights.
+      weights:
+        (groupScales === 'updated' ? 3 : 0) +
+        (toOutputs ? 1 : 0) +
+        (target === 'qronos' ? 1 : 0) +
+        (target === 'residual' ? 2 : 0) +
+        (magr > 0 ? 2 : 0),
     };
   },
   needsText: 'to see which errors of the weights matter',

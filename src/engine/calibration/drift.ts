@@ -6,8 +6,9 @@ import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
 
 /**
- * How far what a linear layer reads has drifted from what it would read at full precision: Σ (x − x̂) x̂ᵀ [n, n], x the
- * rows of the full-precision network and x̂ those of the quantized one.
+ * How far rows of the quantized network have drifted from those of the full-precision one, as what a linear layer reads
+ * can tell: Σ (a − â) x̂ᵀ [m, n] over tokens, a and â rows [m] of the two networks, x̂ the rows [n] that the layer reads.
+ * The rows are what the layer reads itself, or the residual that it writes to.
  */
 export class Drift {
   readonly #cache: ProgramCache;
@@ -15,17 +16,25 @@ export class Drift {
   /** Memory of the same size, free while nothing is added. */
   spare: Reals;
 
-  constructor(cache: ProgramCache, n: number) {
+  constructor(cache: ProgramCache, n: number, m = n) {
     this.#cache = cache;
-    this.sum = float32([n, n], new Float32Array(n * n));
-    this.spare = float32([n, n], new Float32Array(n * n));
+    this.sum = float32([m, n], new Float32Array(m * n));
+    this.spare = float32([m, n], new Float32Array(m * n));
   }
 
-  /** @param exact, rows [tokens, n] of both networks for the same tokens. */
-  async add(exact: Reals, rows: Reals, signal?: AbortSignal): Promise<void> {
-    const [tokens, n] = rows.dims as [number, number];
-    const program = await this.#cache.get(ADDED_DRIFT, { tokens, n });
-    await program.run({ exact, rows, sum: this.sum }, signal, { next: this.spare });
+  /**
+   * @param exact, own rows [tokens, m] of the full-precision network and of the quantized one.
+   * @param read rows [tokens, n] of the quantized one; they may be `own`.
+   */
+  async add(
+    { exact, own, read }: { readonly exact: Reals; readonly own: Reals; readonly read: Reals },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const [tokens, n] = read.dims as [number, number];
+    const m = own === read ? null : (own.dims[1] ?? 0);
+    const program = await this.#cache.get(ADDED_DRIFT, { tokens, n, m });
+    const rows = m === null ? { exact, read } : { exact, own, read };
+    await program.run({ ...rows, sum: this.sum }, signal, { next: this.spare });
     [this.sum, this.spare] = [this.spare, this.sum];
   }
 }
@@ -33,12 +42,21 @@ export class Drift {
 /** A drift is an estimate from a sample: products in two pieces are off by far less than its noise. */
 const ESTIMATED = 'bfloat16x2';
 
-const ADDED_DRIFT: ProgramKind<{ readonly tokens: number; readonly n: number }, { readonly next: Reals }> = {
+interface DriftSpec {
+  readonly tokens: number;
+  readonly n: number;
+  /** Null where the rows that drift are those that are read. */
+  readonly m: number | null;
+}
+
+const ADDED_DRIFT: ProgramKind<DriftSpec, { readonly next: Reals }> = {
   name: 'drift',
-  build({ tokens, n }) {
+  build({ tokens, n, m }) {
     const graph = new Graph();
-    const [exact, rows] = [graph.input('exact', [tokens, n]), graph.input('rows', [tokens, n])];
-    const more = gemm(sub(exact, rows), rows, { transA: true });
-    return { graph, outputs: { next: add(graph.input('sum', [n, n]), more) }, precision: ESTIMATED };
+    const width = m ?? n;
+    const [exact, read] = [graph.input('exact', [tokens, width]), graph.input('read', [tokens, n])];
+    const own = m === null ? read : graph.input('own', [tokens, m]);
+    const more = gemm(sub(exact, own), read, { transA: true });
+    return { graph, outputs: { next: add(graph.input('sum', [width, n]), more) }, precision: ESTIMATED };
   },
 };

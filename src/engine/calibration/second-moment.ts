@@ -9,6 +9,8 @@ import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
 import { Drift } from './drift.ts';
 
+const NO_DRIFTS = { rows: false, residual: null };
+
 /** Σ x xᵀ [n, n] over the rows that a linear layer reads. */
 export class SecondMoment {
   readonly #cache: ProgramCache;
@@ -17,10 +19,18 @@ export class SecondMoment {
   readonly spare: Reals;
   /** How far the rows have drifted from those at full precision; null where nobody looks at that. */
   readonly drift: Drift | null;
+  /** How far the residual has drifted that the layer writes to; null where nobody looks at that. */
+  readonly residualDrift: Drift | null;
 
-  constructor(cache: ProgramCache, n: number, drifts = false) {
+  /** @param drifts what is looked at beside the rows; `residual` is its width. */
+  constructor(
+    cache: ProgramCache,
+    n: number,
+    drifts: { readonly rows: boolean; readonly residual: number | null } = NO_DRIFTS,
+  ) {
     this.#cache = cache;
-    this.drift = drifts ? new Drift(cache, n) : null;
+    this.drift = drifts.rows ? new Drift(cache, n) : null;
+    this.residualDrift = drifts.residual === null ? null : new Drift(cache, n, drifts.residual);
     this.sum = float32([n, n], new Float32Array(n * n));
     this.spare = float32([n, n], new Float32Array(n * n));
   }

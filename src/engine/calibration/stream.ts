@@ -24,8 +24,11 @@ export interface Part {
   readonly shape: BatchShape;
 }
 
-/** Sees the rows [tokens, n] of each part; the tensor is valid during the call. */
-export type SeeRows = (rows: HostTensor<Float32Array>) => Promise<void>;
+/**
+ * Sees the rows [tokens, n] of each part, and the residual [tokens, d] that the stage reads. Rows are valid until the next
+ * part passes, the residual until the next one is read.
+ */
+export type SeeRows = (rows: Reals, residual: Reals) => Promise<void>;
 
 /**
  * The calibration text on its way through the network, one stage of one layer at a time: what a layer reads was made
@@ -108,16 +111,18 @@ export class CalibrationStream {
       const product = this.#product(stage, index, tokens);
       const keeping = product !== null || (stage.keeps ?? stage.reads) !== 'product';
       const program = await this.#cache.get(STAGE, { stage: name, keeping, shape, types });
+      const residualRows = await this.#residualOf(index, tokens);
       const inputs = {
         ...tensors,
         ...this.#network.maps(layer),
         ...weights,
-        ...(await this.#reads(stage, index, tokens)),
+        [stage.residual]: residualRows,
+        ...(stage.reads === 'mixed' && { mixed: await this.#mixedOf(index, tokens) }),
         ...(stage.reads === 'product' && product && { product }),
       };
       const into = this.#outputs(name, layer, tokens, stage.keeps === 'product' ? product : null);
       const out = await program.run(inputs, signal, into);
-      if (see && out.rows) await see(out.rows);
+      if (see && out.rows) await see(out.rows, residualRows);
       const residual = stage.newResidual && out[stage.newResidual];
       if (residual) await this.#residual.write(index, residual.data);
       const mixed = stage.keeps === 'mixed' && (out.mixed ?? out.rows);
@@ -135,14 +140,14 @@ export class CalibrationStream {
     return data && float32(dims, data);
   }
 
-  async #reads({ residual, reads }: Stage, index: number, tokens: number): Promise<Tensors> {
-    const { config } = this.#network.checkpoint;
-    const x = float32([tokens, config.hiddenSize], await this.#residual.read(index));
-    if (reads !== 'mixed') return { [residual]: x };
-    return {
-      [residual]: x,
-      mixed: float32([tokens, rowWidth('output', config)], await this.#mixed.read(index)),
-    };
+  async #residualOf(index: number, tokens: number): Promise<Reals> {
+    const { hiddenSize } = this.#network.checkpoint.config;
+    return float32([tokens, hiddenSize], await this.#residual.read(index));
+  }
+
+  async #mixedOf(index: number, tokens: number): Promise<Reals> {
+    const width = rowWidth('output', this.#network.checkpoint.config);
+    return float32([tokens, width], await this.#mixed.read(index));
   }
 
   /** @param product where the products go, which are the rows themselves if nothing is between. */

@@ -1,7 +1,7 @@
 import type { MethodOptions } from '../../config/index.ts';
-import { addWork } from '../network/work.ts';
+import { addWork, NO_WORK, timesWork } from '../network/work.ts';
 import { roundWeights } from '../rounding/gptq/round-weights.ts';
-import { factorWork, feedbackWork, walkWork } from '../rounding/walk/walk-work.ts';
+import { factorWork, feedbackWork, pairedWork, reducingWork, walkWork } from '../rounding/walk/walk-work.ts';
 import type { RoundingMethod } from './method.ts';
 
 type Options = MethodOptions<'gptq'>;
@@ -12,17 +12,21 @@ export const method: RoundingMethod<Options> = {
   version: 1,
   round: {
     samples: ({ samples }) => samples,
-    cost: ({ config, text, quantizers }) => ({
-      work: addWork(walkWork(config, text, quantizers), factorWork(config), feedbackWork(config)),
-      bytes: 0,
-    }),
+    cost({ config, text, quantizers, options: { target, magr, magrSteps, sweeps } }) {
+      // A sweep feeds each column from all others, not only from those before it.
+      const fed = timesWork(1 + (target === 'gptaq' ? 1 : 0) + 2 * sweeps, feedbackWork(config));
+      const paired = target === 'weights' ? NO_WORK : pairedWork(config, text, target === 'residual');
+      const reducing = magr > 0 ? reducingWork(config, magrSteps) : NO_WORK;
+      const walked = addWork(walkWork(config, text, quantizers), paired);
+      return { work: addWork(walked, factorWork(config), fed, reducing), bytes: 0 };
+    },
     readsQuantizers: ({ inputs }) => inputs === 'quantized',
     run: ({ cache, network, deployed, exact, blocks, layers, options }, signal) =>
       roundWeights(
         cache,
         {
           network: options.inputs === 'quantized' ? deployed() : network,
-          ...(options.target === 'outputs' && { exact: exact() }),
+          ...(options.target !== 'weights' && { exact: exact() }),
           ...{ blocks, options, layers },
         },
         signal,

@@ -12,6 +12,11 @@ const LATER: Readonly<Record<string, unknown>> = {
   offset: 'none',
   inputs: 'full-precision',
   target: 'weights',
+  gptaqAlpha: 0.25,
+  foem: 0,
+  magr: 0,
+  magrSteps: 200,
+  sweeps: 0,
 };
 
 /** Plain data as versions before these options wrote it, unless it uses them. */

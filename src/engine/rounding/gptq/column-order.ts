@@ -17,15 +17,22 @@ export function inverseOrder(order: Int32Array): Int32Array {
   return inverse;
 }
 
+/** Puts column order[j] of a matrix [rows, n] at j, in place. */
+export function reorderColumns(matrix: Float32Array, order: Int32Array): void {
+  const n = order.length;
+  const kept = new Float32Array(n);
+  for (let start = 0; start < matrix.length; start += n) {
+    const values = matrix.subarray(start, start + n);
+    kept.set(values);
+    for (let j = 0; j < n; j++) values[j] = kept[order[j]!]!;
+  }
+}
+
 /** Puts row and column order[j] of a square matrix [n, n] at j, in place: for the widest there is no room for another. */
 export function reorder(matrix: Float32Array, order: Int32Array): void {
   const n = order.length;
   const kept = new Float32Array(n);
-  for (let row = 0; row < n; row++) {
-    const values = matrix.subarray(row * n, (row + 1) * n);
-    kept.set(values);
-    for (let j = 0; j < n; j++) values[j] = kept[order[j]!]!;
-  }
+  reorderColumns(matrix, order);
   const done = new Uint8Array(n);
   for (let start = 0; start < n; start++) {
     if (done[start]) continue;

@@ -2,30 +2,47 @@ import type { Linear } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import type { SecondMoment } from '../../calibration/second-moment.ts';
 import type { WeightQuantizer } from '../../graph/fused/weight-quantize.ts';
+import type { Reals } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { Network } from '../../network/network.ts';
-import type { RoundedMatrix } from '../../network/rounded-weights.ts';
+import type { GridMatrix } from '../../network/rounded-weights.ts';
 import { LinearWeights, type MappedWeight } from '../walk/linear-weights.ts';
 import type { MatrixRounder, RoundedLinear } from '../walk/walk-layers.ts';
 import { inverseOrder, orderByMoment, reorder } from './column-order.ts';
+import { type Correction, correctionOf, NO_CORRECTION } from './correction.ts';
 import { type DampedFactor, dampedFactor } from './damped-factor.ts';
-import { DriftedTarget } from './drifted-target.ts';
+import { ReducedWeights, type ReducingOptions, WEIGHT_GRID } from './reduced-weights.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 import { roundGroups } from './updated-groups.ts';
 
 /** How GPTQ rounds; see the options of the method. */
-export interface RoundingOptions {
+export interface RoundingOptions extends ReducingOptions {
   /** See {@link reverseFactor}. */
   readonly damping: number;
   readonly actOrder: boolean;
   readonly groupScales: 'static' | 'updated';
+  /** Anything but the weights looks at a network at full precision, too. */
+  readonly target: 'weights' | 'outputs' | 'residual' | 'qronos' | 'gptaq';
+  readonly gptaqAlpha: number;
+  /** β of FOEM. */
+  readonly foem: number;
+  readonly sweeps: number;
 }
 
 /** The factor of what linear layers read, in the order in which their columns are rounded. */
 interface OrderedFactor extends DampedFactor {
   /** Null for the order of the columns themselves. */
   readonly order: Int32Array | null;
+}
+
+/** What the linear layers of a stage have in common. */
+interface Stage {
+  readonly factor: OrderedFactor;
+  readonly moment: Reals;
+  readonly correction: Correction;
+  /** Null where weights keep their range. */
+  readonly reduced: ReducedWeights | null;
 }
 
 /** Rounds the linear layers of one network that read the same rows. */
@@ -56,12 +73,15 @@ export class LayerRounder implements MatrixRounder {
     const factor = await this.#factor(seen, signal);
     if (factor.dampings.length > 1) yield raisedDamping(layer, linears, factor);
     const moment = seen.sum;
-    const target = seen.drift && (await DriftedTarget.of(this.#cache, seen.drift, factor, signal));
+    const stage: Stage = {
+      ...{ factor, moment },
+      correction: await this.#correction(seen, factor, signal),
+      reduced: this.#options.magr > 0 ? new ReducedWeights(this.#cache, moment, this.#options) : null,
+    };
     for (const linear of linears) {
       const mapped = await this.#weights.mapped(layer, linear, signal);
       const quantizer = weightQuantizer(linear, this.#network.quantizers(layer));
-      const wanted = target ? { ...mapped, w: await target.weights(mapped.w, signal) } : mapped;
-      const matrix = await this.#rounded(wanted, quantizer, factor, signal);
+      const matrix = await this.#rounded(mapped, quantizer, stage, signal);
       const error = await this.#weights.error(layer, linear, { mapped, matrix, moment }, signal);
       yield { linear, matrix, error };
     }
@@ -76,22 +96,73 @@ export class LayerRounder implements MatrixRounder {
     return { ...found, order };
   }
 
-  async #rounded(
-    { w, scale, zero }: MappedWeight,
-    quantizer: WeightQuantizer,
-    { t, order }: OrderedFactor,
+  async #correction(
+    { sum, drift, residualDrift }: SecondMoment,
+    factor: OrderedFactor,
     signal?: AbortSignal,
-  ): Promise<RoundedMatrix> {
+  ): Promise<Correction> {
+    const { target, gptaqAlpha } = this.#options;
+    if (!drift || target === 'weights') return NO_CORRECTION;
+    return correctionOf(
+      this.#cache,
+      { target, drift, residualDrift, h: sum.data, factor, alpha: gptaqAlpha },
+      signal,
+    );
+  }
+
+  /** Rounds weights that come close to the target, and then looks at each of them again. */
+  async #rounded(
+    mapped: MappedWeight,
+    quantizer: WeightQuantizer,
+    stage: Stage,
+    signal?: AbortSignal,
+  ): Promise<GridMatrix> {
+    const target = await stage.correction.target(mapped.w, signal);
+    const { w, scale, zero } = await this.#reduced({ ...mapped, w: target }, quantizer, stage, signal);
+    const start = stage.correction.start(mapped.w, w);
+    const matrix = await this.#roundedOnce({ w: start, scale, zero }, quantizer, stage, signal);
+    const { sweeps } = this.#options;
+    if (sweeps === 0) return matrix;
+    const { factor, moment } = stage;
+    // The loss is that of the damping that was used.
+    const loss = { h: moment.data, damping: factor.dampings.at(-1)!, sweeps };
+    const task = { ...matrix, ...loss, w: target.data, bits: quantizer.bits };
+    return { ...matrix, codes: await this.#kernels.sweep(task, signal) };
+  }
+
+  async #reduced(
+    mapped: WeightOnGrid,
+    quantizer: WeightQuantizer,
+    { reduced }: Stage,
+    signal?: AbortSignal,
+  ): Promise<WeightOnGrid> {
+    if (!reduced) return mapped;
+    const w = await reduced.weights(mapped.w, quantizer.group, signal);
+    const [rows, columns] = w.dims as [number, number];
+    const program = await this.#cache.get(WEIGHT_GRID, { rows, columns, quantizer });
+    return { w, ...(await program.run({ w }, signal)) };
+  }
+
+  async #roundedOnce(
+    { w, scale, zero }: WeightOnGrid,
+    quantizer: WeightQuantizer,
+    { factor: { t, order }, correction: { feedback } }: Stage,
+    signal?: AbortSignal,
+  ): Promise<GridMatrix> {
     const [rows, columns] = w.dims as [number, number];
     // One group is the whole row, which begins with the weights as they are.
     if (this.#options.groupScales === 'updated' && scale.data.length > rows)
       return roundGroups(this.#cache, this.#kernels, { w, t, quantizer }, signal);
     const grid = { scale: scale.data, zero: zero.data };
     const shape = { rows, columns, bits: quantizer.bits };
-    const codes = await this.#kernels.round({ ...shape, w: w.data, ...grid, order }, t, signal);
+    const fed = { order, drift: feedback, beta: this.#options.foem };
+    const codes = await this.#kernels.round({ ...shape, ...grid, ...fed, w: w.data }, t, signal);
     return { rows, columns, codes, ...grid };
   }
 }
+
+/** A weight with its grid. */
+type WeightOnGrid = Omit<MappedWeight, 'nearest'>;
 
 /** Says which dampings failed before the one that was used. */
 function raisedDamping(

@@ -14,5 +14,6 @@ export function roundWeights(
   signal?: AbortSignal,
 ): AsyncGenerator<RunEvent, void> {
   const rounder = new LayerRounder(cache, task.network, options);
-  return walkLayers(cache, { ...task, method: 'gptq', rounder }, signal);
+  const seesResidual = options.target === 'residual';
+  return walkLayers(cache, { ...task, seesResidual, method: 'gptq', rounder }, signal);
 }

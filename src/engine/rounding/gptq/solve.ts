@@ -11,7 +11,7 @@ import { inverseOfLower } from './triangular.ts';
 const BLOCK = 128;
 
 /**
- * Y (TᵀT)⁻¹ for a lower triangular T, block by block: U T = Y from the last columns on, then Z Tᵀ = U from the first.
+ * Y (TᵀT)⁻¹ for a lower triangular T: U T = Y, then Z Tᵀ = U.
  * @param y [m, n]; its memory may be used. @param t [n, n]. @param spare memory of Y's size.
  * @returns Z [m, n], in the memory of Y or in the spare one.
  */
@@ -22,17 +22,33 @@ export async function solveWithFactor(
   spare: Reals,
   signal?: AbortSignal,
 ): Promise<Reals> {
+  const half = await solveTriangular(cache, { y, t, spare, transposed: false }, signal);
+  const other = half === y ? spare : y;
+  return solveTriangular(cache, { y: half, t, spare: other, transposed: true }, signal);
+}
+
+export interface TriangularTask {
+  /** [m, n]; its memory may be used. */
+  readonly y: Reals;
+  /** [n, n]. */
+  readonly t: Float32Array;
+  /** Memory of Y's size. */
+  readonly spare: Reals;
+  readonly transposed: boolean;
+}
+
+/** Y T⁻¹ block by block from the last columns on, or Y T⁻ᵀ from the first; in the memory of Y or in the spare one. */
+export async function solveTriangular(
+  cache: ProgramCache,
+  { y, t, spare, transposed }: TriangularTask,
+  signal?: AbortSignal,
+): Promise<Reals> {
   const n = y.dims[1] ?? 0;
   const blocks = Array.from({ length: Math.ceil(n / BLOCK) }, (_, block) => block * BLOCK);
   let [rest, next] = [y, spare];
-  for (const [transposed, starts] of [
-    [false, blocks.toReversed()],
-    [true, blocks],
-  ] as const) {
-    for (const start of starts) {
-      rest = await solveBlock(cache, { rest, next, t, start, transposed }, signal);
-      next = rest === y ? spare : y;
-    }
+  for (const start of transposed ? blocks : blocks.toReversed()) {
+    rest = await solveBlock(cache, { rest, next, t, start, transposed }, signal);
+    next = rest === y ? spare : y;
   }
   return rest;
 }

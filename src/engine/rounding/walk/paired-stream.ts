@@ -1,6 +1,6 @@
 import type { SecondMoment } from '../../calibration/second-moment.ts';
 import type { StageName } from '../../calibration/stages.ts';
-import { CalibrationStream } from '../../calibration/stream.ts';
+import { CalibrationStream, type SeeRows } from '../../calibration/stream.ts';
 import type { Reals, Tensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
@@ -56,17 +56,19 @@ export class PairedStream {
     moment: SecondMoment | null,
     signal?: AbortSignal,
   ): AsyncGenerator<number, void> {
-    let beside: Reals | null = null;
-    const see = async (rows: Reals): Promise<void> => {
+    let beside: { readonly rows: Reals; readonly residual: Reals } | null = null;
+    const see = async (rows: Reals, residual: Reals): Promise<void> => {
       await moment?.add(rows, signal);
-      if (beside) await moment?.drift?.add(beside, rows, signal);
+      if (!beside) return;
+      await moment?.drift?.add({ exact: beside.rows, own: rows, read: rows }, signal);
+      await moment?.residualDrift?.add({ exact: beside.residual, own: residual, read: rows }, signal);
     };
     const own = this.#own.pass(stage, layer, weights, moment && see, signal);
     const exact = await this.#exactPass(
       stage,
       layer,
-      async (rows) => {
-        beside = rows;
+      async (rows, residual) => {
+        beside = { rows, residual };
       },
       signal,
     );
@@ -87,7 +89,7 @@ export class PairedStream {
   async #exactPass(
     stage: StageName,
     layer: number,
-    see: (rows: Reals) => Promise<void>,
+    see: SeeRows,
     signal?: AbortSignal,
   ): Promise<AsyncGenerator<number, void> | null> {
     if (!this.#exact) return null;

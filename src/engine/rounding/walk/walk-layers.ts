@@ -8,6 +8,7 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { isCodes } from '../../network/packed-weights.ts';
 import { preparedTensors, type RoundedLayer, type RoundedMatrix } from '../../network/rounded-weights.ts';
+import { writtenSeams } from '../../network/seams.ts';
 import type { RoundedLayers } from '../rounded-layers.ts';
 import { removeTornFiles } from '../torn-files.ts';
 import { PairedStream } from './paired-stream.ts';
@@ -42,6 +43,8 @@ export interface WalkTask {
   readonly network: Network;
   /** The same network at full precision, where the rounder looks at how far what is read drifts from it. */
   readonly exact?: Network;
+  /** True where it looks at the drift of the residual, too. */
+  readonly seesResidual?: boolean;
   /** Token blocks of one length. */
   readonly blocks: readonly Int32Array[];
   /** Name of the method in events and records. */
@@ -117,13 +120,13 @@ class LayerWalk {
     const errors: RoundingError[] = [];
     let stored = 0;
     for (const stage of READING_STAGES) {
-      const moment = new SecondMoment(
-        this.#cache,
-        rowWidth(stage, network.checkpoint.config),
-        exact !== undefined,
-      );
-      yield* this.#pass(stage, moment);
       const { linears } = STAGES[stage];
+      const { config } = network.checkpoint;
+      const moment = new SecondMoment(this.#cache, rowWidth(stage, config), {
+        rows: exact !== undefined,
+        residual: this.#task.seesResidual && linears.some(writesResidual) ? config.hiddenSize : null,
+      });
+      yield* this.#pass(stage, moment);
       for await (const found of rounder.round(this.#layer, linears, moment, this.#signal)) {
         if ('type' in found) {
           yield found;
@@ -176,5 +179,7 @@ class LayerWalk {
     return timed({ type: 'rounding-progress', method, layersDone: this.#layer, layers, done });
   }
 }
+
+const writesResidual = (linear: Linear): boolean => writtenSeams(linear).includes('residual');
 
 const sizeOf = ({ rows, columns }: RoundedMatrix): number => rows * columns;

@@ -77,3 +77,27 @@ export function feedbackWork(config: ModelConfig): Work {
   const flops = walkedWeights(config).reduce((sum, { rows, columns }) => sum + rows * columns * columns, 0);
   return { flops: config.layers * flops, bytes: 0, calls: 7 * config.layers };
 }
+
+/** A second pass of the text at full precision, how far what is read drifts from it, and what is solved for that. */
+export function pairedWork(config: ModelConfig, text: TextSize, seesResidual: boolean): Work {
+  const { hiddenSize: d, intermediateSize: f, heads, headDim, layers } = config;
+  const tokens = tokensOf(text);
+  const drifts = [d, heads * headDim, d, f].map(
+    (n): Work => ({ flops: 2 * tokens * n * n + 2 * n ** 3, bytes: 0, calls: 2 }),
+  );
+  const ofResidual = [heads * headDim, f].map(
+    (n): Work => ({ flops: 2 * tokens * n * d + 2 * d * n * n, bytes: 0, calls: 2 }),
+  );
+  return timesWork(
+    layers,
+    addWork(layerForward(config, text, false), ...drifts, ...(seesResidual ? ofResidual : [])),
+  );
+}
+
+/** MagR's steps: in each a product of the weights with second moments, and a few passes over the weights. */
+export function reducingWork(config: ModelConfig, steps: number): Work {
+  const step = walkedWeights(config).map(({ rows, columns }) =>
+    addWork({ flops: 2 * rows * columns * columns, bytes: 0, calls: 1 }, passesOver(rows * columns, 8)),
+  );
+  return timesWork(config.layers * steps, addWork(...step));
+}
