@@ -209,8 +209,7 @@ for (const kernels of KERNELS) {
     for (const options of [
       { actOrder: true },
       { groupScales: 'updated' },
-      { foem: 0.1, sweeps: 2 },
-      { magr: 0.01, magrSteps: 20, actOrder: true },
+      { foem: 0.1, sweeps: 2, magr: 0.001, magrSteps: 10, actOrder: true },
     ] as const) {
       const whole = await bench(t, { kernels, weights, options });
       for (const { errors } of await collect(whole.run()))
