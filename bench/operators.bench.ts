@@ -27,6 +27,8 @@ interface Case {
   readonly moments?: readonly number[];
   /** These inputs are scales and zeros, filled with ones. */
   readonly ones?: readonly number[];
+  /** These inputs are codes of a byte, all 0. */
+  readonly bytes?: readonly number[];
   /** True where the first output has a byte per element. */
   readonly codes?: boolean;
 }
@@ -191,6 +193,23 @@ const CASES: readonly Case[] = [
     ones: [2, 3],
     codes: true,
   },
+  {
+    name: 'GptqSweep',
+    label: 'f to d, one sweep',
+    attributes: { bits: 4, sweeps: 1, damping: 0.01 },
+    inputs: [
+      [D, F],
+      [F, F],
+      [D, F],
+      [D, 1],
+      [D, 1],
+    ],
+    outputs: [[D, F]],
+    moments: [1],
+    bytes: [2],
+    ones: [3, 4],
+    codes: true,
+  },
 ];
 
 const count = (dims: readonly number[]) => dims.reduce((product, dim) => product * dim, 1);
@@ -203,6 +222,7 @@ function probe(which: Case, input: number): ProbeTensor {
   if (which.labels?.includes(input))
     return { dims, data: BigInt64Array.from({ length: size }, (_, i) => BigInt((i * 7919) % V)) };
   if (which.lengths?.includes(input)) return { dims, data: BigInt64Array.of(BigInt(S)) };
+  if (which.bytes?.includes(input)) return { dims, data: new Int8Array(size) };
   if (which.ones?.includes(input)) return { dims, data: new Float32Array(size).fill(1) };
   if (which.moments?.includes(input)) {
     const n = dims[0]!;

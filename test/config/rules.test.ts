@@ -54,6 +54,34 @@ const cases: {
     expected: ['error config/no-calibration-text'],
   },
   {
+    name: 'what GPTQ hands on beside errors knows no scales that wait for them, and no loss to sweep over',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      Object.assign(e.quantization.weights.gptq, { target: 'gptaq', groupScales: 'updated', sweeps: 2 });
+    },
+    purpose: 'evaluate',
+    expected: ['error config/group-scales', 'error config/sweeps'],
+  },
+  {
+    name: 'FOEM pulls weights back before their group begins',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      Object.assign(e.quantization.weights.gptq, { foem: 0.1, groupScales: 'updated' });
+    },
+    purpose: 'evaluate',
+    expected: ['error config/group-scales'],
+  },
+  {
+    name: 'sweeps, MagR and Qronos go together, with scales of either kind',
+    change: (e) => {
+      e.quantization.weights.method = 'gptq';
+      const more = { target: 'qronos', sweeps: 2, magr: 0.01, groupScales: 'updated' };
+      Object.assign(e.quantization.weights.gptq, more);
+    },
+    purpose: 'evaluate',
+    expected: [],
+  },
+  {
     name: 'GPTQ without weights to round needs no text',
     change: (e) => {
       Object.assign(e.quantization.weights, { method: 'gptq', bits: 16 });

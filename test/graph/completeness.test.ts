@@ -69,7 +69,7 @@ const LACKING: readonly {
     why: 'No standard operator counts into bins: without kernels the rows are given out, and nothing learns from statistics.',
   },
   {
-    names: ['GptqRound', 'LatticeRound', 'ReverseCholesky'],
+    names: ['GptqRound', 'GptqSweep', 'LatticeRound', 'ReverseCholesky'],
     parts: ['compose', 'gradient'],
     why: 'They go column after column, or block after block: loops outside of graphs do it without kernels, and nothing learns from rounding.',
   },

@@ -212,8 +212,22 @@ function gptqRound(draw: Draw): Call {
   const scale = [m, groups];
   const inputs = [tensor(draw, [m, n]), tensor(draw, [n, n]), tensor(draw, scale), tensor(draw, scale)];
   const order = { data: BigInt64Array.from({ length: n }, (_, i) => BigInt(n - 1 - i)), dims: [n] };
-  const ordered = draw.flag() ? [...inputs, order] : inputs;
-  return { attributes: { bits: 2 + draw.below(7) }, inputs: ordered, outputs: [m * n] };
+  const ordered = draw.one([inputs, [...inputs, order], [...inputs, order, tensor(draw, [n, n])]]);
+  const attributes = { bits: 2 + draw.below(7), beta: draw.one([0, 0.1, 1]) };
+  return { attributes, inputs: ordered, outputs: [m * n] };
+}
+
+function gptqSweep(draw: Draw): Call {
+  const [m, size, groups] = [draw.rows(), draw.size(), 1 + draw.below(3)];
+  const n = size * groups;
+  const codes = { data: Int8Array.from({ length: m * n }, () => draw.below(256) - 128), dims: [m, n] };
+  const grid = [tensor(draw, [m, groups]), tensor(draw, [m, groups])];
+  const inputs = [tensor(draw, [m, n]), tensor(draw, [n, n]), codes, ...grid];
+  return {
+    attributes: { bits: 2 + draw.below(7), sweeps: 1 + draw.below(3), damping: 0.1 },
+    inputs,
+    outputs: [m * n],
+  };
 }
 
 function secondMoment(draw: Draw): Call {
@@ -267,6 +281,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   ActivationStatistics: activationStatistics,
   ReverseCholesky: reverseCholesky,
   GptqRound: gptqRound,
+  GptqSweep: gptqSweep,
   SecondMoment: secondMoment,
   LatticeRound: latticeRound,
   ...PACKED_DRAWINGS,

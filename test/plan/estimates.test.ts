@@ -94,6 +94,18 @@ test('an estimate follows the settings of its step', async () => {
     assert.ok(ratio(name) > 5 && ratio(name) < 20, `${name}: ${ratio(name)}`);
 });
 
+test('an estimate of GPTQ counts what is added to it', async () => {
+  const matrix = { bits: ['4-4-4'], methods: ['hadamard-had-gptq'] };
+  const seconds = async (gptq: object) => {
+    const steps = await stepsOf({ matrix, quantization: { weights: { gptq } } });
+    return steps.find(({ name }) => name === 'gptq')!.seconds;
+  };
+  const plain = await seconds({});
+  for (const more of [{ sweeps: 100 }, { target: 'outputs' }, { target: 'gptaq' }, { magr: 0.01 }])
+    assert.ok((await seconds(more)) > plain, JSON.stringify(more));
+  assert.equal(await seconds({ foem: 0.1 }), plain);
+});
+
 test('steps that ran scale those of their name, and the middle one of all names those of others', () => {
   const work = (flops: number) => ({ flops, bytes: 0, calls: 0 });
   const ran = (name: string, slower: number) => ({

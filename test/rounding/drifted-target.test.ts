@@ -19,6 +19,7 @@ import type { Activations, Network } from '../../src/engine/network/network.ts';
 import { preparedTensors } from '../../src/engine/network/rounded-weights.ts';
 import { DriftedTarget } from '../../src/engine/rounding/gptq/drifted-target.ts';
 import { LayerRounder } from '../../src/engine/rounding/gptq/layer-rounder.ts';
+import { roundWeights } from '../../src/engine/rounding/gptq/round-weights.ts';
 import { solveWithFactor } from '../../src/engine/rounding/gptq/solve.ts';
 import { reverseFactor } from '../../src/engine/rounding/reverse-cholesky.ts';
 import { RoundedLayers } from '../../src/engine/rounding/rounded-layers.ts';
@@ -171,6 +172,33 @@ for (const kernels of KERNELS) {
       const found = await target.weights(float32([rows, n], w));
       const off = norm(found.data.map((value, at) => value - w[at]! - expected[at]!));
       assert.ok(off <= allowed && allowed < 0.1 * norm(expected), `${order}: ${off}, not ${allowed}`);
+    }
+  });
+
+  test(`${kernels}: every target, stopped between layers, goes on to the same bits`, async (t) => {
+    const cache = await cacheOf(t, kernels);
+    const checkpoint = await openCheckpoint(GOLDEN);
+    const folder = await mkdtemp(join(tmpdir(), 'targets-test-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const make = (quantizers: LayerQuantizers): Network =>
+      rotatedNetwork(cache, checkpoint, { mode: 'merged', quantizers, memory: DEFAULT_MEMORY }).network;
+    const [network, exact] = [make(QUANTIZED), make(FULL_PRECISION)];
+    const blocks = differentWindows(checkpoint.config, 7, SEQUENCE);
+    const found: Int8Array[] = [];
+    for (const target of ['outputs', 'qronos', 'gptaq'] as const) {
+      const options = { ...PLAIN_GPTQ, damping: 0.1, actOrder: true, target };
+      const layersIn = (name: string) => new RoundedLayers(join(folder, target + name), 'key');
+      const run = (layers: RoundedLayers) => roundWeights(cache, { network, exact, blocks, options, layers });
+      const [whole, stopped] = [layersIn('whole'), layersIn('stopped')];
+      for await (const _ of run(whole));
+      for await (const event of run(stopped)) if (event.type === 'rounding') break;
+      for await (const _ of run(stopped));
+      for (let layer = 0; layer < network.layers; layer++)
+        assert.deepEqual(stopped.read(layer), whole.read(layer), target);
+      const down = whole.read(network.layers - 1).down;
+      assert.ok('codes' in down);
+      for (const other of found) assert.notDeepEqual(down.codes, other);
+      found.push(down.codes);
     }
   });
 

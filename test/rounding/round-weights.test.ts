@@ -202,11 +202,15 @@ for (const kernels of KERNELS) {
     assert.equal((await readdir(folder)).length, events.length, 'no scratch file is left');
   });
 
-  test(`${kernels}: in the order of moments and with fresh scales, too, and stopped between layers`, async (t) => {
+  test(`${kernels}: in the order of moments, with fresh scales and what is added, too, and stopped between layers`, async (t) => {
     const weights = { group: 8 };
     const plain = await bench(t, { kernels, weights });
     await collect(plain.run());
-    for (const options of [{ actOrder: true }, { groupScales: 'updated' }] as const) {
+    for (const options of [
+      { actOrder: true },
+      { groupScales: 'updated' },
+      { foem: 0.1, sweeps: 2, magr: 0.001, magrSteps: 10, actOrder: true },
+    ] as const) {
       const whole = await bench(t, { kernels, weights, options });
       for (const { errors } of await collect(whole.run()))
         for (const { linear, error, nearest } of errors)
