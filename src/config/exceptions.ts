@@ -16,12 +16,12 @@ export const LINEARS_OF_SITE: Readonly<Record<ExceptionSite, readonly Linear[]>>
 };
 
 /** What the linear layers of each group read. */
-export const INPUT_OF_SITE: Readonly<Record<ExceptionSite, Site>> = {
+export const INPUT_OF_SITE = {
   qkv: 'attention-input',
   o: 'o-input',
   'gate-up': 'mlp-input',
   down: 'down-input',
-};
+} as const satisfies Readonly<Record<ExceptionSite, Site>>;
 
 /** The group that a linear layer is in. */
 export function siteOfLinear(linear: Linear): ExceptionSite {
