@@ -31,18 +31,19 @@ const noise = (count: number): Float32Array => {
   return Float32Array.from({ length: count }, (_, i) => some[i % some.length]!);
 };
 
-/** Codes −8 … 7 with a scale per row and group, packed by our operator. */
-function packed(group: number): Weight[] {
-  const [groups, panels] = [columns / group, Math.ceil(rows / 16)];
+/** Codes −8 … 7 with a scale per row and group, packed by our operator for rows with a scale per span. */
+function packed(group: number, span: number): Weight[] {
+  const [groups, spans, panels] = [columns / group, columns / span, Math.ceil(rows / 16)];
   const codes = new Int8Array(randomBytes(rows * columns).buffer).map((byte) => byte >> 4);
   const scales = noise(rows * groups).map((value) => 0.01 + Math.abs(value) / 100);
   const bytes = { data: new Int8Array((panels * 16 * columns) / 2), dims: [panels, columns / 8, 64] };
-  const grid = { data: new Float32Array(panels * (1 + groups) * 16), dims: [panels, 1 + groups, 16] };
+  const lines = spans + groups;
+  const grid = { data: new Float32Array(panels * lines * 16), dims: [panels, lines, 16] };
   const inputs = [
     { data: codes, dims: [rows, columns] },
     { data: scales, dims: [rows, groups] },
   ];
-  addon.runOperator('PackInt4', isa, {}, inputs, [bytes.data, grid.data], argument.threads, 1);
+  addon.runOperator('PackInt4', isa, { spans }, inputs, [bytes.data, grid.data], argument.threads, 1);
   return [bytes, grid];
 }
 
@@ -60,9 +61,11 @@ function blocks(block: number): Weight[] {
 const shapes = { x: [tokens, columns], y: [tokens, rows] };
 const times = (count: number, make: () => Weight[]) => Array.from({ length: count }, make);
 
-function ours(group: number, bitsOfX: number): Products {
-  const weights = times(argument.weights, () => packed(group || columns));
-  const quantizer = { bits: bitsOfX, symmetric: 0, clip_ratio: { float: 1 } };
+/** @param group of the weight, @param span of the rows; 0 for all columns. */
+function ours(group: number, bitsOfX: number, span = 0): Products {
+  const weights = times(argument.weights, () => packed(group || columns, span || columns));
+  const ranges = { include_zero: span === 0 ? 1 : 0, activation_group: span };
+  const quantizer = { bits: bitsOfX, symmetric: 0, clip_ratio: { float: 1 }, ...ranges };
   return {
     op: 'Int4MatMul',
     domain: 'spinquant',
@@ -91,6 +94,11 @@ const CONTENDERS: Readonly<Record<string, () => Products>> = {
   'Int4MatMul W4A8 groups of 128': () => ours(128, 8),
   'Int4MatMul W4A8 groups of 32': () => ours(32, 8),
   'Int4MatMul W4A4 per row': () => ours(0, 4),
+  'Int4MatMul W4A4, spans of 128': () => ours(0, 4, 128),
+  'Int4MatMul W4A4, spans of 64': () => ours(0, 4, 64),
+  'Int4MatMul W4A4, spans of 32': () => ours(0, 4, 32),
+  'Int4MatMul W4A4, groups of 128': () => ours(128, 4),
+  'Int4MatMul W4A4, groups and spans of 64': () => ours(64, 4, 64),
 };
 
 export interface ProcessorRow extends Row {

@@ -107,6 +107,23 @@ function unusedSites(experiment: Experiment): RuleFault[] {
   });
 }
 
+/** Groups of what has one scale per head. */
+function groupsOfHeads(experiment: Experiment): RuleFault[] {
+  if (experiment.rotation.acrossHeads) return [];
+  return placed(experiment).flatMap(({ exception, path }) => {
+    if (exception.activations?.groupSize == null || sitesOf(exception).some((site) => site !== 'o'))
+      return [];
+    return [
+      warning(
+        'config/unused-group-size',
+        [...path, 'activations', 'groupSize'],
+        'has no effect: the input of o_proj has one scale per head.',
+        'Leave it out, or set rotation.acrossHeads to true.',
+      ),
+    ];
+  });
+}
+
 /** Bits of weights that the method of this experiment does not write. */
 function weightsOfMethod(experiment: Experiment): RuleFault[] {
   const method = roundingOf(experiment.quantization);
@@ -237,6 +254,7 @@ export const EXCEPTION_RULES: readonly Rule[] = [
   wrongLayers,
   ofWhatIsNotQuantized,
   unusedSites,
+  groupsOfHeads,
   weightsOfMethod,
   inTraining,
   clipsInTraining,

@@ -15,12 +15,13 @@ export const LINEARS_OF_SITE: Readonly<Record<ExceptionSite, readonly Linear[]>>
   down: ['down'],
 };
 
-const SITE_OF_INPUT: Readonly<Partial<Record<Site, ExceptionSite>>> = {
-  'attention-input': 'qkv',
-  'o-input': 'o',
-  'mlp-input': 'gate-up',
-  'down-input': 'down',
-};
+/** What the linear layers of each group read. */
+export const INPUT_OF_SITE = {
+  qkv: 'attention-input',
+  o: 'o-input',
+  'gate-up': 'mlp-input',
+  down: 'down-input',
+} as const satisfies Readonly<Record<ExceptionSite, Site>>;
 
 /** The group that a linear layer is in. */
 export function siteOfLinear(linear: Linear): ExceptionSite {
@@ -71,7 +72,7 @@ export function quantizationOfSite(
   site: Site,
   layer: number | null,
 ): Quantization {
-  const group = SITE_OF_INPUT[site];
+  const group = EXCEPTION_SITES.find((name) => INPUT_OF_SITE[name] === site);
   return changed(quantization, layer, (exception, part) => {
     if (part === 'keys' || part === 'values') return true;
     return part === 'activations' && group !== undefined && sitesOf(exception).includes(group);

@@ -25,6 +25,7 @@ export {
   EXCEPTION_PARTS,
   exceptionsSpec,
   hasExceptions,
+  INPUT_OF_SITE,
   LINEARS_OF_SITE,
   lastLayer,
   quantizationOfSite,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { bitsSchema } from './schema-bits.ts';
+import { bitsSchema, groupSizeSchema } from './schema-bits.ts';
 
 /** Groups of linear layers that read the same activations, by the names that experiments give them. */
 export const EXCEPTION_SITES = ['qkv', 'o', 'gate-up', 'down'] as const;
@@ -17,6 +17,12 @@ const clipRatio = z
   .max(1)
   .optional()
   .describe('Both ends of the range are multiplied by this, in the place of that of quantization.');
+
+const groupSize = groupSizeSchema
+  .optional()
+  .describe(
+    'Number of consecutive channels that share one scale, in the place of that of quantization; null for one scale per token. The input of o_proj has one scale per head, unless rotation.acrossHeads is on.',
+  );
 
 const roundedSchema = (what: string) => z.strictObject({ bits, clipRatio }).optional().describe(what);
 
@@ -41,7 +47,10 @@ export const exceptionSchema = z
       .describe(
         'The linear layers that activations and weights are those of: qkv, o, gate-up, down, or a list of these. Keys and values have no such sites.',
       ),
-    activations: roundedSchema('Inputs of the linear layers of these sites.'),
+    activations: z
+      .strictObject({ bits, clipRatio, groupSize })
+      .optional()
+      .describe('Inputs of the linear layers of these sites.'),
     weights: z.strictObject({ bits }).optional().describe('Weights of the linear layers of these sites.'),
     keys: roundedSchema('Keys of these layers.'),
     values: roundedSchema('Values of these layers.'),

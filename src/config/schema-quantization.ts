@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { methodSummaries, nameSchema, optionsShape } from './methods/index.ts';
-import { bitsSchema } from './schema-bits.ts';
+import { bitsSchema, groupSizeSchema } from './schema-bits.ts';
 import { exceptionsSchema } from './schema-exceptions.ts';
 
-const groupSize = z.int().min(1).max(1_048_576).nullable().default(null);
+const groupSize = groupSizeSchema.default(null);
 /** In the place of a clip ratio: each site of each layer has its own. */
 export const SEARCHED = 'searched';
 const clipRatio = z.union([z.number().gt(0).max(1), z.literal(SEARCHED)]).default(1);

@@ -9,7 +9,7 @@ const learningSchema = z
       .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis'])
       .default('cross-entropy')
       .describe(
-        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail). Reference: cross-entropy.',
+        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail), for R1 of each group where activations have a groupSize. Reference: cross-entropy.',
       ),
     optimizer: z
       .enum(['cayley-sgd', 'lie-adam'])

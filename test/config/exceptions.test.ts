@@ -42,6 +42,12 @@ test('faults are found at their places', () => {
     [{ exceptions: [{ activations: { bits: 9 } }] }, ['error config/invalid-value @ 9']],
     [{ exceptions: [{ activation: { bits: 8 }, layers: [1] }] }, ['error config/unknown-key @ "activation"']],
     [{ exceptions: [{ sites: 'o', keys: { bits: 8 } }] }, ['warning config/unused-sites @ "o"']],
+    [{ exceptions: [{ activations: { groupSize: 0 } }] }, ['error config/invalid-value @ 0']],
+    [{ exceptions: [{ keys: { bits: 8, groupSize: 64 } }] }, ['error config/unknown-key @ "groupSize"']],
+    [
+      { exceptions: [{ sites: 'o', activations: { groupSize: 64 } }] },
+      ['warning config/unused-group-size @ 64'],
+    ],
     [{ activations: { bits: 16 }, exceptions: [A8] }, ['warning config/unused-exception @ {"bits":8}']],
     [
       { weights: { method: 'gptq' }, exceptions: [{ weights: { bits: 16 } }] },
@@ -83,6 +89,24 @@ test('a quantizer of a site is that of its layer', () => {
   assert.deepEqual([at(2)?.bits, at(2)?.clipRatio, at(2)?.shares], [8, 0.9, 'head']);
   assert.deepEqual([at(1)?.bits, at(null)?.bits], [4, 4]);
   assert.equal(siteQuantizer('down-input', quantization, rotation, 2)?.bits, 4);
+});
+
+test('an exception has groups of its own, or whole tokens among groups', () => {
+  const { quantization, rotation } = parse({
+    activations: { groupSize: 64 },
+    exceptions: [
+      { layers: '1', activations: { groupSize: 32 } },
+      { layers: '2', sites: 'down', activations: { groupSize: null } },
+    ],
+  });
+  const at = (site: 'mlp-input' | 'down-input' | 'o-input', layer: number) => {
+    const found = siteQuantizer(site, quantization, rotation, layer);
+    return [found?.shares, found?.groupSize];
+  };
+  assert.deepEqual(at('mlp-input', 0), ['group', 64]);
+  assert.deepEqual(at('mlp-input', 1), ['group', 32]);
+  assert.deepEqual(at('o-input', 1), ['head', null]);
+  assert.deepEqual(at('down-input', 2), ['token', null]);
 });
 
 test('the label says that bits are mixed', () => {

@@ -118,6 +118,8 @@ export const INT4_TWINS: Readonly<Record<string, Twin>> = {
       { group: 0, spans: 4, unsigned: false, bits: 8 },
       { group: 32, spans: 2, unsigned: true, bits: 4 },
       { group: 24, spans: 2, unsigned: true, bits: 8 },
+      { group: 48, spans: 4, unsigned: true, bits: 4 },
+      { group: 32, spans: 2, unsigned: false, bits: 4 },
     ].map(({ group, spans, unsigned, bits }): [string, Twin] => [
       `Int4MatMul, groups of ${group}, ${spans} scales of a token, ${bits} bits`,
       {
@@ -146,13 +148,18 @@ export const INT4_TWINS: Readonly<Record<string, Twin>> = {
     forwardOnly: true,
   },
   // Row sums are at most 96, of four groups; each has a rounding more for its scale, and one for the result.
-  'PackInt4, grid': {
-    dims: [
-      [35, 96],
-      [35, 4],
-    ],
-    build: (_g, [w, s]) => packInt4(int4Codes(w!, s!, true)).grid,
-    roundings: ((4 + 2) * 96) / 2,
-    forwardOnly: true,
-  },
+  ...Object.fromEntries(
+    [1, 2, 8].map((spans): [string, Twin] => [
+      `PackInt4, grid for ${spans} scales of a token`,
+      {
+        dims: [
+          [35, 96],
+          [35, 4],
+        ],
+        build: (_g, [w, s]) => packInt4(int4Codes(w!, s!, true), spans).grid,
+        roundings: ((4 + 2) * 96) / 2,
+        forwardOnly: true,
+      },
+    ]),
+  ),
 };

@@ -35,6 +35,11 @@ const SHAPES: readonly (readonly [number, number, number, number, number])[] = [
   [5, 96, 33, 16, 3],
   [2, 130, 17, 13, 5],
   [14, 192, 50, 64, 3],
+  // Groups of several spans, and rows that are one group.
+  [4, 96, 20, 48, 8],
+  [25, 256, 33, 128, 4],
+  [1, 130, 17, 130, 5],
+  [13, 192, 37, 192, 3],
 ];
 
 function forEachCase(body: (weight: Weight, quantizer: Quantizer, x: Float32Array, what: string) => void) {
@@ -64,6 +69,8 @@ function quantizedProduct(x: Float32Array, weight: Weight, quantizer: Quantizer)
   const quantize = { name: 'FakeQuantize', attributes, inputs: [matrix(x, columns)], outputs: [x.length] };
   const rounded = runOperator(quantize, 'reference')[0]!;
   const w = multiples(weight);
+  const { groups, parts } = layoutOf(weight);
+  const roundings = parts + Math.min(groups, spans) + spans + 6;
   const [values, allowed] = [new Float64Array((x.length / columns) * rows), [] as number[]];
   for (let at = 0; at < values.length; at++) {
     const [token, row] = [Math.floor(at / rows), at % rows];
@@ -79,16 +86,17 @@ function quantizedProduct(x: Float32Array, weight: Weight, quantizer: Quantizer)
       }
       own += reachOf(x.subarray(a, a + width)) * weights;
     }
-    allowed.push(ROUNDING * ((layoutOf(weight).groups + 5 + spans) * own + 2 * sizes) + 1e-38);
+    allowed.push(ROUNDING * (roundings * own + 2 * sizes) + 1e-38);
   }
   return { values, allowed };
 }
 
 /**
  * How large the parts of a product are, per unit of Σ |ŵ|. With the scale s of a span, its codes a and shift t it is
- * s (Σ_g s_g I_g + t R) with exact I_g. s |a| is at most 1.1 of the range with zero in it (int4-matmul.test.ts). A range
- * without zero has t = base − z, and s |z| is within a step of the end that is nearer to zero: at most max |x| more. As
- * many roundings as there are groups and spans, and five, are of this size.
+ * s Σ_g s_g I_g + s t R with exact I_g. s |a| is at most 1.1 of the range with zero in it (int4-matmul.test.ts). A range
+ * without zero has multiples, or a shift t = base − z, of up to |z|, and s |z| is within a step of the end that is nearer
+ * to zero: at most max |x| more. Roundings of this size: a sum over the parts, one over the longer ones of groups and
+ * spans, and one over the shifts; and six for I_g as a float, R, and two scales on each way.
  */
 function reachOf(span: Float32Array): number {
   const [low, high] = [Math.min(0, ...span), Math.max(0, ...span)];
@@ -125,14 +133,25 @@ test('every body and every number of threads gives the same bits', { skip: notBu
 
 test('spans that are no groups, or do not divide a row, are refused', { skip: notBuilt }, () => {
   const weight = weightOf(3, 64, 16, false);
-  assert.throws(
-    () => pack({ ...weight, spans: 3 }, 'portable'),
-    /a multiple of spans, found 4 groups in 3 spans/,
-  );
+  for (const spans of [3, 6])
+    assert.throws(
+      () => pack({ ...weight, spans }, 'portable'),
+      /a multiple or a divisor of the groups, found 64 columns, 4 groups and \d spans/,
+    );
   const good = product(random(64, 1), { ...weight, spans: 2 }, QUANTIZERS[0]!);
-  for (const activation_group of [8, 24, 48])
+  for (const [activation_group, found] of [
+    [
+      24,
+      /activation_group must divide the columns, and be a multiple or a divisor of group, found 24 for 64/,
+    ],
+    [
+      48,
+      /activation_group must divide the columns, and be a multiple or a divisor of group, found 48 for 64/,
+    ],
+    [8, /is packed as \[1, 32, 64\] with a grid \[1, 12, 16\], found \[1, 16, 64\] and \[1, 6, 16\]/],
+  ] as const)
     assert.throws(
       () => runOperator({ ...good, attributes: { ...good.attributes, activation_group } }, 'portable'),
-      /activation_group must be a multiple of group and divide the columns, found \d+ for 64 columns/,
+      found,
     );
 });

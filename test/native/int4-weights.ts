@@ -43,10 +43,10 @@ export function weightOf(rows: number, columns: number, group: number, unsigned:
   };
 }
 
-export const layoutOf = ({ rows, columns, group }: Weight) => {
-  const padded = Math.ceil(group / 32) * 32;
-  const groups = columns / group;
-  return { panels: Math.ceil(rows / PANEL), groups, padded, blocks: (groups * padded) / 8 };
+export const layoutOf = ({ rows, columns, group, spans = 1 }: Weight) => {
+  const part = Math.min(group, columns / spans);
+  const [groups, parts, padded] = [columns / group, columns / part, Math.ceil(part / 32) * 32];
+  return { panels: Math.ceil(rows / PANEL), groups, parts, part, padded, blocks: (parts * padded) / 8 };
 };
 
 export function pack(weight: Weight, instructionSet: string, threads = 1): Packed {

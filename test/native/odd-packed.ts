@@ -120,13 +120,14 @@ function packedAttention(draw: Draw): Call {
 
 /** Packed weights for Int4MatMul, and what they are packed from. */
 function int4(draw: Draw) {
-  const group = 1 + draw.size();
-  const [spans, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
-  const groups = spans * (1 + draw.below(2));
+  const part = 1 + draw.size();
+  const [few, rows, zeros] = [1 + draw.below(3), 1 + draw.below(40), draw.flag()];
+  const parts = few * (1 + draw.below(2));
+  const [groups, spans] = draw.flag() ? [parts, few] : [few, parts];
   const panels = Math.ceil(rows / 16);
-  const packed = [panels, (groups * Math.ceil(group / 32) * 32) / 8, 64];
+  const packed = [panels, (parts * Math.ceil(part / 32) * 32) / 8, 64];
   const grid = [panels, spans + groups * (1 + zeros), 16];
-  return { group, groups, spans, rows, zeros, packed, grid };
+  return { group: (part * parts) / groups, groups, spans, rows, zeros, packed, grid };
 }
 
 function packInt4(draw: Draw): Call {

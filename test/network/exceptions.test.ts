@@ -77,6 +77,27 @@ test('each site of each layer has the bits of the last exception that names it',
   assert.equal(quantizers([{ layers: '0', ...{ activations: { bits: 4 } } }], 2).exceptions, undefined);
 });
 
+test('channels that share a scale are those of the last exception, and divide what the site holds', () => {
+  const group = (size: number | null) => ({ activations: { groupSize: size } });
+  const own = quantizers(
+    [
+      { layers: '0-1', ...group(4) },
+      { layers: '1', sites: 'down', ...group(null) },
+    ],
+    3,
+  );
+  const groups = (layer: number) =>
+    LINEARS.map((linear) => readBy(linear, own.exceptions?.get(layer) ?? own.quantizers).group).join(' ');
+  const { headDim } = TINY_CONFIG;
+  assert.equal(groups(0), `4 4 4 ${headDim} 4 4 4`);
+  assert.equal(groups(1), `4 4 4 ${headDim} 4 4 0`);
+  assert.equal(groups(2), `0 0 0 ${headDim} 0 0 0`);
+  assert.throws(
+    () => quantizers([{ sites: 'gate-up', ...group(7) }], 1),
+    /groupSize is 7, which does not divide the \d+ channels that gate and up read/,
+  );
+});
+
 test('an exception of what has 16 bits everywhere changes nothing', () => {
   const { quantization, rotation } = experimentSchema.parse({
     model: 'm',

@@ -80,12 +80,32 @@ function double(dims: readonly number[], numbers: ArrayLike<number>): HostTensor
   return { kind: 'host', dtype: 'float64', dims, data: Float64Array.from(numbers) };
 }
 
+interface Options {
+  /** True where derivatives go through the scales of activations. */
+  readonly live?: boolean;
+  readonly added?: SeamMaps;
+  /** True where groups of channels share a scale. */
+  readonly grouped?: boolean;
+}
+
 /** The tiny model as float64 programs: frozen forward pieces and the derivative pieces under test. */
-async function tinyModel(mode: NetworkMode, weightBits: number, live: boolean, added: SeamMaps) {
+async function tinyModel(
+  mode: NetworkMode,
+  weightBits: number,
+  { live = false, added = NO_MAPS, grouped = false }: Options,
+) {
   // Mixed heads of a first token, whose values are equal, hold zeros. Where these end a range there is a kink, which the
   // second seed keeps away from.
   const random = noise(added['across-heads'] ? 8 : 7);
-  const perHead = tinyQuantizers(config, weightBits, live);
+  const perToken = tinyQuantizers(config, weightBits, live);
+  const group = { group: 4, includeZero: false };
+  const perHead = grouped
+    ? {
+        ...perToken,
+        input: { ...perToken.input, ...group },
+        downInput: { ...perToken.downInput, ...group },
+      }
+    : perToken;
   // Mixed heads share a scale.
   const outputInput = added['across-heads'] ? perHead.downInput : perHead.outputInput;
   const base = tinyShape({ ...perHead, outputInput });
@@ -187,12 +207,9 @@ async function analytic(model: TinyModel, maps: Maps) {
   return { r1: sumR1, layers: ofLayers };
 }
 
-async function checkMode(
-  mode: NetworkMode,
-  weightBits: number,
-  { live = false, added = NO_MAPS }: { readonly live?: boolean; readonly added?: SeamMaps } = {},
-): Promise<void> {
-  const model = await tinyModel(mode, weightBits, live, added);
+async function checkMode(mode: NetworkMode, weightBits: number, options: Options = {}): Promise<void> {
+  const { live = false, added = NO_MAPS } = options;
+  const model = await tinyModel(mode, weightBits, options);
   const random = noise(3);
   // Not orthogonal on purpose where the derivative holds for every matrix: errors could hide on the manifold.
   const near = (n: number) =>
@@ -268,4 +285,10 @@ test('with heads mixed behind R2, in both forms, and through scales', async () =
   await checkMode('merged', 4, { added: ACROSS });
   await checkMode('unrotated', 16, { live: true, added: ACROSS });
   await checkMode('merged', 4, { live: true, added: ACROSS });
+});
+test('where groups of channels share a scale, in both forms, and through these scales', async () => {
+  await checkMode('unrotated', 16, { grouped: true });
+  await checkMode('merged', 4, { grouped: true });
+  await checkMode('unrotated', 16, { live: true, grouped: true });
+  await checkMode('merged', 4, { live: true, grouped: true });
 });

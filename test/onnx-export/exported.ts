@@ -29,6 +29,8 @@ export interface Form {
   readonly activations: Bits;
   readonly cache?: Bits;
   readonly groupSize?: number;
+  /** Channels of a token that share a scale; absent: all. */
+  readonly activationGroup?: number;
   readonly asymmetric?: boolean;
   /** True where products are of whole numbers, as far as they can be. */
   readonly integer?: 'always';
@@ -53,7 +55,7 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
     model: 'model',
     quantization: {
       weights: { bits: weights, clip: false, groupSize, symmetric: !asymmetric },
-      activations: { bits: activations },
+      activations: { bits: activations, groupSize: form.activationGroup ?? null },
       keys: { bits: cached, offset: form.keyOffset },
       values: { bits: cached },
       exceptions: form.exceptions,

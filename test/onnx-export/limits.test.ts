@@ -72,6 +72,22 @@ test('groups of weights that no block divides', async (t) => {
   );
 });
 
+test('groups of channels have no place in stock products, which is said', async (t) => {
+  const checkpoint = await openCheckpoint(copyGolden(t, 'llama'));
+  for (const [activations, found] of [
+    [8, /with one scale for each block of \d+ channels; the run has one for each group of 16\./],
+    [4, /with one scale for each block of \d+ channels \(the run has one for each group of 16\)\. Compare/],
+  ] as const) {
+    const form = { weights: 4, activations, activationGroup: 16 } as const;
+    const notes = limitsOf(rotated(cache, checkpoint, form), 'stock', TABLES);
+    assert.match(notes.join('\n'), found);
+    assert.doesNotMatch(
+      limitsOf(rotated(cache, checkpoint, form), 'native', TABLES).join('\n'),
+      /float32 numbers/,
+    );
+  }
+});
+
 test('caches that are not the same in all layers', async (t) => {
   const question = questionOf(await networkOf(t, {}));
   const { quantizers } = question;

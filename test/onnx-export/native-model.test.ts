@@ -85,6 +85,8 @@ const OTHERS: readonly (Form & { readonly operators: readonly string[] })[] = [
   { weights: 4, activations: 8, r1: false, operators: ['Int4MatMul', 'CachedAttention'] },
   { weights: 4, activations: 8, cache: 8, r1: false, operators: ['Int4MatMul', 'PackedAttention'] },
   { weights: 3, activations: 4, groupSize: 16, asymmetric: true, r1: false, operators: ['Int4MatMul'] },
+  { weights: 4, activations: 4, activationGroup: 16, r1: false, operators: ['Int4MatMul'] },
+  { weights: 4, activations: 4, groupSize: 16, activationGroup: 8, r1: false, operators: ['Int4MatMul'] },
 ];
 
 for (const { operators, ...form } of OTHERS)

@@ -58,6 +58,26 @@ async function checked(
   };
 }
 
+test('groups of channels that do not divide what a site holds are faults at their sizes, also of exceptions', async (t) => {
+  const exceptions = [
+    { sites: ['o', 'down'], activations: { groupSize: 5 } },
+    { sites: 'o', activations: { groupSize: 7 } },
+    { sites: 'gate-up', activations: { groupSize: 16 } },
+  ];
+  const quantization = { activations: { groupSize: 3 }, exceptions };
+  const { faults } = await checked(t, { ...PLAIN, quantization }, 'evaluate');
+  const found = faults.filter(({ code }) => code === 'quantization/group-size');
+  assert.deepEqual(
+    found.map(({ at, message }) => [at, message.replace(/ channels that/, '')]),
+    [
+      ['3', 'quantization.activations.groupSize is 3, which does not divide the 32 q, k and v read.'],
+      ['5', 'quantization.exceptions[0].activations.groupSize is 5, which does not divide the 48 down read.'],
+    ],
+  );
+  assert.match(found[0]!.hint, /^Use 32, or null for one scale per token\.$/);
+  assert.match(found[1]!.hint, /^Use 48, or null/);
+});
+
 test('no warning about a length that the job does not read', async (t) => {
   const windows = { evaluation: { perplexity: [{ ...TASK, sequenceLength: 96 }] } };
   for (const purpose of ['evaluate', 'edit'] as const)

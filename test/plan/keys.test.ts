@@ -208,6 +208,22 @@ test('learned maps and the same maps from a file give weights one key', async ()
   assert.equal((await keysOf(drawn, 'evaluate')).gptq, learned.gptq);
 });
 
+test('groups of channels change what is learned on captured activations, and bits do not', async () => {
+  const keyWith = async (activations: object) => {
+    const { rotation, quantization, ...experiment } = await optimized();
+    const learning = { ...rotation.learning, objective: 'peak' as const };
+    const own = { ...quantization, activations: { ...quantization.activations, ...activations } };
+    const keys = await keysOf(
+      { ...experiment, rotation: { ...rotation, learning }, quantization: own },
+      'optimize',
+    );
+    return keys.learn;
+  };
+  const whole = await keyWith({ groupSize: null });
+  assert.notEqual(await keyWith({ groupSize: 8 }), whole);
+  assert.equal(await keyWith({ groupSize: null, bits: 8 }), whole);
+});
+
 /** Settings of the weights, each of which decides them. */
 const WEIGHTS: Readonly<Record<string, (weights: Weights) => Partial<Weights>>> = {
   damping: ({ gptq }) => ({ gptq: { ...gptq, damping: 0.5 } }),

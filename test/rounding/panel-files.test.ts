@@ -56,7 +56,7 @@ test('files of another key, layout, format or shape are not read', async (t) => 
   assert.equal(await filesIn(folder).read(PART, TYPES.slice(1)), null);
   const bytes = readFileSync(pathIn(folder), 'latin1');
   for (const [from, to] of [
-    ['"layout":"1"', '"layout":"0"'],
+    ['"layout":"2"', '"layout":"0"'],
     ['spinquant packed weights', 'spinquant rounded layers'],
     ['"digest"', '"dogest"'],
   ] as const) {

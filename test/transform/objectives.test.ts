@@ -10,7 +10,10 @@ import { orthogonalityError } from '../../src/engine/rotation/orthogonal.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { learnFromActivations } from '../../src/engine/transform/learning/distribution-learner.ts';
+import {
+  type DistributionOptions,
+  learnFromActivations,
+} from '../../src/engine/transform/learning/distribution-learner.ts';
 import { newtonSchulz } from '../../src/engine/transform/learning/lie-adam.ts';
 import {
   type DistributionObjective,
@@ -154,3 +157,37 @@ for (const kernels of KERNELS) {
     });
   }
 }
+
+test('where groups of channels share a scale, the objective is the mean over groups', async () => {
+  const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
+  const cache = new ProgramCache(runtime);
+  const rng = new Rng(4);
+  const rows = rowsWithOutliers(12, 16, rng);
+  const identity = Float32Array.from({ length: 144 }, (_, i) => (i % 13 === 0 ? 1 : 0));
+  const lossOf = async (residualGroup: number) => {
+    const options: DistributionOptions = {
+      objective: 'peak',
+      optimizer: 'lie-adam',
+      gradientClip: null,
+      steps: 1,
+      learningRate: 0.01,
+      schedule: 'constant',
+      seams: ['residual'],
+      residualGroup,
+    };
+    const steps = learnFromActivations(cache, { residual: [identity] }, { residual: [rows] }, options);
+    const { value } = await steps.next();
+    await steps.return({});
+    return (value as { readonly loss: number }).loss;
+  };
+  for (const group of [0, 4, 6]) {
+    const width = group || 12;
+    const parts = Array.from({ length: (16 * 12) / width }, (_, i) =>
+      REFERENCE.peak([...rows.rows.subarray(i * width, (i + 1) * width)]),
+    );
+    // Ten operations in float32, on peaks of up to 20.
+    assert.ok(Math.abs((await lossOf(group)) - average(parts)) < 20 * 10 * 2 ** -24, `groups of ${group}`);
+  }
+  await cache.release();
+  runtime.close();
+});

@@ -17,23 +17,23 @@ constexpr size_t kFewTokens = 5;
 /// Activations that are multiplied with all panels before the next ones: half of a second-level cache.
 constexpr size_t kCachedBytes = 1024 * 1024;
 
-/// Tiles of a group. The last one is half empty where the group has an odd number of steps.
-size_t tiles_of(const Int4Layout& layout) { return divided_up(layout.padded_group(), kTileColumns); }
-size_t all_tiles(const Int4Layout& layout) { return layout.groups() * tiles_of(layout); }
+/// Tiles of a part. The last one is half empty where the part has an odd number of steps.
+size_t tiles_of(const Int4Layout& layout) { return divided_up(layout.padded_part(), kTileColumns); }
+size_t all_tiles(const Int4Layout& layout) { return layout.parts() * tiles_of(layout); }
 
-/// A panel as tiles [group][tile][16 × 64]. A row of a tile has four columns of all 16 rows, as half a block has.
+/// A panel as tiles [part][tile][16 × 64]. A row of a tile has four columns of all 16 rows, as half a block has.
 void put_weights(const Int4ProductArgs& args, size_t panel, uint8_t* tiles) {
   const Int4Layout& layout = args.layout;
   const uint8_t* blocks = args.packed + panel * layout.panel_bytes();
-  const size_t of_group = layout.padded_group() / kBlockColumns, group_bytes = tiles_of(layout) * kTileBytes;
-  for (size_t g = 0; g < layout.groups(); g++, tiles += group_bytes) {
-    for (size_t block = 0; block < of_group; block++, blocks += kBlockBytes) {
+  const size_t of_part = layout.padded_part() / kBlockColumns, part_bytes = tiles_of(layout) * kTileBytes;
+  for (size_t p = 0; p < layout.parts(); p++, tiles += part_bytes) {
+    for (size_t block = 0; block < of_part; block++, blocks += kBlockBytes) {
       const Bytes both = load_bytes(blocks), low = low_halves(both), high = high_halves(both);
       memcpy(tiles + 2 * block * sizeof(Bytes), &low, sizeof low);
       memcpy(tiles + (2 * block + 1) * sizeof(Bytes), &high, sizeof high);
     }
-    const size_t filled = 2 * of_group * sizeof(Bytes);
-    memset(tiles + filled, 0, group_bytes - filled);
+    const size_t filled = 2 * of_part * sizeof(Bytes);
+    memset(tiles + filled, 0, part_bytes - filled);
   }
 }
 
@@ -44,12 +44,12 @@ struct Strip {
 };
 
 /// Strips of tokens. Those that cannot be read where they lie are put into tiles: the last one where it is incomplete,
-/// and all where groups end within a tile.
+/// and all where parts end within a tile.
 class Strips {
  public:
   explicit Strips(const Int4ProductArgs& args, size_t together)
       : args_(args),
-        all_(args.layout.padded_group() % kTileColumns != 0),
+        all_(args.layout.padded_part() % kTileColumns != 0),
         size_(all_tiles(args.layout) * kTileBytes),
         tiles_((all_ ? divided_up(together, kTileRows) : 1) * size_) {}
 
@@ -73,17 +73,17 @@ class Strips {
     return static_cast<int8_t*>(tiles_.bytes()) + (all_ ? (token - start_) / kTileRows * size_ : 0);
   }
 
-  /// Tiles are [group][tile][16 × 64], with 0 for what is not there.
+  /// Tiles are [part][tile][16 × 64], with 0 for what is not there.
   void put_tiles(size_t token) {
     const Int4Layout& layout = args_.layout;
-    const size_t group = layout.padded_group(), tokens = at_most(args_.tokens - token, kTileRows);
+    const size_t part = layout.padded_part(), tokens = at_most(args_.tokens - token, kTileRows);
     int8_t* tiles = tiles_of_strip(token);
     memset(tiles, 0, size_);
     for (size_t row = 0; row < tokens; row++) {
       const int8_t* codes = args_.codes + (token + row) * layout.depth();
       int8_t* to = tiles + row * kTileColumns;
-      for (size_t g = 0; g < layout.groups(); g++, to += tiles_of(layout) * kTileBytes) {
-        for (size_t i = 0; i < group; i += kDepthStep, codes += kDepthStep) {
+      for (size_t p = 0; p < layout.parts(); p++, to += tiles_of(layout) * kTileBytes) {
+        for (size_t i = 0; i < part; i += kDepthStep, codes += kDepthStep) {
           memcpy(to + i / kTileColumns * kTileBytes + i % kTileColumns, codes, kDepthStep);
         }
       }
@@ -97,8 +97,8 @@ class Strips {
   size_t start_ = 0;
 };
 
-/// Σ a·u of a group: of one or two strips with two panels, [token][panel][row].
-void multiply_group(const Strip* strips, bool two, const uint8_t* const* panels, size_t tile, size_t end,
+/// Σ a·u of a part: of one or two strips with two panels, [token][panel][row].
+void multiply_part(const Strip* strips, bool two, const uint8_t* const* panels, size_t tile, size_t end,
                     int32_t* sums) {
   zero_sums();
   for (; tile < end; tile++) {
@@ -120,26 +120,27 @@ void multiply_group(const Strip* strips, bool two, const uint8_t* const* panels,
   finish_writes();
 }
 
-/// What 32 tokens and two panels come to: groups add to totals, spans to results.
+/// What 32 tokens and two panels come to: parts add to totals, of which spans or groups add to results.
 struct PairResults {
   Vec totals[2 * kTileRows][2]{}, results[2 * kTileRows][2]{};
 
-  void add_group(const Int4ProductArgs& args, size_t token, size_t tokens, size_t p, size_t panel, size_t g,
-                 const int32_t (&sums)[2 * kTileRows][2][kPanelRows]) {
-    const Int4Layout& layout = args.layout;
-    const float* panel_grid = args.grid + panel * layout.panel_grid();
-    const size_t line = layout.spans() + g * (layout.has_zeros ? 2 : 1);
-    const GroupGrid grid(layout, panel_grid + line * kPanelRows);
+  void add_part(const PanelResults& of, size_t token, size_t tokens, size_t p, size_t panel, size_t part,
+                const int32_t (&sums)[2 * kTileRows][2][kPanelRows]) {
+    const Int4ProductArgs& args = of.args;
+    const size_t g = part / of.parts_of_group, span = part / of.parts_of_span;
+    const GroupGrid grid = of.grid_of(panel, g, 0);
+    const bool are_spans = of.parts_of_span == 1;
     for (size_t i = 0; i < tokens; i++) {
       IntVec products;
       memcpy(&products, sums[i][p], sizeof products);
-      totals[i][p] = grid.added(totals[i][p], products, args.sums[(token + i) * layout.groups() + g]);
+      const size_t place = (token + i) * of.parts + part;
+      const Vec sum = to_float(products - grid.zeros.times(args.sums[place]));
+      totals[i][p] = totals[i][p] + sum * (are_spans ? splat(args.scales[place]) : grid.scales);
     }
-    const size_t groups_of_span = layout.span / layout.group, span = g / groups_of_span;
-    if ((g + 1) % groups_of_span != 0) return;
+    if ((part + 1) % (are_spans ? of.parts_of_group : of.parts_of_span) != 0) return;
     for (size_t i = 0; i < tokens; i++) {
-      const size_t place = (token + i) * layout.spans() + span;
-      results[i][p] = results[i][p] + finished(args, place, totals[i][p], panel_grid + span * kPanelRows);
+      const Vec scale = are_spans ? grid.scales : splat(args.scales[(token + i) * of.spans + span]);
+      results[i][p] = results[i][p] + totals[i][p] * scale;
       totals[i][p] = Vec{};
     }
   }
@@ -149,17 +150,26 @@ struct PairResults {
 void multiply_pair(const Int4ProductArgs& args, const Strip* strips, const uint8_t* const* weights, size_t panel,
                    size_t panels, size_t token) {
   const Int4Layout& layout = args.layout;
-  const size_t tokens = at_most(args.tokens - token, 2 * kTileRows), of_group = tiles_of(layout);
+  const size_t tokens = at_most(args.tokens - token, 2 * kTileRows), of_part = tiles_of(layout);
   alignas(64) int32_t sums[2 * kTileRows][2][kPanelRows];
+  const PanelResults of(args);
   PairResults pair;
-  for (size_t g = 0; g < layout.groups(); g++) {
-    multiply_group(strips, tokens > kTileRows, weights, g * of_group, (g + 1) * of_group, sums[0][0]);
-    for (size_t p = 0; p < panels; p++) pair.add_group(args, token, tokens, p, panel + p, g, sums);
+  for (size_t part = 0; part < of.parts; part++) {
+    multiply_part(strips, tokens > kTileRows, weights, part * of_part, (part + 1) * of_part, sums[0][0]);
+    // Rows in one part have another order of operations.
+    if (of.parts == 1) break;
+    for (size_t p = 0; p < panels; p++) pair.add_part(of, token, tokens, p, panel + p, part, sums);
   }
   for (size_t p = 0; p < panels; p++) {
     for (size_t i = 0; i < tokens; i++) {
-      const Vec values[kParts] = {pair.results[i][p]};
-      store_rows(args, token + i, panel + p, values);
+      IntVec products;
+      memcpy(&products, sums[i][p], sizeof products);
+      Vec values[1][kParts] = {{pair.results[i][p]}};
+      if (of.parts == 1) {
+        of.write_rows<1>(token + i, panel + p, &products, kParts);
+      } else {
+        of.write<1>(token + i, panel + p, values);
+      }
     }
   }
 }

@@ -41,9 +41,18 @@ struct GroupGrid {
   }
 };
 
-/// What a span adds to a token's results, of the totals of its groups. @param place of the token's scale for the span.
-SPINQUANT_INLINE Vec finished(const Int4ProductArgs& args, size_t place, Vec total, const float* row_sums) {
-  return (total + splat(args.shifts[place]) * load(row_sums)) * splat(args.scales[place]);
+/// What the shifts of a token add to its results for kLanes rows. Few tokens have any, where there are many spans.
+/// @param row_sums of the first span.
+SPINQUANT_INLINE Vec with_shifts(const Int4ProductArgs& args, size_t token, size_t spans, Vec values,
+                                 const float* row_sums) {
+  if (args.shifted[token] == 0) return values;
+  const size_t first = token * spans;
+  for (size_t span = 0; span < spans; span++) {
+    const float shift = args.shifts[first + span];
+    if (shift == 0) continue;
+    values = values + splat(args.scales[first + span] * shift) * load(row_sums + span * kPanelRows);
+  }
+  return values;
 }
 
 /// Writes the results of a token for a panel, up to 16.
@@ -64,18 +73,25 @@ SPINQUANT_INLINE void store_rows(const Int4ProductArgs& args, size_t token, size
 /// What follows the sums of a panel. Sizes are computed once: divisions take as long as many products.
 struct PanelResults {
   const Int4ProductArgs& args;
-  size_t groups, group, groups_of_span, spans, depth, panel_bytes, grid_step, panel_grid;
+  size_t groups, part, parts, parts_of_span, parts_of_group, spans, depth, panel_bytes, grid_step, panel_grid;
 
   explicit PanelResults(const Int4ProductArgs& of)
       : args(of),
         groups(of.layout.groups()),
-        group(of.layout.padded_group()),
-        groups_of_span(of.layout.span / of.layout.group),
+        part(of.layout.padded_part()),
+        parts(of.layout.parts()),
+        parts_of_span(of.layout.span / of.layout.part()),
+        parts_of_group(of.layout.group / of.layout.part()),
         spans(of.layout.spans()),
-        depth(groups * group),
+        depth(parts * part),
         panel_bytes(depth / kBlockColumns * kBlockBytes),
         grid_step(of.layout.has_zeros ? 2 * kPanelRows : kPanelRows),
         panel_grid(of.layout.panel_grid()) {}
+
+  /// The grid of a group for kLanes rows of a panel.
+  SPINQUANT_INLINE_MEMBER GroupGrid grid_of(size_t panel, size_t g, size_t lanes) const {
+    return {args.layout, args.grid + panel * panel_grid + spans * kPanelRows + g * grid_step + lanes * kLanes};
+  }
 
   /// Where results will lie is asked for, which takes as long as a read from memory.
   SPINQUANT_INLINE_MEMBER void expect(size_t token, size_t tokens, size_t panel, size_t panels) const {
@@ -85,69 +101,91 @@ struct PanelResults {
     }
   }
 
-  /// Writes results of tokens, of their products, which lie `stride` vectors apart; of weights with one group.
+  /// Writes results of tokens, of their products, which lie `stride` vectors apart; of rows in one part.
   template <size_t Tokens>
-  SPINQUANT_INLINE_MEMBER void write_group(size_t token, size_t panel, const IntVec* products, size_t stride) const {
+  SPINQUANT_INLINE_MEMBER void write_rows(size_t token, size_t panel, const IntVec* products, size_t stride) const {
     const float* row_sums = args.grid + panel * panel_grid;
     SPINQUANT_UNROLL
     for (size_t i = 0; i < Tokens; i++) {
       Vec values[kParts];
       SPINQUANT_UNROLL
       for (size_t part = 0; part < kParts; part++) {
-        const float* grid = row_sums + part * kLanes;
-        const GroupGrid of_group(args.layout, grid + kPanelRows);
-        const Vec total = of_group.added(Vec{}, products[i * stride + part], args.sums[token + i]);
-        values[part] = Vec{} + finished(args, token + i, total, grid);
+        const Vec total = grid_of(panel, 0, part).added(Vec{}, products[i * stride + part], args.sums[token + i]);
+        const Vec shifted = total + splat(args.shifts[token + i]) * load(row_sums + part * kLanes);
+        values[part] = Vec{} + shifted * splat(args.scales[token + i]);
       }
       store_rows(args, token + i, panel, values);
     }
   }
 
-  /// Adds the products of a group that is a span, with the scales of the tokens.
+  /// Adds the products of a part to totals of a group, with the scales of the tokens.
   template <size_t Tokens>
-  SPINQUANT_INLINE_MEMBER void add_span(size_t token, size_t panel, size_t span, const IntVec* products, size_t stride,
-                                        Vec (&values)[Tokens][kParts]) const {
-    const float* row_sums = args.grid + panel * panel_grid + span * kPanelRows;
-    const float* scales = args.grid + panel * panel_grid + spans * kPanelRows + span * grid_step;
+  SPINQUANT_INLINE_MEMBER void add_part(const GroupGrid& grid, size_t lanes, size_t token, size_t p,
+                                        const IntVec* products, size_t stride, Vec (&totals)[Tokens][kParts]) const {
     SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      const GroupGrid of_group(args.layout, scales + part * kLanes);
+    for (size_t i = 0; i < Tokens; i++) {
+      const size_t place = (token + i) * parts + p;
+      const Vec sum = to_float(products[i * stride + lanes] - grid.zeros.times(args.sums[place]));
+      totals[i][lanes] = totals[i][lanes] + sum * splat(args.scales[place]);
+    }
+  }
+
+  /// Adds the totals of a group, of whole spans, and begins the next one.
+  template <size_t Tokens>
+  SPINQUANT_INLINE_MEMBER void end_group(size_t panel, size_t g, Vec (&totals)[Tokens][kParts],
+                                         Vec (&values)[Tokens][kParts]) const {
+    SPINQUANT_UNROLL
+    for (size_t lanes = 0; lanes < kParts; lanes++) {
+      const Vec scales = grid_of(panel, g, lanes).scales;
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Tokens; i++) {
-        const size_t place = (token + i) * spans + span;
-        const Vec total = of_group.added(Vec{}, products[i * stride + part], args.sums[place]);
-        values[i][part] = values[i][part] + finished(args, place, total, row_sums + part * kLanes);
+        values[i][lanes] = values[i][lanes] + totals[i][lanes] * scales;
+        totals[i][lanes] = Vec{};
       }
     }
   }
 
-  /// Adds the products of a group of tokens to their totals.
+  /// Adds the products of a group of tokens to their totals of a span.
   template <size_t Tokens>
   SPINQUANT_INLINE_MEMBER void add_group(size_t token, size_t panel, size_t g, const IntVec* products, size_t stride,
                                          Vec (&totals)[Tokens][kParts]) const {
     SPINQUANT_UNROLL
-    for (size_t part = 0; part < kParts; part++) {
-      const float* grid = args.grid + panel * panel_grid + spans * kPanelRows + g * grid_step;
-      const GroupGrid of_group(args.layout, grid + part * kLanes);
+    for (size_t lanes = 0; lanes < kParts; lanes++) {
+      const GroupGrid of_group = grid_of(panel, g, lanes);
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Tokens; i++) {
         const int32_t sum = args.sums[(token + i) * groups + g];
-        totals[i][part] = of_group.added(totals[i][part], products[i * stride + part], sum);
+        totals[i][lanes] = of_group.added(totals[i][lanes], products[i * stride + lanes], sum);
       }
     }
   }
 
   /// Adds what the groups of a span came to, with the scales of the tokens, and begins the next span.
   template <size_t Tokens>
-  SPINQUANT_INLINE_MEMBER void end_span(size_t token, size_t panel, size_t span, Vec (&totals)[Tokens][kParts],
+  SPINQUANT_INLINE_MEMBER void end_span(size_t token, size_t span, Vec (&totals)[Tokens][kParts],
                                         Vec (&values)[Tokens][kParts]) const {
-    const float* row_sums = args.grid + panel * panel_grid + span * kPanelRows;
+    SPINQUANT_UNROLL
     for (size_t i = 0; i < Tokens; i++) {
-      for (size_t part = 0; part < kParts; part++) {
-        const Vec of_span = finished(args, (token + i) * spans + span, totals[i][part], row_sums + part * kLanes);
-        values[i][part] = values[i][part] + of_span;
-        totals[i][part] = Vec{};
+      const Vec scale = splat(args.scales[(token + i) * spans + span]);
+      SPINQUANT_UNROLL
+      for (size_t lanes = 0; lanes < kParts; lanes++) {
+        values[i][lanes] = values[i][lanes] + totals[i][lanes] * scale;
+        totals[i][lanes] = Vec{};
       }
+    }
+  }
+
+  /// Writes results of tokens in several parts.
+  template <size_t Tokens>
+  SPINQUANT_INLINE_MEMBER void write(size_t token, size_t panel, Vec (&values)[Tokens][kParts]) const {
+    const float* row_sums = args.grid + panel * panel_grid;
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Tokens; i++) {
+      SPINQUANT_UNROLL
+      for (size_t lanes = 0; lanes < kParts; lanes++) {
+        values[i][lanes] = with_shifts(args, token + i, spans, values[i][lanes], row_sums + lanes * kLanes);
+      }
+      store_rows(args, token + i, panel, values[i]);
     }
   }
 };

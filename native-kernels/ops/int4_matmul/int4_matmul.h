@@ -11,24 +11,26 @@ namespace spinquant {
 constexpr size_t kPanelRows = 16;
 /// Columns of a panel in a block, and the bytes of one.
 constexpr size_t kBlockColumns = 8, kBlockBytes = 64;
-/// Groups are padded to a multiple of this.
+/// Parts of a row are padded to a multiple of this.
 constexpr size_t kDepthStep = 32;
 /// Signed codes -8 … 7 are stored as 0 … 15 with this zero point.
 constexpr int kSignedZero = 8;
 /// No group has more columns, so that its sums fit 32 bits (op.cc).
 constexpr size_t kMostColumns = size_t{1} << 19;
 
-/// The shape of a packed weight [rows, columns] with a scale per row and group of columns. Whole groups are a span, for
-/// which a token has a scale.
+/// The shape of a packed weight [rows, columns] with a scale per row and group of columns. A token has a scale per span.
+/// Spans are whole groups, or groups whole spans; the shorter of the two are the parts of a row.
 struct Int4Layout {
   size_t rows, columns, group, span;
   bool has_zeros;
 
   size_t groups() const { return columns / group; }
   size_t spans() const { return columns / span; }
-  size_t padded_group() const { return (group + kDepthStep - 1) / kDepthStep * kDepthStep; }
-  /// Columns with those that pad each group.
-  size_t depth() const { return groups() * padded_group(); }
+  size_t part() const { return group < span ? group : span; }
+  size_t parts() const { return columns / part(); }
+  size_t padded_part() const { return (part() + kDepthStep - 1) / kDepthStep * kDepthStep; }
+  /// Columns with those that pad each part.
+  size_t depth() const { return parts() * padded_part(); }
   size_t panels() const { return (rows + kPanelRows - 1) / kPanelRows; }
   size_t blocks() const { return depth() / kBlockColumns; }
   size_t panel_bytes() const { return blocks() * kBlockBytes; }
@@ -67,30 +69,35 @@ struct Int4Rows {
 struct Int4ActivationArgs {
   Int4Rows rows;
   int8_t* codes;          // [tokens, depth], 0 in the padding
-  int32_t* sums;          // of codes [tokens, groups]
+  int32_t* sums;          // of codes [tokens, parts]
   float *scales, *shifts; // [tokens, spans]
+  int32_t* shifted;       // [tokens]: how many spans have a shift that is not 0
   Int4Layout layout;
   float max_level, clip_ratio;
   bool symmetric, include_zero;
-  /// True for asymmetric quantizers of 8 bits, whose multiples reach ±255, and for ranges without zero, whose multiples
-  /// have any size: shift = base - zero point, else 0.
-  bool shifted;
-  /// 128 for 8 bits, so that codes fit a byte, else 0.
+  /// 128 for 8 bits, so that shifted codes fit a byte, else 0.
   float base;
 };
 
+/// Multiples -zero … max_level - zero that fit a byte are codes as they are. Those of 8 bits, which reach ±255, and of
+/// ranges far from zero are shifted.
+static inline float int4_shift(const Int4ActivationArgs& args, float zero) {
+  return zero <= 128 && args.max_level - zero <= 127 ? 0 : args.base - zero;
+}
+
 /// y [tokens, rows]. With a the codes of a token, t their shift in a span, and u, z, s of a row n and group g of the
-/// weight, summed over the spans:
-///   y = Σ scale·(Σ_g s_g·(Σ a·u - z_g·Σ a) + t·R_n),   R_n = Σ_g s_g·Σ (u - z_g), the sum of a row over the span.
+/// weight, summed over the parts p of a row, each in a span and a group:
+///   y = Σ_p scale·s_g·(Σ a·u - z_g·Σ a) + Σ_spans scale·t·R_n,   R_n = Σ s_g·(u - z_g), the sum of a row over the span.
 /// The sums in brackets are exact in int32; each later step is one float32 operation, the same in every body but the
-/// reference, which sums scale·(a + t)·s·(u - z) in double. Where there is an addend, y is the sum of both. Unit: one
-/// panel.
+/// reference, which sums scale·(a + t)·s·(u - z) in double. The longer of group and span multiplies the sum of its parts.
+/// Where there is an addend, y is the sum of both. Unit: one panel.
 struct Int4ProductArgs {
   const uint8_t* packed;
   const float* grid;
   const int8_t* codes;
-  const int32_t* sums;
+  const int32_t* sums;           // [tokens, parts]
   const float *scales, *shifts;  // [tokens, spans]
+  const int32_t* shifted;        // [tokens]
   float* y;
   const float* addend;  // [tokens, rows], or null; may be y
   Int4Layout layout;

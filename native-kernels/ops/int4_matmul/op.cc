@@ -21,19 +21,22 @@ Kernel<Int4ProductArgs> products_by(Isa isa) {
 }
 
 void require_span(const Int4Layout& layout) {
-  if (layout.span % layout.group == 0 && layout.columns % layout.span == 0) return;
-  reject("activation_group must be a multiple of group and divide the columns, found " + std::to_string(layout.span) +
-         " for " + std::to_string(layout.columns) + " columns in groups of " + std::to_string(layout.group));
+  const bool are_parts = layout.span % layout.group == 0 || layout.group % layout.span == 0;
+  if (are_parts && layout.columns % layout.span == 0) return;
+  reject("activation_group must divide the columns, and be a multiple or a divisor of group, found " +
+         std::to_string(layout.span) + " for " + std::to_string(layout.columns) + " columns in groups of " +
+         std::to_string(layout.group));
 }
 
 /// What the first step writes and the second one reads.
 struct QuantizedRows {
-  Scratch codes, sums, scales;
+  Scratch codes, sums, scales, shifted;
 
   QuantizedRows(size_t tokens, const Int4Layout& layout)
       : codes(tokens * layout.depth()),
-        sums(tokens * layout.groups() * sizeof(int32_t)),
-        scales(2 * tokens * layout.spans() * sizeof(float)) {}
+        sums(tokens * layout.parts() * sizeof(int32_t)),
+        scales(2 * tokens * layout.spans() * sizeof(float)),
+        shifted(tokens * sizeof(int32_t)) {}
 };
 
 /// The most weights that are multiplied with the same rows.
@@ -126,6 +129,7 @@ class Int4Operator : public Operator {
                           quantizer.sums,
                           quantizer.scales,
                           quantizer.shifts,
+                          quantizer.shifted,
                           factor.y.mutable_floats(),
                           factor.addend,
                           layout_of(x, factor.rows),
@@ -162,12 +166,12 @@ class Int4Operator : public Operator {
             static_cast<int32_t*>(memory.sums.bytes()),
             memory.scales.floats(),
             memory.scales.floats() + tokens * layout.spans(),
+            static_cast<int32_t*>(memory.shifted.bytes()),
             layout,
             max_level,
             clip_ratio_,
             symmetric_,
             include_zero_,
-            !symmetric_ && (bits_ == 8 || !include_zero_),
             bits_ == 8 ? 128.0f : 0.0f};
   }
 

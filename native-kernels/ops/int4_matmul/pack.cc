@@ -18,14 +18,14 @@ void pack_block(const int8_t* codes, bool is_signed, uint8_t* to) {
   memcpy(to, &bytes, sizeof bytes);
 }
 
-/// Packs the columns of a group, and returns the sum of their codes.
-int32_t pack_group(const int8_t* codes, size_t columns, bool is_signed, uint8_t* to) {
+/// Packs the columns of a part, and returns the sum of their codes.
+int32_t pack_part(const int8_t* codes, size_t columns, bool is_signed, uint8_t* to) {
   int32_t sum = 0;
   for (size_t i = 0; i < columns; i++) sum += codes[i];
   size_t i = 0;
   for (; i + kBlockColumns <= columns; i += kBlockColumns, to += kBlockBytes) pack_block(codes + i, is_signed, to);
   if (i == columns) return sum;
-  // Columns that pad a group are stored as 0.
+  // Columns that pad a part are stored as 0.
   int8_t rest[kBlockColumns];
   memset(rest, is_signed ? -kSignedZero : 0, sizeof rest);
   memcpy(rest, codes + i, columns - i);
@@ -36,27 +36,26 @@ int32_t pack_group(const int8_t* codes, size_t columns, bool is_signed, uint8_t*
 /// Packs a row, with its sums of scale·(code - zero) over each span.
 void pack_row(const PackInt4Args& args, size_t row, uint8_t* packed, float* grid) {
   const Int4Layout& layout = args.layout;
-  const size_t groups = layout.groups(), group = layout.group;
-  const size_t groups_of_span = layout.span / group;
-  const size_t group_bytes = layout.padded_group() / kBlockColumns * kBlockBytes;
-  float* sums = grid;
-  grid += layout.spans() * kPanelRows;
+  const size_t groups = layout.groups(), part = layout.part();
+  const size_t part_bytes = layout.padded_part() / kBlockColumns * kBlockBytes;
+  const float* scales = args.scales + row * groups;
+  const float* zeros = args.zeros ? args.zeros + row * groups : nullptr;
+  const int8_t* codes = args.codes + row * layout.columns;
   double span_sum = 0;
-  for (size_t g = 0; g < groups; g++) {
-    const float scale = args.scales[row * groups + g];
-    const float zero = args.zeros ? args.zeros[row * groups + g] : 0;
-    const int8_t* codes = args.codes + row * layout.columns + g * group;
-    const int32_t sum = pack_group(codes, group, !args.zeros, packed + g * group_bytes);
-    span_sum += scale * (sum - static_cast<double>(group) * zero);
-    if ((g + 1) % groups_of_span == 0) {
-      *sums = static_cast<float>(span_sum);
-      sums += kPanelRows;
-      span_sum = 0;
-    }
-    *grid = scale;
+  for (size_t p = 0; p < layout.parts(); p++) {
+    const size_t g = p * part / layout.group;
+    const int32_t sum = pack_part(codes + p * part, part, !zeros, packed + p * part_bytes);
+    span_sum += scales[g] * (sum - static_cast<double>(part) * (zeros ? zeros[g] : 0));
+    if ((p + 1) * part % layout.span != 0) continue;
+    *grid = static_cast<float>(span_sum);
     grid += kPanelRows;
-    if (!args.zeros) continue;
-    *grid = zero;
+    span_sum = 0;
+  }
+  for (size_t g = 0; g < groups; g++) {
+    *grid = scales[g];
+    grid += kPanelRows;
+    if (!zeros) continue;
+    *grid = zeros[g];
     grid += kPanelRows;
   }
 }

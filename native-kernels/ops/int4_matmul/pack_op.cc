@@ -79,9 +79,10 @@ class PackInt4 final : public Operator {
     }
     require_depth(columns, columns / groups);
     const size_t spans = static_cast<size_t>(spans_);
-    if (groups % spans != 0) {
-      reject("the groups must be a multiple of spans, found " + std::to_string(groups) + " groups in " +
-             std::to_string(spans) + " spans");
+    if (columns % spans != 0 || (groups % spans != 0 && spans % groups != 0)) {
+      reject("spans must divide the columns, and be a multiple or a divisor of the groups, found " +
+             std::to_string(columns) + " columns, " + std::to_string(groups) + " groups and " + std::to_string(spans) +
+             " spans");
     }
     return {static_cast<size_t>(codes.shape[0]), columns, columns / groups, columns / spans, zeros.data != nullptr};
   }

@@ -16,8 +16,8 @@ constexpr size_t kTogether = 8, kPanelsTogether = 1;
 constexpr size_t kTogether = 4, kPanelsTogether = 1;
 #endif
 
-/// Sums of shorter groups are needed so often that they had better stay in registers, which those of a panel do.
-constexpr size_t kLongGroup = 64;
+/// Sums of shorter parts are needed so often that they had better stay in registers, which those of a panel do.
+constexpr size_t kLongPart = 64;
 
 /// Bytes of activations that are multiplied with all panels before the next ones: at most half of a second-level cache.
 constexpr size_t kCachedBytes = 256 * 1024;
@@ -40,49 +40,56 @@ class Tile {
   SPINQUANT_INLINE_MEMBER Tile(const PanelResults& results, size_t panel, size_t token)
       : results_(results), panel_(panel), token_(token) {}
 
-  /// Of weights with one group.
-  SPINQUANT_INLINE_MEMBER void multiply_group() const {
+  /// Of rows in one part.
+  SPINQUANT_INLINE_MEMBER void multiply_rows() const {
     if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
     IntVec products[Tokens][kVectors];
     const uint8_t* w = weights();
     const int8_t* a = activations();
-    sum_group(w, a, products);
+    sum_part(w, a, products);
     SPINQUANT_UNROLL
     for (size_t p = 0; p < Panels; p++) {
-      results_.template write_group<Tokens>(token_, panel_ + p, &products[0][p * kParts], kVectors);
+      results_.template write_rows<Tokens>(token_, panel_ + p, &products[0][p * kParts], kVectors);
     }
   }
 
-  /// Of weights whose groups are spans.
+  /// Of groups that are a span, or several.
   SPINQUANT_INLINE_MEMBER void multiply_spans() const {
     const uint8_t* w = weights();
     const int8_t* a = activations();
     if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
-    Vec values[Panels][Tokens][kParts]{};
-    for (size_t span = 0; span < results_.spans; span++) {
-      IntVec products[Tokens][kVectors];
-      sum_group(w, a, products);
-      SPINQUANT_UNROLL
-      for (size_t p = 0; p < Panels; p++) {
-        results_.add_span(token_, panel_ + p, span, &products[0][p * kParts], kVectors, values[p]);
+    Vec totals[Panels][Tokens][kParts]{}, values[Panels][Tokens][kParts]{};
+    for (size_t g = 0, part = 0; g < results_.groups; g++) {
+      for (const size_t end = part + results_.parts_of_group; part < end; part++) {
+        IntVec products[Tokens][kVectors];
+        sum_part(w, a, products);
+        SPINQUANT_UNROLL
+        for (size_t v = 0; v < kVectors; v++) {
+          const size_t p = v / kParts, lanes = v % kParts;
+          const GroupGrid grid = results_.grid_of(panel_ + p, g, lanes);
+          results_.add_part(grid, lanes, token_, part, &products[0][p * kParts], kVectors, totals[p]);
+        }
       }
+      SPINQUANT_UNROLL
+      for (size_t p = 0; p < Panels; p++) results_.end_group(panel_ + p, g, totals[p], values[p]);
     }
     store(values);
   }
 
+  /// Of spans of several groups.
   SPINQUANT_INLINE_MEMBER void multiply_groups() const {
     const uint8_t* w = weights();
     const int8_t* a = activations();
     Vec totals[Panels][Tokens][kParts]{}, values[Panels][Tokens][kParts]{};
     for (size_t g = 0, span = 0; g < results_.groups; g++) {
       IntVec products[Tokens][kVectors];
-      sum_group(w, a, products);
+      sum_part(w, a, products);
       SPINQUANT_UNROLL
       for (size_t p = 0; p < Panels; p++) {
         results_.add_group(token_, panel_ + p, g, &products[0][p * kParts], kVectors, totals[p]);
       }
-      if ((g + 1) % results_.groups_of_span != 0) continue;
-      for (size_t p = 0; p < Panels; p++) results_.end_span(token_, panel_ + p, span, totals[p], values[p]);
+      if ((g + 1) % results_.parts_of_span != 0) continue;
+      for (size_t p = 0; p < Panels; p++) results_.end_span(token_, span, totals[p], values[p]);
       span++;
     }
     store(values);
@@ -95,18 +102,15 @@ class Tile {
   const uint8_t* weights() const { return results_.args.packed + panel_ * results_.panel_bytes; }
   const int8_t* activations() const { return results_.args.codes + token_ * results_.depth; }
 
-  SPINQUANT_INLINE_MEMBER void store(const Vec (&values)[Panels][Tokens][kParts]) const {
+  SPINQUANT_INLINE_MEMBER void store(Vec (&values)[Panels][Tokens][kParts]) const {
     SPINQUANT_UNROLL
-    for (size_t p = 0; p < Panels; p++) {
-      SPINQUANT_UNROLL
-      for (size_t i = 0; i < Tokens; i++) store_rows(results_.args, token_ + i, panel_ + p, values[p][i]);
-    }
+    for (size_t p = 0; p < Panels; p++) results_.write(token_, panel_ + p, values[p]);
   }
 
-  /// Σ a·u over a group's columns, behind which w and a then point.
-  SPINQUANT_INLINE_MEMBER void sum_group(const uint8_t*& w, const int8_t*& a, IntVec (&products)[Tokens][kVectors]) const {
+  /// Σ a·u over a part's columns, behind which w and a then point.
+  SPINQUANT_INLINE_MEMBER void sum_part(const uint8_t*& w, const int8_t*& a, IntVec (&products)[Tokens][kVectors]) const {
     TileSums sums{};
-    for (size_t i = 0; i < results_.group; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
+    for (size_t i = 0; i < results_.part; i += kDepthStep, a += kDepthStep, w += kDepthStep / kBlockColumns * kBlockBytes) {
       add_step(sums, w, a);
     }
     SPINQUANT_UNROLL
@@ -159,8 +163,8 @@ class Tile {
 };
 
 template <size_t Tokens, size_t Panels>
-void multiply_group(const PanelResults& results, size_t panel, size_t token) {
-  Tile<Tokens, Panels>(results, panel, token).multiply_group();
+void multiply_rows(const PanelResults& results, size_t panel, size_t token) {
+  Tile<Tokens, Panels>(results, panel, token).multiply_rows();
 }
 
 template <size_t Tokens, size_t Panels>
@@ -175,8 +179,8 @@ void multiply_groups(const PanelResults& results, size_t panel, size_t token) {
 
 template <size_t Tokens, size_t Panels>
 SPINQUANT_INLINE void multiply(const PanelResults& results, size_t panel, size_t token) {
-  if (results.groups == 1) return multiply_group<Tokens, Panels>(results, panel, token);
-  if (results.groups_of_span == 1) return multiply_spans<Tokens, Panels>(results, panel, token);
+  if (results.parts == 1) return multiply_rows<Tokens, Panels>(results, panel, token);
+  if (results.parts_of_span == 1) return multiply_spans<Tokens, Panels>(results, panel, token);
   multiply_groups<Tokens, Panels>(results, panel, token);
 }
 
@@ -210,7 +214,7 @@ size_t whole_units(size_t count, size_t unit) { return count < unit ? unit : cou
 
 void int4_products(const Int4ProductArgs& args, size_t first, size_t last) {
   const PanelResults results(args);
-  const size_t together = results.group >= kLongGroup ? kPanelsTogether : 1;
+  const size_t together = results.part >= kLongPart ? kPanelsTogether : 1;
   const size_t tokens = whole_units(kCachedBytes / results.depth, kTogether);
   const size_t panels = whole_units(kCachedWeights / results.panel_bytes, together);
   for (size_t start = 0; start < args.tokens; start += tokens) {

@@ -51,19 +51,19 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
   const Int4Layout& layout = args.layout;
   const int8_t* codes = args.codes + token * layout.depth();
   const float* grid = args.grid + row / kPanelRows * layout.panel_grid() + row % kPanelRows;
-  const size_t parts = layout.has_zeros ? 2 : 1;
+  const size_t lines = layout.has_zeros ? 2 : 1, part = layout.part();
   double sum = 0;
-  for (size_t g = 0; g < layout.groups(); g++) {
-    const float* own = grid + (layout.spans() + g * parts) * kPanelRows;
+  for (size_t p = 0; p < layout.parts(); p++) {
+    const float* own = grid + (layout.spans() + p * part / layout.group * lines) * kPanelRows;
     const double scale = *own;
     const double zero = layout.has_zeros ? own[kPanelRows] : kSignedZero;
-    const size_t span = token * layout.spans() + g * layout.group / layout.span;
-    double of_group = 0;
-    for (size_t i = 0; i < layout.group; i++) {
-      const size_t column = g * layout.padded_group() + i;
-      of_group += (static_cast<double>(codes[column]) + args.shifts[span]) * (nibble(args, row, column) - zero);
+    const size_t span = token * layout.spans() + p * part / layout.span;
+    double of_part = 0;
+    for (size_t i = 0; i < part; i++) {
+      const size_t column = p * layout.padded_part() + i;
+      of_part += (static_cast<double>(codes[column]) + args.shifts[span]) * (nibble(args, row, column) - zero);
     }
-    sum += args.scales[span] * scale * of_group;
+    sum += args.scales[span] * scale * of_part;
   }
   return sum;
 }
@@ -88,26 +88,29 @@ std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
 
 void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last) {
   const Int4Layout& layout = args.layout;
-  const size_t groups_of_span = layout.span / layout.group;
+  const size_t part = layout.part(), padded = layout.padded_part(), parts_of_span = layout.span / part;
   std::vector<float> row;
-  // Spans of one token lie behind one another, and so do their groups.
+  // Spans of one token lie behind one another, and so do their parts.
   for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
-    const size_t at = span % layout.spans();
-    if (at == 0) row = row_of(args.rows, span / layout.spans(), layout.columns);
+    const size_t at = span % layout.spans(), token = span / layout.spans();
+    if (at == 0) {
+      row = row_of(args.rows, token, layout.columns);
+      args.shifted[token] = 0;
+    }
     const float* x = &row[at * layout.span];
     const RowQuantizer q = quantizer_of(args, x);
     const bool is_zero = std::all_of(x, x + layout.span, [](float value) { return value == 0; });
     // Where all are one value, that is the scale, and their codes are all 0 + 1.
     args.scales[span] = q.scale == 0 ? x[0] : q.scale;
-    args.shifts[span] = q.scale == 0 ? 1 : args.shifted && !is_zero ? args.base - q.zero : 0;
-    int8_t* codes = args.codes + span * groups_of_span * layout.padded_group();
-    for (size_t g = 0; g < groups_of_span; g++) {
-      int32_t& sum = args.sums[span * groups_of_span + g];
+    args.shifts[span] = q.scale == 0 ? 1 : args.symmetric || is_zero ? 0 : int4_shift(args, q.zero);
+    args.shifted[token] += args.shifts[span] != 0;
+    int8_t* codes = args.codes + span * parts_of_span * padded;
+    for (size_t p = 0; p < parts_of_span; p++) {
+      int32_t& sum = args.sums[span * parts_of_span + p];
       sum = 0;
-      for (size_t i = 0; i < layout.padded_group(); i++) {
-        bool is_padding = i >= layout.group;
-        int8_t code = is_padding ? 0 : code_of(q, x[g * layout.group + i], args.shifts[span]);
-        codes[g * layout.padded_group() + i] = code;
+      for (size_t i = 0; i < padded; i++) {
+        int8_t code = i >= part ? 0 : code_of(q, x[p * part + i], args.shifts[span]);
+        codes[p * padded + i] = code;
         sum += code;
       }
     }

@@ -44,10 +44,9 @@ function layerQuantizers(
   layer: number | null,
 ): LayerQuantizers {
   const { weights } = quantization;
-  const groups = activationGroups(groupSizeOf(quantization.activations), rotation, config);
-  const at = (site: Site, group: number): ActivationQuantizer => {
+  const at = (site: Site): ActivationQuantizer => {
     const described = siteQuantizer(site, quantization, rotation, layer);
-    return described ? activationQuantizer(described, group, config) : FULL_PRECISION.input;
+    return described ? activationQuantizer(site, described, config) : FULL_PRECISION.input;
   };
   const weightsWith = (bits: number): WeightQuantizer => ({
     bits,
@@ -59,16 +58,16 @@ function layerQuantizers(
     const { bits } = quantizationOfWeight(quantization, linear, layer);
     return bits === weights.bits ? null : weightsWith(bits);
   });
-  const [input, gateUpInput] = [at('attention-input', groups.input), at('mlp-input', groups.input)];
+  const [input, gateUpInput] = [at('attention-input'), at('mlp-input')];
   return {
     weights: weightsWith(weights.bits),
     ...(Object.keys(others).length > 0 && { otherWeights: others }),
     input,
     ...(!isDeepStrictEqual(input, gateUpInput) && { gateUpInput }),
-    outputInput: at('o-input', groups.outputInput),
-    downInput: at('down-input', groups.downInput),
-    keys: at('key', 0),
-    values: at('value', 0),
+    outputInput: at('o-input'),
+    downInput: at('down-input'),
+    keys: at('key'),
+    values: at('value'),
     ...keyOffsetOf(quantizationOfSite(quantization, 'key', layer), config),
   };
 }
@@ -82,13 +81,14 @@ function keyOffsetOf(
   return keys.offset === 'none' || keys.bits >= 16 || !isKnown ? {} : { keyOffset: keys.offset };
 }
 
-/** @param group channels of one scale where groups share one; 0 for whole tokens. */
+/** @throws UserError `quantization/group-size` when a group size does not divide what the site holds. */
 function activationQuantizer(
-  { bits, symmetric, clipRatio, includeZero, shares }: SiteQuantizer,
-  group: number,
-  { headDim }: ModelConfig,
+  site: Site,
+  { bits, symmetric, clipRatio, includeZero, shares, groupSize }: SiteQuantizer,
+  config: ModelConfig,
 ): ActivationQuantizer {
-  return { bits, symmetric, group: shares === 'head' ? headDim : group, clipRatio, includeZero };
+  const group = shares === 'head' ? config.headDim : channelsOfGroup(site, groupSize, config);
+  return { bits, symmetric, group, clipRatio, includeZero };
 }
 
 /** The same, with the gradient going through the scales of activations too. */
@@ -127,23 +127,65 @@ export function weightGroup(groupSize: number | null, config: ModelConfig): numb
   return checkedGroup('quantization.weights.groupSize', groupSize, widths);
 }
 
+/** The linear layers that read a site, as messages name them. */
+const READERS: Readonly<Partial<Record<Site, string>>> = {
+  'attention-input': 'q, k and v',
+  'o-input': 'o',
+  'mlp-input': 'gate and up',
+  'down-input': 'down',
+};
+
 /**
- * Channels that share a scale, at the inputs of hidden width and at those of o and down; 0 for whole tokens.
- * @throws UserError `quantization/group-size` when the size does not divide a width.
+ * Refuses a group size that does not divide what these sites hold. Heads that are not mixed are groups of their own.
+ * @param key of the experiment file that has the size.
+ * @throws UserError `quantization/group-size`
  */
-export function activationGroups(
+export function expectActivationGroups(
   groupSize: number | null,
+  sites: readonly Site[],
   { acrossHeads }: Pick<Rotation, 'acrossHeads'>,
   config: ModelConfig,
-): { readonly input: number; readonly outputInput: number; readonly downInput: number } {
-  const key = 'quantization.activations.groupSize';
-  const { hiddenSize, heads, headDim } = config;
-  return {
-    input: checkedGroup(key, groupSize, [hiddenSize]),
-    // Where heads are not mixed, they are the groups.
-    outputInput: acrossHeads ? checkedGroup(key, groupSize, [hiddenSize, heads * headDim]) : 0,
-    downInput: checkedGroup(key, downGroup(groupSize, config), [config.intermediateSize]),
-  };
+  key = ACTIVATION_GROUPS,
+): void {
+  for (const site of sites) {
+    if (site !== 'o-input' || acrossHeads) channelsOfGroup(site, groupSize, config, key);
+  }
+}
+
+const ACTIVATION_GROUPS = 'quantization.activations.groupSize';
+
+/**
+ * Channels that share a scale at a site; 0 for whole tokens.
+ * @throws UserError `quantization/group-size` when the size does not divide the site's width.
+ */
+function channelsOfGroup(
+  site: Site,
+  groupSize: number | null,
+  config: ModelConfig,
+  key = ACTIVATION_GROUPS,
+): number {
+  const width = widthOfSite(site, config);
+  const group = site === 'down-input' ? downGroup(groupSize, config) : groupSize;
+  if (group === null) return 0;
+  if (width % group === 0) return group;
+  throw new UserError(
+    'quantization/group-size',
+    `${key} is ${groupSize}, which does not divide the ${width} channels that ${READERS[site]} read.`,
+    `Use ${sizesInWords(width)}, or null for one scale per token.`,
+  );
+}
+
+function widthOfSite(site: Site, { hiddenSize, intermediateSize, heads, headDim }: ModelConfig): number {
+  if (site === 'down-input') return intermediateSize;
+  return site === 'o-input' ? heads * headDim : hiddenSize;
+}
+
+/** Sizes worth their price: those of 32 … 128 channels, or where a width has none, all. */
+function sizesInWords(width: number): string {
+  const divisors = Array.from({ length: width }, (_, i) => i + 1).filter((size) => width % size === 0);
+  const usual = divisors.filter((size) => size >= 32 && size <= 128);
+  const [last, ...others] = (usual.length > 0 ? usual : divisors).toReversed();
+  return others.length > 0 ? `${others.reverse().join(', ')} or ${last}` : String(last);
 }
 
 /** A group size that does not divide the width of down_proj gives way to as many groups as the hidden size has. */

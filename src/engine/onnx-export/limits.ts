@@ -171,9 +171,11 @@ function activationNotes(network: Network): string[] {
     ];
   const blocks = blocksInWords(network);
   const scales = `symmetrically to 8 bits, with one scale for each block of ${blocks} channels`;
-  if (input.bits === 8) return [`Activations are rounded ${scales}; the run has scales of its own settings.`];
+  const own = input.group === 0 ? 'scales of its own settings' : `one for each group of ${input.group}`;
+  if (input.bits === 8) return [`Activations are rounded ${scales}; the run has ${own}.`];
+  const groups = input.group === 0 ? '' : ` (the run has ${own})`;
   return [
-    `The run rounds activations to ${formatCount(input.bits, 'bit')}, for which ONNX Runtime has no product: here they are rounded ${scales}. Compare with a run of 8-bit activations.`,
+    `The run rounds activations to ${formatCount(input.bits, 'bit')}, for which ONNX Runtime has no product: here they are rounded ${scales}${groups}. Compare with a run of 8-bit activations.`,
   ];
 }
 

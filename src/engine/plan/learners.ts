@@ -1,6 +1,7 @@
 /** The learner of an experiment: through the quantized network, or on captured activations. */
 import { blocksToCapture, captureActivations } from '../calibration/capture.ts';
 import type { Network } from '../network/network.ts';
+import { quantizersOf } from '../network/quantizers.ts';
 import type { SeamState } from '../network/seams.ts';
 import {
   type DistributionOptions,
@@ -52,14 +53,19 @@ async function* learnOnCaptured(
   bench: Workbench,
   blocks: readonly Int32Array[],
   initial: SeamState,
-  settings: Omit<DistributionOptions, 'seams'>,
+  settings: Omit<DistributionOptions, 'seams' | 'residualGroup'>,
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, SeamState> {
   const { cache, experiment } = bench;
   const some = blocksToCapture(blocks);
   const network = capturedNetwork(bench);
   const captured = await captureActivations(cache, network, some, experiment.calibration.seed, signal);
-  const options = { ...settings, seams: learnedSeams(experiment) };
+  const { input } = quantizersOf(
+    experiment.quantization,
+    experiment.rotation,
+    network.checkpoint.config,
+  ).quantizers;
+  const options = { ...settings, seams: learnedSeams(experiment), residualGroup: input.group };
   return yield* learnFromActivations(cache, initial, captured, options, signal);
 }
 

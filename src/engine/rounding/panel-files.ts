@@ -14,7 +14,7 @@ import type { PanelStore, PanelType } from '../network/kept-panels.ts';
 
 const FORMAT = 'spinquant packed weights';
 /** Raised when panels or grids come to lie otherwise (native-kernels/ops/int4_matmul/README.md). */
-export const LAYOUT = '1';
+export const LAYOUT = '2';
 /** Products load whole cache lines. */
 const ALIGNMENT = 64;
 

@@ -12,7 +12,7 @@ const PANEL = 16;
 /** Columns in a block of 64 bytes: four in the lower halves of its bytes, four in the upper ones. */
 const BLOCK = 8;
 const BLOCK_BYTES = 64;
-/** Groups of columns are padded to a multiple of this. */
+/** Parts of a row are padded to a multiple of this. */
 const STEP = 32;
 /** Signed codes are stored with this zero point. */
 const SIGNED_ZERO = 8;
@@ -21,7 +21,7 @@ const SIGNED_ZERO = 8;
 export interface RowParts {
   /** Scales of the weight. */
   readonly groups: number;
-  /** Scales of a token; a span of the row is a whole number of groups. */
+  /** Scales of a token; a span of the row is a whole number of groups, or a group one of spans. */
   readonly spans: number;
   readonly hasZeros: boolean;
 }
@@ -31,8 +31,10 @@ interface Layout {
   readonly columns: number;
   readonly groups: number;
   readonly spans: number;
-  readonly group: number;
-  readonly paddedGroup: number;
+  /** The shorter of groups and spans are the parts of a row. */
+  readonly parts: number;
+  readonly part: number;
+  readonly paddedPart: number;
   readonly panels: number;
   /** Blocks of a panel. */
   readonly blocks: number;
@@ -41,12 +43,13 @@ interface Layout {
 }
 
 function layoutOf(rows: number, columns: number, { groups, spans, hasZeros }: RowParts): Layout {
-  const group = columns / groups;
-  const paddedGroup = Math.ceil(group / STEP) * STEP;
+  const parts = Math.max(groups, spans);
+  const part = columns / parts;
+  const paddedPart = Math.ceil(part / STEP) * STEP;
   return {
-    ...{ rows, columns, groups, spans, group, paddedGroup },
+    ...{ rows, columns, groups, spans, parts, part, paddedPart },
     panels: Math.ceil(rows / PANEL),
-    blocks: (groups * paddedGroup) / BLOCK,
+    blocks: (parts * paddedPart) / BLOCK,
     lines: spans + groups * (hasZeros ? 2 : 1),
   };
 }
@@ -74,16 +77,18 @@ export const PackInt4: OpDefinition = {
   },
   compose([codes, scales, zeros], attributes) {
     const layout = layoutOf(codes!.dim(0), codes!.dim(1), partsOf(scales!, zeros, attributes));
-    const { rows, groups, spans, group, lines } = layout;
-    const grouped = reshape(toReal(codes!), [rows, groups, group]);
-    const alone = (values: Value): Value => reshape(values, [rows, groups, 1]);
-    const [s, z] = [alone(scales!), zeros ? alone(zeros) : null];
-    const sums = mul(s, reduceSum(z ? sub(grouped, z) : grouped, [-1]));
-    const totals = reduceSum(reshape(sums, [rows, spans, groups / spans]), [-1], false);
-    const perGroup = reshape(z ? concat([s, z], 2) : s, [rows, lines - spans]);
+    const { rows, spans, parts, part, lines } = layout;
+    const inParts = reshape(toReal(codes!), [rows, parts, part]);
+    const alone = (values: Value): Value => reshape(values, [rows, values.dim(1), 1]);
+    const ofParts = (values: Value): Value => alone(repeated(values, parts));
+    const z = zeros ? ofParts(zeros) : null;
+    const sums = mul(ofParts(scales!), reduceSum(z ? sub(inParts, z) : inParts, [-1]));
+    const totals = reduceSum(reshape(sums, [rows, spans, parts / spans]), [-1], false);
+    const grids = [scales, zeros].flatMap((values) => (values ? [alone(values)] : []));
+    const perGroup = reshape(zeros ? concat(grids, 2) : grids[0]!, [rows, lines - spans]);
     const grid = padEnd(concat([totals, perGroup], 1), 0, layout.panels * PANEL);
     return [
-      packedBytes(z ? grouped : add(grouped, codes!.graph.scalar(SIGNED_ZERO)), layout),
+      packedBytes(z ? inParts : add(inParts, codes!.graph.scalar(SIGNED_ZERO)), layout),
       transpose(reshape(grid, [layout.panels, PANEL, lines]), [0, 2, 1]),
     ];
   },
@@ -93,19 +98,19 @@ function partsOf(scales: Value, zeros: Value | undefined, attributes: Attributes
   return { groups: scales.dim(1), spans: intAttribute(attributes, 'spans'), hasZeros: zeros !== undefined };
 }
 
-/** Bytes of numbers 0 … 15 [rows, groups, group]. */
-function packedBytes(numbers: Value, { groups, paddedGroup, panels, blocks }: Layout): Value {
+/** Bytes of numbers 0 … 15 [rows, parts, part]. */
+function packedBytes(numbers: Value, { paddedPart, panels, blocks }: Layout): Value {
   const { graph } = numbers;
-  const padded = padEnd(padEnd(numbers, 2, paddedGroup), 0, panels * PANEL);
-  const halves = reshape(padded, [panels, PANEL, (groups * paddedGroup) / BLOCK, 2, BLOCK / 2]);
+  const padded = padEnd(padEnd(numbers, 2, paddedPart), 0, panels * PANEL);
+  const halves = reshape(padded, [panels, PANEL, blocks, 2, BLOCK / 2]);
   const ordered = transpose(halves, [0, 2, 3, 1, 4]);
   const byte = add(slice(ordered, 2, 0, 1), scale(slice(ordered, 2, 1, 2), 16));
   const signed = where(less(graph.scalar(127), byte), sub(byte, graph.scalar(256)), byte);
   return cast(reshape(signed, [panels, blocks, BLOCK_BYTES]), 'int8');
 }
 
-/** Numbers 0 … 15 [rows, groups, group] of bytes: what {@link packedBytes} packed. */
-function unpacked(bytes: Value, { rows, groups, group, paddedGroup, panels, blocks }: Layout): Value {
+/** Numbers 0 … 15 [rows, parts, part] of bytes: what {@link packedBytes} packed. */
+function unpacked(bytes: Value, { rows, parts, part, paddedPart, panels, blocks }: Layout): Value {
   const { graph } = bytes;
   const signed = toReal(bytes);
   const byte = where(less(signed, graph.scalar(0)), add(signed, graph.scalar(256)), signed);
@@ -114,18 +119,19 @@ function unpacked(bytes: Value, { rows, groups, group, paddedGroup, panels, bloc
   const low = sub(byte, scale(high, 16));
   const halves = [low, high].map((half) => reshape(half, [panels, blocks, 1, PANEL, BLOCK / 2]));
   const ordered = transpose(concat(halves, 2), [0, 3, 1, 2, 4]);
-  const all = reshape(ordered, [panels * PANEL, groups, paddedGroup]);
-  return slice(slice(all, 2, 0, group), 0, 0, rows);
+  const all = reshape(ordered, [panels * PANEL, parts, paddedPart]);
+  return slice(slice(all, 2, 0, part), 0, 0, rows);
 }
 
 /** Ŵ = s (u − z) [rows, columns] of what {@link PackInt4} gives. */
 function unpackedWeight(bytes: Value, grid: Value, layout: Layout): Value {
   const { rows, columns, groups, spans, panels, lines } = layout;
   const perRow = reshape(transpose(grid, [0, 2, 1]), [panels * PANEL, lines]);
-  const parts = (lines - spans) / groups;
-  const perGroup = reshape(slice(slice(perRow, 1, spans, lines), 0, 0, rows), [rows, groups, parts]);
-  const zero = parts === 2 ? slice(perGroup, 2, 1, 2) : grid.graph.scalar(SIGNED_ZERO);
-  return reshape(mul(slice(perGroup, 2, 0, 1), sub(unpacked(bytes, layout), zero)), [rows, columns]);
+  const numbers = (lines - spans) / groups;
+  const perGroup = reshape(slice(slice(perRow, 1, spans, lines), 0, 0, rows), [rows, groups, 1, numbers]);
+  const zero = numbers === 2 ? slice(perGroup, 3, 1, 2) : grid.graph.scalar(SIGNED_ZERO);
+  const inGroups = reshape(unpacked(bytes, layout), [rows, groups, columns / groups, 1]);
+  return reshape(mul(slice(perGroup, 3, 0, 1), sub(inGroups, zero)), [rows, columns]);
 }
 
 /** Attributes with the rows of the weights that share what a product reads. */
@@ -141,7 +147,7 @@ const rowsOfWeights = (attributes: Attributes): number[] =>
 /**
  * Computes Q(x) Ŵᵀ [..., N] of x [..., K] and what {@link PackInt4} gives, for up to three weights that share a
  * quantizer. Attributes are those of FakeQuantize, whose `group` is `activation_group` here (0: the whole row), a multiple
- * of the weights' `group`; `rows`, `rows2` and `rows3` are N, and `zero_points` 1 where the weights have these. With
+ * or a divisor of the weights' `group`; `rows`, `rows2` and `rows3` are N, and `zero_points` 1 where the weights have these. With
  * `norm` it is Q(RmsNorm(x)). The kernel multiplies whole numbers and sums in int32: what float32 rounds is one sum over
  * the groups, not one over K.
  */
@@ -196,14 +202,15 @@ export interface Int4Codes {
   readonly zeros: Value | null;
 }
 
-/** The groups that a packed weight has for readers of `spans`: its own, or smaller ones of which spans are made. */
+/** The groups that a packed weight has for readers of `spans`: its own, or smaller ones where neither divides the other. */
 export function packedParts(
   columns: number,
   weight: { readonly groups: number; readonly hasZeros: boolean },
   spans: number,
 ): RowParts {
   const [group, span] = [columns / weight.groups, columns / spans];
-  return { groups: columns / commonDivisor(group, span), spans, hasZeros: weight.hasZeros };
+  const groups = group % span === 0 ? weight.groups : columns / commonDivisor(group, span);
+  return { groups, spans, hasZeros: weight.hasZeros };
 }
 
 const commonDivisor = (a: number, b: number): number => (b === 0 ? a : commonDivisor(b, a % b));

@@ -8,20 +8,24 @@ import {
   fillsMatrix,
   formatPath,
   hasLearnedRotation,
+  INPUT_OF_SITE,
+  type JsonPath,
   lastLayer,
   type ParsedExperiment,
   type Purpose,
   type Reading,
+  sitesOf,
   trainingOf,
   uniqueFaults,
   worstLayers,
 } from '../../../config/index.ts';
 import { locateModel, resolveModel } from '../../../hub/locate.ts';
+import type { Site } from '../../../protocol/block.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import type { ModelFault, ModelOutline } from '../../../protocol/worker.ts';
 import { type Checkpoint, openCheckpoint } from '../../model/checkpoint.ts';
 import { type ModelConfig, readModelConfig } from '../../model/config.ts';
-import { activationGroups, weightGroup } from '../../network/quantizers.ts';
+import { expectActivationGroups, weightGroup } from '../../network/quantizers.ts';
 import { type HadamardPlan, planAcrossHeads, planHadamard } from '../../rotation/hadamard-plan.ts';
 import { networkMemory, networksOf } from '../memory.ts';
 import { trainingMemory } from '../training-memory.ts';
@@ -140,8 +144,8 @@ function rulesOf(reading: Pick<Reading, 'ask' | 'isWritten'>, config: ModelConfi
   return [
     ...(['r1', 'r2', 'r3', 'r4'] as const).map((name) => hadamardRule(name, config)),
     headsRule(config),
-    groupRule('weights', config, ask),
-    groupRule('activations', config, ask),
+    weightGroupRule(config, ask),
+    activationGroupRule(config, ask),
     layersRule(config),
     memoryRule(config, purpose),
     ...(purpose === 'inspect' ? [] : [trainingRule(config)]),
@@ -286,16 +290,34 @@ function lengthRule(
   };
 }
 
-/** A group size that does not divide the model's widths, where something is rounded. */
-function groupRule(part: 'weights' | 'activations', config: ModelConfig, ask: Reading['ask']): Rule {
-  if (ask(({ quantization }) => quantization[part].bits) === 16) return () => [];
-  return ({ quantization, rotation }) => {
-    const { groupSize } = quantization[part];
-    const groups = () =>
-      part === 'weights' ? weightGroup(groupSize, config) : activationGroups(groupSize, rotation, config);
-    const path = ['quantization', part, 'groupSize'];
-    const faults: Unplaced[] = [];
-    if (attempt(faults, groups) !== null) return [];
-    return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
+/** Groups of weights that do not divide the model's widths, where weights are rounded. */
+function weightGroupRule(config: ModelConfig, ask: Reading['ask']): Rule {
+  if (ask(({ quantization }) => quantization.weights.bits) === 16) return () => [];
+  return ({ quantization: { weights } }) =>
+    groupFaults(['quantization', 'weights', 'groupSize'], () => weightGroup(weights.groupSize, config));
+}
+
+/** The same of activations, also where exceptions have groups of their own. */
+function activationGroupRule(config: ModelConfig, ask: Reading['ask']): Rule {
+  if (ask(({ quantization }) => quantization.activations.bits) === 16) return () => [];
+  return ({ quantization: { activations, exceptions = [] }, rotation }) => {
+    const faultsAt = (path: JsonPath, groupSize: number | null, sites: readonly Site[]): Unplaced[] =>
+      groupFaults(path, () => expectActivationGroups(groupSize, sites, rotation, config, formatPath(path)));
+    const own = exceptions.flatMap((exception, index) => {
+      const path = ['quantization', 'exceptions', index, 'activations', 'groupSize'];
+      return faultsAt(
+        path,
+        exception.activations?.groupSize ?? null,
+        sitesOf(exception).map((site) => INPUT_OF_SITE[site]),
+      );
+    });
+    const all = Object.values(INPUT_OF_SITE);
+    return [...faultsAt(['quantization', 'activations', 'groupSize'], activations.groupSize, all), ...own];
   };
+}
+
+function groupFaults(path: JsonPath, check: () => unknown): Unplaced[] {
+  const faults: Unplaced[] = [];
+  attempt(faults, check);
+  return faults.map((fault) => ({ ...fault, path, suggestion: { path, value: null } }));
 }

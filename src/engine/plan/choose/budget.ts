@@ -2,6 +2,7 @@
 import {
   EXCEPTION_SITES,
   type Exception,
+  INPUT_OF_SITE,
   LINEARS_OF_SITE,
   type Quantization,
   quantizationOfSite,
@@ -11,7 +12,7 @@ import {
 import type { Linear } from '../../../protocol/block.ts';
 import type { AttributionFile } from '../../../runs/index.ts';
 import type { ModelConfig } from '../../model/config.ts';
-import { INPUT_OF_SITE, partsOf } from './layers-by-cost.ts';
+import { partsOf } from './layers-by-cost.ts';
 
 /** Of rounding to 8 bits, little is left: its error is 2⁻⁴ of that of 4 bits, and its square 2⁻⁸. */
 const MORE = { bits: 8 } as const;

@@ -1,14 +1,12 @@
-import { type Exception, LINEARS_OF_SITE, sitesOf, worstLayers } from '../../../config/index.ts';
+import {
+  type Exception,
+  INPUT_OF_SITE,
+  LINEARS_OF_SITE,
+  sitesOf,
+  worstLayers,
+} from '../../../config/index.ts';
 import type { RoundedPart } from '../../../protocol/block.ts';
 import type { AttributionFile } from '../../../runs/index.ts';
-
-/** What the activations of a group of linear layers are in an attribution. */
-export const INPUT_OF_SITE = {
-  qkv: 'attention-input',
-  o: 'o-input',
-  'gate-up': 'mlp-input',
-  down: 'down-input',
-} as const satisfies Record<ReturnType<typeof sitesOf>[number], RoundedPart>;
 
 /** The parts of a layer that an exception changes. */
 export function partsOf(exception: Exception): RoundedPart[] {

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { optionsOf, type ResolvedExperiment, type Rotation, scalingOf } from '../../../config/index.ts';
+import {
+  optionsOf,
+  type Quantization,
+  type ResolvedExperiment,
+  type Rotation,
+  scalingOf,
+} from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import { COMPARED_TOKENS } from '../../evaluate/preservation.ts';
 import { preservationWork } from '../../evaluate/work.ts';
@@ -78,11 +84,11 @@ export function learnStep(
     name: 'learn',
     version: 1,
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
-    // Captured activations are those of the full-precision network.
+    // Captured activations are those of the full-precision network, judged in the groups that share a scale.
     spec: () =>
       rotation.learning.objective === 'cross-entropy'
         ? { rotation, quantization, seed: text.seed }
-        : { ...withoutOnline(rotation), seed: text.seed },
+        : { ...withoutOnline(rotation), seed: text.seed, ...groupsOf(quantization) },
     digest: ({ state }) => digestOfMaps(state),
     keeping: LEARNED,
     cost: (context) => learningCost(context.bench, sizeOfText(context.of(calibration))),
@@ -93,6 +99,10 @@ export function learnStep(
     },
   };
   return step;
+}
+
+function groupsOf({ activations: { bits, groupSize } }: Quantization): { readonly groupSize?: number } {
+  return bits >= 16 || groupSize === null ? {} : { groupSize };
 }
 
 /** Measures that maps leave the full-precision function alone. */

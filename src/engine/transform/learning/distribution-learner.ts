@@ -31,6 +31,8 @@ export interface DistributionOptions {
   readonly schedule: Schedule;
   /** Seams whose maps are learned. */
   readonly seams: readonly SeamName[];
+  /** Channels of the residual that share a scale, which then are judged apart; 0 or absent: whole tokens. */
+  readonly residualGroup?: number;
 }
 
 /**
@@ -83,7 +85,8 @@ async function groupLearners(
   for (const seam of seamsIn(start)) {
     const [maps, rows] = [start[seam], captured[seam]];
     if (!options.seams.includes(seam) || !maps || !rows) continue;
-    learners.push([seam, await GroupLearner.create(cache, options, maps, rows)]);
+    const group = seam === 'residual' ? (options.residualGroup ?? 0) : 0;
+    learners.push([seam, await GroupLearner.create(cache, options, group, maps, rows)]);
   }
   return learners;
 }
@@ -129,10 +132,11 @@ class GroupLearner {
   static async create(
     cache: ProgramCache,
     options: DistributionOptions,
+    group: number,
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ): Promise<GroupLearner> {
-    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data) };
+    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data), group };
     const { objective, optimizer, gradientClip } = options;
     const program = await cache.get(DISTRIBUTION_STEP, { objective, optimizer, gradientClip, ...shape });
     return new GroupLearner(cache, program, options, rotations, data);
@@ -183,6 +187,8 @@ interface StepSpec extends Pick<DistributionOptions, 'objective' | 'optimizer' |
   readonly count: number;
   readonly n: number;
   readonly rows: number;
+  /** Channels that are judged together; 0 for whole rows. */
+  readonly group: number;
 }
 
 type StepOutputs = Record<'loss' | 'gradientNorm' | 'next' | 'drift', Reals> &
@@ -191,11 +197,13 @@ type StepOutputs = Record<'loss' | 'gradientNorm' | 'next' | 'drift', Reals> &
 /** One step as one graph: r [N, n, n], x [N, rows, n] → loss [N], and the rotations after the optimizer's step. */
 const DISTRIBUTION_STEP: ProgramKind<StepSpec, StepOutputs> = {
   name: 'distribution-step',
-  build({ objective, optimizer, gradientClip, count, n, rows }) {
+  build({ objective, optimizer, gradientClip, count, n, rows, group }) {
     const graph = new Graph();
     const r = graph.input('r', [count, n, n]);
     const rates = stepInputs(graph);
-    const loss = distributionLoss(matmul(graph.input('x', [count, rows, n]), r), objective);
+    const turned = matmul(graph.input('x', [count, rows, n]), r);
+    const width = group || n;
+    const loss = distributionLoss(reshape(turned, [count, (rows * n) / width, width]), objective);
     const ones = expand(reshape(graph.scalar(1), [1]), [count]);
     const [g] = gradients([[loss, ones]], [r]);
     if (!g) throw new Error(`the objective ${objective} does not depend on the rotation`);
