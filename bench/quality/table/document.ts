@@ -1,0 +1,109 @@
+/** docs/quality.md, from the numbers of bench/results/quality.json. Nothing in its tables is written by hand. */
+import type { Entry, Filled } from './fill.ts';
+import { QUALITY_ROWS } from './rows.ts';
+
+/** Puts the tables between `<!-- table: NAME -->` and `<!-- /table -->`. */
+export function withTables(document: string, models: readonly Filled[]): string {
+  const tables: Readonly<Record<string, string>> = {
+    perplexity: perplexityTable(models),
+    cost: costTable(models),
+    more: moreTable(models),
+  };
+  return Object.entries(tables).reduce((text, [name, table]) => {
+    const place = new RegExp(`(<!-- table: ${name} -->\\n)[^]*?(<!-- /table -->)`);
+    return text.replace(place, (_, before: string, after: string) => `${before}${table}\n${after}`);
+  }, document);
+}
+
+/** Rows × models: mean and range over seeds at W4A4KV4. */
+function perplexityTable(models: readonly Filled[]): string {
+  const head = ['W4A4KV4', ...models.map(({ title }) => title)];
+  const rows = rowsOf(models).map(({ method, title }) => [
+    title,
+    ...models.map(({ entries }) => perplexities(entries, method, method === 'fp' ? null : '4-4-4')),
+  ]);
+  return markdown(head, rows);
+}
+
+/** Rows × models: seconds and memory of a cell, and what running it costs. */
+function costTable(models: readonly Filled[]): string {
+  const head = ['W4A4KV4', ...models.map(({ title }) => title), 'price at run time'];
+  const rows = rowsOf(models)
+    .filter(({ method }) => method !== 'fp')
+    .map(({ method, title }) => [
+      title,
+      ...models.map(({ entries }) => costOf(entries, method)),
+      QUALITY_ROWS.find(({ name }) => name === method)?.price ?? '–',
+    ]);
+  return markdown(head, rows);
+}
+
+function moreTable(models: readonly Filled[]): string {
+  const rows = models.flatMap(({ title: model, entries }) => {
+    const asked = entries.filter(({ metric, bits }) => metric === 'accuracy' || bits === '4-8-8');
+    const methods = [...new Set(asked.map(({ method }) => method))];
+    return methods.map((method) => [
+      `${model}: ${titleOf(entries, method)}`,
+      perplexities(entries, method, method === 'fp' ? null : '4-8-8'),
+      ...['4-4-4', '4-8-8'].map((bits) => accuracies(asked, method, method === 'fp' ? null : bits)),
+    ]);
+  });
+  return markdown(['', 'perplexity, W4A8KV8', 'tasks, W4A4KV4', 'tasks, W4A8KV8'], rows);
+}
+
+const titleOf = (entries: readonly Entry[], method: string): string =>
+  entries.find((entry) => entry.method === method)?.title ?? method;
+
+/** The rows of all models, in the order in which they stand. */
+function rowsOf(models: readonly Filled[]): { method: string; title: string }[] {
+  const titles = new Map(
+    models.flatMap(({ entries }) => entries.map(({ method, title }) => [method, title] as const)),
+  );
+  return [...titles].map(([method, title]) => ({ method, title }));
+}
+
+function valuesOf(entries: readonly Entry[], method: string, metric: string, bits: string | null): number[] {
+  return entries
+    .filter((entry) => entry.method === method && entry.metric === metric)
+    .filter((entry) => bits === null || entry.bits === bits)
+    .flatMap(({ value }) => value ?? []);
+}
+
+function perplexities(entries: readonly Entry[], method: string, bits: string | null): string {
+  return spread(valuesOf(entries, method, 'perplexity', bits), (value) => value.toPrecision(4));
+}
+
+/** Mean of the tasks, in per cent. */
+function accuracies(entries: readonly Entry[], method: string, bits: string | null): string {
+  const bySeed = new Map<number | null, number[]>();
+  for (const { method: found, metric, bits: at, seed, value } of entries) {
+    if (found !== method || metric !== 'accuracy' || (bits !== null && at !== bits) || value === null)
+      continue;
+    bySeed.set(seed, [...(bySeed.get(seed) ?? []), value]);
+  }
+  return spread([...bySeed.values()].map(mean), (value) => `${(100 * value).toFixed(1)} %`);
+}
+
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Mean, and the range where there are several values. */
+function spread(values: readonly number[], show: (value: number) => string): string {
+  if (values.length === 0) return '';
+  const middle = show(mean(values));
+  if (values.length === 1) return middle;
+  return `${middle} (${show(Math.min(...values))} … ${show(Math.max(...values))})`;
+}
+
+function costOf(entries: readonly Entry[], method: string): string {
+  const cells = entries.filter((entry) => entry.method === method && entry.bits === '4-4-4');
+  const seconds = cells.flatMap(({ seconds }) => seconds ?? []);
+  if (seconds.length === 0) return '';
+  const bytes = Math.max(...cells.map(({ peakBytes }) => peakBytes ?? 0));
+  return `${Math.min(...seconds).toFixed(0)} s, ${(bytes / 1e9).toFixed(2)} GB`;
+}
+
+function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, i) => (i === 0 ? '---' : '--:'))), ...rows.map(line)].join('\n');
+}

@@ -1,0 +1,97 @@
+/** Fills the tables of docs/quality.md by the command line, cell by cell. */
+import { execFile, spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { ExperimentInput } from '../../../src/config/schema.ts';
+import { type QualityModel, WORK, written } from './models.ts';
+import { KNOWN_ROWS, QUALITY_ROWS } from './rows.ts';
+
+const CLI = join(import.meta.dirname, '..', '..', '..', 'dist', 'cli.js');
+const SEEDS = [0, 1, 2];
+const TASKS = ['arc_easy', 'piqa', 'winogrande'] as const;
+const QUESTIONS = 200;
+
+/** A number of a table, as `spinquant table --format json` writes it. */
+export interface Entry {
+  readonly method: string;
+  readonly title: string;
+  readonly bits: string;
+  readonly seed: number | null;
+  readonly metric: string;
+  readonly name: string;
+  readonly value: number | null;
+  readonly seconds: number | null;
+  readonly peakBytes: number | null;
+}
+
+export interface Filled {
+  readonly model: string;
+  readonly title: string;
+  readonly entries: readonly Entry[];
+}
+
+/** Perplexity of every row at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where `asksMore`. */
+export async function fill(model: QualityModel, asksMore: boolean): Promise<Filled> {
+  const entries = await filled(`${model.name}-quality`, matrixOf(model, ['4-4-4'], allRows()));
+  const best = ['peak-gptq', ...QUALITY_ROWS.filter((row) => row.isAmongBest).map(({ name }) => name)];
+  const more = asksMore
+    ? await filled(`${model.name}-quality-best`, withTasks(model, matrixOf(model, ['4-8-8', '4-4-4'], best)))
+    : [];
+  const known = new Set(entries.map(keyOf));
+  return {
+    model: model.name,
+    title: model.title,
+    entries: [...entries, ...more.filter((entry) => !known.has(keyOf(entry)))],
+  };
+}
+
+const keyOf = ({ method, bits, seed, metric, name }: Entry): string =>
+  [method, bits, seed, metric, name].join('/');
+
+const allRows = (): string[] => [...KNOWN_ROWS, ...QUALITY_ROWS.map(({ name }) => name)];
+
+function matrixOf(model: QualityModel, bits: readonly string[], methods: readonly string[]): ExperimentInput {
+  const { gptqSamples: samples, shared } = model;
+  const rows = QUALITY_ROWS.map(({ name, title, like, quantization }) => {
+    const gptq = { ...quantization.weights?.gptq, ...(samples !== null && { samples }) };
+    return {
+      name,
+      title,
+      like,
+      settings: { quantization: { ...quantization, weights: { ...quantization.weights, gptq } } },
+    };
+  });
+  return {
+    ...shared,
+    ...(samples !== null && { quantization: { weights: { gptq: { samples } } } }),
+    runs: join(WORK, `${model.name}-runs`),
+    matrix: { bits: [...bits], methods: [...methods], seeds: SEEDS, rows },
+  };
+}
+
+function withTasks({ tasks }: QualityModel, experiment: ExperimentInput): ExperimentInput {
+  if (tasks === null) return experiment;
+  const asked = TASKS.map((task) => ({ task, data: join(tasks, task), limit: QUESTIONS }));
+  return { ...experiment, evaluation: { ...experiment.evaluation, tasks: asked } };
+}
+
+async function filled(name: string, experiment: ExperimentInput): Promise<readonly Entry[]> {
+  const file = written(name, experiment);
+  await run('optimize', file);
+  return tableOf(file);
+}
+
+async function tableOf(file: string): Promise<readonly Entry[]> {
+  const words = [CLI, 'table', file, '--format', 'json'];
+  const { stdout } = await promisify(execFile)(process.execPath, words, { maxBuffer: 1 << 26 });
+  return (JSON.parse(stdout) as { cells: Entry[] }).cells;
+}
+
+/** @throws Error with the exit code of a command that failed. */
+function run(...words: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...words], { stdio: ['ignore', 'inherit', 'inherit'] });
+    child.once('error', reject);
+    child.once('exit', (code) => (code === 0 ? resolve() : reject(new Error(`${words.join(' ')}: ${code}`))));
+  });
+}

@@ -1,0 +1,41 @@
+/**
+ * `npm run quality` fills the tables of docs/quality.md, each cell by the command line; started again, it goes on.
+ *
+ *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER] --wikitext FOLDER [--tasks FOLDER]
+ *
+ * Models whose names are not given keep the numbers of bench/results/quality.json. With --write it only writes the
+ * document again.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { withTables } from './document.ts';
+import { type Filled, fill } from './fill.ts';
+import { qualityModels } from './models.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+const RESULTS = join(ROOT, 'bench', 'results', 'quality.json');
+const DOCUMENT = join(ROOT, 'docs', 'quality.md');
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    wikitext: { type: 'string' },
+    tasks: { type: 'string' },
+    write: { type: 'boolean', default: false },
+  },
+});
+const known = new Map<string, Filled>(
+  existsSync(RESULTS)
+    ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]).map((model) => [model.model, model])
+    : [],
+);
+const wanted = values.write
+  ? []
+  : await qualityModels(positionals, values.wikitext ?? null, values.tasks ?? null);
+for (const model of wanted) {
+  known.set(model.name, await fill(model, model.tasks !== null));
+  writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);
+  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
+}
+if (values.write) writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));

@@ -1,0 +1,97 @@
+/** The models and texts of docs/quality.md. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import type { ExperimentInput } from '../../../src/config/schema.ts';
+import { subjects } from '../subjects.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..', '..');
+export const WORK = join(ROOT, 'build', 'quality');
+
+/** What the rows of a model have in common. */
+export interface QualityModel {
+  readonly name: string;
+  readonly title: string;
+  readonly shared: Pick<ExperimentInput, 'model' | 'calibration' | 'evaluation'>;
+  /** Sequences that GPTQ looks at; null for the default. */
+  readonly gptqSamples: number | null;
+  /** Folder of the data of zero-shot tasks; null where the model is too small to answer questions. */
+  readonly tasks: string | null;
+}
+
+/** Models of a person's own: their titles, and how many windows of what length are measured. */
+const LARGE = {
+  smollm2: { title: 'SmolLM2-135M', sequenceLength: 2048, maxWindows: 12 },
+  qwen: { title: 'Qwen2.5-Coder-0.5B', sequenceLength: 1024, maxWindows: 4 },
+} as const;
+const SMALL = ['demo', 'stories260K', 'stories3M'];
+
+/**
+ * @param asked names, each with `=FOLDER` for a model of a person's own.
+ * @param wikitext folder with valid.txt and test.txt of WikiText-2.
+ */
+export async function qualityModels(
+  asked: readonly string[],
+  wikitext: string | null,
+  tasks: string | null,
+): Promise<QualityModel[]> {
+  const found: QualityModel[] = [];
+  for (const word of asked.length > 0 ? asked : SMALL) {
+    const [name = '', folder] = word.split('=');
+    if (SMALL.includes(name)) found.push(...(await small(name)));
+    else if (name in LARGE && folder && wikitext)
+      found.push(large(name as keyof typeof LARGE, folder, wikitext, tasks));
+    else
+      throw new Error(
+        `${word}: give ${SMALL.join(', ')}, or smollm2=FOLDER, qwen=FOLDER with --wikitext FOLDER`,
+      );
+  }
+  return found;
+}
+
+async function small(name: string): Promise<QualityModel[]> {
+  return (await subjects([name])).map(({ experiment }) => {
+    const { calibration, evaluation } = experiment;
+    const texts = evaluation.perplexity.map((text) => ({ ...text, text: text.text }));
+    return {
+      name,
+      title: name,
+      shared: {
+        model: experiment.model,
+        calibration: { ...calibration },
+        evaluation: { perplexity: texts },
+      },
+      gptqSamples: null,
+      tasks: null,
+    };
+  });
+}
+
+function large(
+  name: keyof typeof LARGE,
+  folder: string,
+  wikitext: string,
+  tasks: string | null,
+): QualityModel {
+  const { title, sequenceLength, maxWindows } = LARGE[name];
+  const text = (part: string): string => join(resolve(wikitext), `${part}.txt`);
+  return {
+    name,
+    title,
+    shared: {
+      model: resolve(folder),
+      calibration: { text: text('valid'), samples: 100, sequenceLength },
+      evaluation: { perplexity: [{ name: 'wikitext2', text: text('test'), sequenceLength, maxWindows }] },
+    },
+    gptqSamples: 32,
+    tasks: tasks && resolve(tasks),
+  };
+}
+
+/** Writes an experiment file into the working folder. @returns its path. */
+export function written(name: string, experiment: ExperimentInput): string {
+  mkdirSync(WORK, { recursive: true });
+  const file = join(WORK, `${name}.spinquant.json`);
+  const text = `${JSON.stringify(experiment, null, 2)}\n`;
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== text) writeFileSync(file, text);
+  return file;
+}
