@@ -1,5 +1,13 @@
 /** Rules for exceptions of a quantization. */
-import { quantizersReadText, roundingOf, searchesClips, takesKeyMeans, trainingOf } from './derived.ts';
+import {
+  hasLearnedRotation,
+  methodsThatRead,
+  quantizersReadText,
+  roundingOf,
+  searchesClips,
+  takesKeyMeans,
+  trainingOf,
+} from './derived.ts';
 import {
   EXCEPTION_PARTS,
   type ExceptionPart,
@@ -13,8 +21,9 @@ import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 import type { Exception } from './schema-exceptions.ts';
 import { SEARCHED } from './schema-quantization.ts';
+import type { Purpose } from './validate-together.ts';
 
-type Rule = (experiment: Experiment) => RuleFault[];
+type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
 
 /** One exception with its place in the file. */
 interface Placed {
@@ -231,9 +240,12 @@ function smallBudget({ quantization }: Experiment): RuleFault[] {
   ];
 }
 
-/** Quantizers that a text decides, without one. */
-function noText({ calibration, quantization }: Experiment): RuleFault[] {
+/** Quantizers that a text decides, without one, where nothing else asks for it. */
+function noText(experiment: Experiment, purpose: Purpose): RuleFault[] {
+  const { calibration, quantization, rotation } = experiment;
   if (calibration.text.length > 0 || !quantizersReadText(quantization)) return [];
+  const learns = hasLearnedRotation(rotation) && purpose !== 'evaluate';
+  if (purpose !== 'inspect' && (learns || methodsThatRead(experiment).length > 0)) return [];
   const [what, without] = takesKeyMeans(quantization)
     ? ['the mean of the keys is taken on', 'set quantization.keys.offset to "bias"']
     : searchesClips(quantization)

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { learningWeightBits, parseExperiment } from '../../src/config/index.ts';
+import { cellsOf } from '../../src/config/matrix/expand.ts';
 import { PRESET_NAMES } from '../../src/config/matrix/presets.ts';
 import { experimentText, PRESETS, type PresetName } from '../../src/extension/experiments/presets.ts';
 import { TABLES, tableText } from '../../src/extension/experiments/table-presets.ts';
@@ -51,6 +52,16 @@ test('the quick preset learns from captured activations, at the defaults of its 
     [start, learning.objective, learning.optimizer, learning.steps, learning.learningRate],
     ['hadamard', 'peak', 'lie-adam', 200, 0.02],
   );
+});
+
+test('the best preset is the row that tables have for it', () => {
+  const { quantization, rotation } = presetOf('best');
+  const text = tableText('quick', BOTH_TEXTS).replace('"peak-gptq"', '"best"');
+  const { experiment } = parseExperiment(text, '/x');
+  const cells = cellsOf(JSON.parse(text), experiment!.matrix!);
+  const cell = cells.find(({ method, bits }) => method === 'best' && bits === '4-4-4')!;
+  assert.deepEqual(quantization, cell.experiment.quantization);
+  assert.deepEqual(rotation, cell.experiment.rotation);
 });
 
 test('every table to start from is an experiment without errors, with the matrix that it names', () => {

@@ -1,6 +1,6 @@
 /** docs/quality.md, from the numbers of bench/results/quality.json. Nothing in its tables is written by hand. */
 import type { Entry, Filled } from './fill.ts';
-import { QUALITY_ROWS } from './rows.ts';
+import { priceOf } from './rows.ts';
 
 /** Puts the tables between `<!-- table: NAME -->` and `<!-- /table -->`. */
 export function withTables(document: string, models: readonly Filled[]): string {
@@ -33,7 +33,7 @@ function costTable(models: readonly Filled[]): string {
     .map(({ method, title }) => [
       title,
       ...models.map(({ entries }) => costOf(entries, method)),
-      QUALITY_ROWS.find(({ name }) => name === method)?.price ?? '–',
+      priceOf(method) ?? '–',
     ]);
   return markdown(head, rows);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ExperimentInput } from '../../../src/config/schema.ts';
 import { type QualityModel, WORK, written } from './models.ts';
-import { KNOWN_ROWS, QUALITY_ROWS } from './rows.ts';
+import { BEST_ROWS, QUALITY_ROWS, TABLE_ROWS } from './rows.ts';
 
 const CLI = join(import.meta.dirname, '..', '..', '..', 'dist', 'cli.js');
 const SEEDS = [0, 1, 2];
@@ -32,10 +32,12 @@ export interface Filled {
 
 /** Perplexity of every row at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where `asksMore`. */
 export async function fill(model: QualityModel, asksMore: boolean): Promise<Filled> {
-  const entries = await filled(`${model.name}-quality`, matrixOf(model, ['4-4-4'], allRows()));
-  const best = ['peak-gptq', ...QUALITY_ROWS.filter((row) => row.isAmongBest).map(({ name }) => name)];
+  const entries = await filled(`${model.name}-quality`, matrixOf(model, ['4-4-4'], TABLE_ROWS));
   const more = asksMore
-    ? await filled(`${model.name}-quality-best`, withTasks(model, matrixOf(model, ['4-8-8', '4-4-4'], best)))
+    ? await filled(
+        `${model.name}-quality-best`,
+        withTasks(model, matrixOf(model, ['4-8-8', '4-4-4'], BEST_ROWS)),
+      )
     : [];
   const known = new Set(entries.map(keyOf));
   return {
@@ -47,8 +49,6 @@ export async function fill(model: QualityModel, asksMore: boolean): Promise<Fill
 
 const keyOf = ({ method, bits, seed, metric, name }: Entry): string =>
   [method, bits, seed, metric, name].join('/');
-
-const allRows = (): string[] => [...KNOWN_ROWS, ...QUALITY_ROWS.map(({ name }) => name)];
 
 function matrixOf(model: QualityModel, bits: readonly string[], methods: readonly string[]): ExperimentInput {
   const { gptqSamples: samples, shared } = model;

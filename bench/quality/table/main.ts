@@ -1,7 +1,8 @@
 /**
  * `npm run quality` fills the tables of docs/quality.md, each cell by the command line; started again, it goes on.
  *
- *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER] --wikitext FOLDER [--tasks FOLDER]
+ *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER]
+ *         [--calibration TEXT --test TEXT] [--tasks FOLDER]
  *
  * Models whose names are not given keep the numbers of bench/results/quality.json. With --write it only writes the
  * document again.
@@ -20,7 +21,8 @@ const DOCUMENT = join(ROOT, 'docs', 'quality.md');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
-    wikitext: { type: 'string' },
+    calibration: { type: 'string' },
+    test: { type: 'string' },
     tasks: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
@@ -30,9 +32,9 @@ const known = new Map<string, Filled>(
     ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]).map((model) => [model.model, model])
     : [],
 );
-const wanted = values.write
-  ? []
-  : await qualityModels(positionals, values.wikitext ?? null, values.tasks ?? null);
+const { calibration, test, tasks } = values;
+const texts = calibration && test ? { calibration, test } : null;
+const wanted = values.write ? [] : await qualityModels(positionals, texts, tasks ?? null);
 for (const model of wanted) {
   known.set(model.name, await fill(model, model.tasks !== null));
   writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);

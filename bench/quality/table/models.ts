@@ -1,11 +1,16 @@
 /** The models and texts of docs/quality.md. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import type { ExperimentInput } from '../../../src/config/schema.ts';
 import { subjects } from '../subjects.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const WORK = join(ROOT, 'build', 'quality');
+
+export interface Texts {
+  readonly calibration: string;
+  readonly test: string;
+}
 
 /** What the rows of a model have in common. */
 export interface QualityModel {
@@ -27,22 +32,22 @@ const SMALL = ['demo', 'stories260K', 'stories3M'];
 
 /**
  * @param asked names, each with `=FOLDER` for a model of a person's own.
- * @param wikitext folder with valid.txt and test.txt of WikiText-2.
+ * @param texts to calibrate on and to measure on, for those.
  */
 export async function qualityModels(
   asked: readonly string[],
-  wikitext: string | null,
+  texts: Texts | null,
   tasks: string | null,
 ): Promise<QualityModel[]> {
   const found: QualityModel[] = [];
   for (const word of asked.length > 0 ? asked : SMALL) {
     const [name = '', folder] = word.split('=');
     if (SMALL.includes(name)) found.push(...(await small(name)));
-    else if (name in LARGE && folder && wikitext)
-      found.push(large(name as keyof typeof LARGE, folder, wikitext, tasks));
+    else if (name in LARGE && folder && texts)
+      found.push(large(name as keyof typeof LARGE, folder, texts, tasks));
     else
       throw new Error(
-        `${word}: give ${SMALL.join(', ')}, or smollm2=FOLDER, qwen=FOLDER with --wikitext FOLDER`,
+        `${word}: give ${SMALL.join(', ')}, or smollm2=FOLDER, qwen=FOLDER with --calibration and --test`,
       );
   }
   return found;
@@ -66,25 +71,29 @@ async function small(name: string): Promise<QualityModel[]> {
   });
 }
 
-function large(
-  name: keyof typeof LARGE,
-  folder: string,
-  wikitext: string,
-  tasks: string | null,
-): QualityModel {
+function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: string | null): QualityModel {
   const { title, sequenceLength, maxWindows } = LARGE[name];
-  const text = (part: string): string => join(resolve(wikitext), `${part}.txt`);
   return {
     name,
     title,
     shared: {
       model: resolve(folder),
-      calibration: { text: text('valid'), samples: 100, sequenceLength },
-      evaluation: { perplexity: [{ name: 'wikitext2', text: text('test'), sequenceLength, maxWindows }] },
+      calibration: { text: plain(texts.calibration), samples: 100, sequenceLength },
+      evaluation: {
+        perplexity: [{ name: 'wikitext2', text: plain(texts.test), sequenceLength, maxWindows }],
+      },
     },
     gptqSamples: 32,
     tasks: tasks && resolve(tasks),
   };
+}
+
+/** A copy of a text with the line ends that other programs read it with. @returns its path. */
+function plain(path: string): string {
+  mkdirSync(WORK, { recursive: true });
+  const copy = join(WORK, basename(path));
+  writeFileSync(copy, readFileSync(path, 'utf8').replaceAll('\r\n', '\n'));
+  return copy;
 }
 
 /** Writes an experiment file into the working folder. @returns its path. */

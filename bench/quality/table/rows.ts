@@ -12,34 +12,56 @@ export interface QualityRow {
   readonly quantization: Quantization;
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
-  /** True for rows that are also measured at W4A8KV8 and on tasks. */
-  readonly isAmongBest?: true;
 }
 
-/** Rows of the product that stand in the table as they are. */
-export const KNOWN_ROWS: readonly string[] = ['rtn', 'quarot-gptq', 'spinquant-had-gptq', 'peak-gptq'];
+/** Rows of the product that stand in the table as they are, before those of ours. */
+const KNOWN_ROWS: readonly string[] = ['rtn', 'quarot-gptq', 'spinquant-had-gptq', 'peak-gptq'];
 
-/** GPTQ for what quantized layers read, see docs/results.md. */
+/** See docs/results.md, "Rounding for what layers really read". */
 const OUTPUTS: Weights['gptq'] = { inputs: 'quantized', target: 'outputs', damping: 0.3 };
+const RESIDUAL: Weights['gptq'] = { ...OUTPUTS, target: 'residual' };
 const MEAN: Quantization = { keys: { offset: 'mean' } };
+const SEARCHED = { clipRatio: 'searched' } as const;
+const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
+const GROUP = 64;
 
-function peak(
-  name: string,
+const OF_KEYS = 'a row for each position, added to keys';
+const OF_GROUPS = `a scale and a zero for ${GROUP} channels, 1/${GROUP} of the products’ operations`;
+
+function added(
   title: string,
   quantization: Quantization,
-  more: Partial<QualityRow> = {},
-): QualityRow {
-  return { name, title, like: 'peak-gptq', quantization, price: null, ...more };
+): Pick<QualityRow, 'title' | 'like' | 'quantization'> {
+  return { title: `Captured activations (peak), ${title}`, like: 'peak-gptq', quantization };
 }
 
 export const QUALITY_ROWS: readonly QualityRow[] = [
-  peak('outputs', 'Peak, GPTQ for outputs', { weights: { gptq: OUTPUTS } }),
-  peak('mean', 'Peak, GPTQ, keys without their mean', MEAN, { price: 'a row of the cache’s tables' }),
-  peak('clip', 'Peak, GPTQ, activations clipped to 0.9', { activations: { clipRatio: 0.9 } }),
-  peak(
-    'best',
-    'Peak, GPTQ for outputs, keys without their mean, clipped to 0.9',
-    { ...MEAN, weights: { gptq: OUTPUTS }, activations: { clipRatio: 0.9 } },
-    { price: 'a row of the cache’s tables', isAmongBest: true },
-  ),
+  { name: 'outputs', ...added('GPTQ for outputs', { weights: { gptq: OUTPUTS } }), price: null },
+  { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
+  { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
+  { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
+  {
+    name: 'groups',
+    title: `The best in groups of ${GROUP}`,
+    like: 'best',
+    quantization: { activations: { groupSize: GROUP } },
+    price: OF_GROUPS,
+  },
 ];
+
+/** What running a row costs beside SpinQuant with R3 and R4, in words; null for nothing. */
+export function priceOf(method: string): string | null {
+  const row = QUALITY_ROWS.find(({ name }) => name === method);
+  const ofKeys = method === 'best' || row?.like === 'best' ? OF_KEYS : null;
+  return [ofKeys, row?.price].filter((price) => price != null).join('; ') || null;
+}
+
+/** Rows of the table, in its order. */
+export const TABLE_ROWS: readonly string[] = [
+  ...KNOWN_ROWS,
+  ...QUALITY_ROWS.filter(({ like }) => like !== 'best').map(({ name }) => name),
+  'best',
+  ...QUALITY_ROWS.filter(({ like }) => like === 'best').map(({ name }) => name),
+];
+/** Also measured at W4A8KV8 and on tasks. */
+export const BEST_ROWS: readonly string[] = ['peak-gptq', 'best', 'groups'];

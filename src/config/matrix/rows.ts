@@ -52,6 +52,21 @@ const GPTQ: Methods = { rounding: 'gptq' };
 /** The row of the network as it is: it stands in every table. */
 export const FULL_PRECISION_ROW: Row = row('fp', 'Floating point', NO_ROTATION, RTN);
 
+/** The least perplexity that costs nothing at run time but a row of keys for each position (docs/quality.md). */
+const BEST_ROW: Row = {
+  name: 'best',
+  title: 'Captured activations (peak), best',
+  settings: {
+    ...row('best', '', learned(true, PEAK), GPTQ).settings,
+    quantization: {
+      weights: { method: 'gptq', gptq: { inputs: 'quantized', target: 'residual', damping: 0.3 } },
+      activations: { clipRatio: 'searched' },
+      keys: { offset: 'mean', clipRatio: 'searched' },
+      values: { clipRatio: 'searched' },
+    },
+  },
+};
+
 /** In the order of the paper's tables. */
 export const ROWS: readonly Row[] = [
   row('rtn', 'RTN', NO_ROTATION, RTN),
@@ -84,4 +99,5 @@ export const ROWS: readonly Row[] = [
   row('peak-nohad-gptq', 'Captured activations (peak), no had + GPTQ', learned(false, PEAK), GPTQ),
   row('peak-rtn', 'Captured activations (peak) + RTN', learned(true, PEAK), RTN),
   row('peak-gptq', 'Captured activations (peak) + GPTQ', learned(true, PEAK), GPTQ),
+  BEST_ROW,
 ];

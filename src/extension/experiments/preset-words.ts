@@ -27,6 +27,13 @@ export function kindWords(kind: PresetName | 'table'): vscode.QuickPickItem {
           'R1, R2 learned from captured activations in seconds, weights rounded by GPTQ, 8 windows measured: minutes for a small model, to see that everything works.',
         ),
       };
+    case 'best':
+      return {
+        label: t('Best W4A4KV4'),
+        detail: t(
+          'The least perplexity of all that runs as fast: R1, R2 learned from captured activations, clip ratios searched, keys without their mean, weights rounded for the outputs of quantized layers. Minutes to an hour on a CPU.',
+        ),
+      };
     case 'table':
       return {
         label: t('A table of methods and bits'),
