@@ -133,13 +133,13 @@ struct PairResults {
     for (size_t i = 0; i < tokens; i++) {
       IntVec products;
       memcpy(&products, sums[i][p], sizeof products);
-      const size_t place = (token + i) * of.parts + part;
+      const size_t place = part * args.tokens + token + i;
       const Vec sum = to_float(products - grid.zeros.times(args.sums[place]));
       totals[i][p] = totals[i][p] + sum * (are_spans ? splat(args.scales[place]) : grid.scales);
     }
     if ((part + 1) % (are_spans ? of.parts_of_group : of.parts_of_span) != 0) return;
     for (size_t i = 0; i < tokens; i++) {
-      const Vec scale = are_spans ? grid.scales : splat(args.scales[(token + i) * of.spans + span]);
+      const Vec scale = are_spans ? grid.scales : splat(args.scales[span * args.tokens + token + i]);
       results[i][p] = results[i][p] + totals[i][p] * scale;
       totals[i][p] = Vec{};
     }

@@ -9,9 +9,10 @@ namespace {
 /// Zero points of kLanes rows, for a group.
 struct ZeroPoints {
   typedef uint32_t Unsigned __attribute__((vector_size(4 * SPINQUANT_LANES)));
-  bool are_given;
+  bool are_given = false;
   IntVec given{};
 
+  ZeroPoints() = default;
   /// They are whole numbers of a size that packing has checked; others count as 0.
   SPINQUANT_INLINE_MEMBER ZeroPoints(bool has_zeros, const float* zeros) : are_given(has_zeros) {
     if (!has_zeros) return;
@@ -19,9 +20,9 @@ struct ZeroPoints {
     given = to_int(choose(abs(values) < splat(0x1p24f), values, splat(0)));
   }
 
-  /// z·sum in 32 bits, without a carry; the product of vectors takes as long as ten others.
+  /// z·Σ a in 32 bits, without a carry, of what is kept of that sum; the product of vectors takes as long as ten others.
   SPINQUANT_INLINE_MEMBER IntVec times(int32_t sum) const {
-    if (!are_given) return splat_int(kSignedZero * sum);
+    if (!are_given) return splat_int(sum);
     return reinterpret_cast<IntVec>(reinterpret_cast<Unsigned>(given) * static_cast<uint32_t>(sum));
   }
 };
@@ -29,13 +30,14 @@ struct ZeroPoints {
 /// What kLanes rows of the weight have for a group.
 struct GroupGrid {
   ZeroPoints zeros;
-  Vec scales;
+  Vec scales{};
 
+  GroupGrid() = default;
   /// @param grid where the scales of these rows lie.
   SPINQUANT_INLINE_MEMBER GroupGrid(const Int4Layout& layout, const float* grid)
       : zeros(layout.has_zeros, grid + kPanelRows), scales(load(grid)) {}
 
-  /// The total with this group's: `products` are Σ a·u, `sum` is Σ a.
+  /// The total with this group's: `products` are Σ a·u, `sum` is what is kept of Σ a.
   SPINQUANT_INLINE_MEMBER Vec added(Vec total, IntVec products, int32_t sum) const {
     return total + to_float(products - zeros.times(sum)) * scales;
   }
@@ -46,11 +48,10 @@ struct GroupGrid {
 SPINQUANT_INLINE Vec with_shifts(const Int4ProductArgs& args, size_t token, size_t spans, Vec values,
                                  const float* row_sums) {
   if (args.shifted[token] == 0) return values;
-  const size_t first = token * spans;
   for (size_t span = 0; span < spans; span++) {
-    const float shift = args.shifts[first + span];
-    if (shift == 0) continue;
-    values = values + splat(args.scales[first + span] * shift) * load(row_sums + span * kPanelRows);
+    const size_t place = span * args.tokens + token;
+    if (args.shifts[place] == 0) continue;
+    values = values + splat(args.scales[place] * args.shifts[place]) * load(row_sums + span * kPanelRows);
   }
   return values;
 }
@@ -122,11 +123,12 @@ struct PanelResults {
   template <size_t Tokens>
   SPINQUANT_INLINE_MEMBER void add_part(const GroupGrid& grid, size_t lanes, size_t token, size_t p,
                                         const IntVec* products, size_t stride, Vec (&totals)[Tokens][kParts]) const {
+    const int32_t* sums = args.sums + p * args.tokens + token;
+    const float* scales = args.scales + p * args.tokens + token;
     SPINQUANT_UNROLL
     for (size_t i = 0; i < Tokens; i++) {
-      const size_t place = (token + i) * parts + p;
-      const Vec sum = to_float(products[i * stride + lanes] - grid.zeros.times(args.sums[place]));
-      totals[i][lanes] = totals[i][lanes] + sum * splat(args.scales[place]);
+      const Vec sum = to_float(products[i * stride + lanes] - grid.zeros.times(sums[i]));
+      totals[i][lanes] = totals[i][lanes] + sum * splat(scales[i]);
     }
   }
 
@@ -154,7 +156,7 @@ struct PanelResults {
       const GroupGrid of_group = grid_of(panel, g, lanes);
       SPINQUANT_UNROLL
       for (size_t i = 0; i < Tokens; i++) {
-        const int32_t sum = args.sums[(token + i) * groups + g];
+        const int32_t sum = args.sums[g * args.tokens + token + i];
         totals[i][lanes] = of_group.added(totals[i][lanes], products[i * stride + lanes], sum);
       }
     }
@@ -166,7 +168,7 @@ struct PanelResults {
                                         Vec (&values)[Tokens][kParts]) const {
     SPINQUANT_UNROLL
     for (size_t i = 0; i < Tokens; i++) {
-      const Vec scale = splat(args.scales[(token + i) * spans + span]);
+      const Vec scale = splat(args.scales[span * args.tokens + token + i]);
       SPINQUANT_UNROLL
       for (size_t lanes = 0; lanes < kParts; lanes++) {
         values[i][lanes] = values[i][lanes] + totals[i][lanes] * scale;

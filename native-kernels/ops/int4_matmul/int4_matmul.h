@@ -37,6 +37,8 @@ struct Int4Layout {
   /// Rows of 16 floats of a panel's grid: the sums of each span, then per group the scales and, if any, the zero points.
   size_t grid_rows() const { return spans() + groups() * (has_zeros ? 2 : 1); }
   size_t panel_grid() const { return grid_rows() * kPanelRows; }
+  /// What is kept of the sum of a part's codes: all that zero points take off, where they are those of signed codes.
+  int32_t taken_off(int32_t sum) const { return has_zeros ? sum : kSignedZero * sum; }
 };
 
 /// Unit: one panel.
@@ -69,10 +71,11 @@ struct Int4Rows {
 struct Int4ActivationArgs {
   Int4Rows rows;
   int8_t* codes;          // [tokens, depth], 0 in the padding
-  int32_t* sums;          // of codes [tokens, parts]
-  float *scales, *shifts; // [tokens, spans]
+  int32_t* sums;          // [parts, tokens]: of codes, times the zero point of signed weights, for those
+  float *scales, *shifts; // [spans, tokens]
   int32_t* shifted;       // [tokens]: how many spans have a shift that is not 0
   Int4Layout layout;
+  size_t tokens;
   float max_level, clip_ratio;
   bool symmetric, include_zero;
   /// 128 for 8 bits, so that shifted codes fit a byte, else 0.
@@ -95,8 +98,8 @@ struct Int4ProductArgs {
   const uint8_t* packed;
   const float* grid;
   const int8_t* codes;
-  const int32_t* sums;           // [tokens, parts]
-  const float *scales, *shifts;  // [tokens, spans]
+  const int32_t* sums;           // [parts, tokens]
+  const float *scales, *shifts;  // [spans, tokens]
   const int32_t* shifted;        // [tokens]
   float* y;
   const float* addend;  // [tokens, rows], or null; may be y

@@ -60,13 +60,13 @@ const float* row_of(const Int4Rows& rows, size_t token, size_t columns, const Ro
   return memory.row;
 }
 
-/// @param span counted over all tokens: spans of one token lie behind one another, and so do their parts.
-/// @returns true where its codes are shifted.
-bool quantize_span(const Int4ActivationArgs& args, size_t span, const float* x) {
+/// Parts of a span lie behind one another. @returns true where its codes are shifted.
+bool quantize_span(const Int4ActivationArgs& args, size_t token, size_t span, const float* x) {
   const Int4Layout& layout = args.layout;
+  const size_t place = span * args.tokens + token;
   const size_t part = layout.part(), padded = layout.padded_part(), parts = layout.span / part;
   const RangeRule rule{args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
-  int8_t* codes = args.codes + span * parts * padded;
+  int8_t* codes = args.codes + token * layout.depth() + span * parts * padded;
   const Range range = range_of(x, layout.span);
   Quantizer quantizer{};
   const bool has_scale = quantizer_of(rule, range, &quantizer);
@@ -74,15 +74,15 @@ bool quantize_span(const Int4ActivationArgs& args, size_t span, const float* x) 
   const bool is_zero = range.low == 0 && range.high == 0;
   const float shift = args.symmetric || is_zero ? 0 : int4_shift(args, quantizer.zero);
   // Where all are one value, that is the scale, and their codes are all 0 + 1.
-  args.scales[span] = has_scale ? quantizer.scale : x[0];
-  args.shifts[span] = has_scale ? shift : 1;
+  args.scales[place] = has_scale ? quantizer.scale : x[0];
+  args.shifts[place] = has_scale ? shift : 1;
   for (size_t p = 0; p < parts; p++, x += part, codes += padded) {
     const size_t filled = has_scale ? part : 0;
     if (filled < padded) memset(codes + filled, 0, padded - filled);
     if (has_scale) quantize(quantizer, args.symmetric, range, x, PutShifted{{codes}, splat(shift)}, part);
-    args.sums[span * parts + p] = sum_of(codes, part);
+    args.sums[(span * parts + p) * args.tokens + token] = layout.taken_off(sum_of(codes, part));
   }
-  return args.shifts[span] != 0;
+  return args.shifts[place] != 0;
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last)
     const float* x = row_of(args.rows, token, layout.columns, memory);
     args.shifted[token] = 0;
     for (size_t s = 0; s < layout.spans(); s++) {
-      args.shifted[token] += quantize_span(args, token * layout.spans() + s, x + s * layout.span);
+      args.shifted[token] += quantize_span(args, token, s, x + s * layout.span);
     }
   }
 }

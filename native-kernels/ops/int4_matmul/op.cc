@@ -168,6 +168,7 @@ class Int4Operator : public Operator {
             memory.scales.floats() + tokens * layout.spans(),
             static_cast<int32_t*>(memory.shifted.bytes()),
             layout,
+            tokens,
             max_level,
             clip_ratio_,
             symmetric_,

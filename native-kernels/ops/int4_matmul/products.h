@@ -60,14 +60,14 @@ class Tile {
     if (Tokens > 2) results_.expect(token_, Tokens, panel_, Panels);
     Vec totals[Panels][Tokens][kParts]{}, values[Panels][Tokens][kParts]{};
     for (size_t g = 0, part = 0; g < results_.groups; g++) {
+      const Grids grids(results_, panel_, g);
       for (const size_t end = part + results_.parts_of_group; part < end; part++) {
         IntVec products[Tokens][kVectors];
         sum_part(w, a, products);
         SPINQUANT_UNROLL
         for (size_t v = 0; v < kVectors; v++) {
           const size_t p = v / kParts, lanes = v % kParts;
-          const GroupGrid grid = results_.grid_of(panel_ + p, g, lanes);
-          results_.add_part(grid, lanes, token_, part, &products[0][p * kParts], kVectors, totals[p]);
+          results_.add_part(grids.of[p][lanes], lanes, token_, part, &products[0][p * kParts], kVectors, totals[p]);
         }
       }
       SPINQUANT_UNROLL
@@ -97,6 +97,16 @@ class Tile {
 
  private:
   static constexpr size_t kVectors = Panels * kParts;
+
+  /// What the panels have for a group.
+  struct Grids {
+    GroupGrid of[Panels][kParts];
+
+    SPINQUANT_INLINE_MEMBER Grids(const PanelResults& results, size_t panel, size_t g) {
+      SPINQUANT_UNROLL
+      for (size_t v = 0; v < kVectors; v++) of[v / kParts][v % kParts] = results.grid_of(panel + v / kParts, g, v % kParts);
+    }
+  };
   using TileSums = Sums<Tokens <= 2>[Tokens][kVectors];
 
   const uint8_t* weights() const { return results_.args.packed + panel_ * results_.panel_bytes; }

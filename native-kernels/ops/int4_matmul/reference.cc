@@ -57,7 +57,7 @@ double element(const Int4ProductArgs& args, size_t token, size_t row) {
     const float* own = grid + (layout.spans() + p * part / layout.group * lines) * kPanelRows;
     const double scale = *own;
     const double zero = layout.has_zeros ? own[kPanelRows] : kSignedZero;
-    const size_t span = token * layout.spans() + p * part / layout.span;
+    const size_t span = p * part / layout.span * args.tokens + token;
     double of_part = 0;
     for (size_t i = 0; i < part; i++) {
       const size_t column = p * layout.padded_part() + i;
@@ -91,8 +91,8 @@ void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last)
   const size_t part = layout.part(), padded = layout.padded_part(), parts_of_span = layout.span / part;
   std::vector<float> row;
   // Spans of one token lie behind one another, and so do their parts.
-  for (size_t span = first * layout.spans(); span < last * layout.spans(); span++) {
-    const size_t at = span % layout.spans(), token = span / layout.spans();
+  for (size_t i = first * layout.spans(); i < last * layout.spans(); i++) {
+    const size_t at = i % layout.spans(), token = i / layout.spans(), span = at * args.tokens + token;
     if (at == 0) {
       row = row_of(args.rows, token, layout.columns);
       args.shifted[token] = 0;
@@ -104,15 +104,15 @@ void int4_activations(const Int4ActivationArgs& args, size_t first, size_t last)
     args.scales[span] = q.scale == 0 ? x[0] : q.scale;
     args.shifts[span] = q.scale == 0 ? 1 : args.symmetric || is_zero ? 0 : int4_shift(args, q.zero);
     args.shifted[token] += args.shifts[span] != 0;
-    int8_t* codes = args.codes + span * parts_of_span * padded;
+    int8_t* codes = args.codes + token * layout.depth() + at * parts_of_span * padded;
     for (size_t p = 0; p < parts_of_span; p++) {
-      int32_t& sum = args.sums[span * parts_of_span + p];
-      sum = 0;
-      for (size_t i = 0; i < padded; i++) {
-        int8_t code = i >= part ? 0 : code_of(q, x[p * part + i], args.shifts[span]);
-        codes[p * padded + i] = code;
+      int32_t sum = 0;
+      for (size_t column = 0; column < padded; column++) {
+        int8_t code = column >= part ? 0 : code_of(q, x[p * part + column], args.shifts[span]);
+        codes[p * padded + column] = code;
         sum += code;
       }
+      args.sums[(at * parts_of_span + p) * args.tokens + token] = layout.taken_off(sum);
     }
   }
 }
