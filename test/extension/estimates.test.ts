@@ -15,7 +15,7 @@ function estimates(answer: (params: CheckParams) => EstimateResult | null) {
         asked.push(params.text);
         return answer(params);
       },
-      isBusy: () => state.busy,
+      mayAsk: () => !state.busy,
     },
     { warn: (message) => warnings.push(message) },
   );
@@ -54,7 +54,7 @@ test('a failure is logged and is no estimate, and who waits is not kept for ever
   assert.equal(await made.soon('/x', 'a', 10_000), null);
   assert.match(warnings.join(), /was not estimated: the worker is gone/);
   const slow = new ExperimentEstimates(
-    { ask: () => new Promise(() => {}), isBusy: () => false },
+    { ask: () => new Promise(() => {}), mayAsk: () => true },
     { warn: () => {} },
   );
   assert.equal(await slow.soon('/x', 'a', 5), null);

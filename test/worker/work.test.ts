@@ -87,5 +87,7 @@ test('an experiment is estimated as it is written, and not where it cannot run',
   const matrix = { bits: ['4-4-4'], methods: ['rtn', 'gptq'] };
   const table = await ask(JSON.stringify({ ...settings, matrix }));
   assert.ok(table!.seconds > 0);
+  const quantization = { keys: { bits: 4, offset: 'mean' } };
+  assert.equal(await ask(JSON.stringify({ ...settings, quantization, matrix })), null, 'a network would run');
   assert.ok(!existsSync(join(folder, '.spinquant')), 'nothing is written');
 });

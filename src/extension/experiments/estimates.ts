@@ -21,8 +21,8 @@ interface Known {
 interface Asker {
   /** @returns null where the experiment cannot be run as it stands. */
   ask(params: CheckParams): Promise<EstimateResult | null>;
-  /** While a job runs, the machine's speed would be measured beside it. */
-  isBusy(): boolean;
+  /** Not while a job runs, beside which the machine's speed would be measured, nor where the worker may not start. */
+  mayAsk(): boolean;
 }
 
 export class ExperimentEstimates {
@@ -53,7 +53,7 @@ export class ExperimentEstimates {
     const known = this.#known.get(file);
     const isSame = known?.text === text && known.round === this.#round;
     const mayRetry = known?.failedAt != null && Date.now() - known.failedAt > RETRY_MS;
-    if ((isSame && !mayRetry) || this.#asker.isBusy()) return known?.expected ?? null;
+    if ((isSame && !mayRetry) || !this.#asker.mayAsk()) return known?.expected ?? null;
     const expected = known?.expected ?? null;
     const asked = this.#update({ file, text }, this.#round);
     this.#known.set(file, { text, round: this.#round, expected, failedAt: null, asked });

@@ -3,6 +3,7 @@ import type * as vscode from 'vscode';
 import { experimentOverrides } from '../jobs/launch.ts';
 import type { Worker } from '../jobs/worker.ts';
 import type { Jobs } from '../services.ts';
+import { refusal } from '../trust.ts';
 import { ExperimentEstimates } from './estimates.ts';
 
 /** Estimates by the worker, with the settings of the editor, while no job runs in it. */
@@ -15,7 +16,8 @@ export function workerEstimates(
     const client = await worker.connect();
     return client.request('estimate', { ...params, job: randomUUID(), overrides: experimentOverrides() });
   };
-  const estimates = new ExperimentEstimates({ ask, isBusy: () => jobs.running !== null }, log);
+  const mayAsk = () => jobs.running === null && refusal() === null;
+  const estimates = new ExperimentEstimates({ ask, mayAsk }, log);
   const ends = jobs.onDidChange(() => jobs.running === null && estimates.jobEnded());
   return Object.assign(estimates, { dispose: () => ends.dispose() });
 }

@@ -2,6 +2,7 @@ import { checkExperiment, type ResolvedExperiment } from '../../../config/index.
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { CheckParams } from '../../../protocol/worker.ts';
 import { checkAgainstModel } from '../check/check-model.ts';
+import { readsKeyMeans } from '../key-means.ts';
 import { previewMatrix } from '../matrix/preview.ts';
 import type { EngineOptions } from '../options.ts';
 import { previewSteps } from '../preview-steps.ts';
@@ -22,6 +23,8 @@ export async function* estimateText(
   const byModel = await checkAgainstModel(parsed, file, 'optimize');
   if (byModel.config === null || byModel.faults.some(({ severity }) => severity === 'error')) return null;
   const adapted = adapt(experiment);
+  // What is there of such a table only the means of keys tell, for which a network runs.
+  if (adapted.matrix && readsKeyMeans(adapted)) return null;
   const { expected } = adapted.matrix
     ? yield* previewMatrix(adapted, options)
     : yield* previewSteps(adapted, 'optimize', options);
