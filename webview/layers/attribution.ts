@@ -64,6 +64,8 @@ export class AttributionSection {
   readonly #points: HTMLElement;
   #view: AttributionView | null = null;
   #place: { readonly layer: number; readonly part: RoundedPart | null } = { layer: 0, part: null };
+  /** Where the panel was. */
+  #seen = '';
   /** Chosen by the person; the dearest one until then. */
   #chosen: { target: ExceptionTarget | null; layers: LayerChoice; bits: BitChoice; point: number } = {
     ...{ target: null, layers: 'worst:4', bits: 8, point: 1 },
@@ -151,11 +153,7 @@ export class AttributionSection {
     setHidden(this.#none, view !== null);
     setHidden(this.#found, view === null);
     if (view === null) return;
-    const part = detail && partsOf(view).find((one) => one === detail.site);
-    this.#place = {
-      layer: Math.min(detail?.layer ?? this.#place.layer, view.layers - 1),
-      part: part ?? null,
-    };
+    if (detail) this.#follow(view, detail);
     this.#showFacts(view);
     this.#showMap(view, theme);
     this.#showChoices(view);
@@ -166,6 +164,17 @@ export class AttributionSection {
     const table = (exact: boolean) => () => curveTable(view, this.#strings, exact);
     this.#curve.show(budgetCurve(view, this.#strings, theme), table(false), theme, table(true));
     this.#curve.setReadout(pointReadout(view, this.#chosen.point, this.#strings));
+  }
+
+  /** The panel went to another place. A weight that was chosen here stands for what it is multiplied with. */
+  #follow(view: AttributionView, { layer, site }: { readonly layer: number; readonly site: Site }): void {
+    const seen = `${layer} ${site}`;
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    const { part } = this.#place;
+    const isSame = part !== null && siteOfPart(part) === site;
+    const own = isSame ? part : (partsOf(view).find((one) => one === site) ?? null);
+    this.#place = { layer: Math.min(layer, view.layers - 1), part: own };
   }
 
   get #lossMeasure(): AttributionMeasure {

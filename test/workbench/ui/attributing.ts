@@ -31,7 +31,7 @@ export async function attributeFromPanel({ folder, rig, workbench }: Session): P
   const layers = await workbench.webview(/^Layers · dear/);
   await layers.getByText('Which layers and sites cost the perplexity').waitFor();
   await layers.getByRole('button', { name: 'Attribute loss…' }).first().click();
-  await workbench.choice(/^Estimate$/).click();
+  await workbench.choice(/^Estimate\s*Three passes/).click();
   const map = layers.getByRole('slider', { name: /^Rise of the loss by layer and site/ });
   await map.locator('svg').waitFor({ timeout: 240_000 });
   const run = (await newestRun(folder))!;
