@@ -57,7 +57,7 @@ const options = z
       .max(1)
       .default(0)
       .describe(
-        'MagR (Zhang et al. 2024) lowers the largest weights of each row or group before they are rounded, where other weights can make up for it: how much in a step, as a share that does not depend on the size of the inputs. 0 leaves weights as they are, 0.01 is what Brevitas takes. Reference: none, which is 0.',
+        'MagR (Zhang et al. 2024) lowers the largest weights of each row or group before they are rounded, where other weights can make up for it: how much in a step, as a share that does not depend on the size of the inputs. 0 leaves weights as they are; its authors take 0.001 for rows and 0.0001 for groups, Brevitas 0.01. Reference: none, which is 0.',
       ),
     magrSteps: z
       .int()
