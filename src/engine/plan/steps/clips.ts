@@ -8,7 +8,12 @@ import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { clipRatiosSchema, type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
-import { CLIP_RATIOS, type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
+import {
+  CLIP_RATIOS,
+  type ClipSearch,
+  clippedSequences,
+  searchClips,
+} from '../../calibration/clips/search.ts';
 import { clipSearchWork } from '../../calibration/clips/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersAt } from '../../network/network-quantizers.ts';
