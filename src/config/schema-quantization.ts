@@ -63,6 +63,14 @@ const activationsSchema = z
 
 function cacheShape(what: 'Keys' | 'Values', where: string) {
   return {
+    firstTokens: z
+      .int()
+      .min(0)
+      .max(1024)
+      .default(0)
+      .describe(
+        `The ${what.toLowerCase()} of so many tokens at the beginning of a text stay at 16 bits: attention reads the first ones most. The cache then holds numbers, not codes. Reference: 0.`,
+      ),
     bits: bitsSchema
       .default(4)
       .describe(
@@ -125,4 +133,4 @@ export const quantizationSchema = z
 export type Quantization = z.output<typeof quantizationSchema>;
 export type WeightQuantization = Quantization['weights'];
 export type ActivationQuantization = Quantization['activations'];
-export type CacheQuantization = Quantization['keys'];
+export type CacheQuantization = Quantization['values'];

@@ -21,6 +21,8 @@ export interface Setting {
   readonly activationGroup?: number;
   /** What is taken out of keys; absent: as an experiment has it. */
   readonly keyOffset?: 'none' | 'bias' | 'mean';
+  /** Tokens at the beginning whose keys and values are not rounded; absent: none. */
+  readonly firstTokens?: { readonly keys: number; readonly values: number };
   /** As an experiment has them. */
   readonly exceptions?: readonly object[];
 }
@@ -36,8 +38,8 @@ function formOf(setting: Setting, config: ModelConfig) {
     quantization: {
       weights: { bits: 4, clip: false, ...weights },
       activations: { bits: activations, groupSize: activations === 16 ? null : activationGroup },
-      keys: { bits: cache, offset: setting.keyOffset },
-      values: { bits: cache },
+      keys: { bits: cache, offset: setting.keyOffset, firstTokens: setting.firstTokens?.keys },
+      values: { bits: cache, firstTokens: setting.firstTokens?.values },
       exceptions,
     },
     rotation: { r1: 'hadamard', r2: 'hadamard', r3: online, r4: online },

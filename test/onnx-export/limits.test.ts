@@ -101,6 +101,17 @@ test('caches that are not the same in all layers', async (t) => {
   );
 });
 
+test('first tokens that stay whole', async (t) => {
+  const question = questionOf(await networkOf(t, {}));
+  const quantizers = { ...question.quantizers, wholeTokens: { keys: 1, values: 0 } };
+  expectExpressible({ ...question, quantizers });
+  await rejectsWith(
+    async () => expectExpressible({ ...question, quantizers, target: 'native' }),
+    'export/first-tokens',
+    /stay at 16 bits \(firstTokens\)/,
+  );
+});
+
 test('a model whose long texts turn otherwise has the context of its short ones', async (t) => {
   const factors = { short_factor: [1, 1, 1, 1], long_factor: [2, 3, 4, 5] };
   const rope = { rope_type: 'longrope', rope_theta: 10000, ...factors };

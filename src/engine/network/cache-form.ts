@@ -4,11 +4,11 @@ import type { ModelConfig } from '../model/config.ts';
 import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
 import { type NetworkQuantizers, quantizersOfLayers } from './network-quantizers.ts';
 
-type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
+type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values' | 'wholeTokens'>;
 
-/** How a cache stores keys and values as codes; null where it holds numbers: 16 bits have no codes. */
-export function cacheFormsOf({ keys, values }: CacheQuantizers): CacheForms | null {
-  return keys.bits < 16 && values.bits < 16 ? { keys, values } : null;
+/** How a cache stores keys and values as codes; null where it holds numbers: 16 bits have no codes, nor have some tokens. */
+export function cacheFormsOf({ keys, values, wholeTokens }: CacheQuantizers): CacheForms | null {
+  return keys.bits < 16 && values.bits < 16 && wholeTokens === undefined ? { keys, values } : null;
 }
 
 /** Bytes of keys and values of so many tokens in all layers: those of the network's quantizers, or of float32. */

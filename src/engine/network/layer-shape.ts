@@ -48,6 +48,13 @@ export interface LayerQuantizers {
   readonly values: ActivationQuantizer;
   /** The part of keys that is taken out before they are quantized; nothing where absent. */
   readonly keyOffset?: KeyOffset;
+  /** Tokens at the beginning of a text whose keys, and whose values, are not rounded; none where absent. */
+  readonly wholeTokens?: WholeTokens;
+}
+
+export interface WholeTokens {
+  readonly keys: number;
+  readonly values: number;
 }
 
 /**

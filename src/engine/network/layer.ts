@@ -15,6 +15,7 @@ import { add, mul, sub } from '../graph/ops/elementwise.ts';
 import { gatherRows, reshape, toReal, transpose } from '../graph/ops/shape.ts';
 import type { LayerShape } from './layer-shape.ts';
 import type { Keep } from './tape.ts';
+import { withWholeTokens } from './whole-tokens.ts';
 
 /** The four places where a layer multiplies by weights. Each mode of the network (linear-sites.ts) fills them in. */
 export interface LinearSites {
@@ -146,9 +147,16 @@ function attention(
     return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, constant));
   }
   const constant = offset ? mapHeads(rotaryConstant(offset, keys, tables), shape) : null;
-  const whole = (rounded: Value): Value => (constant ? add(rounded, constant) : rounded);
-  const cachedKeys = whole(round('key', mappedKeys, quantizers.keys));
-  const cachedValues = ofTokens(round('value', v, quantizers.values), ofHeads);
+  const { keys: wholeKeys, values: wholeValues } = quantizers.wholeTokens ?? NO_WHOLE_TOKENS;
+  const before = tables.past?.length ?? null;
+  const keysOf = (rounded: Value): Value => {
+    const some = withWholeTokens(rounded, mappedKeys, wholeKeys, before);
+    return constant ? add(some, constant) : some;
+  };
+  const valuesOf = (rounded: Value): Value =>
+    withWholeTokens(ofTokens(rounded, ofHeads), ofTokens(v, ofHeads), wholeValues, before);
+  const cachedKeys = keysOf(round('key', mappedKeys, quantizers.keys));
+  const cachedValues = valuesOf(round('value', v, quantizers.values));
   if (tables.past) {
     cached?.(cachedKeys, cachedValues);
     return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));
@@ -156,13 +164,15 @@ function attention(
   attends?.({
     keys: mappedKeys,
     values: v,
-    mix: (k, values) => joined(causalAttention(stacked, whole(k), ofTokens(values, ofHeads), mask)[0]),
+    mix: (k, values) => joined(causalAttention(stacked, keysOf(k), valuesOf(values), mask)[0]),
   });
   const [mixed, logSum] = causalAttention(stacked, cachedKeys, cachedValues, mask);
   keep('attentionOutput', mixed);
   keep('logSum', logSum);
   return joined(mixed);
 }
+
+const NO_WHOLE_TOKENS = { keys: 0, values: 0 } as const;
 
 const roundedBy: NonNullable<LayerWatchers['round']> = (_, x, quantizer) => fakeQuantize(x, quantizer);
 

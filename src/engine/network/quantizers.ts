@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import {
+  type CacheQuantization,
   hasExceptions,
   type Quantization,
   quantizationOfSite,
@@ -69,7 +70,15 @@ function layerQuantizers(
     keys: at('key'),
     values: at('value'),
     ...keyOffsetOf(quantizationOfSite(quantization, 'key', layer), config),
+    ...wholeTokensOf(quantizationOfSite(quantization, 'key', layer)),
   };
+}
+
+/** What is not quantized is whole anyway. */
+function wholeTokensOf({ keys, values }: Quantization): Pick<LayerQuantizers, 'wholeTokens'> {
+  const of = ({ bits, firstTokens }: CacheQuantization): number => (bits < 16 ? firstTokens : 0);
+  const wholeTokens = { keys: of(keys), values: of(values) };
+  return wholeTokens.keys > 0 || wholeTokens.values > 0 ? { wholeTokens } : {};
 }
 
 /** Keys that are not quantized have nothing to take out. A norm of heads stands between a bias and RoPE; means are behind it. */

@@ -41,6 +41,7 @@ export function expectExpressible(question: TargetQuestion): void {
     );
   const { config } = checkpoint;
   if (target === 'native') expectOneCache(question);
+  if (target === 'native') expectNoWholeTokens(question);
   const isPacked = target === 'native' && productsOf(question, config, false).others.length === 0;
   if (quantizers.weights.bits < 16 && !isPacked) weightBlocks(config, quantizers.weights);
 }
@@ -56,6 +57,16 @@ function expectOneCache(network: NetworkQuantizers): void {
     'export/exceptions',
     'quantization.exceptions gives some layers other keys or values than the others; the caches of a native model have the same form in all layers.',
     'Choose --target stock, whose keys and values are float32, or make a run without these exceptions.',
+  );
+}
+
+/** Positions of tokens are not known to the rounding of a native model. */
+function expectNoWholeTokens(network: NetworkQuantizers): void {
+  if (distinctQuantizers(network).every(({ wholeTokens }) => wholeTokens === undefined)) return;
+  throw new UserError(
+    'export/first-tokens',
+    'The first tokens of keys or values stay at 16 bits (firstTokens); a native model rounds those of all tokens.',
+    'Choose --target stock, whose keys and values are float32, or make a run with firstTokens 0.',
   );
 }
 

@@ -10,6 +10,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   actOrder: false,
   groupScales: 'static',
   offset: 'none',
+  firstTokens: 0,
   inputs: 'full-precision',
   target: 'weights',
   gptaqAlpha: 0.25,

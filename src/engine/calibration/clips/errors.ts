@@ -50,11 +50,11 @@ export const CLIP_ERRORS: ProgramKind<ClipErrorsSpec, ClipErrors> = {
   build({ shape, types, sites, ratios }) {
     const { quantizers, config, batch, sequence } = shape;
     const graph = new Graph();
-    const { keyOffset } = quantizers;
+    const { keyOffset, wholeTokens } = quantizers;
     const exact: LayerShape = {
       ...shape,
       weightForm: 'numbers',
-      quantizers: { ...FULL_PRECISION, ...(keyOffset && { keyOffset }) },
+      quantizers: { ...FULL_PRECISION, ...(keyOffset && { keyOffset }), ...(wholeTokens && { wholeTokens }) },
     };
     const x = graph.input('x', [batch * sequence, config.hiddenSize]);
     const inputs = new LayerInputs(graph, exact, types);
