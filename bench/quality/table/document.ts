@@ -1,5 +1,5 @@
 /** docs/quality.md, from the numbers of bench/results/quality.json. Nothing in its tables is written by hand. */
-import type { Entry, Filled } from './fill.ts';
+import { type Entry, type Filled, SEEDS } from './fill.ts';
 import { priceOf } from './rows.ts';
 
 /** Puts the tables between `<!-- table: NAME -->` and `<!-- /table -->`. */
@@ -92,7 +92,8 @@ function spread(values: readonly number[], show: (value: number) => string): str
   if (values.length === 0) return '';
   const middle = show(mean(values));
   if (values.length === 1) return middle;
-  return `${middle} (${show(Math.min(...values))} … ${show(Math.max(...values))})`;
+  const seeds = values.length === SEEDS.length ? '' : `, ${values.length} seeds`;
+  return `${middle} (${show(Math.min(...values))} … ${show(Math.max(...values))}${seeds})`;
 }
 
 function costOf(entries: readonly Entry[], method: string): string {

@@ -7,7 +7,7 @@ import { type QualityModel, WORK, written } from './models.ts';
 import { BEST_ROWS, QUALITY_ROWS, TABLE_ROWS } from './rows.ts';
 
 const CLI = join(import.meta.dirname, '..', '..', '..', 'dist', 'cli.js');
-const SEEDS = [0, 1, 2];
+export const SEEDS: readonly number[] = [0, 1, 2];
 const TASKS = ['arc_easy', 'piqa', 'winogrande'] as const;
 const QUESTIONS = 200;
 
@@ -30,15 +30,24 @@ export interface Filled {
   readonly entries: readonly Entry[];
 }
 
-/** Perplexity of every row at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where `asksMore`. */
-export async function fill(model: QualityModel, asksMore: boolean): Promise<Filled> {
-  const entries = await filled(`${model.name}-quality`, matrixOf(model, ['4-4-4'], TABLE_ROWS));
-  const more = asksMore
-    ? await filled(
-        `${model.name}-quality-best`,
-        withTasks(model, matrixOf(model, ['4-8-8', '4-4-4'], BEST_ROWS)),
-      )
-    : [];
+/** A part of the table: the others are left as they are. */
+export interface Part {
+  readonly rows: readonly string[];
+  readonly seeds: readonly number[];
+}
+
+/** Perplexity of rows at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where the model has any. */
+export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<Filled> {
+  const chosen = (all: readonly string[]): string[] => all.filter((row) => rows.includes(row));
+  const matrix = (bits: readonly string[], all: readonly string[]) => ({
+    whole: withTasks(model, matrixOf(model, bits, all, SEEDS), all !== TABLE_ROWS),
+    part: withTasks(model, matrixOf(model, bits, chosen(all), seeds), all !== TABLE_ROWS),
+  });
+  const entries = await filled(`${model.name}-quality`, matrix(['4-4-4'], TABLE_ROWS));
+  const more =
+    model.tasks === null
+      ? []
+      : await filled(`${model.name}-quality-best`, matrix(['4-8-8', '4-4-4'], BEST_ROWS));
   const known = new Set(entries.map(keyOf));
   return {
     model: model.name,
@@ -50,10 +59,15 @@ export async function fill(model: QualityModel, asksMore: boolean): Promise<Fill
 const keyOf = ({ method, bits, seed, metric, name }: Entry): string =>
   [method, bits, seed, metric, name].join('/');
 
-function matrixOf(model: QualityModel, bits: readonly string[], methods: readonly string[]): ExperimentInput {
+function matrixOf(
+  model: QualityModel,
+  bits: readonly string[],
+  methods: readonly string[],
+  seeds: readonly number[],
+): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
   const rows = QUALITY_ROWS.map(({ name, title, like, quantization }) => {
-    const gptq = { ...quantization.weights?.gptq, ...(samples !== null && { samples }) };
+    const gptq = { ...quantization.weights?.gptq, samples };
     return {
       name,
       title,
@@ -63,22 +77,24 @@ function matrixOf(model: QualityModel, bits: readonly string[], methods: readonl
   });
   return {
     ...shared,
-    ...(samples !== null && { quantization: { weights: { gptq: { samples } } } }),
+    quantization: { weights: { gptq: { samples } } },
     runs: join(WORK, `${model.name}-runs`),
-    matrix: { bits: [...bits], methods: [...methods], seeds: SEEDS, rows },
+    matrix: { bits: [...bits], methods: [...methods], seeds: [...seeds], rows },
   };
 }
 
-function withTasks({ tasks }: QualityModel, experiment: ExperimentInput): ExperimentInput {
-  if (tasks === null) return experiment;
+function withTasks({ tasks }: QualityModel, experiment: ExperimentInput, asks: boolean): ExperimentInput {
+  if (tasks === null || !asks) return experiment;
   const asked = TASKS.map((task) => ({ task, data: join(tasks, task), limit: QUESTIONS }));
   return { ...experiment, evaluation: { ...experiment.evaluation, tasks: asked } };
 }
 
-async function filled(name: string, experiment: ExperimentInput): Promise<readonly Entry[]> {
-  const file = written(name, experiment);
-  await run('optimize', file);
-  return tableOf(file);
+async function filled(
+  name: string,
+  { whole, part }: Readonly<Record<'whole' | 'part', ExperimentInput>>,
+): Promise<readonly Entry[]> {
+  if (part.matrix?.methods?.length) await run('optimize', written(`${name}-part`, part));
+  return (await tableOf(written(name, whole))).filter(({ value }) => value !== null);
 }
 
 async function tableOf(file: string): Promise<readonly Entry[]> {

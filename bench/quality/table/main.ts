@@ -2,7 +2,7 @@
  * `npm run quality` fills the tables of docs/quality.md, each cell by the command line; started again, it goes on.
  *
  *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER]
- *         [--calibration TEXT --test TEXT] [--tasks FOLDER]
+ *         [--calibration TEXT --test TEXT] [--tasks FOLDER] [--rows NAME,…] [--seeds N,…]
  *
  * Models whose names are not given keep the numbers of bench/results/quality.json. With --write it only writes the
  * document again.
@@ -11,8 +11,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { withTables } from './document.ts';
-import { type Filled, fill } from './fill.ts';
+import { type Filled, fill, SEEDS } from './fill.ts';
 import { qualityModels } from './models.ts';
+import { TABLE_ROWS } from './rows.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 const RESULTS = join(ROOT, 'bench', 'results', 'quality.json');
@@ -24,6 +25,8 @@ const { values, positionals } = parseArgs({
     calibration: { type: 'string' },
     test: { type: 'string' },
     tasks: { type: 'string' },
+    rows: { type: 'string' },
+    seeds: { type: 'string' },
     write: { type: 'boolean', default: false },
   },
 });
@@ -35,8 +38,12 @@ const known = new Map<string, Filled>(
 const { calibration, test, tasks } = values;
 const texts = calibration && test ? { calibration, test } : null;
 const wanted = values.write ? [] : await qualityModels(positionals, texts, tasks ?? null);
+const part = {
+  rows: values.rows?.split(',') ?? TABLE_ROWS,
+  seeds: values.seeds?.split(',').map(Number) ?? SEEDS,
+};
 for (const model of wanted) {
-  known.set(model.name, await fill(model, model.tasks !== null));
+  known.set(model.name, await fill(model, part));
   writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);
   writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
 }

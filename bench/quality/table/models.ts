@@ -17,8 +17,8 @@ export interface QualityModel {
   readonly name: string;
   readonly title: string;
   readonly shared: Pick<ExperimentInput, 'model' | 'calibration' | 'evaluation'>;
-  /** Sequences that GPTQ looks at; null for the default. */
-  readonly gptqSamples: number | null;
+  /** Sequences that GPTQ looks at. */
+  readonly gptqSamples: number;
   /** Folder of the data of zero-shot tasks; null where the model is too small to answer questions. */
   readonly tasks: string | null;
 }
@@ -65,7 +65,7 @@ async function small(name: string): Promise<QualityModel[]> {
         calibration: { ...calibration },
         evaluation: { perplexity: texts },
       },
-      gptqSamples: null,
+      gptqSamples: 256,
       tasks: null,
     };
   });
