@@ -41,7 +41,7 @@ export class MergedWeights {
     if (map === null) return values;
     const { rows, columns } = matrix;
     const program = await this.#cache.get(WITHOUT_RUN_TIME_MAP, { rows, columns, map });
-    return (await program.run({ w: float32([rows, columns], values) }, signal)).w.data;
+    return (await program.run({ w: float32([rows, columns], values) }, signal)).folded.data;
   }
 
   /** The map that is computed at run time in front of a layer; null where there is none. */

@@ -112,7 +112,11 @@ export function quantizationConfig(
         },
       ]),
     ),
-    transform_config: { config_groups: Object.fromEntries(placed.map((map) => transformGroup(map, config))) },
+    ...(placed.length > 0 && {
+      transform_config: {
+        config_groups: Object.fromEntries(placed.map((map) => transformGroup(map, config))),
+      },
+    }),
   };
 }
 

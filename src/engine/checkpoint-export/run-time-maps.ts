@@ -44,12 +44,12 @@ interface FoldedSpec {
 }
 
 /** W [rows, columns] of rotated channels x M as W Mᵀ of the channels x: (x M) Wᵀ = x (W Mᵀ)ᵀ. */
-export const WITHOUT_RUN_TIME_MAP: ProgramKind<FoldedSpec, { readonly w: Reals }> = {
+export const WITHOUT_RUN_TIME_MAP: ProgramKind<FoldedSpec, { readonly folded: Reals }> = {
   name: 'without-run-time-map',
   build({ rows, columns, map }) {
     const graph = new Graph();
     const side = map.kind === 'across-heads' ? { ...map, inner: IDENTITY } : map;
-    return { graph, outputs: { w: timesTransform(graph.input('w', [rows, columns]), side, true) } };
+    return { graph, outputs: { folded: timesTransform(graph.input('w', [rows, columns]), side, true) } };
   },
 };
 

@@ -1,6 +1,6 @@
 /** The network of a run, or of a model, as a checkpoint that other programs load. */
 import { existsSync, statSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expectWritable, writing } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
@@ -91,24 +91,39 @@ export async function* exportCheckpoint(
     const network = yield* mergedNetworkOf(opened, bench, executor, false);
     const { cache, tokenizer } = bench;
     const model = { cache, network, tokenizer, ends: [...endTokensOf(bench)], settings };
-    let check: ExportCheck | null = null;
-    let files: Record<string, number> = {};
     const report = await reportOf(opened, bench, { settings, rows });
     const { signal } = options;
+    let names: string[] = [];
     const write = async (folder: string): Promise<void> => {
-      const names = await format.write(folder, model, signal);
-      check = await checkExport(
-        bench,
-        { format, model, folder, scratch: await executor.places.scratch() },
-        signal,
-      );
-      files = Object.fromEntries(names.map((name) => [name, statSync(join(folder, name)).size]));
-      await writeCard(folder, { format, question, opened, report: { ...report, check } });
-      await writeJson(join(folder, 'export.json'), { ...report, check, files });
+      names = await format.write(folder, model, signal);
     };
-    yield* phase('export', {}, () => writeModelFolder(out, write), out);
-    return { ...report, check, files, folder: out };
+    const finish = async (): Promise<Finished> => {
+      await writeModelFolder(out, write);
+      // What reads the folder maps its files, which some systems do not let be moved: it stands in its place by now.
+      return whole(out, async () => {
+        const scratch = await executor.places.scratch();
+        const check = await checkExport(bench, { format, model, folder: out, scratch }, signal);
+        const files = Object.fromEntries(names.map((name) => [name, statSync(join(out, name)).size]));
+        await writeCard(out, { format, question, opened, report: { ...report, check } });
+        await writeJson(join(out, 'export.json'), { ...report, check, files });
+        return { check, files };
+      });
+    };
+    const finished = yield* phase('export', {}, finish, out);
+    return { ...report, ...finished, folder: out };
   });
+}
+
+type Finished = Pick<ExportCheckpointResult, 'check' | 'files'>;
+
+/** Removes a folder of ours where the work on it fails. */
+async function whole<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
 }
 
 /** What decides the rows. */
