@@ -92,11 +92,26 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
   on('export', async ({ run, format, out }) => ({
     tensors: await (await import('../engine/index.ts')).exportRun(run, format, out),
   }));
+  const tellOf =
+    (job: string) =>
+    (event: RunEvent): void =>
+      notify(EVENT_NOTIFICATION, { job, event });
   on('exportModel', (params, token) =>
     inJob(params.job, token, async (running) => {
       const { exportOf } = await import('./model-export.ts');
-      const tell = (event: RunEvent) => notify(EVENT_NOTIFICATION, { job: params.job, event });
-      return running.follow(exportOf(params), tell);
+      return running.follow(exportOf(params), tellOf(params.job));
+    }),
+  );
+  on('planExport', (params, token) =>
+    inJob(params.job, token, async (running) => {
+      const { planOf } = await import('./model-export.ts');
+      return running.follow(planOf(params), tellOf(params.job));
+    }),
+  );
+  on('exportCheckpoint', (params, token) =>
+    inJob(params.job, token, async (running) => {
+      const { checkpointOf } = await import('./model-export.ts');
+      return running.follow(checkpointOf(params), tellOf(params.job));
     }),
   );
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);

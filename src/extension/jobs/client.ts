@@ -46,6 +46,9 @@ export interface WorkerLaunch {
   readonly log?: (line: string) => void;
 }
 
+/** Requests whose events come while they run. */
+type FollowedRequest = 'optimize' | 'evaluate' | 'inspect' | 'exportModel' | 'planExport' | 'exportCheckpoint';
+
 /** A bug inside the worker; its stack is in the log. */
 export class WorkerBug extends Error {
   override readonly name = 'WorkerBug';
@@ -164,7 +167,7 @@ export class WorkerClient {
   }
 
   /** A request that runs for long: its events come while it does. */
-  async follow<M extends 'optimize' | 'evaluate' | 'inspect' | 'exportModel'>(
+  async follow<M extends FollowedRequest>(
     method: M,
     params: WorkerRequests[M]['params'],
     onEvent: (event: RunEvent) => void,
