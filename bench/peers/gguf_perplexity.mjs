@@ -22,13 +22,20 @@ if (textFile) {
 }
 const { windows } = JSON.parse(readFileSync(windowsFile, 'utf8'));
 const length = windows[0].length;
-const context = await model.createContext({ contextSize: length + 8, batchSize: length, sequences: 1, threads: 2 });
+const context = await model.createContext({
+  contextSize: length + 8,
+  batchSize: length,
+  sequences: 1,
+  threads: 2,
+});
 const sequence = context.getSequence();
 let sum = 0;
 let count = 0;
 for (const ids of windows) {
   await sequence.clearHistory();
-  const asked = ids.map((id, i) => (i + 1 < ids.length ? [id, { generateNext: { probabilities: true } }] : id));
+  const asked = ids.map((id, i) =>
+    i + 1 < ids.length ? [id, { generateNext: { probabilities: true } }] : id,
+  );
   const losses = [];
   await sequence.controlledEvaluate(asked, {
     onTokenResult(index, { next }) {

@@ -30,7 +30,9 @@ export function planOf({ run, settings }: PlanExportParams): Work<PlanExportResu
 export function checkpointOf({ run, settings, out }: ExportCheckpointParams): Work<ExportModelResult> {
   return async function* (signal) {
     const { files, check } = yield* exportCheckpoint({ settings, out, from: { run } }, { signal });
-    const measured = check && `Perplexity on ${check.tokens} tokens of ${check.text}, read back: ${check.readBack.toPrecision(5)}.`;
+    const measured =
+      check &&
+      `Perplexity on ${check.tokens} tokens of ${check.text}, read back: ${check.readBack.toPrecision(5)}.`;
     return { bytes: bytesOf(files), notes: measured === null ? [] : [measured] };
   };
 }

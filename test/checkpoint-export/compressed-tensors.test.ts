@@ -71,10 +71,19 @@ test('the configuration has a group for each kind of layers', async (t) => {
   const { ignore, config_groups } = configOf(folder);
   assert.deepEqual(ignore, ['lm_head', 'model.layers.0.mlp.down_proj']);
   const groups = Object.values(config_groups);
-  const [rows, heads] = [groups.find(({ targets }) => targets.includes('re:.*\\.q_proj$')), groups.find(({ targets }) => targets.includes('re:.*\\.o_proj$'))];
-  const others = Array.from({ length: checkpoint.config.layers - 1 }, (_, i) => `model.layers.${i + 1}.mlp.down_proj`);
+  const [rows, heads] = [
+    groups.find(({ targets }) => targets.includes('re:.*\\.q_proj$')),
+    groups.find(({ targets }) => targets.includes('re:.*\\.o_proj$')),
+  ];
+  const others = Array.from(
+    { length: checkpoint.config.layers - 1 },
+    (_, i) => `model.layers.${i + 1}.mlp.down_proj`,
+  );
   assert.deepEqual(rows?.targets.slice(-others.length), others);
-  assert.deepEqual([rows?.weights.num_bits, rows?.weights.strategy, rows?.weights.group_size], [4, 'channel', null]);
+  assert.deepEqual(
+    [rows?.weights.num_bits, rows?.weights.strategy, rows?.weights.group_size],
+    [4, 'channel', null],
+  );
   assert.deepEqual([rows?.input_activations?.num_bits, rows?.input_activations?.strategy], [8, 'token']);
   // Where maps mix inside heads only, every head of the input of o has a scale.
   assert.deepEqual(
@@ -86,14 +95,22 @@ test('the configuration has a group for each kind of layers', async (t) => {
   assert.ok(!tensors.has('model.layers.0.mlp.up_proj.weight'));
   assert.deepEqual(tensors.get('model.layers.0.mlp.up_proj.weight_shape')?.dims, [2]);
   const ids = Int32Array.from(readGolden('llama').ids);
-  const [found, expected] = [await sequenceLogits(back, ids), await sequenceLogits(weightsRoundedAlone(cache, network), ids)];
+  const [found, expected] = [
+    await sequenceLogits(back, ids),
+    await sequenceLogits(weightsRoundedAlone(cache, network), ids),
+  ];
   for (const [i, logit] of found.entries()) assert.ok(Math.abs(logit - expected[i]!) < 1e-4, `${i}`);
 });
 
 test('a transform is stored as its matrix, which is that of the map', async (t) => {
   const { cache, checkpoint } = await openGolden('llama');
   const network = rotated(cache, checkpoint, { weights: 4, activations: 8 });
-  const { folder } = await written(t, cache, network, settingsOf('compressed-tensors', { dtype: 'bfloat16' }));
+  const { folder } = await written(
+    t,
+    cache,
+    network,
+    settingsOf('compressed-tensors', { dtype: 'bfloat16' }),
+  );
   const [placed] = runTimeMaps(network.options.maps);
   assert.ok(placed);
   const { block, order, matrix } = placed.map.transform;
@@ -121,7 +138,9 @@ test('a zero point far from 0 is refused', async (t) => {
   const own = new NetworkWeights(cache, network);
   const layers = await Promise.all(
     Array.from({ length: checkpoint.config.layers }, async (_, layer) =>
-      Object.fromEntries(await Promise.all(LINEARS.map(async (linear) => [linear, await own.of(layer, linear)] as const))),
+      Object.fromEntries(
+        await Promise.all(LINEARS.map(async (linear) => [linear, await own.of(layer, linear)] as const)),
+      ),
     ),
   );
   const first = layers[0]?.up;

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { weightsRoundedAlone } from '../../src/engine/checkpoint-export/network-forms.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
+import type { SeamMaps } from '../../src/engine/network/seams.ts';
+import { planAcrossHeads } from '../../src/engine/rotation/hadamard-plan.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
 import { GOLDEN_NAMES, readGolden } from '../model/goldens.ts';
 import { distance, rotated } from '../onnx-export/exported.ts';
@@ -45,11 +47,31 @@ test('weights that are only rotated give the logits of the model', async (t) => 
   assert.notDeepEqual(toFloat32(back.checkpoint.layer(0).q), toFloat32(checkpoint.layer(0).q));
 });
 
+test('scales behind a norm are its gain, and what mixes heads is folded back', async (t) => {
+  const { cache, checkpoint } = await openGolden('llama');
+  const { layers, hiddenSize, heads } = checkpoint.config;
+  const scales = Array.from({ length: layers }, (_, layer) =>
+    Float32Array.from({ length: hiddenSize }, (_, i) => 0.5 + ((i * 7 + layer) % 11) / 8),
+  );
+  const maps: SeamMaps = {
+    'attention-norm': { kind: 'diagonal' },
+    'across-heads': { kind: 'across-heads', transform: planAcrossHeads(heads) },
+  };
+  const form = { weights: 4, activations: 16, r1: false, maps, state: { 'attention-norm': scales } } as const;
+  const network = rotated(cache, checkpoint, form);
+  const { back } = await written(t, cache, network, settingsOf('huggingface'));
+  assert.deepEqual(toFloat32(back.checkpoint.layer(1).inputNorm), scales[1]);
+  const ids = Int32Array.from(readGolden('llama').ids);
+  const [found, expected] = [await sequenceLogits(back, ids), await sequenceLogits(network, ids)];
+  assert.ok(distance(found, expected) < FLOAT32_SHARE * size(expected));
+});
+
 test('numbers of 16 bits are those of 32, rounded once', async (t) => {
   const { cache, checkpoint } = await openGolden('llama');
   const network = rotated(cache, checkpoint, { weights: 4, activations: 16 });
   const wide = (await written(t, cache, network, settingsOf('huggingface'))).back.checkpoint;
-  const narrow = (await written(t, cache, network, settingsOf('huggingface', { dtype: 'bfloat16' }))).back.checkpoint;
+  const narrow = (await written(t, cache, network, settingsOf('huggingface', { dtype: 'bfloat16' }))).back
+    .checkpoint;
   for (const [name, tensor] of wide.tensors) {
     const [values, rounded] = [toFloat32(tensor), toFloat32(narrow.tensor(name))];
     assert.equal(narrow.tensor(name).dtype, 'bfloat16');

@@ -33,7 +33,12 @@ export const settingsOf = (
 ): CheckpointSettings => ({ ...CHECKPOINT_DEFAULTS, dtype: 'float32', format, ...more });
 
 /** The network as a folder, and the network of what was read back from it. */
-export async function written(t: TestContext, cache: ProgramCache, network: Network, settings: CheckpointSettings) {
+export async function written(
+  t: TestContext,
+  cache: ProgramCache,
+  network: Network,
+  settings: CheckpointSettings,
+) {
   const folder = temporaryFolder(t);
   const format = await checkpointFormat(settings.format);
   const model = { cache, network, tokenizer: NO_TOKENIZER, ends: [], settings };

@@ -33,9 +33,11 @@ for (const type of TYPES)
       const x = values.subarray(start, start + BLOCK);
       const most = Math.max(...x.map(Math.abs));
       // Q4_0 has levels −8 … 7: the largest number opposite to the one of the largest size may be a whole step away.
-      const [step, share] = { Q8_0: [most / 127, 0.5], Q4_0: [most / 8, 1], Q4_1: [(Math.max(...x) - Math.min(...x)) / 15, 0.5] }[
-        type
-      ] as [number, number];
+      const [step, share] = {
+        Q8_0: [most / 127, 0.5],
+        Q4_0: [most / 8, 1],
+        Q4_1: [(Math.max(...x) - Math.min(...x)) / 15, 0.5],
+      }[type] as [number, number];
       // A float16 is off by 2⁻¹¹ of its size; the least normal one is 2⁻¹⁴.
       const slack = 2 * most * 2 ** -11 + 2 ** -24;
       for (const [i, value] of x.entries())
@@ -75,6 +77,12 @@ test('what a type has no place for is told, and not rounded', () => {
   assert.match(gridObstacle('Q4_0', 4, false, 64) ?? '', /no zero points/);
   assert.match(gridObstacle('Q4_1', 5, true, 64) ?? '', /codes have 5 bits/);
   assert.match(gridObstacle('Q8_0', 8, true, 16) ?? '', /within blocks of 32/);
-  const far = { rows: 1, columns: 32, codes: new Int8Array(32).fill(100), scale: Float32Array.of(1), zero: Float32Array.of(-100) };
+  const far = {
+    rows: 1,
+    columns: 32,
+    codes: new Int8Array(32).fill(100),
+    scale: Float32Array.of(1),
+    zero: Float32Array.of(-100),
+  };
   assert.throws(() => encodeGrid('Q8_0', far), /no level 200/);
 });

@@ -47,7 +47,13 @@ export interface WorkerLaunch {
 }
 
 /** Requests whose events come while they run. */
-type FollowedRequest = 'optimize' | 'evaluate' | 'inspect' | 'exportModel' | 'planExport' | 'exportCheckpoint';
+type FollowedRequest =
+  | 'optimize'
+  | 'evaluate'
+  | 'inspect'
+  | 'exportModel'
+  | 'planExport'
+  | 'exportCheckpoint';
 
 /** A bug inside the worker; its stack is in the log. */
 export class WorkerBug extends Error {

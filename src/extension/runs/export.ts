@@ -3,8 +3,8 @@ import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import { Cancelled, messageOf, UserError } from '../../protocol/errors.ts';
 import { EXPORT_FORMATS, type ExportFormatName, type TableBits } from '../../protocol/export-formats.ts';
-import { formatBytes } from '../../protocol/text.ts';
 import type { CheckpointSettings } from '../../protocol/export-plan.ts';
+import { formatBytes } from '../../protocol/text.ts';
 import type { ExportModelResult, WorkerRequests } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
 import { type Exported, formatChoices, planLines, tableBitsFirst } from './export-choices.ts';
@@ -84,7 +84,11 @@ async function exportCheckpoint(
   await tellWritten(parts, folder, await followed(parts, 'exportCheckpoint', request, title));
 }
 
-async function tellWritten(parts: Parts, folder: vscode.Uri, { bytes, notes }: ExportModelResult): Promise<void> {
+async function tellWritten(
+  parts: Parts,
+  folder: vscode.Uri,
+  { bytes, notes }: ExportModelResult,
+): Promise<void> {
   for (const note of notes) parts.log.info(`${folder.fsPath}: ${note}`);
   const size = formatBytes(bytes);
   const said = vscode.l10n.t('Model written to {0} ({1}).', folder.fsPath, size);

@@ -41,7 +41,9 @@ export function ggufTokenizer(known: KnownTokens): Record<string, GgufValue> {
   const { model } = file;
   if (model.type !== 'BPE' || model.prefix !== '' || model.suffix !== '')
     throw tokenizerFault(path, `its model is ${model.type}; llama.cpp has byte-level and SentencePiece BPE`);
-  const own = model.byteFallback ? sentencePiece(path, file, model) : byteLevel(path, file, model);
+  const own = model.byteFallback
+    ? sentencePiece(path, file, model, known.rows)
+    : byteLevel(path, file, model);
   const { texts, kinds } = tokensOf(file, model, known.rows);
   const template = chatTemplateOf(known.dir);
   return {
@@ -87,16 +89,16 @@ function sentencePiece(
   path: string,
   file: TokenizerFile,
   { vocab, merges }: BpeModel,
+  rows: number,
 ): Record<string, GgufValue> {
   const steps = JSON.stringify(file.normalizer ?? null);
   const isPlain = file.preTokenizer === null || file.preTokenizer.type === 'Metaspace';
   if (!isPlain)
     throw tokenizerFault(path, `it cuts texts by ${file.preTokenizer?.type} before SentencePiece merges`);
-  const ids = Math.max(...vocab.values()) + 1;
-  const scores = new Array<number>(ids).fill(-merges.length - 1);
+  const scores = new Array<number>(rows).fill(-merges.length - 1);
   for (const [rank, [left, right]] of [...merges.entries()].reverse()) {
     const id = vocab.get(left + right);
-    if (id !== undefined) scores[id] = -rank;
+    if (id !== undefined && id < rows) scores[id] = -rank;
   }
   const hasPrefix = steps.includes('"Prepend"') || prefixesBySpace(file);
   return {
