@@ -1,15 +1,8 @@
 import { Command, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
-import {
-  EXPORT_FORMAT_NAMES,
-  EXPORT_FORMATS,
-  EXPORT_TARGET_NAMES,
-  EXPORT_TARGETS,
-  MODEL_FORMAT_NAMES,
-  MODEL_FORMATS,
-} from '../protocol/export-formats.ts';
 import { BESIDE_NAMES } from '../protocol/speed.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
+import { dtype, format, ggufType, tableBits, target, weights } from './export-options.ts';
 import type { ExitCode } from './failure.ts';
 import {
   collectStop,
@@ -225,13 +218,13 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .description(
       'write the learned rotations of a run to a file, or its quantized model (of a model folder: the model) to a folder',
     )
-    .addOption(
-      new Option('--format <format>', formatSummaries())
-        .choices([...EXPORT_FORMAT_NAMES, ...MODEL_FORMAT_NAMES])
-        .default('safetensors'),
-    )
-    .requiredOption('--out <path>', 'the file, or for a model the folder, to write')
-    .addOption(new Option('--target <target>', targetSummaries()).choices(EXPORT_TARGET_NAMES))
+    .addOption(format())
+    .option('--out <path>', 'the file, or for a model the folder, to write')
+    .option('--plan', 'tell what a checkpoint can hold of the run, and write nothing')
+    .addOption(dtype())
+    .addOption(weights())
+    .addOption(ggufType())
+    .addOption(target())
     .option('--embeddings <bits>', tableBits('embeddings'), parseTableBits)
     .option('--head <bits>', tableBits('the output layer'), parseTableBits)
     .addOption(kernels())
@@ -349,17 +342,3 @@ function addOtherCommands(program: Command, output: Output, done: Done): void {
     .addOption(json())
     .action((options) => done(async () => (await import('./commands/demo.ts')).demo(options, output)));
 }
-
-/** Writes `safetensors: …; rbin: …`. */
-function formatSummaries(): string {
-  const formats = Object.entries({ ...EXPORT_FORMATS, ...MODEL_FORMATS });
-  return formats.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
-}
-
-function targetSummaries(): string {
-  const targets = Object.entries(EXPORT_TARGETS);
-  const all = targets.map(([name, { summary }]) => `${name}: ${summary}`).join('; ');
-  return `in a model: ${all}; stock by default`;
-}
-
-const tableBits = (what: string): string => `in a model: ${what} at 32, 16, 8 or 4 bits; 16 by default`;

@@ -17,6 +17,12 @@ import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
 import type { Expected } from './plan/estimate/expected.ts';
+import type {
+  ExportCheckpointRequest,
+  ExportCheckpointResult,
+  ExportPlan,
+  PlanExportRequest,
+} from './plan/export-checkpoint.ts';
 import type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
@@ -47,6 +53,12 @@ export type { ImportedModel, ImportModelRequest } from './model/import-model.ts'
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
 export type { Expected } from './plan/estimate/expected.ts';
+export type {
+  ExportCheckpointRequest,
+  ExportCheckpointResult,
+  ExportPlan,
+  PlanExportRequest,
+} from './plan/export-checkpoint.ts';
 export type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 export type { CellPreview, MatrixPreview, StepPreview } from './plan/matrix/preview.ts';
@@ -276,6 +288,22 @@ export async function* exportModel(
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, ExportModelResult> {
   return yield* (await import('./plan/export-model.ts')).exportModel(request, options);
+}
+
+/** Writes the network of a run, or a model at full precision, as a checkpoint that other programs load. */
+export async function* exportCheckpoint(
+  request: ExportCheckpointRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, ExportCheckpointResult> {
+  return yield* (await import('./plan/export-checkpoint.ts')).exportCheckpoint(request, options);
+}
+
+/** What becomes of a run in such a checkpoint; nothing is computed or written. */
+export async function* planExport(
+  request: PlanExportRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, ExportPlan> {
+  return yield* (await import('./plan/export-checkpoint.ts')).planExport(request, options);
 }
 
 /** Writes the rotations of a run to a file. @returns names of the tensors in it. */

@@ -67,6 +67,52 @@ export type ExportTarget = keyof typeof EXPORT_TARGETS;
 
 export const EXPORT_TARGET_NAMES = Object.keys(EXPORT_TARGETS) as ExportTarget[];
 
+/** Checkpoints that other programs load, each a folder, with the options that they take. */
+export const CHECKPOINT_FORMATS = {
+  huggingface: {
+    title: 'Hugging Face folder',
+    summary: 'rotations merged into weights that are numbers, for transformers',
+    options: ['dtype', 'weights'],
+  },
+  'compressed-tensors': {
+    title: 'compressed-tensors',
+    summary: "the run's own codes, packed, for vLLM and transformers",
+    options: ['dtype'],
+  },
+  gguf: {
+    title: 'GGUF',
+    summary: 'rotations merged, in the types of llama.cpp',
+    options: ['type', 'weights', 'embeddings', 'head'],
+  },
+} as const satisfies Record<
+  string,
+  Pick<ExportFormatDescription, 'title' | 'summary'> & { readonly options: readonly string[] }
+>;
+
+export type CheckpointFormatName = keyof typeof CHECKPOINT_FORMATS;
+
+export const CHECKPOINT_FORMAT_NAMES = Object.keys(CHECKPOINT_FORMATS) as CheckpointFormatName[];
+
+export function isCheckpointFormat(name: string): name is CheckpointFormatName {
+  return Object.hasOwn(CHECKPOINT_FORMATS, name);
+}
+
+/** Numbers that weights, scales and tables are written in. */
+export const FLOAT_TYPES = ['bfloat16', 'float16', 'float32'] as const;
+export type FloatType = (typeof FLOAT_TYPES)[number];
+
+/** The weights of a checkpoint whose format holds numbers or rounds by itself. */
+export const WEIGHT_CHOICES = {
+  rounded: 'as the run rounded them',
+  rotated: 'with the maps alone, for a program that rounds them itself',
+} as const;
+export type WeightChoice = keyof typeof WEIGHT_CHOICES;
+export const WEIGHT_CHOICE_NAMES = Object.keys(WEIGHT_CHOICES) as WeightChoice[];
+
+/** Types of GGUF that the weights of linear layers are written in. */
+export const GGUF_WEIGHT_TYPES = ['F16', 'Q8_0', 'Q4_0', 'Q4_1'] as const;
+export type GgufWeightType = (typeof GGUF_WEIGHT_TYPES)[number];
+
 /** Bits of embeddings and head in a model: float32 as the network has them, float16, or rounded to nearest. */
 export const TABLE_BITS = [32, 16, 8, 4] as const;
 export type TableBits = (typeof TABLE_BITS)[number];

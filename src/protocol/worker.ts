@@ -5,6 +5,7 @@
 import type { ComparisonEvent } from './comparison.ts';
 import type { RunEvent } from './events.ts';
 import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.ts';
+import type { CheckpointSettings, TargetRow } from './export-plan.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
 export const WORKER_PROTOCOL = 9;
@@ -201,6 +202,24 @@ export interface ExportModelResult {
   readonly notes: readonly string[];
 }
 
+/** What becomes of a run in a checkpoint of others. */
+export interface PlanExportParams {
+  /** Names the job in `event` notifications. */
+  readonly job: string;
+  /** Absolute path of the run folder. */
+  readonly run: string;
+  readonly settings: CheckpointSettings;
+}
+
+export interface PlanExportResult {
+  readonly rows: readonly TargetRow[];
+}
+
+export interface ExportCheckpointParams extends PlanExportParams {
+  /** Absolute path of the folder to make. */
+  readonly out: string;
+}
+
 export interface SweepParams {
   /** Absolute path of a folder of runs. */
   readonly runs: string;
@@ -249,6 +268,8 @@ export interface WorkerRequests {
   readonly download: { readonly params: DownloadParams; readonly result: DownloadResult };
   /** Null where the experiment, or its model, has faults or is not there. */
   readonly estimate: { readonly params: EstimateParams; readonly result: EstimateResult | null };
+  readonly planExport: { readonly params: PlanExportParams; readonly result: PlanExportResult };
+  readonly exportCheckpoint: { readonly params: ExportCheckpointParams; readonly result: ExportModelResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Of a matrix that is sound by itself; none where its model is not there. */
   readonly obstacles: { readonly params: CheckParams; readonly result: CellReasons };

@@ -101,7 +101,15 @@ export function serve(connection: MessageConnection, leave: () => void): Server 
         return running.follow((signal) => WORK[method](params, signal), tell);
       }),
     );
-  for (const method of ['exportModel', 'importModel', 'download', 'estimate'] as const) onWork(method);
+  for (const method of [
+    'exportModel',
+    'planExport',
+    'exportCheckpoint',
+    'importModel',
+    'download',
+    'estimate',
+  ] as const)
+    onWork(method);
   for (const method of ['optimize', 'evaluate', 'inspect'] as const) onJob(method);
   on('attribute', (params, token) =>
     inJob(params.job, token, async (running) => {

@@ -1,10 +1,23 @@
 /** Work that makes no run: what a request asks for, in terms of the engine. */
-import { estimateText, exportModel, fetchNamed, importModel } from '../engine/index.ts';
+import {
+  estimateText,
+  exportCheckpoint,
+  exportModel,
+  fetchNamed,
+  importModel,
+  planExport,
+} from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { WorkerRequests } from '../protocol/worker.ts';
 import { withOverrides } from './overrides.ts';
 
-export type WorkMethod = 'exportModel' | 'importModel' | 'download' | 'estimate';
+export type WorkMethod =
+  | 'exportModel'
+  | 'planExport'
+  | 'exportCheckpoint'
+  | 'importModel'
+  | 'download'
+  | 'estimate';
 
 type Work<M extends WorkMethod> = (
   params: WorkerRequests[M]['params'],
@@ -14,7 +27,18 @@ type Work<M extends WorkMethod> = (
 export const WORK: { readonly [M in WorkMethod]: Work<M> } = {
   async *exportModel({ run, job: _, ...request }, signal) {
     const { files, notes } = yield* exportModel({ ...request, from: { run } }, { signal });
-    return { bytes: Object.values(files).reduce((sum, size) => sum + size, 0), notes };
+    return { bytes: bytesOf(files), notes };
+  },
+  async *planExport({ run, settings }, signal) {
+    const { rows } = yield* planExport({ settings, from: { run } }, { signal });
+    return { rows };
+  },
+  async *exportCheckpoint({ run, settings, out }, signal) {
+    const { files, check } = yield* exportCheckpoint({ settings, out, from: { run } }, { signal });
+    const measured =
+      check &&
+      `Perplexity on ${check.tokens} tokens of ${check.text}, read back: ${check.readBack.toPrecision(5)}.`;
+    return { bytes: bytesOf(files), notes: measured === null ? [] : [measured] };
   },
   async *importModel({ source, tokenizer, out }, signal) {
     return yield* importModel({ source, tokenizer: tokenizer ?? undefined, out }, signal);
@@ -28,3 +52,6 @@ export const WORK: { readonly [M in WorkMethod]: Work<M> } = {
     });
   },
 };
+
+const bytesOf = (files: Readonly<Record<string, number>>): number =>
+  Object.values(files).reduce((sum, size) => sum + size, 0);

@@ -15,7 +15,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['calibration'],
   ['transform', 'rounding', 'generate', 'training', 'attribution'],
   ['methods', 'evaluate', 'onnx-export'],
-  ['speed'],
+  ['speed', 'checkpoint-export'],
   ['plan'],
   ['index.ts'],
 ];

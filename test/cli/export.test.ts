@@ -6,7 +6,7 @@ import { createColors } from 'picocolors';
 import { exportRun } from '../../src/cli/commands/export.ts';
 import { parseTableBits } from '../../src/cli/option-values.ts';
 import type { Output } from '../../src/cli/output.ts';
-import type { ExportModelResult } from '../../src/engine/index.ts';
+import type { ExportModelResult, ExportPlan } from '../../src/engine/index.ts';
 import { rejectsWith, temporaryFolder } from '../formats/support.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
 
@@ -45,13 +45,51 @@ test('the terminal says what the folder does otherwise than the run', async (t) 
   );
 });
 
+test('a plan tells what becomes of a run and writes nothing; an export tells it first', async (t) => {
+  const plan = recording();
+  await exportRun(RUN, { format: 'compressed-tensors', plan: true, ...COMPOSED }, plan.output);
+  const [document] = plan.documents as [ExportPlan];
+  assert.deepEqual([document.format, document.bits], ['compressed-tensors', 'W4A4KV4']);
+  assert.deepEqual(
+    document.rows.map(({ part, verdict }) => `${part}: ${verdict}`),
+    [
+      'rotations: merged',
+      'weights: kept',
+      'activations: changed',
+      'R4: kept',
+      'R3: left out',
+      'keys, values: left out',
+    ],
+  );
+  const out = join(temporaryFolder(t), 'out');
+  const { output, results } = recording();
+  await exportRun(RUN, { format: 'compressed-tensors', out, dtype: 'float32', ...COMPOSED }, output);
+  assert.equal(results[0], plan.results[0]?.replace('in bfloat16', 'in float32'));
+  assert.match(results.at(-1) ?? '', /^Perplexity on 62 tokens of stories: weights ([\d.]+), read back \1$/);
+});
+
 test('bits of tables are for whole models', async () => {
   for (const option of ['target', 'embeddings', 'head'])
     await rejectsWith(
       () => exportRun(RUN, { format: 'rbin', out: 'R.bin', [option]: 8, ...COMPOSED }, recording().output),
       'cli/not-used',
-      new RegExp(`rbin holds rotations alone: --${option} would not be used`),
+      new RegExp(`rbin takes no --${option}: it would not be used`),
     );
+  for (const [option, value] of [
+    ['dtype', 'float32'],
+    ['type', 'F16'],
+    ['plan', true],
+  ] as const)
+    await rejectsWith(
+      () => exportRun(RUN, { format: 'onnx', out: 'x', [option]: value, ...COMPOSED }, recording().output),
+      'cli/not-used',
+      new RegExp(`onnx takes no --${option}.*`),
+    );
+  await rejectsWith(
+    () => exportRun(RUN, { format: 'huggingface', ...COMPOSED }, recording().output),
+    'cli/no-out',
+    /huggingface needs a place to write to/,
+  );
   assert.equal(parseTableBits('8'), 8);
   assert.throws(() => parseTableBits('5'), /Allowed: 32, 16, 8, 4\./);
 });

@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { METHODS, methodNamed, methodsOf } from '../../src/config/methods/index.ts';
 import * as registry from '../../src/config/methods/registry.ts';
+import { checkpointFormat } from '../../src/engine/checkpoint-export/index.ts';
 import type { ExportFormat } from '../../src/engine/export/format.ts';
 import { loadMethod } from '../../src/engine/methods/index.ts';
-import { EXPORT_FORMAT_NAMES } from '../../src/protocol/export-formats.ts';
+import { CHECKPOINT_FORMAT_NAMES, EXPORT_FORMAT_NAMES } from '../../src/protocol/export-formats.ts';
 
 const SRC = join(import.meta.dirname, '..', '..', 'src');
 
@@ -59,5 +60,14 @@ test('every format of an export has its module, and each module a format', async
   for (const name of EXPORT_FORMAT_NAMES) {
     const module: unknown = await import(`../../src/engine/export/${name}.ts`);
     assert.equal(typeof (module as { format?: ExportFormat }).format?.write, 'function', name);
+  }
+});
+
+test('every format of a checkpoint has its module, and each module a format', async () => {
+  assert.deepEqual(modulesIn('engine/checkpoint-export/formats'), [...CHECKPOINT_FORMAT_NAMES].sort());
+  for (const name of CHECKPOINT_FORMAT_NAMES) {
+    const format = await checkpointFormat(name);
+    for (const work of [format.rows, format.write, format.readBack, format.usage])
+      assert.equal(typeof work, 'function', name);
   }
 });

@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { WorkerClient } from '../../src/extension/jobs/client.ts';
+import { CHECKPOINT_DEFAULTS } from '../../src/protocol/export-plan.ts';
 import type { ExportModelParams } from '../../src/protocol/worker.ts';
 import { temporaryFolder } from '../formats/support.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
@@ -48,4 +49,16 @@ test('one that is stopped leaves nothing', async (t) => {
     { name: 'Cancelled' },
   );
   assert.deepEqual(readdirSync(parent), []);
+});
+
+test('a checkpoint is planned, written, and told what it measured', async (t) => {
+  const out = join(temporaryFolder(t), 'out');
+  const settings = { ...CHECKPOINT_DEFAULTS, format: 'compressed-tensors' } as const;
+  const follow = { job: 'checkpoint-1', run: RUN, settings };
+  const { signal } = new AbortController();
+  const { rows } = await client.follow('planExport', follow, () => {}, signal);
+  assert.deepEqual(rows.find(({ part }) => part === 'weights')?.verdict, 'kept');
+  const { bytes, notes } = await client.follow('exportCheckpoint', { ...follow, out }, () => {}, signal);
+  assert.ok(bytes > 10_000 && readdirSync(out).includes('model.safetensors'));
+  assert.match(notes.join(' '), /^Perplexity on 62 tokens of stories, read back: \d/);
 });

@@ -1,11 +1,19 @@
 import { UserError } from '../../protocol/errors.ts';
 import {
+  CHECKPOINT_FORMATS,
+  type CheckpointFormatName,
   type ExportFormatName,
   type ExportTarget,
+  type FloatType,
+  type GgufWeightType,
+  isCheckpointFormat,
   isModelFormat,
+  MODEL_FORMATS,
   type ModelFormatName,
   type TableBits,
+  type WeightChoice,
 } from '../../protocol/export-formats.ts';
+import { CHECKPOINT_DEFAULTS, rowsInWords } from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
@@ -15,9 +23,13 @@ import { follow } from '../progress.ts';
 import { runsFolder } from './runs.ts';
 
 export interface ExportFlags {
-  readonly format: ExportFormatName | ModelFormatName;
-  readonly out: string;
+  readonly format: ExportFormatName | ModelFormatName | CheckpointFormatName;
+  readonly out?: string;
+  readonly plan?: boolean;
   readonly target?: ExportTarget;
+  readonly dtype?: FloatType;
+  readonly weights?: WeightChoice;
+  readonly type?: GgufWeightType;
   readonly embeddings?: TableBits;
   readonly head?: TableBits;
   readonly kernels: KernelOption;
@@ -25,9 +37,11 @@ export interface ExportFlags {
 
 /** Writes the learned rotations of a run to a file, or its whole model to a folder. */
 export async function exportRun(run: string, flags: ExportFlags, output: Output): Promise<undefined> {
-  const { format, out } = flags;
-  if (isModelFormat(format)) return exportModel(run, { ...flags, format }, output);
+  const { format } = flags;
   expectUsed(flags);
+  if (isCheckpointFormat(format)) return exportCheckpoint(run, { ...flags, format }, output);
+  if (isModelFormat(format)) return exportModel(run, { ...flags, format }, output);
+  const out = outOf(flags);
   const tensors = await (await loadEngine()).exportRun(run, format, out);
   output.document({ file: out, format, tensors });
   output.result(`${out}: ${tensors.length} rotations`);
@@ -38,7 +52,8 @@ async function exportModel(
   flags: ExportFlags & { readonly format: ModelFormatName },
   output: Output,
 ): Promise<undefined> {
-  const { format, out, target = 'stock', embeddings = 16, head = 16, kernels } = flags;
+  const { format, target = 'stock', embeddings = 16, head = 16, kernels } = flags;
+  const out = outOf(flags);
   const engine = await loadEngine();
   const from = await engine.findWriter(named, await runsFolder('.'));
   const request = { from, format, target, out, embeddings, head };
@@ -46,20 +61,89 @@ async function exportModel(
     follow(engine.exportModel(request, { signal, kernels }), output),
   );
   output.document(result);
-  const bytes = Object.values(result.files).reduce((sum, size) => sum + size, 0);
+  const bytes = bytesOf(result.files);
   output.result(
     [`${out}: ${result.bits}, ${formatBytes(bytes)}`, ...result.notes.map((note) => `- ${note}`)].join('\n'),
   );
 }
 
-/** @throws UserError `cli/not-used` */
-function expectUsed({ target, embeddings, head, format }: ExportFlags): void {
-  const given = Object.entries({ target, embeddings, head }).find(([, value]) => value !== undefined);
-  if (given === undefined) return;
-  const option = `--${given[0]}`;
-  throw new UserError(
-    'cli/not-used',
-    `The format ${format} holds rotations alone: ${option} would not be used.`,
-    `Add --format onnx, or leave ${option} out.`,
+/** Tells first what the format holds of the run; writes where there is a place for all of it. */
+async function exportCheckpoint(
+  named: string,
+  flags: ExportFlags & { readonly format: CheckpointFormatName },
+  output: Output,
+): Promise<undefined> {
+  const { format, kernels, plan: isPlan = false } = flags;
+  const out = isPlan ? null : outOf(flags);
+  const engine = await loadEngine();
+  const from = await engine.findWriter(named, await runsFolder('.'));
+  const chosen = Object.fromEntries(
+    Object.keys(CHECKPOINT_DEFAULTS).flatMap((name) => {
+      const value = flags[name as keyof typeof CHECKPOINT_DEFAULTS];
+      return value === undefined ? [] : [[name, value]];
+    }),
   );
+  const request = { from, settings: { ...CHECKPOINT_DEFAULTS, ...chosen, format } };
+  const result = await interruptible(output, async (signal) => {
+    const plan = await follow(engine.planExport(request, { signal, kernels }), output);
+    if (out === null) output.document(plan);
+    output.result(
+      [`${CHECKPOINT_FORMATS[format].title}, ${plan.bits}:`, ...rowsInWords(plan.rows)].join('\n'),
+    );
+    return out === null
+      ? null
+      : follow(engine.exportCheckpoint({ ...request, out }, { signal, kernels }), output);
+  });
+  if (result === null) return;
+  output.document(result);
+  output.result(`${result.folder}: ${formatBytes(bytesOf(result.files))}`);
+  const { check } = result;
+  if (check === null) return;
+  const [weights, back] = [check.weights, check.readBack].map((each) => each.toPrecision(5));
+  output.result(
+    `Perplexity on ${check.tokens} tokens of ${check.text}: weights ${weights}, read back ${back}`,
+  );
+}
+
+const bytesOf = (files: Readonly<Record<string, number>>): number =>
+  Object.values(files).reduce((sum, size) => sum + size, 0);
+
+/** @throws UserError `cli/no-out` */
+function outOf({ out, format }: ExportFlags): string {
+  if (out !== undefined) return out;
+  throw new UserError(
+    'cli/no-out',
+    `The format ${format} needs a place to write to.`,
+    isCheckpointFormat(format)
+      ? 'Add --out FOLDER, or --plan to write nothing.'
+      : `Add --out ${isModelFormat(format) ? 'FOLDER' : 'FILE'}.`,
+  );
+}
+
+/** Options by the formats that take them. */
+const OPTIONS = {
+  plan: Object.keys(CHECKPOINT_FORMATS),
+  target: Object.keys(MODEL_FORMATS),
+  dtype: takers('dtype'),
+  weights: takers('weights'),
+  type: takers('type'),
+  embeddings: [...Object.keys(MODEL_FORMATS), ...takers('embeddings')],
+  head: [...Object.keys(MODEL_FORMATS), ...takers('head')],
+} as const satisfies Partial<Record<keyof ExportFlags, readonly string[]>>;
+
+function takers(option: string): string[] {
+  const formats: [string, { readonly options: readonly string[] }][] = Object.entries(CHECKPOINT_FORMATS);
+  return formats.filter(([, { options }]) => options.includes(option)).map(([name]) => name);
+}
+
+/** @throws UserError `cli/not-used` */
+function expectUsed(flags: ExportFlags): void {
+  for (const [name, formats] of Object.entries(OPTIONS)) {
+    if (flags[name as keyof typeof OPTIONS] === undefined || formats.includes(flags.format)) continue;
+    throw new UserError(
+      'cli/not-used',
+      `The format ${flags.format} takes no --${name}: it would not be used.`,
+      `Add --format ${formats.join(' or ')}, or leave --${name} out.`,
+    );
+  }
 }

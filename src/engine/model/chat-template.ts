@@ -38,6 +38,15 @@ export async function renderChat(dir: string, messages: readonly ChatMessage[]):
   }
 }
 
+/** The text of a model's template; null where it has none. */
+export function chatTemplateOf(dir: string): string | null {
+  const own = join(dir, OWN_FILE);
+  if (existsSync(own)) return readingNow(own, () => readFileSync(own, 'utf8'));
+  const configPath = join(dir, CONFIG);
+  const file = existsSync(configPath) ? readJsonFile(configPath) : {};
+  return isObject(file) ? defaultTemplate(file.chat_template) : null;
+}
+
 function templateOf(dir: string, config: Json): { readonly path: string; readonly text: string } {
   const own = join(dir, OWN_FILE);
   if (existsSync(own)) return { path: own, text: readingNow(own, () => readFileSync(own, 'utf8')) };

@@ -22,3 +22,16 @@ export function pairByHalves<T extends HostTensor>(tensor: T, headDim: number): 
   }
   return out;
 }
+
+/** The reverse of {@link pairByHalves} for rows of bytes: row j of a head moves to 2j, row j + headDim/2 to 2j + 1. */
+export function pairByNeighbours(bytes: Uint8Array, rows: number, headDim: number): Uint8Array {
+  const out = new Uint8Array(bytes.length);
+  const width = bytes.length / rows;
+  const half = headDim / 2;
+  for (let row = 0; row < rows; row++) {
+    const within = row % headDim;
+    const to = row - within + 2 * (within % half) + Math.floor(within / half);
+    out.set(bytes.subarray(row * width, (row + 1) * width), to * width);
+  }
+  return out;
+}

@@ -213,7 +213,7 @@ export function ownQuantizers({ experiment, checkpoint, clips }: Workbench): Net
 }
 
 /** All maps of the deployed network: rotations, those of a scaling method, and those learned for the grids. */
-function ownMaps(bench: Workbench): SeamMaps {
+export function ownMaps(bench: Workbench): SeamMaps {
   const place = gridPlace(bench);
   return { ...place.maps, ...bench.rounding?.learns?.maps(place) };
 }

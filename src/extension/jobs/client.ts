@@ -47,7 +47,13 @@ export interface WorkerLaunch {
 }
 
 /** Requests that tell events while they run. */
-type FollowedMethod = JobMethod | 'exportModel' | 'importModel' | 'download';
+type FollowedMethod =
+  | JobMethod
+  | 'exportModel'
+  | 'planExport'
+  | 'exportCheckpoint'
+  | 'importModel'
+  | 'download';
 type JobMethod = 'optimize' | 'evaluate' | 'inspect' | 'attribute';
 
 /** A bug inside the worker; its stack is in the log. */

@@ -1,22 +1,27 @@
 /** What the editor offers to export of a run, from the registry of formats. Knows nothing of the editor. */
 import {
+  CHECKPOINT_FORMAT_NAMES,
+  CHECKPOINT_FORMATS,
   EXPORT_FORMAT_NAMES,
   EXPORT_FORMATS,
   EXPORT_TARGET_NAMES,
   EXPORT_TARGETS,
   type ExportFormatName,
   type ExportTarget,
+  GGUF_WEIGHT_TYPES,
   MODEL_FORMAT_NAMES,
   MODEL_FORMATS,
   type ModelFormatName,
   TABLE_BITS,
   type TableBits,
 } from '../../protocol/export-formats.ts';
+import { CHECKPOINT_DEFAULTS, type CheckpointSettings, type TargetRow } from '../../protocol/export-plan.ts';
 
-/** Rotations in a file, or the quantized model in a folder. */
+/** Rotations in a file, or the quantized model in a folder of ONNX or of other programs. */
 export type Exported =
   | { readonly kind: 'rotations'; readonly format: ExportFormatName }
-  | { readonly kind: 'model'; readonly format: ModelFormatName; readonly target: ExportTarget };
+  | { readonly kind: 'model'; readonly format: ModelFormatName; readonly target: ExportTarget }
+  | { readonly kind: 'checkpoint'; readonly settings: CheckpointSettings };
 
 export interface Choice {
   readonly label: string;
@@ -37,8 +42,27 @@ export function formatChoices(): FormatChoice[] {
       return { label, description: summary, exported: { kind: 'model', format, target } };
     }),
   );
-  return [...rotations, ...models];
+  return [...rotations, ...models, ...checkpointChoices()];
 }
+
+/** GGUF is offered in each of its types: which of them has a place for a run depends on the run's weights. */
+function checkpointChoices(): FormatChoice[] {
+  return CHECKPOINT_FORMAT_NAMES.flatMap((format) => {
+    const { title, summary } = CHECKPOINT_FORMATS[format];
+    const settings = { ...CHECKPOINT_DEFAULTS, format };
+    const choice = (label: string, own: CheckpointSettings): FormatChoice => ({
+      label,
+      description: summary,
+      exported: { kind: 'checkpoint', settings: own },
+    });
+    if (format !== 'gguf') return [choice(title, settings)];
+    return GGUF_WEIGHT_TYPES.map((type) => choice(`${title} ${type}`, { ...settings, type }));
+  });
+}
+
+/** What becomes of each part of a run, a line each, for a dialog. */
+export const planLines = (rows: readonly TargetRow[]): string =>
+  rows.map(({ part, run, verdict, there }) => `${part}: ${verdict}. ${run} → ${there}`).join('\n\n');
 
 /** The usual bits of the tables of tokens come first. */
 export function tableBitsFirst(usual: TableBits): readonly TableBits[] {

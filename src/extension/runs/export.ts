@@ -2,11 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import { EXPORT_FORMATS, type ExportFormatName, type TableBits } from '../../protocol/export-formats.ts';
+import type { CheckpointSettings } from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
-import type { ExportModelParams, ExportModelResult } from '../../protocol/worker.ts';
+import type { ExportModelResult, WorkerRequests } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
 import { showProblem } from '../problem.ts';
-import { type Exported, formatChoices, tableBitsFirst } from './export-choices.ts';
+import { type Exported, formatChoices, planLines, tableBitsFirst } from './export-choices.ts';
 
 /** Writes the learned rotations of a run, or its quantized model, where the person says, by the engine. */
 export async function exportRun(parts: Parts, runDir: string): Promise<void> {
@@ -15,7 +16,8 @@ export async function exportRun(parts: Parts, runDir: string): Promise<void> {
   const { label, exported } = choice;
   try {
     if (exported.kind === 'rotations') await exportRotations(parts, runDir, exported.format);
-    else await exportModel(parts, runDir, exported, label);
+    else if (exported.kind === 'model') await exportModel(parts, runDir, exported, label);
+    else await exportCheckpoint(parts, runDir, exported.settings, label);
   } catch (error) {
     showProblem(parts.log, error);
   }
@@ -49,7 +51,41 @@ async function exportModel(
   });
   if (folder === undefined) return;
   const request = { run: runDir, format, target, out: folder.fsPath, embeddings: bits, head: bits } as const;
-  const { bytes, notes } = await written(parts, request, title);
+  await tellWritten(parts, folder, await followed(parts, 'exportModel', request, title));
+}
+
+/** Shows first what becomes of the run there, and writes where the person still wants it. */
+async function exportCheckpoint(
+  parts: Parts,
+  runDir: string,
+  settings: CheckpointSettings,
+  title: string,
+): Promise<void> {
+  const asked = { run: runDir, settings };
+  const { rows } = await followed(parts, 'planExport', asked, title);
+  const refused = rows.find(({ verdict }) => verdict === 'refused');
+  const write = vscode.l10n.t('Write…');
+  const message = refused
+    ? vscode.l10n.t('{0} has no place for the {1} of this run. {2}', title, refused.part, refused.hint ?? '')
+    : vscode.l10n.t('{0}: what becomes of this run', title);
+  const options = { modal: true, detail: planLines(rows) };
+  const chosen = await vscode.window.showInformationMessage(message, options, ...(refused ? [] : [write]));
+  if (chosen !== write) return;
+  const folder = await vscode.window.showSaveDialog({
+    title: vscode.l10n.t('{0}: a new folder', title),
+    saveLabel: vscode.l10n.t('Write'),
+    defaultUri: vscode.Uri.file(join(placeOf(runDir), `${basename(runDir)}-${settings.format}`)),
+  });
+  if (folder === undefined) return;
+  const request = { ...asked, out: folder.fsPath };
+  await tellWritten(parts, folder, await followed(parts, 'exportCheckpoint', request, title));
+}
+
+async function tellWritten(
+  parts: Parts,
+  folder: vscode.Uri,
+  { bytes, notes }: ExportModelResult,
+): Promise<void> {
   for (const note of notes) parts.log.info(`${folder.fsPath}: ${note}`);
   const size = formatBytes(bytes);
   const said = vscode.l10n.t('Model written to {0} ({1}).', folder.fsPath, size);
@@ -62,18 +98,23 @@ async function pickTableBits(title: string): Promise<TableBits | null> {
   return (await vscode.window.showQuickPick(items, { title, placeHolder }))?.bits ?? null;
 }
 
+type Exporting = 'exportModel' | 'planExport' | 'exportCheckpoint';
+
 /** Shows that it is at work, until it ends or is stopped. */
-async function written(
+async function followed<M extends Exporting>(
   { worker }: Parts,
-  request: Omit<ExportModelParams, 'job'>,
+  method: M,
+  request: Omit<WorkerRequests[M]['params'], 'job'>,
   title: string,
-): Promise<ExportModelResult> {
+): Promise<WorkerRequests[M]['result']> {
   const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
   return vscode.window.withProgress(options, async (_progress, token) => {
     const controller = new AbortController();
     token.onCancellationRequested(() => controller.abort());
     const client = await worker.connect();
-    return client.follow('exportModel', { ...request, job: randomUUID() }, () => {}, controller.signal);
+    // With its job, the request is whole again.
+    const params = { ...request, job: randomUUID() } as WorkerRequests[M]['params'];
+    return client.follow(method, params, () => {}, controller.signal);
   });
 }
 

@@ -21,7 +21,7 @@ import { ROPE_FACTORS } from './config.ts';
 export type DequantizedDType = 'float32' | 'bfloat16';
 
 /** llama.cpp's names under `blk.{i}.`. */
-const LAYER_NAMES: Readonly<Record<string, LayerRole>> = {
+export const LAYER_NAMES: Readonly<Record<string, LayerRole>> = {
   'attn_norm.weight': 'inputNorm',
   'attn_q.weight': 'q',
   'attn_k.weight': 'k',
@@ -42,14 +42,14 @@ const LAYER_NAMES: Readonly<Record<string, LayerRole>> = {
   'attn_k_norm.weight': 'kNorm',
 };
 
-const MODEL_NAMES: Readonly<Record<string, string>> = {
+export const MODEL_NAMES: Readonly<Record<string, string>> = {
   'token_embd.weight': EMBEDDING_NAME,
   'output_norm.weight': FINAL_NORM_NAME,
   'output.weight': LM_HEAD_NAME,
 };
 
 /** The rotary embedding acts on these, so the order of their rows depends on its pairs. */
-const ROTARY: readonly (LayerRole | undefined)[] = ['q', 'k', 'qBias', 'kBias'];
+export const ROTARY: readonly (LayerRole | undefined)[] = ['q', 'k', 'qBias', 'kBias'];
 
 interface Placed {
   /** Hugging Face name. */

@@ -1,0 +1,46 @@
+import { basename, join } from 'node:path';
+import { writeGguf } from '../../../formats/gguf-write.ts';
+import type { GgufWeightType } from '../../../protocol/export-formats.ts';
+import { ggufConfig } from '../../model/gguf/write-config.ts';
+import { ggufTokenizer } from '../../model/gguf/write-tokenizer.ts';
+import { importGguf } from '../../model/import-gguf.ts';
+import type { CheckpointFormat } from '../format.ts';
+import { ggufRows } from '../gguf-rows.ts';
+import { ggufTensors } from '../gguf-tensors.ts';
+import { MergedWeights } from '../merged-weights.ts';
+import { networkOfFolder } from '../network-forms.ts';
+
+/** llama.cpp's numbers of the types of files. */
+const FILE_TYPES: Readonly<Record<GgufWeightType, number>> = { F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 };
+
+const fileName = (type: GgufWeightType): string => `model-${type}.gguf`;
+
+export const format: CheckpointFormat = {
+  rows: ggufRows,
+
+  async write(folder, { cache, network, tokenizer, ends, settings }, signal) {
+    const { type, embeddings, head, weights: choice } = settings;
+    const { config, dir } = network.checkpoint;
+    const metadata = {
+      ...ggufConfig(config, basename(dir), FILE_TYPES[type]),
+      ...ggufTokenizer({ dir, rows: config.vocabSize, tokenizer, ends }),
+    };
+    const weights = new MergedWeights(cache, network, choice);
+    const tensors = ggufTensors({ weights, type, embeddings, head, signal });
+    await writeGguf(join(folder, fileName(type)), metadata, tensors);
+    return [fileName(type)];
+  },
+
+  async readBack(folder, { cache, settings: { type } }, scratch) {
+    const out = join(scratch, 'read-back');
+    const { dir } = await importGguf({ file: join(folder, fileName(type)), out });
+    return networkOfFolder(cache, dir);
+  },
+
+  usage: ({ settings: { type } }) => [
+    '```sh',
+    `llama-cli -m ${fileName(type)} -p "Once upon a time"`,
+    `llama-perplexity -m ${fileName(type)} -f text.txt`,
+    '```',
+  ],
+};

@@ -1,0 +1,64 @@
+/** Other forms of a merged network, with the same maps. */
+import { toFloat32 } from '../../formats/tensor-io.ts';
+import { SEAM_NAMES } from '../../protocol/block.ts';
+import { partialOf } from '../../protocol/records.ts';
+import type { ProgramCache } from '../graph/program-cache.ts';
+import { openCheckpoint } from '../model/checkpoint.ts';
+import { FULL_PRECISION } from '../network/layer-shape.ts';
+import { Network, type NetworkOptions } from '../network/network.ts';
+import { changedQuantizers, weightsAlone } from '../network/network-quantizers.ts';
+import { isFixed, NO_MAPS, type SeamState, seamOf } from '../network/seams.ts';
+
+/** The network of a folder of numbers. @throws UserError `model/…`, `safetensors/…`. */
+export async function networkOfFolder(cache: ProgramCache, folder: string): Promise<Network> {
+  const options = {
+    mode: 'plain',
+    quantizers: FULL_PRECISION,
+    maps: NO_MAPS,
+    centreEmbedding: false,
+  } as const;
+  return new Network(cache, await openCheckpoint(folder), options);
+}
+
+/** Weights with their maps, none of them rounded. */
+export function withoutRounding(cache: ProgramCache, network: Network): Network {
+  const { rounded: _, exceptions: __, ...options } = network.options;
+  return withMaps(cache, network, { ...options, quantizers: FULL_PRECISION });
+}
+
+/**
+ * The same weights, times activations, keys and values as they are.
+ * @param rounded the weights, where they are not those of the network.
+ */
+export function weightsRoundedAlone(
+  cache: ProgramCache,
+  network: Network,
+  rounded = network.options.rounded,
+): Network {
+  const { exceptions: _, ...others } = network.options;
+  const options = { ...others, rounded };
+  const quantizers = changedQuantizers(network.options, (each) => ({
+    ...FULL_PRECISION,
+    ...weightsAlone(each),
+  }));
+  return withMaps(cache, network, { ...options, ...quantizers });
+}
+
+function withMaps(cache: ProgramCache, network: Network, options: NetworkOptions): Network {
+  const other = new Network(cache, network.checkpoint, { ...options, integer: 'never' });
+  other.setMaps(stateOf(network));
+  return other;
+}
+
+function stateOf(network: Network): SeamState {
+  return partialOf(SEAM_NAMES, (seam) => {
+    const map = network.options.maps[seam];
+    if (!map || isFixed(map)) return null;
+    const { count } = seamOf(seam, network.checkpoint.config);
+    return Array.from({ length: count }, (_, layer) => {
+      const numbers = network.maps(layer)[seam];
+      if (!numbers) throw new Error(`the map at ${seam} has no numbers`);
+      return toFloat32(numbers);
+    });
+  });
+}

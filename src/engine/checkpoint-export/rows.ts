@@ -1,0 +1,73 @@
+/** What any target does with the parts of a run, in words. */
+import type { Linear } from '../../protocol/block.ts';
+import type { TargetRow } from '../../protocol/export-plan.ts';
+import { formatCount } from '../../protocol/text.ts';
+import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
+import { readBy } from '../network/packed-weights.ts';
+import { isFixed, seamsIn, symbolOf } from '../network/seams.ts';
+import type { ExportQuestion } from './format.ts';
+
+/** Rotations and scales that are merged into the weights of any target. */
+export function mergedRow({ maps }: ExportQuestion): TargetRow {
+  const merged = seamsIn(maps).flatMap((seam) => {
+    const map = maps[seam];
+    if (!map || isFixed(map) || (seam === 'query-key' && map.kind !== 'diagonal')) return [];
+    return [symbolOf(seam, map)];
+  });
+  const names = [...new Set(merged), 'gains of norms'].join(', ');
+  const there = 'in the weights; the output layer has a table of its own';
+  return { part: 'rotations', run: names, verdict: 'merged', there };
+}
+
+/** The quantizer of weights in words. */
+export function weightsInWords({ quantizers: { weights }, exceptions, method }: ExportQuestion): string {
+  if (weights.bits >= 16) return '16 bits, not rounded';
+  const grid = weights.group === 0 ? 'one scale a row' : `groups of ${weights.group}`;
+  const sides = weights.symmetric ? 'symmetric' : 'asymmetric';
+  return `${weights.bits} bits by ${method}, ${sides}, ${grid}${exceptions ? ', with exceptions' : ''}`;
+}
+
+function activationInWords({ bits, symmetric, group, clipRatio }: ActivationQuantizer): string {
+  if (bits >= 16) return '16 bits';
+  const clip = clipRatio === 1 ? '' : `, clipped to ${clipRatio}`;
+  return `${bits} bits, ${symmetric ? 'symmetric' : 'asymmetric'}, ${group === 0 ? 'a scale per token' : `groups of ${group}`}${clip}`;
+}
+
+export const ACTIVATION_READERS: readonly Linear[] = ['q', 'o', 'gate', 'down'];
+
+export function activationsInWords({ quantizers }: ExportQuestion): string {
+  const inputs = new Map<string, Linear[]>();
+  for (const linear of ACTIVATION_READERS) {
+    const words = activationInWords(readBy(linear, quantizers));
+    inputs.set(words, [...(inputs.get(words) ?? []), linear]);
+  }
+  const [[first = ''] = [], ...others] = [...inputs];
+  return [first, ...others.map(([words, linears]) => `${linears.join(', ')}: ${words}`)].join('; ');
+}
+
+export const roundsActivations = ({ quantizers }: ExportQuestion): boolean =>
+  ACTIVATION_READERS.some((linear) => readBy(linear, quantizers).bits < 16);
+
+/** Keys and values, and the map that stands between RoPE and the cache. */
+export function cacheRows({ quantizers, maps, config }: ExportQuestion, advice: string): TargetRow[] {
+  const { keys, values }: LayerQuantizers = quantizers;
+  const map = maps['query-key'];
+  const behind = map && map.kind !== 'diagonal' ? symbolOf('query-key', map) : null;
+  const rows: TargetRow[] = [];
+  if (behind !== null)
+    rows.push({
+      part: behind,
+      run: `queries and keys of ${formatCount(config.headDim, 'channel')} turned behind RoPE`,
+      verdict: 'left out',
+      there: 'without rounding of keys it cancels in their products with queries',
+    });
+  if (keys.bits < 16 || values.bits < 16)
+    rows.push({
+      part: 'keys, values',
+      run: `${keys.bits} and ${values.bits} bits`,
+      verdict: 'left out',
+      there: `16 bits; ${advice}`,
+    });
+  return rows;
+}

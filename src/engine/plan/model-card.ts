@@ -1,0 +1,107 @@
+/** The README of an exported checkpoint. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ResolvedExperiment } from '../../config/index.ts';
+import type { ExportCheck, TargetRow } from '../../protocol/export-plan.ts';
+import { measuredPerplexity } from '../../protocol/perplexity.ts';
+import type { ResultsFile } from '../../runs/index.ts';
+
+export interface ModelCard {
+  readonly title: string;
+  readonly model: string;
+  readonly bits: string;
+  readonly settings: object;
+  readonly rows: readonly TargetRow[];
+  readonly check: ExportCheck | null;
+  readonly usage: readonly string[];
+  /** Of the base model; null where its folder does not tell. */
+  readonly licence: string | null;
+  readonly rotation: ResolvedExperiment['rotation'];
+  /** What the run measured; null for a model. */
+  readonly results: ResultsFile | null;
+  readonly productVersion: string;
+}
+
+/** Markdown. Names of files are the last part of their paths: a card goes to others. */
+export function modelCard(card: ModelCard): string {
+  const { title, model, bits, usage, licence, productVersion } = card;
+  const name = lastPart(model);
+  const lines = [
+    '---',
+    ...(licence === null ? [] : [`license: ${licence}`]),
+    `base_model: ${name}`,
+    '---',
+    '',
+    `# ${name}, ${bits}, ${title}`,
+    '',
+    `Quantized by SpinQuant Lab ${productVersion}. ${rotationInWords(card)}`,
+    '',
+    licence === null
+      ? 'The licence is that of the base model, whose folder does not tell it.'
+      : `The licence is that of the base model: ${licence}.`,
+    '',
+    '## How it is loaded',
+    '',
+    ...usage,
+    '',
+    '## What is in it',
+    '',
+    '| part | in the run | here | |',
+    '|---|---|---|---|',
+    ...card.rows.map(({ part, run, verdict, there }) => `| ${part} | ${run} | ${verdict} | ${there} |`),
+    '',
+    `Written with ${JSON.stringify(card.settings)}.`,
+    ...measured(card),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function rotationInWords({ rotation: { r1, r2, r3, r4, seed } }: ModelCard): string {
+  const merged = `R1 is ${r1}, R2 ${r2}`;
+  return `Rotations: ${merged}, R3 ${r3 ? 'on' : 'off'}, R4 ${r4 ? 'on' : 'off'}, seed ${seed}.`;
+}
+
+function measured({ bits, results, check }: ModelCard): string[] {
+  const rows = (results?.perplexity ?? []).map((result) => {
+    const of = (variant: 'fullPrecision' | 'quantized'): string =>
+      inWords(measuredPerplexity(result[variant], result.meanLoss?.[variant] ?? null));
+    return `| ${result.name} | ${of('fullPrecision')} | ${of('quantized')} | ${result.windows} |`;
+  });
+  const table = [
+    '',
+    '## Perplexity that the run measured',
+    '',
+    `| text | full precision | ${bits} | windows |`,
+    '|---|--:|--:|--:|',
+    ...rows,
+  ];
+  return [...(rows.length === 0 ? [] : table), ...(check === null ? [] : readBack(check, bits))];
+}
+
+function readBack({ text, tokens, network, weights, readBack: back }: ExportCheck, bits: string): string[] {
+  return [
+    '',
+    '## Perplexity of this folder',
+    '',
+    `On ${tokens} tokens of ${text}, in the engine that wrote it:`,
+    '',
+    '| | perplexity |',
+    '|---|--:|',
+    `| the run's network, ${bits} | ${inWords(network)} |`,
+    `| the weights, with activations, keys and values as they are | ${inWords(weights)} |`,
+    `| the same, read back from this folder | ${inWords(back)} |`,
+  ];
+}
+
+const inWords = (perplexity: number | null): string =>
+  perplexity === null ? '–' : Number(perplexity.toPrecision(5)).toString();
+
+const lastPart = (path: string): string => path.split(/[\\/]/).filter(Boolean).at(-1) ?? path;
+
+/** The licence that the card of a model names, in its own words; null where it names none. */
+export function licenceOf(model: string): string | null {
+  const card = join(model, 'README.md');
+  if (!existsSync(card)) return null;
+  const [, front = ''] = /^---\r?\n([\s\S]*?)\r?\n---/.exec(readFileSync(card, 'utf8')) ?? [];
+  return /^license:\s*([\w .-]+?)\s*$/m.exec(front)?.[1] ?? null;
+}

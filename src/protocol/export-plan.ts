@@ -1,0 +1,71 @@
+/** What becomes of a run in a format of others: known before anything is computed or written. */
+import type {
+  CheckpointFormatName,
+  FloatType,
+  GgufWeightType,
+  TableBits,
+  WeightChoice,
+} from './export-formats.ts';
+
+/**
+ * What a target does with a part of a run: it has it as it is; it has it in its weights; it does something else in its
+ * place; it leaves it out; or it has no place for it, so that nothing is written.
+ */
+export type Verdict = 'kept' | 'merged' | 'changed' | 'left out' | 'refused';
+
+export interface TargetRow {
+  /** A part of the network, such as `weights`. */
+  readonly part: string;
+  /** What the run does, in words. */
+  readonly run: string;
+  readonly verdict: Verdict;
+  /** What the target does, in words. */
+  readonly there: string;
+  /** What to do where it is refused. */
+  readonly hint?: string;
+}
+
+/** How a checkpoint is written. An option that its format does not take has no effect. */
+export interface CheckpointSettings {
+  readonly format: CheckpointFormatName;
+  /** Type of weights that are numbers, of scales, and of tables of tokens. */
+  readonly dtype: FloatType;
+  readonly weights: WeightChoice;
+  /** Type of the weights of linear layers in a GGUF file. */
+  readonly type: GgufWeightType;
+  /** Bits of the tables of tokens in a GGUF file. */
+  readonly embeddings: TableBits;
+  readonly head: TableBits;
+}
+
+export const CHECKPOINT_DEFAULTS: Omit<CheckpointSettings, 'format'> = {
+  dtype: 'bfloat16',
+  weights: 'rounded',
+  type: 'F16',
+  embeddings: 16,
+  head: 16,
+};
+
+/** The rows as aligned text, a line each. */
+export function rowsInWords(rows: readonly TargetRow[]): string[] {
+  const width = Math.max(...rows.map(({ part }) => part.length), 0);
+  const verdicts = Math.max(...rows.map(({ verdict }) => verdict.length), 0);
+  return rows.map(
+    ({ part, run, verdict, there }) =>
+      `${part.padEnd(width)}  ${verdict.padEnd(verdicts)}  ${run} → ${there}`,
+  );
+}
+
+/** Perplexities on the beginning of a run's first text. */
+export interface ExportCheck {
+  /** Its name in `evaluation.perplexity`. */
+  readonly text: string;
+  /** Tokens predicted. */
+  readonly tokens: number;
+  /** Of the run's network, with all that it rounds. */
+  readonly network: number;
+  /** Of the weights that were to be written, times activations, keys and values as they are. */
+  readonly weights: number;
+  /** The same of what was read back from the folder. */
+  readonly readBack: number;
+}
