@@ -16,12 +16,12 @@ export class Workbench {
 
   /** Opens the address of a folder and waits until the workbench stands. */
   async open(url: string): Promise<void> {
-    await this.page.goto(url, { waitUntil: 'domcontentloaded' });
+    await this.page.goto(url, { waitUntil: 'domcontentloaded', timeout: SHOWN_LIMIT_MS });
     await this.untilShown();
   }
 
   async reload(): Promise<void> {
-    await this.page.reload({ waitUntil: 'domcontentloaded' });
+    await this.page.reload({ waitUntil: 'domcontentloaded', timeout: SHOWN_LIMIT_MS });
     await this.untilShown();
   }
 

@@ -198,7 +198,10 @@ export async function downloadModel({ rig, workbench }: Session): Promise<void> 
 export async function goOnFromNoFolder({ rig, workbench }: Session): Promise<void> {
   const { page } = workbench;
   // An empty window, whose side bar is closed.
-  await page.goto(`${new URL(rig.server.url('/')).origin}/?ew=true`, { waitUntil: 'domcontentloaded' });
+  await page.goto(`${new URL(rig.server.url('/')).origin}/?ew=true`, {
+    waitUntil: 'domcontentloaded',
+    timeout: 60_000,
+  });
   await workbench.openContainer('SpinQuant Lab');
   await welcome(workbench, 'Try the Demo').click();
   const dialog = page.locator('.monaco-dialog-box');
