@@ -118,7 +118,10 @@ drawn('axe finds nothing in the layers panel', async () => {
     empty: { state: await layersOf(null) },
     'a fault': { state: { ...(await layersOf(null)), problem: PROBLEM } },
     tables: { state: real, act: showTables },
-    '32 layers, and where the loss goes': { state: dear },
+    '32 layers, and where the loss goes': {
+      state: dear,
+      act: ({ page }) => page.locator('.attribution').scrollIntoViewIfNeeded(),
+    },
     'where the loss goes, as tables': { state: dear, act: showTables },
     'two runs': { state: { ...real, other: { run, layers, depth, detail } } },
   });

@@ -6,7 +6,7 @@ import { attributionOf } from '../../scripts/fixtures/attribution.mts';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
 import type { LayersState } from '../../src/protocol/panels/layers.ts';
 import { writeAttribution } from '../../src/runs/index.ts';
-import { browserFor, drawn, type PanelPage, THEME_NAMES } from './harness.ts';
+import { browserFor, drawn, type OpenOptions, type PanelPage, THEME_NAMES } from './harness.ts';
 import { layersOf, realRun } from './states.ts';
 
 const LAYERS = 32;
@@ -24,6 +24,14 @@ const browser = browserFor(async (started) => {
   state = await layersOf(dir, chosen);
 });
 const map = ({ page }: PanelPage) => page.locator('#attribution');
+
+/** Its charts are drawn when they come near. */
+async function opened(shown: LayersState, options: OpenOptions = {}): Promise<PanelPage> {
+  const panel = await browser.show('layers', shown, options);
+  await panel.page.locator('.attribution').scrollIntoViewIfNeeded();
+  await map(panel).locator('svg').first().waitFor();
+  return panel;
+}
 const cells = (panel: PanelPage) => map(panel).locator('.mark-rect.role-mark').first().locator('path');
 
 /** Sum of what a rounding alone costs, of cells. */
@@ -32,7 +40,7 @@ const riseOf = (isMeant: (cell: (typeof file.cells)[number]) => boolean): number
 const natsOf = (text: string): number => Number(text.replace('−', '-'));
 
 drawn('a cell for each layer and part, and a row of sums; rows say what all layers come to', async () => {
-  const panel = await browser.show('layers', state);
+  const panel = await opened(state);
   assert.equal(await cells(panel).count(), LAYERS * (PARTS + 1));
   const labels = await map(panel).locator('.role-axis-label text').allTextContents();
   const down = labels.find((label) => label.startsWith('down_proj input'));
@@ -46,7 +54,7 @@ drawn('a cell for each layer and part, and a row of sums; rows say what all laye
 });
 
 drawn('another measure is drawn; the readout has the value of the place chosen', async () => {
-  const panel = await browser.show('layers', state);
+  const panel = await opened(state);
   const fills = () => cells(panel).evaluateAll((all) => all.map((cell) => cell.getAttribute('fill')));
   const byRise = await fills();
   const readout = map(panel).locator('.readout');
@@ -59,7 +67,7 @@ drawn('another measure is drawn; the readout has the value of the place chosen',
 });
 
 drawn('keys and the pointer go to a place, a weight to what it is multiplied with', async () => {
-  const panel = await browser.show('layers', state);
+  const panel = await opened(state);
   await panel.page.getByRole('slider', { name: /^Rise of the loss by layer and site/ }).focus();
   await panel.page.keyboard.press('ArrowRight');
   assert.deepEqual(await panel.intentOf('place'), { type: 'place', layer: 8, site: 'down-input' });
@@ -73,7 +81,7 @@ drawn('keys and the pointer go to a place, a weight to what it is multiplied wit
 });
 
 drawn('the table has the sums of layers and of parts', async () => {
-  const panel = await browser.show('layers', state);
+  const panel = await opened(state);
   await panel.page
     .getByRole('button', { name: 'Show Rise of the loss by layer and site as a table' })
     .click();
@@ -87,7 +95,7 @@ drawn('the table has the sums of layers and of parts', async () => {
 });
 
 drawn('more bits: the dearest site is proposed, and what is chosen is asked of the editor', async () => {
-  const panel = await browser.show('layers', state);
+  const panel = await opened(state);
   const { page } = panel;
   await page.getByRole('button', { name: 'Put into experiment…' }).click();
   const dearest = { type: 'except', target: 'gate-up-activations', layers: 'worst:4', bits: 8 };
@@ -118,7 +126,7 @@ drawn('a run without activation statistics shows where its loss goes', async () 
   const bare = makeDeepRun(await browser.runsFolder());
   rmSync(join(bare, 'activations.json'));
   writeFileSync(join(bare, 'attribution.json'), JSON.stringify(file));
-  const panel = await browser.show('layers', await layersOf(bare));
+  const panel = await opened(await layersOf(bare));
   assert.equal(await panel.page.locator('h1').innerText(), 'Where the loss goes');
   assert.equal(await cells(panel).count(), LAYERS * (PARTS + 1));
   assert.equal(await panel.page.locator('#histogram:visible').count(), 0);
@@ -127,7 +135,7 @@ drawn('a run without activation statistics shows where its loss goes', async () 
 
 drawn('screenshots in every theme and width; nothing is wider than the panel', async () => {
   for (const width of WIDTHS) {
-    const panel = await browser.show('layers', state, { width });
+    const panel = await opened(state, { width });
     for (const theme of THEME_NAMES) {
       await panel.setTheme(theme);
       await panel.screenshot(`attribution-${width}-${theme}`);

@@ -30,6 +30,9 @@ import {
 } from './attribution-map.ts';
 import { budgetCurve, curveTable, pointAt, pointReadout, pointText } from './budget-curve.ts';
 
+/** As far below what is in sight. */
+const NEAR = '200px';
+
 export type AttributionFigure = 'attribution' | 'budget-curve';
 
 export interface AttributionToggles {
@@ -64,6 +67,9 @@ export class AttributionSection {
   readonly #points: HTMLElement;
   #view: AttributionView | null = null;
   #place: { readonly layer: number; readonly part: RoundedPart | null } = { layer: 0, part: null };
+  /** Draws the charts, which stand below all others: until they come near, a page that opens does not wait for them. */
+  #draw: (() => void) | null = null;
+  #isNear = false;
   /** Where the panel was. */
   #seen = '';
   /** Chosen by the person; the dearest one until then. */
@@ -145,6 +151,15 @@ export class AttributionSection {
       this.#none,
       this.#found,
     );
+    const sight = new IntersectionObserver(
+      (entries) => {
+        if (this.#isNear || !entries.some(({ isIntersecting }) => isIntersecting)) return;
+        this.#isNear = true;
+        this.#draw?.();
+      },
+      { rootMargin: NEAR },
+    );
+    sight.observe(this.element);
   }
 
   show(state: LayersState, theme: Theme): void {
@@ -155,12 +170,17 @@ export class AttributionSection {
     if (view === null) return;
     if (detail) this.#follow(view, detail);
     this.#showFacts(view);
-    this.#showMap(view, theme);
     this.#showChoices(view);
     const hasCurve = view.curve.length > 0;
     setHidden(this.#curve.element, !hasCurve);
     setHidden(this.#points, !hasCurve);
-    if (!hasCurve) return;
+    this.#draw = () => this.#showFigures(view, theme);
+    if (this.#isNear) this.#draw();
+  }
+
+  #showFigures(view: AttributionView, theme: Theme): void {
+    this.#showMap(view, theme);
+    if (view.curve.length === 0) return;
     const table = (exact: boolean) => () => curveTable(view, this.#strings, exact);
     this.#curve.show(budgetCurve(view, this.#strings, theme), table(false), theme, table(true));
     this.#curve.setReadout(pointReadout(view, this.#chosen.point, this.#strings));

@@ -33,6 +33,7 @@ export async function attributeFromPanel({ folder, rig, workbench }: Session): P
   await layers.getByRole('button', { name: 'Attribute loss…' }).first().click();
   await workbench.choice(/^Estimate\s*Three passes/).click();
   const map = layers.getByRole('slider', { name: /^Rise of the loss by layer and site/ });
+  await layers.locator('.loss-found').scrollIntoViewIfNeeded({ timeout: 240_000 });
   await map.locator('svg').waitFor({ timeout: 240_000 });
   const run = (await newestRun(folder))!;
   assert.ok(existsSync(run.path('attribution')), 'kept in the run of the rotations');
