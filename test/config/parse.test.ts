@@ -57,8 +57,8 @@ test('a model alone gets every default', () => {
         clip: true,
       },
       activations: { bits: 4, symmetric: false, groupSize: null, clipRatio: 1 },
-      keys: { bits: 4, symmetric: false, clipRatio: 1, offset: 'bias' },
-      values: { bits: 4, symmetric: false, clipRatio: 1 },
+      keys: { firstTokens: 0, bits: 4, symmetric: false, clipRatio: 1, offset: 'bias' },
+      values: { firstTokens: 0, bits: 4, symmetric: false, clipRatio: 1 },
     },
     scaling: {
       method: 'none',
