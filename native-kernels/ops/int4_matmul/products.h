@@ -104,7 +104,9 @@ class Tile {
 
     SPINQUANT_INLINE_MEMBER Grids(const PanelResults& results, size_t panel, size_t g) {
       SPINQUANT_UNROLL
-      for (size_t v = 0; v < kVectors; v++) of[v / kParts][v % kParts] = results.grid_of(panel + v / kParts, g, v % kParts);
+      for (size_t v = 0; v < kVectors; v++) {
+        of[v / kParts][v % kParts] = results.grid_of(panel + v / kParts, g, v % kParts);
+      }
     }
   };
   using TileSums = Sums<Tokens <= 2>[Tokens][kVectors];
