@@ -11,12 +11,11 @@ import { type AttributionView, partsOf } from '../../src/protocol/panels/attribu
 import { fill } from '../../src/protocol/panels/fill.ts';
 import type { LayersStrings } from '../../src/protocol/panels/layers-strings.ts';
 import type { ChartModel, TableModel } from '../shared/chart-model.ts';
-import { formatNumber } from '../shared/format.ts';
 import type { Theme } from '../shared/theme.ts';
 import { type HeatCell, heatChart } from './heat-grid.ts';
 
 /** Room for a part's name and its sum. */
-const LABEL_PX = 150;
+const LABEL_PX = 165;
 
 /** Those that were measured. */
 export function lossMeasures({ cells }: AttributionView): readonly AttributionMeasure[] {
@@ -26,10 +25,11 @@ export function lossMeasures({ cells }: AttributionView): readonly AttributionMe
     : estimated;
 }
 
-/** `+0.0123`, with a true minus. */
+/** `+0.0123`: four digits behind the point, so that numbers stand below each other. */
 export function natsText(value: number): string {
   if (Number.isNaN(value)) return '–';
-  return value > 0 ? `+${formatNumber(value, 2)}` : formatNumber(value, 2);
+  const text = value.toFixed(4).replace('-', '−');
+  return value > 0 ? `+${text}` : text;
 }
 
 interface Place {
