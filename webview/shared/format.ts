@@ -12,10 +12,7 @@ export function formatNumber(value: number | null, digits = 4): string {
 
 /** `1.2e−7` */
 export function formatPower(value: number, digits = 2): string {
-  return value
-    .toExponential(digits - 1)
-    .replace('e-', 'e−')
-    .replace('e+', 'e');
+  return minus(value.toExponential(digits - 1).replace('e+', 'e'));
 }
 
 /** The sign that is as wide as a plus. */
