@@ -29,7 +29,7 @@ const map = ({ page }: PanelPage) => page.locator('#attribution');
 async function opened(shown: LayersState, options: OpenOptions = {}): Promise<PanelPage> {
   const panel = await browser.show('layers', shown, options);
   await panel.page.locator('.attribution').scrollIntoViewIfNeeded();
-  await map(panel).locator('svg').first().waitFor();
+  await map(panel).locator('.mark-rect.role-mark path').first().waitFor({ state: 'attached' });
   return panel;
 }
 const cells = (panel: PanelPage) => map(panel).locator('.mark-rect.role-mark').first().locator('path');
