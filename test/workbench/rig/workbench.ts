@@ -35,14 +35,15 @@ export class Workbench {
 
   /** Runs a command as from the palette: F1, its title, a click. */
   async command(title: string): Promise<void> {
-    // The palette lists the commands that were enabled when it opened, so a young window may need another look.
+    // The palette lists the commands that were enabled when it opened, so a young window may need another look. It closes
+    // where a page that is still loading takes the focus.
     for (let looks = 0; looks < 5; looks++) {
       if (looks > 0) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('F1');
       const input = this.page.locator('.quick-input-widget input').first();
       await input.fill(`>${title}`);
-      const shown = this.choice(title).waitFor({ timeout: 6000 });
-      if (await shown.then(() => true).catch(() => false)) break;
+      const picked = this.choice(title).click({ timeout: 6000 });
+      if (await picked.then(() => true).catch(() => false)) return;
     }
     await this.pick(title);
   }
