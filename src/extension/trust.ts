@@ -6,7 +6,13 @@ import { Disposables } from './disposables.ts';
 import { Worker } from './jobs/worker.ts';
 
 /** Commands that start the worker. */
-const STARTING = [COMMANDS.optimize, COMMANDS.evaluate, COMMANDS.inspect, COMMANDS.resume];
+const STARTING = [
+  COMMANDS.optimize,
+  COMMANDS.evaluate,
+  COMMANDS.inspect,
+  COMMANDS.attribute,
+  COMMANDS.resume,
+];
 
 /** The worker, which starts only where {@link refusal} has no objection, whoever asks for it. */
 export class TrustedWorker extends Worker {

@@ -5,7 +5,13 @@ import { COMMAND_IDS, COMMANDS, SETTINGS } from '../../../src/protocol/ids.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { activeParts, lensesOf, open, openText, showEverything, until, workspaceUri } from './editor.ts';
 
-const STARTING = [COMMANDS.optimize, COMMANDS.evaluate, COMMANDS.inspect, COMMANDS.resume];
+const STARTING = [
+  COMMANDS.optimize,
+  COMMANDS.evaluate,
+  COMMANDS.inspect,
+  COMMANDS.attribute,
+  COMMANDS.resume,
+];
 
 describe('a folder that is not trusted', () => {
   it('has the extension active, with all of its commands', async () => {

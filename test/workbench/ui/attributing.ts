@@ -49,6 +49,8 @@ export async function attributeFromPanel({ folder, rig, workbench }: Session): P
 
 /** What was chosen stands in the file, where it can be looked at before it is saved. */
 export async function putIntoExperiment({ folder, workbench }: Session): Promise<void> {
+  // They lie over the lower part of the panel.
+  await workbench.command('Notifications: Clear All Notifications');
   const layers = await workbench.webview(/^Layers · dear/);
   const target = layers.locator('.picker', { hasText: 'More bits for' }).locator('vscode-single-select');
   await target.click();
