@@ -37,6 +37,9 @@ export interface Choice {
   readonly label: string;
 }
 
+/** Pixels that the longest list takes. */
+const LIST_HEIGHT = 240;
+
 /** A labelled drop-down list. Its options are rewritten only when they change, so that an open list stays open. */
 export class Picker {
   readonly element: HTMLElement;
@@ -52,6 +55,15 @@ export class Picker {
       this.#select,
     );
     this.#select.addEventListener('change', () => change(this.#select.value));
+    for (const opening of ['pointerdown', 'keydown'])
+      this.#select.addEventListener(opening, () => this.#place());
+  }
+
+  /** A list that would end below the window opens upwards. */
+  #place(): void {
+    const { top, bottom } = this.#select.getBoundingClientRect();
+    const below = window.innerHeight - bottom;
+    this.#select.position = below < LIST_HEIGHT && below < top ? 'above' : 'below';
   }
 
   show(choices: readonly Choice[], value: string): void {
