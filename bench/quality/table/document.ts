@@ -1,6 +1,6 @@
 /** docs/quality.md, from the numbers of bench/results/quality.json. Nothing in its tables is written by hand. */
 import { type Entry, type Filled, SEEDS } from './fill.ts';
-import { priceOf } from './rows.ts';
+import { priceOf, TABLE_ROWS } from './rows.ts';
 
 /** Puts the tables between `<!-- table: NAME -->` and `<!-- /table -->`. */
 export function withTables(document: string, models: readonly Filled[]): string {
@@ -48,6 +48,7 @@ function moreTable(models: readonly Filled[]): string {
       ...['4-4-4', '4-8-8'].map((bits) => accuracies(asked, method, method === 'fp' ? null : bits)),
     ]);
   });
+  if (rows.length === 0) return 'Not measured yet.';
   return markdown(['', 'perplexity, W4A8KV8', 'tasks, W4A4KV4', 'tasks, W4A8KV8'], rows);
 }
 
@@ -59,7 +60,10 @@ function rowsOf(models: readonly Filled[]): { method: string; title: string }[] 
   const titles = new Map(
     models.flatMap(({ entries }) => entries.map(({ method, title }) => [method, title] as const)),
   );
-  return [...titles].map(([method, title]) => ({ method, title }));
+  const place = (method: string): number => TABLE_ROWS.indexOf(method);
+  return [...titles]
+    .map(([method, title]) => ({ method, title }))
+    .sort((a, b) => place(a.method) - place(b.method));
 }
 
 function valuesOf(entries: readonly Entry[], method: string, metric: string, bits: string | null): number[] {

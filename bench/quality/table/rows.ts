@@ -26,7 +26,7 @@ const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: S
 const GROUP = 64;
 
 const OF_KEYS = 'a row for each position, added to keys';
-const OF_GROUPS = `a scale and a zero for ${GROUP} channels, 1/${GROUP} of the products’ operations`;
+const OF_GROUPS = `a scale and a zero for ${GROUP} channels`;
 
 function added(
   title: string,
