@@ -4,12 +4,12 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseExperiment, type Quantization, type ResolvedExperiment } from '../../src/config/index.ts';
-import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
-import { evaluateExperiment, findWriter, generateText, optimizeRotation } from '../../src/engine/index.ts';
+import { evaluateExperiment, optimizeRotation } from '../../src/engine/index.ts';
 import { withClips } from '../../src/engine/network/site-clips.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
 import { TINY_CONFIG, tinyQuantizers } from '../helpers/tiny-network.ts';
+import { idsWrittenBy } from '../helpers/written-by-run.ts';
 
 const folder = demoFolder();
 
@@ -43,13 +43,7 @@ test('a run keeps its ratios, and writes and is measured without their text', as
   assert.doesNotMatch(details(again.events), /clip ratios/);
   assert.equal(again.result.perplexity[0]!.quantized, result.perplexity[0]!.quantized);
   rmSync(join(folder, 'calibration.txt'));
-  const from = await findWriter(result.run, asked.runs);
-  const prompt = { text: 'once upon a time', chat: null };
-  const rest = { tokens: 4, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits: null, simulated: false };
-  const writing = generateText({ from, prompt, ...rest }, {});
-  let next = await writing.next();
-  while (!next.done) next = await writing.next();
-  assert.equal(next.value.ids.length, 4);
+  assert.equal((await idsWrittenBy(result.run, asked.runs)).length, 4);
 });
 
 test('each layer has the quantizers of its ratios', () => {

@@ -4,10 +4,10 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ResolvedExperiment } from '../../src/config/index.ts';
-import { MOST_LIKELY } from '../../src/engine/generate/token-choice.ts';
-import { evaluateExperiment, findWriter, generateText, optimizeRotation } from '../../src/engine/index.ts';
+import { evaluateExperiment, optimizeRotation } from '../../src/engine/index.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
+import { idsWrittenBy } from '../helpers/written-by-run.ts';
 
 const folder = demoFolder();
 
@@ -50,11 +50,5 @@ test('a run keeps its means, and writes and is measured without their text', asy
   assert.doesNotMatch(phases(again.events), /means of the keys/);
   assert.equal(again.result.perplexity[0]!.quantized, result.perplexity[0]!.quantized);
   rmSync(join(folder, 'calibration.txt'));
-  const from = await findWriter(result.run, asked.runs);
-  const prompt = { text: 'once upon a time', chat: null };
-  const rest = { tokens: 4, choice: MOST_LIKELY, seed: 0, stops: [], cacheBits: null, simulated: false };
-  const writing = generateText({ from, prompt, ...rest }, {});
-  let next = await writing.next();
-  while (!next.done) next = await writing.next();
-  assert.equal(next.value.ids.length, 4);
+  assert.equal((await idsWrittenBy(result.run, asked.runs)).length, 4);
 });

@@ -56,14 +56,13 @@ export async function qualityModels(
 async function small(name: string): Promise<QualityModel[]> {
   return (await subjects([name])).map(({ experiment }) => {
     const { calibration, evaluation } = experiment;
-    const texts = evaluation.perplexity.map((text) => ({ ...text, text: text.text }));
     return {
       name,
       title: name,
       shared: {
         model: experiment.model,
-        calibration: { ...calibration },
-        evaluation: { perplexity: texts },
+        calibration,
+        evaluation: { perplexity: [...evaluation.perplexity] },
       },
       gptqSamples: 256,
       tasks: null,
