@@ -10,13 +10,21 @@ const THEMES = {
 /** Charts draw themselves anew in the colours of a theme. */
 const REDRAW_MS = 700;
 
-/** Keeps `build/screenshots/<name>-<theme>.png` for every theme, and ends in the light one. */
-export async function screenshotInEveryTheme(workbench: Workbench, name: string): Promise<void> {
+/**
+ * Keeps `build/screenshots/<name>-<theme>.png` for every theme, and ends in the light one.
+ * @param show brings into view what choosing a theme sends away, as it does with a walkthrough.
+ */
+export async function screenshotInEveryTheme(
+  workbench: Workbench,
+  name: string,
+  show?: () => Promise<void>,
+): Promise<void> {
   const { page } = workbench;
   for (const [theme, [title, className]] of Object.entries(THEMES)) {
     await workbench.command('Preferences: Color Theme');
     await workbench.pick(title);
     await page.locator(`.monaco-workbench.${className}`).first().waitFor();
+    await show?.();
     await page.waitForTimeout(REDRAW_MS);
     await screenshot(page, `${name}-${theme}`);
   }
