@@ -159,12 +159,10 @@ export class PanelPage {
     });
   }
 
-  /** Sends a state and waits until it is drawn. */
+  /** Sends a state and waits until it is drawn, out of sight too. */
   async send(state: unknown): Promise<void> {
-    await this.page.evaluate(async (value) => {
-      window.postMessage({ type: 'state', state: value }, '*');
-      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
-    }, state);
+    await this.page.evaluate((value) => window.postMessage({ type: 'state', state: value }, '*'), state);
+    await this.settle();
   }
 
   /** Intents so far, without `ready`. */
@@ -209,7 +207,11 @@ export class PanelPage {
   /** Waits until what was asked for is drawn. */
   async settle(): Promise<void> {
     await this.page.evaluate(async () => {
-      for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+      const frames = async () => {
+        for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
+      };
+      await frames();
+      while (document.querySelector('[aria-busy=true]')) await frames();
     });
   }
 

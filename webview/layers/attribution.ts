@@ -30,9 +30,6 @@ import {
 } from './attribution-map.ts';
 import { budgetCurve, curveTable, pointAt, pointReadout, pointText } from './budget-curve.ts';
 
-/** As far below what is in sight. */
-const NEAR = '200px';
-
 export type AttributionFigure = 'attribution' | 'budget-curve';
 
 export interface AttributionToggles {
@@ -67,9 +64,6 @@ export class AttributionSection {
   readonly #points: HTMLElement;
   #view: AttributionView | null = null;
   #place: { readonly layer: number; readonly part: RoundedPart | null } = { layer: 0, part: null };
-  /** Draws the charts, which stand below all others: until they come near, a page that opens does not wait for them. */
-  #draw: (() => void) | null = null;
-  #isNear = false;
   /** Where the panel was. */
   #seen = '';
   /** Chosen by the person; the dearest one until then. */
@@ -151,15 +145,6 @@ export class AttributionSection {
       this.#none,
       this.#found,
     );
-    const sight = new IntersectionObserver(
-      (entries) => {
-        if (this.#isNear || !entries.some(({ isIntersecting }) => isIntersecting)) return;
-        this.#isNear = true;
-        this.#draw?.();
-      },
-      { rootMargin: NEAR },
-    );
-    sight.observe(this.element);
   }
 
   show(state: LayersState, theme: Theme): void {
@@ -174,8 +159,7 @@ export class AttributionSection {
     const hasCurve = view.curve.length > 0;
     setHidden(this.#curve.element, !hasCurve);
     setHidden(this.#points, !hasCurve);
-    this.#draw = () => this.#showFigures(view, theme);
-    if (this.#isNear) this.#draw();
+    this.#showFigures(view, theme);
   }
 
   #showFigures(view: AttributionView, theme: Theme): void {

@@ -2,12 +2,13 @@ import { changeset, parse, View } from 'vega';
 import { expressionInterpreter } from 'vega-interpreter';
 import { compile } from 'vega-lite';
 import { type ChartModel, changeOf, type Row, type Signals } from './chart-model.ts';
-import { h } from './dom.ts';
+import { buildSoon, leaveQueue, type Unbuilt } from './chart-queue.ts';
+import { h, setAttribute } from './dom.ts';
 import type { Theme } from './theme.ts';
 import { vegaConfig } from './vega-config.ts';
 
 /** A chart so near to what is in sight is drawn: it may be scrolled to at once. */
-const MARGIN = '200px';
+const MARGIN_PX = 200;
 
 /** The rows of a data set, and what the view made of them. */
 interface Flowed {
@@ -22,11 +23,18 @@ interface Place {
   readonly y: string | null;
 }
 
+/** What a chart is to show, and the key of what decides how it is built. */
+interface Wanted {
+  readonly model: ChartModel;
+  readonly theme: Theme;
+  readonly key: string;
+}
+
 /**
  * A chart on the page. It is built when its structure, the theme or its place changes; else only data flow into it, and
- * nothing into one that is out of sight.
+ * nothing into one that is out of sight. One out of sight is built when the page is idle, and is busy until then.
  */
-export class VegaChart {
+export class VegaChart implements Unbuilt {
   readonly #container: HTMLElement;
   /** vega gives its element a role and a label of its own: those of the container are ours. */
   readonly #canvas = h('div', { 'aria-hidden': 'true' });
@@ -35,8 +43,8 @@ export class VegaChart {
   #known: ReadonlyMap<string, Flowed> = new Map();
   #signals: Signals = {};
   #inSight = true;
-  /** What came while it was out of sight. */
-  #late: { readonly model: ChartModel; readonly theme: Theme } | null = null;
+  /** What came while it was out of sight, or is not built yet. */
+  #late: Wanted | null = null;
   readonly #lateRows = new Map<string, readonly Row[]>();
 
   constructor(container: HTMLElement) {
@@ -45,7 +53,7 @@ export class VegaChart {
     new ResizeObserver(() => this.#resize()).observe(container);
     const sight = new IntersectionObserver(
       (entries) => this.#see(entries.some(({ isIntersecting }) => isIntersecting)),
-      { rootMargin: MARGIN },
+      { rootMargin: `${MARGIN_PX}px` },
     );
     sight.observe(container);
   }
@@ -55,23 +63,42 @@ export class VegaChart {
     if (this.#container.clientWidth === 0) return;
     const key = JSON.stringify([model.spec, theme]);
     const isNew = !this.#view || key !== this.#key;
-    if (!isNew && !this.#inSight) {
-      this.#late = { model, theme };
+    this.#late = { model, theme, key };
+    if (!isNew) {
+      leaveQueue(this);
+      if (this.#inSight) this.build();
       return;
     }
-    if (isNew) this.#build(model, theme, key);
+    this.#reserve(model.spec);
+    setAttribute(this.#container, 'aria-busy', 'true');
+    buildSoon(this);
+  }
+
+  isInSight(): boolean {
+    const { top, bottom } = this.#container.getBoundingClientRect();
+    return top < window.innerHeight && bottom > 0;
+  }
+
+  /** Draws what came last. */
+  build(): void {
+    const late = this.#late;
+    if (!late || this.#container.clientWidth === 0) return;
+    const { model, theme, key } = late;
+    if (!this.#view || key !== this.#key) this.#build(model, theme, key);
     this.#late = null;
+    this.#container.removeAttribute('aria-busy');
     this.#flow(model);
+    for (const [name, rows] of this.#lateRows) this.setRows(name, rows);
+    this.#lateRows.clear();
   }
 
   /** Puts rows into one data set at once: the cursor, which moves with the pointer. */
   setRows(name: string, rows: readonly Row[]): void {
-    if (!this.#view) return;
-    if (!this.#inSight) {
+    if (this.#late || !this.#inSight) {
       this.#lateRows.set(name, rows);
       return;
     }
-    if (this.#change(name, rows)) this.#view.run();
+    if (this.#view && this.#change(name, rows)) this.#view.run();
   }
 
   /** The value of the x axis under a place on the page; null beside the axis. */
@@ -111,11 +138,16 @@ export class VegaChart {
 
   #see(inSight: boolean): void {
     this.#inSight = inSight;
-    if (!inSight) return;
-    const late = this.#late;
-    if (late) this.show(late.model, late.theme);
-    for (const [name, rows] of this.#lateRows) this.setRows(name, rows);
-    this.#lateRows.clear();
+    // A chart that is near but not in sight waits for its turn: the frame that is due comes first.
+    if (!inSight || (this.#late && this.#late.key !== this.#key && !this.isInSight())) return;
+    leaveQueue(this);
+    this.build();
+  }
+
+  /** What lies below a chart that is not built yet lies about where it will lie. */
+  #reserve(spec: ChartModel['spec']): void {
+    const height = 'height' in spec ? spec.height : null;
+    if (typeof height === 'number') this.#canvas.style.minHeight = `${height}px`;
   }
 
   #build(model: ChartModel, theme: Theme, key: string): void {
