@@ -1,5 +1,6 @@
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
@@ -100,6 +101,11 @@ export class Network {
     this.weightForm = weightFormOf(options, cache.abilities);
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
+  }
+
+  /** Processes that share a text between them. */
+  get ranks(): Ranks {
+    return this.#cache.ranks;
   }
 
   get layers(): number {
