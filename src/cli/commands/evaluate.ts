@@ -23,7 +23,11 @@ export interface EvaluateFlags extends ComputeFlags {
 }
 
 /** @param file of an experiment, or the folder of a run, whose rotations and rounded weights then serve. */
-export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<ExitCode | undefined> {
+export async function evaluate(
+  file: string,
+  flags: EvaluateFlags,
+  output: Output,
+): Promise<ExitCode | undefined> {
   return onRanks(output, (ranks, own) => evaluateOn(ranks, file, flags, own));
 }
 

@@ -70,6 +70,8 @@ export type Activations = Reals;
 export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
+  /** Processes that share a text between them. */
+  readonly ranks: Ranks;
   readonly #cache: ProgramCache;
   readonly memory: NetworkMemory;
   readonly weightForm: WeightForm;
@@ -89,6 +91,7 @@ export class Network {
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
+    this.ranks = cache.ranks;
     this.memory = options.memory ?? DEFAULT_MEMORY;
     this.checkpoint = checkpoint;
     const { mode, maps, centreEmbedding, precision } = options;
@@ -101,11 +104,6 @@ export class Network {
     this.weightForm = weightFormOf(options, cache.abilities);
     this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
-  }
-
-  /** Processes that share a text between them. */
-  get ranks(): Ranks {
-    return this.#cache.ranks;
   }
 
   get layers(): number {

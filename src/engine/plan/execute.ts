@@ -56,7 +56,7 @@ export class Executor implements StepContext {
   /** Ranks that have come to different results, or to different kept ones, would wait for each other for ever. */
   async #expectSame(step: Step<unknown>, isKept: boolean): Promise<void> {
     const { ranks } = this.bench.cache;
-    if (ranks.size === 1 || step.isDerived) return;
+    if (ranks.size === 1 || step.isDerived || step.isLeaders) return;
     const state = isKept ? 'kept' : 'to be computed';
     await expectSame(ranks, {
       [`step ${step.name}`]: `${state}, key ${(await this.keyOf(step)).slice(0, 12)}`,
