@@ -2,9 +2,21 @@
 import { hostname } from 'node:os';
 import type { Ranks } from '../engine/index.ts';
 import { Cancelled, UserError } from '../protocol/errors.ts';
+import { formatBytes } from '../protocol/text.ts';
 import { loadEngine } from './engine.ts';
 import { EXIT, type ExitCode, reportFailure } from './failure.ts';
 import { flushStdout, type Output, silenced } from './output.ts';
+
+/** Commands that ranks share. */
+const SHARED: readonly string[] = ['optimize', 'evaluate'];
+/** Launchers of MPI leave such variables; without one there is nothing to ask. */
+const TRACE = /^(OMPI|PMI|SLURM)_/;
+
+/** False for a rank other than 0 of a command that ranks do not share: rank 0 does it alone. */
+export async function hasPart([command = '']: readonly string[]): Promise<boolean> {
+  if (SHARED.includes(command) || !Object.keys(process.env).some((name) => TRACE.test(name))) return true;
+  return (await (await loadEngine()).startedRank()) === 0;
+}
 
 /** A rank that fails waits so long for the others to fail, too, before it ends them. */
 const FAILED_SECONDS = 3;
@@ -27,6 +39,9 @@ export async function onRanks(
   } catch (error) {
     return failed(ranks, error, output);
   }
+  const { sent, summed } = ranks.traffic;
+  if (ranks.leads && summed > 0)
+    output.note(`Each of ${ranks.size} ranks sent ${formatBytes(sent)} for sums of ${formatBytes(summed)}.`);
   await flushStdout();
   if (!(await ranks.leave(DONE_SECONDS))) ranks.abort(EXIT.bug);
   return undefined;

@@ -92,6 +92,11 @@ export async function joinRanks(): Promise<Ranks> {
   return (await import('./distributed/join.ts')).joinRanks();
 }
 
+/** The number that a launcher gave this process, without joining the others; 0 where it was started alone. */
+export async function startedRank(): Promise<number> {
+  return (await import('./distributed/launcher.ts')).launcherOf(process.env)?.rank ?? 0;
+}
+
 /** Where this rank reads and writes. @param runs the folder of runs. */
 export async function openRankPlace(ranks: Ranks, runs: string): Promise<RankPlace> {
   return (await import('./plan/rank-place.ts')).RankPlace.open(ranks, runs);

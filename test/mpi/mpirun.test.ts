@@ -149,6 +149,11 @@ test('ranks of different models, and a matrix, are refused in one message', { sk
   assert.notEqual(code, 0);
   assert.equal(stderr.match(/The ranks differ in their model/g)?.length, 1, stderr);
 
+  // What ranks do not share, rank 0 does alone.
+  const listed = await launch({ mpi: 'MPICH', ranks: 2 }, ['plan', second]);
+  expectSuccess(listed);
+  assert.equal(listed.stdout.match(/perplexity/g)?.length, 1, listed.stdout);
+
   mkdirSync(join(folder, 'runs-table'));
   const table = join(folder, 'table.spinquant.json');
   const plain = JSON.parse(readFileSync(first, 'utf8'));
