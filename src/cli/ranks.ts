@@ -1,7 +1,7 @@
 /** Commands that a launcher of MPI starts as several processes. */
 import { hostname } from 'node:os';
 import type { Ranks } from '../engine/index.ts';
-import { Cancelled, UserError } from '../protocol/errors.ts';
+import { Cancelled, codeOf, UserError } from '../protocol/errors.ts';
 import { formatBytes } from '../protocol/text.ts';
 import { loadEngine } from './engine.ts';
 import { EXIT, type ExitCode, reportFailure } from './failure.ts';
@@ -32,9 +32,17 @@ export async function onRanks(
   output: Output,
   work: (ranks: Ranks, output: Output) => Promise<undefined>,
 ): Promise<ExitCode | undefined> {
-  const ranks = await (await loadEngine()).joinRanks();
+  const engine = await loadEngine();
+  let ranks: Ranks;
+  try {
+    ranks = await engine.joinRanks();
+  } catch (error) {
+    if (codeOf(error) === 'mpi/not-to-tell') return EXIT.fault;
+    throw error;
+  }
   if (ranks.size === 1) return work(ranks, output);
   try {
+    await engine.expectSameProgram(ranks);
     await work(ranks, ranks.leads ? output : silenced(output));
   } catch (error) {
     return failed(ranks, error, output);

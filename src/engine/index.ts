@@ -92,6 +92,11 @@ export async function joinRanks(): Promise<Ranks> {
   return (await import('./distributed/join.ts')).joinRanks();
 }
 
+/** Compares the programs of the ranks. @throws UserError `mpi/ranks-differ`. */
+export async function expectSameProgram(ranks: Ranks): Promise<void> {
+  return (await import('./distributed/join.ts')).expectSameProgram(ranks);
+}
+
 /** The number that a launcher gave this process, without joining the others; 0 where it was started alone. */
 export async function startedRank(): Promise<number> {
   return (await import('./distributed/launcher.ts')).launcherOf(process.env)?.rank ?? 0;

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { expectSame, fromLeader, LeaderFailed, leaderFirst } from '../../src/engine/distributed/agreement.ts';
+import { expectSame, fromLeader, leaderFirst, NotToTell } from '../../src/engine/distributed/agreement.ts';
 import { mirrorFolder } from '../../src/engine/distributed/mirror.ts';
 import { gatherNumbers, ONE_RANK } from '../../src/engine/distributed/ranks.ts';
 import { UserError } from '../../src/protocol/errors.ts';
@@ -51,7 +51,7 @@ test('rank 0 works before the others, and where it fails the others end without 
   );
   assert.equal(done, 1);
   assert.ok(errors[0] instanceof UserError && errors[0].code === 'some/fault');
-  assert.ok(errors[1] instanceof LeaderFailed && errors[2] instanceof LeaderFailed);
+  assert.ok(errors[1] instanceof NotToTell && errors[2] instanceof NotToTell);
 });
 
 test('numbers of ranks come in their order, whatever their count', async () => {

@@ -19,6 +19,14 @@ test('each launcher is known by its variables, and brings its library', () => {
   assert.deepEqual([slurm?.rank, slurm?.size, slurm?.name], [3, 8, "Slurm's srun"]);
 });
 
+test('one rank of each machine speaks, as far as the launcher tells', () => {
+  const speaks = (local: Record<string, string>) =>
+    launcherOf({ OMPI_COMM_WORLD_RANK: '4', OMPI_COMM_WORLD_SIZE: '8', ...local })?.speaks;
+  assert.equal(speaks({ OMPI_COMM_WORLD_LOCAL_RANK: '0' }), true);
+  assert.equal(speaks({ OMPI_COMM_WORLD_LOCAL_RANK: '1' }), false);
+  assert.equal(speaks({}), false);
+});
+
 test('a mpirun inside a step of Slurm counts by itself', () => {
   const slurm = { SLURM_PROCID: '0', SLURM_STEP_NUM_TASKS: '1', SLURM_STEP_ID: '0' };
   assert.equal(launcherOf({ ...slurm, OMPI_COMM_WORLD_RANK: '2', OMPI_COMM_WORLD_SIZE: '3' })?.size, 3);

@@ -127,8 +127,16 @@ test('a library of another MPI than the launcher is one clear fault', { skip }, 
     const env = { SPINQUANT_MPI_LIBRARY: library };
     const { code, stderr } = await launch({ mpi, ranks: 2, env }, ['optimize', file]);
     assert.notEqual(code, 0);
-    assert.match(stderr, /started 2 processes, and the MPI library .* sees 1: it is not the launcher's own/);
+    const message = /started 2 processes, and the MPI library .* sees 1: it is not the launcher's own/g;
+    assert.equal(stderr.match(message)?.length, 1, stderr);
   }
+});
+
+test('a library that is not there is told once', { skip }, async () => {
+  const env = { SPINQUANT_MPI_LIBRARY: 'no-such-library.so' };
+  const { code, stderr } = await launch({ mpi: 'MPICH', ranks: 2, env }, ['evaluate', learned('none')]);
+  assert.notEqual(code, 0);
+  assert.equal(stderr.match(/no MPI library for them was found/g)?.length, 1, stderr);
 });
 
 test('ranks of different models, and a matrix, are refused in one message', { skip }, async () => {

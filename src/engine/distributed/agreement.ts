@@ -29,16 +29,16 @@ export async function expectSame(ranks: Ranks, facts: Facts): Promise<void> {
   }
 }
 
-/** Rank 0 failed and tells why: the others end without a word. */
-export class LeaderFailed extends UserError {
+/** Another rank fails for the same reason and tells it: this one ends without a word. */
+export class NotToTell extends UserError {
   constructor() {
-    super('mpi/leader-failed', 'Rank 0 failed before all ranks began.', 'Its message tells why.');
+    super('mpi/not-to-tell', 'Another rank failed.', 'Its message tells why.');
   }
 }
 
 /**
  * Work that rank 0 does before the others do, because it leaves something behind: a download, say.
- * @throws LeaderFailed on the others where rank 0 fails.
+ * @throws NotToTell on the others where rank 0 fails.
  */
 export async function leaderFirst<T>(ranks: Ranks, work: () => Promise<T>): Promise<T> {
   if (ranks.size === 1) return work();
@@ -56,13 +56,13 @@ export async function leaderFirst<T>(ranks: Ranks, work: () => Promise<T>): Prom
 
 /**
  * A text that only rank 0 finds out.
- * @throws LeaderFailed on the others where rank 0 fails, and its own error there.
+ * @throws NotToTell on the others where rank 0 fails, and its own error there.
  */
 export async function fromLeader(ranks: Ranks, work: () => Promise<string>): Promise<string> {
   if (ranks.size === 1) return work();
   if (!ranks.leads) {
     const answer = new TextDecoder().decode(await broadcastBytes(ranks, null));
-    if (answer === '') throw new LeaderFailed();
+    if (answer === '') throw new NotToTell();
     return answer.slice(1);
   }
   let answer = '';

@@ -4,18 +4,30 @@ import { availableParallelism, hostname } from 'node:os';
 import manifest from '../../../package.json' with { type: 'json' };
 import { messageOf, UserError } from '../../protocol/errors.ts';
 import { loadMpiAddon, type MpiAddon } from './addon.ts';
-import { expectSame } from './agreement.ts';
+import { expectSame, NotToTell } from './agreement.ts';
 import { type Launcher, launcherOf } from './launcher.ts';
 import { MpiRanks } from './mpi-ranks.ts';
 import { gatherTexts, ONE_RANK, type Ranks } from './ranks.ts';
 
 /**
  * The ranks that a launcher started this process with; one where it was started alone. To be called once.
- * @throws UserError `mpi/addon`, `mpi/no-library`, `mpi/other-launcher`, `mpi/ranks-differ`.
+ * @throws UserError `mpi/addon`, `mpi/no-library`, `mpi/other-launcher`, and {@link NotToTell} on ranks that have the fault
+ * of one that tells it.
  */
 export async function joinRanks(environment = process.env): Promise<Ranks> {
   const launcher = launcherOf(environment);
   if (launcher === null || launcher.size === 1) return ONE_RANK;
+  try {
+    return await join(launcher);
+  } catch (error) {
+    // One machine may lack what others have; a wrong launcher is wrong for all.
+    const isAll = error instanceof UserError && error.code === 'mpi/other-launcher';
+    if (error instanceof UserError && (isAll ? launcher.rank > 0 : !launcher.speaks)) throw new NotToTell();
+    throw error;
+  }
+}
+
+async function join(launcher: Launcher): Promise<Ranks> {
   const addon = loadMpiAddon();
   const { name, ...library } = loadLibrary(addon, launcher);
   const version = shortened(library.version);
@@ -30,12 +42,14 @@ export async function joinRanks(environment = process.env): Promise<Ranks> {
     );
   }
   const ranks = new MpiRanks(addon, version);
-  await expectSame(ranks, {
-    version: `SpinQuant Lab ${manifest.version}`,
-    platform: `${process.platform}-${process.arch}`,
-  });
   ranks.threads = await threadsOf(ranks);
   return ranks;
+}
+
+/** Compares the programs of the ranks. @throws UserError `mpi/ranks-differ`. */
+export function expectSameProgram(ranks: Ranks): Promise<void> {
+  const { platform, arch } = process;
+  return expectSame(ranks, { version: `SpinQuant Lab ${manifest.version}`, platform: `${platform}-${arch}` });
 }
 
 /** `Open MPI v4.1.4, package: …` and `MPICH Version:\t4.0.2` say more, or otherwise, than a line of a log needs. */

@@ -5,6 +5,8 @@ export interface Launcher {
   readonly name: string;
   readonly rank: number;
   readonly size: number;
+  /** True for one rank of each machine, as far as the launcher tells. */
+  readonly speaks: boolean;
   /** File names of the libraries that go with it, the likeliest first. */
   readonly libraries: readonly string[];
 }
@@ -20,6 +22,8 @@ interface Kind {
   readonly name: string;
   readonly rank: string;
   readonly size: string;
+  /** Of the rank among those of its machine. */
+  readonly localRank: string;
   /** A variable that must be there, too. */
   readonly mark?: string;
   readonly libraries: readonly string[];
@@ -31,12 +35,14 @@ const KINDS: readonly Kind[] = [
     name: "Open MPI's mpirun",
     rank: 'OMPI_COMM_WORLD_RANK',
     size: 'OMPI_COMM_WORLD_SIZE',
+    localRank: 'OMPI_COMM_WORLD_LOCAL_RANK',
     libraries: [...OPEN_MPI, ...ANY],
   },
   {
     name: "Slurm's srun",
     rank: 'SLURM_PROCID',
     size: 'SLURM_STEP_NUM_TASKS',
+    localRank: 'SLURM_LOCALID',
     mark: 'SLURM_STEP_ID',
     libraries: [...OPEN_MPI, ...MPICH, ...ANY],
   },
@@ -44,17 +50,19 @@ const KINDS: readonly Kind[] = [
     name: "MPICH's mpiexec, or a relative of it",
     rank: 'PMI_RANK',
     size: 'PMI_SIZE',
+    localRank: 'MPI_LOCALRANKID',
     libraries: [...MPICH, ...ANY],
   },
 ];
 
 /** @returns null where this process was started alone, or by nothing that is known. */
 export function launcherOf(environment: Environment): Launcher | null {
-  for (const { name, rank, size, mark, libraries } of KINDS) {
+  for (const { name, rank, size, localRank, mark, libraries } of KINDS) {
     const [own, all] = [wholeOf(environment[rank]), wholeOf(environment[size])];
     if (own === null || all === null || (mark !== undefined && environment[mark] === undefined)) continue;
     const named = environment.SPINQUANT_MPI_LIBRARY;
-    return { name, rank: own, size: all, libraries: named ? [named] : libraries };
+    const speaks = (wholeOf(environment[localRank]) ?? own) === 0;
+    return { name, rank: own, size: all, speaks, libraries: named ? [named] : libraries };
   }
   return null;
 }
