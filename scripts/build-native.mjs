@@ -1,5 +1,6 @@
-// Builds native-kernels/ into build/native/ with the C++ compiler on PATH (or $CXX): the addon spinquant.node, and the
-// same operators as a shared library for programs without Node, libspinquant_ops.
+// Builds native-kernels/ into build/native/ with the C++ compiler on PATH (or $CXX): the addon spinquant.node, the
+// same operators as a shared library for programs without Node, libspinquant_ops, and the addon that loads MPI,
+// spinquant_mpi.node.
 // It is incremental: nothing runs when sources, flags and compiler are those of the last build.
 // Without a compiler the product works, slower, with operators composed of standard ones; that is not an error.
 import { execFile } from 'node:child_process';
@@ -72,15 +73,24 @@ export const SANITIZED = { output: path.join(root, 'build', 'native-asan'), flag
 /** @param {Variant} variant */
 export const addonOf = ({ output }) => path.join(output, 'spinquant.node');
 
-/** What is linked of the objects: the files of the folder `without` are left out. */
+const ADDON_FLAGS =
+  process.platform === 'darwin'
+    ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
+    : ['-shared', '-pthread', '-ldl'];
+
+/** What is linked of the objects: `holds` says of a source, by its folders, whether it belongs to it. */
 const ADDON = {
   name: 'spinquant.node',
   stamp: 'spinquant.stamp',
-  without: 'library',
-  flags:
-    process.platform === 'darwin'
-      ? ['-bundle', '-undefined', 'dynamic_lookup', '-pthread']
-      : ['-shared', '-pthread', '-ldl'],
+  holds: ([folder]) => folder !== 'library' && folder !== 'mpi',
+  flags: ADDON_FLAGS,
+};
+/** MPI itself is loaded when a process is a rank: nothing of it is linked. */
+const MPI_ADDON = {
+  name: 'spinquant_mpi.node',
+  stamp: 'spinquant_mpi.stamp',
+  holds: ([folder, file]) => folder === 'mpi' || folder === 'abi' || file === 'napi_util.cc',
+  flags: ADDON_FLAGS,
 };
 /** Our operators for programs without Node. */
 export const OPERATOR_LIBRARY =
@@ -88,7 +98,7 @@ export const OPERATOR_LIBRARY =
 const LIBRARY = {
   name: OPERATOR_LIBRARY,
   stamp: 'libspinquant_ops.stamp',
-  without: 'addon',
+  holds: ([folder]) => folder !== 'addon' && folder !== 'mpi',
   flags:
     process.platform === 'darwin'
       ? ['-dynamiclib', '-pthread']
@@ -207,7 +217,7 @@ async function inParallel(tasks) {
 /** @param compiled the units with their stamps. @returns whether the file is new. */
 async function link(compiler, compiled, target, { output, flags }) {
   const file = path.join(output, target.name);
-  const parts = compiled.filter(({ unit }) => unit.file.split(path.sep)[0] !== target.without);
+  const parts = compiled.filter(({ unit }) => target.holds(unit.file.split(path.sep)));
   const stamps = parts.map((part) => part.stamp);
   const stamp = hashOf(target.flags, stamps);
   const stampFile = path.join(output, target.stamp);
@@ -244,7 +254,8 @@ export async function buildNative(variant = RELEASE) {
   const isNew = await link(compiler, compiled, ADDON, variant);
   // A library of checked code would need a host that is checked, too.
   const isNewLibrary = variant === RELEASE && (await link(compiler, compiled, LIBRARY, variant));
-  return { status: isNew || isNewLibrary ? 'built' : 'current', addon: addonOf(variant) };
+  const isNewMpi = await link(compiler, compiled, MPI_ADDON, variant);
+  return { status: isNew || isNewLibrary || isNewMpi ? 'built' : 'current', addon: addonOf(variant) };
 }
 
 async function main() {

@@ -19,7 +19,9 @@ const RUNTIME_FILES = {
   'win32-x64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
   'win32-arm64': ['onnxruntime_binding.node', 'onnxruntime.dll'],
 };
-const KERNELS = ['build/native/spinquant.node', `build/native/${OPERATOR_LIBRARY}`];
+const KERNELS = ['spinquant.node', 'spinquant_mpi.node', OPERATOR_LIBRARY].map(
+  (name) => `build/native/${name}`,
+);
 const LIMIT_MB = 60;
 const HERE = `${process.platform}-${process.arch}`;
 

@@ -6,6 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
+import { installMpi } from './install-mpi.mjs';
 import { ROOT, run, runBeside } from './project.mjs';
 import { setUp } from './setup.mjs';
 
@@ -15,7 +16,10 @@ const FEW = 3;
 const named = process.argv.slice(2);
 const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);
 await setUp();
-if (process.env.CI === 'true') installChromium();
+if (process.env.CI === 'true') {
+  installChromium();
+  installMpi();
+}
 // From here on there is an esbuild.
 const { buildTests } = await import('./build-tests.mjs');
 const bundles = await buildTests(files);

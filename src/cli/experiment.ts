@@ -7,6 +7,7 @@ import {
   sharedTextFaults,
   withHint,
 } from '../config/index.ts';
+import type { Ranks } from '../engine/index.ts';
 import { isRunFolder, openRun } from '../runs/index.ts';
 import { loadEngine } from './engine.ts';
 import { interruptible } from './interrupt.ts';
@@ -25,7 +26,7 @@ export interface ComputeFlags {
 /**
  * Reads an experiment, downloads what it names on the Hub, checks it against its model too, and prints its warnings.
  * @param file of the experiment, or the folder of a run of it.
- * @param device replaces the one written there.
+ * @param device replaces the one written there. @param ranks that all read it, rank 0 first.
  * @throws ExperimentError with every fault.
  */
 export async function loadExperiment(
@@ -33,8 +34,11 @@ export async function loadExperiment(
   purpose: Purpose,
   output: Output,
   device?: Device,
+  ranks?: Ranks,
 ): Promise<ResolvedExperiment> {
   const engine = await loadEngine();
+  // Downloads, and faults of the file, are the business of one.
+  if (ranks) return engine.leaderFirst(ranks, () => loadExperiment(file, purpose, output, device));
   const written = isRunFolder(file)
     ? await (await openRun(file)).readExperiment()
     : await engine.loadExperiment(file, purpose);

@@ -102,3 +102,10 @@ export function createOutput(json: boolean): Output {
     },
   };
 }
+
+/** The same for a process that another one speaks for. */
+export function silenced(output: Output): Output {
+  const nothing = (): void => undefined;
+  const mute = { result: nothing, document: nothing, note: nothing, warn: nothing, status: nothing };
+  return { ...output, ...mute, live: false, stream: () => true };
+}

@@ -12,6 +12,7 @@ import type { GenerationEvent } from '../protocol/generation.ts';
 import type { SpeedEvent } from '../protocol/speed.ts';
 import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
+import type { Ranks } from './distributed/ranks.ts';
 import type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
 import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
@@ -41,6 +42,7 @@ import type {
   OptimizeResult,
 } from './plan/options.ts';
 import type { StepsPreview } from './plan/preview-steps.ts';
+import type { RankPlace } from './plan/rank-place.ts';
 import type { SharedResults } from './plan/shared-results.ts';
 import type { Named, Source } from './plan/source.ts';
 import type { SpeedResult } from './plan/speed/measure-speed.ts';
@@ -48,6 +50,7 @@ import type { SpeedRequest } from './plan/speed/place.ts';
 import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
+export type { Ranks } from './distributed/ranks.ts';
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
@@ -83,6 +86,36 @@ export type { SpeedResult } from './plan/speed/measure-speed.ts';
 export type { SpeedRequest } from './plan/speed/place.ts';
 export type { Writer } from './plan/writer.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
+
+/** The processes that a launcher of MPI started this one with; one where it was started alone. To be called once. */
+export async function joinRanks(): Promise<Ranks> {
+  return (await import('./distributed/join.ts')).joinRanks();
+}
+
+/** Compares the programs of the ranks. @throws UserError `mpi/ranks-differ`. */
+export async function expectSameProgram(ranks: Ranks): Promise<void> {
+  return (await import('./distributed/join.ts')).expectSameProgram(ranks);
+}
+
+/** The number that a launcher gave this process, without joining the others; 0 where it was started alone. */
+export async function startedRank(): Promise<number> {
+  return (await import('./distributed/launcher.ts')).launcherOf(process.env)?.rank ?? 0;
+}
+
+/** Where this rank reads and writes. @param runs the folder of runs. */
+export async function openRankPlace(ranks: Ranks, runs: string): Promise<RankPlace> {
+  return (await import('./plan/rank-place.ts')).RankPlace.open(ranks, runs);
+}
+
+/** Work that rank 0 does before the others. */
+export async function leaderFirst<T>(ranks: Ranks, work: () => Promise<T>): Promise<T> {
+  return (await import('./distributed/agreement.ts')).leaderFirst(ranks, work);
+}
+
+/** A text that only rank 0 finds out. */
+export async function fromLeader(ranks: Ranks, work: () => Promise<string>): Promise<string> {
+  return (await import('./distributed/agreement.ts')).fromLeader(ranks, work);
+}
 
 /** Reads an experiment file and checks all that can be known before anything runs. @throws ExperimentError. */
 export async function loadExperiment(path: string, purpose: Purpose): Promise<ResolvedExperiment> {

@@ -15,6 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   ops: ['operator', 'cpu'],
   addon: ['operator', 'cpu', 'abi'],
   library: ['operator', 'abi'],
+  mpi: ['addon'],
 };
 
 const MOST_LINES = 400;

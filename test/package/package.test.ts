@@ -47,7 +47,9 @@ for (const [target, runtime] of Object.entries(RUNTIME))
     const binaries = binariesIn(vsix);
     for (const { path, platform } of binaries) assert.equal(platform, target, path);
     const native = target === HERE && existsSync(join(ROOT, 'build', 'native', 'spinquant.node'));
-    const expected = native ? [...runtime, 'spinquant.node', OPERATOR_LIBRARY] : [...runtime];
+    const expected = native
+      ? [...runtime, 'spinquant.node', 'spinquant_mpi.node', OPERATOR_LIBRARY]
+      : [...runtime];
     assert.deepEqual(binaries.map(({ path }) => basename(path)).sort(), expected.sort());
     assert.match(
       said,

@@ -1,14 +1,16 @@
 import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
-import type { EngineOptions, EvaluateResult, KeptEvaluation } from '../../engine/index.ts';
+import type { EngineOptions, EvaluateResult, KeptEvaluation, Ranks } from '../../engine/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { isRunFolder, openRun } from '../../runs/index.ts';
 import { type Engine, loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
+import type { ExitCode } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
 import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
 import { productsText } from '../products-text.ts';
 import { follow } from '../progress.ts';
+import { onRanks } from '../ranks.ts';
 
 export interface EvaluateFlags extends ComputeFlags {
   readonly rotations?: string;
@@ -21,16 +23,30 @@ export interface EvaluateFlags extends ComputeFlags {
 }
 
 /** @param file of an experiment, or the folder of a run, whose rotations and rounded weights then serve. */
-export async function evaluate(file: string, flags: EvaluateFlags, output: Output): Promise<undefined> {
-  const experiment = await loadExperiment(file, 'evaluate', output, flags.device);
-  const of = isRunFolder(file) ? (await openRun(file)).dir : undefined;
-  const runDir = flags.run === undefined ? undefined : (await openRun(flags.run)).dir;
+export async function evaluate(
+  file: string,
+  flags: EvaluateFlags,
+  output: Output,
+): Promise<ExitCode | undefined> {
+  return onRanks(output, (ranks, own) => evaluateOn(ranks, file, flags, own));
+}
+
+async function evaluateOn(
+  ranks: Ranks,
+  file: string,
+  flags: EvaluateFlags,
+  output: Output,
+): Promise<undefined> {
+  const asked = await loadExperiment(file, 'evaluate', output, flags.device, ranks);
   const engine = await loadEngine();
+  await using place = await engine.openRankPlace(ranks, asked.runs);
+  const experiment = place.experiment(asked);
+  const here = async (path: string | undefined) => (path === undefined ? path : await place.run(path));
+  const of = isRunFolder(file) ? await here((await openRun(file)).dir) : undefined;
+  const run = await here(flags.run && (await openRun(flags.run)).dir);
+  const named = { ...flags, run, of, rotations: await here(flags.rotations) };
   const result = await interruptible(output, async (signal) =>
-    follow(
-      await measuring(engine, experiment, { ...flags, run: runDir, of }, { signal, kernels: flags.kernels }),
-      output,
-    ),
+    follow(await measuring(engine, experiment, named, { signal, kernels: flags.kernels, ranks }), output),
   );
   output.document(result);
   const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';
@@ -50,8 +66,8 @@ function originText({ rotationsOf }: EvaluateResult): string {
 async function measuring(
   engine: Engine,
   experiment: ResolvedExperiment,
-  named: Pick<EvaluateFlags, 'rotations' | 'keep' | 'integer'> &
-    Readonly<Record<'run' | 'of', string | undefined>>,
+  named: Pick<EvaluateFlags, 'keep' | 'integer'> &
+    Readonly<Record<'run' | 'of' | 'rotations', string | undefined>>,
   options: EngineOptions,
 ): Promise<AsyncGenerator<RunEvent, EvaluateResult | KeptEvaluation>> {
   const { rotations, run, of, keep, integer } = named;

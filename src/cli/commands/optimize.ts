@@ -1,15 +1,17 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
-import type { OptimizeResult } from '../../engine/index.ts';
+import type { OptimizeResult, Ranks } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { formatCount } from '../../protocol/text.ts';
 import { collectCells, tableOf } from '../../runs/index.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
+import type { ExitCode } from '../failure.ts';
 import { interruptible } from '../interrupt.ts';
 import { matrixTable } from '../matrix-table.ts';
 import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
+import { onRanks } from '../ranks.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
   /** It is true for `--resume` without a run. */
@@ -19,9 +21,24 @@ export interface OptimizeFlags extends ComputeFlags {
   readonly seed?: number;
 }
 
-export async function optimize(file: string, flags: OptimizeFlags, output: Output): Promise<undefined> {
-  const experiment = withSeed(await loadExperiment(file, 'optimize', output, flags.device), flags.seed);
+export async function optimize(
+  file: string,
+  flags: OptimizeFlags,
+  output: Output,
+): Promise<ExitCode | undefined> {
+  return onRanks(output, (ranks, own) => optimizeOn(ranks, file, flags, own));
+}
+
+async function optimizeOn(
+  ranks: Ranks,
+  file: string,
+  flags: OptimizeFlags,
+  output: Output,
+): Promise<undefined> {
+  const asked = withSeed(await loadExperiment(file, 'optimize', output, flags.device, ranks), flags.seed);
   const engine = await loadEngine();
+  await using place = await engine.openRankPlace(ranks, asked.runs);
+  const experiment = place.experiment(asked);
   const { resume, takeOver } = flags;
   if (experiment.matrix) return fillMatrix(experiment, flags, output);
   if (takeOver && resume === undefined)
@@ -30,13 +47,16 @@ export async function optimize(file: string, flags: OptimizeFlags, output: Outpu
       '--take-over says which run may be taken from another process, and none is named.',
       'Name it: --resume RUN --take-over',
     );
+  const named = resume === true ? null : resume;
   const resumeFrom =
-    resume === undefined
+    named === undefined
       ? undefined
-      : (await engine.runToResume(experiment, resume === true ? null : resume, takeOver)).dir;
+      : await place.run(
+          await engine.fromLeader(ranks, async () => (await engine.runToResume(asked, named, takeOver)).dir),
+        );
   const result = await interruptible(output, (signal) =>
     follow(
-      engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, resumeFrom, takeOver }),
+      engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, ranks, resumeFrom, takeOver }),
       output,
     ),
   );

@@ -1,5 +1,6 @@
 import { SEAMS, type SeamName, type Site } from '../../protocol/block.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
+import { type Ranks, shareOf } from '../distributed/ranks.ts';
 import type { Value } from '../graph/graph.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
@@ -60,7 +61,13 @@ export async function captureActivations(
 ): Promise<CapturedActivations> {
   const { config } = network.checkpoint;
   const reservoirs = makeReservoirs(config, blocks, seed);
+  const { ranks } = network;
+  const own = new Set(shareOf(blocks, ranks));
   for (const ids of blocks) {
+    if (!own.has(ids)) {
+      skipBlock(reservoirs, config, ids.length);
+      continue;
+    }
     let x = await network.embed(ids, signal);
     for (let layer = 0; layer < config.layers; layer++) {
       throwIfCancelled(signal);
@@ -74,8 +81,17 @@ export async function captureActivations(
       x = y;
     }
   }
+  for (const seam of CAPTURED) for (const one of reservoirs[seam]) await one.sumOver(ranks);
   const results = CAPTURED.map((seam) => [seam, reservoirs[seam].map((one) => one.result())] as const);
   return Object.fromEntries(results);
+}
+
+/** A block that another rank passes through the network: it draws the same places. */
+function skipBlock(reservoirs: Reservoirs, config: ModelConfig, tokens: number): void {
+  for (let layer = 0; layer < config.layers; layer++)
+    for (const seam of CAPTURED)
+      for (const site of SEAMS[seam].sites)
+        ofLayer(reservoirs[seam], layer).skip(tokens * rowsOfToken(site, config));
 }
 
 type Reservoirs = Readonly<Record<(typeof CAPTURED)[number], readonly Reservoir[]>>;
@@ -85,7 +101,9 @@ function makeReservoirs(config: ModelConfig, blocks: readonly Int32Array[], seed
   const tokens = blocks.reduce((sum, ids) => sum + ids.length, 0);
   const rng = new Rng(seed).split('capture');
   const [residual, value] = [seamOf('residual', config), seamOf('value', config)];
-  const rows = { residual: 2 * config.layers * tokens, value: (config.heads + config.kvHeads) * tokens };
+  const perToken = (name: (typeof CAPTURED)[number]): number =>
+    SEAMS[name].sites.reduce((sum, site) => sum + rowsOfToken(site, config), 0);
+  const rows = { residual: config.layers * perToken('residual') * tokens, value: perToken('value') * tokens };
   const nameOf = ({ symbol, perLayer }: Seam, index: number): string =>
     (perLayer ? `${symbol}.${index}` : symbol).toLowerCase();
   const make = (seam: Seam, expected: number): Reservoir[] =>
@@ -94,6 +112,12 @@ function makeReservoirs(config: ModelConfig, blocks: readonly Int32Array[], seed
       (_, index) => new Reservoir(seam.width, expected, rng.split(nameOf(seam, index))),
     );
   return { residual: make(residual, rows.residual), value: make(value, rows.value) };
+}
+
+/** Rows that a token has at a site: heads that share a map are rows of their own. */
+function rowsOfToken(site: CapturedSite, { heads, kvHeads }: ModelConfig): number {
+  if (site === 'value') return kvHeads;
+  return site === 'o-input' ? heads : 1;
 }
 
 type CapturedSite = (typeof SEAMS)[(typeof CAPTURED)[number]]['sites'][number];
@@ -143,6 +167,20 @@ class Reservoir {
       if (place === null) continue;
       for (let i = 0; i < width; i++) this.#rows[place * width + i] = values[row * width + i]! * factor;
     }
+  }
+
+  /** Rows that another rank adds. */
+  skip(rows: number): void {
+    const width = this.#width;
+    for (let row = 0; row < rows; row++) {
+      const place = this.#place();
+      if (place !== null) this.#rows.fill(0, place * width, (place + 1) * width);
+    }
+  }
+
+  /** Puts the rows of all ranks together: each place is zero on all ranks but one. */
+  sumOver(ranks: Ranks): Promise<void> {
+    return ranks.sum(this.#rows);
   }
 
   /** Place of the next row, or null, by Vitter's algorithm R. */

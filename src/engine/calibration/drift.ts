@@ -1,4 +1,5 @@
 import { float32 } from '../../protocol/tensor.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import { Graph } from '../graph/graph.ts';
 import { add, sub } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
@@ -36,6 +37,11 @@ export class Drift {
     const rows = m === null ? { exact, read } : { exact, own, read };
     await program.run({ ...rows, sum: this.sum }, signal, { next: this.spare });
     [this.sum, this.spare] = [this.spare, this.sum];
+  }
+
+  /** Sums what the ranks have added, each of its part of the text. */
+  sumOver(ranks: Ranks): Promise<void> {
+    return ranks.sum(this.sum.data);
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Linear } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import { addSecondMoment } from '../graph/fused/second-moment.ts';
 import { Graph } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
@@ -39,6 +40,23 @@ export class SecondMoment {
     const [tokens, n] = rows.dims as [number, number];
     const program = await this.#cache.get(ADDED_MOMENT, { tokens, n });
     await program.run({ rows, sum: this.sum }, signal, { next: this.sum, moment: this.spare });
+  }
+
+  /**
+   * Sums what the ranks have added, each of its part of the text. A matrix that is its own transpose is sent as its lower
+   * half: n (n + 1) / 2 numbers, which fit into the spare memory.
+   */
+  async sumOver(ranks: Ranks): Promise<void> {
+    if (ranks.size === 1) return;
+    const [n = 0] = this.sum.dims;
+    const [matrix, half] = [this.sum.data, this.spare.data.subarray(0, (n * (n + 1)) / 2)];
+    for (let i = 0, at = 0; i < n; at += ++i) half.set(matrix.subarray(i * n, i * n + i + 1), at);
+    await ranks.sum(half);
+    for (let i = 0, at = 0; i < n; i++) {
+      for (let j = 0; j <= i; j++) matrix[i * n + j] = matrix[j * n + i] = half[at++]!;
+    }
+    await this.drift?.sumOver(ranks);
+    await this.residualDrift?.sumOver(ranks);
   }
 
   /** @throws UserError where the text makes the network overflow. @param linears that read the rows. */

@@ -188,7 +188,7 @@ export class CalibrationStream {
 }
 
 export function cutParts(blocks: readonly Int32Array[], tokensAtOnce: number): Part[] {
-  const sequence = blocks[0]!.length;
+  const sequence = blocks[0]?.length ?? 1;
   const batch = Math.max(1, Math.floor(tokensAtOnce / sequence));
   const parts: Part[] = [];
   for (let start = 0; start < blocks.length; start += batch) {

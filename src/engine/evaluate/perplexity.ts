@@ -1,6 +1,7 @@
 import { UserError } from '../../protocol/errors.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../calibration/tokens.ts';
+import { gatherNumbers, ONE_RANK, type Ranks, shareOf } from '../distributed/ranks.ts';
 import type { Network } from '../network/network.ts';
 import { notFinite } from './not-finite.ts';
 import { type Part, passLayers } from './through-layers.ts';
@@ -48,6 +49,8 @@ export function cutWindows(
 
 /** Whatever reads windows, one by one or layer by layer, and says how likely it finds them. */
 export interface WindowReader {
+  /** They share the windows; absent for a process alone. */
+  readonly ranks?: Ranks;
   /** Windows of so many tokens that are read between two reports. */
   windowsAtOnce(sequence: number): number;
   /** @returns the mean negative log-likelihood of each window, in nats, without that of its first token. */
@@ -61,18 +64,19 @@ function readerOf(network: Network): WindowReader {
   const batchOf = (sequence: number): number =>
     Math.max(1, Math.floor(network.memory.tokensAtOnce / sequence));
   return {
+    ranks: network.ranks,
     windowsAtOnce(sequence) {
       const batch = batchOf(sequence);
       return network.keepsPrepared ? batch : groupSize(network, sequence, batch);
     },
-    meanLosses: (windows, signal) => windowLosses(network, windows, batchOf(windows[0]!.length), signal),
+    meanLosses: (windows, signal) => windowLosses(network, windows, batchOf(windows[0]?.length ?? 1), signal),
     notFinite: (text, window, loss, signal) => notFinite(network, text, window, loss, signal),
   };
 }
 
 /**
  * Perplexity: exp of the mean over windows of each window's mean negative log-likelihood, every window on its own.
- * Logits are float32 and streamed.
+ * Logits are float32 and streamed. Ranks share the windows.
  * @throws UserError `evaluation/too-short`, `evaluation/not-finite` with the window and the place in the network.
  */
 export async function* measurePerplexity(
@@ -90,11 +94,14 @@ export async function* measurePerplexity(
     );
   }
   const sequence = windows[0]!.length;
-  const group = reader.windowsAtOnce(sequence);
+  const ranks = reader.ranks ?? ONE_RANK;
+  const group = reader.windowsAtOnce(sequence) * ranks.size;
   let sum = 0;
   for (let start = 0; start < windows.length; start += group) {
     const part = windows.slice(start, start + group);
-    for (const [index, nll] of (await reader.meanLosses(part, signal)).entries()) {
+    // The losses are summed in the order of the windows, whoever computed them.
+    const own = await reader.meanLosses(shareOf(part, ranks), signal);
+    for (const [index, nll] of (await gatherNumbers(ranks, own)).entries()) {
       if (!Number.isFinite(nll)) throw await reader.notFinite(text, start + index, nll, signal);
       sum += nll;
     }
@@ -123,7 +130,7 @@ async function windowLosses(
   batch: number,
   signal?: AbortSignal,
 ): Promise<number[]> {
-  const sequence = windows[0]!.length;
+  const sequence = windows[0]?.length ?? 0;
   const parts: Part[] = [];
   for (let start = 0; start < windows.length; start += batch) {
     const some = windows.slice(start, start + batch);

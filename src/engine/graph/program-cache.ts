@@ -1,3 +1,4 @@
+import { ONE_RANK, type Ranks } from '../distributed/ranks.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { Graph } from './graph.ts';
 import { type Abilities, abilitiesOf } from './lower/abilities.ts';
@@ -23,11 +24,14 @@ export interface ProgramKind<Spec, Out extends object = HostTensors> {
 /** Keeps programs by kind and spec and compiles each on first use; layers of one shape share theirs. */
 export class ProgramCache {
   readonly runtime: Runtime;
+  /** Processes that compute the same beside this one, each on its part of a text. */
+  readonly ranks: Ranks;
   readonly abilities: Abilities;
   readonly #programs = new Map<string, Promise<Program<object>>>();
 
-  constructor(runtime: Runtime) {
+  constructor(runtime: Runtime, ranks: Ranks = ONE_RANK) {
     this.runtime = runtime;
+    this.ranks = ranks;
     this.abilities = abilitiesOf(runtime);
   }
 

@@ -1,5 +1,6 @@
 import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
 import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
@@ -69,6 +70,8 @@ export type Activations = Reals;
 export class Network {
   readonly checkpoint: Checkpoint;
   readonly options: NetworkOptions;
+  /** Processes that share a text between them. */
+  readonly ranks: Ranks;
   readonly #cache: ProgramCache;
   readonly memory: NetworkMemory;
   readonly weightForm: WeightForm;
@@ -88,6 +91,7 @@ export class Network {
 
   constructor(cache: ProgramCache, checkpoint: Checkpoint, options: NetworkOptions) {
     this.#cache = cache;
+    this.ranks = cache.ranks;
     this.memory = options.memory ?? DEFAULT_MEMORY;
     this.checkpoint = checkpoint;
     const { mode, maps, centreEmbedding, precision } = options;

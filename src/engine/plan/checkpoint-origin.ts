@@ -13,7 +13,7 @@ const originSchema = z.object({
   key: z.string(),
   /** Digests of its inputs. */
   inputs: z.object({ model: z.string(), text: z.string(), start: z.string() }),
-  /** Kernels and device, which decide the last bits only. */
+  /** Kernels, device and number of ranks, which decide the last bits only. */
   computed: z.string(),
 });
 
@@ -42,7 +42,7 @@ function parseJson(text: string | undefined): unknown {
 
 /** @param key of the step that learns. @param initial the maps that learning starts from. */
 export async function originOf(
-  { checkpoint, runtime }: Workbench,
+  { checkpoint, runtime, cache: { ranks } }: Workbench,
   key: string,
   blocks: readonly Int32Array[],
   initial: SeamState,
@@ -52,7 +52,8 @@ export async function originOf(
     text: digestOfBlocks(blocks),
     start: digestOfMaps(initial),
   };
-  return { key, inputs, computed: `${runtime.kernels} kernels on ${runtime.device.kind}` };
+  const shared = ranks.size === 1 ? '' : ` by ${ranks.size} ranks`;
+  return { key, inputs, computed: `${runtime.kernels} kernels on ${runtime.device.kind}${shared}` };
 }
 
 /** @throws UserError `runs/inputs-changed` with every input that differs. */

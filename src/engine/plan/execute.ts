@@ -1,5 +1,6 @@
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { expectSame } from '../distributed/agreement.ts';
 import { withoutLaterOptions } from './later-options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
@@ -40,6 +41,7 @@ export class Executor implements StepContext {
     throwIfCancelled(this.signal);
     if (isShared(step)) this.places.noteUse(await this.keyOf(step));
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
+    await this.#expectSame(step, kept !== null);
     if (kept && this.#store) {
       const key = await this.keyOf(step);
       await this.#countMemory(key);
@@ -49,6 +51,17 @@ export class Executor implements StepContext {
     const result = kept ?? (yield* this.#shared(step));
     this.#results.set(step, result);
     return result;
+  }
+
+  /** Ranks that have come to different results, or to different kept ones, would wait for each other for ever. */
+  async #expectSame(step: Step<unknown>, isKept: boolean): Promise<void> {
+    const { ranks } = this.bench.cache;
+    if (ranks.size === 1 || step.isDerived || step.isLeaders) return;
+    const state = isKept ? 'kept' : 'to be computed';
+    // Other steps may have paths in their keys, which ranks name in their own ways.
+    const from = step.inputs.map((input) => input.digest(this.of(input)));
+    const key = isShared(step) ? await this.keyOf(step) : digestOf(from);
+    await expectSame(ranks, { [`step ${step.name}`]: `${state}, key ${key.slice(0, 12)}` });
   }
 
   /** Runs a step whose result nobody has kept. The events of one that was kept tell again what it found. */

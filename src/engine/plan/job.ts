@@ -8,7 +8,7 @@ import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
 import type { Places } from './places.ts';
 import { provenanceOf } from './provenance.ts';
-import { deviceStatement, labelOf, openWorkbench, type Workbench } from './workbench.ts';
+import { describeWork, deviceStatement, labelOf, openWorkbench, type Workbench } from './workbench.ts';
 
 export interface JobSetting {
   readonly job: JobKind;
@@ -36,11 +36,13 @@ export async function* runJob<T, Event extends Told = RunEvent>(
   work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent | Event, T>,
 ): AsyncGenerator<RunEvent | Event, T> {
   const seconds = {};
+  const interrupt = (): void => options.ranks?.interrupt();
+  options.signal?.addEventListener('abort', interrupt);
   const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
   try {
     tell?.(await provenanceOf(bench));
     const bits = labelOf(bench);
-    const runtime = bench.runtime.description;
+    const runtime = describeWork(bench);
     yield timed({ type: 'run-started', job, run, bits, runtime, resumedFromStep });
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
@@ -48,6 +50,7 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     const own = previews ? bench : yield* benchWithKeyMeans(bench, places, options.signal);
     return yield* guarded(bench, work(own, new Executor(own, places, seconds, options.signal)));
   } finally {
+    options.signal?.removeEventListener('abort', interrupt);
     await places.close();
     await bench.close();
   }

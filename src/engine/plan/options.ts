@@ -5,6 +5,7 @@ import type { AttributionFile } from '../../runs/attribution.ts';
 import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { TaskResult } from '../../runs/task-results.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import type { Products } from '../network/packed-weights.ts';
 import type { RuntimeDevice } from '../runtime/types.ts';
 
@@ -15,6 +16,8 @@ export interface EngineOptions {
   readonly signal?: AbortSignal | undefined;
   /** Source of the custom operators; `auto` (default) is native when it is built. */
   readonly kernels?: 'auto' | 'native' | 'composed' | undefined;
+  /** Processes that do the same work, each on its part of the text; absent for one alone. */
+  readonly ranks?: Ranks | undefined;
 }
 
 export interface OptimizeOptions extends EngineOptions {

@@ -1,6 +1,6 @@
 import manifest from '../../../package.json' with { type: 'json' };
 import type { Provenance } from '../../runs/index.ts';
-import type { Workbench } from './workbench.ts';
+import { describeWork, type Workbench } from './workbench.ts';
 
 /** The origin of a run's numbers. */
 export async function provenanceOf(bench: Workbench): Promise<Provenance> {
@@ -9,7 +9,7 @@ export async function provenanceOf(bench: Workbench): Promise<Provenance> {
     productVersion: manifest.version,
     ortVersion: runtime.ortVersion,
     kernels: runtime.kernels,
-    runtime: runtime.description,
+    runtime: describeWork(bench),
     threads: runtime.threads,
     device: runtime.device.kind,
     executionProvider: runtime.device.executionProvider,

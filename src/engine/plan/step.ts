@@ -22,6 +22,8 @@ export interface Step<T> {
   readonly version: number;
   /** True where it only takes a part of another's result, which costs nothing. */
   readonly isDerived?: true;
+  /** True where rank 0 alone runs it: no other step reads it, and ranks have no part in it. */
+  readonly isLeaders?: true;
   /** Steps that run before, in this order. */
   readonly inputs: readonly Step<unknown>[];
   /** Plain data that decides the result, beside the inputs and the runtime. */

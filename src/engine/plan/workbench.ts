@@ -8,10 +8,13 @@ import {
 import { expectModel } from '../../hub/locate.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
+import { formatCount } from '../../protocol/text.ts';
 import { encodePieces } from '../calibration/encode-text.ts';
 import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
 import { readPieces } from '../calibration/text-source.ts';
 import { concatenate } from '../calibration/tokens.ts';
+import { expectSame } from '../distributed/agreement.ts';
+import { ONE_RANK, type Ranks } from '../distributed/ranks.ts';
 import { cutWindows, type PerplexityText } from '../evaluate/perplexity.ts';
 import { ProgramCache } from '../graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../model/checkpoint.ts';
@@ -49,12 +52,15 @@ export async function openWorkbench(
   const checkpoint = await openCheckpoint(folder);
   const tokenizer = openTokenizer(folder, checkpoint.config.vocabSize);
   throwIfCancelled(options.signal);
+  const ranks = options.ranks ?? ONE_RANK;
+  const threads = experiment.threads ?? ranks.threads;
   const runtime = await createRuntime({
     kernels: options.kernels ?? 'auto',
     device: experiment.device,
-    ...(experiment.threads !== null && { threads: experiment.threads }),
+    ...(threads !== null && { threads }),
   });
-  const cache = new ProgramCache(runtime);
+  await expectSameWork(ranks, checkpoint, runtime);
+  const cache = new ProgramCache(runtime, ranks);
   return {
     experiment,
     checkpoint,
@@ -67,6 +73,24 @@ export async function openWorkbench(
       runtime.close();
     },
   };
+}
+
+/** Whatever decides results must be the same on all ranks. @throws UserError `mpi/ranks-differ`. */
+async function expectSameWork(ranks: Ranks, checkpoint: Checkpoint, runtime: Runtime): Promise<void> {
+  if (ranks.size === 1) return;
+  const { description, threads, device } = runtime;
+  await expectSame(ranks, {
+    // Threads decide no result.
+    kernels: description.replace(`, ${formatCount(threads, 'thread')}`, ''),
+    device: `${device.kind} ${device.adapter ?? ''}`.trim(),
+    model: `SHA-256 ${await checkpoint.hash()}`,
+  });
+}
+
+/** What computes, for people. */
+export function describeWork({ runtime, cache }: Pick<Workbench, 'runtime' | 'cache'>): string {
+  const { description } = cache.ranks;
+  return description === null ? runtime.description : `${runtime.description}; ${description}`;
 }
 
 /** The setting in the field's words; for a matrix those of its cells. */

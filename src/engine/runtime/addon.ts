@@ -90,7 +90,7 @@ export interface Addon {
 const require = createRequire(import.meta.url);
 
 /** Looks for the relative path in each folder above this module: sources and bundles lie at different depths. */
-function findAbove(relative: string): string | undefined {
+export function findAbove(relative: string): string | undefined {
   let folder = path.dirname(fileURLToPath(import.meta.url));
   for (;;) {
     const candidate = path.join(folder, relative);

@@ -1,5 +1,6 @@
 import { UserError } from '../../../protocol/errors.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import { gatherNumbers, type Ranks } from '../../distributed/ranks.ts';
 import { ropeLimits } from '../../model/rope.ts';
 import type { Activations, Network } from '../../network/network.ts';
 import { firstPlace } from '../not-finite.ts';
@@ -17,7 +18,7 @@ const NO_LABEL = -1;
 
 /**
  * Measures log p(labels | input) of each request in nats: the sum over its labels, from float32 logits, which are made for
- * the positions of labels alone. Yields after every group of batches.
+ * the positions of labels alone. Yields after every group of batches, one for each rank.
  * @throws UserError `evaluation/not-finite`.
  */
 export async function* logLikelihoods(
@@ -33,22 +34,59 @@ export async function* logLikelihoods(
   const lengths = sequences.map(({ length }) => length);
   const families = familiesOf(questions, hosts);
   const batches = batchesOf(families, lengths, memory.tokensAtOnce, ropeLimits(checkpoint.config));
-  for (const group of groupsOf(batches, sequences, tokensTogether(network))) {
-    const states = await passLayers(network, group, signal);
-    const found = new Map<number, number>();
-    for (const [index, { batch, sharing }] of group.entries()) {
-      const rowOfToken = sharing.rowOfToken.data;
-      const wanted = batch.members.flatMap((member, row) =>
-        guests[member]!.map((request) => ({ request, rows: rowOfToken.subarray(row * batch.length) })),
-      );
-      const sums = await likelihoodsIn(network, states[index]!, wanted, requests, signal);
-      for (const [i, { request }] of wanted.entries()) {
-        if (!Number.isFinite(sums[i])) throw await notFinite(network, task, requests[request]!, signal);
-        found.set(request, sums[i]!);
-      }
-    }
+  const groups = groupsOf(batches, sequences, tokensTogether(network));
+  for (const round of roundsOf(groups, network.ranks.size)) {
+    const own = round[network.ranks.rank] ?? [];
+    const found = await everywhere(
+      network.ranks,
+      await likelihoodsOf(network, own, guests, requests, signal),
+    );
+    for (const [request, value] of found)
+      if (!Number.isFinite(value)) throw await notFinite(network, task, requests[request]!, signal);
     yield found;
   }
+}
+
+/** One group for each rank; the last round may have fewer. */
+function* roundsOf<T>(groups: Iterable<T>, size: number): Generator<T[]> {
+  let round: T[] = [];
+  for (const group of groups) {
+    round.push(group);
+    if (round.length < size) continue;
+    yield round;
+    round = [];
+  }
+  if (round.length > 0) yield round;
+}
+
+/** What all ranks found, in the order of ranks. */
+async function everywhere(ranks: Ranks, own: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+  if (ranks.size === 1) return new Map(own);
+  const numbers = await gatherNumbers(ranks, [...own].flat());
+  const found = new Map<number, number>();
+  for (let i = 0; i < numbers.length; i += 2) found.set(numbers[i]!, numbers[i + 1]!);
+  return found;
+}
+
+/** @param guests requests by the sequence that they are in. */
+async function likelihoodsOf(
+  network: Network,
+  group: readonly PackedBatch[],
+  guests: readonly (readonly number[])[],
+  requests: readonly Request[],
+  signal?: AbortSignal,
+): Promise<Map<number, number>> {
+  const states = await passLayers(network, group, signal);
+  const found = new Map<number, number>();
+  for (const [index, { batch, sharing }] of group.entries()) {
+    const rowOfToken = sharing.rowOfToken.data;
+    const wanted = batch.members.flatMap((member, row) =>
+      guests[member]!.map((request) => ({ request, rows: rowOfToken.subarray(row * batch.length) })),
+    );
+    const sums = await likelihoodsIn(network, states[index]!, wanted, requests, signal);
+    for (const [i, { request }] of wanted.entries()) found.set(request, sums[i]!);
+  }
+  return found;
 }
 
 /** The sequences of each question, which mostly begin alike; one that serves several questions is the first's. */

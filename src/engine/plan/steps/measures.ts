@@ -148,6 +148,7 @@ export function statisticsStep(
   return {
     ...MEASURED,
     name: 'statistics',
+    isLeaders: true,
     keeping: STATISTICS,
     inputs: [maps, calibration, trained, clips].filter((step) => step !== null),
     spec: () => deployedSettings(experiment),

@@ -3,6 +3,7 @@ import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { type RoundingError, type RunEvent, timed } from '../../../protocol/events.ts';
 import { SecondMoment } from '../../calibration/second-moment.ts';
 import { READING_STAGES, rowWidth, STAGE_NAMES, STAGES, type StageName } from '../../calibration/stages.ts';
+import { shareOf } from '../../distributed/ranks.ts';
 import type { HostTensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
@@ -57,7 +58,8 @@ export interface WalkTask {
 /**
  * Rounds the whole network as GPTQ's reference implementation walks it: layer by layer, in four groups {q, k, v}, {o},
  * {gate, up}, {down}, each rounded on inputs that the weights rounded before gave. Activations and KV cache stay as they
- * are. Layers that are rounded already are passed through only.
+ * are. Layers that are rounded already are passed through only. Each rank takes its part of the text through the network
+ * and rounds on what all of them saw.
  */
 export async function* walkLayers(
   cache: ProgramCache,
@@ -74,7 +76,12 @@ export async function* walkLayers(
   if (fresh < 0) return;
   await mkdir(layers.folder, { recursive: true });
   await removeTornFiles(layers.folder);
-  const stream = await PairedStream.open(cache, { network, exact: exact ?? null, blocks }, layers.folder);
+  const own = shareOf(blocks, network.ranks);
+  const stream = await PairedStream.open(
+    cache,
+    { network, exact: exact ?? null, blocks: own },
+    layers.folder,
+  );
   try {
     await stream.embed(signal);
     for (let layer = 0; layer < count; layer++) {
@@ -127,6 +134,7 @@ class LayerWalk {
         residual: this.#task.seesResidual && linears.some(writesResidual) ? config.hiddenSize : null,
       });
       yield* this.#pass(stage, moment);
+      await moment.sumOver(network.ranks);
       for await (const found of rounder.round(this.#layer, linears, moment, this.#signal)) {
         if ('type' in found) {
           yield found;

@@ -3,6 +3,7 @@ import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { elementCount } from '../../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../../calibration/tokens.ts';
+import { shareOf, sumTogether } from '../../distributed/ranks.ts';
 import type { Network, SeamGradients } from '../../network/network.ts';
 import { mapDims, ofLayer, seamOf, seamsIn } from '../../network/seams.ts';
 
@@ -17,7 +18,7 @@ export interface BatchLoss {
 }
 
 /**
- * Next-token cross-entropy of a batch and its derivative by every map that is given at run time.
+ * Next-token cross-entropy of a batch and its derivative by every map that is given at run time. Ranks share the batch.
  * @param sequences token ids, all of one length.
  * @param microBatch sequences computed at once; gradients are summed over micro-batches in order.
  */
@@ -29,12 +30,19 @@ export async function lossAndGradients(
 ): Promise<BatchLoss> {
   const sum = zeroSums(network);
   const tokens = sequences.reduce((count, ids) => count + ids.length - 1, 0);
-  let total = 0;
-  for (let start = 0; start < sequences.length; start += microBatch) {
-    const some = sequences.slice(start, start + microBatch);
-    total += await microBatchGradients(network, some, 1 / tokens, sum, signal);
+  const own = shareOf(sequences, network.ranks);
+  const total = new Float64Array(1);
+  for (let start = 0; start < own.length; start += microBatch) {
+    const some = own.slice(start, start + microBatch);
+    total[0]! += await microBatchGradients(network, some, 1 / tokens, sum, signal);
   }
-  return { loss: total / tokens, tokens, gradients: sum };
+  await network.ranks.sum(total);
+  // Terms were float32 when they were added: to round a rank's sum to it costs no more than one of them did.
+  await sumTogether(
+    network.ranks,
+    seamsIn(sum).flatMap((seam) => sum[seam] ?? []),
+  );
+  return { loss: total[0]! / tokens, tokens, gradients: sum };
 }
 
 function zeroSums(network: Network): GradientSums {

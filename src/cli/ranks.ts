@@ -1,0 +1,68 @@
+/** Commands that a launcher of MPI starts as several processes. */
+import { hostname } from 'node:os';
+import type { Ranks } from '../engine/index.ts';
+import { Cancelled, codeOf, UserError } from '../protocol/errors.ts';
+import { formatBytes } from '../protocol/text.ts';
+import { loadEngine } from './engine.ts';
+import { EXIT, type ExitCode, reportFailure } from './failure.ts';
+import { flushStdout, type Output, silenced } from './output.ts';
+
+/** Commands that ranks share. */
+const SHARED: readonly string[] = ['optimize', 'evaluate'];
+/** Launchers of MPI leave such variables; without one there is nothing to ask. */
+const TRACE = /^(OMPI|PMI|SLURM)_/;
+
+/** False for a rank other than 0 of a command that ranks do not share: rank 0 does it alone. */
+export async function hasPart([command = '']: readonly string[]): Promise<boolean> {
+  if (SHARED.includes(command) || !Object.keys(process.env).some((name) => TRACE.test(name))) return true;
+  return (await (await loadEngine()).startedRank()) === 0;
+}
+
+/** A rank that fails waits so long for the others to fail, too, before it ends them. */
+const FAILED_SECONDS = 3;
+/** A rank that is done waits so long: the others may still write. */
+const DONE_SECONDS = 600;
+
+/**
+ * Does a command's work on all ranks that the launcher started; only rank 0 prints. Where all end, for whatever reason,
+ * they end in order, and rank 0 tells. Where one fails alone, it tells and ends the others.
+ * @returns the exit code of a rank that failed and is not to tell.
+ */
+export async function onRanks(
+  output: Output,
+  work: (ranks: Ranks, output: Output) => Promise<undefined>,
+): Promise<ExitCode | undefined> {
+  const engine = await loadEngine();
+  let ranks: Ranks;
+  try {
+    ranks = await engine.joinRanks();
+  } catch (error) {
+    if (codeOf(error) === 'mpi/not-to-tell') return EXIT.fault;
+    throw error;
+  }
+  if (ranks.size === 1) return work(ranks, output);
+  try {
+    await engine.expectSameProgram(ranks);
+    await work(ranks, ranks.leads ? output : silenced(output));
+  } catch (error) {
+    return failed(ranks, error, output);
+  }
+  const { sent, summed } = ranks.traffic;
+  if (ranks.leads && summed > 0)
+    output.note(`Each of ${ranks.size} ranks sent ${formatBytes(sent)} for sums of ${formatBytes(summed)}.`);
+  await flushStdout();
+  if (!(await ranks.leave(DONE_SECONDS))) ranks.abort(EXIT.bug);
+  return undefined;
+}
+
+/** @throws the error on rank 0, where all ranks have ended; the others keep still. */
+async function failed(ranks: Ranks, error: unknown, output: Output): Promise<ExitCode> {
+  const haveAllEnded = await ranks.leave(FAILED_SECONDS);
+  if (haveAllEnded && ranks.leads) throw error;
+  if (haveAllEnded && (error instanceof UserError || error instanceof Cancelled)) return EXIT.fault;
+  if (!ranks.leads) output.note(`Rank ${ranks.rank} of ${ranks.size}, on ${hostname()}:`);
+  const code = reportFailure(error, output);
+  await flushStdout();
+  if (!haveAllEnded) ranks.abort(code);
+  return code;
+}
