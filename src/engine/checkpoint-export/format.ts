@@ -40,8 +40,9 @@ export interface CheckpointFormat {
    * The written model as a network without rounded activations, keys and values: its losses are those of the network that
    * was written, but for the rounding of what was written.
    * @param scratch a folder that is removed later.
+   * @returns null where a file is too long for our reader.
    */
-  readBack(folder: string, model: CheckpointToWrite, scratch: string): Promise<Network>;
+  readBack(folder: string, model: CheckpointToWrite, scratch: string): Promise<Network | null>;
   /** How the folder is loaded, in Markdown, for its README. */
   usage(question: ExportQuestion): string[];
 }

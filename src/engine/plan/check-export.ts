@@ -10,6 +10,9 @@ import { evaluationText, type Workbench } from './workbench.ts';
 const WINDOWS = 2;
 const TOKENS = 512;
 
+/** Formats without a choice of weights: they have the codes of the run. */
+const WITH_CODES = new Set(['compressed-tensors', 'executorch']);
+
 interface Written {
   readonly format: CheckpointFormat;
   readonly model: CheckpointToWrite;
@@ -25,9 +28,9 @@ export async function checkExport(
 ): Promise<ExportCheck | null> {
   const back = await format.readBack(folder, model, scratch);
   const text = await textOf(bench, signal);
-  if (text === null) return null;
+  if (back === null || text === null) return null;
   const { cache, network, settings } = model;
-  const isRounded = settings.weights === 'rounded' || settings.format === 'compressed-tensors';
+  const isRounded = settings.weights === 'rounded' || WITH_CODES.has(settings.format);
   const weights = isRounded ? weightsRoundedAlone(cache, network) : withoutRounding(cache, network);
   const measure = (one: Network): Promise<number> => perplexityOf(one, text, signal);
   return {
