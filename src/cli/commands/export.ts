@@ -13,7 +13,7 @@ import {
   type TableBits,
   type WeightChoice,
 } from '../../protocol/export-formats.ts';
-import { CHECKPOINT_DEFAULTS, rowsInWords } from '../../protocol/export-plan.ts';
+import { CHECKPOINT_DEFAULTS, costInWords, rowsInWords } from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
@@ -26,6 +26,7 @@ export interface ExportFlags {
   readonly format: ExportFormatName | ModelFormatName | CheckpointFormatName;
   readonly out?: string;
   readonly plan?: boolean;
+  readonly measure?: boolean;
   readonly target?: ExportTarget;
   readonly dtype?: FloatType;
   readonly weights?: WeightChoice;
@@ -73,7 +74,7 @@ async function exportCheckpoint(
   flags: ExportFlags & { readonly format: CheckpointFormatName },
   output: Output,
 ): Promise<undefined> {
-  const { format, kernels, plan: isPlan = false } = flags;
+  const { format, kernels, plan: isPlan = false, measure = false } = flags;
   const out = isPlan ? null : outOf(flags);
   const engine = await loadEngine();
   const from = await engine.findWriter(named, await runsFolder('.'));
@@ -85,10 +86,14 @@ async function exportCheckpoint(
   );
   const request = { from, settings: { ...CHECKPOINT_DEFAULTS, ...chosen, format } };
   const result = await interruptible(output, async (signal) => {
-    const plan = await follow(engine.planExport(request, { signal, kernels }), output);
+    const plan = await follow(engine.planExport({ ...request, measure }, { signal, kernels }), output);
     if (out === null) output.document(plan);
     output.result(
-      [`${CHECKPOINT_FORMATS[format].title}, ${plan.bits}:`, ...rowsInWords(plan.rows)].join('\n'),
+      [
+        `${CHECKPOINT_FORMATS[format].title}, ${plan.bits}:`,
+        ...rowsInWords(plan.rows),
+        costInWords(plan.measured, recorded(plan.recorded)),
+      ].join('\n'),
     );
     return out === null
       ? null
@@ -104,6 +109,9 @@ async function exportCheckpoint(
     `Perplexity on ${check.tokens} tokens of ${check.text}: weights ${weights}, read back ${back}`,
   );
 }
+
+const recorded = (perplexities: Readonly<Record<string, number>>): string[] =>
+  Object.entries(perplexities).map(([name, value]) => `${name}: ${value.toPrecision(5)}`);
 
 const bytesOf = (files: Readonly<Record<string, number>>): number =>
   Object.values(files).reduce((sum, size) => sum + size, 0);
@@ -123,6 +131,7 @@ function outOf({ out, format }: ExportFlags): string {
 /** Options by the formats that take them. */
 const OPTIONS = {
   plan: Object.keys(CHECKPOINT_FORMATS),
+  measure: Object.keys(CHECKPOINT_FORMATS),
   target: Object.keys(MODEL_FORMATS),
   dtype: takers('dtype'),
   weights: takers('weights'),

@@ -1,7 +1,7 @@
 import { UserError } from '../../protocol/errors.ts';
-import type { ExportCheck } from '../../protocol/export-plan.ts';
+import type { CheckpointSettings, ExportCheck, ExportMeasured } from '../../protocol/export-plan.ts';
 import type { CheckpointFormat, CheckpointToWrite } from '../checkpoint-export/format.ts';
-import { weightsRoundedAlone, withoutRounding } from '../checkpoint-export/network-forms.ts';
+import { computedAs, weightsRoundedAlone, withoutRounding } from '../checkpoint-export/network-forms.ts';
 import { measurePerplexity, type PerplexityText } from '../evaluate/perplexity.ts';
 import type { Network } from '../network/network.ts';
 import { evaluationText, type Workbench } from './workbench.ts';
@@ -39,6 +39,27 @@ export async function checkExport(
     network: await measure(network),
     weights: await measure(weights),
     readBack: await measure(back),
+  };
+}
+
+/** Perplexities of a run's network, and of the same weights as a target computes with them. */
+export async function measureThere(
+  bench: Workbench,
+  format: CheckpointFormat,
+  network: Network,
+  settings: CheckpointSettings,
+  signal?: AbortSignal,
+): Promise<ExportMeasured | null> {
+  const text = await textOf(bench, signal);
+  if (text === null) return null;
+  const there = computedAs(bench.cache, network, (each) => format.computed(each, settings));
+  const unrounded = withoutRounding(bench.cache, network);
+  return {
+    text: text.name,
+    tokens: text.windows.reduce((sum, { length }) => sum + length - 1, 0),
+    unrounded: await perplexityOf(unrounded, text, signal),
+    network: await perplexityOf(network, text, signal),
+    there: await perplexityOf(there, text, signal),
   };
 }
 

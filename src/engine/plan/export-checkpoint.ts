@@ -5,11 +5,16 @@ import { join } from 'node:path';
 import { expectWritable, writing } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { CHECKPOINT_FORMATS } from '../../protocol/export-formats.ts';
-import type { CheckpointSettings, ExportCheck, TargetRow } from '../../protocol/export-plan.ts';
+import type {
+  CheckpointSettings,
+  ExportCheck,
+  ExportMeasured,
+  TargetRow,
+} from '../../protocol/export-plan.ts';
 import { type CheckpointFormat, type ExportQuestion, expectPlace } from '../checkpoint-export/format.ts';
 import { checkpointFormat } from '../checkpoint-export/index.ts';
 import { newModelFolder, writeJson, writeModelFolder } from '../model/model-folder.ts';
-import { checkExport } from './check-export.ts';
+import { checkExport, measureThere } from './check-export.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
 import { licenceOf, modelCard } from './model-card.ts';
@@ -26,9 +31,11 @@ import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 export interface PlanExportRequest {
   readonly from: Writer;
   readonly settings: CheckpointSettings;
+  /** True measures what the target would compute on a few windows of the run's first text, before anything is written. */
+  readonly measure?: boolean;
 }
 
-export interface ExportCheckpointRequest extends PlanExportRequest {
+export interface ExportCheckpointRequest extends Omit<PlanExportRequest, 'measure'> {
   /** A folder that does not exist, or is empty. */
   readonly out: string;
 }
@@ -39,10 +46,14 @@ export interface ExportPlan {
   /** Setting of the run, such as `W4A4KV4`. */
   readonly bits: string;
   readonly rows: readonly TargetRow[];
+  /** Null where it was not asked for, where the run has no text, or where weights are rounded anew. */
+  readonly measured: ExportMeasured | null;
+  /** Perplexities that the run measured, by the names of their texts. */
+  readonly recorded: Readonly<Record<string, number>>;
 }
 
 /** The document of `export --format … --json`; `export.json` in the folder has the same. */
-export interface ExportCheckpointResult extends ExportPlan {
+export interface ExportCheckpointResult extends Omit<ExportPlan, 'measured' | 'recorded'> {
   readonly settings: Partial<CheckpointSettings>;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
@@ -57,18 +68,39 @@ export interface ExportCheckpointResult extends ExportPlan {
   readonly folder: string;
 }
 
-/** What becomes of a run in a format. Nothing is computed. @throws UserError, those of the model and the run. */
+/**
+ * What becomes of a run in a format. Nothing is computed, unless it is to be measured.
+ * @throws UserError, those of the model and the run.
+ */
 export async function* planExport(
-  { from, settings }: PlanExportRequest,
+  { from, settings, measure = false }: PlanExportRequest,
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, ExportPlan> {
   const opened = await openWriter(from, { device: 'cpu', cacheBits: null });
-  const setting = { ...writerSetting('export', opened, options), previews: true };
-  return yield* runJob(setting, async function* (bench) {
+  const setting = { ...writerSetting('export', opened, options), previews: !measure };
+  return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(opened.source);
-    const rows = (await checkpointFormat(settings.format)).rows(questionOf(bench, settings));
-    return { format: settings.format, bits: labelOf(bench), rows };
+    const format = await checkpointFormat(settings.format);
+    const rows = format.rows(questionOf(bench, settings));
+    const plan = {
+      ...{ format: settings.format, bits: labelOf(bench), rows },
+      recorded: await recordedBy(opened),
+    };
+    if (!measure || settings.weights === 'rotated' || rows.some(({ verdict }) => verdict === 'refused'))
+      return { ...plan, measured: null };
+    const network = yield* mergedNetworkOf(opened, bench, executor, false);
+    const work = () => measureThere(bench, format, network, settings, options.signal);
+    return { ...plan, measured: yield* phase('evaluate', {}, work) };
   });
+}
+
+async function recordedBy({ run }: OpenedWriter): Promise<Record<string, number>> {
+  const results = await run?.readResults().catch(() => null);
+  return Object.fromEntries(
+    (results?.perplexity ?? []).flatMap(({ name, quantized }) =>
+      typeof quantized === 'number' ? [[name, quantized]] : [],
+    ),
+  );
 }
 
 /**

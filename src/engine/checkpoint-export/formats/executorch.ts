@@ -9,7 +9,11 @@ import { executorchRows } from '../executorch-rows.ts';
 import type { CheckpointFormat } from '../format.ts';
 import { MergedWeights } from '../merged-weights.ts';
 import { copyTextFiles } from '../model-files.ts';
+import { nothingElseRounded } from '../network-forms.ts';
 import { runTimeMaps } from '../run-time-maps.ts';
+
+/** The runtime's own rounding of activations: a scale and a zero point per token. */
+const BYTES_OF_TOKENS = { bits: 8, symmetric: false, group: 0, clipRatio: 1, includeZero: true } as const;
 
 /** Sizes of a model, in the names of Meta's `params.json` and of ExecuTorch's arguments. */
 function parameters(config: ModelConfig): object {
@@ -29,6 +33,11 @@ function parameters(config: ModelConfig): object {
 
 export const format: CheckpointFormat = {
   rows: executorchRows,
+
+  computed: (run) => ({
+    ...nothingElseRounded(run),
+    ...{ input: BYTES_OF_TOKENS, outputInput: BYTES_OF_TOKENS, downInput: BYTES_OF_TOKENS },
+  }),
 
   async write(folder, { cache, network }, signal) {
     const weights = new MergedWeights(cache, network, 'rounded');
