@@ -1,8 +1,9 @@
 import { UserError } from '../../protocol/errors.ts';
-import type { CheckpointSettings, ExportCheck, ExportMeasured } from '../../protocol/export-plan.ts';
+import type { ExportCheck, ExportMeasured } from '../../protocol/export-plan.ts';
 import type { CheckpointFormat, CheckpointToWrite } from '../checkpoint-export/format.ts';
 import { computedAs, weightsRoundedAlone, withoutRounding } from '../checkpoint-export/network-forms.ts';
 import { measurePerplexity, type PerplexityText } from '../evaluate/perplexity.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { evaluationText, type Workbench } from './workbench.ts';
 
@@ -45,14 +46,13 @@ export async function checkExport(
 /** Perplexities of a run's network, and of the same weights as a target computes with them. */
 export async function measureThere(
   bench: Workbench,
-  format: CheckpointFormat,
   network: Network,
-  settings: CheckpointSettings,
+  computed: (run: LayerQuantizers) => LayerQuantizers,
   signal?: AbortSignal,
 ): Promise<ExportMeasured | null> {
   const text = await textOf(bench, signal);
   if (text === null) return null;
-  const there = computedAs(bench.cache, network, (each) => format.computed(each, settings));
+  const there = computedAs(bench.cache, network, computed);
   const unrounded = withoutRounding(bench.cache, network);
   return {
     text: text.name,

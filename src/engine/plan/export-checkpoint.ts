@@ -5,55 +5,34 @@ import { join } from 'node:path';
 import { expectWritable, writing } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { CHECKPOINT_FORMATS } from '../../protocol/export-formats.ts';
-import type {
-  CheckpointSettings,
-  ExportCheck,
-  ExportMeasured,
-  TargetRow,
-} from '../../protocol/export-plan.ts';
+import type { CheckpointSettings, ExportCheck, TargetRow } from '../../protocol/export-plan.ts';
 import { type CheckpointFormat, type ExportQuestion, expectPlace } from '../checkpoint-export/format.ts';
 import { checkpointFormat } from '../checkpoint-export/index.ts';
 import { newModelFolder, writeJson, writeModelFolder } from '../model/model-folder.ts';
-import { checkExport, measureThere } from './check-export.ts';
+import { checkExport } from './check-export.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
 import { licenceOf, modelCard } from './model-card.ts';
-import { ownMaps, ownQuantizers } from './networks.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
+import { type ExportPlan, questionOf } from './plan-export.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
-export interface PlanExportRequest {
+export interface ExportCheckpointRequest {
   readonly from: Writer;
   readonly settings: CheckpointSettings;
-  /** True measures what the target would compute on a few windows of the run's first text, before anything is written. */
-  readonly measure?: boolean;
-}
-
-export interface ExportCheckpointRequest extends Omit<PlanExportRequest, 'measure'> {
   /** A folder that does not exist, or is empty. */
   readonly out: string;
 }
 
-/** The document of `export --plan --json`. */
-export interface ExportPlan {
-  readonly format: CheckpointSettings['format'];
-  /** Setting of the run, such as `W4A4KV4`. */
-  readonly bits: string;
-  readonly rows: readonly TargetRow[];
-  /** Null where it was not asked for, where the run has no text, or where weights are rounded anew. */
-  readonly measured: ExportMeasured | null;
-  /** Perplexities that the run measured, by the names of their texts. */
-  readonly recorded: Readonly<Record<string, number>>;
-}
-
 /** The document of `export --format … --json`; `export.json` in the folder has the same. */
-export interface ExportCheckpointResult extends Omit<ExportPlan, 'measured' | 'recorded'> {
+export interface ExportCheckpointResult extends Omit<ExportPlan, 'format' | 'measured' | 'recorded'> {
+  readonly format: CheckpointSettings['format'];
   readonly settings: Partial<CheckpointSettings>;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
@@ -66,41 +45,6 @@ export interface ExportCheckpointResult extends Omit<ExportPlan, 'measured' | 'r
   readonly files: Readonly<Record<string, number>>;
   /** Absolute path of the folder. */
   readonly folder: string;
-}
-
-/**
- * What becomes of a run in a format. Nothing is computed, unless it is to be measured.
- * @throws UserError, those of the model and the run.
- */
-export async function* planExport(
-  { from, settings, measure = false }: PlanExportRequest,
-  options: EngineOptions,
-): AsyncGenerator<RunEvent, ExportPlan> {
-  const opened = await openWriter(from, { device: 'cpu', cacheBits: null });
-  const setting = { ...writerSetting('export', opened, options), previews: !measure };
-  return yield* runJob(setting, async function* (bench, executor) {
-    yield* warningsOf(opened.source);
-    const format = await checkpointFormat(settings.format);
-    const rows = format.rows(questionOf(bench, settings));
-    const plan = {
-      ...{ format: settings.format, bits: labelOf(bench), rows },
-      recorded: await recordedBy(opened),
-    };
-    if (!measure || settings.weights === 'rotated' || rows.some(({ verdict }) => verdict === 'refused'))
-      return { ...plan, measured: null };
-    const network = yield* mergedNetworkOf(opened, bench, executor, false);
-    const work = () => measureThere(bench, format, network, settings, options.signal);
-    return { ...plan, measured: yield* phase('evaluate', {}, work) };
-  });
-}
-
-async function recordedBy({ run }: OpenedWriter): Promise<Record<string, number>> {
-  const results = await run?.readResults().catch(() => null);
-  return Object.fromEntries(
-    (results?.perplexity ?? []).flatMap(({ name, quantized }) =>
-      typeof quantized === 'number' ? [[name, quantized]] : [],
-    ),
-  );
 }
 
 /**
@@ -156,19 +100,6 @@ async function whole<T>(folder: string, work: () => Promise<T>): Promise<T> {
     await rm(folder, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   }
-}
-
-/** What decides the rows. */
-function questionOf(bench: Workbench, settings: CheckpointSettings): ExportQuestion {
-  const { checkpoint, experiment, rounding } = bench;
-  return {
-    ...ownQuantizers(bench),
-    config: checkpoint.config,
-    maps: ownMaps(bench),
-    method: experiment.quantization.weights.method,
-    dense: rounding?.round?.dense ?? false,
-    settings,
-  };
 }
 
 type Report = Omit<ExportCheckpointResult, 'check' | 'files' | 'folder'>;
