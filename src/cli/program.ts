@@ -221,6 +221,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .addOption(format())
     .option('--out <path>', 'the file, or for a model the folder, to write')
     .option('--plan', 'tell what a checkpoint can hold of the run, and write nothing')
+    .option('--measure', 'measure first, on a few windows, what the other program would compute')
     .addOption(dtype())
     .addOption(weights())
     .addOption(ggufType())

@@ -51,6 +51,12 @@ const activationsSchema = z
       .boolean()
       .default(false)
       .describe('Symmetric or asymmetric grid. Reference: true, its scripts pass false (asymmetric).'),
+    fullRange: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Of a symmetric grid: true makes the step max|x| / (2^(bits−1) − ½), so that all 2^bits codes cover the range, as compressed-tensors does (max|x| / 7.5 at 4 bits); false makes it max|x| / (2^(bits−1) − 1), the restricted range (max|x| / 7). Reference: false.',
+      ),
     groupSize: groupSize.describe(
       'Number of consecutive channels of a token that share one scale; null for one scale per token. The input of o_proj has one scale per head, unless rotation.acrossHeads is on. Reference: null.',
     ),

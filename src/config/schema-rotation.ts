@@ -137,6 +137,12 @@ export const rotationSchema = z
       .describe(
         'R4 is an online Hadamard transform of the input of down_proj. Reference: always on. r3 and r4 off is the paper\'s "no had".',
       ),
+    r4Blocks: z
+      .enum(['widest', 'power-of-two'])
+      .default('widest')
+      .describe(
+        'R4 mixes the channels of a block: widest takes the largest block that a Hadamard matrix serves, mostly all channels; power-of-two takes the largest power of two that divides their number, for which vLLM has a kernel (512 of 1536). Reference: widest.',
+      ),
     acrossHeads: z
       .boolean()
       .default(false)

@@ -7,6 +7,8 @@ import type { Rotation } from './schema-rotation.ts';
 export interface SiteQuantizer {
   readonly bits: number;
   readonly symmetric: boolean;
+  /** True where a symmetric grid covers the range by all its codes (`activations.fullRange`); absent elsewhere. */
+  readonly fullRange?: true;
   /** Both ends of the range are multiplied by this. */
   readonly clipRatio: number;
   /** True where the ratio is found by a search; until then nothing is clipped. Absent elsewhere. */
@@ -58,13 +60,13 @@ function at(site: Site, { activations, keys, values }: Quantization): SiteQuanti
   }
 }
 
-type Range = Pick<SiteQuantizer, 'bits' | 'symmetric' | 'clipRatio' | 'isSearched'>;
+type Range = Pick<SiteQuantizer, 'bits' | 'symmetric' | 'fullRange' | 'clipRatio' | 'isSearched'>;
 
-function range({
-  bits,
-  symmetric,
-  clipRatio,
-}: Pick<Quantization['activations' | 'keys' | 'values'], 'bits' | 'symmetric' | 'clipRatio'>): Range {
-  if (clipRatio === SEARCHED) return { bits, symmetric, clipRatio: 1, isSearched: true };
-  return { bits, symmetric, clipRatio };
+type Ranged = Pick<Quantization['activations' | 'keys' | 'values'], 'bits' | 'symmetric' | 'clipRatio'> &
+  Partial<Pick<Quantization['activations'], 'fullRange'>>;
+
+function range({ bits, symmetric, fullRange, clipRatio }: Ranged): Range {
+  const grid = { bits, symmetric, ...(symmetric && fullRange && { fullRange }) };
+  if (clipRatio === SEARCHED) return { ...grid, clipRatio: 1, isSearched: true };
+  return { ...grid, clipRatio };
 }

@@ -48,6 +48,29 @@ function differingKeys(values: unknown, others: unknown): string[] {
   return Object.keys(values).filter((key) => values[key] !== others[key]);
 }
 
+/** Settings of grids and transforms that are not there. */
+export function settingsOfNothing({ quantization: { activations }, rotation }: Experiment): RuleFault[] {
+  const { bits, symmetric, fullRange } = activations;
+  const faults: RuleFault[] = [];
+  if (fullRange && bits < 16 && !symmetric)
+    faults.push(
+      unused(
+        ['quantization', 'activations', 'fullRange'],
+        'true is not read: the grid of activations is asymmetric, and has all its codes.',
+        'Set quantization.activations.symmetric to true, or leave this out.',
+      ),
+    );
+  if (!rotation.r4 && rotation.r4Blocks !== 'widest')
+    faults.push(
+      unused(
+        ['rotation', 'r4Blocks'],
+        `"${rotation.r4Blocks}" is not read: rotation.r4 is false.`,
+        'Set rotation.r4 to true, or leave this out.',
+      ),
+    );
+  return faults;
+}
+
 /** Settings of learning where nothing is learned. */
 export function learningOfNothing({ rotation }: Experiment): RuleFault[] {
   if (hasLearnedRotation(rotation)) return [];

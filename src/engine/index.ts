@@ -18,12 +18,7 @@ import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
 import type { Expected } from './plan/estimate/expected.ts';
-import type {
-  ExportCheckpointRequest,
-  ExportCheckpointResult,
-  ExportPlan,
-  PlanExportRequest,
-} from './plan/export-checkpoint.ts';
+import type { ExportCheckpointRequest, ExportCheckpointResult } from './plan/export-checkpoint.ts';
 import type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 import type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
 import type { MatrixPreview } from './plan/matrix/preview.ts';
@@ -41,6 +36,7 @@ import type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+import type { ExportPlan, PlanExportRequest } from './plan/plan-export.ts';
 import type { StepsPreview } from './plan/preview-steps.ts';
 import type { RankPlace } from './plan/rank-place.ts';
 import type { SharedResults } from './plan/shared-results.ts';
@@ -59,8 +55,6 @@ export type { Expected } from './plan/estimate/expected.ts';
 export type {
   ExportCheckpointRequest,
   ExportCheckpointResult,
-  ExportPlan,
-  PlanExportRequest,
 } from './plan/export-checkpoint.ts';
 export type { ExportModelRequest, ExportModelResult } from './plan/export-model.ts';
 export type { GenerateOptions, GenerateRequest, GenerateResult } from './plan/generate.ts';
@@ -79,6 +73,7 @@ export type {
   OptimizeOptions,
   OptimizeResult,
 } from './plan/options.ts';
+export type { ExportPlan, PlanExportRequest } from './plan/plan-export.ts';
 export type { StepsPreview } from './plan/preview-steps.ts';
 export type { SharedResult, SharedResults } from './plan/shared-results.ts';
 export type { Named, Source } from './plan/source.ts';
@@ -336,7 +331,7 @@ export async function* planExport(
   request: PlanExportRequest,
   options: EngineOptions,
 ): AsyncGenerator<RunEvent, ExportPlan> {
-  return yield* (await import('./plan/export-checkpoint.ts')).planExport(request, options);
+  return yield* (await import('./plan/plan-export.ts')).planExport(request, options);
 }
 
 /** Writes the rotations of a run to a file. @returns names of the tensors in it. */

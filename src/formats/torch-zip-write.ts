@@ -1,9 +1,9 @@
-import type { Zippable } from 'fflate';
-import { zipSync } from 'fflate';
-import type { HostTensor } from '../protocol/tensor.ts';
-import { writeAll, writeAtomic } from './atomic.ts';
+import { type DType, elementCount, type HostTensor } from '../protocol/tensor.ts';
+import { writeAtomic } from './atomic.ts';
 import { PICKLE_OP as OP } from './pickle-values.ts';
+import type { LazyTensor } from './safetensors-write.ts';
 import { assertConsistent, bytesOf } from './tensor-io.ts';
+import { ZipWriter } from './zip-write.ts';
 
 /** Builds the pickle that torch.save would write, without the optional memo. */
 class PickleWriter {
@@ -43,31 +43,40 @@ function uint32(value: number): number[] {
   return [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
 }
 
+/** Names of torch's storages of the types that are written. */
+const STORAGES: Readonly<Partial<Record<DType, string>>> = { float32: 'FloatStorage', int8: 'CharStorage' };
+
 /**
- * Writes a dict of float32 tensors as `torch.save` does, atomically, so that `torch.load(path, weights_only=True)`
- * reads it. Equal input gives equal bytes.
+ * Writes a dict of tensors as `torch.save` does, atomically, so that `torch.load(path, weights_only=True)` reads it. Equal
+ * input gives equal bytes.
+ * @param tensors float32 or int8; lazy ones are in memory one at a time.
  */
 export async function writeTorchTensors(
   path: string,
-  tensors: Readonly<Record<string, HostTensor<Float32Array>>>,
+  tensors: Readonly<Record<string, HostTensor | LazyTensor>>,
 ): Promise<void> {
   const entries = Object.entries(tensors);
-  const files: Zippable = {};
-  // The records are not deflated: torch reads (and may map) them in place. The date is the earliest that zip allows.
-  const add = (name: string, bytes: Uint8Array): void => {
-    files[`archive/${name}`] = [bytes, { level: 0, mtime: new Date(1980, 0, 1) }];
-  };
-  add('data.pkl', buildPickle(entries));
-  add('byteorder', new TextEncoder().encode('little'));
-  entries.forEach(([name, tensor], i) => {
-    assertConsistent(name, tensor);
-    add(`data/${i}`, bytesOf(tensor));
+  await writeAtomic(path, async (file) => {
+    const zip = new ZipWriter(file);
+    // The records are not deflated: torch reads (and may map) them in place.
+    const add = (name: string, bytes: Uint8Array): Promise<void> => zip.add(`archive/${name}`, bytes);
+    await add('data.pkl', buildPickle(entries));
+    await add('byteorder', new TextEncoder().encode('little'));
+    for (const [i, [name, tensor]] of entries.entries()) {
+      const host = tensor.kind === 'lazy' ? await tensor.load() : tensor;
+      if (host.dtype !== tensor.dtype || host.dims.join() !== tensor.dims.join())
+        throw new RangeError(`tensor ${name} was announced as ${tensor.dtype} [${tensor.dims}]`);
+      assertConsistent(name, host);
+      await add(`data/${i}`, bytesOf(host));
+    }
+    await add('version', new TextEncoder().encode('3\n'));
+    await zip.finish();
   });
-  add('version', new TextEncoder().encode('3\n'));
-  await writeAtomic(path, (file) => writeAll(file, zipSync(files)));
 }
 
-function buildPickle(entries: readonly (readonly [string, HostTensor<Float32Array>])[]): Uint8Array {
+type Announced = Pick<HostTensor, 'dtype' | 'dims'>;
+
+function buildPickle(entries: readonly (readonly [string, Announced])[]): Uint8Array {
   const pickle = new PickleWriter().op(OP.PROTO, 2, OP.EMPTY_DICT, OP.MARK);
   entries.forEach(([name, tensor], record) => {
     pickle.text(name);
@@ -77,10 +86,12 @@ function buildPickle(entries: readonly (readonly [string, HostTensor<Float32Arra
 }
 
 /** Writes _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, backward_hooks). */
-function putTensor(pickle: PickleWriter, { dims, data }: HostTensor<Float32Array>, record: number): void {
+function putTensor(pickle: PickleWriter, { dtype, dims }: Announced, record: number): void {
+  const storage = STORAGES[dtype];
+  if (storage === undefined) throw new RangeError(`a tensor of ${dtype} is not written for torch`);
   pickle.global('torch._utils', '_rebuild_tensor_v2').op(OP.MARK);
-  pickle.op(OP.MARK).text('storage').global('torch', 'FloatStorage').text(String(record)).text('cpu');
-  pickle.integer(data.length).op(OP.TUPLE, OP.BINPERSID);
+  pickle.op(OP.MARK).text('storage').global('torch', storage).text(String(record)).text('cpu');
+  pickle.integer(elementCount(dims)).op(OP.TUPLE, OP.BINPERSID);
   const strides = dims.map((_, axis) => dims.slice(axis + 1).reduce((product, dim) => product * dim, 1));
   pickle.integer(0).integers(dims).integers(strides).op(OP.FALSE);
   pickle.global('collections', 'OrderedDict').op(OP.EMPTY_TUPLE, OP.REDUCE).op(OP.TUPLE, OP.REDUCE);

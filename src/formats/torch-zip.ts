@@ -19,6 +19,7 @@ const STORAGE_DTYPES: Readonly<Record<string, DType>> = {
   'torch.DoubleStorage': 'float64',
   'torch.HalfStorage': 'float16',
   'torch.BFloat16Storage': 'bfloat16',
+  'torch.CharStorage': 'int8',
 };
 
 const ALLOWED_GLOBALS = new Set([
@@ -28,15 +29,15 @@ const ALLOWED_GLOBALS = new Set([
   ...Object.keys(STORAGE_DTYPES),
 ]);
 
-/** The rotations of the largest models take some hundred MiB; a zip that unpacks to 2 GiB holds something else. */
-const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
+/** A file is read as a whole: rotations take some hundred MiB, 8-bit codes of a model of a billion weights 1.2 GB. */
+export const MAX_UNPACKED_BYTES = 2 ** 31 - 1;
 /** A description of some hundred tensors takes some ten KiB. Each of its bytes may cost the memory of an object. */
 const MAX_PICKLE_BYTES = 2 ** 20;
 /** Tensors may be views of one storage, and each is copied: they may be this much larger than what was saved. */
 const SHARED_BYTES = 2 ** 26;
 
 /**
- * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense floating-point tensors. The
+ * Reads a file of `torch.save` (zip form, torch >= 1.6) that holds a dict of dense tensors of floating-point numbers or bytes. The
  * published rotations are such files: `R1` [d, d] and `model.layers.{i}.self_attn.R2` [h, h]. Nothing in the file is executed;
  * the device that a tensor was saved from is ignored; views with strides are made contiguous.
  * @returns tensors in their own dtype, in the order of the dict.
@@ -154,7 +155,7 @@ class Archive {
     const [tag, type, name, , count] = id instanceof PickleTuple ? id.items : [];
     const dtype = type instanceof PickleGlobal ? STORAGE_DTYPES[type.name] : undefined;
     if (tag !== 'storage' || dtype === undefined || typeof name !== 'string' || typeof count !== 'number') {
-      throw this.fault(`${key} has no storage of a floating-point type`);
+      throw this.fault(`${key} has no storage of floating-point numbers or bytes`);
     }
     return { dtype, data: this.storageOf(key, name, dtype, count) };
   }

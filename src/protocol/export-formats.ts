@@ -84,6 +84,11 @@ export const CHECKPOINT_FORMATS = {
     summary: 'rotations merged, in the types of llama.cpp',
     options: ['type', 'weights', 'embeddings', 'head'],
   },
+  executorch: {
+    title: 'ExecuTorch',
+    summary: "the reference's consolidated checkpoint: the run's codes as bytes, tables of tokens at 8 bits",
+    options: [],
+  },
 } as const satisfies Record<
   string,
   Pick<ExportFormatDescription, 'title' | 'summary'> & { readonly options: readonly string[] }

@@ -69,3 +69,23 @@ export interface ExportCheck {
   /** The same of what was read back from the folder. */
   readonly readBack: number;
 }
+
+/** Perplexities on the beginning of a run's first text, before anything is written. */
+export interface ExportMeasured extends Pick<ExportCheck, 'text' | 'tokens' | 'network'> {
+  /** Of the weights with their rotations, none of them rounded, and nothing else. */
+  readonly unrounded: number;
+  /** Of the run's weights with what the target rounds while it computes. */
+  readonly there: number;
+}
+
+/** What an export costs, in a line. @param recorded what the run measured, `name: number` each. */
+export function costInWords(measured: ExportMeasured | null, recorded: readonly string[]): string {
+  if (measured !== null) {
+    const [unrounded, network, there] = [measured.unrounded, measured.network, measured.there].map((each) =>
+      each.toPrecision(5),
+    );
+    return `Perplexity on ${measured.tokens} tokens of ${measured.text}: not rounded ${unrounded}, as the run ${network}, as computed there ${there}`;
+  }
+  const run = recorded.length > 0 ? `The run measured ${recorded.join(', ')}. ` : '';
+  return `${run}As computed there: not measured (--measure does so on a few windows)`;
+}

@@ -44,5 +44,6 @@ export async function written(
   const model = { cache, network, tokenizer: NO_TOKENIZER, ends: [], settings };
   const files = await format.write(folder, model);
   const back = await format.readBack(folder, model, temporaryFolder(t));
+  if (back === null) throw new Error('a golden model is short');
   return { folder, files, back, format };
 }

@@ -19,6 +19,14 @@ const cases: {
 }[] = [
   { name: 'the plain case has no fault', change: () => {}, expected: [] },
   {
+    name: 'a full range of asymmetric grids, and blocks of no R4',
+    change: (e) => {
+      Object.assign(e.quantization.activations, { bits: 8, fullRange: true });
+      Object.assign(e.rotation, { r4: false, r4Blocks: 'power-of-two' });
+    },
+    expected: ['warning config/unused-option', 'warning config/unused-option'],
+  },
+  {
     name: 'learned without calibration text',
     change: (e) => (e.calibration.text = []),
     expected: ['error config/no-calibration-text'],

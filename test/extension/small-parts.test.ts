@@ -54,6 +54,15 @@ test('the quick preset learns from captured activations, at the defaults of its 
   );
 });
 
+test('the preset for vLLM is what compressed-tensors computes', () => {
+  const { quantization, rotation } = presetOf('vllm-w4a4');
+  const { bits, symmetric, fullRange, clipRatio, groupSize } = quantization.activations;
+  assert.deepEqual([bits, symmetric, fullRange, clipRatio, groupSize], [4, true, true, 1, null]);
+  assert.deepEqual([quantization.keys.bits, quantization.values.bits], [16, 16]);
+  const { r3, r4, r4Blocks, learning } = rotation;
+  assert.deepEqual([r3, r4, r4Blocks, learning.objective], [false, true, 'power-of-two', 'peak']);
+});
+
 test('the best preset is the row that tables have for it', () => {
   const { quantization, rotation } = presetOf('best');
   const text = tableText('quick', BOTH_TEXTS).replace('"peak-gptq"', '"best"');

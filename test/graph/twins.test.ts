@@ -46,6 +46,11 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [x]) => fakeQuantize(x!, { ...activation, symmetric: true, clipRatio: 0.9 }),
     roundings: 0,
   },
+  'FakeQuantize, symmetric, full range': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, { ...activation, symmetric: true, fullRange: true }),
+    roundings: 0,
+  },
   'FakeQuantize, groups, zero outside': {
     dims: [[5, 24]],
     build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 8, includeZero: false }),

@@ -55,6 +55,13 @@ test('the folder of a run has its report and its card', async (t) => {
   // float32 products in another order, over the losses of 62 tokens.
   assert.ok(Math.abs(check.readBack / check.weights - 1) < 1e-4);
   assert.notEqual(check.network, check.weights);
+  const asked = { from: { run: RUN }, settings: settings({ format: 'huggingface' }), measure: true };
+  const { measured, recorded } = (await collect(planExport(asked, OPTIONS))).result;
+  assert.ok(measured);
+  assert.deepEqual([measured.network, measured.tokens], [check.network, check.tokens]);
+  assert.ok(Math.abs(measured.there / check.weights - 1) < 1e-6, 'nothing but weights is rounded there');
+  assert.ok(measured.unrounded < measured.there);
+  assert.ok(Object.values(recorded).every((value) => value > 1));
   const card = readFileSync(join(out, 'README.md'), 'utf8');
   assert.match(card, /^---\nlicense: apache-2\.0\nbase_model: model\n---\n/);
   assert.match(card, /\| keys, values \| 4 and 4 bits \| left out \|/);

@@ -5,6 +5,7 @@ import {
   type HadamardPlan,
   hadamardMatrix,
   planHadamard,
+  planPowerOfTwo,
   signedHadamard,
 } from '../../src/engine/rotation/hadamard-plan.ts';
 
@@ -172,5 +173,29 @@ describe('applyHadamard', () => {
 
   it('refuses rows of another width', () => {
     assert.throws(() => applyHadamard(planHadamard(12), new Float64Array(13)), RangeError);
+  });
+});
+
+describe('planPowerOfTwo', () => {
+  it('takes the largest power of two that divides the width', () => {
+    for (const [n, block] of [
+      [1536, 512],
+      [11008, 256],
+      [14336, 2048],
+      [8192, 8192],
+      [7, 1],
+    ] as const) {
+      const plan = planPowerOfTwo(n);
+      assert.deepEqual([plan.n, plan.block, plan.order, plan.matrix], [n, block, 1, null]);
+      assert.equal(plan.kind, block === n ? 'sylvester' : 'block-diagonal');
+    }
+  });
+
+  it('is Sylvester’s transform of each block', () => {
+    const [blocks, whole] = [planPowerOfTwo(12), planHadamard(4)];
+    const [all, apart] = [sample(12), sample(12)];
+    applyHadamard(blocks, all);
+    applyHadamard(whole, apart);
+    assert.deepEqual(all, apart);
   });
 });

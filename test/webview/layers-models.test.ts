@@ -49,6 +49,9 @@ test('the grid holds exactly the values that the quantizer can give', () => {
     symmetric.map((level) => level + 0),
     Array.from({ length: 16 }, (_, code) => code - 8),
   );
+  // s = 7.5/7.5 = 1 with the full range.
+  const full = quantizationGrid({ ...base, symmetric: true, fullRange: true }, -3, 7.5).levels;
+  assert.deepEqual(full, symmetric);
   assert.ok(quantizationGrid(base, 2, 5).levels[0]! === 0, 'zero is made part of the range');
   assert.equal(quantizationGrid({ ...base, clipRatio: 0.5 }, 0, 30).levels.at(-1), 15);
 });

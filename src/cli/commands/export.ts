@@ -1,7 +1,9 @@
+import type { ExportPlan, PlanExportRequest } from '../../engine/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import {
   CHECKPOINT_FORMATS,
   type CheckpointFormatName,
+  EXPORT_TARGETS,
   type ExportFormatName,
   type ExportTarget,
   type FloatType,
@@ -13,7 +15,7 @@ import {
   type TableBits,
   type WeightChoice,
 } from '../../protocol/export-formats.ts';
-import { CHECKPOINT_DEFAULTS, rowsInWords } from '../../protocol/export-plan.ts';
+import { CHECKPOINT_DEFAULTS, costInWords, rowsInWords } from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
@@ -26,6 +28,7 @@ export interface ExportFlags {
   readonly format: ExportFormatName | ModelFormatName | CheckpointFormatName;
   readonly out?: string;
   readonly plan?: boolean;
+  readonly measure?: boolean;
   readonly target?: ExportTarget;
   readonly dtype?: FloatType;
   readonly weights?: WeightChoice;
@@ -53,9 +56,10 @@ async function exportModel(
   output: Output,
 ): Promise<undefined> {
   const { format, target = 'stock', embeddings = 16, head = 16, kernels } = flags;
-  const out = outOf(flags);
+  const out = flags.plan ? null : outOf(flags);
   const engine = await loadEngine();
   const from = await engine.findWriter(named, await runsFolder('.'));
+  if (out === null) return planned({ from, settings: { format, target } }, flags, output);
   const request = { from, format, target, out, embeddings, head };
   const result = await interruptible(output, (signal) =>
     follow(engine.exportModel(request, { signal, kernels }), output),
@@ -67,14 +71,32 @@ async function exportModel(
   );
 }
 
+/** The table of a run in a format, and nothing else. */
+async function planned(request: PlanExportRequest, flags: ExportFlags, output: Output): Promise<undefined> {
+  const { kernels, measure = false } = flags;
+  const engine = await loadEngine();
+  const plan = await interruptible(output, (signal) =>
+    follow(engine.planExport({ ...request, measure }, { signal, kernels }), output),
+  );
+  output.document(plan);
+  const title =
+    'target' in request.settings
+      ? `${MODEL_FORMATS[request.settings.format].title} ${EXPORT_TARGETS[request.settings.target].title}`
+      : CHECKPOINT_FORMATS[request.settings.format].title;
+  output.result(planInWords(title, plan));
+}
+
+const planInWords = (title: string, { bits, rows, measured, recorded: found }: ExportPlan): string =>
+  [`${title}, ${bits}:`, ...rowsInWords(rows), costInWords(measured, recorded(found))].join('\n');
+
 /** Tells first what the format holds of the run; writes where there is a place for all of it. */
 async function exportCheckpoint(
   named: string,
   flags: ExportFlags & { readonly format: CheckpointFormatName },
   output: Output,
 ): Promise<undefined> {
-  const { format, kernels, plan: isPlan = false } = flags;
-  const out = isPlan ? null : outOf(flags);
+  const { format, kernels, measure = false } = flags;
+  const out = flags.plan ? null : outOf(flags);
   const engine = await loadEngine();
   const from = await engine.findWriter(named, await runsFolder('.'));
   const chosen = Object.fromEntries(
@@ -84,17 +106,12 @@ async function exportCheckpoint(
     }),
   );
   const request = { from, settings: { ...CHECKPOINT_DEFAULTS, ...chosen, format } };
+  if (out === null) return planned(request, flags, output);
   const result = await interruptible(output, async (signal) => {
-    const plan = await follow(engine.planExport(request, { signal, kernels }), output);
-    if (out === null) output.document(plan);
-    output.result(
-      [`${CHECKPOINT_FORMATS[format].title}, ${plan.bits}:`, ...rowsInWords(plan.rows)].join('\n'),
-    );
-    return out === null
-      ? null
-      : follow(engine.exportCheckpoint({ ...request, out }, { signal, kernels }), output);
+    const plan = await follow(engine.planExport({ ...request, measure }, { signal, kernels }), output);
+    output.result(planInWords(CHECKPOINT_FORMATS[format].title, plan));
+    return follow(engine.exportCheckpoint({ ...request, out }, { signal, kernels }), output);
   });
-  if (result === null) return;
   output.document(result);
   output.result(`${result.folder}: ${formatBytes(bytesOf(result.files))}`);
   const { check } = result;
@@ -104,6 +121,9 @@ async function exportCheckpoint(
     `Perplexity on ${check.tokens} tokens of ${check.text}: weights ${weights}, read back ${back}`,
   );
 }
+
+const recorded = (perplexities: Readonly<Record<string, number>>): string[] =>
+  Object.entries(perplexities).map(([name, value]) => `${name}: ${value.toPrecision(5)}`);
 
 const bytesOf = (files: Readonly<Record<string, number>>): number =>
   Object.values(files).reduce((sum, size) => sum + size, 0);
@@ -122,7 +142,8 @@ function outOf({ out, format }: ExportFlags): string {
 
 /** Options by the formats that take them. */
 const OPTIONS = {
-  plan: Object.keys(CHECKPOINT_FORMATS),
+  plan: [...Object.keys(MODEL_FORMATS), ...Object.keys(CHECKPOINT_FORMATS)],
+  measure: [...Object.keys(MODEL_FORMATS), ...Object.keys(CHECKPOINT_FORMATS)],
   target: Object.keys(MODEL_FORMATS),
   dtype: takers('dtype'),
   weights: takers('weights'),

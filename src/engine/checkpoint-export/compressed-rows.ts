@@ -35,8 +35,8 @@ function activationRows(question: ExportQuestion): TargetRow[] {
     .filter(({ bits }) => bits < 16);
   if (inputs.length === 0) return [];
   const changes = [
-    ...(inputs.some(({ bits, symmetric }) => symmetric && bits < 16)
-      ? ['symmetric scales are max|x| / (2^(b−1) − ½), a little smaller']
+    ...(inputs.some(({ symmetric, fullRange }) => symmetric && !fullRange)
+      ? ['steps are those of the full range, max|x| / (2^(b−1) − ½) (activations.fullRange)']
       : []),
     ...(inputs.some(({ symmetric }) => !symmetric)
       ? ['vLLM multiplies symmetric ones alone in whole numbers (activations.symmetric)']
@@ -46,7 +46,8 @@ function activationRows(question: ExportQuestion): TargetRow[] {
     ...(inputs.some(({ bits }) => !INTEGER_BITS.includes(bits)) ? ['vLLM takes 4 and 8 bits'] : []),
   ];
   const there = ['rounded at run time', ...changes].join('; ');
-  return [{ part: 'activations', run: activationsInWords(question), verdict: 'changed', there }];
+  const verdict = changes.length === 0 ? 'kept' : 'changed';
+  return [{ part: 'activations', run: activationsInWords(question), verdict, there }];
 }
 
 function mapRow(placed: PlacedMap, { config }: ExportQuestion): TargetRow {

@@ -3,6 +3,7 @@ import type { CheckpointSettings, TargetRow } from '../../protocol/export-plan.t
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { ModelConfig } from '../model/config.ts';
 import type { Tokenizer } from '../model/tokenizer.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import type { NetworkQuantizers } from '../network/network-quantizers.ts';
 import type { SeamMaps } from '../network/seams.ts';
@@ -31,6 +32,8 @@ export interface CheckpointToWrite {
 export interface CheckpointFormat {
   /** What becomes of each part of a run. */
   rows(question: ExportQuestion): TargetRow[];
+  /** What the program rounds while it computes, in the place of a run's quantizers; the weights are those that are given. */
+  computed(run: LayerQuantizers, settings: CheckpointSettings): LayerQuantizers;
   /**
    * Writes the files of the model. @returns their names.
    * @throws UserError `export/…`, `file/unwritable`; Cancelled.
@@ -40,8 +43,9 @@ export interface CheckpointFormat {
    * The written model as a network without rounded activations, keys and values: its losses are those of the network that
    * was written, but for the rounding of what was written.
    * @param scratch a folder that is removed later.
+   * @returns null where a file is too long for our reader.
    */
-  readBack(folder: string, model: CheckpointToWrite, scratch: string): Promise<Network>;
+  readBack(folder: string, model: CheckpointToWrite, scratch: string): Promise<Network | null>;
   /** How the folder is loaded, in Markdown, for its README. */
   usage(question: ExportQuestion): string[];
 }

@@ -34,10 +34,15 @@ export async function writeModelFiles(
   const { dtype: _, quantization_config: __, ...config } = isObject(found) ? found : {};
   const own = { ...config, tie_word_embeddings: false, torch_dtype: dtype, ...more };
   await writeJson(join(folder, 'config.json'), own);
+  return ['config.json', ...(await copyTextFiles(folder, source))];
+}
+
+/** Copies what texts need. @returns names of the files. */
+export async function copyTextFiles(folder: string, source: string): Promise<string[]> {
   const copies = TEXT_FILES.filter((name) => existsSync(join(source, name)));
   for (const name of copies) {
     const to = join(folder, basename(name));
     await writing(to, () => copyFile(join(source, name), to));
   }
-  return ['config.json', ...copies];
+  return copies;
 }

@@ -4,7 +4,7 @@ import { SEAM_NAMES } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { openCheckpoint } from '../model/checkpoint.ts';
-import { FULL_PRECISION } from '../network/layer-shape.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
 import { changedQuantizers, weightsAlone } from '../network/network-quantizers.ts';
 import { isFixed, NO_MAPS, type SeamState, seamOf } from '../network/seams.ts';
@@ -37,12 +37,25 @@ export function weightsRoundedAlone(
 ): Network {
   const { exceptions: _, ...others } = network.options;
   const options = { ...others, rounded };
-  const quantizers = changedQuantizers(network.options, (each) => ({
-    ...FULL_PRECISION,
-    ...weightsAlone(each),
-  }));
+  const quantizers = changedQuantizers(network.options, nothingElseRounded);
   return withMaps(cache, network, { ...options, ...quantizers });
 }
+
+/** The same weights, beside other quantizers of activations, keys and values. */
+export function computedAs(
+  cache: ProgramCache,
+  network: Network,
+  change: (quantizers: LayerQuantizers) => LayerQuantizers,
+): Network {
+  const { exceptions: _, ...others } = network.options;
+  return withMaps(cache, network, { ...others, ...changedQuantizers(network.options, change) });
+}
+
+/** Quantizers of weights alone. */
+export const nothingElseRounded = (own: LayerQuantizers): LayerQuantizers => ({
+  ...FULL_PRECISION,
+  ...weightsAlone(own),
+});
 
 function withMaps(cache: ProgramCache, network: Network, options: NetworkOptions): Network {
   const other = new Network(cache, network.checkpoint, { ...options, integer: 'never' });

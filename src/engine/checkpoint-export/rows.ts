@@ -28,10 +28,11 @@ export function weightsInWords({ quantizers: { weights }, exceptions, method }: 
   return `${weights.bits} bits by ${method}, ${sides}, ${grid}${exceptions ? ', with exceptions' : ''}`;
 }
 
-function activationInWords({ bits, symmetric, group, clipRatio }: ActivationQuantizer): string {
+function activationInWords({ bits, symmetric, fullRange, group, clipRatio }: ActivationQuantizer): string {
   if (bits >= 16) return '16 bits';
   const clip = clipRatio === 1 ? '' : `, clipped to ${clipRatio}`;
-  return `${bits} bits, ${symmetric ? 'symmetric' : 'asymmetric'}, ${group === 0 ? 'a scale per token' : `groups of ${group}`}${clip}`;
+  const sides = symmetric ? `symmetric${fullRange ? ' of the full range' : ''}` : 'asymmetric';
+  return `${bits} bits, ${sides}, ${group === 0 ? 'a scale per token' : `groups of ${group}`}${clip}`;
 }
 
 export const ACTIVATION_READERS: readonly Linear[] = ['q', 'o', 'gate', 'down'];

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readGguf } from '../../formats/gguf.ts';
+import { readGgufModel } from '../../formats/gguf-parts.ts';
 import { writeModelWeights } from '../../formats/safetensors-shards.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { parseModelConfig } from './config.ts';
@@ -17,6 +17,7 @@ import type { SpecialToken } from './tokenizer-json.ts';
 export type { DequantizedDType } from './gguf/tensors.ts';
 
 export interface ImportGgufOptions extends ImportProgress {
+  /** Of a model in several files, any. */
   readonly file: string;
   /** The folder to make may exist if it is empty. */
   readonly out: string;
@@ -45,7 +46,7 @@ export interface ImportGgufSummary {
 export async function importGguf(options: ImportGgufOptions): Promise<ImportGgufSummary> {
   const out = newModelFolder(options.out);
   const dequantized = options.dtype ?? 'float32';
-  const file = await readGguf(options.file);
+  const file = await readGgufModel(options.file);
   const fields = new GgufFields(file);
   const json = buildGgufConfig(file, modelDType(file, dequantized));
   const config = parseModelConfig(options.file, JSON.stringify(json));

@@ -93,11 +93,11 @@ function keyOffsetOf(
 /** @throws UserError `quantization/group-size` when a group size does not divide what the site holds. */
 function activationQuantizer(
   site: Site,
-  { bits, symmetric, clipRatio, includeZero, shares, groupSize }: SiteQuantizer,
+  { bits, symmetric, fullRange, clipRatio, includeZero, shares, groupSize }: SiteQuantizer,
   config: ModelConfig,
 ): ActivationQuantizer {
   const group = shares === 'head' ? config.headDim : channelsOfGroup(site, groupSize, config);
-  return { bits, symmetric, group, clipRatio, includeZero };
+  return { bits, symmetric, ...(fullRange && { fullRange }), group, clipRatio, includeZero };
 }
 
 /** The same, with the gradient going through the scales of activations too. */

@@ -5,7 +5,12 @@ import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { quantizersOf } from '../network/quantizers.ts';
 import { type SeamMaps, type SeamState, spinQuantMaps, spinQuantState } from '../network/seams.ts';
-import { type HadamardPlan, planAcrossHeads, planHadamard } from '../rotation/hadamard-plan.ts';
+import {
+  type HadamardPlan,
+  planAcrossHeads,
+  planHadamard,
+  planPowerOfTwo,
+} from '../rotation/hadamard-plan.ts';
 import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
 import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts';
@@ -19,8 +24,16 @@ function hadamardPlans(
   return {
     acrossHeads: rotation.acrossHeads ? planAcrossHeads(config.heads) : null,
     r3: rotation.r3 && quantization.keys.bits < 16 ? planHadamard(config.headDim) : null,
-    r4: rotation.r4 ? planHadamard(config.intermediateSize) : null,
+    r4: rotation.r4 ? planR4(rotation, config) : null,
   };
+}
+
+/** R4, in the blocks that an experiment asks for. */
+export function planR4(
+  { r4Blocks }: Pick<ResolvedExperiment['rotation'], 'r4Blocks'>,
+  { intermediateSize }: Pick<ModelConfig, 'intermediateSize'>,
+): HadamardPlan {
+  return r4Blocks === 'power-of-two' ? planPowerOfTwo(intermediateSize) : planHadamard(intermediateSize);
 }
 
 /** The rotations that an experiment switches on. */

@@ -13,36 +13,26 @@ import { checkExport } from './check-export.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
 import { licenceOf, modelCard } from './model-card.ts';
-import { ownMaps, ownQuantizers } from './networks.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
+import { type ExportPlan, questionOf } from './plan-export.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
-export interface PlanExportRequest {
+export interface ExportCheckpointRequest {
   readonly from: Writer;
   readonly settings: CheckpointSettings;
-}
-
-export interface ExportCheckpointRequest extends PlanExportRequest {
   /** A folder that does not exist, or is empty. */
   readonly out: string;
 }
 
-/** The document of `export --plan --json`. */
-export interface ExportPlan {
-  readonly format: CheckpointSettings['format'];
-  /** Setting of the run, such as `W4A4KV4`. */
-  readonly bits: string;
-  readonly rows: readonly TargetRow[];
-}
-
 /** The document of `export --format … --json`; `export.json` in the folder has the same. */
-export interface ExportCheckpointResult extends ExportPlan {
+export interface ExportCheckpointResult extends Omit<ExportPlan, 'format' | 'measured' | 'recorded'> {
+  readonly format: CheckpointSettings['format'];
   readonly settings: Partial<CheckpointSettings>;
   /** Absolute path of the model, or its name on the Hub. */
   readonly model: string;
@@ -55,20 +45,6 @@ export interface ExportCheckpointResult extends ExportPlan {
   readonly files: Readonly<Record<string, number>>;
   /** Absolute path of the folder. */
   readonly folder: string;
-}
-
-/** What becomes of a run in a format. Nothing is computed. @throws UserError, those of the model and the run. */
-export async function* planExport(
-  { from, settings }: PlanExportRequest,
-  options: EngineOptions,
-): AsyncGenerator<RunEvent, ExportPlan> {
-  const opened = await openWriter(from, { device: 'cpu', cacheBits: null });
-  const setting = { ...writerSetting('export', opened, options), previews: true };
-  return yield* runJob(setting, async function* (bench) {
-    yield* warningsOf(opened.source);
-    const rows = (await checkpointFormat(settings.format)).rows(questionOf(bench, settings));
-    return { format: settings.format, bits: labelOf(bench), rows };
-  });
 }
 
 /**
@@ -124,19 +100,6 @@ async function whole<T>(folder: string, work: () => Promise<T>): Promise<T> {
     await rm(folder, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   }
-}
-
-/** What decides the rows. */
-function questionOf(bench: Workbench, settings: CheckpointSettings): ExportQuestion {
-  const { checkpoint, experiment, rounding } = bench;
-  return {
-    ...ownQuantizers(bench),
-    config: checkpoint.config,
-    maps: ownMaps(bench),
-    method: experiment.quantization.weights.method,
-    dense: rounding?.round?.dense ?? false,
-    settings,
-  };
 }
 
 type Report = Omit<ExportCheckpointResult, 'check' | 'files' | 'folder'>;

@@ -7,6 +7,8 @@ import type { ModelConfig } from '../model/config.ts';
  */
 const LATER: Readonly<Record<string, unknown>> = {
   acrossHeads: false,
+  fullRange: false,
+  r4Blocks: 'widest',
   actOrder: false,
   groupScales: 'static',
   offset: 'none',

@@ -161,7 +161,7 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
 export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): unknown {
   const { activations, keys, values } = quantization;
   const { bits, groupSize, symmetric, clip } = quantization.weights;
-  const { r3, r4, acrossHeads, embeddingCentring: centring } = rotation;
+  const { r3, r4, r4Blocks, acrossHeads, embeddingCentring: centring } = rotation;
   const weights = { bits, groupSize, symmetric, clip };
   return {
     weights,
@@ -171,6 +171,7 @@ export function quantizersSpec({ quantization, rotation }: ResolvedExperiment): 
     ...exceptionsSpec(quantization),
     r3,
     r4,
+    r4Blocks,
     acrossHeads,
     centring,
   };
@@ -195,6 +196,7 @@ export function roundingSpec(
     grid: gridOf(experiment),
     options,
     r4: experiment.rotation.r4,
+    r4Blocks: experiment.rotation.r4Blocks,
     acrossHeads: experiment.rotation.acrossHeads,
     centring: experiment.rotation.embeddingCentring,
   };

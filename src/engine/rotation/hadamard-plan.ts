@@ -40,6 +40,17 @@ export function planHadamard(n: number): HadamardPlan {
 }
 
 /**
+ * Plans Sylvester's transform of the largest power of two that divides the width.
+ * @param n width, a positive integer.
+ */
+export function planPowerOfTwo(n: number): HadamardPlan {
+  let block = 1;
+  while (n % (2 * block) === 0) block *= 2;
+  if (block === n) return planHadamard(n);
+  return blockPlan(n, block, 1, 'a power of two is asked for');
+}
+
+/**
  * Plans the transform across heads, which must mix all of them.
  * @throws UserError `rotation/heads` when no generated Hadamard matrix has this order.
  */
@@ -73,8 +84,12 @@ function wholePlan(n: number, order: number): HadamardPlan {
   return { n, order, block: n, matrix, kind, statement: `${n} = ${recipe}; mixes all ${n} channels` };
 }
 
-function blockPlan(n: number, block: number, order: number): HadamardPlan {
-  const reason = `no generated Hadamard matrix serves the full width ${n}`;
+function blockPlan(
+  n: number,
+  block: number,
+  order: number,
+  reason = `no generated Hadamard matrix serves the full width ${n}`,
+): HadamardPlan {
   if (block === 1) {
     const statement = `${reason} and ${n} has no factor that one serves: the identity, no mixing`;
     return { n, order, block, matrix: null, kind: 'block-diagonal', statement };

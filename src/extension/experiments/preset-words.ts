@@ -34,6 +34,13 @@ export function kindWords(kind: PresetName | 'table'): vscode.QuickPickItem {
           'The least perplexity of all that runs as fast: R1, R2 learned from captured activations, clip ratios searched, keys without their mean, weights rounded for the outputs of quantized layers. Minutes to an hour on a CPU.',
         ),
       };
+    case 'vllm-w4a4':
+      return {
+        label: t('vLLM W4A4'),
+        detail: t(
+          'For vLLM: symmetric activations with the steps of compressed-tensors, R4 in blocks of a power of two, keys and values at 16 bits; R1, R2 learned from captured activations, weights rounded by GPTQ.',
+        ),
+      };
     case 'table':
       return {
         label: t('A table of methods and bits'),

@@ -1,9 +1,9 @@
 /** Experiments to start from. Knows nothing of the editor. */
 
-export type PresetName = 'faithful' | 'no-had' | 'quick' | 'best';
+export type PresetName = 'faithful' | 'no-had' | 'quick' | 'best' | 'vllm-w4a4';
 
 /** The first is a look that takes minutes, the second what we recommend; the paper's recipes stand behind them. */
-export const PRESETS: readonly PresetName[] = ['quick', 'best', 'faithful', 'no-had'];
+export const PRESETS: readonly PresetName[] = ['quick', 'best', 'vllm-w4a4', 'faithful', 'no-had'];
 
 /** The model and the texts of a new experiment. */
 export interface Sources {
@@ -33,6 +33,8 @@ interface Shape {
   readonly method: 'rtn' | 'gptq';
   /** True for all that lowers perplexity and costs next to nothing at run time. */
   readonly isBest?: true;
+  /** True for the network that vLLM multiplies in whole numbers. */
+  readonly isServed?: true;
   readonly online: boolean;
   readonly start: 'hadamard' | 'captured';
   readonly samples: number;
@@ -94,6 +96,20 @@ export const SHAPES: Readonly<Record<PresetName, Shape>> = {
     learning: { objective: 'peak' },
     maxWindows: null,
   },
+  // What vLLM computes of a compressed-tensors folder: symmetric activations with the steps of its package and without
+  // clipping, R4 in the blocks of its kernel, keys and values as they are. A peak is what the step of such a grid follows.
+  'vllm-w4a4': {
+    activationBits: 4,
+    cacheBits: 16,
+    method: 'gptq',
+    isServed: true,
+    online: true,
+    start: 'hadamard',
+    samples: 128,
+    sequenceLength: 2048,
+    learning: { objective: 'peak' },
+    maxWindows: null,
+  },
 };
 
 /** The text of a new experiment file: only what the preset decides; everything else is at its default. */
@@ -104,18 +120,40 @@ export function experimentText(experiment: NewExperiment): string {
   return `{
   ${model},
   ${calibration},
-  "quantization": ${shape.isBest ? bestQuantization(shape) : plainQuantization(shape)},
+  "quantization": ${quantizationText(shape)},
   "rotation": {
     "r1": "learned",
     "r2": "learned",
-    "r3": ${shape.online},
-    "r4": ${shape.online},
+    ${onlineText(shape)},
     "start": ${json(shape.start)},
     "learning": ${learningText(shape.learning)}
   },
   ${evaluation}
 }
 `;
+}
+
+function quantizationText(shape: Shape): string {
+  if (shape.isBest) return bestQuantization(shape);
+  return shape.isServed ? servedQuantization(shape) : plainQuantization(shape);
+}
+
+/** R3 has no place in front of vLLM's cache, nor use beside keys that are not rounded. */
+function onlineText({ online, isServed }: Shape): string {
+  if (isServed) return `"r3": false,\n    "r4": true, "r4Blocks": "power-of-two"`;
+  return `"r3": ${online},\n    "r4": ${online}`;
+}
+
+function servedQuantization({ method, activationBits, cacheBits }: Shape): string {
+  return `{
+    "weights": {
+      "bits": 4, "method": ${JSON.stringify(method)},
+      "gptq": { "inputs": "quantized", "target": "residual", "damping": 0.3 }
+    },
+    "activations": { "bits": ${activationBits}, "symmetric": true, "fullRange": true },
+    "keys": { "bits": ${cacheBits} },
+    "values": { "bits": ${cacheBits} }
+  }`;
 }
 
 function plainQuantization({ method, activationBits, cacheBits }: Shape): string {

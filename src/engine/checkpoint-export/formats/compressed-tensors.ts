@@ -4,6 +4,7 @@ import { writeModelWeights } from '../../../formats/safetensors-shards.ts';
 import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import { type DType, type HostTensor, int64 } from '../../../protocol/tensor.ts';
+import type { ActivationQuantizer } from '../../graph/fused/fake-quantize.ts';
 import { expectedLayerTensors } from '../../model/weights.ts';
 import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { GridMatrix } from '../../network/rounded-weights.ts';
@@ -13,7 +14,7 @@ import type { CheckpointFormat, CheckpointToWrite } from '../format.ts';
 import { type LazyTensors, linearTensor, tensorsAround } from '../merged-tensors.ts';
 import { MergedWeights } from '../merged-weights.ts';
 import { writeModelFiles } from '../model-files.ts';
-import { weightsRoundedAlone } from '../network-forms.ts';
+import { nothingElseRounded, weightsRoundedAlone } from '../network-forms.ts';
 import { PackedWeights } from '../packed-reader.ts';
 import { isSylvester, moduleName, quantizationConfig, transformName } from '../quantization-config.ts';
 import { type PlacedMap, runTimeMaps, scaledMatrix, widthOf } from '../run-time-maps.ts';
@@ -118,6 +119,22 @@ function transformTensors({ weights, dtype }: Writing, placed: readonly PlacedMa
 
 export const format: CheckpointFormat = {
   rows: packedRows,
+
+  computed(run) {
+    const there = (own: ActivationQuantizer): ActivationQuantizer => ({
+      ...own,
+      ...(own.symmetric && { fullRange: true }),
+      ...{ clipRatio: 1, includeZero: true },
+    });
+    const { input, gateUpInput, outputInput, downInput } = run;
+    return {
+      ...nothingElseRounded(run),
+      input: there(input),
+      ...(gateUpInput && { gateUpInput: there(gateUpInput) }),
+      outputInput: there(outputInput),
+      downInput: there(downInput),
+    };
+  },
 
   async write(folder, { cache, network, settings: { dtype } }: CheckpointToWrite, signal) {
     const weights = new MergedWeights(cache, network, 'rounded');

@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { BLOCK } from '../../../formats/gguf-blocks.ts';
 import { writeGguf } from '../../../formats/gguf-write.ts';
 import type { GgufWeightType } from '../../../protocol/export-formats.ts';
 import { ggufConfig } from '../../model/gguf/write-config.ts';
@@ -8,15 +9,26 @@ import type { CheckpointFormat } from '../format.ts';
 import { ggufRows } from '../gguf-rows.ts';
 import { ggufTensors } from '../gguf-tensors.ts';
 import { MergedWeights } from '../merged-weights.ts';
-import { networkOfFolder } from '../network-forms.ts';
+import { networkOfFolder, nothingElseRounded } from '../network-forms.ts';
 
 /** llama.cpp's numbers of the types of files. */
 const FILE_TYPES: Readonly<Record<GgufWeightType, number>> = { F16: 1, Q4_0: 2, Q4_1: 3, Q8_0: 7 };
+
+/** llama.cpp's own rounding of activations before products with codes (Q8_0): max|x| / 127 of each 32. */
+const BLOCKS_OF_BYTES = { bits: 8, symmetric: true, group: BLOCK, clipRatio: 1, includeZero: true } as const;
 
 const fileName = (type: GgufWeightType): string => `model-${type}.gguf`;
 
 export const format: CheckpointFormat = {
   rows: ggufRows,
+
+  computed: (run, { type }) =>
+    type === 'F16'
+      ? nothingElseRounded(run)
+      : {
+          ...nothingElseRounded(run),
+          ...{ input: BLOCKS_OF_BYTES, outputInput: BLOCKS_OF_BYTES, downInput: BLOCKS_OF_BYTES },
+        },
 
   async write(folder, { cache, network, tokenizer, ends, settings }, signal) {
     const { type, embeddings, head, weights: choice } = settings;

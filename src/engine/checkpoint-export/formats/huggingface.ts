@@ -6,7 +6,7 @@ import type { CheckpointFormat, ExportQuestion } from '../format.ts';
 import { linearTensor, tensorsAround } from '../merged-tensors.ts';
 import { MergedWeights } from '../merged-weights.ts';
 import { writeModelFiles } from '../model-files.ts';
-import { networkOfFolder } from '../network-forms.ts';
+import { networkOfFolder, nothingElseRounded } from '../network-forms.ts';
 import { activationsInWords, cacheRows, mergedRow, roundsActivations, weightsInWords } from '../rows.ts';
 import { mapInWords, runTimeMaps } from '../run-time-maps.ts';
 
@@ -49,6 +49,8 @@ export const format: CheckpointFormat = {
     ...activationRows(question),
     ...cacheRows(question, 'transformers keeps them in the type of the model'),
   ],
+
+  computed: nothingElseRounded,
 
   async write(folder, { cache, network, settings }, signal) {
     const { dtype } = settings;

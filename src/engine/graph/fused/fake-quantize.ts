@@ -31,6 +31,8 @@ export interface ActivationQuantizer {
   /** 2 … 8; with 16, nothing is quantized. */
   readonly bits: number;
   readonly symmetric: boolean;
+  /** True where the step of a symmetric grid is max|x|/(2^{b−1} − ½), and not max|x|/(2^{b−1} − 1). */
+  readonly fullRange?: true;
   /** Elements that share a scale; 0 for the whole last axis (per token). */
   readonly group: number;
   /** Both ends of the range are multiplied by this. */
@@ -212,13 +214,22 @@ export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   );
 }
 
+/**
+ * The step of a full range over that of the restricted one, (2^{b−1} − 1)/(2^{b−1} − ½): operators know the latter, and a
+ * range that is clipped by this ratio has the former.
+ */
+export function rangeRatio({ bits, fullRange }: Pick<ActivationQuantizer, 'bits' | 'fullRange'>): number {
+  const middle = 2 ** (bits - 1);
+  return fullRange ? (middle - 1) / (middle - 0.5) : 1;
+}
+
 /** @param group elements that share a scale; 0 for the whole last axis. */
 export function quantizerAttributes(quantizer: ActivationQuantizer, group: number): Attributes {
   return {
     bits: quantizer.bits,
     symmetric: quantizer.symmetric ? 1 : 0,
     group,
-    clip_ratio: { float: quantizer.clipRatio },
+    clip_ratio: { float: quantizer.clipRatio * rangeRatio(quantizer) },
     include_zero: quantizer.includeZero ? 1 : 0,
   };
 }

@@ -11,7 +11,7 @@ export const ROPE_FACTORS = 'rope_freqs.weight';
 export const GGUF_ARCHITECTURES = ['llama', 'qwen2', 'qwen3'] as const;
 export type GgufArchitecture = (typeof GGUF_ARCHITECTURES)[number];
 
-/** @throws UserError `gguf/architecture` for another one, a mixture of experts, or a part of a split file. */
+/** @throws UserError `gguf/architecture` for another one, or a mixture of experts. */
 export function readArchitecture(fields: GgufFields): GgufArchitecture {
   const found = fields.text('general.architecture');
   const architecture = GGUF_ARCHITECTURES.find((name) => name === found);
@@ -20,13 +20,6 @@ export function readArchitecture(fields: GgufFields): GgufArchitecture {
       'gguf/architecture',
       `${fields.path}: general.architecture is ${JSON.stringify(found)}; supported are ${GGUF_ARCHITECTURES.join(', ')}.`,
       'Choose a model of one of these architectures ("llama" includes Mistral, SmolLM and TinyLlama).',
-    );
-  const parts = fields.whole('split.count') ?? 1;
-  if (parts > 1)
-    throw new UserError(
-      'gguf/split',
-      `${fields.path} is one of ${parts} parts of a model.`,
-      'Join them first: llama-gguf-split --merge FIRST-PART OUT.gguf.',
     );
   const experts = fields.whole(`${architecture}.expert_count`) ?? 0;
   if (experts > 0)

@@ -229,6 +229,8 @@ function hadamardRule(name: 'r1' | 'r2' | 'r3' | 'r4', config: ModelConfig): Rul
     r4: config.intermediateSize,
   };
   return (experiment) => {
+    // Blocks that are asked for are no surprise.
+    if (name === 'r4' && experiment.rotation.r4Blocks === 'power-of-two') return [];
     const plan = planHadamard(width[name]);
     if (plan.kind !== 'block-diagonal' || !isHadamard(name, experiment)) return [];
     return [blockFault(name, experiment.rotation[name], plan)];

@@ -156,10 +156,10 @@ function ratiosOf(layer: LayerClips): SiteClips[number] {
 /** Settings that decide the ratios, beside the maps' numbers and the text. */
 function clipsSpec({ quantization, rotation }: ResolvedExperiment): unknown {
   const { activations, keys, values } = quantization;
-  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
+  const { r3, r4, r4Blocks, acrossHeads, embeddingCentring } = rotation;
   return {
     ratios: CLIP_RATIOS,
     quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
-    rotation: { r3, r4, acrossHeads, embeddingCentring },
+    rotation: { r3, r4, r4Blocks, acrossHeads, embeddingCentring },
   };
 }

@@ -97,11 +97,11 @@ export function mapsWith(grids: Grids, maps: Step<SeamState>): Step<SeamState> {
 function gridsSpec({ quantization, rotation }: ResolvedExperiment, options: unknown): unknown {
   const { weights, activations, keys, values } = quantization;
   const { bits, groupSize, symmetric } = weights;
-  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
+  const { r3, r4, r4Blocks, acrossHeads, embeddingCentring } = rotation;
   return {
     weights: { bits, groupSize, symmetric },
     quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
-    rotation: { r3, r4, acrossHeads, embeddingCentring },
+    rotation: { r3, r4, r4Blocks, acrossHeads, embeddingCentring },
     options,
   };
 }

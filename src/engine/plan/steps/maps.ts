@@ -38,7 +38,12 @@ const LEARNED = mapsKeeping<Learned>(
 );
 
 /** R3 and R4 are not learned: a rotation learned without the quantized network serves with and without them. */
-function withoutOnline({ r3: _, r4: __, ...rotation }: Rotation): Omit<Rotation, 'r3' | 'r4'> {
+function withoutOnline({
+  r3: _,
+  r4: __,
+  r4Blocks: ___,
+  ...rotation
+}: Rotation): Omit<Rotation, 'r3' | 'r4' | 'r4Blocks'> {
   return rotation;
 }
 
@@ -113,13 +118,13 @@ export function preservedStep(
   calibration: Step<Blocks>,
 ): Step<null> {
   const { quantization, rotation } = experiment;
-  const { r3, r4, acrossHeads, embeddingCentring } = rotation;
+  const { r3, r4, r4Blocks, acrossHeads, embeddingCentring } = rotation;
   return {
     kind: 'measure',
     name: 'preserved',
     version: 1,
     inputs: [calibration, maps],
-    spec: () => ({ r3, r4, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
+    spec: () => ({ r3, r4, r4Blocks, acrossHeads, embeddingCentring, keys: quantization.keys.bits }),
     digest: () => '',
     keeping: NOTHING,
     cost: ({ bench: { checkpoint } }) => ({

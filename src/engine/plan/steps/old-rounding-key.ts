@@ -15,6 +15,7 @@ export async function oldRoundingKey(
 ): Promise<string | null> {
   const { gptq, bits, method, groupSize, symmetric, clip } = quantization.weights;
   if (method !== 'gptq' || scaling.method !== 'none' || rotation.acrossHeads) return null;
+  if (rotation.r4Blocks !== 'widest') return null;
   if (training.method !== NO_TRAINING) return null;
   if (gptq.actOrder || gptq.groupScales !== 'static') return null;
   if (gptq.inputs !== 'full-precision' || gptq.target !== 'weights') return null;
