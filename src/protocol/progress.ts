@@ -110,6 +110,8 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'rounding':
     case 'task':
     case 'statistics':
+    case 'submitted':
+    case 'queue':
     case 'warning':
       return progress;
   }
