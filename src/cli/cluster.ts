@@ -41,7 +41,7 @@ export async function clusterOf(
 
 /** This program, as a node starts it from the shared disk. */
 export function ownProgram(): string[] {
-  return [process.execPath, resolve(process.argv[1] ?? '')];
+  return [process.execPath, ...process.execArgv, resolve(process.argv[1] ?? '')];
 }
 
 export function jobsText(

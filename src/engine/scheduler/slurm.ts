@@ -87,6 +87,17 @@ async function readJsonQueue(name: string): Promise<QueueEntry[] | null> {
   }
 }
 
+/** Lets more tasks of an array run at once. One that has ended meanwhile is no fault. */
+export async function raiseLimit(job: number, limit: number): Promise<boolean> {
+  try {
+    await runCommand('scontrol', ['update', `JobId=${job}`, `ArrayTaskThrottle=${limit}`]);
+    return true;
+  } catch (error) {
+    if (error instanceof CommandFault) return false;
+    throw error;
+  }
+}
+
 /** Ends jobs that wait or run. One that has ended already is no fault. @throws UserError `cluster/refused`. */
 export async function cancelJobs(jobs: readonly number[]): Promise<void> {
   if (jobs.length === 0) return;

@@ -27,14 +27,14 @@ export function chooseTasks(standings: readonly Standing[], taken: Taken): Task[
     const { cell, inputs } = place;
     if (isFinished || inputs === null || taken.cells.has(cell.key)) continue;
     if (missing.length === 0) {
-      tasks.push({ cell: cell.key, step: null, title: titleOf(cell, null) });
+      tasks.push({ cell: cell.key, step: null, title: titleOf(cell, missing) });
       continue;
     }
     const free = missing.find((one) => isFree(one) && !steps.has(shortName(one.id)));
     if (free === undefined) continue;
     const step = shortName(free.id);
     steps.add(step);
-    tasks.push({ cell: cell.key, step, title: titleOf(cell, free) });
+    tasks.push({ cell: cell.key, step, title: titleOf(cell, missing) });
   }
   return tasks;
 }
@@ -44,7 +44,8 @@ const isFree = ({ isReady, isBusy }: MissingStep): boolean => isReady && !isBusy
 /** The name of a step in scripts and in the folder of the cluster. */
 export const shortName = (id: string): string => id.slice(0, DIGITS);
 
-/** `4-4-4 GPTQ, seed 0: gptq`. */
-export function titleOf({ bits, title, seed }: ResolvedCell, step: Pick<MissingStep, 'name'> | null): string {
-  return `${bits} ${title}, seed ${seed}${step === null ? '' : `: ${step.name}`}`;
+/** `4-4-4 GPTQ, seed 0: gptq, perplexity`: the cell with the steps that it lacks. */
+function titleOf({ bits, title, seed }: ResolvedCell, missing: readonly MissingStep[]): string {
+  const names = [...new Set(missing.map(({ name }) => name))];
+  return [`${bits} ${title}, seed ${seed}`, ...(names.length === 0 ? [] : [names.join(', ')])].join(': ');
 }

@@ -6,7 +6,7 @@ import { UserError } from '../../../protocol/errors.ts';
 import { takeLock } from '../../../runs/index.ts';
 import type { QueueEntry } from '../../scheduler/queue.ts';
 import { scriptOf } from '../../scheduler/script.ts';
-import { submitArray } from '../../scheduler/slurm.ts';
+import { raiseLimit, submitArray } from '../../scheduler/slurm.ts';
 import type { Demand } from './demand.ts';
 import type { ClusterFolder, Submission, Task } from './folder.ts';
 
@@ -52,13 +52,33 @@ export function liveTasks(submissions: readonly Submission[], queue: readonly Qu
 
 /** How many jobs may start beside those that are live. */
 export function freePlaces(maxJobs: number, live: readonly LiveTask[]): number {
-  const counts = new Map<string, { limit: number; tasks: number }>();
-  for (const { submission } of live) {
-    const { token, limit } = submission;
-    counts.set(token, { limit, tasks: (counts.get(token)?.tasks ?? 0) + 1 });
-  }
-  const used = [...counts.values()].reduce((sum, { limit, tasks }) => sum + Math.min(limit, tasks), 0);
+  const used = countBySubmission(live).reduce(
+    (sum, { submission, tasks }) => sum + Math.min(submission.limit, tasks),
+    0,
+  );
   return Math.max(0, maxJobs - used);
+}
+
+function countBySubmission(live: readonly LiveTask[]): { submission: Submission; tasks: number }[] {
+  const counts = new Map<string, { submission: Submission; tasks: number }>();
+  for (const { submission } of live) {
+    const tasks = (counts.get(submission.token)?.tasks ?? 0) + 1;
+    counts.set(submission.token, { submission, tasks });
+  }
+  return [...counts.values()];
+}
+
+/** An array that was submitted while others ran gets their places when they have ended. */
+export async function giveFreePlaces(handing: Handing, live: readonly LiveTask[]): Promise<void> {
+  let free = freePlaces(handing.cluster.maxJobs, live);
+  for (const { submission, tasks } of countBySubmission(live)) {
+    const more = Math.min(free, tasks - submission.limit);
+    if (more <= 0 || submission.job === null) continue;
+    const limit = submission.limit + more;
+    if (!(await raiseLimit(submission.job, limit))) continue;
+    handing.folder.writeSubmission({ ...submission, limit });
+    free -= more;
+  }
 }
 
 /**

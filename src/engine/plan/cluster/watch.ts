@@ -17,7 +17,7 @@ import { chooseTasks, shortName } from './choose-tasks.ts';
 import { demandOf } from './demand.ts';
 import { type Ending, Endings } from './endings.ts';
 import { ClusterFolder, type Submission } from './folder.ts';
-import { freePlaces, type Handing, type LiveTask, liveTasks, submitTasks } from './submit.ts';
+import { freePlaces, giveFreePlaces, type Handing, type LiveTask, liveTasks, submitTasks } from './submit.ts';
 import { type Place, placesOf, type Standing, survey } from './survey.ts';
 
 export interface ClusterOptions extends EngineOptions {
@@ -110,6 +110,7 @@ class Watch {
       if (standings.every((standing) => this.#isSettled(standing)))
         return { cells: await this.#results(standings) };
       const submitted = yield* this.#submit(standings, submissions, live);
+      if (!submitted) await giveFreePlaces(this.#watched.handing, live);
       yield this.#queueEvent(live, standings);
       wait =
         submitted || isChanged || endings.length > 0 ? LEAST_WAIT_MS : Math.min(MOST_WAIT_MS, wait * 1.2);
