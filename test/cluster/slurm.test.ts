@@ -9,13 +9,13 @@ import { loadExperiment } from '../../src/engine/index.ts';
 import { collectCells } from '../../src/runs/index.ts';
 import { spinquant } from '../cli/spinquant.ts';
 import { MATRIX_FILE, makeWorkspace } from '../crash/workspace.ts';
-import { VirtualCluster, whyNoSlurm } from './virtual-cluster.ts';
+import { NODES, type NodeName, VirtualCluster, whyNoSlurm } from './virtual-cluster.ts';
 
 const skip = (await whyNoSlurm()) ?? false;
 const folder = mkdtempSync(join(tmpdir(), 'spinquant-cluster-'));
 const FILE = 'table.spinquant.json';
-/** Long enough that a node can be lost while it learns. */
-const STEPS = 300;
+/** Seconds of learning, so that a warning comes in the middle. */
+const STEPS = 1000;
 const MOST_MS = 90_000;
 
 let cluster: VirtualCluster | null = null;
@@ -99,18 +99,21 @@ test('a lost node, a warning and a killed watcher leave the table as it is witho
   );
   assert.equal(killed.signal, 'SIGKILL');
   const watched = onCluster('optimize', FILE);
-  await learningOn('lab1');
-  // Slurm's warning before the end of the time, to a job on one node; the other node is lost.
-  const [warned] = await jobsOn('lab1');
-  await slurm().slurm('scancel', '--batch', '--signal=USR2', warned!);
-  await slurm().killNode('lab2');
+  // Slurm's warning before the end of the time, to every job, while one learns.
+  await until('a job learns', async () => isLearning());
+  for (const { job } of await runningJobs()) await slurm().slurm('scancel', '--batch', '--signal=USR2', job);
+  await until('a job was warned', async () =>
+    /The time of the job is nearly over\. What was/.test(readLogs()),
+  );
+  // What was warned is requeued. One of the nodes on which jobs run again is lost.
+  await until('a job runs again', async () => (await runningJobs()).some(({ restarts }) => restarts > 0));
+  const [again] = (await runningJobs()).filter(({ restarts }) => restarts > 0);
+  await slurm().killNode(again!.node);
   const { code, stderr } = await watched;
   assert.equal(code, 0, stderr);
   assert.doesNotMatch(stderr, /failed/);
   assert.equal((await local).code, 0);
   assert.deepEqual(await numbersOf(FILE), await numbersOf('local.spinquant.json'));
-  const logs = readLogs();
-  assert.match(logs, /The time of the job is nearly over\. What was done so far is kept\./);
   const status = await onCluster('cluster', 'status', FILE);
   assert.match(status.stdout, /No job of this experiment is in the queue\./);
 });
@@ -126,35 +129,39 @@ async function numbersOf(file: string): Promise<unknown> {
   }));
 }
 
-async function jobsOn(node: string): Promise<string[]> {
-  const list = await slurm().slurm(
-    'squeue',
-    '--noheader',
-    '--array',
-    '--states=RUNNING',
-    `--nodelist=${node}`,
-    '--format=%i',
-  );
-  return list.split('\n').filter((line) => line !== '');
+interface RunningJob {
+  readonly job: string;
+  readonly node: NodeName;
+  readonly restarts: number;
 }
 
-/** Waits until a run learns, and a job runs on each node. */
-async function learningOn(node: string): Promise<void> {
+async function runningJobs(): Promise<RunningJob[]> {
+  const format = '--Format=ArrayJobID:12,ArrayTaskID:12,NodeList:12,RestartCnt:12';
+  const list = await slurm().slurm('squeue', '--noheader', '--array', '--states=RUNNING', format);
+  return list.split('\n').flatMap((line): RunningJob[] => {
+    const [array, index, name, restarts] = line.trim().split(/ +/);
+    const node = NODES.find((one) => one === name);
+    return node ? [{ job: `${array}_${index}`, node, restarts: Number(restarts) }] : [];
+  });
+}
+
+function isLearning(): boolean {
+  const runs = join(folder, 'cluster-runs');
+  const logs = readdirSync(runs).map((run) => join(runs, run, 'events.jsonl'));
+  return logs.some((log) => existsSync(log) && readFileSync(log, 'utf8').includes('"type":"step"'));
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   const end = Date.now() + MOST_MS;
-  for (;;) {
-    const runs = join(folder, 'cluster-runs');
-    const logs = readdirSync(runs).map((run) => join(runs, run, 'events.jsonl'));
-    const isLearning = logs.some(
-      (log) => existsSync(log) && readFileSync(log, 'utf8').includes('"type":"step"'),
-    );
-    if (isLearning && (await jobsOn(node)).length > 0) return;
-    assert.ok(Date.now() < end, 'a job learns');
+  while (!(await isSo())) {
+    assert.ok(Date.now() < end, `${what}\n${readLogs().slice(-3000)}`);
     await sleep(100);
   }
 }
 
 function readLogs(): string {
   const place = join(folder, 'cluster-runs', '.cluster');
+  if (!existsSync(place)) return '';
   const logs = readdirSync(place).flatMap((name) =>
     readdirSync(join(place, name, 'logs')).map((log) => join(place, name, 'logs', log)),
   );

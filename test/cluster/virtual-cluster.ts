@@ -162,6 +162,8 @@ function configuration(folder: string, [controller, ...nodes]: readonly number[]
     'SchedulerParameters=sched_interval=1,batch_sched_delay=0,bf_interval=1,sched_min_interval=0',
     'SlurmdTimeout=3',
     'KillWait=5',
+    // A job that can never run is refused at once.
+    'EnforcePartLimits=ALL',
     'ReturnToService=2',
     ...NODES.map(
       (node, at) =>

@@ -101,3 +101,19 @@ export function indicesIn(list: string): number[] {
     return Array.from({ length: Math.floor((to - from) / Math.max(1, by)) + 1 }, (_, at) => from + at * by);
   });
 }
+
+/** Reasons that do not pass by themselves, with the setting that a person can change. */
+const LASTING: readonly (readonly [pattern: RegExp, setting: string])[] = [
+  [/TimeLimit|MaxWall/, '"time"'],
+  [
+    /^PartitionNodeLimit|MaxNode|MaxCpu|MaxTRES|MaxMem|BadConstraints/,
+    '"cpus", "memory", "ranks" or "options"',
+  ],
+  [/^Partition(Down|Inactive)/, '"partition"'],
+  [/Invalid(Account|QOS)|^QOSNotAllowed|^AccountNotAllowed/, '"account" or "qos"'],
+];
+
+/** What to change where a job waits for a reason that stays; null for one that passes. */
+export function lastingReason(reason: string): string | null {
+  return LASTING.find(([pattern]) => pattern.test(reason))?.[1] ?? null;
+}

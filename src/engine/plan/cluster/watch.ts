@@ -4,7 +4,7 @@ import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
 import { cancelledBy, throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { type CellEvent, type QueueEvent, type RunEvent, timed } from '../../../protocol/events.ts';
 import { CommandFault } from '../../scheduler/command.ts';
-import type { QueueEntry } from '../../scheduler/queue.ts';
+import { lastingReason, type QueueEntry } from '../../scheduler/queue.ts';
 import { readQueue } from '../../scheduler/slurm.ts';
 import { runJob } from '../job.ts';
 import type { CellResult, MatrixResult } from '../matrix/run-matrix.ts';
@@ -86,6 +86,8 @@ class Watch {
   readonly #failed = new Map<string, string>();
   readonly #losses = new Map<string, number>();
   readonly #told = new Map<string, CellEvent['state']>();
+  readonly #warned = new Set<string>();
+  readonly #began = Date.now();
   #isAway = false;
 
   constructor(watched: Watched) {
@@ -111,6 +113,7 @@ class Watch {
         return { cells: await this.#results(standings) };
       const submitted = yield* this.#submit(standings, submissions, live);
       if (!submitted) await giveFreePlaces(this.#watched.handing, live);
+      yield* this.#warnOfLasting(live);
       yield this.#queueEvent(live, standings);
       wait =
         submitted || isChanged || endings.length > 0 ? LEAST_WAIT_MS : Math.min(MOST_WAIT_MS, wait * 1.2);
@@ -235,6 +238,18 @@ class Watch {
     });
   }
 
+  /** A job that Slurm took, and that will never run as it is. */
+  *#warnOfLasting(live: readonly LiveTask[]): Generator<RunEvent> {
+    for (const reason of new Set(live.flatMap(({ entry }) => entry?.reason ?? []))) {
+      const setting = lastingReason(reason);
+      if (setting === null || this.#warned.has(reason)) continue;
+      this.#warned.add(reason);
+      const message = `Jobs wait, and will go on waiting: Slurm says ${reason}.`;
+      const hint = `Change ${setting} under "cluster": cancel the jobs with \`spinquant cluster cancel FILE\`, and start again.`;
+      yield timed({ type: 'warning', message, hint });
+    }
+  }
+
   /** A controller that does not answer for a while is no fault of the jobs. */
   async *#askQueue(last: readonly QueueEntry[]): AsyncGenerator<RunEvent, readonly QueueEntry[]> {
     try {
@@ -265,8 +280,6 @@ class Watch {
         'What was done so far is kept. `spinquant optimize FILE --cluster` goes on with what is missing.',
       );
   }
-
-  readonly #began = Date.now();
 
   async #sleep(ms: number): Promise<void> {
     const { signal } = this.#watched;
