@@ -103,7 +103,9 @@ test('a lost node, a warning and a killed watcher leave the table as it is witho
   await until('a job learns', async () => isLearning());
   // One that has just ended cannot be warned.
   for (const { job } of await runningJobs())
-    await slurm().slurm('scancel', '--batch', '--signal=USR2', job).catch(() => '');
+    await slurm()
+      .slurm('scancel', '--batch', '--signal=USR2', job)
+      .catch(() => '');
   await until('a job was warned', async () =>
     /The time of the job is nearly over\. What was/.test(readLogs()),
   );
