@@ -202,6 +202,7 @@ function addClusterCommands(program: Command, output: Output, done: Done): void 
     .option('--token <text>', 'the submission that it belongs to')
     .option('--expect <version>', 'refuse to run in another version of SpinQuant Lab')
     .option('--threads <n>', "threads, where the experiment doesn't say", parseWhole(1, 1024))
+    .option('--runs <folder>', "the folder of runs, instead of the experiment's")
     .addOption(device())
     .addOption(kernels())
     .addOption(json())

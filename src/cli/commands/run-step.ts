@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { Cancelled } from '../../protocol/errors.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -12,13 +13,15 @@ export interface RunStepFlags extends ComputeFlags {
   readonly token?: string;
   readonly expect?: string;
   readonly threads?: number;
+  readonly runs?: string;
 }
 
 /** One task of an array of jobs. @returns 75 where the scheduler's warning stopped it before its end. */
 export async function runStep(file: string, flags: RunStepFlags, output: Output): Promise<ExitCode> {
-  const { cell, step = null, token, kernels, threads } = flags;
+  const { cell, step = null, token, kernels, threads, runs } = flags;
   const loaded = await loadExperiment(file, 'optimize', output, flags.device);
-  const experiment = { ...loaded, threads: loaded.threads ?? threads ?? null };
+  const place = runs === undefined ? loaded.runs : resolve(runs);
+  const experiment = { ...loaded, threads: loaded.threads ?? threads ?? null, runs: place };
   const engine = await loadEngine();
   const index = Number(process.env.SLURM_ARRAY_TASK_ID ?? 0);
   const job = token === undefined ? null : { token, index };

@@ -139,7 +139,7 @@ export function scriptFor(
   const own = cluster.program === null ? program : [cluster.program];
   const options = [
     ...['--token', token, '--expect', manifest.version],
-    ...['--threads', String(threads ?? cluster.cpus), '--device', device],
+    ...['--runs', runs, '--threads', String(threads ?? cluster.cpus), '--device', device],
     ...(kernels === undefined ? [] : ['--kernels', kernels]),
   ];
   return scriptOf({
