@@ -1,8 +1,9 @@
 import { systemFault } from '../disk/faults.ts';
 import { Cancelled, codeOf, messageOf, UserError } from '../protocol/errors.ts';
+import { AGAIN } from '../protocol/exit-codes.ts';
 import type { Output } from './output.ts';
 
-export const EXIT = { success: 0, fault: 1, bug: 2, cancelled: 130 } as const;
+export const EXIT = { success: 0, fault: 1, bug: 2, again: AGAIN, cancelled: 130 } as const;
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 /** Reports an error in words for whoever has to mend it. @returns the exit code. */

@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { Cancelled } from '../protocol/errors.ts';
 import { EXIT } from './failure.ts';
 import type { Output } from './output.ts';
 
@@ -38,6 +39,22 @@ export async function interruptible<T>(
       process.off('SIGINT', stop);
       process.off('SIGTERM', stop);
     }
+  }
+}
+
+/**
+ * Also stops work at SIGUSR2, by which a scheduler warns that the time is nearly over: the work keeps what it has. Node
+ * has SIGUSR1 for itself.
+ * @param work its signal says that it was interrupted.
+ */
+export async function stoppable<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const stop = () => controller.abort(new Cancelled('The time of the job is nearly over.', 'interrupted'));
+  if (process.platform !== 'win32') process.on('SIGUSR2', stop);
+  try {
+    return await work(controller.signal);
+  } finally {
+    if (!controller.signal.aborted) process.off('SIGUSR2', stop);
   }
 }
 

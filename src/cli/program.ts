@@ -40,6 +40,7 @@ export function buildProgram(output: Output, setExit: (code: ExitCode) => void):
   };
   addExperimentCommands(program, output, done);
   addMatrixCommands(program, output, done);
+  addClusterCommands(program, output, done);
   addSweep(program, output, done);
   addFileCommands(program, output, done);
   addGenerate(program, output, done);
@@ -66,6 +67,12 @@ const device = () =>
     'cuda',
   ]);
 
+const cluster = () =>
+  new Option(
+    '--cluster [file]',
+    'on a Slurm cluster, as "cluster" of the experiment says, or this file with the same keys',
+  );
+
 function addExperimentCommands(program: Command, output: Output, done: Done): void {
   program
     .command('optimize <file>')
@@ -81,6 +88,8 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
       'with --resume, and for a table: also take what another process is, or may be, at work on',
     )
     .option('--seed <n>', 'use this rotation seed instead of the one in the file', parseSeed)
+    .addOption(cluster().conflicts('local'))
+    .option('--local', 'compute here, also where "cluster" names a scheduler')
     .addOption(device())
     .addOption(kernels())
     .addOption(json())
@@ -153,7 +162,10 @@ function addExperimentCommands(program: Command, output: Output, done: Done): vo
 function addMatrixCommands(program: Command, output: Output, done: Done): void {
   program
     .command('plan <file>')
-    .description('list what optimize would run, what is there already, and what each step takes')
+    .description(
+      'list what optimize would run, what is there already, and what each step takes; with --cluster, the jobs, what they ask for and their script',
+    )
+    .addOption(cluster())
     .addOption(device())
     .addOption(kernels())
     .addOption(json())
@@ -167,6 +179,35 @@ function addMatrixCommands(program: Command, output: Output, done: Done): void {
     .addOption(json())
     .action((file, options) =>
       done(async () => (await import('./commands/table.ts')).table(file, options, output)),
+    );
+}
+
+function addClusterCommands(program: Command, output: Output, done: Done): void {
+  program
+    .command('cluster <action> <file>')
+    .description(
+      'status: list the jobs of an experiment in the queue of the cluster, with the reason why they wait; cancel: end them, and keep what they did',
+    )
+    .addOption(json())
+    .action((action, file, _options) =>
+      done(async () => (await import('./commands/cluster.ts')).cluster(action, file, output)),
+    );
+  program
+    .command('run-step <file>')
+    .description(
+      'run a step of a cell of a matrix, then what the cell lacks, as far as no other process is at work on it: a job of the cluster does this',
+    )
+    .requiredOption('--cell <key>', 'the cell, by the key that its run has')
+    .option('--step <name>', 'the step that comes first, by the name that the script of the jobs has')
+    .option('--token <text>', 'the submission that it belongs to')
+    .option('--expect <version>', 'refuse to run in another version of SpinQuant Lab')
+    .option('--threads <n>', "threads, where the experiment doesn't say", parseWhole(1, 1024))
+    .option('--runs <folder>', "the folder of runs, instead of the experiment's")
+    .addOption(device())
+    .addOption(kernels())
+    .addOption(json())
+    .action((file, options) =>
+      done(async () => (await import('./commands/run-step.ts')).runStep(file, options, output)),
     );
 }
 

@@ -5,6 +5,7 @@ import type {
   EvaluationProgressEvent,
   ImportProgressEvent,
   PhaseEvent,
+  QueueEvent,
   RoundingError,
   RoundingEvent,
   RoundingProgressEvent,
@@ -65,6 +66,9 @@ export class ProgressLines {
         break;
       case 'rounding':
         this.changing(roundedText(event), event.layer === 0 || event.layer + 1 === event.layers);
+        break;
+      case 'queue':
+        this.changing(queueText(event), false);
         break;
       case 'phase':
         this.showPhase(event);
@@ -186,6 +190,7 @@ type Shown =
   | 'rounding-progress'
   | 'rounding'
   | 'phase'
+  | 'queue'
   | 'warning';
 
 /** Returns the line of an event that happens once; null for those not shown. */
@@ -207,6 +212,8 @@ function describe(event: Exclude<RunEvent, { type: Shown }>): string | null {
       return `Activation statistics of ${formatCount(event.layers, 'layer')}: ${event.file}`;
     case 'cell':
       return cellText(event);
+    case 'submitted':
+      return `Submitted ${formatCount(event.tasks, 'job')} as array ${event.job}, at most ${event.limit} at once`;
     case 'checkpoint':
     case 'run-finished':
       return null;
@@ -225,6 +232,17 @@ const CELL_WORDS: Readonly<Record<CellEvent['state'], string>> = {
 function cellText({ cell, cells, bits, title, seed, state, message }: CellEvent): string {
   const text = `[${cell}/${cells}] ${bits} ${title}, seed ${seed}: ${CELL_WORDS[state]}`;
   return message === undefined ? text : `${text}: ${message}`;
+}
+
+/** `12/60 cells · 4 jobs run · 8 wait (Resources)`. */
+function queueText({ running, pending, reasons, cells, settled }: QueueEvent): string {
+  const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`;
+  const waiting = pending === 0 ? [] : [`${pending} wait${why}`];
+  return [
+    `${settled}/${formatCount(cells, 'cell')}`,
+    `${formatCount(running, 'job')} at work`,
+    ...waiting,
+  ].join(' · ');
 }
 
 /** `SmoothQuant: layer 3/5, attention-norm 0.45, mlp-norm 0.6, error of the output 2.1 %`. */

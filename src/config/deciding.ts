@@ -4,8 +4,8 @@ import { type Difference, experimentDifferences } from './differences.ts';
 import { withoutChosen } from './exceptions.ts';
 import { portableExperiment, type ResolvedExperiment } from './resolve.ts';
 
-/** These sections only name what is measured afterwards and the folder of runs. */
-const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema', 'matrix'];
+/** These sections only name what is measured afterwards, the folder of runs and who computes. */
+const AFTERWARDS: readonly string[] = ['evaluation', 'runs', '$schema', 'matrix', 'cluster'];
 /** These keys name what computes: the function is the same, its last bits differ. */
 const COMPUTES: readonly string[] = ['device', 'threads', 'memoryLimit'];
 

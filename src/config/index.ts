@@ -1,5 +1,6 @@
 /** The experiment file: types, defaults, JSON schema, faults with text ranges. */
 
+export { readClusterFile } from './cluster-file.ts';
 export { decidingDifferences, isDeciding } from './deciding.ts';
 export {
   bitsLabel,
@@ -62,6 +63,7 @@ export {
 export type { Device, Experiment, ExperimentInput, PerplexityTask } from './schema.ts';
 export { experimentSchema } from './schema.ts';
 export { BITS, type Bits } from './schema-bits.ts';
+export { type Cluster, clusterSchema } from './schema-cluster.ts';
 export type { Exception, ExceptionSite } from './schema-exceptions.ts';
 export { EXCEPTION_SITES, exceptionSchema } from './schema-exceptions.ts';
 export type { Matrix } from './schema-matrix.ts';

@@ -3,6 +3,7 @@
  * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
  */
 import { z } from 'zod';
+import { clusterSchema } from './schema-cluster.ts';
 import { matrixSchema } from './schema-matrix.ts';
 import { quantizationSchema } from './schema-quantization.ts';
 import { rotationSchema } from './schema-rotation.ts';
@@ -110,6 +111,7 @@ export const experimentSchema = z
     training: trainingSchema,
     evaluation: evaluationSchema,
     matrix: matrixSchema.optional(),
+    cluster: clusterSchema.optional(),
     device: z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')

@@ -5,7 +5,7 @@
  * Every part is loaded when it is first asked for: a command line that prints its help, and a worker that introduces
  * itself, must not wait for what they do not use.
  */
-import type { Purpose, ResolvedExperiment } from '../config/index.ts';
+import type { Cluster, Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { ComparisonEvent } from '../protocol/comparison.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { GenerationEvent } from '../protocol/generation.ts';
@@ -14,6 +14,10 @@ import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.t
 import type { Run } from '../runs/index.ts';
 import type { Ranks } from './distributed/ranks.ts';
 import type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
+import type { JobStatus } from './plan/cluster/jobs.ts';
+import type { ClusterPreview } from './plan/cluster/preview.ts';
+import type { TaskRequest, TaskResult } from './plan/cluster/run-task.ts';
+import type { ClusterOptions } from './plan/cluster/watch.ts';
 import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
@@ -49,6 +53,10 @@ import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 export type { Ranks } from './distributed/ranks.ts';
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
+export type { JobStatus } from './plan/cluster/jobs.ts';
+export type { ClusterPreview } from './plan/cluster/preview.ts';
+export type { TaskRequest, TaskResult } from './plan/cluster/run-task.ts';
+export type { ClusterOptions } from './plan/cluster/watch.ts';
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
 export type { Expected } from './plan/estimate/expected.ts';
@@ -190,6 +198,43 @@ export async function* runMatrix(
   options: OptimizeOptions,
 ): AsyncGenerator<RunEvent, MatrixResult> {
   return yield* (await import('./plan/matrix/run-matrix.ts')).runMatrix(experiment, options);
+}
+
+/** The same on a cluster: ready steps become jobs, and are watched. An abort leaves the jobs alone. */
+export async function* fillOnCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  options: ClusterOptions,
+): AsyncGenerator<RunEvent, MatrixResult> {
+  return yield* (await import('./plan/cluster/watch.ts')).fillOnCluster(experiment, cluster, options);
+}
+
+/** What would be handed to the cluster now. */
+export async function* previewCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  options: ClusterOptions,
+): AsyncGenerator<RunEvent, ClusterPreview> {
+  return yield* (await import('./plan/cluster/preview.ts')).previewCluster(experiment, cluster, options);
+}
+
+/** A step of a cell inside a job of the cluster, and what the cell lacks beside it. */
+export async function* runTask(
+  experiment: ResolvedExperiment,
+  request: TaskRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, TaskResult> {
+  return yield* (await import('./plan/cluster/run-task.ts')).runTask(experiment, request, options);
+}
+
+/** The jobs of an experiment that are in the queue of the cluster. */
+export async function clusterJobs(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  return (await import('./plan/cluster/jobs.ts')).clusterJobs(experiment);
+}
+
+/** Ends these jobs. What their steps kept stays. @returns those that there were. */
+export async function cancelCluster(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  return (await import('./plan/cluster/jobs.ts')).cancelCluster(experiment);
 }
 
 /** What filling a matrix would do, and what is there already. */

@@ -1,5 +1,6 @@
 /** Words and numbers as the extension shows them. */
 import * as vscode from 'vscode';
+import type { QueueEvent } from '../protocol/events.ts';
 import type { RunState, Translate } from '../protocol/panels/common.ts';
 import { cellName, phaseNames, runStates } from '../protocol/panels/words.ts';
 import type { Progress } from '../protocol/progress.ts';
@@ -75,13 +76,25 @@ export function jobTitle(kind: JobKind): string {
  * @param cells how far the table is that is being filled; null where that is said already.
  */
 export function progressText(progress: Progress, cells: CellCount | null = null): string {
-  const { cell, phase } = progress;
+  const { cell, phase, queue } = progress;
   const { t } = vscode.l10n;
+  const done = cells === null ? [] : [t('{0} of {1} cells', cells.done, cells.total)];
+  if (queue !== null) return [...done, queueText(queue)].join(' · ');
   return [
-    ...(cells === null ? [] : [t('{0} of {1} cells', cells.done, cells.total)]),
+    ...done,
     ...(cell === null || phase !== null ? [workText(progress)] : []),
     ...(cell === null ? [] : [cellName(cell, translate)]),
   ].join(' · ');
+}
+
+/** `4 jobs at work · 8 wait (Resources)`: the reasons are the scheduler's words. */
+function queueText({ running, pending, reasons }: QueueEvent): string {
+  const { t } = vscode.l10n;
+  const atWork = t('{0} jobs at work on the cluster', running);
+  if (pending === 0) return atWork;
+  const waiting =
+    reasons.length === 0 ? t('{0} wait', pending) : t('{0} wait ({1})', pending, reasons.join(', '));
+  return `${atWork} · ${waiting}`;
 }
 
 function workText(progress: Progress): string {

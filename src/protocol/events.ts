@@ -269,6 +269,28 @@ export interface CellEvent extends Timed {
   readonly message?: string;
 }
 
+/** Jobs were handed to a cluster: it is not written into a run, nor is {@link QueueEvent}. */
+export interface SubmittedEvent extends Timed {
+  readonly type: 'submitted';
+  /** Number of the array of jobs. */
+  readonly job: number;
+  readonly tasks: number;
+  /** Tasks that run at once. */
+  readonly limit: number;
+}
+
+/** How the jobs of a table stand in the queue of a cluster. */
+export interface QueueEvent extends Timed {
+  readonly type: 'queue';
+  readonly running: number;
+  readonly pending: number;
+  /** Why jobs wait, in the scheduler's words: `Resources`, `JobArrayTaskLimit`. */
+  readonly reasons: readonly string[];
+  /** Cells of the table, and those that have their numbers or get none. */
+  readonly cells: number;
+  readonly settled: number;
+}
+
 export interface WarningEvent extends Timed {
   readonly type: 'warning';
   readonly message: string;
@@ -301,6 +323,8 @@ export type RunEvent =
   | TaskEvent
   | StatisticsEvent
   | CellEvent
+  | SubmittedEvent
+  | QueueEvent
   | WarningEvent
   | RunFinished;
 

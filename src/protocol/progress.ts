@@ -7,6 +7,7 @@ import type {
   DownloadProgressEvent,
   EvaluationProgressEvent,
   PhaseName,
+  QueueEvent,
   RoundingProgressEvent,
   RunEvent,
 } from './events.ts';
@@ -34,6 +35,8 @@ export interface Progress {
   readonly secondsLeft: number | null;
   /** The cell of a matrix that the job came to last; null where it fills none. */
   readonly cell: CellEvent | null;
+  /** How its jobs stand in the queue of a cluster; null where this machine computes. */
+  readonly queue: QueueEvent | null;
 }
 
 const AT_REST = {
@@ -52,6 +55,7 @@ export const NO_PROGRESS: Progress = {
   of: 0,
   stepSeconds: [],
   cell: null,
+  queue: null,
 };
 
 /** Steps whose median pace foretells the time left: neither the first one nor a sleeping machine decides it alone. */
@@ -102,7 +106,9 @@ export function advance(progress: Progress, event: RunEvent): Progress {
       return { ...progress, ...AT_REST };
     case 'cell':
       // What was told of the cell before says nothing of this one.
-      return { ...NO_PROGRESS, of: progress.of, cell: event };
+      return { ...NO_PROGRESS, of: progress.of, cell: event, queue: progress.queue };
+    case 'queue':
+      return { ...progress, queue: event };
     case 'import-progress':
     case 'preservation':
     case 'checkpoint':
@@ -110,6 +116,7 @@ export function advance(progress: Progress, event: RunEvent): Progress {
     case 'rounding':
     case 'task':
     case 'statistics':
+    case 'submitted':
     case 'warning':
       return progress;
   }

@@ -110,6 +110,14 @@ export const eventSchema = z.discriminatedUnion('type', [
     seconds: number,
   }),
   event('statistics', { file: z.string(), layers: count, sites: count, seconds: number }),
+  event('submitted', { job: count, tasks: count, limit: count }),
+  event('queue', {
+    running: count,
+    pending: count,
+    reasons: z.array(z.string()),
+    cells: count,
+    settled: count,
+  }),
   event('cell', {
     state: z.enum(['kept', 'started', 'finished', 'failed', 'empty', 'busy']),
     cell: count,

@@ -21,6 +21,7 @@ export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
 export { type FolderLock, takeLock } from './lock.ts';
+export { isLocked } from './lock-files.ts';
 export * from './matrix/index.ts';
 export type { RoundingRecord } from './old-forms.ts';
 export { parseRounding } from './old-forms.ts';

@@ -105,6 +105,12 @@ export function stateOf({ record, beatMs }: LockFile, nowMs: number): LockState 
   return nowMs - beatMs > STALE_SECONDS * 1000 ? 'stale' : 'fresh';
 }
 
+/** True while a process is at work in a folder, for who only looks: the folder is left alone, and this clock asked. */
+export function isLocked(dir: string): boolean {
+  const lock = newestLock(dir);
+  return lock !== null && ['alive', 'fresh'].includes(stateOf(lock, Date.now()));
+}
+
 /** The present by the clock of the disk, which may be a server's: the time of a file made now. */
 export function diskNow(dir: string, token: string): number {
   const path = join(lockFolder(dir), `.clock.${token}.tmp`);

@@ -16,7 +16,7 @@ import { type AttributionFile, readAttribution } from './attribution.ts';
 import { EventLog, type EventPlace, type EventsFrom, readEvents, readEventsFrom } from './event-log.ts';
 import { RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 import { type FolderLock, takeLock } from './lock.ts';
-import { holderText, newestLock, stateOf } from './lock-files.ts';
+import { holderText, isLocked, newestLock } from './lock-files.ts';
 import { isAlive, thisProcess } from './process.ts';
 import { type Provenance, parseRunRecord, type RunCell, type RunRecord } from './record.ts';
 import { type NewResults, type ResultsFile, resultsSchema } from './results.ts';
@@ -265,9 +265,7 @@ async function readRecord(dir: string): Promise<RunRecord> {
 
 /** The lock decides; runs of earlier versions have none. Reading leaves the folder alone, and asks this clock. */
 function isAtWork(dir: string, record: RunRecord): boolean {
-  const lock = newestLock(dir);
-  if (lock === null) return isAlive(record.process);
-  return ['alive', 'fresh'].includes(stateOf(lock, Date.now()));
+  return newestLock(dir) === null ? isAlive(record.process) : isLocked(dir);
 }
 
 async function readStoredExperiment(path: string): Promise<Experiment> {

@@ -1,14 +1,19 @@
 /** The jobs of the worker: what a request asks for, in terms of the engine. */
-import { hasLearnedRotation, withoutMaps } from '../config/index.ts';
+import { dirname, join, resolve } from 'node:path';
+import { type Cluster, hasLearnedRotation, type ResolvedExperiment, withoutMaps } from '../config/index.ts';
 import {
   attributeAndKeep,
+  cancelCluster,
   fetchSources,
+  fillOnCluster,
   findSource,
   loadExperiment,
+  type MatrixResult,
   measureAndKeep,
   optimizeRotation,
   runMatrix,
 } from '../engine/index.ts';
+import { Cancelled } from '../protocol/errors.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { AttributeParams, JobResult, MeasureParams, OptimizeParams } from '../protocol/worker.ts';
 import { openRun } from '../runs/index.ts';
@@ -35,12 +40,30 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
     const ready = yield* fetchSources(experiment, 'optimize', signal);
     const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
     if (ready.matrix) {
-      const { cells } = yield* runMatrix(ready, options);
+      const { cells } = yield* ready.cluster?.scheduler === 'slurm'
+        ? onCluster(ready, ready.cluster, signal)
+        : runMatrix(ready, options);
       return { run: cells.find(({ run }) => run !== null)?.run ?? ready.runs };
     }
     const { run } = yield* optimizeRotation(ready, options);
     return { run };
   };
+}
+
+/** Who cancels in the editor means the jobs; a pause, or a window that closes, leaves them to the cluster. */
+async function* onCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  signal: AbortSignal,
+): AsyncGenerator<RunEvent, MatrixResult> {
+  // The command line lies beside the worker.
+  const program = [process.execPath, join(dirname(resolve(process.argv[1] ?? '')), 'cli.js')];
+  try {
+    return yield* fillOnCluster(experiment, cluster, { signal, program });
+  } catch (error) {
+    if (error instanceof Cancelled && error.how === 'cancelled') await cancelCluster(experiment);
+    throw error;
+  }
 }
 
 /** @throws ExperimentError, UserError before anything is computed. */

@@ -8,7 +8,7 @@ import { codeOf, landingOf, type Source, SRC, sourceOf, sourcesIn } from './sour
 
 /** The folders of the engine; each may import from those before its own level, and from itself. */
 const LEVELS: readonly (readonly string[])[] = [
-  ['model', 'rotation', 'runtime'],
+  ['model', 'rotation', 'runtime', 'scheduler'],
   ['distributed'],
   ['graph'],
   ['autodiff', 'export'],

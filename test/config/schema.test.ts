@@ -61,7 +61,7 @@ test('the JSON schema describes every key', () => {
 });
 
 test('the defaults in the JSON schema are those of the parser', () => {
-  const parsed: unknown = experimentSchema.parse({ model: 'm', matrix: {} });
+  const parsed: unknown = experimentSchema.parse({ model: 'm', matrix: {}, cluster: {} });
   const valueAt = (path: string) =>
     path.split('.').reduce((value, key) => (value as Record<string, unknown>)[key], parsed);
   // null in the file stands for a value that follows the objective; the parser resolves it.

@@ -248,6 +248,8 @@ const EVERY: { readonly [T in RunEventType]: Extract<RunEvent, { type: T }> } = 
     seeded: false,
     run: null,
   }),
+  submitted: timed({ type: 'submitted', job: 12, tasks: 4, limit: 2 }),
+  queue: timed({ type: 'queue', running: 1, pending: 2, reasons: ['Priority'], cells: 4, settled: 1 }),
   warning: timed({ type: 'warning', message: 'x', hint: '' }),
   'run-finished': timed({ type: 'run-finished', status: 'failed', seconds: 1, message: 'x' }),
 };

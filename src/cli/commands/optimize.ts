@@ -1,8 +1,9 @@
-import type { ResolvedExperiment } from '../../config/index.ts';
-import type { OptimizeResult, Ranks } from '../../engine/index.ts';
-import { UserError } from '../../protocol/errors.ts';
+import { type Cluster, type ResolvedExperiment, relativeToHere } from '../../config/index.ts';
+import type { MatrixResult, OptimizeResult, Ranks } from '../../engine/index.ts';
+import { Cancelled, UserError } from '../../protocol/errors.ts';
 import { formatCount } from '../../protocol/text.ts';
 import { collectCells, tableOf } from '../../runs/index.ts';
+import { clusterOf, ownProgram } from '../cluster.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import type { ExitCode } from '../failure.ts';
@@ -19,6 +20,9 @@ export interface OptimizeFlags extends ComputeFlags {
   /** It takes that run from a process that is, or may be, at work on it. */
   readonly takeOver?: boolean;
   readonly seed?: number;
+  /** It is true for `--cluster` without a file. */
+  readonly cluster?: string | true;
+  readonly local?: boolean;
 }
 
 export async function optimize(
@@ -40,6 +44,8 @@ async function optimizeOn(
   await using place = await engine.openRankPlace(ranks, asked.runs);
   const experiment = place.experiment(asked);
   const { resume, takeOver } = flags;
+  const onCluster = await clusterOf(experiment, flags);
+  if (onCluster) return fillOnCluster(experiment, onCluster, flags, output);
   if (experiment.matrix) return fillMatrix(experiment, flags, output);
   if (takeOver && resume === undefined)
     throw new UserError(
@@ -70,6 +76,53 @@ async function fillMatrix(
   { kernels, resume, takeOver, seed }: OptimizeFlags,
   output: Output,
 ): Promise<undefined> {
+  checkFlags(experiment, { resume, seed });
+  const engine = await loadEngine();
+  const result = await interruptible(output, (signal) =>
+    follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
+  );
+  await printTable(experiment, result, output);
+}
+
+/** Ctrl-C leaves the jobs to the cluster. */
+async function fillOnCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  flags: OptimizeFlags,
+  output: Output,
+): Promise<undefined> {
+  checkFlags(experiment, flags);
+  const engine = await loadEngine();
+  const file = relativeToHere(experiment.source.file);
+  try {
+    const result = await interruptible(output, (signal) => {
+      const options = { signal, kernels: flags.kernels, program: ownProgram() };
+      return follow(engine.fillOnCluster(experiment, cluster, options), output);
+    });
+    await printTable(experiment, result, output);
+  } catch (error) {
+    if (error instanceof Cancelled)
+      output.note(
+        `Jobs that were submitted go on. The same command watches them again; \`spinquant cluster cancel ${file}\` ends them.`,
+      );
+    throw error;
+  }
+}
+
+async function printTable(
+  experiment: ResolvedExperiment,
+  result: MatrixResult,
+  output: Output,
+): Promise<void> {
+  const engine = await loadEngine();
+  output.document(result);
+  output.result(matrixTable(tableOf(await collectCells(experiment, await engine.obstaclesOf(experiment)))));
+}
+
+function checkFlags(
+  experiment: ResolvedExperiment,
+  { resume, seed }: { readonly [K in 'resume' | 'seed']?: OptimizeFlags[K] | undefined },
+): void {
   if (typeof resume === 'string')
     throw new UserError(
       'cli/matrix-resume',
@@ -82,12 +135,6 @@ async function fillMatrix(
       `${experiment.source.file} is a matrix, whose seeds are in matrix.seeds.`,
       `Leave --seed out, or set "seeds": [${seed}] there.`,
     );
-  const engine = await loadEngine();
-  const result = await interruptible(output, (signal) =>
-    follow(engine.runMatrix(experiment, { signal, kernels, takeOver }), output),
-  );
-  output.document(result);
-  output.result(matrixTable(tableOf(await collectCells(experiment, await engine.obstaclesOf(experiment)))));
 }
 
 function withSeed(experiment: ResolvedExperiment, seed: number | undefined): ResolvedExperiment {

@@ -1,5 +1,6 @@
 import type { Expected, MatrixPreview, StepPreview, StepsPreview } from '../../engine/index.ts';
 import { formatBytes, formatCount, formatRoughBytes, formatSeconds } from '../../protocol/text.ts';
+import { clusterOf, jobsText, ownProgram } from '../cluster.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
 import { interruptible } from '../interrupt.ts';
@@ -7,10 +8,25 @@ import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
 import { formatTable } from '../table.ts';
 
-export async function plan(file: string, flags: ComputeFlags, output: Output): Promise<undefined> {
+export interface PlanFlags extends ComputeFlags {
+  /** It is true for `--cluster` without a file. */
+  readonly cluster?: string | true;
+}
+
+export async function plan(file: string, flags: PlanFlags, output: Output): Promise<undefined> {
   const experiment = await loadExperiment(file, 'optimize', output, flags.device);
   const engine = await loadEngine();
   const { kernels } = flags;
+  const cluster = flags.cluster === undefined ? null : await clusterOf(experiment, flags);
+  if (cluster) {
+    const options = { kernels, program: ownProgram() };
+    const jobs = await interruptible(output, (signal) =>
+      follow(engine.previewCluster(experiment, cluster, { ...options, signal }), output),
+    );
+    output.document(jobs);
+    output.result(jobsText(jobs, cluster));
+    return;
+  }
   if (!experiment.matrix) {
     const preview = await interruptible(output, (signal) =>
       follow(engine.previewSteps(experiment, 'optimize', { signal, kernels }), output),

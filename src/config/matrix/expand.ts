@@ -156,7 +156,7 @@ function patchOf({ weights, activations, cache }: BitSetting, seed: number): unk
 
 /** @returns null where the experiment itself is at fault. */
 function cellExperiment(written: unknown, patch: unknown): Experiment | null {
-  const { matrix: _, ...input } = isObject(written) ? written : {};
+  const { matrix: _, cluster: __, ...input } = isObject(written) ? written : {};
   const result = experimentSchema.safeParse(mergeSettings(input, patch));
   return result.success ? result.data : null;
 }

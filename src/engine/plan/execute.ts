@@ -6,7 +6,7 @@ import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import { digestOf, type Step, type StepContext } from './step.ts';
-import type { StepStore } from './step-store.ts';
+import type { Found, StepStore } from './step-store.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Runs the steps whose result is missing, each once, inputs first. */
@@ -70,11 +70,29 @@ export class Executor implements StepContext {
     if (!store) return yield* step.run(this);
     const key = await this.keyOf(step);
     const found = await store.find(step, key);
-    if (found) {
-      await this.#countMemory(key);
-      yield* found.events;
-      return found.result;
+    if (found) return yield* this.#told(found, key);
+    const claim = await store.claim(step, key, this.signal);
+    try {
+      // Whoever had it meanwhile may have ended it.
+      const again = claim && (await this.#found(store, step, key));
+      return again ? yield* this.#told(again, key) : yield* this.#running(store, step, key);
+    } finally {
+      claim?.release();
     }
+  }
+
+  async #found<T>(store: StepStore, step: Step<T>, key: string): Promise<Found<T> | null> {
+    const own = step.find ? await step.find(this, key) : null;
+    return own ? { result: own, events: await store.events(key) } : await store.find(step, key);
+  }
+
+  async *#told<T>({ events, result }: Found<T>, key: string): AsyncGenerator<RunEvent, T> {
+    await this.#countMemory(key);
+    yield* events;
+    return result;
+  }
+
+  async *#running<T>(store: StepStore, step: Step<T>, key: string): AsyncGenerator<RunEvent, T> {
     const [began, peak] = [performance.now(), new PeakMemory()];
     const events: RunEvent[] = [];
     const running = step.run(this);

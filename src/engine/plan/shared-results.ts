@@ -4,7 +4,7 @@ import { readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { reading, writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { listRuns, type Run } from '../../runs/index.ts';
+import { isLocked, listRuns, type Run } from '../../runs/index.ts';
 import { isNameOfKey } from './key-names.ts';
 import { lockMatrix } from './matrix/lock.ts';
 import { stepsFolder } from './matrix/steps-folder.ts';
@@ -114,8 +114,8 @@ async function lookInto(folder: string): Promise<Omit<SharedResult, 'step' | 'us
   return {
     folder,
     bytes: found.reduce((sum, { bytes }) => sum + bytes, 0),
-    // Who works in the folder of steps has its lock; the trained weights have none.
-    isFresh: basename(dirname(folder)) === TRAINED && Date.now() - newest < FRESH_MS,
+    // Who works on a step has its lock; the trained weights have none.
+    isFresh: isLocked(folder) || (basename(dirname(folder)) === TRAINED && Date.now() - newest < FRESH_MS),
   };
 }
 

@@ -10,6 +10,7 @@ import { EventLog, readEvents, readJson, writeJson } from '../../runs/index.ts';
 import type { Work } from '../network/work.ts';
 import { nameOfKey } from './key-names.ts';
 import type { Step } from './step.ts';
+import { type Claim, claimStep, type WhenBusy } from './step-lock.ts';
 
 const FILES = { record: 'step.json', events: 'events.jsonl' } as const;
 
@@ -39,11 +40,14 @@ export interface Found<T> {
 
 export class StepStore {
   readonly folder: string;
+  readonly #whenBusy: WhenBusy;
   /** Texts are large in memory and quick to read: they live as long as the process. */
   readonly #texts = new Map<string, unknown>();
 
-  constructor(folder: string) {
+  /** @param whenBusy what happens where another process is at work on a step. */
+  constructor(folder: string, whenBusy: WhenBusy = 'wait') {
     this.folder = folder;
+    this.#whenBusy = whenBusy;
   }
 
   /** Folder of a step, also of one that is at work. */
@@ -64,6 +68,12 @@ export class StepStore {
       if (error instanceof UserError) return null;
       throw error;
     }
+  }
+
+  /** Takes a step for this process before it runs; null for one that is not kept. @throws StepBusy. */
+  async claim(step: Step<unknown>, key: string, signal: AbortSignal | undefined): Promise<Claim | null> {
+    if (step.isDerived || step.kind === 'text' || !(step.keeping || step.find)) return null;
+    return claimStep(this.folderOf(key), step.name, this.#whenBusy, signal);
   }
 
   /** Keeps a result. Its record is written last: a folder without one is not whole. */

@@ -4,15 +4,13 @@ import type { RunEvent } from '../../../protocol/events.ts';
 import type { Cost } from '../../network/work.ts';
 import { estimatesOf } from '../estimate/estimates-of.ts';
 import { type Expected, expectedOf } from '../estimate/expected.ts';
-import type { Executor } from '../execute.ts';
 import { runJob } from '../job.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
-import { digestOf, type Step, type StepKind, withInputs } from '../step.ts';
+import type { Step, StepKind } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
-import { SCAN } from '../steps/texts.ts';
 import type { Workbench } from '../workbench.ts';
-import { targetsOf } from './cell-plan.ts';
+import { lookThrough } from './look-through.ts';
 import { obstacleOf } from './obstacles.ts';
 import { type OpenCell, openCell } from './open-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
@@ -72,8 +70,7 @@ export async function* previewMatrix(
       const { bits, method, title, seed } = cell;
       const message = obstacleOf(cell, bench.checkpoint.config) ?? null;
       const open = message === null ? await openCell(bench, cell, store, options.signal) : null;
-      open?.executor.assume(SCAN, null);
-      const missing = open ? yield* lookThrough(open, store, seen) : 0;
+      const missing = open ? yield* countMissing(open, store, seen) : 0;
       cells.push({ bits, method, title, seed, missing, message });
     }
     const steps = await estimated(bench, store, [...seen.values()]);
@@ -82,54 +79,21 @@ export async function* previewMatrix(
 }
 
 /** @returns how many steps of a cell are not there. */
-async function* lookThrough(
-  { plan, executor }: OpenCell,
+async function* countMissing(
+  open: OpenCell,
   store: StepStore,
   seen: Map<string, Seen>,
 ): AsyncGenerator<RunEvent, number> {
-  /** Keys of steps; of those whose inputs are missing, keys of what they would be made of. */
-  const keys = new Map<Step<unknown>, string>();
-  const there = new Set<Step<unknown>>();
   let missing = 0;
-  for (const step of withInputs(targetsOf(plan))) {
-    const isReady = step.inputs.every((input) => there.has(input));
-    const key = isReady ? await executor.keyOf(step) : assumedKey(step, keys);
-    keys.set(step, key);
-    const isKept = step.keeping !== undefined || step.find !== undefined;
-    const isThere = isReady && (!isKept || (await isFound(step, key, executor, store)));
-    if (isThere) {
-      const work = executor.execute(step);
-      if (isKept) await unsaid(work);
-      else yield* work;
-      there.add(step);
-    } else if (isKept) missing++;
-    const cost = step.cost?.(executor);
+  for (const { step, key, isKept, isThere } of yield* lookThrough(open, store)) {
+    if (!isThere && isKept) missing++;
+    const cost = step.cost?.(open.executor);
     if (!isKept || !cost) continue;
     const known = seen.get(key) ?? { step, record: await store.record(key), cost, isThere, cells: 0 };
     known.cells++;
     seen.set(key, known);
   }
   return missing;
-}
-
-/** What is kept tells again of its measurement, and nothing is measured here. */
-async function unsaid(work: AsyncGenerator<RunEvent, unknown>): Promise<void> {
-  while (!(await work.next()).done);
-}
-
-async function isFound(
-  step: Step<unknown>,
-  key: string,
-  executor: Executor,
-  store: StepStore,
-): Promise<boolean> {
-  if (step.find && (await step.find(executor, key)) !== null) return true;
-  return (await store.find(step, key)) !== null;
-}
-
-function assumedKey(step: Step<unknown>, keys: ReadonlyMap<Step<unknown>, string>): string {
-  const { kind, name, version, inputs } = step;
-  return digestOf({ kind, name, version, spec: step.spec(), inputs: inputs.map((input) => keys.get(input)) });
 }
 
 async function estimated(bench: Workbench, store: StepStore, seen: readonly Seen[]): Promise<StepPreview[]> {

@@ -34,6 +34,8 @@ export interface CellJob {
   readonly store: StepStore;
   /** Tells the model, the texts and what computes. */
   readonly inputs: string;
+  /** The step that runs before all others; absent where their order is the plan's. */
+  readonly first?: Step<unknown> | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -69,6 +71,7 @@ export async function* runCell(
   for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
+    if (job.first) yield* executor.execute(job.first);
     const learned = plan.learned && (yield* executor.execute(plan.learned));
     if (learned) await keepRotations(job, run, learned);
     if (plan.preserved) yield* executor.execute(plan.preserved);

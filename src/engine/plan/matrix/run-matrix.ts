@@ -131,8 +131,9 @@ function endsAll(error: unknown): boolean {
 
 const FATAL: readonly string[] = ['model/changed', 'file/unwritable'];
 
-async function* jobOf(
-  { bench, store, options }: Filling,
+/** Reads the texts that tell a cell's inputs. */
+export async function* jobOf(
+  { bench, store, options }: Pick<Filling, 'bench' | 'store' | 'options'>,
   cell: ResolvedCell,
 ): AsyncGenerator<RunEvent, CellJob> {
   const { bench: own, plan, executor } = await openCell(bench, cell, store, options.signal);

@@ -1,0 +1,67 @@
+/** What commands that know a cluster have in common. */
+import { resolve } from 'node:path';
+import {
+  type Cluster,
+  clusterSchema,
+  type ResolvedExperiment,
+  readClusterFile,
+  relativeToHere,
+} from '../config/index.ts';
+import type { ClusterPreview } from '../engine/index.ts';
+import { UserError } from '../protocol/errors.ts';
+import { formatCount } from '../protocol/text.ts';
+
+interface ClusterFlags {
+  /** It is true for `--cluster` without a file. */
+  readonly cluster?: string | true;
+  readonly local?: boolean;
+}
+
+/**
+ * The cluster that work goes to: that of the option, else the experiment's own. An option is enough of a wish: a
+ * scheduler need not be named.
+ * @returns null where this machine computes. @throws UserError `cluster/no-matrix`, `cluster/file`.
+ */
+export async function clusterOf(
+  experiment: ResolvedExperiment,
+  { cluster, local }: ClusterFlags,
+): Promise<Cluster | null> {
+  if (local) return null;
+  const own = experiment.cluster ?? null;
+  if (cluster === undefined && own?.scheduler !== 'slurm') return null;
+  const found =
+    typeof cluster === 'string' ? await readClusterFile(cluster) : (own ?? clusterSchema.parse({}));
+  if (experiment.matrix) return { ...found, scheduler: 'slurm' };
+  throw new UserError(
+    'cluster/no-matrix',
+    `${relativeToHere(experiment.source.file)} has no matrix: jobs of a cluster fill the cells of a table.`,
+    'Add one with a single cell: "matrix": { "bits": ["4-4-4"], "methods": ["spinquant-had-gptq"] }. --local computes here.',
+  );
+}
+
+/** This program, as a node starts it from the shared disk. */
+export function ownProgram(): string[] {
+  return [process.execPath, ...process.execArgv, resolve(process.argv[1] ?? '')];
+}
+
+export function jobsText(
+  { jobs, open, waiting, demand, command, script }: ClusterPreview,
+  cluster: Cluster,
+): string {
+  if (open === 0) return 'Nothing is left to run.';
+  const { cpus, ranks, maxJobs } = cluster;
+  const time = cluster.time ?? `${demand.minutes} min`;
+  const memory = cluster.memory ?? `${demand.memory} MiB`;
+  const shared = ranks === 1 ? '' : ` for each of ${ranks} ranks`;
+  const later = waiting === 0 ? [] : [`${formatCount(waiting, 'cell')} more wait for steps of these.`];
+  return [
+    `${formatCount(open, 'cell')} to fill, with ${formatCount(jobs.length, 'job')} now, at most ${maxJobs} at once:`,
+    ...jobs.map((title, index) => `  ${index}  ${title}`),
+    ...later,
+    `Each job asks for ${formatCount(cpus, 'processor')}${shared}, ${memory} of memory and ${time}.`,
+    '',
+    `Command: ${command.join(' ')}`,
+    'SCRIPT:',
+    script,
+  ].join('\n');
+}

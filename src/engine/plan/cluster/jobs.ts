@@ -1,0 +1,48 @@
+/** The jobs of an experiment that are in the queue, and their end. */
+import type { ResolvedExperiment } from '../../../config/index.ts';
+import { cancelJobs, readQueue } from '../../scheduler/slurm.ts';
+import { ClusterFolder } from './folder.ts';
+import { liveTasks } from './submit.ts';
+
+export interface JobStatus {
+  /** `12_3`: what squeue and scancel call it. */
+  readonly job: string;
+  /** `4-4-4 GPTQ, seed 0: gptq`. */
+  readonly title: string;
+  readonly state: 'pending' | 'running' | 'submitting';
+  /** Why it waits, in Slurm's word; empty where it does not. */
+  readonly reason: string;
+  readonly nodes: string;
+  /** Absolute path of what it prints. */
+  readonly log: string;
+}
+
+/** @throws UserError `cluster/no-slurm`. */
+export async function clusterJobs(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  const folder = new ClusterFolder(experiment);
+  const queue = await readQueue(folder.jobs);
+  return liveTasks(await folder.submissions(), queue).map(({ submission, index, task, entry }) => ({
+    job: `${submission.job ?? '?'}_${index}`,
+    title: task.title,
+    state: entry === null || entry.state === 'ended' ? 'submitting' : entry.state,
+    reason: entry?.reason ?? '',
+    nodes: entry?.nodes ?? '',
+    log: submission.job === null ? '' : folder.logOf(submission.job, index),
+  }));
+}
+
+/**
+ * Ends the jobs that wait or run. What their steps kept stays. A watcher of them ends, too.
+ * @returns what was ended. @throws UserError `cluster/no-slurm`, `cluster/refused`.
+ */
+export async function cancelCluster(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  const folder = new ClusterFolder(experiment);
+  const jobs = await clusterJobs(experiment);
+  const queue = await readQueue(folder.jobs);
+  const live = liveTasks(await folder.submissions(), queue);
+  const cancelledAt = new Date().toISOString();
+  for (const submission of new Set(live.map((one) => one.submission)))
+    folder.writeSubmission({ ...submission, cancelledAt });
+  await cancelJobs([...new Set(live.flatMap(({ submission }) => submission.job ?? []))]);
+  return jobs;
+}

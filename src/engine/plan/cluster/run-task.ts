@@ -1,0 +1,163 @@
+/** One task of an array, inside its job: a step of a cell, and what the cell lacks beside it. */
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import manifest from '../../../../package.json' with { type: 'json' };
+import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
+import { systemFault } from '../../../disk/faults.ts';
+import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../../protocol/errors.ts';
+import type { RunEvent } from '../../../protocol/events.ts';
+import { isLocked, type Run } from '../../../runs/index.ts';
+import { runJob } from '../job.ts';
+import { CellRuns } from '../matrix/find-runs.ts';
+import { stepNames } from '../matrix/look-through.ts';
+import { type CellJob, openCellRun, runCell } from '../matrix/run-cell.ts';
+import { jobOf } from '../matrix/run-matrix.ts';
+import { stepsFolder } from '../matrix/steps-folder.ts';
+import type { EngineOptions } from '../options.ts';
+import { Places } from '../places.ts';
+import { recordRun } from '../record-run.ts';
+import type { Step } from '../step.ts';
+import { StepBusy } from '../step-lock.ts';
+import { StepStore } from '../step-store.ts';
+import { shortName } from './choose-tasks.ts';
+import { ClusterFolder, type Outcome } from './folder.ts';
+
+export interface TaskRequest {
+  /** Key of the cell. */
+  readonly cell: string;
+  /** Name of the step that comes first; null for all that the cell lacks in the plan's order. */
+  readonly step: string | null;
+  /** The submission, and the task's number in it; null where a person runs the step by hand. */
+  readonly job: { readonly token: string; readonly index: number } | null;
+  /** The version of SpinQuant Lab that submitted it. */
+  readonly version: string | null;
+}
+
+export interface TaskResult {
+  readonly state: 'finished' | 'left';
+  /** Absolute path of the run. */
+  readonly run: string | null;
+  /** Why the cell is left to another job; null where it is finished. */
+  readonly message: string | null;
+}
+
+/** A job on a node that is gone gives no sign of life; its run is free a minute after the last one. */
+const FREE_AFTER_MS = 75_000;
+const LOOK_MS = 1000;
+
+/**
+ * Runs the task, and writes down how it ended, whatever happens.
+ * @throws UserError `cluster/version`, `cluster/experiment-changed`, and those of the steps.
+ */
+export async function* runTask(
+  experiment: ResolvedExperiment,
+  request: TaskRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, TaskResult> {
+  const { job } = request;
+  const folder = new ClusterFolder(experiment);
+  if (job) await folder.removeOutcome(job.token, job.index);
+  const tell = (state: Outcome['state'], error: Outcome['error']) => {
+    const endedAt = new Date().toISOString();
+    if (job)
+      folder.writeOutcome(job.token, job.index, { version: 1, state, host: hostname(), endedAt, error });
+  };
+  try {
+    const result = yield* inBench(experiment, request, options);
+    tell(
+      result.state,
+      result.message === null ? null : { code: 'cluster/left', message: result.message, hint: '' },
+    );
+    return result;
+  } catch (thrown) {
+    const error = systemFault(thrown);
+    if (error instanceof Cancelled) tell('stopped', null);
+    else tell('failed', describe(error));
+    throw error;
+  }
+}
+
+function describe(error: unknown): NonNullable<Outcome['error']> {
+  const { code, hint } = error instanceof UserError ? error : { code: 'bug', hint: '' };
+  return { code, message: messageOf(error), hint };
+}
+
+async function* inBench(
+  experiment: ResolvedExperiment,
+  request: TaskRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, TaskResult> {
+  checkVersion(request.version);
+  const cell = cellOf(experiment, request.cell);
+  const store = new StepStore(stepsFolder(experiment), 'leave');
+  const places = new Places(null, [], experiment.runs);
+  const setting = { job: 'optimize' as const, experiment, options, places, run: null };
+  return yield* runJob(setting, async function* (bench) {
+    const job = yield* jobOf({ bench, store, options }, cell);
+    const runs = await CellRuns.in(experiment.runs);
+    const done = runs.finished(cell, job.inputs);
+    if (done) return { state: 'finished', run: done.dir, message: null };
+    const stopped = runs.unfinished(cell, job.inputs);
+    if (stopped) await untilFree(stopped, options.signal);
+    const run = await openCellRun(job, stopped, false);
+    return yield* inRun({ ...job, first: firstOf(job, request.step) }, run);
+  });
+}
+
+async function* inRun(job: CellJob, run: Run): AsyncGenerator<RunEvent, TaskResult> {
+  try {
+    yield* recordRun(run, leavingBusy(runCell(job, run)));
+    return { state: 'finished', run: run.dir, message: null };
+  } catch (error) {
+    if (!(error instanceof Left)) throw error;
+    return { state: 'left', run: run.dir, message: error.message };
+  }
+}
+
+/** To the run, a cell that is left to a later job is paused. */
+class Left extends Cancelled {
+  constructor(message: string) {
+    super(message, 'paused');
+  }
+}
+
+async function* leavingBusy<T>(work: AsyncGenerator<RunEvent, T>): AsyncGenerator<RunEvent, T> {
+  try {
+    return yield* work;
+  } catch (error) {
+    throw error instanceof StepBusy ? new Left(error.message) : error;
+  }
+}
+
+/** A node that is lost leaves its run locked for a minute. Its job was given to this one. */
+async function untilFree({ dir }: Run, signal: AbortSignal | undefined): Promise<void> {
+  const end = Date.now() + FREE_AFTER_MS;
+  while (isLocked(dir) && Date.now() < end) {
+    throwIfCancelled(signal);
+    await sleep(LOOK_MS);
+  }
+}
+
+/** A step that the cell does not have any more, or has done, leaves the order to the plan. */
+function firstOf({ plan }: CellJob, name: string | null): Step<unknown> | undefined {
+  return [...stepNames(plan)].find(([, key]) => shortName(key) === name)?.[0];
+}
+
+function cellOf(experiment: ResolvedExperiment, key: string): ResolvedCell {
+  const cell = resolvedCells(experiment).find((one) => one.key === key);
+  if (cell) return cell;
+  throw new UserError(
+    'cluster/experiment-changed',
+    `${experiment.source.file} has no cell ${key} any more: it has changed since the job was submitted.`,
+    'Start again: `spinquant optimize FILE --cluster` submits what the file says now.',
+  );
+}
+
+function checkVersion(expected: string | null): void {
+  if (expected === null || expected === manifest.version) return;
+  throw new UserError(
+    'cluster/version',
+    `The node ${hostname()} has SpinQuant Lab ${manifest.version}; ${expected} submitted the job.`,
+    'Install one version on a disk that all nodes share, or name it in "program" under "cluster".',
+  );
+}
