@@ -49,16 +49,15 @@ export function jobsText(
   cluster: Cluster,
 ): string {
   if (open === 0) return 'Nothing is left to run.';
-  const { cpus, ranks, maxJobs } = cluster;
+  const { cpus, maxJobs } = cluster;
   const time = cluster.time ?? `${demand.minutes} min`;
   const memory = cluster.memory ?? `${demand.memory} MiB`;
-  const shared = ranks === 1 ? '' : ` for each of ${ranks} ranks`;
   const later = waiting === 0 ? [] : [`${formatCount(waiting, 'cell')} more wait for steps of these.`];
   return [
     `${formatCount(open, 'cell')} to fill, with ${formatCount(jobs.length, 'job')} now, at most ${maxJobs} at once:`,
     ...jobs.map((title, index) => `  ${index}  ${title}`),
     ...later,
-    `Each job asks for ${formatCount(cpus, 'processor')}${shared}, ${memory} of memory and ${time}.`,
+    `Each job asks for ${formatCount(cpus, 'processor')}, ${memory} of memory and ${time}.`,
     '',
     `Command: ${command.join(' ')}`,
     'SCRIPT:',

@@ -36,7 +36,7 @@ export const clusterSchema = z
       .max(1024)
       .default(4)
       .describe(
-        'Processors of a job, of each rank (sbatch --cpus-per-task). They are its threads, unless the experiment has "threads".',
+        'Processors of a job (sbatch --cpus-per-task). They are its threads, unless the experiment has "threads".',
       ),
     memory: z
       .string()
@@ -53,21 +53,6 @@ export const clusterSchema = z
       .max(1000)
       .default(8)
       .describe('At most this many jobs run at once: the limit of the job array.'),
-    ranks: z
-      .int()
-      .min(1)
-      .max(4096)
-      .default(1)
-      .describe('Processes that share one step through MPI, each with its own processors. 1 needs no MPI.'),
-    launcher: z
-      .string()
-      .min(1)
-      .max(1000)
-      .regex(/^[^\0\r\n]+$/)
-      .default('srun --mpi=pmix')
-      .describe(
-        'Command that starts the ranks in a job: "srun --mpi=pmix" (Open MPI), "srun --mpi=pmi2" (MPICH) or "mpirun". The number of ranks is put behind it. With ranks 1 it is not used.',
-      ),
     account: word
       .nullable()
       .default(null)

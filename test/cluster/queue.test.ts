@@ -139,13 +139,6 @@ test('the script hands each task its words, passes signals on, and asks for anot
     'scontrol requeue 9_1',
     'code 75',
   ]);
-  const ranks = clusterSchema.parse({ ranks: 4, launcher: 'mpirun --bind-to core' });
-  const parallel = scriptOf({
-    ...{ name: 'n', comment: 'c', log: 'l', minutes: 15, memory: 768, cluster: ranks },
-    ...{ places: [], command: ['run'], tasks: [['a']] },
-  });
-  assert.match(parallel, /^mpirun --bind-to core -np 4 run \$words &$/m);
-  assert.match(parallel, /^#SBATCH --ntasks=4$/m);
 });
 
 test('a file of a cluster may have comments, and faults are told with their keys', async () => {

@@ -105,10 +105,7 @@ export function indicesIn(list: string): number[] {
 /** Reasons that do not pass by themselves, with the setting that a person can change. */
 const LASTING: readonly (readonly [pattern: RegExp, setting: string])[] = [
   [/TimeLimit|MaxWall/, '"time"'],
-  [
-    /^PartitionNodeLimit|MaxNode|MaxCpu|MaxTRES|MaxMem|BadConstraints/,
-    '"cpus", "memory", "ranks" or "options"',
-  ],
+  [/^PartitionNodeLimit|MaxNode|MaxCpu|MaxTRES|MaxMem|BadConstraints/, '"cpus", "memory" or "options"'],
   [/^Partition(Down|Inactive)/, '"partition"'],
   [/Invalid(Account|QOS)|^QOSNotAllowed|^AccountNotAllowed/, '"account" or "qos"'],
 ];

@@ -28,7 +28,6 @@ const WARNING_SECONDS = 120;
 /** A batch script of bash. The task of a step is started as a child, so that the shell can pass signals on. */
 export function scriptOf(job: JobScript): string {
   const { cluster, command, places, tasks } = job;
-  const launcher = cluster.ranks > 1 ? [`${cluster.launcher} ${rankOption(cluster)}`] : [];
   return [
     '#!/bin/bash',
     ...directives(job),
@@ -51,7 +50,7 @@ export function scriptOf(job: JobScript): string {
     `pass() { asked=$1; [ -z "$step" ] || kill "-$1" "$step" 2>/dev/null; }`,
     `trap 'pass USR2' USR2`,
     `trap 'pass TERM' TERM`,
-    [...launcher, command.map(quoted).join(' '), '$words &'].join(' '),
+    `${command.map(quoted).join(' ')} $words &`,
     'step=$!',
     '[ -z "$asked" ] || pass "$asked"',
     'while true; do asked=; wait "$step"; code=$?; [ -n "$asked" ] || break; done',
@@ -64,7 +63,7 @@ export function scriptOf(job: JobScript): string {
 }
 
 function directives({ name, comment, log, cluster, minutes, memory }: JobScript): string[] {
-  const { partition, account, qos, cpus, ranks, options } = cluster;
+  const { partition, account, qos, cpus, options } = cluster;
   const warning = Math.max(5, Math.min(WARNING_SECONDS, Math.floor(minutes * 15)));
   const own = [
     `--job-name=${name}`,
@@ -74,7 +73,7 @@ function directives({ name, comment, log, cluster, minutes, memory }: JobScript)
     '--requeue',
     `--signal=B:USR2@${warning}`,
     `--time=${cluster.time ?? minutes}`,
-    `--ntasks=${ranks}`,
+    '--ntasks=1',
     `--cpus-per-task=${cpus}`,
     `--mem=${cluster.memory ?? `${memory}M`}`,
     ...(partition === null ? [] : [`--partition=${partition}`]),
@@ -83,11 +82,6 @@ function directives({ name, comment, log, cluster, minutes, memory }: JobScript)
     ...options,
   ];
   return own.map((option) => `#SBATCH ${/[\s#'"]/.test(option) ? quoted(option) : option}`);
-}
-
-/** Open MPI's and MPICH's launchers, and Slurm's. */
-function rankOption({ launcher, ranks }: Cluster): string {
-  return /\bmpi(run|exec)\b/.test(launcher) ? `-np ${ranks}` : `-n ${ranks}`;
 }
 
 /** A word of the shell that stands for itself. */

@@ -42,7 +42,7 @@ const FAULTS: readonly (readonly [pattern: RegExp, code: string, hint: string])[
   [
     /node (configuration|count)|cpu|processors/i,
     'cluster/cpus',
-    'Set "cpus", "ranks" or "memory" under "cluster" to what a node has: `sinfo -o "%P %c %m"`.',
+    'Set "cpus" or "memory" under "cluster" to what a node has: `sinfo -o "%P %c %m"`.',
   ],
   [
     /account|qos/i,
