@@ -42,7 +42,7 @@ function parseJson(text: string | undefined): unknown {
 
 /** @param key of the step that learns. @param initial the maps that learning starts from. */
 export async function originOf(
-  { checkpoint, runtime, cache: { ranks } }: Workbench,
+  { checkpoint, runtime, ranks }: Workbench,
   key: string,
   blocks: readonly Int32Array[],
   initial: SeamState,
@@ -52,7 +52,7 @@ export async function originOf(
     text: digestOfBlocks(blocks),
     start: digestOfMaps(initial),
   };
-  const shared = ranks.size === 1 ? '' : ` by ${ranks.size} ranks`;
+  const shared = ranks === undefined ? '' : ` by ${ranks.size} ranks`;
   return { key, inputs, computed: `${runtime.kernels} kernels on ${runtime.device.kind}${shared}` };
 }
 

@@ -55,8 +55,8 @@ export class Executor implements StepContext {
 
   /** Ranks that have come to different results, or to different kept ones, would wait for each other for ever. */
   async #expectSame(step: Step<unknown>, isKept: boolean): Promise<void> {
-    const { ranks } = this.bench.cache;
-    if (ranks.size === 1 || step.isDerived || step.isLeaders) return;
+    const { ranks } = this.bench;
+    if (ranks === undefined || ranks.size === 1 || step.isDerived || step.isLeaders) return;
     const state = isKept ? 'kept' : 'to be computed';
     // Other steps may have paths in their keys, which ranks name in their own ways.
     const from = step.inputs.map((input) => input.digest(this.of(input)));

@@ -33,6 +33,8 @@ export interface Workbench extends Methods {
   readonly tokenizer: Tokenizer;
   readonly runtime: Runtime;
   readonly cache: ProgramCache;
+  /** Processes that do the same work; absent for one alone. */
+  readonly ranks?: Ranks;
   /** A digest of the means of keys, where networks take them out of these; else absent. */
   readonly keyMeans?: string;
   /** The clip ratios that were searched for the deployed network; absent where none were. */
@@ -67,6 +69,7 @@ export async function openWorkbench(
     tokenizer,
     runtime,
     cache,
+    ...(ranks.size > 1 && { ranks }),
     ...(await methodsOf(experiment)),
     async close() {
       await cache.release();
@@ -88,9 +91,8 @@ async function expectSameWork(ranks: Ranks, checkpoint: Checkpoint, runtime: Run
 }
 
 /** What computes, for people. */
-export function describeWork({ runtime, cache }: Pick<Workbench, 'runtime' | 'cache'>): string {
-  const { description } = cache.ranks;
-  return description === null ? runtime.description : `${runtime.description}; ${description}`;
+export function describeWork({ runtime, ranks }: Pick<Workbench, 'runtime' | 'ranks'>): string {
+  return ranks === undefined ? runtime.description : `${runtime.description}; ${ranks.description}`;
 }
 
 /** The setting in the field's words; for a matrix those of its cells. */
