@@ -117,7 +117,7 @@ const RULES: readonly Rule[] = [
   forbidden(
     'files for other tools are written by engine/export',
     /\bwriteTorchTensors\b/,
-    [/^engine\/(export|rotation)\//],
+    [/^engine\/(export|rotation|checkpoint-export)\//],
     ['engine/plan/x.ts', "import { writeTorchTensors } from '../../formats/torch-zip-write.ts';"],
   ),
   forbidden(

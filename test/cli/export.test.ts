@@ -78,7 +78,7 @@ test('bits of tables are for whole models', async () => {
   for (const [option, value] of [
     ['dtype', 'float32'],
     ['type', 'F16'],
-    ['plan', true],
+    ['weights', 'rotated'],
   ] as const)
     await rejectsWith(
       () => exportRun(RUN, { format: 'onnx', out: 'x', [option]: value, ...COMPOSED }, recording().output),

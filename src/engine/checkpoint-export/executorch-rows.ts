@@ -103,6 +103,6 @@ export function executorchRows(question: ExportQuestion): TargetRow[] {
     },
     ...runTimeMaps(question.maps).map((placed) => mapRow(placed, question)),
     activationRow(question),
-    ...cacheRows(question, 'keys are not turned by R3 there: 4 bits without it cost much'),
+    ...cacheRows(question, 'keys are not turned behind RoPE there: 4 bits would cost much'),
   ];
 }
