@@ -26,7 +26,7 @@ const DONE_SECONDS = 600;
 /**
  * Does a command's work on all ranks that the launcher started; only rank 0 prints. Where all end, for whatever reason,
  * they end in order, and rank 0 tells. Where one fails alone, it tells and ends the others.
- * @returns the exit code of a rank that failed and is not to tell.
+ * @returns the exit code of a rank that failed alone.
  */
 export async function onRanks(
   output: Output,
@@ -37,7 +37,8 @@ export async function onRanks(
   try {
     ranks = await engine.joinRanks();
   } catch (error) {
-    if (codeOf(error) === 'mpi/not-to-tell') return EXIT.fault;
+    // A launcher ends all ranks when one fails: the one that tells must not be ended before.
+    if (codeOf(error) === 'mpi/not-to-tell') return undefined;
     throw error;
   }
   if (ranks.size === 1) return work(ranks, output);
@@ -56,10 +57,11 @@ export async function onRanks(
 }
 
 /** @throws the error on rank 0, where all ranks have ended; the others keep still. */
-async function failed(ranks: Ranks, error: unknown, output: Output): Promise<ExitCode> {
+async function failed(ranks: Ranks, error: unknown, output: Output): Promise<ExitCode | undefined> {
   const haveAllEnded = await ranks.leave(FAILED_SECONDS);
   if (haveAllEnded && ranks.leads) throw error;
-  if (haveAllEnded && (error instanceof UserError || error instanceof Cancelled)) return EXIT.fault;
+  // The exit code is rank 0's: a launcher ends all when one fails, and rank 0 is about to tell.
+  if (haveAllEnded && (error instanceof UserError || error instanceof Cancelled)) return undefined;
   if (!ranks.leads) output.note(`Rank ${ranks.rank} of ${ranks.size}, on ${hostname()}:`);
   const code = reportFailure(error, output);
   await flushStdout();
