@@ -34,7 +34,12 @@ const FAULTS: [name: string, change: Change, code: string, message: RegExp][] = 
     'gguf/architecture',
     /mixture of 8 experts/,
   ],
-  ['a part of a model', { metadata: { 'split.count': ['u32', 3] } }, 'gguf/split', /one of 3 parts, and its name does not end in -00001-of-00003\.gguf/],
+  [
+    'a part of a model',
+    { metadata: { 'split.count': ['u32', 3] } },
+    'gguf/split',
+    /one of 3 parts, and its name does not end in -00001-of-00003\.gguf/,
+  ],
   [
     'a missing key',
     { metadata: { 'llama.block_count': undefined } },
