@@ -25,6 +25,13 @@ const SEARCHED = { clipRatio: 'searched' } as const;
 const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
 const GROUP = 64;
 
+/** One ratio for all activations: a search of ratios takes as long as GPTQ, and finds no better ones on SmolLM2-135M. */
+const fixed = (clipRatio: number): Quantization => ({
+  activations: { clipRatio },
+  keys: { clipRatio: 1 },
+  values: { clipRatio: 1 },
+});
+
 const OF_KEYS = 'a row for each position, added to keys';
 const OF_GROUPS = `a scale and a zero for ${GROUP} channels`;
 
@@ -41,10 +48,24 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
   {
+    name: 'best-85',
+    title: 'The best, activations at 0.85, keys and values not clipped',
+    like: 'best',
+    quantization: fixed(0.85),
+    price: null,
+  },
+  {
     name: 'groups',
     title: `The best in groups of ${GROUP}`,
     like: 'best',
     quantization: { activations: { groupSize: GROUP } },
+    price: OF_GROUPS,
+  },
+  {
+    name: 'groups-whole',
+    title: `The best in groups of ${GROUP}, nothing clipped`,
+    like: 'best',
+    quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
     price: OF_GROUPS,
   },
 ];
