@@ -10,6 +10,7 @@ export interface QualityRow {
   /** The row of the product that it begins with. */
   readonly like: string;
   readonly quantization: Quantization;
+  readonly learning?: NonNullable<ExperimentInput['rotation']>['learning'];
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
 }
@@ -24,6 +25,7 @@ const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
 const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
 const GROUP = 64;
+const MASSIVE = { massiveWeight: 64 } as const;
 
 /** One ratio for all activations: a search of ratios takes as long as GPTQ, and finds no better ones on SmolLM2-135M. */
 const fixed = (clipRatio: number): Quantization => ({
@@ -66,6 +68,22 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     title: `The best in groups of ${GROUP}, nothing clipped`,
     like: 'best',
     quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    price: OF_GROUPS,
+  },
+  {
+    name: 'massive',
+    title: 'The best, activations at 0.85, massive tokens counted 64 times in learning',
+    like: 'best',
+    quantization: fixed(0.85),
+    learning: MASSIVE,
+    price: null,
+  },
+  {
+    name: 'massive-groups',
+    title: `The same in groups of ${GROUP}, nothing clipped`,
+    like: 'best',
+    quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    learning: MASSIVE,
     price: OF_GROUPS,
   },
 ];
