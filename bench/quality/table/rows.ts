@@ -72,9 +72,9 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   {
     name: 'massive',
-    title: 'The best, activations at 0.85, massive tokens counted 64 times in learning',
+    title: 'The best, massive tokens counted 64 times in learning',
     like: 'best',
-    quantization: fixed(0.85),
+    quantization: {},
     learning: MASSIVE,
     price: null,
   },
