@@ -73,7 +73,8 @@ async function learn(cell: LearnCell) {
   const began = performance.now();
   if (cell.captured) {
     const some = blocksToCapture(blocks);
-    const rows = await captureActivations(bench.cache, capturedNetwork(bench), some, cell.seed);
+    const sample = { seed: cell.seed, massiveWeight: 1 };
+    const rows = await captureActivations(bench.cache, capturedNetwork(bench), some, sample);
     const options = { ...cell.captured, ...both, optimizer: 'lie-adam', gradientClip: null } as const;
     state = (await drain(learnFromActivations(bench.cache, state, rows, options))).result;
   }

@@ -90,6 +90,14 @@ const learningSchema = z
       .describe(
         'The precision of the products of learning on processors that multiply bfloat16 (AMX, or AVX-512 BF16). float32 is exact to float32. bfloat16x2 takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. bfloat16 does so too, but takes a single one in products of derivatives, off by at most 2^-8: the fastest. Other processors compute in float32 in any case, and evaluation always does. Reference: bfloat16, forward too.',
       ),
+    massiveWeight: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(1)
+      .describe(
+        'Tokens whose residual is more than ten times as long as that of the median token count so many times where rotations are learned from captured activations. Attention rests on such tokens. Reference: none; InfoQuant: 30.',
+      ),
     microBatch: z
       .int()
       .min(1)

@@ -46,6 +46,7 @@ const RULES: readonly Rule[] = [
   weightsOnly,
   gridOfLattice,
   unusedScaleGradient,
+  unusedMassiveWeight,
   fewSamples,
   betweenOptions,
   trainingWithMaps,
@@ -330,6 +331,19 @@ function unusedScaleGradient({ rotation }: Experiment): RuleFault[] {
       ['rotation', 'learning', 'scaleGradient'],
       `has no effect with the objective "${objective}": its gradient passes no quantizer.`,
       'Leave scaleGradient out, or learn by "cross-entropy".',
+    ),
+  ];
+}
+
+function unusedMassiveWeight({ rotation }: Experiment): RuleFault[] {
+  const { massiveWeight, objective } = rotation.learning;
+  if (massiveWeight === 1 || objective !== 'cross-entropy' || rotation.start === 'captured') return [];
+  return [
+    warning(
+      'config/massive-weight',
+      ['rotation', 'learning', 'massiveWeight'],
+      'has no effect: cross-entropy from this start reads no captured activations.',
+      'Leave massiveWeight out, learn by "peak", or start "captured".',
     ),
   ];
 }

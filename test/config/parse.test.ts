@@ -92,6 +92,7 @@ test('a model alone gets every default', () => {
         weightClipEvery: 1,
         scaleGradient: false,
         precision: 'bfloat16',
+        massiveWeight: 1,
         microBatch: null,
       },
     },

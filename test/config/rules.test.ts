@@ -209,6 +209,20 @@ const cases: {
     expected: ['warning config/scale-gradient'],
   },
   {
+    name: 'a weight of massive tokens, by captured activations',
+    change: (e) =>
+      Object.assign(e.rotation, {
+        start: 'captured',
+        learning: { ...e.rotation.learning, massiveWeight: 64 },
+      }),
+    expected: [],
+  },
+  {
+    name: 'a weight of massive tokens, by cross-entropy alone',
+    change: (e) => (e.rotation.learning.massiveWeight = 64),
+    expected: ['warning config/massive-weight'],
+  },
+  {
     name: 'fewer sequences than a batch',
     change: (e) => (e.calibration.samples = 7),
     expected: ['warning config/few-samples'],

@@ -74,8 +74,13 @@ function valuesOf(entries: readonly Entry[], method: string, metric: string, bit
 }
 
 function perplexities(entries: readonly Entry[], method: string, bits: string | null): string {
-  return spread(valuesOf(entries, method, 'perplexity', bits), (value) => value.toPrecision(4));
+  const values = valuesOf(entries, method, 'perplexity', bits);
+  const shown = spread(values, (value) => value.toPrecision(4));
+  return values.length === 1 && !SEEDLESS.includes(method) ? `${shown} (one seed)` : shown;
 }
+
+/** Rows that draw nothing: one measurement is all there is. */
+const SEEDLESS = ['fp', 'rtn'];
 
 /** Mean of the tasks, in per cent. */
 function accuracies(entries: readonly Entry[], method: string, bits: string | null): string {

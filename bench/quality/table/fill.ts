@@ -66,13 +66,16 @@ function matrixOf(
   seeds: readonly number[],
 ): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
-  const rows = QUALITY_ROWS.map(({ name, title, like, quantization }) => {
+  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, learning }) => {
     const gptq = { ...quantization.weights?.gptq, samples };
     return {
       name,
       title,
       like,
-      settings: { quantization: { ...quantization, weights: { ...quantization.weights, gptq } } },
+      settings: {
+        quantization: { ...quantization, weights: { ...quantization.weights, gptq } },
+        ...(learning && { rotation: { learning } }),
+      },
     };
   });
   return {

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import type { ExperimentInput } from '../../../src/config/schema.ts';
 import { subjects } from '../subjects.ts';
+import { rawForm } from './raw-form.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..', '..');
 export const WORK = join(ROOT, 'build', 'quality');
@@ -87,11 +88,12 @@ function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: st
   };
 }
 
-/** A copy of a text with the line ends that other programs read it with. @returns its path. */
+/** A copy of a text as the raw test text is, with the line ends that other programs read. @returns its path. */
 function plain(path: string): string {
   mkdirSync(WORK, { recursive: true });
   const copy = join(WORK, basename(path));
-  writeFileSync(copy, readFileSync(path, 'utf8').replaceAll('\r\n', '\n'));
+  const text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n');
+  writeFileSync(copy, text.includes('<unk>') ? rawForm(text) : text);
   return copy;
 }
 

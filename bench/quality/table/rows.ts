@@ -10,6 +10,7 @@ export interface QualityRow {
   /** The row of the product that it begins with. */
   readonly like: string;
   readonly quantization: Quantization;
+  readonly learning?: NonNullable<ExperimentInput['rotation']>['learning'];
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
 }
@@ -24,6 +25,14 @@ const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
 const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
 const GROUP = 64;
+const MASSIVE = { massiveWeight: 64 } as const;
+
+/** One ratio for all activations: a search of ratios takes as long as GPTQ, and finds no better ones on SmolLM2-135M. */
+const fixed = (clipRatio: number): Quantization => ({
+  activations: { clipRatio },
+  keys: { clipRatio: 1 },
+  values: { clipRatio: 1 },
+});
 
 const OF_KEYS = 'a row for each position, added to keys';
 const OF_GROUPS = `a scale and a zero for ${GROUP} channels`;
@@ -41,10 +50,40 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
   {
+    name: 'best-85',
+    title: 'The best, activations at 0.85, keys and values not clipped',
+    like: 'best',
+    quantization: fixed(0.85),
+    price: null,
+  },
+  {
     name: 'groups',
     title: `The best in groups of ${GROUP}`,
     like: 'best',
     quantization: { activations: { groupSize: GROUP } },
+    price: OF_GROUPS,
+  },
+  {
+    name: 'groups-whole',
+    title: `The best in groups of ${GROUP}, nothing clipped`,
+    like: 'best',
+    quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    price: OF_GROUPS,
+  },
+  {
+    name: 'massive',
+    title: 'The best, massive tokens counted 64 times in learning',
+    like: 'best',
+    quantization: {},
+    learning: MASSIVE,
+    price: null,
+  },
+  {
+    name: 'massive-groups',
+    title: `The same in groups of ${GROUP}, nothing clipped`,
+    like: 'best',
+    quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    learning: MASSIVE,
     price: OF_GROUPS,
   },
 ];

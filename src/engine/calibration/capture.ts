@@ -13,11 +13,19 @@ import { ofLayer, type Seam, seamOf } from '../network/seams.ts';
 import { timesTransform } from '../network/side-transform.ts';
 import type { TextSize } from '../network/work.ts';
 import { Rng } from '../rotation/random.ts';
+import { massiveTokens } from './massive-tokens.ts';
 
 /** Memory for captured rows of one group of rotations. */
 const RESERVOIR_BYTES = 256 * 2 ** 20;
 /** More rows than this no longer change what is learned. */
 const RESERVOIR_ROWS = 32_768;
+
+/** What is captured, beside the text. */
+export interface CaptureOptions {
+  readonly seed: number;
+  /** Rows of the residual stand so many times in the sample where their token is massive. */
+  readonly massiveWeight: number;
+}
 
 /** Tokens that activations are captured over. */
 const CAPTURED_TOKENS = 32_768;
@@ -56,7 +64,7 @@ export async function captureActivations(
   cache: ProgramCache,
   network: Network,
   blocks: readonly Int32Array[],
-  seed: number,
+  { seed, massiveWeight }: CaptureOptions,
   signal?: AbortSignal,
 ): Promise<CapturedActivations> {
   const { config } = network.checkpoint;
@@ -76,8 +84,12 @@ export async function captureActivations(
         { ...tensors, x },
         signal,
       );
+      const massive = massiveWeight > 1 ? massiveTokens(x.data, config.hiddenSize) : [];
       for (const seam of CAPTURED)
-        for (const site of SEAMS[seam].sites) ofLayer(reservoirs[seam], layer).add(seen[site].data);
+        for (const site of SEAMS[seam].sites) {
+          const times = seam === 'residual' ? massive.map((is) => (is ? massiveWeight : 1)) : [];
+          ofLayer(reservoirs[seam], layer).add(seen[site].data, times);
+        }
       x = y;
     }
   }
@@ -156,16 +168,21 @@ class Reservoir {
     this.#rows = new Float32Array(this.#capacity * width);
   }
 
-  /** Adds one site's rows of one sequence, scaled to RMS 1 over all of them. */
-  add(values: Float32Array): void {
+  /**
+   * Adds one site's rows of one sequence, scaled to RMS 1 over all of them.
+   * @param times how often each row stands in the stream; once where absent.
+   */
+  add(values: Float32Array, times: readonly number[]): void {
     const width = this.#width;
     let square = 0;
     for (let i = 0; i < values.length; i++) square += values[i]! * values[i]!;
     const factor = square > 0 ? Math.sqrt(values.length / square) : 1;
     for (let row = 0; row < values.length / width; row++) {
-      const place = this.#place();
-      if (place === null) continue;
-      for (let i = 0; i < width; i++) this.#rows[place * width + i] = values[row * width + i]! * factor;
+      for (let time = 0; time < (times[row] ?? 1); time++) {
+        const place = this.#place();
+        if (place === null) continue;
+        for (let i = 0; i < width; i++) this.#rows[place * width + i] = values[row * width + i]! * factor;
+      }
     }
   }
 

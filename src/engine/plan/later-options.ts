@@ -13,6 +13,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   groupScales: 'static',
   offset: 'none',
   firstTokens: 0,
+  massiveWeight: 1,
   inputs: 'full-precision',
   target: 'weights',
   gptaqAlpha: 0.25,

@@ -59,7 +59,11 @@ async function* learnOnCaptured(
   const { cache, experiment } = bench;
   const some = blocksToCapture(blocks);
   const network = capturedNetwork(bench);
-  const captured = await captureActivations(cache, network, some, experiment.calibration.seed, signal);
+  const sample = {
+    seed: experiment.calibration.seed,
+    massiveWeight: experiment.rotation.learning.massiveWeight,
+  };
+  const captured = await captureActivations(cache, network, some, sample, signal);
   const { input } = quantizersOf(
     experiment.quantization,
     experiment.rotation,
