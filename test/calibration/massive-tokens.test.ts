@@ -2,19 +2,16 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { massiveTokens } from '../../src/engine/calibration/massive-tokens.ts';
 
-test('a token is massive where its residual is more than ten times as long as the median', () => {
-  const rows = [
-    [-30, 40],
-    [0, 5],
-    [3, 4],
-    [5, 0],
-    [0, -50.1],
-  ];
-  // The lengths are 50, 5, 5, 5 and 50.1: ten times the median is not more than ten times.
-  assert.deepEqual(massiveTokens(rows.flat(), 2), [false, false, false, false, true]);
+/** Rows of two channels with these lengths. */
+const residual = (...lengths: readonly number[]) =>
+  Float32Array.from(lengths.flatMap((length) => [0.6 * length, -0.8 * length]));
+
+test('a token is massive from ten times the median length on', () => {
+  assert.deepEqual(massiveTokens(residual(50, 1, 2, 4, 5), 2), [true, false, false, false, false]);
+  assert.deepEqual(massiveTokens(residual(1, 39, 4, 41, 4), 2), [false, false, false, true, false]);
 });
 
-test('no token of a text of silence is massive, and an empty text has none', () => {
-  assert.deepEqual(massiveTokens(new Float32Array(6), 2), [false, false, false]);
-  assert.deepEqual(massiveTokens([], 2), []);
+test('of one token, or of zeros, none is massive', () => {
+  assert.deepEqual(massiveTokens(residual(7), 2), [false]);
+  assert.deepEqual(massiveTokens(residual(0, 0, 0), 2), [false, false, false]);
 });

@@ -91,12 +91,12 @@ for (const size of SIZES)
     for (const found of await onRanksInMemory(size, score)) assert.deepEqual(found, alone);
   });
 
-for (const size of SIZES)
-  test(`${size} ranks capture the rows of one, to the bit`, async () => {
+for (const [size, massiveWeight] of SIZES.flatMap((size) => [[size, 1] as const, [size, 4] as const]))
+  test(`${size} ranks capture the rows of one, to the bit, massive tokens ${massiveWeight} times`, async () => {
     const blocks = differentWindows(config, 5, SEQUENCE);
     const capture = async (ranks: Ranks) => {
       const network = plainNetwork(ranks);
-      return captureActivations(cacheOf(ranks), network, blocks, 3);
+      return captureActivations(cacheOf(ranks), network, blocks, { seed: 3, massiveWeight });
     };
     const alone = await capture(ONE_RANK);
     assert.ok(alone.residual![0]!.rows.some((x) => x !== 0));

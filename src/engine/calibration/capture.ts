@@ -70,7 +70,9 @@ export async function captureActivations(
   const { config } = network.checkpoint;
   const reservoirs = makeReservoirs(config, blocks, seed);
   const { ranks } = network;
-  const own = new Set(shareOf(blocks, ranks));
+  // How often massive tokens are drawn is known only where they are seen: then every rank sees all blocks.
+  const isShared = massiveWeight === 1;
+  const own = new Set(isShared ? shareOf(blocks, ranks) : blocks);
   for (const ids of blocks) {
     if (!own.has(ids)) {
       skipBlock(reservoirs, config, ids.length);
@@ -85,17 +87,26 @@ export async function captureActivations(
         signal,
       );
       const massive = massiveWeight > 1 ? massiveTokens(x.data, config.hiddenSize) : [];
-      for (const seam of CAPTURED)
-        for (const site of SEAMS[seam].sites) {
-          const times = seam === 'residual' ? massive.map((is) => (is ? massiveWeight : 1)) : [];
-          ofLayer(reservoirs[seam], layer).add(seen[site].data, times);
-        }
+      const times = massive.map((isMassive) => (isMassive ? massiveWeight : 1));
+      addSeen(reservoirs, layer, seen, times);
       x = y;
     }
   }
-  for (const seam of CAPTURED) for (const one of reservoirs[seam]) await one.sumOver(ranks);
+  if (isShared) for (const seam of CAPTURED) for (const one of reservoirs[seam]) await one.sumOver(ranks);
   const results = CAPTURED.map((seam) => [seam, reservoirs[seam].map((one) => one.result())] as const);
   return Object.fromEntries(results);
+}
+
+/** @param times that the row of each token of the residual is put in; empty for once. */
+function addSeen(
+  reservoirs: Reservoirs,
+  layer: number,
+  seen: Readonly<Record<CapturedSite, Reals>>,
+  times: readonly number[],
+): void {
+  for (const seam of CAPTURED)
+    for (const site of SEAMS[seam].sites)
+      ofLayer(reservoirs[seam], layer).add(seen[site].data, seam === 'residual' ? times : []);
 }
 
 /** A block that another rank passes through the network: it draws the same places. */
