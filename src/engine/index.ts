@@ -5,19 +5,15 @@
  * Every part is loaded when it is first asked for: a command line that prints its help, and a worker that introduces
  * itself, must not wait for what they do not use.
  */
-import type { Cluster, Purpose, ResolvedExperiment } from '../config/index.ts';
+import type { Purpose, ResolvedExperiment } from '../config/index.ts';
 import type { ComparisonEvent } from '../protocol/comparison.ts';
 import type { RunEvent } from '../protocol/events.ts';
 import type { GenerationEvent } from '../protocol/generation.ts';
 import type { SpeedEvent } from '../protocol/speed.ts';
 import type { CellReasons, CheckParams, CheckResult } from '../protocol/worker.ts';
 import type { Run } from '../runs/index.ts';
-import type { Ranks } from './distributed/ranks.ts';
+import type { Ranks } from './distributed/index.ts';
 import type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
-import type { JobStatus } from './plan/cluster/jobs.ts';
-import type { ClusterPreview } from './plan/cluster/preview.ts';
-import type { TaskRequest, TaskResult } from './plan/cluster/run-task.ts';
-import type { ClusterOptions } from './plan/cluster/watch.ts';
 import type { ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 import type { ModelDescription } from './plan/describe-model.ts';
 import type { StepDescription } from './plan/describe-plan.ts';
@@ -50,13 +46,10 @@ import type { SpeedRequest } from './plan/speed/place.ts';
 import type { Writer } from './plan/writer.ts';
 import type { Runtime, RuntimeOptions } from './runtime/index.ts';
 
-export type { Ranks } from './distributed/ranks.ts';
+export * from './distributed/index.ts';
 export type { DequantizedDType } from './model/import-gguf.ts';
 export type { ImportedModel, ImportModelRequest } from './model/import-model.ts';
-export type { JobStatus } from './plan/cluster/jobs.ts';
-export type { ClusterPreview } from './plan/cluster/preview.ts';
-export type { TaskRequest, TaskResult } from './plan/cluster/run-task.ts';
-export type { ClusterOptions } from './plan/cluster/watch.ts';
+export * from './plan/cluster/index.ts';
 export type { ComparedNetwork, ComparisonRequest, ComparisonResult } from './plan/compare-text.ts';
 export type { StepDescription } from './plan/describe-plan.ts';
 export type { Expected } from './plan/estimate/expected.ts';
@@ -90,34 +83,9 @@ export type { SpeedRequest } from './plan/speed/place.ts';
 export type { Writer } from './plan/writer.ts';
 export { loadAddon, ortLibraryPath } from './runtime/addon.ts';
 
-/** The processes that a launcher of MPI started this one with; one where it was started alone. To be called once. */
-export async function joinRanks(): Promise<Ranks> {
-  return (await import('./distributed/join.ts')).joinRanks();
-}
-
-/** Compares the programs of the ranks. @throws UserError `mpi/ranks-differ`. */
-export async function expectSameProgram(ranks: Ranks): Promise<void> {
-  return (await import('./distributed/join.ts')).expectSameProgram(ranks);
-}
-
-/** The number that a launcher gave this process, without joining the others; 0 where it was started alone. */
-export async function startedRank(): Promise<number> {
-  return (await import('./distributed/launcher.ts')).launcherOf(process.env)?.rank ?? 0;
-}
-
 /** Where this rank reads and writes. @param runs the folder of runs. */
 export async function openRankPlace(ranks: Ranks, runs: string): Promise<RankPlace> {
   return (await import('./plan/rank-place.ts')).RankPlace.open(ranks, runs);
-}
-
-/** Work that rank 0 does before the others. */
-export async function leaderFirst<T>(ranks: Ranks, work: () => Promise<T>): Promise<T> {
-  return (await import('./distributed/agreement.ts')).leaderFirst(ranks, work);
-}
-
-/** A text that only rank 0 finds out. */
-export async function fromLeader(ranks: Ranks, work: () => Promise<string>): Promise<string> {
-  return (await import('./distributed/agreement.ts')).fromLeader(ranks, work);
 }
 
 /** Reads an experiment file and checks all that can be known before anything runs. @throws ExperimentError. */
@@ -198,43 +166,6 @@ export async function* runMatrix(
   options: OptimizeOptions,
 ): AsyncGenerator<RunEvent, MatrixResult> {
   return yield* (await import('./plan/matrix/run-matrix.ts')).runMatrix(experiment, options);
-}
-
-/** The same on a cluster: ready steps become jobs, and are watched. An abort leaves the jobs alone. */
-export async function* fillOnCluster(
-  experiment: ResolvedExperiment,
-  cluster: Cluster,
-  options: ClusterOptions,
-): AsyncGenerator<RunEvent, MatrixResult> {
-  return yield* (await import('./plan/cluster/watch.ts')).fillOnCluster(experiment, cluster, options);
-}
-
-/** What would be handed to the cluster now. */
-export async function* previewCluster(
-  experiment: ResolvedExperiment,
-  cluster: Cluster,
-  options: ClusterOptions,
-): AsyncGenerator<RunEvent, ClusterPreview> {
-  return yield* (await import('./plan/cluster/preview.ts')).previewCluster(experiment, cluster, options);
-}
-
-/** A step of a cell inside a job of the cluster, and what the cell lacks beside it. */
-export async function* runTask(
-  experiment: ResolvedExperiment,
-  request: TaskRequest,
-  options: EngineOptions,
-): AsyncGenerator<RunEvent, TaskResult> {
-  return yield* (await import('./plan/cluster/run-task.ts')).runTask(experiment, request, options);
-}
-
-/** The jobs of an experiment that are in the queue of the cluster. */
-export async function clusterJobs(experiment: ResolvedExperiment): Promise<JobStatus[]> {
-  return (await import('./plan/cluster/jobs.ts')).clusterJobs(experiment);
-}
-
-/** Ends these jobs. What their steps kept stays. @returns those that there were. */
-export async function cancelCluster(experiment: ResolvedExperiment): Promise<JobStatus[]> {
-  return (await import('./plan/cluster/jobs.ts')).cancelCluster(experiment);
 }
 
 /** What filling a matrix would do, and what is there already. */

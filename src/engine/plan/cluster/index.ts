@@ -1,0 +1,51 @@
+/** The door of this folder. Every part is loaded when it is first asked for. */
+import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
+import type { RunEvent } from '../../../protocol/events.ts';
+import type { MatrixResult } from '../matrix/run-matrix.ts';
+import type { EngineOptions } from '../options.ts';
+import type { JobStatus } from './jobs.ts';
+import type { ClusterPreview } from './preview.ts';
+import type { TaskRequest, TaskResult } from './run-task.ts';
+import type { ClusterOptions } from './watch.ts';
+
+export type { JobStatus } from './jobs.ts';
+export type { ClusterPreview } from './preview.ts';
+export type { TaskRequest, TaskResult } from './run-task.ts';
+export type { ClusterOptions } from './watch.ts';
+
+/** Fills a matrix on a cluster: ready steps become jobs, and are watched. An abort leaves the jobs alone. */
+export async function* fillOnCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  options: ClusterOptions,
+): AsyncGenerator<RunEvent, MatrixResult> {
+  return yield* (await import('./watch.ts')).fillOnCluster(experiment, cluster, options);
+}
+
+/** What would be handed to the cluster now. */
+export async function* previewCluster(
+  experiment: ResolvedExperiment,
+  cluster: Cluster,
+  options: ClusterOptions,
+): AsyncGenerator<RunEvent, ClusterPreview> {
+  return yield* (await import('./preview.ts')).previewCluster(experiment, cluster, options);
+}
+
+/** A step of a cell inside a job of the cluster, and what the cell lacks beside it. */
+export async function* runTask(
+  experiment: ResolvedExperiment,
+  request: TaskRequest,
+  options: EngineOptions,
+): AsyncGenerator<RunEvent, TaskResult> {
+  return yield* (await import('./run-task.ts')).runTask(experiment, request, options);
+}
+
+/** The jobs of an experiment that are in the queue of the cluster. */
+export async function clusterJobs(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  return (await import('./jobs.ts')).clusterJobs(experiment);
+}
+
+/** Ends these jobs. What their steps kept stays. @returns those that there were. */
+export async function cancelCluster(experiment: ResolvedExperiment): Promise<JobStatus[]> {
+  return (await import('./jobs.ts')).cancelCluster(experiment);
+}
