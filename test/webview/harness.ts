@@ -207,11 +207,9 @@ export class PanelPage {
   /** Waits until what was asked for is drawn. */
   async settle(): Promise<void> {
     await this.page.evaluate(async () => {
-      const frames = async () => {
+      do {
         for (let frame = 0; frame < 3; frame++) await new Promise((done) => requestAnimationFrame(done));
-      };
-      await frames();
-      while (document.querySelector('[aria-busy=true]')) await frames();
+      } while (document.querySelector('.plot[aria-busy=true]'));
     });
   }
 
