@@ -1,5 +1,5 @@
 /** Runs the command line as a person does: another process, its own streams and exit code. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { programArguments } from '../helpers/program.ts';
 
@@ -28,6 +28,18 @@ export function spinquant(
     cwd,
     env: { ...process.env, ...env },
   });
+  watch(child);
+  return ended(child);
+}
+
+/**
+ * Gathers what a process writes until it ends.
+ * @param watch is called with the text on stderr as it grows.
+ */
+export function ended(
+  child: ChildProcessWithoutNullStreams,
+  watch: (stderr: string) => void = () => {},
+): Promise<Ended> {
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {
@@ -35,8 +47,8 @@ export function spinquant(
   });
   child.stderr.on('data', (chunk) => {
     stderr += chunk;
+    watch(stderr);
   });
-  watch(child);
   return new Promise((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { type Ended, MAIN } from '../cli/spinquant.ts';
+import { type Ended, ended, MAIN } from '../cli/spinquant.ts';
 
 /** As Debian calls them, where both may be installed. */
 const LAUNCHERS = {
@@ -42,19 +42,7 @@ export function launch(
   const child = spawn(program, [...options, ...parts.flatMap((part, i) => (i > 0 ? [':', ...part] : part))], {
     env: { ...process.env, ...env },
   });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk) => {
-    stdout += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    stderr += chunk;
-    watch?.(stderr, child);
-  });
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
+  return ended(child, (stderr) => watch?.(stderr, child));
 }
 
 /** Processes of ranks whose command line names a file. */
