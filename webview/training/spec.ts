@@ -23,6 +23,7 @@ export function trainingSpec(definition: ChartDefinition, kind: AxisKind, colors
       title: null,
       format: '~f',
       values: { expr: 'xTicks' },
+      labelSeparation: 6,
       labelExpr: 'datum.value == xMax ? wordBefore + datum.label + wordBehind : datum.label',
     }),
     y: valueAxis(kind === 'log', kind === definition.axis ? definition.labels : '~g', 44),

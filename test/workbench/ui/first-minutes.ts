@@ -12,7 +12,7 @@ import type { Workbench } from '../rig/workbench.ts';
 import { eventually } from './eventually.ts';
 import { drawnLine } from './panels.ts';
 import { lossesOf, newestRun } from './run-files.ts';
-import { screenshotInEveryTheme } from './screenshots.ts';
+import { screenshotAtEveryWidth } from './screenshots.ts';
 import type { Session } from './session.ts';
 
 /** From the click to a falling curve, on a busy machine too. */
@@ -50,7 +50,7 @@ export async function tryDemo(session: Session): Promise<void> {
   const { folder, workbench } = session;
   await workbench.openContainer('SpinQuant Lab');
   await welcome(workbench, 'Try the Demo').waitFor();
-  await screenshotInEveryTheme(workbench, 'first-empty');
+  await screenshotAtEveryWidth(workbench, 'first-empty');
   await welcome(workbench, 'Try the Demo').click();
   await workbench.page.getByRole('tab', { name: /^demo\.spinquant\.json/ }).waitFor();
   assert.deepEqual(readdirSync(join(folder, DEMO)).sort(), [
@@ -85,12 +85,12 @@ export async function runDemo({ folder, workbench }: Session): Promise<void> {
   assert.ok(losses.at(-1)! < 0.8 * losses[0]!, `${losses[0]} → ${losses.at(-1)}`);
   assert.ok(seconds < CURVE_MS / 1000);
   console.log(`A curve of more than 20 steps ${seconds.toFixed(0)} s after the click.`);
-  await screenshotInEveryTheme(workbench, 'first-curve');
+  await screenshotAtEveryWidth(workbench, 'first-curve');
   await workbench.command('Notifications: Clear All Notifications');
 }
 
 export async function explainModels({ workbench }: Session): Promise<void> {
-  await screenshotInEveryTheme(workbench, 'first-walkthrough', () => showModelStep(workbench));
+  await screenshotAtEveryWidth(workbench, 'first-walkthrough', () => showModelStep(workbench));
   await workbench.command('View: Close All Editors');
 }
 
