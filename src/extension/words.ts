@@ -90,7 +90,8 @@ export function progressText(progress: Progress, cells: CellCount | null = null)
 /** `4 jobs at work · 8 wait (Resources)`: the reasons are the scheduler's words. */
 function queueText({ running, pending, reasons }: QueueEvent): string {
   const { t } = vscode.l10n;
-  const atWork = t('{0} jobs at work on the cluster', running);
+  const atWork =
+    running === 1 ? t('1 job at work on the cluster') : t('{0} jobs at work on the cluster', running);
   if (pending === 0) return atWork;
   const waiting =
     reasons.length === 0 ? t('{0} wait', pending) : t('{0} wait ({1})', pending, reasons.join(', '));

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { VirtualCluster } from '../../cluster/virtual-cluster.ts';
+import { screenshot } from '../rig/rig.ts';
+import { eventually } from './eventually.ts';
+import { drawnLine } from './panels.ts';
+import { newestRun } from './run-files.ts';
+import type { Session } from './session.ts';
+
+const FILE = 'cluster.spinquant.json';
+const MEASURED = /^\d+\.\d{1,3}/;
+const LONG_MS = 120_000;
+
+/** Cells that take seconds, and learning that takes longer than anybody waits. */
+const CELLS = { bits: ['4-4-4'], methods: ['rtn', 'hadamard-had-rtn', 'spinquant-had-rtn'], seeds: [0] };
+const EXPERIMENT = {
+  matrix: CELLS,
+  model: 'model',
+  calibration: { text: 'calibration.txt', samples: 64, sequenceLength: 64 },
+  evaluation: {
+    perplexity: [{ name: 'stories', text: 'test.txt', sequenceLength: 64, maxWindows: 8 }],
+  },
+  rotation: { learning: { steps: 20_000, batchSize: 2 } },
+  cluster: { scheduler: 'slurm', cpus: 1, memory: '500M', time: '5', maxJobs: 2 },
+  threads: 1,
+};
+
+const status = ({ workbench }: Session) => workbench.page.locator('.statusbar').innerText();
+
+/** The lens hands the cells to the cluster: the status bar tells how the jobs stand, the table fills as they end. */
+export async function fillOnCluster(session: Session): Promise<void> {
+  const { folder, workbench } = session;
+  writeFileSync(join(folder, FILE), JSON.stringify(EXPERIMENT, null, 2));
+  await workbench.openFile(FILE);
+  await workbench.lens('Fill table (0 of 4 cells done)').click();
+  await eventually(
+    'jobs at work',
+    () => status(session),
+    (text) => /\d jobs? at work on the cluster/.test(text),
+    LONG_MS,
+  );
+  const results = await workbench.webview(/^Results/);
+  const numbers = async () =>
+    (await results.locator('table.matrix tbody td').allInnerTexts()).filter((text) => MEASURED.test(text));
+  await eventually('the short cells', numbers, (found) => found.length >= 3, LONG_MS);
+  const learning = await eventually(
+    'a job that learns',
+    () => newestRun(folder),
+    (run) => run !== null && run.record.status === 'running',
+    LONG_MS,
+  );
+  assert.match(learning!.record.cell?.method ?? '', /spinquant/);
+  await screenshot(workbench.page, 'cluster-light');
+}
+
+/** The run of a job on another node is drawn as it learns. */
+export async function watchJob(session: Session): Promise<void> {
+  const { workbench } = session;
+  await workbench.command('SpinQuant: Show Training');
+  const training = await workbench.webview(/^Training · SpinQuant had/);
+  const points = async () => (await drawnLine(training, 'loss')).split('L').length;
+  await eventually('its curve', points, (count) => count > 2, LONG_MS);
+  await screenshot(workbench.page, 'cluster-training-light');
+}
+
+/** Who cancels in the editor means the jobs. */
+export async function cancelOnCluster(session: Session, cluster: VirtualCluster): Promise<void> {
+  await session.workbench.command('SpinQuant: Cancel');
+  await eventually(
+    'an empty queue',
+    () => cluster.slurm('squeue', '--noheader'),
+    (list) => list.trim() === '',
+    LONG_MS,
+  );
+  await screenshot(session.workbench.page, 'cluster-cancelled-light');
+}
