@@ -40,6 +40,7 @@ export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';
 export { ExperimentError, formatFault, formatPath, uniqueFaults, withHint } from './faults.ts';
 export type { JsonSchema, SchemaTree } from './json-schema.ts';
 export { experimentJsonSchema } from './json-schema.ts';
+export { withoutLaterOptions } from './later-options.ts';
 export * from './matrix/index.ts';
 export type { MethodDescriptor, MethodKind, MethodName, MethodOptions } from './methods/index.ts';
 export { METHODS, methodNamed, methodsOf, methodTitle } from './methods/index.ts';

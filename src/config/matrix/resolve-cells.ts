@@ -1,6 +1,7 @@
 /** The cells of an experiment that was checked, as experiments that can be run. */
 import { createHash } from 'node:crypto';
 import { hasLearnedRotation } from '../derived.ts';
+import { asCellsWere } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
 import { type Cell, type CellName, cellsOf } from './expand.ts';
@@ -34,7 +35,10 @@ function settingsKey(experiment: ResolvedExperiment): string {
     rotation: hasLearnedRotation(rotation) ? rotation : { ...rotation, learning: null, start: null },
     ...{ scaling: ofChosen(scaling), training: ofChosen(training) },
   };
-  return createHash('sha256').update(JSON.stringify(deciding)).digest('hex').slice(0, 32);
+  return createHash('sha256')
+    .update(JSON.stringify(asCellsWere(deciding)))
+    .digest('hex')
+    .slice(0, 32);
 }
 
 /** A section without the options of methods that are not chosen: they decide nothing. */

@@ -1,7 +1,7 @@
+import { withoutLaterOptions } from '../../config/index.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { expectSame } from '../distributed/agreement.ts';
-import { withoutLaterOptions } from './later-options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';

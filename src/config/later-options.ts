@@ -1,5 +1,4 @@
-import { METHODS } from '../../config/index.ts';
-import type { ModelConfig } from '../model/config.ts';
+import { METHODS } from './methods/index.ts';
 
 /**
  * Options that came after keys were first kept in run folders, by name, with the value at which nothing changed. A key
@@ -23,8 +22,26 @@ const LATER: Readonly<Record<string, unknown>> = {
   sweeps: 0,
 };
 
+/** Those of them that came after keys of cells were kept in runs. */
+const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight'];
+
+interface Biased {
+  /** True where q, k and v have a bias. */
+  readonly attentionBias: boolean;
+}
+
+/** The settings of a cell as versions before these options wrote them, unless they use them. */
+export function asCellsWere(settings: unknown): unknown {
+  if (Array.isArray(settings)) return settings.map(asCellsWere);
+  if (typeof settings !== 'object' || settings === null) return settings;
+  const entries = Object.entries(settings).filter(
+    ([name, value]) => !(LATER_THAN_CELLS.includes(name) && LATER[name] === value),
+  );
+  return Object.fromEntries(entries.map(([name, value]) => [name, asCellsWere(value)]));
+}
+
 /** Plain data as versions before these options wrote it, unless it uses them. */
-export function withoutLaterOptions(spec: unknown, config: Pick<ModelConfig, 'attentionBias'>): unknown {
+export function withoutLaterOptions(spec: unknown, config: Biased): unknown {
   if (Array.isArray(spec)) return spec.map((part) => withoutLaterOptions(part, config));
   if (typeof spec !== 'object' || spec === null) return spec;
   const chosen = 'method' in spec ? spec.method : null;
@@ -35,11 +52,7 @@ export function withoutLaterOptions(spec: unknown, config: Pick<ModelConfig, 'at
 }
 
 /** Keys without a bias have no offset, whatever is set. */
-function isUnused(
-  name: string,
-  value: unknown,
-  { attentionBias }: Pick<ModelConfig, 'attentionBias'>,
-): boolean {
+function isUnused(name: string, value: unknown, { attentionBias }: Biased): boolean {
   if (name === 'offset' && value === 'bias') return !attentionBias;
   return Object.hasOwn(LATER, name) && LATER[name] === value;
 }

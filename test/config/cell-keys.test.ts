@@ -1,0 +1,38 @@
+/** Tables keep their cells when options are added: keys of cells are those of the versions before. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { experimentOfText, resolvedCells } from '../../src/config/index.ts';
+
+const TEXT = {
+  model: 'm',
+  calibration: { text: 'c.txt' },
+  evaluation: { perplexity: [{ name: 'wiki', text: 't.txt' }] },
+};
+const METHODS = ['rtn', 'gptq', 'spinquant-had-gptq', 'best'];
+
+/** As the version before `fullRange`, `r4Blocks` and `massiveWeight` wrote them into runs. */
+const KEYS = {
+  fp: 'd930f7f4d23d0385ae17a1bd25c36a6f',
+  rtn: 'da5e5e1cbfeac16a6bd25bab91685e40',
+  gptq: 'b131870e2159c38d637db62870510fef',
+  'spinquant-had-gptq': 'be4f4e2bdcb69ca828620d5b28526b23',
+  best: 'a24ad987a36fcf207f7b06566d7f4971',
+};
+
+function keysWith(more: object): Readonly<Record<string, string>> {
+  const matrix = { bits: ['4-4-4'], methods: METHODS, seeds: [0] };
+  const experiment = experimentOfText(JSON.stringify({ ...TEXT, ...more, matrix }), 'x.spinquant.json');
+  return Object.fromEntries(resolvedCells(experiment).map(({ method, key }) => [method, key]));
+}
+
+test('an option that is not used leaves the keys of cells as they were before it', () => {
+  assert.deepEqual(keysWith({}), KEYS, 'list a new option in src/config/later-options.ts');
+});
+
+test('an option that is used changes the keys of its cells', () => {
+  const massive = keysWith({ rotation: { learning: { massiveWeight: 64 } } });
+  assert.notEqual(massive.best, KEYS.best);
+  assert.equal(massive.rtn, KEYS.rtn, 'nothing is learned there');
+  const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
+  assert.notEqual(blocks['spinquant-had-gptq'], KEYS['spinquant-had-gptq']);
+});
