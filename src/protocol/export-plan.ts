@@ -1,8 +1,10 @@
 /** What becomes of a run in a format of others: known before anything is computed or written. */
 import type {
   CheckpointFormatName,
+  ExportTarget,
   FloatType,
   GgufWeightType,
+  ModelFormatName,
   TableBits,
   WeightChoice,
 } from './export-formats.ts';
@@ -36,6 +38,12 @@ export interface CheckpointSettings {
   /** Bits of the tables of tokens in a GGUF file. */
   readonly embeddings: TableBits;
   readonly head: TableBits;
+}
+
+/** An ONNX folder, as far as its table asks. */
+export interface OnnxPlanSettings {
+  readonly format: ModelFormatName;
+  readonly target: ExportTarget;
 }
 
 export const CHECKPOINT_DEFAULTS: Omit<CheckpointSettings, 'format'> = {
@@ -78,14 +86,27 @@ export interface ExportMeasured extends Pick<ExportCheck, 'text' | 'tokens' | 'n
   readonly there: number;
 }
 
-/** What an export costs, in a line. @param recorded what the run measured, `name: number` each. */
-export function costInWords(measured: ExportMeasured | null, recorded: readonly string[]): string {
+/** What is known of a run in a format before anything is written. */
+export interface PlannedExport {
+  readonly rows: readonly TargetRow[];
+  /** Null where it was not asked for, where the run has no text, or where weights are rounded anew. */
+  readonly measured: ExportMeasured | null;
+  /** Perplexities that the run measured, by the names of their texts. */
+  readonly recorded: Readonly<Record<string, number>>;
+}
+
+/** What an export costs, in a line. @param unmeasured why there is no measurement. */
+export function costInWords(
+  { measured, recorded }: Omit<PlannedExport, 'rows'>,
+  unmeasured = 'not measured (--measure does so on a few windows)',
+): string {
   if (measured !== null) {
     const [unrounded, network, there] = [measured.unrounded, measured.network, measured.there].map((each) =>
       each.toPrecision(5),
     );
     return `Perplexity on ${measured.tokens} tokens of ${measured.text}: not rounded ${unrounded}, as the run ${network}, as computed there ${there}`;
   }
-  const run = recorded.length > 0 ? `The run measured ${recorded.join(', ')}. ` : '';
-  return `${run}As computed there: not measured (--measure does so on a few windows)`;
+  const known = Object.entries(recorded).map(([name, value]) => `${name}: ${value.toPrecision(5)}`);
+  const run = known.length > 0 ? `The run measured ${known.join(', ')}. ` : '';
+  return `${run}As computed there: ${unmeasured}`;
 }

@@ -61,6 +61,7 @@ export const TOOLS = {
   status: 'spinquant_get_status',
   results: 'spinquant_get_results',
   cancel: 'spinquant_cancel_experiment',
+  export: 'spinquant_export_run',
 } as const;
 
 export const SETTINGS = {

@@ -5,7 +5,7 @@
 import type { ComparisonEvent } from './comparison.ts';
 import type { RunEvent } from './events.ts';
 import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.ts';
-import type { CheckpointSettings, TargetRow } from './export-plan.ts';
+import type { CheckpointSettings, OnnxPlanSettings, PlannedExport } from './export-plan.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
 export const WORKER_PROTOCOL = 9;
@@ -208,14 +208,17 @@ export interface PlanExportParams {
   readonly job: string;
   /** Absolute path of the run folder. */
   readonly run: string;
+  readonly settings: CheckpointSettings | OnnxPlanSettings;
+  /** True computes a few windows as the run and as the target do. */
+  readonly measure: boolean;
+}
+
+export interface ExportCheckpointParams {
+  /** Names the job in `event` notifications. */
+  readonly job: string;
+  /** Absolute path of the run folder. */
+  readonly run: string;
   readonly settings: CheckpointSettings;
-}
-
-export interface PlanExportResult {
-  readonly rows: readonly TargetRow[];
-}
-
-export interface ExportCheckpointParams extends PlanExportParams {
   /** Absolute path of the folder to make. */
   readonly out: string;
 }
@@ -268,7 +271,7 @@ export interface WorkerRequests {
   readonly download: { readonly params: DownloadParams; readonly result: DownloadResult };
   /** Null where the experiment, or its model, has faults or is not there. */
   readonly estimate: { readonly params: EstimateParams; readonly result: EstimateResult | null };
-  readonly planExport: { readonly params: PlanExportParams; readonly result: PlanExportResult };
+  readonly planExport: { readonly params: PlanExportParams; readonly result: PlannedExport };
   readonly exportCheckpoint: { readonly params: ExportCheckpointParams; readonly result: ExportModelResult };
   readonly check: { readonly params: CheckParams; readonly result: CheckResult };
   /** Of a matrix that is sound by itself; none where its model is not there. */

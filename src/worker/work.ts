@@ -29,9 +29,9 @@ export const WORK: { readonly [M in WorkMethod]: Work<M> } = {
     const { files, notes } = yield* exportModel({ ...request, from: { run } }, { signal });
     return { bytes: bytesOf(files), notes };
   },
-  async *planExport({ run, settings }, signal) {
-    const { rows } = yield* planExport({ settings, from: { run } }, { signal });
-    return { rows };
+  async *planExport({ run, settings, measure }, signal) {
+    const plan = yield* planExport({ settings, measure, from: { run } }, { signal });
+    return { rows: plan.rows, measured: plan.measured, recorded: plan.recorded };
   },
   async *exportCheckpoint({ run, settings, out }, signal) {
     const { files, check } = yield* exportCheckpoint({ settings, out, from: { run } }, { signal });

@@ -56,9 +56,22 @@ test('a checkpoint is planned, written, and told what it measured', async (t) =>
   const settings = { ...CHECKPOINT_DEFAULTS, format: 'compressed-tensors' } as const;
   const follow = { job: 'checkpoint-1', run: RUN, settings };
   const { signal } = new AbortController();
-  const { rows } = await client.follow('planExport', follow, () => {}, signal);
+  const asked = { ...follow, measure: false };
+  const { rows, measured } = await client.follow('planExport', asked, () => {}, signal);
+  assert.equal(measured, null);
   assert.deepEqual(rows.find(({ part }) => part === 'weights')?.verdict, 'kept');
   const { bytes, notes } = await client.follow('exportCheckpoint', { ...follow, out }, () => {}, signal);
   assert.ok(bytes > 10_000 && readdirSync(out).includes('model.safetensors'));
   assert.match(notes.join(' '), /^Perplexity on 62 tokens of stories, read back: \d/);
+});
+
+test('the table of an ONNX folder says what it costs', async () => {
+  const settings = { format: 'onnx', target: 'stock' } as const;
+  const { signal } = new AbortController();
+  const asked = { job: 'plan-1', run: RUN, settings, measure: true };
+  const { rows, measured } = await client.follow('planExport', asked, () => {}, signal);
+  assert.equal(rows.find(({ part }) => part === 'activations')?.verdict, 'changed');
+  // Activations of 8 bits instead of 4 are nearer to none that is rounded.
+  const { unrounded, network, there } = measured!;
+  assert.ok(Math.abs(there - unrounded) < Math.abs(network - unrounded), JSON.stringify(measured));
 });

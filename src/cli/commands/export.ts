@@ -86,8 +86,8 @@ async function planned(request: PlanExportRequest, flags: ExportFlags, output: O
   output.result(planInWords(title, plan));
 }
 
-const planInWords = (title: string, { bits, rows, measured, recorded: found }: ExportPlan): string =>
-  [`${title}, ${bits}:`, ...rowsInWords(rows), costInWords(measured, recorded(found))].join('\n');
+const planInWords = (title: string, plan: ExportPlan): string =>
+  [`${title}, ${plan.bits}:`, ...rowsInWords(plan.rows), costInWords(plan)].join('\n');
 
 /** Tells first what the format holds of the run; writes where there is a place for all of it. */
 async function exportCheckpoint(
@@ -121,9 +121,6 @@ async function exportCheckpoint(
     `Perplexity on ${check.tokens} tokens of ${check.text}: weights ${weights}, read back ${back}`,
   );
 }
-
-const recorded = (perplexities: Readonly<Record<string, number>>): string[] =>
-  Object.entries(perplexities).map(([name, value]) => `${name}: ${value.toPrecision(5)}`);
 
 const bytesOf = (files: Readonly<Record<string, number>>): number =>
   Object.values(files).reduce((sum, size) => sum + size, 0);

@@ -1,10 +1,11 @@
 /** What becomes of a run in a format: known from its settings, or measured. */
 import type { RunEvent } from '../../protocol/events.ts';
-import { type ExportTarget, isModelFormat, type ModelFormatName } from '../../protocol/export-formats.ts';
+import { isModelFormat } from '../../protocol/export-formats.ts';
 import {
   CHECKPOINT_DEFAULTS,
   type CheckpointSettings,
-  type ExportMeasured,
+  type OnnxPlanSettings,
+  type PlannedExport,
   type TargetRow,
 } from '../../protocol/export-plan.ts';
 import type { ExportQuestion } from '../checkpoint-export/format.ts';
@@ -22,12 +23,6 @@ import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
-/** An ONNX folder, as far as its table asks. */
-export interface OnnxPlanSettings {
-  readonly format: ModelFormatName;
-  readonly target: ExportTarget;
-}
-
 export interface PlanExportRequest {
   readonly from: Writer;
   readonly settings: CheckpointSettings | OnnxPlanSettings;
@@ -36,15 +31,10 @@ export interface PlanExportRequest {
 }
 
 /** The document of `export --plan --json`. */
-export interface ExportPlan {
+export interface ExportPlan extends PlannedExport {
   readonly format: PlanExportRequest['settings']['format'];
   /** Setting of the run, such as `W4A4KV4`. */
   readonly bits: string;
-  readonly rows: readonly TargetRow[];
-  /** Null where it was not asked for, where the run has no text, or where weights are rounded anew. */
-  readonly measured: ExportMeasured | null;
-  /** Perplexities that the run measured, by the names of their texts. */
-  readonly recorded: Readonly<Record<string, number>>;
 }
 
 /**

@@ -1,4 +1,4 @@
-/** The tools of language models: start, look, read results, cancel. Starting and cancelling ask the person first. */
+/** The tools of language models: start, look, read results, cancel, export. All but looking ask the person first. */
 import { isAbsolute, resolve } from 'node:path';
 import * as vscode from 'vscode';
 import { messageOf } from '../../protocol/errors.ts';
@@ -10,6 +10,7 @@ import type { Parts } from '../parts.ts';
 import type { RunSummaries } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
 import { experimentName, jobTitle } from '../words.ts';
+import { confirmExport, type ExportInput, exportByTool } from './export-tool.ts';
 
 export interface StartInput {
   readonly experiment: string;
@@ -24,6 +25,7 @@ export function registerTools(parts: Parts, summaries: RunSummaries): vscode.Dis
     vscode.lm.registerTool(TOOLS.status, tools.status),
     vscode.lm.registerTool(TOOLS.results, tools.results),
     vscode.lm.registerTool(TOOLS.cancel, tools.cancel),
+    vscode.lm.registerTool(TOOLS.export, tools.export),
   );
 }
 
@@ -32,6 +34,7 @@ export interface Tools {
   readonly status: vscode.LanguageModelTool<object>;
   readonly results: vscode.LanguageModelTool<{ readonly experiment?: string }>;
   readonly cancel: vscode.LanguageModelTool<{ readonly job?: string }>;
+  readonly export: vscode.LanguageModelTool<ExportInput>;
 }
 
 export function languageModelTools(parts: Parts, summaries: RunSummaries): Tools {
@@ -50,6 +53,10 @@ export function languageModelTools(parts: Parts, summaries: RunSummaries): Tools
     cancel: {
       prepareInvocation: ({ input }) => confirmCancel(parts, input.job),
       invoke: ({ input }) => answer(() => cancel(parts, input.job)),
+    },
+    export: {
+      prepareInvocation: ({ input }) => confirmExport(input),
+      invoke: ({ input }, token) => answer(() => exportByTool(parts, input, fileIn, token)),
     },
   };
 }

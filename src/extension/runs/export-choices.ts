@@ -15,7 +15,12 @@ import {
   TABLE_BITS,
   type TableBits,
 } from '../../protocol/export-formats.ts';
-import { CHECKPOINT_DEFAULTS, type CheckpointSettings, type TargetRow } from '../../protocol/export-plan.ts';
+import {
+  CHECKPOINT_DEFAULTS,
+  type CheckpointSettings,
+  costInWords,
+  type PlannedExport,
+} from '../../protocol/export-plan.ts';
 
 /** Rotations in a file, or the quantized model in a folder of ONNX or of other programs. */
 export type Exported =
@@ -60,9 +65,15 @@ function checkpointChoices(): FormatChoice[] {
   });
 }
 
-/** What becomes of each part of a run, a line each, for a dialog. */
-export const planLines = (rows: readonly TargetRow[]): string =>
-  rows.map(({ part, run, verdict, there }) => `${part}: ${verdict}. ${run} → ${there}`).join('\n\n');
+/** What becomes of each part of a run, a line each, and what that costs, for a dialog. */
+export function planLines(plan: PlannedExport, isMeasured: boolean): string {
+  const rows = plan.rows.map(({ part, run, verdict, there }) => `${part}: ${verdict}. ${run} → ${there}`);
+  if (plan.rows.some(({ verdict }) => verdict === 'refused')) return rows.join('\n\n');
+  const unmeasured = isMeasured
+    ? 'not measured, the run has no text to measure on'
+    : 'not measured yet (Measure does so on a few windows)';
+  return [...rows, costInWords(plan, unmeasured)].join('\n\n');
+}
 
 /** The usual bits of the tables of tokens come first. */
 export function tableBitsFirst(usual: TableBits): readonly TableBits[] {

@@ -1,13 +1,12 @@
-import { randomUUID } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import { EXPORT_FORMATS, type ExportFormatName, type TableBits } from '../../protocol/export-formats.ts';
-import type { CheckpointSettings } from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
-import type { ExportModelResult, WorkerRequests } from '../../protocol/worker.ts';
+import type { ExportModelResult } from '../../protocol/worker.ts';
 import type { Parts } from '../parts.ts';
 import { showProblem } from '../problem.ts';
-import { type Exported, formatChoices, planLines, tableBitsFirst } from './export-choices.ts';
+import { formatChoices, planLines, tableBitsFirst } from './export-choices.ts';
+import { type ExportedModel, followed, planSettings } from './exporting.ts';
 
 /** Writes the learned rotations of a run, or its quantized model, where the person says, by the engine. */
 export async function exportRun(parts: Parts, runDir: string): Promise<void> {
@@ -16,8 +15,7 @@ export async function exportRun(parts: Parts, runDir: string): Promise<void> {
   const { label, exported } = choice;
   try {
     if (exported.kind === 'rotations') await exportRotations(parts, runDir, exported.format);
-    else if (exported.kind === 'model') await exportModel(parts, runDir, exported, label);
-    else await exportCheckpoint(parts, runDir, exported.settings, label);
+    else await exportModel(parts, runDir, exported, label);
   } catch (error) {
     showProblem(parts.log, error);
   }
@@ -39,46 +37,59 @@ async function exportRotations({ worker }: Parts, runDir: string, format: Export
 async function exportModel(
   parts: Parts,
   runDir: string,
-  { format, target }: Extract<Exported, { kind: 'model' }>,
+  exported: ExportedModel,
   title: string,
 ): Promise<void> {
-  const bits = await pickTableBits(title);
-  if (bits === null) return;
-  const folder = await vscode.window.showSaveDialog({
+  if (!(await agreed(parts, runDir, exported, title))) return;
+  const bits = exported.kind === 'model' ? await pickTableBits(title) : null;
+  if (exported.kind === 'model' && bits === null) return;
+  const folder = await pickFolder(runDir, planSettings(exported).format, title);
+  if (folder === undefined) return;
+  const to = { run: runDir, out: folder.fsPath };
+  if (exported.kind === 'checkpoint') {
+    const { settings } = exported;
+    await tellWritten(parts, folder, await followed(parts, 'exportCheckpoint', { ...to, settings }, title));
+  } else if (bits !== null) {
+    const { format, target } = exported;
+    const request = { ...to, format, target, embeddings: bits, head: bits };
+    await tellWritten(parts, folder, await followed(parts, 'exportModel', request, title));
+  }
+}
+
+/** Shows what becomes of the run there, and what that costs where it is to be measured. @returns whether to write. */
+async function agreed(
+  parts: Parts,
+  runDir: string,
+  exported: ExportedModel,
+  title: string,
+): Promise<boolean> {
+  const write = vscode.l10n.t('Write…');
+  const measuring = vscode.l10n.t('Measure');
+  for (let measure = false; ; measure = true) {
+    const asked = { run: runDir, settings: planSettings(exported), measure };
+    const plan = await followed(parts, 'planExport', asked, title);
+    const refused = plan.rows.find(({ verdict }) => verdict === 'refused');
+    const message = refused
+      ? vscode.l10n.t(
+          '{0} has no place for the {1} of this run. {2}',
+          title,
+          refused.part,
+          refused.hint ?? '',
+        )
+      : vscode.l10n.t('{0}: what becomes of this run', title);
+    const offered = refused ? [] : measure ? [write] : [write, measuring];
+    const options = { modal: true, detail: planLines(plan, measure) };
+    const chosen = await vscode.window.showInformationMessage(message, options, ...offered);
+    if (chosen !== measuring) return chosen === write;
+  }
+}
+
+function pickFolder(runDir: string, format: string, title: string): Thenable<vscode.Uri | undefined> {
+  return vscode.window.showSaveDialog({
     title: vscode.l10n.t('{0}: a new folder', title),
     saveLabel: vscode.l10n.t('Write'),
     defaultUri: vscode.Uri.file(join(placeOf(runDir), `${basename(runDir)}-${format}`)),
   });
-  if (folder === undefined) return;
-  const request = { run: runDir, format, target, out: folder.fsPath, embeddings: bits, head: bits } as const;
-  await tellWritten(parts, folder, await followed(parts, 'exportModel', request, title));
-}
-
-/** Shows first what becomes of the run there, and writes where the person still wants it. */
-async function exportCheckpoint(
-  parts: Parts,
-  runDir: string,
-  settings: CheckpointSettings,
-  title: string,
-): Promise<void> {
-  const asked = { run: runDir, settings };
-  const { rows } = await followed(parts, 'planExport', asked, title);
-  const refused = rows.find(({ verdict }) => verdict === 'refused');
-  const write = vscode.l10n.t('Write…');
-  const message = refused
-    ? vscode.l10n.t('{0} has no place for the {1} of this run. {2}', title, refused.part, refused.hint ?? '')
-    : vscode.l10n.t('{0}: what becomes of this run', title);
-  const options = { modal: true, detail: planLines(rows) };
-  const chosen = await vscode.window.showInformationMessage(message, options, ...(refused ? [] : [write]));
-  if (chosen !== write) return;
-  const folder = await vscode.window.showSaveDialog({
-    title: vscode.l10n.t('{0}: a new folder', title),
-    saveLabel: vscode.l10n.t('Write'),
-    defaultUri: vscode.Uri.file(join(placeOf(runDir), `${basename(runDir)}-${settings.format}`)),
-  });
-  if (folder === undefined) return;
-  const request = { ...asked, out: folder.fsPath };
-  await tellWritten(parts, folder, await followed(parts, 'exportCheckpoint', request, title));
 }
 
 async function tellWritten(
@@ -96,26 +107,6 @@ async function pickTableBits(title: string): Promise<TableBits | null> {
   const items = tableBitsFirst(16).map((bits) => ({ label: vscode.l10n.t('{0} bits', bits), bits }));
   const placeHolder = vscode.l10n.t('Bits of embeddings and output layer');
   return (await vscode.window.showQuickPick(items, { title, placeHolder }))?.bits ?? null;
-}
-
-type Exporting = 'exportModel' | 'planExport' | 'exportCheckpoint';
-
-/** Shows that it is at work, until it ends or is stopped. */
-async function followed<M extends Exporting>(
-  { worker }: Parts,
-  method: M,
-  request: Omit<WorkerRequests[M]['params'], 'job'>,
-  title: string,
-): Promise<WorkerRequests[M]['result']> {
-  const options = { location: vscode.ProgressLocation.Notification, title, cancellable: true };
-  return vscode.window.withProgress(options, async (_progress, token) => {
-    const controller = new AbortController();
-    token.onCancellationRequested(() => controller.abort());
-    const client = await worker.connect();
-    // With its job, the request is whole again.
-    const params = { ...request, job: randomUUID() } as WorkerRequests[M]['params'];
-    return client.follow(method, params, () => {}, controller.signal);
-  });
 }
 
 /** The folder that has the experiment, mostly: three above a run. */

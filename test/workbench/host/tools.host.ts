@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
-import { basename } from 'node:path';
+import { existsSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { after, before, describe, it } from 'mocha';
 import * as vscode from 'vscode';
+import type { ExportInput } from '../../../src/extension/chat/export-tool.ts';
 import { languageModelTools, type StartInput, type Tools } from '../../../src/extension/chat/tools.ts';
 import type { Parts } from '../../../src/extension/parts.ts';
 import { RunSummaries } from '../../../src/extension/runs/summaries.ts';
+import type { TargetRow } from '../../../src/protocol/export-plan.ts';
 import { TOOLS } from '../../../src/protocol/ids.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { activeParts, openText, until } from './editor.ts';
@@ -24,6 +27,12 @@ interface ResultFacts {
     readonly measuredAt: string | null;
     readonly perplexity: readonly unknown[];
   }[];
+}
+
+interface ExportFacts {
+  readonly rows: readonly TargetRow[];
+  readonly cost: string;
+  readonly bytes: number;
 }
 
 interface Failure {
@@ -100,6 +109,30 @@ describe('the tools for language models', function () {
       ['2:12', '3:28', '4:14'],
     );
     assert.equal(parts.jobs.all.length, before);
+  });
+
+  it('plan an export without a question, refuse what has no place, and write where the person was asked', async () => {
+    const { runs } = await invoke<ResultFacts>('results', {});
+    const { run } = runs.find(({ measuredAt }) => measuredAt !== null)!;
+    const planned = await invoke<ExportFacts>('export', { run, format: 'onnx' });
+    assert.ok(planned.rows.some(({ part, verdict }) => part === 'activations' && verdict === 'changed'));
+    assert.match(planned.cost, /As computed there: not measured/);
+    const out = join(parts.runs.list()[0]!.dir, '..', 'exported-by-tool');
+    const asked: ExportInput = { run, format: 'huggingface', out };
+    const { token } = new vscode.CancellationTokenSource();
+    const question = await tools.export.prepareInvocation?.({ input: asked }, token);
+    assert.equal(question?.confirmationMessages?.title, 'Export a run');
+    assert.ok(String(question.confirmationMessages.message).includes(out));
+    const look = await tools.export.prepareInvocation?.({ input: { run, format: 'onnx' } }, token);
+    assert.equal(look?.confirmationMessages, undefined);
+    const written = await invoke<ExportFacts>('export', asked);
+    assert.ok(written.bytes > 10_000 && existsSync(join(out, 'README.md')), JSON.stringify(written));
+    assert.match((await invoke<Failure>('export', asked)).error, /exists already/);
+    rmSync(out, { recursive: true });
+    assert.deepEqual(await invoke<Failure>('export', { run: 'none', format: 'gguf' }), {
+      error: 'There is no run none.',
+    });
+    assert.match((await invoke<Failure>('export', { run, format: 'mlx' })).error, /no format mlx/);
   });
 
   it('answer in words when there is nothing to cancel', async () => {
