@@ -3,6 +3,7 @@ import type {
   CheckpointFormatName,
   FloatType,
   GgufWeightType,
+  HadamardChoice,
   TableBits,
   WeightChoice,
 } from './export-formats.ts';
@@ -33,6 +34,8 @@ export interface CheckpointSettings {
   readonly weights: WeightChoice;
   /** Type of the weights of linear layers in a GGUF file. */
   readonly type: GgufWeightType;
+  /** What becomes of R4 in a GGUF file. */
+  readonly hadamard: HadamardChoice;
   /** Bits of the tables of tokens in a GGUF file. */
   readonly embeddings: TableBits;
   readonly head: TableBits;
@@ -42,6 +45,7 @@ export const CHECKPOINT_DEFAULTS: Omit<CheckpointSettings, 'format'> = {
   dtype: 'bfloat16',
   weights: 'rounded',
   type: 'F16',
+  hadamard: 'folded',
   embeddings: 16,
   head: 16,
 };
