@@ -9,6 +9,8 @@ import {
   EXPORT_TARGETS,
   FLOAT_TYPES,
   GGUF_WEIGHT_TYPES,
+  HADAMARD_CHOICE_NAMES,
+  HADAMARD_CHOICES,
   MODEL_FORMAT_NAMES,
   MODEL_FORMATS,
   WEIGHT_CHOICE_NAMES,
@@ -54,6 +56,14 @@ export const ggufType = (): Option =>
     '--type <type>',
     `in gguf: of the weights of linear layers; ${CHECKPOINT_DEFAULTS.type} by default`,
   ).choices(GGUF_WEIGHT_TYPES);
+
+export function hadamard(): Option {
+  const choices = Object.entries(HADAMARD_CHOICES).map(([name, summary]) => `${name}: ${summary}`);
+  const usual = `${CHECKPOINT_DEFAULTS.hadamard} by default`;
+  return new Option('--hadamard <place>', `in gguf: R4 is ${choices.join('; ')}; ${usual}`).choices(
+    HADAMARD_CHOICE_NAMES,
+  );
+}
 
 export const tableBits = (what: string): string =>
   `in onnx and gguf: ${what} at 32, 16, 8 or 4 bits; 16 by default`;

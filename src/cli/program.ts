@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import manifest from '../../package.json' with { type: 'json' };
 import { BESIDE_NAMES } from '../protocol/speed.ts';
 import { TABLE_FORMATS } from '../protocol/table-formats.ts';
-import { dtype, format, ggufType, tableBits, target, weights } from './export-options.ts';
+import { dtype, format, ggufType, hadamard, tableBits, target, weights } from './export-options.ts';
 import type { ExitCode } from './failure.ts';
 import {
   collectStop,
@@ -266,6 +266,7 @@ function addFileCommands(program: Command, output: Output, done: Done): void {
     .addOption(dtype())
     .addOption(weights())
     .addOption(ggufType())
+    .addOption(hadamard())
     .addOption(target())
     .option('--embeddings <bits>', tableBits('embeddings'), parseTableBits)
     .option('--head <bits>', tableBits('the output layer'), parseTableBits)

@@ -82,7 +82,7 @@ export const CHECKPOINT_FORMATS = {
   gguf: {
     title: 'GGUF',
     summary: 'rotations merged, in the types of llama.cpp',
-    options: ['type', 'weights', 'embeddings', 'head'],
+    options: ['type', 'weights', 'hadamard', 'embeddings', 'head'],
   },
   executorch: {
     title: 'ExecuTorch',
@@ -113,6 +113,14 @@ export const WEIGHT_CHOICES = {
 } as const;
 export type WeightChoice = keyof typeof WEIGHT_CHOICES;
 export const WEIGHT_CHOICE_NAMES = Object.keys(WEIGHT_CHOICES) as WeightChoice[];
+
+/** What becomes of R4 in a GGUF file. */
+export const HADAMARD_CHOICES = {
+  folded: 'back into the weights, for llama.cpp',
+  prism: 'computed at run time, for forks of llama.cpp that read the keys prism.hadamard.*',
+} as const;
+export type HadamardChoice = keyof typeof HADAMARD_CHOICES;
+export const HADAMARD_CHOICE_NAMES = Object.keys(HADAMARD_CHOICES) as HadamardChoice[];
 
 /** Types of GGUF that the weights of linear layers are written in. */
 export const GGUF_WEIGHT_TYPES = ['F16', 'Q8_0', 'Q4_0', 'Q4_1'] as const;

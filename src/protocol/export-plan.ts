@@ -4,6 +4,7 @@ import type {
   ExportTarget,
   FloatType,
   GgufWeightType,
+  HadamardChoice,
   ModelFormatName,
   TableBits,
   WeightChoice,
@@ -35,6 +36,8 @@ export interface CheckpointSettings {
   readonly weights: WeightChoice;
   /** Type of the weights of linear layers in a GGUF file. */
   readonly type: GgufWeightType;
+  /** What becomes of R4 in a GGUF file. */
+  readonly hadamard: HadamardChoice;
   /** Bits of the tables of tokens in a GGUF file. */
   readonly embeddings: TableBits;
   readonly head: TableBits;
@@ -50,6 +53,7 @@ export const CHECKPOINT_DEFAULTS: Omit<CheckpointSettings, 'format'> = {
   dtype: 'bfloat16',
   weights: 'rounded',
   type: 'F16',
+  hadamard: 'folded',
   embeddings: 16,
   head: 16,
 };

@@ -38,7 +38,11 @@ async function ggufFile(
     ...ggufConfig(network.checkpoint.config, 'golden', 1),
     ...(TOKENIZER as Record<string, GgufValue>),
   };
-  await writeGguf(path, metadata, ggufTensors({ weights, type, embeddings: 32, head: 16 }));
+  await writeGguf(
+    path,
+    metadata,
+    ggufTensors({ weights, type, hadamard: 'folded', embeddings: 32, head: 16 }),
+  );
   return path;
 }
 

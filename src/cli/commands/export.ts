@@ -8,6 +8,7 @@ import {
   type ExportTarget,
   type FloatType,
   type GgufWeightType,
+  type HadamardChoice,
   isCheckpointFormat,
   isModelFormat,
   MODEL_FORMATS,
@@ -33,6 +34,7 @@ export interface ExportFlags {
   readonly dtype?: FloatType;
   readonly weights?: WeightChoice;
   readonly type?: GgufWeightType;
+  readonly hadamard?: HadamardChoice;
   readonly embeddings?: TableBits;
   readonly head?: TableBits;
   readonly kernels: KernelOption;
@@ -145,6 +147,7 @@ const OPTIONS = {
   dtype: takers('dtype'),
   weights: takers('weights'),
   type: takers('type'),
+  hadamard: takers('hadamard'),
   embeddings: [...Object.keys(MODEL_FORMATS), ...takers('embeddings')],
   head: [...Object.keys(MODEL_FORMATS), ...takers('head')],
 } as const satisfies Partial<Record<keyof ExportFlags, readonly string[]>>;

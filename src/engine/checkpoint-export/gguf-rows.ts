@@ -5,6 +5,7 @@ import { expectedLayerTensors } from '../model/weights.ts';
 import { weightQuantizer } from '../network/layer-shape.ts';
 import { distinctQuantizers } from '../network/network-quantizers.ts';
 import type { ExportQuestion } from './format.ts';
+import { forkObstacle } from './gguf-hadamard.ts';
 import { typeFor } from './gguf-tensors.ts';
 import { activationsInWords, cacheRows, mergedRow, roundsActivations, weightsInWords } from './rows.ts';
 import { mapInWords, type PlacedMap, runTimeMaps } from './run-time-maps.ts';
@@ -54,16 +55,27 @@ function weightRow(question: ExportQuestion): TargetRow {
 function mapRow(placed: PlacedMap, question: ExportQuestion): TargetRow {
   const { linear, symbol } = placed;
   const row = { part: symbol, run: mapInWords(placed) };
+  if (question.settings.hadamard === 'prism') return forkRow(placed, question);
   if (keepsCodes(question))
     return {
       ...row,
       verdict: 'refused',
       there: `llama.cpp computes nothing between the layers, and the codes of ${linear}_proj are of rotated channels`,
-      hint: `Make a run without it. ${ROUND_ANEW}`,
+      hint: `Make a run without it. ${ROUND_ANEW} For forks that compute it: --hadamard prism.`,
     };
   const there = `llama.cpp computes no such transform: folded back into ${linear}_proj`;
   const isAnew = question.settings.type !== 'F16';
   return { ...row, verdict: 'merged', there: isAnew ? `${there}, which is then rounded without it` : there };
+}
+
+/** Forks compute it before the layers that the file names. */
+function forkRow(placed: PlacedMap, { config }: ExportQuestion): TargetRow {
+  const row = { part: placed.symbol, run: mapInWords(placed) };
+  const found = forkObstacle(placed, config);
+  if (found !== null) return { ...row, verdict: 'refused', ...found };
+  const there =
+    'at run time in forks that read prism.hadamard.*; llama.cpp itself ignores it and writes nonsense';
+  return { ...row, verdict: 'kept', there };
 }
 
 function activationRows(question: ExportQuestion): TargetRow[] {

@@ -7,7 +7,7 @@ import type { WrittenGgufTensor } from '../../formats/gguf-write.ts';
 import { bytesOf, tableParts, toFloat32 } from '../../formats/tensor-io.ts';
 import { LINEARS, type Linear } from '../../protocol/block.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
-import type { GgufWeightType, TableBits } from '../../protocol/export-formats.ts';
+import type { GgufWeightType, HadamardChoice, TableBits } from '../../protocol/export-formats.ts';
 import { float32 } from '../../protocol/tensor.ts';
 import { LAYER_NAMES, MODEL_NAMES, ROTARY } from '../model/gguf/tensors.ts';
 import { interleavesPairs, ropeFactors } from '../model/gguf/write-config.ts';
@@ -29,6 +29,7 @@ type Tensors = Record<string, WrittenGgufTensor>;
 export interface GgufWriting {
   readonly weights: MergedWeights;
   readonly type: GgufWeightType;
+  readonly hadamard: HadamardChoice;
   readonly embeddings: TableBits;
   readonly head: TableBits;
   readonly signal?: AbortSignal | undefined;
@@ -148,7 +149,7 @@ function inPairs(role: LayerRole, tensor: WrittenGgufTensor, { weights }: GgufWr
 
 /** The run's own codes where its grid has a place in the type, else numbers rounded to nearest. */
 function matrix(
-  { weights, type: wanted, signal }: GgufWriting,
+  { weights, type: wanted, hadamard, signal }: GgufWriting,
   layer: number,
   linear: Linear,
 ): WrittenGgufTensor {
@@ -157,8 +158,11 @@ function matrix(
   const { bits, symmetric, group } = weightQuantizer(linear, network.quantizers(layer));
   const type = typeFor(wanted, columns);
   const load = async (): Promise<Uint8Array> => {
-    if (bits >= 16 || weights.mapBefore(linear) !== null || type === 'F16')
-      return encode(type, await weights.folded(layer, linear, signal), `${linear} of layer ${layer}`);
+    const isFolded = hadamard === 'folded' && weights.mapBefore(linear) !== null;
+    if (bits >= 16 || isFolded || type === 'F16') {
+      const form = isFolded ? 'folded' : 'numbers';
+      return encode(type, await weights[form](layer, linear, signal), `${linear} of layer ${layer}`);
+    }
     const grid = await weights.of(layer, linear, signal);
     if ('values' in grid) return encode(type, toFloat32(grid.values), linear);
     const fits = gridObstacle(type, bits, symmetric, group || columns) === null;

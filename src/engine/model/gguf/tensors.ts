@@ -16,6 +16,7 @@ import {
   layerTensorName,
 } from '../weights.ts';
 import { ROPE_FACTORS } from './config.ts';
+import { type RotatedWeights, rotatedWeights, unrotated } from './hadamard.ts';
 
 /** Tensors that are quantized in the file get this dtype. */
 export type DequantizedDType = 'float32' | 'bfloat16';
@@ -60,6 +61,7 @@ interface Placed {
 
 /**
  * Returns the tensors of a GGUF model by Hugging Face name, checked against the configuration and made one at a time.
+ * Weights of rotated channels become those of channels that are not.
  * llama.cpp stores q and k of "llama" models for interleaved rotary pairs; this function restores the order of halves.
  * @throws UserError `gguf/…` for a tensor that is missing, unknown or of another shape.
  */
@@ -71,24 +73,40 @@ export function convertGgufTensors(
   const placed = place(file);
   checkTensors(file, config, placed);
   const interleaved = config.architecture === 'llama' || config.architecture === 'mistral';
+  const rotations = rotatedWeights(file);
   return Object.fromEntries(
     placed.map(({ name, rotary, source }) => [
       name,
-      lazily(source, outputDType(source, dequantized), interleaved && rotary ? config.headDim : null),
+      lazily(source, {
+        dtype: outputDType(source, dequantized, rotations),
+        interleavedHeads: interleaved && rotary ? config.headDim : null,
+        rotations: rotations?.names.has(source.name) ? rotations : null,
+      }),
     ]),
   );
 }
 
-function lazily(source: GgufTensor, dtype: DType, interleavedHeads: number | null): LazyTensor {
+interface Conversion {
+  readonly dtype: DType;
+  readonly interleavedHeads: number | null;
+  readonly rotations: RotatedWeights | null;
+}
+
+function lazily(source: GgufTensor, { dtype, interleavedHeads, rotations }: Conversion): LazyTensor {
   const load = (): HostTensor => {
-    const tensor = withDType(readGgufTensor(source), dtype);
+    const read = readGgufTensor(source);
+    const tensor = withDType(rotations === null ? read : unrotated(read, rotations), dtype);
     return interleavedHeads === null ? tensor : pairByHalves(tensor, interleavedHeads);
   };
   return { kind: 'lazy', dtype, dims: source.dims, load };
 }
 
-function outputDType({ type }: GgufTensor, dequantized: DequantizedDType): DType {
-  return isQuantized(type) ? dequantized : ggufDType(type);
+function outputDType(
+  { type, name }: GgufTensor,
+  dequantized: DequantizedDType,
+  rotations: RotatedWeights | null,
+): DType {
+  return isQuantized(type) || rotations?.names.has(name) ? dequantized : ggufDType(type);
 }
 
 function withDType(tensor: HostTensor, dtype: DType): HostTensor {
@@ -99,7 +117,8 @@ function withDType(tensor: HostTensor, dtype: DType): HostTensor {
 /** Returns the dtype that config.json names: that of all matrices, or float32 when they differ. */
 export function modelDType(file: GgufFile, dequantized: DequantizedDType): DType {
   const matrices = [...file.tensors.values()].filter(({ dims }) => dims.length > 1);
-  const found = new Set(matrices.map((tensor) => outputDType(tensor, dequantized)));
+  const rotations = rotatedWeights(file);
+  const found = new Set(matrices.map((tensor) => outputDType(tensor, dequantized, rotations)));
   const [first] = found;
   return first !== undefined && found.size === 1 ? first : 'float32';
 }
