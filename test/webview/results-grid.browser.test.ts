@@ -61,7 +61,10 @@ drawn('keys act on the run of the row', async () => {
   await page.locator('tbody tr').nth(1).locator('.run-name').focus();
   await page.keyboard.press('Space');
   assert.deepEqual(await panel.intentOf('select'), { type: 'select', selected: [run] });
-  assert.ok((await panel.intents()).every(({ type }) => type !== 'open'), 'it opens by Enter alone');
+  assert.ok(
+    (await panel.intents()).every(({ type }) => type !== 'open'),
+    'it opens by Enter alone',
+  );
   await page.keyboard.press('ArrowRight');
   await page.keyboard.press('Enter');
   assert.deepEqual(await panel.intentOf('open'), { type: 'open', run, what: 'run' });
