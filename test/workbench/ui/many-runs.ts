@@ -79,6 +79,7 @@ export async function useMenu({ folder, workbench }: Session): Promise<void> {
   );
   await choose(page, row.locator('.run-name'), 'Star Run');
   await again.locator('tbody tr').first().locator('.star[aria-pressed=true]').waitFor();
+  await workbench.openContainer('SpinQuant Lab');
   await choose(page, workbench.treeItem('Runs', /^the best of all/), 'Remove Star');
   await again.locator('tbody tr').first().locator('.star[aria-pressed=false]').waitFor();
 }
