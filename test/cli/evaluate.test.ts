@@ -13,9 +13,9 @@ const folder = oldRunsFolder();
 const RUN = join('runs', '20261128T151219Z-gptq');
 
 /** Another experiment of the folder: the one with learned rotations and some keys changed. */
-function write(name: string, rotation: object): string {
+function write(name: string, rotation: object, more: object = {}): string {
   const settings = JSON.parse(readFileSync(join(folder, 'gptq.spinquant.json'), 'utf8')) as object;
-  writeFileSync(join(folder, name), JSON.stringify({ ...settings, rotation }));
+  writeFileSync(join(folder, name), JSON.stringify({ ...settings, rotation, ...more }));
   return name;
 }
 
@@ -33,12 +33,21 @@ test('named rotations that would not be used, and results of other settings, are
 });
 
 test('results are kept in a run of their own, which the list shows with the run of the rotations', async () => {
-  const file = write('eight.spinquant.json', { r1: 'learned', r2: 'learned', r3: false });
+  const seen = { name: 'seen', text: 'calibration.txt', sequenceLength: 32, maxWindows: 2 };
+  const file = write(
+    'eight.spinquant.json',
+    { r1: 'learned', r2: 'learned', r3: false },
+    { evaluation: { perplexity: [seen] } },
+  );
   const kept = await spinquant(
     ['evaluate', file, '--rotations', RUN, '--save', '--kernels', 'composed', '--json'],
     folder,
   );
   assert.equal(kept.code, 0, kept.stderr);
+  assert.match(
+    kept.stderr,
+    /eight\.spinquant\.json:.*: calibration\.txt is also learned on: its perplexity flatters/,
+  );
   const { run, rotationsOf, perplexity } = JSON.parse(kept.stdout) as KeptEvaluation;
   assert.deepEqual(rotationsOf, { run: '20261128T151219Z-gptq', seed: 0 });
   const listed = JSON.parse((await spinquant(['runs', file, '--json'], folder)).stdout) as {

@@ -126,10 +126,11 @@ test('a stopped run can be resumed; a running one paused and cancelled', () => {
 
 test('measured activations lead to the layers', () => {
   const summaries = [summary({ id: 'learned', perplexity: 12 })];
-  const found = lenses({ summaries, hasActivations: () => true });
+  const edited = { quantization: { activations: { bits: 8 } } };
+  const found = lenses({ summaries, hasActivations: () => true }, edited);
   const layers = found.find(({ kind }) => kind === 'layers');
   assert.ok(layers?.kind === 'layers');
-  assert.equal(layers.bits, 'W4A4KV4');
+  assert.equal(layers.bits, 'W4A4KV4', 'those of the run');
   assert.equal(layers.runDir, '/lab/.spinquant/runs/learned');
 });
 

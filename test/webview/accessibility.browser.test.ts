@@ -27,6 +27,7 @@ interface Finding {
   }[];
 }
 
+const DELETED = { kind: 'problem', title: 'The run was deleted', text: 'Its folder is gone.' };
 const PROBLEM = { message: 'events.jsonl is not JSON.', hint: 'Run it again.' };
 
 const browser = browserFor(() => Promise.resolve());
@@ -105,6 +106,7 @@ drawn('axe finds nothing in the training panel', async () => {
     running: { state: await trainingOf(makeRunningRun(folder)) },
     rounding: { state: await trainingOf(makeRoundingRun(folder)) },
     'a fault': { state: { ...(await trainingOf(null)), problem: PROBLEM } },
+    'a deleted run': { state: { ...(await trainingOf(null)), notice: DELETED } },
   });
 });
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Comparison } from '../../src/extension/panels/generate/comparison.ts';
-import { comparable, sharedLength } from '../../src/extension/panels/generate/state.ts';
+import { comparable, deletedName, sharedLength } from '../../src/extension/panels/generate/state.ts';
 import { parseIntent } from '../../src/protocol/panels/common.ts';
 import { generateIntentSchema, generateMemorySchema } from '../../src/protocol/panels/generate.ts';
+import { generateStrings } from '../../src/protocol/panels/generate-strings.ts';
 import type { Run } from '../../src/runs/index.ts';
 import { formatDifference, formatLog, levelOf, quoted } from '../../webview/generate/difference.ts';
 import {
@@ -138,6 +139,15 @@ test('runs of another model, and those at work, are not offered', () => {
   assert.deepEqual(offered([]), ['a', 'b', 'c', 'd']);
   assert.deepEqual(offered(['a']), ['b', 'd']);
   assert.deepEqual(offered(['d']), ['a', 'b', 'c']);
+});
+
+test('a column whose run was deleted says so', () => {
+  const last = { dir: '/r', name: 'w3', title: 'w3 · W4A4KV4', bits: 'W4A4KV4', startedAt: '' };
+  const strings = generateStrings((text) => text);
+  assert.deepEqual(deletedName(last, strings), {
+    ...last,
+    ...{ name: 'The run w3 was deleted', title: 'The run w3 was deleted' },
+  });
 });
 
 test('intents and memories that no page of ours makes are refused', () => {

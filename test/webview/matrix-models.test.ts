@@ -1,6 +1,6 @@
 /** The table of a matrix and its pictures as pure functions of the panel's state. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -102,6 +102,21 @@ test('a cell that its model rules out shows the reason, as far as the worker has
       note.endsWith('1 of 6 seeds without numbers: the model has 3 heads.'),
     ),
   );
+});
+
+test('a cell without numbers has the word that its run has everywhere', async () => {
+  const path = join(table.rows.find(({ method }) => method === 'gptq')!.cells[0]!.run!, 'run.json');
+  const record = readFileSync(path, 'utf8');
+  for (const status of ['paused', 'cancelled', 'interrupted']) {
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(record) as object), status, error: null }));
+    const isIt = ({ method, bits }: { method: string; bits: string }) =>
+      method === 'gptq' && bits === '4-8-16';
+    const now = await tableAt(null);
+    assert.equal(cellText(now.rows.find(isIt)!, 0, now.columns, strings), status);
+    const printed = tableOf(await collectCells(experimentOfText(readFileSync(file, 'utf8'), file)));
+    assert.equal(printed.rows.find(isIt)!.note, status);
+  }
+  writeFileSync(path, record);
 });
 
 test('seconds are those of learning, rounding and evaluation, from the events', async () => {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
 import test from 'node:test';
 import { MANY_RUNS, makeManyRuns } from '../../scripts/fixtures/make-many-runs.mts';
 import { makeResultRuns } from '../../scripts/fixtures/make-runs.mts';
 import type { ComparedLine, ResultsState } from '../../src/protocol/panels/results.ts';
 import { resultsStrings } from '../../src/protocol/panels/results-strings.ts';
-import { openRun } from '../../src/runs/index.ts';
+import { type ActivationsFile, openRun, type SiteRecord } from '../../src/runs/index.ts';
 import { allColumns, shownColumns } from '../../webview/results/columns.ts';
 import { runsCsv } from '../../webview/results/csv.ts';
 import { parseFilter } from '../../webview/results/filter.ts';
@@ -15,7 +15,7 @@ import { rowGroups } from '../../webview/results/groups.ts';
 import { pivots } from '../../webview/results/pivot.ts';
 import { type ResultRow, resultRows } from '../../webview/results/rows.ts';
 import { shortPaths } from '../../webview/results/short-paths.ts';
-import { resultsOf, runsFolder } from './states.ts';
+import { realRun, resultsOf, runsFolder } from './states.ts';
 
 const strings = resultsStrings((text) => text);
 
@@ -60,6 +60,27 @@ test('runs are compared in settings, provenance and outcome', async (t) => {
   assert.equal(ofPeak?.values[0], null, 'losses of other objectives stand in lines of their own');
   const { comparison: models } = await resultsOf(dirs, [dirs[0]!, dirs[141]!]);
   assert.ok(titles(models?.provenance ?? []).includes('SHA-256 of the model'));
+});
+
+test('the layers of runs with statistics are compared, too', async (t) => {
+  const copy = join(await runsFolder(t), 'copy');
+  cpSync(realRun(), copy, { recursive: true });
+  const path = join(copy, 'activations.json');
+  const file = JSON.parse(readFileSync(path, 'utf8')) as ActivationsFile;
+  const better = ({ after, ...site }: SiteRecord) => ({
+    ...site,
+    after: { ...after, sqnrDb: after.sqnrDb && after.sqnrDb + 1 },
+  });
+  writeFileSync(path, JSON.stringify({ ...file, sites: file.sites.map(better) }));
+  const { comparison } = await resultsOf([realRun(), copy], [realRun(), copy]);
+  const { sites } = file;
+  assert.equal(comparison?.layers.length, 1 + Math.max(...sites.map(({ layer }) => layer)));
+  const own = sites.filter(({ layer, after }) => layer === 1 && after.sqnrDb !== null);
+  const mean = own.reduce((sum, { after }) => sum + after.sqnrDb!, 0) / own.length;
+  assert.deepEqual(comparison.layers[1], {
+    title: 'layer 1',
+    values: [mean.toFixed(1), (mean + 1).toFixed(1)],
+  });
 });
 
 test('runs with the same settings may differ in what they were made with', async (t) => {

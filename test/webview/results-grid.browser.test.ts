@@ -59,9 +59,13 @@ drawn('keys act on the run of the row', async () => {
   const run = dirs[1]!;
   await page.locator('tbody tr').nth(1).locator('td[data-column=quantized]').click();
   await page.locator('tbody tr').nth(1).locator('.run-name').focus();
-  await page.keyboard.press('ArrowRight');
   await page.keyboard.press('Space');
   assert.deepEqual(await panel.intentOf('select'), { type: 'select', selected: [run] });
+  assert.ok(
+    (await panel.intents()).every(({ type }) => type !== 'open'),
+    'it opens by Enter alone',
+  );
+  await page.keyboard.press('ArrowRight');
   await page.keyboard.press('Enter');
   assert.deepEqual(await panel.intentOf('open'), { type: 'open', run, what: 'run' });
   await page.keyboard.press('F2');
@@ -125,6 +129,17 @@ drawn('what the pointer is on does not move, and ways to other panels come with 
   await row.locator('td[data-column=delta]').hover();
   assert.equal(await actions.evaluate((element) => getComputedStyle(element).opacity), '1');
   assert.deepEqual(await boxes(), before);
+  await panel.end();
+});
+
+drawn('ages go on while nothing else happens', async () => {
+  const runs = state.runs.slice(0, 3).map((run) => ({ ...run, startedAt: new Date().toISOString() }));
+  const panel = await browser.show('results', { ...state, runs }, { watch: (page) => page.clock.install() });
+  const age = panel.page.locator('td[data-column=age]').first();
+  assert.equal(await age.innerText(), 'this minute');
+  await panel.page.clock.fastForward('05:00');
+  await panel.settle();
+  assert.equal(await age.innerText(), '5 min. ago');
   await panel.end();
 });
 

@@ -149,6 +149,16 @@ drawn('stars and ways to the other panels', async () => {
   await panel.end();
 });
 
+drawn('a text that was learned on is told at its number', async () => {
+  const seen = (run: (typeof state.runs)[number], index: number) =>
+    index === 0 ? { ...run, texts: run.texts.map((text) => ({ ...text, seen: true })) } : run;
+  const panel = await browser.show('results', { ...state, runs: state.runs.map(seen) });
+  const warned = panel.page.locator('td[data-column=quantized]:has(.warns)');
+  assert.equal(await warned.count(), 1);
+  assert.match(await warned.innerText(), /⚠\s*measured on the text that it learned on/);
+  await panel.end();
+});
+
 drawn('names of runs are text, never markup', async () => {
   const panel = await browser.open('results');
   const name = '<img src=x onerror="window.pwned=1">';

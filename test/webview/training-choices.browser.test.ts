@@ -39,6 +39,20 @@ drawn('runs are added by a search, taken away by their chips, and hidden by a cl
   await panel.end();
 });
 
+drawn('losses of two objectives have a chart and a unit each', async () => {
+  const panel = await opened();
+  const state = await trainingOf(running, { overlays: seeds.slice(0, 1), others: seeds });
+  const [own, other] = state.curves;
+  await panel.send({ ...state, curves: [own, { ...other, objective: 'peak' }] });
+  for (const id of ['loss', 'loss-peak'])
+    assert.match(await lineSegments(panel, id), /^1 line of \d+ points$/, id);
+  assert.match(await panel.page.locator('#loss .readout').innerText(), /nats per token$/);
+  const peak = panel.page.locator('#loss-peak');
+  assert.doesNotMatch(await peak.innerText(), /nats/);
+  assert.equal(await peak.getByRole('heading').innerText(), 'Loss: peak');
+  await panel.end();
+});
+
 drawn('charts hold still under the pointer; a click pins what they say', async () => {
   const panel = await opened({ width: 500 });
   await panel.send(await trainingOf(running, { overlays: seeds.slice(0, 4), others: seeds }));
@@ -125,6 +139,16 @@ drawn('a chart leaves as a picture, and its numbers with all their digits', asyn
   const svg = (await panel.intentOf('picture')) as { format: string; name: string; content: string };
   assert.deepEqual([svg.format, svg.name], ['svg', 'loss']);
   assert.match(svg.content, /^<svg[^>]*>[\s\S]*Loss[\s\S]*<path/);
+  const saved = async (name: string, format: string) => {
+    await choose(name);
+    const picture = async () => (await panel.intentOf('picture')) as { format: string; content: string };
+    const { content } = await eventually(format, picture, (one) => one.format === format, 10_000);
+    return content;
+  };
+  const png = Buffer.from(await saved('Save as PNG', 'png'), 'base64');
+  assert.equal(png.subarray(1, 4).toString(), 'PNG');
+  const spec = JSON.parse(await saved('Save as Vega-Lite', 'vega-lite')) as { datasets: object };
+  assert.ok(Object.keys(spec.datasets).includes('steps'));
   await choose('Copy values');
   const { text } = (await panel.intentOf('values')) as { text: string };
   const [head, first] = text.split('\n');

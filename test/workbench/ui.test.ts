@@ -6,7 +6,7 @@ import { fillTable, newTable, readTable } from './ui/filling.ts';
 import { compareText } from './ui/generating.ts';
 import { killAndResume, learn } from './ui/learning.ts';
 import { evaluate, lookAtLayer, lookAtTree, photograph, reload } from './ui/looking.ts';
-import { compareAndOpen, findAmongMany, renameByKey, useMenu } from './ui/many-runs.ts';
+import { compareAndOpen, findAmongMany, findWords, renameByKey, useMenu } from './ui/many-runs.ts';
 import { type Story, tellStory } from './ui/story.ts';
 
 /** The story in its order: each part begins where the one before left the workbench. */
@@ -26,6 +26,7 @@ const STORY: Story = [
   ['a run is found among hundreds', findAmongMany],
   ['F2 renames the run of a row', renameByKey],
   ['the menu of a row duplicates, copies and stars', useMenu],
+  ['the editor finds words in the panel', findWords],
   ['runs are compared in a drawer, and opened by their name', compareAndOpen],
 ];
 

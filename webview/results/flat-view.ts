@@ -206,9 +206,9 @@ export class FlatTable {
     if (row === null || event.ctrlKey || event.metaKey || event.altKey) return;
     const command = KEYS[event.key];
     if (command !== undefined) this.#wishes.send({ type: 'command', run: row.run.dir, command });
+    else if (event.key === ' ' && isPlace(event.target)) this.#act('select', row);
     else if (isControl(event.target)) return;
     else if (event.key === 'Enter') this.#act('run', row);
-    else if (event.key === ' ') this.#act('select', row);
     else return;
     event.preventDefault();
   }
@@ -236,6 +236,11 @@ function bodyOf({ name, title, folded }: RowGroup, { columns }: FlatInput): HTML
     title,
   );
   return h('tbody', {}, h('tr', { class: 'group' }, h('th', { colspan: columns.length + 3 }, fold)));
+}
+
+/** A cell, or the name of a run, which Enter opens: space there is about the row. */
+function isPlace(target: EventTarget | null): boolean {
+  return !isControl(target) || (target instanceof HTMLElement && target.dataset.act === 'run');
 }
 
 /** Buttons and boxes take Enter and space themselves. */

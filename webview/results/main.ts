@@ -8,7 +8,7 @@ import { pivotsCsv, runsCsv } from './csv.ts';
 import { exportTables, flatTable, pivotTable } from './export.ts';
 import { MatrixPage, type MatrixToggles } from './matrix/page.ts';
 import { RunsPage } from './runs-page.ts';
-import { type Shown, TableModel } from './table-model.ts';
+import { AGE_INTERVAL_MS, type Shown, TableModel } from './table-model.ts';
 import { DEFAULT_TOGGLES, type ResultsToggles, type ResultsView, Toolbar } from './toolbar.ts';
 import './results.css';
 import './runs-table.css';
@@ -75,6 +75,11 @@ const page = startPage(bridge, {
     runs.show(state, shown, view);
   },
 });
+
+setInterval(() => {
+  const { state } = page;
+  if (state && viewOf(state) === 'runs') page.redraw();
+}, AGE_INTERVAL_MS);
 
 /** A command, or a lens, asked for a table: the page turns to it once. */
 function answer({ matrix, remembered }: ResultsState): void {

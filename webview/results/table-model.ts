@@ -7,9 +7,14 @@ import { bestRows, type Pivot, pivots } from './pivot.ts';
 import { type ResultRow, resultRows } from './rows.ts';
 import type { ResultsToggles } from './toolbar.ts';
 
+/** Ages are told in minutes: they are renewed as often. */
+export const AGE_INTERVAL_MS = 60_000;
+
 /** Of one state, whatever the toggles are. */
 interface Whole {
   readonly state: ResultsState;
+  /** Milliseconds; what ages are counted to. */
+  readonly now: number;
   readonly rows: readonly ResultRow[];
   readonly columns: readonly ColumnModel[];
   readonly best: ReadonlySet<ResultRow>;
@@ -53,10 +58,11 @@ export class TableModel {
   }
 
   #of(state: ResultsState): Whole {
-    if (this.#whole?.state === state) return this.#whole;
+    const now = Date.now();
+    if (this.#whole?.state === state && now - this.#whole.now < AGE_INTERVAL_MS) return this.#whole;
     const rows = resultRows(state);
     const { strings, locale } = state;
-    const columns = allColumns(rows, { strings, locale, now: Date.now() });
+    const columns = allColumns(rows, { strings, locale, now });
     const texts = new Map<ResultRow, string>();
     const words = (row: ResultRow): string => {
       const known = texts.get(row);
@@ -67,7 +73,7 @@ export class TableModel {
       texts.set(row, text);
       return text;
     };
-    this.#whole = { state, rows, columns, best: bestRows(rows), words };
+    this.#whole = { state, now, rows, columns, best: bestRows(rows), words };
     return this.#whole;
   }
 }

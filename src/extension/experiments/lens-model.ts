@@ -1,6 +1,5 @@
 /** The lenses of an experiment file as data. Knows nothing of the editor; words are made where they are shown. */
 import {
-  bitsLabel,
   type Difference,
   type Experiment,
   experimentDifferences,
@@ -78,23 +77,24 @@ export function lensesOf(given: LensInput): Lens[] {
   const learned = hasLearnedRotation(experiment.rotation);
   // Its rows have rotations of their own, and cells are measured by filling the table.
   if (input.cells !== null) return tableLenses(input, input.cells, lineOf('matrix'));
-  const withActivations = summaries.find(input.hasActivations)?.run.dir ?? null;
+  const measured = summaries.find(input.hasActivations)?.run ?? null;
   return [
     ...workLenses(input, lineOf('model'), learned),
     {
       line: lineOf('rotation'),
       kind: 'rotation',
       rotation: experiment.rotation,
-      runDir: withActivations,
+      runDir: measured?.dir ?? null,
     },
-    ...(withActivations === null
+    ...(measured === null
       ? []
       : [
           {
             line: lineOf('quantization'),
             kind: 'layers' as const,
-            bits: bitsLabel(experiment.quantization),
-            runDir: withActivations,
+            // Those of what it leads to, whatever the file says by now.
+            bits: measured.record.bits,
+            runDir: measured.dir,
           },
         ]),
     ...(job === null ? evaluationLenses(input, experiment, lineOf, learned) : ([] satisfies Lens[])),

@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import type { Notice, RunName } from '../../protocol/panels/common.ts';
 import { fill } from '../../protocol/panels/fill.ts';
 import type { absentTexts } from '../../protocol/panels/words.ts';
-import { RUN_FILES } from '../../runs/index.ts';
+import { RUN_FILES, type Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
 
 /** Says of the run that a panel is to show why it cannot; knows its name from when it could. */
@@ -13,6 +13,18 @@ export class AbsentRun {
   /** The run that is shown now. */
   keep(name: RunName): void {
     this.#last = name;
+  }
+
+  /** Something else is asked for. */
+  forget(): void {
+    this.#last = null;
+  }
+
+  /** For a panel that follows the newest run: an older one, in the place of the one that was shown, would pass for it. */
+  noticeBefore(next: Run | null, runs: RunStore, strings: ReturnType<typeof absentTexts>): Notice | null {
+    const last = this.#last;
+    if (last === null || (next !== null && next.record.startedAt > last.startedAt)) return null;
+    return this.notice(last.dir, runs, strings);
   }
 
   /** @returns null where the run is there, and where none was chosen. */

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { escapeMarkdown } from '../../protocol/printable.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
-import type { Run, RunStatus } from '../../runs/index.ts';
+import type { RotationsOf, Run, RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
 import type { Job, Jobs, RunStore } from '../services.ts';
 import { throttle } from '../throttle.ts';
@@ -182,6 +182,14 @@ function tooltip({ run, results }: RunSummary, name: string, label: string | nul
       `\n${vscode.l10n.t('Loss {0} → {1} in {2} steps', first.toFixed(4), last.toFixed(4), results.steps)}\n`,
     );
   }
+  if (results?.rotationsOf) text.appendText(`\n${originText(results.rotationsOf)}\n`);
   if (record.provenance !== null) text.appendMarkdown(`\n`).appendText(record.provenance.runtime);
   return text;
+}
+
+/** The run that learned the rotations that another one measured. */
+function originText({ run, seed }: RotationsOf): string {
+  const { t } = vscode.l10n;
+  if (run === null) return t('Rotations of a file');
+  return seed === null ? t('Rotations of {0}', run) : t('Rotations of {0}, seed {1}', run, seed);
 }

@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { beginTexts, figureTexts, phaseNames } from './words.ts';
+import { absentTexts, beginTexts, figureTexts, phaseNames } from './words.ts';
 
 /** Every text of the panel of generated text. */
 export function generateStrings(t: Translate) {
@@ -10,6 +10,7 @@ export function generateStrings(t: Translate) {
     ...chartTexts(t),
     ...faultTexts(t),
     ...emptyTexts(t),
+    absent: absentTexts(t),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Translate } from './common.ts';
-import { figureTexts, siteNames } from './words.ts';
+import { figureTexts, runStates, siteNames } from './words.ts';
 
 /** Every text of the table of a matrix and of its pictures. */
 export function matrixStrings(t: Translate) {
@@ -34,10 +34,7 @@ function tableTexts(t: Translate) {
     note: t('{0} at {1}: {2}'),
     someSeeds: t('{0} of {1} seeds without numbers: {2}'),
     status: {
-      finished: t('finished'),
-      running: t('running'),
-      failed: t('failed'),
-      stopped: t('stopped'),
+      ...runStates(t),
       missing: t('not computed yet'),
       empty: t('cannot be computed'),
     },

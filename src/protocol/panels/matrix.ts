@@ -1,6 +1,6 @@
 /** The part of the results panel's contract that shows the table of an experiment's matrix. */
 import { LINEARS, type Site } from '../block.ts';
-import type { Problem } from './common.ts';
+import type { Problem, RunState } from './common.ts';
 
 /** A column. Lower is better for perplexity, higher for accuracy. */
 export interface MatrixColumn {
@@ -20,8 +20,8 @@ export interface MatrixValue {
   readonly best: boolean;
 }
 
-/** `empty` cannot be computed, `missing` has not been yet. */
-export type MatrixStatus = 'finished' | 'running' | 'failed' | 'stopped' | 'missing' | 'empty';
+/** That of its run; `empty` cannot be computed, `missing` has not been yet. */
+export type MatrixStatus = RunState | 'missing' | 'empty';
 
 /** A row with one seed, which is a run once it was begun. */
 export interface MatrixCell {

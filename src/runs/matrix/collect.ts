@@ -12,11 +12,12 @@ import type { Variant } from '../../protocol/events.ts';
 import type { CellReasons } from '../../protocol/worker.ts';
 import { RunHistory } from '../history.ts';
 import { listRuns } from '../list.ts';
+import type { RunStatus } from '../record.ts';
 import type { ResultsFile } from '../results.ts';
 import type { Run } from '../run.ts';
 
-/** `empty` cannot be computed, `missing` has not been yet. */
-export type CellStatus = 'finished' | 'running' | 'failed' | 'stopped' | 'missing' | 'empty';
+/** That of its run; `empty` cannot be computed, `missing` has not been yet. */
+export type CellStatus = RunStatus | 'missing' | 'empty';
 
 export interface TableCell {
   /** `4-4-16`. */
@@ -113,7 +114,7 @@ function standOf(cell: ResolvedCell, runs: readonly Run[], reasons: CellReasons)
   }
   const { status, error } = run.record;
   if (status === 'running' || status === 'finished') return { run, status, message: null };
-  return { run, status: status === 'failed' ? status : 'stopped', message: error?.message ?? null };
+  return { run, status, message: error?.message ?? null };
 }
 
 const settingsFaults = new WeakMap<Cell, string | null>();

@@ -114,8 +114,10 @@ function noteOf(cells: readonly TableCell[]): string | null {
 const WORDS: Readonly<Record<TableCell['status'], string>> = {
   finished: 'finished',
   running: 'running',
+  paused: 'paused',
+  cancelled: 'cancelled',
+  interrupted: 'interrupted',
   failed: 'failed',
-  stopped: 'stopped',
   missing: 'not computed yet',
   empty: 'cannot be computed',
 };

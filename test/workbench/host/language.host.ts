@@ -36,6 +36,16 @@ const EVERYTHING = `{
 }
 `;
 
+/** The text that is learned on is measured on, too. */
+const SEEN = `{
+  "model": "model",
+  "calibration": { "text": "calibration.txt", "sequenceLength": 64 },
+  "evaluation": { "perplexity": [
+    { "name": "seen", "text": "calibration.txt", "sequenceLength": 64 }
+  ] }
+}
+`;
+
 /** The demo's model was made for 512 positions. */
 const TOO_LONG = `{
   "model": "model",
@@ -56,6 +66,7 @@ describe('experiment files', () => {
     // No sequence length is written, and its default is too long for the model.
     ['wrong-words', MISSPELT, ['"quantisation"', '"yes"', '6:18 {']],
     ['missing-files', MISSING_FILES, ['"no-such-model"', '"no-such.txt"']],
+    ['shared-text', SEEN, ['5:31 "calibration.txt"']],
     ['against-the-model', TOO_LONG, ['4096', 'false']],
   ];
   for (const [name, text, marked] of cases)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Frame } from 'playwright-core';
 import { formatPerplexity } from '../../../src/protocol/text.ts';
@@ -147,4 +147,49 @@ export async function compareLayers({ folder, rig, workbench }: Session): Promis
   await layers.locator('#other-histogram .plot svg').waitFor();
   assert.equal(await layers.locator('.side:visible').count(), 2);
   await screenshot(rig.page, 'layers-beside-light');
+}
+
+/** Other bits, and a seed that is not the one of the rotations: what is measured is theirs, and says so. */
+export async function measureRotations({ folder, rig, workbench }: Session): Promise<void> {
+  const learner = (await newestRun(folder))!;
+  const path = join(folder, FILE);
+  const settings = JSON.parse(readFileSync(path, 'utf8')) as { rotation: object; quantization: object };
+  const rotation = { ...settings.rotation, seed: 7 };
+  const quantization = { ...settings.quantization, activations: { bits: 8 } };
+  writeFileSync(path, JSON.stringify({ ...settings, rotation, quantization }, null, 2));
+  await workbench.showTab(/^w3\.spinquant\.json/);
+  await workbench.lens(/Re-run \(.*, stale\)/).click();
+  await workbench.notification('evaluated').waitFor({ timeout: 120_000 });
+  const run = (await newestRun(folder))!;
+  assert.equal((await run.readExperiment()).rotation.seed, 1);
+  await workbench.command('SpinQuant: Show Results');
+  const results = await workbench.webview(/^Results/);
+  const row = (dir: string) => results.locator(`tr[data-vscode-context*="${basename(dir)}"]`);
+  await row(run.dir).locator('.from').waitFor();
+  const name = await row(learner.dir).locator('.run-name').innerText();
+  assert.equal(await row(run.dir).locator('.from').innerText(), `rotations of ${name} · seed 1`);
+  const isWhole = '(element) => element.scrollWidth <= element.clientWidth';
+  assert.ok(await row(run.dir).locator('.from').evaluate(isWhole), 'the seed is in sight');
+  await workbench.treeItem('Runs', /^w3 #3/).hover();
+  await rig.page
+    .locator('.monaco-hover:visible', { hasText: `Rotations of ${basename(learner.dir)}, seed 1` })
+    .first()
+    .waitFor();
+  await screenshot(rig.page, 'rotations-of-light');
+}
+
+/** The panel that shows the newest run does not go over to an older one in silence. */
+export async function deleteShown({ folder, rig, workbench }: Session): Promise<void> {
+  const layers = await workbench.panel(/^Layers · w3/);
+  const shown = await layers.locator('.panel-head').innerText();
+  const runs = join(folder, '.spinquant', 'runs');
+  const [, second] = readdirSync(runs)
+    .filter((name) => !name.endsWith('-evaluate'))
+    .sort();
+  rmSync(join(runs, second!), { recursive: true });
+  await layers.getByRole('heading', { name: /^The run w3 .* was deleted$/ }).waitFor({ timeout: 2000 });
+  await screenshot(rig.page, 'layers-deleted-light');
+  await layers.getByText('Show the newest run').click();
+  await layers.locator('#histogram .plot svg').waitFor();
+  assert.notEqual(await layers.locator('.panel-head').innerText(), shown);
 }

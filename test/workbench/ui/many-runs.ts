@@ -68,7 +68,7 @@ export async function useMenu({ folder, workbench }: Session): Promise<void> {
   const again = await shownAgain(workbench);
   const row = again.locator('tbody tr').first();
   const { runDir } = JSON.parse((await row.getAttribute('data-vscode-context'))!) as { runDir: string };
-  await choose(page, row, 'Copy Path');
+  await choose(page, row.locator('.run-name'), 'Copy Path');
   // The page may read the clipboard only while it has the focus, not a panel in it.
   await page.locator('.monaco-workbench .statusbar').click();
   await eventually(
@@ -77,13 +77,29 @@ export async function useMenu({ folder, workbench }: Session): Promise<void> {
     (text) => text === runDir,
     20_000,
   );
-  await choose(page, row, 'Star Run');
+  await choose(page, row.locator('.run-name'), 'Star Run');
   await again.locator('tbody tr').first().locator('.star[aria-pressed=true]').waitFor();
+  await workbench.openContainer('SpinQuant Lab');
+  await choose(page, workbench.treeItem('Runs', /^the best of all/), 'Remove Star');
+  await again.locator('tbody tr').first().locator('.star[aria-pressed=false]').waitFor();
+}
+
+/** The editor finds words in the panel, as it does in a file. */
+export async function findWords({ workbench }: Session): Promise<void> {
+  const { page } = workbench;
+  const results = await shownAgain(workbench);
+  await results.locator('.count').click();
+  await page.keyboard.press('Control+F');
+  const find = page.locator('.simple-find-part.visible');
+  await find.locator('input').fill('the best of all');
+  await find.waitFor();
+  await page.keyboard.press('Escape');
+  await find.waitFor({ state: 'detached' });
 }
 
 /** A menu that has just opened takes no click for a moment. */
-async function choose(page: Page, row: Locator, name: string): Promise<void> {
-  await row.locator('.run-name').click({ button: 'right' });
+async function choose(page: Page, place: Locator, name: string): Promise<void> {
+  await place.click({ button: 'right' });
   const item = page.locator('.monaco-menu .action-label', { hasText: name }).first();
   await item.waitFor();
   await page.waitForTimeout(500);

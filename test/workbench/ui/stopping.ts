@@ -160,7 +160,7 @@ export async function failedStart({ folder, rig, workbench }: Session): Promise<
   await workbench.webview(/^Training · lab/);
 }
 
-/** A window that closes interrupts its run, and the next one offers to go on. */
+/** A window that closes interrupts its run, and the next one offers to go on, with what waited. */
 export async function closeWindow(session: Session): Promise<void> {
   const { folder, rig, workbench } = session;
   await changeSteps(session, 3000);
@@ -168,9 +168,13 @@ export async function closeWindow(session: Session): Promise<void> {
   await workbench.lens('Optimize rotation').click();
   await someSteps(folder);
   const { dir } = (await newestRun(folder))!;
+  await workbench.showTab(/^plain\.spinquant\.json/);
+  await workbench.lens('Re-run (').click();
+  await workbench.treeItem('Runs', 'waits for its turn').waitFor();
   await workbench.reload();
   const told = workbench.notification('it was being optimized when the window was closed');
   await told.waitFor({ timeout: 360_000 });
+  assert.match(await told.innerText(), /Jobs that waited behind it: 1\./);
   const { status, error } = (await openRun(dir)).record;
   assert.deepEqual([status, error?.message], ['interrupted', 'Interrupted by closing the window.']);
   await workbench.openContainer('SpinQuant Lab');
@@ -183,5 +187,13 @@ export async function closeWindow(session: Session): Promise<void> {
     async () => (await openRun(dir)).record.status,
     (now) => now === 'running',
   );
+  await workbench.treeItem('Runs', 'waits for its turn').waitFor();
   await workbench.command('SpinQuant: Cancel');
+  const words = async () => [
+    (await openRun(dir)).record.status,
+    await workbench.treeItem('Runs', /^lab /).getAttribute('aria-label'),
+  ];
+  await eventually('one word everywhere', words, ([status, shown]) =>
+    Boolean(status === 'cancelled' && shown?.includes(', cancelled, ')),
+  );
 }

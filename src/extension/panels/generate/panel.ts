@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { Cancelled } from '../../../protocol/errors.ts';
-import type { OwnIntent, Problem } from '../../../protocol/panels/common.ts';
+import type { OwnIntent, Problem, RunName } from '../../../protocol/panels/common.ts';
 import { fill } from '../../../protocol/panels/fill.ts';
 import {
   type GenerateIntent,
@@ -18,7 +18,7 @@ import type { Services } from '../../services.ts';
 import { translate } from '../../words.ts';
 import { Panel } from '../panel.ts';
 import { Comparison } from './comparison.ts';
-import { comparable, generateState } from './state.ts';
+import { comparable, deletedName, generateState } from './state.ts';
 
 /** A model of stories, or any other, has something to say to it. */
 const FIRST_PROMPT = 'Once upon a time';
@@ -30,6 +30,8 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   /** Stops what is being written; null where nothing is. */
   #controller: AbortController | null = null;
   #problem: Problem | null = null;
+  /** Of runs that were shown, by their folders. */
+  readonly #names = new Map<string, RunName>();
   #next = 1;
 
   constructor(services: Services) {
@@ -53,13 +55,7 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
 
   async state(): Promise<GenerateState> {
     const { runs } = this.services;
-    const named = (dirs: readonly string[]) =>
-      dirs.map((dir) => {
-        const run = runs.get(dir);
-        return run
-          ? this.nameOf(run)
-          : { dir, name: basename(dir), title: basename(dir), bits: '', startedAt: '' };
-      });
+    const named = (dirs: readonly string[]) => dirs.map((dir) => this.#named(dir));
     return generateState({
       strings: this.strings,
       memory: this.memory,
@@ -88,6 +84,14 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
         this.#choose(this.#chosen().filter((dir) => dir !== intent.run));
         break;
     }
+  }
+
+  #named(dir: string): RunName {
+    const run = this.services.runs.get(dir);
+    if (run) this.#names.set(dir, this.nameOf(run));
+    const unknown = { dir, name: basename(dir), title: basename(dir), bits: '', startedAt: '' };
+    const name = this.#names.get(dir) ?? unknown;
+    return run ? name : deletedName(name, this.strings);
   }
 
   /** Those the person chose, as far as they are there; at first the newest that finished. */

@@ -90,6 +90,12 @@ function finiteSummary({ tokens, perplexity, meanDifference, meanDivergence }: T
   };
 }
 
+/** What a column is called whose run is gone. @param last the name that the run had. */
+export function deletedName(last: RunName, { absent }: Pick<GenerateStrings, 'absent'>): RunName {
+  const name = fill(absent.deleted, last.name);
+  return { ...last, name, title: name };
+}
+
 /** UTF-16 units that two texts begin with, whole characters only. */
 export function sharedLength(a: string, b: string): number {
   let shared = 0;

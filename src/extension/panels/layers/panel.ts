@@ -59,6 +59,7 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
   }
 
   protected override choice([given, layer, place]: readonly unknown[]): Partial<LayersMemory> {
+    this.#absent.forget();
     const run = runDirOf(given);
     const site = SITES.find((one) => one === place);
     return {
@@ -145,8 +146,10 @@ export class LayersPanel extends Panel<LayersState, LayersIntent, LayersMemory> 
   /** A run was chosen that cannot be shown: another one in its place would pass for it. */
   #notice(measured: readonly Run[]): Notice | null {
     const { run: dir } = this.memory;
-    const absent = this.#absent.notice(dir, this.services.runs, this.strings.absent);
-    const run = dir === null ? undefined : this.services.runs.get(dir);
+    const { runs } = this.services;
+    if (dir === null) return this.#absent.noticeBefore(this.#chosen(measured), runs, this.strings.absent);
+    const absent = this.#absent.notice(dir, runs, this.strings.absent);
+    const run = runs.get(dir);
     if (absent !== null || run === undefined || measured.some((one) => one.dir === dir)) return absent;
     const title = fill(this.strings.notMeasured, this.nameOf(run).name);
     return { kind: 'problem', title, text: this.strings.notMeasuredText };

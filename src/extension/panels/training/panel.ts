@@ -55,6 +55,7 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
 
   /** Without a run it follows the newest of the experiment in front. An experiment given is one that was just started. */
   protected override choice([given]: readonly unknown[]): Partial<TrainingMemory> {
+    this.#absent.forget();
     const path = runDirOf(given);
     const isStart = path?.endsWith(EXPERIMENT_SUFFIX) ?? false;
     this.#started = isStart ? path : null;
@@ -78,8 +79,12 @@ export class TrainingPanel extends Panel<TrainingState, TrainingIntent, Training
 
   async state(): Promise<TrainingState> {
     const { runs } = this.services;
-    const notice = this.#absent.notice(this.memory.run, runs, this.strings.absent) ?? this.#start();
-    const run = notice === null ? await this.#shown() : null;
+    const { absent } = this.strings;
+    const found = this.#absent.notice(this.memory.run, runs, absent) ?? this.#start();
+    const newest = found === null ? await this.#shown() : null;
+    const isFollowed = found === null && this.memory.run === null;
+    const notice = isFollowed ? this.#absent.noticeBefore(newest, runs, absent) : found;
+    const run = notice === null ? newest : null;
     if (run !== null) this.#absent.keep(this.nameOf(run));
     const overlays = this.#overlays(run);
     this.#sources.retain([...(run ? [run.dir] : []), ...overlays.map(({ dir }) => dir)]);
