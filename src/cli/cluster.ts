@@ -49,7 +49,7 @@ export function jobsText(
   cluster: Cluster,
 ): string {
   if (open === 0) return 'Nothing is left to run.';
-  const { cpus, maxJobs } = cluster;
+  const { cpus, ranks, maxJobs } = cluster;
   const time = cluster.time ?? `${demand.minutes} min`;
   const memory = cluster.memory ?? `${demand.memory} MiB`;
   const later = waiting === 0 ? [] : [`${formatCount(waiting, 'cell')} more wait for steps of these.`];
@@ -57,7 +57,9 @@ export function jobsText(
     `${formatCount(open, 'cell')} to fill, with ${formatCount(jobs.length, 'job')} now, at most ${maxJobs} at once:`,
     ...jobs.map((title, index) => `  ${index}  ${title}`),
     ...later,
-    `Each job asks for ${formatCount(cpus, 'processor')}, ${memory} of memory and ${time}.`,
+    ranks === 1
+      ? `Each job asks for ${formatCount(cpus, 'processor')}, ${memory} of memory and ${time}.`
+      : `Each job asks for ${formatCount(ranks, 'node')}, on each ${formatCount(cpus, 'processor')} and ${memory} of memory, and ${time}.`,
     '',
     `Command: ${command.join(' ')}`,
     'SCRIPT:',

@@ -12,7 +12,7 @@ import { matrixTable } from '../matrix-table.ts';
 import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
-import { onRanks } from '../ranks.ts';
+import { onRanks, stoppedWith } from '../ranks.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
   /** It is true for `--resume` without a run. */
@@ -62,7 +62,11 @@ async function optimizeOn(
         );
   const result = await interruptible(output, (signal) =>
     follow(
-      engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, ranks, resumeFrom, takeOver }),
+      engine.optimizeRotation(experiment, {
+        signal: stoppedWith(ranks, signal),
+        kernels: flags.kernels,
+        ...{ ranks, resumeFrom, takeOver },
+      }),
       output,
     ),
   );

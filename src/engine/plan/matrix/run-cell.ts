@@ -71,7 +71,7 @@ export async function* runCell(
   for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
-    if (job.first) yield* executor.execute(job.first);
+    if (job.first) yield* executor.executeOnLeader(job.first);
     const learned = plan.learned && (yield* executor.execute(plan.learned));
     if (learned) await keepRotations(job, run, learned);
     if (plan.preserved) yield* executor.execute(plan.preserved);
@@ -79,7 +79,8 @@ export async function* runCell(
     const quantized = plan.quantized && (yield* executor.execute(plan.quantized));
     const fullTasks = plan.fullPrecisionTasks && (yield* executor.execute(plan.fullPrecisionTasks));
     const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
-    if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
+    const statistics = plan.statistics && (yield* executor.executeOnLeader(plan.statistics));
+    if (statistics) run.writeActivations(statistics);
     const weights = plan.weights && executor.of(plan.weights);
     if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
     if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
