@@ -81,10 +81,7 @@ export async function* runCell(
     const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
     const statistics = plan.statistics && (yield* executor.executeOnLeader(plan.statistics));
     if (statistics) run.writeActivations(statistics);
-    const weights = plan.weights && executor.of(plan.weights);
-    if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
-    if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
-    if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
+    await keepShared(executor, run, plan);
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
       version: 1,
@@ -101,6 +98,14 @@ export async function* runCell(
   } finally {
     await places.close();
   }
+}
+
+/** A run has what its network is made of, also where another run made it. */
+async function keepShared(executor: Executor, run: Run, plan: CellPlan): Promise<void> {
+  const weights = plan.weights && executor.of(plan.weights);
+  if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
+  if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
+  if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
 }
 
 /** Perplexities of both networks, text by text. */
