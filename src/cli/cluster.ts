@@ -1,14 +1,7 @@
 /** What commands that know a cluster have in common. */
 import { resolve } from 'node:path';
-import {
-  type Cluster,
-  clusterSchema,
-  type ResolvedExperiment,
-  readClusterFile,
-  relativeToHere,
-} from '../config/index.ts';
+import { type Cluster, clusterSchema, type ResolvedExperiment, readClusterFile } from '../config/index.ts';
 import type { ClusterPreview } from '../engine/index.ts';
-import { UserError } from '../protocol/errors.ts';
 import { formatCount } from '../protocol/text.ts';
 
 interface ClusterFlags {
@@ -20,7 +13,7 @@ interface ClusterFlags {
 /**
  * The cluster that work goes to: that of the option, else the experiment's own. An option is enough of a wish: a
  * scheduler need not be named.
- * @returns null where this machine computes. @throws UserError `cluster/no-matrix`, `cluster/file`.
+ * @returns null where this machine computes. @throws UserError `cluster/file`.
  */
 export async function clusterOf(
   experiment: ResolvedExperiment,
@@ -31,12 +24,7 @@ export async function clusterOf(
   if (cluster === undefined && own?.scheduler !== 'slurm') return null;
   const found =
     typeof cluster === 'string' ? await readClusterFile(cluster) : (own ?? clusterSchema.parse({}));
-  if (experiment.matrix) return { ...found, scheduler: 'slurm' };
-  throw new UserError(
-    'cluster/no-matrix',
-    `${relativeToHere(experiment.source.file)} has no matrix: jobs of a cluster fill the cells of a table.`,
-    'Add one with a single cell: "matrix": { "bits": ["4-4-4"], "methods": ["spinquant-had-gptq"] }. --local computes here.',
-  );
+  return { ...found, scheduler: 'slurm' };
 }
 
 /** This program, as a node starts it from the shared disk. */

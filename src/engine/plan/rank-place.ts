@@ -37,7 +37,7 @@ export class RankPlace {
       throw new UserError(
         'mpi/matrix',
         `${asked.source.file} is a matrix, and ${this.#ranks.size} ranks were started for it.`,
-        'Start one process for a matrix: its cells are shared out as jobs of a cluster. Ranks share one experiment.',
+        'Start one process for a matrix. On a cluster its cells become jobs, each of several ranks with "cluster": { "scheduler": "slurm", "ranks": 2 }.',
       );
     }
     return this.#own ? { ...asked, runs: this.#own.path } : asked;

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import manifest from '../../../../package.json' with { type: 'json' };
-import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
+import { clusterCells, type ResolvedCell, type ResolvedExperiment } from '../../../config/index.ts';
 import { systemFault } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
@@ -180,7 +180,7 @@ function firstOf({ plan }: CellJob, name: string | null): Step<unknown> | undefi
 }
 
 function cellOf(experiment: ResolvedExperiment, key: string): ResolvedCell {
-  const cell = resolvedCells(experiment).find((one) => one.key === key);
+  const cell = clusterCells(experiment).find((one) => one.key === key);
   if (cell) return cell;
   throw new UserError(
     'cluster/experiment-changed',
