@@ -66,7 +66,9 @@ export function scriptOf(job: JobScript): string {
 /** Ranks end together. One that is gone leaves the others waiting, which srun ends after so many seconds. */
 const WAIT_SECONDS = 10;
 /** Since 22.05 srun does not take its processors from the job. */
-const RANKS = [`export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" SLURM_WAIT=${WAIT_SECONDS}`];
+const RANKS = [
+  `export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" SLURM_WAIT="\${SLURM_WAIT:-${WAIT_SECONDS}}"`,
+];
 
 const launch = ({ ranks, launcher }: Cluster): string[] => (ranks > 1 ? [launcher] : []);
 
