@@ -21,6 +21,7 @@ struct OpenMpiAbi {
   using Request = void*;
   static constexpr const char* kMark = "ompi_mpi_comm_world";
   static constexpr const char* kName = "Open MPI";
+  static constexpr int kAnySource = -1;
   template <class Find>
   static Comm world(Find find) { return find("ompi_mpi_comm_world"); }
   template <class Find>
@@ -35,6 +36,7 @@ struct MpichAbi {
   using Request = int;
   static constexpr const char* kMark = "MPIR_Dup_fn";
   static constexpr const char* kName = "MPICH";
+  static constexpr int kAnySource = -2;
   template <class Find>
   static Comm world(Find) { return 0x44000000; }
   template <class Find>

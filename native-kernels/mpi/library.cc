@@ -41,6 +41,8 @@ struct Functions {
     bind(handle, comm_dup, "MPI_Comm_dup");
     bind(handle, ibarrier, "MPI_Ibarrier");
     bind(handle, test, "MPI_Test");
+    bind(handle, isend, "MPI_Isend");
+    bind(handle, iprobe, "MPI_Iprobe");
     bind(handle, bcast, "MPI_Bcast");
     bind(handle, allgather, "MPI_Allgather");
     bind(handle, alltoall, "MPI_Alltoall");
@@ -63,6 +65,8 @@ struct Functions {
   int (*comm_dup)(Comm, Comm*);
   int (*ibarrier)(Comm, Request*);
   int (*test)(Request*, int*, void*);
+  int (*isend)(const void*, int, Datatype, int, int, Comm, Request*);
+  int (*iprobe)(int, int, Comm, int*, void*);
   int (*bcast)(void*, int, Datatype, int, Comm);
   int (*allgather)(const void*, int, Datatype, void*, int, Datatype, Comm);
   int (*alltoall)(const void*, int, Datatype, void*, int, Datatype, Comm);
@@ -95,6 +99,7 @@ class LoadedLibrary : public Library {
     expect(mpi_.comm_rank(mpi_.world, &rank_), "MPI_Comm_rank");
     expect(mpi_.comm_size(mpi_.world, &size_), "MPI_Comm_size");
     expect(mpi_.comm_dup(mpi_.world, &end_), "MPI_Comm_dup");
+    expect(mpi_.comm_dup(mpi_.world, &stops_), "MPI_Comm_dup");
   }
 
   int rank() const override { return rank_; }
@@ -102,9 +107,27 @@ class LoadedLibrary : public Library {
 
   void wait_for_all(const std::atomic<bool>& interrupted) override {
     wait(mpi_.world, [&] {
-      if (interrupted.load(std::memory_order_relaxed)) throw Interrupted();
+      if (interrupted.load(std::memory_order_relaxed) || heard_stop() != 0) throw Interrupted();
       return false;
     });
+  }
+
+  void tell_stop(int reason) override {
+    for (int other = 0; other < size_; other++) {
+      if (other == rank_) continue;
+      typename Abi::Request request;
+      // Empty messages are under way at once: nobody comes back to see them arrive.
+      expect(mpi_.isend(nullptr, 0, mpi_.byte, other, reason, stops_, &request), "MPI_Isend");
+    }
+  }
+
+  int heard_stop() override {
+    for (int reason = 1; heard_ == 0 && reason <= kReasons; reason++) {
+      int found = 0;
+      expect(mpi_.iprobe(Abi::kAnySource, reason, stops_, &found, Abi::ignored_status()), "MPI_Iprobe");
+      if (found) heard_ = reason;
+    }
+    return heard_;
   }
 
   bool meet(double seconds) override {
@@ -157,6 +180,8 @@ class LoadedLibrary : public Library {
 
   Functions<Abi> mpi_;
   typename Abi::Comm end_{};
+  typename Abi::Comm stops_{};
+  int heard_ = 0;
   int rank_ = 0;
   int size_ = 1;
 };

@@ -17,6 +17,7 @@ class Interrupted : public std::runtime_error {
 
 class Library {
  public:
+  static constexpr int kReasons = 2;
   virtual ~Library() = default;
   /// `Open MPI` or `MPICH`: the binary interface.
   virtual std::string family() const = 0;
@@ -26,7 +27,12 @@ class Library {
   virtual int rank() const = 0;
   virtual int size() const = 0;
   /// Returns when every rank has come here. Waits asleep: ranks may share a processor. Throws Interrupted.
+  /// A wait ends, too, where another rank tells that it stops.
   virtual void wait_for_all(const std::atomic<bool>& interrupted) = 0;
+  /// Tells all others that this rank stops, and why: a number from 1 to `kReasons`. Nobody waits for anybody.
+  virtual void tell_stop(int reason) = 0;
+  /// Why another rank stops, as the first of them told; 0 while none does.
+  virtual int heard_stop() = 0;
   /// The same on a channel of its own, for at most so long. Returns whether all came.
   virtual bool meet(double seconds) = 0;
   virtual void broadcast(void* bytes, size_t count, int root) = 0;

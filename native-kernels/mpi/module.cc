@@ -130,6 +130,21 @@ napi_value interrupt(napi_env env, const Arguments&) {
   return undefined(env);
 }
 
+/// tellStop(reason): a promise of all other ranks being told that this one stops
+napi_value tell_stop(napi_env env, const Arguments& arguments) {
+  int reason = to_int32(env, arguments[0]);
+  if (reason < 1 || reason > Library::kReasons) throw ArgumentError("there is no such reason");
+  return queued(env, {}, [reason](Library& mpi) -> double {
+    mpi.tell_stop(reason);
+    return 0;
+  });
+}
+
+/// heardStop(): a promise of the reason that another rank told; of 0 where none stops
+napi_value heard_stop(napi_env env, const Arguments&) {
+  return queued(env, {}, [](Library& mpi) -> double { return mpi.heard_stop(); });
+}
+
 /// abort(code): ends all ranks, and this process in any case
 napi_value abort_all(napi_env env, const Arguments& arguments) {
   int code = to_int32(env, arguments[0]);
@@ -160,6 +175,8 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "meet", entry<meet>);
   define(env, exports, "finish", entry<finish>);
   define(env, exports, "interrupt", entry<interrupt>);
+  define(env, exports, "tellStop", entry<tell_stop>);
+  define(env, exports, "heardStop", entry<heard_stop>);
   define(env, exports, "abort", entry<abort_all>);
   return exports;
 }

@@ -1,14 +1,7 @@
 /** What commands that know a cluster have in common. */
 import { resolve } from 'node:path';
-import {
-  type Cluster,
-  clusterSchema,
-  type ResolvedExperiment,
-  readClusterFile,
-  relativeToHere,
-} from '../config/index.ts';
+import { type Cluster, clusterSchema, type ResolvedExperiment, readClusterFile } from '../config/index.ts';
 import type { ClusterPreview } from '../engine/index.ts';
-import { UserError } from '../protocol/errors.ts';
 import { formatCount } from '../protocol/text.ts';
 
 interface ClusterFlags {
@@ -20,7 +13,7 @@ interface ClusterFlags {
 /**
  * The cluster that work goes to: that of the option, else the experiment's own. An option is enough of a wish: a
  * scheduler need not be named.
- * @returns null where this machine computes. @throws UserError `cluster/no-matrix`, `cluster/file`.
+ * @returns null where this machine computes. @throws UserError `cluster/file`.
  */
 export async function clusterOf(
   experiment: ResolvedExperiment,
@@ -31,12 +24,7 @@ export async function clusterOf(
   if (cluster === undefined && own?.scheduler !== 'slurm') return null;
   const found =
     typeof cluster === 'string' ? await readClusterFile(cluster) : (own ?? clusterSchema.parse({}));
-  if (experiment.matrix) return { ...found, scheduler: 'slurm' };
-  throw new UserError(
-    'cluster/no-matrix',
-    `${relativeToHere(experiment.source.file)} has no matrix: jobs of a cluster fill the cells of a table.`,
-    'Add one with a single cell: "matrix": { "bits": ["4-4-4"], "methods": ["spinquant-had-gptq"] }. --local computes here.',
-  );
+  return { ...found, scheduler: 'slurm' };
 }
 
 /** This program, as a node starts it from the shared disk. */
@@ -49,7 +37,7 @@ export function jobsText(
   cluster: Cluster,
 ): string {
   if (open === 0) return 'Nothing is left to run.';
-  const { cpus, maxJobs } = cluster;
+  const { cpus, ranks, maxJobs } = cluster;
   const time = cluster.time ?? `${demand.minutes} min`;
   const memory = cluster.memory ?? `${demand.memory} MiB`;
   const later = waiting === 0 ? [] : [`${formatCount(waiting, 'cell')} more wait for steps of these.`];
@@ -57,7 +45,9 @@ export function jobsText(
     `${formatCount(open, 'cell')} to fill, with ${formatCount(jobs.length, 'job')} now, at most ${maxJobs} at once:`,
     ...jobs.map((title, index) => `  ${index}  ${title}`),
     ...later,
-    `Each job asks for ${formatCount(cpus, 'processor')}, ${memory} of memory and ${time}.`,
+    ranks === 1
+      ? `Each job asks for ${formatCount(cpus, 'processor')}, ${memory} of memory and ${time}.`
+      : `Each job asks for ${formatCount(ranks, 'node')}, on each ${formatCount(cpus, 'processor')} and ${memory} of memory, and ${time}.`,
     '',
     `Command: ${command.join(' ')}`,
     'SCRIPT:',

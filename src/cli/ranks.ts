@@ -1,5 +1,6 @@
 /** Commands that a launcher of MPI starts as several processes. */
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ranks } from '../engine/index.ts';
 import { Cancelled, codeOf, UserError } from '../protocol/errors.ts';
 import { formatBytes } from '../protocol/text.ts';
@@ -8,7 +9,7 @@ import { EXIT, type ExitCode, reportFailure } from './failure.ts';
 import { flushStdout, type Output, silenced } from './output.ts';
 
 /** Commands that ranks share. */
-const SHARED: readonly string[] = ['optimize', 'evaluate'];
+const SHARED: readonly string[] = ['optimize', 'evaluate', 'run-step'];
 /** Launchers of MPI leave such variables; without one there is nothing to ask. */
 const TRACE = /^(OMPI|PMI|SLURM)_/;
 
@@ -20,6 +21,10 @@ export async function hasPart([command = '']: readonly string[]): Promise<boolea
 
 /** A rank that fails waits so long for the others to fail, too, before it ends them. */
 const FAILED_SECONDS = 3;
+/** Where all were told to stop, the others may have a checkpoint to write. */
+const STOPPED_SECONDS = 60;
+/** Rank 0 has so long to tell before a launcher may end it. */
+const TELLING_MS = 500;
 /** A rank that is done waits so long: the others may still write. */
 const DONE_SECONDS = 600;
 
@@ -30,7 +35,7 @@ const DONE_SECONDS = 600;
  */
 export async function onRanks(
   output: Output,
-  work: (ranks: Ranks, output: Output) => Promise<undefined>,
+  work: (ranks: Ranks, output: Output) => Promise<ExitCode | undefined>,
 ): Promise<ExitCode | undefined> {
   const engine = await loadEngine();
   let ranks: Ranks;
@@ -42,9 +47,10 @@ export async function onRanks(
     throw error;
   }
   if (ranks.size === 1) return work(ranks, output);
+  let code: ExitCode | undefined;
   try {
     await engine.expectSameProgram(ranks);
-    await work(ranks, ranks.leads ? output : silenced(output));
+    code = await work(ranks, ranks.leads ? output : silenced(output));
   } catch (error) {
     return failed(ranks, error, output);
   }
@@ -53,15 +59,24 @@ export async function onRanks(
     output.note(`Each of ${ranks.size} ranks sent ${formatBytes(sent)} for sums of ${formatBytes(summed)}.`);
   await flushStdout();
   if (!(await ranks.leave(DONE_SECONDS))) ranks.abort(EXIT.bug);
-  return undefined;
+  return code;
+}
+
+/** A signal that fires, too, when another rank was stopped. */
+export function stoppedWith(ranks: Ranks, signal: AbortSignal): AbortSignal {
+  return ranks.size === 1 ? signal : AbortSignal.any([signal, ranks.stopped]);
 }
 
 /** @throws the error on rank 0, where all ranks have ended; the others keep still. */
 async function failed(ranks: Ranks, error: unknown, output: Output): Promise<ExitCode | undefined> {
-  const haveAllEnded = await ranks.leave(FAILED_SECONDS);
+  const isStopped = error instanceof Cancelled;
+  const haveAllEnded = await ranks.leave(isStopped ? STOPPED_SECONDS : FAILED_SECONDS);
   if (haveAllEnded && ranks.leads) throw error;
+  // MPI is left in the middle of a wait. Launchers take that for a fault, and pass on the code of any rank.
+  if (haveAllEnded && isStopped) await sleep(TELLING_MS);
+  if (haveAllEnded && isStopped) return error.how === 'interrupted' ? EXIT.again : EXIT.cancelled;
   // The exit code is rank 0's: a launcher ends all when one fails, and rank 0 is about to tell.
-  if (haveAllEnded && (error instanceof UserError || error instanceof Cancelled)) return undefined;
+  if (haveAllEnded && error instanceof UserError) return undefined;
   if (!ranks.leads) output.note(`Rank ${ranks.rank} of ${ranks.size}, on ${hostname()}:`);
   const code = reportFailure(error, output);
   await flushStdout();

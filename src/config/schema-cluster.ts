@@ -38,6 +38,20 @@ export const clusterSchema = z
       .describe(
         'Processors of a job (sbatch --cpus-per-task). They are its threads, unless the experiment has "threads".',
       ),
+    ranks: z
+      .int()
+      .min(1)
+      .max(1024)
+      .default(1)
+      .describe(
+        'Processes that share a job by MPI, each on a node of its own (sbatch --ntasks, --ntasks-per-node=1). cpus and memory are those of one.',
+      ),
+    launcher: word
+      .default('srun --mpi=pmix')
+      .meta({ examples: ['srun --mpi=pmi2', 'mpirun --bind-to none'] })
+      .describe(
+        'What starts the ranks inside a job, as a line of the shell: "srun --mpi=pmix" for Open MPI, "srun --mpi=pmi2" for MPICH, or an mpirun that knows Slurm. Without a meaning where ranks is 1.',
+      ),
     memory: z
       .string()
       .regex(/^\d+[KMGT]?$/)

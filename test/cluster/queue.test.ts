@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { jobsText } from '../../src/cli/cluster.ts';
 import { clusterSchema, readClusterFile } from '../../src/config/index.ts';
 import { freePlaces, liveTasks } from '../../src/engine/plan/cluster/submit.ts';
 import {
@@ -110,7 +111,7 @@ test('the script hands each task its words, passes signals on, and asks for anot
   // It stops at SIGUSR2 as a step does, and says what it was given.
   writeFileSync(
     program,
-    '#!/bin/bash\ntrap \'echo stopped; exit 75\' USR2\necho "$@"\nkill -USR2 $PPID\nsleep 20 & wait\n',
+    '#!/bin/bash\ntrap \'echo stopped; kill $!; exit 75\' USR2\necho "$@"\nkill -USR2 $PPID\nsleep 20 & wait\n',
     { mode: 0o755 },
   );
   const requeue = join(folder, 'scontrol');
@@ -139,6 +140,40 @@ test('the script hands each task its words, passes signals on, and asks for anot
     'scontrol requeue 9_1',
     'code 75',
   ]);
+});
+
+test('ranks are tasks of one job, which a launcher starts with their processors', () => {
+  const job = {
+    ...{ name: 'n', comment: 'c', log: '/x/%a.log', minutes: 15, memory: 768, places: [folder] },
+    command: ['/bin/echo', 'rank'],
+    tasks: [['--cell', 'a']],
+  };
+  // Stands for srun: it tells what it would take from its environment.
+  const launcher = 'env -u OTHER bash -c \'echo "$SRUN_CPUS_PER_TASK $SLURM_WAIT: $*"\' -';
+  const text = scriptOf({ ...job, cluster: clusterSchema.parse({ ranks: 3, cpus: 2, launcher }) });
+  assert.match(text, /^#SBATCH --ntasks=3\n#SBATCH --ntasks-per-node=1\n#SBATCH --cpus-per-task=2$/m);
+  const script = join(folder, 'ranks.sh');
+  writeFileSync(script, text);
+  const env = { PATH: process.env.PATH, SLURM_ARRAY_TASK_ID: '0', SLURM_CPUS_PER_TASK: '2' };
+  const said = (more: object) =>
+    execFileSync('bash', [script], { encoding: 'utf8', env: { ...env, ...more } }).trim();
+  assert.equal(said({}), '2 10: /bin/echo rank --cell a');
+  assert.equal(said({ SLURM_WAIT: '60' }), '2 60: /bin/echo rank --cell a');
+  const alone = scriptOf({ ...job, cluster: clusterSchema.parse({ launcher }) });
+  assert.match(alone, /^#SBATCH --ntasks=1$/m);
+  assert.match(alone, /^\/bin\/echo rank \$words &$/m);
+});
+
+test('what a job of several ranks asks for is said of each node', () => {
+  const preview = { jobs: ['a'], open: 1, waiting: 0, command: ['sbatch'], script: '' };
+  const said = jobsText(
+    { ...preview, demand: { minutes: 20, memory: 768 } },
+    clusterSchema.parse({ ranks: 4, cpus: 2 }),
+  );
+  assert.match(
+    said,
+    /^Each job asks for 4 nodes, on each 2 processors and 768 MiB of memory, and 20 min\.$/m,
+  );
 });
 
 test('a file of a cluster may have comments, and faults are told with their keys', async () => {

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadExperiment } from '../../src/engine/index.ts';
-import { collectCells } from '../../src/runs/index.ts';
+import { collectCells, listRuns } from '../../src/runs/index.ts';
 import { spinquant } from '../cli/spinquant.ts';
 import { MATRIX_FILE, makeWorkspace } from '../crash/workspace.ts';
+import { launch, ranksOf, reasonToSkip } from '../mpi/launch.ts';
 import { NODES, type NodeName, VirtualCluster, whyNoSlurm } from './virtual-cluster.ts';
 
 const skip = (await whyNoSlurm()) ?? false;
@@ -100,7 +101,7 @@ test('a lost node, a warning and a killed watcher leave the table as it is witho
   assert.equal(killed.signal, 'SIGKILL');
   const watched = onCluster('optimize', FILE);
   // Slurm's warning before the end of the time, to every job, while one learns.
-  await until('a job learns', async () => isLearning());
+  await until('a job learns', async () => isLearning('cluster-runs'));
   // One that has just ended cannot be warned.
   for (const { job } of await runningJobs())
     await slurm()
@@ -121,6 +122,43 @@ test('a lost node, a warning and a killed watcher leave the table as it is witho
   const status = await onCluster('cluster', 'status', FILE);
   assert.match(status.stdout, /No job of this experiment is in the queue\./);
 });
+
+test('an experiment without a matrix runs on two nodes by MPI, and a rank that is killed changes no bit', {
+  skip: skip || reasonToSkip('MPICH'),
+}, async () => {
+  const wanted = single('mpirun', {});
+  const together = await launch({ mpi: 'MPICH', ranks: 2 }, ['optimize', join(folder, wanted), '--local']);
+  assert.equal(together.code, 0, together.stderr);
+  // What srun waits for ranks that are left.
+  const ranks = { ranks: 2, launcher: 'srun --mpi=pmi2', setup: ['export SLURM_WAIT=1'] };
+  const file = single('ranks', { scheduler: 'slurm', cpus: 1, memory: '500M', time: '5', ...ranks });
+  const watched = onCluster('optimize', file);
+  await until('the ranks learn', async () => isLearning('runs-ranks'));
+  const victim = ranksOf(join(folder, file)).find(({ rank }) => rank === 1);
+  process.kill(victim!.pid, 'SIGKILL');
+  const { code, stdout, stderr } = await watched;
+  assert.equal(code, 0, stderr);
+  assert.match(stderr, /Its job was killed.*on lab\[1-2\]/);
+  assert.match(stdout, /^short .*\n/m);
+  assert.deepEqual(await onlyResults('runs-ranks'), await onlyResults('runs-mpirun'));
+  const hidden = readdirSync(join(folder, 'runs-ranks')).filter((name) => name.startsWith('.rounded'));
+  assert.deepEqual(hidden, [], 'ranks leave nothing');
+});
+
+function single(name: string, cluster: object): string {
+  const whole = JSON.parse(readFileSync(join(folder, 'gptq.spinquant.json'), 'utf8')) as object;
+  const rotation = { learning: { steps: 120, batchSize: 2 } };
+  const file = `${name}.spinquant.json`;
+  writeFileSync(join(folder, file), JSON.stringify({ ...whole, rotation, cluster, runs: `runs-${name}` }));
+  return file;
+}
+
+async function onlyResults(runs: string): Promise<unknown> {
+  const [run, ...others] = (await listRuns(join(folder, runs))).runs;
+  assert.deepEqual(others, []);
+  const { loss, perplexity, orthogonalityError } = await run!.readResults();
+  return { loss, perplexity, orthogonalityError };
+}
 
 /** Everything of a table that is measured, exact. */
 async function numbersOf(file: string): Promise<unknown> {
@@ -149,8 +187,9 @@ async function runningJobs(): Promise<RunningJob[]> {
   });
 }
 
-function isLearning(): boolean {
-  const runs = join(folder, 'cluster-runs');
+function isLearning(place: string): boolean {
+  const runs = join(folder, place);
+  if (!existsSync(runs)) return false;
   const logs = readdirSync(runs).map((run) => join(runs, run, 'events.jsonl'));
   return logs.some((log) => existsSync(log) && readFileSync(log, 'utf8').includes('"type":"step"'));
 }

@@ -43,6 +43,7 @@ function rankOf(meeting: Meeting, rank: number, size: number): Ranks {
     },
     barrier: async () => void (await meeting.exchange(rank, null)),
     interrupt: () => undefined,
+    stopped: new AbortController().signal,
     leave: () => Promise.resolve(true),
     abort: () => undefined,
   };

@@ -17,6 +17,10 @@ test('each launcher is known by its variables, and brings its library', () => {
   assert.equal(mpich?.libraries.includes('libmpi.so.40'), false);
   const slurm = launcherOf({ SLURM_PROCID: '3', SLURM_STEP_NUM_TASKS: '8', SLURM_STEP_ID: '0' });
   assert.deepEqual([slurm?.rank, slurm?.size, slurm?.name], [3, 8, "Slurm's srun"]);
+  assert.equal(slurm?.libraries[0], 'libmpi.so.40');
+  const proxy = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '2', SLURM_STEP_ID: '0' };
+  const pmi = launcherOf({ ...proxy, PMI_RANK: '3', PMI_SIZE: '4' });
+  assert.deepEqual([pmi?.rank, pmi?.size, pmi?.libraries[0]], [3, 4, 'libmpi.so.12']);
 });
 
 test('one rank of each machine speaks, as far as the launcher tells', () => {

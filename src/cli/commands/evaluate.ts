@@ -10,7 +10,7 @@ import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
 import { productsText } from '../products-text.ts';
 import { follow } from '../progress.ts';
-import { onRanks } from '../ranks.ts';
+import { onRanks, stoppedWith } from '../ranks.ts';
 
 export interface EvaluateFlags extends ComputeFlags {
   readonly rotations?: string;
@@ -46,7 +46,14 @@ async function evaluateOn(
   const run = await here(flags.run && (await openRun(flags.run)).dir);
   const named = { ...flags, run, of, rotations: await here(flags.rotations) };
   const result = await interruptible(output, async (signal) =>
-    follow(await measuring(engine, experiment, named, { signal, kernels: flags.kernels, ranks }), output),
+    follow(
+      await measuring(engine, experiment, named, {
+        signal: stoppedWith(ranks, signal),
+        kernels: flags.kernels,
+        ranks,
+      }),
+      output,
+    ),
   );
   output.document(result);
   const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';

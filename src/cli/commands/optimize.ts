@@ -2,7 +2,7 @@ import { type Cluster, type ResolvedExperiment, relativeToHere } from '../../con
 import type { MatrixResult, OptimizeResult, Ranks } from '../../engine/index.ts';
 import { Cancelled, UserError } from '../../protocol/errors.ts';
 import { formatCount } from '../../protocol/text.ts';
-import { collectCells, tableOf } from '../../runs/index.ts';
+import { collectCells, openRun, tableOf } from '../../runs/index.ts';
 import { clusterOf, ownProgram } from '../cluster.ts';
 import { loadEngine } from '../engine.ts';
 import { type ComputeFlags, loadExperiment } from '../experiment.ts';
@@ -12,7 +12,7 @@ import { matrixTable } from '../matrix-table.ts';
 import { measurementTables } from '../measurement-tables.ts';
 import type { Output } from '../output.ts';
 import { follow } from '../progress.ts';
-import { onRanks } from '../ranks.ts';
+import { onRanks, stoppedWith } from '../ranks.ts';
 
 export interface OptimizeFlags extends ComputeFlags {
   /** It is true for `--resume` without a run. */
@@ -62,7 +62,11 @@ async function optimizeOn(
         );
   const result = await interruptible(output, (signal) =>
     follow(
-      engine.optimizeRotation(experiment, { signal, kernels: flags.kernels, ranks, resumeFrom, takeOver }),
+      engine.optimizeRotation(experiment, {
+        signal: stoppedWith(ranks, signal),
+        kernels: flags.kernels,
+        ...{ ranks, resumeFrom, takeOver },
+      }),
       output,
     ),
   );
@@ -99,7 +103,8 @@ async function fillOnCluster(
       const options = { signal, kernels: flags.kernels, program: ownProgram() };
       return follow(engine.fillOnCluster(experiment, cluster, options), output);
     });
-    await printTable(experiment, result, output);
+    if (experiment.matrix) await printTable(experiment, result, output);
+    else await printOnly(result, output);
   } catch (error) {
     if (error instanceof Cancelled)
       output.note(
@@ -107,6 +112,16 @@ async function fillOnCluster(
       );
     throw error;
   }
+}
+
+/** @throws UserError where the experiment has no numbers. */
+async function printOnly(result: MatrixResult, output: Output): Promise<void> {
+  const [cell] = result.cells;
+  if (!cell?.run || cell.status !== 'finished')
+    throw new UserError('cluster/failed', cell?.message ?? 'The job left no numbers.');
+  output.document(result);
+  const { perplexity, tasks = [] } = await (await openRun(cell.run)).readResults();
+  output.result([...measurementTables({ perplexity, tasks }), `Run: ${cell.run}`].join('\n\n'));
 }
 
 async function printTable(
@@ -123,11 +138,18 @@ function checkFlags(
   experiment: ResolvedExperiment,
   { resume, seed }: { readonly [K in 'resume' | 'seed']?: OptimizeFlags[K] | undefined },
 ): void {
+  const what = experiment.matrix ? 'is a matrix' : 'goes to a cluster';
   if (typeof resume === 'string')
     throw new UserError(
       'cli/matrix-resume',
-      `${experiment.source.file} is a matrix: it goes on by itself, and --resume ${resume} names one run.`,
+      `${experiment.source.file} ${what}: it goes on by itself, and --resume ${resume} names one run.`,
       'Leave the name out.',
+    );
+  if (seed !== undefined && !experiment.matrix)
+    throw new UserError(
+      'cli/cluster-seed',
+      `${experiment.source.file} goes to a cluster, whose jobs read the seed from the file.`,
+      `Set "seed": ${seed} under "rotation" there, or compute here: --local.`,
     );
   if (seed !== undefined)
     throw new UserError(

@@ -1,6 +1,6 @@
 /** The cells of an experiment that was checked, as experiments that can be run. */
 import { createHash } from 'node:crypto';
-import { hasLearnedRotation } from '../derived.ts';
+import { bitsLabel, hasLearnedRotation, isSeeded } from '../derived.ts';
 import { asCellsWere } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
@@ -24,6 +24,22 @@ export function resolvedCells(experiment: ResolvedExperiment): ResolvedCell[] {
     return { bits, method, title, seed, seeded, cell, experiment: own, key: settingsKey(own) };
   });
 }
+
+/** The cells that a cluster is handed: those of the matrix, or the experiment as the only one. */
+export function clusterCells(experiment: ResolvedExperiment): ResolvedCell[] {
+  return experiment.matrix ? resolvedCells(experiment) : [onlyCell(experiment)];
+}
+
+function onlyCell({ cluster: _, ...experiment }: ResolvedExperiment): ResolvedCell {
+  const { seed } = experiment.rotation;
+  const name = { bits: bitsLabel(experiment.quantization), method: ONLY, title: 'Experiment' };
+  const cell = { ...name, seed, seeded: isSeeded(experiment) };
+  const written = { experiment, path: [], ownSettings: null, patch: null };
+  return { ...cell, experiment, key: settingsKey(experiment), cell: { ...cell, ...written } };
+}
+
+/** The row of an experiment without a matrix. */
+const ONLY = 'experiment';
 
 /** Everything that decides the numbers of a run, where it computes and what else is measured aside. */
 function settingsKey(experiment: ResolvedExperiment): string {

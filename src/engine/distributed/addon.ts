@@ -25,6 +25,10 @@ export interface MpiAddon {
   meet(seconds: number): Promise<number>;
   finish(): Promise<number>;
   interrupt(): void;
+  /** Tells all other ranks that this one stops. @param reason 1 or 2: what it means is the caller's. */
+  tellStop(reason: number): Promise<number>;
+  /** @returns the reason that another rank told; 0 where none stops. */
+  heardStop(): Promise<number>;
   abort(code: number): void;
 }
 

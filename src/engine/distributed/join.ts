@@ -18,7 +18,7 @@ export async function joinRanks(environment = process.env): Promise<Ranks> {
   const launcher = launcherOf(environment);
   if (launcher === null || launcher.size === 1) return ONE_RANK;
   try {
-    return await join(launcher);
+    return await join(launcher, environment);
   } catch (error) {
     // One machine may lack what others have; a wrong launcher is wrong for all.
     const isAll = error instanceof UserError && error.code === 'mpi/other-launcher';
@@ -27,8 +27,9 @@ export async function joinRanks(environment = process.env): Promise<Ranks> {
   }
 }
 
-async function join(launcher: Launcher): Promise<Ranks> {
+async function join(launcher: Launcher, environment: NodeJS.ProcessEnv): Promise<Ranks> {
   const addon = loadMpiAddon();
+  leaveMemoryAlone(environment);
   const { name, ...library } = loadLibrary(addon, launcher);
   const version = shortened(library.version);
   await addon.start();
@@ -44,6 +45,15 @@ async function join(launcher: Launcher): Promise<Ranks> {
   const ranks = new MpiRanks(addon, version);
   ranks.threads = await threadsOf(ranks);
   return ranks;
+}
+
+/**
+ * UCX, below many an MPI, writes new code over the functions that ask for memory, while other threads of ours run in them,
+ * and takes the signals of faults. Neither is needed for what we send.
+ */
+function leaveMemoryAlone(environment: NodeJS.ProcessEnv): void {
+  environment.UCX_MEM_EVENTS ??= 'no';
+  environment.UCX_ERROR_SIGNALS ??= '';
 }
 
 /** Compares the programs of the ranks. @throws UserError `mpi/ranks-differ`. */

@@ -29,6 +29,15 @@ interface Kind {
   readonly libraries: readonly string[];
 }
 
+const SRUN: Kind = {
+  name: "Slurm's srun",
+  rank: 'SLURM_PROCID',
+  size: 'SLURM_STEP_NUM_TASKS',
+  localRank: 'SLURM_LOCALID',
+  mark: 'SLURM_STEP_ID',
+  libraries: [...OPEN_MPI, ...MPICH, ...ANY],
+};
+
 /** Open MPI's own mpirun sets PMIx variables too, and Slurm's srun those of a PMI: the order counts. */
 const KINDS: readonly Kind[] = [
   {
@@ -38,14 +47,9 @@ const KINDS: readonly Kind[] = [
     localRank: 'OMPI_COMM_WORLD_LOCAL_RANK',
     libraries: [...OPEN_MPI, ...ANY],
   },
-  {
-    name: "Slurm's srun",
-    rank: 'SLURM_PROCID',
-    size: 'SLURM_STEP_NUM_TASKS',
-    localRank: 'SLURM_LOCALID',
-    mark: 'SLURM_STEP_ID',
-    libraries: [...OPEN_MPI, ...MPICH, ...ANY],
-  },
+  // By --mpi=pmi2, which Open MPI need not speak. MPICH's own mpiexec is inside a job of Slurm with ranks of its own.
+  { ...SRUN, rank: 'PMI_RANK', size: 'PMI_SIZE', libraries: [...MPICH, ...OPEN_MPI, ...ANY] },
+  SRUN,
   {
     name: "MPICH's mpiexec, or a relative of it",
     rank: 'PMI_RANK',

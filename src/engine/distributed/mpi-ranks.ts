@@ -1,9 +1,13 @@
-import { Cancelled } from '../../protocol/errors.ts';
+import { Cancelled, type Stopped } from '../../protocol/errors.ts';
 import type { MpiAddon } from './addon.ts';
 import type { Ranks, Traffic } from './ranks.ts';
 
 /** What the addon throws from a wait that was interrupted. */
 const INTERRUPTED = 'interrupted';
+/** Reasons to stop, as ranks tell them; whoever pauses or cancels stops for good. */
+const REASONS: readonly Stopped[] = ['cancelled', 'interrupted'];
+/** Other ranks are so often listened to while nothing waits for them. */
+const LISTEN_MS = 300;
 /** MPI counts bytes in an int. */
 const MOST_BYTES = 2 ** 24;
 
@@ -15,7 +19,9 @@ export class MpiRanks implements Ranks {
   threads: number | null = null;
   readonly #addon: MpiAddon;
   #traffic: Traffic = { sent: 0, summed: 0 };
-  #isInterrupted = false;
+  #reason: Cancelled | null = null;
+  readonly #stopped = new AbortController();
+  readonly #listening: NodeJS.Timeout;
 
   /** @param addon whose MPI is initialized. @param library for people. */
   constructor(addon: MpiAddon, library: string) {
@@ -23,6 +29,7 @@ export class MpiRanks implements Ranks {
     this.rank = addon.rank();
     this.size = addon.size();
     this.description = `${this.size} ranks, ${library}`;
+    this.#listening = setInterval(() => void this.#listen(), LISTEN_MS).unref();
   }
 
   get leads(): boolean {
@@ -60,17 +67,26 @@ export class MpiRanks implements Ranks {
     await this.#together(() => this.#addon.barrier());
   }
 
-  interrupt(): void {
-    this.#isInterrupted = true;
+  get stopped(): AbortSignal {
+    return this.#stopped.signal;
+  }
+
+  interrupt(reason: Cancelled): void {
+    if (this.#reason !== null) return;
+    this.#reason = reason;
     this.#addon.interrupt();
+    // Whoever told this one has told the others.
+    if (this.stopped.aborted) return;
+    this.#addon.tellStop(1 + Math.max(0, REASONS.indexOf(reason.how))).catch(() => undefined);
   }
 
   async leave(seconds: number): Promise<boolean> {
+    clearInterval(this.#listening);
     // A call that was interrupted in the middle leaves MPI at work: then nothing but an abort ends it.
     const late = new Promise<number>((resolve) => setTimeout(resolve, 1000 * seconds + 500, 0).unref());
     const met = await Promise.race([this.#addon.meet(seconds), late]);
     if (met !== 1) return false;
-    if (!this.#isInterrupted) await this.#addon.finish();
+    if (this.#reason === null) await this.#addon.finish();
     return true;
   }
 
@@ -83,8 +99,17 @@ export class MpiRanks implements Ranks {
     try {
       return await call();
     } catch (error) {
-      if (error instanceof Error && error.message === INTERRUPTED) throw new Cancelled();
-      throw error;
+      if (!(error instanceof Error && error.message === INTERRUPTED)) throw error;
+      await this.#listen();
+      throw this.#reason ?? new Cancelled();
     }
+  }
+
+  async #listen(): Promise<void> {
+    const how = REASONS[(await this.#addon.heardStop().catch(() => 0)) - 1];
+    if (how === undefined || this.#reason !== null) return;
+    const reason = new Cancelled('Another rank was stopped.', how);
+    this.#stopped.abort(reason);
+    this.interrupt(reason);
   }
 }

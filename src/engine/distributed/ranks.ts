@@ -1,5 +1,7 @@
 /** The processes that share a job. Each is a rank, and all run the same program on different parts of the text. */
 
+import type { Cancelled } from '../../protocol/errors.ts';
+
 export interface Ranks {
   /** Counted from 0. */
   readonly rank: number;
@@ -21,8 +23,10 @@ export interface Ranks {
   broadcast(bytes: Uint8Array): Promise<void>;
   /** Returns when all ranks have come here. */
   barrier(): Promise<void>;
-  /** Waiting for other ranks ends, and throws `Cancelled` from now on. */
-  interrupt(): void;
+  /** Waiting for other ranks ends, and throws this from now on; the others are told. */
+  interrupt(reason: Cancelled): void;
+  /** Fires when another rank tells that it was stopped, with a `Cancelled` as its reason. */
+  readonly stopped: AbortSignal;
   /** Bytes that this rank has sent for sums, and what they were of. */
   readonly traffic: Traffic;
   /**
@@ -55,6 +59,7 @@ export const ONE_RANK: Ranks = {
   broadcast: () => Promise.resolve(),
   barrier: () => Promise.resolve(),
   interrupt: () => undefined,
+  stopped: new AbortController().signal,
   leave: () => Promise.resolve(true),
   abort: () => undefined,
 };

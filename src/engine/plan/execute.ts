@@ -2,11 +2,14 @@ import { withoutLaterOptions } from '../../config/index.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { expectSame } from '../distributed/agreement.ts';
+import type { Ranks } from '../distributed/ranks.ts';
 import { PeakMemory } from './peak-memory.ts';
 import type { PhaseSeconds } from './phases.ts';
 import type { Places } from './places.ts';
 import { digestOf, type Step, type StepContext } from './step.ts';
+import type { Claim } from './step-lock.ts';
 import type { Found, StepStore } from './step-store.ts';
+import { claimTogether, mirrorStep } from './step-together.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Runs the steps whose result is missing, each once, inputs first. */
@@ -40,6 +43,52 @@ export class Executor implements StepContext {
     for (const input of step.inputs) yield* this.execute(input);
     throwIfCancelled(this.signal);
     if (isShared(step)) this.places.noteUse(await this.keyOf(step));
+    const claim = await this.#takeTogether(step);
+    try {
+      return yield* this.#made(step);
+    } finally {
+      claim?.release();
+    }
+  }
+
+  /**
+   * A step that ranks have no part in, on rank 0 alone: its inputs are of all of them.
+   * @returns null on the others.
+   */
+  async *executeOnLeader<T>(step: Step<T>): AsyncGenerator<RunEvent, T | null> {
+    for (const input of step.inputs) yield* this.execute(input);
+    if (step.isLeaders && !(this.bench.ranks?.leads ?? true)) return null;
+    return yield* this.execute(step);
+  }
+
+  /** Where ranks do the same work, rank 0 takes the step for all, and the others get what it has. */
+  async #takeTogether(step: Step<unknown>): Promise<Claim | null> {
+    const ranks = this.#ranksOf(step);
+    if (ranks === null || !isShared(step)) return null;
+    const key = await this.keyOf(step);
+    const store = this.#store;
+    const claim =
+      store &&
+      (await claimTogether(ranks, async () =>
+        (await this.#found(store, step, key)) ? null : store.claim(step, key, this.signal),
+      ));
+    try {
+      if (store) await mirrorStep(ranks, store.folderOf(key));
+      if (step.folder) await mirrorStep(ranks, step.folder(this.bench, key));
+      return claim;
+    } catch (error) {
+      claim?.release();
+      throw error;
+    }
+  }
+
+  /** Ranks that have a part in a step; null where this process does it alone. */
+  #ranksOf({ isDerived, isLeaders }: Step<unknown>): Ranks | null {
+    const { ranks } = this.bench;
+    return ranks === undefined || ranks.size === 1 || isDerived || isLeaders ? null : ranks;
+  }
+
+  async *#made<T>(step: Step<T>): AsyncGenerator<RunEvent, T> {
     const kept = step.find ? await step.find(this, await this.keyOf(step)) : null;
     await this.#expectSame(step, kept !== null);
     if (kept && this.#store) {
@@ -55,8 +104,8 @@ export class Executor implements StepContext {
 
   /** Ranks that have come to different results, or to different kept ones, would wait for each other for ever. */
   async #expectSame(step: Step<unknown>, isKept: boolean): Promise<void> {
-    const { ranks } = this.bench;
-    if (ranks === undefined || ranks.size === 1 || step.isDerived || step.isLeaders) return;
+    const ranks = this.#ranksOf(step);
+    if (ranks === null) return;
     const state = isKept ? 'kept' : 'to be computed';
     // Other steps may have paths in their keys, which ranks name in their own ways.
     const from = step.inputs.map((input) => input.digest(this.of(input)));
@@ -71,7 +120,7 @@ export class Executor implements StepContext {
     const key = await this.keyOf(step);
     const found = await store.find(step, key);
     if (found) return yield* this.#told(found, key);
-    const claim = await store.claim(step, key, this.signal);
+    const claim = this.#ranksOf(step) === null ? await store.claim(step, key, this.signal) : null;
     try {
       // Whoever had it meanwhile may have ended it.
       const again = claim && (await this.#found(store, step, key));

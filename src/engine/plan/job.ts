@@ -1,4 +1,5 @@
 import type { ResolvedExperiment } from '../../config/index.ts';
+import { cancelledBy } from '../../protocol/errors.ts';
 import { type JobKind, type RunEvent, timed } from '../../protocol/events.ts';
 import type { Provenance } from '../../runs/index.ts';
 import { assertUnchanged } from '../model/unchanged.ts';
@@ -36,8 +37,10 @@ export async function* runJob<T, Event extends Told = RunEvent>(
   work: (bench: Workbench, executor: Executor) => AsyncGenerator<RunEvent | Event, T>,
 ): AsyncGenerator<RunEvent | Event, T> {
   const seconds = {};
-  const interrupt = (): void => options.ranks?.interrupt();
-  options.signal?.addEventListener('abort', interrupt);
+  const { signal, ranks } = options;
+  const interrupt = (): void => signal && ranks?.interrupt(cancelledBy(signal));
+  if (signal?.aborted) interrupt();
+  signal?.addEventListener('abort', interrupt);
   const bench = yield* phase('load', seconds, () => openWorkbench(experiment, options), experiment.model);
   try {
     tell?.(await provenanceOf(bench));
@@ -47,10 +50,10 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
-    const own = previews ? bench : yield* benchWithKeyMeans(bench, places, options.signal);
-    return yield* guarded(bench, work(own, new Executor(own, places, seconds, options.signal)));
+    const own = previews ? bench : yield* benchWithKeyMeans(bench, places, signal);
+    return yield* guarded(bench, work(own, new Executor(own, places, seconds, signal)));
   } finally {
-    options.signal?.removeEventListener('abort', interrupt);
+    signal?.removeEventListener('abort', interrupt);
     await places.close();
     await bench.close();
   }

@@ -65,7 +65,7 @@ async function* optimizeInRun(
     yield* executor.execute(preserved);
     const measured = yield* executor.execute(perplexity);
     const tasks = plan.tasks === null ? [] : yield* executor.execute(plan.tasks);
-    if (!statistics.isLeaders || (bench.ranks?.leads ?? true)) yield* executor.execute(statistics);
+    yield* executor.executeOnLeader(statistics);
     const error = worstError(state);
     const { seconds } = executor;
     const results = { loss, orthogonalityError: error, steps, perplexity: measured };

@@ -29,14 +29,15 @@ export class RankPlace {
 
   /**
    * The experiment as this rank runs it.
+   * @param cell true where one cell of a matrix is run.
    * @throws UserError `mpi/matrix`.
    */
-  experiment(asked: ResolvedExperiment): ResolvedExperiment {
-    if (this.#ranks.size > 1 && asked.matrix) {
+  experiment(asked: ResolvedExperiment, cell = false): ResolvedExperiment {
+    if (this.#ranks.size > 1 && asked.matrix && !cell) {
       throw new UserError(
         'mpi/matrix',
         `${asked.source.file} is a matrix, and ${this.#ranks.size} ranks were started for it.`,
-        'Start one process for a matrix: its cells are shared out as jobs of a cluster. Ranks share one experiment.',
+        'Start one process for a matrix. On a cluster its cells become jobs, each of several ranks with "cluster": { "scheduler": "slurm", "ranks": 2 }.',
       );
     }
     return this.#own ? { ...asked, runs: this.#own.path } : asked;
@@ -70,7 +71,7 @@ export class RankPlace {
 }
 
 /** Locks are of a process, packed weights are made again, and what is half written is no one's. */
-function isSent(name: string): boolean {
+export function isSent(name: string): boolean {
   const [first = ''] = name.split('/');
   return first !== RUN_FILES.lock && first !== RUN_FILES.packed && !basename(name).startsWith('.');
 }

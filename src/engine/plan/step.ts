@@ -32,6 +32,8 @@ export interface Step<T> {
   readonly keeping?: Keeping<T>;
   /** A result that is kept under this key; null where there is none. */
   find?(context: StepContext, key: string): Promise<T | null> | T | null;
+  /** The folder of what it keeps by itself, beside the runs. */
+  folder?(bench: Workbench, key: string): string;
   /**
    * What running it is expected to ask of the machine; absent where it takes no time to speak of. It may read results of
    * texts alone: nothing else has run when it is asked.

@@ -37,6 +37,7 @@ export function scriptOf(job: JobScript): string {
     ...tasks.map((words) => `  ${quoted(words.join(' '))}`),
     ')',
     ...cluster.setup,
+    ...(cluster.ranks > 1 ? RANKS : []),
     `for place in ${places.map(quoted).join(' ')}; do`,
     '  if [ ! -e "$place" ]; then',
     '    echo "The node $SLURMD_NODENAME does not see $place: it must be on a disk that all nodes share." >&2',
@@ -50,7 +51,7 @@ export function scriptOf(job: JobScript): string {
     `pass() { asked=$1; [ -z "$step" ] || kill "-$1" "$step" 2>/dev/null; }`,
     `trap 'pass USR2' USR2`,
     `trap 'pass TERM' TERM`,
-    `${command.map(quoted).join(' ')} $words &`,
+    `${[...launch(cluster), ...command.map(quoted)].join(' ')} $words &`,
     'step=$!',
     '[ -z "$asked" ] || pass "$asked"',
     'while true; do asked=; wait "$step"; code=$?; [ -n "$asked" ] || break; done',
@@ -61,6 +62,15 @@ export function scriptOf(job: JobScript): string {
     '',
   ].join('\n');
 }
+
+/** Ranks end together. One that is gone leaves the others waiting, which srun ends after so many seconds. */
+const WAIT_SECONDS = 10;
+/** Since 22.05 srun does not take its processors from the job. */
+const RANKS = [
+  `export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK" SLURM_WAIT="\${SLURM_WAIT:-${WAIT_SECONDS}}"`,
+];
+
+const launch = ({ ranks, launcher }: Cluster): string[] => (ranks > 1 ? [launcher] : []);
 
 function directives({ name, comment, log, cluster, minutes, memory }: JobScript): string[] {
   const { partition, account, qos, cpus, options } = cluster;
@@ -73,7 +83,7 @@ function directives({ name, comment, log, cluster, minutes, memory }: JobScript)
     '--requeue',
     `--signal=B:USR2@${warning}`,
     `--time=${cluster.time ?? minutes}`,
-    '--ntasks=1',
+    ...(cluster.ranks > 1 ? [`--ntasks=${cluster.ranks}`, '--ntasks-per-node=1'] : ['--ntasks=1']),
     `--cpus-per-task=${cpus}`,
     `--mem=${cluster.memory ?? `${memory}M`}`,
     ...(partition === null ? [] : [`--partition=${partition}`]),

@@ -2,15 +2,14 @@
 import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { MatrixResult } from '../matrix/run-matrix.ts';
-import type { EngineOptions } from '../options.ts';
 import type { JobStatus } from './jobs.ts';
 import type { ClusterPreview } from './preview.ts';
-import type { TaskRequest, TaskResult } from './run-task.ts';
+import type { TaskOptions, TaskRequest, TaskResult } from './run-task.ts';
 import type { ClusterOptions } from './watch.ts';
 
 export type { JobStatus } from './jobs.ts';
 export type { ClusterPreview } from './preview.ts';
-export type { TaskRequest, TaskResult } from './run-task.ts';
+export type { TaskOptions, TaskRequest, TaskResult } from './run-task.ts';
 export type { ClusterOptions } from './watch.ts';
 
 /** Fills a matrix on a cluster: ready steps become jobs, and are watched. An abort leaves the jobs alone. */
@@ -35,7 +34,7 @@ export async function* previewCluster(
 export async function* runTask(
   experiment: ResolvedExperiment,
   request: TaskRequest,
-  options: EngineOptions,
+  options: TaskOptions,
 ): AsyncGenerator<RunEvent, TaskResult> {
   return yield* (await import('./run-task.ts')).runTask(experiment, request, options);
 }

@@ -2,11 +2,13 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import manifest from '../../../../package.json' with { type: 'json' };
-import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
+import { clusterCells, type ResolvedCell, type ResolvedExperiment } from '../../../config/index.ts';
 import { systemFault } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
-import { isLocked, type Run } from '../../../runs/index.ts';
+import { isLocked, openRun, type Run } from '../../../runs/index.ts';
+import { fromLeader } from '../../distributed/agreement.ts';
+import { ONE_RANK } from '../../distributed/ranks.ts';
 import { runJob } from '../job.ts';
 import { CellRuns } from '../matrix/find-runs.ts';
 import { stepNames } from '../matrix/look-through.ts';
@@ -15,6 +17,7 @@ import { jobOf } from '../matrix/run-matrix.ts';
 import { stepsFolder } from '../matrix/steps-folder.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
+import type { RankPlace } from '../rank-place.ts';
 import { recordRun } from '../record-run.ts';
 import type { Step } from '../step.ts';
 import { StepBusy } from '../step-lock.ts';
@@ -31,6 +34,11 @@ export interface TaskRequest {
   readonly job: { readonly token: string; readonly index: number } | null;
   /** The version of SpinQuant Lab that submitted it. */
   readonly version: string | null;
+}
+
+export interface TaskOptions extends EngineOptions {
+  /** Where a rank of several works; absent for one alone. */
+  readonly place?: RankPlace | undefined;
 }
 
 export interface TaskResult {
@@ -52,9 +60,9 @@ const LOOK_MS = 1000;
 export async function* runTask(
   experiment: ResolvedExperiment,
   request: TaskRequest,
-  options: EngineOptions,
+  options: TaskOptions,
 ): AsyncGenerator<RunEvent, TaskResult> {
-  const { job } = request;
+  const { job } = withRanks(request, options);
   const folder = new ClusterFolder(experiment);
   if (job) await folder.removeOutcome(job.token, job.index);
   const tell = (state: Outcome['state'], error: Outcome['error']) => {
@@ -77,6 +85,11 @@ export async function* runTask(
   }
 }
 
+/** Rank 0 alone writes down how the task ended. */
+function withRanks(request: TaskRequest, { ranks }: EngineOptions): TaskRequest {
+  return (ranks?.leads ?? true) ? request : { ...request, job: null };
+}
+
 function describe(error: unknown): NonNullable<Outcome['error']> {
   const { code, hint } = error instanceof UserError ? error : { code: 'bug', hint: '' };
   return { code, message: messageOf(error), hint };
@@ -85,7 +98,7 @@ function describe(error: unknown): NonNullable<Outcome['error']> {
 async function* inBench(
   experiment: ResolvedExperiment,
   request: TaskRequest,
-  options: EngineOptions,
+  options: TaskOptions,
 ): AsyncGenerator<RunEvent, TaskResult> {
   checkVersion(request.version);
   const cell = cellOf(experiment, request.cell);
@@ -94,14 +107,37 @@ async function* inBench(
   const setting = { job: 'optimize' as const, experiment, options, places, run: null };
   return yield* runJob(setting, async function* (bench) {
     const job = yield* jobOf({ bench, store, options }, cell);
-    const runs = await CellRuns.in(experiment.runs);
-    const done = runs.finished(cell, job.inputs);
-    if (done) return { state: 'finished', run: done.dir, message: null };
-    const stopped = runs.unfinished(cell, job.inputs);
-    if (stopped) await untilFree(stopped, options.signal);
-    const run = await openCellRun(job, stopped, false);
+    const run = await openTogether(experiment, job, options);
+    if (typeof run === 'string') return { state: 'finished', run, message: null };
     return yield* inRun({ ...job, first: firstOf(job, request.step) }, run);
   });
+}
+
+/**
+ * The run that this rank goes on with: that of the cell, or a copy of it.
+ * @returns the folder of a run that is finished.
+ */
+async function openTogether(
+  { runs }: ResolvedExperiment,
+  job: CellJob,
+  { ranks = ONE_RANK, place, signal }: TaskOptions,
+): Promise<Run | string> {
+  let own: Run | null = null;
+  const found = await fromLeader(ranks, async () => {
+    const all = await CellRuns.in(runs);
+    const done = all.finished(job.cell, job.inputs);
+    if (done) return JSON.stringify({ done: done.dir, stopped: null });
+    const stopped = all.unfinished(job.cell, job.inputs);
+    if (stopped) await untilFree(stopped, signal);
+    own = await openCellRun(job, stopped, false);
+    return JSON.stringify({ done: null, stopped: stopped?.dir ?? null });
+  });
+  // Rank 0 wrote it with the lines above.
+  const { done, stopped } = JSON.parse(found) as Record<'done' | 'stopped', string | null>;
+  if (done !== null) return done;
+  const copy = stopped === null || place === undefined ? null : await openRun(await place.run(stopped));
+  // A copy has the record of rank 0, which is at work.
+  return own ?? openCellRun(job, copy, true);
 }
 
 async function* inRun(job: CellJob, run: Run): AsyncGenerator<RunEvent, TaskResult> {
@@ -144,7 +180,7 @@ function firstOf({ plan }: CellJob, name: string | null): Step<unknown> | undefi
 }
 
 function cellOf(experiment: ResolvedExperiment, key: string): ResolvedCell {
-  const cell = resolvedCells(experiment).find((one) => one.key === key);
+  const cell = clusterCells(experiment).find((one) => one.key === key);
   if (cell) return cell;
   throw new UserError(
     'cluster/experiment-changed',

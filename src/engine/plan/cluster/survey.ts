@@ -1,5 +1,5 @@
 /** Where every cell of a table stands, as its folders tell. */
-import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
+import { clusterCells, type ResolvedCell, type ResolvedExperiment } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import { isLocked, type Run } from '../../../runs/index.ts';
 import type { Cost } from '../../network/work.ts';
@@ -52,7 +52,7 @@ export async function* placesOf(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<RunEvent, Place[]> {
   const places: Place[] = [];
-  for (const [at, cell] of resolvedCells(experiment).entries()) {
+  for (const [at, cell] of clusterCells(experiment).entries()) {
     const obstacle = obstacleOf(cell, bench.checkpoint.config) ?? null;
     if (obstacle !== null) {
       places.push({ cell, at, inputs: null, obstacle });

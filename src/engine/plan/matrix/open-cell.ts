@@ -35,7 +35,7 @@ export async function openCell(
   return { bench: own, plan, executor: new Executor(own, places, {}, signal, store) };
 }
 
-/** A cell's experiment has no matrix: whether activations are looked at stands in the one around it. */
+/** A table says whether activations are looked at; an experiment alone does that. */
 function statisticsOf({ matrix }: ResolvedExperiment): boolean {
-  return matrix ? matrixShape(matrix).statistics : false;
+  return matrix ? matrixShape(matrix).statistics : true;
 }

@@ -71,7 +71,7 @@ export async function* runCell(
   for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
-    if (job.first) yield* executor.execute(job.first);
+    if (job.first) yield* executor.executeOnLeader(job.first);
     const learned = plan.learned && (yield* executor.execute(plan.learned));
     if (learned) await keepRotations(job, run, learned);
     if (plan.preserved) yield* executor.execute(plan.preserved);
@@ -79,11 +79,9 @@ export async function* runCell(
     const quantized = plan.quantized && (yield* executor.execute(plan.quantized));
     const fullTasks = plan.fullPrecisionTasks && (yield* executor.execute(plan.fullPrecisionTasks));
     const quantizedTasks = plan.quantizedTasks && (yield* executor.execute(plan.quantizedTasks));
-    if (plan.statistics) run.writeActivations(yield* executor.execute(plan.statistics));
-    const weights = plan.weights && executor.of(plan.weights);
-    if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
-    if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
-    if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
+    const statistics = plan.statistics && (yield* executor.executeOnLeader(plan.statistics));
+    if (statistics) run.writeActivations(statistics);
+    await keepShared(executor, run, plan);
     const perplexity = merged(fullPrecision, quantized);
     run.writeResults({
       version: 1,
@@ -100,6 +98,14 @@ export async function* runCell(
   } finally {
     await places.close();
   }
+}
+
+/** A run has what its network is made of, also where another run made it. */
+async function keepShared(executor: Executor, run: Run, plan: CellPlan): Promise<void> {
+  const weights = plan.weights && executor.of(plan.weights);
+  if (weights instanceof RoundedLayers) await linkInto(run, 'rounded', weights.folder);
+  if (plan.clips) await keepClips(executor, run, plan.clips, plan.calibration);
+  if (plan.grids) await linkInto(run, 'grids', await sharedFolder(executor, plan.grids, 'grids'));
 }
 
 /** Perplexities of both networks, text by text. */

@@ -61,6 +61,7 @@ export async function trainingStep(experiment: ResolvedExperiment): Promise<Step
       return { work, bytes: sizeBytes + bytes + trainingBytes(experiment, config, text) };
     },
     find: ({ bench }, key) => foundIn(bench, key),
+    folder: folderOf,
     async *run(context) {
       const { bench, seconds, signal } = context;
       const { checkpoint, cache } = bench;
@@ -95,6 +96,7 @@ function writtenStep(experiment: ResolvedExperiment, method: string, samples: nu
     spec: () => ({ sequenceLength, seed, samples }),
     digest: digestOfBlocks,
     keeping: BLOCKS,
+    folder: folderOf,
     cost({ bench }) {
       const text = { sequences: samples, length: sequenceLength };
       const network = { mode: 'plain', purpose: 'run' } as const;
