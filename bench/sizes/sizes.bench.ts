@@ -38,7 +38,7 @@ const BASE = {
   clipSearch: false,
   weightClipEvery: 1,
   integer: 'if-faster',
-  precision: 'bfloat16',
+  precision: 'bfloat16-all',
   sequences: 1,
   sequence: TOKENS,
   repeats: 3,

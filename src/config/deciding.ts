@@ -26,16 +26,16 @@ export function decidingDifferences(
 }
 
 /**
- * Defaults that have changed, by path: what it was, and what it is. An experiment that leaves such a setting out is still
+ * Defaults that have changed, by path: what they were, and what it is. An experiment that leaves such a setting out is still
  * that of its older runs, which go on with what they began with.
  */
-const FORMER_DEFAULTS: Readonly<Record<string, readonly [was: unknown, is: unknown]>> = {
-  'rotation.learning.precision': ['bfloat16x2', 'bfloat16'],
+const FORMER_DEFAULTS: Readonly<Record<string, readonly [were: readonly unknown[], is: unknown]>> = {
+  'rotation.learning.precision': [['bfloat16x2', 'bfloat16'], 'bfloat16-all'],
 };
 
 function isFormerDefault({ path, a, b }: Difference): boolean {
-  const [was, is] = FORMER_DEFAULTS[path] ?? [];
-  return was !== undefined && a === was && b === is;
+  const [were, is] = FORMER_DEFAULTS[path] ?? [];
+  return b === is && (were?.includes(a) ?? false);
 }
 
 /**

@@ -91,7 +91,7 @@ test('a model alone gets every default', () => {
         weightClip: null,
         weightClipEvery: 1,
         scaleGradient: false,
-        precision: 'bfloat16',
+        precision: 'bfloat16-all',
         massiveWeight: 1,
         microBatch: null,
       },

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
+import { causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows, withAddedProducts } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { byteCodes } from '../../src/engine/graph/fused/row-codes.ts';
 import { widened } from '../../src/engine/graph/fused/widen.ts';
-import { Graph } from '../../src/engine/graph/graph.ts';
+import { Graph, type Value } from '../../src/engine/graph/graph.ts';
 import { atPrecision, onVectors, type Precision } from '../../src/engine/graph/lower/tiles.ts';
 import { add } from '../../src/engine/graph/ops/elementwise.ts';
 import { gemm } from '../../src/engine/graph/ops/matmul.ts';
@@ -41,9 +42,10 @@ test('two pieces are for graphs that ask for them, and large products only', () 
   };
   assert.deepEqual(operators('float32'), ['GemmBfloat16 3', 'Gemm', 'Gemm']);
   assert.deepEqual(operators('bfloat16x2'), ['GemmBfloat16 2', 'SplitGemm 2', 'Gemm']);
+  assert.deepEqual(operators('bfloat16-all'), ['GemmBfloat16 1', 'SplitGemm 1', 'Gemm']);
 });
 
-test('derivatives alone are rounded to one piece, in tiles and on vectors', () => {
+test('derivatives alone are rounded to one piece, or all products, in tiles and on vectors', () => {
   const graph = new Graph();
   const x = graph.input('x', [64, 96]);
   const w = graph.input('w', [64, 96]);
@@ -58,6 +60,8 @@ test('derivatives alone are rounded to one piece, in tiles and on vectors', () =
   assert.equal(onVectors('float32'), null);
   assert.deepEqual(operators(onVectors('bfloat16x2')!), ['Gemm', 'Gemm']);
   assert.deepEqual(operators(onVectors('bfloat16')!), ['Gemm', 'SplitGemm 1']);
+  for (const rewrite of [atPrecision('bfloat16-all'), onVectors('bfloat16-all')!])
+    assert.deepEqual(operators(rewrite), ['SplitGemm 1', 'SplitGemm 1']);
 });
 
 test('on vectors, floats by codes are products in two pieces, and multiples by bfloat16 weights exact', () => {
@@ -135,4 +139,25 @@ test('large tensors of bfloat16 are converted on all threads, and small ones by 
     nodes.map(({ op }) => op.name),
     ['Widen', 'Cast'],
   );
+});
+
+test('scores have as many pieces backward as forward', () => {
+  const graph = new Graph();
+  const [q, k, v] = ['q', 'k', 'v'].map((name) => graph.input(name, [1, 64, 32])) as [Value, Value, Value];
+  const [o] = causalAttention(q, k, v, { scale: 1, rows: 64, window: 0 });
+  const [dq] = gradients([[o, graph.input('do', o.dims)]], [q]);
+  const pieces = (rewrite: Rewrite) =>
+    rebuild(graph, { o, dq: dq! }, rewrite).graph.nodes.map(
+      ({ attributes }) => `${attributes.pieces ?? 'float32'} ${attributes.score_pieces ?? ''}`,
+    );
+  for (const [precision, onTiles, ofVectors] of [
+    ['float32', ['float32 ', 'float32 '], null],
+    ['bfloat16x2', ['2 2', '2 2'], ['float32 ', 'float32 ']],
+    ['bfloat16', ['2 2', '1 2'], ['float32 ', '1 2']],
+    ['bfloat16-all', ['1 1', '1 1'], ['1 1', '1 1']],
+  ] as const) {
+    assert.deepEqual(pieces(atPrecision(precision)), onTiles, precision);
+    const rewrite = onVectors(precision);
+    assert.deepEqual(rewrite && pieces(rewrite), ofVectors, precision);
+  }
 });

@@ -15,18 +15,22 @@ import {
 } from './support.ts';
 
 /**
- * Products are computed in float32, in two pieces, or so with keys that are whole multiples of units. Those of the
- * backward pass but for the scores may have one piece.
+ * Products are computed in float32, in two pieces or in one, or so with keys that are whole multiples of units. Those of
+ * the backward pass but for the scores may have one piece where scores have two.
  */
-const PRODUCTS = ['float32', 'pieces', 'units'] as const;
+const PRODUCTS = ['float32', 'pieces', 'units', 'one', 'one units'] as const;
 const BACKWARD_PRODUCTS = [...PRODUCTS, 'rounded', 'rounded units'] as const;
 type Products = (typeof BACKWARD_PRODUCTS)[number];
+const hasOne = (products: Products) => products.startsWith('one');
 const hasUnits = (products: Products) => products.endsWith('units');
 const isRounded = (products: Products) => products.startsWith('rounded');
+/** A number of 8 bits is off by at most 2^-8 of itself, a product of two by so much of the sizes of its factors. */
+const ONE_PIECE = 2 ** -7 + 2 ** -16;
 /** A product of two pieces each is off by at most this, as a part of the sizes of its factors. */
-const lost = (products: Products) => (products === 'float32' ? 0 : 3 * 2 ** -16 + 2 ** -32);
-/** The same for products that are not of scores: a number of 8 bits is off by at most 2^-8 of itself. */
-const lostBehind = (products: Products) => (isRounded(products) ? 2 ** -7 + 2 ** -16 : lost(products));
+const TWO_PIECES = 3 * 2 ** -16 + 2 ** -32;
+const lost = (products: Products) => (hasOne(products) ? ONE_PIECE : products === 'float32' ? 0 : TWO_PIECES);
+/** The same for products that are not of scores. */
+const lostBehind = (products: Products) => (isRounded(products) ? ONE_PIECE : lost(products));
 const BLOCK = 64;
 
 interface Case {
@@ -48,7 +52,15 @@ const CASES: readonly Case[] = [
   { groups: 1, repeats: 1, rows: 1100, keys: 1100, width: 5, window: 0 },
 ];
 
-const PIECES = { float32: 0, pieces: 2, units: 2, rounded: 1, 'rounded units': 1 } as const;
+const PIECES = {
+  float32: 0,
+  pieces: 2,
+  units: 2,
+  one: 1,
+  'one units': 1,
+  rounded: 1,
+  'rounded units': 1,
+} as const;
 
 interface Given {
   readonly q: ProbeTensor;
@@ -73,7 +85,13 @@ function given({ groups, repeats, rows, keys, width, window }: Case, products: P
     units: hasUnits(products) ? { data: units, dims: [groups, keys] } : null,
     v: tensor(keys, 3),
     dO: tensor(repeats * rows, 4),
-    attributes: { scale: 1 / Math.sqrt(width), rows, window, pieces: PIECES[products] },
+    attributes: {
+      scale: 1 / Math.sqrt(width),
+      rows,
+      window,
+      pieces: PIECES[products],
+      score_pieces: hasOne(products) ? 1 : 2,
+    },
   };
 }
 
@@ -170,10 +188,7 @@ test('attention refuses shapes that do not fit', { skip: notBuilt }, () => {
   const attributes = { ...g.attributes, rows: 5 };
   assert.throws(() => forward({ ...g, attributes }, 'portable'), /repeats \* 5/);
   assert.throws(() => forward({ ...g, attributes: { ...g.attributes, scale: 0 } }, 'portable'), /scale/);
-  assert.throws(
-    () => forward({ ...g, attributes: { ...g.attributes, pieces: 1 } }, 'portable'),
-    /pieces must be 2, or 0 .*found 1/,
-  );
+  assert.throws(() => forward({ ...g, attributes: { ...g.attributes, pieces: 3 } }, 'portable'), /pieces/);
   const units = { data: new Float32Array(3), dims: [1, 3] };
   assert.throws(() => forward({ ...g, units }, 'portable'), /one entry per row of K, found \[1, 3\]/);
 });

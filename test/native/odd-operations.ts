@@ -77,7 +77,8 @@ function attention(draw: Draw, gradient: boolean): Call {
     [groups, keys, width],
   ];
   const window = draw.one([0, 0, 1, 7, keys, keys - 1, 2 ** 31, 2 ** 32, 2 ** 53]);
-  const attributes = { scale: 0.3, window, rows, pieces: draw.one(gradient ? [0, 1, 2] : [0, 2]) };
+  const pieces = draw.one([0, 1, 2]);
+  const attributes = { scale: 0.3, window, rows, pieces, score_pieces: draw.one([1, 2]) };
   const qkv = [tensor(draw, q), tensor(draw, k), tensor(draw, k)];
   const units = sometimes(draw, k.slice(0, -1));
   if (!gradient)

@@ -1,10 +1,10 @@
 /**
  * Learning in `bfloat16` rounds factors of derivatives only: the loss has the same bits, and the gradient of every
- * rotation is off by no more than these factors can make it.
+ * rotation is off by no more than these factors can make it. `bfloat16-all` rounds those of the forward pass too.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import type { Precision } from '../../src/engine/graph/lower/tiles.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -19,11 +19,24 @@ import { lossAndGradients } from '../../src/engine/transform/learning/gradient-s
 
 const MODEL = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'model');
 
-test('rounded derivatives leave the loss alone, and gradients nearly', async (context) => {
+/** A number of 8 bits is off by at most this part of itself. */
+const ONE_PIECE = 2 ** -8;
+/** Products on the way of a derivative through a layer. */
+const BACK = 7;
+/** Products behind each other in a layer: of weights with two maps, q or k, scores, values, o, gate or up, and down. */
+const FORTH = 8;
+
+/** Loss and gradients at each of these precisions; null where the processor has no such products. */
+async function foundIn<P extends Precision>(
+  context: TestContext,
+  weightBits: number,
+  precisions: readonly P[],
+) {
   const runtime = await createRuntime({ threads: 2 });
   const cache = new ProgramCache(runtime);
   if (!cache.abilities.roundedProducts || cache.abilities.bfloat16Products) {
-    return context.skip('this processor has no products of bfloat16 on vectors');
+    context.skip('this processor has no products of bfloat16 on vectors');
+    return null;
   }
   const checkpoint = await openCheckpoint(MODEL);
   const { config } = checkpoint;
@@ -40,8 +53,11 @@ test('rounded derivatives leave the loss alone, and gradients nearly', async (co
   const found = async (precision: Precision) => {
     const network = new Network(cache, checkpoint, {
       mode: 'merged',
-      // Activations that are not rounded have no code that may fall to another side.
-      quantizers: { ...FULL_PRECISION, weights: { bits: 4, symmetric: true, group: 0, clipSearch: false } },
+      // Numbers that are not rounded have no code that may fall to another side.
+      quantizers: {
+        ...FULL_PRECISION,
+        weights: { bits: weightBits, symmetric: true, group: 0, clipSearch: false },
+      },
       maps: spinQuantMaps({ r1: true, r2: true, r3: null, r4: planHadamard(config.intermediateSize) }),
       centreEmbedding: false,
       integer: 'if-faster',
@@ -51,10 +67,15 @@ test('rounded derivatives leave the loss alone, and gradients nearly', async (co
     network.setMaps(state);
     return lossAndGradients(network, batch, 8);
   };
-  const [exact, rounded] = [await found('float32'), await found('bfloat16')];
-  assert.equal(rounded.loss, exact.loss);
-  // Each product of a chain is off by 2^-8 of its size: seven for every layer, and two at the end.
-  const bound = (7 * config.layers + 2) * 2 ** -8;
+  const all = [];
+  for (const precision of precisions) all.push(await found(precision));
+  return { layers: config.layers, all };
+}
+
+type Found = Awaited<ReturnType<typeof lossAndGradients>>;
+
+/** Every gradient is rounded, and is off by at most so much of its size. */
+function assertNear(rounded: Found, exact: Found, bound: number): void {
   for (const seam of ['residual', 'value'] as const) {
     exact.gradients[seam]!.forEach((expected, index) => {
       const error = distance(rounded.gradients[seam]![index]!, expected);
@@ -62,6 +83,27 @@ test('rounded derivatives leave the loss alone, and gradients nearly', async (co
       assert.ok(error <= bound, `${seam} ${index}: ${error} of ${bound}`);
     });
   }
+}
+
+test('rounded derivatives leave the loss alone, and gradients nearly', async (context) => {
+  const found = await foundIn(context, 4, ['float32', 'bfloat16']);
+  if (!found) return;
+  const [exact, rounded] = found.all as [Found, Found];
+  assert.equal(rounded.loss, exact.loss);
+  assertNear(rounded, exact, (BACK * found.layers + 2) * ONE_PIECE);
+});
+
+test('with the forward pass in bfloat16, loss and gradients are off by what its products are', async (context) => {
+  const found = await foundIn(context, 16, ['float32', 'bfloat16', 'bfloat16-all']);
+  if (!found) return;
+  const [exact, derivatives, rounded] = found.all as [Found, Found, Found];
+  const back = (BACK * found.layers + 2) * ONE_PIECE;
+  // What a derivative is multiplied with is off by the products before it, the first and the last one among them.
+  const forth = (FORTH * found.layers + 2) * ONE_PIECE;
+  assert.notEqual(rounded.loss, exact.loss);
+  assert.ok(Math.abs(rounded.loss - exact.loss) <= forth * exact.loss, `${rounded.loss} for ${exact.loss}`);
+  assert.equal(derivatives.loss, exact.loss);
+  assertNear(rounded, exact, forth + back);
 });
 
 /** ‖a − b‖ / ‖b‖. */

@@ -37,7 +37,8 @@ class AttentionBase : public Operator {
       : scale_(positive_number(attributes, "scale", 1.0f)),
         window_(integer_between(attributes, "window", 0, 0, INT64_MAX)),
         rows_(integer_between(attributes, "rows", 1, 1, INT64_MAX)),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 0, 0, 2))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 0, 0, 2))),
+        score_pieces_(static_cast<size_t>(integer_between(attributes, "score_pieces", 2, 1, 2))) {}
 
  protected:
   /// q [..., repeats·rows, width], k and v [..., keys, width].
@@ -70,11 +71,12 @@ class AttentionBase : public Operator {
   }
 
   size_t pieces() const { return pieces_; }
+  size_t score_pieces() const { return score_pieces_; }
 
  private:
   float scale_;
   int64_t window_, rows_;
-  size_t pieces_;
+  size_t pieces_, score_pieces_;
 };
 
 /// Keys and values of all groups in tiles, which the work after it reads.
@@ -82,7 +84,7 @@ class TilePacking {
  public:
   TilePacking(const AttentionShape& shape, Kernel<PackHeadsArgs> kernel) : args_{{}, 0, shape}, kernel_(kernel) {}
 
-  PackedHeads add(const float* data, const float* units, bool transposed, size_t pieces = kAttentionPieces) {
+  PackedHeads add(const float* data, const float* units, bool transposed, size_t pieces) {
     PackedHeads heads{data, units, transposed, pieces};
     auto memory = std::make_shared<Scratch>(args_.shape.groups * heads.of(args_.shape, 0).size() * sizeof(uint16_t));
     heads.tiles = static_cast<uint16_t*>(memory->bytes());
@@ -108,9 +110,7 @@ class TilePacking {
 
 class CausalAttention final : public AttentionBase {
  public:
-  explicit CausalAttention(const Attributes& attributes) : AttentionBase(attributes) {
-    if (pieces() == 1) reject("attribute pieces must be 2, or 0 for float32, found 1");
-  }
+  using AttentionBase::AttentionBase;
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     shape_of(inputs[0], inputs[1], inputs[2]);
@@ -126,7 +126,8 @@ class CausalAttention final : public AttentionBase {
     if (const TileKernels* kernels = tile_kernels(isa)) {
       TilePacking packing(shape, kernels->pack);
       const float* units = inputs[3].floats();
-      TileAttentionArgs tiles{args, packing.add(args.k, units, false), packing.add(args.v, nullptr, true)};
+      TileAttentionArgs tiles{args, packing.add(args.k, units, false, pieces()),
+                              packing.add(args.v, nullptr, true, pieces()), pieces()};
       return packing.then({shape.query_heads() * tiles.units_per_head(), kTileQueries * shape.keys * shape.width / 64,
                            [tiles, run = kernels->forward](size_t first, size_t last) { run(tiles, first, last); }, nullptr});
     }
@@ -180,9 +181,9 @@ class CausalAttentionGrad final : public AttentionBase {
   Work tile_work(const CausalAttentionGradArgs& args, const TileKernels& kernels, const float* key_units, size_t units,
                  std::shared_ptr<Work> next) const {
     TilePacking packing(args.shape, kernels.pack);
-    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false),
+    TileAttentionGradArgs tiles{args, packing.add(args.k, key_units, false, score_pieces()),
                                 packing.add(args.k, key_units, true, pieces()),
-                                packing.add(args.v, nullptr, false, pieces()), pieces()};
+                                packing.add(args.v, nullptr, false, pieces()), pieces(), score_pieces()};
     return packing.then({units, args.chunk_rows * args.shape.keys * args.shape.width / 32,
                          [tiles, run = kernels.gradient](size_t first, size_t last) { run(tiles, first, last); },
                          std::move(next)});

@@ -31,6 +31,7 @@ struct RunningSoftmax {
 };
 
 /// Scores of 16 queries become tiles of e^(score - maximum), keys in pairs; sums so far are brought to the new maximum.
+template <size_t Pieces>
 void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* tile, size_t plane, float* sums,
              size_t channels) {
   Vec highest = state.highest;
@@ -42,7 +43,7 @@ void advance(RunningSoftmax& state, const float* scores, size_t keys, uint16_t* 
     const Vec even = exp(load(scores + j * kTileQueries) - highest);
     const Vec odd = exp(load(scores + (j + 1) * kTileQueries) - highest);
     total += even + odd;
-    store_pieces<kAttentionPieces, true>(even, odd, tile + j / kTileDepth * 2 * kTile + j % kTileDepth / 2 * kTileDepth, plane);
+    store_pieces<Pieces, true>(even, odd, tile + j / kTileDepth * 2 * kTile + j % kTileDepth / 2 * kTileDepth, plane);
   }
   state = {highest, total};
   if (smallest(correction) == 1.0f) return;
@@ -63,14 +64,15 @@ void write_rows(const RunningSoftmax* state, const float* sums, const CausalAtte
 }
 
 /// Rows first … first + count - 1 (at most kTileQueries) of query head `head`.
+template <size_t Pieces>
 void attend(const TileAttentionArgs& args, const ForwardMemory& memory, size_t head, size_t first, size_t count) {
   const AttentionShape& shape = args.base.shape;
   const size_t width = shape.width, channels = round_up(width, kPanel), row = head * shape.rows + first;
   const PackedBlock k_rows = args.k_rows.of(shape, head / shape.repeats);
   const PackedBlock v_columns = args.v_columns.of(shape, head / shape.repeats);
   times(args.base.q + row * width, count * width, shape.scale, memory.q);
-  const PackedBlock q = pack_queries(memory.q, count, width, kAttentionPieces, memory.q_tiles);
-  const PackedBlock p{memory.p_tiles, kAttentionPieces, 0, kTileQueries, 0, kTileKeys};
+  const PackedBlock q = pack_queries(memory.q, count, width, Pieces, memory.q_tiles);
+  const PackedBlock p{memory.p_tiles, Pieces, 0, kTileQueries, 0, kTileKeys};
   memset(memory.sums, 0, channels * kTileQueries * sizeof(float));
   RunningSoftmax state[kQueryVecs];
   for (RunningSoftmax& each : state) each = {splat(kMasked), splat(0)};
@@ -83,7 +85,7 @@ void attend(const TileAttentionArgs& args, const ForwardMemory& memory, size_t h
     mask_scores(memory.scores, positions, k0, keys);
     for (size_t v = 0; v < divided_up(count, kLanes); v++) {
       uint16_t* tile = p.panel(v / 2) + v % 2 * kTile;
-      advance(state[v], memory.scores + v * kLanes, keys, tile, p.plane(), memory.sums + v * kLanes, channels);
+      advance<Pieces>(state[v], memory.scores + v * kLanes, keys, tile, p.plane(), memory.sums + v * kLanes, channels);
     }
     add_weighted(v_columns, k0, keys, p, count, memory.sums);
   }
@@ -110,9 +112,10 @@ void tile_attention(const TileAttentionArgs& args, size_t first, size_t last) {
   TileScope tiles;
   const Scratch scratch(ForwardMemory::bytes(args.base.shape.width));
   const ForwardMemory memory(scratch.bytes(), args.base.shape.width);
+  auto attend_block = args.pieces == 1 ? attend<1> : attend<kAttentionPieces>;
   for (size_t unit = first; unit < last; unit++) {
     const size_t head = unit / args.units_per_head(), row = unit % args.units_per_head() * kTileQueries;
-    attend(args, memory, head, row, at_most(args.base.shape.rows - row, kTileQueries));
+    attend_block(args, memory, head, row, at_most(args.base.shape.rows - row, kTileQueries));
   }
 }
 

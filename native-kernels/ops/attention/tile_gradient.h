@@ -58,8 +58,8 @@ void load_statistics(const CausalAttentionGradArgs& args, const GradientMemory& 
 }
 
 template <size_t Pieces>
-QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemory& memory, size_t head, size_t first,
-                        size_t count) {
+QueryBlock load_queries(const CausalAttentionGradArgs& args, size_t score_pieces, const GradientMemory& memory,
+                        size_t head, size_t first, size_t count) {
   const size_t width = args.shape.width, row = head * args.shape.rows + first;
   const float* d_o = args.d_o + row * width;
   times(args.q + row * width, count * width, args.shape.scale, memory.q);
@@ -67,7 +67,7 @@ QueryBlock load_queries(const CausalAttentionGradArgs& args, const GradientMemor
   return {head,
           first,
           count,
-          pack_queries(memory.q, count, width, kAttentionPieces, memory.q_queries),
+          pack_queries(memory.q, count, width, score_pieces, memory.q_queries),
           pack_channels(memory.q, count, width, Pieces, memory.q_channels),
           pack_queries(d_o, count, width, Pieces, memory.do_queries),
           pack_channels(d_o, count, width, Pieces, memory.do_channels)};
@@ -160,7 +160,8 @@ void gradient_of_chunk(const TileAttentionGradArgs& args, const GradientMemory& 
   const size_t head = unit / base.chunks, start = unit % base.chunks * base.chunk_rows;
   const size_t end = start + at_most(base.shape.rows - start, base.chunk_rows);
   for (size_t row = start; row < end; row += kTileQueries) {
-    const QueryBlock block = load_queries<Pieces>(base, memory, head, row, at_most(end - row, kTileQueries));
+    const size_t count = at_most(end - row, kTileQueries);
+    const QueryBlock block = load_queries<Pieces>(base, args.score_pieces, memory, head, row, count);
     gradient_of_block<Pieces>(args, memory, block, dk, dv);
   }
 }

@@ -1,7 +1,7 @@
 // Attention in products of bfloat16, of tiles (AMX) or on vectors, forward and backward: as attention.h says, with both
-// factors of every product in two pieces (cpu/tile_layout.h). What a product leaves out is at most 3·2^-16 of the sizes of
-// its factors. The backward pass may take one piece, 2^-8 at most, in all products but that of the scores: probabilities
-// are e^(score - lse), and lse comes from a forward pass that knows them better.
+// factors of every product in two pieces (cpu/tile_layout.h), or in one. What a product leaves out is at most 3·2^-16 of
+// the sizes of its factors, or 2^-7. The backward pass has as many pieces for its scores as the forward pass that gave
+// lse, or one more than in its other products: probabilities are e^(score - lse).
 // Quantized keys are whole multiples of a unit per row: one piece, exactly, and the unit is a factor of its scores.
 #pragma once
 #include "../../cpu/tile_layout.h"
@@ -19,7 +19,7 @@ struct PackedHeads {
   const float* units;
   bool transposed;
   /// Of a number; multiples of units have one.
-  size_t pieces = kAttentionPieces;
+  size_t pieces;
   uint16_t* tiles = nullptr;
 
   PackedBlock of(const AttentionShape& shape, size_t group) const {
@@ -45,6 +45,8 @@ constexpr size_t kTileQueries = 64;
 struct TileAttentionArgs {
   CausalAttentionArgs base;
   PackedHeads k_rows, v_columns;
+  /// Of every factor.
+  size_t pieces;
 
   size_t units_per_head() const { return divided_up(base.shape.rows, kTileQueries); }
 };
@@ -53,8 +55,8 @@ struct TileAttentionArgs {
 struct TileAttentionGradArgs {
   CausalAttentionGradArgs base;
   PackedHeads k_rows, k_columns, v_rows;
-  /// Of every factor, but for those of the scores.
-  size_t pieces;
+  /// Of every factor, and of those of the scores.
+  size_t pieces, score_pieces;
 };
 
 #define SPINQUANT_DECLARE_TILE_ATTENTION(isa)                                       \

@@ -16,12 +16,13 @@ std::string place(size_t index, size_t width) {
 /// Codes are 16 numbers from `low` on.
 void require_codes(const Tensor& codes, int low) {
   const int8_t* data = codes.bytes();
+  const size_t count = codes.count();
   const auto beyond = [low](int8_t code) { return static_cast<uint8_t>((code - low) & 0xf0); };
-  // Without a way out of the loop, compilers look at many codes at once.
+  // Without a way out of the loop and with its end in hand, compilers look at many codes at once.
   uint8_t any = 0;
-  for (size_t i = 0; i < codes.count(); i++) any |= beyond(data[i]);
+  for (size_t i = 0; i < count; i++) any |= beyond(data[i]);
   if (!any) return;
-  for (size_t i = 0; i < codes.count(); i++) {
+  for (size_t i = 0; i < count; i++) {
     if (!beyond(data[i])) continue;
     reject("codes must be from " + std::to_string(low) + " to " + std::to_string(low + 15) + ", found " +
            std::to_string(data[i]) + " at " + place(i, codes.width()));

@@ -53,8 +53,9 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
 
   /** The output layer as products take it: converted once, where every chunk would convert it anew. */
   get #headForProducts(): FileTensor | Reals {
-    const { ownKernels, bfloat16Products } = this.cache.abilities;
-    if (this.head.dtype === 'float32' || bfloat16Products || !ownKernels) return this.head;
+    const { ownKernels, bfloat16Products, roundedProducts } = this.cache.abilities;
+    const readsBfloat16 = bfloat16Products || (roundedProducts && this.precision === 'bfloat16-all');
+    if (this.head.dtype === 'float32' || readsBfloat16 || !ownKernels) return this.head;
     this.#wideHead ??= wideTable(this.head);
     return this.#wideHead;
   }

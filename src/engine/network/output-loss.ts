@@ -33,7 +33,7 @@ export class HeadLoss {
   protected readonly head: FileTensor;
   /** Logits in memory at once. */
   protected readonly logitElements: number;
-  readonly #precision: Precision;
+  protected readonly precision: Precision;
 
   constructor(
     cache: ProgramCache,
@@ -44,7 +44,7 @@ export class HeadLoss {
     this.cache = cache;
     this.head = head;
     this.logitElements = logitElements;
-    this.#precision = precision;
+    this.precision = precision;
   }
 
   /** V. */
@@ -55,6 +55,6 @@ export class HeadLoss {
   protected headSpec({ dims, data }: Hidden): HeadSpec {
     const tokens = dims[0] ?? 0;
     const dtype = this.cache.runtime.inputType(this.head.dtype);
-    return { tokens, width: data.length / tokens, dtype, precision: this.#precision };
+    return { tokens, width: data.length / tokens, dtype, precision: this.precision };
   }
 }

@@ -8,6 +8,7 @@ import {
 import { LINEARS, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
+import { ofObserved } from '../graph/lower/tiles.ts';
 import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION } from '../network/layer-shape.ts';
@@ -31,7 +32,7 @@ export function plainNetwork(bench: Workbench): Network {
 
 /** The checkpoint's own network, as activations are captured from it for learning. */
 export function capturedNetwork(bench: Workbench): Network {
-  const { precision } = bench.experiment.rotation.learning;
+  const precision = ofObserved(bench.experiment.rotation.learning.precision);
   // The numbers of maps are learned; what stands fixed behind them is in what their quantizers see.
   const { 'across-heads': across } = rotationMaps(bench.experiment, bench.checkpoint.config);
   const maps = across ? { 'across-heads': across } : NO_MAPS;

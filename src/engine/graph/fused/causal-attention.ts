@@ -86,15 +86,21 @@ function maskOf(s: Value, rows: number, keys: number, attributes: Attributes): V
   return s.graph.reals([rows, keys], mask);
 }
 
-/** Puts the operator in products of bfloat16, so many per number; else null. Keys with units are exact in one. */
+/**
+ * Puts the operator in products of bfloat16, so many per number; else null. Keys with units are exact in one.
+ * @param ofScores those that a forward pass takes, which the scores of a backward pass take too: its probabilities are
+ * shares of the forward pass's sum.
+ */
 export function attentionInTiles(
   { op, attributes }: Node,
   inputs: readonly Value[],
   pieces: 1 | 2,
+  ofScores: 1 | 2,
 ): Value[] | null {
   if (op !== CausalAttention && op !== CausalAttentionGrad) return null;
   const units = unitsOf(inputs[1]!);
-  return inputs[0]!.graph.apply(op, units ? [...inputs, units] : inputs, { ...attributes, pieces });
+  const given = units ? [...inputs, units] : inputs;
+  return inputs[0]!.graph.apply(op, given, { ...attributes, pieces, score_pieces: ofScores });
 }
 
 /** @returns o [..., rows·n, h] and lse [..., rows·n]. */

@@ -6,23 +6,30 @@ import type { Rewrite } from '../rebuild.ts';
 /**
  * The precision of float32 products where the processor multiplies bfloat16. `float32` is as exact as float32 allows.
  * `bfloat16x2` takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. `bfloat16` does so too,
- * but takes a single one in products of derivatives, off by at most 2^-8.
+ * but takes a single one in products of derivatives, off by at most 2^-8; `bfloat16-all` takes a single one everywhere.
  */
-export type Precision = 'float32' | 'bfloat16x2' | 'bfloat16';
+export type Precision = 'float32' | 'bfloat16x2' | 'bfloat16' | 'bfloat16-all';
+
+/** The same for what learning only looks at, which is no less precise than two numbers. */
+export const ofObserved = (precision: Precision): Precision =>
+  precision === 'bfloat16-all' ? 'bfloat16x2' : precision;
 
 /** Rewrites products at this precision, for a runtime whose `multipliesBfloat16` is true. */
 export function atPrecision(precision: Precision): Rewrite {
-  const pieces = precision === 'float32' ? 3 : 2;
+  const pieces = { float32: 3, bfloat16x2: 2, bfloat16: 2, 'bfloat16-all': 1 } as const;
+  const forward = pieces[precision];
   return (node, inputs) => {
-    const ofNode = precision === 'bfloat16' && node.isDerivative ? 1 : pieces;
+    const ofNode = precision === 'bfloat16' && node.isDerivative ? 1 : forward;
     const product = quantizedRows(node, inputs) ?? gemmInTiles(node, inputs, ofNode);
-    return product ?? (ofNode === 3 ? null : attentionInTiles(node, inputs, ofNode));
+    if (product || ofNode === 3 || forward === 3) return product;
+    return attentionInTiles(node, inputs, ofNode, forward);
   };
 }
 
 /**
  * Rewrites products at this precision for a runtime that multiplies bfloat16 on vectors, twice as fast as float32: only
- * what takes one product of theirs is faster. That are derivatives, and floats by codes in whole numbers of 16 bits.
+ * what takes one product of theirs is faster. That are derivatives, with `bfloat16-all` all products, and floats by codes
+ * in whole numbers of 16 bits.
  * @returns null where nothing is to be rewritten.
  */
 export function onVectors(precision: Precision): Rewrite | null {
@@ -30,7 +37,9 @@ export function onVectors(precision: Precision): Rewrite | null {
   return (node, inputs) => {
     const units = quantizedRows(node, inputs);
     if (units) return units;
-    if (precision !== 'bfloat16' || !node.isDerivative) return gemmWithCodes(node, inputs);
-    return gemmInTiles(node, inputs, 1) ?? attentionInTiles(node, inputs, 1);
+    const takesOne = precision === 'bfloat16-all' || (precision === 'bfloat16' && node.isDerivative);
+    if (!takesOne) return gemmWithCodes(node, inputs);
+    const forward = precision === 'bfloat16-all' ? 1 : 2;
+    return gemmInTiles(node, inputs, 1) ?? attentionInTiles(node, inputs, 1, forward);
   };
 }
