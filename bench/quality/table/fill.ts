@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ExperimentInput } from '../../../src/config/schema.ts';
+import { keyOf } from './merge.ts';
 import { type QualityModel, WORK, written } from './models.ts';
 import { BEST_ROWS, QUALITY_ROWS, TABLE_ROWS } from './rows.ts';
 
@@ -56,9 +57,6 @@ export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<
   };
 }
 
-const keyOf = ({ method, bits, seed, metric, name }: Entry): string =>
-  [method, bits, seed, metric, name].join('/');
-
 function matrixOf(
   model: QualityModel,
   bits: readonly string[],
@@ -67,7 +65,7 @@ function matrixOf(
 ): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
   const rows = QUALITY_ROWS.map(({ name, title, like, quantization, learning }) => {
-    const gptq = { ...quantization.weights?.gptq, samples };
+    const gptq = { samples, ...quantization.weights?.gptq };
     return {
       name,
       title,

@@ -4,14 +4,15 @@
  *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER]
  *         [--calibration TEXT --test TEXT] [--tasks FOLDER] [--rows NAME,…] [--seeds N,…]
  *
- * Models whose names are not given keep the numbers of bench/results/quality.json. With --write it only writes the
- * document again.
+ * Numbers of bench/results/quality.json stay, each until it is measured again. With --write it only writes the document
+ * again.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { withTables } from './document.ts';
 import { type Filled, fill, SEEDS } from './fill.ts';
+import { mergedWith } from './merge.ts';
 import { qualityModels } from './models.ts';
 import { TABLE_ROWS } from './rows.ts';
 
@@ -43,7 +44,7 @@ const part = {
   seeds: values.seeds?.split(',').map(Number) ?? SEEDS,
 };
 for (const model of wanted) {
-  known.set(model.name, await fill(model, part));
+  known.set(model.name, mergedWith(known.get(model.name), await fill(model, part)));
   writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);
   writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
 }

@@ -73,14 +73,17 @@ async function small(name: string): Promise<QualityModel[]> {
 
 function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: string | null): QualityModel {
   const { title, sequenceLength, maxWindows } = LARGE[name];
+  // A test text in its tokenised form is measured as it is, and calibrated on in that form.
+  const isTokenised = readFileSync(texts.test, 'utf8').includes(UNKNOWN_WORD);
+  const form = isTokenised ? (text: string): string => text : rawForm;
   return {
     name,
     title,
     shared: {
       model: resolve(folder),
-      calibration: { text: plain(texts.calibration), samples: 100, sequenceLength },
+      calibration: { text: plain(texts.calibration, form), samples: 100, sequenceLength },
       evaluation: {
-        perplexity: [{ name: 'wikitext2', text: plain(texts.test), sequenceLength, maxWindows }],
+        perplexity: [{ name: 'wikitext2', text: plain(texts.test, form), sequenceLength, maxWindows }],
       },
     },
     gptqSamples: 32,
@@ -88,12 +91,15 @@ function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: st
   };
 }
 
-/** A copy of a text as the raw test text is, with the line ends that other programs read. @returns its path. */
-function plain(path: string): string {
+/** Stands for rare words in the tokenised form of WikiText-2. */
+const UNKNOWN_WORD = '<unk>';
+
+/** A copy of a text in the test text's form, with the line ends that other programs read. @returns its path. */
+function plain(path: string, form: (text: string) => string): string {
   mkdirSync(WORK, { recursive: true });
   const copy = join(WORK, basename(path));
   const text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n');
-  writeFileSync(copy, text.includes('<unk>') ? rawForm(text) : text);
+  writeFileSync(copy, text.includes(UNKNOWN_WORD) ? form(text) : text);
   return copy;
 }
 

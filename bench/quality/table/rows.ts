@@ -79,10 +79,30 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     price: null,
   },
   {
+    name: 'massive-85',
+    title: 'The best, massive tokens counted 64 times, activations at 0.85, keys and values not clipped',
+    like: 'best',
+    quantization: fixed(0.85),
+    learning: MASSIVE,
+    price: null,
+  },
+  {
     name: 'massive-groups',
-    title: `The same in groups of ${GROUP}, nothing clipped`,
+    title: `The best, massive tokens counted 64 times, in groups of ${GROUP}, nothing clipped`,
     like: 'best',
     quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    learning: MASSIVE,
+    price: OF_GROUPS,
+  },
+  {
+    name: 'massive-groups-64',
+    title: `The same, GPTQ on 64 sequences`,
+    like: 'best',
+    quantization: {
+      ...fixed(1),
+      activations: { clipRatio: 1, groupSize: GROUP },
+      weights: { gptq: { samples: 64 } },
+    },
     learning: MASSIVE,
     price: OF_GROUPS,
   },
@@ -93,6 +113,15 @@ export function priceOf(method: string): string | null {
   const row = QUALITY_ROWS.find(({ name }) => name === method);
   const ofKeys = method === 'best' || row?.like === 'best' ? OF_KEYS : null;
   return [ofKeys, row?.price].filter((price) => price != null).join('; ') || null;
+}
+
+/** A row's title of today, or that of its numbers where the product has it. */
+export function titleOf(
+  method: string,
+  entries: readonly { readonly method: string; readonly title: string }[],
+): string {
+  const row = QUALITY_ROWS.find(({ name }) => name === method);
+  return row?.title ?? entries.find((entry) => entry.method === method)?.title ?? method;
 }
 
 /** Rows of the table, in its order. */
