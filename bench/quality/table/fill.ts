@@ -64,7 +64,7 @@ function matrixOf(
   seeds: readonly number[],
 ): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
-  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, learning }) => {
+  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, rotation }) => {
     const gptq = { samples, ...quantization.weights?.gptq };
     return {
       name,
@@ -72,7 +72,7 @@ function matrixOf(
       like,
       settings: {
         quantization: { ...quantization, weights: { ...quantization.weights, gptq } },
-        ...(learning && { rotation: { learning } }),
+        ...(rotation && { rotation }),
       },
     };
   });

@@ -17,6 +17,8 @@ const RAISING = 12;
 const FINISHING = 4;
 /** Rounds of finishing passes: those that are left raise what lies below 1e-6. */
 const MAX_ROUNDS = 20;
+/** Products of a matrix in about as many passes as are needed. */
+export const POLAR_PRODUCTS = 3 * (RAISING + 2 * FINISHING);
 /** Rounding of products in float64 stays below. */
 const DONE = 1e-12;
 
