@@ -208,10 +208,22 @@ test('learned maps and the same maps from a file give weights one key', async ()
   assert.equal((await keysOf(drawn, 'evaluate')).gptq, learned.gptq);
 });
 
-test('groups of channels change what is learned on captured activations, and bits do not', async () => {
-  const keyWith = async (activations: object) => {
+for (const objective of ['peak', 'procrustes'] as const) {
+  const ofBits = objective === 'peak' ? 'bits do not' : 'bits do too';
+  test(`groups of channels change what ${objective} learns, and ${ofBits}`, async () => {
+    const keyWith = learnedKeys(objective);
+    const whole = await keyWith({ groupSize: null });
+    assert.notEqual(await keyWith({ groupSize: 8 }), whole);
+    const bits = await keyWith({ groupSize: null, bits: 8 });
+    assert.equal(bits === whole, objective === 'peak');
+  });
+}
+
+/** The key of learned maps with some settings of activations. */
+function learnedKeys(objective: 'peak' | 'procrustes') {
+  return async (activations: object): Promise<string | undefined> => {
     const { rotation, quantization, ...experiment } = await optimized();
-    const learning = { ...rotation.learning, objective: 'peak' as const };
+    const learning = { ...rotation.learning, objective };
     const own = { ...quantization, activations: { ...quantization.activations, ...activations } };
     const keys = await keysOf(
       { ...experiment, rotation: { ...rotation, learning }, quantization: own },
@@ -219,10 +231,7 @@ test('groups of channels change what is learned on captured activations, and bit
     );
     return keys.learn;
   };
-  const whole = await keyWith({ groupSize: null });
-  assert.notEqual(await keyWith({ groupSize: 8 }), whole);
-  assert.equal(await keyWith({ groupSize: null, bits: 8 }), whole);
-});
+}
 
 /** Settings of the weights, each of which decides them. */
 const WEIGHTS: Readonly<Record<string, (weights: Weights) => Partial<Weights>>> = {
