@@ -37,7 +37,7 @@ export interface Part {
   readonly seeds: readonly number[];
 }
 
-/** Perplexity of rows at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where the model has any. */
+/** Perplexity of rows at W4A4KV4; of the best ones at W4A8KV8, too, and on tasks where the model is asked any. */
 export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<Filled> {
   const chosen = (all: readonly string[]): string[] => all.filter((row) => rows.includes(row));
   const matrix = (bits: readonly string[], all: readonly string[]) => ({
@@ -45,10 +45,7 @@ export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<
     part: withTasks(model, matrixOf(model, bits, chosen(all), seeds), all !== TABLE_ROWS),
   });
   const entries = await filled(`${model.name}-quality`, matrix(['4-4-4'], TABLE_ROWS));
-  const more =
-    model.tasks === null
-      ? []
-      : await filled(`${model.name}-quality-best`, matrix(['4-8-8', '4-4-4'], BEST_ROWS));
+  const more = await filled(`${model.name}-quality-best`, matrix(['4-8-8', '4-4-4'], BEST_ROWS));
   const known = new Set(entries.map(keyOf));
   return {
     model: model.name,
