@@ -105,13 +105,13 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     price: OF_GROUPS,
   },
   {
-    name: 'massive-groups-64',
-    title: `The same, GPTQ on 64 sequences`,
+    name: 'massive-groups-48',
+    title: `The same, GPTQ on 48 sequences`,
     like: 'best',
     quantization: {
       ...fixed(1),
       activations: { clipRatio: 1, groupSize: GROUP },
-      weights: { gptq: { samples: 64 } },
+      weights: { gptq: { samples: 48 } },
     },
     rotation: MASSIVE,
     price: OF_GROUPS,
