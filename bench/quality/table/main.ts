@@ -31,11 +31,6 @@ const { values, positionals } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 });
-const known = new Map<string, Filled>(
-  existsSync(RESULTS)
-    ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]).map((model) => [model.model, model])
-    : [],
-);
 const { calibration, test, tasks } = values;
 const texts = calibration && test ? { calibration, test } : null;
 const wanted = values.write ? [] : await qualityModels(positionals, texts, tasks ?? null);
@@ -44,8 +39,19 @@ const part = {
   seeds: values.seeds?.split(',').map(Number) ?? SEEDS,
 };
 for (const model of wanted) {
-  known.set(model.name, mergedWith(known.get(model.name), await fill(model, part)));
+  const now = await fill(model, part);
+  // Read behind the work: another command may have written meanwhile.
+  const known = new Map(readResults().map((one) => [one.model, one]));
+  known.set(model.name, mergedWith(known.get(model.name), now));
   writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);
-  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
+  writeDocument();
 }
-if (values.write) writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
+if (values.write) writeDocument();
+
+function readResults(): Filled[] {
+  return existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]) : [];
+}
+
+function writeDocument(): void {
+  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), readResults()));
+}
