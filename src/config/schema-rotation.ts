@@ -6,17 +6,17 @@ const rotationKind = z.enum(['none', 'random', 'hadamard', 'learned']);
 const learningSchema = z
   .strictObject({
     objective: z
-      .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis'])
+      .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis', 'procrustes'])
       .default('cross-entropy')
       .describe(
-        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail), for R1 of each group where activations have a groupSize. Reference: cross-entropy.',
+        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail), for R1 of each group where activations have a groupSize. procrustes rounds the rotated rows and takes the rotation that brings them nearest to that, in turn (DFRot). Reference: cross-entropy.',
       ),
     optimizer: z
       .enum(['cayley-sgd', 'lie-adam'])
       .nullable()
       .default(null)
       .describe(
-        'The optimizer moves a rotation on the orthogonal matrices: cayley-sgd is gradient descent by the Cayley transform, lie-adam is Adam on infinitesimal rotations. null follows the objective: cayley-sgd for cross-entropy, lie-adam for the others. Reference: cayley-sgd.',
+        'The optimizer moves a rotation on the orthogonal matrices: cayley-sgd is gradient descent by the Cayley transform, lie-adam is Adam on infinitesimal rotations. null follows the objective: cayley-sgd for cross-entropy, lie-adam for the others; procrustes needs none. Reference: cayley-sgd.',
       ),
     steps: z
       .int()
@@ -25,7 +25,7 @@ const learningSchema = z
       .nullable()
       .default(null)
       .describe(
-        'Optimizer steps; null for 100 with cross-entropy, 200 with the other objectives. Reference: 100.',
+        'Optimizer steps; null for 100 with cross-entropy and procrustes, 200 with the other objectives. Reference: 100.',
       ),
     learningRate: z
       .number()
@@ -115,7 +115,7 @@ const learningSchema = z
     return {
       ...learning,
       optimizer,
-      steps: learning.steps ?? (fromNetwork ? 100 : 200),
+      steps: learning.steps ?? (fromNetwork || learning.objective === 'procrustes' ? 100 : 200),
       learningRate: learning.learningRate ?? (optimizer === 'cayley-sgd' ? 1.5 : 0.02),
     };
   })

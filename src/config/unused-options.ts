@@ -88,6 +88,19 @@ export function learningOfNothing({ rotation }: Experiment): RuleFault[] {
   return faults;
 }
 
+/** Each step of procrustes goes all the way, on all rows: settings of steps along a gradient are not read. */
+export function stepsWithoutGradient({ rotation }: Experiment): RuleFault[] {
+  const { learning } = rotation;
+  if (learning.objective !== 'procrustes' || !hasLearnedRotation(rotation)) return [];
+  const defaults = learningDefaults({ objective: learning.objective });
+  const keys = (['optimizer', 'learningRate', 'schedule', 'gradientClip'] as const).filter(
+    (key) => learning[key] !== defaults[key],
+  );
+  if (keys.length === 0) return [];
+  const reason = `${listed(keys)} not read: steps of the objective "procrustes" follow no gradient.`;
+  return [unused(['rotation', 'learning'], reason, 'Leave this out, or learn by "peak".')];
+}
+
 function learningDefaults(learning: Pick<Partial<Learning>, 'objective'>): Learning {
   return rotationSchema.parse({ learning }).learning;
 }

@@ -8,7 +8,12 @@ import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
 import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
-import { learningOfNothing, optionsOfOtherMethods, settingsOfNothing } from './unused-options.ts';
+import {
+  learningOfNothing,
+  optionsOfOtherMethods,
+  settingsOfNothing,
+  stepsWithoutGradient,
+} from './unused-options.ts';
 
 /** An experiment is shown while it is edited, or run by one of the commands. */
 export type Purpose = 'edit' | 'optimize' | 'evaluate' | 'inspect';
@@ -47,6 +52,7 @@ const RULES: readonly Rule[] = [
   gridOfLattice,
   unusedScaleGradient,
   unusedMassiveWeight,
+  stepsWithoutGradient,
   fewSamples,
   betweenOptions,
   trainingWithMaps,

@@ -223,6 +223,16 @@ const cases: {
     expected: ['warning config/massive-weight'],
   },
   {
+    name: 'a rate and an optimizer where steps follow no gradient',
+    change: (e) =>
+      Object.assign(e.rotation.learning, {
+        objective: 'procrustes',
+        optimizer: 'cayley-sgd',
+        learningRate: 1,
+      }),
+    expected: ['warning config/unused-option'],
+  },
+  {
     name: 'fewer sequences than a batch',
     change: (e) => (e.calibration.samples = 7),
     expected: ['warning config/few-samples'],

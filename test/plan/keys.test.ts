@@ -208,20 +208,20 @@ test('learned maps and the same maps from a file give weights one key', async ()
   assert.equal((await keysOf(drawn, 'evaluate')).gptq, learned.gptq);
 });
 
-test('groups of channels change what is learned on captured activations, and bits do not', async () => {
-  const keyWith = async (activations: object) => {
-    const { rotation, quantization, ...experiment } = await optimized();
-    const learning = { ...rotation.learning, objective: 'peak' as const };
+test('groups of channels change what is learned on captured activations, and bits do with procrustes alone', async () => {
+  const { rotation, quantization, ...experiment } = await optimized();
+  const keyWith = async (objective: 'peak' | 'procrustes', activations: object) => {
+    const learning = { ...rotation.learning, objective };
     const own = { ...quantization, activations: { ...quantization.activations, ...activations } };
-    const keys = await keysOf(
-      { ...experiment, rotation: { ...rotation, learning }, quantization: own },
-      'optimize',
-    );
-    return keys.learn;
+    const changed = { ...experiment, rotation: { ...rotation, learning }, quantization: own };
+    return (await keysOf(changed, 'optimize')).learn;
   };
-  const whole = await keyWith({ groupSize: null });
-  assert.notEqual(await keyWith({ groupSize: 8 }), whole);
-  assert.equal(await keyWith({ groupSize: null, bits: 8 }), whole);
+  for (const objective of ['peak', 'procrustes'] as const) {
+    const whole = await keyWith(objective, { groupSize: null });
+    assert.notEqual(await keyWith(objective, { groupSize: 8 }), whole);
+    const bits = await keyWith(objective, { groupSize: null, bits: 8 });
+    assert.equal(bits === whole, objective === 'peak');
+  }
 });
 
 /** Settings of the weights, each of which decides them. */

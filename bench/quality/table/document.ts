@@ -1,6 +1,6 @@
 /** docs/quality.md, from the numbers of bench/results/quality.json. Nothing in its tables is written by hand. */
 import { type Entry, type Filled, SEEDS } from './fill.ts';
-import { priceOf, TABLE_ROWS } from './rows.ts';
+import { priceOf, TABLE_ROWS, titleOf } from './rows.ts';
 
 /** Puts the tables between `<!-- table: NAME -->` and `<!-- /table -->`. */
 export function withTables(document: string, models: readonly Filled[]): string {
@@ -43,7 +43,7 @@ function moreTable(models: readonly Filled[]): string {
     const asked = entries.filter(({ metric, bits }) => metric === 'accuracy' || bits === '4-8-8');
     const methods = [...new Set(asked.map(({ method }) => method))];
     return methods.map((method) => [
-      `${model}: ${titleOf(entries, method)}`,
+      `${model}: ${titleOf(method, entries)}`,
       perplexities(entries, method, method === 'fp' ? null : '4-8-8'),
       ...['4-4-4', '4-8-8'].map((bits) => accuracies(asked, method, method === 'fp' ? null : bits)),
     ]);
@@ -52,17 +52,12 @@ function moreTable(models: readonly Filled[]): string {
   return markdown(['', 'perplexity, W4A8KV8', 'tasks, W4A4KV4', 'tasks, W4A8KV8'], rows);
 }
 
-const titleOf = (entries: readonly Entry[], method: string): string =>
-  entries.find((entry) => entry.method === method)?.title ?? method;
-
 /** The rows of all models, in the order in which they stand. */
 function rowsOf(models: readonly Filled[]): { method: string; title: string }[] {
-  const titles = new Map(
-    models.flatMap(({ entries }) => entries.map(({ method, title }) => [method, title] as const)),
-  );
+  const all = models.flatMap(({ entries }) => entries);
   const place = (method: string): number => TABLE_ROWS.indexOf(method);
-  return [...titles]
-    .map(([method, title]) => ({ method, title }))
+  return [...new Set(all.map(({ method }) => method))]
+    .map((method) => ({ method, title: titleOf(method, all) }))
     .sort((a, b) => place(a.method) - place(b.method));
 }
 

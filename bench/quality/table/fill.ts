@@ -3,6 +3,7 @@ import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { ExperimentInput } from '../../../src/config/schema.ts';
+import { keyOf } from './merge.ts';
 import { type QualityModel, WORK, written } from './models.ts';
 import { BEST_ROWS, QUALITY_ROWS, TABLE_ROWS } from './rows.ts';
 
@@ -36,7 +37,7 @@ export interface Part {
   readonly seeds: readonly number[];
 }
 
-/** Perplexity of rows at W4A4KV4; of the best ones at W4A8KV8 and on tasks, too, where the model has any. */
+/** Perplexity of rows at W4A4KV4; of the best ones at W4A8KV8, too, and on tasks where the model is asked any. */
 export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<Filled> {
   const chosen = (all: readonly string[]): string[] => all.filter((row) => rows.includes(row));
   const matrix = (bits: readonly string[], all: readonly string[]) => ({
@@ -44,10 +45,7 @@ export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<
     part: withTasks(model, matrixOf(model, bits, chosen(all), seeds), all !== TABLE_ROWS),
   });
   const entries = await filled(`${model.name}-quality`, matrix(['4-4-4'], TABLE_ROWS));
-  const more =
-    model.tasks === null
-      ? []
-      : await filled(`${model.name}-quality-best`, matrix(['4-8-8', '4-4-4'], BEST_ROWS));
+  const more = await filled(`${model.name}-quality-best`, matrix(['4-8-8', '4-4-4'], BEST_ROWS));
   const known = new Set(entries.map(keyOf));
   return {
     model: model.name,
@@ -56,9 +54,6 @@ export async function fill(model: QualityModel, { rows, seeds }: Part): Promise<
   };
 }
 
-const keyOf = ({ method, bits, seed, metric, name }: Entry): string =>
-  [method, bits, seed, metric, name].join('/');
-
 function matrixOf(
   model: QualityModel,
   bits: readonly string[],
@@ -66,15 +61,15 @@ function matrixOf(
   seeds: readonly number[],
 ): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
-  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, learning }) => {
-    const gptq = { ...quantization.weights?.gptq, samples };
+  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, rotation }) => {
+    const gptq = { samples, ...quantization.weights?.gptq };
     return {
       name,
       title,
       like,
       settings: {
         quantization: { ...quantization, weights: { ...quantization.weights, gptq } },
-        ...(learning && { rotation: { learning } }),
+        ...(rotation && { rotation }),
       },
     };
   });

@@ -4,14 +4,15 @@
  *     npm run quality -- [demo] [stories260K] [stories3M] [smollm2=FOLDER] [qwen=FOLDER]
  *         [--calibration TEXT --test TEXT] [--tasks FOLDER] [--rows NAME,…] [--seeds N,…]
  *
- * Models whose names are not given keep the numbers of bench/results/quality.json. With --write it only writes the
- * document again.
+ * Numbers of bench/results/quality.json stay, each until it is measured again. With --write it only writes the document
+ * again.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { withTables } from './document.ts';
 import { type Filled, fill, SEEDS } from './fill.ts';
+import { mergedWith } from './merge.ts';
 import { qualityModels } from './models.ts';
 import { TABLE_ROWS } from './rows.ts';
 
@@ -30,11 +31,6 @@ const { values, positionals } = parseArgs({
     write: { type: 'boolean', default: false },
   },
 });
-const known = new Map<string, Filled>(
-  existsSync(RESULTS)
-    ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]).map((model) => [model.model, model])
-    : [],
-);
 const { calibration, test, tasks } = values;
 const texts = calibration && test ? { calibration, test } : null;
 const wanted = values.write ? [] : await qualityModels(positionals, texts, tasks ?? null);
@@ -43,8 +39,19 @@ const part = {
   seeds: values.seeds?.split(',').map(Number) ?? SEEDS,
 };
 for (const model of wanted) {
-  known.set(model.name, await fill(model, part));
+  const now = await fill(model, part);
+  // Read behind the work: another command may have written meanwhile.
+  const known = new Map(readResults().map((one) => [one.model, one]));
+  known.set(model.name, mergedWith(known.get(model.name), now));
   writeFileSync(RESULTS, `${JSON.stringify([...known.values()], null, 2)}\n`);
-  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
+  writeDocument();
 }
-if (values.write) writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), [...known.values()]));
+if (values.write) writeDocument();
+
+function readResults(): Filled[] {
+  return existsSync(RESULTS) ? (JSON.parse(readFileSync(RESULTS, 'utf8')) as Filled[]) : [];
+}
+
+function writeDocument(): void {
+  writeFileSync(DOCUMENT, withTables(readFileSync(DOCUMENT, 'utf8'), readResults()));
+}

@@ -20,14 +20,14 @@ export interface QualityModel {
   readonly shared: Pick<ExperimentInput, 'model' | 'calibration' | 'evaluation'>;
   /** Sequences that GPTQ looks at. */
   readonly gptqSamples: number;
-  /** Folder of the data of zero-shot tasks; null where the model is too small to answer questions. */
+  /** Folder of the data of zero-shot tasks; null where none are asked. */
   readonly tasks: string | null;
 }
 
-/** Models of a person's own: their titles, and how many windows of what length are measured. */
+/** Models of a person's own: their titles, and how many windows of what length are measured, GPTQ's sequences. */
 const LARGE = {
-  smollm2: { title: 'SmolLM2-135M', sequenceLength: 2048, maxWindows: 12 },
-  qwen: { title: 'Qwen2.5-Coder-0.5B', sequenceLength: 1024, maxWindows: 4 },
+  smollm2: { title: 'SmolLM2-135M', sequenceLength: 2048, maxWindows: 12, gptqSamples: 32 },
+  qwen: { title: 'Qwen2.5-Coder-0.5B', sequenceLength: 1024, maxWindows: 4, gptqSamples: 16 },
 } as const;
 const SMALL = ['demo', 'stories260K', 'stories3M'];
 
@@ -43,7 +43,7 @@ export async function qualityModels(
   const found: QualityModel[] = [];
   for (const word of asked.length > 0 ? asked : SMALL) {
     const [name = '', folder] = word.split('=');
-    if (SMALL.includes(name)) found.push(...(await small(name)));
+    if (SMALL.includes(name)) found.push(...(await small(name, tasks)));
     else if (name in LARGE && folder && texts)
       found.push(large(name as keyof typeof LARGE, folder, texts, tasks));
     else
@@ -54,7 +54,7 @@ export async function qualityModels(
   return found;
 }
 
-async function small(name: string): Promise<QualityModel[]> {
+async function small(name: string, tasks: string | null): Promise<QualityModel[]> {
   return (await subjects([name])).map(({ experiment }) => {
     const { calibration, evaluation } = experiment;
     return {
@@ -66,34 +66,40 @@ async function small(name: string): Promise<QualityModel[]> {
         evaluation: { perplexity: [...evaluation.perplexity] },
       },
       gptqSamples: 256,
-      tasks: null,
+      tasks: tasks && resolve(tasks),
     };
   });
 }
 
 function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: string | null): QualityModel {
-  const { title, sequenceLength, maxWindows } = LARGE[name];
+  const { title, sequenceLength, maxWindows, gptqSamples } = LARGE[name];
+  // A test text in its tokenised form is measured as it is, and calibrated on in that form.
+  const isTokenised = readFileSync(texts.test, 'utf8').includes(UNKNOWN_WORD);
+  const form = isTokenised ? (text: string): string => text : rawForm;
   return {
     name,
     title,
     shared: {
       model: resolve(folder),
-      calibration: { text: plain(texts.calibration), samples: 100, sequenceLength },
+      calibration: { text: plain(texts.calibration, form), samples: 100, sequenceLength },
       evaluation: {
-        perplexity: [{ name: 'wikitext2', text: plain(texts.test), sequenceLength, maxWindows }],
+        perplexity: [{ name: 'wikitext2', text: plain(texts.test, form), sequenceLength, maxWindows }],
       },
     },
-    gptqSamples: 32,
+    gptqSamples,
     tasks: tasks && resolve(tasks),
   };
 }
 
-/** A copy of a text as the raw test text is, with the line ends that other programs read. @returns its path. */
-function plain(path: string): string {
+/** Stands for rare words in the tokenised form of WikiText-2. */
+const UNKNOWN_WORD = '<unk>';
+
+/** A copy of a text in the test text's form, with the line ends that other programs read. @returns its path. */
+function plain(path: string, form: (text: string) => string): string {
   mkdirSync(WORK, { recursive: true });
   const copy = join(WORK, basename(path));
   const text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n');
-  writeFileSync(copy, text.includes('<unk>') ? rawForm(text) : text);
+  writeFileSync(copy, text.includes(UNKNOWN_WORD) ? form(text) : text);
   return copy;
 }
 

@@ -10,7 +10,7 @@ export interface QualityRow {
   /** The row of the product that it begins with. */
   readonly like: string;
   readonly quantization: Quantization;
-  readonly learning?: NonNullable<ExperimentInput['rotation']>['learning'];
+  readonly rotation?: NonNullable<ExperimentInput['rotation']>;
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
 }
@@ -25,7 +25,9 @@ const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
 const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
 const GROUP = 64;
-const MASSIVE = { massiveWeight: 64 } as const;
+const MASSIVE = { learning: { massiveWeight: 64 } } as const;
+/** As published: R1 alone, and massive tokens weighted. */
+const DFROT = { r2: 'hadamard', learning: { objective: 'procrustes', massiveWeight: 64 } } as const;
 
 /** One ratio for all activations: a search of ratios takes as long as GPTQ, and finds no better ones on SmolLM2-135M. */
 const fixed = (clipRatio: number): Quantization => ({
@@ -45,6 +47,14 @@ function added(
 }
 
 export const QUALITY_ROWS: readonly QualityRow[] = [
+  {
+    name: 'dfrot',
+    title: 'Rows rounded and turned in turn (DFRot) + GPTQ',
+    like: 'peak-gptq',
+    quantization: {},
+    rotation: DFROT,
+    price: null,
+  },
   { name: 'outputs', ...added('GPTQ for outputs', { weights: { gptq: OUTPUTS } }), price: null },
   { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
@@ -75,15 +85,35 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     title: 'The best, massive tokens counted 64 times in learning',
     like: 'best',
     quantization: {},
-    learning: MASSIVE,
+    rotation: MASSIVE,
+    price: null,
+  },
+  {
+    name: 'massive-85',
+    title: 'The best, massive tokens counted 64 times, activations at 0.85, keys and values not clipped',
+    like: 'best',
+    quantization: fixed(0.85),
+    rotation: MASSIVE,
     price: null,
   },
   {
     name: 'massive-groups',
-    title: `The same in groups of ${GROUP}, nothing clipped`,
+    title: `The best, massive tokens counted 64 times, in groups of ${GROUP}, nothing clipped`,
     like: 'best',
     quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
-    learning: MASSIVE,
+    rotation: MASSIVE,
+    price: OF_GROUPS,
+  },
+  {
+    name: 'massive-groups-48',
+    title: `The same, GPTQ on 48 sequences`,
+    like: 'best',
+    quantization: {
+      ...fixed(1),
+      activations: { clipRatio: 1, groupSize: GROUP },
+      weights: { gptq: { samples: 48 } },
+    },
+    rotation: MASSIVE,
     price: OF_GROUPS,
   },
 ];
@@ -93,6 +123,15 @@ export function priceOf(method: string): string | null {
   const row = QUALITY_ROWS.find(({ name }) => name === method);
   const ofKeys = method === 'best' || row?.like === 'best' ? OF_KEYS : null;
   return [ofKeys, row?.price].filter((price) => price != null).join('; ') || null;
+}
+
+/** A row's title of today, or that of its numbers where the product has it. */
+export function titleOf(
+  method: string,
+  entries: readonly { readonly method: string; readonly title: string }[],
+): string {
+  const row = QUALITY_ROWS.find(({ name }) => name === method);
+  return row?.title ?? entries.find((entry) => entry.method === method)?.title ?? method;
 }
 
 /** Rows of the table, in its order. */

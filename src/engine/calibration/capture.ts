@@ -18,7 +18,7 @@ import { massiveTokens } from './massive-tokens.ts';
 /** Memory for captured rows of one group of rotations. */
 const RESERVOIR_BYTES = 256 * 2 ** 20;
 /** More rows than this no longer change what is learned. */
-const RESERVOIR_ROWS = 32_768;
+export const RESERVOIR_ROWS = 32_768;
 
 /** What is captured, beside the text. */
 export interface CaptureOptions {

@@ -1,5 +1,6 @@
 /** The learner of an experiment: through the quantized network, or on captured activations. */
-import { blocksToCapture, captureActivations } from '../calibration/capture.ts';
+import { blocksToCapture, type CapturedActivations, captureActivations } from '../calibration/capture.ts';
+import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { quantizersOf } from '../network/quantizers.ts';
 import type { SeamState } from '../network/seams.ts';
@@ -8,6 +9,7 @@ import {
   learnFromActivations,
 } from '../transform/learning/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../transform/learning/learner.ts';
+import { learnByProcrustes } from '../transform/learning/procrustes-learner.ts';
 import { learnedSeams } from './experiment-maps.ts';
 import type { LearningCheckpoint } from './learning-checkpoint.ts';
 import { capturedNetwork, learningNetwork } from './networks.ts';
@@ -26,6 +28,7 @@ export async function* learnBySteps(
 ): AsyncGenerator<LearnStep, SeamState> {
   const { learning, start } = bench.experiment.rotation;
   const { objective } = learning;
+  if (objective === 'procrustes') return yield* alternateOnCaptured(bench, blocks, initial, signal);
   if (objective !== 'cross-entropy') {
     return yield* learnOnCaptured(bench, blocks, initial, { ...learning, objective }, signal);
   }
@@ -57,20 +60,41 @@ async function* learnOnCaptured(
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, SeamState> {
   const { cache, experiment } = bench;
-  const some = blocksToCapture(blocks);
-  const network = capturedNetwork(bench);
-  const sample = {
-    seed: experiment.calibration.seed,
-    massiveWeight: experiment.rotation.learning.massiveWeight,
-  };
-  const captured = await captureActivations(cache, network, some, sample, signal);
-  const { input } = quantizersOf(
-    experiment.quantization,
-    experiment.rotation,
-    network.checkpoint.config,
-  ).quantizers;
-  const options = { ...settings, seams: learnedSeams(experiment), residualGroup: input.group };
+  const { captured, quantizers } = await capturedOf(bench, blocks, signal);
+  const options = { ...settings, seams: learnedSeams(experiment), residualGroup: quantizers.input.group };
   return yield* learnFromActivations(cache, initial, captured, options, signal);
+}
+
+async function* alternateOnCaptured(
+  bench: Workbench,
+  blocks: readonly Int32Array[],
+  initial: SeamState,
+  signal?: AbortSignal,
+): AsyncGenerator<LearnStep, SeamState> {
+  const { cache, experiment } = bench;
+  const { captured, quantizers } = await capturedOf(bench, blocks, signal);
+  const { input, values, outputInput } = quantizers;
+  const options = {
+    steps: experiment.rotation.learning.steps,
+    seams: learnedSeams(experiment),
+    // Rows of heads stand alone: each is a group.
+    quantizers: { residual: input, value: { ...(values.bits < 16 ? values : outputInput), group: 0 } },
+  };
+  return yield* learnByProcrustes(cache, initial, captured, options, signal);
+}
+
+/** What learning without the network reads, and the quantizers that read it when deployed. */
+async function capturedOf(
+  bench: Workbench,
+  blocks: readonly Int32Array[],
+  signal?: AbortSignal,
+): Promise<{ captured: CapturedActivations; quantizers: LayerQuantizers }> {
+  const { cache, experiment } = bench;
+  const { quantization, rotation, calibration } = experiment;
+  const network = capturedNetwork(bench);
+  const sample = { seed: calibration.seed, massiveWeight: rotation.learning.massiveWeight };
+  const captured = await captureActivations(cache, network, blocksToCapture(blocks), sample, signal);
+  return { captured, quantizers: quantizersOf(quantization, rotation, network.checkpoint.config).quantizers };
 }
 
 async function lastState(steps: AsyncGenerator<LearnStep, SeamState>): Promise<SeamState> {

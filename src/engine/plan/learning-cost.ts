@@ -1,6 +1,6 @@
 import { learningWeightBits, learningWeightClip } from '../../config/index.ts';
 import { addWork, type Cost, type TextSize, tokensOf, type Work } from '../network/work.ts';
-import { capturedLearningWork, networkLearningWork } from '../transform/learning/work.ts';
+import { alternatingWork, capturedLearningWork, networkLearningWork } from '../transform/learning/work.ts';
 import { learnedSeams } from './experiment-maps.ts';
 import { WARM_START } from './learners.ts';
 import { learningMode, networkBytes } from './memory.ts';
@@ -15,7 +15,10 @@ export function learningCost({ experiment, checkpoint }: Workbench, text: TextSi
   if (learning.objective !== 'cross-entropy') {
     const network = { mode: 'plain', purpose: 'run' } as const;
     return {
-      work: onCaptured(learning.steps),
+      work:
+        learning.objective === 'procrustes'
+          ? alternatingWork(config, text, { steps: learning.steps, seams })
+          : onCaptured(learning.steps),
       bytes: networkBytes(experiment, checkpoint, network, tokensOf(text)),
     };
   }

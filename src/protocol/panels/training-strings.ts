@@ -39,6 +39,7 @@ function chartTexts(t: Translate) {
       range: t('(squared range of a token)'),
       whip: t('(Σ exp(−|y|) of a token)'),
       kurtosis: t('(|κ − 1.8| of a token)'),
+      procrustes: t('(mean squared rounding error)'),
     },
     timeUnits: { seconds: t('s'), minutes: t('min'), hours: t('h') },
     xAxis: t('Along'),

@@ -15,7 +15,7 @@ import {
 import { SMOOTHING } from './training-limits.ts';
 import type { TrainingStrings } from './training-strings.ts';
 
-export type Objective = 'cross-entropy' | 'peak' | 'range' | 'whip' | 'kurtosis';
+export type Objective = 'cross-entropy' | 'peak' | 'range' | 'whip' | 'kurtosis' | 'procrustes';
 
 export type VerdictKind = 'too-early' | 'unclear' | 'converging' | 'settled' | 'stalled' | 'diverging';
 

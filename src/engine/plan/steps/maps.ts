@@ -5,6 +5,7 @@ import {
   type ResolvedExperiment,
   type Rotation,
   scalingOf,
+  siteQuantizer,
 } from '../../../config/index.ts';
 import type { LossSummary } from '../../../runs/index.ts';
 import { COMPARED_TOKENS } from '../../evaluate/preservation.ts';
@@ -93,7 +94,7 @@ export function learnStep(
     spec: () =>
       rotation.learning.objective === 'cross-entropy'
         ? { rotation, quantization, seed: text.seed }
-        : { ...withoutOnline(rotation), seed: text.seed, ...groupsOf(quantization) },
+        : { ...withoutOnline(rotation), seed: text.seed, ...judgedBy(quantization, rotation) },
     digest: ({ state }) => digestOfMaps(state),
     keeping: LEARNED,
     cost: (context) => learningCost(context.bench, sizeOfText(context.of(calibration))),
@@ -106,7 +107,13 @@ export function learnStep(
   return step;
 }
 
-function groupsOf({ activations: { bits, groupSize } }: Quantization): { readonly groupSize?: number } {
+/** What learning on captured activations reads of the quantizers: with procrustes all that rounds, else groups alone. */
+function judgedBy(quantization: Quantization, rotation: Rotation): object {
+  if (rotation.learning.objective === 'procrustes') {
+    const sites = ['attention-input', 'value', 'o-input'] as const;
+    return { rounds: sites.map((site) => siteQuantizer(site, quantization, rotation, null)) };
+  }
+  const { bits, groupSize } = quantization.activations;
   return bits >= 16 || groupSize === null ? {} : { groupSize };
 }
 

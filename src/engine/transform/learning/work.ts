@@ -1,6 +1,6 @@
 /** What learning rotations asks of a machine. */
 import type { SeamName } from '../../../protocol/block.ts';
-import { capturedSequences } from '../../calibration/capture.ts';
+import { capturedSequences, RESERVOIR_ROWS } from '../../calibration/capture.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import {
   addWork,
@@ -16,6 +16,7 @@ import {
   type Work,
 } from '../../network/work.ts';
 import { ROWS_PER_STEP } from './distribution-learner.ts';
+import { POLAR_PRODUCTS } from './polar-factor.ts';
 
 /** Products of a rotation with matrices of its size in a step of either optimizer, about. */
 const PRODUCTS_OF_STEP = 12;
@@ -68,6 +69,28 @@ export function capturedLearningWork(
   });
   const step = addWork(...turned, optimizerWork(config, seams));
   return addWork(networkForward(config, captured, false), timesWork(steps, step));
+}
+
+/** By Procrustes: all rows pass two products, then the nearest rotation is found in float64, of half the rate. */
+export function alternatingWork(
+  config: ModelConfig,
+  text: TextSize,
+  { steps, seams }: LearningSettings,
+): Work {
+  const captured = { ...text, sequences: capturedSequences(text) };
+  const rows = Math.min(RESERVOIR_ROWS, tokensOf(captured) * config.layers);
+  const turns = seams.map((seam) => {
+    const [count, n] = mapsOf(config, seam);
+    return addWork(
+      {
+        flops: 4 * count * rows * n * n + 2 * 2 * POLAR_PRODUCTS * count * n ** 3,
+        bytes: 0,
+        calls: 3 * count,
+      },
+      passesOver(count * rows * n, PASSES_OVER_ROWS),
+    );
+  });
+  return addWork(networkForward(config, captured, false), timesWork(steps, addWork(...turns)));
 }
 
 function optimizerWork(config: ModelConfig, seams: readonly SeamName[]): Work {
