@@ -168,8 +168,9 @@ export async function measureRotations({ folder, rig, workbench }: Session): Pro
   await row(run.dir).locator('.from').waitFor();
   const name = await row(learner.dir).locator('.run-name').innerText();
   assert.equal(await row(run.dir).locator('.from').innerText(), `rotations of ${name} · seed 1`);
-  const isWhole = '(element) => element.scrollWidth <= element.clientWidth';
-  assert.ok(await row(run.dir).locator('.from').evaluate(isWhole), 'the seed is in sight');
+  const from = row(run.dir).locator('.from');
+  const isWhole = await from.evaluate((element) => element.scrollWidth <= element.clientWidth);
+  assert.ok(isWhole, 'the seed is in sight');
   await workbench.treeItem('Runs', /^w3 #3/).hover();
   await rig.page
     .locator('.monaco-hover:visible', { hasText: `Rotations of ${basename(learner.dir)}, seed 1` })
