@@ -8,7 +8,7 @@ import {
   learnFromActivations,
 } from '../transform/learning/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../transform/learning/learner.ts';
-import { learnedSeams } from './experiment-maps.ts';
+import { learnedSeams, symmetricSeams } from './experiment-maps.ts';
 import type { LearningCheckpoint } from './learning-checkpoint.ts';
 import { capturedNetwork, learningNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
@@ -69,7 +69,12 @@ async function* learnOnCaptured(
     experiment.rotation,
     network.checkpoint.config,
   ).quantizers;
-  const options = { ...settings, seams: learnedSeams(experiment), residualGroup: input.group };
+  const options = {
+    ...settings,
+    seams: learnedSeams(experiment),
+    residualGroup: input.group,
+    symmetric: symmetricSeams(experiment.quantization),
+  };
   return yield* learnFromActivations(cache, initial, captured, options, signal);
 }
 

@@ -14,7 +14,7 @@ import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { addWork, prepareWeights, tokensOf } from '../../network/work.ts';
 import { digestOfMaps } from '../digests.ts';
-import { givenMaps, startingMaps } from '../experiment-maps.ts';
+import { givenMaps, startingMaps, symmetricSeams } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { learningCost } from '../learning-cost.ts';
@@ -89,11 +89,11 @@ export function learnStep(
     name: 'learn',
     version: 1,
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
-    // Captured activations are those of the full-precision network, judged in the groups that share a scale.
+    // Captured activations are those of the full-precision network, judged as the grids that read them.
     spec: () =>
       rotation.learning.objective === 'cross-entropy'
         ? { rotation, quantization, seed: text.seed }
-        : { ...withoutOnline(rotation), seed: text.seed, ...groupsOf(quantization) },
+        : { ...withoutOnline(rotation), seed: text.seed, ...gridsOf(quantization) },
     digest: ({ state }) => digestOfMaps(state),
     keeping: LEARNED,
     cost: (context) => learningCost(context.bench, sizeOfText(context.of(calibration))),
@@ -106,8 +106,14 @@ export function learnStep(
   return step;
 }
 
-function groupsOf({ activations: { bits, groupSize } }: Quantization): { readonly groupSize?: number } {
-  return bits >= 16 || groupSize === null ? {} : { groupSize };
+/** Groups that share a scale, and symmetric grids, where there are some. */
+function gridsOf(quantization: Quantization): object {
+  const { bits, groupSize } = quantization.activations;
+  const symmetric = symmetricSeams(quantization);
+  return {
+    ...(bits < 16 && groupSize !== null && { groupSize }),
+    ...(symmetric.length > 0 && { symmetric }),
+  };
 }
 
 /** Measures that maps leave the full-precision function alone. */
