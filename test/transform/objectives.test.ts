@@ -66,7 +66,10 @@ for (const { objective, mirrored } of JUDGED) {
     const data = Float64Array.from({ length: 24 }, () => 2 * rng.normal());
     const lossAt = async () => (await program.run({ y: double(dims, data) })).loss!.data[0] as number;
     const tokens = [0, 1, 2, 3].map((t) => [...data.subarray(6 * t, 6 * t + 6)]);
-    assert.ok(Math.abs((await lossAt()) - average(tokens.map((token) => REFERENCE[objective](judged(token))))) < 1e-12);
+    assert.ok(
+      Math.abs((await lossAt()) - average(tokens.map((token) => REFERENCE[objective](judged(token))))) <
+        1e-12,
+    );
     const analytic = (await program.run({ y: double(dims, data) })).dy!.data as Float64Array;
     for (let i = 0; i < data.length; i++) {
       const kept = data[i]!;
