@@ -41,9 +41,15 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
   const out = join(temporaryFolder(t), 'out');
   const result = await written({ run: RUN }, out, { embeddings: 4, head: 8 });
   const texts = ['tokenizer.json', 'tokenizer_config.json'];
-  const files = ['model.onnx', 'model.onnx.data', 'genai_config.json', ...texts];
+  const files = ['model.onnx', 'model.onnx.data', 'genai_config.json', ...texts, 'README.md'];
   assert.deepEqual(readdirSync(out).sort(), [...files, 'export.json'].sort());
   assert.deepEqual(Object.keys(result.files), files);
+  const card = readFileSync(join(out, 'README.md'), 'utf8');
+  assert.match(card, /^---\nbase_model: model\n---\n\n# model, W4A4KV4, ONNX model for stock ONNX Runtime\n/);
+  assert.match(card, /\| activations \| .* \| changed \| 8 bits, symmetric/);
+  assert.match(card, /## Perplexity that the run measured\n/);
+  assert.match(card, /The licence is that of the base model, whose folder does not tell it\./);
+  assert.ok(card.includes('onnxruntime_genai') && !card.includes(folder), 'it goes to others');
   const { folder: _, ...report } = result;
   assert.deepEqual(JSON.parse(readFileSync(join(out, 'export.json'), 'utf8')), report);
   assert.deepEqual([report.target, report.run, report.bits], ['stock', RUN, 'W4A4KV4']);

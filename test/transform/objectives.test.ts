@@ -50,20 +50,26 @@ function double(dims: readonly number[], data: Float64Array): HostTensor<Float64
   return { kind: 'host', dtype: 'float64', dims, data };
 }
 
-for (const objective of OBJECTIVES) {
-  test(`${objective}: value by its definition, derivative by finite differences`, async () => {
+const JUDGED = OBJECTIVES.flatMap((objective) => [false, true].map((mirrored) => ({ objective, mirrored })));
+
+for (const { objective, mirrored } of JUDGED) {
+  const judged = (token: number[]) => (mirrored ? [...token, ...token.map((value) => -value)] : token);
+  test(`${objective}${mirrored ? ' of a symmetric grid' : ''}: value by its definition, derivative by finite differences`, async () => {
     const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
     const graph = new Graph('float64');
     const dims = [1, 4, 6];
     const y = graph.input('y', dims);
-    const loss = distributionLoss(y, objective);
+    const loss = distributionLoss(y, objective, mirrored);
     const [dy] = gradients([[loss, graph.reals([1], [1])]], [y]);
     const program = await Program.compile(runtime, graph, { loss, dy: dy! });
     const rng = new Rng(3);
     const data = Float64Array.from({ length: 24 }, () => 2 * rng.normal());
     const lossAt = async () => (await program.run({ y: double(dims, data) })).loss!.data[0] as number;
     const tokens = [0, 1, 2, 3].map((t) => [...data.subarray(6 * t, 6 * t + 6)]);
-    assert.ok(Math.abs((await lossAt()) - average(tokens.map(REFERENCE[objective]))) < 1e-12);
+    assert.ok(
+      Math.abs((await lossAt()) - average(tokens.map((token) => REFERENCE[objective](judged(token))))) <
+        1e-12,
+    );
     const analytic = (await program.run({ y: double(dims, data) })).dy!.data as Float64Array;
     for (let i = 0; i < data.length; i++) {
       const kept = data[i]!;

@@ -9,19 +9,17 @@ export interface ReadmeModel {
   readonly kvHeads: number;
 }
 
-/** The README of a folder with our operators: how to load it from Python and from C++. */
-export function nativeReadme({ library, platform, rows, kvHeads }: ReadmeModel): string {
+/** How a folder with our operators is loaded from Python and from C++, in Markdown. */
+export function nativeUsage({ library, platform, rows, kvHeads }: ReadmeModel): string {
   const isBytes = rows.dtype === 'int8';
   const [python, cpp] = isBytes ? ['np.int8', 'int8_t'] : ['np.float32', 'float'];
-  return `# A quantized model with its operators
-
-\`model.onnx\` uses operators of the domain \`spinquant\`. They are in \`${library}\`, built for ${platform}; ONNX Runtime
+  return `\`model.onnx\` uses operators of the domain \`spinquant\`. They are in \`${library}\`, built for ${platform}; ONNX Runtime
 1.22 or newer loads it. \`export.json\` says where the model comes from, and what it does otherwise than its run.
 
 The examples run in this folder. Token ids come from \`tokenizer.json\`, here a first one alone. A cache is empty at first,
 and each step gives the next one. onnxruntime-genai finds all of this in \`genai_config.json\`.
 
-## Python
+### Python
 
 \`\`\`python
 import numpy as np
@@ -40,7 +38,7 @@ for _ in range(20):
 print(ids)
 \`\`\`
 
-## C++
+### C++
 
 \`\`\`cpp
 #include <onnxruntime_cxx_api.h>
@@ -73,6 +71,22 @@ int main() {
     std::move(results.begin() + 1, results.end(), values.begin() + 1);
   }
 }
-\`\`\`
-`;
+\`\`\``;
 }
+
+/** How a folder of stock operators is loaded from Python, in Markdown. */
+export const STOCK_USAGE = `Any session of ONNX Runtime loads \`model.onnx\`; onnxruntime-genai writes from the folder:
+
+\`\`\`python
+import onnxruntime_genai as og
+
+model = og.Model(".")
+tokenizer = og.Tokenizer(model)
+parameters = og.GeneratorParams(model)
+parameters.set_search_options(max_length=200)
+generator = og.Generator(model, parameters)
+generator.append_tokens(tokenizer.encode("Once upon a time"))
+while not generator.is_done():
+    generator.generate_next_token()
+print(tokenizer.decode(generator.get_sequence(0)))
+\`\`\``;

@@ -8,7 +8,7 @@ import { writeJson, writeModelFolder } from '../model/model-folder.ts';
 import { operatorLibraryPath } from '../runtime/addon.ts';
 import { genaiConfig, type SpecialTokens } from './genai-config.ts';
 import { limitsOf, type WrittenTables } from './limits.ts';
-import { nativeReadme } from './native-readme.ts';
+import { nativeUsage, STOCK_USAGE } from './native-readme.ts';
 import { contextLength } from './rotary-tables.ts';
 import {
   DATA_FILE,
@@ -37,6 +37,8 @@ export interface FolderToWrite extends ModelToWrite {
   readonly tokens: SpecialTokens;
   /** What the report says of where the model comes from. */
   readonly origin: Readonly<Record<string, unknown>>;
+  /** The README around the lines that say how the folder is loaded; absent: these alone. */
+  readonly card?: (usage: string) => string;
 }
 
 /** What is in an exported folder, `export.json`. */
@@ -105,7 +107,7 @@ export async function writeModelAsFolder(
 /** Writes what a runtime needs beside the model. @returns the names of the files. */
 async function filesBeside(
   folder: string,
-  { network, target, tokens }: FolderToWrite,
+  { network, target, tokens, card = (usage) => `${usage}\n` }: FolderToWrite,
   { rows }: WrittenModel,
   library: string | null,
 ): Promise<string[]> {
@@ -119,9 +121,11 @@ async function filesBeside(
     await writing(path, () => copyFile(from, path));
   }
   const texts = copies.map((path) => basename(path));
-  if (operators === null) return [GENAI_FILE, ...texts];
-  const readme = nativeReadme({ library: operators, platform: PLATFORM, rows, kvHeads: config.kvHeads });
+  const usage =
+    operators === null
+      ? STOCK_USAGE
+      : nativeUsage({ library: operators, platform: PLATFORM, rows, kvHeads: config.kvHeads });
   const path = join(folder, README_FILE);
-  await writing(path, () => writeFile(path, readme));
-  return [GENAI_FILE, ...texts, operators, README_FILE];
+  await writing(path, () => writeFile(path, card(usage)));
+  return [GENAI_FILE, ...texts, ...(operators === null ? [] : [operators]), README_FILE];
 }

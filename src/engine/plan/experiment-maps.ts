@@ -1,5 +1,5 @@
 /** The maps that an experiment puts at the seams, and the source of their numbers. */
-import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.ts';
+import { hasLearnedRotation, type Quantization, type ResolvedExperiment } from '../../config/index.ts';
 import type { SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
@@ -112,6 +112,15 @@ export function learnedSeams({ rotation }: ResolvedExperiment): SeamName[] {
     ...(rotation.r1 === 'learned' ? (['residual'] as const) : []),
     ...(rotation.r2 === 'learned' ? (['value'] as const) : []),
   ];
+}
+
+/**
+ * Seams whose learned rows are read by a symmetric grid alone: inputs of linear layers, and values where they are
+ * rounded.
+ */
+export function symmetricSeams({ activations, values }: Quantization): SeamName[] {
+  if (activations.bits >= 16 || !activations.symmetric) return [];
+  return values.bits >= 16 || values.symmetric ? ['residual', 'value'] : ['residual'];
 }
 
 /** The rotations of a state as files name them. */

@@ -2,19 +2,27 @@
 import { existsSync } from 'node:fs';
 import { expectWritable } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
-import type { ExportTarget, ModelFormatName, TableBits } from '../../protocol/export-formats.ts';
+import {
+  EXPORT_TARGETS,
+  type ExportTarget,
+  MODEL_FORMATS,
+  type ModelFormatName,
+  type TableBits,
+} from '../../protocol/export-formats.ts';
 import { newModelFolder } from '../model/model-folder.ts';
 import { expectExpressible } from '../onnx-export/limits.ts';
 import { type FolderReport, libraryFor, writeModelAsFolder } from '../onnx-export/write-folder.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
-import { openWriter } from './opened-writer.ts';
+import { licenceOf, modelCard } from './model-card.ts';
+import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
+import { targetOf } from './plan-export.ts';
 import { provenanceOf } from './provenance.ts';
 import { warningsOf } from './source.ts';
 import { targetQuestion } from './stock-run.ts';
-import { labelOf } from './workbench.ts';
+import { labelOf, type Workbench } from './workbench.ts';
 import type { Writer } from './writer.ts';
 import { mergedNetworkOf, writerSetting } from './writer-network.ts';
 
@@ -70,8 +78,30 @@ export async function* exportModel(
     };
     const tokens = { bos: bench.tokenizer.bosId, ends: [...endTokensOf(bench)] };
     const { cache } = bench;
-    const model = { cache, network, tables: { embeddings, head }, target, tokens, origin };
+    const card = await cardOf(request, opened, bench, productVersion);
+    const model = { cache, network, tables: { embeddings, head }, target, tokens, origin, card };
     const report = yield* phase('export', {}, () => writeModelAsFolder(out, model, options.signal), out);
     return { ...origin, ...report, folder: out };
   });
+}
+
+/** The model card around the lines that say how the folder is loaded. */
+async function cardOf(
+  { format, target, embeddings, head }: ExportModelRequest,
+  { experiment, run }: OpenedWriter,
+  bench: Workbench,
+  productVersion: string,
+): Promise<(usage: string) => string> {
+  const { rows } = await targetOf(bench, { format, target });
+  const results = run === null ? null : await run.readResults().catch(() => null);
+  const { model, rotation } = experiment;
+  const known = { model, rotation, rows, results, productVersion, bits: labelOf(bench), check: null };
+  return (usage) =>
+    modelCard({
+      ...known,
+      title: `${MODEL_FORMATS[format].title} ${EXPORT_TARGETS[target].title}`,
+      settings: { target, embeddings, head },
+      usage: [usage],
+      licence: licenceOf(model),
+    });
 }

@@ -10,7 +10,7 @@ import {
 } from '../transform/learning/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../transform/learning/learner.ts';
 import { learnByProcrustes } from '../transform/learning/procrustes-learner.ts';
-import { learnedSeams } from './experiment-maps.ts';
+import { learnedSeams, symmetricSeams } from './experiment-maps.ts';
 import type { LearningCheckpoint } from './learning-checkpoint.ts';
 import { capturedNetwork, learningNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
@@ -61,7 +61,12 @@ async function* learnOnCaptured(
 ): AsyncGenerator<LearnStep, SeamState> {
   const { cache, experiment } = bench;
   const { captured, quantizers } = await capturedOf(bench, blocks, signal);
-  const options = { ...settings, seams: learnedSeams(experiment), residualGroup: quantizers.input.group };
+  const options = {
+    ...settings,
+    seams: learnedSeams(experiment),
+    residualGroup: quantizers.input.group,
+    symmetric: symmetricSeams(experiment.quantization),
+  };
   return yield* learnFromActivations(cache, initial, captured, options, signal);
 }
 

@@ -68,7 +68,8 @@ interface Target {
   readonly computed: (run: LayerQuantizers) => LayerQuantizers;
 }
 
-async function targetOf(bench: Workbench, settings: PlanExportRequest['settings']): Promise<Target> {
+/** The table of a format, and what its program rounds. */
+export async function targetOf(bench: Workbench, settings: PlanExportRequest['settings']): Promise<Target> {
   if (isOnnx(settings)) {
     const { target } = settings;
     const { checkpoint } = bench;

@@ -15,7 +15,7 @@ import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { addWork, prepareWeights, tokensOf } from '../../network/work.ts';
 import { digestOfMaps } from '../digests.ts';
-import { givenMaps, startingMaps } from '../experiment-maps.ts';
+import { givenMaps, startingMaps, symmetricSeams } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
 import { keptLearning, learnMaps } from '../learned-maps.ts';
 import { learningCost } from '../learning-cost.ts';
@@ -90,7 +90,7 @@ export function learnStep(
     name: 'learn',
     version: 1,
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
-    // Captured activations are those of the full-precision network, judged in the groups that share a scale.
+    // Captured activations are those of the full-precision network, judged as the grids that read them.
     spec: () =>
       rotation.learning.objective === 'cross-entropy'
         ? { rotation, quantization, seed: text.seed }
@@ -107,14 +107,21 @@ export function learnStep(
   return step;
 }
 
-/** What learning on captured activations reads of the quantizers: with procrustes all that rounds, else groups alone. */
+/** What learning on captured activations reads of the quantizers: with procrustes all that rounds, else what gridsOf tells. */
 function judgedBy(quantization: Quantization, rotation: Rotation): object {
-  if (rotation.learning.objective === 'procrustes') {
-    const sites = ['attention-input', 'value', 'o-input'] as const;
-    return { rounds: sites.map((site) => siteQuantizer(site, quantization, rotation, null)) };
-  }
+  if (rotation.learning.objective !== 'procrustes') return gridsOf(quantization);
+  const sites = ['attention-input', 'value', 'o-input'] as const;
+  return { rounds: sites.map((site) => siteQuantizer(site, quantization, rotation, null)) };
+}
+
+/** Groups that share a scale, and symmetric grids, where there are some. */
+function gridsOf(quantization: Quantization): object {
   const { bits, groupSize } = quantization.activations;
-  return bits >= 16 || groupSize === null ? {} : { groupSize };
+  const symmetric = symmetricSeams(quantization);
+  return {
+    ...(bits < 16 && groupSize !== null && { groupSize }),
+    ...(symmetric.length > 0 && { symmetric }),
+  };
 }
 
 /** Measures that maps leave the full-precision function alone. */

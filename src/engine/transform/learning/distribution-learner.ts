@@ -33,6 +33,8 @@ export interface DistributionOptions {
   readonly seams: readonly SeamName[];
   /** Channels of the residual that share a scale, which then are judged apart; 0 or absent: whole tokens. */
   readonly residualGroup?: number;
+  /** Seams whose quantizers have a symmetric grid. */
+  readonly symmetric?: readonly SeamName[];
 }
 
 /**
@@ -86,7 +88,8 @@ async function groupLearners(
     const [maps, rows] = [start[seam], captured[seam]];
     if (!options.seams.includes(seam) || !maps || !rows) continue;
     const group = seam === 'residual' ? (options.residualGroup ?? 0) : 0;
-    learners.push([seam, await GroupLearner.create(cache, options, group, maps, rows)]);
+    const grid = { group, mirrored: options.symmetric?.includes(seam) ?? false };
+    learners.push([seam, await GroupLearner.create(cache, options, grid, maps, rows)]);
   }
   return learners;
 }
@@ -132,11 +135,11 @@ class GroupLearner {
   static async create(
     cache: ProgramCache,
     options: DistributionOptions,
-    group: number,
+    grid: Pick<StepSpec, 'group' | 'mirrored'>,
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ): Promise<GroupLearner> {
-    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data), group };
+    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data), ...grid };
     const { objective, optimizer, gradientClip } = options;
     const program = await cache.get(DISTRIBUTION_STEP, { objective, optimizer, gradientClip, ...shape });
     return new GroupLearner(cache, program, options, rotations, data);
@@ -189,6 +192,8 @@ interface StepSpec extends Pick<DistributionOptions, 'objective' | 'optimizer' |
   readonly rows: number;
   /** Channels that are judged together; 0 for whole rows. */
   readonly group: number;
+  /** True where a row is judged beside its mirror image. */
+  readonly mirrored: boolean;
 }
 
 type StepOutputs = Record<'loss' | 'gradientNorm' | 'next' | 'drift', Reals> &
@@ -197,13 +202,14 @@ type StepOutputs = Record<'loss' | 'gradientNorm' | 'next' | 'drift', Reals> &
 /** One step as one graph: r [N, n, n], x [N, rows, n] → loss [N], and the rotations after the optimizer's step. */
 const DISTRIBUTION_STEP: ProgramKind<StepSpec, StepOutputs> = {
   name: 'distribution-step',
-  build({ objective, optimizer, gradientClip, count, n, rows, group }) {
+  build({ objective, optimizer, gradientClip, count, n, rows, group, mirrored }) {
     const graph = new Graph();
     const r = graph.input('r', [count, n, n]);
     const rates = stepInputs(graph);
     const turned = matmul(graph.input('x', [count, rows, n]), r);
     const width = group || n;
-    const loss = distributionLoss(reshape(turned, [count, (rows * n) / width, width]), objective);
+    const tokens = reshape(turned, [count, (rows * n) / width, width]);
+    const loss = distributionLoss(tokens, objective, mirrored);
     const ones = expand(reshape(graph.scalar(1), [1]), [count]);
     const [g] = gradients([[loss, ones]], [r]);
     if (!g) throw new Error(`the objective ${objective} does not depend on the rotation`);

@@ -2,7 +2,7 @@ import { peakLoss } from '../../graph/fused/peak-loss.ts';
 import type { Value } from '../../graph/graph.ts';
 import { abs, add, div, equal, exp, mul, scale, stopGradient, sub } from '../../graph/ops/elementwise.ts';
 import { reduceMax, reduceMean, reduceMin, reduceSum } from '../../graph/ops/reduce.ts';
-import { cast, reshape } from '../../graph/ops/shape.ts';
+import { cast, concat, reshape } from '../../graph/ops/shape.ts';
 
 /**
  * A rotation may make one of these small, by the distribution of rotated activations alone:
@@ -18,10 +18,14 @@ const EPSILON = 1e-6;
 
 /**
  * Loss of rotated tokens.
- * @param y [N, tokens, n], each of N rotations with its own tokens. @returns mean over tokens [N].
+ * @param y [N, tokens, n], each of N rotations with its own tokens.
+ * @param mirrored true for a symmetric grid, whose step follows max |y| and not the range: a token beside its mirror image
+ * has the mean 0 and the range 2 max |y|.
+ * @returns mean over tokens [N].
  */
-export function distributionLoss(y: Value, objective: DistributionObjective): Value {
-  return meanOverTokens(TOKEN_LOSS[objective](y));
+export function distributionLoss(y: Value, objective: DistributionObjective, mirrored = false): Value {
+  const judged = mirrored ? concat([y, scale(y, -1)], y.dims.length - 1) : y;
+  return meanOverTokens(TOKEN_LOSS[objective](judged));
 }
 
 /** [N, tokens, n] → [N, tokens, 1]. */
