@@ -74,12 +74,15 @@ async function failed(ranks: Ranks, error: unknown, output: Output): Promise<Exi
   const haveAllEnded = await ranks.leave(isWarned ? WARNED_SECONDS : FAILED_SECONDS);
   if (haveAllEnded && ranks.leads) throw error;
   // MPI is left in the middle of a wait. Launchers take that for a fault, and pass on the code of any rank.
-  if (haveAllEnded && isStopped) await sleep(TELLING_MS);
-  if (haveAllEnded && isStopped) return isWarned ? EXIT.again : EXIT.cancelled;
+  if (haveAllEnded && isStopped) {
+    await sleep(TELLING_MS);
+    return isWarned ? EXIT.again : EXIT.cancelled;
+  }
   // The exit code is rank 0's: a launcher ends all when one fails, and rank 0 is about to tell.
   if (haveAllEnded && error instanceof UserError) return undefined;
   if (!ranks.leads) output.note(`Rank ${ranks.rank} of ${ranks.size}, on ${hostname()}:`);
-  const code = reportFailure(error, output);
+  const told = reportFailure(error, output);
+  const code = isWarned ? EXIT.again : told;
   await flushStdout();
   if (!haveAllEnded) ranks.abort(code);
   return code;
