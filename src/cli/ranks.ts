@@ -21,8 +21,8 @@ export async function hasPart([command = '']: readonly string[]): Promise<boolea
 
 /** A rank that fails waits so long for the others to fail, too, before it ends them. */
 const FAILED_SECONDS = 3;
-/** Where all were told to stop, the others may have a checkpoint to write. */
-const STOPPED_SECONDS = 60;
+/** Where a scheduler warned of the end, the others may have a checkpoint to write. */
+const WARNED_SECONDS = 60;
 /** Rank 0 has so long to tell before a launcher may end it. */
 const TELLING_MS = 500;
 /** A rank that is done waits so long: the others may still write. */
@@ -70,15 +70,19 @@ export function stoppedWith(ranks: Ranks, signal: AbortSignal): AbortSignal {
 /** @throws the error on rank 0, where all ranks have ended; the others keep still. */
 async function failed(ranks: Ranks, error: unknown, output: Output): Promise<ExitCode | undefined> {
   const isStopped = error instanceof Cancelled;
-  const haveAllEnded = await ranks.leave(isStopped ? STOPPED_SECONDS : FAILED_SECONDS);
+  const isWarned = isStopped && error.how === 'interrupted';
+  const haveAllEnded = await ranks.leave(isWarned ? WARNED_SECONDS : FAILED_SECONDS);
   if (haveAllEnded && ranks.leads) throw error;
   // MPI is left in the middle of a wait. Launchers take that for a fault, and pass on the code of any rank.
-  if (haveAllEnded && isStopped) await sleep(TELLING_MS);
-  if (haveAllEnded && isStopped) return error.how === 'interrupted' ? EXIT.again : EXIT.cancelled;
+  if (haveAllEnded && isStopped) {
+    await sleep(TELLING_MS);
+    return isWarned ? EXIT.again : EXIT.cancelled;
+  }
   // The exit code is rank 0's: a launcher ends all when one fails, and rank 0 is about to tell.
   if (haveAllEnded && error instanceof UserError) return undefined;
   if (!ranks.leads) output.note(`Rank ${ranks.rank} of ${ranks.size}, on ${hostname()}:`);
-  const code = reportFailure(error, output);
+  const told = reportFailure(error, output);
+  const code = isWarned ? EXIT.again : told;
   await flushStdout();
   if (!haveAllEnded) ranks.abort(code);
   return code;
