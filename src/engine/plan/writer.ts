@@ -20,7 +20,9 @@ export function findWriter(named: string, runs: string): Writer {
   if (existsSync(named)) return atPath(named);
   const run = join(runs, named);
   if (isRunFolder(run)) return { run };
-  if (parseModelName(named) !== null) return { model: resolveModel(process.cwd(), named) };
+  // A name whose first part is a folder here is a path, and nothing is there.
+  const model = parseModelName(named) === null ? null : resolveModel(process.cwd(), named);
+  if (model === named) return { model };
   throw new UserError(
     'generate/no-writer',
     `There is no ${named}, and no run of that name in ${runs}.`,
