@@ -25,14 +25,21 @@ function keysWith(more: object): Readonly<Record<string, string>> {
   return Object.fromEntries(resolvedCells(experiment).map(({ method, key }) => [method, key]));
 }
 
+const learning = (options: object): object => ({ rotation: { learning: options } });
+
 test('an option that is not used leaves the keys of cells as they were before it', () => {
-  assert.deepEqual(keysWith({}), KEYS, 'list a new option in src/config/later-options.ts');
+  // The precision was another by default.
+  assert.deepEqual(
+    keysWith(learning({ precision: 'bfloat16' })),
+    KEYS,
+    'list a new option in src/config/later-options.ts',
+  );
 });
 
 test('an option that is used changes the keys of its cells', () => {
-  const massive = keysWith({ rotation: { learning: { massiveWeight: 64 } } });
-  assert.notEqual(massive.best, KEYS.best);
+  const massive = keysWith(learning({ massiveWeight: 64 }));
+  assert.notEqual(massive.best, keysWith({}).best);
   assert.equal(massive.rtn, KEYS.rtn, 'nothing is learned there');
   const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
-  assert.notEqual(blocks['spinquant-had-gptq'], KEYS['spinquant-had-gptq']);
+  assert.notEqual(blocks['spinquant-had-gptq'], keysWith({})['spinquant-had-gptq']);
 });
