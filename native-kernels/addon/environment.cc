@@ -1,4 +1,5 @@
 #include "environment.h"
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include "../operator/custom_op.h"
@@ -14,6 +15,11 @@ namespace {
 std::mutex g_mutex;
 int g_environments = 0;
 int g_pool_threads = 0;
+
+// The domain of our operators is entered once per process, by looking for it and then adding it without a lock: two
+// first sessions at once would both add it, and one of them would fail.
+std::mutex g_domain_mutex;
+std::atomic<bool> g_domain_entered{false};
 
 struct OptionsOwner {
   ort::SessionOptions* options = nullptr;
@@ -108,8 +114,11 @@ ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse
   check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));
   check(api().AddCustomOpDomain(options, custom_op_domain()));
   SettingsScope settings({isa_, threads_});
+  std::unique_lock<std::mutex> first(g_domain_mutex, std::defer_lock);
+  if (!g_domain_entered) first.lock();
   ort::Session* session = nullptr;
   check(api().CreateSessionFromArray(env_, model, bytes, options, &session));
+  g_domain_entered = true;
   return session;
 }
 
