@@ -129,6 +129,7 @@ test('an experiment without a matrix runs on two nodes by MPI, and a rank that i
   const wanted = single('mpirun', {});
   const together = await launch({ mpi: 'MPICH', ranks: 2 }, ['optimize', join(folder, wanted), '--local']);
   assert.equal(together.code, 0, together.stderr);
+  await slurm().mend();
   // What srun waits for ranks that are left.
   const ranks = { ranks: 2, launcher: 'srun --mpi=pmi2', setup: ['export SLURM_WAIT=1'] };
   const file = single('ranks', { scheduler: 'slurm', cpus: 1, memory: '500M', time: '5', ...ranks });

@@ -94,6 +94,16 @@ export class VirtualCluster {
     await this.slurm('scontrol', 'update', `NodeName=${node}`, 'State=DOWN', 'Reason=lost');
   }
 
+  /** Starts the nodes that were killed, and waits for all of them. */
+  async mend(): Promise<void> {
+    const alive = this.#daemons.filter(
+      ({ exitCode, signalCode }) => exitCode === null && signalCode === null,
+    );
+    for (const node of NODES)
+      if (!alive.some(({ spawnargs }) => spawnargs.includes(node))) this.startNode(node);
+    await this.#untilIdle();
+  }
+
   async stop(): Promise<void> {
     await this.slurm('scancel', '--quiet', '--state=RUNNING').catch(() => '');
     await this.slurm('scancel', '--quiet', '--state=PENDING').catch(() => '');
