@@ -8,7 +8,7 @@ import type { ExportTarget, ModelFormatName, TableBits } from './export-formats.
 import type { CheckpointSettings, OnnxPlanSettings, PlannedExport } from './export-plan.ts';
 
 /** Raised whenever a message changes its shape: worker and host of different versions refuse each other. */
-export const WORKER_PROTOCOL = 9;
+export const WORKER_PROTOCOL = 10;
 
 export interface HandshakeParams {
   readonly protocol: number;
