@@ -197,8 +197,9 @@ export class PanelPage {
     await this.page.waitForTimeout(100);
   }
 
-  /** Writes `build/screenshots/<name>.png`: the whole page. */
+  /** Writes `build/screenshots/<name>.png`: the whole page, once its charts have the colours of the theme. */
   async screenshot(name: string): Promise<void> {
+    await this.settle();
     mkdirSync(SCREENSHOTS, { recursive: true });
     await this.page.mouse.move(0, 0);
     await this.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), fullPage: true });
