@@ -32,29 +32,35 @@ interface Biased {
 
 /** The settings of a cell as versions before these options wrote them, unless they use them. */
 export function asCellsWere(settings: unknown): unknown {
-  if (Array.isArray(settings)) return settings.map(asCellsWere);
-  if (typeof settings !== 'object' || settings === null) return settings;
-  const entries = Object.entries(settings).filter(
-    ([name, value]) => !(LATER_THAN_CELLS.includes(name) && LATER[name] === value),
-  );
-  return Object.fromEntries(entries.map(([name, value]) => [name, asCellsWere(value)]));
+  return without(settings, (name, value) => LATER_THAN_CELLS.includes(name) && isAsBefore(name, value));
 }
 
 /** Plain data as versions before these options wrote it, unless it uses them. */
 export function withoutLaterOptions(spec: unknown, config: Biased): unknown {
-  if (Array.isArray(spec)) return spec.map((part) => withoutLaterOptions(part, config));
-  if (typeof spec !== 'object' || spec === null) return spec;
-  const chosen = 'method' in spec ? spec.method : null;
-  const entries = Object.entries(spec).filter(
-    ([name, value]) => !isUnused(name, value, config) && !(chosen !== null && isOfOther(name, chosen)),
-  );
-  return Object.fromEntries(entries.map(([name, value]) => [name, withoutLaterOptions(value, config)]));
+  return without(spec, (name, value, { method: chosen = null }) => {
+    return isUnused(name, value, config) || (chosen !== null && isOfOther(name, chosen));
+  });
 }
+
+/** @param beside the entries of the object that has this one. */
+type Test = (name: string, value: unknown, beside: Readonly<Record<string, unknown>>) => boolean;
+
+/** Plain data without the entries that are left out, at every depth. */
+function without(data: unknown, isLeftOut: Test): unknown {
+  if (Array.isArray(data)) return data.map((part) => without(part, isLeftOut));
+  if (typeof data !== 'object' || data === null) return data;
+  const beside = { ...data };
+  const kept = Object.entries(data).filter(([name, value]) => !isLeftOut(name, value, beside));
+  return Object.fromEntries(kept.map(([name, value]) => [name, without(value, isLeftOut)]));
+}
+
+const isAsBefore = (name: string, value: unknown): boolean =>
+  Object.hasOwn(LATER, name) && LATER[name] === value;
 
 /** Keys without a bias have no offset, whatever is set. */
 function isUnused(name: string, value: unknown, { attentionBias }: Biased): boolean {
   if (name === 'offset' && value === 'bias') return !attentionBias;
-  return Object.hasOwn(LATER, name) && LATER[name] === value;
+  return isAsBefore(name, value);
 }
 
 /** Options of a method that is not chosen decide nothing. */

@@ -107,7 +107,7 @@ export function learnStep(
   return step;
 }
 
-/** What learning on captured activations reads of the quantizers: with procrustes all that rounds, else what gridsOf tells. */
+/** Learning on captured activations reads of the quantizers all that rounds with procrustes, else the grids alone. */
 function judgedBy(quantization: Quantization, rotation: Rotation): object {
   if (rotation.learning.objective !== 'procrustes') return gridsOf(quantization);
   const sites = ['attention-input', 'value', 'o-input'] as const;
