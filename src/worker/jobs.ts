@@ -10,6 +10,7 @@ import {
   loadExperiment,
   type MatrixResult,
   measureAndKeep,
+  onlyRun,
   optimizeRotation,
   runMatrix,
 } from '../engine/index.ts';
@@ -39,15 +40,19 @@ async function optimizeJob(params: OptimizeParams): Promise<Job> {
   return async function* (signal) {
     const ready = yield* fetchSources(experiment, 'optimize', signal);
     const options = { signal, resumeFrom: resumeFrom ?? undefined, takeOver };
-    if (ready.matrix) {
-      const { cells } = yield* ready.cluster?.scheduler === 'slurm'
-        ? onCluster(ready, ready.cluster, signal)
-        : runMatrix(ready, options);
-      return { run: cells.find(({ run }) => run !== null)?.run ?? ready.runs };
+    // Who resumes a run means that one, here.
+    const cluster = resumeFrom === null && ready.cluster?.scheduler === 'slurm' ? ready.cluster : null;
+    if (cluster === null && !ready.matrix) {
+      const { run } = yield* optimizeRotation(ready, options);
+      return { run };
     }
-    const { run } = yield* optimizeRotation(ready, options);
-    return { run };
+    const result = yield* cluster ? onCluster(ready, cluster, signal) : runMatrix(ready, options);
+    return { run: ready.matrix ? (firstRun(result) ?? ready.runs) : onlyRun(result) };
   };
+}
+
+function firstRun({ cells }: MatrixResult): string | null {
+  return cells.find(({ run }) => run !== null)?.run ?? null;
 }
 
 /** Who cancels in the editor means the jobs; a pause, or a window that closes, leaves them to the cluster. */

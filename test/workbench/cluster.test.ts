@@ -4,7 +4,7 @@ import { VirtualCluster, whyNoSlurm } from '../cluster/virtual-cluster.ts';
 import { HOST_SIZE } from './rig/experiment.ts';
 import { reasonToSkip } from './rig/rig.ts';
 import { createWorkspace } from './rig/workspace.ts';
-import { cancelOnCluster, fillOnCluster, watchJob } from './ui/cluster.ts';
+import { cancelOnCluster, fillOnCluster, runOnCluster, watchJob } from './ui/cluster.ts';
 import { startSession } from './ui/session.ts';
 import { tellStory } from './ui/story.ts';
 
@@ -16,6 +16,7 @@ test('a table on a cluster, in the workbench', async (t) => {
   await tellStory(
     t,
     [
+      ['an experiment that is no table is a job', runOnCluster],
       ['the lens hands the cells to the cluster, and the table fills', fillOnCluster],
       ['the run of a job is drawn', watchJob],
       ['who cancels means the jobs', (session) => cancelOnCluster(session, cluster)],

@@ -116,12 +116,10 @@ async function fillOnCluster(
 
 /** @throws UserError where the experiment has no numbers. */
 async function printOnly(result: MatrixResult, output: Output): Promise<void> {
-  const [cell] = result.cells;
-  if (!cell?.run || cell.status !== 'finished')
-    throw new UserError('cluster/failed', cell?.message ?? 'The job left no numbers.');
+  const run = (await loadEngine()).onlyRun(result);
   output.document(result);
-  const { perplexity, tasks = [] } = await (await openRun(cell.run)).readResults();
-  output.result([...measurementTables({ perplexity, tasks }), `Run: ${cell.run}`].join('\n\n'));
+  const { perplexity, tasks = [] } = await (await openRun(run)).readResults();
+  output.result([...measurementTables({ perplexity, tasks }), `Run: ${run}`].join('\n\n'));
 }
 
 async function printTable(

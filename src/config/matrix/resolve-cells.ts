@@ -1,5 +1,7 @@
 /** The cells of an experiment that was checked, as experiments that can be run. */
+
 import { createHash } from 'node:crypto';
+import { ONLY_CELL } from '../../protocol/table-cell.ts';
 import { bitsLabel, hasLearnedRotation, isSeeded } from '../derived.ts';
 import { asCellsWere } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
@@ -32,14 +34,11 @@ export function clusterCells(experiment: ResolvedExperiment): ResolvedCell[] {
 
 function onlyCell({ cluster: _, ...experiment }: ResolvedExperiment): ResolvedCell {
   const { seed } = experiment.rotation;
-  const name = { bits: bitsLabel(experiment.quantization), method: ONLY, title: 'Experiment' };
+  const name = { bits: bitsLabel(experiment.quantization), method: ONLY_CELL, title: 'Experiment' };
   const cell = { ...name, seed, seeded: isSeeded(experiment) };
   const written = { experiment, path: [], ownSettings: null, patch: null };
   return { ...cell, experiment, key: settingsKey(experiment), cell: { ...cell, ...written } };
 }
-
-/** The row of an experiment without a matrix. */
-const ONLY = 'experiment';
 
 /** Everything that decides the numbers of a run, where it computes and what else is measured aside. */
 function settingsKey(experiment: ResolvedExperiment): string {

@@ -58,10 +58,9 @@ export class ExperimentChecker implements vscode.Disposable {
     return this.#models.get(file) ?? null;
   }
 
-  /** Reads the model of an experiment file, for views that show it before it is opened. */
-  async outline(file: string, text: string): Promise<ModelOutline | null> {
-    await this.#againstModel(file, text);
-    return this.model(file);
+  /** Has the model of an experiment file read, for views that show it before it is opened: `onDidOutline` tells when. */
+  requestOutline(file: string, text: string): void {
+    void this.#againstModel(file, text);
   }
 
   dispose(): void {
@@ -111,9 +110,11 @@ export class ExperimentChecker implements vscode.Disposable {
     try {
       const client = await this.#worker.connect();
       const { faults, model } = await client.request('check', { text, file });
+      const isKnown = JSON.stringify(model) === JSON.stringify(this.model(file));
       if (model === null) this.#models.delete(file);
       else this.#models.set(file, model);
-      this.#outlined.fire(file);
+      // Views that hear of it ask again for a model that they miss.
+      if (!isKnown) this.#outlined.fire(file);
       return faults;
     } catch (error) {
       // The worker's own fault: whoever starts a run is told; while somebody types, the log is enough.

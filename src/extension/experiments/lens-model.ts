@@ -1,4 +1,5 @@
 /** The lenses of an experiment file as data. Knows nothing of the editor; words are made where they are shown. */
+
 import {
   type Difference,
   type Experiment,
@@ -8,6 +9,7 @@ import {
   portableExperiment,
   resolvePortable,
 } from '../../config/index.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { EstimateResult } from '../../protocol/worker.ts';
 import type { CellCount, PerplexityResult } from '../../runs/index.ts';
 import { isPlain, isUnrotated, type RunSummary } from '../runs/summaries.ts';
@@ -65,7 +67,7 @@ const ELSEWHERE = /^(runs|device|threads|\$schema)(\.|$)/;
 /** No lenses while the text is not an experiment: its faults are shown, and nothing could be started. */
 export function lensesOf(given: LensInput): Lens[] {
   // The runs of cells have other settings than the file, also when it has no matrix any more.
-  const input = { ...given, summaries: given.summaries.filter(({ run }) => run.record.cell === null) };
+  const input = { ...given, summaries: given.summaries.filter(({ run }) => tableCell(run.record) === null) };
   const { parsed, summaries, job } = input;
   const { experiment } = parsed;
   if (experiment === null) return [];

@@ -1,4 +1,5 @@
 /** The cells of experiments with a matrix. Knows nothing of the editor. */
+
 import { dirname } from 'node:path';
 import {
   ExperimentError,
@@ -7,6 +8,7 @@ import {
   type ResolvedExperiment,
   resolvedCells,
 } from '../../config/index.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { Run } from '../../runs/index.ts';
 
 /** An experiment with a matrix. */
@@ -49,6 +51,6 @@ function readMatrix(text: string, file: string): MatrixReading {
 export function runsOfMatrix({ source, runs: folder }: ResolvedExperiment, runs: readonly Run[]): Run[] {
   return runs.filter(
     ({ dir, experimentFile, record }) =>
-      record.cell !== null && (experimentFile === source.file || dirname(dir) === folder),
+      tableCell(record) !== null && (experimentFile === source.file || dirname(dir) === folder),
   );
 }

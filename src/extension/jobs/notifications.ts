@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { COMMANDS } from '../../protocol/ids.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { CellCount } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
@@ -72,7 +73,7 @@ function tableText(name: string, cells: CellCount | null): string {
 async function isCell(runDir: string | null): Promise<boolean> {
   if (runDir === null) return false;
   try {
-    return (await (await loadRuns()).openRun(runDir)).record.cell !== null;
+    return tableCell((await (await loadRuns()).openRun(runDir)).record) !== null;
   } catch {
     return false; // What cannot be read is told where it is looked at.
   }

@@ -1,4 +1,5 @@
 /** A run that was stopped goes on, with the settings that it began with. */
+
 import * as vscode from 'vscode';
 import type { Run } from '../../runs/index.ts';
 import { experimentText } from '../experiments/files.ts';
@@ -6,7 +7,7 @@ import { loadConfig, loadRuns } from '../lazy.ts';
 import type { Parts } from '../parts.ts';
 import { runDirOf, shownName } from '../runs/choose.ts';
 import { statusText } from '../words.ts';
-import { hasMatrix, type Outcome, submit } from './submit.ts';
+import { goesOn, type Outcome, submit } from './submit.ts';
 
 /** Changed settings that are named; the others are counted. */
 const NAMED = 4;
@@ -35,8 +36,8 @@ export async function resume(parts: Parts, argument: unknown): Promise<Outcome |
   const takeOver = status === 'running';
   if (takeOver && !(await mayTakeOver(run))) return null;
   const request = { kind: 'optimize' as const, experiment: run.experimentFile, takeOver };
-  // A cell is a part of filling its table: that goes on, at the step where the cell stopped.
-  if (run.record.cell !== null && (await hasMatrix(run.experimentFile).catch(() => false)))
+  // A cell is a part of filling its table, and a job's run of what the cluster was handed: that goes on, where it stopped.
+  if (run.record.cell !== null && (await goesOn(run.experimentFile).catch(() => false)))
     return submit(parts, request);
   void tellSettings(parts, run);
   return submit(parts, { ...request, runDir });

@@ -1,6 +1,8 @@
 /** The way of every job into the queue. */
+
 import { createHash } from 'node:crypto';
 import * as vscode from 'vscode';
+import type { Experiment } from '../../config/index.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { experimentText } from '../experiments/files.ts';
 import { loadConfig } from '../lazy.ts';
@@ -47,8 +49,17 @@ async function showWork({ experiment, runDir }: JobRequest): Promise<void> {
   else await vscode.commands.executeCommand(PANELS.training.command, runDir ?? vscode.Uri.file(experiment));
 }
 
-export async function hasMatrix(file: string): Promise<boolean> {
+async function hasMatrix(file: string): Promise<boolean> {
+  return (await experimentOf(file))?.matrix !== undefined;
+}
+
+/** Whether computing an experiment again goes on with the runs that there are: those of a table, and of a cluster's jobs. */
+export async function goesOn(file: string): Promise<boolean> {
+  const experiment = await experimentOf(file);
+  return experiment?.matrix !== undefined || experiment?.cluster?.scheduler === 'slurm';
+}
+
+async function experimentOf(file: string): Promise<Experiment | null> {
   const { parseExperiment } = await loadConfig();
-  const { experiment } = parseExperiment(await experimentText(file), file);
-  return experiment?.matrix !== undefined;
+  return parseExperiment(await experimentText(file), file).experiment;
 }

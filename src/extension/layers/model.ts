@@ -1,4 +1,4 @@
-/** The layer tree as data: model → maps and layers → sites. Knows nothing of the editor. */
+/** The layer tree as data: maps, and layers → sites. Knows nothing of the editor. */
 import type { Experiment } from '../../config/index.ts';
 import { MAP_SYMBOLS, type MapSymbol, SITES, type Site, symbolsAt } from '../../protocol/block.ts';
 import type { ModelOutline } from '../../protocol/worker.ts';

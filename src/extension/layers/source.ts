@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import type { Experiment } from '../../config/index.ts';
 import { messageOf } from '../../protocol/errors.ts';
 import { cellName } from '../../protocol/panels/words.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { ActivationsFile, Run } from '../../runs/index.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
 import { experimentText } from '../experiments/files.ts';
@@ -53,9 +54,11 @@ export async function readLayerSource(
   const { changedSettings } = await import('../experiments/lens-model.ts');
   const changed =
     measured === null || isTable ? [] : changedSettings(measured, experiment).map(({ path }) => path);
-  const model = checker.model(file) ?? (activations ? null : await checker.outline(file, text));
+  const model = checker.model(file);
+  // The first start of the worker takes its time, and may fail: the rest is shown meanwhile.
+  if (model === null && activations === null) checker.requestOutline(file, text);
   const settings = isTable ? (cell?.experiment ?? null) : experiment;
-  const named = cell?.run.record.cell;
+  const named = cell && tableCell(cell.run.record);
   return {
     file,
     experiment,

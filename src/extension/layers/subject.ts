@@ -1,4 +1,5 @@
 /** Which run of an experiment the layer tree is about. Knows nothing of the editor. */
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { RunSummary } from '../runs/summaries.ts';
 import type { Job } from '../services.ts';
 import type { LayerTreeInput } from './model.ts';
@@ -25,7 +26,7 @@ export interface Subject {
 
 export function subjectOf(input: SubjectInput): Subject {
   // Cells have settings of their own, which are not those of their file.
-  const own = input.summaries.filter(({ run }) => (run.record.cell !== null) === input.isTable);
+  const own = input.summaries.filter(({ run }) => (tableCell(run.record) !== null) === input.isTable);
   const measured = own.find((summary) => input.has(summary, 'activations')) ?? null;
   const atWork = own.find(({ run }) => run.dir === input.job?.runDir) ?? null;
   if (!input.isTable) {

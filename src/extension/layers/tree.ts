@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { messageOf } from '../../protocol/errors.ts';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { Disposables } from '../disposables.ts';
 import type { ExperimentChecker } from '../experiments/checker.ts';
@@ -42,7 +43,7 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     this.#disposables.add(this.#changed);
     this.#disposables.add(this.#read);
     this.#disposables.add(parts.experiments.onDidChange(refresh));
-    this.#disposables.add(checker.onDidOutline((file) => file === this.#source?.file && refresh()));
+    this.#disposables.add(checker.onDidOutline((file) => file === parts.experiments.active && refresh()));
     this.#disposables.add(
       onShownChange(parts.runs, (dirs) => {
         const file = parts.experiments.active;
@@ -76,21 +77,16 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
   }
 
   async getChildren(element?: LayerElement): Promise<LayerElement[]> {
-    if (element === undefined) {
-      const file = this.#parts.experiments.active;
-      this.#source =
-        file === null
-          ? null
-          : await readLayerSource(this.#parts, this.#checker, this.#summaries, file).catch(() => null);
-      this.#read.fire();
-      return this.#source === null ? [] : [{ type: 'model' }];
-    }
-    if (element.type === 'layer') return [...element.sites];
-    if (element.type !== 'model' || this.#source === null) return [];
+    if (element !== undefined) return element.type === 'layer' ? [...element.sites] : [];
+    this.#source = await this.#readSource();
+    this.#read.fire();
+    if (this.#source === null) return [];
     const { maps, layers } = this.#source.data;
     const left = filterLayers(layers, this.#filter, siteName);
     const sorted = this.#order === 'error' ? sortByError(left) : left;
-    return [...(this.#filter === '' ? maps : []), ...sorted];
+    // Beside the model's row and not below it: where a view is drawn anew while the editor asks for the rows below one,
+    // it collapses that one for good.
+    return [{ type: 'model' }, ...(this.#filter === '' ? maps : []), ...sorted];
   }
 
   getTreeItem(element: LayerElement): vscode.TreeItem {
@@ -110,9 +106,20 @@ export class LayersTree implements vscode.TreeDataProvider<LayerElement>, vscode
     return this.#source?.data.layers.find(({ layer }) => layer === number);
   }
 
+  async #readSource(): Promise<LayerSource | null> {
+    const { experiments, log } = this.#parts;
+    if (experiments.active === null) return null;
+    try {
+      return await readLayerSource(this.#parts, this.#checker, this.#summaries, experiments.active);
+    } catch (error) {
+      log.warn(messageOf(error));
+      return null;
+    }
+  }
+
   #modelItem(): vscode.TreeItem {
     const source = this.#source!;
-    const item = new vscode.TreeItem(source.modelName, vscode.TreeItemCollapsibleState.Expanded);
+    const item = new vscode.TreeItem(source.modelName);
     item.id = `model ${source.file}`;
     const stale = source.changed.length > 0;
     item.description = [

@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import type { RunName } from '../../protocol/panels/common.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { Run } from '../../runs/index.ts';
 import type { RunStore } from '../services.ts';
 import { experimentName, formatAge, language } from '../words.ts';
@@ -52,5 +53,5 @@ function runItems(some: readonly Run[], runs: RunStore): (vscode.QuickPickItem &
 
 /** What stands behind the name of a run: of a cell, whose name says its bits, the experiment; else the bits. */
 export function placeOf({ record, experimentFile }: Run): string {
-  return record.cell === null ? record.bits : experimentName(experimentFile);
+  return tableCell(record) === null ? record.bits : experimentName(experimentFile);
 }

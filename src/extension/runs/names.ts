@@ -1,7 +1,9 @@
 /** The names of runs. Knows nothing of the editor. */
+
 import { basename } from 'node:path';
 import type { RunName, Translate } from '../../protocol/panels/common.ts';
 import { cellName } from '../../protocol/panels/words.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import type { Run } from '../../runs/index.ts';
 import type { RunAnnotation } from '../services.ts';
 
@@ -18,7 +20,8 @@ export interface Language {
 
 /** The one name of a run in views, panels and messages: the person's, else one that tells it from all others. */
 export function runName(run: Run, { name }: Pick<RunAnnotation, 'name'>, language: Language): RunName {
-  const { startedAt, bits, cell } = run.record;
+  const { startedAt, bits } = run.record;
+  const cell = tableCell(run.record);
   const chosen = name ?? ladderOf(run, language)[0];
   // The name of a cell says its bits, as papers write them.
   const title = chosen.includes(cell?.bits ?? bits) ? chosen : `${chosen} · ${bits}`;
@@ -30,7 +33,8 @@ export function runName(run: Run, { name }: Pick<RunAnnotation, 'name'>, languag
  * table is `SpinQuant had + GPTQ · 4-4-4 · seed 1`, then with its experiment, then with the time.
  */
 function ladderOf(run: Run, { locale, t }: Language): readonly [string, ...string[]] {
-  const { cell, startedAt } = run.record;
+  const { startedAt } = run.record;
+  const cell = tableCell(run.record);
   const experiment = experimentName(run.experimentFile);
   const minute = `${experiment} ${shortTime(startedAt, locale)}`;
   const second = `${experiment} ${shortTime(startedAt, locale, true)}`;

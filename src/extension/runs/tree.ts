@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { PANELS } from '../../protocol/panels/registry.ts';
 import { escapeMarkdown } from '../../protocol/printable.ts';
+import { tableCell } from '../../protocol/table-cell.ts';
 import { formatPerplexity } from '../../protocol/text.ts';
 import type { RotationsOf, Run, RunStatus } from '../../runs/index.ts';
 import { loadRuns } from '../lazy.ts';
@@ -70,7 +71,9 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
 
   /** A side bar is narrow: what stands first is short. */
   #label(run: Run, numbers: string): string {
-    const own = this.#runs.ofExperiment(run.experimentFile).filter(({ record }) => record.cell === null);
+    const own = this.#runs
+      .ofExperiment(run.experimentFile)
+      .filter(({ record }) => tableCell(record) === null);
     const number = own.length - own.findIndex(({ dir }) => dir === run.dir);
     return labelOf(run, givenName(run), number, numbers);
   }
@@ -81,7 +84,8 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     const { starred, label } = this.#runs.annotation(dir);
     const { isResumable, mayBeLeft, variantOfRow } = await loadRuns();
     const { name } = shownName(run, this.#runs);
-    const isFull = record.cell !== null && variantOfRow(record.cell.method) === 'full-precision';
+    const cell = tableCell(record);
+    const isFull = cell !== null && variantOfRow(cell.method) === 'full-precision';
     const numbers = (results?.perplexity ?? [])
       .map(({ fullPrecision, quantized }) => formatPerplexity(isFull ? fullPrecision : quantized))
       .join(', ');
@@ -89,8 +93,8 @@ export class RunsTree implements vscode.TreeDataProvider<RunElement>, vscode.Dis
     item.id = dir;
     item.iconPath = statusIcon(record.status, starred);
     // The name of a cell says its method.
-    const plain = record.cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
-    const facts = record.cell === null ? [numbers, label, plain, placeOf(run)] : [label, name];
+    const plain = cell === null && isPlain(summary) ? vscode.l10n.t('no rotation') : null;
+    const facts = cell === null ? [numbers, label, plain, placeOf(run)] : [label, name];
     const state = record.status === 'finished' ? null : statusText(record.status);
     item.description = [state, ...facts, formatAge(summary.measuredAt)]
       .filter((part) => part !== null && part !== '')
@@ -123,7 +127,7 @@ function givenName({ dir }: Run): string | null {
 
 /** Of a run with a name that a person gave, that; else it is counted: `w3 #2`. Of a cell its bits and its number. */
 function labelOf(run: Run, given: string | null, number: number, numbers: string): string {
-  const { cell } = run.record;
+  const cell = tableCell(run.record);
   if (given !== null) return given;
   if (cell !== null) return numbers === '' ? cell.bits : `${cell.bits}  ${numbers}`;
   return `${experimentName(run.experimentFile)} #${number}`;

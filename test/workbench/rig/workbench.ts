@@ -103,6 +103,18 @@ export class Workbench {
     return this.page.locator('.split-view-view .pane', { has: header });
   }
 
+  /** What is told of a place where the pointer rests. A view that draws itself anew takes it away, so it is asked for again. */
+  async hover(place: Locator, text: string): Promise<Locator> {
+    const hover = this.page.locator('.monaco-hover:visible', { hasText: text }).first();
+    for (let looks = 0; looks < 5; looks++) {
+      await this.page.mouse.move(0, 0);
+      await place.hover();
+      const shown = hover.waitFor({ timeout: 6000 });
+      if (await shown.then(() => true).catch(() => false)) return hover;
+    }
+    throw new Error(`No hover tells of ${text}.`);
+  }
+
   async openContainer(name: string): Promise<void> {
     const item = this.page.locator(`.activitybar [aria-label^="${name}"]`).first();
     if ((await item.getAttribute('aria-expanded')) !== 'true') await item.click();

@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { parse } from 'jsonc-parser';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { ROOT, screenshot } from '../rig/rig.ts';
+import { chooseOption } from './choose-option.ts';
 import { eventually } from './eventually.ts';
 import { newestRun } from './run-files.ts';
 import type { Session } from './session.ts';
@@ -52,9 +53,7 @@ export async function putIntoExperiment({ folder, workbench }: Session): Promise
   // They lie over the lower part of the panel.
   await workbench.command('Notifications: Clear All Notifications');
   const layers = await workbench.webview(/^Layers · dear/);
-  const target = layers.locator('.picker', { hasText: 'More bits for' }).locator('vscode-single-select');
-  await target.click();
-  await layers.locator('vscode-single-select .option:visible', { hasText: 'down_proj input' }).click();
+  await chooseOption(layers, 'More bits for', 'down_proj input');
   await layers.getByRole('button', { name: 'Put into experiment…' }).click();
   await workbench.showTab(/^dear\.spinquant\.json/);
   await workbench.command('File: Save');

@@ -8,6 +8,7 @@ import { formatPerplexity } from '../../../src/protocol/text.ts';
 import { openRun } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { ROOT, screenshot } from '../rig/rig.ts';
+import { chooseOption } from './choose-option.ts';
 import { eventually } from './eventually.ts';
 import { newestRun } from './run-files.ts';
 import type { Session } from './session.ts';
@@ -54,9 +55,7 @@ export async function readSideBar(session: Session): Promise<void> {
   const bad = sites.some(({ after }) => after.sqnrDb !== null && after.sqnrDb < 10);
   const marks = (await workbench.treeTexts('Layers')).filter((text) => text.includes('▲'));
   assert.equal(marks.length > 0, bad, 'the last is not marked for being last');
-  await layer.hover();
-  const hover = rig.page.locator('.monaco-hover:visible', { hasText: 'down_proj input' }).first();
-  await hover.waitFor();
+  const hover = await workbench.hover(layer, 'down_proj input');
   assert.match(await hover.innerText(), /→/);
   await screenshot(rig.page, 'side-bar-light');
 }
@@ -128,9 +127,7 @@ export async function compareLayers({ folder, rig, workbench }: Session): Promis
   await rig.page.setViewportSize({ width: 1600, height: 1000 });
   await workbench.command('SpinQuant: Show Layers');
   const layers = await workbench.webview(/^Layers · w3/);
-  const site = layers.locator('.picker', { hasText: 'Site' }).locator('vscode-single-select');
-  await site.click();
-  await layers.locator('vscode-single-select .option:visible', { hasText: 'o_proj input' }).click();
+  await chooseOption(layers, 'Site', 'o_proj input');
   await layers.getByRole('heading', { name: /· o_proj input$/ }).waitFor();
   await layers.getByRole('slider', { name: /^SQNR over depth/ }).focus();
   await rig.page.keyboard.press('Home');
@@ -142,8 +139,7 @@ export async function compareLayers({ folder, rig, workbench }: Session): Promis
   await map.focus();
   await rig.page.keyboard.press('ArrowDown');
   await layers.getByRole('heading', { name: 'layer 0 · gate/up input' }).waitFor();
-  await layers.locator('.picker', { hasText: 'Beside' }).locator('vscode-single-select').click();
-  await layers.locator('vscode-single-select .option:visible', { hasText: /w3 / }).last().click();
+  await chooseOption(layers, 'Beside', /w3 /);
   await layers.locator('#other-histogram .plot svg').waitFor();
   assert.equal(await layers.locator('.side:visible').count(), 2);
   await screenshot(rig.page, 'layers-beside-light');
@@ -171,11 +167,8 @@ export async function measureRotations({ folder, rig, workbench }: Session): Pro
   const from = row(run.dir).locator('.from');
   const isWhole = await from.evaluate((element) => element.scrollWidth <= element.clientWidth);
   assert.ok(isWhole, 'the seed is in sight');
-  await workbench.treeItem('Runs', /^w3 #3/).hover();
-  await rig.page
-    .locator('.monaco-hover:visible', { hasText: `Rotations of ${basename(learner.dir)}, seed 1` })
-    .first()
-    .waitFor();
+  const told = `Rotations of ${basename(learner.dir)}, seed 1`;
+  await workbench.hover(workbench.treeItem('Runs', /^w3 #3/), told);
   await screenshot(rig.page, 'rotations-of-light');
 }
 
@@ -188,7 +181,7 @@ export async function deleteShown({ folder, rig, workbench }: Session): Promise<
     .filter((name) => !name.endsWith('-evaluate'))
     .sort();
   rmSync(join(runs, second!), { recursive: true });
-  await layers.getByRole('heading', { name: /^The run w3 .* was deleted$/ }).waitFor({ timeout: 2000 });
+  await layers.getByRole('heading', { name: /^The run w3 .* was deleted$/ }).waitFor();
   await screenshot(rig.page, 'layers-deleted-light');
   await layers.getByText('Show the newest run').click();
   await layers.locator('#histogram .plot svg').waitFor();

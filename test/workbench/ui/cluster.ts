@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Run } from '../../../src/runs/index.ts';
 import type { VirtualCluster } from '../../cluster/virtual-cluster.ts';
 import { screenshot } from '../rig/rig.ts';
 import { eventually } from './eventually.ts';
@@ -25,7 +26,28 @@ const EXPERIMENT = {
   threads: 1,
 };
 
-const status = ({ workbench }: Session) => workbench.page.locator('.statusbar').innerText();
+const ONE = 'one.spinquant.json';
+
+/** An experiment that is no table goes there, too: its run is that of a job. */
+export async function runOnCluster({ folder, workbench }: Session): Promise<void> {
+  const { matrix, ...rest } = EXPERIMENT;
+  const rotation = { r1: 'learned', r2: 'learned', learning: { steps: 20, batchSize: 2 } };
+  writeFileSync(join(folder, ONE), JSON.stringify({ ...rest, rotation }, null, 2));
+  await workbench.openFile(ONE);
+  await workbench.lens('Optimize rotation').click();
+  await eventually(
+    'its job at work',
+    () => status({ workbench }),
+    (text) => text.includes('1 job at work on the cluster'),
+    LONG_MS,
+  );
+  const isFinished = (run: Run | null) => run?.record.status === 'finished';
+  await eventually('its run', () => newestRun(folder), isFinished, LONG_MS);
+  await workbench.notification('one: rotation learned').waitFor({ timeout: LONG_MS });
+}
+
+const status = ({ workbench }: Pick<Session, 'workbench'>) =>
+  workbench.page.locator('.statusbar').innerText();
 
 /** The lens hands the cells to the cluster: the status bar tells how the jobs stand, the table fills as they end. */
 export async function fillOnCluster(session: Session): Promise<void> {

@@ -6,6 +6,7 @@ import type { Frame, Locator, Page } from 'playwright-core';
 import { makeManyRuns } from '../../../scripts/fixtures/make-many-runs.mts';
 import { screenshot } from '../rig/rig.ts';
 import type { Workbench } from '../rig/workbench.ts';
+import { chooseOption } from './choose-option.ts';
 import { eventually } from './eventually.ts';
 import { screenshotInEveryTheme } from './screenshots.ts';
 import type { Session } from './session.ts';
@@ -19,9 +20,7 @@ export async function findAmongMany({ folder, workbench }: Session): Promise<voi
   await workbench.command('SpinQuant: Refresh Runs');
   await workbench.command('SpinQuant: Show Results');
   const results = await workbench.webview(/^Results/);
-  const view = results.locator('.picker', { hasText: 'View' }).locator('vscode-single-select');
-  await view.click();
-  await results.locator('vscode-single-select .option:visible', { hasText: 'Runs' }).click();
+  await chooseOption(results, 'View', 'Runs');
   await eventually(
     'all runs',
     () => countOf(results),

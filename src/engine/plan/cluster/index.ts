@@ -1,5 +1,6 @@
 /** The door of this folder. Every part is loaded when it is first asked for. */
 import type { Cluster, ResolvedExperiment } from '../../../config/index.ts';
+import { UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { MatrixResult } from '../matrix/run-matrix.ts';
 import type { JobStatus } from './jobs.ts';
@@ -19,6 +20,13 @@ export async function* fillOnCluster(
   options: ClusterOptions,
 ): AsyncGenerator<RunEvent, MatrixResult> {
   return yield* (await import('./watch.ts')).fillOnCluster(experiment, cluster, options);
+}
+
+/** The run of an experiment that is no table. @throws UserError `cluster/failed` in the words of its job. */
+export function onlyRun({ cells }: MatrixResult): string {
+  const [cell] = cells;
+  if (cell?.run && cell.status === 'finished') return cell.run;
+  throw new UserError('cluster/failed', cell?.message ?? 'The job left no numbers.');
 }
 
 /** What would be handed to the cluster now. */
