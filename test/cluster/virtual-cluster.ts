@@ -165,6 +165,8 @@ function configuration(folder: string, [controller, ...nodes]: readonly number[]
     'SlurmdParameters=config_overrides',
     `StateSaveLocation=${folder}/state`,
     `SlurmdSpoolDir=${folder}/%n`,
+    // PMIx of a node keeps its files there, and two nodes would take the same.
+    `TmpFS=${folder}/%n`,
     `SlurmctldPidFile=${folder}/slurmctld.pid`,
     `SlurmdPidFile=${folder}/%n.pid`,
     `SlurmctldLogFile=${folder}/slurmctld.log`,
