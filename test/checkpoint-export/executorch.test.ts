@@ -38,6 +38,7 @@ test('codes, scales and names are those of the layout', async (t) => {
   const { folder, files, back } = await written(t, cache, network, settingsOf('executorch'));
   assert.deepEqual(files.slice(0, 2), ['consolidated.00.pth', 'params.json']);
   const tensors = readTorchTensors(join(folder, 'consolidated.00.pth'));
+  assert.equal([...tensors.values()][0]?.dtype, 'float32');
   const own = await new NetworkWeights(cache, network).of(1, 'q');
   assert.ok('codes' in own);
   const [codes, scales] = ['weight', 'scales'].map((part) => tensors.get(`layers.1.attention.wq.${part}`));
@@ -61,6 +62,7 @@ test('codes, scales and names are those of the layout', async (t) => {
   assert.ok(tensors.has('layers.0.ffn_norm.weight') && tensors.has('norm.weight'));
   const params = JSON.parse(readFileSync(join(folder, 'params.json'), 'utf8'));
   assert.deepEqual([params.dim, params.n_kv_heads], [config.hiddenSize, config.kvHeads]);
+  assert.deepEqual(params.quantization_args, { group_size: 8 });
 
   const ids = Int32Array.from(readGolden('llama').ids);
   const found = await sequenceLogits(back, ids);

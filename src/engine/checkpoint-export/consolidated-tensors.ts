@@ -25,15 +25,15 @@ interface Writing {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** All tensors, in the order of the layers. */
+/** All tensors, layers in order. ExecuTorch takes the type of numbers from the first one, so that it is none of codes. */
 export function consolidatedTensors(writing: Writing): LazyTensors {
   const { weights, signal } = writing;
   const { layers, hiddenSize } = weights.network.checkpoint.config;
   const ones = new Float32Array(hiddenSize).fill(1);
   return {
+    [LAST_NORM]: numbers([hiddenSize], async () => ones),
     ...tableTensors(writing, EMBEDDINGS, (...part) => weights.embeddingRows(...part, signal)),
     ...Object.assign({}, ...Array.from({ length: layers }, (_, layer) => layerTensors(writing, layer))),
-    [LAST_NORM]: numbers([hiddenSize], async () => ones),
     ...tableTensors(writing, OUTPUT, (...part) => weights.headRows(...part, signal)),
   };
 }

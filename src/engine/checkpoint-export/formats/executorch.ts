@@ -16,7 +16,7 @@ import { runTimeMaps } from '../run-time-maps.ts';
 const BYTES_OF_TOKENS = { bits: 8, symmetric: false, group: 0, clipRatio: 1, includeZero: true } as const;
 
 /** Sizes of a model, in the names of Meta's `params.json` and of ExecuTorch's arguments. */
-function parameters(config: ModelConfig): object {
+function parameters(config: ModelConfig, group: number): object {
   return {
     dim: config.hiddenSize,
     hidden_dim: config.intermediateSize,
@@ -28,6 +28,8 @@ function parameters(config: ModelConfig): object {
     norm_eps: config.rmsNormEps,
     rope_theta: config.ropeTheta,
     use_scaled_rope: config.ropeScaling?.type === 'llama3',
+    // ExecuTorch loads no codes without.
+    quantization_args: { group_size: group },
   };
 }
 
@@ -43,7 +45,8 @@ export const format: CheckpointFormat = {
     const weights = new MergedWeights(cache, network, 'rounded');
     await writeTorchTensors(join(folder, CONSOLIDATED_FILE), consolidatedTensors({ weights, signal }));
     const { config, dir } = network.checkpoint;
-    await writeJson(join(folder, PARAMETERS_FILE), parameters(config));
+    const { group } = network.quantizers(0).weights;
+    await writeJson(join(folder, PARAMETERS_FILE), parameters(config, group));
     return [CONSOLIDATED_FILE, PARAMETERS_FILE, ...(await copyTextFiles(folder, dir))];
   },
 
@@ -53,10 +56,10 @@ export const format: CheckpointFormat = {
     "With ExecuTorch's own exporter:",
     '',
     '```sh',
-    'python -m extension.llm.export.export_llm  # or examples/models/llama/export_llama',
+    'python -m executorch.examples.models.llama.export_llama -kv -X',
     `  --checkpoint FOLDER/${CONSOLIDATED_FILE} --params FOLDER/${PARAMETERS_FILE}`,
     `  --preq_mode 8da4w_output_8da8w --preq_group_size ${quantizers.weights.group} --preq_embedding_quantize 8,0`,
-    ...(runTimeMaps(maps).length > 0 ? ['  --use_spin_quant native'] : []),
+    runTimeMaps(maps).length > 0 ? '  --use_spin_quant native' : '  --use_qat',
     '```',
   ],
 };
