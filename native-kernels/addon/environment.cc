@@ -86,30 +86,34 @@ Environment::~Environment() {
   api().ReleaseEnv(env_);
 }
 
-ort::Session* Environment::create_session(const void* model, size_t bytes, bool fuse) const {
+ort::Session* Environment::create_session(const ModelBytes& model) const {
   bool shared_pool = false;
   {
     std::lock_guard<std::mutex> lock(g_mutex);
     shared_pool = g_pool_threads == threads_;
   }
-  if (!shared_pool) return try_create(model, bytes, fuse, false);
+  if (!shared_pool) return try_create(model, false);
   try {
-    return try_create(model, bytes, fuse, true);
+    return try_create(model, true);
   } catch (const OrtError& error) {
     if (!lacks_shared_pool(error)) throw;
-    return try_create(model, bytes, fuse, false);
+    return try_create(model, false);
   }
 }
 
-ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse, bool shared_pool) const {
+ort::Session* Environment::try_create(const ModelBytes& model, bool shared_pool) const {
   OptionsOwner owner;
   ort::SessionOptions* options = owner.options;
   set_threads(options, shared_pool, threads_);
   check(api().AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
   check(api().AddSessionConfigEntry(options, "session.set_denormal_as_zero", "1"));
+  if (!model.data_folder.empty()) {
+    const char* key = "session.model_external_initializers_file_folder_path";
+    check(api().AddSessionConfigEntry(options, key, model.data_folder.c_str()));
+  }
   // A pattern asks the arena for one block as large as all of a run, beside the pieces that the first run left there.
   check(api().DisableMemPattern(options));
-  check(api().SetSessionGraphOptimizationLevel(options, fuse ? ort::kOptimizeAll : ort::kOptimizeBasic));
+  check(api().SetSessionGraphOptimizationLevel(options, model.fuse ? ort::kOptimizeAll : ort::kOptimizeBasic));
   // What goes wrong is thrown; ONNX Runtime need not print it as well.
   check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));
   check(api().AddCustomOpDomain(options, custom_op_domain()));
@@ -117,7 +121,7 @@ ort::Session* Environment::try_create(const void* model, size_t bytes, bool fuse
   std::unique_lock<std::mutex> first(g_domain_mutex, std::defer_lock);
   if (!g_domain_entered) first.lock();
   ort::Session* session = nullptr;
-  check(api().CreateSessionFromArray(env_, model, bytes, options, &session));
+  check(api().CreateSessionFromArray(env_, model.data, model.size, options, &session));
   g_domain_entered = true;
   return session;
 }

@@ -8,6 +8,16 @@
 
 namespace spinquant {
 
+/// An encoded model, and how it is opened.
+struct ModelBytes {
+  const void* data = nullptr;
+  size_t size = 0;
+  /// False keeps ONNX Runtime from fusing nodes; some of its fusions have no float64 kernel.
+  bool fuse = true;
+  /// Folder of the tensors that the model keeps in files; empty for none.
+  std::string data_folder;
+};
+
 class Environment {
  public:
   static constexpr const char* kName = "runtime environment";
@@ -19,14 +29,13 @@ class Environment {
   Environment& operator=(const Environment&) = delete;
 
   /// Creates a session with our operators; may run on any thread.
-  /// fuse: false keeps ONNX Runtime from fusing nodes; some of its fusions have no float64 kernel.
-  ort::Session* create_session(const void* model, size_t bytes, bool fuse) const;
+  ort::Session* create_session(const ModelBytes& model) const;
 
   const ort::Env* env() const { return env_; }
   const std::string& version() const { return version_; }
 
  private:
-  ort::Session* try_create(const void* model, size_t bytes, bool fuse, bool shared_pool) const;
+  ort::Session* try_create(const ModelBytes& model, bool shared_pool) const;
 
   std::string version_;
   int threads_;

@@ -28,12 +28,15 @@ std::vector<std::string> names_of(const ort::Session* session, CountFunction cou
 }
 
 struct CreateJob {
-  CreateJob(napi_env env, napi_value model) : keep(env, model), bytes(to_bytes(env, model)) {}
+  CreateJob(napi_env env, napi_value bytes) : keep(env, bytes) {
+    Bytes found = to_bytes(env, bytes);
+    model.data = found.data;
+    model.size = found.size;
+  }
 
   std::shared_ptr<Environment> environment;
   Keep keep;
-  Bytes bytes;
-  bool fuse = true;
+  ModelBytes model;
   std::shared_ptr<Session> session;
   std::exception_ptr failure;
   napi_deferred deferred = nullptr;
@@ -43,7 +46,7 @@ struct CreateJob {
 void execute(napi_env, void* data) {
   CreateJob& job = *static_cast<CreateJob*>(data);
   try {
-    job.session = std::make_shared<Session>(job.environment, job.bytes.data, job.bytes.size, job.fuse);
+    job.session = std::make_shared<Session>(job.environment, job.model);
   } catch (...) {
     job.failure = std::current_exception();
   }
@@ -67,8 +70,8 @@ void complete(napi_env env, napi_status, void* data) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes, bool fuse)
-    : environment_(std::move(environment)), session_(environment_->create_session(model, bytes, fuse)) {
+Session::Session(std::shared_ptr<Environment> environment, const ModelBytes& model)
+    : environment_(std::move(environment)), session_(environment_->create_session(model)) {
   inputs_ = names_of(session_, api().SessionGetInputCount, api().SessionGetInputName);
   outputs_ = names_of(session_, api().SessionGetOutputCount, api().SessionGetOutputName);
 }
@@ -88,7 +91,8 @@ napi_value create_session(napi_env env, const std::vector<napi_value>& arguments
   std::shared_ptr<Environment> environment = from_handle<Environment>(env, arguments[0]);
   auto job = std::make_unique<CreateJob>(env, arguments[1]);
   job->environment = std::move(environment);
-  job->fuse = to_number(env, arguments[2]) != 0;
+  job->model.fuse = to_number(env, arguments[2]) != 0;
+  job->model.data_folder = to_string(env, arguments[3]);
   napi_value promise = nullptr;
   check(env, napi_create_promise(env, &job->deferred, &promise));
   napi_value name = from_string(env, "spinquant.createSession");

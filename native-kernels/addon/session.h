@@ -15,7 +15,7 @@ class Session {
   static constexpr const char* kName = "session";
   static const napi_type_tag kTag;
 
-  Session(std::shared_ptr<Environment> environment, const void* model, size_t bytes, bool fuse);
+  Session(std::shared_ptr<Environment> environment, const ModelBytes& model);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -51,7 +51,8 @@ class RunToken {
   std::atomic<bool> stopped_{false};
 };
 
-/// createSession(environment, model: Uint8Array): Promise<session>; parsed off the JavaScript thread.
+/// createSession(environment, model: Uint8Array, fuse: 0 | 1, folder of its tensors in files or ''): Promise<session>;
+/// parsed off the JavaScript thread.
 napi_value create_session(napi_env env, const std::vector<napi_value>& arguments);
 
 /// run(session, tensors: (TypedArray | file map)[], layout: Float64Array, token | null): Promise<void>.

@@ -90,6 +90,19 @@ export interface ExportMeasured extends Pick<ExportCheck, 'text' | 'tokens' | 'n
   readonly there: number;
 }
 
+/** Perplexities of an ONNX folder, on the beginning of a run's first text. */
+export interface FolderCheck
+  extends Pick<ExportMeasured, 'text' | 'tokens' | 'network' | 'there'>,
+    Pick<ExportCheck, 'readBack'> {
+  /** Version of the ONNX Runtime that read the folder. */
+  readonly onnxRuntime: string;
+}
+
+export function folderCheckInWords({ text, tokens, network, there, readBack }: FolderCheck): string {
+  const [own, computed, back] = [network, there, readBack].map((each) => each.toPrecision(5));
+  return `Perplexity on ${tokens} tokens of ${text}: as the run ${own}, as computed there ${computed}, read back in ONNX Runtime ${back}.`;
+}
+
 /** What is known of a run in a format before anything is written. */
 export interface PlannedExport {
   readonly rows: readonly TargetRow[];

@@ -8,6 +8,7 @@ import {
   planExport,
 } from '../engine/index.ts';
 import type { RunEvent } from '../protocol/events.ts';
+import { folderCheckInWords } from '../protocol/export-plan.ts';
 import type { WorkerRequests } from '../protocol/worker.ts';
 import { withOverrides } from './overrides.ts';
 
@@ -26,8 +27,9 @@ type Work<M extends WorkMethod> = (
 
 export const WORK: { readonly [M in WorkMethod]: Work<M> } = {
   async *exportModel({ run, job: _, ...request }, signal) {
-    const { files, notes } = yield* exportModel({ ...request, from: { run } }, { signal });
-    return { bytes: bytesOf(files), notes };
+    const { files, notes, check } = yield* exportModel({ ...request, from: { run } }, { signal });
+    const found = check === null ? [] : [folderCheckInWords(check)];
+    return { bytes: bytesOf(files), notes: [...notes, ...found] };
   },
   async *planExport({ run, settings, measure }, signal) {
     const plan = yield* planExport({ settings, measure, from: { run } }, { signal });

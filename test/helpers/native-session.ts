@@ -35,7 +35,8 @@ export class NativeFolder {
     const total = this.#length + n;
     const logits: OutputSpec = { dtype: 'float32', dims: [1, n, vocabSize] };
     const specs = { logits, ...this.#cache('present', total) };
-    const session = await this.#opened(specs);
+    const model = readFileSync(join(this.#folder, 'model.onnx'));
+    const session = await this.#runtime.createSession(model, specs, { dataFolder: this.#folder });
     try {
       const input_ids = int64([1, n], BigInt64Array.from(Array.from(ids), BigInt));
       const results = await session.run({ input_ids, ...this.#past }, Object.keys(specs));
@@ -46,17 +47,6 @@ export class NativeFolder {
       return results.logits!.data as Float32Array;
     } finally {
       session.release();
-    }
-  }
-
-  /** A model that is given as bytes has its data in the folder that the process is in. */
-  async #opened(specs: Readonly<Record<string, OutputSpec>>) {
-    const before = process.cwd();
-    process.chdir(this.#folder);
-    try {
-      return await this.#runtime.createSession(readFileSync(join(this.#folder, 'model.onnx')), specs);
-    } finally {
-      process.chdir(before);
     }
   }
 

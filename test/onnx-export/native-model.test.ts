@@ -2,10 +2,14 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
+import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import { Decoder } from '../../src/engine/generate/decoder.ts';
+import { lossSum } from '../../src/engine/generate/token-choice.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint, withKeyMeans } from '../../src/engine/model/checkpoint.ts';
 import type { Network } from '../../src/engine/network/network.ts';
+import { cacheRowsOf } from '../../src/engine/onnx-export/native-attention.ts';
+import { NativeNetwork } from '../../src/engine/onnx-export/native-network.ts';
 import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-export/write-folder.ts';
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -177,4 +181,28 @@ test('tables of 8 and 4 bits say what they cost', { skip: notBuilt }, async (t) 
   assert.ok(head.error! / embeddings.error! > 10);
   assert.match(report.notes.join(' '), /Embeddings are rounded to 8 bits: .* instead of .*, off by 0\.\d+ %/);
   assert.match(report.notes.join(' '), /Rows of the output layer are rounded to 4 bits: /);
+});
+
+test('windows read from a folder have the losses of the network', { skip: notBuilt }, async (t) => {
+  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const { config } = checkpoint;
+  const form = { weights: 4, activations: 4, cache: 4, r1: false, integer: 'always' } as const;
+  const network = rotated(cache, checkpoint, form);
+  const out = join(newFolder(t), 'model');
+  const model = { cache, network, tables: EXACT, target: 'native', tokens: NO_TOKENS, origin: {} } as const;
+  await writeModelAsFolder(out, model);
+  const reader = new NativeNetwork(runtime, out, config, cacheRowsOf(network));
+  t.after(() => reader.release());
+  const ids = Int32Array.from(readGolden('llama').ids);
+  // Windows of two lengths, since each length has a session of its own.
+  for (const windows of [[ids, ids.toReversed()], [ids.subarray(3)]]) {
+    const losses = await reader.meanLosses(windows);
+    for (const [index, window] of windows.entries()) {
+      const logits = await sequenceLogits(network, window);
+      const own = lossSum(logits.subarray(0, -config.vocabSize), window.subarray(1)) / (window.length - 1);
+      // The loss follows the largest error of a logit at most twice, which is at most √n times that of all n.
+      const allowed = 2 * HEAD * size(logits) * Math.sqrt(logits.length);
+      assert.ok(Math.abs(losses[index]! - own) < allowed, `${losses[index]} for ${own}, allowed ${allowed}`);
+    }
+  }
 });

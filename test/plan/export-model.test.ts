@@ -32,9 +32,10 @@ async function written(
   out: string,
   more: Partial<ExportModelRequest> = {},
   signal?: AbortSignal,
+  kernels: 'composed' | 'native' = 'composed',
 ): Promise<ExportModelResult> {
   const request = { from, format: 'onnx', target: 'stock', out, embeddings: 16, head: 16, ...more } as const;
-  return (await collect(exportModel(request, { ...OPTIONS, signal }))).result;
+  return (await collect(exportModel(request, { kernels, signal }))).result;
 }
 
 test('the folder of a run has all that onnxruntime-genai reads, and says what it cannot do', async (t) => {
@@ -48,6 +49,10 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
   assert.match(card, /^---\nbase_model: model\n---\n\n# model, W4A4KV4, ONNX model for stock ONNX Runtime\n/);
   assert.match(card, /\| activations \| .* \| changed \| 8 bits, symmetric/);
   assert.match(card, /## Perplexity that the run measured\n/);
+  const { check } = result;
+  assert.ok(check);
+  assert.deepEqual([check.text, check.tokens], ['stories', 62]);
+  assert.match(card, /## Perplexity of this folder\n[\s\S]*\| this folder in ONNX Runtime 1\.\d+\.\d+ \| \d/);
   assert.match(card, /The licence is that of the base model, whose folder does not tell it\./);
   assert.ok(card.includes('onnxruntime_genai') && !card.includes(folder), 'it goes to others');
   const { folder: _, ...report } = result;
@@ -78,7 +83,14 @@ test('the folder of a run has all that onnxruntime-genai reads, and says what it
 
 test('the folder with our operators has their library, and how to load it', { skip: notBuilt }, async (t) => {
   const out = join(temporaryFolder(t), 'out');
-  const result = await written({ run: RUN }, out, { target: 'native' });
+  const result = await written({ run: RUN }, out, { target: 'native' }, undefined, 'native');
+  const { check } = result;
+  assert.ok(check);
+  assert.equal(check.there, check.network, 'it rounds as the run does');
+  // Codes are the same, so that sums of float32 in another order are all that differs, over the losses of 62 tokens.
+  assert.ok(Math.abs(check.readBack / check.network - 1) < 1e-4, `${check.readBack} for ${check.network}`);
+  const without = await written({ run: RUN }, join(temporaryFolder(t), 'out'), { target: 'native' });
+  assert.equal(without.check, null, 'nothing reads it without our operators');
   const { config } = await openCheckpoint(MODEL);
   assert.deepEqual([result.target, result.bits], ['native', 'W4A4KV4']);
   const { operators, library, notes } = result;
@@ -132,17 +144,23 @@ for (const [activations, share] of [
   test(`W4A${activations}: the perplexity in onnxruntime-node is that of the engine`, async (t) => {
     const { experiment, result } = await measured(activations);
     const out = join(temporaryFolder(t), 'out');
-    assert.equal((await written({ run: result.run }, out)).bits, `W4A${activations}KV16`);
+    const { bits, check } = await written({ run: result.run }, out);
+    assert.equal(bits, `W4A${activations}KV16`);
     const { config } = await openCheckpoint(experiment.model);
     const tokenizer = openTokenizer(experiment.model, config.vocabSize);
     const { windows } = await evaluationText(tokenizer, experiment.evaluation.perplexity[0]!);
     const session = await StockSession.open(out, config, 2);
     const stock = await session.perplexity(windows);
+    const beginning = await session.perplexity(windows.slice(0, 2));
     await session.release();
     const [{ quantized, fullPrecision } = assert.fail('no perplexity')] = result.perplexity;
     assert.ok(quantized !== null && fullPrecision !== null);
     assert.ok(Math.abs(stock / quantized - 1) < share, `${stock} instead of ${quantized}`);
     assert.ok(fullPrecision / quantized < 1 - 2 * share, 'that of full precision is another');
+    assert.ok(check);
+    // float64 sums of the same losses.
+    assert.ok(Math.abs(check.readBack / beginning - 1) < 1e-6, `${check.readBack} for ${beginning}`);
+    assert.ok(Math.abs(check.readBack / check.there - 1) < share, `${check.readBack} for ${check.there}`);
   });
 
 test('a model is written at full precision', async (t) => {

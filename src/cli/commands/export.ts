@@ -16,7 +16,12 @@ import {
   type TableBits,
   type WeightChoice,
 } from '../../protocol/export-formats.ts';
-import { CHECKPOINT_DEFAULTS, costInWords, rowsInWords } from '../../protocol/export-plan.ts';
+import {
+  CHECKPOINT_DEFAULTS,
+  costInWords,
+  folderCheckInWords,
+  rowsInWords,
+} from '../../protocol/export-plan.ts';
 import { formatBytes } from '../../protocol/text.ts';
 import { loadEngine } from '../engine.ts';
 import type { KernelOption } from '../experiment.ts';
@@ -68,8 +73,12 @@ async function exportModel(
   );
   output.document(result);
   const bytes = bytesOf(result.files);
+  const { check, notes } = result;
+  const found = check === null ? [] : [folderCheckInWords(check)];
   output.result(
-    [`${out}: ${result.bits}, ${formatBytes(bytes)}`, ...result.notes.map((note) => `- ${note}`)].join('\n'),
+    [`${out}: ${result.bits}, ${formatBytes(bytes)}`, ...notes.map((note) => `- ${note}`), ...found].join(
+      '\n',
+    ),
   );
 }
 

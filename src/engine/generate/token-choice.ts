@@ -129,3 +129,14 @@ export function logPartition(logits: Float32Array): number {
   for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id]! - top);
   return top + Math.log(sum);
 }
+
+/** Σ −log p of tokens, in nats. @param logits [n, V], each row of the token before one of the n `next`. */
+export function lossSum(logits: Float32Array, next: Int32Array): number {
+  const width = logits.length / next.length;
+  let sum = 0;
+  for (const [row, id] of next.entries()) {
+    const scores = logits.subarray(row * width, (row + 1) * width);
+    sum -= logProbability(scores, id);
+  }
+  return sum;
+}

@@ -40,6 +40,16 @@ export async function writeModelFolder(out: string, fill: (folder: string) => Pr
   });
 }
 
+/** Removes a folder of ours where the work on it fails. */
+export async function keptWhole<T>(folder: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
+}
+
 export async function writeJson(path: string, value: object): Promise<void> {
   await writing(path, () => writeFile(path, `${JSON.stringify(value, null, 2)}\n`));
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import type { TokenReader } from '../generate/decoder.ts';
-import { logPartition } from '../generate/token-choice.ts';
+import { lossSum } from '../generate/token-choice.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { type KeptValue, ModelSession } from '../runtime/model-session.ts';
 import type { DeviceKind, RuntimeDevice } from '../runtime/types.ts';
@@ -86,10 +86,9 @@ export class StockNetwork {
     let [sum, place] = [0, 1];
     try {
       for await (const logits of reader.logits(ids.subarray(0, -1), signal)) {
-        for (let row = 0; row < logits.length; row += vocabSize, place++) {
-          const scores = logits.subarray(row, row + vocabSize);
-          sum += logPartition(scores) - scores[ids[place]!]!;
-        }
+        const next = ids.subarray(place, place + logits.length / vocabSize);
+        sum += lossSum(logits, next);
+        place += next.length;
       }
     } finally {
       reader.rewind();

@@ -5,9 +5,11 @@ import { writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ExportTarget } from '../../protocol/export-formats.ts';
 import { writeJson, writeModelFolder } from '../model/model-folder.ts';
+import type { Network } from '../network/network.ts';
 import { operatorLibraryPath } from '../runtime/addon.ts';
 import { genaiConfig, type SpecialTokens } from './genai-config.ts';
 import { limitsOf, type WrittenTables } from './limits.ts';
+import { cacheRowsOf } from './native-attention.ts';
 import { nativeUsage, STOCK_USAGE } from './native-readme.ts';
 import { contextLength } from './rotary-tables.ts';
 import {
@@ -107,10 +109,11 @@ export async function writeModelAsFolder(
 /** Writes what a runtime needs beside the model. @returns the names of the files. */
 async function filesBeside(
   folder: string,
-  { network, target, tokens, card = (usage) => `${usage}\n` }: FolderToWrite,
+  model: FolderToWrite,
   { rows }: WrittenModel,
   library: string | null,
 ): Promise<string[]> {
+  const { network, target, tokens } = model;
   const { config, dir } = network.checkpoint;
   const operators = library === null ? null : basename(library);
   const shape = { contextLength: contextLength(config), cacheWidth: rows.width, hasMask: hasMask(target) };
@@ -121,11 +124,38 @@ async function filesBeside(
     await writing(path, () => copyFile(from, path));
   }
   const texts = copies.map((path) => basename(path));
-  const usage =
-    operators === null
-      ? STOCK_USAGE
-      : nativeUsage({ library: operators, platform: PLATFORM, rows, kvHeads: config.kvHeads });
-  const path = join(folder, README_FILE);
-  await writing(path, () => writeFile(path, card(usage)));
+  await writeCard(folder, model);
   return [GENAI_FILE, ...texts, ...(operators === null ? [] : [operators]), README_FILE];
+}
+
+async function writeCard(
+  folder: string,
+  { network, target, card = (usage) => `${usage}\n` }: FolderToWrite,
+): Promise<void> {
+  const path = join(folder, README_FILE);
+  await writing(path, () => writeFile(path, card(usageOf(network, libraryFor(target)))));
+}
+
+function usageOf(network: Network, library: string | null): string {
+  if (library === null) return STOCK_USAGE;
+  const { kvHeads } = network.checkpoint.config;
+  const rows = cacheRowsOf(network);
+  return nativeUsage({ library: basename(library), platform: PLATFORM, rows, kvHeads });
+}
+
+/**
+ * Writes card and report of a folder anew, with what was found in it since.
+ * @param model whose card tells of that.
+ */
+export async function addFindings<Findings extends object>(
+  folder: string,
+  model: FolderToWrite,
+  report: FolderReport,
+  findings: Findings,
+): Promise<FolderReport & Findings> {
+  await writeCard(folder, model);
+  const files = { ...report.files, [README_FILE]: statSync(join(folder, README_FILE)).size };
+  const all = { ...report, files, ...findings };
+  await writeJson(join(folder, REPORT_FILE), { ...model.origin, ...all });
+  return all;
 }

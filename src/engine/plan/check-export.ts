@@ -2,7 +2,7 @@ import { UserError } from '../../protocol/errors.ts';
 import type { ExportCheck, ExportMeasured } from '../../protocol/export-plan.ts';
 import type { CheckpointFormat, CheckpointToWrite } from '../checkpoint-export/format.ts';
 import { computedAs, weightsRoundedAlone, withoutRounding } from '../checkpoint-export/network-forms.ts';
-import { measurePerplexity, type PerplexityText } from '../evaluate/perplexity.ts';
+import { measurePerplexity, type PerplexityText, type WindowReader } from '../evaluate/perplexity.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { evaluationText, type Workbench } from './workbench.ts';
@@ -64,7 +64,7 @@ export async function measureThere(
 }
 
 /** The beginning of the run's first text; null where there is none, or where it is not there any more. */
-async function textOf(bench: Workbench, signal?: AbortSignal): Promise<PerplexityText | null> {
+export async function textOf(bench: Workbench, signal?: AbortSignal): Promise<PerplexityText | null> {
   const [task] = bench.experiment.evaluation.perplexity;
   if (!task) return null;
   const sequenceLength = Math.min(task.sequenceLength, TOKENS);
@@ -77,7 +77,11 @@ async function textOf(bench: Workbench, signal?: AbortSignal): Promise<Perplexit
   }
 }
 
-async function perplexityOf(network: Network, text: PerplexityText, signal?: AbortSignal): Promise<number> {
+export async function perplexityOf(
+  network: Network | WindowReader,
+  text: PerplexityText,
+  signal?: AbortSignal,
+): Promise<number> {
   const measuring = measurePerplexity(network, text, signal);
   for (;;) {
     const next = await measuring.next();

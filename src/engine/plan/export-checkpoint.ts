@@ -1,6 +1,6 @@
 /** The network of a run, or of a model, as a checkpoint that other programs load. */
 import { existsSync, statSync } from 'node:fs';
-import { rm, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expectWritable, writing } from '../../disk/faults.ts';
 import type { RunEvent } from '../../protocol/events.ts';
@@ -8,11 +8,11 @@ import { CHECKPOINT_FORMATS } from '../../protocol/export-formats.ts';
 import type { CheckpointSettings, ExportCheck, TargetRow } from '../../protocol/export-plan.ts';
 import { type CheckpointFormat, type ExportQuestion, expectPlace } from '../checkpoint-export/format.ts';
 import { checkpointFormat } from '../checkpoint-export/index.ts';
-import { newModelFolder, writeJson, writeModelFolder } from '../model/model-folder.ts';
+import { keptWhole, newModelFolder, writeJson, writeModelFolder } from '../model/model-folder.ts';
 import { checkExport } from './check-export.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
-import { licenceOf, modelCard } from './model-card.ts';
+import { checkpointTable, licenceOf, modelCard } from './model-card.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
@@ -76,7 +76,7 @@ export async function* exportCheckpoint(
     const finish = async (): Promise<Finished> => {
       await writeModelFolder(out, write);
       // What reads the folder maps its files, which some systems do not let be moved: it stands in its place by now.
-      return whole(out, async () => {
+      return keptWhole(out, async () => {
         const scratch = await executor.places.scratch();
         const check = await checkExport(bench, { format, model, folder: out, scratch }, signal);
         const files = Object.fromEntries(names.map((name) => [name, statSync(join(out, name)).size]));
@@ -91,16 +91,6 @@ export async function* exportCheckpoint(
 }
 
 type Finished = Pick<ExportCheckpointResult, 'check' | 'files'>;
-
-/** Removes a folder of ours where the work on it fails. */
-async function whole<T>(folder: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-    throw error;
-  }
-}
 
 type Report = Omit<ExportCheckpointResult, 'check' | 'files' | 'folder'>;
 
@@ -137,6 +127,7 @@ async function writeCard(folder: string, { format, question, opened, report }: C
     title: CHECKPOINT_FORMATS[report.format].title,
     usage: format.usage(question),
     licence: licenceOf(experiment.model),
+    check: checkpointTable(report.check, report.bits),
     rotation: experiment.rotation,
     results: run === null ? null : await run.readResults().catch(() => null),
   });

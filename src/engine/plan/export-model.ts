@@ -9,12 +9,20 @@ import {
   type ModelFormatName,
   type TableBits,
 } from '../../protocol/export-formats.ts';
-import { newModelFolder } from '../model/model-folder.ts';
+import type { FolderCheck } from '../../protocol/export-plan.ts';
+import { keptWhole, newModelFolder } from '../model/model-folder.ts';
 import { expectExpressible } from '../onnx-export/limits.ts';
-import { type FolderReport, libraryFor, writeModelAsFolder } from '../onnx-export/write-folder.ts';
+import {
+  addFindings,
+  type FolderReport,
+  libraryFor,
+  writeModelAsFolder,
+} from '../onnx-export/write-folder.ts';
+import { DATA_FILE } from '../onnx-export/write-model.ts';
+import { checkModel } from './check-model.ts';
 import { endTokensOf } from './end-tokens.ts';
 import { runJob } from './job.ts';
-import { licenceOf, modelCard } from './model-card.ts';
+import { folderTable, licenceOf, modelCard } from './model-card.ts';
 import { type OpenedWriter, openWriter } from './opened-writer.ts';
 import type { EngineOptions } from './options.ts';
 import { phase } from './phases.ts';
@@ -34,6 +42,8 @@ export interface ExportModelRequest {
   readonly out: string;
   readonly embeddings: TableBits;
   readonly head: TableBits;
+  /** False leaves out to read the folder back: it is removed again. */
+  readonly check?: false;
 }
 
 /** The document of `export --format onnx --json`; `export.json` in the folder has the same. */
@@ -46,12 +56,14 @@ export interface ExportModelResult extends FolderReport {
   /** Setting of the run, such as `W4A4KV4`. */
   readonly bits: string;
   readonly productVersion: string;
+  /** What reading the folder back found; null where nothing could be measured. */
+  readonly check: FolderCheck | null;
   /** Absolute path of the folder. */
   readonly folder: string;
 }
 
 /**
- * Writes the network of a run, or a model at full precision.
+ * Writes the network of a run, or a model at full precision, and reads it back.
  * @throws UserError `export/…` (a target's library is looked for first), `import/exists`, `file/unwritable`, and those of the model, its tokenizer and the run.
  */
 export async function* exportModel(
@@ -77,28 +89,39 @@ export async function* exportModel(
       productVersion,
     };
     const tokens = { bos: bench.tokenizer.bosId, ends: [...endTokensOf(bench)] };
-    const { cache } = bench;
-    const card = await cardOf(request, opened, bench, productVersion);
-    const model = { cache, network, tables: { embeddings, head }, target, tokens, origin, card };
-    const report = yield* phase('export', {}, () => writeModelAsFolder(out, model, options.signal), out);
+    const cardOf = await cardsOf(request, opened, bench, productVersion);
+    const model = { cache: bench.cache, network, tables: { embeddings, head }, target, tokens, origin };
+    const write = async () => {
+      const report = await writeModelAsFolder(out, { ...model, card: cardOf(null) }, options.signal);
+      if (request.check === false) return { ...report, check: null };
+      // What reads the folder maps its files, which some systems do not let be moved: it stands in its place by now.
+      return keptWhole(out, async () => {
+        const bytes = report.files[DATA_FILE] ?? 0;
+        const check = await checkModel(bench, { folder: out, network, target, bytes }, options.signal);
+        return addFindings(out, { ...model, card: cardOf(check) }, report, { check });
+      });
+    };
+    const report = yield* phase('export', {}, write, out);
     return { ...origin, ...report, folder: out };
   });
 }
 
-/** The model card around the lines that say how the folder is loaded. */
-async function cardOf(
+/** The model card by what was measured, around the lines that say how the folder is loaded. */
+async function cardsOf(
   { format, target, embeddings, head }: ExportModelRequest,
   { experiment, run }: OpenedWriter,
   bench: Workbench,
   productVersion: string,
-): Promise<(usage: string) => string> {
+): Promise<(check: FolderCheck | null) => (usage: string) => string> {
   const { rows } = await targetOf(bench, { format, target });
   const results = run === null ? null : await run.readResults().catch(() => null);
   const { model, rotation } = experiment;
-  const known = { model, rotation, rows, results, productVersion, bits: labelOf(bench), check: null };
-  return (usage) =>
+  const bits = labelOf(bench);
+  const known = { model, rotation, rows, results, productVersion, bits };
+  return (check) => (usage) =>
     modelCard({
       ...known,
+      check: folderTable(check, bits),
       title: `${MODEL_FORMATS[format].title} ${EXPORT_TARGETS[target].title}`,
       settings: { target, embeddings, head },
       usage: [usage],

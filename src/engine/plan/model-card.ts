@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ResolvedExperiment } from '../../config/index.ts';
-import type { ExportCheck, TargetRow } from '../../protocol/export-plan.ts';
+import type { ExportCheck, FolderCheck, TargetRow } from '../../protocol/export-plan.ts';
 import { measuredPerplexity } from '../../protocol/perplexity.ts';
 import type { ResultsFile } from '../../runs/index.ts';
 
@@ -12,7 +12,8 @@ export interface ModelCard {
   readonly bits: string;
   readonly settings: object;
   readonly rows: readonly TargetRow[];
-  readonly check: ExportCheck | null;
+  /** Of the folder itself; null where it was not measured. */
+  readonly check: CheckTable | null;
   readonly usage: readonly string[];
   /** Of the base model; null where its folder does not tell. */
   readonly licence: string | null;
@@ -20,6 +21,13 @@ export interface ModelCard {
   /** What the run measured; null for a model. */
   readonly results: ResultsFile | null;
   readonly productVersion: string;
+}
+
+/** Perplexities of a folder on so many tokens of a text, a row each. */
+export interface CheckTable extends Pick<ExportCheck, 'text' | 'tokens'> {
+  /** What measured, in words. */
+  readonly by: string;
+  readonly rows: readonly (readonly [what: string, perplexity: number])[];
 }
 
 /** Markdown. Names of files are the last part of their paths: a card goes to others. */
@@ -61,6 +69,30 @@ function rotationInWords({ rotation: { r1, r2, r3, r4, seed } }: ModelCard): str
   return `Rotations: ${merged}, R3 ${r3 ? 'on' : 'off'}, R4 ${r4 ? 'on' : 'off'}, seed ${seed}.`;
 }
 
+/** What the engine read back from a checkpoint. */
+export function checkpointTable(check: ExportCheck | null, bits: string): CheckTable | null {
+  if (check === null) return null;
+  const { text, tokens, network, weights, readBack } = check;
+  const rows = [
+    [`the run's network, ${bits}`, network],
+    ['the weights, with activations, keys and values as they are', weights],
+    ['the same, read back from this folder', readBack],
+  ] as const;
+  return { text, tokens, by: 'the engine that wrote it', rows };
+}
+
+/** What ONNX Runtime read back from a folder. */
+export function folderTable(check: FolderCheck | null, bits: string): CheckTable | null {
+  if (check === null) return null;
+  const { text, tokens, network, there, readBack, onnxRuntime } = check;
+  const rows = [
+    [`the run's network, ${bits}`, network],
+    ['its weights with what these operators round', there],
+    [`this folder in ONNX Runtime ${onnxRuntime}`, readBack],
+  ] as const;
+  return { text, tokens, by: 'the engine that wrote it and in ONNX Runtime', rows };
+}
+
 function measured({ bits, results, check }: ModelCard): string[] {
   const rows = (results?.perplexity ?? []).map((result) => {
     const of = (variant: 'fullPrecision' | 'quantized'): string =>
@@ -75,21 +107,19 @@ function measured({ bits, results, check }: ModelCard): string[] {
     '|---|--:|--:|--:|',
     ...rows,
   ];
-  return [...(rows.length === 0 ? [] : table), ...(check === null ? [] : readBack(check, bits))];
+  return [...(rows.length === 0 ? [] : table), ...(check === null ? [] : ofFolder(check))];
 }
 
-function readBack({ text, tokens, network, weights, readBack: back }: ExportCheck, bits: string): string[] {
+function ofFolder({ text, tokens, by, rows }: CheckTable): string[] {
   return [
     '',
     '## Perplexity of this folder',
     '',
-    `On ${tokens} tokens of ${text}, in the engine that wrote it:`,
+    `On ${tokens} tokens of ${text}, in ${by}:`,
     '',
     '| | perplexity |',
     '|---|--:|',
-    `| the run's network, ${bits} | ${inWords(network)} |`,
-    `| the weights, with activations, keys and values as they are | ${inWords(weights)} |`,
-    `| the same, read back from this folder | ${inWords(back)} |`,
+    ...rows.map(([what, perplexity]) => `| ${what} | ${inWords(perplexity)} |`),
   ];
 }
 

@@ -30,8 +30,16 @@ export interface Addon {
   open(libraryPath: string, threads: number, instructionSet: string): EnvironmentHandle;
   ortVersion(environment: EnvironmentHandle): string;
   close(environment: EnvironmentHandle): void;
-  /** @param fuse 1, or 0 to keep ONNX Runtime from fusing nodes. */
-  createSession(environment: EnvironmentHandle, model: Uint8Array, fuse: 0 | 1): Promise<SessionHandle>;
+  /**
+   * @param fuse 1, or 0 to keep ONNX Runtime from fusing nodes.
+   * @param dataFolder of the tensors that the model keeps in files; empty for none.
+   */
+  createSession(
+    environment: EnvironmentHandle,
+    model: Uint8Array,
+    fuse: 0 | 1,
+    dataFolder: string,
+  ): Promise<SessionHandle>;
   sessionInputs(session: SessionHandle): string[];
   sessionOutputs(session: SessionHandle): string[];
   /** Pending runs finish first. */

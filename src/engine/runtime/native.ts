@@ -81,9 +81,9 @@ class NativeRuntime implements Runtime {
   async createSession(
     model: Uint8Array,
     outputs: Readonly<Record<string, OutputSpec>>,
-    { fuse = true }: SessionSettings = {},
+    { fuse = true, dataFolder = '' }: SessionSettings = {},
   ): Promise<Session> {
-    const handle = await this.#addon.createSession(this.#environment, model, fuse ? 1 : 0);
+    const handle = await this.#addon.createSession(this.#environment, model, fuse ? 1 : 0, dataFolder);
     return new NativeSession(this.#addon, handle, outputs, this.#files);
   }
 

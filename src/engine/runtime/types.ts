@@ -47,6 +47,8 @@ export interface SessionSettings {
   readonly fuse?: boolean;
   /** True keeps the graph on the processor whatever the device: float64 has no kernels elsewhere. Default false. */
   readonly onProcessor?: boolean;
+  /** Folder of the tensors that the model keeps in files. The native runtime alone looks there. */
+  readonly dataFolder?: string;
 }
 
 /** All shapes are static, so JavaScript allocates outputs before the run (Electron forbids external memory). */
