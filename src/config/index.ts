@@ -8,6 +8,7 @@ export {
   isSeeded,
   learningWeightBits,
   learningWeightClip,
+  learnsClips,
   methodsThatRead,
   optionsOf,
   quantizersReadText,
@@ -68,6 +69,7 @@ export { type Cluster, clusterSchema } from './schema-cluster.ts';
 export type { Exception, ExceptionSite } from './schema-exceptions.ts';
 export { EXCEPTION_SITES, exceptionSchema } from './schema-exceptions.ts';
 export type { Matrix } from './schema-matrix.ts';
+export { LEARNED, SEARCHED } from './schema-quantization.ts';
 export type {
   ActivationQuantization,
   CacheQuantization,

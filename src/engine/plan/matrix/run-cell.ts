@@ -21,7 +21,7 @@ import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
-import type { Clips } from '../steps/clips.ts';
+import type { Clips } from '../steps/found-clips.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
 import type { CellPlan } from './cell-plan.ts';
@@ -140,7 +140,7 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
   });
 }
 
-/** A run of searched clip ratios has them, also where another run found them. */
+/** A run of clip ratios that were found has them, also where another run found them. */
 async function keepClips(
   executor: Executor,
   run: Run,
@@ -149,8 +149,10 @@ async function keepClips(
 ): Promise<void> {
   run.check();
   const text = calibration.digest(executor.of(calibration));
-  const file = { key: await executor.keyOf(clips), text, layers: executor.of(clips) };
-  writeClipRatios(run.path('clipRatios'), file);
+  for (let step: Clips | null = clips; step; step = step.start) {
+    const file = { key: await executor.keyOf(step), text, layers: executor.of(step) };
+    writeClipRatios(run.path(step.file), file);
+  }
 }
 
 /** Where a step keeps what cells share. */
