@@ -69,7 +69,6 @@ export { type Cluster, clusterSchema } from './schema-cluster.ts';
 export type { Exception, ExceptionSite } from './schema-exceptions.ts';
 export { EXCEPTION_SITES, exceptionSchema } from './schema-exceptions.ts';
 export type { Matrix } from './schema-matrix.ts';
-export { LEARNED, SEARCHED } from './schema-quantization.ts';
 export type {
   ActivationQuantization,
   CacheQuantization,
@@ -77,6 +76,7 @@ export type {
   Quantization,
   WeightQuantization,
 } from './schema-quantization.ts';
+export { LEARNED, SEARCHED } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';

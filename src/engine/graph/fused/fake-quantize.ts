@@ -222,6 +222,8 @@ export function codesFrom(x: Value, s: Value, z: Value, bits: number): Value {
 export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   if (quantizer.bits >= 16) return x;
   const group = quantizer.group === x.dim(-1) ? 0 : quantizer.group;
+  if (quantizer.scaleGradient && quantizer.lowerRatio !== undefined)
+    throw new Error('the gradient of a scale knows one clip ratio');
   if (group !== 0 && x.dim(-1) % group !== 0) throw new Error(`group ${group} does not divide ${x.dim(-1)}`);
   return apply(
     quantizer.scaleGradient ? LiveFakeQuantize : FakeQuantize,
