@@ -55,10 +55,10 @@ export function learnedClipsStep(experiment: ResolvedExperiment, from: From): Cl
     keeping: FOUND,
     cost(context) {
       const { checkpoint } = context.bench;
-      const { length } = sizeOfText(context.of(calibration));
-      const tokens = tokensOf({ sequences: sequencesOfStep(length), length });
+      const text = sizeOfText(context.of(calibration));
+      const tokens = tokensOf({ sequences: sequencesOfStep(text), length: text.length });
       return {
-        work: clipLearningWork(checkpoint.config, { length }),
+        work: clipLearningWork(checkpoint.config, text),
         bytes: networkBytes(experiment, checkpoint, { mode: 'merged', purpose: 'learn' }, tokens),
       };
     },

@@ -10,6 +10,7 @@ import type { ProgramCache } from '../../graph/program-cache.ts';
 import { type BatchShape, type LayerQuantizers, quantizerAt } from '../../network/layer-shape.ts';
 import type { Network } from '../../network/network.ts';
 import type { SiteClip, SiteClips } from '../../network/site-clips.ts';
+import type { TextSize } from '../../network/work.ts';
 import { hiddenDivergence } from '../divergence.ts';
 import { CLIPPED, CLIPPED_BACKWARD, FACTORS, factorOf } from './layer.ts';
 
@@ -52,9 +53,9 @@ export interface LearningState {
   readonly layers: readonly FactorState[];
 }
 
-/** Sequences of a step. */
-export function sequencesOfStep(length: number): number {
-  return Math.max(1, Math.floor(CLIP_LEARNING.tokensOfStep / length));
+/** Sequences of a step: none twice. */
+export function sequencesOfStep({ sequences, length }: TextSize): number {
+  return Math.max(1, Math.min(sequences, Math.floor(CLIP_LEARNING.tokensOfStep / length)));
 }
 
 /** The state before the first step. */
@@ -160,7 +161,12 @@ class ClipLearner {
   ): Promise<{ readonly divergence: number; readonly derivatives: readonly Float64Array[] }> {
     const { blocks, seed, network, layers } = this.#task;
     const length = blocks[0]?.length ?? 1;
-    const batch = batchOfStep(blocks, state.step, sequencesOfStep(length), seed);
+    const batch = batchOfStep(
+      blocks,
+      state.step,
+      sequencesOfStep({ sequences: blocks.length, length }),
+      seed,
+    );
     const atOnce = Math.max(1, Math.floor(network.memory.tokensAtOnce / length));
     const derivatives = layers.map(() => new Float64Array(FACTORS));
     const tokens = batch.length * length;
