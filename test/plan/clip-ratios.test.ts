@@ -1,6 +1,6 @@
 /** Clip ratios of sites in runs, searched and learned: found once, kept, and read again without the text that they are of. */
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseExperiment, type Quantization, type ResolvedExperiment } from '../../src/config/index.ts';
@@ -27,28 +27,7 @@ async function experiment(activations: Partial<Quantization['activations']>): Pr
 const details = (events: readonly { readonly type: string; readonly detail?: string }[]): string =>
   events.map(({ detail }) => detail ?? '').join('\n');
 
-test('a run keeps its ratios, and writes and is measured without their text', async () => {
-  const asked = await experiment({ bits: 3, clipRatio: 'searched' });
-  const { result, events } = await collect(optimizeRotation(asked, {}));
-  assert.match(details(events), /clip ratios/);
-  const run = await openRun(result.run);
-  const { layers } = JSON.parse(readFileSync(run.path('clipRatios'), 'utf8'));
-  for (const layer of layers) {
-    const sites = Object.keys(layer);
-    assert.deepEqual(sites, ['attention-input', 'o-input', 'mlp-input', 'down-input']);
-    for (const { ratio, share } of Object.values<{ ratio: number; share: number }>(layer))
-      assert.ok(ratio >= 0.5 && ratio <= 1 && share > 0 && share <= 1);
-  }
-  const again = await collect(evaluateExperiment(asked, { runDir: result.run, variants: ['quantized'] }));
-  assert.doesNotMatch(details(again.events), /clip ratios/);
-  assert.equal(again.result.perplexity[0]!.quantized, result.perplexity[0]!.quantized);
-  const text = join(folder, 'calibration.txt');
-  renameSync(text, `${text}.away`);
-  assert.equal((await idsWrittenBy(result.run, asked.runs)).length, 4);
-  renameSync(`${text}.away`, text);
-});
-
-test('learning of ratios that was stopped goes on at its step, and a run keeps both ends', async () => {
+test('ratios are searched, then learned from where that was stopped, and a run needs their text no more', async () => {
   const asked = await experiment({ bits: 3, clipRatio: 'learned' });
   const stop = new AbortController();
   const shares: number[] = [];
@@ -67,6 +46,12 @@ test('learning of ratios that was stopped goes on at its step, and a run keeps b
   );
   assert.ok(later[0]! > shares.at(-1)!, `${later[0]} behind ${shares}`);
   const run = await openRun(result.run);
+  const searched = JSON.parse(readFileSync(run.path('clipRatios'), 'utf8'));
+  for (const layer of searched.layers) {
+    assert.deepEqual(Object.keys(layer), ['attention-input', 'o-input', 'mlp-input', 'down-input']);
+    for (const { ratio, share } of Object.values<{ ratio: number; share: number }>(layer))
+      assert.ok(ratio >= 0.5 && ratio <= 1 && share > 0 && share <= 1);
+  }
   const { layers, state } = JSON.parse(readFileSync(run.path('learnedClips'), 'utf8'));
   assert.equal(state, undefined);
   for (const layer of layers)

@@ -13,6 +13,7 @@ import {
 } from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
 import { worstError } from '../learned-maps.ts';
@@ -21,7 +22,6 @@ import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
-import type { Clips } from '../steps/found-clips.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
 import type { CellPlan } from './cell-plan.ts';

@@ -8,13 +8,13 @@ import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersAt } from '../../network/network-quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { tokensOf } from '../../network/work.ts';
+import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from '../clips/found.ts';
+import { learnedClipsStep } from '../clips/learned.ts';
 import { networkBytes } from '../memory.ts';
 import { clipNetwork, ownQuantizers } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import type { Workbench } from '../workbench.ts';
-import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from './found-clips.ts';
-import { learnedClipsStep } from './learned-clips.ts';
 import { type Blocks, knownText, sizeOfText } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 

@@ -23,9 +23,9 @@ import { networkBytes } from '../memory.ts';
 import { clipNetwork, ownQuantizers } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
+import { type Blocks, sizeOfText } from '../steps/texts.ts';
 import type { Workbench } from '../workbench.ts';
-import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from './found-clips.ts';
-import { type Blocks, sizeOfText } from './texts.ts';
+import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from './found.ts';
 
 const LEARNING = 'clip-learning';
 
