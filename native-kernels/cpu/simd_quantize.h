@@ -37,7 +37,8 @@ struct Quantizer {
 
 /// How a dynamic quantizer follows from the range of what it quantizes.
 struct RangeRule {
-  float max_level, clip_ratio;
+  float max_level;
+  float clip_ratio, lower_ratio;  // of both ends, or of the upper and of the lower one (asymmetric only)
   bool symmetric;
   bool include_zero;  // the range is widened to hold 0 (asymmetric only)
 };
@@ -49,6 +50,12 @@ SPINQUANT_INLINE Quantizer symmetric_quantizer(const RangeRule& rule, Range rang
   return {scale, 0, -rule.max_level - 1, rule.max_level};
 }
 
+/// The ends of a range, cut. An end beyond 0 is cut as the other one: so no range is turned round.
+SPINQUANT_INLINE Range cut(const RangeRule& rule, Range range) {
+  return {range.low * (range.low > 0 ? rule.clip_ratio : rule.lower_ratio),
+          range.high * (range.high < 0 ? rule.lower_ratio : rule.clip_ratio)};
+}
+
 /// False when all values are one, not 0 (the scale would be 0): then there is nothing to quantize.
 SPINQUANT_INLINE bool asymmetric_quantizer(const RangeRule& rule, Range range, Quantizer* quantizer) {
   float low = range.low, high = range.high;
@@ -56,8 +63,9 @@ SPINQUANT_INLINE bool asymmetric_quantizer(const RangeRule& rule, Range range, Q
     low = low < 0 ? low : 0;
     high = high > 0 ? high : 0;
   }
-  low *= rule.clip_ratio;
-  high *= rule.clip_ratio;
+  const Range ends = cut(rule, {low, high});
+  low = ends.low;
+  high = ends.high;
   if (low == 0 && high == 0) {
     low = -1;
     high = 1;

@@ -2,7 +2,7 @@ import { choosesExceptions, hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import type { Bits } from './schema-bits.ts';
-import { type Quantization, SEARCHED } from './schema-quantization.ts';
+import { LEARNED, type Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 import { NO_TRAINING, type Training } from './schema-training.ts';
@@ -89,7 +89,14 @@ export function takesKeyMeans({ keys }: Quantization): boolean {
 
 /** True where clip ratios of sites are searched on a text. */
 export function searchesClips({ activations, keys, values }: Quantization): boolean {
-  return [activations, keys, values].some(({ bits, clipRatio }) => bits < 16 && clipRatio === SEARCHED);
+  return [activations, keys, values].some(
+    ({ bits, clipRatio }) => bits < 16 && typeof clipRatio !== 'number',
+  );
+}
+
+/** True where they are learned behind that. */
+export function learnsClips({ activations, keys, values }: Quantization): boolean {
+  return [activations, keys, values].some(({ bits, clipRatio }) => bits < 16 && clipRatio === LEARNED);
 }
 
 /** True where the quantizers themselves depend on the calibration text. */

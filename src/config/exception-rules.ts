@@ -20,7 +20,6 @@ import {
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 import type { Exception } from './schema-exceptions.ts';
-import { SEARCHED } from './schema-quantization.ts';
 import type { Purpose } from './validate-together.ts';
 
 type Rule = (experiment: Experiment, purpose: Purpose) => RuleFault[];
@@ -174,13 +173,13 @@ function clipsInTraining({ quantization, ...experiment }: Experiment): RuleFault
   const method = trainingOf(experiment);
   if (!method) return [];
   const parts = (['activations', 'keys', 'values'] as const).filter(
-    (part) => quantization[part].bits < 16 && quantization[part].clipRatio === SEARCHED,
+    (part) => quantization[part].bits < 16 && typeof quantization[part].clipRatio !== 'number',
   );
   return parts.map((part) =>
     error(
       'config/clip-training',
       ['quantization', part, 'clipRatio'],
-      `${method.title} trains with the ratios that are searched only afterwards.`,
+      `${method.title} trains with the ratios that are found only afterwards.`,
       'Write a number, such as 0.9, or set training.method to "none".',
     ),
   );

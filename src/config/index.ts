@@ -8,6 +8,7 @@ export {
   isSeeded,
   learningWeightBits,
   learningWeightClip,
+  learnsClips,
   methodsThatRead,
   optionsOf,
   quantizersReadText,
@@ -75,6 +76,7 @@ export type {
   Quantization,
   WeightQuantization,
 } from './schema-quantization.ts';
+export { LEARNED, SEARCHED } from './schema-quantization.ts';
 export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';

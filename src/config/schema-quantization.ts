@@ -6,9 +6,11 @@ import { exceptionsSchema } from './schema-exceptions.ts';
 const groupSize = groupSizeSchema.default(null);
 /** In the place of a clip ratio: each site of each layer has its own. */
 export const SEARCHED = 'searched';
-const clipRatio = z.union([z.number().gt(0).max(1), z.literal(SEARCHED)]).default(1);
+/** The same, with one for each end of the range, learned from those that are searched. */
+export const LEARNED = 'learned';
+const clipRatio = z.union([z.number().gt(0).max(1), z.enum([SEARCHED, LEARNED])]).default(1);
 const SEARCHED_CLIP =
-  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text; it costs nothing at run time.';
+  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text; "learned" goes on from there, with a ratio for each end of an asymmetric grid, and follows the divergence of the whole network from the one at full precision. Both cost nothing at run time.';
 
 const weightsSchema = z
   .strictObject({

@@ -1,6 +1,6 @@
 import type { ScaleShare, Site } from '../protocol/block.ts';
 import { quantizationOfSite } from './exceptions.ts';
-import { type Quantization, SEARCHED } from './schema-quantization.ts';
+import { LEARNED, type Quantization } from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 
 /** An experiment has this quantizer at a site. */
@@ -13,6 +13,8 @@ export interface SiteQuantizer {
   readonly clipRatio: number;
   /** True where the ratio is found by a search; until then nothing is clipped. Absent elsewhere. */
   readonly isSearched?: true;
+  /** True where ratios are learned behind that search. Absent elsewhere. */
+  readonly isLearned?: true;
   /** True where the range is extended to include 0. */
   readonly includeZero: boolean;
   /** A group has `groupSize` channels. */
@@ -60,13 +62,17 @@ function at(site: Site, { activations, keys, values }: Quantization): SiteQuanti
   }
 }
 
-type Range = Pick<SiteQuantizer, 'bits' | 'symmetric' | 'fullRange' | 'clipRatio' | 'isSearched'>;
+type Range = Pick<
+  SiteQuantizer,
+  'bits' | 'symmetric' | 'fullRange' | 'clipRatio' | 'isSearched' | 'isLearned'
+>;
 
 type Ranged = Pick<Quantization['activations' | 'keys' | 'values'], 'bits' | 'symmetric' | 'clipRatio'> &
   Partial<Pick<Quantization['activations'], 'fullRange'>>;
 
 function range({ bits, symmetric, fullRange, clipRatio }: Ranged): Range {
   const grid = { bits, symmetric, ...(symmetric && fullRange && { fullRange }) };
-  if (clipRatio === SEARCHED) return { ...grid, clipRatio: 1, isSearched: true };
+  if (typeof clipRatio !== 'number')
+    return { ...grid, clipRatio: 1, isSearched: true, ...(clipRatio === LEARNED && { isLearned: true }) };
   return { ...grid, clipRatio };
 }

@@ -1,4 +1,7 @@
-/** `clip-ratios.json` has the clip ratios that a search found for the sites of each layer. */
+/**
+ * `clip-ratios.json` has the clip ratios that a search found for the sites of each layer, `learned-clips.json` those that
+ * were learned from these.
+ */
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { SITES, type Site } from '../protocol/block.ts';
@@ -7,17 +10,30 @@ import { readVersion1, writeJson } from './files.ts';
 
 /** What a search found for a site. */
 export interface FoundClip {
+  /** Of both ends of the range, or of its upper one. */
   readonly ratio: number;
-  /** Squared error of the outputs that the site decides, as a share of that without clipping. */
-  readonly share: number;
+  /** Of its lower end, where that has its own. */
+  readonly lower?: number | undefined;
+  /** Squared error of the outputs that the site decides, as a share of that without clipping; of a search. */
+  readonly share?: number | undefined;
 }
 
 /** By site, where one was searched. */
 export type LayerClips = Readonly<Partial<Record<Site, FoundClip>>>;
 
-const layersSchema: z.ZodType<LayerClips[]> = z.array(
-  z.partialRecord(z.enum(SITES), z.object({ ratio: z.number().gt(0).max(1), share: z.number().min(0) })),
-);
+const ratio = z.number().gt(0).max(1);
+const clipSchema = z.object({ ratio, lower: ratio.optional(), share: z.number().min(0).optional() });
+
+const layersSchema: z.ZodType<LayerClips[]> = z.array(z.partialRecord(z.enum(SITES), clipSchema));
+
+/** What learning goes on from, by layer: factors of ends, and moving averages of their derivatives and of the squares. */
+const stateSchema = z.object({
+  /** Steps done. */
+  step: z.int().min(0),
+  layers: z.array(z.record(z.enum(['factors', 'mean', 'square']), z.array(z.number()))),
+});
+
+export type ClipState = z.output<typeof stateSchema>;
 
 const fileSchema = z.object({
   version: z.literal(1),
@@ -27,6 +43,8 @@ const fileSchema = z.object({
   text: z.string(),
   /** The layers that are done, from the first. */
   layers: layersSchema,
+  /** Where learning stands that has not ended. */
+  state: stateSchema.optional(),
 });
 
 export { layersSchema as clipRatiosSchema };
@@ -35,7 +53,12 @@ type ClipRatiosFile = z.infer<typeof fileSchema>;
 
 export function writeClipRatios(
   path: string,
-  file: { readonly key: string; readonly text: string; readonly layers: readonly LayerClips[] },
+  file: {
+    readonly key: string;
+    readonly text: string;
+    readonly layers: readonly LayerClips[];
+    readonly state?: ClipState;
+  },
 ): void {
   writeJson(path, { version: 1, ...file });
 }
@@ -49,6 +72,12 @@ export async function textOfClipRatios(path: string): Promise<string | null> {
 export async function readClipRatios(path: string, key: string): Promise<readonly LayerClips[]> {
   const file = await readSound(path);
   return file?.key === key ? file.layers : [];
+}
+
+/** Where learning stands under this key; null where none was stopped. */
+export async function readClipState(path: string, key: string): Promise<ClipState | null> {
+  const file = await readSound(path);
+  return file?.key === key ? (file.state ?? null) : null;
 }
 
 async function readSound(path: string): Promise<ClipRatiosFile | null> {

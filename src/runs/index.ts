@@ -12,8 +12,14 @@ export { activationsSchema, writeActivations } from './activations.ts';
 export type { AttributionCell, AttributionFile, BudgetPoint, LossRise } from './attribution.ts';
 export { attributionSchema, readAttribution, writeAttribution } from './attribution.ts';
 export { correlations } from './attribution-sums.ts';
-export type { FoundClip, LayerClips } from './clip-ratios.ts';
-export { clipRatiosSchema, readClipRatios, textOfClipRatios, writeClipRatios } from './clip-ratios.ts';
+export type { ClipState, FoundClip, LayerClips } from './clip-ratios.ts';
+export {
+  clipRatiosSchema,
+  readClipRatios,
+  readClipState,
+  textOfClipRatios,
+  writeClipRatios,
+} from './clip-ratios.ts';
 export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
 export { exceptionText } from './exception-words.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';

@@ -166,7 +166,7 @@ for (const name of ['llama', 'qwen2'] as const)
           const clip = found[layer]![site]!;
           const [least, whole] = [Math.min(...errors[site]), errors[site][0]!];
           assertNear(errors[site][CLIP_RATIOS.indexOf(clip.ratio)]!, least, where);
-          assertNear(clip.share, least / whole, where);
+          assertNear(clip.share!, least / whole, where);
         }
       }
       await cache.release();

@@ -10,7 +10,7 @@ import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import type { Twin } from './twin.ts';
 
 const KEYS = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
-const VALUES = { bits: 4, symmetric: false, group: 0, clipRatio: 0.95, includeZero: false };
+const VALUES = { bits: 4, symmetric: false, group: 0, clipRatio: 0.95, lowerRatio: 0.8, includeZero: false };
 const EIGHT = { bits: 8, symmetric: false, group: 0, clipRatio: 1, includeZero: false };
 const SYMMETRIC = { bits: 4, symmetric: true, group: 6, clipRatio: 0.9, includeZero: false };
 

@@ -33,6 +33,8 @@ import type { Twin } from './twin.ts';
 const EPSILON = 2 ** -23;
 
 const activation = { bits: 4, symmetric: false, group: 0, clipRatio: 1, includeZero: true };
+/** Groups of two numbers: many lie on one side of 0. */
+const TWO_RATIOS = { clipRatio: 0.9, lowerRatio: 0.7 };
 const weight = { bits: 4, symmetric: true, group: 0, clipSearch: false };
 
 const TWINS: Record<string, Twin> = {
@@ -54,6 +56,11 @@ const TWINS: Record<string, Twin> = {
   'FakeQuantize, groups, zero outside': {
     dims: [[5, 24]],
     build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 8, includeZero: false }),
+    roundings: 0,
+  },
+  'FakeQuantize, a ratio for each end': {
+    dims: [[5, 24]],
+    build: (_g, [x]) => fakeQuantize(x!, { ...activation, group: 2, includeZero: false, ...TWO_RATIOS }),
     roundings: 0,
   },
   'QuantizeRows and RowMultiples': {

@@ -30,7 +30,7 @@ function clipped([w, upper, lower]: readonly Value[], attributes: Attributes, ro
   const rows = reshape(w!, [grids, elementCount(w!.dims) / grids]);
   const [u, l] = [reshape(upper!, [grids, 1]), reshape(lower!, [grids, 1])];
   const zero = w!.graph.scalar(0);
-  const whole = grids === w!.dim(0);
+  const whole = intAttribute(attributes, 'include_zero') === 1;
   const [least, most] = [reduceMin(rows, [1]), reduceMax(rows, [1])];
   const lo = mul(l, whole ? where(less(least, zero), least, zero) : least);
   const hi = mul(u, whole ? maximum(most, zero) : most);

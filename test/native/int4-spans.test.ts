@@ -23,7 +23,7 @@ import {
 
 const QUANTIZERS: readonly Quantizer[] = [8, 5, 4].flatMap((bits) => [
   { bits, symmetric: 0, clip_ratio: 1, include_zero: 0 },
-  { bits, symmetric: 0, clip_ratio: 0.9, include_zero: 0 },
+  { bits, symmetric: 0, clip_ratio: 0.9, lower_ratio: 0.8, include_zero: 0 },
   { bits, symmetric: 0, clip_ratio: 1, include_zero: 1 },
   { bits, symmetric: 1, clip_ratio: 1, include_zero: 0 },
 ]);

@@ -24,6 +24,8 @@ export interface Quantizer {
   readonly bits: number;
   readonly symmetric: 0 | 1;
   readonly clip_ratio: number;
+  /** `clip_ratio` where absent. */
+  readonly lower_ratio?: number;
   /** 1 where absent. */
   readonly include_zero?: 0 | 1;
 }

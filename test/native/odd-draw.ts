@@ -88,7 +88,8 @@ export const sometimes = (draw: Draw, dims: Dims): ProbeTensor | null =>
 
 export function quantizer(draw: Draw): Numbers {
   const all = { bits: 2 + draw.below(7), symmetric: draw.flag(), include_zero: draw.flag(), clip_ratio: 0.9 };
-  return draw.chance(0.8) ? all : { symmetric: draw.flag() };
+  if (!draw.chance(0.8)) return { symmetric: draw.flag() };
+  return draw.chance(0.3) ? { ...all, lower_ratio: 0.7 } : all;
 }
 
 /** A multiple of a group, and the group or 0. */

@@ -14,7 +14,7 @@ import { addon, assertSameBits, difficultRows, notBuilt, ROUNDING, random } from
 
 const QUANTIZERS: readonly Quantizer[] = [
   { bits: 4, symmetric: 0, include_zero: 1, clip_ratio: 1, group: 0 },
-  { bits: 4, symmetric: 0, include_zero: 0, clip_ratio: 0.95, group: 0 },
+  { bits: 4, symmetric: 0, include_zero: 0, clip_ratio: 0.95, lower_ratio: 0.8, group: 0 },
   { bits: 4, symmetric: 1, include_zero: 0, clip_ratio: 0.9, group: 0 },
   { bits: 8, symmetric: 0, include_zero: 0, clip_ratio: 1, group: 0 },
   { bits: 8, symmetric: 1, include_zero: 0, clip_ratio: 1, group: 0 },

@@ -10,6 +10,8 @@ export interface Quantizer {
   readonly symmetric: 0 | 1;
   readonly include_zero: 0 | 1;
   readonly clip_ratio: number;
+  /** `clip_ratio` where absent. */
+  readonly lower_ratio?: number;
   /** Channels that share a scale; 0 for the whole head. */
   readonly group: number;
 }

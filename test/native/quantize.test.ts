@@ -15,7 +15,10 @@ function checkFakeQuantize(rows: number, width: number, bits: number, symmetric:
   const group = width === 288 ? 32 : 0;
   const operation: Operation = {
     name: 'FakeQuantize',
-    attributes: { bits, symmetric, group, clip_ratio: bits === 4 ? 0.9 : 1, include_zero: rows % 2 },
+    attributes: {
+      ...{ bits, symmetric, group, clip_ratio: bits === 4 ? 0.9 : 1, include_zero: rows % 2 },
+      ...(rows === 4 && { lower_ratio: 0.8 }),
+    },
     inputs: [{ data: difficultRows(width, rows), dims: [rows, width] }],
     outputs: [rows * width],
   };

@@ -1,4 +1,4 @@
-/** Searched clip ratios in runs: found once, kept, and read again without the text that they are of. */
+/** Clip ratios of sites in runs, searched and learned: found once, kept, and read again without the text that they are of. */
 import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -27,18 +27,36 @@ async function experiment(activations: Partial<Quantization['activations']>): Pr
 const details = (events: readonly { readonly type: string; readonly detail?: string }[]): string =>
   events.map(({ detail }) => detail ?? '').join('\n');
 
-test('a run keeps its ratios, and writes and is measured without their text', async () => {
-  const asked = await experiment({ bits: 3, clipRatio: 'searched' });
-  const { result, events } = await collect(optimizeRotation(asked, {}));
-  assert.match(details(events), /clip ratios/);
+test('ratios are searched, then learned from where that was stopped, and a run needs their text no more', async () => {
+  const asked = await experiment({ bits: 3, clipRatio: 'learned' });
+  const stop = new AbortController();
+  const shares: number[] = [];
+  const started: { run?: string } = {};
+  await assert.rejects(async () => {
+    for await (const event of optimizeRotation(asked, { signal: stop.signal })) {
+      if (event.type === 'run-started') started.run = event.run!;
+      if (event.type !== 'rounding-progress' || event.method !== 'clip-learning') continue;
+      shares.push(event.done);
+      if (shares.length === 3) stop.abort();
+    }
+  });
+  const { result, events } = await collect(optimizeRotation(asked, { resumeFrom: started.run! }));
+  const later = events.flatMap((event) =>
+    event.type === 'rounding-progress' && event.method === 'clip-learning' ? [event.done] : [],
+  );
+  assert.ok(later[0]! > shares.at(-1)!, `${later[0]} behind ${shares}`);
   const run = await openRun(result.run);
-  const { layers } = JSON.parse(readFileSync(run.path('clipRatios'), 'utf8'));
-  for (const layer of layers) {
-    const sites = Object.keys(layer);
-    assert.deepEqual(sites, ['attention-input', 'o-input', 'mlp-input', 'down-input']);
+  const searched = JSON.parse(readFileSync(run.path('clipRatios'), 'utf8'));
+  for (const layer of searched.layers) {
+    assert.deepEqual(Object.keys(layer), ['attention-input', 'o-input', 'mlp-input', 'down-input']);
     for (const { ratio, share } of Object.values<{ ratio: number; share: number }>(layer))
       assert.ok(ratio >= 0.5 && ratio <= 1 && share > 0 && share <= 1);
   }
+  const { layers, state } = JSON.parse(readFileSync(run.path('learnedClips'), 'utf8'));
+  assert.equal(state, undefined);
+  for (const layer of layers)
+    for (const { ratio, lower } of Object.values<{ ratio: number; lower: number }>(layer))
+      assert.ok(ratio >= 0.5 && ratio <= 1 && lower >= 0.5 && lower <= 1 && ratio !== lower);
   const again = await collect(evaluateExperiment(asked, { runDir: result.run, variants: ['quantized'] }));
   assert.doesNotMatch(details(again.events), /clip ratios/);
   assert.equal(again.result.perplexity[0]!.quantized, result.perplexity[0]!.quantized);
@@ -48,13 +66,19 @@ test('a run keeps its ratios, and writes and is measured without their text', as
 
 test('each layer has the quantizers of its ratios', () => {
   const quantizers = tinyQuantizers(TINY_CONFIG, 4);
-  const { input, downInput, keys } = quantizers;
-  const clips = [{ 'attention-input': 0.9, 'mlp-input': 0.9, key: 0.8 }, { 'mlp-input': 0.7 }, {}];
+  const { input, downInput, keys, values } = quantizers;
+  const both = { upper: 0.9, lower: 0.8 };
+  const clips = [
+    { 'attention-input': 0.9, 'mlp-input': 0.9, key: 0.8, value: both },
+    { 'mlp-input': 0.7 },
+    {},
+  ];
   const { exceptions, quantizers: others } = withClips({ quantizers }, clips);
   assert.equal(others, quantizers);
   assert.deepEqual(exceptions?.get(0), {
     ...quantizers,
     ...{ input: { ...input, clipRatio: 0.9 }, keys: { ...keys, clipRatio: 0.8 } },
+    values: { ...values, clipRatio: 0.9, lowerRatio: 0.8 },
   });
   assert.deepEqual(exceptions?.get(1), { ...quantizers, gateUpInput: { ...input, clipRatio: 0.7 } });
   assert.equal(exceptions?.has(2), false);

@@ -23,6 +23,7 @@ const OUTPUTS: Weights['gptq'] = { inputs: 'quantized', target: 'outputs', dampi
 const RESIDUAL: Weights['gptq'] = { ...OUTPUTS, target: 'residual' };
 const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
+const LEARNED = { clipRatio: 'learned' } as const;
 const CLIPPED: Quantization = { activations: SEARCHED, keys: SEARCHED, values: SEARCHED };
 const GROUP = 64;
 const MASSIVE = { learning: { massiveWeight: 64 } } as const;
@@ -64,6 +65,13 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     title: 'The best, activations at 0.85, keys and values not clipped',
     like: 'best',
     quantization: fixed(0.85),
+    price: null,
+  },
+  {
+    name: 'learned-clips',
+    title: 'The best, clip ratios of both ends, learned',
+    like: 'best',
+    quantization: { activations: LEARNED, keys: LEARNED, values: LEARNED },
     price: null,
   },
   {

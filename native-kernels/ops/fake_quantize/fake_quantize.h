@@ -6,7 +6,8 @@ namespace spinquant {
 
 /// Unit: one group.
 ///   symmetric:  s = clip·max|x| / q, q = 2^(bits-1) - 1;      y = s·clamp(rne(x/s), -q-1, q)
-///   asymmetric: s = clip·(max - min) / q, q = 2^bits - 1;  z = rne(-clip·min/s);  y = s·(clamp(rne(x/s) + z, 0, q) - z)
+///   asymmetric: s = (b - a) / q, q = 2^bits - 1;           z = rne(-a/s);     y = s·(clamp(rne(x/s) + z, 0, q) - z)
+///   with the ends a = lower·min and b = clip·max; where both are above 0, a = clip·min, and below 0, b = lower·max
 /// A symmetric scale of 0 becomes 1; a range of [0, 0] becomes [-1, 1]; any other single value stays as it is.
 /// rne rounds halves to even. Every step is one float32 operation, as in the composed graph.
 struct FakeQuantizeArgs {
@@ -15,7 +16,7 @@ struct FakeQuantizeArgs {
   float* scales;   // s [units], or null; with a symmetric quantizer or one that includes zero
   size_t group;
   float max_level;  // q
-  float clip_ratio;
+  float clip_ratio, lower_ratio;
   bool symmetric;
   bool include_zero;  // the range is widened to hold 0 (asymmetric only)
 };

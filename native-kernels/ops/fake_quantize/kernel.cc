@@ -5,7 +5,7 @@ namespace spinquant::SPINQUANT_ISA {
 namespace {
 
 RangeRule rule_of(const FakeQuantizeArgs& args) {
-  return {args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
+  return {args.max_level, args.clip_ratio, args.lower_ratio, args.symmetric, args.include_zero};
 }
 
 /// Σ dy·(y - x).

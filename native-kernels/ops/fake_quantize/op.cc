@@ -27,7 +27,8 @@ class FakeQuantize : public Operator {
         group_(group_attribute(attributes)),
         symmetric_(flag(attributes, "symmetric")),
         include_zero_(flag(attributes, "include_zero")),
-        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
+        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)),
+        lower_ratio_(positive_number(attributes, "lower_ratio", clip_ratio_)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     require_groups(inputs[0], group_);
@@ -43,14 +44,14 @@ class FakeQuantize : public Operator {
  protected:
   FakeQuantizeArgs quantizer(const Tensor& x, float* y, float* scales) const {
     const float max_level = static_cast<float>(symmetric_ ? (1 << (bits_ - 1)) - 1 : (1 << bits_) - 1);
-    return {x.floats(), y, scales, group_size(x, group_), max_level, clip_ratio_, symmetric_, include_zero_};
+    return {x.floats(), y, scales, group_size(x, group_), max_level, clip_ratio_, lower_ratio_, symmetric_, include_zero_};
   }
 
   static size_t units(const Tensor& x, const FakeQuantizeArgs& args) { return args.group ? x.count() / args.group : 0; }
 
   int64_t bits_, group_;
   bool symmetric_, include_zero_;
-  float clip_ratio_;
+  float clip_ratio_, lower_ratio_;
 };
 
 /// FakeQuantize of whole rows that also gives their scales, of which the results are whole multiples.

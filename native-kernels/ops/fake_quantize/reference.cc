@@ -27,8 +27,10 @@ float asymmetric_group(const FakeQuantizeArgs& args, const float* x, float* y) {
     low = std::min(low, 0.0f);
     high = std::max(high, 0.0f);
   }
-  low *= args.clip_ratio;
-  high *= args.clip_ratio;
+  // An end beyond 0 is cut as the other one.
+  const float low_ratio = low > 0 ? args.clip_ratio : args.lower_ratio;
+  high *= high < 0 ? args.lower_ratio : args.clip_ratio;
+  low *= low_ratio;
   if (low == 0 && high == 0) {
     low = -1;
     high = 1;

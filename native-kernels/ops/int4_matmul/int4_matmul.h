@@ -76,7 +76,7 @@ struct Int4ActivationArgs {
   int32_t* shifted;       // [tokens]: how many spans have a shift that is not 0
   Int4Layout layout;
   size_t tokens;
-  float max_level, clip_ratio;
+  float max_level, clip_ratio, lower_ratio;
   bool symmetric, include_zero;
   /// 128 for 8 bits, so that shifted codes fit a byte, else 0.
   float base;

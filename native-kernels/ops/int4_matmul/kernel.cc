@@ -65,7 +65,7 @@ bool quantize_span(const Int4ActivationArgs& args, size_t token, size_t span, co
   const Int4Layout& layout = args.layout;
   const size_t place = span * args.tokens + token;
   const size_t part = layout.part(), padded = layout.padded_part(), parts = layout.span / part;
-  const RangeRule rule{args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
+  const RangeRule rule{args.max_level, args.clip_ratio, args.lower_ratio, args.symmetric, args.include_zero};
   int8_t* codes = args.codes + token * layout.depth() + span * parts * padded;
   const Range range = range_of(x, layout.span);
   Quantizer quantizer{};

@@ -90,7 +90,8 @@ class Int4Operator : public Operator {
         zero_points_(flag(attributes, "zero_points")),
         symmetric_(flag(attributes, "symmetric")),
         include_zero_(flag(attributes, "include_zero", true)),
-        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
+        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)),
+        lower_ratio_(positive_number(attributes, "lower_ratio", clip_ratio_)) {}
 
   static int64_t rows_of(const Attributes& attributes, const char* name, int64_t least) {
     return integer_between(attributes, name, least, least, INT32_MAX);
@@ -171,6 +172,7 @@ class Int4Operator : public Operator {
             tokens,
             max_level,
             clip_ratio_,
+            lower_ratio_,
             symmetric_,
             include_zero_,
             bits_ == 8 ? 128.0f : 0.0f};
@@ -178,7 +180,7 @@ class Int4Operator : public Operator {
 
   int64_t group_, activation_group_, bits_;
   bool zero_points_, symmetric_, include_zero_;
-  float clip_ratio_;
+  float clip_ratio_, lower_ratio_;
 };
 
 /// Inputs: x [..., columns], and up to three weights, each packed bytes and a grid. Attribute `norm`: rows are divided by

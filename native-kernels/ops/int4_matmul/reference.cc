@@ -24,8 +24,10 @@ RowQuantizer quantizer_of(const Int4ActivationArgs& args, const float* x) {
     float scale = args.clip_ratio * std::max(-low, high) / args.max_level;
     return {scale == 0 ? 1 : scale, 0, -args.max_level - 1, args.max_level};
   }
-  low *= args.clip_ratio;
-  high *= args.clip_ratio;
+  // An end beyond 0 is cut as the other one.
+  const float low_ratio = low > 0 ? args.clip_ratio : args.lower_ratio;
+  high *= high < 0 ? args.lower_ratio : args.clip_ratio;
+  low *= low_ratio;
   if (low == 0 && high == 0) {
     low = -1;
     high = 1;

@@ -11,12 +11,12 @@ struct PackedQuantizer {
 };
 
 PackedQuantizer packed_quantizer(const PackCacheArgs& args, Range range) {
-  const RangeRule rule{args.max_level, args.clip_ratio, args.symmetric, args.include_zero};
+  const RangeRule rule{args.max_level, args.clip_ratio, args.lower_ratio, args.symmetric, args.include_zero};
   PackedQuantizer packed{{}, false};
   Quantizer& quantizer = packed.quantizer;
   if (!quantizer_of(rule, range, &quantizer)) return {{range.low, -1, 0, 0}, true};
   if (args.symmetric || (quantizer.zero <= kWidestZero && quantizer.zero >= -kWidestZero)) return packed;
-  const float low = range.low * args.clip_ratio, high = range.high * args.clip_ratio;
+  const auto [low, high] = cut(rule, range);
   quantizer.scale = (-low > high ? -low : high) / kWidestZero;
   const float zero = round_even_scalar(-low / quantizer.scale);
   // What is not a number goes with a scale that is none either.

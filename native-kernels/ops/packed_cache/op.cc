@@ -52,7 +52,8 @@ class PackCache final : public Operator {
         symmetric_(flag(attributes, "symmetric")),
         include_zero_(flag(attributes, "include_zero")),
         keys_(flag(attributes, "keys")),
-        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)) {}
+        clip_ratio_(positive_number(attributes, "clip_ratio", 1.0f)),
+        lower_ratio_(positive_number(attributes, "lower_ratio", clip_ratio_)) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor& x = inputs[0];
@@ -73,6 +74,7 @@ class PackCache final : public Operator {
                              layout(made.rows.width),
                              max_level,
                              clip_ratio_,
+                             lower_ratio_,
                              symmetric_,
                              include_zero_,
                              keys_};
@@ -90,7 +92,7 @@ class PackCache final : public Operator {
   HeadRowsReader reader_;
   int64_t bits_, group_;
   bool symmetric_, include_zero_, keys_;
-  float clip_ratio_;
+  float clip_ratio_, lower_ratio_;
 };
 
 /// What the attributes say of keys or of values.

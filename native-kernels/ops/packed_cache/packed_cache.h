@@ -41,7 +41,7 @@ struct PackCacheArgs {
   uint8_t* codes;  // [sequences, heads, blocks, block_bytes]
   float* scales;   // [sequences, heads, blocks, groups, 16]
   PackedLayout layout;
-  float max_level, clip_ratio;
+  float max_level, clip_ratio, lower_ratio;
   bool symmetric, include_zero;
   bool is_keys;  // words [words, 16 tokens], else [16 tokens, words]
 };

@@ -4,7 +4,14 @@ import { weightQuantizer } from '../network/layer-shape.ts';
 import { distinctQuantizers } from '../network/network-quantizers.ts';
 import { readBy } from '../network/packed-weights.ts';
 import type { ExportQuestion } from './format.ts';
-import { ACTIVATION_READERS, activationsInWords, cacheRows, mergedRow, weightsInWords } from './rows.ts';
+import {
+  ACTIVATION_READERS,
+  activationsInWords,
+  cacheRows,
+  isClipped,
+  mergedRow,
+  weightsInWords,
+} from './rows.ts';
 import { mapInWords, type PlacedMap, runTimeMaps, widthOf } from './run-time-maps.ts';
 
 /** Bits of activations that vLLM multiplies in whole numbers. */
@@ -42,7 +49,7 @@ function activationRows(question: ExportQuestion): TargetRow[] {
       ? ['vLLM multiplies symmetric ones alone in whole numbers (activations.symmetric)']
       : []),
     ...(inputs.some(({ group, symmetric }) => group > 0 && !symmetric) ? ['ranges of groups hold 0'] : []),
-    ...(inputs.some(({ clipRatio }) => clipRatio !== 1) ? ['ranges are not clipped'] : []),
+    ...(inputs.some(isClipped) ? ['ranges are not clipped'] : []),
     ...(inputs.some(({ bits }) => !INTEGER_BITS.includes(bits)) ? ['vLLM takes 4 and 8 bits'] : []),
   ];
   const there = ['rounded at run time', ...changes].join('; ');

@@ -6,6 +6,7 @@ import {
   ACTIVATION_READERS,
   activationsInWords,
   cacheRows,
+  isClipped,
   mergedRow,
   roundsActivations,
   weightsInWords,
@@ -82,8 +83,9 @@ const RUNTIME_BITS = 8;
 function activationRow(question: ExportQuestion): TargetRow {
   const there = '8 bits, a scale and a zero point per token, also before o_proj';
   const isSame = ACTIVATION_READERS.every((linear) => {
-    const { bits, symmetric, group, clipRatio } = readBy(linear, question.quantizers);
-    return bits === RUNTIME_BITS && !symmetric && group === 0 && clipRatio === 1;
+    const quantizer = readBy(linear, question.quantizers);
+    const { bits, symmetric, group } = quantizer;
+    return bits === RUNTIME_BITS && !symmetric && group === 0 && !isClipped(quantizer);
   });
   const run = roundsActivations(question) ? activationsInWords(question) : '16 bits';
   return { part: 'activations', run, verdict: isSame ? 'kept' : 'changed', there };

@@ -28,9 +28,16 @@ export function weightsInWords({ quantizers: { weights }, exceptions, method }: 
   return `${weights.bits} bits by ${method}, ${sides}, ${grid}${exceptions ? ', with exceptions' : ''}`;
 }
 
-function activationInWords({ bits, symmetric, fullRange, group, clipRatio }: ActivationQuantizer): string {
+/** True where an end of the range is cut. */
+export function isClipped({ clipRatio, lowerRatio = clipRatio }: ActivationQuantizer): boolean {
+  return clipRatio !== 1 || lowerRatio !== 1;
+}
+
+function activationInWords(quantizer: ActivationQuantizer): string {
+  const { bits, symmetric, fullRange, group, clipRatio, lowerRatio = clipRatio } = quantizer;
   if (bits >= 16) return '16 bits';
-  const clip = clipRatio === 1 ? '' : `, clipped to ${clipRatio}`;
+  const ratios = lowerRatio === clipRatio ? `${clipRatio}` : `${clipRatio} above and ${lowerRatio} below`;
+  const clip = isClipped(quantizer) ? `, clipped to ${ratios}` : '';
   const sides = symmetric ? `symmetric${fullRange ? ' of the full range' : ''}` : 'asymmetric';
   return `${bits} bits, ${sides}, ${group === 0 ? 'a scale per token' : `groups of ${group}`}${clip}`;
 }

@@ -3,6 +3,7 @@
  * OmniQuant (Shao et al. 2024, eq. 2), for grids with and without a zero point.
  */
 import { elementCount } from '../../protocol/tensor.ts';
+import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import { type Attributes, apply, intAttribute, type OpDefinition, type Value } from '../graph/graph.ts';
 import {
@@ -94,7 +95,21 @@ const ClippedWeight: OpDefinition = {
 
 /** Rounds weights to fewer than 16 bits on grids with shortened ends. @param upper and lower factors [out, groups]. */
 export function clippedWeight(w: Value, upper: Value, lower: Value, quantizer: WeightQuantizer): Value {
-  return apply(ClippedWeight, [w, upper, lower], attributesOf(quantizer));
+  return apply(ClippedWeight, [w, upper, lower], attributesOf(w, upper, quantizer));
+}
+
+/**
+ * The same for rows of other numbers [rows, n], each with a grid of its own.
+ * @param upper and lower factors [rows, 1].
+ */
+export function clippedRows(
+  rows: Value,
+  upper: Value,
+  lower: Value,
+  { bits, symmetric, includeZero }: Pick<ActivationQuantizer, 'bits' | 'symmetric' | 'includeZero'>,
+): Value {
+  const attributes = { bits, symmetric: symmetric ? 1 : 0, include_zero: includeZero ? 1 : 0 };
+  return apply(ClippedWeight, [rows, upper, lower], attributes);
 }
 
 /**
@@ -107,7 +122,7 @@ export function clippedCodes(
   lower: Value,
   quantizer: WeightQuantizer,
 ): Record<'codes' | 'scale' | 'zero', Value> {
-  const { steps, range } = stepsOf(w, upper, lower, attributesOf(quantizer));
+  const { steps, range } = stepsOf(w, upper, lower, attributesOf(w, upper, quantizer));
   const { s, zero, codes, constant } = steps;
   const g = w.graph;
   const half = g.scalar(quantizer.symmetric ? 0 : 2 ** (quantizer.bits - 1));
@@ -126,8 +141,10 @@ export function gridsPerRow(columns: number, { group }: WeightQuantizer): number
   return group === 0 ? 1 : columns / group;
 }
 
-function attributesOf({ bits, symmetric }: WeightQuantizer): Attributes {
-  return { bits, symmetric: symmetric ? 1 : 0 };
+/** As for weights rounded to nearest: whole rows have 0 in their range, groups need not. */
+function attributesOf(w: Value, upper: Value, { bits, symmetric }: WeightQuantizer): Attributes {
+  const isWhole = elementCount(upper.dims) === w.dim(0);
+  return { bits, symmetric: symmetric ? 1 : 0, include_zero: isWhole ? 1 : 0 };
 }
 
 /** The largest code: of 0 … 2^b − 1, or of −2^{b−1} … 2^{b−1} − 1. */
@@ -140,8 +157,7 @@ function stepsOf(w: Value, upper: Value, lower: Value, attributes: Attributes) {
   const grids = elementCount(upper.dims);
   const rows = reshape(w, [grids, elementCount(w.dims) / grids]);
   const [u, l] = [reshape(upper, [grids, 1]), reshape(lower, [grids, 1])];
-  // As for weights rounded to nearest: whole rows have 0 in their range, groups need not.
-  const range = rangeOf(rows, grids === w.dim(0));
+  const range = rangeOf(rows, intAttribute(attributes, 'include_zero') === 1);
   const isSymmetric = intAttribute(attributes, 'symmetric') === 1;
   const steps = (isSymmetric ? symmetricSteps : asymmetricSteps)(rows, u, l, range, topOf(attributes));
   return { rows, u, l, range, steps };

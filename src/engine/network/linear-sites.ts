@@ -94,6 +94,12 @@ export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value): Val
   return seam ? timesTransform(rows, inputs.map(seam)) : rows;
 }
 
+/** A site that linear layers read. */
+type ReadSite = 'attention-input' | 'o-input' | 'mlp-input' | 'down-input';
+
+/** Rounds what the readers of a site multiply [T, in]. */
+export type RoundsSite = (site: ReadSite, x: Value, quantizer: ActivationQuantizer) => Value;
+
 /** The checkpoint's own network: gains applied to activations, nothing rotated, nothing quantized. */
 export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
   const linear = (x: Value, linear: Linear): Value =>
@@ -117,6 +123,7 @@ export function plainSites(inputs: LayerInputs, keep: Keep): LinearSites {
  * quantized. With `learn`, the derivative with respect to R1 and R2 goes through the weights. Packed weights are
  * multiplied in whole numbers.
  * @param preparedOf Ŵ of a linear layer, where it is not an input of the graph.
+ * @param round rounds what a site's readers multiply in another way than their quantizer alone does.
  */
 export function mergedSites(
   inputs: LayerInputs,
@@ -124,26 +131,34 @@ export function mergedSites(
   learn: boolean,
   keep: Keep,
   preparedOf = (linear: Linear): Value => inputs.prepared(linear),
+  round: RoundsSite = (_, x, quantizer) => fakeQuantize(x, quantizer),
 ): LinearSites {
   const { quantizers } = shape;
   const bases = allWeightBases(inputs);
   const multiply = <L extends readonly Linear[]>(
-    read: Value,
+    site: ReadSite,
+    rows: Value,
     quantizer: ActivationQuantizer,
     ...linears: L
   ): { [I in keyof L]: Value } => {
-    const sums = products(read, quantizer, linears).map((y, index) =>
+    const read = seenByReaders(inputs, site, rows);
+    const sums = products(site, read, quantizer, linears).map((y, index) =>
       withBias(y, inputs, linears[index]!, bases[linears[index]!].left),
     );
     return sums as { [I in keyof L]: Value };
   };
-  const products = (read: Value, quantizer: ActivationQuantizer, linears: readonly Linear[]): Value[] => {
+  const products = (
+    site: ReadSite,
+    read: Value,
+    quantizer: ActivationQuantizer,
+    linears: readonly Linear[],
+  ): Value[] => {
     const packed = linears.flatMap((linear) => inputs.packed(linear) ?? []);
     // Derivatives take the products of one input in one way.
     const inWhole = packed.length === linears.length || (packed.length > 0 && !learn);
     const whole = inWhole ? int4MatMuls(read, packed, quantizer) : [];
     if (whole.length === linears.length && !learn) return whole;
-    const x = fakeQuantize(read, quantizer);
+    const x = round(site, read, quantizer);
     if (!learn) {
       const rest = whole.values();
       return linears.map((linear) =>
@@ -158,15 +173,10 @@ export function mergedSites(
     return rotatedLinears(x, weights, weights[0]?.right ?? IDENTITY, whole);
   };
   return {
-    qkv(normed) {
-      const read = seenByReaders(inputs, 'attention-input', normed);
-      return keptHeads(multiply(read, quantizers.input, 'q', 'k', 'v'), keep);
-    },
-    output: (mixed) => multiply(seenByReaders(inputs, 'o-input', mixed), quantizers.outputInput, 'o')[0],
-    gateUp: (normed) =>
-      multiply(seenByReaders(inputs, 'mlp-input', normed), readBy('gate', quantizers), 'gate', 'up'),
-    down: (product) =>
-      multiply(seenByReaders(inputs, 'down-input', product), quantizers.downInput, 'down')[0],
+    qkv: (normed) => keptHeads(multiply('attention-input', normed, quantizers.input, 'q', 'k', 'v'), keep),
+    output: (mixed) => multiply('o-input', mixed, quantizers.outputInput, 'o')[0],
+    gateUp: (normed) => multiply('mlp-input', normed, readBy('gate', quantizers), 'gate', 'up'),
+    down: (product) => multiply('down-input', product, quantizers.downInput, 'down')[0],
   };
 }
 

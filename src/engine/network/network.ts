@@ -76,7 +76,8 @@ export class Network {
   readonly memory: NetworkMemory;
   readonly weightForm: WeightForm;
   readonly #loss: OutputLoss;
-  readonly #ends: NetworkEnds;
+  /** Embedding and output layer. */
+  readonly ends: NetworkEnds;
   readonly #positions: Positions;
   /** Programs by layer, batch and level: the whole spec is long, and layers of one shape share a program in the cache. */
   readonly #forward = new Map<string, Promise<Program<{ y: Reals }>>>();
@@ -98,7 +99,7 @@ export class Network {
     // In the unrotated mode the residual's map acts at the quantizers only.
     const mapped = mode === 'merged' && maps.residual !== undefined;
     this.#loss = outputLoss(cache, checkpoint, this.memory, precision);
-    this.#ends = new NetworkEnds(cache, checkpoint, { mapped, centreEmbedding, precision });
+    this.ends = new NetworkEnds(cache, checkpoint, { mapped, centreEmbedding, precision });
     this.#positions = new Positions(checkpoint.config);
     this.options = options;
     this.weightForm = weightFormOf(options, cache.abilities);
@@ -126,7 +127,7 @@ export class Network {
       searchedAt === state ? now : known?.state === searchedAt ? known.tensors : this.#mapTensors(searchedAt);
     this.#searchedAt = { state: searchedAt, tensors };
     this.#given = { now, searchedAt: tensors };
-    this.#ends.setResidual(now.residual?.[0]);
+    this.ends.setResidual(now.residual?.[0]);
     this.#setPanels(null);
   }
 
@@ -137,7 +138,7 @@ export class Network {
 
   #setPanels(panels: KeptPanels | null): void {
     this.#panels = panels;
-    this.#ends.keepIn(panels);
+    this.ends.keepIn(panels);
   }
 
   #mapTensors(state: SeamState): MapTensors {
@@ -153,7 +154,7 @@ export class Network {
   /** Bytes of all weights, in the forms in which they are read. */
   get weightBytes(): number {
     const stored = weightBytes(this.checkpoint, this.options.mode === 'merged' ? this.#weights : null);
-    return stored + this.#ends.addedBytes;
+    return stored + this.ends.addedBytes;
   }
 
   get #weights() {
@@ -163,12 +164,12 @@ export class Network {
 
   /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
   embed(ids: Int32Array, signal?: AbortSignal): Promise<Activations> {
-    return this.#ends.embed(ids, signal);
+    return this.ends.embed(ids, signal);
   }
 
   /** @param dx ∂loss/∂x of the first layer. @returns derivatives through the embedding. */
   async embedBackward(ids: Int32Array, dx: Activations, signal?: AbortSignal): Promise<SeamGradients> {
-    const gradient = await this.#ends.embedBackward(ids, dx, signal);
+    const gradient = await this.ends.embedBackward(ids, dx, signal);
     return gradient ? { residual: gradient.data } : {};
   }
 
@@ -231,7 +232,7 @@ export class Network {
       const { shape: layer, types } = this.layerContext(index, shape);
       layers.push({ shape: layer, types, tensors: await this.layerInputs(index, shape, signal), cache });
     }
-    const ends = await this.#ends.context(first.batch, signal);
+    const ends = await this.ends.context(first.batch, signal);
     const tables = this.#positions.of(first.capacity);
     return TokenPass.open(this.#cache, { ends, layers, tables, mode: this.options.mode });
   }
@@ -273,26 +274,26 @@ export class Network {
 
   /** Logits [T, V] of a residual [T, d]; T·V must fit memory. */
   logits(x: Activations, signal?: AbortSignal): Promise<Activations> {
-    return this.#ends.logits(x, signal);
+    return this.ends.logits(x, signal);
   }
 
   /** Sets the bits of the output layer that {@link logits} multiplies by; losses take it as it is stored. */
   setHeadBits(bits: HeadBits): void {
-    this.#ends.setHeadBits(bits);
+    this.ends.setHeadBits(bits);
   }
 
   get headBits(): HeadBits {
-    return this.#ends.headBits;
+    return this.ends.headBits;
   }
 
   /** Rows of the output layer [count, d] as they multiply the normed residual, with gain and map in them. */
   headRows(first: number, count: number, signal?: AbortSignal): Promise<Activations> {
-    return this.#ends.headRows(first, count, signal);
+    return this.ends.headRows(first, count, signal);
   }
 
   /** Negative log-likelihood [T] in nats, float32 logits, in bounded memory. */
   async loss(x: Activations, labels: Int32Array, signal?: AbortSignal): Promise<Float32Array> {
-    return this.#loss.forward(await this.#ends.hidden(x, signal), labels, signal);
+    return this.#loss.forward(await this.ends.hidden(x, signal), labels, signal);
   }
 
   /**
@@ -305,9 +306,9 @@ export class Network {
     weight: number,
     signal?: AbortSignal,
   ): Promise<{ nll: Float32Array; dx: Activations; maps: SeamGradients }> {
-    const hidden = await this.#ends.hidden(x, signal);
+    const hidden = await this.ends.hidden(x, signal);
     const { nll, dhidden } = await this.#loss.backward(hidden, labels, weight, signal);
-    const { dx, mapGradient } = await this.#ends.hiddenBackward(x, dhidden, signal);
+    const { dx, mapGradient } = await this.ends.hiddenBackward(x, dhidden, signal);
     return { nll, dx, maps: mapGradient ? { residual: mapGradient.data } : {} };
   }
 

@@ -4,8 +4,11 @@ import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { LayerQuantizers } from './layer-shape.ts';
 import { type NetworkQuantizers, networkQuantizers, quantizersAt } from './network-quantizers.ts';
 
+/** Of both ends of a site's range, or of each. */
+export type SiteClip = number | { readonly upper: number; readonly lower: number };
+
 /** By layer the ratios of its sites; sites that are absent keep theirs. */
-export type SiteClips = readonly Readonly<Partial<Record<Site, number>>>[];
+export type SiteClips = readonly Readonly<Partial<Record<Site, SiteClip>>>[];
 
 /** A network's quantizers with the ratios that its sites have. */
 export function withClips(network: NetworkQuantizers, clips: SiteClips): NetworkQuantizers {
@@ -17,8 +20,10 @@ export function withClips(network: NetworkQuantizers, clips: SiteClips): Network
 
 function clipped(quantizers: LayerQuantizers, clips: SiteClips[number]): LayerQuantizers {
   const at = (site: Site, quantizer: ActivationQuantizer): ActivationQuantizer => {
-    const clipRatio = clips[site];
-    return clipRatio === undefined ? quantizer : { ...quantizer, clipRatio };
+    const clip = clips[site];
+    if (clip === undefined) return quantizer;
+    if (typeof clip === 'number') return { ...quantizer, clipRatio: clip };
+    return { ...quantizer, clipRatio: clip.upper, lowerRatio: clip.lower };
   };
   const { input, gateUpInput = input, outputInput, downInput, keys, values } = quantizers;
   const own = {

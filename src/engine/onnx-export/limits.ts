@@ -50,7 +50,7 @@ export function expectExpressible(question: TargetQuestion): void {
 function expectOneCache(network: NetworkQuantizers): void {
   // Ends of the range leave the form of codes and scales alone.
   const forms = distinctQuantizers(network).map(({ keys, values }) =>
-    JSON.stringify([keys, values].map((quantizer) => ({ ...quantizer, clipRatio: 1 }))),
+    JSON.stringify([keys, values].map(({ lowerRatio: _, ...form }) => ({ ...form, clipRatio: 1 }))),
   );
   if (new Set(forms).size === 1) return;
   throw new UserError(

@@ -69,6 +69,65 @@ const DIVERGENCE: ProgramKind<DivergenceSpec, DivergenceOutputs> = {
   },
 };
 
+/** Everything that decides the program of the divergence behind one output layer. */
+interface SharedHeadSpec extends Omit<DivergenceSpec, 'teacherType' | 'batch'> {
+  readonly headType: DType;
+}
+
+/** The same sum over tokens where both networks have one output layer, which stays. */
+export function sharedHeadExpression(spec: SharedHeadSpec, real: Real = 'float32') {
+  const { tokens, width, vocabulary, headType } = spec;
+  const graph = new Graph(real);
+  const head = toReal(graph.input('head', [vocabulary, width], headType));
+  const p = logProbabilities(graph.input('target', [tokens, width]), head);
+  const q = logProbabilities(graph.input('hidden', [tokens, width]), head);
+  const divergence = reshape(reduceSum(mul(exp(p), sub(p, q)), [1]), [tokens]);
+  return { graph, divergence, dhidden: gemm(sub(exp(q), exp(p)), head) };
+}
+
+const SHARED_HEAD: ProgramKind<SharedHeadSpec, { divergence: Reals; dhidden: Reals }> = {
+  name: 'divergence-of-hidden',
+  build(spec) {
+    const { graph, ...outputs } = sharedHeadExpression(spec);
+    return { graph, outputs };
+  },
+};
+
+/**
+ * The divergence behind one output layer, of some tokens at a time.
+ * @param target what the output layer reads at full precision [T, d]. @param hidden what it reads [T, d].
+ * @returns Σ KL over the tokens, in nats, and its derivative [T, d] by `hidden`.
+ */
+export async function hiddenDivergence(
+  cache: ProgramCache,
+  { head, target, hidden }: { readonly head: FileTensor; readonly target: Reals; readonly hidden: Reals },
+  logitElements: number,
+  signal?: AbortSignal,
+): Promise<{ sum: number; dhidden: Reals }> {
+  const [count = 0, width = 0] = hidden.dims;
+  const [vocabulary = 0] = head.dims;
+  const headType = cache.runtime.inputType(head.dtype);
+  const dhidden = float32(hidden.dims, new Float32Array(hidden.data.length));
+  let sum = 0;
+  for (const { tokens, rows } of chunksOf(count, width, Math.floor(logitElements / vocabulary))) {
+    const program = await cache.get(SHARED_HEAD, { tokens, width, vocabulary, headType });
+    const given = { head, target: rows(target), hidden: rows(hidden) };
+    const found = await program.run(given, signal, { dhidden: rows(dhidden) });
+    sum += found.divergence.data.reduce((total, one) => total + one, 0);
+  }
+  return { sum, dhidden };
+}
+
+/** Rows of [T, d] tensors, at most so many at a time. */
+function* chunksOf(count: number, width: number, most: number) {
+  for (let start = 0; start < count; start += Math.max(1, most)) {
+    const tokens = Math.min(Math.max(1, most), count - start);
+    const rows = ({ data }: Reals): Reals =>
+      float32([tokens, width], data.subarray(start * width, (start + tokens) * width));
+    yield { tokens, rows };
+  }
+}
+
 /** The teacher's output layer, and what both output layers read [T, d]. */
 export interface DivergenceInputs {
   readonly teacherHead: FileTensor;
@@ -91,14 +150,10 @@ export async function divergenceOf(
 ): Promise<{ sum: number; dhidden: Reals }> {
   const [count = 0, width = 0] = hidden.dims;
   const [vocabulary = 0] = head.dims;
-  const most = Math.max(1, Math.floor(logitElements / vocabulary));
   const teacherType = cache.runtime.inputType(teacherHead.dtype);
   const dhidden = float32(hidden.dims, new Float32Array(hidden.data.length));
   let sum = 0;
-  for (let start = 0; start < count; start += most) {
-    const tokens = Math.min(most, count - start);
-    const rows = ({ data }: Reals): Reals =>
-      float32([tokens, width], data.subarray(start * width, (start + tokens) * width));
+  for (const { tokens, rows } of chunksOf(count, width, Math.floor(logitElements / vocabulary))) {
     const program = await cache.get(DIVERGENCE, { tokens, width, vocabulary, teacherType, batch });
     const given = { teacherHead, head, teacherHidden: rows(teacherHidden), hidden: rows(hidden) };
     const found = await program.run(given, signal, { dhidden: rows(dhidden) });

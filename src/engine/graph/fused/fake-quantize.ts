@@ -37,6 +37,8 @@ export interface ActivationQuantizer {
   readonly group: number;
   /** Both ends of the range are multiplied by this. */
   readonly clipRatio: number;
+  /** The lower end of an asymmetric grid is multiplied by this; by `clipRatio` where absent. */
+  readonly lowerRatio?: number;
   /** True where the range is extended to include 0, so that the zero point can be stored. */
   readonly includeZero: boolean;
   /** True where the derivative also goes through the scale ({@link LiveFakeQuantize}); else the scale is constant. */
@@ -148,10 +150,9 @@ export interface GridRows {
 /** Puts rows on the grid that a quantizer's attributes describe. */
 export function onGrid(rows: Value, attributes: Attributes): GridRows {
   const bits = intAttribute(attributes, 'bits');
-  const clip = floatAttribute(attributes, 'clip_ratio');
   return intAttribute(attributes, 'symmetric') === 1
-    ? symmetric(rows, bits, clip)
-    : asymmetric(rows, bits, clip, intAttribute(attributes, 'include_zero') === 1);
+    ? symmetric(rows, bits, floatAttribute(attributes, 'clip_ratio'))
+    : asymmetric(rows, attributes);
 }
 
 /** s = c·max|x|/(2^{b−1}−1); codes are −2^{b−1} … 2^{b−1}−1. */
@@ -176,24 +177,39 @@ export interface AsymmetricGrid {
 }
 
 /** s = (hi − lo)/(2^b − 1), z = round(−lo/s). */
-export function asymmetricGrid(x: Value, bits: number, clip: number, includeZero: boolean): AsymmetricGrid {
+export function asymmetricGrid(x: Value, attributes: Attributes): AsymmetricGrid {
   const g = x.graph;
+  const top = 2 ** intAttribute(attributes, 'bits') - 1;
+  const includeZero = intAttribute(attributes, 'include_zero') === 1;
   const zero = g.scalar(0);
   let lo = reduceMin(x, [-1]);
   let hi = reduceMax(x, [-1]);
   if (includeZero) [lo, hi] = [minimum(lo, zero), maximum(hi, zero)];
-  [lo, hi] = [scale(lo, clip), scale(hi, clip)];
+  [lo, hi] = cut(lo, hi, attributes);
   const empty = and(equal(lo, zero), equal(hi, zero));
   [lo, hi] = [where(empty, g.scalar(-1), lo), where(empty, g.scalar(1), hi)];
   const constant = equal(lo, hi);
-  const s = where(constant, g.scalar(1), div(sub(hi, lo), g.scalar(2 ** bits - 1)));
+  const s = where(constant, g.scalar(1), div(sub(hi, lo), g.scalar(top)));
   return { lo, hi, scale: s, zero: round(div(sub(zero, lo), s)), constant };
 }
 
+/** The ends of ranges, clipped. With two ratios an end beyond 0 has that of the other one: no range is turned round. */
+function cut(lo: Value, hi: Value, attributes: Attributes): [Value, Value] {
+  const clip = floatAttribute(attributes, 'clip_ratio');
+  const [clippedLo, clippedHi] = [scale(lo, clip), scale(hi, clip)];
+  if (attributes.lower_ratio === undefined) return [clippedLo, clippedHi];
+  const lower = floatAttribute(attributes, 'lower_ratio');
+  const zero = lo.graph.scalar(0);
+  return [
+    where(less(zero, lo), clippedLo, scale(lo, lower)),
+    where(less(hi, zero), scale(hi, lower), clippedHi),
+  ];
+}
+
 /** Codes q are 0 … 2^b−1, multiples q − z. Constant groups do not change. */
-function asymmetric(x: Value, bits: number, clip: number, includeZero: boolean): GridRows {
-  const { scale: s, zero: z, constant } = asymmetricGrid(x, bits, clip, includeZero);
-  return { scale: s, multiples: sub(codesFrom(x, s, z, bits), z), constant };
+function asymmetric(x: Value, attributes: Attributes): GridRows {
+  const { scale: s, zero: z, constant } = asymmetricGrid(x, attributes);
+  return { scale: s, multiples: sub(codesFrom(x, s, z, intAttribute(attributes, 'bits')), z), constant };
 }
 
 /** Codes 0 … 2^b−1 of rows, round(x/s) + z. */
@@ -206,6 +222,8 @@ export function codesFrom(x: Value, s: Value, z: Value, bits: number): Value {
 export function fakeQuantize(x: Value, quantizer: ActivationQuantizer): Value {
   if (quantizer.bits >= 16) return x;
   const group = quantizer.group === x.dim(-1) ? 0 : quantizer.group;
+  if (quantizer.scaleGradient && quantizer.lowerRatio !== undefined)
+    throw new Error('the gradient of a scale knows one clip ratio');
   if (group !== 0 && x.dim(-1) % group !== 0) throw new Error(`group ${group} does not divide ${x.dim(-1)}`);
   return apply(
     quantizer.scaleGradient ? LiveFakeQuantize : FakeQuantize,
@@ -225,11 +243,14 @@ export function rangeRatio({ bits, fullRange }: Pick<ActivationQuantizer, 'bits'
 
 /** @param group elements that share a scale; 0 for the whole last axis. */
 export function quantizerAttributes(quantizer: ActivationQuantizer, group: number): Attributes {
+  const { clipRatio, lowerRatio = clipRatio } = quantizer;
+  const hasTwo = !quantizer.symmetric && lowerRatio !== clipRatio;
   return {
     bits: quantizer.bits,
     symmetric: quantizer.symmetric ? 1 : 0,
     group,
-    clip_ratio: { float: quantizer.clipRatio * rangeRatio(quantizer) },
+    clip_ratio: { float: clipRatio * rangeRatio(quantizer) },
+    ...(hasTwo && { lower_ratio: { float: lowerRatio } }),
     include_zero: quantizer.includeZero ? 1 : 0,
   };
 }

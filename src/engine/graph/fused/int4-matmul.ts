@@ -266,10 +266,10 @@ export function int4MatMuls(
   weights: readonly PackedInt4[],
   quantizer: ActivationQuantizer,
 ): Value[] {
-  const { bits, symmetric, clip_ratio, include_zero } = quantizerAttributes(quantizer, 0);
+  const { group: _, ...ofRows } = quantizerAttributes(quantizer, 0);
   const rows = weights.map(({ attributes }, i) => [ROWS[i]!, attributes.rows!] as const);
   return x.graph.apply(Int4MatMul, [x, ...weights.flatMap(({ bytes, grid }) => [bytes, grid])], {
     ...{ ...weights[0]!.attributes, ...Object.fromEntries(rows) },
-    ...{ bits: bits!, symmetric: symmetric!, clip_ratio: clip_ratio!, include_zero: include_zero! },
+    ...ofRows,
   });
 }

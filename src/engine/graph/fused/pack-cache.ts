@@ -1,5 +1,5 @@
 import { elementCount } from '../../../protocol/tensor.ts';
-import { type Attributes, floatAttribute, intAttribute, type OpDefinition, type Value } from '../graph.ts';
+import { type Attributes, intAttribute, type OpDefinition, type Value } from '../graph.ts';
 import {
   abs,
   add,
@@ -159,8 +159,7 @@ function gridOf(
     return { codes: add(multiples, middle), scale: s, zero: middle };
   }
   const levels = intAttribute(attributes, 'bits');
-  const includeZero = intAttribute(attributes, 'include_zero') === 1;
-  const grid = asymmetricGrid(rows, levels, floatAttribute(attributes, 'clip_ratio'), includeZero);
+  const grid = asymmetricGrid(rows, attributes);
   const widest = graph.scalar(WIDEST_ZERO);
   const isWide = less(widest, abs(grid.zero));
   const s = where(isWide, div(maximum(abs(grid.lo), abs(grid.hi)), widest), grid.scale);

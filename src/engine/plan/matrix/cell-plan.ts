@@ -1,10 +1,11 @@
 import { hasLearnedRotation, type ResolvedExperiment } from '../../../config/index.ts';
 import type { ActivationsFile, PerplexityResult, TaskResult } from '../../../runs/index.ts';
 import type { SeamState } from '../../network/seams.ts';
+import type { Clips } from '../clips/found.ts';
 import type { Methods } from '../experiment-methods.ts';
 import { scaled } from '../experiment-plan.ts';
 import type { Step } from '../step.ts';
-import { type Clips, clipsStep } from '../steps/clips.ts';
+import { clipsStep } from '../steps/clips.ts';
 import type { Grids } from '../steps/grids.ts';
 import { type Learned, learnedMaps, learnStep, preservedStep, startStep } from '../steps/maps.ts';
 import { perplexityStep, statisticsStep } from '../steps/measures.ts';

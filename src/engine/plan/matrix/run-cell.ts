@@ -13,6 +13,7 @@ import {
 } from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
 import { worstError } from '../learned-maps.ts';
@@ -21,7 +22,6 @@ import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
-import type { Clips } from '../steps/clips.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
 import type { CellPlan } from './cell-plan.ts';
@@ -140,7 +140,7 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
   });
 }
 
-/** A run of searched clip ratios has them, also where another run found them. */
+/** A run of clip ratios that were found has them, also where another run found them. */
 async function keepClips(
   executor: Executor,
   run: Run,
@@ -149,8 +149,10 @@ async function keepClips(
 ): Promise<void> {
   run.check();
   const text = calibration.digest(executor.of(calibration));
-  const file = { key: await executor.keyOf(clips), text, layers: executor.of(clips) };
-  writeClipRatios(run.path('clipRatios'), file);
+  for (let step: Clips | null = clips; step; step = step.start) {
+    const file = { key: await executor.keyOf(step), text, layers: executor.of(step) };
+    writeClipRatios(run.path(step.file), file);
+  }
 }
 
 /** Where a step keeps what cells share. */

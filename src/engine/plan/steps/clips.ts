@@ -1,26 +1,15 @@
-import {
-  exceptionsSpec,
-  type ResolvedExperiment,
-  searchesClips,
-  siteQuantizer,
-} from '../../../config/index.ts';
+import { learnsClips, type ResolvedExperiment, searchesClips, siteQuantizer } from '../../../config/index.ts';
 import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
-import { partialOf } from '../../../protocol/records.ts';
-import { clipRatiosSchema, type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
-import {
-  CLIP_RATIOS,
-  type ClipSearch,
-  clippedSequences,
-  searchClips,
-} from '../../calibration/clips/search.ts';
+import { type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
+import { type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
 import { clipSearchWork } from '../../calibration/clips/work.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import { quantizersAt } from '../../network/network-quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
-import type { SiteClips } from '../../network/site-clips.ts';
 import { tokensOf } from '../../network/work.ts';
-import { jsonKeeping } from '../keepings.ts';
+import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from '../clips/found.ts';
+import { learnedClipsStep } from '../clips/learned.ts';
 import { networkBytes } from '../memory.ts';
 import { clipNetwork, ownQuantizers } from '../networks.ts';
 import { phase } from '../phases.ts';
@@ -29,14 +18,10 @@ import type { Workbench } from '../workbench.ts';
 import { type Blocks, knownText, sizeOfText } from './texts.ts';
 import { type Trained, trainedBench } from './training.ts';
 
-/** Clip ratios that were searched, by layer. */
-export type Clips = Step<readonly LayerClips[]>;
-
-const FOUND = jsonKeeping<readonly LayerClips[]>(clipRatiosSchema);
 const METHOD = 'clip-search';
 
 /**
- * Searches the clip ratios of all sites whose settings leave them to that.
+ * Searches the clip ratios of all sites whose settings leave them to that, and learns from there where they say so.
  * @param maps the last ones: those before show quantizers other numbers.
  * @returns null where no setting does.
  */
@@ -46,12 +31,21 @@ export function clipsStep(
   calibration: Step<Blocks>,
 ): Clips | null {
   if (!searchesClips(experiment.quantization)) return null;
+  const start = searchStep(experiment, maps, calibration);
+  return learnsClips(experiment.quantization)
+    ? learnedClipsStep(experiment, { maps, calibration, start })
+    : start;
+}
+
+function searchStep(experiment: ResolvedExperiment, maps: Step<SeamState>, calibration: Step<Blocks>): Clips {
   const step: Clips = {
     kind: 'transform',
     name: METHOD,
+    file: 'clipRatios',
+    start: null,
     version: 1,
     inputs: [calibration, maps],
-    spec: () => clipsSpec(experiment),
+    spec: () => clipsSpec(experiment, true),
     digest: (layers) => digestOf(layers.map(ratiosOf)),
     keeping: FOUND,
     cost(context) {
@@ -63,13 +57,7 @@ export function clipsStep(
         bytes: networkBytes(experiment, checkpoint, { mode: 'merged', purpose: 'run' }, tokensOf(text)),
       };
     },
-    async find({ bench, places }, key) {
-      for (const path of places.others('clipRatios', key)) {
-        const layers = await readClipRatios(path, key);
-        if (layers.length === bench.checkpoint.config.layers) return layers;
-      }
-      return null;
-    },
+    find: (context, key) => keptClips(context, 'clipRatios', key),
     async *run(context) {
       const key = await context.keyOf(step);
       const search = () => searched(context, { maps, calibration }, key);
@@ -85,16 +73,22 @@ export function keptClipsStep(
   maps: Step<SeamState>,
   text: string,
 ): Clips | null {
-  const step = clipsStep(experiment, maps, knownText(text));
-  return (
-    step && {
-      ...step,
-      // biome-ignore lint/correctness/useYield: nothing is searched.
-      async *run() {
-        return [];
-      },
-    }
-  );
+  if (!searchesClips(experiment.quantization)) return null;
+  const calibration = knownText(text);
+  const start = unsought(searchStep(experiment, maps, calibration));
+  return learnsClips(experiment.quantization)
+    ? unsought(learnedClipsStep(experiment, { maps, calibration, start }))
+    : start;
+}
+
+function unsought(step: Clips): Clips {
+  return {
+    ...step,
+    // biome-ignore lint/correctness/useYield: nothing is searched.
+    async *run() {
+      return [];
+    },
+  };
 }
 
 /** Goes on from the layers that a stopped search has kept, and keeps each as it is found. */
@@ -147,19 +141,4 @@ export function quantizedBench(
 ): Workbench {
   const bench = trainedBench(context, trained);
   return clips ? { ...bench, clips: context.of(clips).map(ratiosOf) } : bench;
-}
-
-function ratiosOf(layer: LayerClips): SiteClips[number] {
-  return partialOf(ROUNDED_SITES, (site) => layer[site]?.ratio);
-}
-
-/** Settings that decide the ratios, beside the maps' numbers and the text. */
-function clipsSpec({ quantization, rotation }: ResolvedExperiment): unknown {
-  const { activations, keys, values } = quantization;
-  const { r3, r4, r4Blocks, acrossHeads, embeddingCentring } = rotation;
-  return {
-    ratios: CLIP_RATIOS,
-    quantizers: { activations, keys, values, ...exceptionsSpec(quantization) },
-    rotation: { r3, r4, r4Blocks, acrossHeads, embeddingCentring },
-  };
 }
