@@ -3,6 +3,7 @@
  * OmniQuant (Shao et al. 2024, eq. 2), for grids with and without a zero point.
  */
 import { elementCount } from '../../protocol/tensor.ts';
+import { type ActivationQuantizer, rangeRatio } from '../graph/fused/fake-quantize.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import { type Attributes, apply, intAttribute, type OpDefinition, type Value } from '../graph/graph.ts';
 import {
@@ -21,7 +22,7 @@ import {
   where,
 } from '../graph/ops/elementwise.ts';
 import { reduceMax, reduceMin, reduceSum } from '../graph/ops/reduce.ts';
-import { reshape } from '../graph/ops/shape.ts';
+import { expand, reshape } from '../graph/ops/shape.ts';
 
 /** As for other grids: a range is not shorter, so that rows of zeros have a scale. */
 const SMALLEST = 1e-5;
@@ -98,6 +99,19 @@ export function clippedWeight(w: Value, upper: Value, lower: Value, quantizer: W
 }
 
 /**
+ * Rounds activations [T, n] with one factor [1] of both ends of every range: a clip ratio that can be learned. The ratio
+ * of the quantizer says nothing.
+ */
+export function clippedRows(x: Value, factor: Value, quantizer: ActivationQuantizer): Value {
+  if (quantizer.bits >= 16) return x;
+  const group = quantizer.group || x.dim(-1);
+  const rows = elementCount(x.dims) / group;
+  const ends = expand(reshape(scale(factor, rangeRatio(quantizer)), [1, 1]), [rows, 1]);
+  const attributes = { ...attributesOf(quantizer), include_zero: quantizer.includeZero ? 1 : 0 };
+  return reshape(apply(ClippedWeight, [reshape(x, [rows, group]), ends, ends], attributes), x.dims);
+}
+
+/**
  * The same as codes of a byte: Ŵ = s (c − z) with c in −2^{b−1} … 2^{b−1}−1.
  * @returns c, int-valued reals [out, in], s and z [out, groups].
  */
@@ -126,7 +140,7 @@ export function gridsPerRow(columns: number, { group }: WeightQuantizer): number
   return group === 0 ? 1 : columns / group;
 }
 
-function attributesOf({ bits, symmetric }: WeightQuantizer): Attributes {
+function attributesOf({ bits, symmetric }: Pick<WeightQuantizer, 'bits' | 'symmetric'>): Attributes {
   return { bits, symmetric: symmetric ? 1 : 0 };
 }
 
@@ -141,7 +155,7 @@ function stepsOf(w: Value, upper: Value, lower: Value, attributes: Attributes) {
   const rows = reshape(w, [grids, elementCount(w.dims) / grids]);
   const [u, l] = [reshape(upper, [grids, 1]), reshape(lower, [grids, 1])];
   // As for weights rounded to nearest: whole rows have 0 in their range, groups need not.
-  const range = rangeOf(rows, grids === w.dim(0));
+  const range = rangeOf(rows, grids === w.dim(0) && intAttribute(attributes, 'include_zero', 1) === 1);
   const isSymmetric = intAttribute(attributes, 'symmetric') === 1;
   const steps = (isSymmetric ? symmetricSteps : asymmetricSteps)(rows, u, l, range, topOf(attributes));
   return { rows, u, l, range, steps };

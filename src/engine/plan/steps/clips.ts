@@ -1,9 +1,4 @@
-import {
-  exceptionsSpec,
-  type ResolvedExperiment,
-  searchesClips,
-  siteQuantizer,
-} from '../../../config/index.ts';
+import { exceptionsSpec, type ResolvedExperiment, searchesClips } from '../../../config/index.ts';
 import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf } from '../../../protocol/records.ts';
@@ -22,7 +17,7 @@ import type { SiteClips } from '../../network/site-clips.ts';
 import { tokensOf } from '../../network/work.ts';
 import { jsonKeeping } from '../keepings.ts';
 import { networkBytes } from '../memory.ts';
-import { clipNetwork, ownQuantizers } from '../networks.ts';
+import { clipNetwork, ownQuantizers, searchedSites } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import type { Workbench } from '../workbench.ts';
@@ -127,14 +122,13 @@ async function* searched(
 }
 
 function searchOf(bench: Workbench, state: SeamState, known: readonly LayerClips[]): ClipSearch {
-  const { quantization, rotation } = bench.experiment;
   const own = ownQuantizers(bench);
   return {
     cache: bench.cache,
     network: clipNetwork(bench, state),
     layers: Array.from({ length: bench.checkpoint.config.layers }, (_, layer) => ({
       quantizers: quantizersAt(own, layer),
-      sites: ROUNDED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched),
+      sites: searchedSites(bench, layer),
       known: known[layer] ?? null,
     })),
   };
