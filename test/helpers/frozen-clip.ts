@@ -1,5 +1,5 @@
 /**
- * Weights on clipped grids as functions that have finite differences: both roundings are additions of what they added at
+ * Weights and rows on clipped grids as functions that have finite differences: both roundings are additions of what they added at
  * the base point, and everything else moves. Written out anew, from the formula.
  */
 import { type Attributes, type Graph, intAttribute, type Value } from '../../src/engine/graph/graph.ts';
@@ -30,7 +30,7 @@ function clipped([w, upper, lower]: readonly Value[], attributes: Attributes, ro
   const rows = reshape(w!, [grids, elementCount(w!.dims) / grids]);
   const [u, l] = [reshape(upper!, [grids, 1]), reshape(lower!, [grids, 1])];
   const zero = w!.graph.scalar(0);
-  const whole = grids === w!.dim(0);
+  const whole = grids === w!.dim(0) && intAttribute(attributes, 'include_zero', 1) === 1;
   const [least, most] = [reduceMin(rows, [1]), reduceMax(rows, [1])];
   const lo = mul(l, whole ? where(less(least, zero), least, zero) : least);
   const hi = mul(u, whole ? maximum(most, zero) : most);

@@ -8,7 +8,7 @@ const rate = (value: number, of: string) =>
 const options = z
   .strictObject({
     samples: samples(
-      32,
+      16,
       'Sequences of the calibration text that each layer is learned on, from its beginning; all of them where there are fewer. Reference: 128, four at a time.',
     ),
     epochs: z
@@ -25,14 +25,16 @@ const options = z
       .max(1)
       .default(0.3)
       .describe(
-        'Scales of channels start with this share of the size of channels in the activations, the rest in the weights. Reference: 0.3.',
+        'Scales of channels start with this share of the size of channels in the activations, the rest in the weights; at 1 where rotation.r1 has evened out the channels. Reference: 0.3.',
       ),
     seed: z
       .int()
       .min(0)
       .max(Number.MAX_SAFE_INTEGER)
       .default(0)
-      .describe('Decides the rotations that maps start from, and the order of the sequences in each epoch.'),
+      .describe(
+        'Decides the rotations that maps start from where rotation.r1 is "none", or what R4 would be where it is not, and the order of the sequences in each epoch.',
+      ),
   })
   .prefault({})
   .describe('How FlatQuant learns; not read with another method.');

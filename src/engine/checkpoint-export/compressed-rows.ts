@@ -4,7 +4,14 @@ import { weightQuantizer } from '../network/layer-shape.ts';
 import { distinctQuantizers } from '../network/network-quantizers.ts';
 import { readBy } from '../network/packed-weights.ts';
 import type { ExportQuestion } from './format.ts';
-import { ACTIVATION_READERS, activationsInWords, cacheRows, mergedRow, weightsInWords } from './rows.ts';
+import {
+  ACTIVATION_READERS,
+  activationsInWords,
+  cacheRows,
+  kroneckerRows,
+  mergedRow,
+  weightsInWords,
+} from './rows.ts';
 import { mapInWords, type PlacedMap, runTimeMaps, widthOf } from './run-time-maps.ts';
 
 /** Bits of activations that vLLM multiplies in whole numbers. */
@@ -63,6 +70,7 @@ function mapRow(placed: PlacedMap, { config }: ExportQuestion): TargetRow {
 export function packedRows(question: ExportQuestion): TargetRow[] {
   return [
     mergedRow(question),
+    ...kroneckerRows(question),
     weightRow(question),
     ...activationRows(question),
     ...runTimeMaps(question.maps).map((placed) => mapRow(placed, question)),

@@ -6,6 +6,7 @@ import {
   ACTIVATION_READERS,
   activationsInWords,
   cacheRows,
+  kroneckerRows,
   mergedRow,
   roundsActivations,
   weightsInWords,
@@ -93,6 +94,7 @@ function activationRow(question: ExportQuestion): TargetRow {
 export function executorchRows(question: ExportQuestion): TargetRow[] {
   return [
     mergedRow(question),
+    ...kroneckerRows(question),
     ...modelRows(question),
     weightRow(question),
     {

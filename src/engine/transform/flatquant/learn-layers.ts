@@ -7,7 +7,7 @@ import { elementCount, float32 } from '../../../protocol/tensor.ts';
 import { type ActivationStore, openActivationStore } from '../../calibration/activation-store.ts';
 import type { Reals, Tensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
-import { kroneckerFactors, kroneckerSize } from '../../network/kronecker.ts';
+import { kroneckerSize } from '../../network/kronecker.ts';
 import {
   gridsOf,
   type LearnedLayer,
@@ -18,11 +18,11 @@ import type { Network } from '../../network/network.ts';
 import { withScaleGradient } from '../../network/quantizers.ts';
 import { type SeamState, seamOf } from '../../network/seams.ts';
 import { Rng } from '../../rotation/random.ts';
-import { haarRotation } from '../../rotation/random-rotation.ts';
 import { endNames, FLAT_SEAMS, type FlatSeam, type FlatSpec, LAYER_STEP, logitSizes } from './block.ts';
 import { LayerNumbers } from './layer-numbers.ts';
-import { cosineRate, LearnedMap } from './parameters.ts';
+import { cosineRate, type LearnedMap } from './parameters.ts';
 import { firstGains, READER_MAXIMA, REFERENCE_LAYER } from './reference.ts';
+import { publishedStart, rotatedStart } from './start.ts';
 
 /** Name of the method in events. */
 const METHOD = 'flatquant';
@@ -57,7 +57,7 @@ export interface FlatOptions {
 /**
  * FlatQuant (Sun et al. 2025, eq. 4): for each layer by itself, maps diag(s) (P₁ ⊗ P₂) and factors of the ends of grids
  * that bring its quantized output on what the full-precision layers hand on as near as can be to its own at full
- * precision. P is free, from a random rotation on, and its inverse is that of double precision.
+ * precision. P is free, and its inverse is that of double precision.
  */
 export async function* learnLayers(
   cache: ProgramCache,
@@ -194,16 +194,15 @@ class LayerLearner {
 
   async #firstMaps(layer: number, maxima: Sizes): Promise<Record<FlatSeam, LearnedMap>> {
     const { exact, options } = this.#task;
+    const random = this.#random.split(`${layer} start`);
+    if (exact.options.maps.residual) return rotatedStart(exact.checkpoint.config, random);
     const { shape, types, tensors } = exact.layerContext(layer, { batch: 1, sequence: 1 });
     const program = await this.#cache.get(READER_MAXIMA, { shape, types });
     const readers = await program.run({ ...tensors, ...exact.maps(layer) }, this.#signal);
-    return recordOf(FLAT_SEAMS, (seam) => {
-      const gain = firstGains(maxima[seam], readers[seam].data, options.alpha);
-      const [left, right] = kroneckerFactors(gain.length).map((n, side) =>
-        haarRotation(n, this.#random.split(`${layer} ${seam} ${side}`)),
-      );
-      return new LearnedMap({ gain, left: left!, right: right! });
-    });
+    return publishedStart(
+      recordOf(FLAT_SEAMS, (seam) => firstGains(maxima[seam], readers[seam].data, options.alpha)),
+      random,
+    );
   }
 
   /** A layer of the quantized network, and what it reads beside what is learned. */
