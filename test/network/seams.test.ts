@@ -272,8 +272,8 @@ test('what each seam allows, and that it says why', () => {
   });
   assert.deepEqual(allowed, [
     ['residual', ['orthogonal'], []],
-    ['attention-norm', ['diagonal'], ['orthogonal']],
-    ['mlp-norm', ['diagonal'], ['orthogonal']],
+    ['attention-norm', ['diagonal'], ['orthogonal', 'invertible']],
+    ['mlp-norm', ['diagonal'], ['orthogonal', 'invertible']],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
     ['across-heads', [], ['hadamard']],
     ['query-key', [], ['hadamard', 'orthogonal']],
