@@ -25,7 +25,7 @@ const options = z
       .max(1)
       .default(0.3)
       .describe(
-        'Scales of channels start with this share of the size of channels in the activations, the rest in the weights; at 1 where rotation.r1 has evened out the channels. Reference: 0.3.',
+        'Scales of channels start with this share of the size of channels in the activations, the rest in the weights; at 1 where a rotation of the residual has evened out the channels. Reference: 0.3.',
       ),
     seed: z
       .int()
@@ -33,7 +33,7 @@ const options = z
       .max(Number.MAX_SAFE_INTEGER)
       .default(0)
       .describe(
-        'Decides the rotations that maps start from where rotation.r1 is "none", or what R4 would be where it is not, and the order of the sequences in each epoch.',
+        'Decides the rotations that maps start from, of the input of down alone where the residual is rotated, and the order of the sequences in each epoch.',
       ),
   })
   .prefault({})
