@@ -3,7 +3,7 @@ import { partialOf, recordOf } from '../../../protocol/records.ts';
 import { elementCount, float32 } from '../../../protocol/tensor.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { LearnedLayer } from '../../network/learned-grids.ts';
-import { derivativeName, endNames, FLAT_SEAMS, type FlatSeam } from './block.ts';
+import { derivativeName, FLAT_SEAMS, type FlatSeam } from './block.ts';
 import { Learned, type LearnedMap } from './parameters.ts';
 
 /** σ(4) = 0.982: ends begin a little shorter than the range. */
@@ -59,14 +59,9 @@ export class LayerNumbers {
 
   /** What the network takes. */
   layer(): LearnedLayer {
-    const factors = (name: string): Float32Array =>
-      Float32Array.from(this.#logits.get(name)?.learned.numbers ?? [], (logit) => 1 / (1 + Math.exp(-logit)));
     return {
       maps: partialOf(FLAT_SEAMS, (seam) => Float32Array.from(this.#numbers[seam])),
-      clips: recordOf(LINEARS, (linear) => {
-        const [upper, lower] = endNames(linear);
-        return { upper: factors(upper), lower: factors(lower) };
-      }),
+      clips: recordOf(LINEARS, () => ({ upper: new Float32Array(), lower: new Float32Array() })),
     };
   }
 }

@@ -3,7 +3,7 @@ import { LINEARS, type RoundedSite } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf, recordOf } from '../../../protocol/records.ts';
-import { elementCount, float32 } from '../../../protocol/tensor.ts';
+import { float32 } from '../../../protocol/tensor.ts';
 import { type ActivationStore, openActivationStore } from '../../calibration/activation-store.ts';
 import type { Reals, Tensors } from '../../graph/program.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
@@ -18,7 +18,7 @@ import type { Network } from '../../network/network.ts';
 import { withScaleGradient } from '../../network/quantizers.ts';
 import { type SeamState, seamOf } from '../../network/seams.ts';
 import { Rng } from '../../rotation/random.ts';
-import { endNames, FLAT_SEAMS, type FlatSeam, type FlatSpec, LAYER_STEP, logitSizes } from './block.ts';
+import { FLAT_SEAMS, type FlatSeam, type FlatSpec, LAYER_STEP, logitSizes } from './block.ts';
 import { LayerNumbers } from './layer-numbers.ts';
 import { cosineRate, type LearnedMap } from './parameters.ts';
 import { firstGains, READER_MAXIMA, REFERENCE_LAYER } from './reference.ts';
@@ -256,14 +256,11 @@ class LayerLearner {
   }
 }
 
-/** Numbers of each map of a layer, and of each end of its grids. */
-function learnedSizes(quantized: Network): LearnedSizes {
-  const { config } = quantized.checkpoint;
-  const { shape, types } = quantized.layerContext(0, { batch: 1, sequence: 1 });
-  const sizes = logitSizes({ shape, types, clipped: [] });
+/** Numbers of each map of a layer. Ends of grids serve while maps are learned: rounding has its own. */
+function learnedSizes({ checkpoint: { config } }: Network): LearnedSizes {
   return {
     maps: partialOf(FLAT_SEAMS, (seam) => kroneckerSize(seamOf(seam, config).width)),
-    clips: recordOf(LINEARS, (linear) => elementCount(sizes.get(endNames(linear)[0]) ?? [0])),
+    clips: recordOf(LINEARS, () => 0),
   };
 }
 
