@@ -18,7 +18,7 @@ import {
   logitSizes,
   stepExpression,
 } from '../../src/engine/transform/flatquant/block.ts';
-import { throughInverses } from '../../src/engine/transform/flatquant/parameters.ts';
+import { cosineRate, Learned, throughInverses } from '../../src/engine/transform/flatquant/parameters.ts';
 import { ROUNDED_SITES } from '../../src/protocol/block.ts';
 import { recordOf } from '../../src/protocol/records.ts';
 import { elementCount, type HostTensor } from '../../src/protocol/tensor.ts';
@@ -133,3 +133,23 @@ for (const [label, weights] of Object.entries({
     for (const [name, found, wanted] of pairs)
       assert.ok(Math.abs(found - wanted) <= 1e-8 * Math.max(1, scale), `${name}: ${found} against ${wanted}`);
   });
+
+test('steps and rates are those of AdamW and its cosine in PyTorch', () => {
+  const learned = new Learned(Float64Array.of(1, -2, 0.5));
+  const derivatives = [
+    [0.3, -0.2, 0],
+    [-0.1, 0.4, 2],
+    [0.2, 0.2, -1],
+  ];
+  // torch.optim.AdamW(lr 0.05) with CosineAnnealingLR(T_max 4, eta_min 5e-5), in float64.
+  const expected = [
+    [0.9495000016666667, -1.9490000025, 0.49975],
+    [0.9320113819462368, -1.9637951975849712, 0.4677732077209419],
+    [0.9166859073483313, -1.9762977588031283, 0.4619344221165846],
+  ];
+  for (const [step, derivative] of derivatives.entries()) {
+    learned.step(derivative, cosineRate(0.05, step, 4), step);
+    for (const [i, value] of learned.numbers.entries())
+      assert.ok(Math.abs(value - expected[step]![i]!) < 1e-14, `${step} ${i}: ${value}`);
+  }
+});
