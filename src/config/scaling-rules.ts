@@ -21,7 +21,9 @@ export function scalesAndRotation(experiment: Experiment): RuleFault[] {
         'error',
         'config/scales-and-rotation',
         ['rotation', name],
-        `is ${found}, but ${scaling.title} scales single channels at the same place, which ${symbol} would mix.`,
+        scaling.mixes
+          ? `is ${found}, but ${scaling.title} has a map of its own at the same place as ${symbol}.`
+          : `is ${found}, but ${scaling.title} scales single channels at the same place, which ${symbol} would mix.`,
         `Set rotation.${name} to ${off}, or scaling.method to another method.`,
       ),
     ];

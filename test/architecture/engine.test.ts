@@ -128,7 +128,7 @@ const RULES: readonly Rule[] = [
         .join('|')})['"]`,
     ),
     [
-      /^config\/methods\/|^engine\/(methods\/|rounding\/(gptq|quip|awq-clip)\/|transform\/(awq|omniquant)\/|plan\/steps\/old-rounding-key\.ts)/,
+      /^config\/methods\/|^engine\/(methods\/|rounding\/(gptq|quip|awq-clip)\/|transform\/(awq|flatquant|omniquant)\/|plan\/steps\/old-rounding-key\.ts)/,
     ],
     ['engine/plan/x.ts', "if (method === 'gptq') return;"],
   ),

@@ -63,6 +63,14 @@ test('a model alone gets every default', () => {
     scaling: {
       method: 'none',
       awq: { samples: 32, groupedValues: true },
+      flatquant: {
+        samples: 16,
+        epochs: 15,
+        learningRate: 0.005,
+        clipLearningRate: 0.05,
+        alpha: 0.3,
+        seed: 0,
+      },
       smoothquant: { alpha: 0.5, samples: 512 },
     },
     training: {
@@ -151,7 +159,7 @@ test('a key in the wrong object names the right one', () => {
   const two = onlyFault('{ "model": "m", "calibration": { "text": "c" }, "learningRate": 1 }');
   assert.match(
     two.message,
-    /belongs in rotation\.learning\.learningRate, or training\.llm-qat\.learningRate\./,
+    /belongs in rotation\.learning\.learningRate, or (scaling\.flatquant|training\.llm-qat)\.learningRate/,
   );
 });
 

@@ -25,6 +25,7 @@ const SETTINGS: readonly Setting[] = [
     [true, false].map((online) => ({ activations: cache === 4 ? 4 : 8, cache, online }) as Setting),
   ),
   { activations: 8, cache: 8, online: true },
+  { activations: 4, cache: 4, online: true, kronecker: true },
 ];
 
 const RUNTIMES = new Map<string, Runtime>();

@@ -9,6 +9,7 @@ import { spinQuantMaps, spinQuantState } from '../../src/engine/network/seams.ts
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
+import { KRONECKER_MAPS, kroneckerState } from './kronecker.ts';
 
 export interface Setting {
   readonly activations: 4 | 8 | 16;
@@ -23,6 +24,8 @@ export interface Setting {
   readonly keyOffset?: 'none' | 'bias' | 'mean';
   /** Tokens at the beginning whose keys and values are not rounded; absent: none. */
   readonly firstTokens?: { readonly keys: number; readonly values: number };
+  /** True with products of Kronecker behind norms and before down, which stand where R4 does. */
+  readonly kronecker?: true;
   /** As an experiment has them. */
   readonly exceptions?: readonly object[];
 }
@@ -50,7 +53,8 @@ function formOf(setting: Setting, config: ModelConfig) {
     r3: online && cache < 16 ? planHadamard(config.headDim) : null,
     r4: online ? planHadamard(config.intermediateSize) : null,
   });
-  return { ...quantizersOf(quantization, rotation, config), maps };
+  const own = { ...maps, ...(setting.kronecker && KRONECKER_MAPS) };
+  return { ...quantizersOf(quantization, rotation, config), maps: own };
 }
 
 export function deployedGolden(
@@ -67,6 +71,6 @@ export function deployedGolden(
   });
   const sizes = { hidden: config.hiddenSize, headDim: config.headDim, layers: config.layers };
   const { r1, r2 } = drawRotations(sizes, { r1: 'hadamard', r2: 'hadamard' }, new Rng(3));
-  network.setMaps(spinQuantState(r1, r2));
+  network.setMaps({ ...spinQuantState(r1, r2), ...(setting.kronecker && kroneckerState(config, 5)) });
   return network;
 }

@@ -1,5 +1,5 @@
 /**
- * Weights on clipped grids as functions that have finite differences: both roundings are additions of what they added at
+ * Weights and rows on clipped grids as functions that have finite differences: both roundings are additions of what they added at
  * the base point, and everything else moves. Written out anew, from the formula.
  */
 import { type Attributes, type Graph, intAttribute, type Value } from '../../src/engine/graph/graph.ts';

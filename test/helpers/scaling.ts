@@ -3,8 +3,8 @@ import type { ScalingMethod, ScalingWork } from '../../src/engine/methods/index.
 import type { SeamState } from '../../src/engine/network/seams.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 
-type Work<Options> = Omit<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch'> &
-  Partial<Pick<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch'>>;
+type Work<Options> = Omit<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch' | 'clipped' | 'kept'> &
+  Partial<Pick<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch' | 'clipped' | 'kept'>>;
 
 const QUANTIZER = { bits: 4, symmetric: true, group: 0, clipSearch: false } as const;
 
@@ -18,7 +18,9 @@ export async function scalesBy<Options>(
     throw new Error('no merged networks');
   };
   const scratch = () => Promise.reject(new Error('no scratch folder'));
-  const running = method.scale({ merged, quantizer: QUANTIZER, scratch, ...work }, signal);
+  const kept = () => Promise.reject(new Error('no folder of learned layers'));
+  const given = { merged, quantizer: QUANTIZER, scratch, clipped: () => [], kept, ...work };
+  const running = method.scale(given, signal);
   if (!(Symbol.asyncIterator in running)) return running;
   let next = await running.next();
   for (; !next.done; next = await running.next()) see?.(next.value);

@@ -197,3 +197,16 @@ test('groups of columns and of channels, zero points, and fewer bits', { skip },
   }
   await cache.release();
 });
+
+test('behind products of Kronecker', { skip }, async () => {
+  const checkpoint = await openCheckpoint(goldenFolder('llama'));
+  const cache = new ProgramCache(runtime);
+  const ids = Int32Array.from(readGolden('llama').ids);
+  for (const bits of BITS) {
+    const setting: Setting = { ...bits, online: true, kronecker: true };
+    const networks = networksOf(cache, checkpoint, setting);
+    assert.ok(networks.integer.products!.integer.length === LINEARS.length);
+    await compare(cache, { ids, what: labelOf(setting), ...networks });
+  }
+  await cache.release();
+});

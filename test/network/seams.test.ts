@@ -24,6 +24,7 @@ import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { LINEARS, type Linear, SEAM_NAMES, SITES, type Site, seamsAt } from '../../src/protocol/block.ts';
+import { KRONECKER_MAPS, kroneckerState } from '../helpers/kronecker.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { TINY_CONFIG, tinyQuantizers } from '../helpers/tiny-network.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
@@ -99,6 +100,14 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ['residual and both norms', together('residual orthogonal', ...norms)],
     ['every diagonal', together(...diagonals)],
     ['residual and every diagonal', together('residual orthogonal', ...diagonals)],
+    ['products of Kronecker', [KRONECKER_MAPS, kroneckerState(config, 3)]],
+    [
+      'residual, value and products of Kronecker',
+      [
+        { residual: all.residual, value: all.value, ...KRONECKER_MAPS } as SeamMaps,
+        { residual: state.residual, value: state.value, ...kroneckerState(config, 4) } as SeamState,
+      ],
+    ],
     ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
     ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
@@ -263,8 +272,8 @@ test('what each seam allows, and that it says why', () => {
   });
   assert.deepEqual(allowed, [
     ['residual', ['orthogonal'], []],
-    ['attention-norm', ['diagonal'], ['orthogonal']],
-    ['mlp-norm', ['diagonal'], ['orthogonal']],
+    ['attention-norm', ['diagonal'], ['orthogonal', 'invertible']],
+    ['mlp-norm', ['diagonal'], ['orthogonal', 'invertible']],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
     ['across-heads', [], ['hadamard']],
     ['query-key', [], ['hadamard', 'orthogonal']],

@@ -14,6 +14,7 @@ import { type FolderReport, writeModelAsFolder } from '../../src/engine/onnx-exp
 import type { TableChoice } from '../../src/engine/onnx-export/write-model.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
+import { KRONECKER_MAPS, kroneckerState } from '../helpers/kronecker.ts';
 import { NativeFolder } from '../helpers/native-session.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 import { notBuilt } from '../native/support.ts';
@@ -112,6 +113,14 @@ test('products that are not of whole numbers, and R1 at run time', { skip: notBu
   // Sums in another order put a few numbers on the other side of a tie: a step is 2⁻⁸ of a token's range.
   assert.ok(eight.off < 2 ** -7, `${eight.off}`);
   assert.equal(eight.report.operators.FakeQuantize, 8, 'q, k and v read the same codes');
+});
+
+test('products of Kronecker', { skip: notBuilt }, async (t) => {
+  const { config } = await openCheckpoint(goldenFolder('llama'));
+  const form = { maps: KRONECKER_MAPS, state: kroneckerState(config, 1) };
+  const { off } = await bothLogits(t, 'llama', { weights: 4, activations: 16, ...form });
+  // Three maps of two products in each layer beside the others.
+  assert.ok(off < 2 * (2 * (7 + 3 * 2) + 3) * HEAD, `${off}`);
 });
 
 test('sites and layers with other bits than the rest', { skip: notBuilt }, async (t) => {

@@ -6,6 +6,7 @@ import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { planAcrossHeads } from '../../src/engine/rotation/hadamard-plan.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { KRONECKER_MAPS, kroneckerState } from '../helpers/kronecker.ts';
 import { GOLDEN_NAMES, goldenFolder, readGolden } from '../model/goldens.ts';
 import { distance, exported, type Form, rotated, size } from './exported.ts';
 
@@ -101,6 +102,18 @@ test('scales of channels and a transform across heads act at run time', async (t
   assert.ok(distance(stock, own) < HALF * size(own), `${distance(stock, own)}`);
   const other = await look(t, 'llama', bits);
   assert.ok(distance(own, other.own) > 10 * HALF * size(own), 'other scales are other weights');
+});
+
+test('products of Kronecker act at run time', async (t) => {
+  const { config } = await openCheckpoint(goldenFolder('llama'));
+  const bits = { weights: 4, activations: 16 } as const;
+  const form = { maps: KRONECKER_MAPS, state: kroneckerState(config, 1) };
+  const { own, stock, session, ids } = await look(t, 'llama', { ...bits, ...form });
+  assert.ok(distance(stock, own) < HALF * size(own), `${distance(stock, own)}`);
+  const parts = await session.logits(ids, CHUNKS);
+  assert.ok(distance(parts, stock) < ORDER * size(stock), `${distance(parts, stock)}`);
+  const other = await look(t, 'llama', { ...bits, ...form, state: kroneckerState(config, 2) });
+  assert.ok(distance(own, other.own) > 10 * HALF * size(own), 'other maps are other weights');
 });
 
 test('groups with zero points', async (t) => {

@@ -11,6 +11,7 @@ export interface QualityRow {
   readonly like: string;
   readonly quantization: Quantization;
   readonly rotation?: NonNullable<ExperimentInput['rotation']>;
+  readonly scaling?: NonNullable<ExperimentInput['scaling']>;
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
 }
@@ -46,6 +47,10 @@ function added(
 ): Pick<QualityRow, 'title' | 'like' | 'quantization'> {
   return { title: `Captured activations (peak), ${title}`, like: 'peak-gptq', quantization };
 }
+
+const FLATQUANT = { method: 'flatquant' } as const;
+const OF_MAPS =
+  'three products with P₁ ⊗ P₂ in a layer, without R4: of its linear layers 9 % (stories3M), 22 % (stories260K), 5 % (SmolLM2-135M)';
 
 export const QUALITY_ROWS: readonly QualityRow[] = [
   {
@@ -123,6 +128,24 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     },
     rotation: MASSIVE,
     price: OF_GROUPS,
+  },
+  {
+    name: 'flatquant',
+    title: 'The best with FlatQuant in place of R1 and R4',
+    like: 'best',
+    quantization: {},
+    rotation: { r1: 'none', r2: 'hadamard', r4: false },
+    scaling: FLATQUANT,
+    price: OF_MAPS,
+  },
+  {
+    name: 'best-flatquant',
+    title: 'The best with FlatQuant in place of R4',
+    like: 'best',
+    quantization: {},
+    rotation: { r4: false },
+    scaling: FLATQUANT,
+    price: OF_MAPS,
   },
 ];
 

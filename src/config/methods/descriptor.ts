@@ -35,6 +35,8 @@ export interface MethodDescriptor<
   readonly seeded?: boolean;
   /** The seams that a scaling method puts its scales at: no rotation may stand there. Absent for rounding. */
   readonly seams?: readonly SeamName[];
+  /** True for a scaling method whose maps mix channels, as rotations do. */
+  readonly mixes?: true;
   /** True where scales serve the rounding of weights alone, and were found on channels that no rotation mixed. */
   readonly servesWeights?: boolean;
   /** The bits of weights that it rounds to; absent: all. */

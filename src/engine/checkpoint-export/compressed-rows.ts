@@ -9,6 +9,7 @@ import {
   activationsInWords,
   cacheRows,
   isClipped,
+  kroneckerRows,
   mergedRow,
   weightsInWords,
 } from './rows.ts';
@@ -70,6 +71,7 @@ function mapRow(placed: PlacedMap, { config }: ExportQuestion): TargetRow {
 export function packedRows(question: ExportQuestion): TargetRow[] {
   return [
     mergedRow(question),
+    ...kroneckerRows(question),
     weightRow(question),
     ...activationRows(question),
     ...runTimeMaps(question.maps).map((placed) => mapRow(placed, question)),

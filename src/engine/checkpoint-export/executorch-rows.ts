@@ -7,6 +7,7 @@ import {
   activationsInWords,
   cacheRows,
   isClipped,
+  kroneckerRows,
   mergedRow,
   roundsActivations,
   weightsInWords,
@@ -95,6 +96,7 @@ function activationRow(question: ExportQuestion): TargetRow {
 export function executorchRows(question: ExportQuestion): TargetRow[] {
   return [
     mergedRow(question),
+    ...kroneckerRows(question),
     ...modelRows(question),
     weightRow(question),
     {

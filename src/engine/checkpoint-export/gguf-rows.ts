@@ -7,7 +7,14 @@ import { distinctQuantizers } from '../network/network-quantizers.ts';
 import type { ExportQuestion } from './format.ts';
 import { forkObstacle } from './gguf-hadamard.ts';
 import { typeFor } from './gguf-tensors.ts';
-import { activationsInWords, cacheRows, mergedRow, roundsActivations, weightsInWords } from './rows.ts';
+import {
+  activationsInWords,
+  cacheRows,
+  kroneckerRows,
+  mergedRow,
+  roundsActivations,
+  weightsInWords,
+} from './rows.ts';
 import { mapInWords, type PlacedMap, runTimeMaps } from './run-time-maps.ts';
 
 const keepsCodes = ({ quantizers, settings }: ExportQuestion): boolean =>
@@ -92,6 +99,7 @@ function activationRows(question: ExportQuestion): TargetRow[] {
 export function ggufRows(question: ExportQuestion): TargetRow[] {
   return [
     mergedRow(question),
+    ...kroneckerRows(question),
     weightRow(question),
     ...runTimeMaps(question.maps).map((placed) => mapRow(placed, question)),
     ...activationRows(question),

@@ -10,7 +10,14 @@ import { blockOf } from '../onnx-export/block-weight.ts';
 import { activationsOf, expectExpressible, type TargetQuestion } from '../onnx-export/limits.ts';
 import type { ExportQuestion } from './format.ts';
 import { nothingElseRounded } from './network-forms.ts';
-import { activationsInWords, cacheRows, mergedRow, roundsActivations, weightsInWords } from './rows.ts';
+import {
+  activationsInWords,
+  cacheRows,
+  kroneckerRows,
+  mergedRow,
+  roundsActivations,
+  weightsInWords,
+} from './rows.ts';
 import { mapInWords, runTimeMaps } from './run-time-maps.ts';
 
 export type OnnxQuestion = ExportQuestion & TargetQuestion;
@@ -54,6 +61,7 @@ export function onnxRows(question: OnnxQuestion): TargetRow[] {
     question.target === 'stock' ? 'products with the factors of its matrix' : 'our Hadamard operator';
   return [
     mergedRow(question),
+    ...kroneckerRows(question, 'at run time, by two products each'),
     weightRow(question),
     ...runTimeMaps(question.maps).map((placed): TargetRow => {
       return { part: placed.symbol, run: mapInWords(placed), verdict: 'kept', there: `at run time, ${how}` };

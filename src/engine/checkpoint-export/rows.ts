@@ -12,12 +12,22 @@ import type { ExportQuestion } from './format.ts';
 export function mergedRow({ maps }: ExportQuestion): TargetRow {
   const merged = seamsIn(maps).flatMap((seam) => {
     const map = maps[seam];
-    if (!map || isFixed(map) || (seam === 'query-key' && map.kind !== 'diagonal')) return [];
+    if (!map || isFixed(map) || map.kind === 'kronecker') return [];
+    if (seam === 'query-key' && map.kind !== 'diagonal') return [];
     return [symbolOf(seam, map)];
   });
   const names = [...new Set(merged), 'gains of norms'].join(', ');
   const there = 'in the weights; the output layer has a table of its own';
   return { part: 'rotations', run: names, verdict: 'merged', there };
+}
+
+/** Products of Kronecker, which are computed at run time. @param there what the target does; null where it has no place. */
+export function kroneckerRows({ maps }: ExportQuestion, there: string | null = null): TargetRow[] {
+  if (seamsIn(maps).every((seam) => maps[seam]?.kind !== 'kronecker')) return [];
+  const row = { part: 'maps', run: 'P₁ ⊗ P₂ in front of q/k/v, gate/up and down, at run time' };
+  if (there !== null) return [{ ...row, verdict: 'kept', there }];
+  const hint = 'Export an ONNX folder, which computes them, or make a run with scaling.method "none".';
+  return [{ ...row, verdict: 'refused', there: 'it computes nothing in front of them', hint }];
 }
 
 /** The quantizer of weights in words. */

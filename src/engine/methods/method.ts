@@ -1,3 +1,4 @@
+import type { RoundedSite } from '../../protocol/block.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
@@ -104,6 +105,10 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   readonly merged: () => { readonly exact: Network; readonly quantized: Network };
   /** The experiment's quantizer of weights. */
   readonly quantizer: WeightQuantizer;
+  /** Sites of a layer whose clip ratio the experiment leaves to be searched. */
+  readonly clipped: (layer: number) => readonly RoundedSite[];
+  /** Opens the folder of layers that are learned, also of those that an interrupted call left. */
+  readonly kept: (sizes: LearnedSizes) => Promise<LearnedLayers>;
   /** Makes a folder for what does not fit into the network's memory. */
   readonly scratch: () => Promise<string>;
 }

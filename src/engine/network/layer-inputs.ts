@@ -10,7 +10,7 @@ import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { isCodes, isPacked, packedInputs } from './packed-weights.ts';
 import { mapDims, type SeamMaps, seamOf } from './seams.ts';
-import { IDENTITY, inverseTransposed, type SideTransform } from './side-transform.ts';
+import { IDENTITY, inverseTransposed, kroneckerOf, type SideTransform } from './side-transform.ts';
 
 /** Input name of a mapped and rounded weight. */
 export const preparedName = (linear: Linear): string => `${linear}.prepared`;
@@ -61,6 +61,7 @@ export class LayerInputs {
     if (map.kind === 'diagonal' && !place.merged.includes(map.kind))
       throw new Error(`no diagonal map can stand at the seam ${seam} of this model`);
     const given = this.#made[seam] ?? this.#once(seam, () => this.#graph.input(seam, mapDims(map, place)));
+    if (map.kind === 'kronecker') return kroneckerOf(given, place.width);
     return map.kind === 'diagonal' ? { kind: map.kind, gain: given } : { kind: map.kind, matrix: given };
   }
 

@@ -13,6 +13,7 @@ import {
 } from '../../protocol/block.ts';
 import type { HadamardTransform } from '../graph/fused/hadamard.ts';
 import type { ModelConfig } from '../model/config.ts';
+import { kroneckerSize } from './kronecker.ts';
 
 /** Kinds of maps, and what makes them safe at a seam. */
 export type MapFamily = 'diagonal' | 'orthogonal' | 'invertible' | 'hadamard';
@@ -55,7 +56,7 @@ const NORM = {
   width: ({ hiddenSize }: ModelConfig) => hiddenSize,
   perLayer: true,
   merged: ['diagonal'],
-  online: ['orthogonal'],
+  online: ['orthogonal', 'invertible'],
   why: 'Only a gain stands between the norm and its readers, and a gain is a diagonal.',
 } as const satisfies Partial<Rules>;
 
@@ -143,6 +144,8 @@ export type SeamMap =
   | { readonly kind: 'heads' }
   /** A factor for each channel that is written, none of them 0: of every key/value head where maps act on heads. */
   | { readonly kind: 'diagonal' }
+  /** diag(s) (P₁ ⊗ P₂), computed at run time: {@link kroneckerParts} says which numbers. */
+  | { readonly kind: 'kronecker' }
   /** A fixed Hadamard transform, computed at run time. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
   /** The same of the heads: channel i of every head is mixed with channel i of the others. */
@@ -153,9 +156,9 @@ export function isFixed(map: SeamMap): map is Extract<SeamMap, { readonly transf
   return map.kind === 'hadamard' || map.kind === 'across-heads';
 }
 
-/** The name that papers give to a map at a seam: scales of channels have one name wherever they stand. */
+/** The name that papers give to a map at a seam: scales of channels, also before P₁ ⊗ P₂, have one name anywhere. */
 export function symbolOf(seam: SeamName, { kind }: SeamMap): MapSymbol {
-  return kind === 'diagonal' ? 'S' : SEAMS[seam].symbol;
+  return kind === 'diagonal' || kind === 'kronecker' ? 'S' : SEAMS[seam].symbol;
 }
 
 /** The map at each seam; none where a seam is absent. */
@@ -168,6 +171,7 @@ export type SeamState = Readonly<Partial<Record<SeamName, readonly Float32Array[
 
 /** Shape of the numbers of a map. */
 export function mapDims(map: SeamMap, { width, channels }: Seam): readonly number[] {
+  if (map.kind === 'kronecker') return [kroneckerSize(width)];
   return map.kind === 'diagonal' ? [channels] : [width, width];
 }
 

@@ -1,8 +1,11 @@
+import { recordOf } from '../../protocol/records.ts';
+import { elementCount } from '../../protocol/tensor.ts';
 import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
 import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
-import { reshape, transpose } from '../graph/ops/shape.ts';
+import { reshape, slice, transpose } from '../graph/ops/shape.ts';
+import { KRONECKER_NAMES, type KroneckerPart, kroneckerParts } from './kronecker.ts';
 
 /** A linear map on the channels at one side of a weight: what gains and the maps at seams amount to there. */
 export type SideTransform =
@@ -13,6 +16,8 @@ export type SideTransform =
   | { readonly kind: 'dense'; readonly matrix: Value }
   /** One [h, h] matrix on every head of h channels. */
   | { readonly kind: 'heads'; readonly matrix: Value }
+  /** diag(gain) (left ⊗ right) of numbers that also hold its inverse transposed: which of both is said. */
+  | { readonly kind: 'kronecker'; readonly own: KroneckerFactors; readonly inverse: KroneckerFactors }
   /** A fixed Hadamard transform. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
   /**
@@ -25,7 +30,28 @@ export type SideTransform =
       readonly transform: HadamardTransform;
     };
 
+/** gain [n], left [n₁, n₁] and right [n₂, n₂], n = n₁ n₂. */
+export interface KroneckerFactors {
+  readonly gain: Value;
+  readonly left: Value;
+  readonly right: Value;
+}
+
 export const IDENTITY: SideTransform = { kind: 'identity' };
+
+/** The map of a vector of numbers, laid out as {@link kroneckerParts} says. @param width channels n. */
+export function kroneckerOf(numbers: Value, width: number): SideTransform {
+  const part = ({ start, dims }: KroneckerPart): Value =>
+    reshape(slice(numbers, 0, start, start + elementCount(dims)), dims);
+  const { gain, left, right, leftInverse, rightInverse } = recordOf(KRONECKER_NAMES, (name) =>
+    part(kroneckerParts(width)[name]),
+  );
+  return {
+    kind: 'kronecker',
+    own: { gain, left, right },
+    inverse: { gain: div(gain.graph.scalar(1), gain), left: leftInverse, right: rightInverse },
+  };
+}
 
 /** First a, then b. @throws Error for pairs that no table of seams puts behind each other. */
 export function composed(a: SideTransform, b: SideTransform): SideTransform {
@@ -37,8 +63,22 @@ export function composed(a: SideTransform, b: SideTransform): SideTransform {
   if (a.kind === 'dense' && b.kind === 'diagonal')
     return { kind: 'dense', matrix: mul(a.matrix, reshape(b.gain, [1, b.gain.dim(0)])) };
   if (a.kind === 'diagonal' && b.kind === 'diagonal') return { kind: 'diagonal', gain: mul(a.gain, b.gain) };
+  if (b.kind === 'kronecker') return beforeKronecker(a, b);
   throw new Error(`no seam has ${a.kind} before ${b.kind}`);
 }
+
+function beforeKronecker(a: SideTransform, b: Kronecker): SideTransform {
+  if (a.kind === 'dense') return { kind: 'dense', matrix: timesTransform(a.matrix, b) };
+  if (a.kind !== 'diagonal') throw new Error(`no seam has ${a.kind} before ${b.kind}`);
+  const withGain = (factors: KroneckerFactors, gain: Value) => ({
+    ...factors,
+    gain: mul(gain, factors.gain),
+  });
+  const inverse = inverseTransposed(a) as typeof a;
+  return { ...b, own: withGain(b.own, a.gain), inverse: withGain(b.inverse, inverse.gain) };
+}
+
+type Kronecker = Extract<SideTransform, { readonly kind: 'kronecker' }>;
 
 /** The matrix of a transform that can be learned; null where nothing can. */
 export function matrixOf(a: SideTransform): Value | null {
@@ -49,6 +89,7 @@ export function matrixOf(a: SideTransform): Value | null {
 /** T⁻ᵀ, which the readers of channels x T take. Orthogonal maps are their own. */
 export function inverseTransposed(map: SideTransform): SideTransform {
   if (map.kind === 'across-heads') return { ...map, inner: inverseTransposed(map.inner) };
+  if (map.kind === 'kronecker') return { ...map, own: map.inverse, inverse: map.own };
   if (map.kind !== 'diagonal') return map;
   return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
 }
@@ -64,11 +105,23 @@ export function timesTransform(x: Value, a: SideTransform, transB = false): Valu
       return gemm(x, a.matrix, { transB });
     case 'heads':
       return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB }));
+    case 'kronecker':
+      return timesKronecker(x, a.own, transB);
     case 'hadamard':
       return hadamard(x, a.transform, transB);
     case 'across-heads':
       return acrossHeads(timesTransform(x, a.inner, transB), a.transform, transB);
   }
+}
+
+/** A row of x [T, n] as a matrix X [n₁, n₂]: Pᵀ₁ (diag(gain) X) P₂, or diag(gain) (P₁ X Pᵀ₂) for the transposed. */
+function timesKronecker(x: Value, { gain, left, right }: KroneckerFactors, transB: boolean): Value {
+  const [n1, n2] = [left.dim(0), right.dim(0)];
+  const of = (matrix: Value, turned: boolean): Value => (turned ? transpose(matrix, [1, 0]) : matrix);
+  const rows = reshape(transB ? x : mul(x, gain), [x.dim(0) * n1, n2]);
+  const inner = reshape(gemm(rows, right, { transB }), [x.dim(0), n1, n2]);
+  const y = reshape(matmul(of(left, !transB), inner), x.dims);
+  return transB ? mul(y, gain) : y;
 }
 
 /** x [T, H·h] as [T, H, h] times the transform of order H, or its transpose, along H. */
@@ -95,6 +148,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
     }
     case 'diagonal':
       return mul(reshape(l.gain, [l.gain.dim(0), 1]), w);
+    case 'kronecker':
     case 'hadamard':
     case 'across-heads':
       throw new Error(`no map of ours is ${l.kind} on the output side of a weight`);

@@ -1,7 +1,8 @@
 import { toFloat32 } from '../../formats/tensor-io.ts';
 import type { Linear, SeamName } from '../../protocol/block.ts';
-import { type DType, float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
+import { type DType, elementCount, float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { HadamardTransform } from '../graph/fused/hadamard.ts';
+import { kroneckerParts } from '../network/kronecker.ts';
 import type { Network } from '../network/network.ts';
 import type { ModelGraph } from './model-graph.ts';
 import type { NetworkWeight, NetworkWeights } from './network-weights.ts';
@@ -139,9 +140,33 @@ export abstract class ModelBlocks {
         const matrix = float32([width, width], this.#numbers(layer, seam));
         return graph.node(name, 'MatMul', [x, await graph.tensor(`${name}.matrix`, matrix)]);
       }
+      case 'kronecker':
+        return this.#kronecker(name, x, this.#numbers(layer, seam), width);
       case 'heads':
         throw new Error(`no map of heads stands at ${seam} at run time`);
     }
+  }
+
+  /** Rows as matrices [n₁, n₂] between Pᵀ₁ and P₂: two products that every runtime has. */
+  async #kronecker(name: string, x: string, numbers: Float32Array, width: number): Promise<string> {
+    const graph = this.graph;
+    const parts = kroneckerParts(width);
+    const given = (part: 'gain' | 'left' | 'right'): Float32Array => {
+      const { start, dims } = parts[part];
+      return numbers.slice(start, start + elementCount(dims));
+    };
+    const [n1 = 0] = parts.left.dims;
+    const left = float32(
+      parts.left.dims,
+      given('left').map((_, i, all) => all[(i % n1) * n1 + Math.floor(i / n1)]!),
+    );
+    const gain = await graph.tensor(`${name}.gain`, float32([width], given('gain')));
+    const scaled = graph.node(`${name}.scaled`, 'Mul', [x, gain]);
+    const rows = graph.node(`${name}.rows`, 'Reshape', [scaled, graph.ints([0, 0, n1, width / n1])]);
+    const right = await graph.tensor(`${name}.right`, float32(parts.right.dims, given('right')));
+    const inner = graph.node(`${name}.inner`, 'MatMul', [rows, right]);
+    const outer = graph.node(`${name}.outer`, 'MatMul', [await graph.tensor(`${name}.left`, left), inner]);
+    return graph.node(name, 'Reshape', [outer, graph.ints([0, 0, width])]);
   }
 
   #numbers(layer: number, seam: SeamName): Float32Array {

@@ -15,6 +15,7 @@ import { Rng } from '../rotation/random.ts';
 import { drawRotations, type RandomRotationKind } from '../rotation/random-rotation.ts';
 import { type ModelRotations, readRotations } from '../rotation/rotation-file.ts';
 import { groupStatement } from './group-price.ts';
+import { kroneckerStatement } from './kronecker-price.ts';
 
 /** The fixed transforms that an experiment switches on. R3 cancels in q·k, so without a key quantizer it is left out. */
 function hadamardPlans(
@@ -42,15 +43,21 @@ export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig
   return spinQuantMaps({ r1: r1 !== 'none', r2: r2 !== 'none', ...hadamardPlans(experiment, config) });
 }
 
-/** What stands beside products at run time: Hadamard transforms, scales of groups, keys without a part. A sentence each. */
-export function runTimeStatements(experiment: ResolvedExperiment, config: ModelConfig): string[] {
+/** What stands beside products at run time: Hadamard transforms, products of Kronecker, scales of groups, keys without a part. A sentence each. */
+export function runTimeStatements(
+  experiment: ResolvedExperiment,
+  config: ModelConfig,
+  maps: SeamMaps,
+): string[] {
   const { acrossHeads, r3, r4 } = hadamardPlans(experiment, config);
   const { quantizers } = quantizersOf(experiment.quantization, experiment.rotation, config);
   const groups = groupStatement(experiment, config);
+  const products = kroneckerStatement(maps, config);
   return [
     ...(acrossHeads ? [`across heads: ${acrossHeads.statement}`] : []),
     ...(r3 ? [`R3: ${r3.statement}`] : []),
     ...(r4 ? [`R4: ${r4.statement}`] : []),
+    ...(products === null ? [] : [products]),
     ...(groups === null ? [] : [groups]),
     ...(quantizers.keyOffset === 'bias'
       ? ['keys: quantized without the bias of k_proj, which comes back in the scores']

@@ -3,9 +3,10 @@ import {
   learningWeightBits,
   learningWeightClip,
   type ResolvedExperiment,
+  siteQuantizer,
   weightExceptionsSpec,
 } from '../../config/index.ts';
-import { LINEARS, type SeamName } from '../../protocol/block.ts';
+import { LINEARS, ROUNDED_SITES, type RoundedSite, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
 import { ofObserved } from '../graph/lower/tiles.ts';
@@ -146,8 +147,17 @@ export function observed(bench: Workbench, state: SeamState): Observed {
   return { network: plainNetwork(bench), maps: ownMaps(bench), state, ...ownQuantizers(bench) };
 }
 
+/** Sites of a layer whose clip ratio is left to be searched. */
+export function searchedSites(
+  { experiment: { quantization, rotation } }: Workbench,
+  layer: number,
+): RoundedSite[] {
+  return ROUNDED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched);
+}
+
 /** The plain network, with the maps so far: what scaling methods look at. */
 export function scalingNetwork(bench: Workbench, state: SeamState) {
+  const clipped = (layer: number): readonly RoundedSite[] => searchedSites(bench, layer);
   const maps = rotationMaps(bench.experiment, bench.checkpoint.config);
   const merged = () => ({
     exact: mapped(state, networkOf(bench, 'merged', { quantizers: FULL_PRECISION, maps })),
@@ -155,7 +165,7 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
   });
   const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
   const quantizer = ownQuantizers(bench).quantizers.weights;
-  return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, quantizer };
+  return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, quantizer, clipped };
 }
 
 /** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */

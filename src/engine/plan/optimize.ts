@@ -7,6 +7,7 @@ import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { worstError } from './learned-maps.ts';
+import { ownMaps } from './networks.ts';
 import type { OptimizeOptions, OptimizeResult } from './options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import { Places } from './places.ts';
@@ -84,8 +85,9 @@ function takenOver(leftBy: string): RunEvent {
 }
 
 /** Tells what stands fixed at run time, and how it was made. */
-function* statements({ experiment, checkpoint }: Workbench): Generator<RunEvent> {
-  for (const detail of runTimeStatements(experiment, checkpoint.config)) {
+function* statements(bench: Workbench): Generator<RunEvent> {
+  const { experiment, checkpoint } = bench;
+  for (const detail of runTimeStatements(experiment, checkpoint.config, ownMaps(bench))) {
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   }
 }

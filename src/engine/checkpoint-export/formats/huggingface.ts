@@ -7,7 +7,14 @@ import { linearTensor, tensorsAround } from '../merged-tensors.ts';
 import { MergedWeights } from '../merged-weights.ts';
 import { writeModelFiles } from '../model-files.ts';
 import { networkOfFolder, nothingElseRounded } from '../network-forms.ts';
-import { activationsInWords, cacheRows, mergedRow, roundsActivations, weightsInWords } from '../rows.ts';
+import {
+  activationsInWords,
+  cacheRows,
+  kroneckerRows,
+  mergedRow,
+  roundsActivations,
+  weightsInWords,
+} from '../rows.ts';
 import { mapInWords, runTimeMaps } from '../run-time-maps.ts';
 
 function weightRow(question: ExportQuestion): TargetRow {
@@ -44,6 +51,7 @@ function activationRows(question: ExportQuestion): TargetRow[] {
 export const format: CheckpointFormat = {
   rows: (question) => [
     mergedRow(question),
+    ...kroneckerRows(question),
     weightRow(question),
     ...mapRows(question),
     ...activationRows(question),

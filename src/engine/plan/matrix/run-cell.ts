@@ -17,6 +17,7 @@ import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
 import { worstError } from '../learned-maps.ts';
+import { ownMaps } from '../networks.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
@@ -68,7 +69,7 @@ export async function* runCell(
     runtime: bench.runtime.description,
     resumedFromStep: 0,
   });
-  for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config))
+  for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config, ownMaps(bench)))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
     if (job.first) yield* executor.executeOnLeader(job.first);

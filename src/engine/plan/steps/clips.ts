@@ -1,5 +1,4 @@
-import { learnsClips, type ResolvedExperiment, searchesClips, siteQuantizer } from '../../../config/index.ts';
-import { ROUNDED_SITES } from '../../../protocol/block.ts';
+import { learnsClips, type ResolvedExperiment, searchesClips } from '../../../config/index.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
 import { type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
@@ -11,7 +10,7 @@ import { tokensOf } from '../../network/work.ts';
 import { type Clips, clipsSpec, FOUND, keptClips, ratiosOf } from '../clips/found.ts';
 import { learnedClipsStep } from '../clips/learned.ts';
 import { networkBytes } from '../memory.ts';
-import { clipNetwork, ownQuantizers } from '../networks.ts';
+import { clipNetwork, ownQuantizers, searchedSites } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
 import type { Workbench } from '../workbench.ts';
@@ -121,14 +120,13 @@ async function* searched(
 }
 
 function searchOf(bench: Workbench, state: SeamState, known: readonly LayerClips[]): ClipSearch {
-  const { quantization, rotation } = bench.experiment;
   const own = ownQuantizers(bench);
   return {
     cache: bench.cache,
     network: clipNetwork(bench, state),
     layers: Array.from({ length: bench.checkpoint.config.layers }, (_, layer) => ({
       quantizers: quantizersAt(own, layer),
-      sites: ROUNDED_SITES.filter((site) => siteQuantizer(site, quantization, rotation, layer)?.isSearched),
+      sites: searchedSites(bench, layer),
       known: known[layer] ?? null,
     })),
   };

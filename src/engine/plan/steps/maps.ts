@@ -11,6 +11,8 @@ import type { LossSummary } from '../../../runs/index.ts';
 import { COMPARED_TOKENS } from '../../evaluate/preservation.ts';
 import { preservationWork } from '../../evaluate/work.ts';
 import type { ScalingMethod } from '../../methods/index.ts';
+import { assertUnchanged } from '../../model/unchanged.ts';
+import { LearnedLayers, type LearnedSizes } from '../../network/learned-grids.ts';
 import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { addWork, prepareWeights, tokensOf } from '../../network/work.ts';
@@ -23,7 +25,7 @@ import { networkBytes } from '../memory.ts';
 import { gridOf, quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
-import { derivedStep, type Step } from '../step.ts';
+import { derivedStep, type Step, type StepContext } from '../step.ts';
 import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
@@ -170,7 +172,7 @@ export function scaleStep(
   const name = scalingOf(experiment)?.name ?? '';
   const options = optionsOf(experiment.scaling, name);
   const blocks = firstBlocks(calibration, method.samples(options));
-  return {
+  const step: Step<SeamState> = {
     kind: 'transform',
     name,
     version: method.version,
@@ -199,6 +201,7 @@ export function scaleStep(
         blocks: context.of(blocks),
         options,
         scratch: () => places.make('rounded'),
+        kept: (sizes: LearnedSizes) => keptLayers(context, step, sizes),
       };
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
       const state = { ...context.of(maps), ...added };
@@ -206,4 +209,19 @@ export function scaleStep(
       return state;
     },
   };
+  return step;
+}
+
+/** The folder of layers that a method learns, kept by the key of its step. */
+async function keptLayers(
+  context: StepContext,
+  step: Step<SeamState>,
+  sizes: LearnedSizes,
+): Promise<LearnedLayers> {
+  const { bench, places } = context;
+  const key = await context.keyOf(step);
+  return new LearnedLayers(await places.makeShared('grids', key), key, sizes, () => {
+    places.check();
+    assertUnchanged(bench.checkpoint.files);
+  });
 }
