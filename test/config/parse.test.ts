@@ -72,6 +72,7 @@ test('a model alone gets every default', () => {
     rotation: {
       r1: 'learned',
       r2: 'learned',
+      r2Per: 'layer',
       r3: true,
       r4: true,
       r4Blocks: 'widest',

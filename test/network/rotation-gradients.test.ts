@@ -21,7 +21,7 @@ import {
   type NetworkMode,
   prepareExpression,
 } from '../../src/engine/network/layer-programs.ts';
-import { isFixed, NO_MAPS, type SeamMaps, seamsIn } from '../../src/engine/network/seams.ts';
+import { NO_MAPS, type SeamMaps, seamsIn } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -41,7 +41,7 @@ import {
 } from '../helpers/tiny-network.ts';
 
 const config = TINY_CONFIG;
-const { hiddenSize: D, headDim: H, vocabSize: V, layers: L } = config;
+const { hiddenSize: D, headDim: H, kvHeads: G, vocabSize: V, layers: L } = config;
 const TOKENS = 10;
 let runtime: Runtime;
 
@@ -63,6 +63,8 @@ type LayerMaps = Readonly<Partial<Record<SeamName, HostTensor>>>;
 const ACROSS: SeamMaps = {
   'across-heads': { kind: 'across-heads', transform: planHadamard(config.heads) },
 };
+/** An R2 of each key/value head. */
+const APART: SeamMaps = { value: { kind: 'each-head' } };
 /** Scales at both norms. */
 const SCALED: SeamMaps = { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } };
 
@@ -229,9 +231,13 @@ async function checkMode(mode: NetworkMode, weightBits: number, options: Options
   const layers = Array.from(
     { length: L },
     (): LayerMaps => ({
-      value: near(H),
+      value: added.value
+        ? double([G, H, H], Array.from({ length: G }, () => [...near(H).data]).flat())
+        : near(H),
       ...Object.fromEntries(
-        seamsIn(added).flatMap((seam) => (isFixed(added[seam]!) ? [] : [[seam, scales()] as const])),
+        seamsIn(added).flatMap((seam) =>
+          added[seam]!.kind === 'diagonal' ? [[seam, scales()] as const] : [],
+        ),
       ),
     }),
   );
@@ -285,6 +291,11 @@ test('with heads mixed behind R2, in both forms, and through scales', async () =
   await checkMode('merged', 4, { added: ACROSS });
   await checkMode('unrotated', 16, { live: true, added: ACROSS });
   await checkMode('merged', 4, { live: true, added: ACROSS });
+});
+test('with an R2 of each key/value head, in both forms, and through scales', async () => {
+  await checkMode('unrotated', 16, { added: APART });
+  await checkMode('merged', 4, { added: APART });
+  await checkMode('unrotated', 16, { live: true, added: APART });
 });
 test('where groups of channels share a scale, in both forms, and through these scales', async () => {
   await checkMode('unrotated', 16, { grouped: true });

@@ -92,6 +92,12 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
   };
+  const apart: SeamState = {
+    ...state,
+    value: Array.from({ length: config.layers * config.kvHeads }, () =>
+      Float32Array.from(haarRotation(config.headDim, rng)),
+    ),
+  };
   const across: SeamMap = { kind: 'across-heads', transform: planHadamard(config.heads) };
   return new Map([
     ...alone.map(([, label]) => [label, together(label)] as const),
@@ -101,6 +107,7 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ['residual and every diagonal', together('residual orthogonal', ...diagonals)],
     ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
+    ['all, with a rotation of each head', [{ ...all, ...online, value: { kind: 'each-head' } }, apart]],
     ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
   ]);
 }

@@ -36,6 +36,8 @@ const fixed = (clipRatio: number): Quantization => ({
   values: { clipRatio: 1 },
 });
 
+const APART = { r2Per: 'kv-head' } as const;
+
 const OF_KEYS = 'a row for each position, added to keys';
 const OF_GROUPS = `a scale and a zero for ${GROUP} channels`;
 
@@ -59,6 +61,15 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
+  { name: 'heads', ...added('GPTQ, R2 of each key/value head', {}), rotation: APART, price: null },
+  {
+    name: 'heads-best',
+    title: 'The best, R2 of each key/value head',
+    like: 'best',
+    quantization: {},
+    rotation: APART,
+    price: null,
+  },
   {
     name: 'best-85',
     title: 'The best, activations at 0.85, keys and values not clipped',

@@ -2,7 +2,7 @@ import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
 import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
-import { reshape, transpose } from '../graph/ops/shape.ts';
+import { reshape, transpose, transposeLast } from '../graph/ops/shape.ts';
 
 /** A linear map on the channels at one side of a weight: what gains and the maps at seams amount to there. */
 export type SideTransform =
@@ -13,6 +13,11 @@ export type SideTransform =
   | { readonly kind: 'dense'; readonly matrix: Value }
   /** One [h, h] matrix on every head of h channels. */
   | { readonly kind: 'heads'; readonly matrix: Value }
+  /**
+   * A matrix [h, h] of [G, h, h] for each of G groups of heads: channels stand group by group, those of a group head by
+   * head.
+   */
+  | { readonly kind: 'each-head'; readonly matrix: Value }
   /** A fixed Hadamard transform. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
   /**
@@ -31,7 +36,7 @@ export const IDENTITY: SideTransform = { kind: 'identity' };
 export function composed(a: SideTransform, b: SideTransform): SideTransform {
   if (a.kind === 'identity') return b;
   if (b.kind === 'identity') return a;
-  if (b.kind === 'across-heads') return { ...b, inner: composed(a, b.inner) };
+  if (b.kind === 'across-heads' && a.kind !== 'each-head') return { ...b, inner: composed(a, b.inner) };
   if (a.kind === 'diagonal' && b.kind === 'dense')
     return { kind: 'dense', matrix: mul(reshape(a.gain, [a.gain.dim(0), 1]), b.matrix) };
   if (a.kind === 'dense' && b.kind === 'diagonal')
@@ -64,6 +69,10 @@ export function timesTransform(x: Value, a: SideTransform, transB = false): Valu
       return gemm(x, a.matrix, { transB });
     case 'heads':
       return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB }));
+    case 'each-head': {
+      const turned = matmul(groupRows(x, a.matrix), transB ? transposeLast(a.matrix) : a.matrix);
+      return ungrouped(turned, x.dims);
+    }
     case 'hadamard':
       return hadamard(x, a.transform, transB);
     case 'across-heads':
@@ -93,6 +102,11 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
       const blocks = reshape(w, [w.dim(0) / h, h, w.dim(1)]);
       return reshape(matmul(transpose(l.matrix, [1, 0]), blocks), w.dims);
     }
+    case 'each-head': {
+      const [groups, h] = [l.matrix.dim(0), l.matrix.dim(1)];
+      const blocks = reshape(w, [groups, h, w.dim(1)]);
+      return reshape(matmul(transposeLast(l.matrix), blocks), w.dims);
+    }
     case 'diagonal':
       return mul(reshape(l.gain, [l.gain.dim(0), 1]), w);
     case 'hadamard':
@@ -103,7 +117,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
 
 /**
  * ∂loss/∂A for a map whose loss depends on A through y = f(p Aᵀ…): the sum over tokens of pᵀ x, taken per head
- * where A is one matrix for all heads. @returns null for transforms that are not learned.
+ * where A is one matrix for all heads, or per group of heads. @returns null for transforms that are not learned.
  */
 export function outerGradient(p: Value, x: Value, a: SideTransform): Value | null {
   switch (a.kind) {
@@ -113,6 +127,8 @@ export function outerGradient(p: Value, x: Value, a: SideTransform): Value | nul
       const h = a.matrix.dim(0);
       return gemm(headRows(p, h), headRows(x, h), { transA: true });
     }
+    case 'each-head':
+      return matmul(transposeLast(groupRows(p, a.matrix)), groupRows(x, a.matrix));
     // With A = B C, C fixed, ∂loss/∂B = ∂loss/∂A Cᵀ.
     case 'across-heads':
       return outerGradient(p, acrossHeads(x, a.transform, true), a.inner);
@@ -123,6 +139,22 @@ export function outerGradient(p: Value, x: Value, a: SideTransform): Value | nul
 
 function headRows(x: Value, h: number): Value {
   return reshape(x, [(x.dim(0) * x.dim(1)) / h, h]);
+}
+
+/** Rows x [T, G·r·h] as the rows of each group's heads [G, T·r, h]. @param matrix [G, h, h]. */
+function groupRows(x: Value, matrix: Value): Value {
+  const [groups, h] = [matrix.dim(0), matrix.dim(1)];
+  const [tokens, width] = [x.dim(0), x.dim(1)];
+  const heads = width / (groups * h);
+  const byGroup = transpose(reshape(x, [tokens, groups, heads * h]), [1, 0, 2]);
+  return reshape(byGroup, [groups, tokens * heads, h]);
+}
+
+/** The inverse: [G, T·r, h] as rows [T, G·r·h]. */
+function ungrouped(rows: Value, dims: readonly number[]): Value {
+  const [tokens, width] = dims as [number, number];
+  const groups = rows.dim(0);
+  return reshape(transpose(reshape(rows, [groups, tokens, width / groups]), [1, 0, 2]), dims);
 }
 
 function perHead(x: Value, h: number, map: (rows: Value) => Value): Value {

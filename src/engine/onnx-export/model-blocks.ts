@@ -140,6 +140,7 @@ export abstract class ModelBlocks {
         return graph.node(name, 'MatMul', [x, await graph.tensor(`${name}.matrix`, matrix)]);
       }
       case 'heads':
+      case 'each-head':
         throw new Error(`no map of heads stands at ${seam} at run time`);
     }
   }

@@ -32,7 +32,7 @@ export async function* learnMaps(
   const state = yield* phase('fuse', seconds, async () => {
     const projected = projectLearned(bench.experiment, learned.state);
     const path = await places.make('rotations');
-    await writeRotations(path, namedRotations(projected), {
+    await writeRotations(path, namedRotations(projected, bench.checkpoint.config), {
       bits: labelOf(bench),
       model: await bench.checkpoint.hash(),
       seed: String(bench.experiment.rotation.seed),

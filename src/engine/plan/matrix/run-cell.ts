@@ -133,7 +133,7 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
   const path = run.path('rotations');
   if (existsSync(path)) return;
   run.check();
-  await writeRotations(path, namedRotations(state), {
+  await writeRotations(path, namedRotations(state, bench.checkpoint.config), {
     bits: labelOf(bench),
     model: await bench.checkpoint.hash(),
     seed: String(bench.experiment.rotation.seed),
