@@ -15,7 +15,7 @@ import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
-import { worstError } from '../learned-maps.ts';
+import { worstErrors } from '../learned-maps.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
@@ -87,7 +87,7 @@ export async function* runCell(
       version: 1,
       bits,
       loss: learned?.loss ?? null,
-      orthogonalityError: learned && worstError(learned.state),
+      ...(learned ? worstErrors(learned.state) : { orthogonalityError: null }),
       steps: learned?.steps ?? 0,
       perplexity,
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
