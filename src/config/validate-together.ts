@@ -4,7 +4,7 @@ import { EXCEPTION_RULES } from './exception-rules.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
-import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
+import { scalesAndRotation, scalesBeforeRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
 import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
@@ -63,6 +63,7 @@ const RULES: readonly Rule[] = [
   learningOfNothing,
   settingsOfNothing,
   scalesAndRotation,
+  scalesBeforeRotation,
   scalesForNothing,
   ...EXCEPTION_RULES,
 ];

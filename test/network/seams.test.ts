@@ -88,6 +88,7 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
   const norms = ['attention-norm diagonal', 'mlp-norm diagonal'] as const;
   const diagonals = alone.flatMap(([, label]) => (label.endsWith('diagonal') ? [label] : []));
   const [all, state] = together('residual orthogonal', 'value orthogonal', ...norms);
+  const [scales, scaled] = together('value-scale diagonal', 'up-scale diagonal');
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
@@ -108,6 +109,20 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
     ['all, with a rotation of each head', [{ ...all, ...online, value: { kind: 'each-head' } }, apart]],
+    [
+      'scales before R2 and R4',
+      [
+        { ...scales, ...online, value: all.value! },
+        { ...scaled, ...state },
+      ],
+    ],
+    [
+      'scales before a rotation of each head',
+      [
+        { ...scales, value: { kind: 'each-head' } },
+        { ...scaled, value: apart.value! },
+      ],
+    ],
     ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
   ]);
 }
@@ -217,8 +232,8 @@ test('every linear layer reads through the seams of its site, and the table know
     assert.deepEqual(named('writers'), writtenSeams(linear), linear);
   }
   assert.deepEqual(Object.fromEntries(LINEARS.map((linear) => [linear, writtenSeams(linear)])), {
-    ...{ q: [], k: [], v: ['value'], o: ['residual'] },
-    ...{ gate: [], up: [], down: ['residual'] },
+    ...{ q: [], k: [], v: ['value-scale', 'value'], o: ['residual'] },
+    ...{ gate: [], up: ['up-scale'], down: ['residual'] },
   });
 });
 
@@ -247,9 +262,11 @@ test('widths and counts are those of the model', () => {
     ['residual', 'R1', hiddenSize, 1, false],
     ['attention-norm', 'S', hiddenSize, layers, false],
     ['mlp-norm', 'S', hiddenSize, layers, false],
+    ['value-scale', 'S', headDim, layers, true],
     ['value', 'R2', headDim, layers, true],
     ['across-heads', 'H', heads, layers, false],
     ['query-key', 'R3', headDim, layers, true],
+    ['up-scale', 'S', intermediateSize, layers, false],
     ['up-down', 'R4', intermediateSize, layers, false],
   ]);
 });
@@ -272,9 +289,11 @@ test('what each seam allows, and that it says why', () => {
     ['residual', ['orthogonal'], []],
     ['attention-norm', ['diagonal'], ['orthogonal']],
     ['mlp-norm', ['diagonal'], ['orthogonal']],
+    ['value-scale', ['diagonal'], []],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
     ['across-heads', [], ['hadamard']],
     ['query-key', [], ['hadamard', 'orthogonal']],
+    ['up-scale', ['diagonal'], []],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);
   const { merged } = seamOf('query-key', { ...TINY_CONFIG, qkNorm: false });

@@ -61,7 +61,7 @@ function matrixOf(
   seeds: readonly number[],
 ): ExperimentInput {
   const { gptqSamples: samples, shared } = model;
-  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, rotation }) => {
+  const rows = QUALITY_ROWS.map(({ name, title, like, quantization, rotation, scaling }) => {
     const gptq = { samples, ...quantization.weights?.gptq };
     return {
       name,
@@ -70,6 +70,7 @@ function matrixOf(
       settings: {
         quantization: { ...quantization, weights: { ...quantization.weights, gptq } },
         ...(rotation && { rotation }),
+        ...(scaling && { scaling }),
       },
     };
   });

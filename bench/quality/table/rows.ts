@@ -11,6 +11,7 @@ export interface QualityRow {
   readonly like: string;
   readonly quantization: Quantization;
   readonly rotation?: NonNullable<ExperimentInput['rotation']>;
+  readonly scaling?: NonNullable<ExperimentInput['scaling']>;
   /** What running it costs beside SpinQuant with R3 and R4, in words; null for nothing. */
   readonly price: string | null;
 }
@@ -69,6 +70,30 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     quantization: {},
     rotation: APART,
     price: null,
+  },
+  {
+    name: 'balanced',
+    title: 'The best, channels before R2 and R4 balanced',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'balance' },
+    price: null,
+  },
+  {
+    name: 'balanced-down',
+    title: 'The best, channels before R4 balanced',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'balance', balance: { values: false } },
+    price: null,
+  },
+  {
+    name: 'smoothed',
+    title: 'The best, SmoothQuant behind the norms',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'smoothquant' },
+    price: 'a product with the gain of each norm',
   },
   {
     name: 'best-85',

@@ -71,6 +71,16 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
   },
   'attention-norm': { ...NORM, readers: ['q', 'k', 'v'] },
   'mlp-norm': { ...NORM, readers: ['gate', 'up'] },
+  'value-scale': {
+    writers: ['v'],
+    readers: ['o'],
+    width: ({ headDim }) => headDim,
+    perLayer: true,
+    perHead: true,
+    merged: ['diagonal'],
+    online: [],
+    why: 'A rotation of the head stands behind it: scales act before that is made.',
+  },
   value: {
     writers: ['v'],
     readers: ['o'],
@@ -99,6 +109,15 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     merged: ['diagonal'],
     online: ['hadamard', 'orthogonal'],
     why: 'RoPE turns pairs of channels by position: what is merged before it has one factor for both of a pair.',
+  },
+  'up-scale': {
+    writers: ['up'],
+    readers: ['down'],
+    width: ({ intermediateSize }) => intermediateSize,
+    perLayer: true,
+    merged: ['diagonal'],
+    online: [],
+    why: 'SiLU(gate) ∘ up is linear in up, channel by channel; what mixes channels stands behind it.',
   },
   'up-down': {
     writers: [],

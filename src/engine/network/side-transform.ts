@@ -2,7 +2,7 @@ import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
 import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
-import { reshape, transpose, transposeLast } from '../graph/ops/shape.ts';
+import { expand, reshape, transpose, transposeLast } from '../graph/ops/shape.ts';
 
 /** A linear map on the channels at one side of a weight: what gains and the maps at seams amount to there. */
 export type SideTransform =
@@ -20,6 +20,8 @@ export type SideTransform =
   | { readonly kind: 'each-head'; readonly matrix: Value }
   /** A fixed Hadamard transform. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
+  /** diag(gain) [n], then a fixed Hadamard transform. */
+  | { readonly kind: 'scaled-hadamard'; readonly gain: Value; readonly transform: HadamardTransform }
   /**
    * `inner`, which acts on every head by itself, then a fixed Hadamard transform of the heads: x [T, H·h] as [T, H, h] is
    * multiplied along H. The two commute.
@@ -41,8 +43,24 @@ export function composed(a: SideTransform, b: SideTransform): SideTransform {
     return { kind: 'dense', matrix: mul(reshape(a.gain, [a.gain.dim(0), 1]), b.matrix) };
   if (a.kind === 'dense' && b.kind === 'diagonal')
     return { kind: 'dense', matrix: mul(a.matrix, reshape(b.gain, [1, b.gain.dim(0)])) };
+  if (a.kind === 'diagonal' && (b.kind === 'heads' || b.kind === 'each-head')) return scaledHeads(a.gain, b);
+  if (a.kind === 'diagonal' && b.kind === 'hadamard') return { ...b, kind: 'scaled-hadamard', gain: a.gain };
   if (a.kind === 'diagonal' && b.kind === 'diagonal') return { kind: 'diagonal', gain: mul(a.gain, b.gain) };
   throw new Error(`no seam has ${a.kind} before ${b.kind}`);
+}
+
+/** diag(s_g) R_g for each head g that the gain [heads · h] has channels of. */
+function scaledHeads(
+  gain: Value,
+  { matrix }: Extract<SideTransform, { readonly kind: 'heads' | 'each-head' }>,
+): SideTransform {
+  const h = matrix.dim(-1);
+  const heads = gain.dim(0) / h;
+  const groups = matrix.rank === 2 ? 1 : matrix.dim(0);
+  // Query heads of a group share its matrix.
+  const shared = expand(reshape(matrix, [groups, 1, h, h]), [groups, heads / groups, h, h]);
+  const scales = reshape(gain, [heads, h, 1]);
+  return { kind: 'each-head', matrix: mul(scales, reshape(shared, [heads, h, h])) };
 }
 
 /** The matrix of a transform that can be learned; null where nothing can. */
@@ -54,8 +72,8 @@ export function matrixOf(a: SideTransform): Value | null {
 /** T⁻ᵀ, which the readers of channels x T take. Orthogonal maps are their own. */
 export function inverseTransposed(map: SideTransform): SideTransform {
   if (map.kind === 'across-heads') return { ...map, inner: inverseTransposed(map.inner) };
-  if (map.kind !== 'diagonal') return map;
-  return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
+  if (map.kind !== 'diagonal' && map.kind !== 'scaled-hadamard') return map;
+  return { ...map, gain: div(map.gain.graph.scalar(1), map.gain) };
 }
 
 /** Rows x [T, n] times A, or Aᵀ. */
@@ -75,6 +93,8 @@ export function timesTransform(x: Value, a: SideTransform, transB = false): Valu
     }
     case 'hadamard':
       return hadamard(x, a.transform, transB);
+    case 'scaled-hadamard':
+      return transB ? mul(hadamard(x, a.transform, true), a.gain) : hadamard(mul(x, a.gain), a.transform);
     case 'across-heads':
       return acrossHeads(timesTransform(x, a.inner, transB), a.transform, transB);
   }
@@ -110,6 +130,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
     case 'diagonal':
       return mul(reshape(l.gain, [l.gain.dim(0), 1]), w);
     case 'hadamard':
+    case 'scaled-hadamard':
     case 'across-heads':
       throw new Error(`no map of ours is ${l.kind} on the output side of a weight`);
   }
