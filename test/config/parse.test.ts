@@ -62,7 +62,7 @@ test('a model alone gets every default', () => {
     },
     scaling: {
       method: 'none',
-      balance: { samples: 64, values: true },
+      balance: { samples: 64, values: false },
       awq: { samples: 32, groupedValues: true },
       smoothquant: { alpha: 0.5, samples: 512 },
     },

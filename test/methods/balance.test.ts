@@ -141,7 +141,8 @@ function addShares(sums: Float64Array, rows: Float32Array, parts: number, n: num
 test('a job scales beside rotations, and the full-precision function stays', async () => {
   const short = await shortExperiment(demoFolder(), { weights: { method: 'rtn' } });
   const rotation = { ...short.rotation, r1: 'hadamard', r2: 'hadamard' } as const;
-  const scaling = { ...short.scaling, method: 'balance' } as const;
+  const balance = { ...short.scaling.balance, values: true };
+  const scaling = { ...short.scaling, method: 'balance', balance } as const;
   const { events, result } = await collect(evaluateExperiment({ ...short, rotation, scaling }, {}));
   const kept = events.filter((event) => event.type === 'preservation');
   assert.ok(kept.some(({ where }) => where === 'channel scales'));

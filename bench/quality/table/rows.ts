@@ -76,7 +76,7 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     title: 'The best, channels before R2 and R4 balanced',
     like: 'best',
     quantization: {},
-    scaling: { method: 'balance' },
+    scaling: { method: 'balance', balance: { values: true } },
     price: null,
   },
   {
@@ -84,7 +84,7 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     title: 'The best, channels before R4 balanced',
     like: 'best',
     quantization: {},
-    scaling: { method: 'balance', balance: { values: false } },
+    scaling: { method: 'balance' },
     price: null,
   },
   {

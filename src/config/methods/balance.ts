@@ -6,9 +6,9 @@ const options = z
   .strictObject({
     values: z
       .boolean()
-      .default(true)
+      .default(false)
       .describe(
-        'true also scales the channels of values; false those of the input of down_proj alone. Reference: none.',
+        'true also scales the channels of values, whose rotation was learned without these scales; false those of the input of down_proj alone. Reference: none.',
       ),
     samples: samples(
       64,
