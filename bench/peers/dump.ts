@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
 import { concatenate } from '../../src/engine/calibration/tokens.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
+import type { ModelConfig } from '../../src/engine/model/config.ts';
 import { preparedName } from '../../src/engine/network/layer-inputs.ts';
 import { PREPARE } from '../../src/engine/network/layer-programs.ts';
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
@@ -66,7 +67,7 @@ async function collect(bench: Workbench): Promise<Dump> {
   const count = Number(values.sequences ?? experiment.rotation.learning.batchSize);
   const batch = (await calibrationBlocks(bench)).slice(from, from + count);
   return {
-    ...rotationTensors(rotations),
+    ...rotationTensors(rotations, bench.checkpoint.config),
     ...tables(bench.experiment, bench),
     ids: int64([batch.length, batch[0]!.length], BigInt64Array.from(concatenate(batch), BigInt)),
     ...(await gradientTensors(bench, rotations, batch)),
@@ -82,8 +83,8 @@ async function rotationsOf({ experiment, checkpoint }: Workbench): Promise<SeamS
   return spinQuantState(r1, r2);
 }
 
-function rotationTensors(state: SeamState): Dump {
-  const { r1, r2 } = namedRotations(state);
+function rotationTensors(state: SeamState, config: ModelConfig): Dump {
+  const { r1, r2 } = namedRotations(state, config);
   const named = [...(r1 ? [['R1', r1] as const] : []), ...(r2 ?? []).map((m, i) => [`R2.${i}`, m] as const)];
   return Object.fromEntries(named.map(([name, matrix]) => [name, square(matrix)]));
 }

@@ -99,7 +99,7 @@ async function learn(cell: LearnCell) {
     stepSeconds = learned.steps.map(({ seconds }) => seconds);
   }
   const seconds = (performance.now() - began) / 1000;
-  await writeRotations(cell.out, namedRotations(state));
+  await writeRotations(cell.out, namedRotations(state, bench.checkpoint.config));
   await bench.close();
   return { seconds, capturedSeconds, stepSeconds, losses, peakBytes: peakBytes() };
 }

@@ -13,6 +13,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   offset: 'none',
   firstTokens: 0,
   massiveWeight: 1,
+  r2Per: 'layer',
   inputs: 'full-precision',
   target: 'weights',
   gptaqAlpha: 0.25,
@@ -23,7 +24,7 @@ const LATER: Readonly<Record<string, unknown>> = {
 };
 
 /** Those of them that came after keys of cells were kept in runs. */
-const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight'];
+const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight', 'r2Per'];
 
 interface Biased {
   /** True where q, k and v have a bias. */

@@ -30,6 +30,39 @@ export function scalesAndRotation(experiment: Experiment): RuleFault[] {
   });
 }
 
+/** Rotations that spread what is rounded over all channels behind a scale. */
+const BEHIND = { 'value-scale': 'r2', 'up-scale': 'r4' } as const satisfies Partial<Record<SeamName, string>>;
+
+/** Scales that are found for rotations behind them need these, and no mixing of heads that have scales of their own. */
+export function scalesBeforeRotation({ rotation, scaling: section }: Experiment): RuleFault[] {
+  const scaling = scalingOf({ scaling: section });
+  const path = ['scaling', 'method'];
+  const faults = Object.entries(BEHIND).flatMap(([seam, name]) => {
+    const value = rotation[name];
+    if (!scaling?.seams?.includes(seam as SeamName) || (value !== 'none' && value !== false)) return [];
+    return [
+      fault(
+        'error',
+        'config/scales-before-rotation',
+        path,
+        `${scaling.title} scales channels for a rotation that spreads them, and rotation.${name} is ${typeof value === 'string' ? `"${value}"` : value}.`,
+        `Switch rotation.${name} on, or set scaling.method to another method.`,
+      ),
+    ];
+  });
+  if (scaling?.seams?.includes('value-scale') && rotation.acrossHeads)
+    faults.push(
+      fault(
+        'error',
+        'config/mixed-heads',
+        path,
+        `${scaling.title} scales the channels of each head, but rotation.acrossHeads mixes heads.`,
+        'Set rotation.acrossHeads to false, or scaling.method to another method.',
+      ),
+    );
+  return faults;
+}
+
 /** Scales that only serve weights do nothing where weights stay, and little where a rotation evened out the channels. */
 export function scalesForNothing(experiment: Experiment): RuleFault[] {
   const scaling = scalingOf(experiment);

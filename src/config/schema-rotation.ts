@@ -133,6 +133,12 @@ export const rotationSchema = z
       .describe(
         'R2 rotates the values inside each head, [head, head], one per layer, merged into v_proj and o_proj. Reference: learned.',
       ),
+    r2Per: z
+      .enum(['layer', 'kv-head'])
+      .default('layer')
+      .describe(
+        'The heads of a layer share one R2: layer; or each key/value head has its own, together with the query heads that read it: kv-head. Both are merged into weights. Reference: layer; DartQuant, OSTQuant: kv-head.',
+      ),
     r3: z
       .boolean()
       .default(true)

@@ -60,6 +60,14 @@ export function settingsOfNothing({ quantization: { activations }, rotation }: E
         'Set quantization.activations.symmetric to true, or leave this out.',
       ),
     );
+  if (rotation.r2 === 'none' && rotation.r2Per !== 'layer')
+    faults.push(
+      unused(
+        ['rotation', 'r2Per'],
+        `"${rotation.r2Per}" is not read: rotation.r2 is "none".`,
+        'Set rotation.r2 to another kind, or leave this out.',
+      ),
+    );
   if (!rotation.r4 && rotation.r4Blocks !== 'widest')
     faults.push(
       unused(

@@ -4,7 +4,7 @@ import { EXCEPTION_RULES } from './exception-rules.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
-import { scalesAndRotation, scalesForNothing } from './scaling-rules.ts';
+import { scalesAndRotation, scalesBeforeRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
 import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
@@ -53,6 +53,7 @@ const RULES: readonly Rule[] = [
   unusedScaleGradient,
   unusedMassiveWeight,
   stepsWithoutGradient,
+  mixedHeads,
   fewSamples,
   betweenOptions,
   trainingWithMaps,
@@ -62,6 +63,7 @@ const RULES: readonly Rule[] = [
   learningOfNothing,
   settingsOfNothing,
   scalesAndRotation,
+  scalesBeforeRotation,
   scalesForNothing,
   ...EXCEPTION_RULES,
 ];
@@ -350,6 +352,19 @@ function unusedMassiveWeight({ rotation }: Experiment): RuleFault[] {
       ['rotation', 'learning', 'massiveWeight'],
       'has no effect: cross-entropy from this start reads no captured activations.',
       'Leave massiveWeight out, learn by "peak", or start "captured".',
+    ),
+  ];
+}
+
+/** A Hadamard transform across heads goes with one matrix for all of them. */
+function mixedHeads({ rotation }: Experiment): RuleFault[] {
+  if (!rotation.acrossHeads || rotation.r2 === 'none' || rotation.r2Per === 'layer') return [];
+  return [
+    error(
+      'config/mixed-heads',
+      ['rotation', 'r2Per'],
+      'is "kv-head", but rotation.acrossHeads mixes heads, which needs one R2 for all of a layer.',
+      'Set rotation.r2Per to "layer", or rotation.acrossHeads to false.',
     ),
   ];
 }

@@ -44,9 +44,11 @@ export const SEAMS = {
   residual: { symbol: 'R1', sites: ['attention-input', 'mlp-input'] },
   'attention-norm': { symbol: 'S', sites: ['attention-input'] },
   'mlp-norm': { symbol: 'S', sites: ['mlp-input'] },
+  'value-scale': { symbol: 'S', sites: ['value', 'o-input'] },
   value: { symbol: 'R2', sites: ['value', 'o-input'] },
   'across-heads': { symbol: 'H', sites: ['o-input'] },
   'query-key': { symbol: 'R3', sites: ['query', 'key'] },
+  'up-scale': { symbol: 'S', sites: ['down-input'] },
   'up-down': { symbol: 'R4', sites: ['down-input'] },
 } as const satisfies Record<string, { readonly symbol: string; readonly sites: readonly Site[] }>;
 export type SeamName = keyof typeof SEAMS;

@@ -49,6 +49,8 @@ export interface ResultsFile {
   readonly loss: LossSummary | null;
   /** max |RᵀR − I| over the rotations; null without rotations. */
   readonly orthogonalityError: number | null;
+  /** max |RRᵀ − I|, likewise; absent without rotations, and in files of earlier versions. */
+  readonly rowOrthogonalityError?: number | undefined;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
   /** Absent where none were measured, and in files of earlier versions. */
@@ -97,6 +99,7 @@ export const resultsSchema = z.looseObject({
   bits: z.string(),
   loss: z.object({ first: measuredNumber, last: measuredNumber }).nullable(),
   orthogonalityError: z.number().nullable(),
+  rowOrthogonalityError: z.number().optional(),
   steps: count,
   perplexity: perplexitiesSchema,
   tasks: z.array(taskResultSchema).optional(),

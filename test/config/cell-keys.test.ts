@@ -10,7 +10,7 @@ const TEXT = {
 };
 const METHODS = ['rtn', 'gptq', 'spinquant-had-gptq', 'best'];
 
-/** As the version before `fullRange`, `r4Blocks` and `massiveWeight` wrote them into runs. */
+/** As the version before `fullRange`, `r4Blocks`, `massiveWeight` and `r2Per` wrote them into runs. */
 const KEYS = {
   fp: 'd930f7f4d23d0385ae17a1bd25c36a6f',
   rtn: 'da5e5e1cbfeac16a6bd25bab91685e40',
@@ -40,6 +40,9 @@ test('an option that is used changes the keys of its cells', () => {
   const massive = keysWith(learning({ massiveWeight: 64 }));
   assert.notEqual(massive.best, keysWith({}).best);
   assert.equal(massive.rtn, KEYS.rtn, 'nothing is learned there');
+  const apart = keysWith({ rotation: { r2Per: 'kv-head' } });
+  assert.notEqual(apart.best, keysWith({}).best);
+  assert.equal(apart.rtn, KEYS.rtn, 'nothing is rotated there');
   const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
   assert.notEqual(blocks['spinquant-had-gptq'], keysWith({})['spinquant-had-gptq']);
 });

@@ -62,6 +62,7 @@ test('a model alone gets every default', () => {
     },
     scaling: {
       method: 'none',
+      balance: { samples: 64, values: false },
       awq: { samples: 32, groupedValues: true },
       flatquant: {
         samples: 16,
@@ -80,6 +81,7 @@ test('a model alone gets every default', () => {
     rotation: {
       r1: 'learned',
       r2: 'learned',
+      r2Per: 'layer',
       r3: true,
       r4: true,
       r4Blocks: 'widest',

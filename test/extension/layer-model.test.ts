@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { experimentSchema } from '../../src/config/index.ts';
+import { experimentSchema, scalingOf } from '../../src/config/index.ts';
 import {
   badSites,
   filterLayers,
@@ -35,7 +35,9 @@ const MODEL = { architecture: 'llama', layers: 3, hiddenSize: 8, headDim: 4, int
 
 function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
   const experiment = experimentSchema.parse({ model: 'm', ...settings });
-  return layerTree({ settings: experiment, model: MODEL, activations: null, progress: 'none', ...input });
+  const scaled = scalingOf(experiment)?.seams ?? [];
+  const shown = { model: MODEL, activations: null, progress: 'none' } as const;
+  return layerTree({ settings: experiment, scaled, ...shown, ...input });
 }
 
 const states = (...args: Parameters<typeof tree>) => tree(...args).maps.map(({ state }) => state);
@@ -86,10 +88,7 @@ test('where heads are mixed, H acts behind R2', () => {
 });
 
 test('where channels are scaled, S acts at the norms beside R1', () => {
-  const plain = experimentSchema.parse({ model: 'm' });
-  // The schema offers no method of scaling yet.
-  const scaled = { ...plain, scaling: { method: 'smoothquant' } } as unknown as LayerTreeInput['settings'];
-  const { maps, layers } = tree({ settings: scaled });
+  const { maps, layers } = tree({}, { scaling: { method: 'smoothquant' } });
   assert.deepEqual(
     maps.map(({ symbol, state }) => `${symbol} ${state}`),
     ['R1 planned', 'S scaled', 'R2 planned', 'R3 online', 'R4 online'],
@@ -100,6 +99,19 @@ test('where channels are scaled, S acts at the norms beside R1', () => {
     [
       ['attention-input', 'R1', 'S'],
       ['mlp-input', 'R1', 'S'],
+    ],
+  );
+});
+
+test('scales that are balanced act before R2 and R4', () => {
+  const { layers } = tree({}, { scaling: { method: 'balance' } });
+  const withS = layers[0]!.sites.filter(({ maps: own }) => own.some(({ symbol }) => symbol === 'S'));
+  assert.deepEqual(
+    withS.map(({ site, maps: own }) => [site, ...own.map(({ symbol }) => symbol)]),
+    [
+      ['value', 'S', 'R2'],
+      ['o-input', 'S', 'R2'],
+      ['down-input', 'S', 'R4'],
     ],
   );
 });

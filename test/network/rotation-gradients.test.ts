@@ -21,7 +21,7 @@ import {
   type NetworkMode,
   prepareExpression,
 } from '../../src/engine/network/layer-programs.ts';
-import { isFixed, NO_MAPS, type SeamMaps, seamsIn } from '../../src/engine/network/seams.ts';
+import { NO_MAPS, type SeamMaps, seamOf, seamsIn } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { polarProjection } from '../../src/engine/rotation/orthogonal.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -41,7 +41,7 @@ import {
 } from '../helpers/tiny-network.ts';
 
 const config = TINY_CONFIG;
-const { hiddenSize: D, headDim: H, vocabSize: V, layers: L } = config;
+const { hiddenSize: D, headDim: H, kvHeads: G, vocabSize: V, layers: L } = config;
 const TOKENS = 10;
 let runtime: Runtime;
 
@@ -63,6 +63,10 @@ type LayerMaps = Readonly<Partial<Record<SeamName, HostTensor>>>;
 const ACROSS: SeamMaps = {
   'across-heads': { kind: 'across-heads', transform: planHadamard(config.heads) },
 };
+/** Scales before R2, which a derivative passes, and before R4, which none is asked of. */
+const BEFORE: SeamMaps = { 'value-scale': { kind: 'diagonal' }, 'up-scale': { kind: 'diagonal' } };
+/** An R2 of each key/value head. */
+const APART: SeamMaps = { value: { kind: 'each-head' } };
 /** Scales at both norms. */
 const SCALED: SeamMaps = { 'attention-norm': { kind: 'diagonal' }, 'mlp-norm': { kind: 'diagonal' } };
 
@@ -180,7 +184,7 @@ async function analytic(model: TinyModel, maps: Maps) {
   const [dx, ...byMap] = gradients([[forward.y, dy]], wanted);
   const layerBackward = await Program.compile(runtime, forward.graph, {
     dx: dx!,
-    ...Object.fromEntries(seams.map((seam, index) => [gradientName(seam), byMap[index]!])),
+    ...Object.fromEntries(seams.map((seam, index) => [gradientName(seam), byMap[index] ?? null])),
   });
 
   const sumR1 = new Float64Array(D * D);
@@ -221,17 +225,23 @@ async function checkMode(mode: NetworkMode, weightBits: number, options: Options
   // The unrotated form uses that R1 is orthogonal (rotated-quantizer.ts); all of its directions are still tested.
   if (mode === 'unrotated' && !live)
     (r1.data as Float64Array).set(polarProjection(r1.data as Float64Array, D));
-  const scales = () =>
-    double(
-      [D],
-      Array.from({ length: D }, () => 1.5 + 0.5 * random()),
+  const scales = (seam: SeamName) => {
+    const { channels } = seamOf(seam, config);
+    return double(
+      [channels],
+      Array.from({ length: channels }, () => 1.5 + 0.5 * random()),
     );
+  };
   const layers = Array.from(
     { length: L },
     (): LayerMaps => ({
-      value: near(H),
+      value: added.value
+        ? double([G, H, H], Array.from({ length: G }, () => [...near(H).data]).flat())
+        : near(H),
       ...Object.fromEntries(
-        seamsIn(added).flatMap((seam) => (isFixed(added[seam]!) ? [] : [[seam, scales()] as const])),
+        seamsIn(added).flatMap((seam) =>
+          added[seam]!.kind === 'diagonal' ? [[seam, scales(seam)] as const] : [],
+        ),
       ),
     }),
   );
@@ -240,11 +250,11 @@ async function checkMode(mode: NetworkMode, weightBits: number, options: Options
   const pairs: [string, HostTensor, Float64Array][] = [
     ['R1', r1, found.r1],
     ...layers.flatMap((own, i) =>
-      seamsIn(own).map((seam): [string, HostTensor, Float64Array] => [
-        `${seam} ${i}`,
-        own[seam]!,
-        found.layers[i]![gradientName(seam)]!.data as Float64Array,
-      ]),
+      seamsIn(own).flatMap((seam): [string, HostTensor, Float64Array][] => {
+        const gradient = found.layers[i]![gradientName(seam)];
+        if (seam === 'up-scale') return [];
+        return [[`${seam} ${i}`, own[seam]!, gradient!.data as Float64Array]];
+      }),
     ),
   ];
   // Central differences at step e err by e²|f‴|/6 + eps|f|/e: about 1e-9 here for derivatives of order one.
@@ -285,6 +295,16 @@ test('with heads mixed behind R2, in both forms, and through scales', async () =
   await checkMode('merged', 4, { added: ACROSS });
   await checkMode('unrotated', 16, { live: true, added: ACROSS });
   await checkMode('merged', 4, { live: true, added: ACROSS });
+});
+test('with an R2 of each key/value head, in both forms, and through scales', async () => {
+  await checkMode('unrotated', 16, { added: APART });
+  await checkMode('merged', 4, { added: APART });
+  await checkMode('unrotated', 16, { live: true, added: APART });
+});
+test('with scales before R2 and R4, in both forms, and through scales of quantizers', async () => {
+  await checkMode('unrotated', 16, { added: BEFORE });
+  await checkMode('merged', 4, { added: BEFORE });
+  await checkMode('unrotated', 16, { live: true, added: BEFORE });
 });
 test('where groups of channels share a scale, in both forms, and through these scales', async () => {
   await checkMode('unrotated', 16, { grouped: true });

@@ -89,9 +89,16 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
   const norms = ['attention-norm diagonal', 'mlp-norm diagonal'] as const;
   const diagonals = alone.flatMap(([, label]) => (label.endsWith('diagonal') ? [label] : []));
   const [all, state] = together('residual orthogonal', 'value orthogonal', ...norms);
+  const [scales, scaled] = together('value-scale diagonal', 'up-scale diagonal');
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
+  };
+  const apart: SeamState = {
+    ...state,
+    value: Array.from({ length: config.layers * config.kvHeads }, () =>
+      Float32Array.from(haarRotation(config.headDim, rng)),
+    ),
   };
   const across: SeamMap = { kind: 'across-heads', transform: planHadamard(config.heads) };
   return new Map([
@@ -110,6 +117,21 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ],
     ['across heads', [{ 'across-heads': across }, {}]],
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
+    ['all, with a rotation of each head', [{ ...all, ...online, value: { kind: 'each-head' } }, apart]],
+    [
+      'scales before R2 and R4',
+      [
+        { ...scales, ...online, value: all.value! },
+        { ...scaled, ...state },
+      ],
+    ],
+    [
+      'scales before a rotation of each head',
+      [
+        { ...scales, value: { kind: 'each-head' } },
+        { ...scaled, value: apart.value! },
+      ],
+    ],
     ['all, and across heads', [{ ...all, ...online, 'across-heads': across }, state]],
   ]);
 }
@@ -219,8 +241,8 @@ test('every linear layer reads through the seams of its site, and the table know
     assert.deepEqual(named('writers'), writtenSeams(linear), linear);
   }
   assert.deepEqual(Object.fromEntries(LINEARS.map((linear) => [linear, writtenSeams(linear)])), {
-    ...{ q: [], k: [], v: ['value'], o: ['residual'] },
-    ...{ gate: [], up: [], down: ['residual'] },
+    ...{ q: [], k: [], v: ['value-scale', 'value'], o: ['residual'] },
+    ...{ gate: [], up: ['up-scale'], down: ['residual'] },
   });
 });
 
@@ -249,9 +271,11 @@ test('widths and counts are those of the model', () => {
     ['residual', 'R1', hiddenSize, 1, false],
     ['attention-norm', 'S', hiddenSize, layers, false],
     ['mlp-norm', 'S', hiddenSize, layers, false],
+    ['value-scale', 'S', headDim, layers, true],
     ['value', 'R2', headDim, layers, true],
     ['across-heads', 'H', heads, layers, false],
     ['query-key', 'R3', headDim, layers, true],
+    ['up-scale', 'S', intermediateSize, layers, false],
     ['up-down', 'R4', intermediateSize, layers, false],
   ]);
 });
@@ -274,9 +298,11 @@ test('what each seam allows, and that it says why', () => {
     ['residual', ['orthogonal'], []],
     ['attention-norm', ['diagonal'], ['orthogonal', 'invertible']],
     ['mlp-norm', ['diagonal'], ['orthogonal', 'invertible']],
+    ['value-scale', ['diagonal'], []],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
     ['across-heads', [], ['hadamard']],
     ['query-key', [], ['hadamard', 'orthogonal']],
+    ['up-scale', ['diagonal'], []],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);
   const { merged } = seamOf('query-key', { ...TINY_CONFIG, qkNorm: false });

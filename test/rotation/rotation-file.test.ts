@@ -38,6 +38,20 @@ describe('rotation files', () => {
     });
   }
 
+  it('keeps a matrix for each key/value head, which no PyTorch dict of the reference has', async () => {
+    const path = join(folder, 'heads.safetensors');
+    const sizes = { ...SIZES, r2PerLayer: 3 };
+    const heads = { ...drawRotations(sizes, { r1: null, r2: 'random' }, new Rng(2)), r2PerLayer: 3 };
+    assert.equal(heads.r2!.length, 33);
+    await writeRotations(path, heads);
+    assert.deepEqual(readSafetensorsHeader(path).tensors.get('R2.10')!.dims, [3, 4, 4]);
+    assert.deepEqual(await readRotations(path, sizes), heads);
+    assert.deepEqual(await readRotations(path, SIZES), heads, 'where none are asked for');
+    await rejects(readRotations(path, { ...sizes, r2PerLayer: 1 }), 'rotation/per-head', /each of 3 key/);
+    await rejects(readRotations(path, { ...sizes, headDim: 6 }), 'rotation/size', /\[3, 4, 4\].*\[3, 6, 6\]/);
+    await rejects(writeRotations(join(folder, 'R.pt'), heads), 'rotation/per-head', /one R2 for each layer/);
+  });
+
   it('keeps metadata, and a folder stands for its file', async () => {
     const path = join(folder, RUN_FILES.rotations);
     await writeRotations(path, { r1: ROTATIONS.r1, r2: null }, { bits: 'W4A4KV4' });

@@ -1,7 +1,7 @@
 /** The nearest rotation, and DFRot's alternation, against double precision. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CapturedRows } from '../../src/engine/calibration/capture.ts';
+import type { CapturedRows } from '../../src/engine/calibration/reservoir.ts';
 import type { ActivationQuantizer } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { orthogonalityError, polarProjection } from '../../src/engine/rotation/orthogonal.ts';

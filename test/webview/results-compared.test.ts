@@ -54,6 +54,8 @@ test('runs are compared in settings, provenance and outcome', async (t) => {
   ]);
   const [perplexity] = comparison.outcome;
   assert.equal(new Set(perplexity?.values).size, 3);
+  const rows = comparison.outcome.find(({ title }) => title === 'max |RRᵀ − I|');
+  assert.deepEqual(rows?.values, ['2.0e-7', '2.0e-7', '2.0e-7']);
   const other = dirs.find((dir) => basename(dir).endsWith('peak-4-4-4'))!;
   const { comparison: losses } = await resultsOf(dirs, [seeds[0]!, other]);
   const ofPeak = losses?.outcome.find(({ title }) => title === 'last loss (peak)');

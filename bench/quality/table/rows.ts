@@ -38,6 +38,8 @@ const fixed = (clipRatio: number): Quantization => ({
   values: { clipRatio: 1 },
 });
 
+const APART = { r2Per: 'kv-head' } as const;
+
 const OF_KEYS = 'a row for each position, added to keys';
 const OF_GROUPS = `a scale and a zero for ${GROUP} channels`;
 
@@ -65,6 +67,39 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
+  { name: 'heads', ...added('GPTQ, R2 of each key/value head', {}), rotation: APART, price: null },
+  {
+    name: 'heads-best',
+    title: 'The best, R2 of each key/value head',
+    like: 'best',
+    quantization: {},
+    rotation: APART,
+    price: null,
+  },
+  {
+    name: 'balanced',
+    title: 'The best, channels before R2 and R4 balanced',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'balance', balance: { values: true } },
+    price: null,
+  },
+  {
+    name: 'balanced-down',
+    title: 'The best, channels before R4 balanced',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'balance' },
+    price: null,
+  },
+  {
+    name: 'smoothed',
+    title: 'The best, SmoothQuant behind the norms',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'smoothquant' },
+    price: 'a product with the gain of each norm',
+  },
   {
     name: 'best-85',
     title: 'The best, activations at 0.85, keys and values not clipped',

@@ -162,9 +162,13 @@ function withSeed(experiment: ResolvedExperiment, seed: number | undefined): Res
   return { ...experiment, rotation: { ...experiment.rotation, seed } };
 }
 
+function errorsOf({ orthogonalityError: columns, rowOrthogonalityError: rows }: OptimizeResult): string {
+  return `|RᵀR − I| at most ${columns.toExponential(1)}, |RRᵀ − I| ${rows.toExponential(1)}`;
+}
+
 function summary(result: OptimizeResult): string {
   const lines = [
-    `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${formatCount(result.steps, 'step')}, orthogonality error ${result.orthogonalityError.toExponential(1)}`,
+    `Loss ${result.loss.first.toFixed(4)} → ${result.loss.last.toFixed(4)} in ${formatCount(result.steps, 'step')}, ${errorsOf(result)}`,
   ];
   const tables = measurementTables(result);
   if (tables.length > 0) lines.push('', tables.join('\n\n'), '');

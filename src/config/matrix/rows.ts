@@ -14,7 +14,10 @@ export interface Row {
 type Rotation = NonNullable<ExperimentInput['rotation']>;
 type Rounding = NonNullable<NonNullable<ExperimentInput['quantization']>['weights']>['method'];
 
-const NO_ROTATION: Rotation = { r1: 'none', r2: 'none', r3: false, r4: false, acrossHeads: false };
+const NO_ROTATION: Rotation = {
+  ...{ r1: 'none', r2: 'none', r3: false, r4: false },
+  ...{ acrossHeads: false, r2Per: 'layer' },
+};
 const CROSS_ENTROPY: Rotation['learning'] = { objective: 'cross-entropy' };
 const PEAK: Rotation['learning'] = { objective: 'peak' };
 
@@ -22,7 +25,7 @@ function rotated(kind: 'hadamard' | 'random' | 'learned', online: boolean): Rota
   return { r1: kind, r2: kind, r3: online, r4: online, acrossHeads: false };
 }
 
-const QUAROT: Rotation = { ...rotated('hadamard', true), acrossHeads: true };
+const QUAROT: Rotation = { ...rotated('hadamard', true), acrossHeads: true, r2Per: 'layer' };
 
 function learned(online: boolean, learning: Rotation['learning'], start?: Rotation['start']): Rotation {
   return { ...rotated('learned', online), ...(start && { start }), learning };

@@ -1,6 +1,7 @@
 /** Every method has a line here. */
 export { awq } from './awq.ts';
 export { awqClip as 'awq-clip' } from './awq-clip.ts';
+export { balance } from './balance.ts';
 export { flatquant } from './flatquant.ts';
 export { gptq } from './gptq.ts';
 export { llmQat as 'llm-qat' } from './llm-qat.ts';

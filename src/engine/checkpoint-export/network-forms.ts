@@ -7,7 +7,7 @@ import { openCheckpoint } from '../model/checkpoint.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
 import { Network, type NetworkOptions } from '../network/network.ts';
 import { changedQuantizers, weightsAlone } from '../network/network-quantizers.ts';
-import { isFixed, NO_MAPS, type SeamState, seamOf } from '../network/seams.ts';
+import { asState, isFixed, NO_MAPS, type SeamState, seamOf } from '../network/seams.ts';
 
 /** The network of a folder of numbers. @throws UserError `model/…`, `safetensors/…`. */
 export async function networkOfFolder(cache: ProgramCache, folder: string): Promise<Network> {
@@ -67,11 +67,12 @@ function stateOf(network: Network): SeamState {
   return partialOf(SEAM_NAMES, (seam) => {
     const map = network.options.maps[seam];
     if (!map || isFixed(map)) return null;
-    const { count } = seamOf(seam, network.checkpoint.config);
-    return Array.from({ length: count }, (_, layer) => {
+    const place = seamOf(seam, network.checkpoint.config);
+    const tensors = Array.from({ length: place.count }, (_, layer) => {
       const numbers = network.maps(layer)[seam];
       if (!numbers) throw new Error(`the map at ${seam} has no numbers`);
       return toFloat32(numbers);
     });
+    return asState(map, place, tensors);
   });
 }

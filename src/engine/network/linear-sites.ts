@@ -193,9 +193,14 @@ export function unrotatedSites(
   keep: Keep,
 ): LinearSites {
   const { quantizers } = shape;
-  const [residual, heads] = [inputs.map('residual'), inputs.map('value')];
-  const [across, product] = [inputs.map('across-heads'), inputs.map('up-down')];
-  const mixedBack = inverseTransposed(inputs.readMap('value'));
+  const residual = inputs.map('residual');
+  const heads = composed(inputs.map('value-scale'), inputs.map('value'));
+  const product = composed(inputs.map('up-scale'), inputs.map('up-down'));
+  const across = inputs.map('across-heads');
+  const mixedBack = composed(
+    inverseTransposed(inputs.readMap('value-scale')),
+    inverseTransposed(inputs.readMap('value')),
+  );
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
     const quantizer = readBy(site === 'attention' ? 'q' : 'gate', quantizers);

@@ -3,7 +3,7 @@ import { byteCodes, hasByteCodes } from '../graph/fused/row-codes.ts';
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
 import { add } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
-import { type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
+import { inverseTransposed, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 
 /** Called with Q(x R) as codes int8 [T, n] and scales [T]. */
 export type KeepCodes = (codes: Value, scales: Value) => void;
@@ -28,15 +28,15 @@ export function quantizeRotated(
   return apply(RotateBack, [x, rounded, r]);
 }
 
-/** x̂ = Q(x H) Hᵀ for rows x [T, n] and a fixed orthogonal map H: the same with a rotation that is not learned. */
+/** x̂ = Q(x H) H⁻¹ for rows x [T, n] and a fixed map H: the same with a map that is not learned. */
 export function quantizeTransformed(x: Value, map: SideTransform, quantizer: ActivationQuantizer): Value {
   if (map.kind === 'identity') return fakeQuantize(x, quantizer);
   const rounded = fakeQuantize(timesTransform(x, map), quantizer);
-  const back = timesTransposed(rounded, map);
+  const back = timesTransposed(rounded, inverseTransposed(map));
   return quantizer.scaleGradient ? back : apply(StraightThrough, [x, back]);
 }
 
-/** The second input with the derivative of the first: H and Hᵀ cancel in ∂loss/∂x = g H Hᵀ = g, so neither is applied. */
+/** The second input with the derivative of the first: H and H⁻¹ cancel in ∂loss/∂x = g, so neither is applied. */
 const StraightThrough: OpDefinition = {
   name: 'StraightThrough',
   domain: 'spinquant',

@@ -72,6 +72,16 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
   },
   'attention-norm': { ...NORM, readers: ['q', 'k', 'v'] },
   'mlp-norm': { ...NORM, readers: ['gate', 'up'] },
+  'value-scale': {
+    writers: ['v'],
+    readers: ['o'],
+    width: ({ headDim }) => headDim,
+    perLayer: true,
+    perHead: true,
+    merged: ['diagonal'],
+    online: [],
+    why: 'A rotation of the head stands behind it: scales act before that is made.',
+  },
   value: {
     writers: ['v'],
     readers: ['o'],
@@ -100,6 +110,15 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     merged: ['diagonal'],
     online: ['hadamard', 'orthogonal'],
     why: 'RoPE turns pairs of channels by position: what is merged before it has one factor for both of a pair.',
+  },
+  'up-scale': {
+    writers: ['up'],
+    readers: ['down'],
+    width: ({ intermediateSize }) => intermediateSize,
+    perLayer: true,
+    merged: ['diagonal'],
+    online: [],
+    why: 'SiLU(gate) ∘ up is linear in up, channel by channel; what mixes channels stands behind it.',
   },
   'up-down': {
     writers: [],
@@ -142,6 +161,8 @@ export type SeamMap =
   | { readonly kind: 'dense' }
   /** One matrix [h, h] for every head of its layer, orthogonal. */
   | { readonly kind: 'heads' }
+  /** A matrix [h, h] for each key/value head and the query heads of its group, orthogonal. */
+  | { readonly kind: 'each-head' }
   /** A factor for each channel that is written, none of them 0: of every key/value head where maps act on heads. */
   | { readonly kind: 'diagonal' }
   /** diag(s) (P₁ ⊗ P₂), computed at run time: {@link kroneckerParts} says which numbers. */
@@ -166,13 +187,36 @@ export type SeamMaps = Readonly<Partial<Record<SeamName, SeamMap>>>;
 
 export const NO_MAPS: SeamMaps = {};
 
-/** Numbers of the maps, row-major: one array for the network, or one for each layer. Absent where nothing is given. */
+/**
+ * Numbers of the maps, row-major: one array for the network, or one for each layer, or for each key/value head of each
+ * layer in turn. Absent where nothing is given.
+ */
 export type SeamState = Readonly<Partial<Record<SeamName, readonly Float32Array[]>>>;
 
 /** Shape of the numbers of a map. */
 export function mapDims(map: SeamMap, { width, channels }: Seam): readonly number[] {
   if (map.kind === 'kronecker') return [kroneckerSize(width)];
-  return map.kind === 'diagonal' ? [channels] : [width, width];
+  if (map.kind === 'diagonal') return [channels];
+  return map.kind === 'each-head' ? [channels / width, width, width] : [width, width];
+}
+
+/** Arrays of a state that stand in the one tensor of a layer. */
+export function mapsOfTensor({ kind }: SeamMap, { width, channels }: Seam): number {
+  return kind === 'each-head' ? channels / width : 1;
+}
+
+/** The numbers of tensors as a state has them: views of these. */
+export function asState<T extends Float32Array | Float64Array>(
+  map: SeamMap,
+  seam: Seam,
+  tensors: readonly T[],
+): T[] {
+  const count = mapsOfTensor(map, seam);
+  return tensors.flatMap((numbers) => {
+    const size = numbers.length / count;
+    // A view has the type of its array.
+    return Array.from({ length: count }, (_, i) => numbers.subarray(i * size, (i + 1) * size) as T);
+  });
 }
 
 /** Names of the seams that a state has numbers for, in the order of the table. */
@@ -191,22 +235,25 @@ export function ofLayer<T>(maps: readonly T[], layer: number): T {
 export interface SpinQuantRotations {
   readonly r1: boolean;
   readonly r2: boolean;
+  /** True where each key/value head has an R2 of its own, instead of one for the heads of a layer; false where absent. */
+  readonly r2PerHead?: boolean;
   readonly r3: HadamardTransform | null;
   readonly r4: HadamardTransform | null;
   readonly acrossHeads?: HadamardTransform | null;
 }
 
-export function spinQuantMaps({ r1, r2, r3, r4, acrossHeads }: SpinQuantRotations): SeamMaps {
+export function spinQuantMaps(rotations: SpinQuantRotations): SeamMaps {
+  const { r1, r2, r2PerHead = false, r3, r4, acrossHeads } = rotations;
   return {
     ...(r1 && { residual: { kind: 'dense' } }),
-    ...(r2 && { value: { kind: 'heads' } }),
+    ...(r2 && { value: { kind: r2PerHead ? 'each-head' : 'heads' } }),
     ...(acrossHeads && { 'across-heads': { kind: 'across-heads', transform: acrossHeads } }),
     ...(r3 && { 'query-key': { kind: 'hadamard', transform: r3 } }),
     ...(r4 && { 'up-down': { kind: 'hadamard', transform: r4 } }),
   };
 }
 
-/** @param r1 R1 [d, d]. @param r2 R2 [h, h] of each layer. */
+/** @param r1 R1 [d, d]. @param r2 R2 [h, h] of each layer, or of each key/value head of each layer. */
 export function spinQuantState(r1: Float32Array | null, r2: readonly Float32Array[] | null): SeamState {
   return { ...(r1 && { residual: [r1] }), ...(r2 && { value: r2 }) };
 }

@@ -4,7 +4,7 @@ import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
 import type { Value } from '../graph/graph.ts';
 import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
-import { reshape, slice, transpose } from '../graph/ops/shape.ts';
+import { expand, reshape, slice, transpose, transposeLast } from '../graph/ops/shape.ts';
 import { KRONECKER_NAMES, type KroneckerPart, kroneckerParts } from './kronecker.ts';
 
 /** A linear map on the channels at one side of a weight: what gains and the maps at seams amount to there. */
@@ -18,8 +18,15 @@ export type SideTransform =
   | { readonly kind: 'heads'; readonly matrix: Value }
   /** diag(gain) (left ⊗ right) of numbers that also hold its inverse transposed: which of both is said. */
   | { readonly kind: 'kronecker'; readonly own: KroneckerFactors; readonly inverse: KroneckerFactors }
+  /**
+   * A matrix [h, h] of [G, h, h] for each of G groups of heads: channels stand group by group, those of a group head by
+   * head.
+   */
+  | { readonly kind: 'each-head'; readonly matrix: Value }
   /** A fixed Hadamard transform. */
   | { readonly kind: 'hadamard'; readonly transform: HadamardTransform }
+  /** diag(gain) [n], then a fixed Hadamard transform. */
+  | { readonly kind: 'scaled-hadamard'; readonly gain: Value; readonly transform: HadamardTransform }
   /**
    * `inner`, which acts on every head by itself, then a fixed Hadamard transform of the heads: x [T, H·h] as [T, H, h] is
    * multiplied along H. The two commute.
@@ -57,11 +64,13 @@ export function kroneckerOf(numbers: Value, width: number): SideTransform {
 export function composed(a: SideTransform, b: SideTransform): SideTransform {
   if (a.kind === 'identity') return b;
   if (b.kind === 'identity') return a;
-  if (b.kind === 'across-heads') return { ...b, inner: composed(a, b.inner) };
+  if (b.kind === 'across-heads' && a.kind !== 'each-head') return { ...b, inner: composed(a, b.inner) };
   if (a.kind === 'diagonal' && b.kind === 'dense')
     return { kind: 'dense', matrix: mul(reshape(a.gain, [a.gain.dim(0), 1]), b.matrix) };
   if (a.kind === 'dense' && b.kind === 'diagonal')
     return { kind: 'dense', matrix: mul(a.matrix, reshape(b.gain, [1, b.gain.dim(0)])) };
+  if (a.kind === 'diagonal' && (b.kind === 'heads' || b.kind === 'each-head')) return scaledHeads(a.gain, b);
+  if (a.kind === 'diagonal' && b.kind === 'hadamard') return { ...b, kind: 'scaled-hadamard', gain: a.gain };
   if (a.kind === 'diagonal' && b.kind === 'diagonal') return { kind: 'diagonal', gain: mul(a.gain, b.gain) };
   if (b.kind === 'kronecker') return beforeKronecker(a, b);
   throw new Error(`no seam has ${a.kind} before ${b.kind}`);
@@ -80,6 +89,20 @@ function beforeKronecker(a: SideTransform, b: Kronecker): SideTransform {
 
 type Kronecker = Extract<SideTransform, { readonly kind: 'kronecker' }>;
 
+/** diag(s_g) R_g for each head g that the gain [heads · h] has channels of. */
+function scaledHeads(
+  gain: Value,
+  { matrix }: Extract<SideTransform, { readonly kind: 'heads' | 'each-head' }>,
+): SideTransform {
+  const h = matrix.dim(-1);
+  const heads = gain.dim(0) / h;
+  const groups = matrix.rank === 2 ? 1 : matrix.dim(0);
+  // Query heads of a group share its matrix.
+  const shared = expand(reshape(matrix, [groups, 1, h, h]), [groups, heads / groups, h, h]);
+  const scales = reshape(gain, [heads, h, 1]);
+  return { kind: 'each-head', matrix: mul(scales, reshape(shared, [heads, h, h])) };
+}
+
 /** The matrix of a transform that can be learned; null where nothing can. */
 export function matrixOf(a: SideTransform): Value | null {
   if (a.kind === 'across-heads') return matrixOf(a.inner);
@@ -90,8 +113,8 @@ export function matrixOf(a: SideTransform): Value | null {
 export function inverseTransposed(map: SideTransform): SideTransform {
   if (map.kind === 'across-heads') return { ...map, inner: inverseTransposed(map.inner) };
   if (map.kind === 'kronecker') return { ...map, own: map.inverse, inverse: map.own };
-  if (map.kind !== 'diagonal') return map;
-  return { kind: 'diagonal', gain: div(map.gain.graph.scalar(1), map.gain) };
+  if (map.kind !== 'diagonal' && map.kind !== 'scaled-hadamard') return map;
+  return { ...map, gain: div(map.gain.graph.scalar(1), map.gain) };
 }
 
 /** Rows x [T, n] times A, or Aᵀ. */
@@ -107,8 +130,14 @@ export function timesTransform(x: Value, a: SideTransform, transB = false): Valu
       return perHead(x, a.matrix.dim(0), (rows) => gemm(rows, a.matrix, { transB }));
     case 'kronecker':
       return timesKronecker(x, a.own, transB);
+    case 'each-head': {
+      const turned = matmul(groupRows(x, a.matrix), transB ? transposeLast(a.matrix) : a.matrix);
+      return ungrouped(turned, x.dims);
+    }
     case 'hadamard':
       return hadamard(x, a.transform, transB);
+    case 'scaled-hadamard':
+      return transB ? mul(hadamard(x, a.transform, true), a.gain) : hadamard(mul(x, a.gain), a.transform);
     case 'across-heads':
       return acrossHeads(timesTransform(x, a.inner, transB), a.transform, transB);
   }
@@ -146,10 +175,16 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
       const blocks = reshape(w, [w.dim(0) / h, h, w.dim(1)]);
       return reshape(matmul(transpose(l.matrix, [1, 0]), blocks), w.dims);
     }
+    case 'each-head': {
+      const [groups, h] = [l.matrix.dim(0), l.matrix.dim(1)];
+      const blocks = reshape(w, [groups, h, w.dim(1)]);
+      return reshape(matmul(transposeLast(l.matrix), blocks), w.dims);
+    }
     case 'diagonal':
       return mul(reshape(l.gain, [l.gain.dim(0), 1]), w);
     case 'kronecker':
     case 'hadamard':
+    case 'scaled-hadamard':
     case 'across-heads':
       throw new Error(`no map of ours is ${l.kind} on the output side of a weight`);
   }
@@ -157,7 +192,7 @@ export function transposedTimesWeight(l: SideTransform, w: Value): Value {
 
 /**
  * ∂loss/∂A for a map whose loss depends on A through y = f(p Aᵀ…): the sum over tokens of pᵀ x, taken per head
- * where A is one matrix for all heads. @returns null for transforms that are not learned.
+ * where A is one matrix for all heads, or per group of heads. @returns null for transforms that are not learned.
  */
 export function outerGradient(p: Value, x: Value, a: SideTransform): Value | null {
   switch (a.kind) {
@@ -167,6 +202,8 @@ export function outerGradient(p: Value, x: Value, a: SideTransform): Value | nul
       const h = a.matrix.dim(0);
       return gemm(headRows(p, h), headRows(x, h), { transA: true });
     }
+    case 'each-head':
+      return matmul(transposeLast(groupRows(p, a.matrix)), groupRows(x, a.matrix));
     // With A = B C, C fixed, ∂loss/∂B = ∂loss/∂A Cᵀ.
     case 'across-heads':
       return outerGradient(p, acrossHeads(x, a.transform, true), a.inner);
@@ -177,6 +214,22 @@ export function outerGradient(p: Value, x: Value, a: SideTransform): Value | nul
 
 function headRows(x: Value, h: number): Value {
   return reshape(x, [(x.dim(0) * x.dim(1)) / h, h]);
+}
+
+/** Rows x [T, G·r·h] as the rows of each group's heads [G, T·r, h]. @param matrix [G, h, h]. */
+function groupRows(x: Value, matrix: Value): Value {
+  const [groups, h] = [matrix.dim(0), matrix.dim(1)];
+  const [tokens, width] = [x.dim(0), x.dim(1)];
+  const heads = width / (groups * h);
+  const byGroup = transpose(reshape(x, [tokens, groups, heads * h]), [1, 0, 2]);
+  return reshape(byGroup, [groups, tokens * heads, h]);
+}
+
+/** The inverse: [G, T·r, h] as rows [T, G·r·h]. */
+function ungrouped(rows: Value, dims: readonly number[]): Value {
+  const [tokens, width] = dims as [number, number];
+  const groups = rows.dim(0);
+  return reshape(transpose(reshape(rows, [groups, tokens, width / groups]), [1, 0, 2]), dims);
 }
 
 function perHead(x: Value, h: number, map: (rows: Value) => Value): Value {

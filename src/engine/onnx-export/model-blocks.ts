@@ -143,6 +143,7 @@ export abstract class ModelBlocks {
       case 'kronecker':
         return this.#kronecker(name, x, this.#numbers(layer, seam), width);
       case 'heads':
+      case 'each-head':
         throw new Error(`no map of heads stands at ${seam} at run time`);
     }
   }

@@ -40,7 +40,21 @@ export function planR4(
 /** The rotations that an experiment switches on. */
 export function rotationMaps(experiment: ResolvedExperiment, config: ModelConfig): SeamMaps {
   const { r1, r2 } = experiment.rotation;
-  return spinQuantMaps({ r1: r1 !== 'none', r2: r2 !== 'none', ...hadamardPlans(experiment, config) });
+  const r2PerHead = mapsOfLayer(experiment, config) > 1;
+  return spinQuantMaps({
+    r1: r1 !== 'none',
+    r2: r2 !== 'none',
+    r2PerHead,
+    ...hadamardPlans(experiment, config),
+  });
+}
+
+/** Rotations of values in a layer. */
+export function mapsOfLayer(
+  { rotation }: Pick<ResolvedExperiment, 'rotation'>,
+  { kvHeads }: Pick<ModelConfig, 'kvHeads'>,
+): number {
+  return rotation.r2Per === 'kv-head' ? kvHeads : 1;
 }
 
 /** What stands beside products at run time: Hadamard transforms, products of Kronecker, scales of groups, keys without a part. A sentence each. */
@@ -67,13 +81,17 @@ export function runTimeStatements(
   ];
 }
 
-/** Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer; `learned` starts as `start` says. */
+/**
+ * Rotations by their kind: drawn from the seed, R1 first, then R2 of each layer, or of each of its key/value heads;
+ * `learned` starts as `start` says.
+ */
 export function startingMaps(experiment: ResolvedExperiment, config: ModelConfig): SeamState {
   const { r1, r2, start, seed } = experiment.rotation;
   const kind = (wanted: typeof r1): RandomRotationKind | null =>
     wanted === 'none' ? null : wanted === 'learned' ? (start === 'random' ? 'random' : 'hadamard') : wanted;
   const { hiddenSize: hidden, headDim, layers } = config;
-  const drawn = drawRotations({ hidden, headDim, layers }, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
+  const sizes = { hidden, headDim, layers, r2PerLayer: mapsOfLayer(experiment, config) };
+  const drawn = drawRotations(sizes, { r1: kind(r1), r2: kind(r2) }, new Rng(seed));
   return spinQuantState(drawn.r1, drawn.r2);
 }
 
@@ -96,7 +114,8 @@ export async function givenMaps(
     );
   }
   const { hiddenSize: hidden, headDim, layers } = config;
-  const { r1, r2 } = await readRotations(path, { hidden, headDim, layers });
+  const r2PerLayer = experiment.rotation.r2 === 'learned' ? mapsOfLayer(experiment, config) : undefined;
+  const { r1, r2 } = await readRotations(path, { hidden, headDim, layers, r2PerLayer });
   const given = {
     ...(experiment.rotation.r1 === 'learned' && { residual: [required(r1, 'R1', path)] }),
     ...(experiment.rotation.r2 === 'learned' && { value: required(r2, 'R2', path) }),
@@ -131,6 +150,14 @@ export function symmetricSeams({ activations, values }: Quantization): SeamName[
 }
 
 /** The rotations of a state as files name them. */
-export function namedRotations({ residual, value }: SeamState): ModelRotations {
-  return { r1: residual?.[0] ?? null, r2: value ?? null };
+export function namedRotations(
+  { residual, value }: SeamState,
+  { layers }: Pick<ModelConfig, 'layers'>,
+): ModelRotations {
+  const r2PerLayer = value && value.length / layers;
+  return {
+    r1: residual?.[0] ?? null,
+    r2: value ?? null,
+    ...(r2PerLayer && r2PerLayer > 1 && { r2PerLayer }),
+  };
 }

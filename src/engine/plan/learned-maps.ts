@@ -5,6 +5,7 @@ import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
 import { type LossSummary, RUN_FILES, readEvents } from '../../runs/index.ts';
 import { type SeamState, seamsIn } from '../network/seams.ts';
+import { transpose } from '../rotation/dense.ts';
 import { orthogonalityError, polarProjection } from '../rotation/orthogonal.ts';
 import { writeRotations } from '../rotation/rotation-file.ts';
 import { type LearnStep, NO_MEMORY } from '../transform/learning/learner.ts';
@@ -32,7 +33,7 @@ export async function* learnMaps(
   const state = yield* phase('fuse', seconds, async () => {
     const projected = projectLearned(bench.experiment, learned.state);
     const path = await places.make('rotations');
-    await writeRotations(path, namedRotations(projected), {
+    await writeRotations(path, namedRotations(projected, bench.checkpoint.config), {
       bits: labelOf(bench),
       model: await bench.checkpoint.hash(),
       seed: String(bench.experiment.rotation.seed),
@@ -151,12 +152,17 @@ function projectLearned(experiment: ResolvedExperiment, state: SeamState): SeamS
   return { ...state, ...Object.fromEntries(projected.filter(([, maps]) => maps !== undefined)) };
 }
 
-/** max |RᵀR − I| over all maps. */
-export function worstError(state: SeamState): number {
-  const errors = seamsIn(state).flatMap((seam) =>
-    (state[seam] ?? []).map((matrix) =>
-      orthogonalityError(Float64Array.from(matrix), Math.sqrt(matrix.length)),
-    ),
-  );
-  return Math.max(0, ...errors);
+/** Largest distances of maps from being orthogonal, as results record them. */
+export type OrthogonalityErrors = Readonly<Record<'orthogonalityError' | 'rowOrthogonalityError', number>>;
+
+/** max |RᵀR − I| and max |RRᵀ − I| over all maps, in float64. */
+export function worstErrors(state: SeamState): OrthogonalityErrors {
+  const worst = { orthogonalityError: 0, rowOrthogonalityError: 0 };
+  for (const matrix of seamsIn(state).flatMap((seam) => state[seam] ?? [])) {
+    const [n, exact] = [Math.sqrt(matrix.length), Float64Array.from(matrix)];
+    const [columns, rows] = [orthogonalityError(exact, n), orthogonalityError(transpose(exact, n), n)];
+    worst.orthogonalityError = Math.max(worst.orthogonalityError, columns);
+    worst.rowOrthogonalityError = Math.max(worst.rowOrthogonalityError, rows);
+  }
+  return worst;
 }

@@ -10,7 +10,7 @@ import {
 } from '../transform/learning/distribution-learner.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../transform/learning/learner.ts';
 import { learnByProcrustes } from '../transform/learning/procrustes-learner.ts';
-import { learnedSeams, symmetricSeams } from './experiment-maps.ts';
+import { learnedSeams, mapsOfLayer, symmetricSeams } from './experiment-maps.ts';
 import type { LearningCheckpoint } from './learning-checkpoint.ts';
 import { capturedNetwork, learningNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
@@ -56,7 +56,7 @@ async function* learnOnCaptured(
   bench: Workbench,
   blocks: readonly Int32Array[],
   initial: SeamState,
-  settings: Omit<DistributionOptions, 'seams' | 'residualGroup'>,
+  settings: Omit<DistributionOptions, 'seams' | 'residualGroup' | 'mapsOfLayer'>,
   signal?: AbortSignal,
 ): AsyncGenerator<LearnStep, SeamState> {
   const { cache, experiment } = bench;
@@ -65,6 +65,7 @@ async function* learnOnCaptured(
     ...settings,
     seams: learnedSeams(experiment),
     residualGroup: quantizers.input.group,
+    mapsOfLayer: mapsOfLayer(experiment, bench.checkpoint.config),
     symmetric: symmetricSeams(experiment.quantization),
   };
   return yield* learnFromActivations(cache, initial, captured, options, signal);
@@ -97,7 +98,11 @@ async function capturedOf(
   const { cache, experiment } = bench;
   const { quantization, rotation, calibration } = experiment;
   const network = capturedNetwork(bench);
-  const sample = { seed: calibration.seed, massiveWeight: rotation.learning.massiveWeight };
+  const sample = {
+    seed: calibration.seed,
+    massiveWeight: rotation.learning.massiveWeight,
+    headsApart: mapsOfLayer(experiment, network.checkpoint.config) > 1,
+  };
   const captured = await captureActivations(cache, network, blocksToCapture(blocks), sample, signal);
   return { captured, quantizers: quantizersOf(quantization, rotation, network.checkpoint.config).quantizers };
 }

@@ -78,8 +78,10 @@ export interface OptimizeResult {
   readonly run: string;
   /** Training loss at the first and the last step, in nats per token. */
   readonly loss: LossSummary;
-  /** max |RᵀR − I| over the rotations written. */
+  /** max |RᵀR − I| over the rotations written, in float64. */
   readonly orthogonalityError: number;
+  /** max |RRᵀ − I|, likewise. */
+  readonly rowOrthogonalityError: number;
   readonly steps: number;
   readonly perplexity: readonly PerplexityResult[];
   readonly tasks: readonly TaskResult[];

@@ -104,20 +104,29 @@ function triangularFactor(v: Float64Array, size: number, reflectors: readonly Re
   return t;
 }
 
+/** The sizes of a model's rotations. */
+export interface RotationSizes {
+  readonly hidden: number;
+  readonly headDim: number;
+  readonly layers: number;
+  /** R2 of each layer: 1, where absent, or one for each key/value head. */
+  readonly r2PerLayer?: number | undefined;
+}
+
 /** The starting rotations of a model are in float32, as they are learned. */
 export interface StartingRotations {
   /** [hidden, hidden], or null when R1 is not used. */
   readonly r1: Float32Array | null;
-  /** One [headDim, headDim] per layer, or null when R2 is not used. */
+  /** One [headDim, headDim] per layer, or so many as are asked for, or null when R2 is not used. */
   readonly r2: readonly Float32Array[] | null;
 }
 
 /**
- * Draws the rotations of a whole model from one stream in the reference's order: R1, then R2 of layers 0 … L − 1. A
- * kind of null draws nothing. As in the reference, R2 alone differs from the R2 drawn after an R1 of the same seed.
+ * Draws the rotations of a whole model from one stream in the reference's order: R1, then R2 of layers 0 … L − 1, in
+ * each layer of key/value heads 0 … G − 1 where these have their own. A kind of null draws nothing. As in the reference, R2 alone differs from the R2 drawn after an R1 of the same seed.
  */
 export function drawRotations(
-  model: { readonly hidden: number; readonly headDim: number; readonly layers: number },
+  model: RotationSizes,
   kinds: { readonly r1: RandomRotationKind | null; readonly r2: RandomRotationKind | null },
   rng: Rng,
 ): StartingRotations {
@@ -127,6 +136,7 @@ export function drawRotations(
       : new Float32Array(haarRotation(n, rng));
   const r1 = kinds.r1 === null ? null : draw(kinds.r1, model.hidden);
   const r2Kind = kinds.r2;
-  const r2 = r2Kind === null ? null : Array.from({ length: model.layers }, () => draw(r2Kind, model.headDim));
+  const count = model.layers * (model.r2PerLayer ?? 1);
+  const r2 = r2Kind === null ? null : Array.from({ length: count }, () => draw(r2Kind, model.headDim));
   return { r1, r2 };
 }

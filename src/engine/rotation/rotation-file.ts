@@ -10,42 +10,40 @@ import { writeTorchTensors } from '../../formats/torch-zip-write.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import { RUN_FILES } from '../../runs/index.ts';
+import type { RotationSizes } from './random-rotation.ts';
 import { rotationFault } from './rotation-fault.ts';
 
 /** A model's rotations act on row vectors, x ↦ x·R, as in files. */
 export interface ModelRotations {
   /** [hidden, hidden], or null. */
   readonly r1: Float32Array | null;
-  /** One [headDim, headDim] per layer, or null. */
+  /** Matrices [headDim, headDim], layer by layer, or null. */
   readonly r2: readonly Float32Array[] | null;
-}
-
-/** The sizes that a model's rotations must have. */
-export interface RotationSizes {
-  readonly hidden: number;
-  readonly headDim: number;
-  readonly layers: number;
+  /** Matrices that each layer has in `r2`, one for each key/value head in their order; 1 where absent. */
+  readonly r2PerLayer?: number;
 }
 
 const LAYER_R2 = /^(?:R2\.(\d+)|model\.layers\.(\d+)\.self_attn\.R2)$/;
 
 /**
  * Writes rotations atomically. `*.bin` and `*.pt` become a PyTorch dict under the reference's names (`R1`,
- * `model.layers.{i}.self_attn.R2`, no metadata). Other names become a safetensors file with `R1`, `R2.{i}` in float32.
+ * `model.layers.{i}.self_attn.R2`, no metadata). Other names become a safetensors file with `R1`, `R2.{i}` in float32,
+ * `R2.{i}` as [G, headDim, headDim] where each of G key/value heads has its own, which a PyTorch dict cannot hold.
  * @param metadata origin of the rotations: model, bits, seed …
+ * @throws UserError `rotation/per-head`
  */
 export async function writeRotations(
   path: string,
-  { r1, r2 }: ModelRotations,
+  { r1, r2, r2PerLayer = 1 }: ModelRotations,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const torch = /\.(bin|pt|pth)$/.test(path);
+  if (torch && r2 !== null && r2PerLayer > 1) throw onePerLayer(path, r2PerLayer);
   const named = (name: string) => (torch ? (referenceName(name) ?? name) : name);
   const tensors: Record<string, HostTensor<Float32Array>> = {};
   if (r1 !== null) tensors.R1 = square(r1);
-  r2?.forEach((matrix, layer) => {
-    tensors[named(`R2.${layer}`)] = square(matrix);
-  });
+  for (let layer = 0; layer < (r2?.length ?? 0) / r2PerLayer; layer++)
+    tensors[named(`R2.${layer}`)] = ofLayer(r2!.slice(layer * r2PerLayer, (layer + 1) * r2PerLayer));
   if (torch) await writeTorchTensors(path, tensors);
   else await writeSafetensors(path, tensors, metadata);
 }
@@ -79,24 +77,44 @@ function square(matrix: Float32Array): HostTensor<Float32Array> {
   return float32([n, n], matrix);
 }
 
+/** The matrices of a layer as one tensor [n, n], or [G, n, n]. */
+function ofLayer(matrices: readonly Float32Array[]): HostTensor<Float32Array> {
+  if (matrices.length === 1) return square(matrices[0]!);
+  const size = matrices[0]!.length;
+  const all = new Float32Array(matrices.length * size);
+  matrices.forEach((matrix, head) => {
+    all.set(matrix, head * size);
+  });
+  return float32([matrices.length, Math.sqrt(size), Math.sqrt(size)], all);
+}
+
+/** The reference's names know no heads. */
+export function onePerLayer(path: string, heads: number): UserError {
+  return new UserError(
+    'rotation/per-head',
+    `${path} is to hold one R2 for each layer; here each of ${heads} key/value heads has its own.`,
+    'Use the format safetensors, or learn with "r2Per": "layer".',
+  );
+}
+
 /**
  * Reads rotations that {@link writeRotations} wrote or an `R.bin`; a folder means its `rotations.safetensors`.
  * The first bytes tell the kind of file.
  * @throws UserError `rotation/…` when a tensor is unknown, has another size than the model needs, is missing for some
- * layers, or is not orthogonal to 1e-3.
+ * layers, or is not orthogonal to 1e-3; `rotation/per-head` where layers have more or fewer matrices R2 than asked for.
  */
 export async function readRotations(path: string, sizes: RotationSizes): Promise<ModelRotations> {
   const file = isDirectory(path) ? join(path, RUN_FILES.rotations) : path;
   const { tensors } = readTensors(file);
-  const layers = new Map<number, Float32Array>();
+  const layers = new Map<number, Float32Array[]>();
   let r1: Float32Array | null = null;
   for (const [name, tensor] of tensors) {
     const match = LAYER_R2.exec(name);
     if (match) {
       const layer = Number(match[1] ?? match[2]);
-      layers.set(layer, readRotation(file, name, tensor, sizes.headDim));
+      layers.set(layer, readOfLayer(file, name, tensor, sizes));
     } else if (name === 'R1') {
-      r1 = readRotation(file, name, tensor, sizes.hidden);
+      r1 = readRotation(file, name, tensor, sizes.hidden)[0]!;
     } else {
       throw new UserError(
         'rotation/unknown-tensor',
@@ -105,7 +123,29 @@ export async function readRotations(path: string, sizes: RotationSizes): Promise
       );
     }
   }
-  return { r1, r2: layers.size === 0 ? null : inOrder(file, layers, sizes.layers) };
+  const byLayer = inOrder(file, layers, sizes.layers);
+  const r2PerLayer = byLayer[0]?.length ?? 1;
+  return { r1, r2: layers.size === 0 ? null : byLayer.flat(), ...(r2PerLayer > 1 && { r2PerLayer }) };
+}
+
+/** R2 of a layer: one matrix, or one for each key/value head. */
+function readOfLayer(
+  path: string,
+  name: string,
+  tensor: Tensor,
+  { headDim, r2PerLayer }: RotationSizes,
+): Float32Array[] {
+  const count = tensor.dims.length === 3 ? tensor.dims[0]! : 1;
+  if (r2PerLayer !== undefined && count !== r2PerLayer) {
+    const asked = (heads: number): string =>
+      heads === 1 ? 'one R2 for all heads' : `an R2 for each of ${heads} key/value heads`;
+    throw new UserError(
+      'rotation/per-head',
+      `${path}: ${name} has ${asked(count)}; the experiment asks for ${asked(r2PerLayer)}.`,
+      `Set rotation.r2Per to "${count === 1 ? 'layer' : 'kv-head'}", or use rotations that were learned for this model.`,
+    );
+  }
+  return readRotation(path, name, tensor, headDim, count);
 }
 
 /** What a file of rotations says of itself, without its numbers. */
@@ -134,7 +174,8 @@ function readTensors(file: string): {
   return startsAsZip(file) ? { tensors: readTorchTensors(file), metadata: {} } : readSafetensorsHeader(file);
 }
 
-function inOrder(path: string, byLayer: ReadonlyMap<number, Float32Array>, layers: number): Float32Array[] {
+function inOrder<T>(path: string, byLayer: ReadonlyMap<number, T>, layers: number): T[] {
+  if (byLayer.size === 0) return [];
   const missing = Array.from({ length: layers }, (_, layer) => layer).filter((layer) => !byLayer.has(layer));
   const extra = [...byLayer.keys()].filter((layer) => layer >= layers);
   if (missing.length > 0 || extra.length > 0) {
@@ -149,25 +190,28 @@ function inOrder(path: string, byLayer: ReadonlyMap<number, Float32Array>, layer
   return Array.from({ length: layers }, (_, layer) => byLayer.get(layer)!);
 }
 
-function readRotation(path: string, name: string, tensor: Tensor, n: number): Float32Array {
+/** @param count matrices in one tensor: [n, n] for one, else [count, n, n]. */
+function readRotation(path: string, name: string, tensor: Tensor, n: number, count = 1): Float32Array[] {
   const { dims } = tensor;
-  if (dims.length !== 2 || dims[0] !== n || dims[1] !== n) {
+  const wanted = dims.length === 3 ? [count, n, n] : [n, n];
+  if (dims.length !== wanted.length || dims.some((size, axis) => size !== wanted[axis])) {
     throw new UserError(
       'rotation/size',
-      `${path}: ${name} has the shape [${dims.join(', ')}]; the model needs [${n}, ${n}].`,
+      `${path}: ${name} has the shape [${dims.join(', ')}]; the model needs [${wanted.join(', ')}].`,
       'Use rotations that were learned for this model.',
     );
   }
-  const rotation = toFloat32(tensor);
-  const fault = rotationFault(rotation, n);
-  if (fault !== null) {
+  const numbers = toFloat32(tensor);
+  return Array.from({ length: count }, (_, index) => {
+    const rotation = count === 1 ? numbers : numbers.slice(index * n * n, (index + 1) * n * n);
+    const fault = rotationFault(rotation, n);
+    if (fault === null) return rotation;
     throw new UserError(
       'rotation/not-orthogonal',
       `${path}: ${name} is not a rotation: ${fault}.`,
       'The file is damaged or holds something else; learn the rotation again.',
     );
-  }
-  return rotation;
+  });
 }
 
 function isDirectory(path: string): boolean {

@@ -1,6 +1,14 @@
 /** The layer tree as data: maps, and layers → sites. Knows nothing of the editor. */
 import type { Experiment } from '../../config/index.ts';
-import { MAP_SYMBOLS, type MapSymbol, SITES, type Site, symbolsAt } from '../../protocol/block.ts';
+import {
+  MAP_SYMBOLS,
+  type MapSymbol,
+  type SeamName,
+  SITES,
+  type Site,
+  seamsAt,
+  symbolsAt,
+} from '../../protocol/block.ts';
 import type { ModelOutline } from '../../protocol/worker.ts';
 import type { ActivationsFile, SiteRecord } from '../../runs/index.ts';
 
@@ -59,6 +67,8 @@ export interface LayerTreeData {
 export interface LayerTreeInput {
   /** Null where there are none yet: no map is shown. */
   readonly settings: Pick<Experiment, 'rotation' | 'scaling' | 'quantization'> | null;
+  /** Seams that the method of scaling puts scales at. */
+  readonly scaled: readonly SeamName[];
   readonly model: ModelOutline | null;
   readonly activations: ActivationsFile | null;
   /** State of learned rotations in the newest run of these settings. */
@@ -74,17 +84,26 @@ export function layerTree(input: LayerTreeInput): LayerTreeData {
   for (const record of input.activations?.sites ?? []) records.set(`${record.layer} ${record.site}`, record);
   const measured = input.activations?.sites.map(({ layer }) => layer + 1) ?? [];
   const count = measured.length > 0 ? Math.max(...measured) : (input.model?.layers ?? 0);
-  const layers = Array.from({ length: count }, (_, layer) => layerNode(layer, records, states));
+  const { scaled } = input;
+  const layers = Array.from({ length: count }, (_, layer) => layerNode(layer, records, states, scaled));
   return { maps, layers };
 }
 
-function layerNode(layer: number, records: ReadonlyMap<string, SiteRecord>, states: MapStates): LayerNode {
+/** @param scaled seams that a method puts scales at. */
+function layerNode(
+  layer: number,
+  records: ReadonlyMap<string, SiteRecord>,
+  states: MapStates,
+  scaled: readonly SeamName[],
+): LayerNode {
+  const actsAt = (symbol: MapSymbol, site: Site): boolean =>
+    symbol !== 'S' || seamsAt(site).some((seam) => scaled.includes(seam));
   const sites = SITES.filter((site) => records.size === 0 || records.has(`${layer} ${site}`)).map(
     (site): SiteNode => ({
       type: 'site',
       layer,
       site,
-      maps: symbolsAt(site).flatMap((symbol) => factsOf(symbol, states)),
+      maps: symbolsAt(site).flatMap((symbol) => (actsAt(symbol, site) ? factsOf(symbol, states) : [])),
       record: records.get(`${layer} ${site}`) ?? null,
     }),
   );

@@ -38,7 +38,7 @@ export async function readLayerSource(
   summaries: RunSummaries,
   file: string,
 ): Promise<LayerSource | null> {
-  const { bitsLabel, parseExperiment, resolvePortable } = await loadConfig();
+  const { bitsLabel, parseExperiment, resolvePortable, scalingOf } = await loadConfig();
   const text = await experimentText(file);
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
@@ -68,7 +68,13 @@ export async function readLayerSource(
     runDir: measured?.run.dir ?? null,
     // Other evaluations leave these measurements valid.
     changed: changed.filter((path) => !path.startsWith('evaluation')),
-    data: layerTree({ settings, model, activations, progress }),
+    data: layerTree({
+      settings,
+      scaled: (settings && scalingOf(settings)?.seams) ?? [],
+      model,
+      activations,
+      progress,
+    }),
   };
 }
 

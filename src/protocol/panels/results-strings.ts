@@ -137,6 +137,7 @@ function comparisonTexts(t: Translate) {
       lossLast: t('last loss'),
       inNats: t('nats per token'),
       orthogonality: t('max |RᵀR − I|'),
+      rowOrthogonality: t('max |RRᵀ − I|'),
       seconds: t('duration'),
       memory: t('peak memory'),
       steps: t('steps'),

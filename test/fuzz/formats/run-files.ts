@@ -117,6 +117,7 @@ const activations = runFile('activations', RUN_FILES.activations, mutateJson, as
   const experiment = await run.readExperiment();
   const tree = layerTree({
     settings: experiment,
+    scaled: [],
     model: null,
     activations: await run.readActivations(),
     progress: 'none',

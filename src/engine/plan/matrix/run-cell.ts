@@ -16,7 +16,7 @@ import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
-import { worstError } from '../learned-maps.ts';
+import { worstErrors } from '../learned-maps.ts';
 import { ownMaps } from '../networks.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
@@ -88,7 +88,7 @@ export async function* runCell(
       version: 1,
       bits,
       loss: learned?.loss ?? null,
-      orthogonalityError: learned && worstError(learned.state),
+      ...(learned ? worstErrors(learned.state) : { orthogonalityError: null }),
       steps: learned?.steps ?? 0,
       perplexity,
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
@@ -134,7 +134,7 @@ async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): 
   const path = run.path('rotations');
   if (existsSync(path)) return;
   run.check();
-  await writeRotations(path, namedRotations(state), {
+  await writeRotations(path, namedRotations(state, bench.checkpoint.config), {
     bits: labelOf(bench),
     model: await bench.checkpoint.hash(),
     seed: String(bench.experiment.rotation.seed),

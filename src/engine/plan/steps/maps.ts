@@ -54,11 +54,11 @@ const DRAWN = { kind: 'transform', version: 1, inputs: [], digest: digestOfMaps 
 
 /** Maps as they are drawn from the seed: where learning starts. */
 export function startStep(experiment: ResolvedExperiment): Step<SeamState> {
-  const { r1, r2, start, seed } = experiment.rotation;
+  const { r1, r2, r2Per, start, seed } = experiment.rotation;
   return {
     ...DRAWN,
     name: 'start',
-    spec: () => ({ r1, r2, start, seed }),
+    spec: () => ({ r1, r2, r2Per, start, seed }),
     // biome-ignore lint/correctness/useYield: drawing takes no time that is worth an event.
     async *run({ bench }) {
       return startingMaps(experiment, bench.checkpoint.config);
@@ -68,11 +68,11 @@ export function startStep(experiment: ResolvedExperiment): Step<SeamState> {
 
 /** Maps from a file where they are learned, drawn from the seed elsewhere. @param path null where none are named. */
 export function givenStep(experiment: ResolvedExperiment, path: string | null): Step<SeamState> {
-  const { r1, r2, start, seed } = experiment.rotation;
+  const { r1, r2, r2Per, start, seed } = experiment.rotation;
   return {
     ...DRAWN,
     name: 'given',
-    spec: () => ({ path, r1, r2, start, seed }),
+    spec: () => ({ path, r1, r2, r2Per, start, seed }),
     // biome-ignore lint/correctness/useYield: reading takes no time that is worth an event.
     async *run({ bench }) {
       return givenMaps(experiment, bench.checkpoint.config, path);

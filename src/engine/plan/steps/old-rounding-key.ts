@@ -15,7 +15,7 @@ export async function oldRoundingKey(
 ): Promise<string | null> {
   const { gptq, bits, method, groupSize, symmetric, clip } = quantization.weights;
   if (method !== 'gptq' || scaling.method !== 'none' || rotation.acrossHeads) return null;
-  if (rotation.r4Blocks !== 'widest') return null;
+  if (rotation.r4Blocks !== 'widest' || rotation.r2Per !== 'layer') return null;
   if (training.method !== NO_TRAINING) return null;
   if (gptq.actOrder || gptq.groupScales !== 'static') return null;
   if (gptq.inputs !== 'full-precision' || gptq.target !== 'weights') return null;
@@ -31,6 +31,6 @@ export async function oldRoundingKey(
     hadamard: rotation.r4 ? [r4] : [],
     centring: rotation.embeddingCentring,
   };
-  const { r1, r2 } = namedRotations(state);
+  const { r1, r2 } = namedRotations(state, checkpoint.config);
   return digestOf(settings, [...(r1 ? [r1] : []), ...(r2 ?? []), ...blocks]);
 }

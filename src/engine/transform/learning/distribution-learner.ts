@@ -2,7 +2,8 @@ import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { float32 } from '../../../protocol/tensor.ts';
 import { gradients } from '../../autodiff/gradients.ts';
-import type { CapturedActivations, CapturedRows } from '../../calibration/capture.ts';
+import type { CapturedActivations } from '../../calibration/capture.ts';
+import type { CapturedRows } from '../../calibration/reservoir.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import { add, div, minimum, mul, sqrt } from '../../graph/ops/elementwise.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
@@ -33,6 +34,8 @@ export interface DistributionOptions {
   readonly seams: readonly SeamName[];
   /** Channels of the residual that share a scale, which then are judged apart; 0 or absent: whole tokens. */
   readonly residualGroup?: number;
+  /** Maps of values in a layer, which share the rows of a step; 1 where absent. */
+  readonly mapsOfLayer?: number;
   /** Seams whose quantizers have a symmetric grid. */
   readonly symmetric?: readonly SeamName[];
 }
@@ -89,7 +92,8 @@ async function groupLearners(
     if (!options.seams.includes(seam) || !maps || !rows) continue;
     const group = seam === 'residual' ? (options.residualGroup ?? 0) : 0;
     const grid = { group, mirrored: options.symmetric?.includes(seam) ?? false };
-    learners.push([seam, await GroupLearner.create(cache, options, grid, maps, rows)]);
+    const sharing = seam === 'value' ? (options.mapsOfLayer ?? 1) : 1;
+    learners.push([seam, await GroupLearner.create(cache, options, grid, sharing, maps, rows)]);
   }
   return learners;
 }
@@ -118,13 +122,14 @@ class GroupLearner {
     options: DistributionOptions,
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
+    rows: number,
   ) {
     const [count, n] = [rotations.length, widthOf(data)];
     this.#cache = cache;
     this.#program = program;
     this.#options = options;
     this.#data = data;
-    this.rowsPerStep = rowsPerStep(data);
+    this.rowsPerStep = rows;
     this.#state = {
       r: stack([count, n, n], rotations),
       m: float32([count, n, n], new Float32Array(count * n * n)),
@@ -136,13 +141,15 @@ class GroupLearner {
     cache: ProgramCache,
     options: DistributionOptions,
     grid: Pick<StepSpec, 'group' | 'mirrored'>,
+    sharing: number,
     rotations: readonly Float32Array[],
     data: readonly CapturedRows[],
   ): Promise<GroupLearner> {
-    const shape = { count: rotations.length, n: widthOf(data), rows: rowsPerStep(data), ...grid };
+    const rows = rowsPerStep(data, sharing);
+    const shape = { count: rotations.length, n: widthOf(data), rows, ...grid };
     const { objective, optimizer, gradientClip } = options;
     const program = await cache.get(DISTRIBUTION_STEP, { objective, optimizer, gradientClip, ...shape });
-    return new GroupLearner(cache, program, options, rotations, data);
+    return new GroupLearner(cache, program, options, rotations, data, rows);
   }
 
   get rotations(): Float32Array[] {
@@ -180,8 +187,9 @@ class GroupLearner {
   }
 }
 
-function rowsPerStep(data: readonly CapturedRows[]): number {
-  return Math.min(ROWS_PER_STEP, ...data.map(({ count }) => count));
+/** @param sharing maps that share the rows of a layer. */
+function rowsPerStep(data: readonly CapturedRows[], sharing: number): number {
+  return Math.min(Math.ceil(ROWS_PER_STEP / sharing), ...data.map(({ count }) => count));
 }
 
 const widthOf = (data: readonly CapturedRows[]): number => data[0]?.width ?? 0;

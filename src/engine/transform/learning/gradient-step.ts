@@ -5,9 +5,9 @@ import { elementCount } from '../../../protocol/tensor.ts';
 import { concatenate, nextTokens } from '../../calibration/tokens.ts';
 import { shareOf, sumTogether } from '../../distributed/ranks.ts';
 import type { Network, SeamGradients } from '../../network/network.ts';
-import { mapDims, ofLayer, seamOf, seamsIn } from '../../network/seams.ts';
+import { asState, mapDims, ofLayer, seamOf, seamsIn } from '../../network/seams.ts';
 
-/** ∂loss/∂map for each map of a seam, summed over a batch in float64. */
+/** ∂loss/∂map for each map of a seam as a state has them, summed over a batch in float64. */
 export type GradientSums = Readonly<Partial<Record<SeamName, readonly Float64Array[]>>>;
 
 export interface BatchLoss {
@@ -42,7 +42,16 @@ export async function lossAndGradients(
     network.ranks,
     seamsIn(sum).flatMap((seam) => sum[seam] ?? []),
   );
-  return { loss: total[0]! / tokens, tokens, gradients: sum };
+  return { loss: total[0]! / tokens, tokens, gradients: byMap(sum, network) };
+}
+
+/** The sums of each layer as those of its maps. */
+function byMap(sums: GradientSums, network: Network): GradientSums {
+  const { config } = network.checkpoint;
+  return partialOf(SEAM_NAMES, (name) => {
+    const [map, sum] = [network.options.maps[name], sums[name]];
+    return map && sum ? asState(map, seamOf(name, config), sum) : null;
+  });
 }
 
 function zeroSums(network: Network): GradientSums {

@@ -1,7 +1,8 @@
 import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { float32 } from '../../../protocol/tensor.ts';
-import type { CapturedActivations, CapturedRows } from '../../calibration/capture.ts';
+import type { CapturedActivations } from '../../calibration/capture.ts';
+import type { CapturedRows } from '../../calibration/reservoir.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../../graph/fused/fake-quantize.ts';
 import { Graph } from '../../graph/graph.ts';
 import { mul, sub } from '../../graph/ops/elementwise.ts';

@@ -1,6 +1,7 @@
 /** What learning rotations asks of a machine. */
 import type { SeamName } from '../../../protocol/block.ts';
-import { capturedSequences, RESERVOIR_ROWS } from '../../calibration/capture.ts';
+import { capturedSequences } from '../../calibration/capture.ts';
+import { RESERVOIR_ROWS } from '../../calibration/reservoir.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import {
   addWork,
@@ -28,15 +29,18 @@ const LINEAR_LAYERS = 7;
 export interface LearningSettings {
   readonly steps: number;
   readonly seams: readonly SeamName[];
+  /** Maps of values in a layer, which share its rows; 1 where absent. */
+  readonly mapsOfLayer?: number;
 }
 
 /** Through the quantized network: weights are prepared, a batch passes forward and back, every map moves. */
 export function networkLearningWork(
   config: ModelConfig,
   batch: TextSize,
-  { steps, seams }: LearningSettings,
+  settings: LearningSettings,
   { prepares }: { readonly prepares: Preparing | null },
 ): Work {
+  const { steps } = settings;
   const tokens = tokensOf(batch);
   const { hiddenSize: d, layers } = config;
   // ∂A of each linear layer, or the turn of each input and back.
@@ -47,62 +51,57 @@ export function networkLearningWork(
     timesWork(layers, layer),
     timesWork(3, headForward(config, tokens)),
     prepared,
-    optimizerWork(config, seams),
+    optimizerWork(config, settings),
   );
   return timesWork(steps, step);
 }
 
 /** On captured activations: one pass of the text, then products of rows with the maps and the derivatives by these. */
-export function capturedLearningWork(
-  config: ModelConfig,
-  text: TextSize,
-  { steps, seams }: LearningSettings,
-): Work {
+export function capturedLearningWork(config: ModelConfig, text: TextSize, settings: LearningSettings): Work {
+  const { steps, seams } = settings;
   const captured = { ...text, sequences: capturedSequences(text) };
   const rows = Math.min(ROWS_PER_STEP, tokensOf(captured));
   const turned = seams.map((seam) => {
-    const [count, n] = mapsOf(config, seam);
+    const { samples, n } = mapsOf(config, seam, settings);
     return addWork(
-      { flops: 6 * count * rows * n * n, bytes: 0, calls: 1 },
-      passesOver(count * rows * n, PASSES_OVER_ROWS),
+      { flops: 6 * samples * rows * n * n, bytes: 0, calls: 1 },
+      passesOver(samples * rows * n, PASSES_OVER_ROWS),
     );
   });
-  const step = addWork(...turned, optimizerWork(config, seams));
+  const step = addWork(...turned, optimizerWork(config, settings));
   return addWork(networkForward(config, captured, false), timesWork(steps, step));
 }
 
 /** By Procrustes: all rows pass two products, then the nearest rotation is found in float64, of half the rate. */
-export function alternatingWork(
-  config: ModelConfig,
-  text: TextSize,
-  { steps, seams }: LearningSettings,
-): Work {
+export function alternatingWork(config: ModelConfig, text: TextSize, settings: LearningSettings): Work {
+  const { steps, seams } = settings;
   const captured = { ...text, sequences: capturedSequences(text) };
   const rows = Math.min(RESERVOIR_ROWS, tokensOf(captured) * config.layers);
   const turns = seams.map((seam) => {
-    const [count, n] = mapsOf(config, seam);
+    const { samples, count, n } = mapsOf(config, seam, settings);
     return addWork(
       {
-        flops: 4 * count * rows * n * n + 2 * 2 * POLAR_PRODUCTS * count * n ** 3,
+        flops: 4 * samples * rows * n * n + 2 * 2 * POLAR_PRODUCTS * count * n ** 3,
         bytes: 0,
         calls: 3 * count,
       },
-      passesOver(count * rows * n, PASSES_OVER_ROWS),
+      passesOver(samples * rows * n, PASSES_OVER_ROWS),
     );
   });
   return addWork(networkForward(config, captured, false), timesWork(steps, addWork(...turns)));
 }
 
-function optimizerWork(config: ModelConfig, seams: readonly SeamName[]): Work {
+function optimizerWork(config: ModelConfig, settings: LearningSettings): Work {
   return addWork(
-    ...seams.map((seam) => {
-      const [count, n] = mapsOf(config, seam);
+    ...settings.seams.map((seam) => {
+      const { count, n } = mapsOf(config, seam, settings);
       return { flops: 2 * PRODUCTS_OF_STEP * count * n ** 3, bytes: 0, calls: 2 };
     }),
   );
 }
 
-/** How many maps a seam has, and their width. */
-function mapsOf(config: ModelConfig, seam: SeamName): readonly [number, number] {
-  return seam === 'residual' ? [1, config.hiddenSize] : [config.layers, config.headDim];
+/** How many samples of rows a seam has, how many maps these are divided among, and the width of a map. */
+function mapsOf(config: ModelConfig, seam: SeamName, { mapsOfLayer = 1 }: LearningSettings) {
+  if (seam === 'residual') return { samples: 1, count: 1, n: config.hiddenSize };
+  return { samples: config.layers, count: config.layers * mapsOfLayer, n: config.headDim };
 }

@@ -103,6 +103,7 @@ function outcomeLines(sources: readonly ResultsSource[], words: Words): Compared
     ...lossLines(sources, words),
     of(words.steps, ({ results }) => (results.steps === 0 ? null : String(results.steps))),
     of(words.orthogonality, ({ results }) => results.orthogonalityError?.toExponential(1) ?? null),
+    of(words.rowOrthogonality, ({ results }) => results.rowOrthogonalityError?.toExponential(1) ?? null),
     of(words.seconds, ({ results }) => secondsText(Object.values(results.seconds))),
     of(words.memory, ({ results: { peakBytes } }) =>
       peakBytes === undefined ? null : formatBytes(peakBytes),
