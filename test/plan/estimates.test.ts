@@ -58,9 +58,19 @@ test('products of a layer and of the output layer are counted as they are multip
 });
 
 test('every step of every method has an estimate before anything has run', async () => {
-  const methods = ROWS.map(({ name }) => name);
+  // Methods that no row of the product has.
+  const rows = [
+    { name: 'balanced', like: 'peak-gptq', settings: { scaling: { method: 'balance' } } },
+    {
+      name: 'flat',
+      like: 'peak-gptq',
+      settings: { rotation: { r4: false }, scaling: { method: 'flatquant' } },
+    },
+  ];
+  const methods = [...ROWS, ...rows].map(({ name }) => name);
   const scaling = { smoothquant: { alpha: 'search' } };
-  const steps = await stepsOf({ scaling, matrix: { bits: ['4-16-16', '4-4-4'], methods, statistics: true } });
+  const matrix = { bits: ['4-16-16', '4-4-4'], methods, rows, statistics: true };
+  const steps = await stepsOf({ scaling, matrix });
   assert.ok(steps.length > 20);
   for (const { name, seconds, peakBytes, isEstimate, isThere } of steps) {
     assert.ok(isEstimate && !isThere, name);
