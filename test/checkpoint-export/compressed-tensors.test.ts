@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { format } from '../../src/engine/checkpoint-export/formats/compressed-tensors.ts';
 import { weightsRoundedAlone } from '../../src/engine/checkpoint-export/network-forms.ts';
 import { PackedWeights } from '../../src/engine/checkpoint-export/packed-reader.ts';
 import { runTimeMaps, scaledMatrix } from '../../src/engine/checkpoint-export/run-time-maps.ts';
@@ -130,6 +131,24 @@ test('a transform is stored as its matrix, which is that of the map', async (t) 
   const { R4 } = configOf(folder).transform_config?.config_groups ?? {};
   assert.equal(R4?.type, order === 1 ? 'hadamard' : 'random-hadamard');
   assert.equal(R4?.head_dim, block === checkpoint.config.intermediateSize ? null : block);
+});
+
+test('a folder that transformers refuses says so, and no other', async () => {
+  const { cache, checkpoint } = await openGolden('llama');
+  const usageOf = (asymmetric: boolean) => {
+    const { maps, quantizers } = rotated(cache, checkpoint, {
+      weights: 4,
+      activations: 8,
+      asymmetric,
+    }).options;
+    const about = { config: checkpoint.config, method: 'rtn', dense: false };
+    return format
+      .usage({ maps, quantizers, ...about, settings: settingsOf('compressed-tensors') })
+      .join('\n');
+  };
+  assert.match(usageOf(true), /transformers \(5\.24\) refuses this folder/);
+  assert.ok(!usageOf(true).includes('from_pretrained'));
+  assert.match(usageOf(false), /from_pretrained\("FOLDER"/);
 });
 
 test('a zero point far from 0 is refused', async (t) => {

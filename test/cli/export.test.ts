@@ -30,7 +30,9 @@ test('the terminal says what the folder does otherwise than the run', async (t) 
   const out = join(temporaryFolder(t), 'out');
   const { output, results, documents } = recording();
   await exportRun(RUN, { format: 'onnx', out, head: 8, ...COMPOSED }, output);
-  const [said = '', ...lines] = results.join('\n').split('\n');
+  const [table = '', ...rest] = results;
+  assert.match(table, /^ONNX model for stock ONNX Runtime, W4A4KV4:\nrotations /);
+  const [said = '', ...lines] = rest.join('\n').split('\n');
   assert.match(said, /out: W4A4KV4, \d+\.\d KiB$/);
   const [notes, found = ''] = [lines.slice(0, -1), lines.at(-1)];
   assert.match(found, /^Perplexity on 62 tokens of stories: as the run .*, read back in ONNX Runtime \d/);

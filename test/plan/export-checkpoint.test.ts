@@ -66,6 +66,10 @@ test('the folder of a run has its report and its card', async (t) => {
   assert.match(card, /^---\nlicense: apache-2\.0\nbase_model: model\n---\n/);
   assert.match(card, /\| keys, values \| 4 and 4 bits \| left out \|/);
   assert.match(card, /Rotations: R1 is learned, R2 learned, R3 on, R4 on/);
+  assert.match(
+    card,
+    /## Settings of the run\n\n```json\n\{\n {2}"calibration": \{\n {4}"text": \[\n {6}"[^/"]+"\n/,
+  );
   assert.ok(!card.includes(folder), 'a card goes to others: it has no path of this machine');
 });
 

@@ -68,9 +68,14 @@ async function exportModel(
   const from = await engine.findWriter(named, await runsFolder('.'));
   if (out === null) return planned({ from, settings: { format, target } }, flags, output);
   const request = { from, format, target, out, embeddings, head };
-  const result = await interruptible(output, (signal) =>
-    follow(engine.exportModel(request, { signal, kernels }), output),
-  );
+  const settings = { format, target };
+  const result = await interruptible(output, async (signal) => {
+    const asked = { from, settings, measure: flags.measure ?? false };
+    output.result(
+      planInWords(titleOf(settings), await follow(engine.planExport(asked, { signal, kernels }), output)),
+    );
+    return follow(engine.exportModel(request, { signal, kernels }), output);
+  });
   output.document(result);
   const bytes = bytesOf(result.files);
   const { check, notes } = result;
@@ -90,12 +95,13 @@ async function planned(request: PlanExportRequest, flags: ExportFlags, output: O
     follow(engine.planExport({ ...request, measure }, { signal, kernels }), output),
   );
   output.document(plan);
-  const title =
-    'target' in request.settings
-      ? `${MODEL_FORMATS[request.settings.format].title} ${EXPORT_TARGETS[request.settings.target].title}`
-      : CHECKPOINT_FORMATS[request.settings.format].title;
-  output.result(planInWords(title, plan));
+  output.result(planInWords(titleOf(request.settings), plan));
 }
+
+const titleOf = (settings: PlanExportRequest['settings']): string =>
+  'target' in settings
+    ? `${MODEL_FORMATS[settings.format].title} ${EXPORT_TARGETS[settings.target].title}`
+    : CHECKPOINT_FORMATS[settings.format].title;
 
 const planInWords = (title: string, plan: ExportPlan): string =>
   [`${title}, ${plan.bits}:`, ...rowsInWords(plan.rows), costInWords(plan)].join('\n');

@@ -2,5 +2,5 @@ export { FULL_PRECISION_BITS } from './bits.ts';
 export { cellFaults, faultsOfCell } from './empty-cells.ts';
 export { type Cell, type CellName, cellsOf, matrixShape } from './expand.ts';
 export { matrixFaults } from './faults.ts';
-export { clusterCells, type ResolvedCell, resolvedCells } from './resolve-cells.ts';
+export { clusterCells, ofChosen, type ResolvedCell, resolvedCells } from './resolve-cells.ts';
 export { FULL_PRECISION_ROW, ROWS } from './rows.ts';

@@ -57,7 +57,7 @@ function settingsKey(experiment: ResolvedExperiment): string {
 }
 
 /** A section without the options of methods that are not chosen: they decide nothing. */
-function ofChosen(section: { readonly method: string }): unknown {
+export function ofChosen(section: { readonly method: string }): object {
   const others = METHODS.filter(({ name }) => name !== section.method).map(({ name }) => name);
   return Object.fromEntries(Object.entries(section).filter(([key]) => !others.includes(key)));
 }

@@ -128,7 +128,7 @@ async function writeCard(folder: string, { format, question, opened, report }: C
     usage: format.usage(question),
     licence: licenceOf(experiment.model),
     check: checkpointTable(report.check, report.bits),
-    rotation: experiment.rotation,
+    experiment,
     results: run === null ? null : await run.readResults().catch(() => null),
   });
   const path = join(folder, 'README.md');

@@ -115,9 +115,9 @@ async function cardsOf(
 ): Promise<(check: FolderCheck | null) => (usage: string) => string> {
   const { rows } = await targetOf(bench, { format, target });
   const results = run === null ? null : await run.readResults().catch(() => null);
-  const { model, rotation } = experiment;
+  const { model } = experiment;
   const bits = labelOf(bench);
-  const known = { model, rotation, rows, results, productVersion, bits };
+  const known = { model, experiment, rows, results, productVersion, bits };
   return (check) => (usage) =>
     modelCard({
       ...known,

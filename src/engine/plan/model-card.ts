@@ -1,7 +1,7 @@
 /** The README of an exported checkpoint. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { ResolvedExperiment } from '../../config/index.ts';
+import { hasLearnedRotation, ofChosen, type ResolvedExperiment, withPath } from '../../config/index.ts';
 import type { ExportCheck, FolderCheck, TargetRow } from '../../protocol/export-plan.ts';
 import { measuredPerplexity } from '../../protocol/perplexity.ts';
 import type { ResultsFile } from '../../runs/index.ts';
@@ -17,7 +17,7 @@ export interface ModelCard {
   readonly usage: readonly string[];
   /** Of the base model; null where its folder does not tell. */
   readonly licence: string | null;
-  readonly rotation: ResolvedExperiment['rotation'];
+  readonly experiment: ResolvedExperiment;
   /** What the run measured; null for a model. */
   readonly results: ResultsFile | null;
   readonly productVersion: string;
@@ -59,14 +59,34 @@ export function modelCard(card: ModelCard): string {
     ...card.rows.map(({ part, run, verdict, there }) => `| ${part} | ${run} | ${verdict} | ${there} |`),
     '',
     `Written with ${JSON.stringify(card.settings)}.`,
+    ...(card.results === null ? [] : settingsOf(card.experiment)),
     ...measured(card),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function rotationInWords({ rotation: { r1, r2, r3, r4, seed } }: ModelCard): string {
+function rotationInWords({ experiment }: ModelCard): string {
+  const { r1, r2, r3, r4, seed } = experiment.rotation;
   const merged = `R1 is ${r1}, R2 ${r2}`;
   return `Rotations: ${merged}, R3 ${r3 ? 'on' : 'off'}, R4 ${r4 ? 'on' : 'off'}, seed ${seed}.`;
+}
+
+/** What decided the weights, without options of methods that were not chosen. Texts are named by their files. */
+function settingsOf({
+  calibration,
+  quantization,
+  rotation,
+  scaling,
+  training,
+}: ResolvedExperiment): string[] {
+  const { learning, start, ...maps } = rotation;
+  const deciding = {
+    calibration: { ...calibration, text: calibration.text.map((source) => withPath(source, lastPart)) },
+    quantization: { ...quantization, weights: ofChosen(quantization.weights) },
+    rotation: hasLearnedRotation(rotation) ? { ...maps, learning, start } : maps,
+    ...{ scaling: ofChosen(scaling), training: ofChosen(training) },
+  };
+  return ['', '## Settings of the run', '', '```json', JSON.stringify(deciding, null, 2), '```'];
 }
 
 /** What the engine read back from a checkpoint. */

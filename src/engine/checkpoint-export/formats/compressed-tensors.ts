@@ -5,9 +5,11 @@ import { LINEARS, type Linear } from '../../../protocol/block.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import { type DType, type HostTensor, int64 } from '../../../protocol/tensor.ts';
 import type { ActivationQuantizer } from '../../graph/fused/fake-quantize.ts';
+import type { WeightQuantizer } from '../../graph/fused/weight-quantize.ts';
 import { expectedLayerTensors } from '../../model/weights.ts';
 import { weightQuantizer } from '../../network/layer-shape.ts';
 import type { GridMatrix } from '../../network/rounded-weights.ts';
+import type { SeamMaps } from '../../network/seams.ts';
 import { packedRows } from '../compressed-rows.ts';
 import { floats } from '../floats.ts';
 import type { CheckpointFormat, CheckpointToWrite } from '../format.ts';
@@ -159,11 +161,24 @@ export const format: CheckpointFormat = {
     return weightsRoundedAlone(cache, network, new PackedWeights(folder, network));
   },
 
-  usage: ({ maps }) => [
+  usage: ({ maps, quantizers }) => [
     '```sh',
     'vllm serve FOLDER',
     '```',
     '',
+    ...(isPacked(quantizers.weights) ? REFUSED_BY_TRANSFORMERS : inTransformers(maps)),
+  ],
+};
+
+/** Zero points are packed, as vLLM reads them. */
+const isPacked = ({ bits, symmetric }: WeightQuantizer): boolean => bits < 16 && !symmetric;
+
+const REFUSED_BY_TRANSFORMERS = [
+  'transformers (5.24) refuses this folder: its weights have zero points, which it expects unpacked. For transformers, export a run with symmetric weights, or as `huggingface`.',
+];
+
+function inTransformers(maps: SeamMaps): string[] {
+  return [
     'In Python, with transformers and compressed-tensors:',
     '',
     '```python',
@@ -173,8 +188,8 @@ export const format: CheckpointFormat = {
     ...(runTimeMaps(maps).length > 0 ? transformersTransforms(runTimeMaps(maps)) : []),
     'tokenizer = AutoTokenizer.from_pretrained("FOLDER")',
     '```',
-  ],
-};
+  ];
+}
 
 /** transformers reads no `transform_config` by itself: without these lines the model writes nonsense. */
 function transformersTransforms(placed: readonly PlacedMap[]): string[] {
