@@ -108,6 +108,14 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     price: null,
   },
   {
+    name: 'balanced-85',
+    title: 'The best, channels before R4 balanced, activations at 0.85, keys and values not clipped',
+    like: 'best',
+    quantization: fixed(0.85),
+    scaling: { method: 'balance' },
+    price: null,
+  },
+  {
     name: 'learned-clips',
     title: 'The best, clip ratios of both ends, learned',
     like: 'best',
