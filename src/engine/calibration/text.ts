@@ -99,16 +99,6 @@ export function batchOfStep(
     const position = step * batchSize + index;
     const pass = Math.floor(position / blocks.length);
     const offset = position % blocks.length;
-    return blocks[pass === 0 ? offset : permutation(blocks.length, seed, pass)[offset]!]!;
+    return blocks[pass === 0 ? offset : new Rng(seed).split(pass).permutation(blocks.length)[offset]!]!;
   });
-}
-
-function permutation(length: number, seed: number, pass: number): number[] {
-  const rng = new Rng(seed).split(pass);
-  const order = Array.from({ length }, (_, index) => index);
-  for (let i = length - 1; i > 0; i--) {
-    const j = Math.floor(rng.uniform() * (i + 1));
-    [order[i], order[j]] = [order[j]!, order[i]!];
-  }
-  return order;
 }

@@ -77,6 +77,16 @@ export class Rng {
     return draw % bound;
   }
 
+  /** Numbers 0 … length − 1 in an order that is drawn, each as likely. */
+  permutation(length: number): number[] {
+    const order = Array.from({ length }, (_, index) => index);
+    for (let i = length - 1; i > 0; i--) {
+      const j = Math.floor(this.uniform() * (i + 1));
+      [order[i], order[j]] = [order[j]!, order[i]!];
+    }
+    return order;
+  }
+
   /** Returns −1 or +1, each with probability ½, from the top bit of one draw. */
   sign(): 1 | -1 {
     return this.uint32() >= 2 ** 31 ? -1 : 1;

@@ -4,24 +4,16 @@ import { gradients } from '../../autodiff/gradients.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../../graph/fused/fake-quantize.ts';
 import { Graph, type Real, type Value } from '../../graph/graph.ts';
 import { mul, sigmoid, sub } from '../../graph/ops/elementwise.ts';
-import { gemm } from '../../graph/ops/matmul.ts';
 import { reduceMean } from '../../graph/ops/reduce.ts';
 import { expand, reshape } from '../../graph/ops/shape.ts';
 import type { Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
 import { clippedActivation } from '../../network/clipped-activation.ts';
 import { clippedWeight, gridsPerRow } from '../../network/clipped-weight.ts';
-import { buildLayer, type LinearSites, UNWATCHED } from '../../network/layer.ts';
+import { buildLayer, UNWATCHED } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { type LayerShape, quantizerAt, weightQuantizer } from '../../network/layer-shape.ts';
-import {
-  attentionTables,
-  mappedWeight,
-  seenByReaders,
-  weightBases,
-  withBias,
-} from '../../network/linear-sites.ts';
-import { readBy } from '../../network/packed-weights.ts';
+import { attentionTables, mappedWeight, mergedSites } from '../../network/linear-sites.ts';
 
 /** Seams with a map that is learned. */
 export const FLAT_SEAMS = ['attention-norm', 'mlp-norm', 'up-down'] as const satisfies readonly SeamName[];
@@ -74,7 +66,7 @@ export function layerLoss({ shape, types, clipped }: FlatSpec, real: Real = 'flo
     return clippedActivation(x, { upper: ratio, lower: ratio }, quantizer);
   };
   const x = graph.input('x', [batch * sequence, config.hiddenSize]);
-  const sites = roundedSites(inputs, shape, weightOf, rounded);
+  const sites = mergedSites(inputs, shape, false, UNWATCHED.keep, weightOf, rounded);
   const tables = attentionTables(graph, inputs, shape, true);
   const y = buildLayer(x, shape, sites, tables, { ...UNWATCHED, round: rounded });
   const error = sub(y, graph.input('target', y.dims));
@@ -84,34 +76,6 @@ export function layerLoss({ shape, types, clipped }: FlatSpec, real: Real = 'flo
     if (numbers) learned.set(seam, numbers);
   }
   return { graph, inputs: learned, loss };
-}
-
-type Rounded = (site: RoundedSite, x: Value, quantizer: ActivationQuantizer) => Value;
-
-function roundedSites(
-  inputs: LayerInputs,
-  { quantizers }: LayerShape,
-  weightOf: (linear: Linear) => Value,
-  rounded: Rounded,
-): LinearSites {
-  const read = (site: RoundedSite, x: Value, reader: Linear): Value =>
-    rounded(site, seenByReaders(inputs, site, x), readBy(reader, quantizers));
-  const product = (x: Value, linear: Linear): Value => {
-    const y = gemm(x, weightOf(linear), { transB: true });
-    return withBias(y, inputs, linear, weightBases(inputs, linear).left);
-  };
-  return {
-    qkv(normed) {
-      const x = read('attention-input', normed, 'q');
-      return [product(x, 'q'), product(x, 'k'), product(x, 'v')];
-    },
-    output: (mixed) => product(read('o-input', mixed, 'o'), 'o'),
-    gateUp(normed) {
-      const x = read('mlp-input', normed, 'gate');
-      return [product(x, 'gate'), product(x, 'up')];
-    },
-    down: (rows) => product(read('down-input', rows, 'down'), 'down'),
-  };
 }
 
 /** x, target and what is learned → the error, and its derivatives by {@link derivativeName}. */

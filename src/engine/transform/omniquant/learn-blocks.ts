@@ -252,13 +252,7 @@ class BlockLearner {
 
   /** Sequences in an order of their own for each epoch of each layer, whatever ran before. */
   #order(layer: number, epoch: number): number[] {
-    const random = this.#random.split(`${layer} ${epoch}`);
-    const order = [...this.#task.blocks.keys()];
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = Math.floor(random.uniform() * (i + 1));
-      [order[i], order[j]] = [order[j]!, order[i]!];
-    }
-    return order;
+    return this.#random.split(`${layer} ${epoch}`).permutation(this.#task.blocks.length);
   }
 
   #isDue(): boolean {
