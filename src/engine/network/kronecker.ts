@@ -50,7 +50,7 @@ export function kroneckerSize(width: number): number {
   return start + elementCount(dims);
 }
 
-/** What a map is made of, row-major float64: s [n], P₁ [n₁, n₁], P₂ [n₂, n₂]. */
+/** A map is made of these, row-major float64: s [n], P₁ [n₁, n₁], P₂ [n₂, n₂]. */
 export type KroneckerSource = Readonly<Record<'gain' | 'left' | 'right', Float64Array>>;
 
 /** The numbers of a map. @returns null where a factor has no inverse in float64. */

@@ -57,7 +57,7 @@ export function mapsOfLayer(
   return rotation.r2Per === 'kv-head' ? kvHeads : 1;
 }
 
-/** What stands beside products at run time: Hadamard transforms, products of Kronecker, scales of groups, keys without a part. A sentence each. */
+/** A sentence for each thing beside products at run time: Hadamard transforms, products of Kronecker, scales of groups, keys without a part. */
 export function runTimeStatements(
   experiment: ResolvedExperiment,
   config: ModelConfig,

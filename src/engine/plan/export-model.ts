@@ -56,7 +56,7 @@ export interface ExportModelResult extends FolderReport {
   /** Setting of the run, such as `W4A4KV4`. */
   readonly bits: string;
   readonly productVersion: string;
-  /** What reading the folder back found; null where nothing could be measured. */
+  /** Reading the folder back found this; null where nothing could be measured. */
   readonly check: FolderCheck | null;
   /** Absolute path of the folder. */
   readonly folder: string;

@@ -1,4 +1,4 @@
-/** What maps P₁ ⊗ P₂ cost at run time, beside the linear layers. */
+/** Maps P₁ ⊗ P₂ cost this at run time, beside the linear layers. */
 import { LINEARS } from '../../protocol/block.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { kroneckerFactors, kroneckerFlops } from '../network/kronecker.ts';

@@ -25,7 +25,7 @@ export interface ModelCard {
 
 /** Perplexities of a folder on so many tokens of a text, a row each. */
 export interface CheckTable extends Pick<ExportCheck, 'text' | 'tokens'> {
-  /** What measured, in words. */
+  /** This measured, in words. */
   readonly by: string;
   readonly rows: readonly (readonly [what: string, perplexity: number])[];
 }

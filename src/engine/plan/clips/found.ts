@@ -1,4 +1,4 @@
-/** What steps that find clip ratios have in common. */
+/** Steps that find clip ratios have this in common. */
 import { exceptionsSpec, LEARNED, type ResolvedExperiment, SEARCHED } from '../../../config/index.ts';
 import { ROUNDED_SITES } from '../../../protocol/block.ts';
 import { partialOf } from '../../../protocol/records.ts';

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { LINEARS, type RoundedSite } from '../../../protocol/block.ts';
-import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
+import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { partialOf, recordOf } from '../../../protocol/records.ts';
 import { float32 } from '../../../protocol/tensor.ts';
@@ -18,6 +18,7 @@ import type { Network } from '../../network/network.ts';
 import { withScaleGradient } from '../../network/quantizers.ts';
 import { type SeamState, seamOf } from '../../network/seams.ts';
 import { Rng } from '../../rotation/random.ts';
+import { requireFinite } from '../layerwise/finite-loss.ts';
 import { FLAT_SEAMS, type FlatSeam, type FlatSpec, LAYER_STEP, logitSizes } from './block.ts';
 import { LayerNumbers } from './layer-numbers.ts';
 import { cosineRate, type LearnedMap } from './parameters.ts';
@@ -173,7 +174,7 @@ class LayerLearner {
           target: await this.#rows(this.#behind, index),
         };
         const out = await program.run({ ...tensors, ...text, ...learned.tensors() }, this.#signal);
-        const loss = requireFinite(out.loss.data[0]!, layer);
+        const loss = requireFinite(out.loss.data[0]!, layer, 'scaling/not-finite');
         learned.step(out, {
           scale: loss > 0 ? 1 / loss : 0,
           rates: {
@@ -256,14 +257,4 @@ function learnedSizes({ checkpoint: { config } }: Network): LearnedSizes {
     maps: partialOf(FLAT_SEAMS, (seam) => kroneckerSize(seamOf(seam, config).width)),
     clips: recordOf(LINEARS, () => 0),
   };
-}
-
-/** @throws UserError `scaling/not-finite`. */
-function requireFinite(loss: number, layer: number): number {
-  if (Number.isFinite(loss)) return loss;
-  throw new UserError(
-    'scaling/not-finite',
-    `The outputs of layer ${layer} are not finite on the calibration text.`,
-    'The network overflows there: check the checkpoint, or use another calibration text or smaller learning rates.',
-  );
 }

@@ -1,36 +1,12 @@
 import type { ModelConfig } from '../../model/config.ts';
-import { layerParameters } from '../../network/memory-plan.ts';
-import {
-  addWork,
-  type Cost,
-  layerBothWays,
-  layerForward,
-  passesOver,
-  type TextSize,
-  timesWork,
-  tokensOf,
-} from '../../network/work.ts';
+import { type Cost, layerForward, type TextSize, timesWork } from '../../network/work.ts';
+import { layerwiseWork } from '../layerwise/work.ts';
 
-/** Passes over a weight in a step by composed operators: its ends, scales and codes, and the derivatives by them. */
+/** Passes over a weight in a step: its ends, scales and codes, and the derivatives by them. */
 const PASSES_OVER_WEIGHTS = 50;
-/** Each of these passes is an operator, for seven weights: so many runs of programs. */
-const CALLS_OF_STEP = 40;
 
-/**
- * For each layer the full-precision text, then a step for each sequence of each epoch, forward and back with every weight
- * rounded anew, then the rounded text.
- */
+/** Each layer takes the full-precision and the rounded text through it, which is held beside the text as it is. */
 export function learnBlocksWork(config: ModelConfig, text: TextSize, epochs: number): Cost {
-  const one = { sequences: 1, length: text.length };
-  const weights = passesOver(layerParameters(config), PASSES_OVER_WEIGHTS);
-  const calls = { flops: 0, bytes: 0, calls: CALLS_OF_STEP };
-  const step = addWork(layerBothWays(config, one, true), weights, calls);
-  const pass = timesWork(text.sequences, layerForward(config, one, true));
-  const layer = addWork(timesWork(2, pass), timesWork(epochs * text.sequences, step));
-  return {
-    work: timesWork(config.layers, layer),
-    // The text rounded beside the text as it is, and a layer's weights with the derivatives by their grids.
-    bytes:
-      Float32Array.BYTES_PER_ELEMENT * (tokensOf(text) * config.hiddenSize + 4 * layerParameters(config)),
-  };
+  const pass = timesWork(2, layerForward(config, { sequences: 1, length: text.length }, true));
+  return layerwiseWork(config, text, { epochs, pass, passesOverWeights: PASSES_OVER_WEIGHTS, texts: 1 });
 }

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LINEARS } from '../../../protocol/block.ts';
-import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
+import { throwIfCancelled } from '../../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { recordOf } from '../../../protocol/records.ts';
 import { elementCount, float32 } from '../../../protocol/tensor.ts';
@@ -20,6 +20,7 @@ import type { Network } from '../../network/network.ts';
 import { withScaleGradient } from '../../network/quantizers.ts';
 import { type SeamMaps, seamOf } from '../../network/seams.ts';
 import { Rng } from '../../rotation/random.ts';
+import { requireFinite } from '../layerwise/finite-loss.ts';
 import {
   type BlockSpec,
   corrections,
@@ -183,7 +184,7 @@ class BlockLearner {
         const out = await program.run(inputs, this.#signal, nextOf(next));
         [state, next] = [next, state];
         step++;
-        sum += requireFinite(out.loss.data[0]!, layer);
+        sum += requireFinite(out.loss.data[0]!, layer, 'rounding/not-finite');
         loss = sum / (done + 1);
         if (this.#isDue()) yield this.#progress(layer, step, loss);
       }
@@ -299,14 +300,4 @@ function correctionTensors(step: number): Tensors {
   const { correction1, correction2 } = corrections(step);
   const scalar = (value: number) => float32([], Float32Array.of(value));
   return { correction1: scalar(correction1), correction2: scalar(correction2) };
-}
-
-/** @throws UserError `rounding/not-finite`. */
-function requireFinite(loss: number, layer: number): number {
-  if (Number.isFinite(loss)) return loss;
-  throw new UserError(
-    'rounding/not-finite',
-    `The outputs of layer ${layer} are not finite on the calibration text.`,
-    'The network overflows there: check the checkpoint, or use another calibration text or smaller learning rates.',
-  );
 }
