@@ -32,10 +32,14 @@ function clipped([w, upper, lower]: readonly Value[], attributes: Attributes, ro
   const zero = w!.graph.scalar(0);
   const whole = intAttribute(attributes, 'include_zero') === 1;
   const [least, most] = [reduceMin(rows, [1]), reduceMax(rows, [1])];
-  const lo = mul(l, whole ? where(less(least, zero), least, zero) : least);
-  const hi = mul(u, whole ? maximum(most, zero) : most);
+  const [from, to] = whole ? [where(less(least, zero), least, zero), maximum(most, zero)] : [least, most];
   const bits = intAttribute(attributes, 'bits');
   const isSymmetric = intAttribute(attributes, 'symmetric') === 1;
+  // Ends of one sign that would pass each other stay where they are.
+  const passes = less(mul(u, to), mul(l, from));
+  const end = (factor: Value, at: Value): Value =>
+    isSymmetric ? mul(factor, at) : where(passes, at, mul(factor, at));
+  const [lo, hi] = [end(l, from), end(u, to)];
   const size = (x: Value): Value => where(less(x, zero), neg(x), x);
   const s = isSymmetric
     ? scale(maximum(size(hi), size(lo)), 1 / (2 ** (bits - 1) - 1))

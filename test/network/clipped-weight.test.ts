@@ -44,10 +44,16 @@ function drawn({ group }: GridOptions) {
   });
   const groups = group ? IN / group : 1;
   const factors = () => Float64Array.from({ length: OUT * groups }, () => 0.75 + 0.24 * random());
+  const [upper, lower] = [factors(), factors()];
+  if (group) {
+    // The ends of this group would pass each other.
+    for (let i = 0; i < group; i++) w[3 * IN + i] = 1 + 0.02 * random();
+    [upper[3 * groups], lower[3 * groups]] = [0.8, 0.98];
+  }
   return {
     w: double([OUT, IN], w),
-    upper: double([OUT, groups], factors()),
-    lower: double([OUT, groups], factors()),
+    upper: double([OUT, groups], upper),
+    lower: double([OUT, groups], lower),
     dy: double([OUT, IN], Float64Array.from({ length: OUT * IN }, random)),
   };
 }
@@ -65,7 +71,8 @@ function inLoops({ w, upper, lower }: ReturnType<typeof drawn>, { bits, symmetri
     const row = w.data.subarray(grid * size, (grid + 1) * size);
     let [lo, hi] = [Math.min(...row), Math.max(...row)];
     if (!group) [lo, hi] = [Math.min(lo, 0), Math.max(hi, 0)];
-    [lo, hi] = [lo * lower.data[grid]!, hi * upper.data[grid]!];
+    const ends = [lo * lower.data[grid]!, hi * upper.data[grid]!] as const;
+    if (symmetric || ends[0] < ends[1]) [lo, hi] = ends;
     const [first, last] = symmetric ? [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] : [0, 2 ** bits - 1];
     const s = symmetric ? Math.max(Math.abs(lo), Math.abs(hi)) / last : (hi - lo) / last;
     const z = symmetric ? 0 : even(-lo / s);

@@ -70,7 +70,7 @@ const ClippedWeight: OpDefinition = {
   },
   gradient(node, [dy]) {
     const [w, upper, lower] = node.inputs as [Value, Value, Value];
-    const { rows, u, l, range, steps } = stepsOf(w, upper, lower, node.attributes);
+    const { rows, u, l, range, steps, isShortened } = stepsOf(w, upper, lower, node.attributes);
     const g = reshape(dy!, rows.dims);
     const isSymmetric = intAttribute(node.attributes, 'symmetric') === 1;
     const { dHi, dLo } = (isSymmetric ? symmetricEnds : asymmetricEnds)(
@@ -85,10 +85,14 @@ const ClippedWeight: OpDefinition = {
       add(direct, atEnd(rows, range.hi, where(hiIsElement, mul(dHi, u), zero))),
       atEnd(rows, range.lo, where(loIsElement, mul(dLo, l), zero)),
     );
+    const byFactor = (end: Value, derivative: Value): Value => {
+      const moved = mul(derivative, end);
+      return isShortened ? where(isShortened, moved, zero) : moved;
+    };
     return [
       reshape(dw, w.dims),
-      reshape(mul(dHi, range.hi), upper.dims),
-      reshape(mul(dLo, range.lo), lower.dims),
+      reshape(byFactor(range.hi, dHi), upper.dims),
+      reshape(byFactor(range.lo, dLo), lower.dims),
     ];
   },
 };
@@ -156,11 +160,21 @@ function topOf(attributes: Attributes): number {
 function stepsOf(w: Value, upper: Value, lower: Value, attributes: Attributes) {
   const grids = elementCount(upper.dims);
   const rows = reshape(w, [grids, elementCount(w.dims) / grids]);
-  const [u, l] = [reshape(upper, [grids, 1]), reshape(lower, [grids, 1])];
-  const range = rangeOf(rows, intAttribute(attributes, 'include_zero') === 1);
+  const factors = { u: reshape(upper, [grids, 1]), l: reshape(lower, [grids, 1]) };
+  const includesZero = intAttribute(attributes, 'include_zero') === 1;
+  const range = rangeOf(rows, includesZero);
   const isSymmetric = intAttribute(attributes, 'symmetric') === 1;
+  const isShortened = isSymmetric || includesZero ? null : staysApart(factors, range);
+  const one = rows.graph.scalar(1);
+  const used = (factor: Value): Value => (isShortened ? where(isShortened, factor, one) : factor);
+  const [u, l] = [used(factors.u), used(factors.l)];
   const steps = (isSymmetric ? symmetricSteps : asymmetricSteps)(rows, u, l, range, topOf(attributes));
-  return { rows, u, l, range, steps };
+  return { rows, u, l, range, steps, isShortened };
+}
+
+/** True where shortened ends do not pass each other. In a range of one sign they may: then it stays whole. */
+function staysApart({ u, l }: Readonly<Record<'u' | 'l', Value>>, { lo, hi }: Range): Value {
+  return less(mul(l, lo), mul(u, hi));
 }
 
 function rangeOf(rows: Value, includeZero: boolean): Range {

@@ -25,7 +25,7 @@ export interface CayleyStep {
   readonly matrices: Float32Array[];
   /** 1/‖W‖₁ per rotation: the largest step that the iteration allows. */
   readonly caps: readonly number[];
-  /** max |PPᵀ − I| over the rotations. */
+  /** max |PᵀP − I| over the rotations. */
   readonly orthogonalityError: number;
 }
 
@@ -105,11 +105,11 @@ export function cayleyUpdate(p: Value, g: Value, rate: Value): { next: Value; ca
   return { next: transposeLast(y), cap: reshape(cap, [p.dim(0)]) };
 }
 
-/** max |PPᵀ − I|, a scalar. */
+/** max |PᵀP − I|, a scalar. */
 export function driftOf(p: Value): Value {
   const n = p.dim(-1);
   const identity = p.graph.reals([1, n, n], identityMatrix(n));
-  return reshape(reduceMax(abs(sub(matmul(p, transposeLast(p)), identity)), [0, 1, 2]), []);
+  return reshape(reduceMax(abs(sub(matmul(transposeLast(p), p), identity)), [0, 1, 2]), []);
 }
 
 /**

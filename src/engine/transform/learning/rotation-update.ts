@@ -20,7 +20,7 @@ export interface RotationUpdate {
   readonly moments: Moments | null;
   /** 1/‖W‖₁ per rotation where the step is capped by it (Cayley). */
   readonly caps: readonly number[] | null;
-  /** max |RRᵀ − I|. */
+  /** max |RᵀR − I|. */
   readonly orthogonalityError: number;
 }
 
