@@ -35,9 +35,10 @@ const MODEL = { architecture: 'llama', layers: 3, hiddenSize: 8, headDim: 4, int
 
 function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
   const experiment = experimentSchema.parse({ model: 'm', ...settings });
-  const scaled = scalingOf(experiment)?.seams ?? [];
+  const scaling = scalingOf(experiment);
+  const scaled = scaling?.seams ?? [];
   const shown = { model: MODEL, activations: null, progress: 'none' } as const;
-  return layerTree({ settings: experiment, scaled, ...shown, ...input });
+  return layerTree({ settings: experiment, scaled, mixes: scaling?.mixes, ...shown, ...input });
 }
 
 const states = (...args: Parameters<typeof tree>) => tree(...args).maps.map(({ state }) => state);
@@ -100,6 +101,16 @@ test('where channels are scaled, S acts at the norms beside R1', () => {
       ['attention-input', 'R1', 'S'],
       ['mlp-input', 'R1', 'S'],
     ],
+  );
+});
+
+test('maps that mix channels say so, also where R4 would stand', () => {
+  const { maps, layers } = tree({}, { rotation: { r4: false }, scaling: { method: 'flatquant' } });
+  assert.deepEqual(maps.find(({ symbol }) => symbol === 'S')?.state, 'mixed');
+  const withS = layers[0]!.sites.filter(({ maps: own }) => own.some(({ symbol }) => symbol === 'S'));
+  assert.deepEqual(
+    withS.map(({ site }) => site),
+    ['attention-input', 'mlp-input', 'down-input'],
   );
 });
 

@@ -24,7 +24,9 @@ export type MapState =
   | 'merged'
   | 'online'
   /** A diagonal that scales channels, inside the weights. */
-  | 'scaled';
+  | 'scaled'
+  /** A map that mixes channels at run time. */
+  | 'mixed';
 
 /** The keys in an experiment's `rotation` that switch maps; null where one switch is not enough. */
 export const SWITCHES = {
@@ -69,6 +71,8 @@ export interface LayerTreeInput {
   readonly settings: Pick<Experiment, 'rotation' | 'scaling' | 'quantization'> | null;
   /** Seams that the method of scaling puts scales at. */
   readonly scaled: readonly SeamName[];
+  /** True where they are maps that mix channels. */
+  readonly mixes?: boolean | undefined;
   readonly model: ModelOutline | null;
   readonly activations: ActivationsFile | null;
   /** State of learned rotations in the newest run of these settings. */
@@ -125,7 +129,7 @@ function factsOf(symbol: MapSymbol, states: MapStates): MapFacts[] {
   return state === null ? [] : [{ symbol, state }];
 }
 
-function mapStates({ settings, progress }: LayerTreeInput): MapStates {
+function mapStates({ settings, progress, mixes }: LayerTreeInput): MapStates {
   if (settings === null) return { R1: null, S: null, R2: null, H: null, R3: null, R4: null };
   const { r1, r2, acrossHeads, r3, r4 } = settings.rotation;
   const learned = progress === 'none' ? 'planned' : progress;
@@ -134,7 +138,7 @@ function mapStates({ settings, progress }: LayerTreeInput): MapStates {
   const r3Acts = r3 && settings.quantization.keys.bits < 16;
   return {
     R1: merged(r1),
-    S: settings.scaling.method === 'none' ? null : 'scaled',
+    S: settings.scaling.method === 'none' ? null : mixes ? 'mixed' : 'scaled',
     R2: merged(r2),
     H: acrossHeads ? 'online' : null,
     R3: r3Acts ? 'online' : 'none',

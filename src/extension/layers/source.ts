@@ -59,6 +59,7 @@ export async function readLayerSource(
   if (model === null && activations === null) checker.requestOutline(file, text);
   const settings = isTable ? (cell?.experiment ?? null) : experiment;
   const named = cell && tableCell(cell.run.record);
+  const scaling = settings && scalingOf(settings);
   return {
     file,
     experiment,
@@ -70,7 +71,8 @@ export async function readLayerSource(
     changed: changed.filter((path) => !path.startsWith('evaluation')),
     data: layerTree({
       settings,
-      scaled: (settings && scalingOf(settings)?.seams) ?? [],
+      scaled: scaling?.seams ?? [],
+      mixes: scaling?.mixes,
       model,
       activations,
       progress,

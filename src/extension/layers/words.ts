@@ -20,6 +20,7 @@ const ICONS: Readonly<Record<MapState, string>> = {
   merged: 'git-merge',
   online: 'zap',
   scaled: 'settings',
+  mixed: 'zap',
 };
 
 export function stateIcon(state: MapState): vscode.ThemeIcon {
@@ -38,6 +39,7 @@ export function stateName(state: MapState): string {
     merged: t('learned, merged'),
     online: t('online Hadamard'),
     scaled: t('scaled'),
+    mixed: t('mixed online'),
   };
   return names[state];
 }
