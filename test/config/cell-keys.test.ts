@@ -8,7 +8,9 @@ const TEXT = {
   calibration: { text: 'c.txt' },
   evaluation: { perplexity: [{ name: 'wiki', text: 't.txt' }] },
 };
-const METHODS = ['rtn', 'gptq', 'spinquant-had-gptq', 'best'];
+/** The row `best` as it was before its channels were balanced. */
+const UNSCALED = { name: 'three', title: 'Three', like: 'best', settings: { scaling: { method: 'none' } } };
+const METHODS = ['rtn', 'gptq', 'spinquant-had-gptq', 'three'];
 
 /** As the version before `fullRange`, `r4Blocks`, `massiveWeight` and `r2Per` wrote them into runs. */
 const KEYS = {
@@ -16,11 +18,11 @@ const KEYS = {
   rtn: 'da5e5e1cbfeac16a6bd25bab91685e40',
   gptq: 'b131870e2159c38d637db62870510fef',
   'spinquant-had-gptq': 'be4f4e2bdcb69ca828620d5b28526b23',
-  best: 'a24ad987a36fcf207f7b06566d7f4971',
+  three: 'a24ad987a36fcf207f7b06566d7f4971',
 };
 
 function keysWith(more: object): Readonly<Record<string, string>> {
-  const matrix = { bits: ['4-4-4'], methods: METHODS, seeds: [0] };
+  const matrix = { bits: ['4-4-4'], methods: METHODS, seeds: [0], rows: [UNSCALED] };
   const experiment = experimentOfText(JSON.stringify({ ...TEXT, ...more, matrix }), 'x.spinquant.json');
   return Object.fromEntries(resolvedCells(experiment).map(({ method, key }) => [method, key]));
 }
@@ -38,10 +40,10 @@ test('an option that is not used leaves the keys of cells as they were before it
 
 test('an option that is used changes the keys of its cells', () => {
   const massive = keysWith(learning({ massiveWeight: 64 }));
-  assert.notEqual(massive.best, keysWith({}).best);
+  assert.notEqual(massive.three, keysWith({}).three);
   assert.equal(massive.rtn, KEYS.rtn, 'nothing is learned there');
   const apart = keysWith({ rotation: { r2Per: 'kv-head' } });
-  assert.notEqual(apart.best, keysWith({}).best);
+  assert.notEqual(apart.three, keysWith({}).three);
   assert.equal(apart.rtn, KEYS.rtn, 'nothing is rotated there');
   const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
   assert.notEqual(blocks['spinquant-had-gptq'], keysWith({})['spinquant-had-gptq']);

@@ -50,6 +50,11 @@ function added(
   return { title: `Captured activations (peak), ${title}`, like: 'peak-gptq', quantization };
 }
 
+/** The best row without balanced channels. */
+const THREE = 'three';
+/** The best row has its channels balanced. */
+const UNSCALED = { method: 'none' } as const;
+
 const FLATQUANT = { method: 'flatquant' } as const;
 const OF_MAPS =
   'three products with P₁ ⊗ P₂ in a layer, without R4: of its linear layers 9 % (stories3M), 22 % (stories260K), 5 % (SmolLM2-135M)';
@@ -67,34 +72,35 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
+  {
+    name: THREE,
+    title: 'The three together: GPTQ for the residual, keys without their mean, clip ratios searched',
+    like: 'best',
+    quantization: {},
+    scaling: UNSCALED,
+    price: null,
+  },
   { name: 'heads', ...added('GPTQ, R2 of each key/value head', {}), rotation: APART, price: null },
   {
     name: 'heads-best',
-    title: 'The best, R2 of each key/value head',
+    title: 'The three, R2 of each key/value head',
     like: 'best',
     quantization: {},
     rotation: APART,
+    scaling: UNSCALED,
     price: null,
   },
   {
     name: 'balanced',
-    title: 'The best, channels before R2 and R4 balanced',
+    title: 'The best, channels before R2 balanced, too',
     like: 'best',
     quantization: {},
     scaling: { method: 'balance', balance: { values: true } },
     price: null,
   },
   {
-    name: 'balanced-down',
-    title: 'The best, channels before R4 balanced',
-    like: 'best',
-    quantization: {},
-    scaling: { method: 'balance' },
-    price: null,
-  },
-  {
     name: 'smoothed',
-    title: 'The best, SmoothQuant behind the norms',
+    title: 'The three, SmoothQuant behind the norms',
     like: 'best',
     quantization: {},
     scaling: { method: 'smoothquant' },
@@ -102,14 +108,15 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   {
     name: 'best-85',
-    title: 'The best, activations at 0.85, keys and values not clipped',
+    title: 'The three, activations at 0.85, keys and values not clipped',
     like: 'best',
     quantization: fixed(0.85),
+    scaling: UNSCALED,
     price: null,
   },
   {
     name: 'balanced-85',
-    title: 'The best, channels before R4 balanced, activations at 0.85, keys and values not clipped',
+    title: 'The best, activations at 0.85, keys and values not clipped',
     like: 'best',
     quantization: fixed(0.85),
     scaling: { method: 'balance' },
@@ -117,13 +124,22 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   {
     name: 'learned-clips',
-    title: 'The best, clip ratios of both ends, learned',
+    title: 'The three, clip ratios of both ends, learned',
     like: 'best',
     quantization: { activations: LEARNED, keys: LEARNED, values: LEARNED },
+    scaling: UNSCALED,
     price: null,
   },
   {
     name: 'groups',
+    title: `The three in groups of ${GROUP}`,
+    like: 'best',
+    quantization: { activations: { groupSize: GROUP } },
+    scaling: UNSCALED,
+    price: OF_GROUPS,
+  },
+  {
+    name: 'best-groups',
     title: `The best in groups of ${GROUP}`,
     like: 'best',
     quantization: { activations: { groupSize: GROUP } },
@@ -131,33 +147,37 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   {
     name: 'groups-whole',
-    title: `The best in groups of ${GROUP}, nothing clipped`,
+    title: `The three in groups of ${GROUP}, nothing clipped`,
     like: 'best',
     quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
+    scaling: UNSCALED,
     price: OF_GROUPS,
   },
   {
     name: 'massive',
-    title: 'The best, massive tokens counted 64 times in learning',
+    title: 'The three, massive tokens counted 64 times in learning',
     like: 'best',
     quantization: {},
     rotation: MASSIVE,
+    scaling: UNSCALED,
     price: null,
   },
   {
     name: 'massive-85',
-    title: 'The best, massive tokens counted 64 times, activations at 0.85, keys and values not clipped',
+    title: 'The three, massive tokens counted 64 times, activations at 0.85, keys and values not clipped',
     like: 'best',
     quantization: fixed(0.85),
     rotation: MASSIVE,
+    scaling: UNSCALED,
     price: null,
   },
   {
     name: 'massive-groups',
-    title: `The best, massive tokens counted 64 times, in groups of ${GROUP}, nothing clipped`,
+    title: `The three, massive tokens counted 64 times, in groups of ${GROUP}, nothing clipped`,
     like: 'best',
     quantization: { ...fixed(1), activations: { clipRatio: 1, groupSize: GROUP } },
     rotation: MASSIVE,
+    scaling: UNSCALED,
     price: OF_GROUPS,
   },
   {
@@ -170,11 +190,24 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
       weights: { gptq: { samples: 48 } },
     },
     rotation: MASSIVE,
+    scaling: UNSCALED,
+    price: OF_GROUPS,
+  },
+  {
+    name: 'best-groups-48',
+    title: `The best, likewise: massive tokens, groups of ${GROUP}, nothing clipped, 48 sequences`,
+    like: 'best',
+    quantization: {
+      ...fixed(1),
+      activations: { clipRatio: 1, groupSize: GROUP },
+      weights: { gptq: { samples: 48 } },
+    },
+    rotation: MASSIVE,
     price: OF_GROUPS,
   },
   {
     name: 'flatquant',
-    title: 'The best with FlatQuant in place of R1 and R4',
+    title: 'The three with FlatQuant in place of R1 and R4',
     like: 'best',
     quantization: {},
     rotation: { r1: 'none', r2: 'hadamard', r4: false },
@@ -183,7 +216,7 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   {
     name: 'best-flatquant',
-    title: 'The best with FlatQuant in place of R4',
+    title: 'The three with FlatQuant in place of R4',
     like: 'best',
     quantization: {},
     rotation: { r4: false },
@@ -212,8 +245,9 @@ export function titleOf(
 export const TABLE_ROWS: readonly string[] = [
   ...KNOWN_ROWS,
   ...QUALITY_ROWS.filter(({ like }) => like !== 'best').map(({ name }) => name),
+  THREE,
   'best',
-  ...QUALITY_ROWS.filter(({ like }) => like === 'best').map(({ name }) => name),
+  ...QUALITY_ROWS.filter(({ name, like }) => like === 'best' && name !== THREE).map(({ name }) => name),
 ];
 /** Also measured at W4A8KV8 and on tasks. */
-export const BEST_ROWS: readonly string[] = ['peak-gptq', 'best', 'groups'];
+export const BEST_ROWS: readonly string[] = ['peak-gptq', 'best', 'best-groups'];

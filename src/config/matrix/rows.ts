@@ -60,7 +60,7 @@ const BEST_ROW: Row = {
   name: 'best',
   title: 'Captured activations (peak), best',
   settings: {
-    ...row('best', '', learned(true, PEAK), GPTQ).settings,
+    ...row('best', '', learned(true, PEAK), { ...GPTQ, scaling: 'balance' }).settings,
     quantization: {
       weights: { method: 'gptq', gptq: { inputs: 'quantized', target: 'residual', damping: 0.3 } },
       activations: { clipRatio: 'searched' },

@@ -31,7 +31,7 @@ export function kindWords(kind: PresetName | 'table'): vscode.QuickPickItem {
       return {
         label: t('Best W4A4KV4'),
         detail: t(
-          'The least perplexity of all that runs as fast: R1, R2 learned from captured activations, clip ratios searched, keys without their mean, weights rounded for the outputs of quantized layers. Minutes to an hour on a CPU.',
+          'The least perplexity of all that runs as fast: R1, R2 learned from captured activations, channels in front of R4 balanced, clip ratios searched, keys without their mean, weights rounded for the outputs of quantized layers. Minutes to an hour on a CPU.',
         ),
       };
     case 'vllm-w4a4':

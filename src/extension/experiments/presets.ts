@@ -128,7 +128,7 @@ export function experimentText(experiment: NewExperiment): string {
     "start": ${json(shape.start)},
     "learning": ${learningText(shape.learning)}
   },
-  ${evaluation}
+  ${scalingText(shape)}${evaluation}
 }
 `;
 }
@@ -136,6 +136,10 @@ export function experimentText(experiment: NewExperiment): string {
 function quantizationText(shape: Shape): string {
   if (shape.isBest) return bestQuantization(shape);
   return shape.isServed ? servedQuantization(shape) : plainQuantization(shape);
+}
+
+function scalingText({ isBest }: Shape): string {
+  return isBest ? '"scaling": { "method": "balance" },\n  ' : '';
 }
 
 /** R3 has no place in front of vLLM's cache, nor use beside keys that are not rounded. */
