@@ -74,12 +74,15 @@ function depthTable(networks: readonly ContenderSpeed[], depths: readonly number
 
 const alignsOf = (head: readonly string[]): Align[] => head.map((_, i) => (i === 0 ? 'left' : 'right'));
 
+/** `2.31`, and of what is far slower `0.0031`. */
+const times = (ratio: number): string => (ratio < 0.1 ? ratio.toPrecision(2) : ratio.toFixed(2));
+
 /** `integer against onnx: prompt 2.31 times as fast, behind it 0.71 times (fastest rounds)`. */
 function comparisons([first, ...others]: readonly ContenderSpeed[]): string[] {
   if (!first || others.length === 0) return [];
   const lines = others.map(({ name, prompt, decode }) => {
     const [read, written] = [first.prompt.fastest / prompt.fastest, first.decode.fastest / decode.fastest];
-    return `${first.name} against ${name}: prompt ${read.toFixed(2)} times as fast, behind it ${written.toFixed(2)} times`;
+    return `${first.name} against ${name}: prompt ${times(read)} times as fast, behind it ${times(written)} times`;
   });
   return [lines.join('\n')];
 }

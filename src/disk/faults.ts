@@ -14,7 +14,8 @@ interface Reason {
 const PATH =
   'Check the path: it is taken from the folder that you are in, or from that of the experiment file.';
 const OTHER_PLACE = 'Choose another place, or get the right to write there.';
-const ROOM = 'Make room there, or choose another folder; a run can then be resumed.';
+/** What to do about a full disk, where a run is at work. */
+export const ROOM = 'Make room there, or choose another folder; a run can then be resumed.';
 const AGAIN = 'Look at the disk or the network, then try again; a run can be resumed.';
 
 const REASONS: Readonly<Record<string, Reason>> = {

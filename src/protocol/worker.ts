@@ -253,8 +253,16 @@ export interface CompareParams {
   readonly tokens: number;
   /** 0 takes the most likely token. */
   readonly temperature: number;
+  /** 0: all tokens. */
+  readonly topK: number;
   readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
   readonly seed: number;
+  /** Texts end before it; empty for none. */
+  readonly stop: string;
+  /** True where the prompt is written by the model's chat template. */
+  readonly chat: boolean;
   /** It replaces the runs' own; null leaves them. */
   readonly device: ExperimentOverrides['device'];
 }

@@ -7,13 +7,15 @@ import type { CompareParams } from '../protocol/worker.ts';
 export function comparisonOf(
   params: CompareParams,
 ): (signal: AbortSignal) => AsyncGenerator<RunEvent | ComparisonEvent, null> {
-  const { runs, prompt, tokens, temperature, topP, seed, device } = params;
+  const { runs, prompt, tokens, seed, stop, chat, device } = params;
+  const { temperature, topK, topP, minP, repetitionPenalty } = params;
   const request = {
     from: runs.map((run) => ({ run })),
-    prompt: { text: prompt, chat: null },
+    prompt: { text: prompt, chat: chat ? { system: null } : null },
     tokens,
-    choice: { repetitionPenalty: 1, temperature, topK: 0, topP, minP: 0 },
+    choice: { repetitionPenalty, temperature, topK, topP, minP },
     seed,
+    stops: stop === '' ? [] : [stop],
   };
   return async function* (signal) {
     yield* compareText(request, { signal, device: device ?? undefined });

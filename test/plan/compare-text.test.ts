@@ -26,6 +26,7 @@ const REQUEST: ComparisonRequest = {
   tokens: 24,
   choice: MOST_LIKELY,
   seed: 0,
+  stops: [],
 };
 
 async function compared(changes: Partial<ComparisonRequest> = {}) {
@@ -93,6 +94,15 @@ test('full precision judges its own text without difference; a run differs, and 
     run!.map(({ type }) => type).filter((type, place, all) => type !== all[place - 1]),
     ['started', 'prompt', 'network', 'token', 'text-end', 'written', 'judged', 'text-judged'],
   );
+});
+
+test('each text ends before a stop string', async () => {
+  const whole = await compared();
+  const text = whole.result.fullPrecision.text;
+  const stop = text.slice(8, 12);
+  const { result } = await compared({ stops: [stop] });
+  assert.equal(result.fullPrecision.text, text.slice(0, text.indexOf(stop)));
+  assert.equal(result.fullPrecision.ended, 'stop');
 });
 
 test('bytes are those that each network takes alone', async () => {

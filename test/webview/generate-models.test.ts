@@ -159,6 +159,10 @@ test('intents and memories that no page of ours makes are refused', () => {
     { tokens: 513 },
     { tokens: 1.5 },
     { topP: 0 },
+    { topK: 0.5 },
+    { minP: 1.5 },
+    { repetitionPenalty: 0 },
+    { stop: 'x'.repeat(201) },
     { temperature: -1 },
     { seed: -1 },
   ])
@@ -166,5 +170,8 @@ test('intents and memories that no page of ours makes are refused', () => {
   assert.equal(intent({ prompt: 'x'.repeat(100_001) }), null);
   const memory = { runs: RUNS.map(({ dir }) => dir), settings: SETTINGS };
   assert.ok(generateMemorySchema.safeParse(memory).success);
+  const { prompt, tokens, temperature, topP, seed } = SETTINGS;
+  const before = { ...memory, settings: { prompt, tokens, temperature, topP, seed } };
+  assert.deepEqual(generateMemorySchema.parse(before), memory, 'as an earlier version kept it');
   assert.ok(!generateMemorySchema.safeParse({ ...memory, runs: Array(6).fill('/x') }).success);
 });

@@ -127,8 +127,17 @@ drawn('prompt and settings are kept over a reload; runs are added and removed', 
   const panel = await browser.show('generate', waiting(), { kept });
   const { page } = panel;
   await page.getByRole('button', { name: 'Generate' }).click();
-  const settings = { prompt: 'Kept', tokens: 7, temperature: 0.5, topP: 0.9, seed: 3 };
+  const drawing = { topK: 0, topP: 0.9, minP: 0, repetitionPenalty: 1, seed: 3 };
+  const settings = { prompt: 'Kept', tokens: 7, temperature: 0.5, ...drawing, stop: '', chat: false };
   assert.deepEqual(await panel.intentOf('generate'), { type: 'generate', settings });
+  await page.getByRole('spinbutton', { name: 'Top-k' }).fill('40');
+  await page.getByRole('spinbutton', { name: 'Min-p' }).fill('0.05');
+  await page.getByRole('spinbutton', { name: 'Repetition penalty' }).fill('1.2');
+  await page.getByRole('textbox', { name: 'Stop before' }).fill('The end');
+  await page.getByRole('checkbox', { name: 'Chat template' }).check();
+  await page.getByRole('button', { name: 'Generate' }).click();
+  const more = { topK: 40, minP: 0.05, repetitionPenalty: 1.2, stop: 'The end', chat: true };
+  assert.deepEqual((await panel.intents()).at(-1), { type: 'generate', settings: { ...settings, ...more } });
   await page.getByRole('textbox', { name: 'Prompt' }).fill('Kept on');
   assert.equal(((await panel.kept()) as typeof kept).toggles.draft.prompt, 'Kept on');
   await page.getByRole('button', { name: 'Add run…' }).click();

@@ -31,8 +31,13 @@ export const SETTINGS = {
   prompt: 'Once upon a time',
   tokens: PIECES.length,
   temperature: 0,
+  topK: 0,
   topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
   seed: 0,
+  stop: '',
+  chat: false,
 };
 
 /** Differences of log-probabilities that reach every step of colour. */

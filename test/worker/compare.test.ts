@@ -14,8 +14,13 @@ const PARAMS: CompareParams = {
   prompt: 'once upon a time',
   tokens: 40,
   temperature: 0,
+  topK: 0,
   topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
   seed: 0,
+  stop: '',
+  chat: false,
   device: null,
 };
 let client: WorkerClient;

@@ -1,5 +1,10 @@
 import type { GenerateSettings } from '../../src/protocol/panels/generate.ts';
-import { LONGEST_PROMPT, type Range, SETTING_RANGES } from '../../src/protocol/panels/generate-limits.ts';
+import {
+  LONGEST_PROMPT,
+  LONGEST_STOP,
+  type Range,
+  SETTING_RANGES,
+} from '../../src/protocol/panels/generate-limits.ts';
 import type { GenerateStrings } from '../../src/protocol/panels/generate-strings.ts';
 import { recordOf } from '../../src/protocol/records.ts';
 import { h, setAttribute } from '../shared/dom.ts';
@@ -8,7 +13,7 @@ import type { Draft } from './toggles.ts';
 type NumberName = keyof typeof SETTING_RANGES;
 const NAMES = Object.keys(SETTING_RANGES) as NumberName[];
 /** Have no effect where the most likely token is taken. */
-const DRAWN: readonly NumberName[] = ['topP', 'seed'];
+const DRAWN: readonly NumberName[] = ['topK', 'topP', 'minP', 'seed'];
 
 /** The prompt, and the few numbers that decide how it is gone on from. */
 export class Fields {
@@ -16,6 +21,8 @@ export class Fields {
   readonly numbers: HTMLElement;
   readonly #prompt: HTMLTextAreaElement;
   readonly #inputs: Readonly<Record<NumberName, HTMLInputElement>>;
+  readonly #stop: HTMLInputElement;
+  readonly #chat: HTMLInputElement;
   readonly #strings: GenerateStrings;
 
   /** @param enter Ctrl+Enter was pressed in a field. */
@@ -30,16 +37,16 @@ export class Fields {
       element.value = draft[name];
       return element;
     };
-    this.#inputs = {
-      tokens: input('tokens'),
-      temperature: input('temperature'),
-      topP: input('topP'),
-      seed: input('seed'),
-    };
+    this.#inputs = recordOf(NAMES, input);
+    this.#stop = h('input', { type: 'text', maxlength: LONGEST_STOP });
+    this.#stop.value = draft.stop;
+    this.#chat = h('input', { type: 'checkbox', title: strings.chatHint });
+    this.#chat.checked = draft.chat;
     this.prompt = h('label', { class: 'field prompt' }, h('span', {}, strings.prompt), this.#prompt);
-    const fields = NAMES.map((name) =>
-      h('label', { class: 'field' }, h('span', {}, strings[name]), this.#inputs[name]),
-    );
+    const field = (text: string, element: HTMLElement) =>
+      h('label', { class: 'field' }, h('span', {}, text), element);
+    const fields = NAMES.map((name) => field(strings[name], this.#inputs[name]));
+    fields.push(field(strings.stopBefore, this.#stop), field(strings.chat, this.#chat));
     this.numbers = h('div', { class: 'row numbers' }, ...fields);
     for (const element of [this.prompt, this.numbers]) {
       element.addEventListener('input', () => {
@@ -58,18 +65,16 @@ export class Fields {
   /** The settings where all fields hold what they may; else null, and the field that does not says why. */
   read(): GenerateSettings | null {
     for (const name of NAMES) if (!this.#inputs[name].reportValidity()) return null;
-    const { prompt, ...typed } = this.#draft;
-    return { prompt, ...recordOf(NAMES, (name) => Number(typed[name])) };
+    const { prompt, stop, chat, ...typed } = this.#draft;
+    return { prompt, stop, chat, ...recordOf(NAMES, (name) => Number(typed[name])) };
   }
 
   get #draft(): Draft {
-    const { tokens, temperature, topP, seed } = this.#inputs;
     return {
       prompt: this.#prompt.value,
-      tokens: tokens.value,
-      temperature: temperature.value,
-      topP: topP.value,
-      seed: seed.value,
+      ...recordOf(NAMES, (name) => this.#inputs[name].value),
+      stop: this.#stop.value,
+      chat: this.#chat.checked,
     };
   }
 
@@ -77,17 +82,12 @@ export class Fields {
     const isGreedy = Number(this.#inputs.temperature.value) === 0;
     for (const name of DRAWN) {
       this.#inputs[name].disabled = isGreedy;
-      setAttribute(this.#inputs[name], 'title', isGreedy && this.#strings.notDrawn);
+      const use = name === 'topK' && this.#strings.allTokens;
+      setAttribute(this.#inputs[name], 'title', isGreedy ? this.#strings.notDrawn : use);
     }
   }
 }
 
-export function draftOf({ prompt, tokens, temperature, topP, seed }: GenerateSettings): Draft {
-  return {
-    prompt,
-    tokens: String(tokens),
-    temperature: String(temperature),
-    topP: String(topP),
-    seed: String(seed),
-  };
+export function draftOf({ prompt, stop, chat, ...numbers }: GenerateSettings): Draft {
+  return { prompt, stop, chat, ...recordOf(NAMES, (name) => String(numbers[name])) };
 }

@@ -26,7 +26,7 @@ export class GenerateHead {
 
   constructor({ strings, remembered }: GenerateState, line: Line) {
     this.#line = line;
-    const draft = line.toggles.draft ?? draftOf(remembered.settings);
+    const draft = { ...draftOf(remembered.settings), ...line.toggles.draft };
     this.#fields = new Fields(
       strings,
       draft,

@@ -33,7 +33,9 @@ export async function renderChat(dir: string, messages: readonly ChatMessage[]):
     throw new UserError(
       'chat/template',
       `The chat template of ${path} cannot write these messages: ${messageOf(error)}.`,
-      'Leave --system out if the template takes none, or leave --chat out and write the prompt as the model expects it.',
+      messages.some(({ role }) => role === 'system')
+        ? 'Leave --system out if the template takes none, or leave --chat out and write the prompt as the model expects it.'
+        : 'Mend the template, or write the prompt as the model expects it, without a template.',
     );
   }
 }

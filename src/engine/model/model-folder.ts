@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { mkdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { writing } from '../../disk/faults.ts';
+import { ROOM, writing } from '../../disk/faults.ts';
 import { UserError } from '../../protocol/errors.ts';
 
 /**
@@ -35,9 +35,17 @@ export async function writeModelFolder(out: string, fill: (folder: string) => Pr
     } catch (error) {
       // The fault that counts is the first.
       await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
-      throw error;
+      throw toldOf(out, temporary, error);
     }
   });
+}
+
+/** A fault in the temporary folder, told of the folder that it was to become. */
+function toldOf(out: string, temporary: string, error: unknown): unknown {
+  if (!(error instanceof UserError)) return error;
+  const { code, message, hint } = error;
+  const todo = hint === ROOM ? 'Make room there, or choose another folder. Nothing is left behind.' : hint;
+  return new UserError(code, message.replaceAll(temporary, out), todo);
 }
 
 /** Removes a folder of ours where the work on it fails. */

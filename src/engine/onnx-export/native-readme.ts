@@ -7,10 +7,12 @@ export interface ReadmeModel {
   readonly platform: string;
   readonly rows: CacheRows;
   readonly kvHeads: number;
+  /** The id that texts begin with. */
+  readonly first: number;
 }
 
 /** How a folder with our operators is loaded from Python and from C++, in Markdown. */
-export function nativeUsage({ library, platform, rows, kvHeads }: ReadmeModel): string {
+export function nativeUsage({ library, platform, rows, kvHeads, first }: ReadmeModel): string {
   const isBytes = rows.dtype === 'int8';
   const [python, cpp] = isBytes ? ['np.int8', 'int8_t'] : ['np.float32', 'float'];
   return `\`model.onnx\` uses operators of the domain \`spinquant\`. They are in \`${library}\`, built for ${platform}; ONNX Runtime
@@ -29,7 +31,7 @@ options = ort.SessionOptions()
 options.register_custom_ops_library("./${library}")
 session = ort.InferenceSession("model.onnx", options)
 cache = {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), ${python}) for i in session.get_inputs()[1:]}
-ids, new = [1], [1]
+ids, new = [${first}], [${first}]
 for _ in range(20):
     logits, *grown = session.run(None, {"input_ids": np.array([new], np.int64), **cache})
     cache = dict(zip(cache, grown))
@@ -51,7 +53,7 @@ int main() {
   options.RegisterCustomOpsLibrary(ORT_TSTR("./${library}"));
   Ort::Session session(env, ORT_TSTR("model.onnx"), options);
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
-  int64_t id = 1, one[] = {1, 1}, none[] = {1, ${kvHeads}, 0, ${rows.width}};
+  int64_t id = ${first}, one[] = {1, 1}, none[] = {1, ${kvHeads}, 0, ${rows.width}};
   ${cpp} nothing = 0;
   std::vector<Ort::Value> values;
   values.push_back(Ort::Value::CreateTensor(memory, &id, 1, one, 2));

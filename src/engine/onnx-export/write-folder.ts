@@ -130,17 +130,18 @@ async function filesBeside(
 
 async function writeCard(
   folder: string,
-  { network, target, card = (usage) => `${usage}\n` }: FolderToWrite,
+  { network, target, tokens, card = (usage) => `${usage}\n` }: FolderToWrite,
 ): Promise<void> {
   const path = join(folder, README_FILE);
-  await writing(path, () => writeFile(path, card(usageOf(network, libraryFor(target)))));
+  await writing(path, () => writeFile(path, card(usageOf(network, libraryFor(target), tokens.bos ?? 0))));
 }
 
-function usageOf(network: Network, library: string | null): string {
+/** @param first the id that texts begin with. */
+function usageOf(network: Network, library: string | null, first: number): string {
   if (library === null) return STOCK_USAGE;
   const { kvHeads } = network.checkpoint.config;
   const rows = cacheRowsOf(network);
-  return nativeUsage({ library: basename(library), platform: PLATFORM, rows, kvHeads });
+  return nativeUsage({ library: basename(library), platform: PLATFORM, rows, kvHeads, first });
 }
 
 /**

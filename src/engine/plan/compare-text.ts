@@ -41,6 +41,8 @@ export interface ComparisonRequest {
   readonly tokens: number | null;
   readonly choice: TokenChoice;
   readonly seed: number;
+  /** Texts end before any of these; none is empty. */
+  readonly stops: readonly string[];
 }
 
 /** A network that wrote a text and judged that at full precision. */
@@ -219,8 +221,8 @@ async function* ownText(
   { bench, prompt, tokens, see }: Place,
   signal?: AbortSignal,
 ): AsyncGenerator<ColumnEvent, WrittenText & { readonly likely: readonly number[] }> {
-  const { choice, seed } = request;
-  const task = { prompt, tokens, choice, seed, stops: [], endTokens: endTokensOf(bench), see };
+  const { choice, seed, stops } = request;
+  const task = { prompt, tokens, choice, seed, stops, endTokens: endTokensOf(bench), see };
   const writing = continueText(network, bench.tokenizer.decode, task, signal);
   const likely: number[] = [];
   for (;;) {

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { NetworkBytes, TextJudgement } from '../comparison.ts';
 import { beginSchema, type Problem, type RunName, readySchema, runDirSchema } from './common.ts';
-import { LONGEST_PROMPT, MOST_RUNS, type Range, SETTING_RANGES } from './generate-limits.ts';
+import { LONGEST_PROMPT, LONGEST_STOP, MOST_RUNS, type Range, SETTING_RANGES } from './generate-limits.ts';
 import type { GenerateStrings } from './generate-strings.ts';
 
 export type ColumnStatus = 'waiting' | 'working' | 'done' | 'stopped' | 'failed';
@@ -76,8 +76,16 @@ export const generateSettingsSchema = z.strictObject({
   /** Tokens that each network writes at most. */
   tokens: inRange(SETTING_RANGES.tokens),
   temperature: inRange(SETTING_RANGES.temperature),
+  /** Memories of earlier versions have neither this nor the others with a default. */
+  topK: inRange(SETTING_RANGES.topK).default(0),
   topP: inRange(SETTING_RANGES.topP),
+  minP: inRange(SETTING_RANGES.minP).default(0),
+  repetitionPenalty: inRange(SETTING_RANGES.repetitionPenalty).default(1),
   seed: inRange(SETTING_RANGES.seed),
+  /** Texts end before it; empty for none. */
+  stop: z.string().max(LONGEST_STOP).default(''),
+  /** True where the prompt is what a person says in a chat, by the model's template. */
+  chat: z.boolean().default(false),
 });
 export type GenerateSettings = z.output<typeof generateSettingsSchema>;
 

@@ -22,7 +22,10 @@ import { comparable, deletedName, generateState } from './state.ts';
 
 /** A model of stories, or any other, has something to say to it. */
 const FIRST_PROMPT = 'Once upon a time';
-const FIRST_SETTINGS = { prompt: FIRST_PROMPT, tokens: 64, temperature: 0, topP: 1, seed: 0 };
+const FIRST_SETTINGS: GenerateSettings = {
+  ...{ prompt: FIRST_PROMPT, tokens: 64, temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 },
+  ...{ seed: 0, stop: '', chat: false },
+};
 
 /** The panel of generated text: which runs are compared, and the text that they write. */
 export class GeneratePanel extends Panel<GenerateState, GenerateIntent, GenerateMemory> {
@@ -137,13 +140,13 @@ export class GeneratePanel extends Panel<GenerateState, GenerateIntent, Generate
   }
 
   /** Shows what comes as it comes. Does not reject. */
-  async #compare({ prompt, tokens, temperature, topP, seed }: GenerateSettings, runs: readonly string[]) {
+  async #compare(settings: GenerateSettings, runs: readonly string[]) {
     const controller = new AbortController();
-    const comparison = new Comparison(prompt, runs);
+    const comparison = new Comparison(settings.prompt, runs);
     this.#controller = controller;
     this.#comparison = comparison;
     const { device } = experimentOverrides();
-    const params = { job: `text-${this.#next++}`, runs, prompt, tokens, temperature, topP, seed, device };
+    const params = { job: `text-${this.#next++}`, runs, ...settings, device };
     try {
       await this.services.compareText(
         params,
