@@ -95,11 +95,11 @@ function mappedHalf(graph: Graph) {
     return kronecker(value, graph.input(name, [n + left ** 2 + (n / left) ** 2]), left);
   };
   const normed = rmsNorm(x, 1e-5);
-  const read = mapOf(normed, 'mlp', 6);
+  const read = mapOf(normed, 'mlp.map', 6);
   const weights = ['gate', 'up'].map((name) => weight(graph, name, HIDDEN, WIDTH));
   const [gate, up] = int4MatMuls(read, weights, EIGHT) as [Value, Value];
   const product = swiGlu(gate, up);
-  const mixed = mapOf(product, 'down', 8);
+  const mixed = mapOf(product, 'down.map', 8);
   const down = int4MatMul(mixed, weight(graph, 'down', WIDTH, HIDDEN), EIGHT);
   return { y: add(x, down), between: { normed, read, product, mixed, down } };
 }
