@@ -1,7 +1,7 @@
 /**
  * This benchmark runs the layers of a quantized network of SmolLM2-135M's shape as they decode: with its operators in
- * turn and with those that are joined, for one token and for 512; and says which share of a token R3, R4 and the
- * quantizers take. It writes bench/results/layer.json.
+ * turn and with those that are joined, for one token and for 512; and says which share of a token R3, R4, the quantizers,
+ * FlatQuant's maps and groups of channels take. It writes bench/results/layer.json.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -39,17 +39,23 @@ for (const threads of [1, 2])
   for (const form of FORMS)
     for (const size of SIZES) layers.push(await measure({ threads, ...form, ...size }));
 
+/** What a layer of SpinQuant has of the parts; the others stand beside it. */
+const OF_SPINQUANT = ['R3', 'R4', 'quantizers'] as const;
+
 async function shares(form: (typeof FORMS)[number]) {
   const argument: PartsArgument = { ...SHAPE, ...form };
   const parts = await runScript<Parts>(script('parts.ts'), argument);
-  const sum = Object.values(parts).reduce((a, b) => a + b, 0);
+  const sum = OF_SPINQUANT.reduce((total, name) => total + parts[name], 0);
   const measured = layers.find(
     ({ threads, tokens, bits }) => threads === 1 && tokens === 1 && bits === form.bits,
   )!;
   const layer = 1000 * measured.rows[1]!.milliseconds;
-  const list = Object.entries(parts).map(([name, value]) => `${name} ${value.toFixed(2)} µs`);
-  console.log(`\nA${form.bits}KV${form.cacheBits}, one token: ${list.join(', ')}`);
-  console.log(`together ${sum.toFixed(2)} µs, ${((100 * sum) / layer).toFixed(1)} % of a layer's call`);
+  const share = (taken: number): string => `${((100 * taken) / layer).toFixed(1)} %`;
+  const list = Object.entries(parts).map(
+    ([name, value]) => `${name} ${value.toFixed(2)} µs, ${share(value)}`,
+  );
+  console.log(`\nA${form.bits}KV${form.cacheBits}, one token: ${list.join('; ')}`);
+  console.log(`${OF_SPINQUANT.join(', ')} together ${sum.toFixed(2)} µs, ${share(sum)} of a layer's call`);
   return { ...form, ...parts, ofLayer: sum / layer };
 }
 

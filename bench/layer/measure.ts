@@ -15,13 +15,16 @@ import type { Tensors } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Rebuilt, type Rewrite, rebuild } from '../../src/engine/graph/rebuild.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
+import { kroneckerFactors, kroneckerNumbers } from '../../src/engine/network/kronecker.ts';
 import { LayerCache } from '../../src/engine/network/layer-cache.ts';
 import { DECODE } from '../../src/engine/network/layer-programs.ts';
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { Positions, slicedTables } from '../../src/engine/network/position-tables.ts';
-import { spinQuantMaps } from '../../src/engine/network/seams.ts';
+import { type SeamMaps, type SeamState, seamOf, spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
+import { Rng } from '../../src/engine/rotation/random.ts';
+import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Session } from '../../src/engine/runtime/types.ts';
 import { float32, type HostTensor, zeros } from '../../src/protocol/tensor.ts';
@@ -100,14 +103,50 @@ function inTurn(graph: Graph, outputs: Readonly<Record<string, Value>>): Rebuilt
   return rebuild(split.graph, split.outputs, swappedAxes);
 }
 
-async function contender(name: string, rotations: boolean, isJoined: boolean): Promise<Contender> {
-  const [r3, r4] = rotations
-    ? [planHadamard(config.headDim), planHadamard(config.intermediateSize)]
-    : [null, null];
-  const maps = spinQuantMaps({ r1: false, r2: false, r3, r4 });
+/** What stands in front of products. */
+interface Form {
+  readonly maps: SeamMaps;
+  readonly state?: SeamState;
+  /** Channels that share a scale where q, k, v, gate, up and down are read; 0 for whole tokens. */
+  readonly group?: number;
+}
+
+const [r3, r4] = [planHadamard(config.headDim), planHadamard(config.intermediateSize)];
+const HADAMARD: Form = { maps: spinQuantMaps({ r1: false, r2: false, r3, r4 }) };
+const NONE: Form = { maps: spinQuantMaps({ r1: false, r2: false, r3: null, r4: null }) };
+const R3_ALONE: Form = { maps: spinQuantMaps({ r1: false, r2: false, r3, r4: null }) };
+
+/** FlatQuant's seams, with products of two rotations: R3 stays, R4 goes. */
+function kroneckerForm(): Form {
+  const seams = ['attention-norm', 'mlp-norm', 'up-down'] as const;
+  const random = new Rng(0);
+  const numbersOf = (width: number): Float32Array => {
+    const [left, right] = kroneckerFactors(width).map((n) => haarRotation(n, random));
+    const gain = new Float64Array(width).fill(1);
+    return Float32Array.from(kroneckerNumbers({ gain, left: left!, right: right! })!);
+  };
+  const ofLayers = (width: number): Float32Array[] =>
+    Array<Float32Array>(config.layers).fill(numbersOf(width));
+  return {
+    maps: {
+      ...R3_ALONE.maps,
+      ...Object.fromEntries(seams.map((seam) => [seam, { kind: 'kronecker' }])),
+    },
+    state: Object.fromEntries(seams.map((seam) => [seam, ofLayers(seamOf(seam, config).width)])),
+  };
+}
+
+async function contender(name: string, form: Form, isJoined: boolean): Promise<Contender> {
+  const { maps, state, group = 0 } = form;
+  const own = {
+    ...quantizers,
+    input: quantizer(argument.bits, group),
+    downInput: quantizer(argument.bits, group),
+  };
   const network = new Network(programs, checkpoint, {
-    ...{ mode: 'merged', quantizers, maps, centreEmbedding: false, integer: 'always' },
+    ...{ mode: 'merged', quantizers: own, maps, centreEmbedding: false, integer: 'always' },
   });
+  if (state) network.setMaps(state);
   const shape = { batch: 1, sequence: argument.tokens, capacity: CAPACITY };
   const { shape: layer, types } = network.layerContext(0, shape);
   const built = DECODE.build({ shape: layer, types, mode: 'merged' }, programs.abilities);
@@ -150,9 +189,12 @@ async function activations(): Promise<Tensors> {
 }
 
 const contenders = [
-  await contender('in turn', true, false),
-  await contender('joined', true, true),
-  await contender('joined, no R3 and R4', false, true),
+  await contender('in turn', HADAMARD, false),
+  await contender('joined', HADAMARD, true),
+  await contender('joined, no R3 and R4', NONE, true),
+  await contender('joined, no R4', R3_ALONE, true),
+  await contender('FlatQuant in place of R4', kroneckerForm(), true),
+  await contender('groups of 64 channels', { ...HADAMARD, group: 64 }, true),
 ];
 for (let round = 0; round <= argument.rounds; round++)
   for (const { session, into, layers, milliseconds } of contenders)

@@ -1,4 +1,8 @@
-/** Measures what R3, R4 and the quantizers of a layer take for one token, operator by operator. Prints JSON. */
+/**
+ * Measures what R3, R4, FlatQuant's maps and the quantizers of a layer take for one token, operator by operator. Prints
+ * JSON.
+ */
+import { kroneckerFactors } from '../../src/engine/network/kronecker.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { openAddon } from '../probe.ts';
@@ -15,9 +19,11 @@ export interface Argument {
 }
 
 /** Microseconds of one layer and token, the fastest of many calls. */
-export type Parts = Readonly<Record<'R3' | 'R4' | 'quantizers', number>>;
+export type Parts = Readonly<Record<'R3' | 'R4' | 'quantizers' | 'P₁ ⊗ P₂' | 'groups of 64', number>>;
 
 const ROUNDS = 4000;
+/** In memory of their own each: where it lies, a call of some microseconds takes longer or less long. */
+const TURNS = 12;
 
 const argument = JSON.parse(process.argv[2]!) as Argument;
 const { hidden, intermediate, heads, kvHeads, headDim, bits, cacheBits } = argument;
@@ -77,6 +83,40 @@ function r4(): number {
   return withR4 - microseconds('SwiGluInt4MatMul', product, rows, y);
 }
 
+/** FlatQuant's map in a product: what a product with it takes beyond one without. */
+function kronecker(columns: number, swiGlu: boolean): number {
+  const [left, right] = kroneckerFactors(columns);
+  const product = { ...rule, rows: 16, group: 0, activation_group: 0, zero_points: 0 };
+  const rows = swiGlu ? [noise(1, columns), noise(1, columns)] : [noise(1, columns)];
+  const numbers = noise(columns + left ** 2 + right ** 2);
+  const y = [new Float32Array(16)];
+  const name = (map: string): string => `${swiGlu ? 'SwiGlu' : ''}${map}Int4MatMul`;
+  const inputs = [...rows, numbers, ...panel(columns)];
+  const mapped = microseconds(name('Kronecker'), { ...product, left }, inputs, y);
+  return mapped - microseconds(name(''), product, [...rows, ...panel(columns)], y);
+}
+
+/**
+ * A weight [outputs, columns] times a token with a scale for 64 channels, beyond one with a scale for all. Few rows, which
+ * stay in the cache, are measured twice: what a row adds is taken for all of them.
+ */
+function grouping(outputs: number, columns: number): number {
+  const of = (rows: number, spans: number): number => {
+    const panels = rows / 16;
+    const codes = { data: new Int8Array(panels * columns * 8), dims: [panels, columns / 8, 64] };
+    const attributes = { ...rule, rows, group: 0, zero_points: 0, activation_group: columns / spans };
+    const inputs = [noise(1, columns), codes, noise(panels, spans + 1, 16)];
+    return microseconds('Int4MatMul', attributes, inputs, [new Float32Array(rows)]);
+  };
+  const added = (rows: number): number => {
+    const turns = Array.from({ length: TURNS }, () => [of(rows, columns / 64), of(rows, 1)] as const);
+    return Math.min(...turns.map(([groups]) => groups)) - Math.min(...turns.map(([, whole]) => whole));
+  };
+  const [few, more] = [16, 256];
+  const least = added(few);
+  return least + ((added(more) - least) / (more - few)) * (outputs - few);
+}
+
 /** Keys or values of one token; those of keys with RoPE. */
 function packing(keys: 0 | 1, attributes: Readonly<Record<string, number>>, m: ProbeTensor | null): number {
   const form = { ...rule, bits: cacheBits, group: 0, keys, heads: kvHeads, tokens: 1 };
@@ -101,6 +141,7 @@ function r3(): number {
   return queries + packing(1, attributes, m) - packing(1, {}, null);
 }
 
+const qkv = (heads + 2 * kvHeads) * headDim;
 const parts: Parts = {
   R3: r3(),
   R4: r4(),
@@ -111,5 +152,8 @@ const parts: Parts = {
     quantizing(intermediate) +
     packing(1, {}, null) +
     packing(0, {}, null),
+  // In front of q, k and v, of gate and up, and of down.
+  'P₁ ⊗ P₂': 2 * kronecker(hidden, false) + kronecker(intermediate, true),
+  'groups of 64': grouping(qkv, hidden) + grouping(2 * intermediate, hidden) + grouping(hidden, intermediate),
 };
 console.log(JSON.stringify(parts));

@@ -2,6 +2,7 @@
 #pragma once
 #include <vector>
 #include "head_rows.h"
+#include "kronecker.h"
 
 namespace spinquant::reference {
 
@@ -24,6 +25,25 @@ inline std::vector<double> transformed(const HadamardArgs& args, const std::vect
       for (size_t k = 0; k < columns; k++) {
         result[at] += args.scale * entry * sylvester_sign(k, c) * row[start + j * columns + k];
       }
+    }
+  }
+  return result;
+}
+
+/// Lᵀ (diag(s) X) R of a row, sum by sum; the row itself where there is no such map.
+inline std::vector<double> times_kronecker(const KroneckerArgs& args, const std::vector<double>& row) {
+  if (args.rows == 0) return row;
+  const size_t rows = args.rows, columns = args.columns;
+  std::vector<double> inner(row.size()), result(row.size());
+  for (size_t i = 0; i < row.size(); i++) {
+    const size_t start = i / columns * columns;
+    for (size_t k = 0; k < columns; k++) {
+      inner[i] += row[start + k] * args.gain[start + k] * args.right[k * columns + i % columns];
+    }
+  }
+  for (size_t i = 0; i < row.size(); i++) {
+    for (size_t k = 0; k < rows; k++) {
+      result[i] += args.left[k * rows + i / columns] * inner[k * columns + i % columns];
     }
   }
   return result;

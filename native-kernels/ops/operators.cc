@@ -3,6 +3,7 @@
 
 #define SPINQUANT_OPERATORS(X)      \
   X(hadamard_type)                  \
+  X(kronecker_type)                 \
   X(fake_quantize_type)             \
   X(fake_quantize_rows_type)        \
   X(quantize_rows_type)             \
@@ -42,6 +43,8 @@
   X(pack_int4_type)                 \
   X(int4_matmul_type)               \
   X(int4_matmul_add_type)           \
+  X(kronecker_int4_matmul_type)     \
+  X(swiglu_kronecker_int4_matmul_type) \
   X(swiglu_int4_matmul_type)
 
 namespace spinquant {

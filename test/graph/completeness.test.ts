@@ -39,9 +39,17 @@ const LACKING: readonly {
     why: 'Networks that write token by token learn nothing.',
   },
   {
-    names: ['Int4MatMul', 'Int4MatMulAdd', 'PackInt4', 'SwiGluInt4MatMul'],
+    names: [
+      ...['Int4MatMul', 'Int4MatMulAdd', 'KroneckerInt4MatMul', 'PackInt4', 'SwiGluInt4MatMul'],
+      'SwiGluKroneckerInt4MatMul',
+    ],
     parts: ['gradient'],
     why: 'Weights are packed once they are rounded, and nothing learns any more by then.',
+  },
+  {
+    names: ['Kronecker'],
+    parts: ['gradient'],
+    why: 'Deployed networks have it; maps that are learned are products of matrices, which have theirs.',
   },
   {
     names: ['FakeQuantizeRows'],

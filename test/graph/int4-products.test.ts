@@ -8,6 +8,7 @@ import {
   packedAttributes,
   packedDims,
 } from '../../src/engine/graph/fused/int4-matmul.ts';
+import { kronecker } from '../../src/engine/graph/fused/kronecker.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
 import { swiGlu } from '../../src/engine/graph/fused/swiglu.ts';
 import { Graph, type Value } from '../../src/engine/graph/graph.ts';
@@ -84,6 +85,42 @@ test('only what nothing else reads joins a product', { skip: notBuilt }, () => {
   assert.deepEqual(operators(graph, { y, product }), ['Int4MatMul', 'SwiGlu', 'Hadamard', 'Int4MatMulAdd']);
   assert.deepEqual(operators(graph, { y, mixed }), ['Int4MatMul', 'SwiGlu', 'Hadamard', 'Int4MatMulAdd']);
   assert.deepEqual(operators(graph, { y, down }), ['Int4MatMul', 'SwiGluInt4MatMul', 'Add']);
+});
+
+/** The second half of a layer with FlatQuant's maps. */
+function mappedHalf(graph: Graph) {
+  const x = graph.input('x', [TOKENS, WIDTH]);
+  const mapOf = (value: Value, name: string, left: number): Value => {
+    const n = value.dim(-1);
+    return kronecker(value, graph.input(name, [n + left ** 2 + (n / left) ** 2]), left);
+  };
+  const normed = rmsNorm(x, 1e-5);
+  const read = mapOf(normed, 'mlp.map', 6);
+  const weights = ['gate', 'up'].map((name) => weight(graph, name, HIDDEN, WIDTH));
+  const [gate, up] = int4MatMuls(read, weights, EIGHT) as [Value, Value];
+  const product = swiGlu(gate, up);
+  const mixed = mapOf(product, 'down.map', 8);
+  const down = int4MatMul(mixed, weight(graph, 'down', WIDTH, HIDDEN), EIGHT);
+  return { y: add(x, down), between: { normed, read, product, mixed, down } };
+}
+
+test('a Kronecker product joins the products that read it, to the same bits', {
+  skip: notBuilt,
+}, async () => {
+  const graph = new Graph();
+  const { y, between } = mappedHalf(graph);
+  const { normed, read, product, mixed } = between;
+  assert.deepEqual(operators(graph, { y }), ['KroneckerInt4MatMul', 'SwiGluKroneckerInt4MatMul']);
+  assert.deepEqual(operators(graph, { y, normed, product }), [
+    ...['RmsNorm', 'KroneckerInt4MatMul', 'SwiGlu'],
+    ...['KroneckerInt4MatMul', 'Add'],
+  ]);
+  assert.deepEqual(operators(graph, { y, read, mixed }), [
+    ...['RmsNorm', 'Kronecker', 'Int4MatMul', 'SwiGlu', 'Kronecker', 'Int4MatMulAdd'],
+  ]);
+  const [joined, expected] = [await run(graph, { y }), await run(graph, { y, ...between })];
+  assert.ok((expected.y!.data as Float32Array).every(Number.isFinite));
+  assert.deepEqual(joined.y!.data, expected.y!.data);
 });
 
 test('a product without a transform, and a row that is added to every token', { skip: notBuilt }, () => {

@@ -7,6 +7,7 @@ import { type CausalMask, causalAttention } from '../../src/engine/graph/fused/c
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
+import { kronecker } from '../../src/engine/graph/fused/kronecker.ts';
 import { peakLoss } from '../../src/engine/graph/fused/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
 import { rotaryEmbedding } from '../../src/engine/graph/fused/rotary.ts';
@@ -263,6 +264,20 @@ const TWINS: Record<string, Twin> = {
   },
   TokenLoss: { dims: [[3, 17]], build: (g, [x]) => tokenLoss(x!, g.ints([1, -1, 16])), roundings: 64 },
 };
+for (const [left, right] of [
+  [1, 3],
+  [4, 6],
+  [9, 17],
+] as const) {
+  const n = left * right;
+  TWINS[`Kronecker ${left} × ${right}`] = {
+    dims: [[2, 3, n], [n + left ** 2 + right ** 2 + 5]],
+    build: (_g, [x, numbers]) => kronecker(x!, numbers!, left),
+    // n summands of at most 1, each rounded n1 + n2 + 1 times in either form.
+    roundings: 2 * n * (left + right + 1),
+    forwardOnly: true,
+  };
+}
 for (const width of [1, 3, 8, 12, 172, 288]) {
   TWINS[`Hadamard ${width}`] = {
     dims: [[3, width]],

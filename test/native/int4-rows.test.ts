@@ -155,6 +155,97 @@ test('SwiGlu, Hadamard, a product and an addition in one: the bits of the four',
     }
 });
 
+/** Kronecker maps below a vector, beyond one, and of widths that no vector divides. */
+const MAPS: readonly (readonly [tokens: number, left: number, right: number])[] = [
+  [1, 24, 24],
+  [3, 5, 8],
+  [2, 3, 25],
+  [4, 9, 17],
+];
+
+/** The operator that multiplies rows by a map, and what a product with it takes. */
+function mapped(x: Float32Array, left: number, right: number): Operation {
+  const numbers = random(left * right + left ** 2 + right ** 2, left, 1);
+  const inputs = [matrix(x, left * right), { data: numbers, dims: [numbers.length] }];
+  return { name: 'Kronecker', attributes: { left }, inputs, outputs: [x.length] };
+}
+
+test('RmsNorm, Kronecker and products in one: the bits of the three', { skip: notBuilt }, () => {
+  for (const quantizer of QUANTIZERS)
+    for (const [tokens, left, right] of MAPS) {
+      const columns = left * right;
+      const x = difficultRows(columns, tokens);
+      const weights = [33, 16].map((rows) => weightOf(rows, columns, 0, false));
+      const alone = weights.map((weight) => product(x, weight, quantizer));
+      const numbers = mapped(x, left, right).inputs[1]!;
+      const joined: Operation = {
+        name: 'KroneckerInt4MatMul',
+        attributes: { ...alone[0]!.attributes, rows2: 16, left },
+        inputs: [alone[0]!.inputs[0]!, numbers, ...alone.flatMap(({ inputs }) => inputs.slice(1))],
+        outputs: alone.map(({ outputs }) => outputs[0]!),
+      };
+      const withNorm = { ...joined, attributes: { ...joined.attributes, norm: 1, epsilon: EPSILON } };
+      forEachVariant((set, threads) => {
+        const [roots] = runOperator(normed(x, columns), set);
+        for (const [whole, rows] of [
+          [joined, x],
+          [withNorm, roots!],
+        ] as const) {
+          const [turned] = runOperator(mapped(rows, left, right), set);
+          for (const [i, y] of runOperator(whole, set, threads).entries()) {
+            const [apart] = runOperator(product(turned!, weights[i]!, quantizer), set);
+            assertSameBits(y, apart!, `${[tokens, left, right]} ${i} ${set} ${threads}`);
+          }
+        }
+      });
+    }
+});
+
+test('SwiGlu, Kronecker, a product and an addition in one: the bits of the four', { skip: notBuilt }, () => {
+  for (const quantizer of QUANTIZERS)
+    for (const [tokens, left, right] of MAPS) {
+      const columns = left * right;
+      const [gate, up] = [random(tokens * columns, 1, 4), random(tokens * columns, 2, 3)];
+      const weight = weightOf(21, columns, 0, true);
+      const addend = random(tokens * 21, 3);
+      const plain = product(gate, weight, quantizer);
+      const [x, ...packed] = plain.inputs;
+      const numbers = mapped(gate, left, right).inputs[1]!;
+      const joined: Operation = {
+        ...plain,
+        name: 'SwiGluKroneckerInt4MatMul',
+        attributes: { ...plain.attributes, left },
+        inputs: [x!, matrix(up, columns), numbers, ...packed],
+      };
+      const withAddend = { ...joined, inputs: [...joined.inputs, matrix(addend, 21)] };
+      forEachVariant((set, threads) => {
+        const what = `${[tokens, left, right]} ${set} ${threads}`;
+        const [rows] = runOperator(alike('SwiGlu', gate, columns, [up]), set);
+        const [turned] = runOperator(mapped(rows!, left, right), set);
+        const [apart] = runOperator(product(turned!, weight, quantizer), set);
+        assertSameBits(runOperator(joined, set, threads)[0]!, apart!, what);
+        assertSameBits(runOperator(withAddend, set, threads)[0]!, sumOf(addend, apart!), `${what}, sum`);
+      });
+    }
+});
+
+test('a map in a product: the reference makes the rows that a product of its own reads', {
+  skip: notBuilt,
+}, () => {
+  const [tokens, left, right] = [2, 3, 8];
+  const x = random(tokens * left * right, 6, 2);
+  const [turned] = runOperator(mapped(x, left, right), 'reference');
+  const plain = product(x, identity(left * right), QUANTIZERS[0]!);
+  const joined: Operation = {
+    ...plain,
+    name: 'KroneckerInt4MatMul',
+    attributes: { ...plain.attributes, left },
+    inputs: [plain.inputs[0]!, mapped(x, left, right).inputs[1]!, ...plain.inputs.slice(1)],
+  };
+  const wanted = rowsOf(left * right, tokens, (at) => turned![at]!);
+  assertWithinSteps(runOperator(joined, 'reference')[0]!, wanted, 'reference');
+});
+
 /** Multiplies by 1: what comes out is the quantized row. */
 function identity(columns: number): Weight {
   const codes = new Int8Array(columns * columns);

@@ -64,6 +64,12 @@ const OPERATIONS: readonly Operation[] = [
     inputs: [matrix(1, [5, 192]), hadamard12],
     outputs: [5 * 192],
   },
+  {
+    name: 'Kronecker',
+    attributes: { left: 3 },
+    inputs: [matrix(1, [5, 57]), { data: random(57 + 9 + 361, 2), dims: [427] }],
+    outputs: [5 * 57],
+  },
   { name: 'FakeQuantize', attributes: quantizer, inputs: [matrix(1)], outputs: [COUNT] },
   {
     name: 'FakeQuantize',

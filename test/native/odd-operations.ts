@@ -32,6 +32,13 @@ function hadamard(draw: Draw): Call {
   };
 }
 
+const kronecker: Drawing = (draw) => {
+  const [left, right] = [1 + draw.below(20), draw.size()];
+  const x = tensor(draw, rowsShape(draw, left * right));
+  const numbers = tensor(draw, [left * right + left ** 2 + right ** 2 + draw.below(2)]);
+  return { attributes: { left }, inputs: [x, numbers], outputs: [x.data.length] };
+};
+
 const fakeQuantize: Drawing = (draw) => {
   const { width, group } = grouped(draw);
   const x = tensor(draw, rowsShape(draw, width));
@@ -254,6 +261,7 @@ function latticeRound(draw: Draw): Call {
 
 const DRAWINGS: Readonly<Record<string, Drawing>> = {
   Hadamard: hadamard,
+  Kronecker: kronecker,
   FakeQuantize: fakeQuantize,
   FakeQuantizeRows: quantizeRows,
   QuantizeRows: quantizeRows,

@@ -193,6 +193,31 @@ function swiGluInt4MatMul(draw: Draw): Call {
   };
 }
 
+/** The factors of a map of so many channels, and its numbers. */
+function mapOf(draw: Draw, columns: number) {
+  const left = draw.one(Array.from({ length: columns }, (_, i) => i + 1).filter((n) => columns % n === 0))!;
+  return { left, numbers: tensor(draw, [columns + left ** 2 + (columns / left) ** 2]) };
+}
+
+function kroneckerInt4MatMul(draw: Draw): Call {
+  const { attributes, inputs, outputs } = int4MatMul(draw);
+  const [x, ...weights] = inputs;
+  const { left, numbers } = mapOf(draw, Math.max(1, x!.dims.at(-1) ?? 1));
+  return { attributes: { ...attributes, left }, inputs: [x!, numbers, ...weights], outputs };
+}
+
+function swiGluKroneckerInt4MatMul(draw: Draw): Call {
+  const { attributes, inputs, outputs } = swiGluInt4MatMul(draw);
+  const { block: _, order: __, scale: ___, transpose: ____, ...product } = attributes;
+  const [gate, up, packed, grid, , addend] = inputs;
+  const { left, numbers } = mapOf(draw, Math.max(1, gate!.dims.at(-1) ?? 1));
+  return {
+    attributes: { ...product, left },
+    inputs: [gate!, up!, numbers, packed!, grid!, addend!],
+    outputs,
+  };
+}
+
 export const PACKED_DRAWINGS: Readonly<Record<string, Drawing>> = {
   PackCache: packCache,
   PackedAttention: packedAttention,
@@ -201,4 +226,6 @@ export const PACKED_DRAWINGS: Readonly<Record<string, Drawing>> = {
   Int4MatMul: int4MatMul,
   Int4MatMulAdd: int4MatMulAdd,
   SwiGluInt4MatMul: swiGluInt4MatMul,
+  KroneckerInt4MatMul: kroneckerInt4MatMul,
+  SwiGluKroneckerInt4MatMul: swiGluKroneckerInt4MatMul,
 };

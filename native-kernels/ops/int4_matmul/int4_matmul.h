@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include "../../cpu/hadamard.h"
+#include "../../cpu/kronecker.h"
 #include "../../cpu/variants.h"
 
 namespace spinquant {
@@ -54,16 +55,17 @@ struct PackInt4Args {
 /// There is one body: it copies, but for the sums of rows, which are summed in double.
 void pack_int4(const PackInt4Args& args, size_t first, size_t last);
 
-/// What is quantized: rows x [tokens, columns] as they are, or what the operators RmsNorm, SwiGlu and Hadamard make of
-/// them, to the last bit. No such row leaves the cache of its thread.
+/// What is quantized: rows x [tokens, columns] as they are, or what the operators RmsNorm, SwiGlu, Kronecker and Hadamard
+/// make of them, to the last bit. No such row leaves the cache of its thread.
 struct Int4Rows {
   const float* x;       // the gate, where there is `up`
   const float* up;      // [tokens, columns]: silu(x)·up is taken; null where there is none
   bool norm;            // then each row is divided by its root mean square
   float epsilon;
+  KroneckerArgs map;    // then a row is multiplied; x and y of the map are not used, and rows 0 is none
   HadamardArgs blocks;  // then blocks of a row are transformed; its x and y are not used, and block 0 is none
 
-  bool are_plain() const { return !up && !norm && blocks.block == 0; }
+  bool are_plain() const { return !up && !norm && map.rows == 0 && blocks.block == 0; }
 };
 
 /// Quantizes every span of the rows by the rules of ops/fake_quantize: x̂ = scale·(code + shift), the codes in a byte.

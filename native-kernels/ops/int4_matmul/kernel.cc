@@ -1,4 +1,5 @@
 #include "../../cpu/hadamard_blocks.h"
+#include "../../cpu/kronecker_rows.h"
 #include "../../cpu/simd_quantize.h"
 #include "../../cpu/simd_rows.h"
 #include "../../operator/scratch.h"
@@ -26,19 +27,26 @@ int32_t sum_of(const int8_t* codes, size_t count) {
   return sum;
 }
 
-/// Memory for one row and for its transform.
+/// Memory for one row and for its transforms.
 struct RowMemory {
   Scratch scratch;
   float* row;
   void* blocks;
+  KroneckerMemory map;
 
   RowMemory(const Int4Rows& rows, size_t columns)
-      : scratch(rows.are_plain() ? 0 : row_bytes(columns) + hadamard_memory(rows.blocks.order)),
+      : scratch(rows.are_plain() ? 0 : row_bytes(columns) + blocks_bytes(rows) + map_bytes(rows)),
         row(scratch.floats()),
-        blocks(rows.are_plain() ? nullptr : static_cast<char*>(scratch.bytes()) + row_bytes(columns)) {}
+        blocks(rows.are_plain() ? nullptr : static_cast<char*>(scratch.bytes()) + row_bytes(columns)),
+        map(rows.map, rows.map.rows == 0 ? nullptr : static_cast<char*>(blocks) + blocks_bytes(rows)) {
+    if (rows.map.rows > 0) kronecker_prepare(rows.map, map);
+  }
 
-  /// A whole number of cache lines, so that what follows begins with one.
-  static size_t row_bytes(size_t columns) { return (columns * sizeof(float) + 63) / 64 * 64; }
+  /// Whole numbers of cache lines, so that what follows begins with one.
+  static size_t lines(size_t bytes) { return (bytes + 63) / 64 * 64; }
+  static size_t row_bytes(size_t columns) { return lines(columns * sizeof(float)); }
+  static size_t blocks_bytes(const Int4Rows& rows) { return lines(hadamard_memory(rows.blocks.order)); }
+  static size_t map_bytes(const Int4Rows& rows) { return rows.map.rows == 0 ? 0 : KroneckerMemory::bytes(rows.map); }
 };
 
 /// The row that is quantized.
@@ -50,6 +58,10 @@ const float* row_of(const Int4Rows& rows, size_t token, size_t columns, const Ro
   }
   if (rows.norm) {
     rms_norm_row(x, memory.row, columns, rows.epsilon);
+    x = memory.row;
+  }
+  if (rows.map.rows > 0) {
+    kronecker_row(rows.map, x, memory.row, memory.map);
     x = memory.row;
   }
   if (rows.blocks.block == 0) return x;

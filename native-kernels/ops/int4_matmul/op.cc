@@ -1,5 +1,6 @@
 #include <algorithm>
 #include "../../operator/hadamard_blocks.h"
+#include "../../operator/kronecker_map.h"
 #include "../../operator/scratch.h"
 #include "shapes.h"
 
@@ -150,7 +151,8 @@ class Int4Operator : public Operator {
   /// As the operators that make the rows count their work, and two steps for the quantizer.
   static size_t row_cost(const Int4Rows& rows, size_t columns) {
     const size_t blocks = rows.blocks.block > 0 ? 1 + rows.blocks.order / kMixGroup / 4 : 0;
-    return columns * (2 + (rows.up ? 4 : 0) + (rows.norm ? 1 : 0) + blocks);
+    const size_t map = rows.map.rows > 0 ? 1 + (rows.map.rows + rows.map.columns) / 8 : 0;
+    return columns * (2 + (rows.up ? 4 : 0) + (rows.norm ? 1 : 0) + map + blocks);
   }
 
   Int4Layout layout_of(const Tensor& x, int64_t rows) const {
@@ -183,11 +185,12 @@ class Int4Operator : public Operator {
   float clip_ratio_, lower_ratio_;
 };
 
-/// Inputs: x [..., columns], and up to three weights, each packed bytes and a grid. Attribute `norm`: rows are divided by
-/// their root mean square first.
-class Int4MatMul final : public Int4Operator {
+/// Up to three weights that multiply the same rows x [..., columns]. Attribute `norm`: rows are divided by their root
+/// mean square first. @tparam Before inputs in front of the weights, each packed bytes and a grid.
+template <size_t Before>
+class SharedRows : public Int4Operator {
  public:
-  explicit Int4MatMul(const Attributes& attributes)
+  explicit SharedRows(const Attributes& attributes)
       : Int4Operator(attributes),
         rows_{rows_of(attributes, "rows", 1), rows_of(attributes, "rows2", 0), rows_of(attributes, "rows3", 0)},
         norm_(flag(attributes, "norm")),
@@ -198,7 +201,7 @@ class Int4MatMul final : public Int4Operator {
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     std::vector<Shape> shapes;
     for (size_t i = 0; i < kMostWeights; i++) {
-      const Tensor &packed = inputs[1 + 2 * i], &grid = inputs[2 + 2 * i];
+      const Tensor &packed = inputs[Before + 2 * i], &grid = inputs[Before + 1 + 2 * i];
       const bool is_wanted = rows_[i] > 0;
       if (is_wanted != (packed.data != nullptr) || is_wanted != (grid.data != nullptr)) {
         reject("there must be a weight with its grid for each of rows, rows2 and rows3 that is not 0");
@@ -208,19 +211,49 @@ class Int4MatMul final : public Int4Operator {
     return shapes;
   }
 
-  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+ protected:
+  /// @param map what the rows are multiplied by before they are quantized.
+  Work shared(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, const KroneckerArgs& map,
+              Isa isa) const {
     const Tensor& x = inputs[0];
     std::vector<Factor> factors;
     for (size_t i = 0; i < outputs.size(); i++) {
-      factors.push_back({rows_[i], inputs[1 + 2 * i], inputs[2 + 2 * i], outputs[i], nullptr});
+      factors.push_back({rows_[i], inputs[Before + 2 * i], inputs[Before + 1 + 2 * i], outputs[i], nullptr});
     }
-    return products(x, {x.floats(), nullptr, norm_, epsilon_, {}}, factors, isa);
+    return products(x, {x.floats(), nullptr, norm_, epsilon_, map, {}}, factors, isa);
   }
 
  private:
   int64_t rows_[kMostWeights];
   bool norm_;
   float epsilon_;
+};
+
+class Int4MatMul final : public SharedRows<1> {
+ public:
+  using SharedRows::SharedRows;
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    return shared(inputs, outputs, {}, isa);
+  }
+};
+
+/// Behind x come the numbers of ops/kronecker.
+class KroneckerInt4MatMul final : public SharedRows<2> {
+ public:
+  explicit KroneckerInt4MatMul(const Attributes& attributes) : SharedRows(attributes), map_(attributes) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    map_.require_fit(inputs[0], inputs[1]);
+    return SharedRows::output_shapes(inputs);
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    return shared(inputs, outputs, map_.make(inputs[0].width(), inputs[1]), isa);
+  }
+
+ private:
+  KroneckerMap map_;
 };
 
 /// Inputs: an addend of the result's shape, x [..., columns], a weight and its grid.
@@ -236,7 +269,7 @@ class Int4MatMulAdd final : public Int4Operator {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    const Int4Rows rows{inputs[1].floats(), nullptr, false, 0, {}};
+    const Int4Rows rows{inputs[1].floats(), nullptr, false, 0, {}, {}};
     return products(inputs[1], rows, {{rows_, inputs[2], inputs[3], outputs[0], inputs[0].floats()}}, isa);
   }
 
@@ -264,7 +297,7 @@ class SwiGluInt4MatMul final : public Int4Operator {
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
     const HadamardBlocks::Made blocks = blocks_.make(inputs[4]);
-    const Int4Rows rows{inputs[0].floats(), inputs[1].floats(), false, 0, blocks.args};
+    const Int4Rows rows{inputs[0].floats(), inputs[1].floats(), false, 0, {}, blocks.args};
     const std::vector<Factor> factors{{rows_, inputs[2], inputs[3], outputs[0], inputs[5].floats()}};
     return products(inputs[0], rows, factors, isa, blocks.keep);
   }
@@ -272,6 +305,33 @@ class SwiGluInt4MatMul final : public Int4Operator {
  private:
   int64_t rows_;
   HadamardBlocks blocks_;
+};
+
+/// Inputs: gate and up [..., columns], the numbers of ops/kronecker, a weight and its grid, and an addend of the result's
+/// shape, which may be left out.
+class SwiGluKroneckerInt4MatMul final : public Int4Operator {
+ public:
+  explicit SwiGluKroneckerInt4MatMul(const Attributes& attributes)
+      : Int4Operator(attributes), rows_(rows_of(attributes, "rows", 1)), map_(attributes) {}
+
+  std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
+    const Tensor &gate = inputs[0], &addend = inputs[5];
+    require_same_shape("gate", gate, "up", inputs[1]);
+    map_.require_fit(gate, inputs[2]);
+    const Shape shape = product_shape(gate, rows_, inputs[3], inputs[4]);
+    if (addend.data) require_same_shape("the addend", addend, "the product", {empty_address(), shape});
+    return {shape};
+  }
+
+  Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
+    const KroneckerArgs map = map_.make(inputs[0].width(), inputs[2]);
+    const Int4Rows rows{inputs[0].floats(), inputs[1].floats(), false, 0, map, {}};
+    return products(inputs[0], rows, {{rows_, inputs[3], inputs[4], outputs[0], inputs[5].floats()}}, isa);
+  }
+
+ private:
+  int64_t rows_;
+  KroneckerMap map_;
 };
 
 constexpr InputSpec kBytes{ElementType::int8, false}, kMoreBytes{ElementType::int8, true},
@@ -286,12 +346,26 @@ OperatorType int4_matmul_type() {
           make_operator<Int4MatMul>};
 }
 
+OperatorType kronecker_int4_matmul_type() {
+  return {"KroneckerInt4MatMul",
+          {{}, {}, kBytes, {}, kMoreBytes, kOptional, kMoreBytes, kOptional},
+          {{}, {}, {}},
+          make_operator<KroneckerInt4MatMul>};
+}
+
 OperatorType int4_matmul_add_type() {
   return {"Int4MatMulAdd", {{}, {}, kBytes, {}}, {reusing(0)}, make_operator<Int4MatMulAdd>};
 }
 
 OperatorType swiglu_int4_matmul_type() {
   return {"SwiGluInt4MatMul", {{}, {}, kBytes, {}, kOptional, kOptional}, {{}}, make_operator<SwiGluInt4MatMul>};
+}
+
+OperatorType swiglu_kronecker_int4_matmul_type() {
+  return {"SwiGluKroneckerInt4MatMul",
+          {{}, {}, {}, kBytes, {}, kOptional},
+          {{}},
+          make_operator<SwiGluKroneckerInt4MatMul>};
 }
 
 }  // namespace spinquant

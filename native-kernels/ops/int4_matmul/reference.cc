@@ -82,7 +82,7 @@ std::vector<float> row_of(const Int4Rows& rows, size_t token, size_t columns) {
     for (double value : row) sum += value * value;
     for (double& value : row) value /= std::sqrt(sum / static_cast<double>(columns) + rows.epsilon);
   }
-  const std::vector<double> mixed = transformed(rows.blocks, row);
+  const std::vector<double> mixed = transformed(rows.blocks, times_kronecker(rows.map, row));
   return {mixed.begin(), mixed.end()};
 }
 

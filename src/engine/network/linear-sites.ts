@@ -18,6 +18,7 @@ import {
   IDENTITY,
   inverseTransposed,
   type SideTransform,
+  timesDeployed,
   timesTransform,
   timesTransposed,
 } from './side-transform.ts';
@@ -89,9 +90,9 @@ const AFTER_SIGHT = [
 ] as const satisfies readonly SeamName[];
 
 /** Turns what is observed at a site of the merged network into the channels that quantizer and weights read. */
-export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value): Value {
+export function seenByReaders(inputs: LayerInputs, site: Site, rows: Value, times = timesTransform): Value {
   const seam = AFTER_SIGHT.find((name) => (SEAMS[name].sites as readonly Site[]).includes(site));
-  return seam ? timesTransform(rows, inputs.map(seam)) : rows;
+  return seam ? times(rows, inputs.map(seam)) : rows;
 }
 
 /** A site that linear layers read. */
@@ -141,7 +142,8 @@ export function mergedSites(
     quantizer: ActivationQuantizer,
     ...linears: L
   ): { [I in keyof L]: Value } => {
-    const read = seenByReaders(inputs, site, rows);
+    const isWhole = !learn && linears.every((linear) => inputs.packed(linear));
+    const read = seenByReaders(inputs, site, rows, isWhole ? timesDeployed : timesTransform);
     const sums = products(site, read, quantizer, linears).map((y, index) =>
       withBias(y, inputs, linears[index]!, bases[linears[index]!].left),
     );

@@ -1,6 +1,7 @@
 import { recordOf } from '../../protocol/records.ts';
 import { elementCount } from '../../protocol/tensor.ts';
 import { type HadamardTransform, hadamard } from '../graph/fused/hadamard.ts';
+import { kronecker } from '../graph/fused/kronecker.ts';
 import type { Value } from '../graph/graph.ts';
 import { div, mul } from '../graph/ops/elementwise.ts';
 import { gemm, matmul } from '../graph/ops/matmul.ts';
@@ -39,6 +40,8 @@ export type SideTransform =
 
 /** gain [n], left [n₁, n₁] and right [n₂, n₂], n = n₁ n₂. */
 export interface KroneckerFactors {
+  /** A vector that begins with the three; absent where there is none. */
+  readonly numbers?: Value;
   readonly gain: Value;
   readonly left: Value;
   readonly right: Value;
@@ -55,7 +58,7 @@ export function kroneckerOf(numbers: Value, width: number): SideTransform {
   );
   return {
     kind: 'kronecker',
-    own: { gain, left, right },
+    own: { numbers, gain, left, right },
     inverse: { gain: div(gain.graph.scalar(1), gain), left: leftInverse, right: rightInverse },
   };
 }
@@ -79,9 +82,8 @@ export function composed(a: SideTransform, b: SideTransform): SideTransform {
 function beforeKronecker(a: SideTransform, b: Kronecker): SideTransform {
   if (a.kind === 'dense') return { kind: 'dense', matrix: timesTransform(a.matrix, b) };
   if (a.kind !== 'diagonal') throw new Error(`no seam has ${a.kind} before ${b.kind}`);
-  const withGain = (factors: KroneckerFactors, gain: Value) => ({
-    ...factors,
-    gain: mul(gain, factors.gain),
+  const withGain = ({ left, right, gain: own }: KroneckerFactors, gain: Value): KroneckerFactors => ({
+    ...{ left, right, gain: mul(gain, own) },
   });
   const inverse = inverseTransposed(a) as typeof a;
   return { ...b, own: withGain(b.own, a.gain), inverse: withGain(b.inverse, inverse.gain) };
@@ -151,6 +153,13 @@ function timesKronecker(x: Value, { gain, left, right }: KroneckerFactors, trans
   const inner = reshape(gemm(rows, right, { transB }), [x.dim(0), n1, n2]);
   const y = reshape(matmul(of(left, !transB), inner), x.dims);
   return transB ? mul(y, gain) : y;
+}
+
+/** Rows x [T, n] times A, where nothing learns any more: a Kronecker product is one operator then. */
+export function timesDeployed(x: Value, a: SideTransform): Value {
+  const numbers = a.kind === 'kronecker' ? a.own.numbers : undefined;
+  if (a.kind !== 'kronecker' || numbers === undefined) return timesTransform(x, a);
+  return kronecker(x, numbers, a.own.left.dim(0));
 }
 
 /** x [T, H·h] as [T, H, h] times the transform of order H, or its transpose, along H. */

@@ -157,14 +157,22 @@ export const Int4MatMul: OpDefinition = {
   infer: ([x], attributes) =>
     rowsOfWeights(attributes).map((rows) => ({ dtype: x!.dtype, dims: x!.dims.with(-1, rows) })),
   compose([x, ...weights], attributes) {
-    const isNormed = intAttribute(attributes, 'norm', 0) === 1;
-    const [read] = isNormed ? RmsNorm.compose!([x!], attributes) : [x];
-    const quantized = quantizedRows(read!, attributes);
-    return rowsOfWeights(attributes).map((rows, i) =>
-      packedProduct(quantized, weights[2 * i]!, weights[2 * i + 1]!, { ...attributes, rows }),
-    );
+    return packedProducts(normedRows(x!, attributes), weights, attributes);
   },
 };
+
+/** x, or RmsNorm(x) where the attributes of a product say so. */
+export function normedRows(x: Value, attributes: Attributes): Value {
+  return intAttribute(attributes, 'norm', 0) === 1 ? RmsNorm.compose!([x], attributes)[0]! : x;
+}
+
+/** Q(x) times each weight. @param weights the bytes and the grid of each. */
+export function packedProducts(x: Value, weights: readonly Value[], attributes: Attributes): Value[] {
+  const quantized = quantizedRows(x, attributes);
+  return rowsOfWeights(attributes).map((rows, i) =>
+    packedProduct(quantized, weights[2 * i]!, weights[2 * i + 1]!, { ...attributes, rows }),
+  );
+}
 
 /** Q(x) by the attributes of a product. */
 export function quantizedRows(x: Value, attributes: Attributes): Value {

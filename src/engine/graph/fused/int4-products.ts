@@ -3,7 +3,8 @@ import { type Attributes, apply, type Node, type OpDefinition, type Value } from
 import { add } from '../ops/elementwise.ts';
 import type { Rewrite } from '../rebuild.ts';
 import { Hadamard } from './hadamard.ts';
-import { Int4MatMul, packedProduct, quantizedRows } from './int4-matmul.ts';
+import { Int4MatMul, normedRows, packedProduct, packedProducts, quantizedRows } from './int4-matmul.ts';
+import { Kronecker } from './kronecker.ts';
 import { RmsNorm } from './rms-norm.ts';
 import { SwiGlu } from './swiglu.ts';
 import type { Uses } from './uses.ts';
@@ -37,13 +38,41 @@ export const SwiGluInt4MatMul: OpDefinition = {
   },
 };
 
+/**
+ * Int4MatMul of Kronecker(x), or of Kronecker(RmsNorm(x)) with `norm`: inputs are x, the numbers of Kronecker, and up to
+ * three weights. Attributes are those of both operators.
+ */
+export const KroneckerInt4MatMul: OpDefinition = {
+  ...Int4MatMul,
+  name: 'KroneckerInt4MatMul',
+  compose([x, numbers, ...weights], attributes) {
+    const [mapped] = Kronecker.compose!([normedRows(x!, attributes), numbers!], attributes);
+    return packedProducts(mapped!, weights, attributes);
+  },
+};
+
+/**
+ * Int4MatMul of Kronecker(SwiGlu(gate, up)), plus an addend: inputs are gate, up, the numbers of Kronecker, bytes, grid and
+ * the addend, which may be left out.
+ */
+export const SwiGluKroneckerInt4MatMul: OpDefinition = {
+  ...SwiGluInt4MatMul,
+  name: 'SwiGluKroneckerInt4MatMul',
+  compose([gate, up, numbers, bytes, grid, addend], attributes) {
+    const [product] = SwiGlu.compose!([gate!, up!], {});
+    const [mapped] = Kronecker.compose!([product!, numbers!], attributes);
+    const result = packedProduct(quantizedRows(mapped!, attributes), bytes!, grid!, attributes);
+    return [addend ? add(addend, result) : result];
+  },
+};
+
 function transformed(x: Value, matrix: Value | undefined, attributes: Attributes): Value[] {
   const hasMatrix = matrix !== undefined && attributes.order !== 1;
   return Hadamard.compose!(hasMatrix ? [x, matrix] : [x], attributes);
 }
 
 /**
- * Puts RmsNorm, SwiGlu and Hadamard before a product with packed weights into it, and the addition behind it, where
+ * Puts RmsNorm, SwiGlu, Kronecker and Hadamard before a product with packed weights into it, and the addition behind it, where
  * nothing else reads what lies between. Nodes that are left over go when the graph is copied next.
  * @param uses of the graph that is rewritten.
  */
@@ -60,13 +89,13 @@ function withRowsBefore(node: Node, inputs: readonly Value[], uses: Uses): Value
   const [x, ...weights] = inputs as [Value, ...Value[]];
   const source = node.inputs[0]!;
   if (uses(source) !== 1) return null;
-  if (x.node?.op === RmsNorm) {
-    const { epsilon } = x.node.attributes;
-    return x.graph.apply(Int4MatMul, [x.node.inputs[0]!, ...weights], {
-      ...node.attributes,
-      ...{ norm: 1, epsilon: epsilon! },
-    });
-  }
+  if (x.node?.op === RmsNorm)
+    return x.graph.apply(
+      Int4MatMul,
+      [x.node.inputs[0]!, ...weights],
+      withNorm(node.attributes, x.node.attributes),
+    );
+  if (x.node?.op === Kronecker) return withMapBefore(node, x.node, weights, uses);
   if (weights.length > 2) return null;
   if (x.node?.op === SwiGlu)
     return [apply(SwiGluInt4MatMul, [...x.node.inputs, ...weights], node.attributes)];
@@ -81,6 +110,23 @@ function withRowsBefore(node: Node, inputs: readonly Value[], uses: Uses): Value
   ];
 }
 
+const withNorm = (own: Attributes, { epsilon }: Attributes): Attributes => ({
+  ...own,
+  ...{ norm: 1, epsilon: epsilon! },
+});
+
+/** A product of what a map gives, with what stands before the map. @param map the copy of the map's node. */
+function withMapBefore(node: Node, map: Node, weights: readonly Value[], uses: Uses): Value[] {
+  const [x, numbers] = map.inputs as [Value, Value];
+  const attributes = { ...node.attributes, ...map.attributes };
+  const before = uses(node.inputs[0]!.node?.inputs[0]) === 1 ? x.node : null;
+  if (before?.op === SwiGlu && weights.length === 2)
+    return [apply(SwiGluKroneckerInt4MatMul, [...before.inputs, numbers, ...weights], attributes)];
+  if (before?.op !== RmsNorm) return x.graph.apply(KroneckerInt4MatMul, [x, numbers, ...weights], attributes);
+  const normed = withNorm(attributes, before.attributes);
+  return x.graph.apply(KroneckerInt4MatMul, [before.inputs[0]!, numbers, ...weights], normed);
+}
+
 /** The product that is computed last takes in the other summand. */
 function withAddend(node: Node, inputs: readonly Value[], uses: Uses): Value[] | null {
   for (const index of [1, 0]) {
@@ -90,6 +136,8 @@ function withAddend(node: Node, inputs: readonly Value[], uses: Uses): Value[] |
     const { op, inputs: own, attributes } = product.node;
     if (op === Int4MatMul && own.length === 3 && attributes.norm === undefined)
       return [apply(Int4MatMulAdd, [addend, ...own], attributes)];
+    if (op === SwiGluKroneckerInt4MatMul && own.length === 5)
+      return [apply(op, [...own, addend], attributes)];
     if (op !== SwiGluInt4MatMul || own.length > 5) continue;
     const matrix = own[4] ?? addend.graph.reals([1, 1], [1]);
     return [apply(SwiGluInt4MatMul, [...own.slice(0, 4), matrix, addend], attributes)];
