@@ -16,6 +16,10 @@ export type Precision = 'float32' | 'bfloat16x2' | 'bfloat16' | 'bfloat16-all' |
 export const roundsForward = (precision: Precision): boolean =>
   precision === 'bfloat16-all' || precision === 'int8';
 
+/** True where factors of derivatives are rounded to one number of 8 bits, so that codes stand for themselves. */
+export const roundsDerivatives = (precision: Precision): boolean =>
+  precision === 'bfloat16' || roundsForward(precision);
+
 /** The same for what learning only looks at, which is no less precise than two numbers. */
 export const ofObserved = (precision: Precision): Precision =>
   roundsForward(precision) ? 'bfloat16x2' : precision;
