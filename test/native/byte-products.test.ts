@@ -98,8 +98,12 @@ function check(
   const inBytes = of(bounds);
   // Each block adds to what was there before; the expected sum is rounded, too.
   const relative = (2 * Math.ceil(k / blockOf(k)) + 5) * ROUNDING;
+  const found = new Map<string, Float32Array>();
   forEachVariant((instructionSet, threads) => {
     const [actual] = runOperator(operation, instructionSet, threads);
+    const ofFewer = found.get(instructionSet);
+    if (ofFewer) assertSameBits(actual!, ofFewer, `${operation.name} ${dims} ${instructionSet} ${threads}`);
+    found.set(instructionSet, actual!);
     const isBytes = instructionSet === 'avx512_bf16';
     const other = ONE_PIECE + (2 * k + 6) * ROUNDING;
     const bound = (i: number) => (isBytes ? inBytes[i]! + relative * all[i]! : other * all[i]!);
