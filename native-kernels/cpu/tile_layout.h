@@ -66,7 +66,7 @@ struct TileOperand {
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:
 /// [panel][piece][step of the depth][tile of 16 rows][16 × 32].
 /// Whole numbers are packed in one piece, with a unit for each row where they stand for floats. Those of a byte take twice
-/// the depth in a tile, 16 × 64, always have units, and behind these what their products begin with (byte_pack.h).
+/// the depth in a tile, 16 × 64. They always have units, and behind these what their sums begin with (byte_pack.h).
 struct PackedBlock {
   uint16_t* tiles;
   size_t pieces;
