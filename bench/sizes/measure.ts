@@ -11,9 +11,11 @@ import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoi
 import type { LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { planMemory, preparedBytes } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { packs } from '../../src/engine/network/packed-weights.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { Tape } from '../../src/engine/network/tape.ts';
-import type { IntegerProducts } from '../../src/engine/network/weight-form.ts';
+import { preparedWeightBytes } from '../../src/engine/network/weight-bytes.ts';
+import { type IntegerProducts, weightFormOf } from '../../src/engine/network/weight-form.ts';
 import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
@@ -75,15 +77,17 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
   const { config } = checkpoint;
   const learns = asked.what !== 'evaluate';
   const mode = learns && asked.weightBits >= 16 ? 'unrotated' : 'merged';
-  const demand = {
-    sequence: asked.sequence,
-    learns,
-    prepared: mode === 'merged' ? preparedBytes(config) : 0,
-  };
+  const quantizers = quantizersFor(asked, config.headDim);
+  const precision = learns ? asked.precision : undefined;
+  const form = { mode, quantizers, integer: asked.integer, learns, precision } as const;
+  const weightForm = weightFormOf(form, cache.abilities);
+  const prepared = packs(weightForm)
+    ? preparedWeightBytes(checkpoint, { config, quantizers, weightForm })
+    : preparedBytes(config);
+  const demand = { sequence: asked.sequence, learns, prepared: mode === 'merged' ? prepared : 0 };
   const limit = asked.memoryLimit === null ? null : asked.memoryLimit * 1e9;
   return new Network(cache, checkpoint, {
-    mode,
-    quantizers: quantizersFor(asked, config.headDim),
+    ...form,
     maps: spinQuantMaps({
       r1: true,
       r2: true,
@@ -92,9 +96,6 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
     }),
     centreEmbedding: false,
     memory: planMemory(config, demand, limit),
-    integer: asked.integer,
-    learns,
-    ...(learns && { precision: asked.precision }),
   });
 }
 

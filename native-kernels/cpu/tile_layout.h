@@ -24,7 +24,13 @@ inline size_t divided_up(size_t count, size_t by) { return (count + by - 1) / by
 constexpr size_t kWholeDepth = 768;
 constexpr int kLargestWhole = 21845;
 
+/// The largest multiple of a unit in a byte.
+constexpr int kLargestByte = 127;
+
 enum class TileData { float32, bfloat16, int8 };
+
+/// What panels hold: pieces of bfloat16, or one whole number of 16 or of 8 bits for each number.
+enum class PackedAs { pieces, shorts, bytes };
 
 /// A factor of a product C = A·B: A [rows, depth], or Bᵀ [rows, depth] (its rows are the columns of B).
 struct TileOperand {
@@ -42,11 +48,16 @@ struct TileOperand {
   const float* units = nullptr;
   /// Factors of float32 elements along the depth, or null.
   const float* depth_scale = nullptr;
-  /// Packed as whole numbers of 16 bits: codes of a byte or in bfloat16, or float32 as multiples of units of its own.
-  bool is_whole = false;
+  /// As whole numbers, codes are packed as they are, all else as multiples of a unit for each row of a block.
+  PackedAs packed_as = PackedAs::pieces;
+  /// bfloat16 data are whole numbers of at most 127 in size.
+  bool has_codes = false;
 
   /// True where each row of a block has such a unit.
-  bool takes_units() const { return is_whole && type == TileData::float32; }
+  bool takes_units() const {
+    return packed_as == PackedAs::bytes || (packed_as == PackedAs::shorts && type == TileData::float32);
+  }
+  bool is_codes() const { return type == TileData::int8 || has_codes; }
   /// True where what lies side by side in memory is a row. The one row of a transposed column lies across it, though
   /// both strides are 1.
   bool lies_in_rows() const { return depth_stride == 1 && (row_stride != 1 || rows != 1); }
@@ -54,22 +65,28 @@ struct TileOperand {
 
 /// Rows [first_row, …) and depths [first_depth, first_depth + depth) of an operand as tiles:
 /// [panel][piece][step of the depth][tile of 16 rows][16 × 32].
-/// Whole numbers are packed in one piece, with a unit for each row where they stand for floats.
+/// Whole numbers are packed in one piece, with a unit for each row where they stand for floats. Those of a byte take twice
+/// the depth in a tile, 16 × 64. They always have units, and behind these what their sums begin with (byte_pack.h).
 struct PackedBlock {
   uint16_t* tiles;
   size_t pieces;
   size_t first_row, rows, first_depth, depth;
-  bool is_whole = false;
+  PackedAs packed_as = PackedAs::pieces;
   /// [rows, rounded up to panels], or null.
   float* units = nullptr;
 
   size_t panels() const { return divided_up(rows, kPanel); }
-  size_t steps() const { return divided_up(depth, kTileDepth); }
+  size_t step_depth() const { return packed_as == PackedAs::bytes ? 2 * kTileDepth : kTileDepth; }
+  size_t steps() const { return divided_up(depth, step_depth()); }
   /// Elements of one piece of a panel, of a panel, of the block.
   size_t plane() const { return steps() * 2 * kTile; }
   size_t panel_size() const { return pieces * plane(); }
   size_t size() const { return panels() * panel_size(); }
   uint16_t* panel(size_t index) const { return tiles + index * panel_size(); }
+  /// [rows, rounded up to panels]: what the sums of a row begin with, for bytes.
+  int32_t* starts() const { return reinterpret_cast<int32_t*>(units + panels() * kPanel); }
+  /// Bytes beside the tiles of a panel, at most.
+  static constexpr size_t kRowBytes = kPanel * (sizeof(float) + sizeof(int32_t));
 };
 
 }  // namespace spinquant

@@ -85,10 +85,10 @@ const learningSchema = z
         'true sends the gradient of cross-entropy also through the scales of quantized activations, keys and values: it adds what the ends of each range contribute. false takes the scales as constants (straight-through). Reference: false.',
       ),
     precision: z
-      .enum(['float32', 'bfloat16x2', 'bfloat16', 'bfloat16-all'])
+      .enum(['float32', 'bfloat16x2', 'bfloat16', 'bfloat16-all', 'int8'])
       .default('bfloat16-all')
       .describe(
-        'The precision of the products of learning on processors that multiply bfloat16 (AMX, or AVX-512 BF16). float32 is exact to float32. bfloat16x2 takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. bfloat16 does so too, but takes a single one in products of derivatives, off by at most 2^-8. bfloat16-all takes a single one in all products, forward too: the fastest. Products of codes are exact in any case. Other processors compute in float32, and evaluation always does. Reference: bfloat16, forward too.',
+        'The precision of the products of learning on processors that multiply bfloat16 (AMX, or AVX-512 BF16). float32 is exact to float32. bfloat16x2 takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it. bfloat16 does so too, but takes a single one in products of derivatives, off by at most 2^-8. bfloat16-all takes a single one in all products, forward too. int8 does so too, but products of derivatives take both factors in 8 bits, with a scale for each row and at most 768 numbers. Each number is then off by at most 1/254 of the largest of these. It is the fastest with AVX-512 BF16; with AMX it is bfloat16-all. Products of codes are exact in any case. Other processors compute in float32, and evaluation always does. Reference: bfloat16, forward too.',
       ),
     massiveWeight: z
       .int()

@@ -64,6 +64,39 @@ test('derivatives alone are rounded to one piece, or all products, in tiles and 
     assert.deepEqual(operators(rewrite), ['SplitGemm 1', 'SplitGemm 1']);
 });
 
+test('on vectors, products of derivatives alone are taken in bytes', () => {
+  const graph = new Graph();
+  const [x, w] = [graph.input('x', [64, 96]), graph.input('w', [64, 96], 'bfloat16')];
+  const scaled = scaledRows({
+    codes: graph.input('codes', [96, 96], 'bfloat16'),
+    scale: graph.input('s', [96]),
+  });
+  const codes = byteCodes(x, activation).rounded;
+  const y = gemm(x, toReal(w), { transB: true });
+  const outputs = {
+    y,
+    ...graph.deriving(true, () => ({
+      ofFloats: gemm(graph.input('g', [64, 96]), x, { transA: true }),
+      ofWeights: gemm(x, toReal(w), { transB: true }),
+      ofScaled: gemm(x, scaled),
+      ofCodes: gemm(codes, graph.input('m', [96, 96])),
+    })),
+  };
+  const inBytes = (rewrite: Rewrite) => {
+    const rebuilt = rebuild(graph, outputs, rewrite).outputs;
+    const names = Object.keys(outputs) as (keyof typeof outputs)[];
+    return names.map((name) => [
+      rebuilt[name]!.node!.attributes.pieces,
+      rebuilt[name]!.node!.attributes.bytes,
+    ]);
+  };
+  const one = [1, undefined];
+  const bytes = [1, 1];
+  assert.deepEqual(inBytes(onVectors('int8')!), [one, bytes, bytes, bytes, bytes]);
+  assert.deepEqual(inBytes(onVectors('bfloat16-all')!), [one, one, one, one, one]);
+  assert.deepEqual(inBytes(atPrecision('int8')), [one, one, one, one, one]);
+});
+
 test('on vectors, floats by codes are products in two pieces, and multiples by bfloat16 weights exact', () => {
   const graph = new Graph();
   const x = graph.input('x', [64, 96]);
@@ -155,6 +188,7 @@ test('scores have as many pieces backward as forward', () => {
     ['bfloat16x2', ['2 2', '2 2'], ['float32 ', 'float32 ']],
     ['bfloat16', ['2 2', '1 2'], ['float32 ', '1 2']],
     ['bfloat16-all', ['1 1', '1 1'], ['1 1', '1 1']],
+    ['int8', ['1 1', '1 1'], ['1 1', '1 1']],
   ] as const) {
     assert.deepEqual(pieces(atPrecision(precision)), onTiles, precision);
     const rewrite = onVectors(precision);

@@ -111,14 +111,14 @@ function gemmBfloat16(draw: Draw): Call {
     sometimes(draw, [b[0]!]),
     sometimes(draw, [m]),
   ];
-  return { attributes: { transB, pieces }, inputs, outputs: [m * n] };
+  return { attributes: { transB, pieces, bytes: draw.flag() }, inputs, outputs: [m * n] };
 }
 
 function gemmAdd(draw: Draw): Call {
   const { m, k, n, pieces, stored } = product(draw);
   const transB = draw.flag();
   const inputs = [tensor(draw, [m, k]), tensor(draw, stored(k, n, transB), 'bfloat16'), tensor(draw, [m, n])];
-  return { attributes: { transB, pieces }, inputs, outputs: [m * n] };
+  return { attributes: { transB, pieces, bytes: draw.flag() }, inputs, outputs: [m * n] };
 }
 
 function storedRows(draw: Draw): Call {
@@ -135,7 +135,7 @@ function splitGemm(draw: Draw): Call {
   const [transA, transB, unitsOfB] = [draw.flag(), draw.flag(), draw.flag()];
   const [a, b] = [stored(m, k, transA), stored(k, n, transB)];
   const inputs = [tensor(draw, a), tensor(draw, b), sometimes(draw, [(unitsOfB ? b : a)[0]!])];
-  return { attributes: { transA, transB, unitsOfB, pieces }, inputs, outputs: [m * n] };
+  return { attributes: { transA, transB, unitsOfB, pieces, bytes: draw.flag() }, inputs, outputs: [m * n] };
 }
 
 function codeGemm(draw: Draw): Call {
@@ -144,7 +144,7 @@ function codeGemm(draw: Draw): Call {
   const codes = codesOfB ? [k, n] : [m, k];
   const other = codesOfB ? stored(m, k, transposeOther) : stored(k, n, transposeOther);
   const inputs = [tensor(draw, codes, 'int8'), tensor(draw, [codes[0]!]), tensor(draw, other)];
-  return { attributes: { codesOfB, transposeOther, pieces }, inputs, outputs: [m * n] };
+  return { attributes: { codesOfB, transposeOther, pieces, bytes: draw.flag() }, inputs, outputs: [m * n] };
 }
 
 function rowMultiples(draw: Draw): Call {

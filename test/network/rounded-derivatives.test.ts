@@ -1,6 +1,7 @@
 /**
  * Learning in `bfloat16` rounds factors of derivatives only: the loss has the same bits, and the gradient of every
- * rotation is off by no more than these factors can make it. `bfloat16-all` rounds those of the forward pass too.
+ * rotation is off by no more than these factors can make it. `bfloat16-all` rounds those of the forward pass too, and
+ * `int8` has derivatives in bytes.
  */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -21,6 +22,12 @@ const MODEL = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'model')
 
 /** A number of 8 bits is off by at most this part of itself. */
 const ONE_PIECE = 2 ** -8;
+/**
+ * A number rounded to a byte is off by up to half of 1/127 of the largest number of its row: 1/√12 of a unit in the root
+ * mean square. Normally distributed, the largest of 768 numbers, the most in a row, is about 3.2 times their root mean
+ * square; no row has more than twice that. The errors of both factors of all products behind each other are independent.
+ */
+const BYTES = (2 * 3.2) / 127 / Math.sqrt(12);
 /** Products on the way of a derivative through a layer. */
 const BACK = 7;
 /** Products behind each other in a layer: of weights with two maps, q or k, scores, values, o, gate or up, and down. */
@@ -104,6 +111,14 @@ test('with the forward pass in bfloat16, loss and gradients are off by what its 
   assert.ok(Math.abs(rounded.loss - exact.loss) <= forth * exact.loss, `${rounded.loss} for ${exact.loss}`);
   assert.equal(derivatives.loss, exact.loss);
   assertNear(rounded, exact, forth + back);
+});
+
+test('derivatives in bytes leave the loss alone, and gradients are off by what bytes are', async (context) => {
+  const found = await foundIn(context, 16, ['bfloat16-all', 'int8']);
+  if (!found) return;
+  const [exact, rounded] = found.all as [Found, Found];
+  assert.equal(rounded.loss, exact.loss);
+  assertNear(rounded, exact, BYTES * Math.sqrt(2 * (BACK * found.layers + 2)));
 });
 
 /** ‖a − b‖ / ‖b‖. */

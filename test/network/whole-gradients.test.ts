@@ -62,12 +62,19 @@ async function derivatives(shape: LayerShape, tensors: Tensors) {
   return { found: await program.run({ ...tensors, ...prepared }), prepared };
 }
 
-for (const live of [false, true])
-  test(`results and derivatives of whole products${live ? ', through scales too' : ''}`, async () => {
+const FORMS: readonly (readonly [WeightForm, dtype: string])[] = [
+  ['packed-and-numbers', 'float64'],
+  ['packed-and-codes', 'int8'],
+];
+for (const [form, dtype, live] of FORMS.flatMap((each) =>
+  [false, true].map((live) => [...each, live] as const),
+))
+  test(`results and derivatives of whole products, ${form}${live ? ', through scales too' : ''}`, async () => {
     const shape = tinyShape(tinyQuantizers(config, 4, live));
     const of = (weightForm: WeightForm) => derivatives({ ...shape, weightForm }, given(shape));
-    const [numbers, both] = [await of('numbers'), await of('packed-and-numbers')];
-    assert.ok(both.prepared['q.packed'] && both.prepared['q.prepared'], 'both forms are prepared');
+    const [numbers, both] = [await of('numbers'), await of(form)];
+    assert.ok(both.prepared['q.packed'], 'packed weights are prepared');
+    assert.equal(both.prepared['q.prepared']?.dtype, dtype);
     assert.deepEqual(Object.keys(both.found), ['y', 'dx', gradientName('residual'), gradientName('value')]);
     for (const [name, { data }] of Object.entries(numbers.found)) {
       const expected = Float64Array.from(data as Float64Array);

@@ -10,6 +10,9 @@
 //   A, or B, in whole numbers of 16 bits: one factor is codes of at most 128 in size, exactly; each row of a block of the
 //     other one is rounded to multiples of its largest number / 21845, so that a product is off by at most
 //     2^-15.4 |code| max |row|. Sums are whole numbers too. Two products of 16 bits take as long as one of float32.
+//   both factors in whole numbers of 8 bits: each row of a block is rounded to multiples of its largest number / 127, so that
+//     a product is off by at most (max |row a| |b| + |a| max |row b|) / 254, and a little more. Codes, and multiples of a
+//     unit that fit, are taken exactly. Two of these products take as long as one of bfloat16.
 // Quantized activations are whole multiples of a unit per row, which bfloat16 holds exactly: one piece, and the units
 // are factors of the result's rows.
 #pragma once

@@ -35,8 +35,9 @@ struct Product {
 };
 
 /// Depths in one block: the same number in each, as far as whole tiles allow.
-size_t depth_step(size_t depth) {
-  return divided_up(divided_up(depth, divided_up(depth, kDepth)), kTileDepth) * kTileDepth;
+size_t depth_step(const TileOperand& operand) {
+  const size_t depth = operand.depth, unit = operand.packed_as == PackedAs::bytes ? 2 * kTileDepth : kTileDepth;
+  return divided_up(divided_up(depth, divided_up(depth, kDepth)), unit) * unit;
 }
 
 /// A part of an operand, from a row and a depth on.
@@ -46,8 +47,8 @@ PackedBlock block_of(const TileOperand& operand, size_t row, size_t most_rows, s
           row,
           std::min(most_rows, operand.rows - row),
           depth,
-          std::min(depth_step(operand.depth), operand.depth - depth),
-          operand.is_whole};
+          std::min(depth_step(operand), operand.depth - depth),
+          operand.packed_as};
 }
 
 /// Packing the block of the shared operand at [row, depth] into the buffer, then multiplying with it, then `next`.
@@ -73,12 +74,13 @@ std::shared_ptr<Work> block_work(const Product& product, size_t row, size_t dept
 
 Work product_work(const Product& product) {
   PackedBlock largest = block_of(product.shared, 0, kSharedRows, 0);
-  auto buffer = std::make_shared<Scratch>(largest.size() * sizeof(uint16_t) + largest.panels() * kPanel * sizeof(float));
+  const size_t step = depth_step(product.shared);
+  auto buffer = std::make_shared<Scratch>(largest.size() * sizeof(uint16_t) + largest.panels() * PackedBlock::kRowBytes);
   std::shared_ptr<Work> work;
   // From the last block to the first, as each names the one after it.
   for (size_t rows = divided_up(product.shared.rows, kSharedRows); rows-- > 0;) {
-    for (size_t depths = divided_up(product.shared.depth, depth_step(product.shared.depth)); depths-- > 0;) {
-      work = block_work(product, rows * kSharedRows, depths * depth_step(product.shared.depth), buffer, std::move(work));
+    for (size_t depths = divided_up(product.shared.depth, step); depths-- > 0;) {
+      work = block_work(product, rows * kSharedRows, depths * step, buffer, std::move(work));
     }
   }
   return std::move(*work);
@@ -113,7 +115,15 @@ Work deep_work(const TileOperand& a, const TileOperand& b, float* c, Kernel<Gemm
 void take_in_whole(TileOperand& floats, TileOperand& codes, Isa isa) {
   if (isa != Isa::avx512_bf16 || floats.pieces != 2 || !floats.lies_in_rows()) return;
   floats.pieces = 1;
-  floats.is_whole = codes.is_whole = true;
+  floats.packed_as = codes.packed_as = PackedAs::shorts;
+}
+
+/// Takes both factors as whole numbers of a byte, if asked to, where two products of these take as long as one of bfloat16;
+/// else each as one piece. Parts of a deep product have no blocks of their own units.
+void take_in_bytes(bool asked, TileOperand& a, TileOperand& b, Isa isa) {
+  if (!asked) return;
+  a.pieces = b.pieces = 1;
+  if (isa == Isa::avx512_bf16 && !is_deep(a, b)) a.packed_as = b.packed_as = PackedAs::bytes;
 }
 
 /// Both operators plan their product here, once its operands are known. In tiles the multiples of A's units
@@ -127,7 +137,7 @@ Work gemm_work(TileOperand a, TileOperand b, float* c, Isa isa, const float* col
     return {a.rows, b.rows * a.depth,
             [args](size_t first, size_t last) { reference::gemm_bfloat16(args, first, last); }, nullptr};
   }
-  if (is_deep(a, b) && !a.is_whole && !a.units && !column_scale && !addend) return deep_work(a, b, c, kernels->parts);
+  if (is_deep(a, b) && a.packed_as == PackedAs::pieces && !a.units && !column_scale && !addend) return deep_work(a, b, c, kernels->parts);
   bool a_is_larger = a.rows >= b.rows;
   return product_work({a_is_larger ? a : b, a_is_larger ? b : a, c, b.rows, a.units, column_scale, addend, kernels});
 }
@@ -159,7 +169,8 @@ class Bfloat16Base : public Operator {
  public:
   explicit Bfloat16Base(const Attributes& attributes)
       : trans_b_(flag(attributes, "transB")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 1, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 3, 1, 3))),
+        in_bytes_(flag(attributes, "bytes")) {}
 
  protected:
   TileOperand right(const Tensor& b) const {
@@ -170,6 +181,7 @@ class Bfloat16Base : public Operator {
 
   bool trans_b_;
   size_t pieces_;
+  bool in_bytes_;
 };
 
 /// B as it is or times a factor per row; given the units of A, A as multiples of these.
@@ -192,7 +204,9 @@ class GemmBfloat16 final : public Bfloat16Base {
     const float* column_scale = trans_b_ ? inputs[2].floats() : nullptr;
     TileOperand b = right(inputs[1]);
     // With scales, B are codes.
-    if (inputs[2].data && !a.units) take_in_whole(a, b, isa);
+    b.has_codes = inputs[2].data != nullptr;
+    if (b.has_codes && !a.units && !in_bytes_) take_in_whole(a, b, isa);
+    take_in_bytes(in_bytes_, a, b, isa);
     return gemm_work(a, b, outputs[0].mutable_floats(), isa, column_scale);
   }
 };
@@ -209,8 +223,9 @@ class GemmBfloat16Add final : public Bfloat16Base {
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
-    TileOperand a = operand_of(inputs[0], false, true, pieces_);
-    return gemm_work(a, right(inputs[1]), outputs[0].mutable_floats(), isa, nullptr, inputs[2].floats());
+    TileOperand a = operand_of(inputs[0], false, true, pieces_), b = right(inputs[1]);
+    take_in_bytes(in_bytes_, a, b, isa);
+    return gemm_work(a, b, outputs[0].mutable_floats(), isa, nullptr, inputs[2].floats());
   }
 };
 
@@ -221,7 +236,8 @@ class SplitGemm final : public Operator {
       : trans_a_(flag(attributes, "transA")),
         trans_b_(flag(attributes, "transB")),
         units_of_b_(flag(attributes, "unitsOfB")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))),
+        in_bytes_(flag(attributes, "bytes")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     Shape result = product_shape(inputs[0], trans_a_, inputs[1], trans_b_);
@@ -238,12 +254,14 @@ class SplitGemm final : public Operator {
     TileOperand b = operand_of(inputs[1], !trans_b_, false, units && units_of_b_ ? 1 : pieces_);
     (units_of_b_ ? b : a).units = units;
     if (units_of_b_) a.depth_scale = units;
+    take_in_bytes(in_bytes_, a, b, isa);
     return gemm_work(a, b, outputs[0].mutable_floats(), isa);
   }
 
  private:
   bool trans_a_, trans_b_, units_of_b_;
   size_t pieces_;
+  bool in_bytes_;
 };
 
 /// One factor as codes of its rows and their scales, exactly; the other one, transposed if asked, in so many pieces.
@@ -252,7 +270,8 @@ class CodeGemm final : public Operator {
   explicit CodeGemm(const Attributes& attributes)
       : codes_of_b_(flag(attributes, "codesOfB")),
         transposes_(flag(attributes, "transposeOther")),
-        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))) {}
+        pieces_(static_cast<size_t>(integer_between(attributes, "pieces", 2, 1, 3))),
+        in_bytes_(flag(attributes, "bytes")) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
     const Tensor &codes = inputs[0], &other = inputs[2];
@@ -268,13 +287,15 @@ class CodeGemm final : public Operator {
     codes.units = inputs[1].floats();
     TileOperand other = operand_of(inputs[2], codes_of_b_ ? transposes_ : !transposes_, codes_of_b_, pieces_);
     if (codes_of_b_) other.depth_scale = codes.units;
-    take_in_whole(other, codes, isa);
+    if (!in_bytes_) take_in_whole(other, codes, isa);
+    take_in_bytes(in_bytes_, codes, other, isa);
     return gemm_work(codes_of_b_ ? other : codes, codes_of_b_ ? codes : other, outputs[0].mutable_floats(), isa);
   }
 
  private:
   bool codes_of_b_, transposes_;
   size_t pieces_;
+  bool in_bytes_;
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 #pragma once
 #include <immintrin.h>
 #include "../../operator/scratch.h"
+#include "../../cpu/byte_blocks.h"
+#include "../../cpu/byte_pack.h"
 #include "../../cpu/tile_pack.h"
 #include "../../cpu/tile_products.h"
 #include "../../cpu/whole_pack.h"
@@ -16,10 +18,10 @@ namespace {
 constexpr size_t kOwnBytes = 640 * 1024;
 
 inline void pack_block(const TileOperand& operand, const PackedBlock& block, size_t first, size_t last) {
-  if (block.is_whole) {
-    pack_whole_panels(operand, block, first, last);
-  } else {
-    pack_panels(operand, block, first, last);
+  switch (block.packed_as) {
+    case PackedAs::pieces: return pack_panels(operand, block, first, last);
+    case PackedAs::shorts: return pack_whole_panels(operand, block, first, last);
+    case PackedAs::bytes: return pack_byte_panels(operand, block, first, last);
   }
 }
 
@@ -37,7 +39,12 @@ PackedBlock own_panels(const GemmMultiplyArgs& args, size_t first, size_t count,
 /// The products that gemm_bfloat16.h lists, by the pieces of the operands: sums + A·Bᵀ.
 inline void multiply_pieces(const PackedBlock& a, size_t row, const PackedBlock& b, size_t column, const float* sums,
                             float* c, size_t stride) {
-  if (a.is_whole) {
+  if (a.packed_as == PackedAs::bytes) {
+    const size_t rows = row * kPanel, columns = column * kPanel;
+    return multiply_bytes(a.panel(row), b.panel(column), a.steps(), a.units + rows, b.units + columns,
+                          b.starts() + columns, sums, c, stride);
+  }
+  if (a.packed_as == PackedAs::shorts) {
     const float* row_units = a.units ? a.units + row * kPanel : nullptr;
     const float* column_units = b.units ? b.units + column * kPanel : nullptr;
     return multiply_whole(a.panel(row), b.panel(column), a.steps(), row_units, column_units, sums, c, stride);
@@ -121,7 +128,7 @@ void gemm_multiply(const GemmMultiplyArgs& args, size_t first, size_t last) {
   TileScope tiles;
   const size_t block = panels_in(kCachedBytes, args.packed), group = panels_in(kOwnBytes, args.part);
   const size_t own = at_most(last - first, group);
-  const Scratch own_tiles(own * (args.part.panel_size() * sizeof(uint16_t) + kPanel * sizeof(float)));
+  const Scratch own_tiles(own * (args.part.panel_size() * sizeof(uint16_t) + PackedBlock::kRowBytes));
   for (size_t unit = first; unit < last; unit += group) {
     PackedBlock own = own_panels(args, unit, at_most(last - unit, group), static_cast<uint16_t*>(own_tiles.bytes()));
     for (size_t start = 0; start < args.packed.panels(); start += block) {

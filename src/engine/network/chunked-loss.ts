@@ -1,6 +1,7 @@
 import { type FileTensor, float32, type HostTensor, int64 } from '../../protocol/tensor.ts';
 import { tokenLoss, tokenLossGradient } from '../graph/fused/token-loss.ts';
 import { Graph } from '../graph/graph.ts';
+import { ofPeaked, roundsForward } from '../graph/lower/tiles.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { toReal } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
@@ -54,7 +55,7 @@ export class ChunkedLoss extends HeadLoss implements OutputLoss {
   /** The output layer as products take it: converted once, where every chunk would convert it anew. */
   get #headForProducts(): FileTensor | Reals {
     const { ownKernels, bfloat16Products, roundedProducts } = this.cache.abilities;
-    const readsBfloat16 = bfloat16Products || (roundedProducts && this.precision === 'bfloat16-all');
+    const readsBfloat16 = bfloat16Products || (roundedProducts && roundsForward(this.precision));
     if (this.head.dtype === 'float32' || readsBfloat16 || !ownKernels) return this.head;
     this.#wideHead ??= wideTable(this.head);
     return this.#wideHead;
@@ -97,7 +98,8 @@ const LOSS_BACKWARD: ProgramKind<ChunkSpec, { nll: Reals; dhidden: Reals }> = {
     const weight = graph.input('lossWeight', [spec.tokens]);
     const [dlogits, nll] = tokenLossGradient(logits, labels, weight);
     const dhidden = graph.deriving(true, () => gemm(dlogits, head));
-    return { graph, outputs: { nll, dhidden }, precision: spec.precision };
+    // Probabilities of tokens: nearly all are far below the largest.
+    return { graph, outputs: { nll, dhidden }, precision: ofPeaked(spec.precision) };
   },
 };
 

@@ -3,12 +3,13 @@ import { partialOf } from '../../protocol/records.ts';
 import type { DType, Tensor } from '../../protocol/tensor.ts';
 import { scaledRows } from '../graph/fused/gemm-bfloat16.ts';
 import type { PackedInt4 } from '../graph/fused/int4-matmul.ts';
+import { rowMultiples } from '../graph/fused/row-codes.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import { expand, reshape } from '../graph/ops/shape.ts';
 import type { LayerWeights } from '../model/checkpoint.ts';
 import type { Runtime } from '../runtime/types.ts';
 import type { LayerShape } from './layer-shape.ts';
-import { isCodes, isPacked, packedInputs } from './packed-weights.ts';
+import { hasCodesBeside, isCodes, isPacked, packedInputs } from './packed-weights.ts';
 import { mapDims, type SeamMaps, seamOf } from './seams.ts';
 import { IDENTITY, inverseTransposed, kroneckerOf, type SideTransform } from './side-transform.ts';
 
@@ -113,12 +114,11 @@ export class LayerInputs {
     const { dims } = this.#typeOf(linear);
     const name = preparedName(linear);
     return this.#once(name, () => {
-      if (!isCodes(linear, this.#shape)) return this.#graph.input(this.#prefix + name, dims);
-      const codes = this.#graph.input(this.#prefix + name, dims, 'bfloat16');
-      return scaledRows({
-        codes,
-        scale: this.#graph.input(this.#prefix + scaleName(linear), dims.slice(0, 1)),
-      });
+      const given = (dtype?: DType): Value => this.#graph.input(this.#prefix + name, dims, dtype);
+      const scale = (): Value => this.#graph.input(this.#prefix + scaleName(linear), dims.slice(0, 1));
+      if (hasCodesBeside(linear, this.#shape)) return rowMultiples(given('int8'), scale());
+      if (!isCodes(linear, this.#shape)) return given();
+      return scaledRows({ codes: given('bfloat16'), scale: scale() });
     });
   }
 

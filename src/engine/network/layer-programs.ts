@@ -11,6 +11,7 @@ import {
   type WeightQuantizer,
 } from '../graph/fused/weight-quantize.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
+import { cast, reshape } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
 import { cacheFormsOf } from './cache-form.ts';
@@ -26,7 +27,7 @@ import {
 } from './layer-shape.ts';
 import { allWeightBases, attentionTables, mergedSites, plainSites, unrotatedSites } from './linear-sites.ts';
 import { PACKED_NAMES } from './packed-rows.ts';
-import { isCodes, isPacked, packedOutputs } from './packed-weights.ts';
+import { hasCodesBeside, isCodes, isPacked, packedOutputs } from './packed-weights.ts';
 import { rotateWeight } from './rotated-linear.ts';
 import { seamsIn } from './seams.ts';
 import { type Keep, type KeptName, keptValues, type TapeLevel } from './tape.ts';
@@ -253,12 +254,16 @@ export function prepareExpression(
     const given = ratios === 'in' ? graph.input(ratioName(linear), dims) : null;
     const [rounded, ratio] = quantizeWithRatio(rotated, quantizer, given);
     const numbers: [string, Value][] = [[preparedName(linear), rounded]];
-    const packed = (): [string, Value][] =>
-      packedOutputs(linear, gridCodes(rotated, rounded, ratio, quantizer), shape.quantizers);
+    const packed = (): [string, Value][] => {
+      const grid = gridCodes(rotated, rounded, ratio, quantizer);
+      if (hasCodesBeside(linear, shape)) return packedWithCodes(linear, grid, shape.quantizers);
+      const own = packedOutputs(linear, grid, shape.quantizers);
+      return shape.weightForm === 'packed' ? own : [...own, ...numbers];
+    };
     const prepared = isNumbers
       ? numbers
       : isPacked(linear, shape)
-        ? [...packed(), ...(shape.weightForm === 'packed' ? [] : numbers)]
+        ? packed()
         : codesOf(linear, rowCodes(rotated, rounded, ratio, quantizer));
     return ratios === 'out' ? [...prepared, [ratioName(linear), ratio]] : prepared;
   });
@@ -274,6 +279,20 @@ function codesOf(linear: Linear, { codes, scale }: ReturnType<typeof rowCodes>):
   return [
     [preparedName(linear), codes],
     [scaleName(linear), scale],
+  ];
+}
+
+/** A weight with one scale for each row and without zero points: packed, and as codes of a byte. */
+function packedWithCodes(
+  linear: Linear,
+  { codes, scale, zero }: ReturnType<typeof gridCodes>,
+  quantizers: LayerQuantizers,
+): [string, Value][] {
+  const bytes = cast(codes, 'int8');
+  return [
+    ...packedOutputs(linear, { codes: bytes, scale, zero }, quantizers),
+    [preparedName(linear), bytes],
+    [scaleName(linear), reshape(scale, [scale.dim(0)])],
   ];
 }
 

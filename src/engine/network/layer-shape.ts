@@ -60,9 +60,10 @@ export interface WholeTokens {
 /**
  * How prepared weights are held: as float32 numbers, as bfloat16 codes with a scale per row, or with codes packed into 4
  * bits for products of whole numbers, as far as the quantizers of the layer allow (`packed-weights.ts`). Derivatives need
- * numbers beside packed codes: `packed-and-numbers`.
+ * numbers beside packed codes: `packed-and-numbers`. Where their products round what they are multiplied with to 8 bits,
+ * codes of a byte with a scale per row are enough, a quarter of the memory: `packed-and-codes`.
  */
-export type WeightForm = 'numbers' | 'codes' | 'packed' | 'packed-and-numbers';
+export type WeightForm = 'numbers' | 'codes' | 'packed' | 'packed-and-numbers' | 'packed-and-codes';
 
 /** Everything that decides the graph of a layer; layers of one shape share it. */
 export interface LayerShape extends BatchShape {

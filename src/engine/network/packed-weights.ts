@@ -85,7 +85,7 @@ function inputObstacle(linear: Linear, quantizers: LayerQuantizers, config: Mode
 }
 
 export const packs = (form: WeightForm | undefined): boolean =>
-  form === 'packed' || form === 'packed-and-numbers';
+  form === 'packed' || form === 'packed-and-numbers' || form === 'packed-and-codes';
 
 /** True where a layer of this shape multiplies by a packed weight. */
 export function isPacked(
@@ -93,6 +93,15 @@ export function isPacked(
   { weightForm, quantizers, config }: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
 ): boolean {
   return packs(weightForm) && obstacle(linear, quantizers, config) === null;
+}
+
+/** True where derivatives of a layer of this shape read a packed weight as codes of a byte, with a scale for each row. */
+export function hasCodesBeside(
+  linear: Linear,
+  shape: Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>,
+): boolean {
+  const isAsked = shape.weightForm === 'packed-and-codes' && isPacked(linear, shape);
+  return isAsked && hasRowCodes(weightQuantizer(linear, shape.quantizers));
 }
 
 /** True where a layer of this shape multiplies by codes with a scale for each row. */

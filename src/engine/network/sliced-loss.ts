@@ -1,6 +1,7 @@
 import { fileRows } from '../../formats/tensor-io.ts';
 import { float32, int64 } from '../../protocol/tensor.ts';
 import { Graph, type Value } from '../graph/graph.ts';
+import { ofPeaked } from '../graph/lower/tiles.ts';
 import { add, equal, exp, maximum, mul, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { reduceMax, reduceSum } from '../graph/ops/reduce.ts';
@@ -124,6 +125,6 @@ const LOSS_SLICE_BACKWARD: ProgramKind<SliceSpec, { newDhidden: Reals }> = {
       dhidden,
       graph.deriving(true, () => gemm(dlogits, head)),
     );
-    return { graph, outputs: { newDhidden }, precision: spec.precision };
+    return { graph, outputs: { newDhidden }, precision: ofPeaked(spec.precision) };
   },
 };

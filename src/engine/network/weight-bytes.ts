@@ -5,7 +5,7 @@ import { packedDims } from '../graph/fused/int4-matmul.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { type NetworkQuantizers, quantizersOfLayers } from './network-quantizers.ts';
-import { isCodes, isPacked, packedPartsOf } from './packed-weights.ts';
+import { hasCodesBeside, isCodes, isPacked, packedPartsOf } from './packed-weights.ts';
 
 /** What decides the form of a layer's weights. */
 type Form = Pick<LayerShape, 'weightForm' | 'quantizers' | 'config'>;
@@ -20,7 +20,8 @@ function preparedBytesOf(linear: Linear, [rows = 0, columns = 0]: readonly numbe
   if (isPacked(linear, form)) {
     const { bytes, grid } = packedDims(rows, columns, packedPartsOf(linear, columns, form.quantizers));
     const packed = elementCount(bytes) + elementCount(grid) * FLOAT;
-    return form.weightForm === 'packed-and-numbers' ? packed + rows * columns * FLOAT : packed;
+    if (hasCodesBeside(linear, form)) return packed + rows * columns + rows * FLOAT;
+    return form.weightForm === 'packed' ? packed : packed + rows * columns * FLOAT;
   }
   if (!isCodes(linear, form)) return rows * columns * FLOAT;
   return rows * columns * BYTES_PER_ELEMENT.bfloat16 + rows * FLOAT;

@@ -1,6 +1,6 @@
 import { hasRowCodes } from '../graph/fused/weight-quantize.ts';
 import type { Abilities } from '../graph/lower/abilities.ts';
-import type { Precision } from '../graph/lower/tiles.ts';
+import { type Precision, roundsDerivatives } from '../graph/lower/tiles.ts';
 import type { NetworkMode } from './layer-programs.ts';
 import type { WeightForm } from './layer-shape.ts';
 import type { NetworkQuantizers } from './network-quantizers.ts';
@@ -28,7 +28,11 @@ export function weightFormOf(options: WeightFormOptions, abilities: Abilities): 
   const { bfloat16Products, roundedProducts, wholeProducts } = abilities;
   if (mode !== 'merged' || isDense(options)) return 'numbers';
   const inWhole = integer === 'always' || (integer === 'if-faster' && wholeProducts);
-  if (inWhole && weightObstacle(quantizers.weights) === null) return learns ? 'packed-and-numbers' : 'packed';
+  if (inWhole && weightObstacle(quantizers.weights) === null) {
+    if (!learns) return 'packed';
+    const byCodes = roundedProducts && roundsDerivatives(precision) && hasRowCodes(quantizers.weights);
+    return byCodes ? 'packed-and-codes' : 'packed-and-numbers';
+  }
   const multipliesCodes = bfloat16Products || (roundedProducts && precision !== 'float32');
   return multipliesCodes && hasRowCodes(quantizers.weights) ? 'codes' : 'numbers';
 }

@@ -21,6 +21,13 @@ const FEWEST_PRODUCTS = 2 ** 18;
 /** bfloat16 numbers that stand for a float32 one. */
 export type Pieces = 1 | 2 | 3;
 
+/**
+ * Attributes of a product in so many pieces; or in `bytes`, both factors as whole numbers of 8 bits times a unit for each
+ * row and block of the depth. Where these have no kernel, it takes one piece.
+ */
+const formOf = (form: Pieces | 'bytes') =>
+  form === 'bytes' ? ({ pieces: 1, bytes: 1 } as const) : ({ pieces: form } as const);
+
 /** Rows in bfloat16; each has a factor where they are codes of quantized weights. */
 export interface ScaledRows {
   /** [rows, columns], bfloat16. */
@@ -135,9 +142,10 @@ function ofCodes(codes: Value, other: Value, attributes: Attributes) {
  * float32 first; with fewer than three `pieces`, any other product is in tiles too. A conversion that nothing reads any
  * longer stays in the graph: copy the graph once more to remove it.
  */
-export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: Pieces): Value[] | null {
+export function gemmInTiles(node: Node, [a, b]: readonly Value[], form: Pieces | 'bytes'): Value[] | null {
   if (node.op.name !== 'Gemm' || node.op.domain !== '') return null;
   const { attributes } = node;
+  const pieces = formOf(form);
   if (floatAttribute(attributes, 'alpha') !== 1 || products(node, a!) < FEWEST_PRODUCTS) return null;
   const [transA, transB] = [intAttribute(attributes, 'transA'), intAttribute(attributes, 'transB')];
   const unitsOfA = transA === 0 ? unitsOf(a!) : null;
@@ -146,17 +154,19 @@ export function gemmInTiles(node: Node, [a, b]: readonly Value[], pieces: Pieces
     const { codes, scale } = weight;
     const given = scale ? [a!, codes, scale] : [a!, codes];
     const withUnits = unitsOfA && scale && transB === 1;
-    return [apply(GemmBfloat16, withUnits ? [...given, unitsOfA] : given, { transB, pieces })];
+    return [apply(GemmBfloat16, withUnits ? [...given, unitsOfA] : given, { transB, ...pieces })];
   }
   const codesOfA = transA === 0 ? codesOf(a!) : null;
-  if (codesOfA) return [apply(CodeGemm, [...codesOfA, b!], { codesOfB: 0, transposeOther: transB, pieces })];
+  if (codesOfA)
+    return [apply(CodeGemm, [...codesOfA, b!], { codesOfB: 0, transposeOther: transB, ...pieces })];
   const codesOfB = transB === 0 ? codesOf(b!) : null;
-  if (codesOfB) return [apply(CodeGemm, [...codesOfB, a!], { codesOfB: 1, transposeOther: transA, pieces })];
-  const split = { transA, transB, pieces };
+  if (codesOfB)
+    return [apply(CodeGemm, [...codesOfB, a!], { codesOfB: 1, transposeOther: transA, ...pieces })];
+  const split = { transA, transB, ...pieces };
   if (unitsOfA) return [apply(SplitGemm, [a!, b!, unitsOfA], { ...split, unitsOfB: 0 })];
   const unitsOfB = transB === 0 ? unitsOf(b!) : null;
   if (unitsOfB) return [apply(SplitGemm, [a!, b!, unitsOfB], { ...split, unitsOfB: 1 })];
-  return pieces < 3 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
+  return pieces.pieces < 3 ? [apply(SplitGemm, [a!, b!], { ...split, unitsOfB: 0 })] : null;
 }
 
 /**
