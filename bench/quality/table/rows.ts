@@ -173,6 +173,22 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     price: OF_GROUPS,
   },
   {
+    name: 'kl-top',
+    title: 'The best, R1 and R2 through the network (KL-Top) in place of captured activations',
+    like: 'best',
+    quantization: {},
+    rotation: { learning: { objective: 'kl-top' } },
+    price: null,
+  },
+  {
+    name: 'kl-top-captured',
+    title: 'The best, R1 and R2 through the network (KL-Top), 30 steps from captured activations',
+    like: 'best',
+    quantization: {},
+    rotation: { start: 'captured', learning: { objective: 'kl-top', steps: 30, scaleGradient: true } },
+    price: null,
+  },
+  {
     name: 'flatquant',
     title: 'The best with FlatQuant in place of R1 and R4',
     like: 'best',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  isThroughNetwork,
   optionsOf,
   type Quantization,
   type ResolvedExperiment,
@@ -94,7 +95,7 @@ export function learnStep(
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
     // Captured activations are those of the full-precision network, judged as the grids that read them.
     spec: () =>
-      rotation.learning.objective === 'cross-entropy'
+      isThroughNetwork(rotation.learning.objective)
         ? { rotation, quantization, seed: text.seed }
         : { ...withoutOnline(rotation), seed: text.seed, ...judgedBy(quantization, rotation) },
     digest: ({ state }) => digestOfMaps(state),
