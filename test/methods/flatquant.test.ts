@@ -51,6 +51,8 @@ async function bench(t: TestContext) {
       ...{ cache, network: exact, maps: {}, state: {}, options: OPTIONS },
       blocks: differentWindows(config, 3, 16),
       merged: () => ({ exact, quantized }),
+      learning: () => quantized,
+      training: () => Promise.reject(new Error('nothing is learned through the network')),
       quantizer: quantized.options.quantizers.weights,
       scratch: async () => folder,
       clipped: () => ['attention-input', 'key'] as const,

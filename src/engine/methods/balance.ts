@@ -1,7 +1,5 @@
 import type { MethodOptions } from '../../config/index.ts';
-import { addWork, layerForward, passesOver, timesWork, tokensOf } from '../network/work.ts';
-import { balancedScales } from '../transform/balance/balanced-scales.ts';
-import { activationShares, type BalancedSeam, readerSquares } from '../transform/balance/channel-sizes.ts';
+import { balancingWork, findBalanced } from '../transform/balance/find-scales.ts';
 import type { ScalingMethod } from './method.ts';
 
 type Options = MethodOptions<'balance'>;
@@ -15,23 +13,10 @@ export const method: ScalingMethod<Options> = {
   version: 1,
   samples: ({ samples }) => samples,
   maps: { 'value-scale': { kind: 'diagonal' }, 'up-scale': { kind: 'diagonal' } },
-  cost({ config, text }) {
-    const one = { sequences: 1, length: text.length };
-    const seen = passesOver(tokensOf(one) * config.intermediateSize, 3);
-    const pass = addWork(layerForward(config, one, false), seen);
-    return { work: timesWork(text.sequences * config.layers, pass), bytes: 0 };
-  },
+  cost: ({ config, text }) => ({ work: balancingWork(config, text), bytes: 0 }),
   async scale({ cache, network, blocks, options }, signal) {
-    const { headDim, intermediateSize } = network.checkpoint.config;
-    const found: Record<BalancedSeam, Float32Array[]> = { 'value-scale': [], 'up-scale': [] };
-    for (const [layer, shares] of (await activationShares(cache, network, blocks, signal)).entries()) {
-      const readers = await readerSquares(cache, network, layer, signal);
-      const scales = (seam: BalancedSeam, width: number) =>
-        balancedScales(shares[seam], readers[seam], width);
-      const ofValues = scales('value-scale', headDim);
-      found['value-scale'].push(options.values ? ofValues : ofValues.fill(1));
-      found['up-scale'].push(scales('up-scale', intermediateSize));
-    }
+    const found = await findBalanced(cache, network, blocks, signal);
+    if (!options.values) for (const scales of found['value-scale']) scales.fill(1);
     return found;
   },
 };

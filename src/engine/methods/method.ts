@@ -1,4 +1,4 @@
-import type { RoundedSite } from '../../protocol/block.ts';
+import type { RoundedSite, SeamName } from '../../protocol/block.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
@@ -109,6 +109,10 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   readonly clipped: (layer: number) => readonly RoundedSite[];
   /** Opens the folder of layers that are learned, also of those that an interrupted call left. */
   readonly kept: (sizes: LearnedSizes) => Promise<LearnedLayers>;
+  /** What scales are learned through: see `training/scales/learn.ts`. */
+  readonly learning: () => Network;
+  /** Opens what is kept of learning through the network, also of one that was interrupted. */
+  readonly training: () => Promise<KeptTraining>;
   /** Makes a folder for what does not fit into the network's memory. */
   readonly scratch: () => Promise<string>;
 }
@@ -122,6 +126,8 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
+  /** Seams of these maps that the options ask for; absent: all. */
+  readonly uses?: (options: Options) => readonly SeamName[];
   /** True where the scales depend on how weights and activations are quantized; absent: never. */
   readonly readsQuantizers?: (options: Options) => boolean;
   /** True where the scales depend on the quantizer of weights. */

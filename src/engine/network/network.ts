@@ -381,10 +381,9 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
     const { maps, precision } = this.options;
-    const quantizers = this.quantizers(index);
     const codes = { weightForm: this.weightForm, activationCodes: this.#activationCodes };
     return {
-      shape: { ...batch, config, window, quantizers, maps, ...codes, precision },
+      shape: { ...batch, config, window, quantizers: this.quantizers(index), maps, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions.of(batch.sequence) },
     };
