@@ -25,7 +25,7 @@ import {
 } from '../../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
 import { readRotations } from '../../src/engine/rotation/rotation-file.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { LINEARS } from '../../src/protocol/block.ts';
 import { float32, type HostTensor, int64, type TensorData } from '../../src/protocol/tensor.ts';

@@ -72,6 +72,16 @@ test('a model alone gets every default', () => {
         alpha: 0.3,
         seed: 0,
       },
+      'learned-scales': {
+        norms: false,
+        values: true,
+        start: 'balance',
+        steps: 60,
+        learningRate: 0.02,
+        batchSize: 8,
+        samples: 512,
+        seed: 0,
+      },
       smoothquant: { alpha: 0.5, samples: 512 },
     },
     training: {

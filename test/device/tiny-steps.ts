@@ -25,7 +25,7 @@ import {
   type RuntimeDevice,
 } from '../../src/engine/runtime/index.ts';
 import { cayleyStep } from '../../src/engine/transform/learning/cayley-sgd.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import type { RoundingError } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';

@@ -15,7 +15,7 @@ import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'model');
 

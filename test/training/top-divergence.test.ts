@@ -1,6 +1,7 @@
 /** KL-Top: against a textbook loop and its finite differences, and as what rotations are learned by. */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { Program } from '../../src/engine/graph/program.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -11,7 +12,6 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { sharedHeadExpression } from '../../src/engine/training/divergence.ts';
 import { TopDivergence } from '../../src/engine/training/top-divergence.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import type { HostTensor } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';

@@ -181,11 +181,19 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     price: null,
   },
   {
-    name: 'kl-top-captured',
-    title: 'The best, R1 and R2 through the network (KL-Top), 30 steps from captured activations',
+    name: 'kl-scales',
+    title: 'The best, scales learned through the network (KL-Top), also behind norms',
     like: 'best',
     quantization: {},
-    rotation: { start: 'captured', learning: { objective: 'kl-top', steps: 30, scaleGradient: true } },
+    scaling: { method: 'learned-scales', 'learned-scales': { norms: true } },
+    price: 'a product with the gain of each norm',
+  },
+  {
+    name: 'kl-scales-merged',
+    title: 'The best, scales learned through the network (KL-Top) and merged',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'learned-scales' },
     price: null,
   },
   {

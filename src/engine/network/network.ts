@@ -160,8 +160,7 @@ export class Network {
   }
 
   get #weights() {
-    const { config } = this.checkpoint;
-    return { config, ...this.options, weightForm: this.weightForm };
+    return { config: this.checkpoint.config, ...this.options, weightForm: this.weightForm };
   }
 
   /** Token ids, B·S of them → residual [B·S, d]. */

@@ -1,6 +1,7 @@
 /** The learner of an experiment: through the quantized network, or on captured activations. */
 import { isThroughNetwork } from '../../config/index.ts';
 import { blocksToCapture, type CapturedActivations, captureActivations } from '../calibration/capture.ts';
+import { NEXT_TOKEN } from '../calibration/gradient-step.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { quantizersOf } from '../network/quantizers.ts';
@@ -10,7 +11,6 @@ import {
   type DistributionOptions,
   learnFromActivations,
 } from '../transform/learning/distribution-learner.ts';
-import { NEXT_TOKEN } from '../transform/learning/gradient-step.ts';
 import { type LearnOptions, type LearnStep, learnRotations } from '../transform/learning/learner.ts';
 import { learnByProcrustes } from '../transform/learning/procrustes-learner.ts';
 import { learnedSeams, mapsOfLayer, symmetricSeams } from './experiment-maps.ts';

@@ -1,8 +1,8 @@
+import type { EndLoss, TokenLoss } from '../calibration/gradient-step.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { BatchShape } from '../network/layer-shape.ts';
 import type { Activations, Network } from '../network/network.ts';
-import type { EndLoss, TokenLoss } from '../transform/learning/gradient-step.ts';
 import { hiddenDivergence } from './divergence.ts';
 import { Teacher } from './teacher.ts';
 

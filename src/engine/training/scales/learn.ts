@@ -4,15 +4,10 @@ import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { type FileTensor, float32, type HostTensor } from '../../../protocol/tensor.ts';
+import { type GradientSums, lossAndGradients, type TokenLoss } from '../../calibration/gradient-step.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { Network } from '../../network/network.ts';
 import { type SeamState, seamsIn } from '../../network/seams.ts';
-import {
-  type GradientSums,
-  lossAndGradients,
-  type TokenLoss,
-} from '../../transform/learning/gradient-step.ts';
-import { learningRateAt } from '../../transform/learning/schedule.ts';
 import { stepAdamW } from '../adam-w.ts';
 import type { KeptTraining, TrainingState } from '../kept-training.ts';
 import { type WeightSet, zerosLike } from '../weight-set.ts';
@@ -66,21 +61,28 @@ export async function* learnScales(
   if (done) return scalesOf(start, numbersOf(done));
   const { step: from, weights, moments } = kept.state(first) ?? firstState(first);
   const fitting = Math.max(1, Math.floor(network.memory.tokensAtOnce / (blocks[0]?.length ?? 1)));
-  let written = performance.now();
-  for (let step = from; step < steps; step++) {
-    throwIfCancelled(signal);
-    network.setMaps({ ...fixed, ...scalesOf(start, weights) });
-    const batch = batchOfStep(blocks, step, batchSize, seed);
-    const found = await lossAndGradients(network, batch, Math.min(batchSize, fitting), signal, loss);
-    const slopes = slopesOf(weights, start, found.gradients);
-    expectFinite(step + 1, found.loss, slopes);
-    const rate = learningRateAt('cosine', learningRate, step, steps);
-    stepAdamW(weights, slopes, moments, { step: step + 1, learningRate: rate });
-    if (performance.now() - written > STATE_SECONDS * 1000) {
-      await kept.writeState({ step: step + 1, weights, moments });
-      written = performance.now();
+  let [step, writtenStep, written] = [from, from, performance.now()];
+  const write = async (): Promise<void> => {
+    await kept.writeState({ step, weights, moments });
+    [writtenStep, written] = [step, performance.now()];
+  };
+  try {
+    while (step < steps) {
+      throwIfCancelled(signal);
+      network.setMaps({ ...fixed, ...scalesOf(start, weights) });
+      const batch = batchOfStep(blocks, step, batchSize, seed);
+      const found = await lossAndGradients(network, batch, Math.min(batchSize, fitting), signal, loss);
+      const slopes = slopesOf(weights, start, found.gradients);
+      expectFinite(step + 1, found.loss, slopes);
+      const rate = (learningRate / 2) * (1 + Math.cos((Math.PI * step) / steps));
+      step++;
+      stepAdamW(weights, slopes, moments, { step, learningRate: rate });
+      if (performance.now() - written > STATE_SECONDS * 1000) await write();
+      yield { step, loss: found.loss };
     }
-    yield { step: step + 1, loss: found.loss };
+  } finally {
+    // Cancelled or left in the middle: the steps that were finished are kept.
+    if (step > writtenStep && step < steps) await write();
   }
   await kept.finish(weights);
   return scalesOf(start, weights);

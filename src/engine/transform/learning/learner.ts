@@ -1,11 +1,11 @@
 import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
+import { type GradientSums, lossAndGradients, type TokenLoss } from '../../calibration/gradient-step.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { type SeamState, seamsIn } from '../../network/seams.ts';
 import { clipGlobalNorm } from './gradient-clip.ts';
-import { type GradientSums, lossAndGradients, type TokenLoss } from './gradient-step.ts';
 import {
   type Moments,
   type RotationOptimizer,

@@ -1,12 +1,12 @@
-import { SEAM_NAMES, type SeamName } from '../../../protocol/block.ts';
-import { throwIfCancelled } from '../../../protocol/errors.ts';
-import { partialOf } from '../../../protocol/records.ts';
-import { elementCount } from '../../../protocol/tensor.ts';
-import { concatenate, nextTokens } from '../../calibration/tokens.ts';
-import { shareOf, sumTogether } from '../../distributed/ranks.ts';
-import type { BatchShape } from '../../network/layer-shape.ts';
-import type { Activations, Network, SeamGradients } from '../../network/network.ts';
-import { asState, mapDims, ofLayer, seamOf, seamsIn } from '../../network/seams.ts';
+import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
+import { throwIfCancelled } from '../../protocol/errors.ts';
+import { partialOf } from '../../protocol/records.ts';
+import { elementCount } from '../../protocol/tensor.ts';
+import { shareOf, sumTogether } from '../distributed/ranks.ts';
+import type { BatchShape } from '../network/layer-shape.ts';
+import type { Activations, Network, SeamGradients } from '../network/network.ts';
+import { asState, mapDims, ofLayer, seamOf, seamsIn } from '../network/seams.ts';
+import { concatenate, nextTokens } from './tokens.ts';
 
 /** ∂loss/∂map for each map of a seam as a state has them, summed over a batch in float64. */
 export type GradientSums = Readonly<Partial<Record<SeamName, readonly Float64Array[]>>>;
