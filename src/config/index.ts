@@ -13,6 +13,7 @@ export {
   optionsOf,
   quantizersReadText,
   roundingOf,
+  scaledSeams,
   scalingOf,
   searchesClips,
   takesKeyMeans,

@@ -3,7 +3,7 @@ import type { ScalingMethod, ScalingWork } from '../../src/engine/methods/index.
 import type { SeamState } from '../../src/engine/network/seams.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 
-type Optional = 'merged' | 'learning' | 'quantizer' | 'scratch' | 'clipped' | 'kept' | 'training';
+type Optional = 'added' | 'merged' | 'learning' | 'quantizer' | 'scratch' | 'clipped' | 'kept' | 'training';
 type Work<Options> = Omit<ScalingWork<Options>, Optional> & Partial<Pick<ScalingWork<Options>, Optional>>;
 
 const QUANTIZER = { bits: 4, symmetric: true, group: 0, clipSearch: false } as const;
@@ -20,7 +20,7 @@ export async function scalesBy<Options>(
   const scratch = () => Promise.reject(new Error('no scratch folder'));
   const kept = () => Promise.reject(new Error('no folder of learned layers'));
   const given = {
-    ...{ merged, learning: merged, quantizer: QUANTIZER, scratch, clipped: () => [] },
+    ...{ added: method.maps, merged, learning: merged, quantizer: QUANTIZER, scratch, clipped: () => [] },
     ...{ kept, training: kept },
     ...work,
   };

@@ -51,6 +51,7 @@ async function bench(t: TestContext) {
       ...{ cache, network: exact, maps: {}, state: {}, options: OPTIONS },
       blocks: differentWindows(config, 3, 16),
       merged: () => ({ exact, quantized }),
+      added: method.maps,
       learning: () => quantized,
       training: () => Promise.reject(new Error('nothing is learned through the network')),
       quantizer: quantized.options.quantizers.weights,

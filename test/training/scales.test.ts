@@ -128,8 +128,8 @@ test('derivatives go by the scales alone', async () => {
 test('scales behind norms stand where they are asked for', () => {
   const { options: schema } = learnedScales;
   const options = schema.parse(undefined);
-  assert.deepEqual(method.uses?.(options), ['value-scale', 'up-scale']);
-  assert.deepEqual(method.uses?.({ ...options, norms: true, values: false }), [
+  assert.deepEqual(learnedScales.uses(options), ['value-scale', 'up-scale']);
+  assert.deepEqual(learnedScales.uses({ ...options, norms: true, values: false }), [
     'attention-norm',
     'mlp-norm',
     'up-scale',

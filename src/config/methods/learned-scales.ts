@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { SeamName } from '../../protocol/block.ts';
 import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
@@ -54,6 +55,14 @@ const options = z
   .prefault({})
   .describe('How scales of channels are learned; not read with another method.');
 
+function seamsOf({ norms, values }: z.output<typeof options>): SeamName[] {
+  return [
+    ...(norms ? (['attention-norm', 'mlp-norm'] as const) : []),
+    ...(values ? (['value-scale'] as const) : []),
+    'up-scale',
+  ];
+}
+
 export const learnedScales = {
   name: 'learned-scales',
   kind: 'scaling',
@@ -66,4 +75,5 @@ export const learnedScales = {
   compensates: false,
   seeded: true,
   seams: ['attention-norm', 'mlp-norm', 'value-scale', 'up-scale'],
+  uses: (given: unknown) => seamsOf(options.parse(given)),
 } as const satisfies MethodDescriptor;

@@ -1,8 +1,7 @@
 import type { MethodOptions } from '../../config/index.ts';
-import type { SeamName } from '../../protocol/block.ts';
 import { timed } from '../../protocol/events.ts';
-import { recordOf } from '../../protocol/records.ts';
-import { type SeamState, seamOf } from '../network/seams.ts';
+import { partialOf, recordOf } from '../../protocol/records.ts';
+import { type SeamState, seamOf, seamsIn } from '../network/seams.ts';
 import { addWork, NO_WORK } from '../network/work.ts';
 import { learnScales } from '../training/scales/learn.ts';
 import { scaleLearningWork } from '../training/scales/work.ts';
@@ -29,7 +28,6 @@ export const method: ScalingMethod<Options> = {
     'value-scale': { kind: 'diagonal' },
     'up-scale': { kind: 'diagonal' },
   },
-  uses: seamsOf,
   readsQuantizers: () => true,
   cost({ config, text, options: { steps, batchSize, start } }) {
     const learning = scaleLearningWork(config, { ...text, sequences: batchSize }, steps);
@@ -61,23 +59,15 @@ export const method: ScalingMethod<Options> = {
   },
 };
 
-function seamsOf({ norms, values }: Options): SeamName[] {
-  return [
-    ...(norms ? (['attention-norm', 'mlp-norm'] as const) : []),
-    ...(values ? (['value-scale'] as const) : []),
-    'up-scale',
-  ];
-}
-
 async function startOf(
-  { cache, network, blocks, options }: ScalingWork<Options>,
+  { cache, network, blocks, options, added }: ScalingWork<Options>,
   signal?: AbortSignal,
 ): Promise<SeamState> {
   const { config } = network.checkpoint;
-  const ones = recordOf(seamsOf(options), (seam) =>
+  const ones = recordOf(seamsIn(added), (seam) =>
     Array.from({ length: network.layers }, () => new Float32Array(seamOf(seam, config).channels).fill(1)),
   );
   if (options.start === 'ones') return ones;
-  const found = await findBalanced(cache, network, blocks.slice(0, BALANCED_ON), signal);
-  return { ...ones, ...(options.values && found), 'up-scale': found['up-scale'] };
+  const found: SeamState = await findBalanced(cache, network, blocks.slice(0, BALANCED_ON), signal);
+  return { ...ones, ...partialOf(seamsIn(found), (seam) => (added[seam] ? found[seam] : null)) };
 }

@@ -1,4 +1,4 @@
-import type { RoundedSite, SeamName } from '../../protocol/block.ts';
+import type { RoundedSite } from '../../protocol/block.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
@@ -101,6 +101,8 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   /** The maps so far, with their numbers: rotations, where there are any. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
+  /** The maps that the method adds, as far as its options ask for them. */
+  readonly added: SeamMaps;
   /** Networks with these maps merged: at full precision, and quantized as deployed with those that the method adds. */
   readonly merged: () => { readonly exact: Network; readonly quantized: Network };
   /** The experiment's quantizer of weights. */
@@ -126,8 +128,6 @@ export interface ScalingMethod<Options = unknown> {
   samples(options: Options): number;
   /** The maps that it adds: their kinds are known before anything runs. */
   readonly maps: SeamMaps;
-  /** Seams of these maps that the options ask for; absent: all. */
-  readonly uses?: (options: Options) => readonly SeamName[];
   /** True where the scales depend on how weights and activations are quantized; absent: never. */
   readonly readsQuantizers?: (options: Options) => boolean;
   /** True where the scales depend on the quantizer of weights. */

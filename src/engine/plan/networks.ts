@@ -2,9 +2,8 @@ import {
   exceptionsSpec,
   learningWeightBits,
   learningWeightClip,
-  optionsOf,
   type ResolvedExperiment,
-  scalingOf,
+  scaledSeams,
   siteQuantizer,
   weightExceptionsSpec,
 } from '../../config/index.ts';
@@ -168,7 +167,9 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
   const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
   const quantizer = ownQuantizers(bench).quantizers.weights;
   const learning = () => scaleLearningNetwork(bench);
-  return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, learning, quantizer, clipped };
+  const added = scalingMaps(bench);
+  const networks = { network, merged, learning };
+  return { cache: bench.cache, ...networks, maps: weightMaps(maps), state, added, quantizer, clipped };
 }
 
 /** The network that scales are learned through: with 16-bit weights, and derivatives by scales alone. */
@@ -191,11 +192,8 @@ function scaleLearningNetwork(bench: Workbench): Network {
 /** The maps of the scaling method, as far as its options ask for them. */
 function scalingMaps({ experiment, scaling }: Workbench): SeamMaps {
   if (!scaling) return NO_MAPS;
-  const options = optionsOf(experiment.scaling, scalingOf(experiment)?.name ?? '');
-  const used = scaling.uses?.(options);
-  return partialOf(seamsIn(scaling.maps), (seam) =>
-    used && !used.includes(seam) ? null : scaling.maps[seam],
-  );
+  const asked = scaledSeams(experiment);
+  return partialOf(seamsIn(scaling.maps), (seam) => (asked.includes(seam) ? scaling.maps[seam] : null));
 }
 
 /** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */

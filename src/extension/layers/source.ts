@@ -38,7 +38,7 @@ export async function readLayerSource(
   summaries: RunSummaries,
   file: string,
 ): Promise<LayerSource | null> {
-  const { bitsLabel, parseExperiment, resolvePortable, scalingOf } = await loadConfig();
+  const { bitsLabel, parseExperiment, resolvePortable, scaledSeams } = await loadConfig();
   const text = await experimentText(file);
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
@@ -70,7 +70,7 @@ export async function readLayerSource(
     changed: changed.filter((path) => !path.startsWith('evaluation')),
     data: layerTree({
       settings,
-      scaled: (settings && scalingOf(settings)?.seams) ?? [],
+      scaled: settings ? scaledSeams(settings) : [],
       model,
       activations,
       progress,
