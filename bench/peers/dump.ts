@@ -8,6 +8,7 @@
  */
 import { parseArgs } from 'node:util';
 import { type ResolvedExperiment, resolveExperiment } from '../../src/config/index.ts';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { concatenate } from '../../src/engine/calibration/tokens.ts';
 import { sequenceLogits } from '../../src/engine/evaluate/perplexity.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
@@ -25,7 +26,6 @@ import {
 } from '../../src/engine/plan/networks.ts';
 import { calibrationBlocks, openWorkbench, type Workbench } from '../../src/engine/plan/workbench.ts';
 import { readRotations } from '../../src/engine/rotation/rotation-file.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import { writeSafetensors } from '../../src/formats/safetensors-write.ts';
 import { LINEARS } from '../../src/protocol/block.ts';
 import { float32, type HostTensor, int64, type TensorData } from '../../src/protocol/tensor.ts';

@@ -1,3 +1,4 @@
+import type { SeamName } from '../protocol/block.ts';
 import { choosesExceptions, hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
@@ -65,6 +66,12 @@ export function learningWeightClip(experiment: LearnsOnQuantization): boolean {
 /** Returns a method's options from the section that names it; undefined for a method without options. */
 export function optionsOf(section: Readonly<Record<string, unknown>>, name: string): unknown {
   return section[name];
+}
+
+/** Returns the seams that the scaling method of an experiment puts maps at, as far as its options ask for them. */
+export function scaledSeams({ scaling }: { readonly scaling: Scaling }): readonly SeamName[] {
+  const method = scalingOf({ scaling });
+  return method?.uses?.(optionsOf(scaling, method.name)) ?? method?.seams ?? [];
 }
 
 /** Returns the method that rounds the weights; null where they stay as they are. */

@@ -13,6 +13,7 @@ export {
   optionsOf,
   quantizersReadText,
   roundingOf,
+  scaledSeams,
   scalingOf,
   searchesClips,
   takesKeyMeans,
@@ -77,7 +78,7 @@ export type {
   WeightQuantization,
 } from './schema-quantization.ts';
 export { LEARNED, SEARCHED } from './schema-quantization.ts';
-export type { Learning, Rotation, RotationKind } from './schema-rotation.ts';
+export { isThroughNetwork, type Learning, type Rotation, type RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';
 export type { MeasuredTask, TaskEntry } from './schema-tasks.ts';

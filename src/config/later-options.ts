@@ -21,10 +21,11 @@ const LATER: Readonly<Record<string, unknown>> = {
   magr: 0,
   magrSteps: 200,
   sweeps: 0,
+  norms: false,
 };
 
 /** Those of them that came after keys of cells were kept in runs. */
-const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight', 'r2Per'];
+const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight', 'r2Per', 'norms'];
 
 interface Biased {
   /** True where q, k and v have a bias. */

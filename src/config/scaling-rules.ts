@@ -1,6 +1,6 @@
 /** Rules that tie a scaling method to rotations and to the rounding of weights. */
 import { SEAMS, type SeamName } from '../protocol/block.ts';
-import { roundingOf, scalingOf } from './derived.ts';
+import { roundingOf, scaledSeams, scalingOf } from './derived.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
 
@@ -9,10 +9,10 @@ const ROTATIONS = { value: 'r2', 'up-down': 'r4' } as const satisfies Partial<Re
 
 /** A seam holds one map: scales of channels and a rotation of the same channels do not go together. */
 export function scalesAndRotation(experiment: Experiment): RuleFault[] {
-  const scaling = scalingOf(experiment);
+  const [scaling, seams] = [scalingOf(experiment), scaledSeams(experiment)];
   return Object.entries(ROTATIONS).flatMap(([seam, name]) => {
     const value = experiment.rotation[name];
-    if (!scaling?.seams?.includes(seam as SeamName) || value === 'none' || value === false) return [];
+    if (!scaling || !seams.includes(seam as SeamName) || value === 'none' || value === false) return [];
     const { symbol } = SEAMS[seam as keyof typeof ROTATIONS];
     const off = typeof value === 'string' ? '"none"' : 'false';
     const found = typeof value === 'string' ? `"${value}"` : String(value);
@@ -36,10 +36,11 @@ const BEHIND = { 'value-scale': 'r2', 'up-scale': 'r4' } as const satisfies Part
 /** Scales that are found for rotations behind them need these, and no mixing of heads that have scales of their own. */
 export function scalesBeforeRotation({ rotation, scaling: section }: Experiment): RuleFault[] {
   const scaling = scalingOf({ scaling: section });
+  const seams = scaledSeams({ scaling: section });
   const path = ['scaling', 'method'];
   const faults = Object.entries(BEHIND).flatMap(([seam, name]) => {
     const value = rotation[name];
-    if (!scaling?.seams?.includes(seam as SeamName) || (value !== 'none' && value !== false)) return [];
+    if (!scaling || !seams.includes(seam as SeamName) || (value !== 'none' && value !== false)) return [];
     return [
       fault(
         'error',
@@ -50,7 +51,7 @@ export function scalesBeforeRotation({ rotation, scaling: section }: Experiment)
       ),
     ];
   });
-  if (scaling?.seams?.includes('value-scale') && rotation.acrossHeads)
+  if (scaling && seams.includes('value-scale') && rotation.acrossHeads)
     faults.push(
       fault(
         'error',

@@ -3,13 +3,22 @@ import { bitsSchema } from './schema-bits.ts';
 
 const rotationKind = z.enum(['none', 'random', 'hadamard', 'learned']);
 
+/** Objectives of the quantized network's own output: their derivatives pass through it. */
+const THROUGH_NETWORK = ['cross-entropy', 'kl-top'] as const;
+export type NetworkObjective = (typeof THROUGH_NETWORK)[number];
+
+/** True for an objective that learns through the quantized network; false where captured activations are enough. */
+export function isThroughNetwork<T extends string>(objective: T): objective is T & NetworkObjective {
+  return THROUGH_NETWORK.some((one) => one === objective);
+}
+
 const learningSchema = z
   .strictObject({
     objective: z
-      .enum(['cross-entropy', 'peak', 'range', 'whip', 'kurtosis', 'procrustes'])
+      .enum(['cross-entropy', 'kl-top', 'peak', 'range', 'whip', 'kurtosis', 'procrustes'])
       .default('cross-entropy')
       .describe(
-        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail), for R1 of each group where activations have a groupSize. procrustes rounds the rotated rows and takes the rotation that brings them nearest to that, in turn (DFRot). Reference: cross-entropy.',
+        'Learning makes this small. cross-entropy is the loss of the quantized network (SpinQuant); kl-top is how far its probabilities are from those of the full-precision network, on the 1000 likeliest next tokens there (OSTQuant). The others read only the distribution of captured activations, so nothing is propagated through the network and learning takes seconds. They are peak (soft peak, InfoQuant), range (squared range), whip (DartQuant) and kurtosis (KurTail), for R1 of each group where activations have a groupSize. procrustes rounds the rotated rows and takes the rotation that brings them nearest to that, in turn (DFRot). Reference: cross-entropy.',
       ),
     optimizer: z
       .enum(['cayley-sgd', 'lie-adam'])
@@ -25,7 +34,7 @@ const learningSchema = z
       .nullable()
       .default(null)
       .describe(
-        'Optimizer steps; null for 100 with cross-entropy and procrustes, 200 with the other objectives. Reference: 100.',
+        'Optimizer steps; null for 100 with cross-entropy, kl-top and procrustes, 200 with the other objectives. Reference: 100.',
       ),
     learningRate: z
       .number()
@@ -82,7 +91,7 @@ const learningSchema = z
       .boolean()
       .default(false)
       .describe(
-        'true sends the gradient of cross-entropy also through the scales of quantized activations, keys and values: it adds what the ends of each range contribute. false takes the scales as constants (straight-through). Reference: false.',
+        'true sends the gradient of cross-entropy or kl-top also through the scales of quantized activations, keys and values: it adds what the ends of each range contribute. false takes the scales as constants (straight-through). Reference: false.',
       ),
     precision: z
       .enum(['float32', 'bfloat16x2', 'bfloat16', 'bfloat16-all', 'int8'])
@@ -110,12 +119,15 @@ const learningSchema = z
   })
   .prefault({})
   .transform((learning) => {
-    const fromNetwork = learning.objective === 'cross-entropy';
-    const optimizer = learning.optimizer ?? (fromNetwork ? ('cayley-sgd' as const) : ('lie-adam' as const));
+    const { objective } = learning;
+    const fromNetwork = isThroughNetwork(objective);
+    // The step of cayley-sgd follows the size of the gradient, which is that of cross-entropy.
+    const isReference = objective === 'cross-entropy';
+    const optimizer = learning.optimizer ?? (isReference ? ('cayley-sgd' as const) : ('lie-adam' as const));
     return {
       ...learning,
       optimizer,
-      steps: learning.steps ?? (fromNetwork || learning.objective === 'procrustes' ? 100 : 200),
+      steps: learning.steps ?? (fromNetwork || objective === 'procrustes' ? 100 : 200),
       learningRate: learning.learningRate ?? (optimizer === 'cayley-sgd' ? 1.5 : 0.02),
     };
   })

@@ -6,6 +6,7 @@ import { betweenOptions } from './method-rules.ts';
 import { methodNamed } from './methods/index.ts';
 import { scalesAndRotation, scalesBeforeRotation, scalesForNothing } from './scaling-rules.ts';
 import type { Experiment } from './schema.ts';
+import { isThroughNetwork } from './schema-rotation.ts';
 import { tasksOfEntry } from './schema-tasks.ts';
 import { trainingOfNothing, trainingWithMaps } from './training-rules.ts';
 import {
@@ -253,7 +254,7 @@ function otherWeightBits({ rotation, quantization }: Experiment): RuleFault[] {
       ),
     ];
   }
-  if (!(compensates && roundingOf(quantization)) || weightBits >= 16 || objective !== 'cross-entropy')
+  if (!(compensates && roundingOf(quantization)) || weightBits >= 16 || !isThroughNetwork(objective))
     return [];
   return [
     warning(
@@ -332,7 +333,7 @@ function scaledTwice(experiment: Experiment): RuleFault[] {
 
 function unusedScaleGradient({ rotation }: Experiment): RuleFault[] {
   const { scaleGradient, objective } = rotation.learning;
-  if (!scaleGradient || objective === 'cross-entropy') return [];
+  if (!scaleGradient || isThroughNetwork(objective)) return [];
   return [
     warning(
       'config/scale-gradient',
@@ -345,12 +346,12 @@ function unusedScaleGradient({ rotation }: Experiment): RuleFault[] {
 
 function unusedMassiveWeight({ rotation }: Experiment): RuleFault[] {
   const { massiveWeight, objective } = rotation.learning;
-  if (massiveWeight === 1 || objective !== 'cross-entropy' || rotation.start === 'captured') return [];
+  if (massiveWeight === 1 || !isThroughNetwork(objective) || rotation.start === 'captured') return [];
   return [
     warning(
       'config/massive-weight',
       ['rotation', 'learning', 'massiveWeight'],
-      'has no effect: cross-entropy from this start reads no captured activations.',
+      `has no effect: ${objective} from this start reads no captured activations.`,
       'Leave massiveWeight out, learn by "peak", or start "captured".',
     ),
   ];

@@ -62,7 +62,7 @@ test('a model alone gets every default', () => {
     },
     scaling: {
       method: 'none',
-      balance: { samples: 64, values: false },
+      balance: { samples: 64, values: false, norms: false },
       awq: { samples: 32, groupedValues: true },
       flatquant: {
         samples: 16,
@@ -70,6 +70,16 @@ test('a model alone gets every default', () => {
         learningRate: 0.005,
         clipLearningRate: 0.05,
         alpha: 0.3,
+        seed: 0,
+      },
+      'learned-scales': {
+        norms: false,
+        values: true,
+        start: 'balance',
+        steps: 60,
+        learningRate: 0.02,
+        batchSize: 8,
+        samples: 512,
         seed: 0,
       },
       smoothquant: { alpha: 0.5, samples: 512 },

@@ -44,6 +44,8 @@ test('optimizer, steps and learning rate follow the objective', () => {
     { optimizer, steps, learningRate },
     { optimizer: 'cayley-sgd', steps: 100, learningRate: 1.5 },
   );
+  const top = learning('kl-top');
+  assert.deepEqual([top.optimizer, top.steps, top.learningRate], ['lie-adam', 100, 0.02]);
   const peak = learning('peak');
   assert.equal(peak.optimizer, 'lie-adam');
   assert.deepEqual([peak.steps, peak.learningRate], [200, 0.02]);

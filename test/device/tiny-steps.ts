@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { fakeQuantizeWeight } from '../../src/engine/graph/fused/weight-quantize.ts';
@@ -25,7 +26,6 @@ import {
   type RuntimeDevice,
 } from '../../src/engine/runtime/index.ts';
 import { cayleyStep } from '../../src/engine/transform/learning/cayley-sgd.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import type { RoundingError } from '../../src/protocol/events.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { experimentSchema, scalingOf } from '../../src/config/index.ts';
+import { experimentSchema, scaledSeams, scalingOf } from '../../src/config/index.ts';
 import {
   badSites,
   filterLayers,
@@ -35,10 +35,9 @@ const MODEL = { architecture: 'llama', layers: 3, hiddenSize: 8, headDim: 4, int
 
 function tree(input: Partial<LayerTreeInput> = {}, settings: object = {}) {
   const experiment = experimentSchema.parse({ model: 'm', ...settings });
-  const scaling = scalingOf(experiment);
-  const scaled = scaling?.seams ?? [];
+  const scaled = scaledSeams(experiment);
   const shown = { model: MODEL, activations: null, progress: 'none' } as const;
-  return layerTree({ settings: experiment, scaled, mixes: scaling?.mixes, ...shown, ...input });
+  return layerTree({ settings: experiment, scaled, mixes: scalingOf(experiment)?.mixes, ...shown, ...input });
 }
 
 const states = (...args: Parameters<typeof tree>) => tree(...args).maps.map(({ state }) => state);

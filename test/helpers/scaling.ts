@@ -3,8 +3,8 @@ import type { ScalingMethod, ScalingWork } from '../../src/engine/methods/index.
 import type { SeamState } from '../../src/engine/network/seams.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
 
-type Work<Options> = Omit<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch' | 'clipped' | 'kept'> &
-  Partial<Pick<ScalingWork<Options>, 'merged' | 'quantizer' | 'scratch' | 'clipped' | 'kept'>>;
+type Optional = 'added' | 'merged' | 'learning' | 'quantizer' | 'scratch' | 'clipped' | 'kept' | 'training';
+type Work<Options> = Omit<ScalingWork<Options>, Optional> & Partial<Pick<ScalingWork<Options>, Optional>>;
 
 const QUANTIZER = { bits: 4, symmetric: true, group: 0, clipSearch: false } as const;
 
@@ -19,7 +19,11 @@ export async function scalesBy<Options>(
   };
   const scratch = () => Promise.reject(new Error('no scratch folder'));
   const kept = () => Promise.reject(new Error('no folder of learned layers'));
-  const given = { merged, quantizer: QUANTIZER, scratch, clipped: () => [], kept, ...work };
+  const given = {
+    ...{ added: method.maps, merged, learning: merged, quantizer: QUANTIZER, scratch, clipped: () => [] },
+    ...{ kept, training: kept },
+    ...work,
+  };
   const running = method.scale(given, signal);
   if (!(Symbol.asyncIterator in running)) return running;
   let next = await running.next();

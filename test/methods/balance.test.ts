@@ -11,6 +11,7 @@ import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
+import { drawRotations } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { balancedScales } from '../../src/engine/transform/balance/balanced-scales.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
@@ -71,8 +72,8 @@ test('scales of a network are those of its rows and weights, by loops', async ()
   const network = new Network(cache, checkpoint, options);
   const blocks = differentWindows(config, 2, 12);
   const work = { cache, network, maps: NO_MAPS, state: {}, blocks };
-  const found = await scalesBy(method, { ...work, options: { values: true, samples: 2 } });
-  const alone = await scalesBy(method, { ...work, options: { values: false, samples: 2 } });
+  const found = await scalesBy(method, { ...work, options: { values: true, norms: false, samples: 2 } });
+  const alone = await scalesBy(method, { ...work, options: { values: false, norms: false, samples: 2 } });
   assert.deepEqual(alone['up-scale'], found['up-scale']);
   assert.ok(alone['value-scale']!.every((scales) => scales.every((scale) => scale === 1)));
   const { kvHeads, heads, headDim: h, intermediateSize: f, hiddenSize: d } = config;
@@ -108,9 +109,49 @@ test('scales of a network are those of its rows and weights, by loops', async ()
     expected.forEach((scale, j) => {
       assert.ok(Math.abs(scale / given[j]! - 1) < (d + 12) * 2 ** -24, `${j}: ${scale}, ${given[j]}`);
     });
+  const rotation = rotationOf(d);
+  const turned = { maps: { residual: { kind: 'dense' } }, state: { residual: [rotation] } } as const;
+  const norms = await scalesBy(method, {
+    ...{ ...work, ...turned },
+    options: { values: true, norms: true, samples: 2 },
+  });
+  assert.deepEqual(norms['up-scale'], found['up-scale']);
+  const shares = new Float64Array(d);
+  for (const ids of blocks) {
+    // The first norm reads the embedding: rows by their length, turned, in shares of 1.
+    const x = (await network.embed(ids)).data;
+    for (let row = 0; row < x.length; row += d) addShares(shares, turnedRow(x, row, rotation, d), 1, d, 1);
+  }
+  const gain = toFloat32(layer.inputNorm);
+  const ofNorm = new Float64Array(d);
+  for (const weight of [layer.q, layer.k, layer.v].map(toFloat32)) {
+    const gained = weight.map((value, index) => value * gain[index % d]!);
+    for (let row = 0; row < gained.length; row += d)
+      for (const [j, value] of turnedRow(gained, row, rotation, d).entries()) ofNorm[j]! += value ** 2;
+  }
+  // Products of d terms in float32 on either side, twice as far off in squares.
+  balancedScales(shares, ofNorm, d).forEach((scale, j) => {
+    const given = norms['attention-norm']![0]![j]!;
+    assert.ok(Math.abs(scale / given - 1) < 4 * (d + 12) * 2 ** -24, `${j}: ${scale}, ${given}`);
+  });
   await cache.release();
   runtime.close();
 });
+
+/** A random rotation [d, d]. */
+function rotationOf(d: number): Float32Array {
+  const sizes = { hidden: d, headDim: d, layers: 1 };
+  return drawRotations(sizes, { r1: 'random', r2: null }, new Rng(4)).r1!;
+}
+
+/** One row of numbers [d] times R. */
+function turnedRow(rows: Float32Array, first: number, rotation: Float32Array, d: number): Float32Array {
+  return Float32Array.from({ length: d }, (_, j) => {
+    let sum = 0;
+    for (let i = 0; i < d; i++) sum += rows[first + i]! * rotation[i * d + j]!;
+    return sum;
+  });
+}
 
 type Spec = Pick<ReturnType<Network['layerContext']>, 'shape' | 'types'>;
 
@@ -141,7 +182,7 @@ function addShares(sums: Float64Array, rows: Float32Array, parts: number, n: num
 test('a job scales beside rotations, and the full-precision function stays', async () => {
   const short = await shortExperiment(demoFolder(), { weights: { method: 'rtn' } });
   const rotation = { ...short.rotation, r1: 'hadamard', r2: 'hadamard' } as const;
-  const balance = { ...short.scaling.balance, values: true };
+  const balance = { ...short.scaling.balance, values: true, norms: true };
   const scaling = { ...short.scaling, method: 'balance', balance } as const;
   const { events, result } = await collect(evaluateExperiment({ ...short, rotation, scaling }, {}));
   const kept = events.filter((event) => event.type === 'preservation');

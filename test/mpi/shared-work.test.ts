@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { captureActivations } from '../../src/engine/calibration/capture.ts';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { SecondMoment } from '../../src/engine/calibration/second-moment.ts';
 import { ONE_RANK, type Ranks, shareOf } from '../../src/engine/distributed/ranks.ts';
 import { measurePerplexity } from '../../src/engine/evaluate/perplexity.ts';
@@ -14,7 +15,6 @@ import { DEFAULT_MEMORY } from '../../src/engine/network/memory-plan.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { NO_MAPS } from '../../src/engine/network/seams.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import { float32 } from '../../src/protocol/tensor.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { onRanksInMemory } from '../helpers/ranks.ts';

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
@@ -11,7 +12,6 @@ import { spinQuantMaps } from '../../src/engine/network/seams.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'model');
 /** Products behind each other, forth and back, in a layer. */

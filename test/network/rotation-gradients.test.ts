@@ -63,7 +63,7 @@ type LayerMaps = Readonly<Partial<Record<SeamName, HostTensor>>>;
 const ACROSS: SeamMaps = {
   'across-heads': { kind: 'across-heads', transform: planHadamard(config.heads) },
 };
-/** Scales before R2, which a derivative passes, and before R4, which none is asked of. */
+/** Scales before R2 and before R4: merged networks have no derivative by the latter. */
 const BEFORE: SeamMaps = { 'value-scale': { kind: 'diagonal' }, 'up-scale': { kind: 'diagonal' } };
 /** An R2 of each key/value head. */
 const APART: SeamMaps = { value: { kind: 'each-head' } };
@@ -252,7 +252,7 @@ async function checkMode(mode: NetworkMode, weightBits: number, options: Options
     ...layers.flatMap((own, i) =>
       seamsIn(own).flatMap((seam): [string, HostTensor, Float64Array][] => {
         const gradient = found.layers[i]![gradientName(seam)];
-        if (seam === 'up-scale') return [];
+        if (seam === 'up-scale' && mode === 'merged') return [];
         return [[`${seam} ${i}`, own[seam]!, gradient!.data as Float64Array]];
       }),
     ),
@@ -288,8 +288,11 @@ test('∂loss/∂R1 and ∂loss/∂R2 through the scales of all activation quant
   await checkMode('unrotated', 16, { live: true });
   await checkMode('merged', 4, { live: true });
 });
-test('with scales at the norms beside R1, through 4-bit weights, by R1, R2 and the scales', () =>
-  checkMode('merged', 4, { added: SCALED }));
+test('with scales at the norms beside R1, in both forms, by R1, R2 and the scales', async () => {
+  await checkMode('merged', 4, { added: SCALED });
+  await checkMode('unrotated', 16, { added: SCALED });
+  await checkMode('unrotated', 16, { live: true, added: { ...SCALED, ...BEFORE } });
+});
 test('with heads mixed behind R2, in both forms, and through scales', async () => {
   await checkMode('unrotated', 16, { added: ACROSS });
   await checkMode('merged', 4, { added: ACROSS });

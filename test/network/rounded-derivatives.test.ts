@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import type { Precision } from '../../src/engine/graph/lower/tiles.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
@@ -16,7 +17,6 @@ import { planHadamard } from '../../src/engine/rotation/hadamard-plan.ts';
 import { Rng } from '../../src/engine/rotation/random.ts';
 import { haarRotation } from '../../src/engine/rotation/random-rotation.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 
 const MODEL = join(import.meta.dirname, '..', '..', 'examples', 'demo', 'model');
 

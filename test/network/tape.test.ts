@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { lossAndGradients } from '../../src/engine/calibration/gradient-step.ts';
 import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { NetworkMode } from '../../src/engine/network/layer-programs.ts';
 import { DEFAULT_MEMORY } from '../../src/engine/network/memory-plan.ts';
 import { type TapeLevel, tapeBytes } from '../../src/engine/network/tape.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { lossAndGradients } from '../../src/engine/transform/learning/gradient-step.ts';
 import { differentWindows, rotatedNetwork } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { tinyQuantizers } from '../helpers/tiny-network.ts';

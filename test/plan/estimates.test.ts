@@ -61,6 +61,7 @@ test('every step of every method has an estimate before anything has run', async
   // Methods that no row of the product has.
   const rows = [
     { name: 'balanced', like: 'peak-gptq', settings: { scaling: { method: 'balance' } } },
+    { name: 'scaled', like: 'peak-gptq', settings: { scaling: { method: 'learned-scales' } } },
     {
       name: 'flat',
       like: 'peak-gptq',

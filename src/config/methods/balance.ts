@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { SeamName } from '../../protocol/block.ts';
 import { samples } from '../method-options.ts';
 import type { MethodDescriptor } from './descriptor.ts';
 
@@ -10,6 +11,12 @@ const options = z
       .describe(
         'true also scales the channels of values, whose rotation was learned without these scales; false those of the input of down_proj alone. Reference: none.',
       ),
+    norms: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true also scales the channels that q, k and v, and gate and up read: a product with the gain of each norm at run time, since gains otherwise go into weights. Reference: none.',
+      ),
     samples: samples(
       64,
       'Sequences of the calibration text that channel sizes are taken over, from its beginning; all of them where there are fewer. Reference: none.',
@@ -17,6 +24,10 @@ const options = z
   })
   .prefault({})
   .describe('How channels behind v_proj and up_proj are balanced; not read with another method.');
+
+function seamsOf({ norms }: z.output<typeof options>): SeamName[] {
+  return [...(norms ? (['attention-norm', 'mlp-norm'] as const) : []), 'value-scale', 'up-scale'];
+}
 
 export const balance = {
   name: 'balance',
@@ -28,5 +39,6 @@ export const balance = {
   options,
   needsText: 'to see how large channels are',
   compensates: false,
-  seams: ['value-scale', 'up-scale'],
+  seams: ['attention-norm', 'mlp-norm', 'value-scale', 'up-scale'],
+  uses: (given: unknown) => seamsOf(options.parse(given)),
 } as const satisfies MethodDescriptor;

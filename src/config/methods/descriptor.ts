@@ -35,6 +35,8 @@ export interface MethodDescriptor<
   readonly seeded?: boolean;
   /** The seams that a scaling method puts its scales at: no rotation may stand there. Absent for rounding. */
   readonly seams?: readonly SeamName[];
+  /** Those of them that its options ask for; absent: all. */
+  readonly uses?: (options: unknown) => readonly SeamName[];
   /** True for a scaling method whose maps mix channels, as rotations do. */
   readonly mixes?: true;
   /** True where scales serve the rounding of weights alone, and were found on channels that no rotation mixed. */

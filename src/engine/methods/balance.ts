@@ -1,37 +1,34 @@
 import type { MethodOptions } from '../../config/index.ts';
-import { addWork, layerForward, passesOver, timesWork, tokensOf } from '../network/work.ts';
-import { balancedScales } from '../transform/balance/balanced-scales.ts';
-import { activationShares, type BalancedSeam, readerSquares } from '../transform/balance/channel-sizes.ts';
+import { addWork, prepareWeights } from '../network/work.ts';
+import { balancedNorms } from '../transform/balance/balanced-norms.ts';
+import { balancingWork, findBalanced } from '../transform/balance/find-scales.ts';
 import type { ScalingMethod } from './method.ts';
 
 type Options = MethodOptions<'balance'>;
 
 /**
  * Scales in rows of v_proj and up_proj, and their inverse in what reads them, that let the least of the rounding behind
- * R2 and R4 through (`balanced-scales.ts` has the formula). Tokens count alike, however long their rows are.
+ * R2 and R4 through (`balanced-scales.ts` has the formula), and on demand scales behind norms by the same formula. Tokens count alike, however long their rows are.
  */
 export const method: ScalingMethod<Options> = {
   kind: 'scaling',
   version: 1,
   samples: ({ samples }) => samples,
-  maps: { 'value-scale': { kind: 'diagonal' }, 'up-scale': { kind: 'diagonal' } },
-  cost({ config, text }) {
-    const one = { sequences: 1, length: text.length };
-    const seen = passesOver(tokensOf(one) * config.intermediateSize, 3);
-    const pass = addWork(layerForward(config, one, false), seen);
-    return { work: timesWork(text.sequences * config.layers, pass), bytes: 0 };
+  maps: {
+    'attention-norm': { kind: 'diagonal' },
+    'mlp-norm': { kind: 'diagonal' },
+    'value-scale': { kind: 'diagonal' },
+    'up-scale': { kind: 'diagonal' },
   },
-  async scale({ cache, network, blocks, options }, signal) {
-    const { headDim, intermediateSize } = network.checkpoint.config;
-    const found: Record<BalancedSeam, Float32Array[]> = { 'value-scale': [], 'up-scale': [] };
-    for (const [layer, shares] of (await activationShares(cache, network, blocks, signal)).entries()) {
-      const readers = await readerSquares(cache, network, layer, signal);
-      const scales = (seam: BalancedSeam, width: number) =>
-        balancedScales(shares[seam], readers[seam], width);
-      const ofValues = scales('value-scale', headDim);
-      found['value-scale'].push(options.values ? ofValues : ofValues.fill(1));
-      found['up-scale'].push(scales('up-scale', intermediateSize));
-    }
-    return found;
+  cost({ config, text, options: { norms } }) {
+    const pass = balancingWork(config, text);
+    const readers = prepareWeights(config, { mapped: true, searched: false });
+    return { work: norms ? addWork(pass, pass, readers) : pass, bytes: 0 };
+  },
+  async scale(work, signal) {
+    const { cache, network, blocks, options } = work;
+    const found = await findBalanced(cache, network, blocks, signal);
+    if (!options.values) for (const scales of found['value-scale']) scales.fill(1);
+    return options.norms ? { ...found, ...(await balancedNorms(work, signal)) } : found;
   },
 };

@@ -101,6 +101,8 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   /** The maps so far, with their numbers: rotations, where there are any. */
   readonly maps: SeamMaps;
   readonly state: SeamState;
+  /** The maps that the method adds, as far as its options ask for them. */
+  readonly added: SeamMaps;
   /** Networks with these maps merged: at full precision, and quantized as deployed with those that the method adds. */
   readonly merged: () => { readonly exact: Network; readonly quantized: Network };
   /** The experiment's quantizer of weights. */
@@ -109,6 +111,10 @@ export interface ScalingWork<Options> extends MethodWork<Options> {
   readonly clipped: (layer: number) => readonly RoundedSite[];
   /** Opens the folder of layers that are learned, also of those that an interrupted call left. */
   readonly kept: (sizes: LearnedSizes) => Promise<LearnedLayers>;
+  /** What scales are learned through: see `training/scales/learn.ts`. */
+  readonly learning: () => Network;
+  /** Opens what is kept of learning through the network, also of one that was interrupted. */
+  readonly training: () => Promise<KeptTraining>;
   /** Makes a folder for what does not fit into the network's memory. */
   readonly scratch: () => Promise<string>;
 }

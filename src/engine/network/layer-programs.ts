@@ -174,6 +174,8 @@ export interface LayerSpec {
   readonly mode: NetworkMode;
   /** The level of the tape. */
   readonly level: TapeLevel;
+  /** Seams whose maps have derivatives; absent: all that are given. */
+  readonly moving?: readonly SeamName[] | undefined;
 }
 
 /** x → y and, for a backward pass, the values that `level` keeps. */
@@ -207,9 +209,9 @@ export type BackwardOutputs = { dx: Reals } & { [Name in GradientName]?: Reals }
 /** x, dy and what `level` kept → dx and the derivative of each map that is given. Computes the rest again. */
 export const BACKWARD: ProgramKind<LayerSpec, BackwardOutputs> = {
   name: 'backward',
-  build({ shape, types, mode, level }) {
+  build({ shape, types, mode, level, moving }) {
     const { graph, x, y, maps, kept } = layerExpression(shape, types, mode, true);
-    const seams = seamsIn(maps);
+    const seams = seamsIn(maps).filter((seam) => moving?.includes(seam) ?? true);
     const [dx = null, ...derivatives] = gradients(
       [[y, graph.input('dy', y.dims)]],
       [x, ...seams.flatMap((seam) => maps[seam] ?? [])],

@@ -11,7 +11,7 @@ import type { LayerInputs } from './layer-inputs.ts';
 import type { LayerShape } from './layer-shape.ts';
 import { readBy } from './packed-weights.ts';
 import { rotatedLinears, rotateWeight } from './rotated-linear.ts';
-import { type KeepCodes, quantizeRotated, quantizeTransformed } from './rotated-quantizer.ts';
+import { type KeepCodes, quantizeRotated, quantizeScaled, quantizeTransformed } from './rotated-quantizer.ts';
 import { readSeams, type SeamMaps, seamsIn, writtenSeams } from './seams.ts';
 import {
   composed,
@@ -206,6 +206,8 @@ export function unrotatedSites(
   const plain = plainSites(inputs, keep);
   const read = (normed: Value, site: 'attention' | 'mlp'): Value => {
     const quantizer = readBy(site === 'attention' ? 'q' : 'gate', quantizers);
+    const scales = inputs.map(`${site}-norm`);
+    if (scales.kind === 'diagonal') return quantizeScaled(normed, residual, scales.gain, quantizer);
     if (residual.kind !== 'dense') return fakeQuantize(normed, quantizer);
     const keepCodes: KeepCodes = (codes, scales) => {
       keep(`${site}Codes`, codes);

@@ -55,6 +55,8 @@ export interface NetworkOptions extends NetworkQuantizers {
   readonly integer?: IntegerProducts | undefined;
   /** True where derivatives go through the merged network; false where absent. */
   readonly learns?: boolean | undefined;
+  /** Seams whose maps layers have derivatives by; absent: all that are given. */
+  readonly moving?: readonly SeamName[] | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
 }
@@ -158,11 +160,10 @@ export class Network {
   }
 
   get #weights() {
-    const { config } = this.checkpoint;
-    return { config, ...this.options, weightForm: this.weightForm };
+    return { config: this.checkpoint.config, ...this.options, weightForm: this.weightForm };
   }
 
-  /** @param ids token ids, B·S of them. @returns residual [B·S, d]. */
+  /** Token ids, B·S of them → residual [B·S, d]. */
   embed(ids: Int32Array, signal?: AbortSignal): Promise<Activations> {
     return this.ends.embed(ids, signal);
   }
@@ -363,7 +364,7 @@ export class Network {
 
   #backwardProgram(index: number, batch: BatchShape, level: TapeLevel): Promise<Program<BackwardOutputs>> {
     return remembered(this.#backward, shortKey(index, batch, level), () =>
-      this.#cache.get(BACKWARD, this.#layerSpec(index, batch, level)),
+      this.#cache.get(BACKWARD, { ...this.#layerSpec(index, batch, level), moving: this.options.moving }),
     );
   }
 
@@ -379,10 +380,9 @@ export class Network {
     const limit = config.layerWindows[index] ?? null;
     const window = limit !== null && limit < (batch.capacity ?? batch.sequence) ? limit : null;
     const { maps, precision } = this.options;
-    const quantizers = this.quantizers(index);
     const codes = { weightForm: this.weightForm, activationCodes: this.#activationCodes };
     return {
-      shape: { ...batch, config, window, quantizers, maps, ...codes, precision },
+      shape: { ...batch, config, window, quantizers: this.quantizers(index), maps, ...codes, precision },
       types: typesOf(weights, this.#cache.runtime),
       tensors: { ...weights, ...this.#positions.of(batch.sequence) },
     };

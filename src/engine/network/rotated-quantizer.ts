@@ -1,7 +1,7 @@
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { byteCodes, hasByteCodes } from '../graph/fused/row-codes.ts';
 import { apply, type OpDefinition, type Value } from '../graph/graph.ts';
-import { add } from '../graph/ops/elementwise.ts';
+import { add, div, mul } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
 import { inverseTransposed, type SideTransform, timesTransform, timesTransposed } from './side-transform.ts';
 
@@ -28,12 +28,26 @@ export function quantizeRotated(
   return apply(RotateBack, [x, rounded, r]);
 }
 
-/** x̂ = Q(x H) H⁻¹ for rows x [T, n] and a fixed map H: the same with a map that is not learned. */
+/**
+ * x̂ = Q(x R S) S⁻¹ Rᵀ for rows x [T, n], an orthogonal R and scales S [n]. The derivative passes all of it: what S turns
+ * up is rounded the finer, and lets the less of it through.
+ */
+export function quantizeScaled(
+  x: Value,
+  rotation: SideTransform,
+  scales: Value,
+  quantizer: ActivationQuantizer,
+): Value {
+  const rounded = fakeQuantize(mul(timesTransform(x, rotation), scales), quantizer);
+  return timesTransposed(div(rounded, scales), rotation);
+}
+
+/** x̂ = Q(x H) H⁻¹ for rows x [T, n] and a map H: a fixed one, or one behind scales that may be learned. */
 export function quantizeTransformed(x: Value, map: SideTransform, quantizer: ActivationQuantizer): Value {
   if (map.kind === 'identity') return fakeQuantize(x, quantizer);
   const rounded = fakeQuantize(timesTransform(x, map), quantizer);
   const back = timesTransposed(rounded, inverseTransposed(map));
-  return quantizer.scaleGradient ? back : apply(StraightThrough, [x, back]);
+  return quantizer.scaleGradient || 'gain' in map ? back : apply(StraightThrough, [x, back]);
 }
 
 /** The second input with the derivative of the first: H and H⁻¹ cancel in ∂loss/∂x = g, so neither is applied. */

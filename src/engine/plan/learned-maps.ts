@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import type { ResolvedExperiment } from '../../config/index.ts';
+import { isThroughNetwork, type ResolvedExperiment } from '../../config/index.ts';
 import { readSafetensorsHeader } from '../../formats/safetensors.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, type StepEvent, timed } from '../../protocol/events.ts';
@@ -76,7 +76,7 @@ async function* learnAll(
   const folder = await places.make('checkpoint');
   const origin = await originOf(bench, key, blocks, initial);
   // Learning on captured activations takes seconds and carries an optimizer state: it starts over, to the same bits.
-  const isKept = objective === 'cross-entropy';
+  const isKept = isThroughNetwork(objective);
   const kept = isKept ? readCheckpoint(folder, expectedOf(bench, initial)) : null;
   if (kept?.origin) {
     checkSameInputs(bench.experiment, kept.step, kept.origin, origin);

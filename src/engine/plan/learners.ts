@@ -1,9 +1,12 @@
 /** The learner of an experiment: through the quantized network, or on captured activations. */
+import { isThroughNetwork } from '../../config/index.ts';
 import { blocksToCapture, type CapturedActivations, captureActivations } from '../calibration/capture.ts';
+import { NEXT_TOKEN } from '../calibration/gradient-step.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
 import type { Network } from '../network/network.ts';
 import { quantizersOf } from '../network/quantizers.ts';
 import type { SeamState } from '../network/seams.ts';
+import { TopDivergence } from '../training/top-divergence.ts';
 import {
   type DistributionOptions,
   learnFromActivations,
@@ -12,7 +15,7 @@ import { type LearnOptions, type LearnStep, learnRotations } from '../transform/
 import { learnByProcrustes } from '../transform/learning/procrustes-learner.ts';
 import { learnedSeams, mapsOfLayer, symmetricSeams } from './experiment-maps.ts';
 import type { LearningCheckpoint } from './learning-checkpoint.ts';
-import { capturedNetwork, learningNetwork } from './networks.ts';
+import { capturedNetwork, learningNetwork, plainNetwork } from './networks.ts';
 import type { Workbench } from './workbench.ts';
 
 /**
@@ -29,11 +32,12 @@ export async function* learnBySteps(
   const { learning, start } = bench.experiment.rotation;
   const { objective } = learning;
   if (objective === 'procrustes') return yield* alternateOnCaptured(bench, blocks, initial, signal);
-  if (objective !== 'cross-entropy') {
+  if (!isThroughNetwork(objective)) {
     return yield* learnOnCaptured(bench, blocks, initial, { ...learning, objective }, signal);
   }
   const network = learningNetwork(bench);
-  const options = learnOptions(bench, network, blocks);
+  const loss = objective === 'kl-top' ? new TopDivergence(bench.cache, plainNetwork(bench)) : NEXT_TOKEN;
+  const options = { ...learnOptions(bench, network, blocks), loss };
   const warm = start === 'captured' && from.step === 0;
   const state = warm
     ? await lastState(learnOnCaptured(bench, blocks, initial, WARM_START, signal))

@@ -1,5 +1,14 @@
-import { learningWeightBits, learningWeightClip } from '../../config/index.ts';
-import { addWork, type Cost, type TextSize, tokensOf, type Work } from '../network/work.ts';
+import { isThroughNetwork, learningWeightBits, learningWeightClip } from '../../config/index.ts';
+import {
+  addWork,
+  type Cost,
+  NO_WORK,
+  networkForward,
+  type TextSize,
+  timesWork,
+  tokensOf,
+  type Work,
+} from '../network/work.ts';
 import {
   alternatingWork,
   capturedLearningWork,
@@ -21,7 +30,7 @@ export function learningCost({ experiment, checkpoint }: Workbench, text: TextSi
     mapsOfLayer: mapsOfLayer(experiment, config),
   });
   const onCaptured = (steps: number): Work => capturedLearningWork(config, text, settings(steps));
-  if (learning.objective !== 'cross-entropy') {
+  if (!isThroughNetwork(learning.objective)) {
     const network = { mode: 'plain', purpose: 'run' } as const;
     return {
       work:
@@ -35,7 +44,11 @@ export function learningCost({ experiment, checkpoint }: Workbench, text: TextSi
   const searched = learningWeightClip(experiment) && learning.weightClipEvery === 1;
   const rounds = learningWeightBits(experiment) < 16;
   const prepares = rounds ? { mapped: true, searched } : null;
-  const work = networkLearningWork(config, batch, settings(learning.steps), { prepares });
+  const taught = learning.objective === 'kl-top' ? networkForward(config, batch, false) : NO_WORK;
+  const work = addWork(
+    networkLearningWork(config, batch, settings(learning.steps), { prepares }),
+    timesWork(learning.steps, taught),
+  );
   const network = { mode: learningMode(experiment), purpose: 'learn' } as const;
   return {
     work: start === 'captured' ? addWork(onCaptured(WARM_START.steps), work) : work,

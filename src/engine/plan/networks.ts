@@ -3,6 +3,7 @@ import {
   learningWeightBits,
   learningWeightClip,
   type ResolvedExperiment,
+  scaledSeams,
   siteQuantizer,
   weightExceptionsSpec,
 } from '../../config/index.ts';
@@ -165,7 +166,34 @@ export function scalingNetwork(bench: Workbench, state: SeamState) {
   });
   const network = networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS }, 'scale');
   const quantizer = ownQuantizers(bench).quantizers.weights;
-  return { cache: bench.cache, network, maps: weightMaps(maps), state, merged, quantizer, clipped };
+  const learning = () => scaleLearningNetwork(bench);
+  const added = scalingMaps(bench);
+  const networks = { network, merged, learning };
+  return { cache: bench.cache, ...networks, maps: weightMaps(maps), state, added, quantizer, clipped };
+}
+
+/** The network that scales are learned through: with 16-bit weights, and derivatives by scales alone. */
+function scaleLearningNetwork(bench: Workbench): Network {
+  const { experiment, checkpoint } = bench;
+  const quantizers = changedQuantizers(ownQuantizers(bench), ({ otherWeights: _, ...own }) =>
+    withScaleGradient({ ...own, weights: FULL_PRECISION.weights }),
+  );
+  const scales = scalingMaps(bench);
+  const options = {
+    ...quantizers,
+    maps: { ...rotationMaps(experiment, checkpoint.config), ...scales },
+    moving: seamsIn(scales),
+    learns: true,
+    precision: 'bfloat16',
+  } as const;
+  return networkOf(bench, 'unrotated', options, 'learn');
+}
+
+/** The maps of the scaling method, as far as its options ask for them. */
+function scalingMaps({ experiment, scaling }: Workbench): SeamMaps {
+  if (!scaling) return NO_MAPS;
+  const asked = scaledSeams(experiment);
+  return partialOf(seamsIn(scaling.maps), (seam) => (asked.includes(seam) ? scaling.maps[seam] : null));
 }
 
 /** Settings that decide the scales of a method that looks at what quantizers do, beside the maps' numbers and the text. */
@@ -233,9 +261,9 @@ export function ownMaps(bench: Workbench): SeamMaps {
 
 /** The network before a rounding method learns grids for it. */
 function gridPlace(bench: Workbench) {
-  const { experiment, checkpoint, scaling } = bench;
+  const { experiment, checkpoint } = bench;
   const { config } = checkpoint;
-  const maps = { ...rotationMaps(experiment, config), ...scaling?.maps };
+  const maps = { ...rotationMaps(experiment, config), ...scalingMaps(bench) };
   return { config, quantizers: ownQuantizers(bench).quantizers, maps };
 }
 

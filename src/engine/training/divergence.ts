@@ -1,9 +1,9 @@
 import type { DType } from '../../protocol/tensor.ts';
 import { type FileTensor, float32 } from '../../protocol/tensor.ts';
 import { Graph, type Real, type Value } from '../graph/graph.ts';
-import { exp, mul, scale, sub } from '../graph/ops/elementwise.ts';
+import { exp, less, mul, scale, sub, where } from '../graph/ops/elementwise.ts';
 import { gemm } from '../graph/ops/matmul.ts';
-import { logSumExp, reduceSum } from '../graph/ops/reduce.ts';
+import { kthLargest, logSumExp, reduceSum } from '../graph/ops/reduce.ts';
 import { reshape, toReal } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
@@ -72,17 +72,26 @@ const DIVERGENCE: ProgramKind<DivergenceSpec, DivergenceOutputs> = {
 /** Everything that decides the program of the divergence behind one output layer. */
 interface SharedHeadSpec extends Omit<DivergenceSpec, 'teacherType' | 'batch'> {
   readonly headType: DType;
+  /** Tokens of the vocabulary that are counted, the likeliest at full precision; absent: all. */
+  readonly top?: number | undefined;
 }
 
-/** The same sum over tokens where both networks have one output layer, which stays. */
+/**
+ * The same sum over tokens where both networks have one output layer, which stays. With `top` it is KL-Top (OSTQuant, Hu
+ * et al. 2025, eq. 9): Σ_v p_v (ln p_v − ln q_v) over the `top` largest p_v, both softmaxes over the whole vocabulary. Its
+ * derivative by the quantized network's logits is q Σ_top p − p within the top, and q Σ_top p beyond.
+ */
 export function sharedHeadExpression(spec: SharedHeadSpec, real: Real = 'float32') {
-  const { tokens, width, vocabulary, headType } = spec;
+  const { tokens, width, vocabulary, headType, top = vocabulary } = spec;
   const graph = new Graph(real);
   const head = toReal(graph.input('head', [vocabulary, width], headType));
   const p = logProbabilities(graph.input('target', [tokens, width]), head);
   const q = logProbabilities(graph.input('hidden', [tokens, width]), head);
-  const divergence = reshape(reduceSum(mul(exp(p), sub(p, q)), [1]), [tokens]);
-  return { graph, divergence, dhidden: gemm(sub(exp(q), exp(p)), head) };
+  const isWhole = top >= vocabulary;
+  const counted = isWhole ? exp(p) : where(less(p, kthLargest(p, top)), graph.scalar(0), exp(p));
+  const share = isWhole ? exp(q) : mul(exp(q), reduceSum(counted, [1]));
+  const divergence = reshape(reduceSum(mul(counted, sub(p, q)), [1]), [tokens]);
+  return { graph, divergence, dhidden: gemm(sub(share, counted), head) };
 }
 
 const SHARED_HEAD: ProgramKind<SharedHeadSpec, { divergence: Reals; dhidden: Reals }> = {
@@ -96,6 +105,7 @@ const SHARED_HEAD: ProgramKind<SharedHeadSpec, { divergence: Reals; dhidden: Rea
 /**
  * The divergence behind one output layer, of some tokens at a time.
  * @param target what the output layer reads at full precision [T, d]. @param hidden what it reads [T, d].
+ * @param top see {@link SharedHeadSpec}.
  * @returns Σ KL over the tokens, in nats, and its derivative [T, d] by `hidden`.
  */
 export async function hiddenDivergence(
@@ -103,6 +113,7 @@ export async function hiddenDivergence(
   { head, target, hidden }: { readonly head: FileTensor; readonly target: Reals; readonly hidden: Reals },
   logitElements: number,
   signal?: AbortSignal,
+  top?: number,
 ): Promise<{ sum: number; dhidden: Reals }> {
   const [count = 0, width = 0] = hidden.dims;
   const [vocabulary = 0] = head.dims;
@@ -110,7 +121,7 @@ export async function hiddenDivergence(
   const dhidden = float32(hidden.dims, new Float32Array(hidden.data.length));
   let sum = 0;
   for (const { tokens, rows } of chunksOf(count, width, Math.floor(logitElements / vocabulary))) {
-    const program = await cache.get(SHARED_HEAD, { tokens, width, vocabulary, headType });
+    const program = await cache.get(SHARED_HEAD, { tokens, width, vocabulary, headType, top });
     const given = { head, target: rows(target), hidden: rows(hidden) };
     const found = await program.run(given, signal, { dhidden: rows(dhidden) });
     sum += found.divergence.data.reduce((total, one) => total + one, 0);

@@ -7,7 +7,7 @@ import { readSafetensorsHeader, type SafetensorsFile } from '../../formats/safet
 import { writeSafetensors } from '../../formats/safetensors-write.ts';
 import { toFloat32 } from '../../formats/tensor-io.ts';
 import { UserError } from '../../protocol/errors.ts';
-import { type FileTensor, float32, type HostTensor } from '../../protocol/tensor.ts';
+import { type FileTensor, float32, type HostTensor, type Tensor } from '../../protocol/tensor.ts';
 import type { Moments } from './adam-w.ts';
 import type { WeightSet } from './weight-set.ts';
 
@@ -49,7 +49,7 @@ export class KeptTraining {
   }
 
   /** The trained weights, by the names of the checkpoint; null where there are none of this key. */
-  trained(like: ReadonlyMap<string, FileTensor>): ReadonlyMap<string, FileTensor> | null {
+  trained(like: ReadonlyMap<string, Pick<Tensor, 'dims'>>): ReadonlyMap<string, FileTensor> | null {
     const found = this.#read(this.#trainedPath)?.tensors;
     const names = [...like.keys()];
     if (!found || !names.every((name) => sameShape(found.get(name), like.get(name)))) return null;

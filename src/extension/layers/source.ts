@@ -38,7 +38,7 @@ export async function readLayerSource(
   summaries: RunSummaries,
   file: string,
 ): Promise<LayerSource | null> {
-  const { bitsLabel, parseExperiment, resolvePortable, scalingOf } = await loadConfig();
+  const { bitsLabel, parseExperiment, resolvePortable, scaledSeams, scalingOf } = await loadConfig();
   const text = await experimentText(file);
   const { experiment } = parseExperiment(text, file);
   if (experiment === null) return null;
@@ -59,7 +59,6 @@ export async function readLayerSource(
   if (model === null && activations === null) checker.requestOutline(file, text);
   const settings = isTable ? (cell?.experiment ?? null) : experiment;
   const named = cell && tableCell(cell.run.record);
-  const scaling = settings && scalingOf(settings);
   return {
     file,
     experiment,
@@ -71,8 +70,8 @@ export async function readLayerSource(
     changed: changed.filter((path) => !path.startsWith('evaluation')),
     data: layerTree({
       settings,
-      scaled: scaling?.seams ?? [],
-      mixes: scaling?.mixes,
+      scaled: settings ? scaledSeams(settings) : [],
+      mixes: settings ? scalingOf(settings)?.mixes : undefined,
       model,
       activations,
       progress,

@@ -35,6 +35,7 @@ function chartTexts(t: Translate) {
     uncapped: t('Radians, about half the largest turn of a step; log axis'),
     units: {
       'cross-entropy': t('nats per token'),
+      'kl-top': t('nats per token'),
       peak: t('(soft peak of a token)'),
       range: t('(squared range of a token)'),
       whip: t('(Σ exp(−|y|) of a token)'),

@@ -15,7 +15,7 @@ import {
 import { SMOOTHING } from './training-limits.ts';
 import type { TrainingStrings } from './training-strings.ts';
 
-export type Objective = 'cross-entropy' | 'peak' | 'range' | 'whip' | 'kurtosis' | 'procrustes';
+export type Objective = 'cross-entropy' | 'kl-top' | 'peak' | 'range' | 'whip' | 'kurtosis' | 'procrustes';
 
 export type VerdictKind = 'too-early' | 'unclear' | 'converging' | 'settled' | 'stalled' | 'diverging';
 
@@ -30,7 +30,7 @@ export interface VerdictText {
 /** One row per optimizer step, as columns of equal length. Null: not learned, or not a finite number. */
 export interface StepColumns {
   readonly step: readonly number[];
-  /** Nats per token with cross-entropy; else the objective's own value. */
+  /** Nats per token with cross-entropy and kl-top; else the objective's own value. */
   readonly loss: readonly (number | null)[];
   /** Mean of the loss over the last steps, as many as the smoothing says; null where there are fewer than three. */
   readonly trend: readonly (number | null)[];

@@ -55,6 +55,25 @@ export function reduceMin(x: Value, axes: readonly number[]): Value {
   return reduce(ReduceMin, x, axes, true);
 }
 
+const TopK: OpDefinition = {
+  name: 'TopK',
+  domain: '',
+  infer(inputs) {
+    const [x, count] = inputs as [Value, Value];
+    const dims = [...x.dims.slice(0, -1), Number(count.constant!.data[0])];
+    return [
+      { dtype: x.dtype, dims },
+      { dtype: 'int64', dims },
+    ];
+  },
+};
+
+/** The k-th largest number along the last axis, which stays with size 1. It has no derivative. */
+export function kthLargest(x: Value, k: number): Value {
+  const [largest] = x.graph.apply(TopK, [x, x.graph.ints([k])], { axis: -1, largest: 1, sorted: 0 });
+  return reduceMin(largest!, [-1]);
+}
+
 /** Sums a gradient over the axes that broadcasting repeated, back to the operand's shape. */
 export function sumTo(gradient: Value, dims: readonly number[]): Value {
   const extra = gradient.rank - dims.length;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  isThroughNetwork,
   optionsOf,
   type Quantization,
   type ResolvedExperiment,
@@ -16,6 +17,7 @@ import { LearnedLayers, type LearnedSizes } from '../../network/learned-grids.ts
 import { quantizersOf } from '../../network/quantizers.ts';
 import type { SeamState } from '../../network/seams.ts';
 import { addWork, prepareWeights, tokensOf } from '../../network/work.ts';
+import { KeptTraining } from '../../training/kept-training.ts';
 import { digestOfMaps } from '../digests.ts';
 import { givenMaps, startingMaps, symmetricSeams } from '../experiment-maps.ts';
 import { MAPS, mapsKeeping, NOTHING } from '../keepings.ts';
@@ -94,7 +96,7 @@ export function learnStep(
     inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
     // Captured activations are those of the full-precision network, judged as the grids that read them.
     spec: () =>
-      rotation.learning.objective === 'cross-entropy'
+      isThroughNetwork(rotation.learning.objective)
         ? { rotation, quantization, seed: text.seed }
         : { ...withoutOnline(rotation), seed: text.seed, ...judgedBy(quantization, rotation) },
     digest: ({ state }) => digestOfMaps(state),
@@ -202,6 +204,7 @@ export function scaleStep(
         options,
         scratch: () => places.make('rounded'),
         kept: (sizes: LearnedSizes) => keptLayers(context, step, sizes),
+        training: () => keptTraining(context, step),
       };
       const added = yield* phase('prepare', seconds, () => method.scale(work, signal), name);
       const state = { ...context.of(maps), ...added };
@@ -218,10 +221,22 @@ async function keptLayers(
   step: Step<SeamState>,
   sizes: LearnedSizes,
 ): Promise<LearnedLayers> {
+  const { folder, key, check } = await keptPlace(context, step);
+  return new LearnedLayers(folder, key, sizes, check);
+}
+
+/** The same of a method that learns through the network. */
+async function keptTraining(context: StepContext, step: Step<SeamState>): Promise<KeptTraining> {
+  const { folder, key, check } = await keptPlace(context, step);
+  return new KeptTraining(folder, key, check);
+}
+
+async function keptPlace(context: StepContext, step: Step<SeamState>) {
   const { bench, places } = context;
   const key = await context.keyOf(step);
-  return new LearnedLayers(await places.makeShared('grids', key), key, sizes, () => {
+  const check = () => {
     places.check();
     assertUnchanged(bench.checkpoint.files);
-  });
+  };
+  return { folder: await places.makeShared('grids', key), key, check };
 }

@@ -97,7 +97,7 @@ const ACTIVATION_SHARES: ProgramKind<Spec, { y: Reals } & Record<BalancedSeam, R
 };
 
 /** Rows [T, G·r·n] → x² / ‖x‖² of their parts of n channels, in the mean of the r parts of a group and the sum of T: [G·n]. */
-function sharesOf(rows: Value, groups: number, n: number): Value {
+export function sharesOf(rows: Value, groups: number, n: number): Value {
   const { graph } = rows;
   const parts = rows.dim(1) / (groups * n);
   const apart = reshape(rows, [rows.dim(0), groups, parts, n]);

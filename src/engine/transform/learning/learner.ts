@@ -1,11 +1,11 @@
 import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
+import { type GradientSums, lossAndGradients, type TokenLoss } from '../../calibration/gradient-step.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
 import { type SeamState, seamsIn } from '../../network/seams.ts';
 import { clipGlobalNorm } from './gradient-clip.ts';
-import { type GradientSums, lossAndGradients } from './gradient-step.ts';
 import {
   type Moments,
   type RotationOptimizer,
@@ -38,6 +38,8 @@ export interface LearnOptions {
   /** Seams whose maps move. */
   readonly seams: readonly SeamName[];
   readonly dataSeed: number;
+  /** Made small; absent: cross-entropy of the next token. */
+  readonly loss?: TokenLoss;
 }
 
 /** One step: its measurements, and the maps after it. */
@@ -57,7 +59,7 @@ export interface LearnStep {
 }
 
 /**
- * Learning through the quantized network: each step takes its cross-entropy on one batch, clips the gradient's global
+ * Learning through the quantized network: each step takes its loss on one batch, clips the gradient's global
  * norm (Cayley SGD), and moves every learned map on the orthogonal matrices. Nothing but the maps, the step
  * number and the learner's memory carries over from step to step, so a run resumed from them continues to the same bits.
  */
@@ -76,7 +78,14 @@ export async function* learnRotations(
     const searchedAt = ratioSource(step, state, memory, options);
     network.setMaps(state, searchedAt ?? state);
     const batch = batchOfStep(blocks, step, options.batchSize, options.dataSeed);
-    const { loss, tokens, gradients } = await lossAndGradients(network, batch, options.microBatch, signal);
+    const { microBatch } = options;
+    const { loss, tokens, gradients } = await lossAndGradients(
+      network,
+      batch,
+      microBatch,
+      signal,
+      options.loss,
+    );
     const clipped = clip(gradients, options);
     checkFinite(step + 1, loss, clipped.norm);
     const learningRate = learningRateAt(options.schedule, options.learningRate, step, options.steps);
