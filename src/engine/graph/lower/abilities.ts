@@ -10,15 +10,24 @@ export interface Abilities {
   readonly roundedProducts: boolean;
   /** True where products of whole numbers are faster than those of float32, and no bfloat16 products are. */
   readonly wholeProducts: boolean;
+  /** True where attention over codes is faster than over the floats that they stand for. */
+  readonly attentionCodes: boolean;
 }
 
 export function abilitiesOf(runtime: Runtime): Abilities {
-  const { kernels, multipliesBfloat16: bfloat16Products, multipliesRounded, multipliesBytes } = runtime;
+  const {
+    kernels,
+    multipliesBfloat16: bfloat16Products,
+    multipliesRounded,
+    multipliesBytes,
+    attendsCodes,
+  } = runtime;
   const wholeProducts = multipliesBytes && !bfloat16Products;
   return {
     ownKernels: kernels === 'native',
     bfloat16Products,
     roundedProducts: multipliesRounded,
     wholeProducts,
+    attentionCodes: attendsCodes,
   };
 }
