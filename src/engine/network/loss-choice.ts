@@ -23,9 +23,9 @@ export function outputLoss(
   const bytes = isConverted ? elementCount(lmHead.dims) * Float32Array.BYTES_PER_ELEMENT : 0;
   const Loss = bytes <= memory.headBytes ? ChunkedLoss : SlicedLoss;
   const inParts = new Loss(cache, lmHead, memory.logitElements, precision);
-  const { ownKernels, bfloat16Products } = cache.abilities;
+  const { floatProducts, bfloat16Products } = cache.abilities;
   // Tiles, and rounded products, are faster than sums in float32.
   const isExact = precision === undefined || precision === 'float32';
-  const isStored = lmHead.dtype === 'bfloat16' && ownKernels && !bfloat16Products;
+  const isStored = lmHead.dtype === 'bfloat16' && floatProducts && !bfloat16Products;
   return isStored && isExact ? new WholeLoss(cache, lmHead, inParts) : inParts;
 }

@@ -10,6 +10,8 @@ export interface Abilities {
   readonly roundedProducts: boolean;
   /** True where products of whole numbers are faster than those of float32, and no bfloat16 products are. */
   readonly wholeProducts: boolean;
+  /** True where our own sums of float32 products are as fast as standard operators. */
+  readonly floatProducts: boolean;
   /** True where attention over codes is faster than over the floats that they stand for. */
   readonly attentionCodes: boolean;
 }
@@ -20,6 +22,7 @@ export function abilitiesOf(runtime: Runtime): Abilities {
     multipliesBfloat16: bfloat16Products,
     multipliesRounded,
     multipliesBytes,
+    multipliesFloats: floatProducts,
     attendsCodes,
   } = runtime;
   const wholeProducts = multipliesBytes && !bfloat16Products;
@@ -28,6 +31,7 @@ export function abilitiesOf(runtime: Runtime): Abilities {
     bfloat16Products,
     roundedProducts: multipliesRounded,
     wholeProducts,
+    floatProducts,
     attentionCodes: attendsCodes,
   };
 }
