@@ -11,7 +11,8 @@ export const HeadLoss: OpDefinition = {
   name: 'HeadLoss',
   domain: 'spinquant',
   infer: ([x]) => [{ dtype: x!.dtype, dims: [x!.dim(0)] }],
-  compose: ([x, head, labels]) => TokenLoss.compose!([gemm(x!, toReal(head!), { transB: true }), labels!], {}),
+  compose: ([x, head, labels]) =>
+    TokenLoss.compose!([gemm(x!, toReal(head!), { transB: true }), labels!], {}),
 };
 
 /** @param head bfloat16 [V, d]. @param labels int64 [T]. @returns loss [T] in nats. */
