@@ -37,12 +37,11 @@ interface PackedRole {
 /** The codes of tokens [..., n, h] that a quantizer made of whole heads or parts of them; null for others. */
 function packed(tokens: Value, width: number, role: 'key' | 'value'): PackedRole | null {
   const found = quantizerBehind(tokens);
-  if (!found) return null;
-  const { op, attributes, inputs } = found.node;
+  if (found?.node.op.name !== 'FakeQuantize') return null;
+  const { attributes, inputs } = found.node;
   const group = intAttribute(attributes, 'group') || inputs[0]!.dim(-1);
   // Groups that lie in rows of every shape on the way are those of heads.
-  const staysWhole = [width, ...found.widths].every((rows) => rows % group === 0);
-  if (op.name !== 'FakeQuantize' || !staysWhole) return null;
+  if (![width, ...found.widths].every((rows) => rows % group === 0)) return null;
   const form: CacheForm = {
     bits: intAttribute(attributes, 'bits'),
     symmetric: intAttribute(attributes, 'symmetric') === 1,
