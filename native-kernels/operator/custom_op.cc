@@ -15,7 +15,7 @@ thread_local const std::atomic<bool>* t_stop = nullptr;
 /// Below this many elementary steps, waking another thread costs more than it saves.
 constexpr size_t kMinCostPerPart = 32768;
 /// More parts than threads, so that a late thread does not hold up the rest.
-constexpr size_t kPartsPerThread = 4;
+constexpr size_t kPartsPerThread = 16;
 
 class NodeAttributes final : public Attributes {
  public:

@@ -4,6 +4,7 @@
 #define SPINQUANT_OPERATORS(X)      \
   X(hadamard_type)                  \
   X(kronecker_type)                 \
+  X(head_loss_type)                 \
   X(fake_quantize_type)             \
   X(fake_quantize_rows_type)        \
   X(quantize_rows_type)             \

@@ -39,6 +39,11 @@ const LACKING: readonly {
     why: 'Networks that write token by token learn nothing.',
   },
   {
+    names: ['HeadLoss'],
+    parts: ['gradient'],
+    why: 'Derivatives need the logits, which it forgets: learning has TokenLoss.',
+  },
+  {
     names: [
       ...['Int4MatMul', 'Int4MatMulAdd', 'KroneckerInt4MatMul', 'PackInt4', 'SwiGluInt4MatMul'],
       'SwiGluKroneckerInt4MatMul',

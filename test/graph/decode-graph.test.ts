@@ -49,7 +49,10 @@ function decodeGraph(shape: LayerShape, full: boolean): { graph: Graph; outputs:
   const types = Object.fromEntries(dims.map(([name, dims]) => [name, { dtype: 'float32', dims }] as const));
   const { graph, outputs } = DECODE.build(
     { shape, types, mode: 'merged' },
-    { ownKernels: true, bfloat16Products: false, roundedProducts: false, wholeProducts: true },
+    {
+      ...{ ownKernels: true, bfloat16Products: false, roundedProducts: false },
+      ...{ wholeProducts: true, floatProducts: true, attentionCodes: false },
+    },
   );
   const wanted = Object.entries(outputs).flatMap(([name, value]) => (value ? [[name, value] as const] : []));
   return { graph, outputs: Object.fromEntries(wanted) };

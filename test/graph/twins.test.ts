@@ -7,6 +7,7 @@ import { type CausalMask, causalAttention } from '../../src/engine/graph/fused/c
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
+import { headLoss } from '../../src/engine/graph/fused/head-loss.ts';
 import { kronecker } from '../../src/engine/graph/fused/kronecker.ts';
 import { peakLoss } from '../../src/engine/graph/fused/peak-loss.ts';
 import { rmsNorm } from '../../src/engine/graph/fused/rms-norm.ts';
@@ -205,6 +206,16 @@ const TWINS: Record<string, Twin> = {
     ],
     build: (_g, [x, w]) => storedRows(x!, cast(w!, 'bfloat16')),
     roundings: 67 * 67 * 2,
+    forwardOnly: true,
+  },
+  // The same sums for two logits of a loss, its own sum over 33, and two exponentials.
+  HeadLoss: {
+    dims: [
+      [3, 67],
+      [33, 67],
+    ],
+    build: (g, [x, w]) => headLoss(x!, cast(w!, 'bfloat16'), g.ints([4, -1, 32])),
+    roundings: 2 * 67 * 67 * 2 + 33 + 2 * 8,
     forwardOnly: true,
   },
   // Quantized rows are at most 1.1 in size; both factors and the sums carry roundings as above.

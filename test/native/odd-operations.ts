@@ -121,6 +121,16 @@ function gemmAdd(draw: Draw): Call {
   return { attributes: { transB, pieces, bytes: draw.flag() }, inputs, outputs: [m * n] };
 }
 
+function headLoss(draw: Draw): Call {
+  const [t, k, n] = [draw.rows(), draw.size(), 1 + draw.size()];
+  const labels = BigInt64Array.from({ length: t }, () => BigInt(draw.below(n + 1) - 1));
+  return {
+    attributes: {},
+    inputs: [tensor(draw, [t, k]), tensor(draw, [n, k], 'bfloat16'), { data: labels, dims: [t] }],
+    outputs: [t],
+  };
+}
+
 function storedRows(draw: Draw): Call {
   const [t, k, n] = [draw.rows(), draw.size(), draw.size()];
   return {
@@ -279,6 +289,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   PeakLossGrad: peakLossGrad,
   RmsNorm: alike(1, 1, epsilon),
   RmsNormGrad: alike(2, 1, epsilon),
+  HeadLoss: headLoss,
   StoredRows: storedRows,
   SwapAxes: swapAxes,
   Widen: widen,

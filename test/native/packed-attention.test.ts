@@ -68,6 +68,22 @@ const CASES: readonly Case[] = [
     keys: { ...ASYMMETRIC, symmetric: 1, bits: 8 },
     values: VALUES,
   },
+  // So many rows that these lie in the lanes: behind a cache, in a window, in groups, over several steps of 128 tokens.
+  {
+    shape: { groups: 2, repeats: 3, rows: 77, capacity: 300, length: 275, width: 33, window: 0 },
+    keys: ASYMMETRIC,
+    values: { ...VALUES, bits: 8 },
+  },
+  {
+    shape: { groups: 1, repeats: 2, rows: 300, capacity: 1, length: 0, width: 24, window: 37 },
+    keys: { ...ASYMMETRIC, bits: 8, group: 12 },
+    values: { ...VALUES, symmetric: 1, group: 12 },
+  },
+  {
+    shape: { groups: 2, repeats: 1, rows: 32, capacity: 16, length: 9, width: 144, window: 0 },
+    keys: { ...ASYMMETRIC, symmetric: 1 },
+    values: VALUES,
+  },
   // Keys with a constant part.
   {
     shape: { groups: 2, repeats: 3, rows: 1, capacity: 700, length: 611, width: 24, window: 0 },

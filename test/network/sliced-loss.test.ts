@@ -55,7 +55,8 @@ for (const kernels of KERNELS) {
       for (const network of networks.slice(1)) {
         const parts = await network.lossBackward(x, labels, 0.25);
         const nll = await network.loss(x, labels);
-        near(nll, parts.nll, EPSILON * 10);
+        // Without derivatives a bfloat16 output layer has an operator of its own (`network/whole-loss.ts`).
+        near(nll, parts.nll, 4 * bound);
         assert.equal(nll[3], 0, 'a negative label is not counted');
         near(parts.nll, whole.nll, 4 * bound);
         near(parts.dx.data, whole.dx.data, bound);

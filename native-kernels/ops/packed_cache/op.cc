@@ -22,6 +22,15 @@ Kernel<PackedAttentionArgs> attention_by(Isa isa, const PackedLayout& keys) {
   return kPackedAttention.pick(isa);
 }
 
+/// True where rows are taken by the lane: with fewer of them most lanes would be empty.
+bool takes_lanes(Isa isa, const PackedAttentionArgs& args) {
+#if SPINQUANT_X86
+  return args.rows >= kLaneRows && !args.table && attention_by(isa, args.key_layout) == avx512_vnni::packed_attention;
+#else
+  return false;
+#endif
+}
+
 /// Queries of a unit, if there are so many: they share a pass over the tokens.
 constexpr size_t kQueriesPerUnit = 16;
 /// With so few rows, tokens are shared out among threads as well, a chunk of blocks each. The number of threads does
@@ -181,11 +190,17 @@ class PackedAttention final : public Operator {
                              0,
                              scale_};
     args.chunk_blocks = rows <= kFewRows ? kChunkBlocks : args.block_count();
+    const bool by_lanes = takes_lanes(isa, args);
+    if (by_lanes) args.row_block = kLaneRows;
     const size_t queries = groups * stacked;
     auto partial = std::make_shared<Scratch>(queries * args.chunks() * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
     const MergeAttentionArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width(), joined_ ? heads_of(q) : 1, rows};
+#if SPINQUANT_X86
+    const auto attend = by_lanes ? avx512_vnni::packed_attention_rows : attention_by(isa, args.key_layout);
+#else
     const auto attend = attention_by(isa, args.key_layout);
+#endif
     const auto bring_together = kMergeAttention.pick(isa);
     auto merging = std::make_shared<Work>(
         Work{queries, args.chunks() * q.width(),

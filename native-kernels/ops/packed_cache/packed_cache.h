@@ -107,6 +107,11 @@ SPINQUANT_DECLARE_KERNEL(merge_attention, MergeAttentionArgs)
 
 namespace avx512_vnni {
 void packed_attention(const PackedAttentionArgs&, size_t first, size_t last);
+/// For many rows: `row_block` is kLaneRows, there are one chunk and no constant part.
+void packed_attention_rows(const PackedAttentionArgs&, size_t first, size_t last);
 }
+
+/// Rows of a unit of `packed_attention_rows`.
+constexpr size_t kLaneRows = 32;
 
 }  // namespace spinquant

@@ -56,6 +56,8 @@ class PortableRuntime implements Runtime {
   readonly multipliesBfloat16 = false;
   readonly multipliesRounded = false;
   readonly multipliesBytes = false;
+  readonly multipliesFloats = false;
+  readonly attendsCodes = false;
   readonly description: string;
   readonly device: RuntimeDevice;
   readonly ortVersion: string;

@@ -31,6 +31,10 @@ export interface Runtime {
   readonly multipliesRounded: boolean;
   /** True where our products of bytes are faster than ONNX Runtime's products of float32. */
   readonly multipliesBytes: boolean;
+  /** True where our sums of float32 products are as fast as those of ONNX Runtime. */
+  readonly multipliesFloats: boolean;
+  /** True where attention over codes is faster than over the floats that they stand for. */
+  readonly attendsCodes: boolean;
   /** Returns the type that a graph must declare for an input stored as `dtype`: not every binding takes bfloat16. */
   inputType(dtype: DType): DType;
   createSession(

@@ -10,15 +10,28 @@ export interface Abilities {
   readonly roundedProducts: boolean;
   /** True where products of whole numbers are faster than those of float32, and no bfloat16 products are. */
   readonly wholeProducts: boolean;
+  /** True where our own sums of float32 products are as fast as standard operators. */
+  readonly floatProducts: boolean;
+  /** True where attention over codes is faster than over the floats that they stand for. */
+  readonly attentionCodes: boolean;
 }
 
 export function abilitiesOf(runtime: Runtime): Abilities {
-  const { kernels, multipliesBfloat16: bfloat16Products, multipliesRounded, multipliesBytes } = runtime;
+  const {
+    kernels,
+    multipliesBfloat16: bfloat16Products,
+    multipliesRounded,
+    multipliesBytes,
+    multipliesFloats: floatProducts,
+    attendsCodes,
+  } = runtime;
   const wholeProducts = multipliesBytes && !bfloat16Products;
   return {
     ownKernels: kernels === 'native',
     bfloat16Products,
     roundedProducts: multipliesRounded,
     wholeProducts,
+    floatProducts,
+    attentionCodes: attendsCodes,
   };
 }

@@ -1,3 +1,4 @@
+import { withAttentionCodes } from '../fused/attention-codes.ts';
 import { withAddedProducts } from '../fused/gemm-bfloat16.ts';
 import { withHeadRows } from '../fused/head-rows.ts';
 import { withInt4Neighbours } from '../fused/int4-products.ts';
@@ -26,10 +27,15 @@ export function lowerNative(
     helpers.outputs,
     withInt4Neighbours(usesOf(helpers.graph, helpers.outputs)),
   );
+  // Rounded products have faster attention of their own.
+  const takesCodes = abilities.attentionCodes && precision === 'float32';
+  const attending = takesCodes
+    ? rebuild(products.graph, products.outputs, withAttentionCodes(usesOf(products.graph, products.outputs)))
+    : products;
   const joined = rebuild(
-    products.graph,
-    products.outputs,
-    withHeadRows(usesOf(products.graph, products.outputs)),
+    attending.graph,
+    attending.outputs,
+    withHeadRows(usesOf(attending.graph, attending.outputs)),
   );
   const native = rebuild(joined.graph, joined.outputs, swappedAxes);
   const inBfloat16 = bfloat16Rewrite(precision, abilities);
