@@ -51,7 +51,7 @@ function decodeGraph(shape: LayerShape, full: boolean): { graph: Graph; outputs:
     { shape, types, mode: 'merged' },
     {
       ...{ ownKernels: true, bfloat16Products: false, roundedProducts: false },
-      ...{ wholeProducts: true, floatProducts: true, attentionCodes: false },
+      ...{ wholeProducts: true, floatProducts: true },
     },
   );
   const wanted = Object.entries(outputs).flatMap(([name, value]) => (value ? [[name, value] as const] : []));

@@ -51,7 +51,6 @@ class NativeRuntime implements Runtime {
   readonly multipliesRounded: boolean;
   readonly multipliesBytes: boolean;
   readonly multipliesFloats: boolean;
-  readonly attendsCodes: boolean;
   readonly #addon: Addon;
   readonly #environment: EnvironmentHandle;
   readonly #files: MappedFiles;
@@ -74,8 +73,6 @@ class NativeRuntime implements Runtime {
     this.multipliesBytes = isa !== 'portable' && isa !== 'reference';
     // The portable body has vectors of four numbers.
     this.multipliesFloats = isa === 'amx' || isa.startsWith('avx');
-    // Products of bytes on vectors have four numbers where those of float32 have one. Beside tiles nobody measured it.
-    this.attendsCodes = isa === 'avx512_vnni' || isa === 'avx512_bf16';
     this.ortVersion = addon.ortVersion(environment);
     this.description = `onnxruntime ${this.ortVersion}, native kernels ${isa}, ${formatCount(threads, 'thread')}`;
   }

@@ -57,7 +57,6 @@ class PortableRuntime implements Runtime {
   readonly multipliesRounded = false;
   readonly multipliesBytes = false;
   readonly multipliesFloats = false;
-  readonly attendsCodes = false;
   readonly description: string;
   readonly device: RuntimeDevice;
   readonly ortVersion: string;

@@ -33,8 +33,6 @@ export interface Runtime {
   readonly multipliesBytes: boolean;
   /** True where our sums of float32 products are as fast as those of ONNX Runtime. */
   readonly multipliesFloats: boolean;
-  /** True where attention over codes is faster than over the floats that they stand for. */
-  readonly attendsCodes: boolean;
   /** Returns the type that a graph must declare for an input stored as `dtype`: not every binding takes bfloat16. */
   inputType(dtype: DType): DType;
   createSession(

@@ -12,8 +12,6 @@ export interface Abilities {
   readonly wholeProducts: boolean;
   /** True where our own sums of float32 products are as fast as standard operators. */
   readonly floatProducts: boolean;
-  /** True where attention over codes is faster than over the floats that they stand for. */
-  readonly attentionCodes: boolean;
 }
 
 export function abilitiesOf(runtime: Runtime): Abilities {
@@ -23,7 +21,6 @@ export function abilitiesOf(runtime: Runtime): Abilities {
     multipliesRounded,
     multipliesBytes,
     multipliesFloats: floatProducts,
-    attendsCodes,
   } = runtime;
   const wholeProducts = multipliesBytes && !bfloat16Products;
   return {
@@ -32,6 +29,5 @@ export function abilitiesOf(runtime: Runtime): Abilities {
     roundedProducts: multipliesRounded,
     wholeProducts,
     floatProducts,
-    attentionCodes: attendsCodes,
   };
 }

@@ -1,4 +1,3 @@
-import { withAttentionCodes } from '../fused/attention-codes.ts';
 import { withAddedProducts } from '../fused/gemm-bfloat16.ts';
 import { withHeadRows } from '../fused/head-rows.ts';
 import { withInt4Neighbours } from '../fused/int4-products.ts';
@@ -27,15 +26,10 @@ export function lowerNative(
     helpers.outputs,
     withInt4Neighbours(usesOf(helpers.graph, helpers.outputs)),
   );
-  // Rounded products have faster attention of their own.
-  const takesCodes = abilities.attentionCodes && precision === 'float32';
-  const attending = takesCodes
-    ? rebuild(products.graph, products.outputs, withAttentionCodes(usesOf(products.graph, products.outputs)))
-    : products;
   const joined = rebuild(
-    attending.graph,
-    attending.outputs,
-    withHeadRows(usesOf(attending.graph, attending.outputs)),
+    products.graph,
+    products.outputs,
+    withHeadRows(usesOf(products.graph, products.outputs)),
   );
   const native = rebuild(joined.graph, joined.outputs, swappedAxes);
   const inBfloat16 = bfloat16Rewrite(precision, abilities);
