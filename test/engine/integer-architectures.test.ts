@@ -37,7 +37,7 @@ async function subject(t: Parameters<typeof temporaryFolder>[0], name: string): 
   };
   writeFileSync(join(folder, 'model', 'tokenizer.json'), JSON.stringify(tokenizer));
   writeFileSync(join(folder, 'train.txt'), await textBy(join(folder, 'model'), 0, 4));
-  writeFileSync(join(folder, 'test.txt'), await textBy(join(folder, 'model'), 4, 16));
+  writeFileSync(join(folder, 'test.txt'), await textBy(join(folder, 'model'), 4, 14));
   return folder;
 }
 
@@ -63,7 +63,7 @@ async function experimentOf(folder: string, setting: Setting): Promise<ResolvedE
   const experiment = {
     model: 'model',
     threads: 1,
-    calibration: { text: 'train.txt', sequenceLength: 64, samples: 8 },
+    calibration: { text: 'train.txt', sequenceLength: 64, samples: 4 },
     quantization: {
       weights: { bits: weights, method },
       activations: { bits: activations },

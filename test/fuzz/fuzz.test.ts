@@ -5,7 +5,7 @@ import { commandOf, fuzz, grouped } from './campaign.ts';
 import { FORMATS } from './formats/index.ts';
 import { isKnown } from './known.ts';
 
-const COUNT = 250;
+const COUNT = 150;
 const SEED = 11;
 
 describe('damaged inputs', { concurrency: 2 }, () => {
