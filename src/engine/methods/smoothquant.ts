@@ -1,22 +1,13 @@
 import type { MethodOptions } from '../../config/index.ts';
-import type { SeamName } from '../../protocol/block.ts';
 import { throwIfCancelled } from '../../protocol/errors.ts';
 import { timed } from '../../protocol/events.ts';
 import { recordOf } from '../../protocol/records.ts';
-import { Graph, type Value } from '../graph/graph.ts';
+import type { Value } from '../graph/graph.ts';
 import { abs, maximum } from '../graph/ops/elementwise.ts';
 import { reduceMax } from '../graph/ops/reduce.ts';
 import { reshape } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
-import { LayerInputs, type LayerTypes } from '../network/layer-inputs.ts';
-import { layerExpression } from '../network/layer-programs.ts';
-import type { LayerShape } from '../network/layer-shape.ts';
-import { weightBases } from '../network/linear-sites.ts';
-import { mapsOfLayer, mapTensors } from '../network/map-tensors.ts';
-import { rotateWeight } from '../network/rotated-linear.ts';
-import { NO_MAPS } from '../network/seams.ts';
-import { IDENTITY, timesTransform } from '../network/side-transform.ts';
 import {
   addWork,
   layerForward,
@@ -26,20 +17,20 @@ import {
   timesWork,
   tokensOf,
 } from '../network/work.ts';
+import {
+  NORMS,
+  type Norm,
+  normReaders,
+  normRows,
+  type TurnedLayer,
+  turnedLayer,
+} from '../transform/norms/norm-rows.ts';
 import { channelFactors } from '../transform/smoothquant/channel-factors.ts';
 import { searchAlphas } from '../transform/smoothquant/search-alpha.ts';
 import { alphaSearchWork } from '../transform/smoothquant/search-work.ts';
 import type { ScalingMethod, ScalingWork } from './method.ts';
 
 type Options = MethodOptions<'smoothquant'>;
-
-/** The norms whose readers are smoothed, with the site behind each and the weights that read it. */
-const NORMS = {
-  'attention-norm': { site: 'attention-input', readers: ['q', 'k', 'v'] },
-  'mlp-norm': { site: 'mlp-input', readers: ['gate', 'up'] },
-} as const satisfies Partial<Record<SeamName, unknown>>;
-type Norm = keyof typeof NORMS;
-const NORM_NAMES = ['attention-norm', 'mlp-norm'] as const satisfies readonly Norm[];
 
 /**
  * SmoothQuant (Xiao et al. 2023, eq. 4): channel j behind a norm is divided by
@@ -71,7 +62,7 @@ export const method: ScalingMethod<Options> = {
       channelFactors(activations[layer]?.[norm], weights[layer]?.[norm], alpha);
     const { alpha } = options;
     if (alpha !== 'search')
-      return recordOf(NORM_NAMES, (norm) => layers.map((layer) => factorsOf(layer, norm, alpha)));
+      return recordOf(NORMS, (norm) => layers.map((layer) => factorsOf(layer, norm, alpha)));
     const search = searchAlphas({ ...work.merged(), state, blocks, factorsOf }, signal);
     for (let began = performance.now(); ; began = performance.now()) {
       const next = await search.next();
@@ -93,10 +84,10 @@ async function activationMaxima(work: ScalingWork<Options>, signal?: AbortSignal
     let x = await network.embed(ids, signal);
     for (let layer = 0; layer < network.layers; layer++) {
       throwIfCancelled(signal);
-      const { spec, tensors } = contextOf(work, layer, ids.length);
+      const { spec, tensors } = turnedLayer(work, layer, ids.length);
       const { y, ...maxima } = await (await cache.get(ACTIVATIONS, spec)).run({ ...tensors, x }, signal);
       const known = found[layer];
-      found[layer] = recordOf(NORM_NAMES, (norm) => largest(known?.[norm], maxima[norm].data));
+      found[layer] = recordOf(NORMS, (norm) => largest(known?.[norm], maxima[norm].data));
       x = y;
     }
   }
@@ -108,60 +99,25 @@ async function weightMaxima(
   layer: number,
   signal?: AbortSignal,
 ): Promise<Maxima> {
-  const { spec, tensors } = contextOf(work, layer, 1);
+  const { spec, tensors } = turnedLayer(work, layer, 1);
   const out = await (await work.cache.get(WEIGHTS, spec)).run(tensors, signal);
-  return recordOf(NORM_NAMES, (norm) => out[norm].data);
-}
-
-/** A layer in the channels that quantizers see: those of the maps so far. */
-function contextOf({ network, maps, state }: ScalingWork<Options>, layer: number, sequence: number) {
-  const { shape, types, tensors } = network.layerContext(layer, { batch: 1, sequence });
-  const given = mapsOfLayer(mapTensors(maps, state, network.checkpoint.config), layer);
-  return { spec: { shape: { ...shape, maps }, types }, tensors: { ...tensors, ...given } };
+  return recordOf(NORMS, (norm) => out[norm].data);
 }
 
 function largest(known: Float32Array | undefined, fresh: Float32Array): Float32Array {
   return known ? known.map((value, channel) => Math.max(value, fresh[channel] ?? 0)) : fresh;
 }
 
-interface Spec {
-  readonly shape: LayerShape;
-  readonly types: LayerTypes;
-}
-
 /** x → y of the plain layer, and max|x| [d] of each norm's rows in the channels of the residual's map. */
-const ACTIVATIONS: ProgramKind<Spec, { y: Reals } & Record<Norm, Reals>> = {
+const ACTIVATIONS: ProgramKind<TurnedLayer, { y: Reals } & Record<Norm, Reals>> = {
   name: 'smoothquant-activations',
-  build({ shape, types }) {
-    const rows = new Map<string, Value>();
-    const plain = { ...shape, maps: NO_MAPS };
-    const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (site, value) =>
-      rows.set(site, value),
-    );
-    const residual = new LayerInputs(graph, shape, {}).map('residual');
-    const maxima = recordOf(NORM_NAMES, (norm) => {
-      const seen = rows.get(NORMS[norm].site);
-      return seen ? columnMaxima(timesTransform(seen, residual)) : null;
-    });
-    return { graph, outputs: { y, ...maxima } };
-  },
+  build: (layer) => normRows(layer, columnMaxima),
 };
 
-/** max|W| [d] over all rows of the weights that read a norm, its gain and the maps folded in. */
-const WEIGHTS: ProgramKind<Spec, Record<Norm, Reals>> = {
+/** max|W| [d] over all rows of the weights that read a norm. */
+const WEIGHTS: ProgramKind<TurnedLayer, Record<Norm, Reals>> = {
   name: 'smoothquant-weights',
-  build({ shape, types }) {
-    const graph = new Graph();
-    const inputs = new LayerInputs(graph, shape, types);
-    const outputs = recordOf(NORM_NAMES, (norm) => {
-      const ofReaders = NORMS[norm].readers.map((linear) => {
-        const { right } = weightBases(inputs, linear);
-        return columnMaxima(rotateWeight(inputs.weight(linear), IDENTITY, right));
-      });
-      return ofReaders.reduce(maximum);
-    });
-    return { graph, outputs };
-  },
+  build: (layer) => normReaders(layer, columnMaxima, maximum),
 };
 
 /** max|x| [n] of rows [m, n]. */
