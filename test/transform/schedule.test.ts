@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { learningRateAt } from '../../src/engine/calibration/schedule.ts';
 import { clipGlobalNorm } from '../../src/engine/transform/learning/gradient-clip.ts';
-import { learningRateAt } from '../../src/engine/transform/learning/schedule.ts';
 
 describe('learningRateAt', () => {
   it('follows the formulas', () => {

@@ -1,4 +1,5 @@
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
+import { learningRateAt } from '../calibration/schedule.ts';
 import { concatenate } from '../calibration/tokens.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { Rng } from '../rotation/random.ts';
@@ -57,7 +58,7 @@ export async function* trainWeights(
     throwIfCancelled(signal);
     const batch = orderOf(step).map((index) => task.blocks[index]!);
     const loss = await accumulate(cache, task, batch, signal);
-    const learningRate = (task.learningRate / 2) * (1 + Math.cos((Math.PI * (step - 1)) / steps));
+    const learningRate = learningRateAt('cosine', task.learningRate, step - 1, steps);
     stepAdamW(student.weights, await student.derivatives(signal), moments, { step, learningRate });
     expectFinite(loss, step);
     const since = (performance.now() - lastTime) / 1000;

@@ -1,8 +1,10 @@
 /** Factors of the ends of activations' and the cache's ranges, learned through the network. */
+
 import { ROUNDED_SITES, type RoundedSite } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { float32 } from '../../../protocol/tensor.ts';
+import { learningRateAt } from '../../calibration/schedule.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import { concatenate } from '../../calibration/tokens.ts';
 import type { Reals, Tensors } from '../../graph/program.ts';
@@ -118,7 +120,7 @@ function moved(
   task: ClipTask,
 ): LearningState {
   const { steps, rate, smallest } = CLIP_LEARNING;
-  const now = (rate / 2) * (1 + Math.cos((Math.PI * step) / steps));
+  const now = learningRateAt('cosine', rate, step, steps);
   const next = layers.map(({ factors, mean, square }, layer) => {
     const { sites = [] } = task.layers[layer] ?? {};
     const moves = (index: number): boolean => sites.some((site) => ROUNDED_SITES[index >> 1] === site);

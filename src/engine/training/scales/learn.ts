@@ -5,6 +5,7 @@ import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { partialOf } from '../../../protocol/records.ts';
 import { type FileTensor, float32, type HostTensor } from '../../../protocol/tensor.ts';
 import { type GradientSums, lossAndGradients, type TokenLoss } from '../../calibration/gradient-step.ts';
+import { learningRateAt } from '../../calibration/schedule.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { Network } from '../../network/network.ts';
 import { type SeamState, seamsIn } from '../../network/seams.ts';
@@ -74,7 +75,7 @@ export async function* learnScales(
       const found = await lossAndGradients(network, batch, Math.min(batchSize, fitting), signal, loss);
       const slopes = slopesOf(weights, start, found.gradients);
       expectFinite(step + 1, found.loss, slopes);
-      const rate = (learningRate / 2) * (1 + Math.cos((Math.PI * step) / steps));
+      const rate = learningRateAt('cosine', learningRate, step, steps);
       step++;
       stepAdamW(weights, slopes, moments, { step, learningRate: rate });
       if (performance.now() - written > STATE_SECONDS * 1000) await write();

@@ -4,6 +4,7 @@ import { float32 } from '../../../protocol/tensor.ts';
 import { gradients } from '../../autodiff/gradients.ts';
 import type { CapturedActivations } from '../../calibration/capture.ts';
 import type { CapturedRows } from '../../calibration/reservoir.ts';
+import { learningRateAt, type Schedule } from '../../calibration/schedule.ts';
 import { Graph, type Value } from '../../graph/graph.ts';
 import { add, div, minimum, mul, sqrt } from '../../graph/ops/elementwise.ts';
 import { matmul } from '../../graph/ops/matmul.ts';
@@ -17,7 +18,6 @@ import { type LearnStep, NO_MEMORY } from './learner.ts';
 import { lieAdamStep, stepInputs, stepTensors } from './lie-adam.ts';
 import { type DistributionObjective, distributionLoss } from './objectives.ts';
 import type { RotationOptimizer } from './rotation-update.ts';
-import { learningRateAt, type Schedule } from './schedule.ts';
 
 /** Rows of one step: enough for a steady gradient, few enough that a step is a few matrix products of this height. */
 export const ROWS_PER_STEP = 4096;

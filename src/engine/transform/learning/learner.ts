@@ -1,6 +1,7 @@
 import type { SeamName } from '../../../protocol/block.ts';
 import { throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import { type GradientSums, lossAndGradients, type TokenLoss } from '../../calibration/gradient-step.ts';
+import { learningRateAt, type Schedule } from '../../calibration/schedule.ts';
 import { batchOfStep } from '../../calibration/text.ts';
 import type { ProgramCache } from '../../graph/program-cache.ts';
 import type { Network } from '../../network/network.ts';
@@ -12,7 +13,6 @@ import {
   type RotationUpdate,
   updateRotations,
 } from './rotation-update.ts';
-import { learningRateAt, type Schedule } from './schedule.ts';
 
 /** The next step depends on these beside the maps. */
 export interface LearnerMemory {
