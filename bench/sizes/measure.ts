@@ -35,7 +35,7 @@ export interface Measurement {
   readonly weightClipEvery: number;
   /** Which products are of whole numbers. */
   readonly integer: IntegerProducts;
-  /** The precision of learning's products. */
+  /** The precision of products beside those of codes. */
   readonly precision: Precision;
   readonly sequences: number;
   readonly sequence: number;
@@ -78,8 +78,8 @@ function networkFor(asked: Measurement, cache: ProgramCache, checkpoint: Checkpo
   const learns = asked.what !== 'evaluate';
   const mode = learns && asked.weightBits >= 16 ? 'unrotated' : 'merged';
   const quantizers = quantizersFor(asked, config.headDim);
-  const precision = learns ? asked.precision : undefined;
-  const form = { mode, quantizers, integer: asked.integer, learns, precision } as const;
+  const { integer, precision } = asked;
+  const form = { mode, quantizers, integer, learns, precision } as const;
   const weightForm = weightFormOf(form, cache.abilities);
   const prepared = packs(weightForm)
     ? preparedWeightBytes(checkpoint, { config, quantizers, weightForm })

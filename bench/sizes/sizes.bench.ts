@@ -86,6 +86,7 @@ async function small() {
   const folder = folderOf(SMOLLM2_135M, false);
   // They run in turn, twice, as the clock of a shared machine changes within minutes.
   const turns = [];
+  const evaluated = { what: 'evaluate', folder, weightBits: 4 } as const;
   for (let turn = 0; turn < 2; turn++) {
     turns.push({
       own: await ours({ what: 'step', folder }),
@@ -93,7 +94,8 @@ async function small() {
       ownW4: await ours({ what: 'step', folder, weightBits: 4 }),
       float32W4: await torch(folder, 'float32-w4', 2),
       reference: await torch(folder, 'reference', 1),
-      evaluation: await ours({ what: 'evaluate', folder, weightBits: 4 }),
+      evaluation: await ours({ ...evaluated, precision: 'float32' }),
+      rounded: await ours(evaluated),
       evaluate: await torch(folder, 'evaluate', 3),
     });
   }
@@ -109,6 +111,7 @@ async function small() {
   return {
     steps,
     evaluation: rates(faster(first.evaluation, second.evaluation)),
+    'evaluation, bfloat16': rates(faster(first.rounded, second.rounded)),
     peers: {
       float32: peer(first.float32, second.float32),
       float32W4: peer(first.float32W4, second.float32W4),

@@ -3,6 +3,7 @@
  * Every description states what the key means in the method and what the reference implementation of SpinQuant uses.
  */
 import { z } from 'zod';
+import { EVALUATION_PRECISIONS } from '../protocol/precision.ts';
 import { clusterSchema } from './schema-cluster.ts';
 import { matrixSchema } from './schema-matrix.ts';
 import { quantizationSchema } from './schema-quantization.ts';
@@ -91,6 +92,12 @@ const evaluationSchema = z
       .default([])
       .describe('The texts to measure perplexity on. Reference: WikiText-2 test.'),
     tasks: tasksSchema,
+    precision: z
+      .enum(EVALUATION_PRECISIONS)
+      .default('float32')
+      .describe(
+        'The precision of what evaluation multiplies beside codes (attention, the output layer, weights of 16 bits) on processors that multiply bfloat16 (AMX, or AVX-512 BF16). float32 is exact to float32. bfloat16x2 takes each factor as the sum of two bfloat16 numbers, off by at most 2^-16 of it, and is faster with AMX alone. bfloat16 takes a single one, off by at most 2^-8, as models are run on GPUs. Products of codes are exact in any case, and sums float32. Other processors compute in float32. Reference: bfloat16.',
+      ),
   })
   .prefault({})
   .describe('These are measured at full precision and quantized.');

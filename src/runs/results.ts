@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Linear } from '../protocol/block.ts';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
+import { EVALUATION_PRECISIONS, type EvaluationPrecision } from '../protocol/precision.ts';
 import { measuredNumber } from './numbers.ts';
 import { linearsSchema, type TaskResult, taskResultSchema } from './task-results.ts';
 
@@ -22,6 +23,8 @@ export interface PerplexityResult {
    * were simulated.
    */
   readonly integer?: readonly Linear[] | undefined;
+  /** The precision of the other products; absent for float32. */
+  readonly precision?: EvaluationPrecision | undefined;
   readonly windows: number;
   /** Number of predicted tokens. */
   readonly tokens: number;
@@ -81,6 +84,7 @@ const perplexitySchema = z
     quantized: perplexity,
     meanLoss: z.object({ fullPrecision: perplexity, quantized: perplexity }).optional(),
     integer: linearsSchema.optional(),
+    precision: z.enum(EVALUATION_PRECISIONS).optional(),
     windows: count,
     tokens: count,
   })

@@ -1,6 +1,7 @@
 /** What zero-shot tasks came to, in `results.json` and in the files of the folder `tasks`. */
 import { z } from 'zod';
 import { LINEARS, type Linear } from '../protocol/block.ts';
+import { EVALUATION_PRECISIONS, type EvaluationPrecision } from '../protocol/precision.ts';
 import type { TaskScores } from '../protocol/task-scores.ts';
 
 export interface TaskResult {
@@ -16,6 +17,8 @@ export interface TaskResult {
   readonly quantized: TaskScores | null;
   /** Linear layers whose products were of whole numbers, as of a perplexity. */
   readonly integer?: readonly Linear[] | undefined;
+  /** The precision of the other products; absent for float32. */
+  readonly precision?: EvaluationPrecision | undefined;
 }
 
 /** The scores of one variant, kept so that a run that was stopped need not measure them again. */
@@ -46,6 +49,7 @@ export const taskResultSchema = z.looseObject({
   fullPrecision: taskScoresSchema.nullable(),
   quantized: taskScoresSchema.nullable(),
   integer: linearsSchema.optional(),
+  precision: z.enum(EVALUATION_PRECISIONS).optional(),
 }) satisfies z.ZodType<TaskResult>;
 
 export const keptTaskSchema = z.object({

@@ -45,6 +45,8 @@ test('an option that is used changes the keys of its cells', () => {
   const apart = keysWith({ rotation: { r2Per: 'kv-head' } });
   assert.notEqual(apart.three, keysWith({}).three);
   assert.equal(apart.rtn, KEYS.rtn, 'nothing is rotated there');
+  const rounded = keysWith({ evaluation: { ...TEXT.evaluation, precision: 'bfloat16' } });
+  assert.notEqual(rounded.fp, KEYS.fp, 'it is measured in bfloat16, too');
   const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
   assert.notEqual(blocks['spinquant-had-gptq'], keysWith({})['spinquant-had-gptq']);
 });

@@ -116,7 +116,7 @@ test('a model alone gets every default', () => {
         microBatch: null,
       },
     },
-    evaluation: { perplexity: [], tasks: [] },
+    evaluation: { perplexity: [], tasks: [], precision: 'float32' },
     device: 'auto',
     threads: null,
     memoryLimit: null,

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { ONLY_CELL } from '../../protocol/table-cell.ts';
 import { bitsLabel, hasLearnedRotation, isSeeded } from '../derived.ts';
-import { asCellsWere } from '../later-options.ts';
+import { asCellsWere, evaluationAsBefore } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
 import { type Cell, type CellName, cellsOf } from './expand.ts';
@@ -45,7 +45,7 @@ function settingsKey(experiment: ResolvedExperiment): string {
   const { model, calibration, quantization, rotation, scaling, training, evaluation } =
     portableExperiment(experiment);
   const deciding = {
-    ...{ model, calibration, evaluation },
+    ...{ model, calibration, evaluation: evaluationAsBefore(evaluation) },
     quantization: { ...quantization, weights: ofChosen(quantization.weights) },
     rotation: hasLearnedRotation(rotation) ? rotation : { ...rotation, learning: null, start: null },
     ...{ scaling: ofChosen(scaling), training: ofChosen(training) },

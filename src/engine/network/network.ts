@@ -59,6 +59,8 @@ export interface NetworkOptions extends NetworkQuantizers {
   readonly moving?: readonly SeamName[] | undefined;
   /** Precision of products; `float32` where absent. */
   readonly precision?: Precision | undefined;
+  /** Precision of the products that prepare weights; that of the others where absent. */
+  readonly weightPrecision?: Precision | undefined;
 }
 
 const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
@@ -105,7 +107,7 @@ export class Network {
     this.#positions = new Positions(checkpoint.config);
     this.options = options;
     this.weightForm = weightFormOf(options, cache.abilities);
-    this.#prepared = new PreparedWeights(cache, this.keepsPrepared);
+    this.#prepared = new PreparedWeights(cache, this.keepsPrepared, options.weightPrecision);
     this.#rounded = options.rounded ? new RoundedWeights(cache, options.rounded, this.keepsPrepared) : null;
   }
 

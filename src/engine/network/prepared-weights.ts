@@ -1,4 +1,5 @@
 import { LINEARS } from '../../protocol/block.ts';
+import type { Precision } from '../graph/lower/tiles.ts';
 import type { HostTensors, Program, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { LayerTypes } from './layer-inputs.ts';
@@ -34,12 +35,15 @@ interface Held {
 export class PreparedWeights {
   readonly #cache: ProgramCache;
   readonly #keepsAll: boolean;
+  readonly #precision: Precision | undefined;
   readonly #held: (Held | undefined)[] = [];
   readonly #ratios: { readonly searchedAt: MapTensors; readonly tensors: HostTensors }[] = [];
 
-  constructor(cache: ProgramCache, keepsAll: boolean) {
+  /** @param precision of the products that rotate weights; that of the layer's where absent. */
+  constructor(cache: ProgramCache, keepsAll: boolean, precision?: Precision) {
     this.#cache = cache;
     this.#keepsAll = keepsAll;
+    this.#precision = precision;
   }
 
   /** Ŵ of a layer, by program input name. */
@@ -86,7 +90,8 @@ export class PreparedWeights {
 
   #program({ shape, types }: LayerContext, ratios: ClipRatios): Promise<Program> {
     // The batch does not touch the weights, and quantizers of activations only decide which are packed.
-    const { config, quantizers, maps, weightForm = 'numbers', precision } = shape;
+    const { config, quantizers, maps, weightForm = 'numbers' } = shape;
+    const precision = this.#precision ?? shape.precision;
     const own = packs(weightForm) ? quantizers : { ...FULL_PRECISION, ...weightsAlone(quantizers) };
     return this.#cache.get(PREPARE, {
       shape: { config, quantizers: own, maps, weightForm, precision },

@@ -72,7 +72,9 @@ export async function addToRun(
 }
 
 /** What was measured now, and of what was not, what was measured before. */
-function combined(before: PerplexityResult | undefined, fresh: PerplexityResult): PerplexityResult {
+function combined(known: PerplexityResult | undefined, fresh: PerplexityResult): PerplexityResult {
+  // Two numbers of different precision are not to be compared.
+  const before = known?.precision === fresh.precision ? known : undefined;
   const { integer } = (fresh.quantized === null ? before : fresh) ?? {};
   return {
     ...fresh,
@@ -86,9 +88,9 @@ function combined(before: PerplexityResult | undefined, fresh: PerplexityResult)
   };
 }
 
-/** Scores of other questions are not put beside new ones. */
+/** Scores of other questions, or of another precision, are not put beside new ones. */
 function combinedTask(before: TaskResult | undefined, fresh: TaskResult): TaskResult {
-  if (before?.questions !== fresh.questions) return fresh;
+  if (before?.questions !== fresh.questions || before.precision !== fresh.precision) return fresh;
   const { integer } = fresh.quantized === null ? before : fresh;
   return {
     ...fresh,

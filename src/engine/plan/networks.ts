@@ -10,7 +10,7 @@ import {
 import { LINEARS, ROUNDED_SITES, type RoundedSite, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { Observed } from '../calibration/statistics/activations.ts';
-import { ofObserved } from '../graph/lower/tiles.ts';
+import { ofObserved, type Precision } from '../graph/lower/tiles.ts';
 import type { GridNetworks } from '../methods/index.ts';
 import type { NetworkMode } from '../network/layer-programs.ts';
 import { FULL_PRECISION } from '../network/layer-shape.ts';
@@ -27,9 +27,14 @@ import { rotationMaps } from './experiment-maps.ts';
 import { learningMode, type NetworkPurpose, networkMemory } from './memory.ts';
 import type { Workbench } from './workbench.ts';
 
-/** The checkpoint's own network. */
-export function plainNetwork(bench: Workbench): Network {
-  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS });
+/** The checkpoint's own network. @param precision of its products; where absent, float32. */
+export function plainNetwork(bench: Workbench, precision?: Precision): Network {
+  return networkOf(bench, 'plain', { quantizers: FULL_PRECISION, maps: NO_MAPS, precision });
+}
+
+/** The precision of products that an evaluation is asked for. */
+export function evaluationPrecision({ evaluation }: ResolvedExperiment): Precision {
+  return evaluation.precision === 'bfloat16' ? 'bfloat16-all' : evaluation.precision;
 }
 
 /** The checkpoint's own network, as activations are captured from it for learning. */
@@ -46,15 +51,19 @@ export function capturedNetwork(bench: Workbench): Network {
  * @param rounded weights rounded beforehand; null: to nearest.
  * @param integer true where it multiplies in whole numbers, as far as it can, and false where in float32; where absent,
  * whichever is faster.
+ * @param precision of its other products; where absent, float32.
  */
 export function deployedNetwork(
   bench: Workbench,
   state: SeamState,
   rounded: RoundedSource | null,
   integer?: boolean,
+  precision?: Precision,
 ): Network {
   const products = integer === undefined ? 'if-faster' : integer ? 'always' : 'never';
-  const own = { ...ownQuantizers(bench), maps: ownMaps(bench), integer: products } as const;
+  const form = { maps: ownMaps(bench), integer: products, precision } as const;
+  // A weight that was rounded to another code would be another network.
+  const own = { ...ownQuantizers(bench), ...form, weightPrecision: 'float32' } as const;
   return mapped(state, networkOf(bench, 'merged', { ...own, ...(rounded && { rounded }) }));
 }
 

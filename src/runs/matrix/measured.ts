@@ -1,5 +1,6 @@
 /** The numbers of one cell. */
 import { FULL_PRECISION_ROW, TASKS, taskTitle } from '../../config/index.ts';
+import type { EvaluationPrecision } from '../../protocol/precision.ts';
 import { countedShare, METRIC_NAMES } from '../../protocol/task-scores.ts';
 import type { TaskResult } from '../task-results.ts';
 import type { TableCell } from './collect.ts';
@@ -22,6 +23,8 @@ export interface Measured extends Metric {
   readonly count: number;
   /** The limit of questions; null where all were asked, and for texts. */
   readonly limit: number | null;
+  /** The precision of products beside those of codes; absent for float32. */
+  readonly precision?: EvaluationPrecision | undefined;
   /** False for the metric of a task that the mean over tasks does not take. */
   readonly counts: boolean;
 }
@@ -30,9 +33,16 @@ export interface Measured extends Metric {
 export function measuredIn({ method, results }: TableCell): Measured[] {
   const isFull = method === FULL_PRECISION_ROW.name;
   const texts = (results?.perplexity ?? []).flatMap(
-    ({ name, fullPrecision, quantized, windows }): Measured[] => {
+    ({ name, fullPrecision, quantized, windows, precision }): Measured[] => {
       const value = isFull ? fullPrecision : quantized;
-      const about = { metric: 'perplexity', name, title: name, standardError: null, limit: null } as const;
+      const about = {
+        metric: 'perplexity',
+        name,
+        title: name,
+        standardError: null,
+        limit: null,
+        precision,
+      } as const;
       return value === null ? [] : [{ ...about, value, count: windows, counts: true }];
     },
   );
@@ -51,10 +61,13 @@ function inOrder(results: readonly TaskResult[]): TaskResult[] {
   return [...results].sort((a, b) => place(a) - place(b));
 }
 
-function scoresOf({ task, questions, limit, ...variants }: TaskResult, isFull: boolean): Measured[] {
+function scoresOf(
+  { task, questions, limit, precision, ...variants }: TaskResult,
+  isFull: boolean,
+): Measured[] {
   const scores = isFull ? variants.fullPrecision : variants.quantized;
   if (scores === null) return [];
-  const about = { name: task, title: taskTitle(task), count: questions, limit };
+  const about = { name: task, title: taskTitle(task), count: questions, limit, precision };
   return (['acc', 'accNorm'] as const).flatMap((key): Measured[] => {
     const share = scores[key];
     if (!share) return [];

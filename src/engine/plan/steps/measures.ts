@@ -1,5 +1,6 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import { timed, type Variant } from '../../../protocol/events.ts';
+import type { MeasuredAt } from '../../../protocol/precision.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
@@ -7,6 +8,7 @@ import { observeWeights } from '../../calibration/statistics/weights.ts';
 import { statisticsWork } from '../../calibration/statistics/work.ts';
 import { evaluateTexts, type VariantNetworks } from '../../evaluate/texts.ts';
 import { textsWork } from '../../evaluate/work.ts';
+import type { Precision } from '../../graph/lower/tiles.ts';
 import { assertUnchanged } from '../../model/unchanged.ts';
 import type { Network } from '../../network/network.ts';
 import type { SeamState } from '../../network/seams.ts';
@@ -14,7 +16,7 @@ import { addWork, type Cost, NO_WORK, prepareWeights, tokensOf, type Work } from
 import type { Clips } from '../clips/found.ts';
 import { jsonKeeping } from '../keepings.ts';
 import { networkBytes } from '../memory.ts';
-import { deployedNetwork, observed, plainNetwork } from '../networks.ts';
+import { deployedNetwork, evaluationPrecision, observed, plainNetwork } from '../networks.ts';
 import { panelsOf } from '../panels.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
@@ -54,6 +56,11 @@ export function deployedSettings(
   return { quantization, rotations, scaling, ...(integer !== undefined && { integer }) };
 }
 
+/** The precision of an evaluation's products, where it is not that of results before there was a choice. */
+export function measuredAt({ evaluation: { precision } }: ResolvedExperiment): MeasuredAt {
+  return precision === 'float32' ? {} : { precision };
+}
+
 /** The networks of these variants, made when they are asked for. */
 export function variantNetworks(
   context: StepContext,
@@ -61,17 +68,19 @@ export function variantNetworks(
   quantized: Quantized | null,
 ): VariantNetworks {
   const { bench } = context;
+  const precision = evaluationPrecision(bench.experiment);
   return {
-    ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench) }),
-    ...(quantized && { quantized: () => quantizedNetwork(context, quantized) }),
+    ...(variants.includes('full-precision') && { 'full-precision': () => plainNetwork(bench, precision) }),
+    ...(quantized && { quantized: () => quantizedNetwork(context, quantized, precision) }),
   };
 }
 
-/** The quantized network, of steps that have run. */
-export function quantizedNetwork(context: StepContext, quantized: Quantized): Network {
+/** The quantized network, of steps that have run. @param precision see {@link deployedNetwork}. */
+export function quantizedNetwork(context: StepContext, quantized: Quantized, precision?: Precision): Network {
   const { maps, weights, integer } = quantized;
   const own = quantizedBench(context, quantized);
-  const network = deployedNetwork(own, context.of(maps), weights && context.of(weights), integer);
+  const rounded = weights && context.of(weights);
+  const network = deployedNetwork(own, context.of(maps), rounded, integer, precision);
   const panels = panelsOf(context, quantized);
   if (panels) network.keepPanels(panels);
   return network;
@@ -96,13 +105,17 @@ export function perplexityStep(
     ),
     spec: () => ({
       variants,
+      ...measuredAt(experiment),
       ...(quantized && { quantized: deployedSettings(experiment, quantized.integer) }),
     }),
     cost: (context) => textsCost(context, context.of(evaluation), variants),
     run(context) {
       const { seconds, signal } = context;
       const networks = variantNetworks(context, variants, quantized);
-      return phase('evaluate', seconds, () => evaluateTexts(context.of(evaluation), networks, signal));
+      return phase('evaluate', seconds, async function* () {
+        const results = yield* evaluateTexts(context.of(evaluation), networks, signal);
+        return results.map((result) => ({ ...result, ...measuredAt(experiment) }));
+      });
     },
   };
 }

@@ -29,7 +29,7 @@ import { jsonKeeping } from '../keepings.ts';
 import { networkBytes } from '../memory.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
-import { deployedSettings, deployedWork, type Quantized, variantNetworks } from './measures.ts';
+import { deployedSettings, deployedWork, measuredAt, type Quantized, variantNetworks } from './measures.ts';
 import { SCAN } from './texts.ts';
 
 /**
@@ -71,6 +71,7 @@ export function tasksStep(
           task: task.task,
           questions: (full ?? deployed)?.questions ?? 0,
           limit: task.limit,
+          ...measuredAt(experiment),
           fullPrecision: full?.scores ?? null,
           quantized: deployed?.scores ?? null,
         };
@@ -139,7 +140,11 @@ function sharedNetwork(
           (step) => step !== null,
         )
       : [],
-    spec: { variant, ...(isQuantized && { quantized: deployedSettings(experiment, quantized.integer) }) },
+    spec: {
+      variant,
+      ...measuredAt(experiment),
+      ...(isQuantized && { quantized: deployedSettings(experiment, quantized.integer) }),
+    },
     of(context) {
       const make = variantNetworks(context, [variant], quantized)[variant];
       const network = known.get(context) ?? make?.();

@@ -1,6 +1,7 @@
+import { precisionNote } from '../../../protocol/precision.ts';
 import type { Doubt, Spread } from '../../../protocol/spread.ts';
 import { formatPerplexity } from '../../../protocol/text.ts';
-import { type Metric, measuredIn } from '../measured.ts';
+import { type Measured, type Metric, measuredIn } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
 
 const PUBLISHED = ['accuracy', 'perplexity'] as const;
@@ -78,10 +79,11 @@ export function tableNotes(table: MatrixTable): string[] {
   ];
 }
 
-/** What is to be said of the numbers measured: where no best is marked, and that only some questions were asked. */
+/** What is to be said of the numbers measured: where no best is marked, that only some questions were asked, and a precision. */
 export function remarksOf(table: MatrixTable): string[] {
-  const limit = limitNote(table);
-  return [...undecidedNotes(table), ...(limit === null ? [] : [limit])];
+  const measured = table.rows.flatMap(({ cells }) => cells.flatMap(measuredIn));
+  const remarks = [limitNote(measured), precisionNote(measured)];
+  return [...undecidedNotes(table), ...remarks.filter((remark) => remark !== null)];
 }
 
 const DOUBTS: Readonly<Record<Doubt, string>> = {
@@ -108,8 +110,8 @@ function undecidedNotes({ undecided, columns }: MatrixTable): string[] {
 }
 
 /** Tells that only the first questions of tasks were asked; null where all were. */
-function limitNote({ rows }: MatrixTable): string | null {
-  const limits = rows.flatMap(({ cells }) => cells.flatMap(measuredIn)).flatMap(({ limit }) => limit ?? []);
+function limitNote(measured: readonly Measured[]): string | null {
+  const limits = measured.flatMap(({ limit }) => limit ?? []);
   if (limits.length === 0) return null;
   const most = Math.max(...limits);
   const asked = most === 1 ? 'question was' : `${most} questions were`;
