@@ -10,7 +10,8 @@ import { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import { type Checkpoint, openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import type { ModelConfig } from '../../src/engine/model/config.ts';
 import { cacheBytes, cacheFormsOf } from '../../src/engine/network/cache-form.ts';
-import { type GrownRows, LayerCache } from '../../src/engine/network/layer-cache.ts';
+import type { GrownRows, LayerCache } from '../../src/engine/network/layer-cache.ts';
+import { layerCaches } from '../../src/engine/network/layer-caches.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { spinQuantMaps } from '../../src/engine/network/seams.ts';
@@ -93,13 +94,9 @@ function contender(programs: ProgramCache, checkpoint: Checkpoint, bits: number,
     maps,
     centreEmbedding: false,
   });
-  const capacity = depth + 1;
   const rows = filling(config, quantizers, depth);
-  const caches = Array.from({ length: config.layers }, () => {
-    const cache = new LayerCache(config, quantizers, 1, capacity);
-    cache.append(rows, depth);
-    return cache;
-  });
+  const caches = layerCaches(network, 1, depth + 1);
+  for (const cache of caches) cache.append(rows, depth);
   return { bits, depth, network, quantizers, caches, milliseconds: [] };
 }
 

@@ -5,6 +5,7 @@
 import { randomFillSync } from 'node:crypto';
 import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { largeMemory } from '../../src/engine/runtime/large-memory.ts';
 import { median, openAddon, type Result } from '../probe.ts';
 
 export interface Argument {
@@ -34,7 +35,7 @@ const { threads, heads, kvHeads, headDim, depth, rounds } = argument;
 const { addon, isa } = openAddon();
 
 /** Numbers from −1 to 1 that repeat after 64 KB. */
-function noise(...dims: number[]): ProbeTensor {
+function noise(...dims: number[]): StoredTensor {
   const bytes = randomFillSync(new Uint8Array(2 ** 15));
   const some = Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 2 ** 15);
   const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
@@ -42,14 +43,29 @@ function noise(...dims: number[]): ProbeTensor {
   return { data, dims };
 }
 
-/** Equal tensors in memory of their own. */
-const copies = (tensors: readonly ProbeTensor[]): readonly ProbeTensor[][] =>
-  Array.from({ length: argument.caches }, () =>
-    tensors.map(({ data, dims }) => ({ data: data.slice(), dims })),
-  );
+type Stored = Int8Array | Float32Array;
+interface StoredTensor {
+  readonly data: Stored;
+  readonly dims: readonly number[];
+}
+
+/** Equal tensors, each with a place of its own in one piece of memory, as caches of a network have them. */
+function copies(tensors: readonly StoredTensor[]): readonly ProbeTensor[][] {
+  const room = (data: Stored) => Math.ceil(data.byteLength / 64) * 64;
+  const memory = largeMemory(argument.caches * tensors.reduce((sum, { data }) => sum + room(data), 0));
+  let used = 0;
+  const copy = ({ data, dims }: StoredTensor): ProbeTensor => {
+    const place = [memory, used, data.length] as const;
+    used += room(data);
+    const own = data instanceof Int8Array ? new Int8Array(...place) : new Float32Array(...place);
+    own.set(data);
+    return { data: own, dims };
+  };
+  return Array.from({ length: argument.caches }, () => tensors.map(copy));
+}
 
 /** Keys or values of so many tokens, packed by our operator. */
-function packed(tokens: number, bits: number, keys: 0 | 1): readonly [ProbeTensor, ProbeTensor] {
+function packed(tokens: number, bits: number, keys: 0 | 1): readonly [StoredTensor, StoredTensor] {
   const { blockBytes, blockScales } = packedLayout(headDim, { bits, symmetric: false, group: 0 });
   const blocks = Math.ceil(tokens / 16);
   const codes = { data: new Int8Array(kvHeads * blocks * blockBytes), dims: [kvHeads, blocks, blockBytes] };

@@ -4,6 +4,7 @@
 #include "byte_peak.h"
 #include "environment.h"
 #include "file_map.h"
+#include "large_pages.h"
 #include "napi_util.h"
 #include "probe.h"
 #include "session.h"
@@ -80,6 +81,7 @@ napi_value initialize(napi_env env, napi_value exports) {
   define(env, exports, "mapFile", entry<map_file>);
   define(env, exports, "mapSize", entry<map_size>);
   define(env, exports, "unmapFile", entry<release<FileMap>>);
+  define(env, exports, "useLargePages", entry<use_large_pages>);
   define(env, exports, "createToken", entry<create_token>);
   define(env, exports, "terminate", entry<terminate>);
   define(env, exports, "run", entry<run_session>);

@@ -34,17 +34,56 @@ inline float unit_of(float largest, int32_t power) {
   return unit;
 }
 
-/// The nearest whole number of each lane as bytes b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to each
+/// Each lane, or the nearest whole number of it, as bytes b₀ + 2^8·b₁ + 2^16·b₂; the fourth byte is of no use. Adding 128 to each
 /// byte carries from one to the next, and flipping its top bit takes 128 off again.
-SPINQUANT_INLINE __m512i bytes_of(Vec multiples) {
+SPINQUANT_INLINE __m512i split_bytes(__m512i numbers) {
   const __m512i middle = _mm512_set1_epi32(0x00808080);
-  return _mm512_xor_si512(_mm512_add_epi32(_mm512_cvtps_epi32(multiples), middle), middle);
+  return _mm512_xor_si512(_mm512_add_epi32(numbers, middle), middle);
 }
+SPINQUANT_INLINE __m512i bytes_of(Vec multiples) { return split_bytes(_mm512_cvtps_epi32(multiples)); }
 
 /// Four bytes of each of four lanes, times 4: byte i of the first, …, of the fourth lane becomes lane i.
 SPINQUANT_INLINE __m512i swap_bytes(__m512i lanes) {
   const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
   return _mm512_shuffle_epi8(lanes, _mm512_broadcast_i32x4(order));
+}
+
+/// Numbers of at most this size fit the five bytes that a pair of them takes.
+constexpr float kMostOfPair = 8323072;
+
+/// The unit of numbers up to `largest`·2^power that go in pairs: each is off by 8.5 units at most, 2^-19.9 of the largest
+/// one, and by two roundings. NaN and small numbers are as in `unit_of`.
+inline float pair_unit_of(float largest, int32_t power) {
+  const float unit = unit_of(largest, power);
+  if (!(unit > 0x1p-121f)) return unit;
+  const uint32_t bits = static_cast<uint32_t>(power + 127) << 23;
+  float scale;
+  memcpy(&scale, &bits, sizeof scale);
+  return largest * scale / kMostOfPair;
+}
+
+/// Two numbers x and y share a byte: x = b + 2^8·x₁ + 2^16·x₂ and y = 2^4·b + 2^8·y₁ + 2^16·y₂. The lower half of b is that
+/// of y, from its fifth bit on, and its upper half that of x. So both keep the upper 20 of their 24 bits.
+struct Pairs {
+  __m512i x, y;                  // bytes b, x₁, x₂ and y₁, y₂ of each lane
+  __m512i x_number, sixteenths;  // what the bytes stand for: x, and y / 16
+};
+
+/// The nearest pairs to x·inverse and y·inverse. Where x is `absent` it stays 0, and y is rounded to 2^8.
+SPINQUANT_INLINE Pairs pairs_of(Vec x, Vec y, Vec inverse, __mmask16 absent) {
+  const __m512i above = _mm512_cvtps_epi32(fma(x, inverse, splat(8)));
+  __m512i sixteenths = _mm512_cvtps_epi32(y * (inverse * splat(0.0625f)));
+  if (absent) {
+    const __m512i rounded = _mm512_add_epi32(sixteenths, _mm512_set1_epi32(8));
+    sixteenths = _mm512_mask_and_epi32(sixteenths, absent, rounded, _mm512_set1_epi32(-16));
+  }
+  // The number up to `above` that ends as y / 16 does.
+  const __m512i kept = _mm512_add_epi32(
+      _mm512_and_si512(_mm512_sub_epi32(above, sixteenths), _mm512_set1_epi32(-16)), sixteenths);
+  const __m512i bytes = split_bytes(kept);
+  const __m512i shared = _mm512_srai_epi32(_mm512_slli_epi32(bytes, 24), 24);
+  const __m512i rest = _mm512_srai_epi32(_mm512_sub_epi32(sixteenths, shared), 4);
+  return {bytes, split_bytes(rest), kept, sixteenths};
 }
 
 /// Adds four products of codes and bytes to each lane. As an instruction of ours, since GCC 12 copies sums between
@@ -73,6 +112,10 @@ SPINQUANT_INLINE void take_halves(__m512i words, __m512i (&codes)[kHalves<Bits>]
     codes[1] = _mm512_and_si512(_mm512_srli_epi16(words, 4), half);
   }
 }
+
+/// Bytes that stand for the channels of a word, in fours: a pair of channels of 4 bits shares one.
+template <size_t Bits>
+constexpr size_t kWordBytes = Bits == 4 ? 5 : kBytes;
 
 /// Queries that are multiplied together: their sums, three for each and half of a byte, stay in registers.
 constexpr size_t kTile = 4;

@@ -1,5 +1,5 @@
-// Sums of packed values in whole numbers: weights of tokens are rounded to three bytes, and four products of a byte and
-// a code are added to the lane of a channel at a time. README.md derives the error.
+// Sums of packed values in whole numbers: weights of tokens are rounded to three bytes, or two of them to five, and four
+// products of a byte and a code are added to the lane of a channel at a time. README.md derives the error.
 #pragma once
 #include "byte_multiples.h"
 
@@ -26,6 +26,12 @@ struct MixedValues {
   }
   void clear(size_t count) const { fill_zero(sums, count * (stride + groups)); }
 };
+
+/// Lanes of a vector from `token` on that lie before `first`.
+SPINQUANT_INLINE __mmask16 lanes_before(size_t first, size_t token) {
+  if (first <= token) return 0;
+  return first - token < kLanes ? static_cast<__mmask16>((1u << (first - token)) - 1) : 0xffff;
+}
 
 /// Weights of a step's tokens for the sums of a group: probabilities·scales.
 struct StepWeights {
@@ -58,18 +64,35 @@ struct StepWeights {
     largest = largest_size(sizes);
   }
 
-  /// Writes the weights of a query as bytes [quads of tokens, 4]: for each byte of the multiples those of four tokens.
+  /// Writes the weights of a query as bytes [quads of tokens, 4]: for each byte of the multiples those of four tokens. At
+  /// 4 bits tokens of two blocks are pairs, the second one at the place of its own. It is seen without the first one only
+  /// where a window begins.
   /// Probabilities are at most e^peak, and so have a unit of their own in each step.
   /// Adds Σ weights·zero points, of the weights as they are, to its shifts: zero points may be far larger than codes.
   void weigh(const float* probabilities, float peak, float* weights, const MixedValues& mixed, size_t query) const {
     const float power = peak > -69 ? __builtin_ceilf(peak * 1.44269504f) : -100;
-    const float unit = unit_of(largest, static_cast<int32_t>(power));
+    const bool in_pairs = values.layout.bits == 4;
+    const float unit = in_pairs ? pair_unit_of(largest, static_cast<int32_t>(power))
+                                : unit_of(largest, static_cast<int32_t>(power));
     const Vec inverse = splat(1 / unit);
     Vec shift = splat(0);
-    for (size_t token = 0; token < values.count * kBlockTokens; token += kLanes) {
+    auto weigh_block = [&](size_t token) {
       const Vec weight = load(probabilities + token) * load(scales + token);
       shift = fma(weight, load(zeros + token), shift);
-      _mm512_storeu_si512(weights + token, swap_bytes(bytes_of(weight * inverse)));
+      return weight;
+    };
+    const size_t count = values.count * kBlockTokens;
+    for (size_t token = 0; token < count; token += kBlockTokens) {
+      const Vec weight = weigh_block(token);
+      if (!in_pairs) {
+        _mm512_storeu_si512(weights + token, swap_bytes(bytes_of(weight * inverse)));
+        continue;
+      }
+      const Vec next = token + kBlockTokens < count ? weigh_block(token + kBlockTokens) : splat(0);
+      const Pairs pairs = pairs_of(weight, next, inverse, lanes_before(first, token));
+      _mm512_storeu_si512(weights + token, swap_bytes(pairs.x));
+      token += kBlockTokens;
+      _mm512_storeu_si512(weights + token, swap_bytes(pairs.y));
     }
     mixed.units[query] = unit;
     mixed.shifts[query * mixed.groups + group] += sum(shift);
@@ -99,34 +122,62 @@ SPINQUANT_INLINE __m512i load_quads(const uint8_t* p, size_t step, __mmask8 mask
   return swap_bytes(_mm512_permutexvar_epi32(by_word, tokens));
 }
 
+/// Codes of four tokens and of those a block behind them, for the channels in lower halves of bytes and for those in upper ones.
+template <size_t Queries>
+SPINQUANT_INLINE void add_pairs(__m512i words, __m512i next, const int32_t* bytes, size_t stride,
+                                __m512i (&totals)[Queries][2][kBytes]) {
+  __m512i first[2], second[2];
+  take_halves<4>(words, first);
+  take_halves<4>(next, second);
+  // Both in a byte: where a bit is set that of the second operand, else that of the third one.
+  const __m512i lower = _mm512_set1_epi8(15);
+  constexpr int choice = 0xca;
+  const __m512i both[2] = {_mm512_ternarylogic_epi32(lower, words, _mm512_slli_epi16(next, 4), choice),
+                           _mm512_ternarylogic_epi32(lower, _mm512_srli_epi16(words, 4), next, choice)};
+  SPINQUANT_UNROLL
+  for (size_t half = 0; half < 2; half++) {
+    SPINQUANT_UNROLL
+    for (size_t i = 0; i < Queries; i++) {
+      const int32_t* own = bytes + i * stride;
+      __m512i (&total)[kBytes] = totals[i][half];
+      add_products(total[0], both[half], own);
+      add_products(total[1], first[half], own + 1);
+      add_products(total[2], first[half], own + 2);
+      add_products(total[1], second[half], own + kBlockTokens);
+      add_products(total[2], second[half], own + kBlockTokens + 1);
+    }
+  }
+}
+
 template <size_t Bits, size_t Queries, bool Whole>
 void add_column(const QuadColumn& column, const float* weights, size_t weight_stride, const float* units, float* sums,
                 size_t sum_stride) {
-  constexpr size_t halves = kHalves<Bits>;
+  constexpr size_t halves = kHalves<Bits>, blocks = Bits == 4 ? 2 : 1;
   const __mmask8 mask = static_cast<__mmask8>((1u << column.words) - 1);
   __m512i totals[Queries][halves][kBytes]{};
   const uint8_t* block = column.codes;
-  for (size_t start = 0; start < column.tokens; start += kBlockTokens, block += column.block_bytes) {
+  for (size_t start = 0; start < column.tokens; start += blocks * kBlockTokens, block += blocks * column.block_bytes) {
     const size_t left = column.tokens - start, end = start + (left < kBlockTokens ? left : kBlockTokens);
     const uint8_t* codes = block;
+    // A block without a second one goes with itself, which weighs nothing there.
+    const size_t second = left > kBlockTokens ? column.block_bytes : 0;
     if (column.is_first) {
-      for (size_t at = 0; at < kBlockTokens * column.token_bytes; at += 64) {
+      for (size_t at = 0; at < blocks * kBlockTokens * column.token_bytes; at += 64) {
         __builtin_prefetch(block + 2 * column.block_bytes + at, 0, 3);
       }
     }
     // Blocks are whole: tokens that are not there weigh nothing.
     for (size_t token = start; token < end; token += kQuad, codes += kQuad * column.token_bytes) {
-      __m512i values[halves];
-      take_halves<Bits>(load_quads<Whole>(codes, column.token_bytes, mask), values);
+      const __m512i words = load_quads<Whole>(codes, column.token_bytes, mask);
       const int32_t* bytes = reinterpret_cast<const int32_t*>(weights + token);
-      SPINQUANT_UNROLL
-      for (size_t i = 0; i < Queries; i++) {
+      if constexpr (Bits == 4) {
+        add_pairs(words, load_quads<Whole>(codes + second, column.token_bytes, mask), bytes, weight_stride, totals);
+      } else {
         SPINQUANT_UNROLL
-        for (size_t byte = 0; byte < kBytes; byte++) {
+        for (size_t i = 0; i < Queries; i++) {
           SPINQUANT_UNROLL
-          for (size_t half = 0; half < halves; half++) {
-            __m512i& total = totals[i][half][byte];
-            add_products(total, values[half], bytes + i * weight_stride + byte);
+          for (size_t byte = 0; byte < kBytes; byte++) {
+            add_products(totals[i][0][byte], words, bytes + i * weight_stride + byte);
           }
         }
       }

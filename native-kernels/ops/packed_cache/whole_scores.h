@@ -1,5 +1,5 @@
-// Scores of queries at packed keys in whole numbers: queries are rounded to three bytes, and four products of a byte and
-// a code are added to the lane of a token at a time. README.md derives the error.
+// Scores of queries at packed keys in whole numbers: queries are rounded to three bytes, or two channels to five, and four
+// products of a byte and a code are added to the lane of a token at a time. README.md derives the error.
 #pragma once
 #include "byte_multiples.h"
 
@@ -7,13 +7,14 @@ namespace spinquant::SPINQUANT_ISA {
 
 /// Queries as scores read them.
 struct ScoredQueries {
-  /// [tiles of queries, words, queries, halves, kBytes]: for each byte of the multiples those of four channels.
+  /// [tiles of queries, words, queries, kWordBytes]: bytes of the multiples, of four channels each. At 4 bits channels 2i
+  /// and 2i + 1 are a pair.
   int32_t* bytes;
   float* sums;     // [queries, groups] of the multiples in a group
   float* units;    // [queries]
   size_t depth, groups, count;
 
-  static size_t depth_of(const PackedLayout& layout) { return layout.words() * layout.per_word() / 4 * kBytes; }
+  static size_t depth_of(const PackedLayout& layout) { return layout.words() * (layout.bits == 4 ? kWordBytes<4> : kWordBytes<8>); }
   static size_t floats_of(const PackedLayout& layout) { return depth_of(layout) + layout.groups() + 1; }
   ScoredQueries(const PackedLayout& layout, float* memory, size_t count)
       : bytes(reinterpret_cast<int32_t*>(memory)), depth(depth_of(layout)), groups(layout.groups()), count(count) {
@@ -33,6 +34,31 @@ SPINQUANT_INLINE Vec by_halves(Vec channels) {
   return _mm512_permutexvar_ps(order, channels);
 }
 
+/// Words of a vector of channels as bytes, and the sums of the multiples that these stand for. A word of 4 bits has four
+/// pairs: channels 2i and 2i + 1.
+template <size_t Bits>
+SPINQUANT_INLINE Vec write_words(Vec channels, Vec inverse, int32_t* bytes, size_t count, size_t stride) {
+  alignas(64) int32_t lanes[2][kLanes];
+  Vec multiples;
+  if constexpr (Bits == 4) {
+    const __m512i halves = _mm512_castps_si512(by_halves<4>(channels));
+    const Vec odd = _mm512_castsi512_ps(_mm512_shuffle_i32x4(halves, halves, 0xb1));
+    const Pairs pairs = pairs_of(_mm512_castsi512_ps(halves), odd, inverse, 0);
+    _mm512_store_si512(lanes[0], swap_bytes(pairs.x));
+    _mm512_store_si512(lanes[1], swap_bytes(pairs.y));
+    const __m512i both = _mm512_add_epi32(pairs.x_number, _mm512_slli_epi32(pairs.sixteenths, 4));
+    multiples = _mm512_maskz_cvtepi32_ps(0x0f0f, both);
+  } else {
+    multiples = round_even(channels * inverse);
+    _mm512_store_si512(lanes[0], swap_bytes(bytes_of(multiples)));
+  }
+  for (size_t lane = 0; lane < kLanes && lane < count; lane += kPerWord<Bits>, bytes += stride) {
+    memcpy(bytes, lanes[0] + lane, 4 * kBytes);
+    if (Bits == 4) memcpy(bytes + kBytes, lanes[1] + lane, 4 * (kWordBytes<Bits> - kBytes));
+  }
+  return multiples;
+}
+
 /// Writes one query. Channels that pad a group are 0.
 template <size_t Bits>
 void write_query(const PackedLayout& layout, const float* q, float scale, const ScoredQueries& queries, size_t index) {
@@ -42,27 +68,19 @@ void write_query(const PackedLayout& layout, const float* q, float scale, const 
     const size_t left = layout.width - i;
     sizes = larger_size(sizes, factor * (left < kLanes ? load_part(q + i, left, 0) : load(q + i)));
   }
-  const float unit = unit_of(largest_size(sizes), 0);
+  const float largest = largest_size(sizes), unit = Bits == 4 ? pair_unit_of(largest, 0) : unit_of(largest, 0);
   queries.units[index] = unit;
   const Vec inverse = splat(1 / unit);
-  constexpr size_t halves = kHalves<Bits>;
   const size_t place = index % kTile, tile = queries.tile(index - place);
-  int32_t* bytes = queries.bytes + (index - place) * queries.depth + place * halves * kBytes;
+  int32_t* bytes = queries.bytes + (index - place) * queries.depth + place * kWordBytes<Bits>;
   for (size_t g = 0; g < queries.groups; g++, q += layout.group) {
     Vec total = splat(0);
     for (size_t i = 0; i < layout.group; i += kLanes) {
       const size_t left = layout.group - i;
       const Vec channels = left < kLanes ? load_part(q + i, left, 0) : load(q + i);
-      const Vec multiples = round_even(channels * factor * inverse);
-      total += multiples;
-      alignas(64) int32_t lanes[kLanes];
-      _mm512_store_si512(lanes, swap_bytes(bytes_of(by_halves<Bits>(multiples))));
-      for (size_t lane = 0; lane < kLanes && lane < left; lane += kPerWord<Bits>, bytes += halves * kBytes * tile) {
-        SPINQUANT_UNROLL
-        for (size_t half = 0; half < halves; half++) {
-          memcpy(bytes + half * kBytes, lanes + lane + 4 * half, 4 * kBytes);
-        }
-      }
+      const size_t stride = kWordBytes<Bits> * tile;
+      total += write_words<Bits>(channels * factor, inverse, bytes, left, stride);
+      bytes += stride * ((left < kLanes ? left + kPerWord<Bits> - 1 : kLanes) / kPerWord<Bits>);
     }
     queries.sums[index * queries.groups + g] = sum(total);
   }
@@ -75,19 +93,22 @@ constexpr size_t kChains = Queries == 1 ? 2 : 1;
 /// Sums of products of a group's codes, for each query of a tile and byte.
 template <size_t Bits, size_t Queries>
 SPINQUANT_INLINE void add_words(const uint8_t* codes, const int32_t* q, size_t words, __m512i (&sums)[Queries][kBytes]) {
-  constexpr size_t chains = kChains<Queries>, halves = kHalves<Bits>;
+  constexpr size_t chains = kChains<Queries>;
   __m512i chained[chains][Queries][kBytes]{};
-  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += halves * Queries * kBytes) {
-    __m512i parts[halves];
-    take_halves<Bits>(_mm512_loadu_si512(codes), parts);
+  for (size_t word = 0; word < words; word++, codes += 4 * kBlockTokens, q += Queries * kWordBytes<Bits>) {
+    const __m512i vector = _mm512_loadu_si512(codes);
+    __m512i parts[kHalves<Bits>];
+    take_halves<Bits>(vector, parts);
     SPINQUANT_UNROLL
-    for (size_t half = 0; half < halves; half++) {
-      SPINQUANT_UNROLL
-      for (size_t i = 0; i < Queries; i++) {
-        SPINQUANT_UNROLL
-        for (size_t byte = 0; byte < kBytes; byte++) {
-          add_products(chained[half % chains][i][byte], parts[half], q + (i * halves + half) * kBytes + byte);
-        }
+    for (size_t i = 0; i < Queries; i++) {
+      const int32_t* own = q + i * kWordBytes<Bits>;
+      // A byte of codes is the first one of a pair and 2^4 times the second one.
+      add_products(chained[0][i][0], vector, own);
+      add_products(chained[0][i][1], parts[0], own + 1);
+      add_products(chained[0][i][2], parts[0], own + 2);
+      if constexpr (Bits == 4) {
+        add_products(chained[chains - 1][i][1], parts[1], own + 3);
+        add_products(chained[chains - 1][i][2], parts[1], own + 4);
       }
     }
   }
@@ -121,7 +142,7 @@ void score_tile(const BlockRun& keys, const BlockRun& values, const ScoredQuerie
       __m512i sums[Queries][kBytes];
       add_words<Bits, Queries>(codes, q, words, sums);
       codes += 4 * kBlockTokens * words;
-      q += kHalves<Bits> * words * Queries * kBytes;
+      q += words * Queries * kWordBytes<Bits>;
       const BlockGrid grid = keys.grid(block, g);
       const Vec scale = grid.scale(0), zero = grid.zero(0);
       SPINQUANT_UNROLL

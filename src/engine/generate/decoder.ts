@@ -1,6 +1,7 @@
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
 import type { Reals } from '../graph/program.ts';
-import { LayerCache } from '../network/layer-cache.ts';
+import type { LayerCache } from '../network/layer-cache.ts';
+import { layerCaches } from '../network/layer-caches.ts';
 import type { Network } from '../network/network.ts';
 import type { TokenPass } from '../network/token-pass.ts';
 
@@ -47,11 +48,7 @@ export class Decoder implements TokenReader {
     this.#network = network;
     this.#batch = batch;
     this.#capacity = capacity;
-    const { config } = network.checkpoint;
-    this.#caches = Array.from(
-      { length: network.layers },
-      (_, layer) => new LayerCache(config, network.quantizers(layer), batch, capacity),
-    );
+    this.#caches = layerCaches(network, batch, capacity);
   }
 
   /** Tokens of each sequence so far. */

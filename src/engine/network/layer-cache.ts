@@ -1,4 +1,4 @@
-import { type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
+import { type DType, type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { cacheFormsOf } from './cache-form.ts';
@@ -19,6 +19,9 @@ export interface GrownRows {
   readonly valueScales?: Reals;
 }
 
+/** Makes a tensor of zeros. */
+export type MakeZeros = (dtype: DType, dims: readonly number[]) => HostTensor;
+
 /** Keys or values of a layer's tokens. Memory for all of them is there from the start, and they are written in place. */
 interface CachedRows {
   /** Puts those of the next tokens behind `length` tokens. */
@@ -38,11 +41,17 @@ export class LayerCache {
   #length = 0;
 
   /** @param capacity tokens that a sequence may have. */
-  constructor(config: ModelConfig, quantizers: CacheQuantizers, batch: number, capacity: number) {
+  constructor(
+    config: ModelConfig,
+    quantizers: CacheQuantizers,
+    batch: number,
+    capacity: number,
+    make: MakeZeros = zeros,
+  ) {
     this.batch = batch;
     this.capacity = capacity;
     const { kvHeads, headDim } = config;
-    const shape = { heads: [batch, kvHeads], capacity, width: headDim } as const;
+    const shape = { heads: [batch, kvHeads], capacity, width: headDim, make } as const;
     const forms = cacheFormsOf(quantizers);
     this.#rows = forms
       ? [new PackedRows('key', forms.keys, shape), new PackedRows('value', forms.values, shape)]
@@ -79,6 +88,7 @@ export interface RowsShape {
   readonly heads: readonly [number, number];
   readonly capacity: number;
   readonly width: number;
+  readonly make: MakeZeros;
 }
 
 /** Numbers [B, G, C, h]. */
@@ -91,7 +101,7 @@ class PlainRows implements CachedRows {
   constructor(output: 'keys' | 'values', input: string, shape: RowsShape) {
     this.#output = output;
     this.#shape = shape;
-    const tensor = zeros('float32', [...shape.heads, shape.capacity, shape.width]) as Reals;
+    const tensor = shape.make('float32', [...shape.heads, shape.capacity, shape.width]) as Reals;
     this.#data = tensor.data;
     this.inputs = { [input]: tensor };
   }

@@ -1,4 +1,3 @@
-import { zeros } from '../../protocol/tensor.ts';
 import {
   BLOCK_TOKENS,
   blocksOf,
@@ -46,13 +45,13 @@ export class PackedRows {
   readonly #heads: number;
   readonly #blocks: Blocks;
 
-  constructor(role: Role, form: CacheForm, { heads, capacity, width }: RowsShape) {
+  constructor(role: Role, form: CacheForm, { heads, capacity, width, make }: RowsShape) {
     this.#role = role;
     this.#layout = packedLayout(width, form);
     this.#heads = heads[0] * heads[1];
     const blocks = blocksOf(capacity);
-    const codes = zeros('int8', [...heads, blocks, this.#layout.blockBytes]);
-    const scales = zeros('float32', [...heads, blocks, this.#layout.blockScales]) as Reals;
+    const codes = make('int8', [...heads, blocks, this.#layout.blockBytes]);
+    const scales = make('float32', [...heads, blocks, this.#layout.blockScales]) as Reals;
     this.#blocks = blocksIn(codes.data as Int8Array, scales.data, blocks);
     const { pastCodes, pastScales } = PACKED_NAMES[role];
     this.inputs = { [pastCodes]: codes, [pastScales]: scales };

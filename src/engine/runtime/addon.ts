@@ -47,6 +47,8 @@ export interface Addon {
   mapFile(path: string): MapHandle;
   mapSize(map: MapHandle): number;
   unmapFile(map: MapHandle): void;
+  /** Asks the system for large pages in memory that nothing was written to yet; it may have none. */
+  useLargePages(view: Uint8Array): void;
   createToken(): TokenHandle;
   /** Stops the runs that carry the token. */
   terminate(token: TokenHandle): void;
