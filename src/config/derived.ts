@@ -3,7 +3,12 @@ import { choosesExceptions, hasExceptions } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import type { Bits } from './schema-bits.ts';
-import { LEARNED, type Quantization } from './schema-quantization.ts';
+import {
+  type ActivationQuantization,
+  type CacheQuantization,
+  LEARNED,
+  type Quantization,
+} from './schema-quantization.ts';
 import type { Rotation } from './schema-rotation.ts';
 import { NO_SCALING, type Scaling } from './schema-scaling.ts';
 import { NO_TRAINING, type Training } from './schema-training.ts';
@@ -94,11 +99,14 @@ export function takesKeyMeans({ keys }: Quantization): boolean {
   return keys.offset === 'mean' && keys.bits < 16;
 }
 
+/** True of what has a clip ratio in each site of each layer. */
+export function hasSiteClips({ bits, clipRatio }: CacheQuantization | ActivationQuantization): boolean {
+  return bits < 16 && typeof clipRatio !== 'number';
+}
+
 /** True where clip ratios of sites are searched on a text. */
 export function searchesClips({ activations, keys, values }: Quantization): boolean {
-  return [activations, keys, values].some(
-    ({ bits, clipRatio }) => bits < 16 && typeof clipRatio !== 'number',
-  );
+  return [activations, keys, values].some(hasSiteClips);
 }
 
 /** True where they are learned behind that. */

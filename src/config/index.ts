@@ -5,6 +5,7 @@ export { decidingDifferences, isDeciding } from './deciding.ts';
 export {
   bitsLabel,
   hasLearnedRotation,
+  hasSiteClips,
   isSeeded,
   learningWeightBits,
   learningWeightClip,

@@ -68,3 +68,7 @@ export function seamsAt(site: Site): readonly SeamName[] {
 export function symbolsAt(site: Site): readonly MapSymbol[] {
   return seamsAt(site).map((seam) => SEAMS[seam].symbol);
 }
+
+/** Parts of keys that are taken out before they are quantized. */
+export const OFFSET_PARTS = ['bias', 'mean'] as const;
+export type OffsetPart = (typeof OFFSET_PARTS)[number];

@@ -1,6 +1,15 @@
 /** The types of `activations.json` show the effect of rotation on the tensors that are quantized. */
 import { z } from 'zod';
-import { LINEARS, type Linear, MAP_SYMBOLS, type MapSymbol, SITES, type Site } from '../protocol/block.ts';
+import {
+  LINEARS,
+  type Linear,
+  MAP_SYMBOLS,
+  type MapSymbol,
+  OFFSET_PARTS,
+  type OffsetPart,
+  SITES,
+  type Site,
+} from '../protocol/block.ts';
 import { writeText } from './files.ts';
 import { measuredNumber, measuredNumbers } from './numbers.ts';
 
@@ -35,11 +44,22 @@ export interface SiteStatistics {
   readonly medianRange?: MedianRange | null;
 }
 
+export interface TakenOut {
+  readonly part: OffsetPart;
+  /** SQNR after the maps if it stayed in; null where nothing was lost. */
+  readonly keptSqnrDb: number | null;
+}
+
 export interface SiteRecord {
   readonly layer: number;
   readonly site: Site;
   /** These maps act on the tensor. */
   readonly rotation: readonly MapSymbol[];
+  /**
+   * What `before` has and `after` has not, as it comes back behind the quantizer. SQNR after is that of the whole then.
+   * Absent where nothing is taken out, and in files of earlier versions.
+   */
+  readonly offset?: TakenOut;
   readonly before: SiteStatistics;
   readonly after: SiteStatistics;
 }
@@ -101,6 +121,7 @@ export const activationsSchema = z.object({
       layer,
       site: z.enum(SITES),
       rotation,
+      offset: z.object({ part: z.enum(OFFSET_PARTS), keptSqnrDb: z.number().nullable() }).exactOptional(),
       before: statisticsSchema,
       after: statisticsSchema,
     }),

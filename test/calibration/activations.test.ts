@@ -18,9 +18,11 @@ const CLOSE = 4 * ROUNDED;
 /** Where a value falls on the other side of a border of the quantizer, its error stays half a step. */
 const DECIBELS = 10 * Math.log10(1 + 8 * CLOSE);
 
+type Keys = ResolvedExperiment['quantization']['keys'];
+
 async function inspect(
   rotation: Partial<ResolvedExperiment['rotation']>,
-  keyBits: 16 | null,
+  ownKeys: Partial<Keys>,
   kernels: 'native' | 'composed',
 ): Promise<ActivationsFile> {
   const demo = await resolveExperiment(DEMO, 'inspect');
@@ -29,7 +31,7 @@ async function inspect(
     {
       ...demo,
       calibration: { ...demo.calibration, sequenceLength: 48, samples: 9 },
-      quantization: { ...demo.quantization, keys: { ...keys, bits: keyBits ?? keys.bits } },
+      quantization: { ...demo.quantization, keys: { ...keys, ...ownKeys } },
       rotation: { ...demo.rotation, ...rotation },
     },
     { kernels },
@@ -69,21 +71,42 @@ function assertAlike(a: SiteStatistics, b: SiteStatistics, what: string): void {
 }
 
 const CASES = [
-  ['all rotations', { r1: 'hadamard', r2: 'hadamard' }, null],
-  ['R1 alone, keys at 16 bits', { r1: 'hadamard', r2: 'none', r4: false }, 16],
+  ['all rotations', { r1: 'hadamard', r2: 'hadamard' }, {}],
+  ['R1 alone, keys at 16 bits', { r1: 'hadamard', r2: 'none', r4: false }, { bits: 16 }],
+  ['keys without their mean', { r1: 'hadamard', r2: 'hadamard' }, { offset: 'mean' }],
 ] as const;
 
-for (const [name, rotation, keyBits] of CASES) {
+for (const [name, rotation, keys] of CASES) {
   test(`our kernels and the loops find the same: ${name}`, { skip: notBuilt }, async () => {
-    const loops = (await inspect(rotation, keyBits, 'composed')).sites;
-    const kernels = (await inspect(rotation, keyBits, 'native')).sites;
+    const loops = (await inspect(rotation, keys, 'composed')).sites;
+    const kernels = (await inspect(rotation, keys, 'native')).sites;
     assert.equal(kernels.length, loops.length);
     loops.forEach((expected, index) => {
-      const { layer, site, rotation: acting, before, after } = kernels[index]!;
+      const { layer, site, rotation: acting, offset, before, after } = kernels[index]!;
       assert.deepEqual([layer, site, acting], [expected.layer, expected.site, expected.rotation]);
+      assert.equal(offset?.part, expected.offset?.part);
       assertAlike(expected.before, before, `${site} ${layer} before`);
       assertAlike(expected.after, after, `${site} ${layer} after`);
       if (acting.length === 0) assert.deepEqual(before, after, 'nothing rotates');
     });
   });
 }
+
+test('keys without their mean: what is left of them, and what stayed with it', async () => {
+  const rotation = { r1: 'hadamard', r2: 'hadamard' } as const;
+  const of = async (keys: Partial<Keys>) =>
+    (await inspect(rotation, keys, 'composed')).sites.filter(({ site }) => site === 'key');
+  const whole = await of({ offset: 'none' });
+  const apart = await of({ offset: 'mean' });
+  for (const [layer, { offset, before, after }] of apart.entries()) {
+    const expected = whole[layer]!;
+    assert.ok(Math.abs(before.rms - expected.before.rms) < CLOSE * before.rms, `layer ${layer}, before`);
+    assert.ok(Math.abs(before.sqnrDb! - expected.before.sqnrDb!) < DECIBELS, `layer ${layer}, before`);
+    assert.equal(offset?.part, 'mean');
+    assert.ok(Math.abs(offset.keptSqnrDb! - expected.after.sqnrDb!) < DECIBELS, `layer ${layer}, kept`);
+    assert.equal(expected.offset, undefined);
+    // At least a third of the energy of these keys is that of their mean, and the steps of the grid shrink with it.
+    assert.ok(after.rms ** 2 < (2 / 3) * before.rms ** 2, `layer ${layer}: ${after.rms} of ${before.rms}`);
+    assert.ok(after.sqnrDb! > offset.keptSqnrDb! + 2, `layer ${layer}: ${after.sqnrDb} dB`);
+  }
+});

@@ -68,3 +68,19 @@ test('rows that another rank adds draw the same places', () => {
     all!.rows,
   );
 });
+
+test('the row of a token that counts more often stands so often in what is learned on', () => {
+  const seam = seamOf('residual', TINY_CONFIG);
+  const rng = new Rng(7);
+  const values = Float32Array.from({ length: TOKENS * seam.width }, () => rng.normal());
+  const times = [4, 1, 1, 3, 1];
+  const total = times.reduce((sum, count) => sum + count, 0);
+  const reservoirs = new MapReservoirs(seam, 1, total, new Rng(1));
+  reservoirs.add(0, values, 1, times);
+  const factor = Math.sqrt(values.length / values.reduce((sum, value) => sum + value * value, 0));
+  const expected = times.flatMap((count, token) => {
+    const row = values.subarray(token * seam.width, (token + 1) * seam.width);
+    return Array.from({ length: count }, () => Float32Array.from(row, (value) => value * factor).join());
+  });
+  assert.deepEqual(rowsOf(reservoirs.results()[0]!).sort(), expected.sort());
+});

@@ -149,15 +149,19 @@ for (const kernels of KERNELS)
         const a = damped(h, n);
         const factor = await factorOf(cache, h, null);
         const weights = firstRows(task.weights);
-        for (const target of ['weights', 'outputs'] as const) {
+        for (const target of ['weights', 'outputs', 'gptaq'] as const) {
           const zeros = new Float32Array(n * n);
-          const drifted = target === 'outputs' ? d : zeros;
+          const [asked, alpha] = target === 'gptaq' ? [target, 0.25] : ['outputs' as const, 1];
+          const drifted = target === 'weights' ? zeros : d.map((value) => alpha * value);
           const w = float32([weights.rows, n], weights.w);
+          const drift = driftOf(cache, target === 'weights' ? zeros : d);
           const correction = await correctionOf(cache, {
-            ...{ target: 'outputs', drift: driftOf(cache, drifted), h, factor, alpha: 0 },
+            ...{ target: asked, drift, h, factor, alpha, sweeps: true },
           });
-          const aim = { ...weights, w: (await correction.target(w)).data };
-          let codes = await own.round(aim, factor.t);
+          const start = await correction.target(w);
+          const aim = { ...weights, w: (await correction.swept(w, start)).data };
+          const fed = { drift: correction.feedback };
+          let codes = await own.round({ ...weights, ...fed, w: start.data }, factor.t);
           const begun = codes;
           let loss = lossesOf(weights, codes, a, drifted);
           for (let sweep = 1; sweep < 4; sweep++) {

@@ -186,7 +186,8 @@ for (const kernels of KERNELS) {
     const blocks = differentWindows(checkpoint.config, 7, SEQUENCE);
     const found: Int8Array[] = [];
     for (const target of ['outputs', 'qronos', 'gptaq'] as const) {
-      const options = { ...PLAIN_GPTQ, damping: 0.1, actOrder: true, target };
+      const sweeps = target === 'gptaq' ? 1 : 0;
+      const options = { ...PLAIN_GPTQ, damping: 0.1, actOrder: true, target, sweeps };
       const layersIn = (name: string) => new RoundedLayers(join(folder, target + name), 'key');
       const run = (layers: RoundedLayers) => roundWeights(cache, { network, exact, blocks, options, layers });
       const [whole, stopped] = [layersIn('whole'), layersIn('stopped')];

@@ -5,7 +5,7 @@ import { deepActivations } from '../../scripts/fixtures/activations.mts';
 import { makeDeepRun } from '../../scripts/fixtures/make-runs.mts';
 import { experimentSchema, siteQuantizer } from '../../src/config/index.ts';
 import { quantizationGrid } from '../../src/extension/panels/layers/grid.ts';
-import { extent } from '../../src/extension/panels/layers/state.ts';
+import { extent, layersState } from '../../src/extension/panels/layers/state.ts';
 import type { Site } from '../../src/protocol/block.ts';
 import type { SiteDetail } from '../../src/protocol/panels/layers.ts';
 import { layersStrings } from '../../src/protocol/panels/layers-strings.ts';
@@ -197,4 +197,24 @@ test('specs compile without a warning', async (t) => {
     depthChart(state, 'kurtosis', detail.site, 0, theme),
   ];
   assert.deepEqual(compileWarnings(charts.map(({ spec }) => spec)), []);
+});
+
+test('keys without a part say what it would cost to keep it', () => {
+  const record = deepActivations(1, 1).sites.find(({ site }) => site === 'key')!;
+  const shown = (offset: object) =>
+    layersState({
+      strings,
+      memory: { run: null, experiment: null, layer: null, site: null, other: null },
+      runs: [],
+      shown: {
+        name: { dir: '/runs/one', name: 'one', title: 'one', bits: 'W4A4KV4', startedAt: '' },
+        model: 'm',
+        activations: { sites: [{ ...record, ...offset }] },
+        quantization,
+        rotation: { acrossHeads: false },
+      },
+      problem: null,
+    }).detail?.offset;
+  assert.equal(shown({}), null);
+  assert.deepEqual(shown({ offset: { part: 'mean', keptSqnrDb: 11 } }), { part: 'mean', keptSqnrDb: 11 });
 });

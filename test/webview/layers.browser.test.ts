@@ -32,6 +32,17 @@ drawn('two histograms with different data, and the grid of each', async () => {
   await panel.end();
 });
 
+drawn('keys without their mean: what is lost with it and without it', async () => {
+  const { detail, ...others } = await layersOf(deep, { layer: 7, site: 'key' });
+  assert.ok(detail);
+  const apart = { ...others, detail: { ...detail, offset: { part: 'mean', keptSqnrDb: 11 } as const } };
+  const panel = await browser.show('layers', apart, { width: 420, theme: 'dark' });
+  const stats = await panel.page.locator('.panel-head .stats').innerText();
+  assert.match(stats, /SQNR with the mean, without it\s+11\.0 dB → [\d.]+ dB/);
+  await panel.screenshot('layers-mean-dark');
+  await panel.end();
+});
+
 drawn('log counts is a switch that is kept', async () => {
   const panel = await opened();
   const before = await histogramBars(panel);

@@ -107,14 +107,17 @@ export class LayersHead {
   }
 }
 
-/** What rotation did at a place, in four pairs of numbers. */
+/** What rotation did at a place, in four pairs of numbers; of keys without a part, a pair for that. */
 export function showStats(list: HTMLElement, detail: SiteDetail, strings: LayersStrings): void {
-  const { before, after, rotation } = detail;
+  const { before, after, rotation, offset } = detail;
   const peak = (value: number | null) => fill(strings.sigma, formatNumber(value, 3));
   const decibel = (value: number | null) =>
     value === null ? strings.notQuantized : fill(strings.decibel, formatDecibel(value));
   const pairs: readonly (readonly [string, string, string])[] = [
     [strings.sqnr, decibel(before.sqnrDb), decibel(after.sqnrDb)],
+    ...(offset
+      ? [[strings.takenOut[offset.part], decibel(offset.keptSqnrDb), decibel(after.sqnrDb)] as const]
+      : []),
     [strings.kurtosis, formatNumber(before.kurtosis, 3), formatNumber(after.kurtosis, 3)],
     [strings.peak, peak(before.peak), peak(after.peak)],
     [strings.worstChannel, worstChannel(before.channelMaxima), worstChannel(after.channelMaxima)],

@@ -88,7 +88,17 @@ function statisticsTable(statistics: ActivationsFile): string {
   ];
   const aligns = head.map((_, column) => (column === 1 || column === 2 ? 'left' : 'right'));
   const sites = formatTable(head, statistics.sites.map(statisticsRow), aligns);
-  return [statistics.bits, sites, ...weightsTable(statistics)].join('\n\n');
+  return [statistics.bits, sites, ...offsetText(statistics), ...weightsTable(statistics)].join('\n\n');
+}
+
+/** What taking a part out of keys is worth; none where nothing is taken out. */
+function offsetText({ sites }: ActivationsFile): string[] {
+  const rows = sites.flatMap(({ layer, offset, after }) =>
+    offset ? [[String(layer), offset.part, decibels(offset.keptSqnrDb), decibels(after.sqnrDb)]] : [],
+  );
+  if (rows.length === 0) return [];
+  const head = ['layer', 'of keys', 'SQNR dB with it', 'without it'];
+  return [formatTable(head, rows, ['right', 'left', 'right', 'right'])];
 }
 
 /** None for statistics that have no weights. */
@@ -113,11 +123,12 @@ function weightRow({ layer, linear, rotation, before, after }: WeightRecord): st
 
 const decibels = (value: number | null): string => (value === null ? '–' : value.toFixed(1));
 
-function statisticsRow({ layer, site, rotation, before, after }: SiteRecord): string[] {
+function statisticsRow({ layer, site, rotation, offset, before, after }: SiteRecord): string[] {
+  const acting = [...rotation, ...(offset ? [`−${offset.part}`] : [])];
   return [
     String(layer),
     site,
-    rotation.join(' ') || '–',
+    acting.join(' ') || '–',
     before.kurtosis.toFixed(1),
     after.kurtosis.toFixed(1),
     before.maxAbs.toPrecision(3),

@@ -73,7 +73,7 @@ const options = z
       .max(100)
       .default(0)
       .describe(
-        'Sweeps of coordinate descent after rounding: each weight goes to the nearest point for all others as they are, which never raises the error of the outputs on the calibration text. Reference: 0.',
+        'Sweeps of coordinate descent after rounding: each weight goes to the nearest point for all others as they are, which never raises the error of the outputs on the calibration text; with target gptaq, that of outputs for which gptaqAlpha of the drift is made up. Reference: 0.',
       ),
   })
   .prefault({})
@@ -88,7 +88,7 @@ export const gptq = {
   paper: { authors: 'Frantar et al. 2023', arxiv: '2210.17323' },
   options,
   between: (value) => {
-    const { actOrder, groupScales, target, foem, sweeps } = options.parse(value);
+    const { actOrder, groupScales, target, foem } = options.parse(value);
     const faults: OptionFault[] = [];
     if (groupScales === 'updated' && actOrder)
       faults.push({
@@ -106,21 +106,15 @@ export const gptq = {
           '"updated" rounds group by group, but with foem or target "gptaq" what is handed on to later groups is not their errors alone.',
         hint: 'Set groupScales to "static", or leave foem and target "gptaq" out.',
       });
-    if (sweeps > 0 && target === 'gptaq')
-      faults.push({
-        option: 'sweeps',
-        code: 'config/sweeps',
-        message: 'sweeps lower a loss, but target "gptaq" corrects input by input and has none.',
-        hint: 'Set sweeps to 0, or target to "outputs", which has the loss that GPTAQ takes a share of.',
-      });
     return faults;
   },
   copies: (value) => {
-    const { groupScales, target, magr } = options.parse(value);
-    const toOutputs = target === 'outputs' || target === 'residual' || target === 'qronos';
+    const { groupScales, target, magr, sweeps } = options.parse(value);
+    const sweepsDrift = target === 'gptaq' && sweeps > 0;
+    const toOutputs = target === 'outputs' || target === 'residual' || target === 'qronos' || sweepsDrift;
     return {
-      // The drift, and the memory in which it is summed and solved.
-      moments: target === 'weights' ? 0 : 2,
+      // The drift, and the memory in which it is summed and solved; its share that sweeps make up for, likewise.
+      moments: (target === 'weights' ? 0 : 2) + (sweepsDrift ? 2 : 0),
       // What groups feed to later ones, before and after each group, and parts of the weight; the target, what
       // Qronos begins with, and the drift of the residual with memory to solve it; two versions of reduced weights.
       weights:

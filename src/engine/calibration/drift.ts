@@ -6,6 +6,9 @@ import { gemm } from '../graph/ops/matmul.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramCache, ProgramKind } from '../graph/program-cache.ts';
 
+/** A drift [m, n] that is summed, and memory of its size. */
+export type DriftSums = Pick<Drift, 'sum' | 'spare'>;
+
 /**
  * How far rows of the quantized network have drifted from those of the full-precision one, as what a linear layer reads
  * can tell: Σ (a − â) x̂ᵀ [m, n] over tokens, a and â rows [m] of the two networks, x̂ the rows [n] that the layer reads.

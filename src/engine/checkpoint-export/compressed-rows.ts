@@ -8,7 +8,7 @@ import {
   ACTIVATION_READERS,
   activationsInWords,
   cacheRows,
-  isClipped,
+  clipsActivations,
   kroneckerRows,
   mergedRow,
   weightsInWords,
@@ -50,7 +50,7 @@ function activationRows(question: ExportQuestion): TargetRow[] {
       ? ['vLLM multiplies symmetric ones alone in whole numbers (activations.symmetric)']
       : []),
     ...(inputs.some(({ group, symmetric }) => group > 0 && !symmetric) ? ['ranges of groups hold 0'] : []),
-    ...(inputs.some(isClipped) ? ['ranges are not clipped'] : []),
+    ...(clipsActivations(question) ? ['ranges are not clipped'] : []),
     ...(inputs.some(({ bits }) => !INTEGER_BITS.includes(bits)) ? ['vLLM takes 4 and 8 bits'] : []),
   ];
   const there = ['rounded at run time', ...changes].join('; ');

@@ -6,7 +6,7 @@ import {
   ACTIVATION_READERS,
   activationsInWords,
   cacheRows,
-  isClipped,
+  clipsActivations,
   kroneckerRows,
   mergedRow,
   roundsActivations,
@@ -83,11 +83,11 @@ const RUNTIME_BITS = 8;
 
 function activationRow(question: ExportQuestion): TargetRow {
   const there = '8 bits, a scale and a zero point per token, also before o_proj';
-  const isSame = ACTIVATION_READERS.every((linear) => {
-    const quantizer = readBy(linear, question.quantizers);
-    const { bits, symmetric, group } = quantizer;
-    return bits === RUNTIME_BITS && !symmetric && group === 0 && !isClipped(quantizer);
+  const hasGrid = ACTIVATION_READERS.every((linear) => {
+    const { bits, symmetric, group } = readBy(linear, question.quantizers);
+    return bits === RUNTIME_BITS && !symmetric && group === 0;
   });
+  const isSame = hasGrid && !clipsActivations(question);
   const run = roundsActivations(question) ? activationsInWords(question) : '16 bits';
   return { part: 'activations', run, verdict: isSame ? 'kept' : 'changed', there };
 }

@@ -1,9 +1,11 @@
 /** What any target does with the parts of a run, in words. */
+import { isDeepStrictEqual } from 'node:util';
 import type { Linear } from '../../protocol/block.ts';
 import type { TargetRow } from '../../protocol/export-plan.ts';
 import { formatCount } from '../../protocol/text.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { LayerQuantizers } from '../network/layer-shape.ts';
+import { distinctQuantizers } from '../network/network-quantizers.ts';
 import { readBy } from '../network/packed-weights.ts';
 import { isFixed, seamsIn, symbolOf } from '../network/seams.ts';
 import type { ExportQuestion } from './format.ts';
@@ -38,8 +40,7 @@ export function weightsInWords({ quantizers: { weights }, exceptions, method }: 
   return `${weights.bits} bits by ${method}, ${sides}, ${grid}${exceptions ? ', with exceptions' : ''}`;
 }
 
-/** True where an end of the range is cut. */
-export function isClipped({ clipRatio, lowerRatio = clipRatio }: ActivationQuantizer): boolean {
+function isClipped({ clipRatio, lowerRatio = clipRatio }: ActivationQuantizer): boolean {
   return clipRatio !== 1 || lowerRatio !== 1;
 }
 
@@ -54,7 +55,14 @@ function activationInWords(quantizer: ActivationQuantizer): string {
 
 export const ACTIVATION_READERS: readonly Linear[] = ['q', 'o', 'gate', 'down'];
 
-export function activationsInWords({ quantizers }: ExportQuestion): string {
+export function activationsInWords(question: ExportQuestion): string {
+  const first = inputsInWords(question.quantizers);
+  const isMixed = distinctQuantizers(question).some((each) => inputsInWords(each) !== first);
+  const clips = question.siteClips?.activations ? ['a clip ratio for each site'] : [];
+  return [first, ...clips, ...(isMixed ? ['with exceptions'] : [])].join(', ');
+}
+
+function inputsInWords(quantizers: LayerQuantizers): string {
   const inputs = new Map<string, Linear[]>();
   for (const linear of ACTIVATION_READERS) {
     const words = activationInWords(readBy(linear, quantizers));
@@ -64,11 +72,39 @@ export function activationsInWords({ quantizers }: ExportQuestion): string {
   return [first, ...others.map(([words, linears]) => `${linears.join(', ')}: ${words}`)].join('; ');
 }
 
+/** True where an end of the range of some input is cut. */
+export const clipsActivations = (question: ExportQuestion): boolean =>
+  question.siteClips?.activations === true ||
+  distinctQuantizers(question).some((each) =>
+    ACTIVATION_READERS.some((linear) => {
+      const quantizer = readBy(linear, each);
+      return quantizer.bits < 16 && isClipped(quantizer);
+    }),
+  );
+
 export const roundsActivations = ({ quantizers }: ExportQuestion): boolean =>
   ACTIVATION_READERS.some((linear) => readBy(linear, quantizers).bits < 16);
 
+/** Their bits, what is taken out of keys, and what layers or first tokens have besides. */
+function cacheInWords(question: ExportQuestion): string {
+  const { keys, values, keyOffset = 'none', wholeTokens }: LayerQuantizers = question.quantizers;
+  const { siteClips } = question;
+  const ofCache = (each: LayerQuantizers) => [each.keys, each.values];
+  const isMixed = distinctQuantizers(question).some(
+    (each) => !isDeepStrictEqual(ofCache(each), ofCache(question.quantizers)),
+  );
+  return [
+    `${keys.bits} and ${values.bits} bits`,
+    ...(keyOffset === 'none' ? [] : [`keys without their ${keyOffset}`]),
+    ...(siteClips?.keys || siteClips?.values ? ['a clip ratio for each layer'] : []),
+    ...(wholeTokens ? ['first tokens at 16 bits'] : []),
+    ...(isMixed ? ['with exceptions'] : []),
+  ].join(', ');
+}
+
 /** Keys and values, and the map that stands between RoPE and the cache. */
-export function cacheRows({ quantizers, maps, config }: ExportQuestion, advice: string): TargetRow[] {
+export function cacheRows(question: ExportQuestion, advice: string): TargetRow[] {
+  const { quantizers, maps, config } = question;
   const { keys, values }: LayerQuantizers = quantizers;
   const map = maps['query-key'];
   const behind = map && map.kind !== 'diagonal' ? symbolOf('query-key', map) : null;
@@ -83,7 +119,7 @@ export function cacheRows({ quantizers, maps, config }: ExportQuestion, advice: 
   if (keys.bits < 16 || values.bits < 16)
     rows.push({
       part: 'keys, values',
-      run: `${keys.bits} and ${values.bits} bits`,
+      run: cacheInWords(question),
       verdict: 'left out',
       there: `16 bits; ${advice}`,
     });

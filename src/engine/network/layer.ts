@@ -48,8 +48,11 @@ export interface AttentionTables {
   readonly positions?: RotaryTables | undefined;
 }
 
-/** Sees each site's tensor while the layer is built, as rows of tokens [T, channels]: keys without their offset. */
-export type SiteObserver = (site: Site, value: Value) => void;
+/**
+ * Sees each site's tensor while the layer is built, as rows of tokens [T, channels]: keys without their offset.
+ * @param whole the same keys with it, where they have one.
+ */
+export type SiteObserver = (site: Site, value: Value, whole?: () => Value) => void;
 
 /** Followers of the building of a layer. */
 export interface LayerWatchers {
@@ -126,7 +129,8 @@ function attention(
   const keys = rope(withoutOffset(headNorm(k, tables.kNorm, shape), tables), ofHeads);
   const offset = tables.keyOffset && reshape(tables.keyOffset, [kvHeads, headDim]);
   observe('query', joinHeads(queries));
-  observe('key', joinHeads(keys));
+  const constant = offset ? rotaryConstant(offset, keys, tables) : null;
+  observe('key', joinHeads(keys), constant ? () => joinHeads(add(keys, constant)) : undefined);
   observe('value', v);
   const mappedKeys = mapHeads(keys, shape);
   const ofGroups = [batch, kvHeads, repeats * sequence, headDim];
@@ -142,16 +146,16 @@ function attention(
       values: packCache(ofTokens(v, ofHeads), quantizers.values, 'values'),
     };
     packed?.(tokens);
-    const constant =
+    const scores =
       offset && constantPart(reshape(queries, ofGroups), offset, tables.positions ?? tables, mask.scale);
-    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, constant));
+    return joined(packedAttention(stacked, tokens, tables.packedPast, quantizers, mask, scores));
   }
-  const constant = offset ? mapHeads(rotaryConstant(offset, keys, tables), shape) : null;
+  const mappedConstant = constant && mapHeads(constant, shape);
   const { keys: wholeKeys, values: wholeValues } = quantizers.wholeTokens ?? NO_WHOLE_TOKENS;
   const before = tables.past?.length ?? null;
   const keysOf = (rounded: Value): Value => {
     const some = withWholeTokens(rounded, mappedKeys, wholeKeys, before);
-    return constant ? add(some, constant) : some;
+    return mappedConstant ? add(some, mappedConstant) : some;
   };
   const valuesOf = (rounded: Value): Value =>
     withWholeTokens(ofTokens(rounded, ofHeads), ofTokens(v, ofHeads), wholeValues, before);

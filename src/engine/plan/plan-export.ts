@@ -1,4 +1,5 @@
 /** What becomes of a run in a format: known from its settings, or measured. */
+import { hasSiteClips } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
 import { isModelFormat } from '../../protocol/export-formats.ts';
 import {
@@ -101,12 +102,18 @@ async function recordedBy({ run }: OpenedWriter): Promise<Record<string, number>
 /** What decides the rows. */
 export function questionOf(bench: Workbench, settings: CheckpointSettings): ExportQuestion {
   const { checkpoint, experiment, rounding } = bench;
+  const { activations, keys, values } = experiment.quantization;
   return {
     ...ownQuantizers(bench),
     config: checkpoint.config,
     maps: ownMaps(bench),
     method: experiment.quantization.weights.method,
     dense: rounding?.round?.dense ?? false,
+    siteClips: {
+      activations: hasSiteClips(activations),
+      keys: hasSiteClips(keys),
+      values: hasSiteClips(values),
+    },
     settings,
   };
 }

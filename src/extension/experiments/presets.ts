@@ -82,8 +82,8 @@ export const SHAPES: Readonly<Record<PresetName, Shape>> = {
     learning: { objective: 'peak' },
     maxWindows: 8,
   },
-  // The least perplexity at next to no price at run time, on every model measured (docs/quality.md): the row `best` of
-  // tables.
+  // The least perplexity at next to no price at run time, within what seeds differ by (docs/quality.md): the row `best`
+  // of tables.
   best: {
     activationBits: 4,
     cacheBits: 4,

@@ -29,6 +29,7 @@ function headTexts(t: Translate) {
     kurtosis: t('kurtosis'),
     kurtosisAxis: t('kurtosis (3 = Gaussian)'),
     sqnr: t('SQNR'),
+    takenOut: { bias: t('SQNR with the bias, without it'), mean: t('SQNR with the mean, without it') },
     decibel: t('{0} dB'),
     peak: t('largest'),
     sigma: t('{0} σ'),

@@ -1,6 +1,6 @@
 /** Contract of the layers panel: where did the outliers go, which layers still hurt? */
 import { z } from 'zod';
-import { type MapSymbol, type ScaleShare, SITES, type Site } from '../block.ts';
+import { type MapSymbol, type OffsetPart, type ScaleShare, SITES, type Site } from '../block.ts';
 import type { AttributionView } from './attribution.ts';
 import { exceptSchema, usePointSchema } from './attribution-intents.ts';
 import {
@@ -58,6 +58,8 @@ export interface SiteDetail {
   readonly site: Site;
   /** The maps that act here: `R1`. */
   readonly rotation: readonly MapSymbol[];
+  /** What is taken out before it is quantized, and SQNR after if it stayed in; null for nothing. */
+  readonly offset: { readonly part: OffsetPart; readonly keptSqnrDb: number | null } | null;
   /** Values that share one scale. */
   readonly shares: ScaleShare;
   readonly tokens: number;

@@ -1,4 +1,4 @@
-import { type MapSymbol, SITES, type Site, seamsAt } from '../../../protocol/block.ts';
+import { type MapSymbol, type OffsetPart, SITES, type Site, seamsAt } from '../../../protocol/block.ts';
 import { throwIfCancelled } from '../../../protocol/errors.ts';
 import type { SiteRecord } from '../../../runs/index.ts';
 import type { HostTensors, Program, Reals } from '../../graph/program.ts';
@@ -46,7 +46,11 @@ export function observedSequences({ sequences, length }: TextSize): number {
 
 type SiteStreams = Readonly<Record<Side, StreamingStatistics>>;
 
-/** Per layer and site, the statistics before and after the maps. */
+/** Where the end of the axis is that two streams share. */
+const sharedLimit = (...streams: readonly StreamingStatistics[]): number =>
+  Math.max(...streams.map(({ limit }) => limit));
+
+/** Per layer and site, the statistics before and after the maps, and an offset that is taken out. */
 class Observer {
   readonly #cache: ProgramCache;
   readonly #observed: Observed;
@@ -79,14 +83,17 @@ class Observer {
 
   records(): SiteRecord[] {
     return this.#streams.flatMap((streams, layer) =>
-      [...streams].map(([site, { before, after }]) => {
-        const limit = Math.max(before.limit, after.limit);
+      [...streams].map(([site, { before, after, kept }]) => {
+        const limit = sharedLimit(before, after);
+        const offset = this.#offset(layer, site);
         return {
           layer,
           site,
           rotation: this.#acting(site),
+          ...(offset && { offset: { part: offset, keptSqnrDb: kept.result(kept.limit).sqnrDb } }),
           before: before.result(limit),
-          after: after.result(limit),
+          // What is off in keys without their offset is off in the keys that attention reads.
+          after: offset ? after.result(limit, kept.power) : after.result(limit),
         };
       }),
     );
@@ -116,9 +123,18 @@ class Observer {
     if (known) return known;
     const quantizer = quantizerAt(site, quantizersAt(this.#observed, layer));
     const before = new StreamingStatistics(quantizer);
-    const after = this.#acting(site).length > 0 ? new StreamingStatistics(quantizer) : before;
-    streams.set(site, { before, after });
-    return { before, after };
+    const offset = this.#offset(layer, site);
+    const isSame = this.#acting(site).length === 0 && !offset;
+    const after = isSame ? before : new StreamingStatistics(quantizer);
+    const sides = { before, after, kept: offset ? new StreamingStatistics(quantizer) : after };
+    streams.set(site, sides);
+    return sides;
+  }
+
+  /** What is taken out of the tensor before it is quantized; null for nothing. */
+  #offset(layer: number, site: Site): OffsetPart | null {
+    const { keyOffset = 'none' } = quantizersAt(this.#observed, layer);
+    return site === 'key' && keyOffset !== 'none' ? keyOffset : null;
   }
 
   #acting(site: Site): MapSymbol[] {

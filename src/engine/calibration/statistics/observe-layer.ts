@@ -18,8 +18,9 @@ import { BINS } from './histogram.ts';
 import type { StreamingStatistics } from './site-statistics.ts';
 import { blockSummaries, summarize } from './summary.ts';
 
-export type Side = 'before' | 'after';
-export const SIDES: readonly Side[] = ['before', 'after'];
+/** `kept` is behind the maps, too, of keys that keep the offset that is taken out of them. */
+export type Side = 'before' | 'after' | 'kept';
+export const SIDES: readonly Side[] = ['before', 'after', 'kept'];
 
 /** Outputs of the observing program about one side of a site. */
 type Observation = 'rows' | 'noise' | 'sums' | 'largest' | 'counts' | 'lows' | 'highs';
@@ -34,25 +35,33 @@ export interface ObserveSpec {
  * x → y of a plain full-precision layer, with statistics of every site's tensor before and after its maps: those of
  * ActivationStatistics, or without our kernels the rows themselves [T, channels] and the squared error Σ(Q(x) − x)² of
  * the experiment's quantizer; and the range of everything that shares a scale. Where nothing is mapped, before only.
+ * Keys with an offset have it before, and are without it behind their maps.
  */
 export const OBSERVE: ProgramKind<ObserveSpec, { y: Reals } & HostTensors> = {
   name: 'observe',
   build({ shape, types }, { ownKernels }) {
-    const plain: LayerShape = { ...shape, quantizers: FULL_PRECISION, maps: NO_MAPS };
-    const observed: [Site, Value][] = [];
-    const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (site, value) => {
-      observed.push([site, value]);
+    const { keyOffset } = shape.quantizers;
+    const quantizers = { ...FULL_PRECISION, ...(keyOffset && { keyOffset }) };
+    const plain: LayerShape = { ...shape, quantizers, maps: NO_MAPS };
+    const observed: [Site, Value, (() => Value) | undefined][] = [];
+    const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (...seen) => {
+      const [site, value, whole] = seen;
+      observed.push([site, value, whole]);
     });
     const inputs = new LayerInputs(graph, shape, {});
     const outputs: Record<string, Value> = {};
     const observe = ownKernels ? summarized : givenOut;
-    for (const [site, before] of observed) {
+    for (const [site, value, whole] of observed) {
       const quantizer = quantizerAt(site, shape.quantizers);
-      const after = seamsAt(site).reduce(
-        (rows, seam) => timesTransform(rows, inputs.mapAt(site, seam)),
+      const mapped = (rows: Value): Value =>
+        seamsAt(site).reduce((x, seam) => timesTransform(x, inputs.mapAt(site, seam)), rows);
+      const before = whole?.() ?? value;
+      const [after, kept] = [mapped(value), whole && mapped(before)];
+      const sides: Partial<Record<Side, Value>> = {
         before,
-      );
-      const sides: Partial<Record<Side, Value>> = after === before ? { before } : { before, after };
+        ...(after !== before && { after }),
+        ...(kept && { kept }),
+      };
       for (const [side, value] of Object.entries(sides) as [Side, Value][])
         for (const [what, output] of Object.entries(observe(value, quantizer)) as [Observation, Value][])
           outputs[outputName(site, side, what)] = output;

@@ -41,16 +41,24 @@ export class StreamingStatistics {
     return this.#histogram.limit;
   }
 
-  /** @param limit end of the histogram's axis: {@link limit} of this stream, or a longer one's. */
-  result(limit: number): SiteStatistics {
+  /** Σx². */
+  get power(): number {
+    return this.#powers[1]!;
+  }
+
+  /**
+   * @param limit end of the histogram's axis: {@link limit} of this stream, or a longer one's.
+   * @param whole Σx² that SQNR is against; that of this stream where a part of x was not taken out.
+   */
+  result(limit: number, whole = this.power): SiteStatistics {
     const n = this.#histogram.total;
-    const power = this.#powers[1]!;
+    const { power } = this;
     const maxima = Array.from(this.#maxima ?? []);
     return {
       histogram: { min: -limit, max: limit, counts: Array.from(this.#histogram.on(limit)) },
       channelMaxima: maxima.map((value) => Number(value.toPrecision(SHOWN_DIGITS))),
       kurtosis: kurtosisOf(this.#powers, n),
-      sqnrDb: sqnrOf(power, this.#noise),
+      sqnrDb: sqnrOf(whole, this.#noise),
       rms: Math.sqrt(power / n),
       maxAbs: maxima.reduce((most, value) => Math.max(most, value), 0),
       tokens: n / maxima.length,

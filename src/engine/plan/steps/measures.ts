@@ -51,7 +51,7 @@ export interface Quantized {
 export function deployedSettings(
   { quantization, rotation, scaling }: ResolvedExperiment,
   integer?: boolean,
-): unknown {
+): object {
   const { learning: _, ...rotations } = rotation;
   return { quantization, rotations, scaling, ...(integer !== undefined && { integer }) };
 }
@@ -165,7 +165,8 @@ export function statisticsStep(
     isLeaders: true,
     keeping: STATISTICS,
     inputs: [maps, calibration, trained, clips].filter((step) => step !== null),
-    spec: () => deployedSettings(experiment),
+    // Versions before looked at keys with what is taken out of them.
+    spec: () => ({ ...deployedSettings(experiment), offset: experiment.quantization.keys.offset }),
     cost(context) {
       const { checkpoint } = context.bench;
       const text = sizeOfText(context.of(calibration));

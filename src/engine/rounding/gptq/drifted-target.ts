@@ -1,4 +1,4 @@
-import type { Drift } from '../../calibration/drift.ts';
+import type { DriftSums } from '../../calibration/drift.ts';
 import { Graph } from '../../graph/graph.ts';
 import { add } from '../../graph/ops/elementwise.ts';
 import { gemm } from '../../graph/ops/matmul.ts';
@@ -33,7 +33,7 @@ export class DriftedTarget {
    */
   static async of(
     cache: ProgramCache,
-    { drift, residualDrift = null }: { readonly drift: Drift; readonly residualDrift?: Drift | null },
+    { drift, residualDrift = null }: { readonly drift: DriftSums; readonly residualDrift?: DriftSums | null },
     { t, order }: { readonly t: Float32Array; readonly order: Int32Array | null },
     signal?: AbortSignal,
   ): Promise<DriftedTarget> {

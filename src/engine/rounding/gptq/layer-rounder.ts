@@ -101,13 +101,10 @@ export class LayerRounder implements MatrixRounder {
     factor: OrderedFactor,
     signal?: AbortSignal,
   ): Promise<Correction> {
-    const { target, gptaqAlpha } = this.#options;
+    const { target, gptaqAlpha: alpha, sweeps } = this.#options;
     if (!drift || target === 'weights') return NO_CORRECTION;
-    return correctionOf(
-      this.#cache,
-      { target, drift, residualDrift, h: sum.data, factor, alpha: gptaqAlpha },
-      signal,
-    );
+    const task = { target, drift, residualDrift, h: sum.data, factor, alpha, sweeps: sweeps > 0 };
+    return correctionOf(this.#cache, task, signal);
   }
 
   /** Rounds weights that come close to the target, and then looks at each of them again. */
@@ -126,7 +123,8 @@ export class LayerRounder implements MatrixRounder {
     const { factor, moment } = stage;
     // The loss is that of the damping that was used.
     const loss = { h: moment.data, damping: factor.dampings.at(-1)!, sweeps };
-    const task = { ...matrix, ...loss, w: target.data, bits: quantizer.bits };
+    const aim = await stage.correction.swept(mapped.w, target, signal);
+    const task = { ...matrix, ...loss, w: aim.data, bits: quantizer.bits };
     return { ...matrix, codes: await this.#kernels.sweep(task, signal) };
   }
 

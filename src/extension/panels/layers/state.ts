@@ -109,7 +109,7 @@ function quality({ kurtosis, sqnrDb, maxAbs, rms }: SiteStatistics): Quality {
 }
 
 function siteDetail(record: SiteRecord, shown: LayersSource): SiteDetail {
-  const { layer, site, rotation, before, after } = record;
+  const { layer, site, rotation, offset, before, after } = record;
   const quantizer = siteQuantizer(site, shown.quantization, shown.rotation);
   const side = (statistics: SiteStatistics): SideDetail => ({
     ...quality(statistics),
@@ -123,6 +123,7 @@ function siteDetail(record: SiteRecord, shown: LayersSource): SiteDetail {
     layer,
     site,
     rotation,
+    offset: offset ? { ...offset, keptSqnrDb: finite(offset.keptSqnrDb) } : null,
     shares: quantizer?.shares ?? 'token',
     tokens: before.tokens,
     min: before.histogram.min,
