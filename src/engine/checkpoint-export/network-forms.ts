@@ -5,7 +5,8 @@ import { partialOf } from '../../protocol/records.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import { openCheckpoint } from '../model/checkpoint.ts';
 import { FULL_PRECISION, type LayerQuantizers } from '../network/layer-shape.ts';
-import { Network, type NetworkOptions } from '../network/network.ts';
+import { Network } from '../network/network.ts';
+import type { NetworkOptions } from '../network/network-options.ts';
 import { changedQuantizers, weightsAlone } from '../network/network-quantizers.ts';
 import { asState, isFixed, NO_MAPS, type SeamState, seamOf } from '../network/seams.ts';
 

@@ -2,7 +2,6 @@ import { SEAM_NAMES, type SeamName } from '../../protocol/block.ts';
 import { partialOf } from '../../protocol/records.ts';
 import type { Ranks } from '../distributed/ranks.ts';
 import { hasByteCodes } from '../graph/fused/row-codes.ts';
-import type { Precision } from '../graph/lower/tiles.ts';
 import type { Program, Reals, Tensors } from '../graph/program.ts';
 import type { ProgramCache } from '../graph/program-cache.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
@@ -17,7 +16,6 @@ import {
   FORWARD,
   gradientName,
   type LayerSpec,
-  type NetworkMode,
   POSITION_NAMES,
   readsPositions,
 } from './layer-programs.ts';
@@ -26,42 +24,21 @@ import { outputLoss } from './loss-choice.ts';
 import { type MapTensors, mapsOfLayer, mapTensors } from './map-tensors.ts';
 import { DEFAULT_MEMORY, type NetworkMemory } from './memory-plan.ts';
 import { type HeadBits, NetworkEnds } from './network-ends.ts';
-import { distinctQuantizers, type NetworkQuantizers, quantizersAt } from './network-quantizers.ts';
+import type { NetworkOptions } from './network-options.ts';
+import { distinctQuantizers, quantizersAt } from './network-quantizers.ts';
 import type { OutputLoss } from './output-loss.ts';
 import { layerPanelTypes, type Products, productsOf, readBy } from './packed-weights.ts';
 import { Positions, slicedTables } from './position-tables.ts';
 import { PreparedWeights, type WeightMaps } from './prepared-weights.ts';
-import { type RoundedSource, RoundedWeights } from './rounded-weights.ts';
-import type { SeamMaps, SeamState } from './seams.ts';
+import { RoundedWeights } from './rounded-weights.ts';
+import type { SeamState } from './seams.ts';
 import { Tape, type TapeLevel } from './tape.ts';
 import { type TokenLayer, TokenPass } from './token-pass.ts';
 import { preparedWeightBytes, storesFloat32, weightBytes } from './weight-bytes.ts';
-import { type IntegerProducts, isDense, weightFormOf } from './weight-form.ts';
+import { isDense, weightFormOf } from './weight-form.ts';
 
 /** Derivatives of the loss by the maps that are given, a layer's share or the ends'. */
 export type SeamGradients = Readonly<Partial<Record<SeamName, Float32Array>>>;
-
-export interface NetworkOptions extends NetworkQuantizers {
-  readonly mode: NetworkMode;
-  /** The maps at the seams. */
-  readonly maps: SeamMaps;
-  readonly centreEmbedding: boolean;
-  readonly memory?: NetworkMemory;
-  /** Weights of the merged network that were rounded beforehand; absent: they are rotated and rounded when needed. */
-  readonly rounded?: RoundedSource | undefined;
-  /** True where weights will be rounded to numbers that no grid holds: they are not taken as codes. */
-  readonly denseWeights?: boolean;
-  /** Where the merged network multiplies in whole numbers, as far as its quantizers allow; `never` where absent. */
-  readonly integer?: IntegerProducts | undefined;
-  /** True where derivatives go through the merged network; false where absent. */
-  readonly learns?: boolean | undefined;
-  /** Seams whose maps layers have derivatives by; absent: all that are given. */
-  readonly moving?: readonly SeamName[] | undefined;
-  /** Precision of products; `float32` where absent. */
-  readonly precision?: Precision | undefined;
-  /** Precision of the products that prepare weights; that of the others where absent. */
-  readonly weightPrecision?: Precision | undefined;
-}
 
 const NOTHING_GIVEN: WeightMaps = { now: {}, searchedAt: {} };
 
