@@ -70,7 +70,11 @@ function valuesOf(entries: readonly Entry[], method: string, metric: string, bit
 
 function perplexities(entries: readonly Entry[], method: string, bits: string | null): string {
   const values = valuesOf(entries, method, 'perplexity', bits);
-  const shown = spread(values, (value) => value.toPrecision(4));
+  return withSeeds(values, method, (value) => value.toPrecision(4));
+}
+
+function withSeeds(values: readonly number[], method: string, show: (value: number) => string): string {
+  const shown = spread(values, show);
   return values.length === 1 && !SEEDLESS.includes(method) ? `${shown} (one seed)` : shown;
 }
 
@@ -85,7 +89,7 @@ function accuracies(entries: readonly Entry[], method: string, bits: string | nu
       continue;
     bySeed.set(seed, [...(bySeed.get(seed) ?? []), value]);
   }
-  return spread([...bySeed.values()].map(mean), (value) => `${(100 * value).toFixed(1)} %`);
+  return withSeeds([...bySeed.values()].map(mean), method, (value) => `${value.toFixed(1)} %`);
 }
 
 const mean = (values: readonly number[]): number =>
