@@ -41,7 +41,7 @@ function costTable(models: readonly Filled[]): string {
 function moreTable(models: readonly Filled[]): string {
   const rows = models.flatMap(({ title: model, entries }) => {
     const asked = entries.filter(({ metric, bits }) => metric === 'accuracy' || bits === '4-8-8');
-    const methods = [...new Set(asked.map(({ method }) => method))];
+    const methods = [...new Set(asked.map(({ method }) => method))].sort(inOrder);
     return methods.map((method) => [
       `${model}: ${titleOf(method, entries)}`,
       perplexities(entries, method, method === 'fp' ? null : '4-8-8'),
@@ -55,10 +55,14 @@ function moreTable(models: readonly Filled[]): string {
 /** The rows of all models, in the order in which they stand. */
 function rowsOf(models: readonly Filled[]): { method: string; title: string }[] {
   const all = models.flatMap(({ entries }) => entries);
-  const place = (method: string): number => TABLE_ROWS.indexOf(method);
   return [...new Set(all.map(({ method }) => method))]
-    .map((method) => ({ method, title: titleOf(method, all) }))
-    .sort((a, b) => place(a.method) - place(b.method));
+    .sort(inOrder)
+    .map((method) => ({ method, title: titleOf(method, all) }));
+}
+
+/** Full precision, then as rows stand. */
+function inOrder(a: string, b: string): number {
+  return TABLE_ROWS.indexOf(a) - TABLE_ROWS.indexOf(b);
 }
 
 function valuesOf(entries: readonly Entry[], method: string, metric: string, bits: string | null): number[] {
