@@ -41,7 +41,7 @@ function costTable(models: readonly Filled[]): string {
 function moreTable(models: readonly Filled[]): string {
   const rows = models.flatMap(({ title: model, entries }) => {
     const asked = entries.filter(({ metric, bits }) => metric === 'accuracy' || bits === '4-8-8');
-    const methods = [...new Set(asked.map(({ method }) => method))];
+    const methods = [...new Set(asked.map(({ method }) => method))].sort(inOrder);
     return methods.map((method) => [
       `${model}: ${titleOf(method, entries)}`,
       perplexities(entries, method, method === 'fp' ? null : '4-8-8'),
@@ -55,10 +55,14 @@ function moreTable(models: readonly Filled[]): string {
 /** The rows of all models, in the order in which they stand. */
 function rowsOf(models: readonly Filled[]): { method: string; title: string }[] {
   const all = models.flatMap(({ entries }) => entries);
-  const place = (method: string): number => TABLE_ROWS.indexOf(method);
   return [...new Set(all.map(({ method }) => method))]
-    .map((method) => ({ method, title: titleOf(method, all) }))
-    .sort((a, b) => place(a.method) - place(b.method));
+    .sort(inOrder)
+    .map((method) => ({ method, title: titleOf(method, all) }));
+}
+
+/** Full precision, then as rows stand. */
+function inOrder(a: string, b: string): number {
+  return TABLE_ROWS.indexOf(a) - TABLE_ROWS.indexOf(b);
 }
 
 function valuesOf(entries: readonly Entry[], method: string, metric: string, bits: string | null): number[] {
@@ -70,7 +74,11 @@ function valuesOf(entries: readonly Entry[], method: string, metric: string, bit
 
 function perplexities(entries: readonly Entry[], method: string, bits: string | null): string {
   const values = valuesOf(entries, method, 'perplexity', bits);
-  const shown = spread(values, (value) => value.toPrecision(4));
+  return withSeeds(values, method, (value) => value.toPrecision(4));
+}
+
+function withSeeds(values: readonly number[], method: string, show: (value: number) => string): string {
+  const shown = spread(values, show);
   return values.length === 1 && !SEEDLESS.includes(method) ? `${shown} (one seed)` : shown;
 }
 
@@ -85,7 +93,7 @@ function accuracies(entries: readonly Entry[], method: string, bits: string | nu
       continue;
     bySeed.set(seed, [...(bySeed.get(seed) ?? []), value]);
   }
-  return spread([...bySeed.values()].map(mean), (value) => `${(100 * value).toFixed(1)} %`);
+  return withSeeds([...bySeed.values()].map(mean), method, (value) => `${value.toFixed(1)} %`);
 }
 
 const mean = (values: readonly number[]): number =>

@@ -81,9 +81,9 @@ function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: st
     title,
     shared: {
       model: resolve(folder),
-      calibration: { text: plain(texts.calibration, form), samples: 100, sequenceLength },
+      calibration: { text: plain(name, texts.calibration, form), samples: 100, sequenceLength },
       evaluation: {
-        perplexity: [{ name: 'wikitext2', text: plain(texts.test, form), sequenceLength, maxWindows }],
+        perplexity: [{ name: 'wikitext2', text: plain(name, texts.test, form), sequenceLength, maxWindows }],
       },
     },
     gptqSamples,
@@ -95,9 +95,10 @@ function large(name: keyof typeof LARGE, folder: string, texts: Texts, tasks: st
 const UNKNOWN_WORD = '<unk>';
 
 /** A copy of a text in the test text's form, with the line ends that other programs read. @returns its path. */
-function plain(path: string, form: (text: string) => string): string {
+function plain(model: string, path: string, form: (text: string) => string): string {
   mkdirSync(WORK, { recursive: true });
-  const copy = join(WORK, basename(path));
+  // Models of a person's own are measured at the same time, each on its form of a text.
+  const copy = join(WORK, `${model}-${basename(path)}`);
   const text = readFileSync(path, 'utf8').replaceAll('\r\n', '\n');
   writeFileSync(copy, text.includes(UNKNOWN_WORD) ? form(text) : text);
   return copy;
