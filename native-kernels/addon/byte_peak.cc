@@ -29,7 +29,8 @@ int run_products(Isa isa, long rounds) {
   switch (isa) {
     case Isa::avx2: SPINQUANT_REPEATED("vpmaddubsw", "ymm", rounds); return 32;
     case Isa::avx512: SPINQUANT_REPEATED("vpmaddubsw", "zmm", rounds); return 64;
-    case Isa::avx512_vnni: SPINQUANT_REPEATED("vpdpbusd", "zmm", rounds); return 64;
+    case Isa::avx512_vnni:
+    case Isa::avx512_bf16: SPINQUANT_REPEATED("vpdpbusd", "zmm", rounds); return 64;
     default: return 0;
   }
 }
