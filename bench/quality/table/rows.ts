@@ -22,6 +22,10 @@ const KNOWN_ROWS: readonly string[] = ['rtn', 'quarot-gptq', 'spinquant-had-gptq
 /** See docs/results.md, "Rounding for what layers really read". */
 const OUTPUTS: Weights['gptq'] = { inputs: 'quantized', target: 'outputs', damping: 0.3 };
 const RESIDUAL: Weights['gptq'] = { ...OUTPUTS, target: 'residual' };
+/** Damping by which each does best on stories3M. */
+const GPTAQ: Weights['gptq'] = { inputs: 'quantized', target: 'gptaq', damping: 0.1 };
+const QRONOS: Weights['gptq'] = { ...OUTPUTS, target: 'qronos' };
+const FIRST: Quantization = { keys: { firstTokens: 1 }, values: { firstTokens: 1 } };
 const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
 const LEARNED = { clipRatio: 'learned' } as const;
@@ -40,6 +44,7 @@ const fixed = (clipRatio: number): Quantization => ({
 
 const APART = { r2Per: 'kv-head' } as const;
 
+const OF_FIRST = 'keys and values of one token at 16 bits';
 const OF_KEYS = 'a row for each position, added to keys';
 const OF_GROUPS = `a scale and a zero for ${GROUP} channels: 0.8 bits for each activation, 2.1 % of the operations (stories3M), at most 0.6 % of decoding (SmolLM2-135M, measured)`;
 
@@ -70,6 +75,13 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   },
   { name: 'outputs', ...added('GPTQ for outputs', { weights: { gptq: OUTPUTS } }), price: null },
   { name: 'residual', ...added('GPTQ for the residual', { weights: { gptq: RESIDUAL } }), price: null },
+  { name: 'gptaq', ...added('GPTAQ', { weights: { gptq: GPTAQ } }), price: null },
+  { name: 'qronos', ...added('Qronos', { weights: { gptq: QRONOS } }), price: null },
+  { name: 'sweeps', ...added('GPTQ and three sweeps', { weights: { gptq: { sweeps: 3 } } }), price: null },
+  { name: 'act-order', ...added('GPTQ, act-order', { weights: { gptq: { actOrder: true } } }), price: null },
+  { name: 'foem', ...added('GPTQ, FOEM', { weights: { gptq: { foem: 0.1 } } }), price: null },
+  { name: 'magr', ...added('GPTQ, MagR', { weights: { gptq: { magr: 0.001 } } }), price: null },
+  { name: 'first', ...added('GPTQ, first token of the cache at 16 bits', FIRST), price: OF_FIRST },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
   {
