@@ -37,14 +37,6 @@ export function asCellsWere(settings: unknown): unknown {
   return without(settings, (name, value) => LATER_THAN_CELLS.includes(name) && isAsBefore(name, value));
 }
 
-/** What is measured, as versions before its precision could be chosen wrote it, unless another one is. */
-export function evaluationAsBefore<T extends { readonly precision: string }>(
-  evaluation: T,
-): T | Omit<T, 'precision'> {
-  const { precision, ...measured } = evaluation;
-  return precision === 'float32' ? measured : evaluation;
-}
-
 /** Plain data as versions before these options wrote it, unless it uses them. */
 export function withoutLaterOptions(spec: unknown, config: Biased): unknown {
   return without(spec, (name, value, { method: chosen = null }) => {

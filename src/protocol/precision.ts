@@ -4,7 +4,13 @@ export type EvaluationPrecision = (typeof EVALUATION_PRECISIONS)[number];
 
 /** Results tell a precision that is not float32. */
 export interface MeasuredAt {
+  /** The precision of products beside those of codes; absent for float32. */
   readonly precision?: EvaluationPrecision | undefined;
+}
+
+/** What results and keys tell of a precision: those of float32 are as they were before there was a choice. */
+export function measuredAt(precision: EvaluationPrecision): MeasuredAt {
+  return precision === 'float32' ? {} : { precision };
 }
 
 /** One sentence on numbers that were measured in bfloat16; null where all were in float32. */

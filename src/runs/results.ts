@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import type { Linear } from '../protocol/block.ts';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
-import { EVALUATION_PRECISIONS, type EvaluationPrecision } from '../protocol/precision.ts';
+import { EVALUATION_PRECISIONS, type MeasuredAt } from '../protocol/precision.ts';
 import { measuredNumber } from './numbers.ts';
 import { linearsSchema, type TaskResult, taskResultSchema } from './task-results.ts';
 
-export interface PerplexityResult {
+export interface PerplexityResult extends MeasuredAt {
   /** The text's name in evaluation.perplexity. */
   readonly name: string;
   /**
@@ -23,8 +23,6 @@ export interface PerplexityResult {
    * were simulated.
    */
   readonly integer?: readonly Linear[] | undefined;
-  /** The precision of the other products; absent for float32. */
-  readonly precision?: EvaluationPrecision | undefined;
   readonly windows: number;
   /** Number of predicted tokens. */
   readonly tokens: number;

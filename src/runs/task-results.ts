@@ -1,10 +1,10 @@
 /** What zero-shot tasks came to, in `results.json` and in the files of the folder `tasks`. */
 import { z } from 'zod';
 import { LINEARS, type Linear } from '../protocol/block.ts';
-import { EVALUATION_PRECISIONS, type EvaluationPrecision } from '../protocol/precision.ts';
+import { EVALUATION_PRECISIONS, type MeasuredAt } from '../protocol/precision.ts';
 import type { TaskScores } from '../protocol/task-scores.ts';
 
-export interface TaskResult {
+export interface TaskResult extends MeasuredAt {
   /** Name of the task, as in an experiment: `piqa`. */
   readonly task: string;
   /** Number of questions asked. */
@@ -17,8 +17,6 @@ export interface TaskResult {
   readonly quantized: TaskScores | null;
   /** Linear layers whose products were of whole numbers, as of a perplexity. */
   readonly integer?: readonly Linear[] | undefined;
-  /** The precision of the other products; absent for float32. */
-  readonly precision?: EvaluationPrecision | undefined;
 }
 
 /** The scores of one variant, kept so that a run that was stopped need not measure them again. */

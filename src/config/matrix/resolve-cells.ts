@@ -1,9 +1,10 @@
 /** The cells of an experiment that was checked, as experiments that can be run. */
 
 import { createHash } from 'node:crypto';
+import { measuredAt } from '../../protocol/precision.ts';
 import { ONLY_CELL } from '../../protocol/table-cell.ts';
 import { bitsLabel, hasLearnedRotation, isSeeded } from '../derived.ts';
-import { asCellsWere, evaluationAsBefore } from '../later-options.ts';
+import { asCellsWere } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
 import { type Cell, type CellName, cellsOf } from './expand.ts';
@@ -44,8 +45,9 @@ function onlyCell({ cluster: _, ...experiment }: ResolvedExperiment): ResolvedCe
 function settingsKey(experiment: ResolvedExperiment): string {
   const { model, calibration, quantization, rotation, scaling, training, evaluation } =
     portableExperiment(experiment);
+  const { precision, ...measured } = evaluation;
   const deciding = {
-    ...{ model, calibration, evaluation: evaluationAsBefore(evaluation) },
+    ...{ model, calibration, evaluation: { ...measured, ...measuredAt(precision) } },
     quantization: { ...quantization, weights: ofChosen(quantization.weights) },
     rotation: hasLearnedRotation(rotation) ? rotation : { ...rotation, learning: null, start: null },
     ...{ scaling: ofChosen(scaling), training: ofChosen(training) },

@@ -1,6 +1,6 @@
 /** The numbers of one cell. */
 import { FULL_PRECISION_ROW, TASKS, taskTitle } from '../../config/index.ts';
-import type { EvaluationPrecision } from '../../protocol/precision.ts';
+import type { MeasuredAt } from '../../protocol/precision.ts';
 import { countedShare, METRIC_NAMES } from '../../protocol/task-scores.ts';
 import type { TaskResult } from '../task-results.ts';
 import type { TableCell } from './collect.ts';
@@ -15,7 +15,7 @@ export interface Metric {
   readonly title: string;
 }
 
-export interface Measured extends Metric {
+export interface Measured extends Metric, MeasuredAt {
   readonly value: number;
   /** Of a share of questions, in percent; null for the others. */
   readonly standardError: number | null;
@@ -23,8 +23,6 @@ export interface Measured extends Metric {
   readonly count: number;
   /** The limit of questions; null where all were asked, and for texts. */
   readonly limit: number | null;
-  /** The precision of products beside those of codes; absent for float32. */
-  readonly precision?: EvaluationPrecision | undefined;
   /** False for the metric of a task that the mean over tasks does not take. */
   readonly counts: boolean;
 }

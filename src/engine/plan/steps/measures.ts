@@ -1,6 +1,6 @@
 import type { ResolvedExperiment } from '../../../config/index.ts';
 import { timed, type Variant } from '../../../protocol/events.ts';
-import type { MeasuredAt } from '../../../protocol/precision.ts';
+import { measuredAt } from '../../../protocol/precision.ts';
 import type { ActivationsFile, PerplexityResult } from '../../../runs/index.ts';
 import { activationsSchema, perplexitiesSchema, writeActivations } from '../../../runs/index.ts';
 import { observeActivations } from '../../calibration/statistics/activations.ts';
@@ -48,7 +48,7 @@ export interface Quantized {
  * Settings that decide what a quantized network computes, beside its maps and weights.
  * @param integer true where it multiplies in whole numbers, false where in float32; absent where in what is faster.
  */
-export function deployedSettings(
+function deployedSettings(
   { quantization, rotation, scaling }: ResolvedExperiment,
   integer?: boolean,
 ): object {
@@ -56,9 +56,12 @@ export function deployedSettings(
   return { quantization, rotations, scaling, ...(integer !== undefined && { integer }) };
 }
 
-/** The precision of an evaluation's products, where it is not that of results before there was a choice. */
-export function measuredAt({ evaluation: { precision } }: ResolvedExperiment): MeasuredAt {
-  return precision === 'float32' ? {} : { precision };
+/** Settings that decide what an evaluation's network computes, beside its variant, maps and weights. */
+export function evaluatedSettings(experiment: ResolvedExperiment, quantized: Quantized | null): object {
+  return {
+    ...measuredAt(experiment.evaluation.precision),
+    ...(quantized && { quantized: deployedSettings(experiment, quantized.integer) }),
+  };
 }
 
 /** The networks of these variants, made when they are asked for. */
@@ -103,18 +106,14 @@ export function perplexityStep(
     inputs: [quantized?.maps, evaluation, quantized?.trained, quantized?.weights, quantized?.clips].filter(
       (step) => step != null,
     ),
-    spec: () => ({
-      variants,
-      ...measuredAt(experiment),
-      ...(quantized && { quantized: deployedSettings(experiment, quantized.integer) }),
-    }),
+    spec: () => ({ variants, ...evaluatedSettings(experiment, quantized) }),
     cost: (context) => textsCost(context, context.of(evaluation), variants),
     run(context) {
       const { seconds, signal } = context;
       const networks = variantNetworks(context, variants, quantized);
       return phase('evaluate', seconds, async function* () {
         const results = yield* evaluateTexts(context.of(evaluation), networks, signal);
-        return results.map((result) => ({ ...result, ...measuredAt(experiment) }));
+        return results.map((result) => ({ ...result, ...measuredAt(experiment.evaluation.precision) }));
       });
     },
   };

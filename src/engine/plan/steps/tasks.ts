@@ -10,6 +10,7 @@ import {
 import { writingNow } from '../../../disk/faults.ts';
 import { UserError } from '../../../protocol/errors.ts';
 import { type RunEvent, timed, type Variant } from '../../../protocol/events.ts';
+import { measuredAt } from '../../../protocol/precision.ts';
 import {
   type KeptTask,
   keptTaskSchema,
@@ -29,7 +30,7 @@ import { jsonKeeping } from '../keepings.ts';
 import { networkBytes } from '../memory.ts';
 import { phase } from '../phases.ts';
 import { digestOf, type Step, type StepContext } from '../step.ts';
-import { deployedSettings, deployedWork, measuredAt, type Quantized, variantNetworks } from './measures.ts';
+import { deployedWork, evaluatedSettings, type Quantized, variantNetworks } from './measures.ts';
 import { SCAN } from './texts.ts';
 
 /**
@@ -71,7 +72,7 @@ export function tasksStep(
           task: task.task,
           questions: (full ?? deployed)?.questions ?? 0,
           limit: task.limit,
-          ...measuredAt(experiment),
+          ...measuredAt(experiment.evaluation.precision),
           fullPrecision: full?.scores ?? null,
           quantized: deployed?.scores ?? null,
         };
@@ -140,11 +141,7 @@ function sharedNetwork(
           (step) => step !== null,
         )
       : [],
-    spec: {
-      variant,
-      ...measuredAt(experiment),
-      ...(isQuantized && { quantized: deployedSettings(experiment, quantized.integer) }),
-    },
+    spec: { variant, ...evaluatedSettings(experiment, isQuantized ? quantized : null) },
     of(context) {
       const make = variantNetworks(context, [variant], quantized)[variant];
       const network = known.get(context) ?? make?.();
