@@ -46,10 +46,6 @@ export function observedSequences({ sequences, length }: TextSize): number {
 
 type SiteStreams = Readonly<Record<Side, StreamingStatistics>>;
 
-/** Where the end of the axis is that two streams share. */
-const sharedLimit = (...streams: readonly StreamingStatistics[]): number =>
-  Math.max(...streams.map(({ limit }) => limit));
-
 /** Per layer and site, the statistics before and after the maps, and an offset that is taken out. */
 class Observer {
   readonly #cache: ProgramCache;
@@ -84,7 +80,7 @@ class Observer {
   records(): SiteRecord[] {
     return this.#streams.flatMap((streams, layer) =>
       [...streams].map(([site, { before, after, kept }]) => {
-        const limit = sharedLimit(before, after);
+        const limit = Math.max(before.limit, after.limit);
         const offset = this.#offset(layer, site);
         return {
           layer,
@@ -93,7 +89,7 @@ class Observer {
           ...(offset && { offset: { part: offset, keptSqnrDb: kept.result(kept.limit).sqnrDb } }),
           before: before.result(limit),
           // What is off in keys without their offset is off in the keys that attention reads.
-          after: offset ? after.result(limit, kept.power) : after.result(limit),
+          after: after.result(limit, kept.power),
         };
       }),
     );

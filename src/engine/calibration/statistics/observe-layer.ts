@@ -9,6 +9,7 @@ import { reduceMax, reduceMin, reduceSum } from '../../graph/ops/reduce.ts';
 import { reshape } from '../../graph/ops/shape.ts';
 import type { HostTensors, Reals } from '../../graph/program.ts';
 import type { ProgramKind } from '../../graph/program-cache.ts';
+import type { SiteObserver } from '../../network/layer.ts';
 import { LayerInputs, type LayerTypes } from '../../network/layer-inputs.ts';
 import { layerExpression } from '../../network/layer-programs.ts';
 import { FULL_PRECISION, type LayerShape, quantizerAt } from '../../network/layer-shape.ts';
@@ -43,10 +44,9 @@ export const OBSERVE: ProgramKind<ObserveSpec, { y: Reals } & HostTensors> = {
     const { keyOffset } = shape.quantizers;
     const quantizers = { ...FULL_PRECISION, ...(keyOffset && { keyOffset }) };
     const plain: LayerShape = { ...shape, quantizers, maps: NO_MAPS };
-    const observed: [Site, Value, (() => Value) | undefined][] = [];
+    const observed: Parameters<SiteObserver>[] = [];
     const { graph, y } = layerExpression(plain, types, 'plain', false, 'float32', (...seen) => {
-      const [site, value, whole] = seen;
-      observed.push([site, value, whole]);
+      observed.push(seen);
     });
     const inputs = new LayerInputs(graph, shape, {});
     const outputs: Record<string, Value> = {};
