@@ -5,7 +5,7 @@
 import { randomFillSync } from 'node:crypto';
 import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
-import { largeMemory } from '../../src/engine/runtime/large-memory.ts';
+import { LargeMemory, roomOf } from '../../src/engine/runtime/large-memory.ts';
 import { median, openAddon, type Result } from '../probe.ts';
 
 export interface Argument {
@@ -43,23 +43,19 @@ function noise(...dims: number[]): StoredTensor {
   return { data, dims };
 }
 
-type Stored = Int8Array | Float32Array;
 interface StoredTensor {
-  readonly data: Stored;
+  readonly data: Int8Array | Float32Array;
   readonly dims: readonly number[];
 }
 
 /** Equal tensors, each with a place of its own in one piece of memory, as caches of a network have them. */
 function copies(tensors: readonly StoredTensor[]): readonly ProbeTensor[][] {
-  const room = (data: Stored) => Math.ceil(data.byteLength / 64) * 64;
-  const memory = largeMemory(argument.caches * tensors.reduce((sum, { data }) => sum + room(data), 0));
-  let used = 0;
+  const room = tensors.reduce((sum, { data }) => sum + roomOf(data.byteLength), 0);
+  const memory = new LargeMemory(argument.caches * room);
   const copy = ({ data, dims }: StoredTensor): ProbeTensor => {
-    const place = [memory, used, data.length] as const;
-    used += room(data);
-    const own = data instanceof Int8Array ? new Int8Array(...place) : new Float32Array(...place);
-    own.set(data);
-    return { data: own, dims };
+    const own = memory.zeros(data instanceof Int8Array ? 'int8' : 'float32', dims);
+    own.data.set(data);
+    return own;
   };
   return Array.from({ length: argument.caches }, () => tensors.map(copy));
 }

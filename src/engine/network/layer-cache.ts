@@ -1,4 +1,4 @@
-import { type DType, type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
+import { type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { cacheFormsOf } from './cache-form.ts';
@@ -20,7 +20,7 @@ export interface GrownRows {
 }
 
 /** Makes a tensor of zeros. */
-export type MakeZeros = (dtype: DType, dims: readonly number[]) => HostTensor;
+export type MakeZeros = (dtype: 'int8' | 'float32', dims: readonly number[]) => HostTensor;
 
 /** Keys or values of a layer's tokens. Memory for all of them is there from the start, and they are written in place. */
 interface CachedRows {
