@@ -91,7 +91,7 @@ function statisticsTable(statistics: ActivationsFile): string {
   return [statistics.bits, sites, ...offsetText(statistics), ...weightsTable(statistics)].join('\n\n');
 }
 
-/** What taking a part out of keys is worth; none where nothing is taken out. */
+/** Tells what taking a part out of keys is worth; empty where nothing is taken out. */
 function offsetText({ sites }: ActivationsFile): string[] {
   const rows = sites.flatMap(({ layer, offset, after }) =>
     offset ? [[String(layer), offset.part, decibels(offset.keptSqnrDb), decibels(after.sqnrDb)]] : [],

@@ -15,7 +15,7 @@ export interface ExportQuestion extends NetworkQuantizers {
   /** The method that rounds the weights, and whether to numbers that no grid holds. */
   readonly method: string;
   readonly dense: boolean;
-  /** What has a clip ratio in each site of each layer, which quantizers of settings do not tell; absent for nothing. */
+  /** True of what has a clip ratio in each site of each layer: quantizers of settings do not tell it. */
   readonly siteClips?: { readonly activations: boolean; readonly keys: boolean; readonly values: boolean };
   readonly settings: CheckpointSettings;
 }

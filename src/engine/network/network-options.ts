@@ -7,7 +7,7 @@ import type { RoundedSource } from './rounded-weights.ts';
 import type { SeamMaps } from './seams.ts';
 import type { IntegerProducts } from './weight-form.ts';
 
-/** What decides the programs of a network, beside its checkpoint and the numbers of its maps. */
+/** These decide the programs of a network, beside its checkpoint and the numbers of its maps. */
 export interface NetworkOptions extends NetworkQuantizers {
   readonly mode: NetworkMode;
   /** The maps at the seams. */

@@ -88,7 +88,7 @@ class Observer {
           rotation: this.#acting(site),
           ...(offset && { offset: { part: offset, keptSqnrDb: kept.result(kept.limit).sqnrDb } }),
           before: before.result(limit),
-          // What is off in keys without their offset is off in the keys that attention reads.
+          // The error of keys without their offset is that of the whole keys, which attention reads.
           after: after.result(limit, kept.power),
         };
       }),
@@ -127,7 +127,7 @@ class Observer {
     return sides;
   }
 
-  /** What is taken out of the tensor before it is quantized; null for nothing. */
+  /** Names the part that is taken out of the tensor before it is quantized; null for nothing. */
   #offset(layer: number, site: Site): OffsetPart | null {
     const { keyOffset = 'none' } = quantizersAt(this.#observed, layer);
     return site === 'key' && keyOffset !== 'none' ? keyOffset : null;

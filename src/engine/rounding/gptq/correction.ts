@@ -12,7 +12,7 @@ export interface Correction {
   target(w: Reals, signal?: AbortSignal): Promise<Reals>;
   /** What the loop over columns rounds for them. @param w as it is. @param target [rows, n]. */
   start(w: Reals, target: Reals): Reals;
-  /** What sweeps bring the rounded weights close to. @param w as it is. @param target [rows, n]. */
+  /** Returns the weights that sweeps bring the rounded ones close to. @param w as it is. @param target [rows, n]. */
   swept(w: Reals, target: Reals, signal?: AbortSignal): Promise<Reals>;
   /** R of {@link asymmetricFeedback}, null for none. */
   readonly feedback: Float32Array | null;
