@@ -9,10 +9,14 @@ import { openRun, type Run } from '../../../src/runs/index.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
 import { ROOT } from '../rig/rig.ts';
 
-/** The run that began last, or null while there is none. */
-export async function newestRun(folder: string): Promise<Run | null> {
+/** The run that began last, of those with a word in their names, or null while there is none. */
+export async function newestRun(folder: string, word = ''): Promise<Run | null> {
   const runs = join(folder, '.spinquant', 'runs');
-  const name = existsSync(runs) ? readdirSync(runs).sort().at(-1) : undefined;
+  const names = existsSync(runs) ? readdirSync(runs) : [];
+  const name = names
+    .filter((each) => each.includes(word))
+    .sort()
+    .at(-1);
   if (name === undefined || !existsSync(join(runs, name, 'run.json'))) return null;
   return openRun(join(runs, name));
 }
