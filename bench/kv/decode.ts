@@ -107,7 +107,7 @@ async function token({ network, caches, depth, milliseconds }: Contender): Promi
   for (const [layer, cache] of caches.entries()) x = await network.extend(layer, x, { n: 1, cache });
   await network.logits(x);
   milliseconds.push(performance.now() - began);
-  for (const cache of caches) cache.cut(depth);
+  for (const cache of caches) cache.seek(depth);
 }
 
 const folder = join(tmpdir(), 'spinquant-bench', SMOLLM2_135M.name);

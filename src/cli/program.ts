@@ -342,7 +342,7 @@ function addBench(program: Command, output: Output, done: Done): void {
     .option('--tokens <n>', 'tokens behind the prompt; 128, or as many as there is room for', count)
     .option(
       '--depths <list>',
-      'also measure 16 tokens behind so many; "128,2048,8192" where the model has room, "none" for none',
+      'also measure 32 tokens behind so many; "128,2048,8192" where the model has room, "none" for none',
       parseDepths,
     )
     .option('--repeat <n>', 'rounds that count; 3 by default', parseWhole(1, 1000))

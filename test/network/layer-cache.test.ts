@@ -79,7 +79,8 @@ test('tokens that come in pieces lie as if they had come at once', async () => {
 
 test('a cache that forgot its tokens takes others in their place', async () => {
   const [cache, other] = [await filled([20, 17]), await filled([3])];
-  cache.cut(0);
+  assert.throws(() => cache.seek(38), /37 tokens has none at 38/);
+  cache.seek(0);
   cache.append(await grown(0, 3), 3);
   const words = 16 * 4;
   // The first words of the first block: those of three tokens are new, the others stay.
@@ -91,6 +92,9 @@ test('a cache that forgot its tokens takes others in their place', async () => {
     async () => cache.append(await grown(3, 35), 35),
     /37 tokens has 3 and takes no 35 more/,
   );
+  // Back at what still lies there, of the first text behind the new words.
+  cache.seek(37);
+  assert.equal(cache.length, 37);
 });
 
 test('numbers are held as they are where one of the two has 16 bits', () => {

@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import type { TokenReader } from '../../src/engine/generate/decoder.ts';
+import type { SeekingReader } from '../../src/engine/generate/decoder.ts';
 import { speedSizes } from '../../src/engine/plan/speed/sizes.ts';
 import { type Contender, ReadingContender, rateOf } from '../../src/engine/speed/contender.ts';
 import { LlamaContender } from '../../src/engine/speed/llama-bench.ts';
@@ -43,26 +43,26 @@ async function resultOf<T>(measuring: AsyncGenerator<unknown, T>): Promise<T> {
   }
 }
 
-test('all are measured in turn, behind ascending depths; one that warms up by itself has no round for it', async () => {
+test('all are measured in turn, and all depths in each round; one that warms up by itself has no round for it', async () => {
   const said: string[] = [];
   const contenders = [recorder('integer', said), recorder('llama.cpp', said, false)];
   const sizes = { promptTokens: 30, tokens: 8, depths: [5, 9], repeat: 1 };
   let between = 0;
   const rates = await resultOf(measureInTurn(contenders, sizes, () => between++));
-  const depth = (count: number): string[] => [
-    `integer 16 behind ${count}`,
-    `integer 16 behind ${count}`,
-    `llama.cpp 16 behind ${count}`,
+  const depths = ['integer 32 behind 5', 'integer 32 behind 9'];
+  const inTurn = [
+    ...['integer 32 behind 5', 'llama.cpp 32 behind 5'],
+    ...['integer 32 behind 9', 'llama.cpp 32 behind 9'],
   ];
   const texts = ['integer text', 'integer text', 'llama.cpp text'];
   const rewinds = ['integer rewind', 'llama.cpp rewind'];
-  assert.deepEqual(said, [...texts, ...rewinds, ...depth(5), ...depth(9)]);
-  assert.equal(between, 6, 'before each of three rounds and three that warm up');
+  assert.deepEqual(said, [...texts, ...rewinds, ...depths, ...inTurn]);
+  assert.equal(between, 6, 'before each of three turns and three that warm up');
   const all = (rate: number) => ({ fastest: rate, median: rate, slowest: rate });
   assert.deepEqual(rates.get('llama.cpp'), {
     prompt: all(30),
     decode: all(4),
-    depths: [5, 9].map((it) => ({ depth: it, decode: all(4) })),
+    depths: [5, 9].map((it) => ({ depth: it, decode: all(8) })),
   });
 });
 
@@ -79,15 +79,18 @@ test('what is stopped is stopped before the next one is measured', async () => {
   assert.deepEqual(said, ['integer text', 'onnx text']);
 });
 
-test('a reader reads the prompt at once and the rest one by one, and fills up to a depth once', async () => {
+test('a reader reads the prompt at once and the rest one by one, and what lies before a depth once', async () => {
   const read: string[] = [];
   let length = 0;
-  const reader: TokenReader = {
+  const reader: SeekingReader = {
     get length() {
       return length;
     },
     rewind() {
       length = 0;
+    },
+    seek(to) {
+      length = to;
     },
     async next(ids) {
       read.push(Array.from(ids).join(' '));
@@ -104,7 +107,10 @@ test('a reader reads the prompt at once and the rest one by one, and fills up to
   await contender.behind(4, 2);
   await contender.behind(4, 2);
   await contender.behind(9, 1);
-  assert.deepEqual(read, ['0 1 2 3', '4', '5', '6', '7', '8', '9']);
+  await contender.behind(4, 1);
+  await contender.behind(9, 2);
+  await contender.behind(5, 1);
+  assert.deepEqual(read, ['0 1 2 3', '4', '5', '4', '5', '6 7 8', '9', '4', '9', '10', '5']);
 });
 
 const NOTHING_ASKED = { promptTokens: null, tokens: null, depths: null, repeat: null };
@@ -123,9 +129,7 @@ test('usual sizes shrink to the positions of a model, and what is left out is sa
   );
   const tiny = speedSizes(NOTHING_ASKED, { maxPositions: 3 }, 'model').sizes;
   assert.deepEqual([tiny.promptTokens, tiny.tokens, tiny.depths], [2, 1, []]);
-  assert.equal(longestText(large.sizes), 8192 + 4 * DEPTH_TOKENS);
-  const close = { promptTokens: 6, tokens: 2, depths: [4, 8], repeat: 1 };
-  assert.equal(longestText(close), 4 + 4 * DEPTH_TOKENS, 'the second depth begins where the first one ends');
+  assert.equal(longestText(large.sizes), 8192 + DEPTH_TOKENS);
 });
 
 test('sizes that were asked for do not shrink', async () => {
@@ -134,7 +138,7 @@ test('sizes that were asked for do not shrink', async () => {
   assert.deepEqual(sizes.depths, [50, 100]);
   const refused = async (asked: object, message: RegExp) =>
     rejectsWith(async () => size(asked), 'bench/context', message);
-  await refused({ depths: [250] }, /^314 tokens are to be read; model has 256 positions/);
+  await refused({ depths: [250] }, /^282 tokens are to be read; model has 256 positions/);
   await refused({ promptTokens: 200, tokens: 57 }, /^257 tokens/);
 });
 

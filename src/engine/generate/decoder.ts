@@ -18,6 +18,12 @@ export interface TokenReader {
   next(ids: Int32Array, signal?: AbortSignal): Promise<HostTensor<Float32Array>>;
 }
 
+/** One that goes back and forth in one text. */
+export interface SeekingReader extends TokenReader {
+  /** Takes the first `length` tokens for all that there are: behind them the same ones as before must be read. */
+  seek(length: number): void;
+}
+
 /** A network that has readers of its own. */
 interface ReaderSource {
   reader(batch: number, capacity: number): TokenReader;
@@ -35,7 +41,7 @@ export function readerOf(network: WritingNetwork, batch: number, capacity: numbe
  * A network that reads the tokens of some sequences as they come, with keys and values of those before kept. All
  * sequences are equally long. Rotary tables that depend on the length of a text are those of a text of full length.
  */
-export class Decoder implements TokenReader {
+export class Decoder implements SeekingReader {
   readonly #network: Network;
   readonly #batch: number;
   readonly #capacity: number;
@@ -58,7 +64,11 @@ export class Decoder implements TokenReader {
 
   /** Forgets all tokens. The memory of the cache stays. */
   rewind(): void {
-    for (const cache of this.#caches) cache.cut(0);
+    this.seek(0);
+  }
+
+  seek(length: number): void {
+    for (const cache of this.#caches) cache.seek(length);
   }
 
   /**

@@ -39,6 +39,8 @@ export class LayerCache {
   readonly capacity: number;
   readonly #rows: readonly CachedRows[];
   #length = 0;
+  /** Tokens whose keys and values lie here, also behind the first `length`. */
+  #written = 0;
 
   /** @param capacity tokens that a sequence may have. */
   constructor(
@@ -69,9 +71,10 @@ export class LayerCache {
     return Object.assign({ length }, ...this.#rows.map(({ inputs }) => inputs));
   }
 
-  /** Forgets the tokens behind the first `length`. */
-  cut(length: number): void {
-    this.#length = Math.min(this.#length, length);
+  /** Takes the first `length` tokens for all that there are. What lies behind them stays until others come. */
+  seek(length: number): void {
+    if (length > this.#written) throw new Error(`a cache of ${this.#written} tokens has none at ${length}`);
+    this.#length = length;
   }
 
   /** Adds keys and values of the next tokens of each sequence. */
@@ -80,6 +83,7 @@ export class LayerCache {
       throw new Error(`a cache for ${this.capacity} tokens has ${this.#length} and takes no ${tokens} more`);
     for (const each of this.#rows) each.put(rows, this.#length, tokens);
     this.#length += tokens;
+    this.#written = Math.max(this.#written, this.#length);
   }
 }
 

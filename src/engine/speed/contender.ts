@@ -1,6 +1,6 @@
 import type { ContenderName, Rate, TextSizes } from '../../protocol/speed.ts';
 import { prefill } from '../generate/continue-text.ts';
-import type { TokenReader } from '../generate/decoder.ts';
+import type { SeekingReader } from '../generate/decoder.ts';
 
 /** One whose speed is measured. */
 export interface Contender {
@@ -11,7 +11,7 @@ export interface Contender {
   text(signal?: AbortSignal): Promise<{ readonly prompt: number; readonly decode: number }>;
   /** Forgets all tokens. */
   rewind(): void;
-  /** Reads a few tokens behind so many, to which those of calls before count. @returns their seconds. */
+  /** Reads a few tokens behind so many, which are read before unless they have been. @returns seconds of the few. */
   behind(depth: number, tokens: number, signal?: AbortSignal): Promise<number>;
 }
 
@@ -27,12 +27,14 @@ export function rateOf(tokens: number, seconds: readonly number[]): Rate {
 export class ReadingContender implements Contender {
   readonly name: ContenderName;
   readonly warmsUp = true;
-  readonly #reader: TokenReader;
+  readonly #reader: SeekingReader;
+  /** Tokens of the one text behind which all are measured. */
+  #read = 0;
   /** Tokens of the longest text. */
   readonly #ids: Int32Array;
   readonly #sizes: TextSizes;
 
-  constructor(name: ContenderName, reader: TokenReader, ids: Int32Array, sizes: TextSizes) {
+  constructor(name: ContenderName, reader: SeekingReader, ids: Int32Array, sizes: TextSizes) {
     this.name = name;
     this.#reader = reader;
     this.#ids = ids;
@@ -41,6 +43,7 @@ export class ReadingContender implements Contender {
 
   rewind(): void {
     this.#reader.rewind();
+    this.#read = 0;
   }
 
   async text(signal?: AbortSignal): Promise<{ prompt: number; decode: number }> {
@@ -51,9 +54,12 @@ export class ReadingContender implements Contender {
   }
 
   async behind(depth: number, tokens: number, signal?: AbortSignal): Promise<number> {
+    this.#reader.seek(Math.min(depth, this.#read));
     const { length } = this.#reader;
     if (length < depth) await prefill(this.#reader, this.#ids.subarray(length, depth), signal);
-    return this.#oneByOne(tokens, signal);
+    const seconds = await this.#oneByOne(tokens, signal);
+    this.#read = Math.max(this.#read, depth + tokens);
+    return seconds;
   }
 
   #oneByOne(tokens: number, signal?: AbortSignal): Promise<number> {

@@ -3,15 +3,11 @@ import type { ContenderName, Rate, SpeedEvent, SpeedSizes } from '../../protocol
 import { type Contender, rateOf } from './contender.ts';
 
 /** Tokens that are measured behind each depth, in every round. */
-export const DEPTH_TOKENS = 16;
+export const DEPTH_TOKENS = 32;
 
-/**
- * The longest text that is read: the prompt and what follows, or all that is read behind depths. Where a depth is less
- * than what was read behind the one before it, reading goes on there.
- */
-export function longestText({ promptTokens, tokens, depths, repeat }: SpeedSizes): number {
-  const behind = depths.reduce((read, depth) => Math.max(read, depth) + (repeat + 1) * DEPTH_TOKENS, 0);
-  return Math.max(promptTokens + tokens, behind);
+/** The longest text that is read: the prompt and what follows, or what is read behind the last depth. */
+export function longestText({ promptTokens, tokens, depths }: SpeedSizes): number {
+  return Math.max(promptTokens + tokens, ...depths.map((depth) => depth + DEPTH_TOKENS));
 }
 
 export interface MeasuredRates {
@@ -29,8 +25,8 @@ interface Taken {
 }
 
 /**
- * Measures all in turn, round after round, so that what else the machine does disturbs all alike. The first round warms
- * up: it compiles programs and fills caches.
+ * Measures all in turn, round after round, and all depths in each: what else the machine does, and how fast its memory
+ * is, disturbs all alike. The first round warms up: it compiles programs and fills caches.
  * @param between called before every round.
  */
 export async function* measureInTurn(
@@ -43,29 +39,30 @@ export async function* measureInTurn(
     const depths = new Map(sizes.depths.map((depth) => [depth, []]));
     return { contender, prompt: [], decode: [], depths };
   });
-  yield* inTurn(all, null, sizes, between, signal);
+  yield* inTurn(all, [null], sizes, between, signal);
   for (const { contender } of all) contender.rewind();
-  for (const depth of sizes.depths) yield* inTurn(all, depth, sizes, between, signal);
+  yield* inTurn(all, sizes.depths, sizes, between, signal);
   return new Map(all.map((taken) => [taken.contender.name, ratesOf(taken, sizes)]));
 }
 
 async function* inTurn(
   all: readonly Taken[],
-  depth: number | null,
+  depths: readonly (number | null)[],
   { repeat }: SpeedSizes,
   between: () => void,
   signal?: AbortSignal,
 ): AsyncGenerator<SpeedEvent> {
-  for (let round = 0; round <= repeat; round++) {
-    between();
-    for (const taken of all) {
-      throwIfCancelled(signal);
-      const { name, warmsUp } = taken.contender;
-      if (round === 0 && !warmsUp) continue;
-      yield { type: 'speed-progress', name, round, of: repeat, depth };
-      await measureOnce(taken, depth, round > 0, signal);
+  for (let round = 0; round <= repeat; round++)
+    for (const depth of depths) {
+      between();
+      for (const taken of all) {
+        throwIfCancelled(signal);
+        const { name, warmsUp } = taken.contender;
+        if (round === 0 && !warmsUp) continue;
+        yield { type: 'speed-progress', name, round, of: repeat, depth };
+        await measureOnce(taken, depth, round > 0, signal);
+      }
     }
-  }
 }
 
 async function measureOnce(

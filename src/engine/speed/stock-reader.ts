@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-common';
 import { float32, type HostTensor } from '../../protocol/tensor.ts';
-import type { TokenReader } from '../generate/decoder.ts';
+import type { SeekingReader } from '../generate/decoder.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { pastName, presentName } from '../onnx-export/model-blocks.ts';
 import { MODEL_FILE } from '../onnx-export/write-model.ts';
@@ -12,7 +12,7 @@ type OrtModule = typeof import('onnxruntime-node');
  * An exported folder in onnxruntime-node, as it comes from npm. Keys and values stay where they are: those before and
  * those after a call are the same memory, which `GroupQueryAttention` then writes in place.
  */
-export class StockReader implements TokenReader {
+export class StockReader implements SeekingReader {
   readonly #ort: OrtModule;
   readonly #session: InferenceSession;
   readonly #past: Readonly<Record<string, OrtTensor>>;
@@ -55,7 +55,11 @@ export class StockReader implements TokenReader {
   }
 
   rewind(): void {
-    this.#length = 0;
+    this.seek(0);
+  }
+
+  seek(length: number): void {
+    this.#length = length;
   }
 
   async next(ids: Int32Array): Promise<HostTensor<Float32Array>> {

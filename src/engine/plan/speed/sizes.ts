@@ -32,7 +32,7 @@ export function speedSizes(
     throw new UserError(
       'bench/context',
       `${longestText({ ...sizes, depths: asked.depths === null ? [] : depths })} tokens are to be read; ${dir} has ${maxPositions} positions (max_position_embeddings).`,
-      'Ask for fewer: --prompt-tokens, --tokens, --depths, --repeat.',
+      'Ask for fewer: --prompt-tokens, --tokens, --depths.',
     );
   const left = tooDeep.map(
     (depth): LeftOut => ({
