@@ -48,8 +48,12 @@ void share_arena(ort::Env* env) {
   api().ReleaseMemoryInfo(memory);
 }
 
-void set_threads(ort::SessionOptions* options, bool shared_pool, int threads) {
-  check(api().AddSessionConfigEntry(options, "session.intra_op.allow_spinning", "0"));
+/// Longer than the nodes between two that are shared out, shorter than any pause that would be noticed.
+constexpr const char* kSpinMicroseconds = "50";
+
+void set_threads(ort::SessionOptions* options, bool spins, bool shared_pool, int threads) {
+  check(api().AddSessionConfigEntry(options, "session.intra_op.allow_spinning", spins ? "1" : "0"));
+  check(api().AddSessionConfigEntry(options, "session.intra_op.spin_duration_us", kSpinMicroseconds));
   if (shared_pool) {
     check(api().DisablePerSessionThreads(options));
   } else {
@@ -92,7 +96,8 @@ ort::Session* Environment::create_session(const ModelBytes& model) const {
     std::lock_guard<std::mutex> lock(g_mutex);
     shared_pool = g_pool_threads == threads_;
   }
-  if (!shared_pool) return try_create(model, false);
+  // The shared pool sleeps.
+  if (!shared_pool || model.spins) return try_create(model, false);
   try {
     return try_create(model, true);
   } catch (const OrtError& error) {
@@ -104,7 +109,7 @@ ort::Session* Environment::create_session(const ModelBytes& model) const {
 ort::Session* Environment::try_create(const ModelBytes& model, bool shared_pool) const {
   OptionsOwner owner;
   ort::SessionOptions* options = owner.options;
-  set_threads(options, shared_pool, threads_);
+  set_threads(options, model.spins, shared_pool, threads_);
   check(api().AddSessionConfigEntry(options, "session.use_env_allocators", "1"));
   check(api().AddSessionConfigEntry(options, "session.set_denormal_as_zero", "1"));
   if (!model.data_folder.empty()) {
@@ -117,7 +122,7 @@ ort::Session* Environment::try_create(const ModelBytes& model, bool shared_pool)
   // What goes wrong is thrown; ONNX Runtime need not print it as well.
   check(api().SetSessionLogSeverityLevel(options, ort::kLogFatal));
   check(api().AddCustomOpDomain(options, custom_op_domain()));
-  SettingsScope settings({isa_, threads_});
+  SettingsScope settings({isa_, threads_, model.spins});
   std::unique_lock<std::mutex> first(g_domain_mutex, std::defer_lock);
   if (!g_domain_entered) first.lock();
   ort::Session* session = nullptr;

@@ -14,6 +14,8 @@ struct ModelBytes {
   size_t size = 0;
   /// False keeps ONNX Runtime from fusing nodes; some of its fusions have no float64 kernel.
   bool fuse = true;
+  /// True gives it threads of its own, which wait for the next node in a spin for a while before they sleep.
+  bool spins = false;
   /// Folder of the tensors that the model keeps in files; empty for none.
   std::string data_folder;
 };

@@ -92,7 +92,8 @@ napi_value create_session(napi_env env, const std::vector<napi_value>& arguments
   auto job = std::make_unique<CreateJob>(env, arguments[1]);
   job->environment = std::move(environment);
   job->model.fuse = to_number(env, arguments[2]) != 0;
-  job->model.data_folder = to_string(env, arguments[3]);
+  job->model.spins = to_number(env, arguments[3]) != 0;
+  job->model.data_folder = to_string(env, arguments[4]);
   napi_value promise = nullptr;
   check(env, napi_create_promise(env, &job->deferred, &promise));
   napi_value name = from_string(env, "spinquant.createSession");

@@ -51,7 +51,7 @@ class RunToken {
   std::atomic<bool> stopped_{false};
 };
 
-/// createSession(environment, model: Uint8Array, fuse: 0 | 1, folder of its tensors in files or ''): Promise<session>;
+/// createSession(environment, model: Uint8Array, fuse: 0 | 1, spins: 0 | 1, folder of its tensors in files or ''): Promise<session>;
 /// parsed off the JavaScript thread.
 napi_value create_session(napi_env env, const std::vector<napi_value>& arguments);
 

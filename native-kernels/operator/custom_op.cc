@@ -12,10 +12,10 @@ std::atomic<int> g_default_threads{1};
 thread_local KernelSettings t_settings{best_isa(), g_default_threads};
 thread_local const std::atomic<bool>* t_stop = nullptr;
 
-/// Below this many elementary steps, waking another thread costs more than it saves.
-constexpr size_t kMinCostPerPart = 32768;
-/// More parts than threads, so that a late thread does not hold up the rest.
-constexpr size_t kPartsPerThread = 16;
+/// Below this many elementary steps, waking another thread costs more than it saves; one that spins is there sooner.
+constexpr size_t kMinCostPerPart = 32768, kMinCostSpinning = 8192;
+/// More parts than threads, so that a late thread does not hold up the rest; fewer where a part is microseconds.
+constexpr size_t kPartsPerThread = 16, kPartsSpinning = 4;
 
 class NodeAttributes final : public Attributes {
  public:
@@ -125,15 +125,17 @@ void run_part(void* data, size_t part) {
   shared.work->run(units * part / shared.parts, units * (part + 1) / shared.parts);
 }
 
-void run_on_pool(const ort::KernelContext* context, const Work& work, int threads) {
-  size_t by_cost = work.units * work.unit_cost / kMinCostPerPart;
-  size_t by_threads = static_cast<size_t>(threads) * kPartsPerThread;
+void run_on_pool(const ort::KernelContext* context, const Work& work, const KernelSettings& settings) {
+  auto [isa, threads, spins] = settings;
+  size_t by_cost = work.units * work.unit_cost / (spins ? kMinCostSpinning : kMinCostPerPart);
+  size_t by_threads = static_cast<size_t>(threads) * (spins ? kPartsSpinning : kPartsPerThread);
   SharedWork shared{&work, std::min({work.units, by_cost, by_threads})};
   if (threads == 1 || shared.parts <= 1) {
     work.run(0, work.units);
     return;
   }
-  check(api().KernelContext_ParallelFor(context, run_part, shared.parts, 0, &shared));
+  // Without a number of batches, each thread is given one.
+  check(api().KernelContext_ParallelFor(context, run_part, shared.parts, spins ? shared.parts : 0, &shared));
 }
 
 void compute(const Node& node, ort::KernelContext* context) {
@@ -144,7 +146,7 @@ void compute(const Node& node, ort::KernelContext* context) {
   Work work = node.op->plan(inputs, outputs, node.settings.isa);
   for (const Work* stage = &work; stage; stage = stage->next.get()) {
     if (t_stop && *t_stop) throw std::runtime_error("stopped");
-    if (stage->units > 0) run_on_pool(context, *stage, node.settings.threads);
+    if (stage->units > 0) run_on_pool(context, *stage, node.settings);
   }
 }
 

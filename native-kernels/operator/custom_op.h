@@ -13,6 +13,8 @@ struct KernelSettings {
   Isa isa = best_isa();
   /// Threads of the session's pool: how finely a large operator is shared out.
   int threads = 1;
+  /// True where its threads wait for the next operator in a spin: small operators are shared out, too.
+  bool spins = false;
 };
 
 /// Kernels of sessions that no scope was opened for take so many threads from now on, on threads that made none before.

@@ -1,5 +1,6 @@
 /** Sessions on tiny graphs. */
 import type { Runtime, Session } from '../../src/engine/runtime/index.ts';
+import type { SessionSettings } from '../../src/engine/runtime/types.ts';
 import { type NodeSpec, onnxModel, type ValueSpec } from './onnx-model.ts';
 
 export function build(
@@ -8,9 +9,11 @@ export function build(
   inputs: ValueSpec[],
   outputs: ValueSpec[],
   between: ValueSpec[] = [],
+  settings: SessionSettings = {},
 ): Promise<Session> {
   const specs = outputs.map(({ name, dims, dtype = 'float32' as const }) => [name, { dtype, dims }] as const);
-  return runtime.createSession(onnxModel(nodes, inputs, outputs, between), Object.fromEntries(specs));
+  const model = onnxModel(nodes, inputs, outputs, between);
+  return runtime.createSession(model, Object.fromEntries(specs), settings);
 }
 
 export const add: NodeSpec = { op: 'Add', inputs: ['a', 'b'], outputs: ['c'] };

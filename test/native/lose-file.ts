@@ -11,7 +11,7 @@ const addon = loadAddon()!;
 const environment = addon.open(ortLibraryPath()!, 2, 'portable');
 const value = (name: string) => ({ name, dims: [COUNT] });
 const model = onnxModel([{ op: 'Neg', inputs: ['x'], outputs: ['y'] }], [value('x')], [value('y')]);
-const session = await addon.createSession(environment, model, 1, '');
+const session = await addon.createSession(environment, model, 1, 0, '');
 const map = addon.mapFile(file);
 const y = new Float32Array(COUNT);
 const { float32 } = ONNX_ELEMENT_TYPE;

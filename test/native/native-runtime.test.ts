@@ -72,6 +72,33 @@ test('native: runs at the same time on one session do not disturb each other', {
   session.release();
 });
 
+test('native: threads that spin share out more, with the same bits', { skip: notBuilt }, async () => {
+  // Shared out in either session; a chain, since a thread that still spins comes at once.
+  const [rows, width, nodes] = [256, 512, 24];
+  const dims = [rows, width];
+  const name = (at: number) => (at === 0 ? 'x' : `y${at}`);
+  const attributes = { block: width, order: 1, transpose: 0, scale: 1 / Math.sqrt(width) };
+  const chain = Array.from({ length: nodes }, (_, i): NodeSpec => {
+    const ends = { inputs: [name(i)], outputs: [name(i + 1)] };
+    return { op: 'Hadamard', domain: 'spinquant', ...ends, attributes, floats: ['scale'] };
+  });
+  const x = float32(dims, random(rows * width, 1, 1));
+  const results: Float32Array[] = [];
+  for (const spins of [false, true]) {
+    const [input, output] = [
+      { name: name(0), dims },
+      { name: name(nodes), dims },
+    ];
+    const session = await build(native!, chain, [input], [output], [], { spins });
+    for (let run = 0; run < 5; run++) {
+      const found = await session.run({ x }, [output.name]);
+      results.push(found[output.name]!.data as Float32Array);
+    }
+    session.release();
+  }
+  for (const [run, data] of results.entries()) assertSameBits(data, results[0]!, `run ${run}`);
+});
+
 test('native: what is bound ends with its session, and holds its arrays', { skip: notBuilt }, async () => {
   const session = await buildAdd(native!);
   const bind = (value: number) => {

@@ -18,6 +18,8 @@ export interface Expression<Out extends object> extends LowerOptions {
 export interface ProgramKind<Spec, Out extends object = HostTensors> {
   /** No two kinds have the same name. */
   readonly name: string;
+  /** True where it is many short nodes, run again and again: `SessionSettings.spins`. */
+  readonly spins?: boolean;
   build(spec: Spec, abilities: Abilities): Expression<Out>;
 }
 
@@ -42,7 +44,7 @@ export class ProgramCache {
     const known = this.#programs.get(key) as Promise<Program<Out>> | undefined;
     if (known) return known;
     const { graph, outputs, cut, precision } = kind.build(spec, this.abilities);
-    const options = { ...(cut && { cut }), precision };
+    const options = { ...(cut && { cut }), precision, spins: kind.spins ?? false };
     const program = Program.compile<Out>(this.runtime, graph, outputs, options);
     this.#programs.set(key, program);
     return program;

@@ -1,5 +1,5 @@
 import { type HostTensor, type Tensor, zeros } from '../../protocol/tensor.ts';
-import type { BoundRun, OutputSpec, Runtime, Session } from '../runtime/types.ts';
+import type { BoundRun, OutputSpec, Runtime, Session, SessionSettings } from '../runtime/types.ts';
 import type { Graph, Value } from './graph.ts';
 import { type LowerOptions, lower } from './lower/index.ts';
 import { encodeModel } from './onnx.ts';
@@ -18,6 +18,8 @@ export interface BoundProgram<Out extends object> extends Omit<BoundRun, 'output
 
 /** The wanted values of a graph by their names outside. Nulls (no gradient) are left out. */
 export type OutputValues<Out extends object> = { readonly [Name in keyof Out]-?: Value | null };
+
+export interface CompileOptions extends LowerOptions, Pick<SessionSettings, 'spins'> {}
 
 /**
  * A compiled graph is pruned to its outputs, lowered for the runtime at hand and loaded as a session.
@@ -45,7 +47,7 @@ export class Program<Out extends object = HostTensors> {
     runtime: Runtime,
     graph: Graph,
     outputs: NoInfer<OutputValues<Out>>,
-    options: LowerOptions = {},
+    options: CompileOptions = {},
   ): Promise<Program<Out>> {
     const wanted = Object.entries<Value | null>(outputs).filter(
       (entry): entry is [string, Value] => entry[1] !== null,
@@ -58,6 +60,7 @@ export class Program<Out extends object = HostTensors> {
     const session = await runtime.createSession(encodeModel(pruned.graph, results), specs, {
       fuse: graph.real === 'float32',
       onProcessor: graph.real === 'float64',
+      spins: options.spins ?? false,
     });
     const inputs = pruned.graph.inputs.flatMap(({ inputName }) => inputName ?? []);
     return new Program<Out>(session, inputs, specs);

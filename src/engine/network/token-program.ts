@@ -29,6 +29,7 @@ export type TokenOutputs = { logits: Reals } & HostTensors;
  */
 export const TOKEN: ProgramKind<TokenSpec, TokenOutputs> = {
   name: 'token',
+  spins: true,
   build({ ends, layers, mode }) {
     const graph = new Graph();
     const inputs = new Map<string, Value>();

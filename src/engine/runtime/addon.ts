@@ -32,12 +32,14 @@ export interface Addon {
   close(environment: EnvironmentHandle): void;
   /**
    * @param fuse 1, or 0 to keep ONNX Runtime from fusing nodes.
+   * @param spins 1 gives it threads that wait for the next node in a spin.
    * @param dataFolder of the tensors that the model keeps in files; empty for none.
    */
   createSession(
     environment: EnvironmentHandle,
     model: Uint8Array,
     fuse: 0 | 1,
+    spins: 0 | 1,
     dataFolder: string,
   ): Promise<SessionHandle>;
   sessionInputs(session: SessionHandle): string[];

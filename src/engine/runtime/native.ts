@@ -84,9 +84,15 @@ class NativeRuntime implements Runtime {
   async createSession(
     model: Uint8Array,
     outputs: Readonly<Record<string, OutputSpec>>,
-    { fuse = true, dataFolder = '' }: SessionSettings = {},
+    { fuse = true, spins = false, dataFolder = '' }: SessionSettings = {},
   ): Promise<Session> {
-    const handle = await this.#addon.createSession(this.#environment, model, fuse ? 1 : 0, dataFolder);
+    const handle = await this.#addon.createSession(
+      this.#environment,
+      model,
+      fuse ? 1 : 0,
+      spins ? 1 : 0,
+      dataFolder,
+    );
     return new NativeSession(this.#addon, handle, outputs, this.#files);
   }
 
