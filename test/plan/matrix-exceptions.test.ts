@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { matrixTable } from '../../src/cli/matrix-table.ts';
 import type { Purpose, ResolvedExperiment } from '../../src/config/index.ts';
 import {
   evaluateExperiment,
@@ -16,7 +17,14 @@ import {
   sweepShared,
 } from '../../src/engine/index.ts';
 import type { RunEvent } from '../../src/protocol/events.ts';
-import { collectCells, openRun, type TableCell } from '../../src/runs/index.ts';
+import {
+  collectCells,
+  formatMatrix,
+  openRun,
+  type TableCell,
+  tableDocument,
+  tableOf,
+} from '../../src/runs/index.ts';
 import { temporaryFolder } from '../formats/support.ts';
 import { collect } from '../helpers/demo-runs.ts';
 import { oldRunsFolder } from '../helpers/old-runs.ts';
@@ -105,6 +113,15 @@ test('cells choose what the same experiments choose alone, from one attribution'
   assert.equal((await exceptionsOf(of('worst')))?.[0]?.layers.length, 1);
   assert.equal((await runOf(of('worst'))).record.bits, 'W4A4KV4 mixed');
   assert.equal((await runOf(of('fp'))).record.bits, 'W16A16KV16');
+
+  const shown = tableOf(await collectCells(experiment));
+  const row = shown.rows.find(({ method }) => method === 'budget')!;
+  const { mixed = null } = row.cells[0] ?? {};
+  assert.ok(mixed && mixed.uniform === 4 && mixed.mixed > 4 && mixed.mixed <= 4.5);
+  const [note] = tableDocument(shown).notes.filter((one) => one.startsWith('budget at 4-4-4: 4.'));
+  assert.ok(mixed.exceptions.length > 0 && mixed.exceptions.every((line) => note?.includes(line)));
+  assert.match(matrixTable(shown), new RegExp(`4-4-4 +${mixed.mixed.toFixed(3)} +budget `));
+  assert.match(formatMatrix(shown, 'csv').split('\r\n')[0]!, /,averageBits,exceptions$/);
 
   const after = (await collect(previewMatrix(await table(methods), KERNELS))).result;
   assert.deepEqual(

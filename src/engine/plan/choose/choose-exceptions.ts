@@ -6,11 +6,9 @@ import {
   hasExceptions,
   type ResolvedExperiment,
   withoutChosen,
-  worstLayers,
 } from '../../../config/index.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
-import { formatCount } from '../../../protocol/text.ts';
-import type { Run } from '../../../runs/index.ts';
+import { exceptionLine, type Run } from '../../../runs/index.ts';
 import type { ModelConfig } from '../../model/config.ts';
 import { Executor } from '../execute.ts';
 import { benchWithKeyMeans } from '../key-means.ts';
@@ -129,21 +127,4 @@ function choiceStatement({ quantization }: ResolvedExperiment): string {
       ? exceptions.map(exceptionLine).join('; ')
       : `8 bits in the places that cost most for each bit, up to ${budget} bits on average`;
   return `chosen by an attribution first: ${what}`;
-}
-
-function exceptionLine({ sites, layers, ...parts }: Exception): string {
-  const what = Object.entries(parts).map(([part, settings]) => `${part} ${settings?.bits ?? ''}`.trim());
-  const isSited = parts.activations !== undefined || parts.weights !== undefined;
-  const where = isSited ? ` of ${typeof sites === 'string' ? sites : sites.join(', ')}` : '';
-  return `${what.join(', ')}${where} in ${layersText(layers)}`;
-}
-
-function layersText(layers: Exception['layers']): string {
-  const worst = worstLayers({ layers });
-  if (worst !== null) return `the ${formatCount(worst, 'layer')} where that costs most`;
-  if (layers === 'all') return 'all layers';
-  if (typeof layers === 'string') return `layers ${layers}`;
-  return layers.length === 1
-    ? `layer ${layers.join()}`
-    : `${formatCount(layers.length, 'layer')} (${layers.join(', ')})`;
 }

@@ -6,6 +6,7 @@ import {
   matrixShape,
   type ResolvedCell,
   type ResolvedExperiment,
+  worstLayers,
 } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Run } from '../../../runs/index.ts';
@@ -72,7 +73,7 @@ export async function openCell(
   const executor = new Executor(own, places, {}, signal, store);
   const opened = { cell, bench: own, plan, executor, uses: noted };
   if (!choosesExceptions(experiment.quantization)) return { ...opened, choice: null };
-  const decides = differing(plan, await planOf(withExceptions(experiment, [EVERYWHERE])));
+  const decides = differing(plan, await planOf(withExceptions(experiment, inAllLayers(experiment))));
   return { ...opened, choice: { ...choiceOf(experiment, own, places, signal, store), decides } };
 }
 
@@ -125,12 +126,14 @@ export function assumedKey(step: Step<unknown>, keys: ReadonlyMap<Step<unknown>,
   return digestOf({ kind, name, version, spec: step.spec(), inputs: inputs.map((input) => keys.get(input)) });
 }
 
-/** It changes everything that exceptions can change. */
-const EVERYWHERE: Exception = {
-  layers: 'all',
-  sites: [...EXCEPTION_SITES],
-  ...{ activations: { bits: 8 }, weights: { bits: 8 }, keys: { bits: 8 }, values: { bits: 8 } },
-};
+/** What may be chosen, in all layers: it changes whatever the choice can change. */
+function inAllLayers({ quantization: { exceptions } }: ResolvedExperiment): Exception[] {
+  if (exceptions)
+    return exceptions.map((one) => (worstLayers(one) === null ? one : { ...one, layers: 'all' }));
+  const more = { bits: 8 } as const;
+  const parts = { activations: more, weights: more, keys: more, values: more };
+  return [{ layers: 'all', sites: [...EXCEPTION_SITES], ...parts }];
+}
 
 /** Steps of a plan that another one does not have. */
 function differing(plan: CellPlan, other: CellPlan): ReadonlySet<Step<unknown>> {

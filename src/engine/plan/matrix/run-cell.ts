@@ -13,6 +13,7 @@ import {
 } from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import { mixedBits } from '../choose/budget.ts';
 import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
@@ -99,6 +100,7 @@ export async function* runCell(
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
       seconds: executor.seconds,
       ...(executor.peakBytes !== null && { peakBytes: executor.peakBytes }),
+      ...mixedBits(bench),
     });
     return perplexity;
   } finally {
