@@ -12,6 +12,7 @@ import {
   optimizeRotation,
   previewCluster,
   previewMatrix,
+  previewSteps,
   runMatrix,
   runTask,
   sweepShared,
@@ -129,6 +130,17 @@ test('cells choose what the same experiments choose alone, from one attribution'
     [],
   );
   assert.match(after.cells[2]?.exceptions ?? '', /^4\.\d{3} bits on average: .* 8 .*in layer/);
+});
+
+test('the plan of a run alone has the attribution, with its time and memory', async () => {
+  const asked = await alone(UNROTATED, BUDGET, 'evaluate');
+  const { steps, exceptions } = (await collect(previewSteps(asked, 'evaluate', KERNELS))).result;
+  const [own] = steps.filter(({ name }) => name === 'attribution');
+  assert.ok(own && (own.seconds ?? 0) > 0 && (own.peakBytes ?? 0) > 0);
+  assert.match(exceptions ?? '', /^chosen by an attribution first: .* up to 4\.5 bits on average$/);
+  const named = await alone(UNROTATED, { exceptions: [{ layers: [0], keys: { bits: 8 } }] }, 'evaluate');
+  const { result } = await collect(previewSteps(named, 'evaluate', KERNELS));
+  assert.match(result.exceptions ?? '', /^4\.\d{3} bits on average: keys 8 in layer 0$/);
 });
 
 test('learning in a cell has its exceptions, and learning of captured activations is shared with other cells', async () => {
