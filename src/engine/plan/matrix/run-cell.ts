@@ -50,9 +50,9 @@ export async function openCellRun(job: CellJob, stopped: Run | null, takeOver: b
 
 function newRun(cell: ResolvedCell, inputs: string): Run {
   const { bits, method, title, seed, seeded, key, experiment } = cell;
-  const slug = [experimentSlug(experiment.source.file), bits, method, ...(seeded ? [`s${seed}`] : [])].join(
-    '-',
-  );
+  const parts = [experimentSlug(experiment.source.file), bits, method, ...(seeded ? [`s${seed}`] : [])];
+  // Bits in words, as "W4A4KV4 mixed", are those of an experiment that is no table.
+  const slug = parts.join('-').replaceAll(' ', '-');
   return createRun(experiment, slug, { bits, method, title, seed, seeded, key, inputs });
 }
 
