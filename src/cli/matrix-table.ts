@@ -1,4 +1,5 @@
 import {
+  averageBitsText,
   type MatrixTable,
   publishedHeading,
   publishedMetrics,
@@ -18,15 +19,29 @@ export function matrixTable(found: MatrixTable): string {
     const column = columns[at];
     return value && column ? `${spreadText(column, value, row)}${row.best[at] ? ' *' : ''}` : '–';
   };
+  const averages = rows.map(averageBitsText);
+  const isMixed = averages.some((text) => text !== null);
   const table = formatTable(
-    ['bits', 'method', ...columns.map(({ title }) => title), ...published.map(publishedHeading)],
-    rows.map((row) => [
+    [
+      'bits',
+      ...(isMixed ? ['on average'] : []),
+      'method',
+      ...columns.map(({ title }) => title),
+      ...published.map(publishedHeading),
+    ],
+    rows.map((row, index) => [
       row.bits,
+      ...(isMixed ? [averages[index] ?? '–'] : []),
       row.title,
       ...columns.map((_, at) => textOf(row, at)),
       ...published.map((metric) => publishedText(row, metric)),
     ]),
-    ['left', 'left', ...[...columns, ...published].map(() => 'left' as const)],
+    [
+      'left',
+      'left',
+      ...(isMixed ? ['left' as const] : []),
+      ...[...columns, ...published].map(() => 'left' as const),
+    ],
   );
   return [table, ...tableNotes(found)].join('\n');
 }

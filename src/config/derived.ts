@@ -1,5 +1,5 @@
 import type { SeamName } from '../protocol/block.ts';
-import { choosesExceptions, hasExceptions } from './exceptions.ts';
+import { choosesExceptions, hasExceptions, isQuantized } from './exceptions.ts';
 import { type MethodDescriptor, methodNamed } from './methods/index.ts';
 import type { Experiment } from './schema.ts';
 import type { Bits } from './schema-bits.ts';
@@ -17,7 +17,8 @@ import { NO_TRAINING, type Training } from './schema-training.ts';
 export function bitsLabel(quantization: Quantization): string {
   const { weights, activations, keys, values } = quantization;
   const cache = keys.bits === values.bits ? `KV${keys.bits}` : `K${keys.bits}V${values.bits}`;
-  const isMixed = hasExceptions(quantization) || quantization.budget !== undefined;
+  const isChosen = quantization.budget !== undefined && isQuantized(quantization);
+  const isMixed = isChosen || hasExceptions(quantization);
   const mixed = isMixed ? ' mixed' : '';
   return `W${weights.bits}A${activations.bits}${cache}${mixed}`;
 }

@@ -12,10 +12,10 @@ import {
   EXCEPTION_PARTS,
   type ExceptionPart,
   isLayersText,
+  isQuantized,
   LINEARS_OF_SITE,
   rangeOf,
   sitesOf,
-  worstLayers,
 } from './exceptions.ts';
 import { formatPath, type JsonPath, type RuleFault } from './faults.ts';
 import type { Experiment } from './schema.ts';
@@ -42,9 +42,6 @@ const fault =
     ({ severity, code, path, message: `${formatPath(path)}: ${message}`, hint }) as const;
 const error = fault('error');
 const warning = fault('warning');
-
-const isQuantized = ({ quantization }: Pick<Experiment, 'quantization'>): boolean =>
-  EXCEPTION_PARTS.some((part) => quantization[part].bits < 16);
 
 const writtenParts = (exception: Exception): ExceptionPart[] =>
   EXCEPTION_PARTS.filter((part) => Object.values(exception[part] ?? {}).some((value) => value !== undefined));
@@ -185,32 +182,6 @@ function clipsInTraining({ quantization, ...experiment }: Experiment): RuleFault
   );
 }
 
-/** Layers that are to be chosen by what they cost, where each cell would choose others. */
-export function chosenInTables(experiment: Experiment): RuleFault[] {
-  // The cell of full precision has none to choose.
-  if (!isQuantized(experiment)) return [];
-  if (experiment.quantization.budget !== undefined)
-    return [
-      error(
-        'config/exception-table',
-        BUDGET,
-        'exceptions are not chosen within a budget in a table, whose cells would choose different ones.',
-        'Let an experiment without a table choose them, and list them as quantization.exceptions.',
-      ),
-    ];
-  return placed(experiment).flatMap(({ exception, path }) => {
-    if (worstLayers(exception) === null) return [];
-    return [
-      error(
-        'config/exception-table',
-        [...path, 'layers'],
-        'layers are not chosen by their cost in a table, whose cells would choose different ones.',
-        'Let spinquant attribute name the layers, and list them here.',
-      ),
-    ];
-  });
-}
-
 /** Exceptions that are written, beside those that are to be chosen. */
 function besideBudget({ quantization }: Experiment): RuleFault[] {
   if (quantization.budget === undefined || quantization.exceptions === undefined) return [];
@@ -228,7 +199,7 @@ function besideBudget({ quantization }: Experiment): RuleFault[] {
 function smallBudget({ quantization }: Experiment): RuleFault[] {
   const { budget, weights, activations, keys, values } = quantization;
   const least = Math.min(keys.bits, values.bits, (weights.bits + activations.bits) / 2);
-  if (budget === undefined || budget > least || !isQuantized({ quantization })) return [];
+  if (budget === undefined || budget > least || !isQuantized(quantization)) return [];
   return [
     error(
       'config/small-budget',

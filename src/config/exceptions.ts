@@ -41,7 +41,7 @@ export function isLayersText(text: string): boolean {
 }
 
 /** So many layers, to be chosen by what they cost; null where the exception names its layers. */
-export function worstLayers({ layers }: Exception): number | null {
+export function worstLayers({ layers }: Pick<Exception, 'layers'>): number | null {
   return typeof layers === 'string' && layers.startsWith('worst:') ? Number(layers.slice(6)) : null;
 }
 
@@ -116,10 +116,8 @@ function changed(
 }
 
 /** True where some place is quantized otherwise than the rest. */
-export function hasExceptions({ exceptions = [], ...parts }: Quantization): boolean {
-  return exceptions.some((exception) =>
-    EXCEPTION_PARTS.some((part) => exception[part] !== undefined && parts[part].bits < 16),
-  );
+export function hasExceptions(quantization: Quantization): boolean {
+  return quantization.exceptions?.some((exception) => hasEffect(exception, quantization)) ?? false;
 }
 
 /** The exceptions as they decide a result; nothing where there are none. */
@@ -137,10 +135,36 @@ export function weightExceptionsSpec({ exceptions = [] }: Quantization): {
     : {};
 }
 
+/** True where something is rounded: without exceptions, whatever has 16 bits stays as it is. */
+export function isQuantized(quantization: Quantization): boolean {
+  return EXCEPTION_PARTS.some((part) => quantization[part].bits < 16);
+}
+
 /** True where exceptions are to be chosen: within a budget, or in layers by what they cost. */
-export function choosesExceptions({ budget, exceptions }: Quantization): boolean {
-  if (exceptions === undefined) return budget !== undefined;
-  return exceptions.some((exception) => worstLayers(exception) !== null);
+export function choosesExceptions(quantization: Quantization): boolean {
+  const { budget, exceptions } = quantization;
+  if (exceptions === undefined) return budget !== undefined && isQuantized(quantization);
+  return exceptions.some(
+    (exception) => worstLayers(exception) !== null && hasEffect(exception, quantization),
+  );
+}
+
+/** Without a budget, and without layers to be chosen, where nothing that they would change is rounded. */
+export function withoutIdleChoices(quantization: Quantization): Quantization {
+  const { exceptions, budget, ...parts } = quantization;
+  const own = exceptions?.filter(
+    (exception) => worstLayers(exception) === null || hasEffect(exception, quantization),
+  );
+  return {
+    ...parts,
+    ...(own && (own.length > 0 || exceptions?.length === 0) && { exceptions: own }),
+    ...(budget !== undefined && isQuantized(quantization) && { budget }),
+  };
+}
+
+/** What has 16 bits everywhere has no exceptions. */
+function hasEffect(exception: Exception, quantization: Quantization): boolean {
+  return EXCEPTION_PARTS.some((part) => exception[part] !== undefined && quantization[part].bits < 16);
 }
 
 /**

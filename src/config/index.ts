@@ -37,6 +37,7 @@ export {
   sitesOf,
   weightExceptionsSpec,
   withoutChosen,
+  withoutIdleChoices,
   worstLayers,
 } from './exceptions.ts';
 export type { Fault, JsonPath, RuleFault, TextRange } from './faults.ts';

@@ -132,7 +132,7 @@ export const quantizationSchema = z
       .max(16)
       .optional()
       .describe(
-        'Average bits of what is multiplied, above those of quantization: exceptions of 8 bits are then chosen within it, where they save most of the loss for each bit (`spinquant attribute`). In linear layers a weight and an activation count half each, in attention keys and values. Not together with exceptions. Reference: none.',
+        'Average bits of what is multiplied, above those of quantization: exceptions of 8 bits are then chosen within it, where they save most of the loss for each bit (`spinquant attribute`). In linear layers a weight and an activation count half each, in attention keys and values. Each cell of a table chooses its own. Not together with exceptions. Reference: none.',
       ),
   })
   .prefault({})

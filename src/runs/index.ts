@@ -21,7 +21,7 @@ export {
   writeClipRatios,
 } from './clip-ratios.ts';
 export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom } from './event-log.ts';
-export { exceptionText } from './exception-words.ts';
+export { exceptionLine, exceptionText } from './exception-words.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
 export type { RunList } from './list.ts';
@@ -33,7 +33,14 @@ export type { RoundingRecord } from './old-forms.ts';
 export { parseRounding } from './old-forms.ts';
 export { isAlive } from './process.ts';
 export type { Provenance, RunCell, RunRecord, RunStatus } from './record.ts';
-export type { LossSummary, NewResults, PerplexityResult, ResultsFile, RotationsOf } from './results.ts';
+export type {
+  AverageBits,
+  LossSummary,
+  NewResults,
+  PerplexityResult,
+  ResultsFile,
+  RotationsOf,
+} from './results.ts';
 export { perplexitiesSchema } from './results.ts';
 export { createRun, openRun, Run } from './run.ts';
 export type { KeptTask, TaskResult } from './task-results.ts';

@@ -42,6 +42,13 @@ export interface RotationsOf {
   readonly seed: number | null;
 }
 
+/** Average bits of what a token's multiplications multiply. */
+export interface AverageBits {
+  readonly mixed: number;
+  /** The same without the exceptions. */
+  readonly uniform: number;
+}
+
 export interface ResultsFile {
   readonly version: 1;
   /** Setting, such as `W4A4KV4`. */
@@ -63,6 +70,8 @@ export interface ResultsFile {
    * cell of a table: in any of its steps, also those that another cell ran. Absent in files of earlier versions.
    */
   readonly peakBytes?: number | undefined;
+  /** Present where some places have other bits than the rest. */
+  readonly averageBits?: AverageBits | undefined;
   /** Present where the run measured rotations that another run learned. */
   readonly rotationsOf?: RotationsOf | undefined;
   /** The newest measurement ended then, ISO 8601 in UTC; null in files of earlier versions. */
@@ -107,6 +116,7 @@ export const resultsSchema = z.looseObject({
   tasks: z.array(taskResultSchema).optional(),
   seconds: z.record(z.string(), z.number()),
   peakBytes: z.number().optional(),
+  averageBits: z.object({ mixed: z.number(), uniform: z.number() }).optional(),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
   measuredAt: z.string().nullable().default(null),
 }) satisfies z.ZodType<ResultsFile>;

@@ -50,3 +50,18 @@ test('an option that is used changes the keys of its cells', () => {
   const blocks = keysWith({ rotation: { r4Blocks: 'power-of-two' } });
   assert.notEqual(blocks['spinquant-had-gptq'], keysWith({})['spinquant-had-gptq']);
 });
+
+test('what exceptions are chosen by changes the keys of cells that choose, and no others', () => {
+  const worst = (count: number) => ({
+    quantization: { exceptions: [{ layers: `worst:${count}`, keys: { bits: 8 } }] },
+  });
+  const [none, four, five] = [keysWith({}), keysWith(worst(4)), keysWith(worst(5))];
+  const [budget, more] = [4.25, 4.5].map((bits) => keysWith({ quantization: { budget: bits } }));
+  for (const method of ['rtn', 'gptq', 'spinquant-had-gptq', 'three'])
+    assert.equal(new Set([none, four, five, budget, more].map((keys) => keys?.[method])).size, 5, method);
+  // Nothing is rounded at full precision: there is nothing to choose.
+  assert.deepEqual([four.fp, five.fp, budget?.fp], [none.fp, none.fp, none.fp]);
+  const text = { budget: 4.25 };
+  const seeded = keysWith({ quantization: text, calibration: { ...TEXT.calibration, samples: 64 } });
+  assert.notEqual(seeded.rtn, budget?.rtn, 'the text that costs are taken on');
+});

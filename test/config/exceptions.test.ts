@@ -70,13 +70,16 @@ test('faults are found at their places', () => {
     assert.deepEqual(faultsOf(quantization, more), expected, JSON.stringify(quantization));
 });
 
-test('what would be chosen for each cell of a table is refused there', () => {
-  const matrix = { bits: ['4-4-4'], methods: ['rtn'] };
+test('cells of a table choose; one whose bits leave nothing to a budget stays empty', () => {
+  const matrix = { bits: ['4-4-4', '4-8-8'], methods: ['rtn'] };
   const more = { matrix, evaluation: { perplexity: [{ name: 't', text: 'x' }] } };
   const found = (quantization: object) => faultsOf(quantization, more).map((fault) => fault.split(' @')[0]);
-  assert.deepEqual(found({ exceptions: [{ layers: 'worst:1', ...A8 }] }), ['error config/empty-cell']);
-  assert.deepEqual(found({ budget: 4.25 }), ['error config/empty-cell']);
+  assert.deepEqual(found({ exceptions: [{ layers: 'worst:1', ...A8 }] }), []);
   assert.deepEqual(found({ exceptions: [{ layers: [1], ...A8 }] }), []);
+  assert.deepEqual(found({ budget: 6.5 }), []);
+  assert.deepEqual(found({ budget: 4.25 }), ['warning config/empty-cell'], '4-8-8 has 6 bits at least');
+  const textless = faultsOf({ budget: 4.25 }, { ...more, calibration: { text: [] } });
+  assert.ok(textless.length > 0 && textless.every((fault) => fault.startsWith('error config/empty-cell')));
 });
 
 const parse = (quantization: object) => experimentSchema.parse({ model: 'm', quantization });

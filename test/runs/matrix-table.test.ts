@@ -39,6 +39,7 @@ function cell(method: string, seed: number, value: number | null, more: Partial<
             measuredAt: '2026-01-01T00:00:00Z',
           },
     seconds: value === null ? null : 2.5,
+    mixed: null,
     model: 'abc',
     message: null,
     ...more,
@@ -114,13 +115,13 @@ test('cells without numbers say why, in every format', () => {
   const csv = formatMatrix(table, 'csv').split('\r\n');
   assert.equal(
     csv[0],
-    'method,title,bits,seed,metric,name,value,standardError,count,limit,seconds,peakBytes,status,run,model,measuredAt,message',
+    'method,title,bits,seed,metric,name,value,standardError,count,limit,seconds,peakBytes,status,run,model,measuredAt,message,averageBits,exceptions',
   );
   assert.equal(
     csv[2],
-    'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,2.5,1048576,finished,a-0,abc,2026-01-01T00:00:00Z,',
+    'a,A,4-4-4,0,perplexity,wiki,12.3456789,,2,,2.5,1048576,finished,a-0,abc,2026-01-01T00:00:00Z,,,',
   );
-  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,,,empty,,abc,,weights only');
+  assert.equal(csv[4], 'q,Q,4-4-4,0,,,,,,,,,empty,,abc,,weights only,,');
   const { cells, notes } = JSON.parse(formatMatrix(table, 'json')) as {
     notes: string[];
     cells: { value: number | null; seconds: number | null; peakBytes: number | null }[];

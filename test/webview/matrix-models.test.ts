@@ -15,7 +15,7 @@ import { type DepthMeasure, linesOf } from '../../webview/results/matrix/depth.t
 import { meanBits, paretoPoints } from '../../webview/results/matrix/pareto.ts';
 import { PICTURES, type PictureId } from '../../webview/results/matrix/pictures.ts';
 import { quantile, stripsOf } from '../../webview/results/matrix/spread.ts';
-import { blocksOf, cellText, notesOf } from '../../webview/results/matrix/table.ts';
+import { averageBitsText, blocksOf, cellText, notesOf } from '../../webview/results/matrix/table.ts';
 import type { PictureView } from '../../webview/results/matrix/view.ts';
 import { standaloneSpec } from '../../webview/shared/standalone-spec.ts';
 import { themeFrom } from '../../webview/shared/theme.ts';
@@ -25,6 +25,10 @@ import { matrixOf } from './states.ts';
 const strings = matrixStrings((text) => text);
 const theme = themeFrom(() => '', false);
 const IDS = Object.keys(PICTURES) as PictureId[];
+
+interface Settings {
+  readonly quantization: object;
+}
 
 let root: string;
 let file: string;
@@ -128,6 +132,30 @@ test('seconds are those of learning, rounding and evaluation, from the events', 
   // Six layers at 9.5 s besides the evaluation.
   assert.equal(secondsOf('gptq'), 310 + 6 * 9.5);
   assert.equal(table.rows.find(({ isFull }) => isFull)?.cells[0]?.seconds, 38);
+});
+
+test('average bits stand beside a row with exceptions, which are told below', async () => {
+  const isIt = ({ method, bits }: { method: string; bits: string }) => method === 'rtn' && bits === '4-4-4';
+  const before = table.rows.find(isIt)!;
+  assert.deepEqual([averageBitsText(before), table.exceptions], ['–', []]);
+  const run = await openRun(before.cells[0]!.run!);
+  const [results, settings] = [run.path('results'), run.path('experiment')].map(
+    (path) => [path, readFileSync(path, 'utf8')] as const,
+  );
+  const change = ([path, text]: readonly [string, string], to: (json: Settings) => object) =>
+    writeFileSync(path, JSON.stringify(to(JSON.parse(text) as Settings)));
+  change(results!, (json) => ({ ...json, averageBits: { mixed: 4.25, uniform: 4 } }));
+  const exceptions = [{ layers: [0, 1, 3], keys: { bits: 8 } }];
+  change(settings!, (json) => ({ ...json, quantization: { ...json.quantization, exceptions } }));
+  const after = await tableAt(null);
+  const row = after.rows.find(isIt)!;
+  assert.equal(averageBitsText(row), '4.250');
+  assert.deepEqual(after.exceptions, ['RTN at 4-4-4: 4.250 bits on average: keys 8 in layers 0-1 3.']);
+  const bitsOf = (shown: MatrixTable) =>
+    paretoPoints(viewOf(shown), 'mean-bits').find(({ name, bits }) => name === 'RTN' && bits === '4-4-4')!
+      .cost;
+  assert.equal(bitsOf(after) - bitsOf(table), 0.25);
+  for (const [path, text] of [results!, settings!]) writeFileSync(path, text);
 });
 
 test('every spec compiles without a word, on the page and as a file; its data are those that it names', async () => {

@@ -59,7 +59,9 @@ async function evaluateOn(
   const kept = 'run' in result ? `\n\nRun: ${result.run}` : '';
   const tables = measurementTables(result).join('\n\n');
   const products = result.products === null ? '' : `\n\n${productsText(result.products)}`;
-  output.result(`${result.bits}\n\n${tables}${originText(result)}${products}${kept}`);
+  const { averageBits } = result;
+  const average = averageBits ? `, ${averageBits.mixed.toFixed(3)} bits on average` : '';
+  output.result(`${result.bits}${average}\n\n${tables}${originText(result)}${products}${kept}`);
 }
 
 /** Whose rotations were measured, and by which seed they began. */

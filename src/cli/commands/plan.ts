@@ -42,7 +42,7 @@ export async function plan(file: string, flags: PlanFlags, output: Output): Prom
   output.result(previewText(preview));
 }
 
-function stepsText({ steps, expected }: StepsPreview): string {
+function stepsText({ steps, exceptions, expected }: StepsPreview): string {
   const rows = steps.map(({ name, kind, seconds, peakBytes }) => [
     name,
     kind,
@@ -50,7 +50,8 @@ function stepsText({ steps, expected }: StepsPreview): string {
     peakBytes === null ? '–' : `~${formatBytes(peakBytes)}`,
   ]);
   const table = formatTable(['step', 'kind', 'time', 'memory'], rows, ['left', 'left', 'right', 'right']);
-  return [table, '', `${expectedText(expected)} ${ESTIMATED}`].join('\n');
+  const chosen = exceptions === null ? [] : [`Exceptions: ${exceptions}.`, ''];
+  return [table, '', ...chosen, `${expectedText(expected)} ${ESTIMATED}`].join('\n');
 }
 
 function previewText({ cells, steps, expected }: MatrixPreview): string {
@@ -68,7 +69,17 @@ function previewText({ cells, steps, expected }: MatrixPreview): string {
     ]),
     ['left', 'left', 'right', 'left'],
   );
-  return [cellTable, '', stepTable(steps), '', totalText(steps, expected)].join('\n');
+  return [cellTable, '', ...exceptionLines(cells), stepTable(steps), '', totalText(steps, expected)].join(
+    '\n',
+  );
+}
+
+/** What cells have, or will choose, in place of the bits of their column. */
+function exceptionLines(cells: MatrixPreview['cells']): string[] {
+  const lines = cells.flatMap(({ bits, title, seed, exceptions }) =>
+    exceptions === null ? [] : [`${bits} ${title}, seed ${seed}: exceptions ${exceptions}.`],
+  );
+  return lines.length === 0 ? [] : [...lines, ''];
 }
 
 /** Steps of one name in one line. */

@@ -1,7 +1,6 @@
 /** What one cell cannot express leaves that cell empty, and the others alone. */
 import { isObject } from '../../protocol/object.ts';
 import { hasLearnedRotation } from '../derived.ts';
-import { chosenInTables } from '../exception-rules.ts';
 import { formatPath, type JsonPath, type RuleFault } from '../faults.ts';
 import { validateTogether } from '../validate-together.ts';
 import type { Cell } from './expand.ts';
@@ -9,8 +8,7 @@ import type { Cell } from './expand.ts';
 /** The fault for which a cell stays empty; null where it can be computed. */
 export function faultsOfCell({ experiment }: Cell): RuleFault[] {
   const purpose = hasLearnedRotation(experiment.rotation) ? 'optimize' : 'evaluate';
-  const faults = [...chosenInTables(experiment), ...validateTogether(experiment, purpose)];
-  return faults.filter(({ severity }) => severity === 'error');
+  return validateTogether(experiment, purpose).filter(({ severity }) => severity === 'error');
 }
 
 type CellFault = Pick<RuleFault, 'path' | 'message' | 'hint'>;

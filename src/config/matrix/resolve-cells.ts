@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { measuredAt } from '../../protocol/precision.ts';
 import { ONLY_CELL } from '../../protocol/table-cell.ts';
 import { bitsLabel, hasLearnedRotation, isSeeded } from '../derived.ts';
+import { withoutIdleChoices } from '../exceptions.ts';
 import { asCellsWere } from '../later-options.ts';
 import { METHODS } from '../methods/index.ts';
 import { portableExperiment, type ResolvedExperiment, resolvePortable } from '../resolve.ts';
@@ -23,7 +24,9 @@ export function resolvedCells(experiment: ResolvedExperiment): ResolvedCell[] {
   if (!matrix) return [];
   return cellsOf(source.written, matrix).map((cell) => {
     const { bits, method, title, seed, seeded, experiment: settings } = cell;
-    const own = { ...resolvePortable(settings, source.file), device, threads, memoryLimit, runs };
+    const quantization = withoutIdleChoices(settings.quantization);
+    const portable = resolvePortable({ ...settings, quantization }, source.file);
+    const own = { ...portable, device, threads, memoryLimit, runs };
     return { bits, method, title, seed, seeded, cell, experiment: own, key: settingsKey(own) };
   });
 }

@@ -2,15 +2,20 @@
 import { type ResolvedExperiment, roundingOf } from '../../config/index.ts';
 import type { RoundedPart } from '../../protocol/block.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
-import { formatCount } from '../../protocol/text.ts';
-import { type AttributionFile, writeAttribution } from '../../runs/index.ts';
-import { type Estimates, estimate } from '../attribution/estimate.ts';
+import { type AttributionCell, type AttributionFile, writeAttribution } from '../../runs/index.ts';
 import { type Measured, measureExactly } from '../attribution/exact.ts';
-import { GatedNetwork, predicted, type Sequences, sequencesOf } from '../attribution/gated-network.ts';
+import { GatedNetwork } from '../attribution/gated-network.ts';
 import type { RoundedSource } from '../network/rounded-weights.ts';
+import {
+  ATTRIBUTED_TOKENS,
+  type Attributed,
+  attributedSteps,
+  estimated,
+  followed,
+  groupsOf,
+} from './choose/attribution-step.ts';
 import { budgetCurve } from './choose/budget-curve.ts';
 import type { Executor } from './execute.ts';
-import { scaled } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { gatedNetworks } from './networks.ts';
 import type { AttributeOptions } from './options.ts';
@@ -18,16 +23,10 @@ import { phase } from './phases.ts';
 import { Places } from './places.ts';
 import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
 import type { Step } from './step.ts';
-import { clipsStep, quantizedBench } from './steps/clips.ts';
+import { quantizedBench } from './steps/clips.ts';
 import { givenStep, startStep } from './steps/maps.ts';
-import { type Blocks, textSteps } from './steps/texts.ts';
 import { weightsStep } from './steps/weights.ts';
 import { labelOf, type Workbench } from './workbench.ts';
-
-/** Tokens of the calibration text that the loss is looked at on, unless asked otherwise. */
-export const ATTRIBUTED_TOKENS = 8192;
-/** Tokens that go through a layer at once. */
-const TOKENS_AT_ONCE = 2048;
 
 /**
  * Attributes the loss of the quantized network to its roundings, on the calibration text. Without learned rotations it is
@@ -66,7 +65,7 @@ export async function* attributeLoss(
 }
 
 /** The same on a bench that is open. */
-export async function* attributed(
+async function* attributed(
   executor: Executor,
   source: Source | null,
   { tokens, exact = false }: Pick<AttributeOptions, 'tokens' | 'exact'>,
@@ -78,9 +77,7 @@ export async function* attributed(
   if (weights && !rounded) yield nearestInstead(bench);
   const own = quantizedBench(executor, { trained: null, clips });
   const network = new GatedNetwork(bench.cache, gatedNetworks(own, state, rounded), signal);
-  const count = groups.reduce((sum, group) => sum + predicted(group), 0);
-  const detail = `attribution on ${formatCount(count, 'token')}`;
-  const estimates = yield* phase('statistics', seconds, () => followed(estimate(network, groups)), detail);
+  const found = yield* estimated(executor, network, groups);
   const measured = exact
     ? yield* phase(
         'statistics',
@@ -91,21 +88,18 @@ export async function* attributed(
     : [];
   const method = roundingOf(bench.experiment.quantization)?.name ?? 'none';
   const how = weights && !rounded ? 'rtn' : method;
-  return fileOf(bench, network, { estimates, measured, tokens: count, weights: how });
+  return { version: 1, bits: labelOf(bench), weights: how, ...found, cells: withMeasured(found, measured) };
 }
 
 /** The maps of a network and the text that its loss is looked at on. */
 async function* lookedAt(executor: Executor, source: Source | null, tokens = ATTRIBUTED_TOKENS) {
   const { experiment } = executor.bench;
-  const { calibration } = textSteps(experiment);
   const given = source ? givenStep(experiment, source.rotations) : startStep(experiment);
-  // Whoever looks at a network does not want to train one first.
-  const { maps, grids } = scaled(experiment, executor.bench, given, { calibration, trained: null });
-  const blocks = yield* executor.execute(calibration);
-  const state = yield* executor.execute(maps);
-  const clips = clipsStep(experiment, maps, calibration);
-  if (clips) yield* executor.execute(clips);
-  return { calibration, maps, grids, clips, state, groups: groupsOf(blocks, tokens) };
+  const steps = attributedSteps(experiment, executor.bench, given);
+  const blocks = yield* executor.execute(steps.calibration);
+  const state = yield* executor.execute(steps.maps);
+  if (steps.clips) yield* executor.execute(steps.clips);
+  return { ...steps, state, groups: groupsOf(blocks, tokens) };
 }
 
 /** The weights that a run has kept; null where they are rounded to nearest, or would have to be rounded first. */
@@ -127,42 +121,13 @@ function nearestInstead({ experiment }: Workbench): RunEvent {
   });
 }
 
-/** Whole sequences up to so many tokens, at least one; several go through a layer together. */
-function groupsOf(blocks: Blocks, tokens: number): Sequences[] {
-  const length = blocks[0]?.length ?? 1;
-  const wanted = blocks.slice(0, Math.max(1, Math.floor(tokens / length)));
-  const batch = Math.max(1, Math.floor(TOKENS_AT_ONCE / length));
-  return Array.from({ length: Math.ceil(wanted.length / batch) }, (_, group) =>
-    sequencesOf(wanted.slice(group * batch, (group + 1) * batch)),
-  );
-}
-
-/** The result of work whose progress is not told. */
-async function followed<T>(work: AsyncGenerator<number, T>): Promise<T> {
-  for (;;) {
-    const next = await work.next();
-    if (next.done) return next.value;
-  }
-}
-
-interface Found {
-  readonly estimates: Estimates;
-  readonly measured: readonly Measured[];
-  readonly tokens: number;
-  readonly weights: string;
-}
-
-function fileOf(
-  bench: Workbench,
-  network: GatedNetwork,
-  { estimates, measured, tokens, weights }: Found,
-): AttributionFile {
+/** The estimates with what was measured beside them. */
+function withMeasured({ cells }: Attributed, measured: readonly Measured[]): AttributionCell[] {
   const keyOf = ({ layer, part }: { readonly layer: number; readonly part: RoundedPart }) =>
     `${layer} ${part}`;
   const byKey = new Map(measured.map((one) => [keyOf(one), { rise: one.rise, fall: one.fall }]));
-  const cells = estimates.cells.map(({ layer, part, rise, share }) => {
-    const own = byKey.get(keyOf({ layer, part }));
-    return { layer, part, bits: network.bits(layer, part), rise, share, ...(own && { measured: own }) };
+  return cells.map((cell) => {
+    const own = byKey.get(keyOf(cell));
+    return { ...cell, ...(own && { measured: own }) };
   });
-  return { version: 1, bits: labelOf(bench), weights, tokens, loss: estimates.loss, cells };
 }

@@ -1,4 +1,11 @@
-import { hasLearnedRotation, type Purpose, type ResolvedExperiment } from '../../config/index.ts';
+import {
+  choosesExceptions,
+  hasLearnedRotation,
+  type Purpose,
+  type ResolvedExperiment,
+} from '../../config/index.ts';
+import { attributionStep } from './choose/attribution-step.ts';
+import { withoutExceptions } from './choose/choose-exceptions.ts';
 import { methodsOf } from './experiment-methods.ts';
 import { planEvaluate, planInspect, planOptimize } from './experiment-plan.ts';
 import { type Step, type StepKind, withInputs } from './step.ts';
@@ -31,7 +38,13 @@ export async function stepsOf(
   experiment: ResolvedExperiment,
   purpose: Purpose,
 ): Promise<readonly Step<unknown>[]> {
-  return withInputs(await targetsOf(experiment, purpose));
+  return withInputs([...(await choiceOf(experiment)), ...(await targetsOf(experiment, purpose))]);
+}
+
+/** What exceptions are chosen by, before all else. */
+async function choiceOf(experiment: ResolvedExperiment): Promise<Step<unknown>[]> {
+  if (!choosesExceptions(experiment.quantization)) return [];
+  return [attributionStep(withoutExceptions(experiment), await methodsOf(experiment))];
 }
 
 async function targetsOf(experiment: ResolvedExperiment, purpose: Purpose): Promise<Step<unknown>[]> {

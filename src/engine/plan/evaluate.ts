@@ -2,6 +2,7 @@ import { hasLearnedRotation, type ResolvedExperiment } from '../../config/index.
 import type { RunEvent } from '../../protocol/events.ts';
 import { openRun, type Run } from '../../runs/index.ts';
 import { addToRun, expectPlace } from './add-to-run.ts';
+import { mixedBits } from './choose/budget.ts';
 import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { evaluateStock } from './evaluate-stock.ts';
 import { planEvaluate } from './experiment-plan.ts';
@@ -50,7 +51,7 @@ export async function* evaluateExperiment(
     if (own) await addToRun(own, perplexity, tasks);
     const rotationsOf = source?.origin ?? null;
     const { device } = bench.runtime;
-    return { perplexity, tasks, bits: labelOf(bench), rotationsOf, products, device };
+    return { perplexity, tasks, bits: labelOf(bench), ...mixedBits(bench), rotationsOf, products, device };
   });
 }
 

@@ -2,6 +2,7 @@ import { experimentSlug, hasLearnedRotation, type ResolvedExperiment } from '../
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { createRun } from '../../runs/index.ts';
+import { mixedBits } from './choose/budget.ts';
 import { withExceptionsChosen } from './choose/choose-exceptions.ts';
 import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
@@ -69,7 +70,7 @@ async function* optimizeInRun(
     yield* executor.executeOnLeader(statistics);
     const { seconds } = executor;
     const results = { loss, ...worstErrors(state), steps, perplexity: measured };
-    const withTasks = { ...results, ...(tasks.length > 0 && { tasks }) };
+    const withTasks = { ...results, ...(tasks.length > 0 && { tasks }), ...mixedBits(bench) };
     run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds, peakBytes: peak.end() });
     return { run: run.dir, ...results, tasks, device: bench.runtime.device };
   });

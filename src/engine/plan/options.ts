@@ -2,7 +2,7 @@
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
 import type { AttributionFile } from '../../runs/attribution.ts';
-import type { LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
+import type { AverageBits, LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { TaskResult } from '../../runs/task-results.ts';
 import type { Ranks } from '../distributed/ranks.ts';
@@ -95,6 +95,8 @@ export interface EvaluateResult {
   readonly tasks: readonly TaskResult[];
   /** Setting, such as `W4A4KV4`. */
   readonly bits: string;
+  /** Present where some places have other bits than the rest. */
+  readonly averageBits?: AverageBits | undefined;
   /** The run that learned the rotations; null where none were. */
   readonly rotationsOf: RotationsOf | null;
   /** Products of the quantized network that were of whole numbers, and the others; null where it was simulated. */

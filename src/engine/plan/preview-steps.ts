@@ -1,5 +1,6 @@
 import type { Purpose, ResolvedExperiment } from '../../config/index.ts';
 import type { RunEvent } from '../../protocol/events.ts';
+import { exceptionsPreview } from './choose/choose-exceptions.ts';
 import { describeSteps, type StepDescription, stepsOf } from './describe-plan.ts';
 import { estimatesOf } from './estimate/estimates-of.ts';
 import { type Expected, expectedOf } from './estimate/expected.ts';
@@ -19,6 +20,8 @@ export interface StepEstimate extends StepDescription {
 
 export interface StepsPreview {
   readonly steps: readonly StepEstimate[];
+  /** Average bits and the exceptions, or how these will be chosen; null where there are none. */
+  readonly exceptions: string | null;
   readonly expected: Expected;
 }
 
@@ -41,6 +44,7 @@ export async function* previewSteps(
       const seconds = cost ? estimates.seconds(step.name, cost.work) : null;
       return { ...described[index]!, seconds, peakBytes: cost?.bytes ?? null };
     });
-    return { steps, expected: expectedOf(steps) };
+    const exceptions = exceptionsPreview(experiment, bench.checkpoint.config);
+    return { steps, exceptions, expected: expectedOf(steps) };
   });
 }

@@ -18,6 +18,8 @@ function tableTexts(t: Translate) {
     method: t('method'),
     perplexity: t('{0} · perplexity ↓'),
     accuracy: t('{0} · accuracy ↑'),
+    averageBits: t('bits on average'),
+    exceptions: t('Places with other bits'),
     time: t('time'),
     memory: t('peak memory'),
     showPublished: t('Published values'),

@@ -39,6 +39,8 @@ export interface MatrixCell {
   readonly seconds: number | null;
   /** Largest resident size of the process in any of its steps; null where the run does not tell. */
   readonly peakBytes: number | null;
+  /** Null where all places have the bits of its row, and where the run does not tell. */
+  readonly averageBits: { readonly mixed: number; readonly uniform: number } | null;
   readonly hasActivations: boolean;
 }
 
@@ -117,6 +119,8 @@ export interface MatrixTable {
   readonly published: PublishedPart | null;
   /** Sentences below the table: where no best is marked and why, and limits of what was measured. */
   readonly remarks: readonly string[];
+  /** Sentences: which places of which rows have other bits than the rest. */
+  readonly exceptions: readonly string[];
   /** Whether filling the table measures activations and weights. */
   readonly statistics: boolean;
   /** Setting of bits of {@link depth}. */

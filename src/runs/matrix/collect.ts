@@ -10,14 +10,21 @@ import {
 import { UserError } from '../../protocol/errors.ts';
 import type { Variant } from '../../protocol/events.ts';
 import type { CellReasons } from '../../protocol/worker.ts';
+import { exceptionLine } from '../exception-words.ts';
 import { RunHistory } from '../history.ts';
 import { listRuns } from '../list.ts';
 import type { RunStatus } from '../record.ts';
-import type { ResultsFile } from '../results.ts';
+import type { AverageBits, ResultsFile } from '../results.ts';
 import type { Run } from '../run.ts';
 
 /** That of its run; `empty` cannot be computed, `missing` has not been yet. */
 export type CellStatus = RunStatus | 'missing' | 'empty';
+
+/** Some places have other bits than the rest. */
+export interface MixedBits extends AverageBits {
+  /** A line for each exception. */
+  readonly exceptions: readonly string[];
+}
 
 export interface TableCell {
   /** `4-4-16`. */
@@ -36,6 +43,8 @@ export interface TableCell {
   readonly results: ResultsFile | null;
   /** Of learning, rounding and evaluation together; null where the run does not tell. */
   readonly seconds: number | null;
+  /** Null where all places have the bits of the cell, and where its run does not tell. */
+  readonly mixed: MixedBits | null;
   /** SHA-256 of the model's files; null where unknown. */
   readonly model: string | null;
   /** Why it has no numbers; null where it has. */
@@ -88,15 +97,27 @@ async function tableCell(
   const { bits, method, title, seed, seeded } = cell;
   const { run, status, message } = standOf(cell, runs, reasons);
   const about = { bits, method, title, seed, seeded, run: run?.dir ?? null };
-  const none = { results: null, seconds: null, model: run?.record.provenance?.model.sha256 ?? null };
+  const none = {
+    results: null,
+    seconds: null,
+    mixed: null,
+    model: run?.record.provenance?.model.sha256 ?? null,
+  };
   if (!run || status !== 'finished') return { ...about, ...none, status, message };
   try {
     const results = await run.readResults();
-    return { ...about, ...none, status, results, seconds: await secondsOf(run, method), message };
+    const [seconds, mixed] = [await secondsOf(run, method), await mixedOf(run, results)];
+    return { ...about, ...none, status, results, seconds, mixed, message };
   } catch (fault) {
     if (!(fault instanceof UserError)) throw fault;
     return { ...about, ...none, status: 'failed', message: fault.message };
   }
+}
+
+async function mixedOf(run: Run, { averageBits }: ResultsFile): Promise<MixedBits | null> {
+  if (!averageBits) return null;
+  const { exceptions = [] } = (await run.readExperiment()).quantization;
+  return { ...averageBits, exceptions: exceptions.map(exceptionLine) };
 }
 
 interface CellStand extends Pick<TableCell, 'status' | 'message'> {

@@ -6,12 +6,15 @@ export {
   collectCells,
   countCells,
   countOf,
+  type MixedBits,
   type TableCell,
   variantOfRow,
 } from './collect.ts';
 export { formatMatrix, TABLE_FORMATS, type TableFormat } from './formats/index.ts';
 export { type CellDocument, cellDocuments, tableDocument } from './formats/json.ts';
 export {
+  averageBitsText,
+  mixedNotes,
   publishedHeading,
   publishedMetrics,
   publishedNotes,

@@ -50,7 +50,7 @@ export function paretoPoints(view: PictureView, cost: Cost): ParetoPoint[] {
     .filter(({ isFull, bits }) => !isFull && (cost === 'mean-bits' || bits === table.bits))
     .flatMap((row) => {
       const value = meanOf(row, column);
-      const price = cost === 'seconds' ? meanSeconds(row) : meanBits(row.bits);
+      const price = cost === 'seconds' ? meanSeconds(row) : bitsOfRow(row);
       if (value === null || price === null) return [];
       return [{ name: names.get(row.method) ?? row.title, bits: row.bits, cost: price, value }];
     });
@@ -71,6 +71,19 @@ function beats(other: Priced, point: Priced, sign: 1 | -1): boolean {
 export function meanSeconds({ cells }: MatrixRow): number | null {
   const known = cells.map(({ seconds }) => seconds).filter((seconds) => seconds !== null);
   return known.length === 0 ? null : known.reduce((sum, seconds) => sum + seconds, 0) / known.length;
+}
+
+/** The mean of the numbers of `4-8-16`, with what exceptions add on average. */
+function bitsOfRow(row: MatrixRow): number | null {
+  const bits = meanBits(row.bits);
+  return bits === null ? null : bits + (addedBits(row) ?? 0);
+}
+
+/** Average bits that exceptions add, the mean over seeds; null where no seed has any. */
+export function addedBits({ cells }: MatrixRow): number | null {
+  const known = cells.flatMap(({ averageBits }) => averageBits ?? []);
+  if (known.length === 0) return null;
+  return known.reduce((sum, { mixed, uniform }) => sum + mixed - uniform, 0) / known.length;
 }
 
 /** The mean of the numbers of `4-8-16`. */

@@ -4,7 +4,7 @@ import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.
 import type { OpenTarget } from '../../../src/protocol/panels/results.ts';
 import { button, h } from '../../shared/dom.ts';
 import { formatBytes, formatSeconds } from '../../shared/format.ts';
-import { heading } from './table.ts';
+import { heading, isMixed } from './table.ts';
 import { formatValue } from './view.ts';
 
 export interface RunsInput {
@@ -24,6 +24,7 @@ export function runsView(input: RunsInput): HTMLElement {
     headCell(strings.seed),
     headCell(strings.state),
     ...table.columns.map((column) => headCell(heading(column, strings), 'number')),
+    ...(isMixed(row) ? [headCell(strings.averageBits, 'number')] : []),
     headCell(strings.time, 'number'),
     headCell(strings.memory, 'number'),
     ...(withReasons ? [headCell(strings.reason)] : []),
@@ -54,8 +55,13 @@ export function runsView(input: RunsInput): HTMLElement {
   );
 }
 
-function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }: RunsInput): HTMLElement {
-  const { seed, seeded, status, values, seconds, peakBytes, message, run, hasActivations } = cell;
+function runRow(
+  cell: MatrixCell,
+  withReasons: boolean,
+  { table, row, strings, open }: RunsInput,
+): HTMLElement {
+  const { seed, seeded, status, values, seconds, peakBytes, message, run, averageBits, hasActivations } =
+    cell;
   const name = seeded ? String(seed) : strings.notDrawn;
   const link = (what: OpenTarget, text: string) =>
     button(text, () => run !== null && open(run, what), {
@@ -76,6 +82,7 @@ function runRow(cell: MatrixCell, withReasons: boolean, { table, strings, open }
     ...table.columns.map((column, at) =>
       numberCell(heading(column, strings), formatValue(values[at] ?? null, column.metric)),
     ),
+    ...(isMixed(row) ? [numberCell(strings.averageBits, averageBits?.mixed.toFixed(3) ?? '–')] : []),
     numberCell(strings.time, seconds === null ? '–' : formatSeconds(seconds)),
     numberCell(strings.memory, peakBytes === null ? '–' : formatBytes(peakBytes)),
     ...(withReasons ? [h('td', { role: 'cell', class: 'reason' }, message ?? '')] : []),

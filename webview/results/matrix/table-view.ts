@@ -7,7 +7,17 @@ import type {
 } from '../../../src/protocol/panels/matrix.ts';
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import { button, h } from '../../shared/dom.ts';
-import { type Block, blocksOf, cellText, heading, notesOf, stateOf, timeText } from './table.ts';
+import {
+  averageBitsText,
+  type Block,
+  blocksOf,
+  cellText,
+  heading,
+  isMixed,
+  notesOf,
+  stateOf,
+  timeText,
+} from './table.ts';
 
 export interface MatrixTableInput {
   readonly table: MatrixTable;
@@ -38,6 +48,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
         fill(strings.publishedColumn, strings.kinds[metric]),
       ),
     ),
+    ...(hasMixed(table) ? [h('th', { scope: 'col', class: 'number' }, strings.averageBits)] : []),
     h('th', { scope: 'col', class: 'number' }, strings.time),
   ];
   const notes = notesOf(table, strings);
@@ -69,6 +80,7 @@ export function matrixTableView(input: MatrixTableInput): HTMLElement {
       ),
     ),
     ...table.remarks.map((remark) => h('p', { class: 'quiet' }, remark)),
+    ...(table.exceptions.length === 0 ? [] : [notesView(table.exceptions, strings.exceptions)]),
     ...(notes.length === 0 ? [] : [notesView(notes, strings.notes)]),
     ...(published.notes.length === 0 ? [] : [notesView(published.notes, strings.publishedNotes)]),
   );
@@ -84,7 +96,7 @@ function notesView(notes: readonly string[], title: string): HTMLElement {
 }
 
 function blockView({ bits, rows }: Block, columns: number, input: MatrixTableInput): HTMLElement {
-  const width = columns + publishedOf(input).metrics.length + 2;
+  const width = columns + publishedOf(input).metrics.length + (hasMixed(input.table) ? 3 : 2);
   const title = h('th', { scope: 'rowgroup', colspan: width, class: 'block' }, h('span', {}, bits));
   return h('tbody', {}, h('tr', {}, title), ...rows.map((row) => rowView(row, columns, input)));
 }
@@ -97,9 +109,12 @@ function rowView(row: MatrixRow, columns: number, input: MatrixTableInput): HTML
     h('th', { scope: 'row', class: 'stay' }, row.title),
     ...Array.from({ length: columns }, (_, at) => h('td', { class: 'number' }, cellButton(row, at, input))),
     ...publishedOf(input).metrics.map((_, at) => publishedCell(row.published[at] ?? null, input.strings)),
+    ...(hasMixed(input.table) ? [h('td', { class: 'number quiet' }, averageBitsText(row))] : []),
     h('td', { class: 'number quiet' }, timeText(row)),
   );
 }
+
+const hasMixed = ({ rows }: MatrixTable): boolean => rows.some(isMixed);
 
 const NOTHING_PUBLISHED: PublishedPart = { metrics: [], notes: [] };
 

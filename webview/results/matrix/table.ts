@@ -9,7 +9,7 @@ import type {
 import type { MatrixStrings } from '../../../src/protocol/panels/matrix-strings.ts';
 import { OVERFLOW } from '../../../src/protocol/perplexity.ts';
 import { formatSeconds } from '../../shared/format.ts';
-import { meanSeconds } from './pareto.ts';
+import { addedBits, meanSeconds } from './pareto.ts';
 import { formatValue } from './view.ts';
 
 /** The rows of one setting of bits. */
@@ -58,6 +58,15 @@ export function timeText(row: MatrixRow): string {
   const seconds = meanSeconds(row);
   return seconds === null ? '–' : formatSeconds(seconds);
 }
+
+/** Average bits of what is multiplied, the mean over seeds; a dash where all places have the bits of the row. */
+export function averageBitsText(row: MatrixRow): string {
+  const more = addedBits(row);
+  const uniform = row.cells.find(({ averageBits }) => averageBits !== null)?.averageBits?.uniform;
+  return more === null || uniform === undefined ? '–' : (uniform + more).toFixed(3);
+}
+
+export const isMixed = (row: MatrixRow): boolean => addedBits(row) !== null;
 
 export function heading({ metric, name }: MatrixColumn, strings: MatrixStrings): string {
   return fill(strings[metric], name);

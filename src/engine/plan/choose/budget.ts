@@ -2,6 +2,7 @@
 import {
   EXCEPTION_SITES,
   type Exception,
+  hasExceptions,
   INPUT_OF_SITE,
   LINEARS_OF_SITE,
   type Quantization,
@@ -10,8 +11,9 @@ import {
   roundingOf,
 } from '../../../config/index.ts';
 import type { Linear } from '../../../protocol/block.ts';
-import type { AttributionFile } from '../../../runs/index.ts';
+import type { AttributionFile, AverageBits } from '../../../runs/index.ts';
 import type { ModelConfig } from '../../model/config.ts';
+import type { Workbench } from '../workbench.ts';
 import { partsOf } from './layers-by-cost.ts';
 
 /** Of rounding to 8 bits, little is left: its error is 2⁻⁴ of that of 4 bits, and its square 2⁻⁸. */
@@ -57,6 +59,17 @@ export function averageBits(quantization: Quantization, config: ModelConfig, seq
     add(attention, quantizationOfSite(quantization, 'value', layer).values.bits);
   }
   return bits / all;
+}
+
+/** Average bits for the results of an experiment; nothing where no place has others than the rest. */
+export function mixedBits({
+  experiment: { quantization, calibration },
+  checkpoint: { config },
+}: Pick<Workbench, 'experiment' | 'checkpoint'>): { readonly averageBits?: AverageBits } {
+  if (!hasExceptions(quantization)) return {};
+  const bitsOf = (own: Quantization) => averageBits(own, config, calibration.sequenceLength);
+  const uniform = bitsOf({ ...quantization, exceptions: undefined });
+  return { averageBits: { mixed: bitsOf(quantization), uniform } };
 }
 
 /** One place that could have more bits. */

@@ -2,24 +2,32 @@
 import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import manifest from '../../../../package.json' with { type: 'json' };
-import { clusterCells, type ResolvedCell, type ResolvedExperiment } from '../../../config/index.ts';
+import {
+  clusterCells,
+  type Exception,
+  type ResolvedCell,
+  type ResolvedExperiment,
+} from '../../../config/index.ts';
 import { systemFault } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, throwIfCancelled, UserError } from '../../../protocol/errors.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import { isLocked, openRun, type Run } from '../../../runs/index.ts';
 import { fromLeader } from '../../distributed/agreement.ts';
 import { ONE_RANK } from '../../distributed/ranks.ts';
+import { chosenBy } from '../choose/choose-exceptions.ts';
 import { runJob } from '../job.ts';
+import { targetsOf } from '../matrix/cell-plan.ts';
 import { CellRuns } from '../matrix/find-runs.ts';
 import { stepNames } from '../matrix/look-through.ts';
+import { cellWith, type OpenCell } from '../matrix/open-cell.ts';
 import { type CellJob, openCellRun, runCell } from '../matrix/run-cell.ts';
-import { jobOf } from '../matrix/run-matrix.ts';
+import { decidedJob, type Filling, jobOf } from '../matrix/run-matrix.ts';
 import { stepsFolder } from '../matrix/steps-folder.ts';
 import type { EngineOptions } from '../options.ts';
 import { Places } from '../places.ts';
 import type { RankPlace } from '../rank-place.ts';
 import { recordRun } from '../record-run.ts';
-import type { Step } from '../step.ts';
+import { type Step, withInputs } from '../step.ts';
 import { StepBusy } from '../step-lock.ts';
 import { StepStore } from '../step-store.ts';
 import { shortName } from './choose-tasks.ts';
@@ -106,35 +114,72 @@ async function* inBench(
   const places = new Places(null, [], experiment.runs);
   const setting = { job: 'optimize' as const, experiment, options, places, run: null };
   return yield* runJob(setting, async function* (bench) {
-    const job = yield* jobOf({ bench, store, options }, cell);
-    const run = await openTogether(experiment, job, options);
-    if (typeof run === 'string') return { state: 'finished', run, message: null };
-    return yield* inRun({ ...job, first: firstOf(job, request.step) }, run);
+    const filling = { bench, store, options };
+    const job = yield* jobOf(filling, cell);
+    const found = await findTogether(experiment, job, options);
+    if (found.done !== null) return { state: 'finished', run: found.done, message: null };
+    const decided = yield* orBusy(decideTogether(filling, job, { found, step: request.step }));
+    if (typeof decided === 'string') return { state: 'left', run: null, message: decided };
+    const run = await openTogether(decided, found.stopped, options);
+    return yield* inRun({ ...decided, first: firstOf(decided.open, request.step) }, run);
   });
 }
 
-/**
- * The run that this rank goes on with: that of the cell, or a copy of it.
- * @returns the folder of a run that is finished.
- */
-async function openTogether(
+/** What rank 0 finds of a cell. */
+interface FoundRuns {
+  /** The folder of a run that is finished; null where none is. */
+  readonly done: string | null;
+  /** That of one to go on with. */
+  readonly stopped: string | null;
+  /** What it has chosen; null where nothing. */
+  readonly exceptions: readonly Exception[] | null;
+}
+
+async function findTogether(
   { runs }: ResolvedExperiment,
-  job: CellJob,
-  { ranks = ONE_RANK, place, signal }: TaskOptions,
-): Promise<Run | string> {
-  let own: Run | null = null;
+  { open, inputs }: CellJob,
+  { ranks = ONE_RANK }: TaskOptions,
+): Promise<FoundRuns> {
   const found = await fromLeader(ranks, async () => {
     const all = await CellRuns.in(runs);
-    const done = all.finished(job.cell, job.inputs);
-    if (done) return JSON.stringify({ done: done.dir, stopped: null });
-    const stopped = all.unfinished(job.cell, job.inputs);
-    if (stopped) await untilFree(stopped, signal);
-    own = await openCellRun(job, stopped, false);
-    return JSON.stringify({ done: null, stopped: stopped?.dir ?? null });
+    const done = all.finished(open.cell, inputs)?.dir ?? null;
+    const stopped = done === null ? all.unfinished(open.cell, inputs) : null;
+    const exceptions = stopped && open.choice && (await chosenBy(stopped, open.cell.experiment));
+    return JSON.stringify({ done, stopped: stopped?.dir ?? null, exceptions } satisfies FoundRuns);
   });
   // Rank 0 wrote it with the lines above.
-  const { done, stopped } = JSON.parse(found) as Record<'done' | 'stopped', string | null>;
-  if (done !== null) return done;
+  return JSON.parse(found) as FoundRuns;
+}
+
+/** Chooses the exceptions of a cell. A step that does not wait for them comes first, where the job is for it. */
+async function* decideTogether(
+  filling: Filling,
+  job: CellJob,
+  { found, step }: { readonly found: FoundRuns; readonly step: string | null },
+): AsyncGenerator<RunEvent, CellJob> {
+  const { open, store, signal } = job;
+  if (!open.choice) return job;
+  if (found.exceptions)
+    return { ...job, open: await cellWith({ ...filling, store, signal }, open, found.exceptions) };
+  const first = firstOf(open, step);
+  if (first && withInputs(targetsOf(open.plan)).includes(first) && !open.choice.decides.has(first))
+    yield* open.executor.executeOnLeader(first);
+  return yield* decidedJob(filling, job, null);
+}
+
+/** The run that this rank goes on with: that of the cell, or a copy of it. */
+async function openTogether(
+  job: CellJob,
+  stopped: string | null,
+  { ranks = ONE_RANK, place, signal }: TaskOptions,
+): Promise<Run> {
+  let own: Run | null = null;
+  await fromLeader(ranks, async () => {
+    const run = stopped === null ? null : await openRun(stopped);
+    if (run) await untilFree(run, signal);
+    own = await openCellRun(job, run, false);
+    return '';
+  });
   const copy = stopped === null || place === undefined ? null : await openRun(await place.run(stopped));
   // A copy has the record of rank 0, which is at work.
   return own ?? openCellRun(job, copy, true);
@@ -165,6 +210,16 @@ async function* leavingBusy<T>(work: AsyncGenerator<RunEvent, T>): AsyncGenerato
   }
 }
 
+/** @returns the message of a step that another job has. */
+async function* orBusy<T>(work: AsyncGenerator<RunEvent, T>): AsyncGenerator<RunEvent, T | string> {
+  try {
+    return yield* work;
+  } catch (error) {
+    if (error instanceof StepBusy) return error.message;
+    throw error;
+  }
+}
+
 /** A node that is lost leaves its run locked for a minute. Its job was given to this one. */
 async function untilFree({ dir }: Run, signal: AbortSignal | undefined): Promise<void> {
   const end = Date.now() + FREE_AFTER_MS;
@@ -175,8 +230,8 @@ async function untilFree({ dir }: Run, signal: AbortSignal | undefined): Promise
 }
 
 /** A step that the cell does not have any more, or has done, leaves the order to the plan. */
-function firstOf({ plan }: CellJob, name: string | null): Step<unknown> | undefined {
-  return [...stepNames(plan)].find(([, key]) => shortName(key) === name)?.[0];
+function firstOf(open: OpenCell, name: string | null): Step<unknown> | undefined {
+  return [...stepNames(open)].find(([, key]) => shortName(key) === name)?.[0];
 }
 
 function cellOf(experiment: ResolvedExperiment, key: string): ResolvedCell {

@@ -3,11 +3,11 @@ import { clusterCells, type ResolvedCell, type ResolvedExperiment } from '../../
 import type { RunEvent } from '../../../protocol/events.ts';
 import { isLocked, type Run } from '../../../runs/index.ts';
 import type { Cost } from '../../network/work.ts';
-import { inputsOf, readsCalibration } from '../matrix/cell-inputs.ts';
+import { inputsOf } from '../matrix/cell-inputs.ts';
 import { CellRuns } from '../matrix/find-runs.ts';
 import { lookThrough, stepNames } from '../matrix/look-through.ts';
 import { obstacleOf } from '../matrix/obstacles.ts';
-import { type OpenCell, openCell } from '../matrix/open-cell.ts';
+import { type Opening, openCell } from '../matrix/open-cell.ts';
 import type { StepStore } from '../step-store.ts';
 import { SCAN } from '../steps/texts.ts';
 import type { Workbench } from '../workbench.ts';
@@ -58,9 +58,9 @@ export async function* placesOf(
       places.push({ cell, at, inputs: null, obstacle });
       continue;
     }
-    const { plan, executor } = await openCell(bench, cell, store, signal);
-    executor.assume(SCAN, null);
-    const inputs = yield* inputsOf(plan, executor, readsCalibration(plan));
+    const open = await openCell({ bench, store, signal }, cell);
+    open.executor.assume(SCAN, null);
+    const inputs = yield* inputsOf(open);
     places.push({ cell, at, inputs, obstacle });
   }
   return places;
@@ -83,20 +83,24 @@ export async function* survey(
       standings.push({ place, run: done, isFinished: done !== null, missing: [] });
       continue;
     }
-    const missing = taken.has(cell.key)
-      ? []
-      : yield* missingOf(await openCell(bench, cell, store, signal), store);
-    standings.push({ place, run: runs.unfinished(cell, inputs), isFinished: false, missing });
+    const run = runs.unfinished(cell, inputs);
+    const missing = taken.has(cell.key) ? [] : yield* missingOf({ bench, store, signal }, cell, run);
+    standings.push({ place, run, isFinished: false, missing });
   }
   return standings;
 }
 
-async function* missingOf(open: OpenCell, store: StepStore): AsyncGenerator<RunEvent, MissingStep[]> {
-  const names = stepNames(open.plan);
-  return (yield* lookThrough(open, store)).flatMap(({ step, key, isKept, isThere, isReady }) => {
+async function* missingOf(
+  opening: Opening,
+  cell: ResolvedCell,
+  run: Run | null,
+): AsyncGenerator<RunEvent, MissingStep[]> {
+  const { open, steps } = yield* lookThrough(opening, await openCell(opening, cell), run);
+  const names = stepNames(open);
+  return steps.flatMap(({ step, executor, key, isKept, isThere, isReady }) => {
     if (isThere || !isKept) return [];
-    const cost = step.cost?.(open.executor) ?? null;
-    const isBusy = isReady && isLocked(store.folderOf(key));
+    const cost = step.cost?.(executor) ?? null;
+    const isBusy = isReady && isLocked(opening.store.folderOf(key));
     return [{ id: names.get(step) ?? key, key, name: step.name, isReady, isBusy, cost }];
   });
 }

@@ -2,6 +2,7 @@
 import { type ResolvedExperiment, resolvedCells } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import type { Cost } from '../../network/work.ts';
+import { exceptionsPreview } from '../choose/choose-exceptions.ts';
 import { estimatesOf } from '../estimate/estimates-of.ts';
 import { type Expected, expectedOf } from '../estimate/expected.ts';
 import { runJob } from '../job.ts';
@@ -10,9 +11,9 @@ import { Places } from '../places.ts';
 import type { Step, StepKind } from '../step.ts';
 import { type StepRecord, StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
-import { lookThrough } from './look-through.ts';
+import { lookThrough, type SeenStep } from './look-through.ts';
 import { obstacleOf } from './obstacles.ts';
-import { type OpenCell, openCell } from './open-cell.ts';
+import { openCell } from './open-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
 /** A step that at least one cell needs. Steps that take no time to speak of are left out. */
@@ -36,6 +37,8 @@ export interface CellPreview {
   readonly seed: number;
   /** Steps that it needs and that are not there. */
   readonly missing: number;
+  /** Average bits and the exceptions, or how these will be chosen; null where there are none. */
+  readonly exceptions: string | null;
   /** Why it stays empty; null where it can be computed. */
   readonly message: string | null;
 }
@@ -47,7 +50,7 @@ export interface MatrixPreview {
   readonly expected: Expected;
 }
 
-interface Seen {
+interface Wanted {
   readonly step: Step<unknown>;
   readonly record: StepRecord | null;
   readonly cost: Cost;
@@ -64,14 +67,16 @@ export async function* previewMatrix(
   const places = new Places(null, [], experiment.runs, undefined, store);
   const setting = { job: 'inspect' as const, experiment, options, places, run: null };
   return yield* runJob(setting, async function* (bench) {
-    const seen = new Map<string, Seen>();
+    const seen = new Map<string, Wanted>();
     const cells: CellPreview[] = [];
     for (const cell of resolvedCells(experiment)) {
       const { bits, method, title, seed } = cell;
       const message = obstacleOf(cell, bench.checkpoint.config) ?? null;
-      const open = message === null ? await openCell(bench, cell, store, options.signal) : null;
-      const missing = open ? yield* countMissing(open, store, seen) : 0;
-      cells.push({ bits, method, title, seed, missing, message });
+      const opening = { bench, store, signal: options.signal };
+      const found = message === null ? yield* lookThrough(opening, await openCell(opening, cell)) : null;
+      const missing = found ? await countMissing(found.steps, store, seen) : 0;
+      const exceptions = found && exceptionsPreview(found.open.cell.experiment, bench.checkpoint.config);
+      cells.push({ bits, method, title, seed, missing, exceptions, message });
     }
     const steps = await estimated(bench, store, [...seen.values()]);
     return { cells, steps, expected: expectedOf(steps.filter(({ isThere }) => !isThere)) };
@@ -79,15 +84,15 @@ export async function* previewMatrix(
 }
 
 /** @returns how many steps of a cell are not there. */
-async function* countMissing(
-  open: OpenCell,
+async function countMissing(
+  steps: readonly SeenStep[],
   store: StepStore,
-  seen: Map<string, Seen>,
-): AsyncGenerator<RunEvent, number> {
+  seen: Map<string, Wanted>,
+): Promise<number> {
   let missing = 0;
-  for (const { step, key, isKept, isThere } of yield* lookThrough(open, store)) {
+  for (const { step, executor, key, isKept, isThere } of steps) {
     if (!isThere && isKept) missing++;
-    const cost = step.cost?.(open.executor);
+    const cost = step.cost?.(executor);
     if (!isKept || !cost) continue;
     const known = seen.get(key) ?? { step, record: await store.record(key), cost, isThere, cells: 0 };
     known.cells++;
@@ -96,7 +101,11 @@ async function* countMissing(
   return missing;
 }
 
-async function estimated(bench: Workbench, store: StepStore, seen: readonly Seen[]): Promise<StepPreview[]> {
+async function estimated(
+  bench: Workbench,
+  store: StepStore,
+  seen: readonly Wanted[],
+): Promise<StepPreview[]> {
   const ran = seen.flatMap(({ step: { name }, cost: { work }, record }) =>
     record ? [{ name, work, seconds: record.seconds }] : [],
   );

@@ -13,6 +13,7 @@ import {
 } from '../../../runs/index.ts';
 import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
+import { mixedBits } from '../choose/budget.ts';
 import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
 import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
@@ -26,12 +27,11 @@ import type { StepStore } from '../step-store.ts';
 import type { Learned } from '../steps/maps.ts';
 import { labelOf, type Workbench } from '../workbench.ts';
 import type { CellPlan } from './cell-plan.ts';
+import type { OpenCell } from './open-cell.ts';
 
 export interface CellJob {
-  readonly cell: ResolvedCell;
-  readonly plan: CellPlan;
-  /** Of this cell's experiment. */
-  readonly bench: Workbench;
+  /** With its exceptions chosen before it has a run. */
+  readonly open: OpenCell;
   readonly store: StepStore;
   /** Tells the model, the texts and what computes. */
   readonly inputs: string;
@@ -42,12 +42,17 @@ export interface CellJob {
 
 /** The run of a cell: a stopped one that goes on, or a new one. */
 export async function openCellRun(job: CellJob, stopped: Run | null, takeOver: boolean): Promise<Run> {
-  const { cell, inputs } = job;
-  if (stopped) return (await claimRun(stopped.dir, takeOver)).run;
+  const { cell, uses } = job.open;
+  const run = stopped ? (await claimRun(stopped.dir, takeOver)).run : newRun(cell, job.inputs);
+  for (const name of uses) run.noteUse(name);
+  return run;
+}
+
+function newRun(cell: ResolvedCell, inputs: string): Run {
   const { bits, method, title, seed, seeded, key, experiment } = cell;
-  const slug = [experimentSlug(experiment.source.file), bits, method, ...(seeded ? [`s${seed}`] : [])].join(
-    '-',
-  );
+  const parts = [experimentSlug(experiment.source.file), bits, method, ...(seeded ? [`s${seed}`] : [])];
+  // Bits in words, as "W4A4KV4 mixed", are those of an experiment that is no table.
+  const slug = parts.join('-').replaceAll(' ', '-');
   return createRun(experiment, slug, { bits, method, title, seed, seeded, key, inputs });
 }
 
@@ -56,7 +61,8 @@ export async function* runCell(
   job: CellJob,
   run: Run,
 ): AsyncGenerator<RunEvent, readonly PerplexityResult[]> {
-  const { bench, plan, store, signal } = job;
+  const { store, signal } = job;
+  const { bench, plan } = job.open;
   const places = new Places(run.dir, [], run.dir, run, store);
   const executor = new Executor(bench, places, {}, signal, store);
   run.setProvenance(await provenanceOf(bench));
@@ -74,7 +80,7 @@ export async function* runCell(
   try {
     if (job.first) yield* executor.executeOnLeader(job.first);
     const learned = plan.learned && (yield* executor.execute(plan.learned));
-    if (learned) await keepRotations(job, run, learned);
+    if (learned) await keepRotations(bench, run, learned);
     if (plan.preserved) yield* executor.execute(plan.preserved);
     const fullPrecision = yield* executor.execute(plan.fullPrecision);
     const quantized = plan.quantized && (yield* executor.execute(plan.quantized));
@@ -94,6 +100,7 @@ export async function* runCell(
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
       seconds: executor.seconds,
       ...(executor.peakBytes !== null && { peakBytes: executor.peakBytes }),
+      ...mixedBits(bench),
     });
     return perplexity;
   } finally {
@@ -130,7 +137,7 @@ function mergedTasks(full: readonly TaskResult[], quantized: readonly TaskResult
 }
 
 /** A run of learned rotations has them, also where another run learned them. */
-async function keepRotations({ bench }: CellJob, run: Run, { state }: Learned): Promise<void> {
+async function keepRotations(bench: Workbench, run: Run, { state }: Learned): Promise<void> {
   const path = run.path('rotations');
   if (existsSync(path)) return;
   run.check();

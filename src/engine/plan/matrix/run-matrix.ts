@@ -4,18 +4,18 @@ import { type ResolvedCell, type ResolvedExperiment, resolvedCells } from '../..
 import { systemFault, writing } from '../../../disk/faults.ts';
 import { Cancelled, messageOf, UserError } from '../../../protocol/errors.ts';
 import { type CellEvent, type RunEvent, timed } from '../../../protocol/events.ts';
-import type { PerplexityResult } from '../../../runs/index.ts';
+import type { PerplexityResult, Run } from '../../../runs/index.ts';
 import { runJob } from '../job.ts';
 import type { OptimizeOptions } from '../options.ts';
 import { Places } from '../places.ts';
 import { recordRun } from '../record-run.ts';
 import { StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
-import { inputsOf, readsCalibration } from './cell-inputs.ts';
+import { inputsOf } from './cell-inputs.ts';
 import { CellRuns } from './find-runs.ts';
 import { checkMatrix, lockMatrix } from './lock.ts';
 import { obstacleOf } from './obstacles.ts';
-import { openCell } from './open-cell.ts';
+import { decideCell, openCell } from './open-cell.ts';
 import { type CellJob, openCellRun, runCell } from './run-cell.ts';
 import { stepsFolder } from './steps-folder.ts';
 
@@ -74,15 +74,19 @@ export async function* runMatrix(
   }
 }
 
-interface Filling {
+/** What cells are filled with. */
+export interface Filling {
   readonly bench: Workbench;
   readonly store: StepStore;
-  readonly runs: CellRuns;
   readonly options: OptimizeOptions;
 }
 
+interface FillingTable extends Filling {
+  readonly runs: CellRuns;
+}
+
 async function* fillCell(
-  filling: Filling,
+  filling: FillingTable,
   cell: ResolvedCell,
   place: Pick<CellEvent, 'cell' | 'cells'>,
 ): AsyncGenerator<RunEvent, CellResult> {
@@ -104,14 +108,13 @@ async function* fillCell(
       yield tell('kept', done.dir);
       return { ...name, status: 'finished', run: done.dir, perplexity, message: null };
     }
-    const run = await openCellRun(
-      job,
-      filling.runs.unfinished(cell, job.inputs),
-      filling.options.takeOver ?? false,
-    );
+    if (job.open.choice) yield tell('started', null, 'its exceptions are chosen first');
+    const stopped = filling.runs.unfinished(cell, job.inputs);
+    const decided = yield* decidedJob(filling, job, stopped);
+    const run = await openCellRun(decided, stopped, filling.options.takeOver ?? false);
     dir = run.dir;
     yield tell('started', dir);
-    const perplexity = yield* recordRun(run, runCell(job, run));
+    const perplexity = yield* recordRun(run, runCell(decided, run));
     yield tell('finished', dir);
     return { ...name, status: 'finished', run: dir, perplexity, message: null };
   } catch (thrown) {
@@ -133,10 +136,20 @@ const FATAL: readonly string[] = ['model/changed', 'file/unwritable'];
 
 /** Reads the texts that tell a cell's inputs. */
 export async function* jobOf(
-  { bench, store, options }: Pick<Filling, 'bench' | 'store' | 'options'>,
+  { bench, store, options }: Filling,
   cell: ResolvedCell,
 ): AsyncGenerator<RunEvent, CellJob> {
-  const { bench: own, plan, executor } = await openCell(bench, cell, store, options.signal);
-  const inputs = yield* inputsOf(plan, executor, readsCalibration(plan));
-  return { cell, plan, bench: own, store, inputs, signal: options.signal };
+  const { signal } = options;
+  const open = await openCell({ bench, store, signal }, cell);
+  return { open, store, inputs: yield* inputsOf(open), signal };
+}
+
+/** Chooses the exceptions of a cell, as far as they are to be chosen. @param run of the cell, which has chosen them. */
+export async function* decidedJob(
+  { bench, store, options }: Filling,
+  job: CellJob,
+  run: Run | null,
+): AsyncGenerator<RunEvent, CellJob> {
+  const open = yield* decideCell({ bench, store, signal: options.signal }, job.open, run);
+  return { ...job, open };
 }

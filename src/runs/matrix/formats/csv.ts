@@ -15,6 +15,7 @@ const COLUMNS = [
     'limit',
   ] as const),
   ...(['seconds', 'peakBytes', 'status', 'run', 'model', 'measuredAt', 'message'] as const),
+  ...(['averageBits', 'exceptions'] as const),
 ] satisfies (keyof CellDocument)[];
 
 /** A line for each number, with all its digits (RFC 4180). */

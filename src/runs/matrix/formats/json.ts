@@ -30,6 +30,10 @@ export interface CellDocument {
   readonly model: string | null;
   readonly measuredAt: string | null;
   readonly message: string | null;
+  /** Of what is multiplied, where some places have other bits than the rest; else null. */
+  readonly averageBits: number | null;
+  /** Which places these are; null where there are none. */
+  readonly exceptions: string | null;
 }
 
 /** One entry for each number, and one for each cell that has none. */
@@ -38,12 +42,14 @@ export function cellDocuments({ rows }: MatrixTable): CellDocument[] {
 }
 
 function documentsOf(cell: TableCell): CellDocument[] {
-  const { method, title, bits, seed, status, model, message, results, seconds } = cell;
+  const { method, title, bits, seed, status, model, message, results, seconds, mixed } = cell;
   const about = {
     ...{ method, title, bits, seed, status, model, message },
     run: cell.run === null ? null : basename(cell.run),
     ...{ seconds, peakBytes: results?.peakBytes ?? null },
     measuredAt: results?.measuredAt ?? null,
+    averageBits: mixed?.mixed ?? null,
+    exceptions: mixed?.exceptions.join('; ') ?? null,
   };
   const measured = measuredIn(cell);
   if (measured.length === 0) {

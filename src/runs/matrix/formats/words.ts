@@ -1,5 +1,5 @@
 import { precisionNote } from '../../../protocol/precision.ts';
-import type { Doubt, Spread } from '../../../protocol/spread.ts';
+import { type Doubt, type Spread, spreadOf } from '../../../protocol/spread.ts';
 import { formatPerplexity } from '../../../protocol/text.ts';
 import { type Measured, type Metric, measuredIn } from '../measured.ts';
 import type { MatrixTable, TableRow } from '../summary.ts';
@@ -69,11 +69,34 @@ export function spreadText(
   return `${text(mean)}${spread}${cells.length > 1 ? ` (${seeds})` : ''}`;
 }
 
+/** `4.249`, or the mean over seeds, of what is multiplied; null where no seed has exceptions. */
+export function averageBitsText({ cells }: Pick<TableRow, 'cells'>): string | null {
+  const mixed = cells.flatMap((cell) => cell.mixed ?? []);
+  return mixed.length === 0 ? null : spreadOf(mixed.map((one) => one.mixed)).mean.toFixed(3);
+}
+
+/** Which places have other bits than the rest, row by row; seed by seed where these differ. */
+export function mixedNotes({ rows }: Pick<MatrixTable, 'rows'>): string[] {
+  return rows.flatMap(({ bits, title, cells }) => {
+    const lines = new Map<string, number[]>();
+    for (const { mixed, seed } of cells) {
+      if (!mixed) continue;
+      const line = `${mixed.mixed.toFixed(3)} bits on average: ${mixed.exceptions.join('; ')}.`;
+      lines.set(line, [...(lines.get(line) ?? []), seed]);
+    }
+    return [...lines].map(([line, seeds]) => {
+      const which = seeds.length < cells.length ? `, seed ${seeds.join(', ')}` : '';
+      return `${title} at ${bits}${which}: ${line}`;
+    });
+  });
+}
+
 /** All that is said below a table, a sentence or more each. */
 export function tableNotes(table: MatrixTable): string[] {
   const missing = table.rows.filter(({ note }) => note !== null);
   return [
     ...missing.map(({ bits, title, note }) => `${title} at ${bits}: ${note ?? ''}`),
+    ...mixedNotes(table),
     ...remarksOf(table),
     ...publishedNotes(table),
   ];

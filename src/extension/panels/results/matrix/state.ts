@@ -12,6 +12,7 @@ import {
   countOf,
   type Metric,
   measuredIn,
+  mixedNotes,
   publishedMetrics,
   publishedNotes,
   publishedNumber,
@@ -51,6 +52,7 @@ export function matrixTable({
     ...countOf(table.rows.flatMap((row) => row.cells)),
     published: metrics.length === 0 ? null : { metrics, notes: publishedNotes(table) },
     remarks: remarksOf(table),
+    exceptions: mixedNotes(table),
     statistics,
     bits,
     depth,
@@ -85,13 +87,14 @@ function matrixValue({ mean, deviation, n }: Spread, best: boolean): MatrixValue
 }
 
 function matrixCell(cell: TableCell, columns: RunsTable['columns'], hasActivations: boolean): MatrixCell {
-  const { seed, seeded, status, run, message, results } = cell;
+  const { seed, seeded, status, run, message, results, mixed } = cell;
+  const averageBits = mixed && { mixed: mixed.mixed, uniform: mixed.uniform };
   const measured = measuredIn(cell);
   const values = columns.map(({ metric, name }) =>
     finite(measured.find((one) => one.metric === metric && one.name === name)?.value),
   );
   const cost = { seconds: finite(cell.seconds), peakBytes: finite(results?.peakBytes) };
-  return { seed, seeded, status, run, message, values, ...cost, hasActivations };
+  return { seed, seeded, status, run, message, values, ...cost, averageBits, hasActivations };
 }
 
 /** The settings of bits of a table besides full precision, in its order. */
