@@ -12,6 +12,8 @@ import { setUp } from './setup.mjs';
 
 /** More files than these fail for a reason. */
 const FEW = 3;
+/** Files that run at a time: each may itself run ONNX Runtime on several threads. */
+const AT_ONCE = 2;
 
 const named = process.argv.slice(2);
 const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFilesIn);
@@ -24,16 +26,9 @@ if (process.env.CI === 'true') {
 const { buildTests } = await import('./build-tests.mjs');
 const bundles = await buildTests(files);
 const failed = named.length > 0 ? [] : await failedChecks();
-// Two files run at a time, since each may itself run ONNX Runtime on several threads.
-if (
-  !passes(
-    bundles.filter((file) => !isEditorTest(file)),
-    2,
-  )
-)
-  failed.push('tests');
-// One file runs at a time, since each has its own browser, server and runs.
-if (!passes(bundles.filter(isEditorTest), 1)) failed.push('tests in the editor');
+if (!passes(bundles.filter((file) => !isEditorTest(file)))) failed.push('tests');
+// These wait for a browser and a server most of the time, not for a processor.
+if (!passes(bundles.filter(isEditorTest))) failed.push('tests in the editor');
 if (failed.length > 0) {
   console.error(`Failed: ${failed.join(', ')}.`);
   process.exitCode = 1;
@@ -46,8 +41,8 @@ function installChromium() {
 }
 
 /** What fails beside others runs once more alone, as a busy machine delays processes and clocks; that is told. */
-function passes(files, concurrency) {
-  const failed = failuresOf(files, concurrency);
+function passes(files) {
+  const failed = failuresOf(files, AT_ONCE);
   if (failed.length === 0 || failed.length > FEW || named.length > 0) return failed.length === 0;
   console.log(`Failed, and run once more alone: ${failed.join(', ')}.`);
   if (failuresOf(failed, 1).length > 0) return false;

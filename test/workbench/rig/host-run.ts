@@ -30,7 +30,8 @@ export interface HostRunOptions {
 }
 
 const LIMIT_MS = 300_000;
-const OUT = join(ROOT, 'build', 'workbench');
+/** Files of tests run beside each other, and each makes its own. */
+const OUT = join(ROOT, 'build', 'workbench', String(process.pid));
 
 /**
  * Bundles the suites for the extension host, which takes no TypeScript: one CommonJS file per test file.
@@ -42,7 +43,9 @@ export async function buildHostSuite(): Promise<string> {
   const names = readdirSync(source).filter(
     (name) => name === 'index.ts' || endings.some((ending) => name.endsWith(ending)),
   );
-  rmSync(OUT, { recursive: true, force: true });
+  const removeIt = () => rmSync(OUT, { recursive: true, force: true });
+  removeIt();
+  process.once('exit', removeIt);
   await build({
     entryPoints: names.map((name) => join(source, name)),
     outdir: OUT,
