@@ -41,6 +41,8 @@ test('a model alone gets every default', () => {
           foem: 0,
           magr: 0,
           magrSteps: 200,
+          learnedClip: false,
+          learnedClipSteps: 100,
           sweeps: 0,
         },
         omniquant: {
