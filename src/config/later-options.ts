@@ -24,6 +24,7 @@ const LATER: Readonly<Record<string, unknown>> = {
   learnedClipSteps: 100,
   sweeps: 0,
   norms: false,
+  keys: false,
 };
 
 /** Those of them that came after keys of cells were kept in runs. */
@@ -33,6 +34,7 @@ const LATER_THAN_CELLS: readonly string[] = [
   'massiveWeight',
   'r2Per',
   'norms',
+  'keys',
   'learnedClip',
   'learnedClipSteps',
 ];
