@@ -20,12 +20,24 @@ const LATER: Readonly<Record<string, unknown>> = {
   foem: 0,
   magr: 0,
   magrSteps: 200,
+  learnedClip: false,
+  learnedClipSteps: 100,
   sweeps: 0,
   norms: false,
+  keys: false,
 };
 
 /** Those of them that came after keys of cells were kept in runs. */
-const LATER_THAN_CELLS: readonly string[] = ['fullRange', 'r4Blocks', 'massiveWeight', 'r2Per', 'norms'];
+const LATER_THAN_CELLS: readonly string[] = [
+  'fullRange',
+  'r4Blocks',
+  'massiveWeight',
+  'r2Per',
+  'norms',
+  'keys',
+  'learnedClip',
+  'learnedClipSteps',
+];
 
 interface Biased {
   /** True where q, k and v have a bias. */

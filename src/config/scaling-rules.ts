@@ -31,7 +31,9 @@ export function scalesAndRotation(experiment: Experiment): RuleFault[] {
 }
 
 /** Rotations that spread what is rounded over all channels behind a scale. */
-const BEHIND = { 'value-scale': 'r2', 'up-scale': 'r4' } as const satisfies Partial<Record<SeamName, string>>;
+const BEHIND = { 'value-scale': 'r2', 'query-key-scale': 'r3', 'up-scale': 'r4' } as const satisfies Partial<
+  Record<SeamName, string>
+>;
 
 /** Scales that are found for rotations behind them need these, and no mixing of heads that have scales of their own. */
 export function scalesBeforeRotation({ rotation, scaling: section }: Experiment): RuleFault[] {

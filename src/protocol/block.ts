@@ -47,6 +47,7 @@ export const SEAMS = {
   'value-scale': { symbol: 'S', sites: ['value', 'o-input'] },
   value: { symbol: 'R2', sites: ['value', 'o-input'] },
   'across-heads': { symbol: 'H', sites: ['o-input'] },
+  'query-key-scale': { symbol: 'S', sites: ['query', 'key'] },
   'query-key': { symbol: 'R3', sites: ['query', 'key'] },
   'up-scale': { symbol: 'S', sites: ['down-input'] },
   'up-down': { symbol: 'R4', sites: ['down-input'] },

@@ -26,21 +26,23 @@ for (const [name, change, expected] of CASES)
     assert.deepEqual(found, expected);
   });
 
-const SCALED: typeof CASES = [
+const SCALED: readonly (readonly [...(typeof CASES)[number], options?: object])[] = [
   ['beside rotations', {}, []],
   [
     'without R2 or R4',
     { r2: 'none', r4: false },
     [BEFORE_ROTATION, BEFORE_ROTATION, 'warning config/r4-off'],
   ],
+  ['of keys without R3', { r3: false }, [BEFORE_ROTATION, 'warning config/r3-off'], { keys: true }],
   ['where heads are mixed', { acrossHeads: true }, ['error config/mixed-heads']],
 ];
 
-for (const [name, change, expected] of SCALED)
+for (const [name, change, expected, options] of SCALED)
   test(`balanced scales ${name}`, () => {
     const experiment = experimentWith((draft) => {
       Object.assign(draft.rotation, change);
       draft.scaling.method = 'balance';
+      Object.assign(draft.scaling.balance, options);
     });
     const found = validateTogether(experiment).map(({ severity, code }) => `${severity} ${code}`);
     assert.deepEqual(found.sort(), expected);

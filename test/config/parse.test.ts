@@ -41,6 +41,8 @@ test('a model alone gets every default', () => {
           foem: 0,
           magr: 0,
           magrSteps: 200,
+          learnedClip: false,
+          learnedClipSteps: 100,
           sweeps: 0,
         },
         omniquant: {
@@ -62,7 +64,7 @@ test('a model alone gets every default', () => {
     },
     scaling: {
       method: 'none',
-      balance: { samples: 64, values: false, norms: false },
+      balance: { samples: 64, values: false, keys: false, norms: false },
       awq: { samples: 32, groupedValues: true },
       flatquant: {
         samples: 16,

@@ -71,13 +71,13 @@ const cases: {
     expected: ['error config/group-scales'],
   },
   {
-    name: 'FOEM pulls weights back before their group begins',
+    name: 'FOEM pulls weights back before their group begins, and ratios are learned before the first',
     change: (e) => {
       e.quantization.weights.method = 'gptq';
-      Object.assign(e.quantization.weights.gptq, { foem: 0.1, groupScales: 'updated' });
+      Object.assign(e.quantization.weights.gptq, { foem: 0.1, groupScales: 'updated', learnedClip: true });
     },
     purpose: 'evaluate',
-    expected: ['error config/group-scales'],
+    expected: ['error config/group-scales', 'error config/group-scales'],
   },
   {
     name: 'sweeps, MagR and Qronos go together, with scales of either kind',

@@ -10,5 +10,7 @@ export const PLAIN_GPTQ = {
   foem: 0,
   magr: 0,
   magrSteps: 200,
+  learnedClip: false,
+  learnedClipSteps: 100,
   sweeps: 0,
 } as const satisfies RoundingOptions;

@@ -72,8 +72,14 @@ test('scales of a network are those of its rows and weights, by loops', async ()
   const network = new Network(cache, checkpoint, options);
   const blocks = differentWindows(config, 2, 12);
   const work = { cache, network, maps: NO_MAPS, state: {}, blocks };
-  const found = await scalesBy(method, { ...work, options: { values: true, norms: false, samples: 2 } });
-  const alone = await scalesBy(method, { ...work, options: { values: false, norms: false, samples: 2 } });
+  const found = await scalesBy(method, {
+    ...work,
+    options: { values: true, keys: false, norms: false, samples: 2 },
+  });
+  const alone = await scalesBy(method, {
+    ...work,
+    options: { values: false, keys: false, norms: false, samples: 2 },
+  });
   assert.deepEqual(alone['up-scale'], found['up-scale']);
   assert.ok(alone['value-scale']!.every((scales) => scales.every((scale) => scale === 1)));
   const { kvHeads, heads, headDim: h, intermediateSize: f, hiddenSize: d } = config;
@@ -113,7 +119,7 @@ test('scales of a network are those of its rows and weights, by loops', async ()
   const turned = { maps: { residual: { kind: 'dense' } }, state: { residual: [rotation] } } as const;
   const norms = await scalesBy(method, {
     ...{ ...work, ...turned },
-    options: { values: true, norms: true, samples: 2 },
+    options: { values: true, keys: false, norms: true, samples: 2 },
   });
   assert.deepEqual(norms['up-scale'], found['up-scale']);
   const shares = new Float64Array(d);
@@ -182,7 +188,7 @@ function addShares(sums: Float64Array, rows: Float32Array, parts: number, n: num
 test('a job scales beside rotations, and the full-precision function stays', async () => {
   const short = await shortExperiment(demoFolder(), { weights: { method: 'rtn' } });
   const rotation = { ...short.rotation, r1: 'hadamard', r2: 'hadamard' } as const;
-  const balance = { ...short.scaling.balance, values: true, norms: true };
+  const balance = { ...short.scaling.balance, values: true, keys: true, norms: true };
   const scaling = { ...short.scaling, method: 'balance', balance } as const;
   const { events, result } = await collect(evaluateExperiment({ ...short, rotation, scaling }, {}));
   const kept = events.filter((event) => event.type === 'preservation');

@@ -45,7 +45,8 @@ function standing(seam: Seam, family: MapFamily, rng: Rng): Standing | null {
   if (family === 'orthogonal' && name === 'value')
     return { map: { kind: 'heads' }, numbers: numbers(rotation) };
   if (family === 'diagonal') {
-    const drawn = () => (name === 'query-key' ? pairs(width, channels, rng) : factors(channels, rng));
+    const isBeforeRope = name === 'query-key' || name === 'query-key-scale';
+    const drawn = () => (isBeforeRope ? pairs(width, channels, rng) : factors(channels, rng));
     return { map: { kind: 'diagonal' }, numbers: numbers(drawn) };
   }
   return null;
@@ -89,7 +90,8 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
   const norms = ['attention-norm diagonal', 'mlp-norm diagonal'] as const;
   const diagonals = alone.flatMap(([, label]) => (label.endsWith('diagonal') ? [label] : []));
   const [all, state] = together('residual orthogonal', 'value orthogonal', ...norms);
-  const [scales, scaled] = together('value-scale diagonal', 'up-scale diagonal');
+  const ofKeys = config.qkNorm ? [] : ['query-key-scale diagonal'];
+  const [scales, scaled] = together('value-scale diagonal', ...ofKeys, 'up-scale diagonal');
   const online: SeamMaps = {
     'query-key': { kind: 'hadamard', transform: planHadamard(config.headDim) },
     'up-down': { kind: 'hadamard', transform: planHadamard(config.intermediateSize) },
@@ -119,7 +121,7 @@ function settings({ config }: Checkpoint): Map<string, readonly [SeamMaps, SeamS
     ['all, with Hadamard transforms', [{ ...all, ...online }, state]],
     ['all, with a rotation of each head', [{ ...all, ...online, value: { kind: 'each-head' } }, apart]],
     [
-      'scales before R2 and R4',
+      'scales before R2, R3 and R4',
       [
         { ...scales, ...online, value: all.value! },
         { ...scaled, ...state },
@@ -215,8 +217,13 @@ test('scales of queries and keys are refused where heads have norms', async () =
   const normed = GOLDEN_NAMES.find((name) => name.startsWith('qwen3'))!;
   const { headDim, kvHeads, layers } = (await openCheckpoint(goldenFolder(normed))).config;
   const twos = Array.from({ length: layers }, () => new Float32Array(kvHeads * headDim).fill(2));
-  const maps = { 'query-key': { kind: 'diagonal' } } as const;
-  await refusedWith(normed, maps, { 'query-key': twos }, /no diagonal map .* query-key/);
+  for (const seam of ['query-key', 'query-key-scale'] as const)
+    await refusedWith(
+      normed,
+      { [seam]: { kind: 'diagonal' } },
+      { [seam]: twos },
+      /no diagonal map .* query-key/,
+    );
 });
 
 /** The site whose rows a linear layer reads. */
@@ -274,6 +281,7 @@ test('widths and counts are those of the model', () => {
     ['value-scale', 'S', headDim, layers, true],
     ['value', 'R2', headDim, layers, true],
     ['across-heads', 'H', heads, layers, false],
+    ['query-key-scale', 'S', headDim, layers, true],
     ['query-key', 'R3', headDim, layers, true],
     ['up-scale', 'S', intermediateSize, layers, false],
     ['up-down', 'R4', intermediateSize, layers, false],
@@ -301,10 +309,13 @@ test('what each seam allows, and that it says why', () => {
     ['value-scale', ['diagonal'], []],
     ['value', ['diagonal', 'orthogonal', 'invertible'], ['hadamard']],
     ['across-heads', [], ['hadamard']],
+    ['query-key-scale', [], []],
     ['query-key', [], ['hadamard', 'orthogonal']],
     ['up-scale', ['diagonal'], []],
     ['up-down', ['diagonal'], ['hadamard', 'invertible']],
   ]);
-  const { merged } = seamOf('query-key', { ...TINY_CONFIG, qkNorm: false });
-  assert.deepEqual(merged, ['diagonal'], 'without norms of heads, before RoPE too');
+  for (const seam of ['query-key-scale', 'query-key'] as const) {
+    const { merged } = seamOf(seam, { ...TINY_CONFIG, qkNorm: false });
+    assert.deepEqual(merged, ['diagonal'], 'without norms of heads, before RoPE too');
+  }
 });

@@ -112,7 +112,13 @@ test('an estimate of GPTQ counts what is added to it', async () => {
     return steps.find(({ name }) => name === 'gptq')!.seconds;
   };
   const plain = await seconds({});
-  for (const more of [{ sweeps: 100 }, { target: 'outputs' }, { target: 'gptaq' }, { magr: 0.01 }])
+  for (const more of [
+    { sweeps: 100 },
+    { target: 'outputs' },
+    { target: 'gptaq' },
+    { magr: 0.01 },
+    { learnedClip: true },
+  ])
     assert.ok((await seconds(more)) > plain, JSON.stringify(more));
   assert.equal(await seconds({ foem: 0.1 }), plain);
 });

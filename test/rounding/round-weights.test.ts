@@ -209,7 +209,10 @@ for (const kernels of KERNELS) {
     for (const options of [
       { actOrder: true },
       { groupScales: 'updated' },
-      { foem: 0.1, sweeps: 2, magr: 0.001, magrSteps: 10, actOrder: true },
+      {
+        ...{ foem: 0.1, sweeps: 2, magr: 0.001, magrSteps: 10, actOrder: true },
+        ...{ learnedClip: true, learnedClipSteps: 5 },
+      },
     ] as const) {
       const whole = await bench(t, { kernels, weights, options });
       for (const { errors } of await collect(whole.run()))

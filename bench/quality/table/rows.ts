@@ -25,6 +25,7 @@ const RESIDUAL: Weights['gptq'] = { ...OUTPUTS, target: 'residual' };
 /** Damping by which each does best on stories3M. */
 const GPTAQ: Weights['gptq'] = { inputs: 'quantized', target: 'gptaq', damping: 0.1 };
 const QRONOS: Weights['gptq'] = { ...OUTPUTS, target: 'qronos' };
+const LEARNED_CLIP: Weights['gptq'] = { learnedClip: true };
 const FIRST: Quantization = { keys: { firstTokens: 1 }, values: { firstTokens: 1 } };
 const MEAN: Quantization = { keys: { offset: 'mean' } };
 const SEARCHED = { clipRatio: 'searched' } as const;
@@ -81,6 +82,18 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
   { name: 'act-order', ...added('GPTQ, act-order', { weights: { gptq: { actOrder: true } } }), price: null },
   { name: 'foem', ...added('GPTQ, FOEM', { weights: { gptq: { foem: 0.1 } } }), price: null },
   { name: 'magr', ...added('GPTQ, MagR', { weights: { gptq: { magr: 0.001 } } }), price: null },
+  {
+    name: 'weight-clip',
+    ...added('GPTQ, clip ratios of weights learned', { weights: { gptq: LEARNED_CLIP } }),
+    price: null,
+  },
+  {
+    name: 'residual-weight-clip',
+    ...added('GPTQ for the residual, clip ratios of weights learned', {
+      weights: { gptq: { ...RESIDUAL, ...LEARNED_CLIP } },
+    }),
+    price: null,
+  },
   { name: 'first', ...added('GPTQ, first token of the cache at 16 bits', FIRST), price: OF_FIRST },
   { name: 'mean', ...added('GPTQ, keys without their mean', MEAN), price: OF_KEYS },
   { name: 'clip', ...added('GPTQ, clip ratios searched', CLIPPED), price: null },
@@ -108,6 +121,21 @@ export const QUALITY_ROWS: readonly QualityRow[] = [
     like: 'best',
     quantization: {},
     scaling: { method: 'balance', balance: { values: true } },
+    price: null,
+  },
+  {
+    name: 'balanced-keys',
+    title: 'The best, keys balanced against queries, too',
+    like: 'best',
+    quantization: {},
+    scaling: { method: 'balance', balance: { keys: true } },
+    price: null,
+  },
+  {
+    name: 'best-weight-clip',
+    title: 'The best, clip ratios of weights learned',
+    like: 'best',
+    quantization: { weights: { gptq: LEARNED_CLIP } },
     price: null,
   },
   {

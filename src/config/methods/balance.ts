@@ -11,6 +11,12 @@ const options = z
       .describe(
         'true also scales the channels of values, whose rotation was learned without these scales; false those of the input of down_proj alone. Reference: none.',
       ),
+    keys: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true also scales the channels of keys, and those of queries by the inverse, before RoPE: one scale for both channels that RoPE turns into each other, shared by the queries of a key head. The Hadamard transform of queries and keys stands behind them. Not with norms of heads, as Qwen3 has them. Reference: none.',
+      ),
     norms: z
       .boolean()
       .default(false)
@@ -23,10 +29,15 @@ const options = z
     ),
   })
   .prefault({})
-  .describe('How channels behind v_proj and up_proj are balanced; not read with another method.');
+  .describe('How channels in front of rotations are balanced; not read with another method.');
 
-function seamsOf({ norms }: z.output<typeof options>): SeamName[] {
-  return [...(norms ? (['attention-norm', 'mlp-norm'] as const) : []), 'value-scale', 'up-scale'];
+function seamsOf({ norms, keys }: z.output<typeof options>): SeamName[] {
+  return [
+    ...(norms ? (['attention-norm', 'mlp-norm'] as const) : []),
+    'value-scale',
+    ...(keys ? (['query-key-scale'] as const) : []),
+    'up-scale',
+  ];
 }
 
 export const balance = {
@@ -39,6 +50,6 @@ export const balance = {
   options,
   needsText: 'to see how large channels are',
   compensates: false,
-  seams: ['attention-norm', 'mlp-norm', 'value-scale', 'up-scale'],
+  seams: ['attention-norm', 'mlp-norm', 'value-scale', 'query-key-scale', 'up-scale'],
   uses: (given: unknown) => seamsOf(options.parse(given)),
 } as const satisfies MethodDescriptor;

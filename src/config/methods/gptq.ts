@@ -67,6 +67,20 @@ const options = z
       .describe(
         'Steps of MagR, each a product of the weights with the second moments of their inputs; read where magr is above 0. Reference: none; MagR: 200.',
       ),
+    learnedClip: z
+      .boolean()
+      .default(false)
+      .describe(
+        'true learns the clip ratio of each scale before rounding, with zero points one for each end of the range, by gradient on the error of the outputs (learnable weight clipping of OmniQuant, Shao et al. 2024). It begins at the ratio that weights.clip searches, or at 1 without. Costs nothing at run time. Reference: false.',
+      ),
+    learnedClipSteps: z
+      .int()
+      .min(1)
+      .max(10_000)
+      .default(100)
+      .describe(
+        'Steps of Adam that learn clip ratios, each a product of the weights with the second moments of their inputs; read where learnedClip is on. Reference: none.',
+      ),
     sweeps: z
       .int()
       .min(0)
@@ -88,7 +102,7 @@ export const gptq = {
   paper: { authors: 'Frantar et al. 2023', arxiv: '2210.17323' },
   options,
   between: (value) => {
-    const { actOrder, groupScales, target, foem } = options.parse(value);
+    const { actOrder, groupScales, target, foem, learnedClip } = options.parse(value);
     const faults: OptionFault[] = [];
     if (groupScales === 'updated' && actOrder)
       faults.push({
@@ -106,23 +120,34 @@ export const gptq = {
           '"updated" rounds group by group, but with foem or target "gptaq" what is handed on to later groups is not their errors alone.',
         hint: 'Set groupScales to "static", or leave foem and target "gptaq" out.',
       });
+    if (groupScales === 'updated' && learnedClip)
+      faults.push({
+        option: 'groupScales',
+        code: 'config/group-scales',
+        message:
+          '"updated" takes the scales of a group when it begins, but learnedClip learns them all before the first.',
+        hint: 'Set groupScales to "static", or learnedClip to false.',
+      });
     return faults;
   },
   copies: (value) => {
-    const { groupScales, target, magr, sweeps } = options.parse(value);
+    const { groupScales, target, magr, sweeps, learnedClip } = options.parse(value);
     const sweepsDrift = target === 'gptaq' && sweeps > 0;
     const toOutputs = target === 'outputs' || target === 'residual' || target === 'qronos' || sweepsDrift;
     return {
       // The drift, and the memory in which it is summed and solved; its share that sweeps make up for, likewise.
       moments: (target === 'weights' ? 0 : 2) + (sweepsDrift ? 2 : 0),
       // What groups feed to later ones, before and after each group, and parts of the weight; the target, what
-      // Qronos begins with, and the drift of the residual with memory to solve it; two versions of reduced weights.
+      // Qronos begins with, and the drift of the residual with memory to solve it; two versions of reduced weights; what
+      // a step of learned clip ratios computes: codes before and behind their ends, weights on the grid, their errors,
+      // products of these, and what moves with the ends.
       weights:
         (groupScales === 'updated' ? 3 : 0) +
         (toOutputs ? 1 : 0) +
         (target === 'qronos' ? 1 : 0) +
         (target === 'residual' ? 2 : 0) +
-        (magr > 0 ? 2 : 0),
+        (magr > 0 ? 2 : 0) +
+        (learnedClip ? 6 : 0),
     };
   },
   needsText: 'to see which errors of the weights matter',

@@ -1,7 +1,14 @@
 import type { MethodOptions } from '../../config/index.ts';
 import { addWork, NO_WORK, timesWork } from '../network/work.ts';
 import { roundWeights } from '../rounding/gptq/round-weights.ts';
-import { factorWork, feedbackWork, pairedWork, reducingWork, walkWork } from '../rounding/walk/walk-work.ts';
+import {
+  clippingWork,
+  factorWork,
+  feedbackWork,
+  pairedWork,
+  reducingWork,
+  walkWork,
+} from '../rounding/walk/walk-work.ts';
 import type { RoundingMethod } from './method.ts';
 
 type Options = MethodOptions<'gptq'>;
@@ -12,13 +19,15 @@ export const method: RoundingMethod<Options> = {
   version: 1,
   round: {
     samples: ({ samples }) => samples,
-    cost({ config, text, quantizers, options: { target, magr, magrSteps, sweeps } }) {
+    cost({ config, text, quantizers, options }) {
+      const { target, magr, magrSteps, learnedClip, learnedClipSteps, sweeps } = options;
       // A sweep feeds each column from all others, not only from those before it.
       const fed = timesWork(1 + (target === 'gptaq' ? 1 : 0) + 2 * sweeps, feedbackWork(config));
       const paired = target === 'weights' ? NO_WORK : pairedWork(config, text, target === 'residual');
       const reducing = magr > 0 ? reducingWork(config, magrSteps) : NO_WORK;
+      const clipping = learnedClip ? clippingWork(config, learnedClipSteps) : NO_WORK;
       const walked = addWork(walkWork(config, text, quantizers), paired);
-      return { work: addWork(walked, factorWork(config), fed, reducing), bytes: 0 };
+      return { work: addWork(walked, factorWork(config), fed, reducing, clipping), bytes: 0 };
     },
     readsQuantizers: ({ inputs }) => inputs === 'quantized',
     run: ({ cache, network, deployed, exact, blocks, layers, options }, signal) =>

@@ -41,21 +41,26 @@ export function weightBases(inputs: LayerInputs, linear: Linear): WeightBases {
   };
 }
 
+/** Seams whose diagonal maps act on queries and keys before RoPE. */
+const BEFORE_ROPE: readonly SeamName[] = ['query-key-scale', 'query-key'];
+
 /** Seams whose maps are merged into a weight, in the order of the table. */
 export function mergedSeams(linear: Linear, maps: SeamMaps): SeamName[] {
   const merged = [...readSeams(linear), ...writtenSeams(linear)];
-  const beforeRope = linear === 'q' || linear === 'k' ? maps['query-key']?.kind === 'diagonal' : false;
-  return seamsIn(maps).filter((seam) => merged.includes(seam) || (seam === 'query-key' && beforeRope));
+  const beforeRope = (seam: SeamName): boolean =>
+    (linear === 'q' || linear === 'k') && BEFORE_ROPE.includes(seam) && maps[seam]?.kind === 'diagonal';
+  return seamsIn(maps).filter((seam) => merged.includes(seam) || beforeRope(seam));
 }
 
 /**
  * What is merged into queries and keys before RoPE: a diagonal map multiplies keys and divides queries. Other maps of
- * that seam act behind RoPE.
+ * these seams act behind RoPE.
  */
 function beforeRotary(inputs: LayerInputs, linear: Linear): SideTransform {
   if (linear !== 'q' && linear !== 'k') return IDENTITY;
-  if (linear === 'k') return diagonalOnly(inputs.map('query-key'));
-  return inverseTransposed(diagonalOnly(inputs.readMap('query-key')));
+  return BEFORE_ROPE.map((seam) =>
+    linear === 'k' ? diagonalOnly(inputs.map(seam)) : inverseTransposed(diagonalOnly(inputs.readMap(seam))),
+  ).reduce(composed, IDENTITY);
 }
 
 function diagonalOnly(map: SideTransform): SideTransform {
@@ -199,6 +204,8 @@ export function unrotatedSites(
   const heads = composed(inputs.map('value-scale'), inputs.map('value'));
   const product = composed(inputs.map('up-scale'), inputs.map('up-down'));
   const across = inputs.map('across-heads');
+  const keyScales = inputs.map('query-key-scale');
+  const queryScales = inverseTransposed(inputs.readMap('query-key-scale'));
   const mixedBack = composed(
     inverseTransposed(inputs.readMap('value-scale')),
     inverseTransposed(inputs.readMap('value')),
@@ -218,7 +225,7 @@ export function unrotatedSites(
   return {
     qkv(normed) {
       const [q, k, v] = plain.qkv(read(normed, 'attention'));
-      return [q, k, timesTransform(v, heads)];
+      return [timesTransform(q, queryScales), timesTransform(k, keyScales), timesTransform(v, heads)];
     },
     output: (mixed) =>
       plain.output(timesTransposed(quantizeTransformed(mixed, across, quantizers.outputInput), mixedBack)),

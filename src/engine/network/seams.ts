@@ -101,6 +101,16 @@ const RULES: Readonly<Record<SeamName, Rules>> = {
     online: ['hadamard'],
     why: 'Each head mixes tokens by weights of its own: heads can be mixed only behind that.',
   },
+  'query-key-scale': {
+    writers: [],
+    readers: [],
+    width: ({ headDim }) => headDim,
+    perLayer: true,
+    perHead: true,
+    merged: ['diagonal'],
+    online: [],
+    why: 'RoPE turns pairs of channels by position, and what mixes channels stands behind it: both of a pair have one factor.',
+  },
   'query-key': {
     writers: [],
     readers: [],
@@ -142,7 +152,8 @@ export function seamOf(name: SeamName, config: ModelConfig): Seam {
   const width = widthOf(config);
   const channels = width * (perHead ? config.kvHeads : 1);
   // A norm of each head stands between the weights and RoPE: nothing can be merged across it.
-  const merged = name === 'query-key' && config.qkNorm ? [] : rules.merged;
+  const isBeforeRope = name === 'query-key-scale' || name === 'query-key';
+  const merged = isBeforeRope && config.qkNorm ? [] : rules.merged;
   return { name, ...SEAMS[name], ...rules, merged, width, channels, count, perHead };
 }
 

@@ -19,7 +19,7 @@ export async function oldRoundingKey(
   if (training.method !== NO_TRAINING) return null;
   if (gptq.actOrder || gptq.groupScales !== 'static') return null;
   if (gptq.inputs !== 'full-precision' || gptq.target !== 'weights') return null;
-  if (gptq.foem > 0 || gptq.magr > 0 || gptq.sweeps > 0) return null;
+  if (gptq.foem > 0 || gptq.magr > 0 || gptq.sweeps > 0 || gptq.learnedClip) return null;
   const r4 = `R4: ${planHadamard(checkpoint.config.intermediateSize).statement}`;
   const settings = {
     format: 1,

@@ -42,9 +42,7 @@ export async function dampedFactor(
  * stops. Only pivots that were taken as λ can be others: they are computed again, in double precision.
  */
 export function isSound(h: Float32Array, t: Float32Array, n: number, damping: number): boolean {
-  let trace = 0;
-  for (let j = 0; j < n; j++) trace += h[j * n + j]!;
-  const lambda = trace === 0 ? 1 : (damping * trace) / n;
+  const lambda = lambdaOf(h, damping);
   // Kernels may hold the damping in float32, and T_jj is rounded to it.
   const floor = lambda * (1 + 2 ** -20);
   for (let j = 0; j < n; j++) {
@@ -56,4 +54,12 @@ export function isSound(h: Float32Array, t: Float32Array, n: number, damping: nu
     if (!(left > 0)) return false;
   }
   return true;
+}
+
+/** λ, the damping in units of mean(diag H); 1 where nothing was seen. @param h [n, n]. */
+export function lambdaOf(h: Float32Array, damping: number): number {
+  const n = Math.sqrt(h.length);
+  let trace = 0;
+  for (let j = 0; j < n; j++) trace += h[j * n + j]!;
+  return trace === 0 ? 1 : (damping * trace) / n;
 }

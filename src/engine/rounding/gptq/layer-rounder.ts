@@ -11,13 +11,14 @@ import { LinearWeights, type MappedWeight } from '../walk/linear-weights.ts';
 import type { MatrixRounder, RoundedLinear } from '../walk/walk-layers.ts';
 import { inverseOrder, orderByMoment, reorder } from './column-order.ts';
 import { type Correction, correctionOf, NO_CORRECTION } from './correction.ts';
-import { type DampedFactor, dampedFactor } from './damped-factor.ts';
+import { type DampedFactor, dampedFactor, lambdaOf } from './damped-factor.ts';
+import { type ClippingOptions, LearnedClips } from './learned-clips.ts';
 import { ReducedWeights, type ReducingOptions, WEIGHT_GRID } from './reduced-weights.ts';
 import { RoundingKernels } from './rounding-kernels.ts';
 import { roundGroups } from './updated-groups.ts';
 
 /** How GPTQ rounds; see the options of the method. */
-export interface RoundingOptions extends ReducingOptions {
+export interface RoundingOptions extends ReducingOptions, ClippingOptions {
   /** See {@link reverseFactor}. */
   readonly damping: number;
   readonly actOrder: boolean;
@@ -43,6 +44,8 @@ interface Stage {
   readonly correction: Correction;
   /** Null where weights keep their range. */
   readonly reduced: ReducedWeights | null;
+  /** Null where grids have the clip ratios of rounding to nearest. */
+  readonly clips: LearnedClips | null;
 }
 
 /** Rounds the linear layers of one network that read the same rows. */
@@ -77,6 +80,7 @@ export class LayerRounder implements MatrixRounder {
       ...{ factor, moment },
       correction: await this.#correction(seen, factor, signal),
       reduced: this.#options.magr > 0 ? new ReducedWeights(this.#cache, moment, this.#options) : null,
+      clips: this.#clips(moment, factor),
     };
     for (const linear of linears) {
       const mapped = await this.#weights.mapped(layer, linear, signal);
@@ -94,6 +98,13 @@ export class LayerRounder implements MatrixRounder {
     const found = await dampedFactor(this.#cache, sum, damping, spare, signal);
     if (order) reorder(sum.data, inverseOrder(order));
     return { ...found, order };
+  }
+
+  /** On the loss of the damping that was used. */
+  #clips(h: Reals, { dampings }: DampedFactor): LearnedClips | null {
+    const { learnedClip, learnedClipSteps } = this.#options;
+    if (!learnedClip) return null;
+    return new LearnedClips(this.#cache, { h, lambda: lambdaOf(h.data, dampings.at(-1)!) }, learnedClipSteps);
   }
 
   async #correction(
@@ -115,7 +126,7 @@ export class LayerRounder implements MatrixRounder {
     signal?: AbortSignal,
   ): Promise<GridMatrix> {
     const target = await stage.correction.target(mapped.w, signal);
-    const { w, scale, zero } = await this.#reduced({ ...mapped, w: target }, quantizer, stage, signal);
+    const { w, scale, zero } = await this.#prepared({ ...mapped, w: target }, quantizer, stage, signal);
     const start = stage.correction.start(mapped.w, w);
     const matrix = await this.#roundedOnce({ w: start, scale, zero }, quantizer, stage, signal);
     const { sweeps } = this.#options;
@@ -128,14 +139,16 @@ export class LayerRounder implements MatrixRounder {
     return { ...matrix, codes: await this.#kernels.sweep(task, signal) };
   }
 
-  async #reduced(
+  /** Weights with less range and grids with learned ends, where they are wanted. */
+  async #prepared(
     mapped: WeightOnGrid,
     quantizer: WeightQuantizer,
-    { reduced }: Stage,
+    { reduced, clips }: Stage,
     signal?: AbortSignal,
   ): Promise<WeightOnGrid> {
+    const w = reduced ? await reduced.weights(mapped.w, quantizer.group, signal) : mapped.w;
+    if (clips) return { w, ...(await clips.grid(w, quantizer, signal)) };
     if (!reduced) return mapped;
-    const w = await reduced.weights(mapped.w, quantizer.group, signal);
     const [rows, columns] = w.dims as [number, number];
     const program = await this.#cache.get(WEIGHT_GRID, { rows, columns, quantizer });
     return { w, ...(await program.run({ w }, signal)) };

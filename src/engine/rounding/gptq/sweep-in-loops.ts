@@ -1,4 +1,5 @@
 import { Breath } from '../../runtime/breath.ts';
+import { lambdaOf } from './damped-factor.ts';
 import { type RowsToRound, roundedTo } from './round-in-loops.ts';
 
 /** Rounded weights, and the loss that sweeps go down. */
@@ -22,7 +23,7 @@ export interface RowsToSweep extends Omit<RowsToRound, 'order' | 'drift' | 'beta
 export async function sweepInLoops(weights: RowsToSweep, signal?: AbortSignal): Promise<Int8Array> {
   const { rows, columns, sweeps } = weights;
   const codes = weights.codes.slice();
-  const shift = shiftOf(weights);
+  const shift = lambdaOf(weights.h, weights.damping);
   const errors = new Float64Array(columns);
   const breath = new Breath(signal);
   for (let row = 0; row < rows; row++) {
@@ -33,13 +34,6 @@ export async function sweepInLoops(weights: RowsToSweep, signal?: AbortSignal): 
     }
   }
   return codes;
-}
-
-/** λ, 1 where nothing was seen. */
-function shiftOf({ h, columns, damping }: RowsToSweep): number {
-  let trace = 0;
-  for (let j = 0; j < columns; j++) trace += h[j * columns + j]!;
-  return trace === 0 ? 1 : (damping * trace) / columns;
 }
 
 function fillErrors(

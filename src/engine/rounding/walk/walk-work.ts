@@ -94,10 +94,16 @@ export function pairedWork(config: ModelConfig, text: TextSize, seesResidual: bo
   );
 }
 
-/** MagR's steps: in each a product of the weights with second moments, and a few passes over the weights. */
-export function reducingWork(config: ModelConfig, steps: number): Work {
+/** MagR's steps. */
+export const reducingWork = (config: ModelConfig, steps: number): Work => steppingWork(config, steps, 8);
+
+/** Steps that learn clip ratios, one more to begin with. */
+export const clippingWork = (config: ModelConfig, steps: number): Work => steppingWork(config, steps + 1, 24);
+
+/** Steps with a product of the weights with second moments each, and so many passes over the weights. */
+function steppingWork(config: ModelConfig, steps: number, passes: number): Work {
   const step = walkedWeights(config).map(({ rows, columns }) =>
-    addWork({ flops: 2 * rows * columns * columns, bytes: 0, calls: 1 }, passesOver(rows * columns, 8)),
+    addWork({ flops: 2 * rows * columns * columns, bytes: 0, calls: 1 }, passesOver(rows * columns, passes)),
   );
   return timesWork(config.layers * steps, addWork(...step));
 }
