@@ -2,13 +2,10 @@ import { BYTES_PER_ELEMENT } from '../../protocol/tensor.ts';
 import { BLOCK_TOKENS, blocksOf, packedTokenBytes } from '../graph/fused/pack-cache.ts';
 import type { CacheForms } from '../graph/fused/packed-attention.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
+import { type CachedNumbers, FULL_PRECISION, type LayerQuantizers } from './layer-shape.ts';
 import { type NetworkQuantizers, quantizersOfLayers } from './network-quantizers.ts';
 
 type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values' | 'wholeTokens'>;
-
-/** Numbers that a cache without codes holds. */
-export type CachedNumbers = 'float16' | 'float32';
 
 /** How a cache stores keys and values as codes; null where it holds numbers: 16 bits have no codes, nor have some tokens. */
 export function cacheFormsOf({ keys, values, wholeTokens }: CacheQuantizers): CacheForms | null {
@@ -16,11 +13,13 @@ export function cacheFormsOf({ keys, values, wholeTokens }: CacheQuantizers): Ca
 }
 
 /**
- * The numbers of a cache without codes: halves, off by 2⁻¹¹ of a number at most, which is far below what the rounding of
- * the layer brings. A layer in full precision keeps float32.
+ * The numbers of a cache without codes: halves, off by 2⁻¹¹ of a number at most, less than the rounding of the layer
+ * brings. A layer in full precision keeps float32: halves change which token is the likeliest in one of some hundred
+ * places (bench/README.md). So does one whose first tokens are to be exact.
  */
 export function cachedNumbers(quantizers: LayerQuantizers): CachedNumbers {
-  return isFullPrecision(quantizers) ? 'float32' : 'float16';
+  const isExact = isFullPrecision(quantizers) || quantizers.wholeTokens !== undefined;
+  return quantizers.cachedNumbers ?? (isExact ? 'float32' : 'float16');
 }
 
 function isFullPrecision({ weights, otherWeights, ...others }: LayerQuantizers): boolean {

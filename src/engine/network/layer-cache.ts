@@ -1,8 +1,8 @@
 import { type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { type CachedNumbers, cachedNumbers, cacheFormsOf } from './cache-form.ts';
-import type { LayerQuantizers } from './layer-shape.ts';
+import { cachedNumbers, cacheFormsOf } from './cache-form.ts';
+import type { CachedNumbers, LayerQuantizers } from './layer-shape.ts';
 import { PackedRows } from './packed-rows.ts';
 
 /** Numbers as a cache holds them; halves are their bits. */
