@@ -41,16 +41,26 @@ SPINQUANT_INLINE Vec lane_sums(Vec* vectors) {
   }
 }
 
+/// kLanes numbers of a key or a value, and the first `count` < kLanes: halves are widened in registers.
+SPINQUANT_INLINE Vec load_row(const uint16_t* p) { return load_half(p); }
+SPINQUANT_INLINE Vec load_row(const float* p) { return load(p); }
+SPINQUANT_INLINE Vec load_row_part(const uint16_t* p, size_t count) { return load_half_part(p, count); }
+SPINQUANT_INLINE Vec load_row_part(const float* p, size_t count) { return load_part(p, count, 0); }
+
 /// The queries of a unit with their memory: those of a head lie one after the other.
 struct Queries {
   size_t count, rows, first_row, width, stride;  // stride: the width, rounded up to whole vectors
   float *q;                                      // [count, stride]
   float *o, *scores;                             // [count, stride] and [count, kStep]
   float *highest, *totals;                       // [count]
+  float* widened;                                // [kStep, width] where several passes read a step
 
+  /// More queries than are multiplied together read what was widened once for all of them.
+  static bool widen(size_t count) { return count > kTogether; }
   static size_t stride_of(const HalfAttentionArgs& args) { return (args.width + kLanes - 1) / kLanes * kLanes; }
   static size_t floats(const HalfAttentionArgs& args) {
-    return args.repeats * args.row_block * (2 * stride_of(args) + kStep + 2);
+    const size_t count = args.repeats * args.row_block;
+    return count * (2 * stride_of(args) + kStep + 2) + (widen(count) ? kStep * args.width : 0);
   }
 
   Queries(const HalfAttentionArgs& args, const HalfUnit& unit, float* memory)
@@ -59,6 +69,7 @@ struct Queries {
     auto take = [&](size_t floats) { return (memory += floats) - floats; };
     q = take(count * stride), o = take(count * stride), scores = take(count * kStep);
     highest = take(count), totals = take(count);
+    widened = memory;
     fill_zero(q, 2 * count * stride);
     for (size_t i = 0; i < count; i++) {
       const size_t head = unit.group * args.repeats + i / rows;
@@ -72,12 +83,12 @@ struct Queries {
 };
 
 /// Scores of `Count` queries over as many keys as fill a vector with them. @param left keys that there are.
-template <size_t Count, bool Whole>
-SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const uint16_t* keys, size_t left, float* scores) {
+template <size_t Count, bool Whole, class Number>
+SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const Number* keys, size_t left, float* scores) {
   constexpr size_t slots = Count == 3 ? 4 : Count, together = kLanes / slots;
   const size_t width = queries.width, stride = queries.stride;
   const float* q = queries.q + first * stride;
-  const uint16_t* rows[together];
+  const Number* rows[together];
   SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) rows[j] = keys + (Whole || j < left ? j : left - 1) * width;
   Vec sums[kLanes];
   SPINQUANT_UNROLL for (size_t j = 0; j < kLanes; j++) sums[j] = splat(0);
@@ -86,7 +97,7 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const uin
     Vec parts[Count];
     SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) parts[r] = load(q + r * stride + i);
     SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) {
-      const Vec key = load_half(rows[j] + i);
+      const Vec key = load_row(rows[j] + i);
       SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
         sums[r * together + j] = fma(parts[r], key, sums[r * together + j]);
       }
@@ -94,7 +105,7 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const uin
   }
   if (i < width) {
     SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) {
-      const Vec key = load_half_part(rows[j] + i, width - i);
+      const Vec key = load_row_part(rows[j] + i, width - i);
       SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
         sums[r * together + j] = fma(load(q + r * stride + i), key, sums[r * together + j]);
       }
@@ -107,8 +118,8 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const uin
   }
 }
 
-template <size_t Count>
-void score_queries(const Queries& queries, size_t first, const uint16_t* keys, size_t tokens) {
+template <size_t Count, class Number>
+void score_queries(const Queries& queries, size_t first, const Number* keys, size_t tokens) {
   constexpr size_t slots = Count == 3 ? 4 : Count, together = kLanes / slots;
   float* scores = queries.scores + first * kStep;
   size_t j = 0;
@@ -151,8 +162,8 @@ SPINQUANT_INLINE void soften(const Queries& queries, size_t query, size_t first,
 }
 
 /// o += Σ weights·values for `Count` queries and a few vectors of channels; `part` of the last one, 0 for a whole one.
-template <size_t Count, size_t Vecs>
-SPINQUANT_INLINE void add_columns(const uint16_t* values, size_t width, size_t tokens, size_t part, const float* weights,
+template <size_t Count, size_t Vecs, class Number>
+SPINQUANT_INLINE void add_columns(const Number* values, size_t width, size_t tokens, size_t part, const float* weights,
                                   float* o, size_t stride) {
   Vec sums[Count][Vecs];
   SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
@@ -161,9 +172,9 @@ SPINQUANT_INLINE void add_columns(const uint16_t* values, size_t width, size_t t
   for (size_t j = 0; j < tokens; j++, values += width) {
     Vec row[Vecs];
     if (Vecs == 1 && part > 0) {
-      row[0] = load_half_part(values, part);
+      row[0] = load_row_part(values, part);
     } else {
-      SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) row[v] = load_half(values + v * kLanes);
+      SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) row[v] = load_row(values + v * kLanes);
     }
     SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
       const Vec weight = splat(weights[r * kStep + j]);
@@ -175,8 +186,8 @@ SPINQUANT_INLINE void add_columns(const uint16_t* values, size_t width, size_t t
   }
 }
 
-template <size_t Count>
-void mix_queries(const Queries& queries, size_t first, const uint16_t* values, size_t tokens) {
+template <size_t Count, class Number>
+void mix_queries(const Queries& queries, size_t first, const Number* values, size_t tokens) {
   const size_t width = queries.width, stride = queries.stride;
   const float* weights = queries.scores + first * kStep;
   float* o = queries.o + first * stride;
@@ -191,7 +202,7 @@ void mix_queries(const Queries& queries, size_t first, const uint16_t* values, s
 
 /// A number that is known when the source is compiled.
 template <size_t N>
-struct Number {
+struct Known {
   static constexpr size_t value = N;
 };
 
@@ -199,7 +210,7 @@ struct Number {
 template <class Body, size_t Count = kTogether - 1>
 SPINQUANT_INLINE void for_rest(size_t count, const Body& body) {
   if constexpr (Count > 0) {
-    if (count == Count) return body(Number<Count>());
+    if (count == Count) return body(Known<Count>());
     for_rest<Body, Count - 1>(count, body);
   }
 }
@@ -208,8 +219,19 @@ SPINQUANT_INLINE void for_rest(size_t count, const Body& body) {
 template <class Body>
 SPINQUANT_INLINE void for_queries(size_t count, const Body& body) {
   size_t first = 0;
-  for (; first + kTogether <= count; first += kTogether) body(Number<kTogether>(), first);
+  for (; first + kTogether <= count; first += kTogether) body(Known<kTogether>(), first);
   for_rest(count - first, [&](auto rest) { body(rest, first); });
+}
+
+/// Calls body(rows) with the rows of a step: as they are, or widened where several passes read them.
+template <class Body>
+SPINQUANT_INLINE void with_rows(const Queries& queries, const uint16_t* halves, size_t tokens, const Body& body) {
+  if (!Queries::widen(queries.count)) return body(halves);
+  const size_t count = tokens * queries.width;
+  size_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(queries.widened + i, load_half(halves + i));
+  if (i < count) store_part(queries.widened + i, count - i, load_half_part(halves + i, count - i));
+  body(static_cast<const float*>(queries.widened));
 }
 
 /// Tokens `first` … `last` - 1 of the cache or of the new ones, of which the first stands at position `start`.
@@ -217,17 +239,20 @@ void attend_rows(const HalfAttentionArgs& args, const Queries& queries, const ui
                  size_t start, size_t first, size_t last) {
   for (size_t at = first; at < last; at += kStep) {
     const size_t tokens = last - at < kStep ? last - at : kStep, position = start + at;
-    const uint16_t *own_keys = keys + at * args.width, *own_values = values + at * args.width;
-    for_queries(queries.count, [&](auto count, size_t query) {
-      score_queries<decltype(count)::value>(queries, query, own_keys, tokens);
+    with_rows(queries, keys + at * args.width, tokens, [&](auto rows) {
+      for_queries(queries.count, [&](auto count, size_t query) {
+        score_queries<decltype(count)::value>(queries, query, rows, tokens);
+      });
     });
     for (size_t i = 0; i < queries.count; i++) {
       const size_t row = queries.row_of(i), sees = args.first_position(row), end = args.length + row + 1;
       const size_t from = sees > position ? sees - position : 0, to = end > position ? end - position : 0;
       soften(queries, i, from < tokens ? from : tokens, to < tokens ? to : tokens, tokens);
     }
-    for_queries(queries.count, [&](auto count, size_t query) {
-      mix_queries<decltype(count)::value>(queries, query, own_values, tokens);
+    with_rows(queries, values + at * args.width, tokens, [&](auto rows) {
+      for_queries(queries.count, [&](auto count, size_t query) {
+        mix_queries<decltype(count)::value>(queries, query, rows, tokens);
+      });
     });
   }
 }
