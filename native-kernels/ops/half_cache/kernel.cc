@@ -41,7 +41,22 @@ SPINQUANT_INLINE Vec lane_sums(Vec* vectors) {
   }
 }
 
-/// kLanes numbers of a key or a value, and the first `count` < kLanes: halves are widened in registers.
+/// Vector i becomes lane i of all of them.
+template <size_t Distance = 1>
+SPINQUANT_INLINE void transpose(Vec (&v)[kLanes]) {
+  if constexpr (Distance < kLanes) {
+    const IntVec stays = (lane_index() & splat_int(static_cast<int32_t>(Distance))) == splat_int(0);
+    SPINQUANT_UNROLL for (size_t i = 0; i < kLanes; i++) {
+      if (i & Distance) continue;
+      const Vec a = v[i], b = v[i | Distance];
+      v[i] = choose(stays, a, swap_lanes<Distance>(b));
+      v[i | Distance] = choose(stays, swap_lanes<Distance>(a), b);
+    }
+    transpose<2 * Distance>(v);
+  }
+}
+
+/// kLanes numbers of a value, and the first `count` < kLanes: halves are widened in registers.
 SPINQUANT_INLINE Vec load_row(const uint16_t* p) { return load_half(p); }
 SPINQUANT_INLINE Vec load_row(const float* p) { return load(p); }
 SPINQUANT_INLINE Vec load_row_part(const uint16_t* p, size_t count) { return load_half_part(p, count); }
@@ -83,12 +98,12 @@ struct Queries {
 };
 
 /// Scores of `Count` queries over as many keys as fill a vector with them. @param left keys that there are.
-template <size_t Count, bool Whole, class Number>
-SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const Number* keys, size_t left, float* scores) {
+template <size_t Count, bool Whole>
+SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const uint16_t* keys, size_t left, float* scores) {
   constexpr size_t slots = Count == 3 ? 4 : Count, together = kLanes / slots;
   const size_t width = queries.width, stride = queries.stride;
   const float* q = queries.q + first * stride;
-  const Number* rows[together];
+  const uint16_t* rows[together];
   SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) rows[j] = keys + (Whole || j < left ? j : left - 1) * width;
   Vec sums[kLanes];
   SPINQUANT_UNROLL for (size_t j = 0; j < kLanes; j++) sums[j] = splat(0);
@@ -97,7 +112,7 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const Num
     Vec parts[Count];
     SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) parts[r] = load(q + r * stride + i);
     SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) {
-      const Vec key = load_row(rows[j] + i);
+      const Vec key = load_half(rows[j] + i);
       SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
         sums[r * together + j] = fma(parts[r], key, sums[r * together + j]);
       }
@@ -105,7 +120,7 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const Num
   }
   if (i < width) {
     SPINQUANT_UNROLL for (size_t j = 0; j < together; j++) {
-      const Vec key = load_row_part(rows[j] + i, width - i);
+      const Vec key = load_half_part(rows[j] + i, width - i);
       SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
         sums[r * together + j] = fma(load(q + r * stride + i), key, sums[r * together + j]);
       }
@@ -118,8 +133,8 @@ SPINQUANT_INLINE void score_tile(const Queries& queries, size_t first, const Num
   }
 }
 
-template <size_t Count, class Number>
-void score_queries(const Queries& queries, size_t first, const Number* keys, size_t tokens) {
+template <size_t Count>
+void score_queries(const Queries& queries, size_t first, const uint16_t* keys, size_t tokens) {
   constexpr size_t slots = Count == 3 ? 4 : Count, together = kLanes / slots;
   float* scores = queries.scores + first * kStep;
   size_t j = 0;
@@ -127,6 +142,56 @@ void score_queries(const Queries& queries, size_t first, const Number* keys, siz
     score_tile<Count, true>(queries, first, keys + j * queries.width, together, scores + j);
   }
   if (j < tokens) score_tile<Count, false>(queries, first, keys + j * queries.width, tokens - j, scores + j);
+}
+
+/// Keys of a step, widened, with tokens in the lanes: [width, kStep]. Those behind the last token are the last one again.
+void turn_keys(const uint16_t* keys, size_t width, size_t tokens, float* columns) {
+  for (size_t j = 0; j < tokens; j += kLanes) {
+    for (size_t i = 0; i < width; i += kLanes) {
+      const size_t channels = width - i < kLanes ? width - i : kLanes;
+      Vec block[kLanes];
+      SPINQUANT_UNROLL for (size_t t = 0; t < kLanes; t++) {
+        const uint16_t* key = keys + (j + t < tokens ? j + t : tokens - 1) * width + i;
+        block[t] = channels == kLanes ? load_half(key) : load_half_part(key, channels);
+      }
+      transpose(block);
+      SPINQUANT_UNROLL for (size_t c = 0; c < kLanes; c++) {
+        if (c < channels) store(columns + (i + c) * kStep + j, block[c]);
+      }
+    }
+  }
+}
+
+/// Scores of `Count` queries over a few vectors of tokens.
+template <size_t Count, size_t Vecs>
+SPINQUANT_INLINE void score_columns(const Queries& queries, const float* q, const float* columns, float* scores) {
+  Vec sums[Count][Vecs];
+  SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
+    SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) sums[r][v] = splat(0);
+  }
+  for (size_t i = 0; i < queries.width; i++, columns += kStep) {
+    Vec keys[Vecs];
+    SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) keys[v] = load(columns + v * kLanes);
+    SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
+      const Vec part = splat(q[r * queries.stride + i]);
+      SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) sums[r][v] = fma(part, keys[v], sums[r][v]);
+    }
+  }
+  SPINQUANT_UNROLL for (size_t r = 0; r < Count; r++) {
+    SPINQUANT_UNROLL for (size_t v = 0; v < Vecs; v++) store(scores + r * kStep + v * kLanes, sums[r][v]);
+  }
+}
+
+/// Scores of whole vectors of tokens; those behind the last one count for nothing.
+template <size_t Count>
+void score_turned(const Queries& queries, size_t first, size_t tokens) {
+  const float* q = queries.q + first * queries.stride;
+  float* scores = queries.scores + first * kStep;
+  size_t j = 0;
+  for (; j + kColumns * kLanes <= tokens; j += kColumns * kLanes) {
+    score_columns<Count, kColumns>(queries, q, queries.widened + j, scores + j);
+  }
+  for (; j < tokens; j += kLanes) score_columns<Count, 1>(queries, q, queries.widened + j, scores + j);
 }
 
 /// Scores become e^(score - highest score so far), and 0 where the query does not see; the sums so far are brought to
@@ -223,15 +288,35 @@ SPINQUANT_INLINE void for_queries(size_t count, const Body& body) {
   for_rest(count - first, [&](auto rest) { body(rest, first); });
 }
 
-/// Calls body(rows) with the rows of a step: as they are, or widened where several passes read them.
-template <class Body>
-SPINQUANT_INLINE void with_rows(const Queries& queries, const uint16_t* halves, size_t tokens, const Body& body) {
-  if (!Queries::widen(queries.count)) return body(halves);
-  const size_t count = tokens * queries.width;
+/// Halves of a step become floats.
+void widen_rows(const uint16_t* halves, size_t count, float* floats) {
   size_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) store(queries.widened + i, load_half(halves + i));
-  if (i < count) store_part(queries.widened + i, count - i, load_half_part(halves + i, count - i));
-  body(static_cast<const float*>(queries.widened));
+  for (; i + kLanes <= count; i += kLanes) store(floats + i, load_half(halves + i));
+  if (i < count) store_part(floats + i, count - i, load_half_part(halves + i, count - i));
+}
+
+void score_step(const Queries& queries, const uint16_t* keys, size_t tokens) {
+  if (!Queries::widen(queries.count)) {
+    return for_queries(queries.count, [&](auto count, size_t query) {
+      score_queries<decltype(count)::value>(queries, query, keys, tokens);
+    });
+  }
+  turn_keys(keys, queries.width, tokens, queries.widened);
+  for_queries(queries.count,
+              [&](auto count, size_t query) { score_turned<decltype(count)::value>(queries, query, tokens); });
+}
+
+void mix_step(const Queries& queries, const uint16_t* values, size_t tokens) {
+  if (!Queries::widen(queries.count)) {
+    return for_queries(queries.count, [&](auto count, size_t query) {
+      mix_queries<decltype(count)::value>(queries, query, values, tokens);
+    });
+  }
+  widen_rows(values, tokens * queries.width, queries.widened);
+  const float* rows = queries.widened;
+  for_queries(queries.count, [&](auto count, size_t query) {
+    mix_queries<decltype(count)::value>(queries, query, rows, tokens);
+  });
 }
 
 /// Tokens `first` … `last` - 1 of the cache or of the new ones, of which the first stands at position `start`.
@@ -239,21 +324,13 @@ void attend_rows(const HalfAttentionArgs& args, const Queries& queries, const ui
                  size_t start, size_t first, size_t last) {
   for (size_t at = first; at < last; at += kStep) {
     const size_t tokens = last - at < kStep ? last - at : kStep, position = start + at;
-    with_rows(queries, keys + at * args.width, tokens, [&](auto rows) {
-      for_queries(queries.count, [&](auto count, size_t query) {
-        score_queries<decltype(count)::value>(queries, query, rows, tokens);
-      });
-    });
+    score_step(queries, keys + at * args.width, tokens);
     for (size_t i = 0; i < queries.count; i++) {
       const size_t row = queries.row_of(i), sees = args.first_position(row), end = args.length + row + 1;
       const size_t from = sees > position ? sees - position : 0, to = end > position ? end - position : 0;
       soften(queries, i, from < tokens ? from : tokens, to < tokens ? to : tokens, tokens);
     }
-    with_rows(queries, values + at * args.width, tokens, [&](auto rows) {
-      for_queries(queries.count, [&](auto count, size_t query) {
-        mix_queries<decltype(count)::value>(queries, query, rows, tokens);
-      });
-    });
+    mix_step(queries, values + at * args.width, tokens);
   }
 }
 

@@ -10,8 +10,8 @@ const Variants<RoundHalvesArgs> kRoundHalves = SPINQUANT_VARIANTS(round_halves, 
 const Variants<HalfAttentionArgs> kHalfAttention = SPINQUANT_VARIANTS(half_attention, HalfAttentionArgs);
 const Variants<MergeChunksArgs> kMerge = SPINQUANT_VARIANTS(merge_half_chunks, MergeChunksArgs);
 
-/// Queries of a unit, if there are so many: they share a pass over the tokens.
-constexpr size_t kQueriesPerUnit = 16;
+/// Queries of a unit, if there are so many: they share a pass over the tokens, and what is made of these first.
+constexpr size_t kQueriesPerUnit = 48;
 /// With so few rows, tokens are shared out among threads as well, a chunk each. The number of threads does not decide
 /// it, so that results do not depend on it.
 constexpr size_t kFewRows = 4, kChunk = 512;
