@@ -20,7 +20,7 @@ const sources = path.join(root, 'native-kernels');
 const instructionSets = {
   portable: [],
   ...(process.arch === 'x64' && {
-    avx2: ['-mavx2', '-mfma'],
+    avx2: ['-mavx2', '-mfma', '-mf16c'],
     avx512: ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mprefer-vector-width=512'],
   }),
 };

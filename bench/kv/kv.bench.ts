@@ -1,6 +1,6 @@
 /**
  * This benchmark reads the keys and values of a cache for one token: attention of a layer at the shapes of Llama-3.2-1B
- * and SmolLM2-135M, 128 and 8192 tokens deep, over codes of 4 and 8 bits and over float32 numbers; and a token of the
+ * and SmolLM2-135M, 128 and 8192 tokens deep, over codes of 4 and 8 bits, halves and float32 numbers; and a token of the
  * whole SmolLM2-135M with random weights at both depths. It compares bytes with the measured read bandwidth and depths
  * with one another, as ratios within one run. It writes bench/results/kv.json.
  */
@@ -57,9 +57,9 @@ async function decode(threads: number) {
     const shallow = rows.find(({ bits, depth }) => bits === row.bits && depth === 128)!;
     return { ...row, ofDepth128: shallow.milliseconds / row.milliseconds };
   });
-  for (const { bits, depth, milliseconds, median, cacheBytes, ofDepth128 } of table)
+  for (const { bits, depth, milliseconds, median, processor, cacheBytes, ofDepth128 } of table)
     console.log(
-      `${String(bits).padStart(2)} bits, depth ${String(depth).padStart(4)}: ${milliseconds.toFixed(1)} ms (median ${median.toFixed(1)}), cache ${(cacheBytes / 1e6).toFixed(1)} MB, ${(100 * ofDepth128).toFixed(0)} % of the speed at 128`,
+      `${String(bits).padStart(2)} bits, depth ${String(depth).padStart(4)}: ${milliseconds.toFixed(1)} ms (median ${median.toFixed(1)}, of the processor ${processor.toFixed(1)}), cache ${(cacheBytes / 1e6).toFixed(1)} MB, ${(100 * ofDepth128).toFixed(0)} % of the speed at 128`,
     );
   return { threads, load, rows: table };
 }

@@ -1,11 +1,12 @@
 /**
- * Measures attention of one token over a cache in this process, on so many threads: over codes of 4 and 8 bits and over
- * float32 numbers in turn, round after round. Prints JSON.
+ * Measures attention of one token over a cache in this process, on so many threads: over codes of 4 and 8 bits, over halves
+ * and over float32 numbers in turn, round after round. Prints JSON.
  */
 import { randomFillSync } from 'node:crypto';
 import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { LargeMemory, roomOf } from '../../src/engine/runtime/large-memory.ts';
+import { float32ToFloat16 } from '../../src/formats/float-bits.ts';
 import { median, openAddon, type Result } from '../probe.ts';
 
 export interface Argument {
@@ -35,7 +36,7 @@ const { threads, heads, kvHeads, headDim, depth, rounds } = argument;
 const { addon, isa } = openAddon();
 
 /** Numbers from −1 to 1 that repeat after 64 KB. */
-function noise(...dims: number[]): StoredTensor {
+function noise(...dims: number[]): NumberTensor {
   const bytes = randomFillSync(new Uint8Array(2 ** 15));
   const some = Float32Array.from(new Int16Array(bytes.buffer), (value) => value / 2 ** 15);
   const data = new Float32Array(dims.reduce((a, b) => a * b, 1));
@@ -43,9 +44,18 @@ function noise(...dims: number[]): StoredTensor {
   return { data, dims };
 }
 
+interface NumberTensor extends StoredTensor {
+  readonly data: Float32Array;
+}
+
 interface StoredTensor {
-  readonly data: Int8Array | Float32Array;
+  readonly data: Int8Array | Uint16Array | Float32Array;
   readonly dims: readonly number[];
+}
+
+function dtypeOf(data: StoredTensor['data']): 'int8' | 'float16' | 'float32' {
+  if (data instanceof Int8Array) return 'int8';
+  return data instanceof Uint16Array ? 'float16' : 'float32';
 }
 
 /** Equal tensors, each with a place of its own in one piece of memory, as caches of a network have them. */
@@ -53,7 +63,7 @@ function copies(tensors: readonly StoredTensor[]): readonly ProbeTensor[][] {
   const room = tensors.reduce((sum, { data }) => sum + roomOf(data.byteLength), 0);
   const memory = new LargeMemory(argument.caches * room);
   const copy = ({ data, dims }: StoredTensor): ProbeTensor => {
-    const own = memory.zeros(data instanceof Int8Array ? 'int8' : 'float32', dims);
+    const own = memory.zeros(dtypeOf(data), dims);
     own.data.set(data);
     return own;
   };
@@ -109,12 +119,12 @@ function overCodes(bits: number): Contender {
   };
 }
 
-function overNumbers(): Contender {
+function overNumbers(form: (x: NumberTensor) => StoredTensor, name: string, operator: string): Contender {
   const own = [noise(kvHeads, 1, headDim), noise(kvHeads, 1, headDim)];
-  const caches = copies([noise(kvHeads, depth, headDim), noise(kvHeads, depth, headDim)]);
+  const caches = copies([form(noise(kvHeads, depth, headDim)), form(noise(kvHeads, depth, headDim))]);
   return {
-    name: 'float32',
-    operator: 'CachedAttention',
+    name,
+    operator,
     attributes: scaled,
     caches: caches.map((cache) => [q, ...own, ...cache, length]),
     bytes: bytesOf(caches[0]!),
@@ -123,8 +133,14 @@ function overNumbers(): Contender {
 }
 
 function main(): Result {
-  const contenders = [overCodes(4), overCodes(8), overNumbers()];
+  const contenders = [
+    overCodes(4),
+    overCodes(8),
+    overNumbers(({ data, dims }) => ({ data: float32ToFloat16(data), dims }), '16 bits', 'HalfAttention'),
+    overNumbers((x) => x, 'float32', 'CachedAttention'),
+  ];
   const output = new Float32Array(heads * headDim);
+  const own = () => new Uint16Array(kvHeads * headDim);
   const memory = new Float32Array(2 ** 24).fill(1);
   let readBandwidth = 0;
   for (let round = 0; round <= rounds; round++) {
@@ -132,7 +148,8 @@ function main(): Result {
     readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
     for (const { operator, attributes, caches, seconds } of contenders)
       for (const inputs of caches) {
-        const taken = addon.runOperator(operator, isa, attributes, inputs, [output], threads, 1);
+        const outputs = operator === 'HalfAttention' ? [output, own(), own()] : [output];
+        const taken = addon.runOperator(operator, isa, attributes, inputs, outputs, threads, 1);
         // The first round fills caches of the system.
         if (round > 0) seconds.push(...taken);
       }

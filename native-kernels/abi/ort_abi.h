@@ -136,6 +136,7 @@ static_assert(sizeof(void*) != 8 || sizeof(CustomOp) == 208, "OrtCustomOp layout
 constexpr int kFloat = 1;
 constexpr int kInt8 = 3;
 constexpr int kInt64 = 7;
+constexpr int kFloat16 = 10;
 constexpr int kBfloat16 = 16;
 constexpr int kInvalidArgument = 2;
 constexpr int kLogFatal = 4;

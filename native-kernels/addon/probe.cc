@@ -57,6 +57,7 @@ napi_value property(napi_env env, napi_value object, const char* name) {
 napi_typedarray_type array_type(ElementType type) {
   switch (type) {
     case ElementType::int64: return napi_bigint64_array;
+    case ElementType::float16:
     case ElementType::bfloat16: return napi_uint16_array;
     case ElementType::int8: return napi_int8_array;
     case ElementType::float32: break;
@@ -67,6 +68,7 @@ napi_typedarray_type array_type(ElementType type) {
 const char* type_name(ElementType type) {
   switch (type) {
     case ElementType::int64: return "int64";
+    case ElementType::float16: return "float16";
     case ElementType::bfloat16: return "bfloat16";
     case ElementType::int8: return "int8";
     case ElementType::float32: break;

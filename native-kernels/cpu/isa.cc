@@ -56,9 +56,15 @@ bool has_avx512_vnni() {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 11);
 }
 
+/// Conversion of halves, which every processor with AVX2 has; a virtual machine may hide it.
+bool has_f16c() {
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c & 1u << 29);
+}
+
 void add_usable(std::vector<Isa>& isas) {
   // The compiler's own check also asks the operating system whether it saves the wide registers.
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return;
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return;
   isas.push_back(Isa::avx2);
   if (has_avx_vnni()) isas.push_back(Isa::avx_vnni);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

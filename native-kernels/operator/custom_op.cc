@@ -174,6 +174,7 @@ ort::Status* compute_node(void* kernel, ort::KernelContext* context) {
 int onnx_type(ElementType type) {
   switch (type) {
     case ElementType::int64: return ort::kInt64;
+    case ElementType::float16: return ort::kFloat16;
     case ElementType::bfloat16: return ort::kBfloat16;
     case ElementType::int8: return ort::kInt8;
     case ElementType::float32: break;

@@ -26,6 +26,8 @@ struct Tensor {
   const float* floats() const { return static_cast<const float*>(data); }
   float* mutable_floats() const { return static_cast<float*>(data); }
   const int8_t* bytes() const { return static_cast<const int8_t*>(data); }
+  const uint16_t* halves() const { return static_cast<const uint16_t*>(data); }
+  uint16_t* mutable_halves() const { return static_cast<uint16_t*>(data); }
   int8_t* mutable_bytes() const { return static_cast<int8_t*>(data); }
   const int64_t* integers() const { return static_cast<const int64_t*>(data); }
   size_t count() const { return element_count(shape); }
@@ -65,12 +67,13 @@ class Operator {
   virtual Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const = 0;
 };
 
-enum class ElementType { float32, int64, bfloat16, int8 };
+enum class ElementType { float32, int64, float16, bfloat16, int8 };
 
 /// Bytes of one element.
 constexpr size_t element_size(ElementType type) {
   switch (type) {
     case ElementType::int64: return 8;
+    case ElementType::float16:
     case ElementType::bfloat16: return 2;
     case ElementType::int8: return 1;
     case ElementType::float32: break;

@@ -14,6 +14,7 @@
   X(causal_attention_type)          \
   X(causal_attention_grad_type)     \
   X(cached_attention_type)          \
+  X(half_attention_type)            \
   X(gemm_bfloat16_type)             \
   X(gemm_bfloat16_add_type)         \
   X(split_gemm_type)                \

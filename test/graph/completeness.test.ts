@@ -34,7 +34,7 @@ const LACKING: readonly {
     why: 'Lowering puts them in the place of operators that are differentiated by then.',
   },
   {
-    names: ['CachedAttention', 'PackedAttention', 'PackCache', 'RotaryHeads', 'StoredRows'],
+    names: ['CachedAttention', 'HalfAttention', 'PackedAttention', 'PackCache', 'RotaryHeads', 'StoredRows'],
     parts: ['gradient'],
     why: 'Networks that write token by token learn nothing.',
   },

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gradients } from '../../src/engine/autodiff/gradients.ts';
-import { cachedAttention } from '../../src/engine/graph/fused/cached-attention.ts';
-import { type CausalMask, causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
+import { causalAttention } from '../../src/engine/graph/fused/causal-attention.ts';
 import { fakeQuantize } from '../../src/engine/graph/fused/fake-quantize.ts';
 import { scaledRows } from '../../src/engine/graph/fused/gemm-bfloat16.ts';
 import { hadamard } from '../../src/engine/graph/fused/hadamard.ts';
@@ -28,6 +27,7 @@ import { createRuntime } from '../../src/engine/runtime/index.ts';
 import { elementCount, float32, type HostTensor } from '../../src/protocol/tensor.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
 import { noise } from '../helpers/tiny-network.ts';
+import { CACHED_ATTENTION_TWINS } from './cached-attention-twins.ts';
 import { INT4_TWINS } from './int4-twins.ts';
 import { PACKED_CACHE_TWINS } from './packed-cache-twins.ts';
 import type { Twin } from './twin.ts';
@@ -132,30 +132,6 @@ const TWINS: Record<string, Twin> = {
     build: (_g, [q, k, v]) => causalAttention(q!, k!, v!, { scale: 0.5, rows: 7, window: 3 })[0],
     roundings: 64,
   },
-  CachedAttention: {
-    dims: [
-      [2, 6, 8],
-      [2, 3, 8],
-      [2, 3, 8],
-      [2, 11, 8],
-      [2, 11, 8],
-    ],
-    build: (g, inputs) => decoded(g, inputs, { scale: 0.5, rows: 3, window: 0 }),
-    roundings: 64,
-    forwardOnly: true,
-  },
-  'CachedAttention, window, odd width': {
-    dims: [
-      [2, 3, 6, 5],
-      [2, 3, 3, 5],
-      [2, 3, 3, 5],
-      [2, 3, 11, 5],
-      [2, 3, 11, 5],
-    ],
-    build: (g, inputs) => decoded(g, inputs, { scale: 0.5, rows: 3, window: 4 }),
-    roundings: 64,
-    forwardOnly: true,
-  },
   // Scores add up to 1 and deviations are below 2, so losses and slopes are of order one; both bodies take about as many
   // roundings as there are channels, the native exponential six more each.
   PeakLoss: { dims: [[5, 33]], build: (_g, [x]) => peakLoss(x!, 2, 1e-6), roundings: 64 },
@@ -244,6 +220,7 @@ const TWINS: Record<string, Twin> = {
     roundings: (256 * 256 * 2.5) / 2,
   },
   ...INT4_TWINS,
+  ...CACHED_ATTENTION_TWINS,
   ...PACKED_CACHE_TWINS,
   // Numbers of at most 1: 131 sums of at most 131 in size, each with a rounding of half an ε, and their products.
   SecondMoment: {
@@ -295,12 +272,6 @@ for (const width of [1, 3, 8, 12, 172, 288]) {
     build: (_g, [x]) => hadamard(x!, planHadamard(width)),
     roundings: 64,
   };
-}
-
-/** Attention over a cache with seven tokens. */
-function decoded(graph: Graph, inputs: Value[], mask: CausalMask): Value {
-  const [q, k, v, keys, values] = inputs as [Value, Value, Value, Value, Value];
-  return cachedAttention(q, k, v, { keys, values, length: graph.ints([7]) }, mask);
 }
 
 function table(graph: Graph, angle: (x: number) => number): Value {

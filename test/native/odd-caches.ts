@@ -3,13 +3,25 @@ import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { type Call, countOf, type Dims, type Draw, tensor } from './odd-draw.ts';
 import { packedBlock, packedForm, rowsOf } from './odd-packed.ts';
 
-export function cachedAttention(draw: Draw): Call {
+export const cachedAttention = (draw: Draw): Call => overNumbers(draw, 'float32');
+
+/** It has keys and values as halves beside its result. */
+export function halfAttention(draw: Draw): Call {
+  const call = overNumbers(draw, 'float16');
+  const own = call.inputs.slice(1, 3).map((input) => countOf(input!.dims));
+  return { ...call, outputs: [...call.outputs, ...own] };
+}
+
+function overNumbers(draw: Draw, dtype: 'float16' | 'float32'): Call {
   const [groups, repeats, width] = [draw.one([0, 1, 2, 3, 4]), 1 + draw.below(3), draw.size()];
   const [rows, capacity] = [1 + draw.size(), draw.size()];
   const of = (count: number): Dims => [groups, count, width];
   const [q, own, past] = [of(repeats * rows), of(rows), of(capacity)];
   const window = draw.one([0, 0, 1, 7, rows, capacity + rows, 2 ** 32, 2 ** 53]);
-  const floats = [q, own, own, past, past].map((dims) => tensor(draw, dims));
+  const floats = [
+    ...[q, own, own].map((dims) => tensor(draw, dims)),
+    ...[past, past].map((dims) => tensor(draw, dims, dtype)),
+  ];
   const within: ProbeTensor = { data: BigInt64Array.of(BigInt(draw.below(capacity + 1))), dims: [1] };
   const inputs = [...floats, draw.chance(0.9) ? within : tensor(draw, [1], 'int64')];
   return {

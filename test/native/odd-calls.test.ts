@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
+import { allocate } from '../../src/protocol/tensor.ts';
 import { Draw } from './odd-draw.ts';
 import { DRAWN, drawOperation } from './odd-operations.ts';
 import { addon, nativeOperators, notBuilt, type Operation } from './support.ts';
@@ -54,7 +55,7 @@ function make(
   const type = nativeOperators().find(({ name }) => name === operation.name)!;
   const inputs = operation.inputs.map((input) => input && place(input.data, around(), around(), filling));
   const outputs = operation.outputs.map((count, i) => {
-    const data = type.outputs[i]!.type === 'int8' ? new Int8Array(count) : new Float32Array(count);
+    const data = allocate(type.outputs[i]!.type, count) as Exclude<ProbeTensor['data'], BigInt64Array>;
     bytesOf(data).fill(filling);
     return place(data, around(), around(), filling);
   });

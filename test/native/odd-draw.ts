@@ -76,7 +76,7 @@ export function tensor(draw: Draw, wanted: Dims, dtype: DType = 'float32'): Prob
     return { data: BigInt64Array.from({ length: count }, () => BigInt(draw.below(12) - 2)), dims };
   }
   if (dtype === 'int8') return { data: Int8Array.from({ length: count }, () => draw.below(256)), dims };
-  if (dtype === 'bfloat16')
+  if (dtype === 'bfloat16' || dtype === 'float16')
     return { data: Uint16Array.from({ length: count }, () => draw.below(65536)), dims };
   const special = draw.chance(1 / 6);
   const value = () => (special && draw.chance(0.2) ? draw.one(SPECIAL) : 6 * draw.real() - 3);

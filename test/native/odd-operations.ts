@@ -1,5 +1,5 @@
 /** Draws calls of every operator at the edges: empty tensors, order 1, inputs left out, attributes of odd values. */
-import { appendTokens, cachedAttention, tokenBlocks } from './odd-caches.ts';
+import { appendTokens, cachedAttention, halfAttention, tokenBlocks } from './odd-caches.ts';
 import {
   type Call,
   countOf,
@@ -281,6 +281,7 @@ const DRAWINGS: Readonly<Record<string, Drawing>> = {
   CausalAttention: (draw) => attention(draw, false),
   CausalAttentionGrad: (draw) => attention(draw, true),
   CachedAttention: cachedAttention,
+  HalfAttention: halfAttention,
   GemmBfloat16: gemmBfloat16,
   GemmBfloat16Add: gemmAdd,
   SplitGemm: splitGemm,

@@ -9,10 +9,11 @@ import { Program } from '../../src/engine/graph/program.ts';
 import { openCheckpoint } from '../../src/engine/model/checkpoint.ts';
 import { cacheBytes, shareOf16Bits } from '../../src/engine/network/cache-form.ts';
 import { type GrownRows, LayerCache } from '../../src/engine/network/layer-cache.ts';
-import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
+import { FULL_PRECISION, type LayerQuantizers } from '../../src/engine/network/layer-shape.ts';
 import type { NetworkQuantizers } from '../../src/engine/network/network-quantizers.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
-import { float32, type Tensor } from '../../src/protocol/tensor.ts';
+import { float32ToFloat16 } from '../../src/formats/float-bits.ts';
+import { float32, type HostTensor, type Tensor } from '../../src/protocol/tensor.ts';
 import { goldenFolder } from '../model/goldens.ts';
 
 const runtime = await createRuntime({ kernels: 'composed', threads: 1 });
@@ -23,6 +24,7 @@ const [BATCH, HEADS, WIDTH, TOKENS] = [2, 3, 20, 37];
 const config = { ...golden, layers: 1, kvHeads: HEADS, headDim: WIDTH };
 const KEYS = { bits: 4, symmetric: false, group: 5, clipRatio: 1, includeZero: true };
 const VALUES = { bits: 8, symmetric: true, group: 0, clipRatio: 1, includeZero: false };
+const CODES: LayerQuantizers = { ...FULL_PRECISION, keys: KEYS, values: VALUES };
 
 /** Numbers that differ in every token, head and channel: token `first` and those behind it. */
 function numbers(first: number, count: number, seed: number): Float32Array {
@@ -51,10 +53,7 @@ async function grown(first: number, count: number): Promise<GrownRows> {
   return rows;
 }
 
-async function filled(
-  pieces: readonly number[],
-  quantizers = { keys: KEYS, values: VALUES },
-): Promise<LayerCache> {
+async function filled(pieces: readonly number[], quantizers: LayerQuantizers = CODES): Promise<LayerCache> {
   const cache = new LayerCache(config, quantizers, BATCH, TOKENS);
   for (const piece of pieces) cache.append(await grown(cache.length, piece), piece);
   return cache;
@@ -97,12 +96,27 @@ test('a cache that forgot its tokens takes others in their place', async () => {
   assert.equal(cache.length, 37);
 });
 
-test('numbers are held as they are where one of the two has 16 bits', () => {
+test('numbers are held as halves where one of the two has 16 bits', () => {
   const cache = new LayerCache(config, { ...FULL_PRECISION, values: VALUES }, BATCH, TOKENS);
+  const dims = [BATCH, HEADS, 2, WIDTH];
+  const halves = (seed: number): HostTensor<Uint16Array> => ({
+    ...{ kind: 'host', dtype: 'float16', dims },
+    data: float32ToFloat16(numbers(0, 2, seed)),
+  });
+  const rows = { keys: halves(0), values: halves(1) };
+  cache.append(rows, 2);
+  const { data, dtype } = cache.inputs.pastValues as Extract<Tensor, { kind: 'host' }>;
+  assert.equal(dtype, 'float16');
+  assert.deepEqual(data.slice(0, 2 * WIDTH), rows.values.data.slice(0, 2 * WIDTH));
+});
+
+test('a layer in full precision keeps float32', () => {
+  const cache = new LayerCache(config, FULL_PRECISION, BATCH, TOKENS);
   const dims = [BATCH, HEADS, 2, WIDTH];
   const rows = { keys: float32(dims, numbers(0, 2, 0)), values: float32(dims, numbers(0, 2, 1)) };
   cache.append(rows, 2);
-  const { data } = cache.inputs.pastValues as Extract<Tensor, { kind: 'host' }>;
+  const { data, dtype } = cache.inputs.pastValues as Extract<Tensor, { kind: 'host' }>;
+  assert.equal(dtype, 'float32');
   assert.deepEqual(data.slice(0, 2 * WIDTH), rows.values.data.slice(0, 2 * WIDTH));
 });
 
@@ -112,16 +126,17 @@ const network = (own: Record<'keys' | 'values', ActivationQuantizer>): NetworkQu
 });
 
 test('the memory of a cache is what is said of it', async () => {
-  const quantizers: Record<'keys' | 'values', ActivationQuantizer> = { keys: KEYS, values: VALUES };
-  const { length: _, ...tensors } = (await filled([1], quantizers)).inputs;
-  const bytes = Object.keys(tensors).reduce(
-    (sum, name) => sum + bytesOf(new LayerCache(config, quantizers, BATCH, TOKENS), name).length,
-    0,
-  );
-  assert.equal(bytes, BATCH * cacheBytes(config, TOKENS, network(quantizers)));
+  const activations = { ...FULL_PRECISION, input: VALUES };
+  for (const quantizers of [CODES, activations, FULL_PRECISION]) {
+    const cache = new LayerCache(config, quantizers, BATCH, TOKENS);
+    const { length: _, ...tensors } = cache.inputs;
+    const bytes = Object.keys(tensors).reduce((sum, name) => sum + bytesOf(cache, name).length, 0);
+    assert.equal(bytes, BATCH * cacheBytes(config, TOKENS, { quantizers }));
+  }
   const four = { keys: { ...KEYS, group: 0 }, values: { ...VALUES, bits: 4, symmetric: false } };
   const wide = { ...golden, headDim: 64 };
   // 32 bytes of codes, 4 of a scale and 2 of a zero point, of 128.
   assert.equal(shareOf16Bits(wide, network(four)), 38 / 128);
+  assert.equal(shareOf16Bits(wide, { quantizers: activations }), 1);
   assert.equal(shareOf16Bits(wide, network(FULL_PRECISION)), 2);
 });

@@ -45,6 +45,7 @@ const MANY = 2 ** 17;
 
 for (const [name, quantizers, exceptions] of [
   ['numbers', FULL_PRECISION, undefined],
+  ['halves', { ...FULL_PRECISION, input: quantizer(true) }, undefined],
   ['codes', PACKED, undefined],
   ['codes of one layer', FULL_PRECISION, new Map([[1, PACKED]])],
 ] as const)

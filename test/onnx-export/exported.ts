@@ -7,6 +7,7 @@ import { type Bits, experimentSchema } from '../../src/config/index.ts';
 import type { ProgramCache } from '../../src/engine/graph/program-cache.ts';
 import type { Checkpoint } from '../../src/engine/model/checkpoint.ts';
 import { Network } from '../../src/engine/network/network.ts';
+import { changedQuantizers } from '../../src/engine/network/network-quantizers.ts';
 import { quantizersOf } from '../../src/engine/network/quantizers.ts';
 import {
   type SeamMaps,
@@ -64,7 +65,11 @@ export function rotated(cache: ProgramCache, checkpoint: Checkpoint, form: Form)
   const r3 = cached < 16 ? planHadamard(config.headDim) : null;
   const maps = spinQuantMaps({ r1: hasR1, r2: true, r3, r4: planHadamard(config.intermediateSize) });
   const options = {
-    ...quantizersOf(quantization, rotation, config),
+    // The cache of a native model without codes holds float32.
+    ...changedQuantizers(quantizersOf(quantization, rotation, config), (each) => ({
+      ...each,
+      cachedNumbers: 'float32',
+    })),
     maps: { ...maps, ...form.maps },
     integer,
   };

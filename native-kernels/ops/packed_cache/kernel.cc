@@ -1,4 +1,5 @@
 #include "../../cpu/simd_heads.h"
+#include "../../cpu/simd_merge.h"
 #include "../../cpu/simd_quantize.h"
 #include "attend.h"
 
@@ -115,28 +116,6 @@ void pack_cache(const PackCacheArgs& args, size_t first, size_t last) {
   }
 }
 
-void merge_attention(const MergeAttentionArgs& args, size_t first, size_t last) {
-  const size_t width = args.width, size = width + 2;
-  for (size_t query = first; query < last; query++) {
-    const float* partial = args.partial + query * args.chunks * size;
-    float* o = args.o_of(query);
-    float highest = -kInfinity, total = 0;
-    for (size_t c = 0; c < args.chunks; c++) {
-      const float own = partial[c * size + width];
-      if (own > highest) highest = own;
-    }
-    fill_zero(o, width);
-    for (size_t c = 0; c < args.chunks; c++) {
-      const float* part = partial + c * size;
-      const float own = part[width];
-      if (part[width + 1] == 0) continue;
-      const Vec factor = own == highest ? splat(1) : exp(splat(own - highest));
-      total += part[width + 1] * factor[0];
-      map2(part, o, o, width, [&](Vec sum, Vec so_far) { return fma(sum, factor, so_far); });
-    }
-    const Vec inverse = splat(1.0f / total);
-    map(o, o, width, [&](Vec sum) { return sum * inverse; });
-  }
-}
+void merge_attention(const MergeChunksArgs& args, size_t first, size_t last) { merge_chunks(args, first, last); }
 
 }  // namespace spinquant::SPINQUANT_ISA

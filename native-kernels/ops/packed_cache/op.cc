@@ -9,7 +9,7 @@ namespace {
 
 const Variants<PackCacheArgs> kPackCache = SPINQUANT_VARIANTS(pack_cache, PackCacheArgs);
 const Variants<PackedAttentionArgs> kPackedAttention = SPINQUANT_VARIANTS(packed_attention, PackedAttentionArgs);
-const Variants<MergeAttentionArgs> kMergeAttention = SPINQUANT_VARIANTS(merge_attention, MergeAttentionArgs);
+const Variants<MergeChunksArgs> kMergeAttention = SPINQUANT_VARIANTS(merge_attention, MergeChunksArgs);
 
 /// Groups of channels whose products are summed in whole numbers of 32 bits: 2^7·255 for each.
 constexpr size_t kMostWholeChannels = size_t{1} << 16;
@@ -195,7 +195,7 @@ class PackedAttention final : public Operator {
     const size_t queries = groups * stacked;
     auto partial = std::make_shared<Scratch>(queries * args.chunks() * args.partial_size() * sizeof(float));
     args.partial = partial->floats();
-    const MergeAttentionArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width(), joined_ ? heads_of(q) : 1, rows};
+    const MergeChunksArgs merge{args.partial, outputs[0].mutable_floats(), args.chunks(), q.width(), joined_ ? heads_of(q) : 1, rows};
 #if SPINQUANT_X86
     const auto attend = by_lanes ? avx512_vnni::packed_attention_rows : attention_by(isa, args.key_layout);
 #else

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include "../../cpu/head_rows.h"
+#include "../../cpu/merge_chunks.h"
 #include "../../cpu/variants.h"
 
 namespace spinquant {
@@ -88,22 +89,9 @@ struct PackedAttentionArgs {
   }
 };
 
-/// o = Σ e^(m_c - m) o_c / Σ e^(m_c - m) l_c over the chunks c of a query. Queries are [sequences, heads, rows]; o is
-/// [sequences, rows, heads, width], which is the order of the queries where there is one head. Unit: one query.
-struct MergeAttentionArgs {
-  const float* partial;
-  float* o;
-  size_t chunks, width, heads, rows;
-
-  float* o_of(size_t query) const {
-    const size_t head = query / rows % heads, row = query / rows / heads * rows + query % rows;
-    return o + (row * heads + head) * width;
-  }
-};
-
 SPINQUANT_DECLARE_KERNEL(pack_cache, PackCacheArgs)
 SPINQUANT_DECLARE_KERNEL(packed_attention, PackedAttentionArgs)
-SPINQUANT_DECLARE_KERNEL(merge_attention, MergeAttentionArgs)
+SPINQUANT_DECLARE_KERNEL(merge_attention, MergeChunksArgs)
 
 namespace avx512_vnni {
 void packed_attention(const PackedAttentionArgs&, size_t first, size_t last);

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 #include <vector>
+#include "../../cpu/merge_loops.h"
 #include "../../cpu/row_loops.h"
 #include "packed_cache.h"
 
@@ -172,21 +173,6 @@ void packed_attention(const PackedAttentionArgs& args, size_t first, size_t last
   }
 }
 
-void merge_attention(const MergeAttentionArgs& args, size_t first, size_t last) {
-  const size_t size = args.width + 2;
-  for (size_t query = first; query < last; query++) {
-    const float* partial = args.partial + query * args.chunks * size;
-    double highest = -INFINITY, total = 0;
-    for (size_t c = 0; c < args.chunks; c++) highest = std::max<double>(highest, partial[c * size + args.width]);
-    for (size_t c = 0; c < args.chunks; c++)
-      total += std::exp(partial[c * size + args.width] - highest) * partial[c * size + args.width + 1];
-    for (size_t i = 0; i < args.width; i++) {
-      double sum = 0;
-      for (size_t c = 0; c < args.chunks; c++)
-        sum += std::exp(partial[c * size + args.width] - highest) * partial[c * size + i];
-      args.o_of(query)[i] = static_cast<float>(sum / total);
-    }
-  }
-}
+void merge_attention(const MergeChunksArgs& args, size_t first, size_t last) { merge_chunks(args, first, last); }
 
 }  // namespace spinquant::reference

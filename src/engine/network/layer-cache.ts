@@ -1,17 +1,18 @@
 import { type HostTensor, int64, zeros } from '../../protocol/tensor.ts';
 import type { Reals, Tensors } from '../graph/program.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { cacheFormsOf } from './cache-form.ts';
-import type { LayerQuantizers } from './layer-shape.ts';
+import { cachedNumbers, cacheFormsOf } from './cache-form.ts';
+import type { CachedNumbers, LayerQuantizers } from './layer-shape.ts';
 import { PackedRows } from './packed-rows.ts';
 
-type CacheQuantizers = Pick<LayerQuantizers, 'keys' | 'values'>;
+/** Numbers as a cache holds them; halves are their bits. */
+type Numbers = HostTensor<Float32Array | Uint16Array>;
 
 /** A layer adds some of these to its cache for the next tokens, by program output name. */
 export interface GrownRows {
-  /** Keys and values [B, G, n, h]. */
-  readonly keys?: Reals;
-  readonly values?: Reals;
+  /** Keys and values [B, G, n, h], in the numbers of the cache. */
+  readonly keys?: Numbers;
+  readonly values?: Numbers;
   /** The same, packed. */
   readonly keyCodes?: HostTensor<Int8Array>;
   readonly keyScales?: Reals;
@@ -20,7 +21,7 @@ export interface GrownRows {
 }
 
 /** Makes a tensor of zeros. */
-export type MakeZeros = (dtype: 'int8' | 'float32', dims: readonly number[]) => HostTensor;
+export type MakeZeros = (dtype: 'int8' | CachedNumbers, dims: readonly number[]) => HostTensor;
 
 /** Keys or values of a layer's tokens. Memory for all of them is there from the start, and they are written in place. */
 interface CachedRows {
@@ -32,7 +33,7 @@ interface CachedRows {
 
 /**
  * Keys and values of a layer's tokens so far, in the channels that the deployed cache has: as codes where both are
- * quantized, else as numbers [B, G, C, h]. Programs read the part that is there.
+ * quantized, else as numbers [B, G, C, h], of which `cachedNumbers` says the kind. Programs read the part that is there.
  */
 export class LayerCache {
   readonly batch: number;
@@ -45,7 +46,7 @@ export class LayerCache {
   /** @param capacity tokens that a sequence may have. */
   constructor(
     config: ModelConfig,
-    quantizers: CacheQuantizers,
+    quantizers: LayerQuantizers,
     batch: number,
     capacity: number,
     make: MakeZeros = zeros,
@@ -57,7 +58,7 @@ export class LayerCache {
     const forms = cacheFormsOf(quantizers);
     this.#rows = forms
       ? [new PackedRows('key', forms.keys, shape), new PackedRows('value', forms.values, shape)]
-      : [new PlainRows('keys', 'pastKeys', shape), new PlainRows('values', 'pastValues', shape)];
+      : plainRows(cachedNumbers(quantizers), shape);
   }
 
   /** Tokens of each sequence so far. */
@@ -95,17 +96,22 @@ export interface RowsShape {
   readonly make: MakeZeros;
 }
 
+const plainRows = (dtype: CachedNumbers, shape: RowsShape): PlainRows[] => [
+  new PlainRows('keys', 'pastKeys', dtype, shape),
+  new PlainRows('values', 'pastValues', dtype, shape),
+];
+
 /** Numbers [B, G, C, h]. */
 class PlainRows implements CachedRows {
   readonly inputs: Tensors;
   readonly #output: 'keys' | 'values';
   readonly #shape: RowsShape;
-  readonly #data: Float32Array;
+  readonly #data: Numbers['data'];
 
-  constructor(output: 'keys' | 'values', input: string, shape: RowsShape) {
+  constructor(output: 'keys' | 'values', input: string, dtype: CachedNumbers, shape: RowsShape) {
     this.#output = output;
     this.#shape = shape;
-    const tensor = shape.make('float32', [...shape.heads, shape.capacity, shape.width]) as Reals;
+    const tensor = shape.make(dtype, [...shape.heads, shape.capacity, shape.width]) as Numbers;
     this.#data = tensor.data;
     this.inputs = { [input]: tensor };
   }

@@ -14,7 +14,7 @@ import { Graph, type Real, type Value } from '../graph/graph.ts';
 import { cast, reshape } from '../graph/ops/shape.ts';
 import type { Reals } from '../graph/program.ts';
 import type { ProgramKind } from '../graph/program-cache.ts';
-import { cacheFormsOf } from './cache-form.ts';
+import { cachedNumbers, cacheFormsOf } from './cache-form.ts';
 import { type AttentionTables, buildLayer, type SiteObserver } from './layer.ts';
 import type { GrownRows } from './layer-cache.ts';
 import { LayerInputs, type LayerTypes, preparedName, scaleName } from './layer-inputs.ts';
@@ -161,9 +161,10 @@ function grownOutputs({ keys, values }: PackedPair): GrownValues {
 }
 
 /** Keys and values [B, G, C, h], and their number. */
-function pastInputs(graph: Graph, { batch, config }: LayerShape, capacity: number): PastTokens {
+function pastInputs(graph: Graph, { batch, config, quantizers }: LayerShape, capacity: number): PastTokens {
   const dims = [batch, config.kvHeads, capacity, config.headDim];
-  const [keys, values] = [graph.input('pastKeys', dims), graph.input('pastValues', dims)];
+  const dtype = cachedNumbers(quantizers);
+  const [keys, values] = [graph.input('pastKeys', dims, dtype), graph.input('pastValues', dims, dtype)];
   return { keys, values, length: graph.input('length', [1], 'int64') };
 }
 

@@ -50,7 +50,12 @@ export interface LayerQuantizers {
   readonly keyOffset?: KeyOffset;
   /** Tokens at the beginning of a text whose keys, and whose values, are not rounded; none where absent. */
   readonly wholeTokens?: WholeTokens;
+  /** Numbers of a cache without codes; where absent, `cache-form.ts` says which. */
+  readonly cachedNumbers?: CachedNumbers;
 }
+
+/** IEEE halves, or numbers as they are computed. */
+export type CachedNumbers = 'float16' | 'float32';
 
 export interface WholeTokens {
   readonly keys: number;

@@ -4,6 +4,7 @@ import { cachedAttention, type PastTokens } from '../graph/fused/cached-attentio
 import { causalAttention } from '../graph/fused/causal-attention.ts';
 import { type ActivationQuantizer, fakeQuantize } from '../graph/fused/fake-quantize.ts';
 import { hadamard } from '../graph/fused/hadamard.ts';
+import { halfAttention } from '../graph/fused/half-attention.ts';
 import { constantPart, type RotaryTables, rotaryConstant } from '../graph/fused/key-constant.ts';
 import { packCache } from '../graph/fused/pack-cache.ts';
 import { type PackedPair, type PackedPast, packedAttention } from '../graph/fused/packed-attention.ts';
@@ -162,8 +163,15 @@ function attention(
   const cachedKeys = keysOf(round('key', mappedKeys, quantizers.keys));
   const cachedValues = valuesOf(round('value', v, quantizers.values));
   if (tables.past) {
-    cached?.(cachedKeys, cachedValues);
-    return joined(cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask));
+    const holdsHalves = tables.past.keys.dtype === 'float16';
+    const { mixed, keys, values } = holdsHalves
+      ? halfAttention(stacked, cachedKeys, cachedValues, tables.past, mask)
+      : {
+          mixed: cachedAttention(stacked, cachedKeys, cachedValues, tables.past, mask),
+          ...{ keys: cachedKeys, values: cachedValues },
+        };
+    cached?.(keys, values);
+    return joined(mixed);
   }
   attends?.({
     keys: mappedKeys,

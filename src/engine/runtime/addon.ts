@@ -18,7 +18,7 @@ export type TokenHandle = Handle<'token'>;
 export type BindingHandle = Handle<'binding'>;
 
 export interface ProbeTensor {
-  /** A Uint16Array holds the bits of bfloat16 numbers. */
+  /** A Uint16Array holds the bits of bfloat16 numbers, or of halves. */
   readonly data: Float32Array | BigInt64Array | Uint16Array | Int8Array;
   readonly dims: readonly number[];
 }
@@ -80,7 +80,7 @@ export interface Addon {
     instructionSet: string,
     attributes: Readonly<Record<string, number>>,
     inputs: readonly (ProbeTensor | null)[],
-    outputs: readonly (Float32Array | Int8Array)[],
+    outputs: readonly (Float32Array | Uint16Array | Int8Array)[],
     threads: number,
     repeats: number,
   ): number[];

@@ -3,7 +3,7 @@ import { loadAddon } from './addon.ts';
 
 /** Tensors begin at multiples of a line of the processor's caches. */
 const ALIGNMENT = 64;
-const ELEMENTS = { int8: Int8Array, float32: Float32Array } as const;
+const ELEMENTS = { int8: Int8Array, float16: Uint16Array, float32: Float32Array } as const;
 
 /** What a tensor of so many bytes takes at most. */
 export const roomOf = (bytes: number): number => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
@@ -23,7 +23,10 @@ export class LargeMemory {
     loadAddon()?.useLargePages(new Uint8Array(this.#memory));
   }
 
-  zeros(dtype: keyof typeof ELEMENTS, dims: readonly number[]): HostTensor<Int8Array | Float32Array> {
+  zeros(
+    dtype: keyof typeof ELEMENTS,
+    dims: readonly number[],
+  ): HostTensor<InstanceType<(typeof ELEMENTS)[keyof typeof ELEMENTS]>> {
     const data = new ELEMENTS[dtype](this.#memory, this.#used, elementCount(dims));
     this.#used += roomOf(data.byteLength);
     return { kind: 'host', dtype, dims, data };
