@@ -4,6 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { programArguments } from '../../helpers/program.ts';
 import { HOST_COMMAND } from './host-addon.ts';
 
+/** Why these tests are skipped where those of the addon run with sanitizers. */
+export const APART = 'the program with the operators is built apart from the addon';
+
 /** @returns the instruction sets that the program finds usable, slowest first. */
 export function instructionSetsOf(
   [command, ...args]: readonly string[],
