@@ -19,6 +19,9 @@ test('products with weights of 4 bits', { skip }, () =>
   runTests(command, ['int4-matmul', 'int4-rows', 'int4-spans', 'int4-exact']),
 );
 
-test('quantizers, packed keys and values, and attention over them', { skip }, () =>
+// The search of clip ratios would take longer than all else.
+test('quantizers of rows', { skip }, () => runTests(command, ['quantize'], 'Quantize(Rows|:)'));
+
+test('packed keys and values, and attention over them', { skip }, () =>
   runTests(command, ['hadamard', 'head-rows', 'pack-cache', 'token-rows', 'packed-attention']),
 );

@@ -30,7 +30,7 @@ test('products with weights of 4 bits', { skip }, () =>
 );
 
 test('products of bfloat16, of codes and of bytes', { skip }, () =>
-  runTests(command, ['second-moment', 'rounded-products', 'byte-products']),
+  runTests(command, ['gemm-bfloat16', 'rounded-products', 'byte-products', 'second-moment']),
 );
 
 test('attention, and odd calls of every operator', { skip }, () =>

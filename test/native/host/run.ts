@@ -18,11 +18,15 @@ export function instructionSetsOf(
   return stdout.trim().split(' ');
 }
 
-/** Fails where one of the named tests fails on the program (on-host.ts), with what they said. */
-export function runTests(command: readonly string[], names: readonly string[]): void {
+/**
+ * Fails where one of the named tests fails on the program (on-host.ts), with what they said.
+ * @param only which of their cases, by a regular expression.
+ */
+export function runTests(command: readonly string[], names: readonly string[], only = '.'): void {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const args = [...programArguments(new URL('./on-host.ts', import.meta.url)), ...names];
-  const { stdout, stderr, status } = spawnSync(process.execPath, ['--test-reporter=tap', ...args], {
+  const flags = ['--test-reporter=tap', `--test-name-pattern=${only}`];
+  const { stdout, stderr, status } = spawnSync(process.execPath, [...flags, ...args], {
     encoding: 'utf8',
     maxBuffer: 64 * 2 ** 20,
     env: { ...env, [HOST_COMMAND]: JSON.stringify(command) },
