@@ -106,8 +106,9 @@ const LIBRARY = {
 };
 
 /** Returns the first compiler that answers, with its version text; undefined if there is none. */
-export async function findCompiler() {
-  const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+export async function findCompiler(
+  candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'],
+) {
   for (const command of candidates) {
     try {
       const { stdout } = await run(command, ['--version']);
@@ -120,7 +121,7 @@ export async function findCompiler() {
 }
 
 /** Returns {@link specialSets}, without flags where the compiler does not know them. */
-async function knownSpecialSets(compiler) {
+export async function knownSpecialSets(compiler) {
   const knows = async (flags) => {
     const empty = ['-fsyntax-only', '-x', 'c++', os.devNull];
     return run(compiler.command, [...flags, ...empty]).then(
@@ -135,7 +136,8 @@ async function knownSpecialSets(compiler) {
   return Object.fromEntries(await Promise.all(sets));
 }
 
-async function sourceFiles() {
+/** Lists the sources and headers, by their paths in native-kernels. */
+export async function sourceFiles() {
   const entries = await readdir(sources, { recursive: true, withFileTypes: true });
   return entries
     .filter((entry) => entry.isFile() && /\.(cc|h)$/.test(entry.name))
@@ -149,8 +151,13 @@ async function nodeHeaders() {
   return headers;
 }
 
-/** Lists one object per plain source, and one per instruction set of a kernel. */
-function compilations(files, special) {
+/**
+ * One object: of a source, by its path in native-kernels. `before` is included in front of it.
+ * @typedef {{file: string, object: string, flags: string[], before?: string}} Unit
+ */
+
+/** Lists one object per plain source, and one per instruction set of a kernel. @returns {Unit[]} */
+export function compilations(files, special, sets = instructionSets) {
   const units = [];
   for (const file of files.filter((name) => name.endsWith('.cc'))) {
     const stem = file.replace(/\.cc$/, '').replaceAll(path.sep, '-');
@@ -159,7 +166,7 @@ function compilations(files, special) {
       units.push({ file, object: `${stem}.o`, flags: [...special[name], `-DSPINQUANT_ISA=${name}`] });
     else if (name !== 'kernel') units.push({ file, object: `${stem}.o`, flags: [] });
     else
-      for (const [set, flags] of Object.entries(instructionSets))
+      for (const [set, flags] of Object.entries(sets))
         units.push({ file, object: `${stem}.${set}.o`, flags: [...flags, `-DSPINQUANT_ISA=${set}`] });
   }
   return units;
@@ -189,15 +196,27 @@ async function readStamp(file) {
 async function compile(compiler, headers, unit, texts, variant) {
   const object = path.join(variant.output, unit.object);
   const flags = [...compileFlags, ...unit.flags, ...variant.flags];
-  const stamp = hashOf(compiler.version, flags, await textWithIncludes(unit.file, texts));
-  if ((await readStamp(`${object}.stamp`)) === stamp) return stamp;
+  const parts = [unit.before, unit.file].filter((file) => file !== undefined);
+  const all = await Promise.all(parts.map((file) => textWithIncludes(file, texts)));
+  const stamp = hashOf(compiler.version, flags, all.join(''));
+  const compiled = { unit, object, stamp };
+  if ((await readStamp(`${object}.stamp`)) === stamp) return compiled;
   const fresh = `${object}.${process.pid}.tmp`;
-  const source = path.join(sources, unit.file);
-  const { stderr } = await run(compiler.command, [...flags, `-I${headers}`, '-c', source, '-o', fresh]);
+  const before = unit.before === undefined ? [] : ['-include', path.join(sources, unit.before)];
+  const args = [...flags, ...before, `-I${headers}`, '-c', path.join(sources, unit.file), '-o', fresh];
+  const { stderr } = await run(compiler.command, args);
   if (stderr) console.error(stderr);
   await rename(fresh, object);
   await writeFile(`${object}.stamp`, stamp);
-  return stamp;
+  return compiled;
+}
+
+/** Compiles what is out of date. @returns the units with their objects and stamps. */
+export async function compileAll(compiler, units, variant) {
+  const headers = await nodeHeaders();
+  await mkdir(variant.output, { recursive: true });
+  const texts = {};
+  return inParallel(units.map((unit) => () => compile(compiler, headers, unit, texts, variant)));
 }
 
 /** Runs as many tasks at a time as there are processors. Results are in order. */
@@ -214,15 +233,15 @@ async function inParallel(tasks) {
   return results;
 }
 
-/** @param compiled the units with their stamps. @returns whether the file is new. */
-async function link(compiler, compiled, target, { output, flags }) {
+/** @param compiled what `compileAll` returns. @returns whether the file is new. */
+export async function link(compiler, compiled, target, { output, flags }) {
   const file = path.join(output, target.name);
   const parts = compiled.filter(({ unit }) => target.holds(unit.file.split(path.sep)));
   const stamps = parts.map((part) => part.stamp);
   const stamp = hashOf(target.flags, stamps);
   const stampFile = path.join(output, target.stamp);
   if ((await readStamp(stampFile)) === stamp && existsSync(file)) return false;
-  const objects = parts.map(({ unit }) => path.join(output, unit.object));
+  const objects = parts.map((part) => part.object);
   // A new file gets the old name: a process that has loaded the old file keeps it.
   const fresh = path.join(output, `${target.name}.${process.pid}.tmp`);
   await run(compiler.command, ['-o', fresh, ...objects, ...flags, ...target.flags]);
@@ -242,15 +261,10 @@ export async function buildNative(variant = RELEASE) {
   if (process.platform === 'win32') return { status: 'unavailable', reason: 'Windows is not supported' };
   const compiler = await findCompiler();
   if (!compiler) return { status: 'unavailable', reason: 'no C++ compiler was found' };
-  const headers = await nodeHeaders().catch(() => undefined);
-  if (!headers) return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
-  await mkdir(variant.output, { recursive: true });
-  const texts = {};
+  if (!(await nodeHeaders().catch(() => undefined)))
+    return { status: 'unavailable', reason: 'the package node-api-headers is not installed' };
   const units = compilations(await sourceFiles(), await knownSpecialSets(compiler));
-  const stamps = await inParallel(
-    units.map((unit) => () => compile(compiler, headers, unit, texts, variant)),
-  );
-  const compiled = units.map((unit, index) => ({ unit, stamp: stamps[index] }));
+  const compiled = await compileAll(compiler, units, variant);
   const isNew = await link(compiler, compiled, ADDON, variant);
   // A library of checked code would need a host that is checked, too.
   const isNewLibrary = variant === RELEASE && (await link(compiler, compiled, LIBRARY, variant));

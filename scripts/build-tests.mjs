@@ -17,6 +17,7 @@ const PROGRAMS = [
   'test/device/stock-steps.ts',
   'test/device/tiny-steps.ts',
   'test/fuzz/child.ts',
+  'test/native/host/on-host.ts',
   'test/native/lose-file.ts',
 ];
 

@@ -6,7 +6,7 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
-import { installMpi } from './install-mpi.mjs';
+import { installPackages } from './install-packages.mjs';
 import { ROOT, run, runBeside } from './project.mjs';
 import { setUp } from './setup.mjs';
 
@@ -20,7 +20,7 @@ const files = (named.length > 0 ? named : [join(ROOT, 'test')]).flatMap(testFile
 await setUp();
 if (process.env.CI === 'true') {
   installChromium();
-  installMpi();
+  installPackages();
 }
 // From here on there is an esbuild.
 const { buildTests } = await import('./build-tests.mjs');

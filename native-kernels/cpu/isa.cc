@@ -24,6 +24,18 @@ namespace {
 
 #if SPINQUANT_X86
 
+// Products of bytes on vectors of 256 and of 512 bits. Whoever asks knows that the wide registers are saved.
+
+bool has_avx_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
+bool has_avx512_vnni() {
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 11);
+}
+
 bool has_avx512_bf16() {
   unsigned a, b, c, d;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
@@ -37,24 +49,14 @@ bool may_use_amx() {
   unsigned a, b, c, d;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if (!(d & kAmxBf16) || !(d & kAmxTile) || !(d & kAmxInt8)) return false;
-  if (!has_avx512_bf16()) return false;
+  // A virtual machine may hide these. Few tokens, and attention over packed tokens, take vectors.
+  if (!has_avx512_vnni() || !has_avx512_bf16()) return false;
   // Asked last: that source is compiled for such processors as a whole.
   return amx::compiled() && syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #else
 bool may_use_amx() { return false; }
 #endif
-
-/// Products of bytes on vectors of 256 and of 512 bits. Whoever asks knows that the wide registers are saved.
-bool has_avx_vnni() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
-}
-
-bool has_avx512_vnni() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & 1u << 11);
-}
 
 /// Conversion of halves, which every processor with AVX2 has; a virtual machine may hide it.
 bool has_f16c() {

@@ -2,9 +2,12 @@
 import assert from 'node:assert/strict';
 import { type Addon, loadAddon, type ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import type { DType } from '../../src/protocol/tensor.ts';
+import { hostAddon } from './host/host-addon.ts';
 
+const own = loadAddon();
+/** The addon, or what takes its place in a process that tests bodies for another processor. */
+export const addon: Addon | undefined = hostAddon(own) ?? own;
 /** Why tests of native operators cannot run here, or false. */
-export const addon: Addon | undefined = loadAddon();
 export const notBuilt = addon === undefined ? 'the native operators are not built' : false;
 /** True where `npm run test:native:asan` runs the tests: freed memory is kept for a while, to find its use. */
 export const sanitized = process.env.SPINQUANT_SANITIZED === '1';

@@ -14,7 +14,7 @@ const Variants<MergeChunksArgs> kMergeAttention = SPINQUANT_VARIANTS(merge_atten
 /// Groups of channels whose products are summed in whole numbers of 32 bits: 2^7·255 for each.
 constexpr size_t kMostWholeChannels = size_t{1} << 16;
 
-Kernel<PackedAttentionArgs> attention_by(Isa isa, const PackedLayout& keys) {
+Kernel<PackedAttentionArgs> attention_by(Isa isa, [[maybe_unused]] const PackedLayout& keys) {
 #if SPINQUANT_X86
   const bool has_byte_products = isa == Isa::avx512_vnni || isa == Isa::avx512_bf16 || isa == Isa::amx;
   if (has_byte_products && keys.group <= kMostWholeChannels) return avx512_vnni::packed_attention;
@@ -23,7 +23,7 @@ Kernel<PackedAttentionArgs> attention_by(Isa isa, const PackedLayout& keys) {
 }
 
 /// True where rows are taken by the lane: with fewer of them most lanes would be empty.
-bool takes_lanes(Isa isa, const PackedAttentionArgs& args) {
+bool takes_lanes([[maybe_unused]] Isa isa, [[maybe_unused]] const PackedAttentionArgs& args) {
 #if SPINQUANT_X86
   return args.rows >= kLaneRows && !args.table && attention_by(isa, args.key_layout) == avx512_vnni::packed_attention;
 #else
