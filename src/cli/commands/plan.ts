@@ -42,7 +42,7 @@ export async function plan(file: string, flags: PlanFlags, output: Output): Prom
   output.result(previewText(preview));
 }
 
-function stepsText({ steps, expected }: StepsPreview): string {
+function stepsText({ steps, expected, statements }: StepsPreview): string {
   const rows = steps.map(({ name, kind, seconds, peakBytes }) => [
     name,
     kind,
@@ -50,7 +50,8 @@ function stepsText({ steps, expected }: StepsPreview): string {
     peakBytes === null ? '–' : `~${formatBytes(peakBytes)}`,
   ]);
   const table = formatTable(['step', 'kind', 'time', 'memory'], rows, ['left', 'left', 'right', 'right']);
-  return [table, '', `${expectedText(expected)} ${ESTIMATED}`].join('\n');
+  const said = statements.length > 0 ? [...statements, ''] : [];
+  return [table, '', ...said, `${expectedText(expected)} ${ESTIMATED}`].join('\n');
 }
 
 function previewText({ cells, steps, expected }: MatrixPreview): string {

@@ -52,7 +52,7 @@ async function* evaluateInto(
   const rotations = source?.rotations;
   const found = yield* evaluateExperiment(experiment, { ...options, rotations, record: run });
   if (rotations !== undefined) await copyRotations(rotations, run.path('rotations'));
-  const { perplexity, tasks, bits } = found;
+  const { perplexity, tasks, bits, keyOffset } = found;
   const seconds = { evaluate: (performance.now() - began) / 1000 };
   const measured = {
     loss: null,
@@ -62,6 +62,7 @@ async function* evaluateInto(
     seconds,
     peakBytes: peak.end(),
     ...(tasks.length > 0 && { tasks }),
+    ...(keyOffset && { keyOffset }),
   };
   run.writeResults({ version: 1, bits, ...measured, ...(source && { rotationsOf: source.origin }) });
   return { ...found, run: run.dir };

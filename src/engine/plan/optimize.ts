@@ -3,16 +3,15 @@ import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { createRun } from '../../runs/index.ts';
 import { withExceptionsChosen } from './choose/choose-exceptions.ts';
-import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { worstErrors } from './learned-maps.ts';
-import { ownMaps } from './networks.ts';
 import type { OptimizeOptions, OptimizeResult } from './options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import { Places } from './places.ts';
 import { recordRun } from './record-run.ts';
 import { type ClaimedRun, claimRun } from './resume.ts';
+import { keyChoiceOf, statementsOf } from './statements.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 
 /**
@@ -60,7 +59,7 @@ async function* optimizeInRun(
     using peak = new PeakMemory();
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
-    const plan = await planOptimize(experiment, bench);
+    const plan = await planOptimize(bench.experiment, bench);
     const { learned, preserved, perplexity, statistics } = plan;
     const { state, loss, steps } = yield* executor.execute(learned);
     yield* executor.execute(preserved);
@@ -70,7 +69,15 @@ async function* optimizeInRun(
     const { seconds } = executor;
     const results = { loss, ...worstErrors(state), steps, perplexity: measured };
     const withTasks = { ...results, ...(tasks.length > 0 && { tasks }) };
-    run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds, peakBytes: peak.end() });
+    const choice = keyChoiceOf(bench);
+    run.writeResults({
+      version: 1,
+      bits: labelOf(bench),
+      ...withTasks,
+      ...choice,
+      seconds,
+      peakBytes: peak.end(),
+    });
     return { run: run.dir, ...results, tasks, device: bench.runtime.device };
   });
 }
@@ -85,8 +92,6 @@ function takenOver(leftBy: string): RunEvent {
 
 /** Tells what stands fixed at run time, and how it was made. */
 function* statements(bench: Workbench): Generator<RunEvent> {
-  const { experiment, checkpoint } = bench;
-  for (const detail of runTimeStatements(experiment, checkpoint.config, ownMaps(bench))) {
+  for (const detail of statementsOf(bench))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
-  }
 }

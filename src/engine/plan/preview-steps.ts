@@ -7,6 +7,7 @@ import { runJob } from './job.ts';
 import { stepsFolder } from './matrix/steps-folder.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
+import { statementsOf } from './statements.ts';
 import { StepStore } from './step-store.ts';
 import { SCAN } from './steps/texts.ts';
 
@@ -20,6 +21,8 @@ export interface StepEstimate extends StepDescription {
 export interface StepsPreview {
   readonly steps: readonly StepEstimate[];
   readonly expected: Expected;
+  /** What a run says of its network, a sentence each. */
+  readonly statements: readonly string[];
 }
 
 /** The steps of an experiment without a matrix, in their order. Reads the texts; computes nothing else. */
@@ -41,6 +44,6 @@ export async function* previewSteps(
       const seconds = cost ? estimates.seconds(step.name, cost.work) : null;
       return { ...described[index]!, seconds, peakBytes: cost?.bytes ?? null };
     });
-    return { steps, expected: expectedOf(steps) };
+    return { steps, expected: expectedOf(steps), statements: statementsOf(bench) };
   });
 }

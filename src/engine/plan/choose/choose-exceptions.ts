@@ -38,7 +38,7 @@ export async function* withExceptionsChosen(
   const places = new Places(null, [], experiment.runs);
   const bench = yield* phase('load', {}, () => openWorkbench(bare, options), experiment.model);
   try {
-    const own = yield* benchWithKeyMeans(bench, places, options.signal);
+    const own = yield* benchWithKeyMeans(bench, places, options);
     const executor = new Executor(own, places, {}, options.signal);
     const found = yield* attributed(executor, null, {});
     const { config } = bench.checkpoint;

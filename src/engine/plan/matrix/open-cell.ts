@@ -6,6 +6,7 @@ import {
 } from '../../../config/index.ts';
 import { Executor } from '../execute.ts';
 import { methodsOf } from '../experiment-methods.ts';
+import { withKeyChoice } from '../key-offset.ts';
 import { Places } from '../places.ts';
 import type { StepStore } from '../step-store.ts';
 import type { Workbench } from '../workbench.ts';
@@ -26,8 +27,10 @@ export async function openCell(
   store: StepStore,
   signal: AbortSignal | undefined,
 ): Promise<OpenCell> {
-  const own = { ...bench, experiment, ...(await methodsOf(experiment)) };
-  const plan = await planCell(experiment, own, {
+  const { keyChoice: _, ...table } = bench;
+  const chosen = withKeyChoice(experiment, bench.keyFacts?.choices ?? {});
+  const own = { ...table, ...chosen, ...(await methodsOf(experiment)) };
+  const plan = await planCell(own.experiment, own, {
     isFullPrecision: method === FULL_PRECISION_ROW.name,
     statistics: statisticsOf(bench.experiment),
   });

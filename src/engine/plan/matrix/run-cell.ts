@@ -15,12 +15,13 @@ import { writeRotations } from '../../rotation/rotation-file.ts';
 import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
-import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
+import { namedRotations } from '../experiment-maps.ts';
+import { keepOwnKeyFacts } from '../key-means.ts';
 import { worstErrors } from '../learned-maps.ts';
-import { ownMaps } from '../networks.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
+import { keyChoiceOf, statementsOf } from '../statements.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
 import type { Learned } from '../steps/maps.ts';
@@ -60,6 +61,7 @@ export async function* runCell(
   const places = new Places(run.dir, [], run.dir, run, store);
   const executor = new Executor(bench, places, {}, signal, store);
   run.setProvenance(await provenanceOf(bench));
+  await keepOwnKeyFacts(bench, places);
   const bits = labelOf(bench);
   yield timed({
     type: 'run-started',
@@ -69,7 +71,7 @@ export async function* runCell(
     runtime: bench.runtime.description,
     resumedFromStep: 0,
   });
-  for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config, ownMaps(bench)))
+  for (const detail of statementsOf(bench))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
     if (job.first) yield* executor.executeOnLeader(job.first);
@@ -94,6 +96,7 @@ export async function* runCell(
       ...(fullTasks && { tasks: mergedTasks(fullTasks, quantizedTasks) }),
       seconds: executor.seconds,
       ...(executor.peakBytes !== null && { peakBytes: executor.peakBytes }),
+      ...keyChoiceOf(bench),
     });
     return perplexity;
   } finally {
