@@ -50,7 +50,11 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
-    const own = yield* benchWithKeyMeans(bench, places, { previews, signal });
+    const own = yield* benchWithKeyMeans(bench, places, {
+      previews,
+      looksOnly: job === 'inspect',
+      signal,
+    });
     return yield* guarded(own, work(own, new Executor(own, places, seconds, signal)));
   } finally {
     signal?.removeEventListener('abort', interrupt);

@@ -42,18 +42,22 @@ function namesKeyMeans(experiment: ResolvedExperiment): boolean {
   return [experiment, ...cells].some(({ quantization }) => takesKeyMeans(quantization));
 }
 
+interface Looking {
+  /** True where no network is run: what no run has kept then stays open. */
+  readonly previews?: boolean;
+  /** True where nothing is kept that other experiments share. */
+  readonly looksOnly?: boolean;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * The bench with the means of keys beside the weights of its model, for all networks that are made of it, and with what
  * its experiment leaves open about them chosen: as a run has kept it, else by the calibration text.
- * @param previews true where no network is run: what no run has kept then stays open.
  */
 export async function* benchWithKeyMeans(
   bench: Workbench,
   places: Places,
-  {
-    previews = false,
-    signal,
-  }: { readonly previews?: boolean; readonly signal?: AbortSignal | undefined } = {},
+  { previews = false, looksOnly = false, signal }: Looking = {},
 ): AsyncGenerator<RunEvent, Workbench> {
   const { experiment } = bench;
   if (!readsKeyMeans(experiment)) return { ...bench, ...withKeyChoice(experiment, {}) };
@@ -63,7 +67,7 @@ export async function* benchWithKeyMeans(
   if (previews) return kept ? chosen(bench, kept) : bench;
   const facts =
     kept ?? (yield* phase('prepare', {}, () => averaged(bench, key, signal), 'means of the keys'));
-  await keepKeyFacts(facts, bench, places);
+  if (places.own('keyMeans') !== null || !(kept || looksOnly)) await keepKeyFacts(facts, bench, places);
   const own = chosen(bench, facts);
   if (!isTaken(own)) return own;
   return {
@@ -94,9 +98,10 @@ export async function keepOwnKeyFacts(bench: Workbench, places: Places): Promise
     await keepKeyFacts(keyFacts, bench, places);
 }
 
-/** Writes down what is known, in the run that it is known for. */
+/** Writes down what is known: in the run that it is known for, else where jobs and cells of a table look for it. */
 async function keepKeyFacts(facts: KeyFacts, bench: Workbench, places: Places): Promise<void> {
-  const own = places.own('keyMeans');
+  const shared = places.isShared ? () => places.makeShared('keyMeans', facts.key) : null;
+  const own = places.own('keyMeans') ?? (await shared?.()) ?? null;
   if (own === null || readKeyFacts(own, facts.key, bench)) return;
   places.check();
   const tensors = facts.means.map((mean, layer) => [String(layer), mean] as const);
