@@ -10,7 +10,7 @@ export const SEARCHED = 'searched';
 export const LEARNED = 'learned';
 const clipRatio = z.union([z.number().gt(0).max(1), z.enum([SEARCHED, LEARNED])]).default(1);
 const SEARCHED_CLIP =
-  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text; "learned" goes on from there, with a ratio for each end of an asymmetric grid, and follows the divergence of the whole network from the one at full precision. Both cost nothing at run time.';
+  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text, before rotations are learned through the network and again behind that; "learned" goes on from there, with a ratio for each end of an asymmetric grid, and follows the divergence of the whole network from the one at full precision. Both cost nothing at run time.';
 
 const weightsSchema = z
   .strictObject({
