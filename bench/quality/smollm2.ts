@@ -72,7 +72,12 @@ function writeExperiment(model: string, valid: string, test: string): string {
   const experiment = {
     model: resolve(model),
     calibration: { text: plain(valid, 'wikitext-valid.txt'), sequenceLength: SEQUENCE, samples: 100 },
-    quantization: Object.fromEntries(Object.entries(BITS.W4A4KV4).map(([name, bits]) => [name, { bits }])),
+    quantization: Object.fromEntries(
+      Object.entries(BITS.W4A4KV4).map(([name, bits]) => [
+        name,
+        { bits, ...(name === 'keys' && { offset: 'bias' }) },
+      ]),
+    ),
     evaluation: {
       perplexity: [
         {

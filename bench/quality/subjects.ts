@@ -57,7 +57,7 @@ async function stories(name: string, tokenizer: string): Promise<string | null> 
       model: name,
       calibration: { text: 'calibration.txt', ...text },
       // The published stories figures have this setting: round to nearest without clip search.
-      quantization: { weights: { clip: false } },
+      quantization: { weights: { clip: false }, keys: { offset: 'bias' } },
       evaluation: { perplexity: [{ name: 'stories', text: 'test.txt', ...text, maxWindows: 48 }] },
     }),
   );

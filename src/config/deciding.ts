@@ -21,7 +21,7 @@ export function decidingDifferences(
   const quantization = withoutChosen(then.quantization, now.quantization);
   const compared = { ...then, quantization };
   return experimentDifferences(portableExperiment(compared), portableExperiment(now)).filter(
-    (difference) => isDeciding(difference.path, bits) && !isFormerDefault(difference),
+    (difference) => isDeciding(difference.path, bits) && !isFormerDefault(difference, bits),
   );
 }
 
@@ -32,9 +32,14 @@ export function decidingDifferences(
 const FORMER_DEFAULTS: Readonly<Record<string, readonly [were: readonly unknown[], is: unknown]>> = {
   'rotation.learning.precision': [['bfloat16x2', 'bfloat16'], 'bfloat16-all'],
 };
+/** The same of what also decides what is measured: numbers of the new default are no numbers of such a run. */
+const FORMER_DEFAULTS_OF_RESUMED: typeof FORMER_DEFAULTS = {
+  'quantization.keys.offset': [['bias'], 'auto'],
+};
 
-function isFormerDefault({ path, a, b }: Difference): boolean {
-  const [were, is] = FORMER_DEFAULTS[path] ?? [];
+function isFormerDefault({ path, a, b }: Difference, bits: 'same' | 'any'): boolean {
+  const former = bits === 'same' ? { ...FORMER_DEFAULTS, ...FORMER_DEFAULTS_OF_RESUMED } : FORMER_DEFAULTS;
+  const [were, is] = former[path] ?? [];
   return b === is && (were?.includes(a) ?? false);
 }
 

@@ -6,6 +6,7 @@ import type { Bits } from './schema-bits.ts';
 import {
   type ActivationQuantization,
   type CacheQuantization,
+  type KeyOffset,
   LEARNED,
   type Quantization,
 } from './schema-quantization.ts';
@@ -98,6 +99,29 @@ export function trainingOf({ training }: { readonly training: Training }): Metho
 /** True where keys are quantized without their mean, which a text tells. */
 export function takesKeyMeans({ keys }: Quantization): boolean {
   return keys.offset === 'mean' && keys.bits < 16;
+}
+
+/**
+ * True where it is left to the calibration text whether keys are quantized without their mean: something else must read
+ * that text. Training has no place for means.
+ */
+export function choosesKeyOffset(experiment: Experiment): boolean {
+  const { calibration, quantization, rotation, matrix } = experiment;
+  const { offset, bits } = quantization.keys;
+  if (offset !== 'auto' || bits >= 16 || calibration.text.length === 0) return false;
+  // Cells of a table choose for themselves.
+  if (matrix !== undefined || trainingOf(experiment) !== null) return false;
+  const isRead = hasLearnedRotation(rotation) || methodsThatRead(experiment).length > 0;
+  return isRead || quantizersReadText(quantization);
+}
+
+/** Returns the experiment with the part named that its keys are quantized without. */
+export function withKeyOffset<E extends Pick<Experiment, 'quantization'>>(
+  experiment: E,
+  offset: KeyOffset,
+): E {
+  const { quantization } = experiment;
+  return { ...experiment, quantization: { ...quantization, keys: { ...quantization.keys, offset } } };
 }
 
 /** True of what has a clip ratio in each site of each layer. */

@@ -4,6 +4,7 @@ export { readClusterFile } from './cluster-file.ts';
 export { decidingDifferences, isDeciding } from './deciding.ts';
 export {
   bitsLabel,
+  choosesKeyOffset,
   hasLearnedRotation,
   hasSiteClips,
   isSeeded,
@@ -19,6 +20,7 @@ export {
   searchesClips,
   takesKeyMeans,
   trainingOf,
+  withKeyOffset,
   withoutMaps,
 } from './derived.ts';
 export type { Difference } from './differences.ts';
@@ -79,7 +81,7 @@ export type {
   Quantization,
   WeightQuantization,
 } from './schema-quantization.ts';
-export { LEARNED, SEARCHED } from './schema-quantization.ts';
+export { KEY_PARTS, LEARNED, SEARCHED } from './schema-quantization.ts';
 export { isThroughNetwork, type Learning, type Rotation, type RotationKind } from './schema-rotation.ts';
 export type { Scaling } from './schema-scaling.ts';
 export { NO_SCALING } from './schema-scaling.ts';

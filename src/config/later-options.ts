@@ -73,7 +73,7 @@ const isAsBefore = (name: string, value: unknown): boolean =>
 
 /** Keys without a bias have no offset, whatever is set. */
 function isUnused(name: string, value: unknown, { attentionBias }: Biased): boolean {
-  if (name === 'offset' && value === 'bias') return !attentionBias;
+  if (name === 'offset' && (value === 'bias' || value === 'auto')) return !attentionBias;
   return isAsBefore(name, value);
 }
 

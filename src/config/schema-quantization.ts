@@ -10,7 +10,7 @@ export const SEARCHED = 'searched';
 export const LEARNED = 'learned';
 const clipRatio = z.union([z.number().gt(0).max(1), z.enum([SEARCHED, LEARNED])]).default(1);
 const SEARCHED_CLIP =
-  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text; "learned" goes on from there, with a ratio for each end of an asymmetric grid, and follows the divergence of the whole network from the one at full precision. Both cost nothing at run time.';
+  '"searched" finds the ratio of each layer from 0.5 to 1, where the layer\'s linear outputs are off by least on the calibration text, before rotations are learned through the network and again behind that; "learned" goes on from there, with a ratio for each end of an asymmetric grid, and follows the divergence of the whole network from the one at full precision. Both cost nothing at run time.';
 
 const weightsSchema = z
   .strictObject({
@@ -95,8 +95,8 @@ function cacheShape(what: 'Keys' | 'Values', where: string) {
 }
 
 /** Parts of keys that are taken out before they are quantized, and come back in the scores. */
-export const KEY_OFFSETS = ['none', 'bias', 'mean'] as const;
-export type KeyOffset = (typeof KEY_OFFSETS)[number];
+export const KEY_PARTS = ['none', 'bias', 'mean'] as const;
+export type KeyOffset = (typeof KEY_PARTS)[number];
 
 const KEYS_WHERE = 'after RoPE and R3, one scale per token and head';
 const VALUES_WHERE = 'after R2, one scale per token and head';
@@ -105,10 +105,10 @@ const keysSchema = z
   .strictObject({
     ...cacheShape('Keys', KEYS_WHERE),
     offset: z
-      .enum(KEY_OFFSETS)
-      .default('bias')
+      .enum(['auto', ...KEY_PARTS])
+      .default('auto')
       .describe(
-        'What is taken out of the keys before they are quantized, and added back in the scores, where it is known at every position: "bias", the bias of k_proj turned by RoPE; "mean", the mean of the keys before RoPE on the calibration text, in which a bias is; or "none". Models without that bias have nothing to take out by "bias". Reference: none.',
+        'What is taken out of the keys before they are quantized, and added back in the scores, where it is known at every position: "bias", the bias of k_proj turned by RoPE; "mean", the mean of the keys before RoPE on the calibration text, in which a bias is; or "none". Models without that bias have nothing to take out by "bias". "auto" takes the mean where the experiment reads its calibration text anyway and the keys are rounded better without it there, else the bias. In a table of methods it is "bias" unless written. Reference: none.',
       ),
   })
   .prefault({})

@@ -35,6 +35,8 @@ export const RUN_FILES = {
   keyMeans: 'key-means.safetensors',
   /** The ratios that a search found for the sites of each layer. */
   clipRatios: 'clip-ratios.json',
+  /** The same before rotations were learned through the network. */
+  startClips: 'start-clip-ratios.json',
   /** The ratios of both ends that were learned from these, or how far learning has come. */
   learnedClips: 'learned-clips.json',
   activations: 'activations.json',

@@ -24,6 +24,7 @@ export { EventLog, type EventPlace, FROM_THE_START, readEvents, readEventsFrom }
 export { exceptionLine, exceptionText } from './exception-words.ts';
 export { isRunFolder, RUN_FILES, readJson, readVersion1, writeJson } from './files.ts';
 export { RunHistory } from './history.ts';
+export { type KeyOffsetChoice, parseKeyChoices } from './key-offset.ts';
 export type { RunList } from './list.ts';
 export { isResumable, listRuns, mayBeLeft } from './list.ts';
 export { type FolderLock, takeLock } from './lock.ts';

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Linear } from '../protocol/block.ts';
 import { type MeanLoss, measuredPerplexity } from '../protocol/perplexity.ts';
 import { EVALUATION_PRECISIONS, type MeasuredAt } from '../protocol/precision.ts';
+import { type KeyOffsetChoice, keyOffsetSchema } from './key-offset.ts';
 import { measuredNumber } from './numbers.ts';
 import { linearsSchema, type TaskResult, taskResultSchema } from './task-results.ts';
 
@@ -74,6 +75,8 @@ export interface ResultsFile {
   readonly averageBits?: AverageBits | undefined;
   /** Present where the run measured rotations that another run learned. */
   readonly rotationsOf?: RotationsOf | undefined;
+  /** Present where the calibration text chose whether keys are quantized without their mean. */
+  readonly keyOffset?: KeyOffsetChoice | undefined;
   /** The newest measurement ended then, ISO 8601 in UTC; null in files of earlier versions. */
   readonly measuredAt: string | null;
 }
@@ -118,5 +121,6 @@ export const resultsSchema = z.looseObject({
   peakBytes: z.number().optional(),
   averageBits: z.object({ mixed: z.number(), uniform: z.number() }).optional(),
   rotationsOf: z.object({ run: z.string().nullable(), seed: z.int().nullable() }).optional(),
+  keyOffset: keyOffsetSchema.optional(),
   measuredAt: z.string().nullable().default(null),
 }) satisfies z.ZodType<ResultsFile>;

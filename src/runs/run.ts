@@ -4,6 +4,7 @@ import {
   bitsLabel,
   type Experiment,
   experimentSchema,
+  mergeSettings,
   portableExperiment,
   type ResolvedExperiment,
   resolvePortable,
@@ -268,8 +269,11 @@ function isAtWork(dir: string, record: RunRecord): boolean {
   return newestLock(dir) === null ? isAlive(record.process) : isLocked(dir);
 }
 
+/** Of settings that came after the first runs, where the default is another by now. */
+const FORMER_DEFAULTS = { quantization: { keys: { offset: 'bias' } } };
+
 async function readStoredExperiment(path: string): Promise<Experiment> {
-  const result = experimentSchema.safeParse(await readJson(path));
+  const result = experimentSchema.safeParse(mergeSettings(FORMER_DEFAULTS, await readJson(path)));
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
   throw new UserError(

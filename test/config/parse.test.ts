@@ -59,7 +59,7 @@ test('a model alone gets every default', () => {
         clip: true,
       },
       activations: { bits: 4, symmetric: false, fullRange: false, groupSize: null, clipRatio: 1 },
-      keys: { firstTokens: 0, bits: 4, symmetric: false, clipRatio: 1, offset: 'bias' },
+      keys: { firstTokens: 0, bits: 4, symmetric: false, clipRatio: 1, offset: 'auto' },
       values: { firstTokens: 0, bits: 4, symmetric: false, clipRatio: 1 },
     },
     scaling: {

@@ -67,7 +67,8 @@ async function experimentOf(folder: string, setting: Setting): Promise<ResolvedE
     quantization: {
       weights: { bits: weights, method },
       activations: { bits: activations },
-      keys: { bits: cache },
+      // What the text chooses of keys is the subject of others.
+      keys: { bits: cache, offset: 'bias' },
       values: { bits: cache },
     },
     rotation: { r1: 'hadamard', r2: 'hadamard', r3: online && cache < 16, r4: online },

@@ -12,11 +12,11 @@ import { type Checkpoint, openCheckpoint, withKeyMeans } from '../../src/engine/
 import { FULL_PRECISION } from '../../src/engine/network/layer-shape.ts';
 import { Network } from '../../src/engine/network/network.ts';
 import { NO_MAPS } from '../../src/engine/network/seams.ts';
+import { chosenBy } from '../../src/engine/plan/key-offset.ts';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
 import type { Runtime } from '../../src/engine/runtime/types.ts';
 import { toFloat32 } from '../../src/formats/tensor-io.ts';
-import type { Tensor } from '../../src/protocol/tensor.ts';
-import { float32 } from '../../src/protocol/tensor.ts';
+import { type FileTensor, float32, type Tensor } from '../../src/protocol/tensor.ts';
 import { deployedGolden, type Setting } from '../helpers/deployed-golden.ts';
 import { differentWindows } from '../helpers/golden-network.ts';
 import { KERNELS } from '../helpers/runtimes.ts';
@@ -38,8 +38,8 @@ function normed(x: readonly number[], gain: readonly number[], epsilon: number):
   return x.map((value, i) => (value / Math.sqrt(power + epsilon)) * gain[i]!);
 }
 
-/** The mean of the first layer's keys before RoPE, in float64 loops. */
-function meanInLoops(checkpoint: Checkpoint, ids: readonly number[]): number[] {
+/** The first layer's keys before RoPE, a row for each token, in float64 loops. */
+function keysInLoops(checkpoint: Checkpoint, ids: readonly number[]): number[][] {
   const { hiddenSize: d, rmsNormEps, kvHeads, headDim } = checkpoint.config;
   const layer = checkpoint.layer(0);
   const [embedding, gain, weight] = [checkpoint.embedding, layer.inputNorm, layer.k].map(numbers) as [
@@ -48,20 +48,26 @@ function meanInLoops(checkpoint: Checkpoint, ids: readonly number[]): number[] {
     number[],
   ];
   const [bias, kNorm] = [numbers(layer.kBias), numbers(layer.kNorm)];
-  const sums = new Array<number>(kvHeads * headDim).fill(0);
-  for (const id of ids) {
+  return ids.map((id) => {
     const x = normed(embedding.slice(id * d, (id + 1) * d), gain, rmsNormEps);
-    const key = sums.map((_, row) =>
+    const key = Array.from({ length: kvHeads * headDim }, (_, row) =>
       x.reduce((sum, value, i) => sum + value * weight[row * d + i]!, bias[row] ?? 0),
     );
-    for (let head = 0; head < kvHeads; head++) {
-      const part = key.slice(head * headDim, (head + 1) * headDim);
-      const own = kNorm.length > 0 ? normed(part, kNorm, rmsNormEps) : part;
-      for (const [i, value] of own.entries()) sums[head * headDim + i]! += value / ids.length;
-    }
-  }
-  return sums;
+    if (kNorm.length === 0) return key;
+    return Array.from({ length: kvHeads }, (_, head) =>
+      normed(key.slice(head * headDim, (head + 1) * headDim), kNorm, rmsNormEps),
+    ).flat();
+  });
 }
+
+function columnMeans(rows: readonly (readonly number[])[]): number[] {
+  return rows[0]!.map((_, column) => rows.reduce((sum, row) => sum + row[column]!, 0) / rows.length);
+}
+
+const meanInLoops = (checkpoint: Checkpoint, ids: readonly number[]): number[] =>
+  columnMeans(keysInLoops(checkpoint, ids));
+
+const PLAIN = { mode: 'plain', quantizers: FULL_PRECISION, maps: NO_MAPS, centreEmbedding: false } as const;
 
 for (const name of ['llama', 'llama-biases-linear', 'qwen3'] as const)
   test(`${name}: the mean of the keys is that of loops`, async () => {
@@ -74,13 +80,7 @@ for (const name of ['llama', 'llama-biases-linear', 'qwen3'] as const)
     const largest = Math.max(...expected.map(Math.abs));
     for (const runtime of runtimes) {
       const cache = new ProgramCache(runtime);
-      const options = {
-        mode: 'plain',
-        quantizers: FULL_PRECISION,
-        maps: NO_MAPS,
-        centreEmbedding: false,
-      } as const;
-      const means = await keyMeans(cache, new Network(cache, checkpoint, options), blocks);
+      const { means } = await keyMeans(cache, new Network(cache, checkpoint, PLAIN), blocks);
       assert.equal(means.length, checkpoint.config.layers);
       // Sums of 32 products, norms and a mean of 30 in float32.
       for (const [i, value] of means[0]!.data.entries())
@@ -91,6 +91,115 @@ for (const name of ['llama', 'llama-biases-linear', 'qwen3'] as const)
       await cache.release();
     }
   });
+
+/** A head of a key turned by RoPE, whose pairs lie half a head apart. */
+function turned(head: readonly number[], position: number, theta: number): number[] {
+  const half = head.length / 2;
+  return head.map((value, i) => {
+    const angle = position * theta ** (-(i % half) / half);
+    const other = i < half ? -head[i + half]! : head[i - half]!;
+    return value * Math.cos(angle) + other * Math.sin(angle);
+  });
+}
+
+/** Σ(Q(x) − x)² on the asymmetric grid of one scale, with 0 in its range. */
+function noiseOf(x: readonly number[], bits: number): number {
+  const [low, high] = [Math.min(0, ...x), Math.max(0, ...x)];
+  const step = (high - low) / (2 ** bits - 1);
+  const zero = Math.round(-low / step);
+  const rounded = (value: number) =>
+    (Math.min(Math.max(Math.round(value / step) + zero, 0), 2 ** bits - 1) - zero) * step;
+  return x.reduce((sum, value) => sum + (rounded(value) - value) ** 2, 0);
+}
+
+/** 10·log10 of the energy of keys over that of their rounding, behind RoPE, without a part, in float64 loops. */
+function sqnrInLoops(
+  { config }: Checkpoint,
+  windows: readonly number[][][],
+  part: readonly number[],
+): number {
+  const { kvHeads, headDim, ropeTheta } = config;
+  let [noise, power] = [0, 0];
+  for (const rows of windows)
+    for (const [position, row] of rows.entries()) {
+      power += row.reduce((sum, value) => sum + value ** 2, 0);
+      const rest = row.map((value, i) => value - part[i]!);
+      for (let head = 0; head < kvHeads; head++)
+        noise += noiseOf(turned(rest.slice(head * headDim, (head + 1) * headDim), position, ropeTheta), 4);
+    }
+  return 10 * Math.log10(power / noise);
+}
+
+/** The first layer alone, with other weights of keys. */
+function firstLayer(checkpoint: Checkpoint, k: Float32Array): Checkpoint {
+  const layer = checkpoint.layer(0);
+  // Programs take numbers in memory as well as those of files.
+  const own = float32(layer.k.dims, k) as Tensor as FileTensor;
+  return {
+    ...checkpoint,
+    config: { ...checkpoint.config, layers: 1 },
+    layer: () => ({ ...layer, k: own }),
+  };
+}
+
+/** W − W x̄ x̄ᵀ / |x̄|²: keys of inputs whose mean is x̄ then have none. */
+function withoutMean({ k }: { readonly k: Tensor }, mean: readonly number[]): Float32Array {
+  const energy = mean.reduce((sum, value) => sum + value * value, 0);
+  const d = mean.length;
+  const all = numbers(k);
+  return Float32Array.from(all, (value, at) => {
+    const row = all.slice(at - (at % d), at - (at % d) + d);
+    const share = row.reduce((sum, other, i) => sum + other * mean[i]!, 0) / energy;
+    return value - share * mean[at % d]!;
+  });
+}
+
+test('the mean is chosen where keys are rounded better without it, by the errors of loops', async () => {
+  const plain = await openCheckpoint(goldenFolder('llama'));
+  const { config, embedding } = plain;
+  const d = config.hiddenSize;
+  const blocks = differentWindows(config, 3, 10);
+  const [table, gain] = [embedding, plain.layer(0).inputNorm].map(numbers) as [number[], number[]];
+  const inputs = blocks.flatMap((ids) =>
+    [...ids].map((id) => normed(table.slice(id * d, (id + 1) * d), gain, config.rmsNormEps)),
+  );
+  const centred = firstLayer(plain, withoutMean(plain.layer(0), columnMeans(inputs)));
+  // A direction that all keys have: the mean of the inputs, eight times over, in every channel.
+  const far = numbers(centred.layer(0).k).map((value, at) => value + 8 * columnMeans(inputs)[at % d]!);
+  const models = [
+    ['none', centred],
+    ['mean', firstLayer(plain, Float32Array.from(far))],
+  ] as const;
+  const keys = { ...FULL_PRECISION.keys, bits: 4, symmetric: false, group: config.headDim };
+  const comparison = { quantizers: { ...FULL_PRECISION, keys }, maps: NO_MAPS };
+  for (const runtime of runtimes)
+    for (const [expected, checkpoint] of models) {
+      const cache = new ProgramCache(runtime);
+      const network = new Network(cache, checkpoint, PLAIN);
+      const { sqnrDb } = await keyMeans(cache, network, blocks, [comparison]);
+      const windows = blocks.map((ids) => keysInLoops(checkpoint, [...ids]));
+      const mean = columnMeans(windows.flat());
+      // On the border of two codes the error is the same on both sides: it moves by roundings of float32 alone.
+      const near = (found: number, part: readonly number[]) =>
+        assert.ok(Math.abs(found - sqnrInLoops(checkpoint, windows, part)) < 1e-3, `${expected}: ${found}`);
+      near(
+        sqnrDb[0]!.kept,
+        mean.map(() => 0),
+      );
+      near(sqnrDb[0]!.apart, mean);
+      assert.equal(chosenBy(sqnrDb[0]!, { attentionBias: false, qkNorm: false }).taken, expected);
+      await cache.release();
+    }
+});
+
+test('less than a tenth of a decibel is not worth a row for each position; the rest is the bias of models that have one', () => {
+  const of = (gain: number, attentionBias: boolean, qkNorm = false) =>
+    chosenBy({ kept: 10, apart: 10 + gain }, { attentionBias, qkNorm });
+  assert.deepEqual(of(0.2, true), { taken: 'mean', rest: 'bias', sqnrDb: { rest: 10, mean: 10.2 } });
+  assert.equal(of(0.09, true).taken, 'bias');
+  assert.equal(of(-3, false).taken, 'none');
+  assert.equal(of(0.09, true, true).taken, 'none', 'a norm of heads stands between the bias and RoPE');
+});
 
 const SETTINGS: readonly Setting[] = [
   { activations: 4, cache: 4, online: true },

@@ -4,7 +4,7 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseExperiment, type Quantization, type ResolvedExperiment } from '../../src/config/index.ts';
-import { evaluateExperiment, optimizeRotation } from '../../src/engine/index.ts';
+import { evaluateExperiment, optimizeRotation, previewSteps } from '../../src/engine/index.ts';
 import { withClips } from '../../src/engine/network/site-clips.ts';
 import { openRun } from '../../src/runs/index.ts';
 import { collect, demoFolder, shortExperiment } from '../helpers/demo-runs.ts';
@@ -26,6 +26,28 @@ async function experiment(activations: Partial<Quantization['activations']>): Pr
 
 const details = (events: readonly { readonly type: string; readonly detail?: string }[]): string =>
   events.map(({ detail }) => detail ?? '').join('\n');
+
+test('learning through the network sees the ratios that its start asks for, and no others do', async () => {
+  const whole = await experiment({ bits: 3, clipRatio: 1 });
+  const searched = await experiment({ bits: 3, clipRatio: 'searched' });
+  const stepsOf = async (asked: ResolvedExperiment): Promise<string[]> => {
+    const names = (await collect(previewSteps(asked, 'optimize', {}))).result.steps.map(({ name }) => name);
+    return names.filter((name) => name === 'learn' || name === 'clip-search');
+  };
+  assert.deepEqual(await stepsOf(searched), ['clip-search', 'learn', 'clip-search']);
+  assert.deepEqual(await stepsOf(whole), ['learn']);
+  const { rotation } = searched;
+  const captured = { ...rotation, learning: { ...rotation.learning, objective: 'peak' as const } };
+  assert.deepEqual(await stepsOf({ ...searched, rotation: captured }), ['learn', 'clip-search']);
+  const firstLoss = async ({ rotation: own, ...asked }: ResolvedExperiment): Promise<number> => {
+    const short = { ...own, learning: { ...own.learning, steps: 1 } };
+    const { result } = await collect(optimizeRotation({ ...asked, rotation: short }, {}));
+    return result.loss.first;
+  };
+  // Of the same rotations and tokens: at 3 bits whole ranges cost more.
+  const [with_, without] = [await firstLoss(searched), await firstLoss(whole)];
+  assert.ok(with_ < without, `${with_} for ${without}`);
+});
 
 test('ratios are searched, then learned from where that was stopped, and a run needs their text no more', async () => {
   const asked = await experiment({ bits: 3, clipRatio: 'learned' });
@@ -52,6 +74,9 @@ test('ratios are searched, then learned from where that was stopped, and a run n
     for (const { ratio, share } of Object.values<{ ratio: number; share: number }>(layer))
       assert.ok(ratio >= 0.5 && ratio <= 1 && share > 0 && share <= 1);
   }
+  const before = JSON.parse(readFileSync(run.path('startClips'), 'utf8'));
+  assert.equal(before.layers.length, searched.layers.length);
+  assert.notEqual(before.key, searched.key);
   const { layers, state } = JSON.parse(readFileSync(run.path('learnedClips'), 'utf8'));
   assert.equal(state, undefined);
   for (const layer of layers)

@@ -15,7 +15,11 @@ const FILE = join(folder, 'grids.spinquant.json');
 const VARIANTS = { variants: ['quantized'] } as const;
 const SETTINGS = {
   rotation: { r1: 'none', r2: 'none', r3: false, r4: false },
-  quantization: { weights: { method: 'omniquant', omniquant: { samples: 2, epochs: 1 } } },
+  // As rows have it, also where the experiment is run alone.
+  quantization: {
+    weights: { method: 'omniquant', omniquant: { samples: 2, epochs: 1 } },
+    keys: { offset: 'bias' },
+  },
 };
 const MATRIX = {
   matrix: {

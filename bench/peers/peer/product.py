@@ -29,7 +29,7 @@ def experiment(
         "quantization": {
             "weights": {"bits": w, "clip": weight_clip},
             "activations": {"bits": a},
-            "keys": {"bits": k},
+            "keys": {"bits": k, "offset": "bias"},
             "values": {"bits": v},
         },
         "rotation": {"r1": rotation, "r2": rotation, "r3": online, "r4": online, "seed": seed},

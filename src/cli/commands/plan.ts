@@ -42,7 +42,7 @@ export async function plan(file: string, flags: PlanFlags, output: Output): Prom
   output.result(previewText(preview));
 }
 
-function stepsText({ steps, exceptions, expected }: StepsPreview): string {
+function stepsText({ steps, exceptions, expected, statements }: StepsPreview): string {
   const rows = steps.map(({ name, kind, seconds, peakBytes }) => [
     name,
     kind,
@@ -51,7 +51,8 @@ function stepsText({ steps, exceptions, expected }: StepsPreview): string {
   ]);
   const table = formatTable(['step', 'kind', 'time', 'memory'], rows, ['left', 'left', 'right', 'right']);
   const chosen = exceptions === null ? [] : [`Exceptions: ${exceptions}.`, ''];
-  return [table, '', ...chosen, `${expectedText(expected)} ${ESTIMATED}`].join('\n');
+  const said = statements.length > 0 ? [...statements, ''] : [];
+  return [table, '', ...chosen, ...said, `${expectedText(expected)} ${ESTIMATED}`].join('\n');
 }
 
 function previewText({ cells, steps, expected }: MatrixPreview): string {

@@ -154,9 +154,12 @@ function patchOf({ weights, activations, cache }: BitSetting, seed: number): unk
   return mergeSettings(bits, seeded, seedsOfMethods(seed));
 }
 
+/** Rows are methods as they were published, unless they or the experiment say otherwise. */
+const DEFAULTS_OF_CELLS = { quantization: { keys: { offset: 'bias' } } };
+
 /** @returns null where the experiment itself is at fault. */
 function cellExperiment(written: unknown, patch: unknown): Experiment | null {
   const { matrix: _, cluster: __, ...input } = isObject(written) ? written : {};
-  const result = experimentSchema.safeParse(mergeSettings(input, patch));
+  const result = experimentSchema.safeParse(mergeSettings(DEFAULTS_OF_CELLS, input, patch));
   return result.success ? result.data : null;
 }

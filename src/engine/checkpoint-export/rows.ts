@@ -87,7 +87,7 @@ export const roundsActivations = ({ quantizers }: ExportQuestion): boolean =>
 
 /** Their bits, what is taken out of keys, and what layers or first tokens have besides. */
 function cacheInWords(question: ExportQuestion): string {
-  const { keys, values, keyOffset = 'none', wholeTokens }: LayerQuantizers = question.quantizers;
+  const { keys, values, keyOffset, wholeTokens }: LayerQuantizers = question.quantizers;
   const { siteClips } = question;
   const ofCache = (each: LayerQuantizers) => [each.keys, each.values];
   const isMixed = distinctQuantizers(question).some(
@@ -95,7 +95,7 @@ function cacheInWords(question: ExportQuestion): string {
   );
   return [
     `${keys.bits} and ${values.bits} bits`,
-    ...(keyOffset === 'none' ? [] : [`keys without their ${keyOffset}`]),
+    ...(keyOffset ? [`keys without their ${keyOffset}`] : []),
     ...(siteClips?.keys || siteClips?.values ? ['a clip ratio for each layer'] : []),
     ...(wholeTokens ? ['first tokens at 16 bits'] : []),
     ...(isMixed ? ['with exceptions'] : []),

@@ -1,5 +1,4 @@
-import type { KeyOffset } from '../../config/index.ts';
-import type { Linear, Site } from '../../protocol/block.ts';
+import type { Linear, OffsetPart, Site } from '../../protocol/block.ts';
 import type { HostTensor } from '../../protocol/tensor.ts';
 import type { ActivationQuantizer } from '../graph/fused/fake-quantize.ts';
 import type { WeightQuantizer } from '../graph/fused/weight-quantize.ts';
@@ -47,7 +46,7 @@ export interface LayerQuantizers {
   readonly keys: ActivationQuantizer;
   readonly values: ActivationQuantizer;
   /** The part of keys that is taken out before they are quantized; nothing where absent. */
-  readonly keyOffset?: KeyOffset;
+  readonly keyOffset?: OffsetPart;
   /** Tokens at the beginning of a text whose keys, and whose values, are not rounded; none where absent. */
   readonly wholeTokens?: WholeTokens;
   /** Numbers of a cache without codes; where absent, `cache-form.ts` says which. */

@@ -86,8 +86,11 @@ function keyOffsetOf(
   { keys }: Quantization,
   { attentionBias, qkNorm }: ModelConfig,
 ): Pick<LayerQuantizers, 'keyOffset'> {
-  const isKnown = keys.offset === 'mean' || (attentionBias && !qkNorm);
-  return keys.offset === 'none' || keys.bits >= 16 || !isKnown ? {} : { keyOffset: keys.offset };
+  const { offset, bits } = keys;
+  // Before the calibration text has chosen, and without one, it is the bias.
+  const part = offset === 'auto' ? 'bias' : offset;
+  const isKnown = part === 'mean' || (attentionBias && !qkNorm);
+  return part === 'none' || bits >= 16 || !isKnown ? {} : { keyOffset: part };
 }
 
 /** @throws UserError `quantization/group-size` when a group size does not divide what the site holds. */

@@ -10,7 +10,8 @@ import { integerProducts, type Measured, withProducts } from './integer-products
 import { runJob } from './job.ts';
 import type { EvaluateOptions, EvaluateResult } from './options.ts';
 import { Places } from './places.ts';
-import { measuredWith, type Source, sourceAt, warningsOf } from './source.ts';
+import { measuredWith, type Source, sourceAt, warningsOf, withKeysOf } from './source.ts';
+import { choiceSaid, keyChoiceOf } from './statements.ts';
 import { gpuOf } from './stock-run.ts';
 import { labelOf } from './workbench.ts';
 
@@ -27,7 +28,11 @@ export async function* evaluateExperiment(
   const own = runDir === undefined ? null : await openRun(runDir);
   const source = await sourceOf(experiment, rotations, own);
   const served = own ?? source?.run ?? (weights === undefined ? null : await openRun(weights));
-  const asked = yield* withExceptionsChosen(measuredWith(experiment, source), options, served);
+  const wanted = withKeysOf(
+    measuredWith(experiment, source),
+    (await served?.readExperiment())?.quantization.keys.offset,
+  );
+  const asked = yield* withExceptionsChosen(wanted, options, served);
   if (own) await expectPlace(own, asked, source);
   const gpu = integer ? gpuOf(asked.device) : null;
   if (gpu !== null) return yield* evaluateStock(gpu, asked, source, options);
@@ -42,16 +47,22 @@ export async function* evaluateExperiment(
   };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
+    yield* choiceSaid(bench);
     const variants = options.variants ?? (['full-precision', 'quantized'] as const);
     const products = integer ? integerProducts(bench) : null;
-    const plan = await planEvaluate(asked, bench, variants, { path: source?.rotations ?? null, integer });
+    const plan = await planEvaluate(bench.experiment, bench, variants, {
+      path: source?.rotations ?? null,
+      integer,
+    });
     const told = <T extends Measured>(results: readonly T[]): T[] => withProducts(results, products);
     const perplexity = told(yield* executor.execute(plan.perplexity));
     const tasks = plan.tasks === null ? [] : told(yield* executor.execute(plan.tasks));
     if (own) await addToRun(own, perplexity, tasks);
     const rotationsOf = source?.origin ?? null;
     const { device } = bench.runtime;
-    return { perplexity, tasks, bits: labelOf(bench), ...mixedBits(bench), rotationsOf, products, device };
+    const bits = labelOf(bench);
+    const found = { perplexity, tasks, bits, ...mixedBits(bench), ...keyChoiceOf(bench) };
+    return { ...found, rotationsOf, products, device };
   });
 }
 

@@ -1,6 +1,11 @@
 /** The maps that an experiment puts at the seams, and the source of their numbers. */
-import { hasLearnedRotation, type Quantization, type ResolvedExperiment } from '../../config/index.ts';
-import type { SeamName } from '../../protocol/block.ts';
+import {
+  choosesKeyOffset,
+  hasLearnedRotation,
+  type Quantization,
+  type ResolvedExperiment,
+} from '../../config/index.ts';
+import type { OffsetPart, SeamName } from '../../protocol/block.ts';
 import { UserError } from '../../protocol/errors.ts';
 import type { ModelConfig } from '../model/config.ts';
 import { quantizersOf } from '../network/quantizers.ts';
@@ -73,12 +78,22 @@ export function runTimeStatements(
     ...(r4 ? [`R4: ${r4.statement}`] : []),
     ...(products === null ? [] : [products]),
     ...(groups === null ? [] : [groups]),
-    ...(quantizers.keyOffset === 'bias'
-      ? ['keys: quantized without the bias of k_proj, which comes back in the scores']
-      : quantizers.keyOffset === 'mean'
-        ? ['keys: quantized without their mean on the calibration text, which comes back in the scores']
-        : []),
+    ...keyStatements(experiment, quantizers.keyOffset),
   ];
+}
+
+const OFFSET_STATEMENTS: Readonly<Record<OffsetPart, string>> = {
+  bias: 'keys: quantized without the bias of k_proj, which comes back in the scores',
+  mean: 'keys: quantized without their mean on the calibration text, which comes back in the scores',
+};
+
+/** Before the calibration text was looked at, it is open whether its mean is taken. */
+function keyStatements(experiment: ResolvedExperiment, offset: OffsetPart | undefined): string[] {
+  if (choosesKeyOffset(experiment))
+    return [
+      'keys: quantized without their mean if that lowers their error on the calibration text, else without the bias of k_proj, if there is one',
+    ];
+  return offset === undefined ? [] : [OFFSET_STATEMENTS[offset]];
 }
 
 /**

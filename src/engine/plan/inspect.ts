@@ -29,6 +29,6 @@ export async function* inspectActivations(
   };
   return yield* runJob(setting, async function* (bench, executor) {
     yield* warningsOf(source);
-    return yield* executor.execute(planInspect(asked, bench, source?.rotations ?? null));
+    return yield* executor.execute(planInspect(bench.experiment, bench, source?.rotations ?? null));
   });
 }

@@ -50,8 +50,12 @@ export async function* runJob<T, Event extends Told = RunEvent>(
     for (const { message, hint } of bench.checkpoint.warnings)
       yield timed({ type: 'warning', message, hint });
     yield* deviceStatement(bench);
-    const own = previews ? bench : yield* benchWithKeyMeans(bench, places, signal);
-    return yield* guarded(bench, work(own, new Executor(own, places, seconds, signal)));
+    const own = yield* benchWithKeyMeans(bench, places, {
+      previews,
+      looksOnly: job === 'inspect',
+      signal,
+    });
+    return yield* guarded(own, work(own, new Executor(own, places, seconds, signal)));
   } finally {
     signal?.removeEventListener('abort', interrupt);
     await places.close();

@@ -23,13 +23,14 @@ import { labelOf, type Workbench } from './workbench.ts';
 
 /** Learns maps, or goes on where a run was stopped, takes the last rounding drift out of them and writes them. */
 export async function* learnMaps(
-  context: StepContext,
+  { context, bench }: { readonly context: StepContext; readonly bench: Workbench },
   initial: SeamState,
   blocks: readonly Int32Array[],
   key: string,
 ): AsyncGenerator<RunEvent, Learned> {
-  const { bench, places, seconds } = context;
-  const learned = yield* phase('learn', seconds, () => learnAll(context, initial, blocks, key));
+  const { places, seconds, signal } = context;
+  const learning = { bench, places, signal };
+  const learned = yield* phase('learn', seconds, () => learnAll(learning, initial, blocks, key));
   const state = yield* phase('fuse', seconds, async () => {
     const projected = projectLearned(bench.experiment, learned.state);
     const path = await places.make('rotations');
@@ -67,7 +68,7 @@ export async function keptLearning({ bench, places }: StepContext, key: string):
 
 /** A `step` event for each step; the state after the last whole step is always on disk. */
 async function* learnAll(
-  { bench, places, signal }: StepContext,
+  { bench, places, signal }: Pick<StepContext, 'bench' | 'places' | 'signal'>,
   initial: SeamState,
   blocks: readonly Int32Array[],
   key: string,

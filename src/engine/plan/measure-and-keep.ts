@@ -52,7 +52,7 @@ async function* evaluateInto(
   const rotations = source?.rotations;
   const found = yield* evaluateExperiment(experiment, { ...options, rotations, record: run });
   if (rotations !== undefined) await copyRotations(rotations, run.path('rotations'));
-  const { perplexity, tasks, bits, averageBits } = found;
+  const { perplexity, tasks, bits, averageBits, keyOffset } = found;
   const seconds = { evaluate: (performance.now() - began) / 1000 };
   const measured = {
     loss: null,
@@ -63,6 +63,7 @@ async function* evaluateInto(
     peakBytes: peak.end(),
     ...(tasks.length > 0 && { tasks }),
     ...(averageBits && { averageBits }),
+    ...(keyOffset && { keyOffset }),
   };
   run.writeResults({ version: 1, bits, ...measured, ...(source && { rotationsOf: source.origin }) });
   return { ...found, run: run.dir };

@@ -109,9 +109,10 @@ export function gatedNetworks(bench: Workbench, state: SeamState, rounded: Round
   };
 }
 
-/** What clip ratios are searched on: all maps of the deployed network, at full precision. */
+/** What clip ratios are searched on: the maps of the deployed network that have numbers, at full precision. */
 export function clipNetwork(bench: Workbench, state: SeamState): Network {
-  const options = { quantizers: FULL_PRECISION, maps: ownMaps(bench), precision: 'bfloat16x2' } as const;
+  const maps = withNumbers(ownMaps(bench), state);
+  const options = { quantizers: FULL_PRECISION, maps, precision: 'bfloat16x2' } as const;
   return mapped(state, networkOf(bench, 'merged', options));
 }
 

@@ -11,6 +11,7 @@ import {
   resolvePortable,
   scalingOf,
   trainingOf,
+  withKeyOffset,
 } from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { openRun, type Run } from '../../runs/index.ts';
@@ -64,8 +65,19 @@ async function openOnDevice(from: Writer, options: WriterOptions): Promise<Omit<
   const run = await openRun(from.run);
   const own = await run.readExperiment();
   const source = hasLearnedRotation(own.rotation) ? await sourceAt(own, run.dir) : null;
-  const experiment = changed(measuredWith(own, source), options);
+  const measured = measuredWith(own, source);
+  const experiment = changed(
+    options.cacheBits === null ? measured : await asChosenIn(run, measured),
+    options,
+  );
   return { experiment, run, source, isPlain: false, hasOtherCache: cacheOf(own) !== cacheOf(experiment) };
+}
+
+/** Keys of other bits are quantized without what the run's own are, which its text decided. */
+async function asChosenIn(run: Run, experiment: ResolvedExperiment): Promise<ResolvedExperiment> {
+  if (experiment.quantization.keys.offset !== 'auto') return experiment;
+  const choice = (await run.readResults().catch(() => null))?.keyOffset;
+  return choice ? withKeyOffset(experiment, choice.taken === 'mean' ? 'mean' : 'bias') : experiment;
 }
 
 /** @throws UserError `generate/cache`: stock operators keep keys and values in float32. */

@@ -4,16 +4,15 @@ import { type RunEvent, timed } from '../../protocol/events.ts';
 import { createRun } from '../../runs/index.ts';
 import { mixedBits } from './choose/budget.ts';
 import { withExceptionsChosen } from './choose/choose-exceptions.ts';
-import { runTimeStatements } from './experiment-maps.ts';
 import { planOptimize } from './experiment-plan.ts';
 import { runJob } from './job.ts';
 import { worstErrors } from './learned-maps.ts';
-import { ownMaps } from './networks.ts';
 import type { OptimizeOptions, OptimizeResult } from './options.ts';
 import { PeakMemory } from './peak-memory.ts';
 import { Places } from './places.ts';
 import { recordRun } from './record-run.ts';
 import { type ClaimedRun, claimRun } from './resume.ts';
+import { keyChoiceOf, statementsOf } from './statements.ts';
 import { labelOf, type Workbench } from './workbench.ts';
 
 /**
@@ -61,7 +60,7 @@ async function* optimizeInRun(
     using peak = new PeakMemory();
     if (leftBy !== null) yield takenOver(leftBy);
     yield* statements(bench);
-    const plan = await planOptimize(experiment, bench);
+    const plan = await planOptimize(bench.experiment, bench);
     const { learned, preserved, perplexity, statistics } = plan;
     const { state, loss, steps } = yield* executor.execute(learned);
     yield* executor.execute(preserved);
@@ -70,8 +69,16 @@ async function* optimizeInRun(
     yield* executor.executeOnLeader(statistics);
     const { seconds } = executor;
     const results = { loss, ...worstErrors(state), steps, perplexity: measured };
-    const withTasks = { ...results, ...(tasks.length > 0 && { tasks }), ...mixedBits(bench) };
-    run.writeResults({ version: 1, bits: labelOf(bench), ...withTasks, seconds, peakBytes: peak.end() });
+    const withTasks = { ...results, ...(tasks.length > 0 && { tasks }) };
+    const choices = { ...mixedBits(bench), ...keyChoiceOf(bench) };
+    run.writeResults({
+      version: 1,
+      bits: labelOf(bench),
+      ...withTasks,
+      ...choices,
+      seconds,
+      peakBytes: peak.end(),
+    });
     return { run: run.dir, ...results, tasks, device: bench.runtime.device };
   });
 }
@@ -86,8 +93,6 @@ function takenOver(leftBy: string): RunEvent {
 
 /** Tells what stands fixed at run time, and how it was made. */
 function* statements(bench: Workbench): Generator<RunEvent> {
-  const { experiment, checkpoint } = bench;
-  for (const detail of runTimeStatements(experiment, checkpoint.config, ownMaps(bench))) {
+  for (const detail of statementsOf(bench))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
-  }
 }

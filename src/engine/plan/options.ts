@@ -2,6 +2,7 @@
 import type { Variant } from '../../protocol/events.ts';
 import type { ActivationsFile } from '../../runs/activations.ts';
 import type { AttributionFile } from '../../runs/attribution.ts';
+import type { KeyOffsetChoice } from '../../runs/key-offset.ts';
 import type { AverageBits, LossSummary, PerplexityResult, RotationsOf } from '../../runs/results.ts';
 import type { Run } from '../../runs/run.ts';
 import type { TaskResult } from '../../runs/task-results.ts';
@@ -101,6 +102,8 @@ export interface EvaluateResult {
   readonly rotationsOf: RotationsOf | null;
   /** Products of the quantized network that were of whole numbers, and the others; null where it was simulated. */
   readonly products: Products | null;
+  /** What the calibration text chose for the keys; absent where it was not asked. */
+  readonly keyOffset?: KeyOffsetChoice | undefined;
   /** The device that computed it. */
   readonly device: RuntimeDevice;
 }

@@ -84,6 +84,11 @@ export class Places {
     return folders.map((folder) => join(folder, RUN_FILES[file]));
   }
 
+  /** True where results are kept for other experiments, too. */
+  get isShared(): boolean {
+    return this.#shared !== undefined;
+  }
+
   /** Path that other experiments share, else in the run folder or in one that is removed at the end. */
   async makeShared(file: RunFile, key: string): Promise<string> {
     if (!this.#shared) return this.make(file);

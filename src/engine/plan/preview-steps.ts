@@ -8,6 +8,7 @@ import { runJob } from './job.ts';
 import { stepsFolder } from './matrix/steps-folder.ts';
 import type { EngineOptions } from './options.ts';
 import { Places } from './places.ts';
+import { statementsOf } from './statements.ts';
 import { StepStore } from './step-store.ts';
 import { SCAN } from './steps/texts.ts';
 
@@ -23,6 +24,8 @@ export interface StepsPreview {
   /** Average bits and the exceptions, or how these will be chosen; null where there are none. */
   readonly exceptions: string | null;
   readonly expected: Expected;
+  /** What a run says of its network, a sentence each. */
+  readonly statements: readonly string[];
 }
 
 /** The steps of an experiment without a matrix, in their order. Reads the texts; computes nothing else. */
@@ -45,6 +48,6 @@ export async function* previewSteps(
       return { ...described[index]!, seconds, peakBytes: cost?.bytes ?? null };
     });
     const exceptions = exceptionsPreview(experiment, bench.checkpoint.config);
-    return { steps, exceptions, expected: expectedOf(steps) };
+    return { steps, exceptions, expected: expectedOf(steps), statements: statementsOf(bench) };
   });
 }

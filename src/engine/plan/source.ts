@@ -1,6 +1,13 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { bitsLabel, hasLearnedRotation, type ResolvedExperiment, type Rotation } from '../../config/index.ts';
+import {
+  bitsLabel,
+  hasLearnedRotation,
+  type Quantization,
+  type ResolvedExperiment,
+  type Rotation,
+  withKeyOffset,
+} from '../../config/index.ts';
 import { UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { listRuns, openRun, type RotationsOf, RUN_FILES, type Run } from '../../runs/index.ts';
@@ -16,6 +23,8 @@ export interface Source {
   readonly origin: RotationsOf;
   /** The settings of the run, by which they were learned; null for a file without a run. */
   readonly settings: Rotation | null;
+  /** The part that keys of that run are quantized without, as its settings name it. */
+  readonly keyOffset?: KeyOffsetSetting | undefined;
   /** What was named and is not used, with the way to use it. */
   readonly unused: { readonly message: string; readonly hint: string } | null;
 }
@@ -60,12 +69,14 @@ export async function sourceAt(experiment: ResolvedExperiment, path: string): Pr
   const folder = dirname(rotations);
   const run = existsSync(join(folder, RUN_FILES.run)) ? await openRun(folder) : null;
   const { held, seed } = readRotationFacts(rotations);
-  const settings = run && (await run.readExperiment()).rotation;
+  const learnedBy = run && (await run.readExperiment());
+  const settings = learnedBy?.rotation ?? null;
+  const keyOffset = learnedBy?.quantization.keys.offset;
   const origin = run
     ? await originOf(run, seed ?? settings?.seed ?? null)
     : ({ run: null, seed } satisfies RotationsOf);
   const unused = unusedOf(experiment.rotation, { path, held, settings });
-  return { rotations, run, origin, settings, unused };
+  return { rotations, run, origin, settings, keyOffset, unused };
 }
 
 /** The run that learned the rotations of a run. @param seed of their start, as far as it is known. */
@@ -82,13 +93,25 @@ export async function originOf(run: Run, seed: number | null): Promise<Rotations
 
 /**
  * The experiment with the settings by which the rotations were learned in the place of those in the file, which may have
- * been edited since, or overruled by `--seed`.
+ * been edited since, or overruled by `--seed`. So is what is left open about keys.
  */
 export function measuredWith(experiment: ResolvedExperiment, source: Source | null): ResolvedExperiment {
   if (source === null) return experiment;
   const { seed, start, learning } = source.settings ?? experiment.rotation;
   const rotation = { ...experiment.rotation, seed: source.origin.seed ?? seed, start, learning };
-  return { ...experiment, rotation };
+  const learned = { ...experiment, rotation };
+  return withKeysOf(learned, source.keyOffset);
+}
+
+type KeyOffsetSetting = Quantization['keys']['offset'];
+
+/** What an experiment leaves open about its keys, as a run that serves it has named it. */
+export function withKeysOf(
+  experiment: ResolvedExperiment,
+  named: KeyOffsetSetting = 'auto',
+): ResolvedExperiment {
+  const isOpen = named !== 'auto' && experiment.quantization.keys.offset === 'auto';
+  return isOpen ? withKeyOffset(experiment, named) : experiment;
 }
 
 /** Tells what was named and is not used. */

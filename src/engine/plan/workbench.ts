@@ -9,6 +9,7 @@ import { expectModel } from '../../hub/locate.ts';
 import { throwIfCancelled, UserError } from '../../protocol/errors.ts';
 import { type RunEvent, timed } from '../../protocol/events.ts';
 import { formatCount } from '../../protocol/text.ts';
+import type { KeyOffsetChoice } from '../../runs/index.ts';
 import { encodePieces } from '../calibration/encode-text.ts';
 import { beginningOfSequence, readCalibration } from '../calibration/text.ts';
 import { readPieces } from '../calibration/text-source.ts';
@@ -24,6 +25,7 @@ import { Breath } from '../runtime/breath.ts';
 import { createRuntime } from '../runtime/index.ts';
 import type { Runtime } from '../runtime/types.ts';
 import { type Methods, methodsOf } from './experiment-methods.ts';
+import type { KeyFacts } from './key-means.ts';
 import type { EngineOptions } from './options.ts';
 
 /** Every job works with the checked model, its tokenizer, and a runtime with its compiled programs. */
@@ -37,6 +39,10 @@ export interface Workbench extends Methods {
   readonly ranks?: Ranks;
   /** A digest of the means of keys, where networks take them out of these; else absent. */
   readonly keyMeans?: string;
+  /** What is known of the keys on the calibration text; absent where nothing was looked at. */
+  readonly keyFacts?: KeyFacts;
+  /** What that text chose for the keys of this experiment; absent where it was not asked. */
+  readonly keyChoice?: KeyOffsetChoice;
   /** The clip ratios that were searched for the deployed network; absent where none were. */
   readonly clips?: SiteClips;
   close(): Promise<void>;

@@ -164,7 +164,7 @@ function plainQuantization({ method, activationBits, cacheBits }: Shape): string
   return `{
     "weights": { "bits": 4, "method": ${JSON.stringify(method)} },
     "activations": { "bits": ${activationBits} },
-    "keys": { "bits": ${cacheBits} },
+    "keys": { "bits": ${cacheBits}, "offset": "bias" },
     "values": { "bits": ${cacheBits} }
   }`;
 }

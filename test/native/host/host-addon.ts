@@ -43,7 +43,7 @@ class Host {
     instructionSet: string,
     attributes: Readonly<Record<string, number>>,
     inputs: readonly (ProbeTensor | null)[],
-    outputs: readonly (Float32Array | Int8Array)[],
+    outputs: readonly (Float32Array | Uint16Array | Int8Array)[],
     threads: number,
   ): void {
     const given = inputs.filter((input) => input !== null);

@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   calibrationPath,
+  choosesKeyOffset,
   hasLearnedRotation,
   type JsonPath,
   methodsThatRead,
@@ -65,7 +66,8 @@ export function readsCalibration(ask: Ask, purpose: Purpose): boolean {
   if (purpose === 'edit' && texts > 0) return true;
   const learns = purpose === 'edit' && (ask(({ rotation }) => hasLearnedRotation(rotation)) ?? false);
   const quantizers = ask(({ quantization }) => quantizersReadText(quantization)) ?? false;
-  return learns || quantizers || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
+  const chosen = ask(choosesKeyOffset) ?? false;
+  return learns || quantizers || chosen || (ask((experiment) => methodsThatRead(experiment).length) ?? 0) > 0;
 }
 
 async function calibrationFaults(

@@ -38,7 +38,7 @@ export async function* withExceptionsChosen(
   const places = new Places(null, [], experiment.runs);
   const bench = yield* phase('load', {}, () => openWorkbench(bare, options), experiment.model);
   try {
-    const own = yield* benchWithKeyMeans(bench, places, options.signal);
+    const own = yield* benchWithKeyMeans(bench, places, options);
     return yield* chooseExceptions(experiment, choiceOf(experiment, own, places, options.signal));
   } finally {
     await places.close();

@@ -11,7 +11,7 @@ import type { Step, StepContext } from '../step.ts';
 /** Clip ratios that were found, by layer. */
 export interface Clips extends Step<readonly LayerClips[]> {
   /** The file of a run that keeps them. */
-  readonly file: 'clipRatios' | 'learnedClips';
+  readonly file: 'clipRatios' | 'startClips' | 'learnedClips';
   /** The search that learning started from; null for a search. */
   readonly start: Clips | null;
 }

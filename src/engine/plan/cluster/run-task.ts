@@ -111,7 +111,7 @@ async function* inBench(
   checkVersion(request.version);
   const cell = cellOf(experiment, request.cell);
   const store = new StepStore(stepsFolder(experiment), 'leave');
-  const places = new Places(null, [], experiment.runs);
+  const places = new Places(null, [], experiment.runs, undefined, store);
   const setting = { job: 'optimize' as const, experiment, options, places, run: null };
   return yield* runJob(setting, async function* (bench) {
     const filling = { bench, store, options };

@@ -56,7 +56,7 @@ export async function* fillOnCluster(
     job: 'optimize' as const,
     experiment,
     options,
-    places: new Places(null, [], experiment.runs),
+    places: new Places(null, [], experiment.runs, undefined, store),
     run: null,
   };
   return yield* runJob(setting, async function* (bench) {

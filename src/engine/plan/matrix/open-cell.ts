@@ -19,6 +19,7 @@ import {
 } from '../choose/choose-exceptions.ts';
 import { Executor } from '../execute.ts';
 import { methodsOf } from '../experiment-methods.ts';
+import { withKeyChoice } from '../key-offset.ts';
 import { type Keeper, Places } from '../places.ts';
 import { digestOf, type Step, withInputs } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
@@ -60,8 +61,10 @@ export async function openCell(
   cell: ResolvedCell,
   uses: ReadonlySet<string> = new Set(),
 ): Promise<OpenCell> {
-  const { experiment } = cell;
-  const own = { ...bench, experiment, ...(await methodsOf(experiment)) };
+  const { keyChoice: _, ...table } = bench;
+  const chosen = withKeyChoice(cell.experiment, bench.keyFacts?.choices ?? {});
+  const { experiment } = chosen;
+  const own = { ...table, ...chosen, ...(await methodsOf(experiment)) };
   const planOf = (one: ResolvedExperiment) =>
     planCell(one, own, {
       isFullPrecision: cell.method === FULL_PRECISION_ROW.name,

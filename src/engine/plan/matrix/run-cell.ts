@@ -16,12 +16,13 @@ import { RoundedLayers } from '../../rounding/rounded-layers.ts';
 import { mixedBits } from '../choose/budget.ts';
 import type { Clips } from '../clips/found.ts';
 import { Executor } from '../execute.ts';
-import { namedRotations, runTimeStatements } from '../experiment-maps.ts';
+import { namedRotations } from '../experiment-maps.ts';
+import { keepOwnKeyFacts } from '../key-means.ts';
 import { worstErrors } from '../learned-maps.ts';
-import { ownMaps } from '../networks.ts';
 import { Places } from '../places.ts';
 import { provenanceOf } from '../provenance.ts';
 import { claimRun } from '../resume.ts';
+import { keyChoiceOf, statementsOf } from '../statements.ts';
 import type { Step } from '../step.ts';
 import type { StepStore } from '../step-store.ts';
 import type { Learned } from '../steps/maps.ts';
@@ -66,6 +67,7 @@ export async function* runCell(
   const places = new Places(run.dir, [], run.dir, run, store);
   const executor = new Executor(bench, places, {}, signal, store);
   run.setProvenance(await provenanceOf(bench));
+  await keepOwnKeyFacts(bench, places);
   const bits = labelOf(bench);
   yield timed({
     type: 'run-started',
@@ -75,7 +77,7 @@ export async function* runCell(
     runtime: bench.runtime.description,
     resumedFromStep: 0,
   });
-  for (const detail of runTimeStatements(bench.experiment, bench.checkpoint.config, ownMaps(bench)))
+  for (const detail of statementsOf(bench))
     yield timed({ type: 'phase', phase: 'prepare', state: 'finished', detail });
   try {
     if (job.first) yield* executor.executeOnLeader(job.first);
@@ -101,6 +103,7 @@ export async function* runCell(
       seconds: executor.seconds,
       ...(executor.peakBytes !== null && { peakBytes: executor.peakBytes }),
       ...mixedBits(bench),
+      ...keyChoiceOf(bench),
     });
     return perplexity;
   } finally {

@@ -54,7 +54,7 @@ export async function* runMatrix(
     job: 'optimize' as const,
     experiment,
     options,
-    places: new Places(null, [], experiment.runs),
+    places: new Places(null, [], experiment.runs, undefined, store),
     run: null,
   };
   try {

@@ -1,4 +1,9 @@
-import { learnsClips, type ResolvedExperiment, searchesClips } from '../../../config/index.ts';
+import {
+  isThroughNetwork,
+  learnsClips,
+  type ResolvedExperiment,
+  searchesClips,
+} from '../../../config/index.ts';
 import { type RunEvent, timed } from '../../../protocol/events.ts';
 import { type LayerClips, readClipRatios, writeClipRatios } from '../../../runs/index.ts';
 import { type ClipSearch, clippedSequences, searchClips } from '../../calibration/clips/search.ts';
@@ -36,11 +41,31 @@ export function clipsStep(
     : start;
 }
 
-function searchStep(experiment: ResolvedExperiment, maps: Step<SeamState>, calibration: Step<Blocks>): Clips {
+/**
+ * The same with the rotations that learning through the network starts from, so that it sees ranges that are cut as those
+ * of the deployed network will be. Scales and grids have no numbers yet.
+ * @returns null where no ratio is searched, and where learning sees no grid.
+ */
+export function startClipsStep(
+  experiment: ResolvedExperiment,
+  start: Step<SeamState>,
+  calibration: Step<Blocks>,
+): Clips | null {
+  const { quantization, rotation } = experiment;
+  if (!searchesClips(quantization) || !isThroughNetwork(rotation.learning.objective)) return null;
+  return searchStep(experiment, start, calibration, 'startClips');
+}
+
+function searchStep(
+  experiment: ResolvedExperiment,
+  maps: Step<SeamState>,
+  calibration: Step<Blocks>,
+  file: 'clipRatios' | 'startClips' = 'clipRatios',
+): Clips {
   const step: Clips = {
     kind: 'transform',
     name: METHOD,
-    file: 'clipRatios',
+    file,
     start: null,
     version: 1,
     inputs: [calibration, maps],
@@ -56,11 +81,17 @@ function searchStep(experiment: ResolvedExperiment, maps: Step<SeamState>, calib
         bytes: networkBytes(experiment, checkpoint, { mode: 'merged', purpose: 'run' }, tokensOf(text)),
       };
     },
-    find: (context, key) => keptClips(context, 'clipRatios', key),
+    find: (context, key) => keptClips(context, file, key),
     async *run(context) {
       const key = await context.keyOf(step);
-      const search = () => searched(context, { maps, calibration }, key);
-      return yield* phase('prepare', context.seconds, search, 'clip ratios of activations and cache');
+      const search = () => searched(context, { maps, calibration, file }, key);
+      const before = file === 'startClips' ? ', before learning' : '';
+      return yield* phase(
+        'prepare',
+        context.seconds,
+        search,
+        `clip ratios of activations and cache${before}`,
+      );
     },
   };
   return step;
@@ -90,14 +121,20 @@ function unsought(step: Clips): Clips {
   };
 }
 
+interface Searched {
+  readonly maps: Step<SeamState>;
+  readonly calibration: Step<Blocks>;
+  readonly file: Clips['file'];
+}
+
 /** Goes on from the layers that a stopped search has kept, and keeps each as it is found. */
 async function* searched(
   context: StepContext,
-  { maps, calibration }: { readonly maps: Step<SeamState>; readonly calibration: Step<Blocks> },
+  { maps, calibration, file }: Searched,
   key: string,
 ): AsyncGenerator<RunEvent, readonly LayerClips[]> {
   const { bench, places, signal } = context;
-  const own = places.own('clipRatios');
+  const own = places.own(file);
   const known = own === null ? [] : await readClipRatios(own, key);
   const found: LayerClips[] = [];
   const blocks = context.of(calibration);

@@ -28,6 +28,7 @@ import { gridOf, quantizersSpec, scalingNetwork } from '../networks.ts';
 import { phase } from '../phases.ts';
 import { checkPreserved } from '../preserved.ts';
 import { derivedStep, type Step, type StepContext } from '../step.ts';
+import { quantizedBench, startClipsStep } from './clips.ts';
 import { type Blocks, firstBlocks, sizeOfText } from './texts.ts';
 
 /** Maps that were learned, and how that went. */
@@ -89,11 +90,13 @@ export function learnStep(
   calibration: Step<Blocks>,
 ): Step<Learned> {
   const { calibration: text, quantization, rotation } = experiment;
+  const preserved = preservedStep(experiment, 'starting rotations', start, calibration);
+  const clips = startClipsStep(experiment, start, calibration);
   const step: Step<Learned> = {
     kind: 'transform',
     name: 'learn',
     version: 1,
-    inputs: [calibration, start, preservedStep(experiment, 'starting rotations', start, calibration)],
+    inputs: [calibration, start, preserved, ...(clips ? [clips] : [])],
     // Captured activations are those of the full-precision network, judged as the grids that read them.
     spec: () =>
       isThroughNetwork(rotation.learning.objective)
@@ -105,7 +108,8 @@ export function learnStep(
     find: keptLearning,
     async *run(context) {
       const [from, blocks] = [context.of(start), context.of(calibration)];
-      return yield* learnMaps(context, from, blocks, await context.keyOf(step));
+      const bench = quantizedBench(context, { trained: null, clips });
+      return yield* learnMaps({ context, bench }, from, blocks, await context.keyOf(step));
     },
   };
   return step;
