@@ -23,13 +23,13 @@ const config = { ...TINY_CONFIG, qkNorm: false };
 const { hiddenSize: D, headDim: H, kvHeads: G } = config;
 const [TOKENS, ROOM, BITS, LARGE] = [5, 8, 4, 200];
 
-/** Of the experiment with these keys; values stay numbers, so that the cache holds numbers. */
+/** Of the experiment with these keys; values stay numbers, so that the cache holds numbers, here of float32. */
 function quantizers(keys: object, model = config): LayerQuantizers {
   const { quantization, rotation } = experimentSchema.parse({
     model: 'm',
     quantization: { weights: { bits: 16 }, activations: { bits: 16 }, keys, values: { bits: 16 } },
   });
-  return quantizersOf(quantization, rotation, model).quantizers;
+  return { ...quantizersOf(quantization, rotation, model).quantizers, cachedNumbers: 'float32' };
 }
 
 /** R3 of heads of 4 channels, its own inverse. */

@@ -72,7 +72,9 @@ const attributions = (events: readonly RunEvent[]): number =>
 
 /** The settings of a row in an experiment without a table. */
 function alone(rotation: object, own: object, purpose: Purpose): Promise<ResolvedExperiment> {
-  const quantization = { ...own, weights: { ...WEIGHTS, method: 'gptq' } };
+  // Rows of tables are without the bias unless they say more; the text of a run alone may choose the mean.
+  const keys = { offset: 'bias' };
+  const quantization = { ...own, keys, weights: { ...WEIGHTS, method: 'gptq' } };
   return write({ rotation: { learning: LEARNING, ...rotation }, quantization, runs: 'alone-runs' }, purpose);
 }
 const UNROTATED = { r1: 'none', r2: 'none', r3: false, r4: false };
