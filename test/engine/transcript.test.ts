@@ -33,11 +33,13 @@ async function smallExperiment() {
   } as const;
   // A search takes the next step of its grid where rounding decides between two.
   const weights = { ...quantization.weights, clip: false };
+  // Its text could choose the mean of keys, or not, on another processor.
+  const keys = { ...quantization.keys, offset: 'bias' } as const;
   return {
     ...experiment,
     threads: 1,
     rotation: { ...rotation, learning },
-    quantization: { ...quantization, weights },
+    quantization: { ...quantization, weights, keys },
   };
 }
 
