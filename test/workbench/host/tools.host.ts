@@ -10,7 +10,7 @@ import { RunSummaries } from '../../../src/extension/runs/summaries.ts';
 import type { TargetRow } from '../../../src/protocol/export-plan.ts';
 import { TOOLS } from '../../../src/protocol/ids.ts';
 import { EXPERIMENT } from '../rig/experiment.ts';
-import { activeParts, openText, until } from './editor.ts';
+import { activeParts, open, openText, until } from './editor.ts';
 
 interface JobFacts {
   readonly job: string;
@@ -40,6 +40,15 @@ interface Failure {
   readonly faults?: readonly string[];
 }
 
+const LONG = 'long-tool.spinquant.json';
+
+/** The experiment, with more learning than anybody waits for. */
+async function writeLong(): Promise<void> {
+  const lab = JSON.parse((await open(EXPERIMENT)).getText()) as { rotation: { learning: object } };
+  const learning = { ...lab.rotation.learning, steps: 20_000 };
+  await openText(LONG, JSON.stringify({ ...lab, rotation: { ...lab.rotation, learning } }, null, 2));
+}
+
 /** As a chat does it: through the editor, by name. No chat is open, so there is no token of one. */
 async function invoke<T>(tool: keyof typeof TOOLS, input: object): Promise<T> {
   const { content } = await vscode.lm.invokeTool(TOOLS[tool], { input, toolInvocationToken: undefined });
@@ -64,17 +73,15 @@ describe('the tools for language models', function () {
     (await invoke<{ jobs: JobFacts[] }>('status', {})).jobs.find(({ job }) => job === name);
 
   it('start an experiment, tell how far it is, and cancel it', async () => {
-    const started = await invoke<JobFacts>('start', { experiment: EXPERIMENT, action: 'optimize' });
+    await writeLong();
+    const started = await invoke<JobFacts>('start', { experiment: LONG, action: 'optimize' });
     assert.deepEqual([started.action, started.state], ['optimize', 'running']);
     const atWork = await until(async () => {
       const job = await jobNamed(started.job);
       return (job?.progress?.step ?? 0) >= 2 ? job : undefined;
     });
     assert.equal(atWork.state, 'running');
-    // On a busy machine the steps may be over by now.
-    assert.ok(
-      ['learn', 'fuse', 'preserve-check', 'tokenize', 'round'].includes(atWork.progress?.phase ?? ''),
-    );
+    assert.equal(atWork.progress?.phase, 'learn');
     const cancelled = await invoke<JobFacts>('cancel', { job: started.job });
     assert.deepEqual([cancelled.job, cancelled.state], [started.job, 'cancelled']);
     assert.equal((await jobNamed(started.job))?.state, 'cancelled');

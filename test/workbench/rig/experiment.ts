@@ -10,4 +10,4 @@ export interface Size {
 }
 
 /** Enough steps for the suite in the extension host to kill, cancel and resume in between. */
-export const HOST_SIZE: Size = { steps: 24, batchSize: 2, sequenceLength: 64 };
+export const HOST_SIZE: Size = { steps: 72, batchSize: 2, sequenceLength: 64 };

@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Frame, Locator, Page } from 'playwright-core';
 
 const SHOWN_LIMIT_MS = 60_000;
+/** A quick pick that does not show it by then is asked once more. */
+const SOON = { timeout: 6000 };
 
 /**
  * This class does what a person does in the workbench, and reads what they see there. Every wait ends with an
@@ -36,16 +38,19 @@ export class Workbench {
   /** Runs a command as from the palette: F1, its title, a click. */
   async command(title: string): Promise<void> {
     // The palette lists the commands that were enabled when it opened, so a young window may need another look. It closes
-    // where a page that is still loading takes the focus.
+    // where a page that is still loading takes the focus, and where the one before it is still closing.
     for (let looks = 0; looks < 5; looks++) {
       if (looks > 0) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('F1');
-      const input = this.page.locator('.quick-input-widget input').first();
-      await input.fill(`>${title}`);
-      const picked = this.choice(title).click({ timeout: 6000 });
+      const picked = this.type(`>${title}`).then(() => this.choice(title).click(SOON));
       if (await picked.then(() => true).catch(() => false)) return;
     }
     await this.pick(title);
+  }
+
+  /** Types into the open quick pick. */
+  private async type(text: string): Promise<void> {
+    await this.page.locator('.quick-input-widget input').first().fill(text, SOON);
   }
 
   /** A row of the open quick pick. */
@@ -63,8 +68,7 @@ export class Workbench {
     for (let looks = 0; looks < 5; looks++) {
       if (looks > 0) await this.page.keyboard.press('Escape');
       await this.page.keyboard.press('Control+P');
-      await this.page.locator('.quick-input-widget input').first().fill(name);
-      const shown = this.choice(name).waitFor({ timeout: 6000 });
+      const shown = this.type(name).then(() => this.choice(name).waitFor(SOON));
       if (await shown.then(() => true).catch(() => false)) break;
     }
     await this.choice(name).waitFor();
