@@ -35,16 +35,16 @@ export async function fillTable({ folder, rig, workbench }: Session): Promise<vo
   writeFileSync(join(folder, FILE), JSON.stringify({ matrix: MATRIX, ...lab }, null, 2));
   await workbench.openFile(FILE);
   await workbench.lens('Fill table (0 of 9 cells done)').click();
-  const cell = await eventually(
-    'a cell at work',
-    () => newestRun(folder),
-    (run) => run !== null && run.record.cell !== null && run.record.status === 'running',
+  const status = () => workbench.page.locator('.statusbar').innerText();
+  const { run } = await eventually(
+    'a cell at work, and its progress',
+    async () => ({ text: await status(), run: await newestRun(folder) }),
+    ({ text, run }) =>
+      PROGRESS.test(text) && run !== null && run.record.cell !== null && run.record.status === 'running',
   );
   // No machine is to fill the table while the window is loaded again: its worker is killed as one that does not answer.
-  process.kill(cell!.record.process.pid, 'SIGSTOP');
+  process.kill(run!.record.process.pid, 'SIGSTOP');
   await workbench.webview(/^Results/);
-  const status = () => workbench.page.locator('.statusbar').innerText();
-  await eventually('its progress', status, (text) => PROGRESS.test(text));
   await screenshot(rig.page, 'filling-light');
   await workbench.reload();
   const message = workbench.notification('its table was being filled when the window was closed');
