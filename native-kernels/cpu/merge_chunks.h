@@ -1,4 +1,4 @@
-// What attention leaves of chunks of tokens, which threads share out.
+// Threads share out chunks of tokens: this is what attention leaves of each.
 #pragma once
 #include <cstddef>
 

@@ -162,7 +162,7 @@ export function withoutIdleChoices(quantization: Quantization): Quantization {
   };
 }
 
-/** What has 16 bits everywhere has no exceptions. */
+/** A network with 16 bits everywhere has no exceptions. */
 function hasEffect(exception: Exception, quantization: Quantization): boolean {
   return EXCEPTION_PARTS.some((part) => exception[part] !== undefined && quantization[part].bits < 16);
 }

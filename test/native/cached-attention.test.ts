@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import type { Shape as Case } from './packed-calls.ts';
+import { assertRefused, type Given, givenCache, SMALL_CACHE } from './plain-calls.ts';
 import {
   addon,
   assertClose,
@@ -11,7 +12,6 @@ import {
   forEachVariant,
   notBuilt,
   ROUNDING,
-  random,
   runOperator,
 } from './support.ts';
 
@@ -26,33 +26,7 @@ const CASES: readonly Case[] = [
   { groups: 2, repeats: 2, rows: 3, capacity: 150, length: 140, width: 16, window: 70 },
 ];
 
-interface Given {
-  readonly attributes: Readonly<Record<string, number>>;
-  readonly inputs: readonly ProbeTensor[];
-}
-
-/** What lies in the cache past its length must not matter: it is not a number. */
-function given({ groups, repeats, rows, capacity, length, width, window }: Case): Given {
-  const tensor = (count: number, seed: number): ProbeTensor => ({
-    data: random(groups * count * width, seed),
-    dims: [groups, count, width],
-  });
-  const past = (seed: number): ProbeTensor => {
-    const { data, dims } = tensor(capacity, seed);
-    for (let group = 0; group < groups; group++)
-      (data as Float32Array).fill(
-        Number.NaN,
-        (group * capacity + length) * width,
-        (group + 1) * capacity * width,
-      );
-    return { data, dims };
-  };
-  const count: ProbeTensor = { data: BigInt64Array.of(BigInt(length)), dims: [1] };
-  return {
-    attributes: { scale: 1 / Math.sqrt(width), rows, window },
-    inputs: [tensor(repeats * rows, 1), tensor(rows, 2), tensor(rows, 3), past(4), past(5), count],
-  };
-}
+const given = (shape: Case): Given => givenCache(shape, (numbers) => numbers, Number.NaN);
 
 function run({ attributes, inputs }: Given, isa: string, threads = 1): Float32Array {
   const outputs = [inputs[0]!.data.length];
@@ -79,16 +53,8 @@ test('attention over a cache does not depend on the number of threads', { skip: 
 });
 
 test('attention over a cache refuses what does not fit', { skip: notBuilt }, () => {
-  const g = given({ groups: 2, repeats: 2, rows: 1, capacity: 9, length: 4, width: 8, window: 0 });
-  const withLength = (length: number, dims = [1]): Given => ({
-    ...g,
-    inputs: [...g.inputs.slice(0, 5), { data: BigInt64Array.of(BigInt(length)), dims }],
-  });
-  assert.throws(() => run(withLength(10), 'portable'), /length must be from 0 to the capacity 9, found 10/);
-  assert.throws(() => run(withLength(-1), 'portable'), /found -1/);
-  assert.throws(() => run(withLength(4, []), 'portable'), /length must be \[1\], found \[\]/);
-  const otherRows = { ...g, attributes: { ...g.attributes, rows: 2 } };
-  assert.throws(() => run(otherRows, 'portable'), /K and V \[\.\.\., 2, h\].*found \[2, 2, 8\], \[2, 1, 8\]/);
+  const g = given(SMALL_CACHE);
+  assertRefused(g, run);
   const [q, k, v, past, , length] = g.inputs as [
     ProbeTensor,
     ProbeTensor,

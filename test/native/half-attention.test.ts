@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { float16ToFloat32, float32ToFloat16 } from '../../src/formats/float-bits.ts';
 import type { Shape } from './packed-calls.ts';
+import { assertRefused, type Given, givenCache, SMALL_CACHE } from './plain-calls.ts';
 import {
   addon,
   assertClose,
@@ -12,7 +13,6 @@ import {
   forEachVariant,
   notBuilt,
   ROUNDING,
-  random,
   runOperator,
 } from './support.ts';
 
@@ -33,30 +33,7 @@ const SHAPES: readonly Shape[] = [
   { groups: 1, repeats: 2, rows: 2, capacity: 1200, length: 1100, width: 24, window: 300 },
 ];
 
-interface Given {
-  readonly attributes: Readonly<Record<string, number>>;
-  readonly inputs: readonly ProbeTensor[];
-}
-
-/** What lies in the cache past its length must not matter: it is not a number. */
-function given({ groups, repeats, rows, capacity, length, width, window }: Shape): Given {
-  const tensor = (count: number, seed: number): ProbeTensor => ({
-    data: random(groups * count * width, seed),
-    dims: [groups, count, width],
-  });
-  const past = (seed: number): ProbeTensor => {
-    const { data, dims } = tensor(capacity, seed);
-    const halves = float32ToFloat16(data as Float32Array);
-    for (let group = 0; group < groups; group++)
-      halves.fill(0x7e00, (group * capacity + length) * width, (group + 1) * capacity * width);
-    return { data: halves, dims };
-  };
-  const count: ProbeTensor = { data: BigInt64Array.of(BigInt(length)), dims: [1] };
-  return {
-    attributes: { scale: 1 / Math.sqrt(width), rows, window },
-    inputs: [tensor(repeats * rows, 1), tensor(rows, 2), tensor(rows, 3), past(4), past(5), count],
-  };
-}
+const given = (shape: Shape): Given => givenCache(shape, float32ToFloat16, 0x7e00);
 
 interface Found {
   readonly mixed: Float32Array;
@@ -171,14 +148,5 @@ test('attention over halves does not depend on the number of threads', { skip: n
 });
 
 test('attention over halves refuses what does not fit', { skip: notBuilt }, () => {
-  const g = given({ groups: 2, repeats: 2, rows: 1, capacity: 9, length: 4, width: 8, window: 0 });
-  const withLength = (length: number, dims = [1]): Given => ({
-    ...g,
-    inputs: [...g.inputs.slice(0, 5), { data: BigInt64Array.of(BigInt(length)), dims }],
-  });
-  assert.throws(() => run(withLength(10), 'portable'), /length must be from 0 to the capacity 9, found 10/);
-  assert.throws(() => run(withLength(-1), 'portable'), /found -1/);
-  assert.throws(() => run(withLength(4, []), 'portable'), /length must be \[1\], found \[\]/);
-  const otherRows = { ...g, attributes: { ...g.attributes, rows: 2 } };
-  assert.throws(() => run(otherRows, 'portable'), /K and V \[\.\.\., 2, h\].*found \[2, 2, 8\], \[2, 1, 8\]/);
+  assertRefused(given(SMALL_CACHE), run);
 });

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include "../../operator/scratch.h"
+#include "../../operator/plain_cache.h"
 #include "../../operator/support.h"
 #include "half_cache.h"
 
@@ -26,22 +27,8 @@ class HalfAttention final : public Operator {
         stacked_(attributes) {}
 
   std::vector<Shape> output_shapes(const std::vector<Tensor>& inputs) const override {
-    const Tensor &q = inputs[0], &k = inputs[1], &past = inputs[3], &length = inputs[5];
-    require_same_shape("K", k, "V", inputs[2]);
-    require_same_shape("past K", past, "past V", inputs[4]);
-    const int64_t rows = static_cast<int64_t>(stacked_.of(q));
-    if (k.shape != with_rows(q, rows) || past.shape.size() != q.shape.size() ||
-        past.shape != with_rows(q, past.shape[past.shape.size() - 2])) {
-      reject("Q must be [..., repeats * " + std::to_string(rows) + ", h], K and V [..., " + std::to_string(rows) +
-             ", h] and past K and V [..., capacity, h], found " + text(q.shape) + ", " + text(k.shape) + " and " +
-             text(past.shape));
-    }
-    if (length.shape != Shape{1}) reject("length must be [1], found " + text(length.shape));
-    int64_t tokens = length.integers()[0], capacity = past.shape[past.shape.size() - 2];
-    if (tokens < 0 || tokens > capacity) {
-      reject("length must be from 0 to the capacity " + std::to_string(capacity) + ", found " + std::to_string(tokens));
-    }
-    return {q.shape, k.shape, k.shape};
+    require_plain_cache(inputs, stacked_);
+    return {inputs[0].shape, inputs[1].shape, inputs[1].shape};
   }
 
   Work plan(const std::vector<Tensor>& inputs, const std::vector<Tensor>& outputs, Isa isa) const override {
@@ -82,13 +69,6 @@ class HalfAttention final : public Operator {
   }
 
  private:
-  /// The shape of q with another number of rows.
-  static Shape with_rows(const Tensor& q, int64_t rows) {
-    Shape shape = q.shape;
-    shape[shape.size() - 2] = rows;
-    return shape;
-  }
-
   float scale_;
   int64_t window_;
   StackedRows stacked_;

@@ -75,7 +75,7 @@ function previewText({ cells, steps, expected }: MatrixPreview): string {
   );
 }
 
-/** What cells have, or will choose, in place of the bits of their column. */
+/** Cells have these, or will choose them, in place of the bits of their column. */
 function exceptionLines(cells: MatrixPreview['cells']): string[] {
   const lines = cells.flatMap(({ bits, title, seed, exceptions }) =>
     exceptions === null ? [] : [`${bits} ${title}, seed ${seed}: exceptions ${exceptions}.`],

@@ -14,7 +14,7 @@ import {
 const PASSES = 3;
 
 /**
- * What estimating the shares of all roundings asks of a machine.
+ * This is the work that estimating the shares of all roundings takes.
  * @param searched true where weights are rounded with a search of clip ratios.
  */
 export function attributionWork(config: ModelConfig, text: TextSize, searched: boolean): Work {

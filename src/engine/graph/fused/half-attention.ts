@@ -35,7 +35,7 @@ function rounded(x: Value): Value {
   return cast(minimum(maximum(x, graph.scalar(-LARGEST_HALF)), graph.scalar(LARGEST_HALF)), 'float16');
 }
 
-/** What attention over halves gives: o [..., rows·n, h], and what the cache grows by. */
+/** Attention over halves gives o [..., rows·n, h] and the rows that the cache grows by. */
 export interface HalfAttended {
   readonly mixed: Value;
   readonly keys: Value;

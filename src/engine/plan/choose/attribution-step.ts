@@ -1,4 +1,4 @@
-/** What each rounding costs the loss, as exceptions are chosen by it. */
+/** This step finds what each rounding costs the loss; exceptions are chosen by it. */
 import { type ResolvedExperiment, roundingOf } from '../../../config/index.ts';
 import type { RunEvent } from '../../../protocol/events.ts';
 import { formatCount } from '../../../protocol/text.ts';

@@ -46,7 +46,7 @@ export async function* withExceptionsChosen(
   }
 }
 
-/** What exceptions are chosen by: an attribution of the network without them. */
+/** Exceptions are chosen by an attribution of the network without them. */
 export interface Choice {
   readonly step: Step<Attributed>;
   readonly executor: Executor;

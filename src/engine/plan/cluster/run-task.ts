@@ -125,7 +125,7 @@ async function* inBench(
   });
 }
 
-/** What rank 0 finds of a cell. */
+/** Rank 0 finds this of a cell. */
 interface FoundRuns {
   /** The folder of a run that is finished; null where none is. */
   readonly done: string | null;
