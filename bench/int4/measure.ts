@@ -4,6 +4,7 @@
  */
 import { randomFillSync } from 'node:crypto';
 import { createRuntime } from '../../src/engine/runtime/index.ts';
+import { ReadBandwidth } from '../../src/engine/runtime/read-bandwidth.ts';
 import type { Runtime, Session } from '../../src/engine/runtime/types.ts';
 import { float32, type HostTensor } from '../../src/protocol/tensor.ts';
 import { median, openAddon, type Result, type Row } from '../probe.ts';
@@ -104,6 +105,8 @@ const CONTENDERS: Readonly<Record<string, () => Products>> = {
 export interface ProcessorRow extends Row {
   /** Processor time of a call on all threads, the least of all: other programs lengthen it less than the clock's. */
   readonly processorMilliseconds: number;
+  /** Bytes per second of a call, by what a loop read in the same round: the median of all rounds. */
+  readonly ofBandwidth: number;
 }
 
 export interface Measured extends Omit<Result, 'rows'> {
@@ -116,6 +119,7 @@ interface Contender {
   readonly name: string;
   readonly session: Session;
   readonly outputs: Record<string, HostTensor>;
+  readonly products: number;
   readonly bytes: number;
   readonly seconds: number[];
   readonly processorSeconds: number[];
@@ -123,22 +127,17 @@ interface Contender {
 
 async function open(runtime: Runtime, name: string): Promise<Contender> {
   const products = CONTENDERS[name]!();
-  const names = products.weights.map((_, i) => `y${i}`);
-  const outputs = Object.fromEntries(
-    names.map((output) => [output, float32(shapes.y, new Float32Array(tokens * rows))]),
-  );
-  const specs = Object.fromEntries(
-    names.map((output) => [output, { dtype: 'float32', dims: shapes.y } as const]),
-  );
+  const outputs = { y: float32(shapes.y, new Float32Array(tokens * rows)) };
+  const specs = { y: { dtype: 'float32', dims: shapes.y } } as const;
   const session = await runtime.createSession(productsModel(products), specs, { spins: tokens === 1 });
   const bytes = products.weights[0]!.reduce((sum, { data }) => sum + data.byteLength, 0);
-  return { name, session, outputs, bytes, seconds: [], processorSeconds: [] };
+  const own = { products: products.weights.length, bytes };
+  return { name, session, outputs, ...own, seconds: [], processorSeconds: [] };
 }
 
 /** Runs all products once. @param counts false for the first round, which fills caches of the system and of ONNX Runtime. */
 async function call(contender: Contender, x: HostTensor, counts: boolean): Promise<void> {
-  const { session, outputs, seconds, processorSeconds } = contender;
-  const products = Object.keys(outputs).length;
+  const { session, outputs, products, seconds, processorSeconds } = contender;
   const before = process.cpuUsage();
   const start = performance.now();
   await session.run({ x }, outputs);
@@ -154,13 +153,12 @@ async function main(): Promise<Measured> {
   const contenders: Contender[] = [];
   for (const name of Object.keys(CONTENDERS)) contenders.push(await open(runtime, name));
   const x = float32(shapes.x, noise(tokens * columns));
-  // Twice a large cache; a longer read would be interrupted more often than a product is.
-  const memory = new Float32Array(2 ** 24).fill(1);
-  let readBandwidth = 0;
+  const bandwidth = new ReadBandwidth(argument.threads);
+  const reads: number[] = [];
   let peak = 0;
   for (let round = 0; round <= rounds; round++) {
-    const reads = addon.readTimes(memory, argument.threads, 4);
-    readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
+    const read = bandwidth.measure()!;
+    if (round > 0) reads.push(read);
     peak = Math.max(peak, addon.bytePeak(isa));
     for (const contender of contenders) await call(contender, x, round > 0);
   }
@@ -170,10 +168,13 @@ async function main(): Promise<Measured> {
     milliseconds: Math.min(...seconds) * 1000,
     median: median(seconds) * 1000,
     processorMilliseconds: Math.min(...processorSeconds) * 1000,
+    // The memory of a rented machine is not the same from one second to the next.
+    ofBandwidth: median(reads.map((read, i) => bytes / seconds[i]! / read)),
   }));
   for (const { session } of contenders) session.release();
   runtime.close();
-  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), peak, rows: found };
+  const clock = addon.clockRate();
+  return { instructionSet: isa, readBandwidth: bandwidth.most!, clock, peak, rows: found };
 }
 
 console.log(JSON.stringify(await main()));

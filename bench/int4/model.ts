@@ -1,4 +1,4 @@
-/** Writes ONNX models whose weights are initializers: products of one input with several weights. */
+/** Writes ONNX models whose weights are initializers: the sum of products of one input with several weights. */
 import protobuf from 'protobufjs/minimal.js';
 
 /** Element types of onnx.proto3. */
@@ -9,7 +9,7 @@ export interface Weight {
   readonly data: Float32Array | Uint8Array | Int8Array;
 }
 
-/** Nodes `y0`, `y1`, … = op(x, the weights of that node). */
+/** Nodes `y0`, `y1`, … = op(x, the weights of that node), and `y`, their sum: one result leaves a call, as of a network. */
 export interface Products {
   readonly op: string;
   readonly domain: '' | 'spinquant' | 'com.microsoft';
@@ -78,12 +78,16 @@ export function productsModel({ op, domain, attributes, x, y, weights }: Product
         text(node, 7, domain);
       });
     });
+    nested(graph, 1, (node) => {
+      for (const i of weights.keys()) text(node, 1, `y${i}`);
+      text(text(node, 2, 'y'), 4, 'Sum');
+    });
     text(graph, 2, 'products');
     weights.forEach((inputs, i) => {
       for (const [j, weight] of inputs.entries()) initializer(graph, `w${i}.${j}`, weight);
     });
     valueInfo(graph, 11, 'x', x);
-    for (const i of weights.keys()) valueInfo(graph, 12, `y${i}`, y);
+    valueInfo(graph, 12, 'y', y);
   });
   for (const [name, version] of [
     ['', 18],

@@ -6,6 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { packedLayout } from '../../src/engine/graph/fused/pack-cache.ts';
 import type { ProbeTensor } from '../../src/engine/runtime/addon.ts';
 import { LargeMemory, roomOf } from '../../src/engine/runtime/large-memory.ts';
+import { ReadBandwidth } from '../../src/engine/runtime/read-bandwidth.ts';
 import { float32ToFloat16 } from '../../src/formats/float-bits.ts';
 import { median, openAddon, type Result } from '../probe.ts';
 
@@ -141,11 +142,9 @@ function main(): Result {
   ];
   const output = new Float32Array(heads * headDim);
   const own = () => new Uint16Array(kvHeads * headDim);
-  const memory = new Float32Array(2 ** 24).fill(1);
-  let readBandwidth = 0;
+  const bandwidth = new ReadBandwidth(threads);
   for (let round = 0; round <= rounds; round++) {
-    const reads = addon.readTimes(memory, threads, 4);
-    readBandwidth = Math.max(readBandwidth, ...reads.map((seconds) => memory.byteLength / seconds));
+    bandwidth.measure();
     for (const { operator, attributes, caches, seconds } of contenders)
       for (const inputs of caches) {
         const outputs = operator === 'HalfAttention' ? [output, own(), own()] : [output];
@@ -157,7 +156,7 @@ function main(): Result {
   const rows = contenders.map(({ name, bytes, seconds }) => ({
     ...{ name, bytes, milliseconds: Math.min(...seconds) * 1000, median: median(seconds) * 1000 },
   }));
-  return { instructionSet: isa, readBandwidth, clock: addon.clockRate(), rows };
+  return { instructionSet: isa, readBandwidth: bandwidth.most!, clock: addon.clockRate(), rows };
 }
 
 console.log(JSON.stringify(main()));

@@ -212,21 +212,28 @@ napi_value copy_times(napi_env env, const std::vector<napi_value>& arguments) {
   return timed(env, to_int32(env, arguments[3]), [&] { team.run(source.size, copy); });
 }
 
+/// Two cache lines are added to eight sums at a time: as fast as a core reads, where one word after the other is not.
 napi_value read_times(napi_env env, const std::vector<napi_value>& arguments) {
-  constexpr size_t kWords = 8, kAhead = 256;
+  typedef uint64_t Pair __attribute__((vector_size(16)));
+  constexpr size_t kPairs = 8, kLine = 64, kStep = kPairs * sizeof(Pair), kAhead = 4096;
   Bytes source = to_bytes(env, arguments[0]);
   Team team(to_int32(env, arguments[1]));
   auto read = [&](size_t first, size_t last) {
-    const uint64_t* words = static_cast<const uint64_t*>(source.data);
-    uint64_t sums[kWords] = {};
+    Pair sums[kPairs] = {};
     for (size_t i = first; i < last; i++) {
-      __builtin_prefetch(words + i * kWords + kAhead);
-      for (size_t k = 0; k < kWords; k++) sums[k] += words[i * kWords + k];
+      const char* step = static_cast<const char*>(source.data) + i * kStep;
+      __builtin_prefetch(step + kAhead);
+      __builtin_prefetch(step + kAhead + kLine);
+      for (size_t k = 0; k < kPairs; k++) {
+        Pair pair;
+        std::memcpy(&pair, step + k * sizeof pair, sizeof pair);
+        sums[k] += pair;
+      }
     }
     // The compiler must not leave out what nothing uses.
     asm volatile("" : : "r"(sums) : "memory");
   };
-  return timed(env, to_int32(env, arguments[2]), [&] { team.run(source.size / (kWords * sizeof(uint64_t)), read); });
+  return timed(env, to_int32(env, arguments[2]), [&] { team.run(source.size / kStep, read); });
 }
 
 napi_value clock_rate(napi_env env, const std::vector<napi_value>&) {
